@@ -1,0 +1,1 @@
+//! The world behind the ports: Redis, ZooKeeper, embedded coordination, clocks.

@@ -1,0 +1,1 @@
+//! The configuration: file and environment, validated into domain types.

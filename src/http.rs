@@ -1,0 +1,1 @@
+//! The HTTP interface: HAProxy checks, admin, health, metrics.

@@ -1,0 +1,1 @@
+//! What is kept in ZooKeeper: paths and versioned JSON.

@@ -1,0 +1,28 @@
+//! redis-keeper: keeps Redis and Valkey primary/replica clusters writable.
+//!
+//! The modules in the order in which the data flows. Dependencies point one way; `tests/architecture.rs` fails on a
+//! back-edge.
+//!
+//! | module | what it is | may use |
+//! |---|---|---|
+//! | [`domain`] | the pure core: facts, votes, election, plan | nothing |
+//! | [`config`] | the file and the environment, validated into domain types | domain |
+//! | [`ports`] | what actors need of the world, as traits | domain |
+//! | [`layout`] | what is kept in ZooKeeper: paths and versioned JSON | domain |
+//! | [`adapters`] | Redis, ZooKeeper, embedded coordination, clocks | domain, ports |
+//! | [`supervision`] | restart policy over actix | nothing of ours |
+//! | [`actors`] | thin shells around the core | domain, ports, layout, supervision |
+//! | [`http`] | HAProxy checks, admin, health, metrics | actors and what they use |
+//! | [`app`] | wiring: configuration + ports → supervision tree → server | all above |
+//! | [`cli`] | subcommands | all above |
+
+pub mod actors;
+pub mod adapters;
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod domain;
+pub mod http;
+pub mod layout;
+pub mod ports;
+pub mod supervision;

@@ -1,0 +1,3 @@
+//! The `redis-keeper` program.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! What actors need of the world, as traits.

@@ -1,0 +1,1 @@
+//! One-for-one supervision over actix.
