@@ -1,3 +1,9 @@
-//! The pure core: no async, no actor, no clock, no I/O.
+//! The pure core: no async, no actor, no clock, no I/O. Time and facts come in as values, decisions go out as values.
 
+pub mod facts;
+pub mod info;
+pub mod lease;
 pub mod node;
+pub mod policy;
+pub mod published;
+pub mod verdict;

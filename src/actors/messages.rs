@@ -1,0 +1,176 @@
+//! What actors say to each other. Each message says who sends it to whom.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use actix::Message;
+
+use crate::domain::facts::Sighting;
+use crate::domain::node::{ClusterName, Epoch, KeeperId, Moment, NodeAddr};
+use crate::domain::published::Published;
+use crate::domain::verdict::Report;
+
+/// `NodeMonitor` → `ClusterActor`: what the monitor sees has changed in substance, or the monitor has just started.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Sighted {
+    /// The node watched.
+    pub node: NodeAddr,
+    /// What is seen.
+    pub sighting: Sighting,
+}
+
+/// `ClusterActor` → `NodeMonitor`: probe in full now, on the persistent connection (or a new one if there is none), and
+/// answer with what is then known. Also feeds the vote as any probe does.
+#[derive(Debug, Message)]
+#[rtype(result = "Sighting")]
+pub struct Refresh;
+
+/// Anyone → `NodeMonitor`: its state, for display.
+#[derive(Debug, Message)]
+#[rtype(result = "MonitorState")]
+pub struct InspectMonitor;
+
+/// The state of one monitor, for display.
+#[derive(Debug, Clone)]
+pub struct MonitorState {
+    /// What it sees.
+    pub sighting: Sighting,
+    /// When it read this state.
+    pub now: Moment,
+    /// The last probe that ended: when it was sent, and how long until its answer or failure.
+    pub last_probe: Option<(Moment, Duration)>,
+    /// The last proof of life.
+    pub last_alive: Option<Moment>,
+    /// Probes that failed since the last proof of life.
+    pub consecutive_failures: u64,
+    /// Probes sent since the monitor started.
+    pub probes: u64,
+    /// Probes that failed since the monitor started.
+    pub failures: u64,
+}
+
+/// Leadership of all keepers, as long as the latch node behind it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leadership {
+    /// The epoch this leadership raised.
+    pub epoch: Epoch,
+}
+
+/// `ZkSession` → `FailoverActor`: leadership won (`Some`), or lost or not known to be held any more (`None`).
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Leading(pub Option<Leadership>);
+
+/// `ZkSession` → `ClusterActor`: all that is shared about the cluster; sent whole at every change, and on [`Subscribe`].
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Shared(pub SharedState);
+
+/// What ZooKeeper holds about one cluster, as last read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SharedState {
+    /// The published state; `None` before the first publication.
+    pub published: Option<Published>,
+    /// Version of the node that holds it, for compare-and-set; `None` when there is no node yet.
+    pub version: Option<i32>,
+    /// Reports of all keepers, this one's as it was last confirmed.
+    pub reports: BTreeMap<KeeperId, Report>,
+    /// Keepers online.
+    pub keepers: BTreeSet<KeeperId>,
+    /// Set while this keeper leads.
+    pub leading: Option<Leadership>,
+}
+
+/// `ClusterActor` → `ZkSession`: send me [`Shared`] now if it is known; I have just (re)started.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Subscribe(pub ClusterName);
+
+/// `ZkSession` → `ClusterActor`: send me your present [`SetReport`]; I have just (re)started, or hold a new session.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ResendReport;
+
+/// `ClusterActor` → `ZkSession`: this keeper's report from now on. An empty one has no node in ZooKeeper.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SetReport {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// Its votes.
+    pub report: Report,
+}
+
+/// `FailoverRun` → `ZkSession`: a guarded write of a cluster's state (RK-4): one transaction that checks the latch node
+/// and the version. Answers what was written (with its generation) and its version, and has handed the same to the
+/// `ClusterActor` as [`Shared`] before the answer is sent.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(Published, i32), WriteError>")]
+pub struct WriteState {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The leadership under which it was decided.
+    pub leadership: Leadership,
+    /// The version it was decided from; `None` when there was no node.
+    pub version: Option<i32>,
+    /// The state to write; its epoch and generation are filled in.
+    pub state: Published,
+    /// Whether it changes the published primary, so that `/generation` is raised in the same transaction (RK-2).
+    pub raise_generation: bool,
+}
+
+/// A guarded write that was not confirmed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// It was not made: the leadership is lost, or the state is newer than the decision.
+    #[error("not written: {0}")]
+    NotDone(String),
+    /// It may have been made: read the state again before anything else.
+    #[error("outcome of the write unknown: {0}")]
+    Unknown(String),
+}
+
+/// Anyone → `ZkSession`: its state, for display.
+#[derive(Debug, Message)]
+#[rtype(result = "SessionReport")]
+pub struct InspectSession;
+
+/// The state of the coordination session, for display.
+#[derive(Debug, Clone)]
+pub struct SessionReport {
+    /// What it talks to.
+    pub coordination: String,
+    /// `connecting`, `reading`, `current`, `disconnected`.
+    pub state: &'static str,
+    /// Session id, when there is one.
+    pub session: Option<i64>,
+    /// This keeper.
+    pub keeper: KeeperId,
+    /// The leader, when known.
+    pub leader: Option<KeeperId>,
+    /// The epoch this keeper leads with.
+    pub epoch: Option<Epoch>,
+    /// The last generation read.
+    pub generation: u64,
+    /// Keepers online, as they announced themselves.
+    pub keepers: Vec<KeeperAnnouncement>,
+}
+
+/// What a keeper announces of itself in its heartbeat node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeeperAnnouncement {
+    /// Its id.
+    pub id: KeeperId,
+    /// Where its HTTP interface listens, `host:port` as others can reach it best.
+    pub rest: String,
+    /// Version of the program.
+    pub version: String,
+    /// Host name and process id, to name the holder of an id.
+    pub process: String,
+}
+
+/// Anyone → `ZkSession`: give back latch, votes and membership, close the session. Answers when that is done.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Leave;

@@ -1,0 +1,184 @@
+//! What a node said of itself, and what this keeper makes of it.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::node::{Moment, NodeAddr};
+
+/// The facts of one node, merged from its probes.
+///
+/// Source: <https://redis.io/docs/latest/commands/info/>. Field names of `INFO` are given in parentheses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeFacts {
+    /// Random id of the server process, new at every start (`run_id`).
+    pub run_id: String,
+    /// Server version, `valkey_version` where the server gives one (`redis_version`).
+    pub version: Version,
+    /// How the server runs (`redis_mode`).
+    pub mode: Mode,
+    /// Time since the server started, to the second (`uptime_in_seconds`).
+    pub uptime: Duration,
+    /// The data set is being loaded: alive, not online (`loading`, or a `-LOADING` reply).
+    pub loading: bool,
+    /// Primary or replica, with what belongs to each.
+    pub role: Role,
+    /// Names the history of the data set; equal ids and comparable offsets mean the same data (`master_replid`).
+    pub replication_id: String,
+    /// The history before the last promotion (`master_replid2`), if there was one.
+    pub previous_replication_id: Option<String>,
+    /// Bytes of replication stream produced (primary, `master_repl_offset`) or applied (replica, `slave_repl_offset`).
+    pub offset: u64,
+    /// Keys in all databases (`db0:keys=…`, summed).
+    pub keys: u64,
+    /// Redis Sentinels subscribed here, by the name and address of their connections.
+    pub sentinels: Vec<String>,
+}
+
+/// Version of a server, ordered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// Major.
+    pub major: u16,
+    /// Minor.
+    pub minor: u16,
+    /// Patch.
+    pub patch: u16,
+}
+
+/// How a server runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// A plain server: what a keeper manages.
+    Standalone,
+    /// A Redis Cluster node: fails over by itself, refused.
+    Cluster,
+    /// A Sentinel, not a data node.
+    Sentinel,
+}
+
+/// What a node is in replication.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// Accepts writes.
+    Primary {
+        /// Number of replicas attached and in the `online` state.
+        online_replicas: usize,
+    },
+    /// Follows another server.
+    Replica(Upstream),
+}
+
+/// What a replica follows and how well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// Where it was told to follow (`master_host`, `master_port`).
+    pub primary: NodeAddr,
+    /// State of the link (`master_link_status`).
+    pub link: Link,
+    /// A full synchronisation is under way (`master_sync_in_progress`).
+    pub syncing: bool,
+    /// Time since the primary was last heard on the link (`master_last_io_seconds_ago`), while it is up.
+    pub last_io: Option<Duration>,
+    /// Redis's own `replica-priority`: lower is preferred, 0 is never promoted (`slave_priority`).
+    pub priority: u32,
+}
+
+/// State of a replica's link to its primary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// Connected and streaming.
+    Up,
+    /// Not connected, for so long (`master_link_down_since_seconds`; `None` when it never was).
+    Down {
+        /// How long, to the second.
+        since: Option<Duration>,
+    },
+}
+
+impl NodeFacts {
+    /// Whether the node says it is a primary.
+    pub fn is_primary(&self) -> bool {
+        matches!(self.role, Role::Primary { .. })
+    }
+
+    /// What it follows, if it says it is a replica.
+    pub fn upstream(&self) -> Option<&Upstream> {
+        match &self.role {
+            Role::Primary { .. } => None,
+            Role::Replica(upstream) => Some(upstream),
+        }
+    }
+}
+
+/// One node as this keeper's monitor sees it. Sent to the cluster whenever it differs [materially](Self::same_matter).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    /// What the node last said; `None` until it answered `INFO` once since this keeper began to watch it.
+    pub facts: Option<NodeFacts>,
+    /// When the facts were read.
+    pub at: Moment,
+    /// This keeper's vote: why the node counts as down here, if it does (RK-1).
+    pub vote: Option<DownReason>,
+    /// At least one probe has ended (answered or failed): this keeper has an opinion.
+    pub probed: bool,
+    /// The last probe was answered. False does not mean down: only a vote says so.
+    pub answering: bool,
+    /// What the node answered in place of facts, such as `NOAUTH …`; or why the last probe failed.
+    pub trouble: Option<String>,
+    /// What the node's host name resolves to here.
+    pub addresses: BTreeSet<IpAddr>,
+    /// What the host its role names as primary resolves to here; empty for a primary.
+    pub upstream_addresses: BTreeSet<IpAddr>,
+}
+
+/// Why a keeper votes a node down (RK-1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DownReason {
+    /// A connection was refused.
+    Refused,
+    /// The connection was closed or reset before an answer.
+    Closed,
+    /// No answer within the probe timeout.
+    Unanswered,
+    /// It answers, but has been loading its data set past the mark-down time: down as a primary only.
+    Loading,
+}
+
+impl Sighting {
+    /// A node that has not been probed yet.
+    pub fn unknown(at: Moment) -> Self {
+        Self {
+            facts: None,
+            at,
+            vote: None,
+            probed: false,
+            answering: false,
+            trouble: None,
+            addresses: BTreeSet::new(),
+            upstream_addresses: BTreeSet::new(),
+        }
+    }
+
+    /// Whether `other` would lead to the same decisions: everything but the figures that move by themselves (offset,
+    /// keys beyond "any", uptime, time since last heard, time of reading).
+    pub fn same_matter(&self, other: &Self) -> bool {
+        fn matter(sighting: &Sighting) -> Sighting {
+            let mut copy = sighting.clone();
+            copy.at = Moment::default();
+            if let Some(facts) = &mut copy.facts {
+                facts.offset = 0;
+                facts.uptime = Duration::ZERO;
+                facts.keys = facts.keys.min(1);
+                if let Role::Replica(upstream) = &mut facts.role {
+                    upstream.last_io = None;
+                    if let Link::Down { since } = &mut upstream.link {
+                        *since = None;
+                    }
+                }
+            }
+            copy
+        }
+        matter(self) == matter(other)
+    }
+}

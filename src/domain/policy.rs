@@ -1,0 +1,52 @@
+//! What the operator has decided for one cluster.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::node::NodeAddr;
+
+/// The settings that the core's decisions depend on. Defaults are those of `docs/configuration.md`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// A replica more than so many bytes behind the best known offset is never promoted (`max-lag-bytes`).
+    pub max_lag_bytes: Option<u64>,
+    /// A replica that has not heard its primary for so long is not readable (`max-lag-seconds`).
+    pub max_lag: Option<Duration>,
+    /// How long a replica stays readable after its link broke while the cluster has a primary (`max-stale-seconds`).
+    pub max_stale: Duration,
+    /// How many replicas are repointed at once (`parallel-syncs`).
+    pub parallel_syncs: usize,
+    /// A node is down only with at least so many votes, besides the majority (`min-votes`, RK-1).
+    pub min_votes: usize,
+    /// Make even an unrelated, non-empty primary a replica, losing its data (`settle-unrelated`).
+    pub settle_unrelated: bool,
+    /// What to do with a replica that follows another replica (`chained-replicas`).
+    pub chained_replicas: ChainedReplicas,
+    /// Election priorities that override Redis's own `replica-priority` (`priority`): lower preferred, 0 never.
+    pub priorities: BTreeMap<NodeAddr, u32>,
+}
+
+/// What to do with a replica that follows another replica of the cluster.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ChainedReplicas {
+    /// Leave it.
+    Accept,
+    /// Make it follow the primary.
+    #[default]
+    Correct,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            max_lag_bytes: None,
+            max_lag: None,
+            max_stale: Duration::from_secs(60),
+            parallel_syncs: 1,
+            min_votes: 1,
+            settle_unrelated: false,
+            chained_replicas: ChainedReplicas::default(),
+            priorities: BTreeMap::new(),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The state of a cluster that keepers agree on and clients follow.
+
+use std::collections::BTreeSet;
+
+use super::node::{Epoch, Generation, NodeAddr};
+
+/// What is published for one cluster. Its primary changes only A → none → B (RK-2).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Published {
+    /// The one node that may be written to.
+    pub primary: Option<NodeAddr>,
+    /// Nodes that were online replicas when this was published.
+    pub replicas: BTreeSet<NodeAddr>,
+    /// The leadership that published it.
+    pub epoch: Epoch,
+    /// Raised by every withdrawal and publication.
+    pub generation: Generation,
+    /// Every node ever published as a primary or replica: one of these may be made a replica without asking.
+    pub known: BTreeSet<NodeAddr>,
+    /// The cluster's data history: replication ids of the published primary, newest first. A node whose replication
+    /// id is none of these holds other data (RK-6).
+    pub lineage: Vec<String>,
+    /// The failover or adoption in progress (RK-5).
+    pub intent: Option<Intent>,
+}
+
+/// A change of primary that was begun, persisted before the first command so that any leader can finish it (RK-5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// The leadership that began it or took it over last.
+    pub epoch: Epoch,
+    /// The primary that was withdrawn, if one was published.
+    pub old: Option<NodeAddr>,
+    /// Its run id when it was withdrawn: the same process coming back whole may be published again.
+    pub old_run_id: Option<String>,
+    /// The node chosen to take over, once chosen.
+    pub candidate: Option<NodeAddr>,
+    /// How far it has come.
+    pub step: Step,
+    /// Why it was begun, in words.
+    pub reason: String,
+}
+
+/// The persisted steps of a change of primary, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// No primary is published; nothing was commanded yet.
+    Withdrawn,
+    /// A promotion of the candidate is about to be, or was, commanded.
+    Promoting,
+}
+
+/// How many replication ids of the past a lineage keeps.
+pub const LINEAGE_LENGTH: usize = 8;
+
+impl Published {
+    /// Adds the present replication ids of the primary to the front of the lineage. Returns whether that changed it.
+    pub fn extend_lineage<'a>(&mut self, newest_first: impl IntoIterator<Item = &'a str>) -> bool {
+        let before = self.lineage.clone();
+        let mut ids: Vec<String> = newest_first.into_iter().map(str::to_owned).collect();
+        ids.retain(|id| !id.is_empty());
+        for old in &before {
+            if !ids.contains(old) {
+                ids.push(old.clone());
+            }
+        }
+        ids.truncate(LINEAGE_LENGTH);
+        self.lineage = ids;
+        self.lineage != before
+    }
+}

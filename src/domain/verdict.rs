@@ -1,0 +1,106 @@
+//! Votes become verdicts: a strict majority of the online keepers (RK-1).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::facts::DownReason;
+use super::node::{KeeperId, NodeAddr};
+
+/// What one keeper has to say about one cluster: the nodes it votes down, and why.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Nodes voted down.
+    pub votes: BTreeMap<NodeAddr, DownReason>,
+}
+
+/// What the online keepers together hold of one node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// Online keepers that vote it down because it does not answer.
+    pub unreachable: usize,
+    /// Online keepers that vote it down because it has been loading too long.
+    pub loading: usize,
+    /// Online keepers.
+    pub keepers: usize,
+    /// Votes that are needed at least, besides the majority (`min-votes`).
+    pub min_votes: usize,
+}
+
+impl Verdict {
+    /// Counts the votes for `node` of those `keepers` that are online. Votes of keepers that are gone do not count.
+    pub fn of(
+        node: &NodeAddr,
+        keepers: &BTreeSet<KeeperId>,
+        reports: &BTreeMap<KeeperId, Report>,
+        min_votes: usize,
+    ) -> Self {
+        let votes = keepers.iter().filter_map(|keeper| reports.get(keeper)?.votes.get(node));
+        let (loading, unreachable): (Vec<_>, Vec<_>) = votes.partition(|reason| **reason == DownReason::Loading);
+        Self { unreachable: unreachable.len(), loading: loading.len(), keepers: keepers.len(), min_votes }
+    }
+
+    fn carries(&self, votes: usize) -> bool {
+        votes * 2 > self.keepers && votes >= self.min_votes
+    }
+
+    /// The node is down: a strict majority cannot reach it.
+    pub fn down(&self) -> bool {
+        self.carries(self.unreachable)
+    }
+
+    /// The node can not serve as a primary: a strict majority finds it unreachable, or loading past the mark-down time.
+    pub fn unfit_as_primary(&self) -> bool {
+        self.carries(self.unreachable + self.loading)
+    }
+
+    /// A strict majority of the online keepers holds it alive: what a candidate needs (RK-6).
+    pub fn seen_by_majority(&self) -> bool {
+        (self.keepers - self.unreachable) * 2 > self.keepers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(down: usize, keepers: usize, min_votes: usize) -> Verdict {
+        Verdict { unreachable: down, loading: 0, keepers, min_votes }
+    }
+
+    #[test]
+    fn half_is_not_a_majority() {
+        assert!(!verdict(1, 2, 1).down());
+        assert!(!verdict(2, 4, 1).down());
+        assert!(verdict(2, 3, 1).down());
+        assert!(verdict(3, 4, 1).down());
+        assert!(verdict(1, 1, 1).down());
+    }
+
+    #[test]
+    fn no_keepers_give_no_verdict() {
+        assert!(!verdict(0, 0, 0).down());
+        assert!(!verdict(0, 0, 0).seen_by_majority());
+    }
+
+    #[test]
+    fn fewer_than_min_votes_are_no_verdict() {
+        assert!(!verdict(1, 1, 2).down());
+        assert!(verdict(2, 2, 2).down());
+    }
+
+    #[test]
+    fn the_votes_of_keepers_that_are_gone_do_not_count() {
+        let node = NodeAddr::new("a", 1);
+        let down = Report { votes: BTreeMap::from([(node.clone(), DownReason::Refused)]) };
+        let reports = BTreeMap::from([(KeeperId::new("1"), down.clone()), (KeeperId::new("gone"), down)]);
+        let online = BTreeSet::from([KeeperId::new("1"), KeeperId::new("2"), KeeperId::new("3")]);
+        let verdict = Verdict::of(&node, &online, &reports, 1);
+        assert_eq!((verdict.unreachable, verdict.keepers), (1, 3));
+        assert!(!verdict.down());
+    }
+
+    #[test]
+    fn two_of_four_neither_mark_down_nor_see() {
+        assert!(!verdict(2, 4, 1).down());
+        assert!(!verdict(2, 4, 1).seen_by_majority());
+    }
+}

@@ -1,0 +1,104 @@
+//! Redis servers as keepers use them: probed on one persistent connection, commanded on a fresh one each time.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use async_trait::async_trait;
+
+use crate::domain::facts::DownReason;
+use crate::domain::info::Info;
+use crate::domain::node::{ClusterName, Epoch, NodeAddr};
+
+/// The servers of all clusters.
+#[async_trait(?Send)]
+pub trait Redis {
+    /// The node at `addr`, with the credentials and timeouts configured for `cluster`. Makes no connection.
+    fn node(&self, cluster: &ClusterName, addr: &NodeAddr) -> Rc<dyn RedisNode>;
+
+    /// What `host` (a name or IP literal) resolves to here.
+    ///
+    /// # Errors
+    /// This host's resolver failed: no evidence against any node.
+    async fn resolve(&self, host: &str) -> Result<BTreeSet<IpAddr>, String>;
+}
+
+/// One server.
+#[async_trait(?Send)]
+pub trait RedisNode {
+    /// Opens the connection for probing, within the probe timeout. Nothing is sent beyond the handshake, and an error
+    /// reply to the handshake is no failure: the next probe reports it.
+    async fn connect(&self) -> Result<Box<dyn ProbeConnection>, ProbeFailure>;
+
+    /// Opens a connection for one state-changing command, named `keeper-<epoch>` (RK-4), within `connect_timeout` of
+    /// the configuration.
+    async fn command(&self, epoch: Epoch) -> Result<Box<dyn CommandConnection>, CommandError>;
+}
+
+/// How much a probe asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Liveness and replication state: one round trip, the cheapest that tells role, link, offset and loading.
+    Tick,
+    /// Everything in [`NodeFacts`](crate::domain::facts::NodeFacts), also in one round trip.
+    Full,
+}
+
+/// A connection that probes are sent on, one at a time.
+#[async_trait(?Send)]
+pub trait ProbeConnection {
+    /// Sends a probe and waits for its answer, at most the probe timeout. After a failure other than
+    /// [`DownReason::Unanswered`] the connection is of no more use.
+    async fn probe(&mut self, depth: Depth) -> Result<Alive, ProbeFailure>;
+
+    /// Resolves when the peer closes the connection while no probe is under way.
+    async fn closed(&mut self);
+}
+
+/// Any answer: proof of life (RK-1), an error reply included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alive {
+    /// What `INFO` told; `None` when it was refused.
+    pub info: Option<Info>,
+    /// The server said it is loading its data set.
+    pub loading: bool,
+    /// The error it answered instead, such as `NOAUTH Authentication required.`
+    pub error: Option<String>,
+    /// Sentinels found subscribed, with [`Depth::Full`] only.
+    pub sentinels: Option<Vec<String>>,
+}
+
+/// A probe that was not answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProbeFailure {
+    /// The node's doing: evidence for a vote (never [`DownReason::Loading`]).
+    #[error("{1}")]
+    Evidence(DownReason, String),
+    /// This host's own failure (no file descriptors, DNS, no route of its own): evidence of nothing.
+    #[error("this host's own failure: {0}")]
+    Own(String),
+}
+
+/// A connection for state-changing commands. One transaction each; never reconnects, never retries (RK-4).
+#[async_trait(?Send)]
+pub trait CommandConnection {
+    /// Makes the node a primary: `REPLICAOF NO ONE`, `CONFIG REWRITE`, `CLIENT KILL` of its clients in one `MULTI`,
+    /// every reply read, the result confirmed by `ROLE`. Returns what was refused without spoiling the promotion (a
+    /// server without a config file cannot rewrite it).
+    async fn promote(&mut self) -> Result<Vec<String>, CommandError>;
+
+    /// Makes the node follow `primary`, likewise.
+    async fn follow(&mut self, primary: &NodeAddr) -> Result<Vec<String>, CommandError>;
+}
+
+/// A command that was not confirmed, by what is known to have happened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// It has not been executed and will not be.
+    #[error("not done: {0}")]
+    NotDone(String),
+    /// It may have been executed, or may still be: read the node's state before anything else.
+    #[error("outcome unknown: {0}")]
+    Unknown(String),
+}
+
