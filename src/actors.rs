@@ -4,3 +4,9 @@
 //! and `stopping` must not return `Continue`: both also run while a crashed actor is unwound.
 
 pub mod messages;
+
+use std::rc::Rc;
+
+/// Where an actor sends one kind of message. Resolves the receiver at each send and drops the message while it is down:
+/// whoever starts afresh asks for what it needs.
+pub type Outbox<M> = Rc<dyn Fn(M)>;

@@ -57,7 +57,11 @@ impl FromStr for NodeAddr {
         let bad = || NotAnAddress(text.to_owned());
         let (host, port) = text.rsplit_once(':').ok_or_else(bad)?;
         let bracketed = host.starts_with('[') && host.ends_with(']');
-        let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(bad)?;
+        let port = port
+            .parse()
+            .ok()
+            .filter(|port| *port != 0)
+            .ok_or_else(bad)?;
         if host.is_empty() || (host.contains(':') && !bracketed) {
             return Err(bad());
         }
@@ -152,7 +156,16 @@ mod tests {
 
     #[test]
     fn half_an_address_is_refused() {
-        for text in ["", "host", "host:", ":1", "::1:6379", "host:0", "host:70000", "host:-1"] {
+        for text in [
+            "",
+            "host",
+            "host:",
+            ":1",
+            "::1:6379",
+            "host:0",
+            "host:70000",
+            "host:-1",
+        ] {
             assert!(text.parse::<NodeAddr>().is_err(), "{text}");
         }
     }

@@ -33,9 +33,24 @@ impl Verdict {
         reports: &BTreeMap<KeeperId, Report>,
         min_votes: usize,
     ) -> Self {
-        let votes = keepers.iter().filter_map(|keeper| reports.get(keeper)?.votes.get(node));
-        let (loading, unreachable): (Vec<_>, Vec<_>) = votes.partition(|reason| **reason == DownReason::Loading);
-        Self { unreachable: unreachable.len(), loading: loading.len(), keepers: keepers.len(), min_votes }
+        let mut verdict = Self {
+            unreachable: 0,
+            loading: 0,
+            keepers: keepers.len(),
+            min_votes,
+        };
+        for reason in keepers
+            .iter()
+            .filter_map(|keeper| reports.get(keeper)?.votes.get(node))
+        {
+            match reason {
+                DownReason::Loading => verdict.loading += 1,
+                DownReason::Refused | DownReason::Closed | DownReason::Unanswered => {
+                    verdict.unreachable += 1
+                }
+            }
+        }
+        verdict
     }
 
     fn carries(&self, votes: usize) -> bool {
@@ -63,7 +78,12 @@ mod tests {
     use super::*;
 
     fn verdict(down: usize, keepers: usize, min_votes: usize) -> Verdict {
-        Verdict { unreachable: down, loading: 0, keepers, min_votes }
+        Verdict {
+            unreachable: down,
+            loading: 0,
+            keepers,
+            min_votes,
+        }
     }
 
     #[test]
@@ -90,8 +110,13 @@ mod tests {
     #[test]
     fn the_votes_of_keepers_that_are_gone_do_not_count() {
         let node = NodeAddr::new("a", 1);
-        let down = Report { votes: BTreeMap::from([(node.clone(), DownReason::Refused)]) };
-        let reports = BTreeMap::from([(KeeperId::new("1"), down.clone()), (KeeperId::new("gone"), down)]);
+        let down = Report {
+            votes: BTreeMap::from([(node.clone(), DownReason::Refused)]),
+        };
+        let reports = BTreeMap::from([
+            (KeeperId::new("1"), down.clone()),
+            (KeeperId::new("gone"), down),
+        ]);
         let online = BTreeSet::from([KeeperId::new("1"), KeeperId::new("2"), KeeperId::new("3")]);
         let verdict = Verdict::of(&node, &online, &reports, 1);
         assert_eq!((verdict.unreachable, verdict.keepers), (1, 3));

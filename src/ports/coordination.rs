@@ -157,7 +157,9 @@ pub enum CoordinationError {
     #[error("write {0} of the transaction does not hold: {1}")]
     MultiRefused(usize, Box<CoordinationError>),
     /// The access control list refuses it.
-    #[error("no right to {0}: give the keeper's zk-auth this right, or change the node's access control list")]
+    #[error(
+        "no right to {0}: give the keeper's zk-auth this right, or change the node's access control list"
+    )]
     NoAuth(String),
     /// The session is over; the request may or may not have been executed before.
     #[error("the session has expired")]

@@ -101,4 +101,3 @@ pub enum CommandError {
     #[error("outcome unknown: {0}")]
     Unknown(String),
 }
-
