@@ -1,9 +1,12 @@
 //! The pure core: no async, no actor, no clock, no I/O. Time and facts come in as values, decisions go out as values.
 
+pub mod election;
 pub mod facts;
 pub mod info;
 pub mod lease;
 pub mod node;
+pub mod observed;
+pub mod plan;
 pub mod policy;
 pub mod published;
 pub mod verdict;

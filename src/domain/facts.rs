@@ -160,6 +160,13 @@ impl Sighting {
         }
     }
 
+    /// Why there are no facts, or no fresh ones.
+    pub fn trouble_in_words(&self) -> String {
+        self.trouble
+            .clone()
+            .unwrap_or_else(|| "it has not answered yet".to_owned())
+    }
+
     /// Whether `other` would lead to the same decisions: everything but the figures that move by themselves (offset,
     /// keys beyond "any", uptime, time since last heard, time of reading).
     pub fn same_matter(&self, other: &Self) -> bool {

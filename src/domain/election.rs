@@ -1,0 +1,234 @@
+//! Who may take over, and who does it best (RK-6).
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::facts::{Mode, NodeFacts};
+use super::node::{Moment, NodeAddr};
+use super::observed::{Observed, ObservedNode};
+use super::policy::Policy;
+
+/// The outcome of looking at every node as a successor.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Election {
+    /// Eligible nodes, the best first.
+    pub ranking: Vec<NodeAddr>,
+    /// Why each of the others is not eligible.
+    pub refusals: BTreeMap<NodeAddr, Refusal>,
+    /// Some node holds, or held last, data of this history.
+    pub has_data: bool,
+}
+
+/// Why a node is not promoted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is the primary being replaced.
+    Replaced,
+    /// A majority of the online keepers holds it down.
+    Down,
+    /// Not a strict majority of the online keepers sees it alive.
+    NotSeenByMajority,
+    /// The leader has no answer from it.
+    NotAnswering(String),
+    /// A Redis Cluster node or a Sentinel.
+    WrongMode,
+    /// It is the same server as another configured node.
+    AliasOf(NodeAddr),
+    /// It is loading its data set.
+    Loading,
+    /// Its priority is 0.
+    NeverByPriority,
+    /// It has never completed a synchronisation of this cluster's data.
+    NeverSynced,
+    /// It holds another data set.
+    OtherData,
+    /// It is empty while the cluster has data.
+    Empty,
+    /// It is further behind than allowed.
+    TooFarBehind {
+        /// Bytes behind the best known offset.
+        behind: u64,
+        /// `max-lag-bytes`.
+        limit: u64,
+    },
+    /// A command to it failed under this leadership.
+    FailedLately(String),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Replaced => f.write_str("is the primary being replaced"),
+            Self::Down => f.write_str("is held down by a majority of the keepers"),
+            Self::NotSeenByMajority => {
+                f.write_str("is not seen alive by a majority of the keepers")
+            }
+            Self::NotAnswering(why) => write!(f, "does not answer the leader: {why}"),
+            Self::WrongMode => f.write_str("is no plain Redis server"),
+            Self::AliasOf(other) => write!(f, "is the same server as {other}"),
+            Self::Loading => f.write_str("is loading its data set"),
+            Self::NeverByPriority => f.write_str("has priority 0"),
+            Self::NeverSynced => {
+                f.write_str("has never completed a synchronisation of this cluster's data")
+            }
+            Self::OtherData => f.write_str("holds another data set"),
+            Self::Empty => f.write_str("is empty while the cluster has data"),
+            Self::TooFarBehind { behind, limit } => {
+                write!(
+                    f,
+                    "is {behind} bytes behind, more than max-lag-bytes {limit}"
+                )
+            }
+            Self::FailedLately(why) => write!(f, "failed a command under this leadership: {why}"),
+        }
+    }
+}
+
+/// Redis's own default for `replica-priority`.
+const DEFAULT_PRIORITY: u32 = 100;
+
+/// Looks at every node but `replaced` as a successor of the data history `lineage` (newest id first).
+pub fn elect(
+    observed: &Observed,
+    policy: &Policy,
+    lineage: &[String],
+    replaced: Option<&NodeAddr>,
+    now: Moment,
+) -> Election {
+    let known = || {
+        observed
+            .nodes
+            .iter()
+            .filter_map(|(addr, node)| Some((addr, node.sighting.facts.as_ref()?)))
+    };
+    let ours = |addr, facts| generation_of(facts, lineage).is_some() || replaced == Some(addr);
+    let best_offset = known()
+        .filter(|(_, facts)| generation_of(facts, lineage).is_some())
+        .map(|(_, facts)| facts.offset);
+    let electorate = Electorate {
+        observed,
+        policy,
+        lineage,
+        replaced,
+        now,
+        aliases: observed.aliases(),
+        has_data: known().any(|(addr, facts)| facts.keys > 0 && ours(addr, facts)),
+        best_offset: best_offset.max().unwrap_or(0),
+    };
+    let mut election = Election {
+        has_data: electorate.has_data,
+        ..Election::default()
+    };
+    let mut eligible = Vec::new();
+    for (addr, node) in &observed.nodes {
+        match electorate.eligible(addr, node) {
+            Ok(facts) => eligible.push((addr, facts)),
+            Err(refusal) => {
+                election.refusals.insert(addr.clone(), refusal);
+            }
+        }
+    }
+    eligible.sort_by_key(|(addr, facts)| merit(addr, facts, lineage, policy));
+    election.ranking = eligible.into_iter().map(|(addr, _)| addr.clone()).collect();
+    election
+}
+
+/// What one node is measured against.
+struct Electorate<'a> {
+    observed: &'a Observed,
+    policy: &'a Policy,
+    lineage: &'a [String],
+    replaced: Option<&'a NodeAddr>,
+    now: Moment,
+    aliases: BTreeMap<&'a NodeAddr, &'a NodeAddr>,
+    has_data: bool,
+    best_offset: u64,
+}
+
+impl<'a> Electorate<'a> {
+    fn eligible(&self, addr: &NodeAddr, node: &'a ObservedNode) -> Result<&'a NodeFacts, Refusal> {
+        if self.replaced == Some(addr) {
+            return Err(Refusal::Replaced);
+        }
+        if node.verdict.down() {
+            return Err(Refusal::Down);
+        }
+        if !node.verdict.seen_by_majority() {
+            return Err(Refusal::NotSeenByMajority);
+        }
+        let facts = node
+            .sighting
+            .facts
+            .as_ref()
+            .filter(|_| node.sighting.answering);
+        let facts = facts.ok_or_else(|| Refusal::NotAnswering(node.sighting.trouble_in_words()))?;
+        if facts.mode != Mode::Standalone {
+            return Err(Refusal::WrongMode);
+        }
+        if let Some(other) = self.aliases.get(addr) {
+            return Err(Refusal::AliasOf((*other).clone()));
+        }
+        if facts.loading {
+            return Err(Refusal::Loading);
+        }
+        if priority(addr, facts, self.policy) == 0 {
+            return Err(Refusal::NeverByPriority);
+        }
+        self.holds_the_data(facts)?;
+        match self.observed.failures.get(addr) {
+            Some(failure) if self.now < failure.retry_at() => {
+                Err(Refusal::FailedLately(failure.why.clone()))
+            }
+            _ => Ok(facts),
+        }
+    }
+
+    fn holds_the_data(&self, facts: &NodeFacts) -> Result<(), Refusal> {
+        if generation_of(facts, self.lineage).is_none() {
+            let syncing = facts.upstream().is_some_and(|upstream| upstream.syncing);
+            return Err(if syncing || facts.keys == 0 {
+                Refusal::NeverSynced
+            } else {
+                Refusal::OtherData
+            });
+        }
+        if facts.keys == 0 && self.has_data {
+            return Err(Refusal::Empty);
+        }
+        let behind = self.best_offset.saturating_sub(facts.offset);
+        match self.policy.max_lag_bytes {
+            Some(limit) if behind > limit => Err(Refusal::TooFarBehind { behind, limit }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Sorts the better node first: newer history, greater offset, lower priority, longer uptime, smaller name.
+pub(super) fn merit<'a>(
+    addr: &'a NodeAddr,
+    facts: &NodeFacts,
+    lineage: &[String],
+    policy: &Policy,
+) -> impl Ord + use<'a> {
+    let history = generation_of(facts, lineage).unwrap_or(usize::MAX);
+    (
+        history,
+        Reverse(facts.offset),
+        priority(addr, facts, policy),
+        Reverse(facts.uptime),
+        addr,
+    )
+}
+
+/// How many promotions back the node's data history lies in the lineage: 0 is the present one, `None` another data set.
+pub(super) fn generation_of(facts: &NodeFacts, lineage: &[String]) -> Option<usize> {
+    lineage.iter().position(|id| *id == facts.replication_id)
+}
+
+fn priority(addr: &NodeAddr, facts: &NodeFacts, policy: &Policy) -> u32 {
+    let own = facts
+        .upstream()
+        .map_or(DEFAULT_PRIORITY, |upstream| upstream.priority);
+    policy.priorities.get(addr).copied().unwrap_or(own)
+}

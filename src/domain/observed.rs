@@ -1,0 +1,191 @@
+//! All that one decision is made from: what is seen, voted and published of one cluster at one moment.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::facts::{Mode, NodeFacts, Sighting};
+use super::node::{Epoch, Moment, NodeAddr};
+use super::published::Published;
+use super::verdict::Verdict;
+
+/// One cluster as this keeper observes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed {
+    /// Every configured node.
+    pub nodes: BTreeMap<NodeAddr, ObservedNode>,
+    /// What is published; `None` before the first publication.
+    pub published: Option<Published>,
+    /// The epoch to act under.
+    pub epoch: Epoch,
+    /// Commands that failed lately, by node.
+    pub failures: BTreeMap<NodeAddr, Failure>,
+}
+
+/// One node: what this keeper sees and what all keepers vote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedNode {
+    /// What this keeper's monitor sees.
+    pub sighting: Sighting,
+    /// What the online keepers hold of it.
+    pub verdict: Verdict,
+}
+
+/// A node on which a command failed under the present leadership.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// When it failed last.
+    pub at: Moment,
+    /// How often in a row.
+    pub times: u32,
+    /// Why it failed last.
+    pub why: String,
+}
+
+impl Failure {
+    /// When the node may be commanded again: 1 s after the first failure, doubling up to 30 s.
+    pub fn retry_at(&self) -> Moment {
+        let seconds = 1_u64 << self.times.saturating_sub(1).min(5);
+        self.at.after(Duration::from_secs(seconds.min(30)))
+    }
+}
+
+impl ObservedNode {
+    /// The facts of a node that answers, runs as a plain server and is not held down by the majority.
+    pub fn live(&self) -> Option<&NodeFacts> {
+        let answering = self.sighting.answering && !self.verdict.down();
+        self.sighting
+            .facts
+            .as_ref()
+            .filter(|facts| answering && facts.mode == Mode::Standalone)
+    }
+
+    /// The facts of a node that is live and serves its data set.
+    pub fn online(&self) -> Option<&NodeFacts> {
+        self.live().filter(|facts| !facts.loading)
+    }
+
+    /// The node with what is known of it, in words.
+    pub(super) fn doubt(&self, addr: &NodeAddr) -> (NodeAddr, String) {
+        let loading = self
+            .sighting
+            .facts
+            .as_ref()
+            .is_some_and(|facts| facts.loading && self.sighting.answering);
+        let words = if loading {
+            "it is loading its data set".to_owned()
+        } else {
+            self.sighting.trouble_in_words()
+        };
+        (addr.clone(), words)
+    }
+
+    /// Neither answering nor held down by the majority: it may be either.
+    pub fn undecided(&self) -> bool {
+        !self.verdict.unfit_as_primary()
+            && (!self.sighting.answering
+                || self
+                    .sighting
+                    .facts
+                    .as_ref()
+                    .is_none_or(|facts| facts.loading))
+    }
+}
+
+impl Observed {
+    /// The facts of `addr` if it is configured, live and serving.
+    pub fn online(&self, addr: &NodeAddr) -> Option<&NodeFacts> {
+        self.nodes.get(addr)?.online()
+    }
+
+    /// Nodes that are live and serving, with their facts, in address order.
+    pub fn all_online(&self) -> impl Iterator<Item = (&NodeAddr, &NodeFacts)> {
+        self.nodes
+            .iter()
+            .filter_map(|(addr, node)| Some((addr, node.online()?)))
+    }
+
+    /// Whether `replica` follows `target`: by name, or by resolved address and port, or — whatever name it uses — because
+    /// it streams the history that `target` alone of the primaries produces.
+    pub fn follows(&self, replica: &NodeAddr, target: &NodeAddr) -> bool {
+        self.upstream_of(replica) == Some(target)
+    }
+
+    /// The configured node that `replica` follows, if it is a replica of one.
+    pub fn upstream_of(&self, replica: &NodeAddr) -> Option<&NodeAddr> {
+        let sighting = &self.nodes.get(replica)?.sighting;
+        let facts = sighting.facts.as_ref()?;
+        let upstream = facts.upstream()?;
+        let named = self.nodes.keys().find(|addr| **addr == upstream.primary);
+        let resolved = || {
+            self.nodes.iter().find(|(addr, node)| {
+                addr.port() == upstream.primary.port()
+                    && !node
+                        .sighting
+                        .addresses
+                        .is_disjoint(&sighting.upstream_addresses)
+            })
+        };
+        let streamed = || {
+            let up = matches!(upstream.link, super::facts::Link::Up);
+            self.nodes.iter().find(|(_, node)| {
+                let primary = node
+                    .sighting
+                    .facts
+                    .as_ref()
+                    .filter(|facts| facts.is_primary());
+                up && primary.is_some_and(|primary| primary.replication_id == facts.replication_id)
+            })
+        };
+        named.or_else(|| resolved().or_else(streamed).map(|(addr, _)| addr))
+    }
+
+    /// The primary at the end of the chain that `replica` follows, within the cluster. `None` for a loop or an end
+    /// outside.
+    pub fn root_of<'a>(&'a self, replica: &'a NodeAddr) -> Option<&'a NodeAddr> {
+        let mut at = replica;
+        for _ in 0..self.nodes.len() {
+            match self.upstream_of(at) {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+        let is_primary = |addr| {
+            self.nodes
+                .get(addr)?
+                .sighting
+                .facts
+                .as_ref()
+                .map(NodeFacts::is_primary)
+        };
+        (is_primary(at) == Some(true)).then_some(at)
+    }
+
+    /// Configured nodes that are one server under two names: each further name with the one that stands for it, the
+    /// published primary's name if it is among them, else the first.
+    pub fn aliases(&self) -> BTreeMap<&NodeAddr, &NodeAddr> {
+        let primary = self
+            .published
+            .as_ref()
+            .and_then(|published| published.primary.as_ref());
+        let mut by_run_id: BTreeMap<&str, Vec<&NodeAddr>> = BTreeMap::new();
+        for (addr, node) in &self.nodes {
+            if let Some(facts) = node.live() {
+                by_run_id.entry(&facts.run_id).or_default().push(addr);
+            }
+        }
+        let mut aliases = BTreeMap::new();
+        for names in by_run_id.values() {
+            let stands = names
+                .iter()
+                .find(|name| Some(**name) == primary)
+                .unwrap_or(&names[0]);
+            aliases.extend(
+                names
+                    .iter()
+                    .filter(|name| *name != stands)
+                    .map(|name| (*name, *stands)),
+            );
+        }
+        aliases
+    }
+}

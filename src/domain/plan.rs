@@ -1,0 +1,345 @@
+//! The heart: from what is observed to the one next action.
+//!
+//! [`plan`] is pure and level-triggered. The leader executes ONE action, observes again and plans again. There is no
+//! undo log and no memory of earlier plans: whoever leads continues a half-done change from what it sees and from the
+//! persisted [`Intent`](super::published::Intent) (RK-5).
+//!
+//! Three situations, three files: nothing is published yet ([`discover`]), a primary is published ([`keep`]), or a
+//! change of primary is under way ([`finish`]).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::election::Refusal;
+use super::facts::Mode;
+use super::node::{Moment, NodeAddr};
+use super::observed::Observed;
+use super::policy::Policy;
+use super::published::{Published, Step};
+
+mod discover;
+mod finish;
+mod keep;
+
+/// What to do next, and everything that is left undone with its reason.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The next action; `None` when there is nothing to do, or nothing that may be done.
+    pub action: Option<Action>,
+    /// Why something is not done: the answer to "why did it not fail over?".
+    pub holds: Vec<Hold>,
+}
+
+/// One action of the leader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Write this state (guarded, RK-4).
+    Write {
+        /// The state; epoch and generation are filled in by the writer.
+        state: Published,
+        /// What the write means.
+        change: Change,
+    },
+    /// Make this node, the persisted candidate, a primary.
+    Promote(NodeAddr),
+    /// Make these nodes follow the primary, side by side.
+    Follow {
+        /// The nodes, at most `parallel-syncs`.
+        nodes: Vec<NodeAddr>,
+        /// Whom to follow.
+        primary: NodeAddr,
+    },
+}
+
+/// What a write of the published state means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// The published primary becomes none (RK-2).
+    Withdraw,
+    /// The successor is chosen and persisted before it is commanded (RK-5).
+    Choose,
+    /// A primary is published.
+    Publish,
+    /// Bookkeeping: replicas or replication ids of the published primary.
+    Note,
+}
+
+impl Change {
+    /// Whether the published primary changes, so that the generation is raised (RK-2).
+    pub fn raises_generation(self) -> bool {
+        matches!(self, Self::Withdraw | Self::Publish)
+    }
+}
+
+/// A reason why nothing (more) is done about a cluster or a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hold {
+    /// Whether these nodes are up is not known yet, and what is known of them.
+    Undecided(Vec<(NodeAddr, String)>),
+    /// No node of the cluster is up.
+    NoNodeUp,
+    /// No node may be promoted; why not, for each.
+    NoneEligible {
+        /// The primary to be replaced.
+        replaced: Option<NodeAddr>,
+        /// Why each node is refused.
+        refusals: BTreeMap<NodeAddr, Refusal>,
+    },
+    /// A Sentinel works on this cluster: two managers would fight.
+    SentinelAtWork {
+        /// Where it was found.
+        node: NodeAddr,
+        /// Name and address of its connection.
+        sentinel: String,
+    },
+    /// The node is not a plain Redis server.
+    WrongMode(NodeAddr, Mode),
+    /// Two configured nodes are one server.
+    SameServer(NodeAddr, NodeAddr),
+    /// The node replicates from a server that is not configured.
+    ReplicatesFromOutside {
+        /// The node.
+        node: NodeAddr,
+        /// Whom it follows.
+        primary: NodeAddr,
+    },
+    /// A primary with data of its own that shares no history with the one kept.
+    Unrelated {
+        /// The primary that is kept, or would be.
+        kept: NodeAddr,
+        /// The other.
+        other: NodeAddr,
+    },
+    /// The primary is loading its data set.
+    PrimaryLoading(NodeAddr),
+    /// A command to the node failed; it is tried again later.
+    FailedLately {
+        /// The node.
+        node: NodeAddr,
+        /// Why it failed.
+        why: String,
+    },
+    /// More replicas wait for their turn (`parallel-syncs`).
+    ReplicasWaiting(Vec<NodeAddr>),
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Undecided(nodes) => {
+                f.write_str("waiting until it is known who is up:")?;
+                nodes
+                    .iter()
+                    .try_for_each(|(node, trouble)| write!(f, " {node} ({trouble})"))
+            }
+            Self::NoNodeUp => f.write_str("no node of the cluster is up"),
+            Self::NoneEligible { replaced, refusals } => {
+                match replaced {
+                    Some(old) => write!(f, "no node may take over from {old}")?,
+                    None => f.write_str("no node may become the primary")?,
+                }
+                for (index, (node, refusal)) in refusals.iter().enumerate() {
+                    write!(f, "{} {node} {refusal}", if index == 0 { ":" } else { ";" })?;
+                }
+                Ok(())
+            }
+            Self::SentinelAtWork { node, sentinel } => write!(
+                f,
+                "a Redis Sentinel is at work on {node} ({sentinel}): stop it, or take the cluster out of this configuration"
+            ),
+            Self::WrongMode(node, Mode::Cluster) => {
+                write!(
+                    f,
+                    "{node} runs in Redis Cluster mode, which fails over by itself: it is left alone"
+                )
+            }
+            Self::WrongMode(node, _) => write!(
+                f,
+                "{node} is a Redis Sentinel, not a data node: it is left alone"
+            ),
+            Self::SameServer(alias, node) => {
+                write!(
+                    f,
+                    "{alias} and {node} are one server under two names: remove one of them"
+                )
+            }
+            Self::ReplicatesFromOutside { node, primary } => write!(
+                f,
+                "{node} replicates from {primary}, which is not configured here: it is left alone until REPLICAOF NO ONE"
+            ),
+            Self::Unrelated { kept, other } => write!(
+                f,
+                "{other} is a primary with data of its own that shares no history with {kept}: it is not made a replica \
+                 and loses nothing, until settle-unrelated is true or one of the two is emptied"
+            ),
+            Self::PrimaryLoading(node) => write!(f, "{node} is loading its data set"),
+            Self::FailedLately { node, why } => write!(f, "{node} is tried again soon: {why}"),
+            Self::ReplicasWaiting(nodes) => {
+                write!(f, "{} waits for its turn (parallel-syncs)", list(nodes))
+            }
+        }
+    }
+}
+
+fn list(nodes: &[NodeAddr]) -> String {
+    nodes
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+impl Plan {
+    fn act(action: Action) -> Self {
+        Self {
+            action: Some(action),
+            holds: Vec::new(),
+        }
+    }
+
+    fn hold(hold: Hold) -> Self {
+        Self {
+            action: None,
+            holds: vec![hold],
+        }
+    }
+
+    fn write(change: Change, state: Published) -> Self {
+        Self::act(Action::Write { state, change })
+    }
+}
+
+/// Decides the next action for one cluster.
+pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
+    let foreign = foreigners(observed);
+    if let Some(sentinel) = foreign
+        .iter()
+        .find(|hold| matches!(hold, Hold::SentinelAtWork { .. }))
+    {
+        return Plan::hold(sentinel.clone());
+    }
+    let case = Case {
+        observed,
+        policy,
+        now,
+    };
+    let mut plan = match &observed.published {
+        Some(published) => match (&published.intent, &published.primary) {
+            (Some(intent), _) => finish::finish(&case, published, intent),
+            (None, Some(primary)) => keep::keep(&case, published, primary),
+            (None, None) => discover::discover(&case, published),
+        },
+        None => discover::discover(&case, &Published::default()),
+    };
+    plan.holds.extend(foreign);
+    plan
+}
+
+/// What every situation decides from.
+struct Case<'a> {
+    observed: &'a Observed,
+    policy: &'a Policy,
+    now: Moment,
+}
+
+impl Case<'_> {
+    /// Nodes that may be commanded: online, and not another name of an earlier one.
+    fn members(&self) -> impl Iterator<Item = (&NodeAddr, &super::facts::NodeFacts)> {
+        let aliases = self.observed.aliases();
+        self.observed
+            .all_online()
+            .filter(move |(addr, _)| !aliases.contains_key(addr))
+    }
+
+    /// How many members follow `primary`, directly or through another.
+    fn followers(&self, primary: &NodeAddr) -> usize {
+        self.members()
+            .filter(|(addr, _)| *addr != primary && self.observed.root_of(addr) == Some(primary))
+            .count()
+    }
+}
+
+/// The state in which `primary` is published: no intent, its replicas, its replication ids at the front of the lineage.
+fn publishing(case: &Case<'_>, before: &Published, primary: &NodeAddr) -> Published {
+    let mut state = before.clone();
+    state.primary = Some(primary.clone());
+    state.intent = None;
+    let linked = |facts: &super::facts::NodeFacts| {
+        facts
+            .upstream()
+            .is_some_and(|upstream| upstream.link == super::facts::Link::Up)
+    };
+    state.replicas = case
+        .members()
+        .filter(|(addr, facts)| linked(facts) && case.observed.root_of(addr) == Some(primary))
+        .map(|(addr, _)| addr.clone())
+        .collect();
+    state.known.insert(primary.clone());
+    state.known.extend(state.replicas.iter().cloned());
+    if let Some(facts) = case.observed.online(primary) {
+        let ids = [
+            Some(&facts.replication_id),
+            facts.previous_replication_id.as_ref(),
+        ];
+        state.extend_lineage(ids.into_iter().flatten().map(String::as_str));
+    }
+    state
+}
+
+/// The state in which no primary is published because `old` is to be replaced.
+fn withdrawing(
+    observed: &Observed,
+    before: &Published,
+    old: Option<&NodeAddr>,
+    reason: String,
+) -> Published {
+    let facts = old.and_then(|old| observed.nodes.get(old)?.sighting.facts.as_ref());
+    let mut state = before.clone();
+    state.primary = None;
+    state.intent = Some(super::published::Intent {
+        epoch: observed.epoch,
+        old: old.cloned(),
+        old_run_id: facts.map(|facts| facts.run_id.clone()),
+        candidate: None,
+        step: Step::Withdrawn,
+        reason,
+    });
+    if let Some(facts) = facts.filter(|facts| facts.is_primary()) {
+        state.extend_lineage([facts.replication_id.as_str()]);
+    }
+    state
+}
+
+/// Nodes that a keeper does not manage, and why.
+fn foreigners(observed: &Observed) -> Vec<Hold> {
+    let mut holds = Vec::new();
+    for (addr, node) in &observed.nodes {
+        let Some(facts) = node
+            .sighting
+            .facts
+            .as_ref()
+            .filter(|_| node.sighting.answering)
+        else {
+            continue;
+        };
+        if facts.mode != Mode::Standalone {
+            holds.push(Hold::WrongMode(addr.clone(), facts.mode));
+        }
+        if let Some(sentinel) = facts.sentinels.first() {
+            holds.push(Hold::SentinelAtWork {
+                node: addr.clone(),
+                sentinel: sentinel.clone(),
+            });
+        }
+    }
+    let aliases = observed.aliases();
+    holds.extend(
+        aliases
+            .into_iter()
+            .map(|(alias, node)| Hold::SameServer(alias.clone(), node.clone())),
+    );
+    holds
+}
+
+#[cfg(test)]
+mod tests;
