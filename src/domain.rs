@@ -9,4 +9,5 @@ pub mod observed;
 pub mod plan;
 pub mod policy;
 pub mod published;
+pub mod serving;
 pub mod verdict;

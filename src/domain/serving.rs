@@ -1,0 +1,223 @@
+//! May clients write to this node, read from it? What the HTTP checks answer, and why.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::election::generation_of;
+use super::facts::{Link, Mode};
+use super::node::{Moment, NodeAddr};
+use super::observed::{Observed, ObservedNode};
+use super::policy::Policy;
+
+/// What an answer comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ruling {
+    /// Yes.
+    Yes,
+    /// No: a statement as firm as a yes.
+    No,
+    /// This keeper may not or cannot say; another may.
+    Unknown,
+    /// The cluster has no such node.
+    NoSuchNode,
+}
+
+/// Why a question is answered as it is. Reads as a sentence about the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// Yes: it is the published primary.
+    Primary,
+    /// Yes, to reading: it is a replica in good order.
+    Replica,
+    /// Yes, to reading: it is a replica without a link to its primary, within `max-stale-seconds`.
+    StaleReplica,
+    /// No: another node is the published primary.
+    NotPrimary(NodeAddr),
+    /// No: no primary is published.
+    NoPrimary,
+    /// No: voted down by so many of the online keepers.
+    Down {
+        /// Votes.
+        votes: usize,
+        /// Online keepers.
+        keepers: usize,
+    },
+    /// No: it is the published primary, but says it is a replica.
+    DemotedFromOutside,
+    /// No: it is a Redis Cluster node or a Sentinel.
+    WrongMode,
+    /// No: it answers, but not with its state.
+    Trouble(String),
+    /// No: it loads its data set.
+    Loading,
+    /// No: its first synchronisation has not ended.
+    Syncing,
+    /// No: its link to the primary has been down for so long.
+    LinkDown(Option<Duration>),
+    /// No: it has not heard its primary for so long.
+    Lagging(Duration),
+    /// No: it says it is a primary, and is not the published one (RK-7).
+    UnpublishedPrimary,
+    /// No: it follows a server that is not part of the cluster, or nothing that is known.
+    Stray,
+    /// Unknown: this keeper has not probed it yet.
+    Unprobed,
+    /// Unknown: this keeper has not read the cluster's state yet, or nobody has published one.
+    NoState,
+    /// Unknown: this keeper's lease has run out, or it never had one.
+    NoLease,
+    /// Unknown: the cluster's actor gave no answer in time.
+    NotAnswering,
+    /// The cluster has no such node.
+    NoSuchNode,
+}
+
+impl Reason {
+    /// What the answer comes to.
+    pub fn ruling(&self) -> Ruling {
+        match self {
+            Self::Primary | Self::Replica | Self::StaleReplica => Ruling::Yes,
+            Self::NotPrimary(_)
+            | Self::NoPrimary
+            | Self::Down { .. }
+            | Self::DemotedFromOutside
+            | Self::WrongMode
+            | Self::Trouble(_)
+            | Self::Loading
+            | Self::Syncing
+            | Self::LinkDown(_)
+            | Self::Lagging(_)
+            | Self::UnpublishedPrimary
+            | Self::Stray => Ruling::No,
+            Self::Unprobed | Self::NoState | Self::NoLease | Self::NotAnswering => Ruling::Unknown,
+            Self::NoSuchNode => Ruling::NoSuchNode,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Primary => f.write_str("it is the primary"),
+            Self::Replica => f.write_str("it is a replica in good order"),
+            Self::StaleReplica => f.write_str(
+                "it is a replica without a link to its primary, within max-stale-seconds",
+            ),
+            Self::NotPrimary(primary) => write!(f, "the primary is {primary}"),
+            Self::NoPrimary => f.write_str("the cluster has no primary now"),
+            Self::Down { votes, keepers } => {
+                write!(f, "{votes} of {keepers} keepers online vote it down")
+            }
+            Self::DemotedFromOutside => {
+                f.write_str("it is the published primary, but says it is a replica")
+            }
+            Self::WrongMode => f.write_str("it is not a plain Redis server"),
+            Self::Trouble(trouble) => write!(f, "it answers, but not with its state: {trouble}"),
+            Self::Loading => f.write_str("it is loading its data set"),
+            Self::Syncing => f.write_str("its first synchronisation has not ended"),
+            Self::LinkDown(None) => f.write_str("it has never been linked to its primary"),
+            Self::LinkDown(Some(span)) => {
+                let seconds = span.as_secs();
+                write!(f, "its link to its primary has been down for {seconds} s")
+            }
+            Self::Lagging(span) => {
+                write!(f, "it has not heard its primary for {} s", span.as_secs())
+            }
+            Self::UnpublishedPrimary => {
+                f.write_str("it says it is a primary, but is not the published one")
+            }
+            Self::Stray => f.write_str("it does not follow the cluster's primary"),
+            Self::Unprobed => f.write_str("this keeper has not probed it yet"),
+            Self::NoState => f.write_str("this keeper knows no state of the cluster yet"),
+            Self::NoLease => f.write_str(
+                "this keeper holds no lease: it cannot confirm that what it knows is still true",
+            ),
+            Self::NotAnswering => f.write_str("the keeper's own actor did not answer in time"),
+            Self::NoSuchNode => f.write_str("the cluster has no such node"),
+        }
+    }
+}
+
+/// Whether `addr` is the one node that may be written to. To be asked under a valid lease.
+pub fn writable(observed: &Observed, addr: &NodeAddr, node: &ObservedNode) -> Reason {
+    let Some(published) = &observed.published else {
+        return Reason::NoState;
+    };
+    match &published.primary {
+        None => Reason::NoPrimary,
+        Some(primary) if primary != addr => Reason::NotPrimary(primary.clone()),
+        Some(_) => match &node.sighting.facts {
+            _ if node.verdict.down() => down(node),
+            Some(facts) if facts.mode != Mode::Standalone => Reason::WrongMode,
+            Some(facts) if facts.loading => Reason::Loading,
+            Some(facts) if !facts.is_primary() => Reason::DemotedFromOutside,
+            _ => Reason::Primary,
+        },
+    }
+}
+
+/// Whether `addr` may be read from: the primary, or a replica that is fresh enough.
+pub fn readable(
+    observed: &Observed,
+    policy: &Policy,
+    addr: &NodeAddr,
+    node: &ObservedNode,
+    now: Moment,
+) -> Reason {
+    let Some(published) = &observed.published else {
+        return Reason::NoState;
+    };
+    if writable(observed, addr, node) == Reason::Primary {
+        return Reason::Primary;
+    }
+    if node.verdict.down() {
+        return down(node);
+    }
+    let sighting = &node.sighting;
+    let Some(facts) = &sighting.facts else {
+        return if sighting.answering {
+            Reason::Trouble(sighting.trouble_in_words())
+        } else {
+            Reason::Unprobed
+        };
+    };
+    if facts.mode != Mode::Standalone {
+        return Reason::WrongMode;
+    }
+    if facts.loading {
+        return Reason::Loading;
+    }
+    let Some(upstream) = facts.upstream() else {
+        return Reason::UnpublishedPrimary;
+    };
+    if generation_of(facts, &published.lineage).is_none() {
+        let first_sync = upstream.syncing || upstream.link != Link::Up;
+        return if first_sync {
+            Reason::Syncing
+        } else {
+            Reason::Stray
+        };
+    }
+    match upstream.link {
+        Link::Up => match (policy.max_lag, upstream.last_io) {
+            (Some(limit), Some(last_io)) if last_io > limit => Reason::Lagging(last_io),
+            _ => Reason::Replica,
+        },
+        Link::Down { since } => {
+            let stale = since.unwrap_or(Duration::ZERO) + now.since(sighting.at);
+            let within_bounds = published.primary.is_none() || stale <= policy.max_stale;
+            if within_bounds {
+                Reason::StaleReplica
+            } else {
+                Reason::LinkDown(Some(stale))
+            }
+        }
+    }
+}
+
+fn down(node: &ObservedNode) -> Reason {
+    Reason::Down {
+        votes: node.verdict.unreachable,
+        keepers: node.verdict.keepers,
+    }
+}
