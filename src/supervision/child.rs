@@ -1,0 +1,296 @@
+//! One child: how it is made, how it lives in its own task, and how its end is reported.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, Waker};
+
+use actix::dev::ContextFut;
+use actix::prelude::*;
+use tokio::task::AbortHandle;
+
+use super::exit::Exit;
+use super::panics::catch;
+use super::slot::Slot;
+use super::tree::Node;
+use super::{OneForOne, Stop, Supervisor};
+
+/// A child to be supervised: its name, the slot where it is found, how to make it, and when to restart it.
+///
+/// What a supervised actor must know:
+/// - Its factory runs in its own task: a panic there is the child's exit like any other.
+/// - It answers pings as long as it can handle messages. A handler that waits for longer than the supervisor's ping
+///   interval with `ctx.wait` or `AtomicResponse` counts as hung.
+/// - After a panic nothing of it runs but the `Drop` of its fields. Otherwise `stopping` and `stopped` are called: when
+///   it stops by itself, when it is stopped, and when it is killed for hanging. `stopping` must return `Running::Stop`.
+/// - Work it spawned with its context dies with it; `ResponseFuture` and `actix::spawn` work does not.
+#[derive(Clone)]
+pub struct ChildSpec {
+    pub(super) name: Arc<str>,
+    pub(super) kind: Kind,
+    pub(super) launch: Arc<dyn Launch>,
+}
+
+/// When a child is restarted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Whenever it exits.
+    Permanent,
+    /// When it fails; it is removed when it stops by itself.
+    Transient,
+}
+
+impl ChildSpec {
+    /// A child that is restarted whenever it exits.
+    pub fn permanent<A, F>(name: impl Into<Arc<str>>, slot: &Slot<A>, factory: F) -> Self
+    where
+        A: Actor<Context = Context<A>>,
+        F: Fn() -> A + Send + Sync + 'static,
+    {
+        Self::actor(name.into(), Kind::Permanent, slot, factory)
+    }
+
+    /// A child that is restarted when it panics or hangs, and is done when it stops by itself.
+    pub fn transient<A, F>(name: impl Into<Arc<str>>, slot: &Slot<A>, factory: F) -> Self
+    where
+        A: Actor<Context = Context<A>>,
+        F: Fn() -> A + Send + Sync + 'static,
+    {
+        Self::actor(name.into(), Kind::Transient, slot, factory)
+    }
+
+    /// A supervisor as a child. Each incarnation starts with the children of `plan`; those added since by
+    /// [`StartChild`](super::StartChild) end with the one before, and whoever started them starts them again.
+    pub fn supervisor(name: impl Into<Arc<str>>, slot: &Slot<Supervisor>, plan: OneForOne) -> Self {
+        Self {
+            name: name.into(),
+            kind: Kind::Permanent,
+            launch: Arc::new(Nested {
+                slot: slot.clone(),
+                plan,
+            }),
+        }
+    }
+
+    fn actor<A, F>(name: Arc<str>, kind: Kind, slot: &Slot<A>, factory: F) -> Self
+    where
+        A: Actor<Context = Context<A>>,
+        F: Fn() -> A + Send + Sync + 'static,
+    {
+        let launch = Arc::new(Worker {
+            slot: slot.clone(),
+            factory: Arc::new(factory),
+        });
+        Self { name, kind, launch }
+    }
+}
+
+/// A child with its type forgotten.
+pub(super) trait Launch: Send + Sync {
+    /// Starts and publishes a new incarnation.
+    fn launch(&self, node: &Node, seed: u64, report: Report) -> Incarnation;
+    /// Makes references see that the child is down.
+    fn withdraw(&self);
+    /// Asks the child to end in its own order; `false` if it knows none and is to be aborted.
+    fn ask_to_stop(&self) -> bool;
+}
+
+struct Worker<A: Actor, F> {
+    slot: Slot<A>,
+    factory: Arc<F>,
+}
+
+impl<A, F> Launch for Worker<A, F>
+where
+    A: Actor<Context = Context<A>>,
+    F: Fn() -> A + Send + Sync + 'static,
+{
+    fn launch(&self, _: &Node, _: u64, report: Report) -> Incarnation {
+        let factory = self.factory.clone();
+        incarnate(&self.slot, move || factory(), report)
+    }
+
+    fn withdraw(&self) {
+        self.slot.withdraw();
+    }
+
+    fn ask_to_stop(&self) -> bool {
+        false
+    }
+}
+
+struct Nested {
+    slot: Slot<Supervisor>,
+    plan: OneForOne,
+}
+
+impl Launch for Nested {
+    fn launch(&self, node: &Node, seed: u64, report: Report) -> Incarnation {
+        let supervisor = Supervisor::new(self.plan.clone(), node.clone(), seed);
+        incarnate(&self.slot, || supervisor, report)
+    }
+
+    fn withdraw(&self) {
+        self.slot.withdraw();
+    }
+
+    fn ask_to_stop(&self) -> bool {
+        self.slot.current().is_some_and(|addr| {
+            addr.do_send(Stop);
+            true
+        })
+    }
+}
+
+/// A living child.
+pub(super) struct Incarnation {
+    pub(super) task: AbortHandle,
+    pub(super) pulse: Pulse,
+}
+
+fn incarnate<A>(
+    slot: &Slot<A>,
+    make: impl FnOnce() -> A + Unpin + 'static,
+    report: Report,
+) -> Incarnation
+where
+    A: Actor<Context = Context<A>>,
+{
+    let mut ctx = Context::new();
+    let pulse = Pulse::default();
+    ctx.spawn(pulse.clone());
+    slot.publish(ctx.address());
+    let stage = Stage::Unborn(Some((ctx, make)));
+    let task = actix::spawn(Life { stage, report }).abort_handle();
+    Incarnation { task, pulse }
+}
+
+/// The task of one incarnation. The report is the last of it to be dropped.
+struct Life<A: Actor<Context = Context<A>>, F> {
+    stage: Stage<A, F>,
+    report: Report,
+}
+
+enum Stage<A: Actor<Context = Context<A>>, F> {
+    /// The factory has not run yet.
+    Unborn(Option<(Context<A>, F)>),
+    Born(ContextFut<A, Context<A>>),
+}
+
+impl<A, F> Future for Life<A, F>
+where
+    A: Actor<Context = Context<A>>,
+    F: FnOnce() -> A + Unpin,
+{
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
+        let life = self.get_mut();
+        let end = match catch(|| life.stage.poll(cx)) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(())) => Exit::Normal,
+            Err(panic) => {
+                life.stage.terminate();
+                Exit::Panicked(panic)
+            }
+        };
+        let remains = std::mem::replace(&mut life.stage, Stage::Unborn(None));
+        life.report.exit = catch(|| drop(remains)).map_or_else(Exit::Panicked, |()| end);
+        Poll::Ready(())
+    }
+}
+
+impl<A, F> Stage<A, F>
+where
+    A: Actor<Context = Context<A>>,
+    F: FnOnce() -> A,
+{
+    fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
+        match self {
+            Self::Unborn(birth) => match birth.take() {
+                Some((ctx, make)) => {
+                    *self = Self::Born(ctx.into_future(make()));
+                    self.poll(cx)
+                }
+                None => Poll::Ready(()),
+            },
+            Self::Born(actor) => Pin::new(actor).poll(cx),
+        }
+    }
+
+    /// Keeps actix from calling into an actor that a panic left half-written when it is dropped.
+    fn terminate(&mut self) {
+        if let Self::Born(actor) = self {
+            actor.ctx().terminate();
+        }
+    }
+}
+
+/// Tells the supervisor, when the child's task is gone with all it held, how it ended.
+pub(super) struct Report {
+    exit: Exit,
+    to: Option<Box<dyn FnOnce(Exit)>>,
+}
+
+impl Report {
+    pub(super) fn new(to: impl FnOnce(Exit) + 'static) -> Self {
+        Self {
+            exit: Exit::Killed, // unless the child ends before its task does
+            to: Some(Box::new(to)),
+        }
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        if let Some(to) = self.to.take() {
+            to(std::mem::replace(&mut self.exit, Exit::Killed));
+        }
+    }
+}
+
+/// How a supervisor pings its child, whatever its type: a future in the child's context that actix polls only while
+/// the child can handle messages. A ping is a wake-up of the child; being polled is the answer.
+#[derive(Clone, Default)]
+pub(super) struct Pulse(Rc<Beat>);
+
+struct Beat {
+    answered: Cell<bool>,
+    child: RefCell<Waker>,
+}
+
+impl Default for Beat {
+    fn default() -> Self {
+        Self {
+            answered: Cell::new(true),
+            child: RefCell::new(Waker::noop().clone()),
+        }
+    }
+}
+
+impl Pulse {
+    pub(super) fn ping(&self) {
+        self.0.answered.set(false);
+        self.0.child.borrow().wake_by_ref();
+    }
+
+    pub(super) fn answered(&self) -> bool {
+        self.0.answered.get()
+    }
+}
+
+impl<A: Actor> ActorFuture<A> for Pulse {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        _: &mut A,
+        _: &mut A::Context,
+        task: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        self.0.answered.set(true);
+        self.0.child.borrow_mut().clone_from(task.waker());
+        Poll::Pending
+    }
+}
