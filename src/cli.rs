@@ -1,1 +1,5 @@
 //! Subcommands of the program.
+
+pub mod args;
+pub mod check;
+pub mod exit;

@@ -1,0 +1,278 @@
+//! `REDIS_KEEPER_…` environment variables, which override the file.
+//!
+//! A key's variable is its path in capitals with underscores: `rest-port` is `REDIS_KEEPER_REST_PORT`, `redis.password` is
+//! `REDIS_KEEPER_REDIS_PASSWORD`. One cluster's keys are set by `REDIS_KEEPER_CLUSTERS__<NAME>__<KEY>`, the name likewise in
+//! capitals with an underscore for every character that is no letter or digit. Lists are separated by commas, or JSON5;
+//! lists of objects are JSON5. An empty variable counts as not set.
+
+use std::collections::BTreeMap;
+
+use figment::value::{Dict, Empty, Map, Value};
+use figment::{Metadata, Profile, Provider};
+
+use super::names::{Refused, refused};
+use super::report::{Override, Report};
+use super::schema::{self, CLUSTER, DOCUMENT, Key, Kind};
+use super::spans::{self, Spans};
+
+/// What all variables of this program begin with.
+const PREFIX: &str = "REDIS_KEEPER_";
+/// What those of one cluster go on with.
+const CLUSTERS: &str = "CLUSTERS__";
+/// What Kubernetes sets in every container beside a service called `redis-keeper`; not meant for the program.
+const FOREIGN: [&str; 3] = ["PORT_", "SERVICE_HOST", "SERVICE_PORT"];
+
+/// The variables meant for this program, by the rest of their names.
+#[derive(Debug, Default)]
+pub(super) struct Environment {
+    variables: BTreeMap<String, String>,
+    /// What was taken from them, by path.
+    overrides: BTreeMap<String, Override>,
+    /// Variables that could not be used, by their whole names.
+    faults: Vec<(String, Refused)>,
+}
+
+/// A layer of configuration, for figment to merge.
+pub(super) struct Layer {
+    pub(super) name: &'static str,
+    pub(super) dict: Dict,
+}
+
+// === impl Layer ===
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.name)
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Profile::Default.collect(self.dict.clone()))
+    }
+}
+
+// === impl Environment ===
+
+impl Environment {
+    /// Those of `variables` that are meant for this program.
+    pub(super) fn new(variables: impl Iterator<Item = (String, String)>) -> Self {
+        let ours =
+            |(name, text): (String, String)| Some((name.strip_prefix(PREFIX)?.to_owned(), text));
+        let set = |(name, text): &(String, String)| {
+            let foreign = name == "PORT" || FOREIGN.iter().any(|start| name.starts_with(start));
+            !text.is_empty() && !foreign
+        };
+        Self {
+            variables: variables.filter_map(ours).filter(set).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The layer of what is said for the whole document.
+    pub(super) fn layer(&mut self) -> Layer {
+        let mut dict = Dict::new();
+        for (name, path, kind) in variables_of(DOCUMENT) {
+            if let Some(text) = self.variables.remove(&name) {
+                self.set(&mut dict, "", &path, kind, format!("{PREFIX}{name}"), text);
+            }
+        }
+        Layer {
+            name: "environment",
+            dict,
+        }
+    }
+
+    /// Overrides the settings of single clusters of `document`.
+    pub(super) fn apply_to_clusters(&mut self, document: &mut Dict) {
+        let mut none = Vec::new();
+        let clusters = match document.get_mut("clusters") {
+            Some(Value::Array(_, clusters)) => clusters,
+            _ => &mut none,
+        };
+        let names: Vec<_> = clusters
+            .iter()
+            .map(|cluster| Some(variable_name(cluster.find_ref("name")?.as_str()?)))
+            .collect();
+        for (name, text) in std::mem::take(&mut self.variables) {
+            let variable = format!("{PREFIX}{name}");
+            match setting_of_cluster(&name, &names) {
+                Err(refused) => self.faults.push((variable, refused)),
+                Ok((index, path, kind)) => {
+                    if let Some(Value::Dict(_, dict)) = clusters.get_mut(index) {
+                        let base = spans::item("clusters", index);
+                        self.set(dict, &base, &path, kind, variable, text);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A report that knows what was taken from the environment, and tells what could not be used.
+    pub(super) fn into_report(self, spans: Spans) -> Report {
+        let mut report = Report::new(spans, self.overrides);
+        for (variable, Refused { fault, remedy }) in self.faults {
+            report.variable(&variable, fault, remedy);
+        }
+        report
+    }
+
+    /// Puts what `variable` says at `path` of the object `dict`, which stands at `base`.
+    fn set(
+        &mut self,
+        dict: &mut Dict,
+        base: &str,
+        path: &[&'static str],
+        kind: Kind,
+        variable: String,
+        text: String,
+    ) {
+        let Some(value) = read(kind, &text) else {
+            self.faults
+                .push((variable, refused("is not JSON5", kind.expected())));
+            return;
+        };
+        let (last, parents) = path.split_last().expect("a path has a key");
+        let mut dict = dict;
+        let mut place = base.to_owned();
+        for parent in parents {
+            place = spans::member(&place, parent);
+            let inner = dict
+                .entry((*parent).to_owned())
+                .or_insert_with(|| Empty::None.into());
+            if matches!(inner, Value::Empty(..)) {
+                *inner = Dict::new().into();
+            }
+            // What is no object there is the schema's to refuse.
+            let Value::Dict(_, inner) = inner else { return };
+            dict = inner;
+        }
+        if let Some(rival) = rival(last)
+            && !self.overrides.contains_key(&spans::member(&place, rival))
+        {
+            dict.insert(rival.to_owned(), Value::from(Empty::None));
+        }
+        dict.insert((*last).to_owned(), value);
+        let text = (!matches!(kind, Kind::Secret | Kind::List(Kind::Object(_)))).then_some(text);
+        self.overrides
+            .insert(spans::member(&place, last), Override { variable, text });
+    }
+}
+
+/// What the variable `name`, without its prefix, sets: the index of a cluster, the path and the kind of its key. `names`
+/// are those of the clusters, as they stand in variables.
+fn setting_of_cluster(
+    name: &str,
+    names: &[Option<String>],
+) -> Result<(usize, Vec<&'static str>, Kind), Refused> {
+    let unknown = "is not a known variable";
+    let Some((cluster, key)) = name
+        .strip_prefix(CLUSTERS)
+        .and_then(|rest| rest.rsplit_once("__"))
+    else {
+        let known = variables_of(DOCUMENT).map(|(name, ..)| name);
+        return Err(refused(unknown, schema::suggestion(name, PREFIX, known)));
+    };
+    let prefix = format!("{PREFIX}{CLUSTERS}");
+    let called = |(_, name): &(usize, &Option<String>)| name.as_deref() == Some(cluster);
+    let mut matching = names.iter().enumerate().filter(called);
+    let index = match (matching.next(), matching.next()) {
+        (Some((index, _)), None) => index,
+        (None, _) => {
+            let known = names.iter().flatten().map(|name| format!("{name}__{key}"));
+            let remedy = schema::suggestion(&format!("{cluster}__{key}"), &prefix, known);
+            return Err(refused("names no cluster of the file", remedy));
+        }
+        (Some(_), Some(_)) => {
+            return Err(refused(
+                "names several clusters alike",
+                "say it in the file",
+            ));
+        }
+    };
+    let known = || variables_of(CLUSTER).filter(|(name, ..)| name != "NAME");
+    known()
+        .find(|(name, ..)| name == key)
+        .map(|(_, path, kind)| (index, path, kind))
+        .ok_or_else(|| {
+            let prefix = format!("{prefix}{cluster}__");
+            refused(
+                unknown,
+                schema::suggestion(key, &prefix, known().map(|(name, ..)| name)),
+            )
+        })
+}
+
+/// The variables of an object, without their prefix, each with the path and the kind of its key.
+fn variables_of(
+    groups: &'static [&'static [Key]],
+) -> impl Iterator<Item = (String, Vec<&'static str>, Kind)> {
+    schema::keys(groups).flat_map(|key| {
+        let inner: Vec<_> = match key.kind {
+            Kind::Object(groups) => schema::keys(groups)
+                .map(|inner| (vec![key.name, inner.name], inner.kind))
+                .collect(),
+            kind => vec![(vec![key.name], kind)],
+        };
+        inner
+            .into_iter()
+            .map(|(path, kind)| (variable_name(&path.join("_")), path, kind))
+    })
+}
+
+/// The key that says the same in another way, and which a variable therefore overrides as well.
+fn rival(key: &str) -> Option<&'static str> {
+    match key {
+        "password" => Some("password-file"),
+        "password-file" => Some("password"),
+        "zk-auth" => Some("zk-auth-file"),
+        "zk-auth-file" => Some("zk-auth"),
+        _ => None,
+    }
+}
+
+/// `name` as it stands in a variable.
+fn variable_name(name: &str) -> String {
+    let allowed = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_uppercase()
+        } else {
+            '_'
+        }
+    };
+    name.chars().map(allowed).collect()
+}
+
+/// The value that `text` stands for where `kind` is expected. Text that does not fit stays text, for the schema to refuse.
+fn read(kind: Kind, text: &str) -> Option<Value> {
+    let text = if matches!(kind, Kind::Secret) {
+        text
+    } else {
+        text.trim()
+    };
+    let json = || match Spans::scan(text).too_deep {
+        Some(_) => None,
+        None => json5::from_str::<Value>(text).ok(),
+    };
+    match kind {
+        Kind::Text | Kind::Secret | Kind::Choice(_) => Some(text.into()),
+        Kind::Flag => Some(
+            text.parse::<bool>()
+                .map_or_else(|_| text.into(), Value::from),
+        ),
+        Kind::Whole(..) | Kind::Port => Some(
+            text.parse::<u64>()
+                .map_or_else(|_| text.into(), Value::from),
+        ),
+        Kind::Seconds => Some(
+            text.parse::<f64>()
+                .map_or_else(|_| text.into(), Value::from),
+        ),
+        Kind::List(Kind::Object(_)) => json(),
+        Kind::List(_) if text.starts_with('[') => json(),
+        Kind::List(item) => text
+            .split(',')
+            .map(|text| read(*item, text))
+            .collect::<Option<Vec<_>>>()
+            .map(Value::from),
+        Kind::Object(_) => None,
+    }
+}

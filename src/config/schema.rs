@@ -1,0 +1,364 @@
+//! Which keys there are and what each takes; checks a whole document against that, so that every problem is found and not
+//! only the first.
+
+use figment::value::{Dict, Num, Value};
+
+use super::report::Report;
+use super::spans;
+
+/// What a key takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    Text,
+    /// Text that no message shows.
+    Secret,
+    Flag,
+    /// A whole number from the first to the second.
+    Whole(u64, u64),
+    Port,
+    /// Seconds, fractions allowed, from [`SHORTEST`] to [`LONGEST`].
+    Seconds,
+    Choice(&'static [&'static str]),
+    /// A list of at least one.
+    List(&'static Kind),
+    /// An object whose keys come in groups.
+    Object(&'static [&'static [Key]]),
+}
+
+/// One key of an object.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    required: bool,
+}
+
+/// The shortest span of time that can be configured, in seconds.
+const SHORTEST: f64 = 0.001;
+/// The longest, in seconds: a day.
+const LONGEST: f64 = 86_400.0;
+
+const fn key(name: &'static str, kind: Kind) -> Key {
+    Key {
+        name,
+        kind,
+        required: false,
+    }
+}
+
+const fn required(name: &'static str, kind: Kind) -> Key {
+    Key {
+        name,
+        kind,
+        required: true,
+    }
+}
+
+/// The document.
+pub(super) const DOCUMENT: &[&[Key]] = &[
+    &[
+        key("keeper-id", Kind::Text),
+        key("coordination", Kind::Choice(&["zookeeper", "embedded"])),
+        key("zk-quorum", Kind::List(&Kind::Text)),
+        key("zk-prefix", Kind::Text),
+        key("zk-session-timeout-seconds", Kind::Seconds),
+        key("zk-auth", Kind::Secret),
+        key("zk-auth-file", Kind::Text),
+        key("lease-seconds", Kind::Seconds),
+        key("heartbeat-seconds", Kind::Seconds),
+        key("read-lease-seconds", Kind::Seconds),
+        key("rest-host", Kind::Text),
+        key("rest-port", Kind::Port),
+        key("rest-advertise", Kind::Text),
+        key("http-workers", Kind::Whole(1, 64)),
+        key("log-format", Kind::Choice(&["text", "json"])),
+        key("log-level", Kind::Text),
+        required("clusters", Kind::List(&Kind::Object(CLUSTER))),
+    ],
+    TUNING,
+];
+
+/// One item of `clusters`.
+pub(super) const CLUSTER: &[&[Key]] = &[
+    &[
+        required("name", Kind::Text),
+        required("nodes", Kind::List(&Kind::Object(NODE))),
+    ],
+    TUNING,
+];
+
+const NODE: &[&[Key]] = &[&[
+    required("host", Kind::Text),
+    required("port", Kind::Port),
+    key("priority", Kind::Whole(0, u32::MAX as u64)),
+]];
+
+/// What can be said for all clusters and again for one.
+const TUNING: &[Key] = &[
+    key("tick-seconds", Kind::Seconds),
+    key("failover-tick-seconds", Kind::Seconds),
+    key("seconds-mark-down", Kind::Seconds),
+    key("probe-timeout-seconds", Kind::Seconds),
+    key("max-lag-bytes", Kind::Whole(0, u64::MAX)),
+    key("max-lag-seconds", Kind::Seconds),
+    key("max-stale-seconds", Kind::Seconds),
+    key("parallel-syncs", Kind::Whole(1, 1024)),
+    key("min-votes", Kind::Whole(1, 1024)),
+    key("settle-unrelated", Kind::Flag),
+    key("chained-replicas", Kind::Choice(&["accept", "correct"])),
+    key("redis", Kind::Object(REDIS)),
+];
+
+const REDIS: &[&[Key]] = &[&[
+    key("username", Kind::Text),
+    key("password", Kind::Secret),
+    key("password-file", Kind::Text),
+    key("tls", Kind::Flag),
+    key("tls-ca-file", Kind::Text),
+    key("tls-cert-file", Kind::Text),
+    key("tls-key-file", Kind::Text),
+    key("tls-server-name", Kind::Text),
+    key("tls-insecure", Kind::Flag),
+]];
+
+// === impl Kind ===
+
+impl Kind {
+    /// What is right, for a remedy.
+    pub(super) fn expected(self) -> String {
+        match self {
+            Self::Text | Self::Secret => "write text in quotes".to_owned(),
+            Self::Flag => "write true or false".to_owned(),
+            Self::Whole(min, u64::MAX) => format!("write a whole number, {min} or more"),
+            Self::Whole(min, max) => format!("write a whole number from {min} to {max}"),
+            Self::Port => "write a whole number from 1 to 65535".to_owned(),
+            Self::Seconds => {
+                format!("write seconds from {SHORTEST} to {LONGEST}, fractions allowed")
+            }
+            Self::Choice(words) => format!("write \"{}\"", words.join("\" or \"")),
+            Self::List(Self::Object(_)) => "write a list of objects: [{…}, {…}]".to_owned(),
+            Self::List(_) => "write a list: [\"…\", \"…\"]".to_owned(),
+            Self::Object(_) => "write an object: {…}".to_owned(),
+        }
+    }
+
+    /// Whether `value` is what this kind takes; members and items aside.
+    fn takes(self, value: &Value) -> bool {
+        match (self, value) {
+            (Self::Text | Self::Secret, Value::String(..) | Value::Char(..))
+            | (Self::Flag, Value::Bool(..))
+            | (Self::List(_), Value::Array(..))
+            | (Self::Object(_), Value::Dict(..)) => true,
+            (Self::Choice(words), Value::String(_, text)) => words.contains(&text.as_str()),
+            (Self::Whole(min, max), Value::Num(_, number)) => {
+                whole(*number).is_some_and(|number| (min..=max).contains(&number))
+            }
+            (Self::Port, _) => Self::Whole(1, 65_535).takes(value),
+            (Self::Seconds, Value::Num(_, number)) => (SHORTEST..=LONGEST).contains(&real(*number)),
+            _ => false,
+        }
+    }
+
+    /// Why `value` is not taken.
+    fn fault(self, value: &Value) -> &'static str {
+        match (self, value) {
+            (_, Value::Empty(..)) => "is null",
+            (Self::Port, Value::Num(..)) => "is not a port",
+            (Self::Whole(..), Value::Num(_, number)) if whole(*number).is_some() => {
+                "is out of range"
+            }
+            (Self::Whole(..), Value::Num(..)) => "is not a whole number",
+            (Self::Seconds, Value::Num(_, number)) if real(*number).is_nan() => "is not a number",
+            (Self::Seconds, Value::Num(_, number)) if real(*number) <= 0.0 => {
+                "is not a positive time"
+            }
+            (Self::Seconds, Value::Num(_, number)) if real(*number) < SHORTEST => "is too short",
+            (Self::Seconds, Value::Num(..)) => "is too long",
+            (Self::Choice(_), Value::String(..)) => "is not one of the choices",
+            (_, Value::String(..) | Value::Char(..)) => "is text",
+            (_, Value::Bool(..)) => "is true or false",
+            (_, Value::Num(..)) => "is a number",
+            (_, Value::Dict(..)) => "is an object",
+            (_, Value::Array(..)) => "is a list",
+        }
+    }
+
+    /// Checks `value`, found at `path`, and all that it contains. What is wrong goes to the report and is left out:
+    /// `None` for the value itself.
+    fn check(self, value: Value, path: &str, report: &mut Report) -> Option<Value> {
+        if !self.takes(&value) {
+            let scalar = !matches!(self, Self::Secret | Self::List(_) | Self::Object(_));
+            let note = if scalar {
+                Report::problem
+            } else {
+                Report::unquoted
+            };
+            note(report, path, self.fault(&value), self.expected());
+            return None;
+        }
+        match (self, value) {
+            (Self::Object(groups), Value::Dict(tag, dict)) => {
+                Some(Value::Dict(tag, check(groups, dict, path, report)))
+            }
+            (Self::List(_), Value::Array(_, items)) if items.is_empty() => {
+                report.unquoted(path, "is empty", "list at least one");
+                None
+            }
+            (Self::List(kind), Value::Array(tag, items)) => {
+                let mut checked = Vec::with_capacity(items.len());
+                for (index, value) in items.into_iter().enumerate() {
+                    let null = Value::Empty(tag, figment::value::Empty::None);
+                    let value = kind.check(value, &spans::item(path, index), report);
+                    checked.push(value.unwrap_or(null));
+                }
+                Some(Value::Array(tag, checked))
+            }
+            (_, value) => Some(value),
+        }
+    }
+}
+
+/// `number` as a whole number, if it was written as one that is not negative.
+fn whole(number: Num) -> Option<u64> {
+    let from_signed = || {
+        number
+            .to_i128()
+            .and_then(|number| u128::try_from(number).ok())
+    };
+    number
+        .to_u128()
+        .or_else(from_signed)
+        .and_then(|number| u64::try_from(number).ok())
+}
+
+/// `number` as a real number.
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "compared with bounds far below the precision"
+)]
+fn real(number: Num) -> f64 {
+    let from_unsigned = || number.to_u128().map(|number| number as f64);
+    let from_signed = || number.to_i128().map(|number| number as f64);
+    number
+        .to_f64()
+        .or_else(from_unsigned)
+        .or_else(from_signed)
+        .unwrap_or(f64::NAN)
+}
+
+/// The keys of an object, all groups together.
+pub(super) fn keys(groups: &'static [&'static [Key]]) -> impl Iterator<Item = &'static Key> {
+    groups.iter().copied().flatten()
+}
+
+/// Checks the members of the object at `path`; returns those that are right. Null stands for absent.
+pub(super) fn check(
+    groups: &'static [&'static [Key]],
+    dict: Dict,
+    path: &str,
+    report: &mut Report,
+) -> Dict {
+    let mut right = Dict::new();
+    for key in keys(groups).filter(|key| key.required) {
+        if dict
+            .get(key.name)
+            .is_none_or(|value| matches!(value, Value::Empty(..)))
+        {
+            let path = spans::member(path, key.name);
+            report.unquoted(&path, "is missing", key.kind.expected());
+        }
+    }
+    for (name, value) in dict {
+        let path = spans::member(path, &name);
+        match keys(groups).find(|key| key.name == name) {
+            None => {
+                let names = keys(groups).map(|key| key.name);
+                report.unquoted(&path, "is not a known key", suggestion(&name, "", names));
+            }
+            Some(_) if matches!(value, Value::Empty(..)) => {}
+            Some(key) => {
+                if let Some(value) = key.kind.check(value, &path, report) {
+                    right.insert(name, value);
+                }
+            }
+        }
+    }
+    right
+}
+
+/// What to write instead of the unknown `name`; `prefix` is what it and all of `known` begin with besides.
+pub(super) fn suggestion<N: AsRef<str>>(
+    name: &str,
+    prefix: &str,
+    known: impl Iterator<Item = N>,
+) -> String {
+    const ALIKE: f64 = 0.8;
+    let name = (name.to_lowercase(), in_order(name));
+    let likeness = |known: &N| {
+        let same_order = strsim::jaro_winkler(&name.0, &known.as_ref().to_lowercase());
+        same_order.max(strsim::jaro_winkler(&name.1, &in_order(known.as_ref())))
+    };
+    known
+        .map(|known| (likeness(&known), known))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map_or_else(
+            || "take it out, or see docs/configuration.md for the known ones".to_owned(),
+            |(_, known)| format!("did you mean {prefix}{}?", known.as_ref()),
+        )
+}
+
+/// The words of `name` in the order of the alphabet, so that names of the same words are alike.
+fn in_order(name: &str) -> String {
+    let name = name.to_lowercase();
+    let mut words: Vec<_> = name.split(|c: char| !c.is_alphanumeric()).collect();
+    words.sort_unstable();
+    words.join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(groups: &'static [&'static [Key]]) -> Vec<&'static str> {
+        keys(groups)
+            .flat_map(|key| {
+                let inner = match key.kind {
+                    Kind::Object(groups) | Kind::List(&Kind::Object(groups)) => all(groups),
+                    _ => Vec::new(),
+                };
+                std::iter::once(key.name).chain(inner)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_key_is_documented_and_in_the_sample() {
+        let documentation = include_str!("../../docs/configuration.md");
+        let sample = include_str!("../../conf/keeper.conf");
+        for key in all(DOCUMENT) {
+            assert!(
+                documentation.contains(&format!("| `{key}` |")),
+                "{key} in docs/configuration.md"
+            );
+            assert!(
+                key == "clusters" || sample.contains(&format!("\"{key}\": ")),
+                "{key} in conf/keeper.conf"
+            );
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_answered_with_the_nearest_known_one() {
+        let suggested = |name| suggestion(name, "", keys(DOCUMENT).map(|key| key.name));
+        for (name, nearest) in [
+            ("rest-prot", "rest-port"),
+            ("zk_quorum", "zk-quorum"),
+            ("tickSeconds", "tick-seconds"),
+            ("mark-down-seconds", "seconds-mark-down"),
+        ] {
+            assert_eq!(suggested(name), format!("did you mean {nearest}?"));
+        }
+        assert!(suggested("xyzzy").starts_with("take it out"));
+    }
+}

@@ -1,0 +1,244 @@
+//! From the shape of the file to domain types: what no key can tell alone.
+
+mod clusters;
+mod redis;
+
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+use super::file::{CoordinationKind, Document};
+use super::names::{self, HostPort, Refused};
+use super::report::Report;
+use super::secret::Secret;
+use super::{Config, CoordinationConfig, LogConfig, RestConfig, TimingConfig, ZkAuth, spans};
+use crate::domain::node::KeeperId;
+
+/// Where ZooKeeper listens unless told otherwise.
+const ZOOKEEPER_PORT: u16 = 2181;
+
+/// The configuration that `document`, with its defaults filled in, stands for. `None` if and only if the report says why.
+pub(super) fn config(document: Document, report: &mut Report) -> Option<Config> {
+    let keeper_id = keeper_id(&document, report);
+    let coordination = coordination(&document, report);
+    let rest = rest(&document, report);
+    let timing = timing(&document, report);
+    let log = log(&document, report);
+    let clusters = clusters::clusters(&document, report);
+    Some(Config {
+        keeper_id: keeper_id?,
+        coordination: coordination?,
+        rest: rest?,
+        timing: timing?,
+        clusters,
+        log: log?,
+        document,
+    })
+}
+
+/// What was accepted, or a note of why not.
+fn accept<T>(result: Result<T, Refused>, path: &str, report: &mut Report) -> Option<T> {
+    result
+        .map_err(|refused| report.problem(path, refused.fault, refused.remedy))
+        .ok()
+}
+
+/// Seconds that the schema has found to be a span of time.
+fn span(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
+}
+
+fn keeper_id(document: &Document, report: &mut Report) -> Option<KeeperId> {
+    let id = document.keeper_id.as_ref()?;
+    accept(names::segment(id), "keeper-id", report)?;
+    Some(KeeperId::new(id))
+}
+
+fn coordination(document: &Document, report: &mut Report) -> Option<CoordinationConfig> {
+    let prefix = document.zk_prefix.as_ref()?;
+    let prefix = accept(names::prefix(prefix), "zk-prefix", report).map(|()| prefix.clone());
+    let quorum = document
+        .zk_quorum
+        .as_ref()
+        .map(|servers| quorum(servers, report));
+    let auth = zk_auth(document, report);
+    match document.coordination? {
+        CoordinationKind::Embedded => {
+            if quorum.is_some() {
+                report.warning(
+                    "zk-quorum",
+                    "has no effect beside \"coordination\": \"embedded\"; take one of them out",
+                );
+            }
+            Some(CoordinationConfig::Embedded)
+        }
+        CoordinationKind::Zookeeper => {
+            if quorum.is_none() && report.sound(&["zk-quorum", "coordination"]) {
+                let remedy = "write \"zk-quorum\": [\"host:2181\", …], or \
+                              \"coordination\": \"embedded\" to do without ZooKeeper";
+                report.unquoted("zk-quorum", "is missing", remedy);
+            }
+            Some(CoordinationConfig::ZooKeeper {
+                quorum: quorum?,
+                prefix: prefix?,
+                session_timeout: span(document.zk_session_timeout_seconds?),
+                auth,
+            })
+        }
+    }
+}
+
+fn quorum(servers: &[Option<String>], report: &mut Report) -> Vec<HostPort> {
+    let mut quorum: Vec<HostPort> = Vec::with_capacity(servers.len());
+    for (index, server) in servers.iter().enumerate() {
+        let path = spans::item("zk-quorum", index);
+        let parsed = server.as_ref().map(|server| {
+            let server = HostPort::parse(server, ZOOKEEPER_PORT)?;
+            names::peer(&server.host).map(|_| server)
+        });
+        let Some(server) = parsed.and_then(|parsed| accept(parsed, &path, report)) else {
+            continue;
+        };
+        if quorum.contains(&server) {
+            report.problem(&path, "is listed twice", "list every server once");
+        }
+        quorum.push(server);
+    }
+    quorum
+}
+
+fn zk_auth(document: &Document, report: &mut Report) -> Option<ZkAuth> {
+    let (path, auth) = match (&document.zk_auth, &document.zk_auth_file) {
+        (Some(_), Some(_)) => {
+            report.unquoted(
+                "zk-auth-file",
+                "is given beside zk-auth",
+                "keep one of them",
+            );
+            return None;
+        }
+        (Some(auth), None) => ("zk-auth", auth.clone()),
+        (None, Some(file)) => ("zk-auth-file", secret_of(file, "zk-auth-file", report)?),
+        (None, None) => return None,
+    };
+    let login = auth
+        .expose()
+        .strip_prefix("digest:")
+        .and_then(|login| login.split_once(':'));
+    let Some((user, password)) =
+        login.filter(|(user, password)| !user.is_empty() && !password.is_empty())
+    else {
+        report.unquoted(path, "is not a digest login", "write digest:user:password");
+        return None;
+    };
+    Some(ZkAuth {
+        user: user.to_owned(),
+        password: Secret::new(password),
+    })
+}
+
+/// The secret that `file` holds, without the end of its line.
+fn secret_of(file: &str, path: &str, report: &mut Report) -> Option<Secret> {
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) => {
+            report.problem(
+                path,
+                format!("cannot be read: {error}"),
+                "name a readable file",
+            );
+            return None;
+        }
+    };
+    let secret = text.trim_end_matches(['\r', '\n']);
+    if secret.is_empty() {
+        report.problem(
+            path,
+            "names an empty file",
+            "write the secret into it, or take the key out",
+        );
+        return None;
+    }
+    Some(Secret::new(secret))
+}
+
+fn rest(document: &Document, report: &mut Report) -> Option<RestConfig> {
+    let host = accept(
+        names::host(document.rest_host.as_ref()?),
+        "rest-host",
+        report,
+    )?;
+    let port = document.rest_port?;
+    let advertise = HostPort::parse(document.rest_advertise.as_ref()?, port)
+        .and_then(|address| names::peer(&address.host).map(|_| address));
+    let advertise = accept(advertise, "rest-advertise", report);
+    Some(RestConfig {
+        host,
+        port,
+        advertise: advertise?,
+        workers: document.http_workers?,
+    })
+}
+
+fn timing(document: &Document, report: &mut Report) -> Option<TimingConfig> {
+    let [lease, heartbeat, read_lease, session] = [
+        document.lease_seconds?,
+        document.heartbeat_seconds?,
+        document.read_lease_seconds?,
+        document.zk_session_timeout_seconds?,
+    ];
+    let embedded = document.coordination == Some(CoordinationKind::Embedded);
+    if !embedded
+        && lease > session / 2.0
+        && report.sound(&["lease-seconds", "zk-session-timeout-seconds"])
+    {
+        let path = report.first_written(&["lease-seconds", "zk-session-timeout-seconds"]);
+        let fault = format!(
+            "lease-seconds ({lease}) is longer than half of zk-session-timeout-seconds ({session})"
+        );
+        let remedy = format!(
+            "lower lease-seconds to {}, or raise the session timeout to {}",
+            session / 2.0,
+            lease * 2.0
+        );
+        report.problem(path, fault, remedy);
+    }
+    if heartbeat >= lease && report.sound(&["lease-seconds", "heartbeat-seconds"]) {
+        let path = report.first_written(&["heartbeat-seconds", "lease-seconds"]);
+        let fault =
+            format!("heartbeat-seconds ({heartbeat}) is not shorter than lease-seconds ({lease})");
+        report.problem(
+            path,
+            fault,
+            format!("lower heartbeat-seconds: {} suits this lease", lease / 4.0),
+        );
+    }
+    if read_lease < lease && report.sound(&["lease-seconds", "read-lease-seconds"]) {
+        let path = report.first_written(&["read-lease-seconds", "lease-seconds"]);
+        let fault =
+            format!("read-lease-seconds ({read_lease}) is shorter than lease-seconds ({lease})");
+        report.problem(
+            path,
+            fault,
+            format!("raise read-lease-seconds to {lease} or more"),
+        );
+    }
+    Some(TimingConfig {
+        lease: span(lease),
+        heartbeat: span(heartbeat),
+        read_lease: span(read_lease),
+    })
+}
+
+fn log(document: &Document, report: &mut Report) -> Option<LogConfig> {
+    let level = document.log_level.as_ref()?;
+    if let Err(error) = EnvFilter::try_new(level) {
+        let remedy = "write error, warn, info, debug or trace, or such as \"info,redis_keeper::actors=debug\"";
+        report.problem("log-level", format!("is not a log filter: {error}"), remedy);
+        return None;
+    }
+    Some(LogConfig {
+        format: document.log_format?,
+        level: level.clone(),
+    })
+}
