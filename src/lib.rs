@@ -10,9 +10,9 @@
 //! | [`ports`] | what actors need of the world, as traits | domain |
 //! | [`layout`] | what is kept in ZooKeeper: paths and versioned JSON | domain |
 //! | [`adapters`] | Redis, ZooKeeper, embedded coordination, clocks | domain, ports |
-//! | [`supervision`] | restart policy over actix | nothing of ours |
+//! | [`supervision`] | restart policy over actix | nothing |
 //! | [`actors`] | thin shells around the core | domain, ports, layout, supervision |
-//! | [`http`] | HAProxy checks, admin, health, metrics | actors and what they use |
+//! | [`http`] | HAProxy checks, admin, health, metrics | domain, ports, supervision, actors |
 //! | [`app`] | wiring: configuration + ports → supervision tree → server | all above |
 //! | [`cli`] | subcommands | all above |
 

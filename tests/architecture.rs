@@ -1,0 +1,401 @@
+//! Guards the shape of `src/`: which module may use which (the table in `src/lib.rs` is the law), that the core stays
+//! pure, and that files stay small.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// Lines of a file in `src/` at most.
+const LONGEST: usize = 450;
+
+/// What the core never names: it has no time but what is passed in, no I/O, and no order that changes from run to run.
+const IMPURE: [&str; 15] = [
+    "async",
+    "await",
+    "actix",
+    "actix_rt",
+    "actix_web",
+    "tokio",
+    "Instant",
+    "SystemTime",
+    "HashMap",
+    "HashSet",
+    "TcpListener",
+    "TcpStream",
+    "UdpSocket",
+    "UnixListener",
+    "UnixStream",
+];
+
+/// Modules of `std` that the core never names.
+const IMPURE_STD: [&str; 4] = ["env", "fs", "process", "thread"];
+
+/// Which of our modules each top module may use, besides itself.
+struct Layers(BTreeMap<String, BTreeSet<String>>);
+
+/// A path as the code names it, `use` groups taken apart.
+struct Mention {
+    segments: Vec<String>,
+    line: usize,
+    /// Modules written inside the file around it.
+    inline_modules: usize,
+}
+
+// === impl Layers ===
+
+impl Layers {
+    /// Reads the table ``//! | [`name`] | … | what it may use |``, whose last column is a list of modules, `nothing`, or
+    /// `all above`.
+    fn read(lib: &str) -> Self {
+        let mut layers = BTreeMap::new();
+        for line in lib.lines() {
+            let columns: Vec<_> = line.split('|').map(str::trim).collect();
+            let ["//!", name, _, uses, ""] = columns[..] else {
+                continue;
+            };
+            let Some(name) = name.strip_prefix("[`").and_then(|it| it.strip_suffix("`]")) else {
+                continue;
+            };
+            let uses = match uses {
+                "nothing" => BTreeSet::new(),
+                "all above" => layers.keys().cloned().collect(),
+                list => list.split(", ").map(str::to_owned).collect(),
+            };
+            layers.insert(name.to_owned(), uses);
+        }
+        Self(layers)
+    }
+
+    /// What is wrong with the file at `path`, relative to `src/`.
+    fn violations(&self, path: &str, text: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        let file = path.trim_end_matches(".rs");
+        let lines = text.lines().count();
+        if lines > LONGEST {
+            found.push(format!("src/{path}: {lines} lines; split it by subject"));
+        }
+        if path == "mod.rs" || path.ends_with("/mod.rs") {
+            let folder = file.trim_end_matches("/mod");
+            found.push(format!("src/{path}: name it src/{folder}.rs"));
+        }
+        if file == "lib" || file == "main" {
+            return found;
+        }
+        let modules = file.split('/').count();
+        let own = file.split('/').next().expect("split gives at least one");
+        let Some(allowed) = self.0.get(own) else {
+            found.push(format!(
+                "src/{path}: {own} is not in the table of src/lib.rs"
+            ));
+            return found;
+        };
+        for mention in mentions(text) {
+            let name = mention.segments.join("::");
+            let at = format!("src/{path}:{}", mention.line);
+            if let Some(used) = mention.top_module(modules)
+                && used != own
+                && self.0.contains_key(used)
+                && !allowed.contains(used)
+            {
+                found.push(format!("{at}: {own} may not use {used} ({name})"));
+            }
+            if own == "domain" && mention.is_impure() {
+                found.push(format!("{at}: the core is pure: no {name}"));
+            }
+        }
+        found
+    }
+}
+
+// === impl Mention ===
+
+impl Mention {
+    /// The module below the crate's root that it leads to by `crate::` or by enough `super::` from a file `modules` deep.
+    fn top_module(&self, modules: usize) -> Option<&str> {
+        let segments = self.segments.iter().map(String::as_str);
+        let mut path = segments.skip_while(|it| *it == "self").peekable();
+        if path.next_if_eq(&"crate").is_some() {
+            return path.next();
+        }
+        let mut ups = 0;
+        while path.next_if_eq(&"super").is_some() {
+            ups += 1;
+        }
+        path.next()
+            .filter(|_| ups > 0 && ups >= modules + self.inline_modules)
+    }
+
+    fn is_impure(&self) -> bool {
+        let of_std = |module: &String| IMPURE_STD.contains(&module.as_str());
+        self.segments.iter().any(|it| IMPURE.contains(&it.as_str()))
+            || (self.segments[0] == "std" && self.segments.get(1).is_some_and(of_std))
+    }
+}
+
+/// A word, `::`, or one other sign; and the line it is on.
+type Token<'a> = (&'a str, usize);
+
+/// Every path in `text`; comments and strings are no code.
+fn mentions(text: &str) -> Vec<Mention> {
+    let code = without_comments_and_strings(text);
+    let mut tokens = Vec::new();
+    for (line, text) in (1..).zip(code.lines()) {
+        let mut rest = text.trim_start();
+        while let Some(first) = rest.chars().next() {
+            let length = match first {
+                _ if is_of_word(first) => rest.find(|it| !is_of_word(it)).unwrap_or(rest.len()),
+                _ if rest.starts_with("::") => 2,
+                _ => first.len_utf8(),
+            };
+            tokens.push((&rest[..length], line));
+            rest = rest[length..].trim_start();
+        }
+    }
+    let mut found = Vec::new();
+    collect(&mut tokens.as_slice(), &[], 0, &mut found);
+    found
+}
+
+/// Takes what belongs to one pair of braces. Inside those of a `use`, every path begins with `prefix`.
+fn collect(
+    tokens: &mut &[Token],
+    prefix: &[String],
+    inline_modules: usize,
+    found: &mut Vec<Mention>,
+) {
+    while let [(token, line), rest @ ..] = *tokens {
+        *tokens = rest;
+        match (*token, rest) {
+            ("}", _) => return,
+            ("{", _) => collect(tokens, prefix, inline_modules, found),
+            ("mod", [_, ("{", _), body @ ..]) => {
+                *tokens = body;
+                collect(tokens, &[], inline_modules + 1, found);
+            }
+            ("as", [_, rest @ ..]) if !prefix.is_empty() => *tokens = rest,
+            (word, _) if word.starts_with(is_of_word) => {
+                let mut segments = [prefix, &[word.to_owned()]].concat();
+                while let [("::", _), (next, _), rest @ ..] = *tokens
+                    && next.starts_with(is_of_word)
+                {
+                    segments.push((*next).to_owned());
+                    *tokens = rest;
+                }
+                if let [("::", _), ("{", _), group @ ..] = *tokens {
+                    *tokens = group;
+                    collect(tokens, &segments, inline_modules, found);
+                } else {
+                    found.push(Mention {
+                        segments,
+                        line: *line,
+                        inline_modules,
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn is_of_word(sign: char) -> bool {
+    sign.is_alphanumeric() || sign == '_'
+}
+
+/// The same lines with nothing but code in them.
+fn without_comments_and_strings(text: &str) -> String {
+    let mut code = String::new();
+    let mut rest = text;
+    while let Some(sign) = rest.chars().next() {
+        let in_word = code.ends_with(is_of_word);
+        let skipped = match sign {
+            '/' if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
+            '/' if rest.starts_with("/*") => block_comment(rest),
+            '"' => string(rest),
+            'r' if !in_word || code.ends_with(['b', 'c']) => raw_string(rest),
+            '\'' => character(rest),
+            _ => 0,
+        };
+        if skipped == 0 {
+            code.push(sign);
+            rest = &rest[sign.len_utf8()..];
+        } else {
+            code.push(' ');
+            code.extend(rest[..skipped].chars().filter(|it| *it == '\n'));
+            rest = &rest[skipped..];
+        }
+    }
+    code
+}
+
+/// Length of the comment that `text` begins with; they nest.
+fn block_comment(text: &str) -> usize {
+    let mut depth = 0;
+    let mut at = 0;
+    while let Some(mark) = ["/*", "*/"]
+        .iter()
+        .filter_map(|mark| text[at..].find(mark))
+        .min()
+    {
+        let opens = text[at + mark..].starts_with("/*");
+        depth += if opens { 1 } else { -1 };
+        at += mark + 2;
+        if depth == 0 {
+            return at;
+        }
+    }
+    text.len()
+}
+
+/// Length of the string that `text` begins with.
+fn string(text: &str) -> usize {
+    let mut escaped = true;
+    for (at, sign) in text.char_indices() {
+        match sign {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// Length of the raw string that `text` begins with; 0 if `r` begins something else.
+fn raw_string(text: &str) -> usize {
+    let hashes = text[1..].bytes().take_while(|it| *it == b'#').count();
+    let body = 1 + hashes + 1;
+    if text.as_bytes().get(body - 1) != Some(&b'"') {
+        return 0;
+    }
+    let end = format!("\"{}", "#".repeat(hashes));
+    text[body..]
+        .find(&end)
+        .map_or(text.len(), |at| body + at + end.len())
+}
+
+/// Length of the character literal that `text` begins with; 0 for a lifetime.
+fn character(text: &str) -> usize {
+    let mut signs = text.char_indices().skip(1);
+    match (signs.next(), signs.next()) {
+        (Some((_, '\\')), Some((escaped, _))) => {
+            let after = escaped + 1;
+            text[after..]
+                .find('\'')
+                .map_or(text.len(), |at| after + at + 1)
+        }
+        (Some(_), Some((at, '\''))) => at + 1,
+        _ => 0,
+    }
+}
+
+#[test]
+fn the_source_keeps_its_shape() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let read = |path: &Path| std::fs::read_to_string(path).expect("a source file");
+    let layers = Layers::read(&read(&src.join("lib.rs")));
+    assert!(layers.0.len() > 5, "src/lib.rs has the table");
+    let mut violations = Vec::new();
+    let mut folders = vec![src.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a source folder") {
+            let path = entry.expect("a source file").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                let name = path
+                    .strip_prefix(&src)
+                    .expect("below src")
+                    .to_string_lossy();
+                violations.extend(layers.violations(&name, &read(&path)));
+            }
+        }
+    }
+    violations.sort();
+    assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
+}
+
+/// What is wrong with a file of `src/`, under a law of three layers.
+fn judge(path: &str, text: &str) -> Vec<String> {
+    let law = "//! | module | what it is | may use |\n//! |---|---|---|\n\
+        //! | [`domain`] | core | nothing |\n//! | [`ports`] | traits | domain |\n//! | [`app`] | wiring | all above |";
+    Layers::read(law).violations(path, text)
+}
+
+#[test]
+fn a_back_edge_is_found_however_it_is_written() {
+    for back_edge in [
+        "use crate::app::Run;",
+        "use crate::{domain::node, app};",
+        "use crate::{domain::{node, info}, app::{self as wiring}};",
+        "pub(in crate::app) fn f() {}",
+        "fn f() -> u8 { crate::app::run(1) }",
+        "macro_rules! run { () => { $crate::app::run() } }",
+        "use super::super::app;",
+        "mod tests { use super::super::super::app::Run; }",
+        "const A: char = '\"'; use crate::app; const B: char = '\"';",
+        "struct A<'a>(&'a str); use crate::app; /* '*/",
+        "fn r() {} const FOR: &str = r\"\\\"; use crate::app; /* \" */",
+        "fn f() { let _ = format!(\"{}\", crate::app::NAME); }",
+    ] {
+        let found = judge("ports/redis.rs", back_edge);
+        assert_eq!(found.len(), 1, "{back_edge}: {found:?}");
+        assert!(
+            found[0].starts_with("src/ports/redis.rs:1: ports may not use app"),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn what_the_law_allows_is_no_back_edge() {
+    for fine in [
+        "//! See [`crate::app`].\nuse crate::domain::node::NodeAddr;",
+        "/* crate::app */ /// crate::app\nconst A: &str = \"crate::app\"; const B: &str = r#\"crate::app\"#;",
+        "use super::app; mod tests { use super::super::app; }",
+        "use crate::ports::clock; pub(crate) struct A; use std::app; use redis::app as crate_app;",
+        "use crate::{domain as app, domain::node};",
+        "async fn f() { tokio::fs::read('a', 'b').await }",
+        "fn f<'a>(a: &'a str) { g('\"', '\\'', b'\\\\', \"\\\"\"); } // crate::app",
+        "/* one /* two */ crate::app */ const A: &[u8] = br##\"\"# crate::app\"##;",
+    ] {
+        assert_eq!(judge("ports/redis.rs", fine), [""; 0], "{fine}");
+    }
+    assert_eq!(judge("app.rs", "use crate::{domain, ports};"), [""; 0]);
+    assert_eq!(
+        judge("main.rs", "use redis_keeper::app; use crate::app;"),
+        [""; 0]
+    );
+}
+
+#[test]
+fn the_core_is_kept_pure() {
+    for impure in [
+        "async fn f() {}",
+        "use tokio::time::Duration;",
+        "use actix::prelude::*;",
+        "use std::{fmt, time::Instant};",
+        "use std::collections::HashMap;",
+        "fn f(a: std::net::TcpStream) {}",
+        "use std::{fs as files, fmt};",
+    ] {
+        assert_eq!(judge("domain/plan.rs", impure).len(), 1, "{impure}");
+    }
+    let pure = "use std::{collections::BTreeMap, net::SocketAddr, time::Duration}; // tokio\nfn fs(async_: u8) {}";
+    assert_eq!(judge("domain/plan.rs", pure), [""; 0]);
+}
+
+#[test]
+fn long_files_mod_files_and_unknown_modules_are_found() {
+    assert_eq!(judge("domain.rs", &"\n".repeat(LONGEST)), [""; 0]);
+    assert_eq!(
+        judge("domain.rs", &"\n".repeat(LONGEST + 1)),
+        ["src/domain.rs: 451 lines; split it by subject"]
+    );
+    assert_eq!(
+        judge("domain/mod.rs", ""),
+        ["src/domain/mod.rs: name it src/domain.rs"]
+    );
+    assert_eq!(
+        judge("stray.rs", ""),
+        ["src/stray.rs: stray is not in the table of src/lib.rs"]
+    );
+}

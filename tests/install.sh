@@ -1,0 +1,56 @@
+# shellcheck shell=bash
+# Installs servers that the tests and the demo start by themselves. To be sourced; call: ensure_installed redis-server …
+#
+# Nothing is done for what is there already. Debian starts a service on installation; ours must not run, so that is
+# denied for the time of the installation.
+
+# Debian keeps daemons out of the path of ordinary users.
+export PATH="$PATH:/usr/sbin:/sbin"
+
+# is_installed NAME: redis-server, haproxy or zookeeper
+is_installed() {
+    case $1 in
+        zookeeper) command -v java >/dev/null && [ -e /usr/share/java/zookeeper.jar ] ;;
+        *) command -v "$1" >/dev/null ;;
+    esac
+}
+
+# ensure_installed NAME...
+ensure_installed() {
+    local name
+    local packages=()
+    for name in "$@"; do
+        is_installed "$name" && continue
+        case $name in
+            # The server is a jar; the package that only adds a service to it is not needed.
+            zookeeper) packages+=(libzookeeper-java default-jre-headless) ;;
+            *) packages+=("$name") ;;
+        esac
+    done
+    [ ${#packages[@]} -gt 0 ] || return 0
+
+    local as_root=()
+    if ! command -v apt-get >/dev/null; then
+        echo "Missing: ${packages[*]} (names of Debian packages). Install them, then run this again." >&2
+        return 1
+    elif [ "$(id -u)" -ne 0 ]; then
+        if ! command -v sudo >/dev/null; then
+            echo "Missing: ${packages[*]}. As root, run: apt-get install ${packages[*]}; then run this again." >&2
+            return 1
+        fi
+        as_root=(sudo)
+    fi
+    echo "Installing ${packages[*]}" >&2
+    "${as_root[@]}" bash -s -- "${packages[@]}" <<'AS_ROOT'
+set -euo pipefail
+deny=/usr/sbin/policy-rc.d
+if [ ! -e "$deny" ]; then
+    trap 'rm -f "$deny"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$deny"
+    chmod 755 "$deny"
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq </dev/null
+apt-get install -y -qq --no-install-recommends "$@" </dev/null
+AS_ROOT
+}

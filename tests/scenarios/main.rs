@@ -1,0 +1,11 @@
+//! Scenarios on real servers: redis-server, ZooKeeper and HAProxy as child processes, and the built `redis-keeper`.
+//!
+//! `tests/run.sh` installs what they need. Each test takes a network of its own, so all may run at once, next to
+//! other copies of themselves.
+
+mod harness;
+#[expect(
+    dead_code,
+    reason = "the scenarios that need the rest follow the daemon"
+)]
+mod support;

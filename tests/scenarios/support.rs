@@ -1,0 +1,33 @@
+//! What scenarios are told with: servers that start, fail and come back, and a way to wait for consequences.
+//!
+//! ```ignore
+//! let net = Net::fleet().await;
+//! let [primary, first, second] = Redis::trio(&net).await;
+//! let zookeeper = ZooKeeper::shared().await.prefix("killed_primary");
+//! let settings = Settings::new().cluster("cache", [&primary, &first, &second]);
+//! let keepers = Keepers::start(3, &net, &zookeeper, &settings).await;
+//! primary.kill();
+//! keepers.wait_status("cache", "a new primary", |status| status.primary == Some(first.node())).await;
+//! ```
+
+pub(crate) mod haproxy;
+pub(crate) mod keeper;
+pub(crate) mod link;
+pub(crate) mod net;
+pub(crate) mod process;
+pub(crate) mod redis;
+pub(crate) mod wait;
+pub(crate) mod writer;
+pub(crate) mod zookeeper;
+
+use std::sync::LazyLock;
+
+/// Runs what must go on while a test's own thread is busy: links and writers.
+pub(crate) static BACKGROUND: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("background")
+        .enable_all()
+        .build()
+        .expect("a runtime for links and writers")
+});

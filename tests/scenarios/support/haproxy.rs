@@ -1,0 +1,93 @@
+//! A real HAProxy.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+use super::process::{Process, command};
+use super::wait::{SOON, eventually};
+
+/// HAProxy in the foreground, asked through its stats socket.
+pub(crate) struct HaProxy {
+    _process: Process,
+    socket: PathBuf,
+    _dir: TempDir,
+}
+
+// === impl HaProxy ===
+
+impl HaProxy {
+    /// Starts it with `config`, a whole file; the stats socket is added beside it.
+    pub(crate) async fn start(config: &str) -> Self {
+        let dir = TempDir::new().expect("a directory for haproxy");
+        let path = |name: &str| dir.path().join(name);
+        let socket = path("stats");
+        let stats = format!("global\n  stats socket {} level admin\n", socket.display());
+        std::fs::write(path("stats.cfg"), stats).expect("stats.cfg");
+        std::fs::write(path("haproxy.cfg"), config).expect("haproxy.cfg");
+        let mut proxy = command("haproxy");
+        proxy
+            .arg("-db")
+            .arg("-f")
+            .arg(path("stats.cfg"))
+            .arg("-f")
+            .arg(path("haproxy.cfg"));
+        let process = Process::start("haproxy", &path("log"), proxy);
+        let haproxy = Self {
+            _process: process,
+            socket,
+            _dir: dir,
+        };
+        eventually(SOON, "haproxy to answer", async || {
+            haproxy.ask("show info").await
+        })
+        .await;
+        haproxy
+    }
+
+    /// One command of its runtime interface.
+    pub(crate) async fn ask(&self, command: &str) -> std::io::Result<String> {
+        let mut stream = UnixStream::connect(&self.socket).await?;
+        stream.write_all(format!("{command}\n").as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok(answer)
+    }
+
+    /// The state of each server of `backend`, as `show stat` words it: `UP`, `DOWN`, `UP 1/3`, `no check`.
+    pub(crate) async fn servers(&self, backend: &str) -> BTreeMap<String, String> {
+        let table = self.ask("show stat").await.expect("a running haproxy");
+        let mut lines = table.lines();
+        let header: Vec<_> = lines.next().unwrap_or_default().split(',').collect();
+        let column = |name: &str| {
+            let position = header
+                .iter()
+                .position(|it| it.trim_start_matches("# ") == name);
+            position.unwrap_or_else(|| panic!("no column {name} in {header:?}"))
+        };
+        let (proxy, server, status) = (column("pxname"), column("svname"), column("status"));
+        lines
+            .map(|line| line.split(',').collect::<Vec<_>>())
+            .filter(|row| row.get(proxy) == Some(&backend))
+            .filter(|row| !["FRONTEND", "BACKEND"].contains(&row[server]))
+            .map(|row| (row[server].to_owned(), row[status].to_owned()))
+            .collect()
+    }
+
+    /// Until exactly `servers` of `backend` are up.
+    pub(crate) async fn wait_up(&self, backend: &str, servers: &[&str]) {
+        let what = format!("only {servers:?} of {backend} to be up");
+        eventually(SOON, what, async || {
+            let seen = self.servers(backend).await;
+            let up = |state: &String| state == "UP" || state == "no check";
+            let as_wanted = seen
+                .iter()
+                .all(|(name, state)| up(state) == servers.contains(&name.as_str()));
+            as_wanted.then_some(()).ok_or_else(|| format!("{seen:?}"))
+        })
+        .await;
+    }
+}

@@ -1,0 +1,353 @@
+//! The built `redis-keeper`, one process or a fleet.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddrV4;
+use std::ops::Deref;
+use std::time::Duration;
+
+use futures::future::join_all;
+use redis_keeper::domain::node::NodeAddr;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::link::Link;
+use super::net::Net;
+use super::process::{Process, command};
+use super::redis::Redis;
+use super::wait::{SOON, eventually};
+use super::zookeeper::Prefix;
+
+const HTTP_PORT: u16 = 17_380;
+const ZOOKEEPER_PORT: u16 = 17_181;
+
+/// The configuration that all keepers of a fleet have in common.
+#[derive(Clone)]
+pub(crate) struct Settings(Value);
+
+/// One keeper process, with links of its own to every ZooKeeper server.
+pub(crate) struct Keeper {
+    id: String,
+    http: SocketAddrV4,
+    zookeeper: Vec<Link>,
+    process: Process,
+    client: reqwest::Client,
+    _dir: TempDir,
+}
+
+/// Keepers `keeper-1`, `keeper-2`, … with the same settings.
+pub(crate) struct Keepers(Vec<Keeper>);
+
+/// An HTTP answer.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Answer {
+    /// HTTP status code.
+    pub(crate) code: u16,
+    /// The JSON body, or the text if it is not JSON.
+    pub(crate) body: Value,
+}
+
+/// What `/cluster/{name}/status` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Status {
+    /// The published primary.
+    pub(crate) primary: Option<NodeAddr>,
+    /// The replicas that are online.
+    pub(crate) replicas: BTreeSet<NodeAddr>,
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// No cluster yet; fast ticks, and a mark-down time that a busy machine does not reach by accident.
+    pub(crate) fn new() -> Self {
+        Self(json!({
+            "tick-seconds": 0.2,
+            "failover-tick-seconds": 2,
+            "seconds-mark-down": 2,
+            "clusters": [],
+        }))
+    }
+
+    /// One more cluster.
+    pub(crate) fn cluster<'a>(
+        self,
+        name: &str,
+        nodes: impl IntoIterator<Item = &'a Redis>,
+    ) -> Self {
+        let nodes = nodes
+            .into_iter()
+            .map(|redis| json!({"host": redis.at().ip(), "port": redis.at().port()}));
+        self.cluster_with(json!({"name": name, "nodes": nodes.collect::<Vec<_>>()}))
+    }
+
+    /// One more cluster, as its JSON.
+    pub(crate) fn cluster_with(mut self, cluster: Value) -> Self {
+        self.0["clusters"]
+            .as_array_mut()
+            .expect("a list of clusters")
+            .push(cluster);
+        self
+    }
+
+    /// Sets a top-level key.
+    pub(crate) fn set(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.0[key] = value.into();
+        self
+    }
+}
+
+// === impl Keeper: life ===
+
+impl Keeper {
+    /// Starts a keeper on ZooKeeper, without waiting for it.
+    pub(crate) async fn launch(
+        id: &str,
+        net: &Net,
+        prefix: &Prefix<'_>,
+        settings: &Settings,
+    ) -> Self {
+        let mut links = Vec::new();
+        for server in prefix.zookeeper().servers() {
+            links.push(Link::new(net.socket(ZOOKEEPER_PORT), server.at()).await);
+        }
+        let quorum: Vec<_> = links.iter().map(|link| link.at().to_string()).collect();
+        let settings = settings
+            .clone()
+            .set("zk-quorum", quorum)
+            .set("zk-prefix", prefix.path());
+        Self::run(id, net, links, settings)
+    }
+
+    /// Starts a keeper that coordinates with nobody, without waiting for it.
+    pub(crate) fn launch_embedded(id: &str, net: &Net, settings: &Settings) -> Self {
+        Self::run(
+            id,
+            net,
+            Vec::new(),
+            settings.clone().set("coordination", "embedded"),
+        )
+    }
+
+    fn run(id: &str, net: &Net, zookeeper: Vec<Link>, settings: Settings) -> Self {
+        let dir = TempDir::new().expect("a directory for a keeper");
+        let http = net.socket(HTTP_PORT);
+        let Settings(config) = settings
+            .set("keeper-id", id)
+            .set("rest-host", http.ip().to_string())
+            .set("rest-port", http.port());
+        let file = dir.path().join("keeper.conf");
+        std::fs::write(&file, config.to_string()).expect("keeper.conf");
+        let mut keeper = command(env!("CARGO_BIN_EXE_redis-keeper"));
+        keeper.arg(&file);
+        let process = Process::start(id, &dir.path().join("log"), keeper);
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(2))
+            .build()
+            .expect("an HTTP client");
+        Self {
+            id: id.to_owned(),
+            http,
+            zookeeper,
+            process,
+            client,
+            _dir: dir,
+        }
+    }
+
+    /// Its id.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Where it answers HTTP.
+    pub(crate) fn http(&self) -> SocketAddrV4 {
+        self.http
+    }
+
+    /// To kill it, pause it, restart it, and to read its log.
+    pub(crate) fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Closes its connections to ZooKeeper and refuses new ones.
+    pub(crate) async fn cut_from_zookeeper(&self) {
+        join_all(self.zookeeper.iter().map(Link::cut)).await;
+    }
+
+    /// Lets nothing pass between it and ZooKeeper, its connections staying open.
+    pub(crate) fn silence_zookeeper(&self) {
+        self.zookeeper.iter().for_each(Link::silence);
+    }
+
+    /// Ends either.
+    pub(crate) async fn restore_zookeeper(&self) {
+        join_all(self.zookeeper.iter().map(Link::restore)).await;
+    }
+}
+
+// === impl Keeper: talk ===
+
+impl Keeper {
+    /// `GET path`.
+    pub(crate) async fn get(&self, path: &str) -> reqwest::Result<Answer> {
+        self.send(self.client.get(self.url(path))).await
+    }
+
+    /// `GET path` with a server state header as given.
+    pub(crate) async fn get_with_state(&self, path: &str, state: &[u8]) -> reqwest::Result<Answer> {
+        let request = self.client.get(self.url(path));
+        self.send(request.header("x-haproxy-server-state", state))
+            .await
+    }
+
+    /// Asks as HAProxy does whether `node` may be written.
+    pub(crate) async fn is_writable(&self, cluster: &str, node: &Redis) -> reqwest::Result<Answer> {
+        self.check(cluster, "is-writable", node).await
+    }
+
+    /// Asks as HAProxy does whether `node` may be read.
+    pub(crate) async fn is_readable(&self, cluster: &str, node: &Redis) -> reqwest::Result<Answer> {
+        self.check(cluster, "is-readable", node).await
+    }
+
+    /// `/cluster/{name}/status`.
+    ///
+    /// # Errors
+    /// What it answered instead.
+    pub(crate) async fn status(&self, cluster: &str) -> Result<Status, String> {
+        #[derive(Deserialize)]
+        struct Node {
+            host: String,
+            port: u16,
+        }
+        #[derive(Deserialize)]
+        struct Wire {
+            master: Option<Node>,
+            slaves: Vec<Node>,
+        }
+        let answer = self.get(&format!("/cluster/{cluster}/status")).await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        let wire: Wire =
+            serde_json::from_value(answer.body.clone()).map_err(|_| format!("{answer:?}"))?;
+        let name = |node: Node| NodeAddr::new(node.host, node.port);
+        Ok(Status {
+            primary: wire.master.map(name),
+            replicas: wire.slaves.into_iter().map(name).collect(),
+        })
+    }
+
+    async fn check(&self, cluster: &str, question: &str, node: &Redis) -> reqwest::Result<Answer> {
+        let at = node.at();
+        let (ip, port) = (at.ip(), at.port());
+        let state = format!(
+            "UP 1/1; address={ip}; port={port}; name={cluster}/{ip}:{port}; node=test; weight=1/1; scur=0/0; qcur=0"
+        );
+        self.get_with_state(&format!("/cluster/{cluster}/{question}"), state.as_bytes())
+            .await
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
+        let response = request.send().await?;
+        let code = response.status().as_u16();
+        let text = response.text().await?;
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Ok(Answer { code, body })
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.http)
+    }
+}
+
+// === impl Keeper: wait ===
+
+impl Keeper {
+    /// Until it holds a lease.
+    pub(crate) async fn wait_ready(&self) {
+        eventually(SOON, format_args!("{} to be ready", self.id), async || {
+            let answer = self
+                .get("/ready")
+                .await
+                .map_err(|error| error.to_string())?;
+            let ready = (answer.code == 200).then_some(());
+            ready.ok_or_else(|| format!("{answer:?}"))
+        })
+        .await;
+    }
+
+    /// Until its status of `cluster` is as `wanted`, which `what` describes.
+    pub(crate) async fn wait_status(
+        &self,
+        cluster: &str,
+        what: &str,
+        wanted: impl Fn(&Status) -> bool,
+    ) {
+        let what = format!("{}: {cluster} to have {what}", self.id);
+        eventually(SOON, what, async || {
+            let status = self.status(cluster).await?;
+            if wanted(&status) {
+                Ok(())
+            } else {
+                Err(format!("{status:?}"))
+            }
+        })
+        .await;
+    }
+}
+
+// === impl Keepers ===
+
+impl Keepers {
+    /// Starts `count` keepers and waits until all are ready.
+    ///
+    /// # Panics
+    /// If `net` is not a [`Net::fleet`].
+    pub(crate) async fn start(
+        count: usize,
+        net: &Net,
+        prefix: &Prefix<'_>,
+        settings: &Settings,
+    ) -> Self {
+        assert!(net.is_fleet(), "a fleet waits for its turn: Net::fleet()");
+        let mut keepers = Vec::new();
+        for number in 1..=count {
+            keepers.push(Keeper::launch(&format!("keeper-{number}"), net, prefix, settings).await);
+        }
+        join_all(keepers.iter().map(Keeper::wait_ready)).await;
+        Self(keepers)
+    }
+
+    /// Until every keeper's status of `cluster` is as `wanted`, which `what` describes.
+    pub(crate) async fn wait_status(
+        &self,
+        cluster: &str,
+        what: &str,
+        wanted: impl Fn(&Status) -> bool,
+    ) {
+        join_all(
+            self.iter()
+                .map(|keeper| keeper.wait_status(cluster, what, &wanted)),
+        )
+        .await;
+    }
+
+    /// Until every keeper names `primary` and exactly the online `replicas`.
+    pub(crate) async fn wait_topology(&self, cluster: &str, primary: &Redis, replicas: &[&Redis]) {
+        let wanted = Status {
+            primary: Some(primary.node()),
+            replicas: replicas.iter().map(|redis| redis.node()).collect(),
+        };
+        self.wait_status(cluster, &format!("{wanted:?}"), |status| *status == wanted)
+            .await;
+    }
+}
+
+impl Deref for Keepers {
+    type Target = [Keeper];
+
+    fn deref(&self) -> &[Keeper] {
+        &self.0
+    }
+}

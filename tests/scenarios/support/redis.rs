@@ -1,0 +1,274 @@
+//! A real redis-server.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, FromRedisValue, RedisResult};
+use redis_keeper::domain::node::NodeAddr;
+use tempfile::TempDir;
+
+use super::link::Link;
+use super::net::Net;
+use super::process::{Process, command};
+use super::wait::{SOON, eventually};
+
+const PORT: u16 = 17_379;
+/// Where a server behind a link listens; the link has [`PORT`].
+const HIDDEN_PORT: u16 = 17_378;
+
+/// What a server does at present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Takes writes.
+    Primary,
+    /// Follows another.
+    Replica,
+}
+
+/// One redis-server with a directory and a configuration file of its own, so that `CONFIG REWRITE` works.
+pub(crate) struct Redis {
+    at: SocketAddrV4,
+    link: Option<Link>,
+    process: Process,
+    dir: TempDir,
+}
+
+// === impl Redis: life ===
+
+impl Redis {
+    /// An empty server that keeps nothing on disk by itself.
+    pub(crate) async fn start(net: &Net) -> Self {
+        Self::start_with(net, &[]).await
+    }
+
+    /// The same with lines of `redis.conf`, which win over those given here.
+    pub(crate) async fn start_with(net: &Net, options: &[(&str, &str)]) -> Self {
+        Self::launch(net.socket(PORT), None, options).await
+    }
+
+    /// A server that everybody else reaches through a [`Link`], and that announces itself by it.
+    pub(crate) async fn start_behind_link(net: &Net, options: &[(&str, &str)]) -> Self {
+        let at = net.socket(PORT);
+        let link = Link::new(at, SocketAddrV4::new(*at.ip(), HIDDEN_PORT)).await;
+        Self::launch(at, Some(link), options).await
+    }
+
+    /// A replica in step with `primary`.
+    pub(crate) async fn replica_of(net: &Net, primary: &Redis, options: &[(&str, &str)]) -> Self {
+        let follow = format!("{} {}", primary.at.ip(), primary.at.port());
+        let options = [&[("replicaof", follow.as_str())], options].concat();
+        let replica = Self::start_with(net, &options).await;
+        replica.wait_in_step_with(primary).await;
+        replica
+    }
+
+    /// A primary and two replicas in step with it.
+    pub(crate) async fn trio(net: &Net) -> [Self; 3] {
+        let primary = Self::start(net).await;
+        let first = Self::replica_of(net, &primary, &[]).await;
+        let second = Self::replica_of(net, &primary, &[]).await;
+        [primary, first, second]
+    }
+
+    async fn launch(at: SocketAddrV4, link: Option<Link>, options: &[(&str, &str)]) -> Self {
+        let dir = TempDir::new().expect("a directory for redis-server");
+        let ip = at.ip();
+        let port = link.as_ref().map_or(PORT, |_| HIDDEN_PORT);
+        let mut lines = format!(
+            "bind {ip}\nport {port}\ndir {}\nprotected-mode no\nsave \"\"\nrepl-diskless-sync-delay 0\n\
+             replica-announce-ip {ip}\nreplica-announce-port {PORT}\n",
+            dir.path().display(),
+        );
+        for (key, value) in options {
+            writeln!(lines, "{key} {value}").expect("a string takes all");
+        }
+        let file = dir.path().join("redis.conf");
+        std::fs::write(&file, lines).expect("redis.conf");
+        let mut server = command("redis-server");
+        server.arg(&file);
+        let log = dir.path().join("log");
+        let process = Process::start(format!("redis-server {at}"), &log, server);
+        let redis = Self {
+            at,
+            link,
+            process,
+            dir,
+        };
+        redis.wait_answering().await;
+        redis
+    }
+
+    /// Kills it; what it had not saved is lost.
+    pub(crate) fn kill(&self) {
+        self.process.kill();
+    }
+
+    /// Freezes it: its connections stay open and nothing answers.
+    pub(crate) fn pause(&self) {
+        self.process.pause();
+    }
+
+    /// Ends a [`pause`](Self::pause).
+    pub(crate) fn resume(&self) {
+        self.process.resume();
+    }
+
+    /// Starts it with what is on disk: the last `SAVE`, and the configuration as last rewritten.
+    pub(crate) async fn revive(&self) {
+        self.process.restart();
+        self.wait_answering().await;
+    }
+
+    /// Deletes its data from the disk.
+    pub(crate) fn forget(&self) {
+        for entry in std::fs::read_dir(self.dir.path()).expect("its directory") {
+            let path = entry.expect("its directory").path();
+            if path.extension().is_some_and(|it| it == "rdb") {
+                std::fs::remove_file(path).expect("its own file");
+            }
+        }
+    }
+
+    /// What stands between it and the others.
+    ///
+    /// # Panics
+    /// Unless it was started behind one.
+    pub(crate) fn link(&self) -> &Link {
+        self.link.as_ref().expect("started behind a link")
+    }
+}
+
+// === impl Redis: talk ===
+
+impl Redis {
+    /// Where others reach it.
+    pub(crate) fn at(&self) -> SocketAddrV4 {
+        self.at
+    }
+
+    /// Its name in a keeper's configuration and answers.
+    pub(crate) fn node(&self) -> NodeAddr {
+        NodeAddr::new(self.at.ip().to_string(), self.at.port())
+    }
+
+    /// A new connection, past its link if it has one.
+    pub(crate) async fn connect(&self) -> RedisResult<MultiplexedConnection> {
+        let port = self.link.as_ref().map_or(PORT, |_| HIDDEN_PORT);
+        connect(SocketAddrV4::new(*self.at.ip(), port)).await
+    }
+
+    /// Runs one command, its words parted by spaces.
+    pub(crate) async fn try_run<T: FromRedisValue>(&self, words: &str) -> RedisResult<T> {
+        let mut words = words.split_whitespace();
+        let mut command = redis::cmd(words.next().expect("a command"));
+        command.arg(words.collect::<Vec<_>>());
+        command.query_async(&mut self.connect().await?).await
+    }
+
+    /// Runs one command that must succeed, its words parted by spaces.
+    pub(crate) async fn run<T: FromRedisValue>(&self, words: &str) -> T {
+        let reply = self.try_run(words).await;
+        reply.unwrap_or_else(|error| panic!("{words} at {}: {error}", self.at))
+    }
+
+    /// One section of `INFO`.
+    pub(crate) async fn info(&self, section: &str) -> RedisResult<BTreeMap<String, String>> {
+        let text: String = self.try_run(&format!("INFO {section}")).await?;
+        let pairs = text.lines().filter_map(|line| line.split_once(':'));
+        Ok(pairs
+            .map(|(key, value)| (key.into(), value.into()))
+            .collect())
+    }
+
+    /// How often it has run `command`, given in lower case, since its start.
+    pub(crate) async fn calls(&self, command: &str) -> u64 {
+        let statistics = self.info("commandstats").await.expect("statistics");
+        statistics
+            .get(&format!("cmdstat_{command}"))
+            .and_then(|line| line.strip_prefix("calls=")?.split(',').next())
+            .map_or(0, |calls| calls.parse().expect("a count"))
+    }
+
+    /// Writes `count` keys named after `name`.
+    pub(crate) async fn write_keys(&self, name: &str, count: usize) {
+        let mut writes = redis::pipe();
+        for key in 0..count {
+            writes.set(format!("{name}:{key}"), key).ignore();
+        }
+        let mut connection = self.connect().await.expect("a connection");
+        let written: RedisResult<()> = writes.query_async(&mut connection).await;
+        written.unwrap_or_else(|error| panic!("writing to {}: {error}", self.at));
+    }
+
+    /// How many keys it holds.
+    pub(crate) async fn key_count(&self) -> usize {
+        self.run("DBSIZE").await
+    }
+}
+
+// === impl Redis: wait ===
+
+impl Redis {
+    /// Until it answers, having loaded its data.
+    pub(crate) async fn wait_answering(&self) {
+        eventually(SOON, format_args!("{} to answer", self.at), async || {
+            self.try_run::<String>("PING").await
+        })
+        .await;
+    }
+
+    /// Until it has `role`.
+    pub(crate) async fn wait_role(&self, role: Role) {
+        let wire = match role {
+            Role::Primary => "master",
+            Role::Replica => "slave",
+        };
+        let what = format!("{} to be {role:?}", self.at);
+        eventually(SOON, what, async || {
+            let info = self
+                .info("replication")
+                .await
+                .map_err(|error| error.to_string())?;
+            let found = (info.get("role").map(String::as_str) == Some(wire)).then_some(());
+            found.ok_or_else(|| format!("{info:?}"))
+        })
+        .await;
+    }
+
+    /// Until it follows `primary` with its link up and has all that `primary` had when this was called.
+    pub(crate) async fn wait_in_step_with(&self, primary: &Redis) {
+        let offset = |info: &BTreeMap<String, String>, key: &str| {
+            info.get(key).and_then(|offset| offset.parse::<u64>().ok())
+        };
+        let sent = primary.info("replication").await.expect("a live primary");
+        let sent = offset(&sent, "master_repl_offset");
+        let what = format!("{} to be in step with {}", self.at, primary.at);
+        eventually(SOON, what, async || {
+            let info = self
+                .info("replication")
+                .await
+                .map_err(|error| error.to_string())?;
+            let says = |key: &str, value: &str| info.get(key).is_some_and(|it| it == value);
+            let in_step = says("master_host", &primary.at.ip().to_string())
+                && says("master_port", &primary.at.port().to_string())
+                && says("master_link_status", "up")
+                && offset(&info, "slave_repl_offset") >= sent;
+            in_step.then_some(()).ok_or_else(|| format!("{info:?}"))
+        })
+        .await;
+    }
+}
+
+/// A connection to any Redis address, or to a proxy before one. A second without an answer is an error.
+pub(crate) async fn connect(at: SocketAddrV4) -> RedisResult<MultiplexedConnection> {
+    let patience = Some(Duration::from_secs(1));
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(patience)
+        .set_response_timeout(patience);
+    Client::open(format!("redis://{at}"))?
+        .get_multiplexed_async_connection_with_config(&config)
+        .await
+}
