@@ -4,6 +4,7 @@
 //! and `stopping` must not return `Continue`: both also run while a crashed actor is unwound.
 
 pub mod messages;
+pub mod node_monitor;
 
 use std::rc::Rc;
 

@@ -4,6 +4,7 @@ pub mod election;
 pub mod facts;
 pub mod info;
 pub mod lease;
+pub mod liveness;
 pub mod node;
 pub mod observed;
 pub mod plan;

@@ -1,6 +1,7 @@
 //! What a node said of itself, and what this keeper makes of it.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -44,6 +45,12 @@ pub struct Version {
     pub minor: u16,
     /// Patch.
     pub patch: u16,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
 }
 
 /// How a server runs.
@@ -170,22 +177,75 @@ impl Sighting {
     /// Whether `other` would lead to the same decisions: everything but the figures that move by themselves (offset,
     /// keys beyond "any", uptime, time since last heard, time of reading).
     pub fn same_matter(&self, other: &Self) -> bool {
-        fn matter(sighting: &Sighting) -> Sighting {
-            let mut copy = sighting.clone();
-            copy.at = Moment::default();
-            if let Some(facts) = &mut copy.facts {
-                facts.offset = 0;
-                facts.uptime = Duration::ZERO;
-                facts.keys = facts.keys.min(1);
-                if let Role::Replica(upstream) = &mut facts.role {
-                    upstream.last_io = None;
-                    if let Link::Down { since } = &mut upstream.link {
-                        *since = None;
-                    }
-                }
-            }
-            copy
-        }
-        matter(self) == matter(other)
+        // Taken apart without `..`, here and below, so that a new field has to be thought of.
+        let Self {
+            facts,
+            at: _,
+            vote,
+            probed,
+            answering,
+            trouble,
+            addresses,
+            upstream_addresses,
+        } = self;
+        let same_facts = match (facts, &other.facts) {
+            (Some(one), Some(other)) => one.same_matter(other),
+            (None, None) => true,
+            _ => false,
+        };
+        same_facts
+            && *vote == other.vote
+            && *probed == other.probed
+            && *answering == other.answering
+            && *trouble == other.trouble
+            && *addresses == other.addresses
+            && *upstream_addresses == other.upstream_addresses
+    }
+}
+
+impl NodeFacts {
+    fn same_matter(&self, other: &Self) -> bool {
+        let Self {
+            run_id,
+            version,
+            mode,
+            uptime: _,
+            loading,
+            role,
+            replication_id,
+            previous_replication_id,
+            offset: _,
+            keys,
+            sentinels,
+        } = self;
+        let same_role = match (role, &other.role) {
+            (Role::Replica(one), Role::Replica(other)) => one.same_matter(other),
+            (one, other) => one == other,
+        };
+        same_role
+            && *run_id == other.run_id
+            && *version == other.version
+            && *mode == other.mode
+            && *loading == other.loading
+            && *replication_id == other.replication_id
+            && *previous_replication_id == other.previous_replication_id
+            && (*keys == 0) == (other.keys == 0)
+            && *sentinels == other.sentinels
+    }
+}
+
+impl Upstream {
+    fn same_matter(&self, other: &Self) -> bool {
+        let Self {
+            primary,
+            link,
+            syncing,
+            last_io: _,
+            priority,
+        } = self;
+        *primary == other.primary
+            && (*link == Link::Up) == (other.link == Link::Up)
+            && *syncing == other.syncing
+            && *priority == other.priority
     }
 }

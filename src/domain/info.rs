@@ -1,7 +1,257 @@
 //! The reply of `INFO`, read without trusting it.
 //!
-//! Source: <https://redis.io/docs/latest/commands/info/>.
+//! Source: <https://redis.io/docs/latest/commands/info/>. Forks and versions differ in what they print; a field that is
+//! missing, or is not what it should be, is `None`.
+
+use std::time::Duration;
+
+use super::facts::{Link, Mode, NodeFacts, Role, Upstream, Version};
+use super::node::NodeAddr;
+
+/// Redis's own default of `replica-priority`.
+const DEFAULT_PRIORITY: u32 = 100;
+
+/// The replication id that stands for "none".
+const NO_REPLICATION_ID: &str = "0000000000000000000000000000000000000000";
 
 /// What one `INFO` reply told; a section that was not asked for leaves its fields `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Info {}
+pub struct Info {
+    /// `run_id`.
+    pub run_id: Option<String>,
+    /// `valkey_version`, else `redis_version`.
+    pub version: Option<Version>,
+    /// The server says it is Valkey (`server_name`).
+    pub valkey: bool,
+    /// `redis_mode`, or `server_mode` of newer Valkeys.
+    pub mode: Option<Mode>,
+    /// `uptime_in_seconds`.
+    pub uptime: Option<Duration>,
+    /// `config_file`; empty when the server was started without one.
+    pub config_file: Option<String>,
+    /// `loading`.
+    pub loading: Option<bool>,
+    /// `aof_enabled`.
+    pub append_only: Option<bool>,
+    /// `role` and what belongs to it.
+    pub role: Option<Role>,
+    /// `master_replid`.
+    pub replication_id: Option<String>,
+    /// `master_replid2`, unless all zeros.
+    pub previous_replication_id: Option<String>,
+    /// `slave_repl_offset` of a replica, else `master_repl_offset`.
+    pub offset: Option<u64>,
+    /// Sum of `keys=` over all databases; zero when the section `Keyspace` is there and empty.
+    pub keys: Option<u64>,
+}
+
+impl Info {
+    /// Reads a reply. Never fails: text that is no `INFO` reply gives an empty `Info`.
+    pub fn parse(text: &str) -> Self {
+        let mut info = Self::default();
+        let mut replica = ReplicaFields::default();
+        let mut is_replica = None;
+        let mut online_replicas = 0;
+        let mut primary_offset = None;
+        for line in text.lines() {
+            let line = line.trim_end();
+            let Some((field, value)) = line.split_once(':') else {
+                if line == "# Keyspace" {
+                    info.keys.get_or_insert(0);
+                }
+                continue;
+            };
+            match field {
+                "run_id" => info.run_id = filled(value),
+                "valkey_version" => info.version = version(value),
+                "redis_version" => info.version = info.version.or_else(|| version(value)),
+                "server_name" => info.valkey = value == "valkey",
+                "redis_mode" | "server_mode" => info.mode = mode(value),
+                "uptime_in_seconds" => info.uptime = seconds(value),
+                "config_file" => info.config_file = Some(value.to_owned()),
+                "loading" => info.loading = flag(value),
+                "aof_enabled" => info.append_only = flag(value),
+                "role" => {
+                    is_replica = match value {
+                        "master" => Some(false),
+                        "slave" | "replica" => Some(true),
+                        _ => None,
+                    }
+                }
+                "master_replid" => info.replication_id = filled(value),
+                "master_replid2" => {
+                    info.previous_replication_id =
+                        filled(value).filter(|id| id != NO_REPLICATION_ID);
+                }
+                "master_repl_offset" => primary_offset = value.parse().ok(),
+                "slave_repl_offset" => info.offset = value.parse().ok(),
+                _ if replica.read(field, value) => {}
+                _ if is_attached_replica(field) => {
+                    online_replicas +=
+                        usize::from(value.split(',').any(|part| part == "state=online"));
+                }
+                _ if is_numbered(field, "db") => {
+                    if let Some(keys) = keys(value) {
+                        info.keys = Some(info.keys.unwrap_or(0).saturating_add(keys));
+                    }
+                }
+                _ => {}
+            }
+        }
+        info.offset = info.offset.or(primary_offset);
+        info.role = match is_replica {
+            Some(true) => replica.upstream().map(Role::Replica),
+            Some(false) => Some(Role::Primary { online_replicas }),
+            None => None,
+        };
+        info
+    }
+}
+
+/// What is said of the primary by a replica, in whatever order.
+#[derive(Default)]
+struct ReplicaFields<'a> {
+    host: Option<&'a str>,
+    port: Option<u16>,
+    link_up: bool,
+    link_down_since: Option<Duration>,
+    last_io: Option<Duration>,
+    syncing: bool,
+    priority: Option<u32>,
+}
+
+impl<'a> ReplicaFields<'a> {
+    /// Returns whether the field is one of these.
+    fn read(&mut self, field: &str, value: &'a str) -> bool {
+        match field {
+            "master_host" => self.host = Some(value),
+            "master_port" => self.port = value.parse().ok(),
+            "master_link_status" => self.link_up = value == "up",
+            "master_link_down_since_seconds" => self.link_down_since = seconds(value),
+            "master_last_io_seconds_ago" => self.last_io = seconds(value),
+            "master_sync_in_progress" => self.syncing = value == "1",
+            "slave_priority" => self.priority = value.parse().ok(),
+            _ => return false,
+        }
+        true
+    }
+
+    fn upstream(&self) -> Option<Upstream> {
+        Some(Upstream {
+            primary: NodeAddr::new(self.host?, self.port?),
+            link: if self.link_up {
+                Link::Up
+            } else {
+                Link::Down {
+                    since: self.link_down_since,
+                }
+            },
+            syncing: self.syncing,
+            last_io: self.last_io.filter(|_| self.link_up),
+            priority: self.priority.unwrap_or(DEFAULT_PRIORITY),
+        })
+    }
+}
+
+/// `slave0`, `slave1`, …
+fn is_attached_replica(field: &str) -> bool {
+    is_numbered(field, "slave") || is_numbered(field, "replica")
+}
+
+fn is_numbered(field: &str, prefix: &str) -> bool {
+    field
+        .strip_prefix(prefix)
+        .is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn filled(value: &str) -> Option<String> {
+    (!value.is_empty()).then(|| value.to_owned())
+}
+
+fn flag(value: &str) -> Option<bool> {
+    match value {
+        "0" => Some(false),
+        "1" => Some(true),
+        _ => None,
+    }
+}
+
+/// Seconds; −1 stands for "never".
+fn seconds(value: &str) -> Option<Duration> {
+    value.parse().ok().map(Duration::from_secs)
+}
+
+fn mode(value: &str) -> Option<Mode> {
+    match value {
+        "standalone" => Some(Mode::Standalone),
+        "cluster" => Some(Mode::Cluster),
+        "sentinel" => Some(Mode::Sentinel),
+        _ => None,
+    }
+}
+
+/// `7.0.15`, `8.0`, `8.1.0-rc1`.
+fn version(value: &str) -> Option<Version> {
+    let mut parts = value.split('.').map(|part| {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        part[..digits].parse().ok()
+    });
+    Some(Version {
+        major: parts.next()??,
+        minor: parts.next().flatten().unwrap_or(0),
+        patch: parts.next().flatten().unwrap_or(0),
+    })
+}
+
+/// `keys=2,expires=0,avg_ttl=0`.
+fn keys(value: &str) -> Option<u64> {
+    value
+        .split(',')
+        .find_map(|part| part.strip_prefix("keys="))?
+        .parse()
+        .ok()
+}
+
+impl NodeFacts {
+    /// The facts that a reply of all sections tells; `None` when it lacks what every server tells there.
+    pub fn of(info: &Info) -> Option<Self> {
+        Some(Self {
+            run_id: info.run_id.clone()?,
+            version: info.version?,
+            mode: info.mode.unwrap_or(Mode::Standalone),
+            uptime: info.uptime?,
+            loading: info.loading.unwrap_or(false),
+            role: info.role.clone()?,
+            replication_id: info.replication_id.clone()?,
+            previous_replication_id: info.previous_replication_id.clone(),
+            offset: info.offset?,
+            keys: info.keys.unwrap_or(0),
+            sentinels: Vec::new(),
+        })
+    }
+
+    /// Takes over what a reply tells, of whatever sections; the rest stays as it was.
+    pub fn update(&mut self, info: Info) {
+        fn take<T>(field: &mut T, told: Option<T>) {
+            if let Some(told) = told {
+                *field = told;
+            }
+        }
+        // Both ids come from one section: a promotion that is undone also removes the second.
+        if info.replication_id.is_some() {
+            self.previous_replication_id = info.previous_replication_id;
+        }
+        take(&mut self.run_id, info.run_id);
+        take(&mut self.version, info.version);
+        take(&mut self.mode, info.mode);
+        take(&mut self.uptime, info.uptime);
+        take(&mut self.loading, info.loading);
+        take(&mut self.role, info.role);
+        take(&mut self.replication_id, info.replication_id);
+        take(&mut self.offset, info.offset);
+        take(&mut self.keys, info.keys);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -13,25 +13,30 @@ use crate::domain::node::{ClusterName, Epoch, NodeAddr};
 /// The servers of all clusters.
 #[async_trait(?Send)]
 pub trait Redis {
-    /// The node at `addr`, with the credentials and timeouts configured for `cluster`. Makes no connection.
+    /// The node at `addr`, with the credentials configured for `cluster`. Makes no connection.
     fn node(&self, cluster: &ClusterName, addr: &NodeAddr) -> Rc<dyn RedisNode>;
 
-    /// What `host` (a name or IP literal) resolves to here.
+    /// What `host` (a name or IP literal) resolves to here; what it resolved to last, if the resolver fails.
     ///
     /// # Errors
-    /// This host's resolver failed: no evidence against any node.
+    /// This host's resolver failed, and always has for this host: no evidence against any node.
     async fn resolve(&self, host: &str) -> Result<BTreeSet<IpAddr>, String>;
 }
 
 /// One server.
 #[async_trait(?Send)]
 pub trait RedisNode {
-    /// Opens the connection for probing, within the probe timeout. Nothing is sent beyond the handshake, and an error
-    /// reply to the handshake is no failure: the next probe reports it.
+    /// Opens the connection for probing. A server that answers what is not Redis, or not with the TLS that is asked
+    /// for, is connected to: the next probe reports it as an error reply.
+    ///
+    /// # Cancellation safety
+    /// The caller bounds the time by dropping the future; the attempt ends with it.
     async fn connect(&self) -> Result<Box<dyn ProbeConnection>, ProbeFailure>;
 
-    /// Opens a connection for one state-changing command, named `keeper-<epoch>` (RK-4), within `connect_timeout` of
-    /// the configuration.
+    /// Opens a connection for one state-changing command, named `keeper-<epoch>` (RK-4).
+    ///
+    /// # Errors
+    /// Always [`CommandError::NotDone`].
     async fn command(&self, epoch: Epoch) -> Result<Box<dyn CommandConnection>, CommandError>;
 }
 
@@ -47,12 +52,24 @@ pub enum Depth {
 /// A connection that probes are sent on, one at a time.
 #[async_trait(?Send)]
 pub trait ProbeConnection {
-    /// Sends a probe and waits for its answer, at most the probe timeout. After a failure other than
-    /// [`DownReason::Unanswered`] the connection is of no more use.
+    /// Sends a probe and waits for its answer. After a failure the connection is of no more use.
+    ///
+    /// # Cancellation safety
+    /// The caller bounds the time by dropping the future. The connection stays in use: the next probe passes over the
+    /// answer that is still owed.
     async fn probe(&mut self, depth: Depth) -> Result<Alive, ProbeFailure>;
 
-    /// Resolves when the peer closes the connection while no probe is under way.
-    async fn closed(&mut self);
+    /// Resolves when something happens on the connection while no probe is under way. Cancellation safe.
+    async fn stirred(&mut self) -> Stir;
+}
+
+/// What happened on a connection between two probes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stir {
+    /// The peer closed it; no evidence by itself, for servers close connections when they are told to.
+    Closed,
+    /// An answer came that no probe waits for any more: proof of life.
+    Answered,
 }
 
 /// Any answer: proof of life (RK-1), an error reply included.

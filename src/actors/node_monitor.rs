@@ -1,0 +1,542 @@
+//! Watches one Redis node: a probe each tick on one persistent connection, this keeper's vote, what the node says.
+//!
+//! A monitor goes through `rest` → `woken` → `probe` → `ended` → (`learn` →) `rest`. It owns the future of the stage it is
+//! in, and the connection travels through the stages with it; all of it ends with the actor.
+
+mod slots;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::fut::wrap_future;
+use actix::prelude::*;
+use futures::FutureExt;
+use metrics::Histogram;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{sleep, timeout};
+
+use self::slots::Slots;
+use super::Outbox;
+use super::messages::{InspectMonitor, MonitorState, Refresh, Sighted};
+use crate::domain::facts::{DownReason, NodeFacts, Sighting};
+use crate::domain::liveness::{Limits, Liveness};
+use crate::domain::node::{ClusterName, Moment, NodeAddr};
+use crate::ports::clock::LeaseClock;
+use crate::ports::redis::{Alive, Depth, ProbeConnection, ProbeFailure, Redis, RedisNode, Stir};
+
+/// So many probes may go unanswered on one connection: a server that hung and goes on answers there at once, one whose
+/// host was replaced never does.
+const TIMEOUTS_PER_CONNECTION: u32 = 3;
+
+/// When a node is probed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MonitorSettings {
+    /// From one probe to the next (`tick-seconds`).
+    pub tick: Duration,
+    /// Time without proof of life until this keeper votes the node down (`seconds-mark-down`).
+    pub mark_down: Duration,
+    /// How long a probe, its connection included, may take.
+    pub probe_timeout: Duration,
+    /// From one probe that asks everything to the next.
+    pub full_every: Duration,
+    /// A replica that begins or ends to be this far behind its primary is reported (`max-lag-seconds`).
+    pub max_lag: Option<Duration>,
+}
+
+/// Watches one node, and tells its cluster what has changed in substance.
+pub struct NodeMonitor {
+    redis: Rc<dyn Redis>,
+    node: Rc<dyn RedisNode>,
+    cluster: ClusterName,
+    addr: NodeAddr,
+    settings: MonitorSettings,
+    clock: Arc<dyn LeaseClock>,
+    outbox: Outbox<Sighted>,
+    slots: Slots,
+    liveness: Liveness,
+    sighting: Sighting,
+    /// What the cluster was told last.
+    told: Option<Sighting>,
+    /// When everything was asked last on the present connection.
+    full_at: Option<Moment>,
+    /// When something on the connection was answered with a probe at once.
+    hastened: Option<Moment>,
+    /// Probes unanswered on the present connection.
+    timeouts: u32,
+    /// Ends the rest.
+    wake: Rc<Notify>,
+    /// Asked for before the probe under way was sent.
+    waiting: Vec<oneshot::Sender<Sighting>>,
+    /// To be answered with the outcome of the probe under way.
+    served: Vec<oneshot::Sender<Sighting>>,
+    vote_timer: Option<SpawnHandle>,
+    last_probe: Option<(Moment, Duration)>,
+    consecutive_failures: u64,
+    probes: u64,
+    failures: u64,
+    latency: Histogram,
+}
+
+type Connection = Option<Box<dyn ProbeConnection>>;
+
+/// Why a rest ended.
+enum Woken {
+    /// The time has come, or somebody asked.
+    Due,
+    Stirred(Stir),
+}
+
+/// How a probe ended; `None`: not within its time.
+type Outcome = Option<Result<Alive, ProbeFailure>>;
+
+// === impl NodeMonitor ===
+
+impl NodeMonitor {
+    /// A monitor of the node of `cluster` at `addr`. It probes as soon as it is started.
+    pub fn new(
+        redis: Rc<dyn Redis>,
+        cluster: ClusterName,
+        addr: NodeAddr,
+        settings: MonitorSettings,
+        clock: Arc<dyn LeaseClock>,
+        outbox: Outbox<Sighted>,
+    ) -> Self {
+        let now = clock.now();
+        let limits = Limits {
+            mark_down: settings.mark_down,
+            probe_timeout: settings.probe_timeout,
+        };
+        Self {
+            node: redis.node(&cluster, &addr),
+            slots: Slots::new(settings.tick, &cluster, &addr),
+            latency: metrics::histogram!(
+                "redis_keeper_probe_duration_seconds", "cluster" => cluster.to_string()
+            ),
+            redis,
+            cluster,
+            addr,
+            settings,
+            clock,
+            outbox,
+            liveness: Liveness::new(limits, now),
+            sighting: Sighting::unknown(now),
+            told: None,
+            full_at: None,
+            hastened: None,
+            timeouts: 0,
+            wake: Rc::default(),
+            waiting: Vec::new(),
+            served: Vec::new(),
+            vote_timer: None,
+            last_probe: None,
+            consecutive_failures: 0,
+            probes: 0,
+            failures: 0,
+        }
+    }
+
+    /// Waits for the next probe to be due, with an ear on the connection.
+    fn rest(&mut self, connection: Connection, ctx: &mut Context<Self>) {
+        if self.waiting.is_empty() {
+            // What it was to wake for may be done already.
+            let _ = self.wake.notified().now_or_never();
+        }
+        let now = self.clock.now();
+        let tick = self.slots.next(now);
+        let due = self.liveness.probe_by().map_or(tick, |by| by.min(tick));
+        let (wake, wait) = (Rc::clone(&self.wake), due.since(now));
+        let resting = async move {
+            let mut connection = connection;
+            let stirred = async {
+                match &mut connection {
+                    Some(connection) => connection.stirred().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let woken = tokio::select! {
+                biased;
+                () = wake.notified() => Woken::Due,
+                stir = stirred => Woken::Stirred(stir),
+                () = sleep(wait) => Woken::Due,
+            };
+            (connection, woken)
+        };
+        ctx.spawn(
+            wrap_future::<_, Self>(resting).map(move |(connection, woken), monitor, ctx| {
+                monitor.woken(connection, &woken, due, ctx);
+            }),
+        );
+    }
+
+    fn woken(
+        &mut self,
+        connection: Connection,
+        woken: &Woken,
+        due: Moment,
+        ctx: &mut Context<Self>,
+    ) {
+        let now = self.clock.now();
+        if self.liveness.is_stall(due, now) {
+            self.stalled(due, now);
+        }
+        match woken {
+            Woken::Due => self.probe(connection, ctx),
+            Woken::Stirred(stir) => {
+                let connection = match stir {
+                    Stir::Closed => None,
+                    Stir::Answered => {
+                        self.timeouts = 0;
+                        self.liveness.alive_at(now);
+                        self.report(ctx);
+                        connection
+                    }
+                };
+                if self.hastens() {
+                    self.probe(connection, ctx);
+                } else {
+                    self.rest(connection, ctx);
+                }
+            }
+        }
+    }
+
+    /// Whether what happened on the connection is answered with a probe at once: not more than once a tick.
+    fn hastens(&mut self) -> bool {
+        let now = self.clock.now();
+        let hastens = self
+            .hastened
+            .is_none_or(|last| now.since(last) >= self.settings.tick);
+        if hastens {
+            self.hastened = Some(now);
+        }
+        hastens
+    }
+
+    fn probe(&mut self, connection: Connection, ctx: &mut Context<Self>) {
+        let now = self.clock.now();
+        if connection.is_none() {
+            self.full_at = None;
+            self.timeouts = 0;
+        }
+        self.served.append(&mut self.waiting);
+        let asks_all = !self.served.is_empty()
+            || self
+                .full_at
+                .is_none_or(|at| now.since(at) >= self.settings.full_every);
+        let depth = if asks_all { Depth::Full } else { Depth::Tick };
+        self.liveness.sent(now);
+        self.probes += 1;
+        let (node, limit) = (Rc::clone(&self.node), self.settings.probe_timeout);
+        let probing = async move {
+            let was_connected = connection.is_some();
+            let mut connection = connection;
+            let outcome = timeout(limit, async {
+                let connection = match &mut connection {
+                    Some(connection) => connection,
+                    empty => empty.insert(node.connect().await?),
+                };
+                connection.probe(depth).await
+            });
+            let outcome: Outcome = outcome.await.ok();
+            if matches!(outcome, Some(Err(_))) {
+                connection = None;
+            }
+            (connection, was_connected, outcome)
+        };
+        ctx.spawn(wrap_future::<_, Self>(probing).map(
+            move |(connection, was_connected, outcome), monitor, ctx| {
+                monitor.count(now, &outcome);
+                match outcome {
+                    Some(Ok(alive)) => monitor.answered(connection, alive, depth, ctx),
+                    Some(Err(failure)) => {
+                        monitor.blame(&failure);
+                        if was_connected && monitor.hastens() {
+                            monitor.report(ctx);
+                            monitor.probe(None, ctx);
+                        } else {
+                            monitor.conclude(None, ctx);
+                        }
+                    }
+                    None => monitor.timed_out(connection, now, ctx),
+                }
+            },
+        ));
+    }
+
+    fn answered(
+        &mut self,
+        connection: Connection,
+        alive: Alive,
+        depth: Depth,
+        ctx: &mut Context<Self>,
+    ) {
+        let now = self.clock.now();
+        self.timeouts = 0;
+        self.liveness.answered(now, alive.loading);
+        self.sighting.answering = true;
+        self.sighting.trouble = alive.error;
+        let known = self.sighting.facts.take();
+        let facts = match (depth, alive.info) {
+            (Depth::Full, Some(info)) => {
+                self.full_at = Some(now);
+                NodeFacts::of(&info).map(|mut facts| {
+                    facts.sentinels = alive.sentinels.unwrap_or_else(|| {
+                        known
+                            .as_ref()
+                            .map_or_else(Vec::new, |known| known.sentinels.clone())
+                    });
+                    facts
+                })
+            }
+            (Depth::Tick, Some(info)) => known.clone().map(|mut facts| {
+                facts.update(info);
+                facts
+            }),
+            (_, None) => None,
+        };
+        match facts {
+            None => {
+                self.sighting.facts = known;
+                if let Some(facts) = &mut self.sighting.facts {
+                    facts.loading = alive.loading;
+                }
+                self.conclude(connection, ctx);
+            }
+            Some(mut facts) => {
+                facts.loading = alive.loading;
+                self.learn(connection, known, facts, depth, now, ctx);
+            }
+        }
+    }
+
+    /// Takes the facts over, together with the addresses that belong to them.
+    fn learn(
+        &mut self,
+        connection: Connection,
+        known: Option<NodeFacts>,
+        facts: NodeFacts,
+        depth: Depth,
+        at: Moment,
+        ctx: &mut Context<Self>,
+    ) {
+        let upstream = |facts: &NodeFacts| facts.upstream().map(|up| up.primary.host().to_owned());
+        let host = upstream(&facts);
+        let moved = known.as_ref().and_then(upstream) != host;
+        let own = (depth == Depth::Full).then(|| self.addr.host().to_owned());
+        let upstream = host.filter(|_| moved || depth == Depth::Full);
+        let named =
+            |host: &Option<String>| host.as_deref().is_some_and(|host| literal(host).is_none());
+        if moved {
+            self.sighting.upstream_addresses.clear();
+        }
+        if !named(&own) && !named(&upstream) {
+            self.locate(
+                own.as_deref().and_then(literal),
+                upstream.as_deref().and_then(literal),
+            );
+            self.settle(facts, at);
+            self.conclude(connection, ctx);
+            return;
+        }
+        // The vote does not wait for this host's resolver; what was known before stands meanwhile.
+        self.sighting.facts = known;
+        self.report(ctx);
+        let (redis, limit) = (Rc::clone(&self.redis), self.settings.probe_timeout);
+        let resolving = async move {
+            let find = async |host: Option<String>| redis.resolve(&host?).await.ok();
+            let both =
+                futures::future::join(timeout(limit, find(own)), timeout(limit, find(upstream)));
+            let (own, upstream) = both.await;
+            (own.ok().flatten(), upstream.ok().flatten())
+        };
+        ctx.spawn(
+            wrap_future::<_, Self>(resolving).map(move |(own, upstream), monitor, ctx| {
+                monitor.locate(own, upstream);
+                monitor.settle(facts, at);
+                monitor.conclude(connection, ctx);
+            }),
+        );
+    }
+
+    /// Takes over addresses that were found; those found before stay otherwise.
+    fn locate(&mut self, own: Option<BTreeSet<IpAddr>>, upstream: Option<BTreeSet<IpAddr>>) {
+        if let Some(own) = own {
+            self.sighting.addresses = own;
+        }
+        if let Some(upstream) = upstream {
+            self.sighting.upstream_addresses = upstream;
+        }
+    }
+
+    fn settle(&mut self, facts: NodeFacts, at: Moment) {
+        self.sighting.facts = Some(facts);
+        self.sighting.at = at;
+    }
+
+    fn blame(&mut self, failure: &ProbeFailure) {
+        self.sighting.probed = true;
+        self.sighting.answering = false;
+        self.sighting.trouble = Some(failure.to_string());
+        if let ProbeFailure::Evidence(reason, _) = failure {
+            self.liveness.failed(*reason);
+        }
+    }
+
+    fn timed_out(&mut self, connection: Connection, sent: Moment, ctx: &mut Context<Self>) {
+        let now = self.clock.now();
+        let limit = self.settings.probe_timeout;
+        let due = sent.after(limit);
+        self.timeouts += 1;
+        let connection = connection.filter(|_| self.timeouts < TIMEOUTS_PER_CONNECTION);
+        let failure = if self.liveness.is_stall(due, now) {
+            self.stalled(due, now);
+            ProbeFailure::Own("this keeper was stalled".to_owned())
+        } else {
+            ProbeFailure::Evidence(
+                DownReason::Unanswered,
+                format!("no answer within {limit:?}"),
+            )
+        };
+        self.blame(&failure);
+        self.conclude(connection, ctx);
+    }
+
+    fn stalled(&mut self, due: Moment, now: Moment) {
+        tracing::debug!(
+            cluster = %self.cluster, node = %self.addr, late = ?now.since(due),
+            "this keeper was stalled: votes need a fresh probe"
+        );
+        self.liveness.stalled(due, now);
+    }
+
+    /// A probe has had all its consequences.
+    fn conclude(&mut self, connection: Connection, ctx: &mut Context<Self>) {
+        self.sighting.probed = true;
+        self.report(ctx);
+        for asker in self.served.drain(..) {
+            // Whoever asked may have stopped waiting.
+            let _ = asker.send(self.sighting.clone());
+        }
+        if self.sighting.answering && !self.waiting.is_empty() {
+            self.probe(connection, ctx);
+            return;
+        }
+        // What just failed to answer is not asked again before its time.
+        for asker in self.waiting.drain(..) {
+            let _ = asker.send(self.sighting.clone());
+        }
+        self.rest(connection, ctx);
+    }
+
+    /// Brings the vote up to date, tells the cluster what matters, and arms the timer for the vote's next change.
+    fn report(&mut self, ctx: &mut Context<Self>) {
+        let now = self.clock.now();
+        self.sighting.vote = self.liveness.vote(now);
+        let news = self.told.as_ref().is_none_or(|told| {
+            !told.same_matter(&self.sighting) || self.lags(told) != self.lags(&self.sighting)
+        });
+        if news && self.sighting.probed {
+            self.told = Some(self.sighting.clone());
+            (self.outbox)(Sighted {
+                node: self.addr.clone(),
+                sighting: self.sighting.clone(),
+            });
+        }
+        if let Some(timer) = self.vote_timer.take() {
+            ctx.cancel_future(timer);
+        }
+        if let Some(due) = self.liveness.next_change(now) {
+            self.vote_timer = Some(ctx.run_later(due.since(now), move |monitor, ctx| {
+                monitor.vote_due(due, ctx);
+            }));
+        }
+    }
+
+    fn vote_due(&mut self, due: Moment, ctx: &mut Context<Self>) {
+        let now = self.clock.now();
+        if self.liveness.is_stall(due, now) {
+            self.stalled(due, now);
+            self.wake.notify_one();
+        }
+        self.report(ctx);
+    }
+
+    fn lags(&self, sighting: &Sighting) -> bool {
+        let heard = sighting
+            .facts
+            .as_ref()
+            .and_then(|facts| facts.upstream()?.last_io);
+        heard
+            .zip(self.settings.max_lag)
+            .is_some_and(|(heard, limit)| heard >= limit)
+    }
+
+    fn count(&mut self, sent: Moment, outcome: &Outcome) {
+        let took = self.clock.now().since(sent);
+        self.last_probe = Some((sent, took));
+        let reason = match outcome {
+            Some(Ok(_)) => {
+                self.latency.record(took);
+                self.consecutive_failures = 0;
+                return;
+            }
+            Some(Err(ProbeFailure::Evidence(DownReason::Refused, _))) => "refused",
+            Some(Err(ProbeFailure::Evidence(..))) => "closed",
+            Some(Err(ProbeFailure::Own(_))) => "own",
+            None => "unanswered",
+        };
+        self.consecutive_failures += 1;
+        self.failures += 1;
+        metrics::counter!(
+            "redis_keeper_probe_failures_total",
+            "cluster" => self.cluster.to_string(), "reason" => reason
+        )
+        .increment(1);
+    }
+}
+
+/// The address that `host` is, if it is no name.
+fn literal(host: &str) -> Option<BTreeSet<IpAddr>> {
+    Some(BTreeSet::from([host.parse().ok()?]))
+}
+
+impl Actor for NodeMonitor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.probe(None, ctx);
+    }
+}
+
+impl Handler<Refresh> for NodeMonitor {
+    type Result = ResponseActFuture<Self, Sighting>;
+
+    fn handle(&mut self, _: Refresh, _: &mut Self::Context) -> Self::Result {
+        let (asker, answer) = oneshot::channel();
+        self.waiting.push(asker);
+        self.wake.notify_one();
+        Box::pin(wrap_future::<_, Self>(answer).map(|answer, monitor, _| {
+            // The monitor holds the other end as long as it lives.
+            answer.unwrap_or_else(|_| monitor.sighting.clone())
+        }))
+    }
+}
+
+impl Handler<InspectMonitor> for NodeMonitor {
+    type Result = MessageResult<InspectMonitor>;
+
+    fn handle(&mut self, _: InspectMonitor, _: &mut Self::Context) -> Self::Result {
+        MessageResult(MonitorState {
+            sighting: self.sighting.clone(),
+            now: self.clock.now(),
+            last_probe: self.last_probe,
+            last_alive: self.liveness.last_alive(),
+            consecutive_failures: self.consecutive_failures,
+            probes: self.probes,
+            failures: self.failures,
+        })
+    }
+}

@@ -1,0 +1,233 @@
+//! Redis and Valkey servers over TCP and TLS.
+//!
+//! Connections speak the protocol themselves instead of through a general client, because a vote (RK-1) and a command
+//! (RK-4) need to know what such a client hides: an error that a server sends unasked before it closes ("max number of
+//! clients reached") is proof of life; a reply that comes too late is one too; which replies of a transaction came.
+
+mod command;
+mod failure;
+pub mod inspect;
+mod probe;
+mod resp;
+mod tls;
+mod wire;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::net::TcpStream;
+
+use self::tls::TlsClient;
+pub use self::tls::{Tls, TlsError};
+use self::wire::Wire;
+use crate::domain::node::{ClusterName, Epoch, NodeAddr};
+use crate::ports::redis::{
+    CommandConnection, CommandError, ProbeConnection, ProbeFailure, Redis, RedisNode,
+};
+
+/// How the nodes of one cluster are spoken to.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Access {
+    /// ACL user; `None` is the default user.
+    pub username: Option<String>,
+    /// `None`: no `AUTH` is sent. `Debug` does not show it.
+    pub password: Option<String>,
+    /// `None`: plain TCP.
+    pub tls: Option<Tls>,
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access")
+            .field("username", &self.username)
+            .field("password", &self.password.as_ref().map(|_| "***"))
+            .field("tls", &self.tls)
+            .finish()
+    }
+}
+
+/// The servers of all clusters.
+pub struct RedisServers {
+    clusters: BTreeMap<ClusterName, Rc<Way>>,
+    /// For clusters that nothing was said of.
+    plain: Rc<Way>,
+}
+
+impl RedisServers {
+    /// Servers reached by what `access` says of their cluster (plain TCP and no password where it says nothing). A
+    /// command, its connection included, is given `command_timeout` for each round trip.
+    ///
+    /// # Errors
+    /// TLS that cannot be used, with the name of the file at fault.
+    pub fn new(
+        access: impl IntoIterator<Item = (ClusterName, Access)>,
+        command_timeout: Duration,
+    ) -> Result<Self, TlsError> {
+        let resolver = Rc::new(Resolver::default());
+        let way = |access: &Access| {
+            Ok(Rc::new(Way {
+                auth: access.auth(),
+                tls: access.tls.as_ref().map(TlsClient::new).transpose()?,
+                resolver: Rc::clone(&resolver),
+                command_timeout,
+            }))
+        };
+        Ok(Self {
+            clusters: access
+                .into_iter()
+                .map(|(cluster, access)| Ok((cluster, way(&access)?)))
+                .collect::<Result<_, TlsError>>()?,
+            plain: way(&Access::default())?,
+        })
+    }
+
+    fn way(&self, cluster: &ClusterName) -> &Rc<Way> {
+        self.clusters.get(cluster).unwrap_or(&self.plain)
+    }
+}
+
+#[async_trait(?Send)]
+impl Redis for RedisServers {
+    fn node(&self, cluster: &ClusterName, addr: &NodeAddr) -> Rc<dyn RedisNode> {
+        Rc::new(Server {
+            addr: addr.clone(),
+            way: Rc::clone(self.way(cluster)),
+        })
+    }
+
+    async fn resolve(&self, host: &str) -> Result<BTreeSet<IpAddr>, String> {
+        self.plain.resolver.resolve(host).await
+    }
+}
+
+impl Access {
+    /// The `AUTH` request, packed.
+    fn auth(&self) -> Option<Vec<u8>> {
+        let password = self.password.as_deref()?;
+        let mut request = Vec::new();
+        match self.username.as_deref() {
+            Some(username) => resp::pack(&mut request, &["AUTH", username, password]),
+            None => resp::pack(&mut request, &["AUTH", password]),
+        }
+        Some(request)
+    }
+}
+
+/// What connections of one cluster are made with.
+struct Way {
+    auth: Option<Vec<u8>>,
+    tls: Option<TlsClient>,
+    resolver: Rc<Resolver>,
+    command_timeout: Duration,
+}
+
+/// No connection that commands can be sent on.
+enum ConnectError {
+    /// The connection failed.
+    Failed(ProbeFailure),
+    /// Something answers there, but not with the TLS that is asked for.
+    Foreign(String),
+}
+
+/// One server of a cluster.
+struct Server {
+    addr: NodeAddr,
+    way: Rc<Way>,
+}
+
+#[async_trait(?Send)]
+impl RedisNode for Server {
+    async fn connect(&self) -> Result<Box<dyn ProbeConnection>, ProbeFailure> {
+        let peer = match self.wire().await {
+            Ok(wire) => Ok(wire),
+            Err(ConnectError::Foreign(error)) => Err(error),
+            Err(ConnectError::Failed(failure)) => return Err(failure),
+        };
+        Ok(Box::new(probe::Probing::new(peer, Rc::clone(&self.way))))
+    }
+
+    async fn command(&self, epoch: Epoch) -> Result<Box<dyn CommandConnection>, CommandError> {
+        let commanding = command::Commanding::open(self, epoch).await?;
+        Ok(Box::new(commanding))
+    }
+}
+
+impl Server {
+    async fn wire(&self) -> Result<Wire, ConnectError> {
+        let tcp = self.tcp().await.map_err(ConnectError::Failed)?;
+        let Some(tls) = &self.way.tls else {
+            return Ok(Wire::new(Box::new(tcp)));
+        };
+        match tls.wrap(self.addr.host(), tcp).await {
+            Ok(stream) => Ok(Wire::new(Box::new(stream))),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Err(ConnectError::Foreign(format!("TLS: {error}")))
+            }
+            Err(error) => Err(ConnectError::Failed(failure::sorted(&error))),
+        }
+    }
+
+    /// Connects to the first of the host's addresses that accepts.
+    async fn tcp(&self) -> Result<TcpStream, ProbeFailure> {
+        let addresses = self
+            .way
+            .resolver
+            .resolve(self.addr.host())
+            .await
+            .map_err(ProbeFailure::Own)?;
+        let mut failure = None;
+        for ip in addresses {
+            let connected = async {
+                let tcp = TcpStream::connect((ip, self.addr.port())).await?;
+                tcp.set_nodelay(true)?;
+                Ok(tcp)
+            };
+            match connected.await {
+                Ok(tcp) => return Ok(tcp),
+                // That an address of another family has no route here does not hide what the first one told.
+                Err(error) => match (&failure, failure::sorted(&error)) {
+                    (Some(ProbeFailure::Evidence(..)), ProbeFailure::Own(_)) => {}
+                    (_, sorted) => failure = Some(sorted),
+                },
+            }
+        }
+        Err(failure.unwrap_or_else(|| {
+            ProbeFailure::Own(format!("`{}` resolves to no address", self.addr.host()))
+        }))
+    }
+}
+
+/// This host's resolver, which remembers: a node whose name vanishes with it (as in Kubernetes) is still tried where it
+/// was, so that its silence is seen for what it is.
+#[derive(Default)]
+struct Resolver {
+    remembered: RefCell<HashMap<String, BTreeSet<IpAddr>>>,
+}
+
+impl Resolver {
+    async fn resolve(&self, host: &str) -> Result<BTreeSet<IpAddr>, String> {
+        if let Ok(ip) = host.parse() {
+            return Ok(BTreeSet::from([ip]));
+        }
+        let found = tokio::net::lookup_host((host, 0)).await;
+        let found = found.map(|found| found.map(|at| at.ip()).collect::<BTreeSet<_>>());
+        let mut remembered = self.remembered.borrow_mut();
+        match found {
+            Ok(found) if !found.is_empty() => {
+                remembered.insert(host.to_owned(), found.clone());
+                Ok(found)
+            }
+            Ok(_) => Err(format!("`{host}` resolves to no address")),
+            Err(error) => remembered
+                .get(host)
+                .cloned()
+                .ok_or_else(|| format!("`{host}` does not resolve: {error}")),
+        }
+    }
+}

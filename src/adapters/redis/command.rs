@@ -1,0 +1,209 @@
+//! State-changing commands, each on a connection of its own (RK-4).
+
+use std::future::Future;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::timeout;
+
+use super::resp::{self, Reply};
+use super::wire::{Wire, WireError};
+use super::{ConnectError, Server};
+use crate::domain::node::{Epoch, NodeAddr};
+use crate::ports::redis::{CommandConnection, CommandError, ProbeFailure};
+
+/// Persists the new role. Refused by a server without a configuration file, which changes its role all the same.
+const REWRITE: &[&str] = &["CONFIG", "REWRITE"];
+
+/// Cuts the clients off that took the node for what it was. Replicas stay.
+const CUT_CLIENTS: &[&str] = &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"];
+
+/// A connection that bears the epoch of its leader.
+pub(super) struct Commanding {
+    wire: Wire,
+    limit: Duration,
+}
+
+/// What `ROLE` has to say afterwards.
+enum Wanted<'a> {
+    Primary,
+    ReplicaOf(&'a NodeAddr),
+}
+
+impl Commanding {
+    /// Connects, authenticates and takes the name.
+    pub(super) async fn open(server: &Server, epoch: Epoch) -> Result<Self, CommandError> {
+        let limit = server.way.command_timeout;
+        let not_done = |text: String| CommandError::NotDone(format!("{}: {text}", server.addr));
+        let opened = timeout(limit, async {
+            let mut wire = server.wire().await.map_err(|error| match error {
+                ConnectError::Failed(ProbeFailure::Evidence(_, text) | ProbeFailure::Own(text))
+                | ConnectError::Foreign(text) => text,
+            })?;
+            let mut requests = server.way.auth.clone().unwrap_or_default();
+            let replies = 1 + usize::from(!requests.is_empty());
+            resp::pack(
+                &mut requests,
+                &["CLIENT", "SETNAME", &format!("keeper-{epoch}")],
+            );
+            let sent = wire.send(&requests, replies).await;
+            for _ in 0..replies {
+                match wire.reply().await {
+                    Ok(Reply::Error(error)) => return Err(error),
+                    Ok(_) => {}
+                    Err(error) => {
+                        return Err(sent.err().map_or(error.to_string(), |e| e.to_string()));
+                    }
+                }
+            }
+            Ok(wire)
+        });
+        match opened.await {
+            Ok(Ok(wire)) => Ok(Self { wire, limit }),
+            Ok(Err(error)) => Err(not_done(error)),
+            Err(_) => Err(not_done(format!("no connection within {limit:?}"))),
+        }
+    }
+
+    /// Runs `REPLICAOF target` and what goes with it as one transaction, then asks for the role.
+    ///
+    /// What goes with it is left out if the server does not even take it into the transaction (a right that is missing,
+    /// a command that was renamed): such a transaction is known not to have run.
+    async fn change_role(
+        &mut self,
+        target: [&str; 2],
+        wanted: Wanted<'_>,
+    ) -> Result<Vec<String>, CommandError> {
+        let mut notes = Vec::new();
+        let mut accompanying = vec![REWRITE, CUT_CLIENTS];
+        loop {
+            match self.transaction(target, &accompanying).await? {
+                Outcome::Executed(replies) => {
+                    let mut replies = replies.iter();
+                    if let Some(error) = replies.next().and_then(Reply::error) {
+                        return Err(CommandError::NotDone(error.to_owned()));
+                    }
+                    for (command, reply) in accompanying.iter().zip(replies) {
+                        notes.extend(reply.error().map(|error| note(command, error)));
+                    }
+                    break;
+                }
+                Outcome::Refused(refused) if !refused.is_empty() => {
+                    for (command, error) in &refused {
+                        notes.push(note(command, error));
+                    }
+                    accompanying
+                        .retain(|command| refused.iter().all(|(other, _)| other != command));
+                }
+                Outcome::Refused(_) => {
+                    return Err(CommandError::NotDone(
+                        "the transaction was refused".to_owned(),
+                    ));
+                }
+            }
+        }
+        self.confirm(&wanted).await?;
+        Ok(notes)
+    }
+
+    async fn transaction(
+        &mut self,
+        target: [&str; 2],
+        accompanying: &[&'static [&'static str]],
+    ) -> Result<Outcome, CommandError> {
+        // Sent alone: behind a MULTI that is refused, the rest would run by itself.
+        let begun = bounded(self.limit, self.wire.call(&["MULTI"])).await;
+        if let Reply::Error(error) = begun.map_err(CommandError::NotDone)? {
+            return Err(CommandError::NotDone(error));
+        }
+        let mut requests = Vec::new();
+        resp::pack(&mut requests, &["REPLICAOF", target[0], target[1]]);
+        for command in accompanying {
+            resp::pack(&mut requests, command);
+        }
+        resp::pack(&mut requests, &["EXEC"]);
+        let wire = &mut self.wire;
+        let replies = bounded(self.limit, async {
+            let queued = accompanying.len() + 1;
+            wire.send(&requests, queued + 1).await?;
+            let mut replies = Vec::with_capacity(queued + 1);
+            for _ in 0..=queued {
+                replies.push(wire.reply().await?);
+            }
+            Ok(replies)
+        });
+        let mut replies = replies.await.map_err(CommandError::Unknown)?;
+        match replies.pop() {
+            Some(Reply::Array(results)) => Ok(Outcome::Executed(results)),
+            Some(Reply::Error(aborted)) => match replies.first().and_then(Reply::error) {
+                Some(error) => Err(CommandError::NotDone(error.to_owned())),
+                None if aborted.starts_with("EXECABORT") => Ok(Outcome::Refused(
+                    accompanying
+                        .iter()
+                        .zip(&replies[1..])
+                        .filter_map(|(command, reply)| Some((*command, reply.error()?.to_owned())))
+                        .collect(),
+                )),
+                None => Err(CommandError::NotDone(aborted)),
+            },
+            other => Err(CommandError::Unknown(format!(
+                "EXEC was answered {other:?}"
+            ))),
+        }
+    }
+
+    async fn confirm(&mut self, wanted: &Wanted<'_>) -> Result<(), CommandError> {
+        let role = bounded(self.limit, self.wire.call(&["ROLE"])).await;
+        let role = role.map_err(CommandError::Unknown)?;
+        let confirmed = match (wanted, role.items()) {
+            (Wanted::Primary, [kind, ..]) => kind.text() == Some("master"),
+            (Wanted::ReplicaOf(primary), [kind, host, Reply::Integer(port), ..]) => {
+                kind.text() == Some("slave")
+                    && host.text() == Some(primary.host())
+                    && *port == i64::from(primary.port())
+            }
+            _ => false,
+        };
+        if confirmed {
+            Ok(())
+        } else {
+            Err(CommandError::Unknown(format!("ROLE then said {role:?}")))
+        }
+    }
+}
+
+/// How a transaction ended.
+enum Outcome {
+    /// It ran; what each command was answered.
+    Executed(Vec<Reply>),
+    /// It did not run, because the server refused these accompanying commands.
+    Refused(Vec<(&'static [&'static str], String)>),
+}
+
+fn note(command: &[&str], error: &str) -> String {
+    format!("{}: {error}", command[..2].join(" "))
+}
+
+/// Waits for an answer for so long.
+async fn bounded<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, WireError>>,
+) -> Result<T, String> {
+    match timeout(limit, answer).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {limit:?}")),
+    }
+}
+
+#[async_trait(?Send)]
+impl CommandConnection for Commanding {
+    async fn promote(&mut self) -> Result<Vec<String>, CommandError> {
+        self.change_role(["NO", "ONE"], Wanted::Primary).await
+    }
+
+    async fn follow(&mut self, primary: &NodeAddr) -> Result<Vec<String>, CommandError> {
+        let port = primary.port().to_string();
+        self.change_role([primary.host(), &port], Wanted::ReplicaOf(primary))
+            .await
+    }
+}

@@ -1,0 +1,74 @@
+//! Which failures of a connection say something of the node, and which only of this host (RK-1).
+
+use std::io;
+
+use rustix::io::Errno;
+
+use crate::domain::facts::DownReason;
+use crate::ports::redis::ProbeFailure;
+
+/// Sorts the failure of a connection or of an attempt at one.
+///
+/// A host that does not answer on the local network, or a router that says so (`EHOSTUNREACH`), is as silent as one that
+/// drops packets. Having no route at all (`ENETUNREACH`), or neither files, ports nor permission, is this host's own.
+pub(super) fn sorted(error: &io::Error) -> ProbeFailure {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    let reason = match (error.kind(), errno) {
+        (io::ErrorKind::ConnectionRefused, _) => DownReason::Refused,
+        (
+            io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::UnexpectedEof,
+            _,
+        ) => DownReason::Closed,
+        (io::ErrorKind::TimedOut, _) | (_, Some(Errno::HOSTUNREACH | Errno::HOSTDOWN)) => {
+            DownReason::Unanswered
+        }
+        _ => return ProbeFailure::Own(error.to_string()),
+    };
+    let text = match reason {
+        DownReason::Closed => "connection closed".to_owned(),
+        _ => error.to_string(),
+    };
+    ProbeFailure::Evidence(reason, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(errno: Errno) -> Option<DownReason> {
+        match sorted(&io::Error::from_raw_os_error(errno.raw_os_error())) {
+            ProbeFailure::Evidence(reason, _) => Some(reason),
+            ProbeFailure::Own(_) => None,
+        }
+    }
+
+    #[test]
+    fn what_the_node_does_is_evidence() {
+        assert_eq!(reason(Errno::CONNREFUSED), Some(DownReason::Refused));
+        assert_eq!(reason(Errno::CONNRESET), Some(DownReason::Closed));
+        assert_eq!(reason(Errno::PIPE), Some(DownReason::Closed));
+        assert_eq!(reason(Errno::TIMEDOUT), Some(DownReason::Unanswered));
+        assert_eq!(reason(Errno::HOSTUNREACH), Some(DownReason::Unanswered));
+    }
+
+    #[test]
+    fn what_fails_on_this_host_is_no_evidence() {
+        for errno in [
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::NOBUFS,
+            Errno::NOMEM,
+            Errno::ADDRNOTAVAIL,
+            Errno::NETUNREACH,
+            Errno::NETDOWN,
+            Errno::ACCESS,
+            Errno::PERM,
+        ] {
+            assert_eq!(reason(errno), None, "{errno:?}");
+        }
+    }
+}

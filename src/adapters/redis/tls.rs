@@ -1,0 +1,173 @@
+//! TLS towards Redis.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// What is asked of TLS.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// PEM file of the authorities trusted; `None`: those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// PEM files of this client's certificate chain and its private key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// The name expected in the servers' certificates instead of the configured host.
+    pub server_name: Option<String>,
+    /// The servers' certificates are not verified.
+    pub insecure: bool,
+}
+
+/// TLS cannot be used as it is configured.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file is missing, or is not PEM of what it should be.
+    #[error("`{}` cannot be used for TLS: {problem}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The system has no certificates of authorities.
+    #[error("no authorities of the system to trust ({0}): name a file of them")]
+    NoAuthorities(String),
+    /// The certificates or the key are of no use.
+    #[error("the certificates cannot be used: {0}")]
+    Unusable(String),
+}
+
+/// What TLS connections are made with.
+pub(super) struct TlsClient {
+    connector: TlsConnector,
+    server_name: Option<String>,
+}
+
+impl TlsClient {
+    pub(super) fn new(tls: &Tls) -> Result<Self, TlsError> {
+        let unusable = |error: &dyn std::fmt::Display| TlsError::Unusable(error.to_string());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier: Arc<dyn ServerCertVerifier> = if tls.insecure {
+            Arc::new(NoVerification(Arc::clone(&provider)))
+        } else {
+            let roots = Arc::new(authorities(tls.ca_file.as_deref())?);
+            WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
+                .build()
+                .map_err(|error| unusable(&error))?
+        };
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| unusable(&error))?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
+        let config = match &tls.identity {
+            None => builder.with_no_client_auth(),
+            Some((chain, key)) => {
+                let private =
+                    PrivateKeyDer::from_pem_file(key).map_err(|e| unusable_file(key, &e))?;
+                builder
+                    .with_client_auth_cert(certificates(chain)?, private)
+                    .map_err(|error| unusable(&error))?
+            }
+        };
+        Ok(Self {
+            connector: Arc::new(config).into(),
+            server_name: tls.server_name.clone(),
+        })
+    }
+
+    /// Wraps a connection to `host`.
+    pub(super) async fn wrap(
+        &self,
+        host: &str,
+        tcp: TcpStream,
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let name = self.server_name.as_deref().unwrap_or(host).to_owned();
+        let name = ServerName::try_from(name)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        self.connector.connect(name, tcp).await
+    }
+}
+
+fn authorities(file: Option<&Path>) -> Result<RootCertStore, TlsError> {
+    let certificates = if let Some(file) = file {
+        certificates(file)?
+    } else {
+        let found = rustls_native_certs::load_native_certs();
+        if found.certs.is_empty() {
+            let errors: Vec<_> = found.errors.iter().map(ToString::to_string).collect();
+            return Err(TlsError::NoAuthorities(errors.join("; ")));
+        }
+        found.certs
+    };
+    let mut store = RootCertStore::empty();
+    // A system's collection may hold some that cannot be read; what remains is trusted.
+    let (added, _) = store.add_parsable_certificates(certificates);
+    match file {
+        Some(file) if added == 0 => Err(unusable_file(file, &"no certificate in it")),
+        _ => Ok(store),
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .map_err(|error| unusable_file(path, &error))
+}
+
+fn unusable_file(path: &Path, problem: &dyn std::fmt::Display) -> TlsError {
+    TlsError::File {
+        path: path.to_owned(),
+        problem: problem.to_string(),
+    }
+}
+
+/// Takes any certificate, as the operator asked for; what is signed with it is still verified.
+#[derive(Debug)]
+struct NoVerification(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for NoVerification {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

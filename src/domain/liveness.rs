@@ -1,0 +1,178 @@
+//! The vote of one keeper on one node (RK-1), as a function of what its probes met and of time.
+//!
+//! Whoever probes tells what was sent, what came back and when its own timers were late, and arms one timer for
+//! [`Liveness::next_change`]: a vote is cast at the very moment it is due, not at the next tick.
+
+use std::time::Duration;
+
+use super::facts::DownReason;
+use super::node::Moment;
+
+/// How long before the mark-down moment a node that refuses connections is tried for the last time.
+const LAST_LOOK: Duration = Duration::from_millis(10);
+
+/// The times that a vote depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How long without proof of life until a node is down (`seconds-mark-down`).
+    pub mark_down: Duration,
+    /// How long a probe waits for its answer; a timer later than this means that this keeper was stalled.
+    pub probe_timeout: Duration,
+}
+
+/// What is known of the life of one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Liveness {
+    limits: Limits,
+    /// The last proof of life, or when the node began to be watched.
+    alive: Moment,
+    /// There was one.
+    seen: bool,
+    /// How a probe sent after that failed.
+    evidence: Option<DownReason>,
+    /// When the last probe was sent.
+    sent: Option<Moment>,
+    /// Only what was sent from here on counts as evidence: this keeper was stalled before.
+    fresh_from: Moment,
+    loading: Option<Loading>,
+}
+
+/// A node that answers `LOADING`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Loading {
+    /// When it was first seen so.
+    since: Moment,
+    /// It said so in answer to a probe that counts as evidence.
+    fresh: bool,
+}
+
+impl Liveness {
+    /// A node watched from `began` on, which counts as its first proof of life.
+    pub fn new(limits: Limits, began: Moment) -> Self {
+        Self {
+            limits,
+            alive: began,
+            seen: false,
+            evidence: None,
+            sent: None,
+            fresh_from: began,
+            loading: None,
+        }
+    }
+
+    /// A probe is sent now.
+    pub fn sent(&mut self, now: Moment) {
+        self.sent = Some(now);
+    }
+
+    /// A reply was read now, an error included: proof of life, and the end of any vote but that for loading.
+    pub fn answered(&mut self, now: Moment, loading: bool) {
+        self.alive_at(now);
+        self.loading = loading.then(|| Loading {
+            since: self.loading.map_or(now, |loading| loading.since),
+            fresh: true,
+        });
+    }
+
+    /// A sign of life that says nothing else, such as a reply that came too late for its probe.
+    pub fn alive_at(&mut self, now: Moment) {
+        self.alive = now;
+        self.seen = true;
+        self.evidence = None;
+    }
+
+    /// The probe sent last failed by the node's doing. The failures of this host are no evidence and not told here.
+    pub fn failed(&mut self, reason: DownReason) {
+        if self
+            .sent
+            .is_some_and(|sent| sent >= self.fresh_from && sent >= self.alive)
+        {
+            self.evidence = Some(reason);
+        }
+    }
+
+    /// Whether a timer due at `due` that fires `now` shows that this keeper was stalled.
+    pub fn is_stall(&self, due: Moment, now: Moment) -> bool {
+        now.since(due) > self.limits.probe_timeout
+    }
+
+    /// This keeper did nothing between `due` and `now`. A vote that stood before stays; any other needs a probe
+    /// sent from now on.
+    pub fn stalled(&mut self, due: Moment, now: Moment) {
+        self.fresh_from = now;
+        if self.down_from().is_some_and(|from| from >= due) {
+            self.evidence = None;
+        }
+        if self.loading_from().is_some_and(|from| from >= due)
+            && let Some(loading) = &mut self.loading
+        {
+            loading.fresh = false;
+        }
+    }
+
+    /// The vote at `now`.
+    pub fn vote(&self, now: Moment) -> Option<DownReason> {
+        let reached = |from: Option<Moment>| from.is_some_and(|from| from <= now);
+        if reached(self.down_from()) {
+            self.evidence
+        } else if reached(self.loading_from()) {
+            Some(DownReason::Loading)
+        } else {
+            None
+        }
+    }
+
+    /// The next moment after `now` at which the vote changes if nothing is heard until then.
+    pub fn next_change(&self, now: Moment) -> Option<Moment> {
+        // Once it counts as down, that it was loading makes no difference.
+        let down = self.down_from();
+        let loading = self
+            .loading_from()
+            .filter(|loading| down.is_none_or(|down| *loading < down));
+        [down, loading]
+            .into_iter()
+            .flatten()
+            .filter(|at| *at > now)
+            .min()
+    }
+
+    /// When, besides the ticks, a probe has to be sent: at once in the beginning and after a stall; early enough before
+    /// the mark-down moment that its failure counts then; and, as a refusal is quick and a server is quickly back, once
+    /// more just before. `None`: ticks do.
+    pub fn probe_by(&self) -> Option<Moment> {
+        let quick = matches!(
+            self.evidence,
+            Some(DownReason::Refused | DownReason::Closed)
+        );
+        let in_time = self.before_mark_down(self.limits.probe_timeout);
+        let last_look = self.before_mark_down(LAST_LOOK.min(self.limits.probe_timeout));
+        let owed = |at: &Moment| self.sent.is_none_or(|sent| sent < *at);
+        [self.fresh_from, in_time]
+            .into_iter()
+            .find(owed)
+            .or_else(|| Some(last_look).filter(|at| quick && owed(at)))
+    }
+
+    /// The last proof of life.
+    pub fn last_alive(&self) -> Option<Moment> {
+        self.seen.then_some(self.alive)
+    }
+
+    fn before_mark_down(&self, span: Duration) -> Moment {
+        self.alive.after(self.limits.mark_down.saturating_sub(span))
+    }
+
+    fn down_from(&self) -> Option<Moment> {
+        self.evidence
+            .map(|_| self.alive.after(self.limits.mark_down))
+    }
+
+    fn loading_from(&self) -> Option<Moment> {
+        self.loading
+            .filter(|loading| loading.fresh)
+            .map(|loading| loading.since.after(self.limits.mark_down))
+    }
+}
+
+#[cfg(test)]
+mod tests;
