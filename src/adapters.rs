@@ -1,3 +1,6 @@
 //! The world behind the ports: Redis, ZooKeeper, embedded coordination, clocks.
 
+pub mod clock;
+pub mod embedded;
 pub mod redis;
+pub mod zookeeper;

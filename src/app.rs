@@ -1,1 +1,159 @@
 //! Wiring: configuration and ports become the root of the supervision tree and the HTTP server.
+//!
+//! ```text
+//! root ─┬─ session             ZkSession
+//!       ├─ failover ─┬─ leader FailoverActor
+//!       │            └─ run:…  a FailoverRun per cluster in motion
+//!       ├─ cluster:… ─┬─ actor ClusterActor
+//!       │             └─ node:…  a NodeMonitor per Redis node
+//!       └─ http                the HTTP server
+//! ```
+
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::{mpsc, watch};
+
+use crate::actors::Directory;
+use crate::actors::messages::{Fatal, Leave};
+use crate::actors::zk_session::ZkSession;
+use crate::config::Config;
+use crate::domain::lease::Lease;
+use crate::http::HttpState;
+use crate::http::server::{BindError, bind};
+use crate::ports::clock::LeaseClock;
+use crate::ports::coordination::Coordination;
+use crate::ports::redis::Redis;
+use crate::supervision::{ChildRef, Exit, OneForOne, RestartPolicy, Root, Slot};
+
+mod backend;
+mod http_server;
+mod tree;
+
+/// How long the orderly departure from ZooKeeper may take before it is left to the session's expiry.
+const LEAVE_WITHIN: Duration = Duration::from_millis(500);
+
+/// How often every supervisor pings its children; one that has not answered by the next ping is replaced.
+const PING_EVERY: Duration = Duration::from_secs(2);
+
+/// The world the daemon runs in.
+pub struct Ports {
+    /// The servers.
+    pub redis: Rc<dyn Redis>,
+    /// ZooKeeper, or what stands in for it.
+    pub coordination: Rc<dyn Coordination>,
+    /// What leases are measured with.
+    pub clock: Arc<dyn LeaseClock>,
+    /// What the process has recorded.
+    pub metrics: PrometheusHandle,
+}
+
+/// A running keeper. Dropping it stops everything at once, without giving back what it holds in ZooKeeper.
+pub struct Daemon {
+    root: Root,
+    session: ChildRef<ZkSession>,
+    fatal: mpsc::UnboundedReceiver<Fatal>,
+    lease: watch::Receiver<Lease>,
+}
+
+/// Why a keeper ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// It can not take part as it is configured or placed: a restart alone will not help.
+    #[error("{0}")]
+    Refused(String),
+    /// A part of it failed too often.
+    #[error("gave up: {0}")]
+    GaveUp(Exit),
+}
+
+impl Daemon {
+    /// Binds the HTTP port and starts the tree, on the current arbiter.
+    pub fn start(config: &Config, ports: Ports) -> Result<Self, BindError> {
+        let listener = bind(&config.rest.host, config.rest.port)?;
+        let (lease_sender, lease) = watch::channel(Lease::default());
+        let (fatal_sender, fatal) = mpsc::unbounded_channel();
+        let wires = tree::Wires {
+            directory: Directory::default(),
+            session: Slot::new(),
+            leader: Slot::new(),
+            runs: Slot::new(),
+            lease: lease_sender,
+            fatal: fatal_sender,
+            redis: ports.redis,
+            coordination: ports.coordination,
+            clock: ports.clock.clone(),
+        };
+        let session = wires.session.reference();
+        let mut plan = supervised()
+            .child(wires.session(config))
+            .child(wires.failover(config));
+        for cluster in &config.clusters {
+            plan = plan.child(wires.cluster(config, cluster));
+        }
+        let view = Arc::new(OnceLock::new());
+        let backend = backend::Actors {
+            directory: wires.directory.clone(),
+            session: session.clone(),
+            lease: lease.clone(),
+            clock: ports.clock.clone(),
+            tree: view.clone(),
+        };
+        let state = Arc::new(HttpState::new(
+            Arc::new(backend),
+            ports.clock,
+            ports.metrics,
+        ));
+        let plan = plan.child(http_server::child(listener, state, config.rest.workers));
+        let root = Root::start("root", rand::random(), plan);
+        view.get_or_init(|| root.tree());
+        Ok(Self {
+            root,
+            session,
+            fatal,
+            lease,
+        })
+    }
+
+    /// Resolves when this keeper first holds a lease: it takes part and may answer.
+    pub fn ready(&self) -> impl Future<Output = ()> + use<> {
+        let mut lease = self.lease.clone();
+        async move {
+            // An error means that the daemon ends: then it never gets ready.
+            if lease
+                .wait_for(|lease| lease.deadline.is_some())
+                .await
+                .is_err()
+            {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Runs until `stop` resolves, then gives back latch, votes and membership. Ends early with the cause when the keeper
+    /// can not go on.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), Failure> {
+        tokio::select! {
+            biased;
+            () = stop => {}
+            Some(Fatal { message }) = self.fatal.recv() => return Err(Failure::Refused(message)),
+            exit = self.root.ended() => return Err(Failure::GaveUp(exit)),
+        }
+        tracing::info!("stopping: giving back latch, votes and membership");
+        if tokio::time::timeout(LEAVE_WITHIN, self.session.send(Leave))
+            .await
+            .is_err()
+        {
+            tracing::warn!("could not leave in time: the session will expire by itself");
+        }
+        self.root.stop().await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+fn supervised() -> OneForOne {
+    OneForOne::new(RestartPolicy::default()).ping_every(PING_EVERY)
+}

@@ -3,3 +3,24 @@
 pub mod args;
 pub mod check;
 pub mod exit;
+pub mod run;
+
+mod logging;
+mod ports;
+
+use std::ffi::OsString;
+
+use self::args::Command;
+use self::exit::Exit;
+
+/// Does what `arguments` (the program's name first) ask for.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    match args::parse(arguments) {
+        Ok(Command::Run { file }) => run::run(&file),
+        Ok(Command::Check { file, live: _ }) => {
+            check::run(&file, None::<fn(&crate::config::Config) -> Exit>).unwrap_or(Exit::Failure)
+        }
+        Ok(Command::Demo) => Exit::Usage,
+        Err(exit) => exit,
+    }
+}

@@ -1,1 +1,143 @@
-//! The HTTP interface: HAProxy checks, admin, health, metrics.
+//! The HTTP interface: HAProxy checks, admin, health, metrics. What it answers, path by path: `docs/http.md`.
+//!
+//! Handlers hold no state of their own: they ask the [`Backend`], wait for it at most [`backend::PATIENCE`], and write
+//! down what it said. Everything is read-only.
+
+pub mod backend;
+pub mod server;
+pub mod state_header;
+
+mod admin;
+mod error;
+mod haproxy;
+mod health;
+mod metrics;
+mod views;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{Service as _, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{App, Error, FromRequest, Handler, Resource, Responder, guard};
+use futures::FutureExt as _;
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use self::backend::Backend;
+use self::error::Failure;
+use self::metrics::Tally;
+use crate::domain::node::Moment;
+use crate::ports::clock::LeaseClock;
+
+/// What every handler works with. One for the whole server, across its restarts.
+pub struct HttpState {
+    backend: Arc<dyn Backend>,
+    clock: Arc<dyn LeaseClock>,
+    metrics: PrometheusHandle,
+    tally: Tally,
+}
+
+impl HttpState {
+    /// Answers from `backend`, testing deadlines against `clock`; `metrics` renders what the rest of the process has
+    /// recorded.
+    pub fn new(
+        backend: Arc<dyn Backend>,
+        clock: Arc<dyn LeaseClock>,
+        metrics: PrometheusHandle,
+    ) -> Self {
+        Self {
+            backend,
+            clock,
+            metrics,
+            tally: Tally::default(),
+        }
+    }
+
+    /// Whether an answer with this deadline may still be passed on (RK-3).
+    fn holds(&self, deadline: Option<Moment>) -> bool {
+        deadline.is_none_or(|deadline| self.clock.now() < deadline)
+    }
+}
+
+/// Paths of the interface, as `GET /` lists them.
+const PATHS: [&str; 15] = [
+    "/cluster/{name}/status",
+    "/cluster/{name}/master",
+    "/cluster/{name}/is-writable",
+    "/cluster/{name}/is-writable/{node}",
+    "/cluster/{name}/is-readable",
+    "/cluster/{name}/is-readable/{node}",
+    "/admin/clusters",
+    "/admin/clusters/{name}",
+    "/admin/clusters/{name}/nodes/{node}",
+    "/admin/keepers",
+    "/admin/supervision",
+    "/health",
+    "/ready",
+    "/metrics",
+    "/",
+];
+
+/// The application: all routes, and what surrounds them.
+pub fn app(
+    state: Arc<HttpState>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    App::new()
+        .app_data(web::Data::from(state))
+        .configure(routes)
+        .default_service(web::to(error::no_such_path))
+        .wrap_fn(|request, service| {
+            // A handler that crashes costs its own answer only, and says so: HAProxy asks another keeper after a 500.
+            AssertUnwindSafe(service.call(request))
+                .catch_unwind()
+                .map(|answer| answer.unwrap_or_else(|_| Err(Failure::Crashed.into())))
+        })
+}
+
+fn routes(config: &mut ServiceConfig) {
+    // The checks come first: they are nearly all of the traffic.
+    config
+        .service(read("/cluster/{name}/is-writable", haproxy::is_writable))
+        .service(read("/cluster/{name}/is-readable", haproxy::is_readable))
+        .service(read("/ready", health::ready))
+        .service(read(
+            "/cluster/{name}/is-writable/{node}",
+            haproxy::node_is_writable,
+        ))
+        .service(read(
+            "/cluster/{name}/is-readable/{node}",
+            haproxy::node_is_readable,
+        ))
+        .service(read("/cluster/{name}/status", haproxy::status))
+        .service(read("/cluster/{name}/master", haproxy::master))
+        .service(read("/admin/clusters", admin::clusters))
+        .service(read("/admin/clusters/{name}", admin::cluster))
+        .service(read("/admin/clusters/{name}/nodes/{node}", admin::node))
+        .service(read("/admin/keepers", admin::keepers))
+        .service(read("/admin/supervision", admin::supervision))
+        .service(read("/health", health::health))
+        .service(read("/metrics", metrics::metrics))
+        .service(read("/", admin::index));
+}
+
+/// A path that can be read, and nothing else.
+fn read<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    let reading = guard::Any(guard::Get()).or(guard::Head());
+    web::resource(path)
+        .route(web::route().guard(reading).to(handler))
+        .default_service(web::to(error::method_not_allowed))
+}

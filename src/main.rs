@@ -1,3 +1,9 @@
-//! The `redis-keeper` program.
+//! The `redis-keeper` program: arguments, and how to exit. All else is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+use redis_keeper::cli;
+
+fn main() -> ExitCode {
+    cli::main(std::env::args_os()).into()
+}

@@ -7,6 +7,7 @@ use actix::Message;
 
 use crate::domain::facts::Sighting;
 use crate::domain::node::{ClusterName, Epoch, KeeperId, Moment, NodeAddr};
+use crate::domain::plan::Plan;
 use crate::domain::published::Published;
 use crate::domain::verdict::Report;
 
@@ -25,6 +26,11 @@ pub struct Sighted {
 #[derive(Debug, Message)]
 #[rtype(result = "Sighting")]
 pub struct Refresh;
+
+/// `ClusterActor` → `NodeMonitor`: send me [`Sighted`] now; I have just (re)started.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SightAgain;
 
 /// Anyone → `NodeMonitor`: its state, for display.
 #[derive(Debug, Message)]
@@ -62,6 +68,11 @@ pub struct Leadership {
 #[rtype(result = "()")]
 pub struct Leading(pub Option<Leadership>);
 
+/// `FailoverActor` → `ZkSession`: send me [`Leading`] now; I have just (re)started.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct LeadAgain;
+
 /// `ZkSession` → `ClusterActor`: all that is shared about the cluster; sent whole at every change, and on [`Subscribe`].
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
@@ -86,6 +97,11 @@ pub struct SharedState {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Subscribe(pub ClusterName);
+
+/// `ClusterActor`'s supervisor → `ZkSession`: the cluster is managed no more; forget it and take this keeper's report back.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Unsubscribe(pub ClusterName);
 
 /// `ZkSession` → `ClusterActor`: send me your present [`SetReport`]; I have just (re)started, or hold a new session.
 #[derive(Debug, Message)]
@@ -120,6 +136,42 @@ pub struct WriteState {
     pub raise_generation: bool,
 }
 
+/// `ClusterActor` → `FailoverActor`: there is something to do, or something that is held, while this keeper leads.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Wanted(pub ClusterName);
+
+/// `FailoverRun` → `ClusterActor`: what is to be done next, from facts read afresh (of nodes that answer in time)?
+#[derive(Debug, Message)]
+#[rtype(result = "Decision")]
+pub struct Decide;
+
+/// The answer to [`Decide`].
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// The next action, or why there is none.
+    pub plan: Plan,
+    /// The version of the published state it was decided from.
+    pub version: Option<i32>,
+    /// The leadership it was decided under; without one nothing may be done.
+    pub leading: Option<Leadership>,
+}
+
+/// `FailoverRun` → `ClusterActor`: how a command to a node ended.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Commanded {
+    /// The node.
+    pub node: NodeAddr,
+    /// Why it failed; `None` when it was done.
+    pub failure: Option<String>,
+}
+
+/// `FailoverRun` → `FailoverActor`: nothing is left to do for this cluster.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct RunEnded(pub ClusterName);
+
 /// A guarded write that was not confirmed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
@@ -129,6 +181,15 @@ pub enum WriteError {
     /// It may have been made: read the state again before anything else.
     #[error("outcome of the write unknown: {0}")]
     Unknown(String),
+}
+
+/// `ZkSession` → the root: this keeper can not take part, and trying again would not help; end the process with this as
+/// its last words.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Fatal {
+    /// What is wrong and what to do about it.
+    pub message: String,
 }
 
 /// Anyone → `ZkSession`: its state, for display.
@@ -141,7 +202,7 @@ pub struct InspectSession;
 pub struct SessionReport {
     /// What it talks to.
     pub coordination: String,
-    /// `connecting`, `reading`, `current`, `disconnected`.
+    /// `connecting`, `disconnected`, `joining`, `reading`, `current`, `refused`, `left`.
     pub state: &'static str,
     /// Session id, when there is one.
     pub session: Option<i64>,

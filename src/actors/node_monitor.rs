@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 
 use self::slots::Slots;
 use super::Outbox;
-use super::messages::{InspectMonitor, MonitorState, Refresh, Sighted};
+use super::messages::{InspectMonitor, MonitorState, Refresh, SightAgain, Sighted};
 use crate::domain::facts::{DownReason, NodeFacts, Sighting};
 use crate::domain::liveness::{Limits, Liveness};
 use crate::domain::node::{ClusterName, Moment, NodeAddr};
@@ -522,6 +522,19 @@ impl Handler<Refresh> for NodeMonitor {
             // The monitor holds the other end as long as it lives.
             answer.unwrap_or_else(|_| monitor.sighting.clone())
         }))
+    }
+}
+
+impl Handler<SightAgain> for NodeMonitor {
+    type Result = ();
+
+    fn handle(&mut self, _: SightAgain, _: &mut Self::Context) {
+        if let Some(told) = &self.told {
+            (self.outbox)(Sighted {
+                node: self.addr.clone(),
+                sighting: told.clone(),
+            });
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use super::published::{Published, Step};
 mod discover;
 mod finish;
 mod keep;
+mod words;
 
 /// What to do next, and everything that is left undone with its reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

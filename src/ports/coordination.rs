@@ -13,7 +13,7 @@ use tokio::sync::watch;
 /// Makes sessions.
 #[async_trait(?Send)]
 pub trait Coordination {
-    /// Opens a new session; keeps trying the servers until one answers. Dropping the future gives up.
+    /// Opens a new session, trying the servers in turn for about one session timeout. Dropping the future gives up.
     async fn connect(&self) -> Result<Rc<dyn Session>, CoordinationError>;
 
     /// What it is, for logs: `zookeeper 10.0.0.1:2181,…/prefix` or `embedded`.

@@ -1,0 +1,223 @@
+//! The actor of one cluster: gathers what the monitors see and what is shared, counts votes, answers HTTP from memory,
+//! and tells the leader when there is something to do.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use futures::future::join_all;
+use tokio::sync::watch;
+
+use crate::actors::Outbox;
+use crate::actors::cluster_api::{
+    Answer, Ask, AskStatus, ClusterStatus, ClusterView, InspectCluster, InspectNode, NodeView,
+    Reason,
+};
+use crate::actors::messages::{
+    Commanded, Decide, Decision, Refresh, ResendReport, SetReport, Shared, SightAgain, Sighted,
+    Subscribe, Wanted,
+};
+use crate::actors::node_monitor::NodeMonitor;
+use crate::domain::facts::Sighting;
+use crate::domain::lease::Lease;
+use crate::domain::node::NodeAddr;
+use crate::domain::verdict::{Report, Verdict};
+use crate::ports::clock::LeaseClock;
+use crate::supervision::ChildRef;
+
+pub use self::state::ClusterSettings;
+use self::state::State;
+
+mod state;
+
+/// How long fresh facts may take before a decision is made without them: a hung node delays nobody.
+const FRESH_FACTS: Duration = Duration::from_millis(50);
+
+/// What a [`ClusterActor`] needs of others.
+#[derive(Clone)]
+pub struct ClusterLinks {
+    /// The monitors of its nodes.
+    pub monitors: BTreeMap<NodeAddr, ChildRef<NodeMonitor>>,
+    /// This keeper's lease.
+    pub lease: watch::Receiver<Lease>,
+    /// The clock that the lease is measured with.
+    pub clock: Arc<dyn LeaseClock>,
+    /// To the session.
+    pub subscribe: Outbox<Subscribe>,
+    /// To the session.
+    pub report: Outbox<SetReport>,
+    /// To the failover actor.
+    pub wanted: Outbox<Wanted>,
+}
+
+/// Gathers, counts, answers. See the module's page.
+pub struct ClusterActor {
+    state: State,
+    links: ClusterLinks,
+    /// The report the session was given last.
+    reported: Report,
+    span: tracing::Span,
+}
+
+impl ClusterActor {
+    /// An actor that knows nothing yet and asks for everything when it starts.
+    pub fn new(settings: ClusterSettings, links: ClusterLinks) -> Self {
+        let span = tracing::info_span!("cluster", name = %settings.name);
+        let state = State::new(settings, links.monitors.keys().cloned(), links.clock.now());
+        Self {
+            state,
+            links,
+            reported: Report::default(),
+            span,
+        }
+    }
+
+    /// After news: takes its consequences, and calls the leader if there is something to do.
+    fn changed(&mut self) {
+        self.reconsider();
+        if self.state.wants_leader() {
+            (self.links.wanted)(Wanted(self.state.settings.name.clone()));
+        }
+    }
+
+    /// Counts votes, plans, and gives the session this keeper's report if it is another one now.
+    fn reconsider(&mut self) {
+        let _in_span = self.span.clone().entered();
+        for (node, verdict) in self.state.reconsider(self.links.clock.now()) {
+            log_verdict(&node, verdict);
+        }
+        let report = self.state.report();
+        if report != self.reported {
+            self.reported = report;
+            self.send_report();
+        }
+    }
+
+    fn send_report(&self) {
+        let cluster = self.state.settings.name.clone();
+        (self.links.report)(SetReport {
+            cluster,
+            report: self.reported.clone(),
+        });
+    }
+
+    /// Asks every node that is not held down for fresh facts, all at once.
+    fn refresh(&self) -> impl Future<Output = Vec<(NodeAddr, Sighting)>> + use<> {
+        let asked = self.state.worth_asking().into_iter().filter_map(|addr| {
+            let monitor = self.links.monitors.get(&addr)?.clone();
+            Some(async move {
+                let answer = tokio::time::timeout(FRESH_FACTS, monitor.send(Refresh)).await;
+                answer.ok()?.ok().map(|sighting| (addr, sighting))
+            })
+        });
+        let answers = join_all(asked);
+        async { answers.await.into_iter().flatten().collect() }
+    }
+
+    fn lease(&self) -> Lease {
+        *self.links.lease.borrow()
+    }
+}
+
+fn log_verdict(node: &NodeAddr, verdict: Verdict) {
+    let (votes, keepers) = (verdict.unreachable + verdict.loading, verdict.keepers);
+    if verdict.unfit_as_primary() {
+        tracing::warn!(%node, votes, keepers, "node is held down by a majority of the keepers");
+    } else {
+        tracing::info!(%node, votes, keepers, "node is no longer held down");
+    }
+}
+
+impl Actor for ClusterActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Self::Context) {
+        (self.links.subscribe)(Subscribe(self.state.settings.name.clone()));
+        for monitor in self.links.monitors.values() {
+            monitor.do_send(SightAgain);
+        }
+    }
+}
+
+impl Handler<Sighted> for ClusterActor {
+    type Result = ();
+
+    fn handle(&mut self, Sighted { node, sighting }: Sighted, _: &mut Self::Context) {
+        self.state.sighted(&node, sighting);
+        self.changed();
+    }
+}
+
+impl Handler<Shared> for ClusterActor {
+    type Result = ();
+
+    fn handle(&mut self, Shared(shared): Shared, _: &mut Self::Context) {
+        self.state.shared(shared);
+        self.changed();
+    }
+}
+
+impl Handler<ResendReport> for ClusterActor {
+    type Result = ();
+
+    fn handle(&mut self, _: ResendReport, _: &mut Self::Context) {
+        self.send_report();
+    }
+}
+
+impl Handler<Decide> for ClusterActor {
+    type Result = ResponseActFuture<Self, Decision>;
+
+    fn handle(&mut self, _: Decide, _: &mut Self::Context) -> Self::Result {
+        let decided = self.refresh().into_actor(self).map(|sightings, actor, _| {
+            for (node, sighting) in sightings {
+                actor.state.sighted(&node, sighting);
+            }
+            actor.reconsider();
+            actor.state.decision()
+        });
+        Box::pin(decided)
+    }
+}
+
+impl Handler<Commanded> for ClusterActor {
+    type Result = ();
+
+    fn handle(&mut self, Commanded { node, failure }: Commanded, _: &mut Self::Context) {
+        self.state.commanded(node, failure, self.links.clock.now());
+    }
+}
+
+impl Handler<Ask> for ClusterActor {
+    type Result = Answer;
+
+    fn handle(&mut self, ask: Ask, _: &mut Self::Context) -> Answer {
+        self.state
+            .answer(&ask, self.lease(), self.links.clock.now())
+    }
+}
+
+impl Handler<AskStatus> for ClusterActor {
+    type Result = Result<ClusterStatus, Reason>;
+
+    fn handle(&mut self, _: AskStatus, _: &mut Self::Context) -> Self::Result {
+        self.state.status(self.lease(), self.links.clock.now())
+    }
+}
+
+impl Handler<InspectCluster> for ClusterActor {
+    type Result = ClusterView;
+
+    fn handle(&mut self, _: InspectCluster, _: &mut Self::Context) -> ClusterView {
+        self.state.view(self.lease(), self.links.clock.now())
+    }
+}
+
+impl Handler<InspectNode> for ClusterActor {
+    type Result = Option<NodeView>;
+
+    fn handle(&mut self, InspectNode(node): InspectNode, _: &mut Self::Context) -> Self::Result {
+        self.state.node_view(&node, self.links.clock.now())
+    }
+}

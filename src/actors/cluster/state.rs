@@ -1,0 +1,307 @@
+//! All that a `ClusterActor` holds in memory, and every question to it answered in one synchronous step.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::actors::cluster_api::{
+    Answer, Ask, ClusterStatus, ClusterView, NodeView, Question, Reason, Ruling,
+};
+use crate::actors::messages::{Decision, SharedState};
+use crate::domain::facts::Sighting;
+use crate::domain::lease::Lease;
+use crate::domain::node::{ClusterName, KeeperId, Moment, NodeAddr};
+use crate::domain::observed::{Failure, Observed, ObservedNode};
+use crate::domain::plan::{Plan, plan};
+use crate::domain::policy::Policy;
+use crate::domain::serving::{readable, writable};
+use crate::domain::verdict::{Report, Verdict};
+
+/// Who this cluster is and by what rules it is kept.
+#[derive(Debug, Clone)]
+pub struct ClusterSettings {
+    /// The cluster's name.
+    pub name: ClusterName,
+    /// This keeper.
+    pub keeper: KeeperId,
+    /// The rules.
+    pub policy: Arc<Policy>,
+    /// How long reads outlive the lease (`read-lease-seconds`).
+    pub read_lease: std::time::Duration,
+}
+
+/// What a cluster actor knows.
+pub(super) struct State {
+    pub(super) settings: ClusterSettings,
+    /// What is shared; `None` until the session has told.
+    shared: Option<SharedState>,
+    observed: Observed,
+    /// The plan as of the last change, for display and to tell whether the leader is wanted.
+    plan: Plan,
+}
+
+impl State {
+    pub(super) fn new(
+        settings: ClusterSettings,
+        nodes: impl IntoIterator<Item = NodeAddr>,
+        now: Moment,
+    ) -> Self {
+        let verdict = Verdict {
+            unreachable: 0,
+            loading: 0,
+            keepers: 0,
+            min_votes: settings.policy.min_votes,
+        };
+        let unknown = |addr| {
+            (
+                addr,
+                ObservedNode {
+                    sighting: Sighting::unknown(now),
+                    verdict,
+                },
+            )
+        };
+        let observed = Observed {
+            nodes: nodes.into_iter().map(unknown).collect(),
+            published: None,
+            epoch: Default::default(),
+            failures: BTreeMap::new(),
+        };
+        Self {
+            settings,
+            shared: None,
+            observed,
+            plan: Plan::default(),
+        }
+    }
+
+    // === changes ===
+
+    /// Takes in what a monitor sees. A node that is not configured (any more) is ignored.
+    pub(super) fn sighted(&mut self, node: &NodeAddr, sighting: Sighting) {
+        if let Some(known) = self.observed.nodes.get_mut(node) {
+            known.sighting = sighting;
+        }
+    }
+
+    /// Takes in what is shared. A new leadership forgets the failures of the one before.
+    pub(super) fn shared(&mut self, shared: SharedState) {
+        if self.leading() != shared.leading.as_ref() {
+            self.observed.failures.clear();
+        }
+        self.observed.published.clone_from(&shared.published);
+        self.observed.epoch = shared
+            .leading
+            .as_ref()
+            .map(|leading| leading.epoch)
+            .unwrap_or_default();
+        self.shared = Some(shared);
+    }
+
+    /// Notes that a command to `node` failed, or (with `None`) that it succeeded.
+    pub(super) fn commanded(&mut self, node: NodeAddr, failure: Option<String>, now: Moment) {
+        match failure {
+            Some(why) => {
+                let times = self
+                    .observed
+                    .failures
+                    .get(&node)
+                    .map_or(0, |failure| failure.times)
+                    + 1;
+                self.observed.failures.insert(
+                    node,
+                    Failure {
+                        at: now,
+                        times,
+                        why,
+                    },
+                );
+            }
+            None => {
+                self.observed.failures.remove(&node);
+            }
+        }
+    }
+
+    /// Counts the votes and plans anew. Returns the nodes whose verdict changed.
+    pub(super) fn reconsider(&mut self, now: Moment) -> Vec<(NodeAddr, Verdict)> {
+        let mut reports = self
+            .shared
+            .as_ref()
+            .map(|shared| shared.reports.clone())
+            .unwrap_or_default();
+        reports.insert(self.settings.keeper.clone(), self.report());
+        let nobody = Default::default();
+        let keepers = self
+            .shared
+            .as_ref()
+            .map_or(&nobody, |shared| &shared.keepers);
+        let mut turned = Vec::new();
+        for (addr, node) in &mut self.observed.nodes {
+            let verdict = Verdict::of(addr, keepers, &reports, self.settings.policy.min_votes);
+            if verdict.unfit_as_primary() != node.verdict.unfit_as_primary() {
+                turned.push((addr.clone(), verdict));
+            }
+            node.verdict = verdict;
+        }
+        self.plan = if self.shared.is_some() {
+            plan(&self.observed, &self.settings.policy, now)
+        } else {
+            Plan::default()
+        };
+        turned
+    }
+
+    // === what it comes to ===
+
+    /// This keeper's own votes.
+    pub(super) fn report(&self) -> Report {
+        let vote =
+            |(addr, node): (&NodeAddr, &ObservedNode)| Some((addr.clone(), node.sighting.vote?));
+        Report {
+            votes: self.observed.nodes.iter().filter_map(vote).collect(),
+        }
+    }
+
+    fn leading(&self) -> Option<&crate::actors::messages::Leadership> {
+        self.shared
+            .as_ref()
+            .and_then(|shared| shared.leading.as_ref())
+    }
+
+    /// Whether this keeper leads and the plan is not simply "all is well".
+    pub(super) fn wants_leader(&self) -> bool {
+        self.leading().is_some() && (self.plan.action.is_some() || !self.plan.holds.is_empty())
+    }
+
+    /// Nodes that are worth asking again before a decision: all but those this keeper holds down.
+    pub(super) fn worth_asking(&self) -> Vec<NodeAddr> {
+        let asked = self
+            .observed
+            .nodes
+            .iter()
+            .filter(|(_, node)| node.sighting.vote.is_none());
+        asked.map(|(addr, _)| addr.clone()).collect()
+    }
+
+    pub(super) fn decision(&self) -> Decision {
+        let shared = self.shared.as_ref();
+        Decision {
+            plan: self.plan.clone(),
+            version: shared.and_then(|shared| shared.version),
+            leading: self.leading().cloned(),
+        }
+    }
+
+    // === answers ===
+
+    pub(super) fn answer(&self, ask: &Ask, lease: Lease, now: Moment) -> Answer {
+        let named = self
+            .observed
+            .nodes
+            .iter()
+            .map(|(addr, node)| (addr, &node.sighting.addresses));
+        let Some(addr) = ask.node.find(named) else {
+            return Answer {
+                reason: Reason::NoSuchNode,
+                node: None,
+                generation: None,
+                deadline: None,
+            };
+        };
+        let node = &self.observed.nodes[addr];
+        let deadline = match ask.question {
+            Question::Writable => lease.deadline,
+            Question::Readable => lease
+                .deadline
+                .map(|deadline| deadline.after(self.settings.read_lease)),
+        };
+        let reason = if deadline.is_none_or(|deadline| now >= deadline) {
+            Reason::NoLease
+        } else {
+            match ask.question {
+                Question::Writable => writable(&self.observed, addr, node),
+                Question::Readable => {
+                    readable(&self.observed, &self.settings.policy, addr, node, now)
+                }
+            }
+        };
+        let says = matches!(reason.ruling(), Ruling::Yes | Ruling::No);
+        Answer {
+            reason,
+            node: Some(addr.clone()),
+            generation: self
+                .observed
+                .published
+                .as_ref()
+                .map(|published| published.generation),
+            deadline: deadline.filter(|_| says),
+        }
+    }
+
+    pub(super) fn status(&self, lease: Lease, now: Moment) -> Result<ClusterStatus, Reason> {
+        if !lease.holds(now) {
+            return Err(Reason::NoLease);
+        }
+        let published = self.observed.published.as_ref().ok_or(Reason::NoState)?;
+        let primary = published.primary.as_ref().filter(|primary| {
+            let node = self.observed.nodes.get(*primary);
+            node.is_some_and(|node| writable(&self.observed, primary, node) == Reason::Primary)
+        });
+        let online = |(addr, node): (&NodeAddr, &ObservedNode)| {
+            let replica = node.online()?.upstream().is_some() && Some(addr) != primary;
+            replica.then(|| addr.clone())
+        };
+        Ok(ClusterStatus {
+            primary: primary.cloned(),
+            replicas: self.observed.nodes.iter().filter_map(online).collect(),
+            deadline: lease.deadline,
+        })
+    }
+
+    pub(super) fn view(&self, lease: Lease, now: Moment) -> ClusterView {
+        let shared = self.shared.as_ref();
+        ClusterView {
+            name: self.settings.name.clone(),
+            now,
+            lease,
+            published: self.observed.published.clone(),
+            version: shared.and_then(|shared| shared.version),
+            keepers: shared
+                .map(|shared| shared.keepers.clone())
+                .unwrap_or_default(),
+            leading: self.leading().map(|leading| leading.epoch),
+            plan: self.plan.to_string(),
+            nodes: self
+                .observed
+                .nodes
+                .keys()
+                .filter_map(|addr| self.node_view(addr, now))
+                .collect(),
+        }
+    }
+
+    pub(super) fn node_view(&self, addr: &NodeAddr, now: Moment) -> Option<NodeView> {
+        let node = self.observed.nodes.get(addr)?;
+        let mut votes = BTreeMap::new();
+        if let Some(shared) = &self.shared {
+            let online = shared
+                .reports
+                .iter()
+                .filter(|(keeper, _)| shared.keepers.contains(*keeper));
+            votes.extend(
+                online.filter_map(|(keeper, report)| {
+                    Some((keeper.clone(), *report.votes.get(addr)?))
+                }),
+            );
+        }
+        Some(NodeView {
+            node: addr.clone(),
+            now,
+            sighting: node.sighting.clone(),
+            verdict: node.verdict,
+            votes,
+            writable: writable(&self.observed, addr, node),
+            readable: readable(&self.observed, &self.settings.policy, addr, node, now),
+        })
+    }
+}

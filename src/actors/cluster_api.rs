@@ -1,0 +1,256 @@
+//! What HTTP asks of a `ClusterActor`, and what it answers. Every answer is made in one step from what the actor holds in
+//! memory: it waits for neither Redis nor ZooKeeper.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use actix::{Message, MessageResponse};
+
+use crate::domain::facts::{DownReason, Sighting};
+use crate::domain::lease::Lease;
+use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
+use crate::domain::published::Published;
+pub use crate::domain::serving::{Reason, Ruling};
+use crate::domain::verdict::Verdict;
+
+/// HTTP → `ClusterActor`: may this node be written to, or read from?
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Answer")]
+pub struct Ask {
+    /// What is asked.
+    pub question: Question,
+    /// Of which node. Shared, because a question that met a restarting actor is sent again.
+    pub node: Arc<NodeRef>,
+}
+
+/// What may be asked of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// Is it the primary?
+    Writable,
+    /// Is it the primary, or a replica fit to be read from?
+    Readable,
+}
+
+/// A node as whoever asks names it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NodeRef {
+    /// The name of the server in the asker's own configuration; by custom the node's `host:port`.
+    pub server_name: Option<String>,
+    /// Where the asker reaches it: host name or IP literal without brackets, and port.
+    pub address: Option<(String, u16)>,
+}
+
+impl NodeRef {
+    /// The node that is meant: the one whose address reads as the server name, else the one at the address, as it is
+    /// configured or as its host name resolves. `nodes` pairs each node with what its host name resolves to.
+    pub fn find<'a>(
+        &self,
+        nodes: impl Iterator<Item = (&'a NodeAddr, &'a BTreeSet<IpAddr>)> + Clone,
+    ) -> Option<&'a NodeAddr> {
+        self.by_name(nodes.clone())
+            .or_else(|| self.by_address(nodes))
+    }
+
+    fn by_name<'a>(
+        &self,
+        mut nodes: impl Iterator<Item = (&'a NodeAddr, &'a BTreeSet<IpAddr>)>,
+    ) -> Option<&'a NodeAddr> {
+        let wanted: NodeAddr = self.server_name.as_deref()?.parse().ok()?;
+        nodes.find_map(|(node, _)| (*node == wanted).then_some(node))
+    }
+
+    fn by_address<'a>(
+        &self,
+        nodes: impl Iterator<Item = (&'a NodeAddr, &'a BTreeSet<IpAddr>)> + Clone,
+    ) -> Option<&'a NodeAddr> {
+        let (host, port) = self.address.as_ref()?;
+        let mut at_port = nodes.filter(|(node, _)| node.port() == *port);
+        let ip: Option<IpAddr> = host.parse().ok();
+        at_port
+            .clone()
+            .find(|(node, _)| node.host() == host)
+            .or_else(|| at_port.find(|(_, resolved)| ip.is_some_and(|ip| resolved.contains(&ip))))
+            .map(|(node, _)| node)
+    }
+}
+
+impl fmt::Display for NodeRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.server_name, &self.address) {
+            (Some(name), _) => f.write_str(name),
+            (None, Some((host, port))) => NodeAddr::new(host, *port).fmt(f),
+            (None, None) => f.write_str("(unnamed)"),
+        }
+    }
+}
+
+/// The answer to [`Ask`].
+#[derive(Debug, Clone, PartialEq, Eq, MessageResponse)]
+pub struct Answer {
+    /// Why, and with it [what](Reason::ruling).
+    pub reason: Reason,
+    /// The node that was meant, as it is configured.
+    pub node: Option<NodeAddr>,
+    /// The generation it was answered from; `None` before any state was read.
+    pub generation: Option<Generation>,
+    /// The answer holds strictly before this moment (RK-3), so that whoever passes it on can test that again. `None`
+    /// where no deadline applies: the answer is "unknown" or "no such node".
+    pub deadline: Option<Moment>,
+}
+
+impl Answer {
+    /// An answer that says nothing but why.
+    pub fn unknown(reason: Reason) -> Self {
+        Self {
+            reason,
+            node: None,
+            generation: None,
+            deadline: None,
+        }
+    }
+}
+
+/// HTTP → `ClusterActor`: who is the primary, and which replicas are online? `Err` says why that is unknown.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<ClusterStatus, Reason>")]
+pub struct AskStatus;
+
+/// The answer to [`AskStatus`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterStatus {
+    /// The published primary.
+    pub primary: Option<NodeAddr>,
+    /// Replicas that are online.
+    pub replicas: Vec<NodeAddr>,
+    /// As [`Answer::deadline`].
+    pub deadline: Option<Moment>,
+}
+
+/// Anyone → `ClusterActor`: all that it knows and means to do, for display.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "ClusterView")]
+pub struct InspectCluster;
+
+/// One cluster as this keeper sees it, for display.
+#[derive(Debug, Clone, MessageResponse)]
+pub struct ClusterView {
+    /// Its name.
+    pub name: ClusterName,
+    /// When this was seen.
+    pub now: Moment,
+    /// Until when this keeper vouches for the state.
+    pub lease: Lease,
+    /// The published state, if one was read.
+    pub published: Option<Published>,
+    /// Version of its node in ZooKeeper.
+    pub version: Option<i32>,
+    /// Keepers online.
+    pub keepers: BTreeSet<KeeperId>,
+    /// The epoch this keeper leads with, if it does.
+    pub leading: Option<Epoch>,
+    /// What the plan is, in words: the next action, or why there is none.
+    pub plan: String,
+    /// The nodes, in the order of their configuration.
+    pub nodes: Vec<NodeView>,
+}
+
+/// Anyone → `ClusterActor`: what is known of one node, for display. `None` if the cluster does not have it.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Option<NodeView>")]
+pub struct InspectNode(pub NodeAddr);
+
+/// One node as this keeper's `ClusterActor` sees it, for display.
+#[derive(Debug, Clone)]
+pub struct NodeView {
+    /// The node.
+    pub node: NodeAddr,
+    /// When this was seen.
+    pub now: Moment,
+    /// What its monitor told last.
+    pub sighting: Sighting,
+    /// The votes of all online keepers, counted.
+    pub verdict: Verdict,
+    /// Each vote against it.
+    pub votes: BTreeMap<KeeperId, DownReason>,
+    /// What `is-writable` answers at this moment.
+    pub writable: Reason,
+    /// What `is-readable` answers at this moment.
+    pub readable: Reason,
+}
+
+impl NodeView {
+    /// Whether it is online: reachable, and not loading.
+    pub fn online(&self) -> bool {
+        let serves = self
+            .sighting
+            .facts
+            .as_ref()
+            .is_some_and(|facts| !facts.loading);
+        serves && self.sighting.vote.is_none() && !self.verdict.down()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(server_name: Option<&str>, address: Option<(&str, u16)>) -> Option<String> {
+        let nodes = [
+            (NodeAddr::new("10.0.0.1", 6379), BTreeSet::new()),
+            (
+                NodeAddr::new("redis-2", 6379),
+                BTreeSet::from(["10.0.0.2".parse().unwrap()]),
+            ),
+            (NodeAddr::new("::1", 6379), BTreeSet::new()),
+        ];
+        let named = NodeRef {
+            server_name: server_name.map(str::to_owned),
+            address: address.map(|(host, port)| (host.to_owned(), port)),
+        };
+        let found = named.find(nodes.iter().map(|(node, resolved)| (node, resolved)));
+        found.map(ToString::to_string)
+    }
+
+    #[test]
+    fn a_node_is_found_by_name_before_address() {
+        assert_eq!(
+            find(Some("10.0.0.1:6379"), Some(("10.0.0.2", 6379))).as_deref(),
+            Some("10.0.0.1:6379")
+        );
+        assert_eq!(
+            find(Some("[::1]:6379"), None).as_deref(),
+            Some("[::1]:6379")
+        );
+    }
+
+    #[test]
+    fn a_node_with_another_name_is_found_by_address_and_port() {
+        assert_eq!(
+            find(Some("first"), Some(("10.0.0.1", 6379))).as_deref(),
+            Some("10.0.0.1:6379")
+        );
+        assert_eq!(
+            find(None, Some(("::1", 6379))).as_deref(),
+            Some("[::1]:6379")
+        );
+    }
+
+    #[test]
+    fn a_node_configured_by_host_name_is_found_by_what_that_resolves_to() {
+        assert_eq!(
+            find(Some("second"), Some(("10.0.0.2", 6379))).as_deref(),
+            Some("redis-2:6379")
+        );
+    }
+
+    #[test]
+    fn neither_name_nor_address_finds_nothing() {
+        assert_eq!(find(Some("10.0.0.1"), None), None);
+        assert_eq!(find(None, Some(("10.0.0.1", 6380))), None);
+        assert_eq!(find(Some("x"), Some(("10.0.0.9", 6379))), None);
+        assert_eq!(find(None, None), None);
+    }
+}

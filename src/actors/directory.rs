@@ -1,0 +1,65 @@
+//! Where the actors of each cluster are found, from any thread. Clusters and nodes come and go at run time.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
+
+use crate::actors::cluster::ClusterActor;
+use crate::actors::node_monitor::NodeMonitor;
+use crate::domain::node::{ClusterName, NodeAddr};
+use crate::supervision::ChildRef;
+
+/// The references of one cluster.
+#[derive(Clone)]
+pub struct ClusterRefs {
+    /// Its actor.
+    pub actor: ChildRef<ClusterActor>,
+    /// The monitors of its nodes.
+    pub monitors: BTreeMap<NodeAddr, ChildRef<NodeMonitor>>,
+}
+
+/// All clusters of this keeper. Clones share one content.
+#[derive(Clone, Default)]
+pub struct Directory(Arc<RwLock<BTreeMap<ClusterName, ClusterRefs>>>);
+
+impl Directory {
+    /// Adds a cluster, or replaces it.
+    pub fn insert(&self, name: ClusterName, refs: ClusterRefs) {
+        self.write().insert(name, refs);
+    }
+
+    /// The actor of a cluster.
+    pub fn get(&self, name: &str) -> Option<ChildRef<ClusterActor>> {
+        self.read().get(name).map(|refs| refs.actor.clone())
+    }
+
+    /// The monitor of a node of a cluster.
+    pub fn monitor(&self, name: &str, node: &NodeAddr) -> Option<ChildRef<NodeMonitor>> {
+        self.read().get(name)?.monitors.get(node).cloned()
+    }
+
+    /// The actors of all clusters.
+    pub fn actors(&self) -> Vec<ChildRef<ClusterActor>> {
+        self.read()
+            .values()
+            .map(|refs| refs.actor.clone())
+            .collect()
+    }
+
+    /// The names of all clusters, sorted.
+    pub fn names(&self) -> Vec<ClusterName> {
+        self.read().keys().cloned().collect()
+    }
+
+    // A panic while the lock is held cannot leave the map half-written: every use is one call on it.
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<ClusterName, ClusterRefs>> {
+        self.0
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<ClusterName, ClusterRefs>> {
+        self.0
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,152 @@
+//! What only the leader does: one [`FailoverRun`] per cluster in motion, each its own supervised actor, so that a panic
+//! stops one failover and no other.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use send_wrapper::SendWrapper;
+
+use crate::actors::Directory;
+use crate::actors::messages::{Leadership, Leading, RunEnded, Wanted};
+use crate::actors::zk_session::ZkSession;
+use crate::domain::node::ClusterName;
+use crate::ports::redis::Redis;
+use crate::supervision::{ChildRef, ChildSpec, Slot, StartChild, StopChild, Supervisor};
+
+pub use self::run::FailoverRun;
+
+mod run;
+
+/// What failovers need of others.
+#[derive(Clone)]
+pub struct FailoverLinks {
+    /// The clusters of this keeper.
+    pub clusters: Directory,
+    /// Makes guarded writes.
+    pub session: ChildRef<ZkSession>,
+    /// Commands servers.
+    pub redis: Rc<dyn Redis>,
+    /// The supervisor that the runs live under.
+    pub runs: ChildRef<Supervisor>,
+    /// How often every cluster is looked at without an event (`failover-tick-seconds`).
+    pub reconcile_every: Duration,
+}
+
+/// Starts a run for each cluster that needs one while this keeper leads, and stops them all when it does not.
+pub struct FailoverActor {
+    links: FailoverLinks,
+    leading: Option<Leadership>,
+    /// Clusters with a run.
+    running: BTreeSet<ClusterName>,
+    /// Clusters with a run that were called for again since it started.
+    again: BTreeSet<ClusterName>,
+}
+
+impl FailoverActor {
+    /// An actor that is idle until it is told that this keeper leads.
+    pub fn new(links: FailoverLinks) -> Self {
+        Self {
+            links,
+            leading: None,
+            running: BTreeSet::new(),
+            again: BTreeSet::new(),
+        }
+    }
+
+    fn start_run(&mut self, cluster: ClusterName, ctx: &mut Context<Self>) {
+        if self.leading.is_none() {
+            return;
+        }
+        if !self.running.insert(cluster.clone()) {
+            self.again.insert(cluster);
+            return;
+        }
+        let child = child_name(&cluster);
+        let slot = Slot::new();
+        let (links, ended) = (SendWrapper::new(self.links.clone()), ctx.address());
+        let spec = ChildSpec::transient(child.as_str(), &slot, move || {
+            FailoverRun::new(cluster.clone(), FailoverLinks::clone(&links), ended.clone())
+        });
+        let runs = self.links.runs.clone();
+        let started = async move {
+            // A run that has just ended may still be listed: wait until it is gone.
+            let _ = runs.send(StopChild(child.clone())).await;
+            runs.send(StartChild(spec))
+                .await
+                .map_err(|err| err.to_string())?
+                .map_err(|err| err.to_string())
+        };
+        let logged = started
+            .into_actor(self)
+            .map(|result: Result<(), String>, _, _| {
+                if let Err(error) = result {
+                    tracing::error!(error, "failover run not started");
+                }
+            });
+        ctx.spawn(logged);
+    }
+
+    fn stop_runs(&mut self) {
+        self.again.clear();
+        for cluster in std::mem::take(&mut self.running) {
+            self.links.runs.do_send(StopChild(child_name(&cluster)));
+        }
+    }
+
+    fn reconcile(&mut self, ctx: &mut Context<Self>) {
+        for cluster in self.links.clusters.names() {
+            if !self.running.contains(&cluster) {
+                self.start_run(cluster, ctx);
+            }
+        }
+    }
+}
+
+fn child_name(cluster: &ClusterName) -> String {
+    format!("run:{cluster}")
+}
+
+impl Actor for FailoverActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.links
+            .session
+            .do_send(crate::actors::messages::LeadAgain);
+        ctx.run_interval(self.links.reconcile_every, Self::reconcile);
+    }
+}
+
+impl Handler<Leading> for FailoverActor {
+    type Result = ();
+
+    fn handle(&mut self, Leading(leading): Leading, ctx: &mut Self::Context) {
+        if self.leading == leading {
+            return;
+        }
+        self.stop_runs();
+        self.leading = leading;
+        self.reconcile(ctx);
+    }
+}
+
+impl Handler<Wanted> for FailoverActor {
+    type Result = ();
+
+    fn handle(&mut self, Wanted(cluster): Wanted, ctx: &mut Self::Context) {
+        self.start_run(cluster, ctx);
+    }
+}
+
+impl Handler<RunEnded> for FailoverActor {
+    type Result = ();
+
+    fn handle(&mut self, RunEnded(cluster): RunEnded, ctx: &mut Self::Context) {
+        self.running.remove(&cluster);
+        if self.again.remove(&cluster) {
+            self.start_run(cluster, ctx);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The heartbeat and the lease it earns (RK-3).
+
+use actix::prelude::*;
+use futures::FutureExt;
+use futures::future;
+
+use super::ZkSession;
+use super::lease_book::Verdict;
+use super::reading::Event;
+use crate::domain::node::{ClusterName, Generation, Moment};
+use crate::layout::paths;
+use crate::layout::state::{Document, Generations};
+use crate::ports::coordination::{CoordinationError, Node};
+
+impl ZkSession {
+    /// Every heartbeat interval, whatever the connection.
+    pub(super) fn tick(&mut self) {
+        let now = self.dependencies.clock.now();
+        if self.leadership.is_some() && !self.lease_book.lease().holds(now) {
+            self.stop_leading("no heartbeat was confirmed for the length of the lease");
+        }
+        self.beat();
+    }
+
+    /// Writes the own node, with a read of the generation right behind it: the read sees all that was committed before
+    /// the write.
+    pub(super) fn beat(&mut self) {
+        let (Some(session), Some(line)) = (self.online(), &mut self.line) else {
+            return;
+        };
+        if std::mem::replace(&mut line.beating, true) {
+            return;
+        }
+        let sent = self.dependencies.clock.now();
+        let path = paths::keeper(&self.identity.id);
+        let written = session.set(
+            &path,
+            &self.identity.record.encode(),
+            Some(line.own_version),
+        );
+        let read = session.get(paths::GENERATION);
+        self.spawn(
+            future::join(written, read).map(move |(written, read)| Event::Beat {
+                sent,
+                written,
+                read,
+            }),
+        );
+    }
+
+    pub(super) fn beaten(
+        &mut self,
+        sent: Moment,
+        written: Result<i32, CoordinationError>,
+        read: Result<Option<Node>, CoordinationError>,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some(line) = &mut self.line else { return };
+        line.beating = false;
+        match written {
+            Ok(version) => line.own_version = version,
+            Err(CoordinationError::NoNode(_) | CoordinationError::BadVersion(_)) => {
+                return self.rejoin(ctx);
+            }
+            Err(error) => return tracing::debug!(%error, "a heartbeat was not confirmed"),
+        }
+        let Ok(Some(node)) = read else { return };
+        match Generations::decode(&node.data) {
+            Ok(read) => {
+                let clusters = &self.clusters;
+                let verdict = self.lease_book.confirmed(read, sent, |name| {
+                    clusters.get(name).map(super::Cluster::generation)
+                });
+                self.act_on(verdict, ctx);
+            }
+            Err(error) => tracing::error!(%error, "the generation cannot be read: no lease"),
+        }
+        self.campaign();
+    }
+
+    /// Whatever has just happened may have completed what the lease waits for.
+    pub(super) fn settle(&mut self, ctx: &mut Context<Self>) {
+        let completed = self.completed();
+        let clusters = &self.clusters;
+        let applied_of = |name: &ClusterName| clusters.get(name).map(super::Cluster::generation);
+        match self.lease_book.settle(applied_of) {
+            // Already being read.
+            Some(Verdict::Missing(_)) | None => {}
+            Some(verdict) => self.act_on(verdict, ctx),
+        }
+        if completed {
+            self.campaign();
+        }
+    }
+
+    fn act_on(&mut self, verdict: Verdict, ctx: &mut Context<Self>) {
+        match verdict {
+            Verdict::Extended(lease) => {
+                self.dependencies.lease.send_if_modified(|told| {
+                    let later = lease.deadline > told.deadline;
+                    if later {
+                        *told = lease;
+                    }
+                    later
+                });
+            }
+            Verdict::Missing(names) => {
+                for name in names {
+                    self.fetch(&name);
+                }
+            }
+            Verdict::MissingAll => {
+                tracing::warn!("more has changed than /generation names: reading everything again");
+                self.begin(ctx);
+            }
+            Verdict::WentBack(Generation(generation)) => {
+                let applied = self.lease_book.highest();
+                tracing::error!(
+                    generation,
+                    %applied,
+                    "/generation went back: was ZooKeeper's data lost? no lease until the keeper is restarted"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! What is known of one cluster from coordination.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::report_slot::ReportSlot;
+use crate::domain::node::{Generation, KeeperId};
+use crate::domain::published::Published;
+use crate::domain::verdict::Report;
+use crate::layout::state::Document;
+use crate::ports::coordination::Node;
+
+/// One subscribed cluster.
+#[derive(Debug)]
+pub(super) struct Cluster {
+    /// Tells this subscription from an earlier one of the same cluster.
+    pub(super) serial: u64,
+    /// This keeper's own report.
+    pub(super) own: ReportSlot,
+    /// Reports of all keepers.
+    pub(super) reports: BTreeMap<KeeperId, Report>,
+    state: State,
+    /// It was read completely once: it can be shared.
+    known: bool,
+    state_read: bool,
+    listed: bool,
+    /// Keepers whose reports are followed, and whether each was read.
+    followed: BTreeMap<KeeperId, bool>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    published: Option<Published>,
+    version: Option<i32>,
+    created: i64,
+    /// Why the node cannot be read, if it cannot. Nothing is published then, and nothing may be written over it.
+    unreadable: Option<String>,
+}
+
+/// What became of a state that was read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Applied {
+    /// It is the state now.
+    Changed,
+    /// It was known.
+    Same,
+    /// It is older than what is known, for this reason: dropped.
+    Older(String),
+}
+
+impl Cluster {
+    pub(super) fn new(serial: u64) -> Self {
+        Self {
+            serial,
+            own: ReportSlot::default(),
+            reports: BTreeMap::new(),
+            state: State::default(),
+            known: false,
+            state_read: false,
+            listed: false,
+            followed: BTreeMap::new(),
+        }
+    }
+
+    /// Everything must be read again before it counts as read.
+    pub(super) fn forget(&mut self) {
+        self.state_read = false;
+        self.listed = false;
+        self.followed.clear();
+    }
+
+    /// The outcome of a write is not known: no other write before the state was read again.
+    pub(super) fn doubt_state(&mut self) {
+        self.state_read = false;
+    }
+
+    pub(super) fn published(&self) -> Option<&Published> {
+        self.state.published.as_ref()
+    }
+
+    pub(super) fn version(&self) -> Option<i32> {
+        self.state.version
+    }
+
+    /// The generation that has been applied; lower than any raised one until the state was read.
+    pub(super) fn generation(&self) -> Generation {
+        if !self.state_read {
+            return Generation(0);
+        }
+        if self.state.unreadable.is_some() {
+            // Nothing older is answered from: that is as good as having applied it.
+            return Generation(u64::MAX);
+        }
+        self.published_generation()
+    }
+
+    fn published_generation(&self) -> Generation {
+        self.published()
+            .map_or(Generation(0), |published| published.generation)
+    }
+
+    /// Whether all was read on this connection.
+    pub(super) fn complete(&self) -> bool {
+        self.state_read && self.listed && self.followed.values().all(|read| *read)
+    }
+
+    /// Whether it may be shared: it was complete once, on this connection or an earlier one.
+    pub(super) fn known(&mut self) -> bool {
+        self.known |= self.complete();
+        self.known
+    }
+
+    /// Why its state may not be written to now.
+    pub(super) fn unwritable(&self) -> Option<String> {
+        match &self.state.unreadable {
+            Some(reason) => Some(format!("the published state {reason}")),
+            None if !self.state_read => Some("the published state is being read again".into()),
+            None => None,
+        }
+    }
+
+    /// Takes in a state that was read. A lower generation is never applied (RK-3).
+    pub(super) fn apply(&mut self, node: Option<&Node>) -> Applied {
+        self.state_read = true;
+        let Some(node) = node else {
+            // What was published stays: generations never restart. Without a node it can be written anew.
+            let vanished = self.state.version.take().is_some();
+            return if vanished {
+                Applied::Changed
+            } else {
+                Applied::Same
+            };
+        };
+        let published = if node.data.is_empty() {
+            Ok(None)
+        } else {
+            Published::decode(&node.data).map(Some)
+        };
+        let (published, unreadable) = match published {
+            Ok(published) => (published, None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        let state = State {
+            published,
+            version: Some(node.version),
+            created: node.created,
+            unreadable,
+        };
+        if state.unreadable.is_none() {
+            let read = state
+                .published
+                .as_ref()
+                .map_or(Generation(0), |published| published.generation);
+            let known = self.published_generation();
+            if read < known {
+                // The node as it is can be written over, with what is known.
+                self.state.version = state.version;
+                return Applied::Older(format!("generation {read} after {known}"));
+            }
+            let place = |state: &State| (state.created, state.version);
+            if place(&state) < place(&self.state) {
+                return Applied::Older(format!(
+                    "version {} after {}",
+                    node.version,
+                    self.state.version.unwrap_or_default()
+                ));
+            }
+        }
+        let same = self.state.published == state.published
+            && self.state.version == state.version
+            && self.state.unreadable == state.unreadable;
+        self.state = state;
+        if same {
+            Applied::Same
+        } else {
+            Applied::Changed
+        }
+    }
+
+    /// Takes in what this keeper has written itself.
+    pub(super) fn wrote(&mut self, published: Published, version: i32) {
+        let newer = published.generation >= self.published_generation()
+            && self.state.version.is_none_or(|known| version > known);
+        if newer {
+            self.state.published = Some(published);
+            self.state.version = Some(version);
+        }
+    }
+
+    /// Takes in the names below the reports; answers those to be followed from now on.
+    pub(super) fn list(&mut self, names: Vec<String>, me: &KeeperId) -> Vec<KeeperId> {
+        let names: BTreeSet<KeeperId> = names.into_iter().map(KeeperId::new).collect();
+        self.listed = true;
+        self.own.listed(names.contains(me));
+        self.reports.retain(|keeper, _| names.contains(keeper));
+        let mut fresh = Vec::new();
+        for keeper in names {
+            if !self.followed.contains_key(&keeper) {
+                self.followed.insert(keeper.clone(), false);
+                fresh.push(keeper);
+            }
+        }
+        fresh
+    }
+
+    /// Takes in one keeper's report; answers whether it is to be followed further.
+    pub(super) fn report(&mut self, keeper: KeeperId, node: Option<&Node>) -> bool {
+        match node.map(|node| Report::decode(&node.data)) {
+            Some(Ok(report)) => {
+                self.reports.insert(keeper.clone(), report);
+            }
+            Some(Err(error)) => {
+                tracing::warn!(%keeper, %error, "a report is ignored");
+                self.reports.remove(&keeper);
+            }
+            None => {
+                self.reports.remove(&keeper);
+                self.followed.remove(&keeper);
+                return false;
+            }
+        }
+        self.followed.insert(keeper, true);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn published(generation: u64) -> Published {
+        Published {
+            generation: Generation(generation),
+            ..Published::default()
+        }
+    }
+
+    fn node(generation: u64, version: i32, created: i64) -> Node {
+        Node {
+            data: published(generation).encode(),
+            version,
+            created,
+            owner: 0,
+        }
+    }
+
+    #[test]
+    fn a_lower_generation_is_never_applied() {
+        let mut cluster = Cluster::new(0);
+        assert_eq!(cluster.apply(Some(&node(5, 3, 1))), Applied::Changed);
+        assert!(matches!(
+            cluster.apply(Some(&node(4, 9, 1))),
+            Applied::Older(_)
+        ));
+        assert_eq!(cluster.published(), Some(&published(5)));
+        assert_eq!(cluster.version(), Some(9), "the next write goes over it");
+    }
+
+    #[test]
+    fn a_late_read_does_not_undo_what_was_written_since() {
+        let mut cluster = Cluster::new(0);
+        cluster.apply(Some(&node(5, 3, 1)));
+        cluster.wrote(published(6), 4);
+        assert!(matches!(
+            cluster.apply(Some(&node(5, 3, 1))),
+            Applied::Older(_)
+        ));
+        assert_eq!(cluster.published(), Some(&published(6)));
+        assert_eq!(cluster.apply(Some(&node(6, 4, 1))), Applied::Same);
+    }
+
+    #[test]
+    fn a_state_whose_node_vanished_stays_and_can_be_written_anew() {
+        let mut cluster = Cluster::new(0);
+        cluster.apply(Some(&node(5, 3, 1)));
+        assert_eq!(cluster.apply(None), Applied::Changed);
+        assert_eq!(
+            (cluster.published(), cluster.version()),
+            (Some(&published(5)), None)
+        );
+        assert_eq!(cluster.apply(Some(&node(6, 0, 9))), Applied::Changed);
+    }
+
+    #[test]
+    fn an_unreadable_state_publishes_nothing_and_is_not_written_over() {
+        let mut cluster = Cluster::new(0);
+        cluster.apply(Some(&node(5, 3, 1)));
+        let mut newer = node(6, 4, 1);
+        newer.data = br#"{"format":2}"#.to_vec();
+        assert_eq!(cluster.apply(Some(&newer)), Applied::Changed);
+        assert_eq!(cluster.published(), None);
+        assert!(cluster.unwritable().unwrap().contains("format 2"));
+    }
+
+    #[test]
+    fn it_is_complete_when_state_list_and_every_listed_report_were_read() {
+        let mut cluster = Cluster::new(0);
+        let me = KeeperId::new("me");
+        cluster.apply(None);
+        assert!(!cluster.complete());
+        let other = KeeperId::new("other");
+        assert_eq!(cluster.list(vec!["other".into()], &me), [other.clone()]);
+        assert!(!cluster.complete());
+        let report = Node {
+            data: Report::default().encode(),
+            version: 0,
+            created: 1,
+            owner: 1,
+        };
+        assert!(cluster.report(other.clone(), Some(&report)));
+        assert!(cluster.known());
+        cluster.forget();
+        assert!(cluster.known() && !cluster.complete());
+        cluster.list(Vec::new(), &me);
+        assert!(cluster.reports.is_empty());
+    }
+}

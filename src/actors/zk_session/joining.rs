@@ -1,0 +1,220 @@
+//! What a keeper does first on every connection: see that the prefix is ours, then hold its id.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures::future::try_join_all;
+
+use crate::domain::node::{Epoch, KeeperId};
+use crate::layout::paths::{self, LatchName};
+use crate::layout::state::{Document, FormatMark, Generations, KeeperRecord};
+use crate::ports::coordination::{CoordinationError, CreateKind, Session};
+
+/// Why a keeper can not join.
+#[derive(Debug)]
+pub(super) enum JoinError {
+    /// Trying again does not help.
+    Refused(String),
+    /// Trying again may help.
+    Coordination(CoordinationError),
+}
+
+impl From<CoordinationError> for JoinError {
+    fn from(error: CoordinationError) -> Self {
+        Self::Coordination(error)
+    }
+}
+
+/// Who joins.
+#[derive(Debug, Clone)]
+pub(super) struct Identity {
+    pub(super) id: KeeperId,
+    pub(super) record: KeeperRecord,
+    pub(super) heartbeat: Duration,
+}
+
+/// Prepares the prefix and registers the keeper. Answers the version of its node. Waits as long as a leftover of an
+/// earlier run holds the id.
+pub(super) async fn join(session: &dyn Session, who: &Identity) -> Result<i32, JoinError> {
+    prepare(session).await?;
+    register(session, who).await
+}
+
+async fn prepare(session: &dyn Session) -> Result<(), JoinError> {
+    // In this order: whatever of ours stands below the prefix was created after the format.
+    let (children, latches, format) = (
+        session.children(paths::ROOT),
+        session.children(paths::LEADER),
+        session.get(paths::FORMAT),
+    );
+    let (mut children, latches) = (children.await?, latches.await?);
+    // ZooKeeper's own.
+    children.retain(|name| name != "zookeeper");
+    match format.await? {
+        None if children.is_empty() => {}
+        None => return Err(foreign(children)),
+        Some(format) => {
+            FormatMark::decode(&format.data).map_err(|error| {
+                JoinError::Refused(format!("the state below zk-prefix {error}"))
+            })?;
+            let foreign_latches = latches
+                .into_iter()
+                .filter(|name| LatchName::parse(name).is_none())
+                .map(|name| format!("leader/{name}"));
+            let strangers: Vec<String> = children
+                .iter()
+                .filter(|name| *name == "initialize-barrier")
+                .cloned()
+                .chain(foreign_latches)
+                .collect();
+            if !strangers.is_empty() {
+                return Err(foreign(strangers));
+            }
+        }
+    }
+    let children: BTreeSet<String> = children.into_iter().collect();
+    let skeleton = [
+        (paths::FORMAT, FormatMark.encode()),
+        (paths::EPOCH, Epoch(0).encode()),
+        (paths::GENERATION, Generations::default().encode()),
+        (paths::LEADER, Vec::new()),
+        (paths::KEEPERS, Vec::new()),
+        (paths::CLUSTERS, Vec::new()),
+    ];
+    let created = skeleton
+        .into_iter()
+        .filter(|(path, _)| !children.contains(&path[1..]))
+        .map(|(path, data)| {
+            let created = session.create(path, &data, CreateKind::Persistent);
+            async {
+                match created.await {
+                    Ok(_) | Err(CoordinationError::NodeExists(_)) => Ok(()),
+                    Err(error) => Err(error),
+                }
+            }
+        });
+    try_join_all(created).await?;
+    Ok(())
+}
+
+fn foreign(mut names: Vec<String>) -> JoinError {
+    names.sort();
+    names.truncate(5);
+    JoinError::Refused(format!(
+        "zk-prefix holds nodes of another program ({}), perhaps of the older redis-keeper: stop it and remove them, or \
+         choose another zk-prefix",
+        names.join(", ")
+    ))
+}
+
+async fn register(session: &dyn Session, who: &Identity) -> Result<i32, JoinError> {
+    let path = paths::keeper(&who.id);
+    let mut contest = Contest::default();
+    loop {
+        match session
+            .create(&path, &who.record.encode(), CreateKind::Ephemeral)
+            .await
+        {
+            Ok(_) => return Ok(0),
+            Err(CoordinationError::NodeExists(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let Some(holder) = session.get(&path).await? else {
+            continue;
+        };
+        if holder.owner == session.id() {
+            return Ok(holder.version);
+        }
+        let named = KeeperRecord::decode(&holder.data).map_or_else(
+            |_| "another program".to_owned(),
+            |record| format!("{} at {}", record.process, record.rest),
+        );
+        if contest.is_lost((holder.created, holder.version)) {
+            return Err(JoinError::Refused(format!(
+                "keeper-id {} is held by {named}: give each keeper an id of its own",
+                who.id
+            )));
+        }
+        if contest.just_begun() {
+            tracing::info!(keeper = %who.id, holder = named, "waiting for an earlier run's session to end");
+        }
+        tokio::time::sleep(who.heartbeat).await;
+    }
+}
+
+/// Tells a living holder of an id from the leftover of a run that has ended: only the former goes on writing. One change
+/// may have been on its way when its writer died.
+#[derive(Debug, Default)]
+struct Contest {
+    seen: Option<(i64, i32)>,
+    observed: u32,
+    changes: u32,
+}
+
+impl Contest {
+    const LIVING: u32 = 3;
+
+    fn is_lost(&mut self, holder: (i64, i32)) -> bool {
+        self.observed += 1;
+        self.changes += u32::from(self.seen.is_some_and(|seen| seen != holder));
+        self.seen = Some(holder);
+        self.changes >= Self::LIVING
+    }
+
+    fn just_begun(&self) -> bool {
+        self.observed == 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::embedded::Embedded;
+    use crate::ports::coordination::Coordination;
+
+    async fn prepared(nodes: &[&str]) -> Result<(), JoinError> {
+        let session = Embedded::new().connect().await.unwrap();
+        for path in nodes {
+            let created = session.create(path, &FormatMark.encode(), CreateKind::Persistent);
+            created.await.unwrap();
+        }
+        prepare(&*session).await
+    }
+
+    #[tokio::test]
+    async fn an_empty_prefix_is_made_ours_and_stays_so() {
+        prepared(&[]).await.unwrap();
+        prepared(&["/format"]).await.unwrap();
+        prepared(&[
+            "/format",
+            "/leader",
+            "/leader/a@1-latch-0000000000",
+            "/keepers",
+        ])
+        .await
+        .unwrap();
+    }
+
+    #[tokio::test]
+    async fn nodes_of_the_older_project_are_refused_by_name() {
+        for nodes in [
+            &["/clusters", "/clusters/cluster-1"][..],
+            &["/leader", "/leader/_c_1234-latch-0000000000"],
+            &["/format", "/leader", "/leader/_c_1234-latch-0000000000"],
+            &["/format", "/initialize-barrier"],
+        ] {
+            let Err(JoinError::Refused(message)) = prepared(nodes).await else {
+                panic!("{nodes:?} were accepted");
+            };
+            assert!(message.contains("older redis-keeper"), "{message}");
+        }
+    }
+
+    #[test]
+    fn only_a_holder_that_goes_on_writing_wins_its_id() {
+        let mut leftover = Contest::default();
+        assert!(![(1, 7), (1, 8), (1, 8), (1, 8), (1, 8)].map(|seen| leftover.is_lost(seen))[4]);
+        let mut living = Contest::default();
+        assert!([(1, 7), (1, 8), (1, 8), (1, 9), (1, 11)].map(|seen| living.is_lost(seen))[4]);
+    }
+}

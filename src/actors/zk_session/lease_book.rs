@@ -1,0 +1,191 @@
+//! When this keeper may vouch for what it knows (RK-3).
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::domain::lease::Lease;
+use crate::domain::node::{ClusterName, Generation, Moment};
+use crate::layout::state::Generations;
+
+/// What a confirmed heartbeat leaves to be done before it extends the lease.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing: this is the lease now.
+    Extended(Lease),
+    /// These clusters have changed since they were last read: read them.
+    Missing(BTreeSet<ClusterName>),
+    /// More has changed than is named: read everything.
+    MissingAll,
+    /// The generation has gone back, to this one: nothing of it is applied.
+    WentBack(Generation),
+}
+
+/// Counts what has been applied, and so what a heartbeat is worth.
+#[derive(Debug)]
+pub(super) struct LeaseBook {
+    length: Duration,
+    lease: Lease,
+    /// Every cluster state up to this one has been applied on the present connection; `None` until all were read.
+    applied: Option<Generation>,
+    /// The highest ever applied: survives reconnections.
+    highest: Generation,
+    /// A confirmed heartbeat that waits for states to be applied: what it read and when it was sent.
+    pending: Option<(Generations, Moment)>,
+}
+
+impl LeaseBook {
+    pub(super) fn new(length: Duration) -> Self {
+        Self {
+            length,
+            lease: Lease::default(),
+            applied: None,
+            highest: Generation::default(),
+            pending: None,
+        }
+    }
+
+    pub(super) fn lease(&self) -> Lease {
+        self.lease
+    }
+
+    pub(super) fn highest(&self) -> Generation {
+        self.highest
+    }
+
+    /// The connection is lost or new: what was read before counts no more, nor does a heartbeat sent before.
+    pub(super) fn forget(&mut self) {
+        self.applied = None;
+        self.pending = None;
+    }
+
+    /// Everything has been read, after `/generation` had been read as `generation`.
+    pub(super) fn all_read(&mut self, generation: Generation) {
+        self.applied = Some(generation);
+        self.highest = self.highest.max(generation);
+    }
+
+    /// A heartbeat sent at `sent` was confirmed, with this read behind it. One that still waits keeps waiting: it is
+    /// older and needs less.
+    pub(super) fn confirmed(
+        &mut self,
+        read: Generations,
+        sent: Moment,
+        applied_of: impl Fn(&ClusterName) -> Option<Generation>,
+    ) -> Verdict {
+        if read.generation < self.highest {
+            return Verdict::WentBack(read.generation);
+        }
+        self.pending.get_or_insert((read, sent));
+        self.settle(applied_of)
+            .unwrap_or(Verdict::Extended(self.lease))
+    }
+
+    /// Extends the lease by the heartbeat that waits, if all it needs has been applied. `applied_of` tells the
+    /// generation a cluster's state has been applied with, `None` for a cluster this keeper does not answer for.
+    pub(super) fn settle(
+        &mut self,
+        applied_of: impl Fn(&ClusterName) -> Option<Generation>,
+    ) -> Option<Verdict> {
+        let (read, sent) = self.pending.as_ref()?;
+        let Some(changed) = read.since(self.applied?) else {
+            self.forget();
+            return Some(Verdict::MissingAll);
+        };
+        let missing: BTreeSet<ClusterName> = changed
+            .into_iter()
+            .filter(|(cluster, at)| applied_of(cluster).is_some_and(|applied| applied < *at))
+            .map(|(cluster, _)| cluster.clone())
+            .collect();
+        if !missing.is_empty() {
+            return Some(Verdict::Missing(missing));
+        }
+        let deadline = sent.after(self.length);
+        self.all_read(read.generation);
+        self.pending = None;
+        self.lease.deadline = self.lease.deadline.max(Some(deadline));
+        Some(Verdict::Extended(self.lease))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LENGTH: Duration = Duration::from_millis(800);
+
+    fn at(milliseconds: u64) -> Moment {
+        Moment(Duration::from_millis(milliseconds))
+    }
+
+    fn extended(sent: u64) -> Verdict {
+        Verdict::Extended(Lease {
+            deadline: Some(at(sent).after(LENGTH)),
+        })
+    }
+
+    fn raised(times: u64) -> Generations {
+        (0..times).fold(Generations::default(), |generations, _| {
+            generations.raised(&ClusterName::new("a"), Generation(0))
+        })
+    }
+
+    #[test]
+    fn a_heartbeat_counts_from_its_sending_and_only_once_everything_was_read() {
+        let mut book = LeaseBook::new(LENGTH);
+        let before = book.confirmed(raised(0), at(100), |_| None);
+        assert_eq!(before, Verdict::Extended(Lease::default()));
+        book.all_read(Generation(0));
+        assert_eq!(book.settle(|_| None), Some(extended(100)));
+    }
+
+    #[test]
+    fn a_change_not_yet_applied_withholds_the_lease() {
+        let mut book = LeaseBook::new(LENGTH);
+        book.all_read(Generation(0));
+        let verdict = book.confirmed(raised(2), at(100), |_| Some(Generation(1)));
+        assert_eq!(verdict, Verdict::Missing([ClusterName::new("a")].into()));
+        let verdict = book.confirmed(raised(3), at(300), |_| Some(Generation(1)));
+        assert!(matches!(verdict, Verdict::Missing(_)));
+        let verdict = book.settle(|_| Some(Generation(2)));
+        assert_eq!(verdict, Some(extended(100)), "the older heartbeat waits");
+        assert_eq!(
+            book.confirmed(raised(3), at(500), |_| Some(Generation(3))),
+            extended(500)
+        );
+    }
+
+    #[test]
+    fn changes_of_clusters_that_are_not_ours_withhold_nothing() {
+        let mut book = LeaseBook::new(LENGTH);
+        book.all_read(Generation(0));
+        assert_eq!(book.confirmed(raised(2), at(100), |_| None), extended(100));
+    }
+
+    #[test]
+    fn a_heartbeat_from_before_a_reconnection_extends_nothing() {
+        let mut book = LeaseBook::new(LENGTH);
+        book.all_read(Generation(0));
+        book.confirmed(raised(1), at(100), |_| Some(Generation(0)));
+        book.forget();
+        book.all_read(Generation(1));
+        assert_eq!(book.settle(|_| Some(Generation(1))), None);
+        assert_eq!(book.lease(), Lease::default());
+    }
+
+    #[test]
+    fn a_generation_that_goes_back_extends_nothing() {
+        let mut book = LeaseBook::new(LENGTH);
+        book.all_read(Generation(5));
+        let verdict = book.confirmed(raised(4), at(100), |_| Some(Generation(5)));
+        assert_eq!(verdict, Verdict::WentBack(Generation(4)));
+    }
+
+    #[test]
+    fn more_changes_than_are_named_mean_reading_everything() {
+        let mut book = LeaseBook::new(LENGTH);
+        book.all_read(Generation(0));
+        let verdict = book.confirmed(raised(1000), at(100), |_| Some(Generation(0)));
+        assert_eq!(verdict, Verdict::MissingAll);
+        assert_eq!(book.settle(|_| Some(Generation(1000))), None);
+    }
+}

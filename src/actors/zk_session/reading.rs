@@ -1,0 +1,329 @@
+//! Reading and following what keepers share: every read arms a one-shot watch, every watch that fires reads again.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use actix::Context;
+use futures::future::{LocalBoxFuture, join_all};
+use futures::{FutureExt, TryFutureExt};
+
+use super::cluster::Applied;
+use super::joining::JoinError;
+use super::leading::Campaign;
+use super::standing::Standing;
+use super::{Phase, ZkSession};
+use crate::domain::node::{ClusterName, Epoch, KeeperId, Moment};
+use crate::layout::paths;
+use crate::layout::state::{Document, Generations, KeeperRecord};
+use crate::ports::coordination::{CoordinationError, CreateKind, Node, Session, Watch};
+
+/// Something followed. Numbers tell subscriptions of one cluster apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Subject {
+    Keepers,
+    Latch,
+    State(ClusterName, u64),
+    Reports(ClusterName, u64),
+    Report(ClusterName, u64, KeeperId),
+}
+
+/// What a read of a subject brought.
+pub(super) enum Reading {
+    Keepers(BTreeMap<KeeperId, KeeperRecord>),
+    Names(Vec<String>),
+    Node(Option<Node>),
+}
+
+type Outcome<T> = Result<T, CoordinationError>;
+
+/// How something under way on this connection ended.
+pub(super) enum Event {
+    Joined(Result<i32, JoinError>),
+    Rejoin,
+    Generation(Outcome<Option<Node>>),
+    Read(Subject, Outcome<(Reading, Watch)>),
+    Changed(Subject),
+    Fetched(ClusterName, u64, Outcome<Option<Node>>),
+    Subtree(ClusterName, u64),
+    Beat {
+        sent: Moment,
+        written: Outcome<i32>,
+        read: Outcome<Option<Node>>,
+    },
+    LatchWritten(Outcome<()>),
+    Raised(Outcome<Epoch>),
+    CampaignAgain,
+    Reported(ClusterName, u64, Outcome<()>),
+    Converge(ClusterName, u64),
+}
+
+/// How long to wait before a failed request is made again on a connection that is up.
+pub(super) const PAUSE: Duration = Duration::from_millis(200);
+
+impl ZkSession {
+    /// Reads and follows everything, `/generation` first: what is read after it is at least as new.
+    pub(super) fn read_everything(&mut self) {
+        let Some(session) = self.online() else { return };
+        self.spawn(session.get(paths::GENERATION).map(Event::Generation));
+        self.follow(Subject::Latch);
+        self.follow(Subject::Keepers);
+        let clusters: Vec<_> = self
+            .clusters
+            .iter()
+            .map(|(name, c)| (name.clone(), c.serial))
+            .collect();
+        for (name, serial) in clusters {
+            self.follow_cluster(&name, serial);
+        }
+    }
+
+    pub(super) fn follow_cluster(&mut self, name: &ClusterName, serial: u64) {
+        self.follow(Subject::State(name.clone(), serial));
+        self.follow(Subject::Reports(name.clone(), serial));
+        self.converge(name);
+    }
+
+    pub(super) fn subscribed(&self, name: &ClusterName, serial: u64) -> bool {
+        self.clusters
+            .get(name)
+            .is_some_and(|cluster| cluster.serial == serial)
+    }
+
+    fn wanted(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Keepers | Subject::Latch => true,
+            Subject::State(name, serial)
+            | Subject::Reports(name, serial)
+            | Subject::Report(name, serial, _) => self.subscribed(name, *serial),
+        }
+    }
+
+    /// Reads a subject with a watch for its next change.
+    pub(super) fn follow(&mut self, subject: Subject) {
+        let Some(session) = self.online().filter(|_| self.wanted(&subject)) else {
+            return;
+        };
+        let read: LocalBoxFuture<'static, Outcome<(Reading, Watch)>> = match &subject {
+            Subject::Keepers => read_keepers(session).boxed_local(),
+            Subject::Latch => names(&*session, paths::LEADER),
+            Subject::Reports(name, _) => names(&*session, &paths::reports(name)),
+            Subject::State(name, _) => node(&*session, &paths::cluster(name)),
+            Subject::Report(name, _, keeper) => node(&*session, &paths::report(name, keeper)),
+        };
+        self.spawn(read.map(|outcome| Event::Read(subject, outcome)));
+    }
+
+    pub(super) fn read(&mut self, subject: Subject, outcome: Outcome<(Reading, Watch)>) {
+        if !self.wanted(&subject) {
+            return;
+        }
+        let (reading, watch) = match outcome {
+            Ok(read) => read,
+            Err(CoordinationError::NoNode(_)) if matches!(subject, Subject::Reports(..)) => {
+                if let Subject::Reports(name, serial) = subject {
+                    self.make_subtree(name, serial);
+                }
+                return;
+            }
+            Err(error) => {
+                // A lost connection ends this pool, and all is read again on the next one.
+                tracing::debug!(?subject, %error, "cannot be read");
+                self.spawn(tokio::time::sleep(PAUSE).map(|()| Event::Changed(subject)));
+                return;
+            }
+        };
+        if self.take(&subject, reading) {
+            self.spawn(watch.map(|()| Event::Changed(subject)));
+        }
+    }
+
+    /// Takes in a reading; answers whether the subject is to be followed further.
+    fn take(&mut self, subject: &Subject, reading: Reading) -> bool {
+        match (subject, reading) {
+            (Subject::Keepers, Reading::Keepers(keepers)) => {
+                let same = self
+                    .keepers
+                    .as_ref()
+                    .is_some_and(|known| known.keys().eq(keepers.keys()));
+                self.keepers = Some(keepers);
+                if let Some(line) = &mut self.line {
+                    line.keepers_read = true;
+                }
+                if !same {
+                    self.share_all();
+                }
+            }
+            (Subject::Latch, Reading::Names(names)) => {
+                if let (Some(session), Some(line)) = (&self.session, &mut self.line) {
+                    line.standing = Some(Standing::of(session.id(), names));
+                    if line.campaign == Campaign::Changing {
+                        line.campaign = Campaign::Idle;
+                    }
+                }
+                self.campaign();
+            }
+            (Subject::Reports(name, serial), Reading::Names(names)) => {
+                let me = &self.identity.id;
+                let fresh = self
+                    .clusters
+                    .get_mut(name)
+                    .map(|cluster| cluster.list(names, me));
+                for keeper in fresh.unwrap_or_default() {
+                    self.follow(Subject::Report(name.clone(), *serial, keeper));
+                }
+                self.converge(name);
+                self.cluster_read(name);
+            }
+            (Subject::State(name, _), Reading::Node(node)) => self.state_read(name, node.as_ref()),
+            (Subject::Report(name, _, keeper), Reading::Node(node)) => {
+                let further = self
+                    .clusters
+                    .get_mut(name)
+                    .is_some_and(|cluster| cluster.report(keeper.clone(), node.as_ref()));
+                self.cluster_read(name);
+                return further;
+            }
+            (subject, _) => unreachable!("{subject:?} is never read as such a reading"),
+        }
+        true
+    }
+
+    pub(super) fn state_read(&mut self, name: &ClusterName, node: Option<&Node>) {
+        let Some(cluster) = self.clusters.get_mut(name) else {
+            return;
+        };
+        if let Applied::Older(what) = cluster.apply(node) {
+            tracing::warn!(cluster = %name, what, "an older published state is not applied");
+        }
+        self.cluster_read(name);
+    }
+
+    /// Something of a cluster was read: tell its actor.
+    fn cluster_read(&mut self, name: &ClusterName) {
+        if self
+            .clusters
+            .get(name)
+            .is_some_and(super::Cluster::complete)
+            && let Some(line) = &mut self.line
+        {
+            line.unread.remove(name);
+        }
+        self.share(name);
+    }
+
+    pub(super) fn make_subtree(&self, name: ClusterName, serial: u64) {
+        let Some(session) = self.online() else { return };
+        let made = [paths::cluster(&name), paths::reports(&name)]
+            .map(|path| session.create(&path, b"", CreateKind::Persistent));
+        // Another keeper may have been quicker; the read that follows tells.
+        self.spawn(join_all(made).map(move |_| Event::Subtree(name, serial)));
+    }
+
+    pub(super) fn subtree_made(&mut self, name: &ClusterName, serial: u64) {
+        if self.subscribed(name, serial) {
+            self.follow(Subject::Reports(name.clone(), serial));
+            self.converge(name);
+        }
+    }
+
+    pub(super) fn first_generation_read(&mut self, outcome: Outcome<Option<Node>>) {
+        let read = outcome.and_then(|node| {
+            let node = node.ok_or_else(|| CoordinationError::NoNode(paths::GENERATION.into()))?;
+            Generations::decode(&node.data)
+                .map_err(|error| CoordinationError::Refused(format!("/generation {error}")))
+        });
+        match read {
+            Ok(read) => {
+                if let Some(line) = &mut self.line {
+                    line.first_generation = Some(read.generation);
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "the generation cannot be read: no lease");
+                if let Some(session) = self.online() {
+                    let again = async move {
+                        tokio::time::sleep(PAUSE).await;
+                        Event::Generation(session.get(paths::GENERATION).await)
+                    };
+                    self.spawn(again);
+                }
+            }
+        }
+    }
+
+    /// Reads a cluster's state once, besides the watch on it.
+    pub(super) fn fetch(&self, name: &ClusterName) {
+        if let (Some(session), Some(cluster)) = (self.online(), self.clusters.get(name)) {
+            let (name, serial) = (name.clone(), cluster.serial);
+            let read = session.get(&paths::cluster(&name));
+            self.spawn(read.map(move |outcome| Event::Fetched(name, serial, outcome)));
+        }
+    }
+
+    pub(super) fn fetched(
+        &mut self,
+        name: &ClusterName,
+        serial: u64,
+        outcome: Outcome<Option<Node>>,
+        ctx: &mut Context<Self>,
+    ) {
+        match outcome {
+            Ok(node) if self.subscribed(name, serial) => self.state_read(name, node.as_ref()),
+            Ok(_) => {}
+            // The lease or this cluster's writes wait for it.
+            Err(_) => self.begin(ctx),
+        }
+    }
+
+    /// Whether everything was read on this connection just now.
+    pub(super) fn completed(&mut self) -> bool {
+        let Some(line) = &self.line else { return false };
+        let complete = self.phase == Phase::Reading && line.keepers_read && line.unread.is_empty();
+        if let Some(generation) = line.first_generation.filter(|_| complete) {
+            self.phase = Phase::Current;
+            self.lease_book.all_read(generation);
+            return true;
+        }
+        false
+    }
+}
+
+fn names(session: &dyn Session, path: &str) -> LocalBoxFuture<'static, Outcome<(Reading, Watch)>> {
+    session
+        .children_and_watch(path)
+        .map_ok(|(names, watch)| (Reading::Names(names), watch))
+        .boxed_local()
+}
+
+fn node(session: &dyn Session, path: &str) -> LocalBoxFuture<'static, Outcome<(Reading, Watch)>> {
+    session
+        .get_and_watch(path)
+        .map_ok(|(node, watch)| (Reading::Node(node), watch))
+        .boxed_local()
+}
+
+/// The keepers online and what they announce. Their nodes change with every heartbeat: only arrivals and departures
+/// are watched.
+async fn read_keepers(session: std::rc::Rc<dyn Session>) -> Outcome<(Reading, Watch)> {
+    let (names, watch) = session.children_and_watch(paths::KEEPERS).await?;
+    let reads = names.into_iter().map(|name| {
+        let keeper = KeeperId::new(name);
+        let read = session.get(&paths::keeper(&keeper));
+        async move { (keeper, read.await) }
+    });
+    let mut keepers = BTreeMap::new();
+    for (keeper, node) in join_all(reads).await {
+        let Some(node) = node? else { continue };
+        let record = KeeperRecord::decode(&node.data).unwrap_or_else(|error| {
+            tracing::warn!(%keeper, %error, "the announcement of a keeper");
+            let unknown = || "unknown".to_owned();
+            KeeperRecord {
+                rest: unknown(),
+                version: unknown(),
+                process: unknown(),
+            }
+        });
+        keepers.insert(keeper, record);
+    }
+    Ok((Reading::Keepers(keepers), watch))
+}

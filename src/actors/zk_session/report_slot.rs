@@ -1,0 +1,203 @@
+//! Makes this keeper's node below a cluster's reports be what the cluster last wanted.
+
+use crate::domain::verdict::Report;
+use crate::ports::coordination::CoordinationError;
+
+/// What is wanted and what is there.
+#[derive(Debug, Default)]
+pub(super) struct ReportSlot {
+    wanted: Report,
+    held: Held,
+    sent: Option<Step>,
+}
+
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+enum Held {
+    /// No node.
+    #[default]
+    Nothing,
+    /// A node with this report.
+    This(Report),
+    /// A node with some report.
+    Something,
+    /// A node or none, since a connection was lost.
+    Unknown,
+}
+
+/// One write towards what is wanted. Only one is under way at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    Create(Report),
+    Set(Report),
+    Delete,
+}
+
+/// How a step ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The node is as the step wanted it, or another step will tell more.
+    Moved,
+    /// The parent node is missing.
+    NoParent,
+    /// Not known or refused: wait before the next step.
+    Failed,
+}
+
+impl ReportSlot {
+    pub(super) fn want(&mut self, report: Report) {
+        self.wanted = report;
+    }
+
+    /// The session is new: nothing of an earlier one is left, since its end was waited for.
+    pub(super) fn new_session(&mut self) {
+        self.held = Held::Nothing;
+        self.sent = None;
+    }
+
+    /// The session goes on over a new connection: the last step may have been executed or not.
+    pub(super) fn new_connection(&mut self) {
+        self.held = Held::Unknown;
+        self.sent = None;
+    }
+
+    /// The children were listed, this keeper's among them or not.
+    pub(super) fn listed(&mut self, present: bool) {
+        if self.sent.is_none() {
+            match (&self.held, present) {
+                (_, false) => self.held = Held::Nothing,
+                (Held::Nothing | Held::Unknown, true) => self.held = Held::Something,
+                (Held::This(_) | Held::Something, true) => {}
+            }
+        }
+    }
+
+    /// The next step to take now, if one is due.
+    pub(super) fn step(&mut self) -> Option<Step> {
+        if self.sent.is_some() {
+            return None;
+        }
+        let wanted = (!self.wanted.votes.is_empty()).then(|| self.wanted.clone());
+        self.sent = match (&self.held, wanted) {
+            (Held::Nothing | Held::Unknown, None) => None,
+            (Held::This(held), Some(wanted)) if *held == wanted => None,
+            (Held::Nothing, Some(wanted)) => Some(Step::Create(wanted)),
+            (_, Some(wanted)) => Some(Step::Set(wanted)),
+            (_, None) => Some(Step::Delete),
+        };
+        self.sent.clone()
+    }
+
+    /// The step taken has ended so.
+    pub(super) fn ended(&mut self, outcome: Result<(), CoordinationError>) -> Ended {
+        use CoordinationError::{NoNode, NodeExists};
+        let Some(step) = self.sent.take() else {
+            return Ended::Moved;
+        };
+        let (held, ended) = match (step, outcome) {
+            (Step::Create(report) | Step::Set(report), Ok(())) => {
+                (Held::This(report), Ended::Moved)
+            }
+            (Step::Delete, Ok(())) | (Step::Set(_) | Step::Delete, Err(NoNode(_))) => {
+                (Held::Nothing, Ended::Moved)
+            }
+            (Step::Create(_), Err(NoNode(_))) => (Held::Nothing, Ended::NoParent),
+            (Step::Create(_), Err(NodeExists(_))) => (Held::Something, Ended::Moved),
+            (_, Err(_)) => (Held::Unknown, Ended::Failed),
+        };
+        self.held = held;
+        ended
+    }
+
+    /// Whether there may be a node.
+    pub(super) fn may_exist(&self) -> bool {
+        self.held != Held::Nothing || self.sent.is_some()
+    }
+
+    /// What is known to be there.
+    pub(super) fn confirmed(&self) -> Option<&Report> {
+        match &self.held {
+            Held::This(report) => Some(report),
+            Held::Nothing | Held::Something | Held::Unknown => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::facts::DownReason;
+    use crate::domain::node::NodeAddr;
+
+    fn report(host: &str) -> Report {
+        Report {
+            votes: [(NodeAddr::new(host, 1), DownReason::Refused)].into(),
+        }
+    }
+
+    fn no_node() -> Result<(), CoordinationError> {
+        Err(CoordinationError::NoNode("/".into()))
+    }
+
+    #[test]
+    fn nothing_to_say_is_nothing_to_write() {
+        let mut slot = ReportSlot::default();
+        slot.want(Report::default());
+        assert_eq!(slot.step(), None);
+        slot.new_connection();
+        assert_eq!(slot.step(), None);
+        slot.listed(false);
+        assert_eq!(slot.step(), None);
+    }
+
+    #[test]
+    fn a_report_is_created_changed_and_taken_back() {
+        let mut slot = ReportSlot::default();
+        slot.want(report("a"));
+        assert_eq!(slot.step(), Some(Step::Create(report("a"))));
+        slot.want(report("b"));
+        assert_eq!(slot.step(), None, "one write at a time");
+        assert_eq!(slot.ended(Ok(())), Ended::Moved);
+        assert_eq!(slot.confirmed(), Some(&report("a")));
+        assert_eq!(slot.step(), Some(Step::Set(report("b"))));
+        slot.ended(Ok(()));
+        slot.want(Report::default());
+        assert_eq!(slot.step(), Some(Step::Delete));
+        slot.ended(Ok(()));
+        assert_eq!(slot.step(), None);
+    }
+
+    #[test]
+    fn after_a_lost_answer_the_node_ends_up_as_wanted_whatever_became_of_the_write() {
+        for executed in [true, false] {
+            let mut slot = ReportSlot::default();
+            slot.want(report("a"));
+            slot.step();
+            slot.new_connection();
+            assert_eq!(slot.step(), Some(Step::Set(report("a"))));
+            if !executed {
+                slot.ended(no_node());
+                assert_eq!(slot.step(), Some(Step::Create(report("a"))));
+            }
+            slot.ended(Ok(()));
+            assert_eq!(slot.confirmed(), Some(&report("a")));
+        }
+    }
+
+    #[test]
+    fn a_vote_no_longer_held_is_taken_back_when_found_after_a_reconnection() {
+        let mut slot = ReportSlot::default();
+        slot.new_connection();
+        slot.listed(true);
+        assert_eq!(slot.step(), Some(Step::Delete));
+    }
+
+    #[test]
+    fn a_node_that_somebody_removed_is_made_again() {
+        let mut slot = ReportSlot::default();
+        slot.want(report("a"));
+        slot.step();
+        slot.ended(Ok(()));
+        slot.listed(false);
+        assert_eq!(slot.step(), Some(Step::Create(report("a"))));
+    }
+}

@@ -1,0 +1,70 @@
+//! Who leads, read from the names in the latch.
+
+use crate::domain::node::KeeperId;
+use crate::layout::paths::LatchName;
+
+/// Where a session stands in the latch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// The session's own nodes, the first one first. More than one when the answer to a creation was lost.
+    pub(super) own: Vec<LatchName>,
+    /// Who leads.
+    pub(super) leader: Option<KeeperId>,
+    /// Whether that is this session.
+    pub(super) first: bool,
+    /// Nodes that no keeper of this program made.
+    pub(super) foreign: Vec<String>,
+}
+
+impl Standing {
+    /// The standing of `session` among the children of the latch.
+    pub(super) fn of(session: i64, children: Vec<String>) -> Self {
+        let mut standing = Self::default();
+        let mut latches = Vec::new();
+        for name in children {
+            match LatchName::parse(&name) {
+                Some(latch) => latches.push(latch),
+                None => standing.foreign.push(name),
+            }
+        }
+        latches.sort();
+        standing.leader = latches.first().map(|latch| latch.keeper.clone());
+        standing.first = latches
+            .first()
+            .is_some_and(|latch| latch.session == session);
+        latches.retain(|latch| latch.session == session);
+        standing.own = latches;
+        standing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn the_smallest_sequence_number_leads_whatever_the_keepers_are_called() {
+        let latch = names(&["a@1-latch-0000000012", "z@2-latch-0000000009"]);
+        let standing = Standing::of(1, latch.clone());
+        assert_eq!(standing.leader, Some(KeeperId::new("z")));
+        assert!(!standing.first);
+        assert_eq!(standing.own.len(), 1);
+        assert!(Standing::of(2, latch).first);
+    }
+
+    #[test]
+    fn an_earlier_session_of_the_same_keeper_is_another_participant() {
+        let standing = Standing::of(2, names(&["a@1-latch-0000000001", "a@2-latch-0000000002"]));
+        assert!(!standing.first);
+        assert_eq!(standing.own[0].session, 2);
+    }
+
+    #[test]
+    fn an_empty_latch_has_no_leader() {
+        assert_eq!(Standing::of(1, Vec::new()), Standing::default());
+    }
+}

@@ -1,0 +1,337 @@
+//! Coordination over ZooKeeper.
+//!
+//! Only one-shot watches are used: the client library never re-arms persistent ones after a reconnection. Its sessions
+//! keep their own timers, so virtual time does not reach them.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::{FutureExt, future};
+use tokio::sync::watch;
+use zookeeper_client as zk;
+
+use crate::ports::coordination::{
+    Coordination, CoordinationError, CreateKind, Created, Node, Sent, Session, SessionState, Watch,
+    Write,
+};
+
+/// An ensemble and the prefix below which everything of ours lives.
+#[derive(Clone)]
+pub struct ZooKeeper {
+    servers: Vec<String>,
+    prefix: String,
+    session_timeout: Duration,
+    digest: Option<String>,
+}
+
+impl ZooKeeper {
+    /// The ensemble at `servers` (each `host:port`), below `prefix` (`/a/b`, created as needed; `/` for none), with the
+    /// session timeout to ask for. `digest` is `user:password` of ZooKeeper's digest authentication; with it, the nodes
+    /// created can be touched by that user only.
+    pub fn new(
+        servers: Vec<String>,
+        prefix: impl Into<String>,
+        session_timeout: Duration,
+        digest: Option<String>,
+    ) -> Self {
+        Self {
+            servers,
+            prefix: prefix.into(),
+            session_timeout,
+            digest,
+        }
+    }
+
+    fn acls(&self) -> zk::Acls<'static> {
+        match self.digest {
+            Some(_) => zk::Acls::creator_all(),
+            None => zk::Acls::anyone_all(),
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl Coordination for ZooKeeper {
+    async fn connect(&self) -> Result<Rc<dyn Session>, CoordinationError> {
+        let mut connector = zk::Client::connector().with_session_timeout(self.session_timeout);
+        if let Some(digest) = &self.digest {
+            connector = connector.with_auth("digest", digest.as_bytes());
+        }
+        let servers = self.servers.join(",");
+        let client = connector
+            .connect(&servers)
+            .await
+            .map_err(|error| failure(&servers, error))?;
+        let prefix = self.prefix.trim_end_matches('/');
+        let client = if prefix.is_empty() {
+            client
+        } else {
+            let acls = self.acls();
+            client
+                .mkdir(prefix, &zk::CreateMode::Persistent.with_acls(acls))
+                .await
+                .map_err(|error| failure(prefix, error))?;
+            client.chroot(prefix.to_owned()).map_err(|_| {
+                CoordinationError::Refused(format!("zk-prefix {prefix} is not a path"))
+            })?
+        };
+        Ok(Rc::new(ZkClient {
+            state: follow_state(&client),
+            acls: self.acls(),
+            client,
+        }))
+    }
+
+    fn describe(&self) -> String {
+        format!("zookeeper {}{}", self.servers.join(","), self.prefix)
+    }
+}
+
+/// Translates the client's states, counting reconnections, until the session is over.
+fn follow_state(client: &zk::Client) -> watch::Receiver<SessionState> {
+    let (sender, receiver) = watch::channel(SessionState::Connected(1));
+    let mut watcher = client.state_watcher();
+    let mut connections = 1;
+    let mut state = watcher.peek_state();
+    tokio::spawn(async move {
+        loop {
+            let translated = match state {
+                // Reported twice in a row when the loss in between was too short to be seen.
+                zk::SessionState::SyncConnected => SessionState::Connected(connections),
+                zk::SessionState::Disconnected | zk::SessionState::ConnectedReadOnly => {
+                    SessionState::Disconnected
+                }
+                zk::SessionState::AuthFailed
+                | zk::SessionState::Expired
+                | zk::SessionState::Closed => {
+                    sender.send_replace(SessionState::Expired);
+                    return;
+                }
+            };
+            sender.send_replace(translated);
+            state = watcher.changed().await;
+            connections += u64::from(state == zk::SessionState::SyncConnected);
+        }
+    });
+    receiver
+}
+
+fn failure(subject: &str, error: zk::Error) -> CoordinationError {
+    use zk::Error as E;
+    let subject = || subject.to_owned();
+    match error {
+        E::NoNode => CoordinationError::NoNode(subject()),
+        E::NodeExists => CoordinationError::NodeExists(subject()),
+        E::BadVersion => CoordinationError::BadVersion(subject()),
+        E::NoAuth | E::InvalidAcl => CoordinationError::NoAuth(subject()),
+        E::AuthFailed => CoordinationError::Refused("authentication failed: see zk-auth".into()),
+        E::SessionExpired | E::SessionMoved | E::ClientClosed => CoordinationError::Expired,
+        E::NotEmpty
+        | E::NoChildrenForEphemerals
+        | E::BadArguments(_)
+        | E::QuotaExceeded
+        | E::Throttled
+        | E::NotReadOnly
+        | E::MarshallingError
+        | E::Unimplemented => CoordinationError::Refused(format!("{}: {error}", subject())),
+        _ => CoordinationError::Unknown(format!("{}: {error}", subject())),
+    }
+}
+
+/// Makes a future of the client library send its request NOW: the library does so at the first poll at the latest.
+fn send<T: 'static>(
+    request: impl Future<Output = Result<T, CoordinationError>> + 'static,
+) -> Sent<T> {
+    let mut request: Pin<Box<dyn Future<Output = _>>> = Box::pin(request);
+    match request
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
+    {
+        Poll::Ready(outcome) => future::ready(outcome).boxed_local(),
+        Poll::Pending => request,
+    }
+}
+
+fn node((data, stat): (Vec<u8>, zk::Stat)) -> Node {
+    Node {
+        data,
+        version: stat.version,
+        created: stat.czxid,
+        owner: stat.ephemeral_owner,
+    }
+}
+
+struct ZkClient {
+    client: zk::Client,
+    state: watch::Receiver<SessionState>,
+    acls: zk::Acls<'static>,
+}
+
+impl ZkClient {
+    fn watch(mut state: watch::Receiver<SessionState>, watcher: zk::OneshotWatcher) -> Watch {
+        async move {
+            tokio::select! {
+                biased;
+                _ = watcher.changed() => {}
+                _ = state.changed() => {}
+            }
+        }
+        .boxed_local()
+    }
+
+    /// The state as of now: whoever waits for its change learns of a connection lost since.
+    fn state_seen(&self) -> watch::Receiver<SessionState> {
+        let mut state = self.state.clone();
+        state.mark_unchanged();
+        state
+    }
+}
+
+impl Session for ZkClient {
+    fn id(&self) -> i64 {
+        self.client.session_id().0
+    }
+
+    fn state(&self) -> watch::Receiver<SessionState> {
+        self.state.clone()
+    }
+
+    fn get(&self, path: &str) -> Sent<Option<Node>> {
+        let (client, path) = (self.client.clone(), path.to_owned());
+        send(async move {
+            match client.get_data(&path).await {
+                Ok(read) => Ok(Some(node(read))),
+                Err(zk::Error::NoNode) => Ok(None),
+                Err(error) => Err(failure(&path, error)),
+            }
+        })
+    }
+
+    fn get_and_watch(&self, path: &str) -> Sent<(Option<Node>, Watch)> {
+        let (client, path, state) = (self.client.clone(), path.to_owned(), self.state_seen());
+        send(async move {
+            // Only `exists` can watch for a creation. It goes first, so that a change before the read fires it.
+            let (watcher, read) =
+                future::join(client.check_and_watch_stat(&path), client.get_data(&path)).await;
+            let (_, watcher) = watcher.map_err(|error| failure(&path, error))?;
+            let read = match read {
+                Ok(read) => Some(node(read)),
+                Err(zk::Error::NoNode) => None,
+                Err(error) => return Err(failure(&path, error)),
+            };
+            Ok((read, Self::watch(state, watcher)))
+        })
+    }
+
+    fn children(&self, path: &str) -> Sent<Vec<String>> {
+        let (client, path) = (self.client.clone(), path.to_owned());
+        send(async move {
+            match client.list_children(&path).await {
+                Err(zk::Error::NoNode) => Ok(Vec::new()),
+                outcome => outcome.map_err(|error| failure(&path, error)),
+            }
+        })
+    }
+
+    fn children_and_watch(&self, path: &str) -> Sent<(Vec<String>, Watch)> {
+        let (client, path, state) = (self.client.clone(), path.to_owned(), self.state_seen());
+        send(async move {
+            let (names, watcher) = client
+                .list_and_watch_children(&path)
+                .await
+                .map_err(|error| failure(&path, error))?;
+            Ok((names, Self::watch(state, watcher)))
+        })
+    }
+
+    fn create(&self, path: &str, data: &[u8], kind: CreateKind) -> Sent<Created> {
+        let (client, acls) = (self.client.clone(), self.acls);
+        let (path, data) = (path.to_owned(), data.to_vec());
+        let mode = match kind {
+            CreateKind::Persistent => zk::CreateMode::Persistent,
+            CreateKind::Ephemeral => zk::CreateMode::Ephemeral,
+            CreateKind::EphemeralSequential => zk::CreateMode::EphemeralSequential,
+        };
+        send(async move {
+            let options = mode.with_acls(acls);
+            let (stat, sequence) = client
+                .create(&path, &data, &options)
+                .await
+                .map_err(|error| failure(&path, error))?;
+            let path = match kind {
+                CreateKind::EphemeralSequential => format!("{path}{sequence}"),
+                CreateKind::Ephemeral | CreateKind::Persistent => path,
+            };
+            Ok(Created {
+                path,
+                created: stat.czxid,
+            })
+        })
+    }
+
+    fn set(&self, path: &str, data: &[u8], version: Option<i32>) -> Sent<i32> {
+        let (client, path, data) = (self.client.clone(), path.to_owned(), data.to_vec());
+        send(async move {
+            let stat = client.set_data(&path, &data, version).await;
+            Ok(stat.map_err(|error| failure(&path, error))?.version)
+        })
+    }
+
+    fn delete(&self, path: &str, version: Option<i32>) -> Sent<()> {
+        let (client, path) = (self.client.clone(), path.to_owned());
+        send(async move {
+            let outcome = client.delete(&path, version).await;
+            outcome.map_err(|error| failure(&path, error))
+        })
+    }
+
+    fn multi(&self, writes: Vec<Write>) -> Sent<()> {
+        let (client, acls) = (self.client.clone(), self.acls);
+        send(async move {
+            let mut writer = client.new_multi_writer();
+            for write in &writes {
+                let added = match write {
+                    // -1 is ZooKeeper's "any version".
+                    Write::Check { path, version } => {
+                        writer.add_check_version(path, version.unwrap_or(-1))
+                    }
+                    Write::Create { path, data } => {
+                        writer.add_create(path, data, &zk::CreateMode::Persistent.with_acls(acls))
+                    }
+                    Write::Set {
+                        path,
+                        data,
+                        version,
+                    } => writer.add_set_data(path, data, *version),
+                    Write::Delete { path, version } => writer.add_delete(path, *version),
+                };
+                added.map_err(|error| failure(path_of(write), error))?;
+            }
+            match writer.commit().await {
+                Ok(_) => Ok(()),
+                Err(zk::MultiWriteError::RequestFailed { source }) => {
+                    Err(failure("transaction", source))
+                }
+                Err(zk::MultiWriteError::OperationFailed { index, source }) => {
+                    let path = writes.get(index).map_or("transaction", path_of);
+                    Err(CoordinationError::MultiRefused(
+                        index,
+                        Box::new(failure(path, source)),
+                    ))
+                }
+            }
+        })
+    }
+}
+
+fn path_of(write: &Write) -> &str {
+    match write {
+        Write::Check { path, .. }
+        | Write::Create { path, .. }
+        | Write::Set { path, .. }
+        | Write::Delete { path, .. } => path,
+    }
+}

@@ -1,0 +1,163 @@
+//! The actors as HTTP sees them.
+
+use std::sync::{Arc, OnceLock};
+
+use actix::prelude::*;
+use futures::future::{FutureExt as _, LocalBoxFuture};
+use tokio::sync::watch;
+
+use crate::actors::Directory;
+use crate::actors::cluster::ClusterActor;
+use crate::actors::cluster_api::{
+    Answer, Ask, AskStatus, ClusterStatus, ClusterView, InspectCluster, InspectNode, Reason,
+};
+use crate::actors::messages::{InspectMonitor, InspectSession, SessionReport};
+use crate::actors::zk_session::ZkSession;
+use crate::domain::lease::Lease;
+use crate::domain::node::{ClusterName, NodeAddr};
+use crate::http::backend::{Backend, ChildReport, NodeReport, Readiness, Unanswered};
+use crate::ports::clock::LeaseClock;
+use crate::supervision::{ChildRef, ChildState, Tree, TreeSnapshot};
+
+/// Asks the actors through references that survive their restarts.
+pub(super) struct Actors {
+    pub(super) directory: Directory,
+    pub(super) session: ChildRef<ZkSession>,
+    pub(super) lease: watch::Receiver<Lease>,
+    pub(super) clock: Arc<dyn LeaseClock>,
+    /// Set once the tree stands.
+    pub(super) tree: Arc<OnceLock<Tree>>,
+}
+
+type Reply<'a, T> = LocalBoxFuture<'a, Result<T, Unanswered>>;
+
+impl Actors {
+    fn send<M>(&self, cluster: &str, message: M) -> Reply<'static, M::Result>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        ClusterActor: Handler<M>,
+    {
+        let actor = self.directory.get(cluster);
+        async move {
+            let actor = actor.ok_or(Unanswered::NoSuchCluster)?;
+            actor
+                .send(message)
+                .await
+                .map_err(|_| Unanswered::NotAnswering)
+        }
+        .boxed_local()
+    }
+}
+
+impl Backend for Actors {
+    fn clusters(&self) -> Vec<ClusterName> {
+        self.directory.names()
+    }
+
+    fn ask<'a>(&'a self, cluster: &'a str, ask: Ask) -> Reply<'a, Answer> {
+        self.send(cluster, ask)
+    }
+
+    fn status<'a>(&'a self, cluster: &'a str) -> Reply<'a, Result<ClusterStatus, Reason>> {
+        self.send(cluster, AskStatus)
+    }
+
+    fn inspect_cluster<'a>(&'a self, cluster: &'a str) -> Reply<'a, ClusterView> {
+        self.send(cluster, InspectCluster)
+    }
+
+    fn inspect_node<'a>(
+        &'a self,
+        cluster: &'a str,
+        node: NodeAddr,
+    ) -> Reply<'a, Option<NodeReport>> {
+        async move {
+            let Some(view) = self.send(cluster, InspectNode(node.clone())).await? else {
+                return Ok(None);
+            };
+            let monitor = match self.directory.monitor(cluster, &node) {
+                Some(monitor) => monitor.send(InspectMonitor).await.ok(),
+                None => None,
+            };
+            let restarts = self.monitor_restarts(cluster, &node);
+            Ok(Some(NodeReport {
+                view,
+                monitor,
+                restarts,
+            }))
+        }
+        .boxed_local()
+    }
+
+    fn inspect_session(&self) -> Reply<'_, SessionReport> {
+        async {
+            self.session
+                .send(InspectSession)
+                .await
+                .map_err(|_| Unanswered::NotAnswering)
+        }
+        .boxed_local()
+    }
+
+    fn readiness(&self) -> Reply<'_, Readiness> {
+        let lease = *self.lease.borrow();
+        let readiness = match lease.expired_for(self.clock.now()) {
+            None => Readiness::NotReady(
+                "no lease yet: coordination has not confirmed this keeper".to_owned(),
+            ),
+            Some(_) if lease.holds(self.clock.now()) => Readiness::Ready {
+                until: lease.deadline,
+            },
+            Some(since) => Readiness::NotReady(format!(
+                "the lease ran out {:.1} s ago",
+                since.as_secs_f64()
+            )),
+        };
+        std::future::ready(Ok(readiness)).boxed_local()
+    }
+
+    fn supervision(&self) -> ChildReport {
+        match self.tree.get() {
+            Some(tree) => report(tree.snapshot()),
+            None => ChildReport {
+                name: "root".to_owned(),
+                state: "starting",
+                restarts: 0,
+                last_exit: None,
+                uptime: std::time::Duration::ZERO,
+                children: Vec::new(),
+            },
+        }
+    }
+}
+
+impl Actors {
+    fn monitor_restarts(&self, cluster: &str, node: &NodeAddr) -> u64 {
+        let Some(tree) = self.tree.get() else {
+            return 0;
+        };
+        let child = |parent: TreeSnapshot, name: String| {
+            parent.children.into_iter().find(|child| child.name == name)
+        };
+        child(tree.snapshot(), super::tree::cluster_child(cluster))
+            .and_then(|cluster| child(cluster, super::tree::node_child(node)))
+            .map_or(0, |monitor| monitor.restarts)
+    }
+}
+
+fn report(place: TreeSnapshot) -> ChildReport {
+    ChildReport {
+        name: place.name,
+        state: match place.state {
+            ChildState::Running => "running",
+            ChildState::Restarting { .. } => "restarting",
+            ChildState::Stopped => "stopped",
+            ChildState::GivenUp => "given-up",
+        },
+        restarts: place.restarts,
+        last_exit: place.last_exit,
+        uptime: place.uptime,
+        children: place.children.into_iter().map(report).collect(),
+    }
+}

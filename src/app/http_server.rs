@@ -1,0 +1,51 @@
+//! The HTTP server as a child of the tree. Its socket outlives its restarts, so that clients are queued meanwhile.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use actix::prelude::*;
+
+use crate::http::HttpState;
+use crate::http::server::serve;
+use crate::supervision::{ChildSpec, Slot};
+
+/// Runs the workers; dies with them.
+struct HttpServer {
+    listener: Arc<TcpListener>,
+    state: Arc<HttpState>,
+    workers: usize,
+}
+
+pub(super) fn child(listener: TcpListener, state: Arc<HttpState>, workers: usize) -> ChildSpec {
+    let listener = Arc::new(listener);
+    ChildSpec::permanent("http", &Slot::new(), move || HttpServer {
+        listener: listener.clone(),
+        state: state.clone(),
+        workers,
+    })
+}
+
+impl Actor for HttpServer {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let (state, workers) = (self.state.clone(), self.workers);
+        let server = self
+            .listener
+            .try_clone()
+            .and_then(|listener| serve(listener, state, workers));
+        match server {
+            Ok(server) => {
+                let ended = server.into_actor(self).map(|result, _, ctx| {
+                    tracing::error!(?result, "the HTTP server ended");
+                    ctx.stop();
+                });
+                ctx.spawn(ended);
+            }
+            Err(error) => {
+                tracing::error!(%error, "the HTTP server can not be started");
+                ctx.stop();
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The children of the tree: what each is made of and how it reaches the others.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Message;
+use actix::dev::ToEnvelope;
+use actix::prelude::*;
+use send_wrapper::SendWrapper;
+use tokio::sync::{mpsc, watch};
+
+use super::supervised;
+use crate::actors::cluster::{ClusterActor, ClusterLinks, ClusterSettings};
+use crate::actors::failover::{FailoverActor, FailoverLinks};
+use crate::actors::messages::{Fatal, KeeperAnnouncement, ResendReport, Shared, Sighted};
+use crate::actors::node_monitor::{MonitorSettings, NodeMonitor};
+use crate::actors::zk_session::{self, ZkSession};
+use crate::actors::{ClusterRefs, Directory, Outbox};
+use crate::config::{ClusterConfig, Config};
+use crate::domain::lease::Lease;
+use crate::domain::node::NodeAddr;
+use crate::ports::clock::LeaseClock;
+use crate::ports::coordination::Coordination;
+use crate::ports::redis::Redis;
+use crate::supervision::{ChildRef, ChildSpec, Slot, Supervisor};
+
+/// How often a probe asks for everything.
+const FULL_PROBE_EVERY: Duration = Duration::from_secs(10);
+
+/// What the children are wired with. Slots are made here once, so that references stay good across all restarts.
+pub(super) struct Wires {
+    pub(super) directory: Directory,
+    pub(super) session: Slot<ZkSession>,
+    pub(super) leader: Slot<FailoverActor>,
+    pub(super) runs: Slot<Supervisor>,
+    pub(super) lease: watch::Sender<Lease>,
+    pub(super) fatal: mpsc::UnboundedSender<Fatal>,
+    pub(super) redis: Rc<dyn Redis>,
+    pub(super) coordination: Rc<dyn Coordination>,
+    pub(super) clock: Arc<dyn LeaseClock>,
+}
+
+/// The name of a cluster's supervisor in the tree.
+pub(super) fn cluster_child(cluster: &str) -> String {
+    format!("cluster:{cluster}")
+}
+
+/// The name of a node's monitor under its cluster's supervisor.
+pub(super) fn node_child(node: &NodeAddr) -> String {
+    format!("node:{node}")
+}
+
+/// What this keeper tells the others of itself.
+fn announcement(config: &Config) -> KeeperAnnouncement {
+    let host = hostname::get().map_or_else(
+        |_| "unknown host".to_owned(),
+        |host| host.to_string_lossy().into_owned(),
+    );
+    KeeperAnnouncement {
+        id: config.keeper_id.clone(),
+        rest: config.rest.advertise.to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        process: format!("process {} on {host}", std::process::id()),
+    }
+}
+
+/// An outbox that resolves the actor at each send.
+fn outbox<A, M>(actor: ChildRef<A>) -> Outbox<M>
+where
+    A: Actor<Context = Context<A>> + Handler<M>,
+    A::Context: ToEnvelope<A, M>,
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    Rc::new(move |message| {
+        actor.do_send(message);
+    })
+}
+
+impl Wires {
+    pub(super) fn session(&self, config: &Config) -> ChildSpec {
+        let (directory, everyone) = (self.directory.clone(), self.directory.clone());
+        let fatal = self.fatal.clone();
+        let dependencies = SendWrapper::new(zk_session::Dependencies {
+            coordination: self.coordination.clone(),
+            clock: self.clock.clone(),
+            settings: zk_session::Settings {
+                announcement: announcement(config),
+                heartbeat: config.timing.heartbeat,
+                lease: config.timing.lease,
+            },
+            lease: self.lease.clone(),
+            shared: Rc::new(move |cluster, state| {
+                if let Some(actor) = directory.get(cluster.as_str()) {
+                    actor.do_send(Shared(state));
+                }
+            }),
+            resend: Rc::new(move |ResendReport| {
+                for actor in everyone.actors() {
+                    actor.do_send(ResendReport);
+                }
+            }),
+            leading: outbox(self.leader.reference()),
+            fatal: Rc::new(move |message| {
+                // The daemon that listens may be gone already: then it is ending anyway.
+                let _ = fatal.send(message);
+            }),
+        });
+        ChildSpec::permanent("session", &self.session, move || {
+            ZkSession::new(zk_session::Dependencies::clone(&dependencies))
+        })
+    }
+
+    fn monitor(
+        &self,
+        cluster: &ClusterConfig,
+        node: &NodeAddr,
+        slot: &Slot<NodeMonitor>,
+        actor: ChildRef<ClusterActor>,
+    ) -> ChildSpec {
+        let settings = MonitorSettings {
+            tick: cluster.timing.tick,
+            mark_down: cluster.timing.mark_down,
+            probe_timeout: cluster.timing.probe_timeout,
+            full_every: FULL_PROBE_EVERY,
+            max_lag: cluster.policy.max_lag,
+        };
+        let sighted: Outbox<Sighted> = outbox(actor);
+        let ports = SendWrapper::new((self.redis.clone(), sighted));
+        let (clock, cluster, addr) = (self.clock.clone(), cluster.name.clone(), node.clone());
+        ChildSpec::permanent(node_child(node), slot, move || {
+            let (redis, sighted) = (*ports).clone();
+            NodeMonitor::new(
+                redis,
+                cluster.clone(),
+                addr.clone(),
+                settings,
+                clock.clone(),
+                sighted,
+            )
+        })
+    }
+
+    pub(super) fn failover(&self, config: &Config) -> ChildSpec {
+        let reconcile_every = config
+            .clusters
+            .iter()
+            .map(|cluster| cluster.timing.failover_tick)
+            .min();
+        let links = SendWrapper::new(FailoverLinks {
+            clusters: self.directory.clone(),
+            session: self.session.reference(),
+            redis: self.redis.clone(),
+            runs: self.runs.reference(),
+            reconcile_every: reconcile_every.unwrap_or(Duration::from_secs(10)),
+        });
+        let leader = ChildSpec::permanent("leader", &self.leader, move || {
+            FailoverActor::new(FailoverLinks::clone(&links))
+        });
+        ChildSpec::supervisor("failover", &self.runs, supervised().child(leader))
+    }
+
+    /// A cluster's supervisor with its actor and a monitor per node; enters the cluster into the directory.
+    pub(super) fn cluster(&self, config: &Config, cluster: &ClusterConfig) -> ChildSpec {
+        let actor_slot = Slot::new();
+        let mut monitors = BTreeMap::new();
+        let mut specs = Vec::new();
+        for node in &cluster.nodes {
+            let slot = Slot::new();
+            monitors.insert(node.addr.clone(), slot.reference());
+            specs.push(self.monitor(cluster, &node.addr, &slot, actor_slot.reference()));
+        }
+        let settings = ClusterSettings {
+            name: cluster.name.clone(),
+            keeper: config.keeper_id.clone(),
+            policy: Arc::new(cluster.policy.clone()),
+            read_lease: config.timing.read_lease,
+        };
+        let links = SendWrapper::new(ClusterLinks {
+            monitors: monitors.clone(),
+            lease: self.lease.subscribe(),
+            clock: self.clock.clone(),
+            subscribe: outbox(self.session.reference()),
+            report: outbox(self.session.reference()),
+            wanted: outbox(self.leader.reference()),
+        });
+        let refs = ClusterRefs {
+            actor: actor_slot.reference(),
+            monitors,
+        };
+        self.directory.insert(cluster.name.clone(), refs);
+        let actor = ChildSpec::permanent("actor", &actor_slot, move || {
+            ClusterActor::new(settings.clone(), ClusterLinks::clone(&links))
+        });
+        let plan = specs.into_iter().fold(
+            supervised().child(actor),
+            crate::supervision::OneForOne::child,
+        );
+        ChildSpec::supervisor(cluster_child(cluster.name.as_str()), &Slot::new(), plan)
+    }
+}

@@ -1,0 +1,68 @@
+//! The world as the configuration describes it.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::adapters::embedded::Embedded;
+use crate::adapters::redis::{Access, RedisServers, Tls, TlsError};
+use crate::adapters::zookeeper::ZooKeeper;
+use crate::config::{Config, CoordinationConfig, RedisAccess, TlsConfig};
+use crate::ports::coordination::Coordination;
+use crate::ports::redis::Redis;
+
+/// How long one round trip of a command may take.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The servers, with the credentials of each cluster.
+pub(super) fn redis(config: &Config) -> Result<Rc<dyn Redis>, TlsError> {
+    let access = config
+        .clusters
+        .iter()
+        .map(|cluster| (cluster.name.clone(), access(&cluster.redis)));
+    Ok(Rc::new(RedisServers::new(access, COMMAND_TIMEOUT)?))
+}
+
+/// What the keepers meet through.
+pub(super) fn coordination(config: &Config) -> Rc<dyn Coordination> {
+    match &config.coordination {
+        CoordinationConfig::Embedded => {
+            tracing::warn!(
+                "embedded coordination: this keeper decides alone and forgets everything when it ends; for trying out, \
+                 development and single hosts"
+            );
+            Rc::new(Embedded::new())
+        }
+        CoordinationConfig::ZooKeeper {
+            quorum,
+            prefix,
+            session_timeout,
+            auth,
+        } => {
+            let auth = auth
+                .as_ref()
+                .map(|auth| format!("{}:{}", auth.user, auth.password.expose()));
+            let servers = quorum.iter().map(ToString::to_string).collect();
+            Rc::new(ZooKeeper::new(servers, prefix, *session_timeout, auth))
+        }
+    }
+}
+
+pub(super) fn access(redis: &RedisAccess) -> Access {
+    let tls = |tls: &TlsConfig| Tls {
+        ca_file: tls.ca_file.clone(),
+        identity: tls
+            .identity
+            .as_ref()
+            .map(|identity| (identity.cert_file.clone(), identity.key_file.clone())),
+        server_name: tls.server_name.clone(),
+        insecure: tls.insecure,
+    };
+    Access {
+        username: redis.username.clone(),
+        password: redis
+            .password
+            .as_ref()
+            .map(|password| password.expose().to_owned()),
+        tls: redis.tls.as_ref().map(tls),
+    }
+}

@@ -1,0 +1,110 @@
+//! `redis-keeper run`: the daemon, from its configuration to its exit code.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusBuilder;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::exit::Exit;
+use super::logging;
+use crate::adapters::clock::BootClock;
+use crate::app::{Daemon, Failure, Ports};
+use crate::config::{self, Config};
+use crate::supervision::{Watchdog, install_panic_hook};
+
+/// After so long a block of the event loop the process aborts, to be restarted by its service manager.
+const STALL: Duration = Duration::from_secs(5);
+
+/// Runs a keeper with the configuration in `file` until SIGTERM or SIGINT.
+pub fn run(file: &Path) -> Exit {
+    let (config, warnings) = match Config::load(file, config::environment()) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            eprintln!("{error}");
+            return Exit::Config;
+        }
+    };
+    logging::start(&config.log);
+    for warning in warnings {
+        tracing::warn!("configuration: {warning}");
+    }
+    keep(&config, std::future::pending())
+}
+
+/// Runs a keeper until a signal, or until `stop`. The last line of the log is the cause of a failure.
+pub(super) fn keep(config: &Config, stop: impl Future<Output = ()>) -> Exit {
+    install_panic_hook();
+    if rustls::crypto::ring::default_provider()
+        .install_default()
+        .is_err()
+    {
+        tracing::debug!("a TLS provider was installed before");
+    }
+    match actix::System::new().block_on(serve(config, stop)) {
+        Ok(()) => Exit::Success,
+        Err(failure) => {
+            tracing::error!("{failure}");
+            Exit::Failure
+        }
+    }
+}
+
+async fn serve(config: &Config, stop: impl Future<Output = ()>) -> Result<(), Failure> {
+    let failed = |what: &str| {
+        let what = what.to_owned();
+        move |error: std::io::Error| Failure::Refused(format!("{what}: {error}"))
+    };
+    let mut terminate =
+        signal(SignalKind::terminate()).map_err(failed("SIGTERM can not be handled"))?;
+    let mut interrupt =
+        signal(SignalKind::interrupt()).map_err(failed("SIGINT can not be handled"))?;
+    // A handler that does nothing: by default SIGHUP would end the process.
+    let _hangup = signal(SignalKind::hangup()).map_err(failed("SIGHUP can not be ignored"))?;
+    let metrics = PrometheusBuilder::new()
+        .install_recorder()
+        .map_err(|error| Failure::Refused(format!("metrics can not be recorded: {error}")))?;
+    let ports = Ports {
+        redis: super::ports::redis(config).map_err(|error| Failure::Refused(error.to_string()))?,
+        coordination: super::ports::coordination(config),
+        clock: Arc::new(BootClock),
+        metrics,
+    };
+    let daemon =
+        Daemon::start(config, ports).map_err(|error| Failure::Refused(error.to_string()))?;
+    let _watchdog = Watchdog::new(STALL)
+        .on_beat(|| notify(&[NotifyState::Watchdog]))
+        .spawn()
+        .map_err(failed("no thread for the watchdog"))?;
+    tracing::info!(
+        keeper = %config.keeper_id,
+        version = env!("CARGO_PKG_VERSION"),
+        clusters = config.clusters.len(),
+        rest = %format_args!("{}:{}", config.rest.host, config.rest.port),
+        "started"
+    );
+    let ready = daemon.ready();
+    actix::spawn(async move {
+        ready.await;
+        tracing::info!("ready: the first lease is held");
+        notify(&[NotifyState::Ready]);
+    });
+    let stopped = async {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM"),
+            _ = interrupt.recv() => tracing::info!("SIGINT"),
+            () = stop => {}
+        }
+        notify(&[NotifyState::Stopping]);
+    };
+    daemon.run(stopped).await
+}
+
+/// Tells the service manager, if there is one.
+fn notify(states: &[NotifyState]) {
+    if let Err(error) = sd_notify::notify(false, states) {
+        tracing::debug!(%error, "the service manager was not told");
+    }
+}

@@ -1,0 +1,179 @@
+//! What HTTP needs of the actors, as a trait: so that it knows neither the supervision tree nor where actors run.
+
+use std::time::Duration;
+
+use futures::future::LocalBoxFuture;
+
+use crate::actors::cluster_api::{Answer, Ask, ClusterStatus, ClusterView, NodeView, Reason};
+use crate::actors::messages::{MonitorState, SessionReport};
+use crate::domain::node::{ClusterName, Moment, NodeAddr};
+
+/// How long a request waits for an actor, its restarts included: short enough for any health check, long enough for a
+/// restart to pass unseen.
+pub const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Pause before a question is put again to an actor that was down.
+const RETRY_PAUSE: Duration = Duration::from_millis(5);
+
+/// The actors, as HTTP sees them. Each method makes one attempt and does not wait for a restart: that is the caller's
+/// part.
+///
+/// Shared by all worker threads; a future stays on the thread that made it. Dropping a future gives the question up.
+pub trait Backend: Send + Sync {
+    /// The clusters there are at this moment, by name.
+    fn clusters(&self) -> Vec<ClusterName>;
+
+    /// Puts a question about one node to the cluster's actor.
+    fn ask<'a>(
+        &'a self,
+        cluster: &'a str,
+        ask: Ask,
+    ) -> LocalBoxFuture<'a, Result<Answer, Unanswered>>;
+
+    /// Asks the cluster's actor for its status. The inner `Err` says why that is unknown.
+    fn status<'a>(
+        &'a self,
+        cluster: &'a str,
+    ) -> LocalBoxFuture<'a, Result<Result<ClusterStatus, Reason>, Unanswered>>;
+
+    /// What the cluster's actor knows.
+    fn inspect_cluster<'a>(
+        &'a self,
+        cluster: &'a str,
+    ) -> LocalBoxFuture<'a, Result<ClusterView, Unanswered>>;
+
+    /// What is known of one node; `None` if the cluster does not have it.
+    fn inspect_node<'a>(
+        &'a self,
+        cluster: &'a str,
+        node: NodeAddr,
+    ) -> LocalBoxFuture<'a, Result<Option<NodeReport>, Unanswered>>;
+
+    /// What the session knows of itself and of the other keepers.
+    fn inspect_session(&self) -> LocalBoxFuture<'_, Result<SessionReport, Unanswered>>;
+
+    /// Whether this keeper may answer for its clusters.
+    fn readiness(&self) -> LocalBoxFuture<'_, Result<Readiness, Unanswered>>;
+
+    /// The supervision tree, from its root.
+    fn supervision(&self) -> ChildReport;
+}
+
+/// Why a question brought no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unanswered {
+    /// There is no such cluster.
+    NoSuchCluster,
+    /// The actor is down at this moment, or went down before it answered.
+    NotAnswering,
+}
+
+/// Whether a keeper may answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// It may, strictly before this moment; `None` where no lease is needed.
+    Ready {
+        /// End of the lease.
+        until: Option<Moment>,
+    },
+    /// It may not: why, in words.
+    NotReady(String),
+}
+
+/// One node as its cluster, its monitor and its supervisor see it.
+#[derive(Debug, Clone)]
+pub struct NodeReport {
+    /// The cluster's view.
+    pub view: NodeView,
+    /// The monitor's state; `None` while it is down.
+    pub monitor: Option<MonitorState>,
+    /// How often the monitor was restarted.
+    pub restarts: u64,
+}
+
+/// One place in the supervision tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChildReport {
+    /// Its name under its supervisor.
+    pub name: String,
+    /// `running`, `restarting`, `stopped`, `given-up`.
+    pub state: &'static str,
+    /// How often it was restarted.
+    pub restarts: u64,
+    /// Why it ended the last time.
+    pub last_exit: Option<String>,
+    /// Age of its present incarnation.
+    pub uptime: Duration,
+    /// What it supervises.
+    pub children: Vec<ChildReport>,
+}
+
+/// Makes attempts until one is answered, as long as [`PATIENCE`] lasts.
+pub(super) async fn patiently<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, Unanswered>
+where
+    F: Future<Output = Result<T, Unanswered>>,
+{
+    let answered = async {
+        loop {
+            match attempt().await {
+                Err(Unanswered::NotAnswering) => tokio::time::sleep(RETRY_PAUSE).await,
+                settled => return settled,
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, answered)
+        .await
+        .unwrap_or(Err(Unanswered::NotAnswering))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::future::pending;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_actor_that_hangs_is_waited_for_no_longer_than_the_bound() {
+        let began = Instant::now();
+        let answer: Result<(), _> = patiently(pending).await;
+        assert_eq!(answer, Err(Unanswered::NotAnswering));
+        assert_eq!(began.elapsed(), PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_actor_that_stays_down_is_waited_for_no_longer_than_the_bound() {
+        let began = Instant::now();
+        let answer: Result<(), _> =
+            patiently(|| std::future::ready(Err(Unanswered::NotAnswering))).await;
+        assert_eq!(answer, Err(Unanswered::NotAnswering));
+        assert_eq!(began.elapsed(), PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_restart_within_the_bound_passes_unseen() {
+        let began = Instant::now();
+        let up = began + PATIENCE / 2;
+        let attempts = Cell::new(0);
+        let answer = patiently(|| {
+            attempts.set(attempts.get() + 1);
+            let up = Instant::now() >= up;
+            async move { up.then_some("yes").ok_or(Unanswered::NotAnswering) }
+        })
+        .await;
+        assert_eq!(answer, Ok("yes"));
+        assert!(attempts.get() > 1);
+        assert!(began.elapsed() < PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cluster_that_does_not_exist_is_not_waited_for() {
+        let began = Instant::now();
+        let answer: Result<(), _> =
+            patiently(|| std::future::ready(Err(Unanswered::NoSuchCluster))).await;
+        assert_eq!(answer, Err(Unanswered::NoSuchCluster));
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+}

@@ -1,0 +1,102 @@
+//! What is answered when there is nothing else to answer: a status code, and JSON with a code and a sentence.
+
+use std::fmt;
+
+use actix_web::body::BoxBody;
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpResponse, ResponseError};
+use serde_json::json;
+
+use super::backend::Unanswered;
+use super::state_header::BadStateHeader;
+use super::views;
+use crate::actors::cluster_api::Reason;
+
+/// Why a request gets no other answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("there is no such path; GET / lists those there are")]
+    NoSuchPath,
+    #[error("this path can only be read: use GET or HEAD")]
+    MethodNotAllowed,
+    #[error("this keeper has no cluster `{0}`; GET /admin/clusters lists those it has")]
+    NoSuchCluster(String),
+    #[error("cluster `{cluster}` has no node `{node}`")]
+    NoSuchNode { cluster: String, node: String },
+    #[error(transparent)]
+    BadStateHeader(#[from] BadStateHeader),
+    #[error("`{0}` is not an address: write host:port, or [ipv6]:port")]
+    NotAnAddress(String),
+    #[error("not known: {0}")]
+    Unknown(Reason),
+    #[error("the cluster has no primary now")]
+    NoPrimary,
+    #[error("not ready: {0}")]
+    NotReady(String),
+    #[error("the keeper failed at this request; its log says why")]
+    Crashed,
+}
+
+impl Failure {
+    /// What became of a question to `cluster` that brought no answer.
+    pub(super) fn unanswered(unanswered: Unanswered, cluster: &str) -> Self {
+        match unanswered {
+            Unanswered::NoSuchCluster => Self::NoSuchCluster(cluster.to_owned()),
+            Unanswered::NotAnswering => Self::Unknown(Reason::NotAnswering),
+        }
+    }
+
+    pub(super) fn no_such_node(cluster: &str, node: impl fmt::Display) -> Self {
+        Self::NoSuchNode {
+            cluster: cluster.to_owned(),
+            node: node.to_string(),
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NoSuchPath => "no-such-path",
+            Self::MethodNotAllowed => "method-not-allowed",
+            Self::NoSuchCluster(_) => "no-such-cluster",
+            Self::NoSuchNode { .. } => "no-such-node",
+            Self::BadStateHeader(_) => "bad-state-header",
+            Self::NotAnAddress(_) => "bad-address",
+            Self::Unknown(_) => "unknown",
+            Self::NoPrimary => "no-primary",
+            Self::NotReady(_) => "not-ready",
+            Self::Crashed => "crashed",
+        }
+    }
+}
+
+impl ResponseError for Failure {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Self::BadStateHeader(_) | Self::NotAnAddress(_) => StatusCode::BAD_REQUEST,
+            Self::NoSuchPath | Self::NoSuchCluster(_) | Self::NoSuchNode { .. } => {
+                StatusCode::NOT_FOUND
+            }
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Unknown(_) | Self::Crashed => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::NoPrimary | Self::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse<BoxBody> {
+        let body = json!({ "code": self.code(), "error": self.to_string() });
+        let mut response = views::json(self.status_code(), &body);
+        if let Self::MethodNotAllowed = self {
+            let allowed = header::HeaderValue::from_static("GET, HEAD");
+            response.headers_mut().insert(header::ALLOW, allowed);
+        }
+        response
+    }
+}
+
+pub(super) async fn no_such_path() -> Result<HttpResponse, Failure> {
+    Err(Failure::NoSuchPath)
+}
+
+pub(super) async fn method_not_allowed() -> Result<HttpResponse, Failure> {
+    Err(Failure::MethodNotAllowed)
+}

@@ -1,0 +1,121 @@
+//! What HAProxy, and clients of the older project, ask: is this node writable, is it readable, who is the primary?
+
+use std::sync::Arc;
+
+use actix_web::HttpRequest;
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Path};
+
+use super::backend::{Unanswered, patiently};
+use super::error::Failure;
+use super::{HttpState, state_header, views};
+use crate::actors::cluster_api::{Answer, Ask, ClusterStatus, NodeRef, Question, Reason, Ruling};
+
+pub(super) async fn is_writable(
+    request: HttpRequest,
+    state: Data<HttpState>,
+) -> Result<HttpResponse, Failure> {
+    check_named_server(Question::Writable, &request, &state).await
+}
+
+pub(super) async fn is_readable(
+    request: HttpRequest,
+    state: Data<HttpState>,
+) -> Result<HttpResponse, Failure> {
+    check_named_server(Question::Readable, &request, &state).await
+}
+
+pub(super) async fn node_is_writable(
+    path: Path<(String, String)>,
+    state: Data<HttpState>,
+) -> Result<HttpResponse, Failure> {
+    check_node_in_path(Question::Writable, &path, &state).await
+}
+
+pub(super) async fn node_is_readable(
+    path: Path<(String, String)>,
+    state: Data<HttpState>,
+) -> Result<HttpResponse, Failure> {
+    check_node_in_path(Question::Readable, &path, &state).await
+}
+
+pub(super) async fn status(
+    cluster: Path<String>,
+    state: Data<HttpState>,
+) -> Result<HttpResponse, Failure> {
+    let status = ask_status(&cluster, &state).await?;
+    Ok(views::json(StatusCode::OK, &views::status(&status)))
+}
+
+pub(super) async fn master(
+    cluster: Path<String>,
+    state: Data<HttpState>,
+) -> Result<HttpResponse, Failure> {
+    let primary = ask_status(&cluster, &state).await?.primary;
+    let primary = primary.ok_or(Failure::NoPrimary)?;
+    Ok(views::json(StatusCode::OK, &views::address(&primary)))
+}
+
+async fn check_named_server(
+    question: Question,
+    request: &HttpRequest,
+    state: &HttpState,
+) -> Result<HttpResponse, Failure> {
+    let cluster = request.match_info().query("name");
+    let node = state_header::named_server(request.headers())?;
+    check(question, cluster, node, state).await
+}
+
+async fn check_node_in_path(
+    question: Question,
+    (cluster, node): &(String, String),
+    state: &HttpState,
+) -> Result<HttpResponse, Failure> {
+    let node = NodeRef {
+        server_name: Some(node.clone()),
+        address: None,
+    };
+    check(question, cluster, node, state).await
+}
+
+async fn check(
+    question: Question,
+    cluster: &str,
+    node: NodeRef,
+    state: &HttpState,
+) -> Result<HttpResponse, Failure> {
+    let ask = Ask {
+        question,
+        node: Arc::new(node),
+    };
+    let mut answer = match patiently(|| state.backend.ask(cluster, ask.clone())).await {
+        Ok(answer) => answer,
+        Err(Unanswered::NotAnswering) => Answer::unknown(Reason::NotAnswering),
+        Err(Unanswered::NoSuchCluster) => return Err(Failure::NoSuchCluster(cluster.to_owned())),
+    };
+    if !state.holds(answer.deadline) {
+        answer.reason = Reason::NoLease;
+    }
+    let ruling = answer.reason.ruling();
+    state.tally.count(question, ruling);
+    let code = match ruling {
+        Ruling::Yes => StatusCode::OK,
+        Ruling::No => StatusCode::SERVICE_UNAVAILABLE,
+        Ruling::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
+        Ruling::NoSuchNode => return Err(Failure::no_such_node(cluster, &ask.node)),
+    };
+    Ok(views::check(code, question, &answer))
+}
+
+async fn ask_status(cluster: &str, state: &HttpState) -> Result<ClusterStatus, Failure> {
+    let status = patiently(|| state.backend.status(cluster))
+        .await
+        .map_err(|why| Failure::unanswered(why, cluster))?
+        .map_err(Failure::Unknown)?;
+    if state.holds(status.deadline) {
+        Ok(status)
+    } else {
+        Err(Failure::Unknown(Reason::NoLease))
+    }
+}

@@ -1,0 +1,29 @@
+//! Whether this process works, and whether it may answer for its clusters.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use serde_json::json;
+
+use super::HttpState;
+use super::backend::{Readiness, patiently};
+use super::error::Failure;
+use super::views;
+use crate::actors::cluster_api::Reason;
+
+/// The process answers; nothing more.
+pub(super) async fn health() -> HttpResponse {
+    views::json(StatusCode::OK, &json!({ "healthy": true }))
+}
+
+/// This keeper holds its lease: what HAProxy asks before it asks anything else of it.
+pub(super) async fn ready(state: Data<HttpState>) -> Result<HttpResponse, Failure> {
+    match patiently(|| state.backend.readiness()).await {
+        Ok(Readiness::Ready { until }) if state.holds(until) => {
+            Ok(views::json(StatusCode::OK, &json!({ "ready": true })))
+        }
+        Ok(Readiness::Ready { .. }) => Err(Failure::NotReady(Reason::NoLease.to_string())),
+        Ok(Readiness::NotReady(why)) => Err(Failure::NotReady(why)),
+        Err(_) => Err(Failure::NotReady(Reason::NotAnswering.to_string())),
+    }
+}

@@ -1,0 +1,227 @@
+//! The header in which HAProxy names the server it asks about.
+//!
+//! Sent by `http-check send-state`: `UP 1/3; address=10.0.0.1; port=6379; name=backend/server; node=lb1; weight=1/1; …`.
+//! Source: <https://docs.haproxy.org/2.6/configuration.html#4.2-http-check%20send-state>.
+
+use actix_web::http::header::HeaderMap;
+
+use crate::actors::cluster_api::NodeRef;
+
+/// Name of the header, as it is looked up.
+pub const STATE_HEADER: &str = "x-haproxy-server-state";
+
+/// Longest value that is looked at. HAProxy's own stay well below: its names have at most 64 bytes or so.
+const LONGEST: usize = 1024;
+
+/// Why a header names no server. Each is answered with 400: a check that cannot be understood must not pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadStateHeader {
+    /// It is not there.
+    #[error(
+        "the X-Haproxy-Server-State header is missing: add `http-check send-state` to the HAProxy backend, \
+         or name the node in the path"
+    )]
+    Missing,
+    /// It is there more than once.
+    #[error("more than one X-Haproxy-Server-State header")]
+    Repeated,
+    /// It is longer than any HAProxy sends.
+    #[error("the X-Haproxy-Server-State header is longer than {LONGEST} bytes")]
+    TooLong,
+    /// It does not read `STATE; key=value; …`.
+    #[error("the X-Haproxy-Server-State header does not read `STATE; key=value; …`")]
+    Malformed,
+    /// A key comes twice.
+    #[error("the X-Haproxy-Server-State header has a key twice")]
+    Ambiguous,
+    /// Its `name` is not `backend/server`.
+    #[error("`name` in the X-Haproxy-Server-State header is not `backend/server`")]
+    BadName,
+    /// Its `port` is no port.
+    #[error("`port` in the X-Haproxy-Server-State header is not a port")]
+    BadPort,
+    /// It has neither a name nor an address with a port.
+    #[error("the X-Haproxy-Server-State header has neither `name` nor `address` and `port`")]
+    Nameless,
+}
+
+/// The server that the request's one state header names.
+pub fn named_server(headers: &HeaderMap) -> Result<NodeRef, BadStateHeader> {
+    let mut values = headers.get_all(STATE_HEADER);
+    let value = values.next().ok_or(BadStateHeader::Missing)?;
+    if values.next().is_some() {
+        return Err(BadStateHeader::Repeated);
+    }
+    parse(value.as_bytes())
+}
+
+/// Reads one header value. Keys that are not needed are passed over, whatever they hold.
+pub fn parse(value: &[u8]) -> Result<NodeRef, BadStateHeader> {
+    if value.len() > LONGEST {
+        return Err(BadStateHeader::TooLong);
+    }
+    let text = std::str::from_utf8(value).map_err(|_| BadStateHeader::Malformed)?;
+    let (state, fields) = text.split_once(';').ok_or(BadStateHeader::Malformed)?;
+    if state.trim().is_empty() || state.contains('=') || text.chars().any(char::is_control) {
+        return Err(BadStateHeader::Malformed);
+    }
+
+    let (mut name, mut address, mut port) = (None, None, None);
+    for field in fields.split(';') {
+        let (key, value) = field.split_once('=').ok_or(BadStateHeader::Malformed)?;
+        let place = match key.trim() {
+            "name" => &mut name,
+            "address" => &mut address,
+            "port" => &mut port,
+            _ => continue,
+        };
+        if place.replace(value.trim()).is_some() {
+            return Err(BadStateHeader::Ambiguous);
+        }
+    }
+
+    let server_name = name.map(server_of).transpose()?;
+    let port = port.map(port_of).transpose()?.flatten();
+    let address = address.filter(|host| !host.is_empty()).zip(port);
+    if server_name.is_none() && address.is_none() {
+        return Err(BadStateHeader::Nameless);
+    }
+    Ok(NodeRef {
+        server_name: server_name.map(str::to_owned),
+        address: address.map(|(host, port)| (host.to_owned(), port)),
+    })
+}
+
+/// The server of `backend/server`. A backend's name has no slash; what follows the first one is the server's.
+fn server_of(name: &str) -> Result<&str, BadStateHeader> {
+    match name.split_once('/') {
+        Some((backend, server)) if !backend.is_empty() && !server.is_empty() => Ok(server),
+        _ => Err(BadStateHeader::BadName),
+    }
+}
+
+/// The port, unless the server has none of its own: HAProxy then sends nothing, or 0.
+fn port_of(port: &str) -> Result<Option<u16>, BadStateHeader> {
+    match port {
+        "" | "0" => Ok(None),
+        digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits
+            .parse()
+            .map(Some)
+            .map_err(|_| BadStateHeader::BadPort),
+        _ => Err(BadStateHeader::BadPort),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn node(server_name: Option<&str>, address: Option<(&str, u16)>) -> NodeRef {
+        NodeRef {
+            server_name: server_name.map(str::to_owned),
+            address: address.map(|(host, port)| (host.to_owned(), port)),
+        }
+    }
+
+    #[test]
+    fn the_header_of_haproxy_2_6_is_read() {
+        let value =
+            b"UP 1/3; address=192.168.1.40; port=6379; name=cluster-1-writable/192.168.1.40:6379; \
+            node=lb1; weight=1/3; scur=0/8; qcur=0; throttle=50%";
+        assert_eq!(
+            parse(value),
+            Ok(node(
+                Some("192.168.1.40:6379"),
+                Some(("192.168.1.40", 6379))
+            ))
+        );
+    }
+
+    #[test]
+    fn the_header_of_older_haproxies_has_only_a_name() {
+        let value = b"DOWN; name=b/redis-1; node=lb1; weight=1/2; scur=13/22; qcur=0";
+        assert_eq!(parse(value), Ok(node(Some("redis-1"), None)));
+    }
+
+    #[test]
+    fn server_names_may_hold_colons_and_slashes() {
+        let value = b"no check; address=::1; port=6380; name=b/a/b:[::1]:6380";
+        assert_eq!(
+            parse(value),
+            Ok(node(Some("a/b:[::1]:6380"), Some(("::1", 6380))))
+        );
+    }
+
+    #[test]
+    fn a_server_without_an_address_of_its_own_is_named_by_its_name() {
+        for value in [
+            &b"UP; address=; port=; name=b/s"[..],
+            b"UP; address=10.0.0.1; port=0; name=b/s",
+            b"UP; port=6379; name=b/s",
+        ] {
+            assert_eq!(parse(value), Ok(node(Some("s"), None)));
+        }
+    }
+
+    #[test]
+    fn what_names_no_server_is_refused() {
+        use BadStateHeader::{Ambiguous, BadName, BadPort, Malformed, Nameless, TooLong};
+        for (value, why) in [
+            ("", Malformed),
+            ("UP", Malformed),
+            ("; name=b/s", Malformed),
+            ("name=b/s", Malformed),
+            ("name=b/s; address=1.1.1.1", Malformed),
+            ("UP; name=b/s;", Malformed),
+            ("UP; name", Malformed),
+            ("UP; name=b/s\r\nX: y", Malformed),
+            ("UP; weight=1/1", Nameless),
+            ("UP; address=10.0.0.1", Nameless),
+            ("UP; name=", BadName),
+            ("UP; name=server", BadName),
+            ("UP; name=/server", BadName),
+            ("UP; name=backend/", BadName),
+            ("UP; name=b/s; name=b/t", Ambiguous),
+            ("UP; name=b/s; address=a; address=b", Ambiguous),
+            ("UP; name=b/s; port=x", BadPort),
+            ("UP; name=b/s; port=+1", BadPort),
+            ("UP; name=b/s; port=65536", BadPort),
+            ("UP; name=b/s; port=-1", BadPort),
+        ] {
+            assert_eq!(parse(value.as_bytes()), Err(why), "{value:?}");
+        }
+        assert_eq!(parse(b"UP; name=b/\xff"), Err(Malformed));
+        assert_eq!(parse(&[b'a'; LONGEST + 1]), Err(TooLong));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(value in proptest::collection::vec(any::<u8>(), 0..2048)) {
+            let _ = parse(&value);
+        }
+
+        #[test]
+        fn no_near_miss_makes_it_panic_or_name_nothing(
+            value in "(UP|DOWN|)( [0-9]/[0-9])?(; ?(name|address|port|node|)=?[a-z0-9:/.;= -]{0,12}){0,6}"
+        ) {
+            if let Ok(named) = parse(value.as_bytes()) {
+                prop_assert!(named.server_name.is_some() || named.address.is_some());
+            }
+        }
+
+        #[test]
+        fn whatever_haproxy_is_configured_with_is_read_back(
+            state in "(UP|DOWN|NOLB)( [0-9]{1,2}/[0-9]{1,2})?|no check",
+            backend in "[A-Za-z0-9_.:-]{1,30}",
+            server in "[A-Za-z0-9_.:/-]{1,60}",
+            address in "[0-9]{1,3}(\\.[0-9]{1,3}){3}|[0-9a-f:]{2,39}",
+            port in 1_u16..,
+            rest in "(; (node|weight|scur|qcur)=[a-z0-9/]{0,10}){0,4}",
+        ) {
+            let value = format!("{state}; address={address}; port={port}; name={backend}/{server}{rest}");
+            prop_assert_eq!(parse(value.as_bytes()), Ok(node(Some(&server), Some((&address, port)))));
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! The JSON that is only written: nobody of ours reads it back.
+
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::http::{StatusCode, header};
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
+
+use super::backend::{ChildReport, NodeReport};
+use crate::actors::cluster_api::{Answer, ClusterStatus, ClusterView, NodeView, Question, Ruling};
+use crate::actors::messages::{KeeperAnnouncement, MonitorState, SessionReport};
+use crate::domain::facts::{DownReason, Link, Mode, NodeFacts, Role, Sighting};
+use crate::domain::node::{Moment, NodeAddr};
+use crate::domain::published::{Intent, Published, Step};
+
+/// An answer with a JSON body. Every one is true only at its moment, so none may be cached.
+pub(super) fn json(code: StatusCode, body: &impl Serialize) -> HttpResponse {
+    let mut text = Vec::with_capacity(192);
+    // Writing to a vector does not fail, and all keys are strings.
+    serde_json::to_writer(&mut text, body).expect("views are JSON by construction");
+    HttpResponse::build(code)
+        .insert_header((header::CONTENT_TYPE, JSON))
+        .insert_header((header::CACHE_CONTROL, NO_STORE))
+        .body(text)
+}
+
+const JSON: header::HeaderValue = header::HeaderValue::from_static("application/json");
+pub(super) const NO_STORE: header::HeaderValue = header::HeaderValue::from_static("no-store");
+
+// === checks ===
+
+/// The answer to one check: `{"is-writable":…,"node":…,"reason":…,"generation":…}`.
+pub(super) fn check(code: StatusCode, question: Question, answer: &Answer) -> HttpResponse {
+    json(code, &Check { question, answer })
+}
+
+struct Check<'a> {
+    question: Question,
+    answer: &'a Answer,
+}
+
+impl Serialize for Check<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Answer {
+            reason,
+            node,
+            generation,
+            deadline: _,
+        } = self.answer;
+        let question = match self.question {
+            Question::Writable => "is-writable",
+            Question::Readable => "is-readable",
+        };
+        let said = match reason.ruling() {
+            Ruling::Yes => Some(true),
+            Ruling::No => Some(false),
+            Ruling::Unknown | Ruling::NoSuchNode => None,
+        };
+        let mut map = serializer.serialize_map(Some(4))?;
+        map.serialize_entry(question, &said)?;
+        match node {
+            Some(node) => map.serialize_entry("node", &format_args!("{node}"))?,
+            None => map.serialize_entry("node", &())?,
+        }
+        map.serialize_entry("reason", &format_args!("{reason}"))?;
+        map.serialize_entry("generation", &generation.map(|generation| generation.0))?;
+        map.end()
+    }
+}
+
+/// `{"master":{"host","port"}|null,"slaves":[…]}`, as the older project has it.
+pub(super) fn status(status: &ClusterStatus) -> impl Serialize {
+    #[derive(Serialize)]
+    struct Status<'a> {
+        master: Option<Address<'a>>,
+        slaves: Vec<Address<'a>>,
+    }
+    Status {
+        master: status.primary.as_ref().map(address),
+        slaves: status.replicas.iter().map(address).collect(),
+    }
+}
+
+/// `{"host","port"}`.
+pub(super) fn address(node: &NodeAddr) -> Address<'_> {
+    Address {
+        host: node.host(),
+        port: node.port(),
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct Address<'a> {
+    host: &'a str,
+    port: u16,
+}
+
+// === clusters ===
+
+pub(super) fn cluster(view: &ClusterView) -> Value {
+    json!({
+        "name": view.name.as_str(),
+        "lease-seconds-left": view.lease.deadline.map(|end| seconds(end.since(view.now))),
+        "published": view.published.as_ref().map(published),
+        "version": view.version,
+        "keepers": view.keepers.iter().map(|keeper| keeper.as_str()).collect::<Vec<_>>(),
+        "leading-with-epoch": view.leading.map(|epoch| epoch.0),
+        "plan": view.plan,
+        "nodes": view.nodes.iter().map(node_view).collect::<Vec<_>>(),
+    })
+}
+
+fn published(published: &Published) -> Value {
+    json!({
+        "primary": published.primary.as_ref().map(ToString::to_string),
+        "replicas": strings(&published.replicas),
+        "epoch": published.epoch.0,
+        "generation": published.generation.0,
+        "known": strings(&published.known),
+        "lineage": published.lineage,
+        "failover": published.intent.as_ref().map(intent),
+    })
+}
+
+fn intent(intent: &Intent) -> Value {
+    json!({
+        "epoch": intent.epoch.0,
+        "old": intent.old.as_ref().map(ToString::to_string),
+        "candidate": intent.candidate.as_ref().map(ToString::to_string),
+        "step": match intent.step {
+            Step::Withdrawn => "withdrawn",
+            Step::Promoting => "promoting",
+        },
+        "reason": intent.reason,
+    })
+}
+
+// === nodes ===
+
+pub(super) fn node(report: &NodeReport) -> Value {
+    let mut value = node_view(&report.view);
+    value["restarts"] = report.restarts.into();
+    value["monitor"] = report.monitor.as_ref().map(monitor).into();
+    value
+}
+
+fn node_view(view: &NodeView) -> Value {
+    let verdict = view.verdict;
+    json!({
+        "node": view.node.to_string(),
+        "online": view.online(),
+        "writable": view.writable.to_string(),
+        "readable": view.readable.to_string(),
+        "verdict": {
+            "down": verdict.down(),
+            "unfit-as-primary": verdict.unfit_as_primary(),
+            "seen-by-majority": verdict.seen_by_majority(),
+            "keepers": verdict.keepers,
+            "min-votes": verdict.min_votes,
+            "votes": view.votes.iter().map(|(keeper, reason)| {
+                (keeper.as_str().to_owned(), down_reason(*reason).into())
+            }).collect::<serde_json::Map<_, _>>(),
+        },
+        "sighting": sighting(&view.sighting, view.now),
+    })
+}
+
+fn sighting(sighting: &Sighting, now: Moment) -> Value {
+    json!({
+        "age-seconds": seconds(now.since(sighting.at)),
+        "probed": sighting.probed,
+        "answering": sighting.answering,
+        "vote": sighting.vote.map(down_reason),
+        "trouble": sighting.trouble,
+        "addresses": strings(&sighting.addresses),
+        "upstream-addresses": strings(&sighting.upstream_addresses),
+        "facts": sighting.facts.as_ref().map(facts),
+    })
+}
+
+fn facts(facts: &NodeFacts) -> Value {
+    let version = facts.version;
+    json!({
+        "run-id": facts.run_id,
+        "version": format!("{}.{}.{}", version.major, version.minor, version.patch),
+        "mode": match facts.mode {
+            Mode::Standalone => "standalone",
+            Mode::Cluster => "cluster",
+            Mode::Sentinel => "sentinel",
+        },
+        "uptime-seconds": seconds(facts.uptime),
+        "loading": facts.loading,
+        "role": role(&facts.role),
+        "replication-id": facts.replication_id,
+        "previous-replication-id": facts.previous_replication_id,
+        "offset": facts.offset,
+        "keys": facts.keys,
+        "sentinels": facts.sentinels,
+    })
+}
+
+fn role(role: &Role) -> Value {
+    match role {
+        Role::Primary { online_replicas } => {
+            json!({ "primary": { "online-replicas": online_replicas } })
+        }
+        Role::Replica(upstream) => {
+            let (link, down) = match upstream.link {
+                Link::Up => ("up", None),
+                Link::Down { since } => ("down", since.map(seconds)),
+            };
+            json!({ "replica": {
+                "primary": upstream.primary.to_string(),
+                "link": link,
+                "link-down-seconds": down,
+                "syncing": upstream.syncing,
+                "last-io-seconds": upstream.last_io.map(seconds),
+                "priority": upstream.priority,
+            }})
+        }
+    }
+}
+
+fn monitor(state: &MonitorState) -> Value {
+    json!({
+        "last-probe": state.last_probe.map(|(sent, took)| json!({
+            "age-seconds": seconds(state.now.since(sent)),
+            "took-seconds": seconds(took),
+        })),
+        "last-proof-of-life-age-seconds": state.last_alive.map(|at| seconds(state.now.since(at))),
+        "consecutive-failures": state.consecutive_failures,
+        "probes": state.probes,
+        "failures": state.failures,
+        "sighting": sighting(&state.sighting, state.now),
+    })
+}
+
+// === keepers and supervision ===
+
+pub(super) fn session(report: &SessionReport) -> Value {
+    let announced = |keeper: &KeeperAnnouncement| {
+        json!({
+            "id": keeper.id.as_str(),
+            "rest": keeper.rest,
+            "version": keeper.version,
+            "process": keeper.process,
+        })
+    };
+    json!({
+        "keeper": report.keeper.as_str(),
+        "coordination": report.coordination,
+        "state": report.state,
+        "session": report.session.map(|id| format!("{id:#x}")),
+        "leader": report.leader.as_ref().map(|leader| leader.as_str()),
+        "leading-with-epoch": report.epoch.map(|epoch| epoch.0),
+        "generation": report.generation,
+        "keepers": report.keepers.iter().map(announced).collect::<Vec<_>>(),
+    })
+}
+
+pub(super) fn supervision(child: &ChildReport) -> Value {
+    json!({
+        "name": child.name,
+        "state": child.state,
+        "restarts": child.restarts,
+        "last-exit": child.last_exit,
+        "uptime-seconds": seconds(child.uptime),
+        "children": child.children.iter().map(supervision).collect::<Vec<_>>(),
+    })
+}
+
+// === words and figures ===
+
+fn down_reason(reason: DownReason) -> &'static str {
+    match reason {
+        DownReason::Refused => "refused",
+        DownReason::Closed => "closed",
+        DownReason::Unanswered => "unanswered",
+        DownReason::Loading => "loading",
+    }
+}
+
+fn strings<T: ToString>(items: impl IntoIterator<Item = T>) -> Vec<String> {
+    items.into_iter().map(|item| item.to_string()).collect()
+}
+
+/// Seconds, to the microsecond: what comes after that is noise.
+fn seconds(span: Duration) -> f64 {
+    (span.as_secs_f64() * 1e6).round() / 1e6
+}

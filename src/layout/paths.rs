@@ -1,0 +1,110 @@
+//! Where everything is, below `zk-prefix`.
+//!
+//! Names of clusters and keepers become path elements as they are: configuration admits only such as ZooKeeper does.
+
+use crate::domain::node::{ClusterName, KeeperId};
+
+/// The prefix itself.
+pub const ROOT: &str = "/";
+/// The format version, created before anything else: a prefix without it is not ours.
+pub const FORMAT: &str = "/format";
+/// The last epoch: a decimal number.
+pub const EPOCH: &str = "/epoch";
+/// The last generation, and which clusters changed lately.
+pub const GENERATION: &str = "/generation";
+/// The latch: one ephemeral sequential child a keeper.
+pub const LEADER: &str = "/leader";
+/// One ephemeral child a keeper.
+pub const KEEPERS: &str = "/keepers";
+/// One child a cluster.
+pub const CLUSTERS: &str = "/clusters";
+
+/// The node a keeper announces itself with, and its heartbeat.
+pub fn keeper(keeper: &KeeperId) -> String {
+    format!("{KEEPERS}/{keeper}")
+}
+
+/// The published state of a cluster.
+pub fn cluster(cluster: &ClusterName) -> String {
+    format!("{CLUSTERS}/{cluster}")
+}
+
+/// The parent of the reports on a cluster.
+pub fn reports(cluster: &ClusterName) -> String {
+    format!("{CLUSTERS}/{cluster}/reports")
+}
+
+/// What one keeper reports of a cluster.
+pub fn report(cluster: &ClusterName, keeper: &KeeperId) -> String {
+    format!("{CLUSTERS}/{cluster}/reports/{keeper}")
+}
+
+/// What stands between a latch node's owner and its sequence number. Curator's latch orders its participants by what
+/// follows this, so that a keeper of the older project which joins our latch queues up behind us instead of leading.
+const LATCH: &str = "-latch-";
+
+/// The latch node a session creates, to which ZooKeeper appends the sequence number.
+pub fn latch(keeper: &KeeperId, session: i64) -> String {
+    format!("{LEADER}/{keeper}@{session:x}{LATCH}")
+}
+
+/// The name of a latch node, taken apart. Ordered as leadership is: the smallest leads.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LatchName {
+    /// Given by ZooKeeper.
+    pub sequence: u64,
+    /// The session that created it.
+    pub session: i64,
+    /// The keeper that created it.
+    pub keeper: KeeperId,
+}
+
+impl LatchName {
+    /// Reads the name of a child of [`LEADER`]; `None` if no keeper of this program made it.
+    pub fn parse(name: &str) -> Option<Self> {
+        let (owner, sequence) = name.rsplit_once(LATCH)?;
+        let (keeper, session) = owner.rsplit_once('@')?;
+        Some(Self {
+            sequence: sequence.parse().ok()?,
+            session: u64::from_str_radix(session, 16).ok()?.cast_signed(),
+            keeper: KeeperId::new(keeper),
+        })
+    }
+
+    /// Full path.
+    pub fn path(&self) -> String {
+        let Self {
+            sequence,
+            session,
+            keeper,
+        } = self;
+        format!("{}{sequence:010}", latch(keeper, *session))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn latch_names_read_back(id in "[A-Za-z0-9@._-]{1,12}", session: i64, sequence in 0..u64::from(u32::MAX)) {
+            let name = LatchName { sequence, session, keeper: KeeperId::new(id) };
+            let path = name.path();
+            prop_assert_eq!(LatchName::parse(path.strip_prefix("/leader/").unwrap()), Some(name));
+        }
+    }
+
+    #[test]
+    fn a_latch_of_another_program_is_not_read_as_ours() {
+        for name in [
+            "_c_0b5d4a0e-73c4-4b0f-9c47-2f1d5d1f1f1d-latch-0000000000",
+            "latch-0000000001",
+            "keeper-1@zz-latch-0000000001",
+        ] {
+            assert_eq!(LatchName::parse(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+use proptest::collection::{btree_map, btree_set, vec};
+use proptest::option;
+use proptest::prelude::*;
+
+use super::*;
+
+fn addr() -> impl Strategy<Value = NodeAddr> {
+    (
+        prop_oneof![
+            "[a-z0-9.-]{1,12}",
+            Just("::1".to_owned()),
+            Just("fe80::2".to_owned())
+        ],
+        1..u16::MAX,
+    )
+        .prop_map(|(host, port)| NodeAddr::new(host, port))
+}
+
+prop_compose! {
+    fn intent()(
+        epoch: u64,
+        old in option::of(addr()),
+        old_run_id in option::of("[0-9a-f]{8}"),
+        candidate in option::of(addr()),
+        step in prop_oneof![Just(Step::Withdrawn), Just(Step::Promoting)],
+        reason: String,
+    ) -> Intent {
+        Intent { epoch: Epoch(epoch), old, old_run_id, candidate, step, reason }
+    }
+}
+
+prop_compose! {
+    fn published()(
+        primary in option::of(addr()),
+        replicas in btree_set(addr(), 0..4),
+        epoch: u64,
+        generation: u64,
+        known in btree_set(addr(), 0..4),
+        lineage in vec("[0-9a-f]{8}", 0..3),
+        intent in option::of(intent()),
+    ) -> Published {
+        Published {
+            primary, replicas, epoch: Epoch(epoch), generation: Generation(generation), known, lineage, intent,
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn published_states_read_back(state in published()) {
+        prop_assert_eq!(Published::decode(&state.encode()), Ok(state));
+    }
+
+    #[test]
+    fn reports_read_back(votes in btree_map(
+        addr(),
+        prop_oneof![
+            Just(DownReason::Refused), Just(DownReason::Closed), Just(DownReason::Unanswered), Just(DownReason::Loading)
+        ],
+        0..4,
+    )) {
+        let report = Report { votes };
+        prop_assert_eq!(Report::decode(&report.encode()), Ok(report));
+    }
+
+    #[test]
+    fn keeper_records_read_back(rest: String, version: String, process: String) {
+        let record = KeeperRecord { rest, version, process };
+        prop_assert_eq!(KeeperRecord::decode(&record.encode()), Ok(record));
+    }
+
+    #[test]
+    fn hostile_data_is_an_error_never_a_panic(data: Vec<u8>) {
+        let _ = Published::decode(&data);
+        let _ = Generations::decode(&data);
+        let _ = Epoch::decode(&data);
+    }
+
+    #[test]
+    fn generations_name_the_last_change_of_every_cluster(
+        raises in vec(0..5_u8, 0..300),
+        applied in 0..300_u64,
+    ) {
+        let mut generations = Generations::default();
+        let mut model: BTreeMap<ClusterName, Generation> = BTreeMap::new();
+        for cluster in raises {
+            let cluster = ClusterName::new(cluster.to_string());
+            generations = generations.raised(&cluster, Generation(0));
+            model.insert(cluster, generations.generation);
+        }
+        prop_assert_eq!(&Generations::decode(&generations.encode()), &Ok(generations.clone()));
+        model.retain(|_, generation| generation.0 > applied);
+        match generations.since(Generation(applied)) {
+            Some(named) => prop_assert_eq!(named, model.iter().map(|(name, at)| (name, *at)).collect()),
+            None => prop_assert!(generations.generation.0 - applied > CHANGES_NAMED as u64),
+        }
+    }
+}
+
+#[test]
+fn clients_find_the_names_they_know() {
+    let state = Published {
+        primary: Some(NodeAddr::new("10.0.0.1", 6379)),
+        replicas: [NodeAddr::new("10.0.0.2", 6379)].into(),
+        epoch: Epoch(3),
+        generation: Generation(7),
+        ..Published::default()
+    };
+    let json: serde_json::Value = serde_json::from_slice(&state.encode()).unwrap();
+    assert_eq!(json["format"], 1);
+    assert_eq!(json["master"]["host"], "10.0.0.1");
+    assert_eq!(json["master"]["port"], 6379);
+    assert_eq!(json["slaves"][0]["host"], "10.0.0.2");
+    assert_eq!(json["epoch"], 3);
+    assert_eq!(json["generation"], 7);
+    assert!(json["failover"].is_null());
+}
+
+#[test]
+fn a_newer_format_is_refused_and_unknown_fields_are_not() {
+    let newer = br#"{"format":2,"generation":1,"changed":[]}"#;
+    assert_eq!(Generations::decode(newer), Err(LayoutError::Newer(2)));
+    let extended = br#"{"format":1,"generation":1,"changed":["a"],"colour":"red"}"#;
+    assert!(Generations::decode(extended).is_ok());
+}
+
+#[test]
+fn a_raise_goes_past_what_a_cluster_has_been_published_with() {
+    let cluster = ClusterName::new("a");
+    let raised = Generations::default().raised(&cluster, Generation(41));
+    assert_eq!(raised.generation, Generation(42));
+    assert_eq!(
+        raised.since(Generation(41)),
+        Some([(&cluster, Generation(42))].into())
+    );
+    assert_eq!(raised.since(Generation(40)), None);
+}
