@@ -22,6 +22,7 @@ use crate::actors::node_monitor::NodeMonitor;
 use crate::domain::facts::Sighting;
 use crate::domain::lease::Lease;
 use crate::domain::node::NodeAddr;
+use crate::domain::plan::Hold;
 use crate::domain::verdict::{Report, Verdict};
 use crate::ports::clock::LeaseClock;
 use crate::supervision::ChildRef;
@@ -57,6 +58,8 @@ pub struct ClusterActor {
     links: ClusterLinks,
     /// The report the session was given last.
     reported: Report,
+    /// What was logged last of what is left undone.
+    held: Vec<Hold>,
     span: tracing::Span,
 }
 
@@ -69,6 +72,7 @@ impl ClusterActor {
             state,
             links,
             reported: Report::default(),
+            held: Vec::new(),
             span,
         }
     }
@@ -86,6 +90,12 @@ impl ClusterActor {
         let _in_span = self.span.clone().entered();
         for (node, verdict) in self.state.reconsider(self.links.clock.now()) {
             log_verdict(&node, verdict);
+        }
+        if self.held != self.state.held() {
+            self.held = self.state.held().to_vec();
+            for why in &self.held {
+                tracing::warn!(%why, "held");
+            }
         }
         let report = self.state.report();
         if report != self.reported {

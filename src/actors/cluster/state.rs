@@ -11,7 +11,7 @@ use crate::domain::facts::Sighting;
 use crate::domain::lease::Lease;
 use crate::domain::node::{ClusterName, KeeperId, Moment, NodeAddr};
 use crate::domain::observed::{Failure, Observed, ObservedNode};
-use crate::domain::plan::{Plan, plan};
+use crate::domain::plan::{Hold, Plan, plan};
 use crate::domain::policy::Policy;
 use crate::domain::serving::{readable, writable};
 use crate::domain::verdict::{Report, Verdict};
@@ -152,6 +152,15 @@ impl State {
     }
 
     // === what it comes to ===
+
+    /// Why something is left undone, if this keeper is the one to do it.
+    pub(super) fn held(&self) -> &[Hold] {
+        if self.leading().is_some() {
+            &self.plan.holds
+        } else {
+            &[]
+        }
+    }
 
     /// This keeper's own votes.
     pub(super) fn report(&self) -> Report {

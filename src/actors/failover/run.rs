@@ -12,7 +12,7 @@ use crate::actors::messages::{
     Commanded, Decide, Decision, Leadership, RunEnded, WriteError, WriteState,
 };
 use crate::domain::node::{ClusterName, NodeAddr};
-use crate::domain::plan::{Action, Change, Plan};
+use crate::domain::plan::{Action, Change};
 use crate::domain::published::Published;
 use crate::ports::redis::CommandError;
 use crate::supervision::ChildRef;
@@ -82,16 +82,7 @@ impl Driver {
             else {
                 return;
             };
-            let Plan {
-                action: Some(action),
-                ..
-            } = plan
-            else {
-                if !plan.holds.is_empty() {
-                    tracing::warn!(epoch = %leadership.epoch, why = %plan, "held");
-                }
-                return;
-            };
+            let Some(action) = plan.action else { return };
             if last.as_ref() == Some(&action) {
                 // It failed, or its effect is not seen yet.
                 tokio::time::sleep(RETRY).await;
