@@ -1,5 +1,7 @@
 //! Nothing is published: find out what is there, change as little as possible.
 
+use std::cmp::Reverse;
+
 use super::super::election::{elect, merit};
 use super::super::facts::{Link, NodeFacts};
 use super::super::node::NodeAddr;
@@ -23,7 +25,8 @@ pub(super) fn discover(case: &Case<'_>, before: &Published) -> Plan {
     primaries.sort_by_key(|(addr, facts)| {
         let followers = case.followers(addr);
         (
-            std::cmp::Reverse(followers),
+            Reverse(followers),
+            facts.keys == 0,
             merit(addr, facts, &before.lineage, case.policy),
         )
     });
@@ -49,24 +52,21 @@ fn rivals(case: &Case<'_>, kept: (&NodeAddr, &NodeFacts), other: (&NodeAddr, &No
     both_hold_data
         && case.followers(kept.0) == case.followers(other.0)
         && !case.policy.settle_unrelated
-        && !super::keep::share_history(kept.1, other.1)
+        && !kept.1.shares_history(other.1)
 }
 
 /// No primary is up. Replicas of a configured node that is down: replace it. Replicas of something else: not ours.
 fn only_replicas(case: &Case<'_>, before: &Published) -> Plan {
     let observed = case.observed;
     let mut members: Vec<_> = case.members().collect();
-    if members.is_empty() {
-        return Plan::hold(Hold::NoNodeUp);
-    }
-    let outside = |facts: &NodeFacts, addr| {
-        observed.upstream_of(addr).is_none() && facts.upstream().is_some()
+    let outside = |(addr, facts): &(&NodeAddr, &NodeFacts)| {
+        let upstream = facts
+            .upstream()
+            .filter(|_| observed.upstream_of(addr).is_none())?;
+        Some(((*addr).clone(), upstream.primary.clone()))
     };
-    if let Some((addr, facts)) = members.iter().find(|(addr, facts)| outside(facts, addr)) {
-        if let Some(upstream) = facts.upstream() {
-            let (node, primary) = ((*addr).clone(), upstream.primary.clone());
-            return Plan::hold(Hold::ReplicatesFromOutside { node, primary });
-        }
+    if let Some((node, primary)) = members.iter().find_map(outside) {
+        return Plan::hold(Hold::ReplicatesFromOutside { node, primary });
     }
     members.sort_by_key(|(addr, facts)| merit(addr, facts, &before.lineage, case.policy));
     let synced = members
@@ -76,9 +76,12 @@ fn only_replicas(case: &Case<'_>, before: &Published) -> Plan {
     let Some((addr, facts)) = synced else {
         return Plan::hold(Hold::NoNodeUp);
     };
-    let old = observed.upstream_of(addr);
-    let mut state = withdrawing(observed, before, old, "no primary is up".to_owned());
-    state.extend_lineage([facts.replication_id.as_str()]);
+    // A replica that it follows in a chain is up, and as good a successor as others.
+    let old = observed
+        .upstream_of(addr)
+        .filter(|old| observed.online(old).is_none());
+    let mut state = withdrawing(case, before, old, "no primary is up".to_owned());
+    state.extend_lineage(facts.histories());
     let election = elect(observed, case.policy, &state.lineage, old, case.now);
     if election.ranking.is_empty() {
         let replaced = old.cloned();
