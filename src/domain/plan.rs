@@ -104,7 +104,7 @@ pub enum Hold {
         /// Whom it follows.
         primary: NodeAddr,
     },
-    /// A primary with data of its own that shares no history with the one kept.
+    /// A node with data of its own that shares no history with the primary kept.
     Unrelated {
         /// The primary that is kept, or would be.
         kept: NodeAddr,
@@ -172,7 +172,7 @@ impl fmt::Display for Hold {
             ),
             Self::Unrelated { kept, other } => write!(
                 f,
-                "{other} is a primary with data of its own that shares no history with {kept}: it is not made a replica \
+                "{other} holds data of its own that shares no history with {kept}: it is not made its replica \
                  and loses nothing, until settle-unrelated is true or one of the two is emptied"
             ),
             Self::PrimaryLoading(node) => write!(f, "{node} is loading its data set"),

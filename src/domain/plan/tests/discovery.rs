@@ -182,6 +182,26 @@ fn a_replica_with_data_is_preferred_to_one_that_never_synced() {
 }
 
 #[test]
+fn an_empty_primary_does_not_take_the_place_of_one_that_is_down_and_has_replicas_with_data() {
+    let cluster = cluster().unknown("a").down("a").replica("b", "a");
+    let cluster = cluster.primary("d").with("d", |d| d.keys = 0);
+    let cluster = cluster.unlinked("b").written(Change::Withdraw);
+    cluster.plan().assert_chooses("b");
+}
+
+#[test]
+fn an_unrelated_primary_does_not_take_the_place_of_one_that_is_down_and_has_replicas_with_data() {
+    let cluster = cluster().unknown("a").down("a").replica("b", "a");
+    let cluster = cluster.unlinked("b").primary("d");
+    cluster.plan().assert_holds(&Hold::Unrelated {
+        kept: addr("d"),
+        other: addr("b"),
+    });
+    let cluster = cluster.policy(|policy| policy.settle_unrelated = true);
+    cluster.plan().assert_writes(Change::Publish, Some("d"));
+}
+
+#[test]
 fn no_eligible_replica_of_a_dead_primary_is_said_and_nothing_is_written() {
     let cluster = cluster().unknown("a").down("a").replica("b", "a");
     let plan = cluster.upstream("b", |up| up.priority = 0).plan();

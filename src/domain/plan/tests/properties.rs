@@ -219,7 +219,7 @@ fn assert_explained(model: &mut Model, plan: &Plan) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// The model checks each action as it is carried out: RK-2, RK-5, RK-6, RK-7, no foreign data lost.
     #[test]
