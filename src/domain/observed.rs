@@ -189,3 +189,17 @@ impl Observed {
         aliases
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_node_is_left_alone_for_a_second_then_twice_as_long_up_to_half_a_minute() {
+        let waits = [1, 2, 3, 4, 5, 6, 7, 1_000].map(|times| {
+            let (at, why) = (Moment(Duration::from_secs(5)), String::new());
+            Failure { at, times, why }.retry_at().since(at).as_secs()
+        });
+        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30, 30]);
+    }
+}

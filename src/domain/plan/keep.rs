@@ -84,8 +84,8 @@ fn settle(case: &Case<'_>, published: &Published, primary: &NodeAddr, facts: &No
     for (addr, other) in case.members().filter(|(addr, _)| *addr != primary) {
         syncing += usize::from(other.upstream().is_some_and(|upstream| upstream.syncing));
         if in_place(case, addr, primary) {
-            let unlinked = |upstream: &&Upstream| upstream.link != Link::Up && !upstream.syncing;
-            if other.upstream().filter(unlinked).is_some() {
+            let unlinked = |upstream: &Upstream| upstream.link != Link::Up && !upstream.syncing;
+            if other.upstream().is_some_and(unlinked) {
                 holds.push(Hold::NotLinked(addr.clone()));
             }
             continue;

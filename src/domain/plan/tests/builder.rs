@@ -51,7 +51,7 @@ fn facts(name: &str, role: Role, replication_id: String) -> NodeFacts {
         run_id: format!("process of {name}"),
         version: Version::default(),
         mode: Mode::Standalone,
-        uptime: Duration::from_secs(60),
+        uptime: Duration::from_mins(1),
         loading: false,
         role,
         replication_id,

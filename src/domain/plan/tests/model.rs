@@ -17,6 +17,7 @@ const OUTSIDE: &str = "outside";
 
 /// One server process and its surroundings.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "independent faults")]
 pub(super) struct Server {
     pub(super) up: bool,
     pub(super) loading: bool,
@@ -128,7 +129,9 @@ impl Model {
             Action::Promote(name) => self.promote(name),
             Action::Follow { nodes, primary } => {
                 assert!(!nodes.is_empty() && nodes.len() <= self.policy.parallel_syncs);
-                nodes.iter().for_each(|name| self.follow(name, primary));
+                for name in nodes {
+                    self.follow(name, primary);
+                }
             }
         }
     }
@@ -174,7 +177,7 @@ impl Model {
             published
                 .lineage
                 .iter()
-                .any(|id| self.data_set_of(id) == Some(server.data_set)),
+                .any(|id| Self::data_set_of(id) == Some(server.data_set)),
             "other data"
         );
         let full = |other: &Server| {
@@ -206,7 +209,7 @@ impl Model {
             || published
                 .lineage
                 .iter()
-                .any(|id| self.data_set_of(id) == Some(server.data_set));
+                .any(|id| Self::data_set_of(id) == Some(server.data_set));
         assert!(
             !theirs || ours || self.policy.settle_unrelated,
             "foreign data would be lost"
@@ -232,7 +235,7 @@ impl Model {
     }
 
     /// The data set that histories of this name are part of.
-    fn data_set_of(&self, id: &str) -> Option<u32> {
+    fn data_set_of(id: &str) -> Option<u32> {
         id.split('/').next()?.parse().ok()
     }
 
@@ -292,7 +295,7 @@ impl Model {
                 }
             }
             Event::MadeReplicaByHand(server, of) => {
-                self.servers[server % count].follows = Some(of % count)
+                self.servers[server % count].follows = Some(of % count);
             }
             Event::RebornEmpty(server) => {
                 self.born += 1;

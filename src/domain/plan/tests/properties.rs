@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::builder::addr;
 use super::model::{Event, Model, Server, name_of};
-use crate::domain::facts::{DownReason, Role};
-use crate::domain::node::{KeeperId, NodeAddr};
+use crate::domain::facts::{DownReason, NodeFacts, Role};
+use crate::domain::node::{Epoch, KeeperId, NodeAddr};
 use crate::domain::observed::Observed;
 use crate::domain::plan::{Action, Change, Hold, Plan, plan};
 use crate::domain::policy::{ChainedReplicas, Policy};
@@ -132,7 +132,7 @@ fn models() -> impl Strategy<Value = Model> {
             if left > 1 {
                 published.primary = None;
                 published.intent = Some(crate::domain::published::Intent {
-                    epoch: super::builder::EPOCH,
+                    epoch: Epoch(super::builder::EPOCH.0 - u64::from(!known)),
                     old: Some(primary),
                     old_run_id: Some(format!("process {}.{}", one.index(count), server.process)),
                     candidate: (left == 3).then(|| name_of(other.index(count))),
@@ -190,11 +190,8 @@ fn assert_explained(model: &mut Model, plan: &Plan) {
         .published
         .as_ref()
         .and_then(|published| published.primary.clone());
-    let leading = primary.filter(|primary| {
-        observed
-            .online(primary)
-            .is_some_and(|facts| facts.is_primary())
-    });
+    let leading =
+        primary.filter(|primary| observed.online(primary).is_some_and(NodeFacts::is_primary));
     let Some(primary) = leading else {
         return assert!(!plan.holds.is_empty(), "nobody leads and nobody says why");
     };
@@ -209,7 +206,11 @@ fn assert_explained(model: &mut Model, plan: &Plan) {
         .iter()
         .any(|hold| matches!(hold, Hold::NoneEligible { .. }));
     for (node, _) in observed.all_online().filter(|(node, _)| **node != primary) {
-        let placed = observed.root_of(node) == Some(&primary) || aliases.contains_key(node);
+        let next = observed
+            .upstream_of(node)
+            .and_then(|next| observed.online(next));
+        let follows = next.is_some() && observed.root_of(node) == Some(&primary);
+        let placed = follows || aliases.contains_key(node);
         assert!(
             placed || named(node) || blocked,
             "{node} is astray: {:?}",
