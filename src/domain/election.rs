@@ -103,9 +103,6 @@ pub fn elect(
             .filter_map(|(addr, node)| Some((addr, node.sighting.facts.as_ref()?)))
     };
     let ours = |addr, facts| generation_of(facts, lineage).is_some() || replaced == Some(addr);
-    let best_offset = known()
-        .filter(|(_, facts)| generation_of(facts, lineage).is_some())
-        .map(|(_, facts)| facts.offset);
     let electorate = Electorate {
         observed,
         policy,
@@ -114,7 +111,6 @@ pub fn elect(
         now,
         aliases: observed.aliases(),
         has_data: known().any(|(addr, facts)| facts.keys > 0 && ours(addr, facts)),
-        best_offset: best_offset.max().unwrap_or(0),
     };
     let mut election = Election {
         has_data: electorate.has_data,
@@ -143,7 +139,6 @@ struct Electorate<'a> {
     now: Moment,
     aliases: BTreeMap<&'a NodeAddr, &'a NodeAddr>,
     has_data: bool,
-    best_offset: u64,
 }
 
 impl<'a> Electorate<'a> {
@@ -185,26 +180,45 @@ impl<'a> Electorate<'a> {
     }
 
     fn holds_the_data(&self, facts: &NodeFacts) -> Result<(), Refusal> {
-        if generation_of(facts, self.lineage).is_none() {
-            let syncing = facts.upstream().is_some_and(|upstream| upstream.syncing);
-            return Err(if syncing || facts.keys == 0 {
-                Refusal::NeverSynced
-            } else {
-                Refusal::OtherData
-            });
+        let syncing = facts.upstream().is_some_and(|upstream| upstream.syncing);
+        match generation_of(facts, self.lineage) {
+            None if !syncing && facts.keys > 0 => return Err(Refusal::OtherData),
+            // Its data of an older history is about to be thrown away.
+            Some(generation) if !syncing || generation == 0 => {
+                let behind = self.best_offset(generation).saturating_sub(facts.offset);
+                match self.policy.max_lag_bytes {
+                    Some(limit) if behind > limit => {
+                        return Err(Refusal::TooFarBehind { behind, limit });
+                    }
+                    _ => {}
+                }
+            }
+            _ => return Err(Refusal::NeverSynced),
         }
         if facts.keys == 0 && self.has_data {
             return Err(Refusal::Empty);
         }
-        let behind = self.best_offset.saturating_sub(facts.offset);
-        match self.policy.max_lag_bytes {
-            Some(limit) if behind > limit => Err(Refusal::TooFarBehind { behind, limit }),
-            _ => Ok(()),
-        }
+        Ok(())
+    }
+
+    /// The greatest offset known of this generation or a newer one. Offsets of an older one say nothing here: a primary
+    /// that was cut off may have written on in it.
+    fn best_offset(&self, generation: usize) -> u64 {
+        let offset = |node: &ObservedNode| {
+            let facts = node.sighting.facts.as_ref()?;
+            (generation_of(facts, self.lineage)? <= generation).then_some(facts.offset)
+        };
+        self.observed
+            .nodes
+            .values()
+            .filter_map(offset)
+            .max()
+            .unwrap_or(0)
     }
 }
 
-/// Sorts the better node first: newer history, greater offset, lower priority, longer uptime, smaller name.
+/// Sorts the better node first: newer history, greater offset, a primary already (somebody promoted it: it takes no
+/// command), lower priority, longer uptime, smaller name.
 pub(super) fn merit<'a>(
     addr: &'a NodeAddr,
     facts: &NodeFacts,
@@ -215,6 +229,7 @@ pub(super) fn merit<'a>(
     (
         history,
         Reverse(facts.offset),
+        Reverse(facts.is_primary()),
         priority(addr, facts, policy),
         Reverse(facts.uptime),
         addr,
@@ -223,7 +238,9 @@ pub(super) fn merit<'a>(
 
 /// How many promotions back the node's data history lies in the lineage: 0 is the present one, `None` another data set.
 pub(super) fn generation_of(facts: &NodeFacts, lineage: &[String]) -> Option<usize> {
-    lineage.iter().position(|id| *id == facts.replication_id)
+    lineage
+        .iter()
+        .position(|id| facts.histories().any(|own| own == id))
 }
 
 fn priority(addr: &NodeAddr, facts: &NodeFacts, policy: &Policy) -> u32 {

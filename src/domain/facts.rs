@@ -26,7 +26,8 @@ pub struct NodeFacts {
     pub role: Role,
     /// Names the history of the data set; equal ids and comparable offsets mean the same data (`master_replid`).
     pub replication_id: String,
-    /// The history before the last promotion (`master_replid2`), if there was one.
+    /// The history before the last promotion (`master_replid2`), if there was one; a primary that Redis 7 restarted from
+    /// its dump names here the history that it dumped.
     pub previous_replication_id: Option<String>,
     /// Bytes of replication stream produced (primary, `master_repl_offset`) or applied (replica, `slave_repl_offset`).
     pub offset: u64,
@@ -107,6 +108,19 @@ impl NodeFacts {
     /// Whether the node says it is a primary.
     pub fn is_primary(&self) -> bool {
         matches!(self.role, Role::Primary { .. })
+    }
+
+    /// The histories its data comes from: the present one, then the one before its last promotion or restart.
+    pub fn histories(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.replication_id)
+            .chain(&self.previous_replication_id)
+            .map(String::as_str)
+    }
+
+    /// Whether its data and that of `other` come from one history.
+    pub fn shares_history(&self, other: &Self) -> bool {
+        self.histories()
+            .any(|id| other.histories().any(|theirs| theirs == id))
     }
 
     /// What it follows, if it says it is a replica.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 /// Where a Redis node listens, as it was configured: host name, IPv4 or IPv6 literal (without brackets), and port.
 ///
 /// This is a node's *name*: two different addresses can be the same server. Whether they are is decided by resolved
-/// socket address or run id ([`crate::domain::topology`]), never by comparing these.
+/// socket address or run id ([`super::observed::Observed::aliases`]), never by comparing these.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeAddr {
     host: String,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::facts::{Mode, NodeFacts, Sighting};
+use super::facts::{Link, Mode, NodeFacts, Sighting};
 use super::node::{Epoch, Moment, NodeAddr};
 use super::published::Published;
 use super::verdict::Verdict;
@@ -66,15 +66,13 @@ impl ObservedNode {
 
     /// The node with what is known of it, in words.
     pub(super) fn doubt(&self, addr: &NodeAddr) -> (NodeAddr, String) {
-        let loading = self
-            .sighting
-            .facts
-            .as_ref()
-            .is_some_and(|facts| facts.loading && self.sighting.answering);
-        let words = if loading {
-            "it is loading its data set".to_owned()
-        } else {
-            self.sighting.trouble_in_words()
+        let facts = self.sighting.facts.as_ref();
+        let words = match facts.filter(|_| self.sighting.answering) {
+            Some(facts) if facts.mode != Mode::Standalone => {
+                "it is no plain Redis server".to_owned()
+            }
+            Some(facts) if facts.loading => "it is loading its data set".to_owned(),
+            _ => self.sighting.trouble_in_words(),
         };
         (addr.clone(), words)
     }
@@ -110,7 +108,8 @@ impl Observed {
         self.upstream_of(replica) == Some(target)
     }
 
-    /// The configured node that `replica` follows, if it is a replica of one.
+    /// The configured node that `replica` follows, if it is a replica of one; of several names of one server, the one that
+    /// stands for it.
     pub fn upstream_of(&self, replica: &NodeAddr) -> Option<&NodeAddr> {
         let sighting = &self.nodes.get(replica)?.sighting;
         let facts = sighting.facts.as_ref()?;
@@ -126,7 +125,7 @@ impl Observed {
             })
         };
         let streamed = || {
-            let up = matches!(upstream.link, super::facts::Link::Up);
+            let up = upstream.link == Link::Up;
             self.nodes.iter().find(|(_, node)| {
                 let primary = node
                     .sighting
@@ -136,7 +135,8 @@ impl Observed {
                 up && primary.is_some_and(|primary| primary.replication_id == facts.replication_id)
             })
         };
-        named.or_else(|| resolved().or_else(streamed).map(|(addr, _)| addr))
+        let found = named.or_else(|| resolved().or_else(streamed).map(|(addr, _)| addr))?;
+        Some(self.aliases().get(found).copied().unwrap_or(found))
     }
 
     /// The primary at the end of the chain that `replica` follows, within the cluster. `None` for a loop or an end
@@ -161,12 +161,12 @@ impl Observed {
     }
 
     /// Configured nodes that are one server under two names: each further name with the one that stands for it, the
-    /// published primary's name if it is among them, else the first.
+    /// name of the published or withdrawn primary if it is among them, else the first.
     pub fn aliases(&self) -> BTreeMap<&NodeAddr, &NodeAddr> {
-        let primary = self
-            .published
-            .as_ref()
-            .and_then(|published| published.primary.as_ref());
+        let primary = self.published.as_ref().and_then(|published| {
+            let withdrawn = || published.intent.as_ref()?.old.as_ref();
+            published.primary.as_ref().or_else(withdrawn)
+        });
         let mut by_run_id: BTreeMap<&str, Vec<&NodeAddr>> = BTreeMap::new();
         for (addr, node) in &self.nodes {
             if let Some(facts) = node.live() {
@@ -187,5 +187,19 @@ impl Observed {
             );
         }
         aliases
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_node_is_left_alone_for_a_second_then_twice_as_long_up_to_half_a_minute() {
+        let waits = [1, 2, 3, 4, 5, 6, 7, 1_000].map(|times| {
+            let (at, why) = (Moment(Duration::from_secs(5)), String::new());
+            Failure { at, times, why }.retry_at().since(at).as_secs()
+        });
+        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30, 30]);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`plan`] is pure and level-triggered. The leader executes ONE action, observes again and plans again. There is no
 //! undo log and no memory of earlier plans: whoever leads continues a half-done change from what it sees and from the
-//! persisted [`Intent`](super::published::Intent) (RK-5).
+//! persisted [`Intent`] (RK-5).
 //!
 //! Three situations, three files: nothing is published yet ([`discover`]), a primary is published ([`keep`]), or a
 //! change of primary is under way ([`finish`]).
@@ -10,12 +10,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::election::Refusal;
-use super::facts::Mode;
+use super::election::{Refusal, generation_of};
+use super::facts::{Link, Mode, NodeFacts, Upstream};
 use super::node::{Moment, NodeAddr};
 use super::observed::Observed;
 use super::policy::Policy;
-use super::published::{Published, Step};
+use super::published::{Intent, Published, Step};
 
 mod discover;
 mod finish;
@@ -104,7 +104,7 @@ pub enum Hold {
         /// Whom it follows.
         primary: NodeAddr,
     },
-    /// A primary with data of its own that shares no history with the one kept.
+    /// A node with data of its own that shares no history with the primary kept.
     Unrelated {
         /// The primary that is kept, or would be.
         kept: NodeAddr,
@@ -120,6 +120,8 @@ pub enum Hold {
         /// Why it failed.
         why: String,
     },
+    /// The replica follows the primary, but its link is down.
+    NotLinked(NodeAddr),
     /// More replicas wait for their turn (`parallel-syncs`).
     ReplicasWaiting(Vec<NodeAddr>),
 }
@@ -170,11 +172,15 @@ impl fmt::Display for Hold {
             ),
             Self::Unrelated { kept, other } => write!(
                 f,
-                "{other} is a primary with data of its own that shares no history with {kept}: it is not made a replica \
+                "{other} holds data of its own that shares no history with {kept}: it is not made its replica \
                  and loses nothing, until settle-unrelated is true or one of the two is emptied"
             ),
             Self::PrimaryLoading(node) => write!(f, "{node} is loading its data set"),
             Self::FailedLately { node, why } => write!(f, "{node} is tried again soon: {why}"),
+            Self::NotLinked(node) => write!(
+                f,
+                "{node} follows the primary but has no link to it: if that lasts, look at its masterauth and its log"
+            ),
             Self::ReplicasWaiting(nodes) => {
                 write!(f, "{} waits for its turn (parallel-syncs)", list(nodes))
             }
@@ -245,11 +251,17 @@ struct Case<'a> {
 
 impl Case<'_> {
     /// Nodes that may be commanded: online, and not another name of an earlier one.
-    fn members(&self) -> impl Iterator<Item = (&NodeAddr, &super::facts::NodeFacts)> {
+    fn members(&self) -> impl Iterator<Item = (&NodeAddr, &NodeFacts)> {
         let aliases = self.observed.aliases();
         self.observed
             .all_online()
             .filter(move |(addr, _)| !aliases.contains_key(addr))
+    }
+
+    /// Whether the node is up, but no primary any more.
+    fn demoted(&self, addr: &NodeAddr) -> bool {
+        let facts = self.observed.online(addr);
+        facts.is_some_and(|facts| !facts.is_primary())
     }
 
     /// How many members follow `primary`, directly or through another.
@@ -265,39 +277,40 @@ fn publishing(case: &Case<'_>, before: &Published, primary: &NodeAddr) -> Publis
     let mut state = before.clone();
     state.primary = Some(primary.clone());
     state.intent = None;
-    let linked = |facts: &super::facts::NodeFacts| {
-        facts
-            .upstream()
-            .is_some_and(|upstream| upstream.link == super::facts::Link::Up)
-    };
+    let linked = |upstream: &Upstream| upstream.link == Link::Up;
     state.replicas = case
         .members()
-        .filter(|(addr, facts)| linked(facts) && case.observed.root_of(addr) == Some(primary))
+        .filter(|(addr, facts)| {
+            facts.upstream().is_some_and(linked) && case.observed.root_of(addr) == Some(primary)
+        })
         .map(|(addr, _)| addr.clone())
         .collect();
     state.known.insert(primary.clone());
     state.known.extend(state.replicas.iter().cloned());
     if let Some(facts) = case.observed.online(primary) {
-        let ids = [
-            Some(&facts.replication_id),
-            facts.previous_replication_id.as_ref(),
-        ];
-        state.extend_lineage(ids.into_iter().flatten().map(String::as_str));
+        state.extend_lineage(facts.histories());
     }
     state
 }
 
-/// The state in which no primary is published because `old` is to be replaced.
+/// The state in which no primary is published because `old` is to be replaced. What `old` said last goes into it, unless
+/// `old` had lost data by then: then its history is none of the cluster's, and it is not to be published again.
 fn withdrawing(
-    observed: &Observed,
+    case: &Case<'_>,
     before: &Published,
     old: Option<&NodeAddr>,
     reason: String,
 ) -> Published {
-    let facts = old.and_then(|old| observed.nodes.get(old)?.sighting.facts.as_ref());
+    let observed = case.observed;
+    let facts = old
+        .and_then(|old| observed.nodes.get(old)?.sighting.facts.as_ref())
+        .filter(|facts| {
+            let mut members = case.members();
+            !members.any(|(_, other)| lost_against(facts, other, &before.lineage))
+        });
     let mut state = before.clone();
     state.primary = None;
-    state.intent = Some(super::published::Intent {
+    state.intent = Some(Intent {
         epoch: observed.epoch,
         old: old.cloned(),
         old_run_id: facts.map(|facts| facts.run_id.clone()),
@@ -306,9 +319,23 @@ fn withdrawing(
         reason,
     });
     if let Some(facts) = facts.filter(|facts| facts.is_primary()) {
-        state.extend_lineage([facts.replication_id.as_str()]);
+        state.extend_lineage(facts.histories());
     }
     state
+}
+
+/// Whether `primary` began a new history with less data than `other` holds of the `lineage` published before: it was
+/// reborn empty, or from an old dump (RK-7). A new history alone tells no loss: a primary also begins one when it has
+/// had no replica for long.
+fn lost_against(primary: &NodeFacts, other: &NodeFacts, lineage: &[String]) -> bool {
+    let Some(generation) = generation_of(other, lineage) else {
+        return false;
+    };
+    let reborn = lineage.first() != Some(&primary.replication_id);
+    // Only offsets of the newest history can be compared with the primary's.
+    let behind = generation == 0 && other.offset > primary.offset;
+    let emptied = primary.keys == 0 && other.keys > 0 && other.offset >= primary.offset;
+    reborn && (behind || emptied)
 }
 
 /// Nodes that a keeper does not manage, and why.

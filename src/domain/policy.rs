@@ -14,7 +14,8 @@ pub struct Policy {
     pub max_lag: Option<Duration>,
     /// How long a replica stays readable after its link broke while the cluster has a primary (`max-stale-seconds`).
     pub max_stale: Duration,
-    /// How many replicas are repointed at once (`parallel-syncs`).
+    /// How many replicas are repointed by one action, less those seen in a full synchronisation (`parallel-syncs`). One
+    /// that continues where it was takes milliseconds and no turn.
     pub parallel_syncs: usize,
     /// A node is down only with at least so many votes, besides the majority (`min-votes`, RK-1).
     pub min_votes: usize,
@@ -41,7 +42,7 @@ impl Default for Policy {
         Self {
             max_lag_bytes: None,
             max_lag: None,
-            max_stale: Duration::from_secs(60),
+            max_stale: Duration::from_mins(1),
             parallel_syncs: 1,
             min_votes: 1,
             settle_unrelated: false,

@@ -46,7 +46,7 @@ impl Verdict {
             match reason {
                 DownReason::Loading => verdict.loading += 1,
                 DownReason::Refused | DownReason::Closed | DownReason::Unanswered => {
-                    verdict.unreachable += 1
+                    verdict.unreachable += 1;
                 }
             }
         }

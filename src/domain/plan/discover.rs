@@ -1,5 +1,7 @@
 //! Nothing is published: find out what is there, change as little as possible.
 
+use std::cmp::Reverse;
+
 use super::super::election::{elect, merit};
 use super::super::facts::{Link, NodeFacts};
 use super::super::node::NodeAddr;
@@ -23,50 +25,55 @@ pub(super) fn discover(case: &Case<'_>, before: &Published) -> Plan {
     primaries.sort_by_key(|(addr, facts)| {
         let followers = case.followers(addr);
         (
-            std::cmp::Reverse(followers),
+            Reverse(followers),
+            facts.keys == 0,
             merit(addr, facts, &before.lineage, case.policy),
         )
     });
-    match primaries.split_first() {
-        Some((kept, others)) => {
-            let rival = others.iter().find(|other| rivals(case, *kept, **other));
-            match rival {
-                Some((other, _)) => Plan::hold(Hold::Unrelated {
-                    kept: kept.0.clone(),
-                    other: (*other).clone(),
-                }),
-                None => Plan::write(Change::Publish, publishing(case, before, kept.0)),
-            }
-        }
-        None => only_replicas(case, before),
+    let Some(kept) = primaries.first() else {
+        return only_replicas(case, before);
+    };
+    let rival = case
+        .members()
+        .filter(|(addr, _)| *addr != kept.0)
+        .find(|other| rivals(case, *kept, *other));
+    match rival {
+        // An empty server that happens to be up does not stand for the data of a primary that is down.
+        Some(_) if kept.1.keys == 0 => only_replicas(case, before),
+        Some((other, _)) if !case.policy.settle_unrelated => Plan::hold(Hold::Unrelated {
+            kept: kept.0.clone(),
+            other: other.clone(),
+        }),
+        _ => Plan::write(Change::Publish, publishing(case, before, kept.0)),
     }
 }
 
-/// Two primaries of which neither can be told to be the cluster's: each has data, none has more replicas, and their
-/// histories share nothing. Publishing one would be a guess.
+/// Whether `other` holds data that is as likely the cluster's as that of `kept`, the foremost primary, and shares no
+/// history with it: publishing `kept` would be a guess. Another primary with as many replicas is one, and where `kept`
+/// has none, a replica whose own primary is down.
 fn rivals(case: &Case<'_>, kept: (&NodeAddr, &NodeFacts), other: (&NodeAddr, &NodeFacts)) -> bool {
-    let both_hold_data = kept.1.keys > 0 && other.1.keys > 0;
-    both_hold_data
-        && case.followers(kept.0) == case.followers(other.0)
-        && !case.policy.settle_unrelated
-        && !super::keep::share_history(kept.1, other.1)
+    let followers = case.followers(kept.0);
+    let as_likely = if other.1.is_primary() {
+        kept.1.keys > 0 && case.followers(other.0) == followers
+    } else {
+        let upstream = case.observed.upstream_of(other.0);
+        followers == 0 && upstream.is_some_and(|of| case.observed.online(of).is_none())
+    };
+    as_likely && other.1.keys > 0 && !kept.1.shares_history(other.1)
 }
 
 /// No primary is up. Replicas of a configured node that is down: replace it. Replicas of something else: not ours.
 fn only_replicas(case: &Case<'_>, before: &Published) -> Plan {
     let observed = case.observed;
     let mut members: Vec<_> = case.members().collect();
-    if members.is_empty() {
-        return Plan::hold(Hold::NoNodeUp);
-    }
-    let outside = |facts: &NodeFacts, addr| {
-        observed.upstream_of(addr).is_none() && facts.upstream().is_some()
+    let outside = |(addr, facts): &(&NodeAddr, &NodeFacts)| {
+        let upstream = facts
+            .upstream()
+            .filter(|_| observed.upstream_of(addr).is_none())?;
+        Some(((*addr).clone(), upstream.primary.clone()))
     };
-    if let Some((addr, facts)) = members.iter().find(|(addr, facts)| outside(facts, addr)) {
-        if let Some(upstream) = facts.upstream() {
-            let (node, primary) = ((*addr).clone(), upstream.primary.clone());
-            return Plan::hold(Hold::ReplicatesFromOutside { node, primary });
-        }
+    if let Some((node, primary)) = members.iter().find_map(outside) {
+        return Plan::hold(Hold::ReplicatesFromOutside { node, primary });
     }
     members.sort_by_key(|(addr, facts)| merit(addr, facts, &before.lineage, case.policy));
     let synced = members
@@ -76,9 +83,12 @@ fn only_replicas(case: &Case<'_>, before: &Published) -> Plan {
     let Some((addr, facts)) = synced else {
         return Plan::hold(Hold::NoNodeUp);
     };
-    let old = observed.upstream_of(addr);
-    let mut state = withdrawing(observed, before, old, "no primary is up".to_owned());
-    state.extend_lineage([facts.replication_id.as_str()]);
+    // A replica that it follows in a chain is up, and as good a successor as others.
+    let old = observed
+        .upstream_of(addr)
+        .filter(|old| observed.online(old).is_none());
+    let mut state = withdrawing(case, before, old, "no primary is up".to_owned());
+    state.extend_lineage(facts.histories());
     let election = elect(observed, case.policy, &state.lineage, old, case.now);
     if election.ranking.is_empty() {
         let replaced = old.cloned();

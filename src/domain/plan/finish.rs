@@ -1,10 +1,9 @@
 //! A change of primary is under way: finish it from whatever is seen (RK-5).
 
-use super::super::election::elect;
+use super::super::election::{elect, generation_of};
 use super::super::facts::NodeFacts;
 use super::super::node::NodeAddr;
 use super::super::published::{Intent, Published, Step};
-use super::keep::belongs;
 use super::{Action, Case, Change, Hold, Plan, publishing};
 
 pub(super) fn finish(case: &Case<'_>, published: &Published, intent: &Intent) -> Plan {
@@ -14,12 +13,7 @@ pub(super) fn finish(case: &Case<'_>, published: &Published, intent: &Intent) ->
     if let Some(promoted) = promoted(case, published, intent) {
         return Plan::write(Change::Publish, publishing(case, published, promoted));
     }
-    let demoted = |old: &&NodeAddr| {
-        case.observed
-            .online(old)
-            .is_some_and(|facts| !facts.is_primary())
-    };
-    let replaced = intent.old.as_ref().filter(|old| !demoted(old));
+    let replaced = intent.old.as_ref().filter(|old| !case.demoted(old));
     let election = elect(
         case.observed,
         case.policy,
@@ -60,30 +54,16 @@ fn returned_whole<'a>(case: &Case<'_>, intent: &'a Intent) -> Option<&'a NodeAdd
     (intent.step == Step::Withdrawn && whole).then_some(old)
 }
 
-/// A node that is a primary already: the candidate, or one that somebody else promoted out of the cluster's history.
+/// The candidate, once it is a primary with the cluster's data: by our command, or somebody else's before it.
 fn promoted<'a>(
-    case: &'a Case<'_>,
+    case: &Case<'_>,
     published: &Published,
     intent: &'a Intent,
 ) -> Option<&'a NodeAddr> {
-    let is_primary = |addr: &&NodeAddr| {
-        case.observed
-            .online(addr)
-            .is_some_and(NodeFacts::is_primary)
-    };
-    let by_us = intent.candidate.as_ref().filter(is_primary);
-    let by_others = || {
-        let related = |(addr, facts): &(&NodeAddr, &NodeFacts)| {
-            Some(*addr) != intent.old.as_ref()
-                && facts.is_primary()
-                && belongs(facts, &published.lineage)
-        };
-        case.members()
-            .filter(related)
-            .max_by_key(|(addr, _)| case.followers(addr))
-            .map(|(addr, _)| addr)
-    };
-    by_us.or_else(by_others)
+    let candidate = intent.candidate.as_ref()?;
+    let facts = case.observed.online(candidate)?;
+    let whole = facts.is_primary() && generation_of(facts, &published.lineage).is_some();
+    whole.then_some(candidate)
 }
 
 /// The old primary back as another process, when nobody else can serve. Empty where there was data, it would only

@@ -1,11 +1,11 @@
 //! A primary is published: replace it when it is down, else keep the others following it.
 
-use super::super::election::elect;
-use super::super::facts::NodeFacts;
+use super::super::election::{elect, generation_of};
+use super::super::facts::{Link, NodeFacts, Upstream};
 use super::super::node::NodeAddr;
 use super::super::policy::ChainedReplicas;
 use super::super::published::Published;
-use super::{Action, Case, Change, Hold, Plan, publishing, withdrawing};
+use super::{Action, Case, Change, Hold, Plan, lost_against, publishing, withdrawing};
 
 pub(super) fn keep(case: &Case<'_>, published: &Published, primary: &NodeAddr) -> Plan {
     let observed = case.observed;
@@ -38,40 +38,42 @@ pub(super) fn keep(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
             }),
         };
     }
+    if let Some(whole) = holder_of_more(case, published, primary, facts) {
+        let reason = format!("it came back with less data than {whole} holds");
+        return replace(case, published, primary, &reason);
+    }
     settle(case, published, primary, facts)
 }
 
 /// Withdraws the primary if somebody can take over; else it stays published, so that it serves again once it is back.
 fn replace(case: &Case<'_>, published: &Published, primary: &NodeAddr, why: &str) -> Plan {
     let observed = case.observed;
-    let state = withdrawing(
-        observed,
-        published,
-        Some(primary),
-        format!("{primary}: {why}"),
-    );
-    let promoted_already = case.members().any(|(addr, facts)| {
-        addr != primary && facts.is_primary() && belongs(facts, &state.lineage)
-    });
-    let election = elect(
-        observed,
-        case.policy,
-        &state.lineage,
-        Some(primary),
-        case.now,
-    );
-    // A node that is up but was demoted from outside may be chosen again.
-    let may_return = observed
-        .online(primary)
-        .is_some_and(|facts| !facts.is_primary());
-    if promoted_already || may_return || !election.ranking.is_empty() {
-        Plan::write(Change::Withdraw, state)
-    } else {
-        Plan::hold(Hold::NoneEligible {
+    let state = withdrawing(case, published, Some(primary), format!("{primary}: {why}"));
+    // A primary that is up but was demoted from outside may be chosen again.
+    let replaced = Some(primary).filter(|primary| !case.demoted(primary));
+    let election = elect(observed, case.policy, &state.lineage, replaced, case.now);
+    if election.ranking.is_empty() {
+        return Plan::hold(Hold::NoneEligible {
             replaced: Some(primary.clone()),
             refusals: election.refusals,
-        })
+        });
     }
+    Plan::write(Change::Withdraw, state)
+}
+
+/// A node that may take over and holds data that the primary lost when it was restarted (RK-7).
+fn holder_of_more(
+    case: &Case<'_>,
+    published: &Published,
+    primary: &NodeAddr,
+    facts: &NodeFacts,
+) -> Option<NodeAddr> {
+    let lineage = &published.lineage;
+    let election = elect(case.observed, case.policy, lineage, Some(primary), case.now);
+    election.ranking.into_iter().find(|addr| {
+        let other = case.observed.online(addr);
+        other.is_some_and(|other| lost_against(facts, other, lineage))
+    })
 }
 
 /// The primary is well: correct every node that does not follow it, then keep the books.
@@ -82,13 +84,17 @@ fn settle(case: &Case<'_>, published: &Published, primary: &NodeAddr, facts: &No
     for (addr, other) in case.members().filter(|(addr, _)| *addr != primary) {
         syncing += usize::from(other.upstream().is_some_and(|upstream| upstream.syncing));
         if in_place(case, addr, primary) {
+            let unlinked = |upstream: &Upstream| upstream.link != Link::Up && !upstream.syncing;
+            if other.upstream().is_some_and(unlinked) {
+                holds.push(Hold::NotLinked(addr.clone()));
+            }
             continue;
         }
         let related = !other.is_primary()
             || other.keys == 0
             || published.known.contains(addr)
-            || belongs(other, &published.lineage)
-            || share_history(facts, other)
+            || generation_of(other, &published.lineage).is_some()
+            || other.shares_history(facts)
             || case.policy.settle_unrelated;
         if !related {
             holds.push(Hold::Unrelated {
@@ -132,27 +138,13 @@ fn settle(case: &Case<'_>, published: &Published, primary: &NodeAddr, facts: &No
 
 /// Whether the replica is where it should be.
 fn in_place(case: &Case<'_>, addr: &NodeAddr, primary: &NodeAddr) -> bool {
-    let directly = case.observed.follows(addr, primary);
-    let through_another = || case.observed.root_of(addr) == Some(primary);
-    directly || (case.policy.chained_replicas == ChainedReplicas::Accept && through_another())
-}
-
-/// Whether the node's data comes from the cluster's history.
-pub(super) fn belongs(facts: &NodeFacts, lineage: &[String]) -> bool {
-    lineage
-        .iter()
-        .any(|id| *id == facts.replication_id || Some(id) == facts.previous_replication_id.as_ref())
-}
-
-/// Whether two data sets have a replication id in common.
-pub(super) fn share_history(one: &NodeFacts, other: &NodeFacts) -> bool {
-    let ids: Vec<_> = [
-        Some(&one.replication_id),
-        one.previous_replication_id.as_ref(),
-    ]
-    .into_iter()
-    .flatten()
-    .cloned()
-    .collect();
-    belongs(other, &ids)
+    let observed = case.observed;
+    let through_another = || {
+        let next = observed
+            .upstream_of(addr)
+            .and_then(|next| observed.online(next));
+        next.is_some() && observed.root_of(addr) == Some(primary)
+    };
+    observed.follows(addr, primary)
+        || (case.policy.chained_replicas == ChainedReplicas::Accept && through_another())
 }

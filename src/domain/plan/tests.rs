@@ -1,1 +1,9 @@
+//! State → the plan. Each situation has its file; [`builder`] makes the states, [`model`] a cluster that plans act on.
 
+mod builder;
+mod discovery;
+mod failover;
+mod keeping;
+mod model;
+mod properties;
+mod refusals;

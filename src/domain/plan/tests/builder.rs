@@ -1,0 +1,328 @@
+//! A cluster in a few words: `cluster().primary("a").replica("b", "a").published("a")`.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::domain::election::Refusal;
+use crate::domain::facts::{Link, Mode, NodeFacts, Role, Sighting, Upstream, Version};
+use crate::domain::node::{Epoch, Generation, Moment, NodeAddr};
+use crate::domain::observed::{Failure, Observed, ObservedNode};
+use crate::domain::plan::{Action, Change, Hold, Plan, plan};
+use crate::domain::policy::Policy;
+use crate::domain::published::{Intent, Published, Step};
+use crate::domain::verdict::Verdict;
+
+pub(super) const NOW: Moment = Moment(Duration::from_secs(1_000));
+pub(super) const EPOCH: Epoch = Epoch(7);
+pub(super) const KEEPERS: usize = 3;
+
+pub(super) struct Cluster {
+    pub(super) observed: Observed,
+    pub(super) policy: Policy,
+}
+
+pub(super) fn cluster() -> Cluster {
+    Cluster {
+        observed: Observed {
+            nodes: [].into(),
+            published: None,
+            epoch: EPOCH,
+            failures: [].into(),
+        },
+        policy: Policy::default(),
+    }
+}
+
+pub(super) fn addr(name: &str) -> NodeAddr {
+    NodeAddr::new(name, 6379)
+}
+
+pub(super) fn addrs<const N: usize>(names: [&str; N]) -> Vec<NodeAddr> {
+    names.map(addr).to_vec()
+}
+
+/// The history that the primary of this name began with.
+pub(super) fn history(name: &str) -> String {
+    format!("history of {name}")
+}
+
+fn facts(name: &str, role: Role, replication_id: String) -> NodeFacts {
+    NodeFacts {
+        run_id: format!("process of {name}"),
+        version: Version::default(),
+        mode: Mode::Standalone,
+        uptime: Duration::from_mins(1),
+        loading: false,
+        role,
+        replication_id,
+        previous_replication_id: None,
+        offset: 1_000,
+        keys: 10,
+        sentinels: Vec::new(),
+    }
+}
+
+impl Cluster {
+    fn add(mut self, name: &str, facts: Option<NodeFacts>) -> Self {
+        let sighting = Sighting {
+            probed: facts.is_some(),
+            answering: facts.is_some(),
+            facts,
+            ..Sighting::unknown(NOW)
+        };
+        let verdict = Verdict {
+            unreachable: 0,
+            loading: 0,
+            keepers: KEEPERS,
+            min_votes: 1,
+        };
+        let node = ObservedNode { sighting, verdict };
+        self.observed.nodes.insert(addr(name), node);
+        self
+    }
+
+    /// A primary with ten keys and a history of its own, at offset 1000.
+    pub(super) fn primary(self, name: &str) -> Self {
+        let role = Role::Primary { online_replicas: 0 };
+        self.add(name, Some(facts(name, role, history(name))))
+    }
+
+    /// A replica whose link to `of` is up and which has all its data, if `of` was added before.
+    pub(super) fn replica(self, name: &str, of: &str) -> Self {
+        let upstream = Upstream {
+            primary: addr(of),
+            link: Link::Up,
+            syncing: false,
+            last_io: Some(Duration::ZERO),
+            priority: 100,
+        };
+        let known = self.observed.nodes.get(&addr(of));
+        let known = known.and_then(|node| node.sighting.facts.as_ref());
+        let replication_id = known.map_or(history(of), |facts| facts.replication_id.clone());
+        self.add(
+            name,
+            Some(facts(name, Role::Replica(upstream), replication_id)),
+        )
+    }
+
+    /// A node that was not probed yet.
+    pub(super) fn unknown(self, name: &str) -> Self {
+        self.add(name, None)
+    }
+
+    /// The keepers hold it down and it does not answer; what it said last is remembered.
+    pub(super) fn down(self, name: &str) -> Self {
+        let cluster = self.sighting(name, |sighting| {
+            sighting.probed = true;
+            sighting.answering = false;
+            sighting.trouble = Some("connection refused".to_owned());
+        });
+        cluster.votes(name, KEEPERS, 0)
+    }
+
+    /// It does not answer this keeper; nobody votes yet.
+    pub(super) fn silent(self, name: &str) -> Self {
+        self.down(name).votes(name, 0, 0)
+    }
+
+    /// It answers, but not what it is.
+    pub(super) fn noauth(self, name: &str) -> Self {
+        self.unknown(name).sighting(name, |sighting| {
+            sighting.probed = true;
+            sighting.answering = true;
+            sighting.trouble = Some("NOAUTH Authentication required.".to_owned());
+        })
+    }
+
+    pub(super) fn votes(mut self, name: &str, unreachable: usize, loading: usize) -> Self {
+        let verdict = &mut self.observed.nodes.get_mut(&addr(name)).unwrap().verdict;
+        (verdict.unreachable, verdict.loading) = (unreachable, loading);
+        self
+    }
+
+    pub(super) fn sighting(mut self, name: &str, change: impl FnOnce(&mut Sighting)) -> Self {
+        change(&mut self.observed.nodes.get_mut(&addr(name)).unwrap().sighting);
+        self
+    }
+
+    pub(super) fn with(self, name: &str, change: impl FnOnce(&mut NodeFacts)) -> Self {
+        self.sighting(name, |sighting| change(sighting.facts.as_mut().unwrap()))
+    }
+
+    pub(super) fn upstream(self, name: &str, change: impl FnOnce(&mut Upstream)) -> Self {
+        self.with(name, |facts| match &mut facts.role {
+            Role::Replica(upstream) => change(upstream),
+            Role::Primary { .. } => panic!("a primary has no upstream"),
+        })
+    }
+
+    pub(super) fn unlinked(self, name: &str) -> Self {
+        let since = Some(Duration::from_secs(3));
+        self.upstream(name, |upstream| upstream.link = Link::Down { since })
+    }
+
+    /// Started anew: another process, a history of its own.
+    pub(super) fn reborn(self, name: &str, keys: u64, offset: u64) -> Self {
+        self.with(name, |facts| {
+            facts.run_id = format!("second process of {name}");
+            facts.replication_id = format!("second history of {name}");
+            (facts.keys, facts.offset) = (keys, offset);
+        })
+    }
+
+    /// What was a replica is now a primary that continues its old history under a new id.
+    pub(super) fn promoted(self, name: &str) -> Self {
+        self.with(name, |facts| {
+            facts.role = Role::Primary { online_replicas: 0 };
+            let old = std::mem::replace(&mut facts.replication_id, history(name));
+            facts.previous_replication_id = Some(old);
+        })
+    }
+
+    pub(super) fn policy(mut self, change: impl FnOnce(&mut Policy)) -> Self {
+        change(&mut self.policy);
+        self
+    }
+
+    pub(super) fn failed(mut self, name: &str, seconds_ago: u64) -> Self {
+        let failure = Failure {
+            at: Moment(NOW.0.saturating_sub(Duration::from_secs(seconds_ago))),
+            times: 1,
+            why: "no answer".to_owned(),
+        };
+        self.observed.failures.insert(addr(name), failure);
+        self
+    }
+
+    /// `primary` is published with every replica that follows it at this point.
+    pub(super) fn published(mut self, primary: &str) -> Self {
+        let primary = addr(primary);
+        let follows = |node: &&NodeAddr| self.observed.follows(node, &primary);
+        let replicas: BTreeSet<_> = self
+            .observed
+            .nodes
+            .keys()
+            .filter(follows)
+            .cloned()
+            .collect();
+        let node = self.observed.nodes.get(&primary);
+        let facts = node.and_then(|node| node.sighting.facts.as_ref());
+        let lineage = facts.map_or_else(
+            || vec![history(primary.host())],
+            |facts| facts.histories().map(str::to_owned).collect(),
+        );
+        self.observed.published = Some(Published {
+            known: replicas.iter().chain([&primary]).cloned().collect(),
+            primary: Some(primary),
+            replicas,
+            epoch: EPOCH,
+            generation: Generation(1),
+            lineage,
+            intent: None,
+        });
+        self
+    }
+
+    /// The published primary was withdrawn and nothing else was done.
+    pub(super) fn withdrawn(mut self, old: &str) -> Self {
+        if self.observed.published.is_none() {
+            self = self.published(old);
+        }
+        let state = self.observed.published.as_mut().unwrap();
+        state.primary = None;
+        state.intent = Some(Intent {
+            epoch: EPOCH,
+            old: Some(addr(old)),
+            old_run_id: Some(format!("process of {old}")),
+            candidate: None,
+            step: Step::Withdrawn,
+            reason: "test".to_owned(),
+        });
+        self
+    }
+
+    /// The published primary was withdrawn and the successor persisted.
+    pub(super) fn promoting(self, old: &str, candidate: &str) -> Self {
+        let mut cluster = self.withdrawn(old);
+        let state = cluster.observed.published.as_mut().unwrap();
+        let intent = state.intent.as_mut().unwrap();
+        intent.candidate = Some(addr(candidate));
+        intent.step = Step::Promoting;
+        cluster
+    }
+
+    pub(super) fn epoch(mut self, epoch: u64) -> Self {
+        self.observed.epoch = Epoch(epoch);
+        self
+    }
+
+    pub(super) fn plan(&self) -> Plan {
+        plan(&self.observed, &self.policy, NOW)
+    }
+
+    /// The next action is a write: makes it, and returns the changed cluster.
+    pub(super) fn written(mut self, expected: Change) -> Self {
+        let (change, state) = self.plan().into_write();
+        assert_eq!(change, expected);
+        self.observed.published = Some(state);
+        self
+    }
+
+    pub(super) fn state(&self) -> &Published {
+        self.observed.published.as_ref().unwrap()
+    }
+
+    /// Nothing to do, nothing held.
+    pub(super) fn assert_settled(&self) {
+        assert_eq!(self.plan(), Plan::default());
+    }
+}
+
+impl Plan {
+    pub(super) fn into_write(self) -> (Change, Published) {
+        match self.action {
+            Some(Action::Write { state, change }) => (change, state),
+            other => panic!("a write was expected: {other:?}, {:?}", self.holds),
+        }
+    }
+
+    /// The plan is this write of this primary.
+    pub(super) fn assert_writes(self, expected: Change, primary: Option<&str>) {
+        let (change, state) = self.into_write();
+        assert_eq!((change, state.primary), (expected, primary.map(addr)));
+    }
+
+    /// The plan is to persist this candidate.
+    pub(super) fn assert_chooses(self, candidate: &str) {
+        let (change, state) = self.into_write();
+        assert_eq!((change, state.primary), (Change::Choose, None));
+        let intent = state.intent.unwrap();
+        assert_eq!(intent.candidate, Some(addr(candidate)));
+        assert_eq!(intent.step, Step::Promoting);
+    }
+
+    pub(super) fn assert_follows<const N: usize>(&self, names: [&str; N], target: &str) {
+        let (nodes, primary) = (addrs(names), addr(target));
+        assert_eq!(self.action, Some(Action::Follow { nodes, primary }));
+    }
+
+    /// The plan is to do nothing, for this reason.
+    pub(super) fn assert_holds(&self, hold: &Hold) {
+        assert_eq!(self.action, None);
+        assert!(
+            self.holds.contains(hold),
+            "{hold:?} not in {:?}",
+            self.holds
+        );
+    }
+
+    /// Nobody may take over; why this node may not.
+    pub(super) fn refusal(&self, name: &str) -> Refusal {
+        assert_eq!(self.action, None);
+        let refusals = self.holds.iter().find_map(|hold| match hold {
+            Hold::NoneEligible { refusals, .. } => Some(refusals),
+            _ => None,
+        });
+        refusals.expect("no successor is eligible")[&addr(name)].clone()
+    }
+}

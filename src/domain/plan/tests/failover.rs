@@ -1,0 +1,272 @@
+//! The published primary is to be replaced, or is being replaced.
+
+use super::builder::{Cluster, addr, cluster, history};
+use crate::domain::election::Refusal;
+use crate::domain::node::Epoch;
+use crate::domain::plan::{Action, Change, Hold};
+use crate::domain::published::Step;
+
+fn trio() -> Cluster {
+    let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
+    cluster.published("a")
+}
+
+#[test]
+fn a_dead_primary_is_withdrawn_replaced_and_followed_no_more() {
+    let cluster = trio().down("a").unlinked("b").unlinked("c");
+    let cluster = cluster.with("c", |c| c.offset = 1_001);
+
+    let cluster = cluster.written(Change::Withdraw);
+    let intent = cluster.state().intent.clone().unwrap();
+    assert_eq!(
+        (cluster.state().primary.clone(), intent.old),
+        (None, Some(addr("a")))
+    );
+    assert_eq!(intent.old_run_id.as_deref(), Some("process of a"));
+    assert_eq!((intent.candidate, intent.step), (None, Step::Withdrawn));
+    assert!(intent.reason.contains("a:6379"), "{}", intent.reason);
+
+    let cluster = cluster.written(Change::Choose);
+    assert_eq!(cluster.plan().action, Some(Action::Promote(addr("c"))));
+
+    let cluster = cluster.promoted("c").written(Change::Publish);
+    assert_eq!(cluster.state().primary, Some(addr("c")));
+    assert_eq!(cluster.state().intent, None);
+    assert_eq!(cluster.state().lineage, [history("c"), history("a")]);
+
+    cluster.plan().assert_follows(["b"], "c");
+    let cluster = cluster.replica("b", "c").written(Change::Note);
+    cluster.assert_settled();
+
+    let cluster = cluster.primary("a").reborn("a", 10, 900);
+    cluster.plan().assert_follows(["a"], "c");
+}
+
+#[test]
+fn a_primary_that_loads_for_too_long_is_replaced() {
+    let plan = trio()
+        .with("a", |a| a.loading = true)
+        .votes("a", 0, 2)
+        .plan();
+    plan.assert_writes(Change::Withdraw, None);
+}
+
+#[test]
+fn a_primary_that_is_no_longer_configured_is_replaced() {
+    let mut cluster = trio();
+    cluster.observed.nodes.remove(&addr("a"));
+    let cluster = cluster.written(Change::Withdraw);
+    cluster.plan().assert_chooses("b");
+}
+
+#[test]
+fn a_primary_without_an_eligible_successor_stays_published() {
+    let cluster = cluster().primary("a").published("a").down("a");
+    assert_eq!(cluster.plan().refusal("a"), Refusal::Replaced);
+    let plan = trio().down("a").down("b").down("c").plan();
+    assert_eq!(plan.refusal("b"), Refusal::Down);
+}
+
+#[test]
+fn half_of_the_keepers_replace_no_primary() {
+    let mut cluster = trio().silent("a").votes("a", 2, 0);
+    for node in cluster.observed.nodes.values_mut() {
+        node.verdict.keepers = 4;
+    }
+    assert_eq!(cluster.plan().action, None);
+    cluster
+        .votes("a", 3, 0)
+        .plan()
+        .assert_writes(Change::Withdraw, None);
+}
+
+#[test]
+fn the_old_primary_back_whole_before_any_promotion_is_published_again() {
+    let plan = trio().withdrawn("a").plan();
+    plan.assert_writes(Change::Publish, Some("a"));
+}
+
+#[test]
+fn the_old_primary_back_whole_after_a_choice_was_persisted_is_too_late() {
+    let plan = trio().promoting("a", "b").plan();
+    assert_eq!(plan.action, Some(Action::Promote(addr("b"))));
+}
+
+#[test]
+fn the_old_primary_back_as_another_process_is_not_published_again() {
+    let plan = trio().reborn("a", 10, 1_000).withdrawn("a").plan();
+    plan.assert_chooses("b");
+}
+
+#[test]
+fn the_old_primary_back_as_another_process_serves_when_nobody_else_can() {
+    let cluster = trio()
+        .down("b")
+        .down("c")
+        .withdrawn("a")
+        .reborn("a", 10, 900);
+    cluster.plan().assert_writes(Change::Publish, Some("a"));
+}
+
+#[test]
+fn the_old_primary_back_empty_does_not_serve_while_somebody_had_data() {
+    let cluster = trio().down("b").down("c").withdrawn("a").reborn("a", 0, 0);
+    assert_eq!(cluster.plan().refusal("a"), Refusal::Replaced);
+}
+
+#[test]
+fn a_new_leader_persists_the_choice_again_before_it_commands() {
+    let cluster = trio().down("a").promoting("a", "c").epoch(8);
+    let cluster = cluster.written(Change::Choose);
+    let intent = cluster.state().intent.clone().unwrap();
+    assert_eq!(intent.epoch, Epoch(8));
+    assert_eq!(intent.candidate, Some(addr("c")), "the choice is kept");
+    assert_eq!(cluster.plan().action, Some(Action::Promote(addr("c"))));
+}
+
+#[test]
+fn a_new_leader_publishes_a_candidate_that_is_a_primary_already() {
+    let cluster = trio().down("a").promoting("a", "c").promoted("c").epoch(8);
+    cluster.plan().assert_writes(Change::Publish, Some("c"));
+}
+
+#[test]
+fn a_candidate_that_failed_or_died_is_replaced_by_the_next() {
+    let cluster = || trio().down("a").promoting("a", "b");
+    cluster().failed("b", 0).plan().assert_chooses("c");
+    cluster().down("b").plan().assert_chooses("c");
+}
+
+#[test]
+fn a_candidate_that_came_back_empty_is_not_published() {
+    let cluster = trio().down("a").promoting("a", "b").promoted("b");
+    let cluster = cluster
+        .reborn("b", 0, 0)
+        .with("b", |b| b.previous_replication_id = None);
+    cluster.plan().assert_chooses("c");
+}
+
+#[test]
+fn when_every_candidate_failed_lately_it_is_said_and_tried_again() {
+    let cluster = || trio().down("a").down("c").promoting("a", "b");
+    let plan = cluster().failed("b", 0).plan();
+    assert_eq!(
+        plan.refusal("b"),
+        Refusal::FailedLately("no answer".to_owned())
+    );
+    let plan = cluster().failed("b", 1).plan();
+    assert_eq!(plan.action, Some(Action::Promote(addr("b"))));
+}
+
+#[test]
+fn when_the_promoted_node_dies_before_the_others_follow_the_next_takes_over() {
+    let cluster = trio().down("a").promoting("a", "b").promoted("b");
+    let cluster = cluster.written(Change::Publish).down("b").unlinked("c");
+    let cluster = cluster.written(Change::Withdraw);
+    cluster.plan().assert_chooses("c");
+}
+
+#[test]
+fn a_replica_of_the_newest_history_is_preferred_to_an_offset_of_an_older_one() {
+    let cluster = trio().down("a").promoting("a", "b").promoted("b");
+    let cluster = cluster
+        .written(Change::Publish)
+        .replica("c", "b")
+        .primary("a");
+    let cluster = cluster.with("a", |a| a.offset = 9_000).down("b");
+    cluster.written(Change::Withdraw).plan().assert_chooses("c");
+}
+
+#[test]
+fn a_node_promoted_by_hand_is_taken_when_the_primary_is_down() {
+    let cluster = trio().down("a").promoted("c").written(Change::Withdraw);
+    let cluster = cluster.written(Change::Choose);
+    cluster.plan().assert_writes(Change::Publish, Some("c"));
+}
+
+#[test]
+fn a_node_promoted_by_hand_that_lacks_data_is_not_taken() {
+    let cluster = trio().down("a").promoted("c").with("c", |c| c.offset = 10);
+    let cluster = cluster.written(Change::Withdraw);
+    cluster.plan().assert_chooses("b");
+}
+
+#[test]
+fn a_primary_made_a_replica_by_hand_gives_way_to_the_one_it_follows() {
+    let cluster = trio().promoted("b").replica("a", "b");
+    let cluster = cluster.with("a", |a| a.previous_replication_id = Some(history("a")));
+    let cluster = cluster.written(Change::Withdraw);
+    let reason = cluster.state().intent.clone().unwrap().reason;
+    assert!(reason.contains("replica of b:6379"), "{reason}");
+    let cluster = cluster.written(Change::Choose);
+    cluster.plan().assert_writes(Change::Publish, Some("b"));
+}
+
+#[test]
+fn a_primary_made_a_replica_by_hand_is_chosen_again_if_it_is_the_best() {
+    let cluster = cluster().primary("a").replica("b", "a").published("a");
+    let cluster = cluster.replica("a", "b").with("b", |b| b.offset = 10);
+    let cluster = cluster.written(Change::Withdraw);
+    cluster.plan().assert_chooses("a");
+}
+
+#[test]
+fn a_primary_reborn_empty_is_replaced_by_a_replica_that_still_holds_the_data() {
+    let cluster = trio().reborn("a", 0, 0).written(Change::Withdraw);
+    let intent = cluster.state().intent.clone().unwrap();
+    assert_eq!(intent.old_run_id, None, "it is not whole");
+    assert_eq!(cluster.state().lineage, [history("a")]);
+    assert!(intent.reason.contains("less data"), "{}", intent.reason);
+    cluster.plan().assert_chooses("b");
+}
+
+#[test]
+fn a_primary_reborn_from_an_old_dump_is_replaced_by_the_replica_that_has_not_copied_it() {
+    let cluster = trio().reborn("a", 5, 400);
+    let cluster = cluster.with("a", |a| a.previous_replication_id = Some(history("a")));
+    let cluster = cluster.replica("b", "a").with("b", |b| b.offset = 400);
+    let cluster = cluster.written(Change::Withdraw);
+    let cluster = cluster.written(Change::Choose);
+    let plan = cluster.plan();
+    assert_eq!(plan.action, Some(Action::Promote(addr("c"))));
+}
+
+#[test]
+fn a_primary_reborn_whole_stays() {
+    let cluster = trio().reborn("a", 10, 1_000).written(Change::Note);
+    cluster.assert_settled();
+}
+
+#[test]
+fn a_primary_reborn_behind_whom_nobody_can_replace_stays() {
+    let cluster = trio().down("b").down("c").written(Change::Note);
+    cluster
+        .reborn("a", 0, 0)
+        .written(Change::Note)
+        .assert_settled();
+}
+
+#[test]
+fn a_lone_primary_that_merely_changed_its_history_is_not_taken_for_reborn() {
+    let cluster = trio().with("a", |a| {
+        (a.replication_id, a.keys, a.offset) = ("after an hour alone".to_owned(), 0, 2_000);
+    });
+    cluster.written(Change::Note);
+}
+
+#[test]
+fn an_offset_of_an_older_history_does_not_make_the_primary_look_reborn() {
+    let cluster = trio().down("a").promoting("a", "b").promoted("b");
+    let cluster = cluster.written(Change::Publish).down("c");
+    let cluster = cluster.primary("a").with("a", |a| a.offset = 9_000);
+    let cluster = cluster.with("b", |b| b.replication_id = "later".to_owned());
+    cluster.plan().assert_follows(["a"], "b");
+}
+
+#[test]
+fn a_dead_primary_is_held_not_replaced_by_an_unrelated_one() {
+    let cluster = cluster().primary("a").published("a").down("a").primary("d");
+    let plan = cluster.plan();
+    assert_eq!(plan.refusal("d"), Refusal::OtherData);
+    assert!(matches!(plan.holds[0], Hold::NoneEligible { .. }));
+}

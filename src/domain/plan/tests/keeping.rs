@@ -1,0 +1,186 @@
+//! A primary is published and well.
+
+use super::builder::{Cluster, addr, addrs, cluster, history};
+use crate::domain::facts::Mode;
+use crate::domain::plan::{Change, Hold};
+use crate::domain::policy::ChainedReplicas;
+
+fn trio() -> Cluster {
+    let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
+    cluster.published("a")
+}
+
+#[test]
+fn a_settled_cluster_is_left_alone() {
+    trio().assert_settled();
+}
+
+#[test]
+fn a_replica_going_and_coming_is_noted_without_a_new_generation() {
+    let cluster = trio().down("b").written(Change::Note);
+    assert_eq!(cluster.state().replicas, [addr("c")].into());
+    assert!(cluster.state().known.contains(&addr("b")));
+    assert!(!Change::Note.raises_generation() && !Change::Choose.raises_generation());
+    assert!(Change::Withdraw.raises_generation() && Change::Publish.raises_generation());
+    cluster.assert_settled();
+}
+
+#[test]
+fn a_new_replication_id_of_the_primary_is_noted_before_the_old_one() {
+    let cluster = trio().with("a", |a| a.replication_id = "new".to_owned());
+    let cluster = cluster.written(Change::Note);
+    assert_eq!(cluster.state().lineage, ["new".to_owned(), history("a")]);
+    cluster.assert_settled();
+}
+
+#[test]
+fn a_returning_primary_is_made_a_replica_even_with_data_of_its_own() {
+    let plan = trio().primary("b").plan();
+    plan.assert_follows(["b"], "a");
+}
+
+#[test]
+fn a_node_promoted_by_hand_beside_a_healthy_primary_is_made_its_replica_again() {
+    let mut cluster = trio().promoted("b");
+    cluster.observed.published.as_mut().unwrap().known = [addr("a")].into();
+    cluster.plan().assert_follows(["b"], "a");
+}
+
+#[test]
+fn an_empty_newcomer_joins_as_a_replica() {
+    let plan = trio().primary("d").with("d", |d| d.keys = 0).plan();
+    plan.assert_follows(["d"], "a");
+}
+
+#[test]
+fn an_unrelated_newcomer_with_data_is_left_alone_until_told() {
+    let cluster = trio().primary("d");
+    cluster.plan().assert_holds(&Hold::Unrelated {
+        kept: addr("a"),
+        other: addr("d"),
+    });
+    let cluster = cluster.policy(|policy| policy.settle_unrelated = true);
+    cluster.plan().assert_follows(["d"], "a");
+}
+
+#[test]
+fn an_unrelated_newcomer_does_not_keep_others_from_being_corrected() {
+    let plan = trio().primary("d").replica("c", "d").plan();
+    plan.assert_follows(["c"], "a");
+    let kept = addr("a");
+    assert_eq!(
+        plan.holds,
+        [Hold::Unrelated {
+            kept,
+            other: addr("d")
+        }]
+    );
+}
+
+#[test]
+fn replicas_of_the_wrong_node_or_of_an_outsider_are_corrected() {
+    trio().replica("b", "x").plan().assert_follows(["b"], "a");
+    let chained = trio().replica("b", "c");
+    chained.plan().assert_follows(["b"], "a");
+}
+
+#[test]
+fn a_chain_through_a_dead_replica_is_corrected_even_where_chains_are_accepted() {
+    let cluster = trio().replica("c", "b").down("b").unlinked("c");
+    let cluster = cluster.policy(|policy| policy.chained_replicas = ChainedReplicas::Accept);
+    cluster.plan().assert_follows(["c"], "a");
+}
+
+#[test]
+fn a_replica_that_follows_but_never_links_is_told_and_not_commanded_again() {
+    let cluster = trio().unlinked("b").written(Change::Note);
+    cluster.plan().assert_holds(&Hold::NotLinked(addr("b")));
+}
+
+#[test]
+fn replicas_are_repointed_at_most_parallel_syncs_at_once() {
+    let astray = || trio().primary("b").primary("c");
+    astray().plan().assert_follows(["b"], "a");
+    let both = astray().policy(|policy| policy.parallel_syncs = 2);
+    both.plan().assert_follows(["b", "c"], "a");
+}
+
+#[test]
+fn a_replica_in_full_sync_takes_a_turn() {
+    let cluster = trio().unlinked("b").upstream("b", |up| up.syncing = true);
+    let cluster = cluster.primary("c").written(Change::Note);
+    cluster
+        .plan()
+        .assert_holds(&Hold::ReplicasWaiting(addrs(["c"])));
+}
+
+#[test]
+fn a_node_that_failed_a_command_is_tried_again_later() {
+    let cluster = trio().written_without("b").primary("b").failed("b", 0);
+    let why = "no answer".to_owned();
+    let node = addr("b");
+    cluster
+        .plan()
+        .assert_holds(&Hold::FailedLately { node, why });
+    cluster.failed("b", 1).plan().assert_follows(["b"], "a");
+}
+
+#[test]
+fn one_node_that_fails_does_not_hold_up_the_next() {
+    let cluster = trio().primary("b").primary("c").failed("b", 0);
+    cluster.plan().assert_follows(["c"], "a");
+}
+
+#[test]
+fn a_loading_primary_is_waited_for() {
+    let cluster = trio().with("a", |a| a.loading = true);
+    let plan = cluster.plan();
+    plan.assert_holds(&Hold::PrimaryLoading(addr("a")));
+}
+
+#[test]
+fn a_primary_that_does_not_answer_but_is_not_down_is_waited_for() {
+    let plan = trio().silent("a").votes("a", 1, 0).plan();
+    let reason = "connection refused".to_owned();
+    plan.assert_holds(&Hold::Undecided(vec![(addr("a"), reason)]));
+}
+
+#[test]
+fn a_primary_restarted_in_cluster_mode_is_said() {
+    let plan = trio().with("a", |a| a.mode = Mode::Cluster).plan();
+    plan.assert_holds(&Hold::WrongMode(addr("a"), Mode::Cluster));
+    let reason = "it is no plain Redis server".to_owned();
+    plan.assert_holds(&Hold::Undecided(vec![(addr("a"), reason)]));
+}
+
+#[test]
+fn a_primary_made_a_replica_of_an_outsider_is_left_alone() {
+    let plan = trio().replica("a", "x").plan();
+    plan.assert_holds(&Hold::ReplicatesFromOutside {
+        node: addr("a"),
+        primary: addr("x"),
+    });
+}
+
+#[test]
+fn the_published_name_stands_for_a_server_with_two_names() {
+    let cluster = cluster().primary("a").primary("b").replica("c", "a");
+    let cluster = cluster.with("a", |a| a.run_id = "process of b".to_owned());
+    let cluster = cluster.with("a", |a| a.replication_id = history("b"));
+    let cluster = cluster.with("c", |c| c.replication_id = history("b"));
+    let plan = cluster.published("b").plan();
+    assert_eq!(plan.holds, [Hold::SameServer(addr("a"), addr("b"))]);
+    assert!(!matches!(
+        plan.action,
+        Some(crate::domain::plan::Action::Follow { .. })
+    ));
+}
+
+impl Cluster {
+    /// As if the node had been noted as gone.
+    fn written_without(mut self, name: &str) -> Self {
+        let state = self.observed.published.as_mut().unwrap();
+        state.replicas.remove(&addr(name));
+        self
+    }
+}

@@ -1,0 +1,359 @@
+//! A cluster of servers that carries plans out. It knows what the core cannot: which data set a server really holds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::builder::{EPOCH, NOW, addr};
+use crate::domain::facts::{Link, Mode, NodeFacts, Role, Sighting, Upstream, Version};
+use crate::domain::node::{Generation, NodeAddr};
+use crate::domain::observed::{Failure, Observed, ObservedNode};
+use crate::domain::plan::{Action, Change, Plan, plan};
+use crate::domain::policy::Policy;
+use crate::domain::published::{Published, Step};
+use crate::domain::verdict::Verdict;
+
+pub(super) const KEEPERS: usize = 4;
+const OUTSIDE: &str = "outside";
+
+/// One server process and its surroundings.
+#[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "independent faults")]
+pub(super) struct Server {
+    pub(super) up: bool,
+    pub(super) loading: bool,
+    /// It runs commands that change it; otherwise they fail.
+    pub(super) obeys: bool,
+    /// It can log in to primaries.
+    pub(super) links: bool,
+    /// Keepers that vote it down although it is up.
+    pub(super) doubters: usize,
+    pub(super) priority: u32,
+    pub(super) process: u32,
+    /// What it really holds, whatever the ids say: copies and continuations of one data set have one number.
+    pub(super) data_set: u32,
+    pub(super) history: String,
+    pub(super) previous: Option<String>,
+    pub(super) offset: u64,
+    pub(super) keys: u64,
+    /// The index of the server that it follows; `None` for a primary, one past the last for an outsider.
+    pub(super) follows: Option<usize>,
+    pub(super) linked: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Model {
+    pub(super) servers: Vec<Server>,
+    /// Configured names, each with its server.
+    pub(super) names: BTreeMap<NodeAddr, usize>,
+    pub(super) published: Option<Published>,
+    pub(super) policy: Policy,
+    pub(super) failures: BTreeMap<NodeAddr, Failure>,
+    /// What nodes said last.
+    said: BTreeMap<NodeAddr, NodeFacts>,
+    born: u32,
+}
+
+/// What happens to a server without the keeper.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Event {
+    Dies(usize),
+    Returns(usize),
+    PromotedByHand(usize),
+    MadeReplicaByHand(usize, usize),
+    RebornEmpty(usize),
+}
+
+pub(super) fn name_of(server: usize) -> NodeAddr {
+    addr(&format!("node-{server}"))
+}
+
+impl Model {
+    pub(super) fn new(servers: Vec<Server>, alias: Option<usize>, policy: Policy) -> Self {
+        let mut names: BTreeMap<_, _> = (0..servers.len()).map(|n| (name_of(n), n)).collect();
+        names.extend(alias.map(|server| (addr("another-name"), server)));
+        let mut model = Self {
+            servers,
+            names,
+            published: None,
+            policy,
+            failures: BTreeMap::new(),
+            said: BTreeMap::new(),
+            born: 0,
+        };
+        model.observe();
+        model
+    }
+
+    pub(super) fn server(&self, name: &NodeAddr) -> &Server {
+        &self.servers[self.names[name]]
+    }
+
+    /// What the keeper may know.
+    pub(super) fn observe(&mut self) -> Observed {
+        let nodes = self.names.clone().into_iter().map(|(name, index)| {
+            let server = &self.servers[index];
+            if server.up {
+                self.said
+                    .insert(name.clone(), facts(index, server, self.servers.len()));
+            }
+            let sighting = Sighting {
+                facts: self.said.get(&name).cloned(),
+                probed: true,
+                answering: server.up,
+                ..Sighting::unknown(NOW)
+            };
+            let verdict = Verdict {
+                unreachable: if server.up { server.doubters } else { KEEPERS },
+                loading: 0,
+                keepers: KEEPERS,
+                min_votes: 1,
+            };
+            (name, ObservedNode { sighting, verdict })
+        });
+        Observed {
+            nodes: nodes.collect(),
+            published: self.published.clone(),
+            epoch: EPOCH,
+            failures: self.failures.clone(),
+        }
+    }
+
+    pub(super) fn plan(&mut self) -> Plan {
+        plan(&self.observe(), &self.policy, NOW)
+    }
+
+    /// Carries the action out after checking that it may be.
+    pub(super) fn apply(&mut self, action: &Action) {
+        match action {
+            Action::Write { state, change } => self.write(state, *change),
+            Action::Promote(name) => self.promote(name),
+            Action::Follow { nodes, primary } => {
+                assert!(!nodes.is_empty() && nodes.len() <= self.policy.parallel_syncs);
+                for name in nodes {
+                    self.follow(name, primary);
+                }
+            }
+        }
+    }
+
+    /// RK-2: A → none → B.
+    fn write(&mut self, state: &Published, change: Change) {
+        let before = self.published.replace(state.clone()).unwrap_or_default();
+        match change {
+            Change::Withdraw => assert!(state.primary.is_none() && state.intent.is_some()),
+            Change::Choose => assert!(before.primary.is_none() && state.primary.is_none()),
+            Change::Publish => assert!(before.primary.is_none() && state.primary.is_some()),
+            Change::Note => assert!(before.primary.is_some() && before.primary == state.primary),
+        }
+        assert_eq!(
+            change.raises_generation(),
+            before.primary != state.primary
+                || before.intent.is_none() && change == Change::Withdraw
+        );
+        assert!(
+            change == Change::Publish || before != *state,
+            "a write that changes nothing"
+        );
+        if change.raises_generation() {
+            let published = self.published.as_mut().unwrap();
+            published.generation = Generation(before.generation.0 + 1);
+        }
+    }
+
+    /// RK-5 and RK-6, told from what the servers really are.
+    fn promote(&mut self, name: &NodeAddr) {
+        let published = self.published.clone().unwrap();
+        let intent = published.intent.expect("promotion without an intent");
+        assert_eq!(published.primary, None);
+        assert_eq!(
+            (&intent.candidate, intent.step, intent.epoch),
+            (&Some(name.clone()), Step::Promoting, EPOCH)
+        );
+        let index = self.names[name];
+        let server = &self.servers[index];
+        assert!(server.up && !server.loading && server.follows.is_some());
+        assert!(server.doubters * 2 < KEEPERS && server.priority != 0);
+        assert!(
+            published
+                .lineage
+                .iter()
+                .any(|id| Self::data_set_of(id) == Some(server.data_set)),
+            "other data"
+        );
+        let full = |other: &Server| {
+            let ids = [Some(&other.history), other.previous.as_ref()];
+            let ours = ids
+                .into_iter()
+                .flatten()
+                .any(|id| published.lineage.contains(id));
+            other.up && other.keys > 0 && ours
+        };
+        assert!(server.keys > 0 || !self.servers.iter().any(full), "empty");
+        if !server.obeys {
+            return self.fail(name);
+        }
+        self.turn_primary(index);
+    }
+
+    /// RK-7 and the rule against losing foreign data.
+    fn follow(&mut self, name: &NodeAddr, primary: &NodeAddr) {
+        let published = self.published.clone().unwrap();
+        assert_eq!(published.primary.as_ref(), Some(primary));
+        let (index, target) = (self.names[name], self.names[primary]);
+        assert_ne!(index, target, "a server would follow itself");
+        let (server, kept) = (&self.servers[index], &self.servers[target]);
+        assert!(kept.up && kept.follows.is_none());
+        let theirs =
+            server.follows.is_none() && server.keys > 0 && server.data_set != kept.data_set;
+        let ours = published.known.contains(name)
+            || published
+                .lineage
+                .iter()
+                .any(|id| Self::data_set_of(id) == Some(server.data_set));
+        assert!(
+            !theirs || ours || self.policy.settle_unrelated,
+            "foreign data would be lost"
+        );
+        if !server.obeys {
+            return self.fail(name);
+        }
+        self.servers[index].follows = Some(target);
+    }
+
+    fn fail(&mut self, name: &NodeAddr) {
+        let why = "refused".to_owned();
+        let failure = Failure {
+            at: NOW,
+            times: 1,
+            why,
+        };
+        let before = self.failures.insert(name.clone(), failure);
+        assert_eq!(
+            before, None,
+            "a node that failed was commanded again at once"
+        );
+    }
+
+    /// The data set that histories of this name are part of.
+    fn data_set_of(id: &str) -> Option<u32> {
+        id.split('/').next()?.parse().ok()
+    }
+
+    fn turn_primary(&mut self, index: usize) {
+        self.born += 1;
+        let server = &mut self.servers[index];
+        server.follows = None;
+        let history = format!("{}/promotion {}", server.data_set, self.born);
+        server.previous = Some(std::mem::replace(&mut server.history, history));
+    }
+
+    /// Replication runs until nothing moves.
+    pub(super) fn replicate(&mut self) {
+        for server in &mut self.servers {
+            server.linked = false;
+        }
+        let mut serving: BTreeSet<usize> = self
+            .servers
+            .iter()
+            .enumerate()
+            .filter(|(_, server)| server.up && !server.loading && server.follows.is_none())
+            .map(|(index, _)| index)
+            .collect();
+        loop {
+            let next = (0..self.servers.len()).find(|index| {
+                let server = &self.servers[*index];
+                let reachable = server.follows.is_some_and(|of| serving.contains(&of));
+                !serving.contains(index)
+                    && server.up
+                    && !server.loading
+                    && server.links
+                    && reachable
+            });
+            let Some(index) = next else { return };
+            let source = self.servers[self.servers[index].follows.unwrap()].clone();
+            let server = &mut self.servers[index];
+            let continues = server.data_set == source.data_set;
+            if server.history != source.history {
+                let old = std::mem::replace(&mut server.history, source.history);
+                server.previous = continues.then_some(old);
+            }
+            (server.data_set, server.keys, server.offset) =
+                (source.data_set, source.keys, source.offset);
+            server.linked = true;
+            serving.insert(index);
+        }
+    }
+
+    pub(super) fn happen(&mut self, event: Event) {
+        let count = self.servers.len();
+        match event {
+            Event::Dies(server) => self.servers[server % count].up = false,
+            Event::Returns(server) => self.servers[server % count].up = true,
+            Event::PromotedByHand(server) => {
+                if self.servers[server % count].follows.is_some() {
+                    self.turn_primary(server % count);
+                }
+            }
+            Event::MadeReplicaByHand(server, of) => {
+                self.servers[server % count].follows = Some(of % count);
+            }
+            Event::RebornEmpty(server) => {
+                self.born += 1;
+                let data_set = 1_000 + self.born;
+                let server = &mut self.servers[server % count];
+                server.process += 1_000;
+                (server.data_set, server.history, server.previous) =
+                    (data_set, format!("{data_set}/empty"), None);
+                (server.keys, server.offset) = (0, 0);
+            }
+        }
+    }
+
+    /// Acts until there is nothing left to do; the last plan. Panics if that takes too long.
+    pub(super) fn settle(&mut self) -> Plan {
+        for _ in 0..20 + 10 * self.servers.len() {
+            if let Some(action) = self.plan().action {
+                self.apply(&action);
+            }
+            self.replicate();
+            let plan = self.plan();
+            if plan.action.is_none() {
+                return plan;
+            }
+        }
+        panic!("no end: {self:#?}");
+    }
+}
+
+fn facts(index: usize, server: &Server, count: usize) -> NodeFacts {
+    let down = Link::Down {
+        since: Some(Duration::from_secs(1)),
+    };
+    let role = match server.follows {
+        None => Role::Primary { online_replicas: 0 },
+        Some(of) => Role::Replica(Upstream {
+            primary: if of < count {
+                name_of(of)
+            } else {
+                addr(OUTSIDE)
+            },
+            link: if server.linked { Link::Up } else { down },
+            syncing: false,
+            last_io: None,
+            priority: server.priority,
+        }),
+    };
+    NodeFacts {
+        run_id: format!("process {index}.{}", server.process),
+        version: Version::default(),
+        mode: Mode::Standalone,
+        uptime: Duration::from_secs(u64::from(server.process)),
+        loading: server.loading,
+        role,
+        replication_id: server.history.clone(),
+        previous_replication_id: server.previous.clone(),
+        offset: server.offset,
+        keys: server.keys,
+        sentinels: Vec::new(),
+    }
+}

@@ -1,0 +1,229 @@
+//! Why a node is not promoted, each reason (RK-6); and the order among those that may be.
+
+use std::time::Duration;
+
+use super::builder::{Cluster, addr, cluster, history};
+use crate::domain::election::Refusal;
+use crate::domain::facts::{Link, Mode};
+use crate::domain::plan::Change;
+
+/// A dead primary with data and one replica, which `change` makes unfit.
+fn refused(change: impl FnOnce(Cluster) -> Cluster) -> Refusal {
+    let cluster = cluster().primary("a").replica("b", "a").published("a");
+    change(cluster.down("a").unlinked("b")).plan().refusal("b")
+}
+
+#[test]
+fn a_node_that_is_down_or_not_seen_by_a_majority_is_refused() {
+    assert_eq!(refused(|it| it.down("b")), Refusal::Down);
+    let even = |mut it: Cluster| {
+        it.observed
+            .nodes
+            .get_mut(&addr("b"))
+            .unwrap()
+            .verdict
+            .keepers = 4;
+        it.votes("b", 2, 0)
+    };
+    assert_eq!(refused(even), Refusal::NotSeenByMajority);
+}
+
+#[test]
+fn a_node_that_does_not_answer_the_leader_is_refused() {
+    let why = "connection refused".to_owned();
+    assert_eq!(refused(|it| it.silent("b")), Refusal::NotAnswering(why));
+    let why = "NOAUTH Authentication required.".to_owned();
+    assert_eq!(refused(|it| it.noauth("b")), Refusal::NotAnswering(why));
+}
+
+#[test]
+fn a_redis_cluster_node_is_refused() {
+    let cluster_mode = |it: Cluster| it.with("b", |b| b.mode = Mode::Cluster);
+    assert_eq!(refused(cluster_mode), Refusal::WrongMode);
+}
+
+#[test]
+fn a_second_name_is_refused_in_favour_of_the_first() {
+    let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
+    let cluster = cluster.published("a").down("a").with("b", |b| b.keys = 0);
+    let cluster = cluster.with("c", |c| {
+        (c.run_id, c.keys) = ("process of b".to_owned(), 0);
+    });
+    let plan = cluster.plan();
+    assert_eq!(plan.refusal("b"), Refusal::Empty);
+    assert_eq!(plan.refusal("c"), Refusal::AliasOf(addr("b")));
+}
+
+#[test]
+fn a_loading_node_is_refused() {
+    assert_eq!(
+        refused(|it| it.with("b", |b| b.loading = true)),
+        Refusal::Loading
+    );
+}
+
+#[test]
+fn priority_0_is_refused_the_configured_one_overriding_the_nodes_own() {
+    let own = |it: Cluster| it.upstream("b", |up| up.priority = 0);
+    assert_eq!(refused(own), Refusal::NeverByPriority);
+    let configured = |it: Cluster| {
+        it.policy(|policy| {
+            policy.priorities.insert(addr("b"), 0);
+        })
+    };
+    assert_eq!(refused(configured), Refusal::NeverByPriority);
+    let cluster = cluster()
+        .primary("a")
+        .replica("b", "a")
+        .published("a")
+        .down("a");
+    let cluster = cluster
+        .upstream("b", |up| up.priority = 0)
+        .policy(|policy| {
+            policy.priorities.insert(addr("b"), 1);
+        });
+    cluster.plan().assert_writes(Change::Withdraw, None);
+}
+
+#[test]
+fn a_node_in_its_first_sync_or_before_it_is_refused() {
+    let syncing = |it: Cluster| {
+        let it = it.upstream("b", |up| up.syncing = true);
+        it.with("b", |b| b.replication_id = history("b"))
+    };
+    assert_eq!(refused(syncing), Refusal::NeverSynced);
+    let fresh = |it: Cluster| {
+        let it = it.upstream("b", |up| up.link = Link::Down { since: None });
+        it.with("b", |b| (b.keys, b.replication_id) = (0, history("b")))
+    };
+    assert_eq!(refused(fresh), Refusal::NeverSynced);
+}
+
+#[test]
+fn a_node_whose_older_history_is_being_overwritten_is_refused() {
+    let mut cluster = cluster().primary("a").replica("b", "a").published("a");
+    let newest = "newer".to_owned();
+    cluster.observed.published.as_mut().unwrap().lineage = vec![newest.clone(), history("a")];
+    let cluster = cluster.with("a", |a| a.replication_id = newest);
+    let cluster = cluster.down("a").upstream("b", |up| up.syncing = true);
+    assert_eq!(cluster.plan().refusal("b"), Refusal::NeverSynced);
+}
+
+#[test]
+fn a_node_with_other_data_is_refused() {
+    let other = |it: Cluster| it.with("b", |b| b.replication_id = history("b"));
+    assert_eq!(refused(other), Refusal::OtherData);
+}
+
+#[test]
+fn an_empty_node_is_refused_only_where_there_was_data() {
+    assert_eq!(refused(|it| it.with("b", |b| b.keys = 0)), Refusal::Empty);
+    let cluster = cluster()
+        .primary("a")
+        .replica("b", "a")
+        .published("a")
+        .down("a");
+    let cluster = cluster.with("a", |a| a.keys = 0).with("b", |b| b.keys = 0);
+    cluster.plan().assert_writes(Change::Withdraw, None);
+}
+
+#[test]
+fn a_node_beyond_max_lag_is_refused_the_dead_primary_counting() {
+    let lagging = |offset: u64| {
+        move |it: Cluster| {
+            let it = it.policy(|policy| policy.max_lag_bytes = Some(100));
+            it.with("b", |b| b.offset = offset)
+        }
+    };
+    let refusal = Refusal::TooFarBehind {
+        behind: 101,
+        limit: 100,
+    };
+    assert_eq!(refused(lagging(899)), refusal);
+    let cluster = cluster()
+        .primary("a")
+        .replica("b", "a")
+        .published("a")
+        .down("a");
+    lagging(900)(cluster)
+        .plan()
+        .assert_writes(Change::Withdraw, None);
+}
+
+#[test]
+fn an_offset_of_an_older_history_makes_nobody_lag() {
+    let mut cluster = cluster()
+        .primary("a")
+        .replica("b", "a")
+        .primary("z")
+        .published("a");
+    cluster
+        .observed
+        .published
+        .as_mut()
+        .unwrap()
+        .lineage
+        .push(history("z"));
+    let cluster = cluster.with("z", |z| z.offset = 9_000).down("a");
+    let cluster = cluster.policy(|policy| policy.max_lag_bytes = Some(100));
+    cluster.written(Change::Withdraw).plan().assert_chooses("b");
+}
+
+#[test]
+fn a_node_that_failed_a_command_lately_is_refused() {
+    let refusal = Refusal::FailedLately("no answer".to_owned());
+    assert_eq!(refused(|it| it.failed("b", 0)), refusal);
+}
+
+#[test]
+fn every_refusal_reads_as_the_end_of_a_sentence_about_the_node() {
+    let refusals = [
+        Refusal::Replaced,
+        Refusal::Down,
+        Refusal::NotSeenByMajority,
+        Refusal::NotAnswering("x".to_owned()),
+        Refusal::WrongMode,
+        Refusal::AliasOf(addr("a")),
+        Refusal::Loading,
+        Refusal::NeverByPriority,
+        Refusal::NeverSynced,
+        Refusal::OtherData,
+        Refusal::Empty,
+        Refusal::TooFarBehind {
+            behind: 2,
+            limit: 1,
+        },
+        Refusal::FailedLately("x".to_owned()),
+    ];
+    for refusal in refusals {
+        let words = refusal.to_string();
+        let verbs = ["is ", "has ", "holds ", "does ", "failed "];
+        assert!(verbs.iter().any(|verb| words.starts_with(verb)), "{words}");
+    }
+}
+
+#[test]
+fn offset_then_priority_then_uptime_then_name_decide() {
+    let best = |change: fn(Cluster) -> Cluster| {
+        let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
+        let cluster = change(cluster.published("a").down("a"));
+        let cluster = cluster.written(Change::Withdraw).written(Change::Choose);
+        cluster.state().intent.clone().unwrap().candidate.unwrap()
+    };
+    let prefer_b = |it: Cluster| it.upstream("c", |up| up.priority = 200);
+    assert_eq!(best(|it| it), addr("b"));
+    assert_eq!(
+        best(|it| it.with("c", |c| c.uptime = Duration::from_secs(61))),
+        addr("c")
+    );
+    assert_eq!(
+        best(|it| it.upstream("b", |up| up.priority = 101)),
+        addr("c")
+    );
+    assert_eq!(best(prefer_b), addr("b"));
+    let ahead = |it: Cluster| {
+        it.upstream("c", |up| up.priority = 200)
+            .with("c", |c| c.offset += 1)
+    };
+    assert_eq!(best(ahead), addr("c"));
+}
