@@ -8,7 +8,7 @@ use serde_json::json;
 use super::backend::patiently;
 use super::error::Failure;
 use super::{HttpState, PATHS, views};
-use crate::domain::node::NodeAddr;
+use crate::domain::node::{ClusterName, NodeAddr};
 
 /// The paths there are.
 pub(super) async fn index() -> HttpResponse {
@@ -22,7 +22,7 @@ pub(super) async fn index() -> HttpResponse {
 
 pub(super) async fn clusters(state: Data<HttpState>) -> HttpResponse {
     let names = state.backend.clusters();
-    let names: Vec<_> = names.iter().map(|name| name.as_str()).collect();
+    let names: Vec<_> = names.iter().map(ClusterName::as_str).collect();
     views::json(StatusCode::OK, &json!({ "clusters": names }))
 }
 

@@ -117,7 +117,7 @@ impl Page {
     }
 
     fn clusters(&mut self, clusters: &[Seen]) {
-        let mut gauge = |name, help, value: &dyn Fn(&ClusterView) -> Option<f64>| {
+        let mut gauge = |name, help, value: &dyn Fn(&ClusterView) -> Option<String>| {
             let mut family = self.family(name, "gauge", help);
             for (cluster, view) in clusters {
                 if let Some(value) = view.as_ref().and_then(value) {
@@ -130,18 +130,21 @@ impl Page {
             "1 if a primary is published.",
             &|view| {
                 let published = view.published.as_ref()?;
-                Some(f64::from(u8::from(published.primary.is_some())))
+                Some(u8::from(published.primary.is_some()).to_string())
             },
         );
         gauge(
             "redis_keeper_cluster_generation",
             "Generation of the published state.",
-            &|view| Some(view.published.as_ref()?.generation.0 as f64),
+            &|view| Some(view.published.as_ref()?.generation.to_string()),
         );
         gauge(
             "redis_keeper_cluster_lease_seconds",
             "Time left for which this keeper vouches for the state.",
-            &|view| Some(view.lease.deadline?.since(view.now).as_secs_f64()),
+            &|view| {
+                let left = view.lease.deadline?.since(view.now);
+                Some(left.as_secs_f64().to_string())
+            },
         );
 
         let mut answering = self.family(

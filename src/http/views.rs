@@ -12,7 +12,7 @@ use super::backend::{ChildReport, NodeReport};
 use crate::actors::cluster_api::{Answer, ClusterStatus, ClusterView, NodeView, Question, Ruling};
 use crate::actors::messages::{KeeperAnnouncement, MonitorState, SessionReport};
 use crate::domain::facts::{DownReason, Link, Mode, NodeFacts, Role, Sighting};
-use crate::domain::node::{Moment, NodeAddr};
+use crate::domain::node::{KeeperId, Moment, NodeAddr};
 use crate::domain::published::{Intent, Published, Step};
 
 /// An answer with a JSON body. Every one is true only at its moment, so none may be cached.
@@ -105,7 +105,7 @@ pub(super) fn cluster(view: &ClusterView) -> Value {
         "lease-seconds-left": view.lease.deadline.map(|end| seconds(end.since(view.now))),
         "published": view.published.as_ref().map(published),
         "version": view.version,
-        "keepers": view.keepers.iter().map(|keeper| keeper.as_str()).collect::<Vec<_>>(),
+        "keepers": view.keepers.iter().map(KeeperId::as_str).collect::<Vec<_>>(),
         "leading-with-epoch": view.leading.map(|epoch| epoch.0),
         "plan": view.plan,
         "nodes": view.nodes.iter().map(node_view).collect::<Vec<_>>(),
@@ -253,7 +253,7 @@ pub(super) fn session(report: &SessionReport) -> Value {
         "coordination": report.coordination,
         "state": report.state,
         "session": report.session.map(|id| format!("{id:#x}")),
-        "leader": report.leader.as_ref().map(|leader| leader.as_str()),
+        "leader": report.leader.as_ref().map(KeeperId::as_str),
         "leading-with-epoch": report.epoch.map(|epoch| epoch.0),
         "generation": report.generation,
         "keepers": report.keepers.iter().map(announced).collect::<Vec<_>>(),

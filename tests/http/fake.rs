@@ -1,0 +1,341 @@
+//! Actors that say what a test wants.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::{pending, ready};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
+use redis_keeper::actors::cluster_api::{
+    Answer, Ask, ClusterStatus, ClusterView, NodeRef, NodeView, Question, Reason,
+};
+use redis_keeper::actors::messages::{KeeperAnnouncement, MonitorState, SessionReport};
+use redis_keeper::domain::facts::{DownReason, Mode, NodeFacts, Role, Sighting, Version};
+use redis_keeper::domain::lease::Lease;
+use redis_keeper::domain::node::{ClusterName, Generation, KeeperId, Moment, NodeAddr};
+use redis_keeper::domain::published::Published;
+use redis_keeper::domain::verdict::Verdict;
+use redis_keeper::http::backend::{Backend, ChildReport, NodeReport, Readiness, Unanswered};
+use redis_keeper::ports::clock::LeaseClock;
+
+const NOW: Moment = Moment(Duration::from_secs(1000));
+/// When the node was last heard.
+const LAST_ALIVE: Moment = Moment(Duration::from_millis(998_500));
+
+/// One cluster, `cluster-1`: a primary at 10.0.0.1:6379, a replica at 10.0.0.2:6379. Its clock stands still.
+pub(crate) struct Fake {
+    reason: Mutex<Reason>,
+    primary: Option<NodeAddr>,
+    deadline: Option<Moment>,
+    ready: AtomicBool,
+    hung: bool,
+    down_for: AtomicUsize,
+    crash: AtomicBool,
+    clock: Mutex<Moment>,
+    asked: Mutex<Option<(Question, NodeRef)>>,
+    answers: AtomicUsize,
+}
+
+impl Fake {
+    /// All is well: what is asked is the primary.
+    pub(crate) fn healthy() -> Self {
+        Self::saying(Reason::Primary)
+    }
+
+    /// Every question gets this answer.
+    pub(crate) fn saying(reason: Reason) -> Self {
+        Self {
+            reason: Mutex::new(reason),
+            primary: Some(primary()),
+            deadline: None,
+            ready: AtomicBool::new(true),
+            hung: false,
+            down_for: AtomicUsize::new(0),
+            crash: AtomicBool::new(false),
+            clock: Mutex::new(NOW),
+            asked: Mutex::new(None),
+            answers: AtomicUsize::new(0),
+        }
+    }
+
+    /// A failover is under way.
+    pub(crate) fn without_primary() -> Self {
+        Self {
+            primary: None,
+            ..Self::saying(Reason::NoPrimary)
+        }
+    }
+
+    /// The primary is elsewhere.
+    pub(crate) fn with_primary(mut self, primary: NodeAddr) -> Self {
+        self.primary = Some(primary);
+        self
+    }
+
+    /// Actors take questions and never answer.
+    pub(crate) fn hung() -> Self {
+        Self {
+            hung: true,
+            ..Self::healthy()
+        }
+    }
+
+    /// Answers hold until then.
+    pub(crate) fn until(mut self, deadline: Moment) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// The actor is down for so many attempts.
+    pub(crate) fn down_for(mut self, attempts: usize) -> Self {
+        self.down_for = attempts.into();
+        self
+    }
+
+    pub(crate) fn set_clock(&self, now: Moment) {
+        *self.clock.lock().unwrap() = now;
+    }
+
+    pub(crate) fn set_reason(&self, reason: Reason) {
+        *self.reason.lock().unwrap() = reason;
+    }
+
+    /// Questions answered so far.
+    pub(crate) fn answers(&self) -> usize {
+        self.answers.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Ordering::SeqCst);
+    }
+
+    /// The next question makes the handler panic.
+    pub(crate) fn crash_next(&self) {
+        self.crash.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn last_asked(&self) -> Option<(Question, NodeRef)> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    fn answered<'a, T: 'a>(
+        &self,
+        cluster: &str,
+        answer: T,
+    ) -> LocalBoxFuture<'a, Result<T, Unanswered>> {
+        if cluster != "cluster-1" {
+            return ready(Err(Unanswered::NoSuchCluster)).boxed_local();
+        }
+        if self.hung {
+            return pending().boxed_local();
+        }
+        let still_down = |left: usize| left.checked_sub(1);
+        match self
+            .down_for
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, still_down)
+        {
+            Ok(_) => ready(Err(Unanswered::NotAnswering)).boxed_local(),
+            Err(_) => ready(Ok(answer)).boxed_local(),
+        }
+    }
+}
+
+impl LeaseClock for Fake {
+    fn now(&self) -> Moment {
+        *self.clock.lock().unwrap()
+    }
+}
+
+impl Backend for Fake {
+    fn clusters(&self) -> Vec<ClusterName> {
+        vec![ClusterName::new("cluster-1")]
+    }
+
+    fn ask<'a>(
+        &'a self,
+        cluster: &'a str,
+        ask: Ask,
+    ) -> LocalBoxFuture<'a, Result<Answer, Unanswered>> {
+        *self.asked.lock().unwrap() = Some((ask.question, NodeRef::clone(&ask.node)));
+        if self.crash.swap(false, Ordering::SeqCst) {
+            return async { panic!("asked to crash") }.boxed_local();
+        }
+        let is_primary = ask.node.server_name == self.primary.as_ref().map(ToString::to_string);
+        let reason = self.reason.lock().unwrap().clone();
+        let reason = match (ask.question, reason, &self.primary) {
+            (Question::Writable, Reason::Primary, Some(primary)) if !is_primary => {
+                Reason::NotPrimary(primary.clone())
+            }
+            (Question::Readable, Reason::Primary, _) if !is_primary => Reason::Replica,
+            (_, reason, _) => reason,
+        };
+        self.answers.fetch_add(1, Ordering::SeqCst);
+        let answer = Answer {
+            reason,
+            node: ask
+                .node
+                .server_name
+                .as_deref()
+                .and_then(|name| name.parse().ok()),
+            generation: Some(Generation(7)),
+            deadline: self.deadline,
+        };
+        self.answered(cluster, answer)
+    }
+
+    fn status<'a>(
+        &'a self,
+        cluster: &'a str,
+    ) -> LocalBoxFuture<'a, Result<Result<ClusterStatus, Reason>, Unanswered>> {
+        let status = ClusterStatus {
+            primary: self.primary.clone(),
+            replicas: vec![NodeAddr::new("10.0.0.2", 6379)],
+            deadline: self.deadline,
+        };
+        self.answered(cluster, Ok(status))
+    }
+
+    fn inspect_cluster<'a>(
+        &'a self,
+        cluster: &'a str,
+    ) -> LocalBoxFuture<'a, Result<ClusterView, Unanswered>> {
+        self.answered(cluster, cluster_view())
+    }
+
+    fn inspect_node<'a>(
+        &'a self,
+        cluster: &'a str,
+        node: NodeAddr,
+    ) -> LocalBoxFuture<'a, Result<Option<NodeReport>, Unanswered>> {
+        let report = (node == primary()).then(|| NodeReport {
+            view: node_view(),
+            monitor: Some(MonitorState {
+                sighting: sighting(),
+                now: NOW,
+                last_probe: Some((NOW, Duration::from_micros(500))),
+                last_alive: Some(LAST_ALIVE),
+                consecutive_failures: 0,
+                probes: 10,
+                failures: 1,
+            }),
+            restarts: 2,
+        });
+        self.answered(cluster, report)
+    }
+
+    fn inspect_session(&self) -> LocalBoxFuture<'_, Result<SessionReport, Unanswered>> {
+        let keeper = KeeperId::new("keeper-1");
+        let report = SessionReport {
+            coordination: "zookeeper".to_owned(),
+            state: "current",
+            session: Some(0x1234),
+            keeper: keeper.clone(),
+            leader: Some(keeper.clone()),
+            epoch: None,
+            generation: 7,
+            keepers: vec![KeeperAnnouncement {
+                id: keeper,
+                rest: "10.0.1.1:4379".to_owned(),
+                version: "0.1.0".to_owned(),
+                process: "host/1".to_owned(),
+            }],
+        };
+        self.answered("cluster-1", report)
+    }
+
+    fn readiness(&self) -> LocalBoxFuture<'_, Result<Readiness, Unanswered>> {
+        let readiness = if self.ready.load(Ordering::SeqCst) {
+            Readiness::Ready {
+                until: self.deadline,
+            }
+        } else {
+            Readiness::NotReady("the session is lost".to_owned())
+        };
+        self.answered("cluster-1", readiness)
+    }
+
+    fn supervision(&self) -> ChildReport {
+        let child = ChildReport {
+            name: "zk-session".to_owned(),
+            state: "running",
+            restarts: 1,
+            last_exit: Some("panicked: boom".to_owned()),
+            uptime: Duration::from_secs(3),
+            children: Vec::new(),
+        };
+        ChildReport {
+            name: "root".to_owned(),
+            last_exit: None,
+            children: vec![child.clone()],
+            ..child
+        }
+    }
+}
+
+fn primary() -> NodeAddr {
+    NodeAddr::new("10.0.0.1", 6379)
+}
+
+fn cluster_view() -> ClusterView {
+    ClusterView {
+        name: ClusterName::new("cluster-1"),
+        now: NOW,
+        lease: Lease {
+            deadline: Some(NOW.after(Duration::from_millis(800))),
+        },
+        published: Some(Published {
+            primary: Some(primary()),
+            generation: Generation(7),
+            ..Published::default()
+        }),
+        version: Some(3),
+        keepers: BTreeSet::from([KeeperId::new("keeper-1")]),
+        leading: None,
+        plan: "nothing to do".to_owned(),
+        nodes: vec![node_view()],
+    }
+}
+
+fn node_view() -> NodeView {
+    NodeView {
+        node: primary(),
+        now: NOW,
+        sighting: sighting(),
+        verdict: Verdict {
+            unreachable: 1,
+            loading: 0,
+            keepers: 3,
+            min_votes: 1,
+        },
+        votes: BTreeMap::from([(KeeperId::new("keeper-2"), DownReason::Refused)]),
+        writable: Reason::Primary,
+        readable: Reason::Primary,
+    }
+}
+
+fn sighting() -> Sighting {
+    Sighting {
+        facts: Some(NodeFacts {
+            run_id: "a".repeat(40),
+            version: Version {
+                major: 7,
+                minor: 0,
+                patch: 15,
+            },
+            mode: Mode::Standalone,
+            uptime: Duration::from_mins(1),
+            loading: false,
+            role: Role::Primary { online_replicas: 1 },
+            replication_id: "b".repeat(40),
+            previous_replication_id: None,
+            offset: 42,
+            keys: 1,
+            sentinels: Vec::new(),
+        }),
+        probed: true,
+        answering: true,
+        ..Sighting::unknown(NOW)
+    }
+}

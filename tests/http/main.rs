@@ -1,0 +1,7 @@
+//! The HTTP interface over real sockets, and behind a real HAProxy.
+
+mod checks;
+mod fake;
+
+mod haproxy;
+mod served;
