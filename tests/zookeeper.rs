@@ -27,7 +27,7 @@ use redis_keeper::ports::coordination::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -35,15 +35,20 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(2);
 
 // === the server ===
 
+/// Servers alive at once: more would starve each other on a small machine.
+static PLACES: Semaphore = Semaphore::const_new(2);
+
 /// A standalone server on a free port of the loopback interface. It dies with the thread that started it.
 struct Server {
     directory: tempfile::TempDir,
     port: u16,
     process: Child,
+    _place: SemaphorePermit<'static>,
 }
 
 impl Server {
     async fn start() -> Self {
+        let place = PLACES.acquire().await.expect("never closed");
         let directory = tempfile::tempdir().expect("a directory");
         let port = TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
@@ -64,6 +69,7 @@ impl Server {
             directory,
             port,
             process,
+            _place: place,
         };
         server.ready().await;
         server
@@ -107,8 +113,12 @@ impl Server {
     }
 
     fn coordination(&self, prefix: &str) -> ZooKeeper {
+        self.patient(prefix, SESSION_TIMEOUT)
+    }
+
+    fn patient(&self, prefix: &str, session_timeout: Duration) -> ZooKeeper {
         let servers = vec![format!("127.0.0.1:{}", self.port)];
-        ZooKeeper::new(servers, prefix, SESSION_TIMEOUT, None)
+        ZooKeeper::new(servers, prefix, session_timeout, None)
     }
 }
 
@@ -300,7 +310,7 @@ async fn with_authentication_the_nodes_are_closed_to_others() {
 #[tokio::test]
 async fn a_restart_of_the_server_is_a_reconnection_and_fires_the_watches() {
     let mut server = Server::start().await;
-    let session = server.coordination("/p").connect().await.unwrap();
+    let session = server.patient("/p", PATIENCE).connect().await.unwrap();
     session
         .create("/a", b"0", CreateKind::Persistent)
         .await

@@ -2,8 +2,8 @@
 //! cluster, this keeper's reports, guarded writes.
 //!
 //! Safety rests on three things kept in plain structs beside it: what a heartbeat is worth
-//! ([`lease_book`], RK-3), what may be applied ([`cluster`]: never a lower generation), and what guards a write
-//! ([`writing`], RK-4). Watches only hasten. On every new connection all requests, reads and watches of the one before
+//! (`lease_book`, RK-3), what may be applied (`cluster`: never a lower generation), and what guards a write
+//! (`writing`, RK-4). Watches only hasten. On every new connection all requests, reads and watches of the one before
 //! are dropped, and everything is read again before anything counts.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -235,7 +235,8 @@ impl StreamHandler<(u64, Event)> for ZkSession {
             Event::Generation(outcome) => self.first_generation_read(outcome),
             Event::Read(subject, outcome) => self.read(subject, outcome),
             Event::Changed(subject) => self.follow(subject),
-            Event::Fetched(name, serial, outcome) => self.fetched(&name, serial, outcome, ctx),
+            Event::Fetch(name) => self.fetch(&name),
+            Event::Fetched(name, serial, outcome) => self.fetched(&name, serial, outcome),
             Event::Subtree(name, serial) => self.subtree_made(&name, serial),
             Event::Beat {
                 sent,

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use actix::Context;
 use futures::future::{LocalBoxFuture, join_all};
 use futures::{FutureExt, TryFutureExt};
 
@@ -43,6 +42,7 @@ pub(super) enum Event {
     Generation(Outcome<Option<Node>>),
     Read(Subject, Outcome<(Reading, Watch)>),
     Changed(Subject),
+    Fetch(ClusterName),
     Fetched(ClusterName, u64, Outcome<Option<Node>>),
     Subtree(ClusterName, u64),
     Beat {
@@ -246,7 +246,7 @@ impl ZkSession {
                 }
             }
             Err(error) => {
-                tracing::error!(%error, "the generation cannot be read: no lease");
+                self.report_trouble(&format!("no lease: {error}"));
                 if let Some(session) = self.online() {
                     let again = async move {
                         tokio::time::sleep(PAUSE).await;
@@ -272,13 +272,15 @@ impl ZkSession {
         name: &ClusterName,
         serial: u64,
         outcome: Outcome<Option<Node>>,
-        ctx: &mut Context<Self>,
     ) {
-        match outcome {
-            Ok(node) if self.subscribed(name, serial) => self.state_read(name, node.as_ref()),
-            Ok(_) => {}
-            // The lease or this cluster's writes wait for it.
-            Err(_) => self.begin(ctx),
+        if !self.subscribed(name, serial) {
+            return;
+        }
+        if let Ok(node) = outcome {
+            self.state_read(name, node.as_ref());
+        } else {
+            let name = name.clone();
+            self.spawn(tokio::time::sleep(PAUSE).map(|()| Event::Fetch(name)));
         }
     }
 
