@@ -2,8 +2,8 @@
 //! cluster, this keeper's reports, guarded writes.
 //!
 //! Safety rests on three things kept in plain structs beside it: what a heartbeat is worth
-//! ([`lease_book`], RK-3), what may be applied ([`cluster`]: never a lower generation), and what guards a write
-//! ([`writing`], RK-4). Watches only hasten. On every new connection all requests, reads and watches of the one before
+//! (`lease_book`, RK-3), what may be applied (`cluster`: never a lower generation), and what guards a write
+//! (`writing`, RK-4). Watches only hasten. On every new connection all requests, reads and watches of the one before
 //! are dropped, and everything is read again before anything counts.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,13 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use futures::FutureExt;
 use futures::channel::mpsc;
 use futures::future::LocalBoxFuture;
-use futures::{FutureExt, StreamExt};
 use tokio::sync::watch;
 
 use self::cluster::Cluster;
-use self::joining::{Identity, JoinError, join};
+use self::joining::Identity;
 use self::leading::Campaign;
 use self::lease_book::LeaseBook;
 use self::reading::Event;
@@ -30,10 +30,11 @@ use crate::domain::lease::Lease;
 use crate::domain::node::{ClusterName, Generation, KeeperId};
 use crate::layout::state::KeeperRecord;
 use crate::ports::clock::LeaseClock;
-use crate::ports::coordination::{Coordination, Session, SessionState};
+use crate::ports::coordination::{Coordination, Session};
 
 mod beating;
 mod cluster;
+mod connecting;
 mod handlers;
 mod joining;
 mod leading;
@@ -43,6 +44,9 @@ mod report_slot;
 mod reporting;
 mod standing;
 mod writing;
+
+/// Where the state of the cluster named goes: to its actor.
+pub type SharedOutbox = Rc<dyn Fn(&ClusterName, SharedState)>;
 
 /// What [`ZkSession`] needs. Cloned for every restart.
 #[derive(Clone)]
@@ -56,7 +60,7 @@ pub struct Dependencies {
     /// Where the lease is told; only ever extended.
     pub lease: watch::Sender<Lease>,
     /// To the actor of the cluster named.
-    pub shared: Rc<dyn Fn(&ClusterName, SharedState)>,
+    pub shared: SharedOutbox,
     /// To the actors of all clusters.
     pub resend: Outbox<ResendReport>,
     /// To the failover actor.
@@ -131,9 +135,6 @@ struct Line {
     counter: Counter,
 }
 
-const FIRST_RETRY: Duration = Duration::from_millis(100);
-const LONGEST_RETRY: Duration = Duration::from_secs(2);
-
 // === impl ZkSession ===
 
 impl ZkSession {
@@ -156,7 +157,7 @@ impl ZkSession {
             connection: 0,
             line: None,
             lines: 0,
-            retry: FIRST_RETRY,
+            retry: connecting::FIRST_RETRY,
             trouble: None,
             clusters: BTreeMap::new(),
             subscriptions: 0,
@@ -165,163 +166,6 @@ impl ZkSession {
             leadership: None,
             dependencies,
         }
-    }
-
-    fn connect(&mut self, ctx: &mut Context<Self>) {
-        if self.over() {
-            return;
-        }
-        self.phase = Phase::Connecting;
-        let coordination = self.dependencies.coordination.clone();
-        ctx.spawn(
-            async move { coordination.connect().await }
-                .into_actor(self)
-                .map(|outcome, act, ctx| match outcome {
-                    Ok(session) => act.connected(session, ctx),
-                    Err(error) => {
-                        act.report_trouble(&error);
-                        act.retry_later(ctx, Self::connect);
-                    }
-                }),
-        );
-    }
-
-    fn connected(&mut self, session: Rc<dyn Session>, ctx: &mut Context<Self>) {
-        if self.over() {
-            return;
-        }
-        self.connection = 0;
-        for cluster in self.clusters.values_mut() {
-            cluster.own.new_session();
-        }
-        let state = session.state();
-        self.session = Some(session);
-        self.follow_session(state, ctx);
-    }
-
-    /// Acts on the state as it is and on every change of it, as long as the session lives.
-    fn follow_session(
-        &mut self,
-        mut state: watch::Receiver<SessionState>,
-        ctx: &mut Context<Self>,
-    ) {
-        let now = *state.borrow_and_update();
-        self.session_is(now, ctx);
-        if now != SessionState::Expired {
-            ctx.spawn(
-                async move {
-                    let _ = state.changed().await;
-                    state
-                }
-                .into_actor(self)
-                .map(|state, act, ctx| act.follow_session(state, ctx)),
-            );
-        }
-    }
-
-    fn session_is(&mut self, state: SessionState, ctx: &mut Context<Self>) {
-        if self.over() {
-            return;
-        }
-        match state {
-            SessionState::Connected(connection) if connection != self.connection => {
-                self.connection = connection;
-                self.begin(ctx);
-            }
-            SessionState::Connected(_) => {}
-            SessionState::Disconnected => {
-                self.phase = Phase::Disconnected;
-                self.drop_line("the connection is lost", ctx);
-                self.report_trouble(&"the connection is lost");
-            }
-            SessionState::Expired => {
-                self.drop_line("the session is over", ctx);
-                self.report_trouble(&"the session is over");
-                self.session = None;
-                self.connect(ctx);
-            }
-        }
-    }
-
-    /// Everything that was asked, read or watched so far counts no more.
-    fn drop_line(&mut self, why: &'static str, ctx: &mut Context<Self>) {
-        self.stop_leading(why);
-        if let Some(line) = self.line.take() {
-            ctx.cancel_future(line.handle);
-        }
-        self.lease_book.forget();
-    }
-
-    /// Starts anew on a connection: joins, then reads everything.
-    fn begin(&mut self, ctx: &mut Context<Self>) {
-        self.drop_line("everything is read again", ctx);
-        self.phase = Phase::Joining;
-        self.lines += 1;
-        let number = self.lines;
-        let (futures, added) = mpsc::unbounded::<LocalBoxFuture<'static, Event>>();
-        let events = added.buffer_unordered(usize::MAX);
-        self.line = Some(Line {
-            number,
-            futures,
-            handle: ctx.add_stream(events.map(move |event| (number, event))),
-            first_generation: None,
-            keepers_read: false,
-            unread: self.clusters.keys().cloned().collect(),
-            own_version: 0,
-            beating: false,
-            standing: None,
-            campaign: Campaign::Idle,
-            counter: Counter::default(),
-        });
-        for cluster in self.clusters.values_mut() {
-            cluster.own.new_connection();
-            cluster.forget();
-        }
-        self.join();
-    }
-
-    fn join(&self) {
-        let Some(session) = self.session.clone() else {
-            return;
-        };
-        let identity = self.identity.clone();
-        self.spawn(async move { Event::Joined(join(&*session, &identity).await) });
-    }
-
-    fn joined(&mut self, outcome: Result<i32, JoinError>, ctx: &mut Context<Self>) {
-        match outcome {
-            Ok(version) => {
-                self.retry = FIRST_RETRY;
-                if let Some(line) = &mut self.line {
-                    line.own_version = version;
-                }
-                self.phase = Phase::Reading;
-                if self.trouble.take().is_some() || self.keepers.is_none() {
-                    let coordination = self.dependencies.coordination.describe();
-                    tracing::info!(coordination, keeper = %self.identity.id, "joined the keepers");
-                }
-                self.read_everything();
-                self.beat();
-            }
-            Err(JoinError::Refused(message)) => {
-                tracing::error!(message, "this keeper cannot take part");
-                self.phase = Phase::Refused;
-                self.drop_line("this keeper cannot take part", ctx);
-                self.session = None;
-                (self.dependencies.fatal)(Fatal { message });
-            }
-            Err(JoinError::Coordination(error)) => {
-                self.report_trouble(&error);
-                let wait = self.next_retry();
-                self.spawn(tokio::time::sleep(wait).map(|()| Event::Rejoin));
-            }
-        }
-    }
-
-    /// The own node was found gone or replaced: the keeper joins again and reads everything again.
-    fn rejoin(&mut self, ctx: &mut Context<Self>) {
-        tracing::warn!(keeper = %self.identity.id, "the keeper's own node is gone: joining again");
-        self.begin(ctx);
     }
 
     /// Runs a future for as long as this connection lasts.
@@ -342,31 +186,6 @@ impl ZkSession {
             Phase::Reading | Phase::Current => self.session.clone(),
             _ => None,
         }
-    }
-
-    /// Logs what is wrong, once until it changes.
-    fn report_trouble(&mut self, trouble: &dyn std::fmt::Display) {
-        let trouble = trouble.to_string();
-        if self.trouble.as_ref() != Some(&trouble) {
-            let coordination = self.dependencies.coordination.describe();
-            tracing::warn!(
-                coordination,
-                trouble,
-                "coordination is away; trying until it is back"
-            );
-            self.trouble = Some(trouble);
-        }
-    }
-
-    fn next_retry(&mut self) -> Duration {
-        let wait = self.retry;
-        self.retry = (wait * 2).min(LONGEST_RETRY);
-        wait
-    }
-
-    fn retry_later(&mut self, ctx: &mut Context<Self>, again: fn(&mut Self, &mut Context<Self>)) {
-        let wait = self.next_retry();
-        ctx.run_later(wait, again);
     }
 
     fn share(&mut self, name: &ClusterName) {
@@ -416,7 +235,8 @@ impl StreamHandler<(u64, Event)> for ZkSession {
             Event::Generation(outcome) => self.first_generation_read(outcome),
             Event::Read(subject, outcome) => self.read(subject, outcome),
             Event::Changed(subject) => self.follow(subject),
-            Event::Fetched(name, serial, outcome) => self.fetched(&name, serial, outcome, ctx),
+            Event::Fetch(name) => self.fetch(&name),
+            Event::Fetched(name, serial, outcome) => self.fetched(&name, serial, outcome),
             Event::Subtree(name, serial) => self.subtree_made(&name, serial),
             Event::Beat {
                 sent,
@@ -435,6 +255,3 @@ impl StreamHandler<(u64, Event)> for ZkSession {
     /// A line ends; the actor goes on.
     fn finished(&mut self, _: &mut Self::Context) {}
 }
-
-#[cfg(test)]
-mod tests;

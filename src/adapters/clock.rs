@@ -59,7 +59,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_tokio_clock_follows_virtual_time() {
         let clock = TokioClock::new();
-        tokio::time::advance(Duration::from_secs(3600)).await;
-        assert_eq!(clock.now(), Moment(Duration::from_secs(3600)));
+        tokio::time::advance(Duration::from_hours(1)).await;
+        assert_eq!(clock.now(), Moment(Duration::from_hours(1)));
     }
 }

@@ -25,10 +25,13 @@ pub struct Embedded(Rc<RefCell<World>>);
 struct World {
     tree: Tree,
     sessions: BTreeMap<i64, Line>,
-    watches: BTreeMap<(Watched, String), Vec<(i64, oneshot::Sender<()>)>>,
+    watches: BTreeMap<(Watched, String), Vec<Armed>>,
     last_session: i64,
     reachable: bool,
 }
+
+/// A watch: the session that set it, and what resolves it.
+type Armed = (i64, oneshot::Sender<()>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Watched {

@@ -64,7 +64,7 @@ impl Coordination for ZooKeeper {
         let client = connector
             .connect(&servers)
             .await
-            .map_err(|error| failure(&servers, error))?;
+            .map_err(|error| failure(&servers, &error))?;
         let prefix = self.prefix.trim_end_matches('/');
         let client = if prefix.is_empty() {
             client
@@ -73,7 +73,7 @@ impl Coordination for ZooKeeper {
             client
                 .mkdir(prefix, &zk::CreateMode::Persistent.with_acls(acls))
                 .await
-                .map_err(|error| failure(prefix, error))?;
+                .map_err(|error| failure(prefix, &error))?;
             client.chroot(prefix.to_owned()).map_err(|_| {
                 CoordinationError::Refused(format!("zk-prefix {prefix} is not a path"))
             })?
@@ -119,7 +119,7 @@ fn follow_state(client: &zk::Client) -> watch::Receiver<SessionState> {
     receiver
 }
 
-fn failure(subject: &str, error: zk::Error) -> CoordinationError {
+fn failure(subject: &str, error: &zk::Error) -> CoordinationError {
     use zk::Error as E;
     let subject = || subject.to_owned();
     match error {
@@ -205,7 +205,7 @@ impl Session for ZkClient {
             match client.get_data(&path).await {
                 Ok(read) => Ok(Some(node(read))),
                 Err(zk::Error::NoNode) => Ok(None),
-                Err(error) => Err(failure(&path, error)),
+                Err(error) => Err(failure(&path, &error)),
             }
         })
     }
@@ -216,11 +216,11 @@ impl Session for ZkClient {
             // Only `exists` can watch for a creation. It goes first, so that a change before the read fires it.
             let (watcher, read) =
                 future::join(client.check_and_watch_stat(&path), client.get_data(&path)).await;
-            let (_, watcher) = watcher.map_err(|error| failure(&path, error))?;
+            let (_, watcher) = watcher.map_err(|error| failure(&path, &error))?;
             let read = match read {
                 Ok(read) => Some(node(read)),
                 Err(zk::Error::NoNode) => None,
-                Err(error) => return Err(failure(&path, error)),
+                Err(error) => return Err(failure(&path, &error)),
             };
             Ok((read, Self::watch(state, watcher)))
         })
@@ -231,7 +231,7 @@ impl Session for ZkClient {
         send(async move {
             match client.list_children(&path).await {
                 Err(zk::Error::NoNode) => Ok(Vec::new()),
-                outcome => outcome.map_err(|error| failure(&path, error)),
+                outcome => outcome.map_err(|error| failure(&path, &error)),
             }
         })
     }
@@ -242,7 +242,7 @@ impl Session for ZkClient {
             let (names, watcher) = client
                 .list_and_watch_children(&path)
                 .await
-                .map_err(|error| failure(&path, error))?;
+                .map_err(|error| failure(&path, &error))?;
             Ok((names, Self::watch(state, watcher)))
         })
     }
@@ -260,7 +260,7 @@ impl Session for ZkClient {
             let (stat, sequence) = client
                 .create(&path, &data, &options)
                 .await
-                .map_err(|error| failure(&path, error))?;
+                .map_err(|error| failure(&path, &error))?;
             let path = match kind {
                 CreateKind::EphemeralSequential => format!("{path}{sequence}"),
                 CreateKind::Ephemeral | CreateKind::Persistent => path,
@@ -276,7 +276,7 @@ impl Session for ZkClient {
         let (client, path, data) = (self.client.clone(), path.to_owned(), data.to_vec());
         send(async move {
             let stat = client.set_data(&path, &data, version).await;
-            Ok(stat.map_err(|error| failure(&path, error))?.version)
+            Ok(stat.map_err(|error| failure(&path, &error))?.version)
         })
     }
 
@@ -284,42 +284,44 @@ impl Session for ZkClient {
         let (client, path) = (self.client.clone(), path.to_owned());
         send(async move {
             let outcome = client.delete(&path, version).await;
-            outcome.map_err(|error| failure(&path, error))
+            outcome.map_err(|error| failure(&path, &error))
         })
     }
 
     fn multi(&self, writes: Vec<Write>) -> Sent<()> {
         let (client, acls) = (self.client.clone(), self.acls);
         send(async move {
-            let mut writer = client.new_multi_writer();
+            let mut transaction = client.new_multi_writer();
             for write in &writes {
                 let added = match write {
                     // -1 is ZooKeeper's "any version".
                     Write::Check { path, version } => {
-                        writer.add_check_version(path, version.unwrap_or(-1))
+                        transaction.add_check_version(path, version.unwrap_or(-1))
                     }
-                    Write::Create { path, data } => {
-                        writer.add_create(path, data, &zk::CreateMode::Persistent.with_acls(acls))
-                    }
+                    Write::Create { path, data } => transaction.add_create(
+                        path,
+                        data,
+                        &zk::CreateMode::Persistent.with_acls(acls),
+                    ),
                     Write::Set {
                         path,
                         data,
                         version,
-                    } => writer.add_set_data(path, data, *version),
-                    Write::Delete { path, version } => writer.add_delete(path, *version),
+                    } => transaction.add_set_data(path, data, *version),
+                    Write::Delete { path, version } => transaction.add_delete(path, *version),
                 };
-                added.map_err(|error| failure(path_of(write), error))?;
+                added.map_err(|error| failure(path_of(write), &error))?;
             }
-            match writer.commit().await {
+            match transaction.commit().await {
                 Ok(_) => Ok(()),
                 Err(zk::MultiWriteError::RequestFailed { source }) => {
-                    Err(failure("transaction", source))
+                    Err(failure("transaction", &source))
                 }
                 Err(zk::MultiWriteError::OperationFailed { index, source }) => {
                     let path = writes.get(index).map_or("transaction", path_of);
                     Err(CoordinationError::MultiRefused(
                         index,
-                        Box::new(failure(path, source)),
+                        Box::new(failure(path, &source)),
                     ))
                 }
             }

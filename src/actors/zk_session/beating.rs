@@ -73,7 +73,7 @@ impl ZkSession {
                 });
                 self.act_on(verdict, ctx);
             }
-            Err(error) => tracing::error!(%error, "the generation cannot be read: no lease"),
+            Err(error) => self.report_trouble(&format!("no lease: /generation {error}")),
         }
         self.campaign();
     }
@@ -96,13 +96,16 @@ impl ZkSession {
     fn act_on(&mut self, verdict: Verdict, ctx: &mut Context<Self>) {
         match verdict {
             Verdict::Extended(lease) => {
-                self.dependencies.lease.send_if_modified(|told| {
+                let later = self.dependencies.lease.send_if_modified(|told| {
                     let later = lease.deadline > told.deadline;
                     if later {
                         *told = lease;
                     }
                     later
                 });
+                if later && self.trouble.take().is_some() {
+                    tracing::info!("coordination works again");
+                }
             }
             Verdict::Missing(names) => {
                 for name in names {
@@ -115,11 +118,10 @@ impl ZkSession {
             }
             Verdict::WentBack(Generation(generation)) => {
                 let applied = self.lease_book.highest();
-                tracing::error!(
-                    generation,
-                    %applied,
-                    "/generation went back: was ZooKeeper's data lost? no lease until the keeper is restarted"
-                );
+                self.report_trouble(&format!(
+                    "/generation went back from {applied} to {generation}: was ZooKeeper's data lost? no lease until \
+                     the keepers are restarted"
+                ));
             }
         }
     }

@@ -169,46 +169,6 @@ impl Contest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adapters::embedded::Embedded;
-    use crate::ports::coordination::Coordination;
-
-    async fn prepared(nodes: &[&str]) -> Result<(), JoinError> {
-        let session = Embedded::new().connect().await.unwrap();
-        for path in nodes {
-            let created = session.create(path, &FormatMark.encode(), CreateKind::Persistent);
-            created.await.unwrap();
-        }
-        prepare(&*session).await
-    }
-
-    #[tokio::test]
-    async fn an_empty_prefix_is_made_ours_and_stays_so() {
-        prepared(&[]).await.unwrap();
-        prepared(&["/format"]).await.unwrap();
-        prepared(&[
-            "/format",
-            "/leader",
-            "/leader/a@1-latch-0000000000",
-            "/keepers",
-        ])
-        .await
-        .unwrap();
-    }
-
-    #[tokio::test]
-    async fn nodes_of_the_older_project_are_refused_by_name() {
-        for nodes in [
-            &["/clusters", "/clusters/cluster-1"][..],
-            &["/leader", "/leader/_c_1234-latch-0000000000"],
-            &["/format", "/leader", "/leader/_c_1234-latch-0000000000"],
-            &["/format", "/initialize-barrier"],
-        ] {
-            let Err(JoinError::Refused(message)) = prepared(nodes).await else {
-                panic!("{nodes:?} were accepted");
-            };
-            assert!(message.contains("older redis-keeper"), "{message}");
-        }
-    }
 
     #[test]
     fn only_a_holder_that_goes_on_writing_wins_its_id() {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use actix::Context;
 use futures::future::{LocalBoxFuture, join_all};
 use futures::{FutureExt, TryFutureExt};
 
@@ -43,6 +42,7 @@ pub(super) enum Event {
     Generation(Outcome<Option<Node>>),
     Read(Subject, Outcome<(Reading, Watch)>),
     Changed(Subject),
+    Fetch(ClusterName),
     Fetched(ClusterName, u64, Outcome<Option<Node>>),
     Subtree(ClusterName, u64),
     Beat {
@@ -126,8 +126,11 @@ impl ZkSession {
                 return;
             }
             Err(error) => {
-                // A lost connection ends this pool, and all is read again on the next one.
-                tracing::debug!(?subject, %error, "cannot be read");
+                // A lost connection ends this line, and all is read again on the next one.
+                match error {
+                    CoordinationError::Unknown(_) | CoordinationError::Expired => {}
+                    error => self.report_trouble(&format!("{subject:?}: {error}")),
+                }
                 self.spawn(tokio::time::sleep(PAUSE).map(|()| Event::Changed(subject)));
                 return;
             }
@@ -163,24 +166,27 @@ impl ZkSession {
                 self.campaign();
             }
             (Subject::Reports(name, serial), Reading::Names(names)) => {
-                let me = &self.identity.id;
-                let fresh = self
-                    .clusters
-                    .get_mut(name)
-                    .map(|cluster| cluster.list(names, me));
-                for keeper in fresh.unwrap_or_default() {
+                let Some(cluster) = self.clusters.get_mut(name) else {
+                    return false;
+                };
+                let before = cluster.reports.len();
+                let fresh = cluster.list(names, &self.identity.id);
+                let changed = cluster.reports.len() != before;
+                for keeper in fresh {
                     self.follow(Subject::Report(name.clone(), *serial, keeper));
                 }
                 self.converge(name);
-                self.cluster_read(name);
+                self.cluster_read(name, changed);
             }
             (Subject::State(name, _), Reading::Node(node)) => self.state_read(name, node.as_ref()),
             (Subject::Report(name, _, keeper), Reading::Node(node)) => {
-                let further = self
-                    .clusters
-                    .get_mut(name)
-                    .is_some_and(|cluster| cluster.report(keeper.clone(), node.as_ref()));
-                self.cluster_read(name);
+                let Some(cluster) = self.clusters.get_mut(name) else {
+                    return false;
+                };
+                let before = cluster.reports.get(keeper).cloned();
+                let further = cluster.report(keeper.clone(), node.as_ref());
+                let changed = cluster.reports.get(keeper) != before.as_ref();
+                self.cluster_read(name, changed);
                 return further;
             }
             (subject, _) => unreachable!("{subject:?} is never read as such a reading"),
@@ -192,23 +198,24 @@ impl ZkSession {
         let Some(cluster) = self.clusters.get_mut(name) else {
             return;
         };
-        if let Applied::Older(what) = cluster.apply(node) {
+        let applied = cluster.apply(node);
+        if let Applied::Older(what) = &applied {
             tracing::warn!(cluster = %name, what, "an older published state is not applied");
         }
-        self.cluster_read(name);
+        self.cluster_read(name, applied != Applied::Same);
     }
 
-    /// Something of a cluster was read: tell its actor.
-    fn cluster_read(&mut self, name: &ClusterName) {
-        if self
-            .clusters
-            .get(name)
-            .is_some_and(super::Cluster::complete)
-            && let Some(line) = &mut self.line
-        {
+    /// Something of a cluster was read: its actor is told if that changed anything.
+    fn cluster_read(&mut self, name: &ClusterName, changed: bool) {
+        let (Some(cluster), Some(line)) = (self.clusters.get_mut(name), &mut self.line) else {
+            return;
+        };
+        if cluster.complete() {
             line.unread.remove(name);
         }
-        self.share(name);
+        if cluster.becomes_known() || changed {
+            self.share(name);
+        }
     }
 
     pub(super) fn make_subtree(&self, name: ClusterName, serial: u64) {
@@ -239,7 +246,7 @@ impl ZkSession {
                 }
             }
             Err(error) => {
-                tracing::error!(%error, "the generation cannot be read: no lease");
+                self.report_trouble(&format!("no lease: {error}"));
                 if let Some(session) = self.online() {
                     let again = async move {
                         tokio::time::sleep(PAUSE).await;
@@ -265,13 +272,15 @@ impl ZkSession {
         name: &ClusterName,
         serial: u64,
         outcome: Outcome<Option<Node>>,
-        ctx: &mut Context<Self>,
     ) {
-        match outcome {
-            Ok(node) if self.subscribed(name, serial) => self.state_read(name, node.as_ref()),
-            Ok(_) => {}
-            // The lease or this cluster's writes wait for it.
-            Err(_) => self.begin(ctx),
+        if !self.subscribed(name, serial) {
+            return;
+        }
+        if let Ok(node) = outcome {
+            self.state_read(name, node.as_ref());
+        } else {
+            let name = name.clone();
+            self.spawn(tokio::time::sleep(PAUSE).map(|()| Event::Fetch(name)));
         }
     }
 

@@ -1,221 +1,19 @@
-//! Keepers on one embedded tree, on virtual time.
+//! The session actor on virtual time: several keepers on one embedded tree, whose sessions are expired and cut.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures::future::join_all;
+use redis_keeper::actors::messages::{Leave, Unsubscribe, WriteError};
+use redis_keeper::domain::node::{ClusterName, Generation, KeeperId, NodeAddr};
+use redis_keeper::domain::published::Published;
+use redis_keeper::layout::paths;
+use redis_keeper::layout::state::{Document, FormatMark};
+use redis_keeper::ports::coordination::CreateKind;
 
-use super::*;
-use crate::actors::messages::{
-    InspectSession, Leave, SessionReport, SetReport, Subscribe, Unsubscribe, WriteError, WriteState,
-};
-use crate::adapters::clock::TokioClock;
-use crate::adapters::embedded::Embedded;
-use crate::domain::facts::DownReason;
-use crate::domain::node::NodeAddr;
-use crate::domain::published::Published;
-use crate::domain::verdict::Report;
-use crate::layout::paths;
-use crate::layout::state::Document;
-use crate::ports::coordination::{CreateKind, Session};
+use self::world::{LEASE, World, eventually, on_virtual_time};
 
-const HEARTBEAT: Duration = Duration::from_millis(200);
-const LEASE: Duration = Duration::from_millis(800);
-
-fn on_virtual_time(test: impl Future<Output = ()>) {
-    actix::System::with_tokio_rt(|| {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .expect("a runtime")
-    })
-    .block_on(test);
-}
-
-async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-    while !holds().await {
-        assert!(tokio::time::Instant::now() < deadline, "never: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-/// What keepers did, in order.
-type Story = Rc<RefCell<Vec<(String, Option<u64>)>>>;
-
-struct World {
-    embedded: Embedded,
-    clock: Arc<TokioClock>,
-    story: Story,
-}
-
-impl World {
-    fn new() -> Self {
-        Self {
-            embedded: Embedded::new(),
-            clock: Arc::new(TokioClock::new()),
-            story: Story::default(),
-        }
-    }
-
-    fn keeper(&self, id: &str) -> Keeper {
-        self.process(id, &format!("host-{id}:1"))
-    }
-
-    fn process(&self, id: &str, process: &str) -> Keeper {
-        let (lease, told) = watch::channel(Lease::default());
-        let shared: Rc<RefCell<BTreeMap<ClusterName, SharedState>>> = Rc::default();
-        let fatal: Rc<RefCell<Option<String>>> = Rc::default();
-        let story = self.story.clone();
-        let name = id.to_owned();
-        let dependencies = Dependencies {
-            coordination: Rc::new(self.embedded.clone()),
-            clock: self.clock.clone(),
-            settings: Settings {
-                announcement: KeeperAnnouncement {
-                    id: KeeperId::new(id),
-                    rest: format!("10.0.0.1:{}", 4000 + id.len()),
-                    version: "test".into(),
-                    process: process.into(),
-                },
-                heartbeat: HEARTBEAT,
-                lease: LEASE,
-            },
-            lease,
-            shared: {
-                let shared = shared.clone();
-                Rc::new(move |cluster, state| {
-                    shared.borrow_mut().insert(cluster.clone(), state);
-                })
-            },
-            resend: Rc::new(|ResendReport| {}),
-            leading: Rc::new(move |Leading(leadership)| {
-                let epoch = leadership.map(|leadership| leadership.epoch.0);
-                story.borrow_mut().push((name.clone(), epoch));
-            }),
-            fatal: {
-                let fatal = fatal.clone();
-                Rc::new(move |Fatal { message }| {
-                    fatal.borrow_mut().replace(message);
-                })
-            },
-        };
-        Keeper {
-            address: ZkSession::new(dependencies).start(),
-            shared,
-            fatal,
-            lease: told,
-            clock: self.clock.clone(),
-        }
-    }
-
-    async fn observer(&self) -> Rc<dyn Session> {
-        self.embedded.connect().await.expect("reachable")
-    }
-
-    fn leaders(&self) -> Vec<(String, u64)> {
-        let mut leaders = BTreeMap::new();
-        for (keeper, epoch) in self.story.borrow().iter() {
-            match epoch {
-                Some(epoch) => leaders.insert(keeper.clone(), *epoch),
-                None => leaders.remove(keeper),
-            };
-        }
-        leaders.into_iter().collect()
-    }
-
-    /// Waits until exactly one keeper leads, and tells which, with which epoch.
-    async fn leader(&self) -> (String, u64) {
-        eventually("one leader", async || self.leaders().len() == 1).await;
-        self.leaders().remove(0)
-    }
-}
-
-struct Keeper {
-    address: Addr<ZkSession>,
-    shared: Rc<RefCell<BTreeMap<ClusterName, SharedState>>>,
-    fatal: Rc<RefCell<Option<String>>>,
-    lease: watch::Receiver<Lease>,
-    clock: Arc<TokioClock>,
-}
-
-impl Keeper {
-    async fn report(&self) -> SessionReport {
-        self.address.send(InspectSession).await.expect("running")
-    }
-
-    async fn session(&self) -> i64 {
-        self.report().await.session.expect("a session")
-    }
-
-    fn leased(&self) -> bool {
-        self.lease.borrow().holds(self.clock.now())
-    }
-
-    async fn current(&self) {
-        eventually("current and leased", async || {
-            self.report().await.state == "current" && self.leased()
-        })
-        .await;
-    }
-
-    fn shared(&self, cluster: &str) -> Option<SharedState> {
-        self.shared
-            .borrow()
-            .get(&ClusterName::new(cluster))
-            .cloned()
-    }
-
-    async fn write(
-        &self,
-        cluster: &str,
-        primary: Option<&str>,
-    ) -> Result<(Published, i32), WriteError> {
-        let known = self.shared(cluster).expect("shared");
-        let write = WriteState {
-            cluster: ClusterName::new(cluster),
-            leadership: known.leading.expect("leading"),
-            version: known.version,
-            state: Published {
-                primary: primary.map(|host| NodeAddr::new(host, 1)),
-                ..Published::default()
-            },
-            raise_generation: true,
-        };
-        self.address.send(write).await.expect("running")
-    }
-
-    async fn subscribe(&self, cluster: &str) {
-        self.address.do_send(Subscribe(ClusterName::new(cluster)));
-        eventually("shared", async || self.shared(cluster).is_some()).await;
-    }
-
-    fn set_report(&self, cluster: &str, hosts: &[&str]) {
-        let votes = hosts
-            .iter()
-            .map(|host| (NodeAddr::new(*host, 1), DownReason::Refused));
-        self.address.do_send(SetReport {
-            cluster: ClusterName::new(cluster),
-            report: Report {
-                votes: votes.collect(),
-            },
-        });
-    }
-
-    fn votes(&self, cluster: &str) -> Vec<(String, usize)> {
-        let shared = self.shared(cluster).expect("shared");
-        let votes = shared.reports.into_iter();
-        votes
-            .map(|(keeper, report)| (keeper.to_string(), report.votes.len()))
-            .collect()
-    }
-
-    fn primary(&self, cluster: &str) -> Option<String> {
-        let published = self.shared(cluster)?.published?;
-        published.primary.map(|primary| primary.host().to_owned())
-    }
-}
+mod world;
 
 #[test]
 fn one_of_three_keepers_leads_and_all_see_the_same() {
@@ -235,7 +33,7 @@ fn one_of_three_keepers_leads_and_all_see_the_same() {
             let ids = ["a", "b", "c"].map(KeeperId::new);
             assert_eq!(keeper.shared("x").unwrap().keepers, BTreeSet::from(ids));
         }
-        tokio::time::sleep(Duration::from_secs(600)).await;
+        tokio::time::sleep(Duration::from_mins(10)).await;
         assert_eq!(
             world.leaders(),
             [(leader, 1)],
@@ -344,7 +142,7 @@ fn the_lease_runs_out_once_heartbeats_are_not_confirmed_and_leading_ends_with_it
         let world = World::new();
         let a = world.keeper("a");
         a.current().await;
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
         assert!(a.leased(), "heartbeats hold it");
         world.embedded.disconnect(a.session().await);
         let last = a.lease.borrow().deadline;
@@ -519,7 +317,7 @@ fn a_keeper_that_leaves_takes_everything_with_it() {
                 .is_empty()
         );
         eventually("b leads", async || world.leaders() == [("b".to_owned(), 2)]).await;
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
         assert_eq!(a.report().await.state, "left");
     });
 }
@@ -530,7 +328,7 @@ fn leaving_while_disconnected_is_not_waited_for_long() {
         let world = World::new();
         world.embedded.set_reachable(false);
         let a = world.keeper("a");
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
         assert_eq!(a.report().await.state, "connecting");
         world.embedded.set_reachable(true);
         a.current().await;
@@ -559,21 +357,43 @@ fn an_own_node_that_somebody_removed_is_made_again() {
 }
 
 #[test]
-fn a_prefix_of_the_older_project_is_refused() {
+fn nodes_of_the_older_project_are_refused_and_nothing_is_written_beside_them() {
+    on_virtual_time(async {
+        for nodes in [
+            &["/clusters", "/clusters/cluster-1"][..],
+            &["/leader", "/leader/_c_1234-latch-0000000000"],
+            &["/format", "/leader", "/leader/_c_1234-latch-0000000000"],
+            &["/format", "/initialize-barrier"],
+        ] {
+            let world = World::new();
+            let observer = world.observer().await;
+            for path in nodes {
+                let created = observer.create(path, &FormatMark.encode(), CreateKind::Persistent);
+                created.await.unwrap();
+            }
+            let before = observer.children("/").await.unwrap();
+            let a = world.keeper("a");
+            eventually("refused", async || a.fatal.borrow().is_some()).await;
+            let message = a.fatal.borrow().clone().unwrap();
+            assert!(message.contains("older redis-keeper"), "{message}");
+            assert_eq!(observer.children("/").await.unwrap(), before);
+        }
+    });
+}
+
+#[test]
+fn state_of_a_newer_version_is_refused() {
     on_virtual_time(async {
         let world = World::new();
         let observer = world.observer().await;
-        for path in ["/leader", "/leader/_c_1-latch-0000000000", "/clusters"] {
-            observer
-                .create(path, b"", CreateKind::Persistent)
-                .await
-                .unwrap();
-        }
+        let newer = br#"{"format":2,"program":"redis-keeper"}"#;
+        observer
+            .create("/format", newer, CreateKind::Persistent)
+            .await
+            .unwrap();
         let a = world.keeper("a");
         eventually("refused", async || a.fatal.borrow().is_some()).await;
-        assert!(
-            observer.get(paths::FORMAT).await.unwrap().is_none(),
-            "nothing is written there"
-        );
+        let message = a.fatal.borrow().clone().unwrap();
+        assert!(message.contains("has format 2"), "{message}");
     });
 }

@@ -1,0 +1,205 @@
+//! From no session to a connection on which everything is read, again and again.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use futures::channel::mpsc;
+use futures::future::LocalBoxFuture;
+use futures::{FutureExt, StreamExt};
+use tokio::sync::watch;
+
+use super::joining::{JoinError, join};
+use super::leading::Campaign;
+use super::reading::Event;
+use super::writing::Counter;
+use super::{Line, Phase, ZkSession};
+use crate::actors::messages::Fatal;
+use crate::ports::coordination::{Session, SessionState};
+
+pub(super) const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LONGEST_RETRY: Duration = Duration::from_secs(2);
+
+impl ZkSession {
+    pub(super) fn connect(&mut self, ctx: &mut Context<Self>) {
+        if self.over() {
+            return;
+        }
+        self.phase = Phase::Connecting;
+        let coordination = self.dependencies.coordination.clone();
+        ctx.spawn(
+            async move { coordination.connect().await }
+                .into_actor(self)
+                .map(|outcome, act, ctx| match outcome {
+                    Ok(session) => act.connected(session, ctx),
+                    Err(error) => {
+                        act.report_trouble(&error);
+                        act.retry_later(ctx, Self::connect);
+                    }
+                }),
+        );
+    }
+
+    fn connected(&mut self, session: Rc<dyn Session>, ctx: &mut Context<Self>) {
+        if self.over() {
+            return;
+        }
+        self.connection = 0;
+        for cluster in self.clusters.values_mut() {
+            cluster.own.new_session();
+        }
+        let state = session.state();
+        self.session = Some(session);
+        self.follow_session(state, ctx);
+    }
+
+    /// Acts on the state as it is and on every change of it, as long as the session lives.
+    fn follow_session(
+        &mut self,
+        mut state: watch::Receiver<SessionState>,
+        ctx: &mut Context<Self>,
+    ) {
+        let now = *state.borrow_and_update();
+        self.session_is(now, ctx);
+        if now != SessionState::Expired {
+            ctx.spawn(
+                async move {
+                    let _ = state.changed().await;
+                    state
+                }
+                .into_actor(self)
+                .map(|state, act, ctx| act.follow_session(state, ctx)),
+            );
+        }
+    }
+
+    fn session_is(&mut self, state: SessionState, ctx: &mut Context<Self>) {
+        if self.over() {
+            return;
+        }
+        match state {
+            SessionState::Connected(connection) if connection != self.connection => {
+                self.connection = connection;
+                self.begin(ctx);
+            }
+            SessionState::Connected(_) => {}
+            SessionState::Disconnected => {
+                self.phase = Phase::Disconnected;
+                self.drop_line("the connection is lost", ctx);
+                self.report_trouble(&"the connection is lost");
+            }
+            SessionState::Expired => {
+                self.drop_line("the session is over", ctx);
+                self.report_trouble(&"the session is over");
+                self.session = None;
+                self.connect(ctx);
+            }
+        }
+    }
+
+    /// Everything that was asked, read or watched so far counts no more.
+    pub(super) fn drop_line(&mut self, why: &'static str, ctx: &mut Context<Self>) {
+        self.stop_leading(why);
+        if let Some(line) = self.line.take() {
+            ctx.cancel_future(line.handle);
+        }
+        self.lease_book.forget();
+    }
+
+    /// Starts anew on a connection: joins, then reads everything.
+    pub(super) fn begin(&mut self, ctx: &mut Context<Self>) {
+        self.drop_line("everything is read again", ctx);
+        self.phase = Phase::Joining;
+        self.lines += 1;
+        let number = self.lines;
+        let (futures, added) = mpsc::unbounded::<LocalBoxFuture<'static, Event>>();
+        let events = added.buffer_unordered(usize::MAX);
+        self.line = Some(Line {
+            number,
+            futures,
+            handle: ctx.add_stream(events.map(move |event| (number, event))),
+            first_generation: None,
+            keepers_read: false,
+            unread: self.clusters.keys().cloned().collect(),
+            own_version: 0,
+            beating: false,
+            standing: None,
+            campaign: Campaign::Idle,
+            counter: Counter::default(),
+        });
+        for cluster in self.clusters.values_mut() {
+            cluster.own.new_connection();
+            cluster.forget();
+        }
+        self.join();
+    }
+
+    pub(super) fn join(&self) {
+        let Some(session) = self.session.clone() else {
+            return;
+        };
+        let identity = self.identity.clone();
+        self.spawn(async move { Event::Joined(join(&*session, &identity).await) });
+    }
+
+    pub(super) fn joined(&mut self, outcome: Result<i32, JoinError>, ctx: &mut Context<Self>) {
+        match outcome {
+            Ok(version) => {
+                self.retry = FIRST_RETRY;
+                if let Some(line) = &mut self.line {
+                    line.own_version = version;
+                }
+                self.phase = Phase::Reading;
+                if self.trouble.take().is_some() || self.keepers.is_none() {
+                    let coordination = self.dependencies.coordination.describe();
+                    tracing::info!(coordination, keeper = %self.identity.id, "joined the keepers");
+                }
+                self.read_everything();
+                self.beat();
+            }
+            Err(JoinError::Refused(message)) => {
+                tracing::error!(message, "this keeper cannot take part");
+                self.phase = Phase::Refused;
+                self.drop_line("this keeper cannot take part", ctx);
+                self.session = None;
+                (self.dependencies.fatal)(Fatal { message });
+            }
+            Err(JoinError::Coordination(error)) => {
+                self.report_trouble(&error);
+                let wait = self.next_retry();
+                self.spawn(tokio::time::sleep(wait).map(|()| Event::Rejoin));
+            }
+        }
+    }
+
+    /// The own node was found gone or replaced: the keeper joins again and reads everything again.
+    pub(super) fn rejoin(&mut self, ctx: &mut Context<Self>) {
+        tracing::warn!(keeper = %self.identity.id, "the keeper's own node is gone: joining again");
+        self.begin(ctx);
+    }
+
+    /// Logs what is wrong, once until it changes.
+    pub(super) fn report_trouble(&mut self, trouble: &dyn std::fmt::Display) {
+        let trouble = trouble.to_string();
+        if self.trouble.as_ref() != Some(&trouble) {
+            let coordination = self.dependencies.coordination.describe();
+            tracing::warn!(
+                coordination,
+                trouble,
+                "coordination is in trouble; trying on"
+            );
+            self.trouble = Some(trouble);
+        }
+    }
+
+    pub(super) fn next_retry(&mut self) -> Duration {
+        let wait = self.retry;
+        self.retry = (wait * 2).min(LONGEST_RETRY);
+        wait
+    }
+
+    fn retry_later(&mut self, ctx: &mut Context<Self>, again: fn(&mut Self, &mut Context<Self>)) {
+        let wait = self.next_retry();
+        ctx.run_later(wait, again);
+    }
+}

@@ -1,0 +1,222 @@
+//! Keepers on one embedded tree.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use redis_keeper::actors::messages::{
+    Fatal, InspectSession, KeeperAnnouncement, Leading, ResendReport, SessionReport, SetReport,
+    SharedState, Subscribe, WriteError, WriteState,
+};
+use redis_keeper::actors::zk_session::{Dependencies, Settings, ZkSession};
+use redis_keeper::adapters::clock::TokioClock;
+use redis_keeper::adapters::embedded::Embedded;
+use redis_keeper::domain::facts::DownReason;
+use redis_keeper::domain::lease::Lease;
+use redis_keeper::domain::node::{ClusterName, KeeperId, NodeAddr};
+use redis_keeper::domain::published::Published;
+use redis_keeper::domain::verdict::Report;
+use redis_keeper::ports::clock::LeaseClock;
+use redis_keeper::ports::coordination::{Coordination, Session};
+use tokio::sync::watch;
+
+pub(crate) const HEARTBEAT: Duration = Duration::from_millis(200);
+pub(crate) const LEASE: Duration = Duration::from_millis(800);
+
+pub(crate) fn on_virtual_time(test: impl Future<Output = ()>) {
+    actix::System::with_tokio_rt(|| {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .expect("a runtime")
+    })
+    .block_on(test);
+}
+
+pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
+    while !holds().await {
+        assert!(tokio::time::Instant::now() < deadline, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// What keepers did, in order.
+pub(crate) type Story = Rc<RefCell<Vec<(String, Option<u64>)>>>;
+
+pub(crate) struct World {
+    pub(crate) embedded: Embedded,
+    clock: Arc<TokioClock>,
+    pub(crate) story: Story,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self {
+            embedded: Embedded::new(),
+            clock: Arc::new(TokioClock::new()),
+            story: Story::default(),
+        }
+    }
+
+    pub(crate) fn keeper(&self, id: &str) -> Keeper {
+        self.process(id, &format!("host-{id}:1"))
+    }
+
+    pub(crate) fn process(&self, id: &str, process: &str) -> Keeper {
+        let (lease, told) = watch::channel(Lease::default());
+        let shared: Rc<RefCell<BTreeMap<ClusterName, SharedState>>> = Rc::default();
+        let fatal: Rc<RefCell<Option<String>>> = Rc::default();
+        let story = self.story.clone();
+        let name = id.to_owned();
+        let dependencies = Dependencies {
+            coordination: Rc::new(self.embedded.clone()),
+            clock: self.clock.clone(),
+            settings: Settings {
+                announcement: KeeperAnnouncement {
+                    id: KeeperId::new(id),
+                    rest: format!("10.0.0.1:{}", 4000 + id.len()),
+                    version: "test".into(),
+                    process: process.into(),
+                },
+                heartbeat: HEARTBEAT,
+                lease: LEASE,
+            },
+            lease,
+            shared: {
+                let shared = shared.clone();
+                Rc::new(move |cluster, state| {
+                    shared.borrow_mut().insert(cluster.clone(), state);
+                })
+            },
+            resend: Rc::new(|ResendReport| {}),
+            leading: Rc::new(move |Leading(leadership)| {
+                let epoch = leadership.map(|leadership| leadership.epoch.0);
+                story.borrow_mut().push((name.clone(), epoch));
+            }),
+            fatal: {
+                let fatal = fatal.clone();
+                Rc::new(move |Fatal { message }| {
+                    fatal.borrow_mut().replace(message);
+                })
+            },
+        };
+        Keeper {
+            address: ZkSession::new(dependencies).start(),
+            shared,
+            fatal,
+            lease: told,
+            clock: self.clock.clone(),
+        }
+    }
+
+    pub(crate) async fn observer(&self) -> Rc<dyn Session> {
+        self.embedded.connect().await.expect("reachable")
+    }
+
+    pub(crate) fn leaders(&self) -> Vec<(String, u64)> {
+        let mut leaders = BTreeMap::new();
+        for (keeper, epoch) in self.story.borrow().iter() {
+            match epoch {
+                Some(epoch) => leaders.insert(keeper.clone(), *epoch),
+                None => leaders.remove(keeper),
+            };
+        }
+        leaders.into_iter().collect()
+    }
+
+    /// Waits until exactly one keeper leads, and tells which, with which epoch.
+    pub(crate) async fn leader(&self) -> (String, u64) {
+        eventually("one leader", async || self.leaders().len() == 1).await;
+        self.leaders().remove(0)
+    }
+}
+
+pub(crate) struct Keeper {
+    pub(crate) address: Addr<ZkSession>,
+    shared: Rc<RefCell<BTreeMap<ClusterName, SharedState>>>,
+    pub(crate) fatal: Rc<RefCell<Option<String>>>,
+    pub(crate) lease: watch::Receiver<Lease>,
+    clock: Arc<TokioClock>,
+}
+
+impl Keeper {
+    pub(crate) async fn report(&self) -> SessionReport {
+        self.address.send(InspectSession).await.expect("running")
+    }
+
+    pub(crate) async fn session(&self) -> i64 {
+        self.report().await.session.expect("a session")
+    }
+
+    pub(crate) fn leased(&self) -> bool {
+        self.lease.borrow().holds(self.clock.now())
+    }
+
+    pub(crate) async fn current(&self) {
+        eventually("current and leased", async || {
+            self.report().await.state == "current" && self.leased()
+        })
+        .await;
+    }
+
+    pub(crate) fn shared(&self, cluster: &str) -> Option<SharedState> {
+        self.shared
+            .borrow()
+            .get(&ClusterName::new(cluster))
+            .cloned()
+    }
+
+    pub(crate) async fn write(
+        &self,
+        cluster: &str,
+        primary: Option<&str>,
+    ) -> Result<(Published, i32), WriteError> {
+        let known = self.shared(cluster).expect("shared");
+        let write = WriteState {
+            cluster: ClusterName::new(cluster),
+            leadership: known.leading.expect("leading"),
+            version: known.version,
+            state: Published {
+                primary: primary.map(|host| NodeAddr::new(host, 1)),
+                ..Published::default()
+            },
+            raise_generation: true,
+        };
+        self.address.send(write).await.expect("running")
+    }
+
+    pub(crate) async fn subscribe(&self, cluster: &str) {
+        self.address.do_send(Subscribe(ClusterName::new(cluster)));
+        eventually("shared", async || self.shared(cluster).is_some()).await;
+    }
+
+    pub(crate) fn set_report(&self, cluster: &str, hosts: &[&str]) {
+        let votes = hosts
+            .iter()
+            .map(|host| (NodeAddr::new(*host, 1), DownReason::Refused));
+        self.address.do_send(SetReport {
+            cluster: ClusterName::new(cluster),
+            report: Report {
+                votes: votes.collect(),
+            },
+        });
+    }
+
+    pub(crate) fn votes(&self, cluster: &str) -> Vec<(String, usize)> {
+        let shared = self.shared(cluster).expect("shared");
+        let votes = shared.reports.into_iter();
+        votes
+            .map(|(keeper, report)| (keeper.to_string(), report.votes.len()))
+            .collect()
+    }
+
+    pub(crate) fn primary(&self, cluster: &str) -> Option<String> {
+        let published = self.shared(cluster)?.published?;
+        published.primary.map(|primary| primary.host().to_owned())
+    }
+}
