@@ -78,8 +78,12 @@ async fn a_primary_and_its_replica_tell_their_facts() {
     let primary = Server::start(&[]).await;
     let replica = replica_of(&primary).await;
     primary.run::<()>("SET key value");
-    let of_primary = facts(&primary).await.expect("facts");
-    assert_eq!(of_primary.role, Role::Primary { online_replicas: 1 });
+    // The primary calls a replica online only after the replica's first acknowledgement.
+    let of_primary = eventually("the replica is online", async || {
+        let facts = facts(&primary).await?;
+        (facts.role == Role::Primary { online_replicas: 1 }).then_some(facts)
+    })
+    .await;
     assert_eq!((of_primary.keys, of_primary.loading), (1, false));
     let of_replica = facts(&replica).await.expect("facts");
     assert_eq!(of_replica.replication_id, of_primary.replication_id);
