@@ -210,6 +210,33 @@ async fn a_stopped_server_does_not_answer_and_when_it_goes_on_answers_late() {
 }
 
 #[tokio::test]
+async fn late_answers_to_earlier_probes_are_not_taken_for_later_ones() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = NodeAddr::new("127.0.0.1", listener.local_addr().unwrap().port());
+    let slow = async {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let (mut peer, _) = listener.accept().await.unwrap();
+        let mut received = [0; 1024];
+        for _ in ["first probe", "second probe"] {
+            assert!(peer.read(&mut received).await.unwrap() > 0);
+        }
+        peer.write_all(b"-LOADING\r\n$11\r\nrole:master\r\n+PONG\r\n$2\r\nno\r\n")
+            .await
+            .unwrap();
+        peer
+    };
+    let probing = async {
+        let mut connection = connected(&*node(&addr, Access::default())).await;
+        let first = timeout(Duration::from_millis(50), connection.probe(Depth::Tick)).await;
+        assert!(first.is_err());
+        probed(&mut *connection, Depth::Tick).await
+    };
+    let (alive, _peer) = tokio::join!(probing, slow);
+    assert!(!alive.loading);
+    assert_eq!(alive.info.expect("its own").role, None);
+}
+
+#[tokio::test]
 async fn a_killed_server_is_noticed_at_once_and_then_refuses() {
     let mut server = Server::start(&[]).await;
     let mut connection = connected(&*plain(&server)).await;
