@@ -3,10 +3,10 @@
 //! A monitor goes through `rest` → `woken` → `probe` → `ended` → (`learn` →) `rest`. It owns the future of the stage it is
 //! in, and the connection travels through the stages with it; all of it ends with the actor.
 
+mod learn;
+mod report;
 mod slots;
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 use self::slots::Slots;
 use super::Outbox;
 use super::messages::{InspectMonitor, MonitorState, Refresh, SightAgain, Sighted};
-use crate::domain::facts::{DownReason, NodeFacts, Sighting};
+use crate::domain::facts::{DownReason, Sighting};
 use crate::domain::liveness::{Limits, Liveness};
 use crate::domain::node::{ClusterName, Moment, NodeAddr};
 use crate::ports::clock::LeaseClock;
@@ -60,7 +60,7 @@ pub struct NodeMonitor {
     sighting: Sighting,
     /// What the cluster was told last.
     told: Option<Sighting>,
-    /// When everything was asked last on the present connection.
+    /// When, on the present connection, everything was asked last because its time had come.
     full_at: Option<Moment>,
     /// When something on the connection was answered with a probe at once.
     hastened: Option<Moment>,
@@ -222,11 +222,14 @@ impl NodeMonitor {
             self.timeouts = 0;
         }
         self.served.append(&mut self.waiting);
-        let asks_all = !self.served.is_empty()
-            || self
-                .full_at
-                .is_none_or(|at| now.since(at) >= self.settings.full_every);
-        let depth = if asks_all { Depth::Full } else { Depth::Tick };
+        let again = self
+            .full_at
+            .is_none_or(|at| now.since(at) >= self.settings.full_every);
+        let depth = if again || !self.served.is_empty() {
+            Depth::Full
+        } else {
+            Depth::Tick
+        };
         self.liveness.sent(now);
         self.probes += 1;
         let (node, limit) = (Rc::clone(&self.node), self.settings.probe_timeout);
@@ -250,7 +253,7 @@ impl NodeMonitor {
             move |(connection, was_connected, outcome), monitor, ctx| {
                 monitor.count(now, &outcome);
                 match outcome {
-                    Some(Ok(alive)) => monitor.answered(connection, alive, depth, ctx),
+                    Some(Ok(alive)) => monitor.answered(connection, alive, depth, again, ctx),
                     Some(Err(failure)) => {
                         monitor.blame(&failure);
                         if was_connected && monitor.hastens() {
@@ -264,125 +267,6 @@ impl NodeMonitor {
                 }
             },
         ));
-    }
-
-    fn answered(
-        &mut self,
-        connection: Connection,
-        alive: Alive,
-        depth: Depth,
-        ctx: &mut Context<Self>,
-    ) {
-        let now = self.clock.now();
-        self.timeouts = 0;
-        self.liveness.answered(now, alive.loading);
-        self.sighting.answering = true;
-        self.sighting.trouble = alive.error;
-        let known = self.sighting.facts.take();
-        let facts = match (depth, alive.info) {
-            (Depth::Full, Some(info)) => {
-                self.full_at = Some(now);
-                NodeFacts::of(&info).map(|mut facts| {
-                    facts.sentinels = alive.sentinels.unwrap_or_else(|| {
-                        known
-                            .as_ref()
-                            .map_or_else(Vec::new, |known| known.sentinels.clone())
-                    });
-                    facts
-                })
-            }
-            (Depth::Tick, Some(info)) => known.clone().map(|mut facts| {
-                facts.update(info);
-                facts
-            }),
-            (_, None) => None,
-        };
-        match facts {
-            None => {
-                self.sighting.facts = known;
-                if let Some(facts) = &mut self.sighting.facts {
-                    facts.loading = alive.loading;
-                }
-                self.conclude(connection, ctx);
-            }
-            Some(mut facts) => {
-                facts.loading = alive.loading;
-                self.learn(connection, known, facts, depth, now, ctx);
-            }
-        }
-    }
-
-    /// Takes the facts over, together with the addresses that belong to them.
-    fn learn(
-        &mut self,
-        connection: Connection,
-        known: Option<NodeFacts>,
-        facts: NodeFacts,
-        depth: Depth,
-        at: Moment,
-        ctx: &mut Context<Self>,
-    ) {
-        let upstream = |facts: &NodeFacts| facts.upstream().map(|up| up.primary.host().to_owned());
-        let host = upstream(&facts);
-        let moved = known.as_ref().and_then(upstream) != host;
-        let own = (depth == Depth::Full).then(|| self.addr.host().to_owned());
-        let upstream = host.filter(|_| moved || depth == Depth::Full);
-        let named =
-            |host: &Option<String>| host.as_deref().is_some_and(|host| literal(host).is_none());
-        if moved {
-            self.sighting.upstream_addresses.clear();
-        }
-        if !named(&own) && !named(&upstream) {
-            self.locate(
-                own.as_deref().and_then(literal),
-                upstream.as_deref().and_then(literal),
-            );
-            self.settle(facts, at);
-            self.conclude(connection, ctx);
-            return;
-        }
-        // The vote does not wait for this host's resolver; what was known before stands meanwhile.
-        self.sighting.facts = known;
-        self.report(ctx);
-        let (redis, limit) = (Rc::clone(&self.redis), self.settings.probe_timeout);
-        let resolving = async move {
-            let find = async |host: Option<String>| redis.resolve(&host?).await.ok();
-            let both =
-                futures::future::join(timeout(limit, find(own)), timeout(limit, find(upstream)));
-            let (own, upstream) = both.await;
-            (own.ok().flatten(), upstream.ok().flatten())
-        };
-        ctx.spawn(
-            wrap_future::<_, Self>(resolving).map(move |(own, upstream), monitor, ctx| {
-                monitor.locate(own, upstream);
-                monitor.settle(facts, at);
-                monitor.conclude(connection, ctx);
-            }),
-        );
-    }
-
-    /// Takes over addresses that were found; those found before stay otherwise.
-    fn locate(&mut self, own: Option<BTreeSet<IpAddr>>, upstream: Option<BTreeSet<IpAddr>>) {
-        if let Some(own) = own {
-            self.sighting.addresses = own;
-        }
-        if let Some(upstream) = upstream {
-            self.sighting.upstream_addresses = upstream;
-        }
-    }
-
-    fn settle(&mut self, facts: NodeFacts, at: Moment) {
-        self.sighting.facts = Some(facts);
-        self.sighting.at = at;
-    }
-
-    fn blame(&mut self, failure: &ProbeFailure) {
-        self.sighting.probed = true;
-        self.sighting.answering = false;
-        self.sighting.trouble = Some(failure.to_string());
-        if let ProbeFailure::Evidence(reason, _) = failure {
-            self.liveness.failed(*reason);
-        }
     }
 
     fn timed_out(&mut self, connection: Connection, sent: Moment, ctx: &mut Context<Self>) {
@@ -404,14 +288,6 @@ impl NodeMonitor {
         self.conclude(connection, ctx);
     }
 
-    fn stalled(&mut self, due: Moment, now: Moment) {
-        tracing::debug!(
-            cluster = %self.cluster, node = %self.addr, late = ?now.since(due),
-            "this keeper was stalled: votes need a fresh probe"
-        );
-        self.liveness.stalled(due, now);
-    }
-
     /// A probe has had all its consequences.
     fn conclude(&mut self, connection: Connection, ctx: &mut Context<Self>) {
         self.sighting.probed = true;
@@ -430,77 +306,6 @@ impl NodeMonitor {
         }
         self.rest(connection, ctx);
     }
-
-    /// Brings the vote up to date, tells the cluster what matters, and arms the timer for the vote's next change.
-    fn report(&mut self, ctx: &mut Context<Self>) {
-        let now = self.clock.now();
-        self.sighting.vote = self.liveness.vote(now);
-        let news = self.told.as_ref().is_none_or(|told| {
-            !told.same_matter(&self.sighting) || self.lags(told) != self.lags(&self.sighting)
-        });
-        if news && self.sighting.probed {
-            self.told = Some(self.sighting.clone());
-            (self.outbox)(Sighted {
-                node: self.addr.clone(),
-                sighting: self.sighting.clone(),
-            });
-        }
-        if let Some(timer) = self.vote_timer.take() {
-            ctx.cancel_future(timer);
-        }
-        if let Some(due) = self.liveness.next_change(now) {
-            self.vote_timer = Some(ctx.run_later(due.since(now), move |monitor, ctx| {
-                monitor.vote_due(due, ctx);
-            }));
-        }
-    }
-
-    fn vote_due(&mut self, due: Moment, ctx: &mut Context<Self>) {
-        let now = self.clock.now();
-        if self.liveness.is_stall(due, now) {
-            self.stalled(due, now);
-            self.wake.notify_one();
-        }
-        self.report(ctx);
-    }
-
-    fn lags(&self, sighting: &Sighting) -> bool {
-        let heard = sighting
-            .facts
-            .as_ref()
-            .and_then(|facts| facts.upstream()?.last_io);
-        heard
-            .zip(self.settings.max_lag)
-            .is_some_and(|(heard, limit)| heard >= limit)
-    }
-
-    fn count(&mut self, sent: Moment, outcome: &Outcome) {
-        let took = self.clock.now().since(sent);
-        self.last_probe = Some((sent, took));
-        let reason = match outcome {
-            Some(Ok(_)) => {
-                self.latency.record(took);
-                self.consecutive_failures = 0;
-                return;
-            }
-            Some(Err(ProbeFailure::Evidence(DownReason::Refused, _))) => "refused",
-            Some(Err(ProbeFailure::Evidence(..))) => "closed",
-            Some(Err(ProbeFailure::Own(_))) => "own",
-            None => "unanswered",
-        };
-        self.consecutive_failures += 1;
-        self.failures += 1;
-        metrics::counter!(
-            "redis_keeper_probe_failures_total",
-            "cluster" => self.cluster.to_string(), "reason" => reason
-        )
-        .increment(1);
-    }
-}
-
-/// The address that `host` is, if it is no name.
-fn literal(host: &str) -> Option<BTreeSet<IpAddr>> {
-    Some(BTreeSet::from([host.parse().ok()?]))
 }
 
 impl Actor for NodeMonitor {

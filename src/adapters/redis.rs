@@ -15,7 +15,6 @@ mod wire;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -25,7 +24,7 @@ use tokio::net::TcpStream;
 
 use self::tls::TlsClient;
 pub use self::tls::{Tls, TlsError};
-use self::wire::Wire;
+use self::wire::{Wire, WireError};
 use crate::domain::node::{ClusterName, Epoch, NodeAddr};
 use crate::ports::redis::{
     CommandConnection, CommandError, ProbeConnection, ProbeFailure, Redis, RedisNode,
@@ -127,14 +126,6 @@ struct Way {
     command_timeout: Duration,
 }
 
-/// No connection that commands can be sent on.
-enum ConnectError {
-    /// The connection failed.
-    Failed(ProbeFailure),
-    /// Something answers there, but not with the TLS that is asked for.
-    Foreign(String),
-}
-
 /// One server of a cluster.
 struct Server {
     addr: NodeAddr,
@@ -144,10 +135,10 @@ struct Server {
 #[async_trait(?Send)]
 impl RedisNode for Server {
     async fn connect(&self) -> Result<Box<dyn ProbeConnection>, ProbeFailure> {
-        let peer = match self.wire().await {
+        let peer = match self.wire().await? {
             Ok(wire) => Ok(wire),
-            Err(ConnectError::Foreign(error)) => Err(error),
-            Err(ConnectError::Failed(failure)) => return Err(failure),
+            Err(WireError::Foreign(error)) => Err(error),
+            Err(WireError::Io(error)) => return Err(failure::sorted(&error)),
         };
         Ok(Box::new(probe::Probing::new(peer, Rc::clone(&self.way))))
     }
@@ -159,18 +150,16 @@ impl RedisNode for Server {
 }
 
 impl Server {
-    async fn wire(&self) -> Result<Wire, ConnectError> {
-        let tcp = self.tcp().await.map_err(ConnectError::Failed)?;
+    /// Connects, and wraps the connection in TLS if that is asked for.
+    async fn wire(&self) -> Result<Result<Wire, WireError>, ProbeFailure> {
+        let tcp = self.tcp().await?;
         let Some(tls) = &self.way.tls else {
-            return Ok(Wire::new(Box::new(tcp)));
+            return Ok(Ok(Wire::new(Box::new(tcp))));
         };
-        match tls.wrap(self.addr.host(), tcp).await {
-            Ok(stream) => Ok(Wire::new(Box::new(stream))),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                Err(ConnectError::Foreign(format!("TLS: {error}")))
-            }
-            Err(error) => Err(ConnectError::Failed(failure::sorted(&error))),
-        }
+        let wrapped = tls.wrap(self.addr.host(), tcp).await;
+        Ok(wrapped
+            .map(|stream| Wire::new(Box::new(stream)))
+            .map_err(WireError::from))
     }
 
     /// Connects to the first of the host's addresses that accepts.

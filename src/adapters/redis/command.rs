@@ -6,11 +6,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::timeout;
 
+use super::Server;
 use super::resp::{self, Reply};
 use super::wire::{Wire, WireError};
-use super::{ConnectError, Server};
 use crate::domain::node::{Epoch, NodeAddr};
-use crate::ports::redis::{CommandConnection, CommandError, ProbeFailure};
+use crate::ports::redis::{CommandConnection, CommandError};
 
 /// Persists the new role. Refused by a server without a configuration file, which changes its role all the same.
 const REWRITE: &[&str] = &["CONFIG", "REWRITE"];
@@ -36,10 +36,8 @@ impl Commanding {
         let limit = server.way.command_timeout;
         let not_done = |text: String| CommandError::NotDone(format!("{}: {text}", server.addr));
         let opened = timeout(limit, async {
-            let mut wire = server.wire().await.map_err(|error| match error {
-                ConnectError::Failed(ProbeFailure::Evidence(_, text) | ProbeFailure::Own(text))
-                | ConnectError::Foreign(text) => text,
-            })?;
+            let wire = server.wire().await.map_err(|failure| failure.to_string())?;
+            let mut wire = wire.map_err(|error| error.to_string())?;
             let mut requests = server.way.auth.clone().unwrap_or_default();
             let replies = 1 + usize::from(!requests.is_empty());
             resp::pack(

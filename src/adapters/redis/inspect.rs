@@ -1,1 +1,361 @@
-//! check
+//! A look at a live server for what would stand in a keeper's way (`check --live`). Changes nothing there.
+
+use std::fmt;
+
+use tokio::time::timeout;
+
+use super::resp::{self, Reply};
+use super::wire::{Wire, WireError};
+use super::{RedisServers, Server};
+use crate::domain::facts::{Mode, Role, Version};
+use crate::domain::info::Info;
+use crate::domain::node::{ClusterName, NodeAddr};
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Worth knowing.
+    Note,
+    /// Safe operation depends on it in some case.
+    Warning,
+    /// The keeper cannot do its work on this node.
+    Error,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
+}
+
+/// Something found at a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Where.
+    pub node: NodeAddr,
+    /// How much it matters.
+    pub severity: Severity,
+    /// What was found.
+    pub finding: String,
+    /// What to do about it; empty if nothing.
+    pub remedy: String,
+}
+
+/// The oldest server that has what keepers use.
+const OLDEST: Version = Version {
+    major: 5,
+    minor: 0,
+    patch: 0,
+};
+
+/// `ACL DRYRUN` came with this version.
+const DRY_RUN: Version = Version {
+    major: 7,
+    minor: 0,
+    patch: 0,
+};
+
+/// Without these there is no failover.
+const NEEDED: &[&[&str]] = &[
+    &["PING"],
+    &["INFO"],
+    &["ROLE"],
+    &["MULTI"],
+    &["EXEC"],
+    &["REPLICAOF", "NO", "ONE"],
+    &["CLIENT", "SETNAME", "keeper-1"],
+];
+
+/// Without these there is one, with a gap: what it is.
+const USEFUL: &[(&[&str], &str)] = &[
+    (
+        &["CONFIG", "REWRITE"],
+        "a server that restarts comes back with its old role",
+    ),
+    (
+        &["CLIENT", "KILL", "TYPE", "normal"],
+        "clients stay connected to a primary that was demoted",
+    ),
+    (
+        &["CLIENT", "LIST", "TYPE", "pubsub"],
+        "a Sentinel at work cannot be named",
+    ),
+    (
+        &["PUBSUB", "NUMSUB", "channel"],
+        "a Sentinel at work is not noticed",
+    ),
+    (
+        &["CONFIG", "GET", "save"],
+        "this check cannot read the server's settings",
+    ),
+];
+
+impl RedisServers {
+    /// What stands in the way at the node of `cluster` at `addr`; at least one note that names its version and role.
+    pub async fn inspect(&self, cluster: &ClusterName, addr: &NodeAddr) -> Vec<Finding> {
+        let server = Server {
+            addr: addr.clone(),
+            way: self.way(cluster).clone(),
+        };
+        let mut inspection = Inspection {
+            node: addr.clone(),
+            findings: Vec::new(),
+        };
+        // Some dozens of round trips.
+        let limit = server.way.command_timeout * 10;
+        match timeout(limit, inspection.run(&server)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(Stopped::Unreachable(error))) => inspection.error(
+                format!("cannot be reached: {error}"),
+                "start it, or correct its address, TLS settings or the firewall",
+            ),
+            Ok(Err(Stopped::Answered(error))) => inspection.error(
+                format!("does not answer as it should: {error}"),
+                "correct the user, the password or the TLS settings of this cluster",
+            ),
+            Err(_) => inspection.error(
+                format!("did not answer within {limit:?}"),
+                "look whether the server hangs, or expects TLS",
+            ),
+        }
+        inspection.findings
+    }
+}
+
+/// Why no more can be found.
+enum Stopped {
+    Unreachable(String),
+    Answered(String),
+}
+
+impl From<WireError> for Stopped {
+    fn from(error: WireError) -> Self {
+        match error {
+            WireError::Io(error) => Self::Unreachable(error.to_string()),
+            WireError::Foreign(error) => Self::Answered(error),
+        }
+    }
+}
+
+struct Inspection {
+    node: NodeAddr,
+    findings: Vec<Finding>,
+}
+
+impl Inspection {
+    async fn run(&mut self, server: &Server) -> Result<(), Stopped> {
+        let mut wire = server
+            .wire()
+            .await
+            .map_err(|failure| Stopped::Unreachable(failure.to_string()))??;
+        if let Some(auth) = &server.way.auth {
+            wire.send(auth, 1).await.map_err(WireError::from)?;
+            if let Reply::Error(error) = wire.reply().await? {
+                return Err(Stopped::Answered(error));
+            }
+        }
+        let info = match wire.call(&["INFO"]).await? {
+            Reply::Error(error) => return Err(Stopped::Answered(error)),
+            reply => Info::parse(reply.text().unwrap_or_default()),
+        };
+        let version = info.version.unwrap_or_default();
+        self.server(&info, version);
+        self.rights(&mut wire, version).await?;
+        self.settings(&mut wire, server.way.auth.is_some()).await?;
+        self.sentinels(&mut wire).await
+    }
+
+    fn server(&mut self, info: &Info, version: Version) {
+        let product = if info.valkey { "Valkey" } else { "Redis" };
+        let role = match &info.role {
+            Some(Role::Primary { .. }) => "primary".to_owned(),
+            Some(Role::Replica(upstream)) => format!("replica of {}", upstream.primary),
+            None => "of unknown role".to_owned(),
+        };
+        self.add(Severity::Note, format!("{product} {version}, {role}"), "");
+        if version < OLDEST {
+            self.error(
+                format!("{product} {version} is too old"),
+                "use Redis 5 or newer, or Valkey",
+            );
+        }
+        match info.mode {
+            Some(Mode::Cluster) => self.error(
+                "runs in Redis Cluster mode, which fails over by itself",
+                "remove it from the configuration, or set cluster-enabled no",
+            ),
+            Some(Mode::Sentinel) => self.error(
+                "is a Sentinel, not a data node",
+                "name the data node's port",
+            ),
+            Some(Mode::Standalone) | None => {}
+        }
+        if info.loading == Some(true) {
+            self.warn(
+                "is loading its data set",
+                "check again when it has finished",
+            );
+        }
+        if info.config_file.as_deref() == Some("") {
+            self.warn(
+                "was started without a configuration file: after a restart it has the role of its command line",
+                "start it with a configuration file that it may write",
+            );
+        }
+    }
+
+    /// Whether the commands keepers use are there and permitted.
+    async fn rights(&mut self, wire: &mut Wire, version: Version) -> Result<(), Stopped> {
+        let user = match wire.call(&["ACL", "WHOAMI"]).await? {
+            reply if version >= DRY_RUN => reply.text().map(str::to_owned),
+            _ => None,
+        };
+        if user.is_none() {
+            self.add(
+                Severity::Note,
+                "rights cannot be tried out here, only whether the commands exist",
+                "",
+            );
+        }
+        for command in NEEDED {
+            if let Some(why) = obstacle(wire, user.as_deref(), command).await? {
+                let name = name(command);
+                self.error(
+                    format!("`{name}` cannot be used: {why}"),
+                    &format!("give the keeper's user the right to {name}"),
+                );
+            }
+        }
+        for (command, gap) in USEFUL {
+            if let Some(why) = obstacle(wire, user.as_deref(), command).await? {
+                let name = name(command);
+                self.warn(
+                    format!("`{name}` cannot be used ({why}): {gap}"),
+                    &format!("give the keeper's user the right to {name}"),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    async fn settings(&mut self, wire: &mut Wire, authenticates: bool) -> Result<(), Stopped> {
+        let requirepass = setting(wire, "requirepass").await?;
+        let protected = requirepass
+            .as_deref()
+            .is_some_and(|password| !password.is_empty());
+        let masterauth = setting(wire, "masterauth").await?;
+        if (protected || authenticates) && masterauth.as_deref() == Some("") {
+            self.error(
+                "masterauth is not set: as a replica it could not follow its primary",
+                "set masterauth (and masteruser, with ACL users) to what the other nodes require",
+            );
+        }
+        let save = setting(wire, "save").await?;
+        let append_only = setting(wire, "appendonly").await?;
+        if save.as_deref() == Some("") && append_only.as_deref() == Some("no") {
+            let supervised = setting(wire, "supervised").await?.unwrap_or_default();
+            let restarted = if supervised == "no" || supervised.is_empty() {
+                String::new()
+            } else {
+                format!(", and is supervised ({supervised})")
+            };
+            self.warn(
+                format!("keeps no data across a restart (no save, no appendonly){restarted}"),
+                "turn on persistence, or make sure that nothing restarts it within the mark-down time: \
+                 an empty primary empties its replicas",
+            );
+        }
+        if setting(wire, "replica-priority").await?.as_deref() == Some("0") {
+            self.add(Severity::Note, "replica-priority is 0: never promoted", "");
+        }
+        let mode = setting(wire, "protected-mode").await?;
+        if mode.as_deref() == Some("yes") && requirepass.as_deref() == Some("") && !authenticates {
+            let bound = setting(wire, "bind").await?.unwrap_or_default();
+            if bound.is_empty() || bound == "*" || bound == "* -::*" {
+                self.warn(
+                    "protected-mode without a password turns away all but this host",
+                    "set a password, bind to addresses, or set protected-mode no",
+                );
+            }
+        }
+        Ok(())
+    }
+
+    async fn sentinels(&mut self, wire: &mut Wire) -> Result<(), Stopped> {
+        let subscribed = wire
+            .call(&["PUBSUB", "NUMSUB", "__sentinel__:hello"])
+            .await?;
+        if let [_, Reply::Integer(1..)] = subscribed.items() {
+            let names = super::probe::sentinels(wire).await.join(", ");
+            self.error(
+                format!("is looked after by a Redis Sentinel ({names})"),
+                "stop the Sentinels: two managers would undo each other's failovers",
+            );
+        }
+        Ok(())
+    }
+
+    fn error(&mut self, finding: impl Into<String>, remedy: &str) {
+        self.add(Severity::Error, finding, remedy);
+    }
+
+    fn warn(&mut self, finding: impl Into<String>, remedy: &str) {
+        self.add(Severity::Warning, finding, remedy);
+    }
+
+    fn add(&mut self, severity: Severity, finding: impl Into<String>, remedy: &str) {
+        self.findings.push(Finding {
+            node: self.node.clone(),
+            severity,
+            finding: finding.into(),
+            remedy: remedy.to_owned(),
+        });
+    }
+}
+
+/// `CLIENT KILL`, but `REPLICAOF`: a subcommand belongs to a command's name, an argument does not.
+fn name(command: &[&str]) -> String {
+    match command {
+        [container @ ("CLIENT" | "CONFIG" | "PUBSUB"), subcommand, ..] => {
+            format!("{container} {subcommand}")
+        }
+        [command, ..] => (*command).to_owned(),
+        [] => String::new(),
+    }
+}
+
+/// Why `command` cannot be used: not permitted to `user`, or, where that cannot be tried out, not there.
+async fn obstacle(
+    wire: &mut Wire,
+    user: Option<&str>,
+    command: &[&str],
+) -> Result<Option<String>, WireError> {
+    let Some(user) = user else {
+        let described = wire.call(&["COMMAND", "INFO", command[0]]).await?;
+        let missing = matches!(described.items(), [Reply::Nil]);
+        return Ok(missing.then(|| "there is no such command".to_owned()));
+    };
+    let mut request = Vec::new();
+    resp::pack(&mut request, &[&["ACL", "DRYRUN", user], command].concat());
+    wire.send(&request, 1).await?;
+    Ok(match wire.reply().await? {
+        // Whoever may not try out is not thereby forbidden to do.
+        Reply::Error(error) if error.starts_with("NOPERM") => None,
+        Reply::Error(why) | Reply::Bulk(why) => Some(why),
+        _ => None,
+    })
+}
+
+/// A setting of the server; `None` if it cannot be read or is not known there.
+async fn setting(wire: &mut Wire, name: &str) -> Result<Option<String>, WireError> {
+    let reply = wire.call(&["CONFIG", "GET", name]).await?;
+    Ok(reply
+        .items()
+        .get(1)
+        .and_then(Reply::text)
+        .map(str::to_owned))
+}

@@ -80,8 +80,8 @@ impl ProbeConnection for Probing {
                     answers.note(&reply);
                 }
                 Ok(reply) => answers.take(reply, &mut alive),
-                Err(WireError::Garbage(garbage)) => {
-                    answers.error.get_or_insert(garbage.to_string());
+                Err(WireError::Foreign(error)) => {
+                    answers.error.get_or_insert(error);
                     break;
                 }
                 Err(WireError::Io(_)) if answers.any => break,
@@ -164,7 +164,7 @@ impl Answers {
 }
 
 /// Who is subscribed to the channel that Sentinels greet each other on.
-async fn sentinels(wire: &mut Wire) -> Vec<String> {
+pub(super) async fn sentinels(wire: &mut Wire) -> Vec<String> {
     let listed = wire.call(&["CLIENT", "LIST", "TYPE", "pubsub"]).await;
     let mut names: Vec<String> = listed
         .ok()

@@ -28,10 +28,26 @@ pub(super) struct Wire {
 pub(super) enum WireError {
     /// The stream failed or ended.
     #[error("{0}")]
-    Io(#[from] io::Error),
-    /// The peer answers, but not as Redis does.
-    #[error(transparent)]
-    Garbage(#[from] Garbage),
+    Io(io::Error),
+    /// The peer answers, but not as Redis does, or not with the TLS that is asked for.
+    #[error("{0}")]
+    Foreign(String),
+}
+
+impl From<io::Error> for WireError {
+    fn from(error: io::Error) -> Self {
+        // What rustls makes of alerts, bad certificates and other protocols.
+        match error.kind() {
+            io::ErrorKind::InvalidData => Self::Foreign(format!("TLS: {error}")),
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl From<Garbage> for WireError {
+    fn from(garbage: Garbage) -> Self {
+        Self::Foreign(garbage.to_string())
+    }
 }
 
 impl Wire {

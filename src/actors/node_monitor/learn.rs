@@ -1,0 +1,161 @@
+//! How an answer becomes facts, together with the addresses that belong to them.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use actix::fut::wrap_future;
+use actix::prelude::*;
+use tokio::time::timeout;
+
+use super::{Connection, NodeMonitor};
+use crate::domain::facts::NodeFacts;
+use crate::domain::node::Moment;
+use crate::ports::redis::{Alive, Depth};
+
+type Addresses = BTreeSet<IpAddr>;
+
+/// Facts on their way into the sighting.
+struct Lesson {
+    facts: NodeFacts,
+    /// When they were read.
+    at: Moment,
+    /// The node follows another host than before, or none any more.
+    moved: bool,
+    own: Host,
+    upstream: Host,
+}
+
+/// What is to be known of a host.
+enum Host {
+    /// Nothing new.
+    AsBefore,
+    Is(Addresses),
+    /// A name that this host's resolver has to be asked for.
+    Named(String),
+}
+
+impl NodeMonitor {
+    /// Takes an answer in. `again`: the time has come to resolve names again, too.
+    pub(super) fn answered(
+        &mut self,
+        connection: Connection,
+        alive: Alive,
+        depth: Depth,
+        again: bool,
+        ctx: &mut Context<Self>,
+    ) {
+        let at = self.clock.now();
+        self.timeouts = 0;
+        self.liveness.answered(at, alive.loading);
+        self.sighting.answering = true;
+        self.sighting.trouble = alive.error;
+        let known = &self.sighting.facts;
+        let facts = match (depth, alive.info) {
+            (Depth::Full, Some(info)) => {
+                self.full_at = self.full_at.filter(|_| !again).or(Some(at));
+                let sentinels = alive
+                    .sentinels
+                    .or_else(|| Some(known.as_ref()?.sentinels.clone()));
+                NodeFacts::of(&info).map(|mut facts| {
+                    facts.sentinels = sentinels.unwrap_or_default();
+                    facts
+                })
+            }
+            (Depth::Tick, Some(info)) => known.clone().map(|mut facts| {
+                facts.update(info);
+                facts
+            }),
+            (_, None) => None,
+        };
+        if let Some(mut facts) = facts {
+            facts.loading = alive.loading;
+            self.learn(connection, facts, at, again, ctx);
+        } else {
+            if let Some(known) = &mut self.sighting.facts {
+                known.loading = alive.loading;
+            }
+            self.conclude(connection, ctx);
+        }
+    }
+
+    fn learn(
+        &mut self,
+        connection: Connection,
+        facts: NodeFacts,
+        at: Moment,
+        again: bool,
+        ctx: &mut Context<Self>,
+    ) {
+        let host = upstream_host(&facts);
+        let moved = self.sighting.facts.as_ref().and_then(upstream_host) != host;
+        let mut lesson = Lesson {
+            own: Host::of(Some(self.addr.host()).filter(|_| again)),
+            upstream: Host::of(host.filter(|_| again || moved)),
+            moved,
+            facts,
+            at,
+        };
+        if !lesson.own.is_named() && !lesson.upstream.is_named() {
+            self.settle(lesson);
+            self.conclude(connection, ctx);
+            return;
+        }
+        // The vote does not wait for this host's resolver; what was known before stands meanwhile.
+        self.report(ctx);
+        let (redis, limit) = (Rc::clone(&self.redis), self.settings.probe_timeout);
+        let resolving = async move {
+            let resolve = async |host: &mut Host| {
+                if let Host::Named(name) = host {
+                    *host = match timeout(limit, redis.resolve(name)).await {
+                        Ok(Ok(addresses)) => Host::Is(addresses),
+                        _ => Host::AsBefore,
+                    };
+                }
+            };
+            futures::join!(resolve(&mut lesson.own), resolve(&mut lesson.upstream));
+            lesson
+        };
+        ctx.spawn(
+            wrap_future::<_, Self>(resolving).map(move |lesson, monitor, ctx| {
+                monitor.settle(lesson);
+                monitor.conclude(connection, ctx);
+            }),
+        );
+    }
+
+    fn settle(&mut self, lesson: Lesson) {
+        self.sighting.facts = Some(lesson.facts);
+        self.sighting.at = lesson.at;
+        if let Host::Is(addresses) = lesson.own {
+            self.sighting.addresses = addresses;
+        }
+        match lesson.upstream {
+            Host::Is(addresses) => self.sighting.upstream_addresses = addresses,
+            Host::AsBefore | Host::Named(_) if lesson.moved => {
+                self.sighting.upstream_addresses.clear();
+            }
+            Host::AsBefore | Host::Named(_) => {}
+        }
+    }
+}
+
+impl Host {
+    fn of(host: Option<&str>) -> Self {
+        match host {
+            None => Self::AsBefore,
+            Some(host) => host.parse().map_or_else(
+                |_| Self::Named(host.to_owned()),
+                |ip| Self::Is(Addresses::from([ip])),
+            ),
+        }
+    }
+
+    fn is_named(&self) -> bool {
+        matches!(self, Self::Named(_))
+    }
+}
+
+fn upstream_host(facts: &NodeFacts) -> Option<&str> {
+    facts.upstream().map(|upstream| upstream.primary.host())
+}

@@ -1,0 +1,94 @@
+//! What a monitor makes known: the vote, what changed in substance, figures.
+
+use actix::prelude::*;
+
+use super::{NodeMonitor, Outcome};
+use crate::actors::messages::Sighted;
+use crate::domain::facts::{DownReason, Sighting};
+use crate::domain::node::Moment;
+use crate::ports::redis::ProbeFailure;
+
+impl NodeMonitor {
+    pub(super) fn blame(&mut self, failure: &ProbeFailure) {
+        self.sighting.probed = true;
+        self.sighting.answering = false;
+        self.sighting.trouble = Some(failure.to_string());
+        if let ProbeFailure::Evidence(reason, _) = failure {
+            self.liveness.failed(*reason);
+        }
+    }
+
+    pub(super) fn stalled(&mut self, due: Moment, now: Moment) {
+        tracing::debug!(
+            cluster = %self.cluster, node = %self.addr, late = ?now.since(due),
+            "this keeper was stalled: votes need a fresh probe"
+        );
+        self.liveness.stalled(due, now);
+    }
+
+    /// Brings the vote up to date, tells the cluster what matters, and arms the timer for the vote's next change.
+    pub(super) fn report(&mut self, ctx: &mut Context<Self>) {
+        let now = self.clock.now();
+        self.sighting.vote = self.liveness.vote(now);
+        let news = self.told.as_ref().is_none_or(|told| {
+            !told.same_matter(&self.sighting) || self.lags(told) != self.lags(&self.sighting)
+        });
+        if news && self.sighting.probed {
+            self.told = Some(self.sighting.clone());
+            (self.outbox)(Sighted {
+                node: self.addr.clone(),
+                sighting: self.sighting.clone(),
+            });
+        }
+        if let Some(timer) = self.vote_timer.take() {
+            ctx.cancel_future(timer);
+        }
+        if let Some(due) = self.liveness.next_change(now) {
+            self.vote_timer = Some(ctx.run_later(due.since(now), move |monitor, ctx| {
+                monitor.vote_due(due, ctx);
+            }));
+        }
+    }
+
+    fn vote_due(&mut self, due: Moment, ctx: &mut Context<Self>) {
+        let now = self.clock.now();
+        if self.liveness.is_stall(due, now) {
+            self.stalled(due, now);
+            self.wake.notify_one();
+        }
+        self.report(ctx);
+    }
+
+    fn lags(&self, sighting: &Sighting) -> bool {
+        let heard = sighting
+            .facts
+            .as_ref()
+            .and_then(|facts| facts.upstream()?.last_io);
+        heard
+            .zip(self.settings.max_lag)
+            .is_some_and(|(heard, limit)| heard >= limit)
+    }
+
+    pub(super) fn count(&mut self, sent: Moment, outcome: &Outcome) {
+        let took = self.clock.now().since(sent);
+        self.last_probe = Some((sent, took));
+        let reason = match outcome {
+            Some(Ok(_)) => {
+                self.latency.record(took);
+                self.consecutive_failures = 0;
+                return;
+            }
+            Some(Err(ProbeFailure::Evidence(DownReason::Refused, _))) => "refused",
+            Some(Err(ProbeFailure::Evidence(..))) => "closed",
+            Some(Err(ProbeFailure::Own(_))) => "own",
+            None => "unanswered",
+        };
+        self.consecutive_failures += 1;
+        self.failures += 1;
+        metrics::counter!(
+            "redis_keeper_probe_failures_total",
+            "cluster" => self.cluster.to_string(), "reason" => reason
+        )
+        .increment(1);
+    }
+}

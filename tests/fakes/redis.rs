@@ -1,0 +1,349 @@
+//! Redis servers inside the test process, for virtual time.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::pending;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis_keeper::domain::facts::{DownReason, Link, Mode, Role, Upstream, Version};
+use redis_keeper::domain::info::Info;
+use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
+use redis_keeper::ports::redis::{
+    Alive, CommandConnection, CommandError, Depth, ProbeConnection, ProbeFailure, Redis, RedisNode,
+    Stir,
+};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// How a server treats its keepers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// Answers.
+    Answers,
+    /// Answers, loading its data set.
+    Loading,
+    /// Answers everything with this error.
+    Errors(&'static str),
+    /// Accepts, answers nothing.
+    Hangs,
+    /// Nobody listens.
+    Refuses,
+    /// This host cannot even try.
+    HostFails,
+}
+
+/// What happened at a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Deed {
+    /// A connection was tried.
+    Connect,
+    /// A probe arrived.
+    Probe(Depth),
+    /// A command arrived, from the leader of this epoch.
+    Command(Epoch, String),
+}
+
+#[derive(Clone)]
+struct State {
+    manner: Manner,
+    /// Raised whenever all connections are cut.
+    cuts: u64,
+    latency: Duration,
+}
+
+/// One server.
+pub(crate) struct FakeServer {
+    state: watch::Sender<State>,
+    info: RefCell<Info>,
+    sentinels: RefCell<Vec<String>>,
+    deeds: RefCell<Vec<Deed>>,
+    /// What the next command answers instead of being executed.
+    command_error: RefCell<Option<CommandError>>,
+}
+
+impl FakeServer {
+    /// What happened since this was called last.
+    pub(crate) fn take_deeds(&self) -> Vec<Deed> {
+        self.deeds.take()
+    }
+
+    /// From now on. What the server does before a connection dies is up to the test: see [`Self::cut`].
+    pub(crate) fn behaves(&self, manner: Manner) {
+        self.state.send_modify(|state| state.manner = manner);
+    }
+
+    /// Cuts all connections.
+    pub(crate) fn cut(&self) {
+        self.state.send_modify(|state| state.cuts += 1);
+    }
+
+    /// The process dies: connections are cut, nobody listens.
+    pub(crate) fn dies(&self) {
+        self.behaves(Manner::Refuses);
+        self.cut();
+    }
+
+    /// Answers take so long.
+    pub(crate) fn takes(&self, latency: Duration) {
+        self.state.send_modify(|state| state.latency = latency);
+    }
+
+    /// Changes what `INFO` tells.
+    pub(crate) fn tells(&self, change: impl FnOnce(&mut Info)) {
+        change(&mut self.info.borrow_mut());
+    }
+
+    /// Who is subscribed as a Sentinel.
+    pub(crate) fn watched_by(&self, sentinels: &[&str]) {
+        *self.sentinels.borrow_mut() = sentinels.iter().map(ToString::to_string).collect();
+    }
+
+    /// The next command ends so, and is not executed.
+    pub(crate) fn fails_command(&self, error: CommandError) {
+        *self.command_error.borrow_mut() = Some(error);
+    }
+
+    fn note(&self, deed: Deed) {
+        self.deeds.borrow_mut().push(deed);
+    }
+}
+
+/// All servers; a host with no server refuses.
+#[derive(Default)]
+pub(crate) struct FakeRedis {
+    servers: RefCell<BTreeMap<NodeAddr, Rc<FakeServer>>>,
+    names: RefCell<BTreeMap<String, BTreeSet<IpAddr>>>,
+    /// How long the resolver takes.
+    pub(crate) resolving: RefCell<Duration>,
+}
+
+impl FakeRedis {
+    /// The server at `addr`, made as an empty primary if there is none.
+    pub(crate) fn server(&self, addr: &NodeAddr) -> Rc<FakeServer> {
+        let mut servers = self.servers.borrow_mut();
+        let number = servers.len();
+        Rc::clone(servers.entry(addr.clone()).or_insert_with(|| {
+            Rc::new(FakeServer {
+                state: watch::Sender::new(State {
+                    manner: Manner::Answers,
+                    cuts: 0,
+                    latency: Duration::from_micros(100),
+                }),
+                info: RefCell::new(primary(number)),
+                sentinels: RefCell::default(),
+                deeds: RefCell::default(),
+                command_error: RefCell::default(),
+            })
+        }))
+    }
+
+    /// What `host` resolves to from now on.
+    pub(crate) fn name(&self, host: &str, addresses: &[&str]) {
+        let addresses = addresses.iter().map(|ip| ip.parse().expect("an address"));
+        self.names
+            .borrow_mut()
+            .insert(host.to_owned(), addresses.collect());
+    }
+}
+
+/// What an empty primary tells, the `number`th of its kind.
+pub(crate) fn primary(number: usize) -> Info {
+    Info {
+        run_id: Some(format!("{number:040x}")),
+        version: Some(Version {
+            major: 7,
+            minor: 0,
+            patch: 15,
+        }),
+        mode: Some(Mode::Standalone),
+        uptime: Some(Duration::from_secs(100)),
+        loading: Some(false),
+        role: Some(Role::Primary { online_replicas: 0 }),
+        replication_id: Some(format!("{:040x}", number + 0xa000)),
+        offset: Some(0),
+        keys: Some(0),
+        ..Info::default()
+    }
+}
+
+/// The role of a replica in touch with its primary.
+pub(crate) fn replica_of(primary: &NodeAddr) -> Role {
+    Role::Replica(Upstream {
+        primary: primary.clone(),
+        link: Link::Up,
+        syncing: false,
+        last_io: Some(Duration::ZERO),
+        priority: 100,
+    })
+}
+
+#[async_trait(?Send)]
+impl Redis for FakeRedis {
+    fn node(&self, _: &ClusterName, addr: &NodeAddr) -> Rc<dyn RedisNode> {
+        Rc::new(Node(self.server(addr)))
+    }
+
+    async fn resolve(&self, host: &str) -> Result<BTreeSet<IpAddr>, String> {
+        if let Ok(ip) = host.parse() {
+            return Ok(BTreeSet::from([ip]));
+        }
+        let resolving = *self.resolving.borrow();
+        sleep(resolving).await;
+        let names = self.names.borrow();
+        names.get(host).cloned().ok_or(format!("no `{host}`"))
+    }
+}
+
+struct Node(Rc<FakeServer>);
+
+#[async_trait(?Send)]
+impl RedisNode for Node {
+    async fn connect(&self) -> Result<Box<dyn ProbeConnection>, ProbeFailure> {
+        self.0.note(Deed::Connect);
+        let state = self.0.state.subscribe();
+        let State { manner, cuts, .. } = state.borrow().clone();
+        match manner {
+            Manner::Refuses => Err(ProbeFailure::Evidence(
+                DownReason::Refused,
+                "connection refused".to_owned(),
+            )),
+            Manner::HostFails => Err(ProbeFailure::Own("no file descriptors".to_owned())),
+            _ => Ok(Box::new(Connection {
+                server: Rc::clone(&self.0),
+                state,
+                cuts,
+                owed: None,
+            })),
+        }
+    }
+
+    async fn command(&self, epoch: Epoch) -> Result<Box<dyn CommandConnection>, CommandError> {
+        match self.0.state.borrow().manner {
+            Manner::Refuses | Manner::HostFails | Manner::Hangs => {
+                Err(CommandError::NotDone("no connection".to_owned()))
+            }
+            _ => Ok(Box::new(Commands(Rc::clone(&self.0), epoch))),
+        }
+    }
+}
+
+struct Connection {
+    server: Rc<FakeServer>,
+    state: watch::Receiver<State>,
+    cuts: u64,
+    /// When the probe was sent whose answer was not waited for.
+    owed: Option<Instant>,
+}
+
+impl Connection {
+    async fn cut(&mut self) {
+        let cuts = self.cuts;
+        // The sender lives as long as the server that is held here.
+        let _ = self.state.wait_for(|state| state.cuts != cuts).await;
+    }
+}
+
+/// The answer to a probe that was sent at `sent`.
+async fn answer(server: Rc<FakeServer>, depth: Depth, sent: Instant) -> Alive {
+    let mut state = server.state.subscribe();
+    let State {
+        manner, latency, ..
+    } = match state.wait_for(|state| state.manner != Manner::Hangs).await {
+        Ok(state) => state.clone(),
+        Err(_) => pending().await,
+    };
+    sleep_until(sent + latency).await;
+    let mut info = server.info.borrow().clone();
+    let (loading, error) = match manner {
+        Manner::Loading => (true, None),
+        Manner::Errors(error) => (false, Some(error.to_owned())),
+        _ => (false, None),
+    };
+    if depth == Depth::Tick {
+        info = Info {
+            role: info.role,
+            replication_id: info.replication_id,
+            previous_replication_id: info.previous_replication_id,
+            offset: info.offset,
+            ..Info::default()
+        };
+    }
+    Alive {
+        info: error.is_none().then_some(info),
+        loading,
+        error,
+        sentinels: (depth == Depth::Full).then(|| server.sentinels.borrow().clone()),
+    }
+}
+
+#[async_trait(?Send)]
+impl ProbeConnection for Connection {
+    async fn probe(&mut self, depth: Depth) -> Result<Alive, ProbeFailure> {
+        self.server.note(Deed::Probe(depth));
+        let sent = Instant::now();
+        self.owed = Some(sent);
+        let server = Rc::clone(&self.server);
+        tokio::select! {
+            biased;
+            () = self.cut() => Err(ProbeFailure::Evidence(
+                DownReason::Closed,
+                "connection closed".to_owned(),
+            )),
+            alive = answer(server, depth, sent) => {
+                self.owed = None;
+                Ok(alive)
+            }
+        }
+    }
+
+    async fn stirred(&mut self) -> Stir {
+        let (server, owed) = (Rc::clone(&self.server), self.owed);
+        let late = async {
+            match owed {
+                Some(sent) => drop(answer(server, Depth::Tick, sent).await),
+                None => pending().await,
+            }
+        };
+        let stir = tokio::select! {
+            biased;
+            () = self.cut() => Stir::Closed,
+            () = late => Stir::Answered,
+        };
+        self.owed = None;
+        stir
+    }
+}
+
+struct Commands(Rc<FakeServer>, Epoch);
+
+impl Commands {
+    fn run(&self, text: String, role: Role) -> Result<Vec<String>, CommandError> {
+        self.0.note(Deed::Command(self.1, text));
+        if let Some(error) = self.0.command_error.take() {
+            return Err(error);
+        }
+        self.0.tells(|info| info.role = Some(role));
+        self.0.cut();
+        Ok(Vec::new())
+    }
+}
+
+#[async_trait(?Send)]
+impl CommandConnection for Commands {
+    async fn promote(&mut self) -> Result<Vec<String>, CommandError> {
+        let notes = self.run("promote".to_owned(), Role::Primary { online_replicas: 0 })?;
+        self.0.tells(|info| {
+            let old = info.replication_id.take();
+            info.replication_id = old.as_ref().map(|old| format!("{}-{old}", self.1));
+            info.previous_replication_id = old;
+        });
+        Ok(notes)
+    }
+
+    async fn follow(&mut self, primary: &NodeAddr) -> Result<Vec<String>, CommandError> {
+        self.run(format!("follow {primary}"), replica_of(primary))
+    }
+}

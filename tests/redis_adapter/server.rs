@@ -1,0 +1,150 @@
+//! A redis-server of the test's own.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use redis_keeper::domain::node::NodeAddr;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+/// How long anything may take on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) addr: NodeAddr,
+    pub(crate) dir: TempDir,
+}
+
+impl Server {
+    /// A server with `arguments` beyond those of a test, ready or loading.
+    pub(crate) async fn start(arguments: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        Self::start_in(dir, None, arguments).await
+    }
+
+    /// A server with a configuration file, which may rewrite it.
+    pub(crate) async fn with_config(lines: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("redis.conf");
+        let mut file = std::fs::File::create(&path).expect("a file");
+        file.write_all(lines.as_bytes()).expect("a file");
+        Self::start_in(dir, Some(path), &[]).await
+    }
+
+    async fn start_in(dir: TempDir, config: Option<PathBuf>, arguments: &[&str]) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("a free port")
+            .port();
+        let mut all: Vec<String> = config
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        let own = format!(
+            "--port {port} --bind 127.0.0.1 --dir {} --save  --repl-diskless-sync-delay 0 \
+             --enable-debug-command local",
+            dir.path().display()
+        );
+        all.extend(own.split(' ').map(str::to_owned));
+        all.extend(arguments.iter().map(ToString::to_string));
+        let server = Self {
+            child: spawn(&all),
+            addr: NodeAddr::new("127.0.0.1", port),
+            dir,
+        };
+        server.listens().await;
+        server
+    }
+
+    async fn listens(&self) {
+        eventually("it listens", async || {
+            tokio::net::TcpStream::connect((self.addr.host(), self.addr.port()))
+                .await
+                .ok()
+        })
+        .await;
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a process"), signal).expect("alive");
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("gone");
+    }
+
+    /// A client of another kind, for what the test does behind the keeper's back.
+    pub(crate) fn client(&self) -> redis::Connection {
+        self.try_client().expect("a connection")
+    }
+
+    pub(crate) fn try_client(&self) -> redis::RedisResult<redis::Connection> {
+        redis::Client::open((self.addr.host(), self.addr.port()))?.get_connection()
+    }
+
+    /// Runs a command given as words.
+    pub(crate) fn run<T: redis::FromRedisValue>(&self, words: &str) -> T {
+        command(words).query(&mut self.client()).expect("an answer")
+    }
+
+    pub(crate) fn file(&self, name: &str) -> String {
+        std::fs::read_to_string(self.dir.path().join(name)).expect("a file")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(arguments: &[String]) -> Child {
+    Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "redis-server"])
+        .args(arguments)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("redis-server is installed")
+}
+
+pub(crate) fn command(words: &str) -> redis::Cmd {
+    let mut command = redis::Cmd::new();
+    for word in words.split(' ') {
+        command.arg(word);
+    }
+    command
+}
+
+/// What `attempt` gives once it gives something.
+pub(crate) async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = attempt().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "never: {what}");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Runs openssl in `dir`.
+pub(crate) fn openssl(dir: &Path, words: &str) {
+    let done = Command::new("openssl")
+        .args(words.split(' '))
+        .current_dir(dir)
+        .output()
+        .expect("openssl is installed");
+    assert!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+}
