@@ -4,6 +4,8 @@
 //! embedded coordination against stand-in servers of this process (a real `redis-server` a node would not fit), one probe
 //! a second, and reads the keeper's own CPU time and memory from `/proc`. Linux only.
 
+#![allow(clippy::cast_precision_loss)] // figures, far below 2^52
+
 use std::fmt::Write as _;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -71,7 +73,7 @@ fn measure(nodes: usize) -> Figures {
     std::thread::park_timeout(SETTLING);
     let before = cpu(&keeper);
     std::thread::park_timeout(MEASURED);
-    let used = cpu(&keeper) - before;
+    let used = cpu(&keeper).saturating_sub(before);
     let cpu_micros = used.as_secs_f64() * 1e6 / nodes as f64 / MEASURED.as_secs_f64();
     Figures {
         cpu_micros,
@@ -190,7 +192,7 @@ fn bulk(text: &str) -> String {
 
 fn info(index: usize, primary: u16) -> String {
     let replication_id = format!("{:040x}", index - index % NODES_A_CLUSTER + 1);
-    let role = if index % NODES_A_CLUSTER == 0 {
+    let role = if index.is_multiple_of(NODES_A_CLUSTER) {
         "role:master\r\nconnected_slaves:2\r\nslave0:ip=127.0.0.1,port=1,state=online,offset=1,lag=0\r\n\
          slave1:ip=127.0.0.1,port=2,state=online,offset=1,lag=0\r\n"
             .to_owned()

@@ -1,6 +1,6 @@
 //! All that a `ClusterActor` holds in memory, and every question to it answered in one synchronous step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::actors::cluster_api::{
@@ -9,7 +9,7 @@ use crate::actors::cluster_api::{
 use crate::actors::messages::{Decision, SharedState};
 use crate::domain::facts::Sighting;
 use crate::domain::lease::Lease;
-use crate::domain::node::{ClusterName, KeeperId, Moment, NodeAddr};
+use crate::domain::node::{ClusterName, Epoch, KeeperId, Moment, NodeAddr};
 use crate::domain::observed::{Failure, Observed, ObservedNode};
 use crate::domain::plan::{Hold, Plan, plan};
 use crate::domain::policy::Policy;
@@ -63,7 +63,7 @@ impl State {
         let observed = Observed {
             nodes: nodes.into_iter().map(unknown).collect(),
             published: None,
-            epoch: Default::default(),
+            epoch: Epoch::default(),
             failures: BTreeMap::new(),
         };
         Self {
@@ -130,7 +130,7 @@ impl State {
             .map(|shared| shared.reports.clone())
             .unwrap_or_default();
         reports.insert(self.settings.keeper.clone(), self.report());
-        let nobody = Default::default();
+        let nobody = BTreeSet::new();
         let keepers = self
             .shared
             .as_ref()

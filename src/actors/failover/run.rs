@@ -90,11 +90,11 @@ impl Driver {
             last = Some(action.clone());
             match action {
                 Action::Write { state, change } => {
-                    self.write(leadership, version, state, change).await
+                    self.write(leadership, version, state, change).await;
                 }
                 Action::Promote(node) => self.promote(&leadership, node).await,
                 Action::Follow { nodes, primary } => {
-                    self.follow(&leadership, nodes, &primary).await
+                    self.follow(&leadership, nodes, &primary).await;
                 }
             }
         }
@@ -200,7 +200,7 @@ fn tell(leadership: &Leadership, state: &Published, change: Change) {
             tracing::info!(%epoch, candidate, "candidate chosen");
         }
         (Change::Publish, _, Some(primary)) => {
-            tracing::info!(%epoch, %primary, "publishing the primary")
+            tracing::info!(%epoch, %primary, "publishing the primary");
         }
         _ => tracing::debug!(%epoch, "noting replicas and data history"),
     }
