@@ -4,8 +4,8 @@
 //! undo log and no memory of earlier plans: whoever leads continues a half-done change from what it sees and from the
 //! persisted [`Intent`] (RK-5).
 //!
-//! Three situations, three files: nothing is published yet ([`discover`]), a primary is published ([`keep`]), or a
-//! change of primary is under way ([`finish`]).
+//! Three situations, three files: nothing is published yet (`discover`), a primary is published (`keep`), or a
+//! change of primary is under way (`finish`).
 
 use std::collections::BTreeMap;
 use std::fmt;
