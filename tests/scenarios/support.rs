@@ -10,6 +10,7 @@
 //! keepers.wait_status("cache", "a new primary", |status| status.primary == Some(first.node())).await;
 //! ```
 
+pub(crate) mod background;
 pub(crate) mod haproxy;
 pub(crate) mod keeper;
 pub(crate) mod link;
@@ -20,14 +21,4 @@ pub(crate) mod wait;
 pub(crate) mod writer;
 pub(crate) mod zookeeper;
 
-use std::sync::LazyLock;
-
-/// Runs what must go on while a test's own thread is busy: links and writers.
-pub(crate) static BACKGROUND: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name("background")
-        .enable_all()
-        .build()
-        .expect("a runtime for links and writers")
-});
+pub(crate) use self::background::BACKGROUND;
