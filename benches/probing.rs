@@ -7,11 +7,14 @@
 #![allow(clippy::cast_precision_loss)] // figures, far below 2^52
 
 use std::fmt::Write as _;
-use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::io;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 
 /// Measured after the keeper has settled.
 const MEASURED: Duration = Duration::from_secs(20);
@@ -54,20 +57,7 @@ struct Figures {
 }
 
 fn measure(nodes: usize) -> Figures {
-    let listeners: Vec<_> = (0..nodes)
-        .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port"))
-        .collect();
-    let ports: Vec<u16> = listeners
-        .iter()
-        .map(|listener| listener.local_addr().expect("bound").port())
-        .collect();
-    for (index, listener) in listeners.into_iter().enumerate() {
-        let primary = ports[index - index % NODES_A_CLUSTER];
-        std::thread::Builder::new()
-            .stack_size(64 * 1024)
-            .spawn(move || stand_in(&listener, index, primary))
-            .expect("a thread");
-    }
+    let ports = start_stand_ins(nodes);
     let directory = tempfile::tempdir().expect("a directory");
     let keeper = start_keeper(directory.path(), &ports);
     std::thread::park_timeout(SETTLING);
@@ -93,8 +83,8 @@ impl Drop for Keeper {
 }
 
 fn start_keeper(directory: &Path, ports: &[u16]) -> Keeper {
-    let free =
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr());
     let rest_port = free.expect("a port").port();
     let mut text = format!(
         r#"{{"coordination": "embedded", "rest-host": "127.0.0.1", "rest-port": {rest_port}, "log-level": "warn", "clusters": ["#
@@ -145,43 +135,80 @@ fn memory_kb(keeper: &Keeper) -> i64 {
 
 // === a stand-in for a server ===
 
+/// So many servers in one thread, so that they cost little beside the keeper. Returns their ports.
+fn start_stand_ins(nodes: usize) -> Vec<u16> {
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.expect("a runtime").block_on(async {
+            let mut listeners = Vec::new();
+            for _ in 0..nodes {
+                listeners.push(
+                    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+                        .await
+                        .expect("a port"),
+                );
+            }
+            let port = |listener: &TcpListener| listener.local_addr().expect("bound").port();
+            let ports: Vec<_> = listeners.iter().map(port).collect();
+            for (index, listener) in listeners.into_iter().enumerate() {
+                tokio::spawn(stand_in(
+                    listener,
+                    index,
+                    ports[index - index % NODES_A_CLUSTER],
+                ));
+            }
+            tell.send(ports).expect("the benchmark waits");
+            std::future::pending::<()>().await;
+        });
+    });
+    told.recv().expect("stand-ins that start")
+}
+
 /// Answers probes as the primary or a replica of a healthy trio.
-fn stand_in(listener: &TcpListener, index: usize, primary: u16) {
-    for stream in listener.incoming().flatten() {
-        let _ = serve(stream, index, primary);
+async fn stand_in(listener: TcpListener, index: usize, primary: u16) {
+    while let Ok((stream, _)) = listener.accept().await {
+        tokio::spawn(serve(stream, index, primary));
     }
 }
 
-fn serve(mut stream: TcpStream, index: usize, primary: u16) -> io::Result<()> {
-    let mut requests = BufReader::new(stream.try_clone()?);
-    while let Some(words) = request(&mut requests)? {
-        let command = words[0].to_ascii_uppercase();
-        let reply = match command.as_str() {
-            "PING" => "+PONG\r\n".to_owned(),
-            "INFO" => bulk(&info(index, primary)),
-            "PUBSUB" => "*2\r\n$18\r\n__sentinel__:hello\r\n:0\r\n".to_owned(),
+async fn serve(stream: TcpStream, index: usize, primary: u16) -> io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    let mut replies = String::new();
+    while let Some(words) = request(&mut stream).await? {
+        let reply = match words
+            .first()
+            .map(|word| word.to_ascii_uppercase())
+            .as_deref()
+        {
+            Some("PING") => "+PONG\r\n".to_owned(),
+            Some("INFO") => bulk(&info(index, primary)),
+            Some("PUBSUB") => "*2\r\n$18\r\n__sentinel__:hello\r\n:0\r\n".to_owned(),
             _ => "+OK\r\n".to_owned(),
         };
-        stream.write_all(reply.as_bytes())?;
+        replies.push_str(&reply);
+        if stream.buffer().is_empty() {
+            stream.write_all(std::mem::take(&mut replies).as_bytes()).await?;
+        }
     }
     Ok(())
 }
 
-fn request(requests: &mut BufReader<TcpStream>) -> io::Result<Option<Vec<String>>> {
+/// The words of one request; `None` at the end of the stream.
+async fn request(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Vec<String>>> {
     let mut line = String::new();
-    if requests.read_line(&mut line)? == 0 {
+    if stream.read_line(&mut line).await? == 0 {
         return Ok(None);
     }
     let words: usize = line.trim().trim_start_matches('*').parse().unwrap_or(0);
     let mut request = Vec::new();
     for _ in 0..words {
-        for part in ["length", "word"] {
-            line.clear();
-            requests.read_line(&mut line)?;
-            if part == "word" {
-                request.push(line.trim().to_owned());
-            }
-        }
+        stream.read_line(&mut line).await?; // its length
+        line.clear();
+        stream.read_line(&mut line).await?;
+        request.push(line.trim().to_owned());
     }
     Ok(Some(request))
 }
