@@ -15,7 +15,7 @@ use crate::domain::verdict::Report;
 pub const FORMAT: u32 = 1;
 
 /// How many of the latest changes `/generation` names.
-pub const CHANGES_NAMED: usize = 128;
+pub const CHANGES_NAMED: usize = 512;
 
 /// A document that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -7,7 +7,7 @@ use crate::domain::node::{ClusterName, Moment, NodeAddr};
 
 /// All monitors' ticks lie on this grid, so that a process with thousands of them wakes at most so often for all of
 /// them: waking costs more than probing.
-const GRID: Duration = Duration::from_millis(50);
+const GRID: Duration = Duration::from_millis(100);
 
 /// The ticks of one monitor: one each period, at a place on the grid that spreads the monitors evenly.
 #[derive(Debug, Clone, Copy)]
