@@ -190,7 +190,9 @@ async fn serve(stream: TcpStream, index: usize, primary: u16) -> io::Result<()> 
         };
         replies.push_str(&reply);
         if stream.buffer().is_empty() {
-            stream.write_all(std::mem::take(&mut replies).as_bytes()).await?;
+            stream
+                .write_all(std::mem::take(&mut replies).as_bytes())
+                .await?;
         }
     }
     Ok(())

@@ -1,0 +1,86 @@
+//! The documentation says what is there: links lead somewhere, configurations load, scripts can be run.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use redis_keeper::config::Config;
+
+fn pages() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = vec![root.to_owned()];
+    let mut pages = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder of this repository") {
+            let path = entry.expect("a readable folder").path();
+            if path.is_dir() && path.starts_with(root.join("docs")) {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                let text = fs::read_to_string(&path).expect("a readable page");
+                pages.push((path, text));
+            }
+        }
+    }
+    assert!(pages.len() > 10, "the pages were found: {}", pages.len());
+    pages
+}
+
+/// What stands between `](` and `)`.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next())
+}
+
+/// The contents of fenced blocks of that language.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    text.split(fence.as_str())
+        .skip(1)
+        .filter_map(|rest| rest.split("\n```").next())
+        .collect()
+}
+
+#[test]
+fn every_link_leads_to_a_file() {
+    for (page, text) in pages() {
+        let local = links(&text).filter(|link| !link.contains("://") && !link.starts_with('#'));
+        for link in local {
+            let file = link.split('#').next().unwrap_or(link);
+            let target = page.parent().expect("a page is in a folder").join(file);
+            assert!(target.exists(), "{}: {link} leads nowhere", page.display());
+        }
+    }
+}
+
+#[test]
+fn every_whole_configuration_loads() {
+    let mut loaded = 0;
+    for (page, text) in pages() {
+        for block in blocks(&text, "json5")
+            .into_iter()
+            .filter(|block| block.contains("\"clusters\""))
+        {
+            let name = page.display().to_string();
+            if let Err(error) = Config::parse(&name, block, std::iter::empty()) {
+                panic!("{error}");
+            }
+            loaded += 1;
+        }
+    }
+    assert!(loaded > 0, "README.md has one");
+}
+
+#[test]
+fn the_two_commands_of_the_readme_can_be_run() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).expect("a README");
+    for script in ["examples/demo.sh", "tests/run.sh"] {
+        assert!(readme.contains(script), "the README names {script}");
+        let mode = fs::metadata(root.join(script))
+            .expect(script)
+            .permissions()
+            .mode();
+        assert!(mode & 0o111 != 0, "{script} can be executed");
+    }
+}
