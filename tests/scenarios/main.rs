@@ -3,9 +3,15 @@
 //! `tests/run.sh` installs what they need. Each test takes a network of its own, so all may run at once, next to
 //! other copies of themselves.
 
+mod discovery;
+mod failover;
 mod harness;
+mod proof_of_life;
+mod returning;
+mod succession;
 #[expect(
     dead_code,
     reason = "the scenarios that need the rest follow the daemon"
 )]
 mod support;
+mod votes;

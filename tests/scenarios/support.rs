@@ -10,13 +10,17 @@
 //! keepers.wait_status("cache", "a new primary", |status| status.primary == Some(first.node())).await;
 //! ```
 
+mod admin;
 pub(crate) mod background;
+pub(crate) mod calls;
+pub(crate) mod checks;
 pub(crate) mod haproxy;
 pub(crate) mod keeper;
 pub(crate) mod link;
 pub(crate) mod net;
 pub(crate) mod process;
 pub(crate) mod redis;
+pub(crate) mod sentinel;
 pub(crate) mod wait;
 pub(crate) mod writer;
 pub(crate) mod zookeeper;

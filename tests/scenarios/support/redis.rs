@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -47,6 +47,11 @@ impl Redis {
     /// The same with lines of `redis.conf`, which win over those given here.
     pub(crate) async fn start_with(net: &Net, options: &[(&str, &str)]) -> Self {
         Self::launch(net.socket(PORT), None, options).await
+    }
+
+    /// The same with PORT of `host`, which the caller has taken from its network.
+    pub(crate) async fn start_at(host: Ipv4Addr, options: &[(&str, &str)]) -> Self {
+        Self::launch(SocketAddrV4::new(host, PORT), None, options).await
     }
 
     /// A server that everybody else reaches through a [`Link`], and that announces itself by it.
@@ -122,6 +127,11 @@ impl Redis {
         self.wait_answering().await;
     }
 
+    /// The same without waiting until it answers.
+    pub(crate) fn restart(&self) {
+        self.process.restart();
+    }
+
     /// Deletes its data from the disk.
     pub(crate) fn forget(&self) {
         for entry in std::fs::read_dir(self.dir.path()).expect("its directory") {
@@ -174,6 +184,12 @@ impl Redis {
         reply.unwrap_or_else(|error| panic!("{words} at {}: {error}", self.at))
     }
 
+    /// Tells it, as an operator does, to follow `primary`.
+    pub(crate) async fn follow(&self, primary: &Redis) {
+        let (at, port) = (primary.at.ip(), primary.at.port());
+        self.run::<()>(&format!("REPLICAOF {at} {port}")).await;
+    }
+
     /// One section of `INFO`.
     pub(crate) async fn info(&self, section: &str) -> RedisResult<BTreeMap<String, String>> {
         let text: String = self.try_run(&format!("INFO {section}")).await?;
@@ -201,6 +217,18 @@ impl Redis {
         let mut connection = self.connect().await.expect("a connection");
         let written: RedisResult<()> = writes.query_async(&mut connection).await;
         written.unwrap_or_else(|error| panic!("writing to {}: {error}", self.at));
+    }
+
+    /// Seconds since its start, by its own clock.
+    pub(crate) async fn uptime(&self) -> u64 {
+        let server = self.info("server").await.expect("a server that answers");
+        server["uptime_in_seconds"].parse().expect("a number")
+    }
+
+    /// Whether it says now that it is a primary.
+    pub(crate) async fn is_primary(&self) -> bool {
+        let info = self.info("replication").await;
+        info.is_ok_and(|info| info["role"] == "master")
     }
 
     /// How many keys it holds.
@@ -234,6 +262,18 @@ impl Redis {
                 .map_err(|error| error.to_string())?;
             let found = (info.get("role").map(String::as_str) == Some(wire)).then_some(());
             found.ok_or_else(|| format!("{info:?}"))
+        })
+        .await;
+    }
+
+    /// Until it holds `count` keys.
+    pub(crate) async fn wait_key_count(&self, count: usize) {
+        let what = format!("{} to hold {count} keys", self.at);
+        eventually(SOON, what, async || {
+            match self.try_run::<usize>("DBSIZE").await {
+                Ok(found) if found == count => Ok(()),
+                seen => Err(format!("{seen:?}")),
+            }
         })
         .await;
     }

@@ -1,0 +1,134 @@
+//! The primary is lost: three keepers vote, one of them acts, and the old primary comes back as a replica.
+
+use super::support::checks::Checks;
+use super::support::keeper::{Keepers, Settings};
+use super::support::net::Net;
+use super::support::redis::{Redis, Role};
+use super::support::zookeeper::ZooKeeper;
+
+#[tokio::test]
+async fn a_killed_primary_is_replaced_and_rejoins_as_a_replica() {
+    let net = Net::fleet().await;
+    let nodes = trio_behind_link(&net).await;
+    let [primary, ..] = &nodes;
+    let story = Story::begin("killed_primary", &net, &nodes).await;
+    primary.kill();
+    let successor = story.wait_successor().await;
+    primary.revive().await;
+    story.end(successor).await;
+}
+
+#[tokio::test]
+async fn a_hung_primary_is_replaced_and_rejoins_as_a_replica_when_it_goes_on() {
+    let net = Net::fleet().await;
+    let nodes = trio_behind_link(&net).await;
+    let [primary, ..] = &nodes;
+    let story = Story::begin("hung_primary", &net, &nodes).await;
+    primary.pause();
+    let successor = story.wait_successor().await;
+    primary.resume();
+    story.end(successor).await;
+}
+
+#[tokio::test]
+async fn a_primary_that_fell_off_the_network_is_replaced_and_rejoins_without_what_it_took_meanwhile()
+ {
+    let net = Net::fleet().await;
+    let nodes = trio_behind_link(&net).await;
+    let [primary, ..] = &nodes;
+    let story = Story::begin("silent_primary", &net, &nodes).await;
+    primary.link().silence();
+    let successor = story.wait_successor().await;
+    // Clients on its side of the cut still reach it.
+    primary.write_keys("doomed", 10).await;
+    primary.link().restore().await;
+    story.end(successor).await;
+}
+
+/// A primary behind a link, and two replicas that follow it through that.
+async fn trio_behind_link(net: &Net) -> [Redis; 3] {
+    let primary = Redis::start_behind_link(net, &[]).await;
+    let first = Redis::replica_of(net, &primary, &[]).await;
+    let second = Redis::replica_of(net, &primary, &[]).await;
+    [primary, first, second]
+}
+
+/// What all losses of a primary have in common.
+struct Story<'a> {
+    keepers: Keepers,
+    checks: Checks,
+    nodes: &'a [Redis; 3],
+    generation: u64,
+}
+
+impl<'a> Story<'a> {
+    /// Three keepers agree on a healthy cluster with data.
+    async fn begin(prefix: &str, net: &Net, nodes: &'a [Redis; 3]) -> Self {
+        let [primary, first, second] = nodes;
+        primary.write_keys("kept", 100).await;
+        first.wait_in_step_with(primary).await;
+        second.wait_in_step_with(primary).await;
+        let zookeeper = ZooKeeper::shared().await.prefix(prefix);
+        let settings = Settings::new().cluster("cache", nodes);
+        let keepers = Keepers::start(3, net, &zookeeper, &settings).await;
+        keepers
+            .wait_topology("cache", primary, &[first, second])
+            .await;
+        let checks = Checks::start(&keepers, "cache", &[primary, first, second]);
+        let generation = keepers[0].generation("cache").await;
+        Self {
+            keepers,
+            checks,
+            nodes,
+            generation,
+        }
+    }
+
+    /// Another node is the primary at every keeper, and the third follows it.
+    async fn wait_successor(&self) -> &'a Redis {
+        let [old, first, second] = self.nodes;
+        self.keepers
+            .wait_status("cache", "a new primary", |status| {
+                status
+                    .primary
+                    .as_ref()
+                    .is_some_and(|primary| *primary != old.node())
+            })
+            .await;
+        let status = self.keepers[0].status("cache").await.expect("a status");
+        let (successor, other) = if status.primary == Some(first.node()) {
+            (first, second)
+        } else {
+            (second, first)
+        };
+        self.keepers
+            .wait_topology("cache", successor, &[other])
+            .await;
+        successor.write_keys("new", 10).await;
+        other.wait_in_step_with(successor).await;
+        successor
+    }
+
+    /// The old primary is back, with the others' data, and was at no time writable again.
+    async fn end(self, successor: &Redis) {
+        let [old, first, second] = self.nodes;
+        let others: Vec<_> = [old, first, second]
+            .into_iter()
+            .filter(|redis| redis.at() != successor.at())
+            .collect();
+        self.keepers
+            .wait_topology("cache", successor, &others)
+            .await;
+        old.wait_role(Role::Replica).await;
+        old.wait_in_step_with(successor).await;
+        for redis in [old, first, second] {
+            assert_eq!(redis.key_count().await, 110);
+        }
+        for keeper in self.keepers.iter() {
+            keeper.wait_plan("cache", &["nothing to do"]).await;
+            // Withdrawn once, published once.
+            assert_eq!(keeper.generation("cache").await, self.generation + 2);
+        }
+        self.checks.assert_never_again(old);
+    }
+}

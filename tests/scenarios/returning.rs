@@ -1,0 +1,246 @@
+//! Whoever comes back, from whatever state, finds its place, and nobody's data is lost by it.
+
+use super::support::calls::Calls;
+use super::support::keeper::{Keeper, Settings};
+use super::support::net::Net;
+use super::support::redis::{Redis, Role};
+
+#[tokio::test]
+async fn a_primary_that_returns_with_its_data_within_the_mark_down_time_stays_the_primary() {
+    let net = Net::new();
+    let [primary, first, second] = Redis::trio(&net).await;
+    primary.write_keys("kept", 100).await;
+    let settings = Settings::new()
+        .set("seconds-mark-down", 20)
+        .cluster("cache", [&primary, &first, &second]);
+    let keeper = Keeper::alone(&net, &settings).await;
+    keeper
+        .wait_topology("cache", &primary, &[&first, &second])
+        .await;
+    first.wait_in_step_with(&primary).await;
+    second.wait_in_step_with(&primary).await;
+    let generation = keeper.generation("cache").await;
+    let counts = [
+        Calls::since_now(&first).await,
+        Calls::since_now(&second).await,
+    ];
+
+    primary.run::<()>("SAVE").await;
+    primary.kill();
+    primary.revive().await;
+    first.wait_in_step_with(&primary).await;
+    second.wait_in_step_with(&primary).await;
+    keeper
+        .wait_topology("cache", &primary, &[&first, &second])
+        .await;
+    keeper.wait_probes("cache", &primary, 10).await;
+    keeper.wait_plan("cache", &["nothing to do"]).await;
+    assert_eq!(keeper.generation("cache").await, generation);
+    for count in counts {
+        count.assert_harmless().await;
+    }
+    assert_eq!(primary.key_count().await, 100);
+}
+
+#[tokio::test]
+async fn a_primary_reborn_empty_does_not_take_its_replicas_data_with_it() {
+    reborn_with(0).await;
+}
+
+#[tokio::test]
+async fn a_primary_reborn_from_an_old_dump_does_not_take_its_replicas_newer_data_with_it() {
+    reborn_with(50).await;
+}
+
+/// A primary is back within the mark-down time with so many of its 100 keys.
+async fn reborn_with(saved: usize) {
+    let net = Net::new();
+    // Redis's default, which these scenarios depend on: other tests have no time for it.
+    let delay = [("repl-diskless-sync-delay", "5")];
+    let primary = Redis::start_with(&net, &delay).await;
+    let first = Redis::replica_of(&net, &primary, &delay).await;
+    let second = Redis::replica_of(&net, &primary, &delay).await;
+    let settings = Settings::new()
+        .set("seconds-mark-down", 20)
+        .cluster("cache", [&primary, &first, &second]);
+    let keeper = Keeper::alone(&net, &settings).await;
+    keeper
+        .wait_topology("cache", &primary, &[&first, &second])
+        .await;
+    if saved > 0 {
+        primary.write_keys("old", saved).await;
+        primary.run::<()>("SAVE").await;
+    }
+    primary.write_keys("new", 100 - saved).await;
+    first.wait_in_step_with(&primary).await;
+    second.wait_in_step_with(&primary).await;
+
+    primary.kill();
+    primary.revive().await;
+    assert_eq!(primary.key_count().await, saved);
+    keeper
+        .wait_status("cache", "another primary", |status| {
+            let successor = status.primary.as_ref();
+            successor.is_some_and(|successor| *successor != primary.node())
+        })
+        .await;
+    let (successor, other) = if first.is_primary().await {
+        (&first, &second)
+    } else {
+        (&second, &first)
+    };
+    keeper
+        .wait_topology("cache", successor, &[&primary, other])
+        .await;
+    for redis in [&primary, other] {
+        redis.wait_in_step_with(successor).await;
+    }
+    for redis in [&primary, &first, &second] {
+        assert_eq!(redis.key_count().await, 100);
+    }
+}
+
+#[tokio::test]
+async fn a_replica_that_was_dead_during_the_failover_is_repointed_on_its_return() {
+    let net = Net::new();
+    let [primary, first, second] = Redis::trio(&net).await;
+    primary.write_keys("kept", 100).await;
+    first.wait_in_step_with(&primary).await;
+    let settings = Settings::new().cluster("cache", [&primary, &first, &second]);
+    let keeper = Keeper::alone(&net, &settings).await;
+    keeper
+        .wait_topology("cache", &primary, &[&first, &second])
+        .await;
+
+    second.kill();
+    primary.kill();
+    keeper.wait_topology("cache", &first, &[]).await;
+    // It looks for the old primary, which is dead.
+    second.revive().await;
+    keeper.wait_topology("cache", &first, &[&second]).await;
+    second.wait_in_step_with(&first).await;
+    assert_eq!(second.key_count().await, 100);
+    // It will not look for the old one after its next restart.
+    second.kill();
+    second.revive().await;
+    second.wait_in_step_with(&first).await;
+}
+
+#[tokio::test]
+async fn after_a_blackout_the_first_to_return_with_the_data_serves() {
+    let net = Net::new();
+    let [primary, first, second] = Redis::trio(&net).await;
+    let empty = Redis::start(&net).await;
+    primary.write_keys("kept", 100).await;
+    let nodes = [&primary, &first, &second, &empty];
+    let settings = Settings::new().cluster("cache", nodes);
+    let keeper = Keeper::alone(&net, &settings).await;
+    keeper
+        .wait_topology("cache", &primary, &[&first, &second, &empty])
+        .await;
+    first.wait_in_step_with(&primary).await;
+    first.run::<()>("SAVE").await;
+
+    for redis in nodes {
+        redis.kill();
+    }
+    keeper.wait_plan("cache", &["no node may take over"]).await;
+    // It was a replica of the primary, and has nothing to show for it.
+    second.revive().await;
+    keeper
+        .wait_plan("cache", &["no node may take over", "is empty"])
+        .await;
+    first.revive().await;
+    keeper.wait_topology("cache", &first, &[&second]).await;
+    second.wait_in_step_with(&first).await;
+    primary.revive().await;
+    empty.revive().await;
+    keeper
+        .wait_topology("cache", &first, &[&primary, &second, &empty])
+        .await;
+    for redis in nodes {
+        redis.wait_key_count(100).await;
+    }
+}
+
+#[tokio::test]
+async fn a_replica_that_follows_a_server_from_outside_is_corrected() {
+    let net = Net::new();
+    let [primary, first, second] = Redis::trio(&net).await;
+    let outside = Redis::start(&net).await;
+    primary.write_keys("kept", 100).await;
+    let settings = Settings::new().cluster("cache", [&primary, &first, &second]);
+    let keeper = Keeper::alone(&net, &settings).await;
+    keeper
+        .wait_topology("cache", &primary, &[&first, &second])
+        .await;
+
+    second.follow(&outside).await;
+    second.wait_in_step_with(&primary).await;
+    second.wait_key_count(100).await;
+    keeper.wait_plan("cache", &["nothing to do"]).await;
+}
+
+#[tokio::test]
+async fn a_replica_of_a_replica_is_made_to_follow_the_primary() {
+    let net = Net::new();
+    let [primary, first, second] = chain(&net).await;
+    let settings = Settings::new().cluster("cache", [&primary, &first, &second]);
+    let keeper = Keeper::alone(&net, &settings).await;
+    second.wait_in_step_with(&primary).await;
+    keeper
+        .wait_topology("cache", &primary, &[&first, &second])
+        .await;
+    assert_eq!(first.calls("replicaof").await, 0);
+}
+
+#[tokio::test]
+async fn a_replica_of_a_replica_is_left_alone_where_chains_are_accepted() {
+    let net = Net::new();
+    let [primary, first, second] = chain(&net).await;
+    let counts = [
+        Calls::since_now(&first).await,
+        Calls::since_now(&second).await,
+    ];
+    let settings = Settings::new()
+        .set("chained-replicas", "accept")
+        .cluster("cache", [&primary, &first, &second]);
+    let keeper = Keeper::alone(&net, &settings).await;
+    keeper
+        .wait_topology("cache", &primary, &[&first, &second])
+        .await;
+    keeper.wait_plan("cache", &["nothing to do"]).await;
+    keeper.wait_probes("cache", &second, 10).await;
+    for count in counts {
+        count.assert_harmless().await;
+    }
+
+    // Its link to the primary is gone for good: then it follows the primary itself.
+    first.kill();
+    second.wait_in_step_with(&primary).await;
+}
+
+#[tokio::test]
+async fn a_replica_promoted_by_hand_is_a_replica_again_and_never_writable() {
+    let net = Net::new();
+    let [primary, first, second] = Redis::trio(&net).await;
+    primary.write_keys("kept", 100).await;
+    let settings = Settings::new().cluster("cache", [&primary, &first, &second]);
+    let keeper = Keeper::alone(&net, &settings).await;
+    keeper
+        .wait_topology("cache", &primary, &[&first, &second])
+        .await;
+
+    second.run::<()>("REPLICAOF NO ONE").await;
+    assert!(!keeper.calls_writable("cache", &second).await);
+    second.wait_role(Role::Replica).await;
+    second.wait_in_step_with(&primary).await;
+}
+
+/// A primary, its replica, and a replica of that.
+async fn chain(net: &Net) -> [Redis; 3] {
+    let primary = Redis::start(net).await;
+    let first = Redis::replica_of(net, &primary, &[]).await;
+    let second = Redis::replica_of(net, &first, &[]).await;
+    [primary, first, second]
+}

@@ -1,0 +1,330 @@
+//! Who takes over: the best that may, and nobody else.
+
+use std::slice;
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::support::checks::Checks;
+use super::support::keeper::{Keeper, Settings};
+use super::support::net::Net;
+use super::support::redis::{Redis, Role};
+use super::support::wait::{SOON, eventually};
+
+/// More than what the sockets between two servers hold: a replica that was frozen meanwhile lacks some of it.
+const MORE_THAN_SOCKETS_HOLD: usize = 48 << 20;
+
+#[tokio::test]
+async fn the_replica_with_the_greatest_offset_takes_over_whatever_the_priorities() {
+    let net = Net::new();
+    let primary = Redis::start(&net).await;
+    let behind = Redis::replica_of(&net, &primary, &[("replica-priority", "1")]).await;
+    let ahead = Redis::replica_of(&net, &primary, &[("replica-priority", "200")]).await;
+    primary.write_keys("kept", 100).await;
+    let settings = Settings::new().cluster("cache", [&primary, &behind, &ahead]);
+    let keeper = Keeper::alone(&net, &settings).await;
+    keeper
+        .wait_topology("cache", &primary, &[&behind, &ahead])
+        .await;
+
+    leave_behind(&primary, &behind, &[&ahead]).await;
+    primary.kill();
+    behind.resume();
+    keeper.wait_topology("cache", &ahead, &[&behind]).await;
+    behind.wait_in_step_with(&ahead).await;
+    assert_eq!(behind.key_count().await, ahead.key_count().await);
+}
+
+#[tokio::test]
+async fn of_replicas_with_equal_offsets_the_preferred_one_takes_over() {
+    let net = Net::new();
+    let primary = Redis::start(&net).await;
+    let other = Redis::replica_of(&net, &primary, &[]).await;
+    let preferred = Redis::replica_of(&net, &primary, &[("replica-priority", "10")]).await;
+    let settings = Settings::new().cluster("cache", [&primary, &other, &preferred]);
+    let keeper = Keeper::alone(&net, &settings).await;
+    keeper
+        .wait_topology("cache", &primary, &[&other, &preferred])
+        .await;
+    in_step(&primary, &[&other, &preferred]).await;
+
+    primary.kill();
+    keeper.wait_topology("cache", &preferred, &[&other]).await;
+}
+
+#[tokio::test]
+async fn a_configured_priority_overrides_that_of_the_server() {
+    let net = Net::new();
+    let primary = Redis::start(&net).await;
+    let preferred = Redis::replica_of(&net, &primary, &[]).await;
+    let other = Redis::replica_of(&net, &primary, &[("replica-priority", "10")]).await;
+    let settings = Settings::new().cluster_with(json!({"name": "cache", "nodes": [
+        {"host": primary.at().ip(), "port": primary.at().port()},
+        {"host": preferred.at().ip(), "port": preferred.at().port(), "priority": 5},
+        {"host": other.at().ip(), "port": other.at().port()},
+    ]}));
+    let keeper = Keeper::alone(&net, &settings).await;
+    keeper
+        .wait_topology("cache", &primary, &[&preferred, &other])
+        .await;
+    in_step(&primary, &[&preferred, &other]).await;
+
+    primary.kill();
+    keeper.wait_topology("cache", &preferred, &[&other]).await;
+}
+
+#[tokio::test]
+async fn without_an_eligible_replica_nobody_takes_over_each_refusal_is_told_and_tried_again() {
+    let net = Net::new();
+    let primary = Redis::start(&net).await;
+    let never = Redis::replica_of(&net, &primary, &[("replica-priority", "0")]).await;
+    // 10 ms a key, answering after each.
+    let slow_to_load = [
+        ("key-load-delay", "10000"),
+        ("loading-process-events-interval-bytes", "1024"),
+    ];
+    let loading = Redis::replica_of(&net, &primary, &slow_to_load).await;
+    let emptied = Redis::replica_of(&net, &primary, &[("replica-read-only", "no")]).await;
+    let behind = Redis::replica_of(&net, &primary, &[]).await;
+    let syncing = Redis::start(&net).await;
+    fill(&primary, 3000).await;
+    let all = [&primary, &never, &loading, &emptied, &behind, &syncing];
+    in_step(&primary, &[&never, &loading, &emptied, &behind]).await;
+    loading.run::<()>("SAVE").await;
+    // A first synchronisation that does not end before the primary does.
+    primary
+        .run::<()>("CONFIG SET rdb-key-save-delay 1000000")
+        .await;
+
+    let settings = Settings::new()
+        .set("max-lag-bytes", 1 << 20)
+        .cluster("cache", all);
+    let keeper = Keeper::alone(&net, &settings).await;
+    keeper
+        .wait_status("cache", "its primary", |status| {
+            status.primary == Some(primary.node())
+        })
+        .await;
+    syncing.wait_role(Role::Replica).await;
+    leave_behind(&primary, &behind, &[&never, &emptied]).await;
+    emptied.run::<()>("FLUSHALL").await;
+    loading.kill();
+    loading.restart();
+    primary.kill();
+    behind.resume();
+
+    let refusal = |redis: &Redis, reason: &str| format!("{} {reason}", redis.node());
+    let refusals = [
+        refusal(&primary, "is the primary being replaced"),
+        refusal(&never, "has priority 0"),
+        refusal(&loading, "is loading its data set"),
+        refusal(&emptied, "is empty while the cluster has data"),
+        refusal(&syncing, "has never completed a synchronisation"),
+        refusal(&behind, "is "),
+        "bytes behind, more than max-lag-bytes 1048576".to_owned(),
+    ];
+    let refusals: Vec<_> = refusals.iter().map(String::as_str).collect();
+    keeper.wait_plan("cache", &refusals).await;
+    keeper.wait_probes("cache", &never, 10).await;
+    for redis in [&never, &emptied, &behind] {
+        redis.wait_role(Role::Replica).await;
+    }
+    assert!(!keeper.calls_writable("cache", &primary).await);
+    let told = keeper.process().log();
+    assert_eq!(told.matches("withdrawing").count(), 0, "{told}");
+
+    never.run::<()>("CONFIG SET replica-priority 100").await;
+    keeper
+        .wait_status("cache", "the one that may now", |status| {
+            status.primary == Some(never.node())
+        })
+        .await;
+    for redis in [&emptied, &behind, &syncing] {
+        redis.wait_in_step_with(&never).await;
+    }
+    for redis in [&behind, &syncing] {
+        assert_eq!(redis.key_count().await, never.key_count().await);
+    }
+}
+
+#[tokio::test]
+async fn a_primary_without_replicas_stays_the_primary_and_is_writable_again_when_it_is_back() {
+    let net = Net::new();
+    let primary = Redis::start(&net).await;
+    primary.write_keys("kept", 10).await;
+    primary.run::<()>("SAVE").await;
+    let settings = Settings::new().cluster("cache", [&primary]);
+    let keeper = Keeper::alone(&net, &settings).await;
+    keeper.wait_topology("cache", &primary, &[]).await;
+
+    primary.kill();
+    keeper.wait_plan("cache", &["no node may take over"]).await;
+    assert!(!keeper.calls_writable("cache", &primary).await);
+    primary.revive().await;
+    keeper.wait_topology("cache", &primary, &[]).await;
+    assert_eq!(primary.key_count().await, 10);
+}
+
+#[tokio::test]
+async fn when_the_best_replica_fails_its_promotion_the_next_takes_over_at_once() {
+    let net = Net::new();
+    let primary = Redis::start(&net).await;
+    let refusing = [
+        ("replica-priority", "1"),
+        ("rename-command", "REPLICAOF \"\""),
+    ];
+    let best = Redis::replica_of(&net, &primary, &refusing).await;
+    let second = Redis::replica_of(&net, &primary, &[]).await;
+    let settings = Settings::new().cluster("cache", [&primary, &best, &second]);
+    let keeper = Keeper::alone(&net, &settings).await;
+    keeper
+        .wait_topology("cache", &primary, &[&best, &second])
+        .await;
+    in_step(&primary, &[&best, &second]).await;
+
+    primary.kill();
+    keeper
+        .wait_status("cache", "the next best", |status| {
+            status.primary == Some(second.node())
+        })
+        .await;
+    let log = keeper.process().log();
+    let failed = log.find("promotion failed").expect("the failure is told");
+    let promoted = log.find("promoted").expect("the success is told");
+    assert!(failed < promoted, "{log}");
+}
+
+#[tokio::test]
+async fn when_the_promoted_node_dies_before_the_others_follow_it_the_next_takes_over() {
+    let net = Net::new();
+    let [primary, first, second] = Redis::trio(&net).await;
+    primary.write_keys("kept", 100).await;
+    let settings = Settings::new().cluster("cache", [&primary, &first, &second]);
+    let keeper = Keeper::alone(&net, &settings).await;
+    keeper
+        .wait_topology("cache", &primary, &[&first, &second])
+        .await;
+    in_step(&primary, &[&first, &second]).await;
+
+    // It can not be told to follow anybody.
+    second.pause();
+    primary.kill();
+    keeper.wait_topology("cache", &first, &[]).await;
+    first.kill();
+    second.resume();
+    keeper.wait_topology("cache", &second, &[]).await;
+    assert_eq!(second.key_count().await, 100);
+
+    primary.revive().await;
+    first.revive().await;
+    keeper
+        .wait_topology("cache", &second, &[&primary, &first])
+        .await;
+    for redis in [&primary, &first] {
+        redis.wait_in_step_with(&second).await;
+        assert_eq!(redis.key_count().await, 100);
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_dies_the_moment_it_is_promoted_is_replaced_by_the_next() {
+    let net = Net::new();
+    let [primary, first, second] = Redis::trio(&net).await;
+    primary.write_keys("kept", 100).await;
+    let settings = Settings::new().cluster("cache", [&primary, &first, &second]);
+    let keeper = Keeper::alone(&net, &settings).await;
+    keeper
+        .wait_topology("cache", &primary, &[&first, &second])
+        .await;
+    in_step(&primary, &[&first, &second]).await;
+
+    primary.kill();
+    let [promoted, other] = promoted(&first, &second).await;
+    promoted.kill();
+    keeper.wait_topology("cache", other, &[]).await;
+    assert_eq!(other.key_count().await, 100);
+
+    promoted.revive().await;
+    keeper.wait_topology("cache", other, &[promoted]).await;
+    promoted.wait_in_step_with(other).await;
+}
+
+#[tokio::test]
+async fn a_candidate_that_falls_silent_is_passed_over_and_its_late_promotion_is_undone() {
+    let net = Net::new();
+    let primary = Redis::start(&net).await;
+    let silent = Redis::start_behind_link(&net, &[("replica-priority", "1")]).await;
+    silent.follow(&primary).await;
+    let next_best = Redis::replica_of(&net, &primary, &[]).await;
+    primary.write_keys("kept", 100).await;
+    let nodes = [&primary, &silent, &next_best];
+    let settings = Settings::new().cluster("cache", nodes);
+    let keeper = Keeper::alone(&net, &settings).await;
+    keeper
+        .wait_topology("cache", &primary, &[&silent, &next_best])
+        .await;
+    in_step(&primary, &[&silent, &next_best]).await;
+
+    primary.kill();
+    let held_down = format!("node={}", primary.node());
+    eventually(SOON, "the primary to be held down", async || {
+        let log = keeper.process().log();
+        log.contains(&held_down).then_some(()).ok_or("it is not")
+    })
+    .await;
+    // The commands to it may be under way, unanswered: they reach it when all is decided.
+    silent.link().silence();
+    keeper
+        .wait_status("cache", "the next best", |status| {
+            status.primary == Some(next_best.node())
+        })
+        .await;
+    let checks = Checks::start(slice::from_ref(&keeper), "cache", &nodes);
+    silent.link().restore().await;
+    keeper.wait_topology("cache", &next_best, &[&silent]).await;
+    silent.wait_in_step_with(&next_best).await;
+    checks.assert_never_again(&silent);
+}
+
+/// Whichever of the two is promoted first, at once, and then the other.
+async fn promoted<'a>(one: &'a Redis, other: &'a Redis) -> [&'a Redis; 2] {
+    let deadline = Instant::now() + SOON;
+    while Instant::now() < deadline {
+        if one.is_primary().await {
+            return [one, other];
+        }
+        if other.is_primary().await {
+            return [other, one];
+        }
+    }
+    panic!("none was promoted within {SOON:?}");
+}
+
+/// Writes `count` keys of 1 KiB each.
+async fn fill(primary: &Redis, count: usize) {
+    let mut writes = redis::pipe();
+    for key in 0..count {
+        writes.set(format!("fill:{key}"), "x".repeat(1024)).ignore();
+    }
+    let mut connection = primary.connect().await.expect("a connection");
+    let written: redis::RedisResult<()> = writes.query_async(&mut connection).await;
+    written.expect("room for a few megabytes");
+}
+
+async fn in_step(primary: &Redis, replicas: &[&Redis]) {
+    for replica in replicas {
+        replica.wait_in_step_with(primary).await;
+    }
+}
+
+/// Freezes `behind`, and has `primary` take more than `behind` can be sent meanwhile.
+async fn leave_behind(primary: &Redis, behind: &Redis, in_step_with: &[&Redis]) {
+    behind.pause();
+    let value = "x".repeat(MORE_THAN_SOCKETS_HOLD / 16);
+    for number in 0..16 {
+        primary
+            .run::<()>(&format!("SET bulk:{number} {value}"))
+            .await;
+    }
+    in_step(primary, in_step_with).await;
+}

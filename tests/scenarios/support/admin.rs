@@ -1,0 +1,119 @@
+//! What a keeper tells an operator, and a keeper that works alone.
+
+use serde_json::Value;
+
+use super::keeper::{Answer, Keeper, Settings, Status};
+use super::net::Net;
+use super::redis::Redis;
+use super::wait::{SOON, eventually};
+
+impl Keeper {
+    /// A keeper that coordinates with nobody, ready: for scenarios that are not about votes.
+    pub(crate) async fn alone(net: &Net, settings: &Settings) -> Self {
+        let keeper = Self::launch_embedded("keeper", net, settings);
+        keeper.wait_ready().await;
+        keeper
+    }
+
+    /// Until it names `primary` and exactly the online `replicas`.
+    pub(crate) async fn wait_topology(&self, cluster: &str, primary: &Redis, replicas: &[&Redis]) {
+        let wanted = Status {
+            primary: Some(primary.node()),
+            replicas: replicas.iter().map(|redis| redis.node()).collect(),
+        };
+        self.wait_status(cluster, &format!("{wanted:?}"), |status| *status == wanted)
+            .await;
+    }
+
+    /// `/admin/{path}`. On a busy machine a keeper may say, now and then, that it does not know in time: it is asked again.
+    pub(crate) async fn admin(&self, path: &str) -> Value {
+        let what = format!("{} to answer /admin/{path}", self.id());
+        eventually(SOON, what, async || {
+            let answer = self.get(&format!("/admin/{path}")).await;
+            let answer = answer.map_err(|error| error.to_string())?;
+            let known = (answer.code == 200).then_some(answer.body.clone());
+            known.ok_or_else(|| format!("{answer:?}"))
+        })
+        .await
+    }
+
+    /// Whether it says that `node` is writable: a yes or a no, asked again as long as it does not know.
+    pub(crate) async fn calls_writable(&self, cluster: &str, node: &Redis) -> bool {
+        let what = format!("{} to say whether {} is writable", self.id(), node.at());
+        eventually(SOON, what, async || {
+            yes_or_no(self.is_writable(cluster, node).await)
+        })
+        .await
+    }
+
+    /// The same of reading.
+    pub(crate) async fn calls_readable(&self, cluster: &str, node: &Redis) -> bool {
+        let what = format!("{} to say whether {} is readable", self.id(), node.at());
+        eventually(SOON, what, async || {
+            yes_or_no(self.is_readable(cluster, node).await)
+        })
+        .await
+    }
+
+    /// Until its plan for `cluster`, what it would do next or why it does nothing, contains all of `words`; returns it.
+    pub(crate) async fn wait_plan(&self, cluster: &str, words: &[&str]) -> String {
+        let what = format!("the plan of {} to say {words:?}", self.id());
+        eventually(SOON, what, async || {
+            let view = self.admin(&format!("clusters/{cluster}")).await;
+            let plan = view["plan"].as_str().unwrap_or_default().to_owned();
+            if words.iter().all(|word| plan.contains(word)) {
+                Ok(plan)
+            } else {
+                Err(plan)
+            }
+        })
+        .await
+    }
+
+    /// The generation of the state it has read of `cluster`: raised by every withdrawal and publication.
+    pub(crate) async fn generation(&self, cluster: &str) -> u64 {
+        let view = self.admin(&format!("clusters/{cluster}")).await;
+        let generation = view["published"]["generation"].as_u64();
+        generation.unwrap_or_else(|| panic!("nothing is published: {view}"))
+    }
+
+    /// What it knows of `node`, its monitor included.
+    pub(crate) async fn node(&self, cluster: &str, node: &Redis) -> Value {
+        self.admin(&format!("clusters/{cluster}/nodes/{}", node.node()))
+            .await
+    }
+
+    /// Until it counts exactly the votes of `keepers` against `node`.
+    pub(crate) async fn wait_votes(&self, cluster: &str, node: &Redis, keepers: &[&str]) {
+        let what = format!("{} to count the votes of {keepers:?}", self.id());
+        eventually(SOON, what, async || {
+            let view = self.node(cluster, node).await;
+            let votes = view["verdict"]["votes"].as_object();
+            let as_wanted = votes.is_some_and(|votes| votes.keys().eq(keepers));
+            as_wanted.then_some(()).ok_or(view)
+        })
+        .await;
+    }
+
+    /// Until it has probed `node` `count` more times, whatever came of it.
+    pub(crate) async fn wait_probes(&self, cluster: &str, node: &Redis, count: u64) {
+        let what = format!("{} to probe {} {count} times", self.id(), node.at());
+        let mut goal = None;
+        eventually(SOON, what, async || {
+            let view = self.node(cluster, node).await;
+            let probes = view["monitor"]["probes"].as_u64();
+            goal = goal.or(probes.map(|probes| probes + count));
+            (goal.is_some() && probes >= goal).then_some(()).ok_or(view)
+        })
+        .await;
+    }
+}
+
+fn yes_or_no(answer: reqwest::Result<Answer>) -> Result<bool, String> {
+    let answer = answer.map_err(|error| error.to_string())?;
+    match answer.code {
+        200 => Ok(true),
+        503 => Ok(false),
+        _ => Err(format!("{answer:?}")),
+    }
+}

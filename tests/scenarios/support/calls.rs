@@ -1,0 +1,51 @@
+//! Which commands a server has run.
+
+use std::collections::BTreeMap;
+
+use super::redis::Redis;
+
+/// Commands that change nothing: a keeper's probes, and what servers exchange to replicate.
+const HARMLESS: [&str; 4] = ["info", "ping", "pubsub|numsub", "replconf"];
+
+/// How often a server had run each command, subcommands apart (`config|rewrite`).
+pub(crate) struct Calls<'a> {
+    redis: &'a Redis,
+    before: BTreeMap<String, u64>,
+}
+
+// === impl Calls ===
+
+impl<'a> Calls<'a> {
+    /// Counts from now on.
+    pub(crate) async fn since_now(redis: &'a Redis) -> Self {
+        let before = count(redis).await;
+        Self { redis, before }
+    }
+
+    /// Asserts that not one command was run since but such as change nothing, not even one that failed.
+    pub(crate) async fn assert_harmless(&self) {
+        let mut run = count(self.redis).await;
+        run.retain(|command, calls| {
+            *calls > self.before.get(command).copied().unwrap_or(0)
+                && !HARMLESS.contains(&command.as_str())
+        });
+        assert!(run.is_empty(), "{} was told {run:?}", self.redis.at());
+    }
+}
+
+async fn count(redis: &Redis) -> BTreeMap<String, u64> {
+    let statistics = redis.info("commandstats").await.expect("statistics");
+    // `cmdstat_get:calls=1,usec=2,usec_per_call=2.00,rejected_calls=0,failed_calls=0`
+    let total = |figures: &str| {
+        let counted = |figure: &str| {
+            let (name, figure) = figure.split_once('=')?;
+            let counts = ["calls", "rejected_calls"].contains(&name);
+            counts.then(|| figure.parse::<u64>().expect("a count"))
+        };
+        figures.split(',').filter_map(counted).sum()
+    };
+    let named = |(key, figures): (&String, &String)| {
+        Some((key.strip_prefix("cmdstat_")?.to_owned(), total(figures)))
+    };
+    statistics.iter().filter_map(named).collect()
+}
