@@ -82,8 +82,8 @@ fn settle(case: &Case<'_>, published: &Published, primary: &NodeAddr, facts: &No
     let mut astray = Vec::new();
     let mut syncing = 0;
     for (addr, other) in case.members().filter(|(addr, _)| *addr != primary) {
-        syncing += usize::from(other.upstream().is_some_and(|upstream| upstream.syncing));
         if in_place(case, addr, primary) {
+            syncing += usize::from(other.upstream().is_some_and(|upstream| upstream.syncing));
             let unlinked = |upstream: &Upstream| upstream.link != Link::Up && !upstream.syncing;
             if other.upstream().is_some_and(unlinked) {
                 holds.push(Hold::NotLinked(addr.clone()));

@@ -115,6 +115,13 @@ fn a_replica_in_full_sync_takes_a_turn() {
 }
 
 #[test]
+fn a_replica_stuck_in_the_full_sync_of_a_lost_primary_takes_no_turn() {
+    let cluster = trio().down("a").primary("b").unlinked("c");
+    let cluster = cluster.upstream("c", |up| up.syncing = true);
+    cluster.published("b").plan().assert_follows(["c"], "b");
+}
+
+#[test]
 fn a_node_that_failed_a_command_is_tried_again_later() {
     let cluster = trio().written_without("b").primary("b").failed("b", 0);
     let why = "no answer".to_owned();
