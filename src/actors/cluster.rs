@@ -35,6 +35,9 @@ mod state;
 /// How long fresh facts may take before a decision is made without them: a hung node delays nobody.
 const FRESH_FACTS: Duration = Duration::from_millis(50);
 
+/// How long what is left undone is given to settle before it is logged: what is over by then is no news.
+const HOLDS_SETTLE: Duration = Duration::from_secs(1);
+
 /// What a [`ClusterActor`] needs of others.
 #[derive(Clone)]
 pub struct ClusterLinks {
@@ -59,7 +62,9 @@ pub struct ClusterActor {
     /// The report the session was given last.
     reported: Report,
     /// What was logged last of what is left undone.
-    held: Vec<Hold>,
+    told_holds: Vec<Hold>,
+    /// They will be looked at again soon.
+    holds_settle: bool,
     span: tracing::Span,
 }
 
@@ -72,35 +77,45 @@ impl ClusterActor {
             state,
             links,
             reported: Report::default(),
-            held: Vec::new(),
+            told_holds: Vec::new(),
+            holds_settle: false,
             span,
         }
     }
 
     /// After news: takes its consequences, and calls the leader if there is something to do.
-    fn changed(&mut self) {
-        self.reconsider();
+    fn changed(&mut self, ctx: &mut Context<Self>) {
+        self.reconsider(ctx);
         if self.state.wants_leader() {
             (self.links.wanted)(Wanted(self.state.settings.name.clone()));
         }
     }
 
     /// Counts votes, plans, and gives the session this keeper's report if it is another one now.
-    fn reconsider(&mut self) {
+    fn reconsider(&mut self, ctx: &mut Context<Self>) {
         let _in_span = self.span.clone().entered();
         for (node, verdict) in self.state.reconsider(self.links.clock.now()) {
             log_verdict(&node, verdict);
-        }
-        if self.held != self.state.held() {
-            self.held = self.state.held().to_vec();
-            for why in &self.held {
-                tracing::warn!(%why, "held");
-            }
         }
         let report = self.state.report();
         if report != self.reported {
             self.reported = report;
             self.send_report();
+        }
+        if !self.holds_settle && self.told_holds != self.state.held() {
+            self.holds_settle = true;
+            ctx.run_later(HOLDS_SETTLE, |actor, _| actor.tell_holds());
+        }
+    }
+
+    fn tell_holds(&mut self) {
+        self.holds_settle = false;
+        if self.told_holds != self.state.held() {
+            self.told_holds = self.state.held().to_vec();
+            let _in_span = self.span.enter();
+            for why in &self.told_holds {
+                tracing::warn!(%why, "held");
+            }
         }
     }
 
@@ -153,18 +168,18 @@ impl Actor for ClusterActor {
 impl Handler<Sighted> for ClusterActor {
     type Result = ();
 
-    fn handle(&mut self, Sighted { node, sighting }: Sighted, _: &mut Self::Context) {
+    fn handle(&mut self, Sighted { node, sighting }: Sighted, ctx: &mut Self::Context) {
         self.state.sighted(&node, sighting);
-        self.changed();
+        self.changed(ctx);
     }
 }
 
 impl Handler<Shared> for ClusterActor {
     type Result = ();
 
-    fn handle(&mut self, Shared(shared): Shared, _: &mut Self::Context) {
+    fn handle(&mut self, Shared(shared): Shared, ctx: &mut Self::Context) {
         self.state.shared(shared);
-        self.changed();
+        self.changed(ctx);
     }
 }
 
@@ -180,13 +195,16 @@ impl Handler<Decide> for ClusterActor {
     type Result = ResponseActFuture<Self, Decision>;
 
     fn handle(&mut self, _: Decide, _: &mut Self::Context) -> Self::Result {
-        let decided = self.refresh().into_actor(self).map(|sightings, actor, _| {
-            for (node, sighting) in sightings {
-                actor.state.sighted(&node, sighting);
-            }
-            actor.reconsider();
-            actor.state.decision()
-        });
+        let decided = self
+            .refresh()
+            .into_actor(self)
+            .map(|sightings, actor, ctx| {
+                for (node, sighting) in sightings {
+                    actor.state.sighted(&node, sighting);
+                }
+                actor.reconsider(ctx);
+                actor.state.decision()
+            });
         Box::pin(decided)
     }
 }

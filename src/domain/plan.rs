@@ -130,10 +130,15 @@ impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Undecided(nodes) => {
-                f.write_str("waiting until it is known who is up:")?;
-                nodes
-                    .iter()
-                    .try_for_each(|(node, trouble)| write!(f, " {node} ({trouble})"))
+                f.write_str("waiting until it is known who is up")?;
+                for (index, (node, trouble)) in nodes.iter().enumerate() {
+                    write!(
+                        f,
+                        "{} {node} ({trouble})",
+                        if index == 0 { ":" } else { "," }
+                    )?;
+                }
+                Ok(())
             }
             Self::NoNodeUp => f.write_str("no node of the cluster is up"),
             Self::NoneEligible { replaced, refusals } => {
@@ -182,7 +187,11 @@ impl fmt::Display for Hold {
                 "{node} follows the primary but has no link to it: if that lasts, look at its masterauth and its log"
             ),
             Self::ReplicasWaiting(nodes) => {
-                write!(f, "{} waits for its turn (parallel-syncs)", list(nodes))
+                write!(
+                    f,
+                    "until a synchronisation ends (parallel-syncs), waiting: {}",
+                    list(nodes)
+                )
             }
         }
     }
