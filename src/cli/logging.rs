@@ -6,9 +6,12 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogConfig, LogFormat};
 
+/// Libraries that tell of their daily business, unless the configured level names them.
+const LIBRARIES: &str = "actix_server=warn,zookeeper_client=warn";
+
 /// Starts the log of this process. Later calls change nothing.
 pub(super) fn start(config: &LogConfig) {
-    let filter = EnvFilter::new(&config.level);
+    let filter = EnvFilter::new(format!("{LIBRARIES},{}", config.level));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
