@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod check;
+pub mod demo;
 pub mod exit;
 pub mod run;
 
@@ -20,7 +21,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(Command::Check { file, live }) => {
             check::run(&file, live.then_some(check::live::run)).unwrap_or(Exit::Failure)
         }
-        Ok(Command::Demo) => Exit::Usage,
+        Ok(Command::Demo { full }) => demo::run(full),
         Err(exit) => exit,
     }
 }

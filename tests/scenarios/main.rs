@@ -4,6 +4,7 @@
 //! other copies of themselves.
 
 mod check;
+mod demo;
 mod harness;
 #[expect(
     dead_code,
