@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod check;
+pub mod demo;
 pub mod exit;
 pub mod run;
 
@@ -17,10 +18,10 @@ use self::exit::Exit;
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     match args::parse(arguments) {
         Ok(Command::Run { file }) => run::run(&file),
-        Ok(Command::Check { file, live: _ }) => {
-            check::run(&file, None::<fn(&crate::config::Config) -> Exit>).unwrap_or(Exit::Failure)
+        Ok(Command::Check { file, live }) => {
+            check::run(&file, live.then_some(check::live::run)).unwrap_or(Exit::Failure)
         }
-        Ok(Command::Demo) => Exit::Usage,
+        Ok(Command::Demo { full }) => demo::run(full),
         Err(exit) => exit,
     }
 }

@@ -45,6 +45,8 @@ mod reporting;
 mod standing;
 mod writing;
 
+pub use self::joining::stranger_below;
+
 /// Where the state of the cluster named goes: to its actor.
 pub type SharedOutbox = Rc<dyn Fn(&ClusterName, SharedState)>;
 

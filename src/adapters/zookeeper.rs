@@ -3,6 +3,8 @@
 //! Only one-shot watches are used: the client library never re-arms persistent ones after a reconnection. Its sessions
 //! keep their own timers, so virtual time does not reach them.
 
+pub mod inspect;
+
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -45,26 +47,52 @@ impl ZooKeeper {
         }
     }
 
+    /// The servers, each `host:port`.
+    pub fn servers(&self) -> &[String] {
+        &self.servers
+    }
+
+    /// Where everything of ours lives.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The session timeout that is asked for.
+    pub fn session_timeout(&self) -> Duration {
+        self.session_timeout
+    }
+
     fn acls(&self) -> zk::Acls<'static> {
         match self.digest {
             Some(_) => zk::Acls::creator_all(),
             None => zk::Acls::anyone_all(),
         }
     }
-}
 
-#[async_trait(?Send)]
-impl Coordination for ZooKeeper {
-    async fn connect(&self) -> Result<Rc<dyn Session>, CoordinationError> {
+    async fn client(&self) -> Result<zk::Client, CoordinationError> {
         let mut connector = zk::Client::connector().with_session_timeout(self.session_timeout);
         if let Some(digest) = &self.digest {
             connector = connector.with_auth("digest", digest.as_bytes());
         }
         let servers = self.servers.join(",");
-        let client = connector
+        connector
             .connect(&servers)
             .await
-            .map_err(|error| failure(&servers, &error))?;
+            .map_err(|error| failure(&servers, &error))
+    }
+
+    /// `client` with its paths beginning at `place`.
+    fn below(client: zk::Client, place: &str) -> Result<zk::Client, CoordinationError> {
+        client
+            .chroot(place.to_owned())
+            .map_err(|_| CoordinationError::Refused(format!("zk-prefix {place} is not a path")))
+    }
+}
+
+#[async_trait(?Send)]
+impl Coordination for ZooKeeper {
+    async fn connect(&self) -> Result<Rc<dyn Session>, CoordinationError> {
+        let client = self.client().await?;
         let prefix = self.prefix.trim_end_matches('/');
         let client = if prefix.is_empty() {
             client
@@ -74,15 +102,9 @@ impl Coordination for ZooKeeper {
                 .mkdir(prefix, &zk::CreateMode::Persistent.with_acls(acls))
                 .await
                 .map_err(|error| failure(prefix, &error))?;
-            client.chroot(prefix.to_owned()).map_err(|_| {
-                CoordinationError::Refused(format!("zk-prefix {prefix} is not a path"))
-            })?
+            Self::below(client, prefix)?
         };
-        Ok(Rc::new(ZkClient {
-            state: follow_state(&client),
-            acls: self.acls(),
-            client,
-        }))
+        Ok(Rc::new(ZkClient::new(client, self.acls())))
     }
 
     fn describe(&self) -> String {
@@ -171,6 +193,14 @@ struct ZkClient {
 }
 
 impl ZkClient {
+    fn new(client: zk::Client, acls: zk::Acls<'static>) -> Self {
+        Self {
+            state: follow_state(&client),
+            client,
+            acls,
+        }
+    }
+
     fn watch(mut state: watch::Receiver<SessionState>, watcher: zk::OneshotWatcher) -> Watch {
         async move {
             tokio::select! {

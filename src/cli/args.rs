@@ -19,6 +19,7 @@ need nothing but a local HAProxy port.
 
 Examples:
   redis-keeper demo                       see a failover, on redis-server alone
+  redis-keeper demo --full                the same on ZooKeeper, with HAProxy
   redis-keeper check keeper.conf          is the configuration right, and what
                                           does it amount to?
   redis-keeper check --live keeper.conf   and are the servers as they should be?
@@ -47,7 +48,7 @@ Environment variables override the file:
 
 Exit codes:
   0   stopped as asked, or the configuration is right
-  1   gave up; the last line says why
+  1   gave up; the last line says why. check --live: a server has a problem
   64  wrong arguments
   78  wrong configuration: every problem is told; a restart will not help";
 
@@ -63,12 +64,23 @@ pub enum Command {
     Check {
         /// The configuration.
         file: PathBuf,
-        /// Also look at the servers: reachable, rights, settings, versions.
+        /// Also look at ZooKeeper and every node: reachable, versions, rights, settings. Changes nothing there.
+        ///
+        /// What is found is printed on standard error, each problem with its remedy. Warnings do not count as failure.
         #[arg(long)]
         live: bool,
     },
     /// Start a primary, two replicas and a keeper; kill the primary; show the failover.
-    Demo,
+    ///
+    /// Needs nothing but redis-server or valkey-server in PATH. Stays up to be played with until Ctrl-C; leaves nothing
+    /// behind.
+    Demo {
+        /// With a ZooKeeper ensemble, three keepers, and HAProxy in front of the client.
+        ///
+        /// Needs haproxy in PATH too, java, and ZooKeeper as Debian packages it (libzookeeper-java).
+        #[arg(long)]
+        full: bool,
+    },
 }
 
 /// Keeps Redis and Valkey primary/replica clusters writable.
@@ -177,14 +189,21 @@ mod tests {
     }
 
     #[test]
-    fn check_may_look_at_the_servers() {
+    fn check_may_look_at_the_servers_and_the_demo_may_be_full() {
         let check = |live| Command::Check {
             file: "f".into(),
             live,
         };
         assert_eq!(parsed(&["check", "f"], "/").unwrap(), check(false));
         assert_eq!(parsed(&["check", "--live", "f"], "/").unwrap(), check(true));
-        assert_eq!(parsed(&["demo"], "/").unwrap(), Command::Demo);
+        assert_eq!(
+            parsed(&["demo"], "/").unwrap(),
+            Command::Demo { full: false }
+        );
+        assert_eq!(
+            parsed(&["demo", "--full"], "/").unwrap(),
+            Command::Demo { full: true }
+        );
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! `redis-keeper check`: is the configuration right, and what does it amount to?
 
+pub(super) mod live;
+
+mod zookeeper;
+
 use std::io::{self, Write};
 use std::path::Path;
 

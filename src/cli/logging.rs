@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::{LogConfig, LogFormat};
 
@@ -11,10 +12,18 @@ const LIBRARIES: &str = "actix_server=warn,zookeeper_client=warn";
 
 /// Starts the log of this process. Later calls change nothing.
 pub(super) fn start(config: &LogConfig) {
+    start_into(config, std::io::stderr);
+}
+
+/// The same on another `writer`, which gets each line in one piece.
+pub(super) fn start_into(
+    config: &LogConfig,
+    writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
+) {
     let filter = EnvFilter::new(format!("{LIBRARIES},{}", config.level));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(writer);
     let started = match config.format {
         LogFormat::Text => log
             .with_ansi(std::io::stderr().is_terminal())

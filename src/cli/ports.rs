@@ -8,43 +8,47 @@ use crate::adapters::redis::{Access, RedisServers, Tls, TlsError};
 use crate::adapters::zookeeper::ZooKeeper;
 use crate::config::{Config, CoordinationConfig, RedisAccess, TlsConfig};
 use crate::ports::coordination::Coordination;
-use crate::ports::redis::Redis;
 
 /// How long one round trip of a command may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The servers, with the credentials of each cluster.
-pub(super) fn redis(config: &Config) -> Result<Rc<dyn Redis>, TlsError> {
+pub(super) fn redis(config: &Config) -> Result<RedisServers, TlsError> {
     let access = config
         .clusters
         .iter()
         .map(|cluster| (cluster.name.clone(), access(&cluster.redis)));
-    Ok(Rc::new(RedisServers::new(access, COMMAND_TIMEOUT)?))
+    RedisServers::new(access, COMMAND_TIMEOUT)
 }
 
 /// What the keepers meet through.
 pub(super) fn coordination(config: &Config) -> Rc<dyn Coordination> {
-    match &config.coordination {
-        CoordinationConfig::Embedded => {
-            tracing::warn!(
-                "embedded coordination: this keeper decides alone and forgets everything when it ends; for trying out, \
-                 development and single hosts"
-            );
-            Rc::new(Embedded::new())
-        }
-        CoordinationConfig::ZooKeeper {
-            quorum,
-            prefix,
-            session_timeout,
-            auth,
-        } => {
-            let auth = auth
-                .as_ref()
-                .map(|auth| format!("{}:{}", auth.user, auth.password.expose()));
-            let servers = quorum.iter().map(ToString::to_string).collect();
-            Rc::new(ZooKeeper::new(servers, prefix, *session_timeout, auth))
-        }
-    }
+    let Some(ensemble) = zookeeper(config) else {
+        tracing::warn!(
+            "embedded coordination: this keeper decides alone and forgets everything when it ends; for trying out, \
+             development and single hosts"
+        );
+        return Rc::new(Embedded::new());
+    };
+    Rc::new(ensemble)
+}
+
+/// The ensemble, if there is to be one.
+pub(super) fn zookeeper(config: &Config) -> Option<ZooKeeper> {
+    let CoordinationConfig::ZooKeeper {
+        quorum,
+        prefix,
+        session_timeout,
+        auth,
+    } = &config.coordination
+    else {
+        return None;
+    };
+    let auth = auth
+        .as_ref()
+        .map(|auth| format!("{}:{}", auth.user, auth.password.expose()));
+    let servers = quorum.iter().map(ToString::to_string).collect();
+    Some(ZooKeeper::new(servers, prefix, *session_timeout, auth))
 }
 
 pub(super) fn access(redis: &RedisAccess) -> Access {

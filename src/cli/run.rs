@@ -1,6 +1,7 @@
 //! `redis-keeper run`: the daemon, from its configuration to its exit code.
 
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ use crate::supervision::{Watchdog, install_panic_hook};
 /// After so long a block of the event loop the process aborts, to be restarted by its service manager.
 const STALL: Duration = Duration::from_secs(5);
 
-/// Runs a keeper with the configuration in `file` until SIGTERM or SIGINT.
+/// Runs a keeper with the configuration in `file` until SIGTERM or SIGINT. The last line of the log is the cause of
+/// a failure.
 pub fn run(file: &Path) -> Exit {
     let (config, warnings) = match Config::load(file, config::environment()) {
         Ok(loaded) => loaded,
@@ -31,19 +33,8 @@ pub fn run(file: &Path) -> Exit {
     for warning in warnings {
         tracing::warn!("configuration: {warning}");
     }
-    keep(&config, std::future::pending())
-}
-
-/// Runs a keeper until a signal, or until `stop`. The last line of the log is the cause of a failure.
-pub(super) fn keep(config: &Config, stop: impl Future<Output = ()>) -> Exit {
-    install_panic_hook();
-    if rustls::crypto::ring::default_provider()
-        .install_default()
-        .is_err()
-    {
-        tracing::debug!("a TLS provider was installed before");
-    }
-    match actix::System::new().block_on(serve(config, stop)) {
+    prepare();
+    match actix::System::new().block_on(serve(&config, std::future::pending())) {
         Ok(()) => Exit::Success,
         Err(failure) => {
             tracing::error!("{failure}");
@@ -52,7 +43,19 @@ pub(super) fn keep(config: &Config, stop: impl Future<Output = ()>) -> Exit {
     }
 }
 
-async fn serve(config: &Config, stop: impl Future<Output = ()>) -> Result<(), Failure> {
+/// What a process needs once, before it keeps anything.
+pub(super) fn prepare() {
+    install_panic_hook();
+    if rustls::crypto::ring::default_provider()
+        .install_default()
+        .is_err()
+    {
+        tracing::debug!("a TLS provider was installed before");
+    }
+}
+
+/// Runs a keeper until a signal, or until `stop`.
+pub(super) async fn serve(config: &Config, stop: impl Future<Output = ()>) -> Result<(), Failure> {
     let failed = |what: &str| {
         let what = what.to_owned();
         move |error: std::io::Error| Failure::Refused(format!("{what}: {error}"))
@@ -67,7 +70,9 @@ async fn serve(config: &Config, stop: impl Future<Output = ()>) -> Result<(), Fa
         .install_recorder()
         .map_err(|error| Failure::Refused(format!("metrics can not be recorded: {error}")))?;
     let ports = Ports {
-        redis: super::ports::redis(config).map_err(|error| Failure::Refused(error.to_string()))?,
+        redis: Rc::new(
+            super::ports::redis(config).map_err(|error| Failure::Refused(error.to_string()))?,
+        ),
         coordination: super::ports::coordination(config),
         clock: Arc::new(BootClock),
         metrics,

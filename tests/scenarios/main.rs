@@ -3,6 +3,8 @@
 //! `tests/run.sh` installs what they need. Each test takes a network of its own, so all may run at once, next to
 //! other copies of themselves.
 
+mod check;
+mod demo;
 mod discovery;
 mod failover;
 mod harness;

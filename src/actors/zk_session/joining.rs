@@ -41,38 +41,10 @@ pub(super) async fn join(session: &dyn Session, who: &Identity) -> Result<i32, J
 }
 
 async fn prepare(session: &dyn Session) -> Result<(), JoinError> {
-    // In this order: whatever of ours stands below the prefix was created after the format.
-    let (children, latches, format) = (
-        session.children(paths::ROOT),
-        session.children(paths::LEADER),
-        session.get(paths::FORMAT),
-    );
-    let (mut children, latches) = (children.await?, latches.await?);
-    // ZooKeeper's own.
-    children.retain(|name| name != "zookeeper");
-    match format.await? {
-        None if children.is_empty() => {}
-        None => return Err(foreign(children)),
-        Some(format) => {
-            FormatMark::decode(&format.data).map_err(|error| {
-                JoinError::Refused(format!("the state below zk-prefix {error}"))
-            })?;
-            let foreign_latches = latches
-                .into_iter()
-                .filter(|name| LatchName::parse(name).is_none())
-                .map(|name| format!("leader/{name}"));
-            let strangers: Vec<String> = children
-                .iter()
-                .filter(|name| *name == "initialize-barrier")
-                .cloned()
-                .chain(foreign_latches)
-                .collect();
-            if !strangers.is_empty() {
-                return Err(foreign(strangers));
-            }
-        }
-    }
-    let children: BTreeSet<String> = children.into_iter().collect();
+    let children = match examine(session).await? {
+        Ok(children) => children,
+        Err(stranger) => return Err(JoinError::Refused(stranger)),
+    };
     let skeleton = [
         (paths::FORMAT, FormatMark.encode()),
         (paths::EPOCH, Epoch(0).encode()),
@@ -97,14 +69,60 @@ async fn prepare(session: &dyn Session) -> Result<(), JoinError> {
     Ok(())
 }
 
-fn foreign(mut names: Vec<String>) -> JoinError {
+/// The names below the prefix if it is free or ours, else whose it is instead.
+async fn examine(
+    session: &dyn Session,
+) -> Result<Result<BTreeSet<String>, String>, CoordinationError> {
+    // In this order: whatever of ours stands below the prefix was created after the format.
+    let (children, latches, format) = (
+        session.children(paths::ROOT),
+        session.children(paths::LEADER),
+        session.get(paths::FORMAT),
+    );
+    let (mut children, latches) = (children.await?, latches.await?);
+    // ZooKeeper's own.
+    children.retain(|name| name != "zookeeper");
+    let Some(format) = format.await? else {
+        let free = children.is_empty();
+        return Ok(if free {
+            Ok(BTreeSet::new())
+        } else {
+            Err(foreign(children))
+        });
+    };
+    if let Err(error) = FormatMark::decode(&format.data) {
+        return Ok(Err(format!("the state below zk-prefix {error}")));
+    }
+    let foreign_latches = latches
+        .into_iter()
+        .filter(|name| LatchName::parse(name).is_none())
+        .map(|name| format!("leader/{name}"));
+    let strangers: Vec<String> = children
+        .iter()
+        .filter(|name| *name == "initialize-barrier")
+        .cloned()
+        .chain(foreign_latches)
+        .collect();
+    if strangers.is_empty() {
+        Ok(Ok(children.into_iter().collect()))
+    } else {
+        Ok(Err(foreign(strangers)))
+    }
+}
+
+/// Why no keeper of this program can join where `session` is, if another program or format is at home there.
+pub async fn stranger_below(session: &dyn Session) -> Result<Option<String>, CoordinationError> {
+    Ok(examine(session).await?.err())
+}
+
+fn foreign(mut names: Vec<String>) -> String {
     names.sort();
     names.truncate(5);
-    JoinError::Refused(format!(
+    format!(
         "zk-prefix holds nodes of another program ({}), perhaps of the older redis-keeper: stop it and remove them, or \
          choose another zk-prefix",
         names.join(", ")
-    ))
+    )
 }
 
 async fn register(session: &dyn Session, who: &Identity) -> Result<i32, JoinError> {

@@ -1,0 +1,162 @@
+//! A look at live servers for what would stand in a keeper's way (`check --live`). Changes nothing there.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::{ZkClient, ZooKeeper, failure};
+use crate::domain::facts::Version;
+use crate::ports::coordination::{CoordinationError, Session};
+
+/// How long one server may take to say what it is.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// What a server says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServerState {
+    /// It serves.
+    Serving {
+        /// Its version.
+        version: Version,
+        /// `leader`, `follower`, `observer`, `standalone`, `read-only`.
+        mode: String,
+    },
+    /// It serves nobody: its ensemble has no quorum, or is about to elect a leader.
+    NotServing,
+    /// It may not say (`4lw.commands.whitelist`).
+    Silenced,
+}
+
+/// A session that has created nothing, not even the prefix.
+pub struct Visit {
+    /// Paths begin at [`Visit::place`].
+    pub session: Rc<dyn Session>,
+    /// As much of the prefix as exists; empty for the root.
+    pub place: String,
+    /// The first part of the prefix that does not exist; `None` when all of it does.
+    pub missing: Option<String>,
+    /// The session timeout that the ensemble grants.
+    pub granted: Duration,
+}
+
+impl ZooKeeper {
+    /// What the server at `server` (`host:port`) says of itself (`srvr`).
+    ///
+    /// Source: <https://zookeeper.apache.org/doc/current/zookeeperAdmin.html#sc_4lw>.
+    ///
+    /// # Errors
+    /// It cannot be reached, or what answers is no ZooKeeper.
+    pub async fn server_state(server: &str) -> io::Result<ServerState> {
+        let answer = timeout(ANSWER_WITHIN, async {
+            let mut stream = TcpStream::connect(server).await?;
+            stream.write_all(b"srvr").await?;
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).await?;
+            Ok::<_, io::Error>(answer)
+        });
+        parse(&String::from_utf8_lossy(&answer.await??)).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidData, "that is no ZooKeeper's answer")
+        })
+    }
+
+    /// A session at as much of the prefix as exists.
+    ///
+    /// # Errors
+    /// No server grants one within about a session timeout, or the prefix cannot be looked for.
+    pub async fn visit(&self) -> Result<Visit, CoordinationError> {
+        let client = self.client().await?;
+        let granted = client.session_timeout();
+        let mut place = String::new();
+        let mut missing = None;
+        for part in self.prefix.split('/').filter(|part| !part.is_empty()) {
+            let path = format!("{place}/{part}");
+            let stat = client.check_stat(&path).await;
+            if stat.map_err(|error| failure(&path, &error))?.is_none() {
+                missing = Some(format!("/{part}"));
+                break;
+            }
+            place = path;
+        }
+        let client = if place.is_empty() {
+            client
+        } else {
+            Self::below(client, &place)?
+        };
+        Ok(Visit {
+            session: Rc::new(ZkClient::new(client, self.acls())),
+            place,
+            missing,
+            granted,
+        })
+    }
+}
+
+fn parse(answer: &str) -> Option<ServerState> {
+    if answer.contains("not in the whitelist") {
+        return Some(ServerState::Silenced);
+    }
+    if answer.contains("not currently serving requests") {
+        return Some(ServerState::NotServing);
+    }
+    let value = |key| {
+        answer
+            .lines()
+            .find_map(|line| line.strip_prefix(key))
+            .map(str::trim)
+    };
+    let version = value("Zookeeper version:")?;
+    let digits = version
+        .split(|it: char| !it.is_ascii_digit())
+        .map(str::parse);
+    let mut numbers = digits.map_while(Result::ok);
+    Some(ServerState::Serving {
+        version: Version {
+            major: numbers.next()?,
+            minor: numbers.next()?,
+            patch: numbers.next().unwrap_or_default(),
+        },
+        mode: value("Mode:")?.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answers_of_servers_are_told_apart() {
+        let serving = "Zookeeper version: 3.8.0-5a02a05eddb59aee6ac762f7ea82e92a68eb9c0f, built on 2022-02-25 08:49 UTC\n\
+                       Latency min/avg/max: 0/0.0/0\nReceived: 1\nMode: follower\nNode count: 5\n";
+        let version = Version {
+            major: 3,
+            minor: 8,
+            patch: 0,
+        };
+        assert_eq!(
+            parse(serving),
+            Some(ServerState::Serving {
+                version,
+                mode: "follower".to_owned()
+            })
+        );
+        assert_eq!(
+            parse("srvr is not executed because it is not in the whitelist.\n"),
+            Some(ServerState::Silenced)
+        );
+        assert_eq!(
+            parse("This ZooKeeper instance is not currently serving requests\n"),
+            Some(ServerState::NotServing)
+        );
+        for other in [
+            "",
+            "-ERR unknown command\r\n",
+            "Zookeeper version: x\nMode: leader",
+        ] {
+            assert_eq!(parse(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! `redis-keeper check --live`: are the servers as they should be?
+
+use std::fmt;
+
+use futures::future::join_all;
+
+use super::zookeeper;
+use crate::adapters::redis::RedisServers;
+use crate::adapters::redis::inspect::Severity;
+use crate::cli::exit::Exit;
+use crate::cli::{ports, run};
+use crate::config::{ClusterConfig, Config};
+
+/// All that was found about one server, or about something that servers hold together.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Subject {
+    /// What it is called.
+    pub(super) name: String,
+    /// What was found, each with what to do about it.
+    pub(super) findings: Vec<Finding>,
+}
+
+/// One thing that was found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Finding {
+    pub(super) severity: Severity,
+    pub(super) text: String,
+    /// What to do about it; empty if nothing.
+    pub(super) remedy: String,
+}
+
+// === impl Subject ===
+
+impl Subject {
+    pub(super) fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            findings: Vec::new(),
+        }
+    }
+
+    pub(super) fn note(mut self, text: impl Into<String>) -> Self {
+        self.add(Severity::Note, text, "");
+        self
+    }
+
+    pub(super) fn warning(mut self, text: impl Into<String>, remedy: impl Into<String>) -> Self {
+        self.add(Severity::Warning, text, remedy);
+        self
+    }
+
+    pub(super) fn problem(mut self, text: impl Into<String>, remedy: impl Into<String>) -> Self {
+        self.add(Severity::Error, text, remedy);
+        self
+    }
+
+    pub(super) fn add(
+        &mut self,
+        severity: Severity,
+        text: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        self.findings.push(Finding {
+            severity,
+            text: text.into(),
+            remedy: remedy.into(),
+        });
+    }
+
+    fn severity(&self) -> Severity {
+        self.findings
+            .iter()
+            .map(|finding| finding.severity)
+            .max()
+            .unwrap_or(Severity::Note)
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.severity() {
+            Severity::Note => "ok",
+            severity => word(severity),
+        };
+        write!(f, "{state:<8} {}", self.name)?;
+        for Finding {
+            severity,
+            text,
+            remedy,
+        } in &self.findings
+        {
+            match severity {
+                Severity::Note => write!(f, "\n         {text}")?,
+                severity => write!(f, "\n         {}: {text}", word(*severity))?,
+            }
+            if !remedy.is_empty() {
+                write!(f, "\n           -> {remedy}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Note => "note",
+        Severity::Warning => "warning",
+        Severity::Error => "problem",
+    }
+}
+
+/// Looks at every server that `config` names and prints what it finds on standard error. A problem is a failure, a
+/// warning is not.
+pub(in crate::cli) fn run(config: &Config) -> Exit {
+    run::prepare();
+    let subjects = actix::System::new().block_on(look(config));
+    for subject in &subjects {
+        eprintln!("{subject}");
+    }
+    let count = |severity| {
+        subjects
+            .iter()
+            .filter(|subject| subject.severity() == severity)
+            .count()
+    };
+    let (problems, warnings) = (count(Severity::Error), count(Severity::Warning));
+    eprintln!(
+        "looked at {}: {problems} with problems, {warnings} with warnings",
+        subjects.len()
+    );
+    if problems > 0 {
+        Exit::Failure
+    } else {
+        Exit::Success
+    }
+}
+
+async fn look(config: &Config) -> Vec<Subject> {
+    let mut subjects = match ports::zookeeper(config) {
+        Some(ensemble) => zookeeper::look(&ensemble).await,
+        None => vec![Subject::new("coordination embedded").warning(
+            "this keeper decides alone and forgets everything when it ends",
+            "for anything but a trial, use ZooKeeper and three keepers",
+        )],
+    };
+    let redis = match ports::redis(config) {
+        Ok(redis) => redis,
+        Err(error) => {
+            let remedy = "correct the TLS settings of the cluster";
+            subjects.push(Subject::new("Redis").problem(error.to_string(), remedy));
+            return subjects;
+        }
+    };
+    for cluster in &config.clusters {
+        subjects.extend(nodes(&redis, cluster).await);
+    }
+    subjects
+}
+
+/// The nodes of one cluster, all at once.
+async fn nodes(redis: &RedisServers, cluster: &ClusterConfig) -> Vec<Subject> {
+    let looks = cluster.nodes.iter().map(|node| async {
+        let mut subject = Subject::new(format!("{} {}", cluster.name, node.addr));
+        for found in redis.inspect(&cluster.name, &node.addr).await {
+            subject.add(found.severity, found.finding, found.remedy);
+        }
+        subject
+    });
+    join_all(looks).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_is_as_bad_as_the_worst_that_was_found() {
+        let subject = Subject::new("demo a:1").note("Redis 7.0.15, primary");
+        assert_eq!(
+            subject.to_string(),
+            "ok       demo a:1\n         Redis 7.0.15, primary"
+        );
+        let subject = subject
+            .problem("masterauth is not set", "set it")
+            .warning("keeps no data", "");
+        assert_eq!(
+            subject.to_string(),
+            "problem  demo a:1\n         Redis 7.0.15, primary\n         problem: masterauth is not set\n           -> set it\n         \
+             warning: keeps no data"
+        );
+    }
+}

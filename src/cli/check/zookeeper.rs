@@ -1,0 +1,230 @@
+//! What stands in a keeper's way at ZooKeeper. Looks, and rehearses writes in transactions that cannot succeed, so that
+//! nothing is left behind.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+
+use super::live::Subject;
+use crate::actors::zk_session::stranger_below;
+use crate::adapters::zookeeper::ZooKeeper;
+use crate::adapters::zookeeper::inspect::{ServerState, Visit};
+use crate::domain::facts::Version;
+use crate::layout::paths;
+use crate::ports::coordination::{CoordinationError, Session, Write};
+
+/// The oldest server that has what keepers use.
+const OLDEST: Version = Version {
+    major: 3,
+    minor: 6,
+    patch: 0,
+};
+
+/// How long the ensemble may take to grant a session.
+const SESSION_WITHIN: Duration = Duration::from_secs(10);
+
+/// A version that no node ever has: a transaction that checks for it changes nothing.
+const NEVER: i32 = i32::MAX;
+
+/// Each server of the ensemble, the session, and the prefix.
+pub(super) async fn look(ensemble: &ZooKeeper) -> Vec<Subject> {
+    let servers = ensemble.servers();
+    let alone = servers.len() == 1;
+    let mut subjects = join_all(servers.iter().map(|server| look_at(server, alone))).await;
+    let session = Subject::new("ZooKeeper session");
+    let refused = match tokio::time::timeout(SESSION_WITHIN, ensemble.visit()).await {
+        Ok(Ok(visit)) => {
+            subjects.push(granted(session, ensemble.session_timeout(), visit.granted));
+            subjects.push(prefix(&visit, ensemble.prefix()).await);
+            return subjects;
+        }
+        Ok(Err(error)) => format!("none is granted: {error}"),
+        Err(_) => format!("none is granted within {SESSION_WITHIN:?}"),
+    };
+    subjects.push(session.problem(
+        refused,
+        "see to it that a majority of the servers above serves; look at zk-auth",
+    ));
+    subjects
+}
+
+async fn look_at(server: &str, alone: bool) -> Subject {
+    let subject = Subject::new(format!("ZooKeeper {server}"));
+    match ZooKeeper::server_state(server).await {
+        Ok(ServerState::Serving { version, mode }) => {
+            let subject = subject.note(format!("ZooKeeper {version}, {mode}"));
+            if version < OLDEST {
+                return subject.problem(format!("is older than {OLDEST}"), "update it");
+            }
+            match mode.as_str() {
+                "standalone" if !alone => subject.problem(
+                    "belongs to no ensemble, but zk-quorum names several servers: keepers would not all meet",
+                    "list all servers in its zoo.cfg (server.1=…), or name only this one in zk-quorum",
+                ),
+                "read-only" => subject.problem("is cut off from its ensemble", "look at its network and its log"),
+                _ => subject,
+            }
+        }
+        Ok(ServerState::NotServing) => subject.problem(
+            "serves nobody: its ensemble has no leader",
+            "start the other servers; look at its log",
+        ),
+        Ok(ServerState::Silenced) => subject.warning(
+            "its version cannot be seen",
+            format!("add srvr to 4lw.commands.whitelist in its zoo.cfg, or make sure that it is {OLDEST} or newer"),
+        ),
+        Err(error) => subject.problem(
+            format!("cannot be reached: {error}"),
+            "start it, or correct its address or the firewall",
+        ),
+    }
+}
+
+fn granted(session: Subject, asked: Duration, granted: Duration) -> Subject {
+    let text = format!("{granted:?} granted, {asked:?} asked for");
+    if granted > asked {
+        let cost = "a keeper that has died votes, leads and holds its id for so long";
+        let remedy = format!(
+            "set minSessionTimeout={} in the servers' zoo.cfg",
+            asked.as_millis()
+        );
+        return session.warning(format!("{text}: {cost}"), remedy);
+    }
+    if granted < asked {
+        let remedy = format!(
+            "set maxSessionTimeout={} in the servers' zoo.cfg, or lower zk-session-timeout-seconds and with it lease-seconds",
+            asked.as_millis()
+        );
+        return session.problem(format!("{text}: the lease may outlast the session"), remedy);
+    }
+    session.note(text)
+}
+
+// === the prefix ===
+
+async fn prefix(visit: &Visit, prefix: &str) -> Subject {
+    let session = &*visit.session;
+    let subject = Subject::new(format!("ZooKeeper prefix {prefix}"));
+    let place = if visit.place.is_empty() {
+        "/"
+    } else {
+        &visit.place
+    };
+    if let Some(missing) = &visit.missing {
+        let create = Write::Create {
+            path: missing.clone(),
+            data: Vec::new(),
+        };
+        return match rehearse(session, vec![create]).await {
+            Ok(()) => subject.note("is free; the first keeper creates it"),
+            Err(error) => subject.problem(
+                format!("does not exist, and cannot be created below {place}: {error}"),
+                format!("create {prefix} with all rights for the keepers, or give them the right to create below {place}"),
+            ),
+        };
+    }
+    match stranger_below(session).await {
+        Ok(None) => {}
+        Ok(Some(stranger)) => {
+            return subject.problem(
+                stranger,
+                "keep the two programs apart: they would fight over the same servers",
+            );
+        }
+        Err(error) => return subject.problem(format!("cannot be read: {error}"), RIGHTS),
+    }
+    match rights(session).await {
+        Ok(0) => subject.note("is empty; it may be read and written"),
+        Ok(_) => subject.note("holds the state of keepers; it may be read and written"),
+        Err((path, error)) => subject.problem(format!("{place}{path}: {error}"), RIGHTS),
+    }
+}
+
+const RIGHTS: &str = "set zk-auth to the user whom the access control lists name, or give all rights to the keepers' user (setAcl -R)";
+
+/// Tries what keepers do with the nodes that are there: how many, or where it may not be done and why.
+async fn rights(session: &dyn Session) -> Result<usize, (String, CoordinationError)> {
+    let names = session
+        .children(paths::ROOT)
+        .await
+        .map_err(|error| (String::new(), error))?;
+    let is_there = |path: &str| names.iter().any(|name| *name == path[1..]);
+    let mut there = 0;
+    for parent in [paths::ROOT, paths::LEADER, paths::KEEPERS, paths::CLUSTERS] {
+        if parent == paths::ROOT || is_there(parent) {
+            there += usize::from(parent != paths::ROOT);
+            let path = format!("{}/check-live", parent.trim_end_matches('/'));
+            let create = Write::Create {
+                path: path.clone(),
+                data: Vec::new(),
+            };
+            let delete = Write::Delete {
+                path,
+                version: None,
+            };
+            let outcome = rehearse(session, vec![create, delete]).await;
+            outcome.map_err(|error| (parent.to_owned(), error))?;
+        }
+    }
+    for value in [paths::EPOCH, paths::GENERATION] {
+        if is_there(value) {
+            let set = Write::Set {
+                path: value.to_owned(),
+                data: Vec::new(),
+                version: None,
+            };
+            rehearse(session, vec![set])
+                .await
+                .map_err(|error| (value.to_owned(), error))?;
+        }
+    }
+    Ok(there)
+}
+
+/// Whether `writes` would be made, without making them: the transaction ends with a condition that never holds.
+async fn rehearse(session: &dyn Session, mut writes: Vec<Write>) -> Result<(), CoordinationError> {
+    let last = writes.len();
+    writes.push(Write::Check {
+        path: paths::ROOT.to_owned(),
+        version: Some(NEVER),
+    });
+    match session.multi(writes).await {
+        Ok(()) => Ok(()),
+        Err(CoordinationError::MultiRefused(index, _)) if index == last => Ok(()),
+        Err(CoordinationError::MultiRefused(_, error)) => Err(*error),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::embedded::Embedded;
+    use crate::ports::coordination::{Coordination, CreateKind};
+
+    #[tokio::test]
+    async fn a_rehearsal_says_what_would_be_refused_and_changes_nothing() {
+        let session = Embedded::new().connect().await.unwrap();
+        let create = |path: &str| Write::Create {
+            path: path.to_owned(),
+            data: Vec::new(),
+        };
+        rehearse(&*session, vec![create("/a")]).await.unwrap();
+        assert_eq!(session.children("/").await.unwrap(), Vec::<String>::new());
+        session
+            .create("/a", b"", CreateKind::Persistent)
+            .await
+            .unwrap();
+        let refused = rehearse(&*session, vec![create("/a")]).await;
+        assert_eq!(refused, Err(CoordinationError::NodeExists("/a".to_owned())));
+    }
+
+    #[test]
+    fn a_longer_session_costs_time_and_a_shorter_one_safety() {
+        let second = Duration::from_secs(1);
+        let said = |asked, given| granted(Subject::new("session"), asked, given).to_string();
+        assert!(said(second, second).starts_with("ok"));
+        assert!(said(second, second * 4).contains("minSessionTimeout=1000"));
+        assert!(said(second * 4, second).contains("maxSessionTimeout=4000"));
+    }
+}

@@ -1,0 +1,166 @@
+//! What the log does not say, asked of the keepers over HTTP.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::news::{LogLine, News, Newsroom};
+use super::stage::Stage;
+use super::{CLUSTER, PATIENCE, client, http};
+
+/// How long something has to stay undone to be worth telling why.
+const LASTING: Duration = Duration::from_secs(1);
+
+/// Between two questions for something that is about to happen.
+const ASK_AGAIN: Duration = Duration::from_millis(1);
+
+/// Asks at once, or goes on asking on the side and tells when it is so. What is under way ends with it.
+pub(super) struct Questions {
+    keepers: Rc<[(String, u16)]>,
+    newsroom: Newsroom,
+    tasks: JoinSet<()>,
+}
+
+/// A keeper's last proof of life of a server.
+pub(super) struct Silence {
+    /// When it was.
+    pub(super) since: Instant,
+    /// What the keeper got since, in a word.
+    pub(super) reason: String,
+}
+
+// === impl Questions ===
+
+impl Questions {
+    pub(super) fn new(stage: &Stage) -> Self {
+        Self {
+            keepers: stage.keepers.clone().into(),
+            newsroom: stage.newsroom.clone(),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// A client that writes from now on.
+    pub(super) fn start_client(&mut self, way: client::Way) {
+        self.tasks
+            .spawn_local(client::write(way, self.newsroom.clone()));
+    }
+
+    /// What the keeper that wrote `line` has from `node`.
+    pub(super) async fn silence(&self, line: &LogLine, node: &str) -> io::Result<Silence> {
+        let path = format!("/admin/clusters/{CLUSTER}/nodes/{node}");
+        let (_, view) = http::get(self.port_of(line)?, &path).await?;
+        let monitor = &view["monitor"];
+        let age = monitor["last-proof-of-life-age-seconds"].as_f64();
+        let age = age.and_then(|age| Duration::try_from_secs_f64(age).ok());
+        let since = age.and_then(|age| Instant::now().checked_sub(age));
+        Ok(Silence {
+            since: since.ok_or_else(|| io::Error::other("it has never lived"))?,
+            reason: monitor["sighting"]["vote"]
+                .as_str()
+                .unwrap_or("silent")
+                .to_owned(),
+        })
+    }
+
+    /// The replication offset of the candidate, and those of the others that answer, as the leader, who wrote `line`, knows
+    /// them.
+    pub(super) async fn offsets(&self, line: &LogLine, candidate: &str) -> io::Result<String> {
+        let path = format!("/admin/clusters/{CLUSTER}");
+        let (_, view) = http::get(self.port_of(line)?, &path).await?;
+        let (mut chosen, mut others) = (String::new(), Vec::new());
+        for node in view["nodes"].as_array().into_iter().flatten() {
+            let sighting = &node["sighting"];
+            let offset = sighting["facts"]["offset"].as_u64();
+            let (Some(name), Some(offset)) = (node["node"].as_str(), offset) else {
+                continue;
+            };
+            if name == candidate {
+                chosen = format!(" at offset {offset}");
+            } else if sighting["answering"] == Value::Bool(true) {
+                others.push(format!("{name} at {offset}"));
+            }
+        }
+        let others = if others.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", others.join(", "))
+        };
+        Ok(chosen + &others)
+    }
+
+    /// Tells when all keepers that run say that `node` may be written to.
+    pub(super) fn await_writable(&mut self, node: String) {
+        let (keepers, path) = (
+            Rc::clone(&self.keepers),
+            format!("/cluster/{CLUSTER}/is-writable/{node}"),
+        );
+        self.await_that(News::Writable(node), async move || {
+            let mut said = false;
+            for (_, port) in &*keepers {
+                match http::get(*port, &path).await {
+                    Ok((200, _)) => said = true,
+                    Ok(_) => return false,
+                    Err(_) => {}
+                }
+            }
+            said
+        });
+    }
+
+    /// Tells when the first keeper that answers sees that `node` replicates from `primary`.
+    pub(super) fn await_in_step(&mut self, node: String, primary: String) {
+        let (keepers, path) = (
+            Rc::clone(&self.keepers),
+            format!("/admin/clusters/{CLUSTER}/nodes/{node}"),
+        );
+        let upstream = primary.clone();
+        self.await_that(News::InStep(node, primary), async move || {
+            for (_, port) in &*keepers {
+                if let Ok((200, view)) = http::get(*port, &path).await {
+                    let replica = &view["sighting"]["facts"]["role"]["replica"];
+                    return replica["primary"] == upstream.as_str() && replica["link"] == "up";
+                }
+            }
+            false
+        });
+    }
+
+    /// Much is held for some milliseconds while something else is done first. Tells what still is after a while.
+    pub(super) fn ask_whether_lasting(&mut self, line: &LogLine) {
+        let (why, newsroom) = (line.field("why"), self.newsroom.clone());
+        let Ok(port) = self.port_of(line) else { return };
+        self.tasks.spawn_local(async move {
+            sleep(LASTING).await;
+            let view = http::get(port, &format!("/admin/clusters/{CLUSTER}")).await;
+            let plan = view.map(|(_, view)| view["plan"].as_str().unwrap_or_default().to_owned());
+            if plan.is_ok_and(|plan| plan.contains(&why)) {
+                newsroom.tell(News::Held(why));
+            }
+        });
+    }
+
+    fn await_that(&mut self, news: News, mut is_so: impl AsyncFnMut() -> bool + 'static) {
+        let newsroom = self.newsroom.clone();
+        self.tasks.spawn_local(async move {
+            let asking = async {
+                while !is_so().await {
+                    sleep(ASK_AGAIN).await;
+                }
+            };
+            if timeout(PATIENCE, asking).await.is_ok() {
+                newsroom.tell(news);
+            }
+        });
+    }
+
+    fn port_of(&self, line: &LogLine) -> io::Result<u16> {
+        let found = self.keepers.iter().find(|(name, _)| *name == line.keeper);
+        let port = found.map(|(_, port)| *port);
+        port.ok_or_else(|| io::Error::other("no such keeper"))
+    }
+}

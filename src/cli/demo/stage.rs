@@ -1,0 +1,273 @@
+//! The servers, keepers and files of the demo.
+
+use std::ffi::OsString;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::client::Way;
+use super::full::Full;
+use super::news::Newsroom;
+use super::processes::{Processes, Program, find};
+use super::screen::Screen;
+use super::{CLUSTER, PATIENCE, Trouble};
+use crate::config::Config;
+
+/// The keeper that runs in this process.
+pub(super) const KEEPER: &str = "keeper";
+
+/// From one probe of a server to the next, in seconds.
+const TICK: f64 = 0.1;
+
+/// Between two looks at something that is awaited.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// All that the demo runs on.
+pub(super) struct Stage {
+    pub(super) processes: Processes,
+    pub(super) newsroom: Newsroom,
+    /// Ports of the Redis servers; the first is the primary at the beginning.
+    pub(super) servers: [u16; 3],
+    /// Names of the keepers and the ports on which they answer.
+    pub(super) keepers: Vec<(String, u16)>,
+    pub(super) full: Option<Full>,
+    redis: PathBuf,
+    // Last, so that nothing writes there any more when it goes.
+    dir: TempDir,
+}
+
+/// Where the keepers run.
+pub(super) enum KeeperPlace {
+    /// The only one is to run in this process, with this configuration.
+    InProcess(Box<Config>),
+    /// They run already.
+    Processes,
+}
+
+// === impl Stage ===
+
+impl Stage {
+    /// Finds what is needed: programs, ports, a directory. Starts nothing yet.
+    pub(super) fn new(full: bool, newsroom: Newsroom) -> Result<Self, Trouble> {
+        let redis = find(&["redis-server", "valkey-server"]).ok_or(Trouble::Missing(
+            "redis-server or valkey-server",
+            "redis-server",
+        ))?;
+        let [first, second, third, keeper, rest @ ..] = free_ports()?;
+        let (keepers, full) = if full {
+            let full = Full::new(rest)?;
+            (full.keepers(), Some(full))
+        } else {
+            (vec![(KEEPER.to_owned(), keeper)], None)
+        };
+        let dir = tempfile::Builder::new()
+            .prefix("redis-keeper-demo-")
+            .tempdir();
+        let dir = dir.map_err(Trouble::at("a temporary directory"))?;
+        Ok(Self {
+            processes: Processes::new(dir.path(), newsroom.clone())?,
+            newsroom,
+            servers: [first, second, third],
+            keepers,
+            full,
+            redis,
+            dir,
+        })
+    }
+
+    /// Starts everything but a keeper in this process, and waits until the servers answer.
+    pub(super) async fn open(&mut self, screen: &Screen) -> Result<KeeperPlace, Trouble> {
+        screen.heading("Starting")?;
+        if let Some(full) = &self.full {
+            full.start_coordination(self.dir.path(), &mut self.processes)?;
+            screen.fact("ZooKeeper", &full.describe_coordination())?;
+        }
+        let [primary, ..] = self.servers;
+        for port in self.servers {
+            self.start_server(port, (port != primary).then_some(primary))?;
+            let role = if port == primary {
+                "primary"
+            } else {
+                "replica"
+            };
+            screen.fact(role, &format!("{} {}", name(port), self.redis.display()))?;
+        }
+        for port in self.servers {
+            until(&format!("{} to answer", name(port)), || {
+                answers(port, "PING\r\n", "+PONG")
+            })
+            .await?;
+        }
+        let Some(full) = &self.full else {
+            let (_, port) = self.keepers[0];
+            screen.fact(
+                KEEPER,
+                &format!(
+                    "http://{} in this process, coordination embedded",
+                    name(port)
+                ),
+            )?;
+            let file = self.dir.path().join("keeper.conf");
+            let text = self.settings(KEEPER, port, &json!({"coordination": "embedded"}));
+            write(&file, &text)?;
+            let config = Config::parse(&file.display().to_string(), &text, std::iter::empty());
+            let (config, _) = config
+                .map_err(|error| Trouble::Io("keeper.conf".to_owned(), io::Error::other(error)))?;
+            return Ok(KeeperPlace::InProcess(Box::new(config)));
+        };
+        full.wait_for_coordination().await?;
+        for (keeper, port) in &self.keepers {
+            let file = self.dir.path().join(format!("{keeper}.conf"));
+            write(&file, &self.settings(keeper, *port, &full.coordination()))?;
+            self.processes.start(Program {
+                name: keeper.clone(),
+                path: std::env::current_exe().map_err(Trouble::at("this program"))?,
+                arguments: vec!["run".into(), file.into()],
+                log: self.log_of(keeper),
+                is_keeper: true,
+            })?;
+            screen.fact(keeper, &format!("http://{}", name(*port)))?;
+        }
+        full.start_proxy(self.dir.path(), self.servers, &mut self.processes)?;
+        screen.fact("HAProxy", &full.describe_proxy())?;
+        Ok(KeeperPlace::Processes)
+    }
+
+    fn start_server(&mut self, port: u16, primary: Option<u16>) -> Result<(), Trouble> {
+        let dir = self.dir.path().join(port.to_string());
+        std::fs::create_dir(&dir).map_err(Trouble::at(dir.display().to_string()))?;
+        let follow =
+            primary.map_or_else(String::new, |port| format!("replicaof 127.0.0.1 {port}\n"));
+        let text = format!(
+            "bind 127.0.0.1\nport {port}\ndir {}\nsave \"\"\nappendonly no\nrepl-diskless-sync yes\n\
+             repl-diskless-sync-delay 0\n{follow}",
+            dir.display(),
+        );
+        let file = dir.join("redis.conf");
+        write(&file, &text)?;
+        self.processes.start(Program {
+            name: name(port),
+            path: self.redis.clone(),
+            arguments: vec![OsString::from(file)],
+            log: dir.join("log"),
+            is_keeper: false,
+        })
+    }
+
+    /// The configuration of a keeper.
+    fn settings(&self, keeper: &str, port: u16, coordination: &Value) -> String {
+        let nodes = self
+            .servers
+            .map(|port| json!({"host": "127.0.0.1", "port": port}));
+        let mut settings = json!({
+            "keeper-id": keeper,
+            "rest-host": "127.0.0.1",
+            "rest-port": port,
+            "tick-seconds": TICK,
+            "seconds-mark-down": self.mark_down().as_secs_f64(),
+            "log-format": "json",
+            "clusters": [{"name": CLUSTER, "nodes": nodes}],
+        });
+        if let (Some(settings), Some(coordination)) =
+            (settings.as_object_mut(), coordination.as_object())
+        {
+            settings.extend(coordination.clone());
+        }
+        format!("{settings:#}\n")
+    }
+
+    /// How long a server gives no sign of life before it is marked down.
+    pub(super) fn mark_down(&self) -> Duration {
+        // Eleven processes have less of the machine each than four.
+        Duration::from_secs(if self.full.is_some() { 2 } else { 1 })
+    }
+
+    /// How the client finds the server to write to.
+    pub(super) fn way(&self) -> Way {
+        match &self.full {
+            Some(full) => Way::Proxy(full.writable),
+            None => Way::AskKeeper(self.keepers[0].1),
+        }
+    }
+
+    /// Where a keeper logs to.
+    pub(super) fn log_of(&self, keeper: &str) -> PathBuf {
+        self.dir.path().join(format!("{keeper}.log"))
+    }
+
+    /// The last lines of the keepers' logs on standard error, for who has to find out about `trouble`.
+    pub(super) fn show_logs(&self, trouble: &Trouble) {
+        if !matches!(trouble, Trouble::Overdue(_) | Trouble::Keeper(_)) {
+            return;
+        }
+        for (keeper, _) in &self.keepers {
+            let log = std::fs::read_to_string(self.log_of(keeper)).unwrap_or_default();
+            let lines: Vec<_> = log.lines().rev().take(20).collect();
+            for line in lines.iter().rev() {
+                eprintln!("{keeper}: {line}");
+            }
+        }
+    }
+
+    /// Ends everything.
+    pub(super) async fn close(mut self) {
+        self.processes.close().await;
+    }
+}
+
+/// The name of the server on `port`, as the keepers have it.
+pub(super) fn name(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+/// Ports that nothing listens on. They lie below those that the kernel gives to clients: else a client that tries again and
+/// again to reach a dead server would at last be given the server's own port, and reach itself.
+fn free_ports() -> Result<[u16; 20], Trouble> {
+    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    for _ in 0..100 {
+        let base = rand::random_range(500..1600) * 20;
+        let ports: [u16; 20] =
+            std::array::from_fn(|index| base + u16::try_from(index).unwrap_or_default());
+        if ports.iter().all(free) {
+            return Ok(ports);
+        }
+    }
+    Err(Trouble::Overdue("twenty free ports in a row".to_owned()))
+}
+
+pub(super) fn write(file: &Path, text: &str) -> Result<(), Trouble> {
+    std::fs::write(file, text).map_err(Trouble::at(file.display().to_string()))
+}
+
+/// Looks until `look` finds what is called `what`.
+pub(super) async fn until(what: &str, mut look: impl AsyncFnMut() -> bool) -> Result<(), Trouble> {
+    let deadline = Instant::now() + PATIENCE;
+    while !look().await {
+        if Instant::now() > deadline {
+            return Err(Trouble::Overdue(what.to_owned()));
+        }
+        sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Whether the server on `port` answers `request` with something that contains `wanted`.
+pub(super) async fn answers(port: u16, request: &str, wanted: &str) -> bool {
+    let exchange = async {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = vec![0; 4096];
+        let length = stream.read(&mut answer).await?;
+        answer.truncate(length);
+        Ok::<_, io::Error>(answer)
+    };
+    let answer = timeout(Duration::from_secs(1), exchange).await;
+    matches!(answer, Ok(Ok(answer)) if String::from_utf8_lossy(&answer).contains(wanted))
+}
