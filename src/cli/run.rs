@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics_exporter_prometheus::PrometheusBuilder;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -63,8 +62,7 @@ async fn serve(config: &Config, stop: impl Future<Output = ()>) -> Result<(), Fa
         signal(SignalKind::interrupt()).map_err(failed("SIGINT can not be handled"))?;
     // A handler that does nothing: by default SIGHUP would end the process.
     let _hangup = signal(SignalKind::hangup()).map_err(failed("SIGHUP can not be ignored"))?;
-    let metrics = PrometheusBuilder::new()
-        .install_recorder()
+    let metrics = super::recorder::install()
         .map_err(|error| Failure::Refused(format!("metrics can not be recorded: {error}")))?;
     let ports = Ports {
         redis: super::ports::redis(config).map_err(|error| Failure::Refused(error.to_string()))?,
