@@ -125,8 +125,8 @@ struct Way {
 }
 
 impl Way {
-    /// A pipeline to begin a connection with.
-    fn authenticated(&self) -> Pipeline {
+    /// What a connection begins with: `AUTH`, if there is a password.
+    fn opening(&self) -> Pipeline {
         let mut requests = redis::pipe();
         if let Some(auth) = &self.auth {
             requests.add_command(auth.clone());

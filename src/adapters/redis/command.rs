@@ -38,7 +38,7 @@ impl Commanding {
         let opened = timeout(limit, async {
             let wire = server.wire().await.map_err(|failure| failure.to_string())?;
             let mut wire = wire.map_err(|error| error.to_string())?;
-            let mut requests = server.way.authenticated();
+            let mut requests = server.way.opening();
             let name = format!("keeper-{epoch}");
             requests.cmd("CLIENT").arg("SETNAME").arg(name);
             let sent = wire.send(&requests).await;

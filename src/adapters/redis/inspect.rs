@@ -153,7 +153,7 @@ impl Inspection {
             .wire()
             .await
             .map_err(|failure| Stopped::Unreachable(failure.to_string()))??;
-        let mut requests = server.way.authenticated();
+        let mut requests = server.way.opening();
         requests.cmd("INFO");
         wire.send(&requests).await.map_err(WireError::from)?;
         let mut last = Value::Nil;

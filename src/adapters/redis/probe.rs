@@ -50,7 +50,7 @@ impl ProbeConnection for Probing {
         };
         let authenticates = self.way.auth.is_some() && !self.authenticated;
         let mut requests = if authenticates {
-            self.way.authenticated()
+            self.way.opening()
         } else {
             redis::pipe()
         };
