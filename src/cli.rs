@@ -8,6 +8,7 @@ pub mod run;
 
 mod logging;
 mod ports;
+mod recorder;
 
 use std::ffi::OsString;
 

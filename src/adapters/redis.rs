@@ -1,14 +1,14 @@
 //! Redis and Valkey servers over TCP and TLS.
 //!
-//! Connections speak the protocol themselves instead of through a general client, because a vote (RK-1) and a command
-//! (RK-4) need to know what such a client hides: an error that a server sends unasked before it closes ("max number of
-//! clients reached") is proof of life; a reply that comes too late is one too; which replies of a transaction came.
+//! The `redis` crate encodes requests and parses replies; the stream is ours, because a vote (RK-1) and a command (RK-4)
+//! need to know what that crate's connections hide: an error that a server sends unasked before it closes ("max number
+//! of clients reached") is proof of life; a reply that comes too late is one too; which replies of a transaction came.
 
 mod command;
 mod failure;
 pub mod inspect;
 mod probe;
-mod resp;
+mod reply;
 mod tls;
 mod wire;
 
@@ -20,6 +20,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use redis::{Cmd, Pipeline};
 use tokio::net::TcpStream;
 
 use self::tls::TlsClient;
@@ -106,24 +107,32 @@ impl Redis for RedisServers {
 }
 
 impl Access {
-    /// The `AUTH` request, packed.
-    fn auth(&self) -> Option<Vec<u8>> {
+    /// The `AUTH` request.
+    fn auth(&self) -> Option<Cmd> {
         let password = self.password.as_deref()?;
-        let mut request = Vec::new();
-        match self.username.as_deref() {
-            Some(username) => resp::pack(&mut request, &["AUTH", username, password]),
-            None => resp::pack(&mut request, &["AUTH", password]),
-        }
+        let mut request = redis::cmd("AUTH");
+        request.arg(self.username.as_deref()).arg(password);
         Some(request)
     }
 }
 
 /// What connections of one cluster are made with.
 struct Way {
-    auth: Option<Vec<u8>>,
+    auth: Option<Cmd>,
     tls: Option<TlsClient>,
     resolver: Rc<Resolver>,
     command_timeout: Duration,
+}
+
+impl Way {
+    /// What a connection begins with: `AUTH`, if there is a password.
+    fn opening(&self) -> Pipeline {
+        let mut requests = redis::pipe();
+        if let Some(auth) = &self.auth {
+            requests.add_command(auth.clone());
+        }
+        requests
+    }
 }
 
 /// One server of a cluster.

@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics_exporter_prometheus::PrometheusBuilder;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -66,8 +65,7 @@ pub(super) async fn serve(config: &Config, stop: impl Future<Output = ()>) -> Re
         signal(SignalKind::interrupt()).map_err(failed("SIGINT can not be handled"))?;
     // A handler that does nothing: by default SIGHUP would end the process.
     let _hangup = signal(SignalKind::hangup()).map_err(failed("SIGHUP can not be ignored"))?;
-    let metrics = PrometheusBuilder::new()
-        .install_recorder()
+    let metrics = super::recorder::install()
         .map_err(|error| Failure::Refused(format!("metrics can not be recorded: {error}")))?;
     let ports = Ports {
         redis: Rc::new(

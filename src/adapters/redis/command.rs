@@ -4,11 +4,11 @@ use std::future::Future;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use redis::{ServerErrorKind, Value};
 use tokio::time::timeout;
 
-use super::Server;
-use super::resp::{self, Reply};
-use super::wire::{Wire, WireError};
+use super::wire::{Wire, WireError, request};
+use super::{Server, reply};
 use crate::domain::node::{Epoch, NodeAddr};
 use crate::ports::redis::{CommandConnection, CommandError};
 
@@ -38,16 +38,13 @@ impl Commanding {
         let opened = timeout(limit, async {
             let wire = server.wire().await.map_err(|failure| failure.to_string())?;
             let mut wire = wire.map_err(|error| error.to_string())?;
-            let mut requests = server.way.auth.clone().unwrap_or_default();
-            let replies = 1 + usize::from(!requests.is_empty());
-            resp::pack(
-                &mut requests,
-                &["CLIENT", "SETNAME", &format!("keeper-{epoch}")],
-            );
-            let sent = wire.send(&requests, replies).await;
-            for _ in 0..replies {
+            let mut requests = server.way.opening();
+            let name = format!("keeper-{epoch}");
+            requests.cmd("CLIENT").arg("SETNAME").arg(name);
+            let sent = wire.send(&requests).await;
+            for _ in 0..requests.len() {
                 match wire.reply().await {
-                    Ok(Reply::Error(error)) => return Err(error),
+                    Ok(Value::ServerError(error)) => return Err(reply::words(&error)),
                     Ok(_) => {}
                     Err(error) => {
                         return Err(sent.err().map_or(error.to_string(), |e| e.to_string()));
@@ -78,11 +75,11 @@ impl Commanding {
             match self.transaction(target, &accompanying).await? {
                 Outcome::Executed(replies) => {
                     let mut replies = replies.iter();
-                    if let Some(error) = replies.next().and_then(Reply::error) {
-                        return Err(CommandError::NotDone(error.to_owned()));
+                    if let Some(error) = replies.next().and_then(reply::error) {
+                        return Err(CommandError::NotDone(error));
                     }
                     for (command, reply) in accompanying.iter().zip(replies) {
-                        notes.extend(reply.error().map(|error| note(command, error)));
+                        notes.extend(reply::error(reply).map(|error| note(command, &error)));
                     }
                     break;
                 }
@@ -111,38 +108,37 @@ impl Commanding {
     ) -> Result<Outcome, CommandError> {
         // Sent alone: behind a MULTI that is refused, the rest would run by itself.
         let begun = bounded(self.limit, self.wire.call(&["MULTI"])).await;
-        if let Reply::Error(error) = begun.map_err(CommandError::NotDone)? {
+        if let Some(error) = reply::error(&begun.map_err(CommandError::NotDone)?) {
             return Err(CommandError::NotDone(error));
         }
-        let mut requests = Vec::new();
-        resp::pack(&mut requests, &["REPLICAOF", target[0], target[1]]);
+        let mut requests = redis::pipe();
+        requests.cmd("REPLICAOF").arg(&target);
         for command in accompanying {
-            resp::pack(&mut requests, command);
+            requests.add_command(request(command));
         }
-        resp::pack(&mut requests, &["EXEC"]);
+        requests.cmd("EXEC");
         let wire = &mut self.wire;
         let replies = bounded(self.limit, async {
-            let queued = accompanying.len() + 1;
-            wire.send(&requests, queued + 1).await?;
-            let mut replies = Vec::with_capacity(queued + 1);
-            for _ in 0..=queued {
+            wire.send(&requests).await?;
+            let mut replies = Vec::with_capacity(requests.len());
+            for _ in 0..requests.len() {
                 replies.push(wire.reply().await?);
             }
             Ok(replies)
         });
         let mut replies = replies.await.map_err(CommandError::Unknown)?;
         match replies.pop() {
-            Some(Reply::Array(results)) => Ok(Outcome::Executed(results)),
-            Some(Reply::Error(aborted)) => match replies.first().and_then(Reply::error) {
-                Some(error) => Err(CommandError::NotDone(error.to_owned())),
-                None if aborted.starts_with("EXECABORT") => Ok(Outcome::Refused(
+            Some(Value::Array(results)) => Ok(Outcome::Executed(results)),
+            Some(Value::ServerError(aborted)) => match replies.first().and_then(reply::error) {
+                Some(error) => Err(CommandError::NotDone(error)),
+                None if aborted.kind() == Some(ServerErrorKind::ExecAbort) => Ok(Outcome::Refused(
                     accompanying
                         .iter()
                         .zip(&replies[1..])
-                        .filter_map(|(command, reply)| Some((*command, reply.error()?.to_owned())))
+                        .filter_map(|(command, reply)| Some((*command, reply::error(reply)?)))
                         .collect(),
                 )),
-                None => Err(CommandError::NotDone(aborted)),
+                None => Err(CommandError::NotDone(reply::words(&aborted))),
             },
             other => Err(CommandError::Unknown(format!(
                 "EXEC was answered {other:?}"
@@ -153,11 +149,12 @@ impl Commanding {
     async fn confirm(&mut self, wanted: &Wanted<'_>) -> Result<(), CommandError> {
         let role = bounded(self.limit, self.wire.call(&["ROLE"])).await;
         let role = role.map_err(CommandError::Unknown)?;
-        let confirmed = match (wanted, role.items()) {
-            (Wanted::Primary, [kind, ..]) => kind.text() == Some("master"),
-            (Wanted::ReplicaOf(primary), [kind, host, Reply::Integer(port), ..]) => {
-                kind.text() == Some("slave")
-                    && host.text() == Some(primary.host())
+        // Not `redis::Role`, which cannot hold the offset −1 of a replica that is not connected yet.
+        let confirmed = match (wanted, reply::items(&role)) {
+            (Wanted::Primary, [kind, ..]) => says(kind, "master"),
+            (Wanted::ReplicaOf(primary), [kind, host, Value::Int(port), ..]) => {
+                says(kind, "slave")
+                    && says(host, primary.host())
                     && *port == i64::from(primary.port())
             }
             _ => false,
@@ -173,9 +170,13 @@ impl Commanding {
 /// How a transaction ended.
 enum Outcome {
     /// It ran; what each command was answered.
-    Executed(Vec<Reply>),
+    Executed(Vec<Value>),
     /// It did not run, because the server refused these accompanying commands.
     Refused(Vec<(&'static [&'static str], String)>),
+}
+
+fn says(reply: &Value, text: &str) -> bool {
+    reply::text(reply).as_deref() == Some(text)
 }
 
 fn note(command: &[&str], error: &str) -> String {

@@ -1,12 +1,13 @@
 //! A look at a live server for what would stand in a keeper's way (`check --live`). Changes nothing there.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use redis::{ServerErrorKind, Value};
 use tokio::time::timeout;
 
-use super::resp::{self, Reply};
 use super::wire::{Wire, WireError};
-use super::{RedisServers, Server};
+use super::{RedisServers, Server, reply};
 use crate::domain::facts::{Mode, Role, Version};
 use crate::domain::info::Info;
 use crate::domain::node::{ClusterName, NodeAddr};
@@ -152,16 +153,17 @@ impl Inspection {
             .wire()
             .await
             .map_err(|failure| Stopped::Unreachable(failure.to_string()))??;
-        if let Some(auth) = &server.way.auth {
-            wire.send(auth, 1).await.map_err(WireError::from)?;
-            if let Reply::Error(error) = wire.reply().await? {
+        let mut requests = server.way.opening();
+        requests.cmd("INFO");
+        wire.send(&requests).await.map_err(WireError::from)?;
+        let mut last = Value::Nil;
+        for _ in 0..requests.len() {
+            last = wire.reply().await?;
+            if let Some(error) = reply::error(&last) {
                 return Err(Stopped::Answered(error));
             }
         }
-        let info = match wire.call(&["INFO"]).await? {
-            Reply::Error(error) => return Err(Stopped::Answered(error)),
-            reply => Info::parse(reply.text().unwrap_or_default()),
-        };
+        let info = Info::parse(&reply::text(&last).unwrap_or_default());
         let version = info.version.unwrap_or_default();
         self.server(&info, version);
         self.rights(&mut wire, version).await?;
@@ -211,7 +213,7 @@ impl Inspection {
     /// Whether the commands keepers use are there and permitted.
     async fn rights(&mut self, wire: &mut Wire, version: Version) -> Result<(), Stopped> {
         let user = match wire.call(&["ACL", "WHOAMI"]).await? {
-            reply if version >= DRY_RUN => reply.text().map(str::to_owned),
+            reply if version >= DRY_RUN => reply::text(&reply).map(Cow::into_owned),
             _ => None,
         };
         if user.is_none() {
@@ -289,7 +291,7 @@ impl Inspection {
         let subscribed = wire
             .call(&["PUBSUB", "NUMSUB", "__sentinel__:hello"])
             .await?;
-        if let [_, Reply::Integer(1..)] = subscribed.items() {
+        if let [_, Value::Int(1..)] = reply::items(&subscribed) {
             let names = super::probe::sentinels(wire).await.join(", ");
             self.error(
                 format!("is looked after by a Redis Sentinel ({names})"),
@@ -336,26 +338,23 @@ async fn obstacle(
 ) -> Result<Option<String>, WireError> {
     let Some(user) = user else {
         let described = wire.call(&["COMMAND", "INFO", command[0]]).await?;
-        let missing = matches!(described.items(), [Reply::Nil]);
+        let missing = matches!(reply::items(&described), [Value::Nil]);
         return Ok(missing.then(|| "there is no such command".to_owned()));
     };
-    let mut request = Vec::new();
-    resp::pack(&mut request, &[&["ACL", "DRYRUN", user], command].concat());
-    wire.send(&request, 1).await?;
-    Ok(match wire.reply().await? {
+    let trial = [&["ACL", "DRYRUN", user], command].concat();
+    Ok(match wire.call(&trial).await? {
+        Value::Okay => None,
         // Whoever may not try out is not thereby forbidden to do.
-        Reply::Error(error) if error.starts_with("NOPERM") => None,
-        Reply::Error(why) | Reply::Bulk(why) => Some(why),
-        _ => None,
+        Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoPerm) => None,
+        why => reply::error(&why).or_else(|| Some(reply::text(&why)?.into_owned())),
     })
 }
 
 /// A setting of the server; `None` if it cannot be read or is not known there.
 async fn setting(wire: &mut Wire, name: &str) -> Result<Option<String>, WireError> {
     let reply = wire.call(&["CONFIG", "GET", name]).await?;
-    Ok(reply
-        .items()
+    Ok(reply::items(&reply)
         .get(1)
-        .and_then(Reply::text)
-        .map(str::to_owned))
+        .and_then(reply::text)
+        .map(Cow::into_owned))
 }

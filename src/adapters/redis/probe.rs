@@ -4,21 +4,12 @@ use std::io;
 use std::rc::Rc;
 
 use async_trait::async_trait;
+use redis::{Pipeline, Value};
 
-use super::resp::Reply;
 use super::wire::{Wire, WireError};
-use super::{Way, failure};
+use super::{Way, failure, reply};
 use crate::domain::info::Info;
 use crate::ports::redis::{Alive, Depth, ProbeConnection, ProbeFailure, Stir};
-
-/// `PING` for the one thing `INFO replication` does not tell, that the server is loading.
-const TICK: &[u8] = b"*1\r\n$4\r\nPING\r\n*2\r\n$4\r\nINFO\r\n$11\r\nreplication\r\n";
-const TICK_REPLIES: usize = 2;
-
-/// All sections, because Redis 5 and 6 take no list of them; and who else looks after this server.
-const FULL: &[u8] = b"*1\r\n$4\r\nPING\r\n*1\r\n$4\r\nINFO\r\n\
-    *3\r\n$6\r\nPUBSUB\r\n$6\r\nNUMSUB\r\n$18\r\n__sentinel__:hello\r\n";
-const FULL_REPLIES: usize = 3;
 
 /// A connection for probing.
 pub(super) struct Probing {
@@ -57,16 +48,15 @@ impl ProbeConnection for Probing {
             Peer::Server(wire) => wire,
             Peer::Useless(error) => return error.take().map(only_error).ok_or_else(closed),
         };
-        let (probe, replies) = match depth {
-            Depth::Tick => (TICK, TICK_REPLIES),
-            Depth::Full => (FULL, FULL_REPLIES),
+        let authenticates = self.way.auth.is_some() && !self.authenticated;
+        let mut requests = if authenticates {
+            self.way.opening()
+        } else {
+            redis::pipe()
         };
+        ask(&mut requests, depth);
         let passed_over = wire.owed();
-        let auth = self.way.auth.as_deref().filter(|_| !self.authenticated);
-        let sent = match auth {
-            Some(auth) => wire.send(&[auth, probe].concat(), replies + 1).await,
-            None => wire.send(probe, replies).await,
-        };
+        let sent = wire.send(&requests).await;
         // Also when sending failed: a server that turns a client away says why before it closes.
         let mut alive = only_error(String::new());
         let mut answers = Answers::default();
@@ -75,11 +65,11 @@ impl ProbeConnection for Probing {
             self.untold |= reply.is_ok();
             match reply {
                 Ok(_) if at < passed_over => {}
-                Ok(reply) if auth.is_some() && at == passed_over => {
-                    self.authenticated = reply.error().is_none();
+                Ok(reply) if authenticates && at == passed_over => {
+                    self.authenticated = !matches!(reply, Value::ServerError(_));
                     answers.note(&reply);
                 }
-                Ok(reply) => answers.take(reply, &mut alive),
+                Ok(reply) => answers.take(&reply, &mut alive),
                 Err(WireError::Foreign(error)) => {
                     answers.error.get_or_insert(error);
                     break;
@@ -124,6 +114,20 @@ fn only_error(error: String) -> Alive {
     }
 }
 
+/// Adds what a probe asks.
+fn ask(requests: &mut Pipeline, depth: Depth) {
+    // For the one thing `INFO replication` does not tell, that the server is loading.
+    requests.cmd("PING");
+    match depth {
+        Depth::Tick => requests.cmd("INFO").arg("replication"),
+        // All sections, because Redis 5 and 6 take no list of them; and who else looks after this server.
+        Depth::Full => requests
+            .cmd("INFO")
+            .cmd("PUBSUB")
+            .arg(&["NUMSUB", "__sentinel__:hello"]),
+    };
+}
+
 /// What the replies to one probe have in common.
 #[derive(Default)]
 struct Answers {
@@ -135,30 +139,30 @@ struct Answers {
 }
 
 impl Answers {
-    fn note(&mut self, reply: &Reply) {
+    fn note(&mut self, reply: &Value) {
         self.any = true;
-        if let Some(error) = reply.error() {
-            self.unauthenticated |= error.starts_with("NOAUTH");
-            self.error.get_or_insert_with(|| error.to_owned());
+        if let Value::ServerError(error) = reply {
+            self.unauthenticated |= error.code() == "NOAUTH";
+            self.error.get_or_insert_with(|| reply::words(error));
         }
     }
 
-    fn take(&mut self, reply: Reply, alive: &mut Alive) {
-        self.note(&reply);
+    fn take(&mut self, reply: &Value, alive: &mut Alive) {
+        self.note(reply);
         match reply {
-            Reply::Bulk(text) => {
-                let info = Info::parse(&text);
+            Value::BulkString(text) => {
+                let info = Info::parse(&String::from_utf8_lossy(text));
                 alive.loading |= info.loading == Some(true);
                 alive.info = Some(info);
             }
-            Reply::Array(items) => {
-                if let Some(Reply::Integer(subscribers)) = items.get(1) {
+            Value::Array(items) => {
+                if let Some(Value::Int(subscribers)) = items.get(1) {
                     self.subscribers = *subscribers;
                     alive.sentinels = Some(Vec::new());
                 }
             }
-            Reply::Error(error) => alive.loading |= error.starts_with("LOADING"),
-            Reply::Status(_) | Reply::Integer(_) | Reply::Nil => {}
+            Value::ServerError(error) => alive.loading |= error.code() == "LOADING",
+            _ => {}
         }
     }
 }
@@ -169,7 +173,7 @@ pub(super) async fn sentinels(wire: &mut Wire) -> Vec<String> {
     let mut names: Vec<String> = listed
         .ok()
         .as_ref()
-        .and_then(Reply::text)
+        .and_then(reply::text)
         .unwrap_or_default()
         .lines()
         .filter_map(sentinel)
@@ -205,18 +209,5 @@ mod tests {
         );
         assert_eq!(sentinel("id=3 addr=10.0.0.9:41000 name=app"), None);
         assert_eq!(sentinel(""), None);
-    }
-
-    #[test]
-    fn the_packed_probes_are_what_they_say() {
-        let mut tick = Vec::new();
-        super::super::resp::pack(&mut tick, &["PING"]);
-        super::super::resp::pack(&mut tick, &["INFO", "replication"]);
-        assert_eq!(tick, TICK);
-        let mut full = Vec::new();
-        super::super::resp::pack(&mut full, &["PING"]);
-        super::super::resp::pack(&mut full, &["INFO"]);
-        super::super::resp::pack(&mut full, &["PUBSUB", "NUMSUB", "__sentinel__:hello"]);
-        assert_eq!(full, FULL);
     }
 }

@@ -1,14 +1,18 @@
-//! One connection to one server.
+//! One connection to one server: a stream of our own, with the encoder and the parser of the `redis` crate.
 
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use combine::parser::combinator::AnySendSyncPartialState;
+use combine::stream::{Decoder, PointerOffset};
+use redis::{Cmd, Pipeline, Value};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use super::resp::{self, Garbage, Reply};
 use crate::ports::redis::Stir;
 
-/// Room for the reply of a light probe, so that one read takes it whole.
-const CHUNK: usize = 2048;
+/// How long a reply may be; the longest read here, `CLIENT LIST`, stays far below.
+const LONGEST: usize = 64 << 20;
 
 /// A TCP or TLS stream.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {}
@@ -17,9 +21,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
 /// A connection that knows how many replies it is owed, so that it stays usable when a reply is not waited for.
 pub(super) struct Wire {
-    stream: Box<dyn Stream>,
-    /// Bytes of a reply that is not complete; no memory is kept between replies.
-    received: Vec<u8>,
+    source: Source,
+    /// Holds what came of a reply that is not complete; no memory is kept between replies.
+    decoder: Decoder<AnySendSyncPartialState, PointerOffset<[u8]>>,
     owed: usize,
 }
 
@@ -44,17 +48,23 @@ impl From<io::Error> for WireError {
     }
 }
 
-impl From<Garbage> for WireError {
-    fn from(garbage: Garbage) -> Self {
-        Self::Foreign(garbage.to_string())
-    }
+/// A request of these words.
+pub(super) fn request(words: &[&str]) -> Cmd {
+    let mut request = Cmd::new();
+    request.arg(words);
+    request
 }
+
+// === impl Wire ===
 
 impl Wire {
     pub(super) fn new(stream: Box<dyn Stream>) -> Self {
         Self {
-            stream,
-            received: Vec::new(),
+            source: Source {
+                stream,
+                failure: None,
+            },
+            decoder: Decoder::new(),
             owed: 0,
         }
     }
@@ -64,61 +74,194 @@ impl Wire {
         self.owed
     }
 
-    /// Sends requests that will have `replies` replies.
-    pub(super) async fn send(&mut self, requests: &[u8], replies: usize) -> io::Result<()> {
-        self.owed += replies;
-        self.stream.write_all(requests).await?;
-        self.stream.flush().await
+    /// Sends requests, each of which will have a reply.
+    pub(super) async fn send(&mut self, requests: &Pipeline) -> io::Result<()> {
+        self.owed += requests.len();
+        let stream = &mut self.source.stream;
+        stream.write_all(&requests.get_packed_pipeline()).await?;
+        stream.flush().await
     }
 
     /// Sends one request and reads its reply.
-    pub(super) async fn call(&mut self, words: &[&str]) -> Result<Reply, WireError> {
-        let mut request = Vec::new();
-        resp::pack(&mut request, words);
-        self.send(&request, 1).await?;
+    pub(super) async fn call(&mut self, words: &[&str]) -> Result<Value, WireError> {
+        self.send(redis::pipe().add_command(request(words))).await?;
         self.reply().await
     }
 
-    /// Reads the next reply. Cancellation safe.
-    pub(super) async fn reply(&mut self) -> Result<Reply, WireError> {
-        loop {
-            if let Some(reply) = self.received_reply()? {
-                return Ok(reply);
+    /// Reads the next reply.
+    ///
+    /// # Cancellation safety
+    /// What was received stays in the decoder, from which the next call goes on.
+    pub(super) async fn reply(&mut self) -> Result<Value, WireError> {
+        let room = LONGEST.saturating_sub(self.decoder.buffer().len());
+        let mut bounded = (&mut self.source).take(room as u64);
+        let parsed = redis::parse_redis_value_async(&mut self.decoder, &mut bounded).await;
+        let full = bounded.limit() == 0;
+        match parsed {
+            Ok(reply) => {
+                if self.decoder.buffer().is_empty() {
+                    self.decoder = Decoder::new();
+                }
+                self.owed = self.owed.saturating_sub(1);
+                Ok(reply)
             }
-            self.received.reserve(CHUNK);
-            if self.stream.read_buf(&mut self.received).await? == 0 {
-                return Err(WireError::Io(io::ErrorKind::UnexpectedEof.into()));
-            }
+            Err(error) if error.is_io_error() && !full => Err(self.source.failure().into()),
+            Err(error) if error.is_io_error() => Err(WireError::Foreign(format!(
+                "the answer is longer than {LONGEST} bytes"
+            ))),
+            Err(_) => Err(WireError::Foreign(
+                "the answer is not the Redis protocol".to_owned(),
+            )),
         }
     }
 
     /// Waits for what comes without having been asked for. Cancellation safe.
     pub(super) async fn stirred(&mut self) -> Stir {
-        loop {
-            match self.received_reply() {
-                Ok(Some(_)) => return Stir::Answered,
-                Ok(None) => {}
-                Err(Garbage) => return Stir::Closed,
+        match self.reply().await {
+            Ok(_) => Stir::Answered,
+            Err(_) => Stir::Closed,
+        }
+    }
+}
+
+/// What replies are read from. It keeps the error that ends it, because the parser gives it back in a form of its own.
+struct Source {
+    stream: Box<dyn Stream>,
+    failure: Option<io::Error>,
+}
+
+// === impl Source ===
+
+impl Source {
+    /// Why no more can be read.
+    fn failure(&mut self) -> io::Error {
+        self.failure
+            .take()
+            .unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+impl AsyncRead for Source {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream)
+            .poll_read(context, buffer)
+            .map_err(|error| {
+                let kind = error.kind();
+                self.failure = Some(error);
+                kind.into()
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use proptest::prelude::*;
+    use tokio::io::{DuplexStream, duplex};
+
+    use super::*;
+
+    const REPLIES: &[u8] = b"+PONG\r\n*3\r\n$7\r\nhe\r\nllo\r\n*1\r\n:-12\r\n-ERR no\r\n$-1\r\n";
+
+    fn expected() -> Vec<Value> {
+        [
+            &b"+PONG\r\n"[..],
+            b"*3\r\n$7\r\nhe\r\nllo\r\n*1\r\n:-12\r\n-ERR no\r\n",
+            b"$-1\r\n",
+        ]
+        .map(|whole| redis::parse_redis_value(whole).expect("a reply"))
+        .to_vec()
+    }
+
+    fn wire() -> (Wire, DuplexStream) {
+        let (near, far) = duplex(1 << 16);
+        (Wire::new(Box::new(near)), far)
+    }
+
+    /// Has `bytes` come, and gives up waiting as soon as there is nothing more to read.
+    fn read_after(wire: &mut Wire, far: &mut DuplexStream, bytes: &[u8]) -> Vec<Value> {
+        far.write_all(bytes)
+            .now_or_never()
+            .expect("room")
+            .expect("open");
+        std::iter::from_fn(|| wire.reply().now_or_never())
+            .map(|reply| reply.expect("Redis protocol"))
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn replies_that_come_in_pieces_survive_that_each_wait_for_them_is_given_up(
+            pieces in prop::collection::vec(1_usize..20, 1..60)
+        ) {
+            let (mut wire, mut far) = wire();
+            let mut rest = REPLIES;
+            let mut replies = Vec::new();
+            for length in pieces.into_iter().chain([REPLIES.len()]) {
+                let (piece, after) = rest.split_at(length.min(rest.len()));
+                replies.extend(read_after(&mut wire, &mut far, piece));
+                rest = after;
             }
-            // Waiting is what a connection does nearly always: it holds no buffer meanwhile.
-            let mut some = [0; 64];
-            match self.stream.read(&mut some).await {
-                Ok(0) | Err(_) => return Stir::Closed,
-                Ok(count) => self.received.extend_from_slice(&some[..count]),
-            }
+            prop_assert_eq!(replies, expected());
+            prop_assert!(wire.decoder.buffer().is_empty());
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_a_panic(
+            bytes in prop_oneof![
+                any::<Vec<u8>>(),
+                "([*$:+%|~_,#!=(>-]-?[0-9a]{0,20}\r\n){0,200}".prop_map(String::into_bytes),
+            ]
+        ) {
+            let (mut wire, mut far) = wire();
+            far.write_all(&bytes).now_or_never().expect("room").expect("open");
+            drop(far);
+            while let Some(Ok(_)) = wire.reply().now_or_never() {}
         }
     }
 
-    fn received_reply(&mut self) -> Result<Option<Reply>, Garbage> {
-        let Some((reply, length)) = resp::read(&self.received)? else {
-            return Ok(None);
-        };
-        if length == self.received.len() {
-            self.received = Vec::new();
-        } else {
-            self.received.drain(..length);
+    #[test]
+    fn replies_owed_are_counted_also_when_they_were_given_up() {
+        let (mut wire, mut far) = wire();
+        let mut requests = redis::pipe();
+        requests.cmd("PING").cmd("INFO").arg("replication");
+        wire.send(&requests)
+            .now_or_never()
+            .expect("room")
+            .expect("open");
+        assert_eq!(wire.owed(), 2);
+        assert!(wire.reply().now_or_never().is_none());
+        assert_eq!(wire.owed(), 2);
+        assert_eq!(read_after(&mut wire, &mut far, b"+PONG\r\n$1\r\n").len(), 1);
+        assert_eq!(wire.owed(), 1);
+        assert_eq!(read_after(&mut wire, &mut far, b"a\r\n").len(), 1);
+        assert_eq!(wire.owed(), 0);
+    }
+
+    #[test]
+    fn what_is_another_protocol_is_told_apart_from_the_end() {
+        for (bytes, foreign) in [
+            (&b"HTTP/1.1 200 OK"[..], true),
+            (b"\x15\x03", true),
+            (b"$x\r\n", true),
+            (b"$1\r\nabc", true),
+            (b"", false),
+            (b"+PON", false),
+            (b"$5\r\nhe", false),
+        ] {
+            let (mut wire, mut far) = wire();
+            far.write_all(bytes)
+                .now_or_never()
+                .expect("room")
+                .expect("open");
+            drop(far);
+            let error = wire.reply().now_or_never().expect("read").err();
+            let is_foreign = matches!(error, Some(WireError::Foreign(_)));
+            assert_eq!(is_foreign, foreign, "{bytes:?}: {error:?}");
         }
-        self.owed = self.owed.saturating_sub(1);
-        Ok(Some(reply))
     }
 }
