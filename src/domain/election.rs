@@ -103,6 +103,10 @@ pub fn elect(
             .filter_map(|(addr, node)| Some((addr, node.sighting.facts.as_ref()?)))
     };
     let ours = |addr, facts| generation_of(facts, lineage).is_some() || replaced == Some(addr);
+    let published_data = observed
+        .published
+        .as_ref()
+        .is_some_and(|published| published.has_data);
     let electorate = Electorate {
         observed,
         policy,
@@ -110,7 +114,8 @@ pub fn elect(
         replaced,
         now,
         aliases: observed.aliases(),
-        has_data: known().any(|(addr, facts)| facts.keys > 0 && ours(addr, facts)),
+        has_data: published_data
+            || known().any(|(addr, facts)| facts.keys > 0 && ours(addr, facts)),
     };
     let mut election = Election {
         has_data: electorate.has_data,

@@ -298,6 +298,7 @@ fn publishing(case: &Case<'_>, before: &Published, primary: &NodeAddr) -> Publis
     state.known.extend(state.replicas.iter().cloned());
     if let Some(facts) = case.observed.online(primary) {
         state.extend_lineage(facts.histories());
+        state.has_data = facts.keys > 0;
     }
     state
 }

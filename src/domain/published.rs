@@ -20,6 +20,9 @@ pub struct Published {
     /// The cluster's data history: replication ids of the published primary, newest first. A node whose replication
     /// id is none of these holds other data (RK-6).
     pub lineage: Vec<String>,
+    /// The published primary held keys when it was last seen. Outlives the memory of all keepers, so that after a
+    /// blackout an empty node is not taken for the data (RK-6).
+    pub has_data: bool,
     /// The failover or adoption in progress (RK-5).
     pub intent: Option<Intent>,
 }

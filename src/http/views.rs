@@ -120,6 +120,7 @@ fn published(published: &Published) -> Value {
         "generation": published.generation.0,
         "known": strings(&published.known),
         "lineage": published.lineage,
+        "has-data": published.has_data,
         "failover": published.intent.as_ref().map(intent),
     })
 }

@@ -144,6 +144,8 @@ struct WirePublished {
     #[serde(default)]
     lineage: Vec<String>,
     #[serde(default)]
+    has_data: bool,
+    #[serde(default)]
     failover: Option<WireIntent>,
 }
 
@@ -244,6 +246,7 @@ impl Document for Published {
             generation: self.generation.0,
             known: wire_addrs(&self.known),
             lineage: self.lineage.clone(),
+            has_data: self.has_data,
             failover: self.intent.as_ref().map(|intent| WireIntent {
                 epoch: intent.epoch.0,
                 old: intent.old.as_ref().map(WireAddr::from),
@@ -267,6 +270,7 @@ impl Document for Published {
             generation: Generation(wire.generation),
             known: addrs(wire.known),
             lineage: wire.lineage,
+            has_data: wire.has_data,
             intent: wire.failover.map(|wire| Intent {
                 epoch: Epoch(wire.epoch),
                 old: wire.old.map(NodeAddr::from),

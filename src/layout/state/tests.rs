@@ -37,10 +37,12 @@ prop_compose! {
         generation: u64,
         known in btree_set(addr(), 0..4),
         lineage in vec("[0-9a-f]{8}", 0..3),
+        has_data: bool,
         intent in option::of(intent()),
     ) -> Published {
         Published {
-            primary, replicas, epoch: Epoch(epoch), generation: Generation(generation), known, lineage, intent,
+            primary, replicas, epoch: Epoch(epoch), generation: Generation(generation), known, lineage,
+            has_data, intent,
         }
     }
 }

@@ -218,6 +218,7 @@ impl Cluster {
             epoch: EPOCH,
             generation: Generation(1),
             lineage,
+            has_data: facts.is_some_and(|facts| facts.keys > 0),
             intent: None,
         });
         self

@@ -118,13 +118,25 @@ fn a_node_with_other_data_is_refused() {
 #[test]
 fn an_empty_node_is_refused_only_where_there_was_data() {
     assert_eq!(refused(|it| it.with("b", |b| b.keys = 0)), Refusal::Empty);
+    let empty = cluster()
+        .primary("a")
+        .replica("b", "a")
+        .with("a", |a| a.keys = 0)
+        .with("b", |b| b.keys = 0);
+    let cluster = empty.published("a").down("a");
+    cluster.plan().assert_writes(Change::Withdraw, None);
+}
+
+#[test]
+fn an_empty_node_is_refused_after_a_blackout_that_only_the_published_state_remembers() {
     let cluster = cluster()
         .primary("a")
         .replica("b", "a")
         .published("a")
-        .down("a");
-    let cluster = cluster.with("a", |a| a.keys = 0).with("b", |b| b.keys = 0);
-    cluster.plan().assert_writes(Change::Withdraw, None);
+        .with("b", |b| b.keys = 0)
+        .down("a")
+        .sighting("a", |a| a.facts = None);
+    assert_eq!(cluster.plan().refusal("b"), Refusal::Empty);
 }
 
 #[test]
