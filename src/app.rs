@@ -17,6 +17,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{mpsc, watch};
 
 use crate::actors::Directory;
+use crate::actors::failover::FailoverActor;
 use crate::actors::messages::{Fatal, Leave};
 use crate::actors::zk_session::ZkSession;
 use crate::config::Config;
@@ -50,10 +51,20 @@ pub struct Ports {
     pub metrics: PrometheusHandle,
 }
 
+/// Where the actors of a running keeper are found, across their restarts.
+pub struct References {
+    /// The coordination session.
+    pub session: ChildRef<ZkSession>,
+    /// What acts while this keeper leads.
+    pub leader: ChildRef<FailoverActor>,
+    /// Each cluster's actor, and its monitors.
+    pub clusters: Directory,
+}
+
 /// A running keeper. Dropping it stops everything at once, without giving back what it holds in ZooKeeper.
 pub struct Daemon {
     root: Root,
-    session: ChildRef<ZkSession>,
+    references: References,
     fatal: mpsc::UnboundedReceiver<Fatal>,
     lease: watch::Receiver<Lease>,
 }
@@ -65,7 +76,7 @@ pub enum Failure {
     #[error("{0}")]
     Refused(String),
     /// A part of it failed too often.
-    #[error("gave up: {0}")]
+    #[error("{0}")]
     GaveUp(Exit),
 }
 
@@ -86,8 +97,12 @@ impl Daemon {
             coordination: ports.coordination,
             clock: ports.clock.clone(),
         };
-        let session = wires.session.reference();
-        let mut plan = supervised()
+        let references = References {
+            session: wires.session.reference(),
+            leader: wires.leader.reference(),
+            clusters: wires.directory.clone(),
+        };
+        let mut plan = at_root()
             .child(wires.session(config))
             .child(wires.failover(config));
         for cluster in &config.clusters {
@@ -96,7 +111,7 @@ impl Daemon {
         let view = Arc::new(OnceLock::new());
         let backend = backend::Actors {
             directory: wires.directory.clone(),
-            session: session.clone(),
+            session: references.session.clone(),
             lease: lease.clone(),
             clock: ports.clock.clone(),
             tree: view.clone(),
@@ -111,10 +126,15 @@ impl Daemon {
         view.get_or_init(|| root.tree());
         Ok(Self {
             root,
-            session,
+            references,
             fatal,
             lease,
         })
+    }
+
+    /// Where its actors are found.
+    pub fn references(&self) -> &References {
+        &self.references
     }
 
     /// Resolves when this keeper first holds a lease: it takes part and may answer.
@@ -142,7 +162,7 @@ impl Daemon {
             exit = self.root.ended() => return Err(Failure::GaveUp(exit)),
         }
         tracing::info!("stopping: giving back latch, votes and membership");
-        if tokio::time::timeout(LEAVE_WITHIN, self.session.send(Leave))
+        if tokio::time::timeout(LEAVE_WITHIN, self.references.session.send(Leave))
             .await
             .is_err()
         {
@@ -156,4 +176,14 @@ impl Daemon {
 
 fn supervised() -> OneForOne {
     OneForOne::new(RestartPolicy::default()).ping_every(PING_EVERY)
+}
+
+/// The root remembers for longer: the supervisors below it take up to half a minute to give up on a child, and one that
+/// does nothing else must end the keeper, not be restarted for ever.
+fn at_root() -> OneForOne {
+    let policy = RestartPolicy {
+        window: Duration::from_mins(10),
+        ..RestartPolicy::default()
+    };
+    OneForOne::new(policy).ping_every(PING_EVERY)
 }

@@ -33,7 +33,9 @@ pub fn run(file: &Path) -> Exit {
         tracing::warn!("configuration: {warning}");
     }
     prepare();
-    match actix::System::new().block_on(serve(&config, std::future::pending())) {
+    // The system is gone, with everything that could still log, before the last words.
+    let ended = actix::System::new().block_on(serve(&config, std::future::pending()));
+    match ended {
         Ok(()) => Exit::Success,
         Err(failure) => {
             tracing::error!("{failure}");

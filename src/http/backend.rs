@@ -109,10 +109,9 @@ pub struct ChildReport {
 }
 
 /// Makes attempts until one is answered, as long as [`PATIENCE`] lasts.
-pub(super) async fn patiently<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, Unanswered>
-where
-    F: Future<Output = Result<T, Unanswered>>,
-{
+pub(super) async fn patiently<T>(
+    mut attempt: impl AsyncFnMut() -> Result<T, Unanswered>,
+) -> Result<T, Unanswered> {
     let answered = async {
         loop {
             match attempt().await {

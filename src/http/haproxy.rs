@@ -89,9 +89,18 @@ async fn check(
         question,
         node: Arc::new(node),
     };
-    let mut answer = match patiently(|| state.backend.ask(cluster, ask.clone())).await {
+    let mut unknown = Answer::unknown(Reason::NotAnswering);
+    let asked = patiently(async || {
+        let answer = state.backend.ask(cluster, ask.clone()).await?;
+        if not_told_yet(&answer.reason) {
+            unknown = answer;
+            return Err(Unanswered::NotAnswering);
+        }
+        Ok(answer)
+    });
+    let mut answer = match asked.await {
         Ok(answer) => answer,
-        Err(Unanswered::NotAnswering) => Answer::unknown(Reason::NotAnswering),
+        Err(Unanswered::NotAnswering) => unknown,
         Err(Unanswered::NoSuchCluster) => return Err(Failure::NoSuchCluster(cluster.to_owned())),
     };
     if !state.holds(answer.deadline) {
@@ -108,11 +117,25 @@ async fn check(
     Ok(views::check(code, question, &answer))
 }
 
+/// An actor that was restarted a moment ago says so until it has been told everything again: that is worth asking again.
+fn not_told_yet(reason: &Reason) -> bool {
+    matches!(reason, Reason::NoState | Reason::Unprobed)
+}
+
 async fn ask_status(cluster: &str, state: &HttpState) -> Result<ClusterStatus, Failure> {
-    let status = patiently(|| state.backend.status(cluster))
-        .await
-        .map_err(|why| Failure::unanswered(why, cluster))?
-        .map_err(Failure::Unknown)?;
+    let mut unknown = Reason::NotAnswering;
+    let asked = patiently(async || match state.backend.status(cluster).await? {
+        Err(reason) if not_told_yet(&reason) => {
+            unknown = reason;
+            Err(Unanswered::NotAnswering)
+        }
+        settled => Ok(settled),
+    });
+    let status = match asked.await {
+        Ok(status) => status.map_err(Failure::Unknown)?,
+        Err(Unanswered::NotAnswering) => return Err(Failure::Unknown(unknown)),
+        Err(Unanswered::NoSuchCluster) => return Err(Failure::NoSuchCluster(cluster.to_owned())),
+    };
     if state.holds(status.deadline) {
         Ok(status)
     } else {

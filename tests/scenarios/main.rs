@@ -4,12 +4,17 @@
 //! other copies of themselves.
 
 mod check;
+mod command_line;
 mod demo;
+mod departure;
 mod discovery;
 mod failover;
 mod harness;
+mod keepers;
 mod proof_of_life;
+mod proxied;
 mod returning;
+mod state_header;
 mod succession;
 #[expect(
     dead_code,

@@ -158,7 +158,7 @@ impl ZkSession {
                 self.beat();
             }
             Err(JoinError::Refused(message)) => {
-                tracing::error!(message, "this keeper cannot take part");
+                tracing::error!(why = message, "this keeper cannot take part");
                 self.phase = Phase::Refused;
                 self.drop_line("this keeper cannot take part", ctx);
                 self.session = None;

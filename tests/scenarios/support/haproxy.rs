@@ -59,21 +59,35 @@ impl HaProxy {
 
     /// The state of each server of `backend`, as `show stat` words it: `UP`, `DOWN`, `UP 1/3`, `no check`.
     pub(crate) async fn servers(&self, backend: &str) -> BTreeMap<String, String> {
+        self.column(backend, "status").await
+    }
+
+    /// How often each server of `backend` went from UP to DOWN since the start.
+    pub(crate) async fn falls(&self, backend: &str) -> BTreeMap<String, u64> {
+        let column = self.column(backend, "chkdown").await;
+        column
+            .into_iter()
+            .map(|(server, count)| (server, count.parse().expect("a count")))
+            .collect()
+    }
+
+    /// One column of `show stat` for each server of `backend`.
+    async fn column(&self, backend: &str, name: &str) -> BTreeMap<String, String> {
         let table = self.ask("show stat").await.expect("a running haproxy");
         let mut lines = table.lines();
         let header: Vec<_> = lines.next().unwrap_or_default().split(',').collect();
-        let column = |name: &str| {
+        let position = |name: &str| {
             let position = header
                 .iter()
                 .position(|it| it.trim_start_matches("# ") == name);
             position.unwrap_or_else(|| panic!("no column {name} in {header:?}"))
         };
-        let (proxy, server, status) = (column("pxname"), column("svname"), column("status"));
+        let (proxy, server, value) = (position("pxname"), position("svname"), position(name));
         lines
             .map(|line| line.split(',').collect::<Vec<_>>())
             .filter(|row| row.get(proxy) == Some(&backend))
             .filter(|row| !["FRONTEND", "BACKEND"].contains(&row[server]))
-            .map(|row| (row[server].to_owned(), row[status].to_owned()))
+            .map(|row| (row[server].to_owned(), row[value].to_owned()))
             .collect()
     }
 

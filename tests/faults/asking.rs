@@ -1,0 +1,90 @@
+//! A client that never stops asking.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use redis_keeper::http::backend::PATIENCE;
+use tokio::time::Instant;
+
+/// Asks the same question again and again, and keeps every answer but 200.
+pub(crate) struct Client {
+    over: Arc<AtomicBool>,
+    asked: Arc<AtomicU64>,
+    answers: Arc<Mutex<Vec<(Duration, u16, String)>>>,
+    thread: JoinHandle<()>,
+}
+
+impl Client {
+    /// Begins to `GET url`, from a thread of its own.
+    pub(crate) fn start(url: String) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let asked = Arc::new(AtomicU64::new(0));
+        let answers = Arc::new(Mutex::new(Vec::new()));
+        let (ends, count, kept) = (over.clone(), asked.clone(), answers.clone());
+        let thread = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            runtime.expect("a runtime").block_on(async move {
+                let client = client();
+                while !ends.load(Ordering::Relaxed) {
+                    let began = Instant::now();
+                    let (code, text) = match client.get(&url).send().await {
+                        Ok(answer) => (
+                            answer.status().as_u16(),
+                            answer.text().await.unwrap_or_default(),
+                        ),
+                        Err(error) => (0, error.to_string()),
+                    };
+                    count.fetch_add(1, Ordering::Relaxed);
+                    if code != 200 {
+                        kept.lock().unwrap_or_else(PoisonError::into_inner).push((
+                            began.elapsed(),
+                            code,
+                            text,
+                        ));
+                    }
+                }
+            });
+        });
+        Self {
+            over,
+            asked,
+            answers,
+            thread,
+        }
+    }
+
+    /// Every answer but 200 since this was asked last.
+    pub(crate) fn take_trouble(&self) -> Vec<(Duration, u16, String)> {
+        std::mem::take(&mut *self.answers.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The same, but for answers that took as long as HTTP waits for an actor: on a busy machine they prove nothing.
+    pub(crate) fn take_wrong(&self) -> Vec<(Duration, u16, String)> {
+        let mut answers = self.take_trouble();
+        answers.retain(|(took, ..)| *took < PATIENCE);
+        answers
+    }
+
+    /// How often it has been answered.
+    pub(crate) fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Asks no more.
+    pub(crate) fn stop(self) {
+        self.over.store(true, Ordering::Relaxed);
+        self.thread.join().expect("a client that does not panic");
+    }
+}
+
+/// What requests are made with.
+pub(crate) fn client() -> reqwest::Client {
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(5));
+    client.build().expect("an HTTP client")
+}

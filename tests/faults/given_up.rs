@@ -1,0 +1,46 @@
+//! A child that keeps failing: given up, with the cause.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::System;
+use redis_keeper::adapters::embedded::Embedded;
+use redis_keeper::app::{Daemon, Failure, Ports};
+use tokio::time::timeout;
+
+use super::clock::VirtualClock;
+use super::faulty::{CAUSE, FaultyRedis};
+use super::net::Net;
+use super::site::{config, metrics, trio};
+
+#[test]
+fn a_monitor_that_never_comes_up_ends_the_keeper_with_its_cause() {
+    let paused = || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build();
+        runtime.expect("a runtime")
+    };
+    System::with_tokio_rt(paused).block_on(async {
+        let net = Net::new();
+        let redis = Rc::new(FaultyRedis::default());
+        let nodes = trio(&redis.servers);
+        redis.node.set(Some(nodes[1].clone()));
+        let ports = Ports {
+            redis,
+            coordination: Rc::new(Embedded::new()),
+            clock: Arc::new(VirtualClock::new()),
+            metrics: metrics(),
+        };
+        let daemon =
+            Daemon::start(&config(net.socket(17_380), &nodes), ports).expect("a port of its own");
+        let end = timeout(Duration::from_mins(30), daemon.run(std::future::pending())).await;
+        let failure = end.expect("it gave up").expect_err("it failed");
+        let told = failure.to_string();
+        assert!(matches!(failure, Failure::GaveUp(_)), "{told}");
+        assert!(told.contains(&format!("node:{}", nodes[1])), "{told}");
+        assert!(told.contains(CAUSE), "{told}");
+    });
+}

@@ -1,0 +1,249 @@
+//! Keepers that come, go and are taken for others.
+
+use std::collections::BTreeSet;
+
+use super::support::keeper::{Keeper, Keepers, Settings};
+use super::support::leadership::{BEGUN, Deed};
+use super::support::net::Net;
+use super::support::process::Process;
+use super::support::redis::{Redis, Role};
+use super::support::tree::Tree;
+use super::support::wait::{SOON, eventually};
+use super::support::zookeeper::ZooKeeper;
+
+// === three of four are gone ===
+
+#[tokio::test]
+async fn of_four_keepers_the_one_left_by_three_orderly_departures_fails_over() {
+    one_of_four_fails_over("three_departed", Process::terminate).await;
+}
+
+#[tokio::test]
+async fn of_four_keepers_the_one_left_by_three_deaths_fails_over() {
+    one_of_four_fails_over("three_died", Process::kill).await;
+}
+
+async fn one_of_four_fails_over(name: &str, end: fn(&Process)) {
+    let net = Net::fleet().await;
+    let [primary, first, second] = Redis::trio(&net).await;
+    let zookeeper = ZooKeeper::shared().await;
+    let prefix = zookeeper.prefix(name);
+    let settings = Settings::new().cluster("cache", [&primary, &first, &second]);
+    let keepers = Keepers::start(4, &net, &prefix, &settings).await;
+    keepers
+        .wait_topology("cache", &primary, &[&first, &second])
+        .await;
+
+    let leader = keepers.wait_leader().await;
+    let left = &keepers[(leader + 1) % keepers.len()];
+    for keeper in keepers.iter().filter(|keeper| keeper.id() != left.id()) {
+        end(keeper.process());
+    }
+    primary.kill();
+
+    left.wait_status("cache", "another primary", |status| {
+        status
+            .primary
+            .as_ref()
+            .is_some_and(|it| *it != primary.node())
+    })
+    .await;
+    let elected = left.status("cache").await.expect("its status").primary;
+    let (winner, other) = if elected == Some(first.node()) {
+        (&first, &second)
+    } else {
+        (&second, &first)
+    };
+    winner.wait_role(Role::Primary).await;
+    other.wait_in_step_with(winner).await;
+    assert_eq!(
+        Tree::of(&prefix).await.children("/keepers").await,
+        [left.id()],
+        "the others are gone from ZooKeeper"
+    );
+}
+
+// === an expired session ===
+
+#[tokio::test]
+async fn a_leader_whose_session_is_expired_from_outside_does_nothing_under_its_old_epoch_and_takes_part_again()
+ {
+    let net = Net::fleet().await;
+    let [primary, first, second] = Redis::trio(&net).await;
+    let zookeeper = ZooKeeper::shared().await;
+    let prefix = zookeeper.prefix("expired_leader");
+    let tree = Tree::of(&prefix).await;
+    let settings = Settings::new().cluster("cache", [&primary, &first, &second]);
+    let keepers = Keepers::start(3, &net, &prefix, &settings).await;
+    keepers
+        .wait_topology("cache", &primary, &[&first, &second])
+        .await;
+    let leader = keepers.wait_leader().await;
+    let expired = &keepers[leader];
+    let epoch = expired.leads_with().await.expect("it leads");
+
+    // There is work for a leader at the very moment it loses its session.
+    primary.kill();
+    eventually(SOON, "the leader to begin", async || {
+        let begun = keepers
+            .deeds()
+            .iter()
+            .any(|deed| deed.what == "withdrawing the primary");
+        begun.then_some(()).ok_or("no withdrawal")
+    })
+    .await;
+    prefix
+        .expire_owner_of(&format!("/keepers/{}", expired.id()))
+        .await;
+
+    let successor = keepers.wait_leader_other_than(Some(leader)).await;
+    assert!(
+        keepers[successor].leads_with().await > Some(epoch),
+        "a higher epoch"
+    );
+    keepers
+        .wait_status("cache", "another primary", |status| {
+            status
+                .primary
+                .as_ref()
+                .is_some_and(|it| *it != primary.node())
+        })
+        .await;
+    assert!(
+        expired.process().log().contains("not leading any more"),
+        "the one that lost its session says so"
+    );
+    assert_epochs_in_order(&keepers.deeds());
+
+    // It takes part again: its heartbeat and its place in the latch are back, and left alone it leads and acts.
+    expired.wait_ready().await;
+    eventually(SOON, "its place in the latch", async || {
+        let latches = tree.children("/leader").await;
+        let own = latches
+            .iter()
+            .any(|name| name.starts_with(&format!("{}@", expired.id())));
+        own.then_some(()).ok_or_else(|| format!("{latches:?}"))
+    })
+    .await;
+    primary.revive().await;
+    let elected = expired.status("cache").await.expect("its status").primary;
+    let all = [&primary, &first, &second];
+    let promoted = all
+        .into_iter()
+        .find(|redis| Some(redis.node()) == elected)
+        .expect("one of ours");
+    primary.wait_in_step_with(promoted).await;
+    for keeper in keepers.iter().filter(|keeper| keeper.id() != expired.id()) {
+        keeper.process().terminate();
+    }
+    eventually(SOON, "it to lead again", async || {
+        let leads = expired.leads_with().await;
+        leads
+            .filter(|now| *now > epoch)
+            .ok_or_else(|| format!("{leads:?}"))
+    })
+    .await;
+    promoted.kill();
+    expired
+        .wait_status("cache", "a third primary", |status| {
+            status.primary.is_some() && status.primary != elected
+        })
+        .await;
+    assert_epochs_in_order(&keepers.deeds());
+    let (state, _) = tree.json("/clusters/cache").await;
+    assert_eq!(
+        state["epoch"].as_u64(),
+        expired.leads_with().await,
+        "{state}"
+    );
+}
+
+/// Nothing is done under an epoch once a higher one has begun, and no two leaderships have the same.
+fn assert_epochs_in_order(deeds: &[Deed]) {
+    let in_order = deeds.windows(2).all(|two| two[0].epoch <= two[1].epoch);
+    assert!(in_order, "{deeds:#?}");
+    let begun = deeds.iter().filter(|deed| deed.what == BEGUN);
+    let begun: Vec<_> = begun.map(|deed| deed.epoch).collect();
+    let distinct: BTreeSet<_> = begun.iter().collect();
+    assert_eq!(begun.len(), distinct.len(), "{deeds:#?}");
+    assert!(!begun.is_empty(), "somebody has led");
+}
+
+// === one id ===
+
+#[tokio::test]
+async fn a_second_keeper_with_the_same_id_ends_naming_the_holder_who_goes_on_undisturbed() {
+    let net = Net::new();
+    let redis = Redis::start(&net).await;
+    let zookeeper = ZooKeeper::shared().await;
+    let prefix = zookeeper.prefix("one_id");
+    let settings = Settings::new().cluster("cache", [&redis]);
+    let holder = Keeper::launch("keeper-1", &net, &prefix, &settings).await;
+    holder.wait_ready().await;
+    holder
+        .wait_status("cache", "its primary", |status| {
+            status.primary == Some(redis.node())
+        })
+        .await;
+    let session = holder.get("/admin/keepers").await.expect("an answer").body["session"].clone();
+
+    let second = Keeper::launch("keeper-1", &net, &prefix, &settings).await;
+    let status = second.process().wait_exit().await;
+    assert_eq!(status.code(), Some(1));
+    let log = second.process().log();
+    let last = log.lines().last().expect("last words");
+    let host = hostname::get().expect("a host name");
+    for named in [
+        "keeper-id keeper-1 is held by".to_owned(),
+        format!("process {} ", holder.process().id()),
+        format!("on {}", host.to_string_lossy()),
+        holder.http().to_string(),
+    ] {
+        assert!(last.contains(&named), "{named:?} is not in {last:?}");
+    }
+    assert!(second.get("/ready").await.is_err(), "it listens no more");
+
+    let now = holder.get("/admin/keepers").await.expect("an answer").body;
+    assert_eq!(now["session"], session, "the holder kept its session");
+    assert!(now["leading-with-epoch"].is_u64(), "and leads: {now}");
+    assert_eq!(
+        holder
+            .is_writable("cache", &redis)
+            .await
+            .expect("an answer")
+            .code,
+        200
+    );
+}
+
+#[tokio::test]
+async fn a_killed_keeper_that_is_restarted_at_once_waits_out_what_it_left_behind() {
+    let net = Net::new();
+    let redis = Redis::start(&net).await;
+    let zookeeper = ZooKeeper::shared().await;
+    let prefix = zookeeper.prefix("own_leftover");
+    let settings = Settings::new().cluster("cache", [&redis]);
+    let keeper = Keeper::launch("keeper-1", &net, &prefix, &settings).await;
+    for _ in 0..2 {
+        keeper
+            .wait_status("cache", "its primary", |status| {
+                status.primary == Some(redis.node())
+            })
+            .await;
+        keeper.process().restart();
+    }
+    keeper
+        .wait_status("cache", "its primary", |status| {
+            status.primary == Some(redis.node())
+        })
+        .await;
+    let log = keeper.process().log();
+    let waited = log
+        .matches("waiting for an earlier run's session to end")
+        .count();
+    assert_eq!(waited, 2, "{log}");
+    assert_eq!(
+        Tree::of(&prefix).await.children("/keepers").await,
+        ["keeper-1"]
+    );
+}
