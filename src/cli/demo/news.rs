@@ -24,8 +24,6 @@ pub(super) enum News {
     Cut(String),
     /// The client's writes are accepted again.
     Accepted(Outage),
-    /// Something is not done, lastingly, and why.
-    Held(String),
     /// All keepers that run say that this node may be written to.
     Writable(String),
     /// The first node replicates from the second, as a keeper sees it.

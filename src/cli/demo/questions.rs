@@ -12,9 +12,6 @@ use super::news::{LogLine, News, Newsroom};
 use super::stage::Stage;
 use super::{CLUSTER, PATIENCE, client, http};
 
-/// How long something has to stay undone to be worth telling why.
-const LASTING: Duration = Duration::from_secs(1);
-
 /// Between two questions for something that is about to happen.
 const ASK_AGAIN: Duration = Duration::from_millis(1);
 
@@ -127,20 +124,6 @@ impl Questions {
                 }
             }
             false
-        });
-    }
-
-    /// Much is held for some milliseconds while something else is done first. Tells what still is after a while.
-    pub(super) fn ask_whether_lasting(&mut self, line: &LogLine) {
-        let (why, newsroom) = (line.field("why"), self.newsroom.clone());
-        let Ok(port) = self.port_of(line) else { return };
-        self.tasks.spawn_local(async move {
-            sleep(LASTING).await;
-            let view = http::get(port, &format!("/admin/clusters/{CLUSTER}")).await;
-            let plan = view.map(|(_, view)| view["plan"].as_str().unwrap_or_default().to_owned());
-            if plan.is_ok_and(|plan| plan.contains(&why)) {
-                newsroom.tell(News::Held(why));
-            }
         });
     }
 

@@ -196,7 +196,6 @@ impl<'a> Story<'a> {
             News::Log(line) => self.logged(at, &line).await,
             News::Cut(why) => self.step(at, Tone::Bad, "client", &format!("cannot write: {why}")),
             News::Accepted(outage) => self.accepted(at, outage),
-            News::Held(why) => self.once(at, Tone::Bad, "held", &why),
             News::Writable(node) => {
                 let what = match self.stage.keepers.len() {
                     1 => format!("{node}: the keeper answers 200 to is-writable"),
@@ -292,10 +291,7 @@ impl<'a> Story<'a> {
                 self.questions.await_in_step(node, primary);
                 Ok(())
             }
-            "held" => {
-                self.questions.ask_whether_lasting(line);
-                Ok(())
-            }
+            "held" => self.once(at, Tone::Bad, "held", &line.field("why")),
             "leading" => {
                 let text = format!(
                     "{} leads, epoch {}",
