@@ -8,6 +8,7 @@
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
+use redis::aio::MultiplexedConnection;
 use support::background::BACKGROUND;
 use support::keeper::{Keepers, Settings};
 use support::net::Net;
@@ -41,8 +42,8 @@ fn main() {
     BACKGROUND.block_on(async {
         let mut keepers = Vec::new();
         let mut sentinels = Vec::new();
-        for _ in 0..rounds {
-            keepers.push(with_keepers().await);
+        for round in 0..rounds {
+            keepers.push(with_keepers(round).await);
             sentinels.push(with_sentinels().await);
         }
         println!(
@@ -68,10 +69,11 @@ fn show(name: &str, millis: &mut [i128]) {
     );
 }
 
-async fn with_keepers() -> i128 {
+async fn with_keepers(round: usize) -> i128 {
     let net = Net::fleet().await;
     let trio = Redis::trio(&net).await;
-    let zookeeper = ZooKeeper::shared().await.prefix("failover_benchmark");
+    let prefix = format!("failover_benchmark_{round}");
+    let zookeeper = ZooKeeper::shared().await.prefix(&prefix);
     let settings = Settings::new()
         .set("tick-seconds", 1)
         .set("seconds-mark-down", MARK_DOWN.as_secs())
@@ -135,9 +137,9 @@ async fn knows_all(at: SocketAddrV4) -> Result<(), String> {
 
 /// Milliseconds from the end of the mark-down time to the first replica that says it is the primary.
 async fn kill_and_time(trio: &[Redis; 3]) -> i128 {
-    let mut replicas = Vec::new();
+    let mut looks = Vec::new();
     for replica in &trio[1..] {
-        replicas.push(connect(replica.at()).await.expect("a replica that answers"));
+        looks.push((replica.at(), connect(replica.at()).await.ok()));
     }
     #[expect(
         clippy::disallowed_methods,
@@ -146,17 +148,30 @@ async fn kill_and_time(trio: &[Redis; 3]) -> i128 {
     let killed = Instant::now();
     trio[0].kill();
     'looking: loop {
-        for replica in &mut replicas {
-            let role: Result<Vec<redis::Value>, _> = redis::cmd("ROLE").query_async(replica).await;
-            let says_primary =
-                |word: &redis::Value| *word == redis::Value::BulkString(b"master".to_vec());
-            if role.is_ok_and(|role| role.first().is_some_and(says_primary)) {
+        for (at, connection) in &mut looks {
+            if says_primary(*at, connection).await {
                 break 'looking;
             }
         }
         tokio::time::sleep(LOOK_EVERY).await;
         assert!(killed.elapsed() < MARK_DOWN * 10, "nobody was promoted");
     }
-    i128::try_from(killed.elapsed().as_millis()).unwrap_or(i128::MAX)
-        - i128::try_from(MARK_DOWN.as_millis()).unwrap_or(0)
+    let millis = |span: Duration| i128::try_from(span.as_millis()).unwrap_or(i128::MAX);
+    millis(killed.elapsed()) - millis(MARK_DOWN)
+}
+
+/// Asks by `ROLE`. A promotion ends the connections of clients: then a new one is made.
+async fn says_primary(at: SocketAddrV4, connection: &mut Option<MultiplexedConnection>) -> bool {
+    if connection.is_none() {
+        *connection = connect(at).await.ok();
+    }
+    let Some(open) = connection else { return false };
+    let role: redis::RedisResult<Vec<redis::Value>> = redis::cmd("ROLE").query_async(open).await;
+    match role {
+        Ok(role) => role.first() == Some(&redis::Value::BulkString(b"master".to_vec())),
+        Err(_) => {
+            *connection = None;
+            false
+        }
+    }
 }
