@@ -46,7 +46,7 @@ fn main() -> std::io::Result<()> {
             .next()
             .map_or(default, |text| text.parse().expect("a number"))
     };
-    let (workers, requests, turns) = (number(2) as usize, number(10_000), number(9));
+    let (workers, requests, turns) = (number(1) as usize, number(10_000), number(9));
     actix::System::new().block_on(compare(workers, requests, turns))
 }
 

@@ -129,7 +129,7 @@ impl Document {
         self.rest_advertise
             .get_or_insert_with(|| reachable.to_owned());
         self.rest_port.get_or_insert(46379);
-        self.http_workers.get_or_insert(2);
+        self.http_workers.get_or_insert(1);
         self.log_format.get_or_insert(LogFormat::Text);
         self.log_level.get_or_insert_with(|| "info".to_owned());
         for cluster in self.clusters.iter_mut().flatten().flatten() {

@@ -32,6 +32,7 @@ pub struct Plan {
 }
 
 /// One action of the leader.
+#[expect(clippy::large_enum_variant, reason = "one action exists at a time")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Write this state (guarded, RK-4).
