@@ -167,11 +167,9 @@ async fn says_primary(at: SocketAddrV4, connection: &mut Option<MultiplexedConne
     }
     let Some(open) = connection else { return false };
     let role: redis::RedisResult<Vec<redis::Value>> = redis::cmd("ROLE").query_async(open).await;
-    match role {
-        Ok(role) => role.first() == Some(&redis::Value::BulkString(b"master".to_vec())),
-        Err(_) => {
-            *connection = None;
-            false
-        }
+    if role.is_err() {
+        *connection = None;
     }
+    let primary = redis::Value::BulkString(b"master".to_vec());
+    role.is_ok_and(|role| role.first() == Some(&primary))
 }
