@@ -15,8 +15,8 @@ use crate::actors::cluster_api::{
     Reason,
 };
 use crate::actors::messages::{
-    Commanded, Decide, Decision, Refresh, ResendReport, SetReport, Shared, SightAgain, Sighted,
-    Subscribe, Wanted,
+    Commanded, Decide, Decision, Reconsider, Refresh, ResendReport, SetReport, Shared, SightAgain,
+    Sighted, Subscribe, Wanted,
 };
 use crate::actors::node_monitor::NodeMonitor;
 use crate::domain::facts::Sighting;
@@ -188,6 +188,14 @@ impl Handler<ResendReport> for ClusterActor {
 
     fn handle(&mut self, _: ResendReport, _: &mut Self::Context) {
         self.send_report();
+    }
+}
+
+impl Handler<Reconsider> for ClusterActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Reconsider, ctx: &mut Self::Context) {
+        self.changed(ctx);
     }
 }
 

@@ -9,7 +9,7 @@ use actix::prelude::*;
 use send_wrapper::SendWrapper;
 
 use crate::actors::Directory;
-use crate::actors::messages::{Leadership, Leading, RunEnded, Wanted};
+use crate::actors::messages::{Leadership, Leading, Reconsider, RunEnded, Wanted};
 use crate::actors::zk_session::ZkSession;
 use crate::domain::node::ClusterName;
 use crate::ports::redis::Redis;
@@ -66,6 +66,7 @@ impl FailoverActor {
         let child = child_name(&cluster);
         let slot = Slot::new();
         let (links, ended) = (SendWrapper::new(self.links.clone()), ctx.address());
+        let name = cluster.clone();
         let spec = ChildSpec::transient(child.as_str(), &slot, move || {
             FailoverRun::new(cluster.clone(), FailoverLinks::clone(&links), ended.clone())
         });
@@ -78,14 +79,15 @@ impl FailoverActor {
                 .map_err(|err| err.to_string())?
                 .map_err(|err| err.to_string())
         };
-        let logged = started
+        let noted = started
             .into_actor(self)
-            .map(|result: Result<(), String>, _, _| {
+            .map(move |result: Result<(), String>, actor, _| {
                 if let Err(error) = result {
-                    tracing::error!(error, "failover run not started");
+                    tracing::error!(cluster = %name, error, "failover run not started");
+                    actor.running.remove(&name);
                 }
             });
-        ctx.spawn(logged);
+        ctx.spawn(noted);
     }
 
     fn stop_runs(&mut self) {
@@ -95,10 +97,11 @@ impl FailoverActor {
         }
     }
 
-    fn reconcile(&mut self, ctx: &mut Context<Self>) {
-        for cluster in self.links.clusters.names() {
-            if !self.running.contains(&cluster) {
-                self.start_run(cluster, ctx);
+    /// Catches what no event told, and what time alone changes.
+    fn reconcile(&mut self) {
+        if self.leading.is_some() {
+            for cluster in self.links.clusters.actors() {
+                cluster.do_send(Reconsider);
             }
         }
     }
@@ -115,20 +118,20 @@ impl Actor for FailoverActor {
         self.links
             .session
             .do_send(crate::actors::messages::LeadAgain);
-        ctx.run_interval(self.links.reconcile_every, Self::reconcile);
+        ctx.run_interval(self.links.reconcile_every, |actor, _| actor.reconcile());
     }
 }
 
 impl Handler<Leading> for FailoverActor {
     type Result = ();
 
-    fn handle(&mut self, Leading(leading): Leading, ctx: &mut Self::Context) {
+    fn handle(&mut self, Leading(leading): Leading, _: &mut Self::Context) {
         if self.leading == leading {
             return;
         }
         self.stop_runs();
         self.leading = leading;
-        self.reconcile(ctx);
+        self.reconcile();
     }
 }
 

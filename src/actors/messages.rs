@@ -141,6 +141,11 @@ pub struct WriteState {
 #[rtype(result = "()")]
 pub struct Wanted(pub ClusterName);
 
+/// `FailoverActor` → `ClusterActor`: look again, though nothing may have changed, and send [`Wanted`] if it is so.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Reconsider;
+
 /// `FailoverRun` → `ClusterActor`: what is to be done next, from facts read afresh (of nodes that answer in time)?
 #[derive(Debug, Message)]
 #[rtype(result = "Decision")]
