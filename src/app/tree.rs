@@ -27,7 +27,7 @@ use crate::ports::redis::Redis;
 use crate::supervision::{ChildRef, ChildSpec, Slot, Supervisor};
 
 /// How often a probe asks for everything.
-const FULL_PROBE_EVERY: Duration = Duration::from_secs(10);
+const FULL_PROBE_EVERY: Duration = Duration::from_secs(30);
 
 /// What the children are wired with. Slots are made here once, so that references stay good across all restarts.
 pub(super) struct Wires {
