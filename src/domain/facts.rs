@@ -104,6 +104,14 @@ pub enum Link {
     },
 }
 
+impl Link {
+    /// Whether a synchronisation with the server it is told to follow was ever completed: Redis counts the time since a
+    /// link broke only from then on.
+    pub fn ever_up(self) -> bool {
+        !matches!(self, Self::Down { since: None })
+    }
+}
+
 impl NodeFacts {
     /// Whether the node says it is a primary.
     pub fn is_primary(&self) -> bool {

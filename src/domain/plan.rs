@@ -306,6 +306,9 @@ fn publishing(case: &Case<'_>, before: &Published, primary: &NodeAddr) -> Publis
 
 /// The state in which no primary is published because `old` is to be replaced. What `old` said last goes into it, unless
 /// `old` had lost data by then: then its history is none of the cluster's, and it is not to be published again.
+///
+/// A primary takes a new replication id when its first replica attaches. If it dies before that was seen, its replicas
+/// alone know the id: what they streamed from it is the cluster's history, the last to be preferred.
 fn withdrawing(
     case: &Case<'_>,
     before: &Published,
@@ -331,6 +334,16 @@ fn withdrawing(
     });
     if let Some(facts) = facts.filter(|facts| facts.is_primary()) {
         state.extend_lineage(facts.histories());
+    }
+    if let Some(old) = old {
+        for (_, facts) in case.members().filter(|(addr, facts)| {
+            let synced = facts
+                .upstream()
+                .is_some_and(|upstream| upstream.link.ever_up());
+            synced && observed.follows(addr, old)
+        }) {
+            state.append_lineage(&facts.replication_id);
+        }
     }
     state
 }

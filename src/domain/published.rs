@@ -71,4 +71,12 @@ impl Published {
         self.lineage = ids;
         self.lineage != before
     }
+
+    /// Adds a replication id as the oldest of the lineage, unless it is there.
+    pub fn append_lineage(&mut self, id: &str) {
+        if !id.is_empty() && !self.lineage.iter().any(|known| known == id) {
+            self.lineage.truncate(LINEAGE_LENGTH - 1);
+            self.lineage.push(id.to_owned());
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::super::election::{elect, merit};
-use super::super::facts::{Link, NodeFacts};
+use super::super::facts::NodeFacts;
 use super::super::node::NodeAddr;
 use super::super::published::Published;
 use super::{Case, Change, Hold, Plan, publishing, withdrawing};
@@ -102,7 +102,7 @@ fn only_replicas(case: &Case<'_>, before: &Published) -> Plan {
 
 fn ever_synced(facts: &NodeFacts) -> bool {
     facts.keys > 0
-        || facts.upstream().is_some_and(|upstream| {
-            matches!(upstream.link, Link::Up | Link::Down { since: Some(_) })
-        })
+        || facts
+            .upstream()
+            .is_some_and(|upstream| upstream.link.ever_up())
 }

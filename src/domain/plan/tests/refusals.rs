@@ -111,7 +111,10 @@ fn a_node_whose_older_history_is_being_overwritten_is_refused() {
 
 #[test]
 fn a_node_with_other_data_is_refused() {
-    let other = |it: Cluster| it.with("b", |b| b.replication_id = history("b"));
+    let other = |it: Cluster| {
+        it.with("b", |b| b.replication_id = history("b"))
+            .upstream("b", |up| up.link = Link::Down { since: None })
+    };
     assert_eq!(refused(other), Refusal::OtherData);
 }
 
@@ -137,6 +140,20 @@ fn an_empty_node_is_refused_after_a_blackout_that_only_the_published_state_remem
         .down("a")
         .sighting("a", |a| a.facts = None);
     assert_eq!(cluster.plan().refusal("b"), Refusal::Empty);
+}
+
+#[test]
+fn what_a_replica_streamed_from_the_dead_primary_is_its_history_even_if_the_primary_never_told_it()
+{
+    let cluster = cluster()
+        .primary("a")
+        .replica("b", "a")
+        .published("a")
+        .with("b", |b| b.replication_id = "taken as b attached".to_owned())
+        .down("a");
+    let (change, state) = cluster.plan().into_write();
+    assert_eq!(change, Change::Withdraw);
+    assert_eq!(state.lineage.last().unwrap(), "taken as b attached");
 }
 
 #[test]
