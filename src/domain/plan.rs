@@ -7,6 +7,7 @@
 //! Three situations, three files: nothing is published yet (`discover`), a primary is published (`keep`), or a
 //! change of primary is under way (`finish`).
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -336,13 +337,15 @@ fn withdrawing(
         state.extend_lineage(facts.histories());
     }
     if let Some(old) = old {
-        for (_, facts) in case.members().filter(|(addr, facts)| {
-            let synced = facts
-                .upstream()
-                .is_some_and(|upstream| upstream.link.ever_up());
-            synced && observed.follows(addr, old)
-        }) {
-            state.append_lineage(&facts.replication_id);
+        let synced = |facts: &NodeFacts| facts.upstream().is_some_and(|it| it.link.ever_up());
+        let mut streamed: Vec<_> = case
+            .members()
+            .filter(|(addr, facts)| synced(facts) && observed.follows(addr, old))
+            .map(|(_, facts)| (Reverse(facts.offset), facts.replication_id.as_str()))
+            .collect();
+        streamed.sort_unstable();
+        for (_, id) in streamed {
+            state.append_lineage(id);
         }
     }
     state
