@@ -9,6 +9,7 @@
 //!       └─ http                the HTTP server
 //! ```
 
+use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -47,8 +48,8 @@ pub struct Ports {
     pub coordination: Rc<dyn Coordination>,
     /// What leases are measured with.
     pub clock: Arc<dyn LeaseClock>,
-    /// What the process has recorded.
-    pub metrics: PrometheusHandle,
+    /// What jitter is drawn from.
+    pub seed: u64,
 }
 
 /// Where the actors of a running keeper are found, across their restarts.
@@ -81,9 +82,26 @@ pub enum Failure {
 }
 
 impl Daemon {
-    /// Binds the HTTP port and starts the tree, on the current arbiter.
-    pub fn start(config: &Config, ports: Ports) -> Result<Self, BindError> {
+    /// Binds the HTTP port and starts the tree, on the current arbiter. `metrics` is what the process has recorded.
+    pub fn start(
+        config: &Config,
+        ports: Ports,
+        metrics: PrometheusHandle,
+    ) -> Result<Self, BindError> {
         let listener = bind(&config.rest.host, config.rest.port)?;
+        Ok(Self::assemble(config, ports, Some((listener, metrics))))
+    }
+
+    /// Starts the tree without its HTTP server: what a simulation runs.
+    pub fn start_unserved(config: &Config, ports: Ports) -> Self {
+        Self::assemble(config, ports, None)
+    }
+
+    fn assemble(
+        config: &Config,
+        ports: Ports,
+        server: Option<(TcpListener, PrometheusHandle)>,
+    ) -> Self {
         let (lease_sender, lease) = watch::channel(Lease::default());
         let (fatal_sender, fatal) = mpsc::unbounded_channel();
         let wires = tree::Wires {
@@ -109,27 +127,25 @@ impl Daemon {
             plan = plan.child(wires.cluster(config, cluster));
         }
         let view = Arc::new(OnceLock::new());
-        let backend = backend::Actors {
-            directory: wires.directory.clone(),
-            session: references.session.clone(),
-            lease: lease.clone(),
-            clock: ports.clock.clone(),
-            tree: view.clone(),
-        };
-        let state = Arc::new(HttpState::new(
-            Arc::new(backend),
-            ports.clock,
-            ports.metrics,
-        ));
-        let plan = plan.child(http_server::child(listener, state, config.rest.workers));
-        let root = Root::start("root", rand::random(), plan);
+        if let Some((listener, metrics)) = server {
+            let backend = backend::Actors {
+                directory: wires.directory.clone(),
+                session: references.session.clone(),
+                lease: lease.clone(),
+                clock: ports.clock.clone(),
+                tree: view.clone(),
+            };
+            let state = Arc::new(HttpState::new(Arc::new(backend), ports.clock, metrics));
+            plan = plan.child(http_server::child(listener, state, config.rest.workers));
+        }
+        let root = Root::start("root", ports.seed, plan);
         view.get_or_init(|| root.tree());
-        Ok(Self {
+        Self {
             root,
             references,
             fatal,
             lease,
-        })
+        }
     }
 
     /// Where its actors are found.

@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::FutureExt;
@@ -12,8 +13,8 @@ use tokio::sync::{oneshot, watch};
 
 use self::tree::{Change, Tree, parent};
 use crate::ports::coordination::{
-    Coordination, CoordinationError, CreateKind, Created, Node, Sent, Session, SessionState, Watch,
-    Write,
+    Children, Coordination, CoordinationError, CreateKind, Created, Node, Sent, Session,
+    SessionState, Watch, Write,
 };
 
 mod tree;
@@ -263,6 +264,10 @@ impl Session for EmbeddedSession {
         self.id
     }
 
+    fn timeout(&self) -> Duration {
+        Duration::MAX
+    }
+
     fn state(&self) -> watch::Receiver<SessionState> {
         self.state.clone()
     }
@@ -284,10 +289,10 @@ impl Session for EmbeddedSession {
         self.request(move |world| Ok(world.tree.children(&path).unwrap_or_default()))
     }
 
-    fn children_and_watch(&self, path: &str) -> Sent<(Vec<String>, Watch)> {
+    fn children_and_watch(&self, path: &str) -> Sent<(Children, Watch)> {
         let (id, path) = (self.id, path.to_owned());
-        self.request(move |world| match world.tree.children(&path) {
-            Some(names) => Ok((names, world.watch(id, Watched::Children, &path))),
+        self.request(move |world| match world.tree.children_and_changes(&path) {
+            Some(children) => Ok((children, world.watch(id, Watched::Children, &path))),
             None => Err(CoordinationError::NoNode(path)),
         })
     }
@@ -361,7 +366,7 @@ mod tests {
             .create("/a", b"", CreateKind::Ephemeral)
             .await
             .unwrap();
-        let (names, watch) = second.children_and_watch("/").await.unwrap();
+        let (Children { names, .. }, watch) = second.children_and_watch("/").await.unwrap();
         assert_eq!(names, ["a"]);
         drop(first);
         watch.await;

@@ -16,8 +16,8 @@ use tokio::sync::watch;
 use zookeeper_client as zk;
 
 use crate::ports::coordination::{
-    Coordination, CoordinationError, CreateKind, Created, Node, Sent, Session, SessionState, Watch,
-    Write,
+    Children, Coordination, CoordinationError, CreateKind, Created, Node, Sent, Session,
+    SessionState, Watch, Write,
 };
 
 /// An ensemble and the prefix below which everything of ours lives.
@@ -225,6 +225,10 @@ impl Session for ZkClient {
         self.client.session_id().0
     }
 
+    fn timeout(&self) -> Duration {
+        self.client.session_timeout()
+    }
+
     fn state(&self) -> watch::Receiver<SessionState> {
         self.state.clone()
     }
@@ -266,14 +270,15 @@ impl Session for ZkClient {
         })
     }
 
-    fn children_and_watch(&self, path: &str) -> Sent<(Vec<String>, Watch)> {
+    fn children_and_watch(&self, path: &str) -> Sent<(Children, Watch)> {
         let (client, path, state) = (self.client.clone(), path.to_owned(), self.state_seen());
         send(async move {
-            let (names, watcher) = client
-                .list_and_watch_children(&path)
+            let (names, stat, watcher) = client
+                .get_and_watch_children(&path)
                 .await
                 .map_err(|error| failure(&path, &error))?;
-            Ok((names, Self::watch(state, watcher)))
+            let changes = stat.cversion;
+            Ok((Children { names, changes }, Self::watch(state, watcher)))
         })
     }
 

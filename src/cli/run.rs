@@ -75,10 +75,10 @@ pub(super) async fn serve(config: &Config, stop: impl Future<Output = ()>) -> Re
         ),
         coordination: super::ports::coordination(config),
         clock: Arc::new(BootClock),
-        metrics,
+        seed: rand::random(),
     };
-    let daemon =
-        Daemon::start(config, ports).map_err(|error| Failure::Refused(error.to_string()))?;
+    let daemon = Daemon::start(config, ports, metrics)
+        .map_err(|error| Failure::Refused(error.to_string()))?;
     let _watchdog = Watchdog::new(STALL)
         .on_beat(|| notify(&[NotifyState::Watchdog]))
         .spawn()

@@ -5,6 +5,7 @@
 //! Source: <https://zookeeper.apache.org/doc/current/zookeeperProgrammers.html>.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::LocalBoxFuture;
@@ -30,6 +31,9 @@ pub trait Session {
     /// Names the session; new after an expiry.
     fn id(&self) -> i64;
 
+    /// The session timeout that the servers granted; they may grant more or less than was asked for.
+    fn timeout(&self) -> Duration;
+
     /// The state as the client knows it. NOT a lease: a follower cut off from its ensemble keeps it connected.
     fn state(&self) -> watch::Receiver<SessionState>;
 
@@ -43,7 +47,7 @@ pub trait Session {
     fn children(&self, path: &str) -> Sent<Vec<String>>;
 
     /// The same with a one-shot watch for the next arrival or departure. The node must exist.
-    fn children_and_watch(&self, path: &str) -> Sent<(Vec<String>, Watch)>;
+    fn children_and_watch(&self, path: &str) -> Sent<(Children, Watch)>;
 
     /// Creates a node; answers its path (with the sequence number, for sequential kinds) and stat.
     fn create(&self, path: &str, data: &[u8], kind: CreateKind) -> Sent<Created>;
@@ -69,6 +73,15 @@ pub struct Node {
     pub created: i64,
     /// The session an ephemeral node belongs to; 0 for a persistent one.
     pub owner: i64,
+}
+
+/// What stands below a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Children {
+    /// Their names, in no order.
+    pub names: Vec<String>,
+    /// Arrivals and departures so far (`cversion`): tells of a child that came and went between two reads.
+    pub changes: i32,
 }
 
 /// What [`Session::create`] made.

@@ -99,6 +99,13 @@ pub enum ProbeFailure {
 /// A connection for state-changing commands. One transaction each; never reconnects, never retries (RK-4).
 #[async_trait(?Send)]
 pub trait CommandConnection {
+    /// Kills every other keeper's command connection to this server, so that no command sent on one before can still be
+    /// executed (RK-4). Those of newer epochs are left alone.
+    ///
+    /// # Errors
+    /// [`CommandError::NotDone`]: a connection bears a newer epoch (this leader is deposed), or not all could be killed.
+    async fn fence(&mut self) -> Result<(), CommandError>;
+
     /// Makes the node a primary: `REPLICAOF NO ONE`, `CONFIG REWRITE`, `CLIENT KILL` of its clients in one `MULTI`,
     /// every reply read, the result confirmed by `ROLE`. Returns what was refused without spoiling the promotion (a
     /// server without a config file cannot rewrite it).

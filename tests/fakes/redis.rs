@@ -333,6 +333,10 @@ impl Commands {
 
 #[async_trait(?Send)]
 impl CommandConnection for Commands {
+    async fn fence(&mut self) -> Result<(), CommandError> {
+        Ok(())
+    }
+
     async fn promote(&mut self) -> Result<Vec<String>, CommandError> {
         let notes = self.run("promote".to_owned(), Role::Primary { online_replicas: 0 })?;
         self.0.tells(|info| {

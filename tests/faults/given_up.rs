@@ -32,10 +32,10 @@ fn a_monitor_that_never_comes_up_ends_the_keeper_with_its_cause() {
             redis,
             coordination: Rc::new(Embedded::new()),
             clock: Arc::new(VirtualClock::new()),
-            metrics: metrics(),
+            seed: 1,
         };
-        let daemon =
-            Daemon::start(&config(net.socket(17_380), &nodes), ports).expect("a port of its own");
+        let daemon = Daemon::start(&config(net.socket(17_380), &nodes), ports, metrics())
+            .expect("a port of its own");
         let end = timeout(Duration::from_mins(30), daemon.run(std::future::pending())).await;
         let failure = end.expect("it gave up").expect_err("it failed");
         let told = failure.to_string();

@@ -96,9 +96,10 @@ impl Site {
             redis: redis.clone(),
             coordination: Rc::new(Embedded::new()),
             clock: clock.clone(),
-            metrics: metrics(),
+            seed: 1,
         };
-        let daemon = Daemon::start(&config(http, &nodes), ports).expect("a port of its own");
+        let daemon =
+            Daemon::start(&config(http, &nodes), ports, metrics()).expect("a port of its own");
         let site = Self {
             daemon,
             redis,

@@ -300,7 +300,7 @@ impl ZkSession {
 fn names(session: &dyn Session, path: &str) -> LocalBoxFuture<'static, Outcome<(Reading, Watch)>> {
     session
         .children_and_watch(path)
-        .map_ok(|(names, watch)| (Reading::Names(names), watch))
+        .map_ok(|(children, watch)| (Reading::Names(children.names), watch))
         .boxed_local()
 }
 
@@ -314,8 +314,8 @@ fn node(session: &dyn Session, path: &str) -> LocalBoxFuture<'static, Outcome<(R
 /// The keepers online and what they announce. Their nodes change with every heartbeat: only arrivals and departures
 /// are watched.
 async fn read_keepers(session: std::rc::Rc<dyn Session>) -> Outcome<(Reading, Watch)> {
-    let (names, watch) = session.children_and_watch(paths::KEEPERS).await?;
-    let reads = names.into_iter().map(|name| {
+    let (children, watch) = session.children_and_watch(paths::KEEPERS).await?;
+    let reads = children.names.into_iter().map(|name| {
         let keeper = KeeperId::new(name);
         let read = session.get(&paths::keeper(&keeper));
         async move { (keeper, read.await) }

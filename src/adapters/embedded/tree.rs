@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::ports::coordination::{CoordinationError, CreateKind, Created, Node, Write};
+use crate::ports::coordination::{Children, CoordinationError, CreateKind, Created, Node, Write};
 
 /// All nodes by full path.
 #[derive(Debug, Clone)]
@@ -60,6 +60,14 @@ impl Tree {
     pub(super) fn children(&self, path: &str) -> Option<Vec<String>> {
         self.nodes.get(path)?;
         Some(self.child_names(path).map(str::to_owned).collect())
+    }
+
+    pub(super) fn children_and_changes(&self, path: &str) -> Option<Children> {
+        let created = self.nodes.get(path)?.sequence;
+        let names = self.children(path)?;
+        let removed = created - names.len() as u64;
+        let changes = i32::try_from(created + removed).unwrap_or(i32::MAX);
+        Some(Children { names, changes })
     }
 
     fn child_names(&self, path: &str) -> impl Iterator<Item = &str> {

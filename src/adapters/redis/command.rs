@@ -18,10 +18,14 @@ const REWRITE: &[&str] = &["CONFIG", "REWRITE"];
 /// Cuts the clients off that took the node for what it was. Replicas stay.
 const CUT_CLIENTS: &[&str] = &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"];
 
+/// What the name of a command connection begins with; its epoch follows.
+const NAME: &str = "keeper-";
+
 /// A connection that bears the epoch of its leader.
 pub(super) struct Commanding {
     wire: Wire,
     limit: Duration,
+    epoch: Epoch,
 }
 
 /// What `ROLE` has to say afterwards.
@@ -39,7 +43,7 @@ impl Commanding {
             let wire = server.wire().await.map_err(|failure| failure.to_string())?;
             let mut wire = wire.map_err(|error| error.to_string())?;
             let mut requests = server.way.opening();
-            let name = format!("keeper-{epoch}");
+            let name = format!("{NAME}{epoch}");
             requests.cmd("CLIENT").arg("SETNAME").arg(name);
             let sent = wire.send(&requests).await;
             for _ in 0..requests.len() {
@@ -54,10 +58,44 @@ impl Commanding {
             Ok(wire)
         });
         match opened.await {
-            Ok(Ok(wire)) => Ok(Self { wire, limit }),
+            Ok(Ok(wire)) => Ok(Self { wire, limit, epoch }),
             Ok(Err(error)) => Err(not_done(error)),
             Err(_) => Err(not_done(format!("no connection within {limit:?}"))),
         }
+    }
+
+    /// `CLIENT KILL` of every other command connection that is not of a newer epoch.
+    async fn kill_older(&mut self) -> Result<Result<(), String>, WireError> {
+        let mut requests = redis::pipe();
+        requests.add_command(request(&["CLIENT", "ID"]));
+        requests.add_command(request(&["CLIENT", "LIST", "TYPE", "normal"]));
+        self.wire.send(&requests).await?;
+        let (own, list) = (self.wire.reply().await?, self.wire.reply().await?);
+        let own = match (own, reply::error(&list)) {
+            (Value::Int(own), None) => own,
+            (own, error) => {
+                let why = reply::error(&own).or(error);
+                return Ok(Err(
+                    why.unwrap_or_else(|| format!("CLIENT ID was answered {own:?}"))
+                ));
+            }
+        };
+        let list = reply::text(&list).unwrap_or_default();
+        let connections = list.lines().filter_map(command_connection);
+        let others: Vec<_> = connections.filter(|(id, _)| *id != own).collect();
+        if let Some((_, newer)) = others.iter().find(|(_, epoch)| *epoch > self.epoch) {
+            return Ok(Err(format!("epoch {newer} is at work")));
+        }
+        for (id, epoch) in others {
+            let text = id.to_string();
+            let killed = self.wire.call(&["CLIENT", "KILL", "ID", &text]).await?;
+            // None killed is as good: it is gone by itself.
+            if let Some(error) = reply::error(&killed) {
+                return Ok(Err(error));
+            }
+            tracing::info!(id, %epoch, "killed an older command connection");
+        }
+        Ok(Ok(()))
     }
 
     /// Runs `REPLICAOF target` and what goes with it as one transaction, then asks for the role.
@@ -194,8 +232,23 @@ async fn bounded<T>(
     }
 }
 
+/// A keeper's command connection, as a line of `CLIENT LIST` tells it
+/// (<https://redis.io/docs/latest/commands/client-list/>): its client id and the epoch it bears.
+fn command_connection(line: &str) -> Option<(i64, Epoch)> {
+    let field = |key: &str| line.split(' ').find_map(|field| field.strip_prefix(key));
+    let epoch = field("name=")?.strip_prefix(NAME)?.parse().ok()?;
+    Some((field("id=")?.parse().ok()?, Epoch(epoch)))
+}
+
 #[async_trait(?Send)]
 impl CommandConnection for Commanding {
+    async fn fence(&mut self) -> Result<(), CommandError> {
+        let fenced = bounded(self.limit, self.kill_older()).await;
+        fenced
+            .and_then(|outcome| outcome)
+            .map_err(|why| CommandError::NotDone(format!("older leaders not fenced off: {why}")))
+    }
+
     async fn promote(&mut self) -> Result<Vec<String>, CommandError> {
         self.change_role(["NO", "ONE"], Wanted::Primary).await
     }
