@@ -15,13 +15,13 @@ use crate::actors::cluster_api::{
     Reason,
 };
 use crate::actors::messages::{
-    Commanded, Decide, Decision, Reconsider, Refresh, ResendReport, SetReport, Shared, SightAgain,
-    Sighted, Subscribe, Wanted,
+    Commanded, Decide, Decision, Reconsider, Refresh, ResendReport, SetReport, Shared, SharedState,
+    SightAgain, Sighted, Subscribe, Wanted,
 };
 use crate::actors::node_monitor::NodeMonitor;
 use crate::domain::facts::Sighting;
 use crate::domain::lease::Lease;
-use crate::domain::node::NodeAddr;
+use crate::domain::node::{Moment, NodeAddr};
 use crate::domain::plan::Hold;
 use crate::domain::verdict::{Report, Verdict};
 use crate::ports::clock::LeaseClock;
@@ -43,6 +43,8 @@ const HOLDS_SETTLE: Duration = Duration::from_secs(1);
 pub struct ClusterLinks {
     /// The monitors of its nodes.
     pub monitors: BTreeMap<NodeAddr, ChildRef<NodeMonitor>>,
+    /// What the session shares about it.
+    pub shared: watch::Receiver<Option<SharedState>>,
     /// This keeper's lease.
     pub lease: watch::Receiver<Lease>,
     /// The clock that the lease is measured with.
@@ -140,8 +142,22 @@ impl ClusterActor {
         async { answers.await.into_iter().flatten().collect() }
     }
 
-    fn lease(&self) -> Lease {
-        *self.links.lease.borrow()
+    /// The lease, the state it vouches for and the time, in one step (RK-3): the lease first, for the state is never
+    /// older than what a lease was extended for.
+    fn vouched(&mut self) -> (Lease, &State, Moment) {
+        let lease = *self.links.lease.borrow();
+        self.catch_up();
+        (lease, &self.state, self.links.clock.now())
+    }
+
+    /// Takes in what is shared, if that has changed.
+    fn catch_up(&mut self) {
+        // An error means that the keeper ends.
+        if self.links.shared.has_changed().unwrap_or(false)
+            && let Some(shared) = self.links.shared.borrow_and_update().clone()
+        {
+            self.state.shared(shared);
+        }
     }
 }
 
@@ -177,8 +193,8 @@ impl Handler<Sighted> for ClusterActor {
 impl Handler<Shared> for ClusterActor {
     type Result = ();
 
-    fn handle(&mut self, Shared(shared): Shared, ctx: &mut Self::Context) {
-        self.state.shared(shared);
+    fn handle(&mut self, _: Shared, ctx: &mut Self::Context) {
+        self.catch_up();
         self.changed(ctx);
     }
 }
@@ -210,6 +226,7 @@ impl Handler<Decide> for ClusterActor {
                 for (node, sighting) in sightings {
                     actor.state.sighted(&node, sighting);
                 }
+                actor.catch_up();
                 actor.reconsider(ctx);
                 actor.state.decision()
             });
@@ -229,8 +246,8 @@ impl Handler<Ask> for ClusterActor {
     type Result = Answer;
 
     fn handle(&mut self, ask: Ask, _: &mut Self::Context) -> Answer {
-        self.state
-            .answer(&ask, self.lease(), self.links.clock.now())
+        let (lease, state, now) = self.vouched();
+        state.answer(&ask, lease, now)
     }
 }
 
@@ -238,7 +255,8 @@ impl Handler<AskStatus> for ClusterActor {
     type Result = Result<ClusterStatus, Reason>;
 
     fn handle(&mut self, _: AskStatus, _: &mut Self::Context) -> Self::Result {
-        self.state.status(self.lease(), self.links.clock.now())
+        let (lease, state, now) = self.vouched();
+        state.status(lease, now)
     }
 }
 
@@ -246,7 +264,8 @@ impl Handler<InspectCluster> for ClusterActor {
     type Result = ClusterView;
 
     fn handle(&mut self, _: InspectCluster, _: &mut Self::Context) -> ClusterView {
-        self.state.view(self.lease(), self.links.clock.now())
+        let (lease, state, now) = self.vouched();
+        state.view(lease, now)
     }
 }
 

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 
+use tokio::sync::watch;
+
 use crate::actors::cluster::ClusterActor;
+use crate::actors::messages::{Shared, SharedState};
 use crate::actors::node_monitor::NodeMonitor;
 use crate::domain::node::{ClusterName, NodeAddr};
 use crate::supervision::ChildRef;
@@ -15,6 +18,8 @@ pub struct ClusterRefs {
     pub actor: ChildRef<ClusterActor>,
     /// The monitors of its nodes.
     pub monitors: BTreeMap<NodeAddr, ChildRef<NodeMonitor>>,
+    /// What is shared about it, as the session knows it; `None` until that knows.
+    pub shared: watch::Sender<Option<SharedState>>,
 }
 
 /// All clusters of this keeper. Clones share one content.
@@ -35,6 +40,14 @@ impl Directory {
     /// The monitor of a node of a cluster.
     pub fn monitor(&self, name: &str, node: &NodeAddr) -> Option<ChildRef<NodeMonitor>> {
         self.read().get(name)?.monitors.get(node).cloned()
+    }
+
+    /// Fills the cell of a cluster, then tells its actor.
+    pub fn share(&self, name: &ClusterName, state: SharedState) {
+        if let Some(refs) = self.read().get(name) {
+            refs.shared.send_replace(Some(state));
+            refs.actor.do_send(Shared);
+        }
     }
 
     /// The actors of all clusters.

@@ -73,10 +73,14 @@ pub struct Leading(pub Option<Leadership>);
 #[rtype(result = "()")]
 pub struct LeadAgain;
 
-/// `ZkSession` → `ClusterActor`: all that is shared about the cluster; sent whole at every change, and on [`Subscribe`].
+/// `ZkSession` → `ClusterActor`: the cell that holds the cluster's [`SharedState`] has been filled anew, as it is at every
+/// change and on [`Subscribe`].
+///
+/// The state itself does not travel in a mailbox: the cell is filled before the lease is extended and before the change
+/// is acknowledged, so that no answer pairs an older state with a newer lease (RK-3).
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
-pub struct Shared(pub SharedState);
+pub struct Shared;
 
 /// What ZooKeeper holds about one cluster, as last read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use super::supervised;
 use crate::actors::cluster::{ClusterActor, ClusterLinks, ClusterSettings};
 use crate::actors::failover::{FailoverActor, FailoverLinks};
-use crate::actors::messages::{Fatal, KeeperAnnouncement, ResendReport, Shared, Sighted};
+use crate::actors::messages::{Fatal, KeeperAnnouncement, ResendReport, Sighted};
 use crate::actors::node_monitor::{MonitorSettings, NodeMonitor};
 use crate::actors::zk_session::{self, ZkSession};
 use crate::actors::{ClusterRefs, Directory, Outbox};
@@ -92,11 +92,7 @@ impl Wires {
                 lease: config.timing.lease,
             },
             lease: self.lease.clone(),
-            shared: Rc::new(move |cluster, state| {
-                if let Some(actor) = directory.get(cluster.as_str()) {
-                    actor.do_send(Shared(state));
-                }
-            }),
+            shared: Rc::new(move |cluster, state| directory.share(cluster, state)),
             resend: Rc::new(move |ResendReport| {
                 for actor in everyone.actors() {
                     actor.do_send(ResendReport);
@@ -178,8 +174,10 @@ impl Wires {
             policy: Arc::new(cluster.policy.clone()),
             read_lease: config.timing.read_lease,
         };
+        let shared = watch::Sender::new(None);
         let links = SendWrapper::new(ClusterLinks {
             monitors: monitors.clone(),
+            shared: shared.subscribe(),
             lease: self.lease.subscribe(),
             clock: self.clock.clone(),
             subscribe: outbox(self.session.reference()),
@@ -189,6 +187,7 @@ impl Wires {
         let refs = ClusterRefs {
             actor: actor_slot.reference(),
             monitors,
+            shared,
         };
         self.directory.insert(cluster.name.clone(), refs);
         let actor = ChildSpec::permanent("actor", &actor_slot, move || {
