@@ -6,6 +6,7 @@ use std::time::Duration;
 use actix::Message;
 
 use crate::domain::facts::Sighting;
+use crate::domain::lease::Unacknowledged;
 use crate::domain::node::{ClusterName, Epoch, KeeperId, Moment, NodeAddr};
 use crate::domain::plan::Plan;
 use crate::domain::published::Published;
@@ -95,6 +96,8 @@ pub struct SharedState {
     pub keepers: BTreeSet<KeeperId>,
     /// Set while this keeper leads.
     pub leading: Option<Leadership>,
+    /// Who may still answer from the state before the withdrawal that is published; told to the leader only.
+    pub unacknowledged: Unacknowledged,
 }
 
 /// `ClusterActor` → `ZkSession`: send me [`Shared`] now if it is known; I have just (re)started.
@@ -138,6 +141,19 @@ pub struct WriteState {
     pub state: Published,
     /// Whether it changes the published primary, so that `/generation` is raised in the same transaction (RK-2).
     pub raise_generation: bool,
+}
+
+/// `FailoverRun` → `ZkSession`: is this still the leadership, and the state the one decided from? Asked of all of ZooKeeper,
+/// in its order of writes: a transaction of checks only (RK-4).
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), WriteError>")]
+pub struct Guard {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The leadership under which it was decided.
+    pub leadership: Leadership,
+    /// The version it was decided from.
+    pub version: Option<i32>,
 }
 
 /// `ClusterActor` → `FailoverActor`: there is something to do, or something that is held, while this keeper leads.

@@ -22,16 +22,18 @@ use self::joining::Identity;
 use self::leading::Campaign;
 use self::lease_book::LeaseBook;
 use self::reading::Event;
+use self::roll::Roll;
 use self::standing::Standing;
 use self::writing::Counter;
 use super::Outbox;
 use super::messages::{Fatal, KeeperAnnouncement, Leadership, Leading, ResendReport, SharedState};
 use crate::domain::lease::Lease;
-use crate::domain::node::{ClusterName, Generation, KeeperId};
+use crate::domain::node::{ClusterName, Generation, Moment};
 use crate::layout::state::KeeperRecord;
 use crate::ports::clock::LeaseClock;
 use crate::ports::coordination::{Coordination, Session};
 
+mod acknowledging;
 mod beating;
 mod cluster;
 mod connecting;
@@ -42,6 +44,7 @@ mod lease_book;
 mod reading;
 mod report_slot;
 mod reporting;
+mod roll;
 mod standing;
 mod writing;
 
@@ -97,7 +100,7 @@ pub struct ZkSession {
     trouble: Option<String>,
     clusters: BTreeMap<ClusterName, Cluster>,
     subscriptions: u64,
-    keepers: Option<BTreeMap<KeeperId, KeeperRecord>>,
+    roll: Roll,
     lease_book: LeaseBook,
     leadership: Option<Leadership>,
 }
@@ -125,12 +128,19 @@ struct Line {
     handle: SpawnHandle,
     /// `/generation` as read before anything else.
     first_generation: Option<Generation>,
-    keepers_read: bool,
     /// Clusters that were not read completely.
     unread: BTreeSet<ClusterName>,
     /// Version of this keeper's own node.
     own_version: i32,
     beating: bool,
+    /// What the last heartbeat sent acknowledges.
+    acknowledged: Generation,
+    /// `/generation` is being read to learn what has changed, and whether it is to be read once more.
+    looking: Option<bool>,
+    /// When the roll will be looked at again, though nothing was heard.
+    silence: Option<Moment>,
+    /// A silent leader is being deposed.
+    deposing: bool,
     /// `None` until it was read.
     standing: Option<Standing>,
     campaign: Campaign,
@@ -149,6 +159,8 @@ impl ZkSession {
                 rest: settings.announcement.rest.clone(),
                 version: settings.announcement.version.clone(),
                 process: settings.announcement.process.clone(),
+                lease: settings.lease,
+                acknowledged: Generation::default(),
             },
             heartbeat: settings.heartbeat,
         };
@@ -163,7 +175,7 @@ impl ZkSession {
             trouble: None,
             clusters: BTreeMap::new(),
             subscriptions: 0,
-            keepers: None,
+            roll: Roll::new(settings.announcement.id.clone(), settings.lease),
             lease_book: LeaseBook::new(settings.lease),
             leadership: None,
             dependencies,
@@ -191,19 +203,21 @@ impl ZkSession {
     }
 
     fn share(&mut self, name: &ClusterName) {
-        let Some(keepers) = &self.keepers else { return };
+        let unacknowledged = self.unacknowledged(name);
         let Some(cluster) = self.clusters.get_mut(name) else {
             return;
         };
-        if !cluster.known() {
+        if !self.roll.known() || !cluster.known() {
             return;
         }
+        cluster.unacknowledged.clone_from(&unacknowledged);
         let state = SharedState {
             published: cluster.published().cloned(),
             version: cluster.version(),
             reports: cluster.reports.clone(),
-            keepers: keepers.keys().cloned().collect(),
+            keepers: self.roll.online(),
             leading: self.leadership.clone(),
+            unacknowledged,
         };
         (self.dependencies.shared)(name, state);
     }
@@ -236,7 +250,7 @@ impl StreamHandler<(u64, Event)> for ZkSession {
             Event::Rejoin => self.join(),
             Event::Generation(outcome) => self.first_generation_read(outcome),
             Event::Read(subject, outcome) => self.read(subject, outcome),
-            Event::Changed(subject) => self.follow(subject),
+            Event::Changed(subject) => self.changed(subject),
             Event::Fetch(name) => self.fetch(&name),
             Event::Fetched(name, serial, outcome) => self.fetched(&name, serial, outcome),
             Event::Subtree(name, serial) => self.subtree_made(&name, serial),
@@ -248,6 +262,13 @@ impl StreamHandler<(u64, Event)> for ZkSession {
             Event::LatchWritten(outcome) => self.latch_written(outcome),
             Event::Raised(outcome) => self.raised(outcome),
             Event::CampaignAgain => self.campaign_again(),
+            Event::Looked(outcome) => self.looked(outcome, ctx),
+            Event::Silence => {
+                if let Some(line) = &mut self.line {
+                    line.silence = None;
+                }
+            }
+            Event::Deposed(outcome) => self.deposed(outcome),
             Event::Reported(name, serial, outcome) => self.reported(&name, serial, outcome),
             Event::Converge(name, serial) => self.converge_if(&name, serial),
         }

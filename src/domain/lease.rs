@@ -1,6 +1,10 @@
-//! Until when this keeper may vouch for what it knows (RK-3).
+//! Until when a keeper may vouch for what it knows (RK-3), and how long others wait for that to be over (RK-2).
 
-use super::node::Moment;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use super::node::{KeeperId, Moment};
 
 /// The right to answer from the last applied state. Measured from the sending of the write that earned it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -16,7 +20,56 @@ impl Lease {
     }
 
     /// How long it has been out at `now`; `None` if it never was held, zero while it holds.
-    pub fn expired_for(&self, now: Moment) -> Option<std::time::Duration> {
+    pub fn expired_for(&self, now: Moment) -> Option<Duration> {
         self.deadline.map(|deadline| now.since(deadline))
+    }
+}
+
+/// The margin *m* for the drift of two clocks over a wait: the larger of 20 ms and 2 % of it.
+pub fn margin(wait: Duration) -> Duration {
+    (wait / 50).max(Duration::from_millis(20))
+}
+
+/// *L + m*: a keeper whose heartbeat node has not changed for so long, as seen by another, holds no lease.
+pub fn outlasting(lease: Duration) -> Duration {
+    lease.saturating_add(margin(lease))
+}
+
+/// Who may still answer from the state before a withdrawal: nobody else may be promoted or published until there is no
+/// such keeper (RK-2).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unacknowledged {
+    /// Keepers that have not acknowledged it, and have not been silent for *L + m* either.
+    pub keepers: BTreeSet<KeeperId>,
+    /// There may be such that this keeper never saw: they left before it came.
+    pub strangers: bool,
+}
+
+impl Unacknowledged {
+    /// Nobody.
+    pub fn is_empty(&self) -> bool {
+        self.keepers.is_empty() && !self.strangers
+    }
+}
+
+impl fmt::Display for Unacknowledged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut names: Vec<&str> = self.keepers.iter().map(KeeperId::as_str).collect();
+        if self.strangers {
+            names.push("any that left just before this one led");
+        }
+        f.write_str(&names.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_margin_is_two_percent_and_at_least_twenty_milliseconds() {
+        let waits =
+            [100, 800, 1_000, 5_000].map(|ms| margin(Duration::from_millis(ms)).as_millis());
+        assert_eq!(waits, [20, 20, 20, 100]);
     }
 }

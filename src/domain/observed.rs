@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::facts::{Link, Mode, NodeFacts, Sighting};
+use super::lease::Unacknowledged;
 use super::node::{Epoch, Moment, NodeAddr};
 use super::published::Published;
 use super::verdict::Verdict;
@@ -19,6 +20,8 @@ pub struct Observed {
     pub epoch: Epoch,
     /// Commands that failed lately, by node.
     pub failures: BTreeMap<NodeAddr, Failure>,
+    /// Who may still answer from the state before the withdrawal (RK-2).
+    pub unacknowledged: Unacknowledged,
 }
 
 /// One node: what this keeper sees and what all keepers vote.

@@ -13,6 +13,7 @@ use std::fmt;
 
 use super::election::{Refusal, generation_of};
 use super::facts::{Link, Mode, NodeFacts, Upstream};
+use super::lease::Unacknowledged;
 use super::node::{Moment, NodeAddr};
 use super::observed::Observed;
 use super::policy::Policy;
@@ -33,7 +34,6 @@ pub struct Plan {
 }
 
 /// One action of the leader.
-#[expect(clippy::large_enum_variant, reason = "one action exists at a time")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Write this state (guarded, RK-4).
@@ -43,9 +43,15 @@ pub enum Action {
         /// What the write means.
         change: Change,
     },
-    /// Make this node, the persisted candidate, a primary.
-    Promote(NodeAddr),
-    /// Make these nodes follow the primary, side by side.
+    /// Make this node a primary: with a connection to it open and older leaders fenced off, write this state, which
+    /// names it as the candidate (guarded, RK-4, and persisted before the command, RK-5), then send the command.
+    Promote {
+        /// The candidate.
+        node: NodeAddr,
+        /// The state; epoch and generation are filled in by the writer.
+        state: Published,
+    },
+    /// Make these nodes follow the primary, side by side, each behind a guard of its own (RK-4).
     Follow {
         /// The nodes, at most `parallel-syncs`.
         nodes: Vec<NodeAddr>,
@@ -59,8 +65,6 @@ pub enum Action {
 pub enum Change {
     /// The published primary becomes none (RK-2).
     Withdraw,
-    /// The successor is chosen and persisted before it is commanded (RK-5).
-    Choose,
     /// A primary is published.
     Publish,
     /// Bookkeeping: replicas or replication ids of the published primary.
@@ -79,6 +83,8 @@ impl Change {
 pub enum Hold {
     /// Whether these nodes are up is not known yet, and what is known of them.
     Undecided(Vec<(NodeAddr, String)>),
+    /// These keepers may still answer from the state before the withdrawal (RK-2).
+    Unacknowledged(Unacknowledged),
     /// No node of the cluster is up.
     NoNodeUp,
     /// No node may be promoted; why not, for each.
@@ -142,6 +148,10 @@ impl fmt::Display for Hold {
                 }
                 Ok(())
             }
+            Self::Unacknowledged(keepers) => write!(
+                f,
+                "waiting until the withdrawal is acknowledged, or the lease is out, of: {keepers}"
+            ),
             Self::NoNodeUp => f.write_str("no node of the cluster is up"),
             Self::NoneEligible { replaced, refusals } => {
                 match replaced {

@@ -8,6 +8,8 @@ use crate::domain::node::{ClusterName, KeeperId};
 pub const ROOT: &str = "/";
 /// The format version, created before anything else: a prefix without it is not ours.
 pub const FORMAT: &str = "/format";
+/// What all keepers must agree on.
+pub const SETTINGS: &str = "/settings";
 /// The last epoch: a decimal number.
 pub const EPOCH: &str = "/epoch";
 /// The last generation, and which clusters changed lately.

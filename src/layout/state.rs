@@ -2,6 +2,7 @@
 //! [`FORMAT`] is refused, unknown fields are ignored, so that keepers of neighbouring versions live together.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,17 @@ pub struct KeeperRecord {
     pub version: String,
     /// Host name and process id.
     pub process: String,
+    /// How long it answers after a heartbeat that was confirmed, at most.
+    pub lease: Duration,
+    /// It answers from no state older than this generation: acknowledges every withdrawal up to it (RK-2).
+    pub acknowledged: Generation,
+}
+
+/// `/settings`: what all keepers must agree on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SharedSettings {
+    /// How long a keeper answers after a heartbeat that was confirmed.
+    pub lease: Duration,
 }
 
 impl Generations {
@@ -195,10 +207,24 @@ struct WireGenerations {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 struct WireKeeper {
     rest: String,
     version: String,
     process: String,
+    lease_ms: u64,
+    acknowledged: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct WireSettings {
+    lease_ms: u64,
+}
+
+/// Whole milliseconds, rounded up: a lease is never taken for shorter than it is.
+fn milliseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
 impl From<&NodeAddr> for WireAddr {
@@ -343,6 +369,8 @@ impl Document for KeeperRecord {
             rest: self.rest.clone(),
             version: self.version.clone(),
             process: self.process.clone(),
+            lease_ms: milliseconds(self.lease),
+            acknowledged: self.acknowledged.0,
         })
     }
 
@@ -352,6 +380,23 @@ impl Document for KeeperRecord {
             rest: wire.rest,
             version: wire.version,
             process: wire.process,
+            lease: Duration::from_millis(wire.lease_ms),
+            acknowledged: Generation(wire.acknowledged),
+        })
+    }
+}
+
+impl Document for SharedSettings {
+    fn encode(&self) -> Vec<u8> {
+        encode(WireSettings {
+            lease_ms: milliseconds(self.lease),
+        })
+    }
+
+    fn decode(data: &[u8]) -> Result<Self, LayoutError> {
+        let wire: WireSettings = decode(data)?;
+        Ok(Self {
+            lease: Duration::from_millis(wire.lease_ms),
         })
     }
 }

@@ -11,7 +11,7 @@ use redis_keeper::layout::paths;
 use redis_keeper::layout::state::{Document, FormatMark};
 use redis_keeper::ports::coordination::CreateKind;
 
-use self::world::{LEASE, World, eventually, on_virtual_time};
+use self::world::{HEARTBEAT, LEASE, World, eventually, on_virtual_time};
 
 mod world;
 
@@ -63,6 +63,142 @@ fn a_leader_whose_session_expires_stops_before_the_next_begins_and_takes_part_ag
             world.leaders() == [("a".to_owned(), 3)]
         })
         .await;
+    });
+}
+
+#[test]
+fn a_withdrawal_is_acknowledged_at_once_and_the_leader_waits_for_nobody_else() {
+    on_virtual_time(async {
+        let world = World::new();
+        let keepers = ["a", "b", "c"].map(|id| world.keeper(id));
+        for keeper in &keepers {
+            keeper.subscribe("x").await;
+            keeper.current().await;
+        }
+        let leader = world.leading(&keepers, "x").await;
+        tokio::time::sleep(LEASE * 2).await;
+        leader.write("x", Some("p")).await.unwrap();
+        let before = tokio::time::Instant::now();
+        leader.write("x", None).await.unwrap();
+        eventually("all have acknowledged", async || {
+            leader.waits_for("x").is_empty()
+        })
+        .await;
+        assert!(
+            before.elapsed() <= Duration::from_millis(5),
+            "{:?}",
+            before.elapsed()
+        );
+        for keeper in &keepers {
+            assert_eq!(keeper.primary("x"), None, "it acknowledged what it applied");
+        }
+    });
+}
+
+#[test]
+fn a_keeper_that_cannot_acknowledge_is_waited_for_until_its_lease_is_out() {
+    on_virtual_time(async {
+        for expired in [false, true] {
+            let world = World::new();
+            let (a, b) = (world.keeper("a"), world.keeper("b"));
+            for keeper in [&a, &b] {
+                keeper.subscribe("x").await;
+                keeper.current().await;
+            }
+            let keepers = [a, b];
+            let leader = world.leading(&keepers, "x").await;
+            let other = keepers
+                .iter()
+                .find(|keeper| !std::ptr::eq(*keeper, leader))
+                .unwrap();
+            tokio::time::sleep(LEASE * 2).await;
+            leader.write("x", Some("p")).await.unwrap();
+            other.current().await;
+            let session = other.session().await;
+            world.embedded.disconnect(session);
+            if expired {
+                // Its node is gone, its lease is not.
+                world.embedded.set_reachable(false);
+                world.embedded.expire(session);
+            }
+            leader.write("x", None).await.unwrap();
+            while !leader.waits_for("x").is_empty() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            assert!(!other.leased(), "it could still answer");
+            let deadline = other.lease.borrow().deadline.unwrap();
+            let waited = world.now().since(deadline);
+            assert!(
+                waited < Duration::from_millis(25),
+                "{waited:?} after its lease"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_new_leader_waits_out_those_it_never_saw() {
+    on_virtual_time(async {
+        let world = World::new();
+        let a = world.keeper("a");
+        a.subscribe("x").await;
+        a.current().await;
+        world.leading(std::slice::from_ref(&a), "x").await;
+        let before = tokio::time::Instant::now();
+        a.write("x", None).await.unwrap();
+        eventually("nobody is waited for", async || a.waits_for("x").is_empty()).await;
+        let waited = before.elapsed();
+        assert!(waited > LEASE / 2 && waited < LEASE * 2, "{waited:?}");
+    });
+}
+
+#[test]
+fn a_leader_that_falls_silent_is_deposed_though_its_session_lives() {
+    on_virtual_time(async {
+        let world = World::new();
+        let a = world.keeper("a");
+        assert_eq!(world.leader().await, ("a".to_owned(), 1));
+        let b = world.keeper("b");
+        b.current().await;
+        tokio::time::sleep(LEASE * 2).await;
+        let session = a.session().await;
+        world.embedded.disconnect(session);
+        let before = tokio::time::Instant::now();
+        eventually("b leads", async || world.leaders() == [("b".to_owned(), 2)]).await;
+        let took = before.elapsed();
+        assert!(took < LEASE + HEARTBEAT * 2, "{took:?}");
+        assert!(world.embedded.sessions().contains(&session));
+        world.embedded.reconnect(session);
+        a.current().await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        assert_eq!(
+            world.leaders(),
+            [("b".to_owned(), 2)],
+            "it queues up behind"
+        );
+    });
+}
+
+#[test]
+fn a_keeper_with_another_lease_than_the_others_is_refused_and_a_lone_one_may_change_it() {
+    on_virtual_time(async {
+        let world = World::new();
+        let a = world.keeper("a");
+        a.current().await;
+        let b = world.leased("b", "host-b:1", LEASE * 2);
+        eventually("refused", async || b.fatal.borrow().is_some()).await;
+        let message = b.fatal.borrow().clone().unwrap();
+        assert!(
+            message.contains("lease-seconds is 1.6 here and 0.8"),
+            "{message}"
+        );
+        a.address.send(Leave).await.unwrap();
+        let both = ["b", "c"].map(|id| world.leased(id, "new", LEASE * 2));
+        for keeper in &both {
+            keeper.current().await;
+        }
+        let late = world.keeper("d");
+        eventually("refused", async || late.fatal.borrow().is_some()).await;
     });
 }
 

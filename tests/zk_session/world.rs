@@ -16,8 +16,8 @@ use redis_keeper::adapters::clock::TokioClock;
 use redis_keeper::adapters::embedded::Embedded;
 use redis_keeper::domain::facts::DownReason;
 use redis_keeper::domain::lease::Lease;
-use redis_keeper::domain::node::{ClusterName, KeeperId, NodeAddr};
-use redis_keeper::domain::published::Published;
+use redis_keeper::domain::node::{ClusterName, Epoch, KeeperId, Moment, NodeAddr};
+use redis_keeper::domain::published::{Intent, Published, Step};
 use redis_keeper::domain::verdict::Report;
 use redis_keeper::ports::clock::LeaseClock;
 use redis_keeper::ports::coordination::{Coordination, Session};
@@ -35,6 +35,17 @@ pub(crate) fn on_virtual_time(test: impl Future<Output = ()>) {
             .expect("a runtime")
     })
     .block_on(test);
+}
+
+fn withdrawn() -> Intent {
+    Intent {
+        epoch: Epoch(1),
+        old: None,
+        old_run_id: None,
+        candidate: None,
+        step: Step::Withdrawn,
+        reason: "test".into(),
+    }
 }
 
 pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
@@ -68,6 +79,11 @@ impl World {
     }
 
     pub(crate) fn process(&self, id: &str, process: &str) -> Keeper {
+        self.leased(id, process, LEASE)
+    }
+
+    /// A keeper with a `lease-seconds` of its own.
+    pub(crate) fn leased(&self, id: &str, process: &str, length: Duration) -> Keeper {
         let (lease, told) = watch::channel(Lease::default());
         let shared: Rc<RefCell<BTreeMap<ClusterName, SharedState>>> = Rc::default();
         let fatal: Rc<RefCell<Option<String>>> = Rc::default();
@@ -84,7 +100,7 @@ impl World {
                     process: process.into(),
                 },
                 heartbeat: HEARTBEAT,
-                lease: LEASE,
+                lease: length,
             },
             lease,
             shared: {
@@ -112,6 +128,23 @@ impl World {
             lease: told,
             clock: self.clock.clone(),
         }
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    /// The one of `keepers` that leads, once the cluster is told so.
+    pub(crate) async fn leading<'a>(&self, keepers: &'a [Keeper], cluster: &str) -> &'a Keeper {
+        let leads = |keeper: &&Keeper| {
+            let shared = keeper.shared(cluster);
+            shared.is_some_and(|shared| shared.leading.is_some())
+        };
+        eventually("a leader", async || {
+            keepers.iter().any(|keeper| leads(&keeper))
+        })
+        .await;
+        keepers.iter().find(leads).expect("it leads")
     }
 
     pub(crate) async fn observer(&self) -> Rc<dyn Session> {
@@ -183,6 +216,7 @@ impl Keeper {
             version: known.version,
             state: Published {
                 primary: primary.map(|host| NodeAddr::new(host, 1)),
+                intent: primary.is_none().then(withdrawn),
                 ..Published::default()
             },
             raise_generation: true,
@@ -213,6 +247,12 @@ impl Keeper {
         votes
             .map(|(keeper, report)| (keeper.to_string(), report.votes.len()))
             .collect()
+    }
+
+    /// Who the leader waits for before it goes on from what is published.
+    pub(crate) fn waits_for(&self, cluster: &str) -> String {
+        let shared = self.shared(cluster).expect("shared");
+        shared.unacknowledged.to_string()
     }
 
     pub(crate) fn primary(&self, cluster: &str) -> Option<String> {

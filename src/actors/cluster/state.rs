@@ -8,7 +8,7 @@ use crate::actors::cluster_api::{
 };
 use crate::actors::messages::{Decision, SharedState};
 use crate::domain::facts::Sighting;
-use crate::domain::lease::Lease;
+use crate::domain::lease::{Lease, Unacknowledged};
 use crate::domain::node::{ClusterName, Epoch, KeeperId, Moment, NodeAddr};
 use crate::domain::observed::{Failure, Observed, ObservedNode};
 use crate::domain::plan::{Hold, Plan, plan};
@@ -65,6 +65,7 @@ impl State {
             published: None,
             epoch: Epoch::default(),
             failures: BTreeMap::new(),
+            unacknowledged: Unacknowledged::default(),
         };
         Self {
             settings,
@@ -94,6 +95,9 @@ impl State {
             .as_ref()
             .map(|leading| leading.epoch)
             .unwrap_or_default();
+        self.observed
+            .unacknowledged
+            .clone_from(&shared.unacknowledged);
         self.shared = Some(shared);
     }
 

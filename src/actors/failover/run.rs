@@ -9,12 +9,12 @@ use tracing::Instrument as _;
 use super::{FailoverActor, FailoverLinks};
 use crate::actors::cluster::ClusterActor;
 use crate::actors::messages::{
-    Commanded, Decide, Decision, Leadership, RunEnded, WriteError, WriteState,
+    Commanded, Decide, Guard, Leadership, RunEnded, WriteError, WriteState,
 };
 use crate::domain::node::{ClusterName, NodeAddr};
 use crate::domain::plan::{Action, Change};
 use crate::domain::published::Published;
-use crate::ports::redis::CommandError;
+use crate::ports::redis::{CommandConnection, CommandError};
 use crate::supervision::ChildRef;
 
 /// How long to wait before the same action is tried again.
@@ -70,46 +70,59 @@ struct Driver {
     links: FailoverLinks,
 }
 
+/// Something to be done.
+struct Decided {
+    action: Action,
+    version: Option<i32>,
+    leadership: Leadership,
+}
+
 impl Driver {
     async fn drive(self) {
         let mut last = None;
-        loop {
-            let Ok(Decision {
-                plan,
-                version,
-                leading: Some(leadership),
-            }) = self.cluster.send(Decide).await
-            else {
-                return;
-            };
-            let Some(action) = plan.action else { return };
-            if last.as_ref() == Some(&action) {
+        while let Some(decision) = self.decide().await {
+            if last.as_ref() == Some(&decision.action) {
                 // It failed, or its effect is not seen yet.
                 tokio::time::sleep(RETRY).await;
             }
-            last = Some(action.clone());
-            match action {
+            last = Some(decision.action.clone());
+            match decision.action {
                 Action::Write { state, change } => {
-                    self.write(leadership, version, state, change).await;
+                    tell(&decision.leadership, &state, change);
+                    let raise = change.raises_generation();
+                    self.write(decision.leadership, decision.version, state, raise)
+                        .await;
                 }
-                Action::Promote(node) => self.promote(&leadership, node).await,
+                Action::Promote { node, .. } => self.promote(&decision.leadership, node).await,
                 Action::Follow { nodes, primary } => {
-                    self.follow(&leadership, nodes, &primary).await;
+                    let commands = nodes.into_iter().map(|node| {
+                        self.follow(&decision.leadership, decision.version, node, &primary)
+                    });
+                    join_all(commands).await;
                 }
             }
         }
     }
 
+    /// What is to be done now, from facts read now; `None` if there is nothing, or this keeper does not lead.
+    async fn decide(&self) -> Option<Decided> {
+        let decision = self.cluster.send(Decide).await.ok()?;
+        Some(Decided {
+            action: decision.plan.action?,
+            version: decision.version,
+            leadership: decision.leading?,
+        })
+    }
+
+    /// Whether the state is written.
     async fn write(
         &self,
         leadership: Leadership,
         version: Option<i32>,
         state: Published,
-        change: Change,
-    ) {
-        tell(&leadership, &state, change);
+        raise_generation: bool,
+    ) -> bool {
         let cluster = self.name.clone();
-        let raise_generation = change.raises_generation();
         let write = WriteState {
             cluster,
             leadership,
@@ -117,16 +130,36 @@ impl Driver {
             state,
             raise_generation,
         };
-        let error = match self.links.session.send(write).await {
-            Ok(Ok(_)) => return,
-            Ok(Err(error)) => error,
-            Err(gone) => WriteError::Unknown(gone.to_string()),
-        };
-        tracing::warn!(%error, "state not written, looking again");
+        confirmed(self.links.session.send(write).await.map(|it| it.map(drop)))
     }
 
+    /// Promotes in the order that RK-4 demands: a connection that bears the epoch, older leaders fenced off, the facts
+    /// read again, the guarded write that persists the candidate, and only then the command, on that connection.
     async fn promote(&self, leadership: &Leadership, node: NodeAddr) {
-        let result = self.command(leadership, &node, None).await;
+        let mut connection = match self.open(leadership, &node).await {
+            Ok(connection) => connection,
+            Err(error) => {
+                return self
+                    .commanded(leadership, node, Err(error), "promotion failed")
+                    .await;
+            }
+        };
+        let Some(Decided {
+            action: Action::Promote { node: again, state },
+            version,
+            leadership: same,
+        }) = self.decide().await
+        else {
+            return;
+        };
+        if again != node || same != *leadership {
+            return;
+        }
+        tracing::info!(epoch = %leadership.epoch, %node, "promoting");
+        if !self.write(same, version, state, false).await {
+            return;
+        }
+        let result = connection.promote().await;
         if result.is_ok() {
             tracing::info!(epoch = %leadership.epoch, %node, "promoted");
         }
@@ -134,34 +167,46 @@ impl Driver {
             .await;
     }
 
-    async fn follow(&self, leadership: &Leadership, nodes: Vec<NodeAddr>, primary: &NodeAddr) {
-        let commands = nodes.into_iter().map(|node| async {
-            let result = self.command(leadership, &node, Some(primary)).await;
-            if result.is_ok() {
-                tracing::info!(epoch = %leadership.epoch, %node, %primary, "made to follow the primary");
+    /// Makes `node` follow `primary`, likewise; there is no new state to write, so the guard only checks.
+    async fn follow(
+        &self,
+        leadership: &Leadership,
+        version: Option<i32>,
+        node: NodeAddr,
+        primary: &NodeAddr,
+    ) {
+        let result = match self.open(leadership, &node).await {
+            Ok(mut connection) => {
+                let guard = Guard {
+                    cluster: self.name.clone(),
+                    leadership: leadership.clone(),
+                    version,
+                };
+                if !confirmed(self.links.session.send(guard).await) {
+                    return;
+                }
+                connection.follow(primary).await
             }
-            self.commanded(leadership, node, result, "repointing failed").await;
-        });
-        join_all(commands).await;
+            Err(error) => Err(error),
+        };
+        if result.is_ok() {
+            tracing::info!(epoch = %leadership.epoch, %node, %primary, "made to follow the primary");
+        }
+        self.commanded(leadership, node, result, "repointing failed")
+            .await;
     }
 
-    /// One command on a connection of its own: follow `primary`, or be the primary.
-    async fn command(
+    /// A connection for one command, with every command that may still be under way there fenced off: an older leader's,
+    /// and one of this leadership whose outcome is not known.
+    async fn open(
         &self,
         leadership: &Leadership,
         node: &NodeAddr,
-        primary: Option<&NodeAddr>,
-    ) -> Result<Vec<String>, CommandError> {
-        let mut connection = self
-            .links
-            .redis
-            .node(&self.name, node)
-            .command(leadership.epoch)
-            .await?;
-        match primary {
-            Some(primary) => connection.follow(primary).await,
-            None => connection.promote().await,
-        }
+    ) -> Result<Box<dyn CommandConnection>, CommandError> {
+        let node = self.links.redis.node(&self.name, node);
+        let mut connection = node.command(leadership.epoch).await?;
+        connection.fence().await?;
+        Ok(connection)
     }
 
     async fn commanded(
@@ -187,17 +232,23 @@ impl Driver {
     }
 }
 
+/// Whether a write to coordination is confirmed; says why not.
+fn confirmed(outcome: Result<Result<(), WriteError>, impl std::fmt::Display>) -> bool {
+    let error = match outcome {
+        Ok(Ok(())) => return true,
+        Ok(Err(error)) => error,
+        Err(gone) => WriteError::Unknown(gone.to_string()),
+    };
+    tracing::warn!(%error, "state not written, looking again");
+    false
+}
+
 /// The story in the log: one line a step.
 fn tell(leadership: &Leadership, state: &Published, change: Change) {
     let epoch = leadership.epoch;
-    let intent = state.intent.as_ref();
-    match (change, intent, &state.primary) {
+    match (change, &state.intent, &state.primary) {
         (Change::Withdraw, Some(intent), _) => {
             tracing::warn!(%epoch, reason = intent.reason, "withdrawing the primary");
-        }
-        (Change::Choose, Some(intent), _) => {
-            let candidate = intent.candidate.as_ref().map(ToString::to_string);
-            tracing::info!(%epoch, candidate, "candidate chosen");
         }
         (Change::Publish, _, Some(primary)) => {
             tracing::info!(%epoch, %primary, "publishing the primary");

@@ -4,12 +4,12 @@ use actix::prelude::*;
 use futures::FutureExt;
 use futures::future;
 
-use super::ZkSession;
 use super::lease_book::Verdict;
 use super::reading::Event;
+use super::{Phase, ZkSession};
 use crate::domain::node::{ClusterName, Generation, Moment};
 use crate::layout::paths;
-use crate::layout::state::{Document, Generations};
+use crate::layout::state::{Document, Generations, KeeperRecord};
 use crate::ports::coordination::{CoordinationError, Node};
 
 impl ZkSession {
@@ -20,28 +20,38 @@ impl ZkSession {
             self.stop_leading("no heartbeat was confirmed for the length of the lease");
         }
         self.beat();
+        self.depose_silent_leader(now);
     }
 
     /// Writes the own node, with a read of the generation right behind it: the read sees all that was committed before
     /// the write.
+    ///
+    /// A keeper that has not read everything, or whose lease ran out while it waits for a state to be applied, falls
+    /// silent instead: nobody waits for its acknowledgement longer than its lease may last (RK-2).
     pub(super) fn beat(&mut self) {
+        let now = self.dependencies.clock.now();
+        let silenced = self.lease_book.waits() && !self.lease_book.lease().holds(now);
+        if self.phase != Phase::Current || silenced {
+            return;
+        }
+        let acknowledged = self.lease_book.highest();
         let (Some(session), Some(line)) = (self.online(), &mut self.line) else {
             return;
         };
         if std::mem::replace(&mut line.beating, true) {
             return;
         }
-        let sent = self.dependencies.clock.now();
+        line.acknowledged = acknowledged;
+        let record = KeeperRecord {
+            acknowledged,
+            ..self.identity.record.clone()
+        };
         let path = paths::keeper(&self.identity.id);
-        let written = session.set(
-            &path,
-            &self.identity.record.encode(),
-            Some(line.own_version),
-        );
+        let written = session.set(&path, &record.encode(), Some(line.own_version));
         let read = session.get(paths::GENERATION);
         self.spawn(
             future::join(written, read).map(move |(written, read)| Event::Beat {
-                sent,
+                sent: now,
                 written,
                 read,
             }),
@@ -64,6 +74,41 @@ impl ZkSession {
             }
             Err(error) => return tracing::debug!(%error, "a heartbeat was not confirmed"),
         }
+        self.generation_read(read, Some(sent), ctx);
+        self.campaign();
+    }
+
+    /// Reads `/generation`, to learn what has changed before the next heartbeat does.
+    pub(super) fn look(&mut self) {
+        let (Some(session), Some(line)) = (self.online(), &mut self.line) else {
+            return;
+        };
+        if let Some(again) = &mut line.looking {
+            *again = true;
+            return;
+        }
+        line.looking = Some(false);
+        self.spawn(session.get(paths::GENERATION).map(Event::Looked));
+    }
+
+    pub(super) fn looked(
+        &mut self,
+        read: Result<Option<Node>, CoordinationError>,
+        ctx: &mut Context<Self>,
+    ) {
+        let again = self.line.as_mut().and_then(|line| line.looking.take());
+        self.generation_read(read, None, ctx);
+        if again == Some(true) {
+            self.look();
+        }
+    }
+
+    fn generation_read(
+        &mut self,
+        read: Result<Option<Node>, CoordinationError>,
+        sent: Option<Moment>,
+        ctx: &mut Context<Self>,
+    ) {
         let Ok(Some(node)) = read else { return };
         match Generations::decode(&node.data) {
             Ok(read) => {
@@ -75,10 +120,9 @@ impl ZkSession {
             }
             Err(error) => self.report_trouble(&format!("no lease: /generation {error}")),
         }
-        self.campaign();
     }
 
-    /// Whatever has just happened may have completed what the lease waits for.
+    /// Whatever has just happened may have completed what the lease, an acknowledgement or the leader waits for.
     pub(super) fn settle(&mut self, ctx: &mut Context<Self>) {
         let completed = self.completed();
         let clusters = &self.clusters;
@@ -91,11 +135,16 @@ impl ZkSession {
         if completed {
             self.campaign();
         }
+        let behind = |line: &super::Line| line.acknowledged < self.lease_book.highest();
+        if self.line.as_ref().is_some_and(behind) {
+            self.beat();
+        }
+        self.share_acknowledgements();
     }
 
     fn act_on(&mut self, verdict: Verdict, ctx: &mut Context<Self>) {
         match verdict {
-            Verdict::Extended(lease) => {
+            Verdict::Settled(lease) => {
                 let later = self.dependencies.lease.send_if_modified(|told| {
                     let later = lease.deadline > told.deadline;
                     if later {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::report_slot::ReportSlot;
+use crate::domain::lease::Unacknowledged;
 use crate::domain::node::{Generation, KeeperId};
 use crate::domain::published::Published;
 use crate::domain::verdict::Report;
@@ -18,6 +19,8 @@ pub(super) struct Cluster {
     pub(super) own: ReportSlot,
     /// Reports of all keepers.
     pub(super) reports: BTreeMap<KeeperId, Report>,
+    /// As last shared.
+    pub(super) unacknowledged: Unacknowledged,
     state: State,
     /// It was read completely once: it can be shared.
     known: bool,
@@ -53,6 +56,7 @@ impl Cluster {
             serial,
             own: ReportSlot::default(),
             reports: BTreeMap::new(),
+            unacknowledged: Unacknowledged::default(),
             state: State::default(),
             known: false,
             state_read: false,

@@ -15,6 +15,7 @@ use super::reading::Event;
 use super::writing::Counter;
 use super::{Line, Phase, ZkSession};
 use crate::actors::messages::Fatal;
+use crate::domain::node::Generation;
 use crate::ports::coordination::{Session, SessionState};
 
 pub(super) const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -48,9 +49,26 @@ impl ZkSession {
         for cluster in self.clusters.values_mut() {
             cluster.own.new_session();
         }
+        self.limit_lease(session.timeout());
         let state = session.state();
         self.session = Some(session);
         self.follow_session(state, ctx);
+    }
+
+    /// A lease is at most half the session timeout that was granted (RK-3). A shorter one than others reckon with is safe.
+    fn limit_lease(&mut self, granted: Duration) {
+        let configured = self.dependencies.settings.lease;
+        let lease = configured.min(granted / 2);
+        if lease < configured {
+            tracing::warn!(
+                ?granted,
+                ?configured,
+                ?lease,
+                "ZooKeeper grants a shorter session than asked for, so the lease is cut to half of it: lower \
+                 lease-seconds in all keepers, or raise maxSessionTimeout in ZooKeeper"
+            );
+        }
+        self.lease_book.set_length(lease);
     }
 
     /// Acts on the state as it is and on every change of it, as long as the session lives.
@@ -119,10 +137,13 @@ impl ZkSession {
             futures,
             handle: ctx.add_stream(events.map(move |event| (number, event))),
             first_generation: None,
-            keepers_read: false,
             unread: self.clusters.keys().cloned().collect(),
             own_version: 0,
             beating: false,
+            acknowledged: Generation::default(),
+            looking: None,
+            silence: None,
+            deposing: false,
             standing: None,
             campaign: Campaign::Idle,
             counter: Counter::default(),
@@ -131,6 +152,7 @@ impl ZkSession {
             cluster.own.new_connection();
             cluster.forget();
         }
+        self.roll.new_connection(self.dependencies.clock.now());
         self.join();
     }
 
@@ -150,12 +172,11 @@ impl ZkSession {
                     line.own_version = version;
                 }
                 self.phase = Phase::Reading;
-                if self.trouble.take().is_some() || self.keepers.is_none() {
+                if self.trouble.take().is_some() || !self.roll.known() {
                     let coordination = self.dependencies.coordination.describe();
                     tracing::info!(coordination, keeper = %self.identity.id, "joined the keepers");
                 }
                 self.read_everything();
-                self.beat();
             }
             Err(JoinError::Refused(message)) => {
                 tracing::error!(why = message, "this keeper cannot take part");

@@ -1,21 +1,23 @@
 //! What others ask of the session.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use actix::prelude::*;
 use futures::future::ready;
 
 use super::cluster::Cluster;
-use super::writing::{Failure, Guarded};
+use super::writing::{Failure, Guarded, check};
 use super::{Phase, ZkSession};
 use crate::actors::messages::{
-    InspectSession, KeeperAnnouncement, LeadAgain, Leading, Leave, SessionReport, SetReport,
-    Subscribe, Unsubscribe, WriteError, WriteState,
+    Guard, InspectSession, KeeperAnnouncement, LeadAgain, Leadership, Leading, Leave,
+    SessionReport, SetReport, Subscribe, Unsubscribe, WriteError, WriteState,
 };
-use crate::domain::node::ClusterName;
+use crate::domain::node::{ClusterName, Generation};
 use crate::domain::published::Published;
 use crate::layout::paths;
-use crate::ports::coordination::SessionState;
+use crate::layout::state::KeeperRecord;
+use crate::ports::coordination::{Session, SessionState};
 
 /// How long [`Leave`] waits for the session to be closed.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -34,30 +36,42 @@ impl ZkSession {
         self.follow_cluster(name, serial);
     }
 
-    /// What a write is guarded with, or why it cannot be made.
-    fn guard(&self, write: WriteState) -> Result<Guarded, String> {
-        let lost = || format!("epoch {} leads no more", write.leadership.epoch);
-        if self.leadership.as_ref() != Some(&write.leadership) {
+    /// The session and the latch node that guard what is done to a cluster under `leadership`, or why nothing may be.
+    fn guarded_by(
+        &self,
+        leadership: &Leadership,
+        name: &ClusterName,
+    ) -> Result<(Rc<dyn Session>, String), String> {
+        let lost = || format!("epoch {} leads no more", leadership.epoch);
+        if self.leadership.as_ref() != Some(leadership) {
             return Err(lost());
         }
         let session = self.online().ok_or_else(lost)?;
         let latch = self.latch().ok_or_else(lost)?;
-        let line = self.line.as_ref().ok_or_else(lost)?;
         let cluster = self
             .clusters
-            .get(&write.cluster)
-            .ok_or_else(|| format!("cluster {} is not followed", write.cluster))?;
-        if let Some(reason) = cluster.unwritable() {
-            return Err(reason);
+            .get(name)
+            .ok_or_else(|| format!("cluster {name} is not followed"))?;
+        match cluster.unwritable() {
+            Some(reason) => Err(reason),
+            None => Ok((session, latch)),
         }
-        let generation = cluster.published().map(|published| published.generation);
+    }
+
+    fn guarded(&self, write: WriteState) -> Result<Guarded, String> {
+        let (session, latch) = self.guarded_by(&write.leadership, &write.cluster)?;
+        let counter = self.line.as_ref().map(|line| line.counter.clone());
+        let published = self
+            .clusters
+            .get(&write.cluster)
+            .and_then(Cluster::published);
         Ok(Guarded {
             session,
             latch,
-            counter: line.counter.clone(),
+            counter: counter.unwrap_or_default(),
             state: Published {
                 epoch: write.leadership.epoch,
-                generation: generation.unwrap_or_default(),
+                generation: published.map_or_else(Generation::default, |it| it.generation),
                 ..write.state
             },
             cluster: write.cluster,
@@ -66,31 +80,29 @@ impl ZkSession {
         })
     }
 
-    fn written(
-        &mut self,
-        name: &ClusterName,
-        outcome: Result<(Published, i32), Failure>,
-    ) -> Result<(Published, i32), WriteError> {
-        match outcome {
-            Ok((published, version)) => {
-                if let Some(cluster) = self.clusters.get_mut(name) {
-                    cluster.wrote(published.clone(), version);
-                    self.share(name);
-                }
-                Ok((published, version))
-            }
-            Err(Failure::Deposed) => {
+    /// Takes in what was written, before anyone is told.
+    fn written(&mut self, name: &ClusterName, published: &Published, version: i32) {
+        if let Some(cluster) = self.clusters.get_mut(name) {
+            cluster.wrote(published.clone(), version);
+            self.share(name);
+        }
+    }
+
+    /// Takes the consequences of a write that was not confirmed.
+    fn refused(&mut self, name: &ClusterName, failure: Failure) -> WriteError {
+        match failure {
+            Failure::Deposed => {
                 self.stop_leading("a guarded write was refused: the latch node is gone");
-                Err(WriteError::NotDone("the leadership is lost".into()))
+                WriteError::NotDone("the leadership is lost".into())
             }
-            Err(Failure::Write(error)) => {
+            Failure::Write(error) => {
                 if let (WriteError::Unknown(_), Some(cluster)) =
                     (&error, self.clusters.get_mut(name))
                 {
                     cluster.doubt_state();
                     self.fetch(name);
                 }
-                Err(error)
+                error
             }
         }
     }
@@ -139,12 +151,32 @@ impl Handler<WriteState> for ZkSession {
 
     fn handle(&mut self, write: WriteState, _: &mut Self::Context) -> Self::Result {
         let name = write.cluster.clone();
-        match self.guard(write) {
-            Ok(guarded) => Box::pin(
-                guarded
-                    .write()
+        match self.guarded(write) {
+            Ok(guarded) => Box::pin(guarded.write().into_actor(self).map(
+                move |outcome, act, _| {
+                    let (published, version) =
+                        outcome.map_err(|failure| act.refused(&name, failure))?;
+                    act.written(&name, &published, version);
+                    Ok((published, version))
+                },
+            )),
+            Err(reason) => Box::pin(ready(Err(WriteError::NotDone(reason))).into_actor(self)),
+        }
+    }
+}
+
+impl Handler<Guard> for ZkSession {
+    type Result = ResponseActFuture<Self, Result<(), WriteError>>;
+
+    fn handle(&mut self, guard: Guard, _: &mut Self::Context) -> Self::Result {
+        let (name, version) = (guard.cluster, guard.version);
+        match self.guarded_by(&guard.leadership, &name) {
+            Ok((session, latch)) => Box::pin(
+                check(session, latch, name.clone(), version)
                     .into_actor(self)
-                    .map(move |outcome, act, _| act.written(&name, outcome)),
+                    .map(move |outcome, act, _| {
+                        outcome.map_err(|failure| act.refused(&name, failure))
+                    }),
             ),
             Err(reason) => Box::pin(ready(Err(WriteError::NotDone(reason))).into_actor(self)),
         }
@@ -156,7 +188,6 @@ impl Handler<InspectSession> for ZkSession {
 
     fn handle(&mut self, _: InspectSession, _: &mut Self::Context) -> Self::Result {
         let standing = self.line.as_ref().and_then(|line| line.standing.as_ref());
-        let keepers = self.keepers.iter().flatten();
         MessageResult(SessionReport {
             coordination: self.dependencies.coordination.describe(),
             state: match self.phase {
@@ -170,15 +201,24 @@ impl Handler<InspectSession> for ZkSession {
             },
             session: self.session.as_ref().map(|session| session.id()),
             keeper: self.identity.id.clone(),
-            leader: standing.and_then(|standing| standing.leader.clone()),
+            leader: standing
+                .and_then(|standing| standing.leader.as_ref())
+                .map(|latch| latch.keeper.clone()),
             epoch: self.leadership.as_ref().map(|leadership| leadership.epoch),
             generation: self.lease_book.highest().0,
-            keepers: keepers
-                .map(|(id, record)| KeeperAnnouncement {
-                    id: id.clone(),
-                    rest: record.rest.clone(),
-                    version: record.version.clone(),
-                    process: record.process.clone(),
+            keepers: self
+                .roll
+                .announcements()
+                .map(|(id, record)| {
+                    let told = |field: fn(&KeeperRecord) -> &String| {
+                        record.map_or_else(|| "unknown".to_owned(), |record| field(record).clone())
+                    };
+                    KeeperAnnouncement {
+                        id: id.clone(),
+                        rest: told(|record| &record.rest),
+                        version: told(|record| &record.version),
+                        process: told(|record| &record.process),
+                    }
                 })
                 .collect(),
         })

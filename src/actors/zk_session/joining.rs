@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use futures::future::try_join_all;
 
+use crate::domain::lease::outlasting;
 use crate::domain::node::{Epoch, KeeperId};
 use crate::layout::paths::{self, LatchName};
-use crate::layout::state::{Document, FormatMark, Generations, KeeperRecord};
-use crate::ports::coordination::{CoordinationError, CreateKind, Session};
+use crate::layout::state::{Document, FormatMark, Generations, KeeperRecord, SharedSettings};
+use crate::ports::coordination::{CoordinationError, CreateKind, Node, Session};
 
 /// Why a keeper can not join.
 #[derive(Debug)]
@@ -33,20 +34,31 @@ pub(super) struct Identity {
     pub(super) heartbeat: Duration,
 }
 
-/// Prepares the prefix and registers the keeper. Answers the version of its node. Waits as long as a leftover of an
-/// earlier run holds the id.
-pub(super) async fn join(session: &dyn Session, who: &Identity) -> Result<i32, JoinError> {
-    prepare(session).await?;
-    register(session, who).await
+impl Identity {
+    fn settings(&self) -> SharedSettings {
+        SharedSettings {
+            lease: self.record.lease,
+        }
+    }
 }
 
-async fn prepare(session: &dyn Session) -> Result<(), JoinError> {
+/// Prepares the prefix, registers the keeper and sees that it is configured as the others are. Answers the version of its node. Waits as long as a leftover of an
+/// earlier run holds the id.
+pub(super) async fn join(session: &dyn Session, who: &Identity) -> Result<i32, JoinError> {
+    prepare(session, who).await?;
+    let version = register(session, who).await?;
+    agree(session, who).await?;
+    Ok(version)
+}
+
+async fn prepare(session: &dyn Session, who: &Identity) -> Result<(), JoinError> {
     let children = match examine(session).await? {
         Ok(children) => children,
         Err(stranger) => return Err(JoinError::Refused(stranger)),
     };
     let skeleton = [
         (paths::FORMAT, FormatMark.encode()),
+        (paths::SETTINGS, who.settings().encode()),
         (paths::EPOCH, Epoch(0).encode()),
         (paths::GENERATION, Generations::default().encode()),
         (paths::LEADER, Vec::new()),
@@ -67,6 +79,68 @@ async fn prepare(session: &dyn Session) -> Result<(), JoinError> {
         });
     try_join_all(created).await?;
     Ok(())
+}
+
+/// Compares this keeper's settings with those of all. Where every keeper online is configured as this one, they may be
+/// changed, once the lease of any that was there before is out. All this after the registration, so that of two that come
+/// at once at least one sees the other.
+async fn agree(session: &dyn Session, who: &Identity) -> Result<(), JoinError> {
+    let own = who.settings();
+    loop {
+        let Some(node) = session.get(paths::SETTINGS).await? else {
+            return Err(CoordinationError::NoNode(paths::SETTINGS.into()).into());
+        };
+        let shared = SharedSettings::decode(&node.data);
+        let shared = shared.map_err(|error| {
+            JoinError::Refused(format!("the settings that all keepers share: {error}"))
+        })?;
+        if shared == own {
+            return Ok(());
+        }
+        let others = configured_otherwise(session, who).await?;
+        if !others.is_empty() {
+            return Err(JoinError::Refused(format!(
+                "lease-seconds is {} here and {} for the other keepers (online: {}): it must be the same in all; to change \
+                 it, stop all keepers first",
+                own.lease.as_secs_f64(),
+                shared.lease.as_secs_f64(),
+                others.join(", ")
+            )));
+        }
+        tokio::time::sleep(outlasting(shared.lease)).await;
+        match session
+            .set(paths::SETTINGS, &own.encode(), Some(node.version))
+            .await
+        {
+            Ok(_) => {
+                tracing::info!(from = ?shared, to = ?own, "changed the settings of all keepers")
+            }
+            Err(CoordinationError::BadVersion(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Keepers online whose settings are not this one's.
+async fn configured_otherwise(
+    session: &dyn Session,
+    who: &Identity,
+) -> Result<Vec<String>, CoordinationError> {
+    let mut names = session.children(paths::KEEPERS).await?;
+    names.sort();
+    let reads = names.into_iter().map(|name| {
+        let read = session.get(&paths::keeper(&KeeperId::new(&*name)));
+        async move { Ok((name, read.await?)) }
+    });
+    let read: Vec<(String, Option<Node>)> = try_join_all(reads).await?;
+    let otherwise = |node: &Node| {
+        KeeperRecord::decode(&node.data).is_ok_and(|record| record.lease != who.record.lease)
+    };
+    Ok(read
+        .into_iter()
+        .filter(|(_, node)| node.as_ref().is_some_and(otherwise))
+        .map(|(name, _)| name)
+        .collect())
 }
 
 /// The names below the prefix if it is free or ours, else whose it is instead.

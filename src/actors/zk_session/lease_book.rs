@@ -1,17 +1,17 @@
 //! When this keeper may vouch for what it knows (RK-3).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::domain::lease::Lease;
 use crate::domain::node::{ClusterName, Generation, Moment};
 use crate::layout::state::Generations;
 
-/// What a confirmed heartbeat leaves to be done before it extends the lease.
+/// What a read of `/generation` comes to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Nothing: this is the lease now.
-    Extended(Lease),
+    /// All that was read about has been applied; this is the lease now.
+    Settled(Lease),
     /// These clusters have changed since they were last read: read them.
     Missing(BTreeSet<ClusterName>),
     /// More has changed than is named: read everything.
@@ -29,8 +29,9 @@ pub(super) struct LeaseBook {
     applied: Option<Generation>,
     /// The highest ever applied: survives reconnections.
     highest: Generation,
-    /// A confirmed heartbeat that waits for states to be applied: what it read and when it was sent.
-    pending: Option<(Generations, Moment)>,
+    /// Reads of `/generation` that wait for states to be applied, oldest first; those that belong to a heartbeat with
+    /// the time of its sending.
+    pending: VecDeque<(Generations, Option<Moment>)>,
 }
 
 impl LeaseBook {
@@ -40,22 +41,33 @@ impl LeaseBook {
             lease: Lease::default(),
             applied: None,
             highest: Generation::default(),
-            pending: None,
+            pending: VecDeque::new(),
         }
+    }
+
+    /// From now on a heartbeat is worth so much.
+    pub(super) fn set_length(&mut self, length: Duration) {
+        self.length = length;
     }
 
     pub(super) fn lease(&self) -> Lease {
         self.lease
     }
 
+    /// Every state up to this one was applied at some time, and none is older now: what may be acknowledged (RK-2).
     pub(super) fn highest(&self) -> Generation {
         self.highest
+    }
+
+    /// Whether something read about has not been applied yet.
+    pub(super) fn waits(&self) -> bool {
+        !self.pending.is_empty()
     }
 
     /// The connection is lost or new: what was read before counts no more, nor does a heartbeat sent before.
     pub(super) fn forget(&mut self) {
         self.applied = None;
-        self.pending = None;
+        self.pending.clear();
     }
 
     /// Everything has been read, after `/generation` had been read as `generation`.
@@ -64,46 +76,50 @@ impl LeaseBook {
         self.highest = self.highest.max(generation);
     }
 
-    /// A heartbeat sent at `sent` was confirmed, with this read behind it. One that still waits keeps waiting: it is
-    /// older and needs less.
+    /// `/generation` was read: behind a confirmed heartbeat sent at `sent`, or only to learn what has changed.
     pub(super) fn confirmed(
         &mut self,
         read: Generations,
-        sent: Moment,
+        sent: Option<Moment>,
         applied_of: impl Fn(&ClusterName) -> Option<Generation>,
     ) -> Verdict {
         if read.generation < self.highest {
             return Verdict::WentBack(read.generation);
         }
-        self.pending.get_or_insert((read, sent));
+        self.pending.push_back((read, sent));
         self.settle(applied_of)
-            .unwrap_or(Verdict::Extended(self.lease))
+            .unwrap_or(Verdict::Settled(self.lease))
     }
 
-    /// Extends the lease by the heartbeat that waits, if all it needs has been applied. `applied_of` tells the
-    /// generation a cluster's state has been applied with, `None` for a cluster this keeper does not answer for.
+    /// Settles what waits and can be settled; `None` if nothing waits. `applied_of` tells the generation a cluster's
+    /// state has been applied with, `None` for a cluster this keeper does not answer for.
     pub(super) fn settle(
         &mut self,
         applied_of: impl Fn(&ClusterName) -> Option<Generation>,
     ) -> Option<Verdict> {
-        let (read, sent) = self.pending.as_ref()?;
-        let Some(changed) = read.since(self.applied?) else {
-            self.forget();
-            return Some(Verdict::MissingAll);
-        };
-        let missing: BTreeSet<ClusterName> = changed
-            .into_iter()
-            .filter(|(cluster, at)| applied_of(cluster).is_some_and(|applied| applied < *at))
-            .map(|(cluster, _)| cluster.clone())
-            .collect();
-        if !missing.is_empty() {
-            return Some(Verdict::Missing(missing));
+        let mut verdict = None;
+        while let Some((read, sent)) = self.pending.front() {
+            let Some(changed) = read.since(self.applied?) else {
+                self.forget();
+                return Some(Verdict::MissingAll);
+            };
+            let missing: BTreeSet<ClusterName> = changed
+                .into_iter()
+                .filter(|(cluster, at)| applied_of(cluster).is_some_and(|applied| applied < *at))
+                .map(|(cluster, _)| cluster.clone())
+                .collect();
+            if !missing.is_empty() {
+                return Some(Verdict::Missing(missing));
+            }
+            let (generation, sent) = (read.generation, *sent);
+            self.pending.pop_front();
+            self.all_read(generation);
+            if let Some(sent) = sent {
+                self.lease.deadline = self.lease.deadline.max(Some(sent.after(self.length)));
+            }
+            verdict = Some(Verdict::Settled(self.lease));
         }
-        let deadline = sent.after(self.length);
-        self.all_read(read.generation);
-        self.pending = None;
-        self.lease.deadline = self.lease.deadline.max(Some(deadline));
-        Some(Verdict::Extended(self.lease))
+        verdict
     }
 }
 
@@ -118,7 +134,7 @@ mod tests {
     }
 
     fn extended(sent: u64) -> Verdict {
-        Verdict::Extended(Lease {
+        Verdict::Settled(Lease {
             deadline: Some(at(sent).after(LENGTH)),
         })
     }
@@ -132,8 +148,8 @@ mod tests {
     #[test]
     fn a_heartbeat_counts_from_its_sending_and_only_once_everything_was_read() {
         let mut book = LeaseBook::new(LENGTH);
-        let before = book.confirmed(raised(0), at(100), |_| None);
-        assert_eq!(before, Verdict::Extended(Lease::default()));
+        let before = book.confirmed(raised(0), Some(at(100)), |_| None);
+        assert_eq!(before, Verdict::Settled(Lease::default()));
         book.all_read(Generation(0));
         assert_eq!(book.settle(|_| None), Some(extended(100)));
     }
@@ -142,14 +158,19 @@ mod tests {
     fn a_change_not_yet_applied_withholds_the_lease() {
         let mut book = LeaseBook::new(LENGTH);
         book.all_read(Generation(0));
-        let verdict = book.confirmed(raised(2), at(100), |_| Some(Generation(1)));
+        let verdict = book.confirmed(raised(2), Some(at(100)), |_| Some(Generation(1)));
         assert_eq!(verdict, Verdict::Missing([ClusterName::new("a")].into()));
-        let verdict = book.confirmed(raised(3), at(300), |_| Some(Generation(1)));
+        let verdict = book.confirmed(raised(3), Some(at(300)), |_| Some(Generation(1)));
         assert!(matches!(verdict, Verdict::Missing(_)));
         let verdict = book.settle(|_| Some(Generation(2)));
-        assert_eq!(verdict, Some(extended(100)), "the older heartbeat waits");
         assert_eq!(
-            book.confirmed(raised(3), at(500), |_| Some(Generation(3))),
+            verdict,
+            Some(Verdict::Missing([ClusterName::new("a")].into())),
+            "the later one waits on"
+        );
+        assert_eq!(book.lease().deadline, Some(at(900)), "the older one counts");
+        assert_eq!(
+            book.confirmed(raised(3), Some(at(500)), |_| Some(Generation(3))),
             extended(500)
         );
     }
@@ -158,14 +179,17 @@ mod tests {
     fn changes_of_clusters_that_are_not_ours_withhold_nothing() {
         let mut book = LeaseBook::new(LENGTH);
         book.all_read(Generation(0));
-        assert_eq!(book.confirmed(raised(2), at(100), |_| None), extended(100));
+        assert_eq!(
+            book.confirmed(raised(2), Some(at(100)), |_| None),
+            extended(100)
+        );
     }
 
     #[test]
     fn a_heartbeat_from_before_a_reconnection_extends_nothing() {
         let mut book = LeaseBook::new(LENGTH);
         book.all_read(Generation(0));
-        book.confirmed(raised(1), at(100), |_| Some(Generation(0)));
+        book.confirmed(raised(1), Some(at(100)), |_| Some(Generation(0)));
         book.forget();
         book.all_read(Generation(1));
         assert_eq!(book.settle(|_| Some(Generation(1))), None);
@@ -176,7 +200,7 @@ mod tests {
     fn a_generation_that_goes_back_extends_nothing() {
         let mut book = LeaseBook::new(LENGTH);
         book.all_read(Generation(5));
-        let verdict = book.confirmed(raised(4), at(100), |_| Some(Generation(5)));
+        let verdict = book.confirmed(raised(4), Some(at(100)), |_| Some(Generation(5)));
         assert_eq!(verdict, Verdict::WentBack(Generation(4)));
     }
 
@@ -184,7 +208,7 @@ mod tests {
     fn more_changes_than_are_named_mean_reading_everything() {
         let mut book = LeaseBook::new(LENGTH);
         book.all_read(Generation(0));
-        let verdict = book.confirmed(raised(1000), at(100), |_| Some(Generation(0)));
+        let verdict = book.confirmed(raised(1000), Some(at(100)), |_| Some(Generation(0)));
         assert_eq!(verdict, Verdict::MissingAll);
         assert_eq!(book.settle(|_| Some(Generation(1000))), None);
     }

@@ -1,6 +1,5 @@
 //! Reading and following what keepers share: every read arms a one-shot watch, every watch that fires reads again.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::{LocalBoxFuture, join_all};
@@ -13,13 +12,14 @@ use super::standing::Standing;
 use super::{Phase, ZkSession};
 use crate::domain::node::{ClusterName, Epoch, KeeperId, Moment};
 use crate::layout::paths;
-use crate::layout::state::{Document, Generations, KeeperRecord};
-use crate::ports::coordination::{CoordinationError, CreateKind, Node, Session, Watch};
+use crate::layout::state::{Document, Generations};
+use crate::ports::coordination::{Children, CoordinationError, CreateKind, Node, Session, Watch};
 
 /// Something followed. Numbers tell subscriptions of one cluster apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Subject {
     Keepers,
+    Keeper(KeeperId),
     Latch,
     State(ClusterName, u64),
     Reports(ClusterName, u64),
@@ -28,8 +28,7 @@ pub(super) enum Subject {
 
 /// What a read of a subject brought.
 pub(super) enum Reading {
-    Keepers(BTreeMap<KeeperId, KeeperRecord>),
-    Names(Vec<String>),
+    Children(Children),
     Node(Option<Node>),
 }
 
@@ -50,6 +49,9 @@ pub(super) enum Event {
         written: Outcome<i32>,
         read: Outcome<Option<Node>>,
     },
+    Looked(Outcome<Option<Node>>),
+    Silence,
+    Deposed(Outcome<()>),
     LatchWritten(Outcome<()>),
     Raised(Outcome<Epoch>),
     CampaignAgain,
@@ -92,6 +94,7 @@ impl ZkSession {
     fn wanted(&self, subject: &Subject) -> bool {
         match subject {
             Subject::Keepers | Subject::Latch => true,
+            Subject::Keeper(keeper) => self.roll.is_online(keeper),
             Subject::State(name, serial)
             | Subject::Reports(name, serial)
             | Subject::Report(name, serial, _) => self.subscribed(name, *serial),
@@ -104,7 +107,8 @@ impl ZkSession {
             return;
         };
         let read: LocalBoxFuture<'static, Outcome<(Reading, Watch)>> = match &subject {
-            Subject::Keepers => read_keepers(session).boxed_local(),
+            Subject::Keepers => names(&*session, paths::KEEPERS),
+            Subject::Keeper(keeper) => node(&*session, &paths::keeper(keeper)),
             Subject::Latch => names(&*session, paths::LEADER),
             Subject::Reports(name, _) => names(&*session, &paths::reports(name)),
             Subject::State(name, _) => node(&*session, &paths::cluster(name)),
@@ -143,34 +147,38 @@ impl ZkSession {
     /// Takes in a reading; answers whether the subject is to be followed further.
     fn take(&mut self, subject: &Subject, reading: Reading) -> bool {
         match (subject, reading) {
-            (Subject::Keepers, Reading::Keepers(keepers)) => {
-                let same = self
-                    .keepers
-                    .as_ref()
-                    .is_some_and(|known| known.keys().eq(keepers.keys()));
-                self.keepers = Some(keepers);
-                if let Some(line) = &mut self.line {
-                    line.keepers_read = true;
+            (Subject::Keepers, Reading::Children(children)) => {
+                let (before, now) = (self.roll.online(), self.dependencies.clock.now());
+                for keeper in self.roll.listed(children, now) {
+                    self.follow(Subject::Keeper(keeper));
                 }
-                if !same {
+                if self.roll.online() != before {
                     self.share_all();
                 }
             }
-            (Subject::Latch, Reading::Names(names)) => {
+            (Subject::Keeper(keeper), Reading::Node(node)) => {
+                let (known, now) = (self.roll.known(), self.dependencies.clock.now());
+                let further = self.roll.read(keeper, node.as_ref(), now);
+                if self.roll.complete() && !known {
+                    self.share_all();
+                }
+                return further;
+            }
+            (Subject::Latch, Reading::Children(children)) => {
                 if let (Some(session), Some(line)) = (&self.session, &mut self.line) {
-                    line.standing = Some(Standing::of(session.id(), names));
+                    line.standing = Some(Standing::of(session.id(), children.names));
                     if line.campaign == Campaign::Changing {
                         line.campaign = Campaign::Idle;
                     }
                 }
                 self.campaign();
             }
-            (Subject::Reports(name, serial), Reading::Names(names)) => {
+            (Subject::Reports(name, serial), Reading::Children(children)) => {
                 let Some(cluster) = self.clusters.get_mut(name) else {
                     return false;
                 };
                 let before = cluster.reports.len();
-                let fresh = cluster.list(names, &self.identity.id);
+                let fresh = cluster.list(children.names, &self.identity.id);
                 let changed = cluster.reports.len() != before;
                 for keeper in fresh {
                     self.follow(Subject::Report(name.clone(), *serial, keeper));
@@ -192,6 +200,16 @@ impl ZkSession {
             (subject, _) => unreachable!("{subject:?} is never read as such a reading"),
         }
         true
+    }
+
+    /// A watch fired. What a state's change has raised is looked up right behind it, so that it can be acknowledged at
+    /// once (RK-2).
+    pub(super) fn changed(&mut self, subject: Subject) {
+        let state = matches!(subject, Subject::State(..));
+        self.follow(subject);
+        if state {
+            self.look();
+        }
     }
 
     pub(super) fn state_read(&mut self, name: &ClusterName, node: Option<&Node>) {
@@ -287,10 +305,13 @@ impl ZkSession {
     /// Whether everything was read on this connection just now.
     pub(super) fn completed(&mut self) -> bool {
         let Some(line) = &self.line else { return false };
-        let complete = self.phase == Phase::Reading && line.keepers_read && line.unread.is_empty();
+        let complete =
+            self.phase == Phase::Reading && self.roll.complete() && line.unread.is_empty();
         if let Some(generation) = line.first_generation.filter(|_| complete) {
             self.phase = Phase::Current;
             self.lease_book.all_read(generation);
+            self.roll.all_read(self.dependencies.clock.now());
+            self.beat();
             return true;
         }
         false
@@ -300,7 +321,7 @@ impl ZkSession {
 fn names(session: &dyn Session, path: &str) -> LocalBoxFuture<'static, Outcome<(Reading, Watch)>> {
     session
         .children_and_watch(path)
-        .map_ok(|(children, watch)| (Reading::Names(children.names), watch))
+        .map_ok(|(children, watch)| (Reading::Children(children), watch))
         .boxed_local()
 }
 
@@ -309,30 +330,4 @@ fn node(session: &dyn Session, path: &str) -> LocalBoxFuture<'static, Outcome<(R
         .get_and_watch(path)
         .map_ok(|(node, watch)| (Reading::Node(node), watch))
         .boxed_local()
-}
-
-/// The keepers online and what they announce. Their nodes change with every heartbeat: only arrivals and departures
-/// are watched.
-async fn read_keepers(session: std::rc::Rc<dyn Session>) -> Outcome<(Reading, Watch)> {
-    let (children, watch) = session.children_and_watch(paths::KEEPERS).await?;
-    let reads = children.names.into_iter().map(|name| {
-        let keeper = KeeperId::new(name);
-        let read = session.get(&paths::keeper(&keeper));
-        async move { (keeper, read.await) }
-    });
-    let mut keepers = BTreeMap::new();
-    for (keeper, node) in join_all(reads).await {
-        let Some(node) = node? else { continue };
-        let record = KeeperRecord::decode(&node.data).unwrap_or_else(|error| {
-            tracing::warn!(%keeper, %error, "the announcement of a keeper");
-            let unknown = || "unknown".to_owned();
-            KeeperRecord {
-                rest: unknown(),
-                version: unknown(),
-                process: unknown(),
-            }
-        });
-        keepers.insert(keeper, record);
-    }
-    Ok((Reading::Keepers(keepers), watch))
 }

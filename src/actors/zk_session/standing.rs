@@ -1,6 +1,5 @@
 //! Who leads, read from the names in the latch.
 
-use crate::domain::node::KeeperId;
 use crate::layout::paths::LatchName;
 
 /// Where a session stands in the latch.
@@ -9,7 +8,7 @@ pub(super) struct Standing {
     /// The session's own nodes, the first one first. More than one when the answer to a creation was lost.
     pub(super) own: Vec<LatchName>,
     /// Who leads.
-    pub(super) leader: Option<KeeperId>,
+    pub(super) leader: Option<LatchName>,
     /// Whether that is this session.
     pub(super) first: bool,
     /// Nodes that no keeper of this program made.
@@ -28,7 +27,7 @@ impl Standing {
             }
         }
         latches.sort();
-        standing.leader = latches.first().map(|latch| latch.keeper.clone());
+        standing.leader = latches.first().cloned();
         standing.first = latches
             .first()
             .is_some_and(|latch| latch.session == session);
@@ -50,7 +49,8 @@ mod tests {
     fn the_smallest_sequence_number_leads_whatever_the_keepers_are_called() {
         let latch = names(&["a@1-latch-0000000012", "z@2-latch-0000000009"]);
         let standing = Standing::of(1, latch.clone());
-        assert_eq!(standing.leader, Some(KeeperId::new("z")));
+        let leader = standing.leader.expect("a leader");
+        assert_eq!(leader.keeper.as_str(), "z");
         assert!(!standing.first);
         assert_eq!(standing.own.len(), 1);
         assert!(Standing::of(2, latch).first);

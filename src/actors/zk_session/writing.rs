@@ -76,9 +76,8 @@ impl Guarded {
                 *self.counter.lock().await = None;
             }
             match error {
-                CoordinationError::MultiRefused(0, _) => return Err(Failure::Deposed),
                 CoordinationError::MultiRefused(RAISE, _) if self.raise_generation => {}
-                error => return Err(Failure::Write(sorted(&error))),
+                error => return Err(Failure::of(&error)),
             }
         }
         Err(Failure::Write(WriteError::NotDone(
@@ -89,10 +88,7 @@ impl Guarded {
     fn transaction(&self, raise: Option<Write>, state: &Published) -> Vec<Write> {
         let path = paths::cluster(&self.cluster);
         let data = state.encode();
-        let check = Write::Check {
-            path: self.latch.clone(),
-            version: None,
-        };
+        let check = standing(self.latch.clone());
         let write = match self.version {
             None => Write::Create { path, data },
             version => Write::Set {
@@ -119,13 +115,38 @@ impl Guarded {
     }
 }
 
-fn sorted(error: &CoordinationError) -> WriteError {
-    match error {
-        CoordinationError::Unknown(_) | CoordinationError::Expired => {
-            WriteError::Unknown(error.to_string())
+impl Failure {
+    /// What became of a transaction that begins with the check of the latch node.
+    fn of(error: &CoordinationError) -> Self {
+        match error {
+            CoordinationError::MultiRefused(0, _) => Self::Deposed,
+            CoordinationError::Unknown(_) | CoordinationError::Expired => {
+                Self::Write(WriteError::Unknown(error.to_string()))
+            }
+            _ => Self::Write(WriteError::NotDone(error.to_string())),
         }
-        _ => WriteError::NotDone(error.to_string()),
     }
+}
+
+/// The latch node stands: its owner leads.
+fn standing(latch: String) -> Write {
+    Write::Check {
+        path: latch,
+        version: None,
+    }
+}
+
+/// Checks that the latch node stands and that the cluster's state has this version, in ZooKeeper's order of writes.
+pub(super) async fn check(
+    session: Rc<dyn Session>,
+    latch: String,
+    cluster: ClusterName,
+    version: Option<i32>,
+) -> Result<(), Failure> {
+    let path = paths::cluster(&cluster);
+    let checks = vec![standing(latch), Write::Check { path, version }];
+    let checked = session.multi(checks).await;
+    checked.map_err(|error| Failure::of(&error))
 }
 
 /// Raises `/epoch` in the first guarded write of a leadership.
@@ -140,15 +161,11 @@ pub(super) async fn raise_epoch(
     let last = Epoch::decode(&node.data)
         .map_err(|error| CoordinationError::Refused(format!("{} {error}", paths::EPOCH)))?;
     let epoch = Epoch(last.0 + 1);
-    let check = Write::Check {
-        path: latch,
-        version: None,
-    };
     let raise = Write::Set {
         path: paths::EPOCH.into(),
         data: epoch.encode(),
         version: Some(node.version),
     };
-    session.multi(vec![check, raise]).await?;
+    session.multi(vec![standing(latch), raise]).await?;
     Ok(epoch)
 }

@@ -10,6 +10,10 @@ pub(super) fn finish(case: &Case<'_>, published: &Published, intent: &Intent) ->
     if let Some(old) = returned_whole(case, intent) {
         return Plan::write(Change::Publish, publishing(case, published, old));
     }
+    let unacknowledged = &case.observed.unacknowledged;
+    if !unacknowledged.is_empty() {
+        return Plan::hold(Hold::Unacknowledged(unacknowledged.clone()));
+    }
     if let Some(promoted) = promoted(case, published, intent) {
         return Plan::write(Change::Publish, publishing(case, published, promoted));
     }
@@ -26,13 +30,16 @@ pub(super) fn finish(case: &Case<'_>, published: &Published, intent: &Intent) ->
         .as_ref()
         .filter(|candidate| election.ranking.contains(candidate));
     match (chosen, election.ranking.first()) {
-        (Some(candidate), _)
-            if intent.step == Step::Promoting && intent.epoch == case.observed.epoch =>
-        {
-            Plan::act(Action::Promote(candidate.clone()))
-        }
         (Some(candidate), _) | (None, Some(candidate)) => {
-            Plan::write(Change::Choose, choosing(case, published, candidate))
+            let facts = case.observed.online(candidate);
+            if facts.is_some_and(NodeFacts::is_primary) {
+                // Somebody else promoted it: it takes no command.
+                return Plan::write(Change::Publish, publishing(case, published, candidate));
+            }
+            Plan::act(Action::Promote {
+                node: candidate.clone(),
+                state: choosing(case, published, candidate),
+            })
         }
         (None, None) => match last_resort(case, intent, election.has_data) {
             Some(old) => Plan::write(Change::Publish, publishing(case, published, old)),

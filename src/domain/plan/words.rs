@@ -34,19 +34,12 @@ impl fmt::Display for Action {
                     let old = state.intent.as_ref().and_then(|intent| intent.old.as_ref());
                     write!(f, "withdraw the primary ({})", name(old))
                 }
-                Change::Choose => {
-                    let candidate = state
-                        .intent
-                        .as_ref()
-                        .and_then(|intent| intent.candidate.as_ref());
-                    write!(f, "choose {} as the next primary", name(candidate))
-                }
                 Change::Publish => {
                     write!(f, "publish {} as the primary", name(state.primary.as_ref()))
                 }
                 Change::Note => f.write_str("note replicas and data history of the primary"),
             },
-            Self::Promote(node) => write!(f, "promote {node}"),
+            Self::Promote { node, .. } => write!(f, "promote {node}"),
             Self::Follow { nodes, primary } => {
                 write!(f, "make {} follow {primary}", super::list(nodes))
             }

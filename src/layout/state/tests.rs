@@ -66,8 +66,11 @@ proptest! {
     }
 
     #[test]
-    fn keeper_records_read_back(rest: String, version: String, process: String) {
-        let record = KeeperRecord { rest, version, process };
+    fn keeper_records_read_back(
+        rest: String, version: String, process: String, lease in 0..1_000_000_u64, acknowledged: u64
+    ) {
+        let lease = Duration::from_millis(lease);
+        let record = KeeperRecord { rest, version, process, lease, acknowledged: Generation(acknowledged) };
         prop_assert_eq!(KeeperRecord::decode(&record.encode()), Ok(record));
     }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::domain::election::Refusal;
 use crate::domain::facts::{Link, Mode, NodeFacts, Role, Sighting, Upstream, Version};
-use crate::domain::node::{Epoch, Generation, Moment, NodeAddr};
+use crate::domain::lease::Unacknowledged;
+use crate::domain::node::{Epoch, Generation, KeeperId, Moment, NodeAddr};
 use crate::domain::observed::{Failure, Observed, ObservedNode};
 use crate::domain::plan::{Action, Change, Hold, Plan, plan};
 use crate::domain::policy::Policy;
@@ -28,6 +29,7 @@ pub(super) fn cluster() -> Cluster {
             published: None,
             epoch: EPOCH,
             failures: [].into(),
+            unacknowledged: Unacknowledged::default(),
         },
         policy: Policy::default(),
     }
@@ -269,6 +271,19 @@ impl Cluster {
         self
     }
 
+    /// The next action is a promotion: persists its candidate, and returns the changed cluster.
+    pub(super) fn chosen(mut self) -> Self {
+        let (_, state) = self.plan().into_promotion();
+        self.observed.published = Some(state);
+        self
+    }
+
+    pub(super) fn unacknowledged(mut self, keeper: &str) -> Self {
+        let keepers = &mut self.observed.unacknowledged.keepers;
+        keepers.insert(KeeperId::new(keeper));
+        self
+    }
+
     pub(super) fn state(&self) -> &Published {
         self.observed.published.as_ref().unwrap()
     }
@@ -293,12 +308,19 @@ impl Plan {
         assert_eq!((change, state.primary), (expected, primary.map(addr)));
     }
 
-    /// The plan is to persist this candidate.
-    pub(super) fn assert_chooses(self, candidate: &str) {
-        let (change, state) = self.into_write();
-        assert_eq!((change, state.primary), (Change::Choose, None));
+    fn into_promotion(self) -> (NodeAddr, Published) {
+        match self.action {
+            Some(Action::Promote { node, state }) => (node, state),
+            other => panic!("a promotion was expected: {other:?}, {:?}", self.holds),
+        }
+    }
+
+    /// The plan is to persist this candidate and promote it.
+    pub(super) fn assert_promotes(self, candidate: &str) {
+        let (node, state) = self.into_promotion();
+        assert_eq!((&node, state.primary), (&addr(candidate), None));
         let intent = state.intent.unwrap();
-        assert_eq!(intent.candidate, Some(addr(candidate)));
+        assert_eq!(intent.candidate, Some(node));
         assert_eq!(intent.step, Step::Promoting);
     }
 

@@ -3,7 +3,7 @@
 use super::builder::{Cluster, addr, cluster, history};
 use crate::domain::election::Refusal;
 use crate::domain::node::Epoch;
-use crate::domain::plan::{Action, Change, Hold};
+use crate::domain::plan::{Change, Hold};
 use crate::domain::published::Step;
 
 fn trio() -> Cluster {
@@ -26,8 +26,8 @@ fn a_dead_primary_is_withdrawn_replaced_and_followed_no_more() {
     assert_eq!((intent.candidate, intent.step), (None, Step::Withdrawn));
     assert!(intent.reason.contains("a:6379"), "{}", intent.reason);
 
-    let cluster = cluster.written(Change::Choose);
-    assert_eq!(cluster.plan().action, Some(Action::Promote(addr("c"))));
+    let cluster = cluster.chosen();
+    cluster.plan().assert_promotes("c");
 
     let cluster = cluster.promoted("c").written(Change::Publish);
     assert_eq!(cluster.state().primary, Some(addr("c")));
@@ -56,7 +56,7 @@ fn a_primary_that_is_no_longer_configured_is_replaced() {
     let mut cluster = trio();
     cluster.observed.nodes.remove(&addr("a"));
     let cluster = cluster.written(Change::Withdraw);
-    cluster.plan().assert_chooses("b");
+    cluster.plan().assert_promotes("b");
 }
 
 #[test]
@@ -87,15 +87,33 @@ fn the_old_primary_back_whole_before_any_promotion_is_published_again() {
 }
 
 #[test]
+fn nobody_is_promoted_while_a_keeper_may_answer_from_before_the_withdrawal() {
+    let cluster = trio().down("a").withdrawn("a").unacknowledged("keeper-2");
+    let keepers = cluster.observed.unacknowledged.clone();
+    let plan = cluster.plan();
+    plan.assert_holds(&Hold::Unacknowledged(keepers.clone()));
+    assert!(plan.to_string().contains("keeper-2"), "{plan}");
+    let promoted = trio().down("a").promoting("a", "c").promoted("c");
+    let plan = promoted.unacknowledged("keeper-2").plan();
+    plan.assert_holds(&Hold::Unacknowledged(keepers));
+}
+
+#[test]
+fn the_old_primary_is_published_again_without_waiting_for_anyone() {
+    let plan = trio().withdrawn("a").unacknowledged("keeper-2").plan();
+    plan.assert_writes(Change::Publish, Some("a"));
+}
+
+#[test]
 fn the_old_primary_back_whole_after_a_choice_was_persisted_is_too_late() {
     let plan = trio().promoting("a", "b").plan();
-    assert_eq!(plan.action, Some(Action::Promote(addr("b"))));
+    plan.assert_promotes("b");
 }
 
 #[test]
 fn the_old_primary_back_as_another_process_is_not_published_again() {
     let plan = trio().reborn("a", 10, 1_000).withdrawn("a").plan();
-    plan.assert_chooses("b");
+    plan.assert_promotes("b");
 }
 
 #[test]
@@ -117,11 +135,11 @@ fn the_old_primary_back_empty_does_not_serve_while_somebody_had_data() {
 #[test]
 fn a_new_leader_persists_the_choice_again_before_it_commands() {
     let cluster = trio().down("a").promoting("a", "c").epoch(8);
-    let cluster = cluster.written(Change::Choose);
+    let cluster = cluster.chosen();
     let intent = cluster.state().intent.clone().unwrap();
     assert_eq!(intent.epoch, Epoch(8));
     assert_eq!(intent.candidate, Some(addr("c")), "the choice is kept");
-    assert_eq!(cluster.plan().action, Some(Action::Promote(addr("c"))));
+    cluster.plan().assert_promotes("c");
 }
 
 #[test]
@@ -133,8 +151,8 @@ fn a_new_leader_publishes_a_candidate_that_is_a_primary_already() {
 #[test]
 fn a_candidate_that_failed_or_died_is_replaced_by_the_next() {
     let cluster = || trio().down("a").promoting("a", "b");
-    cluster().failed("b", 0).plan().assert_chooses("c");
-    cluster().down("b").plan().assert_chooses("c");
+    cluster().failed("b", 0).plan().assert_promotes("c");
+    cluster().down("b").plan().assert_promotes("c");
 }
 
 #[test]
@@ -143,7 +161,7 @@ fn a_candidate_that_came_back_empty_is_not_published() {
     let cluster = cluster
         .reborn("b", 0, 0)
         .with("b", |b| b.previous_replication_id = None);
-    cluster.plan().assert_chooses("c");
+    cluster.plan().assert_promotes("c");
 }
 
 #[test]
@@ -155,7 +173,7 @@ fn when_every_candidate_failed_lately_it_is_said_and_tried_again() {
         Refusal::FailedLately("no answer".to_owned())
     );
     let plan = cluster().failed("b", 1).plan();
-    assert_eq!(plan.action, Some(Action::Promote(addr("b"))));
+    plan.assert_promotes("b");
 }
 
 #[test]
@@ -163,7 +181,7 @@ fn when_the_promoted_node_dies_before_the_others_follow_the_next_takes_over() {
     let cluster = trio().down("a").promoting("a", "b").promoted("b");
     let cluster = cluster.written(Change::Publish).down("b").unlinked("c");
     let cluster = cluster.written(Change::Withdraw);
-    cluster.plan().assert_chooses("c");
+    cluster.plan().assert_promotes("c");
 }
 
 #[test]
@@ -174,13 +192,15 @@ fn a_replica_of_the_newest_history_is_preferred_to_an_offset_of_an_older_one() {
         .replica("c", "b")
         .primary("a");
     let cluster = cluster.with("a", |a| a.offset = 9_000).down("b");
-    cluster.written(Change::Withdraw).plan().assert_chooses("c");
+    cluster
+        .written(Change::Withdraw)
+        .plan()
+        .assert_promotes("c");
 }
 
 #[test]
 fn a_node_promoted_by_hand_is_taken_when_the_primary_is_down() {
     let cluster = trio().down("a").promoted("c").written(Change::Withdraw);
-    let cluster = cluster.written(Change::Choose);
     cluster.plan().assert_writes(Change::Publish, Some("c"));
 }
 
@@ -188,7 +208,7 @@ fn a_node_promoted_by_hand_is_taken_when_the_primary_is_down() {
 fn a_node_promoted_by_hand_that_lacks_data_is_not_taken() {
     let cluster = trio().down("a").promoted("c").with("c", |c| c.offset = 10);
     let cluster = cluster.written(Change::Withdraw);
-    cluster.plan().assert_chooses("b");
+    cluster.plan().assert_promotes("b");
 }
 
 #[test]
@@ -198,7 +218,6 @@ fn a_primary_made_a_replica_by_hand_gives_way_to_the_one_it_follows() {
     let cluster = cluster.written(Change::Withdraw);
     let reason = cluster.state().intent.clone().unwrap().reason;
     assert!(reason.contains("replica of b:6379"), "{reason}");
-    let cluster = cluster.written(Change::Choose);
     cluster.plan().assert_writes(Change::Publish, Some("b"));
 }
 
@@ -207,7 +226,7 @@ fn a_primary_made_a_replica_by_hand_is_chosen_again_if_it_is_the_best() {
     let cluster = cluster().primary("a").replica("b", "a").published("a");
     let cluster = cluster.replica("a", "b").with("b", |b| b.offset = 10);
     let cluster = cluster.written(Change::Withdraw);
-    cluster.plan().assert_chooses("a");
+    cluster.plan().assert_promotes("a");
 }
 
 #[test]
@@ -217,7 +236,7 @@ fn a_primary_reborn_empty_is_replaced_by_a_replica_that_still_holds_the_data() {
     assert_eq!(intent.old_run_id, None, "it is not whole");
     assert_eq!(cluster.state().lineage, [history("a")]);
     assert!(intent.reason.contains("less data"), "{}", intent.reason);
-    cluster.plan().assert_chooses("b");
+    cluster.plan().assert_promotes("b");
 }
 
 #[test]
@@ -226,9 +245,9 @@ fn a_primary_reborn_from_an_old_dump_is_replaced_by_the_replica_that_has_not_cop
     let cluster = cluster.with("a", |a| a.previous_replication_id = Some(history("a")));
     let cluster = cluster.replica("b", "a").with("b", |b| b.offset = 400);
     let cluster = cluster.written(Change::Withdraw);
-    let cluster = cluster.written(Change::Choose);
+    let cluster = cluster.chosen();
     let plan = cluster.plan();
-    assert_eq!(plan.action, Some(Action::Promote(addr("c"))));
+    plan.assert_promotes("c");
 }
 
 #[test]

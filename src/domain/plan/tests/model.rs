@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::builder::{EPOCH, NOW, addr};
 use crate::domain::facts::{Link, Mode, NodeFacts, Role, Sighting, Upstream, Version};
+use crate::domain::lease::Unacknowledged;
 use crate::domain::node::{Generation, NodeAddr};
 use crate::domain::observed::{Failure, Observed, ObservedNode};
 use crate::domain::plan::{Action, Change, Plan, plan};
@@ -115,6 +116,7 @@ impl Model {
             published: self.published.clone(),
             epoch: EPOCH,
             failures: self.failures.clone(),
+            unacknowledged: Unacknowledged::default(),
         }
     }
 
@@ -126,7 +128,12 @@ impl Model {
     pub(super) fn apply(&mut self, action: &Action) {
         match action {
             Action::Write { state, change } => self.write(state, *change),
-            Action::Promote(name) => self.promote(name),
+            Action::Promote { node, state } => {
+                let before = self.published.replace(state.clone()).unwrap_or_default();
+                assert!(before.primary.is_none() && state.primary.is_none());
+                assert_eq!(before.generation, state.generation);
+                self.promote(node);
+            }
             Action::Follow { nodes, primary } => {
                 assert!(!nodes.is_empty() && nodes.len() <= self.policy.parallel_syncs);
                 for name in nodes {
@@ -141,7 +148,6 @@ impl Model {
         let before = self.published.replace(state.clone()).unwrap_or_default();
         match change {
             Change::Withdraw => assert!(state.primary.is_none() && state.intent.is_some()),
-            Change::Choose => assert!(before.primary.is_none() && state.primary.is_none()),
             Change::Publish => assert!(before.primary.is_none() && state.primary.is_some()),
             Change::Note => assert!(before.primary.is_some() && before.primary == state.primary),
         }

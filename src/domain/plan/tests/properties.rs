@@ -380,7 +380,10 @@ fn essence(action: Option<Action>, there: &impl Fn(&NodeAddr) -> NodeAddr) -> Op
             state: rename_state(&state, there),
             change,
         },
-        Action::Promote(node) => Action::Promote(there(&node)),
+        Action::Promote { node, state } => Action::Promote {
+            node: there(&node),
+            state: rename_state(&state, there),
+        },
         Action::Follow { nodes, primary } => {
             let nodes: BTreeSet<_> = nodes.iter().map(there).collect();
             Action::Follow {

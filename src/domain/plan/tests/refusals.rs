@@ -195,7 +195,10 @@ fn an_offset_of_an_older_history_makes_nobody_lag() {
         .push(history("z"));
     let cluster = cluster.with("z", |z| z.offset = 9_000).down("a");
     let cluster = cluster.policy(|policy| policy.max_lag_bytes = Some(100));
-    cluster.written(Change::Withdraw).plan().assert_chooses("b");
+    cluster
+        .written(Change::Withdraw)
+        .plan()
+        .assert_promotes("b");
 }
 
 #[test]
@@ -236,7 +239,7 @@ fn offset_then_priority_then_uptime_then_name_decide() {
     let best = |change: fn(Cluster) -> Cluster| {
         let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
         let cluster = change(cluster.published("a").down("a"));
-        let cluster = cluster.written(Change::Withdraw).written(Change::Choose);
+        let cluster = cluster.written(Change::Withdraw).chosen();
         cluster.state().intent.clone().unwrap().candidate.unwrap()
     };
     let prefer_b = |it: Cluster| it.upstream("c", |up| up.priority = 200);

@@ -1,0 +1,97 @@
+//! Waiting for the others after a withdrawal (RK-2), and not waiting for a leader that is gone (RK-4).
+
+use futures::FutureExt;
+
+use super::reading::Event;
+use super::{Phase, ZkSession};
+use crate::domain::lease::Unacknowledged;
+use crate::domain::node::{ClusterName, Moment};
+use crate::layout::paths;
+use crate::ports::coordination::{CoordinationError, Write};
+
+impl ZkSession {
+    /// Who may still answer from the state before the withdrawal that is published, if this keeper is to act on it. Makes
+    /// sure that it is looked at again when the first of them will have been silent for long enough.
+    pub(super) fn unacknowledged(&mut self, name: &ClusterName) -> Unacknowledged {
+        let cluster = self
+            .clusters
+            .get(name)
+            .filter(|_| self.leadership.is_some());
+        let withdrawn = cluster
+            .and_then(|cluster| cluster.published())
+            .filter(|published| published.intent.is_some());
+        let Some(generation) = withdrawn.map(|published| published.generation) else {
+            return Unacknowledged::default();
+        };
+        let now = self.dependencies.clock.now();
+        let (unacknowledged, until) = self.roll.unacknowledged(generation, now);
+        if let Some(until) = until {
+            self.look_at_the_roll(until, now);
+        }
+        unacknowledged
+    }
+
+    fn look_at_the_roll(&mut self, until: Moment, now: Moment) {
+        let Some(line) = &mut self.line else { return };
+        if line.silence.is_some_and(|earlier| earlier <= until) {
+            return;
+        }
+        line.silence = Some(until);
+        let silence = tokio::time::sleep(until.since(now));
+        self.spawn(silence.map(|()| Event::Silence));
+    }
+
+    /// Tells the clusters that wait whenever there are fewer to wait for.
+    pub(super) fn share_acknowledgements(&mut self) {
+        if self.leadership.is_none() {
+            return;
+        }
+        let waiting = self.clusters.iter();
+        let waiting = waiting.filter(|(_, cluster)| !cluster.unacknowledged.is_empty());
+        let names: Vec<ClusterName> = waiting.map(|(name, _)| name.clone()).collect();
+        for name in names {
+            let unacknowledged = self.unacknowledged(&name);
+            if self.clusters[&name].unacknowledged != unacknowledged {
+                self.share(&name);
+            }
+        }
+    }
+
+    /// Takes the latch from a leader whose heartbeat node has not changed for *L + m*: it leads no more by its own clock,
+    /// and its session may live for long.
+    pub(super) fn depose_silent_leader(&mut self, now: Moment) {
+        let leased = self.lease_book.lease().holds(now) && self.phase == Phase::Current;
+        let (Some(session), Some(line)) = (self.online().filter(|_| leased), &mut self.line) else {
+            return;
+        };
+        let leader = line.standing.as_ref().and_then(|it| it.leader.clone());
+        let Some(latch) = leader.filter(|latch| latch.session != session.id() && !line.deposing)
+        else {
+            return;
+        };
+        let Some(version) = self.roll.silent(&latch.keeper, latch.session, now) else {
+            return;
+        };
+        line.deposing = true;
+        tracing::warn!(leader = %latch.keeper, "deposing a leader that has fallen silent");
+        let check = Write::Check {
+            path: paths::keeper(&latch.keeper),
+            version: Some(version),
+        };
+        let delete = Write::Delete {
+            path: latch.path(),
+            version: None,
+        };
+        self.spawn(session.multi(vec![check, delete]).map(Event::Deposed));
+    }
+
+    pub(super) fn deposed(&mut self, outcome: Result<(), CoordinationError>) {
+        if let Some(line) = &mut self.line {
+            line.deposing = false;
+        }
+        if let Err(error) = outcome {
+            // It was heard again, or another keeper was quicker.
+            tracing::info!(%error, "the silent leader was not deposed by this keeper");
+        }
+    }
+}
