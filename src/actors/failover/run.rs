@@ -155,7 +155,7 @@ impl Driver {
         if again != node || same != *leadership {
             return;
         }
-        tracing::info!(epoch = %leadership.epoch, %node, "promoting");
+        tracing::info!(epoch = %leadership.epoch, candidate = %node, "candidate chosen");
         if !self.write(same, version, state, false).await {
             return;
         }

@@ -1,5 +1,6 @@
 //! Reading and following what keepers share: every read arms a one-shot watch, every watch that fires reads again.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::{LocalBoxFuture, join_all};
@@ -148,20 +149,18 @@ impl ZkSession {
     fn take(&mut self, subject: &Subject, reading: Reading) -> bool {
         match (subject, reading) {
             (Subject::Keepers, Reading::Children(children)) => {
-                let (before, now) = (self.roll.online(), self.dependencies.clock.now());
+                let before = self.present();
+                let now = self.dependencies.clock.now();
                 for keeper in self.roll.listed(children, now) {
                     self.follow(Subject::Keeper(keeper));
                 }
-                if self.roll.online() != before {
-                    self.share_all();
-                }
+                self.share_presence(before.as_ref());
             }
             (Subject::Keeper(keeper), Reading::Node(node)) => {
-                let (known, now) = (self.roll.known(), self.dependencies.clock.now());
+                let before = self.present();
+                let now = self.dependencies.clock.now();
                 let further = self.roll.read(keeper, node.as_ref(), now);
-                if self.roll.complete() && !known {
-                    self.share_all();
-                }
+                self.share_presence(before.as_ref());
                 return further;
             }
             (Subject::Latch, Reading::Children(children)) => {
@@ -200,6 +199,17 @@ impl ZkSession {
             (subject, _) => unreachable!("{subject:?} is never read as such a reading"),
         }
         true
+    }
+
+    /// Who is online, once that is known.
+    fn present(&mut self) -> Option<BTreeSet<KeeperId>> {
+        (self.roll.complete() || self.roll.known()).then(|| self.roll.online())
+    }
+
+    fn share_presence(&mut self, before: Option<&BTreeSet<KeeperId>>) {
+        if self.present().as_ref() != before {
+            self.share_all();
+        }
     }
 
     /// A watch fired. What a state's change has raised is looked up right behind it, so that it can be acknowledged at
