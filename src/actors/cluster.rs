@@ -142,6 +142,21 @@ impl ClusterActor {
         async { answers.await.into_iter().flatten().collect() }
     }
 
+    /// Once for each withdrawal, reads all nodes afresh and reports what they say: the leader may not reach them all.
+    fn read_after_withdrawal(&mut self, ctx: &mut Context<Self>) {
+        let Some(generation) = self.state.begin_reading() else {
+            return;
+        };
+        let read = self
+            .refresh()
+            .into_actor(self)
+            .map(move |sightings, actor, ctx| {
+                actor.state.read(generation, sightings);
+                actor.changed(ctx);
+            });
+        ctx.spawn(read);
+    }
+
     /// The lease, the state it vouches for and the time, in one step (RK-3): the lease first, for the state is never
     /// older than what a lease was extended for.
     fn vouched(&mut self) -> (Lease, &State, Moment) {
@@ -196,6 +211,7 @@ impl Handler<Shared> for ClusterActor {
     fn handle(&mut self, _: Shared, ctx: &mut Self::Context) {
         self.catch_up();
         self.changed(ctx);
+        self.read_after_withdrawal(ctx);
     }
 }
 

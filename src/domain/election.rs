@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::facts::{Mode, NodeFacts};
-use super::node::{Moment, NodeAddr};
+use super::node::{KeeperId, Moment, NodeAddr};
 use super::observed::{Observed, ObservedNode};
 use super::policy::Policy;
 
@@ -31,6 +31,15 @@ pub enum Refusal {
     NotSeenByMajority,
     /// The leader has no answer from it.
     NotAnswering(String),
+    /// The leader has no answer from it, but another keeper has.
+    OutOfReach {
+        /// Which.
+        keeper: KeeperId,
+        /// The offset it read.
+        offset: u64,
+        /// Why the leader has none.
+        trouble: String,
+    },
     /// A Redis Cluster node or a Sentinel.
     WrongMode,
     /// It is the same server as another configured node.
@@ -65,6 +74,14 @@ impl fmt::Display for Refusal {
                 f.write_str("is not seen alive by a majority of the keepers")
             }
             Self::NotAnswering(why) => write!(f, "does not answer the leader: {why}"),
+            Self::OutOfReach {
+                keeper,
+                offset,
+                trouble,
+            } => write!(
+                f,
+                "is out of the leader's reach ({trouble}); {keeper} sees it at offset {offset}"
+            ),
             Self::WrongMode => f.write_str("is no plain Redis server"),
             Self::AliasOf(other) => write!(f, "is the same server as {other}"),
             Self::Loading => f.write_str("is loading its data set"),
@@ -100,7 +117,7 @@ pub fn elect(
         observed
             .nodes
             .iter()
-            .filter_map(|(addr, node)| Some((addr, node.sighting.facts.as_ref()?)))
+            .filter_map(|(addr, node)| Some((addr, node.last_known()?)))
     };
     let ours = |addr, facts| generation_of(facts, lineage).is_some() || replaced == Some(addr);
     let published_data = observed
@@ -162,7 +179,17 @@ impl<'a> Electorate<'a> {
             .facts
             .as_ref()
             .filter(|_| node.sighting.answering);
-        let facts = facts.ok_or_else(|| Refusal::NotAnswering(node.sighting.trouble_in_words()))?;
+        let facts = facts.ok_or_else(|| {
+            let trouble = node.sighting.trouble_in_words();
+            match &node.elsewhere {
+                Some(elsewhere) => Refusal::OutOfReach {
+                    keeper: elsewhere.keeper.clone(),
+                    offset: elsewhere.facts.offset,
+                    trouble,
+                },
+                None => Refusal::NotAnswering(trouble),
+            }
+        })?;
         if facts.mode != Mode::Standalone {
             return Err(Refusal::WrongMode);
         }
@@ -210,7 +237,7 @@ impl<'a> Electorate<'a> {
     /// that was cut off may have written on in it.
     fn best_offset(&self, generation: usize) -> u64 {
         let offset = |node: &ObservedNode| {
-            let facts = node.sighting.facts.as_ref()?;
+            let facts = node.last_known()?;
             (generation_of(facts, self.lineage)? <= generation).then_some(facts.offset)
         };
         self.observed

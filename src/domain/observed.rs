@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::facts::{Link, Mode, NodeFacts, Sighting};
 use super::lease::Unacknowledged;
-use super::node::{Epoch, Moment, NodeAddr};
+use super::node::{Epoch, KeeperId, Moment, NodeAddr};
 use super::published::Published;
 use super::verdict::Verdict;
 
@@ -31,6 +31,17 @@ pub struct ObservedNode {
     pub sighting: Sighting,
     /// What the online keepers hold of it.
     pub verdict: Verdict,
+    /// What another keeper read of it after the withdrawal, if this one has no answer from it.
+    pub elsewhere: Option<Elsewhere>,
+}
+
+/// What another keeper read of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// Who.
+    pub keeper: KeeperId,
+    /// What.
+    pub facts: NodeFacts,
 }
 
 /// A node on which a command failed under the present leadership.
@@ -53,6 +64,12 @@ impl Failure {
 }
 
 impl ObservedNode {
+    /// The newest facts known of it, its own or another keeper's; it may be gone since.
+    pub fn last_known(&self) -> Option<&NodeFacts> {
+        let elsewhere = self.elsewhere.as_ref().map(|elsewhere| &elsewhere.facts);
+        elsewhere.or(self.sighting.facts.as_ref())
+    }
+
     /// The facts of a node that answers, runs as a plain server and is not held down by the majority.
     pub fn live(&self) -> Option<&NodeFacts> {
         let answering = self.sighting.answering && !self.verdict.down();

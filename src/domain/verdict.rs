@@ -2,14 +2,32 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::facts::DownReason;
-use super::node::{KeeperId, NodeAddr};
+use super::facts::{DownReason, NodeFacts};
+use super::node::{Generation, KeeperId, NodeAddr};
 
 /// What one keeper has to say about one cluster: the nodes it votes down, and why.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     /// Nodes voted down.
     pub votes: BTreeMap<NodeAddr, DownReason>,
+    /// What it read of the nodes after the primary was withdrawn, as long as none is published.
+    pub fresh: Option<Fresh>,
+}
+
+/// What one keeper read of a cluster's nodes after a withdrawal: for the leader, who may not reach them all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fresh {
+    /// The withdrawal.
+    pub generation: Generation,
+    /// Nodes that answered, and what they said.
+    pub nodes: BTreeMap<NodeAddr, NodeFacts>,
+}
+
+impl Report {
+    /// There is nothing to say.
+    pub fn is_empty(&self) -> bool {
+        self.votes.is_empty() && self.fresh.is_none()
+    }
 }
 
 /// What the online keepers together hold of one node.
@@ -112,6 +130,7 @@ mod tests {
         let node = NodeAddr::new("a", 1);
         let down = Report {
             votes: BTreeMap::from([(node.clone(), DownReason::Refused)]),
+            fresh: None,
         };
         let reports = BTreeMap::from([
             (KeeperId::new("1"), down.clone()),

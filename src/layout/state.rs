@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::facts::DownReason;
 use crate::domain::node::{ClusterName, Epoch, Generation, NodeAddr};
 use crate::domain::published::{Intent, Published, Step};
-use crate::domain::verdict::Report;
+
+mod report;
 
 /// The format that is written, and the newest that is read.
 pub const FORMAT: u32 = 1;
@@ -180,27 +180,6 @@ enum WireStep {
 }
 
 #[derive(Serialize, Deserialize)]
-struct WireReport {
-    down: Vec<WireVote>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct WireVote {
-    host: String,
-    port: u16,
-    reason: WireReason,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum WireReason {
-    Refused,
-    Closed,
-    Unanswered,
-    Loading,
-}
-
-#[derive(Serialize, Deserialize)]
 struct WireGenerations {
     generation: u64,
     changed: Vec<String>,
@@ -308,40 +287,6 @@ impl Document for Published {
                 },
                 reason: wire.reason,
             }),
-        })
-    }
-}
-
-impl Document for Report {
-    fn encode(&self) -> Vec<u8> {
-        let down = self.votes.iter().map(|(node, reason)| WireVote {
-            host: node.host().to_owned(),
-            port: node.port(),
-            reason: match reason {
-                DownReason::Refused => WireReason::Refused,
-                DownReason::Closed => WireReason::Closed,
-                DownReason::Unanswered => WireReason::Unanswered,
-                DownReason::Loading => WireReason::Loading,
-            },
-        });
-        encode(WireReport {
-            down: down.collect(),
-        })
-    }
-
-    fn decode(data: &[u8]) -> Result<Self, LayoutError> {
-        let wire: WireReport = decode(data)?;
-        let votes = wire.down.into_iter().map(|vote| {
-            let reason = match vote.reason {
-                WireReason::Refused => DownReason::Refused,
-                WireReason::Closed => DownReason::Closed,
-                WireReason::Unanswered => DownReason::Unanswered,
-                WireReason::Loading => DownReason::Loading,
-            };
-            (NodeAddr::new(vote.host, vote.port), reason)
-        });
-        Ok(Self {
-            votes: votes.collect(),
         })
     }
 }

@@ -9,12 +9,12 @@ use crate::actors::cluster_api::{
 use crate::actors::messages::{Decision, SharedState};
 use crate::domain::facts::Sighting;
 use crate::domain::lease::{Lease, Unacknowledged};
-use crate::domain::node::{ClusterName, Epoch, KeeperId, Moment, NodeAddr};
-use crate::domain::observed::{Failure, Observed, ObservedNode};
+use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
+use crate::domain::observed::{Elsewhere, Failure, Observed, ObservedNode};
 use crate::domain::plan::{Hold, Plan, plan};
 use crate::domain::policy::Policy;
 use crate::domain::serving::{readable, writable};
-use crate::domain::verdict::{Report, Verdict};
+use crate::domain::verdict::{Fresh, Report, Verdict};
 
 /// Who this cluster is and by what rules it is kept.
 #[derive(Debug, Clone)]
@@ -35,6 +35,8 @@ pub(super) struct State {
     /// What is shared; `None` until the session has told.
     shared: Option<SharedState>,
     observed: Observed,
+    /// What this keeper read of the nodes after the withdrawal that is published.
+    fresh: Option<Fresh>,
     /// The plan as of the last change, for display and to tell whether the leader is wanted.
     plan: Plan,
 }
@@ -57,6 +59,7 @@ impl State {
                 ObservedNode {
                     sighting: Sighting::unknown(now),
                     verdict,
+                    elsewhere: None,
                 },
             )
         };
@@ -71,6 +74,7 @@ impl State {
             settings,
             shared: None,
             observed,
+            fresh: None,
             plan: Plan::default(),
         }
     }
@@ -99,6 +103,41 @@ impl State {
             .unacknowledged
             .clone_from(&shared.unacknowledged);
         self.shared = Some(shared);
+        let withdrawn = self.withdrawn();
+        self.fresh
+            .take_if(|fresh| Some(fresh.generation) != withdrawn);
+    }
+
+    /// The withdrawal that is published, if one is.
+    fn withdrawn(&self) -> Option<Generation> {
+        let published = self.observed.published.as_ref()?;
+        published.intent.as_ref().map(|_| published.generation)
+    }
+
+    /// The withdrawal after which the nodes are to be read, for others to know; once each.
+    pub(super) fn begin_reading(&mut self) -> Option<Generation> {
+        let generation = self.withdrawn().filter(|_| self.fresh.is_none())?;
+        self.fresh = Some(Fresh {
+            generation,
+            nodes: BTreeMap::new(),
+        });
+        Some(generation)
+    }
+
+    /// The nodes were read after the withdrawal of this generation.
+    pub(super) fn read(&mut self, generation: Generation, sightings: Vec<(NodeAddr, Sighting)>) {
+        let answered = |(addr, sighting): &(NodeAddr, Sighting)| {
+            let facts = sighting.facts.as_ref().filter(|_| sighting.answering)?;
+            Some((addr.clone(), facts.clone()))
+        };
+        if let Some(fresh) = &mut self.fresh
+            && fresh.generation == generation
+        {
+            fresh.nodes = sightings.iter().filter_map(answered).collect();
+        }
+        for (node, sighting) in sightings {
+            self.sighted(&node, sighting);
+        }
     }
 
     /// Notes that a command to `node` failed, or (with `None`) that it succeeded.
@@ -134,6 +173,7 @@ impl State {
             .map(|shared| shared.reports.clone())
             .unwrap_or_default();
         reports.insert(self.settings.keeper.clone(), self.report());
+        let withdrawn = self.withdrawn();
         let nobody = BTreeSet::new();
         let keepers = self
             .shared
@@ -146,6 +186,11 @@ impl State {
                 turned.push((addr.clone(), verdict));
             }
             node.verdict = verdict;
+            node.elsewhere = if node.sighting.answering {
+                None
+            } else {
+                elsewhere(addr, withdrawn, &reports)
+            };
         }
         self.plan = if self.shared.is_some() {
             plan(&self.observed, &self.settings.policy, now)
@@ -172,6 +217,7 @@ impl State {
             |(addr, node): (&NodeAddr, &ObservedNode)| Some((addr.clone(), node.sighting.vote?));
         Report {
             votes: self.observed.nodes.iter().filter_map(vote).collect(),
+            fresh: self.fresh.clone().filter(|fresh| !fresh.nodes.is_empty()),
         }
     }
 
@@ -317,4 +363,23 @@ impl State {
             readable: readable(&self.observed, &self.settings.policy, addr, node, now),
         })
     }
+}
+
+/// What the keeper that saw `node` furthest says of it after the withdrawal that is published.
+fn elsewhere(
+    node: &NodeAddr,
+    withdrawn: Option<Generation>,
+    reports: &BTreeMap<KeeperId, Report>,
+) -> Option<Elsewhere> {
+    let withdrawn = withdrawn?;
+    let told = reports.iter().filter_map(|(keeper, report)| {
+        let fresh = report.fresh.as_ref()?;
+        let facts = fresh.nodes.get(node)?;
+        (fresh.generation == withdrawn).then_some((keeper, facts))
+    });
+    let (keeper, facts) = told.max_by_key(|(_, facts)| facts.offset)?;
+    Some(Elsewhere {
+        keeper: keeper.clone(),
+        facts: facts.clone(),
+    })
 }

@@ -113,7 +113,7 @@ async fn agree(session: &dyn Session, who: &Identity) -> Result<(), JoinError> {
             .await
         {
             Ok(_) => {
-                tracing::info!(from = ?shared, to = ?own, "changed the settings of all keepers")
+                tracing::info!(from = ?shared, to = ?own, "changed the settings of all keepers");
             }
             Err(CoordinationError::BadVersion(_)) => {}
             Err(error) => return Err(error.into()),

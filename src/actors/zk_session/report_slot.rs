@@ -76,7 +76,7 @@ impl ReportSlot {
         if self.sent.is_some() {
             return None;
         }
-        let wanted = (!self.wanted.votes.is_empty()).then(|| self.wanted.clone());
+        let wanted = (!self.wanted.is_empty()).then(|| self.wanted.clone());
         self.sent = match (&self.held, wanted) {
             (Held::Nothing | Held::Unknown, None) => None,
             (Held::This(held), Some(wanted)) if *held == wanted => None,
@@ -131,6 +131,7 @@ mod tests {
     fn report(host: &str) -> Report {
         Report {
             votes: [(NodeAddr::new(host, 1), DownReason::Refused)].into(),
+            fresh: None,
         }
     }
 

@@ -3,6 +3,8 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::facts::{DownReason, Link, Mode, NodeFacts, Role, Upstream, Version};
+use crate::domain::verdict::{Fresh, Report};
 
 fn addr() -> impl Strategy<Value = NodeAddr> {
     (
@@ -47,6 +49,50 @@ prop_compose! {
     }
 }
 
+fn reason() -> impl Strategy<Value = DownReason> {
+    use DownReason::{Closed, Loading, Refused, Unanswered};
+    prop::sample::select(vec![Refused, Closed, Unanswered, Loading])
+}
+
+fn span() -> impl Strategy<Value = Duration> {
+    (0..1_000_000_u64).prop_map(Duration::from_millis)
+}
+
+prop_compose! {
+    fn upstream()(
+        primary in addr(),
+        link in prop_oneof![Just(Link::Up), option::of(span()).prop_map(|since| Link::Down { since })],
+        syncing: bool,
+        last_io in option::of(span()),
+        priority: u32,
+    ) -> Upstream {
+        Upstream { primary, link, syncing, last_io, priority }
+    }
+}
+
+prop_compose! {
+    fn facts()(
+        run_id in "[0-9a-f]{8}",
+        version: (u16, u16, u16),
+        mode in prop::sample::select(vec![Mode::Standalone, Mode::Cluster, Mode::Sentinel]),
+        uptime in span(),
+        loading: bool,
+        role in prop_oneof![
+            (0..9_usize).prop_map(|online_replicas| Role::Primary { online_replicas }),
+            upstream().prop_map(Role::Replica),
+        ],
+        ids in ("[0-9a-f]{8}", option::of("[0-9a-f]{8}")),
+        figures: (u64, u64),
+        sentinels in vec("[a-z ]{1,8}", 0..2),
+    ) -> NodeFacts {
+        let (major, minor, patch) = version;
+        NodeFacts {
+            run_id, version: Version { major, minor, patch }, mode, uptime, loading, role,
+            replication_id: ids.0, previous_replication_id: ids.1, offset: figures.0, keys: figures.1, sentinels,
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn published_states_read_back(state in published()) {
@@ -54,14 +100,12 @@ proptest! {
     }
 
     #[test]
-    fn reports_read_back(votes in btree_map(
-        addr(),
-        prop_oneof![
-            Just(DownReason::Refused), Just(DownReason::Closed), Just(DownReason::Unanswered), Just(DownReason::Loading)
-        ],
-        0..4,
-    )) {
-        let report = Report { votes };
+    fn reports_read_back(
+        votes in btree_map(addr(), reason(), 0..4),
+        fresh in option::of((any::<u64>(), btree_map(addr(), facts(), 0..4))),
+    ) {
+        let fresh = fresh.map(|(generation, nodes)| Fresh { generation: Generation(generation), nodes });
+        let report = Report { votes, fresh };
         prop_assert_eq!(Report::decode(&report.encode()), Ok(report));
     }
 

@@ -78,7 +78,11 @@ impl Cluster {
             keepers: KEEPERS,
             min_votes: 1,
         };
-        let node = ObservedNode { sighting, verdict };
+        let node = ObservedNode {
+            sighting,
+            verdict,
+            elsewhere: None,
+        };
         self.observed.nodes.insert(addr(name), node);
         self
     }

@@ -109,7 +109,14 @@ impl Model {
                 keepers: KEEPERS,
                 min_votes: 1,
             };
-            (name, ObservedNode { sighting, verdict })
+            (
+                name,
+                ObservedNode {
+                    sighting,
+                    verdict,
+                    elsewhere: None,
+                },
+            )
         });
         Observed {
             nodes: nodes.collect(),

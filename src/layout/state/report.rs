@@ -1,0 +1,239 @@
+//! `/clusters/<name>/reports/<id>`: what one keeper has to say about one cluster.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Document, LayoutError, WireAddr, decode, encode};
+use crate::domain::facts::{DownReason, Link, Mode, NodeFacts, Role, Upstream, Version};
+use crate::domain::node::{Generation, NodeAddr};
+use crate::domain::verdict::{Fresh, Report};
+
+#[derive(Serialize, Deserialize)]
+struct WireReport {
+    down: Vec<WireVote>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fresh: Option<WireFresh>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireVote {
+    host: String,
+    port: u16,
+    reason: WireReason,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum WireReason {
+    Refused,
+    Closed,
+    Unanswered,
+    Loading,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireFresh {
+    generation: u64,
+    nodes: Vec<WireFacts>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct WireFacts {
+    node: WireAddr,
+    run_id: String,
+    version: [u16; 3],
+    mode: WireMode,
+    uptime_ms: u64,
+    loading: bool,
+    role: WireRole,
+    replication_id: String,
+    previous_replication_id: Option<String>,
+    offset: u64,
+    keys: u64,
+    sentinels: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum WireMode {
+    Standalone,
+    Cluster,
+    Sentinel,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum WireRole {
+    #[serde(rename_all = "kebab-case")]
+    Primary { online_replicas: usize },
+    #[serde(rename_all = "kebab-case")]
+    Replica {
+        primary: WireAddr,
+        link: WireLink,
+        syncing: bool,
+        last_io_ms: Option<u64>,
+        priority: u32,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum WireLink {
+    Up,
+    #[serde(rename_all = "kebab-case")]
+    Down {
+        since_ms: Option<u64>,
+    },
+}
+
+fn milliseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl From<DownReason> for WireReason {
+    fn from(reason: DownReason) -> Self {
+        match reason {
+            DownReason::Refused => Self::Refused,
+            DownReason::Closed => Self::Closed,
+            DownReason::Unanswered => Self::Unanswered,
+            DownReason::Loading => Self::Loading,
+        }
+    }
+}
+
+impl From<WireReason> for DownReason {
+    fn from(wire: WireReason) -> Self {
+        match wire {
+            WireReason::Refused => Self::Refused,
+            WireReason::Closed => Self::Closed,
+            WireReason::Unanswered => Self::Unanswered,
+            WireReason::Loading => Self::Loading,
+        }
+    }
+}
+
+impl From<(&NodeAddr, &NodeFacts)> for WireFacts {
+    fn from((node, facts): (&NodeAddr, &NodeFacts)) -> Self {
+        let Version {
+            major,
+            minor,
+            patch,
+        } = facts.version;
+        Self {
+            node: node.into(),
+            run_id: facts.run_id.clone(),
+            version: [major, minor, patch],
+            mode: match facts.mode {
+                Mode::Standalone => WireMode::Standalone,
+                Mode::Cluster => WireMode::Cluster,
+                Mode::Sentinel => WireMode::Sentinel,
+            },
+            uptime_ms: milliseconds(facts.uptime),
+            loading: facts.loading,
+            role: match &facts.role {
+                Role::Primary { online_replicas } => WireRole::Primary {
+                    online_replicas: *online_replicas,
+                },
+                Role::Replica(upstream) => WireRole::Replica {
+                    primary: (&upstream.primary).into(),
+                    link: match upstream.link {
+                        Link::Up => WireLink::Up,
+                        Link::Down { since } => WireLink::Down {
+                            since_ms: since.map(milliseconds),
+                        },
+                    },
+                    syncing: upstream.syncing,
+                    last_io_ms: upstream.last_io.map(milliseconds),
+                    priority: upstream.priority,
+                },
+            },
+            replication_id: facts.replication_id.clone(),
+            previous_replication_id: facts.previous_replication_id.clone(),
+            offset: facts.offset,
+            keys: facts.keys,
+            sentinels: facts.sentinels.clone(),
+        }
+    }
+}
+
+impl From<WireFacts> for (NodeAddr, NodeFacts) {
+    fn from(wire: WireFacts) -> Self {
+        let [major, minor, patch] = wire.version;
+        let facts = NodeFacts {
+            run_id: wire.run_id,
+            version: Version {
+                major,
+                minor,
+                patch,
+            },
+            mode: match wire.mode {
+                WireMode::Standalone => Mode::Standalone,
+                WireMode::Cluster => Mode::Cluster,
+                WireMode::Sentinel => Mode::Sentinel,
+            },
+            uptime: Duration::from_millis(wire.uptime_ms),
+            loading: wire.loading,
+            role: match wire.role {
+                WireRole::Primary { online_replicas } => Role::Primary { online_replicas },
+                WireRole::Replica {
+                    primary,
+                    link,
+                    syncing,
+                    last_io_ms,
+                    priority,
+                } => Role::Replica(Upstream {
+                    primary: primary.into(),
+                    link: match link {
+                        WireLink::Up => Link::Up,
+                        WireLink::Down { since_ms } => Link::Down {
+                            since: since_ms.map(Duration::from_millis),
+                        },
+                    },
+                    syncing,
+                    last_io: last_io_ms.map(Duration::from_millis),
+                    priority,
+                }),
+            },
+            replication_id: wire.replication_id,
+            previous_replication_id: wire.previous_replication_id,
+            offset: wire.offset,
+            keys: wire.keys,
+            sentinels: wire.sentinels,
+        };
+        (wire.node.into(), facts)
+    }
+}
+
+impl Document for Report {
+    fn encode(&self) -> Vec<u8> {
+        let down = self.votes.iter().map(|(node, reason)| WireVote {
+            host: node.host().to_owned(),
+            port: node.port(),
+            reason: (*reason).into(),
+        });
+        encode(WireReport {
+            down: down.collect(),
+            fresh: self.fresh.as_ref().map(|fresh| WireFresh {
+                generation: fresh.generation.0,
+                nodes: fresh.nodes.iter().map(WireFacts::from).collect(),
+            }),
+        })
+    }
+
+    fn decode(data: &[u8]) -> Result<Self, LayoutError> {
+        let wire: WireReport = decode(data)?;
+        let votes = wire
+            .down
+            .into_iter()
+            .map(|vote| (NodeAddr::new(vote.host, vote.port), vote.reason.into()));
+        Ok(Self {
+            votes: votes.collect(),
+            fresh: wire.fresh.map(|fresh| Fresh {
+                generation: Generation(fresh.generation),
+                nodes: fresh.nodes.into_iter().map(Into::into).collect(),
+            }),
+        })
+    }
+}
