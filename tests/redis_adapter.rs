@@ -352,6 +352,36 @@ async fn a_replica_is_promoted_and_its_old_primary_follows_it_and_both_remember(
 }
 
 #[tokio::test]
+async fn a_fence_cuts_off_older_leaders_and_earlier_commands_and_yields_to_newer_ones() {
+    let primary = Server::start(&[]).await;
+    let replica = replica_of(&primary).await;
+    let node = plain(&replica);
+    let open = async |epoch| node.command(Epoch(epoch)).await.expect("a connection");
+    let (mut older, mut earlier, mut newer) = (open(41).await, open(42).await, open(43).await);
+    let mut bystander = replica.client();
+
+    let fenced = earlier.fence().await;
+    assert!(
+        matches!(&fenced, Err(CommandError::NotDone(why)) if why.contains("epoch 43 is at work")),
+        "{fenced:?}"
+    );
+    assert_eq!(newer.fence().await, Ok(()));
+    for connection in [&mut older, &mut earlier] {
+        let refused = connection.promote().await;
+        assert!(
+            matches!(refused, Err(CommandError::NotDone(_))),
+            "{refused:?}"
+        );
+    }
+    assert!(!facts(&replica).await.expect("facts").is_primary());
+    assert!(
+        command("PING").query::<()>(&mut bystander).is_ok(),
+        "clients are left alone"
+    );
+    assert_eq!(newer.promote().await.map(|_| ()), Ok(()));
+}
+
+#[tokio::test]
 async fn a_server_without_a_configuration_file_is_promoted_with_a_note() {
     let primary = Server::start(&[]).await;
     let replica = replica_of(&primary).await;
@@ -575,7 +605,7 @@ async fn what_stands_in_a_keepers_way_is_found_and_named() {
     let findings = findings(&server, access).await;
     for (severity, start) in [
         (Severity::Error, "`REPLICAOF` cannot be used"),
-        (Severity::Warning, "`CLIENT KILL` cannot be used"),
+        (Severity::Error, "`CLIENT KILL` cannot be used"),
         (Severity::Error, "masterauth is not set"),
         (Severity::Warning, "keeps no data across a restart"),
         (
