@@ -303,6 +303,58 @@ fn a_node_that_cuts_every_connection_is_not_tried_without_end() {
 }
 
 #[test]
+fn a_primary_that_went_away_is_seen_within_moments_of_its_return_until_it_is_voted_down() {
+    virtually(async {
+        let watch = Watch::node(|_| ());
+        for away in [15, 170, 1_400].map(Duration::from_millis) {
+            sleep(TICK).await;
+            watch.probed().await;
+            watch.server.dies();
+            sleep(away).await;
+            watch
+                .server
+                .tells(|info| info.run_id = Some(format!("{away:?}")));
+            watch.server.behaves(Manner::Loading);
+            let loading = |seen: &Sighting| seen.facts.as_ref().is_some_and(|facts| facts.loading);
+            let back = watch.clock.now();
+            let (seen, _) = watch.next(loading).await;
+            assert!(
+                seen.since(back) < Duration::from_millis(52),
+                "{:?}",
+                seen.since(back)
+            );
+            watch.server.behaves(Manner::Answers);
+            let loaded = watch.clock.now();
+            let (seen, _) = watch.next(|seen| !loading(seen)).await;
+            assert!(
+                seen.since(loaded) < Duration::from_millis(52),
+                "{:?}",
+                seen.since(loaded)
+            );
+        }
+        watch.probed().await;
+        watch.server.dies();
+        watch.next(|sighting| sighting.vote.is_some()).await;
+        watch.server.take_deeds();
+        sleep(TICK * 60).await;
+        assert!(watch.server.take_deeds().len() < 70, "then each tick");
+    });
+}
+
+#[test]
+fn a_replica_that_went_away_is_asked_each_tick() {
+    virtually(async {
+        let primary = NodeAddr::new("10.0.0.9", 6379);
+        let watch =
+            Watch::node(|server| server.tells(|info| info.role = Some(replica_of(&primary))));
+        watch.probed().await;
+        watch.server.dies();
+        sleep(MARK_DOWN).await;
+        assert!(watch.server.take_deeds().len() <= 6);
+    });
+}
+
+#[test]
 fn an_error_reply_is_proof_of_life_and_told_as_trouble() {
     virtually(async {
         let watch = Watch::node(|_| ());

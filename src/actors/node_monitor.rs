@@ -5,6 +5,7 @@
 
 mod learn;
 mod report;
+mod rush;
 mod slots;
 
 use std::rc::Rc;
@@ -18,6 +19,7 @@ use metrics::Histogram;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{sleep, timeout};
 
+use self::rush::Rush;
 use self::slots::Slots;
 use super::Outbox;
 use super::messages::{InspectMonitor, MonitorState, Refresh, SightAgain, Sighted};
@@ -56,6 +58,7 @@ pub struct NodeMonitor {
     clock: Arc<dyn LeaseClock>,
     outbox: Outbox<Sighted>,
     slots: Slots,
+    rush: Rush,
     liveness: Liveness,
     sighting: Sighting,
     /// What the cluster was told last.
@@ -73,6 +76,8 @@ pub struct NodeMonitor {
     /// To be answered with the outcome of the probe under way.
     served: Vec<oneshot::Sender<Sighting>>,
     vote_timer: Option<SpawnHandle>,
+    /// The last probe failed because nobody listens.
+    refused: bool,
     last_probe: Option<(Moment, Duration)>,
     consecutive_failures: u64,
     probes: u64,
@@ -115,6 +120,7 @@ impl NodeMonitor {
             latency: metrics::histogram!(
                 "redis_keeper_probe_duration_seconds", "cluster" => cluster.to_string()
             ),
+            rush: Rush::default(),
             redis,
             cluster,
             addr,
@@ -131,6 +137,7 @@ impl NodeMonitor {
             waiting: Vec::new(),
             served: Vec::new(),
             vote_timer: None,
+            refused: false,
             last_probe: None,
             consecutive_failures: 0,
             probes: 0,
@@ -147,6 +154,10 @@ impl NodeMonitor {
         let now = self.clock.now();
         let tick = self.slots.next(now);
         let due = self.liveness.probe_by().map_or(tick, |by| by.min(tick));
+        let due = self
+            .rush
+            .wait()
+            .map_or(due, |wait| now.after(wait).min(due));
         let (wake, wait) = (Rc::clone(&self.wake), due.since(now));
         let resting = async move {
             let mut connection = connection;
@@ -288,10 +299,33 @@ impl NodeMonitor {
         self.conclude(connection, ctx);
     }
 
+    /// A primary that is not voted down yet refuses connections, or loads its data set.
+    fn may_come_back(&self) -> bool {
+        let Sighting {
+            facts,
+            vote,
+            answering,
+            ..
+        } = &self.sighting;
+        facts.as_ref().is_some_and(|facts| {
+            let away = if *answering {
+                facts.loading
+            } else {
+                self.refused
+            };
+            facts.is_primary() && vote.is_none() && away
+        })
+    }
+
     /// A probe has had all its consequences.
     fn conclude(&mut self, connection: Connection, ctx: &mut Context<Self>) {
         self.sighting.probed = true;
         self.report(ctx);
+        if self.may_come_back() {
+            self.rush.go_on();
+        } else {
+            self.rush.end();
+        }
         for asker in self.served.drain(..) {
             // Whoever asked may have stopped waiting.
             let _ = asker.send(self.sighting.clone());

@@ -72,6 +72,7 @@ impl NodeMonitor {
     pub(super) fn count(&mut self, sent: Moment, outcome: &Outcome) {
         let took = self.clock.now().since(sent);
         self.last_probe = Some((sent, took));
+        self.refused = matches!(outcome, Some(Err(ProbeFailure::Evidence(..))));
         let reason = match outcome {
             Some(Ok(_)) => {
                 self.latency.record(took);
