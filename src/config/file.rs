@@ -64,6 +64,7 @@ pub(super) struct Tuning {
     pub(super) min_votes: Option<usize>,
     pub(super) settle_unrelated: Option<bool>,
     pub(super) chained_replicas: Option<ChainedReplicas>,
+    pub(super) election_order: Option<Vec<Option<Criterion>>>,
     pub(super) redis: Redis,
 }
 
@@ -108,6 +109,15 @@ pub(super) enum ChainedReplicas {
     Correct,
 }
 
+/// What tells the better of two successors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Criterion {
+    Offset,
+    Priority,
+    Uptime,
+}
+
 impl Document {
     /// Fills in the defaults, those of names from the machine's; each cluster inherits from the document what it does not
     /// say itself.
@@ -150,6 +160,7 @@ impl Tuning {
             tick_seconds failover_tick_seconds seconds_mark_down probe_timeout_seconds
             max_lag_bytes max_lag_seconds max_stale_seconds
             parallel_syncs min_votes settle_unrelated chained_replicas
+            election_order
         }
         self.redis.inherit(&global.redis);
     }
@@ -166,6 +177,12 @@ impl Tuning {
         self.settle_unrelated.get_or_insert(false);
         self.chained_replicas
             .get_or_insert(ChainedReplicas::Correct);
+        let order = self.election_order.get_or_insert_default();
+        for criterion in [Criterion::Offset, Criterion::Priority, Criterion::Uptime] {
+            if !order.contains(&Some(criterion)) {
+                order.push(Some(criterion));
+            }
+        }
         self.redis.resolve();
     }
 }

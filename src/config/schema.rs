@@ -106,8 +106,11 @@ const TUNING: &[Key] = &[
     key("min-votes", Kind::Whole(1, 1024)),
     key("settle-unrelated", Kind::Flag),
     key("chained-replicas", Kind::Choice(&["accept", "correct"])),
+    key("election-order", Kind::List(&Kind::Choice(CRITERIA))),
     key("redis", Kind::Object(REDIS)),
 ];
+
+const CRITERIA: &[&str] = &["offset", "priority", "uptime"];
 
 const REDIS: &[&[Key]] = &[&[
     key("username", Kind::Text),

@@ -1,13 +1,12 @@
 //! Who may take over, and who does it best (RK-6).
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::facts::{Mode, NodeFacts};
 use super::node::{KeeperId, Moment, NodeAddr};
 use super::observed::{Observed, ObservedNode};
-use super::policy::Policy;
+use super::policy::{Criterion, ElectionOrder, Policy};
 
 /// The outcome of looking at every node as a successor.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -147,7 +146,8 @@ pub fn elect(
             }
         }
     }
-    eligible.sort_by_key(|(addr, facts)| merit(addr, facts, lineage, policy));
+    let order = electorate.order();
+    eligible.sort_by_key(|(addr, facts)| merit(addr, facts, lineage, policy, order));
     election.ranking = eligible.into_iter().map(|(addr, _)| addr.clone()).collect();
     election
 }
@@ -233,6 +233,21 @@ impl<'a> Electorate<'a> {
         Ok(())
     }
 
+    /// The configured order; but where the primary being replaced lost data, whoever still holds it comes first (RK-7):
+    /// others may have copied the loss.
+    fn order(&self) -> ElectionOrder {
+        let known = |addr| self.observed.nodes.get(addr)?.sighting.facts.as_ref();
+        let lossy = self.replaced.and_then(known).is_some_and(|primary| {
+            let mut online = self.observed.all_online();
+            online.any(|(_, other)| lost_against(primary, other, self.lineage))
+        });
+        if lossy {
+            ElectionOrder::default()
+        } else {
+            self.policy.election_order
+        }
+    }
+
     /// The greatest offset known of this generation or a newer one. Offsets of an older one say nothing here: a primary
     /// that was cut off may have written on in it.
     fn best_offset(&self, generation: usize) -> u64 {
@@ -249,23 +264,22 @@ impl<'a> Electorate<'a> {
     }
 }
 
-/// Sorts the better node first: newer history, greater offset, a primary already (somebody promoted it: it takes no
-/// command), lower priority, longer uptime, smaller name.
+/// Sorts the better node first: newer history, because offsets of different ones can not be compared; then by `order`;
+/// then the smaller name.
 pub(super) fn merit<'a>(
     addr: &'a NodeAddr,
     facts: &NodeFacts,
     lineage: &[String],
     policy: &Policy,
+    order: ElectionOrder,
 ) -> impl Ord + use<'a> {
     let history = generation_of(facts, lineage).unwrap_or(usize::MAX);
-    (
-        history,
-        Reverse(facts.offset),
-        Reverse(facts.is_primary()),
-        priority(addr, facts, policy),
-        Reverse(facts.uptime),
-        addr,
-    )
+    let rank = |criterion| match criterion {
+        Criterion::Offset => (u128::from(u64::MAX - facts.offset), !facts.is_primary()),
+        Criterion::Priority => (u128::from(priority(addr, facts, policy)), false),
+        Criterion::Uptime => (u128::MAX - facts.uptime.as_nanos(), false),
+    };
+    (history, order.criteria().map(rank), addr)
 }
 
 /// How many promotions back the node's data history lies in the lineage: 0 is the present one, `None` another data set.
@@ -275,7 +289,21 @@ pub(super) fn generation_of(facts: &NodeFacts, lineage: &[String]) -> Option<usi
         .position(|id| facts.histories().any(|own| own == id))
 }
 
-fn priority(addr: &NodeAddr, facts: &NodeFacts, policy: &Policy) -> u32 {
+/// Whether `primary` began a new history with less data than `other` holds of the `lineage` published before: it was
+/// reborn empty, or from an old dump (RK-7). A new history alone tells no loss: a primary also begins one when it has
+/// had no replica for long.
+pub(super) fn lost_against(primary: &NodeFacts, other: &NodeFacts, lineage: &[String]) -> bool {
+    let Some(generation) = generation_of(other, lineage) else {
+        return false;
+    };
+    let reborn = lineage.first() != Some(&primary.replication_id);
+    // Only offsets of the newest history can be compared with the primary's.
+    let behind = generation == 0 && other.offset > primary.offset;
+    let emptied = primary.keys == 0 && other.keys > 0 && other.offset >= primary.offset;
+    reborn && (behind || emptied)
+}
+
+pub(super) fn priority(addr: &NodeAddr, facts: &NodeFacts, policy: &Policy) -> u32 {
     let own = facts
         .upstream()
         .map_or(DEFAULT_PRIORITY, |upstream| upstream.priority);

@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::election::{Refusal, generation_of};
+use super::election::{Refusal, lost_against};
 use super::facts::{Link, Mode, NodeFacts, Upstream};
 use super::lease::Unacknowledged;
 use super::node::{Moment, NodeAddr};
@@ -359,20 +359,6 @@ fn withdrawing(
         }
     }
     state
-}
-
-/// Whether `primary` began a new history with less data than `other` holds of the `lineage` published before: it was
-/// reborn empty, or from an old dump (RK-7). A new history alone tells no loss: a primary also begins one when it has
-/// had no replica for long.
-fn lost_against(primary: &NodeFacts, other: &NodeFacts, lineage: &[String]) -> bool {
-    let Some(generation) = generation_of(other, lineage) else {
-        return false;
-    };
-    let reborn = lineage.first() != Some(&primary.replication_id);
-    // Only offsets of the newest history can be compared with the primary's.
-    let behind = generation == 0 && other.offset > primary.offset;
-    let emptied = primary.keys == 0 && other.keys > 0 && other.offset >= primary.offset;
-    reborn && (behind || emptied)
 }
 
 /// Nodes that a keeper does not manage, and why.

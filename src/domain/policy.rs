@@ -25,6 +25,52 @@ pub struct Policy {
     pub chained_replicas: ChainedReplicas,
     /// Election priorities that override Redis's own `replica-priority` (`priority`): lower preferred, 0 never.
     pub priorities: BTreeMap<NodeAddr, u32>,
+    /// What decides between eligible successors of the same history (`election-order`).
+    pub election_order: ElectionOrder,
+}
+
+/// What tells the better of two eligible nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Criterion {
+    /// The greater replication offset. Between equal ones, a node that is a primary already: somebody promoted it, and
+    /// what was written to it since would be lost.
+    Offset,
+    /// The lower priority.
+    Priority,
+    /// The longer uptime.
+    Uptime,
+}
+
+/// Every criterion once, the one that decides first at the front.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ElectionOrder([Criterion; 3]);
+
+impl ElectionOrder {
+    /// `first` in this order, what it leaves out after it in the default order. Of a criterion that is repeated, the
+    /// first counts.
+    pub fn beginning_with(first: &[Criterion]) -> Self {
+        let all = first.iter().copied().chain(Self::default().0);
+        let mut order = Self::default().0;
+        let mut length = 0;
+        for criterion in all {
+            if !order[..length].contains(&criterion) {
+                order[length] = criterion;
+                length += 1;
+            }
+        }
+        Self(order)
+    }
+
+    /// The criteria, the one that decides first at the front.
+    pub fn criteria(self) -> [Criterion; 3] {
+        self.0
+    }
+}
+
+impl Default for ElectionOrder {
+    fn default() -> Self {
+        Self([Criterion::Offset, Criterion::Priority, Criterion::Uptime])
+    }
 }
 
 /// What to do with a replica that follows another replica of the cluster.
@@ -48,6 +94,7 @@ impl Default for Policy {
             settle_unrelated: false,
             chained_replicas: ChainedReplicas::default(),
             priorities: BTreeMap::new(),
+            election_order: ElectionOrder::default(),
         }
     }
 }

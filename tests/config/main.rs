@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use redis_keeper::config::{Config, ConfigError, CoordinationConfig, Problem, Secret, Warning};
-use redis_keeper::domain::policy::ChainedReplicas;
+use redis_keeper::domain::policy::{ChainedReplicas, Criterion, ElectionOrder};
 
 const COMPAT: &str = include_str!("../compat/keeper.conf");
 
@@ -127,6 +127,38 @@ fn every_time_takes_fractions_and_clusters_override_what_is_said_for_all() {
     assert_eq!(policy.chained_replicas, ChainedReplicas::Accept);
     assert_eq!(cluster.redis.username.as_deref(), Some("v"));
     assert_eq!(cluster.redis.password, Some(Secret::new("p")));
+}
+
+#[test]
+fn an_election_order_is_completed_and_a_cluster_may_have_its_own() {
+    let order = |top: &str, cluster: &str| {
+        let config = config(&document(top, cluster), &[]);
+        config.clusters[0].policy.election_order
+    };
+    let beginning_with = ElectionOrder::beginning_with;
+    assert_eq!(order("", ""), ElectionOrder::default());
+    assert_eq!(
+        order("'election-order': ['priority'],", ""),
+        beginning_with(&[Criterion::Priority])
+    );
+    assert_eq!(
+        order(
+            "'election-order': ['priority'],",
+            "'election-order': ['uptime', 'offset'],"
+        ),
+        beginning_with(&[Criterion::Uptime, Criterion::Offset])
+    );
+    let variable = ("REDIS_KEEPER_ELECTION_ORDER", "priority,uptime");
+    let config = config(&document("", ""), &[variable]);
+    assert_eq!(
+        config.clusters[0].policy.election_order,
+        beginning_with(&[Criterion::Priority, Criterion::Uptime])
+    );
+    let effective: serde_json::Value = serde_json::from_str(&config.effective()).unwrap();
+    assert_eq!(
+        effective["clusters"][0]["election-order"],
+        serde_json::json!(["priority", "uptime", "offset"])
+    );
 }
 
 #[test]

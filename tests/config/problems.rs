@@ -188,3 +188,28 @@ fn no_secret_is_ever_shown() {
     assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
     assert!(error.to_string().starts_with("7 problems"), "{error}");
 }
+
+#[test]
+fn a_word_that_is_no_criterion_or_comes_twice_is_told_with_the_right_ones() {
+    let text = document("", "'election-order': ['offset', 'age', 'offset'],");
+    let told = |order: &str| {
+        let text = text.replace("['offset', 'age', 'offset']", order);
+        let problems = problems(&text, &[]);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        let problem = &problems[0];
+        let value = problem.value.clone();
+        (problem.path.clone(), value, problem.to_string())
+    };
+    let (path, value, words) = told("['offset', 'age']");
+    assert_eq!(path, "clusters[0].election-order[1]");
+    assert_eq!(value.as_deref(), Some("'age'"));
+    assert!(
+        words.contains("write \"offset\" or \"priority\" or \"uptime\""),
+        "{words}"
+    );
+    let (path, _, words) = told("['offset', 'uptime', 'offset']");
+    assert_eq!(path, "clusters[0].election-order[2]");
+    assert!(words.contains("is listed twice"), "{words}");
+    let (_, _, words) = told("[]");
+    assert!(words.contains("list at least one"), "{words}");
+}

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{accept, redis, span};
-use crate::config::file::{ChainedReplicas, Cluster, CoordinationKind, Document, Node, Tuning};
+use crate::config::file::{
+    ChainedReplicas, Cluster, CoordinationKind, Criterion, Document, Node, Tuning,
+};
 use crate::config::report::Report;
 use crate::config::{ClusterConfig, ClusterTiming, NodeConfig, names, spans};
 use crate::domain::node::{ClusterName, NodeAddr};
-use crate::domain::policy::{self, Policy};
+use crate::domain::policy::{self, ElectionOrder, Policy};
 
 /// What has been seen so far, by the form in which it is compared, with the path where.
 #[derive(Default)]
@@ -60,6 +62,7 @@ pub(super) fn clusters(document: &Document, report: &mut Report) -> Vec<ClusterC
     if clusters.iter().flatten().next().is_none() {
         let scope = Scope { base: "" };
         timing(&document.tuning, &scope, session, report);
+        election_order(&document.tuning, &scope, report);
         redis::access(&document.tuning.redis, &scope, report);
     }
     valid
@@ -85,7 +88,7 @@ fn cluster(
     );
     let timing = timing(&cluster.tuning, &scope, session, report);
     let redis = redis::access(&cluster.tuning.redis, &scope, report);
-    let policy = policy(&cluster.tuning, &nodes);
+    let policy = policy(&cluster.tuning, &nodes, &scope, report);
     Some(ClusterConfig {
         name: name?,
         nodes,
@@ -189,7 +192,12 @@ fn timing(
     Some(timing)
 }
 
-fn policy(tuning: &Tuning, nodes: &[NodeConfig]) -> Option<Policy> {
+fn policy(
+    tuning: &Tuning,
+    nodes: &[NodeConfig],
+    scope: &Scope<'_>,
+    report: &mut Report,
+) -> Option<Policy> {
     Some(Policy {
         max_lag_bytes: tuning.max_lag_bytes,
         max_lag: tuning.max_lag_seconds.map(span),
@@ -205,5 +213,30 @@ fn policy(tuning: &Tuning, nodes: &[NodeConfig]) -> Option<Policy> {
             .iter()
             .filter_map(|node| Some((node.addr.clone(), node.priority?)))
             .collect(),
+        election_order: election_order(tuning, scope, report)?,
     })
+}
+
+/// The order as it stands, every criterion once.
+fn election_order(
+    tuning: &Tuning,
+    scope: &Scope<'_>,
+    report: &mut Report,
+) -> Option<ElectionOrder> {
+    let path = scope.path("election-order", report);
+    let written = tuning.election_order.as_ref()?;
+    let mut criteria = Vec::with_capacity(written.len());
+    for (index, criterion) in written.iter().enumerate() {
+        let criterion = match criterion.as_ref()? {
+            Criterion::Offset => policy::Criterion::Offset,
+            Criterion::Priority => policy::Criterion::Priority,
+            Criterion::Uptime => policy::Criterion::Uptime,
+        };
+        if criteria.contains(&criterion) {
+            let remedy = "name each of \"offset\", \"priority\" and \"uptime\" at most once";
+            report.problem(&spans::item(&path, index), "is listed twice", remedy);
+        }
+        criteria.push(criterion);
+    }
+    Some(ElectionOrder::beginning_with(&criteria))
 }

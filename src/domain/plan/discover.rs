@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use super::super::election::{elect, merit};
 use super::super::facts::NodeFacts;
 use super::super::node::NodeAddr;
+use super::super::policy::ElectionOrder;
 use super::super::published::Published;
 use super::{Case, Change, Hold, Plan, publishing, withdrawing};
 
@@ -27,7 +28,7 @@ pub(super) fn discover(case: &Case<'_>, before: &Published) -> Plan {
         (
             Reverse(followers),
             facts.keys == 0,
-            merit(addr, facts, &before.lineage, case.policy),
+            by_data(case, before, addr, facts),
         )
     });
     let Some(kept) = primaries.first() else {
@@ -46,6 +47,17 @@ pub(super) fn discover(case: &Case<'_>, before: &Published) -> Plan {
         }),
         _ => Plan::write(Change::Publish, publishing(case, before, kept.0)),
     }
+}
+
+/// The better node first, by data before all else: nobody died here, so nothing is to be lost for a preference.
+fn by_data<'a>(
+    case: &Case<'_>,
+    before: &Published,
+    addr: &'a NodeAddr,
+    facts: &NodeFacts,
+) -> impl Ord + use<'a> {
+    let order = ElectionOrder::default();
+    merit(addr, facts, &before.lineage, case.policy, order)
 }
 
 /// Whether `other` holds data that is as likely the cluster's as that of `kept`, the foremost primary, and shares no
@@ -75,7 +87,7 @@ fn only_replicas(case: &Case<'_>, before: &Published) -> Plan {
     if let Some((node, primary)) = members.iter().find_map(outside) {
         return Plan::hold(Hold::ReplicatesFromOutside { node, primary });
     }
-    members.sort_by_key(|(addr, facts)| merit(addr, facts, &before.lineage, case.policy));
+    members.sort_by_key(|(addr, facts)| by_data(case, before, addr, facts));
     let synced = members
         .iter()
         .find(|(_, facts)| ever_synced(facts))

@@ -1,11 +1,11 @@
 //! A primary is published: replace it when it is down, else keep the others following it.
 
-use super::super::election::{elect, generation_of};
+use super::super::election::{elect, generation_of, lost_against};
 use super::super::facts::{Link, NodeFacts, Upstream};
 use super::super::node::NodeAddr;
 use super::super::policy::ChainedReplicas;
 use super::super::published::Published;
-use super::{Action, Case, Change, Hold, Plan, lost_against, publishing, withdrawing};
+use super::{Action, Case, Change, Hold, Plan, publishing, withdrawing};
 
 pub(super) fn keep(case: &Case<'_>, published: &Published, primary: &NodeAddr) -> Plan {
     let observed = case.observed;

@@ -5,5 +5,6 @@ mod discovery;
 mod failover;
 mod keeping;
 mod model;
+mod order;
 mod properties;
 mod refusals;

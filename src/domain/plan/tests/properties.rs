@@ -10,7 +10,7 @@ use crate::domain::facts::{DownReason, NodeFacts, Role};
 use crate::domain::node::{Epoch, KeeperId, NodeAddr};
 use crate::domain::observed::Observed;
 use crate::domain::plan::{Action, Change, Hold, Plan, plan};
-use crate::domain::policy::{ChainedReplicas, Policy};
+use crate::domain::policy::{ChainedReplicas, Criterion, ElectionOrder, Policy};
 use crate::domain::published::Published;
 use crate::domain::verdict::{Report, Verdict};
 
@@ -85,8 +85,13 @@ fn servers() -> impl Strategy<Value = Vec<Server>> {
 
 fn policy() -> impl Strategy<Value = Policy> {
     let lag = prop::option::weighted(0.2, 0..300_u64);
-    (any::<bool>(), any::<bool>(), 1..4_usize, lag).prop_map(
-        |(settle, accept, parallel_syncs, max_lag_bytes)| Policy {
+    let first = prop::option::of(prop_oneof![
+        Just(Criterion::Priority),
+        Just(Criterion::Uptime),
+        Just(Criterion::Offset)
+    ]);
+    (any::<bool>(), any::<bool>(), 1..4_usize, lag, first).prop_map(
+        |(settle, accept, parallel_syncs, max_lag_bytes, first)| Policy {
             settle_unrelated: settle,
             chained_replicas: if accept {
                 ChainedReplicas::Accept
@@ -95,6 +100,7 @@ fn policy() -> impl Strategy<Value = Policy> {
             },
             parallel_syncs,
             max_lag_bytes,
+            election_order: ElectionOrder::beginning_with(first.as_slice()),
             ..Policy::default()
         },
     )
