@@ -11,4 +11,5 @@ pub mod plan;
 pub mod policy;
 pub mod published;
 pub mod serving;
+pub mod succession;
 pub mod verdict;

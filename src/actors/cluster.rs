@@ -67,6 +67,8 @@ pub struct ClusterActor {
     told_holds: Vec<Hold>,
     /// They will be looked at again soon.
     holds_settle: bool,
+    /// When everything is looked at again, and what will see to it.
+    again: Option<(Moment, SpawnHandle)>,
     span: tracing::Span,
 }
 
@@ -81,6 +83,7 @@ impl ClusterActor {
             reported: Report::default(),
             told_holds: Vec::new(),
             holds_settle: false,
+            again: None,
             span,
         }
     }
@@ -104,15 +107,41 @@ impl ClusterActor {
             self.reported = report;
             self.send_report();
         }
-        if !self.holds_settle && self.told_holds != self.state.held() {
+        self.look_again(ctx);
+        if !self.holds_settle && self.holds_are_news() {
             self.holds_settle = true;
             ctx.run_later(HOLDS_SETTLE, |actor, _| actor.tell_holds());
         }
     }
 
+    /// Sees to it that the plan is made again when it says so.
+    fn look_again(&mut self, ctx: &mut Context<Self>) {
+        let wanted = self.state.again();
+        if self.again.map(|(at, _)| at) == wanted {
+            return;
+        }
+        if let Some((_, timer)) = self.again.take() {
+            ctx.cancel_future(timer);
+        }
+        self.again = wanted.map(|at| {
+            let left = at.since(self.links.clock.now());
+            let timer = ctx.run_later(left, |actor, ctx| {
+                actor.again = None;
+                actor.changed(ctx);
+            });
+            (at, timer)
+        });
+    }
+
+    fn holds_are_news(&self) -> bool {
+        let held = self.state.held();
+        let told = self.told_holds.iter();
+        held.len() != told.len() || !told.zip(held).all(|(told, held)| told.same_as(held))
+    }
+
     fn tell_holds(&mut self) {
         self.holds_settle = false;
-        if self.told_holds != self.state.held() {
+        if self.holds_are_news() {
             self.told_holds = self.state.held().to_vec();
             let _in_span = self.span.enter();
             for why in &self.told_holds {
@@ -171,7 +200,7 @@ impl ClusterActor {
         if self.links.shared.has_changed().unwrap_or(false)
             && let Some(shared) = self.links.shared.borrow_and_update().clone()
         {
-            self.state.shared(shared);
+            self.state.shared(shared, self.links.clock.now());
         }
     }
 }

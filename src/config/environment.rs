@@ -262,7 +262,7 @@ fn read(kind: Kind, text: &str) -> Option<Value> {
             text.parse::<u64>()
                 .map_or_else(|_| text.into(), Value::from),
         ),
-        Kind::Seconds => Some(
+        Kind::Seconds | Kind::SecondsOrZero => Some(
             text.parse::<f64>()
                 .map_or_else(|_| text.into(), Value::from),
         ),

@@ -65,6 +65,7 @@ pub(super) struct Tuning {
     pub(super) settle_unrelated: Option<bool>,
     pub(super) chained_replicas: Option<ChainedReplicas>,
     pub(super) election_order: Option<Vec<Option<Criterion>>>,
+    pub(super) failover_cooldown_seconds: Option<f64>,
     pub(super) redis: Redis,
 }
 
@@ -160,7 +161,7 @@ impl Tuning {
             tick_seconds failover_tick_seconds seconds_mark_down probe_timeout_seconds
             max_lag_bytes max_lag_seconds max_stale_seconds
             parallel_syncs min_votes settle_unrelated chained_replicas
-            election_order
+            election_order failover_cooldown_seconds
         }
         self.redis.inherit(&global.redis);
     }
@@ -183,6 +184,7 @@ impl Tuning {
                 order.push(Some(criterion));
             }
         }
+        self.failover_cooldown_seconds.get_or_insert(10.0);
         self.redis.resolve();
     }
 }

@@ -18,6 +18,8 @@ pub(super) enum Kind {
     Port,
     /// Seconds, fractions allowed, from [`SHORTEST`] to [`LONGEST`].
     Seconds,
+    /// The same, or 0.
+    SecondsOrZero,
     Choice(&'static [&'static str]),
     /// A list of at least one.
     List(&'static Kind),
@@ -107,6 +109,7 @@ const TUNING: &[Key] = &[
     key("settle-unrelated", Kind::Flag),
     key("chained-replicas", Kind::Choice(&["accept", "correct"])),
     key("election-order", Kind::List(&Kind::Choice(CRITERIA))),
+    key("failover-cooldown-seconds", Kind::SecondsOrZero),
     key("redis", Kind::Object(REDIS)),
 ];
 
@@ -138,6 +141,9 @@ impl Kind {
             Self::Seconds => {
                 format!("write seconds from {SHORTEST} to {LONGEST}, fractions allowed")
             }
+            Self::SecondsOrZero => {
+                format!("write 0, or seconds from {SHORTEST} to {LONGEST}, fractions allowed")
+            }
             Self::Choice(words) => format!("write \"{}\"", words.join("\" or \"")),
             Self::List(Self::Object(_)) => "write a list of objects: [{…}, {…}]".to_owned(),
             Self::List(_) => "write a list: [\"…\", \"…\"]".to_owned(),
@@ -158,6 +164,9 @@ impl Kind {
             }
             (Self::Port, _) => Self::Whole(1, 65_535).takes(value),
             (Self::Seconds, Value::Num(_, number)) => (SHORTEST..=LONGEST).contains(&real(*number)),
+            (Self::SecondsOrZero, Value::Num(_, number)) => {
+                real(*number) == 0.0 || Self::Seconds.takes(value)
+            }
             _ => false,
         }
     }
@@ -177,6 +186,7 @@ impl Kind {
             }
             (Self::Seconds, Value::Num(_, number)) if real(*number) < SHORTEST => "is too short",
             (Self::Seconds, Value::Num(..)) => "is too long",
+            (Self::SecondsOrZero, Value::Num(..)) => Self::Seconds.fault(value),
             (Self::Choice(_), Value::String(..)) => "is not one of the choices",
             (_, Value::String(..) | Value::Char(..)) => "is text",
             (_, Value::Bool(..)) => "is true or false",

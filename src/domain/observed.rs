@@ -7,6 +7,7 @@ use super::facts::{Link, Mode, NodeFacts, Sighting};
 use super::lease::Unacknowledged;
 use super::node::{Epoch, KeeperId, Moment, NodeAddr};
 use super::published::Published;
+use super::succession::Succession;
 use super::verdict::Verdict;
 
 /// One cluster as this keeper observes it.
@@ -22,6 +23,8 @@ pub struct Observed {
     pub failures: BTreeMap<NodeAddr, Failure>,
     /// Who may still answer from the state before the withdrawal (RK-2).
     pub unacknowledged: Unacknowledged,
+    /// The change of primary that this keeper saw last; `None` if it saw none since it started.
+    pub succession: Option<Succession>,
 }
 
 /// One node: what this keeper sees and what all keepers vote.

@@ -10,11 +10,12 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use super::election::{Refusal, lost_against};
 use super::facts::{Link, Mode, NodeFacts, Upstream};
 use super::lease::Unacknowledged;
-use super::node::{Moment, NodeAddr};
+use super::node::{Generation, Moment, NodeAddr};
 use super::observed::Observed;
 use super::policy::Policy;
 use super::published::{Intent, Published, Step};
@@ -31,6 +32,8 @@ pub struct Plan {
     pub action: Option<Action>,
     /// Why something is not done: the answer to "why did it not fail over?".
     pub holds: Vec<Hold>,
+    /// When to look again though nothing may have happened: something is held that time alone releases.
+    pub again: Option<Moment>,
 }
 
 /// One action of the leader.
@@ -132,6 +135,19 @@ pub enum Hold {
     NotLinked(NodeAddr),
     /// More replicas wait for their turn (`parallel-syncs`).
     ReplicasWaiting(Vec<NodeAddr>),
+    /// The primary is down, but it took over only a moment ago (`failover-cooldown-seconds`).
+    CoolingDown {
+        /// The primary.
+        node: NodeAddr,
+        /// Whom it replaced, if anybody.
+        replaced: Option<NodeAddr>,
+        /// The generation in which it took over.
+        generation: Generation,
+        /// How long it stays yet. Passes by itself: see [`Hold::same_as`].
+        left: Duration,
+        /// The setting.
+        cooldown: Duration,
+    },
 }
 
 impl fmt::Display for Hold {
@@ -205,7 +221,39 @@ impl fmt::Display for Hold {
                     list(nodes)
                 )
             }
+            Self::CoolingDown {
+                node,
+                replaced,
+                generation,
+                left,
+                cooldown,
+            } => {
+                let [left, ago, cooldown] =
+                    [*left, cooldown.saturating_sub(*left), *cooldown].map(|it| it.as_secs_f64());
+                write!(
+                    f,
+                    "{node} is down, but is not replaced for another {left:.1} s (failover-cooldown-seconds {cooldown}): \
+                     it became the primary {ago:.1} s ago, in generation {generation}"
+                )?;
+                replaced
+                    .as_ref()
+                    .map_or(Ok(()), |old| write!(f, ", in place of {old}"))
+            }
         }
+    }
+}
+
+impl Hold {
+    /// Whether it is the same reason, however much time has passed.
+    pub fn same_as(&self, other: &Self) -> bool {
+        let timeless = |hold: &Self| {
+            let mut hold = hold.clone();
+            if let Self::CoolingDown { left, .. } = &mut hold {
+                *left = Duration::ZERO;
+            }
+            hold
+        };
+        timeless(self) == timeless(other)
     }
 }
 
@@ -221,14 +269,14 @@ impl Plan {
     fn act(action: Action) -> Self {
         Self {
             action: Some(action),
-            holds: Vec::new(),
+            ..Self::default()
         }
     }
 
     fn hold(hold: Hold) -> Self {
         Self {
-            action: None,
             holds: vec![hold],
+            ..Self::default()
         }
     }
 

@@ -27,6 +27,9 @@ pub struct Policy {
     pub priorities: BTreeMap<NodeAddr, u32>,
     /// What decides between eligible successors of the same history (`election-order`).
     pub election_order: ElectionOrder,
+    /// After a completed failover, the primary is not replaced for so long because it is down; zero for no such rest
+    /// (`failover-cooldown-seconds`).
+    pub failover_cooldown: Duration,
 }
 
 /// What tells the better of two eligible nodes.
@@ -95,6 +98,7 @@ impl Default for Policy {
             chained_replicas: ChainedReplicas::default(),
             priorities: BTreeMap::new(),
             election_order: ElectionOrder::default(),
+            failover_cooldown: Duration::from_secs(10),
         }
     }
 }

@@ -162,6 +162,24 @@ fn an_election_order_is_completed_and_a_cluster_may_have_its_own() {
 }
 
 #[test]
+fn a_cool_down_may_be_zero_but_not_negative() {
+    let cooldown = |top: &str, cluster: &str| {
+        let config = config(&document(top, cluster), &[]);
+        config.clusters[0].policy.failover_cooldown
+    };
+    assert_eq!(cooldown("", ""), Duration::from_secs(10));
+    let off = "'failover-cooldown-seconds': 0,";
+    assert_eq!(cooldown(off, ""), Duration::ZERO);
+    assert_eq!(
+        cooldown(off, "'failover-cooldown-seconds': 0.5,"),
+        Duration::from_millis(500)
+    );
+    let negative = document("'failover-cooldown-seconds': -1,", "");
+    let told = problems(&negative, &[])[0].to_string();
+    assert!(told.ends_with("write 0, or seconds from 0.001 to 86400, fractions allowed"));
+}
+
+#[test]
 fn embedded_coordination_needs_no_quorum_and_warns_beside_one() {
     let (config, warnings) = parse(&document("coordination: 'embedded',", ""), &[]).unwrap();
     assert_eq!(config.coordination, CoordinationConfig::Embedded);

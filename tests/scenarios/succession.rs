@@ -1,6 +1,7 @@
 //! Who takes over: the best that may, and nobody else.
 
 use std::slice;
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::time::Instant;
@@ -284,6 +285,48 @@ async fn a_candidate_that_falls_silent_is_passed_over_and_its_late_promotion_is_
     keeper.wait_topology("cache", &next_best, &[&silent]).await;
     silent.wait_in_step_with(&next_best).await;
     checks.assert_never_again(&silent);
+}
+
+#[tokio::test]
+async fn a_successor_that_dies_soon_is_replaced_once_the_cool_down_is_over_and_not_before() {
+    const COOLDOWN: Duration = Duration::from_secs(12);
+    let net = Net::new();
+    let [primary, first, second] = Redis::trio(&net).await;
+    // Nothing but the end of the cool-down calls for the second failover.
+    let settings = Settings::new()
+        .set("failover-cooldown-seconds", COOLDOWN.as_secs())
+        .set("failover-tick-seconds", 3600)
+        .cluster("cache", [&primary, &first, &second]);
+    let keeper = Keeper::alone(&net, &settings).await;
+    keeper
+        .wait_topology("cache", &primary, &[&first, &second])
+        .await;
+    in_step(&primary, &[&first, &second]).await;
+
+    primary.kill();
+    let [promoted, other] = promoted(&first, &second).await;
+    let began = Instant::now();
+    keeper.wait_topology("cache", promoted, &[other]).await;
+    let linked = other.node().to_string();
+    eventually(SOON, "the other to be published as linked", async || {
+        let view = keeper.admin("clusters/cache").await;
+        let replicas = view["published"]["replicas"].to_string();
+        let there = replicas.contains(&linked).then_some(());
+        there.ok_or(replicas)
+    })
+    .await;
+    promoted.kill();
+    let held = [
+        &format!("{} is down, but is not replaced", promoted.node()),
+        "(failover-cooldown-seconds 12)",
+        &format!("in place of {}", primary.node()),
+    ];
+    keeper.wait_plan("cache", &held).await;
+    keeper.wait_topology("cache", other, &[]).await;
+    // That is well beyond the mark-down time.
+    assert!(began.elapsed() > COOLDOWN / 2);
+    let log = keeper.process().log();
+    assert_eq!(log.matches("is down, but is not replaced").count(), 1);
 }
 
 /// Whichever of the two is promoted first, at once, and then the other.

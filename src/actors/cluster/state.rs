@@ -14,6 +14,7 @@ use crate::domain::observed::{Elsewhere, Failure, Observed, ObservedNode};
 use crate::domain::plan::{Hold, Plan, plan};
 use crate::domain::policy::Policy;
 use crate::domain::serving::{readable, writable};
+use crate::domain::succession::Succession;
 use crate::domain::verdict::{Fresh, Report, Verdict};
 
 /// Who this cluster is and by what rules it is kept.
@@ -69,6 +70,7 @@ impl State {
             epoch: Epoch::default(),
             failures: BTreeMap::new(),
             unacknowledged: Unacknowledged::default(),
+            succession: None,
         };
         Self {
             settings,
@@ -89,10 +91,16 @@ impl State {
     }
 
     /// Takes in what is shared. A new leadership forgets the failures of the one before.
-    pub(super) fn shared(&mut self, shared: SharedState) {
+    pub(super) fn shared(&mut self, shared: SharedState, now: Moment) {
         if self.leading() != shared.leading.as_ref() {
             self.observed.failures.clear();
         }
+        self.observed.succession = Succession::seen(
+            self.observed.succession.take(),
+            self.observed.published.as_ref(),
+            shared.published.as_ref(),
+            now,
+        );
         self.observed.published.clone_from(&shared.published);
         self.observed.epoch = shared
             .leading
@@ -209,6 +217,11 @@ impl State {
         } else {
             &[]
         }
+    }
+
+    /// When to look again though nothing may have happened.
+    pub(super) fn again(&self) -> Option<Moment> {
+        self.plan.again
     }
 
     /// This keeper's own votes.

@@ -172,6 +172,8 @@ impl Stage {
             "rest-port": port,
             "tick-seconds": TICK,
             "seconds-mark-down": self.mark_down().as_secs_f64(),
+            // Whoever plays may kill as often as they like.
+            "failover-cooldown-seconds": 0,
             "log-format": "json",
             "clusters": [{"name": CLUSTER, "nodes": nodes}],
         });

@@ -214,6 +214,7 @@ fn policy(
             .filter_map(|node| Some((node.addr.clone(), node.priority?)))
             .collect(),
         election_order: election_order(tuning, scope, report)?,
+        failover_cooldown: span(tuning.failover_cooldown_seconds?),
     })
 }
 

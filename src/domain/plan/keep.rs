@@ -13,12 +13,12 @@ pub(super) fn keep(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
         return replace(case, published, primary, "it is no longer configured");
     };
     if node.verdict.unfit_as_primary() {
-        return replace(
-            case,
-            published,
-            primary,
-            "a majority of the keepers holds it down",
-        );
+        let why = "a majority of the keepers holds it down";
+        let plan = replace(case, published, primary, why);
+        return match plan.action {
+            Some(_) => cooling_down(case, primary).unwrap_or(plan),
+            None => plan,
+        };
     }
     let Some(facts) = node.live() else {
         return Plan::hold(Hold::Undecided(vec![node.doubt(primary)]));
@@ -59,6 +59,28 @@ fn replace(case: &Case<'_>, published: &Published, primary: &NodeAddr, why: &str
         });
     }
     Plan::write(Change::Withdraw, state)
+}
+
+/// Holds `primary` though it is down, if a failover to it was completed a moment ago: two in a row hint at a fault that
+/// no successor cures, and each costs writes. One that nobody has followed yet is no completed failover, and one that
+/// was demoted from outside is not to be waited for.
+fn cooling_down(case: &Case<'_>, primary: &NodeAddr) -> Option<Plan> {
+    let (observed, cooldown) = (case.observed, case.policy.failover_cooldown);
+    let facts = observed.nodes.get(primary)?.sighting.facts.as_ref();
+    let demoted = facts.is_some_and(|facts| !facts.is_primary());
+    let succession = observed.succession.as_ref()?;
+    let end = succession.at.after(cooldown);
+    let complete = succession.primary == *primary && succession.followed;
+    (complete && !demoted && case.now < end).then(|| Plan {
+        again: Some(end),
+        ..Plan::hold(Hold::CoolingDown {
+            node: primary.clone(),
+            replaced: succession.replaced.clone(),
+            generation: succession.generation,
+            left: end.since(case.now),
+            cooldown,
+        })
+    })
 }
 
 /// A node that may take over and holds data that the primary lost when it was restarted (RK-7).
@@ -133,7 +155,11 @@ fn settle(case: &Case<'_>, published: &Published, primary: &NodeAddr, facts: &No
             primary: primary.clone(),
         })
     };
-    Plan { action, holds }
+    Plan {
+        action,
+        holds,
+        again: None,
+    }
 }
 
 /// Whether the replica is where it should be.

@@ -1,6 +1,7 @@
 //! State → the plan. Each situation has its file; [`builder`] makes the states, [`model`] a cluster that plans act on.
 
 mod builder;
+mod cooldown;
 mod discovery;
 mod failover;
 mod keeping;

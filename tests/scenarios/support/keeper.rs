@@ -59,12 +59,14 @@ pub(crate) struct Status {
 // === impl Settings ===
 
 impl Settings {
-    /// No cluster yet; fast ticks, and a mark-down time that a busy machine does not reach by accident.
+    /// No cluster yet; fast ticks, a mark-down time that a busy machine does not reach by accident, and no rest between
+    /// two failovers.
     pub(crate) fn new() -> Self {
         Self(json!({
             "tick-seconds": 0.2,
             "failover-tick-seconds": 2,
             "seconds-mark-down": 2,
+            "failover-cooldown-seconds": 0,
             "clusters": [],
         }))
     }

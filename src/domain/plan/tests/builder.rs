@@ -30,6 +30,7 @@ pub(super) fn cluster() -> Cluster {
             epoch: EPOCH,
             failures: [].into(),
             unacknowledged: Unacknowledged::default(),
+            succession: None,
         },
         policy: Policy::default(),
     }

@@ -124,6 +124,7 @@ impl Model {
             epoch: EPOCH,
             failures: self.failures.clone(),
             unacknowledged: Unacknowledged::default(),
+            succession: None,
         }
     }
 
