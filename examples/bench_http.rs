@@ -24,6 +24,7 @@ use redis_keeper::actors::cluster_api::{
     Answer, Ask, ClusterStatus, ClusterView, Question, Reason,
 };
 use redis_keeper::actors::messages::SessionReport;
+use redis_keeper::domain::explain::Explanation;
 use redis_keeper::domain::node::{ClusterName, Generation, Moment, NodeAddr};
 use redis_keeper::http::backend::{Backend, ChildReport, NodeReport, Readiness, Unanswered};
 use redis_keeper::http::{self, HttpState};
@@ -263,6 +264,13 @@ impl Backend for Way {
         &'a self,
         _: &'a str,
     ) -> LocalBoxFuture<'a, Result<ClusterView, Unanswered>> {
+        unasked()
+    }
+
+    fn explain_cluster<'a>(
+        &'a self,
+        _: &'a str,
+    ) -> LocalBoxFuture<'a, Result<Explanation, Unanswered>> {
         unasked()
     }
 

@@ -1,6 +1,7 @@
 //! The pure core: no async, no actor, no clock, no I/O. Time and facts come in as values, decisions go out as values.
 
 pub mod election;
+pub mod explain;
 pub mod facts;
 pub mod info;
 pub mod lease;

@@ -61,7 +61,7 @@ impl HttpState {
 }
 
 /// Paths of the interface, as `GET /` lists them.
-const PATHS: [&str; 15] = [
+const PATHS: [&str; 16] = [
     "/cluster/{name}/status",
     "/cluster/{name}/master",
     "/cluster/{name}/is-writable",
@@ -70,6 +70,7 @@ const PATHS: [&str; 15] = [
     "/cluster/{name}/is-readable/{node}",
     "/admin/clusters",
     "/admin/clusters/{name}",
+    "/admin/clusters/{name}/explain",
     "/admin/clusters/{name}/nodes/{node}",
     "/admin/keepers",
     "/admin/supervision",
@@ -121,6 +122,7 @@ fn routes(config: &mut ServiceConfig) {
         .service(read("/cluster/{name}/master", haproxy::master))
         .service(read("/admin/clusters", admin::clusters))
         .service(read("/admin/clusters/{name}", admin::cluster))
+        .service(read("/admin/clusters/{name}/explain", admin::explain))
         .service(read("/admin/clusters/{name}/nodes/{node}", admin::node))
         .service(read("/admin/keepers", admin::keepers))
         .service(read("/admin/supervision", admin::supervision))

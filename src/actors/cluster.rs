@@ -11,8 +11,8 @@ use tokio::sync::watch;
 
 use crate::actors::Outbox;
 use crate::actors::cluster_api::{
-    Answer, Ask, AskStatus, ClusterStatus, ClusterView, InspectCluster, InspectNode, NodeView,
-    Reason,
+    Answer, Ask, AskStatus, ClusterStatus, ClusterView, ExplainCluster, InspectCluster,
+    InspectNode, NodeView, Reason,
 };
 use crate::actors::messages::{
     Commanded, Decide, Decision, Reconsider, Refresh, ResendReport, SetReport, Shared, SharedState,
@@ -311,6 +311,15 @@ impl Handler<InspectCluster> for ClusterActor {
     fn handle(&mut self, _: InspectCluster, _: &mut Self::Context) -> ClusterView {
         let (lease, state, now) = self.vouched();
         state.view(lease, now)
+    }
+}
+
+impl Handler<ExplainCluster> for ClusterActor {
+    type Result = MessageResult<ExplainCluster>;
+
+    fn handle(&mut self, _: ExplainCluster, _: &mut Self::Context) -> Self::Result {
+        let (_, state, now) = self.vouched();
+        MessageResult(state.explanation(now))
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use actix::{Message, MessageResponse};
 
+use crate::domain::explain::Explanation;
 use crate::domain::facts::{DownReason, Sighting};
 use crate::domain::lease::Lease;
 use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
@@ -156,6 +157,11 @@ pub struct ClusterView {
     /// The nodes, in the order of their configuration.
     pub nodes: Vec<NodeView>,
 }
+
+/// Anyone → `ClusterActor`: what is being done, and what if the primary died now?
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Explanation")]
+pub struct ExplainCluster;
 
 /// Anyone → `ClusterActor`: what is known of one node, for display. `None` if the cluster does not have it.
 #[derive(Debug, Clone, Message)]

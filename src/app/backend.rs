@@ -9,10 +9,12 @@ use tokio::sync::watch;
 use crate::actors::Directory;
 use crate::actors::cluster::ClusterActor;
 use crate::actors::cluster_api::{
-    Answer, Ask, AskStatus, ClusterStatus, ClusterView, InspectCluster, InspectNode, Reason,
+    Answer, Ask, AskStatus, ClusterStatus, ClusterView, ExplainCluster, InspectCluster,
+    InspectNode, Reason,
 };
 use crate::actors::messages::{InspectMonitor, InspectSession, SessionReport};
 use crate::actors::zk_session::ZkSession;
+use crate::domain::explain::Explanation;
 use crate::domain::lease::Lease;
 use crate::domain::node::{ClusterName, NodeAddr};
 use crate::http::backend::{Backend, ChildReport, NodeReport, Readiness, Unanswered};
@@ -65,6 +67,10 @@ impl Backend for Actors {
 
     fn inspect_cluster<'a>(&'a self, cluster: &'a str) -> Reply<'a, ClusterView> {
         self.send(cluster, InspectCluster)
+    }
+
+    fn explain_cluster<'a>(&'a self, cluster: &'a str) -> Reply<'a, Explanation> {
+        self.send(cluster, ExplainCluster)
     }
 
     fn inspect_node<'a>(

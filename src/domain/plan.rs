@@ -441,4 +441,4 @@ fn foreigners(observed: &Observed) -> Vec<Hold> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::domain) mod tests;

@@ -36,6 +36,17 @@ pub(super) async fn cluster(
     Ok(views::json(StatusCode::OK, &views::cluster(&view)))
 }
 
+pub(super) async fn explain(
+    name: Path<String>,
+    state: Data<HttpState>,
+) -> Result<HttpResponse, Failure> {
+    let explanation = patiently(|| state.backend.explain_cluster(&name))
+        .await
+        .map_err(|why| Failure::unanswered(why, &name))?;
+    let body = views::explanation(&name, &explanation);
+    Ok(views::json(StatusCode::OK, &body))
+}
+
 pub(super) async fn node(
     path: Path<(String, String)>,
     state: Data<HttpState>,

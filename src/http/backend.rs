@@ -6,6 +6,7 @@ use futures::future::LocalBoxFuture;
 
 use crate::actors::cluster_api::{Answer, Ask, ClusterStatus, ClusterView, NodeView, Reason};
 use crate::actors::messages::{MonitorState, SessionReport};
+use crate::domain::explain::Explanation;
 use crate::domain::node::{ClusterName, Moment, NodeAddr};
 
 /// How long a request waits for an actor, its restarts included: short enough for any health check, long enough for a
@@ -41,6 +42,12 @@ pub trait Backend: Send + Sync {
         &'a self,
         cluster: &'a str,
     ) -> LocalBoxFuture<'a, Result<ClusterView, Unanswered>>;
+
+    /// What the cluster's actor is doing, and what it would do if the primary died now.
+    fn explain_cluster<'a>(
+        &'a self,
+        cluster: &'a str,
+    ) -> LocalBoxFuture<'a, Result<Explanation, Unanswered>>;
 
     /// What is known of one node; `None` if the cluster does not have it.
     fn inspect_node<'a>(

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::backend::{ChildReport, NodeReport};
 use crate::actors::cluster_api::{Answer, ClusterStatus, ClusterView, NodeView, Question, Ruling};
 use crate::actors::messages::{KeeperAnnouncement, MonitorState, SessionReport};
+use crate::domain::explain::Explanation;
 use crate::domain::facts::{DownReason, Link, Mode, NodeFacts, Role, Sighting};
 use crate::domain::node::{KeeperId, Moment, NodeAddr};
 use crate::domain::published::{Intent, Published, Step};
@@ -135,6 +136,37 @@ fn intent(intent: &Intent) -> Value {
             Step::Promoting => "promoting",
         },
         "reason": intent.reason,
+    })
+}
+
+pub(super) fn explanation(cluster: &str, explanation: &Explanation) -> Value {
+    let ranking = explanation.ranking.iter().map(|successor| {
+        json!({
+            "node": successor.node.to_string(),
+            "offset": successor.offset,
+            "priority": successor.priority,
+            "uptime-seconds": seconds(successor.uptime),
+            "replication-history": {
+                "id": successor.history,
+                "promotions-back": successor.promotions_back,
+            },
+        })
+    });
+    let refused = explanation
+        .refused
+        .iter()
+        .map(|(node, refusal)| json!({ "node": node.to_string(), "reason": refusal.to_string() }));
+    json!({
+        "cluster": cluster,
+        "primary": explanation.primary.as_ref().map(ToString::to_string),
+        "if-the-primary-died-now": {
+            "sentence": explanation.sentence,
+            "next": explanation.next.as_ref().map(ToString::to_string),
+            "ranking": ranking.collect::<Vec<_>>(),
+            "refused": refused.collect::<Vec<_>>(),
+            "held-by": explanation.held_by,
+        },
+        "now": explanation.now,
     })
 }
 

@@ -101,6 +101,7 @@ async fn what_does_not_exist_is_404_as_json() {
         ("/cluster/cluster-1", "no-such-path"),
         ("/cluster/cluster-1/is-writable/", "no-such-path"),
         ("/admin/clusters/nope", "no-such-cluster"),
+        ("/admin/clusters/nope/explain", "no-such-cluster"),
         ("/admin/clusters/nope/nodes/a:1", "no-such-cluster"),
         ("/admin/clusters/cluster-1/nodes/9.9.9.9:1", "no-such-node"),
         ("/nope", "no-such-path"),
@@ -323,6 +324,35 @@ async fn a_node_shows_its_monitor_its_facts_and_every_vote() {
         1
     );
     assert_eq!(node["sighting"]["facts"]["version"], "7.0.15");
+}
+
+#[actix_web::test]
+async fn an_explanation_tells_who_would_take_over_and_why_the_others_not() {
+    let server = served(Fake::healthy());
+    let reply = server.get("/admin/clusters/cluster-1/explain", "").await;
+    assert_eq!(reply.code, 200);
+    let expected = json!({
+        "cluster": "cluster-1",
+        "primary": "10.0.0.1:6379",
+        "if-the-primary-died-now": {
+            "sentence": "10.0.0.2:6379 would take over; 10.0.0.3:6379 not, because it has priority 0",
+            "next": "10.0.0.2:6379",
+            "ranking": [{
+                "node": "10.0.0.2:6379",
+                "offset": 42,
+                "priority": 100,
+                "uptime-seconds": 1.5,
+                "replication-history": {"id": "b".repeat(40), "promotions-back": 0},
+            }],
+            "refused": [{"node": "10.0.0.3:6379", "reason": "has priority 0"}],
+            "held-by": [],
+        },
+        "now": "nothing to do",
+    });
+    assert_eq!(body(&reply), expected);
+    let hung = served(Fake::hung());
+    let reply = hung.get("/admin/clusters/cluster-1/explain", "").await;
+    assert_eq!(reply.code, 500);
 }
 
 #[actix_web::test]

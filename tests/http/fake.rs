@@ -12,6 +12,8 @@ use redis_keeper::actors::cluster_api::{
     Answer, Ask, ClusterStatus, ClusterView, NodeRef, NodeView, Question, Reason,
 };
 use redis_keeper::actors::messages::{KeeperAnnouncement, MonitorState, SessionReport};
+use redis_keeper::domain::election::Refusal;
+use redis_keeper::domain::explain::{Explanation, Successor};
 use redis_keeper::domain::facts::{DownReason, Mode, NodeFacts, Role, Sighting, Version};
 use redis_keeper::domain::lease::Lease;
 use redis_keeper::domain::node::{ClusterName, Generation, KeeperId, Moment, NodeAddr};
@@ -204,6 +206,13 @@ impl Backend for Fake {
         self.answered(cluster, cluster_view())
     }
 
+    fn explain_cluster<'a>(
+        &'a self,
+        cluster: &'a str,
+    ) -> LocalBoxFuture<'a, Result<Explanation, Unanswered>> {
+        self.answered(cluster, explanation())
+    }
+
     fn inspect_node<'a>(
         &'a self,
         cluster: &'a str,
@@ -295,6 +304,30 @@ fn cluster_view() -> ClusterView {
         leading: None,
         plan: "nothing to do".to_owned(),
         nodes: vec![node_view()],
+    }
+}
+
+fn explanation() -> Explanation {
+    let (next, refused) = (
+        NodeAddr::new("10.0.0.2", 6379),
+        NodeAddr::new("10.0.0.3", 6379),
+    );
+    Explanation {
+        primary: Some(primary()),
+        sentence: "10.0.0.2:6379 would take over; 10.0.0.3:6379 not, because it has priority 0"
+            .to_owned(),
+        next: Some(next.clone()),
+        ranking: vec![Successor {
+            node: next,
+            history: "b".repeat(40),
+            promotions_back: 0,
+            offset: 42,
+            priority: 100,
+            uptime: Duration::from_millis(1_500),
+        }],
+        refused: BTreeMap::from([(refused, Refusal::NeverByPriority)]),
+        held_by: Vec::new(),
+        now: "nothing to do".to_owned(),
     }
 }
 

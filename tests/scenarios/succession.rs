@@ -315,6 +315,11 @@ async fn a_successor_that_dies_soon_is_replaced_once_the_cool_down_is_over_and_n
         there.ok_or(replicas)
     })
     .await;
+    let explained = keeper.admin("clusters/cache/explain").await;
+    let foretold = &explained["if-the-primary-died-now"];
+    assert_eq!(foretold["next"], other.node().to_string());
+    let held_by = foretold["held-by"].to_string();
+    assert!(held_by.contains("failover-cooldown-seconds"), "{held_by}");
     promoted.kill();
     let held = [
         &format!("{} is down, but is not replaced", promoted.node()),

@@ -7,6 +7,7 @@ use crate::actors::cluster_api::{
     Answer, Ask, ClusterStatus, ClusterView, NodeView, Question, Reason, Ruling,
 };
 use crate::actors::messages::{Decision, SharedState};
+use crate::domain::explain::{Explanation, explain};
 use crate::domain::facts::Sighting;
 use crate::domain::lease::{Lease, Unacknowledged};
 use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
@@ -350,6 +351,14 @@ impl State {
                 .filter_map(|addr| self.node_view(addr, now))
                 .collect(),
         }
+    }
+
+    pub(super) fn explanation(&self, now: Moment) -> Explanation {
+        let mut explanation = explain(&self.observed, &self.settings.policy, now);
+        if self.shared.is_none() {
+            "nothing: what is published was not read yet".clone_into(&mut explanation.now);
+        }
+        explanation
     }
 
     pub(super) fn node_view(&self, addr: &NodeAddr, now: Moment) -> Option<NodeView> {

@@ -1,6 +1,6 @@
 //! State → the plan. Each situation has its file; [`builder`] makes the states, [`model`] a cluster that plans act on.
 
-mod builder;
+pub(in crate::domain) mod builder;
 mod cooldown;
 mod discovery;
 mod failover;

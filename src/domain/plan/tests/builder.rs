@@ -13,16 +13,16 @@ use crate::domain::policy::Policy;
 use crate::domain::published::{Intent, Published, Step};
 use crate::domain::verdict::Verdict;
 
-pub(super) const NOW: Moment = Moment(Duration::from_secs(1_000));
-pub(super) const EPOCH: Epoch = Epoch(7);
-pub(super) const KEEPERS: usize = 3;
+pub(in crate::domain) const NOW: Moment = Moment(Duration::from_secs(1_000));
+pub(in crate::domain) const EPOCH: Epoch = Epoch(7);
+pub(in crate::domain) const KEEPERS: usize = 3;
 
-pub(super) struct Cluster {
-    pub(super) observed: Observed,
-    pub(super) policy: Policy,
+pub(in crate::domain) struct Cluster {
+    pub(in crate::domain) observed: Observed,
+    pub(in crate::domain) policy: Policy,
 }
 
-pub(super) fn cluster() -> Cluster {
+pub(in crate::domain) fn cluster() -> Cluster {
     Cluster {
         observed: Observed {
             nodes: [].into(),
@@ -36,16 +36,16 @@ pub(super) fn cluster() -> Cluster {
     }
 }
 
-pub(super) fn addr(name: &str) -> NodeAddr {
+pub(in crate::domain) fn addr(name: &str) -> NodeAddr {
     NodeAddr::new(name, 6379)
 }
 
-pub(super) fn addrs<const N: usize>(names: [&str; N]) -> Vec<NodeAddr> {
+pub(in crate::domain) fn addrs<const N: usize>(names: [&str; N]) -> Vec<NodeAddr> {
     names.map(addr).to_vec()
 }
 
 /// The history that the primary of this name began with.
-pub(super) fn history(name: &str) -> String {
+pub(in crate::domain) fn history(name: &str) -> String {
     format!("history of {name}")
 }
 
@@ -89,13 +89,13 @@ impl Cluster {
     }
 
     /// A primary with ten keys and a history of its own, at offset 1000.
-    pub(super) fn primary(self, name: &str) -> Self {
+    pub(in crate::domain) fn primary(self, name: &str) -> Self {
         let role = Role::Primary { online_replicas: 0 };
         self.add(name, Some(facts(name, role, history(name))))
     }
 
     /// A replica whose link to `of` is up and which has all its data, if `of` was added before.
-    pub(super) fn replica(self, name: &str, of: &str) -> Self {
+    pub(in crate::domain) fn replica(self, name: &str, of: &str) -> Self {
         let upstream = Upstream {
             primary: addr(of),
             link: Link::Up,
@@ -113,12 +113,12 @@ impl Cluster {
     }
 
     /// A node that was not probed yet.
-    pub(super) fn unknown(self, name: &str) -> Self {
+    pub(in crate::domain) fn unknown(self, name: &str) -> Self {
         self.add(name, None)
     }
 
     /// The keepers hold it down and it does not answer; what it said last is remembered.
-    pub(super) fn down(self, name: &str) -> Self {
+    pub(in crate::domain) fn down(self, name: &str) -> Self {
         let cluster = self.sighting(name, |sighting| {
             sighting.probed = true;
             sighting.answering = false;
@@ -128,12 +128,12 @@ impl Cluster {
     }
 
     /// It does not answer this keeper; nobody votes yet.
-    pub(super) fn silent(self, name: &str) -> Self {
+    pub(in crate::domain) fn silent(self, name: &str) -> Self {
         self.down(name).votes(name, 0, 0)
     }
 
     /// It answers, but not what it is.
-    pub(super) fn noauth(self, name: &str) -> Self {
+    pub(in crate::domain) fn noauth(self, name: &str) -> Self {
         self.unknown(name).sighting(name, |sighting| {
             sighting.probed = true;
             sighting.answering = true;
@@ -141,35 +141,48 @@ impl Cluster {
         })
     }
 
-    pub(super) fn votes(mut self, name: &str, unreachable: usize, loading: usize) -> Self {
+    pub(in crate::domain) fn votes(
+        mut self,
+        name: &str,
+        unreachable: usize,
+        loading: usize,
+    ) -> Self {
         let verdict = &mut self.observed.nodes.get_mut(&addr(name)).unwrap().verdict;
         (verdict.unreachable, verdict.loading) = (unreachable, loading);
         self
     }
 
-    pub(super) fn sighting(mut self, name: &str, change: impl FnOnce(&mut Sighting)) -> Self {
+    pub(in crate::domain) fn sighting(
+        mut self,
+        name: &str,
+        change: impl FnOnce(&mut Sighting),
+    ) -> Self {
         change(&mut self.observed.nodes.get_mut(&addr(name)).unwrap().sighting);
         self
     }
 
-    pub(super) fn with(self, name: &str, change: impl FnOnce(&mut NodeFacts)) -> Self {
+    pub(in crate::domain) fn with(self, name: &str, change: impl FnOnce(&mut NodeFacts)) -> Self {
         self.sighting(name, |sighting| change(sighting.facts.as_mut().unwrap()))
     }
 
-    pub(super) fn upstream(self, name: &str, change: impl FnOnce(&mut Upstream)) -> Self {
+    pub(in crate::domain) fn upstream(
+        self,
+        name: &str,
+        change: impl FnOnce(&mut Upstream),
+    ) -> Self {
         self.with(name, |facts| match &mut facts.role {
             Role::Replica(upstream) => change(upstream),
             Role::Primary { .. } => panic!("a primary has no upstream"),
         })
     }
 
-    pub(super) fn unlinked(self, name: &str) -> Self {
+    pub(in crate::domain) fn unlinked(self, name: &str) -> Self {
         let since = Some(Duration::from_secs(3));
         self.upstream(name, |upstream| upstream.link = Link::Down { since })
     }
 
     /// Started anew: another process, a history of its own.
-    pub(super) fn reborn(self, name: &str, keys: u64, offset: u64) -> Self {
+    pub(in crate::domain) fn reborn(self, name: &str, keys: u64, offset: u64) -> Self {
         self.with(name, |facts| {
             facts.run_id = format!("second process of {name}");
             facts.replication_id = format!("second history of {name}");
@@ -178,7 +191,7 @@ impl Cluster {
     }
 
     /// What was a replica is now a primary that continues its old history under a new id.
-    pub(super) fn promoted(self, name: &str) -> Self {
+    pub(in crate::domain) fn promoted(self, name: &str) -> Self {
         self.with(name, |facts| {
             facts.role = Role::Primary { online_replicas: 0 };
             let old = std::mem::replace(&mut facts.replication_id, history(name));
@@ -186,12 +199,12 @@ impl Cluster {
         })
     }
 
-    pub(super) fn policy(mut self, change: impl FnOnce(&mut Policy)) -> Self {
+    pub(in crate::domain) fn policy(mut self, change: impl FnOnce(&mut Policy)) -> Self {
         change(&mut self.policy);
         self
     }
 
-    pub(super) fn failed(mut self, name: &str, seconds_ago: u64) -> Self {
+    pub(in crate::domain) fn failed(mut self, name: &str, seconds_ago: u64) -> Self {
         let failure = Failure {
             at: Moment(NOW.0.saturating_sub(Duration::from_secs(seconds_ago))),
             times: 1,
@@ -202,7 +215,7 @@ impl Cluster {
     }
 
     /// `primary` is published with every replica that follows it at this point.
-    pub(super) fn published(mut self, primary: &str) -> Self {
+    pub(in crate::domain) fn published(mut self, primary: &str) -> Self {
         let primary = addr(primary);
         let follows = |node: &&NodeAddr| self.observed.follows(node, &primary);
         let replicas: BTreeSet<_> = self
@@ -232,7 +245,7 @@ impl Cluster {
     }
 
     /// The published primary was withdrawn and nothing else was done.
-    pub(super) fn withdrawn(mut self, old: &str) -> Self {
+    pub(in crate::domain) fn withdrawn(mut self, old: &str) -> Self {
         if self.observed.published.is_none() {
             self = self.published(old);
         }
@@ -250,7 +263,7 @@ impl Cluster {
     }
 
     /// The published primary was withdrawn and the successor persisted.
-    pub(super) fn promoting(self, old: &str, candidate: &str) -> Self {
+    pub(in crate::domain) fn promoting(self, old: &str, candidate: &str) -> Self {
         let mut cluster = self.withdrawn(old);
         let state = cluster.observed.published.as_mut().unwrap();
         let intent = state.intent.as_mut().unwrap();
@@ -259,17 +272,17 @@ impl Cluster {
         cluster
     }
 
-    pub(super) fn epoch(mut self, epoch: u64) -> Self {
+    pub(in crate::domain) fn epoch(mut self, epoch: u64) -> Self {
         self.observed.epoch = Epoch(epoch);
         self
     }
 
-    pub(super) fn plan(&self) -> Plan {
+    pub(in crate::domain) fn plan(&self) -> Plan {
         plan(&self.observed, &self.policy, NOW)
     }
 
     /// The next action is a write: makes it, and returns the changed cluster.
-    pub(super) fn written(mut self, expected: Change) -> Self {
+    pub(in crate::domain) fn written(mut self, expected: Change) -> Self {
         let (change, state) = self.plan().into_write();
         assert_eq!(change, expected);
         self.observed.published = Some(state);
@@ -277,30 +290,30 @@ impl Cluster {
     }
 
     /// The next action is a promotion: persists its candidate, and returns the changed cluster.
-    pub(super) fn chosen(mut self) -> Self {
+    pub(in crate::domain) fn chosen(mut self) -> Self {
         let (_, state) = self.plan().into_promotion();
         self.observed.published = Some(state);
         self
     }
 
-    pub(super) fn unacknowledged(mut self, keeper: &str) -> Self {
+    pub(in crate::domain) fn unacknowledged(mut self, keeper: &str) -> Self {
         let keepers = &mut self.observed.unacknowledged.keepers;
         keepers.insert(KeeperId::new(keeper));
         self
     }
 
-    pub(super) fn state(&self) -> &Published {
+    pub(in crate::domain) fn state(&self) -> &Published {
         self.observed.published.as_ref().unwrap()
     }
 
     /// Nothing to do, nothing held.
-    pub(super) fn assert_settled(&self) {
+    pub(in crate::domain) fn assert_settled(&self) {
         assert_eq!(self.plan(), Plan::default());
     }
 }
 
 impl Plan {
-    pub(super) fn into_write(self) -> (Change, Published) {
+    pub(in crate::domain) fn into_write(self) -> (Change, Published) {
         match self.action {
             Some(Action::Write { state, change }) => (change, state),
             other => panic!("a write was expected: {other:?}, {:?}", self.holds),
@@ -308,7 +321,7 @@ impl Plan {
     }
 
     /// The plan is this write of this primary.
-    pub(super) fn assert_writes(self, expected: Change, primary: Option<&str>) {
+    pub(in crate::domain) fn assert_writes(self, expected: Change, primary: Option<&str>) {
         let (change, state) = self.into_write();
         assert_eq!((change, state.primary), (expected, primary.map(addr)));
     }
@@ -321,7 +334,7 @@ impl Plan {
     }
 
     /// The plan is to persist this candidate and promote it.
-    pub(super) fn assert_promotes(self, candidate: &str) {
+    pub(in crate::domain) fn assert_promotes(self, candidate: &str) {
         let (node, state) = self.into_promotion();
         assert_eq!((&node, state.primary), (&addr(candidate), None));
         let intent = state.intent.unwrap();
@@ -329,13 +342,13 @@ impl Plan {
         assert_eq!(intent.step, Step::Promoting);
     }
 
-    pub(super) fn assert_follows<const N: usize>(&self, names: [&str; N], target: &str) {
+    pub(in crate::domain) fn assert_follows<const N: usize>(&self, names: [&str; N], target: &str) {
         let (nodes, primary) = (addrs(names), addr(target));
         assert_eq!(self.action, Some(Action::Follow { nodes, primary }));
     }
 
     /// The plan is to do nothing, for this reason.
-    pub(super) fn assert_holds(&self, hold: &Hold) {
+    pub(in crate::domain) fn assert_holds(&self, hold: &Hold) {
         assert_eq!(self.action, None);
         assert!(
             self.holds.contains(hold),
@@ -345,7 +358,7 @@ impl Plan {
     }
 
     /// Nobody may take over; why this node may not.
-    pub(super) fn refusal(&self, name: &str) -> Refusal {
+    pub(in crate::domain) fn refusal(&self, name: &str) -> Refusal {
         assert_eq!(self.action, None);
         let refusals = self.holds.iter().find_map(|hold| match hold {
             Hold::NoneEligible { refusals, .. } => Some(refusals),

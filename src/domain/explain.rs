@@ -1,0 +1,216 @@
+//! "Why did it not fail over, and would it?": the plan and the election, asked of the cluster as it would be if its
+//! primary died at this moment.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::election::{Election, Refusal, elect, generation_of, priority};
+use super::lease::Unacknowledged;
+use super::node::{Moment, NodeAddr};
+use super::observed::Observed;
+use super::plan::{Action, Change, Hold, Plan, plan};
+use super::policy::Policy;
+use super::published::Published;
+
+/// What is being done, and what would be done if the primary died now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// The published primary, or the one that is being replaced.
+    pub primary: Option<NodeAddr>,
+    /// What would happen, in words.
+    pub sentence: String,
+    /// Who would take over, unless something holds it back; `None` if nobody may.
+    pub next: Option<NodeAddr>,
+    /// All that may take over, the best first.
+    pub ranking: Vec<Successor>,
+    /// All that may not, and why.
+    pub refused: BTreeMap<NodeAddr, Refusal>,
+    /// What would hold it back, in words.
+    pub held_by: Vec<String>,
+    /// What is being done now, or why nothing is, in words.
+    pub now: String,
+}
+
+/// A node that may take over, with what it is ranked by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Successor {
+    /// The node.
+    pub node: NodeAddr,
+    /// Its replication id among those of the cluster's history.
+    pub history: String,
+    /// How many promotions back that history lies: 0 is the present one.
+    pub promotions_back: usize,
+    /// Bytes of the replication stream that it has.
+    pub offset: u64,
+    /// Its priority, configured or its own.
+    pub priority: u32,
+    /// Time since it started.
+    pub uptime: Duration,
+}
+
+/// Explains one cluster: takes the published primary, or the one that is being replaced, as down and silent.
+pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation {
+    let present = plan(observed, policy, now);
+    let published = observed
+        .published
+        .as_ref()
+        .filter(|published| published.primary.is_some() || published.intent.is_some());
+    let Some(published) = published else {
+        let mut held_by = vec!["no published primary is known".to_owned()];
+        held_by.extend(present.holds.iter().map(ToString::to_string));
+        return Explanation {
+            primary: None,
+            sentence: format!("no failover: {}", held_by.join("; ")),
+            next: None,
+            ranking: Vec::new(),
+            refused: BTreeMap::new(),
+            held_by,
+            now: present.to_string(),
+        };
+    };
+    let replaced = || published.intent.as_ref()?.old.clone();
+    let primary = published.primary.clone().or_else(replaced);
+    let (case, voteless) = without(observed, primary.as_ref());
+    let (next, election, lineage) = successors(&case, policy, published, primary.as_ref(), now);
+
+    let mut holds = blocking(plan(&case, policy, now));
+    // A Sentinel that is seen at the primary alone is not gone when the primary is.
+    let sentinel = |hold: &Hold| matches!(hold, Hold::SentinelAtWork { .. });
+    holds.extend(present.holds.iter().filter(|hold| sentinel(hold)).cloned());
+    let mut held_by: Vec<String> = voteless.into_iter().collect();
+    for hold in &holds {
+        let words = hold.to_string();
+        if !held_by.contains(&words) {
+            held_by.push(words);
+        }
+    }
+
+    let ranking = election.ranking.iter().filter_map(|addr| {
+        let facts = case.online(addr)?;
+        let promotions_back = generation_of(facts, &lineage)?;
+        Some(Successor {
+            node: addr.clone(),
+            history: lineage[promotions_back].clone(),
+            promotions_back,
+            offset: facts.offset,
+            priority: priority(addr, facts, policy),
+            uptime: facts.uptime,
+        })
+    });
+    let ranking = ranking.collect();
+    let mut refused = election.refusals;
+    refused.retain(|_, refusal| *refusal != Refusal::Replaced);
+    Explanation {
+        sentence: sentence(next.as_ref(), &refused, &held_by),
+        primary,
+        next,
+        ranking,
+        refused,
+        held_by,
+        now: present.to_string(),
+    }
+}
+
+/// The cluster with `primary`, under all its names, down and silent; and why the keepers could not vote it down, if they
+/// could not.
+fn without(observed: &Observed, primary: Option<&NodeAddr>) -> (Observed, Option<String>) {
+    let mut case = observed.clone();
+    let Some(primary) = primary else {
+        return (case, None);
+    };
+    let aliases = observed.aliases();
+    let mut names: BTreeSet<&NodeAddr> = aliases
+        .iter()
+        .filter(|(_, stands)| **stands == primary)
+        .map(|(alias, _)| *alias)
+        .collect();
+    names.insert(primary);
+    let mut voteless = None;
+    for name in names {
+        let Some(node) = case.nodes.get_mut(name) else {
+            continue;
+        };
+        node.sighting.answering = false;
+        node.sighting.trouble = Some("taken as dead".to_owned());
+        let verdict = &mut node.verdict;
+        (verdict.unreachable, verdict.loading) = (verdict.keepers, 0);
+        if !verdict.down() {
+            let (keepers, votes) = (verdict.keepers, verdict.min_votes);
+            voteless = Some(format!(
+                "{primary} can not be held down: keepers online {keepers}, votes needed at least {} (min-votes)",
+                votes.max(1)
+            ));
+            verdict.keepers = votes.max(1);
+            verdict.unreachable = verdict.keepers;
+        }
+    }
+    (case, voteless)
+}
+
+/// Who would take over if nothing held it back, out of which election, by which history.
+fn successors(
+    case: &Observed,
+    policy: &Policy,
+    published: &Published,
+    primary: Option<&NodeAddr>,
+    now: Moment,
+) -> (Option<NodeAddr>, Election, Vec<String>) {
+    let (mut case, mut policy) = (case.clone(), policy.clone());
+    policy.failover_cooldown = Duration::ZERO;
+    case.unacknowledged = Unacknowledged::default();
+    for node in case.nodes.values_mut() {
+        if let Some(facts) = &mut node.sighting.facts {
+            facts.sentinels.clear();
+        }
+    }
+    let action = plan(&case, &policy, now).action;
+    let lineage = match &action {
+        Some(Action::Write {
+            state,
+            change: Change::Withdraw,
+        }) => state.lineage.clone(),
+        _ => published.lineage.clone(),
+    };
+    let election = elect(&case, &policy, &lineage, primary, now);
+    let next = match action {
+        // What was begun goes on.
+        Some(Action::Promote { node, .. }) => Some(node),
+        Some(Action::Write {
+            state,
+            change: Change::Publish,
+        }) => state.primary,
+        _ => election.ranking.first().cloned(),
+    };
+    (next, election, lineage)
+}
+
+/// What keeps the plan from acting.
+fn blocking(plan: Plan) -> Vec<Hold> {
+    match plan.action {
+        Some(_) => Vec::new(),
+        None => plan.holds,
+    }
+}
+
+fn sentence(
+    next: Option<&NodeAddr>,
+    refused: &BTreeMap<NodeAddr, Refusal>,
+    held_by: &[String],
+) -> String {
+    let refusals = refused
+        .iter()
+        .map(|(node, refusal)| format!("; {node} not, because it {refusal}"))
+        .collect::<Vec<_>>()
+        .concat();
+    match (next, held_by) {
+        (Some(next), []) => format!("{next} would take over{refusals}"),
+        (Some(next), held) => format!(
+            "{next} would be the one to take over, but it is held back: {}",
+            held.join("; ")
+        ),
+        (None, _) => format!("nobody would take over{refusals}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
