@@ -2,6 +2,7 @@
 
 pub(super) mod live;
 
+mod costs;
 mod zookeeper;
 
 use std::io::{self, Write};
@@ -10,8 +11,8 @@ use std::path::Path;
 use super::exit::Exit;
 use crate::config::{self, Config};
 
-/// Prints the effective configuration of `file` on standard output, its warnings or problems on standard error. If it is
-/// right, `live` goes on to look at the servers and decides how to exit.
+/// Prints the effective configuration of `file` on standard output, its warnings and costs or its problems on standard
+/// error. If it is right, `live` goes on to look at the servers and decides how to exit.
 ///
 /// # Errors
 /// Standard output is gone.
@@ -25,6 +26,7 @@ pub fn run(file: &Path, live: Option<impl FnOnce(&Config) -> Exit>) -> io::Resul
                 );
             }
             writeln!(io::stdout(), "{}", config.effective())?;
+            eprintln!("{}", costs::costs(&config));
             Ok(live.map_or(Exit::Success, |live| live(&config)))
         }
         Err(error) => {

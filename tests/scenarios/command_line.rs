@@ -115,6 +115,11 @@ fn check_prints_the_effective_configuration_which_means_the_same_when_read_again
         let second = redis_keeper(&["check", &file]);
         assert_eq!(second.status.code(), Some(0), "{second:?}");
         assert_eq!(text(&second.stdout), text(&first.stdout));
+        let costs = text(&second.stderr);
+        let figures = ["takes writes for 0.8 at most", "seconds-mark-down 5"];
+        for figure in figures {
+            assert!(costs.contains(figure), "{figure:?} is missing in:\n{costs}");
+        }
     }
 }
 

@@ -27,14 +27,15 @@ const SESSION_WITHIN: Duration = Duration::from_secs(10);
 const NEVER: i32 = i32::MAX;
 
 /// Each server of the ensemble, the session, and the prefix.
-pub(super) async fn look(ensemble: &ZooKeeper) -> Vec<Subject> {
+pub(super) async fn look(ensemble: &ZooKeeper, lease: Duration) -> Vec<Subject> {
     let servers = ensemble.servers();
     let alone = servers.len() == 1;
     let mut subjects = join_all(servers.iter().map(|server| look_at(server, alone))).await;
     let session = Subject::new("ZooKeeper session");
     let refused = match tokio::time::timeout(SESSION_WITHIN, ensemble.visit()).await {
         Ok(Ok(visit)) => {
-            subjects.push(granted(session, ensemble.session_timeout(), visit.granted));
+            let asked = ensemble.session_timeout();
+            subjects.push(granted(session, asked, visit.granted, lease));
             subjects.push(prefix(&visit, ensemble.prefix()).await);
             return subjects;
         }
@@ -80,22 +81,27 @@ async fn look_at(server: &str, alone: bool) -> Subject {
     }
 }
 
-fn granted(session: Subject, asked: Duration, granted: Duration) -> Subject {
+/// What the ensemble made of the session that was `asked` for, and whether the `lease` is at most half of it (RK-3).
+fn granted(session: Subject, asked: Duration, granted: Duration, lease: Duration) -> Subject {
     let text = format!("{granted:?} granted, {asked:?} asked for");
+    let fits = granted / 2;
+    if lease > fits {
+        let cost = format!("every keeper cuts its lease of {lease:?} to half of that");
+        let remedy = format!(
+            "lower lease-seconds to {} in all keepers, or set maxSessionTimeout={} in the servers' zoo.cfg",
+            fits.as_secs_f64(),
+            asked.max(lease * 2).as_millis()
+        );
+        return session.warning(format!("{text}: {cost}"), remedy);
+    }
     if granted > asked {
-        let cost = "a keeper that has died votes, leads and holds its id for so long";
+        let cost =
+            "a keeper that has died counts among the online ones and holds its id for so long";
         let remedy = format!(
             "set minSessionTimeout={} in the servers' zoo.cfg",
             asked.as_millis()
         );
         return session.warning(format!("{text}: {cost}"), remedy);
-    }
-    if granted < asked {
-        let remedy = format!(
-            "set maxSessionTimeout={} in the servers' zoo.cfg, or lower zk-session-timeout-seconds and with it lease-seconds",
-            asked.as_millis()
-        );
-        return session.problem(format!("{text}: the lease may outlast the session"), remedy);
     }
     session.note(text)
 }
@@ -220,11 +226,21 @@ mod tests {
     }
 
     #[test]
-    fn a_longer_session_costs_time_and_a_shorter_one_safety() {
-        let second = Duration::from_secs(1);
-        let said = |asked, given| granted(Subject::new("session"), asked, given).to_string();
-        assert!(said(second, second).starts_with("ok"));
-        assert!(said(second, second * 4).contains("minSessionTimeout=1000"));
-        assert!(said(second * 4, second).contains("maxSessionTimeout=4000"));
+    fn a_longer_session_costs_time_and_a_shorter_one_cuts_the_lease() {
+        let ms = Duration::from_millis;
+        let said = |asked, given, lease| {
+            granted(Subject::new("session"), ms(asked), ms(given), ms(lease)).to_string()
+        };
+        assert!(said(2_000, 2_000, 1_000).starts_with("ok"));
+        assert!(said(4_000, 2_000, 1_000).starts_with("ok"));
+        let longer = said(1_000, 4_000, 500);
+        assert!(longer.starts_with("warning") && longer.contains("minSessionTimeout=1000"));
+        let shorter = said(4_000, 1_000, 800);
+        assert!(shorter.starts_with("warning"), "{shorter}");
+        assert!(
+            shorter.contains("lower lease-seconds to 0.5")
+                && shorter.contains("maxSessionTimeout=4000"),
+            "{shorter}"
+        );
     }
 }
