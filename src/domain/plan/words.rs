@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{Action, Change, Plan};
+use super::{Action, Change, Hold, Plan};
+use crate::domain::facts::Mode;
 use crate::domain::node::NodeAddr;
 
 impl fmt::Display for Plan {
@@ -41,8 +42,109 @@ impl fmt::Display for Action {
             },
             Self::Promote { node, .. } => write!(f, "promote {node}"),
             Self::Follow { nodes, primary } => {
-                write!(f, "make {} follow {primary}", super::list(nodes))
+                write!(f, "make {} follow {primary}", list(nodes))
             }
         }
     }
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Undecided(nodes) => {
+                f.write_str("waiting until it is known who is up")?;
+                for (index, (node, trouble)) in nodes.iter().enumerate() {
+                    write!(
+                        f,
+                        "{} {node} ({trouble})",
+                        if index == 0 { ":" } else { "," }
+                    )?;
+                }
+                Ok(())
+            }
+            Self::Unacknowledged(keepers) => write!(
+                f,
+                "waiting until the withdrawal is acknowledged, or the lease is out, of: {keepers}"
+            ),
+            Self::NoNodeUp => f.write_str("no node of the cluster is up"),
+            Self::NoneEligible { replaced, refusals } => {
+                match replaced {
+                    Some(old) => write!(f, "no node may take over from {old}")?,
+                    None => f.write_str("no node may become the primary")?,
+                }
+                for (index, (node, refusal)) in refusals.iter().enumerate() {
+                    write!(f, "{} {node} {refusal}", if index == 0 { ":" } else { ";" })?;
+                }
+                Ok(())
+            }
+            Self::SentinelAtWork { node, sentinel } => write!(
+                f,
+                "a Redis Sentinel is at work on {node} ({sentinel}): stop it, or take the cluster out of this configuration"
+            ),
+            Self::WrongMode(node, Mode::Cluster) => {
+                write!(
+                    f,
+                    "{node} runs in Redis Cluster mode, which fails over by itself: it is left alone"
+                )
+            }
+            Self::WrongMode(node, _) => write!(
+                f,
+                "{node} is a Redis Sentinel, not a data node: it is left alone"
+            ),
+            Self::SameServer(alias, node) => {
+                write!(
+                    f,
+                    "{alias} and {node} are one server under two names: remove one of them"
+                )
+            }
+            Self::ReplicatesFromOutside { node, primary } => write!(
+                f,
+                "{node} replicates from {primary}, which is not configured here: it is left alone until REPLICAOF NO ONE"
+            ),
+            Self::Unrelated { kept, other } => write!(
+                f,
+                "{other} holds data of its own that shares no history with {kept}: it is not made its replica \
+                 and loses nothing, until settle-unrelated is true or one of the two is emptied"
+            ),
+            Self::PrimaryLoading(node) => write!(f, "{node} is loading its data set"),
+            Self::FailedLately { node, why } => write!(f, "{node} is tried again soon: {why}"),
+            Self::NotLinked(node) => write!(
+                f,
+                "{node} follows the primary but has no link to it: if that lasts, look at its masterauth and its log"
+            ),
+            Self::ReplicasWaiting(nodes) => {
+                write!(
+                    f,
+                    "until a synchronisation ends (parallel-syncs), waiting: {}",
+                    list(nodes)
+                )
+            }
+            Self::CoolingDown {
+                node,
+                replaced,
+                generation,
+                left,
+                cooldown,
+            } => {
+                let [left, ago, cooldown] =
+                    [*left, cooldown.saturating_sub(*left), *cooldown].map(|it| it.as_secs_f64());
+                write!(
+                    f,
+                    "{node} is down, but is not replaced for another {left:.1} s (failover-cooldown-seconds {cooldown}): \
+                     it became the primary {ago:.1} s ago, in generation {generation}"
+                )?;
+                replaced
+                    .as_ref()
+                    .map_or(Ok(()), |old| write!(f, ", in place of {old}"))
+            }
+        }
+    }
+}
+
+fn list(nodes: &[NodeAddr]) -> String {
+    nodes
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
