@@ -1,7 +1,7 @@
 //! The built `redis-keeper`, one process or a fleet.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::Deref;
 use std::time::Duration;
 
@@ -56,6 +56,17 @@ pub(crate) struct Status {
     pub(crate) replicas: BTreeSet<NodeAddr>,
 }
 
+/// The built program. Cargo tells an example no path of it: there it is the example, which then obeys `run FILE` itself.
+fn program() -> String {
+    option_env!("CARGO_BIN_EXE_redis-keeper").map_or_else(
+        || {
+            let this = std::env::current_exe().expect("the path of this program");
+            this.to_str().expect("a path of characters").to_owned()
+        },
+        str::to_owned,
+    )
+}
+
 // === impl Settings ===
 
 impl Settings {
@@ -102,6 +113,9 @@ impl Settings {
 // === impl Keeper: life ===
 
 impl Keeper {
+    /// Where every keeper answers HTTP, on an address of its own.
+    pub(crate) const PORT: u16 = HTTP_PORT;
+
     /// Starts a keeper on ZooKeeper, without waiting for it.
     pub(crate) async fn launch(
         id: &str,
@@ -118,30 +132,35 @@ impl Keeper {
             .clone()
             .set("zk-quorum", quorum)
             .set("zk-prefix", prefix.path());
-        Self::run(id, net, links, settings)
+        Self::run(id, net.socket(HTTP_PORT), links, settings)
+    }
+
+    /// Starts a keeper on `host` with `settings` that name its ZooKeeper servers, without waiting for it.
+    pub(crate) fn launch_at(id: &str, host: Ipv4Addr, settings: &Settings) -> Self {
+        let http = SocketAddrV4::new(host, HTTP_PORT);
+        Self::run(id, http, Vec::new(), settings.clone())
     }
 
     /// Starts a keeper that coordinates with nobody, without waiting for it.
     pub(crate) fn launch_embedded(id: &str, net: &Net, settings: &Settings) -> Self {
         Self::run(
             id,
-            net,
+            net.socket(HTTP_PORT),
             Vec::new(),
             settings.clone().set("coordination", "embedded"),
         )
     }
 
-    fn run(id: &str, net: &Net, zookeeper: Vec<Link>, settings: Settings) -> Self {
+    fn run(id: &str, http: SocketAddrV4, zookeeper: Vec<Link>, settings: Settings) -> Self {
         let dir = TempDir::new().expect("a directory for a keeper");
-        let http = net.socket(HTTP_PORT);
         let Settings(config) = settings
             .set("keeper-id", id)
             .set("rest-host", http.ip().to_string())
             .set("rest-port", http.port());
         let file = dir.path().join("keeper.conf");
         std::fs::write(&file, config.to_string()).expect("keeper.conf");
-        let mut keeper = command(env!("CARGO_BIN_EXE_redis-keeper"));
-        keeper.arg(&file);
+        let mut keeper = command(&program());
+        keeper.arg("run").arg(&file);
         let process = Process::start(id, &dir.path().join("log"), keeper);
         let client = reqwest::Client::builder()
             .no_proxy()

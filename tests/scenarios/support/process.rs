@@ -16,7 +16,8 @@ const SHOWN_LINES: usize = 200;
 
 /// A program that the kernel kills when this process ends, however it ends.
 ///
-/// Debian keeps daemons in `/usr/sbin`, which is not in everybody's path.
+/// Debian keeps daemons in `/usr/sbin`, which is not in everybody's path. It runs in the network namespace of the thread
+/// that calls this, which must live until the program has started.
 pub(crate) fn command(program: &str) -> Command {
     // A parent that died before `setpriv` could ask for the signal is noticed by the change of parent.
     const UNLESS_ORPHANED: &str = r#"[ "$PPID" = "$0" ] && exec "$@""#;
@@ -25,9 +26,24 @@ pub(crate) fn command(program: &str) -> Command {
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "KILL", "--", "sh", "-c", UNLESS_ORPHANED])
-        .args([&parent, program])
+        .arg(&parent)
+        .args(enter_this_network())
+        .arg(program)
         .env("PATH", format!("{path}:/usr/sbin:/sbin"));
     command
+}
+
+/// What a command line begins with to run in the network namespace of the calling thread: nothing, unless the thread has
+/// left that of the process.
+fn enter_this_network() -> Vec<String> {
+    let network = |path: &str| std::fs::read_link(path).expect("every thread has a network");
+    let (ours, all) = ("/proc/thread-self/ns/net", "/proc/self/ns/net");
+    if network(ours) == network(all) {
+        return Vec::new();
+    }
+    let thread = std::fs::read_link("/proc/thread-self").expect("a thread");
+    let file = format!("--net=/proc/{}/ns/net", thread.display());
+    vec!["nsenter".into(), file, "--".into()]
 }
 
 /// One child, which can be started again after its death. Dropping it kills it.

@@ -1,16 +1,20 @@
 //! A real Redis Sentinel.
 
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
 use tempfile::TempDir;
 
 use super::net::Net;
 use super::process::{Process, command};
-use super::redis::Redis;
+use super::redis::{Redis, connect};
 use super::wait::{SOON, eventually};
 
 const PORT: u16 = 17_380;
 
-/// One Sentinel, alone: it watches, and lacks the quorum to do more.
+/// One Sentinel.
 pub(crate) struct Sentinel {
+    at: SocketAddrV4,
     _process: Process,
     _dir: TempDir,
 }
@@ -18,31 +22,61 @@ pub(crate) struct Sentinel {
 // === impl Sentinel ===
 
 impl Sentinel {
-    /// Starts one and waits until it greets its like at `primary`.
+    /// Starts one that is alone and waits until it greets its like at `primary`: it watches, and lacks the quorum to do
+    /// more.
     pub(crate) async fn start(net: &Net, primary: &Redis) -> Self {
-        let dir = TempDir::new().expect("a directory for a sentinel");
-        let (at, watched) = (net.socket(PORT), primary.at());
-        let lines = format!(
-            "bind {}\nport {PORT}\ndir {}\nprotected-mode no\nsentinel monitor watched {} {} 2\n",
-            at.ip(),
-            dir.path().display(),
-            watched.ip(),
-            watched.port(),
-        );
-        let file = dir.path().join("sentinel.conf");
-        std::fs::write(&file, lines).expect("sentinel.conf");
-        let mut server = command("redis-server");
-        server.arg(&file).arg("--sentinel");
-        let process = Process::start(format!("sentinel {at}"), &dir.path().join("log"), server);
+        let sentinel = Self::launch(net.host(), primary.at(), 2, Duration::from_secs(30));
         eventually(SOON, "the sentinel to subscribe", async || {
             let clients: String = primary.run("CLIENT LIST TYPE pubsub").await;
             let there = clients.contains("name=sentinel-");
             there.then_some(()).ok_or(clients)
         })
         .await;
+        sentinel
+    }
+
+    /// Starts one on `host`, without waiting for it. It takes `primary` for down after `down_after` without a good answer, and
+    /// acts when `quorum` of its like agree.
+    pub(crate) fn launch(
+        host: Ipv4Addr,
+        primary: SocketAddrV4,
+        quorum: usize,
+        down_after: Duration,
+    ) -> Self {
+        let dir = TempDir::new().expect("a directory for a sentinel");
+        let at = SocketAddrV4::new(host, PORT);
+        let lines = format!(
+            "bind {host}\nport {PORT}\ndir {}\nprotected-mode no\nsentinel monitor watched {} {} {quorum}\n\
+             sentinel down-after-milliseconds watched {}\n",
+            dir.path().display(),
+            primary.ip(),
+            primary.port(),
+            down_after.as_millis(),
+        );
+        let file = dir.path().join("sentinel.conf");
+        std::fs::write(&file, lines).expect("sentinel.conf");
+        let mut server = command("redis-server");
+        server.arg(&file).arg("--sentinel");
+        let process = Process::start(format!("sentinel {at}"), &dir.path().join("log"), server);
         Self {
+            at,
             _process: process,
             _dir: dir,
         }
+    }
+
+    /// Until it knows `replicas` of the primary's and `sentinels`, itself included.
+    pub(crate) async fn wait_knowing(&self, replicas: usize, sentinels: usize) {
+        let wanted = format!(",slaves={replicas},sentinels={sentinels}");
+        eventually(SOON, format_args!("{} to know all", self.at), async || {
+            let mut connection = connect(self.at).await.map_err(|error| error.to_string())?;
+            let info = redis::cmd("INFO")
+                .arg("sentinel")
+                .query_async::<String>(&mut connection)
+                .await
+                .map_err(|error| error.to_string())?;
+            info.contains(&wanted).then_some(()).ok_or(info)
+        })
+        .await;
     }
 }

@@ -132,7 +132,7 @@ impl ZooKeeper {
 /// A directory that outlives the process, as statics are never dropped: the next test process reuses it, and the lock tells
 /// that it may.
 fn lasting_dir() -> (PathBuf, File) {
-    let root = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let root = option_env!("CARGO_TARGET_TMPDIR").map_or_else(std::env::temp_dir, PathBuf::from);
     let (dir, lock) = (0..)
         .find_map(|number| {
             let lock =
@@ -150,7 +150,8 @@ fn lasting_dir() -> (PathBuf, File) {
 // === impl Server ===
 
 impl Server {
-    fn start(index: usize, all: &[SocketAddrV4], dir: &Path) -> Self {
+    /// Starts the one at `all[index]`, without waiting for it.
+    pub(crate) fn start(index: usize, all: &[SocketAddrV4], dir: &Path) -> Self {
         let at = all[index];
         let home = dir.join(format!("server-{}", index + 1));
         let data = home.join("data");
@@ -233,7 +234,8 @@ impl Server {
         .await?
     }
 
-    async fn wait_serving(&self) {
+    /// Until it has joined its ensemble.
+    pub(crate) async fn wait_serving(&self) {
         eventually(
             START,
             format_args!("ZooKeeper at {}", self.at),

@@ -1,0 +1,141 @@
+//! A client that writes through the proxy of its own host, and remembers each acknowledgement.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{FromRedisValue, RedisResult};
+use tokio::time::{Instant, sleep};
+
+use super::figures::Acknowledgement;
+use super::network::Host;
+use crate::support::redis::connect;
+
+/// Between two writes of one client, and before a new session after an error.
+pub(crate) const PAUSE: Duration = Duration::from_millis(5);
+
+/// Writes `1:1`, `1:2`, … (the client's number, the write's) one after another, until dropped or stopped.
+pub(crate) struct Client {
+    diary: Arc<Mutex<Diary>>,
+}
+
+#[derive(Default)]
+struct Diary {
+    acknowledged: Vec<Acknowledgement>,
+    stopped: bool,
+}
+
+/// What a client needs to know.
+struct Writing {
+    client: usize,
+    proxy: SocketAddrV4,
+    start: Instant,
+    diary: Arc<Mutex<Diary>>,
+}
+
+/// The key of a write.
+pub(crate) fn key(client: usize, number: u64) -> String {
+    format!("{client}:{number}")
+}
+
+// === impl Client ===
+
+impl Client {
+    /// Begins to write on `host`, through `port` there. Times count from `start`.
+    pub(crate) fn start(host: &Host, port: u16, start: Instant) -> Self {
+        let diary = Arc::<Mutex<Diary>>::default();
+        let writing = Writing {
+            client: host.number(),
+            proxy: SocketAddrV4::new(Ipv4Addr::LOCALHOST, port),
+            start,
+            diary: Arc::clone(&diary),
+        };
+        host.start(|| writing.go_on());
+        Self { diary }
+    }
+
+    /// The latest of its writes that was acknowledged.
+    pub(crate) fn latest(&self) -> Option<Acknowledgement> {
+        self.with(|diary| diary.acknowledged.last().copied())
+    }
+
+    /// Stops writing: all that was acknowledged.
+    pub(crate) fn stop(&self) -> Vec<Acknowledgement> {
+        self.with(|diary| {
+            diary.stopped = true;
+            std::mem::take(&mut diary.acknowledged)
+        })
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut Diary) -> T) -> T {
+        look(&mut self.diary.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.with(|diary| diary.stopped = true);
+    }
+}
+
+// === impl Writing ===
+
+impl Writing {
+    async fn go_on(self) {
+        let mut number = 0;
+        while !self.is_stopped() {
+            if let Ok(session) = connect(self.proxy).await {
+                let _ = self.use_up(session, &mut number).await;
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Writes until the session ends, or a write is refused: by what stands on the other side it should not be.
+    async fn use_up(
+        &self,
+        mut session: MultiplexedConnection,
+        number: &mut u64,
+    ) -> RedisResult<()> {
+        // A proxied session stays with one server.
+        let words = ["CONFIG", "GET", "replica-announce-ip"];
+        let (_, ip): (String, String) = ask(&mut session, &words).await?;
+        let node = ip.rsplit('.').next().and_then(|last| last.parse().ok());
+        let node = node.expect("servers announce the address of their host");
+        while !self.is_stopped() {
+            *number += 1;
+            let words = ["SET", &key(self.client, *number), &number.to_string()];
+            ask::<()>(&mut session, &words).await?;
+            self.note(Acknowledgement {
+                client: self.client,
+                node,
+                number: *number,
+                at: self.start.elapsed(),
+            });
+            sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
+    fn note(&self, acknowledgement: Acknowledgement) {
+        let mut diary = self.diary.lock().unwrap_or_else(PoisonError::into_inner);
+        if !diary.stopped {
+            diary.acknowledged.push(acknowledgement);
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        let diary = self.diary.lock().unwrap_or_else(PoisonError::into_inner);
+        diary.stopped
+    }
+}
+
+async fn ask<T: FromRedisValue>(
+    session: &mut MultiplexedConnection,
+    words: &[&str],
+) -> RedisResult<T> {
+    let mut command = redis::cmd(words[0]);
+    command.arg(&words[1..]);
+    command.query_async(session).await
+}

@@ -1,0 +1,70 @@
+//! A network namespace without a name: the kernel removes it, with all its interfaces, once nothing of this process and
+//! of its children uses it, however they end.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::process::{Command, Stdio};
+
+use rustix::process::geteuid;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+/// What to do when the system refuses.
+const REFUSED: &str = "network namespaces can only be made by root: run this as root, or make it root of a user \
+    namespace by putting `unshare --map-root-user` before the command";
+
+/// An open namespace, empty but for a loopback interface that is down.
+pub(crate) struct Namespace(File);
+
+// === impl Namespace ===
+
+impl Namespace {
+    /// A new one.
+    ///
+    /// # Panics
+    /// Without the rights of root, saying what to do.
+    pub(crate) fn new() -> Self {
+        assert!(geteuid().is_root(), "{REFUSED}");
+        // The first to be in it. It says so, and waits until this process has opened its namespace or is dead.
+        let mut first = Command::new("unshare")
+            .args(["--net", "--", "sh", "-c", "echo; read -r _"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("unshare, of util-linux");
+        let mut said = first.stdout.take().expect("a pipe");
+        let there = said.read_exact(&mut [0]);
+        let file = File::open(format!("/proc/{}/ns/net", first.id()));
+        drop(first.stdin.take());
+        first.wait().expect("a child of ours");
+        assert!(there.is_ok(), "{REFUSED}");
+        Self(file.expect("a namespace of ours"))
+    }
+
+    /// Its path, for programs that this process starts.
+    pub(crate) fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
+    }
+
+    /// Moves the calling thread into it.
+    pub(crate) fn enter(&self) {
+        move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network))
+            .expect("root may change its namespace");
+    }
+
+    /// Gives `orders` to `ip` within it, one a line.
+    pub(crate) fn ip(&self, orders: &str) {
+        let mut ip = Command::new("nsenter")
+            .arg(format!("--net={}", self.path()))
+            .args(["ip", "-batch", "-"])
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("nsenter, of util-linux");
+        let mut input = ip.stdin.take().expect("a pipe");
+        input.write_all(orders.as_bytes()).expect("ip reads it");
+        drop(input);
+        let status = ip.wait().expect("a child of ours");
+        assert!(status.success(), "ip, of iproute2: {status}: {orders}");
+    }
+}

@@ -1,0 +1,291 @@
+//! What runs on the five hosts.
+
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::network::Network;
+use crate::support::haproxy::HaProxy;
+use crate::support::keeper::{Keeper, Settings};
+use crate::support::redis::{Redis, Role};
+use crate::support::sentinel::Sentinel;
+use crate::support::wait::{SOON, eventually};
+use crate::support::zookeeper::Server;
+
+/// Hosts, servers and clients.
+pub(crate) const HOSTS: usize = 5;
+/// Where clients find the proxy of their host.
+pub(crate) const PROXY_PORT: u16 = 1301;
+
+/// Hosts with a ZooKeeper server, in the order of the servers' ids.
+const ZOOKEEPERS: [usize; 3] = [1, 3, 5];
+const CLUSTER: &str = "cluster-1";
+const WRITABLE: &str = "cluster-1-writable";
+
+const FOR_KEEPERS: &str = include_str!("../../conf/haproxy.cfg");
+const FOR_SENTINEL: &str = include_str!("sentinel-haproxy.cfg");
+
+/// Who looks after the servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manager {
+    /// A keeper on each host, ZooKeeper on 1, 3 and 5.
+    RedisKeeper,
+    /// A Sentinel on each host, three of which must agree.
+    Sentinel,
+}
+
+/// Five hosts at work.
+pub(crate) struct Site {
+    // Dropped in this order: programs first, then the hosts that they are on.
+    _proxies: Vec<HaProxy>,
+    _managers: Managers,
+    redis: Vec<Arc<Redis>>,
+    network: Network,
+}
+
+#[expect(dead_code, reason = "held for as long as they are to run")]
+enum Managers {
+    Keepers(Vec<Arc<Keeper>>, Vec<Server>, TempDir),
+    Sentinels(Vec<Arc<Sentinel>>),
+}
+
+// === impl Site ===
+
+impl Site {
+    /// Starts all of it, and waits until the managers know every server and every proxy sends writes to host 1 alone.
+    pub(crate) async fn open(manager: Manager, mark_down: Duration) -> Self {
+        let network = Network::new(HOSTS);
+        let redis = start_redis(&network).await;
+        let managers = match manager {
+            Manager::RedisKeeper => start_keepers(&network, mark_down, &redis).await,
+            Manager::Sentinel => start_sentinels(&network, mark_down, &redis).await,
+        };
+        let config = proxy_config(manager, &network, &redis);
+        let mut proxies = Vec::new();
+        for host in network.hosts() {
+            let config = config.clone();
+            proxies.push(
+                host.run(|| async move { HaProxy::start(&config).await })
+                    .await,
+            );
+        }
+        let primary = redis[0].node().to_string();
+        for proxy in &proxies {
+            proxy.wait_up(WRITABLE, &[&primary]).await;
+        }
+        Self {
+            _proxies: proxies,
+            _managers: managers,
+            redis,
+            network,
+        }
+    }
+
+    /// The hosts.
+    pub(crate) fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Waits until every server is either `primary`, by its host, or in step with it.
+    pub(crate) async fn wait_settled_on(&self, primary: usize) {
+        let leader = &self.redis[primary - 1];
+        let it = Arc::clone(leader);
+        let offset = self
+            .network
+            .host(primary)
+            .run(|| async move {
+                it.wait_role(Role::Primary).await;
+                it.offset().await
+            })
+            .await;
+        for (host, redis) in self.network.hosts().iter().zip(&self.redis) {
+            if host.number() != primary {
+                let (redis, leader) = (Arc::clone(redis), leader.at());
+                host.run(move || async move { redis.wait_at_offset(leader, offset).await })
+                    .await;
+            }
+        }
+    }
+
+    /// Which of `keys` the server on `host` holds.
+    pub(crate) async fn held_at(&self, host: usize, keys: Vec<String>) -> Vec<bool> {
+        let redis = Arc::clone(&self.redis[host - 1]);
+        let host = self.network.host(host);
+        host.run(|| async move {
+            let mut connection = redis.connect().await.expect("a connection");
+            let mut held = Vec::with_capacity(keys.len());
+            for some in keys.chunks(1_000) {
+                held.extend(exist(&mut connection, some).await);
+            }
+            held
+        })
+        .await
+    }
+}
+
+async fn exist(connection: &mut MultiplexedConnection, keys: &[String]) -> Vec<bool> {
+    let mut reads = redis::pipe();
+    for key in keys {
+        reads.exists(key);
+    }
+    let held = reads.query_async(connection).await;
+    held.expect("a primary that answers")
+}
+
+/// A primary on host 1, and replicas in step with it on the others.
+async fn start_redis(network: &Network) -> Vec<Arc<Redis>> {
+    let mut servers = Vec::<Arc<Redis>>::new();
+    for host in network.hosts() {
+        let at = host.at();
+        let primary = servers.first().map(|primary| primary.at());
+        let redis = host.run(move || async move {
+            let follow = primary.map(|at| format!("{} {}", at.ip(), at.port()));
+            let line = follow.as_deref().map(|follow| ("replicaof", follow));
+            let redis = Redis::start_at(at, line.as_slice()).await;
+            if let Some(primary) = primary {
+                redis.wait_at_offset(primary, 0).await;
+            }
+            redis
+        });
+        servers.push(Arc::new(redis.await));
+    }
+    servers
+}
+
+async fn start_keepers(network: &Network, mark_down: Duration, redis: &[Arc<Redis>]) -> Managers {
+    let dir = TempDir::new().expect("a directory for ZooKeeper");
+    let zookeeper = start_zookeeper(network, &dir).await;
+    let quorum: Vec<_> = zookeeper
+        .iter()
+        .map(|server| server.at().to_string())
+        .collect();
+    let nodes = redis
+        .iter()
+        .map(|redis| json!({"host": redis.at().ip(), "port": redis.at().port()}));
+    let settings = Settings::new()
+        .set("zk-quorum", quorum)
+        .set("seconds-mark-down", mark_down.as_secs_f64())
+        .cluster_with(json!({"name": CLUSTER, "nodes": nodes.collect::<Vec<_>>()}));
+    let mut keepers = Vec::new();
+    for host in network.hosts() {
+        let (id, at) = (format!("keeper-{}", host.number()), host.at());
+        let settings = settings.clone();
+        let keeper = host.run(move || async move { Keeper::launch_at(&id, at, &settings) });
+        keepers.push(Arc::new(keeper.await));
+    }
+    let primary = redis[0].node();
+    for (host, keeper) in network.hosts().iter().zip(&keepers) {
+        let (keeper, primary) = (Arc::clone(keeper), primary.clone());
+        host.run(|| async move {
+            keeper.wait_ready().await;
+            let what = "the primary of host 1 and four replicas";
+            keeper
+                .wait_status(CLUSTER, what, |status| {
+                    status.primary.as_ref() == Some(&primary) && status.replicas.len() == HOSTS - 1
+                })
+                .await;
+        })
+        .await;
+    }
+    Managers::Keepers(keepers, zookeeper, dir)
+}
+
+async fn start_zookeeper(network: &Network, dir: &TempDir) -> Vec<Server> {
+    const PORT: u16 = 2181;
+    let addresses = ZOOKEEPERS.map(|host| SocketAddrV4::new(network.host(host).at(), PORT));
+    let mut servers = Vec::new();
+    for (index, number) in ZOOKEEPERS.into_iter().enumerate() {
+        let dir = dir.path().to_owned();
+        let start = move || async move { Server::start(index, &addresses, &dir) };
+        servers.push(network.host(number).run(start).await);
+    }
+    let mut serving = Vec::new();
+    for (number, server) in ZOOKEEPERS.into_iter().zip(servers) {
+        let wait = || async move {
+            server.wait_serving().await;
+            server
+        };
+        serving.push(network.host(number).run(wait).await);
+    }
+    serving
+}
+
+async fn start_sentinels(network: &Network, mark_down: Duration, redis: &[Arc<Redis>]) -> Managers {
+    let primary = redis[0].at();
+    let mut sentinels = Vec::new();
+    for host in network.hosts() {
+        let at = host.at();
+        let start = move || async move { Sentinel::launch(at, primary, 3, mark_down) };
+        sentinels.push(Arc::new(host.run(start).await));
+    }
+    for (host, sentinel) in network.hosts().iter().zip(&sentinels) {
+        let sentinel = Arc::clone(sentinel);
+        host.run(|| async move { sentinel.wait_knowing(HOSTS - 1, HOSTS).await })
+            .await;
+    }
+    Managers::Sentinels(sentinels)
+}
+
+/// The file that is recommended for keepers, or the usual one for Sentinel, with the addresses of this site.
+fn proxy_config(manager: Manager, network: &Network, redis: &[Arc<Redis>]) -> String {
+    const SOCKET: &str = "stats socket /run/haproxy/admin.sock mode 600 level admin";
+    let (mut keepers, mut nodes) = (String::new(), String::new());
+    for (host, redis) in network.hosts().iter().zip(redis) {
+        let (number, at, node) = (host.number(), host.at(), redis.node());
+        writeln!(keepers, "  server keeper-{number} {at}:{}", Keeper::PORT).expect("a string");
+        writeln!(nodes, "  server {node} {node}").expect("a string");
+    }
+    let template = match manager {
+        Manager::RedisKeeper => FOR_KEEPERS,
+        Manager::Sentinel => FOR_SENTINEL,
+    };
+    let mut config = String::new();
+    for line in template.lines().filter(|line| line.trim() != SOCKET) {
+        // The first of several servers stands for all.
+        match line.trim().split(' ').collect::<Vec<_>>()[..] {
+            ["server", "keeper-1", _] => config += &keepers,
+            ["server", "192.168.1.40:6379", _] => config += &nodes,
+            ["server", ..] => {}
+            _ => config = config + line + "\n",
+        }
+    }
+    assert!(!config.contains("192.168"), "an address is left: {config}");
+    config
+}
+
+impl Redis {
+    async fn offset(&self) -> u64 {
+        let info = self
+            .info("replication")
+            .await
+            .expect("a server that answers");
+        info["master_repl_offset"].parse().expect("a number")
+    }
+
+    /// Until it follows `primary` and has all up to `offset`.
+    async fn wait_at_offset(&self, primary: SocketAddrV4, offset: u64) {
+        let what = format!(
+            "{} to follow {primary} up to {offset}",
+            Ipv4Addr::from(*self.at().ip())
+        );
+        eventually(SOON, what, async || {
+            let info = self
+                .info("replication")
+                .await
+                .map_err(|error| error.to_string())?;
+            let says = |key: &str, value: &str| info.get(key).is_some_and(|it| it == value);
+            let had = info.get("slave_repl_offset");
+            let had = had.and_then(|had| had.parse::<u64>().ok());
+            let there = says("master_host", &primary.ip().to_string())
+                && says("master_link_status", "up")
+                && had >= Some(offset);
+            there.then_some(()).ok_or_else(|| format!("{info:?}"))
+        })
+        .await;
+    }
+}
