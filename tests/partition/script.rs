@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use self::client::{Client, key};
 use self::figures::{Acknowledgement, Cut, Figures};
 use self::site::{HOSTS, Manager, PROXY_PORT, Site};
-use crate::support::wait::{SOON, eventually};
+use crate::support::wait::eventually;
 
 /// The hosts that are cut off. Host 1 has the primary.
 const APART: [usize; 2] = [1, 2];

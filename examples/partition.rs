@@ -1,0 +1,128 @@
+//! Cuts two of five hosts off for some seconds, under clients that write, and prints what became of their writes: with
+//! redis-keeper, with Redis Sentinel, or with one after the other. `docs/partition.md` explains it.
+//!
+//! `cargo run --release --example partition -- [redis-keeper|sentinel|both] [--cut SECONDS]`
+
+#[path = "../tests/partition/script.rs"]
+mod script;
+
+#[path = "../tests/scenarios/support"]
+#[allow(dead_code, reason = "the scenarios use the rest")]
+mod support {
+    pub(crate) mod background;
+    pub(crate) mod haproxy;
+    pub(crate) mod keeper;
+    pub(crate) mod link;
+    pub(crate) mod net;
+    pub(crate) mod process;
+    pub(crate) mod redis;
+    pub(crate) mod sentinel;
+    pub(crate) mod wait;
+    pub(crate) mod zookeeper;
+
+    pub(crate) use self::background::BACKGROUND;
+}
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+use self::script::Script;
+use self::script::figures::Figures;
+use self::script::site::Manager;
+use self::support::BACKGROUND;
+
+/// Before the cut and, at least, after it.
+const AROUND: Duration = Duration::from_secs(10);
+const MARK_DOWN: Duration = Duration::from_secs(1);
+
+/// Cuts two of five hosts off under load, and tells which writes were lost.
+#[derive(Parser)]
+struct Arguments {
+    /// Who looks after Redis.
+    #[arg(value_enum, default_value_t = Who::Both)]
+    who: Who,
+    /// How many seconds the cut lasts.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    cut: u64,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Who {
+    RedisKeeper,
+    Sentinel,
+    Both,
+}
+
+fn main() -> ExitCode {
+    // The keepers of the test are this program, too.
+    if std::env::args().nth(1).as_deref() == Some("run") {
+        return redis_keeper::cli::main(std::env::args_os()).into();
+    }
+    let arguments = Arguments::parse();
+    let managers: &[(Manager, &str)] = match arguments.who {
+        Who::RedisKeeper => &[(Manager::RedisKeeper, "redis-keeper")],
+        Who::Sentinel => &[(Manager::Sentinel, "Redis Sentinel")],
+        Who::Both => &[
+            (Manager::RedisKeeper, "redis-keeper"),
+            (Manager::Sentinel, "Redis Sentinel"),
+        ],
+    };
+    let mut columns = Vec::new();
+    for (manager, name) in managers {
+        eprintln!("{name}: hosts 1 and 2 of 5 cut off for {} s", arguments.cut);
+        let script = Script {
+            manager: *manager,
+            mark_down: MARK_DOWN,
+            before: AROUND,
+            cut: Duration::from_secs(arguments.cut),
+            after: AROUND,
+        };
+        columns.push((*name, BACKGROUND.block_on(script.play())));
+    }
+    println!("{}", table(&columns));
+    ExitCode::SUCCESS
+}
+
+/// A row a figure, a column a manager, in Markdown.
+fn table(columns: &[(&str, Figures)]) -> String {
+    type Row = (&'static str, fn(&Figures) -> String);
+    const ROWS: [Row; 6] = [
+        ("both sides acknowledging writes at once", |figures| {
+            seconds(Some(figures.both_sides))
+        }),
+        ("acknowledged writes", |figures| {
+            figures.acknowledged.to_string()
+        }),
+        ("of these lost", |figures| {
+            format!("{} ({:.2} %)", figures.lost, figures.lost_percent())
+        }),
+        ("hosts 1 and 2 go on after the cut for", |figures| {
+            seconds(figures.minority_went_on)
+        }),
+        ("hosts 3, 4 and 5 write again after", |figures| {
+            seconds(figures.majority_resumed)
+        }),
+        (
+            "all write to one server again, after the cut's end",
+            |figures| seconds(figures.reunited),
+        ),
+    ];
+    let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let names = columns.iter().map(|(name, _)| (*name).to_owned());
+    let mut table = line(std::iter::once(String::new()).chain(names).collect());
+    table += &line(vec!["---".to_owned(); columns.len() + 1]);
+    for (name, figure) in ROWS {
+        let figures = columns.iter().map(|(_, figures)| figure(figures));
+        table += &line(std::iter::once(name.to_owned()).chain(figures).collect());
+    }
+    table
+}
+
+fn seconds(time: Option<Duration>) -> String {
+    time.map_or_else(
+        || "never".to_owned(),
+        |time| format!("{:.1} s", time.as_secs_f64()),
+    )
+}
