@@ -1,7 +1,7 @@
 //! Cuts two of five hosts off for some seconds, under clients that write, and prints what became of their writes: with
 //! redis-keeper, with Redis Sentinel, or with one after the other. `docs/partition.md` explains it.
 //!
-//! `cargo run --release --example partition -- [redis-keeper|sentinel|both] [--cut SECONDS]`
+//! `cargo run --release --example partition -- [redis-keeper|sentinel|both] [--cut SECONDS] [--leaders-cut-off]`
 
 #[path = "../tests/partition/script.rs"]
 mod script;
@@ -12,6 +12,7 @@ mod support {
     pub(crate) mod background;
     pub(crate) mod haproxy;
     pub(crate) mod keeper;
+    pub(crate) mod leadership;
     pub(crate) mod link;
     pub(crate) mod net;
     pub(crate) mod process;
@@ -46,6 +47,9 @@ struct Arguments {
     /// How many seconds the cut lasts.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     cut: u64,
+    /// The leading keeper and ZooKeeper's leader are cut off, too.
+    #[arg(long)]
+    leaders_cut_off: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -75,6 +79,7 @@ fn main() -> ExitCode {
         let script = Script {
             manager: *manager,
             mark_down: MARK_DOWN,
+            leaders_cut_off: arguments.leaders_cut_off,
             before: AROUND,
             cut: Duration::from_secs(arguments.cut),
             after: AROUND,
@@ -88,10 +93,12 @@ fn main() -> ExitCode {
 /// A row a figure, a column a manager, in Markdown.
 fn table(columns: &[(&str, Figures)]) -> String {
     type Row = (&'static str, fn(&Figures) -> String);
-    const ROWS: [Row; 6] = [
-        ("both sides acknowledging writes at once", |figures| {
-            seconds(Some(figures.both_sides))
-        }),
+    const ROWS: [Row; 7] = [
+        (
+            "both sides acknowledging writes at once, during the cut",
+            |figures| seconds(Some(figures.both_sides)),
+        ),
+        ("after it", |figures| seconds(Some(figures.both_after))),
         ("acknowledged writes", |figures| {
             figures.acknowledged.to_string()
         }),

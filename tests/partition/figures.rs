@@ -41,8 +41,10 @@ pub(crate) struct Figures {
     pub(crate) lost: usize,
     /// Those lost that were not acknowledged on the smaller side during the cut or within a second before.
     pub(crate) lost_elsewhere: usize,
-    /// How long two servers, or more, acknowledged at the same time.
+    /// How long two servers, or more, acknowledged at the same time until the cut ended.
     pub(crate) both_sides: Duration,
+    /// The same after it.
+    pub(crate) both_after: Duration,
     /// From the cut to the last acknowledgement on the smaller side before the cut ended, if there was one.
     pub(crate) minority_went_on: Option<Duration>,
     /// From the cut to the first acknowledgement by a server on the larger side.
@@ -76,7 +78,8 @@ impl Figures {
             acknowledged: all.len(),
             lost,
             lost_elsewhere,
-            both_sides: together(all),
+            both_sides: together(all, Duration::ZERO, cut.to),
+            both_after: together(all, cut.to, Duration::MAX),
             minority_went_on: all.iter().filter(during).filter(apart).map(since_cut).max(),
             majority_resumed: all
                 .iter()
@@ -95,8 +98,8 @@ impl Figures {
     }
 }
 
-/// How long stretches of two nodes or more lie over each other.
-fn together(all: &[Acknowledgement]) -> Duration {
+/// How long stretches of two nodes or more lie over each other, between `from` and `to`.
+fn together(all: &[Acknowledgement], from: Duration, to: Duration) -> Duration {
     let mut times = BTreeMap::<usize, BTreeSet<Duration>>::new();
     for write in all {
         times.entry(write.node).or_default().insert(write.at);
@@ -118,7 +121,7 @@ fn together(all: &[Acknowledgement]) -> Duration {
     let (mut sum, mut nodes, mut since) = (Duration::ZERO, 0, Duration::ZERO);
     for (at, step) in steps {
         if nodes > 1 {
-            sum += at - since;
+            sum += at.clamp(from, to) - since.clamp(from, to);
         }
         (nodes, since) = (nodes + step, at);
     }
@@ -167,6 +170,10 @@ mod tests {
             .collect()
     }
 
+    fn overlap(all: &[Acknowledgement]) -> Duration {
+        together(all, Duration::ZERO, Duration::MAX)
+    }
+
     fn cut() -> Cut {
         Cut {
             apart: vec![1],
@@ -178,23 +185,24 @@ mod tests {
     #[test]
     fn a_handover_is_no_overlap_and_a_second_of_two_nodes_is_a_second() {
         let handover = [stretch(1, 1, 0, 2_000), stretch(2, 3, 2_000, 5_000)].concat();
-        assert_eq!(together(&handover), Duration::ZERO);
-        let overlap = [stretch(1, 1, 0, 2_000), stretch(2, 3, 1_000, 5_000)].concat();
-        assert_eq!(together(&overlap), ms(1_000));
+        assert_eq!(overlap(&handover), Duration::ZERO);
+        let both = [stretch(1, 1, 0, 2_000), stretch(2, 3, 1_000, 5_000)].concat();
+        assert_eq!(overlap(&both), ms(1_000));
+        assert_eq!(together(&both, ms(1_500), ms(9_000)), ms(500));
     }
 
     #[test]
     fn a_single_write_at_another_node_is_seen_and_a_pause_of_it_is_not_counted() {
         let busy = stretch(2, 3, 0, 5_000);
         let stray = [busy.clone(), stretch(1, 1, 2_000, 2_005)].concat();
-        assert_eq!(together(&stray), PAUSE);
+        assert_eq!(overlap(&stray), PAUSE);
         let two = [
             busy,
             stretch(1, 1, 1_000, 1_100),
             stretch(1, 1, 3_000, 3_100),
         ]
         .concat();
-        assert_eq!(together(&two), ms(200));
+        assert_eq!(overlap(&two), ms(200));
     }
 
     #[test]

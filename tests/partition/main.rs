@@ -10,6 +10,7 @@ mod support {
     pub(crate) mod background;
     pub(crate) mod haproxy;
     pub(crate) mod keeper;
+    pub(crate) mod leadership;
     pub(crate) mod link;
     pub(crate) mod net;
     pub(crate) mod process;
@@ -38,6 +39,7 @@ async fn of_two_sides_of_a_cut_only_the_larger_goes_on_writing_and_never_both_at
         manager: Manager::RedisKeeper,
         // A busy machine does not reach it by accident.
         mark_down: seconds(2),
+        leaders_cut_off: false,
         before: seconds(2),
         cut: seconds(12),
         after: seconds(2),

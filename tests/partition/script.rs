@@ -21,6 +21,10 @@ const APART: [usize; 2] = [1, 2];
 /// Sentinels take tens of seconds to tell the old primary.
 const REUNION: Duration = Duration::from_mins(2);
 
+/// Of those with a ZooKeeper server, on each side.
+const CUT_OFF: usize = 1;
+const STAYING: usize = 5;
+
 /// One run.
 #[derive(Debug, Clone)]
 pub(crate) struct Script {
@@ -28,6 +32,8 @@ pub(crate) struct Script {
     pub(crate) manager: Manager,
     /// How long a server must be silent to be taken for down.
     pub(crate) mark_down: Duration,
+    /// Whether the leading keeper and ZooKeeper's leader are cut off, too. Else they are on host 5.
+    pub(crate) leaders_cut_off: bool,
     /// How long clients write before the cut, all of them acknowledged.
     pub(crate) before: Duration,
     /// How long the cut lasts.
@@ -44,7 +50,12 @@ impl Script {
     /// # Panics
     /// When something does not start, or the hosts do not come together again.
     pub(crate) async fn play(&self) -> Figures {
-        let site = Site::open(self.manager, self.mark_down).await;
+        let leader = if self.leaders_cut_off {
+            CUT_OFF
+        } else {
+            STAYING
+        };
+        let site = Site::open(self.manager, self.mark_down, leader).await;
         let network = site.network();
         let start = Instant::now();
         let clients: Vec<_> = network
@@ -82,8 +93,7 @@ impl Script {
             from,
             to,
         };
-        let is_held =
-            |write: &Acknowledgement| !lost.contains(&(write.client, write.number));
+        let is_held = |write: &Acknowledgement| !lost.contains(&(write.client, write.number));
         Figures::new(&all, &cut, HOSTS, primary, is_held)
     }
 }

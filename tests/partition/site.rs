@@ -15,14 +15,14 @@ use crate::support::keeper::{Keeper, Settings};
 use crate::support::redis::{Redis, Role};
 use crate::support::sentinel::Sentinel;
 use crate::support::wait::{SOON, eventually};
-use crate::support::zookeeper::Server;
+use crate::support::zookeeper::{Mode, Server};
 
 /// Hosts, servers and clients.
 pub(crate) const HOSTS: usize = 5;
 /// Where clients find the proxy of their host.
 pub(crate) const PROXY_PORT: u16 = 1301;
 
-/// Hosts with a ZooKeeper server, in the order of the servers' ids.
+/// Hosts with a ZooKeeper server.
 const ZOOKEEPERS: [usize; 3] = [1, 3, 5];
 const CLUSTER: &str = "cluster-1";
 const WRITABLE: &str = "cluster-1-writable";
@@ -58,11 +58,13 @@ enum Managers {
 
 impl Site {
     /// Starts all of it, and waits until the managers know every server and every proxy sends writes to host 1 alone.
-    pub(crate) async fn open(manager: Manager, mark_down: Duration) -> Self {
+    ///
+    /// The keeper on host `leader` leads, if there are keepers, and the ZooKeeper server there; it must have one.
+    pub(crate) async fn open(manager: Manager, mark_down: Duration, leader: usize) -> Self {
         let network = Network::new(HOSTS);
         let redis = start_redis(&network).await;
         let managers = match manager {
-            Manager::RedisKeeper => start_keepers(&network, mark_down, &redis).await,
+            Manager::RedisKeeper => start_keepers(&network, mark_down, leader, &redis).await,
             Manager::Sentinel => start_sentinels(&network, mark_down, &redis).await,
         };
         let config = proxy_config(manager, &network, &redis);
@@ -157,9 +159,14 @@ async fn start_redis(network: &Network) -> Vec<Arc<Redis>> {
     servers
 }
 
-async fn start_keepers(network: &Network, mark_down: Duration, redis: &[Arc<Redis>]) -> Managers {
+async fn start_keepers(
+    network: &Network,
+    mark_down: Duration,
+    leader: usize,
+    redis: &[Arc<Redis>],
+) -> Managers {
     let dir = TempDir::new().expect("a directory for ZooKeeper");
-    let zookeeper = start_zookeeper(network, &dir).await;
+    let zookeeper = start_zookeeper(network, &dir, leader).await;
     let quorum: Vec<_> = zookeeper
         .iter()
         .map(|server| server.at().to_string())
@@ -171,15 +178,24 @@ async fn start_keepers(network: &Network, mark_down: Duration, redis: &[Arc<Redi
         .set("zk-quorum", quorum)
         .set("seconds-mark-down", mark_down.as_secs_f64())
         .cluster_with(json!({"name": CLUSTER, "nodes": nodes.collect::<Vec<_>>()}));
-    let mut keepers = Vec::new();
-    for host in network.hosts() {
+    // The first to come leads.
+    let mut hosts: Vec<_> = network.hosts().iter().collect();
+    hosts.sort_by_key(|host| host.number() != leader);
+    let mut keepers = Vec::<Arc<Keeper>>::new();
+    for host in &hosts {
         let (id, at) = (format!("keeper-{}", host.number()), host.at());
-        let settings = settings.clone();
-        let keeper = host.run(move || async move { Keeper::launch_at(&id, at, &settings) });
+        let (settings, first) = (settings.clone(), keepers.is_empty());
+        let keeper = host.run(move || async move {
+            let keeper = Keeper::launch_at(&id, at, &settings);
+            if first {
+                wait_leading(&keeper).await;
+            }
+            keeper
+        });
         keepers.push(Arc::new(keeper.await));
     }
     let primary = redis[0].node();
-    for (host, keeper) in network.hosts().iter().zip(&keepers) {
+    for (host, keeper) in hosts.iter().zip(&keepers) {
         let (keeper, primary) = (Arc::clone(keeper), primary.clone());
         host.run(|| async move {
             keeper.wait_ready().await;
@@ -195,22 +211,37 @@ async fn start_keepers(network: &Network, mark_down: Duration, redis: &[Arc<Redi
     Managers::Keepers(keepers, zookeeper, dir)
 }
 
-async fn start_zookeeper(network: &Network, dir: &TempDir) -> Vec<Server> {
+async fn wait_leading(keeper: &Keeper) {
+    eventually(SOON, "the first keeper to lead", async || {
+        keeper.leads_with().await.ok_or("it does not")
+    })
+    .await;
+}
+
+async fn start_zookeeper(network: &Network, dir: &TempDir, leader: usize) -> Vec<Server> {
     const PORT: u16 = 2181;
-    let addresses = ZOOKEEPERS.map(|host| SocketAddrV4::new(network.host(host).at(), PORT));
+    // Of servers that know equally much, that with the greatest id becomes the leader.
+    let mut numbers = ZOOKEEPERS;
+    numbers.sort_by_key(|host| *host == leader);
+    let addresses = numbers.map(|host| SocketAddrV4::new(network.host(host).at(), PORT));
     let mut servers = Vec::new();
-    for (index, number) in ZOOKEEPERS.into_iter().enumerate() {
+    for (index, number) in numbers.into_iter().enumerate() {
         let dir = dir.path().to_owned();
         let start = move || async move { Server::start(index, &addresses, &dir) };
         servers.push(network.host(number).run(start).await);
     }
     let mut serving = Vec::new();
-    for (number, server) in ZOOKEEPERS.into_iter().zip(servers) {
+    for (number, server) in numbers.into_iter().zip(servers) {
         let wait = || async move {
             server.wait_serving().await;
-            server
+            let leads = server.mode().await == Ok(Mode::Leader);
+            (server, leads)
         };
-        serving.push(network.host(number).run(wait).await);
+        let (server, leads) = network.host(number).run(wait).await;
+        if leads != (number == leader) {
+            eprintln!("not as wanted: the ZooKeeper server on host {number} leads: {leads}");
+        }
+        serving.push(server);
     }
     serving
 }
