@@ -65,26 +65,26 @@ fn main() -> ExitCode {
         return redis_keeper::cli::main(std::env::args_os()).into();
     }
     let arguments = Arguments::parse();
-    let managers: &[(Manager, &str)] = match arguments.who {
-        Who::RedisKeeper => &[(Manager::RedisKeeper, "redis-keeper")],
-        Who::Sentinel => &[(Manager::Sentinel, "Redis Sentinel")],
-        Who::Both => &[
-            (Manager::RedisKeeper, "redis-keeper"),
-            (Manager::Sentinel, "Redis Sentinel"),
-        ],
+    let keepers = (Manager::RedisKeeper { lease: None }, "redis-keeper");
+    let sentinels = (Manager::Sentinel, "Redis Sentinel");
+    let managers = match arguments.who {
+        Who::RedisKeeper => vec![keepers],
+        Who::Sentinel => vec![sentinels],
+        Who::Both => vec![keepers, sentinels],
     };
     let mut columns = Vec::new();
     for (manager, name) in managers {
         eprintln!("{name}: hosts 1 and 2 of 5 cut off for {} s", arguments.cut);
         let script = Script {
-            manager: *manager,
+            manager,
             mark_down: MARK_DOWN,
             leaders_cut_off: arguments.leaders_cut_off,
             before: AROUND,
             cut: Duration::from_secs(arguments.cut),
             after: AROUND,
         };
-        columns.push((*name, BACKGROUND.block_on(script.play())));
+        let (figures, _) = BACKGROUND.block_on(script.play());
+        columns.push((name, figures));
     }
     println!("{}", table(&columns));
     ExitCode::SUCCESS

@@ -24,7 +24,10 @@ mod support {
 
 use std::time::Duration;
 
+use tokio::sync::Mutex;
+
 use self::script::Script;
+use self::script::figures::Figures;
 use self::script::site::Manager;
 use self::support::net::Net;
 
@@ -32,27 +35,72 @@ const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-#[tokio::test]
-async fn of_two_sides_of_a_cut_only_the_larger_goes_on_writing_and_never_both_at_once() {
-    let _turn = Net::fleet().await;
+/// One test has the machine; the others wait.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+/// With keepers as they are by default.
+const KEEPERS: Manager = Manager::RedisKeeper { lease: None };
+
+async fn cut(manager: Manager, leaders_cut_off: bool, length: Duration) -> (Figures, impl Sized) {
+    let turn = (TURN.lock().await, Net::fleet().await);
     let script = Script {
-        manager: Manager::RedisKeeper,
+        manager,
         // A busy machine does not reach it by accident.
         mark_down: seconds(2),
-        leaders_cut_off: false,
+        leaders_cut_off,
         before: seconds(2),
-        cut: seconds(12),
+        cut: length,
         after: seconds(2),
     };
-    let figures = script.play().await;
-    assert_eq!(figures.both_sides, Duration::ZERO, "{figures:?}");
+    let (figures, site) = script.play().await;
+    // Programs end before the turn does.
+    (figures, (site, turn))
+}
+
+/// In so short a cut the losses are a larger share than in the half minute that the example takes.
+fn assert_safe(figures: &Figures) {
+    let both = figures.both_sides + figures.both_after;
+    assert_eq!(both, Duration::ZERO, "never both sides: {figures:?}");
     let went_on = figures.minority_went_on.unwrap_or_default();
-    assert!(went_on < seconds(4), "the smaller side stops: {figures:?}");
-    assert!(
-        figures.majority_resumed.is_some(),
-        "the larger side goes on: {figures:?}"
-    );
+    assert!(went_on < seconds(7), "the smaller side stops: {figures:?}");
+    let resumed = figures.majority_resumed;
+    assert!(resumed.is_some(), "the larger side goes on: {figures:?}");
     assert!(figures.reunited.is_some(), "{figures:?}");
     assert_eq!(figures.lost_elsewhere, 0, "{figures:?}");
     assert!(figures.lost_percent() <= 10.0, "{figures:?}");
+}
+
+#[tokio::test]
+async fn of_two_sides_of_a_cut_only_the_larger_goes_on_writing_and_never_both_at_once() {
+    let (figures, _site) = cut(KEEPERS, false, seconds(10)).await;
+    assert_safe(&figures);
+}
+
+#[tokio::test]
+async fn the_larger_side_goes_on_without_the_leaders_that_were_cut_off() {
+    let (figures, _site) = cut(KEEPERS, true, seconds(15)).await;
+    assert_safe(&figures);
+}
+
+/// The smaller side goes on for as long as a lease, and the larger side has taken its primary for down long before.
+#[tokio::test]
+#[ignore = "until the acknowledgement of a withdrawal is awaited (RK-2)"]
+async fn a_lease_that_outlasts_the_mark_down_time_is_waited_for() {
+    let lease = Some(seconds(4));
+    let (figures, _site) = cut(Manager::RedisKeeper { lease }, false, seconds(15)).await;
+    assert_safe(&figures);
+    let went_on = figures.minority_went_on.unwrap_or_default();
+    assert!(
+        went_on > seconds(2),
+        "longer than the mark-down time: {figures:?}"
+    );
+}
+
+/// What the others assert can be seen to fail: Sentinel lets the smaller side write.
+#[tokio::test]
+async fn two_sides_that_write_at_once_and_the_writes_that_are_lost_are_noticed() {
+    let (figures, _site) = cut(Manager::Sentinel, false, seconds(8)).await;
+    assert!(figures.both_sides > seconds(1), "{figures:?}");
+    assert!(figures.lost > 0, "{figures:?}");
+    assert_eq!(figures.lost_elsewhere, 0, "{figures:?}");
 }

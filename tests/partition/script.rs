@@ -7,6 +7,7 @@ pub(crate) mod namespace;
 pub(crate) mod network;
 pub(crate) mod site;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
@@ -45,11 +46,12 @@ pub(crate) struct Script {
 // === impl Script ===
 
 impl Script {
-    /// Plays it.
+    /// Plays it: the figures, and the site as it is afterwards, whose programs show their logs if the figures make the test
+    /// fail.
     ///
     /// # Panics
     /// When something does not start, or the hosts do not come together again.
-    pub(crate) async fn play(&self) -> Figures {
+    pub(crate) async fn play(&self) -> (Figures, Site) {
         let leader = if self.leaders_cut_off {
             CUT_OFF
         } else {
@@ -82,7 +84,7 @@ impl Script {
         let all: Vec<_> = clients.iter().flat_map(Client::stop).collect();
         let keys = all.iter().map(|write| key(write.client, write.number));
         let held = site.held_at(primary, keys.collect()).await;
-        let lost: std::collections::HashSet<_> = all
+        let lost: HashSet<_> = all
             .iter()
             .zip(held)
             .filter(|(_, held)| !held)
@@ -94,7 +96,7 @@ impl Script {
             to,
         };
         let is_held = |write: &Acknowledgement| !lost.contains(&(write.client, write.number));
-        Figures::new(&all, &cut, HOSTS, primary, is_held)
+        (Figures::new(&all, &cut, HOSTS, primary, is_held), site)
     }
 }
 

@@ -1,11 +1,12 @@
 //! What runs on the five hosts.
 
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
+use redis_keeper::domain::node::NodeAddr;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -34,7 +35,10 @@ const FOR_SENTINEL: &str = include_str!("sentinel-haproxy.cfg");
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manager {
     /// A keeper on each host, ZooKeeper on 1, 3 and 5.
-    RedisKeeper,
+    RedisKeeper {
+        /// Instead of the default.
+        lease: Option<Duration>,
+    },
     /// A Sentinel on each host, three of which must agree.
     Sentinel,
 }
@@ -64,7 +68,10 @@ impl Site {
         let network = Network::new(HOSTS);
         let redis = start_redis(&network).await;
         let managers = match manager {
-            Manager::RedisKeeper => start_keepers(&network, mark_down, leader, &redis).await,
+            Manager::RedisKeeper { lease } => {
+                let settings = keeper_settings(mark_down, lease, &redis);
+                start_keepers(&network, leader, settings, redis[0].node()).await
+            }
             Manager::Sentinel => start_sentinels(&network, mark_down, &redis).await,
         };
         let config = proxy_config(manager, &network, &redis);
@@ -159,25 +166,32 @@ async fn start_redis(network: &Network) -> Vec<Arc<Redis>> {
     servers
 }
 
-async fn start_keepers(
-    network: &Network,
-    mark_down: Duration,
-    leader: usize,
-    redis: &[Arc<Redis>],
-) -> Managers {
-    let dir = TempDir::new().expect("a directory for ZooKeeper");
-    let zookeeper = start_zookeeper(network, &dir, leader).await;
-    let quorum: Vec<_> = zookeeper
-        .iter()
-        .map(|server| server.at().to_string())
-        .collect();
+fn keeper_settings(mark_down: Duration, lease: Option<Duration>, redis: &[Arc<Redis>]) -> Settings {
     let nodes = redis
         .iter()
         .map(|redis| json!({"host": redis.at().ip(), "port": redis.at().port()}));
     let settings = Settings::new()
-        .set("zk-quorum", quorum)
         .set("seconds-mark-down", mark_down.as_secs_f64())
         .cluster_with(json!({"name": CLUSTER, "nodes": nodes.collect::<Vec<_>>()}));
+    match lease {
+        None => settings,
+        // The shortest session that allows it.
+        Some(lease) => settings
+            .set("lease-seconds", lease.as_secs_f64())
+            .set("zk-session-timeout-seconds", (2 * lease).as_secs_f64()),
+    }
+}
+
+async fn start_keepers(
+    network: &Network,
+    leader: usize,
+    settings: Settings,
+    primary: NodeAddr,
+) -> Managers {
+    let dir = TempDir::new().expect("a directory for ZooKeeper");
+    let zookeeper = start_zookeeper(network, &dir, leader).await;
+    let quorum = zookeeper.iter().map(|server| server.at().to_string());
+    let settings = settings.set("zk-quorum", quorum.collect::<Vec<_>>());
     // The first to come leads.
     let mut hosts: Vec<_> = network.hosts().iter().collect();
     hosts.sort_by_key(|host| host.number() != leader);
@@ -194,7 +208,6 @@ async fn start_keepers(
         });
         keepers.push(Arc::new(keeper.await));
     }
-    let primary = redis[0].node();
     for (host, keeper) in hosts.iter().zip(&keepers) {
         let (keeper, primary) = (Arc::clone(keeper), primary.clone());
         host.run(|| async move {
@@ -225,13 +238,13 @@ async fn start_zookeeper(network: &Network, dir: &TempDir, leader: usize) -> Vec
     numbers.sort_by_key(|host| *host == leader);
     let addresses = numbers.map(|host| SocketAddrV4::new(network.host(host).at(), PORT));
     let mut servers = Vec::new();
-    for (index, number) in numbers.into_iter().enumerate() {
+    for (index, number) in numbers.into_iter().enumerate().rev() {
         let dir = dir.path().to_owned();
         let start = move || async move { Server::start(index, &addresses, &dir) };
         servers.push(network.host(number).run(start).await);
     }
     let mut serving = Vec::new();
-    for (number, server) in numbers.into_iter().zip(servers) {
+    for (number, server) in numbers.into_iter().rev().zip(servers) {
         let wait = || async move {
             server.wait_serving().await;
             let leads = server.mode().await == Ok(Mode::Leader);
@@ -272,7 +285,7 @@ fn proxy_config(manager: Manager, network: &Network, redis: &[Arc<Redis>]) -> St
         writeln!(nodes, "  server {node} {node}").expect("a string");
     }
     let template = match manager {
-        Manager::RedisKeeper => FOR_KEEPERS,
+        Manager::RedisKeeper { .. } => FOR_KEEPERS,
         Manager::Sentinel => FOR_SENTINEL,
     };
     let mut config = String::new();
@@ -300,10 +313,7 @@ impl Redis {
 
     /// Until it follows `primary` and has all up to `offset`.
     async fn wait_at_offset(&self, primary: SocketAddrV4, offset: u64) {
-        let what = format!(
-            "{} to follow {primary} up to {offset}",
-            Ipv4Addr::from(*self.at().ip())
-        );
+        let what = format!("{} to follow {primary} up to {offset}", self.at());
         eventually(SOON, what, async || {
             let info = self
                 .info("replication")
