@@ -84,7 +84,6 @@ async fn the_larger_side_goes_on_without_the_leaders_that_were_cut_off() {
 
 /// The smaller side goes on for as long as a lease, and the larger side has taken its primary for down long before.
 #[tokio::test]
-#[ignore = "until the acknowledgement of a withdrawal is awaited (RK-2)"]
 async fn a_lease_that_outlasts_the_mark_down_time_is_waited_for() {
     let lease = Some(seconds(4));
     let (figures, _site) = cut(Manager::RedisKeeper { lease }, false, seconds(15)).await;
@@ -102,5 +101,4 @@ async fn two_sides_that_write_at_once_and_the_writes_that_are_lost_are_noticed()
     let (figures, _site) = cut(Manager::Sentinel, false, seconds(8)).await;
     assert!(figures.both_sides > seconds(1), "{figures:?}");
     assert!(figures.lost > 0, "{figures:?}");
-    assert_eq!(figures.lost_elsewhere, 0, "{figures:?}");
 }

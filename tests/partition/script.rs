@@ -15,13 +15,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 use self::client::{Client, key};
 use self::figures::{Acknowledgement, Cut, Figures};
 use self::site::{HOSTS, Manager, PROXY_PORT, Site};
-use crate::support::wait::eventually;
+use crate::support::wait::{SOON, eventually};
 
 /// The hosts that are cut off. Host 1 has the primary.
 const APART: [usize; 2] = [1, 2];
-/// Sentinels take tens of seconds to tell the old primary.
-const REUNION: Duration = Duration::from_mins(2);
-
 /// Of those with a ZooKeeper server, on each side.
 const CUT_OFF: usize = 1;
 const STAYING: usize = 5;
@@ -65,7 +62,7 @@ impl Script {
             .iter()
             .map(|host| Client::start(host, PROXY_PORT, start))
             .collect();
-        wait_agreement(&clients, start).await;
+        wait_writes(&clients, start, site.wait_one_primary().await).await;
 
         // The times are what is tested, so they are slept, not waited for.
         sleep(self.before).await;
@@ -75,11 +72,10 @@ impl Script {
         network.heal();
         let to = start.elapsed();
         let until = Instant::now() + self.after;
-        let primary = wait_agreement(&clients, start).await;
-        site.wait_settled_on(primary).await;
+        let primary = site.wait_one_primary().await;
+        wait_writes(&clients, start, primary).await;
         sleep_until(until).await;
-        let again = wait_agreement(&clients, start).await;
-        assert_eq!(primary, again, "the hosts came together for good");
+        wait_writes(&clients, start, primary).await;
 
         let all: Vec<_> = clients.iter().flat_map(Client::stop).collect();
         let keys = all.iter().map(|write| key(write.client, write.number));
@@ -100,21 +96,17 @@ impl Script {
     }
 }
 
-/// Waits until every client has been acknowledged since this was called, the latest of each by one and the same server, by
-/// its host, which is returned.
-async fn wait_agreement(clients: &[Client], start: Instant) -> usize {
+/// Waits until every client was acknowledged by the server on host `primary` after this was called.
+async fn wait_writes(clients: &[Client], start: Instant, primary: usize) {
     let called = start.elapsed();
-    eventually(REUNION, "all clients to write to one server", async || {
+    let what = format!("all clients to write to host {primary}");
+    eventually(SOON, what, async || {
         let latest: Vec<_> = clients.iter().map(Client::latest).collect();
-        let fresh = |write: &Acknowledgement| write.at > called;
-        let nodes: Option<Vec<_>> = latest
-            .iter()
-            .map(|write| write.filter(fresh).map(|write| write.node))
-            .collect();
-        match nodes.as_deref() {
-            Some([first, others @ ..]) if others.iter().all(|node| node == first) => Ok(*first),
-            _ => Err(format!("{latest:?}")),
-        }
+        let as_wanted = |write: &Option<Acknowledgement>| {
+            write.is_some_and(|write| write.at > called && write.node == primary)
+        };
+        let all = latest.iter().all(as_wanted);
+        all.then_some(()).ok_or_else(|| format!("{latest:?}"))
     })
-    .await
+    .await;
 }

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::network::Network;
 use crate::support::haproxy::HaProxy;
 use crate::support::keeper::{Keeper, Settings};
-use crate::support::redis::{Redis, Role};
+use crate::support::redis::Redis;
 use crate::support::sentinel::Sentinel;
 use crate::support::wait::{SOON, eventually};
 use crate::support::zookeeper::{Mode, Server};
@@ -23,6 +23,8 @@ pub(crate) const HOSTS: usize = 5;
 /// Where clients find the proxy of their host.
 pub(crate) const PROXY_PORT: u16 = 1301;
 
+/// Sentinels take ten seconds and more to make the old primary a replica.
+const REUNION: Duration = Duration::from_mins(2);
 /// Hosts with a ZooKeeper server.
 const ZOOKEEPERS: [usize; 3] = [1, 3, 5];
 const CLUSTER: &str = "cluster-1";
@@ -100,25 +102,23 @@ impl Site {
         &self.network
     }
 
-    /// Waits until every server is either `primary`, by its host, or in step with it.
-    pub(crate) async fn wait_settled_on(&self, primary: usize) {
-        let leader = &self.redis[primary - 1];
-        let it = Arc::clone(leader);
-        let offset = self
-            .network
-            .host(primary)
-            .run(|| async move {
-                it.wait_role(Role::Primary).await;
-                it.offset().await
-            })
-            .await;
-        for (host, redis) in self.network.hosts().iter().zip(&self.redis) {
-            if host.number() != primary {
-                let (redis, leader) = (Arc::clone(redis), leader.at());
-                host.run(move || async move { redis.wait_at_offset(leader, offset).await })
-                    .await;
+    /// Waits until one server says that it is a primary and all others that they are replicas: its host.
+    pub(crate) async fn wait_one_primary(&self) -> usize {
+        eventually(REUNION, "one primary", async || {
+            let mut roles = Vec::new();
+            for (host, redis) in self.network.hosts().iter().zip(&self.redis) {
+                let redis = Arc::clone(redis);
+                let info = host.run(|| async move { redis.info("replication").await });
+                let info = info.await.map_err(|error| error.to_string())?;
+                roles.push((host.number(), info["role"].clone()));
             }
-        }
+            let mut primaries = roles.iter().filter(|(_, role)| role == "master");
+            match (primaries.next(), primaries.next()) {
+                (Some((primary, _)), None) => Ok(*primary),
+                _ => Err(format!("{roles:?}")),
+            }
+        })
+        .await
     }
 
     /// Which of `keys` the server on `host` holds.
@@ -150,15 +150,14 @@ async fn exist(connection: &mut MultiplexedConnection, keys: &[String]) -> Vec<b
 async fn start_redis(network: &Network) -> Vec<Arc<Redis>> {
     let mut servers = Vec::<Arc<Redis>>::new();
     for host in network.hosts() {
-        let at = host.at();
-        let primary = servers.first().map(|primary| primary.at());
+        let (at, primary) = (host.at(), servers.first().cloned());
         let redis = host.run(move || async move {
-            let follow = primary.map(|at| format!("{} {}", at.ip(), at.port()));
-            let line = follow.as_deref().map(|follow| ("replicaof", follow));
-            let redis = Redis::start_at(at, line.as_slice()).await;
-            if let Some(primary) = primary {
-                redis.wait_at_offset(primary, 0).await;
-            }
+            let Some(primary) = primary else {
+                return Redis::start_at(at, &[]).await;
+            };
+            let follow = format!("{} {}", primary.at().ip(), primary.at().port());
+            let redis = Redis::start_at(at, &[("replicaof", &follow)]).await;
+            redis.wait_in_step_with(&primary).await;
             redis
         });
         servers.push(Arc::new(redis.await));
@@ -300,33 +299,4 @@ fn proxy_config(manager: Manager, network: &Network, redis: &[Arc<Redis>]) -> St
     }
     assert!(!config.contains("192.168"), "an address is left: {config}");
     config
-}
-
-impl Redis {
-    async fn offset(&self) -> u64 {
-        let info = self
-            .info("replication")
-            .await
-            .expect("a server that answers");
-        info["master_repl_offset"].parse().expect("a number")
-    }
-
-    /// Until it follows `primary` and has all up to `offset`.
-    async fn wait_at_offset(&self, primary: SocketAddrV4, offset: u64) {
-        let what = format!("{} to follow {primary} up to {offset}", self.at());
-        eventually(SOON, what, async || {
-            let info = self
-                .info("replication")
-                .await
-                .map_err(|error| error.to_string())?;
-            let says = |key: &str, value: &str| info.get(key).is_some_and(|it| it == value);
-            let had = info.get("slave_repl_offset");
-            let had = had.and_then(|had| had.parse::<u64>().ok());
-            let there = says("master_host", &primary.ip().to_string())
-                && says("master_link_status", "up")
-                && had >= Some(offset);
-            there.then_some(()).ok_or_else(|| format!("{info:?}"))
-        })
-        .await;
-    }
 }
