@@ -73,7 +73,7 @@ impl Figures {
         }
         let during = |write: &&Acknowledgement| (cut.from..cut.to).contains(&write.at);
         let apart = |write: &&Acknowledgement| cut.apart.contains(&write.node);
-        let since_cut = |write: &Acknowledgement| write.at - cut.from;
+        let since_cut = |write: &Acknowledgement| write.at.saturating_sub(cut.from);
         Self {
             acknowledged: all.len(),
             lost,
@@ -109,7 +109,7 @@ fn together(all: &[Acknowledgement], from: Duration, to: Duration) -> Duration {
     for times in times.values() {
         let mut before: Option<Duration> = None;
         for at in times {
-            if before.is_none_or(|before| *at - before > JOINED) {
+            if before.is_none_or(|before| at.saturating_sub(before) > JOINED) {
                 steps.extend(before.map(|before| (before + PAUSE, -1)));
                 steps.push((*at, 1));
             }
@@ -121,7 +121,7 @@ fn together(all: &[Acknowledgement], from: Duration, to: Duration) -> Duration {
     let (mut sum, mut nodes, mut since) = (Duration::ZERO, 0, Duration::ZERO);
     for (at, step) in steps {
         if nodes > 1 {
-            sum += at.clamp(from, to) - since.clamp(from, to);
+            sum += at.clamp(from, to).saturating_sub(since.clamp(from, to));
         }
         (nodes, since) = (nodes + step, at);
     }
@@ -144,7 +144,7 @@ fn reunited(
             .map(|write| write.at)
             .filter(|at| *at > left && *at > healed)
             .min()?;
-        latest = latest.max(settled - healed);
+        latest = latest.max(settled.saturating_sub(healed));
     }
     Some(latest)
 }

@@ -38,10 +38,13 @@ const fn seconds(seconds: u64) -> Duration {
 /// One test has the machine; the others wait.
 static TURN: Mutex<()> = Mutex::const_new(());
 
+/// Of a cut.
+const LENGTH: Duration = seconds(12);
+
 /// With keepers as they are by default.
 const KEEPERS: Manager = Manager::RedisKeeper { lease: None };
 
-async fn cut(manager: Manager, leaders_cut_off: bool, length: Duration) -> (Figures, impl Sized) {
+async fn cut(manager: Manager, leaders_cut_off: bool) -> (Figures, impl Sized) {
     let turn = (TURN.lock().await, Net::fleet().await);
     let script = Script {
         manager,
@@ -49,7 +52,7 @@ async fn cut(manager: Manager, leaders_cut_off: bool, length: Duration) -> (Figu
         mark_down: seconds(2),
         leaders_cut_off,
         before: seconds(2),
-        cut: length,
+        cut: LENGTH,
         after: seconds(2),
     };
     let (figures, site) = script.play().await;
@@ -57,37 +60,43 @@ async fn cut(manager: Manager, leaders_cut_off: bool, length: Duration) -> (Figu
     (figures, (site, turn))
 }
 
-/// In so short a cut the losses are a larger share than in the half minute that the example takes.
-fn assert_safe(figures: &Figures) {
+/// Of so short a run the losses are a larger share than of the half minute that the example takes, so they are held against
+/// the time: `stops_within` of a lease, a check of HAProxy's, and a busy machine.
+fn assert_safe(figures: &Figures, stops_within: Duration) {
     let both = figures.both_sides + figures.both_after;
     assert_eq!(both, Duration::ZERO, "never both sides: {figures:?}");
     let went_on = figures.minority_went_on.unwrap_or_default();
-    assert!(went_on < seconds(7), "the smaller side stops: {figures:?}");
+    assert!(
+        went_on < stops_within,
+        "the smaller side stops: {figures:?}"
+    );
     let resumed = figures.majority_resumed;
     assert!(resumed.is_some(), "the larger side goes on: {figures:?}");
     assert!(figures.reunited.is_some(), "{figures:?}");
     assert_eq!(figures.lost_elsewhere, 0, "{figures:?}");
-    assert!(figures.lost_percent() <= 10.0, "{figures:?}");
+    // Of five clients, two are on the smaller side.
+    let share = stops_within.div_duration_f64(LENGTH) * 2.0 / 5.0;
+    assert!(figures.lost_percent() <= 100.0 * share, "{figures:?}");
 }
 
 #[tokio::test]
 async fn of_two_sides_of_a_cut_only_the_larger_goes_on_writing_and_never_both_at_once() {
-    let (figures, _site) = cut(KEEPERS, false, seconds(10)).await;
-    assert_safe(&figures);
+    let (figures, _site) = cut(KEEPERS, false).await;
+    assert_safe(&figures, seconds(3));
 }
 
 #[tokio::test]
 async fn the_larger_side_goes_on_without_the_leaders_that_were_cut_off() {
-    let (figures, _site) = cut(KEEPERS, true, seconds(15)).await;
-    assert_safe(&figures);
+    let (figures, _site) = cut(KEEPERS, true).await;
+    assert_safe(&figures, seconds(3));
 }
 
 /// The smaller side goes on for as long as a lease, and the larger side has taken its primary for down long before.
 #[tokio::test]
 async fn a_lease_that_outlasts_the_mark_down_time_is_waited_for() {
     let lease = Some(seconds(4));
-    let (figures, _site) = cut(Manager::RedisKeeper { lease }, false, seconds(15)).await;
-    assert_safe(&figures);
+    let (figures, _site) = cut(Manager::RedisKeeper { lease }, false).await;
+    assert_safe(&figures, seconds(6));
     let went_on = figures.minority_went_on.unwrap_or_default();
     assert!(
         went_on > seconds(2),
@@ -98,7 +107,7 @@ async fn a_lease_that_outlasts_the_mark_down_time_is_waited_for() {
 /// What the others assert can be seen to fail: Sentinel lets the smaller side write.
 #[tokio::test]
 async fn two_sides_that_write_at_once_and_the_writes_that_are_lost_are_noticed() {
-    let (figures, _site) = cut(Manager::Sentinel, false, seconds(8)).await;
+    let (figures, _site) = cut(Manager::Sentinel, false).await;
     assert!(figures.both_sides > seconds(1), "{figures:?}");
     assert!(figures.lost > 0, "{figures:?}");
 }

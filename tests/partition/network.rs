@@ -37,7 +37,11 @@ impl Network {
         // The second bridge is the other side of a cut.
         let mut cables = String::new();
         for bridge in ["whole", "apart"] {
-            cables += &format!("link add {bridge} type bridge\nlink set {bridge} up\n");
+            writeln!(
+                cables,
+                "link add {bridge} type bridge\nlink set {bridge} up"
+            )
+            .expect("a string takes all");
         }
         let mut namespaces = Vec::new();
         for number in 1..=count {
