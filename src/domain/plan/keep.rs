@@ -16,7 +16,7 @@ pub(super) fn keep(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
         let why = "a majority of the keepers holds it down";
         let plan = replace(case, published, primary, why);
         return match plan.action {
-            Some(_) => cooling_down(case, primary).unwrap_or(plan),
+            Some(_) => cooling_down(case, published, primary).unwrap_or(plan),
             None => plan,
         };
     }
@@ -62,16 +62,20 @@ fn replace(case: &Case<'_>, published: &Published, primary: &NodeAddr, why: &str
 }
 
 /// Holds `primary` though it is down, if a failover to it was completed a moment ago: two in a row hint at a fault that
-/// no successor cures, and each costs writes. One that nobody has followed yet is no completed failover, and one that
-/// was demoted from outside is not to be waited for.
-fn cooling_down(case: &Case<'_>, primary: &NodeAddr) -> Option<Plan> {
+/// no successor cures, and each costs writes. One that nobody has followed yet is no completed failover, one that was
+/// demoted from outside is not to be waited for, and neither is an operator who promoted another by hand.
+fn cooling_down(case: &Case<'_>, published: &Published, primary: &NodeAddr) -> Option<Plan> {
     let (observed, cooldown) = (case.observed, case.policy.failover_cooldown);
     let facts = observed.nodes.get(primary)?.sighting.facts.as_ref();
     let demoted = facts.is_some_and(|facts| !facts.is_primary());
+    let by_hand = case.members().any(|(addr, facts)| {
+        let ours = generation_of(facts, &published.lineage).is_some();
+        addr != primary && facts.is_primary() && ours
+    });
     let succession = observed.succession.as_ref()?;
     let end = succession.at.after(cooldown);
     let complete = succession.primary == *primary && succession.followed;
-    (complete && !demoted && case.now < end).then(|| Plan {
+    (complete && !demoted && !by_hand && case.now < end).then(|| Plan {
         again: Some(end),
         ..Plan::hold(Hold::CoolingDown {
             node: primary.clone(),

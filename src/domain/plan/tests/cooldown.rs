@@ -126,3 +126,9 @@ fn the_time_that_is_left_makes_no_other_reason_of_it() {
     other.observed.succession.as_mut().unwrap().generation = Generation(6);
     assert!(!early.same_as(&hold(other)));
 }
+
+#[test]
+fn an_operator_who_promotes_another_by_hand_is_not_kept_waiting() {
+    let cluster = took_over(3, true).down("b").promoted("c");
+    cluster.assert_withdraws();
+}
