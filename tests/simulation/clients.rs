@@ -1,0 +1,127 @@
+//! Clients, each behind an HAProxy of its own that asks the keepers who is writable.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis_keeper::actors::Directory;
+use redis_keeper::actors::cluster_api::{Answer, Ask, NodeRef, Question, Reason, Ruling};
+use redis_keeper::domain::node::{ClusterName, NodeAddr};
+use tokio::time::{sleep, timeout};
+
+use super::keeper::Keeper;
+use super::network::{Host, Lane, Network};
+use super::redis::Fleet;
+use super::world::World;
+
+/// A write that was acknowledged.
+#[derive(Debug, Clone)]
+pub(crate) struct Acknowledged {
+    pub(crate) write: u64,
+    pub(crate) at: u64,
+    pub(crate) node: NodeAddr,
+    pub(crate) cluster: ClusterName,
+}
+
+/// A client of one cluster.
+pub(crate) struct Writer {
+    pub(crate) world: Rc<World>,
+    pub(crate) network: Rc<Network>,
+    pub(crate) fleet: Rc<Fleet>,
+    pub(crate) keepers: Rc<Vec<Rc<Keeper>>>,
+    pub(crate) host: Host,
+    pub(crate) cluster: ClusterName,
+    pub(crate) nodes: Vec<NodeAddr>,
+    pub(crate) ledger: Rc<RefCell<Vec<Acknowledged>>>,
+    /// No more writes.
+    pub(crate) rests: Rc<Cell<bool>>,
+}
+
+/// Asks a keeper whether a node is writable; answered within this instant or not at all.
+pub(crate) async fn ask(clusters: &Directory, cluster: &ClusterName, node: &NodeAddr) -> Answer {
+    let Some(actor) = clusters.get(cluster.as_str()) else {
+        return Answer::unknown(Reason::NotAnswering);
+    };
+    let question = Ask {
+        question: Question::Writable,
+        node: Arc::new(NodeRef {
+            server_name: Some(node.to_string()),
+            address: None,
+        }),
+    };
+    let answer = timeout(Duration::from_millis(1), actor.send(question)).await;
+    match answer {
+        Ok(Ok(answer)) => answer,
+        _ => Answer::unknown(Reason::NotAnswering),
+    }
+}
+
+impl Writer {
+    /// Checks and writes for ever.
+    pub(crate) async fn run(self) {
+        let mut turn = usize::from(self.host);
+        let mut up = BTreeMap::new();
+        loop {
+            sleep(Duration::from_micros(self.world.draw(100_000..=200_000))).await;
+            for node in &self.nodes {
+                turn += 1;
+                up.insert(node.clone(), self.check(node, turn).await);
+            }
+            let target = up.iter().find(|(_, up)| **up);
+            if let Some((node, _)) = target.filter(|_| !self.rests.get()) {
+                self.write(node);
+            }
+        }
+    }
+
+    /// One check, sent again to another keeper when one does not know. `fall 1 rise 1`.
+    async fn check(&self, node: &NodeAddr, turn: usize) -> bool {
+        for step in 0..self.keepers.len() {
+            let keeper = &self.keepers[(turn + step) % self.keepers.len()];
+            if !self.network.passes(self.host, keeper.host) {
+                continue;
+            }
+            let Some(clusters) = keeper.answering() else {
+                continue;
+            };
+            match ask(&clusters, &self.cluster, node).await.reason.ruling() {
+                Ruling::Yes => return true,
+                Ruling::Unknown => {}
+                Ruling::No | Ruling::NoSuchNode => return false,
+            }
+        }
+        false
+    }
+
+    fn write(&self, node: &NodeAddr) {
+        let Some(server) = self.fleet.server(node).cloned() else {
+            return;
+        };
+        let write = self.world.number();
+        let (there, back) = ((self.host, server.host), (server.host, self.host));
+        let (fleet, network) = (Rc::clone(&self.fleet), Rc::clone(&self.network));
+        let (world, ledger) = (Rc::clone(&self.world), Rc::clone(&self.ledger));
+        let (node, cluster) = (node.clone(), self.cluster.clone());
+        let arrives = move || {
+            let inner = Rc::clone(&server);
+            server.request(move || {
+                if !fleet.write(&inner, write) {
+                    return;
+                }
+                let acknowledged = move || {
+                    let at = world.now();
+                    ledger.borrow_mut().push(Acknowledged {
+                        write,
+                        at,
+                        node,
+                        cluster,
+                    });
+                };
+                network.send(back, &Lane::default(), acknowledged);
+            });
+        };
+        self.network.send(there, &Lane::default(), arrives);
+    }
+}

@@ -1,0 +1,178 @@
+//! How a planned fault strikes, and how it is undone.
+
+use std::rc::Rc;
+
+use redis_keeper::domain::node::{ClusterName, NodeAddr};
+use redis_keeper::layout::paths::{self, LatchName};
+
+use super::keeper::{Keeper, Surroundings};
+use super::network::{Cut, Host};
+use super::oracle::Oracle;
+use super::redis::Rebirth;
+use super::schedule::{Fault, HOSTS, Node, Planned, Which};
+use super::world::note;
+
+/// All that faults strike.
+pub(crate) struct Site {
+    pub(crate) around: Surroundings,
+    pub(crate) keepers: Rc<Vec<Rc<Keeper>>>,
+    pub(crate) nodes: Vec<NodeAddr>,
+    pub(crate) clusters: Vec<ClusterName>,
+    pub(crate) oracle: Rc<Oracle>,
+}
+
+type Undo = Box<dyn FnOnce(&Site)>;
+
+impl Site {
+    /// A fault strikes now, and ends after its time.
+    pub(crate) fn strike(self: &Rc<Self>, planned: &Planned) {
+        let Planned { lasts, fault, .. } = planned;
+        note!(
+            self.around.world,
+            "FAULT {fault:?} for {} ms",
+            lasts / 1_000
+        );
+        let undo = self.begin(*fault, *lasts);
+        let site = Rc::clone(self);
+        self.around.world.after(*lasts, move || undo(&site));
+    }
+
+    fn begin(&self, fault: Fault, lasts: u64) -> Undo {
+        let network = &self.around.network;
+        match fault {
+            Fault::Pause(which) => {
+                let keeper = self.keeper(which);
+                keeper.pause(true);
+                Box::new(move |_| keeper.pause(false))
+            }
+            Fault::Crash(which) => {
+                let keeper = self.keeper(which);
+                keeper.crash();
+                Box::new(move |_| keeper.start())
+            }
+            Fault::Stop(which) => {
+                self.keeper(which).stop();
+                Box::new(|_| {})
+            }
+            Fault::Expire(which) => {
+                if let Some(session) = self.session(which) {
+                    self.around.ensemble.expire(session);
+                }
+                Box::new(|_| {})
+            }
+            Fault::Disconnect(which) => {
+                if let Some(session) = self.session(which) {
+                    self.around.ensemble.drop_connection(session, lasts);
+                }
+                Box::new(|_| {})
+            }
+            Fault::Believe(which) => {
+                let session = self.session(which);
+                if let Some(session) = session {
+                    self.around.ensemble.cut_follower(session, true);
+                }
+                Box::new(move |site| {
+                    if let Some(session) = session {
+                        site.around.ensemble.cut_follower(session, false);
+                    }
+                })
+            }
+            Fault::Outage => {
+                self.around.ensemble.set_up(false);
+                Box::new(|site| site.around.ensemble.set_up(true))
+            }
+            Fault::Kill(node, rebirth) => self.kill(node, rebirth),
+            Fault::Freeze(node) => {
+                let Some(server) = self.around.fleet.server(&self.node(node)).cloned() else {
+                    return Box::new(|_| {});
+                };
+                self.around.fleet.freeze(&server);
+                Box::new(move |site| site.around.fleet.thaw(&server))
+            }
+            Fault::Isolate(host) => {
+                let ways: Vec<_> = (0..HOSTS)
+                    .flat_map(|other| [(host, other), (other, host)])
+                    .collect();
+                self.sever(ways, Cut::Silent)
+            }
+            Fault::Sever(one, other, cut) => self.sever(vec![(one, other), (other, one)], cut),
+            Fault::SeverOneWay(from, to, cut) => self.sever(vec![(from, to)], cut),
+            Fault::Slow(host, most) => {
+                network.slow_down(host, most);
+                Box::new(move |site| site.around.network.slow_down(host, 0))
+            }
+        }
+    }
+
+    fn kill(&self, node: Node, rebirth: Rebirth) -> Undo {
+        let fleet = &self.around.fleet;
+        let Some(server) = fleet.server(&self.node(node)).cloned() else {
+            return Box::new(|_| {});
+        };
+        fleet.kill(&server);
+        Box::new(move |site| site.around.fleet.start(&server, rebirth))
+    }
+
+    fn sever(&self, ways: Vec<(Host, Host)>, cut: Cut) -> Undo {
+        for way in &ways {
+            self.around.network.sever(*way, cut);
+        }
+        Box::new(move |site| {
+            for way in ways {
+                site.around.network.heal(way);
+            }
+        })
+    }
+
+    fn keeper(&self, which: Which) -> Rc<Keeper> {
+        let number = match which {
+            Which::Number(number) => Some(number),
+            Which::Leader => self.leader(),
+        };
+        Rc::clone(&self.keepers[number.unwrap_or(0)])
+    }
+
+    /// Whose latch node is the first.
+    fn leader(&self) -> Option<usize> {
+        let latches = self.around.ensemble.tree().children(paths::LEADER)?;
+        let first = latches
+            .iter()
+            .filter_map(|name| LatchName::parse(name))
+            .min()?;
+        self.keepers
+            .iter()
+            .position(|keeper| keeper.id == first.keeper)
+    }
+
+    fn session(&self, which: Which) -> Option<i64> {
+        let host = self.keeper(which).host;
+        self.around.ensemble.sessions_of(host).last().copied()
+    }
+
+    fn node(&self, node: Node) -> NodeAddr {
+        let primary = match node {
+            Node::Number(number) => return self.nodes[number].clone(),
+            Node::Primary(cluster) => self.oracle.primary(&self.clusters[cluster]),
+        };
+        primary.unwrap_or_else(|| self.nodes[0].clone())
+    }
+
+    /// Everything works again.
+    pub(crate) fn heal(&self) {
+        note!(self.around.world, "everything is healed");
+        self.around.network.heal_all();
+        let ensemble = &self.around.ensemble;
+        ensemble.set_up(true);
+        for keeper in self.keepers.iter() {
+            keeper.pause(false);
+            keeper.start();
+            for session in ensemble.sessions_of(keeper.host) {
+                ensemble.heal_follower(session);
+            }
+        }
+        for server in self.around.fleet.servers() {
+            self.around.fleet.thaw(server);
+            self.around.fleet.start(server, Rebirth::Whole);
+        }
+    }
+}

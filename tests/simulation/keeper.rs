@@ -1,0 +1,211 @@
+//! A whole keeper, as a process that can be paused, crashed and started again.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use redis_keeper::actors::Directory;
+use redis_keeper::app::{Daemon, Ports};
+use redis_keeper::config::Config;
+use redis_keeper::domain::node::KeeperId;
+use tokio::sync::oneshot;
+use tokio::task::LocalSet;
+
+use super::network::{Host, Network};
+use super::redis::Fleet;
+use super::redis::port::Redises;
+use super::world::{DriftingClock, World, note};
+use super::zookeeper::{Coordinator, Ensemble};
+
+/// One run of the program, as others see it.
+pub(crate) struct Process {
+    pub(crate) name: String,
+    pub(crate) host: Host,
+    paused: Cell<bool>,
+    dead: Cell<bool>,
+    waker: RefCell<Waker>,
+}
+
+/// A keeper, across its runs.
+pub(crate) struct Keeper {
+    pub(crate) id: KeeperId,
+    pub(crate) host: Host,
+    world: Rc<World>,
+    network: Rc<Network>,
+    ensemble: Rc<Ensemble>,
+    fleet: Rc<Fleet>,
+    config: Config,
+    /// In millionths.
+    drift: i64,
+    run: RefCell<Option<Run>>,
+}
+
+/// A run under way.
+struct Run {
+    process: Rc<Process>,
+    clusters: Directory,
+    actors: Rc<RefCell<Option<LocalSet>>>,
+    stop: Option<oneshot::Sender<()>>,
+}
+
+/// Where keepers live.
+pub(crate) struct Surroundings {
+    pub(crate) world: Rc<World>,
+    pub(crate) network: Rc<Network>,
+    pub(crate) ensemble: Rc<Ensemble>,
+    pub(crate) fleet: Rc<Fleet>,
+}
+
+// === impl Process ===
+
+impl Process {
+    pub(crate) fn paused(&self) -> bool {
+        self.paused.get()
+    }
+
+    pub(crate) fn dead(&self) -> bool {
+        self.dead.get()
+    }
+}
+
+// === impl Keeper ===
+
+impl Keeper {
+    pub(crate) fn new(around: &Surroundings, config: Config, host: Host, drift: i64) -> Rc<Self> {
+        Rc::new(Self {
+            id: config.keeper_id.clone(),
+            host,
+            world: Rc::clone(&around.world),
+            network: Rc::clone(&around.network),
+            ensemble: Rc::clone(&around.ensemble),
+            fleet: Rc::clone(&around.fleet),
+            config,
+            drift,
+            run: RefCell::default(),
+        })
+    }
+
+    /// Starts it, unless it runs.
+    pub(crate) fn start(self: &Rc<Self>) {
+        if self.run.borrow().is_some() {
+            return;
+        }
+        note!(self.world, "{} starts", self.id);
+        let process = Rc::new(Process {
+            name: self.id.to_string(),
+            host: self.host,
+            paused: Cell::new(false),
+            dead: Cell::new(false),
+            waker: RefCell::new(Waker::noop().clone()),
+        });
+        let reads = Duration::from_micros(self.world.draw(1_000_000_000..=9_000_000_000));
+        let ports = Ports {
+            redis: Redises::of(&process, &self.fleet, &self.network, &self.world),
+            coordination: Rc::new(Coordinator {
+                ensemble: Rc::clone(&self.ensemble),
+                process: Rc::clone(&process),
+            }),
+            clock: Arc::new(DriftingClock::new(reads, self.drift)),
+            seed: self.world.draw(0..=u64::MAX),
+        };
+        let local = LocalSet::new();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let clusters = {
+            let _inside = local.enter();
+            let daemon = Daemon::start_unserved(&self.config, ports);
+            let clusters = daemon.references().clusters.clone();
+            let keeper = Rc::downgrade(self);
+            local.spawn_local(async move {
+                let stopped = async {
+                    if stopped.await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                };
+                let end = daemon.run(stopped).await;
+                if let Some(keeper) = keeper.upgrade() {
+                    keeper.ended(&end.map_or_else(|why| why.to_string(), |()| "as asked".into()));
+                }
+            });
+            clusters
+        };
+        let actors = Rc::new(RefCell::new(Some(local)));
+        tokio::task::spawn_local(live(Rc::clone(&process), Rc::clone(&actors)));
+        *self.run.borrow_mut() = Some(Run {
+            process,
+            clusters,
+            actors,
+            stop: Some(stop),
+        });
+    }
+
+    /// It has ended by itself, or as it was asked to: the run is cleared away from outside it.
+    fn ended(self: &Rc<Self>, why: &str) {
+        note!(self.world, "{} ends: {why}", self.id);
+        let keeper = Rc::clone(self);
+        self.world.after(1, move || keeper.crash());
+        let keeper = Rc::clone(self);
+        // As systemd would.
+        self.world.after(1_000_000, move || keeper.start());
+    }
+
+    /// Asks it to end in order; it is started again soon after.
+    pub(crate) fn stop(&self) {
+        if let Some(run) = &mut *self.run.borrow_mut()
+            && let Some(stop) = run.stop.take()
+        {
+            note!(self.world, "{} is asked to stop", self.id);
+            let _ = stop.send(());
+        }
+    }
+
+    /// Kills it: its ZooKeeper session lives on until it expires.
+    pub(crate) fn crash(&self) {
+        let Some(run) = self.run.borrow_mut().take() else {
+            return;
+        };
+        note!(self.world, "{} is gone", self.id);
+        run.process.dead.set(true);
+        let actors = run.actors.borrow_mut().take();
+        drop(actors);
+    }
+
+    /// SIGSTOP and SIGCONT.
+    pub(crate) fn pause(&self, paused: bool) {
+        if let Some(run) = &*self.run.borrow() {
+            note!(
+                self.world,
+                "{} {}",
+                self.id,
+                if paused { "stopped" } else { "continues" }
+            );
+            run.process.paused.set(paused);
+            run.process.waker.borrow().wake_by_ref();
+        }
+    }
+
+    /// Its clusters, if it can answer now.
+    pub(crate) fn answering(&self) -> Option<Directory> {
+        let run = self.run.borrow();
+        let run = run.as_ref().filter(|run| !run.process.paused())?;
+        Some(run.clusters.clone())
+    }
+}
+
+/// Runs the actors of a process while it is not paused, until it is dead.
+async fn live(process: Rc<Process>, actors: Rc<RefCell<Option<LocalSet>>>) {
+    poll_fn(move |cx| {
+        process.waker.borrow_mut().clone_from(cx.waker());
+        if process.paused() {
+            return Poll::Pending;
+        }
+        match &mut *actors.borrow_mut() {
+            Some(local) => Pin::new(local).poll(cx),
+            None => Poll::Ready(()),
+        }
+    })
+    .await;
+}

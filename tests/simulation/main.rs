@@ -1,0 +1,120 @@
+//! Several whole keepers on virtual time, in one thread: their real actors and their real decisions, against servers, a
+//! ZooKeeper and a network that fail in every way, all of it drawn from one seed.
+//!
+//! `SIMULATION_SEEDS=FROM..TO` (or a count) runs a range of seeds, best with `--release`; `SIMULATION_SEED=n` one seed
+//! with its whole trace.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+// Where the tree, shared with the embedded coordination, looks for what it implements.
+use redis_keeper::ports;
+
+mod clients;
+mod faults;
+mod keeper;
+mod network;
+mod oracle;
+mod redis;
+mod run;
+mod schedule;
+// ZooKeeper's tree is the one that runs embedded.
+#[path = "../../src/adapters/embedded/tree.rs"]
+mod tree;
+mod world;
+mod zookeeper;
+
+/// Seeds run when nothing else is asked for.
+const SEEDS: u64 = 60;
+
+/// All seeds of a range, on all cores. Panics with the seeds that broke a rule.
+fn run_all(seeds: Range<u64>) {
+    let next = AtomicU64::new(seeds.start);
+    let broken = Mutex::new(BTreeMap::new());
+    let totals = Mutex::new([0; 4]);
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        return;
+                    }
+                    let outcome = run::run(seed, false);
+                    let mut totals = totals.lock().expect("no panic while it is held");
+                    totals[0] += u64::from(outcome.withdrawals);
+                    totals[1] += outcome.writes as u64;
+                    totals[2] += outcome.lost as u64;
+                    totals[3] += outcome.late as u64;
+                    drop(totals);
+                    if let Some(violation) = outcome.violation {
+                        let mut broken = broken.lock().expect("no panic while it is held");
+                        broken.insert(seed, violation);
+                    }
+                }
+            });
+        }
+    });
+    let [withdrawals, writes, lost, late] = *totals.lock().expect("no worker is left");
+    eprintln!(
+        "seeds {seeds:?}: {withdrawals} withdrawals; {writes} writes acknowledged, {lost} lost, {late} late"
+    );
+    let broken = broken.into_inner().expect("no worker is left");
+    for (seed, violation) in &broken {
+        eprintln!(
+            "seed {seed}: {}",
+            violation.lines().next().unwrap_or_default()
+        );
+    }
+    if let Some((seed, violation)) = broken.first_key_value() {
+        panic!(
+            "{} seeds broke a rule; the first: SIMULATION_SEED={seed}\n{violation}",
+            broken.len()
+        );
+    }
+}
+
+/// What the environment asks for.
+fn seeds_asked_for() -> Range<u64> {
+    let Ok(asked) = env::var("SIMULATION_SEEDS") else {
+        return 0..SEEDS;
+    };
+    let number = |text: &str| {
+        text.trim()
+            .parse::<u64>()
+            .expect("SIMULATION_SEEDS=FROM..TO or a count")
+    };
+    match asked.split_once("..") {
+        Some((from, to)) => number(from)..number(to),
+        None => 0..number(&asked),
+    }
+}
+
+#[test]
+fn the_safety_rules_hold_at_every_step() {
+    if let Ok(seed) = env::var("SIMULATION_SEED") {
+        let seed = seed.parse().expect("SIMULATION_SEED=n");
+        tracing_subscriber::fmt()
+            .without_time()
+            .with_writer(std::io::stderr)
+            .with_env_filter(env::var("RUST_LOG").unwrap_or_else(|_| "info".into()))
+            .init();
+        let violation = run::run(seed, true).violation;
+        assert!(violation.is_none(), "seed {seed} broke a rule");
+        return;
+    }
+    run_all(seeds_asked_for());
+}
+
+#[test]
+fn the_same_seed_runs_the_same_way() {
+    for seed in 0..4 {
+        let digests = [(); 2].map(|()| run::run(seed, false).digest);
+        assert_eq!(digests[0], digests[1], "seed {seed}");
+    }
+}

@@ -1,0 +1,325 @@
+//! What must hold at every step, told by what really happens: commits, commands executed, answers given.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use redis_keeper::actors::cluster_api::Ruling;
+use redis_keeper::domain::node::{ClusterName, Epoch, Generation, KeeperId, NodeAddr};
+use redis_keeper::domain::published::{Published, Step};
+use redis_keeper::domain::verdict::Report;
+use redis_keeper::layout::paths;
+use redis_keeper::layout::state::Document as _;
+
+use super::redis::commands::Order;
+use super::redis::{Fleet, Server};
+use super::tree::{Change, Tree};
+use super::world::{World, note};
+
+/// How long before a withdrawal the votes for it may have stood (RK-1), in microseconds.
+const VOTES_STOOD: u64 = 2_000_000;
+/// What the tick of the virtual clock may add to a reading, and the margin m to a wait, in microseconds.
+const SLACK: u64 = 25_000;
+
+/// Judges one run.
+pub(crate) struct Oracle {
+    world: Rc<World>,
+    /// L, in microseconds.
+    lease: u64,
+    /// Faults strike the primary only, so the one promoted is the best of the others (RK-6).
+    choosy: bool,
+    books: RefCell<BTreeMap<ClusterName, Book>>,
+}
+
+/// What is known of one cluster.
+#[derive(Default)]
+struct Book {
+    published: Option<Published>,
+    /// Who was the published primary from when on.
+    primaries: Vec<(u64, Option<NodeAddr>)>,
+    highest: Generation,
+    /// Promotions that were persisted before they were commanded.
+    intents: BTreeSet<(NodeAddr, Epoch)>,
+    /// Nodes that a majority votes down now.
+    down: BTreeSet<NodeAddr>,
+    /// When a majority voted the node down last.
+    last_down: BTreeMap<NodeAddr, u64>,
+    /// The newest epoch of a command executed.
+    commanded: BTreeMap<NodeAddr, Epoch>,
+    withdrawals: u32,
+    /// Somebody was acknowledged a write, or the cluster began with data.
+    has_data: bool,
+}
+
+/// One answer to `is-writable`.
+pub(crate) struct Said {
+    pub(crate) keeper: KeeperId,
+    pub(crate) cluster: ClusterName,
+    pub(crate) node: NodeAddr,
+    pub(crate) ruling: Ruling,
+    pub(crate) generation: Option<Generation>,
+}
+
+// === impl Oracle ===
+
+impl Oracle {
+    pub(crate) fn new(
+        world: Rc<World>,
+        lease: u64,
+        choosy: bool,
+        clusters: impl Iterator<Item = ClusterName>,
+    ) -> Rc<Self> {
+        let begun = || Book {
+            has_data: true,
+            primaries: vec![(0, None)],
+            ..Book::default()
+        };
+        let books = clusters.map(|name| (name, begun())).collect();
+        Rc::new(Self {
+            world,
+            lease,
+            choosy,
+            books: RefCell::new(books),
+        })
+    }
+
+    /// The published primary of a cluster.
+    pub(crate) fn primary(&self, cluster: &ClusterName) -> Option<NodeAddr> {
+        let books = self.books.borrow();
+        books[cluster].published.as_ref()?.primary.clone()
+    }
+
+    /// How often a primary was withdrawn, in all clusters.
+    pub(crate) fn withdrawals(&self) -> u32 {
+        let books = self.books.borrow();
+        books.values().map(|book| book.withdrawals).sum()
+    }
+
+    /// A transaction was committed.
+    pub(crate) fn committed(&self, tree: &Tree, changes: &[Change]) {
+        let heartbeat = |change: &Change| matches!(change, Change::Set(path) if path.starts_with(paths::KEEPERS));
+        if changes.iter().all(heartbeat) {
+            return;
+        }
+        let keepers = tree.children(paths::KEEPERS).unwrap_or_default();
+        let mut books = self.books.borrow_mut();
+        for (name, book) in books.iter_mut() {
+            self.count_votes(tree, &keepers, name, book);
+            let node = tree.get(&paths::cluster(name));
+            let published = node.and_then(|node| Published::decode(&node.data).ok());
+            if let Some(published) = published {
+                self.published(name, book, published);
+            } else if book.published.is_some() {
+                self.world
+                    .violated(format_args!("RK-2: the state of {name} is gone"));
+            }
+        }
+    }
+
+    fn count_votes(&self, tree: &Tree, keepers: &[String], name: &ClusterName, book: &mut Book) {
+        let now = self.world.now();
+        for node in &book.down {
+            book.last_down.insert(node.clone(), now);
+        }
+        let mut votes: BTreeMap<NodeAddr, usize> = BTreeMap::new();
+        for keeper in keepers {
+            let path = paths::report(name, &KeeperId::new(keeper));
+            let report = tree.get(&path).map(|node| Report::decode(&node.data));
+            if let Some(Ok(report)) = report {
+                for node in report.votes.into_keys() {
+                    *votes.entry(node).or_default() += 1;
+                }
+            }
+        }
+        votes.retain(|_, votes| *votes * 2 > keepers.len());
+        book.down = votes.into_keys().collect();
+        for node in &book.down {
+            book.last_down.insert(node.clone(), now);
+        }
+    }
+
+    fn published(&self, name: &ClusterName, book: &mut Book, state: Published) {
+        if book.published.as_ref() == Some(&state) {
+            return;
+        }
+        let now = self.world.now();
+        let before = book
+            .published
+            .as_ref()
+            .and_then(|before| before.primary.clone());
+        let Published {
+            primary,
+            generation,
+            epoch,
+            intent,
+            ..
+        } = &state;
+        note!(
+            self.world,
+            "published {name}: {} generation {generation} epoch {epoch} {}",
+            shown(primary.as_ref()),
+            intent.as_ref().map_or_else(String::new, |intent| format!(
+                "intent {:?} {} epoch {} ({})",
+                intent.step,
+                shown(intent.candidate.as_ref()),
+                intent.epoch,
+                intent.reason
+            ))
+        );
+        if *primary != before {
+            if before.is_some() && primary.is_some() {
+                self.world.violated(format_args!(
+                    "RK-2: {name} went from one primary to another with none between"
+                ));
+            }
+            if *generation <= book.highest {
+                self.world.violated(format_args!(
+                    "RK-2: {name}: generation {generation} is not above {}",
+                    book.highest
+                ));
+            }
+            book.primaries.push((now, primary.clone()));
+        }
+        if *generation < book.highest {
+            self.world.violated(format_args!(
+                "RK-2: {name}: generation {generation} is below {}",
+                book.highest
+            ));
+        }
+        book.highest = book.highest.max(*generation);
+        if let (Some(old), None) = (&before, primary) {
+            book.withdrawals += 1;
+            let by_votes = intent
+                .as_ref()
+                .is_some_and(|intent| intent.reason.contains("holds it down"));
+            let last = book.last_down.get(old).copied();
+            if by_votes && last.is_none_or(|last| now - last > VOTES_STOOD) {
+                self.world.violated(format_args!(
+                    "RK-1: {old} of {name} was withdrawn without the votes of a majority"
+                ));
+            }
+        }
+        if let Some(intent) = intent
+            && let (Step::Promoting, Some(candidate)) = (intent.step, &intent.candidate)
+        {
+            book.intents.insert((candidate.clone(), intent.epoch));
+        }
+        book.published = Some(state);
+    }
+
+    /// A server executes a command that changes its role.
+    pub(crate) fn commanded(
+        &self,
+        fleet: &Fleet,
+        server: &Rc<Server>,
+        epoch: Epoch,
+        order: &Order,
+    ) {
+        let mut books = self.books.borrow_mut();
+        let book = books
+            .get_mut(&server.cluster)
+            .expect("every cluster has a book");
+        let node = &server.addr;
+        let last = book.commanded.entry(node.clone()).or_default();
+        if epoch < *last {
+            self.world.violated(format_args!(
+                "RK-4: {node} executed {order:?} of epoch {epoch} after one of epoch {last}"
+            ));
+        }
+        *last = epoch.max(*last);
+        if *order != Order::Promote {
+            return;
+        }
+        if !book.intents.contains(&(node.clone(), epoch)) {
+            self.world.violated(format_args!(
+                "RK-4: {node} was promoted by epoch {epoch} without a persisted intent"
+            ));
+        }
+        let condition = server.condition();
+        if condition.follows.as_ref() == Some(node) {
+            return;
+        }
+        let unfit = [
+            (condition.loading, "loading"),
+            (
+                condition.syncing && condition.keys == 0,
+                "in its first synchronisation",
+            ),
+            (
+                condition.keys == 0 && book.has_data,
+                "empty while there was data",
+            ),
+            (condition.priority == 0, "of priority 0"),
+        ];
+        for (_, what) in unfit.iter().filter(|(unfit, _)| *unfit) {
+            self.world
+                .violated(format_args!("RK-6: {node} was promoted though {what}"));
+        }
+        let primary = book
+            .published
+            .as_ref()
+            .and_then(|state| state.intent.as_ref()?.old.clone());
+        for other in fleet.servers().filter(|_| self.choosy) {
+            let its = other.condition();
+            let eligible = other.cluster == server.cluster
+                && Some(&other.addr) != primary.as_ref()
+                && its.up
+                && !its.loading
+                && !its.syncing
+                && its.priority > 0;
+            if eligible && its.offset > condition.offset {
+                self.world.violated(format_args!(
+                    "RK-6: {node} was promoted at {}, {} has {}",
+                    condition.offset, other.addr, its.offset
+                ));
+            }
+        }
+    }
+
+    /// What all keepers that can answer say at this instant.
+    pub(crate) fn heard(&self, said: &[Said]) {
+        let now = self.world.now();
+        let books = self.books.borrow();
+        let mut writable: BTreeMap<&ClusterName, &Said> = BTreeMap::new();
+        for said in said.iter().filter(|said| said.ruling == Ruling::Yes) {
+            let Said {
+                keeper,
+                cluster,
+                node,
+                ..
+            } = said;
+            let first = writable.entry(cluster).or_insert(said);
+            if first.node != *node {
+                self.world.violated(format_args!(
+                    "RK-2: {} calls {} writable (generation {:?}) while {keeper} calls {node} so (generation {:?})",
+                    first.keeper, first.node, first.generation, said.generation
+                ));
+            }
+            let since = now.saturating_sub(self.lease + SLACK);
+            if !books[cluster].was_primary(node, since) {
+                self.world.violated(format_args!(
+                    "RK-3: {keeper} calls {node} writable, which was not the published primary for longer than the lease"
+                ));
+            }
+        }
+    }
+}
+
+impl Book {
+    /// Whether the node was the published primary at some moment since `since`.
+    fn was_primary(&self, node: &NodeAddr, since: u64) -> bool {
+        for (from, primary) in self.primaries.iter().rev() {
+            if primary.as_ref() == Some(node) {
+                return true;
+            }
+            if *from <= since {
+                return false;
+            }
+        }
+        false
+    }
+}
+
+fn shown(node: Option<&NodeAddr>) -> String {
+    node.map_or_else(|| "none".to_owned(), ToString::to_string)
+}

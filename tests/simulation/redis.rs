@@ -1,0 +1,369 @@
+//! Redis servers: what a process holds, how it lives and dies, what it tells of itself. Replication and commands have
+//! their own files.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use redis_keeper::domain::facts::{Link, Mode, Role, Upstream, Version};
+use redis_keeper::domain::info::Info;
+use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
+
+use self::replication::{Attached, Replica};
+use super::network::{Host, Lane, Network};
+use super::oracle::Oracle;
+use super::world::{Event, World, note};
+
+pub(crate) mod commands;
+pub(crate) mod port;
+mod replication;
+
+/// All servers.
+pub(crate) struct Fleet {
+    world: Rc<World>,
+    network: Rc<Network>,
+    servers: OnceCell<BTreeMap<NodeAddr, Rc<Server>>>,
+    judge: OnceCell<Rc<Oracle>>,
+}
+
+/// One server, across its processes.
+pub(crate) struct Server {
+    pub(crate) addr: NodeAddr,
+    pub(crate) cluster: ClusterName,
+    pub(crate) host: Host,
+    world: Rc<World>,
+    network: Rc<Network>,
+    state: RefCell<State>,
+}
+
+/// What a process holds.
+struct State {
+    up: bool,
+    frozen: bool,
+    /// The process: nothing that was sent to an earlier one reaches it.
+    incarnation: u64,
+    started: u64,
+    loading_until: u64,
+    replication_id: String,
+    /// And the offset up to which it was this server's history.
+    previous: Option<(String, u64)>,
+    offset: u64,
+    /// The data set: each write with the offset behind it.
+    log: Vec<(u64, u64)>,
+    priority: u32,
+    /// Set while it is a replica.
+    replica: Option<Replica>,
+    /// Its own replicas.
+    attached: BTreeMap<NodeAddr, Attached>,
+    /// What arrived while it was stopped.
+    inbox: VecDeque<Event>,
+    connections: BTreeMap<u64, Connection>,
+}
+
+/// A server's end of a keeper's connection.
+struct Connection {
+    peer: Host,
+    /// Of a command connection.
+    epoch: Option<Epoch>,
+    to_peer: Rc<Lane>,
+    closed: Rc<dyn Fn()>,
+}
+
+/// With what a process comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rebirth {
+    Whole,
+    OldDump,
+    Empty,
+}
+
+/// What there is to know of a server from outside.
+pub(crate) struct Condition {
+    pub(crate) up: bool,
+    pub(crate) loading: bool,
+    pub(crate) syncing: bool,
+    /// Whom it follows over a link that is up; itself if it is a primary.
+    pub(crate) follows: Option<NodeAddr>,
+    pub(crate) offset: u64,
+    pub(crate) keys: usize,
+    pub(crate) priority: u32,
+}
+
+// === impl Fleet ===
+
+impl Fleet {
+    pub(crate) fn new(world: Rc<World>, network: Rc<Network>) -> Rc<Self> {
+        Rc::new(Self {
+            world,
+            network,
+            servers: OnceCell::new(),
+            judge: OnceCell::new(),
+        })
+    }
+
+    /// Sets up every cluster: its first node is the primary, with data, the others are replicas of it in good order.
+    pub(crate) fn populate(
+        self: &Rc<Self>,
+        clusters: &BTreeMap<ClusterName, Vec<(NodeAddr, Host)>>,
+    ) {
+        let mut servers = BTreeMap::new();
+        for (cluster, nodes) in clusters {
+            let primary = &nodes[0].0;
+            let history = self.fresh_id();
+            for (addr, host) in nodes {
+                let state = State {
+                    up: true,
+                    frozen: false,
+                    incarnation: self.world.number(),
+                    started: 0,
+                    loading_until: 0,
+                    replication_id: history.clone(),
+                    previous: None,
+                    offset: 100,
+                    log: vec![(100, 0)],
+                    priority: 100,
+                    replica: (addr != primary).then(|| Replica::of(primary)),
+                    attached: BTreeMap::new(),
+                    inbox: VecDeque::new(),
+                    connections: BTreeMap::new(),
+                };
+                let server = Rc::new(Server {
+                    addr: addr.clone(),
+                    cluster: cluster.clone(),
+                    host: *host,
+                    world: Rc::clone(&self.world),
+                    network: Rc::clone(&self.network),
+                    state: RefCell::new(state),
+                });
+                servers.insert(addr.clone(), server);
+            }
+        }
+        for server in servers.values() {
+            self.turn(server);
+        }
+        self.servers.set(servers).ok().expect("once");
+    }
+
+    pub(crate) fn judged_by(&self, judge: Rc<Oracle>) {
+        self.judge.set(judge).ok().expect("once");
+    }
+
+    pub(crate) fn server(&self, addr: &NodeAddr) -> Option<&Rc<Server>> {
+        self.servers.get()?.get(addr)
+    }
+
+    pub(crate) fn servers(&self) -> impl Iterator<Item = &Rc<Server>> {
+        self.servers.get().into_iter().flat_map(BTreeMap::values)
+    }
+
+    fn fresh_id(&self) -> String {
+        format!("{:040x}", self.world.number())
+    }
+
+    /// The process dies.
+    pub(crate) fn kill(self: &Rc<Self>, server: &Rc<Server>) {
+        if !server.state.borrow().up {
+            return;
+        }
+        note!(self.world, "redis {} dies", server.addr);
+        {
+            let mut state = server.state.borrow_mut();
+            state.up = false;
+            state.frozen = false;
+            state.incarnation = self.world.number();
+            state.inbox.clear();
+        }
+        server.close_connections(None);
+        server.drop_replicas(self);
+        server.leave_primary(self);
+    }
+
+    /// SIGSTOP.
+    pub(crate) fn freeze(&self, server: &Rc<Server>) {
+        note!(self.world, "redis {} stopped", server.addr);
+        server.state.borrow_mut().frozen = true;
+    }
+
+    /// SIGCONT: what was sent meanwhile is done now.
+    pub(crate) fn thaw(&self, server: &Rc<Server>) {
+        if !server.state.borrow().frozen {
+            return;
+        }
+        note!(self.world, "redis {} continues", server.addr);
+        server.state.borrow_mut().frozen = false;
+        let inbox = std::mem::take(&mut server.state.borrow_mut().inbox);
+        for event in inbox {
+            event();
+        }
+    }
+
+    /// A process starts in the place of the one that died, in the role that one had.
+    pub(crate) fn start(&self, server: &Rc<Server>, rebirth: Rebirth) {
+        if server.state.borrow().up {
+            return;
+        }
+        let loading = self.world.draw(
+            1_000..=if self.world.happens(10) {
+                3_000_000
+            } else {
+                200_000
+            },
+        );
+        let now = self.world.now();
+        let mut state = server.state.borrow_mut();
+        state.up = true;
+        state.incarnation = self.world.number();
+        state.started = now;
+        state.loading_until = now + loading;
+        match rebirth {
+            Rebirth::Whole => {}
+            Rebirth::OldDump => {
+                let kept = state.log.len()
+                    * usize::try_from(self.world.draw(30..=90)).expect("small")
+                    / 100;
+                state.log.truncate(kept.max(1));
+                state.offset = state.log.last().map_or(0, |(offset, _)| *offset);
+            }
+            Rebirth::Empty => {
+                state.log.clear();
+                state.offset = 0;
+                state.replication_id = self.fresh_id();
+                state.previous = None;
+            }
+        }
+        if let Some(replica) = &state.replica {
+            state.replica = Some(Replica::at_start(&replica.primary));
+        } else if rebirth != Rebirth::Empty {
+            let old = std::mem::replace(&mut state.replication_id, self.fresh_id());
+            state.previous = Some((old, state.offset));
+        }
+        let keys = state.log.len();
+        note!(
+            self.world,
+            "redis {} starts, {rebirth:?}, {keys} keys",
+            server.addr
+        );
+    }
+
+    /// The judge's eyes.
+    fn judge(&self) -> Option<&Rc<Oracle>> {
+        self.judge.get()
+    }
+}
+
+// === impl Server ===
+
+impl Server {
+    /// Something arrives that was sent to the process `incarnation`, or to any (`None`).
+    fn arrive(&self, incarnation: Option<u64>, event: impl FnOnce() + 'static) {
+        let mut state = self.state.borrow_mut();
+        if !state.up || incarnation.is_some_and(|it| it != state.incarnation) {
+            return;
+        }
+        if state.frozen {
+            state.inbox.push_back(Box::new(event));
+        } else {
+            drop(state);
+            event();
+        }
+    }
+
+    /// Closes all of its keepers' connections but one.
+    fn close_connections(&self, but: Option<u64>) {
+        let mut state = self.state.borrow_mut();
+        let kept = but.and_then(|but| Some((but, state.connections.remove(&but)?)));
+        let closed = std::mem::take(&mut state.connections);
+        state.connections.extend(kept);
+        drop(state);
+        for connection in closed.into_values() {
+            self.close(connection);
+        }
+    }
+
+    fn close(&self, connection: Connection) {
+        let way = (self.host, connection.peer);
+        let closed = connection.closed;
+        self.network
+            .send(way, &connection.to_peer, move || closed());
+    }
+
+    /// What is true of it.
+    pub(crate) fn condition(&self) -> Condition {
+        let state = self.state.borrow();
+        Condition {
+            up: state.up && !state.frozen,
+            loading: state.loading(self.world.now()),
+            syncing: state.replica.as_ref().is_some_and(Replica::syncing),
+            follows: match &state.replica {
+                None => Some(self.addr.clone()),
+                Some(replica) => replica.linked().then(|| replica.primary.clone()),
+            },
+            offset: state.offset,
+            keys: state.log.len(),
+            priority: state.priority,
+        }
+    }
+
+    /// Whether it holds the write.
+    pub(crate) fn holds(&self, write: u64) -> bool {
+        let state = self.state.borrow();
+        state.log.iter().any(|(_, number)| *number == write)
+    }
+
+    /// All writes it holds.
+    pub(crate) fn writes(&self) -> BTreeSet<u64> {
+        let state = self.state.borrow();
+        state.log.iter().map(|(_, number)| *number).collect()
+    }
+
+    /// What `INFO` tells.
+    fn info(&self) -> Info {
+        let now = self.world.now();
+        let state = self.state.borrow();
+        let span = |since: u64| Duration::from_secs(now.saturating_sub(since) / 1_000_000);
+        let role = match &state.replica {
+            None => Role::Primary {
+                online_replicas: state.attached.len(),
+            },
+            Some(replica) => Role::Replica(Upstream {
+                primary: replica.primary.clone(),
+                link: if replica.linked() {
+                    Link::Up
+                } else {
+                    Link::Down {
+                        since: replica.down_since.map(span),
+                    }
+                },
+                syncing: replica.syncing(),
+                last_io: replica.linked().then(|| span(replica.heard)),
+                priority: state.priority,
+            }),
+        };
+        Info {
+            run_id: Some(format!("{:040x}", state.incarnation)),
+            version: Some(Version {
+                major: 7,
+                minor: 0,
+                patch: 15,
+            }),
+            mode: Some(Mode::Standalone),
+            uptime: Some(span(state.started)),
+            loading: Some(state.loading(now)),
+            role: Some(role),
+            replication_id: Some(state.replication_id.clone()),
+            previous_replication_id: state.previous.as_ref().map(|(id, _)| id.clone()),
+            offset: Some(state.offset),
+            keys: Some(state.log.len() as u64),
+            ..Info::default()
+        }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn loading(&self, now: u64) -> bool {
+        now < self.loading_until
+    }
+}

@@ -1,0 +1,382 @@
+//! The servers as a keeper's Redis port: probes and commands over the network.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, VecDeque};
+use std::future::pending;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis_keeper::domain::facts::DownReason;
+use redis_keeper::domain::info::Info;
+use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
+use redis_keeper::ports::redis::{
+    Alive, CommandConnection, CommandError, Depth, ProbeConnection, ProbeFailure, Redis, RedisNode,
+    Stir,
+};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout;
+
+use super::commands::Order;
+use super::{Connection, Fleet, Server};
+use crate::keeper::Process;
+use crate::network::{Cut, Lane, Network};
+use crate::world::{Event, World};
+
+/// How long each round trip of a command may take.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The servers as one process reaches them.
+pub(crate) struct Redises(Rc<Reach>);
+
+struct Reach {
+    process: Rc<Process>,
+    fleet: Rc<Fleet>,
+    network: Rc<Network>,
+    world: Rc<World>,
+}
+
+struct Node {
+    reach: Rc<Reach>,
+    server: Rc<Server>,
+}
+
+/// A keeper's end of a connection. Closed when it is dropped, after all that was sent on it.
+struct Socket {
+    reach: Rc<Reach>,
+    server: Rc<Server>,
+    number: u64,
+    to_server: Lane,
+    to_keeper: Rc<Lane>,
+    inlet: Rc<Inlet>,
+}
+
+/// What has come in.
+#[derive(Default)]
+struct Inlet {
+    closed: Cell<bool>,
+    answers: RefCell<VecDeque<(u64, Alive)>>,
+    news: Notify,
+}
+
+struct Probing {
+    socket: Socket,
+    sent: u64,
+}
+
+struct Commanding(Socket);
+
+// === impl Redises ===
+
+impl Redises {
+    pub(crate) fn of(
+        process: &Rc<Process>,
+        fleet: &Rc<Fleet>,
+        network: &Rc<Network>,
+        world: &Rc<World>,
+    ) -> Rc<dyn Redis> {
+        Rc::new(Self(Rc::new(Reach {
+            process: Rc::clone(process),
+            fleet: Rc::clone(fleet),
+            network: Rc::clone(network),
+            world: Rc::clone(world),
+        })))
+    }
+}
+
+#[async_trait(?Send)]
+impl Redis for Redises {
+    fn node(&self, _: &ClusterName, addr: &NodeAddr) -> Rc<dyn RedisNode> {
+        let server = self
+            .0
+            .fleet
+            .server(addr)
+            .expect("every configured node exists");
+        Rc::new(Node {
+            reach: Rc::clone(&self.0),
+            server: Rc::clone(server),
+        })
+    }
+
+    async fn resolve(&self, host: &str) -> Result<BTreeSet<IpAddr>, String> {
+        host.parse()
+            .map(|ip| BTreeSet::from([ip]))
+            .map_err(|_| format!("no {host}"))
+    }
+}
+
+// === impl Node ===
+
+impl Node {
+    fn socket(&self) -> Socket {
+        Socket {
+            reach: Rc::clone(&self.reach),
+            server: Rc::clone(&self.server),
+            number: self.reach.world.number(),
+            to_server: Lane::default(),
+            to_keeper: Rc::default(),
+            inlet: Rc::default(),
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl RedisNode for Node {
+    async fn connect(&self) -> Result<Box<dyn ProbeConnection>, ProbeFailure> {
+        let socket = self.socket();
+        socket
+            .open(None)
+            .await
+            .map_err(|why| ProbeFailure::Evidence(DownReason::Refused, why.to_owned()))?;
+        Ok(Box::new(Probing { socket, sent: 0 }))
+    }
+
+    async fn command(&self, epoch: Epoch) -> Result<Box<dyn CommandConnection>, CommandError> {
+        let socket = self.socket();
+        let opened = timeout(COMMAND_TIMEOUT, socket.open(Some(epoch))).await;
+        match opened {
+            Ok(Ok(())) => Ok(Box::new(Commanding(socket))),
+            Ok(Err(why)) => Err(CommandError::NotDone(why.into())),
+            Err(_) => Err(CommandError::NotDone("no connection in time".into())),
+        }
+    }
+}
+
+// === impl Socket ===
+
+impl Socket {
+    /// Connects, and for commands names the connection. A stopped server accepts, but lets itself be told no name.
+    async fn open(&self, epoch: Option<Epoch>) -> Result<(), &'static str> {
+        let way = (self.reach.process.host, self.server.host);
+        if self.reach.network.cut(way) == Some(Cut::Resets) {
+            return Err("connection refused");
+        }
+        let (tell, told) = oneshot::channel();
+        let inlet = Rc::clone(&self.inlet);
+        let connection = Connection {
+            peer: way.0,
+            epoch,
+            to_peer: Rc::clone(&self.to_keeper),
+            closed: Rc::new(move || {
+                inlet.closed.set(true);
+                inlet.news.notify_one();
+            }),
+        };
+        let (server, number) = (Rc::clone(&self.server), self.number);
+        let (network, lane) = (Rc::clone(&self.reach.network), Rc::clone(&self.to_keeper));
+        let arrives = move || {
+            let back = (way.1, way.0);
+            if !server.state.borrow().up {
+                let refused = move || {
+                    let _ = tell.send(Err("connection refused"));
+                };
+                return network.send(back, &lane, refused);
+            }
+            let inner = Rc::clone(&server);
+            let accepted = move || {
+                inner
+                    .state
+                    .borrow_mut()
+                    .connections
+                    .insert(number, connection);
+                network.send(back, &lane, move || {
+                    let _ = tell.send(Ok(()));
+                });
+            };
+            if epoch.is_some() {
+                server.arrive(None, accepted);
+            } else {
+                accepted();
+            }
+        };
+        self.reach.network.send(way, &self.to_server, arrives);
+        match told.await {
+            Ok(outcome) => outcome,
+            Err(_) => pending().await,
+        }
+    }
+
+    /// Has `event` happen at the server if this connection is open there by then; dropped otherwise.
+    fn send(&self, event: impl FnOnce() + 'static) {
+        let way = (self.reach.process.host, self.server.host);
+        if self.reach.network.cut(way) == Some(Cut::Resets) {
+            self.inlet.closed.set(true);
+            self.inlet.news.notify_one();
+            return;
+        }
+        let (server, number) = (Rc::clone(&self.server), self.number);
+        let arrives = move || {
+            let inner = Rc::clone(&server);
+            server.arrive(None, move || {
+                if inner.state.borrow().connections.contains_key(&number) {
+                    event();
+                }
+            });
+        };
+        self.reach.network.send(way, &self.to_server, arrives);
+    }
+
+    /// Gives what comes back to the keeper, unless the connection is closed by then.
+    fn answer(&self, give: impl FnOnce(&Inlet) + 'static) -> Event {
+        let (network, lane) = (Rc::clone(&self.reach.network), Rc::clone(&self.to_keeper));
+        let way = (self.server.host, self.reach.process.host);
+        let inlet = Rc::clone(&self.inlet);
+        Box::new(move || {
+            network.send(way, &lane, move || {
+                if !inlet.closed.get() {
+                    give(&inlet);
+                    inlet.news.notify_one();
+                }
+            });
+        })
+    }
+
+    async fn order(&self, order: Order) -> Result<Vec<String>, CommandError> {
+        let (tell, told) = oneshot::channel();
+        let tell = Rc::new(Cell::new(Some(tell)));
+        let outcome = Rc::new(RefCell::new(None));
+        let (given, teller) = (Rc::clone(&outcome), Rc::clone(&tell));
+        let answer = self.answer(move |_| {
+            if let (Some(tell), Some(outcome)) = (teller.take(), given.borrow_mut().take()) {
+                let _ = tell.send(outcome);
+            }
+        });
+        let (fleet, server, number) = (
+            Rc::clone(&self.reach.fleet),
+            Rc::clone(&self.server),
+            self.number,
+        );
+        self.send(move || {
+            if let Some(result) = fleet.execute(&server, number, &order) {
+                *outcome.borrow_mut() = Some(result);
+                answer();
+            }
+        });
+        tokio::select! {
+            biased;
+            outcome = told => match outcome {
+                Ok(outcome) => outcome.map(|()| Vec::new()),
+                Err(_) => Err(CommandError::Unknown("connection lost".into())),
+            },
+            () = self.closed() => Err(CommandError::Unknown("connection closed".into())),
+            () = tokio::time::sleep(COMMAND_TIMEOUT) => {
+                Err(CommandError::Unknown("no answer in time".into()))
+            }
+        }
+    }
+
+    async fn closed(&self) {
+        while !self.inlet.closed.get() {
+            self.inlet.news.notified().await;
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let way = (self.reach.process.host, self.server.host);
+        let (server, number) = (Rc::clone(&self.server), self.number);
+        let arrives = move || {
+            let inner = Rc::clone(&server);
+            server.arrive(None, move || {
+                inner.state.borrow_mut().connections.remove(&number);
+            });
+        };
+        self.reach.network.send(way, &self.to_server, arrives);
+    }
+}
+
+// === probes ===
+
+fn closed() -> ProbeFailure {
+    ProbeFailure::Evidence(DownReason::Closed, "connection closed".into())
+}
+
+#[async_trait(?Send)]
+impl ProbeConnection for Probing {
+    async fn probe(&mut self, depth: Depth) -> Result<Alive, ProbeFailure> {
+        self.sent += 1;
+        let (number, server) = (self.sent, Rc::clone(&self.socket.server));
+        let alive = Rc::new(RefCell::new(None));
+        let told = Rc::clone(&alive);
+        let answer = self.socket.answer(move |inlet| {
+            if let Some(alive) = told.borrow_mut().take() {
+                inlet.answers.borrow_mut().push_back((number, alive));
+            }
+        });
+        self.socket.send(move || {
+            *alive.borrow_mut() = Some(tell(&server, depth));
+            answer();
+        });
+        let inlet = &self.socket.inlet;
+        loop {
+            while let Some((answered, alive)) = inlet.answers.borrow_mut().pop_front() {
+                if answered == number {
+                    return Ok(alive);
+                }
+            }
+            if inlet.closed.get() {
+                return Err(closed());
+            }
+            inlet.news.notified().await;
+        }
+    }
+
+    async fn stirred(&mut self) -> Stir {
+        let inlet = &self.socket.inlet;
+        loop {
+            if inlet.answers.borrow_mut().pop_front().is_some() {
+                return Stir::Answered;
+            }
+            if inlet.closed.get() {
+                return Stir::Closed;
+            }
+            inlet.news.notified().await;
+        }
+    }
+}
+
+/// What a server answers.
+fn tell(server: &Server, depth: Depth) -> Alive {
+    let info = server.info();
+    let loading = info.loading == Some(true);
+    let info = match depth {
+        Depth::Full => info,
+        Depth::Tick => Info {
+            role: info.role,
+            replication_id: info.replication_id,
+            previous_replication_id: info.previous_replication_id,
+            offset: info.offset,
+            ..Info::default()
+        },
+    };
+    Alive {
+        info: Some(info),
+        loading,
+        error: None,
+        sentinels: (depth == Depth::Full).then(Vec::new),
+    }
+}
+
+// === commands ===
+
+#[async_trait(?Send)]
+impl CommandConnection for Commanding {
+    async fn fence(&mut self) -> Result<(), CommandError> {
+        match self.0.order(Order::Fence).await {
+            Ok(_) => Ok(()),
+            Err(CommandError::NotDone(why) | CommandError::Unknown(why)) => {
+                Err(CommandError::NotDone(why))
+            }
+        }
+    }
+
+    async fn promote(&mut self) -> Result<Vec<String>, CommandError> {
+        self.0.order(Order::Promote).await
+    }
+
+    async fn follow(&mut self, primary: &NodeAddr) -> Result<Vec<String>, CommandError> {
+        self.0.order(Order::Follow(primary.clone())).await
+    }
+}

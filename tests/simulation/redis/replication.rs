@@ -1,0 +1,467 @@
+//! Replication as Redis does it: a replica tries its primary at once and then every second, continues where it was if
+//! the histories allow it, else takes everything anew, and applies the stream.
+
+use std::rc::Rc;
+
+use redis_keeper::domain::node::NodeAddr;
+
+use super::{Fleet, Server};
+use crate::network::Lane;
+use crate::world::note;
+
+/// How often a server looks after its links, in microseconds.
+const CRON: u64 = 250_000;
+/// A link over which nothing was heard for so long is given up (`repl-timeout`).
+const LINK_TIMEOUT: u64 = 4_000_000;
+/// How often a primary says something to its replicas.
+const PING: u64 = 1_000_000;
+
+/// A replica's end of its link.
+pub(super) struct Replica {
+    pub(super) primary: NodeAddr,
+    link: Link,
+    /// Tells this link from earlier ones.
+    number: u64,
+    /// When the link broke; `None` if it never was up.
+    pub(super) down_since: Option<u64>,
+    pub(super) heard: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Link {
+    Down,
+    Asked,
+    Syncing,
+    Up,
+}
+
+/// A primary's end of the link of a replica.
+#[derive(Clone)]
+pub(super) struct Attached {
+    number: u64,
+    /// The full synchronisation is over.
+    streams: bool,
+    lane: Rc<Lane>,
+}
+
+/// The answer to a request to synchronise.
+struct Sync {
+    replication_id: String,
+    offset: u64,
+    /// What is missing.
+    log: Vec<(u64, u64)>,
+    full: bool,
+}
+
+// === impl Replica ===
+
+impl Replica {
+    /// In good order from the beginning, but for the link.
+    pub(super) fn of(primary: &NodeAddr) -> Self {
+        Self {
+            down_since: Some(0),
+            ..Self::at_start(primary)
+        }
+    }
+
+    pub(super) fn at_start(primary: &NodeAddr) -> Self {
+        Self {
+            primary: primary.clone(),
+            link: Link::Down,
+            number: 0,
+            down_since: None,
+            heard: 0,
+        }
+    }
+
+    pub(super) fn linked(&self) -> bool {
+        self.link == Link::Up
+    }
+
+    pub(super) fn syncing(&self) -> bool {
+        self.link == Link::Syncing
+    }
+
+    fn breaks(&mut self, now: u64) {
+        if self.link == Link::Up {
+            self.down_since = Some(now);
+        }
+        self.link = Link::Down;
+    }
+}
+
+// === impl Fleet ===
+
+impl Fleet {
+    /// The server's own clock, from now on.
+    pub(super) fn turn(self: &Rc<Self>, server: &Rc<Server>) {
+        let (fleet, server) = (Rc::clone(self), Rc::clone(server));
+        self.world.after(CRON, move || {
+            fleet.cron(&server);
+            fleet.turn(&server);
+        });
+    }
+
+    fn cron(self: &Rc<Self>, server: &Rc<Server>) {
+        let now = self.world.now();
+        let mut state = server.state.borrow_mut();
+        if !state.up || state.frozen || state.loading(now) {
+            return;
+        }
+        if let Some(replica) = &mut state.replica {
+            if replica.link != Link::Down && now > replica.heard + LINK_TIMEOUT {
+                replica.breaks(now);
+            }
+            if replica.link == Link::Down {
+                drop(state);
+                self.ask(server);
+            }
+        } else if now / PING != (now - CRON.min(now)) / PING {
+            drop(state);
+            self.append(server, 14, None);
+        }
+    }
+
+    /// A replica asks its primary to go on where it is.
+    fn ask(self: &Rc<Self>, server: &Rc<Server>) {
+        let number = self.world.number();
+        let (primary, id, offset, incarnation) = {
+            let mut state = server.state.borrow_mut();
+            let (id, offset) = (state.replication_id.clone(), state.offset);
+            let incarnation = state.incarnation;
+            let Some(replica) = &mut state.replica else {
+                return;
+            };
+            replica.link = Link::Asked;
+            replica.number = number;
+            replica.heard = self.world.now();
+            (replica.primary.clone(), id, offset, incarnation)
+        };
+        let Some(primary) = self.server(&primary).cloned() else {
+            return;
+        };
+        let way = (server.host, primary.host);
+        let (fleet, asking, asked) = (Rc::clone(self), Rc::clone(server), Rc::clone(&primary));
+        let arrives = move || {
+            let to = Rc::clone(&asked);
+            asked.arrive(None, move || {
+                fleet.sync(&to, &asking, incarnation, number, &id, offset)
+            });
+        };
+        self.network.send(way, &Lane::default(), arrives);
+    }
+
+    /// A primary is asked by a replica.
+    fn sync(
+        self: &Rc<Self>,
+        primary: &Rc<Server>,
+        replica: &Rc<Server>,
+        incarnation: u64,
+        number: u64,
+        id: &str,
+        offset: u64,
+    ) {
+        let now = self.world.now();
+        let mut state = primary.state.borrow_mut();
+        let in_order = state.replica.as_ref().is_none_or(Replica::linked);
+        if state.loading(now) || !in_order {
+            drop(state);
+            return self.break_link(primary, replica, number, &Lane::default());
+        }
+        let previous = state.previous.as_ref();
+        let shared = id == state.replication_id && offset <= state.offset;
+        let before = previous.is_some_and(|(old, until)| id == old && offset <= *until);
+        let full = !shared && !before;
+        let lane = Rc::new(Lane::default());
+        let attached = Attached {
+            number,
+            streams: !full,
+            lane: Rc::clone(&lane),
+        };
+        state.attached.insert(replica.addr.clone(), attached);
+        drop(state);
+        if !full {
+            return self.hand_over(primary, replica, incarnation, number, Some(offset));
+        }
+        let taking = Rc::clone(replica);
+        let begins = move || {
+            let inner = Rc::clone(&taking);
+            taking.arrive(Some(incarnation), move || {
+                inner.begins_sync(number);
+            });
+        };
+        self.network
+            .send((primary.host, replica.host), &lane, begins);
+        let lasts = self.world.draw(50_000..=1_200_000);
+        let (fleet, primary, replica) = (Rc::clone(self), Rc::clone(primary), Rc::clone(replica));
+        let process = primary.state.borrow().incarnation;
+        self.world.after(lasts, move || {
+            let (from, fleet) = (Rc::clone(&primary), fleet);
+            primary.arrive(Some(process), move || {
+                fleet.hand_over(&from, &replica, incarnation, number, None);
+            });
+        });
+    }
+
+    /// What a replica misses is sent: everything, or what came after `from`.
+    fn hand_over(
+        self: &Rc<Self>,
+        primary: &Rc<Server>,
+        replica: &Rc<Server>,
+        incarnation: u64,
+        number: u64,
+        from: Option<u64>,
+    ) {
+        let mut state = primary.state.borrow_mut();
+        let Some(attached) = state.attached.get_mut(&replica.addr) else {
+            return;
+        };
+        if attached.number != number {
+            return;
+        }
+        attached.streams = true;
+        let lane = Rc::clone(&attached.lane);
+        let after = from.unwrap_or(0);
+        let missing = state
+            .log
+            .iter()
+            .filter(|(offset, _)| from.is_none() || *offset > after);
+        let sync = Sync {
+            replication_id: state.replication_id.clone(),
+            offset: state.offset,
+            log: missing.copied().collect(),
+            full: from.is_none(),
+        };
+        drop(state);
+        let (fleet, taking) = (Rc::clone(self), Rc::clone(replica));
+        let arrives = move || {
+            let inner = Rc::clone(&taking);
+            taking.arrive(Some(incarnation), move || {
+                fleet.synced(&inner, number, sync)
+            });
+        };
+        self.network
+            .send((primary.host, replica.host), &lane, arrives);
+    }
+
+    /// A replica takes in what it missed.
+    fn synced(self: &Rc<Self>, server: &Rc<Server>, number: u64, sync: Sync) {
+        let now = self.world.now();
+        {
+            let mut guard = server.state.borrow_mut();
+            let state = &mut *guard;
+            let Some(replica) = state.replica.as_mut().filter(|it| it.number == number) else {
+                return;
+            };
+            replica.link = Link::Up;
+            replica.heard = now;
+            let how = if sync.full {
+                "takes everything from"
+            } else {
+                "goes on with"
+            };
+            note!(
+                self.world,
+                "redis {} {how} {}",
+                server.addr,
+                replica.primary
+            );
+            let other = sync.replication_id != state.replication_id;
+            if sync.full {
+                state.log = sync.log;
+                state.previous = None;
+                state.loading_until = now + self.world.draw(1_000..=150_000);
+            } else {
+                state.log.extend(sync.log);
+                if other {
+                    state.previous = Some((state.replication_id.clone(), state.offset));
+                }
+            }
+            state.replication_id = sync.replication_id;
+            state.offset = sync.offset;
+            if !other && !sync.full {
+                return;
+            }
+        }
+        server.drop_replicas(self);
+    }
+
+    /// A primary's data set grows, by a write or by a ping, and the stream with it.
+    pub(super) fn append(self: &Rc<Self>, server: &Rc<Server>, bytes: u64, write: Option<u64>) {
+        let mut state = server.state.borrow_mut();
+        state.offset += bytes;
+        let offset = state.offset;
+        if let Some(write) = write {
+            state.log.push((offset, write));
+        }
+        drop(state);
+        self.stream(server, offset, write);
+    }
+
+    fn stream(self: &Rc<Self>, server: &Rc<Server>, offset: u64, write: Option<u64>) {
+        let attached = server.state.borrow().attached.clone();
+        for (
+            addr,
+            Attached {
+                number,
+                streams,
+                lane,
+            },
+        ) in attached
+        {
+            let Some(replica) = self.server(&addr).filter(|_| streams).cloned() else {
+                continue;
+            };
+            let way = (server.host, replica.host);
+            let fleet = Rc::clone(self);
+            let arrives = move || {
+                let inner = Rc::clone(&replica);
+                // The number of the link tells processes apart, too.
+                replica.arrive(None, move || fleet.streamed(&inner, number, offset, write));
+            };
+            self.network.send(way, &lane, arrives);
+        }
+    }
+
+    fn streamed(
+        self: &Rc<Self>,
+        server: &Rc<Server>,
+        number: u64,
+        offset: u64,
+        write: Option<u64>,
+    ) {
+        let now = self.world.now();
+        {
+            let mut state = server.state.borrow_mut();
+            let Some(replica) = state.replica.as_mut() else {
+                return;
+            };
+            if replica.number != number || replica.link != Link::Up {
+                return;
+            }
+            replica.heard = now;
+            state.offset = offset;
+            if let Some(write) = write {
+                state.log.push((offset, write));
+            }
+        }
+        self.stream(server, offset, write);
+    }
+
+    /// Tells a replica that its link is closed.
+    fn break_link(self: &Rc<Self>, from: &Server, replica: &Rc<Server>, number: u64, lane: &Lane) {
+        let (fleet, to) = (Rc::clone(self), Rc::clone(replica));
+        let arrives = move || {
+            let inner = Rc::clone(&to);
+            to.arrive(None, move || {
+                let broken = inner.link_breaks(number);
+                if broken {
+                    fleet.ask(&inner);
+                }
+            });
+        };
+        self.network.send((from.host, replica.host), lane, arrives);
+    }
+}
+
+// === impl Server ===
+
+impl Server {
+    fn begins_sync(&self, number: u64) {
+        let mut state = self.state.borrow_mut();
+        if let Some(replica) = state.replica.as_mut().filter(|it| it.number == number) {
+            replica.link = Link::Syncing;
+        }
+    }
+
+    /// Returns whether a link that was up broke, so that it is worth an attempt at once.
+    fn link_breaks(&self, number: u64) -> bool {
+        let now = self.world.now();
+        let mut state = self.state.borrow_mut();
+        let Some(replica) = state.replica.as_mut().filter(|it| it.number == number) else {
+            return false;
+        };
+        let was_up = replica.link == Link::Up;
+        replica.breaks(now);
+        was_up
+    }
+
+    /// Closes the links of its replicas.
+    pub(super) fn drop_replicas(&self, fleet: &Rc<Fleet>) {
+        let attached = std::mem::take(&mut self.state.borrow_mut().attached);
+        for (addr, Attached { number, lane, .. }) in attached {
+            if let Some(replica) = fleet.server(&addr) {
+                fleet.break_link(self, replica, number, &lane);
+            }
+        }
+    }
+
+    /// Closes its own link.
+    pub(super) fn leave_primary(&self, fleet: &Rc<Fleet>) {
+        let now = self.world.now();
+        let mut state = self.state.borrow_mut();
+        let Some(replica) = &mut state.replica else {
+            return;
+        };
+        replica.breaks(now);
+        let number = std::mem::take(&mut replica.number);
+        let primary = fleet.server(&replica.primary).cloned();
+        drop(state);
+        let Some(primary) = primary else { return };
+        let (way, own) = ((self.host, primary.host), self.addr.clone());
+        let arrives = move || {
+            let inner = Rc::clone(&primary);
+            primary.arrive(None, move || {
+                let mut state = inner.state.borrow_mut();
+                if state
+                    .attached
+                    .get(&own)
+                    .is_some_and(|it| it.number == number)
+                {
+                    state.attached.remove(&own);
+                }
+            });
+        };
+        self.network.send(way, &Lane::default(), arrives);
+    }
+
+    /// `REPLICAOF NO ONE`.
+    pub(super) fn become_primary(&self, fleet: &Rc<Fleet>) {
+        if self.state.borrow().replica.is_none() {
+            return;
+        }
+        self.leave_primary(fleet);
+        {
+            let mut state = self.state.borrow_mut();
+            state.replica = None;
+            let old = std::mem::replace(&mut state.replication_id, fleet.fresh_id());
+            state.previous = Some((old, state.offset));
+        }
+        self.drop_replicas(fleet);
+    }
+
+    /// `REPLICAOF host port`.
+    pub(super) fn become_replica(self: &Rc<Self>, primary: &NodeAddr, fleet: &Rc<Fleet>) {
+        let followed = {
+            let state = self.state.borrow();
+            state
+                .replica
+                .as_ref()
+                .map(|replica| (replica.primary.clone(), replica.down_since))
+        };
+        if followed
+            .as_ref()
+            .is_some_and(|(followed, _)| followed == primary)
+        {
+            return;
+        }
+        self.leave_primary(fleet);
+        let down_since = followed.is_some().then(|| self.world.now());
+        self.state.borrow_mut().replica = Some(Replica {
+            down_since,
+            ..Replica::at_start(primary)
+        });
+        self.drop_replicas(fleet);
+        fleet.ask(self);
+    }
+}

@@ -1,0 +1,402 @@
+//! One run: a site drawn from the seed, a phase of faults in which nothing unsafe may happen, then a phase without in
+//! which everything must come to order.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix::System;
+use redis_keeper::actors::cluster_api::Ruling;
+use redis_keeper::config::Config;
+use redis_keeper::domain::node::{ClusterName, NodeAddr};
+use serde_json::json;
+use tokio::runtime::Builder;
+use tokio::task::spawn_local;
+use tokio::time::sleep;
+
+use super::clients::{Acknowledged, Writer, ask};
+use super::faults::Site;
+use super::keeper::{Keeper, Surroundings};
+use super::network::{Host, Network};
+use super::oracle::{Oracle, Said};
+use super::redis::Fleet;
+use super::schedule::{CLIENTS, ENSEMBLE, KEEPERS, Kind, Planned, Schedule, When};
+use super::world::World;
+use super::zookeeper::Ensemble;
+
+/// L, in microseconds: what the configuration says.
+const LEASE: u64 = 800_000;
+/// How often all keepers are asked while there are faults.
+const SAMPLE: Duration = Duration::from_millis(10);
+/// And afterwards.
+const SLOW_SAMPLE: Duration = Duration::from_millis(100);
+/// How long order may take once nothing is wrong any more, in microseconds.
+const ORDER_WITHIN: u64 = 60_000_000;
+
+/// What came of a run.
+pub(crate) struct Outcome {
+    pub(crate) violation: Option<String>,
+    /// The same for the same seed.
+    pub(crate) digest: u64,
+    pub(crate) withdrawals: u32,
+    /// Writes that clients were acknowledged.
+    pub(crate) writes: usize,
+    /// Of these, not held by the primary in the end.
+    pub(crate) lost: usize,
+    /// Acknowledged by a former primary after its successor had acknowledged its first.
+    pub(crate) late: usize,
+}
+
+/// Runs a seed in a runtime of its own, on this thread.
+pub(crate) fn run(seed: u64, loud: bool) -> Outcome {
+    let runtime = || {
+        let builder = &mut Builder::new_current_thread();
+        let paused = builder.enable_all().start_paused(true);
+        paused.build().expect("a runtime")
+    };
+    System::with_tokio_rt(runtime).block_on(simulate(seed, loud))
+}
+
+async fn simulate(seed: u64, loud: bool) -> Outcome {
+    let schedule = Schedule::draw(seed);
+    let world = World::new(seed, loud);
+    if loud {
+        eprintln!("{schedule:#?}");
+    }
+    let pump = spawn_local(Rc::clone(&world).go_on());
+    let run = Run::set_up(schedule, &world);
+    run.begin();
+    run.watch().await;
+    let outcome = run.outcome();
+    pump.abort();
+    run.end();
+    outcome
+}
+
+struct Run {
+    schedule: Schedule,
+    site: Rc<Site>,
+    nodes: BTreeMap<ClusterName, Vec<(NodeAddr, Host)>>,
+    ledger: Rc<RefCell<Vec<Acknowledged>>>,
+    clients_rest: Rc<Cell<bool>>,
+    /// Before the only fault: what replicas held of the writes acknowledged (RK-7).
+    safe: Rc<RefCell<BTreeSet<u64>>>,
+}
+
+impl Run {
+    fn set_up(schedule: Schedule, world: &Rc<World>) -> Self {
+        let network = Network::new(Rc::clone(world), schedule.latency);
+        let ensemble = Ensemble::new(Rc::clone(world), Rc::clone(&network), ENSEMBLE);
+        let fleet = Fleet::new(Rc::clone(world), Rc::clone(&network));
+        let nodes: BTreeMap<ClusterName, Vec<(NodeAddr, Host)>> = (0..schedule.clusters)
+            .map(|cluster| {
+                let node = |number| {
+                    let addr = NodeAddr::new(format!("10.0.{cluster}.{}", number + 1), 6379);
+                    (addr, schedule.server_host(number))
+                };
+                let name = ClusterName::new(format!("cluster-{cluster}"));
+                (name, (0..schedule.nodes).map(node).collect())
+            })
+            .collect();
+        fleet.populate(&nodes);
+        let choosy = schedule.kind == Kind::PrimaryOnly;
+        let oracle = Oracle::new(Rc::clone(world), LEASE, choosy, nodes.keys().cloned());
+        fleet.judged_by(Rc::clone(&oracle));
+        let around = Surroundings {
+            world: Rc::clone(world),
+            network,
+            ensemble,
+            fleet,
+        };
+        let keepers = (0..schedule.keepers).map(|number| {
+            let host = KEEPERS + Host::try_from(number).expect("few hosts");
+            let config = config(number, &schedule, &nodes);
+            Keeper::new(&around, config, host, schedule.drifts[number])
+        });
+        let keepers = Rc::new(keepers.collect());
+        let site = Rc::new(Site {
+            around,
+            keepers,
+            nodes: nodes
+                .values()
+                .flatten()
+                .map(|(addr, _)| addr.clone())
+                .collect(),
+            clusters: nodes.keys().cloned().collect(),
+            oracle,
+        });
+        Self {
+            schedule,
+            site,
+            nodes,
+            ledger: Rc::default(),
+            clients_rest: Rc::default(),
+            safe: Rc::default(),
+        }
+    }
+
+    /// Starts keepers and clients, and has the faults strike when their time comes.
+    fn begin(&self) {
+        let (site, world) = (&self.site, &self.site.around.world);
+        let mut waiting: Vec<Planned> = Vec::new();
+        for planned in self.schedule.faults.iter().cloned() {
+            match planned.when {
+                When::At(at) => {
+                    let (site, safe) = (Rc::clone(site), Rc::clone(&self.safe));
+                    let only = self.schedule.kind == Kind::RebirthOnly;
+                    world.at(at, move || {
+                        if only {
+                            safe.borrow_mut().extend(held_by_replicas(&site));
+                        }
+                        site.strike(&planned);
+                    });
+                }
+                When::Withdrawal { .. } => waiting.push(planned),
+            }
+        }
+        let healed = self.schedule.healed;
+        let (watching, counted) = (Rc::downgrade(site), Cell::new(0));
+        site.around.ensemble.watched_by(move |tree, changes| {
+            let Some(site) = watching.upgrade() else {
+                return;
+            };
+            site.oracle.committed(tree, changes);
+            let withdrawals = site.oracle.withdrawals();
+            let world = &site.around.world;
+            if counted.replace(withdrawals) == withdrawals || world.now() >= healed {
+                return;
+            }
+            for planned in &waiting {
+                if let When::Withdrawal { number, after } = planned.when
+                    && number == withdrawals
+                {
+                    let (site, planned) = (Rc::clone(&site), planned.clone());
+                    world.after(after, move || {
+                        if site.around.world.now() < healed {
+                            site.strike(&planned);
+                        }
+                    });
+                }
+            }
+        });
+        for keeper in site.keepers.iter() {
+            let keeper = Rc::clone(keeper);
+            world.after(world.draw(0..=1_500_000), move || keeper.start());
+        }
+        let mut host = CLIENTS;
+        for (cluster, nodes) in &self.nodes {
+            for _ in 0..self.schedule.clients {
+                let writer = Writer {
+                    world: Rc::clone(world),
+                    network: Rc::clone(&site.around.network),
+                    fleet: Rc::clone(&site.around.fleet),
+                    keepers: Rc::clone(&site.keepers),
+                    host,
+                    cluster: cluster.clone(),
+                    nodes: nodes.iter().map(|(addr, _)| addr.clone()).collect(),
+                    ledger: Rc::clone(&self.ledger),
+                    rests: Rc::clone(&self.clients_rest),
+                };
+                spawn_local(writer.run());
+                host += 1;
+            }
+        }
+        let healing = Rc::clone(site);
+        world.at(healed, move || healing.heal());
+    }
+
+    /// Asks all keepers again and again, until a rule is broken or everything has come to order.
+    async fn watch(&self) {
+        let world = &self.site.around.world;
+        let healed = self.schedule.healed;
+        let mut in_order = 0;
+        while world.violation().is_none() {
+            let said = self.ask_all().await;
+            self.site.oracle.heard(&said);
+            let now = world.now();
+            // What was undone last may have been undone after everything was healed.
+            if now <= healed + 8_000_000 {
+                sleep(if now < healed { SAMPLE } else { SLOW_SAMPLE }).await;
+                continue;
+            }
+            match self.disorder(&said) {
+                None => in_order += 1,
+                Some(what) if now > healed + ORDER_WITHIN => {
+                    world.violated(format_args!("RK-5: no order within a minute: {what}"));
+                }
+                Some(_) => in_order = 0,
+            }
+            if in_order == 10 {
+                return self.lost_safe_writes();
+            }
+            sleep(SLOW_SAMPLE).await;
+        }
+    }
+
+    async fn ask_all(&self) -> Vec<Said> {
+        let mut said = Vec::new();
+        for keeper in self.site.keepers.iter() {
+            let Some(clusters) = keeper.answering() else {
+                continue;
+            };
+            for (cluster, nodes) in &self.nodes {
+                for (node, _) in nodes {
+                    let answer = ask(&clusters, cluster, node).await;
+                    said.push(Said {
+                        keeper: keeper.id.clone(),
+                        cluster: cluster.clone(),
+                        node: node.clone(),
+                        ruling: answer.reason.ruling(),
+                        generation: answer.generation,
+                    });
+                }
+            }
+        }
+        said
+    }
+
+    /// What is not as it should be once nothing is wrong.
+    fn disorder(&self, said: &[Said]) -> Option<String> {
+        for (cluster, nodes) in &self.nodes {
+            let Some(primary) = self.site.oracle.primary(cluster) else {
+                return Some(format!("{cluster} has no published primary"));
+            };
+            for (node, _) in nodes {
+                let server = self.site.around.fleet.server(node)?;
+                if server.condition().follows.as_ref() != Some(&primary) {
+                    return Some(format!("{node} does not follow {primary}"));
+                }
+            }
+            let of = |said: &&Said| said.cluster == *cluster;
+            let answers = said.iter().filter(of).count();
+            if answers != nodes.len() * self.site.keepers.len() {
+                return Some(format!("not all keepers answer for {cluster}"));
+            }
+            let wrong = said
+                .iter()
+                .filter(of)
+                .find(|said| (said.node == primary) != (said.ruling == Ruling::Yes));
+            if let Some(Said {
+                keeper,
+                node,
+                ruling,
+                ..
+            }) = wrong
+            {
+                return Some(format!(
+                    "{keeper} says {ruling:?} to {node}, {primary} being published"
+                ));
+            }
+        }
+        None
+    }
+
+    /// A primary that came back without its data did not cost what its replicas held (RK-7).
+    fn lost_safe_writes(&self) {
+        let fleet = &self.site.around.fleet;
+        let primaries = self
+            .site
+            .clusters
+            .iter()
+            .filter_map(|name| self.site.oracle.primary(name));
+        let servers: Vec<_> = primaries.filter_map(|addr| fleet.server(&addr)).collect();
+        let lost = |write: &&u64| !servers.iter().any(|server| server.holds(**write));
+        let safe = self.safe.borrow();
+        let lost = safe.iter().filter(lost).count();
+        if lost > 0 {
+            self.site.around.world.violated(format_args!(
+                "RK-7: {lost} writes that replicas held are lost"
+            ));
+        }
+    }
+
+    fn outcome(&self) -> Outcome {
+        let world = &self.site.around.world;
+        let fleet = &self.site.around.fleet;
+        let ledger = self.ledger.borrow();
+        let mut lost = 0;
+        let mut late = 0;
+        for name in self.nodes.keys() {
+            let primary = self.site.oracle.primary(name);
+            let server = primary.and_then(|addr| fleet.server(&addr));
+            let mut seen: Vec<&NodeAddr> = Vec::new();
+            for Acknowledged { write, node, .. } in ledger.iter().filter(|it| it.cluster == *name) {
+                lost += usize::from(server.is_some_and(|server| !server.holds(*write)));
+                match seen.iter().rposition(|it| *it == node) {
+                    Some(place) if place + 1 == seen.len() => {}
+                    // It may have been made the primary again; one that acknowledges between two of another was not.
+                    Some(_) => late += 1,
+                    None => seen.push(node),
+                }
+            }
+        }
+        Outcome {
+            violation: world.violation(),
+            digest: world.digest(),
+            withdrawals: self.site.oracle.withdrawals(),
+            writes: ledger.len(),
+            lost,
+            late,
+        }
+    }
+
+    fn end(self) {
+        for keeper in self.site.keepers.iter() {
+            keeper.crash();
+        }
+        self.site.around.ensemble.unwatched();
+        self.site.around.world.end();
+    }
+}
+
+/// The writes that every replica of the published primaries holds.
+fn held_by_replicas(site: &Site) -> BTreeSet<u64> {
+    let primaries: Vec<NodeAddr> = site
+        .clusters
+        .iter()
+        .filter_map(|name| site.oracle.primary(name))
+        .collect();
+    let mut held = BTreeSet::new();
+    for cluster in &site.clusters {
+        let servers = site.around.fleet.servers();
+        let replicas = servers.filter(|it| it.cluster == *cluster && !primaries.contains(&it.addr));
+        let sets: Vec<BTreeSet<u64>> = replicas.map(|replica| replica.writes()).collect();
+        let all = sets.into_iter().reduce(|one, other| &one & &other);
+        held.extend(all.into_iter().flatten());
+    }
+    held
+}
+
+/// The configuration of a keeper.
+fn config(
+    number: usize,
+    schedule: &Schedule,
+    nodes: &BTreeMap<ClusterName, Vec<(NodeAddr, Host)>>,
+) -> Config {
+    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+    let seconds = |milliseconds: u64| milliseconds as f64 / 1_000.0;
+    let clusters: Vec<_> = nodes
+        .iter()
+        .map(|(name, nodes)| {
+            let nodes: Vec<_> = nodes
+                .iter()
+                .map(|(addr, _)| json!({"host": addr.host(), "port": addr.port()}))
+                .collect();
+            json!({"name": name.as_str(), "nodes": nodes})
+        })
+        .collect();
+    let text = json!({
+        "keeper-id": format!("keeper-{}", number + 1),
+        "zk-quorum": ["10.1.0.1:2181"],
+        "zk-session-timeout-seconds": 2,
+        "lease-seconds": seconds(LEASE / 1_000),
+        "rest-host": "10.1.1.1",
+        "tick-seconds": seconds(schedule.tick),
+        "seconds-mark-down": seconds(schedule.mark_down),
+        "failover-tick-seconds": seconds(schedule.failover_tick),
+        "clusters": clusters,
+    });
+    let parsed = Config::parse("simulated.conf", &text.to_string(), std::iter::empty());
+    parsed.unwrap_or_else(|problems| panic!("{problems}")).0
+}

@@ -1,0 +1,250 @@
+//! What happens in a run: sizes, timings and faults, all drawn from the seed.
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+
+use super::network::{Cut, Host};
+use super::redis::Rebirth;
+
+/// Where keepers run: keeper 0 on this host, and so on.
+pub(crate) const KEEPERS: Host = 0;
+/// Where servers run that do not share a host with a keeper.
+pub(crate) const SERVERS: Host = 10;
+/// Where the ensemble runs.
+pub(crate) const ENSEMBLE: Host = 20;
+/// Where clients run.
+pub(crate) const CLIENTS: Host = 30;
+/// Behind the last host.
+pub(crate) const HOSTS: Host = 34;
+
+/// One run. Times in microseconds.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    pub(crate) keepers: usize,
+    pub(crate) nodes: usize,
+    pub(crate) clusters: usize,
+    pub(crate) clients: usize,
+    /// Keepers and servers share hosts.
+    pub(crate) colocated: bool,
+    pub(crate) latency: u64,
+    /// Of each keeper's clock, in millionths.
+    pub(crate) drifts: Vec<i64>,
+    /// In milliseconds.
+    pub(crate) mark_down: u64,
+    pub(crate) tick: u64,
+    pub(crate) failover_tick: u64,
+    pub(crate) faults: Vec<Planned>,
+    /// When everything is healed.
+    pub(crate) healed: u64,
+    pub(crate) kind: Kind,
+}
+
+/// What a run is to prove besides safety.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Anything,
+    /// Faults strike primaries only (RK-6).
+    PrimaryOnly,
+    /// A primary is reborn without its data, and nothing else happens (RK-7).
+    RebirthOnly,
+}
+
+/// A fault with its time.
+#[derive(Debug, Clone)]
+pub(crate) struct Planned {
+    pub(crate) when: When,
+    pub(crate) lasts: u64,
+    pub(crate) fault: Fault,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum When {
+    At(u64),
+    /// So long after a primary was withdrawn for the `number`th time.
+    Withdrawal {
+        number: u32,
+        after: u64,
+    },
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Which {
+    Number(usize),
+    Leader,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Node {
+    Number(usize),
+    /// The published primary of a cluster.
+    Primary(usize),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Fault {
+    /// SIGSTOP.
+    Pause(Which),
+    /// kill -9.
+    Crash(Which),
+    /// SIGTERM.
+    Stop(Which),
+    /// Its session is ended by the ensemble.
+    Expire(Which),
+    /// Its connection to ZooKeeper is cut.
+    Disconnect(Which),
+    /// Its ZooKeeper server is cut off from the ensemble and goes on serving it.
+    Believe(Which),
+    /// No ZooKeeper at all.
+    Outage,
+    Kill(Node, Rebirth),
+    Freeze(Node),
+    Isolate(Host),
+    Sever(Host, Host, Cut),
+    SeverOneWay(Host, Host, Cut),
+    Slow(Host, u64),
+}
+
+impl Schedule {
+    pub(crate) fn draw(seed: u64) -> Self {
+        let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x5eed));
+        let keepers = chance.pick(&[1, 2, 3, 3, 3, 3, 3, 4, 5]);
+        let kind = chance.pick(&[
+            Kind::Anything,
+            Kind::Anything,
+            Kind::Anything,
+            Kind::Anything,
+            Kind::Anything,
+            Kind::Anything,
+            Kind::Anything,
+            Kind::Anything,
+            Kind::PrimaryOnly,
+            Kind::RebirthOnly,
+        ]);
+        let begin = 4_000_000;
+        let lasts = chance.between(6_000_000, 16_000_000);
+        let mut schedule = Self {
+            keepers,
+            nodes: chance.pick(&[2, 3, 3, 3, 4]),
+            clusters: chance.pick(&[1, 1, 1, 2]),
+            clients: 2,
+            colocated: chance.happens(50),
+            latency: chance.pick(&[300, 800, 2_000, 8_000]),
+            drifts: (0..keepers)
+                .map(|_| chance.between(0, 10_000).cast_signed() - 5_000)
+                .collect(),
+            mark_down: chance.pick(&[500, 1_000, 1_500]),
+            tick: chance.pick(&[100, 200]),
+            failover_tick: chance.pick(&[1_000, 3_000]),
+            faults: Vec::new(),
+            healed: begin + lasts,
+            kind,
+        };
+        let faults = match kind {
+            Kind::Anything => chance.between(2, 10),
+            Kind::PrimaryOnly => chance.between(1, 3),
+            Kind::RebirthOnly => 1,
+        };
+        for _ in 0..faults {
+            let at = begin + chance.between(0, lasts * 3 / 4);
+            let in_failover = kind == Kind::Anything && chance.happens(40);
+            let when = if in_failover {
+                let number = u32::try_from(chance.between(1, 3)).expect("small");
+                let after = chance.between(0, 300) * chance.between(0, 5_000);
+                When::Withdrawal { number, after }
+            } else {
+                When::At(at)
+            };
+            let lasts = chance.pick(&[300_000, 900_000, 1_800_000, 4_000_000]);
+            let planned = Planned {
+                when,
+                lasts: chance.between(lasts / 3, lasts * 2),
+                fault: schedule.fault(&mut chance),
+            };
+            schedule.faults.push(planned);
+        }
+        schedule
+    }
+
+    fn fault(&self, chance: &mut Chance) -> Fault {
+        let cluster = chance.below(self.clusters);
+        let primary = Node::Primary(cluster);
+        match self.kind {
+            Kind::Anything => {}
+            Kind::PrimaryOnly => {
+                return if chance.happens(50) {
+                    Fault::Kill(primary, Rebirth::Whole)
+                } else {
+                    Fault::Freeze(primary)
+                };
+            }
+            Kind::RebirthOnly => {
+                return Fault::Kill(primary, chance.pick(&[Rebirth::Empty, Rebirth::OldDump]));
+            }
+        }
+        let keeper = if chance.happens(50) {
+            Which::Leader
+        } else {
+            Which::Number(chance.below(self.keepers))
+        };
+        let node = if chance.happens(60) {
+            primary
+        } else {
+            Node::Number(chance.below(self.nodes * self.clusters))
+        };
+        let host = self.host(chance);
+        let other = self.host(chance);
+        let cut = chance.pick(&[Cut::Silent, Cut::Resets]);
+        match chance.below(20) {
+            0..=2 => Fault::Pause(keeper),
+            3 => Fault::Crash(keeper),
+            4 => Fault::Stop(keeper),
+            5 => Fault::Expire(keeper),
+            6 => Fault::Disconnect(keeper),
+            7 | 8 => Fault::Believe(keeper),
+            9 => Fault::Outage,
+            10 | 11 => Fault::Kill(node, Rebirth::Whole),
+            12 => Fault::Kill(node, Rebirth::OldDump),
+            13 | 14 => Fault::Freeze(node),
+            15 => Fault::Isolate(host),
+            16 | 17 => Fault::Sever(host, other, cut),
+            18 => Fault::SeverOneWay(host, other, cut),
+            _ => Fault::Slow(host, chance.between(10_000, 400_000)),
+        }
+    }
+
+    /// A host that something runs on.
+    fn host(&self, chance: &mut Chance) -> Host {
+        let small = |number: usize| Host::try_from(number).expect("few hosts");
+        match chance.below(5) {
+            0 | 1 => KEEPERS + small(chance.below(self.keepers)),
+            2 | 3 => self.server_host(chance.below(self.nodes)),
+            _ => ENSEMBLE,
+        }
+    }
+
+    /// Where the `number`th node of every cluster runs.
+    pub(crate) fn server_host(&self, number: usize) -> Host {
+        let first = if self.colocated { KEEPERS } else { SERVERS };
+        first + Host::try_from(number).expect("few hosts")
+    }
+}
+
+struct Chance(StdRng);
+
+impl Chance {
+    fn between(&mut self, least: u64, most: u64) -> u64 {
+        self.0.random_range(least..=most)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        self.0.random_range(0..end)
+    }
+
+    fn happens(&mut self, percent: u64) -> bool {
+        self.between(0, 99) < percent
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())]
+    }
+}

@@ -1,0 +1,204 @@
+//! Virtual time, chance and the trace: everything that happens in a run happens as an event here, in one order that the
+//! seed alone decides.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use redis_keeper::domain::node::Moment;
+use redis_keeper::ports::clock::LeaseClock;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+/// How much of the trace a violation is shown with.
+const STORY: usize = 120;
+
+/// Something that is to happen.
+pub(crate) type Event = Box<dyn FnOnce()>;
+
+/// The world of one run.
+pub(crate) struct World {
+    origin: Instant,
+    events: RefCell<BTreeMap<(u64, u64), Event>>,
+    numbers: Cell<u64>,
+    /// Of the event that happens, in microseconds; between events tokio's clock tells.
+    instant: Cell<u64>,
+    earlier: Notify,
+    chance: RefCell<StdRng>,
+    trace: RefCell<Trace>,
+    violation: RefCell<Option<String>>,
+}
+
+#[derive(Default)]
+struct Trace {
+    story: VecDeque<String>,
+    digest: u64,
+    /// Every line is also printed.
+    loud: bool,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, loud: bool) -> Rc<Self> {
+        Rc::new(Self {
+            origin: Instant::now(),
+            events: RefCell::default(),
+            numbers: Cell::new(0),
+            instant: Cell::new(0),
+            earlier: Notify::new(),
+            chance: RefCell::new(StdRng::seed_from_u64(seed)),
+            trace: RefCell::new(Trace {
+                loud,
+                ..Trace::default()
+            }),
+            violation: RefCell::default(),
+        })
+    }
+
+    /// Microseconds since the run began.
+    pub(crate) fn now(&self) -> u64 {
+        let elapsed = u64::try_from(self.origin.elapsed().as_micros()).expect("less than an age");
+        // An event between two ticks of tokio's clock happens at the later one.
+        let tick = elapsed.saturating_sub(999);
+        self.instant.get().max(tick)
+    }
+
+    /// Has `event` happen `after` microseconds from now.
+    pub(crate) fn after(&self, after: u64, event: impl FnOnce() + 'static) {
+        self.at(self.now() + after, event);
+    }
+
+    /// Has `event` happen at the instant `at`.
+    pub(crate) fn at(&self, at: u64, event: impl FnOnce() + 'static) {
+        let mut events = self.events.borrow_mut();
+        let first = events.keys().next().is_none_or(|(first, _)| at < *first);
+        events.insert((at, self.number()), Box::new(event));
+        if first {
+            self.earlier.notify_one();
+        }
+    }
+
+    /// A number never given before.
+    pub(crate) fn number(&self) -> u64 {
+        self.numbers.set(self.numbers.get() + 1);
+        self.numbers.get()
+    }
+
+    /// Drawn from `range`, its end included.
+    pub(crate) fn draw(&self, range: std::ops::RangeInclusive<u64>) -> u64 {
+        self.chance.borrow_mut().random_range(range)
+    }
+
+    /// True so many times of a hundred.
+    pub(crate) fn happens(&self, percent: u64) -> bool {
+        self.draw(0..=99) < percent
+    }
+
+    /// Lets events happen for ever, each after whatever the one before woke had its turn.
+    pub(crate) async fn go_on(self: Rc<Self>) {
+        loop {
+            let next = self.events.borrow().keys().next().copied();
+            let Some(key) = next else {
+                self.earlier.notified().await;
+                continue;
+            };
+            let due = self.origin + Duration::from_micros(key.0);
+            if due > Instant::now() {
+                tokio::select! {
+                    biased;
+                    () = self.earlier.notified() => {}
+                    () = sleep_until(due) => {}
+                }
+                continue;
+            }
+            let event = self.events.borrow_mut().remove(&key);
+            self.instant.set(self.instant.get().max(key.0));
+            if let Some(event) = event {
+                event();
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Writes a line of the trace.
+    pub(crate) fn note(&self, line: fmt::Arguments<'_>) {
+        let now = self.now();
+        let line = format!("{:>4}.{:06} {line}", now / 1_000_000, now % 1_000_000);
+        let mut trace = self.trace.borrow_mut();
+        if trace.loud {
+            eprintln!("{line}");
+        }
+        // FNV-1a.
+        trace.digest = line
+            .bytes()
+            .fold(trace.digest ^ 0xcbf2_9ce4_8422_2325, |digest, byte| {
+                (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+            });
+        trace.story.push_back(line);
+        if trace.story.len() > STORY {
+            trace.story.pop_front();
+        }
+    }
+
+    /// What tells two runs apart.
+    pub(crate) fn digest(&self) -> u64 {
+        self.trace.borrow().digest
+    }
+
+    /// A rule is broken. The first time counts.
+    pub(crate) fn violated(&self, what: fmt::Arguments<'_>) {
+        if self.violation.borrow().is_none() {
+            self.note(format_args!("VIOLATION {what}"));
+            let story: Vec<String> = self.trace.borrow().story.iter().cloned().collect();
+            let text = format!("{what}\n{}", story.join("\n"));
+            *self.violation.borrow_mut() = Some(text);
+        }
+    }
+
+    /// The first broken rule, with the story that led to it.
+    pub(crate) fn violation(&self) -> Option<String> {
+        self.violation.borrow().clone()
+    }
+
+    /// Nothing more is to happen: events hold parts of the world, and the world holds them.
+    pub(crate) fn end(&self) {
+        let events = std::mem::take(&mut *self.events.borrow_mut());
+        drop(events);
+    }
+}
+
+/// Writes a line of the trace of a world.
+macro_rules! note {
+    ($world:expr, $($line:tt)*) => { $world.note(format_args!($($line)*)) };
+}
+pub(crate) use note;
+
+/// A keeper's lease clock: an origin and a drift of its own.
+pub(crate) struct DriftingClock {
+    began: Instant,
+    reads: Duration,
+    /// How much too fast it goes, in millionths.
+    drift: i64,
+}
+
+impl DriftingClock {
+    pub(crate) fn new(reads: Duration, drift: i64) -> Self {
+        Self {
+            began: Instant::now(),
+            reads,
+            drift,
+        }
+    }
+}
+
+impl LeaseClock for DriftingClock {
+    fn now(&self) -> Moment {
+        let elapsed = i128::try_from(self.began.elapsed().as_nanos()).expect("less than an age");
+        let drifted = elapsed + elapsed * i128::from(self.drift) / 1_000_000;
+        let nanos = u64::try_from(drifted).expect("less than an age");
+        Moment(self.reads + Duration::from_nanos(nanos))
+    }
+}

@@ -1,0 +1,518 @@
+//! ZooKeeper over the network: one leader's tree, and per session a follower that applies its commits a little later.
+//!
+//! What is kept of ZooKeeper's promises: requests of a session are executed in order, a read waits for the session's
+//! writes before it, watch events come before the answer of any later read. What is not promised is not given: a
+//! follower lags, and one that is cut off from the leader goes on answering reads and keeping its client connected.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use tokio::sync::oneshot;
+
+pub(crate) use self::client::Client;
+use super::network::{Host, Lane, Network};
+use super::tree::{Change, Tree, parent};
+use super::world::{Event, World, note};
+
+mod client;
+mod port;
+
+pub(crate) use self::port::Coordinator;
+
+/// The session timeout, in microseconds.
+const TIMEOUT: u64 = 2_000_000;
+/// How often the server and each client look after a session.
+const TICK: u64 = 50_000;
+/// From a follower to its leader or back, at most, in microseconds.
+const FORWARD: u64 = 1_500;
+
+/// What is told of every commit.
+type Watcher = Box<dyn Fn(&Tree, &[Change])>;
+
+/// The ensemble.
+pub(crate) struct Ensemble {
+    world: Rc<World>,
+    network: Rc<Network>,
+    host: Host,
+    state: RefCell<State>,
+    watcher: RefCell<Option<Watcher>>,
+}
+
+struct State {
+    up: bool,
+    tree: Rc<Tree>,
+    sessions: BTreeMap<i64, Line>,
+    last_session: i64,
+}
+
+/// The servers' end of a session.
+struct Line {
+    client: Rc<Client>,
+    /// When the leader heard of the client last.
+    heard: u64,
+    /// The leader has ended the session, and its follower, being cut off, does not know.
+    over: bool,
+    follower: Follower,
+}
+
+/// The server that a session's client is connected to.
+struct Follower {
+    /// The connection it serves; 0 for none.
+    connection: u64,
+    /// Cut off from the leader.
+    cut: bool,
+    view: Rc<Tree>,
+    watches: BTreeMap<(Watched, String), Vec<oneshot::Sender<()>>>,
+    requests: VecDeque<(u64, Work)>,
+    /// A write of the session is on its way; what came after waits.
+    writing: bool,
+    from_leader: Lane,
+    to_client: Rc<Lane>,
+}
+
+/// What a watch waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Watched {
+    Node,
+    Children,
+}
+
+/// What a read leaves with the follower.
+type Arm = Option<(Watched, String, oneshot::Sender<()>)>;
+type Read = Box<dyn FnOnce(&Tree) -> (Event, Arm)>;
+type Written = (Vec<Change>, Event);
+type Write = Box<dyn FnOnce(&mut Tree, i64) -> Written>;
+
+/// A request: what it does, giving what happens when the answer arrives.
+enum Work {
+    Read(Read),
+    Write(Write),
+    Close,
+}
+
+// === impl Ensemble ===
+
+impl Ensemble {
+    pub(crate) fn new(world: Rc<World>, network: Rc<Network>, host: Host) -> Rc<Self> {
+        Rc::new(Self {
+            world,
+            network,
+            host,
+            state: RefCell::new(State {
+                up: true,
+                tree: Rc::new(Tree::new()),
+                sessions: BTreeMap::new(),
+                last_session: 0,
+            }),
+            watcher: RefCell::default(),
+        })
+    }
+
+    /// Who is told of every commit.
+    pub(crate) fn watched_by(&self, watcher: impl Fn(&Tree, &[Change]) + 'static) {
+        *self.watcher.borrow_mut() = Some(Box::new(watcher));
+    }
+
+    /// Nobody is told of commits any more.
+    pub(crate) fn unwatched(&self) {
+        self.watcher.take();
+    }
+
+    /// The leader's tree.
+    pub(crate) fn tree(&self) -> Rc<Tree> {
+        Rc::clone(&self.state.borrow().tree)
+    }
+
+    /// The sessions of the keepers on `host`, the latest last.
+    pub(crate) fn sessions_of(&self, host: Host) -> Vec<i64> {
+        let state = self.state.borrow();
+        let lines = state.sessions.iter();
+        lines
+            .filter(|(_, line)| line.client.process.host == host)
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// The whole ensemble stops, or is back: then every session has its full time again.
+    pub(crate) fn set_up(self: &Rc<Self>, up: bool) {
+        let now = self.world.now();
+        let ids: Vec<i64> = {
+            let mut state = self.state.borrow_mut();
+            state.up = up;
+            for line in state.sessions.values_mut() {
+                line.heard = now;
+            }
+            state.sessions.keys().copied().collect()
+        };
+        if !up {
+            for id in ids {
+                self.drop_connection(id, 0);
+            }
+        }
+    }
+
+    /// Closes the connection of a session. Its client tries again after `offline` microseconds or more.
+    pub(crate) fn drop_connection(self: &Rc<Self>, id: i64, offline: u64) {
+        let client = {
+            let mut state = self.state.borrow_mut();
+            let Some(line) = state.sessions.get_mut(&id) else {
+                return;
+            };
+            let client = Rc::clone(&line.client);
+            state.close(id);
+            client
+        };
+        client.lost(&self.world, offline);
+    }
+
+    /// Cuts the follower of a session off from the leader, or ends that: the follower then closes the connection.
+    pub(crate) fn cut_follower(self: &Rc<Self>, id: i64, cut: bool) {
+        if !cut {
+            return self.drop_connection(id, 0);
+        }
+        if let Some(line) = self.state.borrow_mut().sessions.get_mut(&id) {
+            line.follower.cut = true;
+        }
+    }
+
+    /// Ends the cut of a session's follower, if there is one.
+    pub(crate) fn heal_follower(self: &Rc<Self>, id: i64) {
+        let cut = {
+            let state = self.state.borrow();
+            state
+                .sessions
+                .get(&id)
+                .is_some_and(|line| line.follower.cut)
+        };
+        if cut {
+            self.cut_follower(id, false);
+        }
+    }
+
+    /// Ends a session as the leader does when it has not heard of it for too long.
+    pub(crate) fn expire(self: &Rc<Self>, id: i64) {
+        {
+            let mut state = self.state.borrow_mut();
+            let Some(line) = state.sessions.get_mut(&id).filter(|line| !line.over) else {
+                return;
+            };
+            let name = &line.client.process.name;
+            note!(self.world, "zookeeper: session {id:x} of {name} over");
+            // The client learns it when it hears of a server again.
+            line.over = true;
+            if !line.follower.cut {
+                state.sessions.remove(&id);
+            }
+        }
+        let mut tree = Tree::clone(&self.tree());
+        let changes = tree.end_session(id);
+        self.commit(tree, changes, None);
+    }
+
+    fn commit(
+        self: &Rc<Self>,
+        tree: Tree,
+        changes: Vec<Change>,
+        answer: Option<(i64, u64, Event)>,
+    ) {
+        let tree = Rc::new(tree);
+        let changes: Rc<[Change]> = changes.into();
+        self.state.borrow_mut().tree = Rc::clone(&tree);
+        if let (false, Some(watcher)) = (changes.is_empty(), &*self.watcher.borrow()) {
+            watcher(&tree, &changes);
+        }
+        let mut answer = answer;
+        let state = self.state.borrow();
+        for (id, line) in &state.sessions {
+            let follower = &line.follower;
+            if follower.cut || follower.connection == 0 {
+                continue;
+            }
+            let own = answer.take_if(|(session, _, _)| session == id);
+            if changes.is_empty() && own.is_none() {
+                continue;
+            }
+            let (id, connection) = (*id, follower.connection);
+            let (ensemble, tree, changes) =
+                (Rc::clone(self), Rc::clone(&tree), Rc::clone(&changes));
+            let applied = move || ensemble.apply(id, connection, tree, &changes, own);
+            let lag = self.world.draw(100..=FORWARD);
+            follower.from_leader.pass(&self.world, lag, applied);
+        }
+    }
+
+    /// A commit arrives at the follower of a session.
+    fn apply(
+        self: &Rc<Self>,
+        id: i64,
+        connection: u64,
+        tree: Rc<Tree>,
+        changes: &[Change],
+        answer: Option<(i64, u64, Event)>,
+    ) {
+        {
+            let mut state = self.state.borrow_mut();
+            let Some(line) = state.sessions.get_mut(&id) else {
+                return;
+            };
+            let follower = &mut line.follower;
+            if follower.connection != connection || follower.cut {
+                return;
+            }
+            follower.view = tree;
+            let host = line.client.process.host;
+            let fired: Vec<_> = changes
+                .iter()
+                .flat_map(|change| follower.fired(change))
+                .collect();
+            for watch in fired {
+                let told = move || {
+                    let _ = watch.send(());
+                };
+                self.network
+                    .send((self.host, host), &follower.to_client, told);
+            }
+            if let Some((_, number, event)) = answer {
+                follower.writing = false;
+                let client = Rc::clone(&line.client);
+                let answered = move || client.answered(number, event);
+                self.network
+                    .send((self.host, host), &follower.to_client, answered);
+            }
+        }
+        self.serve(id, connection);
+    }
+
+    /// A request arrives at the follower of a session.
+    fn receive(self: &Rc<Self>, id: i64, connection: u64, number: u64, work: Work) {
+        {
+            let mut state = self.state.borrow_mut();
+            let Some(line) = state.sessions.get_mut(&id) else {
+                return;
+            };
+            if line.follower.connection != connection {
+                return;
+            }
+            line.follower.requests.push_back((number, work));
+        }
+        self.serve(id, connection);
+    }
+
+    /// The follower of a session does what is next.
+    fn serve(self: &Rc<Self>, id: i64, connection: u64) {
+        loop {
+            let mut state = self.state.borrow_mut();
+            let Some(line) = state.sessions.get_mut(&id) else {
+                return;
+            };
+            let follower = &mut line.follower;
+            if follower.writing || follower.connection != connection {
+                return;
+            }
+            let Some((number, work)) = follower.requests.pop_front() else {
+                return;
+            };
+            match work {
+                Work::Read(read) => {
+                    let (event, arm) = read(&follower.view);
+                    if let Some((kind, path, watch)) = arm {
+                        let watches = follower.watches.entry((kind, path)).or_default();
+                        watches.push(watch);
+                    }
+                    let client = Rc::clone(&line.client);
+                    let way = (self.host, client.process.host);
+                    let answered = move || client.answered(number, event);
+                    self.network.send(way, &follower.to_client, answered);
+                }
+                Work::Write(write) => {
+                    follower.writing = true;
+                    if follower.cut {
+                        return;
+                    }
+                    let ensemble = Rc::clone(self);
+                    let lag = self.world.draw(100..=FORWARD);
+                    self.world
+                        .after(lag, move || ensemble.execute(id, number, write));
+                }
+                Work::Close => {
+                    drop(state);
+                    return self.expire(id);
+                }
+            }
+        }
+    }
+
+    /// A write arrives at the leader.
+    fn execute(self: &Rc<Self>, id: i64, number: u64, write: Write) {
+        {
+            let state = self.state.borrow();
+            // A write that was on its way when its connection was lost may still be executed.
+            let living = state.sessions.get(&id).is_some_and(|line| !line.over);
+            if !state.up || !living {
+                return;
+            }
+        }
+        let mut tree = Tree::clone(&self.tree());
+        let (changes, event) = write(&mut tree, id);
+        self.commit(tree, changes, Some((id, number, event)));
+    }
+
+    /// Opens a session.
+    fn open(self: &Rc<Self>, client: impl FnOnce(i64) -> Rc<Client>) -> Option<Rc<Client>> {
+        let now = self.world.now();
+        let client = {
+            let mut state = self.state.borrow_mut();
+            if !state.up {
+                return None;
+            }
+            state.last_session += 1;
+            let id = state.last_session;
+            let client = client(id);
+            let follower = Follower::new(1, Rc::clone(&state.tree));
+            let line = Line {
+                client: Rc::clone(&client),
+                heard: now,
+                over: false,
+                follower,
+            };
+            state.sessions.insert(id, line);
+            client
+        };
+        note!(
+            self.world,
+            "zookeeper: session {:x} for {}",
+            client.id,
+            client.process.name
+        );
+        self.look_after(&client);
+        Some(client)
+    }
+
+    fn look_after(self: &Rc<Self>, client: &Rc<Client>) {
+        let (ensemble, client) = (Rc::clone(self), Rc::clone(client));
+        self.world.after(TICK, move || {
+            ensemble.tick_server(client.id);
+            if client.gone() && !ensemble.state.borrow().sessions.contains_key(&client.id) {
+                return;
+            }
+            ensemble.tick_client(&client);
+            ensemble.look_after(&client);
+        });
+    }
+
+    fn tick_server(self: &Rc<Self>, id: i64) {
+        let now = self.world.now();
+        let overdue = {
+            let state = self.state.borrow();
+            let living = state.sessions.get(&id).filter(|line| !line.over);
+            let heard = living.map(|line| line.heard);
+            state.up && heard.is_some_and(|heard| now > heard + TIMEOUT)
+        };
+        if overdue {
+            self.expire(id);
+        }
+    }
+
+    fn tick_client(self: &Rc<Self>, client: &Rc<Client>) {
+        let now = self.world.now();
+        if client.gone() || client.process.paused() {
+            return;
+        }
+        let mut state = self.state.borrow_mut();
+        let present = Rc::clone(&state.tree);
+        let reachable = state.up && self.network.passes(client.process.host, self.host);
+        let Some(line) = state.sessions.get_mut(&client.id) else {
+            drop(state);
+            if reachable {
+                client.over();
+            }
+            return client.count_silence(&self.world);
+        };
+        match client.connected() {
+            Some(connection) if connection != line.follower.connection => {
+                drop(state);
+                client.lost(&self.world, 0);
+            }
+            Some(_) if reachable => {
+                client.heard.set(now);
+                if !line.follower.cut {
+                    line.heard = now;
+                }
+            }
+            None if reachable && now >= client.retry_at.get() => {
+                let connection = client.connections.get() + 1;
+                line.follower = Follower::new(connection, present);
+                line.heard = now;
+                drop(state);
+                note!(
+                    self.world,
+                    "{}: connected to zookeeper again",
+                    client.process.name
+                );
+                client.connect(self, connection);
+            }
+            _ => {
+                drop(state);
+                client.count_silence(&self.world);
+                if client.connected().is_none() {
+                    self.state.borrow_mut().close(client.id);
+                }
+            }
+        }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Closes the connection of a session.
+    fn close(&mut self, id: i64) {
+        if let Some(line) = self.sessions.get_mut(&id) {
+            line.follower.close();
+            if line.over {
+                self.sessions.remove(&id);
+            }
+        }
+    }
+}
+
+// === impl Follower ===
+
+impl Follower {
+    fn new(connection: u64, view: Rc<Tree>) -> Self {
+        Self {
+            connection,
+            cut: false,
+            view,
+            watches: BTreeMap::new(),
+            requests: VecDeque::new(),
+            writing: false,
+            from_leader: Lane::default(),
+            to_client: Rc::default(),
+        }
+    }
+
+    fn close(&mut self) {
+        self.connection = 0;
+        self.cut = false;
+        self.watches.clear();
+        self.requests.clear();
+    }
+
+    /// The watches that a change resolves.
+    fn fired(&mut self, change: &Change) -> Vec<oneshot::Sender<()>> {
+        let keys = match change {
+            Change::Set(path) => vec![(Watched::Node, path.clone())],
+            Change::Created(path) | Change::Deleted(path) => vec![
+                (Watched::Node, path.clone()),
+                (Watched::Children, path.clone()),
+                (Watched::Children, parent(path).to_owned()),
+            ],
+        };
+        let watches = &mut self.watches;
+        keys.into_iter()
+            .flat_map(|key| watches.remove(&key).unwrap_or_default())
+            .collect()
+    }
+}
