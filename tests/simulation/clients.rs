@@ -1,6 +1,6 @@
 //! Clients, each behind an HAProxy of its own that asks the keepers who is writable.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,8 +20,6 @@ use super::world::World;
 #[derive(Debug, Clone)]
 pub(crate) struct Acknowledged {
     pub(crate) write: u64,
-    pub(crate) at: u64,
-    pub(crate) node: NodeAddr,
     pub(crate) cluster: ClusterName,
 }
 
@@ -35,8 +33,6 @@ pub(crate) struct Writer {
     pub(crate) cluster: ClusterName,
     pub(crate) nodes: Vec<NodeAddr>,
     pub(crate) ledger: Rc<RefCell<Vec<Acknowledged>>>,
-    /// No more writes.
-    pub(crate) rests: Rc<Cell<bool>>,
 }
 
 /// Asks a keeper whether a node is writable; answered within this instant or not at all.
@@ -70,7 +66,7 @@ impl Writer {
                 up.insert(node.clone(), self.check(node, turn).await);
             }
             let target = up.iter().find(|(_, up)| **up);
-            if let Some((node, _)) = target.filter(|_| !self.rests.get()) {
+            if let Some((node, _)) = target {
                 self.write(node);
             }
         }
@@ -102,8 +98,7 @@ impl Writer {
         let write = self.world.number();
         let (there, back) = ((self.host, server.host), (server.host, self.host));
         let (fleet, network) = (Rc::clone(&self.fleet), Rc::clone(&self.network));
-        let (world, ledger) = (Rc::clone(&self.world), Rc::clone(&self.ledger));
-        let (node, cluster) = (node.clone(), self.cluster.clone());
+        let (ledger, cluster) = (Rc::clone(&self.ledger), self.cluster.clone());
         let arrives = move || {
             let inner = Rc::clone(&server);
             server.request(move || {
@@ -111,13 +106,7 @@ impl Writer {
                     return;
                 }
                 let acknowledged = move || {
-                    let at = world.now();
-                    ledger.borrow_mut().push(Acknowledged {
-                        write,
-                        at,
-                        node,
-                        cluster,
-                    });
+                    ledger.borrow_mut().push(Acknowledged { write, cluster });
                 };
                 network.send(back, &Lane::default(), acknowledged);
             });

@@ -35,7 +35,7 @@ const SEEDS: u64 = 60;
 fn run_all(seeds: Range<u64>) {
     let next = AtomicU64::new(seeds.start);
     let broken = Mutex::new(BTreeMap::new());
-    let totals = Mutex::new([0; 4]);
+    let totals = Mutex::new([0; 3]);
     let workers = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         for _ in 0..workers {
@@ -50,7 +50,6 @@ fn run_all(seeds: Range<u64>) {
                     totals[0] += u64::from(outcome.withdrawals);
                     totals[1] += outcome.writes as u64;
                     totals[2] += outcome.lost as u64;
-                    totals[3] += outcome.late as u64;
                     drop(totals);
                     if let Some(violation) = outcome.violation {
                         let mut broken = broken.lock().expect("no panic while it is held");
@@ -60,9 +59,9 @@ fn run_all(seeds: Range<u64>) {
             });
         }
     });
-    let [withdrawals, writes, lost, late] = *totals.lock().expect("no worker is left");
+    let [withdrawals, writes, lost] = *totals.lock().expect("no worker is left");
     eprintln!(
-        "seeds {seeds:?}: {withdrawals} withdrawals; {writes} writes acknowledged, {lost} lost, {late} late"
+        "seeds {seeds:?}: {withdrawals} withdrawals; {writes} writes acknowledged, {lost} lost"
     );
     let broken = broken.into_inner().expect("no worker is left");
     for (seed, violation) in &broken {

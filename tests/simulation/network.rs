@@ -94,6 +94,13 @@ impl Network {
         self.cut((one, other)).is_none() && self.cut((other, one)).is_none()
     }
 
+    /// Whether connections between the two are reset.
+    pub(crate) fn resets(&self, one: Host, other: Host) -> bool {
+        [(one, other), (other, one)]
+            .iter()
+            .any(|way| self.cut(*way) == Some(Cut::Resets))
+    }
+
     /// Cuts one way.
     pub(crate) fn sever(&self, way: (Host, Host), cut: Cut) {
         if way.0 != way.1 {

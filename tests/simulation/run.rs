@@ -44,8 +44,6 @@ pub(crate) struct Outcome {
     pub(crate) writes: usize,
     /// Of these, not held by the primary in the end.
     pub(crate) lost: usize,
-    /// Acknowledged by a former primary after its successor had acknowledged its first.
-    pub(crate) late: usize,
 }
 
 /// Runs a seed in a runtime of its own, on this thread.
@@ -79,7 +77,6 @@ struct Run {
     site: Rc<Site>,
     nodes: BTreeMap<ClusterName, Vec<(NodeAddr, Host)>>,
     ledger: Rc<RefCell<Vec<Acknowledged>>>,
-    clients_rest: Rc<Cell<bool>>,
     /// Before the only fault: what replicas held of the writes acknowledged (RK-7).
     safe: Rc<RefCell<BTreeSet<u64>>>,
 }
@@ -131,7 +128,6 @@ impl Run {
             site,
             nodes,
             ledger: Rc::default(),
-            clients_rest: Rc::default(),
             safe: Rc::default(),
         }
     }
@@ -196,7 +192,6 @@ impl Run {
                     cluster: cluster.clone(),
                     nodes: nodes.iter().map(|(addr, _)| addr.clone()).collect(),
                     ledger: Rc::clone(&self.ledger),
-                    rests: Rc::clone(&self.clients_rest),
                 };
                 spawn_local(writer.run());
                 host += 1;
@@ -315,29 +310,18 @@ impl Run {
         let world = &self.site.around.world;
         let fleet = &self.site.around.fleet;
         let ledger = self.ledger.borrow();
-        let mut lost = 0;
-        let mut late = 0;
-        for name in self.nodes.keys() {
-            let primary = self.site.oracle.primary(name);
-            let server = primary.and_then(|addr| fleet.server(&addr));
-            let mut seen: Vec<&NodeAddr> = Vec::new();
-            for Acknowledged { write, node, .. } in ledger.iter().filter(|it| it.cluster == *name) {
-                lost += usize::from(server.is_some_and(|server| !server.holds(*write)));
-                match seen.iter().rposition(|it| *it == node) {
-                    Some(place) if place + 1 == seen.len() => {}
-                    // It may have been made the primary again; one that acknowledges between two of another was not.
-                    Some(_) => late += 1,
-                    None => seen.push(node),
-                }
-            }
-        }
+        let held = |it: &Acknowledged| {
+            let primary = self.site.oracle.primary(&it.cluster);
+            let server = primary.and_then(|addr| fleet.server(&addr).cloned());
+            server.is_some_and(|server| server.holds(it.write))
+        };
+        let lost = ledger.iter().filter(|it| !held(it)).count();
         Outcome {
             violation: world.violation(),
             digest: world.digest(),
             withdrawals: self.site.oracle.withdrawals(),
             writes: ledger.len(),
             lost,
-            late,
         }
     }
 

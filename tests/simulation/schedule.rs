@@ -140,7 +140,7 @@ impl Schedule {
             kind,
         };
         let faults = match kind {
-            Kind::Anything => chance.between(2, 10),
+            Kind::Anything => chance.between(3, 14),
             Kind::PrimaryOnly => chance.between(1, 3),
             Kind::RebirthOnly => 1,
         };
@@ -186,7 +186,7 @@ impl Schedule {
         } else {
             Which::Number(chance.below(self.keepers))
         };
-        let node = if chance.happens(60) {
+        let node = if chance.happens(75) {
             primary
         } else {
             Node::Number(chance.below(self.nodes * self.clusters))

@@ -429,7 +429,13 @@ impl Ensemble {
             }
             return client.count_silence(&self.world);
         };
+        let hosts = (client.process.host, self.host);
+        let reset = self.network.resets(hosts.0, hosts.1);
         match client.connected() {
+            Some(_) if reset => {
+                drop(state);
+                self.drop_connection(client.id, 0);
+            }
             Some(connection) if connection != line.follower.connection => {
                 drop(state);
                 client.lost(&self.world, 0);

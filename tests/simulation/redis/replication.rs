@@ -53,6 +53,20 @@ struct Sync {
     full: bool,
 }
 
+/// A piece of the stream, and the offsets before and behind it.
+#[derive(Clone, Copy)]
+struct Piece {
+    before: u64,
+    behind: u64,
+    write: Option<u64>,
+}
+
+impl Piece {
+    fn join(self, log: &mut Vec<(u64, u64)>) {
+        log.extend(self.write.map(|write| (self.behind, write)));
+    }
+}
+
 // === impl Replica ===
 
 impl Replica {
@@ -192,7 +206,8 @@ impl Fleet {
         };
         self.network
             .send((primary.host, replica.host), &lane, begins);
-        let lasts = self.world.draw(50_000..=1_200_000);
+        // `repl-diskless-sync-delay` passes first.
+        let lasts = self.world.draw(1_000_000..=3_000_000);
         let (fleet, primary, replica) = (Rc::clone(self), Rc::clone(primary), Rc::clone(replica));
         let process = primary.state.borrow().incarnation;
         self.world.after(lasts, move || {
@@ -289,16 +304,19 @@ impl Fleet {
     /// A primary's data set grows, by a write or by a ping, and the stream with it.
     pub(super) fn append(self: &Rc<Self>, server: &Rc<Server>, bytes: u64, write: Option<u64>) {
         let mut state = server.state.borrow_mut();
+        let before = state.offset;
         state.offset += bytes;
-        let offset = state.offset;
-        if let Some(write) = write {
-            state.log.push((offset, write));
-        }
+        let piece = Piece {
+            before,
+            behind: state.offset,
+            write,
+        };
+        piece.join(&mut state.log);
         drop(state);
-        self.stream(server, offset, write);
+        self.stream(server, piece);
     }
 
-    fn stream(self: &Rc<Self>, server: &Rc<Server>, offset: u64, write: Option<u64>) {
+    fn stream(self: &Rc<Self>, server: &Rc<Server>, piece: Piece) {
         let attached = server.state.borrow().attached.clone();
         for (
             addr,
@@ -317,35 +335,32 @@ impl Fleet {
             let arrives = move || {
                 let inner = Rc::clone(&replica);
                 // The number of the link tells processes apart, too.
-                replica.arrive(None, move || fleet.streamed(&inner, number, offset, write));
+                replica.arrive(None, move || fleet.streamed(&inner, number, piece));
             };
             self.network.send(way, &lane, arrives);
         }
     }
 
-    fn streamed(
-        self: &Rc<Self>,
-        server: &Rc<Server>,
-        number: u64,
-        offset: u64,
-        write: Option<u64>,
-    ) {
+    fn streamed(self: &Rc<Self>, server: &Rc<Server>, number: u64, piece: Piece) {
         let now = self.world.now();
         {
-            let mut state = server.state.borrow_mut();
+            let mut guard = server.state.borrow_mut();
+            let state = &mut *guard;
             let Some(replica) = state.replica.as_mut() else {
                 return;
             };
             if replica.number != number || replica.link != Link::Up {
                 return;
             }
-            replica.heard = now;
-            state.offset = offset;
-            if let Some(write) = write {
-                state.log.push((offset, write));
+            if state.offset != piece.before {
+                // The connection was reset: TCP leaves no gap.
+                return replica.breaks(now);
             }
+            replica.heard = now;
+            state.offset = piece.behind;
+            piece.join(&mut state.log);
         }
-        self.stream(server, offset, write);
+        self.stream(server, piece);
     }
 
     /// Tells a replica that its link is closed.
