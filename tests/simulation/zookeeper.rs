@@ -5,17 +5,17 @@
 //! follower lags, and one that is cut off from the leader goes on answering reads and keeping its client connected.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use tokio::sync::oneshot;
-
 pub(crate) use self::client::Client;
-use super::network::{Host, Lane, Network};
-use super::tree::{Change, Tree, parent};
+use self::follower::{Arm, Follower, Watched, Work, Write};
+use super::network::{Host, Network};
+use super::tree::{Change, Tree};
 use super::world::{Event, World, note};
 
 mod client;
+mod follower;
 mod port;
 
 pub(crate) use self::port::Coordinator;
@@ -54,41 +54,6 @@ struct Line {
     /// The leader has ended the session, and its follower, being cut off, does not know.
     over: bool,
     follower: Follower,
-}
-
-/// The server that a session's client is connected to.
-struct Follower {
-    /// The connection it serves; 0 for none.
-    connection: u64,
-    /// Cut off from the leader.
-    cut: bool,
-    view: Rc<Tree>,
-    watches: BTreeMap<(Watched, String), Vec<oneshot::Sender<()>>>,
-    requests: VecDeque<(u64, Work)>,
-    /// A write of the session is on its way; what came after waits.
-    writing: bool,
-    from_leader: Lane,
-    to_client: Rc<Lane>,
-}
-
-/// What a watch waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Watched {
-    Node,
-    Children,
-}
-
-/// What a read leaves with the follower.
-type Arm = Option<(Watched, String, oneshot::Sender<()>)>;
-type Read = Box<dyn FnOnce(&Tree) -> (Event, Arm)>;
-type Written = (Vec<Change>, Event);
-type Write = Box<dyn FnOnce(&mut Tree, i64) -> Written>;
-
-/// A request: what it does, giving what happens when the answer arrives.
-enum Work {
-    Read(Read),
-    Write(Write),
-    Close,
 }
 
 // === impl Ensemble ===
@@ -480,45 +445,5 @@ impl State {
                 self.sessions.remove(&id);
             }
         }
-    }
-}
-
-// === impl Follower ===
-
-impl Follower {
-    fn new(connection: u64, view: Rc<Tree>) -> Self {
-        Self {
-            connection,
-            cut: false,
-            view,
-            watches: BTreeMap::new(),
-            requests: VecDeque::new(),
-            writing: false,
-            from_leader: Lane::default(),
-            to_client: Rc::default(),
-        }
-    }
-
-    fn close(&mut self) {
-        self.connection = 0;
-        self.cut = false;
-        self.watches.clear();
-        self.requests.clear();
-    }
-
-    /// The watches that a change resolves.
-    fn fired(&mut self, change: &Change) -> Vec<oneshot::Sender<()>> {
-        let keys = match change {
-            Change::Set(path) => vec![(Watched::Node, path.clone())],
-            Change::Created(path) | Change::Deleted(path) => vec![
-                (Watched::Node, path.clone()),
-                (Watched::Children, path.clone()),
-                (Watched::Children, parent(path).to_owned()),
-            ],
-        };
-        let watches = &mut self.watches;
-        keys.into_iter()
-            .flat_map(|key| watches.remove(&key).unwrap_or_default())
-            .collect()
     }
 }

@@ -1,0 +1,85 @@
+//! The server that a session's client is connected to: a view of the tree, the watches on it, requests in their order.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use tokio::sync::oneshot;
+
+use crate::network::Lane;
+use crate::tree::{Change, Tree, parent};
+use crate::world::Event;
+
+/// The server that a session's client is connected to.
+pub(super) struct Follower {
+    /// The connection it serves; 0 for none.
+    pub(super) connection: u64,
+    /// Cut off from the leader.
+    pub(super) cut: bool,
+    pub(super) view: Rc<Tree>,
+    pub(super) watches: BTreeMap<(Watched, String), Vec<oneshot::Sender<()>>>,
+    pub(super) requests: VecDeque<(u64, Work)>,
+    /// A write of the session is on its way; what came after waits.
+    pub(super) writing: bool,
+    pub(super) from_leader: Lane,
+    pub(super) to_client: Rc<Lane>,
+}
+
+/// What a watch waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Watched {
+    Node,
+    Children,
+}
+
+/// What a read leaves with the follower.
+pub(super) type Arm = Option<(Watched, String, oneshot::Sender<()>)>;
+pub(super) type Read = Box<dyn FnOnce(&Tree) -> (Event, Arm)>;
+pub(super) type Written = (Vec<Change>, Event);
+pub(super) type Write = Box<dyn FnOnce(&mut Tree, i64) -> Written>;
+
+/// A request: what it does, giving what happens when the answer arrives.
+pub(super) enum Work {
+    Read(Read),
+    Write(Write),
+    Close,
+}
+
+// === impl Follower ===
+
+impl Follower {
+    pub(super) fn new(connection: u64, view: Rc<Tree>) -> Self {
+        Self {
+            connection,
+            cut: false,
+            view,
+            watches: BTreeMap::new(),
+            requests: VecDeque::new(),
+            writing: false,
+            from_leader: Lane::default(),
+            to_client: Rc::default(),
+        }
+    }
+
+    pub(super) fn close(&mut self) {
+        self.connection = 0;
+        self.cut = false;
+        self.watches.clear();
+        self.requests.clear();
+    }
+
+    /// The watches that a change resolves.
+    pub(super) fn fired(&mut self, change: &Change) -> Vec<oneshot::Sender<()>> {
+        let keys = match change {
+            Change::Set(path) => vec![(Watched::Node, path.clone())],
+            Change::Created(path) | Change::Deleted(path) => vec![
+                (Watched::Node, path.clone()),
+                (Watched::Children, path.clone()),
+                (Watched::Children, parent(path).to_owned()),
+            ],
+        };
+        let watches = &mut self.watches;
+        keys.into_iter()
+            .flat_map(|key| watches.remove(&key).unwrap_or_default())
+            .collect()
+    }
+}
