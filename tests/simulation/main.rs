@@ -52,6 +52,10 @@ fn run_all(seeds: Range<u64>) {
                     totals[2] += outcome.lost as u64;
                     drop(totals);
                     if let Some(violation) = outcome.violation {
+                        eprintln!(
+                            "seed {seed}: {}",
+                            violation.lines().next().unwrap_or_default()
+                        );
                         let mut broken = broken.lock().expect("no panic while it is held");
                         broken.insert(seed, violation);
                     }
@@ -64,12 +68,6 @@ fn run_all(seeds: Range<u64>) {
         "seeds {seeds:?}: {withdrawals} withdrawals; {writes} writes acknowledged, {lost} lost"
     );
     let broken = broken.into_inner().expect("no worker is left");
-    for (seed, violation) in &broken {
-        eprintln!(
-            "seed {seed}: {}",
-            violation.lines().next().unwrap_or_default()
-        );
-    }
     if let Some((seed, violation)) = broken.first_key_value() {
         panic!(
             "{} seeds broke a rule; the first: SIMULATION_SEED={seed}\n{violation}",
