@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis_keeper::actors::Directory;
-use redis_keeper::actors::cluster_api::{Answer, Ask, NodeRef, Question, Reason, Ruling};
+use redis_keeper::actors::cluster_api::{
+    Answer, Ask, AskStatus, NodeRef, Question, Reason, Ruling,
+};
 use redis_keeper::domain::node::{ClusterName, NodeAddr};
 use tokio::time::{sleep, timeout};
 
@@ -52,6 +54,13 @@ pub(crate) async fn ask(clusters: &Directory, cluster: &ClusterName, node: &Node
         Ok(Ok(answer)) => answer,
         _ => Answer::unknown(Reason::NotAnswering),
     }
+}
+
+/// The node that a keeper calls writable, in one question; answered within this instant or not at all.
+pub(crate) async fn primary(clusters: &Directory, cluster: &ClusterName) -> Option<NodeAddr> {
+    let actor = clusters.get(cluster.as_str())?;
+    let status = timeout(Duration::from_millis(1), actor.send(AskStatus)).await;
+    status.ok()?.ok()?.ok()?.primary
 }
 
 impl Writer {

@@ -28,6 +28,10 @@ mod tree;
 mod world;
 mod zookeeper;
 
+// Most of a run is small boxes.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Seeds run when nothing else is asked for.
 const SEEDS: u64 = 20;
 
