@@ -159,7 +159,7 @@ impl Fleet {
         let arrives = move || {
             let to = Rc::clone(&asked);
             asked.arrive(None, move || {
-                fleet.sync(&to, &asking, incarnation, number, &id, offset)
+                fleet.sync(&to, &asking, incarnation, number, &id, offset);
             });
         };
         self.network.send(way, &Lane::default(), arrives);
@@ -252,7 +252,7 @@ impl Fleet {
         let arrives = move || {
             let inner = Rc::clone(&taking);
             taking.arrive(Some(incarnation), move || {
-                fleet.synced(&inner, number, sync)
+                fleet.synced(&inner, number, sync);
             });
         };
         self.network
