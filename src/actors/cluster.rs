@@ -282,8 +282,8 @@ impl Handler<Decide> for ClusterActor {
 impl Handler<Commanded> for ClusterActor {
     type Result = ();
 
-    fn handle(&mut self, Commanded { node, failure }: Commanded, _: &mut Self::Context) {
-        self.state.commanded(node, failure, self.links.clock.now());
+    fn handle(&mut self, commanded: Commanded, _: &mut Self::Context) {
+        self.state.commanded(commanded, self.links.clock.now());
     }
 }
 

@@ -188,6 +188,8 @@ pub struct Decision {
 pub struct Commanded {
     /// The node.
     pub node: NodeAddr,
+    /// It was to become a primary.
+    pub promotion: bool,
     /// Why it failed; `None` when it was done.
     pub failure: Option<String>,
 }

@@ -128,7 +128,10 @@ impl NodeMonitor {
             clock,
             outbox,
             liveness: Liveness::new(limits, now),
-            sighting: Sighting::unknown(now),
+            sighting: Sighting {
+                order: (now, 0),
+                ..Sighting::unknown(now)
+            },
             told: None,
             full_at: None,
             hastened: None,

@@ -64,6 +64,19 @@ pub enum Refusal {
     FailedLately(String),
 }
 
+impl Refusal {
+    /// Whether it may pass by itself before long, or be overtaken by a verdict.
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::NotAnswering(_)
+                | Self::OutOfReach { .. }
+                | Self::NotSeenByMajority
+                | Self::Loading
+        )
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

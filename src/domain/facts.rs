@@ -143,6 +143,8 @@ impl NodeFacts {
 /// One node as this keeper's monitor sees it. Sent to the cluster whenever it differs [materially](Self::same_matter).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sighting {
+    /// Orders the sightings of one node: when its monitor was started, and how many it has composed since.
+    pub order: (Moment, u64),
     /// What the node last said; `None` until it answered `INFO` once since this keeper began to watch it.
     pub facts: Option<NodeFacts>,
     /// When the facts were read.
@@ -178,6 +180,7 @@ impl Sighting {
     /// A node that has not been probed yet.
     pub fn unknown(at: Moment) -> Self {
         Self {
+            order: (Moment::default(), 0),
             facts: None,
             at,
             vote: None,
@@ -201,6 +204,7 @@ impl Sighting {
     pub fn same_matter(&self, other: &Self) -> bool {
         // Taken apart without `..`, here and below, so that a new field has to be thought of.
         let Self {
+            order: _,
             facts,
             at: _,
             vote,

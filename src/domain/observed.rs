@@ -21,6 +21,8 @@ pub struct Observed {
     pub epoch: Epoch,
     /// Commands that failed lately, by node.
     pub failures: BTreeMap<NodeAddr, Failure>,
+    /// The node that this leadership made a primary last, as it confirmed, and when.
+    pub promoted: Option<(NodeAddr, Moment)>,
     /// Who may still answer from the state before the withdrawal (RK-2).
     pub unacknowledged: Unacknowledged,
     /// The change of primary that this keeper saw last; `None` if it saw none since it started.

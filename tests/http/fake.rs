@@ -350,6 +350,7 @@ fn node_view() -> NodeView {
 
 fn sighting() -> Sighting {
     Sighting {
+        order: (Moment::default(), 0),
         facts: Some(NodeFacts {
             run_id: "a".repeat(40),
             version: Version {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::actors::cluster_api::{
     Answer, Ask, ClusterStatus, ClusterView, NodeView, Question, Reason, Ruling,
 };
-use crate::actors::messages::{Decision, SharedState};
+use crate::actors::messages::{Commanded, Decision, SharedState};
 use crate::domain::explain::{Explanation, explain};
 use crate::domain::facts::Sighting;
 use crate::domain::lease::{Lease, Unacknowledged};
@@ -70,6 +70,7 @@ impl State {
             published: None,
             epoch: Epoch::default(),
             failures: BTreeMap::new(),
+            promoted: None,
             unacknowledged: Unacknowledged::default(),
             succession: None,
         };
@@ -84,9 +85,12 @@ impl State {
 
     // === changes ===
 
-    /// Takes in what a monitor sees. A node that is not configured (any more) is ignored.
+    /// Takes in what a monitor sees. A node that is not configured (any more) is ignored, and so is what is older than
+    /// what is known: answers to questions and what is told unasked overtake each other.
     pub(super) fn sighted(&mut self, node: &NodeAddr, sighting: Sighting) {
-        if let Some(known) = self.observed.nodes.get_mut(node) {
+        if let Some(known) = self.observed.nodes.get_mut(node)
+            && sighting.order >= known.sighting.order
+        {
             known.sighting = sighting;
         }
     }
@@ -95,6 +99,7 @@ impl State {
     pub(super) fn shared(&mut self, shared: SharedState, now: Moment) {
         if self.leading() != shared.leading.as_ref() {
             self.observed.failures.clear();
+            self.observed.promoted = None;
         }
         self.observed.succession = Succession::seen(
             self.observed.succession.take(),
@@ -149,8 +154,16 @@ impl State {
         }
     }
 
-    /// Notes that a command to `node` failed, or (with `None`) that it succeeded.
-    pub(super) fn commanded(&mut self, node: NodeAddr, failure: Option<String>, now: Moment) {
+    /// Notes how a command to a node ended.
+    pub(super) fn commanded(&mut self, commanded: Commanded, now: Moment) {
+        let Commanded {
+            node,
+            promotion,
+            failure,
+        } = commanded;
+        if promotion && failure.is_none() {
+            self.observed.promoted = Some((node.clone(), now));
+        }
         match failure {
             Some(why) => {
                 let times = self

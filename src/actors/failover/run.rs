@@ -139,9 +139,7 @@ impl Driver {
         let mut connection = match self.open(leadership, &node).await {
             Ok(connection) => connection,
             Err(error) => {
-                return self
-                    .commanded(leadership, node, Err(error), "promotion failed")
-                    .await;
+                return self.commanded(leadership, node, true, Err(error)).await;
             }
         };
         let Some(Decided {
@@ -163,8 +161,7 @@ impl Driver {
         if result.is_ok() {
             tracing::info!(epoch = %leadership.epoch, %node, "promoted");
         }
-        self.commanded(leadership, node, result, "promotion failed")
-            .await;
+        self.commanded(leadership, node, true, result).await;
     }
 
     /// Makes `node` follow `primary`, likewise; there is no new state to write, so the guard only checks.
@@ -192,8 +189,7 @@ impl Driver {
         if result.is_ok() {
             tracing::info!(epoch = %leadership.epoch, %node, %primary, "made to follow the primary");
         }
-        self.commanded(leadership, node, result, "repointing failed")
-            .await;
+        self.commanded(leadership, node, false, result).await;
     }
 
     /// A connection for one command, with every command that may still be under way there fenced off: an older leader's,
@@ -213,8 +209,8 @@ impl Driver {
         &self,
         leadership: &Leadership,
         node: NodeAddr,
+        promotion: bool,
         result: Result<Vec<String>, CommandError>,
-        failed: &'static str,
     ) {
         let failure = match result {
             Ok(notes) => {
@@ -224,11 +220,19 @@ impl Driver {
                 None
             }
             Err(error) => {
-                tracing::warn!(epoch = %leadership.epoch, %node, %error, "{failed}");
+                let what = if promotion { "promotion" } else { "repointing" };
+                tracing::warn!(epoch = %leadership.epoch, %node, %error, "{what} failed");
                 Some(error.to_string())
             }
         };
-        let _ = self.cluster.send(Commanded { node, failure }).await;
+        let _ = self
+            .cluster
+            .send(Commanded {
+                node,
+                promotion,
+                failure,
+            })
+            .await;
     }
 }
 

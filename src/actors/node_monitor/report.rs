@@ -30,6 +30,7 @@ impl NodeMonitor {
     pub(super) fn report(&mut self, ctx: &mut Context<Self>) {
         let now = self.clock.now();
         self.sighting.vote = self.liveness.vote(now);
+        self.sighting.order.1 += 1;
         let news = self.told.as_ref().is_none_or(|told| {
             !told.same_matter(&self.sighting) || self.lags(told) != self.lags(&self.sighting)
         });

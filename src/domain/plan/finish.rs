@@ -1,10 +1,15 @@
 //! A change of primary is under way: finish it from whatever is seen (RK-5).
 
-use super::super::election::{elect, generation_of};
+use std::time::Duration;
+
+use super::super::election::{Election, Refusal, elect, generation_of};
 use super::super::facts::NodeFacts;
 use super::super::node::NodeAddr;
 use super::super::published::{Intent, Published, Step};
 use super::{Action, Case, Change, Hold, Plan, publishing};
+
+/// How long a node that confirmed its promotion is given to answer a probe, unless it is voted down before.
+const PROMOTED_SHOWS_WITHIN: Duration = Duration::from_secs(1);
 
 pub(super) fn finish(case: &Case<'_>, published: &Published, intent: &Intent) -> Plan {
     if let Some(old) = returned_whole(case, intent) {
@@ -16,6 +21,9 @@ pub(super) fn finish(case: &Case<'_>, published: &Published, intent: &Intent) ->
     }
     if let Some(promoted) = promoted(case, published, intent) {
         return Plan::write(Change::Publish, publishing(case, published, promoted));
+    }
+    if let Some(plan) = shows_soon(case, intent) {
+        return plan;
     }
     let replaced = intent.old.as_ref().filter(|old| !case.demoted(old));
     let election = elect(
@@ -41,7 +49,7 @@ pub(super) fn finish(case: &Case<'_>, published: &Published, intent: &Intent) ->
                 state: choosing(case, published, candidate),
             })
         }
-        (None, None) => match last_resort(case, intent, election.has_data) {
+        (None, None) => match last_resort(case, intent, &election) {
             Some(old) => Plan::write(Change::Publish, publishing(case, published, old)),
             None => Plan::hold(Hold::NoneEligible {
                 replaced: intent.old.clone(),
@@ -73,12 +81,32 @@ fn promoted<'a>(
     whole.then_some(candidate)
 }
 
-/// The old primary back as another process, when nobody else can serve. Empty where there was data, it would only
-/// spread the loss.
-fn last_resort<'a>(case: &Case<'_>, intent: &'a Intent, has_data: bool) -> Option<&'a NodeAddr> {
+/// A promotion was confirmed, and the node does not answer yet: a promotion cuts its clients off, probes included. Another
+/// one promoted now would be one too many.
+fn shows_soon(case: &Case<'_>, intent: &Intent) -> Option<Plan> {
+    let (node, at) = case.observed.promoted.as_ref()?;
+    let seen = case.observed.nodes.get(node)?;
+    let until = at.after(PROMOTED_SHOWS_WITHIN);
+    let hidden = seen.live().is_none() && !seen.verdict.down();
+    (intent.candidate.as_ref() == Some(node) && hidden && case.now < until).then(|| Plan {
+        again: Some(until),
+        ..Plan::hold(Hold::Undecided(vec![seen.doubt(node)]))
+    })
+}
+
+/// The old primary back as another process, when nobody else can serve, nor soon. Empty where there was data, it would
+/// only spread the loss; and what it holds is not worth that of a replica that is merely silent at the moment.
+fn last_resort<'a>(
+    case: &Case<'_>,
+    intent: &'a Intent,
+    election: &Election,
+) -> Option<&'a NodeAddr> {
+    if election.has_data && election.refusals.values().any(Refusal::may_pass) {
+        return None;
+    }
     let old = intent.old.as_ref()?;
     let node = case.observed.nodes.get(old)?;
-    let serves = |facts: &&NodeFacts| facts.is_primary() && (facts.keys > 0 || !has_data);
+    let serves = |facts: &&NodeFacts| facts.is_primary() && (facts.keys > 0 || !election.has_data);
     let serving = node.online().filter(serves);
     serving
         .filter(|_| !node.verdict.unfit_as_primary())

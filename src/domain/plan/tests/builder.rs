@@ -29,6 +29,7 @@ pub(in crate::domain) fn cluster() -> Cluster {
             published: None,
             epoch: EPOCH,
             failures: [].into(),
+            promoted: None,
             unacknowledged: Unacknowledged::default(),
             succession: None,
         },
@@ -68,6 +69,7 @@ fn facts(name: &str, role: Role, replication_id: String) -> NodeFacts {
 impl Cluster {
     fn add(mut self, name: &str, facts: Option<NodeFacts>) -> Self {
         let sighting = Sighting {
+            order: (Moment::default(), 0),
             probed: facts.is_some(),
             answering: facts.is_some(),
             facts,

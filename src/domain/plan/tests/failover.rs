@@ -1,8 +1,10 @@
 //! The published primary is to be replaced, or is being replaced.
 
-use super::builder::{Cluster, addr, cluster, history};
+use std::time::Duration;
+
+use super::builder::{Cluster, NOW, addr, cluster, history};
 use crate::domain::election::Refusal;
-use crate::domain::node::Epoch;
+use crate::domain::node::{Epoch, Moment};
 use crate::domain::plan::{Change, Hold};
 use crate::domain::published::Step;
 
@@ -288,4 +290,38 @@ fn a_dead_primary_is_held_not_replaced_by_an_unrelated_one() {
     let plan = cluster.plan();
     assert_eq!(plan.refusal("d"), Refusal::OtherData);
     assert!(matches!(plan.holds[0], Hold::NoneEligible { .. }));
+}
+
+#[test]
+fn a_node_that_confirmed_its_promotion_is_waited_for_while_it_does_not_answer() {
+    let mut cluster = trio().down("a").promoting("a", "b").silent("b");
+    cluster.observed.promoted = Some((addr("b"), NOW));
+    let plan = cluster.plan();
+    assert!(matches!(plan.holds[..], [Hold::Undecided(_)]), "{plan}");
+    assert_eq!(plan.again, Some(NOW.after(Duration::from_secs(1))));
+    cluster.observed.promoted = Some((
+        addr("b"),
+        Moment(NOW.0.saturating_sub(Duration::from_secs(1))),
+    ));
+    cluster.plan().assert_promotes("c");
+    let mut cluster = trio().down("a").promoting("a", "b").down("b");
+    cluster.observed.promoted = Some((addr("b"), NOW));
+    cluster.plan().assert_promotes("c");
+}
+
+#[test]
+fn a_primary_reborn_without_data_does_not_serve_while_a_replica_is_merely_silent() {
+    let cluster = trio()
+        .down("c")
+        .withdrawn("a")
+        .reborn("a", 3, 0)
+        .silent("b");
+    assert!(matches!(
+        cluster.plan().refusal("b"),
+        Refusal::NotAnswering(_)
+    ));
+    cluster
+        .down("b")
+        .plan()
+        .assert_writes(Change::Publish, Some("a"));
 }

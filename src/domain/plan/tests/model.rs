@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::builder::{EPOCH, NOW, addr};
 use crate::domain::facts::{Link, Mode, NodeFacts, Role, Sighting, Upstream, Version};
 use crate::domain::lease::Unacknowledged;
-use crate::domain::node::{Generation, NodeAddr};
+use crate::domain::node::{Generation, Moment, NodeAddr};
 use crate::domain::observed::{Failure, Observed, ObservedNode};
 use crate::domain::plan::{Action, Change, Plan, plan};
 use crate::domain::policy::Policy;
@@ -98,6 +98,7 @@ impl Model {
                     .insert(name.clone(), facts(index, server, self.servers.len()));
             }
             let sighting = Sighting {
+                order: (Moment::default(), 0),
                 facts: self.said.get(&name).cloned(),
                 probed: true,
                 answering: server.up,
@@ -123,6 +124,7 @@ impl Model {
             published: self.published.clone(),
             epoch: EPOCH,
             failures: self.failures.clone(),
+            promoted: None,
             unacknowledged: Unacknowledged::default(),
             succession: None,
         }
