@@ -261,8 +261,9 @@ impl Oracle {
             .and_then(|state| state.intent.as_ref()?.old.clone());
         for other in fleet.servers().filter(|_| self.choosy) {
             let its = other.condition();
+            // A primary of before that came back holds another history: its offset says nothing here.
             let eligible = other.cluster == server.cluster
-                && Some(&other.addr) != primary.as_ref()
+                && its.follows == primary
                 && its.up
                 && !its.loading
                 && !its.syncing

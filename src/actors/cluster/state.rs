@@ -1,6 +1,6 @@
 //! All that a `ClusterActor` holds in memory, and every question to it answered in one synchronous step.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::actors::cluster_api::{
@@ -187,23 +187,16 @@ impl State {
         }
     }
 
-    /// Counts the votes and plans anew. Returns the nodes whose verdict changed.
+    /// Counts the votes, this keeper's own once the others can read it too, and plans anew. Returns the nodes whose verdict changed.
     pub(super) fn reconsider(&mut self, now: Moment) -> Vec<(NodeAddr, Verdict)> {
-        let mut reports = self
-            .shared
-            .as_ref()
-            .map(|shared| shared.reports.clone())
-            .unwrap_or_default();
-        reports.insert(self.settings.keeper.clone(), self.report());
         let withdrawn = self.withdrawn();
-        let nobody = BTreeSet::new();
-        let keepers = self
-            .shared
-            .as_ref()
-            .map_or(&nobody, |shared| &shared.keepers);
+        let nothing = SharedState::default();
+        let SharedState {
+            keepers, reports, ..
+        } = self.shared.as_ref().unwrap_or(&nothing);
         let mut turned = Vec::new();
         for (addr, node) in &mut self.observed.nodes {
-            let verdict = Verdict::of(addr, keepers, &reports, self.settings.policy.min_votes);
+            let verdict = Verdict::of(addr, keepers, reports, self.settings.policy.min_votes);
             if verdict.unfit_as_primary() != node.verdict.unfit_as_primary() {
                 turned.push((addr.clone(), verdict));
             }
@@ -211,7 +204,7 @@ impl State {
             node.elsewhere = if node.sighting.answering {
                 None
             } else {
-                elsewhere(addr, withdrawn, &reports)
+                elsewhere(addr, withdrawn, reports)
             };
         }
         self.plan = if self.shared.is_some() {
