@@ -1,9 +1,11 @@
 //! An impatient client of the checks: asks every keeper about every node, over and over.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis_keeper::domain::node::NodeAddr;
+use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -21,6 +23,8 @@ pub(crate) struct Yes {
     pub(crate) keeper: String,
     /// About which node.
     pub(crate) node: NodeAddr,
+    /// The generation of the state it was said from.
+    pub(crate) generation: u64,
     asked: Instant,
     answered: Instant,
 }
@@ -64,6 +68,42 @@ impl Checks {
             .find(|yes| yes.node == old.node() && yes.asked > successor.answered);
         assert!(late.is_none(), "{late:?} after {successor:?}");
     }
+
+    /// Asserts that so far no other node than `primary` was ever called writable.
+    ///
+    /// # Panics
+    /// If one was, or `primary` never.
+    pub(crate) fn assert_only(&self, primary: &Redis) {
+        let yeses = open(&self.yeses);
+        assert!(!yeses.is_empty(), "nothing was ever writable");
+        let other = yeses.iter().find(|yes| yes.node != primary.node());
+        assert!(other.is_none(), "{other:?}");
+    }
+
+    /// Asserts that in no instant so far two nodes were called writable: each generation had one writable node at most,
+    /// and nobody answered from a generation once anybody had answered from a later one about another node.
+    ///
+    /// # Panics
+    /// If not, or none was ever called writable.
+    pub(crate) fn assert_never_two(&self) {
+        let yeses = open(&self.yeses);
+        assert!(!yeses.is_empty(), "nothing was ever writable");
+        let mut first = BTreeMap::<u64, &Yes>::new();
+        for yes in yeses.iter() {
+            let first = first.entry(yes.generation).or_insert(yes);
+            assert_eq!(first.node, yes.node, "{yes:?} beside {first:?}");
+            if yes.answered < first.answered {
+                *first = yes;
+            }
+        }
+        for yes in yeses.iter() {
+            let later = first.range(yes.generation + 1..).map(|(_, later)| later);
+            let late = later
+                .into_iter()
+                .find(|later| later.node != yes.node && yes.asked > later.answered);
+            assert!(late.is_none(), "{yes:?} after {late:?}");
+        }
+    }
 }
 
 fn open(yeses: &Mutex<Vec<Yes>>) -> MutexGuard<'_, Vec<Yes>> {
@@ -78,14 +118,20 @@ async fn ask(url: String, keeper: String, node: NodeAddr, yeses: Arc<Mutex<Vec<Y
         .expect("an HTTP client");
     loop {
         let asked = Instant::now();
-        let answer = client.get(&url).send().await;
-        if answer.is_ok_and(|answer| answer.status() == 200) {
-            open(&yeses).push(Yes {
-                keeper: keeper.clone(),
-                node: node.clone(),
-                asked,
-                answered: Instant::now(),
-            });
+        if let Ok(answer) = client.get(&url).send().await
+            && answer.status() == 200
+        {
+            let answered = Instant::now();
+            // An answer that does not come whole says nothing.
+            if let Ok(body) = answer.json::<Value>().await {
+                open(&yeses).push(Yes {
+                    keeper: keeper.clone(),
+                    node: node.clone(),
+                    generation: body["generation"].as_u64().unwrap_or_default(),
+                    asked,
+                    answered,
+                });
+            }
         }
         sleep(PAUSE).await;
     }

@@ -202,6 +202,11 @@ impl Keeper {
         self.zookeeper.iter().for_each(Link::silence);
     }
 
+    /// What stands between it and each ZooKeeper server.
+    pub(crate) fn zookeeper_links(&self) -> impl Iterator<Item = &Link> {
+        self.zookeeper.iter()
+    }
+
     /// Ends either.
     pub(crate) async fn restore_zookeeper(&self) {
         join_all(self.zookeeper.iter().map(Link::restore)).await;

@@ -2,11 +2,14 @@
 
 use std::io;
 use std::net::SocketAddrV4;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch::{self, error::RecvError};
+use tokio::time::Instant;
 
 use super::BACKGROUND;
 
@@ -17,11 +20,37 @@ enum State {
     Cut,
 }
 
+/// Where in what a client sends its connection is to be stopped.
+#[derive(Debug, Clone)]
+pub(crate) enum Catch {
+    /// Before these bytes reach the server: a command that is under way.
+    Before(String),
+    /// When they have reached it, before it can answer: a command whose outcome is not known.
+    After(String),
+}
+
+/// An order to a Redis server to change its role, as it was handed to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Order {
+    /// When.
+    pub(crate) at: Instant,
+    /// The epoch that the connection bears; `None` for one without.
+    pub(crate) epoch: Option<u64>,
+}
+
+/// Waits for a connection to catch, and keeps it until let go. Other connections pass. Notes orders.
+struct Trap {
+    catch: Mutex<Option<Catch>>,
+    caught: watch::Sender<bool>,
+    orders: Mutex<Vec<Order>>,
+}
+
 /// Forwards connections made to its own address; dropping it closes them all.
 pub(crate) struct Link {
     at: SocketAddrV4,
     state: watch::Sender<State>,
     listening: watch::Receiver<bool>,
+    trap: Arc<Trap>,
 }
 
 // === impl Link ===
@@ -31,11 +60,17 @@ impl Link {
     pub(crate) async fn new(at: SocketAddrV4, server: SocketAddrV4) -> Self {
         let (state, watched) = watch::channel(State::Open);
         let (listens, listening) = watch::channel(false);
-        BACKGROUND.spawn(serve(at, server, watched, listens));
+        let trap = Arc::new(Trap {
+            catch: Mutex::new(None),
+            caught: watch::Sender::new(false),
+            orders: Mutex::default(),
+        });
+        BACKGROUND.spawn(serve(at, server, watched, listens, Arc::clone(&trap)));
         let link = Self {
             at,
             state,
             listening,
+            trap,
         };
         link.wait_listening(true).await;
         link
@@ -63,9 +98,61 @@ impl Link {
         self.wait_listening(true).await;
     }
 
+    /// Stops the next connection that sends what `catch` says, and no other.
+    pub(crate) fn set_trap(&self, catch: Catch) {
+        *self.trap.catch() = Some(catch);
+    }
+
+    /// The orders that passed so far.
+    pub(crate) fn orders(&self) -> Vec<Order> {
+        self.trap.orders().clone()
+    }
+
+    /// Until a connection is caught.
+    pub(crate) async fn caught(&self) {
+        let mut caught = self.trap.caught.subscribe();
+        let _ = caught.wait_for(|caught| *caught).await;
+    }
+
+    /// Takes the trap away, and keeps what it caught.
+    pub(crate) fn disarm(&self) {
+        *self.trap.catch() = None;
+    }
+
+    /// Takes the trap away; what a caught connection had sent goes on to the server, if that still wants it.
+    pub(crate) fn let_go(&self) {
+        *self.trap.catch() = None;
+        self.trap.caught.send_replace(false);
+    }
+
     async fn wait_listening(&self, wanted: bool) {
         let done = until(&mut self.listening.clone(), |listening| listening == wanted).await;
         done.unwrap_or_else(|_| panic!("nothing listens at {}", self.at));
+    }
+}
+
+// === impl Trap ===
+
+impl Trap {
+    fn catch(&self) -> MutexGuard<'_, Option<Catch>> {
+        self.catch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn orders(&self) -> MutexGuard<'_, Vec<Order>> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it was set for, if that is in `sent`. It catches only one.
+    fn springs(&self, sent: &[u8]) -> Option<Catch> {
+        self.catch().take_if(|catch| {
+            let (Catch::Before(text) | Catch::After(text)) = catch;
+            behind(sent, text).is_some()
+        })
+    }
+
+    async fn released(&self) {
+        let mut caught = self.caught.subscribe();
+        let _ = caught.wait_for(|caught| !*caught).await;
     }
 }
 
@@ -75,6 +162,7 @@ async fn serve(
     server: SocketAddrV4,
     mut state: watch::Receiver<State>,
     listens: watch::Sender<bool>,
+    trap: Arc<Trap>,
 ) -> Result<(), RecvError> {
     loop {
         until(&mut state, |state| state != State::Cut).await?;
@@ -85,7 +173,8 @@ async fn serve(
         let accept = async {
             loop {
                 if let Ok((client, _)) = listener.accept().await {
-                    tokio::spawn(carry(client, server, connections.clone()));
+                    let trap = Arc::clone(&trap);
+                    tokio::spawn(carry(client, server, connections.clone(), trap));
                 }
             }
         };
@@ -99,8 +188,13 @@ async fn serve(
 }
 
 /// One connection, until either side closes it or the link is cut or dropped.
-async fn carry(client: TcpStream, server: SocketAddrV4, mut state: watch::Receiver<State>) {
-    let forward = forward(client, server, state.clone());
+async fn carry(
+    client: TcpStream,
+    server: SocketAddrV4,
+    mut state: watch::Receiver<State>,
+    trap: Arc<Trap>,
+) {
+    let forward = forward(client, server, state.clone(), &trap);
     tokio::select! {
         _ = until(&mut state, |state| state == State::Cut) => {}
         _ = forward => {}
@@ -111,21 +205,85 @@ async fn forward(
     client: TcpStream,
     server: SocketAddrV4,
     mut state: watch::Receiver<State>,
+    trap: &Trap,
 ) -> io::Result<()> {
     passes(&mut state).await;
     let server = TcpStream::connect(server).await?;
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
+    let gate = Gate {
+        trap,
+        caught: AtomicBool::new(false),
+        epoch: OnceLock::new(),
+    };
     tokio::select! {
-        end = pump(from_client, to_server, state.clone()) => end,
-        end = pump(from_server, to_client, state) => end,
+        end = pump(from_client, to_server, state.clone(), &gate, Side::Client) => end,
+        end = pump(from_server, to_client, state, &gate, Side::Server) => end,
     }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Side {
+    Client,
+    Server,
+}
+
+/// What a trap means for one connection.
+struct Gate<'a> {
+    trap: &'a Trap,
+    caught: AtomicBool,
+    /// As the client named the connection.
+    epoch: OnceLock<u64>,
+}
+
+impl Gate<'_> {
+    /// Until `bytes` may go on.
+    async fn pass(&self, bytes: &[u8], from: Side) {
+        if from == Side::Client
+            && let Some(catch) = self.trap.springs(bytes)
+        {
+            self.caught.store(true, Ordering::SeqCst);
+            self.trap.caught.send_replace(true);
+            if matches!(catch, Catch::After(_)) {
+                return;
+            }
+        }
+        if self.caught.load(Ordering::SeqCst) {
+            self.trap.released().await;
+        }
+    }
+
+    /// Notes an order among `bytes`, which the other side has been handed.
+    fn passed(&self, bytes: &[u8], from: Side) {
+        if from == Side::Server {
+            return;
+        }
+        let at = Instant::now();
+        if let Some(epoch) = behind(bytes, "\r\nkeeper-") {
+            let digits = epoch.iter().take_while(|byte| byte.is_ascii_digit());
+            let digits: String = digits.map(|byte| char::from(*byte)).collect();
+            let _ = digits.parse().map(|epoch| self.epoch.set(epoch));
+        }
+        if behind(bytes, "REPLICAOF\r\n").is_some() {
+            let epoch = self.epoch.get().copied();
+            self.trap.orders().push(Order { at, epoch });
+        }
+    }
+}
+
+/// What follows `text` in `bytes`.
+fn behind<'b>(bytes: &'b [u8], text: &str) -> Option<&'b [u8]> {
+    let mut parts = bytes.windows(text.len());
+    let at = parts.position(|part| part == text.as_bytes())?;
+    Some(&bytes[at + text.len()..])
 }
 
 async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut state: watch::Receiver<State>,
+    gate: &Gate<'_>,
+    side: Side,
 ) -> io::Result<()> {
     let mut bytes = vec![0; 16 * 1024];
     loop {
@@ -134,7 +292,11 @@ async fn pump(
         passes(&mut state).await;
         match read? {
             0 => return Ok(()),
-            count => to.write_all(&bytes[..count]).await?,
+            count => {
+                gate.pass(&bytes[..count], side).await;
+                to.write_all(&bytes[..count]).await?;
+                gate.passed(&bytes[..count], side);
+            }
         }
     }
 }

@@ -78,6 +78,20 @@ impl Redis {
         [primary, first, second]
     }
 
+    /// The same behind links of their own.
+    pub(crate) async fn trio_behind_links(net: &Net) -> [Self; 3] {
+        let [primary, first, second] = [
+            Self::start_behind_link(net, &[]).await,
+            Self::start_behind_link(net, &[]).await,
+            Self::start_behind_link(net, &[]).await,
+        ];
+        for replica in [&first, &second] {
+            replica.follow(&primary).await;
+            replica.wait_in_step_with(&primary).await;
+        }
+        [primary, first, second]
+    }
+
     async fn launch(at: SocketAddrV4, link: Option<Link>, options: &[(&str, &str)]) -> Self {
         let dir = TempDir::new().expect("a directory for redis-server");
         let ip = at.ip();
@@ -109,6 +123,11 @@ impl Redis {
     /// Kills it; what it had not saved is lost.
     pub(crate) fn kill(&self) {
         self.process.kill();
+    }
+
+    /// To send it other signals.
+    pub(crate) fn process(&self) -> &Process {
+        &self.process
     }
 
     /// Freezes it: its connections stay open and nothing answers.
