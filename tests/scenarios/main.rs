@@ -9,6 +9,7 @@ mod demo;
 mod departure;
 mod discovery;
 mod failover;
+mod handover;
 mod harness;
 mod keepers;
 mod proof_of_life;

@@ -1,0 +1,320 @@
+//! The leader is lost in the middle of a failover, after each step that it persists: the next one finishes.
+
+use futures::future::{join_all, select_all};
+use serde_json::Value;
+
+use super::support::checks::Checks;
+use super::support::keeper::{Keeper, Keepers, Settings};
+use super::support::link::{Catch, Link};
+use super::support::net::Net;
+use super::support::redis::{Redis, Role};
+use super::support::tree::Tree;
+use super::support::wait::{SOON, eventually};
+use super::support::zookeeper::{Prefix, ZooKeeper};
+
+/// How far the failover got when its leader was lost. Each is a message of the leader's that is stopped on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    /// The primary is withdrawn; the connection to the candidate is being opened.
+    Withdrawn,
+    /// The candidate is persisted; the promotion is on its way.
+    Commanded,
+    /// The candidate is a primary; its reply is on its way.
+    Promoted,
+    /// The publication is on its way.
+    Publishing,
+    /// The successor is published; the order to follow it is on its way to the other replica.
+    Published,
+}
+
+const MOMENTS: [Moment; 5] = [
+    Moment::Withdrawn,
+    Moment::Commanded,
+    Moment::Promoted,
+    Moment::Publishing,
+    Moment::Published,
+];
+
+#[tokio::test]
+async fn a_leader_killed_after_any_step_of_a_failover_is_succeeded_by_one_that_finishes_it() {
+    let net = Net::fleet().await;
+    let zookeeper = ZooKeeper::shared().await;
+    let prefix = zookeeper.prefix("killed_leader");
+    let stage = Stage::set(&net, &prefix).await;
+    for moment in MOMENTS {
+        let scene = stage.lose_the_primary(moment).await;
+        scene.leader().process().kill();
+        scene.assert_reached().await;
+        let finished = scene.wait_finished().await;
+        scene.release();
+        scene.leader().process().restart();
+        scene.assert_nothing_more_happens(&finished).await;
+    }
+    stage.checks.assert_never_two();
+}
+
+#[tokio::test]
+async fn a_leader_frozen_after_any_step_of_a_failover_is_succeeded_and_changes_nothing_when_it_goes_on()
+ {
+    let net = Net::fleet().await;
+    let zookeeper = ZooKeeper::shared().await;
+    let prefix = zookeeper.prefix("frozen_leader");
+    let stage = Stage::set(&net, &prefix).await;
+    for moment in MOMENTS {
+        let scene = stage.lose_the_primary(moment).await;
+        scene.leader().process().pause();
+        scene.assert_reached().await;
+        let finished = scene.wait_finished().await;
+        // What it had sent arrives after all, and it goes on from where it was.
+        scene.release();
+        scene.leader().process().resume();
+        scene.assert_nothing_more_happens(&finished).await;
+    }
+    stage.checks.assert_never_two();
+}
+
+/// Three keepers, and three servers behind links.
+struct Stage {
+    nodes: [Redis; 3],
+    keepers: Keepers,
+    tree: Tree,
+    checks: Checks,
+}
+
+/// One failover whose leader is stopped.
+struct Scene<'a> {
+    stage: &'a Stage,
+    moment: Moment,
+    leader: usize,
+    epoch: u64,
+    primary: &'a Redis,
+    replicas: [&'a Redis; 2],
+}
+
+/// The published state, and how many commands of what kind each server has run.
+type Picture = (Value, Vec<u64>);
+
+// === impl Stage ===
+
+impl Stage {
+    async fn set(net: &Net, prefix: &Prefix<'_>) -> Self {
+        let nodes = Redis::trio_behind_links(net).await;
+        nodes[0].write_keys("kept", 100).await;
+        let settings = Settings::new().cluster("cache", &nodes);
+        let keepers = Keepers::start(3, net, prefix, &settings).await;
+        let [primary, first, second] = &nodes;
+        keepers
+            .wait_topology("cache", primary, &[first, second])
+            .await;
+        let checks = Checks::start(&keepers, "cache", &[primary, first, second]);
+        let tree = Tree::of(prefix).await;
+        Self {
+            nodes,
+            keepers,
+            tree,
+            checks,
+        }
+    }
+
+    /// Kills the primary and returns when the leader has got as far as `moment`.
+    async fn lose_the_primary(&self, moment: Moment) -> Scene<'_> {
+        let leader = self.keepers.wait_leader().await;
+        let epoch = self.keepers[leader].leads_with().await.expect("it leads");
+        let primary = self.published().await;
+        let [first, second] = self.others(primary);
+        for replica in [first, second] {
+            replica.wait_in_step_with(primary).await;
+        }
+        let scene = Scene {
+            stage: self,
+            moment,
+            leader,
+            epoch,
+            primary,
+            replicas: [first, second],
+        };
+        // Whoever is promoted, its link knows.
+        let promotion = || "REPLICAOF\r\n$2\r\nNO".to_owned();
+        for (replica, other) in [(first, second), (second, first)] {
+            replica.link().set_trap(match moment {
+                Moment::Withdrawn => Catch::Before("\r\nkeeper-".to_owned()),
+                Moment::Commanded => Catch::Before(promotion()),
+                Moment::Promoted => Catch::After(promotion()),
+                Moment::Published => Catch::Before(order_to_follow(other)),
+                Moment::Publishing => continue,
+            });
+        }
+        if moment == Moment::Publishing {
+            for link in self.keepers[leader].zookeeper_links() {
+                link.set_trap(Catch::Before("\"failover\":null".to_owned()));
+            }
+        }
+        primary.kill();
+        let caught = scene.links().map(|link| Box::pin(link.caught()));
+        tokio::time::timeout(SOON, select_all(caught))
+            .await
+            .unwrap_or_else(|_| panic!("nothing was caught of {moment:?}"));
+        scene.links().for_each(Link::disarm);
+        scene
+    }
+
+    /// The primary that all keepers name.
+    async fn published(&self) -> &Redis {
+        let (state, _) = self.tree.json("/clusters/cache").await;
+        let host = &state["master"]["host"];
+        let at = |redis: &&Redis| *host == redis.at().ip().to_string();
+        self.nodes.iter().find(at).expect("one of ours")
+    }
+
+    fn others(&self, one: &Redis) -> [&Redis; 2] {
+        let others: Vec<_> = self.nodes.iter().filter(|it| it.at() != one.at()).collect();
+        others.try_into().ok().expect("two of three")
+    }
+}
+
+/// As the protocol of Redis puts it.
+fn order_to_follow(primary: &Redis) -> String {
+    let host = primary.at().ip().to_string();
+    format!("REPLICAOF\r\n${}\r\n{host}\r\n", host.len())
+}
+
+// === impl Scene ===
+
+impl Scene<'_> {
+    fn leader(&self) -> &Keeper {
+        &self.stage.keepers[self.leader]
+    }
+
+    /// The keepers that nothing happened to.
+    fn bystanders(&self) -> impl Iterator<Item = &Keeper> + Clone {
+        let keepers = self.stage.keepers.iter().enumerate();
+        let others = keepers.filter(|(place, _)| *place != self.leader);
+        others.map(|(_, keeper)| keeper)
+    }
+
+    /// Those that may have caught something.
+    fn links(&self) -> impl Iterator<Item = &Link> {
+        let servers = self.replicas.iter().map(|redis| redis.link());
+        servers.chain(self.leader().zookeeper_links())
+    }
+
+    /// Lets everything that was caught go on.
+    fn release(&self) {
+        self.links().for_each(Link::let_go);
+    }
+
+    /// What the leader left behind is what this is about.
+    async fn assert_reached(&self) {
+        let (state, _) = self.stage.tree.json("/clusters/cache").await;
+        let step = &state["failover"]["step"];
+        let candidate = !state["failover"]["candidate"].is_null();
+        let mut promoted = false;
+        for replica in self.replicas {
+            promoted |= replica.is_primary().await;
+        }
+        let moment = match (step.as_str(), candidate, promoted) {
+            (Some("withdrawn"), false, false) => vec![Moment::Withdrawn],
+            (Some("promoting"), true, false) => vec![Moment::Commanded],
+            (Some("promoting"), true, true) => vec![Moment::Promoted, Moment::Publishing],
+            (None, _, true) => vec![Moment::Published],
+            _ => vec![],
+        };
+        assert!(moment.contains(&self.moment), "{:?}: {state}", self.moment);
+        assert_eq!(state["epoch"].as_u64(), Some(self.epoch), "{state}");
+    }
+
+    /// Until another leader has brought everything to its end, the old primary included; what there is then.
+    async fn wait_finished(&self) -> Picture {
+        for keeper in self.bystanders() {
+            keeper
+                .wait_status("cache", "a new primary and a replica", |status| {
+                    let primary = status.primary.as_ref();
+                    primary.is_some_and(|it| *it != self.primary.node())
+                        && status.replicas.len() == 1
+                })
+                .await;
+        }
+        self.primary.revive().await;
+        let successor = self.stage.published().await;
+        for other in self.stage.others(successor) {
+            other.wait_in_step_with(successor).await;
+        }
+        self.wait_rest(self.bystanders()).await;
+        let (state, _) = self.stage.tree.json("/clusters/cache").await;
+        let by = state["epoch"].as_u64();
+        assert!(by > Some(self.epoch), "{:?}: {state}", self.moment);
+        if [Moment::Commanded, Moment::Published].contains(&self.moment) {
+            self.assert_fenced();
+        }
+        self.picture().await
+    }
+
+    /// The command that was under way was dead before the next leader sent its own.
+    fn assert_fenced(&self) {
+        let fenced = |log: &str| {
+            let killed = |line: &&str| line.contains("killed an older command connection");
+            let epoch = format!("epoch={}", self.epoch);
+            let mut lines = log.lines().filter(killed);
+            lines.any(|line| line.split(' ').any(|word| word == epoch))
+        };
+        let by = self.bystanders().find(|it| fenced(&it.process().log()));
+        assert!(by.is_some(), "{:?}: nobody fenced it off", self.moment);
+    }
+
+    /// Until `keepers` agree that all is in place.
+    async fn wait_rest<'k>(&self, keepers: impl Iterator<Item = &'k Keeper> + Clone) {
+        let successor = self.stage.published().await;
+        let others = self.stage.others(successor);
+        join_all(keepers.clone().map(async |keeper| {
+            keeper.wait_topology("cache", successor, &others).await;
+        }))
+        .await;
+        eventually(SOON, "the replicas to be published", async || {
+            let (state, _) = self.stage.tree.json("/clusters/cache").await;
+            let all = state["slaves"].as_array().is_some_and(|it| it.len() == 2);
+            all.then_some(()).ok_or(state)
+        })
+        .await;
+        for keeper in keepers {
+            keeper.wait_plan("cache", &["nothing to do"]).await;
+        }
+    }
+
+    /// The lost leader is back: it takes part again, and neither ZooKeeper nor a server has heard a command of its.
+    async fn assert_nothing_more_happens(&self, finished: &Picture) {
+        let leader = self.leader();
+        eventually(SOON, "the old leader to know better", async || {
+            // One that was frozen answers only once it has gone on.
+            match leader.leads_with().await {
+                Some(epoch) if epoch == self.epoch => Err("it leads with its old epoch"),
+                _ => Ok(()),
+            }
+        })
+        .await;
+        leader.wait_ready().await;
+        self.wait_rest(self.stage.keepers.iter()).await;
+        assert_eq!(self.picture().await, *finished, "{:?}", self.moment);
+        let successor = self.stage.published().await;
+        successor.wait_role(Role::Primary).await;
+        for redis in &self.stage.nodes {
+            let clients: String = redis.run("CLIENT LIST").await;
+            let name = format!("name=keeper-{} ", self.epoch);
+            assert!(!clients.contains(&name), "{:?}: {clients}", self.moment);
+            assert_eq!(redis.key_count().await, 100, "{:?}", self.moment);
+        }
+    }
+
+    /// The published state, and what each server was told so far. Replicas may come and go in the state for a moment: the
+    /// order to follow cuts the connections of probes.
+    async fn picture(&self) -> Picture {
+        let (mut state, _) = self.stage.tree.json("/clusters/cache").await;
+        state["slaves"].take();
+        let mut commands = Vec::new();
+        for redis in &self.stage.nodes {
+            for command in ["replicaof", "exec", "config|rewrite"] {
+                commands.push(redis.calls(command).await);
+            }
+        }
+        (state, commands)
+    }
+}
