@@ -9,6 +9,7 @@ mod demo;
 mod departure;
 mod discovery;
 mod failover;
+mod frozen;
 mod handover;
 mod harness;
 mod keepers;

@@ -1,0 +1,231 @@
+//! Keepers that stand still for a while, and one that keeps another time.
+
+use futures::future::join_all;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::support::checks::Checks;
+use super::support::keeper::{Keeper, Keepers, Settings};
+use super::support::link::{Catch, Link};
+use super::support::net::Net;
+use super::support::redis::{Redis, Role};
+use super::support::tree::Tree;
+use super::support::wait::{SOON, eventually};
+use super::support::zookeeper::ZooKeeper;
+
+/// Longer than anything here takes: whoever waits for a session to end waits in vain.
+const LONG_SESSION: u64 = 50;
+
+#[tokio::test]
+async fn a_keeper_frozen_for_longer_than_its_lease_knows_nothing_until_it_has_read_everything_again()
+ {
+    let net = Net::fleet().await;
+    let [primary, first, second] = Redis::trio(&net).await;
+    let zookeeper = ZooKeeper::shared().await;
+    let prefix = zookeeper.prefix("thawed");
+    let nodes = [&primary, &first, &second];
+    let settings = Settings::new().cluster("cache", nodes);
+    let keepers = Keepers::start(3, &net, &prefix, &settings).await;
+    keepers
+        .wait_topology("cache", &primary, &[&first, &second])
+        .await;
+    let checks = Checks::start(&keepers, "cache", &nodes);
+    let leader = keepers.wait_leader().await;
+    let frozen = &keepers[(leader + 1) % 3];
+    let others = [&keepers[leader], &keepers[(leader + 2) % 3]];
+
+    frozen.process().pause();
+    primary.kill();
+    for keeper in others {
+        keeper
+            .wait_status("cache", "another primary", |status| {
+                status
+                    .primary
+                    .as_ref()
+                    .is_some_and(|it| *it != primary.node())
+            })
+            .await;
+    }
+    let elected = keepers[leader]
+        .status("cache")
+        .await
+        .expect("its status")
+        .primary;
+    let winner = if elected == Some(first.node()) {
+        &first
+    } else {
+        &second
+    };
+
+    // Asked while it stands still: these are the first it reads.
+    let mut questions = Vec::new();
+    for node in nodes {
+        questions.push(ask(frozen, &format!("is-writable/{}", node.node())).await);
+    }
+    for question in ["status", "master"] {
+        questions.push(ask(frozen, question).await);
+    }
+    // What it would have to read is withheld.
+    frozen.silence_zookeeper();
+    frozen.process().resume();
+    for question in questions {
+        assert_eq!(question.answer().await, "500");
+    }
+    // Its probes go on; its answers stay the same.
+    frozen.wait_probes("cache", winner, 5).await;
+    for node in nodes {
+        let answer = frozen.is_writable("cache", node).await.expect("an answer");
+        assert_eq!(answer.code, 500, "{answer:?}");
+    }
+    frozen.restore_zookeeper().await;
+    eventually(SOON, "it to know the new primary", async || {
+        let answer = frozen.is_writable("cache", winner).await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        (answer.code == 200)
+            .then_some(())
+            .ok_or_else(|| format!("{answer:?}"))
+    })
+    .await;
+    assert!(!frozen.calls_writable("cache", &primary).await);
+    checks.assert_never_two();
+}
+
+/// A question that was sent and not answered yet.
+struct Asked(TcpStream);
+
+async fn ask(keeper: &Keeper, question: &str) -> Asked {
+    let mut stream = TcpStream::connect(keeper.http())
+        .await
+        .expect("a connection");
+    let request = format!(
+        "GET /cluster/cache/{question} HTTP/1.1\r\nhost: keeper\r\nconnection: close\r\n\r\n"
+    );
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .expect("room in the socket");
+    Asked(stream)
+}
+
+impl Asked {
+    /// The status code.
+    async fn answer(mut self) -> String {
+        let mut answer = String::new();
+        let read = timeout(SOON, self.0.read_to_string(&mut answer)).await;
+        read.expect("an answer in time").expect("an answer");
+        let code = answer.split(' ').nth(1);
+        code.unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+}
+
+#[tokio::test]
+async fn a_frozen_leader_is_deposed_and_a_frozen_follower_passed_over_while_their_sessions_live() {
+    let net = Net::fleet().await;
+    let [primary, first, second] = Redis::trio(&net).await;
+    let zookeeper = ZooKeeper::shared().await;
+    let prefix = zookeeper.prefix("deposed");
+    let tree = Tree::of(&prefix).await;
+    let nodes = [&primary, &first, &second];
+    let settings = Settings::new()
+        .set("zk-session-timeout-seconds", LONG_SESSION)
+        .cluster("cache", nodes);
+    let keepers = Keepers::start(3, &net, &prefix, &settings).await;
+    keepers
+        .wait_topology("cache", &primary, &[&first, &second])
+        .await;
+    let checks = Checks::start(&keepers, "cache", &nodes);
+
+    let leader = keepers.wait_leader().await;
+    let epoch = keepers[leader].leads_with().await.expect("it leads");
+    let latch = tree.children("/leader").await;
+    let latch = latch
+        .iter()
+        .find(|name| name.starts_with(keepers[leader].id()));
+    let latch = latch.expect("its latch").clone();
+    keepers[leader].process().pause();
+    let heir = keepers.wait_leader_other_than(Some(leader)).await;
+    assert!(keepers[heir].leads_with().await > Some(epoch));
+    assert!(
+        !tree.children("/leader").await.contains(&latch),
+        "it holds no latch"
+    );
+    let online = tree.children("/keepers").await;
+    assert!(
+        online.iter().any(|id| id == keepers[leader].id()),
+        "its session lives: {online:?}"
+    );
+    keepers[leader].process().resume();
+    eventually(SOON, "it to know that it does not lead", async || {
+        let says = keepers[leader].get("/admin/keepers").await;
+        let says = says.map_err(|error| error.to_string())?.body;
+        let deposed = says["leading-with-epoch"].is_null();
+        deposed.then_some(()).ok_or_else(|| says.to_string())
+    })
+    .await;
+    keepers[leader].wait_ready().await;
+
+    // A follower freezes with its vote on the way: the others have two of three, and its acknowledgement never comes.
+    let follower = &keepers[leader];
+    let others = [&keepers[heir], &keepers[3 - leader - heir]];
+    for link in follower.zookeeper_links() {
+        link.set_trap(Catch::Before(format!("/reports/{}", follower.id())));
+    }
+    let before = keepers[heir].generation("cache").await;
+    primary.kill();
+    let voted = join_all(follower.zookeeper_links().map(Link::caught));
+    timeout(SOON, voted).await.expect("its vote");
+    follower.process().pause();
+    for keeper in others {
+        keeper
+            .wait_status("cache", "another primary", |status| {
+                status
+                    .primary
+                    .as_ref()
+                    .is_some_and(|it| *it != primary.node())
+            })
+            .await;
+    }
+    let (record, _) = tree.json(&format!("/keepers/{}", follower.id())).await;
+    let acknowledged = record["acknowledged"].as_u64().expect("a generation");
+    assert!(
+        acknowledged <= before,
+        "it acknowledged no withdrawal: {record}"
+    );
+    follower.zookeeper_links().for_each(Link::let_go);
+    follower.process().resume();
+    let elected = others[0].status("cache").await.expect("its status").primary;
+    let [winner, other] = if elected == Some(first.node()) {
+        [&first, &second]
+    } else {
+        [&second, &first]
+    };
+    winner.wait_role(Role::Primary).await;
+    keepers.wait_topology("cache", winner, &[other]).await;
+    checks.assert_never_two();
+}
+
+#[tokio::test]
+async fn a_keeper_with_another_lease_refuses_to_start_and_names_both() {
+    let net = Net::new();
+    let redis = Redis::start(&net).await;
+    let zookeeper = ZooKeeper::shared().await;
+    let prefix = zookeeper.prefix("another_lease");
+    let settings = Settings::new().cluster("cache", [&redis]);
+    let first = Keeper::launch("keeper-1", &net, &prefix, &settings).await;
+    first.wait_ready().await;
+
+    let settings = settings.set("lease-seconds", 0.7);
+    let second = Keeper::launch("keeper-2", &net, &prefix, &settings).await;
+    assert!(!second.process().wait_exit().await.success());
+    let log = second.process().log();
+    let last = log.lines().last().expect("last words");
+    for told in ["lease-seconds is 0.7 here and 0.8", "keeper-1"] {
+        assert!(last.contains(told), "{told:?} is not in {last:?}");
+    }
+    assert_eq!(
+        Tree::of(&prefix).await.children("/keepers").await,
+        ["keeper-1"]
+    );
+    first.wait_ready().await;
+}
