@@ -1,0 +1,79 @@
+//! An operator promotes a replica with `redis-cli`, past the keepers.
+
+use super::support::checks::Checks;
+use super::support::keeper::{Keepers, Settings};
+use super::support::net::Net;
+use super::support::redis::{Redis, Role};
+use super::support::wait::{SOON, eventually};
+use super::support::zookeeper::ZooKeeper;
+
+#[tokio::test]
+async fn a_promotion_by_hand_is_undone_beside_a_living_primary_and_adopted_in_place_of_a_dead_one()
+{
+    let net = Net::fleet().await;
+    let [primary, first, second] = Redis::trio(&net).await;
+    primary.write_keys("kept", 100).await;
+    let nodes = [&primary, &first, &second];
+    let zookeeper = ZooKeeper::shared().await;
+    let prefix = zookeeper.prefix("by_hand");
+    let settings = Settings::new().cluster("cache", nodes);
+    let keepers = Keepers::start(3, &net, &prefix, &settings).await;
+    keepers
+        .wait_topology("cache", &primary, &[&first, &second])
+        .await;
+    let checks = Checks::start(&keepers, "cache", &nodes);
+    let leader = &keepers[keepers.wait_leader().await];
+    let generation = leader.generation("cache").await;
+
+    // The primary lives: whoever writes past the keepers loses what he wrote.
+    second.run::<()>("REPLICAOF NO ONE").await;
+    // It may have been corrected before.
+    let _ = second.try_run::<()>("SET stray 1").await;
+    let corrected = format!("node={} primary={}", second.node(), primary.node());
+    eventually(SOON, "the correction to be told", async || {
+        let log = leader.process().log();
+        let told = log
+            .lines()
+            .any(|line| line.contains("made to follow the primary") && line.contains(&corrected));
+        told.then_some(()).ok_or("it is not")
+    })
+    .await;
+    second.wait_role(Role::Replica).await;
+    second.wait_in_step_with(&primary).await;
+    second.wait_key_count(100).await;
+    keepers
+        .wait_topology("cache", &primary, &[&first, &second])
+        .await;
+    for keeper in keepers.iter() {
+        keeper.wait_plan("cache", &["nothing to do"]).await;
+        assert_eq!(keeper.generation("cache").await, generation);
+    }
+    checks.assert_only(&primary);
+
+    // The primary is dead, and the operator is quicker than the mark-down time.
+    let commands = second.calls("replicaof").await;
+    primary.kill();
+    second.run::<()>("REPLICAOF NO ONE").await;
+    second.write_keys("by hand", 10).await;
+    keepers.wait_topology("cache", &second, &[&first]).await;
+    first.wait_in_step_with(&second).await;
+    primary.revive().await;
+    keepers
+        .wait_topology("cache", &second, &[&primary, &first])
+        .await;
+    for redis in [&primary, &first] {
+        redis.wait_in_step_with(&second).await;
+        assert_eq!(redis.key_count().await, 110);
+    }
+    assert_eq!(
+        second.calls("replicaof").await,
+        commands + 1,
+        "the operator's was the only one"
+    );
+    for keeper in keepers.iter() {
+        keeper.wait_plan("cache", &["nothing to do"]).await;
+        // Withdrawn once, published once.
+        assert_eq!(keeper.generation("cache").await, generation + 2);
+    }
+    checks.assert_never_two();
+}
