@@ -13,6 +13,7 @@ mod failover;
 mod frozen;
 mod handover;
 mod harness;
+mod host_loss;
 mod keepers;
 mod proof_of_life;
 mod proxied;

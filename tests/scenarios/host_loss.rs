@@ -1,0 +1,79 @@
+//! A host is lost with all that ran on it.
+
+use rustix::process::Signal;
+
+use super::support::checks::Checks;
+use super::support::keeper::{Keeper, Keepers, Settings};
+use super::support::net::Net;
+use super::support::redis::Redis;
+use super::support::wait::{SOON, eventually};
+use super::support::zookeeper::ZooKeeper;
+
+#[tokio::test]
+async fn when_the_primary_the_leader_and_a_zookeeper_server_die_at_once_the_rest_fail_over() {
+    let net = Net::fleet().await;
+    let zookeeper = ZooKeeper::ensemble(&net, 3).await;
+    let prefix = zookeeper.prefix("host_loss");
+    let [primary, first, second] = Redis::trio(&net).await;
+    primary.write_keys("kept", 100).await;
+    let nodes = [&primary, &first, &second];
+    let settings = Settings::new().cluster("cache", nodes);
+    let keepers = Keepers::start(3, &net, &prefix, &settings).await;
+    keepers
+        .wait_topology("cache", &primary, &[&first, &second])
+        .await;
+    for replica in [&first, &second] {
+        replica.wait_in_step_with(&primary).await;
+    }
+    let checks = Checks::start(&keepers, "cache", &nodes);
+    let leader = keepers.wait_leader().await;
+    let epoch = keepers[leader].leads_with().await;
+    // Of the ensemble the one that matters most.
+    let server = zookeeper.leader().await;
+
+    for process in [
+        keepers[leader].process(),
+        server.process(),
+        primary.process(),
+    ] {
+        process.signal(Signal::KILL);
+    }
+
+    let left = |keeper: &&Keeper| keeper.id() != keepers[leader].id();
+    for keeper in keepers.iter().filter(left) {
+        keeper
+            .wait_status("cache", "another primary and a replica", |status| {
+                let primary_now = status.primary.as_ref();
+                primary_now.is_some_and(|it| *it != primary.node()) && status.replicas.len() == 1
+            })
+            .await;
+    }
+    let heir = keepers.wait_leader_other_than(Some(leader)).await;
+    assert!(keepers[heir].leads_with().await > epoch);
+    let elected = keepers[heir]
+        .status("cache")
+        .await
+        .expect("a status")
+        .primary;
+    let [winner, other] = if elected == Some(first.node()) {
+        [&first, &second]
+    } else {
+        [&second, &first]
+    };
+    winner.write_keys("new", 10).await;
+    other.wait_in_step_with(winner).await;
+
+    // The host is back.
+    server.revive().await;
+    primary.revive().await;
+    keepers[leader].process().restart();
+    keepers
+        .wait_topology("cache", winner, &[&primary, other])
+        .await;
+    eventually(SOON, "the old primary to hold all", async || {
+        let keys = primary.key_count().await;
+        (keys == 110).then_some(()).ok_or(keys)
+    })
+    .await;
+    checks.assert_never_two();
+}
