@@ -19,6 +19,7 @@ mod proof_of_life;
 mod proxied;
 mod returning;
 mod state_header;
+mod storm;
 mod succession;
 #[expect(
     dead_code,
