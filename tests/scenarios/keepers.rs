@@ -2,8 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use futures::future::select_all;
+use tokio::time::timeout;
+
+use super::support::checks::Checks;
 use super::support::keeper::{Keeper, Keepers, Settings};
 use super::support::leadership::{BEGUN, Deed};
+use super::support::link::Catch;
 use super::support::net::Net;
 use super::support::process::Process;
 use super::support::redis::{Redis, Role};
@@ -69,7 +74,7 @@ async fn one_of_four_fails_over(name: &str, end: fn(&Process)) {
 async fn a_leader_whose_session_is_expired_from_outside_does_nothing_under_its_old_epoch_and_takes_part_again()
  {
     let net = Net::fleet().await;
-    let [primary, first, second] = Redis::trio(&net).await;
+    let [primary, first, second] = Redis::trio_behind_links(&net).await;
     let zookeeper = ZooKeeper::shared().await;
     let prefix = zookeeper.prefix("expired_leader");
     let tree = Tree::of(&prefix).await;
@@ -82,16 +87,11 @@ async fn a_leader_whose_session_is_expired_from_outside_does_nothing_under_its_o
     let expired = &keepers[leader];
     let epoch = expired.leads_with().await.expect("it leads");
 
-    // There is work for a leader at the very moment it loses its session.
-    primary.kill();
-    eventually(SOON, "the leader to begin", async || {
-        let begun = keepers
-            .deeds()
-            .iter()
-            .any(|deed| deed.what == "withdrawing the primary");
-        begun.then_some(()).ok_or("no withdrawal")
-    })
-    .await;
+    let all = [&primary, &first, &second];
+    let checks = Checks::start(&keepers, "cache", &all);
+
+    // It loses its session with a promotion on the way to the server.
+    kill_until_promotion(&primary, [&first, &second]).await;
     prefix
         .expire_owner_of(&format!("/keepers/{}", expired.id()))
         .await;
@@ -113,6 +113,15 @@ async fn a_leader_whose_session_is_expired_from_outside_does_nothing_under_its_o
         expired.process().log().contains("not leading any more"),
         "the one that lost its session says so"
     );
+    let log = keepers[successor].process().log();
+    assert!(
+        log.contains("killed an older command connection"),
+        "the promotion under way was fenced off: {log}"
+    );
+    // Only now it arrives.
+    for replica in [&first, &second] {
+        replica.link().let_go();
+    }
     assert_epochs_in_order(&keepers.deeds());
 
     // It takes part again: its heartbeat and its place in the latch are back, and left alone it leads and acts.
@@ -127,7 +136,6 @@ async fn a_leader_whose_session_is_expired_from_outside_does_nothing_under_its_o
     .await;
     primary.revive().await;
     let elected = expired.status("cache").await.expect("its status").primary;
-    let all = [&primary, &first, &second];
     let promoted = all
         .into_iter()
         .find(|redis| Some(redis.node()) == elected)
@@ -143,6 +151,7 @@ async fn a_leader_whose_session_is_expired_from_outside_does_nothing_under_its_o
             .ok_or_else(|| format!("{leads:?}"))
     })
     .await;
+    checks.assert_never_two();
     promoted.kill();
     expired
         .wait_status("cache", "a third primary", |status| {
@@ -150,12 +159,40 @@ async fn a_leader_whose_session_is_expired_from_outside_does_nothing_under_its_o
         })
         .await;
     assert_epochs_in_order(&keepers.deeds());
+    assert_orders_in_order(all, epoch);
     let (state, _) = tree.json("/clusters/cache").await;
     assert_eq!(
         state["epoch"].as_u64(),
         expired.leads_with().await,
         "{state}"
     );
+}
+
+/// Kills `primary`, and stops the promotion of one of `replicas` on its way.
+async fn kill_until_promotion(primary: &Redis, replicas: [&Redis; 2]) {
+    for replica in replicas {
+        let promotion = "REPLICAOF\r\n$2\r\nNO".to_owned();
+        replica.link().set_trap(Catch::Before(promotion));
+    }
+    primary.kill();
+    let caught = replicas.map(|replica| Box::pin(replica.link().caught()));
+    timeout(SOON, select_all(caught))
+        .await
+        .expect("a promotion");
+    for replica in replicas {
+        replica.link().disarm();
+    }
+}
+
+/// The servers received no order of an epoch once they had one of a higher; and there was one of a higher than `epoch`.
+fn assert_orders_in_order(nodes: [&Redis; 3], epoch: u64) {
+    let mut orders: Vec<_> = nodes.iter().flat_map(|it| it.link().orders()).collect();
+    orders.retain(|order| order.epoch.is_some());
+    orders.sort();
+    let in_order = orders.windows(2).all(|two| two[0].epoch <= two[1].epoch);
+    assert!(in_order, "{orders:#?}");
+    let later = orders.iter().any(|order| order.epoch > Some(epoch));
+    assert!(later, "{orders:#?}");
 }
 
 /// Nothing is done under an epoch once a higher one has begun, and no two leaderships have the same.
