@@ -252,6 +252,14 @@ fn publishing(case: &Case<'_>, before: &Published, primary: &NodeAddr) -> Publis
         })
         .map(|(addr, _)| addr.clone())
         .collect();
+    if before.primary.as_ref() == Some(primary) {
+        // One that is silent at the moment is a replica until it is known to be none.
+        let silent = before.replicas.iter().filter(|addr| {
+            let node = case.observed.nodes.get(*addr);
+            node.is_some_and(|node| !node.sighting.answering && !node.verdict.down())
+        });
+        state.replicas.extend(silent.cloned());
+    }
     state.known.insert(primary.clone());
     state.known.extend(state.replicas.iter().cloned());
     if let Some(facts) = case.observed.online(primary) {

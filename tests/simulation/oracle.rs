@@ -263,6 +263,7 @@ impl Oracle {
             let its = other.condition();
             // A primary of before that came back holds another history: its offset says nothing here.
             let eligible = other.cluster == server.cluster
+                && Some(&other.addr) != primary.as_ref()
                 && its.follows == primary
                 && its.up
                 && !its.loading

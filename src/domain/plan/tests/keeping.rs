@@ -191,3 +191,9 @@ impl Cluster {
         self
     }
 }
+
+#[test]
+fn a_replica_that_is_silent_for_a_moment_is_not_noted_out_and_in_again() {
+    let cluster = cluster().primary("a").replica("b", "a").published("a");
+    cluster.silent("b").assert_settled();
+}
