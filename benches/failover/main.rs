@@ -1,6 +1,6 @@
 //! How long failovers take, side by side with Redis Sentinel.
 //!
-//! `cargo bench --bench failover [-- [trio|storm|host-loss] [ROUNDS]]` (default: trio, 5 rounds; 1 of the others). Keepers
+//! `cargo bench --bench failover [-- [trio|storm|host-loss|reborn] [ROUNDS]]` (default: trio, 5 rounds; 20 of reborn, 1 of the others). Keepers
 //! and ZooKeeper, Sentinels, and all servers run on this machine, both sides with the same mark-down time. Processes are
 //! killed with SIGKILL; the clock runs from the kill until a replica says that it is the primary. With `SHOW_LOGS` set, the
 //! logs of the keepers are printed, too: they tell where the time goes.
@@ -13,6 +13,7 @@ use support::keeper::Keepers;
 use support::redis::{Redis, connect};
 
 mod host_loss;
+mod reborn;
 mod sentinels;
 mod storm;
 mod trio;
@@ -42,6 +43,8 @@ fn main() {
             storm::measure(rounds.unwrap_or(1)).await;
         } else if named("host-loss") {
             host_loss::measure(rounds.unwrap_or(1)).await;
+        } else if named("reborn") {
+            reborn::measure(rounds.unwrap_or(20)).await;
         } else {
             trio::measure(rounds.unwrap_or(5)).await;
         }

@@ -85,6 +85,13 @@ impl Client {
     ) {
         self.in_flight.borrow_mut().insert(number, lost);
         let (id, way) = (self.id, (self.process.host, ensemble.host));
+        if ensemble.network.resets(way.0, way.1) {
+            // What is lost on a connection ends it.
+            let server = Rc::clone(ensemble);
+            ensemble
+                .world
+                .after(1, move || server.drop_connection(id, 0));
+        }
         let server = Rc::clone(ensemble);
         let arrives = move || server.receive(id, connection, number, work);
         let lane = Rc::clone(&self.to_server.borrow());
