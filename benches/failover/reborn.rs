@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::show_logs;
 use super::support::keeper::{Keepers, Settings};
 use super::support::net::Net;
 use super::support::redis::Redis;
@@ -43,6 +44,9 @@ async fn is_kept(delay: &str, round: usize) -> bool {
     first.wait_in_step_with(&primary).await;
     second.wait_in_step_with(&primary).await;
 
+    // A leader that has just begun waits for keepers it may never have seen.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
     primary.kill();
     primary.revive().await;
     // Lost or kept, in the end all hold the same.
@@ -65,6 +69,9 @@ async fn is_kept(delay: &str, round: usize) -> bool {
     let mut kept = true;
     for redis in all {
         kept &= redis.key_count().await == KEYS;
+    }
+    if !kept {
+        show_logs(&keepers);
     }
     kept
 }
