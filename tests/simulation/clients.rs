@@ -10,7 +10,7 @@ use redis_keeper::actors::Directory;
 use redis_keeper::actors::cluster_api::{
     Answer, Ask, AskStatus, NodeRef, Question, Reason, Ruling,
 };
-use redis_keeper::domain::node::{ClusterName, NodeAddr};
+use redis_keeper::domain::node::{ClusterName, Moment, NodeAddr};
 use tokio::time::{sleep, timeout};
 
 use super::keeper::Keeper;
@@ -39,6 +39,17 @@ pub(crate) struct Writer {
 
 /// Asks a keeper whether a node is writable; answered within this instant or not at all.
 pub(crate) async fn ask(clusters: &Directory, cluster: &ClusterName, node: &NodeAddr) -> Answer {
+    let answer = ask_in_time(clusters, cluster, node);
+    let answer = timeout(Duration::from_millis(1), answer).await;
+    answer.unwrap_or_else(|_| Answer::unknown(Reason::NotAnswering))
+}
+
+/// Asks a keeper whether a node is writable; answered when the keeper has its turn.
+pub(crate) async fn ask_in_time(
+    clusters: &Directory,
+    cluster: &ClusterName,
+    node: &NodeAddr,
+) -> Answer {
     let Some(actor) = clusters.get(cluster.as_str()) else {
         return Answer::unknown(Reason::NotAnswering);
     };
@@ -49,18 +60,19 @@ pub(crate) async fn ask(clusters: &Directory, cluster: &ClusterName, node: &Node
             address: None,
         }),
     };
-    let answer = timeout(Duration::from_millis(1), actor.send(question)).await;
-    match answer {
-        Ok(Ok(answer)) => answer,
-        _ => Answer::unknown(Reason::NotAnswering),
-    }
+    let answer = actor.send(question).await;
+    answer.unwrap_or_else(|_| Answer::unknown(Reason::NotAnswering))
 }
 
-/// The node that a keeper calls writable, in one question; answered within this instant or not at all.
-pub(crate) async fn primary(clusters: &Directory, cluster: &ClusterName) -> Option<NodeAddr> {
+/// The node that a keeper calls writable, in one question, and its deadline; answered within this instant or not at all.
+pub(crate) async fn primary(
+    clusters: &Directory,
+    cluster: &ClusterName,
+) -> Option<(NodeAddr, Option<Moment>)> {
     let actor = clusters.get(cluster.as_str())?;
     let status = timeout(Duration::from_millis(1), actor.send(AskStatus)).await;
-    status.ok()?.ok()?.ok()?.primary
+    let status = status.ok()?.ok()?.ok()?;
+    Some((status.primary?, status.deadline))
 }
 
 impl Writer {
@@ -88,10 +100,14 @@ impl Writer {
             if !self.network.passes(self.host, keeper.host) {
                 continue;
             }
-            let Some(clusters) = keeper.answering() else {
+            let Some(voice) = keeper.answering() else {
                 continue;
             };
-            match ask(&clusters, &self.cluster, node).await.reason.ruling() {
+            match ask(&voice.clusters, &self.cluster, node)
+                .await
+                .reason
+                .ruling()
+            {
                 Ruling::Yes => return true,
                 Ruling::Unknown => {}
                 Ruling::No | Ruling::NoSuchNode => return false,

@@ -9,7 +9,7 @@ use super::keeper::{Keeper, Surroundings};
 use super::network::{Cut, Host};
 use super::oracle::Oracle;
 use super::redis::Rebirth;
-use super::schedule::{Fault, HOSTS, Node, Planned, Which};
+use super::schedule::{ENSEMBLE, Fault, HOSTS, Node, Planned, Which};
 use super::world::note;
 
 /// All that faults strike.
@@ -77,6 +77,11 @@ impl Site {
                     }
                 })
             }
+            Fault::Continue => {
+                self.keepers.iter().for_each(|keeper| keeper.pause(false));
+                Box::new(|_| {})
+            }
+            Fault::Upheaval => self.upheaval(),
             Fault::Outage => {
                 self.around.ensemble.set_up(false);
                 Box::new(|site| site.around.ensemble.set_up(true))
@@ -111,6 +116,28 @@ impl Site {
         };
         fleet.kill(&server);
         Box::new(move |site| site.around.fleet.start(&server, rebirth))
+    }
+
+    fn upheaval(&self) -> Undo {
+        let Surroundings {
+            world, ensemble, ..
+        } = &self.around;
+        let mut cut = Vec::new();
+        for keeper in self.keepers.iter() {
+            match world.draw(0..=2) {
+                0 => {
+                    keeper.crash();
+                    let keeper = Rc::clone(keeper);
+                    world.after(world.draw(1_000..=200_000), move || keeper.start());
+                }
+                1 => cut.extend([(keeper.host, ENSEMBLE), (ENSEMBLE, keeper.host)]),
+                _ => {}
+            }
+            for session in ensemble.sessions_of(keeper.host) {
+                ensemble.expire(session);
+            }
+        }
+        self.sever(cut, Cut::Silent)
     }
 
     fn sever(&self, ways: Vec<(Host, Host)>, cut: Cut) -> Undo {

@@ -28,7 +28,19 @@ pub(crate) struct Process {
     paused: Cell<bool>,
     dead: Cell<bool>,
     waker: RefCell<Waker>,
+    /// Called whenever something reaches it, before it has its turn.
+    reached: RefCell<Option<Box<dyn Fn()>>>,
 }
+
+/// What answers questions in a run of the program.
+#[derive(Clone)]
+pub(crate) struct Voice {
+    pub(crate) clusters: Directory,
+    pub(crate) clock: Arc<DriftingClock>,
+}
+
+/// Asks a keeper something in the instant in which something else reaches it.
+type Asker = Rc<dyn Fn(&Voice)>;
 
 /// A keeper, across its runs.
 pub(crate) struct Keeper {
@@ -42,12 +54,13 @@ pub(crate) struct Keeper {
     /// In millionths.
     drift: i64,
     run: RefCell<Option<Run>>,
+    asker: RefCell<Option<Asker>>,
 }
 
 /// A run under way.
 struct Run {
     process: Rc<Process>,
-    clusters: Directory,
+    voice: Voice,
     actors: Rc<RefCell<Option<LocalSet>>>,
     stop: Option<oneshot::Sender<()>>,
 }
@@ -70,6 +83,13 @@ impl Process {
     pub(crate) fn dead(&self) -> bool {
         self.dead.get()
     }
+
+    /// Something has reached it.
+    pub(crate) fn reached(&self) {
+        if let Some(reached) = &*self.reached.borrow() {
+            reached();
+        }
+    }
 }
 
 // === impl Keeper ===
@@ -86,7 +106,13 @@ impl Keeper {
             config,
             drift,
             run: RefCell::default(),
+            asker: RefCell::default(),
         })
+    }
+
+    /// Has `asker` ask whenever an answer of ZooKeeper reaches it, though it be stopped.
+    pub(crate) fn asked_by(&self, asker: impl Fn(&Voice) + 'static) {
+        *self.asker.borrow_mut() = Some(Rc::new(asker));
     }
 
     /// Starts it, unless it runs.
@@ -101,15 +127,17 @@ impl Keeper {
             paused: Cell::new(false),
             dead: Cell::new(false),
             waker: RefCell::new(Waker::noop().clone()),
+            reached: RefCell::default(),
         });
         let reads = Duration::from_micros(self.world.draw(1_000_000_000..=9_000_000_000));
+        let clock = Arc::new(DriftingClock::new(reads, self.drift));
         let ports = Ports {
             redis: Redises::of(&process, &self.fleet, &self.network, &self.world),
             coordination: Rc::new(Coordinator {
                 ensemble: Rc::clone(&self.ensemble),
                 process: Rc::clone(&process),
             }),
-            clock: Arc::new(DriftingClock::new(reads, self.drift)),
+            clock: Arc::clone(&clock) as _,
             seed: self.world.draw(0..=u64::MAX),
         };
         let local = LocalSet::new();
@@ -132,11 +160,16 @@ impl Keeper {
             });
             clusters
         };
+        let voice = Voice { clusters, clock };
+        if let Some(asker) = self.asker.borrow().clone() {
+            let voice = voice.clone();
+            *process.reached.borrow_mut() = Some(Box::new(move || asker(&voice)));
+        }
         let actors = Rc::new(RefCell::new(Some(local)));
         tokio::task::spawn_local(live(Rc::clone(&process), Rc::clone(&actors)));
         *self.run.borrow_mut() = Some(Run {
             process,
-            clusters,
+            voice,
             actors,
             stop: Some(stop),
         });
@@ -169,8 +202,16 @@ impl Keeper {
         };
         note!(self.world, "{} is gone", self.id);
         run.process.dead.set(true);
+        run.process.reached.take();
         let actors = run.actors.borrow_mut().take();
         drop(actors);
+    }
+
+    /// Has it asked now, as whenever something reaches it.
+    pub(crate) fn ask(&self) {
+        if let Some(run) = &*self.run.borrow() {
+            run.process.reached();
+        }
     }
 
     /// SIGSTOP and SIGCONT.
@@ -187,11 +228,11 @@ impl Keeper {
         }
     }
 
-    /// Its clusters, if it can answer now.
-    pub(crate) fn answering(&self) -> Option<Directory> {
+    /// Who answers for it, if it can answer now.
+    pub(crate) fn answering(&self) -> Option<Voice> {
         let run = self.run.borrow();
         let run = run.as_ref().filter(|run| !run.process.paused())?;
-        Some(run.clusters.clone())
+        Some(run.voice.clone())
     }
 }
 

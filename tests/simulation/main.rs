@@ -2,7 +2,7 @@
 //! ZooKeeper and a network that fail in every way, all of it drawn from one seed.
 //!
 //! `SIMULATION_SEEDS=FROM..TO` (or a count) runs a range of seeds, best with `--release`; `SIMULATION_SEED=n` one seed
-//! with its whole trace.
+//! with its whole trace. `SIMULATION_UNTIL=RK-n` ends a range at the first seed that breaks that rule.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -17,6 +17,7 @@ use redis_keeper::ports;
 mod clients;
 mod faults;
 mod keeper;
+mod known_bugs;
 mod network;
 mod oracle;
 mod redis;
@@ -40,6 +41,7 @@ fn run_all(seeds: Range<u64>) {
     let next = AtomicU64::new(seeds.start);
     let broken = Mutex::new(BTreeMap::new());
     let totals = Mutex::new([0; 3]);
+    let until = env::var("SIMULATION_UNTIL").ok();
     let workers = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         for _ in 0..workers {
@@ -60,6 +62,12 @@ fn run_all(seeds: Range<u64>) {
                             "seed {seed}: {}",
                             violation.lines().next().unwrap_or_default()
                         );
+                        if until
+                            .as_ref()
+                            .is_some_and(|rule| violation.starts_with(rule))
+                        {
+                            next.store(seeds.end, Ordering::Relaxed);
+                        }
                         let mut broken = broken.lock().expect("no panic while it is held");
                         broken.insert(seed, violation);
                     }

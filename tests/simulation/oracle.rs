@@ -4,31 +4,39 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use redis_keeper::actors::cluster_api::Ruling;
+use redis_keeper::actors::cluster_api::{Answer, Ruling};
 use redis_keeper::domain::node::{ClusterName, Epoch, Generation, KeeperId, NodeAddr};
 use redis_keeper::domain::published::{Published, Step};
 use redis_keeper::domain::verdict::Report;
 use redis_keeper::layout::paths;
 use redis_keeper::layout::state::Document as _;
 
+use self::leases::{Heartbeats, Withdrawal};
+use super::keeper::Voice;
 use super::redis::commands::Order;
 use super::redis::{Fleet, Server};
+use super::run::LEASE;
 use super::tree::{Change, Tree};
 use super::world::{World, note};
+
+mod leases;
 
 /// How long before a withdrawal the votes for it may have stood (RK-1), in microseconds.
 const VOTES_STOOD: u64 = 2_000_000;
 /// What the tick of the virtual clock may add to a reading, and the margin m to a wait, in microseconds.
 const SLACK: u64 = 25_000;
+/// What the ticks of the virtual clock make of an instant, at most, in microseconds.
+const PRECISION: u64 = 2_500;
 
 /// Judges one run.
 pub(crate) struct Oracle {
     world: Rc<World>,
     /// L, in microseconds.
     lease: u64,
-    /// Faults strike the primary only, so the one promoted is the best of the others (RK-6).
+    /// Faults strike the primary and replication only, so the one promoted is the best of the others (RK-6).
     choosy: bool,
     books: RefCell<BTreeMap<ClusterName, Book>>,
+    heartbeats: RefCell<Heartbeats>,
 }
 
 /// What is known of one cluster.
@@ -38,6 +46,10 @@ struct Book {
     /// Who was the published primary from when on.
     primaries: Vec<(u64, Option<NodeAddr>)>,
     highest: Generation,
+    /// When each generation was published.
+    generations: Vec<(u64, Generation)>,
+    /// The last one.
+    withdrawal: Option<Withdrawal>,
     /// Promotions that were persisted before they were commanded.
     intents: BTreeSet<(NodeAddr, Epoch)>,
     /// Nodes that a majority votes down now.
@@ -47,6 +59,8 @@ struct Book {
     /// The newest epoch of a command executed.
     commanded: BTreeMap<NodeAddr, Epoch>,
     withdrawals: u32,
+    /// How often a candidate was chosen.
+    choices: u32,
     /// Somebody was acknowledged a write, or the cluster began with data.
     has_data: bool,
 }
@@ -58,6 +72,30 @@ pub(crate) struct Said {
     pub(crate) node: NodeAddr,
     pub(crate) ruling: Ruling,
     pub(crate) generation: Option<Generation>,
+    /// How long ago the heartbeat was sent that earned the lease, in microseconds; `None` for what needs none.
+    pub(crate) earned: Option<u64>,
+}
+
+// === impl Said ===
+
+impl Said {
+    pub(crate) fn of(
+        keeper: KeeperId,
+        cluster: &ClusterName,
+        node: &NodeAddr,
+        answer: &Answer,
+        voice: &Voice,
+    ) -> Self {
+        let deadline = answer.deadline;
+        Self {
+            keeper,
+            cluster: cluster.clone(),
+            node: node.clone(),
+            ruling: answer.reason.ruling(),
+            generation: answer.generation,
+            earned: deadline.map(|deadline| voice.clock.since(deadline, LEASE)),
+        }
+    }
 }
 
 // === impl Oracle ===
@@ -80,6 +118,7 @@ impl Oracle {
             lease,
             choosy,
             books: RefCell::new(books),
+            heartbeats: RefCell::default(),
         })
     }
 
@@ -95,11 +134,21 @@ impl Oracle {
         books.values().map(|book| book.withdrawals).sum()
     }
 
+    /// How often a candidate was chosen, in all clusters.
+    pub(crate) fn choices(&self) -> u32 {
+        let books = self.books.borrow();
+        books.values().map(|book| book.choices).sum()
+    }
+
     /// A transaction was committed.
-    pub(crate) fn committed(&self, tree: &Tree, changes: &[Change]) {
+    ///
+    /// Answers whether a state changed or was acknowledged, so that what keepers answer now is worth asking.
+    pub(crate) fn committed(&self, fleet: &Fleet, tree: &Tree, changes: &[Change]) -> bool {
+        let now = self.world.now();
+        let acknowledged = self.heartbeats.borrow_mut().note(now, tree, changes);
         let heartbeat = |change: &Change| matches!(change, Change::Set(path) if path.starts_with(paths::KEEPERS));
         if changes.iter().all(heartbeat) {
-            return;
+            return acknowledged;
         }
         let keepers = tree.children(paths::KEEPERS).unwrap_or_default();
         let mut books = self.books.borrow_mut();
@@ -108,12 +157,15 @@ impl Oracle {
             let node = tree.get(&paths::cluster(name));
             let published = node.and_then(|node| Published::decode(&node.data).ok());
             if let Some(published) = published {
-                self.published(name, book, published);
+                self.published(fleet, name, book, published);
             } else if book.published.is_some() {
                 self.world
                     .violated(format_args!("RK-2: the state of {name} is gone"));
             }
         }
+        let state =
+            |change: &Change| matches!(change, Change::Set(path) if path == paths::GENERATION);
+        acknowledged || changes.iter().any(state)
     }
 
     fn count_votes(&self, tree: &Tree, keepers: &[String], name: &ClusterName, book: &mut Book) {
@@ -138,7 +190,7 @@ impl Oracle {
         }
     }
 
-    fn published(&self, name: &ClusterName, book: &mut Book, state: Published) {
+    fn published(&self, fleet: &Fleet, name: &ClusterName, book: &mut Book, state: Published) {
         if book.published.as_ref() == Some(&state) {
             return;
         }
@@ -186,14 +238,20 @@ impl Oracle {
                 book.highest
             ));
         }
-        book.highest = book.highest.max(*generation);
+        if *generation > book.highest {
+            book.highest = *generation;
+            book.generations.push((now, *generation));
+        }
         if let (Some(old), None) = (&before, primary) {
             book.withdrawals += 1;
-            let by_votes = intent
-                .as_ref()
-                .is_some_and(|intent| intent.reason.contains("holds it down"));
+            book.withdrawal = Some(Withdrawal {
+                generation: *generation,
+                before: self.heartbeats.borrow().clone(),
+            });
             let last = book.last_down.get(old).copied();
-            if by_votes && last.is_none_or(|last| now - last > VOTES_STOOD) {
+            let voted_down = last.is_some_and(|last| now - last <= VOTES_STOOD);
+            let since = book.primaries.iter().rev().nth(1).map_or(0, |(at, _)| *at);
+            if !voted_down && fleet.serves_since(old, since) {
                 self.world.violated(format_args!(
                     "RK-1: {old} of {name} was withdrawn without the votes of a majority"
                 ));
@@ -203,6 +261,7 @@ impl Oracle {
             && let (Step::Promoting, Some(candidate)) = (intent.step, &intent.candidate)
         {
             book.intents.insert((candidate.clone(), intent.epoch));
+            book.choices += 1;
         }
         book.published = Some(state);
     }
@@ -212,7 +271,7 @@ impl Oracle {
         &self,
         fleet: &Fleet,
         server: &Rc<Server>,
-        epoch: Epoch,
+        (leader, epoch): (&str, Epoch),
         order: &Order,
     ) {
         let mut books = self.books.borrow_mut();
@@ -227,6 +286,12 @@ impl Oracle {
             ));
         }
         *last = epoch.max(*last);
+        let mut intents = book.intents.iter();
+        if let Some((_, newer)) = intents.find(|(chosen, newer)| chosen == node && *newer > epoch) {
+            self.world.violated(format_args!(
+                "RK-4: {node} executed {order:?} of epoch {epoch} after epoch {newer} had fenced it off and chosen it"
+            ));
+        }
         if *order != Order::Promote {
             return;
         }
@@ -238,6 +303,17 @@ impl Oracle {
         let condition = server.condition();
         if condition.follows.as_ref() == Some(node) {
             return;
+        }
+        let now = self.world.now();
+        let heartbeats = self.heartbeats.borrow();
+        let waits_for = book
+            .withdrawal
+            .as_ref()
+            .and_then(|withdrawal| withdrawal.waits_for(leader, now, self.lease, &heartbeats));
+        if let Some(keeper) = waits_for {
+            self.world.violated(format_args!(
+                "RK-2: {node} was promoted while {keeper}, which has not acknowledged the withdrawal, may hold a lease"
+            ));
         }
         let unfit = [
             (condition.loading, "loading"),
@@ -268,7 +344,8 @@ impl Oracle {
                 && its.up
                 && !its.loading
                 && !its.syncing
-                && its.priority > 0;
+                && its.priority > 0
+                && its.history == condition.history;
             if eligible && its.offset > condition.offset {
                 self.world.violated(format_args!(
                     "RK-6: {node} was promoted at {}, {} has {}",
@@ -282,6 +359,11 @@ impl Oracle {
     pub(crate) fn heard(&self, said: &[Said]) {
         let now = self.world.now();
         let books = self.books.borrow();
+        for said in said {
+            if let Some(earned) = said.earned {
+                self.judge_lease(said, &books[&said.cluster], now.saturating_sub(earned));
+            }
+        }
         let mut writable: BTreeMap<&ClusterName, &Said> = BTreeMap::new();
         for said in said.iter().filter(|said| said.ruling == Ruling::Yes) {
             let Said {
@@ -307,7 +389,69 @@ impl Oracle {
     }
 }
 
+impl Oracle {
+    /// The lease of an answer counts from `earned`: neither from later than a heartbeat was sent, nor from later than its
+    /// state was superseded; and that is no older than was acknowledged (RK-3).
+    fn judge_lease(&self, said: &Said, book: &Book, earned: u64) {
+        let Said {
+            keeper,
+            cluster,
+            node,
+            generation,
+            ..
+        } = said;
+        let heartbeats = self.heartbeats.borrow();
+        let Some(heartbeat) = heartbeats.of(keeper) else {
+            return self.world.violated(format_args!(
+                "RK-3: {keeper} answers and has had no heartbeat"
+            ));
+        };
+        if earned > heartbeat.at + PRECISION {
+            self.world.violated(format_args!(
+                "RK-3: {keeper} counts its lease from {} us after its last heartbeat",
+                earned - heartbeat.at
+            ));
+        }
+        let superseded = match generation {
+            Some(from) => book.superseded(*from),
+            None => book.withdrawn(node),
+        };
+        if let Some(at) = superseded.filter(|at| earned > at + PRECISION) {
+            self.world.violated(format_args!(
+                "RK-3: {keeper} prolonged its lease on {cluster} from an older state ({generation:?}), {} us too late",
+                earned - at
+            ));
+        }
+        let acknowledged = book.generation_at(heartbeat.acknowledged);
+        if generation.is_some_and(|from| from < acknowledged) {
+            self.world.violated(format_args!(
+                "RK-3: {keeper} answers for {cluster} from {generation:?} and has acknowledged {acknowledged}"
+            ));
+        }
+    }
+}
+
 impl Book {
+    /// When a newer generation than `from` was published.
+    fn superseded(&self, from: Generation) -> Option<u64> {
+        let place = self.generations.partition_point(|(_, it)| *it <= from);
+        self.generations.get(place).map(|(at, _)| *at)
+    }
+
+    /// When `node` ceased to be the published primary the last time.
+    fn withdrawn(&self, node: &NodeAddr) -> Option<u64> {
+        let mut primaries = self.primaries.iter();
+        let last = primaries.rposition(|(_, primary)| primary.as_ref() == Some(node))?;
+        self.primaries.get(last + 1).map(|(at, _)| *at)
+    }
+
+    /// The cluster's generation when the counter stood at `counter`.
+    fn generation_at(&self, counter: Generation) -> Generation {
+        let place = self.generations.partition_point(|(_, it)| *it <= counter);
+        let known = place.checked_sub(1).map(|place| self.generations[place].1);
+        known.unwrap_or_default()
+    }
+
     /// Whether the node was the published primary at some moment since `since`.
     fn was_primary(&self, node: &NodeAddr, since: u64) -> bool {
         for (from, primary) in self.primaries.iter().rev() {

@@ -11,6 +11,7 @@ use redis_keeper::domain::info::Info;
 use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
 
 use self::replication::{Attached, Replica};
+use super::keeper::Process;
 use super::network::{Host, Lane, Network};
 use super::oracle::Oracle;
 use super::world::{Event, World, note};
@@ -63,7 +64,7 @@ struct State {
 
 /// A server's end of a keeper's connection.
 struct Connection {
-    peer: Host,
+    process: Rc<Process>,
     /// Of a command connection.
     epoch: Option<Epoch>,
     to_peer: Rc<Lane>,
@@ -85,9 +86,13 @@ pub(crate) struct Condition {
     pub(crate) syncing: bool,
     /// Whom it follows over a link that is up; itself if it is a primary.
     pub(crate) follows: Option<NodeAddr>,
+    /// Offsets of one history can be compared.
+    pub(crate) history: String,
     pub(crate) offset: u64,
     pub(crate) keys: usize,
     pub(crate) priority: u32,
+    /// When its process started.
+    pub(crate) started: u64,
 }
 
 // === impl Fleet ===
@@ -246,6 +251,14 @@ impl Fleet {
         );
     }
 
+    /// Whether the server is a primary, and the same process as at `since`.
+    pub(crate) fn serves_since(&self, addr: &NodeAddr, since: u64) -> bool {
+        self.server(addr).is_some_and(|server| {
+            let condition = server.condition();
+            condition.up && condition.follows.as_ref() == Some(addr) && condition.started <= since
+        })
+    }
+
     /// The judge's eyes.
     fn judge(&self) -> Option<&Rc<Oracle>> {
         self.judge.get()
@@ -282,7 +295,7 @@ impl Server {
     }
 
     fn close(&self, connection: Connection) {
-        let way = (self.host, connection.peer);
+        let way = (self.host, connection.process.host);
         let closed = connection.closed;
         self.network
             .send(way, &connection.to_peer, move || closed());
@@ -299,9 +312,11 @@ impl Server {
                 None => Some(self.addr.clone()),
                 Some(replica) => replica.linked().then(|| replica.primary.clone()),
             },
+            history: state.replication_id.clone(),
             offset: state.offset,
             keys: state.log.len(),
             priority: state.priority,
+            started: state.started,
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::runtime::Builder;
 use tokio::task::spawn_local;
 use tokio::time::sleep;
 
-use super::clients::{Acknowledged, Writer, ask, primary};
+use super::clients::{Acknowledged, Writer, ask, ask_in_time, primary};
 use super::faults::Site;
 use super::keeper::{Keeper, Surroundings};
 use super::network::{Host, Network};
@@ -26,7 +26,7 @@ use super::world::World;
 use super::zookeeper::Ensemble;
 
 /// L, in microseconds: what the configuration says.
-const LEASE: u64 = 800_000;
+pub(crate) const LEASE: u64 = 800_000;
 /// How often all keepers are asked while there are faults.
 const SAMPLE: Duration = Duration::from_millis(10);
 /// In every so many samples, about all nodes.
@@ -151,25 +151,31 @@ impl Run {
                         site.strike(&planned);
                     });
                 }
-                When::Withdrawal { .. } => waiting.push(planned),
+                When::Withdrawal { .. } | When::Choice { .. } => waiting.push(planned),
             }
         }
         let healed = self.schedule.healed;
-        let (watching, counted) = (Rc::downgrade(site), Cell::new(0));
+        let (watching, counted) = (Rc::downgrade(site), Cell::new((0, 0)));
         site.around.ensemble.watched_by(move |tree, changes| {
             let Some(site) = watching.upgrade() else {
                 return;
             };
-            site.oracle.committed(tree, changes);
-            let withdrawals = site.oracle.withdrawals();
+            if site.oracle.committed(&site.around.fleet, tree, changes) {
+                site.keepers.iter().for_each(|keeper| keeper.ask());
+            }
+            let (withdrawals, choices) = (site.oracle.withdrawals(), site.oracle.choices());
             let world = &site.around.world;
-            if counted.replace(withdrawals) == withdrawals || world.now() >= healed {
+            let before = counted.replace((withdrawals, choices));
+            if before == (withdrawals, choices) || world.now() >= healed {
                 return;
             }
             for planned in &waiting {
-                if let When::Withdrawal { number, after } = planned.when
-                    && number == withdrawals
-                {
+                let (since, until, number, after) = match planned.when {
+                    When::At(_) => continue,
+                    When::Withdrawal { number, after } => (before.0, withdrawals, number, after),
+                    When::Choice { number, after } => (before.1, choices, number, after),
+                };
+                if since < number && number <= until {
                     let (site, planned) = (Rc::clone(&site), planned.clone());
                     world.after(after, move || {
                         if site.around.world.now() < healed {
@@ -180,6 +186,23 @@ impl Run {
             }
         });
         for keeper in site.keepers.iter() {
+            let (site, id) = (Rc::downgrade(site), keeper.id.clone());
+            let nodes = self.nodes.iter();
+            let nodes: Vec<_> = nodes
+                .map(|(name, nodes)| (name.clone(), nodes[0].0.clone()))
+                .collect();
+            keeper.asked_by(move |voice| {
+                for (cluster, node) in nodes.iter().cloned() {
+                    let (site, id, voice) = (site.clone(), id.clone(), voice.clone());
+                    spawn_local(async move {
+                        let answer = ask_in_time(&voice.clusters, &cluster, &node).await;
+                        let said = Said::of(id, &cluster, &node, &answer, &voice);
+                        if let Some(site) = site.upgrade() {
+                            site.oracle.heard(&[said]);
+                        }
+                    });
+                }
+            });
             let keeper = Rc::clone(keeper);
             world.after(world.draw(0..=1_500_000), move || keeper.start());
         }
@@ -243,17 +266,18 @@ impl Run {
     async fn ask_for_primaries(&self) -> Vec<Said> {
         let mut said = Vec::new();
         for keeper in self.site.keepers.iter() {
-            let Some(clusters) = keeper.answering() else {
+            let Some(voice) = keeper.answering() else {
                 continue;
             };
             for cluster in self.nodes.keys() {
-                if let Some(node) = primary(&clusters, cluster).await {
+                if let Some((node, deadline)) = primary(&voice.clusters, cluster).await {
                     said.push(Said {
                         keeper: keeper.id.clone(),
                         cluster: cluster.clone(),
                         node,
                         ruling: Ruling::Yes,
                         generation: None,
+                        earned: deadline.map(|deadline| voice.clock.since(deadline, LEASE)),
                     });
                 }
             }
@@ -264,19 +288,13 @@ impl Run {
     async fn ask_all(&self) -> Vec<Said> {
         let mut said = Vec::new();
         for keeper in self.site.keepers.iter() {
-            let Some(clusters) = keeper.answering() else {
+            let Some(voice) = keeper.answering() else {
                 continue;
             };
             for (cluster, nodes) in &self.nodes {
                 for (node, _) in nodes {
-                    let answer = ask(&clusters, cluster, node).await;
-                    said.push(Said {
-                        keeper: keeper.id.clone(),
-                        cluster: cluster.clone(),
-                        node: node.clone(),
-                        ruling: answer.reason.ruling(),
-                        generation: answer.generation,
-                    });
+                    let answer = ask(&voice.clusters, cluster, node).await;
+                    said.push(Said::of(keeper.id.clone(), cluster, node, &answer, &voice));
                 }
             }
         }

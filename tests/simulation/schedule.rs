@@ -43,7 +43,7 @@ pub(crate) struct Schedule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Anything,
-    /// Faults strike primaries only (RK-6).
+    /// Faults strike primaries and replication only (RK-6).
     PrimaryOnly,
     /// A primary is reborn without its data, and nothing else happens (RK-7).
     RebirthOnly,
@@ -62,6 +62,11 @@ pub(crate) enum When {
     At(u64),
     /// So long after a primary was withdrawn for the `number`th time.
     Withdrawal {
+        number: u32,
+        after: u64,
+    },
+    /// So long after the `number`th time that a candidate was persisted: the command to it follows.
+    Choice {
         number: u32,
         after: u64,
     },
@@ -94,6 +99,10 @@ pub(crate) enum Fault {
     Disconnect(Which),
     /// Its ZooKeeper server is cut off from the ensemble and goes on serving it.
     Believe(Which),
+    /// All that are stopped continue.
+    Continue,
+    /// All sessions end; some keepers are restarted at once, some are cut off from ZooKeeper.
+    Upheaval,
     /// No ZooKeeper at all.
     Outage,
     Kill(Node, Rebirth),
@@ -118,6 +127,7 @@ impl Schedule {
             Kind::Anything,
             Kind::Anything,
             Kind::PrimaryOnly,
+            Kind::PrimaryOnly,
             Kind::RebirthOnly,
         ]);
         let begin = 4_000_000;
@@ -141,16 +151,26 @@ impl Schedule {
         };
         let faults = match kind {
             Kind::Anything => chance.between(3, 14),
-            Kind::PrimaryOnly => chance.between(1, 3),
+            Kind::PrimaryOnly => chance.between(1, 5),
             Kind::RebirthOnly => 1,
         };
         for _ in 0..faults {
             let at = begin + chance.between(0, lasts * 3 / 4);
             let in_failover = kind == Kind::Anything && chance.happens(40);
             let when = if in_failover {
-                let number = u32::try_from(chance.between(1, 3)).expect("small");
-                let after = chance.between(0, 300) * chance.between(0, 5_000);
-                When::Withdrawal { number, after }
+                let number = chance.pick(&[1, 1, 1, 2, 2, 3]);
+                // In the middle of the step that follows, or at any time in the failover.
+                let after = if chance.happens(50) {
+                    let most = chance.pick(&[2, 8]) * schedule.latency;
+                    chance.between(0, most)
+                } else {
+                    chance.between(0, 300) * chance.between(0, 5_000)
+                };
+                if chance.happens(50) {
+                    When::Withdrawal { number, after }
+                } else {
+                    When::Choice { number, after }
+                }
             } else {
                 When::At(at)
             };
@@ -160,9 +180,45 @@ impl Schedule {
                 lasts: chance.between(lasts / 3, lasts * 2),
                 fault: schedule.fault(&mut chance),
             };
+            if let (Fault::Pause(_), When::Choice { number, after }) = (planned.fault, planned.when)
+            {
+                // It goes on in the middle of what its successor does.
+                let number = number + 1;
+                let when = When::Choice {
+                    number,
+                    after: chance.between(0, after.min(10_000)),
+                };
+                let fault = Fault::Continue;
+                schedule.faults.push(Planned {
+                    when,
+                    lasts: 0,
+                    fault,
+                });
+            }
             schedule.faults.push(planned);
         }
+        if kind == Kind::Anything {
+            for _ in 0..chance.between(0, 2) {
+                let planned = schedule.failover(&mut chance);
+                schedule.faults.push(planned);
+            }
+        }
         schedule
+    }
+
+    /// A primary is gone for long enough to be replaced.
+    fn failover(&self, chance: &mut Chance) -> Planned {
+        let primary = Node::Primary(chance.below(self.clusters));
+        let begin = 4_000_000;
+        Planned {
+            when: When::At(chance.between(begin, begin + (self.healed - begin) * 3 / 4)),
+            lasts: self.mark_down * 1_000 + chance.between(500_000, 4_000_000),
+            fault: if chance.happens(70) {
+                Fault::Kill(primary, Rebirth::Whole)
+            } else {
+                Fault::Freeze(primary)
+            },
+        }
     }
 
     fn fault(&self, chance: &mut Chance) -> Fault {
@@ -171,7 +227,11 @@ impl Schedule {
         match self.kind {
             Kind::Anything => {}
             Kind::PrimaryOnly => {
-                return if chance.happens(50) {
+                let (one, other) = (chance.below(self.nodes), chance.below(self.nodes));
+                return if !self.colocated && chance.happens(50) {
+                    let cut = chance.pick(&[Cut::Silent, Cut::Resets]);
+                    Fault::Sever(self.server_host(one), self.server_host(other), cut)
+                } else if chance.happens(50) {
                     Fault::Kill(primary, Rebirth::Whole)
                 } else {
                     Fault::Freeze(primary)
@@ -194,7 +254,7 @@ impl Schedule {
         let host = self.host(chance);
         let other = self.host(chance);
         let cut = chance.pick(&[Cut::Silent, Cut::Resets]);
-        match chance.below(20) {
+        match chance.below(21) {
             0..=2 => Fault::Pause(keeper),
             3 => Fault::Crash(keeper),
             4 => Fault::Stop(keeper),
@@ -208,6 +268,7 @@ impl Schedule {
             15 => Fault::Isolate(host),
             16 | 17 => Fault::Sever(host, other, cut),
             18 => Fault::SeverOneWay(host, other, cut),
+            19 => Fault::Upheaval,
             _ => Fault::Slow(host, chance.between(10_000, 400_000)),
         }
     }

@@ -192,6 +192,15 @@ impl DriftingClock {
             drift,
         }
     }
+
+    /// How long ago, in microseconds, it read `span` microseconds less than `moment`.
+    pub(crate) fn since(&self, moment: Moment, span: u64) -> u64 {
+        let micros =
+            |moment: Moment| i128::try_from(moment.0.as_micros()).expect("less than an age");
+        let passed = micros(self.now()) - micros(moment) + i128::from(span);
+        let passed = passed * 1_000_000 / i128::from(1_000_000 + self.drift);
+        u64::try_from(passed).unwrap_or_default()
+    }
 }
 
 impl LeaseClock for DriftingClock {

@@ -24,7 +24,11 @@ impl Fleet {
         number: u64,
         order: &Order,
     ) -> Option<Result<(), CommandError>> {
-        let epoch = server.state.borrow().connections.get(&number)?.epoch?;
+        let (epoch, process) = {
+            let state = server.state.borrow();
+            let connection = state.connections.get(&number)?;
+            (connection.epoch?, Rc::clone(&connection.process))
+        };
         if *order == Order::Fence {
             return Some(server.fence(number, epoch));
         }
@@ -37,7 +41,7 @@ impl Fleet {
             server.addr
         );
         if let Some(judge) = self.judge() {
-            judge.commanded(self, server, epoch, order);
+            judge.commanded(self, server, (&process.name, epoch), order);
         }
         match order {
             Order::Promote => server.become_primary(self),

@@ -155,7 +155,7 @@ impl Socket {
         let (tell, told) = oneshot::channel();
         let inlet = Rc::clone(&self.inlet);
         let connection = Connection {
-            peer: way.0,
+            process: Rc::clone(&self.reach.process),
             epoch,
             to_peer: Rc::clone(&self.to_keeper),
             closed: Rc::new(move || {

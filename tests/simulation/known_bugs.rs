@@ -1,0 +1,39 @@
+//! Bugs that `tests/known_bugs.sh` puts back one at a time, for the simulation to find: each still fits the sources.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+#[test]
+fn every_known_bug_can_be_put_back_and_names_the_rule_it_breaks() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = root.join("tests/simulation/known-bugs");
+    let mut bugs = 0;
+    for entry in fs::read_dir(&folder).expect("the folder of known bugs") {
+        let patch = entry.expect("a readable folder").path();
+        let text = fs::read_to_string(&patch).expect("a readable patch");
+        let rule = text
+            .strip_prefix("RK-")
+            .and_then(|rest| rest.split_once(": "));
+        let rule = rule.and_then(|(number, _)| number.parse::<u8>().ok());
+        assert!(
+            rule.is_some_and(|number| (1..=10).contains(&number)),
+            "{}: the first line names a rule",
+            patch.display()
+        );
+        let applies = Command::new("git")
+            .args(["apply", "--check"])
+            .arg(&patch)
+            .current_dir(root)
+            .output()
+            .expect("git");
+        assert!(
+            applies.status.success(),
+            "{} does not fit the sources any more: {}",
+            patch.display(),
+            String::from_utf8_lossy(&applies.stderr)
+        );
+        bugs += 1;
+    }
+    assert!(bugs >= 11, "all known bugs were found: {bugs}");
+}
