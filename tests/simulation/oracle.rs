@@ -335,12 +335,15 @@ impl Oracle {
             .published
             .as_ref()
             .and_then(|state| state.intent.as_ref()?.old.clone());
-        for other in fleet.servers().filter(|_| self.choosy) {
+        // One that goes on in this moment brings its replicas on after they were read.
+        let goes_on = primary
+            .as_ref()
+            .and_then(|old| fleet.server(old))
+            .is_some_and(|old| old.condition().up);
+        for other in fleet.servers().filter(|_| self.choosy && !goes_on) {
             let its = other.condition();
-            // A primary of before that came back holds another history: its offset says nothing here.
             let eligible = other.cluster == server.cluster
                 && Some(&other.addr) != primary.as_ref()
-                && its.follows == primary
                 && its.up
                 && !its.loading
                 && !its.syncing
