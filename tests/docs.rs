@@ -53,6 +53,39 @@ fn every_link_leads_to_a_file() {
     }
 }
 
+/// All Rust sources below a folder, as one text.
+fn sources(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(folder).expect("a folder of this repository") {
+        let path = entry.expect("a readable folder").path();
+        if path.is_dir() {
+            text += &sources(&path);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text += &fs::read_to_string(&path).expect("a readable source");
+        }
+    }
+    text
+}
+
+#[test]
+fn every_test_that_a_page_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let all = sources(&root.join("src")) + &sources(&root.join("tests"));
+    let mut named = 0;
+    for (page, text) in pages() {
+        let quoted = text.split('`').skip(1).step_by(2);
+        for name in quoted.filter(|name| name.matches('_').count() > 3) {
+            let word = name.bytes().all(|it| it.is_ascii_lowercase() || it == b'_');
+            if word && !name.starts_with("redis_keeper_") {
+                let there = all.contains(&format!("fn {name}("));
+                assert!(there, "{}: no test is called {name}", page.display());
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 20, "docs/safety.md names its tests: {named}");
+}
+
 #[test]
 fn every_whole_configuration_loads() {
     let mut loaded = 0;

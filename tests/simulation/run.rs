@@ -192,7 +192,8 @@ impl Run {
                 .map(|(name, nodes)| (name.clone(), nodes[0].0.clone()))
                 .collect();
             keeper.asked_by(move |voice| {
-                for (cluster, node) in nodes.iter().cloned() {
+                for (cluster, node) in &nodes {
+                    let (cluster, node) = (cluster.clone(), node.clone());
                     let (site, id, voice) = (site.clone(), id.clone(), voice.clone());
                     spawn_local(async move {
                         let answer = ask_in_time(&voice.clusters, &cluster, &node).await;
