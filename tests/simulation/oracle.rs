@@ -25,8 +25,8 @@ mod leases;
 const VOTES_STOOD: u64 = 2_000_000;
 /// What the tick of the virtual clock may add to a reading, and the margin m to a wait, in microseconds.
 const SLACK: u64 = 25_000;
-/// What the ticks of the virtual clock make of an instant, at most, in microseconds.
-const PRECISION: u64 = 2_500;
+/// What the ticks of the virtual clock, and a keeper's drift over a lease, make of an instant, at most, in microseconds.
+const PRECISION: u64 = 4_000;
 
 /// Judges one run.
 pub(crate) struct Oracle {
