@@ -36,14 +36,7 @@ async fn a_keeper_frozen_for_longer_than_its_lease_knows_nothing_until_it_has_re
     frozen.process().pause();
     primary.kill();
     for keeper in others {
-        keeper
-            .wait_status("cache", "another primary", |status| {
-                status
-                    .primary
-                    .as_ref()
-                    .is_some_and(|it| *it != primary.node())
-            })
-            .await;
+        keeper.wait_replaced("cache", &primary).await;
     }
     let elected = keepers[leader]
         .status("cache")
@@ -170,14 +163,7 @@ async fn a_frozen_leader_is_deposed_and_a_frozen_follower_passed_over_while_thei
     follower.process().pause();
     primary.kill();
     for keeper in others {
-        keeper
-            .wait_status("cache", "another primary", |status| {
-                status
-                    .primary
-                    .as_ref()
-                    .is_some_and(|it| *it != primary.node())
-            })
-            .await;
+        keeper.wait_replaced("cache", &primary).await;
     }
     let (record, _) = tree.json(&format!("/keepers/{}", follower.id())).await;
     let acknowledged = record["acknowledged"].as_u64().expect("a generation");

@@ -46,13 +46,7 @@ async fn one_of_four_fails_over(name: &str, end: fn(&Process)) {
     }
     primary.kill();
 
-    left.wait_status("cache", "another primary", |status| {
-        status
-            .primary
-            .as_ref()
-            .is_some_and(|it| *it != primary.node())
-    })
-    .await;
+    left.wait_replaced("cache", &primary).await;
     let elected = left.status("cache").await.expect("its status").primary;
     let (winner, other) = if elected == Some(first.node()) {
         (&first, &second)
@@ -101,14 +95,9 @@ async fn a_leader_whose_session_is_expired_from_outside_does_nothing_under_its_o
         keepers[successor].leads_with().await > Some(epoch),
         "a higher epoch"
     );
-    keepers
-        .wait_status("cache", "another primary", |status| {
-            status
-                .primary
-                .as_ref()
-                .is_some_and(|it| *it != primary.node())
-        })
-        .await;
+    for keeper in keepers.iter() {
+        keeper.wait_replaced("cache", &primary).await;
+    }
     assert!(
         expired.process().log().contains("not leading any more"),
         "the one that lost its session says so"

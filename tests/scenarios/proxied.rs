@@ -154,12 +154,7 @@ impl Site {
     async fn wait_failover(&self, asked: &[&Keeper], old: &Redis) -> &Redis {
         let mut elected = None;
         for keeper in asked {
-            let what = "another primary";
-            keeper
-                .wait_status("cluster-1", what, |status| {
-                    status.primary.as_ref().is_some_and(|it| *it != old.node())
-                })
-                .await;
+            keeper.wait_replaced("cluster-1", old).await;
             elected = keeper
                 .status("cluster-1")
                 .await

@@ -78,12 +78,7 @@ async fn reborn_with(saved: usize) {
     primary.kill();
     primary.revive().await;
     assert_eq!(primary.key_count().await, saved);
-    keeper
-        .wait_status("cache", "another primary", |status| {
-            let successor = status.primary.as_ref();
-            successor.is_some_and(|successor| *successor != primary.node())
-        })
-        .await;
+    keeper.wait_replaced("cache", &primary).await;
     let (successor, other) = if first.is_primary().await {
         (&first, &second)
     } else {

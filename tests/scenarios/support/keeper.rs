@@ -321,6 +321,15 @@ impl Keeper {
         })
         .await;
     }
+
+    /// Until another primary than `old` is published for `cluster`.
+    pub(crate) async fn wait_replaced(&self, cluster: &str, old: &Redis) {
+        self.wait_status(cluster, "another primary", |status| {
+            let primary = status.primary.as_ref();
+            primary.is_some_and(|primary| *primary != old.node())
+        })
+        .await;
+    }
 }
 
 // === impl Keepers ===
