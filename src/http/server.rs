@@ -14,8 +14,10 @@ use super::{HttpState, app};
 /// instant, and the queue must also hold what comes in while the server is restarted.
 const BACKLOG: i32 = 1024;
 
-/// How long a client may take to send the head of its request.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a client may take to send the head of its request. The server reckons it from a clock of its own that stood
+/// still while the process did: after a pause that is longer than this, requests that wait are answered 408 instead of 500.
+/// So it is longer than any pause after which somebody still waits for the answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long a connection may lie idle between requests.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
