@@ -1,7 +1,7 @@
 //! The actor of one cluster: gathers what the monitors see and what is shared, counts votes, answers HTTP from memory,
 //! and tells the leader when there is something to do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ pub use self::state::ClusterSettings;
 use self::state::State;
 
 mod state;
+mod telling;
 
 /// How long fresh facts may take before a decision is made without them: a hung node delays nobody.
 const FRESH_FACTS: Duration = Duration::from_millis(50);
@@ -90,6 +91,7 @@ impl ClusterActor {
 
     /// After news: takes its consequences, and calls the leader if there is something to do.
     fn changed(&mut self, ctx: &mut Context<Self>) {
+        self.read_for_the_leader(ctx);
         self.reconsider(ctx);
         if self.state.wants_leader() {
             (self.links.wanted)(Wanted(self.state.settings.name.clone()));
@@ -158,9 +160,12 @@ impl ClusterActor {
         });
     }
 
-    /// Asks every node that is not held down for fresh facts, all at once.
-    fn refresh(&self) -> impl Future<Output = Vec<(NodeAddr, Sighting)>> + use<> {
-        let asked = self.state.worth_asking().into_iter().filter_map(|addr| {
+    /// Asks these nodes for fresh facts, all at once.
+    fn refresh(
+        &self,
+        nodes: BTreeSet<NodeAddr>,
+    ) -> impl Future<Output = Vec<(NodeAddr, Sighting)>> + use<> {
+        let asked = nodes.into_iter().filter_map(|addr| {
             let monitor = self.links.monitors.get(&addr)?.clone();
             Some(async move {
                 let answer = tokio::time::timeout(FRESH_FACTS, monitor.send(Refresh)).await;
@@ -171,13 +176,13 @@ impl ClusterActor {
         async { answers.await.into_iter().flatten().collect() }
     }
 
-    /// Once for each withdrawal, reads all nodes afresh and reports what they say: the leader may not reach them all.
-    fn read_after_withdrawal(&mut self, ctx: &mut Context<Self>) {
-        let Some(generation) = self.state.begin_reading() else {
+    /// Reads afresh what the leader does not reach, to report what it says.
+    fn read_for_the_leader(&mut self, ctx: &mut Context<Self>) {
+        let Some((generation, nodes)) = self.state.begin_reading() else {
             return;
         };
         let read = self
-            .refresh()
+            .refresh(nodes)
             .into_actor(self)
             .map(move |sightings, actor, ctx| {
                 actor.state.read(generation, sightings);
@@ -240,7 +245,6 @@ impl Handler<Shared> for ClusterActor {
     fn handle(&mut self, _: Shared, ctx: &mut Self::Context) {
         self.catch_up();
         self.changed(ctx);
-        self.read_after_withdrawal(ctx);
     }
 }
 
@@ -265,7 +269,7 @@ impl Handler<Decide> for ClusterActor {
 
     fn handle(&mut self, _: Decide, _: &mut Self::Context) -> Self::Result {
         let decided = self
-            .refresh()
+            .refresh(self.state.worth_asking())
             .into_actor(self)
             .map(|sightings, actor, ctx| {
                 for (node, sighting) in sightings {

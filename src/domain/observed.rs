@@ -23,6 +23,8 @@ pub struct Observed {
     pub failures: BTreeMap<NodeAddr, Failure>,
     /// The node that this leadership made a primary last, as it confirmed, and when.
     pub promoted: Option<(NodeAddr, Moment)>,
+    /// When this keeper learned of the withdrawal that is published, by its own clock.
+    pub withdrawn_at: Option<Moment>,
     /// Who may still answer from the state before the withdrawal (RK-2).
     pub unacknowledged: Unacknowledged,
     /// The change of primary that this keeper saw last; `None` if it saw none since it started.
@@ -36,7 +38,7 @@ pub struct ObservedNode {
     pub sighting: Sighting,
     /// What the online keepers hold of it.
     pub verdict: Verdict,
-    /// What another keeper read of it after the withdrawal, if this one has no answer from it.
+    /// What another keeper read of it since the published generation, if this one has no answer from it.
     pub elsewhere: Option<Elsewhere>,
 }
 

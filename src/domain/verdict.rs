@@ -10,14 +10,16 @@ use super::node::{Generation, KeeperId, NodeAddr};
 pub struct Report {
     /// Nodes voted down.
     pub votes: BTreeMap<NodeAddr, DownReason>,
-    /// What it read of the nodes after the primary was withdrawn, as long as none is published.
+    /// Nodes that the leader has no answer from: it asks the others what they see of them.
+    pub asks: BTreeSet<NodeAddr>,
+    /// What this keeper sees of nodes that the leader asks for.
     pub fresh: Option<Fresh>,
 }
 
-/// What one keeper read of a cluster's nodes after a withdrawal: for the leader, who may not reach them all.
+/// What one keeper read of nodes that the leader does not reach.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fresh {
-    /// The withdrawal.
+    /// The generation that was published when they were read, a withdrawal's or a publication's.
     pub generation: Generation,
     /// Nodes that answered, and what they said.
     pub nodes: BTreeMap<NodeAddr, NodeFacts>,
@@ -26,7 +28,7 @@ pub struct Fresh {
 impl Report {
     /// There is nothing to say.
     pub fn is_empty(&self) -> bool {
-        self.votes.is_empty() && self.fresh.is_none()
+        self.votes.is_empty() && self.asks.is_empty() && self.fresh.is_none()
     }
 }
 
@@ -130,6 +132,7 @@ mod tests {
         let node = NodeAddr::new("a", 1);
         let down = Report {
             votes: BTreeMap::from([(node.clone(), DownReason::Refused)]),
+            asks: [].into(),
             fresh: None,
         };
         let reports = BTreeMap::from([

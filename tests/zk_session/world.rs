@@ -237,6 +237,7 @@ impl Keeper {
             cluster: ClusterName::new(cluster),
             report: Report {
                 votes: votes.collect(),
+                asks: [].into(),
                 fresh: None,
             },
         });

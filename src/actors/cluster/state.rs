@@ -1,8 +1,9 @@
 //! All that a `ClusterActor` holds in memory, and every question to it answered in one synchronous step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::telling::{Telling, asked, elsewhere, unanswered};
 use crate::actors::cluster_api::{
     Answer, Ask, ClusterStatus, ClusterView, NodeView, Question, Reason, Ruling,
 };
@@ -11,12 +12,13 @@ use crate::domain::explain::{Explanation, explain};
 use crate::domain::facts::Sighting;
 use crate::domain::lease::{Lease, Unacknowledged};
 use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
-use crate::domain::observed::{Elsewhere, Failure, Observed, ObservedNode};
+use crate::domain::observed::{Failure, Observed, ObservedNode};
 use crate::domain::plan::{Hold, Plan, plan};
 use crate::domain::policy::Policy;
+use crate::domain::published::Published;
 use crate::domain::serving::{readable, writable};
 use crate::domain::succession::Succession;
-use crate::domain::verdict::{Fresh, Report, Verdict};
+use crate::domain::verdict::{Report, Verdict};
 
 /// Who this cluster is and by what rules it is kept.
 #[derive(Debug, Clone)]
@@ -37,8 +39,8 @@ pub(super) struct State {
     /// What is shared; `None` until the session has told.
     shared: Option<SharedState>,
     observed: Observed,
-    /// What this keeper read of the nodes after the withdrawal that is published.
-    fresh: Option<Fresh>,
+    /// What is told to the leader of nodes that it does not reach.
+    telling: Telling,
     /// The plan as of the last change, for display and to tell whether the leader is wanted.
     plan: Plan,
 }
@@ -71,6 +73,7 @@ impl State {
             epoch: Epoch::default(),
             failures: BTreeMap::new(),
             promoted: None,
+            withdrawn_at: None,
             unacknowledged: Unacknowledged::default(),
             succession: None,
         };
@@ -78,7 +81,7 @@ impl State {
             settings,
             shared: None,
             observed,
-            fresh: None,
+            telling: Telling::default(),
             plan: Plan::default(),
         }
     }
@@ -92,6 +95,7 @@ impl State {
             && sighting.order >= known.sighting.order
         {
             known.sighting = sighting;
+            self.telling.sighted(node, &known.sighting);
         }
     }
 
@@ -107,6 +111,12 @@ impl State {
             shared.published.as_ref(),
             now,
         );
+        let withdrawal =
+            |published: &Published| published.intent.is_some().then_some(published.generation);
+        let withdrawn = shared.published.as_ref().and_then(withdrawal);
+        if withdrawn != self.observed.published.as_ref().and_then(withdrawal) {
+            self.observed.withdrawn_at = withdrawn.map(|_| now);
+        }
         self.observed.published.clone_from(&shared.published);
         self.observed.epoch = shared
             .leading
@@ -117,38 +127,26 @@ impl State {
             .unacknowledged
             .clone_from(&shared.unacknowledged);
         self.shared = Some(shared);
-        let withdrawn = self.withdrawn();
-        self.fresh
-            .take_if(|fresh| Some(fresh.generation) != withdrawn);
     }
 
-    /// The withdrawal that is published, if one is.
-    fn withdrawn(&self) -> Option<Generation> {
-        let published = self.observed.published.as_ref()?;
-        published.intent.as_ref().map(|_| published.generation)
+    fn generation(&self) -> Option<Generation> {
+        self.observed
+            .published
+            .as_ref()
+            .map(|published| published.generation)
     }
 
-    /// The withdrawal after which the nodes are to be read, for others to know; once each.
-    pub(super) fn begin_reading(&mut self) -> Option<Generation> {
-        let generation = self.withdrawn().filter(|_| self.fresh.is_none())?;
-        self.fresh = Some(Fresh {
-            generation,
-            nodes: BTreeMap::new(),
-        });
-        Some(generation)
+    /// The nodes to be read now because another keeper, which leads, asks what is seen of them, and the generation that is
+    /// published now; once for each.
+    pub(super) fn begin_reading(&mut self) -> Option<(Generation, BTreeSet<NodeAddr>)> {
+        let shared = self.shared.as_ref()?;
+        let asked = asked(&self.observed, &shared.reports, &self.settings.keeper);
+        self.telling.begin(self.generation(), asked)
     }
 
-    /// The nodes were read after the withdrawal of this generation.
+    /// Nodes were read for the leader while this generation was published.
     pub(super) fn read(&mut self, generation: Generation, sightings: Vec<(NodeAddr, Sighting)>) {
-        let answered = |(addr, sighting): &(NodeAddr, Sighting)| {
-            let facts = sighting.facts.as_ref().filter(|_| sighting.answering)?;
-            Some((addr.clone(), facts.clone()))
-        };
-        if let Some(fresh) = &mut self.fresh
-            && fresh.generation == generation
-        {
-            fresh.nodes = sightings.iter().filter_map(answered).collect();
-        }
+        self.telling.read(generation, &sightings);
         for (node, sighting) in sightings {
             self.sighted(&node, sighting);
         }
@@ -189,7 +187,7 @@ impl State {
 
     /// Counts the votes, this keeper's own once the others can read it too, and plans anew. Returns the nodes whose verdict changed.
     pub(super) fn reconsider(&mut self, now: Moment) -> Vec<(NodeAddr, Verdict)> {
-        let withdrawn = self.withdrawn();
+        let generation = self.generation();
         let nothing = SharedState::default();
         let SharedState {
             keepers, reports, ..
@@ -204,7 +202,7 @@ impl State {
             node.elsewhere = if node.sighting.answering {
                 None
             } else {
-                elsewhere(addr, withdrawn, reports)
+                elsewhere(addr, generation, reports)
             };
         }
         self.plan = if self.shared.is_some() {
@@ -231,13 +229,17 @@ impl State {
         self.plan.again
     }
 
-    /// This keeper's own votes.
+    /// This keeper's own votes, what it asks for if it leads, and what it tells whoever leads.
     pub(super) fn report(&self) -> Report {
         let vote =
             |(addr, node): (&NodeAddr, &ObservedNode)| Some((addr.clone(), node.sighting.vote?));
         Report {
             votes: self.observed.nodes.iter().filter_map(vote).collect(),
-            fresh: self.fresh.clone().filter(|fresh| !fresh.nodes.is_empty()),
+            asks: match self.leading() {
+                Some(_) => unanswered(&self.observed),
+                None => BTreeSet::new(),
+            },
+            fresh: self.telling.told(),
         }
     }
 
@@ -253,7 +255,7 @@ impl State {
     }
 
     /// Nodes that are worth asking again before a decision: all but those this keeper holds down.
-    pub(super) fn worth_asking(&self) -> Vec<NodeAddr> {
+    pub(super) fn worth_asking(&self) -> BTreeSet<NodeAddr> {
         let asked = self
             .observed
             .nodes
@@ -391,23 +393,4 @@ impl State {
             readable: readable(&self.observed, &self.settings.policy, addr, node, now),
         })
     }
-}
-
-/// What the keeper that saw `node` furthest says of it after the withdrawal that is published.
-fn elsewhere(
-    node: &NodeAddr,
-    withdrawn: Option<Generation>,
-    reports: &BTreeMap<KeeperId, Report>,
-) -> Option<Elsewhere> {
-    let withdrawn = withdrawn?;
-    let told = reports.iter().filter_map(|(keeper, report)| {
-        let fresh = report.fresh.as_ref()?;
-        let facts = fresh.nodes.get(node)?;
-        (fresh.generation == withdrawn).then_some((keeper, facts))
-    });
-    let (keeper, facts) = told.max_by_key(|(_, facts)| facts.offset)?;
-    Some(Elsewhere {
-        keeper: keeper.clone(),
-        facts: facts.clone(),
-    })
 }

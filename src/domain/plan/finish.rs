@@ -11,6 +11,9 @@ use super::{Action, Case, Change, Hold, Plan, publishing};
 /// How long a node that confirmed its promotion is given to answer a probe, unless it is voted down before.
 const PROMOTED_SHOWS_WITHIN: Duration = Duration::from_secs(1);
 
+/// How long after a withdrawal the other keepers are given to tell what they see of nodes that the leader does not reach.
+const TOLD_WITHIN: Duration = Duration::from_millis(50);
+
 pub(super) fn finish(case: &Case<'_>, published: &Published, intent: &Intent) -> Plan {
     if let Some(old) = returned_whole(case, intent) {
         return Plan::write(Change::Publish, publishing(case, published, old));
@@ -33,6 +36,9 @@ pub(super) fn finish(case: &Case<'_>, published: &Published, intent: &Intent) ->
         replaced,
         case.now,
     );
+    if let Some(plan) = told_soon(case, intent, &election) {
+        return plan;
+    }
     let chosen = intent
         .candidate
         .as_ref()
@@ -91,6 +97,24 @@ fn shows_soon(case: &Case<'_>, intent: &Intent) -> Option<Plan> {
     (intent.candidate.as_ref() == Some(node) && hidden && case.now < until).then(|| Plan {
         again: Some(until),
         ..Plan::hold(Hold::Undecided(vec![seen.doubt(node)]))
+    })
+}
+
+/// A replica does not answer the leader, and others may just be about to tell what they see of it.
+fn told_soon(case: &Case<'_>, intent: &Intent, election: &Election) -> Option<Plan> {
+    let until = case.observed.withdrawn_at?.after(TOLD_WITHIN);
+    let awaited: Vec<_> = election
+        .refusals
+        .iter()
+        .filter(|(_, refusal)| matches!(refusal, Refusal::NotAnswering(_)))
+        .filter_map(|(addr, _)| Some((addr, case.observed.nodes.get(addr)?)))
+        .filter(|(_, node)| node.verdict.keepers > 1)
+        .map(|(addr, node)| node.doubt(addr))
+        .collect();
+    let waits = intent.step == Step::Withdrawn && case.now < until && !awaited.is_empty();
+    waits.then(|| Plan {
+        again: Some(until),
+        ..Plan::hold(Hold::Undecided(awaited))
     })
 }
 

@@ -12,6 +12,8 @@ use crate::domain::verdict::{Fresh, Report};
 #[derive(Serialize, Deserialize)]
 struct WireReport {
     down: Vec<WireVote>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    asks: Vec<WireAddr>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fresh: Option<WireFresh>,
 }
@@ -215,6 +217,7 @@ impl Document for Report {
         });
         encode(WireReport {
             down: down.collect(),
+            asks: self.asks.iter().map(WireAddr::from).collect(),
             fresh: self.fresh.as_ref().map(|fresh| WireFresh {
                 generation: fresh.generation.0,
                 nodes: fresh.nodes.iter().map(WireFacts::from).collect(),
@@ -230,6 +233,7 @@ impl Document for Report {
             .map(|vote| (NodeAddr::new(vote.host, vote.port), vote.reason.into()));
         Ok(Self {
             votes: votes.collect(),
+            asks: wire.asks.into_iter().map(Into::into).collect(),
             fresh: wire.fresh.map(|fresh| Fresh {
                 generation: Generation(fresh.generation),
                 nodes: fresh.nodes.into_iter().map(Into::into).collect(),

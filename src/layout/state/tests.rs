@@ -102,10 +102,11 @@ proptest! {
     #[test]
     fn reports_read_back(
         votes in btree_map(addr(), reason(), 0..4),
+        asks in btree_set(addr(), 0..4),
         fresh in option::of((any::<u64>(), btree_map(addr(), facts(), 0..4))),
     ) {
         let fresh = fresh.map(|(generation, nodes)| Fresh { generation: Generation(generation), nodes });
-        let report = Report { votes, fresh };
+        let report = Report { votes, asks, fresh };
         prop_assert_eq!(Report::decode(&report.encode()), Ok(report));
     }
 

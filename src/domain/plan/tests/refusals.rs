@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::builder::{Cluster, addr, cluster, history};
+use super::builder::{Cluster, KEEPERS, NOW, addr, cluster, history};
 use crate::domain::election::Refusal;
 use crate::domain::facts::{Link, Mode};
-use crate::domain::node::KeeperId;
+use crate::domain::node::{KeeperId, Moment};
 use crate::domain::observed::Elsewhere;
 use crate::domain::plan::Change;
 
@@ -292,4 +292,33 @@ fn a_node_out_of_the_leaders_reach_is_refused_and_what_others_saw_of_it_counts()
         ),
         "{plan}"
     );
+}
+
+#[test]
+fn others_are_given_a_moment_to_tell_of_a_replica_that_does_not_answer_the_leader() {
+    let withdrawn = |keepers: usize, at: Moment| {
+        let mut cluster = cluster()
+            .primary("a")
+            .replica("b", "a")
+            .replica("c", "a")
+            .published("a")
+            .down("a")
+            .silent("c")
+            .withdrawn("a");
+        for node in cluster.observed.nodes.values_mut() {
+            node.verdict.keepers = keepers;
+            node.verdict.unreachable = node.verdict.unreachable.min(keepers);
+        }
+        cluster.observed.withdrawn_at = Some(at);
+        cluster
+    };
+    let waiting = withdrawn(KEEPERS, NOW).plan();
+    assert_eq!(waiting.action, None);
+    assert!(waiting.to_string().contains("c:6379"), "{waiting}");
+    assert_eq!(waiting.again, Some(NOW.after(Duration::from_millis(50))));
+    withdrawn(KEEPERS, Moment::default())
+        .plan()
+        .assert_promotes("b");
+    // A keeper on its own has nobody to wait for.
+    withdrawn(1, NOW).plan().assert_promotes("b");
 }

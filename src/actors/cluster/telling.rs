@@ -1,0 +1,181 @@
+//! What this keeper tells of nodes that the leader does not reach, and what others tell of such nodes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::facts::Sighting;
+use crate::domain::node::{Generation, KeeperId, NodeAddr};
+use crate::domain::observed::{Elsewhere, Observed};
+use crate::domain::verdict::{Fresh, Report};
+
+/// What this keeper tells whoever leads.
+#[derive(Debug, Default)]
+pub(super) struct Telling {
+    /// What was read last; nothing while nothing is asked for.
+    fresh: Option<Fresh>,
+    /// The nodes that were, or are being, read, and the generation published when that began.
+    reading: (Option<Generation>, BTreeSet<NodeAddr>),
+}
+
+impl Telling {
+    /// The nodes to be read now, with the generation that is published now: `asked` for, and not read yet since.
+    pub(super) fn begin(
+        &mut self,
+        generation: Option<Generation>,
+        asked: BTreeSet<NodeAddr>,
+    ) -> Option<(Generation, BTreeSet<NodeAddr>)> {
+        if asked.is_empty() {
+            self.fresh = None;
+        }
+        if self.reading == (generation, asked.clone()) {
+            return None;
+        }
+        self.reading = (generation, asked.clone());
+        let generation = generation.filter(|_| !asked.is_empty())?;
+        Some((generation, asked))
+    }
+
+    /// The nodes were read.
+    pub(super) fn read(&mut self, generation: Generation, sightings: &[(NodeAddr, Sighting)]) {
+        if self.reading.0 == Some(generation) && !self.reading.1.is_empty() {
+            let answered = |(addr, sighting): &(NodeAddr, Sighting)| {
+                let facts = sighting.facts.as_ref().filter(|_| sighting.answering)?;
+                Some((addr.clone(), facts.clone()))
+            };
+            let nodes = sightings.iter().filter_map(answered).collect();
+            self.fresh = Some(Fresh { generation, nodes });
+        }
+    }
+
+    /// Something else is seen of a node now: what is told of it follows.
+    pub(super) fn sighted(&mut self, node: &NodeAddr, sighting: &Sighting) {
+        let Some(fresh) = &mut self.fresh else { return };
+        let Some(told) = fresh.nodes.get_mut(node) else {
+            return;
+        };
+        match &sighting.facts {
+            Some(facts) if sighting.answering => told.clone_from(facts),
+            _ => drop(fresh.nodes.remove(node)),
+        }
+    }
+
+    /// What is told.
+    pub(super) fn told(&self) -> Option<Fresh> {
+        self.fresh.clone().filter(|fresh| !fresh.nodes.is_empty())
+    }
+}
+
+/// Nodes that others ask for and that `me` has an answer from.
+pub(super) fn asked(
+    observed: &Observed,
+    reports: &BTreeMap<KeeperId, Report>,
+    me: &KeeperId,
+) -> BTreeSet<NodeAddr> {
+    let others = reports.iter().filter(|(keeper, _)| *keeper != me);
+    let asked = others.flat_map(|(_, report)| &report.asks);
+    let answering = |addr: &&NodeAddr| {
+        let node = observed.nodes.get(*addr);
+        node.is_some_and(|node| node.sighting.answering)
+    };
+    asked.filter(answering).cloned().collect()
+}
+
+/// Nodes that this keeper has probed and has no answer from.
+pub(super) fn unanswered(observed: &Observed) -> BTreeSet<NodeAddr> {
+    let nodes = observed.nodes.iter();
+    let unanswered = nodes.filter(|(_, node)| node.sighting.probed && !node.sighting.answering);
+    unanswered.map(|(addr, _)| addr.clone()).collect()
+}
+
+/// What the keeper that saw `node` furthest says of it since `generation` was published.
+pub(super) fn elsewhere(
+    node: &NodeAddr,
+    generation: Option<Generation>,
+    reports: &BTreeMap<KeeperId, Report>,
+) -> Option<Elsewhere> {
+    let generation = generation?;
+    let told = reports.iter().filter_map(|(keeper, report)| {
+        let fresh = report.fresh.as_ref()?;
+        let facts = fresh.nodes.get(node)?;
+        (fresh.generation == generation).then_some((keeper, facts))
+    });
+    let (keeper, facts) = told.max_by_key(|(_, facts)| facts.offset)?;
+    Some(Elsewhere {
+        keeper: keeper.clone(),
+        facts: facts.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::facts::NodeFacts;
+    use crate::domain::info::Info;
+    use crate::domain::node::Moment;
+
+    const PUBLISHED: Generation = Generation(3);
+    const WITHDRAWN: Generation = Generation(4);
+
+    fn a() -> NodeAddr {
+        NodeAddr::new("a", 6379)
+    }
+
+    fn sightings(offset: u64) -> Vec<(NodeAddr, Sighting)> {
+        let text = include_str!("../../domain/info/samples/redis-7.0-primary.txt");
+        let facts = NodeFacts::of(&Info::parse(text)).map(|facts| NodeFacts { offset, ..facts });
+        let sighting = Sighting {
+            facts,
+            answering: true,
+            ..Sighting::unknown(Moment::default())
+        };
+        vec![(a(), sighting)]
+    }
+
+    fn told(telling: &Telling) -> Option<(Generation, u64)> {
+        let fresh = telling.told()?;
+        Some((fresh.generation, fresh.nodes[&a()].offset))
+    }
+
+    #[test]
+    fn what_is_asked_for_is_read_once_for_each_generation_and_told_until_nobody_asks() {
+        let mut telling = Telling::default();
+        assert_eq!(telling.begin(Some(PUBLISHED), BTreeSet::new()), None);
+        let reading = Some((PUBLISHED, BTreeSet::from([a()])));
+        assert_eq!(telling.begin(Some(PUBLISHED), [a()].into()), reading);
+        assert_eq!(telling.begin(Some(PUBLISHED), [a()].into()), None);
+        assert_eq!(told(&telling), None);
+        telling.read(PUBLISHED, &sightings(10));
+        assert_eq!(told(&telling), Some((PUBLISHED, 10)));
+
+        let again = Some((WITHDRAWN, BTreeSet::from([a()])));
+        assert_eq!(telling.begin(Some(WITHDRAWN), [a()].into()), again);
+        assert_eq!(
+            told(&telling),
+            Some((PUBLISHED, 10)),
+            "it says of what time"
+        );
+        telling.read(PUBLISHED, &sightings(20));
+        assert_eq!(
+            told(&telling),
+            Some((PUBLISHED, 10)),
+            "begun before the withdrawal"
+        );
+        telling.read(WITHDRAWN, &sightings(30));
+        assert_eq!(told(&telling), Some((WITHDRAWN, 30)));
+
+        telling.begin(Some(WITHDRAWN), BTreeSet::new());
+        assert_eq!(told(&telling), None);
+    }
+
+    #[test]
+    fn what_is_told_follows_what_is_seen() {
+        let mut telling = Telling::default();
+        telling.begin(Some(PUBLISHED), [a()].into());
+        telling.read(PUBLISHED, &sightings(10));
+        let (node, mut sighting) = sightings(20).remove(0);
+        telling.sighted(&node, &sighting);
+        assert_eq!(told(&telling), Some((PUBLISHED, 20)));
+        sighting.answering = false;
+        telling.sighted(&node, &sighting);
+        assert_eq!(told(&telling), None);
+    }
+}
