@@ -23,7 +23,8 @@ use redis_keeper::domain::published::Published;
 use redis_keeper::domain::verdict::Report;
 use redis_keeper::ports::clock::LeaseClock;
 use redis_keeper::ports::coordination::{
-    Coordination, CoordinationError, CreateKind, Session, SessionState, Write,
+    Children, Coordination, CoordinationError, CreateKind, Fired, Session, SessionState, Watch,
+    Write,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -176,6 +177,40 @@ async fn reaches(session: &dyn Session, wanted: impl FnMut(&SessionState) -> boo
 // === the adapter ===
 
 #[tokio::test]
+async fn watches_tell_of_creation_change_arrival_and_of_a_deletion_that_nothing_preceded() {
+    let server = Server::start().await;
+    let zookeeper = server.coordination("/watches");
+    let session = zookeeper.connect().await.unwrap();
+    let other = zookeeper.connect().await.unwrap();
+    let fires = async |watch: Watch| timeout(PATIENCE, watch).await.expect("it fires");
+    let persistent = CreateKind::Persistent;
+
+    let (absent, watch) = session.get_and_watch("/w").await.unwrap();
+    assert_eq!(absent, None);
+    other.create("/w", b"", persistent).await.unwrap();
+    assert_eq!(fires(watch).await, Fired::Changed);
+    let (_, watch) = session.get_and_watch("/w").await.unwrap();
+    other.set("/w", b"1", None).await.unwrap();
+    assert_eq!(fires(watch).await, Fired::Changed);
+
+    let (_, watch) = session.children_and_watch("/w").await.unwrap();
+    other.create("/w/n", b"", persistent).await.unwrap();
+    assert_eq!(fires(watch).await, Fired::Changed);
+    other.delete("/w/n", None).await.unwrap();
+    let children = session.children("/w").await.unwrap();
+    assert_eq!((children.names.len(), children.changes), (0, 2));
+
+    let (_, watch) = session.get_and_watch("/w").await.unwrap();
+    other.delete("/w", None).await.unwrap();
+    assert_eq!(fires(watch).await, Fired::Deleted);
+    other.create("/w", b"", persistent).await.unwrap();
+    let (_, watch) = session.get_and_watch("/w").await.unwrap();
+    other.set("/w", b"1", None).await.unwrap();
+    other.delete("/w", None).await.unwrap();
+    assert_eq!(fires(watch).await, Fired::Changed, "what came first");
+}
+
+#[tokio::test]
 async fn the_adapter_keeps_the_contract_of_its_port() {
     let server = Server::start().await;
     let zookeeper = server.coordination("/deep/prefix");
@@ -201,8 +236,10 @@ async fn the_adapter_keeps_the_contract_of_its_port() {
         refused.unwrap_err(),
         CoordinationError::NodeExists("/a".into())
     );
-    assert_eq!(session.children("/none").await, Ok(Vec::new()));
-    assert_eq!(session.children("/").await, Ok(vec!["a".into()]));
+    let none = session.children("/none").await;
+    assert_eq!(none, Ok(Children::default()));
+    let root = session.children("/").await.unwrap();
+    assert_eq!((root.names, root.changes), (vec!["a".to_owned()], 1));
 
     // Transactions.
     let writes = vec![
@@ -254,33 +291,14 @@ async fn the_adapter_keeps_the_contract_of_its_port() {
     assert_eq!(session.get("/b").await.unwrap().unwrap().data, b"sent");
     drop(never_polled);
 
-    // Watches: creation, change, children.
-    let (absent, watch) = session.get_and_watch("/w").await.unwrap();
-    assert_eq!(absent, None);
-    other
-        .create("/w", b"", CreateKind::Persistent)
-        .await
-        .unwrap();
-    timeout(PATIENCE, watch).await.expect("creation fires");
-    let (_, watch) = session.get_and_watch("/w").await.unwrap();
-    other.set("/w", b"1", None).await.unwrap();
-    timeout(PATIENCE, watch).await.expect("change fires");
-    let (_, watch) = session.children_and_watch("/w").await.unwrap();
-    let first = other
-        .create("/w/n-", b"", CreateKind::EphemeralSequential)
-        .await
-        .unwrap();
-    timeout(PATIENCE, watch).await.expect("arrival fires");
-    let second = session
-        .create("/w/n-", b"", CreateKind::EphemeralSequential)
-        .await
-        .unwrap();
+    // A session ends with its last user, and its ephemeral nodes with it.
+    let sequential = CreateKind::EphemeralSequential;
+    let first = other.create("/a/n-", b"", sequential).await.unwrap();
+    let second = session.create("/a/n-", b"", sequential).await.unwrap();
     assert!(
-        first.path < second.path && first.path.starts_with("/w/n-"),
+        first.path < second.path && first.path.starts_with("/a/n-"),
         "{first:?} {second:?}"
     );
-
-    // A session ends with its last user, and its ephemeral nodes with it.
     let (_, watch) = session.get_and_watch(&first.path).await.unwrap();
     drop(other);
     timeout(SESSION_TIMEOUT / 2, watch)

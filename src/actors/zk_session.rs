@@ -139,6 +139,8 @@ struct Line {
     looking: Option<bool>,
     /// When the roll will be looked at again, though nothing was heard.
     silence: Option<Moment>,
+    /// It is being looked up whether silence is what it seems.
+    surveying: bool,
     /// A silent leader is being deposed.
     deposing: bool,
     /// `None` until it was read.
@@ -251,6 +253,8 @@ impl StreamHandler<(u64, Event)> for ZkSession {
             Event::Generation(outcome) => self.first_generation_read(outcome),
             Event::Read(subject, outcome) => self.read(subject, outcome),
             Event::Changed(subject) => self.changed(subject),
+            Event::KeeperFired(keeper, session, fired) => self.keeper_fired(keeper, session, fired),
+            Event::Surveyed(survey) => self.surveyed(&survey),
             Event::Fetch(name) => self.fetch(&name),
             Event::Fetched(name, serial, outcome) => self.fetched(&name, serial, outcome),
             Event::Subtree(name, serial) => self.subtree_made(&name, serial),

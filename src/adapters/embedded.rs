@@ -13,7 +13,7 @@ use tokio::sync::{oneshot, watch};
 
 use self::tree::{Change, Tree, parent};
 use crate::ports::coordination::{
-    Children, Coordination, CoordinationError, CreateKind, Created, Node, Sent, Session,
+    Children, Coordination, CoordinationError, CreateKind, Created, Fired, Node, Sent, Session,
     SessionState, Watch, Write,
 };
 
@@ -32,7 +32,7 @@ struct World {
 }
 
 /// A watch: the session that set it, and what resolves it.
-type Armed = (i64, oneshot::Sender<()>);
+type Armed = (i64, oneshot::Sender<Fired>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Watched {
@@ -191,7 +191,7 @@ impl World {
         watches.push((session, fire));
         async move {
             // A dropped sender is a lost connection: the reader is to read again in either case.
-            let _ = fired.await;
+            fired.await.unwrap_or(Fired::Changed)
         }
         .boxed_local()
     }
@@ -206,23 +206,27 @@ impl World {
     fn notify(&mut self, changes: Vec<Change>) {
         for change in changes {
             match change {
-                Change::Set(path) => self.fire(Watched::Node, &path),
-                Change::Created(path) | Change::Deleted(path) => {
-                    self.fire(Watched::Node, &path);
-                    self.fire(Watched::Children, &path);
-                    self.fire(Watched::Children, parent(&path));
+                Change::Set(path) => self.fire(Watched::Node, &path, Fired::Changed),
+                Change::Created(path) => {
+                    self.fire(Watched::Node, &path, Fired::Changed);
+                    self.fire(Watched::Children, parent(&path), Fired::Changed);
+                }
+                Change::Deleted(path) => {
+                    self.fire(Watched::Node, &path, Fired::Deleted);
+                    self.fire(Watched::Children, &path, Fired::Deleted);
+                    self.fire(Watched::Children, parent(&path), Fired::Changed);
                 }
             }
         }
     }
 
-    fn fire(&mut self, kind: Watched, path: &str) {
+    fn fire(&mut self, kind: Watched, path: &str, fired: Fired) {
         for (_, watch) in self
             .watches
             .remove(&(kind, path.to_owned()))
             .unwrap_or_default()
         {
-            let _ = watch.send(());
+            let _ = watch.send(fired);
         }
     }
 }
@@ -284,9 +288,9 @@ impl Session for EmbeddedSession {
         })
     }
 
-    fn children(&self, path: &str) -> Sent<Vec<String>> {
+    fn children(&self, path: &str) -> Sent<Children> {
         let path = path.to_owned();
-        self.request(move |world| Ok(world.tree.children(&path).unwrap_or_default()))
+        self.request(move |world| Ok(world.tree.children_and_changes(&path).unwrap_or_default()))
     }
 
     fn children_and_watch(&self, path: &str) -> Sent<(Children, Watch)> {

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use zookeeper_client as zk;
 
 use crate::ports::coordination::{
-    Children, Coordination, CoordinationError, CreateKind, Created, Node, Sent, Session,
+    Children, Coordination, CoordinationError, CreateKind, Created, Fired, Node, Sent, Session,
     SessionState, Watch, Write,
 };
 
@@ -205,8 +205,11 @@ impl ZkClient {
         async move {
             tokio::select! {
                 biased;
-                _ = watcher.changed() => {}
-                _ = state.changed() => {}
+                event = watcher.changed() => match event.event_type {
+                    zk::EventType::NodeDeleted => Fired::Deleted,
+                    _ => Fired::Changed,
+                },
+                _ = state.changed() => Fired::Changed,
             }
         }
         .boxed_local()
@@ -260,12 +263,16 @@ impl Session for ZkClient {
         })
     }
 
-    fn children(&self, path: &str) -> Sent<Vec<String>> {
+    fn children(&self, path: &str) -> Sent<Children> {
         let (client, path) = (self.client.clone(), path.to_owned());
         send(async move {
-            match client.list_children(&path).await {
-                Err(zk::Error::NoNode) => Ok(Vec::new()),
-                outcome => outcome.map_err(|error| failure(&path, &error)),
+            match client.get_children(&path).await {
+                Ok((names, stat)) => {
+                    let changes = stat.cversion;
+                    Ok(Children { names, changes })
+                }
+                Err(zk::Error::NoNode) => Ok(Children::default()),
+                Err(error) => Err(failure(&path, &error)),
             }
         })
     }

@@ -43,8 +43,8 @@ pub trait Session {
     /// The same with a one-shot watch for the next change (creation and deletion included).
     fn get_and_watch(&self, path: &str) -> Sent<(Option<Node>, Watch)>;
 
-    /// Names of the children of a node, in no order; empty if it does not exist.
-    fn children(&self, path: &str) -> Sent<Vec<String>>;
+    /// What stands below a node; nothing if it does not exist.
+    fn children(&self, path: &str) -> Sent<Children>;
 
     /// The same with a one-shot watch for the next arrival or departure. The node must exist.
     fn children_and_watch(&self, path: &str) -> Sent<(Children, Watch)>;
@@ -76,7 +76,7 @@ pub struct Node {
 }
 
 /// What stands below a node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Children {
     /// Their names, in no order.
     pub names: Vec<String>,
@@ -141,7 +141,18 @@ pub enum Write {
 
 /// Resolves when the watched node changed, or when the session lost its connection and what was read may be old: in
 /// either case read again.
-pub type Watch = LocalBoxFuture<'static, ()>;
+pub type Watch = LocalBoxFuture<'static, Fired>;
+
+/// What a watch tells.
+///
+/// Source: <https://zookeeper.apache.org/doc/current/zookeeperProgrammers.html#ch_zkWatches>.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fired {
+    /// The node was deleted; between the reading that armed the watch and that, nothing happened to it.
+    Deleted,
+    /// Anything else, or not known.
+    Changed,
+}
 
 /// State of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,13 +11,14 @@ use std::time::Duration;
 use redis_keeper::actors::Directory;
 use redis_keeper::app::{Daemon, Ports};
 use redis_keeper::config::Config;
-use redis_keeper::domain::node::KeeperId;
+use redis_keeper::domain::node::{KeeperId, Moment};
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
 use super::network::{Host, Network};
 use super::redis::Fleet;
 use super::redis::port::Redises;
+use super::run::LEASE;
 use super::world::{DriftingClock, World, note};
 use super::zookeeper::{Coordinator, Ensemble};
 
@@ -37,6 +38,15 @@ pub(crate) struct Process {
 pub(crate) struct Voice {
     pub(crate) clusters: Directory,
     pub(crate) clock: Arc<DriftingClock>,
+}
+
+impl Voice {
+    /// When the heartbeat was sent that earned a lease up to `deadline`, and the present, both in microseconds.
+    pub(crate) fn earned(&self, deadline: Option<Moment>, world: &World) -> (Option<u64>, u64) {
+        let now = world.now();
+        let ago = deadline.map(|deadline| self.clock.since(deadline, LEASE));
+        (ago.map(|ago| now.saturating_sub(ago)), now)
+    }
 }
 
 /// Asks a keeper something in the instant in which something else reaches it.

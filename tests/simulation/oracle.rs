@@ -12,10 +12,8 @@ use redis_keeper::layout::paths;
 use redis_keeper::layout::state::Document as _;
 
 use self::leases::{Heartbeats, Withdrawal};
-use super::keeper::Voice;
 use super::redis::commands::Order;
 use super::redis::{Fleet, Server};
-use super::run::LEASE;
 use super::tree::{Change, Tree};
 use super::world::{World, note};
 
@@ -23,6 +21,9 @@ mod leases;
 
 /// How long before a withdrawal the votes for it may have stood (RK-1), in microseconds.
 const VOTES_STOOD: u64 = 2_000_000;
+/// How long a leader may take a vote for standing that was taken back (RK-1), in microseconds: it reads one vote after
+/// the other.
+const VOTES_LINGER: u64 = 250_000;
 /// What the tick of the virtual clock may add to a reading, and the margin m to a wait, in microseconds.
 const SLACK: u64 = 25_000;
 /// What the ticks of the virtual clock, and a keeper's drift over a lease, make of an instant, at most, in microseconds.
@@ -52,6 +53,8 @@ struct Book {
     withdrawal: Option<Withdrawal>,
     /// Promotions that were persisted before they were commanded.
     intents: BTreeSet<(NodeAddr, Epoch)>,
+    /// Who voted which node down, when last, and whether the vote stands.
+    votes: BTreeMap<(NodeAddr, String), (u64, bool)>,
     /// Nodes that a majority votes down now.
     down: BTreeSet<NodeAddr>,
     /// When a majority voted the node down last.
@@ -72,8 +75,12 @@ pub(crate) struct Said {
     pub(crate) node: NodeAddr,
     pub(crate) ruling: Ruling,
     pub(crate) generation: Option<Generation>,
-    /// How long ago the heartbeat was sent that earned the lease, in microseconds; `None` for what needs none.
+    /// When the heartbeat was sent that earned the lease, in microseconds; `None` for what needs none.
     pub(crate) earned: Option<u64>,
+    /// When it said so.
+    pub(crate) at: u64,
+    /// What it had acknowledged when it was asked.
+    pub(crate) acknowledged: Generation,
 }
 
 // === impl Said ===
@@ -84,16 +91,18 @@ impl Said {
         cluster: &ClusterName,
         node: &NodeAddr,
         answer: &Answer,
-        voice: &Voice,
+        (earned, at): (Option<u64>, u64),
+        acknowledged: Generation,
     ) -> Self {
-        let deadline = answer.deadline;
         Self {
             keeper,
             cluster: cluster.clone(),
             node: node.clone(),
             ruling: answer.reason.ruling(),
             generation: answer.generation,
-            earned: deadline.map(|deadline| voice.clock.since(deadline, LEASE)),
+            earned,
+            at,
+            acknowledged,
         }
     }
 }
@@ -173,14 +182,22 @@ impl Oracle {
         for node in &book.down {
             book.last_down.insert(node.clone(), now);
         }
-        let mut votes: BTreeMap<NodeAddr, usize> = BTreeMap::new();
+        for (last, stands) in book.votes.values_mut().filter(|(_, stands)| *stands) {
+            (*last, *stands) = (now, false);
+        }
         for keeper in keepers {
             let path = paths::report(name, &KeeperId::new(keeper));
             let report = tree.get(&path).map(|node| Report::decode(&node.data));
             if let Some(Ok(report)) = report {
                 for node in report.votes.into_keys() {
-                    *votes.entry(node).or_default() += 1;
+                    book.votes.insert((node, keeper.clone()), (now, true));
                 }
+            }
+        }
+        let mut votes: BTreeMap<NodeAddr, usize> = BTreeMap::new();
+        for ((node, keeper), (last, _)) in &book.votes {
+            if now - last <= VOTES_LINGER && keepers.contains(keeper) {
+                *votes.entry(node.clone()).or_default() += 1;
             }
         }
         votes.retain(|_, votes| *votes * 2 > keepers.len());
@@ -358,13 +375,19 @@ impl Oracle {
         }
     }
 
+    /// What the keeper has acknowledged so far.
+    pub(crate) fn acknowledged(&self, keeper: &KeeperId) -> Generation {
+        let heartbeats = self.heartbeats.borrow();
+        let heartbeat = heartbeats.of(keeper);
+        heartbeat.map(|it| it.acknowledged).unwrap_or_default()
+    }
+
     /// What all keepers that can answer say at this instant.
     pub(crate) fn heard(&self, said: &[Said]) {
-        let now = self.world.now();
         let books = self.books.borrow();
         for said in said {
             if let Some(earned) = said.earned {
-                self.judge_lease(said, &books[&said.cluster], now.saturating_sub(earned));
+                self.judge_lease(said, &books[&said.cluster], earned);
             }
         }
         let mut writable: BTreeMap<&ClusterName, &Said> = BTreeMap::new();
@@ -382,7 +405,7 @@ impl Oracle {
                     first.keeper, first.node, first.generation, said.generation
                 ));
             }
-            let since = now.saturating_sub(self.lease + SLACK);
+            let since = said.at.saturating_sub(self.lease + SLACK);
             if !books[cluster].was_primary(node, since) {
                 self.world.violated(format_args!(
                     "RK-3: {keeper} calls {node} writable, which was not the published primary for longer than the lease"
@@ -401,6 +424,7 @@ impl Oracle {
             cluster,
             node,
             generation,
+            acknowledged,
             ..
         } = said;
         let heartbeats = self.heartbeats.borrow();
@@ -425,7 +449,7 @@ impl Oracle {
                 earned - at
             ));
         }
-        let acknowledged = book.generation_at(heartbeat.acknowledged);
+        let acknowledged = book.generation_at(*acknowledged);
         if generation.is_some_and(|from| from < acknowledged) {
             self.world.violated(format_args!(
                 "RK-3: {keeper} answers for {cluster} from {generation:?} and has acknowledged {acknowledged}"

@@ -194,11 +194,14 @@ impl Run {
             keeper.asked_by(move |voice| {
                 for (cluster, node) in &nodes {
                     let (cluster, node) = (cluster.clone(), node.clone());
-                    let (site, id, voice) = (site.clone(), id.clone(), voice.clone());
+                    let (here, id, voice) = (site.clone(), id.clone(), voice.clone());
+                    let Some(site) = site.upgrade() else { return };
+                    let acknowledged = site.oracle.acknowledged(&id);
                     spawn_local(async move {
                         let answer = ask_in_time(&voice.clusters, &cluster, &node).await;
-                        let said = Said::of(id, &cluster, &node, &answer, &voice);
-                        if let Some(site) = site.upgrade() {
+                        if let Some(site) = here.upgrade() {
+                            let when = voice.earned(answer.deadline, &site.around.world);
+                            let said = Said::of(id, &cluster, &node, &answer, when, acknowledged);
                             site.oracle.heard(&[said]);
                         }
                     });
@@ -271,14 +274,18 @@ impl Run {
                 continue;
             };
             for cluster in self.nodes.keys() {
+                let acknowledged = self.site.oracle.acknowledged(&keeper.id);
                 if let Some((node, deadline)) = primary(&voice.clusters, cluster).await {
+                    let (earned, at) = voice.earned(deadline, &self.site.around.world);
                     said.push(Said {
                         keeper: keeper.id.clone(),
                         cluster: cluster.clone(),
                         node,
                         ruling: Ruling::Yes,
                         generation: None,
-                        earned: deadline.map(|deadline| voice.clock.since(deadline, LEASE)),
+                        earned,
+                        at,
+                        acknowledged,
                     });
                 }
             }
@@ -294,8 +301,11 @@ impl Run {
             };
             for (cluster, nodes) in &self.nodes {
                 for (node, _) in nodes {
+                    let acknowledged = self.site.oracle.acknowledged(&keeper.id);
                     let answer = ask(&voice.clusters, cluster, node).await;
-                    said.push(Said::of(keeper.id.clone(), cluster, node, &answer, &voice));
+                    let when = voice.earned(answer.deadline, &self.site.around.world);
+                    let id = keeper.id.clone();
+                    said.push(Said::of(id, cluster, node, &answer, when, acknowledged));
                 }
             }
         }

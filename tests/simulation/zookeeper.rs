@@ -231,9 +231,9 @@ impl Ensemble {
                 .iter()
                 .flat_map(|change| follower.fired(change))
                 .collect();
-            for watch in fired {
+            for (watch, fired) in fired {
                 let told = move || {
-                    let _ = watch.send(());
+                    let _ = watch.send(fired);
                 };
                 self.network
                     .send((self.host, host), &follower.to_client, told);

@@ -298,7 +298,12 @@ fn a_deposed_leader_writes_nothing() {
         a.write("x", None).await.unwrap();
         let known = a.shared("x").unwrap();
         let observer = world.observer().await;
-        let latch = observer.children(paths::LEADER).await.unwrap().remove(0);
+        let latch = observer
+            .children(paths::LEADER)
+            .await
+            .unwrap()
+            .names
+            .remove(0);
         // The write is on its way before its watch can tell the keeper anything.
         let deleted = observer.delete(&format!("/leader/{latch}"), None);
         let outcome = a.write("x", Some("p")).await;
@@ -443,13 +448,20 @@ fn a_keeper_that_leaves_takes_everything_with_it() {
         a.address.send(Leave).await.unwrap();
         assert!(before.elapsed() < Duration::from_millis(50));
         let observer = world.observer().await;
-        assert_eq!(observer.children(paths::KEEPERS).await.unwrap(), ["b"]);
-        assert_eq!(observer.children(paths::LEADER).await.unwrap().len(), 1);
+        assert_eq!(
+            observer.children(paths::KEEPERS).await.unwrap().names,
+            ["b"]
+        );
+        assert_eq!(
+            observer.children(paths::LEADER).await.unwrap().names.len(),
+            1
+        );
         assert!(
             observer
                 .children("/clusters/x/reports")
                 .await
                 .unwrap()
+                .names
                 .is_empty()
         );
         eventually("b leads", async || world.leaders() == [("b".to_owned(), 2)]).await;

@@ -1,13 +1,22 @@
 //! Waiting for the others after a withdrawal (RK-2), and not waiting for a leader that is gone (RK-4).
 
 use futures::FutureExt;
+use futures::future::{join, join_all};
 
-use super::reading::Event;
+use super::reading::{Event, PAUSE};
 use super::{Phase, ZkSession};
 use crate::domain::lease::Unacknowledged;
-use crate::domain::node::{ClusterName, Moment};
+use crate::domain::node::{ClusterName, Generation, KeeperId, Moment};
 use crate::layout::paths;
-use crate::ports::coordination::{CoordinationError, Write};
+use crate::ports::coordination::{Children, CoordinationError, Node, Write};
+
+/// What is found when it is looked up whether keepers are as silent as they seem (RK-2).
+pub(super) struct Survey {
+    /// The withdrawal that was known to be committed before.
+    generation: Generation,
+    online: Result<Children, CoordinationError>,
+    keepers: Vec<(KeeperId, Result<Option<Node>, CoordinationError>)>,
+}
 
 impl ZkSession {
     /// Who may still answer from the state before the withdrawal that is published, if this keeper is to act on it. Makes
@@ -28,7 +37,55 @@ impl ZkSession {
         if let Some(until) = until {
             self.look_at_the_roll(until, now);
         }
+        self.survey(generation, now);
         unacknowledged
+    }
+
+    /// Looks up, after a withdrawal is known to be committed, that keepers are as silent as they seem: a heartbeat from
+    /// before the withdrawal may be on its way here, and what it has earned ends later than what is known.
+    fn survey(&mut self, generation: Generation, now: Moment) {
+        let Some(keepers) = self.roll.to_survey(generation, now) else {
+            return;
+        };
+        let (Some(session), Some(line)) = (self.online(), &mut self.line) else {
+            return;
+        };
+        if std::mem::replace(&mut line.surveying, true) {
+            return;
+        }
+        // Whatever is known of any cluster is committed.
+        let generation = generation.max(self.lease_book.highest());
+        let reads = keepers.into_iter().map(|keeper| {
+            let read = session.get(&paths::keeper(&keeper));
+            read.map(|outcome| (keeper, outcome))
+        });
+        let found = join(session.children(paths::KEEPERS), join_all(reads));
+        let survey = async move {
+            let (online, keepers) = found.await;
+            if online.is_err() || keepers.iter().any(|(_, read)| read.is_err()) {
+                tokio::time::sleep(PAUSE).await;
+            }
+            Event::Surveyed(Survey {
+                generation,
+                online,
+                keepers,
+            })
+        };
+        self.spawn(survey);
+    }
+
+    pub(super) fn surveyed(&mut self, survey: &Survey) {
+        if let Some(line) = &mut self.line {
+            line.surveying = false;
+        }
+        if let Ok(online) = &survey.online {
+            self.roll.counted(online, survey.generation);
+        }
+        for (keeper, outcome) in &survey.keepers {
+            if let Ok(Some(node)) = outcome {
+                self.roll.surveyed(keeper, node, survey.generation);
+            }
+        }
     }
 
     fn look_at_the_roll(&mut self, until: Moment, now: Moment) {

@@ -143,6 +143,7 @@ impl ZkSession {
             acknowledged: Generation::default(),
             looking: None,
             silence: None,
+            surveying: false,
             deposing: false,
             standing: None,
             campaign: Campaign::Idle,

@@ -126,7 +126,7 @@ async fn configured_otherwise(
     session: &dyn Session,
     who: &Identity,
 ) -> Result<Vec<String>, CoordinationError> {
-    let mut names = session.children(paths::KEEPERS).await?;
+    let mut names = session.children(paths::KEEPERS).await?.names;
     names.sort();
     let reads = names.into_iter().map(|name| {
         let read = session.get(&paths::keeper(&KeeperId::new(&*name)));
@@ -153,7 +153,7 @@ async fn examine(
         session.children(paths::LEADER),
         session.get(paths::FORMAT),
     );
-    let (mut children, latches) = (children.await?, latches.await?);
+    let (mut children, latches) = (children.await?.names, latches.await?.names);
     // ZooKeeper's own.
     children.retain(|name| name != "zookeeper");
     let Some(format) = format.await? else {

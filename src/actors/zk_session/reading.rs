@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::future::{LocalBoxFuture, join_all};
 use futures::{FutureExt, TryFutureExt};
 
+use super::acknowledging::Survey;
 use super::cluster::Applied;
 use super::joining::JoinError;
 use super::leading::Campaign;
@@ -14,7 +15,9 @@ use super::{Phase, ZkSession};
 use crate::domain::node::{ClusterName, Epoch, KeeperId, Moment};
 use crate::layout::paths;
 use crate::layout::state::{Document, Generations};
-use crate::ports::coordination::{Children, CoordinationError, CreateKind, Node, Session, Watch};
+use crate::ports::coordination::{
+    Children, CoordinationError, CreateKind, Fired, Node, Session, Watch,
+};
 
 /// Something followed. Numbers tell subscriptions of one cluster apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +45,9 @@ pub(super) enum Event {
     Generation(Outcome<Option<Node>>),
     Read(Subject, Outcome<(Reading, Watch)>),
     Changed(Subject),
+    /// The watch on a keeper's node, which belonged to this session.
+    KeeperFired(KeeperId, i64, Fired),
+    Surveyed(Survey),
     Fetch(ClusterName),
     Fetched(ClusterName, u64, Outcome<Option<Node>>),
     Subtree(ClusterName, u64),
@@ -140,8 +146,15 @@ impl ZkSession {
                 return;
             }
         };
+        let owner = match &reading {
+            Reading::Node(Some(node)) => node.owner,
+            Reading::Node(None) | Reading::Children(_) => 0,
+        };
         if self.take(&subject, reading) {
-            self.spawn(watch.map(|()| Event::Changed(subject)));
+            self.spawn(watch.map(move |fired| match subject {
+                Subject::Keeper(keeper) => Event::KeeperFired(keeper, owner, fired),
+                subject => Event::Changed(subject),
+            }));
         }
     }
 
@@ -210,6 +223,12 @@ impl ZkSession {
         if self.present().as_ref() != before {
             self.share_all();
         }
+    }
+
+    pub(super) fn keeper_fired(&mut self, keeper: KeeperId, session: i64, fired: Fired) {
+        let now = self.dependencies.clock.now();
+        self.roll.fired(&keeper, session, fired, now);
+        self.changed(Subject::Keeper(keeper));
     }
 
     /// A watch fired. What a state's change has raised is looked up right behind it, so that it can be acknowledged at

@@ -1,7 +1,9 @@
 //! The roll of keepers: which of them may still answer from an older state (RK-2), and which have fallen silent (RK-4).
 //!
 //! A keeper is known by its id and session, and stays on the roll after its node is gone: an expired session ends no
-//! lease. Silence is measured with this keeper's clock, from when it READ the last change; that is never too early.
+//! lease. Silence is measured with this keeper's clock, from when it READ the last change; that is never too early. But a
+//! change may be on its way while silence is found long enough: so silence counts for a withdrawal only once a survey,
+//! a look begun after the withdrawal was known to be committed, has found no change and nobody else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,7 +11,7 @@ use std::time::Duration;
 use crate::domain::lease::{Unacknowledged, outlasting};
 use crate::domain::node::{Generation, KeeperId, Moment};
 use crate::layout::state::{Document, KeeperRecord};
-use crate::ports::coordination::{Children, Node};
+use crate::ports::coordination::{Children, Fired, Node};
 
 /// All keepers ever seen that may still hold a lease, and those online.
 #[derive(Debug)]
@@ -22,8 +24,12 @@ pub(super) struct Roll {
     online: BTreeMap<KeeperId, Online>,
     /// Arrivals and departures as last counted on this connection.
     changes: Option<i32>,
+    /// Departures noticed since, that the next count will tell of.
+    departures: usize,
     /// Keepers that were never seen count as seen then; `None` until all was read on this connection.
     strangers: Option<Moment>,
+    /// The newest withdrawal after which nobody else was found to be, or to have been, online.
+    counted: Generation,
     complete_once: bool,
 }
 
@@ -34,6 +40,10 @@ struct Seen {
     created: i64,
     version: i32,
     changed: Moment,
+    /// The newest withdrawal after which nothing newer was found.
+    confirmed: Generation,
+    /// Its node is gone, so nothing newer will come.
+    gone: bool,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +56,13 @@ impl Seen {
     fn silent_at(&self) -> Moment {
         self.changed.after(outlasting(self.lease))
     }
+
+    /// Its node is gone, and it may have changed just before.
+    fn has_gone(&mut self, now: Moment) {
+        if !self.gone {
+            (self.gone, self.changed) = (true, now);
+        }
+    }
 }
 
 impl Roll {
@@ -56,7 +73,9 @@ impl Roll {
             seen: BTreeMap::new(),
             online: BTreeMap::new(),
             changes: None,
+            departures: 0,
             strangers: None,
+            counted: Generation::default(),
             complete_once: false,
         }
     }
@@ -65,11 +84,13 @@ impl Roll {
     pub(super) fn new_connection(&mut self, now: Moment) {
         for seen in self.seen.values_mut() {
             seen.changed = now;
+            seen.gone = false;
         }
         for online in self.online.values_mut() {
             online.read = false;
         }
         self.changes = None;
+        self.departures = 0;
         self.strangers = None;
     }
 
@@ -83,7 +104,7 @@ impl Roll {
         let names: BTreeSet<KeeperId> = children.names.into_iter().map(KeeperId::new).collect();
         let before = self.online.len();
         self.online.retain(|keeper, _| names.contains(keeper));
-        let left = before - self.online.len();
+        let left = before - self.online.len() + std::mem::take(&mut self.departures);
         let fresh: Vec<KeeperId> = names
             .into_iter()
             .filter(|keeper| self.online.get(keeper).is_none_or(|online| !online.read))
@@ -95,6 +116,14 @@ impl Roll {
                 Online::default()
             });
         }
+        if self.changes.is_none() {
+            // Nothing tells when the others went.
+            for ((keeper, _), seen) in &mut self.seen {
+                if !self.online.contains_key(keeper) {
+                    seen.has_gone(now);
+                }
+            }
+        }
         if let Some(counted) = self.changes.replace(children.changes) {
             let passed = children.changes.wrapping_sub(counted);
             if usize::try_from(passed).ok() != Some(left + came) {
@@ -103,23 +132,47 @@ impl Roll {
             }
         }
         let online = &self.online;
-        self.seen
-            .retain(|(keeper, _), seen| online.contains_key(keeper) || now < seen.silent_at());
+        self.seen.retain(|(keeper, _), seen| {
+            online.contains_key(keeper) || !seen.gone || now < seen.silent_at()
+        });
         fresh
+    }
+
+    /// The watch on the node of a keeper's session has fired.
+    pub(super) fn fired(&mut self, keeper: &KeeperId, session: i64, fired: Fired, now: Moment) {
+        let online = self.is_online(keeper);
+        let Some(seen) = self.seen.get_mut(&(keeper.clone(), session)) else {
+            return;
+        };
+        match fired {
+            Fired::Deleted => seen.gone = true,
+            // If it is not listed any more, it is not read again.
+            Fired::Changed if !online => seen.has_gone(now),
+            Fired::Changed => {}
+        }
     }
 
     /// Takes in a keeper's node; answers whether it is to be followed further.
     pub(super) fn read(&mut self, keeper: &KeeperId, node: Option<&Node>, now: Moment) -> bool {
         let Some(node) = node else {
-            if self
-                .online
-                .remove(keeper)
-                .is_some_and(|online| !online.read)
-            {
-                self.strangers = self.strangers.map(|_| now);
+            if let Some(online) = self.online.remove(keeper) {
+                self.departures += 1;
+                if !online.read {
+                    self.strangers = self.strangers.map(|_| now);
+                }
+            }
+            for ((id, _), seen) in &mut self.seen {
+                if id == keeper {
+                    seen.has_gone(now);
+                }
             }
             return false;
         };
+        for ((id, session), seen) in &mut self.seen {
+            if id == keeper && *session != node.owner {
+                seen.has_gone(now);
+            }
+        }
         let record = KeeperRecord::decode(&node.data);
         if let Err(error) = &record {
             tracing::warn!(%keeper, %error, "the announcement of a keeper");
@@ -134,11 +187,14 @@ impl Roll {
                 created: node.created,
                 version: node.version,
                 changed: now,
+                confirmed: Generation::default(),
+                gone: false,
             });
         if (seen.created, seen.version) != (node.created, node.version) {
             (seen.created, seen.version) = (node.created, node.version);
             seen.changed = now;
         }
+        seen.gone = false;
         if let Some(record) = &record {
             seen.acknowledged = seen.acknowledged.max(record.acknowledged);
             seen.lease = seen.lease.max(record.lease);
@@ -186,9 +242,13 @@ impl Roll {
         let mut waiting = Unacknowledged::default();
         let mut until = Vec::new();
         for ((keeper, _), seen) in &self.seen {
-            if *keeper != self.me && seen.acknowledged < generation && now < seen.silent_at() {
+            if *keeper == self.me || seen.acknowledged >= generation {
+                continue;
+            }
+            let silent = now >= seen.silent_at();
+            if !silent || !(seen.gone || seen.confirmed >= generation) {
                 waiting.keepers.insert(keeper.clone());
-                until.push(seen.silent_at());
+                until.extend((!silent).then(|| seen.silent_at()));
             }
         }
         let unread = self.online.iter().filter(|(_, online)| !online.read);
@@ -196,11 +256,39 @@ impl Roll {
         let strangers = self
             .strangers
             .map(|seen| seen.after(outlasting(self.lease)));
-        if strangers.is_none_or(|gone| now < gone) {
+        let silent = strangers.is_some_and(|gone| now >= gone);
+        if !silent || self.counted < generation {
             waiting.strangers = true;
-            until.extend(strangers);
+            until.extend(strangers.filter(|_| !silent));
         }
         (waiting, until.into_iter().min())
+    }
+
+    /// Whose silence is long enough for the withdrawal but for a survey; `None` if no survey is wanted.
+    pub(super) fn to_survey(&self, generation: Generation, now: Moment) -> Option<Vec<KeeperId>> {
+        let unconfirmed = self.seen.iter().filter(|((keeper, _), seen)| {
+            let open = seen.acknowledged < generation && seen.confirmed < generation;
+            *keeper != self.me && open && !seen.gone && now >= seen.silent_at()
+        });
+        let keepers: Vec<KeeperId> = unconfirmed.map(|((id, _), _)| id.clone()).collect();
+        (self.counted < generation || !keepers.is_empty()).then_some(keepers)
+    }
+
+    /// A survey begun after the withdrawal was committed found these online. What differs from what is known is about to
+    /// be told by a watch.
+    pub(super) fn counted(&mut self, children: &Children, generation: Generation) {
+        if self.changes == Some(children.changes) {
+            self.counted = self.counted.max(generation);
+        }
+    }
+
+    /// It found this of a keeper.
+    pub(super) fn surveyed(&mut self, keeper: &KeeperId, node: &Node, generation: Generation) {
+        if let Some(seen) = self.seen.get_mut(&(keeper.clone(), node.owner))
+            && (seen.created, seen.version) == (node.created, node.version)
+        {
+            seen.confirmed = seen.confirmed.max(generation);
+        }
     }
 
     /// The version of the keeper's node, if that has not changed for *L + m*: it may be deposed.
@@ -211,133 +299,4 @@ impl Roll {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LEASE: Duration = Duration::from_millis(800);
-    const N: Generation = Generation(7);
-
-    fn at(milliseconds: u64) -> Moment {
-        Moment(Duration::from_millis(milliseconds))
-    }
-
-    fn node(session: i64, version: i32, acknowledged: u64) -> Node {
-        let record = KeeperRecord {
-            rest: String::new(),
-            version: String::new(),
-            process: String::new(),
-            lease: LEASE,
-            acknowledged: Generation(acknowledged),
-        };
-        Node {
-            data: record.encode(),
-            version,
-            created: session,
-            owner: session,
-        }
-    }
-
-    fn children(names: &[&str], changes: i32) -> Children {
-        let names = names.iter().map(ToString::to_string).collect();
-        Children { names, changes }
-    }
-
-    /// The roll of keeper `a` on a connection that had read everything at 0 ms, and all unseen keepers silent since.
-    fn roll(keepers: &[(&str, u64)]) -> Roll {
-        let mut roll = Roll::new(KeeperId::new("a"), LEASE);
-        let names: Vec<&str> = keepers.iter().map(|(name, _)| *name).collect();
-        let changes = i32::try_from(names.len()).unwrap();
-        roll.listed(children(&names, changes), at(0));
-        roll.all_read(at(0));
-        for (session, (name, acknowledged)) in (1..).zip(keepers) {
-            roll.read(
-                &KeeperId::new(*name),
-                Some(&node(session, 0, *acknowledged)),
-                at(1_000),
-            );
-        }
-        roll
-    }
-
-    fn waited_for(roll: &Roll, now: u64) -> String {
-        roll.unacknowledged(N, at(now)).0.to_string()
-    }
-
-    #[test]
-    fn whoever_has_not_acknowledged_is_waited_for_until_it_has_been_silent_for_its_lease_and_the_margin()
-     {
-        let roll = roll(&[("a", 0), ("b", 6), ("c", 7)]);
-        assert_eq!(waited_for(&roll, 1_819), "b");
-        assert_eq!(roll.unacknowledged(N, at(1_500)).1, Some(at(1_820)));
-        assert_eq!(waited_for(&roll, 1_820), "");
-    }
-
-    #[test]
-    fn an_acknowledgement_ends_the_wait_at_once_and_any_other_heartbeat_prolongs_it() {
-        let mut roll = roll(&[("a", 0), ("b", 6)]);
-        roll.read(&KeeperId::new("b"), Some(&node(2, 1, 6)), at(1_500));
-        assert_eq!(waited_for(&roll, 2_319), "b");
-        roll.read(&KeeperId::new("b"), Some(&node(2, 2, 7)), at(1_600));
-        assert_eq!(waited_for(&roll, 1_600), "");
-    }
-
-    #[test]
-    fn a_keeper_whose_node_is_gone_may_still_hold_its_lease() {
-        let mut roll = roll(&[("a", 0), ("b", 6)]);
-        roll.listed(children(&["a"], 3), at(1_100));
-        assert_eq!(waited_for(&roll, 1_819), "b");
-        assert_eq!(waited_for(&roll, 1_820), "");
-    }
-
-    #[test]
-    fn an_earlier_session_of_a_keeper_is_waited_for_besides_the_present_one() {
-        let mut roll = roll(&[("a", 0), ("b", 6)]);
-        roll.read(&KeeperId::new("b"), Some(&node(9, 0, 7)), at(1_100));
-        assert_eq!(waited_for(&roll, 1_819), "b");
-    }
-
-    #[test]
-    fn after_a_reconnection_all_count_as_just_seen_and_strangers_until_all_was_read() {
-        let mut roll = roll(&[("a", 0), ("b", 6)]);
-        roll.new_connection(at(9_000));
-        let strangers = "any that left just before this one led";
-        assert_eq!(waited_for(&roll, 99_000), format!("a, b, {strangers}"));
-        roll.listed(children(&["a"], 3), at(9_100));
-        roll.read(&KeeperId::new("a"), Some(&node(1, 0, 0)), at(9_100));
-        roll.all_read(at(9_200));
-        assert_eq!(waited_for(&roll, 9_819), format!("b, {strangers}"));
-        assert_eq!(waited_for(&roll, 10_019), strangers);
-        assert_eq!(waited_for(&roll, 10_020), "");
-    }
-
-    #[test]
-    fn a_keeper_that_came_and_went_between_two_listings_is_a_stranger() {
-        let mut roll = roll(&[("a", 0), ("b", 7)]);
-        roll.listed(children(&["a", "b"], 4), at(5_000));
-        assert!(roll.unacknowledged(N, at(5_819)).0.strangers);
-        assert!(roll.unacknowledged(N, at(5_820)).0.is_empty());
-    }
-
-    #[test]
-    fn one_that_is_online_and_was_not_read_yet_is_waited_for() {
-        let mut roll = roll(&[("a", 0), ("b", 7)]);
-        let fresh = roll.listed(children(&["a", "b", "c"], 3), at(5_000));
-        assert_eq!(fresh, [KeeperId::new("c")]);
-        assert_eq!(waited_for(&roll, 9_000), "c");
-        roll.read(&KeeperId::new("c"), None, at(9_000));
-        assert!(
-            roll.unacknowledged(N, at(9_001)).0.strangers,
-            "it may have had a lease"
-        );
-    }
-
-    #[test]
-    fn a_leader_is_silent_only_after_its_lease_and_the_margin_on_one_connection() {
-        let mut roll = roll(&[("a", 0), ("b", 7)]);
-        let silent = |roll: &Roll, now| roll.silent(&KeeperId::new("b"), 2, at(now));
-        assert_eq!(silent(&roll, 1_819), None);
-        assert_eq!(silent(&roll, 1_820), Some(0));
-        roll.new_connection(at(3_000));
-        assert_eq!(silent(&roll, 9_000), None);
-    }
-}
+mod tests;

@@ -153,7 +153,8 @@ async fn rights(session: &dyn Session) -> Result<usize, (String, CoordinationErr
     let names = session
         .children(paths::ROOT)
         .await
-        .map_err(|error| (String::new(), error))?;
+        .map_err(|error| (String::new(), error))?
+        .names;
     let is_there = |path: &str| names.iter().any(|name| *name == path[1..]);
     let mut there = 0;
     for parent in [paths::ROOT, paths::LEADER, paths::KEEPERS, paths::CLUSTERS] {
@@ -216,7 +217,10 @@ mod tests {
             data: Vec::new(),
         };
         rehearse(&*session, vec![create("/a")]).await.unwrap();
-        assert_eq!(session.children("/").await.unwrap(), Vec::<String>::new());
+        assert_eq!(
+            session.children("/").await.unwrap().names,
+            Vec::<String>::new()
+        );
         session
             .create("/a", b"", CreateKind::Persistent)
             .await

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
+use redis_keeper::ports::coordination::Fired;
 use tokio::sync::oneshot;
 
 use crate::network::Lane;
@@ -16,7 +17,7 @@ pub(super) struct Follower {
     /// Cut off from the leader.
     pub(super) cut: bool,
     pub(super) view: Rc<Tree>,
-    pub(super) watches: BTreeMap<(Watched, String), Vec<oneshot::Sender<()>>>,
+    pub(super) watches: BTreeMap<(Watched, String), Vec<oneshot::Sender<Fired>>>,
     pub(super) requests: VecDeque<(u64, Work)>,
     /// A write of the session is on its way; what came after waits.
     pub(super) writing: bool,
@@ -32,7 +33,7 @@ pub(super) enum Watched {
 }
 
 /// What a read leaves with the follower.
-pub(super) type Arm = Option<(Watched, String, oneshot::Sender<()>)>;
+pub(super) type Arm = Option<(Watched, String, oneshot::Sender<Fired>)>;
 pub(super) type Read = Box<dyn FnOnce(&Tree) -> (Event, Arm)>;
 pub(super) type Written = (Vec<Change>, Event);
 pub(super) type Write = Box<dyn FnOnce(&mut Tree, i64) -> Written>;
@@ -68,7 +69,8 @@ impl Follower {
     }
 
     /// The watches that a change resolves.
-    pub(super) fn fired(&mut self, change: &Change) -> Vec<oneshot::Sender<()>> {
+    pub(super) fn fired(&mut self, change: &Change) -> Vec<(oneshot::Sender<Fired>, Fired)> {
+        let deleted = matches!(change, Change::Deleted(_));
         let keys = match change {
             Change::Set(path) => vec![(Watched::Node, path.clone())],
             Change::Created(path) | Change::Deleted(path) => vec![
@@ -79,7 +81,14 @@ impl Follower {
         };
         let watches = &mut self.watches;
         keys.into_iter()
-            .flat_map(|key| watches.remove(&key).unwrap_or_default())
+            .flat_map(|key| {
+                let fired = match key.0 {
+                    Watched::Node if deleted => Fired::Deleted,
+                    Watched::Node | Watched::Children => Fired::Changed,
+                };
+                let armed = watches.remove(&key).unwrap_or_default();
+                armed.into_iter().map(move |watch| (watch, fired))
+            })
             .collect()
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use redis_keeper::ports::coordination::{
-    self, Children, Coordination, CoordinationError, CreateKind, Created, Node, Sent, SessionState,
-    Watch,
+    self, Children, Coordination, CoordinationError, CreateKind, Created, Fired, Node, Sent,
+    SessionState, Watch,
 };
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
@@ -126,7 +126,9 @@ impl Drop for Session {
 fn watch(kind: Watched, path: String) -> (Arm, Watch) {
     let (fire, fired) = oneshot::channel();
     // A dropped sender is a lost connection: the reader is to read again in either case.
-    let watch = fired.map(drop).boxed_local();
+    let watch = fired
+        .map(|fired| fired.unwrap_or(Fired::Changed))
+        .boxed_local();
     (Some((kind, path, fire)), watch)
 }
 
@@ -157,9 +159,14 @@ impl coordination::Session for Session {
         })
     }
 
-    fn children(&self, path: &str) -> Sent<Vec<String>> {
+    fn children(&self, path: &str) -> Sent<Children> {
         let path = path.to_owned();
-        self.read(move |tree| (Ok(tree.children(&path).unwrap_or_default()), None))
+        self.read(move |tree| {
+            (
+                Ok(tree.children_and_changes(&path).unwrap_or_default()),
+                None,
+            )
+        })
     }
 
     fn children_and_watch(&self, path: &str) -> Sent<(Children, Watch)> {
