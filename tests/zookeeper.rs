@@ -236,8 +236,8 @@ async fn the_adapter_keeps_the_contract_of_its_port() {
         refused.unwrap_err(),
         CoordinationError::NodeExists("/a".into())
     );
-    let none = session.children("/none").await;
-    assert_eq!(none, Ok(Children::default()));
+    let nothing = session.children("/none").await;
+    assert_eq!(nothing, Ok(Children::default()));
     let root = session.children("/").await.unwrap();
     assert_eq!((root.names, root.changes), (vec!["a".to_owned()], 1));
 

@@ -267,7 +267,9 @@ impl NodeMonitor {
             move |(connection, was_connected, outcome), monitor, ctx| {
                 monitor.count(now, &outcome);
                 match outcome {
-                    Some(Ok(alive)) => monitor.answered(connection, alive, depth, again, ctx),
+                    Some(Ok(alive)) => {
+                        monitor.answered(connection, alive, (depth, again), now, ctx);
+                    }
                     Some(Err(failure)) => {
                         monitor.blame(&failure);
                         if was_connected && monitor.hastens() {

@@ -147,7 +147,7 @@ pub struct Sighting {
     pub order: (Moment, u64),
     /// What the node last said; `None` until it answered `INFO` once since this keeper began to watch it.
     pub facts: Option<NodeFacts>,
-    /// When the facts were read.
+    /// When the probe was sent that read the facts.
     pub at: Moment,
     /// This keeper's vote: why the node counts as down here, if it does (RK-1).
     pub vote: Option<DownReason>,

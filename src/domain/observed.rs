@@ -23,8 +23,8 @@ pub struct Observed {
     pub failures: BTreeMap<NodeAddr, Failure>,
     /// The node that this leadership made a primary last, as it confirmed, and when.
     pub promoted: Option<(NodeAddr, Moment)>,
-    /// When this keeper learned of the withdrawal that is published, by its own clock.
-    pub withdrawn_at: Option<Moment>,
+    /// When this keeper learned of what is published, a withdrawal or a primary, by its own clock.
+    pub published_at: Option<Moment>,
     /// Who may still answer from the state before the withdrawal (RK-2).
     pub unacknowledged: Unacknowledged,
     /// The change of primary that this keeper saw last; `None` if it saw none since it started.

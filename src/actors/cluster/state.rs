@@ -15,7 +15,6 @@ use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, Node
 use crate::domain::observed::{Failure, Observed, ObservedNode};
 use crate::domain::plan::{Hold, Plan, plan};
 use crate::domain::policy::Policy;
-use crate::domain::published::Published;
 use crate::domain::serving::{readable, writable};
 use crate::domain::succession::Succession;
 use crate::domain::verdict::{Report, Verdict};
@@ -73,7 +72,7 @@ impl State {
             epoch: Epoch::default(),
             failures: BTreeMap::new(),
             promoted: None,
-            withdrawn_at: None,
+            published_at: None,
             unacknowledged: Unacknowledged::default(),
             succession: None,
         };
@@ -111,11 +110,9 @@ impl State {
             shared.published.as_ref(),
             now,
         );
-        let withdrawal =
-            |published: &Published| published.intent.is_some().then_some(published.generation);
-        let withdrawn = shared.published.as_ref().and_then(withdrawal);
-        if withdrawn != self.observed.published.as_ref().and_then(withdrawal) {
-            self.observed.withdrawn_at = withdrawn.map(|_| now);
+        let generation = shared.published.as_ref().map(|it| it.generation);
+        if generation != self.generation() {
+            self.observed.published_at = Some(now);
         }
         self.observed.published.clone_from(&shared.published);
         self.observed.epoch = shared

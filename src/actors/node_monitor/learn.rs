@@ -18,7 +18,7 @@ type Addresses = BTreeSet<IpAddr>;
 /// Facts on their way into the sighting.
 struct Lesson {
     facts: NodeFacts,
-    /// When they were read.
+    /// When the probe was sent that read them.
     at: Moment,
     /// The node follows another host than before, or none any more.
     moved: bool,
@@ -36,13 +36,13 @@ enum Host {
 }
 
 impl NodeMonitor {
-    /// Takes an answer in. `again`: the time has come to resolve names again, too.
+    /// Takes an answer in, to a probe `sent` then. `again`: the time has come to resolve names again, too.
     pub(super) fn answered(
         &mut self,
         connection: Connection,
         alive: Alive,
-        depth: Depth,
-        again: bool,
+        (depth, again): (Depth, bool),
+        sent: Moment,
         ctx: &mut Context<Self>,
     ) {
         let at = self.clock.now();
@@ -70,7 +70,7 @@ impl NodeMonitor {
         };
         if let Some(mut facts) = facts {
             facts.loading = alive.loading;
-            self.learn(connection, facts, at, again, ctx);
+            self.learn(connection, facts, sent, again, ctx);
         } else {
             if let Some(known) = &mut self.sighting.facts {
                 known.loading = alive.loading;

@@ -102,7 +102,7 @@ fn shows_soon(case: &Case<'_>, intent: &Intent) -> Option<Plan> {
 
 /// A replica does not answer the leader, and others may just be about to tell what they see of it.
 fn told_soon(case: &Case<'_>, intent: &Intent, election: &Election) -> Option<Plan> {
-    let until = case.observed.withdrawn_at?.after(TOLD_WITHIN);
+    let until = case.observed.published_at?.after(TOLD_WITHIN);
     let awaited: Vec<_> = election
         .refusals
         .iter()

@@ -26,23 +26,28 @@ pub(super) fn keep(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
     if facts.loading {
         return Plan::hold(Hold::PrimaryLoading(primary.clone()));
     }
-    if let Some(upstream) = facts.upstream() {
-        return match observed.upstream_of(primary) {
-            Some(other) => {
-                let reason = format!("it was made a replica of {other} from outside");
-                replace(case, published, primary, &reason)
-            }
-            None => Plan::hold(Hold::ReplicatesFromOutside {
+    let unfit = if let Some(upstream) = facts.upstream() {
+        let Some(other) = observed.upstream_of(primary) else {
+            return Plan::hold(Hold::ReplicatesFromOutside {
                 node: primary.clone(),
                 primary: upstream.primary.clone(),
-            }),
+            });
         };
+        format!("it was made a replica of {other} from outside")
+    } else if let Some(whole) = holder_of_more(case, published, primary, facts) {
+        format!("it came back with less data than {whole} holds")
+    } else {
+        return settle(case, published, primary, facts);
+    };
+    if observed
+        .published_at
+        .is_some_and(|published| node.sighting.at < published)
+    {
+        // It may have said so before it was promoted.
+        let silent = "it has not answered since it was published".to_owned();
+        return Plan::hold(Hold::Undecided(vec![(primary.clone(), silent)]));
     }
-    if let Some(whole) = holder_of_more(case, published, primary, facts) {
-        let reason = format!("it came back with less data than {whole} holds");
-        return replace(case, published, primary, &reason);
-    }
-    settle(case, published, primary, facts)
+    replace(case, published, primary, &unfit)
 }
 
 /// Withdraws the primary if somebody can take over; else it stays published, so that it serves again once it is back.

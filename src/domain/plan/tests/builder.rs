@@ -30,7 +30,7 @@ pub(in crate::domain) fn cluster() -> Cluster {
             epoch: EPOCH,
             failures: [].into(),
             promoted: None,
-            withdrawn_at: None,
+            published_at: None,
             unacknowledged: Unacknowledged::default(),
             succession: None,
         },

@@ -1,6 +1,8 @@
 //! A primary is published and well.
 
-use super::builder::{Cluster, addr, addrs, cluster, history};
+use std::time::Duration;
+
+use super::builder::{Cluster, NOW, addr, addrs, cluster, history};
 use crate::domain::facts::Mode;
 use crate::domain::plan::{Change, Hold};
 use crate::domain::policy::ChainedReplicas;
@@ -158,6 +160,26 @@ fn a_primary_restarted_in_cluster_mode_is_said() {
     plan.assert_holds(&Hold::WrongMode(addr("a"), Mode::Cluster));
     let reason = "it is no plain Redis server".to_owned();
     plan.assert_holds(&Hold::Undecided(vec![(addr("a"), reason)]));
+}
+
+#[test]
+fn what_the_primary_said_before_it_was_published_is_no_reason_to_withdraw_it() {
+    // What a new leader knows of a promotion that the one before it made a moment ago.
+    let mut known = cluster()
+        .primary("a")
+        .replica("b", "a")
+        .replica("c", "a")
+        .published("b");
+    known.observed.published_at = Some(NOW.after(Duration::from_millis(1)));
+    let plan = known.plan();
+    assert_eq!(plan.action, None);
+    assert!(
+        plan.to_string()
+            .contains("not answered since it was published"),
+        "{plan}"
+    );
+    known.observed.published_at = Some(NOW);
+    known.plan().assert_writes(Change::Withdraw, None);
 }
 
 #[test]

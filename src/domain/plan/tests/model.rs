@@ -125,7 +125,7 @@ impl Model {
             epoch: EPOCH,
             failures: self.failures.clone(),
             promoted: None,
-            withdrawn_at: None,
+            published_at: None,
             unacknowledged: Unacknowledged::default(),
             succession: None,
         }

@@ -309,7 +309,7 @@ fn others_are_given_a_moment_to_tell_of_a_replica_that_does_not_answer_the_leade
             node.verdict.keepers = keepers;
             node.verdict.unreachable = node.verdict.unreachable.min(keepers);
         }
-        cluster.observed.withdrawn_at = Some(at);
+        cluster.observed.published_at = Some(at);
         cluster
     };
     let waiting = withdrawn(KEEPERS, NOW).plan();
