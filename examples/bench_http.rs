@@ -23,9 +23,10 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use redis_keeper::actors::cluster_api::{
     Answer, Ask, ClusterStatus, ClusterView, Question, Reason,
 };
-use redis_keeper::actors::messages::SessionReport;
+use redis_keeper::actors::messages::{NotSwitched, SessionReport, Switched};
 use redis_keeper::domain::explain::Explanation;
 use redis_keeper::domain::node::{ClusterName, Generation, Moment, NodeAddr};
+use redis_keeper::domain::observed::Requested;
 use redis_keeper::http::backend::{Backend, ChildReport, NodeReport, Readiness, Unanswered};
 use redis_keeper::http::{self, HttpState};
 use redis_keeper::ports::clock::LeaseClock;
@@ -271,6 +272,14 @@ impl Backend for Way {
         &'a self,
         _: &'a str,
     ) -> LocalBoxFuture<'a, Result<Explanation, Unanswered>> {
+        unasked()
+    }
+
+    fn switchover<'a>(
+        &'a self,
+        _: &'a str,
+        _: Requested,
+    ) -> LocalBoxFuture<'a, Result<Result<Switched, NotSwitched>, Unanswered>> {
         unasked()
     }
 

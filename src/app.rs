@@ -135,7 +135,9 @@ impl Daemon {
                 clock: ports.clock.clone(),
                 tree: view.clone(),
             };
-            let state = Arc::new(HttpState::new(Arc::new(backend), ports.clock, metrics));
+            let state = HttpState::new(Arc::new(backend), ports.clock, metrics)
+                .with_operations(config.rest.operations);
+            let state = Arc::new(state);
             plan = plan.child(http_server::child(listener, state, config.rest.workers));
         }
         let root = Root::start("root", ports.seed, plan);

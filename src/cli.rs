@@ -5,6 +5,7 @@ pub mod check;
 pub mod demo;
 pub mod exit;
 pub mod run;
+pub mod switchover;
 
 mod logging;
 mod ports;
@@ -22,6 +23,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(Command::Check { file, live }) => {
             check::run(&file, live.then_some(check::live::run)).unwrap_or(Exit::Failure)
         }
+        Ok(Command::Switchover(args)) => switchover::run(&args),
         Ok(Command::Demo { full }) => demo::run(full),
         Err(exit) => exit,
     }

@@ -86,6 +86,8 @@ pub struct RestConfig {
     pub advertise: HostPort,
     /// Worker threads, at least one.
     pub workers: usize,
+    /// Operators may have the keepers do something, a switchover for one.
+    pub operations: bool,
 }
 
 /// Leases of this keeper (RK-3).

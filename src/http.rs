@@ -1,7 +1,7 @@
 //! The HTTP interface: HAProxy checks, admin, health, metrics. What it answers, path by path: `docs/http.md`.
 //!
 //! Handlers hold no state of their own: they ask the [`Backend`], wait for it at most [`backend::PATIENCE`], and write
-//! down what it said. Everything is read-only.
+//! down what it said. Everything is read-only but what an operator has to switch on: see [`operations`].
 
 pub mod backend;
 pub mod server;
@@ -12,6 +12,7 @@ mod error;
 mod haproxy;
 mod health;
 mod metrics;
+mod operations;
 mod views;
 
 use std::panic::AssertUnwindSafe;
@@ -27,6 +28,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use self::backend::Backend;
 use self::error::Failure;
 use self::metrics::Tally;
+use self::operations::ToLeader;
 use crate::domain::node::Moment;
 use crate::ports::clock::LeaseClock;
 
@@ -36,6 +38,9 @@ pub struct HttpState {
     clock: Arc<dyn LeaseClock>,
     metrics: PrometheusHandle,
     tally: Tally,
+    /// Operations may be asked for (`admin-operations`).
+    operations: bool,
+    to_leader: ToLeader,
 }
 
 impl HttpState {
@@ -51,7 +56,15 @@ impl HttpState {
             clock,
             metrics,
             tally: Tally::default(),
+            operations: false,
+            to_leader: ToLeader::new(),
         }
+    }
+
+    /// Takes operators' requests too, if so.
+    #[must_use]
+    pub fn with_operations(self, operations: bool) -> Self {
+        Self { operations, ..self }
     }
 
     /// Whether an answer with this deadline may still be passed on (RK-3).
@@ -79,6 +92,9 @@ const PATHS: [&str; 16] = [
     "/metrics",
     "/",
 ];
+
+/// Paths to post to, likewise.
+const OPERATIONS: [&str; 1] = ["/admin/clusters/{name}/switchover"];
 
 /// The application: all routes, and what surrounds them.
 pub fn app(
@@ -124,6 +140,11 @@ fn routes(config: &mut ServiceConfig) {
         .service(read("/admin/clusters/{name}", admin::cluster))
         .service(read("/admin/clusters/{name}/explain", admin::explain))
         .service(read("/admin/clusters/{name}/nodes/{node}", admin::node))
+        .service(
+            web::resource("/admin/clusters/{name}/switchover")
+                .route(web::post().to(operations::switchover))
+                .default_service(web::to(error::only_post)),
+        )
         .service(read("/admin/keepers", admin::keepers))
         .service(read("/admin/supervision", admin::supervision))
         .service(read("/health", health::health))

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use futures::future::join_all;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
 
 use crate::actors::Outbox;
 use crate::actors::cluster_api::{
@@ -15,13 +16,14 @@ use crate::actors::cluster_api::{
     InspectNode, NodeView, Reason,
 };
 use crate::actors::messages::{
-    Commanded, Decide, Decision, Reconsider, Refresh, ResendReport, SetReport, Shared, SharedState,
-    SightAgain, Sighted, Subscribe, Wanted,
+    Commanded, Decide, Decision, NotSwitched, Reconsider, Refresh, ResendReport, SetReport, Shared,
+    SharedState, SightAgain, Sighted, Subscribe, Switched, Switchover, Wanted,
 };
 use crate::actors::node_monitor::NodeMonitor;
 use crate::domain::facts::Sighting;
 use crate::domain::lease::Lease;
 use crate::domain::node::{Moment, NodeAddr};
+use crate::domain::observed::Requested;
 use crate::domain::plan::Hold;
 use crate::domain::verdict::{Report, Verdict};
 use crate::ports::clock::LeaseClock;
@@ -29,12 +31,17 @@ use crate::supervision::ChildRef;
 
 pub use self::state::ClusterSettings;
 use self::state::State;
+use self::switching::Switching;
 
 mod state;
+mod switching;
 mod telling;
 
 /// How long fresh facts may take before a decision is made without them: a hung node delays nobody.
 const FRESH_FACTS: Duration = Duration::from_millis(50);
+
+/// How long an operator waits for a switchover; it takes milliseconds, or is called off.
+const SWITCHED_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long what is left undone is given to settle before it is logged: what is over by then is no news.
 const HOLDS_SETTLE: Duration = Duration::from_secs(1);
@@ -70,6 +77,8 @@ pub struct ClusterActor {
     holds_settle: bool,
     /// When everything is looked at again, and what will see to it.
     again: Option<(Moment, SpawnHandle)>,
+    /// A switchover that an operator waits for.
+    switching: Option<Switching>,
     span: tracing::Span,
 }
 
@@ -85,6 +94,7 @@ impl ClusterActor {
             told_holds: Vec::new(),
             holds_settle: false,
             again: None,
+            switching: None,
             span,
         }
     }
@@ -110,6 +120,12 @@ impl ClusterActor {
             self.send_report();
         }
         self.look_again(ctx);
+        self.switching = self.switching.take().and_then(|switching| {
+            switching.settle(self.state.published(), self.state.leading().is_some())
+        });
+        if self.switching.is_none() {
+            self.state.request(None);
+        }
         if !self.holds_settle && self.holds_are_news() {
             self.holds_settle = true;
             ctx.run_later(HOLDS_SETTLE, |actor, _| actor.tell_holds());
@@ -189,6 +205,43 @@ impl ClusterActor {
                 actor.changed(ctx);
             });
         ctx.spawn(read);
+    }
+
+    /// Has the switchover begun, if it may be; answers where its outcome will be told.
+    fn begin_switchover(
+        &mut self,
+        requested: Requested,
+        ctx: &mut Context<Self>,
+    ) -> Result<oneshot::Receiver<Result<Switched, NotSwitched>>, NotSwitched> {
+        if self.state.leading().is_none() {
+            return Err(NotSwitched::NotLeading);
+        }
+        if self.switching.is_some() {
+            let busy = "another switchover of this cluster is under way";
+            return Err(NotSwitched::Refused(busy.to_owned()));
+        }
+        let (tell, told) = oneshot::channel();
+        let switching = self.state.published();
+        let switching = switching.and_then(|published| Switching::new(published, tell));
+        let Some(mut switching) = switching else {
+            let plan = self.state.plan();
+            return Err(NotSwitched::Refused(format!(
+                "there is no primary now: {plan}"
+            )));
+        };
+        self.state.request(Some(requested));
+        let _ = self.state.reconsider(self.links.clock.now());
+        let plan = self.state.plan();
+        switching.decided(plan);
+        if !switching.begins() {
+            let why = switching.why().unwrap_or_else(|| plan.to_string());
+            self.state.request(None);
+            self.changed(ctx);
+            return Err(NotSwitched::Refused(why));
+        }
+        self.switching = Some(switching);
+        self.changed(ctx);
+        Ok(told)
     }
 
     /// The lease, the state it vouches for and the time, in one step (RK-3): the lease first, for the state is never
@@ -277,9 +330,40 @@ impl Handler<Decide> for ClusterActor {
                 }
                 actor.catch_up();
                 actor.reconsider(ctx);
+                if let Some(switching) = &mut actor.switching {
+                    switching.decided(actor.state.plan());
+                }
                 actor.state.decision()
             });
         Box::pin(decided)
+    }
+}
+
+impl Handler<Switchover> for ClusterActor {
+    type Result = ResponseActFuture<Self, Result<Switched, NotSwitched>>;
+
+    fn handle(&mut self, Switchover(requested): Switchover, _: &mut Self::Context) -> Self::Result {
+        let refreshed = self.refresh(self.state.worth_asking()).into_actor(self);
+        let begun = refreshed.map(move |sightings, actor, ctx| {
+            for (node, sighting) in sightings {
+                actor.state.sighted(&node, sighting);
+            }
+            actor.catch_up();
+            actor.begin_switchover(requested, ctx)
+        });
+        let done = begun.then(|begun, actor, _| {
+            async {
+                let told = timeout(SWITCHED_WITHIN, begun?).await;
+                let gone = |why: &str| Err(NotSwitched::Unknown(why.to_owned()));
+                match told {
+                    Ok(Ok(outcome)) => outcome,
+                    Ok(Err(_)) => gone("the cluster's actor was restarted"),
+                    Err(_) => gone("it takes too long"),
+                }
+            }
+            .into_actor(actor)
+        });
+        Box::pin(done)
     }
 }
 

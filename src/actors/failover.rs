@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -12,12 +13,14 @@ use crate::actors::Directory;
 use crate::actors::messages::{Leadership, Leading, Reconsider, RunEnded, Wanted};
 use crate::actors::zk_session::ZkSession;
 use crate::domain::node::ClusterName;
+use crate::ports::clock::LeaseClock;
 use crate::ports::redis::Redis;
 use crate::supervision::{ChildRef, ChildSpec, Slot, StartChild, StopChild, Supervisor};
 
 pub use self::run::FailoverRun;
 
 mod run;
+mod switch;
 
 /// What failovers need of others.
 #[derive(Clone)]
@@ -30,6 +33,8 @@ pub struct FailoverLinks {
     pub redis: Rc<dyn Redis>,
     /// The supervisor that the runs live under.
     pub runs: ChildRef<Supervisor>,
+    /// Measures how long writes are held up.
+    pub clock: Arc<dyn LeaseClock>,
     /// How often every cluster is looked at without an event (`failover-tick-seconds`).
     pub reconcile_every: Duration,
 }

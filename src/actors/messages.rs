@@ -7,7 +7,8 @@ use actix::Message;
 
 use crate::domain::facts::Sighting;
 use crate::domain::lease::Unacknowledged;
-use crate::domain::node::{ClusterName, Epoch, KeeperId, Moment, NodeAddr};
+use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
+use crate::domain::observed::Requested;
 use crate::domain::plan::Plan;
 use crate::domain::published::Published;
 use crate::domain::verdict::Report;
@@ -192,6 +193,45 @@ pub struct Commanded {
     pub promotion: bool,
     /// Why it failed; `None` when it was done.
     pub failure: Option<String>,
+}
+
+/// HTTP → `ClusterActor` of the leader: switch over, in the operator's name. Answers when that is done, or when
+/// everything is as it was.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Switched, NotSwitched>")]
+pub struct Switchover(pub Requested);
+
+/// A switchover that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Switched {
+    /// Who was the primary.
+    pub from: NodeAddr,
+    /// Who is now.
+    pub to: NodeAddr,
+    /// The generation in which it was published.
+    pub generation: Generation,
+}
+
+/// A switchover that was not made, or is not known to be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotSwitched {
+    /// This keeper does not lead.
+    #[error("this keeper does not lead")]
+    NotLeading,
+    /// It was not begun, and why.
+    #[error("{0}")]
+    Refused(String),
+    /// It was begun and called off: the primary is the same as before, and why.
+    #[error("called off, {primary} is the primary again: {why}")]
+    CalledOff {
+        /// The primary.
+        primary: NodeAddr,
+        /// Why.
+        why: String,
+    },
+    /// Something else came in between, or it took too long: look at the cluster.
+    #[error("not known what became of it: {0}")]
+    Unknown(String),
 }
 
 /// `FailoverRun` → `FailoverActor`: nothing is left to do for this cluster.

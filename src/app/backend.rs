@@ -12,11 +12,14 @@ use crate::actors::cluster_api::{
     Answer, Ask, AskStatus, ClusterStatus, ClusterView, ExplainCluster, InspectCluster,
     InspectNode, Reason,
 };
-use crate::actors::messages::{InspectMonitor, InspectSession, SessionReport};
+use crate::actors::messages::{
+    InspectMonitor, InspectSession, NotSwitched, SessionReport, Switched, Switchover,
+};
 use crate::actors::zk_session::ZkSession;
 use crate::domain::explain::Explanation;
 use crate::domain::lease::Lease;
 use crate::domain::node::{ClusterName, NodeAddr};
+use crate::domain::observed::Requested;
 use crate::http::backend::{Backend, ChildReport, NodeReport, Readiness, Unanswered};
 use crate::ports::clock::LeaseClock;
 use crate::supervision::{ChildRef, ChildState, Tree, TreeSnapshot};
@@ -71,6 +74,14 @@ impl Backend for Actors {
 
     fn explain_cluster<'a>(&'a self, cluster: &'a str) -> Reply<'a, Explanation> {
         self.send(cluster, ExplainCluster)
+    }
+
+    fn switchover<'a>(
+        &'a self,
+        cluster: &'a str,
+        requested: Requested,
+    ) -> Reply<'a, Result<Switched, NotSwitched>> {
+        self.send(cluster, Switchover(requested))
     }
 
     fn inspect_node<'a>(

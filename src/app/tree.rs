@@ -150,6 +150,7 @@ impl Wires {
             session: self.session.reference(),
             redis: self.redis.clone(),
             runs: self.runs.reference(),
+            clock: self.clock.clone(),
             reconcile_every: reconcile_every.unwrap_or(Duration::from_secs(10)),
         });
         let leader = ChildSpec::permanent("leader", &self.leader, move || {

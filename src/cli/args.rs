@@ -24,6 +24,8 @@ Examples:
                                           does it amount to?
   redis-keeper check --live keeper.conf   and are the servers as they should be?
   redis-keeper keeper.conf                run a keeper
+  redis-keeper switchover cluster-1 --to 10.0.0.2:6379
+                                          another primary, and nothing lost
   REDIS_KEEPER_KEEPER_ID=k2 redis-keeper keeper.conf
                                           the same file on another host
 
@@ -70,6 +72,11 @@ pub enum Command {
         #[arg(long)]
         live: bool,
     },
+    /// Switch a cluster over to another primary, losing nothing.
+    ///
+    /// Asks the keeper of this host, which has the leader do it; needs admin-operations. Refused with the reason when
+    /// something would be lost; called off, with everything as it was, when it cannot be done at once.
+    Switchover(SwitchoverArgs),
     /// Start a primary, two replicas and a keeper; kill the primary; show the failover.
     ///
     /// Needs nothing but redis-server or valkey-server in PATH. Stays up to be played with until Ctrl-C; leaves nothing
@@ -81,6 +88,25 @@ pub enum Command {
         #[arg(long)]
         full: bool,
     },
+}
+
+/// What a switchover is asked with.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct SwitchoverArgs {
+    /// The cluster.
+    pub cluster: String,
+    /// The node to switch to, host:port [default: the best].
+    #[arg(long, value_name = "NODE")]
+    pub to: Option<String>,
+    /// Why: for the log and the published state.
+    #[arg(long, default_value = "asked for on the command line")]
+    pub reason: String,
+    /// The configuration that tells where this host's keeper listens.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    pub config: PathBuf,
+    /// The keeper to ask, host:port, instead of this host's.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub keeper: Option<String>,
 }
 
 /// Keeps Redis and Valkey primary/replica clusters writable.

@@ -23,6 +23,7 @@ pub(super) struct Document {
     pub(super) rest_port: Option<u16>,
     pub(super) rest_advertise: Option<String>,
     pub(super) http_workers: Option<usize>,
+    pub(super) admin_operations: Option<bool>,
     pub(super) log_format: Option<LogFormat>,
     pub(super) log_level: Option<String>,
     #[serde(flatten)]
@@ -141,6 +142,7 @@ impl Document {
             .get_or_insert_with(|| reachable.to_owned());
         self.rest_port.get_or_insert(46379);
         self.http_workers.get_or_insert(1);
+        self.admin_operations.get_or_insert(false);
         self.log_format.get_or_insert(LogFormat::Text);
         self.log_level.get_or_insert_with(|| "info".to_owned());
         for cluster in self.clusters.iter_mut().flatten().flatten() {

@@ -73,6 +73,7 @@ pub(super) const DOCUMENT: &[&[Key]] = &[
         key("rest-port", Kind::Port),
         key("rest-advertise", Kind::Text),
         key("http-workers", Kind::Whole(1, 64)),
+        key("admin-operations", Kind::Flag),
         key("log-format", Kind::Choice(&["text", "json"])),
         key("log-level", Kind::Text),
         required("clusters", Kind::List(&Kind::Object(CLUSTER))),

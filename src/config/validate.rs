@@ -177,6 +177,7 @@ fn rest(document: &Document, report: &mut Report) -> Option<RestConfig> {
         port,
         advertise: advertise?,
         workers: document.http_workers?,
+        operations: document.admin_operations?,
     })
 }
 

@@ -27,8 +27,19 @@ pub struct Observed {
     pub published_at: Option<Moment>,
     /// Who may still answer from the state before the withdrawal (RK-2).
     pub unacknowledged: Unacknowledged,
+    /// What an operator has asked this leader for.
+    pub requested: Option<Requested>,
     /// The change of primary that this keeper saw last; `None` if it saw none since it started.
     pub succession: Option<Succession>,
+}
+
+/// A planned change of primary that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requested {
+    /// The node to switch to; `None` for the best.
+    pub to: Option<NodeAddr>,
+    /// Why, in the operator's words.
+    pub reason: String,
 }
 
 /// One node: what this keeper sees and what all keepers vote.

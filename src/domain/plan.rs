@@ -22,6 +22,7 @@ use super::published::{Intent, Published, Step};
 mod discover;
 mod finish;
 mod keep;
+mod switchover;
 mod words;
 
 /// What to do next, and everything that is left undone with its reason.
@@ -50,6 +51,17 @@ pub enum Action {
     Promote {
         /// The candidate.
         node: NodeAddr,
+        /// The state; epoch and generation are filled in by the writer.
+        state: Published,
+    },
+    /// Have `to` take over from `from`, which is whole: with connections to both open and older leaders fenced off, write
+    /// this state, which names the candidate; then hold up the writes of `from`, wait until `to` has all of its data, and
+    /// promote `to`. The writes of `from` stay held up until it follows, or is published again.
+    Switch {
+        /// The primary withdrawn.
+        from: NodeAddr,
+        /// Its successor.
+        to: NodeAddr,
         /// The state; epoch and generation are filled in by the writer.
         state: Published,
     },
@@ -134,6 +146,8 @@ pub enum Hold {
     NotLinked(NodeAddr),
     /// More replicas wait for their turn (`parallel-syncs`).
     ReplicasWaiting(Vec<NodeAddr>),
+    /// The switchover asked for is not begun, or was called off, and why.
+    NoSwitchover(String),
     /// The primary is down, but it took over only a moment ago (`failover-cooldown-seconds`).
     CoolingDown {
         /// The primary.
@@ -293,6 +307,7 @@ fn withdrawing(
         epoch: observed.epoch,
         old: old.cloned(),
         old_run_id: facts.map(|facts| facts.run_id.clone()),
+        switchover: None,
         candidate: None,
         step: Step::Withdrawn,
         reason,

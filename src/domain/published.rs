@@ -36,6 +36,8 @@ pub struct Intent {
     pub old: Option<NodeAddr>,
     /// Its run id when it was withdrawn: the same process coming back whole may be published again.
     pub old_run_id: Option<String>,
+    /// The node that an operator has it switched to; `None` for a failover.
+    pub switchover: Option<NodeAddr>,
     /// The node chosen to take over, once chosen.
     pub candidate: Option<NodeAddr>,
     /// How far it has come.

@@ -38,6 +38,14 @@ impl Succession {
             return Some(known);
         }
         let before = before?;
+        if before
+            .intent
+            .as_ref()
+            .is_some_and(|intent| intent.switchover.is_some())
+        {
+            // Planned: it says nothing of the next fault.
+            return None;
+        }
         let replaced = before.primary.as_ref().or_else(|| {
             let intent = before.intent.as_ref()?;
             intent.old.as_ref()
@@ -82,6 +90,7 @@ mod tests {
             epoch: Epoch(1),
             old: old.map(addr),
             old_run_id: None,
+            switchover: None,
             candidate: None,
             step: Step::Withdrawn,
             reason: String::new(),

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::backend::patiently;
 use super::error::Failure;
-use super::{HttpState, PATHS, views};
+use super::{HttpState, OPERATIONS, PATHS, views};
 use crate::domain::node::{ClusterName, NodeAddr};
 
 /// The paths there are.
@@ -16,6 +16,7 @@ pub(super) async fn index() -> HttpResponse {
         "name": env!("CARGO_PKG_NAME"),
         "version": env!("CARGO_PKG_VERSION"),
         "paths": PATHS,
+        "operations": OPERATIONS,
     });
     views::json(StatusCode::OK, &body)
 }

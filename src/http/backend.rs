@@ -5,9 +5,10 @@ use std::time::Duration;
 use futures::future::LocalBoxFuture;
 
 use crate::actors::cluster_api::{Answer, Ask, ClusterStatus, ClusterView, NodeView, Reason};
-use crate::actors::messages::{MonitorState, SessionReport};
+use crate::actors::messages::{MonitorState, NotSwitched, SessionReport, Switched};
 use crate::domain::explain::Explanation;
 use crate::domain::node::{ClusterName, Moment, NodeAddr};
+use crate::domain::observed::Requested;
 
 /// How long a request waits for an actor, its restarts included: short enough for any health check, long enough for a
 /// restart to pass unseen.
@@ -48,6 +49,13 @@ pub trait Backend: Send + Sync {
         &'a self,
         cluster: &'a str,
     ) -> LocalBoxFuture<'a, Result<Explanation, Unanswered>>;
+
+    /// Has the cluster's actor switch over; waits until that is done, or everything is as it was.
+    fn switchover<'a>(
+        &'a self,
+        cluster: &'a str,
+        requested: Requested,
+    ) -> LocalBoxFuture<'a, Result<Result<Switched, NotSwitched>, Unanswered>>;
 
     /// What is known of one node; `None` if the cluster does not have it.
     fn inspect_node<'a>(

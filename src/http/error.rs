@@ -19,6 +19,22 @@ pub(super) enum Failure {
     NoSuchPath,
     #[error("this path can only be read: use GET or HEAD")]
     MethodNotAllowed,
+    #[error("this path is to be posted to: use POST")]
+    OnlyPost,
+    #[error(
+        "this keeper takes no operations: set admin-operations to true in the configuration of all keepers"
+    )]
+    OperationsOff,
+    #[error("the body is not {{\"to\": \"host:port\", \"reason\": \"…\"}}, both optional: {0}")]
+    BadBody(String),
+    #[error("refused: {0}")]
+    Refused(String),
+    #[error("{0}")]
+    CalledOff(String),
+    #[error("{0}")]
+    OutcomeUnknown(String),
+    #[error("the leader cannot be asked: {0}")]
+    NoLeader(String),
     #[error("this keeper has no cluster `{0}`; GET /admin/clusters lists those it has")]
     NoSuchCluster(String),
     #[error("cluster `{cluster}` has no node `{node}`")]
@@ -56,7 +72,13 @@ impl Failure {
     fn code(&self) -> &'static str {
         match self {
             Self::NoSuchPath => "no-such-path",
-            Self::MethodNotAllowed => "method-not-allowed",
+            Self::MethodNotAllowed | Self::OnlyPost => "method-not-allowed",
+            Self::OperationsOff => "operations-off",
+            Self::BadBody(_) => "bad-body",
+            Self::Refused(_) => "refused",
+            Self::CalledOff(_) => "called-off",
+            Self::OutcomeUnknown(_) => "outcome-unknown",
+            Self::NoLeader(_) => "no-leader",
             Self::NoSuchCluster(_) => "no-such-cluster",
             Self::NoSuchNode { .. } => "no-such-node",
             Self::BadStateHeader(_) => "bad-state-header",
@@ -72,21 +94,35 @@ impl Failure {
 impl ResponseError for Failure {
     fn status_code(&self) -> StatusCode {
         match self {
-            Self::BadStateHeader(_) | Self::NotAnAddress(_) => StatusCode::BAD_REQUEST,
+            Self::BadStateHeader(_) | Self::NotAnAddress(_) | Self::BadBody(_) => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::OperationsOff => StatusCode::FORBIDDEN,
+            Self::Refused(_) => StatusCode::PRECONDITION_FAILED,
+            Self::CalledOff(_) => StatusCode::CONFLICT,
             Self::NoSuchPath | Self::NoSuchCluster(_) | Self::NoSuchNode { .. } => {
                 StatusCode::NOT_FOUND
             }
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Unknown(_) | Self::Crashed => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::NoPrimary | Self::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::MethodNotAllowed | Self::OnlyPost => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Unknown(_) | Self::Crashed | Self::OutcomeUnknown(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+            Self::NoPrimary | Self::NotReady(_) | Self::NoLeader(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
     fn error_response(&self) -> HttpResponse<BoxBody> {
         let body = json!({ "code": self.code(), "error": self.to_string() });
         let mut response = views::json(self.status_code(), &body);
-        if let Self::MethodNotAllowed = self {
-            let allowed = header::HeaderValue::from_static("GET, HEAD");
+        let allowed = match self {
+            Self::MethodNotAllowed => Some("GET, HEAD"),
+            Self::OnlyPost => Some("POST"),
+            _ => None,
+        };
+        if let Some(allowed) = allowed {
+            let allowed = header::HeaderValue::from_static(allowed);
             response.headers_mut().insert(header::ALLOW, allowed);
         }
         response
@@ -95,6 +131,10 @@ impl ResponseError for Failure {
 
 pub(super) async fn no_such_path() -> Result<HttpResponse, Failure> {
     Err(Failure::NoSuchPath)
+}
+
+pub(super) async fn only_post() -> Result<HttpResponse, Failure> {
+    Err(Failure::OnlyPost)
 }
 
 pub(super) async fn method_not_allowed() -> Result<HttpResponse, Failure> {

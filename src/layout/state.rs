@@ -167,6 +167,8 @@ struct WireIntent {
     epoch: u64,
     old: Option<WireAddr>,
     old_run_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    switchover: Option<WireAddr>,
     candidate: Option<WireAddr>,
     step: WireStep,
     reason: String,
@@ -256,6 +258,7 @@ impl Document for Published {
                 epoch: intent.epoch.0,
                 old: intent.old.as_ref().map(WireAddr::from),
                 old_run_id: intent.old_run_id.clone(),
+                switchover: intent.switchover.as_ref().map(WireAddr::from),
                 candidate: intent.candidate.as_ref().map(WireAddr::from),
                 step: match intent.step {
                     Step::Withdrawn => WireStep::Withdrawn,
@@ -280,6 +283,7 @@ impl Document for Published {
                 epoch: Epoch(wire.epoch),
                 old: wire.old.map(NodeAddr::from),
                 old_run_id: wire.old_run_id,
+                switchover: wire.switchover.map(NodeAddr::from),
                 candidate: wire.candidate.map(NodeAddr::from),
                 step: match wire.step {
                     WireStep::Withdrawn => Step::Withdrawn,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -113,6 +114,18 @@ pub trait CommandConnection {
 
     /// Makes the node follow `primary`, likewise.
     async fn follow(&mut self, primary: &NodeAddr) -> Result<Vec<String>, CommandError>;
+
+    /// Holds up the writes of all clients for so long at most, and tells the replication offset behind the last write
+    /// before. Before Redis 6.2, everything that clients ask is held up, not only writes.
+    ///
+    /// Source: <https://redis.io/docs/latest/commands/client-pause/>.
+    async fn pause_writes(&mut self, limit: Duration) -> Result<u64, CommandError>;
+
+    /// Ends the pause. Before Redis 6.2 there is no way to: it ends by itself.
+    async fn unpause(&mut self) -> Result<(), CommandError>;
+
+    /// The replication offset: what a replica has applied.
+    async fn offset(&mut self) -> Result<u64, CommandError>;
 }
 
 /// A command that was not confirmed, by what is known to have happened.

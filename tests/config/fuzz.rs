@@ -16,6 +16,7 @@ const KEYS: &[&str] = &[
     "rest-host",
     "rest-port",
     "http-workers",
+    "admin-operations",
     "log-format",
     "log-level",
     "tick-seconds",

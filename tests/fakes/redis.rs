@@ -350,4 +350,18 @@ impl CommandConnection for Commands {
     async fn follow(&mut self, primary: &NodeAddr) -> Result<Vec<String>, CommandError> {
         self.run(format!("follow {primary}"), replica_of(primary))
     }
+
+    async fn pause_writes(&mut self, _: Duration) -> Result<u64, CommandError> {
+        self.0.note(Deed::Command(self.1, "pause".to_owned()));
+        self.offset().await
+    }
+
+    async fn unpause(&mut self) -> Result<(), CommandError> {
+        self.0.note(Deed::Command(self.1, "unpause".to_owned()));
+        Ok(())
+    }
+
+    async fn offset(&mut self) -> Result<u64, CommandError> {
+        Ok(self.0.info.borrow().offset.unwrap_or_default())
+    }
 }

@@ -11,12 +11,15 @@ use futures::future::LocalBoxFuture;
 use redis_keeper::actors::cluster_api::{
     Answer, Ask, ClusterStatus, ClusterView, NodeRef, NodeView, Question, Reason,
 };
-use redis_keeper::actors::messages::{KeeperAnnouncement, MonitorState, SessionReport};
+use redis_keeper::actors::messages::{
+    KeeperAnnouncement, MonitorState, NotSwitched, SessionReport, Switched,
+};
 use redis_keeper::domain::election::Refusal;
 use redis_keeper::domain::explain::{Explanation, Successor};
 use redis_keeper::domain::facts::{DownReason, Mode, NodeFacts, Role, Sighting, Version};
 use redis_keeper::domain::lease::Lease;
 use redis_keeper::domain::node::{ClusterName, Generation, KeeperId, Moment, NodeAddr};
+use redis_keeper::domain::observed::Requested;
 use redis_keeper::domain::published::Published;
 use redis_keeper::domain::verdict::Verdict;
 use redis_keeper::http::backend::{Backend, ChildReport, NodeReport, Readiness, Unanswered};
@@ -38,6 +41,10 @@ pub(crate) struct Fake {
     clock: Mutex<Moment>,
     asked: Mutex<Option<(Question, NodeRef)>>,
     answers: AtomicUsize,
+    /// What a switchover comes to.
+    switched: Result<Switched, NotSwitched>,
+    /// The last one asked for.
+    pub(crate) requested: Mutex<Option<Requested>>,
 }
 
 impl Fake {
@@ -59,7 +66,15 @@ impl Fake {
             clock: Mutex::new(NOW),
             asked: Mutex::new(None),
             answers: AtomicUsize::new(0),
+            switched: Err(NotSwitched::NotLeading),
+            requested: Mutex::default(),
         }
+    }
+
+    /// A switchover comes to this.
+    pub(crate) fn switching(mut self, outcome: Result<Switched, NotSwitched>) -> Self {
+        self.switched = outcome;
+        self
     }
 
     /// A failover is under way.
@@ -232,6 +247,16 @@ impl Backend for Fake {
             restarts: 2,
         });
         self.answered(cluster, report)
+    }
+
+    fn switchover<'a>(
+        &'a self,
+        cluster: &'a str,
+        requested: Requested,
+    ) -> LocalBoxFuture<'a, Result<Result<Switched, NotSwitched>, Unanswered>> {
+        let switched = self.switched.clone();
+        *self.requested.lock().unwrap() = Some(requested);
+        self.answered(cluster, switched)
     }
 
     fn inspect_session(&self) -> LocalBoxFuture<'_, Result<SessionReport, Unanswered>> {

@@ -4,4 +4,5 @@ mod checks;
 mod fake;
 
 mod haproxy;
+mod operations;
 mod served;

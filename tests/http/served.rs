@@ -30,7 +30,7 @@ pub(crate) struct Served {
 impl Served {
     pub(crate) fn on(listener: TcpListener, fake: Arc<Fake>) -> Self {
         let metrics = PrometheusBuilder::new().build_recorder().handle();
-        let state = HttpState::new(Arc::clone(&fake) as _, fake, metrics);
+        let state = HttpState::new(Arc::clone(&fake) as _, fake, metrics).with_operations(true);
         let own = listener.try_clone().unwrap();
         let server = server::serve(listener, Arc::new(state), 1).unwrap();
         Self {

@@ -26,4 +26,5 @@ mod succession;
     reason = "the scenarios that need the rest follow the daemon"
 )]
 mod support;
+mod switchover;
 mod votes;

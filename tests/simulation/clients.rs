@@ -127,13 +127,11 @@ impl Writer {
         let arrives = move || {
             let inner = Rc::clone(&server);
             server.request(move || {
-                if !fleet.write(&inner, write) {
-                    return;
-                }
                 let acknowledged = move || {
                     ledger.borrow_mut().push(Acknowledged { write, cluster });
                 };
-                network.send(back, &Lane::default(), acknowledged);
+                let taken = move || network.send(back, &Lane::default(), acknowledged);
+                fleet.write(&inner, write, Box::new(taken));
             });
         };
         self.network.send(there, &Lane::default(), arrives);

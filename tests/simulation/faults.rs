@@ -2,8 +2,12 @@
 
 use std::rc::Rc;
 
+use redis_keeper::actors::messages::Switchover;
 use redis_keeper::domain::node::{ClusterName, NodeAddr};
+use redis_keeper::domain::observed::Requested;
 use redis_keeper::layout::paths::{self, LatchName};
+
+use tokio::task::spawn_local;
 
 use super::keeper::{Keeper, Surroundings};
 use super::network::{Cut, Host};
@@ -35,6 +39,26 @@ impl Site {
         let undo = self.begin(*fault, *lasts);
         let site = Rc::clone(self);
         self.around.world.after(*lasts, move || undo(&site));
+    }
+
+    /// Every keeper is asked; the one that leads does it.
+    fn switch_over(&self, cluster: usize, to: Option<usize>) {
+        let name = &self.clusters[cluster];
+        let nodes = self.nodes.len() / self.clusters.len();
+        let to = to.map(|number| self.nodes[cluster * nodes + number].clone());
+        let reason = "simulated".to_owned();
+        let requested = Requested { to, reason };
+        for keeper in self.keepers.iter() {
+            let voice = keeper.answering();
+            if let Some(actor) = voice.and_then(|voice| voice.clusters.get(name.as_str())) {
+                let switchover = Switchover(requested.clone());
+                let (world, id) = (Rc::clone(&self.around.world), keeper.id.clone());
+                spawn_local(async move {
+                    let outcome = actor.send(switchover).await;
+                    note!(world, "{id} on the switchover: {outcome:?}");
+                });
+            }
+        }
     }
 
     fn begin(&self, fault: Fault, lasts: u64) -> Undo {
@@ -102,6 +126,10 @@ impl Site {
             }
             Fault::Sever(one, other, cut) => self.sever(vec![(one, other), (other, one)], cut),
             Fault::SeverOneWay(from, to, cut) => self.sever(vec![(from, to)], cut),
+            Fault::Switchover(cluster, to) => {
+                self.switch_over(cluster, to);
+                Box::new(|_| {})
+            }
             Fault::Slow(host, most) => {
                 network.slow_down(host, most);
                 Box::new(move |site| site.around.network.slow_down(host, 0))

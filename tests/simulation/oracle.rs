@@ -268,11 +268,20 @@ impl Oracle {
             let last = book.last_down.get(old).copied();
             let voted_down = last.is_some_and(|last| now - last <= VOTES_STOOD);
             let since = book.primaries.iter().rev().nth(1).map_or(0, |(at, _)| *at);
-            if !voted_down && fleet.serves_since(old, since) {
+            let planned = intent.as_ref().is_some_and(|it| it.switchover.is_some());
+            if !voted_down && !planned && fleet.serves_since(old, since) {
                 self.world.violated(format_args!(
                     "RK-1: {old} of {name} was withdrawn without the votes of a majority"
                 ));
             }
+        }
+        let intended = book
+            .published
+            .as_ref()
+            .and_then(|state| state.intent.as_ref());
+        let switched = intended.filter(|it| it.switchover.is_some() && it.switchover == *primary);
+        if let Some(old) = switched.and_then(|intent| intent.old.as_ref()) {
+            self.judge_switchover(fleet, book, old, primary.as_ref());
         }
         if let Some(intent) = intent
             && let (Step::Promoting, Some(candidate)) = (intent.step, &intent.candidate)
@@ -281,6 +290,32 @@ impl Oracle {
             book.choices += 1;
         }
         book.published = Some(state);
+    }
+
+    /// A switchover is completed: its successor has all that the old primary took, unless that died meanwhile.
+    fn judge_switchover(&self, fleet: &Fleet, book: &Book, old: &NodeAddr, new: Option<&NodeAddr>) {
+        // The last generation is the successor's.
+        let withdrawn = book
+            .generations
+            .iter()
+            .rev()
+            .nth(1)
+            .map_or(0, |(at, _)| *at);
+        let (Some(new), true) = (
+            new.and_then(|new| fleet.server(new)),
+            fleet.serves_since(old, withdrawn),
+        ) else {
+            return;
+        };
+        let Some(old) = fleet.server(old) else { return };
+        let (had, has) = (old.writes(), new.writes());
+        let lost = had.difference(&has).count();
+        if lost > 0 {
+            self.world.violated(format_args!(
+                "switchover: {} lacks {lost} writes that {} has taken",
+                new.addr, old.addr
+            ));
+        }
     }
 
     /// A server executes a command that changes its role.

@@ -57,6 +57,8 @@ struct State {
     replica: Option<Replica>,
     /// Its own replicas.
     attached: BTreeMap<NodeAddr, Attached>,
+    /// Writes are held up until then.
+    paused_until: u64,
     /// What arrived while it was stopped.
     inbox: VecDeque<Event>,
     connections: BTreeMap<u64, Connection>,
@@ -123,6 +125,7 @@ impl Fleet {
                     incarnation: self.world.number(),
                     started: 0,
                     loading_until: 0,
+                    paused_until: 0,
                     replication_id: history.clone(),
                     previous: None,
                     offset: 100,

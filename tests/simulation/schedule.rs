@@ -111,6 +111,8 @@ pub(crate) enum Fault {
     Sever(Host, Host, Cut),
     SeverOneWay(Host, Host, Cut),
     Slow(Host, u64),
+    /// No fault: an operator has a cluster switched over, to one of its nodes or to the best.
+    Switchover(usize, Option<usize>),
 }
 
 impl Schedule {
@@ -254,7 +256,7 @@ impl Schedule {
         let host = self.host(chance);
         let other = self.host(chance);
         let cut = chance.pick(&[Cut::Silent, Cut::Resets]);
-        match chance.below(21) {
+        match chance.below(24) {
             0..=2 => Fault::Pause(keeper),
             3 => Fault::Crash(keeper),
             4 => Fault::Stop(keeper),
@@ -269,6 +271,10 @@ impl Schedule {
             16 | 17 => Fault::Sever(host, other, cut),
             18 => Fault::SeverOneWay(host, other, cut),
             19 => Fault::Upheaval,
+            20..=22 => {
+                let to = chance.below(2 * self.nodes);
+                Fault::Switchover(cluster, (to < self.nodes).then_some(to))
+            }
             _ => Fault::Slow(host, chance.between(10_000, 400_000)),
         }
     }

@@ -42,6 +42,7 @@ fn withdrawn() -> Intent {
         epoch: Epoch(1),
         old: None,
         old_run_id: None,
+        switchover: None,
         candidate: None,
         step: Step::Withdrawn,
         reason: "test".into(),

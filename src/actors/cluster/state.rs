@@ -12,9 +12,10 @@ use crate::domain::explain::{Explanation, explain};
 use crate::domain::facts::Sighting;
 use crate::domain::lease::{Lease, Unacknowledged};
 use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
-use crate::domain::observed::{Failure, Observed, ObservedNode};
+use crate::domain::observed::{Failure, Observed, ObservedNode, Requested};
 use crate::domain::plan::{Hold, Plan, plan};
 use crate::domain::policy::Policy;
+use crate::domain::published::Published;
 use crate::domain::serving::{readable, writable};
 use crate::domain::succession::Succession;
 use crate::domain::verdict::{Report, Verdict};
@@ -74,6 +75,7 @@ impl State {
             promoted: None,
             published_at: None,
             unacknowledged: Unacknowledged::default(),
+            requested: None,
             succession: None,
         };
         Self {
@@ -113,6 +115,8 @@ impl State {
         let generation = shared.published.as_ref().map(|it| it.generation);
         if generation != self.generation() {
             self.observed.published_at = Some(now);
+            // Begun, or overtaken by something else.
+            self.observed.requested = None;
         }
         self.observed.published.clone_from(&shared.published);
         self.observed.epoch = shared
@@ -240,7 +244,20 @@ impl State {
         }
     }
 
-    fn leading(&self) -> Option<&crate::actors::messages::Leadership> {
+    /// Puts an operator's request before the leader.
+    pub(super) fn request(&mut self, requested: Option<Requested>) {
+        self.observed.requested = requested;
+    }
+
+    pub(super) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    pub(super) fn published(&self) -> Option<&Published> {
+        self.observed.published.as_ref()
+    }
+
+    pub(super) fn leading(&self) -> Option<&crate::actors::messages::Leadership> {
         self.shared
             .as_ref()
             .and_then(|shared| shared.leading.as_ref())

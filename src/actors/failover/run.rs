@@ -1,17 +1,19 @@
 //! One cluster in motion: decide, do one thing, decide again, until nothing is left to do (RK-5).
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use actix::prelude::*;
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use tracing::Instrument as _;
 
+use super::switch::hand_over;
 use super::{FailoverActor, FailoverLinks};
 use crate::actors::cluster::ClusterActor;
 use crate::actors::messages::{
     Commanded, Decide, Guard, Leadership, RunEnded, WriteError, WriteState,
 };
-use crate::domain::node::{ClusterName, NodeAddr};
+use crate::domain::node::{ClusterName, Moment, NodeAddr};
 use crate::domain::plan::{Action, Change};
 use crate::domain::published::Published;
 use crate::ports::redis::{CommandConnection, CommandError};
@@ -49,6 +51,7 @@ impl Actor for FailoverRun {
             name: self.cluster.clone(),
             cluster,
             links: self.links.clone(),
+            paused: RefCell::default(),
         };
         let span = tracing::info_span!("failover", cluster = %self.cluster);
         let through = driver
@@ -68,6 +71,15 @@ struct Driver {
     name: ClusterName,
     cluster: ChildRef<ClusterActor>,
     links: FailoverLinks,
+    /// A server whose writes are held up.
+    paused: RefCell<Option<Paused>>,
+}
+
+/// A server whose writes are held up, since when, and the connection that they were held up on.
+struct Paused {
+    node: NodeAddr,
+    since: Moment,
+    connection: Box<dyn CommandConnection>,
 }
 
 /// Something to be done.
@@ -90,10 +102,18 @@ impl Driver {
                 Action::Write { state, change } => {
                     tell(&decision.leadership, &state, change);
                     let raise = change.raises_generation();
-                    self.write(decision.leadership, decision.version, state, raise)
+                    let primary = state.primary.clone();
+                    let written = self
+                        .write(decision.leadership, decision.version, state, raise)
                         .await;
+                    if let Some(primary) = primary.filter(|_| written) {
+                        self.let_write(&primary, None).await;
+                    }
                 }
                 Action::Promote { node, .. } => self.promote(&decision.leadership, node).await,
+                Action::Switch { from, to, .. } => {
+                    self.switch(&decision.leadership, from, to).await;
+                }
                 Action::Follow { nodes, primary } => {
                     let commands = nodes.into_iter().map(|node| {
                         self.follow(&decision.leadership, decision.version, node, &primary)
@@ -164,6 +184,75 @@ impl Driver {
         self.commanded(leadership, node, true, result).await;
     }
 
+    /// Switches over, in the same order, with a connection to either. The writes of `from` stay held up: see
+    /// [`let_write`](Self::let_write).
+    async fn switch(&self, leadership: &Leadership, from: NodeAddr, to: NodeAddr) {
+        let opened = join(self.open(leadership, &from), self.open(leadership, &to)).await;
+        let (mut old, mut new) = match opened {
+            (Ok(old), Ok(new)) => (old, new),
+            (Err(error), _) | (_, Err(error)) => {
+                return self.commanded(leadership, to, true, Err(error)).await;
+            }
+        };
+        let Some(Decided {
+            action:
+                Action::Switch {
+                    from: old_again,
+                    to: new_again,
+                    state,
+                },
+            version,
+            leadership: same,
+        }) = self.decide().await
+        else {
+            return;
+        };
+        if (&old_again, &new_again) != (&from, &to) || same != *leadership {
+            return;
+        }
+        tracing::info!(epoch = %leadership.epoch, %from, %to, "switching over");
+        if !self.write(same, version, state, false).await {
+            return;
+        }
+        let since = self.links.clock.now();
+        let result = hand_over(&mut *old, &mut *new, &*self.links.clock).await;
+        self.paused.replace(Some(Paused {
+            node: from,
+            since,
+            connection: old,
+        }));
+        if result.is_ok() {
+            tracing::info!(epoch = %leadership.epoch, node = %to, "promoted");
+        }
+        self.commanded(leadership, to, true, result).await;
+    }
+
+    /// Ends the pause of `node`'s writes, if they are held up: it follows now, or is published again. On `connection`, if
+    /// it is the newer one.
+    async fn let_write(&self, node: &NodeAddr, connection: Option<&mut dyn CommandConnection>) {
+        let paused = self
+            .paused
+            .borrow_mut()
+            .take_if(|paused| paused.node == *node);
+        let Some(Paused {
+            since,
+            connection: mut own,
+            ..
+        }) = paused
+        else {
+            return;
+        };
+        match connection.unwrap_or(&mut *own).unpause().await {
+            Ok(()) => {
+                let held_up = self.links.clock.now().since(since);
+                tracing::info!(%node, ?held_up, "its writes are no longer held up");
+            }
+            Err(error) => {
+                tracing::warn!(%node, %error, "writes are held up until the pause ends by itself");
+            }
+        }
+    }
+
     /// Makes `node` follow `primary`, likewise; there is no new state to write, so the guard only checks.
     async fn follow(
         &self,
@@ -182,7 +271,11 @@ impl Driver {
                 if !confirmed(self.links.session.send(guard).await) {
                     return;
                 }
-                connection.follow(primary).await
+                let followed = connection.follow(primary).await;
+                if followed.is_ok() {
+                    self.let_write(&node, Some(&mut *connection)).await;
+                }
+                followed
             }
             Err(error) => Err(error),
         };

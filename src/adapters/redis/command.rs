@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::wire::{Wire, WireError, request};
 use super::{Server, reply};
+use crate::domain::info::Info;
 use crate::domain::node::{Epoch, NodeAddr};
 use crate::ports::redis::{CommandConnection, CommandError};
 
@@ -184,6 +185,36 @@ impl Commanding {
         }
     }
 
+    /// Pauses, and reads the offset in the same transaction: nothing is written in between. The inner error is what the
+    /// server has against the pause.
+    async fn pause(&mut self, pause: &[&str]) -> Result<Result<u64, String>, CommandError> {
+        let mut requests = redis::pipe();
+        let info: &[&str] = &["INFO", "replication"];
+        for command in [&["MULTI"], pause, info, &["EXEC"]] {
+            requests.add_command(request(command));
+        }
+        let wire = &mut self.wire;
+        let last = bounded(self.limit, async {
+            wire.send(&requests).await?;
+            let mut replies = Vec::with_capacity(requests.len());
+            for _ in 0..requests.len() {
+                replies.push(wire.reply().await?);
+            }
+            Ok(replies)
+        });
+        let replies = last.await.map_err(CommandError::Unknown)?;
+        Ok(
+            match (reply::items(&replies[3]), reply::error(&replies[1])) {
+                ([paused, info], _) => match reply::error(paused) {
+                    Some(error) => Err(error),
+                    None => offset_in(info),
+                },
+                (_, Some(error)) => Err(error),
+                (other, None) => Err(format!("EXEC was answered {other:?}")),
+            },
+        )
+    }
+
     async fn confirm(&mut self, wanted: &Wanted<'_>) -> Result<(), CommandError> {
         let role = bounded(self.limit, self.wire.call(&["ROLE"])).await;
         let role = role.map_err(CommandError::Unknown)?;
@@ -211,6 +242,14 @@ enum Outcome {
     Executed(Vec<Value>),
     /// It did not run, because the server refused these accompanying commands.
     Refused(Vec<(&'static [&'static str], String)>),
+}
+
+fn offset_in(info: &Value) -> Result<u64, String> {
+    let text = reply::text(info).ok_or_else(|| {
+        reply::error(info).unwrap_or_else(|| format!("INFO was answered {info:?}"))
+    })?;
+    let offset = Info::parse(&text).offset;
+    offset.ok_or_else(|| "INFO told no replication offset".to_owned())
 }
 
 fn says(reply: &Value, text: &str) -> bool {
@@ -257,5 +296,32 @@ impl CommandConnection for Commanding {
         let port = primary.port().to_string();
         self.change_role([primary.host(), &port], Wanted::ReplicaOf(primary))
             .await
+    }
+
+    async fn pause_writes(&mut self, limit: Duration) -> Result<u64, CommandError> {
+        let limit = limit.as_millis().to_string();
+        let writes_only = self.pause(&["CLIENT", "PAUSE", &limit, "WRITE"]).await?;
+        match writes_only {
+            Ok(offset) => Ok(offset),
+            // Redis before 6.2 knows no modes.
+            Err(error) if error.contains("syntax") || error.contains("Unknown subcommand") => self
+                .pause(&["CLIENT", "PAUSE", &limit])
+                .await?
+                .map_err(CommandError::NotDone),
+            Err(error) => Err(CommandError::NotDone(error)),
+        }
+    }
+
+    async fn unpause(&mut self) -> Result<(), CommandError> {
+        let answer = bounded(self.limit, self.wire.call(&["CLIENT", "UNPAUSE"])).await;
+        match reply::error(&answer.map_err(CommandError::Unknown)?) {
+            Some(error) => Err(CommandError::NotDone(error)),
+            None => Ok(()),
+        }
+    }
+
+    async fn offset(&mut self) -> Result<u64, CommandError> {
+        let answer = bounded(self.limit, self.wire.call(&["INFO", "replication"])).await;
+        offset_in(&answer.map_err(CommandError::NotDone)?).map_err(CommandError::NotDone)
     }
 }

@@ -6,7 +6,7 @@ use super::super::election::{Election, Refusal, elect, generation_of};
 use super::super::facts::NodeFacts;
 use super::super::node::NodeAddr;
 use super::super::published::{Intent, Published, Step};
-use super::{Action, Case, Change, Hold, Plan, publishing};
+use super::{Action, Case, Change, Hold, Plan, publishing, switchover};
 
 /// How long a node that confirmed its promotion is given to answer a probe, unless it is voted down before.
 const PROMOTED_SHOWS_WITHIN: Duration = Duration::from_secs(1);
@@ -15,6 +15,11 @@ const PROMOTED_SHOWS_WITHIN: Duration = Duration::from_secs(1);
 const TOLD_WITHIN: Duration = Duration::from_millis(50);
 
 pub(super) fn finish(case: &Case<'_>, published: &Published, intent: &Intent) -> Plan {
+    if let Some(to) = &intent.switchover
+        && let Some(plan) = switchover::proceed(case, published, intent, to)
+    {
+        return plan;
+    }
     if let Some(old) = returned_whole(case, intent) {
         return Plan::write(Change::Publish, publishing(case, published, old));
     }
@@ -137,7 +142,8 @@ fn last_resort<'a>(
         .map(|_| old)
 }
 
-fn choosing(case: &Case<'_>, published: &Published, candidate: &NodeAddr) -> Published {
+/// The state that names the candidate.
+pub(super) fn choosing(case: &Case<'_>, published: &Published, candidate: &NodeAddr) -> Published {
     let mut state = published.clone();
     if let Some(intent) = &mut state.intent {
         intent.epoch = case.observed.epoch;

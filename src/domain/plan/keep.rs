@@ -5,7 +5,7 @@ use super::super::facts::{Link, NodeFacts, Upstream};
 use super::super::node::NodeAddr;
 use super::super::policy::ChainedReplicas;
 use super::super::published::Published;
-use super::{Action, Case, Change, Hold, Plan, publishing, withdrawing};
+use super::{Action, Case, Change, Hold, Plan, publishing, switchover, withdrawing};
 
 pub(super) fn keep(case: &Case<'_>, published: &Published, primary: &NodeAddr) -> Plan {
     let observed = case.observed;
@@ -36,6 +36,8 @@ pub(super) fn keep(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
         format!("it was made a replica of {other} from outside")
     } else if let Some(whole) = holder_of_more(case, published, primary, facts) {
         format!("it came back with less data than {whole} holds")
+    } else if let Some(requested) = &observed.requested {
+        return switchover::begin(case, published, primary, facts, requested);
     } else {
         return settle(case, published, primary, facts);
     };

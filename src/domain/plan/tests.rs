@@ -9,3 +9,4 @@ mod model;
 mod order;
 mod properties;
 mod refusals;
+mod switchover;

@@ -41,6 +41,7 @@ impl fmt::Display for Action {
                 Change::Note => f.write_str("note replicas and data history of the primary"),
             },
             Self::Promote { node, .. } => write!(f, "promote {node}"),
+            Self::Switch { from, to, .. } => write!(f, "switch over from {from} to {to}"),
             Self::Follow { nodes, primary } => {
                 write!(f, "make {} follow {primary}", list(nodes))
             }
@@ -106,6 +107,7 @@ impl fmt::Display for Hold {
                 "{other} holds data of its own that shares no history with {kept}: it is not made its replica \
                  and loses nothing, until settle-unrelated is true or one of the two is emptied"
             ),
+            Self::NoSwitchover(why) => write!(f, "no switchover: {why}"),
             Self::PrimaryLoading(node) => write!(f, "{node} is loading its data set"),
             Self::FailedLately { node, why } => write!(f, "{node} is tried again soon: {why}"),
             Self::NotLinked(node) => write!(

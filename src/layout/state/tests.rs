@@ -23,11 +23,12 @@ prop_compose! {
         epoch: u64,
         old in option::of(addr()),
         old_run_id in option::of("[0-9a-f]{8}"),
+        switchover in option::of(addr()),
         candidate in option::of(addr()),
         step in prop_oneof![Just(Step::Withdrawn), Just(Step::Promoting)],
         reason: String,
     ) -> Intent {
-        Intent { epoch: Epoch(epoch), old, old_run_id, candidate, step, reason }
+        Intent { epoch: Epoch(epoch), old, old_run_id, switchover, candidate, step, reason }
     }
 }
 

@@ -228,6 +228,17 @@ impl Keeper {
             .await
     }
 
+    /// `POST path` with a body, none if it is null.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> reqwest::Result<Answer> {
+        let request = self.client.post(self.url(path));
+        let request = if body.is_null() {
+            request
+        } else {
+            request.json(body)
+        };
+        self.send(request).await
+    }
+
     /// Asks as HAProxy does whether `node` may be written.
     pub(crate) async fn is_writable(&self, cluster: &str, node: &Redis) -> reqwest::Result<Answer> {
         self.check(cluster, "is-writable", node).await

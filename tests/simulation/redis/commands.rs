@@ -6,7 +6,7 @@ use redis_keeper::domain::node::{Epoch, NodeAddr};
 use redis_keeper::ports::redis::CommandError;
 
 use super::{Fleet, Server};
-use crate::world::note;
+use crate::world::{Event, note};
 
 /// A state-changing command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,26 +14,43 @@ pub(crate) enum Order {
     Fence,
     Promote,
     Follow(NodeAddr),
+    /// Holds up writes for so many microseconds.
+    Pause(u64),
+    Unpause,
+    /// Changes nothing; only asks for the offset.
+    Offset,
 }
 
+/// How often a server whose writes are held up sees whether that is over, in microseconds.
+const PAUSED_LOOKS_EVERY: u64 = 1_000;
+
 impl Fleet {
-    /// A command is executed on connection `number`; `None` if that is closed.
+    /// A command is executed on connection `number`; answers the replication offset, or `None` if that is closed.
     pub(super) fn execute(
         self: &Rc<Self>,
         server: &Rc<Server>,
         number: u64,
         order: &Order,
-    ) -> Option<Result<(), CommandError>> {
+    ) -> Option<Result<u64, CommandError>> {
         let (epoch, process) = {
             let state = server.state.borrow();
             let connection = state.connections.get(&number)?;
             (connection.epoch?, Rc::clone(&connection.process))
         };
         if *order == Order::Fence {
-            return Some(server.fence(number, epoch));
+            return Some(server.fence(number, epoch).map(|()| 0));
         }
         if server.condition().loading {
             return Some(Err(CommandError::NotDone("LOADING".into())));
+        }
+        let now = self.world.now();
+        match order {
+            Order::Pause(micros) => server.state.borrow_mut().paused_until = now + micros,
+            Order::Unpause => server.state.borrow_mut().paused_until = 0,
+            Order::Fence | Order::Promote | Order::Follow(_) | Order::Offset => {}
+        }
+        if !matches!(order, Order::Promote | Order::Follow(_)) {
+            return Some(Ok(server.condition().offset));
         }
         note!(
             self.world,
@@ -46,20 +63,35 @@ impl Fleet {
         match order {
             Order::Promote => server.become_primary(self),
             Order::Follow(primary) => server.become_replica(primary, self),
-            Order::Fence => {}
+            Order::Fence | Order::Pause(_) | Order::Unpause | Order::Offset => {}
         }
         server.close_connections(Some(number));
-        Some(Ok(()))
+        Some(Ok(server.condition().offset))
     }
 
-    /// A client writes; answers whether it was taken.
-    pub(crate) fn write(self: &Rc<Self>, server: &Rc<Server>, write: u64) -> bool {
+    /// A client writes; `taken` is called if the write is. While writes are held up it waits.
+    pub(crate) fn write(self: &Rc<Self>, server: &Rc<Server>, write: u64, taken: Event) {
         let condition = server.condition();
-        let taken = !condition.loading && condition.follows.as_ref() == Some(&server.addr);
-        if taken {
-            self.append(server, 50, Some(write));
+        if condition.loading || condition.follows.as_ref() != Some(&server.addr) {
+            return;
         }
-        taken
+        let paused_until = server.state.borrow().paused_until;
+        if paused_until > self.world.now() {
+            let (fleet, inner, started) = (Rc::clone(self), Rc::clone(server), condition.started);
+            self.world.after(PAUSED_LOOKS_EVERY, move || {
+                let again = Rc::clone(&inner);
+                // A process that has died has forgotten its clients.
+                inner.request(move || {
+                    let condition = again.condition();
+                    if condition.up && condition.started == started {
+                        fleet.write(&again, write, taken);
+                    }
+                });
+            });
+            return;
+        }
+        self.append(server, 50, Some(write));
+        taken();
     }
 }
 

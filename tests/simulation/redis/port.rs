@@ -232,7 +232,7 @@ impl Socket {
         })
     }
 
-    async fn order(&self, order: Order) -> Result<Vec<String>, CommandError> {
+    async fn order(&self, order: Order) -> Result<u64, CommandError> {
         let (tell, told) = oneshot::channel();
         let tell = Rc::new(Cell::new(Some(tell)));
         let outcome = Rc::new(RefCell::new(None));
@@ -256,7 +256,7 @@ impl Socket {
         tokio::select! {
             biased;
             outcome = told => match outcome {
-                Ok(outcome) => outcome.map(|()| Vec::new()),
+                Ok(outcome) => outcome,
                 Err(_) => Err(CommandError::Unknown("connection lost".into())),
             },
             () = self.closed() => Err(CommandError::Unknown("connection closed".into())),
@@ -373,10 +373,24 @@ impl CommandConnection for Commanding {
     }
 
     async fn promote(&mut self) -> Result<Vec<String>, CommandError> {
-        self.0.order(Order::Promote).await
+        self.0.order(Order::Promote).await.map(|_| Vec::new())
     }
 
     async fn follow(&mut self, primary: &NodeAddr) -> Result<Vec<String>, CommandError> {
-        self.0.order(Order::Follow(primary.clone())).await
+        let followed = self.0.order(Order::Follow(primary.clone())).await;
+        followed.map(|_| Vec::new())
+    }
+
+    async fn pause_writes(&mut self, limit: Duration) -> Result<u64, CommandError> {
+        let micros = u64::try_from(limit.as_micros()).expect("a short time");
+        self.0.order(Order::Pause(micros)).await
+    }
+
+    async fn unpause(&mut self) -> Result<(), CommandError> {
+        self.0.order(Order::Unpause).await.map(drop)
+    }
+
+    async fn offset(&mut self) -> Result<u64, CommandError> {
+        self.0.order(Order::Offset).await
     }
 }

@@ -127,6 +127,7 @@ impl Model {
             promoted: None,
             published_at: None,
             unacknowledged: Unacknowledged::default(),
+            requested: None,
             succession: None,
         }
     }
@@ -144,6 +145,13 @@ impl Model {
                 assert!(before.primary.is_none() && state.primary.is_none());
                 assert_eq!(before.generation, state.generation);
                 self.promote(node);
+            }
+            Action::Switch { from, to, state } => {
+                let before = self.published.replace(state.clone()).unwrap_or_default();
+                assert!(
+                    before.primary.is_none() && before.intent.unwrap().old.as_ref() == Some(from)
+                );
+                self.promote(to);
             }
             Action::Follow { nodes, primary } => {
                 assert!(!nodes.is_empty() && nodes.len() <= self.policy.parallel_syncs);

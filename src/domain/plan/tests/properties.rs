@@ -141,6 +141,7 @@ fn models() -> impl Strategy<Value = Model> {
                     epoch: Epoch(super::builder::EPOCH.0 - u64::from(!known)),
                     old: Some(primary),
                     old_run_id: Some(format!("process {}.{}", one.index(count), server.process)),
+                    switchover: None,
                     candidate: (left == 3).then(|| name_of(other.index(count))),
                     step: if left == 3 {
                         crate::domain::published::Step::Promoting
@@ -390,6 +391,11 @@ fn essence(action: Option<Action>, there: &impl Fn(&NodeAddr) -> NodeAddr) -> Op
         },
         Action::Promote { node, state } => Action::Promote {
             node: there(&node),
+            state: rename_state(&state, there),
+        },
+        Action::Switch { from, to, state } => Action::Switch {
+            from: there(&from),
+            to: there(&to),
             state: rename_state(&state, there),
         },
         Action::Follow { nodes, primary } => {

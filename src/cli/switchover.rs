@@ -1,0 +1,77 @@
+//! `redis-keeper switchover`: asks a running keeper for a planned change of primary.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::args::SwitchoverArgs;
+use super::exit::Exit;
+use crate::config::{self, Config};
+
+/// How long an answer may take: longer than any keeper takes to give one.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Asks, and says what came of it: on standard output if it was made, else on standard error.
+pub fn run(args: &SwitchoverArgs) -> Exit {
+    let keeper = match &args.keeper {
+        Some(keeper) => keeper.clone(),
+        None => match keeper_of(&args.config) {
+            Ok(keeper) => keeper,
+            Err(error) => {
+                eprintln!("{error}");
+                return Exit::Config;
+            }
+        },
+    };
+    let asked = actix::System::new().block_on(ask(&keeper, args));
+    match asked {
+        Ok(done) => {
+            println!("{done}");
+            Exit::Success
+        }
+        Err(why) => {
+            eprintln!("{why}");
+            Exit::Failure
+        }
+    }
+}
+
+/// Where the keeper with this configuration listens on this host.
+fn keeper_of(file: &Path) -> Result<String, config::ConfigError> {
+    let (config, _) = Config::load(file, config::environment())?;
+    let host = match config.rest.host.as_str() {
+        "0.0.0.0" | "::" => "localhost".to_owned(),
+        ip if ip.contains(':') => format!("[{ip}]"),
+        host => host.to_owned(),
+    };
+    Ok(format!("{host}:{}", config.rest.port))
+}
+
+async fn ask(keeper: &str, args: &SwitchoverArgs) -> Result<String, String> {
+    let cluster = &args.cluster;
+    let url = format!("http://{keeper}/admin/clusters/{cluster}/switchover");
+    let mut body = json!({ "reason": args.reason });
+    if let Some(to) = &args.to {
+        body["to"] = json!(to);
+    }
+    let told = |error: reqwest::Error| format!("the keeper at {keeper} cannot be asked: {error}");
+    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE);
+    let client = client.build().map_err(told)?;
+    let answer = client.post(url).json(&body).send().await.map_err(told)?;
+    let done = answer.status().is_success();
+    let body: Value = answer.json().await.map_err(told)?;
+    if !done {
+        let error = body["error"].as_str();
+        return Err(error.map_or_else(|| body.to_string(), str::to_owned));
+    }
+    let node = |node: &Value| {
+        let host = node["host"].as_str().unwrap_or_default();
+        format!("{host}:{}", node["port"])
+    };
+    let (from, to) = (node(&body["from"]), node(&body["to"]));
+    Ok(format!(
+        "{cluster}: switched over from {from} to {to}, generation {}",
+        body["generation"]
+    ))
+}

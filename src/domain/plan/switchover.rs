@@ -1,0 +1,165 @@
+//! A planned change of primary: nothing acknowledged is lost, and everything returns to how it was unless it succeeds.
+//!
+//! The primary stays whole until its successor has all of its data: it is withdrawn, its writes are held up, the successor
+//! catches up and is promoted. Up to then the primary can be published again at any moment without a loss, and that is
+//! what happens at any doubt: whoever else leads, whatever else is under way.
+
+use std::time::Duration;
+
+use super::super::election::elect;
+use super::super::facts::{Link, NodeFacts, Upstream};
+use super::super::node::NodeAddr;
+use super::super::observed::Requested;
+use super::super::published::{Intent, Published};
+use super::finish::choosing;
+use super::{Action, Case, Change, Hold, Plan, publishing, withdrawing};
+
+/// How long the other keepers may take to acknowledge the withdrawal, milliseconds when all is well. Meanwhile nobody can
+/// write, so one that is late calls the switchover off.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_millis(500);
+
+/// How far behind, in bytes of replication stream, the successor may be: what it makes up for within the pause of writes.
+const BEHIND_AT_MOST: u64 = 16 << 20;
+
+/// What is to be done first about a switchover that was asked for, while `primary` is published and well.
+pub(super) fn begin(
+    case: &Case<'_>,
+    published: &Published,
+    primary: &NodeAddr,
+    facts: &NodeFacts,
+    requested: &Requested,
+) -> Plan {
+    let to = match successor(case, published, primary, facts, requested.to.as_ref()) {
+        Ok(to) => to,
+        Err(why) => return Plan::hold(Hold::NoSwitchover(why)),
+    };
+    let reason = format!("switchover to {to}: {}", requested.reason);
+    let mut state = withdrawing(case, published, Some(primary), reason);
+    if let Some(intent) = &mut state.intent {
+        intent.switchover = Some(to);
+    }
+    Plan::write(Change::Withdraw, state)
+}
+
+/// The node to switch to, or why there is none.
+fn successor(
+    case: &Case<'_>,
+    published: &Published,
+    primary: &NodeAddr,
+    facts: &NodeFacts,
+    to: Option<&NodeAddr>,
+) -> Result<NodeAddr, String> {
+    let observed = case.observed;
+    let lineage = &published.lineage;
+    let election = elect(observed, case.policy, lineage, Some(primary), case.now);
+    let to = match to {
+        Some(to) if to == primary => return Err(format!("{to} is the primary already")),
+        Some(to) if !observed.nodes.contains_key(to) => {
+            return Err(format!("{to} is no node of this cluster"));
+        }
+        Some(to) => match election.refusals.get(to) {
+            Some(refusal) => return Err(format!("{to} {refusal}")),
+            None => to,
+        },
+        None => election.ranking.first().ok_or_else(|| {
+            let refusals = election.refusals.iter();
+            let others = refusals.filter(|(addr, _)| *addr != primary);
+            let told: Vec<_> = others.map(|(addr, why)| format!("{addr} {why}")).collect();
+            format!("no node may take over: {}", told.join("; "))
+        })?,
+    };
+    let candidate = observed.online(to);
+    let linked = |upstream: &Upstream| upstream.link == Link::Up;
+    if !observed.follows(to, primary)
+        || !candidate.and_then(NodeFacts::upstream).is_some_and(linked)
+    {
+        return Err(format!(
+            "{to} has no link to {primary}: what it lacks would be lost"
+        ));
+    }
+    let behind = candidate.map_or(0, |candidate| facts.offset.saturating_sub(candidate.offset));
+    if behind > BEHIND_AT_MOST {
+        return Err(format!(
+            "{to} is {behind} bytes behind {primary}: try again once it has caught up"
+        ));
+    }
+    Ok(to.clone())
+}
+
+/// How a switchover that was begun goes on; `None` once it is to be finished as any change of primary is: the successor
+/// is promoted, or the old primary is no longer what it was.
+pub(super) fn proceed(
+    case: &Case<'_>,
+    published: &Published,
+    intent: &Intent,
+    to: &NodeAddr,
+) -> Option<Plan> {
+    let observed = case.observed;
+    let old = intent.old.as_ref()?;
+    let node = observed.nodes.get(old)?;
+    if node.undecided() {
+        return Some(Plan::hold(Hold::Undecided(vec![node.doubt(old)])));
+    }
+    let facts = node.online()?;
+    let whole = facts.is_primary() && intent.old_run_id.as_ref() == Some(&facts.run_id);
+    if !whole || node.verdict.unfit_as_primary() {
+        return None;
+    }
+    let back = |why: String| {
+        let state = publishing(case, published, old);
+        Some(Plan {
+            holds: vec![Hold::NoSwitchover(why)],
+            ..Plan::write(Change::Publish, state)
+        })
+    };
+    let since = observed.published_at.unwrap_or_default();
+    let down = observed
+        .nodes
+        .get(to)
+        .is_none_or(|node| node.verdict.down());
+    let promoted = observed.promoted.as_ref();
+    if promoted.is_some_and(|(node, at)| node == to && *at >= since) && !down {
+        return None;
+    }
+    if intent.epoch != observed.epoch {
+        return back("another keeper leads now".to_owned());
+    }
+    if let Some(failure) = observed
+        .failures
+        .get(to)
+        .filter(|failure| failure.at >= since)
+    {
+        return back(failure.why.clone());
+    }
+    let election = elect(
+        observed,
+        case.policy,
+        &published.lineage,
+        Some(old),
+        case.now,
+    );
+    if let Some(refusal) = election.refusals.get(to) {
+        return back(format!("{to} {refusal}"));
+    }
+    let late = &observed.unacknowledged;
+    if !late.is_empty() {
+        let until = since.after(ACKNOWLEDGED_WITHIN);
+        if case.now >= until {
+            return back(format!(
+                "the withdrawal was not acknowledged in time by: {late}"
+            ));
+        }
+        return Some(Plan {
+            again: Some(until),
+            ..Plan::hold(Hold::Unacknowledged(late.clone()))
+        });
+    }
+    if intent.candidate.is_some() {
+        return back("it was interrupted".to_owned());
+    }
+    Some(Plan::act(Action::Switch {
+        from: old.clone(),
+        to: to.clone(),
+        state: choosing(case, published, to),
+    }))
+}

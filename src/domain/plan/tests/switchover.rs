@@ -1,0 +1,166 @@
+//! A planned change of primary.
+
+use std::time::Duration;
+
+use super::builder::{Cluster, EPOCH, NOW, addr, cluster};
+use crate::domain::facts::Link;
+use crate::domain::node::Moment;
+use crate::domain::observed::{Failure, Requested};
+use crate::domain::plan::{Action, Change, Hold, Plan};
+use crate::domain::published::Step;
+
+fn trio() -> Cluster {
+    let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
+    cluster.published("a")
+}
+
+impl Cluster {
+    fn asked_for(mut self, to: Option<&str>) -> Self {
+        let to = to.map(addr);
+        let reason = "new kernel".to_owned();
+        self.observed.requested = Some(Requested { to, reason });
+        self
+    }
+
+    /// Withdrawn for a switchover to `b`, all known since just now.
+    fn switching(self) -> Self {
+        let mut cluster = self.withdrawn("a");
+        let state = cluster.observed.published.as_mut().unwrap();
+        let intent = state.intent.as_mut().unwrap();
+        (intent.switchover, intent.epoch) = (Some(addr("b")), EPOCH);
+        cluster.observed.published_at = Some(NOW);
+        cluster
+    }
+
+    /// The candidate was persisted.
+    fn begun(mut self) -> Self {
+        let state = self.observed.published.as_mut().unwrap();
+        let intent = state.intent.as_mut().unwrap();
+        (intent.candidate, intent.step) = (Some(addr("b")), Step::Promoting);
+        self
+    }
+}
+
+impl Plan {
+    fn refused(&self) -> &str {
+        match &self.holds[..] {
+            [Hold::NoSwitchover(why)] => why,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The old primary is published again, for this reason.
+    fn assert_called_off(self, why: &str) {
+        assert!(self.refused().contains(why), "{self}");
+        self.assert_writes(Change::Publish, Some("a"));
+    }
+}
+
+#[test]
+fn the_one_asked_for_or_the_best_takes_over() {
+    let ahead = trio().with("c", |c| c.offset += 1);
+    let ahead = ahead.with("a", |a| a.offset += 1);
+    let (change, state) = ahead.asked_for(None).plan().into_write();
+    let intent = state.intent.unwrap();
+    assert_eq!(
+        (change, intent.switchover),
+        (Change::Withdraw, Some(addr("c")))
+    );
+    assert_eq!(intent.reason, "switchover to c:6379: new kernel");
+
+    let (_, state) = trio().asked_for(Some("b")).plan().into_write();
+    assert_eq!(state.intent.unwrap().switchover, Some(addr("b")));
+}
+
+#[test]
+fn what_would_lose_data_is_refused_and_said() {
+    let refused = |cluster: Cluster, to: Option<&str>| {
+        let plan = cluster.asked_for(to).plan();
+        assert_eq!(plan.action, None);
+        plan.refused().to_owned()
+    };
+    let unlinked = trio().upstream("b", |up| {
+        up.link = Link::Down {
+            since: Some(Duration::ZERO),
+        }
+    });
+    let behind = trio().with("a", |a| a.offset += 100 << 20);
+    for (cluster, to, why) in [
+        (trio(), Some("a"), "is the primary already"),
+        (trio(), Some("x"), "is no node of this cluster"),
+        (
+            trio().upstream("b", |up| up.priority = 0),
+            Some("b"),
+            "has priority 0",
+        ),
+        (trio().down("b"), Some("b"), "held down"),
+        (unlinked, Some("b"), "has no link to a:6379"),
+        (behind, Some("b"), "bytes behind"),
+        (trio().down("b").down("c"), None, "no node may take over"),
+    ] {
+        let said = refused(cluster, to);
+        assert!(said.contains(why), "{said}");
+    }
+}
+
+#[test]
+fn it_goes_on_once_all_have_acknowledged_and_is_called_off_when_one_is_late() {
+    match trio().switching().plan().action {
+        Some(Action::Switch { from, to, state }) => {
+            assert_eq!((from, to), (addr("a"), addr("b")));
+            assert_eq!(state.intent.unwrap().candidate, Some(addr("b")));
+        }
+        other => panic!("{other:?}"),
+    }
+    let mut late = trio().switching().unacknowledged("keeper-2");
+    let waiting = late.plan();
+    assert_eq!(waiting.action, None);
+    assert_eq!(waiting.again, Some(NOW.after(Duration::from_millis(500))));
+    late.observed.published_at = Some(Moment::default());
+    late.plan().assert_called_off("keeper-2");
+}
+
+#[test]
+fn whatever_goes_wrong_while_the_old_primary_is_whole_brings_it_back() {
+    let mut failed = trio().switching().begun();
+    let failure = Failure {
+        at: NOW,
+        times: 1,
+        why: "it was still behind".to_owned(),
+    };
+    failed.observed.failures.insert(addr("b"), failure);
+    failed.plan().assert_called_off("still behind");
+    trio()
+        .switching()
+        .begun()
+        .plan()
+        .assert_called_off("interrupted");
+    let heir = trio().switching().begun().epoch(EPOCH.0 + 1);
+    heir.plan().assert_called_off("another keeper leads");
+    let down = trio().switching().down("b");
+    down.plan().assert_called_off("held down");
+
+    // Promoted by a command whose outcome nobody knows: the old primary lacks nothing.
+    let promoted = trio().switching().begun().promoted("b");
+    promoted
+        .epoch(EPOCH.0 + 1)
+        .plan()
+        .assert_called_off("another keeper leads");
+}
+
+#[test]
+fn a_confirmed_successor_is_published_and_the_old_primary_follows_it() {
+    let mut promoted = trio().switching().begun().promoted("b");
+    promoted.observed.promoted = Some((addr("b"), NOW));
+    promoted.plan().assert_writes(Change::Publish, Some("b"));
+}
+
+#[test]
+fn a_primary_that_dies_meanwhile_is_failed_over_and_one_that_is_silent_waited_for() {
+    let silent = trio().switching().silent("a");
+    let plan = silent.plan();
+    assert!(matches!(plan.holds[..], [Hold::Undecided(_)]), "{plan}");
+    let mut down = trio().switching().down("a");
+    down.observed.published_at = Some(Moment::default());
+    down.plan().assert_promotes("b");
+}

@@ -1,0 +1,133 @@
+//! What an operator has the keepers do. Any keeper takes a request; one that does not lead passes it on to the leader.
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::web::{Bytes, Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::error::Failure;
+use super::{HttpState, views};
+use crate::actors::messages::{NotSwitched, Switched};
+use crate::domain::node::NodeAddr;
+use crate::domain::observed::Requested;
+
+/// Says that a request comes from another keeper: who does not lead passes it on no further.
+const PASSED_ON: &str = "x-redis-keeper-passed-on";
+
+/// How long a keeper waits for the leader's answer; longer than the leader itself takes to give one.
+const LEADER_ANSWERS_WITHIN: Duration = Duration::from_secs(8);
+
+/// How long a keeper waits for a connection to the leader.
+const LEADER_CONNECTS_WITHIN: Duration = Duration::from_secs(2);
+
+/// The body of a request for a switchover; all of it may be left out.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SwitchoverBody {
+    to: Option<String>,
+    reason: Option<String>,
+}
+
+/// Passes requests on to the leader.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ToLeader(reqwest::Client);
+
+pub(super) async fn switchover(
+    request: HttpRequest,
+    cluster: Path<String>,
+    body: Bytes,
+    state: Data<HttpState>,
+) -> Result<HttpResponse, Failure> {
+    if !state.operations {
+        return Err(Failure::OperationsOff);
+    }
+    let requested = requested(&body)?;
+    let outcome = state.backend.switchover(&cluster, requested).await;
+    match outcome.map_err(|why| Failure::unanswered(why, &cluster))? {
+        Ok(Switched {
+            from,
+            to,
+            generation,
+        }) => {
+            let body = json!({
+                "switched": true,
+                "from": views::address(&from),
+                "to": views::address(&to),
+                "generation": generation.0,
+            });
+            Ok(views::json(StatusCode::OK, &body))
+        }
+        Err(NotSwitched::NotLeading) if request.headers().contains_key(PASSED_ON) => {
+            Err(Failure::NoLeader("the leader has just changed".to_owned()))
+        }
+        Err(NotSwitched::NotLeading) => state.pass_on(request.path(), body).await,
+        Err(NotSwitched::Refused(why)) => Err(Failure::Refused(why)),
+        Err(called_off @ NotSwitched::CalledOff { .. }) => {
+            Err(Failure::CalledOff(called_off.to_string()))
+        }
+        Err(unknown @ NotSwitched::Unknown(_)) => Err(Failure::OutcomeUnknown(unknown.to_string())),
+    }
+}
+
+fn requested(body: &[u8]) -> Result<Requested, Failure> {
+    let body = if body.iter().all(u8::is_ascii_whitespace) {
+        SwitchoverBody::default()
+    } else {
+        serde_json::from_slice(body).map_err(|error| Failure::BadBody(error.to_string()))?
+    };
+    let to = body.to.map(|to| {
+        to.parse::<NodeAddr>()
+            .map_err(|_| Failure::NotAnAddress(to))
+    });
+    Ok(Requested {
+        to: to.transpose()?,
+        reason: body.reason.unwrap_or_else(|| "no reason given".to_owned()),
+    })
+}
+
+impl HttpState {
+    /// Has the leader answer.
+    async fn pass_on(&self, path: &str, body: Bytes) -> Result<HttpResponse, Failure> {
+        let session = self.backend.inspect_session().await;
+        let session = session.map_err(|why| Failure::unanswered(why, ""))?;
+        let leader = session.leader.filter(|leader| *leader != session.keeper);
+        let leader = leader.and_then(|leader| {
+            let mut keepers = session.keepers.into_iter();
+            keepers.find(|keeper| keeper.id == leader)
+        });
+        let Some(leader) = leader else {
+            return Err(Failure::NoLeader("no keeper leads now".to_owned()));
+        };
+        let unreachable = |error: reqwest::Error| {
+            let (id, rest) = (&leader.id, &leader.rest);
+            Failure::NoLeader(format!(
+                "the leader {id} does not answer at {rest}: {error}"
+            ))
+        };
+        let asked = self
+            .to_leader
+            .0
+            .post(format!("http://{}{path}", leader.rest));
+        let asked = asked.header(PASSED_ON, "1").timeout(LEADER_ANSWERS_WITHIN);
+        let answer = asked.body(body).send().await.map_err(unreachable)?;
+        let status = answer.status().as_u16();
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+        let body = answer.bytes().await.map_err(unreachable)?;
+        Ok(HttpResponse::build(status)
+            .content_type("application/json")
+            .body(body))
+    }
+}
+
+impl ToLeader {
+    pub(super) fn new() -> Self {
+        let client = reqwest::Client::builder()
+            .connect_timeout(LEADER_CONNECTS_WITHIN)
+            .no_proxy();
+        // Without TLS and name resolution of its own there is nothing that could fail.
+        Self(client.build().unwrap_or_default())
+    }
+}

@@ -1,0 +1,91 @@
+//! What operators post.
+
+use redis_keeper::actors::messages::{NotSwitched, Switched};
+use redis_keeper::domain::node::{Generation, NodeAddr};
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::fake::Fake;
+use crate::served::{Reply, served};
+
+const PATH: &str = "/admin/clusters/cluster-1/switchover";
+
+fn addr(host: &str) -> NodeAddr {
+    NodeAddr::new(host, 6379)
+}
+
+async fn posted(fake: impl Into<Arc<Fake>>, body: &str) -> Reply {
+    let server = served(fake);
+    let length = body.len();
+    let request = format!(
+        "POST {PATH} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
+    server.send(request.as_bytes()).await
+}
+
+fn json(reply: &Reply) -> Value {
+    serde_json::from_str(&reply.body).unwrap_or_else(|error| panic!("{error}: {reply:?}"))
+}
+
+#[actix_web::test]
+async fn a_switchover_is_told_as_it_ends() {
+    let switched = Switched {
+        from: addr("10.0.0.1"),
+        to: addr("10.0.0.2"),
+        generation: Generation(9),
+    };
+    let reply = posted(Fake::healthy().switching(Ok(switched)), "").await;
+    assert_eq!(reply.code, 200);
+    assert_eq!(
+        json(&reply),
+        serde_json::json!({
+            "switched": true,
+            "from": { "host": "10.0.0.1", "port": 6379 },
+            "to": { "host": "10.0.0.2", "port": 6379 },
+            "generation": 9,
+        })
+    );
+    let why = || "because".to_owned();
+    let primary = addr("10.0.0.1");
+    for (outcome, code, name) in [
+        (NotSwitched::Refused(why()), 412, "refused"),
+        (
+            NotSwitched::CalledOff {
+                primary,
+                why: why(),
+            },
+            409,
+            "called-off",
+        ),
+        (NotSwitched::Unknown(why()), 500, "outcome-unknown"),
+        // The keeper that leads by its own account is the one that was asked.
+        (NotSwitched::NotLeading, 503, "no-leader"),
+    ] {
+        let reply = posted(Fake::healthy().switching(Err(outcome)), "{}").await;
+        assert_eq!((reply.code, &json(&reply)["code"]), (code, &name.into()));
+        let error = json(&reply)["error"].to_string();
+        assert!(code == 503 || error.contains("because"), "{error}");
+    }
+}
+
+#[actix_web::test]
+async fn what_is_asked_for_reaches_the_cluster_and_anything_else_is_refused_by_name() {
+    for (body, told) in [
+        ("[]", "both optional"),
+        ("{\"too\": \"10.0.0.2:6379\"}", "too"),
+        ("{\"to\": \"10.0.0.2\"}", "host:port"),
+    ] {
+        let reply = posted(Fake::healthy(), body).await;
+        assert_eq!(reply.code, 400, "{body}");
+        let error = json(&reply)["error"].to_string();
+        assert!(error.contains(told), "{error}");
+    }
+    let fake = Arc::new(Fake::healthy());
+    let body = "{\"to\": \"10.0.0.2:6379\", \"reason\": \"kernel\"}";
+    posted(Arc::clone(&fake), body).await;
+    let requested = fake.requested.lock().unwrap().clone().unwrap();
+    assert_eq!(requested.to, Some(addr("10.0.0.2")));
+    assert_eq!(requested.reason, "kernel");
+}

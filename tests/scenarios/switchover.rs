@@ -1,0 +1,166 @@
+//! Switching over on purpose: nothing lost, or nothing changed.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::support::checks::Checks;
+use super::support::keeper::{Keepers, Settings};
+use super::support::net::Net;
+use super::support::redis::{Redis, Role};
+use super::support::wait::{SOON, eventually};
+use super::support::writer::Writer;
+use super::support::zookeeper::ZooKeeper;
+
+const PATH: &str = "/admin/clusters/cache/switchover";
+
+fn settings<'a>(nodes: impl IntoIterator<Item = &'a Redis>) -> Settings {
+    Settings::new()
+        .set("admin-operations", true)
+        .cluster("cache", nodes)
+}
+
+#[tokio::test]
+async fn through_any_keeper_and_the_command_line_nothing_written_is_lost() {
+    let net = Net::fleet().await;
+    let [primary, first, second] = Redis::trio(&net).await;
+    let zookeeper = ZooKeeper::shared().await;
+    let prefix = zookeeper.prefix("switched");
+    let nodes = [&primary, &first, &second];
+    let keepers = Keepers::start(3, &net, &prefix, &settings(nodes)).await;
+    keepers
+        .wait_topology("cache", &primary, &[&first, &second])
+        .await;
+    let checks = Checks::start(&keepers, "cache", &nodes);
+    let leader = keepers.wait_leader().await;
+    // A client that knows nothing of keepers: what it writes goes to this server, whatever becomes of it.
+    let writer = Writer::start(primary.at());
+    writer.wait_writes(50).await;
+
+    let other = &keepers[(leader + 1) % 3];
+    let body = json!({ "to": first.node().to_string(), "reason": "new kernel" });
+    let answer = other.post(PATH, &body).await.expect("an answer");
+    assert_eq!(answer.code, 200, "{answer:?}");
+    assert_eq!(answer.body["to"]["host"], first.node().host());
+    first.wait_role(Role::Primary).await;
+    primary.wait_in_step_with(&first).await;
+    keepers
+        .wait_topology("cache", &first, &[&primary, &second])
+        .await;
+    // It was cut off, and its next sessions are refused: the old primary is read-only now.
+    eventually(SOON, "the client to be cut off", async || {
+        let diary = writer.diary();
+        let cut = diary.cut_sessions > 0;
+        cut.then_some(())
+            .ok_or_else(|| format!("{} writes", diary.acknowledged.len()))
+    })
+    .await;
+    let diary = writer.stop();
+    assert_eq!(diary.lost_at(&first).await, Vec::<u64>::new());
+
+    // And on, to the best of the others, as an operator types it.
+    let writer = Writer::start(first.at());
+    writer.wait_writes(50).await;
+    let output = Command::new(env!("CARGO_BIN_EXE_redis-keeper"))
+        .args(["switchover", "cache", "--keeper", &other.http().to_string()])
+        .output()
+        .expect("the built program");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    let elected = other.status("cache").await.expect("its status").primary;
+    let elected = nodes.into_iter().find(|node| Some(node.node()) == elected);
+    let elected = elected.expect("one of ours");
+    assert_ne!(elected.node(), first.node());
+    let expected = format!("switched over from {} to {}", first.node(), elected.node());
+    assert!(told.contains(&expected), "{told}");
+    first.wait_in_step_with(elected).await;
+    let diary = writer.stop();
+    assert_eq!(diary.lost_at(elected).await, Vec::<u64>::new());
+    checks.assert_never_two();
+}
+
+#[tokio::test]
+async fn what_would_lose_data_is_refused_with_the_reason_and_changes_nothing() {
+    let net = Net::fleet().await;
+    let [primary, first, second] = Redis::trio(&net).await;
+    let zookeeper = ZooKeeper::shared().await;
+    let prefix = zookeeper.prefix("not_switched");
+    let nodes = [&primary, &first, &second];
+    let keepers = Keepers::start(2, &net, &prefix, &settings(nodes)).await;
+    keepers
+        .wait_topology("cache", &primary, &[&first, &second])
+        .await;
+    let generation = keepers[0].generation("cache").await;
+    let refused = async |to: String, code: u16, why: &str| {
+        let body = json!({ "to": to });
+        let answer = keepers[0].post(PATH, &body).await.expect("an answer");
+        assert_eq!(answer.code, code, "{to}: {answer:?}");
+        let error = answer.body["error"].as_str().expect("an error");
+        assert!(error.contains(why), "{to}: {error}");
+    };
+    refused(primary.node().to_string(), 412, "is the primary already").await;
+    refused("10.9.9.9:1".to_owned(), 412, "is no node of this cluster").await;
+    refused("nonsense".to_owned(), 400, "is not an address").await;
+    second.run::<()>("CONFIG SET replica-priority 0").await;
+    refused(second.node().to_string(), 412, "has priority 0").await;
+    let answer = keepers[0].post(PATH, &json!({ "too": 1 })).await;
+    assert_eq!(answer.expect("an answer").code, 400);
+    let answer = keepers[0].get(PATH).await.expect("an answer");
+    assert_eq!(answer.code, 405);
+
+    assert_eq!(keepers[0].generation("cache").await, generation);
+    assert!(primary.is_primary().await);
+    assert_eq!(primary.calls("client|pause").await, 0);
+}
+
+#[tokio::test]
+async fn one_late_keeper_calls_it_off_and_the_primary_goes_on_as_before() {
+    let net = Net::fleet().await;
+    let [primary, first, second] = Redis::trio(&net).await;
+    let zookeeper = ZooKeeper::shared().await;
+    let prefix = zookeeper.prefix("called_off");
+    let nodes = [&primary, &first, &second];
+    // Its session lives on while it stands still, and so does its lease.
+    let settings = settings(nodes)
+        .set("zk-session-timeout-seconds", 50)
+        .set("lease-seconds", 20);
+    let keepers = Keepers::start(3, &net, &prefix, &settings).await;
+    keepers
+        .wait_topology("cache", &primary, &[&first, &second])
+        .await;
+    let leader = keepers.wait_leader().await;
+    let late = &keepers[(leader + 1) % 3];
+    late.process().pause();
+    let answer = keepers[leader].post(PATH, &Value::Null).await;
+    let answer = answer.expect("an answer");
+    assert_eq!(answer.code, 409, "{answer:?}");
+    let error = answer.body["error"].as_str().expect("an error");
+    assert!(error.contains(late.id()), "{error}");
+    assert!(error.contains(&primary.node().to_string()), "{error}");
+    assert!(primary.is_primary().await);
+    assert_eq!(primary.calls("client|pause").await, 0);
+    let writer = Writer::start(primary.at());
+    writer.wait_writes(10).await;
+    assert!(keepers[leader].calls_writable("cache", &primary).await);
+    late.process().resume();
+    late.wait_ready().await;
+}
+
+#[tokio::test]
+async fn without_admin_operations_nobody_may_ask() {
+    let net = Net::fleet().await;
+    let redis = Redis::start(&net).await;
+    let zookeeper = ZooKeeper::shared().await;
+    let prefix = zookeeper.prefix("no_operations");
+    let settings = Settings::new().cluster("cache", [&redis]);
+    let keepers = Keepers::start(1, &net, &prefix, &settings).await;
+    let answer = keepers[0].post(PATH, &Value::Null).await;
+    let answer = answer.expect("an answer");
+    assert_eq!(answer.code, 403, "{answer:?}");
+    assert!(
+        answer.body["error"]
+            .as_str()
+            .is_some_and(|it| it.contains("admin-operations")),
+        "{answer:?}"
+    );
+}
