@@ -1,6 +1,6 @@
 //! How long failovers take, side by side with Redis Sentinel.
 //!
-//! `cargo bench --bench failover [-- [trio|storm|host-loss|reborn] [ROUNDS]]` (default: trio, 5 rounds; 20 of reborn, 1 of the others). Keepers
+//! `cargo bench --bench failover [-- [trio|storm|host-loss|reborn|switchover] [ROUNDS]]` (default: trio, 5 rounds, as of switchover; 20 of reborn, 1 of the others). Keepers
 //! and ZooKeeper, Sentinels, and all servers run on this machine, both sides with the same mark-down time. Processes are
 //! killed with SIGKILL; the clock runs from the kill until a replica says that it is the primary. With `SHOW_LOGS` set, the
 //! logs of the keepers are printed, too: they tell where the time goes.
@@ -16,19 +16,23 @@ mod host_loss;
 mod reborn;
 mod sentinels;
 mod storm;
+mod switchover;
 mod trio;
 
 #[path = "../../tests/scenarios/support"]
 #[allow(dead_code, reason = "the tests use the rest")]
 mod support {
     pub(crate) mod background;
+    pub(crate) mod haproxy;
     pub(crate) mod keeper;
     pub(crate) mod leadership;
     pub(crate) mod link;
     pub(crate) mod net;
     pub(crate) mod process;
     pub(crate) mod redis;
+    pub(crate) mod site;
     pub(crate) mod wait;
+    pub(crate) mod writer;
     pub(crate) mod zookeeper;
 
     pub(crate) use background::BACKGROUND;
@@ -43,6 +47,8 @@ fn main() {
             storm::measure(rounds.unwrap_or(1)).await;
         } else if named("host-loss") {
             host_loss::measure(rounds.unwrap_or(1)).await;
+        } else if named("switchover") {
+            switchover::measure(rounds.unwrap_or(5)).await;
         } else if named("reborn") {
             reborn::measure(rounds.unwrap_or(20)).await;
         } else {

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use crate::fake::Fake;
 
 /// How long any answer may take before the test gives up.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Serves what `fake` says.
 pub(crate) fn served(fake: impl Into<Arc<Fake>>) -> Served {

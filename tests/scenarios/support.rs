@@ -23,6 +23,7 @@ pub(crate) mod process;
 pub(crate) mod raw_http;
 pub(crate) mod redis;
 pub(crate) mod sentinel;
+pub(crate) mod site;
 pub(crate) mod tree;
 pub(crate) mod wait;
 pub(crate) mod writer;

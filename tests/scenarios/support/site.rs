@@ -1,0 +1,162 @@
+//! HAProxy before a cluster and its keepers, configured as the project's files say.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use redis_keeper::domain::node::NodeAddr;
+
+use super::haproxy::HaProxy;
+use super::keeper::{Keeper, Keepers, Settings};
+use super::net::Net;
+use super::redis::{Redis, connect};
+use super::zookeeper::Prefix;
+
+pub(crate) const CLASSIC: &str = include_str!("../../compat/haproxy.cfg");
+pub(crate) const RECOMMENDED: &str = include_str!("../../../conf/haproxy.cfg");
+
+pub(crate) const WRITES: &str = "cluster-1-writable";
+const READS: &str = "cluster-1-readable";
+
+/// Three servers, three keepers, and HAProxy before them.
+pub(crate) struct Site {
+    pub(crate) redis: [Redis; 3],
+    pub(crate) keepers: Keepers,
+    pub(crate) proxy: HaProxy,
+    front: Ipv4Addr,
+    // The last to be dropped: with it the turn of this fleet ends.
+    _net: Net,
+}
+
+// === impl Site ===
+
+impl Site {
+    /// `config` with other addresses, and made quicker by `hasten`.
+    pub(crate) async fn open(
+        net: Net,
+        prefix: &Prefix<'_>,
+        config: &str,
+        hasten: &[(&str, &str)],
+    ) -> Self {
+        let redis = Redis::trio(&net).await;
+        let settings = Settings::new()
+            .set("admin-operations", true)
+            .cluster("cluster-1", &redis);
+        let keepers = Keepers::start(3, &net, prefix, &settings).await;
+        let [primary, first, second] = &redis;
+        keepers
+            .wait_topology("cluster-1", primary, &[first, second])
+            .await;
+        let front = net.host();
+        let mut config = config
+            .replace(
+                "stats socket /run/haproxy/admin.sock mode 600 level admin",
+                "",
+            )
+            .replace("bind *:", &format!("bind {front}:"))
+            .replace("bind :", &format!("bind {front}:"))
+            .replace("bind 127.0.0.1:4380", &format!("bind {front}:4380"))
+            .replace(
+                "addr 127.0.0.1 port 4380",
+                &format!("addr {front} port 4380"),
+            );
+        for (node, redis) in ["192.168.1.40", "192.168.1.50", "192.168.1.60"]
+            .iter()
+            .zip(&redis)
+        {
+            config = config.replace(&format!("{node}:6379"), &redis.node().to_string());
+        }
+        for (number, keeper) in keepers.iter().enumerate() {
+            for keeper_of in ["192.168.1", "192.169.1"] {
+                let old = format!("{keeper_of}.{}:4379", number + 1);
+                config = config.replace(&old, &keeper.http().to_string());
+            }
+        }
+        for (from, to) in hasten {
+            assert!(config.contains(from), "{from}");
+            config = config.replace(from, to);
+        }
+        assert!(
+            !config.contains("192.16"),
+            "an address was not replaced: {config}"
+        );
+        let proxy = HaProxy::start(&config).await;
+        Self {
+            redis,
+            keepers,
+            proxy,
+            front,
+            _net: net,
+        }
+    }
+
+    pub(crate) fn writes(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(self.front, 1301)
+    }
+
+    pub(crate) fn reads(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(self.front, 9301)
+    }
+
+    /// Until HAProxy sends writes to `primary` alone, and reads to it and `replicas`.
+    pub(crate) async fn wait_routes(&self, primary: &Redis, replicas: &[&Redis]) {
+        let name = |redis: &Redis| redis.node().to_string();
+        let all: Vec<_> = [primary]
+            .iter()
+            .chain(replicas)
+            .map(|it| name(it))
+            .collect();
+        let all: Vec<_> = all.iter().map(String::as_str).collect();
+        self.proxy.wait_up(WRITES, &[&name(primary)]).await;
+        self.proxy.wait_up(READS, &all).await;
+    }
+
+    /// The addresses of servers that reads are answered by.
+    pub(crate) async fn readers(&self) -> Vec<String> {
+        let mut readers = Vec::new();
+        for _ in 0..12 {
+            let mut session = connect(self.reads()).await.expect("a session");
+            let command = redis::cmd("CONFIG").arg("GET").arg("bind").to_owned();
+            let answer: (String, String) =
+                command.query_async(&mut session).await.expect("an answer");
+            readers.push(answer.1);
+        }
+        readers.sort();
+        readers.dedup();
+        readers
+    }
+
+    pub(crate) fn find(&self, node: &NodeAddr) -> &Redis {
+        let found = self.redis.iter().find(|redis| redis.node() == *node);
+        found.expect("one of ours")
+    }
+
+    pub(crate) fn third(&self, one: &Redis, other: &Redis) -> &Redis {
+        let third = self
+            .redis
+            .iter()
+            .find(|it| it.at() != one.at() && it.at() != other.at());
+        third.expect("three of them")
+    }
+
+    /// How often each server went from UP to DOWN.
+    pub(crate) async fn falls(&self) -> [BTreeMap<String, u64>; 2] {
+        [
+            self.proxy.falls(WRITES).await,
+            self.proxy.falls(READS).await,
+        ]
+    }
+
+    /// The primary that all keepers among `asked` name and that is not `old`.
+    pub(crate) async fn wait_failover(&self, asked: &[&Keeper], old: &Redis) -> &Redis {
+        let mut elected = None;
+        for keeper in asked {
+            keeper.wait_replaced("cluster-1", old).await;
+            elected = keeper
+                .status("cluster-1")
+                .await
+                .expect("its status")
+                .primary;
+        }
+        self.find(&elected.expect("a primary"))
+    }
+}
