@@ -320,9 +320,14 @@ impl Handler<Reconsider> for ClusterActor {
 impl Handler<Decide> for ClusterActor {
     type Result = ResponseActFuture<Self, Decision>;
 
-    fn handle(&mut self, _: Decide, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, Decide { refresh }: Decide, _: &mut Self::Context) -> Self::Result {
+        let asked = if refresh {
+            self.state.worth_asking()
+        } else {
+            BTreeSet::new()
+        };
         let decided = self
-            .refresh(self.state.worth_asking())
+            .refresh(asked)
             .into_actor(self)
             .map(|sightings, actor, ctx| {
                 for (node, sighting) in sightings {

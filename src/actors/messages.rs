@@ -167,10 +167,13 @@ pub struct Wanted(pub ClusterName);
 #[rtype(result = "()")]
 pub struct Reconsider;
 
-/// `FailoverRun` → `ClusterActor`: what is to be done next, from facts read afresh (of nodes that answer in time)?
+/// `FailoverRun` → `ClusterActor`: what is to be done next?
 #[derive(Debug, Message)]
 #[rtype(result = "Decision")]
-pub struct Decide;
+pub struct Decide {
+    /// From facts read afresh (of nodes that answer in time), else from what is known.
+    pub refresh: bool,
+}
 
 /// The answer to [`Decide`].
 #[derive(Debug, Clone)]

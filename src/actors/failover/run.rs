@@ -103,11 +103,12 @@ impl Driver {
                     tell(&decision.leadership, &state, change);
                     let raise = change.raises_generation();
                     let primary = state.primary.clone();
+                    let leadership = decision.leadership.clone();
                     let written = self
                         .write(decision.leadership, decision.version, state, raise)
                         .await;
                     if let Some(primary) = primary.filter(|_| written) {
-                        self.let_write(&primary, None).await;
+                        self.let_write(&leadership, &primary).await;
                     }
                 }
                 Action::Promote { node, .. } => self.promote(&decision.leadership, node).await,
@@ -124,9 +125,10 @@ impl Driver {
         }
     }
 
-    /// What is to be done now, from facts read now; `None` if there is nothing, or this keeper does not lead.
+    /// What is to be done now, from facts read now, or, while writes are held up, from what is known; `None` if there is nothing, or this keeper does not lead.
     async fn decide(&self) -> Option<Decided> {
-        let decision = self.cluster.send(Decide).await.ok()?;
+        let refresh = self.paused.borrow().is_none();
+        let decision = self.cluster.send(Decide { refresh }).await.ok()?;
         Some(Decided {
             action: decision.plan.action?,
             version: decision.version,
@@ -227,22 +229,27 @@ impl Driver {
         self.commanded(leadership, to, true, result).await;
     }
 
-    /// Ends the pause of `node`'s writes, if they are held up: it follows now, or is published again. On `connection`, if
-    /// it is the newer one.
-    async fn let_write(&self, node: &NodeAddr, connection: Option<&mut dyn CommandConnection>) {
-        let paused = self
-            .paused
-            .borrow_mut()
-            .take_if(|paused| paused.node == *node);
+    /// Once `primary` is published: makes the server whose writes are held up follow it, unless it is the one, and lets its
+    /// clients go on. The publication, made after that connection was opened, is the guard of the command (RK-4).
+    async fn let_write(&self, leadership: &Leadership, primary: &NodeAddr) {
         let Some(Paused {
+            node,
             since,
-            connection: mut own,
-            ..
-        }) = paused
+            mut connection,
+        }) = self.paused.take()
         else {
             return;
         };
-        match connection.unwrap_or(&mut *own).unpause().await {
+        if node != *primary {
+            let followed = connection.follow(primary).await;
+            let failed = followed.is_err();
+            self.commanded(leadership, node.clone(), false, followed)
+                .await;
+            if failed {
+                return;
+            }
+        }
+        match connection.unpause().await {
             Ok(()) => {
                 let held_up = self.links.clock.now().since(since);
                 tracing::info!(%node, ?held_up, "its writes are no longer held up");
@@ -271,11 +278,7 @@ impl Driver {
                 if !confirmed(self.links.session.send(guard).await) {
                     return;
                 }
-                let followed = connection.follow(primary).await;
-                if followed.is_ok() {
-                    self.let_write(&node, Some(&mut *connection)).await;
-                }
-                followed
+                connection.follow(primary).await
             }
             Err(error) => Err(error),
         };
