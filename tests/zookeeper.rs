@@ -464,8 +464,7 @@ async fn write(
 fn vote(host: &str) -> Report {
     Report {
         votes: [(NodeAddr::new(host, 1), DownReason::Refused)].into(),
-        asks: [].into(),
-        fresh: None,
+        ..Report::default()
     }
 }
 

@@ -33,6 +33,8 @@ pub use self::state::ClusterSettings;
 use self::state::State;
 use self::switching::Switching;
 
+mod draining;
+mod proxies;
 mod state;
 mod switching;
 mod telling;
@@ -383,9 +385,15 @@ impl Handler<Commanded> for ClusterActor {
 impl Handler<Ask> for ClusterActor {
     type Result = Answer;
 
-    fn handle(&mut self, ask: Ask, _: &mut Self::Context) -> Answer {
+    fn handle(&mut self, ask: Ask, ctx: &mut Self::Context) -> Answer {
         let (lease, state, now) = self.vouched();
-        state.answer(&ask, lease, now)
+        let answer = state.answer(&ask, lease, now);
+        if let (Some(asker), Some(node)) = (&ask.asker, &answer.node)
+            && self.state.asked(node, asker, now)
+        {
+            self.changed(ctx);
+        }
+        answer
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use actix::{Message, MessageResponse};
 
+use crate::domain::drain::Proxy;
 use crate::domain::explain::Explanation;
 use crate::domain::facts::{DownReason, Sighting};
 use crate::domain::lease::Lease;
@@ -24,6 +25,17 @@ pub struct Ask {
     pub question: Question,
     /// Of which node. Shared, because a question that met a restarting actor is sent again.
     pub node: Arc<NodeRef>,
+    /// The HAProxy that asks, if it says who it is and asks whether the node is writable.
+    pub asker: Option<Arc<Asker>>,
+}
+
+/// A HAProxy, and what it takes the node for at the moment it asks (RK-10).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asker {
+    /// Which.
+    pub proxy: Proxy,
+    /// It sends clients to the node.
+    pub up: bool,
 }
 
 /// What may be asked of a node.
@@ -156,6 +168,21 @@ pub struct ClusterView {
     pub plan: String,
     /// The nodes, in the order of their configuration.
     pub nodes: Vec<NodeView>,
+    /// HAProxies that asked this keeper lately whether a node is writable.
+    pub proxies: Vec<ProxyView>,
+}
+
+/// What one HAProxy said of one node last, to this keeper, for display.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProxyView {
+    /// Which.
+    pub proxy: Proxy,
+    /// The node.
+    pub node: NodeAddr,
+    /// It sends clients to the node.
+    pub up: bool,
+    /// When it said so.
+    pub at: Moment,
 }
 
 /// Anyone → `ClusterActor`: what is being done, and what if the primary died now?

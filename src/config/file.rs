@@ -67,6 +67,7 @@ pub(super) struct Tuning {
     pub(super) chained_replicas: Option<ChainedReplicas>,
     pub(super) election_order: Option<Vec<Option<Criterion>>>,
     pub(super) failover_cooldown_seconds: Option<f64>,
+    pub(super) drain_seconds: Option<f64>,
     pub(super) redis: Redis,
 }
 
@@ -163,7 +164,7 @@ impl Tuning {
             tick_seconds failover_tick_seconds seconds_mark_down probe_timeout_seconds
             max_lag_bytes max_lag_seconds max_stale_seconds
             parallel_syncs min_votes settle_unrelated chained_replicas
-            election_order failover_cooldown_seconds
+            election_order failover_cooldown_seconds drain_seconds
         }
         self.redis.inherit(&global.redis);
     }
@@ -187,6 +188,7 @@ impl Tuning {
             }
         }
         self.failover_cooldown_seconds.get_or_insert(10.0);
+        self.drain_seconds.get_or_insert(1.2);
         self.redis.resolve();
     }
 }

@@ -111,6 +111,7 @@ const TUNING: &[Key] = &[
     key("chained-replicas", Kind::Choice(&["accept", "correct"])),
     key("election-order", Kind::List(&Kind::Choice(CRITERIA))),
     key("failover-cooldown-seconds", Kind::SecondsOrZero),
+    key("drain-seconds", Kind::SecondsOrZero),
     key("redis", Kind::Object(REDIS)),
 ];
 

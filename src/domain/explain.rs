@@ -156,7 +156,7 @@ fn successors(
     now: Moment,
 ) -> (Option<NodeAddr>, Election, Vec<String>) {
     let (mut case, mut policy) = (case.clone(), policy.clone());
-    policy.failover_cooldown = Duration::ZERO;
+    (policy.failover_cooldown, policy.drain) = (Duration::ZERO, Duration::ZERO);
     case.unacknowledged = Unacknowledged::default();
     for node in case.nodes.values_mut() {
         if let Some(facts) = &mut node.sighting.facts {

@@ -155,6 +155,8 @@ pub struct Sighting {
     pub probed: bool,
     /// The last probe was answered. False does not mean down: only a vote says so.
     pub answering: bool,
+    /// The last probe's connection was refused.
+    pub refused: bool,
     /// What the node answered in place of facts, such as `NOAUTH …`; or why the last probe failed.
     pub trouble: Option<String>,
     /// What the node's host name resolves to here.
@@ -186,6 +188,7 @@ impl Sighting {
             vote: None,
             probed: false,
             answering: false,
+            refused: false,
             trouble: None,
             addresses: BTreeSet::new(),
             upstream_addresses: BTreeSet::new(),
@@ -210,6 +213,7 @@ impl Sighting {
             vote,
             probed,
             answering,
+            refused,
             trouble,
             addresses,
             upstream_addresses,
@@ -223,6 +227,7 @@ impl Sighting {
             && *vote == other.vote
             && *probed == other.probed
             && *answering == other.answering
+            && *refused == other.refused
             && *trouble == other.trouble
             && *addresses == other.addresses
             && *upstream_addresses == other.upstream_addresses

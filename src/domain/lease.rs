@@ -43,6 +43,10 @@ pub struct Unacknowledged {
     pub keepers: BTreeSet<KeeperId>,
     /// There may be such that this keeper never saw: they left before it came.
     pub strangers: bool,
+    /// Keepers that have not acknowledged it, and are not waited for because they have been silent for long enough.
+    pub passed_over: BTreeSet<KeeperId>,
+    /// When the last lease of those was out, and of any that are no longer known.
+    pub last_lease: Option<Moment>,
 }
 
 impl Unacknowledged {

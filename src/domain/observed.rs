@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::drain::Drain;
 use super::facts::{Link, Mode, NodeFacts, Sighting};
 use super::lease::Unacknowledged;
 use super::node::{Epoch, KeeperId, Moment, NodeAddr};
@@ -29,6 +30,8 @@ pub struct Observed {
     pub unacknowledged: Unacknowledged,
     /// What an operator has asked this leader for.
     pub requested: Option<Requested>,
+    /// How far HAProxies have followed the withdrawal, if this keeper leads and nobody is waited for otherwise (RK-10).
+    pub drain: Option<Drain>,
     /// The change of primary that this keeper saw last; `None` if it saw none since it started.
     pub succession: Option<Succession>,
 }

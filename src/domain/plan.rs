@@ -8,13 +8,14 @@
 //! change of primary is under way (`finish`).
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::drain::Proxy;
 use super::election::{Refusal, lost_against};
 use super::facts::{Link, Mode, NodeFacts, Upstream};
 use super::lease::Unacknowledged;
-use super::node::{Generation, Moment, NodeAddr};
+use super::node::{Generation, KeeperId, Moment, NodeAddr};
 use super::observed::Observed;
 use super::policy::Policy;
 use super::published::{Intent, Published, Step};
@@ -99,6 +100,19 @@ pub enum Hold {
     Undecided(Vec<(NodeAddr, String)>),
     /// These keepers may still answer from the state before the withdrawal (RK-2).
     Unacknowledged(Unacknowledged),
+    /// The withdrawn primary is silent, and HAProxies may still send clients to it (RK-10).
+    Draining {
+        /// The primary that was withdrawn.
+        node: NodeAddr,
+        /// HAProxies that were heard asking and have not said DOWN since.
+        up: BTreeSet<Proxy>,
+        /// Keepers that have not told what they have heard.
+        untold: BTreeSet<KeeperId>,
+        /// How long they have yet. Passes by itself: see [`Hold::same_as`].
+        left: Duration,
+        /// The setting.
+        drain: Duration,
+    },
     /// No node of the cluster is up.
     NoNodeUp,
     /// No node may be promoted; why not, for each.
@@ -168,7 +182,7 @@ impl Hold {
     pub fn same_as(&self, other: &Self) -> bool {
         let timeless = |hold: &Self| {
             let mut hold = hold.clone();
-            if let Self::CoolingDown { left, .. } = &mut hold {
+            if let Self::CoolingDown { left, .. } | Self::Draining { left, .. } = &mut hold {
                 *left = Duration::ZERO;
             }
             hold

@@ -30,6 +30,8 @@ pub struct Policy {
     /// After a completed failover, the primary is not replaced for so long because it is down; zero for no such rest
     /// (`failover-cooldown-seconds`).
     pub failover_cooldown: Duration,
+    /// How long a HAProxy may take to act on a withdrawal; zero to wait for none (`drain-seconds`, RK-10).
+    pub drain: Duration,
 }
 
 /// What tells the better of two eligible nodes.
@@ -99,6 +101,7 @@ impl Default for Policy {
             priorities: BTreeMap::new(),
             election_order: ElectionOrder::default(),
             failover_cooldown: Duration::from_secs(10),
+            drain: Duration::from_millis(1_200),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::drain::Heard;
 use super::facts::{DownReason, NodeFacts};
 use super::node::{Generation, KeeperId, NodeAddr};
 
@@ -10,10 +11,16 @@ use super::node::{Generation, KeeperId, NodeAddr};
 pub struct Report {
     /// Nodes voted down.
     pub votes: BTreeMap<NodeAddr, DownReason>,
+    /// Nodes that others vote down and that refuse this keeper's connections too, before its own vote is due.
+    pub refused: BTreeSet<NodeAddr>,
     /// Nodes that the leader has no answer from: it asks the others what they see of them.
     pub asks: BTreeSet<NodeAddr>,
     /// What this keeper sees of nodes that the leader asks for.
     pub fresh: Option<Fresh>,
+    /// The withdrawal for which the leader asks what was heard from HAProxies (RK-10).
+    pub drains: Option<Generation>,
+    /// What this keeper has heard from them.
+    pub heard: Option<Heard>,
 }
 
 /// What one keeper read of nodes that the leader does not reach.
@@ -28,7 +35,7 @@ pub struct Fresh {
 impl Report {
     /// There is nothing to say.
     pub fn is_empty(&self) -> bool {
-        self.votes.is_empty() && self.asks.is_empty() && self.fresh.is_none()
+        *self == Self::default()
     }
 }
 
@@ -39,6 +46,8 @@ pub struct Verdict {
     pub unreachable: usize,
     /// Online keepers that vote it down because it has been loading too long.
     pub loading: usize,
+    /// Online keepers whose connections it refuses, whether they vote already or not.
+    pub refused: usize,
     /// Online keepers.
     pub keepers: usize,
     /// Votes that are needed at least, besides the majority (`min-votes`).
@@ -56,19 +65,22 @@ impl Verdict {
         let mut verdict = Self {
             unreachable: 0,
             loading: 0,
+            refused: 0,
             keepers: keepers.len(),
             min_votes,
         };
-        for reason in keepers
-            .iter()
-            .filter_map(|keeper| reports.get(keeper)?.votes.get(node))
-        {
-            match reason {
-                DownReason::Loading => verdict.loading += 1,
-                DownReason::Refused | DownReason::Closed | DownReason::Unanswered => {
+        for report in keepers.iter().filter_map(|keeper| reports.get(keeper)) {
+            let vote = report.votes.get(node);
+            match vote {
+                Some(DownReason::Loading) => verdict.loading += 1,
+                Some(DownReason::Refused | DownReason::Closed | DownReason::Unanswered) => {
                     verdict.unreachable += 1;
                 }
+                None => {}
             }
+            let refused = vote == Some(&DownReason::Refused)
+                || vote.is_none() && report.refused.contains(node);
+            verdict.refused += usize::from(refused);
         }
         verdict
     }
@@ -87,6 +99,11 @@ impl Verdict {
         self.carries(self.unreachable + self.loading)
     }
 
+    /// It refuses connections at every online keeper: the process is gone, and nobody writes to it (RK-10).
+    pub fn gone(&self) -> bool {
+        self.keepers > 0 && self.refused == self.keepers
+    }
+
     /// A strict majority of the online keepers holds it alive: what a candidate needs (RK-6).
     pub fn seen_by_majority(&self) -> bool {
         (self.keepers - self.unreachable) * 2 > self.keepers
@@ -101,6 +118,7 @@ mod tests {
         Verdict {
             unreachable: down,
             loading: 0,
+            refused: 0,
             keepers,
             min_votes,
         }
@@ -132,8 +150,7 @@ mod tests {
         let node = NodeAddr::new("a", 1);
         let down = Report {
             votes: BTreeMap::from([(node.clone(), DownReason::Refused)]),
-            asks: [].into(),
-            fresh: None,
+            ..Report::default()
         };
         let reports = BTreeMap::from([
             (KeeperId::new("1"), down.clone()),
@@ -143,6 +160,37 @@ mod tests {
         let verdict = Verdict::of(&node, &online, &reports, 1);
         assert_eq!((verdict.unreachable, verdict.keepers), (1, 3));
         assert!(!verdict.down());
+    }
+
+    #[test]
+    fn a_node_is_gone_only_when_it_refuses_every_online_keeper_voting_or_not() {
+        let node = NodeAddr::new("a", 1);
+        let votes = |reason| Report {
+            votes: BTreeMap::from([(node.clone(), reason)]),
+            ..Report::default()
+        };
+        let early = Report {
+            refused: [node.clone()].into(),
+            ..Report::default()
+        };
+        let gone = |third: Option<Report>| {
+            let reports = [
+                Some(votes(DownReason::Refused)),
+                Some(votes(DownReason::Refused)),
+                third,
+            ];
+            let ids = ["1", "2", "3"].map(KeeperId::new);
+            let reports = ids.iter().cloned().zip(reports);
+            let reports = reports.filter_map(|(id, report)| Some((id, report?)));
+            Verdict::of(&node, &ids.iter().cloned().collect(), &reports.collect(), 1).gone()
+        };
+        assert!(gone(Some(votes(DownReason::Refused))));
+        assert!(gone(Some(early)));
+        assert!(!gone(None), "it may see it alive");
+        assert!(!gone(Some(Report::default())));
+        assert!(!gone(Some(votes(DownReason::Unanswered))));
+        assert!(!gone(Some(votes(DownReason::Closed))));
+        assert!(!verdict(0, 0, 0).gone());
     }
 
     #[test]

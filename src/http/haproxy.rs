@@ -10,7 +10,9 @@ use actix_web::web::{Data, Path};
 use super::backend::{Unanswered, patiently};
 use super::error::Failure;
 use super::{HttpState, state_header, views};
-use crate::actors::cluster_api::{Answer, Ask, ClusterStatus, NodeRef, Question, Reason, Ruling};
+use crate::actors::cluster_api::{
+    Answer, Ask, Asker, ClusterStatus, NodeRef, Question, Reason, Ruling,
+};
 
 pub(super) async fn is_writable(
     request: HttpRequest,
@@ -63,8 +65,12 @@ async fn check_named_server(
     state: &HttpState,
 ) -> Result<HttpResponse, Failure> {
     let cluster = request.match_info().query("name");
-    let node = state_header::named_server(request.headers())?;
-    check(question, cluster, node, state).await
+    let said = state_header::server_state(request.headers())?;
+    let asker = match question {
+        Question::Writable => said.asker(request.peer_addr().map(|peer| peer.ip())),
+        Question::Readable => None,
+    };
+    check(question, cluster, said.node(), asker, state).await
 }
 
 async fn check_node_in_path(
@@ -76,18 +82,20 @@ async fn check_node_in_path(
         server_name: Some(node.clone()),
         address: None,
     };
-    check(question, cluster, node, state).await
+    check(question, cluster, node, None, state).await
 }
 
 async fn check(
     question: Question,
     cluster: &str,
     node: NodeRef,
+    asker: Option<Asker>,
     state: &HttpState,
 ) -> Result<HttpResponse, Failure> {
     let ask = Ask {
         question,
         node: Arc::new(node),
+        asker: asker.map(Arc::new),
     };
     let mut unknown = Answer::unknown(Reason::NotAnswering);
     let asked = patiently(async || {

@@ -3,9 +3,12 @@
 //! Sent by `http-check send-state`: `UP 1/3; address=10.0.0.1; port=6379; name=backend/server; node=lb1; weight=1/1; …`.
 //! Source: <https://docs.haproxy.org/2.6/configuration.html#4.2-http-check%20send-state>.
 
+use std::net::IpAddr;
+
 use actix_web::http::header::HeaderMap;
 
-use crate::actors::cluster_api::NodeRef;
+use crate::actors::cluster_api::{Asker, NodeRef};
+use crate::domain::drain::Proxy;
 
 /// Name of the header, as it is looked up.
 pub const STATE_HEADER: &str = "x-haproxy-server-state";
@@ -45,8 +48,46 @@ pub enum BadStateHeader {
     Nameless,
 }
 
-/// The server that the request's one state header names.
-pub fn named_server(headers: &HeaderMap) -> Result<NodeRef, BadStateHeader> {
+/// What the header says. Text is as it was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerState<'a> {
+    state: &'a str,
+    backend: Option<&'a str>,
+    server: Option<&'a str>,
+    address: Option<(&'a str, u16)>,
+    haproxy: Option<&'a str>,
+}
+
+impl ServerState<'_> {
+    /// The server that is asked about.
+    pub fn node(&self) -> NodeRef {
+        NodeRef {
+            server_name: self.server.map(str::to_owned),
+            address: self.address.map(|(host, port)| (host.to_owned(), port)),
+        }
+    }
+
+    /// Who asks, from `address`, and whether it sends clients to the server: `UP`, `UP 1/3` (about to go down), `NOLB`
+    /// (stopping, its sessions go on), or not: `DOWN`, `DOWN 1/2` (about to come up), `MAINT`. `None` if it does not say
+    /// who it is, or something else.
+    pub fn asker(&self, address: Option<IpAddr>) -> Option<Asker> {
+        let name = self.haproxy.filter(|name| !name.is_empty())?;
+        let up = match self.state.split_whitespace().next()? {
+            "UP" | "NOLB" => true,
+            "DOWN" | "MAINT" => false,
+            _ => return None,
+        };
+        let proxy = Proxy {
+            name: name.to_owned(),
+            backend: self.backend?.to_owned(),
+            address,
+        };
+        Some(Asker { proxy, up })
+    }
+}
+
+/// What the request's one state header says.
+pub fn server_state(headers: &HeaderMap) -> Result<ServerState<'_>, BadStateHeader> {
     let mut values = headers.get_all(STATE_HEADER);
     let value = values.next().ok_or(BadStateHeader::Missing)?;
     if values.next().is_some() {
@@ -56,7 +97,7 @@ pub fn named_server(headers: &HeaderMap) -> Result<NodeRef, BadStateHeader> {
 }
 
 /// Reads one header value. Keys that are not needed are passed over, whatever they hold.
-pub fn parse(value: &[u8]) -> Result<NodeRef, BadStateHeader> {
+pub fn parse(value: &[u8]) -> Result<ServerState<'_>, BadStateHeader> {
     if value.len() > LONGEST {
         return Err(BadStateHeader::TooLong);
     }
@@ -66,13 +107,17 @@ pub fn parse(value: &[u8]) -> Result<NodeRef, BadStateHeader> {
         return Err(BadStateHeader::Malformed);
     }
 
-    let (mut name, mut address, mut port) = (None, None, None);
+    let (mut name, mut address, mut port, mut haproxy) = (None, None, None, None);
     for field in fields.split(';') {
         let (key, value) = field.split_once('=').ok_or(BadStateHeader::Malformed)?;
         let place = match key.trim() {
             "name" => &mut name,
             "address" => &mut address,
             "port" => &mut port,
+            "node" => {
+                haproxy = haproxy.or(Some(value.trim()));
+                continue;
+            }
             _ => continue,
         };
         if place.replace(value.trim()).is_some() {
@@ -80,22 +125,26 @@ pub fn parse(value: &[u8]) -> Result<NodeRef, BadStateHeader> {
         }
     }
 
-    let server_name = name.map(server_of).transpose()?;
+    let name = name.map(backend_and_server).transpose()?;
     let port = port.map(port_of).transpose()?.flatten();
     let address = address.filter(|host| !host.is_empty()).zip(port);
-    if server_name.is_none() && address.is_none() {
+    if name.is_none() && address.is_none() {
         return Err(BadStateHeader::Nameless);
     }
-    Ok(NodeRef {
-        server_name: server_name.map(str::to_owned),
-        address: address.map(|(host, port)| (host.to_owned(), port)),
+    let (backend, server) = name.unzip();
+    Ok(ServerState {
+        state: state.trim(),
+        backend,
+        server,
+        address,
+        haproxy,
     })
 }
 
-/// The server of `backend/server`. A backend's name has no slash; what follows the first one is the server's.
-fn server_of(name: &str) -> Result<&str, BadStateHeader> {
+/// The two of `backend/server`. A backend's name has no slash; what follows the first one is the server's.
+fn backend_and_server(name: &str) -> Result<(&str, &str), BadStateHeader> {
     match name.split_once('/') {
-        Some((backend, server)) if !backend.is_empty() && !server.is_empty() => Ok(server),
+        Some(names @ (backend, server)) if !backend.is_empty() && !server.is_empty() => Ok(names),
         _ => Err(BadStateHeader::BadName),
     }
 }
@@ -117,6 +166,47 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn parse(value: &[u8]) -> Result<NodeRef, BadStateHeader> {
+        super::parse(value).map(|said| said.node())
+    }
+
+    /// Which HAProxy asks by this state, and whether it sends clients to the server.
+    fn asker(value: &str) -> Option<(String, bool)> {
+        let said = super::parse(value.as_bytes()).unwrap();
+        let asker = said.asker(Some([10, 0, 0, 9].into()))?;
+        Some((asker.proxy.to_string(), asker.up))
+    }
+
+    #[test]
+    fn a_haproxy_says_who_it_is_and_whether_it_sends_clients() {
+        for (state, up) in [
+            ("UP", true),
+            ("UP 1/3", true),
+            ("NOLB 1/2", true),
+            ("DOWN", false),
+            ("DOWN 2/3", false),
+            ("MAINT", false),
+        ] {
+            let value =
+                format!("{state}; address=10.0.0.1; port=1; name=b/s; node=lb1; weight=1/1");
+            let expected = ("lb1/b at 10.0.0.9".to_owned(), up);
+            assert_eq!(asker(&value), Some(expected), "{state}");
+        }
+    }
+
+    #[test]
+    fn whoever_does_not_say_who_or_in_which_state_is_nobody() {
+        for value in [
+            "UP; name=b/s",
+            "UP; name=b/s; node=",
+            "UP; address=10.0.0.1; port=1; node=lb1",
+            "no check; name=b/s; node=lb1",
+            "UPPER; name=b/s; node=lb1",
+        ] {
+            assert_eq!(asker(value), None, "{value}");
+        }
+    }
 
     fn node(server_name: Option<&str>, address: Option<(&str, u16)>) -> NodeRef {
         NodeRef {

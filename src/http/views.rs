@@ -9,7 +9,9 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::backend::{ChildReport, NodeReport};
-use crate::actors::cluster_api::{Answer, ClusterStatus, ClusterView, NodeView, Question, Ruling};
+use crate::actors::cluster_api::{
+    Answer, ClusterStatus, ClusterView, NodeView, ProxyView, Question, Ruling,
+};
 use crate::actors::messages::{KeeperAnnouncement, MonitorState, SessionReport};
 use crate::domain::explain::Explanation;
 use crate::domain::facts::{DownReason, Link, Mode, NodeFacts, Role, Sighting};
@@ -110,6 +112,18 @@ pub(super) fn cluster(view: &ClusterView) -> Value {
         "leading-with-epoch": view.leading.map(|epoch| epoch.0),
         "plan": view.plan,
         "nodes": view.nodes.iter().map(node_view).collect::<Vec<_>>(),
+        "haproxies": view.proxies.iter().map(|it| proxy(it, view.now)).collect::<Vec<_>>(),
+    })
+}
+
+fn proxy(view: &ProxyView, now: Moment) -> Value {
+    json!({
+        "name": view.proxy.name,
+        "backend": view.proxy.backend,
+        "address": view.proxy.address.map(|address| address.to_string()),
+        "node": view.node.to_string(),
+        "state": if view.up { "UP" } else { "DOWN" },
+        "age-seconds": seconds(now.since(view.at)),
     })
 }
 

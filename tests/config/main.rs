@@ -180,6 +180,18 @@ fn a_cool_down_may_be_zero_but_not_negative() {
 }
 
 #[test]
+fn draining_may_be_switched_off_for_one_cluster() {
+    let drain = |top: &str, cluster: &str| {
+        let config = config(&document(top, cluster), &[]);
+        config.clusters[0].policy.drain
+    };
+    assert_eq!(drain("", ""), Duration::from_millis(1_200));
+    let longer = "'drain-seconds': 2.5,";
+    assert_eq!(drain(longer, ""), Duration::from_millis(2_500));
+    assert_eq!(drain(longer, "'drain-seconds': 0,"), Duration::ZERO);
+}
+
+#[test]
 fn embedded_coordination_needs_no_quorum_and_warns_beside_one() {
     let (config, warnings) = parse(&document("coordination: 'embedded',", ""), &[]).unwrap();
     assert_eq!(config.coordination, CoordinationConfig::Embedded);

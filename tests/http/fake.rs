@@ -9,11 +9,12 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 use redis_keeper::actors::cluster_api::{
-    Answer, Ask, ClusterStatus, ClusterView, NodeRef, NodeView, Question, Reason,
+    Answer, Ask, ClusterStatus, ClusterView, NodeRef, NodeView, ProxyView, Question, Reason,
 };
 use redis_keeper::actors::messages::{
     KeeperAnnouncement, MonitorState, NotSwitched, SessionReport, Switched,
 };
+use redis_keeper::domain::drain::Proxy;
 use redis_keeper::domain::election::Refusal;
 use redis_keeper::domain::explain::{Explanation, Successor};
 use redis_keeper::domain::facts::{DownReason, Mode, NodeFacts, Role, Sighting, Version};
@@ -314,6 +315,16 @@ fn primary() -> NodeAddr {
 
 fn cluster_view() -> ClusterView {
     ClusterView {
+        proxies: vec![ProxyView {
+            proxy: Proxy {
+                name: "lb1".to_owned(),
+                backend: "cluster-1-writable".to_owned(),
+                address: Some([10, 0, 0, 9].into()),
+            },
+            node: primary(),
+            up: true,
+            at: LAST_ALIVE,
+        }],
         name: ClusterName::new("cluster-1"),
         now: NOW,
         lease: Lease {
@@ -364,6 +375,7 @@ fn node_view() -> NodeView {
         verdict: Verdict {
             unreachable: 1,
             loading: 0,
+            refused: 0,
             keepers: 3,
             min_votes: 1,
         },

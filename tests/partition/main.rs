@@ -92,7 +92,6 @@ async fn the_larger_side_goes_on_without_the_leaders_that_were_cut_off() {
 
 /// The smaller side goes on for as long as a lease, and the larger side has taken its primary for down long before.
 #[tokio::test]
-#[ignore = "until HAProxy's delay is waited for, too (RK-10): both sides write for up to half a second"]
 async fn a_lease_that_outlasts_the_mark_down_time_is_waited_for() {
     let lease = Some(seconds(4));
     let (figures, _site) = cut(Manager::RedisKeeper { lease }, false).await;

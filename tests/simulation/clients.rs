@@ -59,6 +59,7 @@ pub(crate) async fn ask_in_time(
             server_name: Some(node.to_string()),
             address: None,
         }),
+        asker: None,
     };
     let answer = actor.send(question).await;
     answer.unwrap_or_else(|_| Answer::unknown(Reason::NotAnswering))

@@ -238,8 +238,7 @@ impl Keeper {
             cluster: ClusterName::new(cluster),
             report: Report {
                 votes: votes.collect(),
-                asks: [].into(),
-                fresh: None,
+                ..Report::default()
             },
         });
     }

@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::draining::{self, gathered, refused_early, withdrawn};
+use super::proxies::Proxies;
 use super::telling::{Telling, asked, elsewhere, unanswered};
 use crate::actors::cluster_api::{
-    Answer, Ask, ClusterStatus, ClusterView, NodeView, Question, Reason, Ruling,
+    Answer, Ask, Asker, ClusterStatus, ClusterView, NodeView, Question, Reason, Ruling,
 };
 use crate::actors::messages::{Commanded, Decision, SharedState};
+use crate::domain::drain;
 use crate::domain::explain::{Explanation, explain};
 use crate::domain::facts::Sighting;
 use crate::domain::lease::{Lease, Unacknowledged};
@@ -41,6 +44,12 @@ pub(super) struct State {
     observed: Observed,
     /// What is told to the leader of nodes that it does not reach.
     telling: Telling,
+    /// HAProxies that ask whether nodes are writable.
+    proxies: Proxies,
+    /// While this keeper leads: since when nobody calls the primary of that withdrawal writable.
+    acknowledged: Option<(Generation, Moment)>,
+    /// The same, where HAProxies are to be waited for.
+    drains: Option<(Generation, Moment)>,
     /// The plan as of the last change, for display and to tell whether the leader is wanted.
     plan: Plan,
 }
@@ -54,6 +63,7 @@ impl State {
         let verdict = Verdict {
             unreachable: 0,
             loading: 0,
+            refused: 0,
             keepers: 0,
             min_votes: settings.policy.min_votes,
         };
@@ -76,6 +86,7 @@ impl State {
             published_at: None,
             unacknowledged: Unacknowledged::default(),
             requested: None,
+            drain: None,
             succession: None,
         };
         Self {
@@ -83,6 +94,9 @@ impl State {
             shared: None,
             observed,
             telling: Telling::default(),
+            proxies: Proxies::default(),
+            acknowledged: None,
+            drains: None,
             plan: Plan::default(),
         }
     }
@@ -105,6 +119,7 @@ impl State {
         if self.leading() != shared.leading.as_ref() {
             self.observed.failures.clear();
             self.observed.promoted = None;
+            self.acknowledged = None;
         }
         self.observed.succession = Succession::seen(
             self.observed.succession.take(),
@@ -127,7 +142,39 @@ impl State {
         self.observed
             .unacknowledged
             .clone_from(&shared.unacknowledged);
+        self.acknowledged = withdrawn(&self.observed)
+            .filter(|_| shared.leading.is_some() && shared.unacknowledged.is_empty())
+            .map(|(_, generation)| {
+                let known = self.acknowledged.filter(|known| known.0 == generation);
+                known.unwrap_or((generation, now))
+            });
         self.shared = Some(shared);
+    }
+
+    /// A HAProxy has asked about a node of this cluster. Answers whether that is to be told.
+    pub(super) fn asked(&mut self, node: &NodeAddr, asker: &Asker, now: Moment) -> bool {
+        self.proxies.asked(node, asker, now)
+    }
+
+    /// Listens to HAProxies if that is wanted by whoever leads, and gathers what was heard if that is this keeper (RK-10).
+    fn drain(&mut self, now: Moment) {
+        let policy = &self.settings.policy;
+        let me = &self.settings.keeper;
+        self.drains = self
+            .acknowledged
+            .filter(|_| drain::wanted(&self.observed, policy));
+        let asked = match self.drains {
+            Some(_) => withdrawn(&self.observed),
+            None => self
+                .shared
+                .as_ref()
+                .and_then(|shared| draining::asked(&self.observed, shared, me)),
+        };
+        self.proxies.listen(asked, policy.drain, now);
+        let leading = self.drains.zip(self.shared.as_ref());
+        self.observed.drain = leading.map(|((generation, since), shared)| {
+            gathered(generation, since, shared, me, self.proxies.told())
+        });
     }
 
     fn generation(&self) -> Option<Generation> {
@@ -206,6 +253,7 @@ impl State {
                 elsewhere(addr, generation, reports)
             };
         }
+        self.drain(now);
         self.plan = if self.shared.is_some() {
             plan(&self.observed, &self.settings.policy, now)
         } else {
@@ -241,6 +289,13 @@ impl State {
                 None => BTreeSet::new(),
             },
             fresh: self.telling.told(),
+            refused: refused_early(&self.observed, self.shared.as_ref()),
+            drains: self.drains.map(|(generation, _)| generation),
+            heard: self
+                .proxies
+                .told()
+                .filter(|_| self.drains.is_none())
+                .cloned(),
         }
     }
 
@@ -372,6 +427,7 @@ impl State {
                 .keys()
                 .filter_map(|addr| self.node_view(addr, now))
                 .collect(),
+            proxies: self.proxies.views(now),
         }
     }
 

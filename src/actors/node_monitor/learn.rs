@@ -49,6 +49,7 @@ impl NodeMonitor {
         self.timeouts = 0;
         self.liveness.answered(at, alive.loading);
         self.sighting.answering = true;
+        self.sighting.refused = false;
         self.sighting.trouble = alive.error;
         let known = &self.sighting.facts;
         let facts = match (depth, alive.info) {

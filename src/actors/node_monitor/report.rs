@@ -12,6 +12,7 @@ impl NodeMonitor {
     pub(super) fn blame(&mut self, failure: &ProbeFailure) {
         self.sighting.probed = true;
         self.sighting.answering = false;
+        self.sighting.refused = matches!(failure, ProbeFailure::Evidence(DownReason::Refused, _));
         self.sighting.trouble = Some(failure.to_string());
         if let ProbeFailure::Evidence(reason, _) = failure {
             self.liveness.failed(*reason);

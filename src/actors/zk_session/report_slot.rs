@@ -131,8 +131,7 @@ mod tests {
     fn report(host: &str) -> Report {
         Report {
             votes: [(NodeAddr::new(host, 1), DownReason::Refused)].into(),
-            asks: [].into(),
-            fresh: None,
+            ..Report::default()
         }
     }
 

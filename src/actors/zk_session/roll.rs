@@ -28,6 +28,8 @@ pub(super) struct Roll {
     departures: usize,
     /// Keepers that were never seen count as seen then; `None` until all was read on this connection.
     strangers: Option<Moment>,
+    /// When the last lease of those that are known no longer was out.
+    last_forgotten: Option<Moment>,
     /// The newest withdrawal after which nobody else was found to be, or to have been, online.
     counted: Generation,
     complete_once: bool,
@@ -75,6 +77,7 @@ impl Roll {
             changes: None,
             departures: 0,
             strangers: None,
+            last_forgotten: None,
             counted: Generation::default(),
             complete_once: false,
         }
@@ -132,8 +135,13 @@ impl Roll {
             }
         }
         let online = &self.online;
+        let last_forgotten = &mut self.last_forgotten;
         self.seen.retain(|(keeper, _), seen| {
-            online.contains_key(keeper) || !seen.gone || now < seen.silent_at()
+            let kept = online.contains_key(keeper) || !seen.gone || now < seen.silent_at();
+            if !kept {
+                *last_forgotten = (*last_forgotten).max(Some(seen.silent_at()));
+            }
+            kept
         });
         fresh
     }
@@ -240,17 +248,27 @@ impl Roll {
         now: Moment,
     ) -> (Unacknowledged, Option<Moment>) {
         let mut waiting = Unacknowledged::default();
+        waiting.last_lease = self.last_forgotten;
         let mut until = Vec::new();
+        let mut acknowledged = BTreeSet::new();
         for ((keeper, _), seen) in &self.seen {
             if *keeper == self.me || seen.acknowledged >= generation {
+                acknowledged.insert(keeper);
                 continue;
             }
             let silent = now >= seen.silent_at();
             if !silent || !(seen.gone || seen.confirmed >= generation) {
                 waiting.keepers.insert(keeper.clone());
                 until.extend((!silent).then(|| seen.silent_at()));
+            } else {
+                waiting.passed_over.insert(keeper.clone());
+                waiting.last_lease = waiting.last_lease.max(Some(seen.silent_at()));
             }
         }
+        // Those that were restarted answer for themselves.
+        waiting
+            .passed_over
+            .retain(|keeper| !acknowledged.contains(keeper));
         let unread = self.online.iter().filter(|(_, online)| !online.read);
         waiting.keepers.extend(unread.map(|(id, _)| id.clone()));
         let strangers = self
@@ -261,6 +279,7 @@ impl Roll {
             waiting.strangers = true;
             until.extend(strangers.filter(|_| !silent));
         }
+        waiting.last_lease = waiting.last_lease.max(strangers);
         (waiting, until.into_iter().min())
     }
 

@@ -215,6 +215,7 @@ fn policy(
             .collect(),
         election_order: election_order(tuning, scope, report)?,
         failover_cooldown: span(tuning.failover_cooldown_seconds?),
+        drain: span(tuning.drain_seconds?),
     })
 }
 

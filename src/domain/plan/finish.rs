@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::drain;
 use super::super::election::{Election, Refusal, elect, generation_of};
 use super::super::facts::NodeFacts;
 use super::super::node::NodeAddr;
@@ -54,6 +55,9 @@ pub(super) fn finish(case: &Case<'_>, published: &Published, intent: &Intent) ->
             if facts.is_some_and(NodeFacts::is_primary) {
                 // Somebody else promoted it: it takes no command.
                 return Plan::write(Change::Publish, publishing(case, published, candidate));
+            }
+            if let Some(plan) = draining(case, intent) {
+                return plan;
             }
             Plan::act(Action::Promote {
                 node: candidate.clone(),
@@ -120,6 +124,24 @@ fn told_soon(case: &Case<'_>, intent: &Intent, election: &Election) -> Option<Pl
     waits.then(|| Plan {
         again: Some(until),
         ..Plan::hold(Hold::Undecided(awaited))
+    })
+}
+
+/// The old primary is silent, and HAProxies may not have noticed yet that it is the primary no more (RK-10).
+fn draining(case: &Case<'_>, intent: &Intent) -> Option<Plan> {
+    let (drain, node) = (case.observed.drain.as_ref()?, intent.old.clone()?);
+    let span = case.policy.drain;
+    let until = drain.until(span)?;
+    let waits = drain::wanted(case.observed, case.policy) && case.now < until;
+    waits.then(|| Plan {
+        again: Some(until),
+        ..Plan::hold(Hold::Draining {
+            node,
+            up: drain.up.clone(),
+            untold: drain.untold.clone(),
+            left: until.since(case.now),
+            drain: span,
+        })
     })
 }
 

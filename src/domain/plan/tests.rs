@@ -3,6 +3,7 @@
 pub(in crate::domain) mod builder;
 mod cooldown;
 mod discovery;
+mod drain;
 mod failover;
 mod keeping;
 mod model;

@@ -67,6 +67,26 @@ impl fmt::Display for Hold {
                 f,
                 "waiting until the withdrawal is acknowledged, or the lease is out, of: {keepers}"
             ),
+            Self::Draining {
+                node,
+                up,
+                untold,
+                left,
+                drain,
+            } => {
+                let [left, drain] = [*left, *drain].map(|it| it.as_secs_f64());
+                write!(
+                    f,
+                    "{node} is silent and may still have clients: waiting for another {left:.1} s (drain-seconds {drain})"
+                )?;
+                if !up.is_empty() {
+                    write!(f, ", or until HAProxy says DOWN: {}", list(up))?;
+                }
+                if !untold.is_empty() {
+                    write!(f, "; not told yet what HAProxy says by: {}", list(untold))?;
+                }
+                Ok(())
+            }
             Self::NoNodeUp => f.write_str("no node of the cluster is up"),
             Self::NoneEligible { replaced, refusals } => {
                 match replaced {
@@ -143,10 +163,10 @@ impl fmt::Display for Hold {
     }
 }
 
-fn list(nodes: &[NodeAddr]) -> String {
-    nodes
-        .iter()
-        .map(ToString::to_string)
+fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    items
+        .into_iter()
+        .map(|item| item.to_string())
         .collect::<Vec<_>>()
         .join(", ")
 }

@@ -1,10 +1,12 @@
 //! `/clusters/<name>/reports/<id>`: what one keeper has to say about one cluster.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Document, LayoutError, WireAddr, decode, encode};
+use crate::domain::drain::{Heard, Proxy};
 use crate::domain::facts::{DownReason, Link, Mode, NodeFacts, Role, Upstream, Version};
 use crate::domain::node::{Generation, NodeAddr};
 use crate::domain::verdict::{Fresh, Report};
@@ -13,9 +15,30 @@ use crate::domain::verdict::{Fresh, Report};
 struct WireReport {
     down: Vec<WireVote>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    refused: Vec<WireAddr>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     asks: Vec<WireAddr>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fresh: Option<WireFresh>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    drains: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    heard: Option<WireHeard>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireHeard {
+    generation: u64,
+    up: Vec<WireProxy>,
+    down: Vec<WireProxy>,
+    more: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireProxy {
+    name: String,
+    backend: String,
+    address: Option<IpAddr>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -208,6 +231,48 @@ impl From<WireFacts> for (NodeAddr, NodeFacts) {
     }
 }
 
+impl From<&Proxy> for WireProxy {
+    fn from(proxy: &Proxy) -> Self {
+        Self {
+            name: proxy.name.clone(),
+            backend: proxy.backend.clone(),
+            address: proxy.address,
+        }
+    }
+}
+
+impl From<WireProxy> for Proxy {
+    fn from(wire: WireProxy) -> Self {
+        Self {
+            name: wire.name,
+            backend: wire.backend,
+            address: wire.address,
+        }
+    }
+}
+
+impl From<&Heard> for WireHeard {
+    fn from(heard: &Heard) -> Self {
+        Self {
+            generation: heard.generation.0,
+            up: heard.up.iter().map(Into::into).collect(),
+            down: heard.down.iter().map(Into::into).collect(),
+            more: heard.more,
+        }
+    }
+}
+
+impl From<WireHeard> for Heard {
+    fn from(wire: WireHeard) -> Self {
+        Self {
+            generation: Generation(wire.generation),
+            up: wire.up.into_iter().map(Into::into).collect(),
+            down: wire.down.into_iter().map(Into::into).collect(),
+            more: wire.more,
+        }
+    }
+}
+
 impl Document for Report {
     fn encode(&self) -> Vec<u8> {
         let down = self.votes.iter().map(|(node, reason)| WireVote {
@@ -217,11 +282,14 @@ impl Document for Report {
         });
         encode(WireReport {
             down: down.collect(),
+            refused: self.refused.iter().map(WireAddr::from).collect(),
             asks: self.asks.iter().map(WireAddr::from).collect(),
             fresh: self.fresh.as_ref().map(|fresh| WireFresh {
                 generation: fresh.generation.0,
                 nodes: fresh.nodes.iter().map(WireFacts::from).collect(),
             }),
+            drains: self.drains.map(|generation| generation.0),
+            heard: self.heard.as_ref().map(Into::into),
         })
     }
 
@@ -233,11 +301,14 @@ impl Document for Report {
             .map(|vote| (NodeAddr::new(vote.host, vote.port), vote.reason.into()));
         Ok(Self {
             votes: votes.collect(),
+            refused: wire.refused.into_iter().map(Into::into).collect(),
             asks: wire.asks.into_iter().map(Into::into).collect(),
             fresh: wire.fresh.map(|fresh| Fresh {
                 generation: Generation(fresh.generation),
                 nodes: fresh.nodes.into_iter().map(Into::into).collect(),
             }),
+            drains: wire.drains.map(Generation),
+            heard: wire.heard.map(Into::into),
         })
     }
 }

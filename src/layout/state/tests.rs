@@ -3,6 +3,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::drain::{Heard, Proxy};
 use crate::domain::facts::{DownReason, Link, Mode, NodeFacts, Role, Upstream, Version};
 use crate::domain::verdict::{Fresh, Report};
 
@@ -94,6 +95,20 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn proxy()(name: String, backend in "[a-z]{1,8}", address in option::of(any::<std::net::IpAddr>())) -> Proxy {
+        Proxy { name, backend, address }
+    }
+}
+
+prop_compose! {
+    fn heard()(
+        generation: u64, up in btree_set(proxy(), 0..3), down in btree_set(proxy(), 0..3), more: bool
+    ) -> Heard {
+        Heard { generation: Generation(generation), up, down, more }
+    }
+}
+
 proptest! {
     #[test]
     fn published_states_read_back(state in published()) {
@@ -103,11 +118,14 @@ proptest! {
     #[test]
     fn reports_read_back(
         votes in btree_map(addr(), reason(), 0..4),
+        refused in btree_set(addr(), 0..4),
         asks in btree_set(addr(), 0..4),
+        drains: Option<u64>,
+        heard in option::of(heard()),
         fresh in option::of((any::<u64>(), btree_map(addr(), facts(), 0..4))),
     ) {
         let fresh = fresh.map(|(generation, nodes)| Fresh { generation: Generation(generation), nodes });
-        let report = Report { votes, asks, fresh };
+        let report = Report { votes, refused, asks, fresh, drains: drains.map(Generation), heard };
         prop_assert_eq!(Report::decode(&report.encode()), Ok(report));
     }
 

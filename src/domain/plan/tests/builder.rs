@@ -33,6 +33,7 @@ pub(in crate::domain) fn cluster() -> Cluster {
             published_at: None,
             unacknowledged: Unacknowledged::default(),
             requested: None,
+            drain: None,
             succession: None,
         },
         policy: Policy::default(),
@@ -80,6 +81,7 @@ impl Cluster {
         let verdict = Verdict {
             unreachable: 0,
             loading: 0,
+            refused: 0,
             keepers: KEEPERS,
             min_votes: 1,
         };

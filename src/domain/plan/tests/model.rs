@@ -107,6 +107,7 @@ impl Model {
             let verdict = Verdict {
                 unreachable: if server.up { server.doubters } else { KEEPERS },
                 loading: 0,
+                refused: 0,
                 keepers: KEEPERS,
                 min_votes: 1,
             };
@@ -128,6 +129,7 @@ impl Model {
             published_at: None,
             unacknowledged: Unacknowledged::default(),
             requested: None,
+            drain: None,
             succession: None,
         }
     }

@@ -333,8 +333,7 @@ fn verdict(online: &BTreeSet<u8>, votes: &BTreeSet<u8>, min_votes: usize) -> Ver
     let keeper = |number: &u8| KeeperId::new(number.to_string());
     let down = Report {
         votes: BTreeMap::from([(addr("a"), DownReason::Refused)]),
-        asks: [].into(),
-        fresh: None,
+        ..Report::default()
     };
     let reports = votes
         .iter()

@@ -1,0 +1,179 @@
+//! What the leader asks and gathers about HAProxies that may still send clients to a withdrawn primary, and what this
+//! keeper tells of them (RK-10).
+
+use std::collections::BTreeSet;
+
+use crate::actors::messages::SharedState;
+use crate::domain::drain::{Drain, Heard};
+use crate::domain::node::{Generation, KeeperId, Moment, NodeAddr};
+use crate::domain::observed::Observed;
+
+/// The withdrawn primary that another keeper, which leads, asks about.
+pub(super) fn asked<'a>(
+    observed: &'a Observed,
+    shared: &SharedState,
+    me: &KeeperId,
+) -> Option<(&'a NodeAddr, Generation)> {
+    let mut others = shared.reports.iter().filter(|(keeper, _)| *keeper != me);
+    let withdrawn = withdrawn(observed)?;
+    let asks = others.any(|(_, report)| report.drains == Some(withdrawn.1));
+    asks.then_some(withdrawn)
+}
+
+/// The primary that is withdrawn now, if one is.
+pub(super) fn withdrawn(observed: &Observed) -> Option<(&NodeAddr, Generation)> {
+    let published = observed.published.as_ref()?;
+    let old = published.intent.as_ref()?.old.as_ref()?;
+    Some((old, published.generation))
+}
+
+/// What all keepers have heard together, where `own` is what this one has.
+pub(super) fn gathered(
+    generation: Generation,
+    since: Moment,
+    shared: &SharedState,
+    me: &KeeperId,
+    own: Option<&Heard>,
+) -> Drain {
+    let told = |keeper: &KeeperId| {
+        let heard = shared.reports.get(keeper)?.heard.as_ref();
+        heard.filter(|heard| heard.generation == generation)
+    };
+    let others = shared.reports.keys().filter(|keeper| *keeper != me);
+    let all: Vec<&Heard> = others.filter_map(told).chain(own).collect();
+    let untold = shared.keepers.iter().filter(|keeper| {
+        let passed_over = shared.unacknowledged.passed_over.contains(*keeper);
+        *keeper != me && !passed_over && told(keeper).is_none()
+    });
+    let down: BTreeSet<_> = all.iter().flat_map(|heard| &heard.down).collect();
+    let up = all.iter().flat_map(|heard| &heard.up);
+    Drain {
+        since,
+        last_lease: shared.unacknowledged.last_lease,
+        untold: untold.cloned().collect(),
+        up: up.filter(|proxy| !down.contains(proxy)).cloned().collect(),
+        more: all.iter().any(|heard| heard.more),
+    }
+}
+
+/// The primary, published or withdrawn, if it refuses this keeper's connections and others vote it down already: told
+/// before this keeper's own vote is due, so that nobody waits for the clients of a process that is gone.
+pub(super) fn refused_early(
+    observed: &Observed,
+    shared: Option<&SharedState>,
+) -> BTreeSet<NodeAddr> {
+    let primary = observed.published.as_ref().and_then(|published| {
+        let old = || published.intent.as_ref()?.old.as_ref();
+        published.primary.as_ref().or_else(old)
+    });
+    let early = primary.zip(shared).filter(|(primary, shared)| {
+        let sighting = observed.nodes.get(*primary).map(|node| &node.sighting);
+        let refused = sighting.is_some_and(|seen| seen.refused && seen.vote.is_none());
+        let mut reports = shared.reports.values();
+        refused && reports.any(|report| report.votes.contains_key(*primary))
+    });
+    early
+        .into_iter()
+        .map(|(primary, _)| primary.clone())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::drain::Proxy;
+    use crate::domain::lease::Unacknowledged;
+    use crate::domain::verdict::Report;
+
+    const N: Generation = Generation(4);
+    const SINCE: Moment = Moment(Duration::from_secs(5));
+
+    fn proxies<const COUNT: usize>(names: [&str; COUNT]) -> BTreeSet<Proxy> {
+        let named = names.map(|name| Proxy {
+            name: name.to_owned(),
+            backend: "cache".to_owned(),
+            address: None,
+        });
+        named.into()
+    }
+
+    fn heard<const UP: usize, const DOWN: usize>(up: [&str; UP], down: [&str; DOWN]) -> Heard {
+        Heard {
+            generation: N,
+            up: proxies(up),
+            down: proxies(down),
+            more: false,
+        }
+    }
+
+    fn shared<const COUNT: usize>(told: [(&str, Option<Heard>); COUNT]) -> SharedState {
+        let reports = told.into_iter().map(|(keeper, heard)| {
+            let report = Report {
+                heard,
+                ..Report::default()
+            };
+            (KeeperId::new(keeper), report)
+        });
+        SharedState {
+            reports: reports.collect(),
+            keepers: ["me", "2", "3"].map(KeeperId::new).into(),
+            ..SharedState::default()
+        }
+    }
+
+    fn gather(shared: &SharedState, own: &Heard) -> Drain {
+        gathered(N, SINCE, shared, &KeeperId::new("me"), Some(own))
+    }
+
+    #[test]
+    fn a_haproxy_is_up_until_it_has_told_one_keeper_that_it_is_down() {
+        let shared = shared([
+            ("2", Some(heard(["lb1", "lb2"], []))),
+            ("3", Some(heard([], ["lb1"]))),
+        ]);
+        let drain = gather(&shared, &heard(["lb1", "lb3"], []));
+        assert_eq!(drain.up, proxies(["lb2", "lb3"]));
+        assert_eq!((drain.untold, drain.since), (BTreeSet::new(), SINCE));
+    }
+
+    #[test]
+    fn whoever_has_told_nothing_or_of_another_withdrawal_is_waited_for() {
+        let old = Heard {
+            generation: Generation(2),
+            ..heard(["lb1"], [])
+        };
+        let shared = shared([("2", Some(old)), ("3", None)]);
+        let drain = gather(&shared, &heard([], []));
+        assert_eq!(drain.untold, ["2", "3"].map(KeeperId::new).into());
+        assert!(drain.up.is_empty());
+    }
+
+    #[test]
+    fn a_silent_keeper_is_not_waited_for_but_its_haproxies_have_their_time_from_the_end_of_its_lease()
+     {
+        let ended = Moment(Duration::from_secs(4));
+        let mut shared = shared([("2", Some(heard([], [])))]);
+        shared.unacknowledged = Unacknowledged {
+            passed_over: [KeeperId::new("3")].into(),
+            last_lease: Some(ended),
+            ..Unacknowledged::default()
+        };
+        let drain = gather(&shared, &heard([], []));
+        assert_eq!(
+            (drain.untold, drain.last_lease),
+            (BTreeSet::new(), Some(ended))
+        );
+    }
+
+    #[test]
+    fn one_crowd_is_enough() {
+        let crowd = Heard {
+            more: true,
+            ..heard([], [])
+        };
+        let shared = shared([("2", Some(crowd)), ("3", Some(heard([], [])))]);
+        assert!(gather(&shared, &heard([], [])).more);
+    }
+}

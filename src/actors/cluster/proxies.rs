@@ -1,0 +1,248 @@
+//! Which HAProxies ask this keeper whether a node is writable, and what they say they take it for (RK-10).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::actors::cluster_api::{Asker, ProxyView};
+use crate::domain::drain::{Heard, Proxy};
+use crate::domain::node::{Generation, Moment, NodeAddr};
+
+/// How many are remembered for each node.
+const MOST: usize = 64;
+
+/// How long one that asks no more is remembered, at least.
+const REMEMBERED: Duration = Duration::from_secs(10);
+
+/// All that were heard, and what is told of them.
+#[derive(Debug, Default)]
+pub(super) struct Proxies {
+    /// By what they asked about.
+    of: BTreeMap<NodeAddr, Askers>,
+    /// What is told to the leader since it asked, of which node.
+    told: Option<(NodeAddr, Heard)>,
+}
+
+#[derive(Debug, Default)]
+struct Askers {
+    said: BTreeMap<Proxy, Said>,
+    /// When one of them was last forgotten for want of room.
+    crowded: Option<Moment>,
+}
+
+/// What one said last.
+#[derive(Debug, Clone, Copy)]
+struct Said {
+    up: bool,
+    at: Moment,
+}
+
+impl Proxies {
+    /// One has asked about `node`. Answers whether there is something new to tell.
+    pub(super) fn asked(&mut self, node: &NodeAddr, asker: &Asker, now: Moment) -> bool {
+        let said = Said {
+            up: asker.up,
+            at: now,
+        };
+        if !self.of.contains_key(node) {
+            self.of.insert(node.clone(), Askers::default());
+        }
+        if let Some(askers) = self.of.get_mut(node) {
+            askers.note(&asker.proxy, said);
+        }
+        match &mut self.told {
+            Some((told, heard)) if told == node && !asker.up => {
+                let known = heard.up.take(&asker.proxy);
+                known.is_some_and(|proxy| heard.down.insert(proxy))
+            }
+            _ => false,
+        }
+    }
+
+    /// The leader asks what was heard of `node` since it was withdrawn; or nobody asks any more.
+    ///
+    /// Begins to listen for DOWN now. What was said before does not count: a keeper that had not applied the withdrawal by
+    /// then may have called the node writable again.
+    pub(super) fn listen(
+        &mut self,
+        asked: Option<(&NodeAddr, Generation)>,
+        drain: Duration,
+        now: Moment,
+    ) {
+        let Some((node, generation)) = asked else {
+            self.told = None;
+            return;
+        };
+        let told = self.told.as_ref();
+        if told.is_some_and(|(told, heard)| told == node && heard.generation == generation) {
+            return;
+        }
+        let recent = |at: Moment| now.since(at) < drain;
+        let askers = self.of.get(node);
+        let said = askers.into_iter().flat_map(|askers| &askers.said);
+        let up = said.filter(|(_, said)| recent(said.at));
+        let heard = Heard {
+            generation,
+            up: up.map(|(proxy, _)| proxy.clone()).collect(),
+            down: BTreeSet::new(),
+            more: askers.is_some_and(|askers| askers.crowded.is_some_and(recent)),
+        };
+        self.told = Some((node.clone(), heard));
+    }
+
+    /// What is told.
+    pub(super) fn told(&self) -> Option<&Heard> {
+        self.told.as_ref().map(|(_, heard)| heard)
+    }
+
+    /// Those heard lately.
+    pub(super) fn views(&self, now: Moment) -> Vec<ProxyView> {
+        let askers = self.of.iter();
+        let said = askers.flat_map(|(node, askers)| askers.said.iter().map(move |it| (node, it)));
+        said.filter(|(_, (_, said))| now.since(said.at) < REMEMBERED)
+            .map(|(node, (proxy, said))| ProxyView {
+                proxy: proxy.clone(),
+                node: node.clone(),
+                up: said.up,
+                at: said.at,
+            })
+            .collect()
+    }
+}
+
+impl Askers {
+    fn note(&mut self, proxy: &Proxy, said: Said) {
+        // No copy is made of one that is known: nearly all are, at every check.
+        if let Some(known) = self.said.get_mut(proxy) {
+            *known = said;
+            return;
+        }
+        if self.said.len() >= MOST {
+            let oldest = self.said.iter().min_by_key(|(_, said)| said.at);
+            if let Some((oldest, at)) = oldest.map(|(proxy, said)| (proxy.clone(), said.at)) {
+                self.said.remove(&oldest);
+                self.crowded = self.crowded.max(Some(at));
+            }
+        }
+        self.said.insert(proxy.clone(), said);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const N: Generation = Generation(4);
+    const DRAIN: Duration = Duration::from_millis(1_200);
+
+    fn at(ms: u64) -> Moment {
+        Moment(Duration::from_millis(ms))
+    }
+
+    fn a() -> NodeAddr {
+        NodeAddr::new("a", 1)
+    }
+
+    fn proxy(name: &str) -> Proxy {
+        Proxy {
+            name: name.to_owned(),
+            backend: "cache".to_owned(),
+            address: None,
+        }
+    }
+
+    fn asks(proxies: &mut Proxies, name: &str, up: bool, now: u64) -> bool {
+        let asker = Asker {
+            proxy: proxy(name),
+            up,
+        };
+        proxies.asked(&a(), &asker, at(now))
+    }
+
+    fn names(proxies: &BTreeSet<Proxy>) -> Vec<&str> {
+        proxies.iter().map(|it| it.name.as_str()).collect()
+    }
+
+    fn told(proxies: &Proxies) -> [Vec<&str>; 2] {
+        let heard = proxies.told().expect("something is told");
+        [names(&heard.up), names(&heard.down)]
+    }
+
+    #[test]
+    fn a_haproxy_counts_as_down_once_it_has_said_so_after_the_leader_asked() {
+        let mut proxies = Proxies::default();
+        asks(&mut proxies, "lb1", true, 1_000);
+        // Whoever had not applied the withdrawal may have called the node writable since.
+        asks(&mut proxies, "lb2", false, 1_100);
+        assert_eq!(proxies.told(), None);
+        proxies.listen(Some((&a(), N)), DRAIN, at(1_200));
+        assert_eq!(told(&proxies), [vec!["lb1", "lb2"], vec![]]);
+
+        assert!(!asks(&mut proxies, "lb1", true, 1_300), "nothing new");
+        assert!(asks(&mut proxies, "lb1", false, 1_500));
+        assert!(!asks(&mut proxies, "lb1", false, 1_700), "told already");
+        proxies.listen(Some((&a(), N)), DRAIN, at(1_800));
+        assert_eq!(told(&proxies), [vec!["lb2"], vec!["lb1"]]);
+        proxies.listen(None, DRAIN, at(2_000));
+        assert_eq!(proxies.told(), None);
+    }
+
+    #[test]
+    fn another_withdrawal_is_listened_for_anew() {
+        let mut proxies = Proxies::default();
+        asks(&mut proxies, "lb1", true, 1_000);
+        proxies.listen(Some((&a(), N)), DRAIN, at(1_000));
+        asks(&mut proxies, "lb1", false, 1_200);
+        proxies.listen(Some((&a(), Generation(6))), DRAIN, at(1_400));
+        assert_eq!(told(&proxies), [vec!["lb1"], vec![]]);
+    }
+
+    #[test]
+    fn who_asked_longer_ago_than_a_haproxy_takes_to_act_or_about_another_node_is_not_told() {
+        let mut proxies = Proxies::default();
+        asks(&mut proxies, "gone", true, 1_000);
+        asks(&mut proxies, "lb1", true, 1_001);
+        let asker = Asker {
+            proxy: proxy("lb2"),
+            up: true,
+        };
+        proxies.asked(&NodeAddr::new("b", 1), &asker, at(2_000));
+        proxies.listen(Some((&a(), N)), DRAIN, at(2_200));
+        assert_eq!(told(&proxies), [vec!["lb1"], vec![]]);
+    }
+
+    #[test]
+    fn what_others_say_of_another_node_changes_nothing_that_is_told() {
+        let mut proxies = Proxies::default();
+        asks(&mut proxies, "lb1", true, 1_000);
+        proxies.listen(Some((&a(), N)), DRAIN, at(1_000));
+        let asker = Asker {
+            proxy: proxy("lb1"),
+            up: false,
+        };
+        assert!(!proxies.asked(&NodeAddr::new("b", 1), &asker, at(1_100)));
+        assert_eq!(told(&proxies), [vec!["lb1"], vec![]]);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_that_some_were_forgotten_is_told_for_as_long_as_it_matters() {
+        let mut proxies = Proxies::default();
+        for number in 0..MOST + 1 {
+            asks(&mut proxies, &format!("lb{number}"), true, 1_000);
+        }
+        assert_eq!(proxies.views(at(1_000)).len(), MOST);
+        proxies.listen(Some((&a(), N)), DRAIN, at(1_100));
+        assert!(proxies.told().unwrap().more);
+        proxies.listen(Some((&a(), Generation(6))), DRAIN, at(2_200));
+        assert!(!proxies.told().unwrap().more);
+    }
+
+    #[test]
+    fn who_has_not_asked_for_a_while_is_not_shown() {
+        let mut proxies = Proxies::default();
+        asks(&mut proxies, "lb1", true, 1_000);
+        asks(&mut proxies, "lb2", false, 2_000);
+        let shown = proxies.views(at(11_000));
+        let shown: Vec<_> = shown.iter().map(|it| (&*it.proxy.name, it.up)).collect();
+        assert_eq!(shown, [("lb2", false)]);
+    }
+}

@@ -1,0 +1,169 @@
+//! Waiting until HAProxies have followed a withdrawal (RK-10).
+//!
+//! Keepers that call nobody writable any more do not stop a client: its HAProxy acts at its next check. If the old primary
+//! refuses connections, nobody writes to it. If it is merely silent it may live on, out of the keepers' reach, with
+//! clients that still have theirs: then nobody is promoted until each HAProxy that was heard asking says itself that the
+//! server is DOWN, or has had the time to find out (`drain-seconds`).
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::node::{Generation, KeeperId, Moment};
+use super::observed::Observed;
+use super::policy::Policy;
+use super::published::Step;
+
+/// One backend of one HAProxy process, as its checks name it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Proxy {
+    /// The name that HAProxy gives itself: by default that of its host, so it need not be its alone.
+    pub name: String,
+    /// The backend that the server belongs to.
+    pub backend: String,
+    /// Where its checks come from, if that is known.
+    pub address: Option<IpAddr>,
+}
+
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            backend,
+            address,
+        } = self;
+        write!(f, "{name}/{backend}")?;
+        address.map_or(Ok(()), |address| write!(f, " at {address}"))
+    }
+}
+
+/// What one keeper has heard of a withdrawn primary from HAProxies, once the leader asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// The withdrawal.
+    pub generation: Generation,
+    /// Those that asked for it within `drain-seconds` before, and have not said that it is DOWN since.
+    pub up: BTreeSet<Proxy>,
+    /// Those that have said so since.
+    pub down: BTreeSet<Proxy>,
+    /// There were more than this keeper remembers.
+    pub more: bool,
+}
+
+/// How far HAProxies have followed a withdrawal, as the leader knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drain {
+    /// Since when no keeper calls the withdrawn primary writable: all have acknowledged, or fell silent long enough ago.
+    pub since: Moment,
+    /// When the last lease of a keeper that fell silent was out; `None` if all have acknowledged.
+    pub last_lease: Option<Moment>,
+    /// Keepers that are to tell what they have heard, and have not yet.
+    pub untold: BTreeSet<KeeperId>,
+    /// HAProxies that may not know yet.
+    pub up: BTreeSet<Proxy>,
+    /// There are more than the keepers remember.
+    pub more: bool,
+}
+
+impl Drain {
+    /// Until when nobody is promoted. HAProxies that only a silent keeper has heard have `drain` from the end of its
+    /// lease; if all others have said DOWN, that is all there is to wait for.
+    pub fn until(&self, drain: Duration) -> Option<Moment> {
+        let begun = if self.untold.is_empty() && self.up.is_empty() && !self.more {
+            self.last_lease?
+        } else {
+            self.since
+        };
+        Some(begun.after(drain))
+    }
+}
+
+/// Whether it has to be waited for HAProxies: every lease from before the withdrawal is out, nobody was told to become a
+/// primary yet, and the old one is out of reach without being gone.
+pub fn wanted(observed: &Observed, policy: &Policy) -> bool {
+    let Some(published) = &observed.published else {
+        return false;
+    };
+    let Some(intent) = &published.intent else {
+        return false;
+    };
+    let old = intent
+        .old
+        .as_ref()
+        .and_then(|old| observed.nodes.get(old))
+        .filter(|old| old.live().is_none() && !old.verdict.gone());
+    old.is_some()
+        && intent.step == Step::Withdrawn
+        && !policy.drain.is_zero()
+        && observed.unacknowledged.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DRAIN: Duration = Duration::from_millis(1_200);
+
+    fn at(ms: u64) -> Moment {
+        Moment(Duration::from_millis(ms))
+    }
+
+    fn drain() -> Drain {
+        Drain {
+            since: at(5_000),
+            last_lease: None,
+            untold: [].into(),
+            up: [].into(),
+            more: false,
+        }
+    }
+
+    fn proxy() -> Proxy {
+        Proxy {
+            name: "lb1".to_owned(),
+            backend: "cache".to_owned(),
+            address: Some([10, 0, 0, 5].into()),
+        }
+    }
+
+    #[test]
+    fn where_no_haproxy_asks_nobody_waits() {
+        assert_eq!(drain().until(DRAIN), None);
+    }
+
+    #[test]
+    fn a_haproxy_that_is_up_a_keeper_that_has_not_told_and_a_crowd_have_the_whole_time() {
+        let cases = [
+            Drain {
+                up: [proxy()].into(),
+                ..drain()
+            },
+            Drain {
+                untold: [KeeperId::new("keeper-2")].into(),
+                ..drain()
+            },
+            Drain {
+                more: true,
+                ..drain()
+            },
+        ];
+        for case in cases {
+            assert_eq!(case.until(DRAIN), Some(at(6_200)));
+        }
+    }
+
+    #[test]
+    fn those_that_only_a_silent_keeper_heard_have_it_from_the_end_of_its_lease() {
+        let silent = Drain {
+            last_lease: Some(at(4_100)),
+            ..drain()
+        };
+        assert_eq!(silent.until(DRAIN), Some(at(5_300)));
+    }
+
+    #[test]
+    fn a_haproxy_reads_as_its_name_backend_and_address() {
+        assert_eq!(proxy().to_string(), "lb1/cache at 10.0.0.5");
+    }
+}
