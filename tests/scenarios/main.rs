@@ -9,6 +9,7 @@ mod command_line;
 mod demo;
 mod departure;
 mod discovery;
+mod drained;
 mod failover;
 mod frozen;
 mod handover;

@@ -51,8 +51,13 @@ impl Proxies {
         }
         match &mut self.told {
             Some((told, heard)) if told == node && !asker.up => {
-                let known = heard.up.take(&asker.proxy);
-                known.is_some_and(|proxy| heard.down.insert(proxy))
+                // It may be another keeper that heard it before.
+                let news = heard.down.len() < MOST && !heard.down.contains(&asker.proxy);
+                if news {
+                    heard.up.remove(&asker.proxy);
+                    heard.down.insert(asker.proxy.clone());
+                }
+                news
             }
             _ => false,
         }
@@ -180,8 +185,9 @@ mod tests {
         assert!(!asks(&mut proxies, "lb1", true, 1_300), "nothing new");
         assert!(asks(&mut proxies, "lb1", false, 1_500));
         assert!(!asks(&mut proxies, "lb1", false, 1_700), "told already");
+        assert!(asks(&mut proxies, "lb3", false, 1_700), "another heard it");
         proxies.listen(Some((&a(), N)), DRAIN, at(1_800));
-        assert_eq!(told(&proxies), [vec!["lb2"], vec!["lb1"]]);
+        assert_eq!(told(&proxies), [vec!["lb2"], vec!["lb1", "lb3"]]);
         proxies.listen(None, DRAIN, at(2_000));
         assert_eq!(proxies.told(), None);
     }

@@ -279,7 +279,6 @@ impl Roll {
             waiting.strangers = true;
             until.extend(strangers.filter(|_| !silent));
         }
-        waiting.last_lease = waiting.last_lease.max(strangers);
         (waiting, until.into_iter().min())
     }
 

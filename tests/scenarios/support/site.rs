@@ -30,15 +30,26 @@ pub(crate) struct Site {
 // === impl Site ===
 
 impl Site {
-    /// `config` with other addresses, and made quicker by `hasten`.
+    /// `config` with other addresses and these `changes`.
     pub(crate) async fn open(
         net: Net,
         prefix: &Prefix<'_>,
         config: &str,
-        hasten: &[(&str, &str)],
+        changes: &[(&str, &str)],
+    ) -> Self {
+        Self::open_with(net, prefix, config, changes, Settings::new()).await
+    }
+
+    /// The same, with keepers that have these settings.
+    pub(crate) async fn open_with(
+        net: Net,
+        prefix: &Prefix<'_>,
+        config: &str,
+        changes: &[(&str, &str)],
+        settings: Settings,
     ) -> Self {
         let redis = Redis::trio(&net).await;
-        let settings = Settings::new()
+        let settings = settings
             .set("admin-operations", true)
             .cluster("cluster-1", &redis);
         let keepers = Keepers::start(3, &net, prefix, &settings).await;
@@ -71,7 +82,7 @@ impl Site {
                 config = config.replace(&old, &keeper.http().to_string());
             }
         }
-        for (from, to) in hasten {
+        for (from, to) in changes {
             assert!(config.contains(from), "{from}");
             config = config.replace(from, to);
         }

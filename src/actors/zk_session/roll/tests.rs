@@ -197,3 +197,32 @@ fn a_keeper_that_may_have_beaten_just_before_it_went_is_waited_for_from_then_on(
         assert_eq!(waited_for(&roll, 2_320), "", "{listed_first}");
     }
 }
+
+/// Who is passed over for its silence, and when the last lease of such was out.
+fn passed_over(roll: &Roll, now: u64) -> (Vec<String>, Option<Moment>) {
+    let (waiting, _) = roll.unacknowledged(N, at(now));
+    let names = waiting.passed_over.iter().map(ToString::to_string);
+    (names.collect(), waiting.last_lease)
+}
+
+#[test]
+fn who_is_passed_over_for_its_silence_is_named_with_the_end_of_its_lease() {
+    let roll = surveyed(&[("a", 0), ("b", 6), ("c", 7)]);
+    assert_eq!(passed_over(&roll, 1_819), (vec![], None));
+    let expected = (vec!["b".to_owned()], Some(at(1_820)));
+    assert_eq!(passed_over(&roll, 5_000), expected);
+}
+
+#[test]
+fn a_lease_that_ended_counts_after_its_keeper_is_forgotten_and_a_restarted_one_is_not_passed_over()
+{
+    let mut roll = surveyed(&[("a", 0), ("b", 6)]);
+    roll.fired(&KeeperId::new("b"), 2, Fired::Deleted, at(1_100));
+    roll.listed(children(&["a"], 3), at(1_900));
+    assert_eq!(passed_over(&roll, 2_000), (vec![], Some(at(1_820))));
+
+    let mut roll = surveyed(&[("a", 0), ("b", 6)]);
+    roll.read(&KeeperId::new("b"), Some(&node(9, 0, 7)), at(1_100));
+    let expected = (vec![], Some(at(1_920)));
+    assert_eq!(passed_over(&roll, 5_000), expected);
+}

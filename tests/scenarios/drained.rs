@@ -1,0 +1,129 @@
+//! Clients that still reach a primary which has gone silent: nobody takes over before their HAProxies have noticed (RK-10).
+
+use redis_keeper::domain::node::NodeAddr;
+
+use super::support::site::{RECOMMENDED, Site, WRITES};
+use super::support::keeper::{Keeper, Keepers, Settings};
+use super::support::net::Net;
+use super::support::redis::Redis;
+use super::support::wait::{SOON, eventually};
+use super::support::zookeeper::{Prefix, ZooKeeper};
+
+/// Longer than any test waits: whatever goes on does so because of what HAProxy says.
+const FOR_EVER: u64 = 3_600;
+
+async fn keepers(net: &Net, prefix: &Prefix<'_>, redis: &[Redis; 3]) -> Keepers {
+    let settings = Settings::new()
+        .set("drain-seconds", FOR_EVER)
+        .cluster("cache", redis);
+    let keepers = Keepers::start(3, net, prefix, &settings).await;
+    let [primary, first, second] = redis;
+    keepers
+        .wait_topology("cache", primary, &[first, second])
+        .await;
+    keepers
+}
+
+/// A HAProxy asks `keeper` whether `node` is writable, and says that it takes it for `state`.
+async fn check(keeper: &Keeper, node: &NodeAddr, haproxy: &str, state: &str) -> u16 {
+    let header = format!("{state}; name=writes/{node}; node={haproxy}; weight=1/1");
+    let path = "/cluster/cache/is-writable";
+    let answer = keeper.get_with_state(path, header.as_bytes()).await;
+    answer.expect("an answer").code
+}
+
+async fn assert_nobody_took_over(redis: &[Redis; 3]) {
+    let [_, first, second] = redis;
+    assert!(!first.is_primary().await && !second.is_primary().await);
+}
+
+#[tokio::test]
+async fn a_silent_primary_is_replaced_once_every_haproxy_that_asked_any_keeper_says_down() {
+    let net = Net::fleet().await;
+    let redis = Redis::trio(&net).await;
+    let zookeeper = ZooKeeper::shared().await;
+    let prefix = zookeeper.prefix("drained");
+    let keepers = keepers(&net, &prefix, &redis).await;
+    let old = redis[0].node();
+    let leader = keepers.wait_leader().await;
+    let (told, other) = (&keepers[(leader + 1) % 3], &keepers[(leader + 2) % 3]);
+
+    assert_eq!(check(told, &old, "lb1", "UP").await, 200);
+    assert_eq!(check(other, &old, "lb2", "UP").await, 200);
+    redis[0].pause();
+    let words = ["drain-seconds", "lb1/writes", "lb2/writes"];
+    keepers[leader].wait_plan("cache", &words).await;
+    assert_nobody_took_over(&redis).await;
+
+    // Asked again, it is told no, and that is all that is known of it until it says that it has acted.
+    assert_eq!(check(other, &old, "lb1", "UP").await, 503);
+    assert_eq!(check(other, &old, "lb1", "DOWN").await, 503);
+    let plan = eventually(SOON, "lb2 alone to be waited for", async || {
+        let view = keepers[leader].admin("clusters/cache").await;
+        let plan = view["plan"].as_str().expect("words").to_owned();
+        let alone = plan.contains("lb2/writes") && !plan.contains("lb1/writes");
+        alone.then_some(plan.clone()).ok_or(plan)
+    })
+    .await;
+    assert!(!plan.contains("not told yet"), "{plan}");
+    assert_nobody_took_over(&redis).await;
+
+    assert_eq!(check(told, &old, "lb2", "DOWN").await, 503);
+    for keeper in keepers.iter() {
+        keeper.wait_replaced("cache", &redis[0]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_primary_that_was_killed_is_replaced_whatever_haproxy_says() {
+    let net = Net::fleet().await;
+    let redis = Redis::trio(&net).await;
+    let zookeeper = ZooKeeper::shared().await;
+    let prefix = zookeeper.prefix("not_drained");
+    let keepers = keepers(&net, &prefix, &redis).await;
+    for keeper in keepers.iter() {
+        assert_eq!(check(keeper, &redis[0].node(), "lb1", "UP").await, 200);
+    }
+    let view = keepers[0].admin("clusters/cache").await;
+    let seen = &view["haproxies"][0];
+    assert_eq!(
+        (&seen["name"], &seen["state"]),
+        (&"lb1".into(), &"UP".into())
+    );
+    redis[0].kill();
+    for keeper in keepers.iter() {
+        keeper.wait_replaced("cache", &redis[0]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_primary_that_stands_still_is_replaced_after_a_real_haproxy_has_marked_it_down() {
+    let net = Net::fleet().await;
+    let zookeeper = ZooKeeper::shared().await;
+    let prefix = zookeeper.prefix("drained_proxy");
+    let settings = Settings::new().set("drain-seconds", FOR_EVER);
+    // Seconds between two checks: long enough to see who comes first.
+    let slow = [("inter 200ms", "inter 2s")];
+    let site = Site::open_with(net, &prefix, RECOMMENDED, &slow, settings).await;
+    let [primary, first, second] = &site.redis;
+    site.wait_routes(primary, &[first, second]).await;
+    let leader = site.keepers.wait_leader().await;
+
+    primary.pause();
+    let waits = format!("/{WRITES} at ");
+    site.keepers[leader]
+        .wait_plan("cluster-1", &["drain-seconds", &waits])
+        .await;
+    eventually(SOON, "a successor", async || {
+        let promoted = first.is_primary().await || second.is_primary().await;
+        promoted.then_some(()).ok_or("nobody yet")
+    })
+    .await;
+    let servers = site.proxy.servers(WRITES).await;
+    assert_eq!(servers[&primary.node().to_string()], "DOWN", "{servers:?}");
+    let asked: Vec<_> = site.keepers.iter().collect();
+    let elected = site.wait_failover(&asked, primary).await;
+    site.proxy
+        .wait_up(WRITES, &[&elected.node().to_string()])
+        .await;
+}
