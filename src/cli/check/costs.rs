@@ -22,9 +22,14 @@ pub(super) fn costs(config: &Config) -> String {
         }
         CoordinationConfig::Embedded => None,
     };
-    let mut alike: BTreeMap<[Duration; 2], Vec<&ClusterConfig>> = BTreeMap::new();
+    let mut alike: BTreeMap<[Duration; 3], Vec<&ClusterConfig>> = BTreeMap::new();
     for cluster in &config.clusters {
-        let times = [cluster.timing.mark_down, cluster.policy.failover_cooldown];
+        let policy = &cluster.policy;
+        let times = [
+            cluster.timing.mark_down,
+            policy.failover_cooldown,
+            policy.drain,
+        ];
         alike.entry(times).or_default().push(cluster);
     }
     for (times, clusters) in alike {
@@ -53,7 +58,7 @@ fn keepers(config: &Config, session: Duration) -> String {
 /// How long clusters with these times are without a primary; `silence` is how long a silent keeper holds a promotion up.
 fn failovers(
     clusters: &[&ClusterConfig],
-    [mark_down, cooldown]: [Duration; 2],
+    [mark_down, cooldown, drain]: [Duration; 3],
     silence: Option<Duration>,
 ) -> String {
     let names = clusters.iter().take(NAMED).map(|it| it.name.as_str());
@@ -72,6 +77,13 @@ fn failovers(
         let _ = write!(
             text,
             ", if all keepers live\n    - if a keeper dies with it, {longer} after it, as long as more than half of the online keepers live"
+        );
+    }
+    if !drain.is_zero() {
+        let drain = Seconds::of(drain);
+        let _ = write!(
+            text,
+            "\n    - if it goes silent and does not refuse connections, up to {drain} later: when its HAProxies say DOWN (drain-seconds)"
         );
     }
     if !cooldown.is_zero() {
@@ -132,6 +144,7 @@ mod tests {
                 "replaced 5 after its last sign of life",
                 "if a keeper dies with it, 5 after it",
                 "waits until 10 after the first",
+                "does not refuse connections, up to 1.2 later",
             ],
         );
     }
