@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use redis_keeper::actors::Directory;
 use redis_keeper::actors::cluster_api::{
-    Answer, Ask, AskStatus, NodeRef, Question, Reason, Ruling,
+    Answer, Ask, AskStatus, Asker, NodeRef, Question, Reason, Ruling,
 };
+use redis_keeper::domain::drain::Proxy;
 use redis_keeper::domain::node::{ClusterName, Moment, NodeAddr};
 use tokio::time::{sleep, timeout};
 
 use super::keeper::Keeper;
 use super::network::{Host, Lane, Network};
+use super::oracle::Oracle;
 use super::redis::Fleet;
 use super::world::World;
 
@@ -35,11 +37,22 @@ pub(crate) struct Writer {
     pub(crate) cluster: ClusterName,
     pub(crate) nodes: Vec<NodeAddr>,
     pub(crate) ledger: Rc<RefCell<Vec<Acknowledged>>>,
+    pub(crate) judge: Rc<Oracle>,
 }
 
 /// Asks a keeper whether a node is writable; answered within this instant or not at all.
 pub(crate) async fn ask(clusters: &Directory, cluster: &ClusterName, node: &NodeAddr) -> Answer {
-    let answer = ask_in_time(clusters, cluster, node);
+    check(clusters, cluster, node, None).await
+}
+
+/// The same, by a HAProxy.
+async fn check(
+    clusters: &Directory,
+    cluster: &ClusterName,
+    node: &NodeAddr,
+    asker: Option<Arc<Asker>>,
+) -> Answer {
+    let answer = put(clusters, cluster, node, asker);
     let answer = timeout(Duration::from_millis(1), answer).await;
     answer.unwrap_or_else(|_| Answer::unknown(Reason::NotAnswering))
 }
@@ -50,6 +63,15 @@ pub(crate) async fn ask_in_time(
     cluster: &ClusterName,
     node: &NodeAddr,
 ) -> Answer {
+    put(clusters, cluster, node, None).await
+}
+
+async fn put(
+    clusters: &Directory,
+    cluster: &ClusterName,
+    node: &NodeAddr,
+    asker: Option<Arc<Asker>>,
+) -> Answer {
     let Some(actor) = clusters.get(cluster.as_str()) else {
         return Answer::unknown(Reason::NotAnswering);
     };
@@ -59,7 +81,7 @@ pub(crate) async fn ask_in_time(
             server_name: Some(node.to_string()),
             address: None,
         }),
-        asker: None,
+        asker,
     };
     let answer = actor.send(question).await;
     answer.unwrap_or_else(|_| Answer::unknown(Reason::NotAnswering))
@@ -85,7 +107,10 @@ impl Writer {
             sleep(Duration::from_micros(self.world.draw(100_000..=200_000))).await;
             for node in &self.nodes {
                 turn += 1;
-                up.insert(node.clone(), self.check(node, turn).await);
+                let known = up.get(node).copied().unwrap_or(false);
+                let now = self.check(node, turn, known).await;
+                self.judge.proxy_says(&self.cluster, node, self.host, now);
+                up.insert(node.clone(), now);
             }
             let target = up.iter().find(|(_, up)| **up);
             if let Some((node, _)) = target {
@@ -95,7 +120,13 @@ impl Writer {
     }
 
     /// One check, sent again to another keeper when one does not know. `fall 1 rise 1`.
-    async fn check(&self, node: &NodeAddr, turn: usize) -> bool {
+    async fn check(&self, node: &NodeAddr, turn: usize, up: bool) -> bool {
+        let proxy = Proxy {
+            name: format!("host-{}", self.host),
+            backend: self.cluster.to_string(),
+            address: None,
+        };
+        let asker = Arc::new(Asker { proxy, up });
         for step in 0..self.keepers.len() {
             let keeper = &self.keepers[(turn + step) % self.keepers.len()];
             if !self.network.passes(self.host, keeper.host) {
@@ -104,10 +135,15 @@ impl Writer {
             let Some(voice) = keeper.answering() else {
                 continue;
             };
-            match ask(&voice.clusters, &self.cluster, node)
-                .await
-                .reason
-                .ruling()
+            match check(
+                &voice.clusters,
+                &self.cluster,
+                node,
+                Some(Arc::clone(&asker)),
+            )
+            .await
+            .reason
+            .ruling()
             {
                 Ruling::Yes => return true,
                 Ruling::Unknown => {}

@@ -12,12 +12,14 @@ use redis_keeper::layout::paths;
 use redis_keeper::layout::state::Document as _;
 
 use self::leases::{Heartbeats, Withdrawal};
+use self::proxies::Up;
 use super::redis::commands::Order;
 use super::redis::{Fleet, Server};
 use super::tree::{Change, Tree};
 use super::world::{World, note};
 
 mod leases;
+mod proxies;
 
 /// How long before a withdrawal the votes for it may have stood (RK-1), in microseconds.
 const VOTES_STOOD: u64 = 2_000_000;
@@ -38,6 +40,7 @@ pub(crate) struct Oracle {
     choosy: bool,
     books: RefCell<BTreeMap<ClusterName, Book>>,
     heartbeats: RefCell<Heartbeats>,
+    up: RefCell<Up>,
 }
 
 /// What is known of one cluster.
@@ -128,6 +131,7 @@ impl Oracle {
             choosy,
             books: RefCell::new(books),
             heartbeats: RefCell::default(),
+            up: RefCell::default(),
         })
     }
 
@@ -356,6 +360,7 @@ impl Oracle {
         if condition.follows.as_ref() == Some(node) {
             return;
         }
+        self.judge_drain(fleet, &server.cluster, book, node);
         let now = self.world.now();
         let heartbeats = self.heartbeats.borrow();
         let waits_for = book

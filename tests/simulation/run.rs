@@ -222,6 +222,7 @@ impl Run {
                     cluster: cluster.clone(),
                     nodes: nodes.iter().map(|(addr, _)| addr.clone()).collect(),
                     ledger: Rc::clone(&self.ledger),
+                    judge: Rc::clone(&site.oracle),
                 };
                 spawn_local(writer.run());
                 host += 1;

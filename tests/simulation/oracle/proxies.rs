@@ -1,0 +1,59 @@
+//! What the clients' HAProxies take servers for (RK-10).
+
+use std::collections::BTreeSet;
+
+use redis_keeper::domain::node::{ClusterName, NodeAddr};
+
+use super::{Book, Oracle};
+use crate::network::Host;
+use crate::redis::Fleet;
+
+/// How long a HAProxy may take to act, in microseconds: `drain-seconds`, less what a keeper's drift and the ticks of the
+/// virtual clock make of it.
+const DRAIN: u64 = 1_200_000 - 40_000;
+
+/// Who sends clients to which server.
+pub(super) type Up = BTreeSet<(ClusterName, NodeAddr, Host)>;
+
+impl Oracle {
+    /// The HAProxy of a client takes a server for UP or DOWN from now on.
+    pub(crate) fn proxy_says(&self, cluster: &ClusterName, node: &NodeAddr, host: Host, up: bool) {
+        let key = (cluster.clone(), node.clone(), host);
+        let mut all = self.up.borrow_mut();
+        if up {
+            all.insert(key);
+        } else {
+            all.remove(&key);
+        }
+    }
+
+    /// `node` becomes a primary: nobody sends clients to the old one any more, if that still takes writes, or has had the
+    /// time to notice.
+    pub(super) fn judge_drain(
+        &self,
+        fleet: &Fleet,
+        cluster: &ClusterName,
+        book: &Book,
+        node: &NodeAddr,
+    ) {
+        let mut primaries = book.primaries.iter().rev();
+        let (Some((withdrawn, None)), Some((since, Some(old)))) =
+            (primaries.next(), primaries.next())
+        else {
+            return;
+        };
+        let passed = self.world.now().saturating_sub(*withdrawn);
+        if old == node || passed >= DRAIN || !fleet.serves_since(old, *since) {
+            return;
+        }
+        let up = self.up.borrow();
+        let mut hosts = up
+            .iter()
+            .filter(|(its, server, _)| its == cluster && server == old);
+        if let Some((_, _, host)) = hosts.next() {
+            self.world.violated(format_args!(
+                "RK-10: {node} was promoted {passed} us after the withdrawal of {old}, to which host {host} still sends clients"
+            ));
+        }
+    }
+}
