@@ -52,6 +52,25 @@ async fn the_state_header_reaches_the_actor_whole() {
 }
 
 #[actix_web::test]
+async fn who_asks_whether_a_server_is_writable_and_takes_it_for_what_reaches_the_actor_too() {
+    let fake = Arc::new(Fake::healthy());
+    let server = served(Arc::clone(&fake));
+    check(&server, "/cluster/cluster-1/is-writable").await;
+    let asker = fake.last_asker().expect("a HAProxy that says who it is");
+    assert_eq!(
+        (asker.proxy.to_string().as_str(), asker.up),
+        ("lb1/cluster-1-writable at 127.0.0.1", true)
+    );
+    let down = STATE.replace("UP 1/3", "DOWN");
+    server.get("/cluster/cluster-1/is-writable", &down).await;
+    assert!(!fake.last_asker().unwrap().up);
+    for path in ["is-readable", "is-writable/10.0.0.1:6379"] {
+        check(&server, &format!("/cluster/cluster-1/{path}")).await;
+        assert_eq!(fake.last_asker(), None, "{path}");
+    }
+}
+
+#[actix_web::test]
 async fn no_is_503_and_unknown_is_500() {
     for (reason, code, said) in [
         (Reason::NoPrimary, 503, json!(false)),
@@ -364,6 +383,15 @@ async fn admin_pages_show_clusters_keepers_and_the_tree() {
     assert_eq!(cluster["plan"], "nothing to do");
     assert_eq!(cluster["published"]["generation"], 7);
     assert_eq!(cluster["nodes"][0]["writable"], "it is the primary");
+    let haproxy = json!({
+        "name": "lb1",
+        "backend": "cluster-1-writable",
+        "address": "10.0.0.9",
+        "node": "10.0.0.1:6379",
+        "state": "UP",
+        "age-seconds": 1.5,
+    });
+    assert_eq!(cluster["haproxies"], json!([haproxy]));
     let keepers = body(&server.get("/admin/keepers", "").await);
     assert_eq!(keepers["leader"], "keeper-1");
     assert_eq!(keepers["keepers"][0]["rest"], "10.0.1.1:4379");

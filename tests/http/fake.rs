@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 use redis_keeper::actors::cluster_api::{
-    Answer, Ask, ClusterStatus, ClusterView, NodeRef, NodeView, ProxyView, Question, Reason,
+    Answer, Ask, Asker, ClusterStatus, ClusterView, NodeRef, NodeView, ProxyView, Question, Reason,
 };
 use redis_keeper::actors::messages::{
     KeeperAnnouncement, MonitorState, NotSwitched, SessionReport, Switched,
@@ -41,6 +41,7 @@ pub(crate) struct Fake {
     crash: AtomicBool,
     clock: Mutex<Moment>,
     asked: Mutex<Option<(Question, NodeRef)>>,
+    asker: Mutex<Option<Asker>>,
     answers: AtomicUsize,
     /// What a switchover comes to.
     switched: Result<Switched, NotSwitched>,
@@ -66,6 +67,7 @@ impl Fake {
             crash: AtomicBool::new(false),
             clock: Mutex::new(NOW),
             asked: Mutex::new(None),
+            asker: Mutex::new(None),
             answers: AtomicUsize::new(0),
             switched: Err(NotSwitched::NotLeading),
             requested: Mutex::default(),
@@ -138,6 +140,11 @@ impl Fake {
         self.asked.lock().unwrap().clone()
     }
 
+    /// The HAProxy that asked last; `None` if it was nobody known.
+    pub(crate) fn last_asker(&self) -> Option<Asker> {
+        self.asker.lock().unwrap().clone()
+    }
+
     fn answered<'a, T: 'a>(
         &self,
         cluster: &str,
@@ -176,6 +183,7 @@ impl Backend for Fake {
         cluster: &'a str,
         ask: Ask,
     ) -> LocalBoxFuture<'a, Result<Answer, Unanswered>> {
+        *self.asker.lock().unwrap() = ask.asker.as_deref().cloned();
         *self.asked.lock().unwrap() = Some((ask.question, NodeRef::clone(&ask.node)));
         if self.crash.swap(false, Ordering::SeqCst) {
             return async { panic!("asked to crash") }.boxed_local();
