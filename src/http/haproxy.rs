@@ -98,7 +98,7 @@ async fn check(
         asker: asker.map(Arc::new),
     };
     let mut unknown = Answer::unknown(Reason::NotAnswering);
-    let asked = patiently(async || {
+    let attempts = patiently(async || {
         let answer = state.backend.ask(cluster, ask.clone()).await?;
         if not_told_yet(&answer.reason) {
             unknown = answer;
@@ -106,7 +106,7 @@ async fn check(
         }
         Ok(answer)
     });
-    let mut answer = match asked.await {
+    let mut answer = match attempts.await {
         Ok(answer) => answer,
         Err(Unanswered::NotAnswering) => unknown,
         Err(Unanswered::NoSuchCluster) => return Err(Failure::NoSuchCluster(cluster.to_owned())),

@@ -91,12 +91,12 @@ mod tests {
     const SINCE: Moment = Moment(Duration::from_secs(5));
 
     fn proxies<const COUNT: usize>(names: [&str; COUNT]) -> BTreeSet<Proxy> {
-        let named = names.map(|name| Proxy {
+        let proxies = names.map(|name| Proxy {
             name: name.to_owned(),
             backend: "cache".to_owned(),
             address: None,
         });
-        named.into()
+        proxies.into()
     }
 
     fn heard<const UP: usize, const DOWN: usize>(up: [&str; UP], down: [&str; DOWN]) -> Heard {
