@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_that_some_were_forgotten_is_told_for_as_long_as_it_matters() {
         let mut proxies = Proxies::default();
-        for number in 0..MOST + 1 {
+        for number in 0..=MOST {
             asks(&mut proxies, &format!("lb{number}"), true, 1_000);
         }
         assert_eq!(proxies.views(at(1_000)).len(), MOST);

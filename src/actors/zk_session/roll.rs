@@ -247,8 +247,10 @@ impl Roll {
         generation: Generation,
         now: Moment,
     ) -> (Unacknowledged, Option<Moment>) {
-        let mut waiting = Unacknowledged::default();
-        waiting.last_lease = self.last_forgotten;
+        let mut waiting = Unacknowledged {
+            last_lease: self.last_forgotten,
+            ..Unacknowledged::default()
+        };
         let mut until = Vec::new();
         let mut acknowledged = BTreeSet::new();
         for ((keeper, _), seen) in &self.seen {

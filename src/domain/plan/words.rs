@@ -1,5 +1,6 @@
 //! Plans in words, for logs and `/admin/clusters`.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::{Action, Change, Hold, Plan};
@@ -75,17 +76,12 @@ impl fmt::Display for Hold {
                 drain,
             } => {
                 let [left, drain] = [*left, *drain].map(|it| it.as_secs_f64());
+                let until = said_of("or until HAProxy says DOWN", up);
+                let untold = said_of("not told yet what HAProxy says by", untold);
                 write!(
                     f,
-                    "{node} is silent and may still have clients: waiting for another {left:.1} s (drain-seconds {drain})"
-                )?;
-                if !up.is_empty() {
-                    write!(f, ", or until HAProxy says DOWN: {}", list(up))?;
-                }
-                if !untold.is_empty() {
-                    write!(f, "; not told yet what HAProxy says by: {}", list(untold))?;
-                }
-                Ok(())
+                    "{node} is silent and may still have clients: waiting for another {left:.1} s (drain-seconds {drain}){until}{untold}"
+                )
             }
             Self::NoNodeUp => f.write_str("no node of the cluster is up"),
             Self::NoneEligible { replaced, refusals } => {
@@ -161,6 +157,14 @@ impl fmt::Display for Hold {
             }
         }
     }
+}
+
+/// `; what: these`, or nothing if there are none.
+fn said_of<T: fmt::Display>(what: &str, items: &BTreeSet<T>) -> String {
+    if items.is_empty() {
+        return String::new();
+    }
+    format!("; {what}: {}", list(items))
 }
 
 fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {

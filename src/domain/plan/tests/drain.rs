@@ -80,7 +80,7 @@ fn nobody_takes_over_while_a_haproxy_may_send_clients_to_the_silent_primary() {
     });
     assert_eq!(
         plan.to_string(),
-        "a:6379 is silent and may still have clients: waiting for another 1.0 s (drain-seconds 1.2), \
+        "a:6379 is silent and may still have clients: waiting for another 1.0 s (drain-seconds 1.2); \
          or until HAProxy says DOWN: lb1/cache"
     );
     silent(1_199).assert_waits(1);
