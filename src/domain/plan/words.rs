@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use super::{Action, Change, Hold, Plan};
 use crate::domain::facts::Mode;
@@ -75,13 +76,9 @@ impl fmt::Display for Hold {
                 left,
                 drain,
             } => {
-                let [left, drain] = [*left, *drain].map(|it| it.as_secs_f64());
                 let until = said_of("or until HAProxy says DOWN", up);
                 let untold = said_of("not told yet what HAProxy says by", untold);
-                write!(
-                    f,
-                    "{node} is silent and may still have clients: waiting for another {left:.1} s (drain-seconds {drain}){until}{untold}"
-                )
+                write!(f, "{}{until}{untold}", silent(node, *left, *drain))
             }
             Self::NoNodeUp => f.write_str("no node of the cluster is up"),
             Self::NoneEligible { replaced, refusals } => {
@@ -157,6 +154,13 @@ impl fmt::Display for Hold {
             }
         }
     }
+}
+
+fn silent(node: &NodeAddr, left: Duration, drain: Duration) -> String {
+    let [left, drain] = [left, drain].map(|it| it.as_secs_f64());
+    format!(
+        "{node} is silent and may still have clients: waiting for another {left:.1} s (drain-seconds {drain})"
+    )
 }
 
 /// `; what: these`, or nothing if there are none.
