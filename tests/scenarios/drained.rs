@@ -2,10 +2,10 @@
 
 use redis_keeper::domain::node::NodeAddr;
 
-use super::support::site::{RECOMMENDED, Site, WRITES};
 use super::support::keeper::{Keeper, Keepers, Settings};
 use super::support::net::Net;
 use super::support::redis::Redis;
+use super::support::site::{RECOMMENDED, Site, WRITES};
 use super::support::wait::{SOON, eventually};
 use super::support::zookeeper::{Prefix, ZooKeeper};
 

@@ -1,4 +1,4 @@
-//! All that a `ClusterActor` holds in memory, and every question to it answered in one synchronous step.
+//! All that a `ClusterActor` holds in memory, and what changes it. What it answers from that: `answers`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,22 +6,20 @@ use std::sync::Arc;
 use super::draining::{self, gathered, refused_early, withdrawn};
 use super::proxies::Proxies;
 use super::telling::{Telling, asked, elsewhere, unanswered};
-use crate::actors::cluster_api::{
-    Answer, Ask, Asker, ClusterStatus, ClusterView, NodeView, Question, Reason, Ruling,
-};
+use crate::actors::cluster_api::Asker;
 use crate::actors::messages::{Commanded, Decision, SharedState};
 use crate::domain::drain;
-use crate::domain::explain::{Explanation, explain};
 use crate::domain::facts::Sighting;
-use crate::domain::lease::{Lease, Unacknowledged};
+use crate::domain::lease::Unacknowledged;
 use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
 use crate::domain::observed::{Failure, Observed, ObservedNode, Requested};
 use crate::domain::plan::{Hold, Plan, plan};
 use crate::domain::policy::Policy;
 use crate::domain::published::Published;
-use crate::domain::serving::{readable, writable};
 use crate::domain::succession::Succession;
 use crate::domain::verdict::{Report, Verdict};
+
+mod answers;
 
 /// Who this cluster is and by what rules it is kept.
 #[derive(Debug, Clone)]
@@ -340,127 +338,5 @@ impl State {
             version: shared.and_then(|shared| shared.version),
             leading: self.leading().cloned(),
         }
-    }
-
-    // === answers ===
-
-    pub(super) fn answer(&self, ask: &Ask, lease: Lease, now: Moment) -> Answer {
-        let named = self
-            .observed
-            .nodes
-            .iter()
-            .map(|(addr, node)| (addr, &node.sighting.addresses));
-        let Some(addr) = ask.node.find(named) else {
-            return Answer {
-                reason: Reason::NoSuchNode,
-                node: None,
-                generation: None,
-                deadline: None,
-            };
-        };
-        let node = &self.observed.nodes[addr];
-        let deadline = match ask.question {
-            Question::Writable => lease.deadline,
-            Question::Readable => lease
-                .deadline
-                .map(|deadline| deadline.after(self.settings.read_lease)),
-        };
-        let reason = if deadline.is_none_or(|deadline| now >= deadline) {
-            Reason::NoLease
-        } else {
-            match ask.question {
-                Question::Writable => writable(&self.observed, addr, node),
-                Question::Readable => {
-                    readable(&self.observed, &self.settings.policy, addr, node, now)
-                }
-            }
-        };
-        let says = matches!(reason.ruling(), Ruling::Yes | Ruling::No);
-        Answer {
-            reason,
-            node: Some(addr.clone()),
-            generation: self
-                .observed
-                .published
-                .as_ref()
-                .map(|published| published.generation),
-            deadline: deadline.filter(|_| says),
-        }
-    }
-
-    pub(super) fn status(&self, lease: Lease, now: Moment) -> Result<ClusterStatus, Reason> {
-        if !lease.holds(now) {
-            return Err(Reason::NoLease);
-        }
-        let published = self.observed.published.as_ref().ok_or(Reason::NoState)?;
-        let primary = published.primary.as_ref().filter(|primary| {
-            let node = self.observed.nodes.get(*primary);
-            node.is_some_and(|node| writable(&self.observed, primary, node) == Reason::Primary)
-        });
-        let online = |(addr, node): (&NodeAddr, &ObservedNode)| {
-            let replica = node.online()?.upstream().is_some() && Some(addr) != primary;
-            replica.then(|| addr.clone())
-        };
-        Ok(ClusterStatus {
-            primary: primary.cloned(),
-            replicas: self.observed.nodes.iter().filter_map(online).collect(),
-            deadline: lease.deadline,
-        })
-    }
-
-    pub(super) fn view(&self, lease: Lease, now: Moment) -> ClusterView {
-        let shared = self.shared.as_ref();
-        ClusterView {
-            name: self.settings.name.clone(),
-            now,
-            lease,
-            published: self.observed.published.clone(),
-            version: shared.and_then(|shared| shared.version),
-            keepers: shared
-                .map(|shared| shared.keepers.clone())
-                .unwrap_or_default(),
-            leading: self.leading().map(|leading| leading.epoch),
-            plan: self.plan.to_string(),
-            nodes: self
-                .observed
-                .nodes
-                .keys()
-                .filter_map(|addr| self.node_view(addr, now))
-                .collect(),
-            proxies: self.proxies.views(now),
-        }
-    }
-
-    pub(super) fn explanation(&self, now: Moment) -> Explanation {
-        let mut explanation = explain(&self.observed, &self.settings.policy, now);
-        if self.shared.is_none() {
-            "nothing: what is published was not read yet".clone_into(&mut explanation.now);
-        }
-        explanation
-    }
-
-    pub(super) fn node_view(&self, addr: &NodeAddr, now: Moment) -> Option<NodeView> {
-        let node = self.observed.nodes.get(addr)?;
-        let mut votes = BTreeMap::new();
-        if let Some(shared) = &self.shared {
-            let online = shared
-                .reports
-                .iter()
-                .filter(|(keeper, _)| shared.keepers.contains(*keeper));
-            votes.extend(
-                online.filter_map(|(keeper, report)| {
-                    Some((keeper.clone(), *report.votes.get(addr)?))
-                }),
-            );
-        }
-        Some(NodeView {
-            node: addr.clone(),
-            now,
-            sighting: node.sighting.clone(),
-            verdict: node.verdict,
-            votes,
-            writable: writable(&self.observed, addr, node),
-            readable: readable(&self.observed, &self.settings.policy, addr, node, now),
-        })
     }
 }
