@@ -322,11 +322,10 @@ impl Handler<Reconsider> for ClusterActor {
 impl Handler<Decide> for ClusterActor {
     type Result = ResponseActFuture<Self, Decision>;
 
-    fn handle(&mut self, Decide { refresh }: Decide, _: &mut Self::Context) -> Self::Result {
-        let asked = if refresh {
-            self.state.worth_asking()
-        } else {
-            BTreeSet::new()
+    fn handle(&mut self, Decide { only }: Decide, _: &mut Self::Context) -> Self::Result {
+        let asked = match only {
+            Some(node) => BTreeSet::from([node]),
+            None => self.state.worth_asking(),
         };
         let decided = self
             .refresh(asked)

@@ -171,8 +171,8 @@ pub struct Reconsider;
 #[derive(Debug, Message)]
 #[rtype(result = "Decision")]
 pub struct Decide {
-    /// From facts read afresh (of nodes that answer in time), else from what is known.
-    pub refresh: bool,
+    /// The only node to read facts of afresh; `None` for all. One that does not answer in time is judged by what is known.
+    pub only: Option<NodeAddr>,
 }
 
 /// The answer to [`Decide`].

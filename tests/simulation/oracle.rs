@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use redis_keeper::actors::cluster_api::{Answer, Ruling};
+use redis_keeper::domain::facts::DownReason;
 use redis_keeper::domain::node::{ClusterName, Epoch, Generation, KeeperId, NodeAddr};
 use redis_keeper::domain::published::{Published, Step};
 use redis_keeper::domain::verdict::Report;
@@ -58,6 +59,8 @@ struct Book {
     intents: BTreeSet<(NodeAddr, Epoch)>,
     /// Who voted which node down, when last, and whether the vote stands.
     votes: BTreeMap<(NodeAddr, String), (u64, bool)>,
+    /// When a node was last refused connections at every keeper online, by their own account.
+    refused: BTreeMap<NodeAddr, u64>,
     /// Nodes that a majority votes down now.
     down: BTreeSet<NodeAddr>,
     /// When a majority voted the node down last.
@@ -189,15 +192,25 @@ impl Oracle {
         for (last, stands) in book.votes.values_mut().filter(|(_, stands)| *stands) {
             (*last, *stands) = (now, false);
         }
+        let mut refusing: BTreeMap<NodeAddr, usize> = BTreeMap::new();
         for keeper in keepers {
             let path = paths::report(name, &KeeperId::new(keeper));
             let report = tree.get(&path).map(|node| Report::decode(&node.data));
             if let Some(Ok(report)) = report {
-                for node in report.votes.into_keys() {
+                let early = report.refused.iter();
+                for node in early.filter(|node| !report.votes.contains_key(*node)) {
+                    *refusing.entry(node.clone()).or_default() += 1;
+                }
+                for (node, reason) in report.votes {
+                    if reason == DownReason::Refused {
+                        *refusing.entry(node.clone()).or_default() += 1;
+                    }
                     book.votes.insert((node, keeper.clone()), (now, true));
                 }
             }
         }
+        let all = refusing.into_iter().filter(|(_, at)| *at == keepers.len());
+        book.refused.extend(all.map(|(node, _)| (node, now)));
         let mut votes: BTreeMap<NodeAddr, usize> = BTreeMap::new();
         for ((node, keeper), (last, _)) in &book.votes {
             if now - last <= VOTES_LINGER && keepers.contains(keeper) {

@@ -7,7 +7,7 @@ use actix::prelude::*;
 use futures::future::{join, join_all};
 use tracing::Instrument as _;
 
-use super::switch::hand_over;
+use super::switch::{PAUSE, hand_over};
 use super::{FailoverActor, FailoverLinks};
 use crate::actors::cluster::ClusterActor;
 use crate::actors::messages::{
@@ -21,6 +21,9 @@ use crate::supervision::ChildRef;
 
 /// How long to wait before the same action is tried again.
 const RETRY: Duration = Duration::from_millis(100);
+
+/// How soon to look again while writes are held up.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// Drives one cluster to where its plan has nothing more to do. Dies with the leadership.
 pub struct FailoverRun {
@@ -78,6 +81,7 @@ struct Driver {
 /// A server whose writes are held up, since when, and the connection that they were held up on.
 struct Paused {
     node: NodeAddr,
+    successor: NodeAddr,
     since: Moment,
     connection: Box<dyn CommandConnection>,
 }
@@ -92,7 +96,15 @@ struct Decided {
 impl Driver {
     async fn drive(self) {
         let mut last = None;
-        while let Some(decision) = self.decide().await {
+        loop {
+            let Some(decision) = self.decide().await else {
+                if self.holds_up_writes() {
+                    // The successor's clients were cut off, this keeper's probe included.
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                    continue;
+                }
+                return;
+            };
             if last.as_ref() == Some(&decision.action) {
                 // It failed, or its effect is not seen yet.
                 tokio::time::sleep(RETRY).await;
@@ -125,10 +137,19 @@ impl Driver {
         }
     }
 
-    /// What is to be done now, from facts read now, or, while writes are held up, from what is known; `None` if there is nothing, or this keeper does not lead.
+    /// Whether the writes of a server are held up.
+    fn holds_up_writes(&self) -> bool {
+        let now = self.links.clock.now();
+        let paused = self.paused.borrow();
+        paused
+            .as_ref()
+            .is_some_and(|paused| now.since(paused.since) < PAUSE)
+    }
+
+    /// What is to be done now, from facts read now, while writes are held up only of the node that matters; `None` if there is nothing, or this keeper does not lead.
     async fn decide(&self) -> Option<Decided> {
-        let refresh = self.paused.borrow().is_none();
-        let decision = self.cluster.send(Decide { refresh }).await.ok()?;
+        let only = self.paused.borrow().as_ref().map(|it| it.successor.clone());
+        let decision = self.cluster.send(Decide { only }).await.ok()?;
         Some(Decided {
             action: decision.plan.action?,
             version: decision.version,
@@ -220,6 +241,7 @@ impl Driver {
         let result = hand_over(&mut *old, &mut *new, &*self.links.clock).await;
         self.paused.replace(Some(Paused {
             node: from,
+            successor: to.clone(),
             since,
             connection: old,
         }));
@@ -236,6 +258,7 @@ impl Driver {
             node,
             since,
             mut connection,
+            ..
         }) = self.paused.take()
         else {
             return;

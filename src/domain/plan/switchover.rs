@@ -86,8 +86,8 @@ fn successor(
     Ok(to.clone())
 }
 
-/// How a switchover that was begun goes on; `None` once it is to be finished as any change of primary is: the old
-/// primary is no longer what it was.
+/// How a switchover that was begun goes on; `None` once it is to be finished as any change of primary is: the successor
+/// is promoted, or the old primary is no longer what it was.
 pub(super) fn proceed(
     case: &Case<'_>,
     published: &Published,
@@ -119,9 +119,7 @@ pub(super) fn proceed(
         .is_none_or(|node| node.verdict.down());
     let promoted = observed.promoted.as_ref();
     if promoted.is_some_and(|(node, at)| node == to && *at >= since) && !down {
-        // Confirmed by the node itself: no probe is waited for while writes are held up.
-        let state = publishing(case, published, to);
-        return Some(Plan::write(Change::Publish, state));
+        return None;
     }
     if intent.epoch != observed.epoch {
         return back("another keeper leads now".to_owned());

@@ -42,8 +42,18 @@ impl Oracle {
         else {
             return;
         };
+        let intent = book
+            .published
+            .as_ref()
+            .and_then(|state| state.intent.as_ref());
+        if intent.is_some_and(|intent| intent.switchover.is_some()) {
+            // Its writes are held up.
+            return;
+        }
         let passed = self.world.now().saturating_sub(*withdrawn);
-        if old == node || passed >= DRAIN || !fleet.serves_since(old, *since) {
+        // Refused everywhere: taken for gone, whatever refuses in its place.
+        let refused = book.refused.get(old).is_some_and(|at| at >= since);
+        if old == node || refused || passed >= DRAIN || !fleet.serves_since(old, *since) {
             return;
         }
         let up = self.up.borrow();
