@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::show;
+use super::{show, show_logs};
 use super::support::net::Net;
 use super::support::site::{RECOMMENDED, Site};
 use super::support::writer::Writer;
@@ -35,6 +35,7 @@ pub(crate) async fn measure(rounds: usize) {
         lost += diary.lost_at(site.find(&elected)).await.len();
         gaps.push(i128::try_from(diary.longest_gap.as_millis()).unwrap_or(i128::MAX));
         pauses.push(pause(&site));
+        show_logs(&site.keepers);
     }
     println!("a switchover under load, in ms:");
     show("writes held up at Redis", &mut pauses);
