@@ -68,6 +68,7 @@ impl Watch {
                 probe_timeout: PROBE_TIMEOUT,
                 full_every: 10 * TICK,
                 max_lag: Some(Duration::from_secs(5)),
+                settings: false,
             },
             clock.clone(),
             {
@@ -452,12 +453,34 @@ fn a_refresh_reads_after_it_was_asked_and_is_shared() {
         watch.probed().await;
         watch.server.tells(|info| info.offset = Some(77));
         let asked = watch.clock.now();
-        let (one, other) = futures::join!(watch.monitor.send(Refresh), watch.monitor.send(Refresh));
+        let (one, other) = futures::join!(
+            watch.monitor.send(Refresh::default()),
+            watch.monitor.send(Refresh::default())
+        );
         let sighting = one.unwrap();
         assert_eq!(sighting.facts.as_ref().unwrap().offset, 77);
         assert!(sighting.at >= asked && sighting.at.since(asked) < PRECISION);
         assert_eq!(sighting, other.unwrap());
         assert_eq!(watch.server.take_deeds(), [Deed::Probe(Depth::Full)]);
+    });
+}
+
+#[test]
+fn settings_are_read_when_they_are_asked_for_and_remembered_until_the_next_time() {
+    virtually(async {
+        let watch = Watch::node(|_| ());
+        watch.probed().await;
+        assert_eq!(watch.last().min_replicas, None);
+        let refresh = Refresh { settings: true };
+        let sighting = watch.monitor.send(refresh).await.unwrap();
+        let read = sighting.min_replicas;
+        assert!(matches!(read, Some(Ok(_))), "{read:?}");
+        let deeds = watch.server.take_deeds();
+        assert_eq!(deeds, [Deed::Probe(Depth::FullWithSettings)]);
+        let plain = watch.monitor.send(Refresh::default()).await.unwrap();
+        assert_eq!(plain.min_replicas, read);
+        let deeds = watch.server.take_deeds();
+        assert_eq!(deeds, [Deed::Probe(Depth::Full)]);
     });
 }
 
@@ -468,7 +491,7 @@ fn a_refresh_of_a_hung_node_ends_with_the_probe_timeout() {
         watch.probed().await;
         watch.server.behaves(Manner::Hangs);
         let asked = watch.clock.now();
-        let sighting = watch.monitor.send(Refresh).await.unwrap();
+        let sighting = watch.monitor.send(Refresh::default()).await.unwrap();
         assert!(!sighting.answering);
         assert!(watch.clock.now().since(asked) < PROBE_TIMEOUT + PRECISION);
     });
@@ -547,7 +570,7 @@ fn a_refresh_does_not_wait_for_the_resolver() {
         watch.probed().await;
         watch.redis.resolving.replace(Duration::from_hours(1));
         let asked = watch.clock.now();
-        let sighting = watch.monitor.send(Refresh).await.unwrap();
+        let sighting = watch.monitor.send(Refresh::default()).await.unwrap();
         assert!(sighting.at >= asked);
         assert!(watch.clock.now().since(asked) < PRECISION);
     });

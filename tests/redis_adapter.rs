@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use redis_keeper::adapters::redis::inspect::Severity;
 use redis_keeper::adapters::redis::{Access, RedisServers, Tls};
-use redis_keeper::domain::facts::{DownReason, Link, NodeFacts, Role};
+use redis_keeper::domain::facts::{DownReason, Link, MinReplicas, NodeFacts, Role};
 use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
 use redis_keeper::ports::redis::{
     Alive, CommandError, Depth, ProbeConnection, ProbeFailure, Redis, RedisNode, Stir,
@@ -415,6 +415,61 @@ async fn a_server_that_refuses_what_goes_with_a_promotion_is_promoted_with_notes
 }
 
 #[tokio::test]
+async fn min_replicas_settings_are_read_set_and_remembered() {
+    let server = Server::with_config("appendonly no\n").await;
+    let mut connection = connected(&*plain(&server)).await;
+    let plainly = probed(&mut *connection, Depth::Full).await;
+    assert_eq!(plainly.min_replicas, None);
+    let default = MinReplicas {
+        to_write: 0,
+        max_lag: 10,
+    };
+    let told = probed(&mut *connection, Depth::FullWithSettings).await;
+    assert_eq!(told.min_replicas, Some(Ok(default)));
+    assert_eq!((told.error, told.sentinels), (None, Some(Vec::new())));
+    assert!(told.info.is_some_and(|info| info.run_id.is_some()));
+
+    let values = MinReplicas {
+        to_write: 1,
+        max_lag: 2,
+    };
+    let commands = plain(&server).command(Epoch(1)).await;
+    let mut commands = commands.expect("a connection");
+    let notes = commands.set_min_replicas(values).await;
+    assert_eq!(notes, Ok(Vec::new()));
+    let told = probed(&mut *connection, Depth::FullWithSettings).await;
+    assert_eq!(told.min_replicas, Some(Ok(values)));
+}
+
+#[tokio::test]
+async fn settings_that_are_not_permitted_are_neither_read_nor_set_and_the_rest_is_told() {
+    let server = Server::start(&[]).await;
+    server.run::<()>("ACL SETUSER keeper on >pw +@all -config");
+    let access = Access {
+        username: Some("keeper".to_owned()),
+        password: Some("pw".to_owned()),
+        tls: None,
+    };
+    let node = node(&server.addr, access);
+    let mut connection = connected(&*node).await;
+    let told = probed(&mut *connection, Depth::FullWithSettings).await;
+    let why = told.min_replicas.expect("asked").expect_err("refused");
+    assert!(why.starts_with("NOPERM"), "{why}");
+    assert_eq!(told.error, None);
+    assert!(told.info.is_some());
+    let values = MinReplicas {
+        to_write: 1,
+        max_lag: 2,
+    };
+    let mut commands = node.command(Epoch(1)).await.expect("a connection");
+    let refused = commands.set_min_replicas(values).await;
+    assert!(
+        matches!(&refused, Err(CommandError::NotDone(why)) if why.contains("NOPERM")),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_command_that_is_not_permitted_is_not_done() {
     let primary = Server::start(&[]).await;
     let replica = replica_of(&primary).await;
@@ -565,10 +620,18 @@ async fn tls_is_spoken_and_a_certificate_that_is_not_trusted_is_no_evidence() {
 }
 
 async fn findings(server: &Server, access: Access) -> Vec<(Severity, String)> {
+    findings_with(server, access, false).await
+}
+
+async fn findings_with(
+    server: &Server,
+    access: Access,
+    write_safety: bool,
+) -> Vec<(Severity, String)> {
     let cluster = ClusterName::new("c");
     RedisServers::new([(cluster.clone(), access)], SHORT)
         .expect("usable access")
-        .inspect(&cluster, &server.addr)
+        .inspect(&cluster, &server.addr, write_safety)
         .await
         .into_iter()
         .map(|found| (found.severity, found.finding))
@@ -617,6 +680,25 @@ async fn what_stands_in_a_keepers_way_is_found_and_named() {
         assert!(found(&findings, severity, start), "{start}: {findings:?}");
     }
     assert!(findings.iter().all(|(_, what)| !what.contains("secret")));
+}
+
+#[tokio::test]
+async fn the_rights_that_write_safety_takes_are_missed_only_where_it_is_wanted() {
+    let server = Server::with_config("appendonly yes\n").await;
+    server.run::<()>("ACL SETUSER keeper on >pw +@all -config");
+    server.run::<()>("ACL SETUSER keeper +config|get +config|rewrite");
+    let access = || Access {
+        username: Some("keeper".to_owned()),
+        password: Some("pw".to_owned()),
+        tls: None,
+    };
+    let missing = "`CONFIG SET` cannot be used";
+    let without = findings_with(&server, access(), false).await;
+    assert!(!found(&without, Severity::Error, missing), "{without:?}");
+    let with = findings_with(&server, access(), true).await;
+    assert!(found(&with, Severity::Error, missing), "{with:?}");
+    let allowed = findings_with(&server, Access::default(), true).await;
+    assert_eq!(allowed.len(), 1, "{allowed:?}");
 }
 
 #[tokio::test]

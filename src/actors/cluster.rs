@@ -16,8 +16,9 @@ use crate::actors::cluster_api::{
     InspectNode, NodeView, Reason,
 };
 use crate::actors::messages::{
-    Commanded, Decide, Decision, NotSwitched, Reconsider, Refresh, ResendReport, SetReport, Shared,
-    SharedState, SightAgain, Sighted, Subscribe, Switched, Switchover, Wanted,
+    Commanded, Decide, Decision, NotSwitched, Reconsider, Refresh, ResendReport, SetReport,
+    SettingsTried, Shared, SharedState, SightAgain, Sighted, Subscribe, Switched, Switchover,
+    Wanted,
 };
 use crate::actors::node_monitor::NodeMonitor;
 use crate::domain::facts::Sighting;
@@ -183,10 +184,13 @@ impl ClusterActor {
         &self,
         nodes: BTreeSet<NodeAddr>,
     ) -> impl Future<Output = Vec<(NodeAddr, Sighting)>> + use<> {
+        let refresh = Refresh {
+            settings: self.state.settings_matter(),
+        };
         let asked = nodes.into_iter().filter_map(|addr| {
             let monitor = self.links.monitors.get(&addr)?.clone();
             Some(async move {
-                let answer = tokio::time::timeout(FRESH_FACTS, monitor.send(Refresh)).await;
+                let answer = tokio::time::timeout(FRESH_FACTS, monitor.send(refresh)).await;
                 answer.ok()?.ok().map(|sighting| (addr, sighting))
             })
         });
@@ -378,6 +382,14 @@ impl Handler<Commanded> for ClusterActor {
 
     fn handle(&mut self, commanded: Commanded, _: &mut Self::Context) {
         self.state.commanded(commanded, self.links.clock.now());
+    }
+}
+
+impl Handler<SettingsTried> for ClusterActor {
+    type Result = ();
+
+    fn handle(&mut self, tried: SettingsTried, _: &mut Self::Context) {
+        self.state.settings_tried(tried, self.links.clock.now());
     }
 }
 

@@ -25,9 +25,12 @@ pub struct Sighted {
 
 /// `ClusterActor` → `NodeMonitor`: probe in full now, on the persistent connection (or a new one if there is none), and
 /// answer with what is then known. Also feeds the vote as any probe does.
-#[derive(Debug, Message)]
+#[derive(Debug, Clone, Copy, Default, Message)]
 #[rtype(result = "Sighting")]
-pub struct Refresh;
+pub struct Refresh {
+    /// The settings that keepers hold, too (RK-9).
+    pub settings: bool,
+}
 
 /// `ClusterActor` → `NodeMonitor`: send me [`Sighted`] now; I have just (re)started.
 #[derive(Debug, Message)]
@@ -235,6 +238,16 @@ pub enum NotSwitched {
     /// Something else came in between, or it took too long: look at the cluster.
     #[error("not known what became of it: {0}")]
     Unknown(String),
+}
+
+/// `FailoverRun` → `ClusterActor`: how the change of a node's settings ended (RK-9).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SettingsTried {
+    /// The node.
+    pub node: NodeAddr,
+    /// Why it failed; `None` when it was done.
+    pub failure: Option<String>,
 }
 
 /// `FailoverRun` → `FailoverActor`: nothing is left to do for this cluster.

@@ -46,6 +46,8 @@ pub struct MonitorSettings {
     pub full_every: Duration,
     /// A replica that begins or ends to be this far behind its primary is reported (`max-lag-seconds`).
     pub max_lag: Option<Duration>,
+    /// Ask for the settings that keepers hold, too, when everything is asked (`write-safety`).
+    pub settings: bool,
 }
 
 /// Watches one node, and tells its cluster what has changed in substance.
@@ -73,6 +75,8 @@ pub struct NodeMonitor {
     wake: Rc<Notify>,
     /// Asked for before the probe under way was sent.
     waiting: Vec<oneshot::Sender<Sighting>>,
+    /// Whoever asked wants to know the settings, too.
+    settings_wanted: bool,
     /// To be answered with the outcome of the probe under way.
     served: Vec<oneshot::Sender<Sighting>>,
     vote_timer: Option<SpawnHandle>,
@@ -138,6 +142,7 @@ impl NodeMonitor {
             timeouts: 0,
             wake: Rc::default(),
             waiting: Vec::new(),
+            settings_wanted: false,
             served: Vec::new(),
             vote_timer: None,
             refused: false,
@@ -239,8 +244,13 @@ impl NodeMonitor {
         let again = self
             .full_at
             .is_none_or(|at| now.since(at) >= self.settings.full_every);
+        let wanted = std::mem::take(&mut self.settings_wanted);
         let depth = if again || !self.served.is_empty() {
-            Depth::Full
+            if wanted || self.settings.settings {
+                Depth::FullWithSettings
+            } else {
+                Depth::Full
+            }
         } else {
             Depth::Tick
         };
@@ -358,8 +368,9 @@ impl Actor for NodeMonitor {
 impl Handler<Refresh> for NodeMonitor {
     type Result = ResponseActFuture<Self, Sighting>;
 
-    fn handle(&mut self, _: Refresh, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, refresh: Refresh, _: &mut Self::Context) -> Self::Result {
         let (asker, answer) = oneshot::channel();
+        self.settings_wanted |= refresh.settings;
         self.waiting.push(asker);
         self.wake.notify_one();
         Box::pin(wrap_future::<_, Self>(answer).map(|answer, monitor, _| {

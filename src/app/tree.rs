@@ -21,6 +21,7 @@ use crate::actors::{ClusterRefs, Directory, Outbox};
 use crate::config::{ClusterConfig, Config};
 use crate::domain::lease::Lease;
 use crate::domain::node::NodeAddr;
+use crate::domain::policy::WriteSafety;
 use crate::ports::clock::LeaseClock;
 use crate::ports::coordination::Coordination;
 use crate::ports::redis::Redis;
@@ -122,6 +123,7 @@ impl Wires {
             probe_timeout: cluster.timing.probe_timeout,
             full_every: FULL_PROBE_EVERY,
             max_lag: cluster.policy.max_lag,
+            settings: cluster.policy.write_safety != WriteSafety::None,
         };
         let sighted: Outbox<Sighted> = outbox(actor);
         let ports = SendWrapper::new((self.redis.clone(), sighted));

@@ -68,6 +68,8 @@ pub(super) struct Tuning {
     pub(super) election_order: Option<Vec<Option<Criterion>>>,
     pub(super) failover_cooldown_seconds: Option<f64>,
     pub(super) drain_seconds: Option<f64>,
+    pub(super) write_safety: Option<WriteSafety>,
+    pub(super) write_safety_max_lag_seconds: Option<u32>,
     pub(super) redis: Redis,
 }
 
@@ -110,6 +112,14 @@ pub enum LogFormat {
 pub(super) enum ChainedReplicas {
     Accept,
     Correct,
+}
+
+/// What keeps a primary that is cut off from going on alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum WriteSafety {
+    None,
+    Majority,
 }
 
 /// What tells the better of two successors.
@@ -165,6 +175,7 @@ impl Tuning {
             max_lag_bytes max_lag_seconds max_stale_seconds
             parallel_syncs min_votes settle_unrelated chained_replicas
             election_order failover_cooldown_seconds drain_seconds
+            write_safety write_safety_max_lag_seconds
         }
         self.redis.inherit(&global.redis);
     }
@@ -189,6 +200,8 @@ impl Tuning {
         }
         self.failover_cooldown_seconds.get_or_insert(10.0);
         self.drain_seconds.get_or_insert(1.2);
+        self.write_safety.get_or_insert(WriteSafety::None);
+        self.write_safety_max_lag_seconds.get_or_insert(2);
         self.redis.resolve();
     }
 }

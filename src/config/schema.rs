@@ -112,6 +112,8 @@ const TUNING: &[Key] = &[
     key("election-order", Kind::List(&Kind::Choice(CRITERIA))),
     key("failover-cooldown-seconds", Kind::SecondsOrZero),
     key("drain-seconds", Kind::SecondsOrZero),
+    key("write-safety", Kind::Choice(&["none", "majority"])),
+    key("write-safety-max-lag-seconds", Kind::Whole(1, 86_400)),
     key("redis", Kind::Object(REDIS)),
 ];
 

@@ -92,6 +92,25 @@ pub struct Upstream {
     pub priority: u32,
 }
 
+/// When a primary refuses writes because too few replicas are in touch with it. A setting of each node, which Redis heeds
+/// on a primary only.
+///
+/// Source: <https://redis.io/docs/latest/operate/oss_and_stack/management/replication/>.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MinReplicas {
+    /// So many replicas must be in touch (`min-replicas-to-write`); 0: none.
+    pub to_write: u32,
+    /// One is in touch if it was heard so many seconds ago at most (`min-replicas-max-lag`); 0 turns the whole off.
+    pub max_lag: u32,
+}
+
+impl MinReplicas {
+    /// How many replicas it really takes.
+    pub fn demanded(self) -> u32 {
+        if self.max_lag == 0 { 0 } else { self.to_write }
+    }
+}
+
 /// State of a replica's link to its primary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
@@ -116,6 +135,14 @@ impl NodeFacts {
     /// Whether the node says it is a primary.
     pub fn is_primary(&self) -> bool {
         matches!(self.role, Role::Primary { .. })
+    }
+
+    /// Replicas attached to it and online; none at a replica, whatever follows it.
+    pub fn online_replicas(&self) -> usize {
+        match self.role {
+            Role::Primary { online_replicas } => online_replicas,
+            Role::Replica(_) => 0,
+        }
     }
 
     /// The histories its data comes from: the present one, then the one before its last promotion or restart.
@@ -159,6 +186,8 @@ pub struct Sighting {
     pub refused: bool,
     /// What the node answered in place of facts, such as `NOAUTH …`; or why the last probe failed.
     pub trouble: Option<String>,
+    /// What the node said of its `min-replicas` settings, or why it did not; `None` until it was asked (RK-9).
+    pub min_replicas: Option<Result<MinReplicas, String>>,
     /// What the node's host name resolves to here.
     pub addresses: BTreeSet<IpAddr>,
     /// What the host its role names as primary resolves to here; empty for a primary.
@@ -190,6 +219,7 @@ impl Sighting {
             answering: false,
             refused: false,
             trouble: None,
+            min_replicas: None,
             addresses: BTreeSet::new(),
             upstream_addresses: BTreeSet::new(),
         }
@@ -215,6 +245,7 @@ impl Sighting {
             answering,
             refused,
             trouble,
+            min_replicas,
             addresses,
             upstream_addresses,
         } = self;
@@ -229,6 +260,7 @@ impl Sighting {
             && *answering == other.answering
             && *refused == other.refused
             && *trouble == other.trouble
+            && *min_replicas == other.min_replicas
             && *addresses == other.addresses
             && *upstream_addresses == other.upstream_addresses
     }

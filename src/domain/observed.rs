@@ -22,6 +22,9 @@ pub struct Observed {
     pub epoch: Epoch,
     /// Commands that failed lately, by node.
     pub failures: BTreeMap<NodeAddr, Failure>,
+    /// Settings that could not be made lately, by node (RK-9). Apart from the others: they say nothing about fitness as a
+    /// primary.
+    pub setting_failures: BTreeMap<NodeAddr, Failure>,
     /// The node that this leadership made a primary last, as it confirmed, and when.
     pub promoted: Option<(NodeAddr, Moment)>,
     /// When this keeper learned of what is published, a withdrawal or a primary, by its own clock.
@@ -199,6 +202,11 @@ impl Observed {
                 .map(NodeFacts::is_primary)
         };
         (is_primary(at) == Some(true)).then_some(at)
+    }
+
+    /// How many servers hold the cluster's data when all are up: the configured nodes, further names aside.
+    pub fn data_nodes(&self) -> usize {
+        self.nodes.len() - self.aliases().len()
     }
 
     /// Configured nodes that are one server under two names: each further name with the one that stands for it, the

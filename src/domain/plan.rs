@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::drain::Proxy;
 use super::election::{Refusal, lost_against};
-use super::facts::{Link, Mode, NodeFacts, Upstream};
+use super::facts::{Link, MinReplicas, Mode, NodeFacts, Upstream};
 use super::lease::Unacknowledged;
 use super::node::{Generation, KeeperId, Moment, NodeAddr};
 use super::observed::Observed;
@@ -25,6 +25,7 @@ mod finish;
 mod keep;
 mod switchover;
 mod words;
+mod write_safety;
 
 /// What to do next, and everything that is left undone with its reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,6 +73,13 @@ pub enum Action {
         nodes: Vec<NodeAddr>,
         /// Whom to follow.
         primary: NodeAddr,
+    },
+    /// Give this node these `min-replicas` settings, behind a guard (RK-4). What they were is persisted (RK-9).
+    SetMinReplicas {
+        /// The node.
+        node: NodeAddr,
+        /// The settings.
+        values: MinReplicas,
     },
 }
 
@@ -174,6 +182,22 @@ pub enum Hold {
         left: Duration,
         /// The setting.
         cooldown: Duration,
+    },
+    /// The `min-replicas` settings of a node cannot be kept right (RK-9): why.
+    MinReplicasOutOfReach {
+        /// The node.
+        node: NodeAddr,
+        /// Why.
+        why: String,
+    },
+    /// The primary is not told to demand replicas before it has as many (RK-9).
+    TooFewReplicas {
+        /// The primary.
+        node: NodeAddr,
+        /// How many it is to demand.
+        demanded: u32,
+        /// How many it has.
+        online: usize,
     },
 }
 

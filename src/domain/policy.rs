@@ -32,6 +32,21 @@ pub struct Policy {
     pub failover_cooldown: Duration,
     /// How long a HAProxy may take to act on a withdrawal; zero to wait for none (`drain-seconds`, RK-10).
     pub drain: Duration,
+    /// What keeps a primary that is cut off from going on alone (`write-safety`, RK-9).
+    pub write_safety: WriteSafety,
+}
+
+/// What keeps a primary that is cut off from going on alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WriteSafety {
+    /// Nothing of the keepers'.
+    #[default]
+    None,
+    /// It refuses writes unless half of the data nodes, rounded down, follow it.
+    Majority {
+        /// A replica counts that it heard so many seconds ago at most (`write-safety-max-lag-seconds`).
+        max_lag: u32,
+    },
 }
 
 /// What tells the better of two eligible nodes.
@@ -102,6 +117,7 @@ impl Default for Policy {
             election_order: ElectionOrder::default(),
             failover_cooldown: Duration::from_secs(10),
             drain: Duration::from_millis(1_200),
+            write_safety: WriteSafety::None,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The state of a cluster that keepers agree on and clients follow.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::facts::MinReplicas;
 use super::node::{Epoch, Generation, NodeAddr};
 
 /// What is published for one cluster. Its primary changes only A → none → B (RK-2).
@@ -23,6 +24,9 @@ pub struct Published {
     /// The published primary held keys when it was last seen. Outlives the memory of all keepers, so that after a
     /// blackout an empty node is not taken for the data (RK-6).
     pub has_data: bool,
+    /// What the `min-replicas` settings were before the keepers changed them, of each node where they did: to be
+    /// restored by whoever leads then (RK-9).
+    pub former_min_replicas: BTreeMap<NodeAddr, MinReplicas>,
     /// The failover or adoption in progress (RK-5).
     pub intent: Option<Intent>,
 }

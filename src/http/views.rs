@@ -14,7 +14,7 @@ use crate::actors::cluster_api::{
 };
 use crate::actors::messages::{KeeperAnnouncement, MonitorState, SessionReport};
 use crate::domain::explain::Explanation;
-use crate::domain::facts::{DownReason, Link, Mode, NodeFacts, Role, Sighting};
+use crate::domain::facts::{DownReason, Link, MinReplicas, Mode, NodeFacts, Role, Sighting};
 use crate::domain::node::{KeeperId, Moment, NodeAddr};
 use crate::domain::published::{Intent, Published, Step};
 
@@ -136,8 +136,15 @@ fn published(published: &Published) -> Value {
         "known": strings(&published.known),
         "lineage": published.lineage,
         "has-data": published.has_data,
+        "former-min-replicas": published.former_min_replicas.iter().map(|(node, former)| {
+            (node.to_string(), min_replicas(*former))
+        }).collect::<serde_json::Map<_, _>>(),
         "failover": published.intent.as_ref().map(intent),
     })
+}
+
+fn min_replicas(values: MinReplicas) -> Value {
+    json!({ "to-write": values.to_write, "max-lag-seconds": values.max_lag })
 }
 
 fn intent(intent: &Intent) -> Value {
@@ -221,6 +228,10 @@ fn sighting(sighting: &Sighting, now: Moment) -> Value {
         "answering": sighting.answering,
         "vote": sighting.vote.map(down_reason),
         "trouble": sighting.trouble,
+        "min-replicas": sighting.min_replicas.as_ref().map(|read| match read {
+            Ok(values) => min_replicas(*values),
+            Err(error) => json!({ "error": error }),
+        }),
         "addresses": strings(&sighting.addresses),
         "upstream-addresses": strings(&sighting.upstream_addresses),
         "facts": sighting.facts.as_ref().map(facts),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::facts::MinReplicas;
 use crate::domain::node::{ClusterName, Epoch, Generation, NodeAddr};
 use crate::domain::published::{Intent, Published, Step};
 
@@ -157,8 +158,19 @@ struct WirePublished {
     lineage: Vec<String>,
     #[serde(default)]
     has_data: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    former_min_replicas: Vec<WireMinReplicas>,
     #[serde(default)]
     failover: Option<WireIntent>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct WireMinReplicas {
+    host: String,
+    port: u16,
+    to_write: u32,
+    max_lag: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -223,6 +235,27 @@ impl From<WireAddr> for NodeAddr {
     }
 }
 
+impl From<(&NodeAddr, &MinReplicas)> for WireMinReplicas {
+    fn from((node, former): (&NodeAddr, &MinReplicas)) -> Self {
+        Self {
+            host: node.host().to_owned(),
+            port: node.port(),
+            to_write: former.to_write,
+            max_lag: former.max_lag,
+        }
+    }
+}
+
+impl From<WireMinReplicas> for (NodeAddr, MinReplicas) {
+    fn from(wire: WireMinReplicas) -> Self {
+        let former = MinReplicas {
+            to_write: wire.to_write,
+            max_lag: wire.max_lag,
+        };
+        (NodeAddr::new(wire.host, wire.port), former)
+    }
+}
+
 fn wire_addrs(addrs: &BTreeSet<NodeAddr>) -> Vec<WireAddr> {
     addrs.iter().map(WireAddr::from).collect()
 }
@@ -254,6 +287,11 @@ impl Document for Published {
             known: wire_addrs(&self.known),
             lineage: self.lineage.clone(),
             has_data: self.has_data,
+            former_min_replicas: self
+                .former_min_replicas
+                .iter()
+                .map(WireMinReplicas::from)
+                .collect(),
             failover: self.intent.as_ref().map(|intent| WireIntent {
                 epoch: intent.epoch.0,
                 old: intent.old.as_ref().map(WireAddr::from),
@@ -279,6 +317,11 @@ impl Document for Published {
             known: addrs(wire.known),
             lineage: wire.lineage,
             has_data: wire.has_data,
+            former_min_replicas: wire
+                .former_min_replicas
+                .into_iter()
+                .map(Into::into)
+                .collect(),
             intent: wire.failover.map(|wire| Intent {
                 epoch: Epoch(wire.epoch),
                 old: wire.old.map(NodeAddr::from),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::domain::facts::DownReason;
+use crate::domain::facts::{DownReason, MinReplicas};
 use crate::domain::info::Info;
 use crate::domain::node::{ClusterName, Epoch, NodeAddr};
 
@@ -48,6 +48,15 @@ pub enum Depth {
     Tick,
     /// Everything in [`NodeFacts`](crate::domain::facts::NodeFacts), also in one round trip.
     Full,
+    /// The same with the settings that keepers hold there (RK-9), which takes a right that others do without.
+    FullWithSettings,
+}
+
+impl Depth {
+    /// Whether it asks everything that facts are made of.
+    pub fn is_full(self) -> bool {
+        self != Self::Tick
+    }
 }
 
 /// A connection that probes are sent on, one at a time.
@@ -82,8 +91,10 @@ pub struct Alive {
     pub loading: bool,
     /// The error it answered instead, such as `NOAUTH Authentication required.`
     pub error: Option<String>,
-    /// Sentinels found subscribed, with [`Depth::Full`] only.
+    /// Sentinels found subscribed, with a [full](Depth::is_full) depth only.
     pub sentinels: Option<Vec<String>>,
+    /// The `min-replicas` settings, or why they cannot be read; with [`Depth::FullWithSettings`] only.
+    pub min_replicas: Option<Result<MinReplicas, String>>,
 }
 
 /// A probe that was not answered.
@@ -126,6 +137,12 @@ pub trait CommandConnection {
 
     /// The replication offset: what a replica has applied.
     async fn offset(&mut self) -> Result<u64, CommandError>;
+
+    /// Gives the node these settings and has it remember them. Returns what was refused without spoiling that, as above.
+    ///
+    /// # Errors
+    /// After any, `max_lag` may be set already; that changes nothing before `to_write` is.
+    async fn set_min_replicas(&mut self, values: MinReplicas) -> Result<Vec<String>, CommandError>;
 }
 
 /// A command that was not confirmed, by what is known to have happened.

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use redis_keeper::config::{Config, ConfigError, CoordinationConfig, Problem, Secret, Warning};
-use redis_keeper::domain::policy::{ChainedReplicas, Criterion, ElectionOrder};
+use redis_keeper::domain::policy::{ChainedReplicas, Criterion, ElectionOrder, WriteSafety};
 
 const COMPAT: &str = include_str!("../compat/keeper.conf");
 
@@ -189,6 +189,45 @@ fn draining_may_be_switched_off_for_one_cluster() {
     let longer = "'drain-seconds': 2.5,";
     assert_eq!(drain(longer, ""), Duration::from_millis(2_500));
     assert_eq!(drain(longer, "'drain-seconds': 0,"), Duration::ZERO);
+}
+
+#[test]
+fn write_safety_is_off_unless_asked_for_and_two_nodes_are_warned() {
+    let safety = |top: &str, cluster: &str| {
+        let (config, warnings) = parse(&document(top, cluster), &[]).unwrap();
+        let paths: Vec<_> = warnings.into_iter().map(|it| it.path).collect();
+        (config.clusters[0].policy.write_safety, paths.concat())
+    };
+    assert_eq!(safety("", ""), (WriteSafety::None, String::new()));
+    let on = "'write-safety': 'majority',";
+    let majority = |max_lag| WriteSafety::Majority { max_lag };
+    assert_eq!(safety(on, ""), (majority(2), "write-safety".to_owned()));
+    assert_eq!(
+        safety("'write-safety-max-lag-seconds': 5,", on),
+        (majority(5), "clusters[0].write-safety".to_owned())
+    );
+    let off = "'write-safety': 'none',";
+    assert_eq!(safety(on, off), (WriteSafety::None, String::new()));
+    let three = document(on, "").replace(
+        "{host: 'b', port: 1}",
+        "{host: 'b', port: 1}, {host: 'c', port: 1}",
+    );
+    assert_eq!(parse(&three, &[]).unwrap().1, []);
+
+    let wrong = "'write-safety': 'all', 'write-safety-max-lag-seconds': 0,";
+    let told: Vec<_> = problems(&document(wrong, ""), &[])
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(
+        told[0].ends_with("write \"none\" or \"majority\""),
+        "{told:?}"
+    );
+    assert!(
+        told[1].ends_with("write a whole number from 1 to 86400"),
+        "{told:?}"
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Redis servers inside the test process, for virtual time.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis_keeper::domain::facts::{DownReason, Link, Mode, Role, Upstream, Version};
+use redis_keeper::domain::facts::{DownReason, Link, MinReplicas, Mode, Role, Upstream, Version};
 use redis_keeper::domain::info::Info;
 use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
 use redis_keeper::ports::redis::{
@@ -59,6 +59,7 @@ pub(crate) struct FakeServer {
     state: watch::Sender<State>,
     info: RefCell<Info>,
     sentinels: RefCell<Vec<String>>,
+    min_replicas: Cell<MinReplicas>,
     deeds: RefCell<Vec<Deed>>,
     /// What the next command answers instead of being executed.
     command_error: RefCell<Option<CommandError>>,
@@ -134,6 +135,10 @@ impl FakeRedis {
                 }),
                 info: RefCell::new(primary(number)),
                 sentinels: RefCell::default(),
+                min_replicas: Cell::new(MinReplicas {
+                    to_write: 0,
+                    max_lag: 10,
+                }),
                 deeds: RefCell::default(),
                 command_error: RefCell::default(),
             })
@@ -275,7 +280,8 @@ async fn answer(server: Rc<FakeServer>, depth: Depth, sent: Instant) -> Alive {
         info: error.is_none().then_some(info),
         loading,
         error,
-        sentinels: (depth == Depth::Full).then(|| server.sentinels.borrow().clone()),
+        sentinels: depth.is_full().then(|| server.sentinels.borrow().clone()),
+        min_replicas: (depth == Depth::FullWithSettings).then(|| Ok(server.min_replicas.get())),
     }
 }
 
@@ -363,5 +369,15 @@ impl CommandConnection for Commands {
 
     async fn offset(&mut self) -> Result<u64, CommandError> {
         Ok(self.0.info.borrow().offset.unwrap_or_default())
+    }
+
+    async fn set_min_replicas(&mut self, values: MinReplicas) -> Result<Vec<String>, CommandError> {
+        let text = format!("demand {} replicas", values.to_write);
+        self.0.note(Deed::Command(self.1, text));
+        if let Some(error) = self.0.command_error.take() {
+            return Err(error);
+        }
+        self.0.min_replicas.set(values);
+        Ok(Vec::new())
     }
 }

@@ -121,6 +121,18 @@ fn the_safety_rules_hold_at_every_step() {
 }
 
 #[test]
+fn write_safety_follows_the_primary_through_all_faults_and_breaks_no_rule() {
+    let loud = env::var("SIMULATION_SEED").ok();
+    let loud = loud.map(|seed| seed.parse::<u64>().expect("SIMULATION_SEED=n"));
+    let seeds = loud.map_or(0..SEEDS / 4, |seed| seed..seed + 1);
+    for seed in seeds {
+        let outcome = run::run_write_safe(seed, loud.is_some());
+        let violation = outcome.violation.unwrap_or_default();
+        assert_eq!(violation, "", "seed {seed}");
+    }
+}
+
+#[test]
 fn the_same_seed_runs_the_same_way() {
     for seed in 0..2 {
         let digests = [(); 2].map(|()| run::run(seed, false).digest);

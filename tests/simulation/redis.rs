@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-use redis_keeper::domain::facts::{Link, Mode, Role, Upstream, Version};
+use redis_keeper::domain::facts::{Link, MinReplicas, Mode, Role, Upstream, Version};
 use redis_keeper::domain::info::Info;
 use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
 
@@ -19,6 +19,12 @@ use super::world::{Event, World, note};
 pub(crate) mod commands;
 pub(crate) mod port;
 mod replication;
+
+/// What `min-replicas` settings are by default.
+pub(crate) const UNTOUCHED: MinReplicas = MinReplicas {
+    to_write: 0,
+    max_lag: 10,
+};
 
 /// All servers.
 pub(crate) struct Fleet {
@@ -53,6 +59,8 @@ struct State {
     /// The data set: each write with the offset behind it.
     log: Vec<(u64, u64)>,
     priority: u32,
+    /// Survive its process, as after `CONFIG REWRITE`.
+    min_replicas: MinReplicas,
     /// Set while it is a replica.
     replica: Option<Replica>,
     /// Its own replicas.
@@ -131,6 +139,7 @@ impl Fleet {
                     offset: 100,
                     log: vec![(100, 0)],
                     priority: 100,
+                    min_replicas: UNTOUCHED,
                     replica: (addr != primary).then(|| Replica::of(primary)),
                     attached: BTreeMap::new(),
                     inbox: VecDeque::new(),
@@ -327,6 +336,11 @@ impl Server {
     pub(crate) fn holds(&self, write: u64) -> bool {
         let state = self.state.borrow();
         state.log.iter().any(|(_, number)| *number == write)
+    }
+
+    /// What it demands of its replicas.
+    pub(crate) fn min_replicas(&self) -> MinReplicas {
+        self.state.borrow().min_replicas
     }
 
     /// All writes it holds.

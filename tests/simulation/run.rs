@@ -9,6 +9,7 @@ use std::time::Duration;
 use actix::System;
 use redis_keeper::actors::cluster_api::Ruling;
 use redis_keeper::config::Config;
+use redis_keeper::domain::facts::MinReplicas;
 use redis_keeper::domain::node::{ClusterName, NodeAddr};
 use serde_json::json;
 use tokio::runtime::Builder;
@@ -20,7 +21,7 @@ use super::faults::Site;
 use super::keeper::{Keeper, Surroundings};
 use super::network::{Host, Network};
 use super::oracle::{Oracle, Said};
-use super::redis::Fleet;
+use super::redis::{Fleet, UNTOUCHED};
 use super::schedule::{CLIENTS, ENSEMBLE, KEEPERS, Kind, Planned, Schedule, When};
 use super::world::World;
 use super::zookeeper::Ensemble;
@@ -50,17 +51,29 @@ pub(crate) struct Outcome {
 
 /// Runs a seed in a runtime of its own, on this thread.
 pub(crate) fn run(seed: u64, loud: bool) -> Outcome {
+    run_schedule(Schedule::draw(seed), seed, loud)
+}
+
+/// The same with `write-safety: majority` (RK-9).
+pub(crate) fn run_write_safe(seed: u64, loud: bool) -> Outcome {
+    let schedule = Schedule {
+        write_safety: true,
+        ..Schedule::draw(seed)
+    };
+    run_schedule(schedule, seed, loud)
+}
+
+fn run_schedule(schedule: Schedule, seed: u64, loud: bool) -> Outcome {
     let runtime = || {
         let builder = &mut Builder::new_current_thread();
         // No sockets, no processes: without their drivers, waiting takes no system call.
         let paused = builder.enable_time().start_paused(true);
         paused.build().expect("a runtime")
     };
-    System::with_tokio_rt(runtime).block_on(simulate(seed, loud))
+    System::with_tokio_rt(runtime).block_on(simulate(schedule, seed, loud))
 }
 
-async fn simulate(seed: u64, loud: bool) -> Outcome {
-    let schedule = Schedule::draw(seed);
+async fn simulate(schedule: Schedule, seed: u64, loud: bool) -> Outcome {
     let world = World::new(seed, loud);
     if loud {
         eprintln!("{schedule:#?}");
@@ -324,6 +337,11 @@ impl Run {
                 if server.condition().follows.as_ref() != Some(&primary) {
                     return Some(format!("{node} does not follow {primary}"));
                 }
+                let demanded = self.demanded(*node == primary);
+                if server.min_replicas() != demanded {
+                    let seen = server.min_replicas();
+                    return Some(format!("{node} has {seen:?}, not {demanded:?} (RK-9)"));
+                }
             }
             let of = |said: &&Said| said.cluster == *cluster;
             let answers = said.iter().filter(of).count();
@@ -347,6 +365,17 @@ impl Run {
             }
         }
         None
+    }
+
+    /// What a server has to demand of its replicas.
+    fn demanded(&self, primary: bool) -> MinReplicas {
+        if !(self.schedule.write_safety && primary) {
+            return UNTOUCHED;
+        }
+        MinReplicas {
+            to_write: u32::try_from(self.schedule.nodes / 2).expect("few nodes"),
+            max_lag: 2,
+        }
     }
 
     /// A primary that came back without its data did not cost what its replicas held (RK-7).
@@ -441,6 +470,7 @@ fn config(
         "tick-seconds": seconds(schedule.tick),
         "seconds-mark-down": seconds(schedule.mark_down),
         "failover-tick-seconds": seconds(schedule.failover_tick),
+        "write-safety": if schedule.write_safety { "majority" } else { "none" },
         "clusters": clusters,
     });
     let parsed = Config::parse("simulated.conf", &text.to_string(), std::iter::empty());

@@ -37,6 +37,8 @@ pub(crate) struct Schedule {
     /// When everything is healed.
     pub(crate) healed: u64,
     pub(crate) kind: Kind,
+    /// `write-safety: majority`; never drawn, so that the seeds stay what they are.
+    pub(crate) write_safety: bool,
 }
 
 /// What a run is to prove besides safety.
@@ -150,6 +152,7 @@ impl Schedule {
             faults: Vec::new(),
             healed: begin + lasts,
             kind,
+            write_safety: false,
         };
         let faults = match kind {
             Kind::Anything => chance.between(3, 14),

@@ -7,14 +7,14 @@ use super::draining::{self, gathered, refused_early, withdrawn};
 use super::proxies::Proxies;
 use super::telling::{Telling, asked, elsewhere, unanswered};
 use crate::actors::cluster_api::Asker;
-use crate::actors::messages::{Commanded, Decision, SharedState};
+use crate::actors::messages::{Commanded, Decision, SettingsTried, SharedState};
 use crate::domain::drain;
 use crate::domain::facts::Sighting;
 use crate::domain::lease::Unacknowledged;
 use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
 use crate::domain::observed::{Failure, Observed, ObservedNode, Requested};
 use crate::domain::plan::{Hold, Plan, plan};
-use crate::domain::policy::Policy;
+use crate::domain::policy::{Policy, WriteSafety};
 use crate::domain::published::Published;
 use crate::domain::succession::Succession;
 use crate::domain::verdict::{Report, Verdict};
@@ -80,6 +80,7 @@ impl State {
             published: None,
             epoch: Epoch::default(),
             failures: BTreeMap::new(),
+            setting_failures: BTreeMap::new(),
             promoted: None,
             published_at: None,
             unacknowledged: Unacknowledged::default(),
@@ -116,6 +117,7 @@ impl State {
     pub(super) fn shared(&mut self, shared: SharedState, now: Moment) {
         if self.leading() != shared.leading.as_ref() {
             self.observed.failures.clear();
+            self.observed.setting_failures.clear();
             self.observed.promoted = None;
             self.acknowledged = None;
         }
@@ -208,27 +210,20 @@ impl State {
         if promotion && failure.is_none() {
             self.observed.promoted = Some((node.clone(), now));
         }
-        match failure {
-            Some(why) => {
-                let times = self
-                    .observed
-                    .failures
-                    .get(&node)
-                    .map_or(0, |failure| failure.times)
-                    + 1;
-                self.observed.failures.insert(
-                    node,
-                    Failure {
-                        at: now,
-                        times,
-                        why,
-                    },
-                );
-            }
-            None => {
-                self.observed.failures.remove(&node);
-            }
-        }
+        note_failure(&mut self.observed.failures, node, failure, now);
+    }
+
+    /// Notes how the change of a node's settings ended.
+    pub(super) fn settings_tried(&mut self, tried: SettingsTried, now: Moment) {
+        let failures = &mut self.observed.setting_failures;
+        note_failure(failures, tried.node, tried.failure, now);
+    }
+
+    /// Whether anything depends on the settings of nodes (RK-9).
+    pub(super) fn settings_matter(&self) -> bool {
+        let published = self.observed.published.as_ref();
+        self.settings.policy.write_safety != WriteSafety::None
+            || published.is_some_and(|published| !published.former_min_replicas.is_empty())
     }
 
     /// Counts the votes, this keeper's own once the others can read it too, and plans anew. Returns the nodes whose verdict changed.
@@ -339,4 +334,25 @@ impl State {
             leading: self.leading().cloned(),
         }
     }
+}
+
+fn note_failure(
+    failures: &mut BTreeMap<NodeAddr, Failure>,
+    node: NodeAddr,
+    failure: Option<String>,
+    now: Moment,
+) {
+    let Some(why) = failure else {
+        failures.remove(&node);
+        return;
+    };
+    let times = failures.get(&node).map_or(0, |failure| failure.times) + 1;
+    failures.insert(
+        node,
+        Failure {
+            at: now,
+            times,
+            why,
+        },
+    );
 }

@@ -11,8 +11,9 @@ use super::switch::{PAUSE, hand_over};
 use super::{FailoverActor, FailoverLinks};
 use crate::actors::cluster::ClusterActor;
 use crate::actors::messages::{
-    Commanded, Decide, Guard, Leadership, RunEnded, WriteError, WriteState,
+    Commanded, Decide, Guard, Leadership, RunEnded, SettingsTried, WriteError, WriteState,
 };
+use crate::domain::facts::MinReplicas;
 use crate::domain::node::{ClusterName, Moment, NodeAddr};
 use crate::domain::plan::{Action, Change};
 use crate::domain::published::Published;
@@ -132,6 +133,10 @@ impl Driver {
                         self.follow(&decision.leadership, decision.version, node, &primary)
                     });
                     join_all(commands).await;
+                }
+                Action::SetMinReplicas { node, values } => {
+                    self.set_min_replicas(&decision.leadership, decision.version, node, values)
+                        .await;
                 }
             }
         }
@@ -293,12 +298,7 @@ impl Driver {
     ) {
         let result = match self.open(leadership, &node).await {
             Ok(mut connection) => {
-                let guard = Guard {
-                    cluster: self.name.clone(),
-                    leadership: leadership.clone(),
-                    version,
-                };
-                if !confirmed(self.links.session.send(guard).await) {
+                if !self.guarded(leadership, version).await {
                     return;
                 }
                 connection.follow(primary).await
@@ -309,6 +309,48 @@ impl Driver {
             tracing::info!(epoch = %leadership.epoch, %node, %primary, "made to follow the primary");
         }
         self.commanded(leadership, node, false, result).await;
+    }
+
+    /// Gives `node` these settings, likewise.
+    async fn set_min_replicas(
+        &self,
+        leadership: &Leadership,
+        version: Option<i32>,
+        node: NodeAddr,
+        values: MinReplicas,
+    ) {
+        let result = match self.open(leadership, &node).await {
+            Ok(mut connection) => {
+                if !self.guarded(leadership, version).await {
+                    return;
+                }
+                connection.set_min_replicas(values).await
+            }
+            Err(error) => Err(error),
+        };
+        let (epoch, MinReplicas { to_write, max_lag }) = (leadership.epoch, values);
+        let failure = match result {
+            Ok(notes) => {
+                tracing::info!(%epoch, %node, to_write, max_lag, "min-replicas settings changed");
+                tell_notes(leadership, &node, notes);
+                None
+            }
+            Err(error) => {
+                tracing::warn!(%epoch, %node, %error, "min-replicas settings not changed");
+                Some(error.to_string())
+            }
+        };
+        let _ = self.cluster.send(SettingsTried { node, failure }).await;
+    }
+
+    /// Whether this is still the leadership, and the state the one decided from (RK-4).
+    async fn guarded(&self, leadership: &Leadership, version: Option<i32>) -> bool {
+        let guard = Guard {
+            cluster: self.name.clone(),
+            leadership: leadership.clone(),
+            version,
+        };
+        confirmed(self.links.session.send(guard).await)
     }
 
     /// A connection for one command, with every command that may still be under way there fenced off: an older leader's,
@@ -333,9 +375,7 @@ impl Driver {
     ) {
         let failure = match result {
             Ok(notes) => {
-                for note in notes {
-                    tracing::warn!(epoch = %leadership.epoch, %node, note, "done, but for one thing");
-                }
+                tell_notes(leadership, &node, notes);
                 None
             }
             Err(error) => {
@@ -352,6 +392,12 @@ impl Driver {
                 failure,
             })
             .await;
+    }
+}
+
+fn tell_notes(leadership: &Leadership, node: &NodeAddr, notes: Vec<String>) {
+    for note in notes {
+        tracing::warn!(epoch = %leadership.epoch, %node, note, "done, but for one thing");
     }
 }
 

@@ -51,9 +51,12 @@ impl NodeMonitor {
         self.sighting.answering = true;
         self.sighting.refused = false;
         self.sighting.trouble = alive.error;
+        if alive.min_replicas.is_some() {
+            self.sighting.min_replicas = alive.min_replicas;
+        }
         let known = &self.sighting.facts;
         let facts = match (depth, alive.info) {
-            (Depth::Full, Some(info)) => {
+            (Depth::Full | Depth::FullWithSettings, Some(info)) => {
                 self.full_at = self.full_at.filter(|_| !again).or(Some(at));
                 let sentinels = alive
                     .sentinels

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::wire::{Wire, WireError, request};
 use super::{Server, reply};
+use crate::domain::facts::MinReplicas;
 use crate::domain::info::Info;
 use crate::domain::node::{Epoch, NodeAddr};
 use crate::ports::redis::{CommandConnection, CommandError};
@@ -215,6 +216,17 @@ impl Commanding {
         )
     }
 
+    /// `CONFIG SET` of one parameter: several at once need Redis 7.
+    async fn set(&mut self, parameter: &str, value: u32) -> Result<(), CommandError> {
+        let value = value.to_string();
+        let request = ["CONFIG", "SET", parameter, &value];
+        let reply = bounded(self.limit, self.wire.call(&request)).await;
+        match reply::error(&reply.map_err(CommandError::Unknown)?) {
+            Some(error) => Err(CommandError::NotDone(format!("{parameter}: {error}"))),
+            None => Ok(()),
+        }
+    }
+
     async fn confirm(&mut self, wanted: &Wanted<'_>) -> Result<(), CommandError> {
         let role = bounded(self.limit, self.wire.call(&["ROLE"])).await;
         let role = role.map_err(CommandError::Unknown)?;
@@ -323,5 +335,13 @@ impl CommandConnection for Commanding {
     async fn offset(&mut self) -> Result<u64, CommandError> {
         let answer = bounded(self.limit, self.wire.call(&["INFO", "replication"])).await;
         offset_in(&answer.map_err(CommandError::NotDone)?).map_err(CommandError::NotDone)
+    }
+
+    async fn set_min_replicas(&mut self, values: MinReplicas) -> Result<Vec<String>, CommandError> {
+        self.set("min-replicas-max-lag", values.max_lag).await?;
+        self.set("min-replicas-to-write", values.to_write).await?;
+        let rewritten = bounded(self.limit, self.wire.call(REWRITE)).await;
+        let refused = rewritten.map_or_else(Some, |reply| reply::error(&reply));
+        Ok(refused.map(|why| note(REWRITE, &why)).into_iter().collect())
     }
 }

@@ -74,6 +74,12 @@ const NEEDED: &[&[&str]] = &[
     &["CLIENT", "KILL", "ID", "1"],
 ];
 
+/// Without these `write-safety` does nothing.
+const NEEDED_FOR_WRITE_SAFETY: &[&[&str]] = &[
+    &["CONFIG", "GET", "min-replicas-*"],
+    &["CONFIG", "SET", "min-replicas-to-write", "1"],
+];
+
 /// Without these there is one, with a gap: what it is.
 const USEFUL: &[(&[&str], &str)] = &[
     (
@@ -92,15 +98,25 @@ const USEFUL: &[(&[&str], &str)] = &[
 
 impl RedisServers {
     /// What stands in the way at the node of `cluster` at `addr`; at least one note that names its version and role.
-    pub async fn inspect(&self, cluster: &ClusterName, addr: &NodeAddr) -> Vec<Finding> {
+    /// `write_safety`: the keeper is to hold settings there (RK-9).
+    pub async fn inspect(
+        &self,
+        cluster: &ClusterName,
+        addr: &NodeAddr,
+        write_safety: bool,
+    ) -> Vec<Finding> {
         let server = Server {
             addr: addr.clone(),
             way: self.way(cluster).clone(),
         };
         let mut inspection = Inspection {
             node: addr.clone(),
+            needed: vec![NEEDED],
             findings: Vec::new(),
         };
+        if write_safety {
+            inspection.needed.push(NEEDED_FOR_WRITE_SAFETY);
+        }
         // Some dozens of round trips.
         let limit = server.way.command_timeout * 10;
         match timeout(limit, inspection.run(&server)).await {
@@ -139,6 +155,8 @@ impl From<WireError> for Stopped {
 
 struct Inspection {
     node: NodeAddr,
+    /// Commands that the keeper cannot do without.
+    needed: Vec<&'static [&'static [&'static str]]>,
     findings: Vec<Finding>,
 }
 
@@ -218,7 +236,7 @@ impl Inspection {
                 "",
             );
         }
-        for command in NEEDED {
+        for command in self.needed.concat() {
             if let Some(why) = obstacle(wire, user.as_deref(), command).await? {
                 let name = name(command);
                 self.error(

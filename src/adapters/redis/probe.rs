@@ -8,6 +8,7 @@ use redis::{Pipeline, Value};
 
 use super::wire::{Wire, WireError};
 use super::{Way, failure, reply};
+use crate::domain::facts::MinReplicas;
 use crate::domain::info::Info;
 use crate::ports::redis::{Alive, Depth, ProbeConnection, ProbeFailure, Stir};
 
@@ -56,11 +57,14 @@ impl ProbeConnection for Probing {
         };
         ask(&mut requests, depth);
         let passed_over = wire.owed();
+        // The last of the replies, if it is asked for.
+        let asks_settings = depth == Depth::FullWithSettings;
         let sent = wire.send(&requests).await;
         // Also when sending failed: a server that turns a client away says why before it closes.
         let mut alive = only_error(String::new());
         let mut answers = Answers::default();
-        for at in 0..wire.owed() {
+        let owed = wire.owed();
+        for at in 0..owed {
             let reply = wire.reply().await;
             self.untold |= reply.is_ok();
             match reply {
@@ -68,6 +72,10 @@ impl ProbeConnection for Probing {
                 Ok(reply) if authenticates && at == passed_over => {
                     self.authenticated = !matches!(reply, Value::ServerError(_));
                     answers.note(&reply);
+                }
+                Ok(reply) if asks_settings && at + 1 == owed => {
+                    answers.any = true;
+                    alive.min_replicas = Some(min_replicas(&reply));
                 }
                 Ok(reply) => answers.take(&reply, &mut alive),
                 Err(WireError::Foreign(error)) => {
@@ -111,6 +119,7 @@ fn only_error(error: String) -> Alive {
         loading: false,
         error: Some(error),
         sentinels: None,
+        min_replicas: None,
     }
 }
 
@@ -121,11 +130,30 @@ fn ask(requests: &mut Pipeline, depth: Depth) {
     match depth {
         Depth::Tick => requests.cmd("INFO").arg("replication"),
         // All sections, because Redis 5 and 6 take no list of them; and who else looks after this server.
-        Depth::Full => requests
+        Depth::Full | Depth::FullWithSettings => requests
             .cmd("INFO")
             .cmd("PUBSUB")
             .arg(&["NUMSUB", "__sentinel__:hello"]),
     };
+    if depth == Depth::FullWithSettings {
+        requests.cmd("CONFIG").arg(&["GET", "min-replicas-*"]);
+    }
+}
+
+/// What `CONFIG GET min-replicas-*` was answered: names and values by turns.
+fn min_replicas(reply: &Value) -> Result<MinReplicas, String> {
+    if let Some(error) = reply::error(reply) {
+        return Err(error);
+    }
+    let value = |name: &str| {
+        let pairs = reply::items(reply).chunks_exact(2);
+        let mut named = pairs.filter(|pair| reply::text(&pair[0]).as_deref() == Some(name));
+        let value = named.next()?.get(1).and_then(reply::text)?;
+        value.parse().ok()
+    };
+    let values = value("min-replicas-to-write").zip(value("min-replicas-max-lag"));
+    let (to_write, max_lag) = values.ok_or("no such settings")?;
+    Ok(MinReplicas { to_write, max_lag })
 }
 
 /// What the replies to one probe have in common.

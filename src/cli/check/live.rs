@@ -10,6 +10,7 @@ use crate::adapters::redis::inspect::Severity;
 use crate::cli::exit::Exit;
 use crate::cli::{ports, run};
 use crate::config::{ClusterConfig, Config};
+use crate::domain::policy::WriteSafety;
 
 /// All that was found about one server, or about something that servers hold together.
 #[derive(Debug, PartialEq, Eq)]
@@ -161,7 +162,9 @@ async fn look(config: &Config) -> Vec<Subject> {
 async fn nodes(redis: &RedisServers, cluster: &ClusterConfig) -> Vec<Subject> {
     let looks = cluster.nodes.iter().map(|node| async {
         let mut subject = Subject::new(format!("{} {}", cluster.name, node.addr));
-        for found in redis.inspect(&cluster.name, &node.addr).await {
+        let write_safety = cluster.policy.write_safety != WriteSafety::None;
+        let found = redis.inspect(&cluster.name, &node.addr, write_safety);
+        for found in found.await {
             subject.add(found.severity, found.finding, found.remedy);
         }
         subject

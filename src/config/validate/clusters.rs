@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{accept, redis, span};
 use crate::config::file::{
-    ChainedReplicas, Cluster, CoordinationKind, Criterion, Document, Node, Tuning,
+    ChainedReplicas, Cluster, CoordinationKind, Criterion, Document, Node, Tuning, WriteSafety,
 };
 use crate::config::report::Report;
 use crate::config::{ClusterConfig, ClusterTiming, NodeConfig, names, spans};
@@ -216,7 +216,32 @@ fn policy(
         election_order: election_order(tuning, scope, report)?,
         failover_cooldown: span(tuning.failover_cooldown_seconds?),
         drain: span(tuning.drain_seconds?),
+        write_safety: write_safety(tuning, nodes, scope, report)?,
     })
+}
+
+fn write_safety(
+    tuning: &Tuning,
+    nodes: &[NodeConfig],
+    scope: &Scope<'_>,
+    report: &mut Report,
+) -> Option<policy::WriteSafety> {
+    let max_lag = tuning.write_safety_max_lag_seconds?;
+    let majority = match tuning.write_safety? {
+        WriteSafety::None => return Some(policy::WriteSafety::None),
+        WriteSafety::Majority => policy::WriteSafety::Majority { max_lag },
+    };
+    let text = match nodes.len() {
+        1 => {
+            "does nothing for a cluster of one node: there is no replica that its primary could wait for"
+        }
+        2 => {
+            "makes a cluster of two nodes refuse writes as long as its replica is away; with three nodes one may be"
+        }
+        _ => return Some(majority),
+    };
+    report.warning(&scope.path("write-safety", report), text.to_owned());
+    Some(majority)
 }
 
 /// The order as it stands, every criterion once.

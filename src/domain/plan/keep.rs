@@ -5,7 +5,7 @@ use super::super::facts::{Link, NodeFacts, Upstream};
 use super::super::node::NodeAddr;
 use super::super::policy::ChainedReplicas;
 use super::super::published::Published;
-use super::{Action, Case, Change, Hold, Plan, publishing, switchover, withdrawing};
+use super::{Action, Case, Change, Hold, Plan, publishing, switchover, withdrawing, write_safety};
 
 pub(super) fn keep(case: &Case<'_>, published: &Published, primary: &NodeAddr) -> Plan {
     let observed = case.observed;
@@ -154,12 +154,18 @@ fn settle(case: &Case<'_>, published: &Published, primary: &NodeAddr, facts: &No
     if !waiting.is_empty() && astray.is_empty() {
         holds.push(Hold::ReplicasWaiting(waiting));
     }
+    let mut again = None;
     let action = if astray.is_empty() {
-        let state = publishing(case, published, primary);
-        (state != *published).then_some(Action::Write {
+        let mut state = publishing(case, published, primary);
+        let safety = write_safety::keep(case, published, primary, facts);
+        state.former_min_replicas = safety.former;
+        holds.extend(safety.holds);
+        again = safety.again;
+        let note = (state != *published).then_some(Action::Write {
             state,
             change: Change::Note,
-        })
+        });
+        note.or(safety.command)
     } else {
         Some(Action::Follow {
             nodes: astray,
@@ -169,7 +175,7 @@ fn settle(case: &Case<'_>, published: &Published, primary: &NodeAddr, facts: &No
     Plan {
         action,
         holds,
-        again: None,
+        again,
     }
 }
 

@@ -11,3 +11,4 @@ mod order;
 mod properties;
 mod refusals;
 mod switchover;
+mod write_safety;

@@ -47,6 +47,11 @@ impl fmt::Display for Action {
             Self::Follow { nodes, primary } => {
                 write!(f, "make {} follow {primary}", list(nodes))
             }
+            Self::SetMinReplicas { node, values } => write!(
+                f,
+                "set min-replicas-to-write {}, min-replicas-max-lag {} at {node}",
+                values.to_write, values.max_lag
+            ),
         }
     }
 }
@@ -134,25 +139,46 @@ impl fmt::Display for Hold {
                     list(nodes)
                 )
             }
-            Self::CoolingDown {
+            Self::CoolingDown { .. } => self.cooling_down(f),
+            Self::MinReplicasOutOfReach { node, why } => write!(
+                f,
+                "min-replicas-to-write of {node} is not kept as write-safety says: {why}"
+            ),
+            Self::TooFewReplicas {
                 node,
-                replaced,
-                generation,
-                left,
-                cooldown,
-            } => {
-                let [left, ago, cooldown] =
-                    [*left, cooldown.saturating_sub(*left), *cooldown].map(|it| it.as_secs_f64());
-                write!(
-                    f,
-                    "{node} is down, but is not replaced for another {left:.1} s (failover-cooldown-seconds {cooldown}): \
-                     it became the primary {ago:.1} s ago, in generation {generation}"
-                )?;
-                replaced
-                    .as_ref()
-                    .map_or(Ok(()), |old| write!(f, ", in place of {old}"))
-            }
+                demanded,
+                online,
+            } => write!(
+                f,
+                "min-replicas-to-write {demanded} is set at {node} when so many replicas follow it, now {online}: \
+                 until then it would not stop by itself if it were cut off (write-safety)"
+            ),
         }
+    }
+}
+
+impl Hold {
+    fn cooling_down(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::CoolingDown {
+            node,
+            replaced,
+            generation,
+            left,
+            cooldown,
+        } = self
+        else {
+            return Ok(());
+        };
+        let [left, ago, cooldown] =
+            [*left, cooldown.saturating_sub(*left), *cooldown].map(|it| it.as_secs_f64());
+        write!(
+            f,
+            "{node} is down, but is not replaced for another {left:.1} s (failover-cooldown-seconds {cooldown}): \
+             it became the primary {ago:.1} s ago, in generation {generation}"
+        )?;
+        replaced
+            .as_ref()
+            .map_or(Ok(()), |old| write!(f, ", in place of {old}"))
     }
 }
 

@@ -4,7 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::drain::{Heard, Proxy};
-use crate::domain::facts::{DownReason, Link, Mode, NodeFacts, Role, Upstream, Version};
+use crate::domain::facts::{
+    DownReason, Link, MinReplicas, Mode, NodeFacts, Role, Upstream, Version,
+};
 use crate::domain::verdict::{Fresh, Report};
 
 fn addr() -> impl Strategy<Value = NodeAddr> {
@@ -42,11 +44,15 @@ prop_compose! {
         known in btree_set(addr(), 0..4),
         lineage in vec("[0-9a-f]{8}", 0..3),
         has_data: bool,
+        former in btree_map(addr(), (any::<u32>(), any::<u32>()), 0..3),
         intent in option::of(intent()),
     ) -> Published {
         Published {
             primary, replicas, epoch: Epoch(epoch), generation: Generation(generation), known, lineage,
             has_data, intent,
+            former_min_replicas: former.into_iter().map(|(node, (to_write, max_lag))| {
+                (node, MinReplicas { to_write, max_lag })
+            }).collect(),
         }
     }
 }
@@ -183,6 +189,15 @@ fn clients_find_the_names_they_know() {
     assert_eq!(json["epoch"], 3);
     assert_eq!(json["generation"], 7);
     assert!(json["failover"].is_null());
+}
+
+#[test]
+fn a_state_without_former_settings_reads_back_and_is_written_as_before() {
+    let older = br#"{"format":1,"master":null,"slaves":[],"epoch":1,"generation":2}"#;
+    let state = Published::decode(older).unwrap();
+    assert_eq!(state.former_min_replicas, [].into());
+    let json: serde_json::Value = serde_json::from_slice(&state.encode()).unwrap();
+    assert!(json.get("former-min-replicas").is_none(), "{json}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use redis_keeper::domain::facts::MinReplicas;
 use redis_keeper::domain::node::{Epoch, NodeAddr};
 use redis_keeper::ports::redis::CommandError;
 
@@ -19,6 +20,7 @@ pub(crate) enum Order {
     Unpause,
     /// Changes nothing; only asks for the offset.
     Offset,
+    Demand(MinReplicas),
 }
 
 /// How often a server whose writes are held up sees whether that is over, in microseconds.
@@ -47,9 +49,10 @@ impl Fleet {
         match order {
             Order::Pause(micros) => server.state.borrow_mut().paused_until = now + micros,
             Order::Unpause => server.state.borrow_mut().paused_until = 0,
-            Order::Fence | Order::Promote | Order::Follow(_) | Order::Offset => {}
+            Order::Fence | Order::Promote | Order::Follow(_) | Order::Demand(_) | Order::Offset => {
+            }
         }
-        if !matches!(order, Order::Promote | Order::Follow(_)) {
+        if !matches!(order, Order::Promote | Order::Follow(_) | Order::Demand(_)) {
             return Some(Ok(server.condition().offset));
         }
         note!(
@@ -61,6 +64,10 @@ impl Fleet {
             judge.commanded(self, server, (&process.name, epoch), order);
         }
         match order {
+            Order::Demand(values) => {
+                server.state.borrow_mut().min_replicas = *values;
+                return Some(Ok(server.condition().offset));
+            }
             Order::Promote => server.become_primary(self),
             Order::Follow(primary) => server.become_replica(primary, self),
             Order::Fence | Order::Pause(_) | Order::Unpause | Order::Offset => {}
@@ -72,7 +79,10 @@ impl Fleet {
     /// A client writes; `taken` is called if the write is. While writes are held up it waits.
     pub(crate) fn write(self: &Rc<Self>, server: &Rc<Server>, write: u64, taken: Event) {
         let condition = server.condition();
-        if condition.loading || condition.follows.as_ref() != Some(&server.addr) {
+        if condition.loading
+            || condition.follows.as_ref() != Some(&server.addr)
+            || !server.has_replicas_enough()
+        {
             return;
         }
         let paused_until = server.state.borrow().paused_until;
@@ -96,6 +106,13 @@ impl Fleet {
 }
 
 impl Server {
+    /// How long ago they were heard is not simulated: a replica counts as long as its link is open.
+    fn has_replicas_enough(&self) -> bool {
+        let state = self.state.borrow();
+        let demanded = usize::try_from(state.min_replicas.demanded()).expect("few nodes");
+        state.attached.len() >= demanded
+    }
+
     fn fence(&self, own: u64, epoch: Epoch) -> Result<(), CommandError> {
         let mut state = self.state.borrow_mut();
         let newer = state.connections.values().any(|it| it.epoch > Some(epoch));

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis_keeper::domain::facts::DownReason;
+use redis_keeper::domain::facts::{DownReason, MinReplicas};
 use redis_keeper::domain::info::Info;
 use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
 use redis_keeper::ports::redis::{
@@ -342,7 +342,7 @@ fn tell(server: &Server, depth: Depth) -> Alive {
     let info = server.info();
     let loading = info.loading == Some(true);
     let info = match depth {
-        Depth::Full => info,
+        Depth::Full | Depth::FullWithSettings => info,
         Depth::Tick => Info {
             role: info.role,
             replication_id: info.replication_id,
@@ -355,7 +355,9 @@ fn tell(server: &Server, depth: Depth) -> Alive {
         info: Some(info),
         loading,
         error: None,
-        sentinels: (depth == Depth::Full).then(Vec::new),
+        sentinels: depth.is_full().then(Vec::new),
+        min_replicas: (depth == Depth::FullWithSettings)
+            .then(|| Ok(server.state.borrow().min_replicas)),
     }
 }
 
@@ -392,5 +394,10 @@ impl CommandConnection for Commanding {
 
     async fn offset(&mut self) -> Result<u64, CommandError> {
         self.0.order(Order::Offset).await
+    }
+
+    async fn set_min_replicas(&mut self, values: MinReplicas) -> Result<Vec<String>, CommandError> {
+        self.0.order(Order::Demand(values)).await?;
+        Ok(Vec::new())
     }
 }

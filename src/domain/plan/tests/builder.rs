@@ -29,6 +29,7 @@ pub(in crate::domain) fn cluster() -> Cluster {
             published: None,
             epoch: EPOCH,
             failures: [].into(),
+            setting_failures: [].into(),
             promoted: None,
             published_at: None,
             unacknowledged: Unacknowledged::default(),
@@ -245,6 +246,7 @@ impl Cluster {
             generation: Generation(1),
             lineage,
             has_data: facts.is_some_and(|facts| facts.keys > 0),
+            former_min_replicas: [].into(),
             intent: None,
         });
         self

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::builder::{EPOCH, NOW, addr};
-use crate::domain::facts::{Link, Mode, NodeFacts, Role, Sighting, Upstream, Version};
+use crate::domain::facts::{Link, MinReplicas, Mode, NodeFacts, Role, Sighting, Upstream, Version};
 use crate::domain::lease::Unacknowledged;
 use crate::domain::node::{Generation, Moment, NodeAddr};
 use crate::domain::observed::{Failure, Observed, ObservedNode};
@@ -14,6 +14,11 @@ use crate::domain::published::{Published, Step};
 use crate::domain::verdict::Verdict;
 
 pub(super) const KEEPERS: usize = 4;
+/// What `min-replicas` settings are without the keepers.
+pub(super) const UNTOUCHED: MinReplicas = MinReplicas {
+    to_write: 0,
+    max_lag: 10,
+};
 const OUTSIDE: &str = "outside";
 
 /// One server process and its surroundings.
@@ -49,6 +54,9 @@ pub(super) struct Model {
     pub(super) published: Option<Published>,
     pub(super) policy: Policy,
     pub(super) failures: BTreeMap<NodeAddr, Failure>,
+    pub(super) setting_failures: BTreeMap<NodeAddr, Failure>,
+    /// Of each server.
+    pub(super) min_replicas: Vec<MinReplicas>,
     /// What nodes said last.
     said: BTreeMap<NodeAddr, NodeFacts>,
     born: u32,
@@ -73,6 +81,8 @@ impl Model {
         let mut names: BTreeMap<_, _> = (0..servers.len()).map(|n| (name_of(n), n)).collect();
         names.extend(alias.map(|server| (addr("another-name"), server)));
         let mut model = Self {
+            min_replicas: vec![UNTOUCHED; servers.len()],
+            setting_failures: BTreeMap::new(),
             servers,
             names,
             published: None,
@@ -94,14 +104,15 @@ impl Model {
         let nodes = self.names.clone().into_iter().map(|(name, index)| {
             let server = &self.servers[index];
             if server.up {
-                self.said
-                    .insert(name.clone(), facts(index, server, self.servers.len()));
+                let facts = facts(index, server, &self.servers);
+                self.said.insert(name.clone(), facts);
             }
             let sighting = Sighting {
                 order: (Moment::default(), 0),
                 facts: self.said.get(&name).cloned(),
                 probed: true,
                 answering: server.up,
+                min_replicas: Some(Ok(self.min_replicas[index])),
                 ..Sighting::unknown(NOW)
             };
             let verdict = Verdict {
@@ -125,6 +136,7 @@ impl Model {
             published: self.published.clone(),
             epoch: EPOCH,
             failures: self.failures.clone(),
+            setting_failures: self.setting_failures.clone(),
             promoted: None,
             published_at: None,
             unacknowledged: Unacknowledged::default(),
@@ -161,6 +173,7 @@ impl Model {
                     self.follow(name, primary);
                 }
             }
+            Action::SetMinReplicas { node, values } => self.demand(node, *values),
         }
     }
 
@@ -247,14 +260,28 @@ impl Model {
         self.servers[index].follows = Some(target);
     }
 
+    /// RK-9: what it was is persisted, and no demand is raised above what the primary has.
+    fn demand(&mut self, name: &NodeAddr, values: MinReplicas) {
+        let published = self.published.as_ref().unwrap();
+        let former = published.former_min_replicas.get(name);
+        assert_eq!(former, Some(&UNTOUCHED), "not persisted");
+        let index = self.names[name];
+        assert!(self.servers[index].up);
+        if !self.servers[index].obeys {
+            let failure = refused();
+            let before = self.setting_failures.insert(name.clone(), failure);
+            return assert_eq!(before, None, "tried again at once");
+        }
+        let seen = std::mem::replace(&mut self.min_replicas[index], values);
+        let demanded = usize::try_from(values.demanded()).unwrap();
+        assert!(
+            values.demanded() <= seen.demanded() || demanded <= linked_to(index, &self.servers),
+            "the writes would stop"
+        );
+    }
+
     fn fail(&mut self, name: &NodeAddr) {
-        let why = "refused".to_owned();
-        let failure = Failure {
-            at: NOW,
-            times: 1,
-            why,
-        };
-        let before = self.failures.insert(name.clone(), failure);
+        let before = self.failures.insert(name.clone(), refused());
         assert_eq!(
             before, None,
             "a node that failed was commanded again at once"
@@ -352,14 +379,30 @@ impl Model {
     }
 }
 
-fn facts(index: usize, server: &Server, count: usize) -> NodeFacts {
+fn refused() -> Failure {
+    Failure {
+        at: NOW,
+        times: 1,
+        why: "refused".to_owned(),
+    }
+}
+
+/// How many replicas of it are in touch.
+pub(super) fn linked_to(index: usize, servers: &[Server]) -> usize {
+    let linked = |server: &&Server| server.up && server.linked && server.follows == Some(index);
+    servers.iter().filter(linked).count()
+}
+
+fn facts(index: usize, server: &Server, servers: &[Server]) -> NodeFacts {
     let down = Link::Down {
         since: Some(Duration::from_secs(1)),
     };
     let role = match server.follows {
-        None => Role::Primary { online_replicas: 0 },
+        None => Role::Primary {
+            online_replicas: linked_to(index, servers),
+        },
         Some(of) => Role::Replica(Upstream {
-            primary: if of < count {
+            primary: if of < servers.len() {
                 name_of(of)
             } else {
                 addr(OUTSIDE)

@@ -10,7 +10,7 @@ use crate::domain::facts::{DownReason, NodeFacts, Role};
 use crate::domain::node::{Epoch, KeeperId, NodeAddr};
 use crate::domain::observed::Observed;
 use crate::domain::plan::{Action, Change, Hold, Plan, plan};
-use crate::domain::policy::{ChainedReplicas, Criterion, ElectionOrder, Policy};
+use crate::domain::policy::{ChainedReplicas, Criterion, ElectionOrder, Policy, WriteSafety};
 use crate::domain::published::Published;
 use crate::domain::verdict::{Report, Verdict};
 
@@ -90,8 +90,9 @@ fn policy() -> impl Strategy<Value = Policy> {
         Just(Criterion::Uptime),
         Just(Criterion::Offset)
     ]);
-    (any::<bool>(), any::<bool>(), 1..4_usize, lag, first).prop_map(
-        |(settle, accept, parallel_syncs, max_lag_bytes, first)| Policy {
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    (flags, 1..4_usize, lag, first).prop_map(
+        |((settle, accept, majority), parallel_syncs, max_lag_bytes, first)| Policy {
             settle_unrelated: settle,
             chained_replicas: if accept {
                 ChainedReplicas::Accept
@@ -101,6 +102,11 @@ fn policy() -> impl Strategy<Value = Policy> {
             parallel_syncs,
             max_lag_bytes,
             election_order: ElectionOrder::beginning_with(first.as_slice()),
+            write_safety: if majority {
+                WriteSafety::Majority { max_lag: 2 }
+            } else {
+                WriteSafety::None
+            },
             ..Policy::default()
         },
     )
@@ -108,7 +114,7 @@ fn policy() -> impl Strategy<Value = Policy> {
 
 /// Any cluster, in any state that a keeper may have left behind: nothing published, a primary published, or a change
 /// of primary begun.
-fn models() -> impl Strategy<Value = Model> {
+pub(super) fn models() -> impl Strategy<Value = Model> {
     let left = (
         0..4_u8,
         any::<prop::sample::Index>(),
@@ -160,7 +166,7 @@ fn models() -> impl Strategy<Value = Model> {
     )
 }
 
-fn events() -> impl Strategy<Value = Vec<(u8, Event)>> {
+pub(super) fn events() -> impl Strategy<Value = Vec<(u8, Event)>> {
     let at = || 0..MOST;
     let event = prop_oneof![
         3 => at().prop_map(Event::Dies),
@@ -258,6 +264,7 @@ proptest! {
 
     #[test]
     fn a_healthy_topology_is_published_without_a_command(mut model in healthy()) {
+        model.policy.write_safety = WriteSafety::None;
         let mut writes = Vec::new();
         while let Some(action) = model.plan().action {
             let Action::Write { change, .. } = &action else {
@@ -373,6 +380,8 @@ fn rename_state(state: &Published, there: &impl Fn(&NodeAddr) -> NodeAddr) -> Pu
     state.primary = state.primary.as_ref().map(there);
     state.replicas = state.replicas.iter().map(there).collect();
     state.known = state.known.iter().map(there).collect();
+    let former = state.former_min_replicas.iter();
+    state.former_min_replicas = former.map(|(node, was)| (there(node), *was)).collect();
     if let Some(intent) = &mut state.intent {
         intent.old = intent.old.as_ref().map(there);
         intent.candidate = intent.candidate.as_ref().map(there);
@@ -404,5 +413,9 @@ fn essence(action: Option<Action>, there: &impl Fn(&NodeAddr) -> NodeAddr) -> Op
                 primary: there(&primary),
             }
         }
+        Action::SetMinReplicas { node, values } => Action::SetMinReplicas {
+            node: there(&node),
+            values,
+        },
     })
 }

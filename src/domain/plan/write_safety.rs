@@ -1,0 +1,137 @@
+//! RK-9, bounded loss: a primary that is cut off from half of its data nodes or more stops taking writes by itself,
+//! because `min-replicas-to-write` demands so many replicas of it.
+//!
+//! Level-triggered like the rest. What a setting was is published before it is changed, and forgotten after it is
+//! restored: whoever leads finds there what is still to be done.
+
+use std::collections::BTreeMap;
+
+use super::super::facts::{MinReplicas, NodeFacts};
+use super::super::node::{Moment, NodeAddr};
+use super::super::observed::Observed;
+use super::super::policy::{Policy, WriteSafety};
+use super::super::published::Published;
+use super::{Action, Case, Hold};
+
+/// What there is to do about the settings of a cluster whose primary is well.
+pub(super) struct Safety {
+    /// What is to be published as the former settings, before anything is commanded.
+    pub(super) former: BTreeMap<NodeAddr, MinReplicas>,
+    /// What to command, once that is published.
+    pub(super) command: Option<Action>,
+    pub(super) holds: Vec<Hold>,
+    pub(super) again: Option<Moment>,
+}
+
+/// What the settings of a primary have to be; `None`: whatever they are without the keepers.
+pub(super) fn demanded(observed: &Observed, policy: &Policy) -> Option<MinReplicas> {
+    let WriteSafety::Majority { max_lag } = policy.write_safety else {
+        return None;
+    };
+    // Of all, so that a replica on the primary's side of a cut does not keep it writable where the rest is a majority.
+    let to_write = u32::try_from(observed.data_nodes() / 2).unwrap_or(u32::MAX);
+    (to_write > 0).then_some(MinReplicas { to_write, max_lag })
+}
+
+/// Brings the settings of `primary`, which says `facts`, to what is demanded, and those of all others back to what they
+/// were.
+pub(super) fn keep(
+    case: &Case<'_>,
+    published: &Published,
+    primary: &NodeAddr,
+    facts: &NodeFacts,
+) -> Safety {
+    let mut safety = Safety {
+        former: published.former_min_replicas.clone(),
+        command: None,
+        holds: Vec::new(),
+        again: None,
+    };
+    let demanded = demanded(case.observed, case.policy);
+    if let Some(demanded) = demanded
+        && let Some(seen) = safety.seen(case, primary)
+        && seen != demanded
+        && safety.may_demand(primary, facts, seen, demanded)
+    {
+        safety.former.entry(primary.clone()).or_insert(seen);
+        safety.command(case, primary, demanded);
+    }
+    for (node, former) in &published.former_min_replicas {
+        let facts = case.observed.online(node);
+        // One that still is a primary of its own goes on refusing writes until it is made a replica.
+        let to_restore = if node == primary {
+            demanded.is_none()
+        } else {
+            facts.is_some_and(|facts| !facts.is_primary())
+        };
+        if !to_restore {
+            continue;
+        }
+        match safety.seen(case, node) {
+            Some(seen) if seen == *former => {
+                safety.former.remove(node);
+            }
+            Some(_) => safety.command(case, node, *former),
+            None => {}
+        }
+    }
+    safety
+}
+
+impl Safety {
+    /// The present settings of the node, if they are known; else it is said why not.
+    fn seen(&mut self, case: &Case<'_>, node: &NodeAddr) -> Option<MinReplicas> {
+        let sighting = &case.observed.nodes.get(node)?.sighting;
+        let why = match &sighting.min_replicas {
+            Some(Ok(seen)) => return Some(*seen),
+            Some(Err(why)) => format!("CONFIG GET is answered with `{why}`"),
+            None => "it was not read yet".to_owned(),
+        };
+        self.holds.push(Hold::MinReplicasOutOfReach {
+            node: node.clone(),
+            why,
+        });
+        None
+    }
+
+    /// Whether the primary may be told to demand as many replicas. A stricter demand waits until it is met, so that it
+    /// is not itself what stops the writes: neither after a failover, before the others follow, nor while an operator
+    /// has lowered it because replicas are missing.
+    fn may_demand(
+        &mut self,
+        primary: &NodeAddr,
+        facts: &NodeFacts,
+        seen: MinReplicas,
+        demanded: MinReplicas,
+    ) -> bool {
+        let online = facts.online_replicas();
+        let met = usize::try_from(demanded.demanded()).is_ok_and(|least| online >= least);
+        let may = met || demanded.demanded() <= seen.demanded();
+        if !may {
+            self.holds.push(Hold::TooFewReplicas {
+                node: primary.clone(),
+                demanded: demanded.to_write,
+                online,
+            });
+        }
+        may
+    }
+
+    /// Commands one thing at a time, and what failed only after a while.
+    fn command(&mut self, case: &Case<'_>, node: &NodeAddr, values: MinReplicas) {
+        let failures = &case.observed.setting_failures;
+        if let Some(failure) = failures.get(node).filter(|it| case.now < it.retry_at()) {
+            let retry = failure.retry_at();
+            self.again = Some(self.again.map_or(retry, |again| again.min(retry)));
+            self.holds.push(Hold::MinReplicasOutOfReach {
+                node: node.clone(),
+                why: format!("CONFIG SET failed and is tried again soon: {}", failure.why),
+            });
+        } else {
+            self.command.get_or_insert_with(|| Action::SetMinReplicas {
+                node: node.clone(),
+                values,
+            });
+        }
+    }
+}
