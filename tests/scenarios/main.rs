@@ -29,3 +29,4 @@ mod succession;
 mod support;
 mod switchover;
 mod votes;
+mod write_safety;
