@@ -3,11 +3,11 @@
 
 use serde_json::Value;
 
-use super::{show, show_logs};
 use super::support::net::Net;
 use super::support::site::{RECOMMENDED, Site};
 use super::support::writer::Writer;
 use super::support::zookeeper::ZooKeeper;
+use super::{show, show_logs};
 
 /// Writes before and after.
 const WRITES: usize = 200;

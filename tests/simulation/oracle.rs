@@ -318,6 +318,10 @@ impl Oracle {
             .rev()
             .nth(1)
             .map_or(0, |(at, _)| *at);
+        if book.last_down.get(old).is_some_and(|at| *at >= withdrawn) {
+            // A majority no longer reaches it: that is a failover.
+            return;
+        }
         let (Some(new), true) = (
             new.and_then(|new| fleet.server(new)),
             fleet.serves_since(old, withdrawn),
@@ -376,9 +380,10 @@ impl Oracle {
         self.judge_drain(fleet, &server.cluster, book, node);
         let now = self.world.now();
         let heartbeats = self.heartbeats.borrow();
-        let waits_for = book
-            .withdrawal
-            .as_ref()
+        // A command sent long before and executed late decides nothing: others have withdrawn since (RK-4).
+        let overtaken = book.published.as_ref().is_some_and(|it| it.epoch > epoch);
+        let withdrawal = book.withdrawal.as_ref().filter(|_| !overtaken);
+        let waits_for = withdrawal
             .and_then(|withdrawal| withdrawal.waits_for(leader, now, self.lease, &heartbeats));
         if let Some(keeper) = waits_for {
             self.world.violated(format_args!(
