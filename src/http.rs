@@ -1,7 +1,7 @@
 //! The HTTP interface: HAProxy checks, admin, health, metrics. What it answers, path by path: `docs/http.md`.
 //!
 //! Handlers hold no state of their own: they ask the [`Backend`], wait for it at most [`backend::PATIENCE`], and write
-//! down what it said. Everything is read-only but what an operator has to switch on: see [`operations`].
+//! down what it said. Everything is read-only but what an operator has to switch on: see `operations`.
 
 pub mod backend;
 pub mod server;
