@@ -81,9 +81,11 @@ impl ZkSession {
         if let Ok(online) = &survey.online {
             self.roll.counted(online, survey.generation);
         }
+        let now = self.dependencies.clock.now();
         for (keeper, outcome) in &survey.keepers {
-            if let Ok(Some(node)) = outcome {
-                self.roll.surveyed(keeper, node, survey.generation);
+            if let Ok(node) = outcome {
+                self.roll
+                    .surveyed(keeper, node.as_ref(), survey.generation, now);
             }
         }
     }

@@ -302,12 +302,25 @@ impl Roll {
         }
     }
 
-    /// It found this of a keeper.
-    pub(super) fn surveyed(&mut self, keeper: &KeeperId, node: &Node, generation: Generation) {
-        if let Some(seen) = self.seen.get_mut(&(keeper.clone(), node.owner))
-            && (seen.created, seen.version) == (node.created, node.version)
-        {
-            seen.confirmed = seen.confirmed.max(generation);
+    /// It found this of a keeper. Of one that is gone nothing may have told: its silence begins now.
+    pub(super) fn surveyed(
+        &mut self,
+        keeper: &KeeperId,
+        node: Option<&Node>,
+        generation: Generation,
+        now: Moment,
+    ) {
+        for ((id, session), seen) in &mut self.seen {
+            if id != keeper {
+                continue;
+            }
+            match node.filter(|node| node.owner == *session) {
+                Some(node) if (seen.created, seen.version) == (node.created, node.version) => {
+                    seen.confirmed = seen.confirmed.max(generation);
+                }
+                Some(_) => {}
+                None => seen.has_gone(now),
+            }
         }
     }
 

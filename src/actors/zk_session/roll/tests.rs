@@ -55,7 +55,7 @@ fn surveyed(keepers: &[(&str, u64)]) -> Roll {
     );
     for (session, (name, acknowledged)) in (1..).zip(keepers) {
         let node = node(session, 0, *acknowledged);
-        roll.surveyed(&KeeperId::new(*name), &node, N);
+        roll.surveyed(&KeeperId::new(*name), Some(&node), N, at(1_000));
     }
     roll
 }
@@ -158,10 +158,10 @@ fn silence_counts_once_a_survey_has_found_nothing_newer() {
     assert_eq!(waited_for(&roll, 1_820), "b");
     assert_eq!(roll.to_survey(N, at(1_820)), Some(vec![b.clone()]));
 
-    roll.surveyed(&b, &node(2, 1, 6), N);
+    roll.surveyed(&b, Some(&node(2, 1, 6)), N, at(1_821));
     assert_eq!(waited_for(&roll, 1_820), "b", "a heartbeat was on its way");
     roll.read(&b, Some(&node(2, 1, 6)), at(1_821));
-    roll.surveyed(&b, &node(2, 1, 6), N);
+    roll.surveyed(&b, Some(&node(2, 1, 6)), N, at(1_821));
     assert_eq!(waited_for(&roll, 2_640), "b");
     assert_eq!(waited_for(&roll, 2_641), "");
     assert_eq!(roll.to_survey(N, at(2_641)), None);
@@ -225,4 +225,16 @@ fn a_lease_that_ended_counts_after_its_keeper_is_forgotten_and_a_restarted_one_i
     roll.read(&KeeperId::new("b"), Some(&node(9, 0, 7)), at(1_100));
     let expected = (vec![], Some(at(1_920)));
     assert_eq!(passed_over(&roll, 5_000), expected);
+}
+
+#[test]
+fn a_keeper_whose_going_nobody_told_of_is_waited_for_from_the_survey_on() {
+    let mut roll = roll(&[("a", 0), ("b", 6)]);
+    survey(&mut roll, &children(&["a", "b"], 2));
+    let b = KeeperId::new("b");
+    assert_eq!(roll.to_survey(N, at(5_000)), Some(vec![b.clone()]));
+    roll.surveyed(&b, None, N, at(5_000));
+    assert_eq!(waited_for(&roll, 5_819), "b");
+    assert_eq!(waited_for(&roll, 5_820), "");
+    assert_eq!(roll.to_survey(N, at(5_820)), None);
 }
