@@ -43,6 +43,9 @@ mod telling;
 /// How long fresh facts may take before a decision is made without them: a hung node delays nobody.
 const FRESH_FACTS: Duration = Duration::from_millis(50);
 
+/// How long they may take when an operator waits and nothing is amiss.
+const ASKED_FACTS: Duration = Duration::from_secs(1);
+
 /// How long an operator waits for a switchover; it takes milliseconds, or is called off.
 const SWITCHED_WITHIN: Duration = Duration::from_secs(5);
 
@@ -183,6 +186,7 @@ impl ClusterActor {
     fn refresh(
         &self,
         nodes: BTreeSet<NodeAddr>,
+        limit: Duration,
     ) -> impl Future<Output = Vec<(NodeAddr, Sighting)>> + use<> {
         let refresh = Refresh {
             settings: self.state.settings_matter(),
@@ -190,7 +194,7 @@ impl ClusterActor {
         let asked = nodes.into_iter().filter_map(|addr| {
             let monitor = self.links.monitors.get(&addr)?.clone();
             Some(async move {
-                let answer = tokio::time::timeout(FRESH_FACTS, monitor.send(refresh)).await;
+                let answer = timeout(limit, monitor.send(refresh)).await;
                 answer.ok()?.ok().map(|sighting| (addr, sighting))
             })
         });
@@ -203,13 +207,13 @@ impl ClusterActor {
         let Some((generation, nodes)) = self.state.begin_reading() else {
             return;
         };
-        let read = self
-            .refresh(nodes)
-            .into_actor(self)
-            .map(move |sightings, actor, ctx| {
-                actor.state.read(generation, sightings);
-                actor.changed(ctx);
-            });
+        let read =
+            self.refresh(nodes, FRESH_FACTS)
+                .into_actor(self)
+                .map(move |sightings, actor, ctx| {
+                    actor.state.read(generation, sightings);
+                    actor.changed(ctx);
+                });
         ctx.spawn(read);
     }
 
@@ -331,20 +335,20 @@ impl Handler<Decide> for ClusterActor {
             Some(node) => BTreeSet::from([node]),
             None => self.state.worth_asking(),
         };
-        let decided = self
-            .refresh(asked)
-            .into_actor(self)
-            .map(|sightings, actor, ctx| {
-                for (node, sighting) in sightings {
-                    actor.state.sighted(&node, sighting);
-                }
-                actor.catch_up();
-                actor.reconsider(ctx);
-                if let Some(switching) = &mut actor.switching {
-                    switching.decided(actor.state.plan());
-                }
-                actor.state.decision()
-            });
+        let decided =
+            self.refresh(asked, FRESH_FACTS)
+                .into_actor(self)
+                .map(|sightings, actor, ctx| {
+                    for (node, sighting) in sightings {
+                        actor.state.sighted(&node, sighting);
+                    }
+                    actor.catch_up();
+                    actor.reconsider(ctx);
+                    if let Some(switching) = &mut actor.switching {
+                        switching.decided(actor.state.plan());
+                    }
+                    actor.state.decision()
+                });
         Box::pin(decided)
     }
 }
@@ -353,7 +357,9 @@ impl Handler<Switchover> for ClusterActor {
     type Result = ResponseActFuture<Self, Result<Switched, NotSwitched>>;
 
     fn handle(&mut self, Switchover(requested): Switchover, _: &mut Self::Context) -> Self::Result {
-        let refreshed = self.refresh(self.state.worth_asking()).into_actor(self);
+        let refreshed = self
+            .refresh(self.state.worth_asking(), ASKED_FACTS)
+            .into_actor(self);
         let begun = refreshed.map(move |sightings, actor, ctx| {
             for (node, sighting) in sightings {
                 actor.state.sighted(&node, sighting);
