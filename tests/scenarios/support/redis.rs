@@ -285,6 +285,19 @@ impl Redis {
         .await;
     }
 
+    /// Until it holds something.
+    pub(crate) async fn wait_data(&self) {
+        eventually(
+            SOON,
+            format!("{} to hold data", self.at),
+            async || match self.try_run::<usize>("DBSIZE").await {
+                Ok(found) if found > 0 => Ok(()),
+                seen => Err(format!("{seen:?}")),
+            },
+        )
+        .await;
+    }
+
     /// Until it holds `count` keys.
     pub(crate) async fn wait_key_count(&self, count: usize) {
         let what = format!("{} to hold {count} keys", self.at);
