@@ -8,23 +8,21 @@ use std::time::Duration;
 
 use actix::System;
 use redis_keeper::actors::cluster_api::Ruling;
-use redis_keeper::config::Config;
-use redis_keeper::domain::facts::MinReplicas;
 use redis_keeper::domain::node::{ClusterName, NodeAddr};
-use serde_json::json;
 use tokio::runtime::Builder;
 use tokio::task::spawn_local;
 use tokio::time::sleep;
 
+use self::order::held_by_replicas;
 use super::clients::{Acknowledged, Writer, ask, ask_in_time, primary};
 use super::faults::Site;
-use super::keeper::{Keeper, Surroundings};
-use super::network::{Host, Network};
-use super::oracle::{Oracle, Said};
-use super::redis::{Fleet, UNTOUCHED};
-use super::schedule::{CLIENTS, ENSEMBLE, KEEPERS, Kind, Planned, Schedule, When};
+use super::network::Host;
+use super::oracle::Said;
+use super::schedule::{CLIENTS, Kind, Planned, Schedule, When};
 use super::world::World;
-use super::zookeeper::Ensemble;
+
+mod order;
+mod set_up;
 
 /// L, in microseconds: what the configuration says.
 pub(crate) const LEASE: u64 = 800_000;
@@ -98,56 +96,6 @@ struct Run {
 }
 
 impl Run {
-    fn set_up(schedule: Schedule, world: &Rc<World>) -> Self {
-        let network = Network::new(Rc::clone(world), schedule.latency);
-        let ensemble = Ensemble::new(Rc::clone(world), Rc::clone(&network), ENSEMBLE);
-        let fleet = Fleet::new(Rc::clone(world), Rc::clone(&network));
-        let nodes: BTreeMap<ClusterName, Vec<(NodeAddr, Host)>> = (0..schedule.clusters)
-            .map(|cluster| {
-                let node = |number| {
-                    let addr = NodeAddr::new(format!("10.0.{cluster}.{}", number + 1), 6379);
-                    (addr, schedule.server_host(number))
-                };
-                let name = ClusterName::new(format!("cluster-{cluster}"));
-                (name, (0..schedule.nodes).map(node).collect())
-            })
-            .collect();
-        fleet.populate(&nodes);
-        let choosy = schedule.kind == Kind::PrimaryOnly;
-        let oracle = Oracle::new(Rc::clone(world), LEASE, choosy, nodes.keys().cloned());
-        fleet.judged_by(Rc::clone(&oracle));
-        let around = Surroundings {
-            world: Rc::clone(world),
-            network,
-            ensemble,
-            fleet,
-        };
-        let keepers = (0..schedule.keepers).map(|number| {
-            let host = KEEPERS + Host::try_from(number).expect("few hosts");
-            let config = config(number, &schedule, &nodes);
-            Keeper::new(&around, config, host, schedule.drifts[number])
-        });
-        let keepers = Rc::new(keepers.collect());
-        let site = Rc::new(Site {
-            around,
-            keepers,
-            nodes: nodes
-                .values()
-                .flatten()
-                .map(|(addr, _)| addr.clone())
-                .collect(),
-            clusters: nodes.keys().cloned().collect(),
-            oracle,
-        });
-        Self {
-            schedule,
-            site,
-            nodes,
-            ledger: Rc::default(),
-            safe: Rc::default(),
-        }
-    }
-
     /// Starts keepers and clients, and has the faults strike when their time comes.
     fn begin(&self) {
         let (site, world) = (&self.site, &self.site.around.world);
@@ -326,77 +274,6 @@ impl Run {
         said
     }
 
-    /// What is not as it should be once nothing is wrong.
-    fn disorder(&self, said: &[Said]) -> Option<String> {
-        for (cluster, nodes) in &self.nodes {
-            let Some(primary) = self.site.oracle.primary(cluster) else {
-                return Some(format!("{cluster} has no published primary"));
-            };
-            for (node, _) in nodes {
-                let server = self.site.around.fleet.server(node)?;
-                if server.condition().follows.as_ref() != Some(&primary) {
-                    return Some(format!("{node} does not follow {primary}"));
-                }
-                let demanded = self.demanded(*node == primary);
-                if server.min_replicas() != demanded {
-                    let seen = server.min_replicas();
-                    return Some(format!("{node} has {seen:?}, not {demanded:?} (RK-9)"));
-                }
-            }
-            let of = |said: &&Said| said.cluster == *cluster;
-            let answers = said.iter().filter(of).count();
-            if answers != nodes.len() * self.site.keepers.len() {
-                return Some(format!("not all keepers answer for {cluster}"));
-            }
-            let wrong = said
-                .iter()
-                .filter(of)
-                .find(|said| (said.node == primary) != (said.ruling == Ruling::Yes));
-            if let Some(Said {
-                keeper,
-                node,
-                ruling,
-                ..
-            }) = wrong
-            {
-                return Some(format!(
-                    "{keeper} says {ruling:?} to {node}, {primary} being published"
-                ));
-            }
-        }
-        None
-    }
-
-    /// What a server has to demand of its replicas.
-    fn demanded(&self, primary: bool) -> MinReplicas {
-        if !(self.schedule.write_safety && primary) {
-            return UNTOUCHED;
-        }
-        MinReplicas {
-            to_write: u32::try_from(self.schedule.nodes / 2).expect("few nodes"),
-            max_lag: 2,
-        }
-    }
-
-    /// A primary that came back without its data did not cost what its replicas held (RK-7).
-    fn lost_safe_writes(&self) {
-        let fleet = &self.site.around.fleet;
-        let primaries = self
-            .site
-            .clusters
-            .iter()
-            .filter_map(|name| self.site.oracle.primary(name));
-        let servers: Vec<_> = primaries.filter_map(|addr| fleet.server(&addr)).collect();
-        let lost = |write: &&u64| !servers.iter().any(|server| server.holds(**write));
-        let safe = self.safe.borrow();
-        let lost = safe.iter().filter(lost).count();
-        if lost > 0 {
-            self.site.around.world.violated(format_args!(
-                "RK-7: {lost} writes that replicas held are lost"
-            ));
-        }
-    }
-
     fn outcome(&self) -> Outcome {
         let world = &self.site.around.world;
         let fleet = &self.site.around.fleet;
@@ -423,56 +300,4 @@ impl Run {
         self.site.around.ensemble.unwatched();
         self.site.around.world.end();
     }
-}
-
-/// The writes that every replica of the published primaries holds.
-fn held_by_replicas(site: &Site) -> BTreeSet<u64> {
-    let primaries: Vec<NodeAddr> = site
-        .clusters
-        .iter()
-        .filter_map(|name| site.oracle.primary(name))
-        .collect();
-    let mut held = BTreeSet::new();
-    for cluster in &site.clusters {
-        let servers = site.around.fleet.servers();
-        let replicas = servers.filter(|it| it.cluster == *cluster && !primaries.contains(&it.addr));
-        let sets: Vec<BTreeSet<u64>> = replicas.map(|replica| replica.writes()).collect();
-        let all = sets.into_iter().reduce(|one, other| &one & &other);
-        held.extend(all.into_iter().flatten());
-    }
-    held
-}
-
-/// The configuration of a keeper.
-fn config(
-    number: usize,
-    schedule: &Schedule,
-    nodes: &BTreeMap<ClusterName, Vec<(NodeAddr, Host)>>,
-) -> Config {
-    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-    let seconds = |milliseconds: u64| milliseconds as f64 / 1_000.0;
-    let clusters: Vec<_> = nodes
-        .iter()
-        .map(|(name, nodes)| {
-            let nodes: Vec<_> = nodes
-                .iter()
-                .map(|(addr, _)| json!({"host": addr.host(), "port": addr.port()}))
-                .collect();
-            json!({"name": name.as_str(), "nodes": nodes})
-        })
-        .collect();
-    let text = json!({
-        "keeper-id": format!("keeper-{}", number + 1),
-        "zk-quorum": ["10.1.0.1:2181"],
-        "zk-session-timeout-seconds": 2,
-        "lease-seconds": seconds(LEASE / 1_000),
-        "rest-host": "10.1.1.1",
-        "tick-seconds": seconds(schedule.tick),
-        "seconds-mark-down": seconds(schedule.mark_down),
-        "failover-tick-seconds": seconds(schedule.failover_tick),
-        "write-safety": if schedule.write_safety { "majority" } else { "none" },
-        "clusters": clusters,
-    });
-    let parsed = Config::parse("simulated.conf", &text.to_string(), std::iter::empty());
-    parsed.unwrap_or_else(|problems| panic!("{problems}")).0
 }

@@ -1,5 +1,5 @@
 //! Replication as Redis does it: a replica tries its primary at once and then every second, continues where it was if
-//! the histories allow it, else takes everything anew, and applies the stream.
+//! the histories allow it, else takes everything anew, and applies the stream. Synchronisation has its own file.
 
 use std::rc::Rc;
 
@@ -7,7 +7,8 @@ use redis_keeper::domain::node::NodeAddr;
 
 use super::{Fleet, Server};
 use crate::network::Lane;
-use crate::world::note;
+
+mod sync;
 
 /// How often a server looks after its links, in microseconds.
 const CRON: u64 = 250_000;
@@ -42,15 +43,6 @@ pub(super) struct Attached {
     /// The full synchronisation is over.
     streams: bool,
     lane: Rc<Lane>,
-}
-
-/// The answer to a request to synchronise.
-struct Sync {
-    replication_id: String,
-    offset: u64,
-    /// What is missing.
-    log: Vec<(u64, u64)>,
-    full: bool,
 }
 
 /// A piece of the stream, and the offsets before and behind it.
@@ -136,171 +128,6 @@ impl Fleet {
         }
     }
 
-    /// A replica asks its primary to go on where it is.
-    fn ask(self: &Rc<Self>, server: &Rc<Server>) {
-        let number = self.world.number();
-        let (primary, id, offset, incarnation) = {
-            let mut state = server.state.borrow_mut();
-            let (id, offset) = (state.replication_id.clone(), state.offset);
-            let incarnation = state.incarnation;
-            let Some(replica) = &mut state.replica else {
-                return;
-            };
-            replica.link = Link::Asked;
-            replica.number = number;
-            replica.heard = self.world.now();
-            (replica.primary.clone(), id, offset, incarnation)
-        };
-        let Some(primary) = self.server(&primary).cloned() else {
-            return;
-        };
-        let way = (server.host, primary.host);
-        let (fleet, asking, asked) = (Rc::clone(self), Rc::clone(server), Rc::clone(&primary));
-        let arrives = move || {
-            let to = Rc::clone(&asked);
-            asked.arrive(None, move || {
-                fleet.sync(&to, &asking, incarnation, number, &id, offset);
-            });
-        };
-        self.network.send(way, &Lane::default(), arrives);
-    }
-
-    /// A primary is asked by a replica.
-    fn sync(
-        self: &Rc<Self>,
-        primary: &Rc<Server>,
-        replica: &Rc<Server>,
-        incarnation: u64,
-        number: u64,
-        id: &str,
-        offset: u64,
-    ) {
-        let now = self.world.now();
-        let mut state = primary.state.borrow_mut();
-        let in_order = state.replica.as_ref().is_none_or(Replica::linked);
-        if state.loading(now) || !in_order {
-            drop(state);
-            return self.break_link(primary, replica, number, &Lane::default());
-        }
-        let previous = state.previous.as_ref();
-        let shared = id == state.replication_id && offset <= state.offset;
-        let before = previous.is_some_and(|(old, until)| id == old && offset <= *until);
-        let full = !shared && !before;
-        let lane = Rc::new(Lane::default());
-        let attached = Attached {
-            number,
-            streams: !full,
-            lane: Rc::clone(&lane),
-        };
-        state.attached.insert(replica.addr.clone(), attached);
-        drop(state);
-        if !full {
-            return self.hand_over(primary, replica, incarnation, number, Some(offset));
-        }
-        let taking = Rc::clone(replica);
-        let begins = move || {
-            let inner = Rc::clone(&taking);
-            taking.arrive(Some(incarnation), move || {
-                inner.begins_sync(number);
-            });
-        };
-        self.network
-            .send((primary.host, replica.host), &lane, begins);
-        // `repl-diskless-sync-delay` passes first.
-        let lasts = self.world.draw(1_000_000..=3_000_000);
-        let (fleet, primary, replica) = (Rc::clone(self), Rc::clone(primary), Rc::clone(replica));
-        let process = primary.state.borrow().incarnation;
-        self.world.after(lasts, move || {
-            let (from, fleet) = (Rc::clone(&primary), fleet);
-            primary.arrive(Some(process), move || {
-                fleet.hand_over(&from, &replica, incarnation, number, None);
-            });
-        });
-    }
-
-    /// What a replica misses is sent: everything, or what came after `from`.
-    fn hand_over(
-        self: &Rc<Self>,
-        primary: &Rc<Server>,
-        replica: &Rc<Server>,
-        incarnation: u64,
-        number: u64,
-        from: Option<u64>,
-    ) {
-        let mut state = primary.state.borrow_mut();
-        let Some(attached) = state.attached.get_mut(&replica.addr) else {
-            return;
-        };
-        if attached.number != number {
-            return;
-        }
-        attached.streams = true;
-        let lane = Rc::clone(&attached.lane);
-        let after = from.unwrap_or(0);
-        let missing = state
-            .log
-            .iter()
-            .filter(|(offset, _)| from.is_none() || *offset > after);
-        let sync = Sync {
-            replication_id: state.replication_id.clone(),
-            offset: state.offset,
-            log: missing.copied().collect(),
-            full: from.is_none(),
-        };
-        drop(state);
-        let (fleet, taking) = (Rc::clone(self), Rc::clone(replica));
-        let arrives = move || {
-            let inner = Rc::clone(&taking);
-            taking.arrive(Some(incarnation), move || {
-                fleet.synced(&inner, number, sync);
-            });
-        };
-        self.network
-            .send((primary.host, replica.host), &lane, arrives);
-    }
-
-    /// A replica takes in what it missed.
-    fn synced(self: &Rc<Self>, server: &Rc<Server>, number: u64, sync: Sync) {
-        let now = self.world.now();
-        {
-            let mut guard = server.state.borrow_mut();
-            let state = &mut *guard;
-            let Some(replica) = state.replica.as_mut().filter(|it| it.number == number) else {
-                return;
-            };
-            replica.link = Link::Up;
-            replica.heard = now;
-            let how = if sync.full {
-                "takes everything from"
-            } else {
-                "goes on with"
-            };
-            note!(
-                self.world,
-                "redis {} {how} {}",
-                server.addr,
-                replica.primary
-            );
-            let other = sync.replication_id != state.replication_id;
-            if sync.full {
-                state.log = sync.log;
-                state.previous = None;
-                state.loading_until = now + self.world.draw(1_000..=150_000);
-            } else {
-                state.log.extend(sync.log);
-                if other {
-                    state.previous = Some((state.replication_id.clone(), state.offset));
-                }
-            }
-            state.replication_id = sync.replication_id;
-            state.offset = sync.offset;
-            if !other && !sync.full {
-                return;
-            }
-        }
-        server.drop_replicas(self);
-    }
-
     /// A primary's data set grows, by a write or by a ping, and the stream with it.
     pub(super) fn append(self: &Rc<Self>, server: &Rc<Server>, bytes: u64, write: Option<u64>) {
         let mut state = server.state.borrow_mut();
@@ -382,13 +209,6 @@ impl Fleet {
 // === impl Server ===
 
 impl Server {
-    fn begins_sync(&self, number: u64) {
-        let mut state = self.state.borrow_mut();
-        if let Some(replica) = state.replica.as_mut().filter(|it| it.number == number) {
-            replica.link = Link::Syncing;
-        }
-    }
-
     /// Returns whether a link that was up broke, so that it is worth an attempt at once.
     fn link_breaks(&self, number: u64) -> bool {
         let now = self.world.now();

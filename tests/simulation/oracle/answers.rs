@@ -1,0 +1,173 @@
+//! What keepers answer: one primary at any moment (RK-2), under a lease that was earned (RK-3).
+
+use std::collections::BTreeMap;
+
+use redis_keeper::actors::cluster_api::{Answer, Ruling};
+use redis_keeper::domain::node::{ClusterName, Generation, KeeperId, NodeAddr};
+
+use super::{Book, Oracle};
+
+/// What the tick of the virtual clock may add to a reading, and the margin m to a wait, in microseconds.
+const SLACK: u64 = 25_000;
+/// What the ticks of the virtual clock, and a keeper's drift over a lease, make of an instant, at most, in microseconds.
+const PRECISION: u64 = 4_000;
+
+/// One answer to `is-writable`.
+pub(crate) struct Said {
+    pub(crate) keeper: KeeperId,
+    pub(crate) cluster: ClusterName,
+    pub(crate) node: NodeAddr,
+    pub(crate) ruling: Ruling,
+    pub(crate) generation: Option<Generation>,
+    /// When the heartbeat was sent that earned the lease, in microseconds; `None` for what needs none.
+    pub(crate) earned: Option<u64>,
+    /// When it said so.
+    pub(crate) at: u64,
+    /// What it had acknowledged when it was asked.
+    pub(crate) acknowledged: Generation,
+}
+
+// === impl Said ===
+
+impl Said {
+    pub(crate) fn of(
+        keeper: KeeperId,
+        cluster: &ClusterName,
+        node: &NodeAddr,
+        answer: &Answer,
+        (earned, at): (Option<u64>, u64),
+        acknowledged: Generation,
+    ) -> Self {
+        Self {
+            keeper,
+            cluster: cluster.clone(),
+            node: node.clone(),
+            ruling: answer.reason.ruling(),
+            generation: answer.generation,
+            earned,
+            at,
+            acknowledged,
+        }
+    }
+}
+
+// === impl Oracle ===
+
+impl Oracle {
+    /// What the keeper has acknowledged so far.
+    pub(crate) fn acknowledged(&self, keeper: &KeeperId) -> Generation {
+        let heartbeats = self.heartbeats.borrow();
+        let heartbeat = heartbeats.of(keeper);
+        heartbeat.map(|it| it.acknowledged).unwrap_or_default()
+    }
+
+    /// What all keepers that can answer say at this instant.
+    pub(crate) fn heard(&self, said: &[Said]) {
+        let books = self.books.borrow();
+        for said in said {
+            if let Some(earned) = said.earned {
+                self.judge_lease(said, &books[&said.cluster], earned);
+            }
+        }
+        let mut writable: BTreeMap<&ClusterName, &Said> = BTreeMap::new();
+        for said in said.iter().filter(|said| said.ruling == Ruling::Yes) {
+            let Said {
+                keeper,
+                cluster,
+                node,
+                ..
+            } = said;
+            let first = writable.entry(cluster).or_insert(said);
+            if first.node != *node {
+                self.world.violated(format_args!(
+                    "RK-2: {} calls {} writable (generation {:?}) while {keeper} calls {node} so (generation {:?})",
+                    first.keeper, first.node, first.generation, said.generation
+                ));
+            }
+            let since = said.at.saturating_sub(self.lease + SLACK);
+            if !books[cluster].was_primary(node, since) {
+                self.world.violated(format_args!(
+                    "RK-3: {keeper} calls {node} writable, which was not the published primary for longer than the lease"
+                ));
+            }
+        }
+    }
+
+    /// The lease of an answer counts from `earned`: neither from later than a heartbeat was sent, nor from later than its
+    /// state was superseded; and that is no older than was acknowledged (RK-3).
+    fn judge_lease(&self, said: &Said, book: &Book, earned: u64) {
+        let Said {
+            keeper,
+            cluster,
+            node,
+            generation,
+            acknowledged,
+            ..
+        } = said;
+        let heartbeats = self.heartbeats.borrow();
+        let Some(heartbeat) = heartbeats.of(keeper) else {
+            return self.world.violated(format_args!(
+                "RK-3: {keeper} answers and has had no heartbeat"
+            ));
+        };
+        if earned > heartbeat.at + PRECISION {
+            self.world.violated(format_args!(
+                "RK-3: {keeper} counts its lease from {} us after its last heartbeat",
+                earned - heartbeat.at
+            ));
+        }
+        let superseded = match generation {
+            Some(from) => book.superseded(*from),
+            None => book.withdrawn(node),
+        };
+        if let Some(at) = superseded.filter(|at| earned > at + PRECISION) {
+            self.world.violated(format_args!(
+                "RK-3: {keeper} prolonged its lease on {cluster} from an older state ({generation:?}), {} us too late",
+                earned - at
+            ));
+        }
+        let acknowledged = book.generation_at(*acknowledged);
+        if generation.is_some_and(|from| from < acknowledged) {
+            self.world.violated(format_args!(
+                "RK-3: {keeper} answers for {cluster} from {generation:?} and has acknowledged {acknowledged}"
+            ));
+        }
+    }
+}
+
+// === impl Book ===
+
+impl Book {
+    /// When a newer generation than `from` was published.
+    fn superseded(&self, from: Generation) -> Option<u64> {
+        let place = self.generations.partition_point(|(_, it)| *it <= from);
+        self.generations.get(place).map(|(at, _)| *at)
+    }
+
+    /// When `node` ceased to be the published primary the last time.
+    fn withdrawn(&self, node: &NodeAddr) -> Option<u64> {
+        let mut primaries = self.primaries.iter();
+        let last = primaries.rposition(|(_, primary)| primary.as_ref() == Some(node))?;
+        self.primaries.get(last + 1).map(|(at, _)| *at)
+    }
+
+    /// The cluster's generation when the counter stood at `counter`.
+    fn generation_at(&self, counter: Generation) -> Generation {
+        let place = self.generations.partition_point(|(_, it)| *it <= counter);
+        let known = place.checked_sub(1).map(|place| self.generations[place].1);
+        known.unwrap_or_default()
+    }
+
+    /// Whether the node was the published primary at some moment since `since`.
+    fn was_primary(&self, node: &NodeAddr, since: u64) -> bool {
+        for (from, primary) in self.primaries.iter().rev() {
+            if primary.as_ref() == Some(node) {
+                return true;
+            }
+            if *from <= since {
+                return false;
+            }
+        }
+        false
+    }
+}

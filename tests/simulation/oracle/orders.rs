@@ -1,0 +1,141 @@
+//! What servers may be commanded to do: in the order of the epochs (RK-4), and who may become a primary (RK-2, RK-6).
+
+use std::rc::Rc;
+
+use redis_keeper::domain::node::{Epoch, NodeAddr};
+
+use super::{Book, Oracle};
+use crate::redis::commands::Order;
+use crate::redis::{Fleet, Server};
+
+impl Oracle {
+    /// A server executes a command that changes its role.
+    pub(crate) fn commanded(
+        &self,
+        fleet: &Fleet,
+        server: &Rc<Server>,
+        (leader, epoch): (&str, Epoch),
+        order: &Order,
+    ) {
+        let mut books = self.books.borrow_mut();
+        let book = books
+            .get_mut(&server.cluster)
+            .expect("every cluster has a book");
+        let node = &server.addr;
+        let last = book.commanded.entry(node.clone()).or_default();
+        if epoch < *last {
+            self.world.violated(format_args!(
+                "RK-4: {node} executed {order:?} of epoch {epoch} after one of epoch {last}"
+            ));
+        }
+        *last = epoch.max(*last);
+        let mut intents = book.intents.iter();
+        if let Some((_, newer)) = intents.find(|(chosen, newer)| chosen == node && *newer > epoch) {
+            self.world.violated(format_args!(
+                "RK-4: {node} executed {order:?} of epoch {epoch} after epoch {newer} had fenced it off and chosen it"
+            ));
+        }
+        if *order != Order::Promote {
+            return;
+        }
+        if !book.intents.contains(&(node.clone(), epoch)) {
+            self.world.violated(format_args!(
+                "RK-4: {node} was promoted by epoch {epoch} without a persisted intent"
+            ));
+        }
+        let condition = server.condition();
+        if condition.follows.as_ref() == Some(node) {
+            return;
+        }
+        self.judge_drain(fleet, &server.cluster, book, node);
+        let now = self.world.now();
+        let heartbeats = self.heartbeats.borrow();
+        // A command sent long before and executed late decides nothing: others have withdrawn since (RK-4).
+        let overtaken = book.published.as_ref().is_some_and(|it| it.epoch > epoch);
+        let withdrawal = book.withdrawal.as_ref().filter(|_| !overtaken);
+        let waits_for = withdrawal
+            .and_then(|withdrawal| withdrawal.waits_for(leader, now, self.lease, &heartbeats));
+        if let Some(keeper) = waits_for {
+            self.world.violated(format_args!(
+                "RK-2: {node} was promoted while {keeper}, which has not acknowledged the withdrawal, may hold a lease"
+            ));
+        }
+        let unfit = [
+            (condition.loading, "loading"),
+            (
+                condition.syncing && condition.keys == 0,
+                "in its first synchronisation",
+            ),
+            (
+                condition.keys == 0 && book.has_data,
+                "empty while there was data",
+            ),
+            (condition.priority == 0, "of priority 0"),
+        ];
+        for (_, what) in unfit.iter().filter(|(unfit, _)| *unfit) {
+            self.world
+                .violated(format_args!("RK-6: {node} was promoted though {what}"));
+        }
+        let primary = book
+            .published
+            .as_ref()
+            .and_then(|state| state.intent.as_ref()?.old.clone());
+        // One that goes on in this moment brings its replicas on after they were read.
+        let goes_on = primary
+            .as_ref()
+            .and_then(|old| fleet.server(old))
+            .is_some_and(|old| old.condition().up);
+        for other in fleet.servers().filter(|_| self.choosy && !goes_on) {
+            let its = other.condition();
+            let eligible = other.cluster == server.cluster
+                && Some(&other.addr) != primary.as_ref()
+                && its.up
+                && !its.loading
+                && !its.syncing
+                && its.priority > 0
+                && its.history == condition.history;
+            if eligible && its.offset > condition.offset {
+                self.world.violated(format_args!(
+                    "RK-6: {node} was promoted at {}, {} has {}",
+                    condition.offset, other.addr, its.offset
+                ));
+            }
+        }
+    }
+
+    /// A switchover is completed: its successor has all that the old primary took, unless that died meanwhile.
+    pub(super) fn judge_switchover(
+        &self,
+        fleet: &Fleet,
+        book: &Book,
+        old: &NodeAddr,
+        new: Option<&NodeAddr>,
+    ) {
+        // The last generation is the successor's.
+        let withdrawn = book
+            .generations
+            .iter()
+            .rev()
+            .nth(1)
+            .map_or(0, |(at, _)| *at);
+        if book.last_down.get(old).is_some_and(|at| *at >= withdrawn) {
+            // A majority no longer reaches it: that is a failover.
+            return;
+        }
+        let (Some(new), true) = (
+            new.and_then(|new| fleet.server(new)),
+            fleet.serves_since(old, withdrawn),
+        ) else {
+            return;
+        };
+        let Some(old) = fleet.server(old) else { return };
+        let (had, has) = (old.writes(), new.writes());
+        let lost = had.difference(&has).count();
+        if lost > 0 {
+            self.world.violated(format_args!(
+                "switchover: {} lacks {lost} writes that {} has taken",
+                new.addr, old.addr
+            ));
+        }
+    }
+}

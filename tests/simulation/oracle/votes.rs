@@ -1,0 +1,65 @@
+//! Who votes which node down, and which nodes a majority therefore holds for down (RK-1).
+
+use std::collections::BTreeMap;
+
+use redis_keeper::domain::facts::DownReason;
+use redis_keeper::domain::node::{ClusterName, KeeperId, NodeAddr};
+use redis_keeper::domain::verdict::Report;
+use redis_keeper::layout::paths;
+use redis_keeper::layout::state::Document as _;
+
+use super::{Book, Oracle};
+use crate::tree::Tree;
+
+/// How long a leader may take a vote for standing that was taken back (RK-1), in microseconds: it reads one vote after
+/// the other.
+const VOTES_LINGER: u64 = 250_000;
+
+impl Oracle {
+    /// Notes the votes as they stand in ZooKeeper now.
+    pub(super) fn count_votes(
+        &self,
+        tree: &Tree,
+        keepers: &[String],
+        name: &ClusterName,
+        book: &mut Book,
+    ) {
+        let now = self.world.now();
+        for node in &book.down {
+            book.last_down.insert(node.clone(), now);
+        }
+        for (last, stands) in book.votes.values_mut().filter(|(_, stands)| *stands) {
+            (*last, *stands) = (now, false);
+        }
+        let mut refusing: BTreeMap<NodeAddr, usize> = BTreeMap::new();
+        for keeper in keepers {
+            let path = paths::report(name, &KeeperId::new(keeper));
+            let report = tree.get(&path).map(|node| Report::decode(&node.data));
+            if let Some(Ok(report)) = report {
+                let early = report.refused.iter();
+                for node in early.filter(|node| !report.votes.contains_key(*node)) {
+                    *refusing.entry(node.clone()).or_default() += 1;
+                }
+                for (node, reason) in report.votes {
+                    if reason == DownReason::Refused {
+                        *refusing.entry(node.clone()).or_default() += 1;
+                    }
+                    book.votes.insert((node, keeper.clone()), (now, true));
+                }
+            }
+        }
+        let all = refusing.into_iter().filter(|(_, at)| *at == keepers.len());
+        book.refused.extend(all.map(|(node, _)| (node, now)));
+        let mut votes: BTreeMap<NodeAddr, usize> = BTreeMap::new();
+        for ((node, keeper), (last, _)) in &book.votes {
+            if now - last <= VOTES_LINGER && keepers.contains(keeper) {
+                *votes.entry(node.clone()).or_default() += 1;
+            }
+        }
+        votes.retain(|_, votes| *votes * 2 > keepers.len());
+        book.down = votes.into_keys().collect();
+        for node in &book.down {
+            book.last_down.insert(node.clone(), now);
+        }
+    }
+}

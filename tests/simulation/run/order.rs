@@ -1,0 +1,103 @@
+//! What must be so in the end, once nothing is wrong any more: order, and what was held before the only fault.
+
+use std::collections::BTreeSet;
+
+use redis_keeper::actors::cluster_api::Ruling;
+use redis_keeper::domain::facts::MinReplicas;
+use redis_keeper::domain::node::NodeAddr;
+
+use super::Run;
+use crate::faults::Site;
+use crate::oracle::Said;
+use crate::redis::UNTOUCHED;
+
+impl Run {
+    /// What is not as it should be once nothing is wrong.
+    pub(super) fn disorder(&self, said: &[Said]) -> Option<String> {
+        for (cluster, nodes) in &self.nodes {
+            let Some(primary) = self.site.oracle.primary(cluster) else {
+                return Some(format!("{cluster} has no published primary"));
+            };
+            for (node, _) in nodes {
+                let server = self.site.around.fleet.server(node)?;
+                if server.condition().follows.as_ref() != Some(&primary) {
+                    return Some(format!("{node} does not follow {primary}"));
+                }
+                let demanded = self.demanded(*node == primary);
+                if server.min_replicas() != demanded {
+                    let seen = server.min_replicas();
+                    return Some(format!("{node} has {seen:?}, not {demanded:?} (RK-9)"));
+                }
+            }
+            let of = |said: &&Said| said.cluster == *cluster;
+            let answers = said.iter().filter(of).count();
+            if answers != nodes.len() * self.site.keepers.len() {
+                return Some(format!("not all keepers answer for {cluster}"));
+            }
+            let wrong = said
+                .iter()
+                .filter(of)
+                .find(|said| (said.node == primary) != (said.ruling == Ruling::Yes));
+            if let Some(Said {
+                keeper,
+                node,
+                ruling,
+                ..
+            }) = wrong
+            {
+                return Some(format!(
+                    "{keeper} says {ruling:?} to {node}, {primary} being published"
+                ));
+            }
+        }
+        None
+    }
+
+    /// What a server has to demand of its replicas.
+    fn demanded(&self, primary: bool) -> MinReplicas {
+        if !(self.schedule.write_safety && primary) {
+            return UNTOUCHED;
+        }
+        MinReplicas {
+            to_write: u32::try_from(self.schedule.nodes / 2).expect("few nodes"),
+            max_lag: 2,
+        }
+    }
+
+    /// A primary that came back without its data did not cost what its replicas held (RK-7).
+    pub(super) fn lost_safe_writes(&self) {
+        let fleet = &self.site.around.fleet;
+        let primaries = self
+            .site
+            .clusters
+            .iter()
+            .filter_map(|name| self.site.oracle.primary(name));
+        let servers: Vec<_> = primaries.filter_map(|addr| fleet.server(&addr)).collect();
+        let lost = |write: &&u64| !servers.iter().any(|server| server.holds(**write));
+        let safe = self.safe.borrow();
+        let lost = safe.iter().filter(lost).count();
+        if lost > 0 {
+            self.site.around.world.violated(format_args!(
+                "RK-7: {lost} writes that replicas held are lost"
+            ));
+        }
+    }
+}
+
+/// The writes that every replica of the published primaries holds.
+pub(super) fn held_by_replicas(site: &Site) -> BTreeSet<u64> {
+    let primaries: Vec<NodeAddr> = site
+        .clusters
+        .iter()
+        .filter_map(|name| site.oracle.primary(name))
+        .collect();
+    let mut held = BTreeSet::new();
+    for cluster in &site.clusters {
+        let servers = site.around.fleet.servers();
+        let replicas = servers.filter(|it| it.cluster == *cluster && !primaries.contains(&it.addr));
+        let sets: Vec<BTreeSet<u64>> = replicas.map(|replica| replica.writes()).collect();
+        let all = sets.into_iter().reduce(|one, other| &one & &other);
+        held.extend(all.into_iter().flatten());
+    }
+    held
+}

@@ -1,0 +1,104 @@
+//! What a run begins with: the servers, the ensemble and the keepers of a schedule, and how keepers are configured.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use redis_keeper::config::Config;
+use redis_keeper::domain::node::{ClusterName, NodeAddr};
+use serde_json::json;
+
+use super::{LEASE, Run};
+use crate::faults::Site;
+use crate::keeper::{Keeper, Surroundings};
+use crate::network::{Host, Network};
+use crate::oracle::Oracle;
+use crate::redis::Fleet;
+use crate::schedule::{ENSEMBLE, KEEPERS, Kind, Schedule};
+use crate::world::World;
+use crate::zookeeper::Ensemble;
+
+impl Run {
+    pub(super) fn set_up(schedule: Schedule, world: &Rc<World>) -> Self {
+        let network = Network::new(Rc::clone(world), schedule.latency);
+        let ensemble = Ensemble::new(Rc::clone(world), Rc::clone(&network), ENSEMBLE);
+        let fleet = Fleet::new(Rc::clone(world), Rc::clone(&network));
+        let nodes: BTreeMap<ClusterName, Vec<(NodeAddr, Host)>> = (0..schedule.clusters)
+            .map(|cluster| {
+                let node = |number| {
+                    let addr = NodeAddr::new(format!("10.0.{cluster}.{}", number + 1), 6379);
+                    (addr, schedule.server_host(number))
+                };
+                let name = ClusterName::new(format!("cluster-{cluster}"));
+                (name, (0..schedule.nodes).map(node).collect())
+            })
+            .collect();
+        fleet.populate(&nodes);
+        let choosy = schedule.kind == Kind::PrimaryOnly;
+        let oracle = Oracle::new(Rc::clone(world), LEASE, choosy, nodes.keys().cloned());
+        fleet.judged_by(Rc::clone(&oracle));
+        let around = Surroundings {
+            world: Rc::clone(world),
+            network,
+            ensemble,
+            fleet,
+        };
+        let keepers = (0..schedule.keepers).map(|number| {
+            let host = KEEPERS + Host::try_from(number).expect("few hosts");
+            let config = config(number, &schedule, &nodes);
+            Keeper::new(&around, config, host, schedule.drifts[number])
+        });
+        let keepers = Rc::new(keepers.collect());
+        let site = Rc::new(Site {
+            around,
+            keepers,
+            nodes: nodes
+                .values()
+                .flatten()
+                .map(|(addr, _)| addr.clone())
+                .collect(),
+            clusters: nodes.keys().cloned().collect(),
+            oracle,
+        });
+        Self {
+            schedule,
+            site,
+            nodes,
+            ledger: Rc::default(),
+            safe: Rc::default(),
+        }
+    }
+}
+
+/// The configuration of a keeper.
+fn config(
+    number: usize,
+    schedule: &Schedule,
+    nodes: &BTreeMap<ClusterName, Vec<(NodeAddr, Host)>>,
+) -> Config {
+    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+    let seconds = |milliseconds: u64| milliseconds as f64 / 1_000.0;
+    let clusters: Vec<_> = nodes
+        .iter()
+        .map(|(name, nodes)| {
+            let nodes: Vec<_> = nodes
+                .iter()
+                .map(|(addr, _)| json!({"host": addr.host(), "port": addr.port()}))
+                .collect();
+            json!({"name": name.as_str(), "nodes": nodes})
+        })
+        .collect();
+    let text = json!({
+        "keeper-id": format!("keeper-{}", number + 1),
+        "zk-quorum": ["10.1.0.1:2181"],
+        "zk-session-timeout-seconds": 2,
+        "lease-seconds": seconds(LEASE / 1_000),
+        "rest-host": "10.1.1.1",
+        "tick-seconds": seconds(schedule.tick),
+        "seconds-mark-down": seconds(schedule.mark_down),
+        "failover-tick-seconds": seconds(schedule.failover_tick),
+        "write-safety": if schedule.write_safety { "majority" } else { "none" },
+        "clusters": clusters,
+    });
+    let parsed = Config::parse("simulated.conf", &text.to_string(), std::iter::empty());
+    parsed.unwrap_or_else(|problems| panic!("{problems}")).0
+}
