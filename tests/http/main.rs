@@ -1,8 +1,9 @@
 //! The HTTP interface over real sockets, and behind a real HAProxy.
 
+mod admin;
 mod checks;
 mod fake;
-
 mod haproxy;
 mod operations;
+mod requests;
 mod served;

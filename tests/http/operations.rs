@@ -1,11 +1,9 @@
 //! What operators post.
 
-use redis_keeper::actors::messages::{NotSwitched, Switched};
-use redis_keeper::domain::node::{Generation, NodeAddr};
-
 use std::sync::Arc;
 
-use serde_json::Value;
+use redis_keeper::actors::messages::{NotSwitched, Switched};
+use redis_keeper::domain::node::{Generation, NodeAddr};
 
 use crate::fake::Fake;
 use crate::served::{Reply, served};
@@ -25,10 +23,6 @@ async fn posted(fake: impl Into<Arc<Fake>>, body: &str) -> Reply {
     server.send(request.as_bytes()).await
 }
 
-fn json(reply: &Reply) -> Value {
-    serde_json::from_str(&reply.body).unwrap_or_else(|error| panic!("{error}: {reply:?}"))
-}
-
 #[actix_web::test]
 async fn a_switchover_is_told_as_it_ends() {
     let switched = Switched {
@@ -39,7 +33,7 @@ async fn a_switchover_is_told_as_it_ends() {
     let reply = posted(Fake::healthy().switching(Ok(switched)), "").await;
     assert_eq!(reply.code, 200);
     assert_eq!(
-        json(&reply),
+        reply.json(),
         serde_json::json!({
             "switched": true,
             "from": { "host": "10.0.0.1", "port": 6379 },
@@ -64,8 +58,8 @@ async fn a_switchover_is_told_as_it_ends() {
         (NotSwitched::NotLeading, 503, "no-leader"),
     ] {
         let reply = posted(Fake::healthy().switching(Err(outcome)), "{}").await;
-        assert_eq!((reply.code, &json(&reply)["code"]), (code, &name.into()));
-        let error = json(&reply)["error"].to_string();
+        assert_eq!((reply.code, &reply.json()["code"]), (code, &name.into()));
+        let error = reply.json()["error"].to_string();
         assert!(code == 503 || error.contains("because"), "{error}");
     }
 }
@@ -79,7 +73,7 @@ async fn what_is_asked_for_reaches_the_cluster_and_anything_else_is_refused_by_n
     ] {
         let reply = posted(Fake::healthy(), body).await;
         assert_eq!(reply.code, 400, "{body}");
-        let error = json(&reply)["error"].to_string();
+        let error = reply.json()["error"].to_string();
         assert!(error.contains(told), "{error}");
     }
     let fake = Arc::new(Fake::healthy());

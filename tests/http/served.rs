@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use redis_keeper::http::{HttpState, server};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -14,6 +15,10 @@ use crate::fake::Fake;
 
 /// How long any answer may take before the test gives up.
 const DEADLINE: Duration = Duration::from_mins(1);
+
+/// What a HAProxy says of the server that it checks, as a header line.
+pub(crate) const STATE: &str = "x-haproxy-server-state: UP 1/3; address=10.0.0.1; port=6379; \
+    name=cluster-1-writable/10.0.0.1:6379; node=lb1; weight=1/3\r\n";
 
 /// Serves what `fake` says.
 pub(crate) fn served(fake: impl Into<Arc<Fake>>) -> Served {
@@ -51,6 +56,11 @@ impl Served {
         let request =
             format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{headers}connection: close\r\n\r\n");
         self.send(request.as_bytes()).await
+    }
+
+    /// Asks as HAProxy's check does.
+    pub(crate) async fn check(&self, path: &str) -> Reply {
+        self.get(path, STATE).await
     }
 
     /// Sends these bytes; the answer must be HTTP.
@@ -100,6 +110,11 @@ impl Reply {
             head: head.to_owned(),
             body: body.to_owned(),
         }
+    }
+
+    /// The body, which must be JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {

@@ -1,0 +1,129 @@
+//! What operators and Prometheus read.
+
+use serde_json::json;
+
+use crate::fake::Fake;
+use crate::served::served;
+
+#[actix_web::test]
+async fn an_address_that_is_none_is_400() {
+    let server = served(Fake::healthy());
+    let reply = server
+        .get("/admin/clusters/cluster-1/nodes/10.0.0.1", "")
+        .await;
+    assert_eq!(reply.code, 400);
+    assert_eq!(reply.json()["code"], "bad-address");
+}
+
+#[actix_web::test]
+async fn a_node_shows_its_monitor_its_facts_and_every_vote() {
+    let server = served(Fake::healthy());
+    let reply = server
+        .get("/admin/clusters/cluster-1/nodes/10.0.0.1:6379", "")
+        .await;
+    assert_eq!(reply.code, 200);
+    let node = reply.json();
+    assert_eq!(node["node"], "10.0.0.1:6379");
+    assert_eq!(node["restarts"], 2);
+    assert_eq!(node["online"], true);
+    assert_eq!(node["verdict"]["votes"], json!({ "keeper-2": "refused" }));
+    assert_eq!(node["verdict"]["down"], false);
+    assert_eq!(node["monitor"]["consecutive-failures"], 0);
+    assert_eq!(node["monitor"]["last-probe"]["took-seconds"], 0.0005);
+    assert_eq!(node["monitor"]["last-proof-of-life-age-seconds"], 1.5);
+    assert_eq!(
+        node["sighting"]["facts"]["role"]["primary"]["online-replicas"],
+        1
+    );
+    assert_eq!(node["sighting"]["facts"]["version"], "7.0.15");
+}
+
+#[actix_web::test]
+async fn an_explanation_tells_who_would_take_over_and_why_the_others_not() {
+    let server = served(Fake::healthy());
+    let reply = server.get("/admin/clusters/cluster-1/explain", "").await;
+    assert_eq!(reply.code, 200);
+    let expected = json!({
+        "cluster": "cluster-1",
+        "primary": "10.0.0.1:6379",
+        "if-the-primary-died-now": {
+            "sentence": "10.0.0.2:6379 would take over; 10.0.0.3:6379 not, because it has priority 0",
+            "next": "10.0.0.2:6379",
+            "ranking": [{
+                "node": "10.0.0.2:6379",
+                "offset": 42,
+                "priority": 100,
+                "uptime-seconds": 1.5,
+                "replication-history": {"id": "b".repeat(40), "promotions-back": 0},
+            }],
+            "refused": [{"node": "10.0.0.3:6379", "reason": "has priority 0"}],
+            "held-by": [],
+        },
+        "now": "nothing to do",
+    });
+    assert_eq!(reply.json(), expected);
+    let hung = served(Fake::hung());
+    let reply = hung.get("/admin/clusters/cluster-1/explain", "").await;
+    assert_eq!(reply.code, 500);
+}
+
+#[actix_web::test]
+async fn admin_pages_show_clusters_keepers_and_the_tree() {
+    let server = served(Fake::healthy());
+    let clusters = server.get("/admin/clusters", "").await.json();
+    assert_eq!(clusters, json!({ "clusters": ["cluster-1"] }));
+    let cluster = server.get("/admin/clusters/cluster-1", "").await.json();
+    assert_eq!(cluster["plan"], "nothing to do");
+    assert_eq!(cluster["published"]["generation"], 7);
+    assert_eq!(cluster["nodes"][0]["writable"], "it is the primary");
+    let haproxy = json!({
+        "name": "lb1",
+        "backend": "cluster-1-writable",
+        "address": "10.0.0.9",
+        "node": "10.0.0.1:6379",
+        "state": "UP",
+        "age-seconds": 1.5,
+    });
+    assert_eq!(cluster["haproxies"], json!([haproxy]));
+    let keepers = server.get("/admin/keepers", "").await.json();
+    assert_eq!(keepers["leader"], "keeper-1");
+    assert_eq!(keepers["keepers"][0]["rest"], "10.0.1.1:4379");
+    let tree = server.get("/admin/supervision", "").await.json();
+    assert_eq!(tree["children"][0]["last-exit"], "panicked: boom");
+    let index = server.get("/", "").await.json();
+    for path in index["paths"].as_array().unwrap() {
+        let path = path
+            .as_str()
+            .unwrap()
+            .replace("{name}", "cluster-1")
+            .replace("{node}", "10.0.0.1:6379");
+        assert_eq!(server.check(&path).await.code, 200, "{path}");
+    }
+}
+
+#[actix_web::test]
+async fn metrics_count_answers_and_show_each_cluster() {
+    let server = served(Fake::healthy());
+    server.check("/cluster/cluster-1/is-writable").await;
+    let reply = server.get("/metrics", "").await;
+    assert_eq!(
+        reply.header("content-type"),
+        Some("text/plain; version=0.0.4")
+    );
+    for line in [
+        r#"redis_keeper_http_checks_total{question="is-writable",answer="yes"} 1"#,
+        r#"redis_keeper_cluster_primary_known{cluster="cluster-1"} 1"#,
+        r#"redis_keeper_cluster_generation{cluster="cluster-1"} 7"#,
+        r#"redis_keeper_cluster_lease_seconds{cluster="cluster-1"} 0.8"#,
+        r#"redis_keeper_cluster_nodes{cluster="cluster-1",state="online"} 1"#,
+        r#"redis_keeper_cluster_nodes{cluster="cluster-1",state="down"} 0"#,
+        "redis_keeper_session_leader 1",
+        "redis_keeper_session_keepers_online 1",
+    ] {
+        assert!(
+            reply.body.lines().any(|found| found == line),
+            "{line}: {}",
+            reply.body
+        );
+    }
+}

@@ -1,0 +1,141 @@
+//! Requests of every kind, hostile ones too, and the sockets they come in by.
+
+use std::sync::Arc;
+
+use redis_keeper::actors::cluster_api::Reason;
+
+use crate::fake::Fake;
+use crate::served::{STATE, Served, served};
+
+#[actix_web::test]
+async fn what_does_not_exist_is_404_as_json() {
+    let server = served(Fake::saying(Reason::NoSuchNode));
+    for (path, code) in [
+        ("/cluster/nope/is-writable", "no-such-cluster"),
+        ("/cluster/nope/is-readable/10.0.0.1:6379", "no-such-cluster"),
+        ("/cluster/nope/status", "no-such-cluster"),
+        ("/cluster/nope/master", "no-such-cluster"),
+        ("/cluster/cluster-1/is-writable", "no-such-node"),
+        ("/cluster/cluster-1/is-writable/nope", "no-such-node"),
+        ("/cluster/cluster-1", "no-such-path"),
+        ("/cluster/cluster-1/is-writable/", "no-such-path"),
+        ("/admin/clusters/nope", "no-such-cluster"),
+        ("/admin/clusters/nope/explain", "no-such-cluster"),
+        ("/admin/clusters/nope/nodes/a:1", "no-such-cluster"),
+        ("/admin/clusters/cluster-1/nodes/9.9.9.9:1", "no-such-node"),
+        ("/nope", "no-such-path"),
+    ] {
+        let reply = server.check(path).await;
+        assert_eq!(reply.code, 404, "{path}: {reply:?}");
+        assert_eq!(reply.json()["code"], code, "{path}");
+        assert!(reply.json()["error"].as_str().unwrap().len() > 10);
+    }
+}
+
+#[actix_web::test]
+async fn everything_is_read_only() {
+    let server = served(Fake::healthy());
+    for path in ["/cluster/cluster-1/is-writable", "/admin/clusters", "/"] {
+        for method in ["POST", "PUT", "DELETE", "OPTIONS", "BREW"] {
+            let request =
+                format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+            let reply = server.send(request.as_bytes()).await;
+            assert_eq!(reply.code, 405, "{method} {path}");
+            assert_eq!(reply.header("allow"), Some("GET, HEAD"));
+            assert_eq!(reply.json()["code"], "method-not-allowed");
+        }
+    }
+}
+
+#[actix_web::test]
+async fn head_answers_as_get_does_without_the_body() {
+    let server = served(Fake::healthy());
+    let request = format!(
+        "HEAD /cluster/cluster-1/is-writable HTTP/1.1\r\nhost: x\r\n{STATE}connection: close\r\n\r\n"
+    );
+    let reply = server.send(request.as_bytes()).await;
+    assert_eq!((reply.code, reply.body.as_str()), (200, ""));
+    let request = "HEAD /nope HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let reply = server.send(request.as_bytes()).await;
+    assert_eq!((reply.code, reply.body.as_str()), (404, ""));
+}
+
+#[actix_web::test]
+async fn no_bytes_get_a_200_or_take_the_server_down() {
+    let server = served(Fake::healthy());
+    let huge = format!(
+        "GET /cluster/cluster-1/is-writable HTTP/1.1\r\nhost: x\r\nx-haproxy-server-state: UP; name=b/{}\r\n\r\n",
+        "a".repeat(200_000)
+    );
+    let many = format!(
+        "GET /cluster/cluster-1/is-writable HTTP/1.1\r\nhost: x\r\n{}\r\n",
+        "a: b\r\n".repeat(500)
+    );
+    for bytes in [
+        huge.as_bytes(),
+        many.as_bytes(),
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET /cluster/%ff%fe/is-writable/%00 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+        b"GET /cluster/cluster-1/is-writable HTTP/1.1\r\nx-haproxy-server-state: UP; name=b/\x00\r\n\r\n",
+        b"GET /cluster/cluster-1/is-writable HTTP/1.1\nhost: x\r\nx-haproxy-server-state\r\n\r\n",
+        b"*1\r\n$4\r\nPING\r\n",
+    ] {
+        let reply = server.try_send(bytes).await;
+        assert!(!reply.starts_with("HTTP/1.1 200"), "{reply}");
+    }
+    let reply = server.check("/cluster/cluster-1/is-writable").await;
+    assert_eq!(reply.code, 200);
+}
+
+#[actix_web::test]
+async fn a_crash_in_a_handler_is_a_500_and_the_next_request_is_served() {
+    let fake = Arc::new(Fake::healthy());
+    let server = served(Arc::clone(&fake));
+    fake.crash_next();
+    let reply = server.check("/cluster/cluster-1/is-writable").await;
+    assert_eq!(reply.code, 500);
+    assert_eq!(reply.json()["code"], "crashed");
+    let reply = server.check("/cluster/cluster-1/is-writable").await;
+    assert_eq!(reply.code, 200);
+}
+
+#[actix_web::test]
+async fn dropping_the_server_closes_it_and_its_socket_can_be_served_again() {
+    let server = served(Fake::healthy());
+    let again = server.listener.try_clone().unwrap();
+    let addr = server.addr;
+    server.stop().await;
+    let waiting = tokio::net::TcpStream::connect(addr).await.unwrap();
+    let server = Served::on(again, Arc::new(Fake::healthy()));
+    let reply = Served::ask(
+        waiting,
+        b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+    )
+    .await;
+    assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
+    assert_eq!(server.get("/health", "").await.code, 200);
+}
+
+#[actix_web::test]
+async fn an_address_in_use_is_told_by_name() {
+    let server = served(Fake::healthy());
+    let error = redis_keeper::http::server::bind("127.0.0.1", server.addr.port()).unwrap_err();
+    let said = error.to_string();
+    assert!(
+        said.contains(&format!("127.0.0.1:{}", server.addr.port())),
+        "{said}"
+    );
+    assert!(said.contains("rest-port"), "{said}");
+}
+
+#[actix_web::test]
+async fn a_client_that_sends_half_a_request_is_shut_out() {
+    let server = served(Fake::healthy());
+    let reply = server
+        .try_send(b"GET /cluster/cluster-1/is-writable HTTP/1.1\r\nhost: x\r\nx-")
+        .await;
+    assert!(
+        reply.is_empty() || reply.starts_with("HTTP/1.1 408"),
+        "{reply}"
+    );
+}
