@@ -1,0 +1,112 @@
+//! Who may take part, and what keeps a keeper out.
+
+use std::time::Duration;
+
+use redis_keeper::actors::messages::Leave;
+use redis_keeper::layout::state::{Document, FormatMark};
+use redis_keeper::ports::coordination::CreateKind;
+
+use crate::world::{LEASE, World, eventually, on_virtual_time};
+
+#[test]
+fn a_keeper_with_another_lease_than_the_others_is_refused_and_a_lone_one_may_change_it() {
+    on_virtual_time(async {
+        let world = World::new();
+        let a = world.keeper("a");
+        a.current().await;
+        let b = world.leased("b", "host-b:1", LEASE * 2);
+        eventually("refused", async || b.fatal.borrow().is_some()).await;
+        let message = b.fatal.borrow().clone().unwrap();
+        assert!(
+            message.contains("lease-seconds is 1.6 here and 0.8"),
+            "{message}"
+        );
+        a.address.send(Leave).await.unwrap();
+        let both = ["b", "c"].map(|id| world.leased(id, "new", LEASE * 2));
+        for keeper in &both {
+            keeper.current().await;
+        }
+        let late = world.keeper("d");
+        eventually("refused", async || late.fatal.borrow().is_some()).await;
+    });
+}
+
+#[test]
+fn a_second_keeper_with_the_same_id_is_refused_and_told_who_holds_it() {
+    on_virtual_time(async {
+        let world = World::new();
+        let first = world.process("a", "first:1");
+        first.current().await;
+        let second = world.process("a", "second:2");
+        eventually("refused", async || second.fatal.borrow().is_some()).await;
+        let message = second.fatal.borrow().clone().unwrap();
+        assert!(
+            message.contains("keeper-id a is held by first:1 at 10.0.0.1:4001"),
+            "{message}"
+        );
+        assert!(first.fatal.borrow().is_none());
+        assert_eq!(world.leader().await, ("a".to_owned(), 1));
+        assert_eq!(second.report().await.state, "refused");
+    });
+}
+
+#[test]
+fn the_leftover_of_an_earlier_run_is_waited_out() {
+    on_virtual_time(async {
+        let world = World::new();
+        let earlier = world.keeper("a");
+        earlier.current().await;
+        // Its process is gone, its session not yet.
+        let session = earlier.session().await;
+        world.embedded.disconnect(session);
+        let again = world.keeper("a");
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(again.report().await.state, "joining");
+        assert!(again.fatal.borrow().is_none());
+        world.embedded.set_reachable(false);
+        world.embedded.expire(session);
+        again.current().await;
+    });
+}
+
+#[test]
+fn nodes_of_the_older_project_are_refused_and_nothing_is_written_beside_them() {
+    on_virtual_time(async {
+        for nodes in [
+            &["/clusters", "/clusters/cluster-1"][..],
+            &["/leader", "/leader/_c_1234-latch-0000000000"],
+            &["/format", "/leader", "/leader/_c_1234-latch-0000000000"],
+            &["/format", "/initialize-barrier"],
+        ] {
+            let world = World::new();
+            let observer = world.observer().await;
+            for path in nodes {
+                let created = observer.create(path, &FormatMark.encode(), CreateKind::Persistent);
+                created.await.unwrap();
+            }
+            let before = observer.children("/").await.unwrap();
+            let a = world.keeper("a");
+            eventually("refused", async || a.fatal.borrow().is_some()).await;
+            let message = a.fatal.borrow().clone().unwrap();
+            assert!(message.contains("older redis-keeper"), "{message}");
+            assert_eq!(observer.children("/").await.unwrap(), before);
+        }
+    });
+}
+
+#[test]
+fn state_of_a_newer_version_is_refused() {
+    on_virtual_time(async {
+        let world = World::new();
+        let observer = world.observer().await;
+        let newer = br#"{"format":2,"program":"redis-keeper"}"#;
+        observer
+            .create("/format", newer, CreateKind::Persistent)
+            .await
+            .unwrap();
+        let a = world.keeper("a");
+        eventually("refused", async || a.fatal.borrow().is_some()).await;
+        let message = a.fatal.borrow().clone().unwrap();
+        assert!(message.contains("has format 2"), "{message}");
+    });
+}
