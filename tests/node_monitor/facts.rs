@@ -1,0 +1,166 @@
+//! What is told of a node, and when: its first probe, changes of its role, the addresses of names.
+
+use std::time::Duration;
+
+use redis_keeper::domain::facts::Role;
+use redis_keeper::domain::node::NodeAddr;
+use redis_keeper::ports::redis::Depth;
+use tokio::time::sleep;
+
+use crate::fake_redis::{Manner, replica_of};
+use crate::watch::{TICK, Watch, probes, virtually};
+
+#[test]
+fn the_first_probe_is_told_whole() {
+    virtually(async {
+        let watch = Watch::node(|server| server.watched_by(&["sentinel-1 at 10.0.0.9"]));
+        let (_, sighting) = watch.next(|_| true).await;
+        let facts = sighting.facts.expect("facts");
+        assert_eq!(facts.role, Role::Primary { online_replicas: 0 });
+        assert_eq!(facts.sentinels, ["sentinel-1 at 10.0.0.9"]);
+        assert!(sighting.probed && sighting.answering && sighting.vote.is_none());
+        assert_eq!(sighting.addresses, ["10.0.0.1".parse().unwrap()].into());
+    });
+}
+
+#[test]
+fn a_first_probe_that_fails_is_told_too() {
+    virtually(async {
+        let watch = Watch::node(|server| server.behaves(Manner::Refuses));
+        let (_, sighting) = watch.next(|_| true).await;
+        assert!(sighting.probed && !sighting.answering);
+        assert_eq!((sighting.facts, sighting.vote), (None, None));
+        assert_eq!(sighting.trouble.as_deref(), Some("connection refused"));
+    });
+}
+
+#[test]
+fn a_change_of_role_is_told_at_the_next_tick() {
+    virtually(async {
+        let watch = Watch::node(|_| ());
+        watch.next(|_| true).await;
+        let primary = NodeAddr::new("10.0.0.2", 6379);
+        watch
+            .server
+            .tells(|info| info.role = Some(replica_of(&primary)));
+        let (_, sighting) = watch.next(|_| true).await;
+        let facts = sighting.facts.unwrap();
+        assert_eq!(facts.upstream().unwrap().primary, primary);
+        assert_eq!(
+            sighting.upstream_addresses,
+            ["10.0.0.2".parse().unwrap()].into()
+        );
+    });
+}
+
+#[test]
+fn falling_behind_is_told_once_in_each_direction() {
+    virtually(async {
+        let primary = NodeAddr::new("10.0.0.2", 6379);
+        let role = |heard: u64| {
+            let mut role = replica_of(&primary);
+            if let Role::Replica(upstream) = &mut role {
+                upstream.last_io = Some(Duration::from_secs(heard));
+            }
+            Some(role)
+        };
+        let watch = Watch::node(|server| server.tells(|info| info.role = role(0)));
+        watch.next(|_| true).await;
+        for heard in [1, 4, 5, 6, 60, 1, 2] {
+            watch.server.tells(|info| info.role = role(heard));
+            watch.probed().await;
+        }
+        let told = watch.told.borrow();
+        let heard: Vec<_> = told
+            .iter()
+            .map(|(_, sighting)| {
+                let facts = sighting.facts.as_ref().unwrap();
+                facts.upstream().unwrap().last_io.unwrap().as_secs()
+            })
+            .collect();
+        assert_eq!(heard, [0, 5, 1]);
+    });
+}
+
+#[test]
+fn host_names_are_resolved_before_the_facts_are_told() {
+    virtually(async {
+        let primary = NodeAddr::new("redis-2", 6379);
+        let watch = Watch::of("redis-1", |redis, server| {
+            redis.name("redis-1", &["10.0.0.1"]);
+            redis.name("redis-2", &["10.0.0.2"]);
+            *redis.resolving.borrow_mut() = Duration::from_millis(20);
+            server.tells(|info| info.role = Some(replica_of(&primary)));
+        });
+        let (_, sighting) = watch.next(|sighting| sighting.facts.is_some()).await;
+        assert_eq!(sighting.addresses, ["10.0.0.1".parse().unwrap()].into());
+        assert_eq!(
+            sighting.upstream_addresses,
+            ["10.0.0.2".parse().unwrap()].into()
+        );
+    });
+}
+
+#[test]
+fn a_resolver_that_hangs_delays_facts_but_no_sign_of_life() {
+    virtually(async {
+        let watch = Watch::of("redis-1", |redis, _| redis.name("redis-1", &["10.0.0.1"]));
+        watch.next(|sighting| sighting.facts.is_some()).await;
+        watch.redis.resolving.replace(Duration::from_hours(1));
+        sleep(120 * TICK).await;
+        let told = watch.told.borrow();
+        assert!(told.iter().all(|(_, sighting)| sighting.vote.is_none()));
+        assert_eq!(
+            told.last().unwrap().1.addresses,
+            ["10.0.0.1".parse().unwrap()].into()
+        );
+        let deeds = watch.server.take_deeds();
+        assert!(probes(&deeds, Depth::Tick) > 90, "{}", deeds.len());
+    });
+}
+
+#[test]
+fn a_new_primary_and_its_addresses_are_told_together() {
+    virtually(async {
+        let watch = Watch::of("10.0.0.1", |redis, server| {
+            redis.name("redis-2", &["10.0.0.2"]);
+            redis.name("redis-3", &["10.0.0.3"]);
+            redis.resolving.replace(Duration::from_millis(20));
+            server.tells(|info| info.role = Some(replica_of(&NodeAddr::new("redis-2", 1))));
+        });
+        watch.probed().await;
+        for host in ["redis-3", "gone", "10.0.0.4"] {
+            watch
+                .server
+                .tells(|info| info.role = Some(replica_of(&NodeAddr::new(host, 1))));
+            watch.probed().await;
+        }
+        sleep(TICK).await;
+        let told: Vec<_> = watch
+            .told
+            .borrow()
+            .iter()
+            .filter_map(|(_, sighting)| {
+                let host = sighting
+                    .facts
+                    .as_ref()?
+                    .upstream()?
+                    .primary
+                    .host()
+                    .to_owned();
+                let address = sighting.upstream_addresses.first().map(ToString::to_string);
+                Some((host, address.unwrap_or_default()))
+            })
+            .collect();
+        let expected = [
+            ("redis-2", "10.0.0.2"),
+            ("redis-3", "10.0.0.3"),
+            ("gone", ""),
+            ("10.0.0.4", "10.0.0.4"),
+        ];
+        assert_eq!(
+            told,
+            expected.map(|(host, ip)| (host.to_owned(), ip.to_owned()))
+        );
+    });
+}

@@ -1,0 +1,11 @@
+//! The node monitor on virtual time, with servers inside the process.
+
+#[path = "../fakes/clock.rs"]
+mod clock;
+mod facts;
+#[path = "../fakes/redis.rs"]
+#[allow(dead_code)]
+mod fake_redis;
+mod probing;
+mod votes;
+mod watch;

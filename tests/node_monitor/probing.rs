@@ -1,0 +1,190 @@
+//! How often a node is asked, for what, and over which connections.
+
+use std::time::Duration;
+
+use redis_keeper::actors::messages::{InspectMonitor, Refresh};
+use redis_keeper::domain::facts::Sighting;
+use redis_keeper::domain::node::NodeAddr;
+use redis_keeper::ports::clock::LeaseClock;
+use redis_keeper::ports::redis::Depth;
+use tokio::time::sleep;
+
+use crate::fake_redis::{Deed, Manner, replica_of};
+use crate::watch::{MARK_DOWN, PRECISION, PROBE_TIMEOUT, TICK, Watch, probes, virtually};
+
+#[test]
+fn one_probe_a_tick_and_now_and_then_a_full_one_and_no_news_is_not_told() {
+    virtually(async {
+        let watch = Watch::node(|_| ());
+        watch.next(|_| true).await;
+        watch.server.take_deeds();
+        for offset in 0..100 {
+            watch.server.tells(|info| info.offset = Some(offset));
+            sleep(TICK).await;
+        }
+        let deeds = watch.server.take_deeds();
+        assert!((99..=101).contains(&deeds.len()), "{}", deeds.len());
+        assert!((9..=11).contains(&probes(&deeds, Depth::Full)));
+        assert_eq!(watch.count(), 1);
+        let state = watch.monitor.send(InspectMonitor).await.unwrap();
+        assert!(state.sighting.facts.unwrap().offset >= 98);
+        assert_eq!(state.failures, 0);
+    });
+}
+
+#[test]
+fn a_connection_that_stays_silent_is_given_up() {
+    virtually(async {
+        let watch = Watch::node(|_| ());
+        watch.probed().await;
+        watch.server.behaves(Manner::Hangs);
+        sleep(10 * TICK).await;
+        let deeds = watch.server.take_deeds();
+        let connects = deeds.iter().filter(|deed| **deed == Deed::Connect).count();
+        assert!((2..=4).contains(&connects), "{connects}");
+    });
+}
+
+#[test]
+fn a_cut_connection_is_replaced_at_once_and_is_no_news() {
+    virtually(async {
+        let watch = Watch::node(|_| ());
+        watch.probed().await;
+        watch.server.cut();
+        sleep(PRECISION).await;
+        assert_eq!(
+            watch.server.take_deeds(),
+            [Deed::Connect, Deed::Probe(Depth::Full)]
+        );
+        assert_eq!(watch.count(), 1);
+    });
+}
+
+#[test]
+fn a_node_that_cuts_every_connection_is_not_tried_without_end() {
+    virtually(async {
+        let watch = Watch::node(|_| ());
+        watch.probed().await;
+        for _ in 0..1_000 {
+            watch.server.cut();
+            sleep(Duration::from_millis(10)).await;
+        }
+        assert!(watch.server.take_deeds().len() < 60);
+    });
+}
+
+#[test]
+fn a_primary_that_went_away_is_seen_within_moments_of_its_return_until_it_is_voted_down() {
+    virtually(async {
+        let watch = Watch::node(|_| ());
+        for away in [15, 170, 1_400].map(Duration::from_millis) {
+            sleep(TICK).await;
+            watch.probed().await;
+            watch.server.dies();
+            sleep(away).await;
+            watch
+                .server
+                .tells(|info| info.run_id = Some(format!("{away:?}")));
+            watch.server.behaves(Manner::Loading);
+            let loading = |seen: &Sighting| seen.facts.as_ref().is_some_and(|facts| facts.loading);
+            let back = watch.clock.now();
+            let (seen, _) = watch.next(loading).await;
+            assert!(
+                seen.since(back) < Duration::from_millis(52),
+                "{:?}",
+                seen.since(back)
+            );
+            watch.server.behaves(Manner::Answers);
+            let loaded = watch.clock.now();
+            let (seen, _) = watch.next(|seen| !loading(seen)).await;
+            assert!(
+                seen.since(loaded) < Duration::from_millis(52),
+                "{:?}",
+                seen.since(loaded)
+            );
+        }
+        watch.probed().await;
+        watch.server.dies();
+        watch.next(|sighting| sighting.vote.is_some()).await;
+        watch.server.take_deeds();
+        sleep(TICK * 60).await;
+        assert!(watch.server.take_deeds().len() < 70, "then each tick");
+    });
+}
+
+#[test]
+fn a_replica_that_went_away_is_asked_each_tick() {
+    virtually(async {
+        let primary = NodeAddr::new("10.0.0.9", 6379);
+        let watch =
+            Watch::node(|server| server.tells(|info| info.role = Some(replica_of(&primary))));
+        watch.probed().await;
+        watch.server.dies();
+        sleep(MARK_DOWN).await;
+        assert!(watch.server.take_deeds().len() <= 6);
+    });
+}
+
+#[test]
+fn a_refresh_reads_after_it_was_asked_and_is_shared() {
+    virtually(async {
+        let watch = Watch::node(|_| ());
+        watch.probed().await;
+        watch.server.tells(|info| info.offset = Some(77));
+        let asked = watch.clock.now();
+        let (one, other) = futures::join!(
+            watch.monitor.send(Refresh::default()),
+            watch.monitor.send(Refresh::default())
+        );
+        let sighting = one.unwrap();
+        assert_eq!(sighting.facts.as_ref().unwrap().offset, 77);
+        assert!(sighting.at >= asked && sighting.at.since(asked) < PRECISION);
+        assert_eq!(sighting, other.unwrap());
+        assert_eq!(watch.server.take_deeds(), [Deed::Probe(Depth::Full)]);
+    });
+}
+
+#[test]
+fn settings_are_read_when_they_are_asked_for_and_remembered_until_the_next_time() {
+    virtually(async {
+        let watch = Watch::node(|_| ());
+        watch.probed().await;
+        assert_eq!(watch.last().min_replicas, None);
+        let refresh = Refresh { settings: true };
+        let sighting = watch.monitor.send(refresh).await.unwrap();
+        let read = sighting.min_replicas;
+        assert!(matches!(read, Some(Ok(_))), "{read:?}");
+        let deeds = watch.server.take_deeds();
+        assert_eq!(deeds, [Deed::Probe(Depth::FullWithSettings)]);
+        let plain = watch.monitor.send(Refresh::default()).await.unwrap();
+        assert_eq!(plain.min_replicas, read);
+        let deeds = watch.server.take_deeds();
+        assert_eq!(deeds, [Deed::Probe(Depth::Full)]);
+    });
+}
+
+#[test]
+fn a_refresh_of_a_hung_node_ends_with_the_probe_timeout() {
+    virtually(async {
+        let watch = Watch::node(|_| ());
+        watch.probed().await;
+        watch.server.behaves(Manner::Hangs);
+        let asked = watch.clock.now();
+        let sighting = watch.monitor.send(Refresh::default()).await.unwrap();
+        assert!(!sighting.answering);
+        assert!(watch.clock.now().since(asked) < PROBE_TIMEOUT + PRECISION);
+    });
+}
+
+#[test]
+fn a_refresh_does_not_wait_for_the_resolver() {
+    virtually(async {
+        let watch = Watch::of("redis-1", |redis, _| redis.name("redis-1", &["10.0.0.1"]));
+        watch.probed().await;
+        watch.redis.resolving.replace(Duration::from_hours(1));
+        let asked = watch.clock.now();
+        let sighting = watch.monitor.send(Refresh::default()).await.unwrap();
+        assert!(sighting.at >= asked);
+        assert!(watch.clock.now().since(asked) < PRECISION);
+    });
+}

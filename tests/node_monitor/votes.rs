@@ -1,0 +1,154 @@
+//! When a node is voted down, to the millisecond, and what is no evidence.
+
+use std::time::Duration;
+
+use redis_keeper::domain::facts::DownReason;
+use redis_keeper::ports::clock::LeaseClock;
+use tokio::time::sleep;
+
+use crate::fake_redis::Manner;
+use crate::watch::{MARK_DOWN, PRECISION, PROBE_TIMEOUT, TICK, Watch, virtually};
+
+#[test]
+fn a_dead_node_is_voted_down_exactly_at_the_mark_down_moment() {
+    virtually(async {
+        let watch = Watch::node(|_| ());
+        let alive = watch.probed().await;
+        watch.server.dies();
+        let (first, sighting) = watch.next(|_| true).await;
+        assert!(
+            !sighting.answering && first.since(alive) < 3 * PRECISION,
+            "noticed at once"
+        );
+        let (at, sighting) = watch.next(|sighting| sighting.vote.is_some()).await;
+        assert_eq!(sighting.vote, Some(DownReason::Refused));
+        assert!(at.since(alive) >= MARK_DOWN);
+        assert!(
+            at.since(alive) < MARK_DOWN + PRECISION,
+            "{:?}",
+            at.since(alive)
+        );
+    });
+}
+
+#[test]
+fn a_hung_node_is_voted_down_exactly_at_the_mark_down_moment() {
+    virtually(async {
+        let watch = Watch::node(|_| ());
+        let alive = watch.probed().await;
+        watch.server.behaves(Manner::Hangs);
+        let (at, sighting) = watch.next(|sighting| sighting.vote.is_some()).await;
+        assert_eq!(sighting.vote, Some(DownReason::Unanswered));
+        assert!(at.since(alive) >= MARK_DOWN);
+        assert!(
+            at.since(alive) < MARK_DOWN + PRECISION,
+            "{:?}",
+            at.since(alive)
+        );
+    });
+}
+
+#[test]
+fn a_hung_node_that_goes_on_is_seen_alive_at_once() {
+    virtually(async {
+        let watch = Watch::node(|_| ());
+        watch.probed().await;
+        watch.server.behaves(Manner::Hangs);
+        watch.next(|sighting| sighting.vote.is_some()).await;
+        let went_on = watch.clock.now();
+        watch.server.behaves(Manner::Answers);
+        let (at, _) = watch.next(|sighting| sighting.vote.is_none()).await;
+        assert!(at.since(went_on) < PRECISION, "{:?}", at.since(went_on));
+    });
+}
+
+#[test]
+fn an_error_reply_is_proof_of_life_and_told_as_trouble() {
+    virtually(async {
+        let watch = Watch::node(|_| ());
+        watch.probed().await;
+        watch.server.behaves(Manner::Errors("BUSY Redis is busy"));
+        sleep(60 * TICK).await;
+        let sighting = watch.last();
+        assert_eq!(sighting.trouble.as_deref(), Some("BUSY Redis is busy"));
+        assert!(sighting.vote.is_none() && sighting.answering && sighting.facts.is_some());
+    });
+}
+
+#[test]
+fn loading_is_told_at_once_and_voted_on_after_the_mark_down_time() {
+    virtually(async {
+        let watch = Watch::node(|_| ());
+        watch.probed().await;
+        watch.server.behaves(Manner::Loading);
+        let (since, sighting) = watch.next(|_| true).await;
+        assert!(sighting.facts.unwrap().loading && sighting.vote.is_none());
+        let (at, sighting) = watch.next(|sighting| sighting.vote.is_some()).await;
+        assert_eq!(sighting.vote, Some(DownReason::Loading));
+        assert!(at.since(since) >= MARK_DOWN && at.since(since) < MARK_DOWN + PRECISION);
+    });
+}
+
+#[test]
+fn failures_of_this_host_are_never_a_vote() {
+    virtually(async {
+        let watch = Watch::node(|_| ());
+        watch.probed().await;
+        watch.server.behaves(Manner::HostFails);
+        watch.server.cut();
+        sleep(60 * TICK).await;
+        let sighting = watch.last();
+        assert!(
+            sighting.vote.is_none() && !sighting.answering,
+            "{sighting:?}"
+        );
+    });
+}
+
+#[test]
+fn after_a_suspension_nothing_is_voted_before_a_fresh_probe() {
+    virtually(async {
+        let watch = Watch::node(|_| ());
+        watch.probed().await;
+        watch.server.dies();
+        watch.next(|sighting| !sighting.answering).await;
+        watch.server.behaves(Manner::Answers);
+        watch.clock.suspend(100 * TICK);
+        sleep(10 * TICK).await;
+        let told = watch.told.borrow();
+        assert!(told.iter().all(|(_, sighting)| sighting.vote.is_none()));
+        assert!(told.last().unwrap().1.answering);
+    });
+}
+
+#[test]
+fn after_a_suspension_a_dead_node_is_voted_down_within_a_tick() {
+    virtually(async {
+        let watch = Watch::node(|_| ());
+        watch.probed().await;
+        watch.server.dies();
+        watch.next(|sighting| !sighting.answering).await;
+        watch.clock.suspend(100 * TICK);
+        let resumed = watch.clock.now();
+        let (at, _) = watch.next(|sighting| sighting.vote.is_some()).await;
+        assert!(
+            at.since(resumed) <= TICK + PRECISION,
+            "{:?}",
+            at.since(resumed)
+        );
+    });
+}
+
+#[test]
+fn a_slow_answer_is_proof_of_life_even_when_it_is_always_late() {
+    virtually(async {
+        let watch = Watch::node(|_| ());
+        watch.probed().await;
+        watch
+            .server
+            .takes(PROBE_TIMEOUT + Duration::from_millis(200));
+        sleep(30 * TICK).await;
+        let told = watch.told.borrow();
+        assert!(told.iter().all(|(_, sighting)| sighting.vote.is_none()));
+    });
+}

@@ -1,0 +1,141 @@
+//! A monitor at work, and what it tells.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use redis_keeper::actors::messages::{InspectMonitor, Sighted};
+use redis_keeper::actors::node_monitor::{MonitorSettings, NodeMonitor};
+use redis_keeper::domain::facts::Sighting;
+use redis_keeper::domain::node::{ClusterName, Moment, NodeAddr};
+use redis_keeper::ports::clock::LeaseClock;
+use redis_keeper::ports::redis::Depth;
+use tokio::time::sleep;
+
+use crate::clock::VirtualClock;
+use crate::fake_redis::{Deed, FakeRedis, FakeServer};
+
+pub(crate) const TICK: Duration = Duration::from_secs(1);
+pub(crate) const MARK_DOWN: Duration = Duration::from_secs(3);
+pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
+/// What timers of a millisecond's resolution may add.
+pub(crate) const PRECISION: Duration = Duration::from_millis(3);
+
+pub(crate) fn virtually(test: impl Future<Output = ()>) {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .expect("a runtime")
+    };
+    System::with_tokio_rt(runtime).block_on(test);
+}
+
+/// A monitor at work, and what it told.
+pub(crate) struct Watch {
+    pub(crate) redis: Rc<FakeRedis>,
+    pub(crate) server: Rc<FakeServer>,
+    pub(crate) clock: Arc<VirtualClock>,
+    pub(crate) monitor: Addr<NodeMonitor>,
+    pub(crate) told: Rc<RefCell<Vec<(Moment, Sighting)>>>,
+}
+
+impl Watch {
+    pub(crate) fn of(host: &str, prepare: impl FnOnce(&FakeRedis, &FakeServer)) -> Self {
+        let addr = NodeAddr::new(host, 6379);
+        let redis = Rc::new(FakeRedis::default());
+        let server = redis.server(&addr);
+        prepare(&redis, &server);
+        let clock = Arc::new(VirtualClock::new());
+        let told = Rc::<RefCell<Vec<_>>>::default();
+        let monitor = NodeMonitor::new(
+            redis.clone(),
+            ClusterName::new("c"),
+            addr,
+            MonitorSettings {
+                tick: TICK,
+                mark_down: MARK_DOWN,
+                probe_timeout: PROBE_TIMEOUT,
+                full_every: 10 * TICK,
+                max_lag: Some(Duration::from_secs(5)),
+                settings: false,
+            },
+            clock.clone(),
+            {
+                let (told, clock) = (told.clone(), clock.clone());
+                Rc::new(move |news: Sighted| told.borrow_mut().push((clock.now(), news.sighting)))
+            },
+        )
+        .start();
+        Self {
+            redis,
+            server,
+            clock,
+            monitor,
+            told,
+        }
+    }
+
+    pub(crate) fn node(prepare: impl FnOnce(&FakeServer)) -> Self {
+        Self::of("10.0.0.1", |_, server| prepare(server))
+    }
+
+    pub(crate) fn last(&self) -> Sighting {
+        self.told
+            .borrow()
+            .last()
+            .expect("something was told")
+            .1
+            .clone()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.told.borrow().len()
+    }
+
+    /// The next sighting that is as wanted, with the moment it was told; within a minute.
+    pub(crate) async fn next(&self, wanted: impl Fn(&Sighting) -> bool) -> (Moment, Sighting) {
+        let from = self.count();
+        for _ in 0..60_000 {
+            let found = self.told.borrow()[from..]
+                .iter()
+                .find(|(_, sighting)| wanted(sighting))
+                .cloned();
+            if let Some(found) = found {
+                return found;
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+        panic!("never told; last: {:?}", self.last());
+    }
+
+    /// Until just after a probe was answered.
+    pub(crate) async fn probed(&self) -> Moment {
+        self.server.take_deeds();
+        loop {
+            sleep(Duration::from_millis(1)).await;
+            let deeds = self.server.take_deeds();
+            if deeds.iter().any(|deed| matches!(deed, Deed::Probe(_))) {
+                sleep(Duration::from_millis(1)).await;
+                return self
+                    .monitor
+                    .send(InspectMonitor)
+                    .await
+                    .unwrap()
+                    .last_alive
+                    .unwrap();
+            }
+        }
+    }
+}
+
+pub(crate) fn probes(deeds: &[Deed], depth: Depth) -> usize {
+    deeds
+        .iter()
+        .filter(|deed| **deed == Deed::Probe(depth))
+        .count()
+}
