@@ -1,7 +1,6 @@
 //! A redis-server of the test's own.
 
 use std::io::Write;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -9,6 +8,7 @@ use std::time::Duration;
 use redis_keeper::domain::node::NodeAddr;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 
 /// How long anything may take on a busy machine.
@@ -37,10 +37,7 @@ impl Server {
     }
 
     async fn start_in(dir: TempDir, config: Option<PathBuf>, arguments: &[&str]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .expect("a free port")
-            .port();
+        let port = free_port();
         let mut all: Vec<String> = config
             .iter()
             .map(|path| path.display().to_string())
@@ -113,6 +110,21 @@ fn spawn(arguments: &[String]) -> Child {
         .stdout(Stdio::null())
         .spawn()
         .expect("redis-server is installed")
+}
+
+/// A place where the test itself answers, and its address.
+pub(crate) async fn impostor() -> (TcpListener, NodeAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    (listener, NodeAddr::new("127.0.0.1", port))
+}
+
+/// A port where nobody listens yet.
+pub(crate) fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+        .port()
 }
 
 pub(crate) fn command(words: &str) -> redis::Cmd {

@@ -1,0 +1,226 @@
+//! Commands that change a server, and what is known of those that fail.
+
+use redis_keeper::adapters::redis::Access;
+use redis_keeper::domain::facts::MinReplicas;
+use redis_keeper::domain::node::Epoch;
+use redis_keeper::ports::redis::{CommandError, Depth, Stir};
+use rustix::process::Signal;
+use tokio::time::timeout;
+
+use crate::asking::{as_keeper, connected, facts, is_replica_of, node, plain, probed, replica_of};
+use crate::server::{PATIENCE, Server, command, impostor};
+
+#[tokio::test]
+async fn a_replica_is_promoted_and_its_old_primary_follows_it_and_both_remember() {
+    let primary = Server::with_config("").await;
+    let replica =
+        Server::with_config(&format!("replicaof 127.0.0.1 {}\n", primary.addr.port())).await;
+    is_replica_of(&replica, &primary.addr).await;
+    primary.run::<()>("SET key value");
+    let mut client = replica.client();
+    let mut probe = connected(&*plain(&replica)).await;
+
+    let mut commands = plain(&replica)
+        .command(Epoch(42))
+        .await
+        .expect("a connection");
+    let listed: String = replica.run("CLIENT LIST");
+    assert!(listed.contains("name=keeper-42"), "{listed}");
+    assert_eq!(commands.promote().await, Ok(vec![]));
+    let facts_after = facts(&replica).await.expect("facts");
+    assert!(facts_after.is_primary());
+    assert!(facts_after.previous_replication_id.is_some());
+    assert!(!replica.file("redis.conf").contains("replicaof 127"));
+    assert!(
+        command("PING").query::<()>(&mut client).is_err(),
+        "clients were cut"
+    );
+    assert_eq!(timeout(PATIENCE, probe.stirred()).await, Ok(Stir::Closed));
+
+    let mut commands = plain(&primary)
+        .command(Epoch(42))
+        .await
+        .expect("a connection");
+    assert_eq!(commands.follow(&replica.addr).await, Ok(vec![]));
+    is_replica_of(&primary, &replica.addr).await;
+    let port = replica.addr.port();
+    assert!(
+        primary
+            .file("redis.conf")
+            .contains(&format!("replicaof 127.0.0.1 {port}"))
+    );
+}
+
+#[tokio::test]
+async fn a_fence_cuts_off_older_leaders_and_earlier_commands_and_yields_to_newer_ones() {
+    let primary = Server::start(&[]).await;
+    let replica = replica_of(&primary).await;
+    let node = plain(&replica);
+    let open = async |epoch| node.command(Epoch(epoch)).await.expect("a connection");
+    let (mut older, mut earlier, mut newer) = (open(41).await, open(42).await, open(43).await);
+    let mut bystander = replica.client();
+
+    let fenced = earlier.fence().await;
+    assert!(
+        matches!(&fenced, Err(CommandError::NotDone(why)) if why.contains("epoch 43 is at work")),
+        "{fenced:?}"
+    );
+    assert_eq!(newer.fence().await, Ok(()));
+    for connection in [&mut older, &mut earlier] {
+        let refused = connection.promote().await;
+        assert!(
+            matches!(refused, Err(CommandError::NotDone(_))),
+            "{refused:?}"
+        );
+    }
+    assert!(!facts(&replica).await.expect("facts").is_primary());
+    assert!(
+        command("PING").query::<()>(&mut bystander).is_ok(),
+        "clients are left alone"
+    );
+    assert_eq!(newer.promote().await.map(|_| ()), Ok(()));
+}
+
+#[tokio::test]
+async fn a_server_without_a_configuration_file_is_promoted_with_a_note() {
+    let primary = Server::start(&[]).await;
+    let replica = replica_of(&primary).await;
+    let mut commands = plain(&replica)
+        .command(Epoch(1))
+        .await
+        .expect("a connection");
+    let notes = commands.promote().await.expect("promoted");
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(notes[0].starts_with("CONFIG REWRITE: ERR"), "{notes:?}");
+    assert!(facts(&replica).await.expect("facts").is_primary());
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_what_goes_with_a_promotion_is_promoted_with_notes() {
+    let primary = Server::start(&[]).await;
+    let replica = replica_of(&primary).await;
+    replica.run::<()>("ACL SETUSER keeper on >pw +@all -config -client|kill");
+    let mut commands = node(&replica.addr, as_keeper())
+        .command(Epoch(1))
+        .await
+        .expect("a connection");
+    let notes = commands.promote().await.expect("promoted");
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    assert!(facts(&replica).await.expect("facts").is_primary());
+}
+
+#[tokio::test]
+async fn min_replicas_settings_are_read_set_and_remembered() {
+    let server = Server::with_config("appendonly no\n").await;
+    let mut connection = connected(&*plain(&server)).await;
+    let plainly = probed(&mut *connection, Depth::Full).await;
+    assert_eq!(plainly.min_replicas, None);
+    let default = MinReplicas {
+        to_write: 0,
+        max_lag: 10,
+    };
+    let told = probed(&mut *connection, Depth::FullWithSettings).await;
+    assert_eq!(told.min_replicas, Some(Ok(default)));
+    assert_eq!((told.error, told.sentinels), (None, Some(Vec::new())));
+    assert!(told.info.is_some_and(|info| info.run_id.is_some()));
+
+    let values = MinReplicas {
+        to_write: 1,
+        max_lag: 2,
+    };
+    let commands = plain(&server).command(Epoch(1)).await;
+    let mut commands = commands.expect("a connection");
+    let notes = commands.set_min_replicas(values).await;
+    assert_eq!(notes, Ok(Vec::new()));
+    let told = probed(&mut *connection, Depth::FullWithSettings).await;
+    assert_eq!(told.min_replicas, Some(Ok(values)));
+}
+
+#[tokio::test]
+async fn settings_that_are_not_permitted_are_neither_read_nor_set_and_the_rest_is_told() {
+    let server = Server::start(&[]).await;
+    server.run::<()>("ACL SETUSER keeper on >pw +@all -config");
+    let node = node(&server.addr, as_keeper());
+    let mut connection = connected(&*node).await;
+    let told = probed(&mut *connection, Depth::FullWithSettings).await;
+    let why = told.min_replicas.expect("asked").expect_err("refused");
+    assert!(why.starts_with("NOPERM"), "{why}");
+    assert_eq!(told.error, None);
+    assert!(told.info.is_some());
+    let values = MinReplicas {
+        to_write: 1,
+        max_lag: 2,
+    };
+    let mut commands = node.command(Epoch(1)).await.expect("a connection");
+    let refused = commands.set_min_replicas(values).await;
+    assert!(
+        matches!(&refused, Err(CommandError::NotDone(why)) if why.contains("NOPERM")),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_command_that_is_not_permitted_is_not_done() {
+    let primary = Server::start(&[]).await;
+    let replica = replica_of(&primary).await;
+    for right in ["-replicaof", "-multi"] {
+        replica.run::<()>(&format!("ACL SETUSER keeper reset on >pw +@all {right}"));
+        let mut commands = node(&replica.addr, as_keeper())
+            .command(Epoch(1))
+            .await
+            .expect("connected");
+        let refused = commands.promote().await;
+        assert!(
+            matches!(&refused, Err(CommandError::NotDone(why)) if why.starts_with("NOPERM")),
+            "{refused:?}"
+        );
+        assert!(!facts(&replica).await.expect("facts").is_primary());
+    }
+}
+
+#[tokio::test]
+async fn a_command_to_a_stopped_server_is_known_not_done_only_if_nothing_was_sent() {
+    let server = Server::start(&[]).await;
+    let mut commands = plain(&server)
+        .command(Epoch(1))
+        .await
+        .expect("a connection");
+    server.signal(Signal::STOP);
+    let late = commands.promote().await;
+    // Only MULTI was sent, which changes nothing.
+    assert!(matches!(late, Err(CommandError::NotDone(_))), "{late:?}");
+    let unopened = plain(&server).command(Epoch(1)).await.err();
+    assert!(
+        matches!(unopened, Some(CommandError::NotDone(_))),
+        "{unopened:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_server_lost_within_the_transaction_leaves_the_outcome_unknown() {
+    let (listener, addr) = impostor().await;
+    let dying = async {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let (mut peer, _) = listener.accept().await.unwrap();
+        let mut received = [0; 1024];
+        for _ in ["CLIENT SETNAME", "MULTI"] {
+            assert!(peer.read(&mut received).await.unwrap() > 0);
+            peer.write_all(b"+OK\r\n").await.unwrap();
+        }
+        assert!(peer.read(&mut received).await.unwrap() > 0);
+        peer.write_all(b"+QUEUED\r\n").await.unwrap();
+    };
+    let promoting = async {
+        let node = node(&addr, Access::default());
+        node.command(Epoch(1))
+            .await
+            .expect("a connection")
+            .promote()
+            .await
+    };
+    let (outcome, ()) = tokio::join!(promoting, dying);
+    assert!(
+        matches!(outcome, Err(CommandError::Unknown(_))),
+        "{outcome:?}"
+    );
+}
