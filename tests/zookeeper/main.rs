@@ -1,0 +1,5 @@
+//! The ZooKeeper adapter, and the session actor above it, on a real server.
+
+mod adapter;
+mod server;
+mod session;
