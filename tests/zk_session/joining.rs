@@ -60,6 +60,7 @@ fn the_leftover_of_an_earlier_run_is_waited_out() {
         let session = earlier.session().await;
         world.embedded.disconnect(session);
         let again = world.keeper("a");
+        // That it does not join shows only in time: for many heartbeats, on the virtual clock, it is still waiting.
         tokio::time::sleep(Duration::from_secs(10)).await;
         assert_eq!(again.report().await.state, "joining");
         assert!(again.fatal.borrow().is_none());
