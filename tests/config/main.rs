@@ -8,7 +8,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use redis_keeper::config::{Config, ConfigError, CoordinationConfig, Problem, Secret, Warning};
-use redis_keeper::domain::policy::{ChainedReplicas, Criterion, ElectionOrder, WriteSafety};
+use redis_keeper::domain::policy::{
+    ChainedReplicas, Criterion, ElectionOrder, Policy, WriteSafety,
+};
 
 const COMPAT: &str = include_str!("../compat/keeper.conf");
 
@@ -42,6 +44,13 @@ fn faults(text: &str, variables: &[(&str, &str)]) -> Vec<String> {
 fn document(top: &str, cluster: &str) -> String {
     let nodes = "nodes: [{host: 'a', port: 1}, {host: 'b', port: 1}]";
     format!("{{'zk-quorum': ['zk'],\n {top}\n clusters: [{{name: 'c-1', {cluster} {nodes}}}]}}")
+}
+
+/// The policy of that cluster.
+fn policy(top: &str, cluster: &str) -> Policy {
+    config(&document(top, cluster), &[]).clusters[0]
+        .policy
+        .clone()
 }
 
 #[test]
@@ -131,10 +140,7 @@ fn every_time_takes_fractions_and_clusters_override_what_is_said_for_all() {
 
 #[test]
 fn an_election_order_is_completed_and_a_cluster_may_have_its_own() {
-    let order = |top: &str, cluster: &str| {
-        let config = config(&document(top, cluster), &[]);
-        config.clusters[0].policy.election_order
-    };
+    let order = |top: &str, cluster: &str| policy(top, cluster).election_order;
     let beginning_with = ElectionOrder::beginning_with;
     assert_eq!(order("", ""), ElectionOrder::default());
     assert_eq!(
@@ -163,10 +169,7 @@ fn an_election_order_is_completed_and_a_cluster_may_have_its_own() {
 
 #[test]
 fn a_cool_down_may_be_zero_but_not_negative() {
-    let cooldown = |top: &str, cluster: &str| {
-        let config = config(&document(top, cluster), &[]);
-        config.clusters[0].policy.failover_cooldown
-    };
+    let cooldown = |top: &str, cluster: &str| policy(top, cluster).failover_cooldown;
     assert_eq!(cooldown("", ""), Duration::from_secs(10));
     let off = "'failover-cooldown-seconds': 0,";
     assert_eq!(cooldown(off, ""), Duration::ZERO);
@@ -181,10 +184,7 @@ fn a_cool_down_may_be_zero_but_not_negative() {
 
 #[test]
 fn draining_may_be_switched_off_for_one_cluster() {
-    let drain = |top: &str, cluster: &str| {
-        let config = config(&document(top, cluster), &[]);
-        config.clusters[0].policy.drain
-    };
+    let drain = |top: &str, cluster: &str| policy(top, cluster).drain;
     assert_eq!(drain("", ""), Duration::from_millis(1_200));
     let longer = "'drain-seconds': 2.5,";
     assert_eq!(drain(longer, ""), Duration::from_millis(2_500));

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::builder::{EPOCH, NOW, addr};
+use super::builder::{EPOCH, NOW, addr, cluster};
 use crate::domain::facts::{Link, MinReplicas, Mode, NodeFacts, Role, Sighting, Upstream, Version};
-use crate::domain::lease::Unacknowledged;
 use crate::domain::node::{Generation, Moment, NodeAddr};
 use crate::domain::observed::{Failure, Observed, ObservedNode};
 use crate::domain::plan::{Action, Change, Plan, plan};
@@ -134,16 +133,22 @@ impl Model {
         Observed {
             nodes: nodes.collect(),
             published: self.published.clone(),
-            epoch: EPOCH,
             failures: self.failures.clone(),
             setting_failures: self.setting_failures.clone(),
-            promoted: None,
-            published_at: None,
-            unacknowledged: Unacknowledged::default(),
-            requested: None,
-            drain: None,
-            succession: None,
+            ..cluster().observed
         }
+    }
+
+    /// Goes so many steps on its way, then the event happens, and nodes that failed are commanded again.
+    pub(super) fn live_until(&mut self, steps: u8, event: Event) {
+        for _ in 0..steps {
+            if let Some(action) = self.plan().action {
+                self.apply(&action);
+            }
+            self.replicate();
+        }
+        self.happen(event);
+        self.failures.clear();
     }
 
     pub(super) fn plan(&mut self) -> Plan {

@@ -249,14 +249,7 @@ proptest! {
     #[test]
     fn so_does_one_to_which_things_happen_at_any_step(mut model in models(), events in events()) {
         for (steps, event) in events {
-            for _ in 0..steps {
-                if let Some(action) = model.plan().action {
-                    model.apply(&action);
-                }
-                model.replicate();
-            }
-            model.happen(event);
-            model.failures.clear();
+            model.live_until(steps, event);
         }
         let last = model.settle();
         assert_explained(&mut model, &last);

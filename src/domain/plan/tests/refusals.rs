@@ -262,15 +262,15 @@ fn offset_then_priority_then_uptime_then_name_decide() {
     assert_eq!(best(ahead), addr("c"));
 }
 
+/// A dead primary and two replicas that may take over.
+fn two_heirs() -> Cluster {
+    let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
+    cluster.published("a").down("a")
+}
+
 #[test]
 fn a_node_out_of_the_leaders_reach_is_refused_and_what_others_saw_of_it_counts() {
-    let mut cluster = cluster()
-        .primary("a")
-        .replica("b", "a")
-        .replica("c", "a")
-        .published("a")
-        .down("a")
-        .withdrawn("a");
+    let mut cluster = two_heirs().withdrawn("a");
     cluster.policy.max_lag_bytes = Some(100);
     let node = cluster.observed.nodes.get_mut(&addr("c")).unwrap();
     let mut facts = node.sighting.facts.clone().unwrap();
@@ -297,14 +297,7 @@ fn a_node_out_of_the_leaders_reach_is_refused_and_what_others_saw_of_it_counts()
 #[test]
 fn others_are_given_a_moment_to_tell_of_a_replica_that_does_not_answer_the_leader() {
     let withdrawn = |keepers: usize, at: Moment| {
-        let mut cluster = cluster()
-            .primary("a")
-            .replica("b", "a")
-            .replica("c", "a")
-            .published("a")
-            .down("a")
-            .silent("c")
-            .withdrawn("a");
+        let mut cluster = two_heirs().silent("c").withdrawn("a");
         for node in cluster.observed.nodes.values_mut() {
             node.verdict.keepers = keepers;
             node.verdict.unreachable = node.verdict.unreachable.min(keepers);

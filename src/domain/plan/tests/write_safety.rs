@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::builder::{Cluster, NOW, addr, cluster};
-use super::model::{Event, Model, UNTOUCHED};
+use super::model::{Model, UNTOUCHED};
 use super::properties::{events, models};
 use crate::domain::facts::{MinReplicas, NodeFacts, Role};
 use crate::domain::node::{Moment, NodeAddr};
@@ -313,20 +313,6 @@ fn unexplained(model: &mut Model) -> Vec<String> {
     wrong
 }
 
-fn torn(model: &mut Model, events: Vec<(u8, Event)>) {
-    for (steps, event) in events {
-        for _ in 0..steps {
-            if let Some(action) = model.plan().action {
-                model.apply(&action);
-            }
-            model.replicate();
-        }
-        model.happen(event);
-        model.failures.clear();
-        model.setting_failures.clear();
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -336,7 +322,10 @@ proptest! {
         mut model in models(),
         events in events(),
     ) {
-        torn(&mut model, events);
+        for (steps, event) in events {
+            model.live_until(steps, event);
+            model.setting_failures.clear();
+        }
         prop_assert_eq!(unexplained(&mut model), Vec::<String>::new());
         model.policy.write_safety = WriteSafety::None;
         prop_assert_eq!(unexplained(&mut model), Vec::<String>::new());
