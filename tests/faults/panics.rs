@@ -1,11 +1,9 @@
 //! Panics: only what panicked is restarted.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use redis_keeper::domain::node::{Epoch, NodeAddr};
+use redis_keeper::domain::node::Epoch;
 use serde_json::Value;
-use tokio::time::sleep;
 
 use super::faulty::{CAUSE, Crash};
 use super::redis::Deed;
@@ -13,12 +11,7 @@ use super::site::Site;
 
 /// Until the child at `path` has been restarted for [`CAUSE`]; then nobody else may have been.
 async fn restarted_alone(site: &Site, path: &str, before: &[(String, Value)]) {
-    site.eventually("the restart", async || {
-        let place = site.place(path).await;
-        let up = place["state"] == "running" && place["restarts"] == 1;
-        up.then_some(()).ok_or(place)
-    })
-    .await;
+    site.wait_restarts(path, 1).await;
     for (place, now) in site.tree().await {
         if place == path {
             let cause = now["last-exit"].as_str().unwrap_or_default();
@@ -44,18 +37,7 @@ async fn restarted_alone(site: &Site, path: &str, before: &[(String, Value)]) {
 async fn a_panic_in_any_actor_restarts_it_alone_and_no_client_gets_another_answer() {
     let site = Site::start().await;
     let client = site.client(&site.is_writable(0));
-    let cluster = site
-        .daemon
-        .references()
-        .clusters
-        .get("cache")
-        .expect("its actor");
-    let monitor = site
-        .daemon
-        .references()
-        .clusters
-        .monitor("cache", &site.nodes[0])
-        .expect("a monitor");
+    let (cluster, monitor) = (site.cluster_actor(), site.monitor(0));
     let monitor_at = site.monitor_at(0);
     let crashes: [(&str, &dyn Fn() -> bool); 4] = [
         ("root/session", &|| {
@@ -72,18 +54,13 @@ async fn a_panic_in_any_actor_restarts_it_alone_and_no_client_gets_another_answe
         let probes = site.probes(1).await;
         assert!(crash(), "{path} is up");
         restarted_alone(&site, path, &before).await;
-        let asked = client.asked();
         // The others go on, from where they were.
         site.eventually("more probes", async || {
             let now = site.probes(1).await;
             (now > probes + 2).then_some(()).ok_or(now.into())
         })
         .await;
-        site.eventually("more answers", async || {
-            let now = client.asked();
-            (now > asked + 10).then_some(()).ok_or(now.into())
-        })
-        .await;
+        site.wait_answers(&client, 10).await;
         assert_eq!(client.take_wrong(), [], "after the panic of {path}");
     }
     let (_, told) = site.get("/metrics").await;
@@ -152,26 +129,15 @@ async fn a_panic_in_a_request_costs_that_request_only() {
 async fn a_monitor_that_panics_again_and_again_leaves_the_other_nodes_alone() {
     let site = Site::start().await;
     let client = site.client(&site.is_writable(0));
-    let faulty: &NodeAddr = &site.nodes[2];
-    let monitor = site
-        .daemon
-        .references()
-        .clusters
-        .monitor("cache", faulty)
-        .expect("a monitor");
+    let monitor = site.monitor(2);
     for restarts in 1..=4 {
         site.eventually("the monitor to be up and to crash", async || {
             monitor.do_send(Crash).then_some(()).ok_or(Value::Null)
         })
         .await;
-        site.eventually("its restart", async || {
-            let place = site.place(&site.monitor_at(2)).await;
-            let up = place["state"] == "running" && place["restarts"] == restarts;
-            up.then_some(()).ok_or(place)
-        })
-        .await;
+        site.wait_restarts(&site.monitor_at(2), restarts).await;
     }
-    sleep(Duration::from_millis(200)).await;
+    site.wait_answers(&client, 200).await;
     assert_eq!(client.take_wrong(), []);
     assert_eq!(site.place("root/cluster:cache").await["restarts"], 0);
     assert_eq!(site.place("root/cluster:cache/actor").await["restarts"], 0);
@@ -189,19 +155,8 @@ async fn the_restart_of_a_cluster_actor_passes_unseen_by_many_clients_and_questi
             "/cluster/cache/status".to_owned(),
         ];
         let clients: Vec<_> = paths.iter().map(|path| site.client(path)).collect();
-        let cluster = site
-            .daemon
-            .references()
-            .clusters
-            .get("cache")
-            .expect("its actor");
-        assert!(cluster.do_send(Crash));
-        site.eventually("its restart", async || {
-            let place = site.place("root/cluster:cache/actor").await;
-            let up = place["state"] == "running" && place["restarts"] == 1;
-            up.then_some(()).ok_or(place)
-        })
-        .await;
+        assert!(site.cluster_actor().do_send(Crash));
+        site.wait_restarts("root/cluster:cache/actor", 1).await;
         for client in clients {
             assert_eq!(client.take_wrong(), []);
             client.stop();

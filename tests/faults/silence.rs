@@ -6,12 +6,7 @@ use super::faulty::Hang;
 use super::site::Site;
 
 async fn replaced(site: &Site, path: &str) {
-    site.eventually("its replacement", async || {
-        let place = site.place(path).await;
-        let up = place["state"] == "running" && place["restarts"] == 1;
-        up.then_some(()).ok_or(place)
-    })
-    .await;
+    site.wait_restarts(path, 1).await;
     let place = site.place(path).await;
     let cause = place["last-exit"].as_str().unwrap_or_default();
     assert!(cause.contains("hung"), "{cause}");
@@ -27,11 +22,7 @@ async fn a_hung_monitor_or_failover_actor_is_replaced_and_no_client_gets_another
         let client = site.client(&site.is_writable(0));
         let references = site.daemon.references();
         let path = if monitor {
-            let node = references
-                .clusters
-                .monitor("cache", &site.nodes[0])
-                .expect("a monitor");
-            assert!(node.do_send(Hang));
+            assert!(site.monitor(0).do_send(Hang));
             site.monitor_at(0)
         } else {
             assert!(references.leader.do_send(Hang));
@@ -56,8 +47,7 @@ async fn while_the_session_or_the_cluster_actor_hangs_the_answer_is_unknown_and_
             assert!(references.session.do_send(Hang));
             "root/session"
         } else {
-            let actor = references.clusters.get("cache").expect("its actor");
-            assert!(actor.do_send(Hang));
+            assert!(site.cluster_actor().do_send(Hang));
             "root/cluster:cache/actor"
         };
         replaced(&site, path).await;

@@ -6,11 +6,13 @@ use std::sync::{Arc, LazyLock, Once};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use redis_keeper::actors::cluster::ClusterActor;
+use redis_keeper::actors::node_monitor::NodeMonitor;
 use redis_keeper::adapters::embedded::Embedded;
 use redis_keeper::app::{Daemon, Ports};
 use redis_keeper::config::Config;
 use redis_keeper::domain::node::NodeAddr;
-use redis_keeper::supervision::install_panic_hook;
+use redis_keeper::supervision::{ChildRef, install_panic_hook};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep};
@@ -176,6 +178,40 @@ impl Site {
             .unwrap_or_else(|| panic!("no {path} in {tree:?}"))
             .1
             .clone()
+    }
+
+    /// The actor of the cluster.
+    pub(crate) fn cluster_actor(&self) -> ChildRef<ClusterActor> {
+        let actor = self.daemon.references().clusters.get("cache");
+        actor.expect("its actor")
+    }
+
+    /// The monitor of a node.
+    pub(crate) fn monitor(&self, place: usize) -> ChildRef<NodeMonitor> {
+        let clusters = &self.daemon.references().clusters;
+        let monitor = clusters.monitor("cache", &self.nodes[place]);
+        monitor.expect("a monitor")
+    }
+
+    /// Until the child at `path` is up again after so many restarts.
+    pub(crate) async fn wait_restarts(&self, path: &str, restarts: u64) {
+        let what = format!("restart {restarts} of {path}");
+        self.eventually(&what, async || {
+            let place = self.place(path).await;
+            let up = place["state"] == "running" && place["restarts"] == restarts;
+            up.then_some(()).ok_or(place)
+        })
+        .await;
+    }
+
+    /// Until `client` has been answered so many times more.
+    pub(crate) async fn wait_answers(&self, client: &Client, more: u64) {
+        let asked = client.asked();
+        self.eventually("more answers", async || {
+            let now = client.asked();
+            (now > asked + more).then_some(()).ok_or(now.into())
+        })
+        .await;
     }
 
     /// The place of a node's monitor in the tree.
