@@ -3,11 +3,23 @@
 use std::time::Duration;
 
 use redis_keeper::domain::facts::DownReason;
+use redis_keeper::domain::node::Moment;
 use redis_keeper::ports::clock::LeaseClock;
 use tokio::time::sleep;
 
 use crate::fake_redis::Manner;
 use crate::watch::{MARK_DOWN, PRECISION, PROBE_TIMEOUT, TICK, Watch, virtually};
+
+/// Alive for the last time at `since`, it is voted down for `reason` when the mark-down time is over.
+async fn voted_down_at_the_mark_down_moment(watch: &Watch, since: Moment, reason: DownReason) {
+    let (at, sighting) = watch.next(|sighting| sighting.vote.is_some()).await;
+    assert_eq!(sighting.vote, Some(reason));
+    let after = at.since(since);
+    assert!(
+        (MARK_DOWN..MARK_DOWN + PRECISION).contains(&after),
+        "{after:?}"
+    );
+}
 
 #[test]
 fn a_dead_node_is_voted_down_exactly_at_the_mark_down_moment() {
@@ -20,14 +32,7 @@ fn a_dead_node_is_voted_down_exactly_at_the_mark_down_moment() {
             !sighting.answering && first.since(alive) < 3 * PRECISION,
             "noticed at once"
         );
-        let (at, sighting) = watch.next(|sighting| sighting.vote.is_some()).await;
-        assert_eq!(sighting.vote, Some(DownReason::Refused));
-        assert!(at.since(alive) >= MARK_DOWN);
-        assert!(
-            at.since(alive) < MARK_DOWN + PRECISION,
-            "{:?}",
-            at.since(alive)
-        );
+        voted_down_at_the_mark_down_moment(&watch, alive, DownReason::Refused).await;
     });
 }
 
@@ -37,14 +42,7 @@ fn a_hung_node_is_voted_down_exactly_at_the_mark_down_moment() {
         let watch = Watch::node(|_| ());
         let alive = watch.probed().await;
         watch.server.behaves(Manner::Hangs);
-        let (at, sighting) = watch.next(|sighting| sighting.vote.is_some()).await;
-        assert_eq!(sighting.vote, Some(DownReason::Unanswered));
-        assert!(at.since(alive) >= MARK_DOWN);
-        assert!(
-            at.since(alive) < MARK_DOWN + PRECISION,
-            "{:?}",
-            at.since(alive)
-        );
+        voted_down_at_the_mark_down_moment(&watch, alive, DownReason::Unanswered).await;
     });
 }
 
@@ -83,9 +81,7 @@ fn loading_is_told_at_once_and_voted_on_after_the_mark_down_time() {
         watch.server.behaves(Manner::Loading);
         let (since, sighting) = watch.next(|_| true).await;
         assert!(sighting.facts.unwrap().loading && sighting.vote.is_none());
-        let (at, sighting) = watch.next(|sighting| sighting.vote.is_some()).await;
-        assert_eq!(sighting.vote, Some(DownReason::Loading));
-        assert!(at.since(since) >= MARK_DOWN && at.since(since) < MARK_DOWN + PRECISION);
+        voted_down_at_the_mark_down_moment(&watch, since, DownReason::Loading).await;
     });
 }
 
