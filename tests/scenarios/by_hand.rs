@@ -14,13 +14,8 @@ async fn a_promotion_by_hand_is_undone_beside_a_living_primary_and_adopted_in_pl
     let [primary, first, second] = Redis::trio(&net).await;
     primary.write_keys("kept", 100).await;
     let nodes = [&primary, &first, &second];
-    let zookeeper = ZooKeeper::shared().await;
-    let prefix = zookeeper.prefix("by_hand");
-    let settings = Settings::new().cluster("cache", nodes);
-    let keepers = Keepers::start(3, &net, &prefix, &settings).await;
-    keepers
-        .wait_topology("cache", &primary, &[&first, &second])
-        .await;
+    let prefix = ZooKeeper::shared().await.prefix("by_hand");
+    let keepers = Keepers::start_for(3, &net, &prefix, Settings::new(), &nodes).await;
     let checks = Checks::start(&keepers, "cache", &nodes);
     let leader = &keepers[keepers.wait_leader().await];
     let generation = leader.generation("cache").await;

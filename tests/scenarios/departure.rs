@@ -13,6 +13,7 @@ use super::support::keeper::{Keeper, Settings};
 use super::support::net::Net;
 use super::support::process::{Process, command};
 use super::support::redis::Redis;
+use super::support::solo::Solo;
 use super::support::tree::Tree;
 use super::support::wait::{SOON, eventually};
 use super::support::zookeeper::ZooKeeper;
@@ -87,11 +88,7 @@ async fn a_keeper_asked_to_end_gives_everything_back_at_once_and_its_restart_cha
 
     let asked = Instant::now();
     keeper.process().restart();
-    keeper
-        .wait_status("cache", "its primary", |status| {
-            status.primary == Some(primary.node())
-        })
-        .await;
+    keeper.wait_primary("cache", &primary).await;
     eventually(SOON, "it to vote and lead again", async || {
         let (votes, epoch) = (tree.children(reports).await, keeper.leads_with().await);
         let again = votes == ["keeper-1"] && epoch.is_some();
@@ -128,11 +125,7 @@ async fn a_hangup_is_ignored() {
     keeper.wait_ready().await;
     for _ in 0..3 {
         keeper.process().signal(Signal::HUP);
-        keeper
-            .wait_status("cache", "its primary", |status| {
-                status.primary == Some(redis.node())
-            })
-            .await;
+        keeper.wait_primary("cache", &redis).await;
     }
     assert_eq!(keeper.process().exit_status(), None);
     terminate(&keeper).await;
@@ -140,38 +133,26 @@ async fn a_hangup_is_ignored() {
 
 #[tokio::test]
 async fn a_keeper_that_is_cut_from_zookeeper_ends_as_quickly() {
-    let net = Net::new();
-    let redis = Redis::start(&net).await;
-    let zookeeper = ZooKeeper::shared().await;
-    let prefix = zookeeper.prefix("departure_cut");
-    let settings = Settings::new().cluster("cache", [&redis]);
-    let keeper = Keeper::launch("keeper-1", &net, &prefix, &settings).await;
-    keeper.wait_ready().await;
+    let Solo { keeper, .. } = &Solo::start("departure_cut").await;
     keeper.cut_from_zookeeper().await;
-    unready(&keeper).await;
-    terminate(&keeper).await;
+    unready(keeper).await;
+    terminate(keeper).await;
 
     // And one that never reached it.
     keeper.process().restart();
     eventually(SOON, "it to listen", async || keeper.get("/health").await).await;
-    terminate(&keeper).await;
+    terminate(keeper).await;
 }
 
 #[tokio::test]
 async fn a_keeper_whose_zookeeper_fell_silent_ends_as_quickly() {
-    let net = Net::new();
-    let redis = Redis::start(&net).await;
-    let zookeeper = ZooKeeper::shared().await;
-    let prefix = zookeeper.prefix("departure_silent");
-    let settings = Settings::new().cluster("cache", [&redis]);
-    let keeper = Keeper::launch("keeper-1", &net, &prefix, &settings).await;
-    keeper.wait_ready().await;
+    let Solo { keeper, .. } = &Solo::start("departure_silent").await;
     keeper.silence_zookeeper();
-    terminate(&keeper).await;
+    terminate(keeper).await;
 
     keeper.process().restart();
     eventually(SOON, "it to listen", async || keeper.get("/health").await).await;
-    terminate(&keeper).await;
+    terminate(keeper).await;
 }
 
 async fn unready(keeper: &Keeper) {

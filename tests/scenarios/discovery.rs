@@ -71,19 +71,12 @@ async fn keepers_agree_on_a_healthy_topology_and_leave_it_alone_even_when_their_
     primary.write_keys("kept", 100).await;
     first.wait_in_step_with(&primary).await;
     second.wait_in_step_with(&primary).await;
-    let mut counts = Vec::new();
-    for redis in [&primary, &first, &second] {
-        counts.push(Calls::since_now(redis).await);
-    }
-    let zookeeper = ZooKeeper::shared().await.prefix("healthy_topology");
-    let settings = Settings::new()
-        .set("failover-tick-seconds", 0.5)
-        .cluster("cache", [&primary, &first, &second]);
+    let nodes = [&primary, &first, &second];
+    let calls = Calls::since_now(&nodes).await;
+    let prefix = ZooKeeper::shared().await.prefix("healthy_topology");
+    let settings = Settings::new().set("failover-tick-seconds", 0.5);
 
-    let keepers = Keepers::start(3, &net, &zookeeper, &settings).await;
-    keepers
-        .wait_topology("cache", &primary, &[&first, &second])
-        .await;
+    let keepers = Keepers::start_for(3, &net, &prefix, settings, &nodes).await;
     let generation = keepers[0].generation("cache").await;
     for keeper in keepers.iter() {
         keeper.wait_plan("cache", &["nothing to do"]).await;
@@ -108,9 +101,7 @@ async fn keepers_agree_on_a_healthy_topology_and_leave_it_alone_even_when_their_
             .await;
         assert_eq!(keepers[index].generation("cache").await, generation);
     }
-    for count in counts {
-        count.assert_harmless().await;
-    }
+    calls.assert_harmless().await;
 }
 
 #[tokio::test]
@@ -129,10 +120,7 @@ async fn a_server_is_known_by_its_run_id_and_history_whatever_it_is_called() {
         {"host": replica.at().ip(), "port": replica.at().port()},
     ]}));
     replica.wait_key_count(10).await;
-    let counts = [
-        Calls::since_now(&primary).await,
-        Calls::since_now(&replica).await,
-    ];
+    let calls = Calls::since_now(&[&primary, &replica]).await;
 
     let keeper = Keeper::alone(&net, &settings).await;
     keeper.wait_topology("cache", &primary, &[&replica]).await;
@@ -143,9 +131,7 @@ async fn a_server_is_known_by_its_run_id_and_history_whatever_it_is_called() {
     );
     keeper.wait_plan("cache", &[&same]).await;
     keeper.wait_probes("cache", &replica, 10).await;
-    for count in counts {
-        count.assert_harmless().await;
-    }
+    calls.assert_harmless().await;
 
     let by_address = format!(
         "UP 1/1; address={name}; port={}; name=be/some-name",
@@ -169,11 +155,7 @@ async fn two_unrelated_data_sets_are_both_named_and_none_is_lost_until_the_opera
     one.write_keys("one", 100).await;
     other.write_keys("other", 50).await;
     let settings = Settings::new().cluster("cache", [&one, &other, &empty]);
-    let counts = [
-        Calls::since_now(&one).await,
-        Calls::since_now(&other).await,
-        Calls::since_now(&empty).await,
-    ];
+    let calls = Calls::since_now(&[&one, &other, &empty]).await;
 
     let keeper = Keeper::alone(&net, &settings).await;
     let (one_name, other_name) = (one.node().to_string(), other.node().to_string());
@@ -181,9 +163,7 @@ async fn two_unrelated_data_sets_are_both_named_and_none_is_lost_until_the_opera
         .wait_plan("cache", &[&one_name, &other_name, "settle-unrelated"])
         .await;
     keeper.wait_probes("cache", &one, 10).await;
-    for count in counts {
-        count.assert_harmless().await;
-    }
+    calls.assert_harmless().await;
     let answer = keeper.is_writable("cache", &one).await.expect("an answer");
     assert_ne!(answer.code, 200, "{answer:?}");
     drop(keeper);
@@ -242,14 +222,14 @@ async fn a_redis_cluster_node_is_refused_and_said_so() {
     let [primary, replica, _] = Redis::trio(&net).await;
     let foreign = Redis::start_with(&net, &[("cluster-enabled", "yes")]).await;
     let settings = Settings::new().cluster("cache", [&primary, &replica, &foreign]);
-    let count = Calls::since_now(&foreign).await;
+    let calls = Calls::since_now(&[&foreign]).await;
 
     let keeper = Keeper::alone(&net, &settings).await;
     keeper.wait_topology("cache", &primary, &[&replica]).await;
     let name = foreign.node().to_string();
     keeper.wait_plan("cache", &[&name, "Redis Cluster"]).await;
     keeper.wait_probes("cache", &foreign, 10).await;
-    count.assert_harmless().await;
+    calls.assert_harmless().await;
     assert!(!keeper.calls_writable("cache", &foreign).await);
     assert!(!keeper.calls_readable("cache", &foreign).await);
 }
@@ -262,10 +242,7 @@ async fn a_primary_that_replicates_from_outside_is_left_alone() {
     let head = Redis::replica_of(&net, &outside, &[]).await;
     let replica = Redis::replica_of(&net, &head, &[]).await;
     let settings = Settings::new().cluster("cache", [&head, &replica]);
-    let counts = [
-        Calls::since_now(&head).await,
-        Calls::since_now(&replica).await,
-    ];
+    let calls = Calls::since_now(&[&head, &replica]).await;
 
     let keeper = Keeper::alone(&net, &settings).await;
     let (head_name, outside_name) = (head.node().to_string(), outside.node().to_string());
@@ -273,9 +250,7 @@ async fn a_primary_that_replicates_from_outside_is_left_alone() {
         .wait_plan("cache", &[&head_name, &outside_name, "not configured"])
         .await;
     keeper.wait_probes("cache", &head, 10).await;
-    for count in counts {
-        count.assert_harmless().await;
-    }
+    calls.assert_harmless().await;
 
     // The migration is over.
     head.run::<()>("REPLICAOF NO ONE").await;

@@ -2,26 +2,21 @@
 
 use redis_keeper::domain::node::NodeAddr;
 
-use super::support::keeper::{Keeper, Keepers, Settings};
+use super::support::keeper::{Keeper, Settings};
 use super::support::net::Net;
 use super::support::redis::Redis;
 use super::support::site::{RECOMMENDED, Site, WRITES};
+use super::support::trio::Trio;
 use super::support::wait::{SOON, eventually};
-use super::support::zookeeper::{Prefix, ZooKeeper};
+use super::support::zookeeper::ZooKeeper;
 
 /// Longer than any test waits: whatever goes on does so because of what HAProxy says.
 const FOR_EVER: u64 = 3_600;
 
-async fn keepers(net: &Net, prefix: &Prefix<'_>, redis: &[Redis; 3]) -> Keepers {
-    let settings = Settings::new()
-        .set("drain-seconds", FOR_EVER)
-        .cluster("cache", redis);
-    let keepers = Keepers::start(3, net, prefix, &settings).await;
-    let [primary, first, second] = redis;
-    keepers
-        .wait_topology("cache", primary, &[first, second])
-        .await;
-    keepers
+/// Keepers that give the clients of a silent primary all the time in the world.
+async fn patient(prefix: &str) -> Trio {
+    let settings = Settings::new().set("drain-seconds", FOR_EVER);
+    Trio::start(prefix, 3, settings).await
 }
 
 /// A HAProxy asks `keeper` whether `node` is writable, and says that it takes it for `state`.
@@ -39,11 +34,7 @@ async fn assert_nobody_took_over(redis: &[Redis; 3]) {
 
 #[tokio::test]
 async fn a_silent_primary_is_replaced_once_every_haproxy_that_asked_any_keeper_says_down() {
-    let net = Net::fleet().await;
-    let redis = Redis::trio(&net).await;
-    let zookeeper = ZooKeeper::shared().await;
-    let prefix = zookeeper.prefix("drained");
-    let keepers = keepers(&net, &prefix, &redis).await;
+    let Trio { keepers, redis, .. } = &patient("drained").await;
     let old = redis[0].node();
     let leader = keepers.wait_leader().await;
     let (told, other) = (&keepers[(leader + 1) % 3], &keepers[(leader + 2) % 3]);
@@ -53,7 +44,7 @@ async fn a_silent_primary_is_replaced_once_every_haproxy_that_asked_any_keeper_s
     redis[0].pause();
     let words = ["drain-seconds", "lb1/writes", "lb2/writes"];
     keepers[leader].wait_plan("cache", &words).await;
-    assert_nobody_took_over(&redis).await;
+    assert_nobody_took_over(redis).await;
 
     // Asked again, it is told no, and that is all that is known of it until it says that it has acted.
     assert_eq!(check(other, &old, "lb1", "UP").await, 503);
@@ -66,7 +57,7 @@ async fn a_silent_primary_is_replaced_once_every_haproxy_that_asked_any_keeper_s
     })
     .await;
     assert!(!plan.contains("not told yet"), "{plan}");
-    assert_nobody_took_over(&redis).await;
+    assert_nobody_took_over(redis).await;
 
     assert_eq!(check(told, &old, "lb2", "DOWN").await, 503);
     for keeper in keepers.iter() {
@@ -76,11 +67,7 @@ async fn a_silent_primary_is_replaced_once_every_haproxy_that_asked_any_keeper_s
 
 #[tokio::test]
 async fn a_primary_that_was_killed_is_replaced_whatever_haproxy_says() {
-    let net = Net::fleet().await;
-    let redis = Redis::trio(&net).await;
-    let zookeeper = ZooKeeper::shared().await;
-    let prefix = zookeeper.prefix("not_drained");
-    let keepers = keepers(&net, &prefix, &redis).await;
+    let Trio { keepers, redis, .. } = &patient("not_drained").await;
     for keeper in keepers.iter() {
         assert_eq!(check(keeper, &redis[0].node(), "lb1", "UP").await, 200);
     }

@@ -68,13 +68,10 @@ impl<'a> Story<'a> {
         primary.write_keys("kept", 100).await;
         first.wait_in_step_with(primary).await;
         second.wait_in_step_with(primary).await;
-        let zookeeper = ZooKeeper::shared().await.prefix(prefix);
-        let settings = Settings::new().cluster("cache", nodes);
-        let keepers = Keepers::start(3, net, &zookeeper, &settings).await;
-        keepers
-            .wait_topology("cache", primary, &[first, second])
-            .await;
-        let checks = Checks::start(&keepers, "cache", &[primary, first, second]);
+        let prefix = ZooKeeper::shared().await.prefix(prefix);
+        let all = nodes.each_ref();
+        let keepers = Keepers::start_for(3, net, &prefix, Settings::new(), &all).await;
+        let checks = Checks::start(&keepers, "cache", &all);
         let generation = keepers[0].generation("cache").await;
         Self {
             keepers,
@@ -95,12 +92,7 @@ impl<'a> Story<'a> {
                     .is_some_and(|primary| *primary != old.node())
             })
             .await;
-        let status = self.keepers[0].status("cache").await.expect("a status");
-        let (successor, other) = if status.primary == Some(first.node()) {
-            (first, second)
-        } else {
-            (second, first)
-        };
+        let [successor, other] = self.keepers[0].elected("cache", [first, second]).await;
         self.keepers
             .wait_topology("cache", successor, &[other])
             .await;

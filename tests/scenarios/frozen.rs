@@ -4,13 +4,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::support::checks::Checks;
-use super::support::keeper::{Keeper, Keepers, Settings};
-use super::support::net::Net;
-use super::support::redis::{Redis, Role};
+use super::support::keeper::{Keeper, Settings};
+use super::support::redis::Role;
+use super::support::solo::Solo;
 use super::support::tree::Tree;
+use super::support::trio::Trio;
 use super::support::wait::{SOON, eventually};
-use super::support::zookeeper::ZooKeeper;
 
 /// Longer than anything here takes: whoever waits for a session to end waits in vain.
 const LONG_SESSION: u64 = 50;
@@ -18,17 +17,10 @@ const LONG_SESSION: u64 = 50;
 #[tokio::test]
 async fn a_keeper_frozen_for_longer_than_its_lease_knows_nothing_until_it_has_read_everything_again()
  {
-    let net = Net::fleet().await;
-    let [primary, first, second] = Redis::trio(&net).await;
-    let zookeeper = ZooKeeper::shared().await;
-    let prefix = zookeeper.prefix("thawed");
-    let nodes = [&primary, &first, &second];
-    let settings = Settings::new().cluster("cache", nodes);
-    let keepers = Keepers::start(3, &net, &prefix, &settings).await;
-    keepers
-        .wait_topology("cache", &primary, &[&first, &second])
-        .await;
-    let checks = Checks::start(&keepers, "cache", &nodes);
+    let trio = Trio::start("thawed", 3, Settings::new()).await;
+    let keepers = &trio.keepers;
+    let [primary, first, second] = &trio.redis;
+    let checks = trio.checks();
     let leader = keepers.wait_leader().await;
     let frozen = &keepers[(leader + 1) % 3];
     let others = [&keepers[leader], &keepers[(leader + 2) % 3]];
@@ -36,22 +28,13 @@ async fn a_keeper_frozen_for_longer_than_its_lease_knows_nothing_until_it_has_re
     frozen.process().pause();
     primary.kill();
     for keeper in others {
-        keeper.wait_replaced("cache", &primary).await;
+        keeper.wait_replaced("cache", primary).await;
     }
-    let elected = keepers[leader]
-        .status("cache")
-        .await
-        .expect("its status")
-        .primary;
-    let winner = if elected == Some(first.node()) {
-        &first
-    } else {
-        &second
-    };
+    let [winner, _] = keepers[leader].elected("cache", [first, second]).await;
 
     // Asked while it stands still: these are the first it reads.
     let mut questions = Vec::new();
-    for node in nodes {
+    for node in &trio.redis {
         questions.push(ask(frozen, &format!("is-writable/{}", node.node())).await);
     }
     for question in ["status", "master"] {
@@ -65,7 +48,7 @@ async fn a_keeper_frozen_for_longer_than_its_lease_knows_nothing_until_it_has_re
     }
     // Its probes go on; its answers stay the same.
     frozen.wait_probes("cache", winner, 5).await;
-    for node in nodes {
+    for node in &trio.redis {
         let answer = frozen.is_writable("cache", node).await.expect("an answer");
         assert_eq!(answer.code, 500, "{answer:?}");
     }
@@ -78,7 +61,7 @@ async fn a_keeper_frozen_for_longer_than_its_lease_knows_nothing_until_it_has_re
             .ok_or_else(|| format!("{answer:?}"))
     })
     .await;
-    assert!(!frozen.calls_writable("cache", &primary).await);
+    assert!(!frozen.calls_writable("cache", primary).await);
     checks.assert_never_two();
 }
 
@@ -112,20 +95,12 @@ impl Asked {
 
 #[tokio::test]
 async fn a_frozen_leader_is_deposed_and_a_frozen_follower_passed_over_while_their_sessions_live() {
-    let net = Net::fleet().await;
-    let [primary, first, second] = Redis::trio(&net).await;
-    let zookeeper = ZooKeeper::shared().await;
-    let prefix = zookeeper.prefix("deposed");
-    let tree = Tree::of(&prefix).await;
-    let nodes = [&primary, &first, &second];
-    let settings = Settings::new()
-        .set("zk-session-timeout-seconds", LONG_SESSION)
-        .cluster("cache", nodes);
-    let keepers = Keepers::start(3, &net, &prefix, &settings).await;
-    keepers
-        .wait_topology("cache", &primary, &[&first, &second])
-        .await;
-    let checks = Checks::start(&keepers, "cache", &nodes);
+    let settings = Settings::new().set("zk-session-timeout-seconds", LONG_SESSION);
+    let trio = Trio::start("deposed", 3, settings).await;
+    let keepers = &trio.keepers;
+    let [primary, first, second] = &trio.redis;
+    let tree = Tree::of(&trio.prefix).await;
+    let checks = trio.checks();
 
     let leader = keepers.wait_leader().await;
     let epoch = keepers[leader].leads_with().await.expect("it leads");
@@ -163,7 +138,7 @@ async fn a_frozen_leader_is_deposed_and_a_frozen_follower_passed_over_while_thei
     follower.process().pause();
     primary.kill();
     for keeper in others {
-        keeper.wait_replaced("cache", &primary).await;
+        keeper.wait_replaced("cache", primary).await;
     }
     let (record, _) = tree.json(&format!("/keepers/{}", follower.id())).await;
     let acknowledged = record["acknowledged"].as_u64().expect("a generation");
@@ -172,12 +147,7 @@ async fn a_frozen_leader_is_deposed_and_a_frozen_follower_passed_over_while_thei
         "it acknowledged no withdrawal: {record}"
     );
     follower.process().resume();
-    let elected = others[0].status("cache").await.expect("its status").primary;
-    let [winner, other] = if elected == Some(first.node()) {
-        [&first, &second]
-    } else {
-        [&second, &first]
-    };
+    let [winner, other] = others[0].elected("cache", [first, second]).await;
     winner.wait_role(Role::Primary).await;
     keepers.wait_topology("cache", winner, &[other]).await;
     checks.assert_never_two();
@@ -185,16 +155,9 @@ async fn a_frozen_leader_is_deposed_and_a_frozen_follower_passed_over_while_thei
 
 #[tokio::test]
 async fn a_keeper_with_another_lease_refuses_to_start_and_names_both() {
-    let net = Net::new();
-    let redis = Redis::start(&net).await;
-    let zookeeper = ZooKeeper::shared().await;
-    let prefix = zookeeper.prefix("another_lease");
-    let settings = Settings::new().cluster("cache", [&redis]);
-    let first = Keeper::launch("keeper-1", &net, &prefix, &settings).await;
-    first.wait_ready().await;
-
-    let settings = settings.set("lease-seconds", 0.7);
-    let second = Keeper::launch("keeper-2", &net, &prefix, &settings).await;
+    let solo = Solo::start("another_lease").await;
+    let settings = solo.settings.clone().set("lease-seconds", 0.7);
+    let second = Keeper::launch("keeper-2", &solo.net, &solo.prefix, &settings).await;
     assert!(!second.process().wait_exit().await.success());
     let log = second.process().log();
     let last = log.lines().last().expect("last words");
@@ -202,8 +165,8 @@ async fn a_keeper_with_another_lease_refuses_to_start_and_names_both() {
         assert!(last.contains(told), "{told:?} is not in {last:?}");
     }
     assert_eq!(
-        Tree::of(&prefix).await.children("/keepers").await,
+        Tree::of(&solo.prefix).await.children("/keepers").await,
         ["keeper-1"]
     );
-    first.wait_ready().await;
+    solo.keeper.wait_ready().await;
 }

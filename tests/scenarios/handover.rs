@@ -100,13 +100,9 @@ impl Stage {
     async fn set(net: &Net, prefix: &Prefix<'_>) -> Self {
         let nodes = Redis::trio_behind_links(net).await;
         nodes[0].write_keys("kept", 100).await;
-        let settings = Settings::new().cluster("cache", &nodes);
-        let keepers = Keepers::start(3, net, prefix, &settings).await;
-        let [primary, first, second] = &nodes;
-        keepers
-            .wait_topology("cache", primary, &[first, second])
-            .await;
-        let checks = Checks::start(&keepers, "cache", &[primary, first, second]);
+        let all = nodes.each_ref();
+        let keepers = Keepers::start_for(3, net, prefix, Settings::new(), &all).await;
+        let checks = Checks::start(&keepers, "cache", &all);
         let tree = Tree::of(prefix).await;
         Self {
             nodes,

@@ -17,11 +17,7 @@ async fn when_the_primary_the_leader_and_a_zookeeper_server_die_at_once_the_rest
     let [primary, first, second] = Redis::trio(&net).await;
     primary.write_keys("kept", 100).await;
     let nodes = [&primary, &first, &second];
-    let settings = Settings::new().cluster("cache", nodes);
-    let keepers = Keepers::start(3, &net, &prefix, &settings).await;
-    keepers
-        .wait_topology("cache", &primary, &[&first, &second])
-        .await;
+    let keepers = Keepers::start_for(3, &net, &prefix, Settings::new(), &nodes).await;
     for replica in [&first, &second] {
         replica.wait_in_step_with(&primary).await;
     }
@@ -50,16 +46,7 @@ async fn when_the_primary_the_leader_and_a_zookeeper_server_die_at_once_the_rest
     }
     let heir = keepers.wait_leader_other_than(Some(leader)).await;
     assert!(keepers[heir].leads_with().await > epoch);
-    let elected = keepers[heir]
-        .status("cache")
-        .await
-        .expect("a status")
-        .primary;
-    let [winner, other] = if elected == Some(first.node()) {
-        [&first, &second]
-    } else {
-        [&second, &first]
-    };
+    let [winner, other] = keepers[heir].elected("cache", [&first, &second]).await;
     winner.write_keys("new", 10).await;
     other.wait_in_step_with(winner).await;
 

@@ -12,7 +12,9 @@ use super::support::link::Catch;
 use super::support::net::Net;
 use super::support::process::Process;
 use super::support::redis::{Redis, Role};
+use super::support::solo::Solo;
 use super::support::tree::Tree;
+use super::support::trio::Trio;
 use super::support::wait::{SOON, eventually};
 use super::support::zookeeper::ZooKeeper;
 
@@ -29,15 +31,9 @@ async fn of_four_keepers_the_one_left_by_three_deaths_fails_over() {
 }
 
 async fn one_of_four_fails_over(name: &str, end: fn(&Process)) {
-    let net = Net::fleet().await;
-    let [primary, first, second] = Redis::trio(&net).await;
-    let zookeeper = ZooKeeper::shared().await;
-    let prefix = zookeeper.prefix(name);
-    let settings = Settings::new().cluster("cache", [&primary, &first, &second]);
-    let keepers = Keepers::start(4, &net, &prefix, &settings).await;
-    keepers
-        .wait_topology("cache", &primary, &[&first, &second])
-        .await;
+    let trio = Trio::start(name, 4, Settings::new()).await;
+    let keepers = &trio.keepers;
+    let [primary, first, second] = &trio.redis;
 
     let leader = keepers.wait_leader().await;
     let left = &keepers[(leader + 1) % keepers.len()];
@@ -46,17 +42,12 @@ async fn one_of_four_fails_over(name: &str, end: fn(&Process)) {
     }
     primary.kill();
 
-    left.wait_replaced("cache", &primary).await;
-    let elected = left.status("cache").await.expect("its status").primary;
-    let (winner, other) = if elected == Some(first.node()) {
-        (&first, &second)
-    } else {
-        (&second, &first)
-    };
+    left.wait_replaced("cache", primary).await;
+    let [winner, other] = left.elected("cache", [first, second]).await;
     winner.wait_role(Role::Primary).await;
     other.wait_in_step_with(winner).await;
     assert_eq!(
-        Tree::of(&prefix).await.children("/keepers").await,
+        Tree::of(&trio.prefix).await.children("/keepers").await,
         [left.id()],
         "the others are gone from ZooKeeper"
     );
@@ -69,19 +60,14 @@ async fn a_leader_whose_session_is_expired_from_outside_does_nothing_under_its_o
  {
     let net = Net::fleet().await;
     let [primary, first, second] = Redis::trio_behind_links(&net).await;
-    let zookeeper = ZooKeeper::shared().await;
-    let prefix = zookeeper.prefix("expired_leader");
+    let all = [&primary, &first, &second];
+    let prefix = ZooKeeper::shared().await.prefix("expired_leader");
     let tree = Tree::of(&prefix).await;
-    let settings = Settings::new().cluster("cache", [&primary, &first, &second]);
-    let keepers = Keepers::start(3, &net, &prefix, &settings).await;
-    keepers
-        .wait_topology("cache", &primary, &[&first, &second])
-        .await;
+    let keepers = Keepers::start_for(3, &net, &prefix, Settings::new(), &all).await;
     let leader = keepers.wait_leader().await;
     let expired = &keepers[leader];
     let epoch = expired.leads_with().await.expect("it leads");
 
-    let all = [&primary, &first, &second];
     let checks = Checks::start(&keepers, "cache", &all);
 
     // It loses its session with a promotion on the way to the server.
@@ -199,21 +185,12 @@ fn assert_epochs_in_order(deeds: &[Deed]) {
 
 #[tokio::test]
 async fn a_second_keeper_with_the_same_id_ends_naming_the_holder_who_goes_on_undisturbed() {
-    let net = Net::new();
-    let redis = Redis::start(&net).await;
-    let zookeeper = ZooKeeper::shared().await;
-    let prefix = zookeeper.prefix("one_id");
-    let settings = Settings::new().cluster("cache", [&redis]);
-    let holder = Keeper::launch("keeper-1", &net, &prefix, &settings).await;
-    holder.wait_ready().await;
-    holder
-        .wait_status("cache", "its primary", |status| {
-            status.primary == Some(redis.node())
-        })
-        .await;
+    let solo = Solo::start("one_id").await;
+    let (holder, redis) = (&solo.keeper, &solo.redis);
+    holder.wait_primary("cache", redis).await;
     let session = holder.get("/admin/keepers").await.expect("an answer").body["session"].clone();
 
-    let second = Keeper::launch("keeper-1", &net, &prefix, &settings).await;
+    let second = Keeper::launch("keeper-1", &solo.net, &solo.prefix, &solo.settings).await;
     let status = second.process().wait_exit().await;
     assert_eq!(status.code(), Some(1));
     let log = second.process().log();
@@ -234,7 +211,7 @@ async fn a_second_keeper_with_the_same_id_ends_naming_the_holder_who_goes_on_und
     assert!(now["leading-with-epoch"].is_u64(), "and leads: {now}");
     assert_eq!(
         holder
-            .is_writable("cache", &redis)
+            .is_writable("cache", redis)
             .await
             .expect("an answer")
             .code,
@@ -244,32 +221,20 @@ async fn a_second_keeper_with_the_same_id_ends_naming_the_holder_who_goes_on_und
 
 #[tokio::test]
 async fn a_killed_keeper_that_is_restarted_at_once_waits_out_what_it_left_behind() {
-    let net = Net::new();
-    let redis = Redis::start(&net).await;
-    let zookeeper = ZooKeeper::shared().await;
-    let prefix = zookeeper.prefix("own_leftover");
-    let settings = Settings::new().cluster("cache", [&redis]);
-    let keeper = Keeper::launch("keeper-1", &net, &prefix, &settings).await;
+    let solo = Solo::start("own_leftover").await;
+    let (keeper, redis) = (&solo.keeper, &solo.redis);
     for _ in 0..2 {
-        keeper
-            .wait_status("cache", "its primary", |status| {
-                status.primary == Some(redis.node())
-            })
-            .await;
+        keeper.wait_primary("cache", redis).await;
         keeper.process().restart();
     }
-    keeper
-        .wait_status("cache", "its primary", |status| {
-            status.primary == Some(redis.node())
-        })
-        .await;
+    keeper.wait_primary("cache", redis).await;
     let log = keeper.process().log();
     let waited = log
         .matches("waiting for an earlier run's session to end")
         .count();
     assert_eq!(waited, 2, "{log}");
     assert_eq!(
-        Tree::of(&prefix).await.children("/keepers").await,
+        Tree::of(&solo.prefix).await.children("/keepers").await,
         ["keeper-1"]
     );
 }

@@ -22,27 +22,33 @@ async fn a_server_busy_with_a_script_is_alive() {
     scene.end().await;
 }
 
-#[tokio::test]
-async fn a_server_that_wants_a_password_is_alive() {
-    let scene = Scene::set(&[]).await;
-    let mut owner = scene.primary.connect().await.expect("a connection");
-    let set = redis::pipe()
+/// Sets a parameter by which the server accepts nobody else, and cuts off all others at once.
+async fn turn_away(owner: &mut MultiplexedConnection, parameter: &str, value: &str) {
+    let both = redis::pipe()
         .cmd("CONFIG")
-        .arg(&["SET", "requirepass", "secret"])
+        .arg(&["SET", parameter, value])
         .ignore()
         .cmd("CLIENT")
         .arg(&["KILL", "TYPE", "normal"])
         .ignore()
         .to_owned();
-    set.query_async::<()>(&mut owner).await.expect("a password");
-    scene.assert_no_vote_while("NOAUTH").await;
-    let take_back = redis::cmd("CONFIG")
-        .arg(&["SET", "requirepass", ""])
+    both.query_async::<()>(owner).await.expect("both are done");
+}
+
+async fn set(owner: &mut MultiplexedConnection, parameter: &str, value: &str) {
+    let request = redis::cmd("CONFIG")
+        .arg(&["SET", parameter, value])
         .to_owned();
-    take_back
-        .query_async::<()>(&mut owner)
-        .await
-        .expect("no password");
+    request.query_async::<()>(owner).await.expect("it is set");
+}
+
+#[tokio::test]
+async fn a_server_that_wants_a_password_is_alive() {
+    let scene = Scene::set(&[]).await;
+    let mut owner = scene.primary.connect().await.expect("a connection");
+    turn_away(&mut owner, "requirepass", "secret").await;
+    scene.assert_no_vote_while("NOAUTH").await;
+    set(&mut owner, "requirepass", "").await;
     scene.end().await;
 }
 
@@ -50,20 +56,9 @@ async fn a_server_that_wants_a_password_is_alive() {
 async fn a_server_without_room_for_another_client_is_alive() {
     let scene = Scene::set(&[]).await;
     let mut owner = scene.primary.connect().await.expect("a connection");
-    let crowd = redis::pipe()
-        .cmd("CONFIG")
-        .arg(&["SET", "maxclients", "1"])
-        .ignore()
-        .cmd("CLIENT")
-        .arg(&["KILL", "TYPE", "normal"])
-        .ignore()
-        .to_owned();
-    crowd.query_async::<()>(&mut owner).await.expect("a crowd");
+    turn_away(&mut owner, "maxclients", "1").await;
     scene.assert_no_vote_while("max number of clients").await;
-    let room = redis::cmd("CONFIG")
-        .arg(&["SET", "maxclients", "1000"])
-        .to_owned();
-    room.query_async::<()>(&mut owner).await.expect("room");
+    set(&mut owner, "maxclients", "1000").await;
     scene.end().await;
 }
 

@@ -10,20 +10,12 @@ async fn a_primary_that_returns_with_its_data_within_the_mark_down_time_stays_th
     let net = Net::new();
     let [primary, first, second] = Redis::trio(&net).await;
     primary.write_keys("kept", 100).await;
-    let settings = Settings::new()
-        .set("seconds-mark-down", 20)
-        .cluster("cache", [&primary, &first, &second]);
-    let keeper = Keeper::alone(&net, &settings).await;
-    keeper
-        .wait_topology("cache", &primary, &[&first, &second])
-        .await;
+    let settings = Settings::new().set("seconds-mark-down", 20);
+    let keeper = Keeper::alone_for(&net, settings, &[&primary, &first, &second]).await;
     first.wait_in_step_with(&primary).await;
     second.wait_in_step_with(&primary).await;
     let generation = keeper.generation("cache").await;
-    let counts = [
-        Calls::since_now(&first).await,
-        Calls::since_now(&second).await,
-    ];
+    let calls = Calls::since_now(&[&first, &second]).await;
 
     primary.run::<()>("SAVE").await;
     primary.kill();
@@ -36,9 +28,7 @@ async fn a_primary_that_returns_with_its_data_within_the_mark_down_time_stays_th
     keeper.wait_probes("cache", &primary, 10).await;
     keeper.wait_plan("cache", &["nothing to do"]).await;
     assert_eq!(keeper.generation("cache").await, generation);
-    for count in counts {
-        count.assert_harmless().await;
-    }
+    calls.assert_harmless().await;
     assert_eq!(primary.key_count().await, 100);
 }
 
@@ -60,13 +50,8 @@ async fn reborn_with(saved: usize) {
     let primary = Redis::start_with(&net, &delay).await;
     let first = Redis::replica_of(&net, &primary, &delay).await;
     let second = Redis::replica_of(&net, &primary, &delay).await;
-    let settings = Settings::new()
-        .set("seconds-mark-down", 20)
-        .cluster("cache", [&primary, &first, &second]);
-    let keeper = Keeper::alone(&net, &settings).await;
-    keeper
-        .wait_topology("cache", &primary, &[&first, &second])
-        .await;
+    let settings = Settings::new().set("seconds-mark-down", 20);
+    let keeper = Keeper::alone_for(&net, settings, &[&primary, &first, &second]).await;
     if saved > 0 {
         primary.write_keys("old", saved).await;
         primary.run::<()>("SAVE").await;
@@ -101,11 +86,7 @@ async fn a_replica_that_was_dead_during_the_failover_is_repointed_on_its_return(
     let [primary, first, second] = Redis::trio(&net).await;
     primary.write_keys("kept", 100).await;
     first.wait_in_step_with(&primary).await;
-    let settings = Settings::new().cluster("cache", [&primary, &first, &second]);
-    let keeper = Keeper::alone(&net, &settings).await;
-    keeper
-        .wait_topology("cache", &primary, &[&first, &second])
-        .await;
+    let keeper = Keeper::alone_for(&net, Settings::new(), &[&primary, &first, &second]).await;
 
     second.kill();
     primary.kill();
@@ -128,11 +109,7 @@ async fn after_a_blackout_the_first_to_return_with_the_data_serves() {
     let empty = Redis::start(&net).await;
     primary.write_keys("kept", 100).await;
     let nodes = [&primary, &first, &second, &empty];
-    let settings = Settings::new().cluster("cache", nodes);
-    let keeper = Keeper::alone(&net, &settings).await;
-    keeper
-        .wait_topology("cache", &primary, &[&first, &second, &empty])
-        .await;
+    let keeper = Keeper::alone_for(&net, Settings::new(), &nodes).await;
     first.wait_in_step_with(&primary).await;
     first.run::<()>("SAVE").await;
 
@@ -164,11 +141,7 @@ async fn a_replica_that_follows_a_server_from_outside_is_corrected() {
     let [primary, first, second] = Redis::trio(&net).await;
     let outside = Redis::start(&net).await;
     primary.write_keys("kept", 100).await;
-    let settings = Settings::new().cluster("cache", [&primary, &first, &second]);
-    let keeper = Keeper::alone(&net, &settings).await;
-    keeper
-        .wait_topology("cache", &primary, &[&first, &second])
-        .await;
+    let keeper = Keeper::alone_for(&net, Settings::new(), &[&primary, &first, &second]).await;
 
     second.follow(&outside).await;
     second.wait_in_step_with(&primary).await;
@@ -193,22 +166,12 @@ async fn a_replica_of_a_replica_is_made_to_follow_the_primary() {
 async fn a_replica_of_a_replica_is_left_alone_where_chains_are_accepted() {
     let net = Net::new();
     let [primary, first, second] = chain(&net).await;
-    let counts = [
-        Calls::since_now(&first).await,
-        Calls::since_now(&second).await,
-    ];
-    let settings = Settings::new()
-        .set("chained-replicas", "accept")
-        .cluster("cache", [&primary, &first, &second]);
-    let keeper = Keeper::alone(&net, &settings).await;
-    keeper
-        .wait_topology("cache", &primary, &[&first, &second])
-        .await;
+    let calls = Calls::since_now(&[&first, &second]).await;
+    let settings = Settings::new().set("chained-replicas", "accept");
+    let keeper = Keeper::alone_for(&net, settings, &[&primary, &first, &second]).await;
     keeper.wait_plan("cache", &["nothing to do"]).await;
     keeper.wait_probes("cache", &second, 10).await;
-    for count in counts {
-        count.assert_harmless().await;
-    }
+    calls.assert_harmless().await;
 
     // Its link to the primary is gone for good: then it follows the primary itself.
     first.kill();
@@ -220,11 +183,7 @@ async fn a_replica_promoted_by_hand_is_a_replica_again_and_never_writable() {
     let net = Net::new();
     let [primary, first, second] = Redis::trio(&net).await;
     primary.write_keys("kept", 100).await;
-    let settings = Settings::new().cluster("cache", [&primary, &first, &second]);
-    let keeper = Keeper::alone(&net, &settings).await;
-    keeper
-        .wait_topology("cache", &primary, &[&first, &second])
-        .await;
+    let keeper = Keeper::alone_for(&net, Settings::new(), &[&primary, &first, &second]).await;
 
     second.run::<()>("REPLICAOF NO ONE").await;
     assert!(!keeper.calls_writable("cache", &second).await);

@@ -11,11 +11,7 @@ async fn a_malformed_missing_huge_or_hostile_state_header_is_refused_and_the_kee
     let redis = Redis::start(&net).await;
     let settings = Settings::new().cluster("cache", [&redis]);
     let keeper = Keeper::launch_embedded("keeper-1", &net, &settings);
-    keeper
-        .wait_status("cache", "its primary", |status| {
-            status.primary == Some(redis.node())
-        })
-        .await;
+    keeper.wait_primary("cache", &redis).await;
 
     let hostile = hostile(&redis);
     for question in ["is-writable", "is-readable"] {

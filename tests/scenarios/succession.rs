@@ -22,11 +22,7 @@ async fn the_replica_with_the_greatest_offset_takes_over_whatever_the_priorities
     let behind = Redis::replica_of(&net, &primary, &[("replica-priority", "1")]).await;
     let ahead = Redis::replica_of(&net, &primary, &[("replica-priority", "200")]).await;
     primary.write_keys("kept", 100).await;
-    let settings = Settings::new().cluster("cache", [&primary, &behind, &ahead]);
-    let keeper = Keeper::alone(&net, &settings).await;
-    keeper
-        .wait_topology("cache", &primary, &[&behind, &ahead])
-        .await;
+    let keeper = Keeper::alone_for(&net, Settings::new(), &[&primary, &behind, &ahead]).await;
 
     leave_behind(&primary, &behind, &[&ahead]).await;
     primary.kill();
@@ -42,11 +38,7 @@ async fn of_replicas_with_equal_offsets_the_preferred_one_takes_over() {
     let primary = Redis::start(&net).await;
     let other = Redis::replica_of(&net, &primary, &[]).await;
     let preferred = Redis::replica_of(&net, &primary, &[("replica-priority", "10")]).await;
-    let settings = Settings::new().cluster("cache", [&primary, &other, &preferred]);
-    let keeper = Keeper::alone(&net, &settings).await;
-    keeper
-        .wait_topology("cache", &primary, &[&other, &preferred])
-        .await;
+    let keeper = Keeper::alone_for(&net, Settings::new(), &[&primary, &other, &preferred]).await;
     in_step(&primary, &[&other, &preferred]).await;
 
     primary.kill();
@@ -101,11 +93,7 @@ async fn without_an_eligible_replica_nobody_takes_over_each_refusal_is_told_and_
         .set("max-lag-bytes", 1 << 20)
         .cluster("cache", all);
     let keeper = Keeper::alone(&net, &settings).await;
-    keeper
-        .wait_status("cache", "its primary", |status| {
-            status.primary == Some(primary.node())
-        })
-        .await;
+    keeper.wait_primary("cache", &primary).await;
     syncing.wait_role(Role::Replica).await;
     leave_behind(&primary, &behind, &[&never, &emptied]).await;
     emptied.run::<()>("FLUSHALL").await;
@@ -135,11 +123,7 @@ async fn without_an_eligible_replica_nobody_takes_over_each_refusal_is_told_and_
     assert_eq!(told.matches("withdrawing").count(), 0, "{told}");
 
     never.run::<()>("CONFIG SET replica-priority 100").await;
-    keeper
-        .wait_status("cache", "the one that may now", |status| {
-            status.primary == Some(never.node())
-        })
-        .await;
+    keeper.wait_primary("cache", &never).await;
     for redis in [&emptied, &behind, &syncing] {
         redis.wait_in_step_with(&never).await;
     }
@@ -154,9 +138,7 @@ async fn a_primary_without_replicas_stays_the_primary_and_is_writable_again_when
     let primary = Redis::start(&net).await;
     primary.write_keys("kept", 10).await;
     primary.run::<()>("SAVE").await;
-    let settings = Settings::new().cluster("cache", [&primary]);
-    let keeper = Keeper::alone(&net, &settings).await;
-    keeper.wait_topology("cache", &primary, &[]).await;
+    let keeper = Keeper::alone_for(&net, Settings::new(), &[&primary]).await;
 
     primary.kill();
     keeper.wait_plan("cache", &["no node may take over"]).await;
@@ -176,19 +158,11 @@ async fn when_the_best_replica_fails_its_promotion_the_next_takes_over_at_once()
     ];
     let best = Redis::replica_of(&net, &primary, &refusing).await;
     let second = Redis::replica_of(&net, &primary, &[]).await;
-    let settings = Settings::new().cluster("cache", [&primary, &best, &second]);
-    let keeper = Keeper::alone(&net, &settings).await;
-    keeper
-        .wait_topology("cache", &primary, &[&best, &second])
-        .await;
+    let keeper = Keeper::alone_for(&net, Settings::new(), &[&primary, &best, &second]).await;
     in_step(&primary, &[&best, &second]).await;
 
     primary.kill();
-    keeper
-        .wait_status("cache", "the next best", |status| {
-            status.primary == Some(second.node())
-        })
-        .await;
+    keeper.wait_primary("cache", &second).await;
     let log = keeper.process().log();
     let failed = log.find("promotion failed").expect("the failure is told");
     let promoted = log.find("promoted").expect("the success is told");
@@ -200,11 +174,7 @@ async fn when_the_promoted_node_dies_before_the_others_follow_it_the_next_takes_
     let net = Net::new();
     let [primary, first, second] = Redis::trio(&net).await;
     primary.write_keys("kept", 100).await;
-    let settings = Settings::new().cluster("cache", [&primary, &first, &second]);
-    let keeper = Keeper::alone(&net, &settings).await;
-    keeper
-        .wait_topology("cache", &primary, &[&first, &second])
-        .await;
+    let keeper = Keeper::alone_for(&net, Settings::new(), &[&primary, &first, &second]).await;
     in_step(&primary, &[&first, &second]).await;
 
     // It can not be told to follow anybody.
@@ -232,11 +202,7 @@ async fn a_node_that_dies_the_moment_it_is_promoted_is_replaced_by_the_next() {
     let net = Net::new();
     let [primary, first, second] = Redis::trio(&net).await;
     primary.write_keys("kept", 100).await;
-    let settings = Settings::new().cluster("cache", [&primary, &first, &second]);
-    let keeper = Keeper::alone(&net, &settings).await;
-    keeper
-        .wait_topology("cache", &primary, &[&first, &second])
-        .await;
+    let keeper = Keeper::alone_for(&net, Settings::new(), &[&primary, &first, &second]).await;
     in_step(&primary, &[&first, &second]).await;
 
     primary.kill();
@@ -259,11 +225,7 @@ async fn a_candidate_that_falls_silent_is_passed_over_and_its_late_promotion_is_
     let next_best = Redis::replica_of(&net, &primary, &[]).await;
     primary.write_keys("kept", 100).await;
     let nodes = [&primary, &silent, &next_best];
-    let settings = Settings::new().cluster("cache", nodes);
-    let keeper = Keeper::alone(&net, &settings).await;
-    keeper
-        .wait_topology("cache", &primary, &[&silent, &next_best])
-        .await;
+    let keeper = Keeper::alone_for(&net, Settings::new(), &nodes).await;
     in_step(&primary, &[&silent, &next_best]).await;
 
     primary.kill();
@@ -275,11 +237,7 @@ async fn a_candidate_that_falls_silent_is_passed_over_and_its_late_promotion_is_
     .await;
     // The commands to it may be under way, unanswered: they reach it when all is decided.
     silent.link().silence();
-    keeper
-        .wait_status("cache", "the next best", |status| {
-            status.primary == Some(next_best.node())
-        })
-        .await;
+    keeper.wait_primary("cache", &next_best).await;
     let checks = Checks::start(slice::from_ref(&keeper), "cache", &nodes);
     silent.link().restore().await;
     keeper.wait_topology("cache", &next_best, &[&silent]).await;
@@ -295,12 +253,8 @@ async fn a_successor_that_dies_soon_is_replaced_once_the_cool_down_is_over_and_n
     // Nothing but the end of the cool-down calls for the second failover.
     let settings = Settings::new()
         .set("failover-cooldown-seconds", COOLDOWN.as_secs())
-        .set("failover-tick-seconds", 3600)
-        .cluster("cache", [&primary, &first, &second]);
-    let keeper = Keeper::alone(&net, &settings).await;
-    keeper
-        .wait_topology("cache", &primary, &[&first, &second])
-        .await;
+        .set("failover-tick-seconds", 3600);
+    let keeper = Keeper::alone_for(&net, settings, &[&primary, &first, &second]).await;
     in_step(&primary, &[&first, &second]).await;
 
     primary.kill();

@@ -1,13 +1,10 @@
 //! What scenarios are told with: servers that start, fail and come back, and a way to wait for consequences.
 //!
 //! ```ignore
-//! let net = Net::fleet().await;
-//! let [primary, first, second] = Redis::trio(&net).await;
-//! let zookeeper = ZooKeeper::shared().await.prefix("killed_primary");
-//! let settings = Settings::new().cluster("cache", [&primary, &first, &second]);
-//! let keepers = Keepers::start(3, &net, &zookeeper, &settings).await;
+//! let trio = Trio::start("killed_primary", 3, Settings::new()).await;
+//! let [primary, first, second] = &trio.redis;
 //! primary.kill();
-//! keepers.wait_status("cache", "a new primary", |status| status.primary == Some(first.node())).await;
+//! trio.keepers.wait_status("cache", "a new primary", |status| status.primary == Some(first.node())).await;
 //! ```
 
 mod admin;
@@ -24,7 +21,9 @@ pub(crate) mod raw_http;
 pub(crate) mod redis;
 pub(crate) mod sentinel;
 pub(crate) mod site;
+pub(crate) mod solo;
 pub(crate) mod tree;
+pub(crate) mod trio;
 pub(crate) mod wait;
 pub(crate) mod writer;
 pub(crate) mod zookeeper;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::keeper::{Answer, Keeper, Settings, Status};
+use super::keeper::{Answer, Keeper, Settings};
 use super::net::Net;
 use super::redis::Redis;
 use super::wait::{SOON, eventually};
@@ -15,14 +15,13 @@ impl Keeper {
         keeper
     }
 
-    /// Until it names `primary` and exactly the online `replicas`.
-    pub(crate) async fn wait_topology(&self, cluster: &str, primary: &Redis, replicas: &[&Redis]) {
-        let wanted = Status {
-            primary: Some(primary.node()),
-            replicas: replicas.iter().map(|redis| redis.node()).collect(),
-        };
-        self.wait_status(cluster, &format!("{wanted:?}"), |status| *status == wanted)
-            .await;
+    /// The same for a cluster `cache` of `nodes`, until it names the first of these as the primary of the others.
+    pub(crate) async fn alone_for(net: &Net, settings: Settings, nodes: &[&Redis]) -> Self {
+        let settings = settings.cluster("cache", nodes.iter().copied());
+        let keeper = Self::alone(net, &settings).await;
+        let (primary, replicas) = nodes.split_first().expect("a primary");
+        keeper.wait_topology("cache", primary, replicas).await;
+        keeper
     }
 
     /// `/admin/{path}`. On a busy machine a keeper may say, now and then, that it does not know in time: it is asked again.

@@ -1,4 +1,4 @@
-//! Which commands a server has run.
+//! Which commands servers have run.
 
 use std::collections::BTreeMap;
 
@@ -7,29 +7,31 @@ use super::redis::Redis;
 /// Commands that change nothing: a keeper's probes, and what servers exchange to replicate.
 const HARMLESS: [&str; 4] = ["info", "ping", "pubsub|numsub", "replconf"];
 
-/// How often a server had run each command, subcommands apart (`config|rewrite`).
-pub(crate) struct Calls<'a> {
-    redis: &'a Redis,
-    before: BTreeMap<String, u64>,
-}
+/// How often servers had run each command, subcommands apart (`config|rewrite`).
+pub(crate) struct Calls<'a>(Vec<(&'a Redis, BTreeMap<String, u64>)>);
 
 // === impl Calls ===
 
 impl<'a> Calls<'a> {
     /// Counts from now on.
-    pub(crate) async fn since_now(redis: &'a Redis) -> Self {
-        let before = count(redis).await;
-        Self { redis, before }
+    pub(crate) async fn since_now(nodes: &[&'a Redis]) -> Self {
+        let mut calls = Vec::new();
+        for redis in nodes {
+            calls.push((*redis, count(redis).await));
+        }
+        Self(calls)
     }
 
-    /// Asserts that not one command was run since but such as change nothing, not even one that failed.
+    /// Asserts that no server has run one command since but such as change nothing, not even one that failed.
     pub(crate) async fn assert_harmless(&self) {
-        let mut run = count(self.redis).await;
-        run.retain(|command, calls| {
-            *calls > self.before.get(command).copied().unwrap_or(0)
-                && !HARMLESS.contains(&command.as_str())
-        });
-        assert!(run.is_empty(), "{} was told {run:?}", self.redis.at());
+        for (redis, before) in &self.0 {
+            let mut run = count(redis).await;
+            run.retain(|command, calls| {
+                *calls > before.get(command).copied().unwrap_or(0)
+                    && !HARMLESS.contains(&command.as_str())
+            });
+            assert!(run.is_empty(), "{} was told {run:?}", redis.at());
+        }
     }
 }
 

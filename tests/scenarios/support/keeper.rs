@@ -1,13 +1,10 @@
 //! The built `redis-keeper`, one process or a fleet.
 
-use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::Deref;
 use std::time::Duration;
 
 use futures::future::join_all;
-use redis_keeper::domain::node::NodeAddr;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -17,6 +14,8 @@ use super::process::{Process, command};
 use super::redis::Redis;
 use super::wait::{SOON, eventually};
 use super::zookeeper::Prefix;
+
+mod status;
 
 const HTTP_PORT: u16 = 17_380;
 const ZOOKEEPER_PORT: u16 = 17_181;
@@ -45,15 +44,6 @@ pub(crate) struct Answer {
     pub(crate) code: u16,
     /// The JSON body, or the text if it is not JSON.
     pub(crate) body: Value,
-}
-
-/// What `/cluster/{name}/status` says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Status {
-    /// The published primary.
-    pub(crate) primary: Option<NodeAddr>,
-    /// The replicas that are online.
-    pub(crate) replicas: BTreeSet<NodeAddr>,
 }
 
 /// The built program. Cargo tells an example no path of it: there it is the example, which then obeys `run FILE` itself.
@@ -249,32 +239,6 @@ impl Keeper {
         self.check(cluster, "is-readable", node).await
     }
 
-    /// `/cluster/{name}/status`.
-    ///
-    /// # Errors
-    /// What it answered instead.
-    pub(crate) async fn status(&self, cluster: &str) -> Result<Status, String> {
-        #[derive(Deserialize)]
-        struct Node {
-            host: String,
-            port: u16,
-        }
-        #[derive(Deserialize)]
-        struct Wire {
-            master: Option<Node>,
-            slaves: Vec<Node>,
-        }
-        let answer = self.get(&format!("/cluster/{cluster}/status")).await;
-        let answer = answer.map_err(|error| error.to_string())?;
-        let wire: Wire =
-            serde_json::from_value(answer.body.clone()).map_err(|_| format!("{answer:?}"))?;
-        let name = |node: Node| NodeAddr::new(node.host, node.port);
-        Ok(Status {
-            primary: wire.master.map(name),
-            replicas: wire.slaves.into_iter().map(name).collect(),
-        })
-    }
-
     async fn check(&self, cluster: &str, question: &str, node: &Redis) -> reqwest::Result<Answer> {
         let at = node.at();
         let (ip, port) = (at.ip(), at.port());
@@ -313,34 +277,6 @@ impl Keeper {
         })
         .await;
     }
-
-    /// Until its status of `cluster` is as `wanted`, which `what` describes.
-    pub(crate) async fn wait_status(
-        &self,
-        cluster: &str,
-        what: &str,
-        wanted: impl Fn(&Status) -> bool,
-    ) {
-        let what = format!("{}: {cluster} to have {what}", self.id);
-        eventually(SOON, what, async || {
-            let status = self.status(cluster).await?;
-            if wanted(&status) {
-                Ok(())
-            } else {
-                Err(format!("{status:?}"))
-            }
-        })
-        .await;
-    }
-
-    /// Until another primary than `old` is published for `cluster`.
-    pub(crate) async fn wait_replaced(&self, cluster: &str, old: &Redis) {
-        self.wait_status(cluster, "another primary", |status| {
-            let primary = status.primary.as_ref();
-            primary.is_some_and(|primary| *primary != old.node())
-        })
-        .await;
-    }
 }
 
 // === impl Keepers ===
@@ -365,28 +301,19 @@ impl Keepers {
         Self(keepers)
     }
 
-    /// Until every keeper's status of `cluster` is as `wanted`, which `what` describes.
-    pub(crate) async fn wait_status(
-        &self,
-        cluster: &str,
-        what: &str,
-        wanted: impl Fn(&Status) -> bool,
-    ) {
-        join_all(
-            self.iter()
-                .map(|keeper| keeper.wait_status(cluster, what, &wanted)),
-        )
-        .await;
-    }
-
-    /// Until every keeper names `primary` and exactly the online `replicas`.
-    pub(crate) async fn wait_topology(&self, cluster: &str, primary: &Redis, replicas: &[&Redis]) {
-        let wanted = Status {
-            primary: Some(primary.node()),
-            replicas: replicas.iter().map(|redis| redis.node()).collect(),
-        };
-        self.wait_status(cluster, &format!("{wanted:?}"), |status| *status == wanted)
-            .await;
+    /// The same for a cluster `cache` of `nodes`, until all name the first of these as the primary of the others.
+    pub(crate) async fn start_for(
+        count: usize,
+        net: &Net,
+        prefix: &Prefix<'_>,
+        settings: Settings,
+        nodes: &[&Redis],
+    ) -> Self {
+        let settings = settings.cluster("cache", nodes.iter().copied());
+        let keepers = Self::start(count, net, prefix, &settings).await;
+        let (primary, replicas) = nodes.split_first().expect("a primary");
+        keepers.wait_topology("cache", primary, replicas).await;
+        keepers
     }
 }
 

@@ -1,0 +1,142 @@
+//! Who is the primary and who the replicas, as keepers say, and waiting for it.
+
+use std::collections::BTreeSet;
+
+use futures::future::join_all;
+use redis_keeper::domain::node::NodeAddr;
+use serde::Deserialize;
+
+use super::{Keeper, Keepers};
+use crate::support::redis::Redis;
+use crate::support::wait::{SOON, eventually};
+
+/// What `/cluster/{name}/status` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Status {
+    /// The published primary.
+    pub(crate) primary: Option<NodeAddr>,
+    /// The replicas that are online.
+    pub(crate) replicas: BTreeSet<NodeAddr>,
+}
+
+// === impl Status ===
+
+impl Status {
+    /// What is to be said of `primary` and exactly these online `replicas`.
+    pub(crate) fn of(primary: &Redis, replicas: &[&Redis]) -> Self {
+        Self {
+            primary: Some(primary.node()),
+            replicas: replicas.iter().map(|redis| redis.node()).collect(),
+        }
+    }
+}
+
+// === impl Keeper ===
+
+impl Keeper {
+    /// `/cluster/{name}/status`.
+    ///
+    /// # Errors
+    /// What it answered instead.
+    pub(crate) async fn status(&self, cluster: &str) -> Result<Status, String> {
+        #[derive(Deserialize)]
+        struct Node {
+            host: String,
+            port: u16,
+        }
+        #[derive(Deserialize)]
+        struct Wire {
+            master: Option<Node>,
+            slaves: Vec<Node>,
+        }
+        let answer = self.get(&format!("/cluster/{cluster}/status")).await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        let wire: Wire =
+            serde_json::from_value(answer.body.clone()).map_err(|_| format!("{answer:?}"))?;
+        let name = |node: Node| NodeAddr::new(node.host, node.port);
+        Ok(Status {
+            primary: wire.master.map(name),
+            replicas: wire.slaves.into_iter().map(name).collect(),
+        })
+    }
+
+    /// Until its status of `cluster` is as `wanted`, which `what` describes.
+    pub(crate) async fn wait_status(
+        &self,
+        cluster: &str,
+        what: &str,
+        wanted: impl Fn(&Status) -> bool,
+    ) {
+        let what = format!("{}: {cluster} to have {what}", self.id);
+        eventually(SOON, what, async || {
+            let status = self.status(cluster).await?;
+            if wanted(&status) {
+                Ok(())
+            } else {
+                Err(format!("{status:?}"))
+            }
+        })
+        .await;
+    }
+
+    /// Until it names `primary` and exactly the online `replicas`.
+    pub(crate) async fn wait_topology(&self, cluster: &str, primary: &Redis, replicas: &[&Redis]) {
+        let wanted = Status::of(primary, replicas);
+        self.wait_status(cluster, &format!("{wanted:?}"), |status| *status == wanted)
+            .await;
+    }
+
+    /// Until it names `primary`, whatever it says of replicas.
+    pub(crate) async fn wait_primary(&self, cluster: &str, primary: &Redis) {
+        let what = format!("{} as its primary", primary.node());
+        self.wait_status(cluster, &what, |status| {
+            status.primary == Some(primary.node())
+        })
+        .await;
+    }
+
+    /// Until another primary than `old` is published for `cluster`.
+    pub(crate) async fn wait_replaced(&self, cluster: &str, old: &Redis) {
+        self.wait_status(cluster, "another primary", |status| {
+            let primary = status.primary.as_ref();
+            primary.is_some_and(|primary| *primary != old.node())
+        })
+        .await;
+    }
+
+    /// Which of `two` its status names as the primary of `cluster`, and then the other.
+    pub(crate) async fn elected<'a>(&self, cluster: &str, two: [&'a Redis; 2]) -> [&'a Redis; 2] {
+        let status = self.status(cluster).await.expect("its status");
+        let [one, other] = two;
+        match status.primary {
+            Some(elected) if elected == one.node() => [one, other],
+            Some(elected) if elected == other.node() => [other, one],
+            _ => panic!("{} names neither: {status:?}", self.id),
+        }
+    }
+}
+
+// === impl Keepers ===
+
+impl Keepers {
+    /// Until every keeper's status of `cluster` is as `wanted`, which `what` describes.
+    pub(crate) async fn wait_status(
+        &self,
+        cluster: &str,
+        what: &str,
+        wanted: impl Fn(&Status) -> bool,
+    ) {
+        join_all(
+            self.iter()
+                .map(|keeper| keeper.wait_status(cluster, what, &wanted)),
+        )
+        .await;
+    }
+
+    /// Until every keeper names `primary` and exactly the online `replicas`.
+    pub(crate) async fn wait_topology(&self, cluster: &str, primary: &Redis, replicas: &[&Redis]) {
+        let wanted = Status::of(primary, replicas);
+        self.wait_status(cluster, &format!("{wanted:?}"), |status| *status == wanted)
+            .await;
+    }
+}

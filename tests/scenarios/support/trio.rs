@@ -1,0 +1,42 @@
+//! What most scenarios of a fleet begin with.
+
+use super::checks::Checks;
+use super::keeper::{Keepers, Settings};
+use super::net::Net;
+use super::redis::Redis;
+use super::zookeeper::{Prefix, ZooKeeper};
+
+/// A cluster `cache` of a primary and two replicas, and keepers that all say so.
+pub(crate) struct Trio {
+    pub(crate) keepers: Keepers,
+    /// Where they have agreed, on the ZooKeeper that all tests share.
+    pub(crate) prefix: Prefix<'static>,
+    /// The primary first.
+    pub(crate) redis: [Redis; 3],
+    // The last to be dropped: with it the turn of this fleet ends.
+    _net: Net,
+}
+
+// === impl Trio ===
+
+impl Trio {
+    /// Waits for its turn, and starts the servers and `count` keepers with these settings, which name no cluster yet.
+    pub(crate) async fn start(prefix: &str, count: usize, settings: Settings) -> Self {
+        let net = Net::fleet().await;
+        let redis = Redis::trio(&net).await;
+        let prefix = ZooKeeper::shared().await.prefix(prefix);
+        let nodes = redis.each_ref();
+        let keepers = Keepers::start_for(count, &net, &prefix, settings, &nodes).await;
+        Self {
+            keepers,
+            prefix,
+            redis,
+            _net: net,
+        }
+    }
+
+    /// Asks every keeper about every node from now on.
+    pub(crate) fn checks(&self) -> Checks {
+        Checks::start(&self.keepers, "cache", &self.redis.each_ref())
+    }
+}
