@@ -8,11 +8,12 @@ use redis_keeper::ports::redis::Depth;
 use tokio::time::sleep;
 
 use crate::fake_redis::{Manner, replica_of};
-use crate::watch::{TICK, Watch, probes, virtually};
+use crate::time::on_virtual_time;
+use crate::watch::{TICK, Watch, probes};
 
 #[test]
 fn the_first_probe_is_told_whole() {
-    virtually(async {
+    on_virtual_time(async {
         let watch = Watch::node(|server| server.watched_by(&["sentinel-1 at 10.0.0.9"]));
         let (_, sighting) = watch.next(|_| true).await;
         let facts = sighting.facts.expect("facts");
@@ -25,7 +26,7 @@ fn the_first_probe_is_told_whole() {
 
 #[test]
 fn a_first_probe_that_fails_is_told_too() {
-    virtually(async {
+    on_virtual_time(async {
         let watch = Watch::node(|server| server.behaves(Manner::Refuses));
         let (_, sighting) = watch.next(|_| true).await;
         assert!(sighting.probed && !sighting.answering);
@@ -36,7 +37,7 @@ fn a_first_probe_that_fails_is_told_too() {
 
 #[test]
 fn a_change_of_role_is_told_at_the_next_tick() {
-    virtually(async {
+    on_virtual_time(async {
         let watch = Watch::node(|_| ());
         watch.next(|_| true).await;
         let primary = NodeAddr::new("10.0.0.2", 6379);
@@ -55,7 +56,7 @@ fn a_change_of_role_is_told_at_the_next_tick() {
 
 #[test]
 fn falling_behind_is_told_once_in_each_direction() {
-    virtually(async {
+    on_virtual_time(async {
         let primary = NodeAddr::new("10.0.0.2", 6379);
         let role = |heard: u64| {
             let mut role = replica_of(&primary);
@@ -84,7 +85,7 @@ fn falling_behind_is_told_once_in_each_direction() {
 
 #[test]
 fn host_names_are_resolved_before_the_facts_are_told() {
-    virtually(async {
+    on_virtual_time(async {
         let primary = NodeAddr::new("redis-2", 6379);
         let watch = Watch::of("redis-1", |redis, server| {
             redis.name("redis-1", &["10.0.0.1"]);
@@ -103,7 +104,7 @@ fn host_names_are_resolved_before_the_facts_are_told() {
 
 #[test]
 fn a_resolver_that_hangs_delays_facts_but_no_sign_of_life() {
-    virtually(async {
+    on_virtual_time(async {
         let watch = Watch::of("redis-1", |redis, _| redis.name("redis-1", &["10.0.0.1"]));
         watch.next(|sighting| sighting.facts.is_some()).await;
         watch.redis.resolving.replace(Duration::from_hours(1));
@@ -121,7 +122,7 @@ fn a_resolver_that_hangs_delays_facts_but_no_sign_of_life() {
 
 #[test]
 fn a_new_primary_and_its_addresses_are_told_together() {
-    virtually(async {
+    on_virtual_time(async {
         let watch = Watch::of("10.0.0.1", |redis, server| {
             redis.name("redis-2", &["10.0.0.2"]);
             redis.name("redis-3", &["10.0.0.3"]);

@@ -7,5 +7,7 @@ mod facts;
 #[allow(dead_code)]
 mod fake_redis;
 mod probing;
+#[path = "../fakes/time.rs"]
+mod time;
 mod votes;
 mod watch;

@@ -10,11 +10,12 @@ use redis_keeper::ports::redis::Depth;
 use tokio::time::sleep;
 
 use crate::fake_redis::{Deed, Manner, replica_of};
-use crate::watch::{MARK_DOWN, PRECISION, PROBE_TIMEOUT, TICK, Watch, probes, virtually};
+use crate::time::on_virtual_time;
+use crate::watch::{MARK_DOWN, PRECISION, PROBE_TIMEOUT, TICK, Watch, probes};
 
 #[test]
 fn one_probe_a_tick_and_now_and_then_a_full_one_and_no_news_is_not_told() {
-    virtually(async {
+    on_virtual_time(async {
         let watch = Watch::node(|_| ());
         watch.next(|_| true).await;
         watch.server.take_deeds();
@@ -34,7 +35,7 @@ fn one_probe_a_tick_and_now_and_then_a_full_one_and_no_news_is_not_told() {
 
 #[test]
 fn a_connection_that_stays_silent_is_given_up() {
-    virtually(async {
+    on_virtual_time(async {
         let watch = Watch::node(|_| ());
         watch.probed().await;
         watch.server.behaves(Manner::Hangs);
@@ -47,7 +48,7 @@ fn a_connection_that_stays_silent_is_given_up() {
 
 #[test]
 fn a_cut_connection_is_replaced_at_once_and_is_no_news() {
-    virtually(async {
+    on_virtual_time(async {
         let watch = Watch::node(|_| ());
         watch.probed().await;
         watch.server.cut();
@@ -62,7 +63,7 @@ fn a_cut_connection_is_replaced_at_once_and_is_no_news() {
 
 #[test]
 fn a_node_that_cuts_every_connection_is_not_tried_without_end() {
-    virtually(async {
+    on_virtual_time(async {
         let watch = Watch::node(|_| ());
         watch.probed().await;
         for _ in 0..1_000 {
@@ -75,7 +76,7 @@ fn a_node_that_cuts_every_connection_is_not_tried_without_end() {
 
 #[test]
 fn a_primary_that_went_away_is_seen_within_moments_of_its_return_until_it_is_voted_down() {
-    virtually(async {
+    on_virtual_time(async {
         let watch = Watch::node(|_| ());
         for away in [15, 170, 1_400].map(Duration::from_millis) {
             sleep(TICK).await;
@@ -114,7 +115,7 @@ fn a_primary_that_went_away_is_seen_within_moments_of_its_return_until_it_is_vot
 
 #[test]
 fn a_replica_that_went_away_is_asked_each_tick() {
-    virtually(async {
+    on_virtual_time(async {
         let primary = NodeAddr::new("10.0.0.9", 6379);
         let watch =
             Watch::node(|server| server.tells(|info| info.role = Some(replica_of(&primary))));
@@ -127,7 +128,7 @@ fn a_replica_that_went_away_is_asked_each_tick() {
 
 #[test]
 fn a_refresh_reads_after_it_was_asked_and_is_shared() {
-    virtually(async {
+    on_virtual_time(async {
         let watch = Watch::node(|_| ());
         watch.probed().await;
         watch.server.tells(|info| info.offset = Some(77));
@@ -146,7 +147,7 @@ fn a_refresh_reads_after_it_was_asked_and_is_shared() {
 
 #[test]
 fn settings_are_read_when_they_are_asked_for_and_remembered_until_the_next_time() {
-    virtually(async {
+    on_virtual_time(async {
         let watch = Watch::node(|_| ());
         watch.probed().await;
         assert_eq!(watch.last().min_replicas, None);
@@ -165,7 +166,7 @@ fn settings_are_read_when_they_are_asked_for_and_remembered_until_the_next_time(
 
 #[test]
 fn a_refresh_of_a_hung_node_ends_with_the_probe_timeout() {
-    virtually(async {
+    on_virtual_time(async {
         let watch = Watch::node(|_| ());
         watch.probed().await;
         watch.server.behaves(Manner::Hangs);
@@ -178,7 +179,7 @@ fn a_refresh_of_a_hung_node_ends_with_the_probe_timeout() {
 
 #[test]
 fn a_refresh_does_not_wait_for_the_resolver() {
-    virtually(async {
+    on_virtual_time(async {
         let watch = Watch::of("redis-1", |redis, _| redis.name("redis-1", &["10.0.0.1"]));
         watch.probed().await;
         watch.redis.resolving.replace(Duration::from_hours(1));

@@ -8,7 +8,8 @@ use redis_keeper::ports::clock::LeaseClock;
 use tokio::time::sleep;
 
 use crate::fake_redis::Manner;
-use crate::watch::{MARK_DOWN, PRECISION, PROBE_TIMEOUT, TICK, Watch, virtually};
+use crate::time::on_virtual_time;
+use crate::watch::{MARK_DOWN, PRECISION, PROBE_TIMEOUT, TICK, Watch};
 
 /// Alive for the last time at `since`, it is voted down for `reason` when the mark-down time is over.
 async fn voted_down_at_the_mark_down_moment(watch: &Watch, since: Moment, reason: DownReason) {
@@ -23,7 +24,7 @@ async fn voted_down_at_the_mark_down_moment(watch: &Watch, since: Moment, reason
 
 #[test]
 fn a_dead_node_is_voted_down_exactly_at_the_mark_down_moment() {
-    virtually(async {
+    on_virtual_time(async {
         let watch = Watch::node(|_| ());
         let alive = watch.probed().await;
         watch.server.dies();
@@ -38,7 +39,7 @@ fn a_dead_node_is_voted_down_exactly_at_the_mark_down_moment() {
 
 #[test]
 fn a_hung_node_is_voted_down_exactly_at_the_mark_down_moment() {
-    virtually(async {
+    on_virtual_time(async {
         let watch = Watch::node(|_| ());
         let alive = watch.probed().await;
         watch.server.behaves(Manner::Hangs);
@@ -48,7 +49,7 @@ fn a_hung_node_is_voted_down_exactly_at_the_mark_down_moment() {
 
 #[test]
 fn a_hung_node_that_goes_on_is_seen_alive_at_once() {
-    virtually(async {
+    on_virtual_time(async {
         let watch = Watch::node(|_| ());
         watch.probed().await;
         watch.server.behaves(Manner::Hangs);
@@ -62,7 +63,7 @@ fn a_hung_node_that_goes_on_is_seen_alive_at_once() {
 
 #[test]
 fn an_error_reply_is_proof_of_life_and_told_as_trouble() {
-    virtually(async {
+    on_virtual_time(async {
         let watch = Watch::node(|_| ());
         watch.probed().await;
         watch.server.behaves(Manner::Errors("BUSY Redis is busy"));
@@ -75,7 +76,7 @@ fn an_error_reply_is_proof_of_life_and_told_as_trouble() {
 
 #[test]
 fn loading_is_told_at_once_and_voted_on_after_the_mark_down_time() {
-    virtually(async {
+    on_virtual_time(async {
         let watch = Watch::node(|_| ());
         watch.probed().await;
         watch.server.behaves(Manner::Loading);
@@ -87,7 +88,7 @@ fn loading_is_told_at_once_and_voted_on_after_the_mark_down_time() {
 
 #[test]
 fn failures_of_this_host_are_never_a_vote() {
-    virtually(async {
+    on_virtual_time(async {
         let watch = Watch::node(|_| ());
         watch.probed().await;
         watch.server.behaves(Manner::HostFails);
@@ -103,7 +104,7 @@ fn failures_of_this_host_are_never_a_vote() {
 
 #[test]
 fn after_a_suspension_nothing_is_voted_before_a_fresh_probe() {
-    virtually(async {
+    on_virtual_time(async {
         let watch = Watch::node(|_| ());
         watch.probed().await;
         watch.server.dies();
@@ -119,7 +120,7 @@ fn after_a_suspension_nothing_is_voted_before_a_fresh_probe() {
 
 #[test]
 fn after_a_suspension_a_dead_node_is_voted_down_within_a_tick() {
-    virtually(async {
+    on_virtual_time(async {
         let watch = Watch::node(|_| ());
         watch.probed().await;
         watch.server.dies();
@@ -137,7 +138,7 @@ fn after_a_suspension_a_dead_node_is_voted_down_within_a_tick() {
 
 #[test]
 fn a_slow_answer_is_proof_of_life_even_when_it_is_always_late() {
-    virtually(async {
+    on_virtual_time(async {
         let watch = Watch::node(|_| ());
         watch.probed().await;
         watch

@@ -1,7 +1,6 @@
 //! A monitor at work, and what it tells.
 
 use std::cell::RefCell;
-use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,17 +22,6 @@ pub(crate) const MARK_DOWN: Duration = Duration::from_secs(3);
 pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 /// What timers of a millisecond's resolution may add.
 pub(crate) const PRECISION: Duration = Duration::from_millis(3);
-
-pub(crate) fn virtually(test: impl Future<Output = ()>) {
-    let runtime = || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .expect("a runtime")
-    };
-    System::with_tokio_rt(runtime).block_on(test);
-}
 
 /// A monitor at work, and what it told.
 pub(crate) struct Watch {

@@ -12,7 +12,7 @@ const DEADLINE: Duration = Duration::from_mins(1);
 
 #[test]
 fn a_thousand_children_that_die_at_once_are_all_restarted() {
-    virtual_time(async {
+    on_virtual_time(async {
         let slots: Vec<_> = (0..1_000).map(|_| Slot::new()).collect();
         let children = slots
             .iter()

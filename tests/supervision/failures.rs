@@ -14,7 +14,7 @@ use super::*;
 
 #[test]
 fn a_panicking_child_is_restarted_fresh_and_its_sibling_is_untouched() {
-    virtual_time(async {
+    on_virtual_time(async {
         let (a_slot, b_slot) = (Slot::new(), Slot::new());
         let (a, b) = (a_slot.reference(), b_slot.reference());
         let root = Root::start(
@@ -47,7 +47,7 @@ fn a_panicking_child_is_restarted_fresh_and_its_sibling_is_untouched() {
 #[test]
 fn the_first_restart_is_immediate_and_later_ones_back_off_with_jitter() {
     let delays = |seed| {
-        virtual_time(async move {
+        on_virtual_time(async move {
             let slot = Slot::new();
             let child = slot.reference();
             let _root = Root::start("root", seed, plan().child(counter("a", &slot)));
@@ -73,7 +73,7 @@ fn the_first_restart_is_immediate_and_later_ones_back_off_with_jitter() {
 
 #[test]
 fn a_child_that_keeps_failing_ends_the_tree_with_the_chain_of_causes() {
-    virtual_time(async {
+    on_virtual_time(async {
         let (leaf_slot, sibling_slot) = (Slot::new(), Slot::new());
         let (leaf, sibling) = (leaf_slot.reference(), sibling_slot.reference());
         let cluster = plan()
@@ -130,7 +130,7 @@ fn a_child_that_keeps_failing_ends_the_tree_with_the_chain_of_causes() {
 
 #[test]
 fn a_supervisor_that_gave_up_is_restarted_and_references_into_it_stay_valid() {
-    virtual_time(async {
+    on_virtual_time(async {
         let (leaf_slot, other_slot, mid_slot) = (Slot::new(), Slot::new(), Slot::new());
         let (leaf, other) = (leaf_slot.reference(), other_slot.reference());
         let mid =
@@ -168,7 +168,7 @@ fn a_supervisor_that_gave_up_is_restarted_and_references_into_it_stay_valid() {
 
 #[test]
 fn a_hung_child_is_replaced_and_its_callers_are_freed() {
-    virtual_time(async {
+    on_virtual_time(async {
         let (a_slot, b_slot) = (Slot::new(), Slot::new());
         let (a, b) = (a_slot.reference(), b_slot.reference());
         let children = plan()
@@ -220,7 +220,7 @@ fn a_child_that_is_slow_but_answers_between_two_pings_is_left_alone() {
             });
         }
     }
-    virtual_time(async {
+    on_virtual_time(async {
         let child = ChildSpec::permanent("slow", &Slot::new(), || Slow);
         let root = Root::start("root", 1, plan().ping_every(PING).child(child));
         sleep(PING * 60).await;
@@ -239,7 +239,7 @@ fn a_stall_of_the_whole_process_is_not_held_against_the_children() {
             AtomicResponse::new(Box::pin(async move { drop(go.await) }.into_actor(self)))
         }
     }
-    virtual_time(async {
+    on_virtual_time(async {
         let slot = Slot::new();
         let child = slot.reference();
         let root = Root::start(
@@ -261,7 +261,7 @@ fn a_stall_of_the_whole_process_is_not_held_against_the_children() {
 
 #[test]
 fn a_factory_that_panics_is_the_failure_of_its_child_alone() {
-    virtual_time(async {
+    on_virtual_time(async {
         let (flaky_slot, sibling_slot) = (Slot::new(), Slot::new());
         let (flaky, sibling) = (flaky_slot.reference(), sibling_slot.reference());
         let builds = Arc::new(AtomicUsize::new(0));
@@ -296,7 +296,7 @@ fn a_factory_that_panics_is_the_failure_of_its_child_alone() {
 #[test]
 fn an_exit_says_where_the_child_panicked() {
     install_panic_hook();
-    virtual_time(async {
+    on_virtual_time(async {
         let slot = Slot::new();
         let child = slot.reference();
         let root = Root::start("root", 1, plan().child(counter("a", &slot)));
@@ -349,7 +349,7 @@ impl Handler<Incr> for Clumsy {
 
 #[test]
 fn a_second_panic_in_stopped_or_drop_is_survived() {
-    virtual_time(async {
+    on_virtual_time(async {
         let slot = Slot::new();
         let clumsy = slot.reference();
         let root = Root::start(
@@ -386,7 +386,7 @@ fn a_panic_in_stopped_is_an_exit_like_any_other() {
             ctx.stop();
         }
     }
-    virtual_time(async {
+    on_virtual_time(async {
         let slot = Slot::new();
         let child = slot.reference();
         let spec = ChildSpec::transient("bad-end", &slot, || BadEnd);

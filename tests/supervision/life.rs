@@ -13,7 +13,7 @@ use super::*;
 
 #[test]
 fn children_come_and_go_at_run_time() {
-    virtual_time(async {
+    on_virtual_time(async {
         let root = Root::start("root", 1, plan());
         let supervisor = root.supervisor();
         supervisor.up().await.unwrap();
@@ -54,7 +54,7 @@ fn children_come_and_go_at_run_time() {
 
 #[test]
 fn a_child_stopped_while_it_waits_for_its_restart_is_not_restarted() {
-    virtual_time(async {
+    on_virtual_time(async {
         let slot = Slot::new();
         let child = slot.reference();
         let root = Root::start("root", 1, plan().child(counter("a", &slot)));
@@ -83,7 +83,7 @@ fn a_child_stopped_while_it_waits_for_its_restart_is_not_restarted() {
 
 #[test]
 fn a_transient_child_is_restarted_after_a_panic_and_removed_when_it_is_done() {
-    virtual_time(async {
+    on_virtual_time(async {
         let slot = Slot::new();
         let run = slot.reference();
         let root = Root::start(
@@ -104,7 +104,7 @@ fn a_transient_child_is_restarted_after_a_panic_and_removed_when_it_is_done() {
 
 #[test]
 fn a_permanent_child_that_stops_by_itself_is_restarted() {
-    virtual_time(async {
+    on_virtual_time(async {
         let slot = Slot::new();
         let child = slot.reference();
         let root = Root::start("root", 1, plan().child(counter("a", &slot)));
@@ -133,7 +133,7 @@ fn a_supervisor_stops_its_children_in_reverse_order_each_gone_before_the_next() 
             self.1.lock().unwrap().push(self.0);
         }
     }
-    virtual_time(async {
+    on_virtual_time(async {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let witness = |name: &'static str| {
             let seen = seen.clone();
@@ -170,7 +170,7 @@ fn the_whole_tree_dies_with_its_root() {
     impl Actor for Holder {
         type Context = Context<Self>;
     }
-    virtual_time(async {
+    on_virtual_time(async {
         let alive = Arc::new(());
         let held = alive.clone();
         let leaf = ChildSpec::permanent("leaf", &Slot::new(), move || Holder {

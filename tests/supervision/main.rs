@@ -3,12 +3,16 @@
 mod crowd;
 mod failures;
 mod life;
+#[path = "../fakes/time.rs"]
+mod time;
 
 use std::time::Duration;
 
 use actix::prelude::*;
 use redis_keeper::supervision::*;
 use tokio::time::sleep;
+
+use self::time::on_virtual_time;
 
 #[derive(Message)]
 #[rtype(result = "u32")]
@@ -80,16 +84,6 @@ fn plan() -> OneForOne {
 
 fn counter(name: &str, slot: &Slot<Counter>) -> ChildSpec {
     ChildSpec::permanent(name, slot, Counter::default)
-}
-
-fn virtual_time<F: Future>(test: F) -> F::Output {
-    let runtime = || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-    };
-    System::with_tokio_rt(|| runtime().expect("a runtime")).block_on(test)
 }
 
 /// Makes `child` fail until it stays down for good, as seen by `given_up`.

@@ -6,7 +6,8 @@ use redis_keeper::actors::messages::Leave;
 use redis_keeper::layout::state::{Document, FormatMark};
 use redis_keeper::ports::coordination::CreateKind;
 
-use crate::world::{LEASE, World, eventually, on_virtual_time};
+use crate::time::on_virtual_time;
+use crate::world::{LEASE, World};
 
 #[test]
 fn a_keeper_with_another_lease_than_the_others_is_refused_and_a_lone_one_may_change_it() {
@@ -15,8 +16,7 @@ fn a_keeper_with_another_lease_than_the_others_is_refused_and_a_lone_one_may_cha
         let a = world.keeper("a");
         a.current().await;
         let b = world.leased("b", "host-b:1", LEASE * 2);
-        eventually("refused", async || b.fatal.borrow().is_some()).await;
-        let message = b.fatal.borrow().clone().unwrap();
+        let message = b.refused().await;
         assert!(
             message.contains("lease-seconds is 1.6 here and 0.8"),
             "{message}"
@@ -27,7 +27,7 @@ fn a_keeper_with_another_lease_than_the_others_is_refused_and_a_lone_one_may_cha
             keeper.current().await;
         }
         let late = world.keeper("d");
-        eventually("refused", async || late.fatal.borrow().is_some()).await;
+        late.refused().await;
     });
 }
 
@@ -38,8 +38,7 @@ fn a_second_keeper_with_the_same_id_is_refused_and_told_who_holds_it() {
         let first = world.process("a", "first:1");
         first.current().await;
         let second = world.process("a", "second:2");
-        eventually("refused", async || second.fatal.borrow().is_some()).await;
-        let message = second.fatal.borrow().clone().unwrap();
+        let message = second.refused().await;
         assert!(
             message.contains("keeper-id a is held by first:1 at 10.0.0.1:4001"),
             "{message}"
@@ -87,8 +86,7 @@ fn nodes_of_the_older_project_are_refused_and_nothing_is_written_beside_them() {
             }
             let before = observer.children("/").await.unwrap();
             let a = world.keeper("a");
-            eventually("refused", async || a.fatal.borrow().is_some()).await;
-            let message = a.fatal.borrow().clone().unwrap();
+            let message = a.refused().await;
             assert!(message.contains("older redis-keeper"), "{message}");
             assert_eq!(observer.children("/").await.unwrap(), before);
         }
@@ -106,8 +104,7 @@ fn state_of_a_newer_version_is_refused() {
             .await
             .unwrap();
         let a = world.keeper("a");
-        eventually("refused", async || a.fatal.borrow().is_some()).await;
-        let message = a.fatal.borrow().clone().unwrap();
+        let message = a.refused().await;
         assert!(message.contains("has format 2"), "{message}");
     });
 }

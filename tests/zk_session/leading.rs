@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use redis_keeper::domain::node::KeeperId;
 
-use crate::world::{HEARTBEAT, LEASE, World, eventually, on_virtual_time};
+use crate::time::on_virtual_time;
+use crate::world::{HEARTBEAT, LEASE, World, eventually};
 
 #[test]
 fn one_of_three_keepers_leads_and_all_see_the_same() {

@@ -3,5 +3,7 @@
 mod joining;
 mod leading;
 mod session;
+#[path = "../fakes/time.rs"]
+mod time;
 mod world;
 mod writing;

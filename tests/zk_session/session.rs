@@ -8,7 +8,8 @@ use redis_keeper::domain::published::Published;
 use redis_keeper::layout::paths;
 use redis_keeper::layout::state::Document;
 
-use crate::world::{LEASE, World, eventually, on_virtual_time};
+use crate::time::on_virtual_time;
+use crate::world::{LEASE, World, eventually};
 
 #[test]
 fn after_a_reconnection_everything_is_read_again_and_the_leader_has_a_new_epoch() {

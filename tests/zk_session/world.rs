@@ -26,17 +26,6 @@ use tokio::sync::watch;
 pub(crate) const HEARTBEAT: Duration = Duration::from_millis(200);
 pub(crate) const LEASE: Duration = Duration::from_millis(800);
 
-pub(crate) fn on_virtual_time(test: impl Future<Output = ()>) {
-    actix::System::with_tokio_rt(|| {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .expect("a runtime")
-    })
-    .block_on(test);
-}
-
 fn withdrawn() -> Intent {
     Intent {
         epoch: Epoch(1),
@@ -189,6 +178,12 @@ impl Keeper {
 
     pub(crate) fn leased(&self) -> bool {
         self.lease.borrow().holds(self.clock.now())
+    }
+
+    /// Until it is refused; why.
+    pub(crate) async fn refused(&self) -> String {
+        eventually("refused", async || self.fatal.borrow().is_some()).await;
+        self.fatal.borrow().clone().expect("it is refused")
     }
 
     pub(crate) async fn current(&self) {

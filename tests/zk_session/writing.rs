@@ -7,7 +7,8 @@ use redis_keeper::actors::messages::{Unsubscribe, WriteError};
 use redis_keeper::domain::node::{ClusterName, Generation};
 use redis_keeper::layout::paths;
 
-use crate::world::{World, eventually, on_virtual_time};
+use crate::time::on_virtual_time;
+use crate::world::{World, eventually};
 
 #[test]
 fn a_deposed_leader_writes_nothing() {
