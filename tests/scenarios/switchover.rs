@@ -4,34 +4,25 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::support::checks::Checks;
-use super::support::keeper::{Keepers, Settings};
-use super::support::net::Net;
+use super::support::keeper::Settings;
 use super::support::redis::{Redis, Role};
+use super::support::solo::Solo;
+use super::support::trio::Trio;
 use super::support::wait::{SOON, eventually};
 use super::support::writer::Writer;
-use super::support::zookeeper::ZooKeeper;
 
 const PATH: &str = "/admin/clusters/cache/switchover";
 
-fn settings<'a>(nodes: impl IntoIterator<Item = &'a Redis>) -> Settings {
-    Settings::new()
-        .set("admin-operations", true)
-        .cluster("cache", nodes)
+fn settings() -> Settings {
+    Settings::new().set("admin-operations", true)
 }
 
 #[tokio::test]
 async fn through_any_keeper_and_the_command_line_nothing_written_is_lost() {
-    let net = Net::fleet().await;
-    let [primary, first, second] = Redis::trio(&net).await;
-    let zookeeper = ZooKeeper::shared().await;
-    let prefix = zookeeper.prefix("switched");
-    let nodes = [&primary, &first, &second];
-    let keepers = Keepers::start(3, &net, &prefix, &settings(nodes)).await;
-    keepers
-        .wait_topology("cache", &primary, &[&first, &second])
-        .await;
-    let checks = Checks::start(&keepers, "cache", &nodes);
+    let trio = Trio::start("switched", 3, settings()).await;
+    let keepers = &trio.keepers;
+    let [primary, first, second] = &trio.redis;
+    let checks = trio.checks();
     let leader = keepers.wait_leader().await;
     // A client that knows nothing of keepers: what it writes goes to this server, whatever becomes of it.
     let writer = Writer::start(primary.at());
@@ -46,9 +37,9 @@ async fn through_any_keeper_and_the_command_line_nothing_written_is_lost() {
     assert_eq!(answer.code, 200, "{answer:?}");
     assert_eq!(answer.body["to"]["host"], first.node().host());
     first.wait_role(Role::Primary).await;
-    primary.wait_in_step_with(&first).await;
+    primary.wait_in_step_with(first).await;
     keepers
-        .wait_topology("cache", &first, &[&primary, &second])
+        .wait_topology("cache", first, &[primary, second])
         .await;
     // It was cut off, and its next sessions are refused: the old primary is read-only now.
     eventually(SOON, "the client to be cut off", async || {
@@ -59,7 +50,7 @@ async fn through_any_keeper_and_the_command_line_nothing_written_is_lost() {
     })
     .await;
     let diary = writer.stop();
-    assert_eq!(diary.lost_at(&first).await, Vec::<u64>::new());
+    assert_eq!(diary.lost_at(first).await, Vec::<u64>::new());
 
     // And on, to the best of the others, as an operator types it.
     let writer = Writer::start(first.at());
@@ -70,15 +61,14 @@ async fn through_any_keeper_and_the_command_line_nothing_written_is_lost() {
         .expect("the built program");
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{output:?}");
-    let switched = |node: &&&Redis| {
+    let switched = |node: &&Redis| {
         told.contains(&format!(
             "switched over from {} to {}",
             first.node(),
             node.node()
         ))
     };
-    let elected = [&primary, &second];
-    let elected = elected.iter().find(switched);
+    let elected = [primary, second].into_iter().find(switched);
     let elected = elected.unwrap_or_else(|| panic!("{told}"));
     first.wait_in_step_with(elected).await;
     let diary = writer.stop();
@@ -88,15 +78,9 @@ async fn through_any_keeper_and_the_command_line_nothing_written_is_lost() {
 
 #[tokio::test]
 async fn what_would_lose_data_is_refused_with_the_reason_and_changes_nothing() {
-    let net = Net::fleet().await;
-    let [primary, first, second] = Redis::trio(&net).await;
-    let zookeeper = ZooKeeper::shared().await;
-    let prefix = zookeeper.prefix("not_switched");
-    let nodes = [&primary, &first, &second];
-    let keepers = Keepers::start(2, &net, &prefix, &settings(nodes)).await;
-    keepers
-        .wait_topology("cache", &primary, &[&first, &second])
-        .await;
+    let trio = Trio::start("not_switched", 2, settings()).await;
+    let keepers = &trio.keepers;
+    let [primary, _, second] = &trio.redis;
     let generation = keepers[0].generation("cache").await;
     let refused = async |to: String, code: u16, why: &str| {
         let body = json!({ "to": to });
@@ -122,19 +106,13 @@ async fn what_would_lose_data_is_refused_with_the_reason_and_changes_nothing() {
 
 #[tokio::test]
 async fn one_late_keeper_calls_it_off_and_the_primary_goes_on_as_before() {
-    let net = Net::fleet().await;
-    let [primary, first, second] = Redis::trio(&net).await;
-    let zookeeper = ZooKeeper::shared().await;
-    let prefix = zookeeper.prefix("called_off");
-    let nodes = [&primary, &first, &second];
     // Its session lives on while it stands still, and so does its lease.
-    let settings = settings(nodes)
+    let settings = settings()
         .set("zk-session-timeout-seconds", 50)
         .set("lease-seconds", 20);
-    let keepers = Keepers::start(3, &net, &prefix, &settings).await;
-    keepers
-        .wait_topology("cache", &primary, &[&first, &second])
-        .await;
+    let trio = Trio::start("called_off", 3, settings).await;
+    let keepers = &trio.keepers;
+    let [primary, ..] = &trio.redis;
     let leader = keepers.wait_leader().await;
     let late = &keepers[(leader + 1) % 3];
     late.process().pause();
@@ -148,20 +126,15 @@ async fn one_late_keeper_calls_it_off_and_the_primary_goes_on_as_before() {
     assert_eq!(primary.calls("client|pause").await, 0);
     let writer = Writer::start(primary.at());
     writer.wait_writes(10).await;
-    assert!(keepers[leader].calls_writable("cache", &primary).await);
+    assert!(keepers[leader].calls_writable("cache", primary).await);
     late.process().resume();
     late.wait_ready().await;
 }
 
 #[tokio::test]
 async fn without_admin_operations_nobody_may_ask() {
-    let net = Net::fleet().await;
-    let redis = Redis::start(&net).await;
-    let zookeeper = ZooKeeper::shared().await;
-    let prefix = zookeeper.prefix("no_operations");
-    let settings = Settings::new().cluster("cache", [&redis]);
-    let keepers = Keepers::start(1, &net, &prefix, &settings).await;
-    let answer = keepers[0].post(PATH, &Value::Null).await;
+    let solo = Solo::start("no_operations").await;
+    let answer = solo.keeper.post(PATH, &Value::Null).await;
     let answer = answer.expect("an answer");
     assert_eq!(answer.code, 403, "{answer:?}");
     assert!(
