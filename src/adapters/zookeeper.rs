@@ -4,9 +4,11 @@
 //! keep their own timers, so virtual time does not reach them.
 
 pub mod inspect;
+mod no_delay;
 
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -23,7 +25,7 @@ use crate::ports::coordination::{
 /// An ensemble and the prefix below which everything of ours lives.
 #[derive(Clone)]
 pub struct ZooKeeper {
-    servers: Vec<String>,
+    servers: Arc<[String]>,
     prefix: String,
     session_timeout: Duration,
     digest: Option<String>,
@@ -40,7 +42,7 @@ impl ZooKeeper {
         digest: Option<String>,
     ) -> Self {
         Self {
-            servers,
+            servers: servers.into(),
             prefix: prefix.into(),
             session_timeout,
             digest,
@@ -81,6 +83,14 @@ impl ZooKeeper {
             .map_err(|error| failure(&servers, &error))
     }
 
+    fn session(&self, client: zk::Client) -> ZkClient {
+        ZkClient {
+            state: follow_state(&client, self.servers.clone()),
+            client,
+            acls: self.acls(),
+        }
+    }
+
     /// `client` with its paths beginning at `place`.
     fn below(client: zk::Client, place: &str) -> Result<zk::Client, CoordinationError> {
         client
@@ -104,7 +114,7 @@ impl Coordination for ZooKeeper {
                 .map_err(|error| failure(prefix, &error))?;
             Self::below(client, prefix)?
         };
-        Ok(Rc::new(ZkClient::new(client, self.acls())))
+        Ok(Rc::new(self.session(client)))
     }
 
     fn describe(&self) -> String {
@@ -112,8 +122,9 @@ impl Coordination for ZooKeeper {
     }
 }
 
-/// Translates the client's states, counting reconnections, until the session is over.
-fn follow_state(client: &zk::Client) -> watch::Receiver<SessionState> {
+/// Translates the client's states, counting reconnections, until the session is over. Each connection to one of `servers`
+/// is made to send at once.
+fn follow_state(client: &zk::Client, servers: Arc<[String]>) -> watch::Receiver<SessionState> {
     let (sender, receiver) = watch::channel(SessionState::Connected(1));
     let mut watcher = client.state_watcher();
     let mut connections = 1;
@@ -134,6 +145,9 @@ fn follow_state(client: &zk::Client) -> watch::Receiver<SessionState> {
                 }
             };
             sender.send_replace(translated);
+            if state == zk::SessionState::SyncConnected {
+                tokio::spawn(no_delay::set(servers.clone()));
+            }
             state = watcher.changed().await;
             connections += u64::from(state == zk::SessionState::SyncConnected);
         }
@@ -193,14 +207,6 @@ struct ZkClient {
 }
 
 impl ZkClient {
-    fn new(client: zk::Client, acls: zk::Acls<'static>) -> Self {
-        Self {
-            state: follow_state(&client),
-            client,
-            acls,
-        }
-    }
-
     fn watch(mut state: watch::Receiver<SessionState>, watcher: zk::OneshotWatcher) -> Watch {
         async move {
             tokio::select! {

@@ -1,5 +1,6 @@
 //! The ZooKeeper adapter, and the session actor above it, on a real server.
 
 mod adapter;
+mod no_delay;
 mod server;
 mod session;

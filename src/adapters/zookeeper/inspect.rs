@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{ZkClient, ZooKeeper, failure};
+use super::{ZooKeeper, failure};
 use crate::domain::facts::Version;
 use crate::ports::coordination::{CoordinationError, Session};
 
@@ -87,7 +87,7 @@ impl ZooKeeper {
             Self::below(client, &place)?
         };
         Ok(Visit {
-            session: Rc::new(ZkClient::new(client, self.acls())),
+            session: Rc::new(self.session(client)),
             place,
             missing,
             granted,
