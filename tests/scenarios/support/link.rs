@@ -209,6 +209,9 @@ async fn forward(
 ) -> io::Result<()> {
     passes(&mut state).await;
     let server = TcpStream::connect(server).await?;
+    // A link of the network delays nothing by itself: with Nagle's algorithm here, requests would wait for acknowledgements.
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let gate = Gate {
