@@ -25,6 +25,7 @@ use redis_keeper::actors::cluster_api::{
 };
 use redis_keeper::actors::messages::{NotSwitched, SessionReport, Switched};
 use redis_keeper::domain::explain::Explanation;
+use redis_keeper::domain::failsafe::{ConsentRequest, Refusal};
 use redis_keeper::domain::node::{ClusterName, Generation, Moment, NodeAddr};
 use redis_keeper::domain::observed::Requested;
 use redis_keeper::http::backend::{Backend, ChildReport, NodeReport, Readiness, Unanswered};
@@ -227,6 +228,7 @@ impl StandIn {
             node: node.cloned(),
             generation: Some(Generation(7)),
             deadline: Some(Moment(Duration::MAX)),
+            consented: false,
         }
     }
 }
@@ -265,6 +267,13 @@ impl Backend for Way {
         &'a self,
         _: &'a str,
     ) -> LocalBoxFuture<'a, Result<ClusterView, Unanswered>> {
+        unasked()
+    }
+
+    fn consent(
+        &self,
+        _: ConsentRequest,
+    ) -> LocalBoxFuture<'_, Result<Result<(), Refusal>, Unanswered>> {
         unasked()
     }
 

@@ -1,6 +1,7 @@
-//! The world behind the ports: Redis, ZooKeeper, embedded coordination, clocks.
+//! The world behind the ports: Redis, ZooKeeper, embedded coordination, the other keepers, clocks.
 
 pub mod clock;
 pub mod embedded;
+pub mod peers;
 pub mod redis;
 pub mod zookeeper;

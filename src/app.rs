@@ -27,6 +27,7 @@ use crate::http::HttpState;
 use crate::http::server::{BindError, bind};
 use crate::ports::clock::LeaseClock;
 use crate::ports::coordination::Coordination;
+use crate::ports::peers::Peers;
 use crate::ports::redis::Redis;
 use crate::supervision::{ChildRef, Exit, OneForOne, RestartPolicy, Root, Slot};
 
@@ -46,6 +47,8 @@ pub struct Ports {
     pub redis: Rc<dyn Redis>,
     /// ZooKeeper, or what stands in for it.
     pub coordination: Rc<dyn Coordination>,
+    /// The other keepers.
+    pub peers: Rc<dyn Peers>,
     /// What leases are measured with.
     pub clock: Arc<dyn LeaseClock>,
     /// What jitter is drawn from.
@@ -113,6 +116,7 @@ impl Daemon {
             fatal: fatal_sender,
             redis: ports.redis,
             coordination: ports.coordination,
+            peers: ports.peers,
             clock: ports.clock.clone(),
         };
         let references = References {

@@ -18,6 +18,7 @@ use std::time::Duration;
 use figment::value::{Dict, Tag, Value};
 use figment::{Figment, Profile, Provider};
 
+use crate::domain::failsafe::Failsafe;
 use crate::domain::node::{ClusterName, KeeperId, NodeAddr};
 use crate::domain::policy::Policy;
 
@@ -99,6 +100,8 @@ pub struct TimingConfig {
     pub heartbeat: Duration,
     /// How long reads are answered after a heartbeat was sent; not shorter than the lease.
     pub read_lease: Duration,
+    /// How this keeper goes on without ZooKeeper; `None`: not at all (RK-8).
+    pub failsafe: Option<Failsafe>,
 }
 
 /// The log.

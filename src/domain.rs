@@ -4,6 +4,7 @@ pub mod drain;
 pub mod election;
 pub mod explain;
 pub mod facts;
+pub mod failsafe;
 pub mod info;
 pub mod lease;
 pub mod liveness;

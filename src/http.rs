@@ -9,6 +9,7 @@ pub mod state_header;
 
 mod admin;
 mod error;
+mod failsafe;
 mod haproxy;
 mod health;
 mod metrics;
@@ -94,7 +95,7 @@ const PATHS: [&str; 16] = [
 ];
 
 /// Paths to post to, likewise.
-const OPERATIONS: [&str; 1] = ["/admin/clusters/{name}/switchover"];
+const OPERATIONS: [&str; 2] = ["/admin/clusters/{name}/switchover", "/failsafe/consent"];
 
 /// The application: all routes, and what surrounds them.
 pub fn app(
@@ -143,6 +144,11 @@ fn routes(config: &mut ServiceConfig) {
         .service(
             web::resource("/admin/clusters/{name}/switchover")
                 .route(web::post().to(operations::switchover))
+                .default_service(web::to(error::only_post)),
+        )
+        .service(
+            web::resource("/failsafe/consent")
+                .route(web::post().to(failsafe::consent))
                 .default_service(web::to(error::only_post)),
         )
         .service(read("/admin/keepers", admin::keepers))

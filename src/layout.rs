@@ -1,4 +1,6 @@
 //! What is kept in ZooKeeper: paths and versioned JSON.
 
+pub mod circle;
+pub mod keeper;
 pub mod paths;
 pub mod state;

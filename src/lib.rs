@@ -9,7 +9,7 @@
 //! | [`config`] | the file and the environment, validated into domain types | domain |
 //! | [`ports`] | what actors need of the world, as traits | domain |
 //! | [`layout`] | what is kept in ZooKeeper: paths and versioned JSON | domain |
-//! | [`adapters`] | Redis, ZooKeeper, embedded coordination, clocks | domain, ports |
+//! | [`adapters`] | Redis, ZooKeeper, embedded coordination, other keepers, clocks | domain, ports |
 //! | [`supervision`] | restart policy over actix | nothing |
 //! | [`actors`] | thin shells around the core | domain, ports, layout, supervision |
 //! | [`http`] | HAProxy checks, admin, health, metrics | domain, ports, supervision, actors |

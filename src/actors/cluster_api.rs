@@ -112,6 +112,8 @@ pub struct Answer {
     /// The answer holds strictly before this moment (RK-3), so that whoever passes it on can test that again. `None`
     /// where no deadline applies: the answer is "unknown" or "no such node".
     pub deadline: Option<Moment>,
+    /// It is not vouched for by a lease, but by the consent of all keepers (RK-8).
+    pub consented: bool,
 }
 
 impl Answer {
@@ -122,6 +124,7 @@ impl Answer {
             node: None,
             generation: None,
             deadline: None,
+            consented: false,
         }
     }
 }
@@ -140,6 +143,8 @@ pub struct ClusterStatus {
     pub replicas: Vec<NodeAddr>,
     /// As [`Answer::deadline`].
     pub deadline: Option<Moment>,
+    /// It is not vouched for by a lease, but by the consent of all keepers (RK-8).
+    pub consented: bool,
 }
 
 /// Anyone → `ClusterActor`: all that it knows and means to do, for display.

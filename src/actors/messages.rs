@@ -6,6 +6,7 @@ use std::time::Duration;
 use actix::Message;
 
 use crate::domain::facts::Sighting;
+use crate::domain::failsafe::{ConsentRequest, Refusal};
 use crate::domain::lease::Unacknowledged;
 use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
 use crate::domain::observed::Requested;
@@ -299,7 +300,25 @@ pub struct SessionReport {
     pub generation: u64,
     /// Keepers online, as they announced themselves.
     pub keepers: Vec<KeeperAnnouncement>,
+    /// Its part in failsafe; `None` if that is switched off.
+    pub failsafe: Option<FailsafeReport>,
 }
+
+/// A keeper's part in failsafe, for display (RK-8).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FailsafeReport {
+    /// It answers by the consent of all, not by a lease.
+    pub going_on: bool,
+    /// Everyone who takes part, and so is asked, and this keeper.
+    pub circle: BTreeSet<KeeperId>,
+    /// Why others refused their consent, as each said last.
+    pub refusals: BTreeMap<KeeperId, String>,
+}
+
+/// Another keeper → `ZkSession`: may I go on without ZooKeeper? (RK-8)
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), Refusal>")]
+pub struct AskConsent(pub ConsentRequest);
 
 /// What a keeper announces of itself in its heartbeat node.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,7 +17,9 @@ use futures::channel::mpsc;
 use futures::future::LocalBoxFuture;
 use tokio::sync::watch;
 
+use self::circle::Circle;
 use self::cluster::Cluster;
+use self::failsafe::Part;
 use self::joining::Identity;
 use self::leading::Campaign;
 use self::lease_book::LeaseBook;
@@ -27,16 +29,20 @@ use self::standing::Standing;
 use self::writing::Counter;
 use super::Outbox;
 use super::messages::{Fatal, KeeperAnnouncement, Leadership, Leading, ResendReport, SharedState};
+use crate::domain::failsafe::Failsafe;
 use crate::domain::lease::Lease;
 use crate::domain::node::{ClusterName, Generation, Moment};
-use crate::layout::state::KeeperRecord;
+use crate::layout::keeper::KeeperRecord;
 use crate::ports::clock::LeaseClock;
 use crate::ports::coordination::{Coordination, Session};
+use crate::ports::peers::Peers;
 
 mod acknowledging;
 mod beating;
+mod circle;
 mod cluster;
 mod connecting;
+mod failsafe;
 mod handlers;
 mod joining;
 mod leading;
@@ -58,6 +64,8 @@ pub type SharedOutbox = Rc<dyn Fn(&ClusterName, SharedState)>;
 pub struct Dependencies {
     /// Makes sessions.
     pub coordination: Rc<dyn Coordination>,
+    /// The other keepers.
+    pub peers: Rc<dyn Peers>,
     /// Measures the lease.
     pub clock: Arc<dyn LeaseClock>,
     /// What the operator decided.
@@ -83,6 +91,8 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// How long a heartbeat vouches for what is known, from its sending: at most half the session timeout (RK-3).
     pub lease: Duration,
+    /// How this keeper goes on without ZooKeeper; `None`: not at all (RK-8).
+    pub failsafe: Option<Failsafe>,
 }
 
 /// The coordination session of this keeper.
@@ -101,6 +111,10 @@ pub struct ZkSession {
     clusters: BTreeMap<ClusterName, Cluster>,
     subscriptions: u64,
     roll: Roll,
+    circle: Circle,
+    part: Part,
+    /// Everything was read once since the start.
+    was_current: bool,
     lease_book: LeaseBook,
     leadership: Option<Leadership>,
 }
@@ -132,7 +146,10 @@ struct Line {
     unread: BTreeSet<ClusterName>,
     /// Version of this keeper's own node.
     own_version: i32,
-    beating: bool,
+    /// When the heartbeat was sent that is not answered yet.
+    beating: Option<Moment>,
+    /// The registration for failsafe is being written.
+    amending: bool,
     /// What the last heartbeat sent acknowledges.
     acknowledged: Generation,
     /// `/generation` is being read to learn what has changed, and whether it is to be read once more.
@@ -162,6 +179,7 @@ impl ZkSession {
                 version: settings.announcement.version.clone(),
                 process: settings.announcement.process.clone(),
                 lease: settings.lease,
+                failsafe: settings.failsafe,
                 acknowledged: Generation::default(),
             },
             heartbeat: settings.heartbeat,
@@ -178,6 +196,9 @@ impl ZkSession {
             clusters: BTreeMap::new(),
             subscriptions: 0,
             roll: Roll::new(settings.announcement.id.clone(), settings.lease),
+            circle: Circle::new(settings.announcement.id.clone()),
+            part: Part::new(dependencies.clock.now()),
+            was_current: false,
             lease_book: LeaseBook::new(settings.lease),
             leadership: None,
             dependencies,
@@ -237,7 +258,7 @@ impl Actor for ZkSession {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         (self.dependencies.resend)(ResendReport);
-        ctx.run_interval(self.dependencies.settings.heartbeat, |act, _| act.tick());
+        ctx.run_interval(self.dependencies.settings.heartbeat, Self::tick);
         self.connect(ctx);
     }
 }
@@ -273,6 +294,7 @@ impl StreamHandler<(u64, Event)> for ZkSession {
                 }
             }
             Event::Deposed(outcome) => self.deposed(outcome),
+            Event::Amended(outcome) => self.amended(outcome),
             Event::Reported(name, serial, outcome) => self.reported(&name, serial, outcome),
             Event::Converge(name, serial) => self.converge_if(&name, serial),
         }

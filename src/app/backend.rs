@@ -13,10 +13,11 @@ use crate::actors::cluster_api::{
     InspectNode, Reason,
 };
 use crate::actors::messages::{
-    InspectMonitor, InspectSession, NotSwitched, SessionReport, Switched, Switchover,
+    AskConsent, InspectMonitor, InspectSession, NotSwitched, SessionReport, Switched, Switchover,
 };
 use crate::actors::zk_session::ZkSession;
 use crate::domain::explain::Explanation;
+use crate::domain::failsafe::{ConsentRequest, Refusal};
 use crate::domain::lease::Lease;
 use crate::domain::node::{ClusterName, NodeAddr};
 use crate::domain::observed::Requested;
@@ -117,6 +118,16 @@ impl Backend for Actors {
         .boxed_local()
     }
 
+    fn consent(&self, request: ConsentRequest) -> Reply<'_, Result<(), Refusal>> {
+        async {
+            self.session
+                .send(AskConsent(request))
+                .await
+                .map_err(|_| Unanswered::NotAnswering)
+        }
+        .boxed_local()
+    }
+
     fn readiness(&self) -> Reply<'_, Readiness> {
         let lease = *self.lease.borrow();
         let readiness = match lease.expired_for(self.clock.now()) {
@@ -125,6 +136,7 @@ impl Backend for Actors {
             ),
             Some(_) if lease.holds(self.clock.now()) => Readiness::Ready {
                 until: lease.deadline,
+                failsafe: lease.consented,
             },
             Some(since) => Readiness::NotReady(format!(
                 "the lease ran out {:.1} s ago",

@@ -24,6 +24,7 @@ use crate::domain::node::NodeAddr;
 use crate::domain::policy::WriteSafety;
 use crate::ports::clock::LeaseClock;
 use crate::ports::coordination::Coordination;
+use crate::ports::peers::Peers;
 use crate::ports::redis::Redis;
 use crate::supervision::{ChildRef, ChildSpec, Slot, Supervisor};
 
@@ -40,6 +41,7 @@ pub(super) struct Wires {
     pub(super) fatal: mpsc::UnboundedSender<Fatal>,
     pub(super) redis: Rc<dyn Redis>,
     pub(super) coordination: Rc<dyn Coordination>,
+    pub(super) peers: Rc<dyn Peers>,
     pub(super) clock: Arc<dyn LeaseClock>,
 }
 
@@ -86,11 +88,13 @@ impl Wires {
         let fatal = self.fatal.clone();
         let dependencies = SendWrapper::new(zk_session::Dependencies {
             coordination: self.coordination.clone(),
+            peers: self.peers.clone(),
             clock: self.clock.clone(),
             settings: zk_session::Settings {
                 announcement: announcement(config),
                 heartbeat: config.timing.heartbeat,
                 lease: config.timing.lease,
+                failsafe: config.timing.failsafe,
             },
             lease: self.lease.clone(),
             shared: Rc::new(move |cluster, state| directory.share(cluster, state)),

@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::exit::Exit;
 use super::logging;
 use crate::adapters::clock::BootClock;
+use crate::adapters::peers::HttpPeers;
 use crate::app::{Daemon, Failure, Ports};
 use crate::config::{self, Config};
 use crate::supervision::{Watchdog, install_panic_hook};
@@ -74,6 +75,7 @@ pub(super) async fn serve(config: &Config, stop: impl Future<Output = ()>) -> Re
             super::ports::redis(config).map_err(|error| Failure::Refused(error.to_string()))?,
         ),
         coordination: super::ports::coordination(config),
+        peers: Rc::new(HttpPeers::new()),
         clock: Arc::new(BootClock),
         seed: rand::random(),
     };

@@ -19,6 +19,9 @@ pub(super) struct Document {
     pub(super) lease_seconds: Option<f64>,
     pub(super) heartbeat_seconds: Option<f64>,
     pub(super) read_lease_seconds: Option<f64>,
+    pub(super) failsafe: Option<bool>,
+    pub(super) failsafe_consent_seconds: Option<f64>,
+    pub(super) failsafe_max_seconds: Option<f64>,
     pub(super) rest_host: Option<String>,
     pub(super) rest_port: Option<u16>,
     pub(super) rest_advertise: Option<String>,
@@ -140,9 +143,12 @@ impl Document {
         self.zk_prefix
             .get_or_insert_with(|| "/rediskeeper".to_owned());
         self.zk_session_timeout_seconds.get_or_insert(2.0);
-        self.lease_seconds.get_or_insert(0.8);
+        let lease = *self.lease_seconds.get_or_insert(0.8);
         self.heartbeat_seconds.get_or_insert(0.2);
         self.read_lease_seconds.get_or_insert(30.0);
+        self.failsafe.get_or_insert(true);
+        self.failsafe_consent_seconds.get_or_insert(lease);
+        self.failsafe_max_seconds.get_or_insert(3_600.0);
         let rest_host = self.rest_host.get_or_insert_with(|| "0.0.0.0".to_owned());
         let reachable = if names::is_wildcard(rest_host) {
             host_name

@@ -12,6 +12,7 @@ use super::names::{self, HostPort, Refused};
 use super::report::Report;
 use super::secret::Secret;
 use super::{Config, CoordinationConfig, LogConfig, RestConfig, TimingConfig, ZkAuth, spans};
+use crate::domain::failsafe::Failsafe;
 use crate::domain::node::KeeperId;
 
 /// Where ZooKeeper listens unless told otherwise.
@@ -224,10 +225,55 @@ fn timing(document: &Document, report: &mut Report) -> Option<TimingConfig> {
             format!("raise read-lease-seconds to {lease} or more"),
         );
     }
+    let failsafe = failsafe(document, [lease, heartbeat], report);
     Some(TimingConfig {
         lease: span(lease),
         heartbeat: span(heartbeat),
         read_lease: span(read_lease),
+        failsafe: failsafe.filter(|_| !embedded),
+    })
+}
+
+/// How keepers go on without ZooKeeper; `None` if they do not.
+fn failsafe(
+    document: &Document,
+    [lease, heartbeat]: [f64; 2],
+    report: &mut Report,
+) -> Option<Failsafe> {
+    let [consent, limit] = [
+        document.failsafe_consent_seconds?,
+        document.failsafe_max_seconds?,
+    ];
+    if !document.failsafe? {
+        return None;
+    }
+    let keys = ["failsafe-consent-seconds", "lease-seconds"];
+    if consent > lease && report.sound(&keys) {
+        let fault =
+            format!("failsafe-consent-seconds ({consent}) is longer than lease-seconds ({lease})");
+        let remedy = format!("lower failsafe-consent-seconds to {lease} or less");
+        report.problem(report.first_written(&keys), fault, remedy);
+    }
+    // One request may be lost, and the next comes a heartbeat later.
+    let two = heartbeat * 2.0;
+    if consent < two && report.sound(&["failsafe-consent-seconds", "heartbeat-seconds"]) {
+        let path = report.first_written(&[
+            "failsafe-consent-seconds",
+            "lease-seconds",
+            "heartbeat-seconds",
+        ]);
+        let fault = format!(
+            "failsafe-consent-seconds ({consent}) is shorter than two heartbeats ({heartbeat})"
+        );
+        report.problem(
+            path,
+            fault,
+            format!("raise failsafe-consent-seconds to {two} or more"),
+        );
+    }
+    Some(Failsafe {
+        consent: span(consent),
+        limit: span(limit),
     })
 }
 

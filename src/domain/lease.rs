@@ -11,6 +11,8 @@ use super::node::{KeeperId, Moment};
 pub struct Lease {
     /// The lease holds strictly before this moment; `None` before the first confirmed write.
     pub deadline: Option<Moment>,
+    /// It was not earned by a heartbeat, but all keepers have consented to it (RK-8).
+    pub consented: bool,
 }
 
 impl Lease {
@@ -41,6 +43,8 @@ pub fn outlasting(lease: Duration) -> Duration {
 pub struct Unacknowledged {
     /// Keepers that have not acknowledged it, and have not been silent for *L + m* either.
     pub keepers: BTreeSet<KeeperId>,
+    /// This keeper itself has consented to others' going on, and may be relied on yet (RK-8).
+    pub consents: bool,
     /// There may be such that this keeper never saw: they left before it came.
     pub strangers: bool,
     /// Keepers that have not acknowledged it, and are not waited for because they have been silent for long enough.
@@ -52,7 +56,7 @@ pub struct Unacknowledged {
 impl Unacknowledged {
     /// Nobody.
     pub fn is_empty(&self) -> bool {
-        self.keepers.is_empty() && !self.strangers
+        self.keepers.is_empty() && !self.strangers && !self.consents
     }
 }
 
@@ -61,6 +65,9 @@ impl fmt::Display for Unacknowledged {
         let mut names: Vec<&str> = self.keepers.iter().map(KeeperId::as_str).collect();
         if self.strangers {
             names.push("any that left just before this one led");
+        }
+        if self.consents {
+            names.push("those whom this keeper allowed to go on without ZooKeeper");
         }
         f.write_str(&names.join(", "))
     }

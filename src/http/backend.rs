@@ -7,6 +7,7 @@ use futures::future::LocalBoxFuture;
 use crate::actors::cluster_api::{Answer, Ask, ClusterStatus, ClusterView, NodeView, Reason};
 use crate::actors::messages::{MonitorState, NotSwitched, SessionReport, Switched};
 use crate::domain::explain::Explanation;
+use crate::domain::failsafe::{ConsentRequest, Refusal};
 use crate::domain::node::{ClusterName, Moment, NodeAddr};
 use crate::domain::observed::Requested;
 
@@ -67,6 +68,12 @@ pub trait Backend: Send + Sync {
     /// What the session knows of itself and of the other keepers.
     fn inspect_session(&self) -> LocalBoxFuture<'_, Result<SessionReport, Unanswered>>;
 
+    /// Asks for this keeper's consent to another's going on without ZooKeeper (RK-8).
+    fn consent(
+        &self,
+        request: ConsentRequest,
+    ) -> LocalBoxFuture<'_, Result<Result<(), Refusal>, Unanswered>>;
+
     /// Whether this keeper may answer for its clusters.
     fn readiness(&self) -> LocalBoxFuture<'_, Result<Readiness, Unanswered>>;
 
@@ -90,6 +97,8 @@ pub enum Readiness {
     Ready {
         /// End of the lease.
         until: Option<Moment>,
+        /// Not a lease, but the consent of all keepers: ZooKeeper does not answer.
+        failsafe: bool,
     },
     /// It may not: why, in words.
     NotReady(String),

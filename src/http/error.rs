@@ -27,6 +27,8 @@ pub(super) enum Failure {
     OperationsOff,
     #[error("the body is not {{\"to\": \"host:port\", \"reason\": \"…\"}}, both optional: {0}")]
     BadBody(String),
+    #[error("the body is not {{\"from\", \"generation\", \"circle\"}}: {0}")]
+    BadConsent(String),
     #[error("refused: {0}")]
     Refused(String),
     #[error("{0}")]
@@ -74,7 +76,7 @@ impl Failure {
             Self::NoSuchPath => "no-such-path",
             Self::MethodNotAllowed | Self::OnlyPost => "method-not-allowed",
             Self::OperationsOff => "operations-off",
-            Self::BadBody(_) => "bad-body",
+            Self::BadBody(_) | Self::BadConsent(_) => "bad-body",
             Self::Refused(_) => "refused",
             Self::CalledOff(_) => "called-off",
             Self::OutcomeUnknown(_) => "outcome-unknown",
@@ -94,9 +96,10 @@ impl Failure {
 impl ResponseError for Failure {
     fn status_code(&self) -> StatusCode {
         match self {
-            Self::BadStateHeader(_) | Self::NotAnAddress(_) | Self::BadBody(_) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::BadStateHeader(_)
+            | Self::NotAnAddress(_)
+            | Self::BadBody(_)
+            | Self::BadConsent(_) => StatusCode::BAD_REQUEST,
             Self::OperationsOff => StatusCode::FORBIDDEN,
             Self::Refused(_) => StatusCode::PRECONDITION_FAILED,
             Self::CalledOff(_) => StatusCode::CONFLICT,

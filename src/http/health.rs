@@ -19,8 +19,9 @@ pub(super) async fn health() -> HttpResponse {
 /// This keeper holds its lease: what HAProxy asks before it asks anything else of it.
 pub(super) async fn ready(state: Data<HttpState>) -> Result<HttpResponse, Failure> {
     match patiently(|| state.backend.readiness()).await {
-        Ok(Readiness::Ready { until }) if state.holds(until) => {
-            Ok(views::json(StatusCode::OK, &json!({ "ready": true })))
+        Ok(Readiness::Ready { until, failsafe }) if state.holds(until) => {
+            let body = json!({ "ready": true, "failsafe": failsafe });
+            Ok(views::json(StatusCode::OK, &body))
         }
         Ok(Readiness::Ready { .. }) => Err(Failure::NotReady(Reason::NoLease.to_string())),
         Ok(Readiness::NotReady(why)) => Err(Failure::NotReady(why)),

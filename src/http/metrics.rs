@@ -113,6 +113,13 @@ impl Page {
                 "Keepers online, as this one sees it.",
             )
             .sample(&[], session.keepers.len());
+            let failsafe = session.failsafe.as_ref();
+            self.family(
+                "redis_keeper_failsafe",
+                "gauge",
+                "1 while this keeper answers without ZooKeeper, by the consent of all keepers.",
+            )
+            .sample(&[], u8::from(failsafe.is_some_and(|it| it.going_on)));
         }
     }
 

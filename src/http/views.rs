@@ -1,5 +1,6 @@
 //! The JSON that is only written: nobody of ours reads it back.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use actix_web::HttpResponse;
@@ -12,7 +13,7 @@ use super::backend::{ChildReport, NodeReport};
 use crate::actors::cluster_api::{
     Answer, ClusterStatus, ClusterView, NodeView, ProxyView, Question, Ruling,
 };
-use crate::actors::messages::{KeeperAnnouncement, MonitorState, SessionReport};
+use crate::actors::messages::{FailsafeReport, KeeperAnnouncement, MonitorState, SessionReport};
 use crate::domain::explain::Explanation;
 use crate::domain::facts::{DownReason, Link, MinReplicas, Mode, NodeFacts, Role, Sighting};
 use crate::domain::node::{KeeperId, Moment, NodeAddr};
@@ -51,6 +52,7 @@ impl Serialize for Check<'_> {
             node,
             generation,
             deadline: _,
+            consented: _,
         } = self.answer;
         let question = match self.question {
             Question::Writable => "is-writable",
@@ -315,6 +317,19 @@ pub(super) fn session(report: &SessionReport) -> Value {
         "leading-with-epoch": report.epoch.map(|epoch| epoch.0),
         "generation": report.generation,
         "keepers": report.keepers.iter().map(announced).collect::<Vec<_>>(),
+        "failsafe": report.failsafe.as_ref().map(failsafe),
+    })
+}
+
+fn failsafe(report: &FailsafeReport) -> Value {
+    let refusals = report.refusals.iter();
+    let refusals: BTreeMap<&str, &String> = refusals
+        .map(|(keeper, why)| (keeper.as_str(), why))
+        .collect();
+    json!({
+        "going-on": report.going_on,
+        "circle": report.circle.iter().map(KeeperId::as_str).collect::<Vec<_>>(),
+        "refusals": refusals,
     })
 }
 

@@ -18,8 +18,15 @@ pub const GENERATION: &str = "/generation";
 pub const LEADER: &str = "/leader";
 /// One ephemeral child a keeper.
 pub const KEEPERS: &str = "/keepers";
+/// One persistent child a keeper that takes part in failsafe (RK-8).
+pub const CIRCLE: &str = "/circle";
 /// One child a cluster.
 pub const CLUSTERS: &str = "/clusters";
+
+/// What a keeper says of its part in failsafe.
+pub fn registration(keeper: &KeeperId) -> String {
+    format!("{CIRCLE}/{keeper}")
+}
 
 /// The node a keeper announces itself with, and its heartbeat.
 pub fn keeper(keeper: &KeeperId) -> String {

@@ -2,7 +2,6 @@
 //! [`FORMAT`] is refused, unknown fields are ignored, so that keepers of neighbouring versions live together.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -51,28 +50,6 @@ pub struct Generations {
     changed: Vec<ClusterName>,
 }
 
-/// `/keepers/<id>`: what a keeper announces of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeeperRecord {
-    /// Where its HTTP interface listens, `host:port`.
-    pub rest: String,
-    /// Version of the program.
-    pub version: String,
-    /// Host name and process id.
-    pub process: String,
-    /// How long it answers after a heartbeat that was confirmed, at most.
-    pub lease: Duration,
-    /// It answers from no state older than this generation: acknowledges every withdrawal up to it (RK-2).
-    pub acknowledged: Generation,
-}
-
-/// `/settings`: what all keepers must agree on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SharedSettings {
-    /// How long a keeper answers after a heartbeat that was confirmed.
-    pub lease: Duration,
-}
-
 impl Generations {
     /// The next raise, made for `cluster`, past `published` even if this counter has been set back.
     #[must_use]
@@ -113,7 +90,7 @@ struct Versioned<T> {
     document: T,
 }
 
-fn encode<T: Serialize>(document: T) -> Vec<u8> {
+pub(super) fn encode<T: Serialize>(document: T) -> Vec<u8> {
     let versioned = Versioned {
         format: FORMAT,
         document,
@@ -121,7 +98,7 @@ fn encode<T: Serialize>(document: T) -> Vec<u8> {
     serde_json::to_vec(&versioned).expect("strings, numbers and lists always make JSON")
 }
 
-fn decode<T: DeserializeOwned>(data: &[u8]) -> Result<T, LayoutError> {
+pub(super) fn decode<T: DeserializeOwned>(data: &[u8]) -> Result<T, LayoutError> {
     #[derive(Deserialize)]
     struct Format {
         format: u32,
@@ -197,27 +174,6 @@ enum WireStep {
 struct WireGenerations {
     generation: u64,
     changed: Vec<String>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct WireKeeper {
-    rest: String,
-    version: String,
-    process: String,
-    lease_ms: u64,
-    acknowledged: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct WireSettings {
-    lease_ms: u64,
-}
-
-/// Whole milliseconds, rounded up: a lease is never taken for shorter than it is.
-fn milliseconds(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
 impl From<&NodeAddr> for WireAddr {
@@ -351,44 +307,6 @@ impl Document for Generations {
         Ok(Self {
             generation: Generation(wire.generation),
             changed: wire.changed.into_iter().map(ClusterName::new).collect(),
-        })
-    }
-}
-
-impl Document for KeeperRecord {
-    fn encode(&self) -> Vec<u8> {
-        encode(WireKeeper {
-            rest: self.rest.clone(),
-            version: self.version.clone(),
-            process: self.process.clone(),
-            lease_ms: milliseconds(self.lease),
-            acknowledged: self.acknowledged.0,
-        })
-    }
-
-    fn decode(data: &[u8]) -> Result<Self, LayoutError> {
-        let wire: WireKeeper = decode(data)?;
-        Ok(Self {
-            rest: wire.rest,
-            version: wire.version,
-            process: wire.process,
-            lease: Duration::from_millis(wire.lease_ms),
-            acknowledged: Generation(wire.acknowledged),
-        })
-    }
-}
-
-impl Document for SharedSettings {
-    fn encode(&self) -> Vec<u8> {
-        encode(WireSettings {
-            lease_ms: milliseconds(self.lease),
-        })
-    }
-
-    fn decode(data: &[u8]) -> Result<Self, LayoutError> {
-        let wire: WireSettings = decode(data)?;
-        Ok(Self {
-            lease: Duration::from_millis(wire.lease_ms),
         })
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::clock::VirtualClock;
 use super::faulty::{CAUSE, FaultyRedis};
 use super::net::Net;
+use super::peers::OutOfReach;
 use super::site::{config, metrics, trio};
 
 #[test]
@@ -31,6 +32,7 @@ fn a_monitor_that_never_comes_up_ends_the_keeper_with_its_cause() {
         let ports = Ports {
             redis,
             coordination: Rc::new(Embedded::new()),
+            peers: Rc::new(OutOfReach),
             clock: Arc::new(VirtualClock::new()),
             seed: 1,
         };

@@ -13,6 +13,8 @@ mod given_up;
 #[allow(dead_code, reason = "shared with other tests")]
 mod net;
 mod panics;
+#[path = "../fakes/peers.rs"]
+mod peers;
 #[path = "../fakes/redis.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod redis;

@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep};
 use super::asking::{Client, client};
 use super::faulty::{FaultyClock, FaultyRedis};
 use super::net::Net;
+use super::peers::OutOfReach;
 use super::redis::{FakeRedis, FakeServer, primary, replica_of};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -97,6 +98,7 @@ impl Site {
         let ports = Ports {
             redis: redis.clone(),
             coordination: Rc::new(Embedded::new()),
+            peers: Rc::new(OutOfReach),
             clock: clock.clone(),
             seed: 1,
         };

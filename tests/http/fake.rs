@@ -15,9 +15,10 @@ use redis_keeper::actors::messages::{
     KeeperAnnouncement, MonitorState, NotSwitched, SessionReport, Switched,
 };
 use redis_keeper::domain::drain::Proxy;
-use redis_keeper::domain::election::Refusal;
+use redis_keeper::domain::election::Refusal as Ineligible;
 use redis_keeper::domain::explain::{Explanation, Successor};
 use redis_keeper::domain::facts::{DownReason, Mode, NodeFacts, Role, Sighting, Version};
+use redis_keeper::domain::failsafe::{ConsentRequest, Refusal};
 use redis_keeper::domain::lease::Lease;
 use redis_keeper::domain::node::{ClusterName, Generation, KeeperId, Moment, NodeAddr};
 use redis_keeper::domain::observed::Requested;
@@ -207,6 +208,7 @@ impl Backend for Fake {
                 .and_then(|name| name.parse().ok()),
             generation: Some(Generation(7)),
             deadline: self.deadline,
+            consented: false,
         };
         self.answered(cluster, answer)
     }
@@ -219,6 +221,7 @@ impl Backend for Fake {
             primary: self.primary.clone(),
             replicas: vec![NodeAddr::new("10.0.0.2", 6379)],
             deadline: self.deadline,
+            consented: false,
         };
         self.answered(cluster, Ok(status))
     }
@@ -278,6 +281,7 @@ impl Backend for Fake {
             leader: Some(keeper.clone()),
             epoch: None,
             generation: 7,
+            failsafe: None,
             keepers: vec![KeeperAnnouncement {
                 id: keeper,
                 rest: "10.0.1.1:4379".to_owned(),
@@ -288,10 +292,24 @@ impl Backend for Fake {
         self.answered("cluster-1", report)
     }
 
+    fn consent(
+        &self,
+        request: ConsentRequest,
+    ) -> LocalBoxFuture<'_, Result<Result<(), Refusal>, Unanswered>> {
+        let (holds, asked) = (Generation(7), request.generation);
+        let consent = if asked == holds {
+            Ok(())
+        } else {
+            Err(Refusal::OtherGeneration { holds, asked })
+        };
+        self.answered("cluster-1", consent)
+    }
+
     fn readiness(&self) -> LocalBoxFuture<'_, Result<Readiness, Unanswered>> {
         let readiness = if self.ready.load(Ordering::SeqCst) {
             Readiness::Ready {
                 until: self.deadline,
+                failsafe: false,
             }
         } else {
             Readiness::NotReady("the session is lost".to_owned())
@@ -337,6 +355,7 @@ fn cluster_view() -> ClusterView {
         now: NOW,
         lease: Lease {
             deadline: Some(NOW.after(Duration::from_millis(800))),
+            consented: false,
         },
         published: Some(Published {
             primary: Some(primary()),
@@ -369,7 +388,7 @@ fn explanation() -> Explanation {
             priority: 100,
             uptime: Duration::from_millis(1_500),
         }],
-        refused: BTreeMap::from([(refused, Refusal::NeverByPriority)]),
+        refused: BTreeMap::from([(refused, Ineligible::NeverByPriority)]),
         held_by: Vec::new(),
         now: "nothing to do".to_owned(),
     }

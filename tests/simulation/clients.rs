@@ -91,11 +91,11 @@ async fn put(
 pub(crate) async fn primary(
     clusters: &Directory,
     cluster: &ClusterName,
-) -> Option<(NodeAddr, Option<Moment>)> {
+) -> Option<(NodeAddr, Option<Moment>, bool)> {
     let actor = clusters.get(cluster.as_str())?;
     let status = timeout(Duration::from_millis(1), actor.send(AskStatus)).await;
     let status = status.ok()?.ok()?.ok()?;
-    Some((status.primary?, status.deadline))
+    Some((status.primary?, status.deadline, status.consented))
 }
 
 impl Writer {

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
 use super::network::{Host, Network};
+use super::peers::{Interfaces, Listening, Reach};
 use super::redis::Fleet;
 use super::redis::port::Redises;
 use super::run::LEASE;
@@ -60,6 +61,7 @@ pub(crate) struct Keeper {
     network: Rc<Network>,
     ensemble: Rc<Ensemble>,
     fleet: Rc<Fleet>,
+    interfaces: Rc<Interfaces>,
     config: Config,
     /// In millionths.
     drift: i64,
@@ -81,6 +83,7 @@ pub(crate) struct Surroundings {
     pub(crate) network: Rc<Network>,
     pub(crate) ensemble: Rc<Ensemble>,
     pub(crate) fleet: Rc<Fleet>,
+    pub(crate) interfaces: Rc<Interfaces>,
 }
 
 // === impl Process ===
@@ -113,6 +116,7 @@ impl Keeper {
             network: Rc::clone(&around.network),
             ensemble: Rc::clone(&around.ensemble),
             fleet: Rc::clone(&around.fleet),
+            interfaces: Rc::clone(&around.interfaces),
             config,
             drift,
             run: RefCell::default(),
@@ -147,15 +151,20 @@ impl Keeper {
                 ensemble: Rc::clone(&self.ensemble),
                 process: Rc::clone(&process),
             }),
+            peers: Rc::new(Reach {
+                process: Rc::clone(&process),
+                interfaces: Rc::clone(&self.interfaces),
+            }),
             clock: Arc::clone(&clock) as _,
             seed: self.world.draw(0..=u64::MAX),
         };
         let local = LocalSet::new();
         let (stop, stopped) = oneshot::channel::<()>();
-        let clusters = {
+        let (clusters, session) = {
             let _inside = local.enter();
             let daemon = Daemon::start_unserved(&self.config, ports);
-            let clusters = daemon.references().clusters.clone();
+            let references = daemon.references();
+            let found = (references.clusters.clone(), references.session.clone());
             let keeper = Rc::downgrade(self);
             local.spawn_local(async move {
                 let stopped = async {
@@ -168,7 +177,7 @@ impl Keeper {
                     keeper.ended(&end.map_or_else(|why| why.to_string(), |()| "as asked".into()));
                 }
             });
-            clusters
+            found
         };
         let voice = Voice { clusters, clock };
         if let Some(asker) = self.asker.borrow().clone() {
@@ -177,6 +186,13 @@ impl Keeper {
         }
         let actors = Rc::new(RefCell::new(Some(local)));
         tokio::task::spawn_local(live(Rc::clone(&process), Rc::clone(&actors)));
+        let listening = Listening {
+            process: Rc::clone(&process),
+            session,
+            actors: Rc::clone(&actors),
+        };
+        self.interfaces
+            .listen(self.config.rest.advertise.to_string(), listening);
         *self.run.borrow_mut() = Some(Run {
             process,
             voice,

@@ -20,6 +20,7 @@ mod keeper;
 mod known_bugs;
 mod network;
 mod oracle;
+mod peers;
 mod redis;
 mod run;
 mod schedule;

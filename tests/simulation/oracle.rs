@@ -10,6 +10,7 @@ use redis_keeper::layout::paths;
 use redis_keeper::layout::state::Document as _;
 
 pub(crate) use self::answers::Said;
+use self::consents::Given;
 use self::leases::{Heartbeats, Withdrawal};
 use self::proxies::Up;
 use super::redis::Fleet;
@@ -17,6 +18,7 @@ use super::tree::{Change, Tree};
 use super::world::{World, note};
 
 mod answers;
+mod consents;
 mod leases;
 mod orders;
 mod proxies;
@@ -34,6 +36,7 @@ pub(crate) struct Oracle {
     choosy: bool,
     books: RefCell<BTreeMap<ClusterName, Book>>,
     heartbeats: RefCell<Heartbeats>,
+    consents: RefCell<Given>,
     up: RefCell<Up>,
 }
 
@@ -88,6 +91,7 @@ impl Oracle {
             choosy,
             books: RefCell::new(books),
             heartbeats: RefCell::default(),
+            consents: RefCell::default(),
             up: RefCell::default(),
         })
     }
@@ -120,6 +124,7 @@ impl Oracle {
         if changes.iter().all(heartbeat) {
             return acknowledged;
         }
+        self.consents.borrow_mut().note(now, tree);
         let keepers = tree.children(paths::KEEPERS).unwrap_or_default();
         let mut books = self.books.borrow_mut();
         for (name, book) in books.iter_mut() {

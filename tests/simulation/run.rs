@@ -237,7 +237,8 @@ impl Run {
             };
             for cluster in self.nodes.keys() {
                 let acknowledged = self.site.oracle.acknowledged(&keeper.id);
-                if let Some((node, deadline)) = primary(&voice.clusters, cluster).await {
+                let status = primary(&voice.clusters, cluster).await;
+                if let Some((node, deadline, consented)) = status {
                     let (earned, at) = voice.earned(deadline, &self.site.around.world);
                     said.push(Said {
                         keeper: keeper.id.clone(),
@@ -245,9 +246,10 @@ impl Run {
                         node,
                         ruling: Ruling::Yes,
                         generation: None,
-                        earned,
+                        earned: earned.filter(|_| !consented),
                         at,
                         acknowledged,
+                        consented,
                     });
                 }
             }

@@ -39,6 +39,8 @@ pub(crate) struct Schedule {
     pub(crate) kind: Kind,
     /// `write-safety: majority`; never drawn, so that the seeds stay what they are.
     pub(crate) write_safety: bool,
+    /// How long keepers go on without ZooKeeper at most, in seconds; `None`: not at all.
+    pub(crate) failsafe: Option<u64>,
 }
 
 /// What a run is to prove besides safety.
@@ -153,6 +155,7 @@ impl Schedule {
             healed: begin + lasts,
             kind,
             write_safety: false,
+            failsafe: failsafe(seed),
         };
         let faults = match kind {
             Kind::Anything => chance.between(3, 14),
@@ -297,6 +300,12 @@ impl Schedule {
         let first = if self.colocated { KEEPERS } else { SERVERS };
         first + Host::try_from(number).expect("few hosts")
     }
+}
+
+/// Drawn apart from all else, so that other draws stay what they are.
+fn failsafe(seed: u64) -> Option<u64> {
+    let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0xfa11_5afe));
+    chance.pick(&[None, Some(3), Some(3_600), Some(3_600)])
 }
 
 struct Chance(StdRng);

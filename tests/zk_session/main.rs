@@ -2,6 +2,8 @@
 
 mod joining;
 mod leading;
+#[path = "../fakes/peers.rs"]
+mod peers;
 mod session;
 #[path = "../fakes/time.rs"]
 mod time;

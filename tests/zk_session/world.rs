@@ -23,6 +23,8 @@ use redis_keeper::ports::clock::LeaseClock;
 use redis_keeper::ports::coordination::{Coordination, Session};
 use tokio::sync::watch;
 
+use super::peers::OutOfReach;
+
 pub(crate) const HEARTBEAT: Duration = Duration::from_millis(200);
 pub(crate) const LEASE: Duration = Duration::from_millis(800);
 
@@ -81,6 +83,7 @@ impl World {
         let name = id.to_owned();
         let dependencies = Dependencies {
             coordination: Rc::new(self.embedded.clone()),
+            peers: Rc::new(OutOfReach),
             clock: self.clock.clone(),
             settings: Settings {
                 announcement: KeeperAnnouncement {
@@ -91,6 +94,7 @@ impl World {
                 },
                 heartbeat: HEARTBEAT,
                 lease: length,
+                failsafe: None,
             },
             lease,
             shared: {

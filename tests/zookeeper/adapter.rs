@@ -2,21 +2,12 @@
 
 use redis_keeper::adapters::zookeeper::ZooKeeper;
 use redis_keeper::ports::coordination::{
-    Children, Coordination, CoordinationError, CreateKind, Fired, Session, SessionState, Watch,
-    Write,
+    Children, Coordination, CoordinationError, CreateKind, Fired, SessionState, Watch, Write,
 };
 use rustix::process::Signal;
 use tokio::time::timeout;
 
-use crate::server::{PATIENCE, SESSION_TIMEOUT, Server, eventually};
-
-async fn reaches(session: &dyn Session, wanted: impl FnMut(&SessionState) -> bool) {
-    let mut state = session.state();
-    let reached = timeout(PATIENCE, state.wait_for(wanted)).await;
-    reached
-        .expect("in time")
-        .expect("the session tells its end");
-}
+use crate::server::{PATIENCE, SESSION_TIMEOUT, Server, eventually, reaches};
 
 #[tokio::test]
 async fn watches_tell_of_creation_change_arrival_and_of_a_deletion_that_nothing_preceded() {

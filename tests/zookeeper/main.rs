@@ -2,5 +2,7 @@
 
 mod adapter;
 mod no_delay;
+#[path = "../fakes/peers.rs"]
+mod peers;
 mod server;
 mod session;

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use redis_keeper::adapters::zookeeper::ZooKeeper;
+use redis_keeper::ports::coordination::{Session, SessionState};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -142,4 +143,12 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
         assert!(Instant::now() < deadline, "never: {what}");
         sleep(Duration::from_millis(10)).await;
     }
+}
+
+pub(crate) async fn reaches(session: &dyn Session, wanted: impl FnMut(&SessionState) -> bool) {
+    let mut state = session.state();
+    let reached = timeout(PATIENCE, state.wait_for(wanted)).await;
+    reached
+        .expect("in time")
+        .expect("the session tells its end");
 }

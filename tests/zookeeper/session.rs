@@ -22,6 +22,7 @@ use rustix::process::Signal;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use crate::peers::OutOfReach;
 use crate::server::{PATIENCE, SESSION_TIMEOUT, Server, eventually};
 
 struct Keeper {
@@ -37,6 +38,7 @@ fn keeper(server: &Server, id: &str) -> Keeper {
     let leadership = Rc::new(RefCell::new(None));
     let dependencies = Dependencies {
         coordination: Rc::new(server.coordination("/keepers-of/test")),
+        peers: Rc::new(OutOfReach),
         clock: Arc::new(BootClock),
         settings: Settings {
             announcement: KeeperAnnouncement {
@@ -47,6 +49,7 @@ fn keeper(server: &Server, id: &str) -> Keeper {
             },
             heartbeat: Duration::from_millis(200),
             lease: Duration::from_millis(800),
+            failsafe: None,
         },
         lease,
         shared: Rc::new(move |_, state| drop(share.send_replace(state))),

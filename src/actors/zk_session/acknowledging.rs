@@ -1,7 +1,7 @@
 //! Waiting for the others after a withdrawal (RK-2), and not waiting for a leader that is gone (RK-4).
 
 use futures::FutureExt;
-use futures::future::{join, join_all};
+use futures::future::{join_all, join3};
 
 use super::reading::{Event, PAUSE};
 use super::{Phase, ZkSession};
@@ -15,6 +15,7 @@ pub(super) struct Survey {
     /// The withdrawal that was known to be committed before.
     generation: Generation,
     online: Result<Children, CoordinationError>,
+    registered: Result<Children, CoordinationError>,
     keepers: Vec<(KeeperId, Result<Option<Node>, CoordinationError>)>,
 }
 
@@ -33,8 +34,11 @@ impl ZkSession {
             return Unacknowledged::default();
         };
         let now = self.dependencies.clock.now();
-        let (unacknowledged, until) = self.roll.unacknowledged(generation, now);
-        if let Some(until) = until {
+        let (mut unacknowledged, until) = self.roll.unacknowledged(generation, &self.circle, now);
+        let bound = self.bound_until().filter(|bound| now < *bound);
+        unacknowledged.consents = bound.is_some();
+        unacknowledged.last_lease = unacknowledged.last_lease.max(self.consented_until());
+        if let Some(until) = until.into_iter().chain(bound).min() {
             self.look_at_the_roll(until, now);
         }
         self.survey(generation, now);
@@ -44,7 +48,7 @@ impl ZkSession {
     /// Looks up, after a withdrawal is known to be committed, that keepers are as silent as they seem: a heartbeat from
     /// before the withdrawal may be on its way here, and what it has earned ends later than what is known.
     fn survey(&mut self, generation: Generation, now: Moment) {
-        let Some(keepers) = self.roll.to_survey(generation, now) else {
+        let Some(keepers) = self.roll.to_survey(generation, &self.circle, now) else {
             return;
         };
         let (Some(session), Some(line)) = (self.online(), &mut self.line) else {
@@ -59,15 +63,21 @@ impl ZkSession {
             let read = session.get(&paths::keeper(&keeper));
             read.map(|outcome| (keeper, outcome))
         });
-        let found = join(session.children(paths::KEEPERS), join_all(reads));
+        let found = join3(
+            session.children(paths::KEEPERS),
+            session.children(paths::CIRCLE),
+            join_all(reads),
+        );
         let survey = async move {
-            let (online, keepers) = found.await;
-            if online.is_err() || keepers.iter().any(|(_, read)| read.is_err()) {
+            let (online, registered, keepers) = found.await;
+            let listed = online.is_ok() && registered.is_ok();
+            if !listed || keepers.iter().any(|(_, read)| read.is_err()) {
                 tokio::time::sleep(PAUSE).await;
             }
             Event::Surveyed(Survey {
                 generation,
                 online,
+                registered,
                 keepers,
             })
         };
@@ -79,7 +89,9 @@ impl ZkSession {
             line.surveying = false;
         }
         if let Ok(online) = &survey.online {
-            self.roll.counted(online, survey.generation);
+            let registered = survey.registered.as_ref();
+            let registered = registered.is_ok_and(|them| self.circle.is_listed_as(them));
+            self.roll.counted(online, registered, survey.generation);
         }
         let now = self.dependencies.clock.now();
         for (keeper, outcome) in &survey.keepers {

@@ -7,20 +7,24 @@ use futures::future;
 use super::lease_book::Verdict;
 use super::reading::Event;
 use super::{Phase, ZkSession};
+use crate::domain::lease::Lease;
 use crate::domain::node::{ClusterName, Generation, Moment};
+use crate::layout::keeper::KeeperRecord;
 use crate::layout::paths;
-use crate::layout::state::{Document, Generations, KeeperRecord};
+use crate::layout::state::{Document, Generations};
 use crate::ports::coordination::{CoordinationError, Node};
 
 impl ZkSession {
     /// Every heartbeat interval, whatever the connection.
-    pub(super) fn tick(&mut self) {
+    pub(super) fn tick(&mut self, ctx: &mut Context<Self>) {
         let now = self.dependencies.clock.now();
         if self.leadership.is_some() && !self.lease_book.lease().holds(now) {
             self.stop_leading("no heartbeat was confirmed for the length of the lease");
         }
         self.beat();
         self.depose_silent_leader(now);
+        self.drop_the_dead(now);
+        self.go_on(ctx);
     }
 
     /// Writes the own node, with a read of the generation right behind it: the read sees all that was committed before
@@ -38,9 +42,11 @@ impl ZkSession {
         let (Some(session), Some(line)) = (self.online(), &mut self.line) else {
             return;
         };
-        if std::mem::replace(&mut line.beating, true) {
+        if line.beating.is_some() {
             return;
         }
+        line.beating = Some(now);
+        self.circle.beat(now);
         line.acknowledged = acknowledged;
         let record = KeeperRecord {
             acknowledged,
@@ -66,7 +72,7 @@ impl ZkSession {
         ctx: &mut Context<Self>,
     ) {
         let Some(line) = &mut self.line else { return };
-        line.beating = false;
+        line.beating = None;
         match written {
             Ok(version) => line.own_version = version,
             Err(CoordinationError::NoNode(_) | CoordinationError::BadVersion(_)) => {
@@ -74,6 +80,7 @@ impl ZkSession {
             }
             Err(error) => return tracing::debug!(%error, "a heartbeat was not confirmed"),
         }
+        self.part.contact_made(self.dependencies.clock.now());
         self.generation_read(read, Some(sent), ctx);
         self.campaign();
     }
@@ -142,17 +149,24 @@ impl ZkSession {
         self.share_acknowledgements();
     }
 
+    /// Tells the lease, if it is longer now.
+    pub(super) fn tell_lease(&self, lease: Lease) -> bool {
+        self.dependencies.lease.send_if_modified(|told| {
+            let later = lease.deadline > told.deadline;
+            if later {
+                *told = lease;
+            }
+            later
+        })
+    }
+
     fn act_on(&mut self, verdict: Verdict, ctx: &mut Context<Self>) {
         match verdict {
             Verdict::Settled(lease) => {
-                let later = self.dependencies.lease.send_if_modified(|told| {
-                    let later = lease.deadline > told.deadline;
-                    if later {
-                        *told = lease;
-                    }
-                    later
-                });
-                if later && self.trouble.take().is_some() {
+                if let Some(sent) = self.lease_book.earned() {
+                    self.circle.earned(sent);
+                }
+                if self.tell_lease(lease) && self.trouble.take().is_some() {
                     tracing::info!("coordination works again");
                 }
             }

@@ -105,6 +105,7 @@ impl ZkSession {
                 self.phase = Phase::Disconnected;
                 self.drop_line("the connection is lost", ctx);
                 self.report_trouble(&"the connection is lost");
+                self.go_on(ctx);
             }
             SessionState::Expired => {
                 self.drop_line("the session is over", ctx);
@@ -118,6 +119,7 @@ impl ZkSession {
     /// Everything that was asked, read or watched so far counts no more.
     pub(super) fn drop_line(&mut self, why: &'static str, ctx: &mut Context<Self>) {
         self.stop_leading(why);
+        self.part.contact_lost();
         if let Some(line) = self.line.take() {
             ctx.cancel_future(line.handle);
         }
@@ -139,7 +141,8 @@ impl ZkSession {
             first_generation: None,
             unread: self.clusters.keys().cloned().collect(),
             own_version: 0,
-            beating: false,
+            beating: None,
+            amending: false,
             acknowledged: Generation::default(),
             looking: None,
             silence: None,
@@ -154,6 +157,7 @@ impl ZkSession {
             cluster.forget();
         }
         self.roll.new_connection(self.dependencies.clock.now());
+        self.circle.new_connection();
         self.join();
     }
 

@@ -15,8 +15,8 @@ use crate::actors::messages::{
 };
 use crate::domain::node::{ClusterName, Generation};
 use crate::domain::published::Published;
+use crate::layout::keeper::KeeperRecord;
 use crate::layout::paths;
-use crate::layout::state::KeeperRecord;
 use crate::ports::coordination::{Session, SessionState};
 
 /// How long [`Leave`] waits for the session to be closed.
@@ -206,6 +206,7 @@ impl Handler<InspectSession> for ZkSession {
                 .map(|latch| latch.keeper.clone()),
             epoch: self.leadership.as_ref().map(|leadership| leadership.epoch),
             generation: self.lease_book.highest().0,
+            failsafe: self.failsafe_report(),
             keepers: self
                 .roll
                 .announcements()
@@ -231,6 +232,12 @@ impl Handler<Leave> for ZkSession {
     /// Closing the session removes latch, reports and membership in one transaction. It closes when its last user is
     /// gone, so everything under way is dropped with it.
     fn handle(&mut self, _: Leave, ctx: &mut Self::Context) -> Self::Result {
+        if let Some(session) = self.online()
+            && self.dependencies.settings.failsafe.is_some()
+        {
+            // Nobody need ask a keeper that has left. If this does not arrive, it is dropped from the circle in time.
+            drop(session.delete(&paths::registration(&self.identity.id), None));
+        }
         self.drop_line("this keeper leaves", ctx);
         self.phase = Phase::Left;
         let state = self.session.take().map(|session| session.state());

@@ -7,8 +7,9 @@ use futures::future::try_join_all;
 
 use crate::domain::lease::outlasting;
 use crate::domain::node::{Epoch, KeeperId};
+use crate::layout::keeper::{KeeperRecord, SharedSettings};
 use crate::layout::paths::{self, LatchName};
-use crate::layout::state::{Document, FormatMark, Generations, KeeperRecord, SharedSettings};
+use crate::layout::state::{Document, FormatMark, Generations};
 use crate::ports::coordination::{CoordinationError, CreateKind, Node, Session};
 
 /// Why a keeper can not join.
@@ -36,9 +37,7 @@ pub(super) struct Identity {
 
 impl Identity {
     fn settings(&self) -> SharedSettings {
-        SharedSettings {
-            lease: self.record.lease,
-        }
+        self.record.settings()
     }
 }
 
@@ -63,6 +62,7 @@ async fn prepare(session: &dyn Session, who: &Identity) -> Result<(), JoinError>
         (paths::GENERATION, Generations::default().encode()),
         (paths::LEADER, Vec::new()),
         (paths::KEEPERS, Vec::new()),
+        (paths::CIRCLE, Vec::new()),
         (paths::CLUSTERS, Vec::new()),
     ];
     let created = skeleton
@@ -100,14 +100,13 @@ async fn agree(session: &dyn Session, who: &Identity) -> Result<(), JoinError> {
         let others = configured_otherwise(session, who).await?;
         if !others.is_empty() {
             return Err(JoinError::Refused(format!(
-                "lease-seconds is {} here and {} for the other keepers (online: {}): it must be the same in all; to change \
-                 it, stop all keepers first",
-                own.lease.as_secs_f64(),
-                shared.lease.as_secs_f64(),
+                "{} for the other keepers (online: {}): it must be the same in all; to change it, stop all keepers first",
+                own.differences(&shared),
                 others.join(", ")
             )));
         }
-        tokio::time::sleep(outlasting(shared.lease)).await;
+        let consent = shared.failsafe.map_or(Duration::ZERO, |it| it.consent);
+        tokio::time::sleep(outlasting(shared.lease.max(consent))).await;
         match session
             .set(paths::SETTINGS, &own.encode(), Some(node.version))
             .await
@@ -134,7 +133,7 @@ async fn configured_otherwise(
     });
     let read: Vec<(String, Option<Node>)> = try_join_all(reads).await?;
     let otherwise = |node: &Node| {
-        KeeperRecord::decode(&node.data).is_ok_and(|record| record.lease != who.record.lease)
+        KeeperRecord::decode(&node.data).is_ok_and(|record| record.settings() != who.settings())
     };
     Ok(read
         .into_iter()

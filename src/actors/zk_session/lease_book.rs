@@ -25,6 +25,8 @@ pub(super) enum Verdict {
 pub(super) struct LeaseBook {
     length: Duration,
     lease: Lease,
+    /// When the heartbeat was sent that earned it.
+    earned: Option<Moment>,
     /// Every cluster state up to this one has been applied on the present connection; `None` until all were read.
     applied: Option<Generation>,
     /// The highest ever applied: survives reconnections.
@@ -39,6 +41,7 @@ impl LeaseBook {
         Self {
             length,
             lease: Lease::default(),
+            earned: None,
             applied: None,
             highest: Generation::default(),
             pending: VecDeque::new(),
@@ -52,6 +55,11 @@ impl LeaseBook {
 
     pub(super) fn lease(&self) -> Lease {
         self.lease
+    }
+
+    /// When the newest heartbeat was sent that earned a lease.
+    pub(super) fn earned(&self) -> Option<Moment> {
+        self.earned
     }
 
     /// Every state up to this one was applied at some time, and none is older now: what may be acknowledged (RK-2).
@@ -115,6 +123,7 @@ impl LeaseBook {
             self.pending.pop_front();
             self.all_read(generation);
             if let Some(sent) = sent {
+                self.earned = self.earned.max(Some(sent));
                 self.lease.deadline = self.lease.deadline.max(Some(sent.after(self.length)));
             }
             verdict = Some(Verdict::Settled(self.lease));
@@ -136,6 +145,7 @@ mod tests {
     fn extended(sent: u64) -> Verdict {
         Verdict::Settled(Lease {
             deadline: Some(at(sent).after(LENGTH)),
+            consented: false,
         })
     }
 

@@ -24,6 +24,8 @@ use crate::ports::coordination::{
 pub(super) enum Subject {
     Keepers,
     Keeper(KeeperId),
+    Circle,
+    Registration(KeeperId),
     Latch,
     State(ClusterName, u64),
     Reports(ClusterName, u64),
@@ -59,6 +61,7 @@ pub(super) enum Event {
     Looked(Outcome<Option<Node>>),
     Silence,
     Deposed(Outcome<()>),
+    Amended(Outcome<()>),
     LatchWritten(Outcome<()>),
     Raised(Outcome<Epoch>),
     CampaignAgain,
@@ -75,6 +78,7 @@ impl ZkSession {
         let Some(session) = self.online() else { return };
         self.spawn(session.get(paths::GENERATION).map(Event::Generation));
         self.follow(Subject::Latch);
+        self.follow(Subject::Circle);
         self.follow(Subject::Keepers);
         let clusters: Vec<_> = self
             .clusters
@@ -100,7 +104,7 @@ impl ZkSession {
 
     fn wanted(&self, subject: &Subject) -> bool {
         match subject {
-            Subject::Keepers | Subject::Latch => true,
+            Subject::Keepers | Subject::Circle | Subject::Registration(_) | Subject::Latch => true,
             Subject::Keeper(keeper) => self.roll.is_online(keeper),
             Subject::State(name, serial)
             | Subject::Reports(name, serial)
@@ -116,6 +120,8 @@ impl ZkSession {
         let read: LocalBoxFuture<'static, Outcome<(Reading, Watch)>> = match &subject {
             Subject::Keepers => names(&*session, paths::KEEPERS),
             Subject::Keeper(keeper) => node(&*session, &paths::keeper(keeper)),
+            Subject::Circle => names(&*session, paths::CIRCLE),
+            Subject::Registration(keeper) => node(&*session, &paths::registration(keeper)),
             Subject::Latch => names(&*session, paths::LEADER),
             Subject::Reports(name, _) => names(&*session, &paths::reports(name)),
             Subject::State(name, _) => node(&*session, &paths::cluster(name)),
@@ -164,7 +170,7 @@ impl ZkSession {
             (Subject::Keepers, Reading::Children(children)) => {
                 let before = self.present();
                 let now = self.dependencies.clock.now();
-                for keeper in self.roll.listed(children, now) {
+                for keeper in self.roll.listed(children, &self.circle, now) {
                     self.follow(Subject::Keeper(keeper));
                 }
                 self.share_presence(before.as_ref());
@@ -174,6 +180,21 @@ impl ZkSession {
                 let now = self.dependencies.clock.now();
                 let further = self.roll.read(keeper, node.as_ref(), now);
                 self.share_presence(before.as_ref());
+                return further;
+            }
+            (Subject::Circle, Reading::Children(children)) => {
+                for keeper in self.circle.listed(children) {
+                    self.follow(Subject::Registration(keeper));
+                }
+                self.amend_registration();
+            }
+            (Subject::Registration(keeper), Reading::Node(node)) => {
+                let before = self.circle.version(keeper);
+                let further = self.circle.read(keeper, node.as_ref());
+                if self.circle.version(keeper) != before {
+                    self.roll.amended(keeper, self.dependencies.clock.now());
+                }
+                self.amend_registration();
                 return further;
             }
             (Subject::Latch, Reading::Children(children)) => {
@@ -235,6 +256,11 @@ impl ZkSession {
     /// once (RK-2).
     pub(super) fn changed(&mut self, subject: Subject) {
         let state = matches!(subject, Subject::State(..));
+        match &subject {
+            Subject::Circle => self.circle.changed(None),
+            Subject::Registration(keeper) => self.circle.changed(Some(keeper)),
+            _ => {}
+        }
         self.follow(subject);
         if state {
             self.look();
@@ -334,10 +360,13 @@ impl ZkSession {
     /// Whether everything was read on this connection just now.
     pub(super) fn completed(&mut self) -> bool {
         let Some(line) = &self.line else { return false };
-        let complete =
-            self.phase == Phase::Reading && self.roll.complete() && line.unread.is_empty();
+        let complete = self.phase == Phase::Reading
+            && self.roll.complete()
+            && self.circle.complete()
+            && line.unread.is_empty();
         if let Some(generation) = line.first_generation.filter(|_| complete) {
             self.phase = Phase::Current;
+            self.was_current = true;
             self.lease_book.all_read(generation);
             self.roll.all_read(self.dependencies.clock.now());
             self.beat();

@@ -8,9 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::circle::Circle;
+use crate::domain::failsafe::Failsafe;
 use crate::domain::lease::{Unacknowledged, outlasting};
 use crate::domain::node::{Generation, KeeperId, Moment};
-use crate::layout::state::{Document, KeeperRecord};
+use crate::layout::keeper::KeeperRecord;
+use crate::layout::state::Document;
 use crate::ports::coordination::{Children, Fired, Node};
 
 /// All keepers ever seen that may still hold a lease, and those online.
@@ -55,8 +58,10 @@ struct Online {
 }
 
 impl Seen {
-    fn silent_at(&self) -> Moment {
-        self.changed.after(outlasting(self.lease))
+    /// When it has been silent for *L + m*, or for *L + D + m* if it may go on for *D* `beyond` its lease.
+    fn silent_at(&self, beyond: Duration) -> Moment {
+        self.changed
+            .after(outlasting(self.lease.saturating_add(beyond)))
     }
 
     /// Its node is gone, and it may have changed just before.
@@ -103,7 +108,12 @@ impl Roll {
     }
 
     /// Takes in who is online; answers those to be followed from now on.
-    pub(super) fn listed(&mut self, children: Children, now: Moment) -> Vec<KeeperId> {
+    pub(super) fn listed(
+        &mut self,
+        children: Children,
+        circle: &Circle,
+        now: Moment,
+    ) -> Vec<KeeperId> {
         let names: BTreeSet<KeeperId> = children.names.into_iter().map(KeeperId::new).collect();
         let before = self.online.len();
         self.online.retain(|keeper, _| names.contains(keeper));
@@ -137,9 +147,10 @@ impl Roll {
         let online = &self.online;
         let last_forgotten = &mut self.last_forgotten;
         self.seen.retain(|(keeper, _), seen| {
-            let kept = online.contains_key(keeper) || !seen.gone || now < seen.silent_at();
+            let silent_at = seen.silent_at(circle.limit(keeper));
+            let kept = online.contains_key(keeper) || !seen.gone || now < silent_at;
             if !kept {
-                *last_forgotten = (*last_forgotten).max(Some(seen.silent_at()));
+                *last_forgotten = (*last_forgotten).max(Some(silent_at));
             }
             kept
         });
@@ -212,6 +223,16 @@ impl Roll {
         *keeper != self.me
     }
 
+    /// The keeper has another list of whom it asks (RK-8): what others consented to by the one before lasts no longer than
+    /// a lease from now.
+    pub(super) fn amended(&mut self, keeper: &KeeperId, now: Moment) {
+        for ((id, _), seen) in &mut self.seen {
+            if id == keeper {
+                seen.changed = now;
+            }
+        }
+    }
+
     /// Whether all who are online were read on this connection.
     pub(super) fn complete(&mut self) -> bool {
         let complete = self.changes.is_some() && self.online.values().all(|online| online.read);
@@ -245,6 +266,7 @@ impl Roll {
     pub(super) fn unacknowledged(
         &self,
         generation: Generation,
+        circle: &Circle,
         now: Moment,
     ) -> (Unacknowledged, Option<Moment>) {
         let mut waiting = Unacknowledged {
@@ -258,13 +280,14 @@ impl Roll {
                 acknowledged.insert(keeper);
                 continue;
             }
-            let silent = now >= seen.silent_at();
+            let silent_at = seen.silent_at(circle.beyond(keeper));
+            let silent = now >= silent_at;
             if !silent || !(seen.gone || seen.confirmed >= generation) {
                 waiting.keepers.insert(keeper.clone());
-                until.extend((!silent).then(|| seen.silent_at()));
+                until.extend((!silent).then_some(silent_at));
             } else {
                 waiting.passed_over.insert(keeper.clone());
-                waiting.last_lease = waiting.last_lease.max(Some(seen.silent_at()));
+                waiting.last_lease = waiting.last_lease.max(Some(silent_at));
             }
         }
         // Those that were restarted answer for themselves.
@@ -276,8 +299,19 @@ impl Roll {
         let strangers = self
             .strangers
             .map(|seen| seen.after(outlasting(self.lease)));
+        for keeper in circle.registered().filter(|keeper| !self.has_seen(keeper)) {
+            let beyond = circle.beyond(keeper);
+            let silent_at = self.strangers.map(|since| {
+                let lease = self.lease.saturating_add(beyond);
+                since.after(outlasting(lease))
+            });
+            if silent_at.is_none_or(|silent_at| now < silent_at) {
+                waiting.keepers.insert(keeper.clone());
+                until.extend(silent_at);
+            }
+        }
         let silent = strangers.is_some_and(|gone| now >= gone);
-        if !silent || self.counted < generation {
+        if !silent || self.counted < generation || !circle.complete() {
             waiting.strangers = true;
             until.extend(strangers.filter(|_| !silent));
         }
@@ -285,19 +319,30 @@ impl Roll {
     }
 
     /// Whose silence is long enough for the withdrawal but for a survey; `None` if no survey is wanted.
-    pub(super) fn to_survey(&self, generation: Generation, now: Moment) -> Option<Vec<KeeperId>> {
+    pub(super) fn to_survey(
+        &self,
+        generation: Generation,
+        circle: &Circle,
+        now: Moment,
+    ) -> Option<Vec<KeeperId>> {
         let unconfirmed = self.seen.iter().filter(|((keeper, _), seen)| {
             let open = seen.acknowledged < generation && seen.confirmed < generation;
-            *keeper != self.me && open && !seen.gone && now >= seen.silent_at()
+            let silent = now >= seen.silent_at(circle.beyond(keeper));
+            *keeper != self.me && open && !seen.gone && silent
         });
         let keepers: Vec<KeeperId> = unconfirmed.map(|((id, _), _)| id.clone()).collect();
         (self.counted < generation || !keepers.is_empty()).then_some(keepers)
     }
 
-    /// A survey begun after the withdrawal was committed found these online. What differs from what is known is about to
-    /// be told by a watch.
-    pub(super) fn counted(&mut self, children: &Children, generation: Generation) {
-        if self.changes == Some(children.changes) {
+    /// A survey begun after the withdrawal was committed found these online, and those `registered` for failsafe that are
+    /// known. What differs from what is known is about to be told by a watch.
+    pub(super) fn counted(
+        &mut self,
+        children: &Children,
+        registered: bool,
+        generation: Generation,
+    ) {
+        if registered && self.changes == Some(children.changes) {
             self.counted = self.counted.max(generation);
         }
     }
@@ -327,7 +372,24 @@ impl Roll {
     /// The version of the keeper's node, if that has not changed for *L + m*: it may be deposed.
     pub(super) fn silent(&self, keeper: &KeeperId, session: i64, now: Moment) -> Option<i32> {
         let seen = self.seen.get(&(keeper.clone(), session))?;
-        (self.strangers.is_some() && now >= seen.silent_at()).then_some(seen.version)
+        let silent_at = seen.silent_at(Duration::ZERO);
+        (self.strangers.is_some() && now >= silent_at).then_some(seen.version)
+    }
+
+    /// Whether the keeper was seen, in whichever session, and is not forgotten yet.
+    fn has_seen(&self, keeper: &KeeperId) -> bool {
+        self.seen.keys().any(|(id, _)| id == keeper)
+    }
+
+    /// Whether the keeper is gone, and for so long that it cannot go on any more (RK-8).
+    pub(super) fn is_dead(&self, keeper: &KeeperId, failsafe: Failsafe, now: Moment) -> bool {
+        let lease = self.lease.saturating_add(failsafe.limit);
+        let silent_at = self.strangers.map(|since| since.after(outlasting(lease)));
+        let seen = |(id, _): &(KeeperId, i64)| id == keeper;
+        let mut seen = self.seen.iter().filter(|(key, _)| seen(key));
+        !self.is_online(keeper)
+            && silent_at.is_some_and(|silent_at| now >= silent_at)
+            && seen.all(|(_, seen)| seen.gone && now >= seen.silent_at(failsafe.limit))
     }
 }
 

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -7,7 +9,9 @@ use crate::domain::drain::{Heard, Proxy};
 use crate::domain::facts::{
     DownReason, Link, MinReplicas, Mode, NodeFacts, Role, Upstream, Version,
 };
+use crate::domain::failsafe::Failsafe;
 use crate::domain::verdict::{Fresh, Report};
+use crate::layout::keeper::KeeperRecord;
 
 fn addr() -> impl Strategy<Value = NodeAddr> {
     (
@@ -137,10 +141,15 @@ proptest! {
 
     #[test]
     fn keeper_records_read_back(
-        rest: String, version: String, process: String, lease in 0..1_000_000_u64, acknowledged: u64
+        rest: String, version: String, process: String, lease in 0..1_000_000_u64,
+        failsafe in option::of((0..1_000_000_u64, 0..1_000_000_u64)), acknowledged: u64,
     ) {
+        let failsafe = failsafe.map(|(consent, limit)| Failsafe {
+            consent: Duration::from_millis(consent),
+            limit: Duration::from_millis(limit),
+        });
         let lease = Duration::from_millis(lease);
-        let record = KeeperRecord { rest, version, process, lease, acknowledged: Generation(acknowledged) };
+        let record = KeeperRecord { rest, version, process, lease, failsafe, acknowledged: Generation(acknowledged) };
         prop_assert_eq!(KeeperRecord::decode(&record.encode()), Ok(record));
     }
 

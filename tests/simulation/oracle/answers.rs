@@ -10,7 +10,7 @@ use super::{Book, Oracle};
 /// What the tick of the virtual clock may add to a reading, and the margin m to a wait, in microseconds.
 const SLACK: u64 = 25_000;
 /// What the ticks of the virtual clock, and a keeper's drift over a lease, make of an instant, at most, in microseconds.
-const PRECISION: u64 = 4_000;
+pub(super) const PRECISION: u64 = 4_000;
 
 /// One answer to `is-writable`.
 pub(crate) struct Said {
@@ -25,6 +25,8 @@ pub(crate) struct Said {
     pub(crate) at: u64,
     /// What it had acknowledged when it was asked.
     pub(crate) acknowledged: Generation,
+    /// It holds no lease, and goes on by the consent of all.
+    pub(crate) consented: bool,
 }
 
 // === impl Said ===
@@ -44,9 +46,10 @@ impl Said {
             node: node.clone(),
             ruling: answer.reason.ruling(),
             generation: answer.generation,
-            earned,
+            earned: earned.filter(|_| !answer.consented),
             at,
             acknowledged,
+            consented: answer.consented,
         }
     }
 }
@@ -83,6 +86,18 @@ impl Oracle {
                     "RK-2: {} calls {} writable (generation {:?}) while {keeper} calls {node} so (generation {:?})",
                     first.keeper, first.node, first.generation, said.generation
                 ));
+            }
+            let published = books[cluster].published.as_ref();
+            let other = published.and_then(|published| published.primary.as_ref());
+            if let Some(other) = other.filter(|other| *other != node) {
+                self.world.violated(format_args!(
+                    "RK-2: {keeper} calls {node} writable (generation {:?}) while {other} is the published primary",
+                    said.generation
+                ));
+            }
+            if said.consented {
+                self.judge_consents(said);
+                continue;
             }
             let since = said.at.saturating_sub(self.lease + SLACK);
             if !books[cluster].was_primary(node, since) {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use redis_keeper::domain::node::{Generation, KeeperId};
+use redis_keeper::layout::keeper::KeeperRecord;
 use redis_keeper::layout::paths;
-use redis_keeper::layout::state::{Document as _, KeeperRecord};
+use redis_keeper::layout::state::Document as _;
 
 use crate::tree::{Change, Tree};
 

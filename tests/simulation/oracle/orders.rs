@@ -47,6 +47,9 @@ impl Oracle {
         if condition.follows.as_ref() == Some(node) {
             return;
         }
+        if book.published.as_ref().is_none_or(|it| it.epoch <= epoch) {
+            self.judge_bound(book, leader);
+        }
         self.judge_drain(fleet, &server.cluster, book, node);
         let now = self.world.now();
         let heartbeats = self.heartbeats.borrow();

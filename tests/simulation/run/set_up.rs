@@ -12,6 +12,7 @@ use crate::faults::Site;
 use crate::keeper::{Keeper, Surroundings};
 use crate::network::{Host, Network};
 use crate::oracle::Oracle;
+use crate::peers::Interfaces;
 use crate::redis::Fleet;
 use crate::schedule::{ENSEMBLE, KEEPERS, Kind, Schedule};
 use crate::world::World;
@@ -36,11 +37,14 @@ impl Run {
         let choosy = schedule.kind == Kind::PrimaryOnly;
         let oracle = Oracle::new(Rc::clone(world), LEASE, choosy, nodes.keys().cloned());
         fleet.judged_by(Rc::clone(&oracle));
+        let interfaces = Interfaces::new(Rc::clone(world), Rc::clone(&network));
+        interfaces.judged_by(&oracle);
         let around = Surroundings {
             world: Rc::clone(world),
             network,
             ensemble,
             fleet,
+            interfaces,
         };
         let keepers = (0..schedule.keepers).map(|number| {
             let host = KEEPERS + Host::try_from(number).expect("few hosts");
@@ -92,7 +96,9 @@ fn config(
         "zk-quorum": ["10.1.0.1:2181"],
         "zk-session-timeout-seconds": 2,
         "lease-seconds": seconds(LEASE / 1_000),
-        "rest-host": "10.1.1.1",
+        "rest-host": format!("10.1.1.{}", number + 1),
+        "failsafe": schedule.failsafe.is_some(),
+        "failsafe-max-seconds": schedule.failsafe.unwrap_or(3_600),
         "tick-seconds": seconds(schedule.tick),
         "seconds-mark-down": seconds(schedule.mark_down),
         "failover-tick-seconds": seconds(schedule.failover_tick),

@@ -30,6 +30,7 @@ impl State {
                 node: None,
                 generation: None,
                 deadline: None,
+                consented: false,
             };
         };
         let node = &self.observed.nodes[addr];
@@ -59,6 +60,7 @@ impl State {
                 .as_ref()
                 .map(|published| published.generation),
             deadline: deadline.filter(|_| says),
+            consented: lease.consented && says,
         }
     }
 
@@ -83,6 +85,7 @@ impl State {
             primary: primary.cloned(),
             replicas: self.observed.nodes.iter().filter_map(online).collect(),
             deadline: lease.deadline,
+            consented: lease.consented,
         })
     }
 

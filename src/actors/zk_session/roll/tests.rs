@@ -13,6 +13,7 @@ fn node(session: i64, version: i32, acknowledged: u64) -> Node {
         version: String::new(),
         process: String::new(),
         lease: LEASE,
+        failsafe: None,
         acknowledged: Generation(acknowledged),
     };
     Node {
@@ -28,12 +29,19 @@ fn children(names: &[&str], changes: i32) -> Children {
     Children { names, changes }
 }
 
+/// Nobody takes part in failsafe.
+fn circle() -> Circle {
+    let mut circle = Circle::new(KeeperId::new("a"));
+    circle.listed(children(&[], 0));
+    circle
+}
+
 /// The roll of keeper `a` on a connection that had read everything at 0 ms, and all unseen keepers silent since.
 fn roll(keepers: &[(&str, u64)]) -> Roll {
     let mut roll = Roll::new(KeeperId::new("a"), LEASE);
     let names: Vec<&str> = keepers.iter().map(|(name, _)| *name).collect();
     let changes = i32::try_from(names.len()).unwrap();
-    roll.listed(children(&names, changes), at(0));
+    roll.listed(children(&names, changes), &circle(), at(0));
     roll.all_read(at(0));
     for (session, (name, acknowledged)) in (1..).zip(keepers) {
         roll.read(
@@ -61,11 +69,11 @@ fn surveyed(keepers: &[(&str, u64)]) -> Roll {
 }
 
 fn survey(roll: &mut Roll, online: &Children) {
-    roll.counted(online, N);
+    roll.counted(online, true, N);
 }
 
 fn waited_for(roll: &Roll, now: u64) -> String {
-    roll.unacknowledged(N, at(now)).0.to_string()
+    roll.unacknowledged(N, &circle(), at(now)).0.to_string()
 }
 
 #[test]
@@ -73,7 +81,10 @@ fn whoever_has_not_acknowledged_is_waited_for_until_it_has_been_silent_for_its_l
  {
     let roll = surveyed(&[("a", 0), ("b", 6), ("c", 7)]);
     assert_eq!(waited_for(&roll, 1_819), "b");
-    assert_eq!(roll.unacknowledged(N, at(1_500)).1, Some(at(1_820)));
+    assert_eq!(
+        roll.unacknowledged(N, &circle(), at(1_500)).1,
+        Some(at(1_820))
+    );
     assert_eq!(waited_for(&roll, 1_820), "");
 }
 
@@ -90,7 +101,7 @@ fn an_acknowledgement_ends_the_wait_at_once_and_any_other_heartbeat_prolongs_it(
 fn a_keeper_whose_node_is_gone_may_still_hold_its_lease() {
     let mut roll = surveyed(&[("a", 0), ("b", 6)]);
     roll.fired(&KeeperId::new("b"), 2, Fired::Deleted, at(1_100));
-    roll.listed(children(&["a"], 3), at(1_100));
+    roll.listed(children(&["a"], 3), &circle(), at(1_100));
     assert_eq!(waited_for(&roll, 1_819), "b");
     assert_eq!(waited_for(&roll, 1_820), "");
 }
@@ -109,7 +120,7 @@ fn after_a_reconnection_all_count_as_just_seen_and_strangers_until_all_was_read(
     roll.new_connection(at(9_000));
     let strangers = "any that left just before this one led";
     assert_eq!(waited_for(&roll, 99_000), format!("a, b, {strangers}"));
-    roll.listed(children(&["a"], 3), at(9_100));
+    roll.listed(children(&["a"], 3), &circle(), at(9_100));
     roll.read(&KeeperId::new("a"), Some(&node(1, 0, 0)), at(9_100));
     roll.all_read(at(9_200));
     assert_eq!(waited_for(&roll, 9_899), format!("b, {strangers}"));
@@ -120,20 +131,20 @@ fn after_a_reconnection_all_count_as_just_seen_and_strangers_until_all_was_read(
 #[test]
 fn a_keeper_that_came_and_went_between_two_listings_is_a_stranger() {
     let mut roll = surveyed(&[("a", 0), ("b", 7)]);
-    roll.listed(children(&["a", "b"], 4), at(5_000));
-    assert!(roll.unacknowledged(N, at(5_819)).0.strangers);
-    assert!(roll.unacknowledged(N, at(5_820)).0.is_empty());
+    roll.listed(children(&["a", "b"], 4), &circle(), at(5_000));
+    assert!(roll.unacknowledged(N, &circle(), at(5_819)).0.strangers);
+    assert!(roll.unacknowledged(N, &circle(), at(5_820)).0.is_empty());
 }
 
 #[test]
 fn one_that_is_online_and_was_not_read_yet_is_waited_for() {
     let mut roll = surveyed(&[("a", 0), ("b", 7)]);
-    let fresh = roll.listed(children(&["a", "b", "c"], 3), at(5_000));
+    let fresh = roll.listed(children(&["a", "b", "c"], 3), &circle(), at(5_000));
     assert_eq!(fresh, [KeeperId::new("c")]);
     assert_eq!(waited_for(&roll, 9_000), "c");
     roll.read(&KeeperId::new("c"), None, at(9_000));
     assert!(
-        roll.unacknowledged(N, at(9_001)).0.strangers,
+        roll.unacknowledged(N, &circle(), at(9_001)).0.strangers,
         "it may have had a lease"
     );
 }
@@ -152,11 +163,18 @@ fn a_leader_is_silent_only_after_its_lease_and_the_margin_on_one_connection() {
 fn silence_counts_once_a_survey_has_found_nothing_newer() {
     let mut roll = roll(&[("a", 0), ("b", 6)]);
     let b = KeeperId::new("b");
-    assert_eq!(roll.to_survey(N, at(1_819)), Some(vec![]), "who is online");
+    assert_eq!(
+        roll.to_survey(N, &circle(), at(1_819)),
+        Some(vec![]),
+        "who is online"
+    );
     survey(&mut roll, &children(&["a", "b"], 2));
-    assert_eq!(roll.to_survey(N, at(1_819)), None);
+    assert_eq!(roll.to_survey(N, &circle(), at(1_819)), None);
     assert_eq!(waited_for(&roll, 1_820), "b");
-    assert_eq!(roll.to_survey(N, at(1_820)), Some(vec![b.clone()]));
+    assert_eq!(
+        roll.to_survey(N, &circle(), at(1_820)),
+        Some(vec![b.clone()])
+    );
 
     roll.surveyed(&b, Some(&node(2, 1, 6)), N, at(1_821));
     assert_eq!(waited_for(&roll, 1_820), "b", "a heartbeat was on its way");
@@ -164,18 +182,18 @@ fn silence_counts_once_a_survey_has_found_nothing_newer() {
     roll.surveyed(&b, Some(&node(2, 1, 6)), N, at(1_821));
     assert_eq!(waited_for(&roll, 2_640), "b");
     assert_eq!(waited_for(&roll, 2_641), "");
-    assert_eq!(roll.to_survey(N, at(2_641)), None);
+    assert_eq!(roll.to_survey(N, &circle(), at(2_641)), None);
 }
 
 #[test]
 fn a_survey_that_finds_another_count_of_arrivals_says_nothing_of_strangers() {
     let mut roll = roll(&[("a", 0), ("b", 7)]);
     survey(&mut roll, &children(&["a", "b"], 4));
-    assert!(roll.unacknowledged(N, at(9_000)).0.strangers);
-    roll.listed(children(&["a", "b"], 4), at(9_000));
+    assert!(roll.unacknowledged(N, &circle(), at(9_000)).0.strangers);
+    roll.listed(children(&["a", "b"], 4), &circle(), at(9_000));
     survey(&mut roll, &children(&["a", "b"], 4));
-    assert!(roll.unacknowledged(N, at(9_819)).0.strangers);
-    assert!(!roll.unacknowledged(N, at(9_820)).0.strangers);
+    assert!(roll.unacknowledged(N, &circle(), at(9_819)).0.strangers);
+    assert!(!roll.unacknowledged(N, &circle(), at(9_820)).0.strangers);
 }
 
 #[test]
@@ -185,13 +203,13 @@ fn a_keeper_that_may_have_beaten_just_before_it_went_is_waited_for_from_then_on(
         let mut roll = roll(&[("a", 0), ("b", 6)]);
         survey(&mut roll, &children(&["a", "b"], 2));
         if listed_first {
-            roll.listed(children(&["a"], 3), at(1_500));
+            roll.listed(children(&["a"], 3), &circle(), at(1_500));
             assert_eq!(waited_for(&roll, 99_000), "b");
             roll.fired(&b, 2, Fired::Changed, at(1_500));
         } else {
             roll.fired(&b, 2, Fired::Changed, at(1_400));
             roll.read(&b, None, at(1_500));
-            roll.listed(children(&["a"], 3), at(1_600));
+            roll.listed(children(&["a"], 3), &circle(), at(1_600));
         }
         assert_eq!(waited_for(&roll, 2_319), "b", "{listed_first}");
         assert_eq!(waited_for(&roll, 2_320), "", "{listed_first}");
@@ -200,7 +218,7 @@ fn a_keeper_that_may_have_beaten_just_before_it_went_is_waited_for_from_then_on(
 
 /// Who is passed over for its silence, and when the last lease of such was out.
 fn passed_over(roll: &Roll, now: u64) -> (Vec<String>, Option<Moment>) {
-    let (waiting, _) = roll.unacknowledged(N, at(now));
+    let (waiting, _) = roll.unacknowledged(N, &circle(), at(now));
     let names = waiting.passed_over.iter().map(ToString::to_string);
     (names.collect(), waiting.last_lease)
 }
@@ -218,7 +236,7 @@ fn a_lease_that_ended_counts_after_its_keeper_is_forgotten_and_a_restarted_one_i
 {
     let mut roll = surveyed(&[("a", 0), ("b", 6)]);
     roll.fired(&KeeperId::new("b"), 2, Fired::Deleted, at(1_100));
-    roll.listed(children(&["a"], 3), at(1_900));
+    roll.listed(children(&["a"], 3), &circle(), at(1_900));
     assert_eq!(passed_over(&roll, 2_000), (vec![], Some(at(1_820))));
 
     let mut roll = surveyed(&[("a", 0), ("b", 6)]);
@@ -232,9 +250,12 @@ fn a_keeper_whose_going_nobody_told_of_is_waited_for_from_the_survey_on() {
     let mut roll = roll(&[("a", 0), ("b", 6)]);
     survey(&mut roll, &children(&["a", "b"], 2));
     let b = KeeperId::new("b");
-    assert_eq!(roll.to_survey(N, at(5_000)), Some(vec![b.clone()]));
+    assert_eq!(
+        roll.to_survey(N, &circle(), at(5_000)),
+        Some(vec![b.clone()])
+    );
     roll.surveyed(&b, None, N, at(5_000));
     assert_eq!(waited_for(&roll, 5_819), "b");
     assert_eq!(waited_for(&roll, 5_820), "");
-    assert_eq!(roll.to_survey(N, at(5_820)), None);
+    assert_eq!(roll.to_survey(N, &circle(), at(5_820)), None);
 }

@@ -1,0 +1,333 @@
+//! Going on without ZooKeeper while all keepers are in touch (RK-8): taking part, asking, consenting.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+use tokio::time::timeout;
+
+use super::circle::Amendment;
+use super::reading::{Event, PAUSE, Subject};
+use super::{Phase, ZkSession};
+use crate::actors::messages::{AskConsent, FailsafeReport};
+use crate::domain::failsafe::{Asked, ConsentRequest, Consents, Refusal, bound_until};
+use crate::domain::lease::Lease;
+use crate::domain::node::{Generation, KeeperId, Moment};
+use crate::layout::circle::Registration;
+use crate::layout::paths;
+use crate::layout::state::Document;
+use crate::ports::coordination::{CoordinationError, CreateKind, Session, Write};
+
+/// So many leases must have passed since heartbeats are confirmed again before a keeper counts as being in contact: the
+/// others are given time to reconnect, too. What it consents to meanwhile binds it as ever.
+const SETTLES_AFTER: u32 = 3;
+
+/// This keeper's part in failsafe, whatever becomes of its connection.
+#[derive(Debug)]
+pub(super) struct Part {
+    started: Moment,
+    /// What others have consented to.
+    consents: Consents,
+    /// Why others do not consent, as they said last.
+    refusals: std::collections::BTreeMap<KeeperId, String>,
+    /// When this keeper consented last.
+    consented: Option<Moment>,
+    /// Since when heartbeats are confirmed on this connection.
+    contact: Option<Moment>,
+    /// It goes on by consent, as was logged.
+    going_on: bool,
+}
+
+impl Part {
+    pub(super) fn new(started: Moment) -> Self {
+        Self {
+            started,
+            consents: Consents::default(),
+            refusals: std::collections::BTreeMap::new(),
+            consented: None,
+            contact: None,
+            going_on: false,
+        }
+    }
+
+    pub(super) fn contact_lost(&mut self) {
+        self.contact = None;
+    }
+
+    /// A heartbeat was confirmed.
+    pub(super) fn contact_made(&mut self, now: Moment) {
+        self.contact.get_or_insert(now);
+    }
+}
+
+// === impl ZkSession: taking part ===
+
+impl ZkSession {
+    /// Brings this keeper's registration up to date with who is registered, one write at a time.
+    pub(super) fn amend_registration(&mut self) {
+        let settings = &self.dependencies.settings;
+        let own = settings.failsafe.map(|failsafe| Registration {
+            rest: settings.announcement.rest.clone(),
+            asks: None,
+            limit: failsafe.limit,
+        });
+        let (Some(session), Some(line)) = (self.online(), &mut self.line) else {
+            return;
+        };
+        if line.amending {
+            return;
+        }
+        let Some(amendment) = self.circle.amendment(own.as_ref()) else {
+            return;
+        };
+        line.amending = true;
+        if let Amendment::Declare(registration, _) = &amendment {
+            self.circle.sending(registration);
+        }
+        let path = paths::registration(&self.identity.id);
+        self.spawn(write(&*session, &path, amendment).map(Event::Amended));
+    }
+
+    /// The registration was written, or may have been: the watch on it tells.
+    pub(super) fn amended(&mut self, outcome: Result<(), CoordinationError>) {
+        if let Some(line) = &mut self.line {
+            line.amending = false;
+        }
+        match outcome {
+            Ok(()) => self.amend_registration(),
+            Err(error) => {
+                tracing::debug!(%error, "the registration for failsafe was not written");
+                self.spawn(tokio::time::sleep(PAUSE).map(|()| Event::Changed(Subject::Circle)));
+            }
+        }
+    }
+
+    /// As the leader, takes keepers off the circle that have been gone for so long that none of them goes on any more.
+    pub(super) fn drop_the_dead(&mut self, now: Moment) {
+        let (Some(failsafe), Some(_)) = (self.dependencies.settings.failsafe, &self.leadership)
+        else {
+            return;
+        };
+        let (Some(session), Some(latch)) = (self.online(), self.latch()) else {
+            return;
+        };
+        let dead = self.circle.registered();
+        let dead = dead.filter(|keeper| self.roll.is_dead(keeper, failsafe, now));
+        for keeper in dead {
+            let Some(version) = self.circle.version(keeper) else {
+                continue;
+            };
+            tracing::warn!(%keeper, "gone for good: it is not asked any more without ZooKeeper");
+            let check = Write::Check {
+                path: latch.clone(),
+                version: None,
+            };
+            let delete = Write::Delete {
+                path: paths::registration(keeper),
+                version: Some(version),
+            };
+            // The watch on the circle tells what came of it; otherwise it is tried again with the next heartbeat.
+            drop(session.multi(vec![check, delete]));
+        }
+    }
+}
+
+fn write(
+    session: &dyn Session,
+    path: &str,
+    amendment: Amendment,
+) -> LocalBoxFuture<'static, Result<(), CoordinationError>> {
+    match amendment {
+        Amendment::Register(registration) => session
+            .create(path, &registration.encode(), CreateKind::Persistent)
+            .map(|created| created.map(drop))
+            .boxed_local(),
+        Amendment::Declare(registration, version) => session
+            .set(path, &registration.encode(), Some(version))
+            .map(|set| set.map(drop))
+            .boxed_local(),
+        Amendment::Withdraw(version) => session.delete(path, Some(version)),
+    }
+}
+
+// === impl ZkSession: asking ===
+
+impl ZkSession {
+    /// Whether ZooKeeper does not answer: there is no connection on which everything was read, or a heartbeat is not
+    /// confirmed when the next one is due.
+    fn out_of_touch(&self, now: Moment) -> bool {
+        let heartbeat = self.dependencies.settings.heartbeat;
+        let late = |sent: Moment| now.since(sent) >= heartbeat;
+        let line = self.line.as_ref();
+        self.phase != Phase::Current || line.is_none_or(|line| line.beating.is_some_and(late))
+    }
+
+    /// Asks all it has to ask whether it may go on, if ZooKeeper does not answer.
+    pub(super) fn go_on(&mut self, ctx: &mut Context<Self>) {
+        let now = self.dependencies.clock.now();
+        let Some(failsafe) = self.dependencies.settings.failsafe else {
+            return;
+        };
+        let Some(lease) = self.lease_book.lease().deadline else {
+            return;
+        };
+        self.tell_whether_it_goes_on(now);
+        // What is known to be superseded is not gone on from.
+        let over = now >= lease.after(failsafe.limit);
+        if over || self.lease_book.waits() || self.over() || !self.out_of_touch(now) {
+            return;
+        }
+        let Some(others) = self.circle.to_ask() else {
+            return;
+        };
+        let mut circle = others.clone();
+        circle.insert(self.identity.id.clone());
+        let request = ConsentRequest {
+            from: self.identity.id.clone(),
+            generation: self.lease_book.highest(),
+            circle,
+        };
+        for keeper in &others {
+            let Some(rest) = self.circle.rest(keeper) else {
+                continue;
+            };
+            let asked = self.dependencies.peers.ask_consent(rest, &request);
+            let (keeper, generation) = (keeper.clone(), request.generation);
+            let asked = timeout(failsafe.consent, asked).into_actor(self);
+            ctx.spawn(asked.map(move |answer, act, _| {
+                let answer = answer.unwrap_or_else(|_| Err("it does not answer".to_owned()));
+                act.answered(keeper, generation, now, answer);
+            }));
+        }
+        if others.is_empty() {
+            self.consented_by_all();
+        }
+    }
+
+    fn answered(
+        &mut self,
+        by: KeeperId,
+        generation: Generation,
+        sent: Moment,
+        answer: Result<(), String>,
+    ) {
+        match answer {
+            Ok(()) => {
+                self.part.refusals.remove(&by);
+                self.part.consents.given(by, generation, sent);
+                self.consented_by_all();
+            }
+            Err(why) => {
+                self.part.refusals.insert(by, why);
+            }
+        }
+    }
+
+    /// Goes on for as long as all consent.
+    fn consented_by_all(&self) {
+        let settings = &self.dependencies.settings;
+        let until = self.circle.to_ask().and_then(|others| {
+            let lease = self.lease_book.lease().deadline?;
+            let generation = self.lease_book.highest();
+            let consents = &self.part.consents;
+            consents.until(&others, generation, lease, settings.failsafe?)
+        });
+        if let (Some(until), false) = (until, self.lease_book.waits()) {
+            self.tell_lease(Lease {
+                deadline: Some(until),
+                consented: true,
+            });
+        }
+    }
+
+    /// Logs that it goes on by consent, and that it does no more.
+    fn tell_whether_it_goes_on(&mut self, now: Moment) {
+        let leased = self.lease_book.lease().holds(now);
+        let consented = self.dependencies.lease.borrow().holds(now) && !leased;
+        if consented == std::mem::replace(&mut self.part.going_on, consented) {
+            return;
+        }
+        if consented {
+            tracing::warn!(
+                "ZooKeeper does not answer: going on with the consent of all keepers (failsafe)"
+            );
+        } else if leased {
+            tracing::info!("ZooKeeper answers again: failsafe is over");
+        } else {
+            let refusals = &self.part.refusals;
+            let refusals: Vec<String> = refusals
+                .iter()
+                .map(|(id, why)| format!("{id}: {why}"))
+                .collect();
+            tracing::warn!(
+                why = refusals.join("; "),
+                "failsafe is over: not all keepers consent"
+            );
+        }
+    }
+
+    pub(super) fn failsafe_report(&self) -> Option<FailsafeReport> {
+        self.dependencies.settings.failsafe?;
+        let now = self.dependencies.clock.now();
+        let told = *self.dependencies.lease.borrow();
+        Some(FailsafeReport {
+            going_on: told.consented && told.holds(now),
+            circle: self.circle.members(),
+            refusals: self.part.refusals.clone(),
+        })
+    }
+}
+
+// === impl ZkSession: consenting ===
+
+impl ZkSession {
+    /// Until when nobody but the primary withdrawn last may be promoted or published, for what this keeper has consented
+    /// to (RK-2).
+    pub(super) fn bound_until(&self) -> Option<Moment> {
+        let failsafe = self.dependencies.settings.failsafe?;
+        Some(bound_until(
+            self.part.consented,
+            self.part.started,
+            failsafe,
+        ))
+    }
+
+    /// When the last consent that this keeper knows to have given is out.
+    pub(super) fn consented_until(&self) -> Option<Moment> {
+        self.part.consented.and(self.bound_until())
+    }
+
+    fn in_contact(&self, now: Moment) -> bool {
+        let settles: Duration = self.dependencies.settings.lease * SETTLES_AFTER;
+        let settled = |since: Moment| now.since(since) >= settles;
+        self.part.contact.is_some_and(settled) && !self.out_of_touch(now)
+    }
+
+    /// The newest generation that this keeper knows of.
+    fn holds(&self) -> Generation {
+        let published = self.clusters.values().filter_map(|it| it.published());
+        let newest = published.map(|published| published.generation).max();
+        self.lease_book.highest().max(newest.unwrap_or_default())
+    }
+}
+
+impl Handler<AskConsent> for ZkSession {
+    type Result = Result<(), Refusal>;
+
+    fn handle(&mut self, AskConsent(request): AskConsent, _: &mut Self::Context) -> Self::Result {
+        let now = self.dependencies.clock.now();
+        if self.dependencies.settings.failsafe.is_none() || self.over() {
+            return Err(Refusal::Off);
+        }
+        let asked = Asked {
+            holds: self.was_current.then(|| self.holds()),
+            in_contact: self.in_contact(now),
+            circle: &self.circle.members(),
+        };
+        asked.consents(&request)?;
+        self.part.consented = Some(now);
+        tracing::debug!(asker = %request.from, "consented");
+        Ok(())
+    }
+}

@@ -1,0 +1,219 @@
+//! Going on without ZooKeeper while all keepers are in touch (RK-8).
+//!
+//! A keeper whose lease is about to end asks every keeper it has declared to ask. It answers on from what it holds for as
+//! long as all of them consent; and whoever consents publishes no other primary until what it gave has run out. So the
+//! promise of RK-2 needs nobody but the two of them: a keeper that answers, and a leader that it has asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::lease::outlasting;
+use super::node::{Generation, KeeperId, Moment};
+
+/// What all keepers agree on about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failsafe {
+    /// *F*: how long a consent lasts, from when the asker sent its request.
+    pub consent: Duration,
+    /// *D*: how long after the end of its lease a keeper goes on at most.
+    pub limit: Duration,
+}
+
+/// One keeper's request to another: may I go on?
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsentRequest {
+    /// Who asks.
+    pub from: KeeperId,
+    /// It answers from the states up to this one.
+    pub generation: Generation,
+    /// Everyone it asks, and itself.
+    pub circle: BTreeSet<KeeperId>,
+}
+
+/// Why a keeper does not consent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It has not read ZooKeeper since it was started: it does not know what it held before.
+    #[error("it has not read ZooKeeper since it was started")]
+    NeverRead,
+    /// It reaches ZooKeeper: whoever does not is to fall silent.
+    #[error("it reaches ZooKeeper")]
+    InContact,
+    /// It holds another state.
+    #[error("it holds generation {holds}, not {asked}")]
+    OtherGeneration {
+        /// What it holds.
+        holds: Generation,
+        /// What the asker holds.
+        asked: Generation,
+    },
+    /// It knows of keepers that the asker does not ask.
+    #[error("{0} would have to be asked, too")]
+    Unasked(KeeperId),
+    /// It is configured to take no part.
+    #[error("failsafe is switched off there")]
+    Off,
+}
+
+/// What a keeper that is asked knows.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// What it holds; `None` if it has not read ZooKeeper since it was started.
+    pub holds: Option<Generation>,
+    /// It reaches ZooKeeper.
+    pub in_contact: bool,
+    /// Whom it would ask itself, and itself.
+    pub circle: &'a BTreeSet<KeeperId>,
+}
+
+impl Asked<'_> {
+    /// Whether it consents.
+    pub fn consents(&self, request: &ConsentRequest) -> Result<(), Refusal> {
+        let holds = self.holds.ok_or(Refusal::NeverRead)?;
+        if self.in_contact {
+            return Err(Refusal::InContact);
+        }
+        let asked = request.generation;
+        if holds != asked {
+            return Err(Refusal::OtherGeneration { holds, asked });
+        }
+        match self.circle.difference(&request.circle).next() {
+            Some(unasked) => Err(Refusal::Unasked(unasked.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The consents that a keeper was given.
+#[derive(Debug, Clone, Default)]
+pub struct Consents {
+    generation: Generation,
+    /// When the newest request was sent that was consented to.
+    given: BTreeMap<KeeperId, Moment>,
+}
+
+impl Consents {
+    /// `by` has consented to the request for `generation` that was sent at `sent`.
+    pub fn given(&mut self, by: KeeperId, generation: Generation, sent: Moment) {
+        if generation != self.generation {
+            (self.generation, self.given) = (generation, BTreeMap::new());
+        }
+        let newest = self.given.entry(by).or_insert(sent);
+        *newest = sent.max(*newest);
+    }
+
+    /// Until when a keeper that holds `generation` and whose lease ended, or will end, at `lease` may go on if it has to ask
+    /// `others`. `None` while one of them has not consented.
+    pub fn until(
+        &self,
+        others: &BTreeSet<KeeperId>,
+        generation: Generation,
+        lease: Moment,
+        failsafe: Failsafe,
+    ) -> Option<Moment> {
+        let limit = lease.after(failsafe.limit);
+        let mut until = limit;
+        for keeper in others {
+            let sent = self.given.get(keeper)?;
+            until = until.min(sent.after(failsafe.consent));
+        }
+        (others.is_empty() || generation == self.generation).then_some(until)
+    }
+}
+
+/// When the consents that a keeper may have given are out: those it knows of, and those it gave before it was started.
+pub fn bound_until(last_given: Option<Moment>, started: Moment, failsafe: Failsafe) -> Moment {
+    let last = last_given.map_or(started, |given| given.max(started));
+    last.after(outlasting(failsafe.consent))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FAILSAFE: Failsafe = Failsafe {
+        consent: Duration::from_millis(800),
+        limit: Duration::from_secs(10),
+    };
+
+    fn at(milliseconds: u64) -> Moment {
+        Moment(Duration::from_millis(milliseconds))
+    }
+
+    fn ids(names: &[&str]) -> BTreeSet<KeeperId> {
+        names.iter().map(|name| KeeperId::new(*name)).collect()
+    }
+
+    fn until(consents: &Consents, others: &[&str]) -> Option<Moment> {
+        consents.until(&ids(others), Generation(5), at(1_000), FAILSAFE)
+    }
+
+    #[test]
+    fn all_must_consent_and_the_oldest_consent_counts_from_its_sending() {
+        let mut consents = Consents::default();
+        consents.given(KeeperId::new("b"), Generation(5), at(900));
+        assert_eq!(until(&consents, &["b", "c"]), None, "c has not consented");
+        consents.given(KeeperId::new("c"), Generation(5), at(700));
+        assert_eq!(until(&consents, &["b", "c"]), Some(at(1_500)));
+        consents.given(KeeperId::new("c"), Generation(5), at(600));
+        assert_eq!(
+            until(&consents, &["b", "c"]),
+            Some(at(1_500)),
+            "an older one"
+        );
+    }
+
+    #[test]
+    fn consents_to_another_generation_are_none() {
+        let mut consents = Consents::default();
+        consents.given(KeeperId::new("b"), Generation(4), at(900));
+        assert_eq!(until(&consents, &["b"]), None);
+        consents.given(KeeperId::new("c"), Generation(5), at(900));
+        assert_eq!(until(&consents, &["b", "c"]), None, "b consented to 4");
+    }
+
+    #[test]
+    fn no_consent_leads_past_the_limit() {
+        let mut consents = Consents::default();
+        consents.given(KeeperId::new("b"), Generation(5), at(10_900));
+        assert_eq!(until(&consents, &["b"]), Some(at(11_000)));
+        assert_eq!(until(&Consents::default(), &[]), Some(at(11_000)), "alone");
+    }
+
+    #[test]
+    fn who_consented_or_was_just_started_is_bound_for_longer_than_a_consent_lasts() {
+        assert_eq!(bound_until(None, at(100), FAILSAFE), at(920));
+        assert_eq!(bound_until(Some(at(500)), at(100), FAILSAFE), at(1_320));
+    }
+
+    #[test]
+    fn a_keeper_consents_only_to_its_own_state_and_only_if_it_has_no_zookeeper_itself() {
+        let circle = ids(&["a", "b"]);
+        let request = |generation, circle: &[&str]| ConsentRequest {
+            from: KeeperId::new("a"),
+            generation: Generation(generation),
+            circle: ids(circle),
+        };
+        let asked = Asked {
+            holds: Some(Generation(5)),
+            in_contact: false,
+            circle: &circle,
+        };
+        let same = request(5, &["a", "b"]);
+        assert_eq!(asked.consents(&same), Ok(()));
+        let other = asked.consents(&request(4, &["a", "b"])).unwrap_err();
+        assert_eq!(other.to_string(), "it holds generation 5, not 4");
+        let fewer = asked.consents(&request(5, &["a"])).unwrap_err();
+        assert_eq!(fewer, Refusal::Unasked(KeeperId::new("b")));
+        let fresh = Asked {
+            holds: None,
+            ..asked
+        };
+        assert_eq!(fresh.consents(&same), Err(Refusal::NeverRead));
+        let connected = Asked {
+            in_contact: true,
+            ..asked
+        };
+        assert_eq!(connected.consents(&same), Err(Refusal::InContact));
+    }
+}

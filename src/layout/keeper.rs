@@ -1,0 +1,169 @@
+//! What a keeper announces of itself, and what all of them must agree on.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::state::{Document, LayoutError, decode, encode};
+use crate::domain::failsafe::Failsafe;
+use crate::domain::node::Generation;
+
+/// `/keepers/<id>`: what a keeper announces of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeeperRecord {
+    /// Where its HTTP interface listens, `host:port`.
+    pub rest: String,
+    /// Version of the program.
+    pub version: String,
+    /// Host name and process id.
+    pub process: String,
+    /// How long it answers after a heartbeat that was confirmed, at most.
+    pub lease: Duration,
+    /// How it goes on without ZooKeeper; `None`: not at all (RK-8).
+    pub failsafe: Option<Failsafe>,
+    /// It answers from no state older than this generation: acknowledges every withdrawal up to it (RK-2).
+    pub acknowledged: Generation,
+}
+
+/// `/settings`: what all keepers must agree on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SharedSettings {
+    /// How long a keeper answers after a heartbeat that was confirmed.
+    pub lease: Duration,
+    /// How keepers go on without ZooKeeper; `None`: not at all (RK-8).
+    pub failsafe: Option<Failsafe>,
+}
+
+impl KeeperRecord {
+    /// Of what it announces, what all must agree on.
+    pub fn settings(&self) -> SharedSettings {
+        SharedSettings {
+            lease: self.lease,
+            failsafe: self.failsafe,
+        }
+    }
+}
+
+impl SharedSettings {
+    /// Where this differs from what is `shared`, in words.
+    pub fn differences(&self, shared: &Self) -> String {
+        let consent = |it: &Self| it.failsafe.map(|it| it.consent.as_secs_f64());
+        let limit = |it: &Self| it.failsafe.map(|it| it.limit.as_secs_f64());
+        let on = |it: &Self| it.failsafe.is_some();
+        let (here, there) = (self.lease.as_secs_f64(), shared.lease.as_secs_f64());
+        let mut told = Vec::new();
+        if self.lease != shared.lease {
+            told.push(format!("lease-seconds is {here} here and {there}"));
+        }
+        if on(self) != on(shared) {
+            told.push(format!("failsafe is {} here and {}", on(self), on(shared)));
+        }
+        let names = ["failsafe-consent-seconds", "failsafe-max-seconds"];
+        let values = [
+            [consent(self), consent(shared)],
+            [limit(self), limit(shared)],
+        ];
+        for (name, values) in names.iter().zip(values) {
+            if let [Some(here), Some(there)] = values
+                && here.to_bits() != there.to_bits()
+            {
+                told.push(format!("{name} is {here} here and {there}"));
+            }
+        }
+        told.join(", ")
+    }
+}
+
+// === the wire ===
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct WireKeeper {
+    rest: String,
+    version: String,
+    process: String,
+    lease_ms: u64,
+    #[serde(default)]
+    failsafe: Option<WireFailsafe>,
+    acknowledged: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct WireSettings {
+    lease_ms: u64,
+    #[serde(default)]
+    failsafe: Option<WireFailsafe>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct WireFailsafe {
+    consent_ms: u64,
+    limit_ms: u64,
+}
+
+impl From<Failsafe> for WireFailsafe {
+    fn from(failsafe: Failsafe) -> Self {
+        Self {
+            consent_ms: milliseconds(failsafe.consent),
+            limit_ms: milliseconds(failsafe.limit),
+        }
+    }
+}
+
+impl From<WireFailsafe> for Failsafe {
+    fn from(wire: WireFailsafe) -> Self {
+        Self {
+            consent: Duration::from_millis(wire.consent_ms),
+            limit: Duration::from_millis(wire.limit_ms),
+        }
+    }
+}
+
+/// Whole milliseconds, rounded up: a lease is never taken for shorter than it is.
+pub(super) fn milliseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+impl Document for KeeperRecord {
+    fn encode(&self) -> Vec<u8> {
+        encode(WireKeeper {
+            rest: self.rest.clone(),
+            version: self.version.clone(),
+            process: self.process.clone(),
+            lease_ms: milliseconds(self.lease),
+            failsafe: self.failsafe.map(Into::into),
+            acknowledged: self.acknowledged.0,
+        })
+    }
+
+    fn decode(data: &[u8]) -> Result<Self, LayoutError> {
+        let wire: WireKeeper = decode(data)?;
+        Ok(Self {
+            rest: wire.rest,
+            version: wire.version,
+            process: wire.process,
+            lease: Duration::from_millis(wire.lease_ms),
+            failsafe: wire.failsafe.map(Into::into),
+            acknowledged: Generation(wire.acknowledged),
+        })
+    }
+}
+
+impl Document for SharedSettings {
+    fn encode(&self) -> Vec<u8> {
+        encode(WireSettings {
+            lease_ms: milliseconds(self.lease),
+            failsafe: self.failsafe.map(Into::into),
+        })
+    }
+
+    fn decode(data: &[u8]) -> Result<Self, LayoutError> {
+        let wire: WireSettings = decode(data)?;
+        Ok(Self {
+            lease: Duration::from_millis(wire.lease_ms),
+            failsafe: wire.failsafe.map(Into::into),
+        })
+    }
+}

@@ -1,0 +1,96 @@
+//! Going on without ZooKeeper: only with the consent of all, which binds whoever gives it (RK-8).
+
+use std::collections::BTreeMap;
+
+use redis_keeper::domain::failsafe::ConsentRequest;
+use redis_keeper::domain::node::{Generation, KeeperId};
+use redis_keeper::layout::circle::Registration;
+use redis_keeper::layout::paths;
+use redis_keeper::layout::state::Document as _;
+
+use super::answers::{PRECISION, Said};
+use super::{Book, Oracle};
+use crate::tree::Tree;
+
+/// All consents given, and who is to be asked.
+#[derive(Default)]
+pub(super) struct Given {
+    /// Whom each keeper has declared to ask, and since when, in microseconds.
+    declared: BTreeMap<KeeperId, BTreeMap<KeeperId, u64>>,
+    /// By asker and giver: when the newest request was sent that was consented to.
+    sent: BTreeMap<(KeeperId, KeeperId), u64>,
+    /// By giver: when consents were given last, and to what, newest last.
+    binding: BTreeMap<String, Vec<(u64, Generation)>>,
+}
+
+impl Given {
+    /// Notes who takes part.
+    pub(super) fn note(&mut self, now: u64, tree: &Tree) {
+        let registered = tree.children(paths::CIRCLE).unwrap_or_default();
+        let read = registered.into_iter().filter_map(|id| {
+            let id = KeeperId::new(id);
+            let node = tree.get(&paths::registration(&id))?;
+            let registration = Registration::decode(&node.data).ok()?;
+            let before = self.declared.get(&id);
+            let since = |asked: &KeeperId| before.and_then(|before| before.get(asked)).copied();
+            let asks = registration.asks?.into_iter();
+            let asks = asks.map(|asked| (asked.clone(), since(&asked).unwrap_or(now)));
+            let asks: BTreeMap<KeeperId, u64> = asks.collect();
+            Some((id, asks))
+        });
+        self.declared = read.collect();
+    }
+}
+
+impl Oracle {
+    /// `giver` consents to a request that was sent at `sent`.
+    pub(crate) fn consented(&self, giver: &str, request: &ConsentRequest, sent: u64) {
+        let mut consents = self.consents.borrow_mut();
+        let way = (request.from.clone(), KeeperId::new(giver));
+        consents.sent.insert(way, sent);
+        let binding = consents.binding.entry(giver.to_owned()).or_default();
+        binding.push((self.world.now(), request.generation));
+    }
+
+    /// A keeper that has no lease says yes: all whom it has declared have consented within F.
+    pub(super) fn judge_consents(&self, said: &Said) {
+        let consents = self.consents.borrow();
+        let keeper = &said.keeper;
+        let Some(declared) = consents.declared.get(keeper) else {
+            return self.world.violated(format_args!(
+                "RK-8: {keeper} goes on without a lease and takes no part"
+            ));
+        };
+        for (asked, since) in declared.iter().filter(|(asked, _)| *asked != keeper) {
+            let way = (keeper.clone(), asked.clone());
+            let sent = consents.sent.get(&way).copied();
+            // F is as long as L. What was consented to before it was declared to ask one more is good until it is out.
+            let until = sent.max(Some(*since)).unwrap_or_default() + self.lease + PRECISION;
+            if said.at > until {
+                self.world.violated(format_args!(
+                    "RK-8: {keeper} goes on without a lease {} us after the consent of {asked} was out",
+                    said.at - until
+                ));
+            }
+        }
+    }
+
+    /// Nobody is promoted by a leader whose consent to a state from before the withdrawal may still be relied on.
+    pub(super) fn judge_bound(&self, book: &Book, leader: &str) {
+        let Some(withdrawal) = &book.withdrawal else {
+            return;
+        };
+        let consents = self.consents.borrow();
+        let given = consents.binding.get(leader);
+        let older = |(_, generation): &&(u64, Generation)| *generation < withdrawal.generation;
+        let last = given.and_then(|given| given.iter().rev().find(older));
+        if let Some((at, generation)) = last
+            && self.world.now() < at + self.lease
+        {
+            self.world.violated(format_args!(
+                "RK-8: {leader} promotes {} us after it consented to generation {generation}",
+                self.world.now() - at
+            ));
+        }
+    }
+}
