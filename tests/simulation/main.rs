@@ -134,6 +134,20 @@ fn write_safety_follows_the_primary_through_all_faults_and_breaks_no_rule() {
 }
 
 #[test]
+fn without_zookeeper_all_keepers_go_on_and_none_does_once_one_of_them_is_gone() {
+    let loud = env::var("SIMULATION_SEED").ok();
+    let loud = loud.map(|seed| seed.parse::<u64>().expect("SIMULATION_SEED=n"));
+    let seeds = loud.map_or(0..SEEDS, |seed| seed..seed + 1);
+    for seed in seeds {
+        for crash in [false, true] {
+            let outcome = run::run_outage(seed, crash, loud.is_some());
+            let violation = outcome.violation.unwrap_or_default();
+            assert_eq!(violation, "", "seed {seed}, a keeper dies: {crash}");
+        }
+    }
+}
+
+#[test]
 fn the_same_seed_runs_the_same_way() {
     for seed in 0..2 {
         let digests = [(); 2].map(|()| run::run(seed, false).digest);

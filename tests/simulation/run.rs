@@ -61,6 +61,11 @@ pub(crate) fn run_write_safe(seed: u64, loud: bool) -> Outcome {
     run_schedule(schedule, seed, loud)
 }
 
+/// ZooKeeper is away for a while, and a keeper dies meanwhile if so (RK-8).
+pub(crate) fn run_outage(seed: u64, crash: bool, loud: bool) -> Outcome {
+    run_schedule(Schedule::outage(seed, crash), seed, loud)
+}
+
 fn run_schedule(schedule: Schedule, seed: u64, loud: bool) -> Outcome {
     let runtime = || {
         let builder = &mut Builder::new_current_thread();
@@ -210,6 +215,7 @@ impl Run {
                 self.ask_for_primaries().await
             };
             self.site.oracle.heard(&said);
+            self.judge_failsafe(&said, now);
             // What was undone last may have been undone after everything was healed.
             if now <= healed + 8_000_000 {
                 sleep(if now < healed { SAMPLE } else { SLOW_SAMPLE }).await;

@@ -17,6 +17,11 @@ pub(crate) const CLIENTS: Host = 30;
 /// Behind the last host.
 pub(crate) const HOSTS: Host = 34;
 
+/// When ZooKeeper goes away, in runs about that, in microseconds.
+pub(crate) const OUTAGE: u64 = 6_000_000;
+/// How long after that a keeper dies.
+pub(crate) const CRASH_AFTER: u64 = 2_000_000;
+
 /// One run. Times in microseconds.
 #[derive(Debug)]
 pub(crate) struct Schedule {
@@ -51,6 +56,10 @@ pub(crate) enum Kind {
     PrimaryOnly,
     /// A primary is reborn without its data, and nothing else happens (RK-7).
     RebirthOnly,
+    /// ZooKeeper is away for a while, and nothing else happens: nobody falls silent (RK-8).
+    OutageOnly,
+    /// A keeper dies meanwhile: then all fall silent.
+    OutageAndCrash,
 }
 
 /// A fault with its time.
@@ -160,7 +169,7 @@ impl Schedule {
         let faults = match kind {
             Kind::Anything => chance.between(3, 14),
             Kind::PrimaryOnly => chance.between(1, 5),
-            Kind::RebirthOnly => 1,
+            Kind::RebirthOnly | Kind::OutageOnly | Kind::OutageAndCrash => 1,
         };
         for _ in 0..faults {
             let at = begin + chance.between(0, lasts * 3 / 4);
@@ -214,6 +223,42 @@ impl Schedule {
         schedule
     }
 
+    /// ZooKeeper is away once; keeper 0 dies meanwhile, if so.
+    pub(crate) fn outage(seed: u64, crash: bool) -> Self {
+        let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0a7a_6e00));
+        let lasts = chance.pick(&[200_000, 900_000, 3_000_000, 9_000_000]);
+        let lasts = if crash {
+            9_000_000
+        } else {
+            chance.between(lasts / 2, lasts * 2)
+        };
+        let at = |at, lasts, fault| Planned {
+            when: When::At(at),
+            lasts,
+            fault,
+        };
+        let mut faults = vec![at(OUTAGE, lasts, Fault::Outage)];
+        if crash {
+            let crash = Fault::Crash(Which::Number(0));
+            faults.push(at(OUTAGE + CRASH_AFTER, lasts, crash));
+        }
+        Self {
+            faults,
+            healed: OUTAGE + lasts,
+            keepers: if crash { 3 } else { chance.pick(&[1, 2, 3, 5]) },
+            drifts: (0..5)
+                .map(|_| chance.between(0, 10_000).cast_signed() - 5_000)
+                .collect(),
+            kind: if crash {
+                Kind::OutageAndCrash
+            } else {
+                Kind::OutageOnly
+            },
+            failsafe: Some(3_600),
+            ..Self::draw(seed)
+        }
+    }
+
     /// A primary is gone for long enough to be replaced.
     fn failover(&self, chance: &mut Chance) -> Planned {
         let primary = Node::Primary(chance.below(self.clusters));
@@ -233,7 +278,7 @@ impl Schedule {
         let cluster = chance.below(self.clusters);
         let primary = Node::Primary(cluster);
         match self.kind {
-            Kind::Anything => {}
+            Kind::Anything | Kind::OutageOnly | Kind::OutageAndCrash => {}
             Kind::PrimaryOnly => {
                 let (one, other) = (chance.below(self.nodes), chance.below(self.nodes));
                 return if !self.colocated && chance.happens(50) {

@@ -6,10 +6,11 @@ use redis_keeper::actors::cluster_api::Ruling;
 use redis_keeper::domain::facts::MinReplicas;
 use redis_keeper::domain::node::NodeAddr;
 
-use super::Run;
+use super::{LEASE, Run};
 use crate::faults::Site;
 use crate::oracle::Said;
 use crate::redis::UNTOUCHED;
+use crate::schedule::{CRASH_AFTER, Kind, OUTAGE};
 
 impl Run {
     /// What is not as it should be once nothing is wrong.
@@ -61,6 +62,40 @@ impl Run {
         MinReplicas {
             to_write: u32::try_from(self.schedule.nodes / 2).expect("few nodes"),
             max_lag: 2,
+        }
+    }
+
+    /// Without ZooKeeper all keepers go on, and none does once one of them is gone (RK-8).
+    pub(super) fn judge_failsafe(&self, said: &[Said], now: u64) {
+        let world = &self.site.around.world;
+        let silent = OUTAGE + CRASH_AFTER + 2 * LEASE;
+        match self.schedule.kind {
+            Kind::OutageOnly if now > OUTAGE - 1_000_000 => {}
+            Kind::OutageAndCrash if (silent..self.schedule.healed).contains(&now) => {
+                if let Some(said) = said.iter().find(|said| said.ruling == Ruling::Yes) {
+                    let (keeper, node) = (&said.keeper, &said.node);
+                    world.violated(format_args!(
+                        "RK-8: {keeper} calls {node} writable, though one of the keepers is gone"
+                    ));
+                }
+                return;
+            }
+            _ => return,
+        }
+        for keeper in self.site.keepers.iter() {
+            for cluster in self.nodes.keys() {
+                let yes = |said: &&Said| said.keeper == keeper.id && said.cluster == *cluster;
+                if !said
+                    .iter()
+                    .filter(yes)
+                    .any(|said| said.ruling == Ruling::Yes)
+                {
+                    world.violated(format_args!(
+                        "RK-8: {} calls no node of {cluster} writable, though all keepers are in touch",
+                        keeper.id
+                    ));
+                }
+            }
         }
     }
 
