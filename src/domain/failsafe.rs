@@ -103,16 +103,15 @@ impl Consents {
     }
 
     /// Until when a keeper that holds `generation` and whose lease ended, or will end, at `lease` may go on if it has to ask
-    /// `others`. `None` while one of them has not consented.
+    /// `others`. `None` while one of them has not consented. It consents itself `now`.
     pub fn until(
         &self,
         others: &BTreeSet<KeeperId>,
         generation: Generation,
-        lease: Moment,
+        (lease, now): (Moment, Moment),
         failsafe: Failsafe,
     ) -> Option<Moment> {
-        let limit = lease.after(failsafe.limit);
-        let mut until = limit;
+        let mut until = lease.after(failsafe.limit).min(now.after(failsafe.consent));
         for keeper in others {
             let sent = self.given.get(keeper)?;
             until = until.min(sent.after(failsafe.consent));
@@ -145,7 +144,8 @@ mod tests {
     }
 
     fn until(consents: &Consents, others: &[&str]) -> Option<Moment> {
-        consents.until(&ids(others), Generation(5), at(1_000), FAILSAFE)
+        let now = at(20_000);
+        consents.until(&ids(others), Generation(5), (at(1_000), now), FAILSAFE)
     }
 
     #[test]
@@ -177,7 +177,17 @@ mod tests {
         let mut consents = Consents::default();
         consents.given(KeeperId::new("b"), Generation(5), at(10_900));
         assert_eq!(until(&consents, &["b"]), Some(at(11_000)));
-        assert_eq!(until(&Consents::default(), &[]), Some(at(11_000)), "alone");
+    }
+
+    #[test]
+    fn a_keeper_that_is_alone_consents_to_itself_no_longer_than_others_would() {
+        let until = |now| {
+            let alone = BTreeSet::new();
+            let times = (at(1_000), at(now));
+            Consents::default().until(&alone, Generation(5), times, FAILSAFE)
+        };
+        assert_eq!(until(900), Some(at(1_700)));
+        assert_eq!(until(10_900), Some(at(11_000)));
     }
 
     #[test]

@@ -230,8 +230,9 @@ impl ZkSession {
         let until = self.circle.to_ask().and_then(|others| {
             let lease = self.lease_book.lease().deadline?;
             let generation = self.lease_book.highest();
+            let times = (lease, self.dependencies.clock.now());
             let consents = &self.part.consents;
-            consents.until(&others, generation, lease, settings.failsafe?)
+            consents.until(&others, generation, times, settings.failsafe?)
         });
         if let (Some(until), false) = (until, self.lease_book.waits()) {
             self.tell_lease(Lease {

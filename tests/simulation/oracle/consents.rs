@@ -17,6 +17,8 @@ use crate::tree::Tree;
 pub(super) struct Given {
     /// Whom each keeper has declared to ask, and since when, in microseconds.
     declared: BTreeMap<KeeperId, BTreeMap<KeeperId, u64>>,
+    /// When a keeper was registered last.
+    registered: BTreeMap<KeeperId, u64>,
     /// By asker and giver: when the newest request was sent that was consented to.
     sent: BTreeMap<(KeeperId, KeeperId), u64>,
     /// By giver: when consents were given last, and to what, newest last.
@@ -38,7 +40,10 @@ impl Given {
             let asks: BTreeMap<KeeperId, u64> = asks.collect();
             Some((id, asks))
         });
-        self.declared = read.collect();
+        let declared = read.collect();
+        let before = std::mem::replace(&mut self.declared, declared);
+        self.registered
+            .extend(before.into_keys().map(|keeper| (keeper, now)));
     }
 }
 
@@ -57,6 +62,11 @@ impl Oracle {
         let consents = self.consents.borrow();
         let keeper = &said.keeper;
         let Some(declared) = consents.declared.get(keeper) else {
+            let registered = consents.registered.get(keeper).copied().unwrap_or_default();
+            if said.at <= registered + self.lease + 2 * PRECISION {
+                // It is leaving, and what was consented to before is not out yet.
+                return;
+            }
             return self.world.violated(format_args!(
                 "RK-8: {keeper} goes on without a lease and takes no part"
             ));
@@ -65,7 +75,7 @@ impl Oracle {
             let way = (keeper.clone(), asked.clone());
             let sent = consents.sent.get(&way).copied();
             // F is as long as L. What was consented to before it was declared to ask one more is good until it is out.
-            let until = sent.max(Some(*since)).unwrap_or_default() + self.lease + PRECISION;
+            let until = sent.max(Some(*since)).unwrap_or_default() + self.lease + 2 * PRECISION;
             if said.at > until {
                 self.world.violated(format_args!(
                     "RK-8: {keeper} goes on without a lease {} us after the consent of {asked} was out",
