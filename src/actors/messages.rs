@@ -309,8 +309,10 @@ pub struct SessionReport {
 pub struct FailsafeReport {
     /// It answers by the consent of all, not by a lease.
     pub going_on: bool,
-    /// Everyone who takes part, and so is asked, and this keeper.
+    /// Everyone registered to take part.
     pub circle: BTreeSet<KeeperId>,
+    /// Whom it has to ask; `None`: it may not go on yet.
+    pub asks: Option<BTreeSet<KeeperId>>,
     /// Why others refused their consent, as each said last.
     pub refusals: BTreeMap<KeeperId, String>,
 }

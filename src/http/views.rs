@@ -1,6 +1,6 @@
 //! The JSON that is only written: nobody of ours reads it back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use actix_web::HttpResponse;
@@ -322,13 +322,16 @@ pub(super) fn session(report: &SessionReport) -> Value {
 }
 
 fn failsafe(report: &FailsafeReport) -> Value {
+    let names =
+        |ids: &BTreeSet<KeeperId>| -> Vec<String> { ids.iter().map(ToString::to_string).collect() };
     let refusals = report.refusals.iter();
     let refusals: BTreeMap<&str, &String> = refusals
         .map(|(keeper, why)| (keeper.as_str(), why))
         .collect();
     json!({
         "going-on": report.going_on,
-        "circle": report.circle.iter().map(KeeperId::as_str).collect::<Vec<_>>(),
+        "circle": names(&report.circle),
+        "asks": report.asks.as_ref().map(names),
         "refusals": refusals,
     })
 }

@@ -11,6 +11,7 @@ mod departure;
 mod discovery;
 mod drained;
 mod failover;
+mod failsafe;
 mod frozen;
 mod handover;
 mod harness;

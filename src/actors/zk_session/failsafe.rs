@@ -274,7 +274,8 @@ impl ZkSession {
         let told = *self.dependencies.lease.borrow();
         Some(FailsafeReport {
             going_on: told.consented && told.holds(now),
-            circle: self.circle.members(),
+            circle: self.circle.registered().cloned().collect(),
+            asks: self.circle.to_ask(),
             refusals: self.part.refusals.clone(),
         })
     }

@@ -1,0 +1,165 @@
+//! Going on without ZooKeeper while all keepers are in touch (RK-8).
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::support::BACKGROUND;
+use super::support::checks::Checks;
+use super::support::keeper::{Keeper, Keepers, Settings};
+use super::support::net::Net;
+use super::support::redis::Redis;
+use super::support::wait::{SOON, eventually};
+use super::support::zookeeper::ZooKeeper;
+
+/// Times with which a busy machine does not count as an outage.
+fn patient() -> Settings {
+    Settings::new()
+        .set("zk-session-timeout-seconds", 6)
+        .set("lease-seconds", 3)
+}
+
+/// Asks every keeper whether the primary is writable, over and over, and keeps the first answer that is no yes.
+struct Insistence {
+    asking: JoinSet<()>,
+    no: Arc<Mutex<Option<String>>>,
+}
+
+impl Insistence {
+    fn start(keepers: &Keepers, primary: &Redis) -> Self {
+        let no = Arc::<Mutex<Option<String>>>::default();
+        let mut asking = JoinSet::new();
+        for keeper in keepers.iter() {
+            let (id, at) = (keeper.id().to_owned(), keeper.http());
+            let url = format!("http://{at}/cluster/cache/is-writable/{}", primary.node());
+            let no = Arc::clone(&no);
+            let insist = async move {
+                let client = reqwest::Client::new();
+                loop {
+                    let told = match client.get(&url).send().await {
+                        Ok(answer) if answer.status() == 200 => None,
+                        Ok(answer) => {
+                            let status = answer.status();
+                            Some(format!(
+                                "{status} {}",
+                                answer.text().await.unwrap_or_default()
+                            ))
+                        }
+                        Err(error) => Some(error.to_string()),
+                    };
+                    if let Some(told) = told {
+                        let mut no = no.lock().unwrap_or_else(PoisonError::into_inner);
+                        no.get_or_insert(format!("{id}: {told}"));
+                    }
+                    sleep(Duration::from_millis(5)).await;
+                }
+            };
+            asking.spawn_on(insist, BACKGROUND.handle());
+        }
+        Self { asking, no }
+    }
+
+    fn assert_always_yes(mut self) {
+        self.asking.abort_all();
+        let no = self.no.lock().unwrap_or_else(PoisonError::into_inner);
+        assert_eq!(*no, None);
+    }
+}
+
+/// Until the keeper answers by the consent of all, or no more.
+async fn wait_failsafe(keeper: &Keeper, wanted: bool) {
+    let what = format!("{}, failsafe {wanted}", keeper.id());
+    eventually(SOON, what, async || {
+        let answer = keeper.get("/ready").await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        let is = answer.body == json!({ "ready": true, "failsafe": wanted });
+        is.then_some(()).ok_or_else(|| format!("{answer:?}"))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stopped_ensemble_stops_no_writes_and_its_return_is_not_felt() {
+    let net = Net::fleet().await;
+    let redis = Redis::trio(&net).await;
+    let zookeeper = ZooKeeper::ensemble(&net, 1).await;
+    let prefix = zookeeper.prefix("failsafe");
+    let nodes = redis.each_ref();
+    let keepers = Keepers::start_for(3, &net, &prefix, patient(), &nodes).await;
+    // All have declared whom they ask, and earned a lease since.
+    for keeper in keepers.iter() {
+        eventually(SOON, "a circle of three", async || {
+            let answer = keeper.get("/admin/keepers").await;
+            let answer = answer.map_err(|error| error.to_string())?;
+            let circle = &answer.body["failsafe"]["asks"];
+            let whole = circle.as_array().is_some_and(|asks| asks.len() == 2);
+            whole.then_some(()).ok_or_else(|| answer.body.to_string())
+        })
+        .await;
+    }
+    let checks = Checks::start(&keepers, "cache", &nodes);
+    let insistence = Insistence::start(&keepers, &redis[0]);
+    let [server] = zookeeper.servers() else {
+        panic!("one server")
+    };
+    server.process().kill();
+    for keeper in keepers.iter() {
+        wait_failsafe(keeper, true).await;
+        let page = keeper.get("/metrics").await.expect("the metrics").body;
+        let page = page.as_str().expect("text").to_owned();
+        assert!(page.contains("\nredis_keeper_failsafe 1\n"), "{page}");
+        let told = keeper.get("/admin/keepers").await.expect("an answer").body;
+        assert_eq!(told["failsafe"]["going-on"], true, "{told}");
+    }
+    server.revive().await;
+    for keeper in keepers.iter() {
+        wait_failsafe(keeper, false).await;
+    }
+    insistence.assert_always_yes();
+    checks.assert_only(&redis[0]);
+
+    // And failovers go on as ever: no consent outlives the outage.
+    redis[0].process().kill();
+    keepers[0].wait_replaced("cache", &redis[0]).await;
+    checks.assert_never_again(&redis[0]);
+}
+
+#[tokio::test]
+async fn without_zookeeper_one_keeper_out_of_touch_silences_all_until_it_is_back() {
+    let net = Net::fleet().await;
+    let redis = Redis::trio(&net).await;
+    let zookeeper = ZooKeeper::ensemble(&net, 1).await;
+    let prefix = zookeeper.prefix("silenced");
+    let nodes = redis.each_ref();
+    let keepers = Keepers::start_for(3, &net, &prefix, patient(), &nodes).await;
+    keepers[2].process().kill();
+    let [server] = zookeeper.servers() else {
+        panic!("one server")
+    };
+    server.process().kill();
+    for keeper in &keepers[..2] {
+        eventually(
+            SOON,
+            format!("{} to fall silent", keeper.id()),
+            async || {
+                let answer = keeper.is_writable("cache", &redis[0]).await;
+                let answer = answer.map_err(|error| error.to_string())?;
+                let silent = (answer.code == 500).then_some(());
+                silent.ok_or_else(|| format!("{answer:?}"))
+            },
+        )
+        .await;
+        let ready = keeper.get("/ready").await.expect("an answer");
+        assert_eq!(ready.code, 503, "{ready:?}");
+        let told = keeper.get("/admin/keepers").await.expect("an answer").body;
+        let why = &told["failsafe"]["refusals"]["keeper-3"];
+        assert!(why.is_string(), "{told}");
+    }
+    server.revive().await;
+    for keeper in &keepers[..2] {
+        keeper.wait_ready().await;
+    }
+}
