@@ -42,11 +42,11 @@ impl Insistence {
                     let told = match client.get(&url).send().await {
                         Ok(answer) if answer.status() == 200 => None,
                         Ok(answer) => {
-                            let status = answer.status();
-                            Some(format!(
-                                "{status} {}",
-                                answer.text().await.unwrap_or_default()
-                            ))
+                            let (status, body) = (answer.status(), answer.text().await);
+                            let body = body.unwrap_or_default();
+                            // On a machine that is busy for longer than a check waits: that says nothing of the lease.
+                            let busy = body.contains("did not answer in time");
+                            (!busy).then(|| format!("{status} {body}"))
                         }
                         Err(error) => Some(error.to_string()),
                     };
@@ -123,7 +123,7 @@ async fn a_stopped_ensemble_stops_no_writes_and_its_return_is_not_felt() {
 
     // And failovers go on as ever: no consent outlives the outage.
     redis[0].process().kill();
-    keepers[0].wait_replaced("cache", &redis[0]).await;
+    keepers[0].elected("cache", [&redis[1], &redis[2]]).await;
     checks.assert_never_again(&redis[0]);
 }
 
@@ -145,15 +145,15 @@ async fn without_zookeeper_one_keeper_out_of_touch_silences_all_until_it_is_back
             SOON,
             format!("{} to fall silent", keeper.id()),
             async || {
-                let answer = keeper.is_writable("cache", &redis[0]).await;
+                let answer = keeper.get("/ready").await;
                 let answer = answer.map_err(|error| error.to_string())?;
-                let silent = (answer.code == 500).then_some(());
+                let silent = (answer.code == 503).then_some(());
                 silent.ok_or_else(|| format!("{answer:?}"))
             },
         )
         .await;
-        let ready = keeper.get("/ready").await.expect("an answer");
-        assert_eq!(ready.code, 503, "{ready:?}");
+        let answer = keeper.is_writable("cache", &redis[0]).await;
+        assert_eq!(answer.expect("an answer").code, 500);
         let told = keeper.get("/admin/keepers").await.expect("an answer").body;
         let why = &told["failsafe"]["refusals"]["keeper-3"];
         assert!(why.is_string(), "{told}");
