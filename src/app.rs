@@ -3,6 +3,7 @@
 //! ```text
 //! root ─┬─ session             ZkSession
 //!       ├─ failover ─┬─ leader FailoverActor
+//!       │            ├─ tasks  TaskPerformer
 //!       │            └─ run:…  a FailoverRun per cluster in motion
 //!       ├─ cluster:… ─┬─ actor ClusterActor
 //!       │             └─ node:…  a NodeMonitor per Redis node
@@ -112,6 +113,7 @@ impl Daemon {
             session: Slot::new(),
             leader: Slot::new(),
             runs: Slot::new(),
+            performer: Slot::new(),
             lease: lease_sender,
             fatal: fatal_sender,
             redis: ports.redis,

@@ -15,4 +15,5 @@ pub mod policy;
 pub mod published;
 pub mod serving;
 pub mod succession;
+pub mod task;
 pub mod verdict;

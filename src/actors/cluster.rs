@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use futures::future::join_all;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::actors::Outbox;
@@ -16,15 +16,13 @@ use crate::actors::cluster_api::{
     InspectNode, NodeView, Reason,
 };
 use crate::actors::messages::{
-    Commanded, Decide, Decision, NotSwitched, Reconsider, Refresh, ResendReport, SetReport,
-    SettingsTried, Shared, SharedState, SightAgain, Sighted, Subscribe, Switched, Switchover,
-    Wanted,
+    Commanded, Decide, Decision, Perform, Reconsider, Refresh, ResendReport, SetReport,
+    SettingsTried, Shared, SharedState, SightAgain, Sighted, Subscribe, Wanted,
 };
 use crate::actors::node_monitor::NodeMonitor;
 use crate::domain::facts::Sighting;
 use crate::domain::lease::Lease;
 use crate::domain::node::{Moment, NodeAddr};
-use crate::domain::observed::Requested;
 use crate::domain::plan::Hold;
 use crate::domain::verdict::{Report, Verdict};
 use crate::ports::clock::LeaseClock;
@@ -38,16 +36,11 @@ mod draining;
 mod proxies;
 mod state;
 mod switching;
+mod tasks;
 mod telling;
 
 /// How long fresh facts may take before a decision is made without them: a hung node delays nobody.
 const FRESH_FACTS: Duration = Duration::from_millis(50);
-
-/// How long they may take when an operator waits and nothing is amiss.
-const ASKED_FACTS: Duration = Duration::from_secs(1);
-
-/// How long an operator waits for a switchover; it takes milliseconds, or is called off.
-const SWITCHED_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long what is left undone is given to settle before it is logged: what is over by then is no news.
 const HOLDS_SETTLE: Duration = Duration::from_secs(1);
@@ -69,6 +62,8 @@ pub struct ClusterLinks {
     pub report: Outbox<SetReport>,
     /// To the failover actor.
     pub wanted: Outbox<Wanted>,
+    /// To the performer of tasks.
+    pub perform: Outbox<Perform>,
 }
 
 /// Gathers, counts, answers. See the module's page.
@@ -107,6 +102,7 @@ impl ClusterActor {
 
     /// After news: takes its consequences, and calls the leader if there is something to do.
     fn changed(&mut self, ctx: &mut Context<Self>) {
+        self.take_up_tasks();
         self.read_for_the_leader(ctx);
         self.reconsider(ctx);
         if self.state.wants_leader() {
@@ -217,43 +213,6 @@ impl ClusterActor {
         ctx.spawn(read);
     }
 
-    /// Has the switchover begun, if it may be; answers where its outcome will be told.
-    fn begin_switchover(
-        &mut self,
-        requested: Requested,
-        ctx: &mut Context<Self>,
-    ) -> Result<oneshot::Receiver<Result<Switched, NotSwitched>>, NotSwitched> {
-        if self.state.leading().is_none() {
-            return Err(NotSwitched::NotLeading);
-        }
-        if self.switching.is_some() {
-            let busy = "another switchover of this cluster is under way";
-            return Err(NotSwitched::Refused(busy.to_owned()));
-        }
-        let (tell, told) = oneshot::channel();
-        let switching = self.state.published();
-        let switching = switching.and_then(|published| Switching::new(published, tell));
-        let Some(mut switching) = switching else {
-            let plan = self.state.plan();
-            return Err(NotSwitched::Refused(format!(
-                "there is no primary now: {plan}"
-            )));
-        };
-        self.state.request(Some(requested));
-        let _ = self.state.reconsider(self.links.clock.now());
-        let plan = self.state.plan();
-        switching.decided(plan);
-        if !switching.begins() {
-            let why = switching.why().unwrap_or_else(|| plan.to_string());
-            self.state.request(None);
-            self.changed(ctx);
-            return Err(NotSwitched::Refused(why));
-        }
-        self.switching = Some(switching);
-        self.changed(ctx);
-        Ok(told)
-    }
-
     /// The lease, the state it vouches for and the time, in one step (RK-3): the lease first, for the state is never
     /// older than what a lease was extended for.
     fn vouched(&mut self) -> (Lease, &State, Moment) {
@@ -350,36 +309,6 @@ impl Handler<Decide> for ClusterActor {
                     actor.state.decision()
                 });
         Box::pin(decided)
-    }
-}
-
-impl Handler<Switchover> for ClusterActor {
-    type Result = ResponseActFuture<Self, Result<Switched, NotSwitched>>;
-
-    fn handle(&mut self, Switchover(requested): Switchover, _: &mut Self::Context) -> Self::Result {
-        let refreshed = self
-            .refresh(self.state.worth_asking(), ASKED_FACTS)
-            .into_actor(self);
-        let begun = refreshed.map(move |sightings, actor, ctx| {
-            for (node, sighting) in sightings {
-                actor.state.sighted(&node, sighting);
-            }
-            actor.catch_up();
-            actor.begin_switchover(requested, ctx)
-        });
-        let done = begun.then(|begun, actor, _| {
-            async {
-                let told = timeout(SWITCHED_WITHIN, begun?).await;
-                let gone = |why: &str| Err(NotSwitched::Unknown(why.to_owned()));
-                match told {
-                    Ok(Ok(outcome)) => outcome,
-                    Ok(Err(_)) => gone("the cluster's actor was restarted"),
-                    Err(_) => gone("it takes too long"),
-                }
-            }
-            .into_actor(actor)
-        });
-        Box::pin(done)
     }
 }
 

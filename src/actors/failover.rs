@@ -17,8 +17,11 @@ use crate::ports::clock::LeaseClock;
 use crate::ports::redis::Redis;
 use crate::supervision::{ChildRef, ChildSpec, Slot, StartChild, StopChild, Supervisor};
 
+pub use self::performing::{PerformerLinks, TaskPerformer};
 pub use self::run::FailoverRun;
 
+mod command;
+mod performing;
 mod run;
 mod switch;
 

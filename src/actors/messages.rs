@@ -12,6 +12,7 @@ use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, Node
 use crate::domain::observed::Requested;
 use crate::domain::plan::Plan;
 use crate::domain::published::Published;
+use crate::domain::task::{Outcome, Task, TaskId};
 use crate::domain::verdict::Report;
 
 /// `NodeMonitor` → `ClusterActor`: what the monitor sees has changed in substance, or the monitor has just started.
@@ -67,6 +68,8 @@ pub struct MonitorState {
 pub struct Leadership {
     /// The epoch this leadership raised.
     pub epoch: Epoch,
+    /// Path of the latch node.
+    pub latch: String,
 }
 
 /// `ZkSession` → `FailoverActor`: leadership won (`Some`), or lost or not known to be held any more (`None`).
@@ -198,8 +201,58 @@ pub struct Commanded {
     pub node: NodeAddr,
     /// It was to become a primary.
     pub promotion: bool,
+    /// The keeper through which it was commanded, if not by the leader itself.
+    pub through: Option<KeeperId>,
     /// Why it failed; `None` when it was done.
     pub failure: Option<String>,
+}
+
+/// `FailoverRun` → `ClusterActor` of the leader: have another keeper do this. Answers how it ended; `Unknown` if that keeper
+/// does not tell in time.
+#[derive(Debug, Message)]
+#[rtype(result = "Outcome")]
+pub struct Delegate {
+    /// The leadership that gives the task.
+    pub epoch: Epoch,
+    /// What to do.
+    pub task: Task,
+}
+
+/// `ClusterActor` → `TaskPerformer`: the leader has given this keeper a task.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Perform {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// Which task.
+    pub id: TaskId,
+    /// What to do.
+    pub task: Task,
+}
+
+/// `TaskPerformer` → `ClusterActor`: how a task ended.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Performed {
+    /// Which task.
+    pub id: TaskId,
+    /// The node it was about.
+    pub node: NodeAddr,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// `TaskPerformer` → `ZkSession`: is the leader that gave this task still the leader, and the state the one it decided
+/// from? Asked of all of ZooKeeper, as with [`Guard`] (RK-4).
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), WriteError>")]
+pub struct GuardTask {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The latch node of the leader.
+    pub latch: String,
+    /// The version it decided from.
+    pub version: i32,
 }
 
 /// HTTP → `ClusterActor` of the leader: switch over, in the operator's name. Answers when that is done, or when

@@ -52,6 +52,7 @@ mod report_slot;
 mod reporting;
 mod roll;
 mod standing;
+mod tasks;
 mod writing;
 
 pub use self::joining::stranger_below;

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::supervised;
 use crate::actors::cluster::{ClusterActor, ClusterLinks, ClusterSettings};
-use crate::actors::failover::{FailoverActor, FailoverLinks};
+use crate::actors::failover::{FailoverActor, FailoverLinks, PerformerLinks, TaskPerformer};
 use crate::actors::messages::{Fatal, KeeperAnnouncement, ResendReport, Sighted};
 use crate::actors::node_monitor::{MonitorSettings, NodeMonitor};
 use crate::actors::zk_session::{self, ZkSession};
@@ -37,6 +37,7 @@ pub(super) struct Wires {
     pub(super) session: Slot<ZkSession>,
     pub(super) leader: Slot<FailoverActor>,
     pub(super) runs: Slot<Supervisor>,
+    pub(super) performer: Slot<TaskPerformer>,
     pub(super) lease: watch::Sender<Lease>,
     pub(super) fatal: mpsc::UnboundedSender<Fatal>,
     pub(super) redis: Rc<dyn Redis>,
@@ -162,7 +163,16 @@ impl Wires {
         let leader = ChildSpec::permanent("leader", &self.leader, move || {
             FailoverActor::new(FailoverLinks::clone(&links))
         });
-        ChildSpec::supervisor("failover", &self.runs, supervised().child(leader))
+        let links = SendWrapper::new(PerformerLinks {
+            clusters: self.directory.clone(),
+            session: self.session.reference(),
+            redis: self.redis.clone(),
+        });
+        let performer = ChildSpec::permanent("tasks", &self.performer, move || {
+            TaskPerformer::new(PerformerLinks::clone(&links))
+        });
+        let plan = supervised().child(leader).child(performer);
+        ChildSpec::supervisor("failover", &self.runs, plan)
     }
 
     /// A cluster's supervisor with its actor and a monitor per node; enters the cluster into the directory.
@@ -190,6 +200,7 @@ impl Wires {
             subscribe: outbox(self.session.reference()),
             report: outbox(self.session.reference()),
             wanted: outbox(self.leader.reference()),
+            perform: outbox(self.performer.reference()),
         });
         let refs = ClusterRefs {
             actor: actor_slot.reference(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::facts::{Mode, NodeFacts};
-use super::node::{KeeperId, Moment, NodeAddr};
+use super::node::{Moment, NodeAddr};
 use super::observed::{Observed, ObservedNode};
 use super::policy::{Criterion, ElectionOrder, Policy};
 
@@ -28,17 +28,8 @@ pub enum Refusal {
     Down,
     /// Not a strict majority of the online keepers sees it alive.
     NotSeenByMajority,
-    /// The leader has no answer from it.
+    /// The leader has no answer from it, and no other keeper has told of one since the last change.
     NotAnswering(String),
-    /// The leader has no answer from it, but another keeper has.
-    OutOfReach {
-        /// Which.
-        keeper: KeeperId,
-        /// The offset it read.
-        offset: u64,
-        /// Why the leader has none.
-        trouble: String,
-    },
     /// A Redis Cluster node or a Sentinel.
     WrongMode,
     /// It is the same server as another configured node.
@@ -69,10 +60,7 @@ impl Refusal {
     pub fn may_pass(&self) -> bool {
         matches!(
             self,
-            Self::NotAnswering(_)
-                | Self::OutOfReach { .. }
-                | Self::NotSeenByMajority
-                | Self::Loading
+            Self::NotAnswering(_) | Self::NotSeenByMajority | Self::Loading
         )
     }
 }
@@ -86,14 +74,6 @@ impl fmt::Display for Refusal {
                 f.write_str("is not seen alive by a majority of the keepers")
             }
             Self::NotAnswering(why) => write!(f, "does not answer the leader: {why}"),
-            Self::OutOfReach {
-                keeper,
-                offset,
-                trouble,
-            } => write!(
-                f,
-                "is out of the leader's reach ({trouble}); {keeper} sees it at offset {offset}"
-            ),
             Self::WrongMode => f.write_str("is no plain Redis server"),
             Self::AliasOf(other) => write!(f, "is the same server as {other}"),
             Self::Loading => f.write_str("is loading its data set"),
@@ -192,17 +172,7 @@ impl<'a> Electorate<'a> {
             .facts
             .as_ref()
             .filter(|_| node.sighting.answering);
-        let facts = facts.ok_or_else(|| {
-            let trouble = node.sighting.trouble_in_words();
-            match &node.elsewhere {
-                Some(elsewhere) => Refusal::OutOfReach {
-                    keeper: elsewhere.keeper.clone(),
-                    offset: elsewhere.facts.offset,
-                    trouble,
-                },
-                None => Refusal::NotAnswering(trouble),
-            }
-        })?;
+        let facts = facts.ok_or_else(|| Refusal::NotAnswering(node.sighting.trouble_in_words()))?;
         if facts.mode != Mode::Standalone {
             return Err(Refusal::WrongMode);
         }
@@ -216,11 +186,9 @@ impl<'a> Electorate<'a> {
             return Err(Refusal::NeverByPriority);
         }
         self.holds_the_data(facts)?;
-        match self.observed.failures.get(addr) {
-            Some(failure) if self.now < failure.retry_at() => {
-                Err(Refusal::FailedLately(failure.why.clone()))
-            }
-            _ => Ok(facts),
+        match self.observed.failed_lately(addr, self.now) {
+            Some(failure) => Err(Refusal::FailedLately(failure.why.clone())),
+            None => Ok(facts),
         }
     }
 

@@ -50,6 +50,7 @@ pub struct Successor {
 
 /// Explains one cluster: takes the published primary, or the one that is being replaced, as down and silent.
 pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation {
+    let observed = &*observed.through_others();
     let present = plan(observed, policy, now);
     let published = observed
         .published
@@ -130,6 +131,7 @@ fn without(observed: &Observed, primary: Option<&NodeAddr>) -> (Observed, Option
         let Some(node) = case.nodes.get_mut(name) else {
             continue;
         };
+        node.elsewhere = None;
         node.sighting.answering = false;
         node.sighting.trouble = Some("taken as dead".to_owned());
         let verdict = &mut node.verdict;

@@ -1,6 +1,8 @@
 //! All that one decision is made from: what is seen, voted and published of one cluster at one moment.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::drain::Drain;
@@ -55,7 +57,8 @@ pub struct ObservedNode {
     pub sighting: Sighting,
     /// What the online keepers hold of it.
     pub verdict: Verdict,
-    /// What another keeper read of it since the published generation, if this one has no answer from it.
+    /// What another keeper read of it since the published generation, if this one has no answer from it. That keeper can
+    /// carry out what is to be done there.
     pub elsewhere: Option<Elsewhere>,
 }
 
@@ -77,6 +80,8 @@ pub struct Failure {
     pub times: u32,
     /// Why it failed last.
     pub why: String,
+    /// Keepers through which it failed, where the leader did not reach the node itself.
+    pub through: BTreeSet<KeeperId>,
 }
 
 impl Failure {
@@ -88,6 +93,11 @@ impl Failure {
 }
 
 impl ObservedNode {
+    /// The keeper through which the node is seen and commanded; `None` if this one reaches it, or nobody does.
+    pub fn through(&self) -> Option<&KeeperId> {
+        self.elsewhere.as_ref().map(|elsewhere| &elsewhere.keeper)
+    }
+
     /// The newest facts known of it, its own or another keeper's; it may be gone since.
     pub fn last_known(&self) -> Option<&NodeFacts> {
         let elsewhere = self.elsewhere.as_ref().map(|elsewhere| &elsewhere.facts);
@@ -134,6 +144,39 @@ impl ObservedNode {
 }
 
 impl Observed {
+    /// The cluster as it is seen when a node that does not answer this keeper is seen through another that it does answer.
+    pub(super) fn through_others(&self) -> Cow<'_, Self> {
+        let unseen = |node: &ObservedNode| !node.sighting.answering && node.elsewhere.is_some();
+        if !self.nodes.values().any(unseen) {
+            return Cow::Borrowed(self);
+        }
+        let mut observed = self.clone();
+        for node in observed.nodes.values_mut().filter(|node| unseen(node)) {
+            let Some(Elsewhere { facts, .. }) = &node.elsewhere else {
+                continue;
+            };
+            let sighting = &mut node.sighting;
+            let upstream = facts.upstream().map(|upstream| upstream.primary.host());
+            let literal = upstream.and_then(|host| host.parse::<IpAddr>().ok());
+            sighting.upstream_addresses = literal.into_iter().collect();
+            sighting.facts = Some(facts.clone());
+            sighting.answering = true;
+            // It was read since.
+            sighting.at = sighting.at.max(self.published_at.unwrap_or_default());
+            sighting.trouble = None;
+            sighting.min_replicas = None;
+        }
+        Cow::Owned(observed)
+    }
+
+    /// The failure for which the node is left alone now. What failed through one keeper may be tried through another.
+    pub(super) fn failed_lately(&self, addr: &NodeAddr, now: Moment) -> Option<&Failure> {
+        let failure = self.failures.get(addr)?;
+        let through = self.nodes.get(addr).and_then(ObservedNode::through);
+        let untried = through.is_some_and(|keeper| !failure.through.contains(keeper));
+        (now < failure.retry_at() && !untried).then_some(failure)
+    }
+
     /// The facts of `addr` if it is configured, live and serving.
     pub fn online(&self, addr: &NodeAddr) -> Option<&NodeFacts> {
         self.nodes.get(addr)?.online()
@@ -247,7 +290,13 @@ mod tests {
     fn a_failed_node_is_left_alone_for_a_second_then_twice_as_long_up_to_half_a_minute() {
         let waits = [1, 2, 3, 4, 5, 6, 7, 1_000].map(|times| {
             let (at, why) = (Moment(Duration::from_secs(5)), String::new());
-            Failure { at, times, why }.retry_at().since(at).as_secs()
+            let failure = Failure {
+                at,
+                times,
+                why,
+                through: BTreeSet::new(),
+            };
+            failure.retry_at().since(at).as_secs()
         });
         assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30, 30]);
     }

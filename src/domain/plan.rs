@@ -55,6 +55,8 @@ pub enum Action {
         node: NodeAddr,
         /// The state; epoch and generation are filled in by the writer.
         state: Published,
+        /// The keeper that does it, where the leader does not reach the node.
+        through: Option<KeeperId>,
     },
     /// Have `to` take over from `from`, which is whole: with connections to both open and older leaders fenced off, write
     /// this state, which names the candidate; then hold up the writes of `from`, wait until `to` has all of its data, and
@@ -73,6 +75,8 @@ pub enum Action {
         nodes: Vec<NodeAddr>,
         /// Whom to follow.
         primary: NodeAddr,
+        /// The keeper that does it, for each node that the leader does not reach.
+        through: BTreeMap<NodeAddr, KeeperId>,
     },
     /// Give this node these `min-replicas` settings, behind a guard (RK-4). What they were is persisted (RK-9).
     SetMinReplicas {
@@ -237,6 +241,7 @@ impl Plan {
 
 /// Decides the next action for one cluster.
 pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
+    let observed = &*observed.through_others();
     let foreign = foreigners(observed);
     if let Some(sentinel) = foreign
         .iter()
@@ -275,6 +280,11 @@ impl Case<'_> {
         self.observed
             .all_online()
             .filter(move |(addr, _)| !aliases.contains_key(addr))
+    }
+
+    /// The keeper through which the node is commanded, if the leader does not reach it.
+    fn through(&self, addr: &NodeAddr) -> Option<&KeeperId> {
+        self.observed.nodes.get(addr)?.through()
     }
 
     /// Whether the node is up, but no primary any more.

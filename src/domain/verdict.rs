@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::drain::Heard;
 use super::facts::{DownReason, NodeFacts};
 use super::node::{Generation, KeeperId, NodeAddr};
+use super::task::{Outcome, Task, TaskId};
 
 /// What one keeper has to say about one cluster: the nodes it votes down, and why.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +22,10 @@ pub struct Report {
     pub drains: Option<Generation>,
     /// What this keeper has heard from them.
     pub heard: Option<Heard>,
+    /// What the leader has others do at nodes that it does not reach.
+    pub tasks: BTreeMap<TaskId, Task>,
+    /// How the tasks ended that this keeper was given, while the leader lists them.
+    pub outcomes: BTreeMap<TaskId, Outcome>,
 }
 
 /// What one keeper read of nodes that the leader does not reach.

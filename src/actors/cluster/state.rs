@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::draining::{self, gathered, refused_early, withdrawn};
 use super::proxies::Proxies;
+use super::tasks::Tasks;
 use super::telling::{Telling, asked, elsewhere, unanswered};
 use crate::actors::cluster_api::Asker;
 use crate::actors::messages::{Commanded, Decision, SettingsTried, SharedState};
@@ -17,6 +18,7 @@ use crate::domain::plan::{Hold, Plan, plan};
 use crate::domain::policy::{Policy, WriteSafety};
 use crate::domain::published::Published;
 use crate::domain::succession::Succession;
+use crate::domain::task::{Task, TaskId};
 use crate::domain::verdict::{Report, Verdict};
 
 mod answers;
@@ -42,6 +44,8 @@ pub(super) struct State {
     observed: Observed,
     /// What is told to the leader of nodes that it does not reach.
     telling: Telling,
+    /// What keepers do for each other there.
+    pub(super) tasks: Tasks,
     /// HAProxies that ask whether nodes are writable.
     proxies: Proxies,
     /// While this keeper leads: since when nobody calls the primary of that withdrawal writable.
@@ -93,6 +97,7 @@ impl State {
             shared: None,
             observed,
             telling: Telling::default(),
+            tasks: Tasks::default(),
             proxies: Proxies::default(),
             acknowledged: None,
             drains: None,
@@ -120,7 +125,9 @@ impl State {
             self.observed.setting_failures.clear();
             self.observed.promoted = None;
             self.acknowledged = None;
+            self.tasks.take_all_back();
         }
+        self.tasks.told(&shared.reports, &shared.keepers);
         self.observed.succession = Succession::seen(
             self.observed.succession.take(),
             self.observed.published.as_ref(),
@@ -192,6 +199,17 @@ impl State {
         self.telling.begin(self.generation(), asked)
     }
 
+    /// Tasks that this keeper was given and has not begun yet.
+    pub(super) fn due_tasks(&mut self) -> Vec<(TaskId, Task)> {
+        let Some(shared) = &self.shared else {
+            return Vec::new();
+        };
+        let newest = self.observed.published.as_ref().map(|it| it.epoch);
+        let me = &self.settings.keeper;
+        self.tasks
+            .due(&shared.reports, me, newest.unwrap_or_default())
+    }
+
     /// Nodes were read for the leader while this generation was published.
     pub(super) fn read(&mut self, generation: Generation, sightings: Vec<(NodeAddr, Sighting)>) {
         self.telling.read(generation, &sightings);
@@ -205,18 +223,19 @@ impl State {
         let Commanded {
             node,
             promotion,
+            through,
             failure,
         } = commanded;
         if promotion && failure.is_none() {
             self.observed.promoted = Some((node.clone(), now));
         }
-        note_failure(&mut self.observed.failures, node, failure, now);
+        note_failure(&mut self.observed.failures, node, through, failure, now);
     }
 
     /// Notes how the change of a node's settings ended.
     pub(super) fn settings_tried(&mut self, tried: SettingsTried, now: Moment) {
         let failures = &mut self.observed.setting_failures;
-        note_failure(failures, tried.node, tried.failure, now);
+        note_failure(failures, tried.node, None, tried.failure, now);
     }
 
     /// Whether anything depends on the settings of nodes (RK-9).
@@ -243,7 +262,9 @@ impl State {
             node.elsewhere = if node.sighting.answering {
                 None
             } else {
-                elsewhere(addr, generation, reports)
+                let failure = self.observed.failures.get(addr);
+                let tried = failure.map(|failure| &failure.through);
+                elsewhere(addr, generation, reports, tried)
             };
         }
         self.drain(now);
@@ -282,6 +303,8 @@ impl State {
                 None => BTreeSet::new(),
             },
             fresh: self.telling.told(),
+            tasks: self.tasks.listed(),
+            outcomes: self.tasks.outcomes(),
             refused: refused_early(&self.observed, self.shared.as_ref()),
             drains: self.drains.map(|(generation, _)| generation),
             heard: self
@@ -339,6 +362,7 @@ impl State {
 fn note_failure(
     failures: &mut BTreeMap<NodeAddr, Failure>,
     node: NodeAddr,
+    through: Option<KeeperId>,
     failure: Option<String>,
     now: Moment,
 ) {
@@ -346,13 +370,14 @@ fn note_failure(
         failures.remove(&node);
         return;
     };
-    let times = failures.get(&node).map_or(0, |failure| failure.times) + 1;
-    failures.insert(
-        node,
-        Failure {
-            at: now,
-            times,
-            why,
-        },
-    );
+    let before = failures.remove(&node);
+    let times = before.as_ref().map_or(0, |failure| failure.times) + 1;
+    let before = before.map(|failure| failure.through).unwrap_or_default();
+    let failure = Failure {
+        at: now,
+        times,
+        why,
+        through: before.into_iter().chain(through).collect(),
+    };
+    failures.insert(node, failure);
 }

@@ -1,11 +1,23 @@
 //! The switchover that an operator waits for: from the request to what became of it.
 
-use tokio::sync::oneshot;
+use std::time::Duration;
 
-use crate::actors::messages::{NotSwitched, Switched};
+use actix::prelude::*;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::ClusterActor;
+use crate::actors::messages::{NotSwitched, Switched, Switchover};
 use crate::domain::node::{Generation, NodeAddr};
+use crate::domain::observed::Requested;
 use crate::domain::plan::{Action, Hold, Plan};
 use crate::domain::published::Published;
+
+/// How long they may take when an operator waits and nothing is amiss.
+const ASKED_FACTS: Duration = Duration::from_secs(1);
+
+/// How long an operator waits for a switchover; it takes milliseconds, or is called off.
+const SWITCHED_WITHIN: Duration = Duration::from_secs(5);
 
 /// One switchover under way.
 #[derive(Debug)]
@@ -105,5 +117,74 @@ impl Switching {
             }
             None => Some(self),
         }
+    }
+}
+
+impl ClusterActor {
+    /// Has the switchover begun, if it may be; answers where its outcome will be told.
+    fn begin_switchover(
+        &mut self,
+        requested: Requested,
+        ctx: &mut Context<Self>,
+    ) -> Result<oneshot::Receiver<Result<Switched, NotSwitched>>, NotSwitched> {
+        if self.state.leading().is_none() {
+            return Err(NotSwitched::NotLeading);
+        }
+        if self.switching.is_some() {
+            let busy = "another switchover of this cluster is under way";
+            return Err(NotSwitched::Refused(busy.to_owned()));
+        }
+        let (tell, told) = oneshot::channel();
+        let switching = self.state.published();
+        let switching = switching.and_then(|published| Switching::new(published, tell));
+        let Some(mut switching) = switching else {
+            let plan = self.state.plan();
+            return Err(NotSwitched::Refused(format!(
+                "there is no primary now: {plan}"
+            )));
+        };
+        self.state.request(Some(requested));
+        let _ = self.state.reconsider(self.links.clock.now());
+        let plan = self.state.plan();
+        switching.decided(plan);
+        if !switching.begins() {
+            let why = switching.why().unwrap_or_else(|| plan.to_string());
+            self.state.request(None);
+            self.changed(ctx);
+            return Err(NotSwitched::Refused(why));
+        }
+        self.switching = Some(switching);
+        self.changed(ctx);
+        Ok(told)
+    }
+}
+
+impl Handler<Switchover> for ClusterActor {
+    type Result = ResponseActFuture<Self, Result<Switched, NotSwitched>>;
+
+    fn handle(&mut self, Switchover(requested): Switchover, _: &mut Self::Context) -> Self::Result {
+        let refreshed = self
+            .refresh(self.state.worth_asking(), ASKED_FACTS)
+            .into_actor(self);
+        let begun = refreshed.map(move |sightings, actor, ctx| {
+            for (node, sighting) in sightings {
+                actor.state.sighted(&node, sighting);
+            }
+            actor.catch_up();
+            actor.begin_switchover(requested, ctx)
+        });
+        let done = begun.then(|begun, actor, _| {
+            async {
+                let told = timeout(SWITCHED_WITHIN, begun?).await;
+                let gone = |why: &str| Err(NotSwitched::Unknown(why.to_owned()));
+                match told {
+                    Ok(Ok(outcome)) => outcome,
+                    Ok(Err(_)) => gone("the cluster's actor was restarted"),
+                    Err(_) => gone("it takes too long"),
+                }
+            }
+            .into_actor(actor)
+        });
+        Box::pin(done)
     }
 }

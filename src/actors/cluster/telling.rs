@@ -86,11 +86,13 @@ pub(super) fn unanswered(observed: &Observed) -> BTreeSet<NodeAddr> {
     unanswered.map(|(addr, _)| addr.clone()).collect()
 }
 
-/// What the keeper that saw `node` furthest says of it since `generation` was published.
+/// What the keeper that saw `node` furthest says of it since `generation` was published; one through which a command to it
+/// has failed is asked last.
 pub(super) fn elsewhere(
     node: &NodeAddr,
     generation: Option<Generation>,
     reports: &BTreeMap<KeeperId, Report>,
+    tried: Option<&BTreeSet<KeeperId>>,
 ) -> Option<Elsewhere> {
     let generation = generation?;
     let told = reports.iter().filter_map(|(keeper, report)| {
@@ -98,7 +100,8 @@ pub(super) fn elsewhere(
         let facts = fresh.nodes.get(node)?;
         (fresh.generation == generation).then_some((keeper, facts))
     });
-    let (keeper, facts) = told.max_by_key(|(_, facts)| facts.offset)?;
+    let untried = |keeper| tried.is_none_or(|tried| !tried.contains(keeper));
+    let (keeper, facts) = told.max_by_key(|(keeper, facts)| (untried(*keeper), facts.offset))?;
     Some(Elsewhere {
         keeper: keeper.clone(),
         facts: facts.clone(),

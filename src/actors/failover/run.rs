@@ -4,21 +4,25 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use actix::prelude::*;
-use futures::future::{join, join_all};
+use futures::future::join_all;
 use tracing::Instrument as _;
 
-use super::switch::{PAUSE, hand_over};
+use self::switching::Paused;
+use super::command::open;
 use super::{FailoverActor, FailoverLinks};
 use crate::actors::cluster::ClusterActor;
 use crate::actors::messages::{
     Commanded, Decide, Guard, Leadership, RunEnded, SettingsTried, WriteError, WriteState,
 };
 use crate::domain::facts::MinReplicas;
-use crate::domain::node::{ClusterName, Moment, NodeAddr};
+use crate::domain::node::{ClusterName, KeeperId, NodeAddr};
 use crate::domain::plan::{Action, Change};
 use crate::domain::published::Published;
 use crate::ports::redis::{CommandConnection, CommandError};
 use crate::supervision::ChildRef;
+
+mod delegating;
+mod switching;
 
 /// How long to wait before the same action is tried again.
 const RETRY: Duration = Duration::from_millis(100);
@@ -79,14 +83,6 @@ struct Driver {
     paused: RefCell<Option<Paused>>,
 }
 
-/// A server whose writes are held up, since when, and the connection that they were held up on.
-struct Paused {
-    node: NodeAddr,
-    successor: NodeAddr,
-    since: Moment,
-    connection: Box<dyn CommandConnection>,
-}
-
 /// Something to be done.
 struct Decided {
     action: Action,
@@ -111,7 +107,7 @@ impl Driver {
                 tokio::time::sleep(RETRY).await;
             }
             last = Some(decision.action.clone());
-            match decision.action {
+            match decision.action.clone() {
                 Action::Write { state, change } => {
                     tell(&decision.leadership, &state, change);
                     let raise = change.raises_generation();
@@ -120,17 +116,27 @@ impl Driver {
                     let written = self
                         .write(decision.leadership, decision.version, state, raise)
                         .await;
-                    if let Some(primary) = primary.filter(|_| written) {
+                    if let Some(primary) = primary.filter(|_| written.is_some()) {
                         self.let_write(&leadership, &primary).await;
                     }
                 }
+                Action::Promote {
+                    node,
+                    through: Some(keeper),
+                    ..
+                } => self.promote_through(decision, node, keeper).await,
                 Action::Promote { node, .. } => self.promote(&decision.leadership, node).await,
                 Action::Switch { from, to, .. } => {
                     self.switch(&decision.leadership, from, to).await;
                 }
-                Action::Follow { nodes, primary } => {
+                Action::Follow {
+                    nodes,
+                    primary,
+                    mut through,
+                } => {
                     let commands = nodes.into_iter().map(|node| {
-                        self.follow(&decision.leadership, decision.version, node, &primary)
+                        let keeper = through.remove(&node);
+                        self.follow(&decision, node, &primary, keeper)
                     });
                     join_all(commands).await;
                 }
@@ -140,15 +146,6 @@ impl Driver {
                 }
             }
         }
-    }
-
-    /// Whether the writes of a server are held up.
-    fn holds_up_writes(&self) -> bool {
-        let now = self.links.clock.now();
-        let paused = self.paused.borrow();
-        paused
-            .as_ref()
-            .is_some_and(|paused| now.since(paused.since) < PAUSE)
     }
 
     /// What is to be done now, from facts read now, while writes are held up only of the node that matters; `None` if there is nothing, or this keeper does not lead.
@@ -162,14 +159,14 @@ impl Driver {
         })
     }
 
-    /// Whether the state is written.
+    /// The version of the state once it is written.
     async fn write(
         &self,
         leadership: Leadership,
         version: Option<i32>,
         state: Published,
         raise_generation: bool,
-    ) -> bool {
+    ) -> Option<i32> {
         let cluster = self.name.clone();
         let write = WriteState {
             cluster,
@@ -178,7 +175,8 @@ impl Driver {
             state,
             raise_generation,
         };
-        confirmed(self.links.session.send(write).await.map(|it| it.map(drop)))
+        let written = confirmed(self.links.session.send(write).await);
+        written.map(|(_, version)| version)
     }
 
     /// Promotes in the order that RK-4 demands: a connection that bears the epoch, older leaders fenced off, the facts
@@ -191,7 +189,12 @@ impl Driver {
             }
         };
         let Some(Decided {
-            action: Action::Promote { node: again, state },
+            action:
+                Action::Promote {
+                    node: again,
+                    state,
+                    through: None,
+                },
             version,
             leadership: same,
         }) = self.decide().await
@@ -202,7 +205,7 @@ impl Driver {
             return;
         }
         tracing::info!(epoch = %leadership.epoch, candidate = %node, "candidate chosen");
-        if !self.write(same, version, state, false).await {
+        if self.write(same, version, state, false).await.is_none() {
             return;
         }
         let result = connection.promote().await;
@@ -212,93 +215,22 @@ impl Driver {
         self.commanded(leadership, node, true, result).await;
     }
 
-    /// Switches over, in the same order, with a connection to either. The writes of `from` stay held up: see
-    /// [`let_write`](Self::let_write).
-    async fn switch(&self, leadership: &Leadership, from: NodeAddr, to: NodeAddr) {
-        let opened = join(self.open(leadership, &from), self.open(leadership, &to)).await;
-        let (mut old, mut new) = match opened {
-            (Ok(old), Ok(new)) => (old, new),
-            (Err(error), _) | (_, Err(error)) => {
-                return self.commanded(leadership, to, true, Err(error)).await;
-            }
-        };
-        let Some(Decided {
-            action:
-                Action::Switch {
-                    from: old_again,
-                    to: new_again,
-                    state,
-                },
-            version,
-            leadership: same,
-        }) = self.decide().await
-        else {
-            return;
-        };
-        if (&old_again, &new_again) != (&from, &to) || same != *leadership {
-            return;
-        }
-        tracing::info!(epoch = %leadership.epoch, %from, %to, "switching over");
-        if !self.write(same, version, state, false).await {
-            return;
-        }
-        let since = self.links.clock.now();
-        let result = hand_over(&mut *old, &mut *new, &*self.links.clock).await;
-        self.paused.replace(Some(Paused {
-            node: from,
-            successor: to.clone(),
-            since,
-            connection: old,
-        }));
-        if result.is_ok() {
-            tracing::info!(epoch = %leadership.epoch, node = %to, "promoted");
-        }
-        self.commanded(leadership, to, true, result).await;
-    }
-
-    /// Once `primary` is published: makes the server whose writes are held up follow it, unless it is the one, and lets its
-    /// clients go on. The publication, made after that connection was opened, is the guard of the command (RK-4).
-    async fn let_write(&self, leadership: &Leadership, primary: &NodeAddr) {
-        let Some(Paused {
-            node,
-            since,
-            mut connection,
-            ..
-        }) = self.paused.take()
-        else {
-            return;
-        };
-        if node != *primary {
-            let followed = connection.follow(primary).await;
-            let failed = followed.is_err();
-            self.commanded(leadership, node.clone(), false, followed)
-                .await;
-            if failed {
-                return;
-            }
-        }
-        match connection.unpause().await {
-            Ok(()) => {
-                let held_up = self.links.clock.now().since(since);
-                tracing::info!(%node, ?held_up, "its writes are no longer held up");
-            }
-            Err(error) => {
-                tracing::warn!(%node, %error, "writes are held up until the pause ends by itself");
-            }
-        }
-    }
-
-    /// Makes `node` follow `primary`, likewise; there is no new state to write, so the guard only checks.
+    /// Makes `node` follow `primary`, likewise, or through another keeper; there is no new state to write, so the guard
+    /// only checks.
     async fn follow(
         &self,
-        leadership: &Leadership,
-        version: Option<i32>,
+        decision: &Decided,
         node: NodeAddr,
         primary: &NodeAddr,
+        keeper: Option<KeeperId>,
     ) {
+        if let Some(keeper) = keeper {
+            return self.follow_through(decision, node, primary, keeper).await;
+        }
+        let leadership = &decision.leadership;
         let result = match self.open(leadership, &node).await {
             Ok(mut connection) => {
-                if !self.guarded(leadership, version).await {
+                if !self.guarded(leadership, decision.version).await {
                     return;
                 }
                 connection.follow(primary).await
@@ -350,20 +282,15 @@ impl Driver {
             leadership: leadership.clone(),
             version,
         };
-        confirmed(self.links.session.send(guard).await)
+        confirmed(self.links.session.send(guard).await).is_some()
     }
 
-    /// A connection for one command, with every command that may still be under way there fenced off: an older leader's,
-    /// and one of this leadership whose outcome is not known.
     async fn open(
         &self,
         leadership: &Leadership,
         node: &NodeAddr,
     ) -> Result<Box<dyn CommandConnection>, CommandError> {
-        let node = self.links.redis.node(&self.name, node);
-        let mut connection = node.command(leadership.epoch).await?;
-        connection.fence().await?;
-        Ok(connection)
+        open(&*self.links.redis, &self.name, node, leadership.epoch).await
     }
 
     async fn commanded(
@@ -371,6 +298,18 @@ impl Driver {
         leadership: &Leadership,
         node: NodeAddr,
         promotion: bool,
+        result: Result<Vec<String>, CommandError>,
+    ) {
+        self.ended(leadership, node, promotion, None, result).await;
+    }
+
+    /// Tells the cluster how a command ended, which was sent by this keeper or `through` another.
+    async fn ended(
+        &self,
+        leadership: &Leadership,
+        node: NodeAddr,
+        promotion: bool,
+        through: Option<KeeperId>,
         result: Result<Vec<String>, CommandError>,
     ) {
         let failure = match result {
@@ -389,6 +328,7 @@ impl Driver {
             .send(Commanded {
                 node,
                 promotion,
+                through,
                 failure,
             })
             .await;
@@ -401,15 +341,15 @@ fn tell_notes(leadership: &Leadership, node: &NodeAddr, notes: Vec<String>) {
     }
 }
 
-/// Whether a write to coordination is confirmed; says why not.
-fn confirmed(outcome: Result<Result<(), WriteError>, impl std::fmt::Display>) -> bool {
+/// What a confirmed write to coordination answered; else says why it is not confirmed.
+fn confirmed<T>(outcome: Result<Result<T, WriteError>, impl std::fmt::Display>) -> Option<T> {
     let error = match outcome {
-        Ok(Ok(())) => return true,
+        Ok(Ok(answer)) => return Some(answer),
         Ok(Err(error)) => error,
         Err(gone) => WriteError::Unknown(gone.to_string()),
     };
     tracing::warn!(%error, "state not written, looking again");
-    false
+    None
 }
 
 /// The story in the log: one line a step.

@@ -9,7 +9,6 @@ use super::reading::{Event, PAUSE};
 use super::writing::raise_epoch;
 use super::{Phase, ZkSession};
 use crate::actors::messages::{Leadership, Leading};
-use crate::domain::node::Epoch;
 use crate::layout::paths::{self, LatchName};
 use crate::ports::coordination::{CoordinationError, CreateKind};
 
@@ -58,7 +57,9 @@ impl ZkSession {
                 let leased = self.lease_book.lease().holds(self.dependencies.clock.now());
                 let current = self.phase == Phase::Current;
                 if first && leased && current && self.leadership.is_none() {
-                    let raised = raise_epoch(session, own.path());
+                    let latch = own.path();
+                    let raised = raise_epoch(session, latch.clone())
+                        .map_ok(|epoch| Leadership { epoch, latch });
                     line.campaign = Campaign::Raising;
                     self.spawn(raised.map(Event::Raised));
                 }
@@ -83,18 +84,17 @@ impl ZkSession {
         }
     }
 
-    pub(super) fn raised(&mut self, outcome: Result<Epoch, CoordinationError>) {
+    pub(super) fn raised(&mut self, outcome: Result<Leadership, CoordinationError>) {
         let Some(line) = &mut self.line else { return };
         match outcome {
-            Ok(epoch) => {
+            Ok(leadership) => {
                 line.campaign = Campaign::Idle;
                 if line
                     .standing
                     .as_ref()
                     .is_some_and(|standing| standing.first)
                 {
-                    tracing::info!(%epoch, keeper = %self.identity.id, "leading");
-                    let leadership = Leadership { epoch };
+                    tracing::info!(epoch = %leadership.epoch, keeper = %self.identity.id, "leading");
                     self.leadership = Some(leadership.clone());
                     (self.dependencies.leading)(Leading(Some(leadership)));
                     self.share_all();
@@ -116,7 +116,7 @@ impl ZkSession {
 
     /// Stops leading, if this keeper leads.
     pub(super) fn stop_leading(&mut self, why: &'static str) {
-        if let Some(Leadership { epoch }) = self.leadership.take() {
+        if let Some(Leadership { epoch, .. }) = self.leadership.take() {
             tracing::warn!(%epoch, keeper = %self.identity.id, why, "not leading any more");
             (self.dependencies.leading)(Leading(None));
             self.share_all();

@@ -12,7 +12,8 @@ use super::joining::JoinError;
 use super::leading::Campaign;
 use super::standing::Standing;
 use super::{Phase, ZkSession};
-use crate::domain::node::{ClusterName, Epoch, KeeperId, Moment};
+use crate::actors::messages::Leadership;
+use crate::domain::node::{ClusterName, KeeperId, Moment};
 use crate::layout::paths;
 use crate::layout::state::{Document, Generations};
 use crate::ports::coordination::{
@@ -63,7 +64,7 @@ pub(super) enum Event {
     Deposed(Outcome<()>),
     Amended(Outcome<()>),
     LatchWritten(Outcome<()>),
-    Raised(Outcome<Epoch>),
+    Raised(Outcome<Leadership>),
     CampaignAgain,
     Reported(ClusterName, u64, Outcome<()>),
     Converge(ClusterName, u64),

@@ -62,6 +62,7 @@ pub(super) fn finish(case: &Case<'_>, published: &Published, intent: &Intent) ->
             Plan::act(Action::Promote {
                 node: candidate.clone(),
                 state: choosing(case, published, candidate),
+                through: case.through(candidate).cloned(),
             })
         }
         (None, None) => match last_resort(case, intent, &election) {

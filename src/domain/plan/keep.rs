@@ -34,7 +34,10 @@ pub(super) fn keep(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
             });
         };
         format!("it was made a replica of {other} from outside")
-    } else if let Some(whole) = holder_of_more(case, published, primary, facts) {
+    } else if let Some(whole) =
+        holder_of_more(case, published, primary, facts).filter(|_| node.through().is_none())
+    {
+        // What another keeper told of the primary may be older than what is read of the others.
         format!("it came back with less data than {whole} holds")
     } else if let Some(requested) = &observed.requested {
         return switchover::begin(case, published, primary, facts, requested);
@@ -136,14 +139,12 @@ fn settle(case: &Case<'_>, published: &Published, primary: &NodeAddr, facts: &No
             });
             continue;
         }
-        match case.observed.failures.get(addr) {
-            Some(failure) if case.now < failure.retry_at() => {
-                holds.push(Hold::FailedLately {
-                    node: addr.clone(),
-                    why: failure.why.clone(),
-                });
-            }
-            _ => astray.push(addr.clone()),
+        match case.observed.failed_lately(addr, case.now) {
+            Some(failure) => holds.push(Hold::FailedLately {
+                node: addr.clone(),
+                why: failure.why.clone(),
+            }),
+            None => astray.push(addr.clone()),
         }
     }
     let waiting = astray.split_off(
@@ -167,7 +168,9 @@ fn settle(case: &Case<'_>, published: &Published, primary: &NodeAddr, facts: &No
         });
         note.or(safety.command)
     } else {
+        let through = |addr: &NodeAddr| Some((addr.clone(), case.through(addr)?.clone()));
         Some(Action::Follow {
+            through: astray.iter().filter_map(through).collect(),
             nodes: astray,
             primary: primary.clone(),
         })

@@ -68,6 +68,12 @@ fn successor(
             format!("no node may take over: {}", told.join("; "))
         })?,
     };
+    if let Some(why) = [primary, to]
+        .iter()
+        .find_map(|addr| out_of_reach(case, addr))
+    {
+        return Err(why);
+    }
     let candidate = observed.online(to);
     let linked = |upstream: &Upstream| upstream.link == Link::Up;
     if !observed.follows(to, primary)
@@ -84,6 +90,14 @@ fn successor(
         ));
     }
     Ok(to.clone())
+}
+
+/// Both servers are commanded within milliseconds of each other, so the leader does it itself or not at all.
+fn out_of_reach(case: &Case<'_>, addr: &NodeAddr) -> Option<String> {
+    let keeper = case.through(addr)?;
+    Some(format!(
+        "{addr} is out of the leader's reach, only {keeper} sees it"
+    ))
 }
 
 /// How a switchover that was begun goes on; `None` once it is to be finished as any change of primary is: the successor
@@ -140,6 +154,9 @@ pub(super) fn proceed(
     );
     if let Some(refusal) = election.refusals.get(to) {
         return back(format!("{to} {refusal}"));
+    }
+    if let Some(why) = [old, to].iter().find_map(|addr| out_of_reach(case, addr)) {
+        return back(why);
     }
     let late = &observed.unacknowledged;
     if !late.is_empty() {

@@ -9,6 +9,7 @@ mod keeping;
 mod model;
 mod order;
 mod properties;
+mod reach;
 mod refusals;
 mod switchover;
 mod write_safety;

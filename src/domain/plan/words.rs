@@ -42,10 +42,23 @@ impl fmt::Display for Action {
                 }
                 Change::Note => f.write_str("note replicas and data history of the primary"),
             },
-            Self::Promote { node, .. } => write!(f, "promote {node}"),
+            Self::Promote { node, through, .. } => {
+                write!(f, "promote {node}")?;
+                through
+                    .as_ref()
+                    .map_or(Ok(()), |keeper| write!(f, " through {keeper}"))
+            }
             Self::Switch { from, to, .. } => write!(f, "switch over from {from} to {to}"),
-            Self::Follow { nodes, primary } => {
-                write!(f, "make {} follow {primary}", list(nodes))
+            Self::Follow {
+                nodes,
+                primary,
+                through,
+            } => {
+                write!(f, "make {} follow {primary}", list(nodes))?;
+                for (node, keeper) in through {
+                    write!(f, ", {node} through {keeper}")?;
+                }
+                Ok(())
             }
             Self::SetMinReplicas { node, values } => write!(
                 f,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::task::{WireOutcome, WireTask};
 use super::{Document, LayoutError, WireAddr, decode, encode};
 use crate::domain::drain::{Heard, Proxy};
 use crate::domain::facts::{DownReason, Link, Mode, NodeFacts, Role, Upstream, Version};
@@ -24,6 +25,10 @@ struct WireReport {
     drains: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     heard: Option<WireHeard>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tasks: Vec<WireTask>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    outcomes: Vec<WireOutcome>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -290,6 +295,8 @@ impl Document for Report {
             }),
             drains: self.drains.map(|generation| generation.0),
             heard: self.heard.as_ref().map(Into::into),
+            tasks: self.tasks.iter().map(Into::into).collect(),
+            outcomes: self.outcomes.iter().map(Into::into).collect(),
         })
     }
 
@@ -309,6 +316,8 @@ impl Document for Report {
             }),
             drains: wire.drains.map(Generation),
             heard: wire.heard.map(Into::into),
+            tasks: wire.tasks.into_iter().map(Into::into).collect(),
+            outcomes: wire.outcomes.into_iter().map(Into::into).collect(),
         })
     }
 }

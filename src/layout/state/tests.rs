@@ -10,6 +10,10 @@ use crate::domain::facts::{
     DownReason, Link, MinReplicas, Mode, NodeFacts, Role, Upstream, Version,
 };
 use crate::domain::failsafe::Failsafe;
+use crate::domain::node::KeeperId;
+use crate::domain::published::Published;
+use crate::domain::published::{Intent, Step};
+use crate::domain::task::{Command, Outcome, Task, TaskId};
 use crate::domain::verdict::{Fresh, Report};
 use crate::layout::keeper::KeeperRecord;
 
@@ -119,6 +123,37 @@ prop_compose! {
     }
 }
 
+fn task_id() -> impl Strategy<Value = TaskId> {
+    any::<(u64, u64)>().prop_map(|(epoch, number)| TaskId {
+        epoch: Epoch(epoch),
+        number,
+    })
+}
+
+prop_compose! {
+    fn task()(
+        keeper in "[a-z0-9]{1,8}",
+        latch: String,
+        version: i32,
+        node in addr(),
+        command in prop_oneof![
+            Just(Command::Fence),
+            Just(Command::Promote),
+            addr().prop_map(Command::Follow),
+        ],
+    ) -> Task {
+        Task { keeper: KeeperId::new(keeper), latch, version, node, command }
+    }
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
+        vec(any::<String>(), 0..3).prop_map(Outcome::Done),
+        any::<String>().prop_map(Outcome::NotDone),
+        any::<String>().prop_map(Outcome::Unknown),
+    ]
+}
+
 proptest! {
     #[test]
     fn published_states_read_back(state in published()) {
@@ -133,9 +168,12 @@ proptest! {
         drains: Option<u64>,
         heard in option::of(heard()),
         fresh in option::of((any::<u64>(), btree_map(addr(), facts(), 0..4))),
+        tasks in btree_map(task_id(), task(), 0..3),
+        outcomes in btree_map(task_id(), outcome(), 0..3),
     ) {
         let fresh = fresh.map(|(generation, nodes)| Fresh { generation: Generation(generation), nodes });
-        let report = Report { votes, refused, asks, fresh, drains: drains.map(Generation), heard };
+        let drains = drains.map(Generation);
+        let report = Report { votes, refused, asks, fresh, drains, heard, tasks, outcomes };
         prop_assert_eq!(Report::decode(&report.encode()), Ok(report));
     }
 

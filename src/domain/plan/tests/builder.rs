@@ -1,13 +1,13 @@
 //! A cluster in a few words: `cluster().primary("a").replica("b", "a").published("a")`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::domain::election::Refusal;
 use crate::domain::facts::{Link, Mode, NodeFacts, Role, Sighting, Upstream, Version};
 use crate::domain::lease::Unacknowledged;
 use crate::domain::node::{Epoch, Generation, KeeperId, Moment, NodeAddr};
-use crate::domain::observed::{Failure, Observed, ObservedNode};
+use crate::domain::observed::{Elsewhere, Failure, Observed, ObservedNode};
 use crate::domain::plan::{Action, Change, Hold, Plan, plan};
 use crate::domain::policy::Policy;
 use crate::domain::published::{Intent, Published, Step};
@@ -139,6 +139,21 @@ impl Cluster {
         self.down(name).votes(name, 0, 0)
     }
 
+    /// It does not answer this keeper, but another one, which tells what it answers.
+    pub(in crate::domain) fn seen_through(mut self, name: &str, keeper: &str) -> Self {
+        let node = self.observed.nodes.get_mut(&addr(name)).unwrap();
+        node.elsewhere = Some(Elsewhere {
+            keeper: KeeperId::new(keeper),
+            facts: node.sighting.facts.clone().expect("added with facts"),
+        });
+        node.verdict.unreachable = 1;
+        self.sighting(name, |sighting| {
+            sighting.answering = false;
+            sighting.facts = None;
+            sighting.trouble = Some("connection refused".to_owned());
+        })
+    }
+
     /// It answers, but not what it is.
     pub(in crate::domain) fn noauth(self, name: &str) -> Self {
         self.unknown(name).sighting(name, |sighting| {
@@ -216,6 +231,7 @@ impl Cluster {
             at: Moment(NOW.0.saturating_sub(Duration::from_secs(seconds_ago))),
             times: 1,
             why: "no answer".to_owned(),
+            through: [].into(),
         };
         self.observed.failures.insert(addr(name), failure);
         self
@@ -337,7 +353,7 @@ impl Plan {
 
     fn into_promotion(self) -> (NodeAddr, Published) {
         match self.action {
-            Some(Action::Promote { node, state }) => (node, state),
+            Some(Action::Promote { node, state, .. }) => (node, state),
             other => panic!("a promotion was expected: {other:?}, {:?}", self.holds),
         }
     }
@@ -353,7 +369,13 @@ impl Plan {
 
     pub(in crate::domain) fn assert_follows<const N: usize>(&self, names: [&str; N], target: &str) {
         let (nodes, primary) = (addrs(names), addr(target));
-        assert_eq!(self.action, Some(Action::Follow { nodes, primary }));
+        let through = BTreeMap::new();
+        let follow = Action::Follow {
+            nodes,
+            primary,
+            through,
+        };
+        assert_eq!(self.action, Some(follow));
     }
 
     /// The plan is to do nothing, for this reason.

@@ -159,7 +159,12 @@ impl Model {
     pub(super) fn apply(&mut self, action: &Action) {
         match action {
             Action::Write { state, change } => self.write(state, *change),
-            Action::Promote { node, state } => {
+            Action::Promote {
+                node,
+                state,
+                through,
+            } => {
+                assert_eq!(*through, None);
                 let before = self.published.replace(state.clone()).unwrap_or_default();
                 assert!(before.primary.is_none() && state.primary.is_none());
                 assert_eq!(before.generation, state.generation);
@@ -172,7 +177,7 @@ impl Model {
                 );
                 self.promote(to);
             }
-            Action::Follow { nodes, primary } => {
+            Action::Follow { nodes, primary, .. } => {
                 assert!(!nodes.is_empty() && nodes.len() <= self.policy.parallel_syncs);
                 for name in nodes {
                     self.follow(name, primary);
@@ -389,6 +394,7 @@ fn refused() -> Failure {
         at: NOW,
         times: 1,
         why: "refused".to_owned(),
+        through: [].into(),
     }
 }
 

@@ -390,7 +390,12 @@ fn essence(action: Option<Action>, there: &impl Fn(&NodeAddr) -> NodeAddr) -> Op
             state: rename_state(&state, there),
             change,
         },
-        Action::Promote { node, state } => Action::Promote {
+        Action::Promote {
+            node,
+            state,
+            through,
+        } => Action::Promote {
+            through,
             node: there(&node),
             state: rename_state(&state, there),
         },
@@ -399,11 +404,12 @@ fn essence(action: Option<Action>, there: &impl Fn(&NodeAddr) -> NodeAddr) -> Op
             to: there(&to),
             state: rename_state(&state, there),
         },
-        Action::Follow { nodes, primary } => {
+        Action::Follow { nodes, primary, .. } => {
             let nodes: BTreeSet<_> = nodes.iter().map(there).collect();
             Action::Follow {
                 nodes: nodes.into_iter().collect(),
                 primary: there(&primary),
+                through: BTreeMap::new(),
             }
         }
         Action::SetMinReplicas { node, values } => Action::SetMinReplicas {

@@ -5,8 +5,7 @@ use std::time::Duration;
 use super::builder::{Cluster, KEEPERS, NOW, addr, cluster, history};
 use crate::domain::election::Refusal;
 use crate::domain::facts::{Link, Mode};
-use crate::domain::node::{KeeperId, Moment};
-use crate::domain::observed::Elsewhere;
+use crate::domain::node::Moment;
 use crate::domain::plan::Change;
 
 /// A dead primary with data and one replica, which `change` makes unfit.
@@ -266,32 +265,6 @@ fn offset_then_priority_then_uptime_then_name_decide() {
 fn two_heirs() -> Cluster {
     let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
     cluster.published("a").down("a")
-}
-
-#[test]
-fn a_node_out_of_the_leaders_reach_is_refused_and_what_others_saw_of_it_counts() {
-    let mut cluster = two_heirs().withdrawn("a");
-    cluster.policy.max_lag_bytes = Some(100);
-    let node = cluster.observed.nodes.get_mut(&addr("c")).unwrap();
-    let mut facts = node.sighting.facts.clone().unwrap();
-    facts.offset += 1_000;
-    node.sighting.answering = false;
-    node.elsewhere = Some(Elsewhere {
-        keeper: KeeperId::new("keeper-2"),
-        facts,
-    });
-    let plan = cluster.plan();
-    let Refusal::OutOfReach { keeper, offset, .. } = plan.refusal("c") else {
-        panic!("{plan}");
-    };
-    assert_eq!((keeper.as_str(), offset), ("keeper-2", 2_000));
-    assert!(
-        matches!(
-            plan.refusal("b"),
-            Refusal::TooFarBehind { behind: 1_000, .. }
-        ),
-        "{plan}"
-    );
 }
 
 #[test]

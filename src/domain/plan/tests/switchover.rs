@@ -127,6 +127,7 @@ fn whatever_goes_wrong_while_the_old_primary_is_whole_brings_it_back() {
         at: NOW,
         times: 1,
         why: "it was still behind".to_owned(),
+        through: [].into(),
     };
     failed.observed.failures.insert(addr("b"), failure);
     failed.plan().assert_called_off("still behind");

@@ -252,6 +252,7 @@ fn a_setting_that_failed_is_tried_again_later_and_does_not_spoil_the_node_for_a_
         at,
         times: 1,
         why: "no permission".to_owned(),
+        through: [].into(),
     };
     let failures = &mut cluster.observed.setting_failures;
     failures.insert(addr("a"), failure(NOW));

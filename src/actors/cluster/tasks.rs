@@ -1,0 +1,298 @@
+//! Tasks of one cluster: those that this keeper gives while it leads, and those that it is given.
+//!
+//! They travel in the reports. The leader lists a task until it has read its outcome in the report of the keeper that it
+//! is for, or does not wait any longer; that keeper tells the outcome for as long as the task is listed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::{ClusterActor, FRESH_FACTS};
+use crate::actors::messages::{Delegate, Perform, Performed};
+use crate::domain::node::{Epoch, KeeperId, Moment};
+use crate::domain::task::{Outcome, Task, TaskId};
+use crate::domain::verdict::Report;
+
+/// How long the leader waits for the outcome of a task.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
+
+/// Tasks given and taken.
+#[derive(Debug, Default)]
+pub(super) struct Tasks {
+    given: BTreeMap<TaskId, (Task, oneshot::Sender<Outcome>)>,
+    /// The number of the task given last.
+    last: u64,
+    /// Tasks of this keeper's that are listed, and how they ended.
+    taken: BTreeMap<TaskId, Option<Outcome>>,
+}
+
+impl Tasks {
+    /// Lists a task; answers its name, and where its outcome will be told. Names are drawn from the clock, so that one is
+    /// never used again after a restart of this actor.
+    fn give(
+        &mut self,
+        epoch: Epoch,
+        task: Task,
+        now: Moment,
+    ) -> (TaskId, oneshot::Receiver<Outcome>) {
+        let drawn = u64::try_from(now.0.as_nanos()).unwrap_or(u64::MAX);
+        self.last = drawn.max(self.last.saturating_add(1));
+        let id = TaskId {
+            epoch,
+            number: self.last,
+        };
+        let (tell, told) = oneshot::channel();
+        self.given.insert(id, (task, tell));
+        (id, told)
+    }
+
+    /// Nobody waits for its outcome any longer.
+    fn take_back(&mut self, id: TaskId) {
+        self.given.remove(&id);
+    }
+
+    /// The leadership has changed.
+    pub(super) fn take_all_back(&mut self) {
+        self.given.clear();
+    }
+
+    /// Takes in what the keepers tell of the tasks given. One that is gone tells nothing any more.
+    pub(super) fn told(
+        &mut self,
+        reports: &BTreeMap<KeeperId, Report>,
+        online: &BTreeSet<KeeperId>,
+    ) {
+        let outcome = |id: &TaskId, task: &Task| {
+            let told = reports
+                .get(&task.keeper)
+                .and_then(|report| report.outcomes.get(id).cloned());
+            let gone = || Outcome::Unknown("it went offline".to_owned());
+            told.or_else(|| (!online.contains(&task.keeper)).then(gone))
+        };
+        let ended: Vec<(TaskId, Outcome)> = self
+            .given
+            .iter()
+            .filter_map(|(id, (task, _))| Some((*id, outcome(id, task)?)))
+            .collect();
+        for (id, outcome) in ended {
+            if let Some((_, tell)) = self.given.remove(&id) {
+                // Whoever waited may have been stopped.
+                let _ = tell.send(outcome);
+            }
+        }
+    }
+
+    /// Tasks for `me` that are listed and were not taken yet. One that is stale for all that `newest`, the epoch published
+    /// last, tells is refused at once.
+    pub(super) fn due(
+        &mut self,
+        reports: &BTreeMap<KeeperId, Report>,
+        me: &KeeperId,
+        newest: Epoch,
+    ) -> Vec<(TaskId, Task)> {
+        let others = reports.iter().filter(|(keeper, _)| *keeper != me);
+        let listed: BTreeMap<&TaskId, &Task> = others
+            .flat_map(|(_, report)| &report.tasks)
+            .filter(|(_, task)| task.keeper == *me)
+            .collect();
+        self.taken.retain(|id, _| listed.contains_key(id));
+        let mut due = Vec::new();
+        for (id, task) in listed {
+            if self.taken.contains_key(id) {
+                continue;
+            }
+            let stale = Task::stale(*id, newest);
+            if let Some(why) = &stale {
+                tracing::warn!(%task, why, "task refused");
+            } else {
+                due.push((*id, task.clone()));
+            }
+            self.taken.insert(*id, stale.map(Outcome::NotDone));
+        }
+        due
+    }
+
+    /// A task taken has ended.
+    fn performed(&mut self, id: TaskId, outcome: Outcome) {
+        if let Some(taken) = self.taken.get_mut(&id) {
+            *taken = Some(outcome);
+        }
+    }
+
+    /// What is listed.
+    pub(super) fn listed(&self) -> BTreeMap<TaskId, Task> {
+        let given = self.given.iter();
+        given.map(|(id, (task, _))| (*id, task.clone())).collect()
+    }
+
+    /// What is told of the tasks taken.
+    pub(super) fn outcomes(&self) -> BTreeMap<TaskId, Outcome> {
+        let ended = |(id, outcome): (&TaskId, &Option<Outcome>)| Some((*id, outcome.clone()?));
+        self.taken.iter().filter_map(ended).collect()
+    }
+}
+
+impl ClusterActor {
+    /// Has the tasks carried out that this keeper was given.
+    pub(super) fn take_up_tasks(&mut self) {
+        let cluster = self.state.settings.name.clone();
+        for (id, task) in self.state.due_tasks() {
+            (self.links.perform)(Perform {
+                cluster: cluster.clone(),
+                id,
+                task,
+            });
+        }
+    }
+}
+
+impl Handler<Delegate> for ClusterActor {
+    type Result = ResponseActFuture<Self, Outcome>;
+
+    fn handle(&mut self, delegate: Delegate, ctx: &mut Self::Context) -> Self::Result {
+        let Delegate { epoch, task } = delegate;
+        if self.state.leading().is_none_or(|it| it.epoch != epoch) {
+            let lost = Outcome::NotDone(format!("epoch {epoch} leads no more"));
+            return Box::pin(async { lost }.into_actor(self));
+        }
+        let now = self.links.clock.now();
+        let (id, told) = self.state.tasks.give(epoch, task, now);
+        self.reconsider(ctx);
+        let outcome = async {
+            match timeout(TOLD_WITHIN, told).await {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(_)) => Outcome::Unknown("the leadership was lost meanwhile".to_owned()),
+                Err(_) => Outcome::Unknown(format!("it told nothing within {TOLD_WITHIN:?}")),
+            }
+        };
+        let ended = outcome.into_actor(self).map(move |outcome, actor, ctx| {
+            actor.state.tasks.take_back(id);
+            actor.reconsider(ctx);
+            outcome
+        });
+        Box::pin(ended)
+    }
+}
+
+impl Handler<Performed> for ClusterActor {
+    type Result = ();
+
+    /// What the node says now is told together with the outcome, so that the leader sees both at once.
+    fn handle(&mut self, performed: Performed, ctx: &mut Self::Context) {
+        let Performed { id, node, outcome } = performed;
+        let read = self.refresh([node].into(), FRESH_FACTS).into_actor(self);
+        let told = read.map(move |sightings, actor, ctx| {
+            for (node, sighting) in sightings {
+                actor.state.sighted(&node, sighting);
+            }
+            actor.state.tasks.performed(id, outcome);
+            actor.changed(ctx);
+        });
+        ctx.spawn(told);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::node::NodeAddr;
+    use crate::domain::task::Command;
+
+    const EPOCH: Epoch = Epoch(7);
+
+    fn me() -> KeeperId {
+        KeeperId::new("me")
+    }
+
+    fn leader() -> KeeperId {
+        KeeperId::new("leader")
+    }
+
+    fn task() -> Task {
+        Task {
+            keeper: me(),
+            latch: "/leader/latch".to_owned(),
+            version: 3,
+            node: NodeAddr::new("a", 6379),
+            command: Command::Promote,
+        }
+    }
+
+    fn listing(tasks: &Tasks) -> BTreeMap<KeeperId, Report> {
+        let report = Report {
+            tasks: tasks.listed(),
+            ..Report::default()
+        };
+        [(leader(), report)].into()
+    }
+
+    fn telling(tasks: &Tasks) -> BTreeMap<KeeperId, Report> {
+        let report = Report {
+            outcomes: tasks.outcomes(),
+            ..Report::default()
+        };
+        [(me(), report)].into()
+    }
+
+    #[test]
+    fn a_task_goes_to_its_keeper_once_and_its_outcome_back_until_it_is_listed_no_more() {
+        let (mut leading, mut taking) = (Tasks::default(), Tasks::default());
+        let (id, mut told) = leading.give(EPOCH, task(), Moment::default());
+        let listed = listing(&leading);
+        assert_eq!(taking.due(&listed, &me(), EPOCH), [(id, task())]);
+        assert_eq!(taking.due(&listed, &me(), EPOCH), [], "it is under way");
+        assert_eq!(taking.outcomes(), BTreeMap::new());
+
+        taking.performed(id, Outcome::Done(Vec::new()));
+        let online = [me(), leader()].into();
+        leading.told(&telling(&taking), &online);
+        assert_eq!(told.try_recv(), Ok(Outcome::Done(Vec::new())));
+        assert_eq!(leading.listed(), BTreeMap::new());
+
+        assert_eq!(taking.due(&listing(&leading), &me(), EPOCH), []);
+        assert_eq!(taking.outcomes(), BTreeMap::new());
+    }
+
+    #[test]
+    fn a_task_for_another_keeper_is_left_alone() {
+        let mut leading = Tasks::default();
+        leading.give(EPOCH, task(), Moment::default());
+        let other = KeeperId::new("other");
+        let due = Tasks::default().due(&listing(&leading), &other, EPOCH);
+        assert_eq!(due, []);
+    }
+
+    #[test]
+    fn a_task_of_a_leader_that_others_have_followed_is_refused() {
+        let (mut leading, mut taking) = (Tasks::default(), Tasks::default());
+        let (_, mut told) = leading.give(EPOCH, task(), Moment::default());
+        let due = taking.due(&listing(&leading), &me(), Epoch(8));
+        assert_eq!(due, []);
+        leading.told(&telling(&taking), &[me()].into());
+        assert!(matches!(told.try_recv(), Ok(Outcome::NotDone(why)) if why.contains("stale")));
+    }
+
+    #[test]
+    fn the_outcome_at_a_keeper_that_goes_offline_is_unknown() {
+        let mut leading = Tasks::default();
+        let (_, mut told) = leading.give(EPOCH, task(), Moment::default());
+        leading.told(&BTreeMap::new(), &[me()].into());
+        assert!(told.try_recv().is_err(), "it may be under way");
+        leading.told(&BTreeMap::new(), &[leader()].into());
+        assert!(matches!(told.try_recv(), Ok(Outcome::Unknown(_))));
+    }
+
+    #[test]
+    fn names_of_tasks_are_never_used_again_not_even_after_a_restart() {
+        let mut tasks = Tasks::default();
+        let now = Moment(Duration::from_secs(5));
+        let (first, _) = tasks.give(EPOCH, task(), now);
+        let (second, _) = tasks.give(EPOCH, task(), now);
+        let later = now.after(Duration::from_micros(1));
+        let (restarted, _) = Tasks::default().give(EPOCH, task(), later);
+        assert!(first < second && second < restarted);
+    }
+}

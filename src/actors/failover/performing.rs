@@ -1,0 +1,94 @@
+//! Carries out, on every keeper, what the leader does not reach itself.
+
+use std::rc::Rc;
+
+use actix::prelude::*;
+use tracing::Instrument as _;
+
+use super::command::open;
+use crate::actors::Directory;
+use crate::actors::messages::{GuardTask, Perform, Performed, WriteError};
+use crate::actors::zk_session::ZkSession;
+use crate::domain::node::ClusterName;
+use crate::domain::task::{Command, Outcome, Task, TaskId};
+use crate::ports::redis::{CommandError, Redis};
+use crate::supervision::ChildRef;
+
+/// What a [`TaskPerformer`] needs of others.
+#[derive(Clone)]
+pub struct PerformerLinks {
+    /// The clusters of this keeper.
+    pub clusters: Directory,
+    /// Guards tasks.
+    pub session: ChildRef<ZkSession>,
+    /// Commands servers.
+    pub redis: Rc<dyn Redis>,
+}
+
+/// Carries out tasks, side by side. A task that is lost in a crash is never done: its connection is gone.
+pub struct TaskPerformer {
+    links: PerformerLinks,
+}
+
+impl TaskPerformer {
+    /// An actor that waits for tasks.
+    pub fn new(links: PerformerLinks) -> Self {
+        Self { links }
+    }
+}
+
+impl Actor for TaskPerformer {
+    type Context = Context<Self>;
+}
+
+impl Handler<Perform> for TaskPerformer {
+    type Result = ();
+
+    fn handle(&mut self, perform: Perform, ctx: &mut Self::Context) {
+        let Perform { cluster, id, task } = perform;
+        let links = self.links.clone();
+        let span = tracing::info_span!("task", %cluster, epoch = %id.epoch);
+        let performed = async move {
+            let outcome = match perform_task(&links, &cluster, id, &task).await {
+                Ok(notes) => Outcome::Done(notes),
+                Err(CommandError::NotDone(why)) => Outcome::NotDone(why),
+                Err(CommandError::Unknown(why)) => Outcome::Unknown(why),
+            };
+            match &outcome {
+                Outcome::Done(_) => tracing::info!(%task, "done for the leader"),
+                Outcome::NotDone(why) => tracing::warn!(%task, why, "not done for the leader"),
+                Outcome::Unknown(why) => tracing::warn!(%task, why, "outcome unknown"),
+            }
+            let node = task.node;
+            if let Some(actor) = links.clusters.get(cluster.as_str()) {
+                actor.do_send(Performed { id, node, outcome });
+            }
+        };
+        ctx.spawn(performed.instrument(span).into_actor(self));
+    }
+}
+
+/// In the order that RK-4 demands: a connection that bears the epoch, older leaders fenced off, the guard, and only then the
+/// command, on that connection.
+async fn perform_task(
+    links: &PerformerLinks,
+    cluster: &ClusterName,
+    id: TaskId,
+    task: &Task,
+) -> Result<Vec<String>, CommandError> {
+    let mut connection = open(&*links.redis, cluster, &task.node, id.epoch).await?;
+    let guard = GuardTask {
+        cluster: cluster.clone(),
+        latch: task.latch.clone(),
+        version: task.version,
+    };
+    let checked = links.session.send(guard).await;
+    checked
+        .unwrap_or_else(|gone| Err(WriteError::Unknown(gone.to_string())))
+        .map_err(|error| CommandError::NotDone(format!("refused: {error}")))?;
+    match &task.command {
+        Command::Fence => Ok(Vec::new()),
+        Command::Promote => connection.promote().await,
+        Command::Follow(primary) => connection.follow(primary).await,
+    }
+}

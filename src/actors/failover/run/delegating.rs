@@ -1,0 +1,103 @@
+//! What the leader does not reach itself, done through another keeper (RK-4).
+
+use super::{Decided, Driver};
+use crate::actors::messages::{Delegate, Leadership};
+use crate::domain::node::{KeeperId, NodeAddr};
+use crate::domain::plan::Action;
+use crate::domain::task::{Command, Outcome, Task};
+use crate::ports::redis::CommandError;
+
+impl Driver {
+    /// Promotes `node` through `keeper`, in the same order as this keeper does itself: older leaders fenced off, what the
+    /// node says read again, by that keeper; then the guarded write that persists the candidate, and only then the command.
+    pub(super) async fn promote_through(&self, first: Decided, node: NodeAddr, keeper: KeeperId) {
+        let leadership = &first.leadership;
+        let fenced = self
+            .delegate(leadership, first.version, &keeper, &node, Command::Fence)
+            .await;
+        if fenced.is_err() {
+            return self
+                .ended(leadership, node, true, Some(keeper), fenced)
+                .await;
+        }
+        let Some(Decided {
+            action:
+                Action::Promote {
+                    node: again,
+                    state,
+                    through: Some(same_keeper),
+                },
+            version,
+            leadership: same,
+        }) = self.decide().await
+        else {
+            return;
+        };
+        if (&again, &same_keeper) != (&node, &keeper) || same != *leadership {
+            return;
+        }
+        tracing::info!(epoch = %leadership.epoch, candidate = %node, through = %keeper, "candidate chosen");
+        let version = self.write(same, version, state, false).await;
+        if version.is_none() {
+            return;
+        }
+        let promoted = self
+            .delegate(leadership, version, &keeper, &node, Command::Promote)
+            .await;
+        if promoted.is_ok() {
+            tracing::info!(epoch = %leadership.epoch, %node, through = %keeper, "promoted");
+        }
+        self.ended(leadership, node, true, Some(keeper), promoted)
+            .await;
+    }
+
+    pub(super) async fn follow_through(
+        &self,
+        decision: &Decided,
+        node: NodeAddr,
+        primary: &NodeAddr,
+        keeper: KeeperId,
+    ) {
+        let (leadership, command) = (&decision.leadership, Command::Follow(primary.clone()));
+        let followed = self
+            .delegate(leadership, decision.version, &keeper, &node, command)
+            .await;
+        if followed.is_ok() {
+            tracing::info!(epoch = %leadership.epoch, %node, %primary, through = %keeper, "made to follow the primary");
+        }
+        self.ended(leadership, node, false, Some(keeper), followed)
+            .await;
+    }
+
+    /// Has `keeper` do this at `node`, as long as the state has the version.
+    async fn delegate(
+        &self,
+        leadership: &Leadership,
+        version: Option<i32>,
+        keeper: &KeeperId,
+        node: &NodeAddr,
+        command: Command,
+    ) -> Result<Vec<String>, CommandError> {
+        let Some(version) = version else {
+            let nothing = "nothing is published that could guard it";
+            return Err(CommandError::NotDone(nothing.to_owned()));
+        };
+        let task = Task {
+            keeper: keeper.clone(),
+            latch: leadership.latch.clone(),
+            version,
+            node: node.clone(),
+            command,
+        };
+        let delegate = Delegate {
+            epoch: leadership.epoch,
+            task,
+        };
+        match self.cluster.send(delegate).await {
+            Ok(Outcome::Done(notes)) => Ok(notes),
+            Ok(Outcome::NotDone(why)) => Err(CommandError::NotDone(format!("{keeper}: {why}"))),
+            Ok(Outcome::Unknown(why)) => Err(CommandError::Unknown(format!("{keeper}: {why}"))),
+            Err(gone) => Err(CommandError::Unknown(gone.to_string())),
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! A switchover, and the writes that are held up for it.
+
+use futures::future::join;
+
+use super::super::switch::{PAUSE, hand_over};
+use super::{Decided, Driver};
+use crate::actors::messages::Leadership;
+use crate::domain::node::{Moment, NodeAddr};
+use crate::domain::plan::Action;
+use crate::ports::redis::CommandConnection;
+
+/// A server whose writes are held up, since when, and the connection that they were held up on.
+pub(super) struct Paused {
+    node: NodeAddr,
+    pub(super) successor: NodeAddr,
+    since: Moment,
+    connection: Box<dyn CommandConnection>,
+}
+
+impl Driver {
+    /// Whether the writes of a server are held up.
+    pub(super) fn holds_up_writes(&self) -> bool {
+        let now = self.links.clock.now();
+        let paused = self.paused.borrow();
+        paused
+            .as_ref()
+            .is_some_and(|paused| now.since(paused.since) < PAUSE)
+    }
+
+    /// Switches over, in the same order, with a connection to either. The writes of `from` stay held up: see
+    /// [`let_write`](Self::let_write).
+    pub(super) async fn switch(&self, leadership: &Leadership, from: NodeAddr, to: NodeAddr) {
+        let opened = join(self.open(leadership, &from), self.open(leadership, &to)).await;
+        let (mut old, mut new) = match opened {
+            (Ok(old), Ok(new)) => (old, new),
+            (Err(error), _) | (_, Err(error)) => {
+                return self.commanded(leadership, to, true, Err(error)).await;
+            }
+        };
+        let Some(Decided {
+            action:
+                Action::Switch {
+                    from: old_again,
+                    to: new_again,
+                    state,
+                },
+            version,
+            leadership: same,
+        }) = self.decide().await
+        else {
+            return;
+        };
+        if (&old_again, &new_again) != (&from, &to) || same != *leadership {
+            return;
+        }
+        tracing::info!(epoch = %leadership.epoch, %from, %to, "switching over");
+        if self.write(same, version, state, false).await.is_none() {
+            return;
+        }
+        let since = self.links.clock.now();
+        let result = hand_over(&mut *old, &mut *new, &*self.links.clock).await;
+        self.paused.replace(Some(Paused {
+            node: from,
+            successor: to.clone(),
+            since,
+            connection: old,
+        }));
+        if result.is_ok() {
+            tracing::info!(epoch = %leadership.epoch, node = %to, "promoted");
+        }
+        self.commanded(leadership, to, true, result).await;
+    }
+
+    /// Once `primary` is published: makes the server whose writes are held up follow it, unless it is the one, and lets its
+    /// clients go on. The publication, made after that connection was opened, is the guard of the command (RK-4).
+    pub(super) async fn let_write(&self, leadership: &Leadership, primary: &NodeAddr) {
+        let Some(Paused {
+            node,
+            since,
+            mut connection,
+            ..
+        }) = self.paused.take()
+        else {
+            return;
+        };
+        if node != *primary {
+            let followed = connection.follow(primary).await;
+            let failed = followed.is_err();
+            self.commanded(leadership, node.clone(), false, followed)
+                .await;
+            if failed {
+                return;
+            }
+        }
+        match connection.unpause().await {
+            Ok(()) => {
+                let held_up = self.links.clock.now().since(since);
+                tracing::info!(%node, ?held_up, "its writes are no longer held up");
+            }
+            Err(error) => {
+                tracing::warn!(%node, %error, "writes are held up until the pause ends by itself");
+            }
+        }
+    }
+}

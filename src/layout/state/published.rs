@@ -1,0 +1,138 @@
+//! `/clusters/<name>`: the published state of one cluster, which clients watch too.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Document, LayoutError, WireAddr, addrs, decode, encode, wire_addrs};
+use crate::domain::facts::MinReplicas;
+use crate::domain::node::{Epoch, Generation, NodeAddr};
+use crate::domain::published::{Intent, Published, Step};
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct WirePublished {
+    master: Option<WireAddr>,
+    slaves: Vec<WireAddr>,
+    epoch: u64,
+    generation: u64,
+    #[serde(default)]
+    known: Vec<WireAddr>,
+    #[serde(default)]
+    lineage: Vec<String>,
+    #[serde(default)]
+    has_data: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    former_min_replicas: Vec<WireMinReplicas>,
+    #[serde(default)]
+    failover: Option<WireIntent>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct WireMinReplicas {
+    host: String,
+    port: u16,
+    to_write: u32,
+    max_lag: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct WireIntent {
+    epoch: u64,
+    old: Option<WireAddr>,
+    old_run_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    switchover: Option<WireAddr>,
+    candidate: Option<WireAddr>,
+    step: WireStep,
+    reason: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum WireStep {
+    Withdrawn,
+    Promoting,
+}
+
+impl From<(&NodeAddr, &MinReplicas)> for WireMinReplicas {
+    fn from((node, former): (&NodeAddr, &MinReplicas)) -> Self {
+        Self {
+            host: node.host().to_owned(),
+            port: node.port(),
+            to_write: former.to_write,
+            max_lag: former.max_lag,
+        }
+    }
+}
+
+impl From<WireMinReplicas> for (NodeAddr, MinReplicas) {
+    fn from(wire: WireMinReplicas) -> Self {
+        let former = MinReplicas {
+            to_write: wire.to_write,
+            max_lag: wire.max_lag,
+        };
+        (NodeAddr::new(wire.host, wire.port), former)
+    }
+}
+
+impl Document for Published {
+    fn encode(&self) -> Vec<u8> {
+        encode(WirePublished {
+            master: self.primary.as_ref().map(WireAddr::from),
+            slaves: wire_addrs(&self.replicas),
+            epoch: self.epoch.0,
+            generation: self.generation.0,
+            known: wire_addrs(&self.known),
+            lineage: self.lineage.clone(),
+            has_data: self.has_data,
+            former_min_replicas: self
+                .former_min_replicas
+                .iter()
+                .map(WireMinReplicas::from)
+                .collect(),
+            failover: self.intent.as_ref().map(|intent| WireIntent {
+                epoch: intent.epoch.0,
+                old: intent.old.as_ref().map(WireAddr::from),
+                old_run_id: intent.old_run_id.clone(),
+                switchover: intent.switchover.as_ref().map(WireAddr::from),
+                candidate: intent.candidate.as_ref().map(WireAddr::from),
+                step: match intent.step {
+                    Step::Withdrawn => WireStep::Withdrawn,
+                    Step::Promoting => WireStep::Promoting,
+                },
+                reason: intent.reason.clone(),
+            }),
+        })
+    }
+
+    fn decode(data: &[u8]) -> Result<Self, LayoutError> {
+        let wire: WirePublished = decode(data)?;
+        Ok(Self {
+            primary: wire.master.map(NodeAddr::from),
+            replicas: addrs(wire.slaves),
+            epoch: Epoch(wire.epoch),
+            generation: Generation(wire.generation),
+            known: addrs(wire.known),
+            lineage: wire.lineage,
+            has_data: wire.has_data,
+            former_min_replicas: wire
+                .former_min_replicas
+                .into_iter()
+                .map(Into::into)
+                .collect(),
+            intent: wire.failover.map(|wire| Intent {
+                epoch: Epoch(wire.epoch),
+                old: wire.old.map(NodeAddr::from),
+                old_run_id: wire.old_run_id,
+                switchover: wire.switchover.map(NodeAddr::from),
+                candidate: wire.candidate.map(NodeAddr::from),
+                step: match wire.step {
+                    WireStep::Withdrawn => Step::Withdrawn,
+                    WireStep::Promoting => Step::Promoting,
+                },
+                reason: wire.reason,
+            }),
+        })
+    }
+}
