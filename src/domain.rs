@@ -17,3 +17,4 @@ pub mod serving;
 pub mod succession;
 pub mod task;
 pub mod verdict;
+pub mod yielding;

@@ -32,6 +32,7 @@ use super::messages::{Fatal, KeeperAnnouncement, Leadership, Leading, ResendRepo
 use crate::domain::failsafe::Failsafe;
 use crate::domain::lease::Lease;
 use crate::domain::node::{ClusterName, Generation, Moment};
+use crate::domain::yielding::Yielding;
 use crate::layout::keeper::KeeperRecord;
 use crate::ports::clock::LeaseClock;
 use crate::ports::coordination::{Coordination, Session};
@@ -54,6 +55,7 @@ mod roll;
 mod standing;
 mod tasks;
 mod writing;
+mod yielding;
 
 pub use self::joining::stranger_below;
 
@@ -94,6 +96,8 @@ pub struct Settings {
     pub lease: Duration,
     /// How this keeper goes on without ZooKeeper; `None`: not at all (RK-8).
     pub failsafe: Option<Failsafe>,
+    /// How long this keeper must see less than another before it makes way for that one as the leader.
+    pub patience: Duration,
 }
 
 /// The coordination session of this keeper.
@@ -118,6 +122,7 @@ pub struct ZkSession {
     was_current: bool,
     lease_book: LeaseBook,
     leadership: Option<Leadership>,
+    yielding: Yielding,
 }
 
 /// How far a keeper has come.
@@ -202,6 +207,7 @@ impl ZkSession {
             was_current: false,
             lease_book: LeaseBook::new(settings.lease),
             leadership: None,
+            yielding: Yielding::default(),
             dependencies,
         }
     }

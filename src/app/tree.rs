@@ -22,6 +22,7 @@ use crate::config::{ClusterConfig, Config};
 use crate::domain::lease::Lease;
 use crate::domain::node::NodeAddr;
 use crate::domain::policy::WriteSafety;
+use crate::domain::yielding::patience;
 use crate::ports::clock::LeaseClock;
 use crate::ports::coordination::Coordination;
 use crate::ports::peers::Peers;
@@ -87,6 +88,8 @@ impl Wires {
     pub(super) fn session(&self, config: &Config) -> ChildSpec {
         let (directory, everyone) = (self.directory.clone(), self.directory.clone());
         let fatal = self.fatal.clone();
+        let clusters = config.clusters.iter();
+        let mark_down = clusters.map(|cluster| cluster.timing.mark_down).max();
         let dependencies = SendWrapper::new(zk_session::Dependencies {
             coordination: self.coordination.clone(),
             peers: self.peers.clone(),
@@ -96,6 +99,7 @@ impl Wires {
                 heartbeat: config.timing.heartbeat,
                 lease: config.timing.lease,
                 failsafe: config.timing.failsafe,
+                patience: patience(mark_down.unwrap_or_default()),
             },
             lease: self.lease.clone(),
             shared: Rc::new(move |cluster, state| directory.share(cluster, state)),

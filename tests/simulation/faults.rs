@@ -126,6 +126,10 @@ impl Site {
             }
             Fault::Sever(one, other, cut) => self.sever(vec![(one, other), (other, one)], cut),
             Fault::SeverOneWay(from, to, cut) => self.sever(vec![(from, to)], cut),
+            Fault::Blind(host, cut) => {
+                let leader = self.keeper(Which::Leader).host;
+                self.sever(vec![(leader, host), (host, leader)], cut)
+            }
             Fault::Switchover(cluster, to) => {
                 self.switch_over(cluster, to);
                 Box::new(|_| {})

@@ -41,7 +41,7 @@ const SEEDS: u64 = 20;
 fn run_all(seeds: Range<u64>) {
     let next = AtomicU64::new(seeds.start);
     let broken = Mutex::new(BTreeMap::new());
-    let totals = Mutex::new([0; 3]);
+    let totals = Mutex::new([0; 4]);
     let until = env::var("SIMULATION_UNTIL").ok();
     let workers = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
@@ -57,6 +57,7 @@ fn run_all(seeds: Range<u64>) {
                     totals[0] += u64::from(outcome.withdrawals);
                     totals[1] += outcome.writes as u64;
                     totals[2] += outcome.lost as u64;
+                    totals[3] += u64::from(outcome.errands);
                     drop(totals);
                     if let Some(violation) = outcome.violation {
                         eprintln!(
@@ -76,9 +77,10 @@ fn run_all(seeds: Range<u64>) {
             });
         }
     });
-    let [withdrawals, writes, lost] = *totals.lock().expect("no worker is left");
+    let [withdrawals, writes, lost, errands] = *totals.lock().expect("no worker is left");
     eprintln!(
-        "seeds {seeds:?}: {withdrawals} withdrawals; {writes} writes acknowledged, {lost} lost"
+        "seeds {seeds:?}: {withdrawals} withdrawals, {errands} promotions by others than the leader; \
+         {writes} writes acknowledged, {lost} lost"
     );
     let broken = broken.into_inner().expect("no worker is left");
     if let Some((seed, violation)) = broken.first_key_value() {
@@ -144,6 +146,25 @@ fn without_zookeeper_all_keepers_go_on_and_none_does_once_one_of_them_is_gone() 
             let violation = outcome.violation.unwrap_or_default();
             assert_eq!(violation, "", "seed {seed}, a keeper dies: {crash}");
         }
+    }
+}
+
+#[test]
+fn a_leader_that_sees_no_replica_fails_over_through_the_other_keepers() {
+    let loud = env::var("SIMULATION_SEED").ok();
+    let loud = loud.map(|seed| seed.parse::<u64>().expect("SIMULATION_SEED=n"));
+    let seeds = loud.map_or(0..SEEDS / 2, |seed| seed..seed + 1);
+    for seed in seeds {
+        let outcome = run::run_blind_leader(seed, loud.is_some());
+        let violation = outcome.violation.unwrap_or_default();
+        assert_eq!(violation, "", "seed {seed}");
+        assert_eq!(outcome.errands, 1, "seed {seed}: promotions by others");
+        // Without them, the cluster waits until the leader sees a replica again or another one leads.
+        let gap = std::time::Duration::from_micros(outcome.gap);
+        assert!(
+            gap < std::time::Duration::from_secs(2),
+            "seed {seed}: no primary for {gap:?}"
+        );
     }
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use redis_keeper::domain::node::{ClusterName, Epoch, Generation, NodeAddr};
 use redis_keeper::domain::published::{Published, Step};
-use redis_keeper::layout::paths;
+use redis_keeper::layout::paths::{self, LatchName};
 use redis_keeper::layout::state::Document as _;
 
 pub(crate) use self::answers::Said;
@@ -51,8 +51,8 @@ struct Book {
     generations: Vec<(u64, Generation)>,
     /// The last one.
     withdrawal: Option<Withdrawal>,
-    /// Promotions that were persisted before they were commanded.
-    intents: BTreeSet<(NodeAddr, Epoch)>,
+    /// Promotions that were persisted before they were commanded, and who led then.
+    intents: BTreeMap<(NodeAddr, Epoch), String>,
     /// Who voted which node down, when last, and whether the vote stands.
     votes: BTreeMap<(NodeAddr, String), (u64, bool)>,
     /// When a node was last refused connections at every keeper online, by their own account.
@@ -66,6 +66,8 @@ struct Book {
     withdrawals: u32,
     /// How often a candidate was chosen.
     choices: u32,
+    /// How often another keeper than the leader promoted it.
+    errands: u32,
     /// Somebody was acknowledged a write, or the cluster began with data.
     has_data: bool,
 }
@@ -114,6 +116,24 @@ impl Oracle {
         books.values().map(|book| book.choices).sum()
     }
 
+    /// How often a keeper has promoted a node for the leader, in all clusters.
+    pub(crate) fn errands(&self) -> u32 {
+        let books = self.books.borrow();
+        books.values().map(|book| book.errands).sum()
+    }
+
+    /// The longest time without a published primary, up to now, in any cluster and in microseconds.
+    pub(crate) fn longest_gap(&self) -> u64 {
+        let books = self.books.borrow();
+        let gap = |book: &Book| {
+            let ends = book.primaries.iter().skip(1).map(|(at, _)| *at);
+            let spans = book.primaries.iter().zip(ends.chain([self.world.now()]));
+            let gaps = spans.filter(|((at, primary), _)| *at > 0 && primary.is_none());
+            gaps.map(|((at, _), end)| end - at).max()
+        };
+        books.values().filter_map(gap).max().unwrap_or(0)
+    }
+
     /// A transaction was committed.
     ///
     /// Answers whether a state changed or was acknowledged, so that what keepers answer now is worth asking.
@@ -126,13 +146,19 @@ impl Oracle {
         }
         self.consents.borrow_mut().note(now, tree);
         let keepers = tree.children(paths::KEEPERS).unwrap_or_default();
+        let latches = tree.children(paths::LEADER).unwrap_or_default();
+        let first = latches
+            .iter()
+            .filter_map(|name| LatchName::parse(name))
+            .min();
+        let leader = first.map_or_else(String::new, |latch| latch.keeper.to_string());
         let mut books = self.books.borrow_mut();
         for (name, book) in books.iter_mut() {
             self.count_votes(tree, &keepers, name, book);
             let node = tree.get(&paths::cluster(name));
             let published = node.and_then(|node| Published::decode(&node.data).ok());
             if let Some(published) = published {
-                self.published(fleet, name, book, published);
+                self.published(fleet, name, book, published, &leader);
             } else if book.published.is_some() {
                 self.world
                     .violated(format_args!("RK-2: the state of {name} is gone"));
@@ -143,7 +169,14 @@ impl Oracle {
         acknowledged || changes.iter().any(state)
     }
 
-    fn published(&self, fleet: &Fleet, name: &ClusterName, book: &mut Book, state: Published) {
+    fn published(
+        &self,
+        fleet: &Fleet,
+        name: &ClusterName,
+        book: &mut Book,
+        state: Published,
+        leader: &str,
+    ) {
         if book.published.as_ref() == Some(&state) {
             return;
         }
@@ -222,7 +255,8 @@ impl Oracle {
         if let Some(intent) = intent
             && let (Step::Promoting, Some(candidate)) = (intent.step, &intent.candidate)
         {
-            book.intents.insert((candidate.clone(), intent.epoch));
+            let choice = (candidate.clone(), intent.epoch);
+            book.intents.insert(choice, leader.to_owned());
             book.choices += 1;
         }
         book.published = Some(state);

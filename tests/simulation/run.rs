@@ -41,6 +41,10 @@ pub(crate) struct Outcome {
     /// The same for the same seed.
     pub(crate) digest: u64,
     pub(crate) withdrawals: u32,
+    /// Promotions by another keeper than the leader.
+    pub(crate) errands: u32,
+    /// The longest time without a published primary, in microseconds.
+    pub(crate) gap: u64,
     /// Writes that clients were acknowledged.
     pub(crate) writes: usize,
     /// Of these, not held by the primary in the end.
@@ -64,6 +68,11 @@ pub(crate) fn run_write_safe(seed: u64, loud: bool) -> Outcome {
 /// ZooKeeper is away for a while, and a keeper dies meanwhile if so (RK-8).
 pub(crate) fn run_outage(seed: u64, crash: bool, loud: bool) -> Outcome {
     run_schedule(Schedule::outage(seed, crash), seed, loud)
+}
+
+/// Whoever leads loses sight of all replicas, then the primary dies.
+pub(crate) fn run_blind_leader(seed: u64, loud: bool) -> Outcome {
+    run_schedule(Schedule::blind_leader(seed), seed, loud)
 }
 
 fn run_schedule(schedule: Schedule, seed: u64, loud: bool) -> Outcome {
@@ -296,6 +305,8 @@ impl Run {
             violation: world.violation(),
             digest: world.digest(),
             withdrawals: self.site.oracle.withdrawals(),
+            errands: self.site.oracle.errands(),
+            gap: self.site.oracle.longest_gap(),
             writes: ledger.len(),
             lost,
         }

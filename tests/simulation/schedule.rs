@@ -123,6 +123,8 @@ pub(crate) enum Fault {
     Isolate(Host),
     Sever(Host, Host, Cut),
     SeverOneWay(Host, Host, Cut),
+    /// Whoever leads then is cut off from the servers on this host, and all others reach them.
+    Blind(Host, Cut),
     Slow(Host, u64),
     /// No fault: an operator has a cluster switched over, to one of its nodes or to the best.
     Switchover(usize, Option<usize>),
@@ -219,6 +221,8 @@ impl Schedule {
                 let planned = schedule.failover(&mut chance);
                 schedule.faults.push(planned);
             }
+            // Drawn apart, so that the rest of a seed stays what it is.
+            schedule.blind_leaders(&mut Chance(StdRng::seed_from_u64(seed ^ 0xb11d)));
         }
         schedule
     }
@@ -257,6 +261,65 @@ impl Schedule {
             failsafe: Some(3_600),
             ..Self::draw(seed)
         }
+    }
+
+    /// In some runs: leaders lose sight of servers, and primaries that others have to replace for them.
+    fn blind_leaders(&mut self, chance: &mut Chance) {
+        if self.keepers < 3 || chance.happens(70) {
+            return;
+        }
+        let begin = 4_000_000;
+        for _ in 0..chance.between(1, 3) {
+            let number = chance.below(self.nodes);
+            let cut = chance.pick(&[Cut::Silent, Cut::Resets]);
+            self.faults.push(Planned {
+                when: When::At(chance.between(begin, begin + (self.healed - begin) / 2)),
+                lasts: chance.between(1_000_000, 8_000_000),
+                fault: Fault::Blind(self.server_host(number), cut),
+            });
+            let planned = self.failover(chance);
+            self.faults.push(planned);
+        }
+        // Whoever does something for the leader stops in the middle of it.
+        if chance.happens(50) {
+            self.faults.push(Planned {
+                when: When::Choice {
+                    number: 1,
+                    after: chance.between(0, 6 * self.latency),
+                },
+                lasts: chance.between(500_000, 4_000_000),
+                fault: Fault::Pause(Which::Number(chance.below(self.keepers))),
+            });
+        }
+    }
+
+    /// Nothing happens but that the leader loses sight of all replicas, and later the primary dies for good.
+    pub(crate) fn blind_leader(seed: u64) -> Self {
+        let mut schedule = Self {
+            keepers: 3,
+            nodes: 3,
+            clusters: 1,
+            drifts: vec![0; 3],
+            faults: Vec::new(),
+            healed: 14_000_000,
+            kind: Kind::Anything,
+            colocated: false,
+            ..Self::draw(seed)
+        };
+        let lasts = schedule.healed;
+        let mut strike = |at, fault| {
+            schedule.faults.push(Planned {
+                when: When::At(at),
+                lasts,
+                fault,
+            });
+        };
+        for replica in 1..3 {
+            strike(4_000_000, Fault::Blind(SERVERS + replica, Cut::Silent));
+        }
+        // Sooner than the leader gives up for it.
+        strike(5_000_000, Fault::Kill(Node::Number(0), Rebirth::Whole));
+        schedule
     }
 
     /// A primary is gone for long enough to be replaced.

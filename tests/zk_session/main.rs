@@ -5,7 +5,9 @@ mod leading;
 #[path = "../fakes/peers.rs"]
 mod peers;
 mod session;
+mod tasks;
 #[path = "../fakes/time.rs"]
 mod time;
 mod world;
 mod writing;
+mod yielding;

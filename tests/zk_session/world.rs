@@ -27,6 +27,7 @@ use super::peers::OutOfReach;
 
 pub(crate) const HEARTBEAT: Duration = Duration::from_millis(200);
 pub(crate) const LEASE: Duration = Duration::from_millis(800);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 
 fn withdrawn() -> Intent {
     Intent {
@@ -95,6 +96,7 @@ impl World {
                 heartbeat: HEARTBEAT,
                 lease: length,
                 failsafe: None,
+                patience: PATIENCE,
             },
             lease,
             shared: {

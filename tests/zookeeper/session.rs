@@ -49,6 +49,7 @@ fn keeper(server: &Server, id: &str) -> Keeper {
             },
             heartbeat: Duration::from_millis(200),
             lease: Duration::from_millis(800),
+            patience: Duration::from_secs(3),
             failsafe: None,
         },
         lease,

@@ -25,6 +25,7 @@ impl ZkSession {
         self.depose_silent_leader(now);
         self.drop_the_dead(now);
         self.go_on(ctx);
+        self.make_way(now);
     }
 
     /// Writes the own node, with a read of the generation right behind it: the read sees all that was committed before

@@ -1,5 +1,6 @@
 //! Who leads, read from the names in the latch.
 
+use crate::domain::node::KeeperId;
 use crate::layout::paths::LatchName;
 
 /// Where a session stands in the latch.
@@ -11,6 +12,8 @@ pub(super) struct Standing {
     pub(super) leader: Option<LatchName>,
     /// Whether that is this session.
     pub(super) first: bool,
+    /// The keeper queued up behind it, which would take its place.
+    pub(super) next: Option<KeeperId>,
     /// Nodes that no keeper of this program made.
     pub(super) foreign: Vec<String>,
 }
@@ -31,6 +34,9 @@ impl Standing {
         standing.first = latches
             .first()
             .is_some_and(|latch| latch.session == session);
+        let behind = latches.iter().skip_while(|latch| latch.session != session);
+        let next = behind.into_iter().find(|latch| latch.session != session);
+        standing.next = next.map(|latch| latch.keeper.clone());
         latches.retain(|latch| latch.session == session);
         standing.own = latches;
         standing
@@ -53,7 +59,10 @@ mod tests {
         assert_eq!(leader.keeper.as_str(), "z");
         assert!(!standing.first);
         assert_eq!(standing.own.len(), 1);
-        assert!(Standing::of(2, latch).first);
+        assert_eq!(standing.next, None, "it is the last");
+        let first = Standing::of(2, latch);
+        assert!(first.first);
+        assert_eq!(first.next, Some(KeeperId::new("a")));
     }
 
     #[test]

@@ -14,7 +14,7 @@ impl Oracle {
         &self,
         fleet: &Fleet,
         server: &Rc<Server>,
-        (leader, epoch): (&str, Epoch),
+        (keeper, epoch): (&str, Epoch),
         order: &Order,
     ) {
         let mut books = self.books.borrow_mut();
@@ -29,7 +29,7 @@ impl Oracle {
             ));
         }
         *last = epoch.max(*last);
-        let mut intents = book.intents.iter();
+        let mut intents = book.intents.keys();
         if let Some((_, newer)) = intents.find(|(chosen, newer)| chosen == node && *newer > epoch) {
             self.world.violated(format_args!(
                 "RK-4: {node} executed {order:?} of epoch {epoch} after epoch {newer} had fenced it off and chosen it"
@@ -38,11 +38,16 @@ impl Oracle {
         if *order != Order::Promote {
             return;
         }
-        if !book.intents.contains(&(node.clone(), epoch)) {
+        let led = book.intents.get(&(node.clone(), epoch)).cloned();
+        if led.is_none() {
             self.world.violated(format_args!(
                 "RK-4: {node} was promoted by epoch {epoch} without a persisted intent"
             ));
         }
+        // Whoever decided it need not acknowledge to itself; another that does it for the leader has to.
+        let leader = led.unwrap_or_else(|| keeper.to_owned());
+        book.errands += u32::from(leader != keeper);
+        let leader = leader.as_str();
         let condition = server.condition();
         if condition.follows.as_ref() == Some(node) {
             return;

@@ -1,0 +1,76 @@
+//! Making way, in the latch, for a keeper that sees more.
+
+use futures::future::try_join_all;
+use futures::{FutureExt, TryFutureExt};
+
+use super::leading::Campaign;
+use super::reading::Event;
+use super::{Phase, ZkSession};
+use crate::domain::node::{KeeperId, Moment};
+use crate::domain::yielding::{Sight, blind_spots};
+use crate::layout::paths::LatchName;
+
+impl ZkSession {
+    /// Queues up behind the others if one of them has seen more for long enough.
+    pub(super) fn make_way(&mut self, now: Moment) {
+        if self.phase != Phase::Current {
+            return;
+        }
+        let Some(sight) = self.sight() else { return };
+        let patience = self.dependencies.settings.patience;
+        if !self.yielding.yields(sight, patience, now) {
+            return;
+        }
+        let (own, next) = (sight.own, sight.next);
+        tracing::warn!(
+            own,
+            next,
+            "making way for a keeper that sees more nodes alive"
+        );
+        self.stop_leading("another keeper sees more");
+        self.leave_the_latch();
+    }
+
+    fn leave_the_latch(&mut self) {
+        let (Some(session), Some(line)) = (self.online(), &mut self.line) else {
+            return;
+        };
+        let own = line.standing.as_ref().map(|standing| &standing.own);
+        let latches: Vec<String> = own.into_iter().flatten().map(LatchName::path).collect();
+        let left = try_join_all(latches.iter().map(|latch| session.delete(latch, None)));
+        // The next read of the latch finds none of its own, and queues up again.
+        line.campaign = Campaign::Changing;
+        self.spawn(left.map_ok(drop).map(Event::LatchWritten));
+    }
+
+    /// Who sees how much; `None` if that is not known, or there is nothing to make way in.
+    fn sight(&self) -> Option<Sight> {
+        let line = self.line.as_ref()?;
+        let standing = line.standing.as_ref()?;
+        if standing.own.is_empty() || line.campaign != Campaign::Idle {
+            return None;
+        }
+        let online = self.roll.online();
+        let blind = |keeper: &KeeperId| -> usize {
+            let clusters = self.clusters.values();
+            clusters
+                .map(|cluster| blind_spots(keeper, &online, &cluster.reports))
+                .sum()
+        };
+        let own = blind(&self.identity.id);
+        if own == 0 {
+            return Some(Sight {
+                own,
+                best: None,
+                next: None,
+            });
+        }
+        let others = online.iter().filter(|keeper| **keeper != self.identity.id);
+        let next = standing.next.as_ref();
+        Some(Sight {
+            own,
+            best: others.map(blind).min(),
+            next: next.filter(|next| online.contains(*next)).map(blind),
+        })
+    }
+}

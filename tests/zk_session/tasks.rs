@@ -1,0 +1,56 @@
+//! What guards a task at the keeper that carries it out (RK-4).
+
+use redis_keeper::actors::messages::{GuardTask, WriteError};
+use redis_keeper::domain::node::ClusterName;
+
+use crate::time::on_virtual_time;
+use crate::world::{Keeper, World, eventually};
+
+async fn guard(at: &Keeper, latch: &str, version: i32) -> Result<(), WriteError> {
+    let guard = GuardTask {
+        cluster: ClusterName::new("x"),
+        latch: latch.to_owned(),
+        version,
+    };
+    at.address.send(guard).await.expect("running")
+}
+
+#[test]
+fn a_task_is_stale_once_the_state_has_changed_or_its_leader_leads_no_more() {
+    on_virtual_time(async {
+        let world = World::new();
+        let a = world.keeper("a");
+        world.leader().await;
+        let b = world.keeper("b");
+        for keeper in [&a, &b] {
+            keeper.subscribe("x").await;
+            keeper.current().await;
+        }
+        eventually("a may write", async || {
+            a.write("x", Some("p")).await.is_ok()
+        })
+        .await;
+        let known = a.shared("x").expect("shared");
+        let latch = known.leading.expect("leading").latch;
+        let version = known.version.expect("written");
+        assert_eq!(guard(&b, &latch, version).await, Ok(()));
+
+        let (_, next) = a.write("x", None).await.expect("leading");
+        let changed = guard(&b, &latch, version).await;
+        assert!(
+            matches!(changed, Err(WriteError::NotDone(_))),
+            "{changed:?}"
+        );
+        assert_eq!(guard(&b, &latch, next).await, Ok(()));
+
+        world.embedded.expire(a.session().await);
+        eventually("b leads", async || world.leader().await.0 == "b").await;
+        let deposed = guard(&b, &latch, next).await;
+        assert!(
+            matches!(&deposed, Err(WriteError::NotDone(why)) if why.contains("leads no more")),
+            "{deposed:?}"
+        );
+        let epoch = world.leader().await.1;
+        assert_eq!(epoch, 2, "it leads all the same");
+    });
+}
