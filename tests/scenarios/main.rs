@@ -19,6 +19,7 @@ mod host_loss;
 mod keepers;
 mod proof_of_life;
 mod proxied;
+mod reach;
 mod returning;
 mod state_header;
 mod storm;

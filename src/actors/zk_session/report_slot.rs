@@ -17,7 +17,7 @@ enum Held {
     #[default]
     Nothing,
     /// A node with this report.
-    This(Report),
+    This(Box<Report>),
     /// A node with some report.
     Something,
     /// A node or none, since a connection was lost.
@@ -79,7 +79,7 @@ impl ReportSlot {
         let wanted = (!self.wanted.is_empty()).then(|| self.wanted.clone());
         self.sent = match (&self.held, wanted) {
             (Held::Nothing | Held::Unknown, None) => None,
-            (Held::This(held), Some(wanted)) if *held == wanted => None,
+            (Held::This(held), Some(wanted)) if **held == wanted => None,
             (Held::Nothing, Some(wanted)) => Some(Step::Create(wanted)),
             (_, Some(wanted)) => Some(Step::Set(wanted)),
             (_, None) => Some(Step::Delete),
@@ -95,7 +95,7 @@ impl ReportSlot {
         };
         let (held, ended) = match (step, outcome) {
             (Step::Create(report) | Step::Set(report), Ok(())) => {
-                (Held::This(report), Ended::Moved)
+                (Held::This(Box::new(report)), Ended::Moved)
             }
             (Step::Delete, Ok(())) | (Step::Set(_) | Step::Delete, Err(NoNode(_))) => {
                 (Held::Nothing, Ended::Moved)

@@ -1,9 +1,12 @@
 //! A TCP link that a test can cut: it stands between a client and a server.
 
-use std::io;
-use std::net::SocketAddrV4;
+use std::collections::BTreeSet;
+use std::future::pending;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::{fs, io};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -51,6 +54,8 @@ pub(crate) struct Link {
     state: watch::Sender<State>,
     listening: watch::Receiver<bool>,
     trap: Arc<Trap>,
+    /// Processes whose connections are closed.
+    barred: watch::Sender<BTreeSet<u32>>,
 }
 
 // === impl Link ===
@@ -65,12 +70,15 @@ impl Link {
             caught: watch::Sender::new(false),
             orders: Mutex::default(),
         });
-        BACKGROUND.spawn(serve(at, server, watched, listens, Arc::clone(&trap)));
+        let (barred, bars) = watch::channel(BTreeSet::new());
+        let gates = (Arc::clone(&trap), bars);
+        BACKGROUND.spawn(serve(at, server, watched, listens, gates));
         let link = Self {
             at,
             state,
             listening,
             trap,
+            barred,
         };
         link.wait_listening(true).await;
         link
@@ -96,6 +104,13 @@ impl Link {
     pub(crate) async fn restore(&self) {
         self.state.send_replace(State::Open);
         self.wait_listening(true).await;
+    }
+
+    /// Closes every connection of one process, and each new one at once; those of others pass.
+    pub(crate) fn bar(&self, process: u32) {
+        self.barred.send_modify(|barred| {
+            barred.insert(process);
+        });
     }
 
     /// Stops the next connection that sends what `catch` says, and no other.
@@ -162,7 +177,7 @@ async fn serve(
     server: SocketAddrV4,
     mut state: watch::Receiver<State>,
     listens: watch::Sender<bool>,
-    trap: Arc<Trap>,
+    (trap, barred): (Arc<Trap>, watch::Receiver<BTreeSet<u32>>),
 ) -> Result<(), RecvError> {
     loop {
         until(&mut state, |state| state != State::Cut).await?;
@@ -174,7 +189,8 @@ async fn serve(
             loop {
                 if let Ok((client, _)) = listener.accept().await {
                     let trap = Arc::clone(&trap);
-                    tokio::spawn(carry(client, server, connections.clone(), trap));
+                    let gates = (trap, barred.clone());
+                    tokio::spawn(carry(client, server, connections.clone(), gates));
                 }
             }
         };
@@ -192,12 +208,26 @@ async fn carry(
     client: TcpStream,
     server: SocketAddrV4,
     mut state: watch::Receiver<State>,
-    trap: Arc<Trap>,
+    (trap, barred): (Arc<Trap>, watch::Receiver<BTreeSet<u32>>),
 ) {
+    let from = client.peer_addr();
     let forward = forward(client, server, state.clone(), &trap);
     tokio::select! {
+        biased;
         _ = until(&mut state, |state| state == State::Cut) => {}
+        () = turned_away(from.ok(), barred) => {}
         _ = forward => {}
+    }
+}
+
+/// Until the process at the other end is barred.
+async fn turned_away(from: Option<SocketAddr>, mut barred: watch::Receiver<BTreeSet<u32>>) {
+    let Some(SocketAddr::V4(from)) = from else {
+        return;
+    };
+    let owned = |processes: &BTreeSet<u32>| processes.iter().any(|process| owns(*process, from));
+    if barred.wait_for(owned).await.is_err() {
+        pending::<()>().await;
     }
 }
 
@@ -314,4 +344,33 @@ async fn until<T: Copy>(
     wanted: impl Fn(T) -> bool,
 ) -> Result<(), RecvError> {
     value.wait_for(|value| wanted(*value)).await.map(drop)
+}
+
+/// Whether `process` has the socket that is bound to `at` and connected, as Linux tells:
+/// <https://man7.org/linux/man-pages/man5/proc_net.5.html>.
+fn owns(process: u32, at: SocketAddrV4) -> bool {
+    let Ok(connections) = fs::read_to_string("/proc/net/tcp") else {
+        panic!("no /proc/net/tcp");
+    };
+    let inode = connections.lines().skip(1).find_map(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        (parsed(words.next()?)? == at).then(|| words.nth(7).map(str::to_owned))?
+    });
+    let Some(inode) = inode else { return false };
+    let wanted = format!("socket:[{inode}]");
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{process}/fd")) else {
+        return false;
+    };
+    let targets = descriptors.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    targets
+        .into_iter()
+        .any(|target| target == Path::new(&wanted))
+}
+
+/// An address as the kernel prints it: `0100007F:1F90`.
+fn parsed(text: &str) -> Option<SocketAddrV4> {
+    let (ip, port) = text.split_once(':')?;
+    let ip = u32::from_str_radix(ip, 16).ok()?.to_ne_bytes();
+    let port = u16::from_str_radix(port, 16).ok()?;
+    Some(SocketAddrV4::new(Ipv4Addr::from(ip), port))
 }

@@ -30,8 +30,8 @@ fn promotion(plan: Plan) -> (String, Option<String>) {
     }
 }
 
-fn through(keeper: &str) -> Option<String> {
-    Some(keeper.to_owned())
+fn by(keeper: &str) -> String {
+    keeper.to_owned()
 }
 
 #[test]
@@ -39,7 +39,10 @@ fn the_greatest_offset_wins_wherever_it_is() {
     let far = lost()
         .with("c", |c| c.offset += 1)
         .seen_through("c", "keeper-2");
-    assert_eq!(promotion(far.plan()), ("c".to_owned(), through("keeper-2")));
+    assert_eq!(
+        promotion(far.plan()),
+        ("c".to_owned(), Some(by("keeper-2")))
+    );
     let near = lost()
         .with("b", |b| b.offset += 1)
         .seen_through("c", "keeper-2");
@@ -57,7 +60,7 @@ fn a_replica_that_nobody_but_another_keeper_sees_is_enough_to_withdraw_and_to_pr
     let withdrawn = cluster.written(Change::Withdraw);
     assert_eq!(
         promotion(withdrawn.plan()),
-        ("b".to_owned(), through("keeper-3"))
+        ("b".to_owned(), Some(by("keeper-3")))
     );
 }
 
@@ -84,7 +87,7 @@ fn what_another_keeper_sees_is_measured_as_what_the_leader_sees() {
     // The failed attempt was the leader's own; through another keeper it is a new one.
     assert_eq!(
         promotion(behind.plan()),
-        ("c".to_owned(), through("keeper-2"))
+        ("c".to_owned(), Some(by("keeper-2")))
     );
 }
 
@@ -112,7 +115,7 @@ fn what_failed_through_one_keeper_is_tried_through_another_at_once_and_left_alon
         cluster
     };
     let again = failed(&["keeper-2"]).plan();
-    assert_eq!(promotion(again), ("c".to_owned(), through("keeper-3")));
+    assert_eq!(promotion(again), ("c".to_owned(), Some(by("keeper-3"))));
     let tried = failed(&["keeper-2", "keeper-3"]).plan();
     assert!(
         matches!(tried.refusal("c"), Refusal::FailedLately(_)),

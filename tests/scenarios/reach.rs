@@ -1,0 +1,100 @@
+//! The leader does not reach what the other keepers reach.
+
+use serde_json::json;
+
+use super::support::checks::Checks;
+use super::support::keeper::{Keepers, Settings};
+use super::support::net::Net;
+use super::support::redis::{Redis, Role};
+use super::support::wait::{SOON, eventually};
+use super::support::zookeeper::ZooKeeper;
+
+#[tokio::test]
+async fn a_leader_that_reaches_no_replica_fails_over_through_the_keepers_that_do() {
+    let net = Net::fleet().await;
+    let nodes = Redis::trio_behind_links(&net).await;
+    let patient = Redis::start(&net).await;
+    let [primary, first, second] = &nodes;
+    primary.write_keys("kept", 100).await;
+    let zookeeper = ZooKeeper::shared().await;
+    let prefix = zookeeper.prefix("blind_leader");
+    // A leader waits for the longest mark-down time before it makes way: this one goes on leading.
+    let at = patient.at();
+    let settings = Settings::new()
+        .cluster("cache", &nodes)
+        .cluster_with(json!({
+            "name": "patient",
+            "seconds-mark-down": 120,
+            "nodes": [{"host": at.ip(), "port": at.port()}],
+        }));
+    let keepers = Keepers::start(3, &net, &prefix, &settings).await;
+    keepers
+        .wait_topology("cache", primary, &[first, second])
+        .await;
+    let checks = Checks::start(&keepers, "cache", &[primary, first, second]);
+    let leader = keepers.wait_leader().await;
+    let epoch = keepers[leader].leads_with().await;
+
+    for replica in [first, second] {
+        replica.link().bar(keepers[leader].process().id());
+    }
+    primary.kill();
+    for keeper in keepers.iter() {
+        keeper.wait_replaced("cache", primary).await;
+    }
+    let published = keepers[leader].status("cache").await.expect("its status");
+    let [successor, other] = match published.primary {
+        Some(node) if node == first.node() => [first, second],
+        _ => [second, first],
+    };
+    successor.wait_role(Role::Primary).await;
+    other.wait_in_step_with(successor).await;
+    assert_eq!(successor.key_count().await, 100);
+
+    assert_eq!(keepers[leader].leads_with().await, epoch, "it still leads");
+    let deeds = keepers[leader].deeds();
+    let through = |what: &str| {
+        let mut deeds = deeds.iter().filter(|deed| deed.what == what);
+        deeds.any(|deed| deed.line.contains("through=keeper-"))
+    };
+    assert!(through("promoted"), "{deeds:#?}");
+    eventually(SOON, "the other to be made to follow", async || {
+        let made = keepers[leader].deeds();
+        let mut made = made
+            .iter()
+            .filter(|deed| deed.what == "made to follow the primary");
+        let made = made.any(|deed| deed.line.contains("through=keeper-"));
+        made.then_some(()).ok_or("not told yet")
+    })
+    .await;
+    checks.assert_never_two();
+}
+
+#[tokio::test]
+async fn a_leader_that_sees_less_than_the_others_makes_way_and_failovers_go_on() {
+    let net = Net::fleet().await;
+    let nodes = Redis::trio_behind_links(&net).await;
+    let [primary, first, second] = &nodes;
+    let zookeeper = ZooKeeper::shared().await;
+    let prefix = zookeeper.prefix("makes_way");
+    let settings = Settings::new().cluster("cache", &nodes);
+    let keepers = Keepers::start(3, &net, &prefix, &settings).await;
+    keepers
+        .wait_topology("cache", primary, &[first, second])
+        .await;
+    let leader = keepers.wait_leader().await;
+    first.link().bar(keepers[leader].process().id());
+    let next = keepers.wait_leader_other_than(Some(leader)).await;
+    assert!(keepers[leader].process().log().contains("making way"));
+    eventually(SOON, "only one to lead", async || {
+        let led = keepers[leader].leads_with().await;
+        led.map_or(Ok(()), |epoch| Err(format!("epoch {epoch}")))
+    })
+    .await;
+
+    primary.kill();
+    for keeper in keepers.iter() {
+        keeper.wait_replaced("cache", primary).await;
+    }
+    assert!(keepers[next].leads_with().await.is_some(), "it still leads");
+}
