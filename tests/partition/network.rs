@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use futures::FutureExt as _;
@@ -24,6 +25,7 @@ pub(crate) struct Network {
 pub(crate) struct Host {
     number: usize,
     at: Ipv4Addr,
+    namespace: Arc<Namespace>,
     jobs: Option<mpsc::UnboundedSender<Job>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -108,10 +110,13 @@ impl Host {
         ));
         let (jobs, received) = mpsc::unbounded_channel();
         let thread = thread::Builder::new().name(format!("host-{number}"));
-        let thread = thread.spawn(move || live(&namespace, received));
+        let namespace = Arc::new(namespace);
+        let entered = Arc::clone(&namespace);
+        let thread = thread.spawn(move || live(&entered, received));
         Self {
             number,
             at,
+            namespace,
             jobs: Some(jobs),
             thread: Some(thread.expect("a thread")),
         }
@@ -125,6 +130,12 @@ impl Host {
     /// Its address.
     pub(crate) fn at(&self) -> Ipv4Addr {
         self.at
+    }
+
+    /// Its network, to give it more addresses or a packet filter. The cable is `eth0`.
+    #[allow(dead_code, reason = "for the chaos run")]
+    pub(crate) fn namespace(&self) -> &Namespace {
+        &self.namespace
     }
 
     /// Does `work` on this host: sockets that it opens and programs that it starts belong to it.

@@ -12,7 +12,7 @@ use super::wait::{SOON, eventually};
 
 /// HAProxy in the foreground, asked through its stats socket.
 pub(crate) struct HaProxy {
-    _process: Process,
+    process: Process,
     socket: PathBuf,
     _dir: TempDir,
 }
@@ -37,7 +37,7 @@ impl HaProxy {
             .arg(path("haproxy.cfg"));
         let process = Process::start("haproxy", &path("log"), proxy);
         let haproxy = Self {
-            _process: process,
+            process,
             socket,
             _dir: dir,
         };
@@ -46,6 +46,12 @@ impl HaProxy {
         })
         .await;
         haproxy
+    }
+
+    /// To kill it, pause it, restart it, and to read its log.
+    #[allow(dead_code, reason = "for the chaos run")]
+    pub(crate) fn process(&self) -> &Process {
+        &self.process
     }
 
     /// One command of its runtime interface.

@@ -1,0 +1,228 @@
+//! Kills, freezes, cuts off and restarts everything, as a seed says, under clients that write; then judges what was promised.
+//! `docs/chaos.md` explains it.
+//!
+//! `cargo run --release --example chaos -- --seed N [--minutes M]`
+
+#[path = "chaos/client.rs"]
+mod client;
+#[path = "chaos/site.rs"]
+mod site;
+#[path = "chaos/striker.rs"]
+mod striker;
+#[path = "chaos/verdict.rs"]
+mod verdict;
+#[path = "chaos/whole.rs"]
+mod whole;
+
+#[path = "../tests/chaos/judge.rs"]
+mod judge;
+#[path = "../tests/chaos/logs.rs"]
+mod logs;
+#[path = "../tests/chaos/schedule.rs"]
+mod schedule;
+
+#[path = "../tests/partition/namespace.rs"]
+mod namespace;
+#[path = "../tests/partition/network.rs"]
+#[allow(dead_code, reason = "the partition test uses the rest")]
+mod network;
+#[path = "../tests/scenarios/support"]
+#[allow(dead_code, reason = "the scenarios use the rest")]
+mod support {
+    pub(crate) mod background;
+    pub(crate) mod haproxy;
+    pub(crate) mod keeper;
+    pub(crate) mod leadership;
+    pub(crate) mod link;
+    pub(crate) mod net;
+    pub(crate) mod process;
+    pub(crate) mod redis;
+    pub(crate) mod wait;
+    pub(crate) mod zookeeper;
+
+    pub(crate) use self::background::BACKGROUND;
+}
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use rustix::time::{ClockId, clock_gettime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
+
+use self::client::{Client, Observer};
+use self::schedule::{Cluster, draw_clusters, draw_round};
+use self::site::Site;
+use self::striker::Striker;
+use self::support::BACKGROUND;
+use self::verdict::{Verdict, keep_logs};
+use self::whole::{same_data, settled};
+
+/// Until everything is whole, from its start.
+const START: Duration = Duration::from_mins(2);
+/// The same from the end of a round's faults: the bound that is judged.
+const RECOVERY: Duration = Duration::from_mins(1);
+
+/// Breaks everything but the promises.
+#[derive(Parser)]
+struct Arguments {
+    /// Decides which faults strike, and when.
+    #[arg(long)]
+    seed: u64,
+    /// For how long faults strike and are recovered from, in whole rounds.
+    #[arg(long, default_value_t = 10)]
+    minutes: u64,
+    /// Keeps all logs here, also of a run without a breach.
+    #[arg(long, value_name = "DIRECTORY")]
+    keep: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// What the keepers are told.
+#[derive(clap::Args, Clone)]
+pub(crate) struct Settings {
+    /// seconds-mark-down
+    #[arg(long, default_value_t = 2.0)]
+    pub(crate) mark_down: f64,
+    /// zk-session-timeout-seconds
+    #[arg(long, default_value_t = 4.0)]
+    pub(crate) session: f64,
+    /// lease-seconds
+    #[arg(long, default_value_t = 1.5)]
+    pub(crate) lease: f64,
+    /// failover-cooldown-seconds
+    #[arg(long, default_value_t = 5.0)]
+    pub(crate) cooldown: f64,
+}
+
+fn main() -> ExitCode {
+    // The keepers of the run are this program, too.
+    if std::env::args().nth(1).as_deref() == Some("run") {
+        return redis_keeper::cli::main(std::env::args_os()).into();
+    }
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let _background = BACKGROUND.enter();
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).expect("a signal handler");
+        let mut interrupt = signal(SignalKind::interrupt()).expect("a signal handler");
+        tokio::select! {
+            code = run(&arguments) => code,
+            // What was started ends with the run that is dropped here.
+            _ = terminate.recv() => ExitCode::from(143),
+            _ = interrupt.recv() => ExitCode::from(130),
+        }
+    })
+}
+
+async fn run(arguments: &Arguments) -> ExitCode {
+    let seed = arguments.seed;
+    let clusters = draw_clusters(seed);
+    eprintln!("seed {seed}: {clusters:?}");
+    let site = Site::open(&clusters, &arguments.settings).await;
+    let start = Instant::now();
+    let began = clock_gettime(ClockId::Realtime);
+    let began = Duration::new(
+        began.tv_sec.unsigned_abs(),
+        u32::try_from(began.tv_nsec).expect("less than a second"),
+    );
+    let (clients, observers) = start_clients(&site, start);
+    let mut striker = Striker::new(&site, clusters.len(), start);
+    let mut verdict = Verdict::default();
+    strike(arguments, &clusters, &mut striker, &clients, &mut verdict).await;
+
+    verdict.faults = striker.faults;
+    verdict.breaches.append(&mut striker.ended);
+    let writes: Vec<_> = clients.iter().flat_map(|client| {
+        let cluster = client.cluster();
+        client.stop().into_iter().map(move |write| (cluster, write))
+    });
+    let writes: Vec<_> = writes.collect();
+    for (number, cluster) in clusters.iter().enumerate() {
+        let own = writes.iter().filter(|(cluster, _)| *cluster == number);
+        let own: Vec<_> = own.map(|(_, write)| *write).collect();
+        let held = same_data(&site, number, RECOVERY).await;
+        let held = held.map_err(|seen| verdict.breaches.push(seen)).ok();
+        let frozen = &striker.stood_still;
+        verdict.judge_cluster(&site, number, cluster, &own, began, frozen, held.as_ref());
+    }
+    verdict.judge_keepers(&site, &observers);
+    println!("\nseed {seed}: {verdict}");
+    let into = match (&arguments.keep, verdict.breaches.is_empty()) {
+        (Some(into), _) => into.clone(),
+        (None, false) => std::env::temp_dir(),
+        (None, true) => return ExitCode::SUCCESS,
+    };
+    let dir = keep_logs(&site, seed, &striker.story, &into);
+    println!("Logs: {}", dir.display());
+    for breach in &verdict.breaches {
+        println!("BREACH (seed {seed}): {breach}");
+    }
+    ExitCode::from(u8::from(!verdict.breaches.is_empty()))
+}
+
+/// A client a host and cluster, and one that asks the keeper of each host.
+fn start_clients(site: &Site, start: Instant) -> (Vec<Client>, Vec<Observer>) {
+    let nodes = site.redis().iter().map(|cluster| {
+        let nodes = cluster.iter().map(|redis| redis.node().to_string());
+        (1..).zip(nodes).collect::<Vec<_>>()
+    });
+    let nodes: Vec<_> = nodes.collect();
+    let (mut clients, mut observers) = (Vec::new(), Vec::new());
+    for (host, keeper) in site.network().hosts().iter().zip(site.keepers()) {
+        let own = (0..nodes.len()).map(|cluster| Client::start(host, cluster, start));
+        clients.extend(own);
+        observers.push(Observer::start(host, keeper, nodes.clone(), start));
+    }
+    (clients, observers)
+}
+
+/// Round after round until the time is over, or something does not recover.
+async fn strike(
+    arguments: &Arguments,
+    clusters: &[Cluster],
+    striker: &mut Striker<'_>,
+    clients: &[Client],
+    verdict: &mut Verdict,
+) {
+    let site = striker.site();
+    let start = striker.start();
+    if let Err(seen) = settled(site, clients, start, START).await {
+        verdict
+            .breaches
+            .push(format!("not whole at the start: {seen}"));
+        return;
+    }
+    let until = start.elapsed() + Duration::from_secs(60 * arguments.minutes);
+    for number in 0.. {
+        if start.elapsed() >= until {
+            return;
+        }
+        striker.tell(format!("round {number}"));
+        let round = draw_round(arguments.seed, number, clusters);
+        striker.play(&round).await;
+        let healed = start.elapsed();
+        let outcome = settled(site, clients, start, RECOVERY).await;
+        let took = start.elapsed().saturating_sub(healed);
+        striker.look_for_dead();
+        verdict.rounds += 1;
+        verdict.longest_recovery = verdict.longest_recovery.max(took);
+        match outcome {
+            Ok(primaries) => {
+                striker.tell(format!("whole after {took:.1?}, primaries {primaries:?}"));
+            }
+            Err(seen) => {
+                let breach = format!("round {number}: not whole {took:.1?} after it: {seen}");
+                striker.tell(breach.clone());
+                verdict.breaches.push(breach);
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Does what a schedule says to a site, and undoes it.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::judge::Frozen;
+use crate::network::Host;
+use crate::schedule::{Cut, Direction, Fault, HOSTS, Loss, Planned, Target, targets};
+use crate::site::Site;
+
+/// Strikes, and keeps a diary of it.
+pub(crate) struct Striker<'a> {
+    site: &'a Site,
+    clusters: usize,
+    start: Instant,
+    down: BTreeSet<Target>,
+    frozen: BTreeSet<Target>,
+    cuts: Vec<Cut>,
+    /// Of the HAProxies, with the time at which they were frozen.
+    standing: Vec<(usize, Duration)>,
+    /// When HAProxies stood still.
+    pub(crate) stood_still: Vec<Frozen>,
+    /// Processes that ended by themselves.
+    pub(crate) ended: Vec<String>,
+    /// What was done, a line each.
+    pub(crate) story: Vec<String>,
+    /// How many faults struck.
+    pub(crate) faults: usize,
+}
+
+// === impl Striker ===
+
+impl<'a> Striker<'a> {
+    /// Nothing is struck yet. Times count from `start`.
+    pub(crate) fn new(site: &'a Site, clusters: usize, start: Instant) -> Self {
+        Self {
+            site,
+            clusters,
+            start,
+            down: BTreeSet::new(),
+            frozen: BTreeSet::new(),
+            cuts: Vec::new(),
+            standing: Vec::new(),
+            stood_still: Vec::new(),
+            ended: Vec::new(),
+            story: Vec::new(),
+            faults: 0,
+        }
+    }
+
+    /// What is struck.
+    pub(crate) fn site(&self) -> &'a Site {
+        self.site
+    }
+
+    /// When the run began.
+    pub(crate) fn start(&self) -> Instant {
+        self.start
+    }
+
+    /// Does all that is planned, each thing at its time from now, and has undone it when this returns.
+    pub(crate) async fn play(&mut self, round: &[Planned]) {
+        let begin = Instant::now();
+        let strikes = round.iter().map(|it| (it.from, true, &it.fault));
+        let ends = round.iter().map(|it| (it.to, false, &it.fault));
+        let mut events: Vec<_> = strikes.chain(ends).collect();
+        events.sort_by_key(|(at, strikes, _)| (*at, *strikes));
+        for (at, strikes, fault) in events {
+            sleep_until(begin + at).await;
+            self.look_for_dead();
+            if strikes {
+                self.tell(format!("{fault}"));
+                self.faults += 1;
+                self.strike(fault);
+            } else {
+                self.tell(format!("over: {fault}"));
+                self.mend(fault);
+            }
+        }
+    }
+
+    /// Notes processes that ended though nobody ended them, and starts them again as a service manager would.
+    pub(crate) fn look_for_dead(&mut self) {
+        let all = (1..=HOSTS).flat_map(|host| targets(host, self.clusters));
+        for target in all {
+            if self.down.contains(&target) {
+                continue;
+            }
+            let process = self.site.process(target);
+            if let Some(status) = process.exit_status() {
+                self.ended.push(format!("{target}: {status}"));
+                self.tell(format!("{target} ended by itself: {status}"));
+                process.restart();
+            }
+        }
+    }
+
+    /// One more line of the story.
+    pub(crate) fn tell(&mut self, what: String) {
+        let line = format!("{:8.3} {what}", self.start.elapsed().as_secs_f64());
+        eprintln!("{line}");
+        self.story.push(line);
+    }
+
+    fn strike(&mut self, fault: &Fault) {
+        match fault {
+            Fault::Killed(target) => self.kill(*target),
+            Fault::HostLost(host) => {
+                for target in targets(*host, self.clusters) {
+                    self.kill(target);
+                }
+            }
+            Fault::Stopped(target) => {
+                self.site.process(*target).terminate();
+                self.down.insert(*target);
+            }
+            Fault::Frozen(target) => {
+                self.site.process(*target).pause();
+                self.frozen.insert(*target);
+                if let Target::Proxy(host) = target {
+                    self.standing.push((*host, self.start.elapsed()));
+                }
+            }
+            Fault::Cut(cut) => {
+                self.cuts.push(cut.clone());
+                self.filter(cut.host);
+            }
+        }
+    }
+
+    fn kill(&mut self, target: Target) {
+        // What is frozen is left dead, too: it stays down until the later of both ends.
+        self.site.process(target).kill();
+        self.frozen.remove(&target);
+        self.down.insert(target);
+    }
+
+    fn mend(&mut self, fault: &Fault) {
+        match fault {
+            Fault::Killed(target) | Fault::Stopped(target) => self.start_again(*target),
+            Fault::HostLost(host) => {
+                for target in targets(*host, self.clusters) {
+                    self.start_again(target);
+                }
+            }
+            Fault::Frozen(target) => {
+                if self.frozen.remove(target) {
+                    self.site.process(*target).resume();
+                }
+                let Target::Proxy(thawed) = target else {
+                    return;
+                };
+                let to = self.start.elapsed();
+                let stood = self.standing.extract_if(.., |(host, _)| host == thawed);
+                self.stood_still
+                    .extend(stood.map(|(host, from)| Frozen { host, from, to }));
+            }
+            Fault::Cut(cut) => {
+                self.cuts.retain(|it| it != cut);
+                self.filter(cut.host);
+            }
+        }
+    }
+
+    fn start_again(&mut self, target: Target) {
+        if self.down.remove(&target) {
+            self.site.process(target).restart();
+        }
+    }
+
+    /// Has the host let pass what its present cuts allow.
+    fn filter(&self, number: usize) {
+        let mut rules = String::from("flush ruleset\ntable ip chaos {\n");
+        for (chain, interface, address, direction) in [
+            ("input", "iifname", "saddr", Direction::In),
+            ("output", "oifname", "daddr", Direction::Out),
+        ] {
+            rules += &format!(" chain {chain} {{ type filter hook {chain} priority 0;\n");
+            for cut in self.cuts.iter().filter(|cut| cut.host == number) {
+                if ![direction, Direction::Both].contains(&cut.direction) {
+                    continue;
+                }
+                for peer in &cut.peers {
+                    // A host's addresses differ from those of others in the last byte.
+                    let packets =
+                        format!("{interface} eth0 ip {address} & 0.0.0.255 == 0.0.0.{peer}");
+                    rules += &match cut.loss {
+                        Loss::Silent => format!("  {packets} drop\n"),
+                        Loss::Reset => format!(
+                            "  {packets} tcp flags & rst != 0 accept\n  {packets} meta l4proto tcp reject with tcp reset\n"
+                        ),
+                    };
+                }
+            }
+            rules += " }\n";
+        }
+        rules += "}\n";
+        nft(self.site.network().host(number), &rules);
+    }
+}
+
+fn nft(host: &Host, rules: &str) {
+    let mut nft = Command::new("nsenter")
+        .arg(format!("--net={}", host.namespace().path()))
+        .args(["nft", "-f", "-"])
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("nsenter, of util-linux");
+    let mut input = nft.stdin.take().expect("a pipe");
+    let written = input.write_all(rules.as_bytes());
+    drop(input);
+    let status = nft.wait().expect("a child of ours");
+    let done = written.is_ok() && status.success();
+    assert!(done, "nft, of nftables: {status}: {rules}");
+}

@@ -1,0 +1,163 @@
+//! Whether every cluster is whole again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis_keeper::domain::node::NodeAddr;
+use tokio::time::{Instant, sleep};
+
+use crate::client::{Client, key};
+use crate::schedule::HOSTS;
+use crate::site::{Site, name};
+use crate::support::redis::Redis;
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The values of all clients' keys at one node.
+pub(crate) type Values = BTreeMap<usize, Vec<u8>>;
+
+/// Waits until all keepers publish one and the same primary for each cluster and call the other two nodes online, these follow
+/// it with their links up, and each client was acknowledged by it after this was called: the primary of each cluster.
+///
+/// # Errors
+/// What was seen last, when that has not come within the time.
+pub(crate) async fn settled(
+    site: &Site,
+    clients: &[Client],
+    start: Instant,
+    within: Duration,
+) -> Result<Vec<usize>, String> {
+    let called = start.elapsed();
+    until(within, async || {
+        let mut primaries = Vec::new();
+        for cluster in 0..site.redis().len() {
+            let primary = primary_of(site, cluster).await;
+            primaries.push(primary.map_err(|seen| format!("{}: {seen}", name(cluster)))?);
+        }
+        for client in clients {
+            let (cluster, host) = (client.cluster(), client.host());
+            let latest = client.latest();
+            let served = latest.is_some_and(|write| {
+                write.acknowledged > called && write.node == primaries[cluster]
+            });
+            if !served {
+                let name = name(cluster);
+                return Err(format!(
+                    "{name}: the client on host {host} was last served at {latest:?}"
+                ));
+            }
+        }
+        Ok(primaries)
+    })
+    .await
+}
+
+/// Waits until all nodes of `cluster` hold the same: that.
+///
+/// # Errors
+/// What differed last, when that has not come within the time.
+pub(crate) async fn same_data(
+    site: &Site,
+    cluster: usize,
+    within: Duration,
+) -> Result<Values, String> {
+    until(within, async || {
+        let mut first = None;
+        for host in 1..=HOSTS {
+            let redis = Arc::clone(&site.redis()[cluster][host - 1]);
+            let read = site
+                .network()
+                .host(host)
+                .run(move || async move { values(&redis).await });
+            let values = read.await?;
+            if *first.get_or_insert_with(|| values.clone()) != values {
+                let name = name(cluster);
+                return Err(format!("{name}: host {host} holds other data than host 1"));
+            }
+        }
+        first.ok_or_else(|| "no host".to_owned())
+    })
+    .await
+}
+
+async fn values(redis: &Redis) -> Result<Values, String> {
+    let mut values = Values::new();
+    for host in 1..=HOSTS {
+        let value: Option<Vec<u8>> = redis
+            .try_run(&format!("GET {}", key(host)))
+            .await
+            .map_err(|error| format!("{}: {error}", redis.at()))?;
+        values.insert(host, value.unwrap_or_default());
+    }
+    let keys: usize = redis.try_run("DBSIZE").await.unwrap_or_default();
+    let expected = values.values().filter(|value| !value.is_empty()).count();
+    if keys == expected {
+        Ok(values)
+    } else {
+        Err(format!("{}: {keys} keys", redis.at()))
+    }
+}
+
+async fn primary_of(site: &Site, cluster: usize) -> Result<usize, String> {
+    let mut primary = None;
+    for (host, keeper) in site.network().hosts().iter().zip(site.keepers()) {
+        let (keeper, name) = (Arc::clone(keeper), name(cluster));
+        let status = host
+            .run(move || async move { keeper.status(&name).await })
+            .await
+            .map_err(|seen| format!("keeper {}: {seen}", host.number()))?;
+        let published = status.primary.as_ref().and_then(Site::host_of);
+        let replicas = status.replicas.iter().filter_map(Site::host_of);
+        let mut all: Vec<_> = replicas.chain(published).collect();
+        all.sort_unstable();
+        let agrees = primary.is_none() || primary == published;
+        match published {
+            Some(published) if agrees && all == (1..=HOSTS).collect::<Vec<_>>() => {
+                primary = Some(published);
+            }
+            _ => return Err(format!("keeper {}: {status:?}", host.number())),
+        }
+    }
+    let primary = primary.ok_or("no keeper")?;
+    let followed = site.redis()[cluster][primary - 1].node();
+    for host in site.network().hosts() {
+        let redis = Arc::clone(&site.redis()[cluster][host.number() - 1]);
+        let info = host
+            .run(move || async move { redis.info("replication").await })
+            .await
+            .map_err(|error| format!("Redis {}: {error}", host.number()))?;
+        if !is_in_order(&info, (host.number() != primary).then_some(&followed)) {
+            return Err(format!("Redis {}: {info:?}", host.number()));
+        }
+    }
+    Ok(primary)
+}
+
+/// Whether a node is a primary with replicas, or follows another with its link up.
+fn is_in_order(info: &BTreeMap<String, String>, follows: Option<&NodeAddr>) -> bool {
+    let says = |key: &str, value: &str| info.get(key).is_some_and(|it| it == value);
+    match follows {
+        None => says("role", "master") && says("connected_slaves", &(HOSTS - 1).to_string()),
+        Some(primary) => {
+            says("master_host", primary.host())
+                && says("master_port", &primary.port().to_string())
+                && says("master_link_status", "up")
+        }
+    }
+}
+
+async fn until<T>(
+    within: Duration,
+    mut look: impl AsyncFnMut() -> Result<T, String>,
+) -> Result<T, String> {
+    let deadline = Instant::now() + within;
+    loop {
+        match look().await {
+            Ok(found) => return Ok(found),
+            Err(seen) if Instant::now() > deadline => return Err(seen),
+            Err(_) => sleep(PAUSE).await,
+        }
+    }
+}
