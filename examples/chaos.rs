@@ -139,7 +139,7 @@ async fn run(arguments: &Arguments) -> ExitCode {
 
     verdict.faults = striker.faults;
     verdict.breaches.append(&mut striker.ended);
-    let writes: Vec<_> = clients.iter().flat_map(|client| {
+    let writes = clients.iter().flat_map(|client| {
         let cluster = client.cluster();
         client.stop().into_iter().map(move |write| (cluster, write))
     });

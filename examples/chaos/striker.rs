@@ -85,7 +85,8 @@ impl<'a> Striker<'a> {
 
     /// Notes processes that ended though nobody ended them, and starts them again as a service manager would.
     pub(crate) fn look_for_dead(&mut self) {
-        let all = (1..=HOSTS).flat_map(|host| targets(host, self.clusters));
+        let clusters = self.clusters;
+        let all = (1..=HOSTS).flat_map(|host| targets(host, clusters));
         for target in all {
             if self.down.contains(&target) {
                 continue;

@@ -12,11 +12,11 @@ pub(crate) const HOSTS: usize = 3;
 /// For how long faults strike before everything is healed and looked at.
 pub(crate) const ROUND: Duration = Duration::from_secs(45);
 /// Faults at the same time, a lost host counted once.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 5;
 /// Between two faults, on average.
-const GAP: Duration = Duration::from_millis(2_500);
-const SHORTEST: Duration = Duration::from_millis(100);
-const LONGEST: Duration = Duration::from_secs(15);
+const GAP: Duration = Duration::from_millis(1_300);
+const SHORTEST: Duration = Duration::from_millis(200);
+const LONGEST: Duration = Duration::from_secs(20);
 
 /// What a node has after its process was killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,7 +160,7 @@ impl Draw<'_> {
         GAP.mul_f64(-(1.0 - self.chance.random::<f64>()).ln())
     }
 
-    /// As often between 0.1 and 1 s as between 1 and 10 s.
+    /// As often between 0.2 and 2 s as between 2 and 20 s.
     fn length(&mut self) -> Duration {
         let ratio = LONGEST.as_secs_f64() / SHORTEST.as_secs_f64();
         SHORTEST.mul_f64(ratio.powf(self.chance.random()))
