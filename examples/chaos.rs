@@ -96,6 +96,9 @@ pub(crate) struct Settings {
     /// failover-cooldown-seconds
     #[arg(long, default_value_t = 5.0)]
     pub(crate) cooldown: f64,
+    /// drain-seconds; 0 breaks a promise, so that the judge can be seen to tell
+    #[arg(long, default_value_t = 1.2)]
+    pub(crate) drain: f64,
 }
 
 fn main() -> ExitCode {
@@ -150,7 +153,8 @@ async fn run(arguments: &Arguments) -> ExitCode {
         let held = same_data(&site, number, RECOVERY).await;
         let held = held.map_err(|seen| verdict.breaches.push(seen)).ok();
         let frozen = &striker.stood_still;
-        verdict.judge_cluster(&site, number, cluster, &own, began, frozen, held.as_ref());
+        let which = (number, cluster);
+        verdict.judge_cluster(&site, which, &own, began, frozen, held.as_ref());
     }
     verdict.judge_keepers(&site, &observers);
     println!("\nseed {seed}: {verdict}");
@@ -204,7 +208,7 @@ async fn strike(
         if start.elapsed() >= until {
             return;
         }
-        striker.tell(format!("round {number}"));
+        striker.tell(format_args!("round {number}"));
         let round = draw_round(arguments.seed, number, clusters);
         striker.play(&round).await;
         let healed = start.elapsed();
@@ -215,11 +219,13 @@ async fn strike(
         verdict.longest_recovery = verdict.longest_recovery.max(took);
         match outcome {
             Ok(primaries) => {
-                striker.tell(format!("whole after {took:.1?}, primaries {primaries:?}"));
+                striker.tell(format_args!(
+                    "whole after {took:.1?}, primaries {primaries:?}"
+                ));
             }
             Err(seen) => {
                 let breach = format!("round {number}: not whole {took:.1?} after it: {seen}");
-                striker.tell(breach.clone());
+                striker.tell(&breach);
                 verdict.breaches.push(breach);
                 return;
             }

@@ -139,14 +139,17 @@ impl Writing {
                 sent,
                 acknowledged: self.start.elapsed(),
             };
-            let mut diary = locked(&self.diary);
-            if !diary.stopped {
-                diary.writes.push(write);
-            }
-            drop(diary);
+            self.note(write);
             sleep(PAUSE).await;
         }
         Ok(())
+    }
+
+    fn note(&self, write: Write) {
+        let mut diary = locked(&self.diary);
+        if !diary.stopped {
+            diary.writes.push(write);
+        }
     }
 
     fn is_stopped(&self) -> bool {

@@ -191,7 +191,8 @@ fn keeper_settings(
         .set("seconds-mark-down", settings.mark_down)
         .set("zk-session-timeout-seconds", settings.session)
         .set("lease-seconds", settings.lease)
-        .set("failover-cooldown-seconds", settings.cooldown);
+        .set("failover-cooldown-seconds", settings.cooldown)
+        .set("drain-seconds", settings.drain);
     let clusters = clusters.iter().zip(redis).enumerate();
     clusters.fold(all, |all, (number, (cluster, redis))| {
         let nodes = redis

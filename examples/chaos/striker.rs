@@ -1,6 +1,7 @@
 //! Does what a schedule says to a site, and undoes it.
 
 use std::collections::BTreeSet;
+use std::fmt::{Display, Write as _};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -73,11 +74,11 @@ impl<'a> Striker<'a> {
             sleep_until(begin + at).await;
             self.look_for_dead();
             if strikes {
-                self.tell(format!("{fault}"));
+                self.tell(fault);
                 self.faults += 1;
                 self.strike(fault);
             } else {
-                self.tell(format!("over: {fault}"));
+                self.tell(format_args!("over: {fault}"));
                 self.mend(fault);
             }
         }
@@ -94,14 +95,14 @@ impl<'a> Striker<'a> {
             let process = self.site.process(target);
             if let Some(status) = process.exit_status() {
                 self.ended.push(format!("{target}: {status}"));
-                self.tell(format!("{target} ended by itself: {status}"));
+                self.tell(format_args!("{target} ended by itself: {status}"));
                 process.restart();
             }
         }
     }
 
     /// One more line of the story.
-    pub(crate) fn tell(&mut self, what: String) {
+    pub(crate) fn tell(&mut self, what: impl Display) {
         let line = format!("{:8.3} {what}", self.start.elapsed().as_secs_f64());
         eprintln!("{line}");
         self.story.push(line);
@@ -142,7 +143,16 @@ impl<'a> Striker<'a> {
 
     fn mend(&mut self, fault: &Fault) {
         match fault {
-            Fault::Killed(target) | Fault::Stopped(target) => self.start_again(*target),
+            Fault::Killed(target) => self.start_again(*target),
+            Fault::Stopped(target) => {
+                let status = self.site.process(*target).exit_status();
+                let failed = status.filter(|status| !status.success());
+                if let (Some(status), Target::Keeper(_)) = (failed, target) {
+                    self.ended
+                        .push(format!("{target}, asked to stop: {status}"));
+                }
+                self.start_again(*target);
+            }
             Fault::HostLost(host) => {
                 for target in targets(*host, self.clusters) {
                     self.start_again(target);
@@ -180,7 +190,11 @@ impl<'a> Striker<'a> {
             ("input", "iifname", "saddr", Direction::In),
             ("output", "oifname", "daddr", Direction::Out),
         ] {
-            rules += &format!(" chain {chain} {{ type filter hook {chain} priority 0;\n");
+            writeln!(
+                rules,
+                " chain {chain} {{ type filter hook {chain} priority 0;"
+            )
+            .expect("a string");
             for cut in self.cuts.iter().filter(|cut| cut.host == number) {
                 if ![direction, Direction::Both].contains(&cut.direction) {
                     continue;
@@ -189,12 +203,15 @@ impl<'a> Striker<'a> {
                     // A host's addresses differ from those of others in the last byte.
                     let packets =
                         format!("{interface} eth0 ip {address} & 0.0.0.255 == 0.0.0.{peer}");
-                    rules += &match cut.loss {
-                        Loss::Silent => format!("  {packets} drop\n"),
-                        Loss::Reset => format!(
-                            "  {packets} tcp flags & rst != 0 accept\n  {packets} meta l4proto tcp reject with tcp reset\n"
-                        ),
+                    let verdict = match cut.loss {
+                        Loss::Silent => "drop",
+                        Loss::Reset => "meta l4proto tcp reject with tcp reset",
                     };
+                    if cut.loss == Loss::Reset {
+                        writeln!(rules, "  {packets} tcp flags & rst != 0 accept")
+                            .expect("a string");
+                    }
+                    writeln!(rules, "  {packets} {verdict}").expect("a string");
                 }
             }
             rules += " }\n";

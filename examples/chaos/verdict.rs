@@ -1,6 +1,6 @@
 //! What a run amounts to: its figures, and what must not be.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,6 +21,8 @@ pub(crate) struct Verdict {
     pub(crate) longest_recovery: Duration,
     /// Processes that ended by themselves, and all else that must not be.
     pub(crate) breaches: Vec<String>,
+    /// How often a keeper said "writable" of another node or generation than before.
+    heard: usize,
     clusters: Vec<Figures>,
 }
 
@@ -41,8 +43,7 @@ impl Verdict {
     pub(crate) fn judge_cluster(
         &mut self,
         site: &Site,
-        number: usize,
-        cluster: &Cluster,
+        (number, cluster): (usize, &Cluster),
         writes: &[Write],
         began: Duration,
         frozen: &[Frozen],
@@ -91,6 +92,7 @@ impl Verdict {
         let heard: Vec<_> = observers.iter().map(Observer::heard).collect();
         for cluster in 0..site.redis().len() {
             let answers: Vec<_> = heard.iter().flat_map(|it| it[cluster].clone()).collect();
+            self.heard += answers.len();
             for (old, new) in contradictions(&answers) {
                 let name = name(cluster);
                 self.breaches
@@ -110,10 +112,11 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} faults in {} rounds; everything was whole at most {:.1} s after each.\n",
+            "{} faults in {} rounds; everything was whole at most {:.1} s after each. {} primaries as keepers called them writable.\n",
             self.faults,
             self.rounds,
-            self.longest_recovery.as_secs_f64()
+            self.longest_recovery.as_secs_f64(),
+            self.heard
         )?;
         writeln!(
             f,
@@ -189,7 +192,7 @@ fn describe(name: &str, cluster: &Cluster) -> String {
         Persistence::AppendOnly => format!("{name}, append-only file"),
     };
     if let Some(host) = cluster.barred {
-        what += &format!(", host {host} barred");
+        write!(what, ", host {host} barred").expect("a string");
     }
     if cluster.majority {
         what += ", write-safety";

@@ -175,7 +175,7 @@ impl Draw<'_> {
         let fault = match self.chance.random_range(0..100) {
             0..22 => Fault::Cut(self.cut()),
             22..26 => Fault::HostLost(self.host()),
-            _ => self.to_process(),
+            _ => self.process(),
         };
         let kills: Vec<_> = match &fault {
             Fault::Killed(target) | Fault::Stopped(target) => vec![*target],
@@ -203,7 +203,7 @@ impl Draw<'_> {
         Some(fault)
     }
 
-    fn to_process(&mut self) -> Fault {
+    fn process(&mut self) -> Fault {
         let host = self.host();
         let target = match self.chance.random_range(0..100) {
             0..20 => Target::Keeper(host),
@@ -328,7 +328,7 @@ mod tests {
                     .or_default() += 1;
             }
         }
-        let names: String = kinds.keys().map(|it| format!("{it}\n")).collect();
+        let names = kinds.into_keys().collect::<Vec<_>>().join("\n");
         for kind in [
             "keeper  frozen",
             "ZooKeeper  killed",
