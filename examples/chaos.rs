@@ -64,6 +64,8 @@ use self::whole::{same_data, settled};
 const START: Duration = Duration::from_mins(2);
 /// The same from the end of a round's faults: the bound that is judged.
 const RECOVERY: Duration = Duration::from_mins(1);
+/// From then on it is told what was waited for.
+const LONG: Duration = Duration::from_secs(10);
 
 /// Breaks everything but the promises.
 #[derive(Parser)]
@@ -218,10 +220,13 @@ async fn strike(
         verdict.rounds += 1;
         verdict.longest_recovery = verdict.longest_recovery.max(took);
         match outcome {
-            Ok(primaries) => {
+            Ok((primaries, last)) => {
                 striker.tell(format_args!(
                     "whole after {took:.1?}, primaries {primaries:?}"
                 ));
+                if took > LONG {
+                    striker.tell(format_args!("waited for last: {last}"));
+                }
             }
             Err(seen) => {
                 let breach = format!("round {number}: not whole {took:.1?} after it: {seen}");

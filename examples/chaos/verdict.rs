@@ -23,12 +23,15 @@ pub(crate) struct Verdict {
     pub(crate) breaches: Vec<String>,
     /// How often a keeper said "writable" of another node or generation than before.
     heard: usize,
+    /// Where and when lost writes had been acknowledged.
+    lost: Vec<String>,
     clusters: Vec<Figures>,
 }
 
 struct Figures {
     what: String,
     acknowledged: usize,
+    /// How many, if that could be counted.
     lost: Option<usize>,
     publications: usize,
     promotions: usize,
@@ -74,7 +77,11 @@ impl Verdict {
         }
         let lost = held.map(|held| {
             let is_lost = |write: &&Write| !has_bit(&held[&write.client], write.number);
-            writes.iter().filter(is_lost).count()
+            let lost: Vec<_> = writes.iter().filter(is_lost).copied().collect();
+            for stretch in stretches(&lost) {
+                self.lost.push(format!("{name}: {stretch}"));
+            }
+            lost.len()
         });
         self.clusters.push(Figures {
             what: describe(&name, cluster),
@@ -131,8 +138,31 @@ impl fmt::Display for Verdict {
                 it.what, it.publications, it.promotions, it.acknowledged, it.in_flight, it.thawed
             )?;
         }
-        Ok(())
+        for lost in &self.lost {
+            write!(f, "\nLost: {lost}")?;
+        }
+        writeln!(f)
     }
+}
+
+/// Writes by the node that acknowledged them and when, in words: those less than a second apart together.
+fn stretches(writes: &[Write]) -> Vec<String> {
+    let mut writes = writes.to_vec();
+    writes.sort_by_key(|write| (write.node, write.acknowledged));
+    let near = |one: &Write, next: &Write| {
+        one.node == next.node && next.acknowledged - one.acknowledged < Duration::from_secs(1)
+    };
+    let stretches = writes.chunk_by(near).map(|stretch| {
+        let (first, last) = (stretch[0], stretch[stretch.len() - 1]);
+        format!(
+            "{} acknowledged by host {} from {:.1?} to {:.1?}",
+            stretch.len(),
+            first.node,
+            first.acknowledged,
+            last.acknowledged
+        )
+    });
+    stretches.collect()
 }
 
 /// All logs and the story in a directory of their own.

@@ -19,7 +19,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) type Values = BTreeMap<usize, Vec<u8>>;
 
 /// Waits until all keepers publish one and the same primary for each cluster and call the other two nodes online, these follow
-/// it with their links up, and each client was acknowledged by it after this was called: the primary of each cluster.
+/// it with their links up, and each client was acknowledged by it after this was called: the primary of each cluster, and what
+/// was waited for last.
 ///
 /// # Errors
 /// What was seen last, when that has not come within the time.
@@ -28,7 +29,7 @@ pub(crate) async fn settled(
     clients: &[Client],
     start: Instant,
     within: Duration,
-) -> Result<Vec<usize>, String> {
+) -> Result<(Vec<usize>, String), String> {
     let called = start.elapsed();
     until(within, async || {
         let mut primaries = Vec::new();
@@ -63,7 +64,7 @@ pub(crate) async fn same_data(
     cluster: usize,
     within: Duration,
 ) -> Result<Values, String> {
-    until(within, async || {
+    let same = until(within, async || {
         let mut first = None;
         for host in 1..=HOSTS {
             let redis = Arc::clone(&site.redis()[cluster][host - 1]);
@@ -78,8 +79,8 @@ pub(crate) async fn same_data(
             }
         }
         first.ok_or_else(|| "no host".to_owned())
-    })
-    .await
+    });
+    same.await.map(|(values, _)| values)
 }
 
 async fn values(redis: &Redis) -> Result<Values, String> {
@@ -139,7 +140,11 @@ async fn primary_of(site: &Site, cluster: usize) -> Result<usize, String> {
 fn is_in_order(info: &BTreeMap<String, String>, follows: Option<&NodeAddr>) -> bool {
     let says = |key: &str, value: &str| info.get(key).is_some_and(|it| it == value);
     match follows {
-        None => says("role", "master") && says("connected_slaves", &(HOSTS - 1).to_string()),
+        None => {
+            // A connection that was lost silently is counted until it times out.
+            let replicas = info.get("connected_slaves").and_then(|it| it.parse().ok());
+            says("role", "master") && replicas.is_some_and(|count: usize| count >= HOSTS - 1)
+        }
         Some(primary) => {
             says("master_host", primary.host())
                 && says("master_port", &primary.port().to_string())
@@ -148,16 +153,19 @@ fn is_in_order(info: &BTreeMap<String, String>, follows: Option<&NodeAddr>) -> b
     }
 }
 
+/// What `look` finds, and what the last look before saw instead.
 async fn until<T>(
     within: Duration,
     mut look: impl AsyncFnMut() -> Result<T, String>,
-) -> Result<T, String> {
+) -> Result<(T, String), String> {
     let deadline = Instant::now() + within;
+    let mut last = "nothing".to_owned();
     loop {
         match look().await {
-            Ok(found) => return Ok(found),
+            Ok(found) => return Ok((found, last)),
             Err(seen) if Instant::now() > deadline => return Err(seen),
-            Err(_) => sleep(PAUSE).await,
+            Err(seen) => last = seen,
         }
+        sleep(PAUSE).await;
     }
 }
