@@ -139,6 +139,10 @@ async fn run(arguments: &Arguments) -> ExitCode {
     );
     let (clients, observers) = start_clients(&site, start);
     let mut striker = Striker::new(&site, clusters.len(), start);
+    striker.tell(format_args!(
+        "begun {:.3} s after 1970",
+        began.as_secs_f64()
+    ));
     let mut verdict = Verdict::default();
     strike(arguments, &clusters, &mut striker, &clients, &mut verdict).await;
 

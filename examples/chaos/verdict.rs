@@ -65,6 +65,11 @@ impl Verdict {
                 "{name}: {count} writes acknowledged by a deposed primary after its successor's first, from {first:?} to {last:?}"
             ));
         }
+        let barred = |it: &&Publication| cluster.barred == Some(it.node);
+        if let Some(publication) = publications.iter().find(barred) {
+            let breach = format!("{name}: {publication:?} is of a node of priority 0");
+            self.breaches.push(breach);
+        }
         let mut promoted = 0;
         for host in 1..=HOSTS {
             let log = site.redis()[number][host - 1].process().log();
@@ -150,7 +155,7 @@ fn stretches(writes: &[Write]) -> Vec<String> {
     let mut writes = writes.to_vec();
     writes.sort_by_key(|write| (write.node, write.acknowledged));
     let near = |one: &Write, next: &Write| {
-        one.node == next.node && next.acknowledged - one.acknowledged < Duration::from_secs(1)
+        one.node == next.node && next.acknowledged < one.acknowledged + Duration::from_secs(1)
     };
     let stretches = writes.chunk_by(near).map(|stretch| {
         let (first, last) = (stretch[0], stretch[stretch.len() - 1]);
