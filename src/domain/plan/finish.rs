@@ -147,7 +147,8 @@ fn draining(case: &Case<'_>, intent: &Intent) -> Option<Plan> {
 }
 
 /// The old primary back as another process, when nobody else can serve, nor soon. Empty where there was data, it would
-/// only spread the loss; and what it holds is not worth that of a replica that is merely silent at the moment.
+/// only spread the loss, unless the loss is complete: every node answers, and none holds anything. And what it holds is not
+/// worth that of a replica that is merely silent at the moment.
 fn last_resort<'a>(
     case: &Case<'_>,
     intent: &'a Intent,
@@ -158,7 +159,11 @@ fn last_resort<'a>(
     }
     let old = intent.old.as_ref()?;
     let node = case.observed.nodes.get(old)?;
-    let serves = |facts: &&NodeFacts| facts.is_primary() && (facts.keys > 0 || !election.has_data);
+    let mut nodes = case.observed.nodes.values();
+    let all_lost = nodes.all(|node| node.online().is_some_and(|facts| facts.keys == 0));
+    let serves = |facts: &&NodeFacts| {
+        facts.is_primary() && (facts.keys > 0 || !election.has_data || all_lost)
+    };
     let serving = node.online().filter(serves);
     serving
         .filter(|_| !node.verdict.unfit_as_primary())

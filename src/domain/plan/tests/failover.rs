@@ -134,6 +134,26 @@ fn the_old_primary_back_empty_does_not_serve_while_somebody_had_data() {
     assert_eq!(cluster.plan().refusal("a"), Refusal::Replaced);
 }
 
+/// Its replicas copied the loss after it had been withdrawn for it, and before one of them was promoted.
+#[test]
+fn the_old_primary_back_empty_serves_once_every_node_answers_and_none_holds_anything() {
+    let lost = || {
+        let cluster = trio().withdrawn("a").reborn("a", 0, 0);
+        ["b", "c"].into_iter().fold(cluster, |cluster, name| {
+            cluster.with(name, |replica| {
+                replica.replication_id = "second history of a".to_owned();
+                (replica.keys, replica.offset) = (0, 0);
+            })
+        })
+    };
+    lost().plan().assert_writes(Change::Publish, Some("a"));
+    lost().written(Change::Publish).assert_settled();
+    // One that is down may still have it.
+    assert_eq!(lost().down("c").plan().refusal("c"), Refusal::Down);
+    let held = lost().with("c", |c| c.keys = 1);
+    assert_eq!(held.plan().refusal("c"), Refusal::OtherData);
+}
+
 #[test]
 fn a_new_leader_persists_the_choice_again_before_it_commands() {
     let cluster = trio().down("a").promoting("a", "c").epoch(8);
