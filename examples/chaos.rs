@@ -120,10 +120,15 @@ fn main() -> ExitCode {
         tokio::select! {
             code = run(&arguments) => code,
             // What was started ends with the run that is dropped here.
-            _ = terminate.recv() => ExitCode::from(143),
-            _ = interrupt.recv() => ExitCode::from(130),
+            _ = terminate.recv() => ended_by("SIGTERM", 143),
+            _ = interrupt.recv() => ended_by("SIGINT", 130),
         }
     })
+}
+
+fn ended_by(signal: &str, code: u8) -> ExitCode {
+    eprintln!("ended by {signal}");
+    ExitCode::from(code)
 }
 
 async fn run(arguments: &Arguments) -> ExitCode {
