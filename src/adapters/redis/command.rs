@@ -157,16 +157,7 @@ impl Commanding {
             requests.add_command(request(command));
         }
         requests.cmd("EXEC");
-        let wire = &mut self.wire;
-        let replies = bounded(self.limit, async {
-            wire.send(&requests).await?;
-            let mut replies = Vec::with_capacity(requests.len());
-            for _ in 0..requests.len() {
-                replies.push(wire.reply().await?);
-            }
-            Ok(replies)
-        });
-        let mut replies = replies.await.map_err(CommandError::Unknown)?;
+        let mut replies = self.exchange(&requests).await?;
         match replies.pop() {
             Some(Value::Array(results)) => Ok(Outcome::Executed(results)),
             Some(Value::ServerError(aborted)) => match replies.first().and_then(reply::error) {
@@ -186,6 +177,20 @@ impl Commanding {
         }
     }
 
+    /// Sends all requests at once; a reply to each, in their order, or nobody knows what came of them.
+    async fn exchange(&mut self, requests: &redis::Pipeline) -> Result<Vec<Value>, CommandError> {
+        let wire = &mut self.wire;
+        let replies = bounded(self.limit, async {
+            wire.send(requests).await?;
+            let mut replies = Vec::with_capacity(requests.len());
+            for _ in 0..requests.len() {
+                replies.push(wire.reply().await?);
+            }
+            Ok(replies)
+        });
+        replies.await.map_err(CommandError::Unknown)
+    }
+
     /// Pauses, and reads the offset in the same transaction: nothing is written in between. The inner error is what the
     /// server has against the pause.
     async fn pause(&mut self, pause: &[&str]) -> Result<Result<u64, String>, CommandError> {
@@ -194,16 +199,7 @@ impl Commanding {
         for command in [&["MULTI"], pause, info, &["EXEC"]] {
             requests.add_command(request(command));
         }
-        let wire = &mut self.wire;
-        let last = bounded(self.limit, async {
-            wire.send(&requests).await?;
-            let mut replies = Vec::with_capacity(requests.len());
-            for _ in 0..requests.len() {
-                replies.push(wire.reply().await?);
-            }
-            Ok(replies)
-        });
-        let replies = last.await.map_err(CommandError::Unknown)?;
+        let replies = self.exchange(&requests).await?;
         Ok(
             match (reply::items(&replies[3]), reply::error(&replies[1])) {
                 ([paused, info], _) => match reply::error(paused) {
