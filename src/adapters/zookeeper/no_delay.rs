@@ -1,7 +1,7 @@
 //! `TCP_NODELAY` for the connections to `ZooKeeper`, which the client library opens without it and does not lend.
 //!
-//! With Nagle's algorithm a request waits until the server has acknowledged the one before, which a Linux server delays by
-//! up to 40 ms. Why it is done from outside, and how: `docs/adr/012-nodelay-from-outside.md`.
+//! With Nagle's algorithm a request that is sent while another is under way waits until the server acknowledges that
+//! one: with its reply, or after 40 ms. Why it is done from outside, and how: `docs/adr/012-nodelay-from-outside.md`.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use tokio::net::lookup_host;
 use tokio::task::spawn_blocking;
 
 /// Sets it on every connection that this process has to one of `servers` (each `host:port`) now. A failure is told of
-/// once in the life of the process: what it costs is some 40 ms here and there.
+/// once in the life of the process: what it costs is milliseconds here and there.
 pub(super) async fn set(servers: Arc<[String]>) {
     static TOLD: Once = Once::new();
 
@@ -33,7 +33,7 @@ pub(super) async fn set(servers: Arc<[String]>) {
         Err(error) => TOLD.call_once(|| {
             tracing::warn!(
                 %error,
-                "cannot set TCP_NODELAY on the connections to ZooKeeper: some writes take 40 ms longer"
+                "cannot set TCP_NODELAY on the connections to ZooKeeper: some requests take up to 40 ms longer"
             );
         }),
     }
