@@ -54,7 +54,11 @@ impl Telling {
         };
         match &sighting.facts {
             Some(facts) if sighting.answering => told.clone_from(facts),
-            _ => drop(fresh.nodes.remove(node)),
+            _ => {
+                fresh.nodes.remove(node);
+                // Read again once it answers, however soon that is.
+                self.reading.1.remove(node);
+            }
         }
     }
 
@@ -180,5 +184,7 @@ mod tests {
         sighting.answering = false;
         telling.sighted(&node, &sighting);
         assert_eq!(told(&telling), None);
+        let again = Some((PUBLISHED, BTreeSet::from([a()])));
+        assert_eq!(telling.begin(Some(PUBLISHED), [a()].into()), again);
     }
 }
