@@ -42,6 +42,9 @@ impl Telling {
                 Some((addr.clone(), facts.clone()))
             };
             let nodes = sightings.iter().filter_map(answered).collect();
+            // What was not read in time is read again.
+            let read = |node: &NodeAddr| sightings.iter().any(|(addr, _)| addr == node);
+            self.reading.1.retain(read);
             self.fresh = Some(Fresh { generation, nodes });
         }
     }
@@ -171,6 +174,19 @@ mod tests {
 
         telling.begin(Some(WITHDRAWN), BTreeSet::new());
         assert_eq!(told(&telling), None);
+    }
+
+    #[test]
+    fn what_could_not_be_read_in_time_is_read_again() {
+        let mut telling = Telling::default();
+        let reading = Some((WITHDRAWN, BTreeSet::from([a()])));
+        assert_eq!(telling.begin(Some(WITHDRAWN), [a()].into()), reading);
+        telling.read(WITHDRAWN, &[]);
+        assert_eq!(told(&telling), None);
+        assert_eq!(telling.begin(Some(WITHDRAWN), [a()].into()), reading);
+        telling.read(WITHDRAWN, &sightings(10));
+        assert_eq!(told(&telling), Some((WITHDRAWN, 10)));
+        assert_eq!(telling.begin(Some(WITHDRAWN), [a()].into()), None);
     }
 
     #[test]
