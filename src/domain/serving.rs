@@ -148,6 +148,8 @@ pub fn writable(observed: &Observed, addr: &NodeAddr, node: &ObservedNode) -> Re
         Some(primary) if primary != addr => Reason::NotPrimary(primary.clone()),
         Some(_) => match &node.sighting.facts {
             _ if node.verdict.down() => down(node),
+            // What it said before this keeper lost it says nothing of a primary that others reach.
+            _ if !node.sighting.answering => Reason::Primary,
             Some(facts) if facts.mode != Mode::Standalone => Reason::WrongMode,
             Some(facts) if facts.loading => Reason::Loading,
             Some(facts) if !facts.is_primary() => Reason::DemotedFromOutside,

@@ -6,15 +6,19 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 use std::{fs, io};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch::{self, error::RecvError};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::BACKGROUND;
+
+/// How often it is looked up whose a connection is, while a process is barred.
+const LOOKED_UP_EVERY: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Copy, PartialEq)]
 enum State {
@@ -210,24 +214,31 @@ async fn carry(
     mut state: watch::Receiver<State>,
     (trap, barred): (Arc<Trap>, watch::Receiver<BTreeSet<u32>>),
 ) {
-    let from = client.peer_addr();
+    let ends = (client.peer_addr(), client.local_addr());
     let forward = forward(client, server, state.clone(), &trap);
     tokio::select! {
         biased;
         _ = until(&mut state, |state| state == State::Cut) => {}
-        () = turned_away(from.ok(), barred) => {}
+        () = turned_away(ends, barred) => {}
         _ = forward => {}
     }
 }
 
 /// Until the process at the other end is barred.
-async fn turned_away(from: Option<SocketAddr>, mut barred: watch::Receiver<BTreeSet<u32>>) {
-    let Some(SocketAddr::V4(from)) = from else {
+async fn turned_away(
+    ends: (io::Result<SocketAddr>, io::Result<SocketAddr>),
+    mut barred: watch::Receiver<BTreeSet<u32>>,
+) {
+    let (Ok(SocketAddr::V4(near)), Ok(SocketAddr::V4(far))) = ends else {
         return;
     };
-    let owned = |processes: &BTreeSet<u32>| processes.iter().any(|process| owns(*process, from));
-    if barred.wait_for(owned).await.is_err() {
-        pending::<()>().await;
+    let some = |processes: &BTreeSet<u32>| !processes.is_empty();
+    let Ok(processes) = barred.wait_for(some).await.map(|them| them.clone()) else {
+        return pending().await;
+    };
+    // The kernel's table of connections may leave one out while others come and go.
+    while !processes.iter().any(|process| owns(*process, (near, far))) {
+        sleep(LOOKED_UP_EVERY).await;
     }
 }
 
@@ -346,15 +357,17 @@ async fn until<T: Copy>(
     value.wait_for(|value| wanted(*value)).await.map(drop)
 }
 
-/// Whether `process` has the socket that is bound to `at` and connected, as Linux tells:
+/// Whether `process` has the socket at the near end of the connection, as Linux tells:
 /// <https://man7.org/linux/man-pages/man5/proc_net.5.html>.
-fn owns(process: u32, at: SocketAddrV4) -> bool {
+fn owns(process: u32, (near, far): (SocketAddrV4, SocketAddrV4)) -> bool {
     let Ok(connections) = fs::read_to_string("/proc/net/tcp") else {
         panic!("no /proc/net/tcp");
     };
     let inode = connections.lines().skip(1).find_map(|line| {
         let mut words = line.split_whitespace().skip(1);
-        (parsed(words.next()?)? == at).then(|| words.nth(7).map(str::to_owned))?
+        // One near end may have connections to several far ends, each of another process.
+        let ends = (parsed(words.next()?)?, parsed(words.next()?)?);
+        (ends == (near, far)).then(|| words.nth(6).map(str::to_owned))?
     });
     let Some(inode) = inode else { return false };
     let wanted = format!("socket:[{inode}]");
