@@ -41,10 +41,9 @@ impl Telling {
                 let facts = sighting.facts.as_ref().filter(|_| sighting.answering)?;
                 Some((addr.clone(), facts.clone()))
             };
-            let nodes = sightings.iter().filter_map(answered).collect();
-            // What was not read in time is read again.
-            let read = |node: &NodeAddr| sightings.iter().any(|(addr, _)| addr == node);
-            self.reading.1.retain(read);
+            let nodes: BTreeMap<_, _> = sightings.iter().filter_map(answered).collect();
+            // What was not read in time is read again, and what did not answer then: by now it may.
+            self.reading.1.retain(|node| nodes.contains_key(node));
             self.fresh = Some(Fresh { generation, nodes });
         }
     }
@@ -181,9 +180,13 @@ mod tests {
         let mut telling = Telling::default();
         let reading = Some((WITHDRAWN, BTreeSet::from([a()])));
         assert_eq!(telling.begin(Some(WITHDRAWN), [a()].into()), reading);
-        telling.read(WITHDRAWN, &[]);
-        assert_eq!(told(&telling), None);
-        assert_eq!(telling.begin(Some(WITHDRAWN), [a()].into()), reading);
+        let (node, mut silent) = sightings(10).remove(0);
+        silent.answering = false;
+        for read in [vec![], vec![(node, silent)]] {
+            telling.read(WITHDRAWN, &read);
+            assert_eq!(told(&telling), None);
+            assert_eq!(telling.begin(Some(WITHDRAWN), [a()].into()), reading);
+        }
         telling.read(WITHDRAWN, &sightings(10));
         assert_eq!(told(&telling), Some((WITHDRAWN, 10)));
         assert_eq!(telling.begin(Some(WITHDRAWN), [a()].into()), None);
