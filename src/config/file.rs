@@ -144,10 +144,12 @@ impl Document {
             .get_or_insert_with(|| "/rediskeeper".to_owned());
         self.zk_session_timeout_seconds.get_or_insert(2.0);
         let lease = *self.lease_seconds.get_or_insert(0.8);
-        self.heartbeat_seconds.get_or_insert(0.2);
+        let heartbeat = *self.heartbeat_seconds.get_or_insert(0.2);
         self.read_lease_seconds.get_or_insert(30.0);
         self.failsafe.get_or_insert(true);
-        self.failsafe_consent_seconds.get_or_insert(lease);
+        // Whoever consented holds its failovers up for so long once ZooKeeper is back.
+        self.failsafe_consent_seconds
+            .get_or_insert(lease.min(heartbeat * 4.0));
         self.failsafe_max_seconds.get_or_insert(3_600.0);
         let rest_host = self.rest_host.get_or_insert_with(|| "0.0.0.0".to_owned());
         let reachable = if names::is_wildcard(rest_host) {

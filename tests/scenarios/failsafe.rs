@@ -20,6 +20,7 @@ fn patient() -> Settings {
     Settings::new()
         .set("zk-session-timeout-seconds", 6)
         .set("lease-seconds", 3)
+        .set("failsafe-consent-seconds", 3)
 }
 
 /// Asks every keeper whether the primary is writable, over and over, and keeps the first answer that is no yes.
