@@ -42,6 +42,10 @@ mod telling;
 /// How long fresh facts may take before a decision is made without them: a hung node delays nobody.
 const FRESH_FACTS: Duration = Duration::from_millis(50);
 
+/// How long they may take when they are read for another keeper, which leads: two probes of a busy host. It holds up nobody
+/// but whoever waits for nodes that the leader does not reach.
+const TOLD_FACTS: Duration = Duration::from_millis(300);
+
 /// How long what is left undone is given to settle before it is logged: what is over by then is no news.
 const HOLDS_SETTLE: Duration = Duration::from_secs(1);
 
@@ -204,7 +208,7 @@ impl ClusterActor {
             return;
         };
         let read =
-            self.refresh(nodes, FRESH_FACTS)
+            self.refresh(nodes, TOLD_FACTS)
                 .into_actor(self)
                 .map(move |sightings, actor, ctx| {
                     actor.state.read(generation, sightings);

@@ -299,8 +299,6 @@ impl Roll {
         let strangers = self
             .strangers
             .map(|seen| seen.after(outlasting(self.lease)));
-        // What asked those that left unseen is not known either (RK-10).
-        waiting.last_lease = waiting.last_lease.max(strangers);
         for keeper in circle.registered().filter(|keeper| !self.has_seen(keeper)) {
             let beyond = circle.beyond(keeper);
             let silent_at = self.strangers.map(|since| {
