@@ -10,7 +10,6 @@ use super::support::wait::{SOON, eventually};
 use super::support::zookeeper::ZooKeeper;
 
 #[tokio::test]
-#[ignore = "holds on a quiet host only: on a busy one the leader is not told of the replicas, and nobody takes over"]
 async fn a_leader_that_reaches_no_replica_fails_over_through_the_keepers_that_do() {
     let net = Net::fleet().await;
     let nodes = Redis::trio_behind_links(&net).await;

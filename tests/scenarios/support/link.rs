@@ -237,8 +237,14 @@ async fn turned_away(
         return pending().await;
     };
     // The kernel's table of connections may leave one out while others come and go.
-    while !processes.iter().any(|process| owns(*process, (near, far))) {
-        sleep(LOOKED_UP_EVERY).await;
+    let inode = loop {
+        match inode((near, far)) {
+            Some(inode) => break inode,
+            None => sleep(LOOKED_UP_EVERY).await,
+        }
+    };
+    if !processes.iter().any(|process| owns(*process, &inode)) {
+        pending().await
     }
 }
 
@@ -357,19 +363,22 @@ async fn until<T: Copy>(
     value.wait_for(|value| wanted(*value)).await.map(drop)
 }
 
-/// Whether `process` has the socket at the near end of the connection, as Linux tells:
+/// The socket at the near end of a connection, as Linux tells:
 /// <https://man7.org/linux/man-pages/man5/proc_net.5.html>.
-fn owns(process: u32, (near, far): (SocketAddrV4, SocketAddrV4)) -> bool {
+fn inode((near, far): (SocketAddrV4, SocketAddrV4)) -> Option<String> {
     let Ok(connections) = fs::read_to_string("/proc/net/tcp") else {
         panic!("no /proc/net/tcp");
     };
-    let inode = connections.lines().skip(1).find_map(|line| {
+    connections.lines().skip(1).find_map(|line| {
         let mut words = line.split_whitespace().skip(1);
         // One near end may have connections to several far ends, each of another process.
         let ends = (parsed(words.next()?)?, parsed(words.next()?)?);
         (ends == (near, far)).then(|| words.nth(6).map(str::to_owned))?
-    });
-    let Some(inode) = inode else { return false };
+    })
+}
+
+/// Whether `process` has this socket.
+fn owns(process: u32, inode: &str) -> bool {
     let wanted = format!("socket:[{inode}]");
     let Ok(descriptors) = fs::read_dir(format!("/proc/{process}/fd")) else {
         return false;
