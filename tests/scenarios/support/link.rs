@@ -244,7 +244,7 @@ async fn turned_away(
         }
     };
     if !processes.iter().any(|process| owns(*process, &inode)) {
-        pending().await
+        pending::<()>().await;
     }
 }
 
