@@ -83,7 +83,7 @@ async fn a_redis_replicates_freezes_dies_and_returns_with_what_it_saved() {
     primary.resume();
     primary.wait_answering().await;
 
-    primary.run::<()>("SAVE").await;
+    primary.save().await;
     primary.write_keys("lost", 10).await;
     primary.kill();
     assert!(primary.connect().await.is_err());

@@ -17,7 +17,7 @@ async fn a_primary_that_returns_with_its_data_within_the_mark_down_time_stays_th
     let generation = keeper.generation("cache").await;
     let calls = Calls::since_now(&[&first, &second]).await;
 
-    primary.run::<()>("SAVE").await;
+    primary.save().await;
     primary.kill();
     primary.revive().await;
     first.wait_in_step_with(&primary).await;
@@ -54,7 +54,7 @@ async fn reborn_with(saved: usize) {
     let keeper = Keeper::alone_for(&net, settings, &[&primary, &first, &second]).await;
     if saved > 0 {
         primary.write_keys("old", saved).await;
-        primary.run::<()>("SAVE").await;
+        primary.save().await;
     }
     primary.write_keys("new", 100 - saved).await;
     first.wait_in_step_with(&primary).await;
@@ -111,7 +111,7 @@ async fn after_a_blackout_the_first_to_return_with_the_data_serves() {
     let nodes = [&primary, &first, &second, &empty];
     let keeper = Keeper::alone_for(&net, Settings::new(), &nodes).await;
     first.wait_in_step_with(&primary).await;
-    first.run::<()>("SAVE").await;
+    first.save().await;
 
     for redis in nodes {
         redis.kill();

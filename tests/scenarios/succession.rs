@@ -83,7 +83,7 @@ async fn without_an_eligible_replica_nobody_takes_over_each_refusal_is_told_and_
     fill(&primary, 3000).await;
     let all = [&primary, &never, &loading, &emptied, &behind, &syncing];
     in_step(&primary, &[&never, &loading, &emptied, &behind]).await;
-    loading.run::<()>("SAVE").await;
+    loading.save().await;
     // A first synchronisation that does not end before the primary does.
     primary
         .run::<()>("CONFIG SET rdb-key-save-delay 1000000")
@@ -137,7 +137,7 @@ async fn a_primary_without_replicas_stays_the_primary_and_is_writable_again_when
     let net = Net::new();
     let primary = Redis::start(&net).await;
     primary.write_keys("kept", 10).await;
-    primary.run::<()>("SAVE").await;
+    primary.save().await;
     let keeper = Keeper::alone_for(&net, Settings::new(), &[&primary]).await;
 
     primary.kill();

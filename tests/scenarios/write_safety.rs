@@ -34,7 +34,7 @@ async fn the_demand_follows_the_primary_and_is_put_back_where_it_was_and_when_it
         assert_eq!(demands(replica).await, Ok(UNTOUCHED));
     }
 
-    primary.run::<()>("SAVE").await;
+    primary.save().await;
     primary.kill();
     keepers[0].wait_replaced("cache", &primary).await;
     let (successor, other) = if first.is_primary().await {
@@ -64,7 +64,7 @@ async fn the_demand_follows_the_primary_and_is_put_back_where_it_was_and_when_it
         wait_recorded(keeper, &[]).await;
     }
     // For good.
-    successor.run::<()>("SAVE").await;
+    successor.save().await;
     successor.kill();
     successor.revive().await;
     assert_eq!(demands(successor).await, Ok(UNTOUCHED));

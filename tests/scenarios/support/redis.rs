@@ -203,6 +203,15 @@ impl Redis {
         reply.unwrap_or_else(|error| panic!("{words} at {}: {error}", self.at))
     }
 
+    /// Writes its data to its dump. A save for a replica may be under way still, though that has all it needs.
+    pub(crate) async fn save(&self) {
+        eventually(SOON, format!("{} to save", self.at), async || {
+            let saved: RedisResult<()> = self.try_run("SAVE").await;
+            saved.map_err(|error| error.to_string())
+        })
+        .await;
+    }
+
     /// Tells it, as an operator does, to follow `primary`.
     pub(crate) async fn follow(&self, primary: &Redis) {
         let (at, port) = (primary.at.ip(), primary.at.port());
