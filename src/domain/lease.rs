@@ -49,7 +49,7 @@ pub struct Unacknowledged {
     pub strangers: bool,
     /// Keepers that have not acknowledged it, and are not waited for because they have been silent for long enough.
     pub passed_over: BTreeSet<KeeperId>,
-    /// When the last lease of those was out, and of any that are no longer known.
+    /// When the last lease of those was out, and of any that are no longer known or left unseen.
     pub last_lease: Option<Moment>,
 }
 

@@ -25,12 +25,16 @@ pub(super) struct Roll {
     seen: BTreeMap<(KeeperId, i64), Seen>,
     /// Keepers online, with what they announce and whether that was read on this connection.
     online: BTreeMap<KeeperId, Online>,
-    /// Arrivals and departures as last counted on this connection.
-    changes: Option<i32>,
+    /// Arrivals and departures since there are keepers, as last counted.
+    changes: i32,
+    /// They were counted on this connection.
+    listed: bool,
     /// Departures noticed since, that the next count will tell of.
     departures: usize,
     /// Keepers that were never seen count as seen then; `None` until all was read on this connection.
     strangers: Option<Moment>,
+    /// When it was last found that somebody had left who was never seen.
+    left_unseen: Option<Moment>,
     /// When the last lease of those that are known no longer was out.
     last_forgotten: Option<Moment>,
     /// The newest withdrawal after which nobody else was found to be, or to have been, online.
@@ -79,9 +83,11 @@ impl Roll {
             lease,
             seen: BTreeMap::new(),
             online: BTreeMap::new(),
-            changes: None,
+            changes: 0,
+            listed: false,
             departures: 0,
             strangers: None,
+            left_unseen: None,
             last_forgotten: None,
             counted: Generation::default(),
             complete_once: false,
@@ -97,7 +103,7 @@ impl Roll {
         for online in self.online.values_mut() {
             online.read = false;
         }
-        self.changes = None;
+        self.listed = false;
         self.departures = 0;
         self.strangers = None;
     }
@@ -129,7 +135,7 @@ impl Roll {
                 Online::default()
             });
         }
-        if self.changes.is_none() {
+        if !std::mem::replace(&mut self.listed, true) {
             // Nothing tells when the others went.
             for ((keeper, _), seen) in &mut self.seen {
                 if !self.online.contains_key(keeper) {
@@ -137,12 +143,12 @@ impl Roll {
                 }
             }
         }
-        if let Some(counted) = self.changes.replace(children.changes) {
-            let passed = children.changes.wrapping_sub(counted);
-            if usize::try_from(passed).ok() != Some(left + came) {
-                // Somebody came and went, or went and came back, between the two listings.
-                self.strangers = self.strangers.map(|_| now);
-            }
+        let passed = children.changes.wrapping_sub(self.changes);
+        self.changes = children.changes;
+        if usize::try_from(passed).ok() != Some(left + came) {
+            // Somebody came and went, or went and came back, between the two listings or before the first.
+            self.strangers = self.strangers.map(|_| now);
+            self.left_unseen = Some(now);
         }
         let online = &self.online;
         let last_forgotten = &mut self.last_forgotten;
@@ -178,6 +184,7 @@ impl Roll {
                 self.departures += 1;
                 if !online.read {
                     self.strangers = self.strangers.map(|_| now);
+                    self.left_unseen = Some(now);
                 }
             }
             for ((id, _), seen) in &mut self.seen {
@@ -235,7 +242,7 @@ impl Roll {
 
     /// Whether all who are online were read on this connection.
     pub(super) fn complete(&mut self) -> bool {
-        let complete = self.changes.is_some() && self.online.values().all(|online| online.read);
+        let complete = self.listed && self.online.values().all(|online| online.read);
         self.complete_once |= complete;
         complete
     }
@@ -269,8 +276,9 @@ impl Roll {
         circle: &Circle,
         now: Moment,
     ) -> (Unacknowledged, Option<Moment>) {
+        let left_unseen = self.left_unseen.map(|at| at.after(outlasting(self.lease)));
         let mut waiting = Unacknowledged {
-            last_lease: self.last_forgotten,
+            last_lease: self.last_forgotten.max(left_unseen),
             ..Unacknowledged::default()
         };
         let mut until = Vec::new();
@@ -342,7 +350,7 @@ impl Roll {
         registered: bool,
         generation: Generation,
     ) {
-        if registered && self.changes == Some(children.changes) {
+        if registered && self.listed && self.changes == children.changes {
             self.counted = self.counted.max(generation);
         }
     }

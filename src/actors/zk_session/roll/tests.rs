@@ -231,6 +231,29 @@ fn who_is_passed_over_for_its_silence_is_named_with_the_end_of_its_lease() {
     assert_eq!(passed_over(&roll, 5_000), expected);
 }
 
+/// Until when somebody who left unseen may have held a lease.
+fn left_unseen(roll: &Roll) -> Option<Moment> {
+    passed_over(roll, 99_000).1
+}
+
+#[test]
+fn whoever_left_unseen_may_have_held_a_lease_and_the_count_of_arrivals_and_departures_tells_of_it()
+{
+    let mut roll = Roll::new(KeeperId::new("a"), LEASE);
+    roll.listed(children(&["a", "b"], 2), &circle(), at(100));
+    assert_eq!(left_unseen(&roll), None, "nobody ever left");
+    roll.new_connection(at(3_000));
+    roll.listed(children(&["a", "b", "c"], 3), &circle(), at(3_100));
+    assert_eq!(left_unseen(&roll), None, "one came meanwhile");
+    roll.new_connection(at(4_000));
+    roll.listed(children(&["a", "b", "c"], 5), &circle(), at(4_100));
+    assert_eq!(left_unseen(&roll), Some(at(4_920)), "one came and went");
+
+    let mut roll = Roll::new(KeeperId::new("a"), LEASE);
+    roll.listed(children(&["a", "b"], 4), &circle(), at(100));
+    assert_eq!(left_unseen(&roll), Some(at(920)), "one left before");
+}
+
 #[test]
 fn a_lease_that_ended_counts_after_its_keeper_is_forgotten_and_a_restarted_one_is_not_passed_over()
 {
