@@ -23,10 +23,10 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use redis_keeper::actors::cluster_api::{
     Answer, Ask, ClusterStatus, ClusterView, Question, Reason,
 };
-use redis_keeper::actors::messages::{NotSwitched, SessionReport, Switched};
+use redis_keeper::actors::messages::{NotDropped, NotSwitched, SessionReport, Switched};
 use redis_keeper::domain::explain::Explanation;
 use redis_keeper::domain::failsafe::{ConsentRequest, Refusal};
-use redis_keeper::domain::node::{ClusterName, Generation, Moment, NodeAddr};
+use redis_keeper::domain::node::{ClusterName, Generation, KeeperId, Moment, NodeAddr};
 use redis_keeper::domain::observed::Requested;
 use redis_keeper::http::backend::{Backend, ChildReport, NodeReport, Readiness, Unanswered};
 use redis_keeper::http::{self, HttpState};
@@ -274,6 +274,13 @@ impl Backend for Way {
         &self,
         _: ConsentRequest,
     ) -> LocalBoxFuture<'_, Result<Result<(), Refusal>, Unanswered>> {
+        unasked()
+    }
+
+    fn drop_keeper(
+        &self,
+        _: KeeperId,
+    ) -> LocalBoxFuture<'_, Result<Result<(), NotDropped>, Unanswered>> {
         unasked()
     }
 

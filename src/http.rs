@@ -94,8 +94,12 @@ const PATHS: [&str; 16] = [
     "/",
 ];
 
-/// Paths to post to, likewise.
-const OPERATIONS: [&str; 2] = ["/admin/clusters/{name}/switchover", "/failsafe/consent"];
+/// What else can be asked for, likewise.
+const OPERATIONS: [&str; 3] = [
+    "POST /admin/clusters/{name}/switchover",
+    "DELETE /admin/keepers/{id}",
+    "POST /failsafe/consent",
+];
 
 /// The application: all routes, and what surrounds them.
 pub fn app(
@@ -152,6 +156,11 @@ fn routes(config: &mut ServiceConfig) {
                 .default_service(web::to(error::only_post)),
         )
         .service(read("/admin/keepers", admin::keepers))
+        .service(
+            web::resource("/admin/keepers/{id}")
+                .route(web::delete().to(operations::drop_keeper))
+                .default_service(web::to(error::only_delete)),
+        )
         .service(read("/admin/supervision", admin::supervision))
         .service(read("/health", health::health))
         .service(read("/metrics", metrics::metrics))

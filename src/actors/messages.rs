@@ -375,6 +375,29 @@ pub struct FailsafeReport {
 #[rtype(result = "Result<(), Refusal>")]
 pub struct AskConsent(pub ConsentRequest);
 
+/// HTTP → `ZkSession`: an operator says that this keeper does not run any more, so it need not be asked without ZooKeeper
+/// (RK-8).
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), NotDropped>")]
+pub struct DropKeeper(pub KeeperId);
+
+/// Why a keeper was not taken off the circle.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotDropped {
+    /// It takes no part.
+    #[error("it takes no part in failsafe")]
+    Unregistered,
+    /// It is online.
+    #[error("it is online: stop it first, and it takes itself off")]
+    Online,
+    /// ZooKeeper does not answer the keeper that was asked.
+    #[error("ZooKeeper does not answer this keeper now")]
+    NoContact,
+    /// It failed, or may have: look who is registered.
+    #[error("not known whether it was taken off: {0}")]
+    Unknown(String),
+}
+
 /// What a keeper announces of itself in its heartbeat node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeeperAnnouncement {

@@ -13,13 +13,14 @@ use crate::actors::cluster_api::{
     InspectNode, Reason,
 };
 use crate::actors::messages::{
-    AskConsent, InspectMonitor, InspectSession, NotSwitched, SessionReport, Switched, Switchover,
+    AskConsent, DropKeeper, InspectMonitor, InspectSession, NotDropped, NotSwitched, SessionReport,
+    Switched, Switchover,
 };
 use crate::actors::zk_session::ZkSession;
 use crate::domain::explain::Explanation;
 use crate::domain::failsafe::{ConsentRequest, Refusal};
 use crate::domain::lease::Lease;
-use crate::domain::node::{ClusterName, NodeAddr};
+use crate::domain::node::{ClusterName, KeeperId, NodeAddr};
 use crate::domain::observed::Requested;
 use crate::http::backend::{Backend, ChildReport, NodeReport, Readiness, Unanswered};
 use crate::ports::clock::LeaseClock;
@@ -122,6 +123,16 @@ impl Backend for Actors {
         async {
             self.session
                 .send(AskConsent(request))
+                .await
+                .map_err(|_| Unanswered::NotAnswering)
+        }
+        .boxed_local()
+    }
+
+    fn drop_keeper(&self, keeper: KeeperId) -> Reply<'_, Result<(), NotDropped>> {
+        async {
+            self.session
+                .send(DropKeeper(keeper))
                 .await
                 .map_err(|_| Unanswered::NotAnswering)
         }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use futures::future::LocalBoxFuture;
 
 use crate::actors::cluster_api::{Answer, Ask, ClusterStatus, ClusterView, NodeView, Reason};
-use crate::actors::messages::{MonitorState, NotSwitched, SessionReport, Switched};
+use crate::actors::messages::{MonitorState, NotDropped, NotSwitched, SessionReport, Switched};
 use crate::domain::explain::Explanation;
 use crate::domain::failsafe::{ConsentRequest, Refusal};
-use crate::domain::node::{ClusterName, Moment, NodeAddr};
+use crate::domain::node::{ClusterName, KeeperId, Moment, NodeAddr};
 use crate::domain::observed::Requested;
 
 /// How long a request waits for an actor, its restarts included: short enough for any health check, long enough for a
@@ -73,6 +73,12 @@ pub trait Backend: Send + Sync {
         &self,
         request: ConsentRequest,
     ) -> LocalBoxFuture<'_, Result<Result<(), Refusal>, Unanswered>>;
+
+    /// Takes a keeper that does not run any more off the circle (RK-8).
+    fn drop_keeper(
+        &self,
+        keeper: KeeperId,
+    ) -> LocalBoxFuture<'_, Result<Result<(), NotDropped>, Unanswered>>;
 
     /// Whether this keeper may answer for its clusters.
     fn readiness(&self) -> LocalBoxFuture<'_, Result<Readiness, Unanswered>>;

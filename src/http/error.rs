@@ -21,6 +21,8 @@ pub(super) enum Failure {
     MethodNotAllowed,
     #[error("this path is to be posted to: use POST")]
     OnlyPost,
+    #[error("this path can only be deleted: use DELETE")]
+    OnlyDelete,
     #[error(
         "this keeper takes no operations: set admin-operations to true in the configuration of all keepers"
     )]
@@ -43,6 +45,8 @@ pub(super) enum Failure {
     NoSuchNode { cluster: String, node: String },
     #[error(transparent)]
     BadStateHeader(#[from] BadStateHeader),
+    #[error("keeper `{0}` takes no part in failsafe; GET /admin/keepers lists those that do")]
+    NoSuchKeeper(String),
     #[error("`{0}` is not an address: write host:port, or [ipv6]:port")]
     NotAnAddress(String),
     #[error("not known: {0}")]
@@ -74,7 +78,7 @@ impl Failure {
     fn code(&self) -> &'static str {
         match self {
             Self::NoSuchPath => "no-such-path",
-            Self::MethodNotAllowed | Self::OnlyPost => "method-not-allowed",
+            Self::MethodNotAllowed | Self::OnlyPost | Self::OnlyDelete => "method-not-allowed",
             Self::OperationsOff => "operations-off",
             Self::BadBody(_) | Self::BadConsent(_) => "bad-body",
             Self::Refused(_) => "refused",
@@ -83,6 +87,7 @@ impl Failure {
             Self::NoLeader(_) => "no-leader",
             Self::NoSuchCluster(_) => "no-such-cluster",
             Self::NoSuchNode { .. } => "no-such-node",
+            Self::NoSuchKeeper(_) => "no-such-keeper",
             Self::BadStateHeader(_) => "bad-state-header",
             Self::NotAnAddress(_) => "bad-address",
             Self::Unknown(_) => "unknown",
@@ -103,10 +108,13 @@ impl ResponseError for Failure {
             Self::OperationsOff => StatusCode::FORBIDDEN,
             Self::Refused(_) => StatusCode::PRECONDITION_FAILED,
             Self::CalledOff(_) => StatusCode::CONFLICT,
-            Self::NoSuchPath | Self::NoSuchCluster(_) | Self::NoSuchNode { .. } => {
-                StatusCode::NOT_FOUND
+            Self::NoSuchPath
+            | Self::NoSuchCluster(_)
+            | Self::NoSuchNode { .. }
+            | Self::NoSuchKeeper(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed | Self::OnlyPost | Self::OnlyDelete => {
+                StatusCode::METHOD_NOT_ALLOWED
             }
-            Self::MethodNotAllowed | Self::OnlyPost => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unknown(_) | Self::Crashed | Self::OutcomeUnknown(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
@@ -122,6 +130,7 @@ impl ResponseError for Failure {
         let allowed = match self {
             Self::MethodNotAllowed => Some("GET, HEAD"),
             Self::OnlyPost => Some("POST"),
+            Self::OnlyDelete => Some("DELETE"),
             _ => None,
         };
         if let Some(allowed) = allowed {
@@ -138,6 +147,10 @@ pub(super) async fn no_such_path() -> Result<HttpResponse, Failure> {
 
 pub(super) async fn only_post() -> Result<HttpResponse, Failure> {
     Err(Failure::OnlyPost)
+}
+
+pub(super) async fn only_delete() -> Result<HttpResponse, Failure> {
+    Err(Failure::OnlyDelete)
 }
 
 pub(super) async fn method_not_allowed() -> Result<HttpResponse, Failure> {

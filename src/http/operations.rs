@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::error::Failure;
 use super::{HttpState, views};
-use crate::actors::messages::{NotSwitched, Switched};
-use crate::domain::node::NodeAddr;
+use crate::actors::messages::{NotDropped, NotSwitched, Switched};
+use crate::domain::node::{KeeperId, NodeAddr};
 use crate::domain::observed::Requested;
 
 /// Says that a request comes from another keeper: who does not lead passes it on no further.
@@ -69,6 +69,25 @@ pub(super) async fn switchover(
             Err(Failure::CalledOff(called_off.to_string()))
         }
         Err(unknown @ NotSwitched::Unknown(_)) => Err(Failure::OutcomeUnknown(unknown.to_string())),
+    }
+}
+
+/// Takes a keeper off the circle that does not run any more. Any keeper that reaches ZooKeeper does it.
+pub(super) async fn drop_keeper(
+    keeper: Path<String>,
+    state: Data<HttpState>,
+) -> Result<HttpResponse, Failure> {
+    if !state.operations {
+        return Err(Failure::OperationsOff);
+    }
+    let id = keeper.into_inner();
+    let dropped = state.backend.drop_keeper(KeeperId::new(id.as_str())).await;
+    match dropped.map_err(|why| Failure::unanswered(why, ""))? {
+        Ok(()) => Ok(views::json(StatusCode::OK, &json!({ "dropped": id }))),
+        Err(NotDropped::Unregistered) => Err(Failure::NoSuchKeeper(id)),
+        Err(online @ NotDropped::Online) => Err(Failure::Refused(online.to_string())),
+        Err(absent @ NotDropped::NoContact) => Err(Failure::NotReady(absent.to_string())),
+        Err(unknown @ NotDropped::Unknown(_)) => Err(Failure::OutcomeUnknown(unknown.to_string())),
     }
 }
 

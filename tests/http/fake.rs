@@ -12,7 +12,7 @@ use redis_keeper::actors::cluster_api::{
     Answer, Ask, Asker, ClusterStatus, ClusterView, NodeRef, NodeView, ProxyView, Question, Reason,
 };
 use redis_keeper::actors::messages::{
-    KeeperAnnouncement, MonitorState, NotSwitched, SessionReport, Switched,
+    KeeperAnnouncement, MonitorState, NotDropped, NotSwitched, SessionReport, Switched,
 };
 use redis_keeper::domain::drain::Proxy;
 use redis_keeper::domain::election::Refusal as Ineligible;
@@ -303,6 +303,20 @@ impl Backend for Fake {
             Err(Refusal::OtherGeneration { holds, asked })
         };
         self.answered("cluster-1", consent)
+    }
+
+    fn drop_keeper(
+        &self,
+        keeper: KeeperId,
+    ) -> LocalBoxFuture<'_, Result<Result<(), NotDropped>, Unanswered>> {
+        let dropped = match keeper.as_str() {
+            "gone" => Ok(()),
+            "online" => Err(NotDropped::Online),
+            "cut-off" => Err(NotDropped::NoContact),
+            "changing" => Err(NotDropped::Unknown("it has another version".to_owned())),
+            _ => Err(NotDropped::Unregistered),
+        };
+        self.answered("cluster-1", dropped)
     }
 
     fn readiness(&self) -> LocalBoxFuture<'_, Result<Readiness, Unanswered>> {

@@ -83,3 +83,27 @@ async fn what_is_asked_for_reaches_the_cluster_and_anything_else_is_refused_by_n
     assert_eq!(requested.to, Some(addr("10.0.0.2")));
     assert_eq!(requested.reason, "kernel");
 }
+
+#[actix_web::test]
+async fn a_keeper_that_is_gone_is_taken_off_and_anything_else_is_told_by_its_name() {
+    let server = served(Fake::healthy());
+    for (keeper, code, name) in [
+        ("gone", 200, None),
+        ("online", 412, Some("refused")),
+        ("cut-off", 503, Some("not-ready")),
+        ("changing", 500, Some("outcome-unknown")),
+        ("nobody", 404, Some("no-such-keeper")),
+    ] {
+        let path = format!("/admin/keepers/{keeper}");
+        let request = format!("DELETE {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let reply = server.send(request.as_bytes()).await;
+        assert_eq!(
+            (reply.code, reply.json()["code"].as_str()),
+            (code, name),
+            "{keeper}"
+        );
+    }
+    let read = server.get("/admin/keepers/gone", "").await;
+    assert_eq!(read.code, 405);
+    assert!(read.head.contains("allow: DELETE"), "{}", read.head);
+}

@@ -82,6 +82,18 @@ async fn wait_failsafe(keeper: &Keeper, wanted: bool) {
     .await;
 }
 
+/// Until the keeper has declared to ask so many others.
+async fn wait_asks(keeper: &Keeper, others: usize) {
+    eventually(SOON, format!("{others} to ask"), async || {
+        let answer = keeper.get("/admin/keepers").await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        let asks = answer.body["failsafe"]["asks"].as_array();
+        let so_many = asks.is_some_and(|asks| asks.len() == others);
+        so_many.then_some(()).ok_or_else(|| answer.body.to_string())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_stopped_ensemble_stops_no_writes_and_its_return_is_not_felt() {
     let net = Net::fleet().await;
@@ -90,16 +102,8 @@ async fn a_stopped_ensemble_stops_no_writes_and_its_return_is_not_felt() {
     let prefix = zookeeper.prefix("failsafe");
     let nodes = redis.each_ref();
     let keepers = Keepers::start_for(3, &net, &prefix, patient(), &nodes).await;
-    // All have declared whom they ask, and earned a lease since.
     for keeper in keepers.iter() {
-        eventually(SOON, "a circle of three", async || {
-            let answer = keeper.get("/admin/keepers").await;
-            let answer = answer.map_err(|error| error.to_string())?;
-            let circle = &answer.body["failsafe"]["asks"];
-            let whole = circle.as_array().is_some_and(|asks| asks.len() == 2);
-            whole.then_some(()).ok_or_else(|| answer.body.to_string())
-        })
-        .await;
+        wait_asks(keeper, 2).await;
     }
     let checks = Checks::start(&keepers, "cache", &nodes);
     let insistence = Insistence::start(&keepers, &redis[0]);
@@ -162,5 +166,53 @@ async fn without_zookeeper_one_keeper_out_of_touch_silences_all_until_it_is_back
     server.revive().await;
     for keeper in &keepers[..2] {
         keeper.wait_ready().await;
+    }
+}
+
+#[tokio::test]
+async fn without_zookeeper_a_keeper_that_an_operator_took_off_is_not_asked() {
+    let net = Net::fleet().await;
+    let redis = Redis::trio(&net).await;
+    let zookeeper = ZooKeeper::ensemble(&net, 1).await;
+    let prefix = zookeeper.prefix("taken-off");
+    let nodes = redis.each_ref();
+    let settings = patient().set("admin-operations", true);
+    let keepers = Keepers::start_for(3, &net, &prefix, settings, &nodes).await;
+    for keeper in keepers.iter() {
+        wait_asks(keeper, 2).await;
+    }
+    let path = "/admin/keepers/keeper-3";
+    let refused = keepers[0].delete(path).await.expect("an answer");
+    assert_eq!(
+        (refused.code, &refused.body["code"]),
+        (412, &json!("refused"))
+    );
+    keepers[2].process().kill();
+    eventually(SOON, "keeper-3 to be taken off", async || {
+        let answer = keepers[0].delete(path).await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        (answer.code == 200)
+            .then_some(())
+            .ok_or_else(|| format!("{answer:?}"))
+    })
+    .await;
+    for keeper in &keepers[..2] {
+        wait_asks(keeper, 1).await;
+    }
+    let again = keepers[1].delete(path).await.expect("an answer");
+    assert_eq!(
+        (again.code, &again.body["code"]),
+        (404, &json!("no-such-keeper"))
+    );
+    let [server] = zookeeper.servers() else {
+        panic!("one server")
+    };
+    server.process().kill();
+    for keeper in &keepers[..2] {
+        wait_failsafe(keeper, true).await;
+    }
+    server.revive().await;
+    for keeper in &keepers[..2] {
+        wait_failsafe(keeper, false).await;
     }
 }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use futures::FutureExt;
-use futures::future::LocalBoxFuture;
+use futures::future::{LocalBoxFuture, ready};
 use tokio::time::timeout;
 
 use super::circle::Amendment;
 use super::reading::{Event, PAUSE, Subject};
 use super::{Phase, ZkSession};
-use crate::actors::messages::{AskConsent, FailsafeReport};
+use crate::actors::messages::{AskConsent, DropKeeper, FailsafeReport, NotDropped};
 use crate::domain::failsafe::{Asked, ConsentRequest, Consents, Refusal, bound_until};
 use crate::domain::lease::Lease;
 use crate::domain::node::{Generation, KeeperId, Moment};
@@ -130,6 +130,44 @@ impl ZkSession {
             // The watch on the circle tells what came of it; otherwise it is tried again with the next heartbeat.
             drop(session.multi(vec![check, delete]));
         }
+    }
+}
+
+impl Handler<DropKeeper> for ZkSession {
+    type Result = ResponseActFuture<Self, Result<(), NotDropped>>;
+
+    fn handle(&mut self, DropKeeper(keeper): DropKeeper, _: &mut Self::Context) -> Self::Result {
+        let dropped = match self.dropping(&keeper) {
+            Ok(dropped) => dropped,
+            Err(why) => return Box::pin(ready(Err(why)).into_actor(self)),
+        };
+        let told = dropped.map(move |outcome| {
+            outcome.map_err(|error| NotDropped::Unknown(error.to_string()))?;
+            tracing::warn!(%keeper, "an operator took it off: it is not asked any more without ZooKeeper");
+            Ok(())
+        });
+        Box::pin(told.into_actor(self))
+    }
+}
+
+impl ZkSession {
+    /// Takes a keeper off the circle that is not online.
+    fn dropping(
+        &self,
+        keeper: &KeeperId,
+    ) -> Result<LocalBoxFuture<'static, Result<(), CoordinationError>>, NotDropped> {
+        let current = self.phase == Phase::Current;
+        let (Some(session), true) = (self.online(), current) else {
+            return Err(NotDropped::NoContact);
+        };
+        let version = self
+            .circle
+            .version(keeper)
+            .ok_or(NotDropped::Unregistered)?;
+        if self.roll.is_online(keeper) {
+            return Err(NotDropped::Online);
+        }
+        Ok(session.delete(&paths::registration(keeper), Some(version)))
     }
 }
 

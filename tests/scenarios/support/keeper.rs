@@ -229,6 +229,10 @@ impl Keeper {
         self.send(request).await
     }
 
+    pub(crate) async fn delete(&self, path: &str) -> reqwest::Result<Answer> {
+        self.send(self.client.delete(self.url(path))).await
+    }
+
     /// Asks as HAProxy does whether `node` may be written.
     pub(crate) async fn is_writable(&self, cluster: &str, node: &Redis) -> reqwest::Result<Answer> {
         self.check(cluster, "is-writable", node).await
