@@ -21,7 +21,7 @@ pub(super) fn finish(case: &Case<'_>, published: &Published, intent: &Intent) ->
     {
         return plan;
     }
-    if let Some(old) = returned_whole(case, intent) {
+    if let Some(old) = returned_whole(case, published, intent) {
         return Plan::write(Change::Publish, publishing(case, published, old));
     }
     let unacknowledged = &case.observed.unacknowledged;
@@ -75,12 +75,20 @@ pub(super) fn finish(case: &Case<'_>, published: &Published, intent: &Intent) ->
     }
 }
 
-/// The old primary, if it proves alive and whole before any promotion began.
-fn returned_whole<'a>(case: &Case<'_>, intent: &'a Intent) -> Option<&'a NodeAddr> {
+/// The old primary, if it proves alive and whole before any promotion began: the same process. Whoever withdrew it may
+/// never have seen that; then it is known by the history that was published, which a process begins anew when it starts.
+fn returned_whole<'a>(
+    case: &Case<'_>,
+    published: &Published,
+    intent: &'a Intent,
+) -> Option<&'a NodeAddr> {
     let old = intent.old.as_ref()?;
     let node = case.observed.nodes.get(old)?;
     let facts = node.online()?;
-    let same_process = intent.old_run_id.as_ref() == Some(&facts.run_id);
+    let same_process = match &intent.old_run_id {
+        Some(run_id) => *run_id == facts.run_id,
+        None => published.lineage.first() == Some(&facts.replication_id),
+    };
     let whole = facts.is_primary() && same_process && !node.verdict.unfit_as_primary();
     (intent.step == Step::Withdrawn && whole).then_some(old)
 }

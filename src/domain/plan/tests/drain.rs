@@ -37,7 +37,7 @@ fn proxy() -> Proxy {
 }
 
 impl Cluster {
-    fn observing(mut self, change: impl FnOnce(&mut Observed)) -> Self {
+    pub(super) fn observing(mut self, change: impl FnOnce(&mut Observed)) -> Self {
         change(&mut self.observed);
         self
     }

@@ -119,6 +119,20 @@ fn the_old_primary_back_as_another_process_is_not_published_again() {
 }
 
 #[test]
+fn the_old_primary_that_its_withdrawer_never_saw_is_known_by_the_published_history() {
+    let unseen = |cluster: Cluster| {
+        cluster.withdrawn("a").observing(|observed| {
+            let state = observed.published.as_mut().unwrap();
+            state.intent.as_mut().unwrap().old_run_id = None;
+        })
+    };
+    let plan = unseen(trio()).plan();
+    plan.assert_writes(Change::Publish, Some("a"));
+    let plan = unseen(trio().reborn("a", 10, 1_000)).plan();
+    plan.assert_promotes("b");
+}
+
+#[test]
 fn the_old_primary_back_as_another_process_serves_when_nobody_else_can() {
     let cluster = trio()
         .down("b")
