@@ -225,7 +225,7 @@ fn timing(document: &Document, report: &mut Report) -> Option<TimingConfig> {
             format!("raise read-lease-seconds to {lease} or more"),
         );
     }
-    let failsafe = failsafe(document, [lease, heartbeat], report);
+    let failsafe = failsafe(document, heartbeat, report);
     Some(TimingConfig {
         lease: span(lease),
         heartbeat: span(heartbeat),
@@ -235,11 +235,7 @@ fn timing(document: &Document, report: &mut Report) -> Option<TimingConfig> {
 }
 
 /// How keepers go on without ZooKeeper; `None` if they do not.
-fn failsafe(
-    document: &Document,
-    [lease, heartbeat]: [f64; 2],
-    report: &mut Report,
-) -> Option<Failsafe> {
+fn failsafe(document: &Document, heartbeat: f64, report: &mut Report) -> Option<Failsafe> {
     let [consent, limit] = [
         document.failsafe_consent_seconds?,
         document.failsafe_max_seconds?,
@@ -247,11 +243,12 @@ fn failsafe(
     if !document.failsafe? {
         return None;
     }
-    let keys = ["failsafe-consent-seconds", "lease-seconds"];
-    if consent > lease && report.sound(&keys) {
-        let fault =
-            format!("failsafe-consent-seconds ({consent}) is longer than lease-seconds ({lease})");
-        let remedy = format!("lower failsafe-consent-seconds to {lease} or less");
+    let keys = ["failsafe-consent-seconds", "failsafe-max-seconds"];
+    if consent > limit && report.sound(&keys) {
+        let fault = format!(
+            "failsafe-consent-seconds ({consent}) is longer than failsafe-max-seconds ({limit})"
+        );
+        let remedy = format!("lower failsafe-consent-seconds to {limit} or less");
         report.problem(report.first_written(&keys), fault, remedy);
     }
     // One request may be lost, and the next comes a heartbeat later.

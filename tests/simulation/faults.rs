@@ -78,6 +78,11 @@ impl Site {
                 self.keeper(which).stop();
                 Box::new(|_| {})
             }
+            Fault::Restart(which) => {
+                let keeper = self.keeper(which);
+                keeper.stop();
+                Box::new(move |_| keeper.start())
+            }
             Fault::Expire(which) => {
                 if let Some(session) = self.session(which) {
                     self.around.ensemble.expire(session);

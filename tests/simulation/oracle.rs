@@ -32,6 +32,8 @@ pub(crate) struct Oracle {
     world: Rc<World>,
     /// L, in microseconds.
     lease: u64,
+    /// F, likewise.
+    consent: u64,
     /// Faults strike the primary and replication only, so the one promoted is the best of the others (RK-6).
     choosy: bool,
     books: RefCell<BTreeMap<ClusterName, Book>>,
@@ -77,7 +79,7 @@ struct Book {
 impl Oracle {
     pub(crate) fn new(
         world: Rc<World>,
-        lease: u64,
+        [lease, consent]: [u64; 2],
         choosy: bool,
         clusters: impl Iterator<Item = ClusterName>,
     ) -> Rc<Self> {
@@ -90,6 +92,7 @@ impl Oracle {
         Rc::new(Self {
             world,
             lease,
+            consent,
             choosy,
             books: RefCell::new(books),
             heartbeats: RefCell::default(),

@@ -6,6 +6,8 @@ use rand::{Rng as _, SeedableRng as _};
 use super::network::{Cut, Host};
 use super::redis::Rebirth;
 
+mod stories;
+
 /// Where keepers run: keeper 0 on this host, and so on.
 pub(crate) const KEEPERS: Host = 0;
 /// Where servers run that do not share a host with a keeper.
@@ -46,6 +48,8 @@ pub(crate) struct Schedule {
     pub(crate) write_safety: bool,
     /// How long keepers go on without ZooKeeper at most, in seconds; `None`: not at all.
     pub(crate) failsafe: Option<u64>,
+    /// F, in milliseconds.
+    pub(crate) consent: u64,
 }
 
 /// What a run is to prove besides safety.
@@ -106,6 +110,8 @@ pub(crate) enum Fault {
     Crash(Which),
     /// SIGTERM.
     Stop(Which),
+    /// SIGTERM, and started again.
+    Restart(Which),
     /// Its session is ended by the ensemble.
     Expire(Which),
     /// Its connection to ZooKeeper is cut.
@@ -167,6 +173,7 @@ impl Schedule {
             kind,
             write_safety: false,
             failsafe: failsafe(seed),
+            consent: consent(seed),
         };
         let faults = match kind {
             Kind::Anything => chance.between(3, 14),
@@ -223,118 +230,9 @@ impl Schedule {
             }
             // Drawn apart, so that the rest of a seed stays what it is.
             schedule.blind_leaders(&mut Chance(StdRng::seed_from_u64(seed ^ 0xb11d)));
+            schedule.partial_outage(&mut Chance(StdRng::seed_from_u64(seed ^ 0x9a27)));
         }
         schedule
-    }
-
-    /// ZooKeeper is away once; keeper 0 dies meanwhile, if so.
-    pub(crate) fn outage(seed: u64, crash: bool) -> Self {
-        let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0a7a_6e00));
-        let lasts = chance.pick(&[200_000, 900_000, 3_000_000, 9_000_000]);
-        let lasts = if crash {
-            9_000_000
-        } else {
-            chance.between(lasts / 2, lasts * 2)
-        };
-        let at = |at, lasts, fault| Planned {
-            when: When::At(at),
-            lasts,
-            fault,
-        };
-        let mut faults = vec![at(OUTAGE, lasts, Fault::Outage)];
-        if crash {
-            let crash = Fault::Crash(Which::Number(0));
-            faults.push(at(OUTAGE + CRASH_AFTER, lasts, crash));
-        }
-        Self {
-            faults,
-            healed: OUTAGE + lasts,
-            keepers: if crash { 3 } else { chance.pick(&[1, 2, 3, 5]) },
-            drifts: (0..5)
-                .map(|_| chance.between(0, 10_000).cast_signed() - 5_000)
-                .collect(),
-            kind: if crash {
-                Kind::OutageAndCrash
-            } else {
-                Kind::OutageOnly
-            },
-            failsafe: Some(3_600),
-            ..Self::draw(seed)
-        }
-    }
-
-    /// In some runs: leaders lose sight of servers, and primaries that others have to replace for them.
-    fn blind_leaders(&mut self, chance: &mut Chance) {
-        if self.keepers < 3 || chance.happens(70) {
-            return;
-        }
-        let begin = 4_000_000;
-        for _ in 0..chance.between(1, 3) {
-            let number = chance.below(self.nodes);
-            let cut = chance.pick(&[Cut::Silent, Cut::Resets]);
-            self.faults.push(Planned {
-                when: When::At(chance.between(begin, begin + (self.healed - begin) / 2)),
-                lasts: chance.between(1_000_000, 8_000_000),
-                fault: Fault::Blind(self.server_host(number), cut),
-            });
-            let planned = self.failover(chance);
-            self.faults.push(planned);
-        }
-        // Whoever does something for the leader stops in the middle of it.
-        if chance.happens(50) {
-            self.faults.push(Planned {
-                when: When::Choice {
-                    number: 1,
-                    after: chance.between(0, 6 * self.latency),
-                },
-                lasts: chance.between(500_000, 4_000_000),
-                fault: Fault::Pause(Which::Number(chance.below(self.keepers))),
-            });
-        }
-    }
-
-    /// Nothing happens but that the leader loses sight of all replicas, and later the primary dies for good.
-    pub(crate) fn blind_leader(seed: u64) -> Self {
-        let mut schedule = Self {
-            keepers: 3,
-            nodes: 3,
-            clusters: 1,
-            drifts: vec![0; 3],
-            faults: Vec::new(),
-            healed: 14_000_000,
-            kind: Kind::Anything,
-            colocated: false,
-            ..Self::draw(seed)
-        };
-        let lasts = schedule.healed;
-        let mut strike = |at, fault| {
-            schedule.faults.push(Planned {
-                when: When::At(at),
-                lasts,
-                fault,
-            });
-        };
-        for replica in 1..3 {
-            strike(4_000_000, Fault::Blind(SERVERS + replica, Cut::Silent));
-        }
-        // Sooner than the leader gives up for it.
-        strike(5_000_000, Fault::Kill(Node::Number(0), Rebirth::Whole));
-        schedule
-    }
-
-    /// A primary is gone for long enough to be replaced.
-    fn failover(&self, chance: &mut Chance) -> Planned {
-        let primary = Node::Primary(chance.below(self.clusters));
-        let begin = 4_000_000;
-        Planned {
-            when: When::At(chance.between(begin, begin + (self.healed - begin) * 3 / 4)),
-            lasts: self.mark_down * 1_000 + chance.between(500_000, 4_000_000),
-            fault: if chance.happens(70) {
-                Fault::Kill(primary, Rebirth::Whole)
-            } else {
-                Fault::Freeze(primary)
-            },
-        }
     }
 
     fn fault(&self, chance: &mut Chance) -> Fault {
@@ -414,6 +312,12 @@ impl Schedule {
 fn failsafe(seed: u64) -> Option<u64> {
     let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0xfa11_5afe));
     chance.pick(&[None, Some(3), Some(3_600), Some(3_600)])
+}
+
+/// Likewise. Longer than a lease, a consent given before a restart binds for longer than others are waited for.
+fn consent(seed: u64) -> u64 {
+    let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0xc0_45e7));
+    chance.pick(&[600, 800, 800, 2_500])
 }
 
 struct Chance(StdRng);

@@ -103,6 +103,15 @@ impl ZkSession {
         }
     }
 
+    /// Another keeper has another list of whom it asks, or none any more.
+    pub(super) fn amended_by(&mut self, keeper: &KeeperId) {
+        let settings = &self.dependencies.settings;
+        let consent = settings.failsafe.map_or(Duration::ZERO, |it| it.consent);
+        let beyond = consent.saturating_sub(settings.lease);
+        let now = self.dependencies.clock.now();
+        self.roll.amended(keeper, now.after(beyond));
+    }
+
     /// As the leader, takes keepers off the circle that have been gone for so long that none of them goes on any more.
     pub(super) fn drop_the_dead(&mut self, now: Moment) {
         let (Some(failsafe), Some(_)) = (self.dependencies.settings.failsafe, &self.leadership)

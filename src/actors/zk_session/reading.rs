@@ -193,7 +193,7 @@ impl ZkSession {
                 let before = self.circle.version(keeper);
                 let further = self.circle.read(keeper, node.as_ref());
                 if self.circle.version(keeper) != before {
-                    self.roll.amended(keeper, self.dependencies.clock.now());
+                    self.amended_by(keeper);
                 }
                 self.amend_registration();
                 return further;

@@ -68,10 +68,16 @@ impl Seen {
             .after(outlasting(self.lease.saturating_add(beyond)))
     }
 
+    /// What may earn it a lease, or is as good as one, happened at `at` at the latest.
+    fn has_changed(&mut self, at: Moment) {
+        self.changed = self.changed.max(at);
+    }
+
     /// Its node is gone, and it may have changed just before.
     fn has_gone(&mut self, now: Moment) {
         if !self.gone {
-            (self.gone, self.changed) = (true, now);
+            self.gone = true;
+            self.has_changed(now);
         }
     }
 }
@@ -97,7 +103,7 @@ impl Roll {
     /// What was read before may be old: everyone counts as just seen.
     pub(super) fn new_connection(&mut self, now: Moment) {
         for seen in self.seen.values_mut() {
-            seen.changed = now;
+            seen.has_changed(now);
             seen.gone = false;
         }
         for online in self.online.values_mut() {
@@ -218,7 +224,7 @@ impl Roll {
             });
         if (seen.created, seen.version) != (node.created, node.version) {
             (seen.created, seen.version) = (node.created, node.version);
-            seen.changed = now;
+            seen.has_changed(now);
         }
         seen.gone = false;
         if let Some(record) = &record {
@@ -231,11 +237,11 @@ impl Roll {
     }
 
     /// The keeper has another list of whom it asks (RK-8): what others consented to by the one before lasts no longer than
-    /// a lease from now.
-    pub(super) fn amended(&mut self, keeper: &KeeperId, now: Moment) {
+    /// a lease that began at `since`.
+    pub(super) fn amended(&mut self, keeper: &KeeperId, since: Moment) {
         for ((id, _), seen) in &mut self.seen {
             if id == keeper {
-                seen.changed = now;
+                seen.has_changed(since);
             }
         }
     }

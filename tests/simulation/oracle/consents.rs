@@ -52,9 +52,16 @@ impl Oracle {
     pub(crate) fn consented(&self, giver: &str, request: &ConsentRequest, sent: u64) {
         let mut consents = self.consents.borrow_mut();
         let way = (request.from.clone(), KeeperId::new(giver));
-        consents.sent.insert(way, sent);
+        // An older request may arrive after a newer one.
+        let newest = consents.sent.entry(way).or_insert(sent);
+        *newest = sent.max(*newest);
         let binding = consents.binding.entry(giver.to_owned()).or_default();
         binding.push((self.world.now(), request.generation));
+    }
+
+    /// F, by a clock that drifts as much as any does here, in microseconds.
+    fn consent_lasts(&self) -> u64 {
+        self.consent + self.consent / 200 + 2 * PRECISION
     }
 
     /// A keeper that has no lease says yes: all whom it has declared have consented within F.
@@ -63,7 +70,7 @@ impl Oracle {
         let keeper = &said.keeper;
         let Some(declared) = consents.declared.get(keeper) else {
             let registered = consents.registered.get(keeper).copied().unwrap_or_default();
-            if said.at <= registered + self.lease + 2 * PRECISION {
+            if said.at <= registered + self.consent_lasts() {
                 // It is leaving, and what was consented to before is not out yet.
                 return;
             }
@@ -74,8 +81,8 @@ impl Oracle {
         for (asked, since) in declared.iter().filter(|(asked, _)| *asked != keeper) {
             let way = (keeper.clone(), asked.clone());
             let sent = consents.sent.get(&way).copied();
-            // F is as long as L. What was consented to before it was declared to ask one more is good until it is out.
-            let until = sent.max(Some(*since)).unwrap_or_default() + self.lease + 2 * PRECISION;
+            // What was consented to before it was declared to ask one more is good until it is out.
+            let until = sent.max(Some(*since)).unwrap_or_default() + self.consent_lasts();
             if said.at > until {
                 self.world.violated(format_args!(
                     "RK-8: {keeper} goes on without a lease {} us after the consent of {asked} was out",
@@ -95,7 +102,7 @@ impl Oracle {
         let older = |(_, generation): &&(u64, Generation)| *generation < withdrawal.generation;
         let last = given.and_then(|given| given.iter().rev().find(older));
         if let Some((at, generation)) = last
-            && self.world.now() < at + self.lease
+            && self.world.now() < at + self.consent
         {
             self.world.violated(format_args!(
                 "RK-8: {leader} promotes {} us after it consented to generation {generation}",

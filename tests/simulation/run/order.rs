@@ -68,7 +68,8 @@ impl Run {
     /// Without ZooKeeper all keepers go on, and none does once one of them is gone (RK-8).
     pub(super) fn judge_failsafe(&self, said: &[Said], now: u64) {
         let world = &self.site.around.world;
-        let silent = OUTAGE + CRASH_AFTER + 2 * LEASE;
+        let consent = self.schedule.consent * 1_000;
+        let silent = OUTAGE + CRASH_AFTER + LEASE + LEASE.max(consent);
         match self.schedule.kind {
             Kind::OutageOnly if now > OUTAGE - 1_000_000 => {}
             Kind::OutageAndCrash if (silent..self.schedule.healed).contains(&now) => {

@@ -35,7 +35,12 @@ impl Run {
             .collect();
         fleet.populate(&nodes);
         let choosy = schedule.kind == Kind::PrimaryOnly;
-        let oracle = Oracle::new(Rc::clone(world), LEASE, choosy, nodes.keys().cloned());
+        let oracle = Oracle::new(
+            Rc::clone(world),
+            [LEASE, schedule.consent * 1_000],
+            choosy,
+            nodes.keys().cloned(),
+        );
         fleet.judged_by(Rc::clone(&oracle));
         let interfaces = Interfaces::new(Rc::clone(world), Rc::clone(&network));
         interfaces.judged_by(&oracle);
@@ -98,6 +103,7 @@ fn config(
         "lease-seconds": seconds(LEASE / 1_000),
         "rest-host": format!("10.1.1.{}", number + 1),
         "failsafe": schedule.failsafe.is_some(),
+        "failsafe-consent-seconds": seconds(schedule.consent),
         "failsafe-max-seconds": schedule.failsafe.unwrap_or(3_600),
         "tick-seconds": seconds(schedule.tick),
         "seconds-mark-down": seconds(schedule.mark_down),

@@ -1,0 +1,170 @@
+//! Faults that belong together: what chance alone would rarely bring about.
+
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+use super::{
+    CRASH_AFTER, Chance, Fault, KEEPERS, Kind, Node, OUTAGE, Planned, SERVERS, Schedule, When,
+    Which,
+};
+use crate::network::{Cut, Host};
+use crate::redis::Rebirth;
+use crate::schedule::ENSEMBLE;
+
+impl Schedule {
+    /// ZooKeeper is away once; keeper 0 dies meanwhile, if so.
+    pub(crate) fn outage(seed: u64, crash: bool) -> Self {
+        let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0a7a_6e00));
+        let lasts = chance.pick(&[200_000, 900_000, 3_000_000, 9_000_000]);
+        let lasts = if crash {
+            9_000_000
+        } else {
+            chance.between(lasts / 2, lasts * 2)
+        };
+        let at = |at, lasts, fault| Planned {
+            when: When::At(at),
+            lasts,
+            fault,
+        };
+        let mut faults = vec![at(OUTAGE, lasts, Fault::Outage)];
+        if crash {
+            let crash = Fault::Crash(Which::Number(0));
+            faults.push(at(OUTAGE + CRASH_AFTER, lasts, crash));
+        }
+        Self {
+            faults,
+            healed: OUTAGE + lasts,
+            keepers: if crash { 3 } else { chance.pick(&[1, 2, 3, 5]) },
+            drifts: (0..5)
+                .map(|_| chance.between(0, 10_000).cast_signed() - 5_000)
+                .collect(),
+            kind: if crash {
+                Kind::OutageAndCrash
+            } else {
+                Kind::OutageOnly
+            },
+            failsafe: Some(3_600),
+            ..Self::draw(seed)
+        }
+    }
+
+    /// In some runs: ZooKeeper is away for all keepers but one, which is restarted about then, and the primary fails. The
+    /// others may go on by their consent, and that of the one, to each other.
+    pub(super) fn partial_outage(&mut self, chance: &mut Chance) {
+        if self.failsafe.is_none() || self.keepers < 2 || chance.happens(60) {
+            return;
+        }
+        let begin = chance.between(4_000_000, u64::midpoint(4_000_000, self.healed));
+        let one = chance.below(self.keepers);
+        let away = chance.between(2_000_000, 9_000_000);
+        // Long before, and it is on no list; just after, and it has consented.
+        let restart = if chance.happens(50) {
+            (
+                begin - chance.between(500_000, 1_500_000),
+                Fault::Restart(Which::Number(one)),
+            )
+        } else {
+            (
+                begin + chance.between(100_000, 900_000),
+                Fault::Crash(Which::Number(one)),
+            )
+        };
+        let mut strike = |at, lasts, fault| {
+            self.faults.push(Planned {
+                when: When::At(at),
+                lasts,
+                fault,
+            });
+        };
+        strike(restart.0, chance.between(20_000, 1_500_000), restart.1);
+        for other in (0..self.keepers).filter(|other| *other != one) {
+            let host = KEEPERS + Host::try_from(other).expect("few keepers");
+            // Not all at the same moment.
+            let at = begin + chance.between(0, 200_000);
+            strike(at, away, Fault::Sever(host, ENSEMBLE, Cut::Silent));
+        }
+        if chance.happens(50) {
+            // It has lost ZooKeeper, too, for as long as the others ask it.
+            let host = KEEPERS + Host::try_from(one).expect("few keepers");
+            let lasts = chance.between(300_000, 1_500_000);
+            strike(begin, lasts, Fault::Sever(host, ENSEMBLE, Cut::Silent));
+        }
+        let at = begin + chance.between(0, 1_500_000);
+        let lasts = self.mark_down * 1_000 + chance.between(500_000, 4_000_000);
+        strike(at, lasts, Fault::Freeze(Node::Primary(0)));
+    }
+
+    /// In some runs: leaders lose sight of servers, and primaries that others have to replace for them.
+    pub(super) fn blind_leaders(&mut self, chance: &mut Chance) {
+        if self.keepers < 3 || chance.happens(70) {
+            return;
+        }
+        let begin = 4_000_000;
+        for _ in 0..chance.between(1, 3) {
+            let number = chance.below(self.nodes);
+            let cut = chance.pick(&[Cut::Silent, Cut::Resets]);
+            self.faults.push(Planned {
+                when: When::At(chance.between(begin, begin + (self.healed - begin) / 2)),
+                lasts: chance.between(1_000_000, 8_000_000),
+                fault: Fault::Blind(self.server_host(number), cut),
+            });
+            let planned = self.failover(chance);
+            self.faults.push(planned);
+        }
+        // Whoever does something for the leader stops in the middle of it.
+        if chance.happens(50) {
+            self.faults.push(Planned {
+                when: When::Choice {
+                    number: 1,
+                    after: chance.between(0, 6 * self.latency),
+                },
+                lasts: chance.between(500_000, 4_000_000),
+                fault: Fault::Pause(Which::Number(chance.below(self.keepers))),
+            });
+        }
+    }
+
+    /// Nothing happens but that the leader loses sight of all replicas, and later the primary dies for good.
+    pub(crate) fn blind_leader(seed: u64) -> Self {
+        let mut schedule = Self {
+            keepers: 3,
+            nodes: 3,
+            clusters: 1,
+            drifts: vec![0; 3],
+            faults: Vec::new(),
+            healed: 14_000_000,
+            kind: Kind::Anything,
+            colocated: false,
+            ..Self::draw(seed)
+        };
+        let lasts = schedule.healed;
+        let mut strike = |at, fault| {
+            schedule.faults.push(Planned {
+                when: When::At(at),
+                lasts,
+                fault,
+            });
+        };
+        for replica in 1..3 {
+            strike(4_000_000, Fault::Blind(SERVERS + replica, Cut::Silent));
+        }
+        // Sooner than the leader gives up for it.
+        strike(5_000_000, Fault::Kill(Node::Number(0), Rebirth::Whole));
+        schedule
+    }
+
+    /// A primary is gone for long enough to be replaced.
+    pub(super) fn failover(&self, chance: &mut Chance) -> Planned {
+        let primary = Node::Primary(chance.below(self.clusters));
+        let begin = 4_000_000;
+        Planned {
+            when: When::At(chance.between(begin, begin + (self.healed - begin) * 3 / 4)),
+            lasts: self.mark_down * 1_000 + chance.between(500_000, 4_000_000),
+            fault: if chance.happens(70) {
+                Fault::Kill(primary, Rebirth::Whole)
+            } else {
+                Fault::Freeze(primary)
+            },
+        }
+    }
+}
