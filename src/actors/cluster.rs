@@ -117,10 +117,11 @@ impl ClusterActor {
     /// Counts votes, plans, and gives the session this keeper's report if it is another one now.
     fn reconsider(&mut self, ctx: &mut Context<Self>) {
         let _in_span = self.span.clone().entered();
-        for (node, verdict) in self.state.reconsider(self.links.clock.now()) {
+        let now = self.links.clock.now();
+        for (node, verdict) in self.state.reconsider(now) {
             log_verdict(&node, verdict);
         }
-        let report = self.state.report();
+        let report = self.state.report(now);
         if report != self.reported {
             self.reported = report;
             self.send_report();

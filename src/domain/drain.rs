@@ -56,7 +56,8 @@ pub struct Heard {
 pub struct Drain {
     /// Since when no keeper calls the withdrawn primary writable: all have acknowledged, or fell silent long enough ago.
     pub since: Moment,
-    /// When the last lease of a keeper that fell silent was out; `None` if all have acknowledged.
+    /// When the last lease was out of keepers that fell silent and may have been asked by others than those that say DOWN;
+    /// `None` if there are none.
     pub last_lease: Option<Moment>,
     /// Keepers that are to tell what they have heard, and have not yet.
     pub untold: BTreeSet<KeeperId>,

@@ -1,6 +1,6 @@
 //! Until when a keeper may vouch for what it knows (RK-3), and how long others wait for that to be over (RK-2).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -47,9 +47,10 @@ pub struct Unacknowledged {
     pub consents: bool,
     /// There may be such that this keeper never saw: they left before it came.
     pub strangers: bool,
-    /// Keepers that have not acknowledged it, and are not waited for because they have been silent for long enough.
-    pub passed_over: BTreeSet<KeeperId>,
-    /// When the last lease of those was out, and of any that are no longer known or left unseen.
+    /// Keepers that have not acknowledged it, and are not waited for because they have been silent for long enough: when
+    /// their leases were out.
+    pub passed_over: BTreeMap<KeeperId, Moment>,
+    /// When the last lease was out of any that are no longer known, left unseen, or were restarted.
     pub last_lease: Option<Moment>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::drain::Heard;
+use super::drain::{Heard, Proxy};
 use super::facts::{DownReason, NodeFacts};
 use super::node::{Generation, KeeperId, NodeAddr};
 use super::task::{Outcome, Task, TaskId};
@@ -18,6 +18,10 @@ pub struct Report {
     pub asks: BTreeSet<NodeAddr>,
     /// What this keeper sees of nodes that the leader asks for.
     pub fresh: Option<Fresh>,
+    /// HAProxies that asked this keeper lately whether a node is writable (RK-10).
+    pub askers: BTreeSet<Proxy>,
+    /// There were more than it remembers.
+    pub crowd: bool,
     /// The withdrawal for which the leader asks what was heard from HAProxies (RK-10).
     pub drains: Option<Generation>,
     /// What this keeper has heard from them.

@@ -7,6 +7,7 @@ use crate::actors::messages::SharedState;
 use crate::domain::drain::{Drain, Heard};
 use crate::domain::node::{Generation, KeeperId, Moment, NodeAddr};
 use crate::domain::observed::Observed;
+use crate::domain::verdict::Report;
 
 /// The withdrawn primary that another keeper, which leads, asks about.
 pub(super) fn asked<'a>(
@@ -41,15 +42,25 @@ pub(super) fn gathered(
     };
     let others = shared.reports.keys().filter(|keeper| *keeper != me);
     let all: Vec<&Heard> = others.filter_map(told).chain(own).collect();
-    let untold = shared.keepers.iter().filter(|keeper| {
-        let passed_over = shared.unacknowledged.passed_over.contains(*keeper);
-        *keeper != me && !passed_over && told(keeper).is_none()
-    });
+    let silent = &shared.unacknowledged.passed_over;
+    let untold = shared
+        .keepers
+        .iter()
+        .filter(|keeper| *keeper != me && !silent.contains_key(*keeper) && told(keeper).is_none());
     let down: BTreeSet<_> = all.iter().flat_map(|heard| &heard.down).collect();
     let up = all.iter().flat_map(|heard| &heard.up);
+    // Who asked a keeper that has fallen silent is known for as long as its session lives: it told before.
+    let followed = |keeper: &KeeperId| {
+        let report = shared.reports.get(keeper);
+        let followed =
+            |it: &Report| !it.crowd && it.askers.iter().all(|asker| down.contains(asker));
+        shared.keepers.contains(keeper) && report.is_none_or(followed)
+    };
+    let unknown = silent.iter().filter(|(keeper, _)| !followed(keeper));
+    let last_lease = unknown.map(|(_, out)| *out).max();
     Drain {
         since,
-        last_lease: shared.unacknowledged.last_lease,
+        last_lease: last_lease.max(shared.unacknowledged.last_lease),
         untold: untold.cloned().collect(),
         up: up.filter(|proxy| !down.contains(proxy)).cloned().collect(),
         more: all.iter().any(|heard| heard.more),
@@ -85,7 +96,6 @@ mod tests {
     use super::*;
     use crate::domain::drain::Proxy;
     use crate::domain::lease::Unacknowledged;
-    use crate::domain::verdict::Report;
 
     const N: Generation = Generation(4);
     const SINCE: Moment = Moment(Duration::from_secs(5));
@@ -151,20 +161,35 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_keeper_is_not_waited_for_but_its_haproxies_have_their_time_from_the_end_of_its_lease()
+    fn a_silent_keeper_is_not_waited_for_but_haproxies_that_asked_it_have_their_time_from_the_end_of_its_lease()
      {
         let ended = Moment(Duration::from_secs(4));
         let mut shared = shared([("2", Some(heard([], [])))]);
         shared.unacknowledged = Unacknowledged {
-            passed_over: [KeeperId::new("3")].into(),
-            last_lease: Some(ended),
+            passed_over: [(KeeperId::new("3"), ended)].into(),
             ..Unacknowledged::default()
         };
-        let drain = gather(&shared, &heard([], []));
-        assert_eq!(
-            (drain.untold, drain.last_lease),
-            (BTreeSet::new(), Some(ended))
-        );
+        let waits = |shared: &SharedState| {
+            let drain = gather(shared, &heard([], ["lb1"]));
+            assert!(drain.untold.is_empty() && drain.up.is_empty());
+            drain.last_lease
+        };
+        assert_eq!(waits(&shared), None, "it was online, and told of nobody");
+        let told = |askers, crowd| Report {
+            askers: proxies(askers),
+            crowd,
+            ..Report::default()
+        };
+        let silent = || KeeperId::new("3");
+        shared.reports.insert(silent(), told(["lb1"], false));
+        assert_eq!(waits(&shared), None, "all who asked it say DOWN");
+        shared.reports.insert(silent(), told(["lb2"], false));
+        assert_eq!(waits(&shared), Some(ended), "lb2 has not said so");
+        shared.reports.insert(silent(), told(["lb1"], true));
+        assert_eq!(waits(&shared), Some(ended), "there were more");
+        shared.reports.remove(&silent());
+        shared.keepers.remove(&silent());
+        assert_eq!(waits(&shared), Some(ended), "its session is over");
     }
 
     #[test]

@@ -37,7 +37,7 @@ struct Said {
 }
 
 impl Proxies {
-    /// One has asked about `node`. Answers whether there is something new to tell.
+    /// One has asked about `node`. Answers whether there may be something new to tell.
     pub(super) fn asked(&mut self, node: &NodeAddr, asker: &Asker, now: Moment) -> bool {
         let said = Said {
             up: asker.up,
@@ -46,10 +46,9 @@ impl Proxies {
         if !self.of.contains_key(node) {
             self.of.insert(node.clone(), Askers::default());
         }
-        if let Some(askers) = self.of.get_mut(node) {
-            askers.note(&asker.proxy, said);
-        }
-        match &mut self.told {
+        let askers = self.of.get_mut(node);
+        let fresh = askers.is_some_and(|askers| askers.note(&asker.proxy, said));
+        let changed = match &mut self.told {
             Some((told, heard)) if told == node && !asker.up => {
                 // It may be another keeper that heard it before.
                 let news = heard.down.len() < MOST && !heard.down.contains(&asker.proxy);
@@ -60,7 +59,18 @@ impl Proxies {
                 news
             }
             _ => false,
-        }
+        };
+        fresh || changed
+    }
+
+    /// Those that asked about any node lately, and whether there were more than are remembered.
+    pub(super) fn lately(&self, now: Moment) -> (BTreeSet<Proxy>, bool) {
+        let recent = |at: Moment| now.since(at) < REMEMBERED;
+        let crowded = |askers: &Askers| askers.crowded.is_some_and(recent);
+        let said = self.of.values().flat_map(|askers| &askers.said);
+        let lately = said.filter(|(_, said)| recent(said.at));
+        let lately = lately.map(|(proxy, _)| proxy.clone()).collect();
+        (lately, self.of.values().any(crowded))
     }
 
     /// The leader asks what was heard of `node` since it was withdrawn; or nobody asks any more.
@@ -115,11 +125,12 @@ impl Proxies {
 }
 
 impl Askers {
-    fn note(&mut self, proxy: &Proxy, said: Said) {
+    /// Answers whether it was not heard lately.
+    fn note(&mut self, proxy: &Proxy, said: Said) -> bool {
         // No copy is made of one that is known: nearly all are, at every check.
         if let Some(known) = self.said.get_mut(proxy) {
-            *known = said;
-            return;
+            let before = std::mem::replace(known, said);
+            return said.at.since(before.at) >= REMEMBERED;
         }
         if self.said.len() >= MOST {
             let oldest = self.said.iter().min_by_key(|(_, said)| said.at);
@@ -129,6 +140,7 @@ impl Askers {
             }
         }
         self.said.insert(proxy.clone(), said);
+        true
     }
 }
 
@@ -225,7 +237,9 @@ mod tests {
             proxy: proxy("lb1"),
             up: false,
         };
-        assert!(!proxies.asked(&NodeAddr::new("b", 1), &asker, at(1_100)));
+        let b = NodeAddr::new("b", 1);
+        assert!(proxies.asked(&b, &asker, at(1_050)), "heard first");
+        assert!(!proxies.asked(&b, &asker, at(1_100)));
         assert_eq!(told(&proxies), [vec!["lb1"], vec![]]);
     }
 
@@ -236,6 +250,8 @@ mod tests {
             asks(&mut proxies, &format!("lb{number}"), true, 1_000);
         }
         assert_eq!(proxies.views(at(1_000)).len(), MOST);
+        let (lately, crowd) = proxies.lately(at(1_000));
+        assert_eq!((lately.len(), crowd), (MOST, true));
         proxies.listen(Some((&a(), N)), DRAIN, at(1_100));
         assert!(proxies.told().unwrap().more);
         proxies.listen(Some((&a(), Generation(6))), DRAIN, at(2_200));
@@ -243,12 +259,17 @@ mod tests {
     }
 
     #[test]
-    fn who_has_not_asked_for_a_while_is_not_shown() {
+    fn who_has_not_asked_for_a_while_is_not_shown_nor_told_of_and_is_news_when_it_asks_again() {
         let mut proxies = Proxies::default();
-        asks(&mut proxies, "lb1", true, 1_000);
-        asks(&mut proxies, "lb2", false, 2_000);
+        assert!(asks(&mut proxies, "lb1", true, 1_000));
+        assert!(asks(&mut proxies, "lb2", false, 2_000));
+        let (lately, crowd) = proxies.lately(at(2_000));
+        assert_eq!((names(&lately), crowd), (vec!["lb1", "lb2"], false));
+        assert_eq!(names(&proxies.lately(at(11_000)).0), ["lb2"]);
         let shown = proxies.views(at(11_000));
         let shown: Vec<_> = shown.iter().map(|it| (&*it.proxy.name, it.up)).collect();
         assert_eq!(shown, [("lb2", false)]);
+        assert!(!asks(&mut proxies, "lb2", false, 11_900), "heard lately");
+        assert!(asks(&mut proxies, "lb1", true, 12_000));
     }
 }

@@ -293,7 +293,8 @@ impl State {
     }
 
     /// This keeper's own votes, what it asks for if it leads, and what it tells whoever leads.
-    pub(super) fn report(&self) -> Report {
+    pub(super) fn report(&self, now: Moment) -> Report {
+        let (askers, crowd) = self.proxies.lately(now);
         let vote =
             |(addr, node): (&NodeAddr, &ObservedNode)| Some((addr.clone(), node.sighting.vote?));
         Report {
@@ -306,6 +307,8 @@ impl State {
             tasks: self.tasks.listed(),
             outcomes: self.tasks.outcomes(),
             refused: refused_early(&self.observed, self.shared.as_ref()),
+            askers,
+            crowd,
             drains: self.drains.map(|(generation, _)| generation),
             heard: self
                 .proxies

@@ -37,7 +37,7 @@ impl ZkSession {
         let (mut unacknowledged, until) = self.roll.unacknowledged(generation, &self.circle, now);
         let bound = self.bound_until().filter(|bound| now < *bound);
         unacknowledged.consents = bound.is_some();
-        unacknowledged.last_lease = unacknowledged.last_lease.max(self.consented_until());
+        self.count_consents(&mut unacknowledged);
         if let Some(until) = until.into_iter().chain(bound).min() {
             self.look_at_the_roll(until, now);
         }

@@ -1,5 +1,6 @@
 //! Going on without ZooKeeper while all keepers are in touch (RK-8): taking part, asking, consenting.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -12,7 +13,7 @@ use super::reading::{Event, PAUSE, Subject};
 use super::{Phase, ZkSession};
 use crate::actors::messages::{AskConsent, DropKeeper, FailsafeReport, NotDropped};
 use crate::domain::failsafe::{Asked, ConsentRequest, Consents, Refusal, bound_until};
-use crate::domain::lease::Lease;
+use crate::domain::lease::{Lease, Unacknowledged, outlasting};
 use crate::domain::node::{Generation, KeeperId, Moment};
 use crate::layout::circle::Registration;
 use crate::layout::paths;
@@ -30,9 +31,9 @@ pub(super) struct Part {
     /// What others have consented to.
     consents: Consents,
     /// Why others do not consent, as they said last.
-    refusals: std::collections::BTreeMap<KeeperId, String>,
-    /// When this keeper consented last.
-    consented: Option<Moment>,
+    refusals: BTreeMap<KeeperId, String>,
+    /// To whom this keeper consented, and when last, as far as that is not out yet.
+    consented: BTreeMap<KeeperId, Moment>,
     /// Since when heartbeats are confirmed on this connection.
     contact: Option<Moment>,
     /// It goes on by consent, as was logged.
@@ -44,8 +45,8 @@ impl Part {
         Self {
             started,
             consents: Consents::default(),
-            refusals: std::collections::BTreeMap::new(),
-            consented: None,
+            refusals: BTreeMap::new(),
+            consented: BTreeMap::new(),
             contact: None,
             going_on: false,
         }
@@ -335,16 +336,27 @@ impl ZkSession {
     /// to (RK-2).
     pub(super) fn bound_until(&self) -> Option<Moment> {
         let failsafe = self.dependencies.settings.failsafe?;
-        Some(bound_until(
-            self.part.consented,
-            self.part.started,
-            failsafe,
-        ))
+        let last = self.part.consented.values().max().copied();
+        Some(bound_until(last, self.part.started, failsafe))
     }
 
-    /// When the last consent that this keeper knows to have given is out.
-    pub(super) fn consented_until(&self) -> Option<Moment> {
-        self.part.consented.and(self.bound_until())
+    /// Adds what this keeper has consented to, to when the leases are out of those that have not acknowledged.
+    pub(super) fn count_consents(&self, unacknowledged: &mut Unacknowledged) {
+        let Some(failsafe) = self.dependencies.settings.failsafe else {
+            return;
+        };
+        let out = |at: Moment| at.after(outlasting(failsafe.consent));
+        let consented = &self.part.consented;
+        for (keeper, lease) in &mut unacknowledged.passed_over {
+            let last = consented.get(keeper).unwrap_or(&self.part.started);
+            *lease = out(*last).max(*lease);
+        }
+        for (asker, at) in consented {
+            let known = unacknowledged.passed_over.contains_key(asker);
+            if !known && !self.roll.is_online(asker) {
+                unacknowledged.last_lease = unacknowledged.last_lease.max(Some(out(*at)));
+            }
+        }
     }
 
     fn in_contact(&self, now: Moment) -> bool {
@@ -375,7 +387,11 @@ impl Handler<AskConsent> for ZkSession {
             circle: &self.circle.members(),
         };
         asked.consents(&request)?;
-        self.part.consented = Some(now);
+        if let Some(failsafe) = self.dependencies.settings.failsafe {
+            let out = |at: Moment| now >= at.after(outlasting(failsafe.consent));
+            self.part.consented.retain(|_, at| !out(*at));
+        }
+        self.part.consented.insert(request.from.clone(), now);
         tracing::debug!(asker = %request.from, "consented");
         Ok(())
     }

@@ -300,14 +300,18 @@ impl Roll {
                 waiting.keepers.insert(keeper.clone());
                 until.extend((!silent).then_some(silent_at));
             } else {
-                waiting.passed_over.insert(keeper.clone());
-                waiting.last_lease = waiting.last_lease.max(Some(silent_at));
+                let out = waiting
+                    .passed_over
+                    .entry(keeper.clone())
+                    .or_insert(silent_at);
+                *out = silent_at.max(*out);
             }
         }
-        // Those that were restarted answer for themselves.
-        waiting
-            .passed_over
-            .retain(|keeper| !acknowledged.contains(keeper));
+        // Those that were restarted answer for themselves, and know nothing of before.
+        for keeper in acknowledged {
+            let out = waiting.passed_over.remove(keeper);
+            waiting.last_lease = waiting.last_lease.max(out);
+        }
         let unread = self.online.iter().filter(|(_, online)| !online.read);
         waiting.keepers.extend(unread.map(|(id, _)| id.clone()));
         let strangers = self

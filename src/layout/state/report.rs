@@ -21,6 +21,10 @@ struct WireReport {
     asks: Vec<WireAddr>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fresh: Option<WireFresh>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    askers: Vec<WireProxy>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    crowd: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     drains: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -293,6 +297,8 @@ impl Document for Report {
                 generation: fresh.generation.0,
                 nodes: fresh.nodes.iter().map(WireFacts::from).collect(),
             }),
+            askers: self.askers.iter().map(Into::into).collect(),
+            crowd: self.crowd,
             drains: self.drains.map(|generation| generation.0),
             heard: self.heard.as_ref().map(Into::into),
             tasks: self.tasks.iter().map(Into::into).collect(),
@@ -314,6 +320,8 @@ impl Document for Report {
                 generation: Generation(fresh.generation),
                 nodes: fresh.nodes.into_iter().map(Into::into).collect(),
             }),
+            askers: wire.askers.into_iter().map(Into::into).collect(),
+            crowd: wire.crowd,
             drains: wire.drains.map(Generation),
             heard: wire.heard.map(Into::into),
             tasks: wire.tasks.into_iter().map(Into::into).collect(),

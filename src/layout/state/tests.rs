@@ -165,6 +165,7 @@ proptest! {
         votes in btree_map(addr(), reason(), 0..4),
         refused in btree_set(addr(), 0..4),
         asks in btree_set(addr(), 0..4),
+        (askers, crowd) in (btree_set(proxy(), 0..3), any::<bool>()),
         drains: Option<u64>,
         heard in option::of(heard()),
         fresh in option::of((any::<u64>(), btree_map(addr(), facts(), 0..4))),
@@ -173,7 +174,9 @@ proptest! {
     ) {
         let fresh = fresh.map(|(generation, nodes)| Fresh { generation: Generation(generation), nodes });
         let drains = drains.map(Generation);
-        let report = Report { votes, refused, asks, fresh, drains, heard, tasks, outcomes };
+        let report = Report {
+            votes, refused, asks, fresh, askers, crowd, drains, heard, tasks, outcomes,
+        };
         prop_assert_eq!(Report::decode(&report.encode()), Ok(report));
     }
 

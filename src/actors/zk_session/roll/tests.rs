@@ -216,18 +216,19 @@ fn a_keeper_that_may_have_beaten_just_before_it_went_is_waited_for_from_then_on(
     }
 }
 
-/// Who is passed over for its silence, and when the last lease of such was out.
-fn passed_over(roll: &Roll, now: u64) -> (Vec<String>, Option<Moment>) {
+/// Who is passed over for its silence, and when its lease was out; and when the last one was of those that are not known.
+fn passed_over(roll: &Roll, now: u64) -> (Vec<(String, Moment)>, Option<Moment>) {
     let (waiting, _) = roll.unacknowledged(N, &circle(), at(now));
-    let names = waiting.passed_over.iter().map(ToString::to_string);
-    (names.collect(), waiting.last_lease)
+    let passed_over = waiting.passed_over.into_iter();
+    let named = passed_over.map(|(keeper, out)| (keeper.to_string(), out));
+    (named.collect(), waiting.last_lease)
 }
 
 #[test]
 fn who_is_passed_over_for_its_silence_is_named_with_the_end_of_its_lease() {
     let roll = surveyed(&[("a", 0), ("b", 6), ("c", 7)]);
     assert_eq!(passed_over(&roll, 1_819), (vec![], None));
-    let expected = (vec!["b".to_owned()], Some(at(1_820)));
+    let expected = (vec![("b".to_owned(), at(1_820))], None);
     assert_eq!(passed_over(&roll, 5_000), expected);
 }
 
