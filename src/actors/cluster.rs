@@ -46,6 +46,9 @@ const FRESH_FACTS: Duration = Duration::from_millis(50);
 /// but whoever waits for nodes that the leader does not reach.
 const TOLD_FACTS: Duration = Duration::from_millis(300);
 
+/// When what did not answer then is read again: not at once, for a monitor that is down answers nothing, at once.
+const READ_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
 /// How long what is left undone is given to settle before it is logged: what is over by then is no news.
 const HOLDS_SETTLE: Duration = Duration::from_secs(1);
 
@@ -213,7 +216,8 @@ impl ClusterActor {
                 .into_actor(self)
                 .map(move |sightings, actor, ctx| {
                     actor.state.read(generation, sightings);
-                    actor.changed(ctx);
+                    actor.reconsider(ctx);
+                    ctx.run_later(READ_AGAIN_AFTER, Self::changed);
                 });
         ctx.spawn(read);
     }

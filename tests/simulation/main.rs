@@ -9,7 +9,9 @@ use std::env;
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+use std::{process, thread};
 
 // Where the tree, shared with the embedded coordination, looks for what it implements.
 use redis_keeper::ports;
@@ -37,6 +39,24 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Seeds run when nothing else is asked for.
 const SEEDS: u64 = 20;
 
+/// A run that takes so long of real time hangs: an actor is busy for ever, and virtual time stands still.
+const HANGS_AFTER: Duration = Duration::from_mins(2);
+
+/// Runs that are under way. Ends the process if one hangs: it cannot be interrupted.
+fn watched<T>(seed: u64, run: impl FnOnce() -> T) -> T {
+    let (ended, watch) = mpsc::channel::<()>();
+    let watcher = thread::spawn(move || {
+        if watch.recv_timeout(HANGS_AFTER) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("seed {seed}: hangs");
+            process::exit(101);
+        }
+    });
+    let outcome = run();
+    drop(ended);
+    watcher.join().expect("it only waits");
+    outcome
+}
+
 /// All seeds of a range, on all cores. Panics with the seeds that broke a rule.
 fn run_all(seeds: Range<u64>) {
     let next = AtomicU64::new(seeds.start);
@@ -52,7 +72,7 @@ fn run_all(seeds: Range<u64>) {
                     if seed >= seeds.end {
                         return;
                     }
-                    let outcome = run::run(seed, false);
+                    let outcome = watched(seed, || run::run(seed, false));
                     let mut totals = totals.lock().expect("no panic while it is held");
                     totals[0] += u64::from(outcome.withdrawals);
                     totals[1] += outcome.writes as u64;
@@ -160,11 +180,24 @@ fn a_leader_that_sees_no_replica_fails_over_through_the_other_keepers() {
         assert_eq!(violation, "", "seed {seed}");
         assert_eq!(outcome.errands, 1, "seed {seed}: promotions by others");
         // Without them, the cluster waits until the leader sees a replica again or another one leads.
-        let gap = std::time::Duration::from_micros(outcome.gap);
+        let gap = Duration::from_micros(outcome.gap);
         assert!(
-            gap < std::time::Duration::from_secs(2),
+            gap < Duration::from_secs(2),
             "seed {seed}: no primary for {gap:?}"
         );
+    }
+}
+
+#[test]
+fn a_keeper_that_stops_while_the_leader_asks_what_it_sees_ends() {
+    let loud = env::var("SIMULATION_SEED").ok();
+    let loud = loud.map(|seed| seed.parse::<u64>().expect("SIMULATION_SEED=n"));
+    // A keeper that read again and again what its monitors, which had ended, did not answer hung in seed 50.
+    let seeds = loud.map_or(47..52, |seed| seed..seed + 1);
+    for seed in seeds {
+        let outcome = watched(seed, || run::run_stopping(seed, loud.is_some()));
+        let violation = outcome.violation.unwrap_or_default();
+        assert_eq!(violation, "", "seed {seed}");
     }
 }
 

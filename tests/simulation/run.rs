@@ -75,6 +75,11 @@ pub(crate) fn run_blind_leader(seed: u64, loud: bool) -> Outcome {
     run_schedule(Schedule::blind_leader(seed), seed, loud)
 }
 
+/// The primary freezes, and keepers that do not lead are stopped just after.
+pub(crate) fn run_stopping(seed: u64, loud: bool) -> Outcome {
+    run_schedule(Schedule::stopping(seed), seed, loud)
+}
+
 fn run_schedule(schedule: Schedule, seed: u64, loud: bool) -> Outcome {
     let runtime = || {
         let builder = &mut Builder::new_current_thread();

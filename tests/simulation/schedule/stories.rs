@@ -153,6 +153,34 @@ impl Schedule {
         schedule
     }
 
+    /// Nothing happens but that the primary freezes, and each keeper is restarted at another moment of what follows.
+    pub(crate) fn stopping(seed: u64) -> Self {
+        let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0005_70b5));
+        let mut schedule = Self {
+            keepers: 3,
+            drifts: vec![0; 3],
+            faults: Vec::new(),
+            healed: 14_000_000,
+            kind: Kind::Anything,
+            ..Self::draw(seed)
+        };
+        let freeze = 5_000_000;
+        let lasts = 5_000_000;
+        let at = |at, lasts, fault| Planned {
+            when: When::At(at),
+            lasts,
+            fault,
+        };
+        let frozen = at(freeze, lasts, Fault::Freeze(Node::Number(0)));
+        schedule.faults.push(frozen);
+        for keeper in 0..3 {
+            let moment = freeze + chance.between(50_000, 1_000_000);
+            let restart = Fault::Restart(Which::Number(keeper));
+            schedule.faults.push(at(moment, 300_000, restart));
+        }
+        schedule
+    }
+
     /// A primary is gone for long enough to be replaced.
     pub(super) fn failover(&self, chance: &mut Chance) -> Planned {
         let primary = Node::Primary(chance.below(self.clusters));
