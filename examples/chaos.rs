@@ -37,6 +37,7 @@ mod support {
     pub(crate) mod net;
     pub(crate) mod process;
     pub(crate) mod redis;
+    pub(crate) mod session;
     pub(crate) mod wait;
     pub(crate) mod zookeeper;
 

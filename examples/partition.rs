@@ -18,6 +18,7 @@ mod support {
     pub(crate) mod process;
     pub(crate) mod redis;
     pub(crate) mod sentinel;
+    pub(crate) mod session;
     pub(crate) mod wait;
     pub(crate) mod zookeeper;
 

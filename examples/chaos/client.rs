@@ -6,15 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
-use redis::aio::MultiplexedConnection;
-use redis::{FromRedisValue, RedisResult};
+use redis::RedisResult;
 use tokio::time::{Instant, sleep};
 
 use crate::judge::{Writable, Write};
 use crate::network::Host;
 use crate::site::{name, proxy_port};
 use crate::support::keeper::Keeper;
-use crate::support::redis::connect;
+use crate::support::session::Session;
 
 /// Between two writes of one client, and before a new session after an error.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -109,32 +108,22 @@ impl Writing {
     async fn go_on(self) {
         let mut number = 0;
         while !self.is_stopped() {
-            if let Ok(session) = connect(self.proxy).await {
-                let _ = self.use_up(session, &mut number).await;
-            }
+            let _ = self.use_up(&mut number).await;
             sleep(PAUSE).await;
         }
     }
 
-    /// Writes until the session ends, or a write is refused.
-    async fn use_up(
-        &self,
-        mut session: MultiplexedConnection,
-        number: &mut u32,
-    ) -> RedisResult<()> {
-        // A proxied session stays with one server.
-        let words = ["CONFIG", "GET", "replica-announce-ip"];
-        let (_, ip): (String, String) = ask(&mut session, &words).await?;
-        let node = ip.rsplit('.').next().and_then(|last| last.parse().ok());
-        let node = node.expect("servers announce the address of their host");
+    /// Writes until a session ends, or a write is refused.
+    async fn use_up(&self, number: &mut u32) -> RedisResult<()> {
+        let mut session = Session::open(self.proxy).await?;
         while !self.is_stopped() {
             *number += 1;
             let sent = self.start.elapsed();
             let words = ["SETBIT", &key(self.host), &number.to_string(), "1"];
-            ask::<u8>(&mut session, &words).await?;
+            session.ask::<u8>(&words).await?;
             let write = Write {
                 client: self.host,
-                node,
+                node: session.node(),
                 number: *number,
                 sent,
                 acknowledged: self.start.elapsed(),
@@ -155,15 +144,6 @@ impl Writing {
     fn is_stopped(&self) -> bool {
         locked(&self.diary).stopped
     }
-}
-
-async fn ask<T: FromRedisValue>(
-    session: &mut MultiplexedConnection,
-    words: &[&str],
-) -> RedisResult<T> {
-    let mut command = redis::cmd(words[0]);
-    command.arg(&words[1..]);
-    command.query_async(session).await
 }
 
 // === impl Observer ===

@@ -4,13 +4,12 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{FromRedisValue, RedisResult};
+use redis::RedisResult;
 use tokio::time::{Instant, sleep};
 
 use super::figures::Acknowledgement;
 use super::network::Host;
-use crate::support::redis::connect;
+use crate::support::session::Session;
 
 /// Between two writes of one client, and before a new session after an error.
 pub(crate) const PAUSE: Duration = Duration::from_millis(5);
@@ -85,31 +84,21 @@ impl Writing {
     async fn go_on(self) {
         let mut number = 0;
         while !self.is_stopped() {
-            if let Ok(session) = connect(self.proxy).await {
-                let _ = self.use_up(session, &mut number).await;
-            }
+            let _ = self.use_up(&mut number).await;
             sleep(PAUSE).await;
         }
     }
 
-    /// Writes until the session ends, or a write is refused: by what stands on the other side it should not be.
-    async fn use_up(
-        &self,
-        mut session: MultiplexedConnection,
-        number: &mut u64,
-    ) -> RedisResult<()> {
-        // A proxied session stays with one server.
-        let words = ["CONFIG", "GET", "replica-announce-ip"];
-        let (_, ip): (String, String) = ask(&mut session, &words).await?;
-        let node = ip.rsplit('.').next().and_then(|last| last.parse().ok());
-        let node = node.expect("servers announce the address of their host");
+    /// Writes until a session ends, or a write is refused: by what stands on the other side it should not be.
+    async fn use_up(&self, number: &mut u64) -> RedisResult<()> {
+        let mut session = Session::open(self.proxy).await?;
         while !self.is_stopped() {
             *number += 1;
             let words = ["SET", &key(self.client, *number), &number.to_string()];
-            ask::<()>(&mut session, &words).await?;
+            session.ask::<()>(&words).await?;
             self.note(Acknowledgement {
                 client: self.client,
-                node,
+                node: session.node(),
                 number: *number,
                 at: self.start.elapsed(),
             });
@@ -129,13 +118,4 @@ impl Writing {
         let diary = self.diary.lock().unwrap_or_else(PoisonError::into_inner);
         diary.stopped
     }
-}
-
-async fn ask<T: FromRedisValue>(
-    session: &mut MultiplexedConnection,
-    words: &[&str],
-) -> RedisResult<T> {
-    let mut command = redis::cmd(words[0]);
-    command.arg(&words[1..]);
-    command.query_async(session).await
 }

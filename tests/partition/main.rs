@@ -16,6 +16,7 @@ mod support {
     pub(crate) mod process;
     pub(crate) mod redis;
     pub(crate) mod sentinel;
+    pub(crate) mod session;
     pub(crate) mod wait;
     pub(crate) mod zookeeper;
 

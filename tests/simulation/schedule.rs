@@ -314,10 +314,11 @@ fn failsafe(seed: u64) -> Option<u64> {
     chance.pick(&[None, Some(3), Some(3_600), Some(3_600)])
 }
 
-/// Likewise. Longer than a lease, a consent given before a restart binds for longer than others are waited for.
+/// Likewise. Longer than it takes a restarted keeper to come back and lead, a consent given before binds it.
 fn consent(seed: u64) -> u64 {
     let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0xc0_45e7));
-    chance.pick(&[600, 800, 800, 2_500])
+    let most = failsafe(seed).unwrap_or(u64::MAX).saturating_mul(1_000);
+    chance.pick(&[600, 800, 800, 6_000]).min(most)
 }
 
 struct Chance(StdRng);

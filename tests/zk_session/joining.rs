@@ -12,9 +12,7 @@ use crate::world::{LEASE, World};
 #[test]
 fn a_keeper_with_another_lease_than_the_others_is_refused_and_a_lone_one_may_change_it() {
     on_virtual_time(async {
-        let world = World::new();
-        let a = world.keeper("a");
-        a.current().await;
+        let (world, a) = World::alone().await;
         let b = world.leased("b", "host-b:1", LEASE * 2);
         let message = b.refused().await;
         assert!(

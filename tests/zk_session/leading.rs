@@ -38,11 +38,7 @@ fn one_of_three_keepers_leads_and_all_see_the_same() {
 #[test]
 fn a_leader_whose_session_expires_stops_before_the_next_begins_and_takes_part_again() {
     on_virtual_time(async {
-        let world = World::new();
-        let a = world.keeper("a");
-        world.leader().await;
-        let b = world.keeper("b");
-        b.current().await;
+        let (world, a, b) = World::pair().await;
         world.embedded.expire(a.session().await);
         eventually("b leads", async || world.leaders() == [("b".to_owned(), 2)]).await;
         let story = [("a", Some(1)), ("a", None), ("b", Some(2))];

@@ -46,9 +46,7 @@ fn after_a_reconnection_everything_is_read_again_and_the_leader_has_a_new_epoch(
 #[test]
 fn the_lease_runs_out_once_heartbeats_are_not_confirmed_and_leading_ends_with_it() {
     on_virtual_time(async {
-        let world = World::new();
-        let a = world.keeper("a");
-        a.current().await;
+        let (world, a) = World::alone().await;
         tokio::time::sleep(Duration::from_mins(1)).await;
         assert!(a.leased(), "heartbeats hold it");
         world.embedded.disconnect(a.session().await);
@@ -62,11 +60,7 @@ fn the_lease_runs_out_once_heartbeats_are_not_confirmed_and_leading_ends_with_it
 #[test]
 fn a_keeper_that_leaves_takes_everything_with_it() {
     on_virtual_time(async {
-        let world = World::new();
-        let a = world.keeper("a");
-        world.leader().await;
-        let b = world.keeper("b");
-        b.current().await;
+        let (world, a, b) = World::pair().await;
         a.set_report("x", &["p"]);
         let before = tokio::time::Instant::now();
         a.address.send(Leave).await.unwrap();
@@ -115,9 +109,7 @@ fn leaving_while_disconnected_is_not_waited_for_long() {
 #[test]
 fn an_own_node_that_somebody_removed_is_made_again() {
     on_virtual_time(async {
-        let world = World::new();
-        let a = world.keeper("a");
-        a.current().await;
+        let (world, a) = World::alone().await;
         let observer = world.observer().await;
         observer.delete("/keepers/a", None).await.unwrap();
         eventually("made again", async || {

@@ -67,6 +67,33 @@ impl World {
         }
     }
 
+    /// One with a keeper `a`, which is current.
+    pub(crate) async fn alone() -> (Self, Keeper) {
+        let world = Self::new();
+        let a = world.keeper("a");
+        a.current().await;
+        (world, a)
+    }
+
+    /// One with a keeper `a` that follows `cluster` and leads.
+    pub(crate) async fn led(cluster: &str) -> (Self, Keeper) {
+        let world = Self::new();
+        let a = world.keeper("a");
+        a.subscribe(cluster).await;
+        world.leader().await;
+        (world, a)
+    }
+
+    /// One with a keeper `a` that leads, and a keeper `b`.
+    pub(crate) async fn pair() -> (Self, Keeper, Keeper) {
+        let world = Self::new();
+        let a = world.keeper("a");
+        world.leader().await;
+        let b = world.keeper("b");
+        b.current().await;
+        (world, a, b)
+    }
+
     pub(crate) fn keeper(&self, id: &str) -> Keeper {
         self.process(id, &format!("host-{id}:1"))
     }

@@ -13,10 +13,7 @@ use crate::world::{World, eventually};
 #[test]
 fn a_deposed_leader_writes_nothing() {
     on_virtual_time(async {
-        let world = World::new();
-        let a = world.keeper("a");
-        a.subscribe("x").await;
-        world.leader().await;
+        let (world, a) = World::led("x").await;
         a.write("x", None).await.unwrap();
         let known = a.shared("x").unwrap();
         let observer = world.observer().await;
@@ -47,10 +44,7 @@ fn a_deposed_leader_writes_nothing() {
 #[test]
 fn a_state_decided_from_an_old_version_is_not_written() {
     on_virtual_time(async {
-        let world = World::new();
-        let a = world.keeper("a");
-        a.subscribe("x").await;
-        world.leader().await;
+        let (world, a) = World::led("x").await;
         let (first, second) = futures::join!(a.write("x", Some("p")), a.write("x", Some("q")));
         assert_eq!(first.unwrap().0.generation, Generation(1));
         assert!(matches!(second, Err(WriteError::NotDone(_))));
@@ -99,10 +93,7 @@ fn writes_of_many_clusters_go_side_by_side_and_each_has_its_own_generation() {
 #[test]
 fn after_an_unknown_outcome_the_state_is_read_before_anything_else_is_written() {
     on_virtual_time(async {
-        let world = World::new();
-        let a = world.keeper("a");
-        a.subscribe("x").await;
-        world.leader().await;
+        let (world, a) = World::led("x").await;
         a.write("x", Some("p")).await.unwrap();
         let session = a.session().await;
         world.embedded.cut_at_next_request(session);

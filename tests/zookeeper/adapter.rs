@@ -75,21 +75,20 @@ async fn the_adapter_keeps_the_contract_of_its_port() {
     assert_eq!((root.names, root.changes), (vec!["a".to_owned()], 1));
 
     // Transactions.
-    let writes = vec![
-        Write::Check {
-            path: "/a".into(),
-            version: None,
-        },
-        Write::Create {
-            path: "/b".into(),
-            data: b"b".to_vec(),
-        },
-        Write::Set {
-            path: "/a".into(),
-            data: b"3".to_vec(),
-            version: Some(9),
-        },
-    ];
+    let check = |path: &str| Write::Check {
+        path: path.into(),
+        version: None,
+    };
+    let create = || Write::Create {
+        path: "/b".into(),
+        data: b"b".to_vec(),
+    };
+    let set = |version| Write::Set {
+        path: "/a".into(),
+        data: b"3".to_vec(),
+        version: Some(version),
+    };
+    let writes = vec![check("/a"), create(), set(9)];
     let Err(CoordinationError::MultiRefused(index, why)) = session.multi(writes).await else {
         panic!("it was made");
     };
@@ -98,26 +97,12 @@ async fn the_adapter_keeps_the_contract_of_its_port() {
         (2, CoordinationError::BadVersion("/a".into()))
     );
     assert_eq!(session.get("/b").await, Ok(None));
-    let gone = vec![Write::Check {
-        path: "/none".into(),
-        version: None,
-    }];
+    let gone = vec![check("/none")];
     assert!(matches!(
         session.multi(gone).await,
         Err(CoordinationError::MultiRefused(0, _))
     ));
-    let writes = vec![
-        Write::Create {
-            path: "/b".into(),
-            data: b"b".to_vec(),
-        },
-        Write::Set {
-            path: "/a".into(),
-            data: b"3".to_vec(),
-            version: Some(1),
-        },
-    ];
-    session.multi(writes).await.unwrap();
+    session.multi(vec![create(), set(1)]).await.unwrap();
 
     // Requests are sent at the call, not at the first poll.
     let never_polled = session.set("/b", b"sent", None);

@@ -56,19 +56,7 @@ impl Schedule {
         }
         let begin = chance.between(4_000_000, u64::midpoint(4_000_000, self.healed));
         let one = chance.below(self.keepers);
-        let away = chance.between(2_000_000, 9_000_000);
-        // Long before, and it is on no list; just after, and it has consented.
-        let restart = if chance.happens(50) {
-            (
-                begin - chance.between(500_000, 1_500_000),
-                Fault::Restart(Which::Number(one)),
-            )
-        } else {
-            (
-                begin + chance.between(100_000, 900_000),
-                Fault::Crash(Which::Number(one)),
-            )
-        };
+        let away = chance.between(4_000_000, 12_000_000);
         let mut strike = |at, lasts, fault| {
             self.faults.push(Planned {
                 when: When::At(at),
@@ -76,7 +64,17 @@ impl Schedule {
                 fault,
             });
         };
-        strike(restart.0, chance.between(20_000, 1_500_000), restart.1);
+        let back = chance.between(20_000, 1_500_000);
+        if chance.happens(50) {
+            // It is on nobody's list by then, and comes back when the others are on their own.
+            let before = chance.between(700_000, 1_500_000);
+            let restart = Fault::Restart(Which::Number(one));
+            strike(begin - before, before + back, restart);
+        } else {
+            // It has consented before.
+            let after = chance.between(100_000, 900_000);
+            strike(begin + after, back, Fault::Crash(Which::Number(one)));
+        }
         for other in (0..self.keepers).filter(|other| *other != one) {
             let host = KEEPERS + Host::try_from(other).expect("few keepers");
             // Not all at the same moment.
@@ -90,7 +88,7 @@ impl Schedule {
             strike(begin, lasts, Fault::Sever(host, ENSEMBLE, Cut::Silent));
         }
         let at = begin + chance.between(0, 1_500_000);
-        let lasts = self.mark_down * 1_000 + chance.between(500_000, 4_000_000);
+        let lasts = self.mark_down * 1_000 + chance.between(500_000, 8_000_000);
         strike(at, lasts, Fault::Freeze(Node::Primary(0)));
     }
 

@@ -1,0 +1,39 @@
+//! A client's session with whatever server a proxy sends it to: it stays with that one.
+
+use std::net::SocketAddrV4;
+
+use redis::aio::MultiplexedConnection;
+use redis::{FromRedisValue, RedisResult};
+
+use super::redis::connect;
+
+pub(crate) struct Session {
+    connection: MultiplexedConnection,
+    node: usize,
+}
+
+impl Session {
+    /// A new one through `proxy`.
+    pub(crate) async fn open(proxy: SocketAddrV4) -> RedisResult<Self> {
+        let mut session = Self {
+            connection: connect(proxy).await?,
+            node: 0,
+        };
+        let words = ["CONFIG", "GET", "replica-announce-ip"];
+        let (_, ip): (String, String) = session.ask(&words).await?;
+        let node = ip.rsplit('.').next().and_then(|last| last.parse().ok());
+        session.node = node.expect("servers announce the address of their host");
+        Ok(session)
+    }
+
+    /// The server, by its host.
+    pub(crate) fn node(&self) -> usize {
+        self.node
+    }
+
+    pub(crate) async fn ask<T: FromRedisValue>(&mut self, words: &[&str]) -> RedisResult<T> {
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]);
+        command.query_async(&mut self.connection).await
+    }
+}
