@@ -27,6 +27,9 @@ pub(crate) struct Acknowledged {
     pub(crate) cluster: ClusterName,
 }
 
+/// How often a client writes from one check of its HAProxy to the next.
+const WRITES_EACH_INTERVAL: u32 = 6;
+
 /// A client of one cluster.
 pub(crate) struct Writer {
     pub(crate) world: Rc<World>,
@@ -99,22 +102,26 @@ pub(crate) async fn primary(
 }
 
 impl Writer {
-    /// Checks and writes for ever.
+    /// Checks and writes for ever. Between two checks clients go on to where the last one sent them.
     pub(crate) async fn run(self) {
         let mut turn = usize::from(self.host);
         let mut up = BTreeMap::new();
         loop {
-            sleep(Duration::from_micros(self.world.draw(100_000..=200_000))).await;
+            let interval = Duration::from_micros(self.world.draw(100_000..=200_000));
+            let target = up.iter().find(|(_, up)| **up);
+            let target = target.map(|(node, _): (&NodeAddr, &bool)| node.clone());
+            for _ in 0..WRITES_EACH_INTERVAL {
+                if let Some(node) = &target {
+                    self.write(node);
+                }
+                sleep(interval / WRITES_EACH_INTERVAL).await;
+            }
             for node in &self.nodes {
                 turn += 1;
                 let known = up.get(node).copied().unwrap_or(false);
                 let now = self.check(node, turn, known).await;
                 self.judge.proxy_says(&self.cluster, node, self.host, now);
                 up.insert(node.clone(), now);
-            }
-            let target = up.iter().find(|(_, up)| **up);
-            if let Some((node, _)) = target {
-                self.write(node);
             }
         }
     }

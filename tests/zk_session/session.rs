@@ -60,7 +60,7 @@ fn the_lease_runs_out_once_heartbeats_are_not_confirmed_and_leading_ends_with_it
 #[test]
 fn a_keeper_that_leaves_takes_everything_with_it() {
     on_virtual_time(async {
-        let (world, a, b) = World::pair().await;
+        let (world, a, _b) = World::pair().await;
         a.set_report("x", &["p"]);
         let before = tokio::time::Instant::now();
         a.address.send(Leave).await.unwrap();

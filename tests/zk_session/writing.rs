@@ -44,7 +44,7 @@ fn a_deposed_leader_writes_nothing() {
 #[test]
 fn a_state_decided_from_an_old_version_is_not_written() {
     on_virtual_time(async {
-        let (world, a) = World::led("x").await;
+        let (_world, a) = World::led("x").await;
         let (first, second) = futures::join!(a.write("x", Some("p")), a.write("x", Some("q")));
         assert_eq!(first.unwrap().0.generation, Generation(1));
         assert!(matches!(second, Err(WriteError::NotDone(_))));
