@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -214,5 +215,53 @@ async fn without_zookeeper_a_keeper_that_an_operator_took_off_is_not_asked() {
     server.revive().await;
     for keeper in &keepers[..2] {
         wait_failsafe(keeper, false).await;
+    }
+}
+
+#[tokio::test]
+async fn while_zookeeper_elects_or_lacks_a_majority_nobody_falls_silent_and_nothing_is_failed_over()
+{
+    let net = Net::fleet().await;
+    let redis = Redis::trio(&net).await;
+    let zookeeper = ZooKeeper::ensemble(&net, 3).await;
+    let prefix = zookeeper.prefix("electing");
+    let nodes = redis.each_ref();
+    let keepers = Keepers::start_for(3, &net, &prefix, patient(), &nodes).await;
+    for keeper in keepers.iter() {
+        wait_asks(keeper, 2).await;
+    }
+    let generation = keepers[0].generation("cache").await;
+    let checks = Checks::start(&keepers, "cache", &nodes);
+    let insistence = Insistence::start(&keepers, &redis[0]);
+
+    let leader = zookeeper.leader().await;
+    leader.process().kill();
+    let elected = zookeeper.leader().await;
+    assert_ne!(elected.at(), leader.at());
+    leader.revive().await;
+    for keeper in keepers.iter() {
+        wait_failsafe(keeper, false).await;
+    }
+    // Of three, one goes on alone: it cannot.
+    let others = zookeeper.servers().iter();
+    let others: Vec<_> = others
+        .filter(|server| server.at() != elected.at())
+        .collect();
+    for server in &others {
+        server.process().signal(Signal::STOP);
+    }
+    for keeper in keepers.iter() {
+        wait_failsafe(keeper, true).await;
+    }
+    for server in &others {
+        server.process().signal(Signal::CONT);
+    }
+    for keeper in keepers.iter() {
+        wait_failsafe(keeper, false).await;
+    }
+    insistence.assert_always_yes();
+    checks.assert_only(&redis[0]);
+    for keeper in keepers.iter() {
+        assert_eq!(keeper.generation("cache").await, generation, "no failover");
     }
 }

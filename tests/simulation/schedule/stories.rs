@@ -44,7 +44,7 @@ impl Schedule {
                 Kind::OutageOnly
             },
             failsafe: Some(3_600),
-            ..Self::draw(seed)
+            ..Self::at_random(seed)
         }
     }
 
@@ -133,7 +133,7 @@ impl Schedule {
             healed: 14_000_000,
             kind: Kind::Anything,
             colocated: false,
-            ..Self::draw(seed)
+            ..Self::at_random(seed)
         };
         let lasts = schedule.healed;
         let mut strike = |at, fault| {
@@ -151,6 +151,25 @@ impl Schedule {
         schedule
     }
 
+    /// A leader that sees no replica has another keeper promote one, and dies in the middle of it; that keeper, if it is the
+    /// one, stands still until another leader has done it.
+    pub(super) fn overtaken_errand(seed: u64) -> Self {
+        let mut schedule = Self::blind_leader(seed);
+        let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0e44_a4d0));
+        let after = chance.between(0, 8 * schedule.latency);
+        let mut strike = |lasts, fault| {
+            schedule.faults.push(Planned {
+                when: When::Choice { number: 1, after },
+                lasts,
+                fault,
+            });
+        };
+        let one = Which::Number(chance.below(3));
+        strike(chance.between(2_000_000, 6_000_000), Fault::Pause(one));
+        strike(6_000_000, Fault::Crash(Which::Leader));
+        schedule
+    }
+
     /// Nothing happens but that the primary freezes, and each keeper is restarted at another moment of what follows.
     pub(crate) fn stopping(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0005_70b5));
@@ -160,7 +179,7 @@ impl Schedule {
             faults: Vec::new(),
             healed: 14_000_000,
             kind: Kind::Anything,
-            ..Self::draw(seed)
+            ..Self::at_random(seed)
         };
         let freeze = 5_000_000;
         let lasts = 5_000_000;
