@@ -180,6 +180,11 @@ impl<'a> Striker<'a> {
     fn start_again(&mut self, target: Target) {
         if self.down.remove(&target) {
             self.site.process(target).restart();
+            if let Target::Proxy(host) = target {
+                // It takes every server for UP that it has not checked yet.
+                let (from, to) = (self.start.elapsed(), self.start.elapsed());
+                self.stood_still.push(Frozen { host, from, to });
+            }
         }
     }
 

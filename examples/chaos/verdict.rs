@@ -132,7 +132,7 @@ impl fmt::Display for Verdict {
         )?;
         writeln!(
             f,
-            "| cluster | publications | promotions | acknowledged writes | lost | under way at a handover | by a HAProxy just thawed |"
+            "| cluster | publications | promotions | acknowledged writes | lost | under way at a handover | by a HAProxy just thawed or started |"
         )?;
         writeln!(f, "|---|---|---|---|---|---|---|")?;
         for it in &self.clusters {

@@ -26,7 +26,7 @@ pub(crate) struct Publication {
     pub(crate) node: usize,
 }
 
-/// A time during which the HAProxy of a host stood still.
+/// A time during which the HAProxy of a host stood still; no time at all if it was started then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Frozen {
     pub(crate) host: usize,
@@ -39,7 +39,7 @@ pub(crate) struct Frozen {
 pub(crate) struct Late {
     /// Sent after the successor's first acknowledgement.
     pub(crate) breaches: Vec<Write>,
-    /// The same, by way of a HAProxy that had just stood still.
+    /// The same, by way of a HAProxy that had just stood still or was just started.
     pub(crate) through_a_thawed_proxy: Vec<Write>,
     /// Sent before, acknowledged after.
     pub(crate) in_flight: Vec<Write>,
