@@ -34,10 +34,12 @@ pub(super) fn keep(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
             });
         };
         format!("it was made a replica of {other} from outside")
-    } else if let Some(whole) =
-        holder_of_more(case, published, primary, facts).filter(|_| node.through().is_none())
-    {
-        // What another keeper told of the primary may be older than what is read of the others.
+    } else if let Some(whole) = holder_of_more(case, published, primary, facts) {
+        if node.through().is_some() {
+            // What another keeper told of it may be older than what is read of the others. But its new history is none
+            // to be noted before that is known: then nothing would tell any more that it has lost data.
+            return Plan::hold(Hold::Undecided(vec![node.doubt(primary)]));
+        }
         format!("it came back with less data than {whole} holds")
     } else if let Some(requested) = &observed.requested {
         return switchover::begin(case, published, primary, facts, requested);

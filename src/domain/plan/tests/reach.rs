@@ -253,3 +253,16 @@ fn what_was_read_before_counts_as_read_when_the_state_was_published() {
     *facts = replica;
     told.plan().assert_writes(Change::Withdraw, None);
 }
+
+#[test]
+fn a_primary_reborn_empty_that_only_another_keeper_sees_is_neither_replaced_nor_noted() {
+    let reborn = trio().reborn("a", 0, 0);
+    let seen = reborn.seen_through("a", "keeper-2");
+    let plan = seen.plan();
+    assert_eq!(plan.action, None);
+    assert!(
+        matches!(plan.holds[..], [Hold::Undecided(_)]),
+        "{:?}",
+        plan.holds
+    );
+}
