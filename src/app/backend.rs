@@ -55,6 +55,19 @@ impl Actors {
         }
         .boxed_local()
     }
+
+    fn send_to_session<M>(&self, message: M) -> Reply<'_, M::Result>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        ZkSession: Handler<M>,
+    {
+        async move {
+            let answer = self.session.send(message).await;
+            answer.map_err(|_| Unanswered::NotAnswering)
+        }
+        .boxed_local()
+    }
 }
 
 impl Backend for Actors {
@@ -110,33 +123,15 @@ impl Backend for Actors {
     }
 
     fn inspect_session(&self) -> Reply<'_, SessionReport> {
-        async {
-            self.session
-                .send(InspectSession)
-                .await
-                .map_err(|_| Unanswered::NotAnswering)
-        }
-        .boxed_local()
+        self.send_to_session(InspectSession)
     }
 
     fn consent(&self, request: ConsentRequest) -> Reply<'_, Result<(), Refusal>> {
-        async {
-            self.session
-                .send(AskConsent(request))
-                .await
-                .map_err(|_| Unanswered::NotAnswering)
-        }
-        .boxed_local()
+        self.send_to_session(AskConsent(request))
     }
 
     fn drop_keeper(&self, keeper: KeeperId) -> Reply<'_, Result<(), NotDropped>> {
-        async {
-            self.session
-                .send(DropKeeper(keeper))
-                .await
-                .map_err(|_| Unanswered::NotAnswering)
-        }
-        .boxed_local()
+        self.send_to_session(DropKeeper(keeper))
     }
 
     fn readiness(&self) -> Reply<'_, Readiness> {

@@ -1,13 +1,11 @@
 //! Who may take part, and what keeps a keeper out.
 
-use std::time::Duration;
-
 use redis_keeper::actors::messages::Leave;
 use redis_keeper::layout::state::{Document, FormatMark};
 use redis_keeper::ports::coordination::CreateKind;
 
 use crate::time::on_virtual_time;
-use crate::world::{LEASE, World};
+use crate::world::{LEASE, World, eventually};
 
 #[test]
 fn a_keeper_with_another_lease_than_the_others_is_refused_and_a_lone_one_may_change_it() {
@@ -57,8 +55,15 @@ fn the_leftover_of_an_earlier_run_is_waited_out() {
         let session = earlier.session().await;
         world.embedded.disconnect(session);
         let again = world.keeper("a");
-        // That it does not join shows only in time: for many heartbeats, on the virtual clock, it is still waiting.
-        tokio::time::sleep(Duration::from_secs(10)).await;
+        // It looks once a heartbeat: another one's heartbeats count how often it has found the leftover.
+        let witness = world.keeper("witness");
+        witness.current().await;
+        let observer = world.observer().await;
+        eventually("fifty heartbeats", async || {
+            let node = observer.get("/keepers/witness").await.unwrap().unwrap();
+            node.version >= 50
+        })
+        .await;
         assert_eq!(again.report().await.state, "joining");
         assert!(again.fatal.borrow().is_none());
         world.embedded.set_reachable(false);
