@@ -14,7 +14,7 @@ use super::support::keeper::{Keeper, Keepers, Settings};
 use super::support::net::Net;
 use super::support::redis::Redis;
 use super::support::wait::{SOON, eventually};
-use super::support::zookeeper::ZooKeeper;
+use super::support::zookeeper::{Prefix, ZooKeeper};
 
 /// Times with which a busy machine does not count as an outage.
 fn patient() -> Settings {
@@ -95,6 +95,15 @@ async fn wait_asks(keeper: &Keeper, others: usize) {
     .await;
 }
 
+/// Three keepers that have declared to ask each other.
+async fn in_touch(net: &Net, prefix: &Prefix<'_>, settings: Settings, nodes: &[&Redis]) -> Keepers {
+    let keepers = Keepers::start_for(3, net, prefix, settings, nodes).await;
+    for keeper in keepers.iter() {
+        wait_asks(keeper, 2).await;
+    }
+    keepers
+}
+
 #[tokio::test]
 async fn a_stopped_ensemble_stops_no_writes_and_its_return_is_not_felt() {
     let net = Net::fleet().await;
@@ -102,10 +111,7 @@ async fn a_stopped_ensemble_stops_no_writes_and_its_return_is_not_felt() {
     let zookeeper = ZooKeeper::ensemble(&net, 1).await;
     let prefix = zookeeper.prefix("failsafe");
     let nodes = redis.each_ref();
-    let keepers = Keepers::start_for(3, &net, &prefix, patient(), &nodes).await;
-    for keeper in keepers.iter() {
-        wait_asks(keeper, 2).await;
-    }
+    let keepers = in_touch(&net, &prefix, patient(), &nodes).await;
     let checks = Checks::start(&keepers, "cache", &nodes);
     let insistence = Insistence::start(&keepers, &redis[0]);
     let [server] = zookeeper.servers() else {
@@ -178,10 +184,7 @@ async fn without_zookeeper_a_keeper_that_an_operator_took_off_is_not_asked() {
     let prefix = zookeeper.prefix("taken-off");
     let nodes = redis.each_ref();
     let settings = patient().set("admin-operations", true);
-    let keepers = Keepers::start_for(3, &net, &prefix, settings, &nodes).await;
-    for keeper in keepers.iter() {
-        wait_asks(keeper, 2).await;
-    }
+    let keepers = in_touch(&net, &prefix, settings, &nodes).await;
     let path = "/admin/keepers/keeper-3";
     let refused = keepers[0].delete(path).await.expect("an answer");
     assert_eq!(
@@ -226,10 +229,7 @@ async fn while_zookeeper_elects_or_lacks_a_majority_nobody_falls_silent_and_noth
     let zookeeper = ZooKeeper::ensemble(&net, 3).await;
     let prefix = zookeeper.prefix("electing");
     let nodes = redis.each_ref();
-    let keepers = Keepers::start_for(3, &net, &prefix, patient(), &nodes).await;
-    for keeper in keepers.iter() {
-        wait_asks(keeper, 2).await;
-    }
+    let keepers = in_touch(&net, &prefix, patient(), &nodes).await;
     let generation = keepers[0].generation("cache").await;
     let checks = Checks::start(&keepers, "cache", &nodes);
     let insistence = Insistence::start(&keepers, &redis[0]);

@@ -13,7 +13,7 @@ use super::support::redis::Redis;
 use super::support::site::{CLASSIC, RECOMMENDED, Site, WRITES};
 use super::support::wait::{SOON, eventually};
 use super::support::writer::Writer;
-use super::support::zookeeper::ZooKeeper;
+use super::support::zookeeper::{Prefix, ZooKeeper};
 
 /// Longer than the lease and than the session in ZooKeeper: whatever a missing keeper costs has been paid by then.
 const LONG: Duration = Duration::from_secs(3);
@@ -57,6 +57,15 @@ fn ips(redis: &[&Redis]) -> Vec<String> {
     let mut ips: Vec<_> = redis.iter().map(|it| ip(it)).collect();
     ips.sort();
     ips
+}
+
+/// The recommended configuration, which sends writes to the first server.
+async fn recommended(prefix: &Prefix<'_>) -> Site {
+    let net = Net::fleet().await;
+    let site = Site::open(net, prefix, RECOMMENDED, &[]).await;
+    let [primary, first, second] = &site.redis;
+    site.wait_routes(primary, &[first, second]).await;
+    site
 }
 
 #[tokio::test]
@@ -103,12 +112,8 @@ async fn the_classic_configuration_sends_writes_to_the_primary_and_reads_to_all_
 #[tokio::test]
 async fn any_one_keeper_may_be_killed_frozen_restarted_or_cut_from_zookeeper_without_a_client_noticing()
  {
-    let net = Net::fleet().await;
-    let zookeeper = ZooKeeper::shared().await;
-    let prefix = zookeeper.prefix("one_keeper_away");
-    let site = Site::open(net, &prefix, RECOMMENDED, &[]).await;
-    let [primary, first, second] = &site.redis;
-    site.wait_routes(primary, &[first, second]).await;
+    let prefix = ZooKeeper::shared().await.prefix("one_keeper_away");
+    let site = recommended(&prefix).await;
     // After its start HAProxy takes every server for up until its first check.
     let falls = site.falls().await;
     let writer = Writer::start(site.writes());
@@ -160,12 +165,9 @@ async fn any_one_keeper_may_be_killed_frozen_restarted_or_cut_from_zookeeper_wit
 
 #[tokio::test]
 async fn a_switchover_under_load_loses_nothing_that_a_client_behind_the_proxy_was_acknowledged() {
-    let net = Net::fleet().await;
-    let zookeeper = ZooKeeper::shared().await;
-    let prefix = zookeeper.prefix("switched_behind_a_proxy");
-    let site = Site::open(net, &prefix, RECOMMENDED, &[]).await;
+    let prefix = ZooKeeper::shared().await.prefix("switched_behind_a_proxy");
+    let site = recommended(&prefix).await;
     let [primary, first, second] = &site.redis;
-    site.wait_routes(primary, &[first, second]).await;
     let writer = Writer::start(site.writes());
     writer.wait_writes(50).await;
     for replica in [first, second] {
@@ -193,12 +195,9 @@ async fn a_switchover_under_load_loses_nothing_that_a_client_behind_the_proxy_wa
 
 #[tokio::test]
 async fn a_stale_keeper_of_three_keeps_no_old_primary_up_and_old_sessions_are_shut() {
-    let net = Net::fleet().await;
-    let zookeeper = ZooKeeper::shared().await;
-    let prefix = zookeeper.prefix("stale_keeper");
-    let site = Site::open(net, &prefix, RECOMMENDED, &[]).await;
-    let [primary, first, second] = &site.redis;
-    site.wait_routes(primary, &[first, second]).await;
+    let prefix = ZooKeeper::shared().await.prefix("stale_keeper");
+    let site = recommended(&prefix).await;
+    let primary = &site.redis[0];
     let mut session = RawSession::open(site.writes()).await;
 
     // One keeper, not the leader, hears nothing of what follows.
