@@ -13,6 +13,7 @@ async fn a_promotion_by_hand_is_undone_beside_a_living_primary_and_adopted_in_pl
     let net = Net::fleet().await;
     let [primary, first, second] = Redis::trio(&net).await;
     primary.write_keys("kept", 100).await;
+    primary.wait_followed_by(&[&first, &second]).await;
     let nodes = [&primary, &first, &second];
     let prefix = ZooKeeper::shared().await.prefix("by_hand");
     let keepers = Keepers::start_for(3, &net, &prefix, Settings::new(), &nodes).await;

@@ -69,8 +69,7 @@ async fn keepers_agree_on_a_healthy_topology_and_leave_it_alone_even_when_their_
     let net = Net::fleet().await;
     let [primary, first, second] = Redis::trio(&net).await;
     primary.write_keys("kept", 100).await;
-    first.wait_in_step_with(&primary).await;
-    second.wait_in_step_with(&primary).await;
+    primary.wait_followed_by(&[&first, &second]).await;
     let nodes = [&primary, &first, &second];
     let calls = Calls::since_now(&nodes).await;
     let prefix = ZooKeeper::shared().await.prefix("healthy_topology");

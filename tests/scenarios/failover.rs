@@ -66,8 +66,7 @@ impl<'a> Story<'a> {
     async fn begin(prefix: &str, net: &Net, nodes: &'a [Redis; 3]) -> Self {
         let [primary, first, second] = nodes;
         primary.write_keys("kept", 100).await;
-        first.wait_in_step_with(primary).await;
-        second.wait_in_step_with(primary).await;
+        primary.wait_followed_by(&[first, second]).await;
         let prefix = ZooKeeper::shared().await.prefix(prefix);
         let all = nodes.each_ref();
         let keepers = Keepers::start_for(3, net, &prefix, Settings::new(), &all).await;

@@ -99,8 +99,10 @@ type Picture = (Value, Vec<u64>);
 impl Stage {
     async fn set(net: &Net, prefix: &Prefix<'_>) -> Self {
         let nodes = Redis::trio_behind_links(net).await;
-        nodes[0].write_keys("kept", 100).await;
         let all = nodes.each_ref();
+        let [primary, first, second] = all;
+        primary.write_keys("kept", 100).await;
+        primary.wait_followed_by(&[first, second]).await;
         let keepers = Keepers::start_for(3, net, prefix, Settings::new(), &all).await;
         let checks = Checks::start(&keepers, "cache", &all);
         let tree = Tree::of(prefix).await;

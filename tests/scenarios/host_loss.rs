@@ -18,9 +18,7 @@ async fn when_the_primary_the_leader_and_a_zookeeper_server_die_at_once_the_rest
     primary.write_keys("kept", 100).await;
     let nodes = [&primary, &first, &second];
     let keepers = Keepers::start_for(3, &net, &prefix, Settings::new(), &nodes).await;
-    for replica in [&first, &second] {
-        replica.wait_in_step_with(&primary).await;
-    }
+    primary.wait_followed_by(&[&first, &second]).await;
     let checks = Checks::start(&keepers, "cache", &nodes);
     let leader = keepers.wait_leader().await;
     let epoch = keepers[leader].leads_with().await;

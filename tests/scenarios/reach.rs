@@ -16,6 +16,7 @@ async fn a_leader_that_reaches_no_replica_fails_over_through_the_keepers_that_do
     let patient = Redis::start(&net).await;
     let [primary, first, second] = &nodes;
     primary.write_keys("kept", 100).await;
+    primary.wait_followed_by(&[first, second]).await;
     let zookeeper = ZooKeeper::shared().await;
     let prefix = zookeeper.prefix("blind_leader");
     // A leader waits for the longest mark-down time before it makes way: this one goes on leading.

@@ -12,16 +12,14 @@ async fn a_primary_that_returns_with_its_data_within_the_mark_down_time_stays_th
     primary.write_keys("kept", 100).await;
     let settings = Settings::new().set("seconds-mark-down", 20);
     let keeper = Keeper::alone_for(&net, settings, &[&primary, &first, &second]).await;
-    first.wait_in_step_with(&primary).await;
-    second.wait_in_step_with(&primary).await;
+    primary.wait_followed_by(&[&first, &second]).await;
     let generation = keeper.generation("cache").await;
     let calls = Calls::since_now(&[&first, &second]).await;
 
     primary.save().await;
     primary.kill();
     primary.revive().await;
-    first.wait_in_step_with(&primary).await;
-    second.wait_in_step_with(&primary).await;
+    primary.wait_followed_by(&[&first, &second]).await;
     keeper
         .wait_topology("cache", &primary, &[&first, &second])
         .await;
@@ -57,8 +55,7 @@ async fn reborn_with(saved: usize) {
         primary.save().await;
     }
     primary.write_keys("new", 100 - saved).await;
-    first.wait_in_step_with(&primary).await;
-    second.wait_in_step_with(&primary).await;
+    primary.wait_followed_by(&[&first, &second]).await;
 
     primary.kill();
     primary.revive().await;

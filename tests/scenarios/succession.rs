@@ -39,7 +39,7 @@ async fn of_replicas_with_equal_offsets_the_preferred_one_takes_over() {
     let other = Redis::replica_of(&net, &primary, &[]).await;
     let preferred = Redis::replica_of(&net, &primary, &[("replica-priority", "10")]).await;
     let keeper = Keeper::alone_for(&net, Settings::new(), &[&primary, &other, &preferred]).await;
-    in_step(&primary, &[&other, &preferred]).await;
+    primary.wait_followed_by(&[&other, &preferred]).await;
 
     primary.kill();
     keeper.wait_topology("cache", &preferred, &[&other]).await;
@@ -60,7 +60,7 @@ async fn a_configured_priority_overrides_that_of_the_server() {
     keeper
         .wait_topology("cache", &primary, &[&preferred, &other])
         .await;
-    in_step(&primary, &[&preferred, &other]).await;
+    primary.wait_followed_by(&[&preferred, &other]).await;
 
     primary.kill();
     keeper.wait_topology("cache", &preferred, &[&other]).await;
@@ -82,7 +82,9 @@ async fn without_an_eligible_replica_nobody_takes_over_each_refusal_is_told_and_
     let syncing = Redis::start(&net).await;
     fill(&primary, 3000).await;
     let all = [&primary, &never, &loading, &emptied, &behind, &syncing];
-    in_step(&primary, &[&never, &loading, &emptied, &behind]).await;
+    primary
+        .wait_followed_by(&[&never, &loading, &emptied, &behind])
+        .await;
     loading.save().await;
     // A first synchronisation that does not end before the primary does.
     primary
@@ -159,7 +161,7 @@ async fn when_the_best_replica_fails_its_promotion_the_next_takes_over_at_once()
     let best = Redis::replica_of(&net, &primary, &refusing).await;
     let second = Redis::replica_of(&net, &primary, &[]).await;
     let keeper = Keeper::alone_for(&net, Settings::new(), &[&primary, &best, &second]).await;
-    in_step(&primary, &[&best, &second]).await;
+    primary.wait_followed_by(&[&best, &second]).await;
 
     primary.kill();
     keeper.wait_primary("cache", &second).await;
@@ -175,7 +177,7 @@ async fn when_the_promoted_node_dies_before_the_others_follow_it_the_next_takes_
     let [primary, first, second] = Redis::trio(&net).await;
     primary.write_keys("kept", 100).await;
     let keeper = Keeper::alone_for(&net, Settings::new(), &[&primary, &first, &second]).await;
-    in_step(&primary, &[&first, &second]).await;
+    primary.wait_followed_by(&[&first, &second]).await;
 
     // It can not be told to follow anybody.
     second.pause();
@@ -203,7 +205,7 @@ async fn a_node_that_dies_the_moment_it_is_promoted_is_replaced_by_the_next() {
     let [primary, first, second] = Redis::trio(&net).await;
     primary.write_keys("kept", 100).await;
     let keeper = Keeper::alone_for(&net, Settings::new(), &[&primary, &first, &second]).await;
-    in_step(&primary, &[&first, &second]).await;
+    primary.wait_followed_by(&[&first, &second]).await;
 
     primary.kill();
     let [promoted, other] = promoted(&first, &second).await;
@@ -226,7 +228,7 @@ async fn a_candidate_that_falls_silent_is_passed_over_and_its_late_promotion_is_
     primary.write_keys("kept", 100).await;
     let nodes = [&primary, &silent, &next_best];
     let keeper = Keeper::alone_for(&net, Settings::new(), &nodes).await;
-    in_step(&primary, &[&silent, &next_best]).await;
+    primary.wait_followed_by(&[&silent, &next_best]).await;
 
     primary.kill();
     let held_down = format!("node={}", primary.node());
@@ -255,7 +257,7 @@ async fn a_successor_that_dies_soon_is_replaced_once_the_cool_down_is_over_and_n
         .set("failover-cooldown-seconds", COOLDOWN.as_secs())
         .set("failover-tick-seconds", 3600);
     let keeper = Keeper::alone_for(&net, settings, &[&primary, &first, &second]).await;
-    in_step(&primary, &[&first, &second]).await;
+    primary.wait_followed_by(&[&first, &second]).await;
 
     primary.kill();
     let [promoted, other] = promoted(&first, &second).await;
@@ -313,12 +315,6 @@ async fn fill(primary: &Redis, count: usize) {
     written.expect("room for a few megabytes");
 }
 
-async fn in_step(primary: &Redis, replicas: &[&Redis]) {
-    for replica in replicas {
-        replica.wait_in_step_with(primary).await;
-    }
-}
-
 /// Freezes `behind`, and has `primary` take more than `behind` can be sent meanwhile.
 async fn leave_behind(primary: &Redis, behind: &Redis, in_step_with: &[&Redis]) {
     behind.pause();
@@ -328,5 +324,5 @@ async fn leave_behind(primary: &Redis, behind: &Redis, in_step_with: &[&Redis]) 
             .run::<()>(&format!("SET bulk:{number} {value}"))
             .await;
     }
-    in_step(primary, in_step_with).await;
+    primary.wait_followed_by(in_step_with).await;
 }

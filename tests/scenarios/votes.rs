@@ -63,8 +63,7 @@ async fn two_votes_of_three_are_enough_and_half_of_two_is_not() {
     let net = Net::fleet().await;
     let nodes = Redis::trio(&net).await;
     let [primary, first, second] = &nodes;
-    first.wait_in_step_with(primary).await;
-    second.wait_in_step_with(primary).await;
+    primary.wait_followed_by(&[first, second]).await;
     let zookeeper = ZooKeeper::shared().await.prefix("two_votes_of_three");
     let hasty = Keeper::launch("hasty-1", &net, &zookeeper, &settings(2, &nodes)).await;
     let patient = Keeper::launch("patient", &net, &zookeeper, &settings(600, &nodes)).await;

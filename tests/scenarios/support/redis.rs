@@ -236,7 +236,9 @@ impl Redis {
             .map_or(0, |calls| calls.parse().expect("a count"))
     }
 
-    /// Writes `count` keys named after `name`.
+    /// Writes `count` keys named after `name`. A replica that has just begun to follow may be sent them only a second later:
+    /// if its first ACK reached the primary before the fork for its synchronisation had ended, it is sent nothing until the
+    /// next one (Redis 7.0). See [`wait_followed_by`](Self::wait_followed_by).
     pub(crate) async fn write_keys(&self, name: &str, count: usize) {
         let mut writes = redis::pipe();
         for key in 0..count {
@@ -317,6 +319,13 @@ impl Redis {
             }
         })
         .await;
+    }
+
+    /// Until all `replicas` follow it with their links up and have all that it had when this was called.
+    pub(crate) async fn wait_followed_by(&self, replicas: &[&Redis]) {
+        for replica in replicas {
+            replica.wait_in_step_with(self).await;
+        }
     }
 
     /// Until it follows `primary` with its link up and has all that `primary` had when this was called.
