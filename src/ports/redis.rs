@@ -108,6 +108,15 @@ pub enum ProbeFailure {
     Own(String),
 }
 
+/// When a new role goes into the server's configuration file, from which the server takes it when it starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remember {
+    /// In the transaction that changes it. The server answers nobody until its disk has the file: some 5 to 20 ms.
+    AtOnce,
+    /// By [`CommandConnection::rewrite`], when nobody waits any more.
+    Later,
+}
+
 /// A connection for state-changing commands. One transaction each; never reconnects, never retries (RK-4).
 #[async_trait(?Send)]
 pub trait CommandConnection {
@@ -121,10 +130,19 @@ pub trait CommandConnection {
     /// Makes the node a primary: `REPLICAOF NO ONE`, `CONFIG REWRITE`, `CLIENT KILL` of its clients in one `MULTI`,
     /// every reply read, the result confirmed by `ROLE`. Returns what was refused without spoiling the promotion (a
     /// server without a config file cannot rewrite it).
-    async fn promote(&mut self) -> Result<Vec<String>, CommandError>;
+    async fn promote(&mut self, remember: Remember) -> Result<Vec<String>, CommandError>;
 
     /// Makes the node follow `primary`, likewise.
-    async fn follow(&mut self, primary: &NodeAddr) -> Result<Vec<String>, CommandError>;
+    async fn follow(
+        &mut self,
+        primary: &NodeAddr,
+        remember: Remember,
+    ) -> Result<Vec<String>, CommandError>;
+
+    /// Has the node write to its configuration file what it is now. Returns why it was refused, if it was.
+    ///
+    /// Source: <https://redis.io/docs/latest/commands/config-rewrite/>.
+    async fn rewrite(&mut self) -> Vec<String>;
 
     /// Holds up the writes of all clients for so long at most, and tells the replication offset behind the last write
     /// before. Before Redis 6.2, everything that clients ask is held up, not only writes.

@@ -13,7 +13,7 @@ use redis_keeper::domain::info::Info;
 use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
 use redis_keeper::ports::redis::{
     Alive, CommandConnection, CommandError, Depth, ProbeConnection, ProbeFailure, Redis, RedisNode,
-    Stir,
+    Remember, Stir,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -343,7 +343,7 @@ impl CommandConnection for Commands {
         Ok(())
     }
 
-    async fn promote(&mut self) -> Result<Vec<String>, CommandError> {
+    async fn promote(&mut self, _: Remember) -> Result<Vec<String>, CommandError> {
         let notes = self.run("promote".to_owned(), Role::Primary { online_replicas: 0 })?;
         self.0.tells(|info| {
             let old = info.replication_id.take();
@@ -353,8 +353,17 @@ impl CommandConnection for Commands {
         Ok(notes)
     }
 
-    async fn follow(&mut self, primary: &NodeAddr) -> Result<Vec<String>, CommandError> {
+    async fn follow(
+        &mut self,
+        primary: &NodeAddr,
+        _: Remember,
+    ) -> Result<Vec<String>, CommandError> {
         self.run(format!("follow {primary}"), replica_of(primary))
+    }
+
+    async fn rewrite(&mut self) -> Vec<String> {
+        self.0.note(Deed::Command(self.1, "rewrite".to_owned()));
+        Vec::new()
     }
 
     async fn pause_writes(&mut self, _: Duration) -> Result<u64, CommandError> {

@@ -3,7 +3,7 @@
 use redis_keeper::adapters::redis::Access;
 use redis_keeper::domain::facts::MinReplicas;
 use redis_keeper::domain::node::Epoch;
-use redis_keeper::ports::redis::{CommandError, Depth, Stir};
+use redis_keeper::ports::redis::{CommandError, Depth, Remember, Stir};
 use rustix::process::Signal;
 use tokio::time::timeout;
 
@@ -26,7 +26,7 @@ async fn a_replica_is_promoted_and_its_old_primary_follows_it_and_both_remember(
         .expect("a connection");
     let listed: String = replica.run("CLIENT LIST");
     assert!(listed.contains("name=keeper-42"), "{listed}");
-    assert_eq!(commands.promote().await, Ok(vec![]));
+    assert_eq!(commands.promote(Remember::AtOnce).await, Ok(vec![]));
     let facts_after = facts(&replica).await.expect("facts");
     assert!(facts_after.is_primary());
     assert!(facts_after.previous_replication_id.is_some());
@@ -41,7 +41,10 @@ async fn a_replica_is_promoted_and_its_old_primary_follows_it_and_both_remember(
         .command(Epoch(42))
         .await
         .expect("a connection");
-    assert_eq!(commands.follow(&replica.addr).await, Ok(vec![]));
+    assert_eq!(
+        commands.follow(&replica.addr, Remember::AtOnce).await,
+        Ok(vec![])
+    );
     is_replica_of(&primary, &replica.addr).await;
     let port = replica.addr.port();
     assert!(
@@ -49,6 +52,32 @@ async fn a_replica_is_promoted_and_its_old_primary_follows_it_and_both_remember(
             .file("redis.conf")
             .contains(&format!("replicaof 127.0.0.1 {port}"))
     );
+}
+
+#[tokio::test]
+async fn a_role_that_is_to_be_remembered_later_is_in_the_file_once_that_is_rewritten() {
+    let primary = Server::with_config("").await;
+    let port = primary.addr.port();
+    let replica = Server::with_config(&format!("replicaof 127.0.0.1 {port}\n")).await;
+    is_replica_of(&replica, &primary.addr).await;
+    let named = |server: &Server| server.file("redis.conf").contains("replicaof 127.0.0.1");
+
+    let commands = plain(&replica).command(Epoch(1)).await;
+    let mut commands = commands.expect("a connection");
+    assert_eq!(commands.promote(Remember::Later).await, Ok(vec![]));
+    assert!(facts(&replica).await.expect("facts").is_primary());
+    assert!(named(&replica));
+    assert_eq!(commands.rewrite().await, Vec::<String>::new());
+    assert!(!named(&replica));
+
+    let commands = plain(&primary).command(Epoch(1)).await;
+    let mut commands = commands.expect("a connection");
+    let followed = commands.follow(&replica.addr, Remember::Later).await;
+    assert_eq!(followed, Ok(vec![]));
+    is_replica_of(&primary, &replica.addr).await;
+    assert!(!named(&primary));
+    assert_eq!(commands.rewrite().await, Vec::<String>::new());
+    assert!(named(&primary));
 }
 
 #[tokio::test]
@@ -67,7 +96,7 @@ async fn a_fence_cuts_off_older_leaders_and_earlier_commands_and_yields_to_newer
     );
     assert_eq!(newer.fence().await, Ok(()));
     for connection in [&mut older, &mut earlier] {
-        let refused = connection.promote().await;
+        let refused = connection.promote(Remember::AtOnce).await;
         assert!(
             matches!(refused, Err(CommandError::NotDone(_))),
             "{refused:?}"
@@ -78,7 +107,7 @@ async fn a_fence_cuts_off_older_leaders_and_earlier_commands_and_yields_to_newer
         command("PING").query::<()>(&mut bystander).is_ok(),
         "clients are left alone"
     );
-    assert_eq!(newer.promote().await.map(|_| ()), Ok(()));
+    assert_eq!(newer.promote(Remember::AtOnce).await.map(|_| ()), Ok(()));
 }
 
 #[tokio::test]
@@ -89,7 +118,7 @@ async fn a_server_without_a_configuration_file_is_promoted_with_a_note() {
         .command(Epoch(1))
         .await
         .expect("a connection");
-    let notes = commands.promote().await.expect("promoted");
+    let notes = commands.promote(Remember::AtOnce).await.expect("promoted");
     assert_eq!(notes.len(), 1, "{notes:?}");
     assert!(notes[0].starts_with("CONFIG REWRITE: ERR"), "{notes:?}");
     assert!(facts(&replica).await.expect("facts").is_primary());
@@ -104,7 +133,7 @@ async fn a_server_that_refuses_what_goes_with_a_promotion_is_promoted_with_notes
         .command(Epoch(1))
         .await
         .expect("a connection");
-    let notes = commands.promote().await.expect("promoted");
+    let notes = commands.promote(Remember::AtOnce).await.expect("promoted");
     assert_eq!(notes.len(), 2, "{notes:?}");
     assert!(facts(&replica).await.expect("facts").is_primary());
 }
@@ -169,7 +198,7 @@ async fn a_command_that_is_not_permitted_is_not_done() {
             .command(Epoch(1))
             .await
             .expect("connected");
-        let refused = commands.promote().await;
+        let refused = commands.promote(Remember::AtOnce).await;
         assert!(
             matches!(&refused, Err(CommandError::NotDone(why)) if why.starts_with("NOPERM")),
             "{refused:?}"
@@ -186,7 +215,7 @@ async fn a_command_to_a_stopped_server_is_known_not_done_only_if_nothing_was_sen
         .await
         .expect("a connection");
     server.signal(Signal::STOP);
-    let late = commands.promote().await;
+    let late = commands.promote(Remember::AtOnce).await;
     // Only MULTI was sent, which changes nothing.
     assert!(matches!(late, Err(CommandError::NotDone(_))), "{late:?}");
     let unopened = plain(&server).command(Epoch(1)).await.err();
@@ -215,7 +244,7 @@ async fn a_server_lost_within_the_transaction_leaves_the_outcome_unknown() {
         node.command(Epoch(1))
             .await
             .expect("a connection")
-            .promote()
+            .promote(Remember::AtOnce)
             .await
     };
     let (outcome, ()) = tokio::join!(promoting, dying);

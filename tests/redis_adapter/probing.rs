@@ -5,7 +5,7 @@ use std::time::Duration;
 use redis_keeper::adapters::redis::Access;
 use redis_keeper::domain::facts::{DownReason, Role};
 use redis_keeper::domain::node::{Epoch, NodeAddr};
-use redis_keeper::ports::redis::{CommandError, Depth, ProbeFailure, Stir};
+use redis_keeper::ports::redis::{CommandError, Depth, ProbeFailure, Remember, Stir};
 use rustix::process::Signal;
 use tokio::time::timeout;
 
@@ -59,7 +59,7 @@ async fn loading_is_told_on_an_established_connection() {
         .command(Epoch(7))
         .await
         .expect("a connection")
-        .promote()
+        .promote(Remember::AtOnce)
         .await;
     assert!(
         matches!(&refused, Err(CommandError::NotDone(why)) if why.starts_with("LOADING")),

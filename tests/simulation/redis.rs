@@ -63,6 +63,8 @@ struct State {
     min_replicas: MinReplicas,
     /// Set while it is a replica.
     replica: Option<Replica>,
+    /// Whom it follows from its next start on, as its configuration file says.
+    remembered: Option<NodeAddr>,
     /// Its own replicas.
     attached: BTreeMap<NodeAddr, Attached>,
     /// Writes are held up until then.
@@ -141,6 +143,7 @@ impl Fleet {
                     priority: 100,
                     min_replicas: UNTOUCHED,
                     replica: (addr != primary).then(|| Replica::of(primary)),
+                    remembered: (addr != primary).then(|| primary.clone()),
                     attached: BTreeMap::new(),
                     inbox: VecDeque::new(),
                     connections: BTreeMap::new(),
@@ -215,7 +218,7 @@ impl Fleet {
         }
     }
 
-    /// A process starts in the place of the one that died, in the role that one had.
+    /// A process starts in the place of the one that died, in the role that its configuration file says.
     pub(crate) fn start(&self, server: &Rc<Server>, rebirth: Rebirth) {
         if server.state.borrow().up {
             return;
@@ -249,9 +252,8 @@ impl Fleet {
                 state.previous = None;
             }
         }
-        if let Some(replica) = &state.replica {
-            state.replica = Some(Replica::at_start(&replica.primary));
-        } else if rebirth != Rebirth::Empty {
+        state.replica = state.remembered.as_ref().map(Replica::at_start);
+        if state.replica.is_none() && rebirth != Rebirth::Empty {
             let old = std::mem::replace(&mut state.replication_id, self.fresh_id());
             state.previous = Some((old, state.offset));
         }
@@ -395,6 +397,11 @@ impl Server {
 // === impl State ===
 
 impl State {
+    /// As `CONFIG REWRITE` does.
+    fn remember(&mut self) {
+        self.remembered = self.replica.as_ref().map(|it| it.primary.clone());
+    }
+
     fn loading(&self, now: u64) -> bool {
         now < self.loading_until
     }

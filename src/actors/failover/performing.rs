@@ -11,7 +11,7 @@ use crate::actors::messages::{GuardTask, Perform, Performed, WriteError};
 use crate::actors::zk_session::ZkSession;
 use crate::domain::node::ClusterName;
 use crate::domain::task::{Command, Outcome, Task, TaskId};
-use crate::ports::redis::{CommandError, Redis};
+use crate::ports::redis::{CommandError, Redis, Remember};
 use crate::supervision::ChildRef;
 
 /// What a [`TaskPerformer`] needs of others.
@@ -88,7 +88,7 @@ async fn perform_task(
         .map_err(|error| CommandError::NotDone(format!("refused: {error}")))?;
     match &task.command {
         Command::Fence => Ok(Vec::new()),
-        Command::Promote => connection.promote().await,
-        Command::Follow(primary) => connection.follow(primary).await,
+        Command::Promote => connection.promote(Remember::AtOnce).await,
+        Command::Follow(primary) => connection.follow(primary, Remember::AtOnce).await,
     }
 }

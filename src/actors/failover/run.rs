@@ -18,7 +18,7 @@ use crate::domain::facts::MinReplicas;
 use crate::domain::node::{ClusterName, KeeperId, NodeAddr};
 use crate::domain::plan::{Action, Change};
 use crate::domain::published::Published;
-use crate::ports::redis::{CommandConnection, CommandError};
+use crate::ports::redis::{CommandConnection, CommandError, Remember};
 use crate::supervision::ChildRef;
 
 mod delegating;
@@ -208,7 +208,7 @@ impl Driver {
         if self.write(same, version, state, false).await.is_none() {
             return;
         }
-        let result = connection.promote().await;
+        let result = connection.promote(Remember::AtOnce).await;
         if result.is_ok() {
             tracing::info!(epoch = %leadership.epoch, %node, "promoted");
         }
@@ -233,7 +233,7 @@ impl Driver {
                 if !self.guarded(leadership, decision.version).await {
                     return;
                 }
-                connection.follow(primary).await
+                connection.follow(primary, Remember::AtOnce).await
             }
             Err(error) => Err(error),
         };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::ports::clock::LeaseClock;
-use crate::ports::redis::{CommandConnection, CommandError};
+use crate::ports::redis::{CommandConnection, CommandError, Remember};
 
 /// How long writes are held up at most, should nobody end the pause: a leader that dies leaves it behind. Longer than HAProxy
 /// takes to notice the withdrawal at its next check and to shut the sessions, so that even then nobody writes to the old
@@ -20,7 +20,8 @@ const CAUGHT_UP_WITHIN: Duration = Duration::from_millis(100);
 /// How often it is asked.
 const ASK_EVERY: Duration = Duration::from_millis(1);
 
-/// Promotes `to` in place of `from`. Whatever is answered, the writes of `from` are to be let go on afterwards.
+/// Promotes `to` in place of `from`, and leaves it to the caller to have it remember that. Whatever is answered, the writes
+/// of `from` are to be let go on afterwards.
 ///
 /// # Errors
 /// `to` was not promoted, or not surely while the writes of `from` were held up: `from` has everything that was
@@ -50,7 +51,7 @@ pub(super) async fn hand_over(
         let late = "this keeper was stalled while writes were held up";
         return Err(CommandError::NotDone(late.to_owned()));
     }
-    let notes = to.promote().await?;
+    let notes = to.promote(Remember::Later).await?;
     if passed() >= PROMOTED_BY {
         let late = "it was promoted too late: writes may have gone on before";
         return Err(CommandError::Unknown(late.to_owned()));

@@ -12,7 +12,7 @@ use super::{Server, reply};
 use crate::domain::facts::MinReplicas;
 use crate::domain::info::Info;
 use crate::domain::node::{Epoch, NodeAddr};
-use crate::ports::redis::{CommandConnection, CommandError};
+use crate::ports::redis::{CommandConnection, CommandError, Remember};
 
 /// Persists the new role. Refused by a server without a configuration file, which changes its role all the same.
 const REWRITE: &[&str] = &["CONFIG", "REWRITE"];
@@ -100,7 +100,7 @@ impl Commanding {
         Ok(Ok(()))
     }
 
-    /// Runs `REPLICAOF target` and what goes with it as one transaction, then asks for the role.
+    /// Runs `REPLICAOF target` and what goes with it as one transaction, and asks for the role behind it.
     ///
     /// What goes with it is left out if the server does not even take it into the transaction (a right that is missing,
     /// a command that was renamed): such a transaction is known not to have run.
@@ -108,12 +108,16 @@ impl Commanding {
         &mut self,
         target: [&str; 2],
         wanted: Wanted<'_>,
+        remember: Remember,
     ) -> Result<Vec<String>, CommandError> {
         let mut notes = Vec::new();
-        let mut accompanying = vec![REWRITE, CUT_CLIENTS];
+        let mut accompanying = match remember {
+            Remember::AtOnce => vec![REWRITE, CUT_CLIENTS],
+            Remember::Later => vec![CUT_CLIENTS],
+        };
         loop {
             match self.transaction(target, &accompanying).await? {
-                Outcome::Executed(replies) => {
+                Outcome::Executed { replies, role } => {
                     let mut replies = replies.iter();
                     if let Some(error) = replies.next().and_then(reply::error) {
                         return Err(CommandError::NotDone(error));
@@ -121,7 +125,11 @@ impl Commanding {
                     for (command, reply) in accompanying.iter().zip(replies) {
                         notes.extend(reply::error(reply).map(|error| note(command, &error)));
                     }
-                    break;
+                    return if wanted.is_met_by(&role) {
+                        Ok(notes)
+                    } else {
+                        Err(CommandError::Unknown(format!("ROLE then said {role:?}")))
+                    };
                 }
                 Outcome::Refused(refused) if !refused.is_empty() => {
                     for (command, error) in &refused {
@@ -137,8 +145,6 @@ impl Commanding {
                 }
             }
         }
-        self.confirm(&wanted).await?;
-        Ok(notes)
     }
 
     async fn transaction(
@@ -156,10 +162,11 @@ impl Commanding {
         for command in accompanying {
             requests.add_command(request(command));
         }
-        requests.cmd("EXEC");
+        requests.cmd("EXEC").cmd("ROLE");
         let mut replies = self.exchange(&requests).await?;
+        let role = replies.pop().unwrap_or(Value::Nil);
         match replies.pop() {
-            Some(Value::Array(results)) => Ok(Outcome::Executed(results)),
+            Some(Value::Array(replies)) => Ok(Outcome::Executed { replies, role }),
             Some(Value::ServerError(aborted)) => match replies.first().and_then(reply::error) {
                 Some(error) => Err(CommandError::NotDone(error)),
                 None if aborted.kind() == Some(ServerErrorKind::ExecAbort) => Ok(Outcome::Refused(
@@ -222,32 +229,27 @@ impl Commanding {
             None => Ok(()),
         }
     }
+}
 
-    async fn confirm(&mut self, wanted: &Wanted<'_>) -> Result<(), CommandError> {
-        let role = bounded(self.limit, self.wire.call(&["ROLE"])).await;
-        let role = role.map_err(CommandError::Unknown)?;
+impl Wanted<'_> {
+    fn is_met_by(&self, role: &Value) -> bool {
         // Not `redis::Role`, which cannot hold the offset −1 of a replica that is not connected yet.
-        let confirmed = match (wanted, reply::items(&role)) {
-            (Wanted::Primary, [kind, ..]) => says(kind, "master"),
-            (Wanted::ReplicaOf(primary), [kind, host, Value::Int(port), ..]) => {
+        match (self, reply::items(role)) {
+            (Self::Primary, [kind, ..]) => says(kind, "master"),
+            (Self::ReplicaOf(primary), [kind, host, Value::Int(port), ..]) => {
                 says(kind, "slave")
                     && says(host, primary.host())
                     && *port == i64::from(primary.port())
             }
             _ => false,
-        };
-        if confirmed {
-            Ok(())
-        } else {
-            Err(CommandError::Unknown(format!("ROLE then said {role:?}")))
         }
     }
 }
 
 /// How a transaction ended.
 enum Outcome {
-    /// It ran; what each command was answered.
-    Executed(Vec<Value>),
+    /// It ran; what each command was answered, and what the server was then.
+    Executed { replies: Vec<Value>, role: Value },
     /// It did not run, because the server refused these accompanying commands.
     Refused(Vec<(&'static [&'static str], String)>),
 }
@@ -296,14 +298,26 @@ impl CommandConnection for Commanding {
             .map_err(|why| CommandError::NotDone(format!("older leaders not fenced off: {why}")))
     }
 
-    async fn promote(&mut self) -> Result<Vec<String>, CommandError> {
-        self.change_role(["NO", "ONE"], Wanted::Primary).await
+    async fn promote(&mut self, remember: Remember) -> Result<Vec<String>, CommandError> {
+        self.change_role(["NO", "ONE"], Wanted::Primary, remember)
+            .await
     }
 
-    async fn follow(&mut self, primary: &NodeAddr) -> Result<Vec<String>, CommandError> {
+    async fn follow(
+        &mut self,
+        primary: &NodeAddr,
+        remember: Remember,
+    ) -> Result<Vec<String>, CommandError> {
         let port = primary.port().to_string();
-        self.change_role([primary.host(), &port], Wanted::ReplicaOf(primary))
+        let target = [primary.host(), &port];
+        self.change_role(target, Wanted::ReplicaOf(primary), remember)
             .await
+    }
+
+    async fn rewrite(&mut self) -> Vec<String> {
+        let rewritten = bounded(self.limit, self.wire.call(REWRITE)).await;
+        let refused = rewritten.map_or_else(Some, |reply| reply::error(&reply));
+        refused.map(|why| note(REWRITE, &why)).into_iter().collect()
     }
 
     async fn pause_writes(&mut self, limit: Duration) -> Result<u64, CommandError> {
@@ -336,8 +350,6 @@ impl CommandConnection for Commanding {
     async fn set_min_replicas(&mut self, values: MinReplicas) -> Result<Vec<String>, CommandError> {
         self.set("min-replicas-max-lag", values.max_lag).await?;
         self.set("min-replicas-to-write", values.to_write).await?;
-        let rewritten = bounded(self.limit, self.wire.call(REWRITE)).await;
-        let refused = rewritten.map_or_else(Some, |reply| reply::error(&reply));
-        Ok(refused.map(|why| note(REWRITE, &why)).into_iter().collect())
+        Ok(self.rewrite().await)
     }
 }

@@ -35,7 +35,7 @@ impl Oracle {
                 "RK-4: {node} executed {order:?} of epoch {epoch} after epoch {newer} had fenced it off and chosen it"
             ));
         }
-        if *order != Order::Promote {
+        if !matches!(order, Order::Promote(_)) {
             return;
         }
         let led = book.intents.get(&(node.clone(), epoch)).cloned();

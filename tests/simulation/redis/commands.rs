@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use redis_keeper::domain::facts::MinReplicas;
 use redis_keeper::domain::node::{Epoch, NodeAddr};
-use redis_keeper::ports::redis::CommandError;
+use redis_keeper::ports::redis::{CommandError, Remember};
 
 use super::{Fleet, Server};
 use crate::world::{Event, note};
@@ -13,8 +13,10 @@ use crate::world::{Event, note};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Order {
     Fence,
-    Promote,
-    Follow(NodeAddr),
+    Promote(Remember),
+    Follow(NodeAddr, Remember),
+    /// The role goes into the file that it is taken from at a start.
+    Rewrite,
     /// Holds up writes for so many microseconds.
     Pause(u64),
     Unpause,
@@ -49,10 +51,17 @@ impl Fleet {
         match order {
             Order::Pause(micros) => server.state.borrow_mut().paused_until = now + micros,
             Order::Unpause => server.state.borrow_mut().paused_until = 0,
-            Order::Fence | Order::Promote | Order::Follow(_) | Order::Demand(_) | Order::Offset => {
-            }
+            Order::Rewrite => server.state.borrow_mut().remember(),
+            Order::Fence
+            | Order::Promote(_)
+            | Order::Follow(..)
+            | Order::Demand(_)
+            | Order::Offset => {}
         }
-        if !matches!(order, Order::Promote | Order::Follow(_) | Order::Demand(_)) {
+        if !matches!(
+            order,
+            Order::Promote(_) | Order::Follow(..) | Order::Demand(_)
+        ) {
             return Some(Ok(server.condition().offset));
         }
         note!(
@@ -65,12 +74,18 @@ impl Fleet {
         }
         match order {
             Order::Demand(values) => {
-                server.state.borrow_mut().min_replicas = *values;
+                let mut state = server.state.borrow_mut();
+                state.min_replicas = *values;
+                state.remember();
+                drop(state);
                 return Some(Ok(server.condition().offset));
             }
-            Order::Promote => server.become_primary(self),
-            Order::Follow(primary) => server.become_replica(primary, self),
-            Order::Fence | Order::Pause(_) | Order::Unpause | Order::Offset => {}
+            Order::Promote(_) => server.become_primary(self),
+            Order::Follow(primary, _) => server.become_replica(primary, self),
+            Order::Fence | Order::Pause(_) | Order::Unpause | Order::Offset | Order::Rewrite => {}
+        }
+        if let Order::Promote(Remember::AtOnce) | Order::Follow(_, Remember::AtOnce) = order {
+            server.state.borrow_mut().remember();
         }
         server.close_connections(Some(number));
         Some(Ok(server.condition().offset))

@@ -13,7 +13,7 @@ use redis_keeper::domain::info::Info;
 use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
 use redis_keeper::ports::redis::{
     Alive, CommandConnection, CommandError, Depth, ProbeConnection, ProbeFailure, Redis, RedisNode,
-    Stir,
+    Remember, Stir,
 };
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
@@ -374,13 +374,23 @@ impl CommandConnection for Commanding {
         }
     }
 
-    async fn promote(&mut self) -> Result<Vec<String>, CommandError> {
-        self.0.order(Order::Promote).await.map(|_| Vec::new())
+    async fn promote(&mut self, remember: Remember) -> Result<Vec<String>, CommandError> {
+        let promoted = self.0.order(Order::Promote(remember)).await;
+        promoted.map(|_| Vec::new())
     }
 
-    async fn follow(&mut self, primary: &NodeAddr) -> Result<Vec<String>, CommandError> {
-        let followed = self.0.order(Order::Follow(primary.clone())).await;
+    async fn follow(
+        &mut self,
+        primary: &NodeAddr,
+        remember: Remember,
+    ) -> Result<Vec<String>, CommandError> {
+        let followed = self.0.order(Order::Follow(primary.clone(), remember)).await;
         followed.map(|_| Vec::new())
+    }
+
+    async fn rewrite(&mut self) -> Vec<String> {
+        let rewritten = self.0.order(Order::Rewrite).await;
+        rewritten.err().iter().map(ToString::to_string).collect()
     }
 
     async fn pause_writes(&mut self, limit: Duration) -> Result<u64, CommandError> {

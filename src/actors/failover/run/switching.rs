@@ -3,18 +3,20 @@
 use futures::future::join;
 
 use super::super::switch::{PAUSE, hand_over};
-use super::{Decided, Driver};
+use super::{Decided, Driver, tell_notes};
 use crate::actors::messages::Leadership;
 use crate::domain::node::{Moment, NodeAddr};
 use crate::domain::plan::Action;
-use crate::ports::redis::CommandConnection;
+use crate::ports::redis::{CommandConnection, Remember};
 
-/// A server whose writes are held up, since when, and the connection that they were held up on.
+/// A server whose writes are held up, since when, its successor, and a connection to either: that of the first is the one
+/// that they were held up on.
 pub(super) struct Paused {
     node: NodeAddr,
-    pub(super) successor: NodeAddr,
-    since: Moment,
     connection: Box<dyn CommandConnection>,
+    since: Moment,
+    pub(super) successor: NodeAddr,
+    to_successor: Box<dyn CommandConnection>,
 }
 
 impl Driver {
@@ -61,9 +63,10 @@ impl Driver {
         let result = hand_over(&mut *old, &mut *new, &*self.links.clock).await;
         self.paused.replace(Some(Paused {
             node: from,
-            successor: to.clone(),
-            since,
             connection: old,
+            since,
+            successor: to.clone(),
+            to_successor: new,
         }));
         if result.is_ok() {
             tracing::info!(epoch = %leadership.epoch, node = %to, "promoted");
@@ -72,29 +75,36 @@ impl Driver {
     }
 
     /// Once `primary` is published: makes the server whose writes are held up follow it, unless it is the one, and lets its
-    /// clients go on. The publication, made after that connection was opened, is the guard of the command (RK-4).
+    /// clients go on; only then are the servers to remember their new roles. The publication, made after that connection was
+    /// opened, is the guard of the command (RK-4).
     pub(super) async fn let_write(&self, leadership: &Leadership, primary: &NodeAddr) {
-        let Some(Paused {
-            node,
-            since,
-            mut connection,
-            ..
-        }) = self.paused.take()
-        else {
+        let Some(mut paused) = self.paused.take() else {
             return;
         };
-        if node != *primary {
-            let followed = connection.follow(primary).await;
-            let failed = followed.is_err();
-            self.commanded(leadership, node.clone(), false, followed)
-                .await;
-            if failed {
-                return;
-            }
+        if paused.node == *primary {
+            return self.unpause(&mut paused).await;
         }
-        match connection.unpause().await {
+        let followed = paused.connection.follow(primary, Remember::Later).await;
+        let follows = followed.is_ok();
+        if follows {
+            self.unpause(&mut paused).await;
+        }
+        self.commanded(leadership, paused.node.clone(), false, followed)
+            .await;
+        let mut moved = vec![(&paused.successor, &mut paused.to_successor)];
+        if follows {
+            moved.push((&paused.node, &mut paused.connection));
+        }
+        for (node, connection) in moved {
+            tell_notes(leadership, node, connection.rewrite().await);
+        }
+    }
+
+    async fn unpause(&self, paused: &mut Paused) {
+        let node = &paused.node;
+        match paused.connection.unpause().await {
             Ok(()) => {
-                let held_up = self.links.clock.now().since(since);
+                let held_up = self.links.clock.now().since(paused.since);
                 tracing::info!(%node, ?held_up, "its writes are no longer held up");
             }
             Err(error) => {
