@@ -150,7 +150,7 @@ pub trait CommandConnection {
     /// Source: <https://redis.io/docs/latest/commands/client-pause/>.
     async fn pause_writes(&mut self, limit: Duration) -> Result<u64, CommandError>;
 
-    /// Ends the pause. Before Redis 6.2 there is no way to: it ends by itself.
+    /// Ends the pause. Before Redis 6.2 there is no way to: waits until it has ended by itself.
     async fn unpause(&mut self) -> Result<(), CommandError>;
 
     /// The replication offset: what a replica has applied.

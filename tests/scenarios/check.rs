@@ -55,7 +55,8 @@ async fn servers_in_good_order_pass_and_nothing_is_left_behind() {
     )
     .await;
     assert_eq!(code, Some(0), "{report}");
-    let primary = format!("cache {}\n         Redis ", trio[0].at());
+    let product = trio[0].product().await;
+    let primary = format!("cache {}\n         {product} ", trio[0].at());
     assert_says(
         &report,
         &[

@@ -249,6 +249,15 @@ impl Redis {
         written.unwrap_or_else(|error| panic!("writing to {}: {error}", self.at));
     }
 
+    /// What it is called: `Redis` or `Valkey`.
+    pub(crate) async fn product(&self) -> &'static str {
+        let server = self.info("server").await.expect("a server that answers");
+        match server.get("server_name").map(String::as_str) {
+            Some("valkey") => "Valkey",
+            _ => "Redis",
+        }
+    }
+
     /// Seconds since its start, by its own clock.
     pub(crate) async fn uptime(&self) -> u64 {
         let server = self.info("server").await.expect("a server that answers");
