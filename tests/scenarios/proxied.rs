@@ -80,6 +80,7 @@ async fn the_classic_configuration_sends_writes_to_the_primary_and_reads_to_all_
     assert_eq!(site.readers().await, ips(&[primary, first, second]));
     let writer = Writer::start(site.writes());
     writer.wait_writes(50).await;
+    primary.wait_followed_by(&[first, second]).await;
 
     primary.kill();
     let asked: Vec<_> = site.keepers.iter().collect();
@@ -170,9 +171,7 @@ async fn a_switchover_under_load_loses_nothing_that_a_client_behind_the_proxy_wa
     let [primary, first, second] = &site.redis;
     let writer = Writer::start(site.writes());
     writer.wait_writes(50).await;
-    for replica in [first, second] {
-        replica.wait_data().await;
-    }
+    primary.wait_followed_by(&[first, second]).await;
 
     let path = "/admin/clusters/cluster-1/switchover";
     for (from, to, other) in [(primary, first, second), (first, primary, second)] {
