@@ -146,7 +146,7 @@ async fn without_zookeeper_one_keeper_out_of_touch_silences_all_until_it_is_back
     let zookeeper = ZooKeeper::ensemble(&net, 1).await;
     let prefix = zookeeper.prefix("silenced");
     let nodes = redis.each_ref();
-    let keepers = Keepers::start_for(3, &net, &prefix, patient(), &nodes).await;
+    let keepers = in_touch(&net, &prefix, patient(), &nodes).await;
     keepers[2].process().kill();
     let [server] = zookeeper.servers() else {
         panic!("one server")
