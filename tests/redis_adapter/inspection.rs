@@ -1,10 +1,14 @@
 //! What `check` finds in a server's set-up.
 
+use std::time::Duration;
+
 use redis_keeper::adapters::redis::inspect::Severity;
 use redis_keeper::adapters::redis::{Access, RedisServers};
-use redis_keeper::domain::node::ClusterName;
+use redis_keeper::domain::facts::MinReplicas;
+use redis_keeper::domain::node::{ClusterName, Epoch};
+use redis_keeper::ports::redis::{Depth, Remember};
 
-use crate::asking::{SHORT, as_keeper};
+use crate::asking::{SHORT, as_keeper, connected, node, probed, replica_of};
 use crate::server::{Server, command};
 
 async fn findings(server: &Server, access: Access) -> Vec<(Severity, String)> {
@@ -82,6 +86,48 @@ async fn the_rights_that_write_safety_takes_are_missed_only_where_it_is_wanted()
     assert!(found(&with, Severity::Error, missing), "{with:?}");
     let allowed = findings_with(&server, Access::default(), true).await;
     assert_eq!(allowed.len(), 1, "{allowed:?}");
+}
+
+#[tokio::test]
+async fn the_user_that_operators_are_told_to_create_can_do_all_that_keepers_do() {
+    let page = include_str!("../../docs/operations.md");
+    let mut lines = page.lines();
+    let line = lines.find_map(|line| line.strip_prefix("ACL SETUSER keeper on >PASSWORD "));
+    let rights = line.expect("the page gives the command");
+    let primary = Server::with_config("appendonly yes\nmasterauth pw\n").await;
+    let replica = replica_of(&primary).await;
+    for server in [&primary, &replica] {
+        server.run::<()>(&format!("ACL SETUSER keeper on >pw {rights}"));
+    }
+    let findings = findings_with(&primary, as_keeper(), true).await;
+    assert_eq!(findings.len(), 1, "{findings:?}");
+
+    let mut probe = connected(&*node(&primary.addr, as_keeper())).await;
+    let told = probed(&mut *probe, Depth::FullWithSettings).await;
+    assert!(
+        told.info.is_some() && matches!(told.min_replicas, Some(Ok(_))),
+        "{told:?}"
+    );
+    let open = async |server: &Server, epoch| {
+        let connection = node(&server.addr, as_keeper()).command(Epoch(epoch)).await;
+        connection.expect("a connection")
+    };
+    let _older = open(&primary, 1).await;
+    let mut old = open(&primary, 2).await;
+    assert_eq!(old.fence().await, Ok(()));
+    let limit = Duration::from_secs(10);
+    let goal = old.pause_writes(limit).await.expect("paused");
+    let mut new = open(&replica, 2).await;
+    assert!(new.offset().await.is_ok_and(|offset| offset <= goal));
+    new.promote(Remember::Later).await.expect("promoted");
+    let followed = old.follow(&replica.addr, Remember::AtOnce).await;
+    assert_eq!(followed, Ok(Vec::new()));
+    assert_eq!(old.unpause().await, Ok(()));
+    let demand = MinReplicas {
+        to_write: 1,
+        max_lag: 10,
+    };
+    assert_eq!(old.set_min_replicas(demand).await, Ok(Vec::new()));
 }
 
 #[tokio::test]

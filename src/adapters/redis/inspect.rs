@@ -87,6 +87,14 @@ const USEFUL: &[(&[&str], &str)] = &[
         "a server that restarts comes back with its old role",
     ),
     (
+        &["CLIENT", "PAUSE", "1", "WRITE"],
+        "switchovers are called off",
+    ),
+    (
+        &["CLIENT", "UNPAUSE"],
+        "a switchover holds writes up for a whole second",
+    ),
+    (
         &["PUBSUB", "NUMSUB", "channel"],
         "a Sentinel at work is not noticed",
     ),
