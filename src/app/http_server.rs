@@ -28,24 +28,18 @@ pub(super) fn child(listener: TcpListener, state: Arc<HttpState>, workers: usize
 impl Actor for HttpServer {
     type Context = Context<Self>;
 
+    /// # Panics
+    /// When the server cannot be started or ends: so its supervisor knows why, and tells it if restarts do not help.
     fn started(&mut self, ctx: &mut Self::Context) {
         let (state, workers) = (self.state.clone(), self.workers);
         let server = self
             .listener
             .try_clone()
-            .and_then(|listener| serve(listener, state, workers));
-        match server {
-            Ok(server) => {
-                let ended = server.into_actor(self).map(|result, _, ctx| {
-                    tracing::error!(?result, "the HTTP server ended");
-                    ctx.stop();
-                });
-                ctx.spawn(ended);
-            }
-            Err(error) => {
-                tracing::error!(%error, "the HTTP server can not be started");
-                ctx.stop();
-            }
-        }
+            .and_then(|listener| serve(listener, state, workers))
+            .unwrap_or_else(|error| panic!("the HTTP server cannot be started: {error}"));
+        let ended = server
+            .into_actor(self)
+            .map(|result, _, _| panic!("the HTTP server ended: {result:?}"));
+        ctx.spawn(ended);
     }
 }

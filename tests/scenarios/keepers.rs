@@ -110,11 +110,7 @@ async fn a_leader_whose_session_is_expired_from_outside_does_nothing_under_its_o
     })
     .await;
     primary.revive().await;
-    let elected = expired.status("cache").await.expect("its status").primary;
-    let promoted = all
-        .into_iter()
-        .find(|redis| Some(redis.node()) == elected)
-        .expect("one of ours");
+    let [promoted, _] = expired.elected("cache", [&first, &second]).await;
     primary.wait_in_step_with(promoted).await;
     for keeper in keepers.iter().filter(|keeper| keeper.id() != expired.id()) {
         keeper.process().terminate();
@@ -128,11 +124,7 @@ async fn a_leader_whose_session_is_expired_from_outside_does_nothing_under_its_o
     .await;
     checks.assert_never_two();
     promoted.kill();
-    expired
-        .wait_status("cache", "a third primary", |status| {
-            status.primary.is_some() && status.primary != elected
-        })
-        .await;
+    expired.wait_replaced("cache", promoted).await;
     assert_epochs_in_order(&keepers.deeds());
     assert_orders_in_order(all, epoch);
     let (state, _) = tree.json("/clusters/cache").await;

@@ -43,11 +43,7 @@ async fn a_leader_that_reaches_no_replica_fails_over_through_the_keepers_that_do
     for keeper in keepers.iter() {
         keeper.wait_replaced("cache", primary).await;
     }
-    let published = keepers[leader].status("cache").await.expect("its status");
-    let [successor, other] = match published.primary {
-        Some(node) if node == first.node() => [first, second],
-        _ => [second, first],
-    };
+    let [successor, other] = keepers[leader].elected("cache", [first, second]).await;
     successor.wait_role(Role::Primary).await;
     other.wait_in_step_with(successor).await;
     assert_eq!(successor.key_count().await, 100);

@@ -161,12 +161,7 @@ impl Site {
     pub(crate) async fn wait_failover(&self, asked: &[&Keeper], old: &Redis) -> &Redis {
         let mut elected = None;
         for keeper in asked {
-            keeper.wait_replaced("cluster-1", old).await;
-            elected = keeper
-                .status("cluster-1")
-                .await
-                .expect("its status")
-                .primary;
+            elected = Some(keeper.wait_replaced("cluster-1", old).await);
         }
         self.find(&elected.expect("a primary"))
     }

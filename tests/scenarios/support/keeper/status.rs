@@ -95,24 +95,30 @@ impl Keeper {
         .await;
     }
 
-    /// Until another primary than `old` is published for `cluster`.
-    pub(crate) async fn wait_replaced(&self, cluster: &str, old: &Redis) {
-        self.wait_status(cluster, "another primary", |status| {
-            let primary = status.primary.as_ref();
-            primary.is_some_and(|primary| *primary != old.node())
+    /// Until another primary than `old` is published for `cluster`: which.
+    pub(crate) async fn wait_replaced(&self, cluster: &str, old: &Redis) -> NodeAddr {
+        let what = format!("{}: {cluster} to have another primary", self.id);
+        eventually(SOON, what, async || {
+            let status = self.status(cluster).await?;
+            let another = status.primary.clone().filter(|it| *it != old.node());
+            another.ok_or_else(|| format!("{status:?}"))
         })
-        .await;
+        .await
     }
 
-    /// Which of `two` its status names as the primary of `cluster`, and then the other.
+    /// Which of `two` its status names as the primary of `cluster`, once it names one of them, and then the other.
     pub(crate) async fn elected<'a>(&self, cluster: &str, two: [&'a Redis; 2]) -> [&'a Redis; 2] {
-        let status = self.status(cluster).await.expect("its status");
+        let what = format!("{} to name one of two as the primary", self.id);
         let [one, other] = two;
-        match status.primary {
-            Some(elected) if elected == one.node() => [one, other],
-            Some(elected) if elected == other.node() => [other, one],
-            _ => panic!("{} names neither: {status:?}", self.id),
-        }
+        eventually(SOON, what, async || {
+            let status = self.status(cluster).await?;
+            match &status.primary {
+                Some(elected) if *elected == one.node() => Ok([one, other]),
+                Some(elected) if *elected == other.node() => Ok([other, one]),
+                _ => Err(format!("{status:?}")),
+            }
+        })
+        .await
     }
 }
 
