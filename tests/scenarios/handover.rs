@@ -206,10 +206,18 @@ impl Scene<'_> {
         let (state, _) = self.stage.tree.json("/clusters/cache").await;
         let step = &state["failover"]["step"];
         let candidate = !state["failover"]["candidate"].is_null();
-        let mut promoted = false;
-        for replica in self.replicas {
-            promoted |= replica.is_primary().await;
+        let promoted = async || {
+            let [first, second] = self.replicas;
+            first.is_primary().await || second.is_primary().await
+        };
+        if self.moment == Moment::Promoted {
+            // The order has reached the server; what it does next is up to that.
+            eventually(SOON, "the candidate to be a primary", async || {
+                promoted().await.then_some(()).ok_or("it is not")
+            })
+            .await;
         }
+        let promoted = promoted().await;
         let moment = match (step.as_str(), candidate, promoted) {
             (Some("withdrawn"), false, false) => vec![Moment::Withdrawn],
             (Some("promoting"), true, false) => vec![Moment::Commanded],
