@@ -6,9 +6,9 @@ use crate::ports::clock::LeaseClock;
 use crate::ports::redis::{CommandConnection, CommandError, Remember};
 
 /// How long writes are held up at most, should nobody end the pause: a leader that dies leaves it behind. Longer than HAProxy
-/// takes to notice the withdrawal at its next check and to shut the sessions, so that even then nobody writes to the old
-/// primary after it.
-pub(super) const PAUSE: Duration = Duration::from_secs(1);
+/// takes to notice the withdrawal and to shut the sessions (`drain-seconds`, 1.2 by default), so that even then, or when the
+/// publication is long in coming, nobody writes to the old primary after it.
+pub(super) const PAUSE: Duration = Duration::from_secs(2);
 
 /// By when the successor must have been promoted, from before the pause began. What is confirmed later may have happened
 /// after the pause.

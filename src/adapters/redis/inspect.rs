@@ -92,7 +92,7 @@ const USEFUL: &[(&[&str], &str)] = &[
     ),
     (
         &["CLIENT", "UNPAUSE"],
-        "a switchover holds writes up for a whole second",
+        "a switchover holds writes up for two seconds",
     ),
     (
         &["PUBSUB", "NUMSUB", "channel"],
