@@ -68,6 +68,8 @@ pub enum Action {
         to: NodeAddr,
         /// The state; epoch and generation are filled in by the writer.
         state: Published,
+        /// How long HAProxies may take to follow the withdrawal, which the pause has to outlast (`drain-seconds`).
+        drain: Duration,
     },
     /// Make these nodes follow the primary, side by side, each behind a guard of its own (RK-4).
     Follow {

@@ -178,5 +178,6 @@ pub(super) fn proceed(
         from: old.clone(),
         to: to.clone(),
         state: choosing(case, published, to),
+        drain: case.policy.drain,
     }))
 }

@@ -2,19 +2,20 @@
 
 use futures::future::join;
 
-use super::super::switch::{PAUSE, hand_over};
+use super::super::switch::{hand_over, longest_pause};
 use super::{Decided, Driver, tell_notes};
 use crate::actors::messages::Leadership;
 use crate::domain::node::{Moment, NodeAddr};
 use crate::domain::plan::Action;
 use crate::ports::redis::{CommandConnection, Remember};
 
-/// A server whose writes are held up, since when, its successor, and a connection to either: that of the first is the one
-/// that they were held up on.
+/// A server whose writes are held up, from when and until when at most, its successor, and a connection to either: that of
+/// the first is the one that they were held up on.
 pub(super) struct Paused {
     node: NodeAddr,
     connection: Box<dyn CommandConnection>,
     since: Moment,
+    until: Moment,
     pub(super) successor: NodeAddr,
     to_successor: Box<dyn CommandConnection>,
 }
@@ -24,9 +25,7 @@ impl Driver {
     pub(super) fn holds_up_writes(&self) -> bool {
         let now = self.links.clock.now();
         let paused = self.paused.borrow();
-        paused
-            .as_ref()
-            .is_some_and(|paused| now.since(paused.since) < PAUSE)
+        paused.as_ref().is_some_and(|paused| now < paused.until)
     }
 
     /// Switches over, in the same order, with a connection to either. The writes of `from` stay held up: see
@@ -45,6 +44,7 @@ impl Driver {
                     from: old_again,
                     to: new_again,
                     state,
+                    drain,
                 },
             version,
             leadership: same,
@@ -60,11 +60,13 @@ impl Driver {
             return;
         }
         let since = self.links.clock.now();
-        let result = hand_over(&mut *old, &mut *new, &*self.links.clock).await;
+        let pause = longest_pause(drain);
+        let result = hand_over(&mut *old, &mut *new, pause, &*self.links.clock).await;
         self.paused.replace(Some(Paused {
             node: from,
             connection: old,
             since,
+            until: since.after(pause),
             successor: to.clone(),
             to_successor: new,
         }));

@@ -170,7 +170,9 @@ impl Model {
                 assert_eq!(before.generation, state.generation);
                 self.promote(node);
             }
-            Action::Switch { from, to, state } => {
+            Action::Switch {
+                from, to, state, ..
+            } => {
                 let before = self.published.replace(state.clone()).unwrap_or_default();
                 assert!(
                     before.primary.is_none() && before.intent.unwrap().old.as_ref() == Some(from)

@@ -399,7 +399,13 @@ fn essence(action: Option<Action>, there: &impl Fn(&NodeAddr) -> NodeAddr) -> Op
             node: there(&node),
             state: rename_state(&state, there),
         },
-        Action::Switch { from, to, state } => Action::Switch {
+        Action::Switch {
+            from,
+            to,
+            state,
+            drain,
+        } => Action::Switch {
+            drain,
             from: there(&from),
             to: there(&to),
             state: rename_state(&state, there),

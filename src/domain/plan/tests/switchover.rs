@@ -7,6 +7,7 @@ use crate::domain::facts::Link;
 use crate::domain::node::Moment;
 use crate::domain::observed::{Failure, Requested};
 use crate::domain::plan::{Action, Change, Hold, Plan};
+use crate::domain::policy::Policy;
 use crate::domain::published::Step;
 
 fn trio() -> Cluster {
@@ -106,7 +107,13 @@ fn what_would_lose_data_is_refused_and_said() {
 #[test]
 fn it_goes_on_once_all_have_acknowledged_and_is_called_off_when_one_is_late() {
     match trio().switching().plan().action {
-        Some(Action::Switch { from, to, state }) => {
+        Some(Action::Switch {
+            from,
+            to,
+            state,
+            drain,
+        }) => {
+            assert_eq!(drain, Policy::default().drain);
             assert_eq!((from, to), (addr("a"), addr("b")));
             assert_eq!(state.intent.unwrap().candidate, Some(addr("b")));
         }
