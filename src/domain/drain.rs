@@ -1,8 +1,8 @@
 //! Waiting until HAProxies have followed a withdrawal (RK-10).
 //!
 //! Keepers that call nobody writable any more do not stop a client: its HAProxy acts at its next check. If the old primary
-//! refuses connections, nobody writes to it. If it is merely silent it may live on, out of the keepers' reach, with
-//! clients that still have theirs: then nobody is promoted until each HAProxy that was heard asking says itself that the
+//! refuses connections, nobody writes to it. If it is merely silent, or some keepers see it serve, it may live on with
+//! clients that still have theirs: then nobody is promoted or published until each HAProxy that was heard asking says itself that the
 //! server is DOWN, or has had the time to find out (`drain-seconds`).
 
 use std::collections::BTreeSet;
@@ -10,6 +10,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::facts::NodeFacts;
 use super::node::{Generation, KeeperId, Moment};
 use super::observed::Observed;
 use super::policy::Policy;
@@ -81,7 +82,8 @@ impl Drain {
 }
 
 /// Whether it has to be waited for HAProxies: every lease from before the withdrawal is out, nobody was told to become a
-/// primary yet, and the old one is out of reach without being gone.
+/// primary yet, and the old one may still take writes. One that is gone takes none, nor does one that was demoted or loads
+/// its data; and the clients of one that was started again had to connect anew.
 pub fn wanted(observed: &Observed, policy: &Policy) -> bool {
     let Some(published) = &observed.published else {
         return false;
@@ -89,12 +91,11 @@ pub fn wanted(observed: &Observed, policy: &Policy) -> bool {
     let Some(intent) = &published.intent else {
         return false;
     };
-    let old = intent
-        .old
-        .as_ref()
-        .and_then(|old| observed.nodes.get(old))
-        .filter(|old| old.live().is_none() && !old.verdict.gone());
-    old.is_some()
+    let old = intent.old.as_ref().and_then(|old| observed.nodes.get(old));
+    let serves =
+        |facts: &NodeFacts| facts.is_primary() && !facts.loading && published.withdrew(facts);
+    let may_serve = old.is_some_and(|old| !old.verdict.gone() && old.live().is_none_or(serves));
+    may_serve
         && intent.step == Step::Withdrawn
         && !policy.drain.is_zero()
         && observed.unacknowledged.is_empty()

@@ -28,6 +28,8 @@ pub enum Refusal {
     Down,
     /// Not a strict majority of the online keepers sees it alive.
     NotSeenByMajority,
+    /// A majority of the online keepers finds it down, or loading for too long: it would be withdrawn again at once.
+    Unfit,
     /// The leader has no answer from it, and no other keeper has told of one since the last change.
     NotAnswering(String),
     /// A Redis Cluster node or a Sentinel.
@@ -60,7 +62,7 @@ impl Refusal {
     pub fn may_pass(&self) -> bool {
         matches!(
             self,
-            Self::NotAnswering(_) | Self::NotSeenByMajority | Self::Loading
+            Self::NotAnswering(_) | Self::NotSeenByMajority | Self::Unfit | Self::Loading
         )
     }
 }
@@ -72,6 +74,9 @@ impl fmt::Display for Refusal {
             Self::Down => f.write_str("is held down by a majority of the keepers"),
             Self::NotSeenByMajority => {
                 f.write_str("is not seen alive by a majority of the keepers")
+            }
+            Self::Unfit => {
+                f.write_str("is found down, or loading for too long, by a majority of the keepers")
             }
             Self::NotAnswering(why) => write!(f, "does not answer the leader: {why}"),
             Self::WrongMode => f.write_str("is no plain Redis server"),
@@ -166,6 +171,9 @@ impl<'a> Electorate<'a> {
         }
         if !node.verdict.seen_by_majority() {
             return Err(Refusal::NotSeenByMajority);
+        }
+        if node.verdict.unfit_as_primary() {
+            return Err(Refusal::Unfit);
         }
         let facts = node
             .sighting

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::facts::MinReplicas;
+use super::facts::{MinReplicas, NodeFacts};
 use super::node::{Epoch, Generation, NodeAddr};
 
 /// What is published for one cluster. Its primary changes only A → none → B (RK-2).
@@ -76,6 +76,16 @@ impl Published {
         ids.truncate(LINEAGE_LENGTH);
         self.lineage = ids;
         self.lineage != before
+    }
+
+    /// Whether these are facts of the very process that was withdrawn. Whoever withdrew it may never have seen that; then
+    /// it is known by the history that was published, which a process begins anew when it starts.
+    pub fn withdrew(&self, facts: &NodeFacts) -> bool {
+        let run_id = self.intent.as_ref().and_then(|it| it.old_run_id.as_ref());
+        match run_id {
+            Some(run_id) => *run_id == facts.run_id,
+            None => self.lineage.first() == Some(&facts.replication_id),
+        }
     }
 
     /// Adds a replication id as the oldest of the lineage, unless it is there.

@@ -219,6 +219,9 @@ impl Oracle {
                     book.highest
                 ));
             }
+            if let Some(primary) = primary {
+                self.judge_drain(fleet, name, book, primary, "published");
+            }
             book.primaries.push((now, primary.clone()));
         }
         if *generation < book.highest {

@@ -45,6 +45,10 @@ pub(super) fn discover(case: &Case<'_>, before: &Published) -> Plan {
             kept: kept.0.clone(),
             other: other.clone(),
         }),
+        // A majority has yet to see that it serves: it would be withdrawn again.
+        _ if nodes[kept.0].verdict.unfit_as_primary() => {
+            Plan::hold(Hold::PrimaryLoading(kept.0.clone()))
+        }
         _ => Plan::write(Change::Publish, publishing(case, before, kept.0)),
     }
 }

@@ -51,13 +51,13 @@ pub(super) fn finish(case: &Case<'_>, published: &Published, intent: &Intent) ->
         .filter(|candidate| election.ranking.contains(candidate));
     match (chosen, election.ranking.first()) {
         (Some(candidate), _) | (None, Some(candidate)) => {
+            if let Some(plan) = draining(case, intent) {
+                return plan;
+            }
             let facts = case.observed.online(candidate);
             if facts.is_some_and(NodeFacts::is_primary) {
                 // Somebody else promoted it: it takes no command.
                 return Plan::write(Change::Publish, publishing(case, published, candidate));
-            }
-            if let Some(plan) = draining(case, intent) {
-                return plan;
             }
             Plan::act(Action::Promote {
                 node: candidate.clone(),
@@ -75,8 +75,7 @@ pub(super) fn finish(case: &Case<'_>, published: &Published, intent: &Intent) ->
     }
 }
 
-/// The old primary, if it proves alive and whole before any promotion began: the same process. Whoever withdrew it may
-/// never have seen that; then it is known by the history that was published, which a process begins anew when it starts.
+/// The old primary, if it proves alive and whole before any promotion began: the same process.
 fn returned_whole<'a>(
     case: &Case<'_>,
     published: &Published,
@@ -85,11 +84,7 @@ fn returned_whole<'a>(
     let old = intent.old.as_ref()?;
     let node = case.observed.nodes.get(old)?;
     let facts = node.online()?;
-    let same_process = match &intent.old_run_id {
-        Some(run_id) => *run_id == facts.run_id,
-        None => published.lineage.first() == Some(&facts.replication_id),
-    };
-    let whole = facts.is_primary() && same_process && !node.verdict.unfit_as_primary();
+    let whole = facts.is_primary() && published.withdrew(facts) && !node.verdict.unfit_as_primary();
     (intent.step == Step::Withdrawn && whole).then_some(old)
 }
 
@@ -100,9 +95,10 @@ fn promoted<'a>(
     intent: &'a Intent,
 ) -> Option<&'a NodeAddr> {
     let candidate = intent.candidate.as_ref()?;
-    let facts = case.observed.online(candidate)?;
+    let node = case.observed.nodes.get(candidate)?;
+    let facts = node.online()?;
     let whole = facts.is_primary() && generation_of(facts, &published.lineage).is_some();
-    whole.then_some(candidate)
+    (whole && !node.verdict.unfit_as_primary()).then_some(candidate)
 }
 
 /// A promotion was confirmed, and the node does not answer yet: a promotion cuts its clients off, probes included. Another

@@ -55,7 +55,7 @@ impl Oracle {
         if book.published.as_ref().is_none_or(|it| it.epoch <= epoch) {
             self.judge_bound(book, leader);
         }
-        self.judge_drain(fleet, &server.cluster, book, node);
+        self.judge_drain(fleet, &server.cluster, book, node, "promoted");
         let now = self.world.now();
         let heartbeats = self.heartbeats.borrow();
         // A command sent long before and executed late decides nothing: others have withdrawn since (RK-4).

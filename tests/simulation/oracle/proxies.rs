@@ -27,7 +27,7 @@ impl Oracle {
         }
     }
 
-    /// `node` becomes a primary: nobody sends clients to the old one any more, if that still takes writes, or has had the
+    /// `node` becomes a primary, `made` one in this way: nobody sends clients to the old one any more, if that still takes writes, or has had the
     /// time to notice.
     pub(super) fn judge_drain(
         &self,
@@ -35,6 +35,7 @@ impl Oracle {
         cluster: &ClusterName,
         book: &Book,
         node: &NodeAddr,
+        made: &str,
     ) {
         let mut primaries = book.primaries.iter().rev();
         let (Some((withdrawn, None)), Some((since, Some(old)))) =
@@ -62,7 +63,7 @@ impl Oracle {
             .filter(|(its, server, _)| its == cluster && server == old);
         if let Some((_, _, host)) = hosts.next() {
             self.world.violated(format_args!(
-                "RK-10: {node} was promoted {passed} us after the withdrawal of {old}, to which host {host} still sends clients"
+                "RK-10: {node} was {made} {passed} us after the withdrawal of {old}, to which host {host} still sends clients"
             ));
         }
     }

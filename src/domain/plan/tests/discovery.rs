@@ -58,6 +58,14 @@ fn a_loading_node_is_waited_for_until_the_keepers_give_it_up() {
 }
 
 #[test]
+fn a_primary_that_a_majority_takes_for_loading_is_not_published_to_be_withdrawn() {
+    let cluster = cluster().primary("a").replica("b", "a").votes("a", 1, 1);
+    let loading = Hold::PrimaryLoading(addr("a"));
+    cluster.plan().assert_holds(&loading);
+    cluster.votes("a", 1, 0).written(Change::Publish);
+}
+
+#[test]
 fn no_node_up_is_said() {
     let plan = cluster().unknown("a").down("a").plan();
     plan.assert_holds(&Hold::NoNodeUp);

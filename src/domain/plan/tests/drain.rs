@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::builder::{Cluster, KEEPERS, NOW, addr, cluster};
 use crate::domain::drain::{Drain, Proxy};
+use crate::domain::facts::NodeFacts;
 use crate::domain::node::{KeeperId, Moment};
 use crate::domain::observed::Observed;
 use crate::domain::plan::{Change, Hold};
@@ -44,6 +45,14 @@ impl Cluster {
 
     fn draining(self, change: impl FnOnce(&mut Drain)) -> Self {
         self.observing(|observed| change(observed.drain.as_mut().unwrap()))
+    }
+
+    /// `a` answers again.
+    fn answering(self, change: impl FnOnce(&mut NodeFacts)) -> Self {
+        self.votes("a", 0, 0).sighting("a", |a| {
+            a.answering = true;
+            change(a.facts.as_mut().unwrap());
+        })
     }
 
     fn refused_by(self, keepers: usize) -> Self {
@@ -126,11 +135,9 @@ fn a_primary_that_refuses_connections_at_every_keeper_has_no_clients() {
 
 #[test]
 fn a_primary_that_answers_but_lost_its_data_is_replaced_at_once() {
-    let reborn = silent(0).votes("a", 0, 0).sighting("a", |a| {
-        a.answering = true;
-        let facts = a.facts.as_mut().unwrap();
-        (facts.run_id, facts.replication_id) = ("new".to_owned(), "new".to_owned());
-        (facts.keys, facts.offset) = (0, 0);
+    let reborn = silent(0).answering(|a| {
+        (a.run_id, a.replication_id) = ("new".to_owned(), "new".to_owned());
+        (a.keys, a.offset) = (0, 0);
     });
     reborn.assert_promotes();
 }
@@ -153,12 +160,25 @@ fn what_was_begun_is_past_it() {
 }
 
 #[test]
-fn a_candidate_that_is_a_primary_already_is_published_and_so_is_the_old_one_that_returns_whole() {
+fn a_successor_that_others_promoted_is_published_no_sooner() {
     let promoted = silent(0).promoted("b");
-    promoted.plan().assert_writes(Change::Publish, Some("b"));
-    let back = silent(0).votes("a", 0, 0);
-    let back = back.sighting("a", |a| a.answering = true);
+    promoted.assert_waits(1_200);
+    let waited = silent(1_200).promoted("b").plan();
+    waited.assert_writes(Change::Publish, Some("b"));
+}
+
+#[test]
+fn the_old_primary_that_returns_whole_is_published_at_once() {
+    let back = silent(0).answering(|_| {});
     back.plan().assert_writes(Change::Publish, Some("a"));
+}
+
+#[test]
+fn an_old_primary_that_some_see_serve_while_a_majority_finds_it_unfit_may_have_clients() {
+    let unfit = |change: fn(&mut NodeFacts)| silent(0).answering(change).votes("a", 1, 1);
+    unfit(|_| {}).assert_waits(1_200);
+    unfit(|a| a.loading = true).assert_promotes();
+    unfit(|a| a.run_id = "new".to_owned()).assert_promotes();
 }
 
 #[test]

@@ -64,6 +64,16 @@ fn a_loading_node_is_refused() {
 }
 
 #[test]
+fn a_node_that_would_be_withdrawn_again_is_refused_a_primary_too() {
+    let unfit = |it: Cluster| it.votes("b", 1, 1);
+    assert_eq!(refused(unfit), Refusal::Unfit);
+    let promoted = |it: Cluster| unfit(it).promoted("b");
+    assert_eq!(refused(promoted), Refusal::Unfit);
+    let by_us = |it: Cluster| promoted(it.promoting("a", "b"));
+    assert_eq!(refused(by_us), Refusal::Unfit);
+}
+
+#[test]
 fn priority_0_is_refused_the_configured_one_overriding_the_nodes_own() {
     let own = |it: Cluster| it.upstream("b", |up| up.priority = 0);
     assert_eq!(refused(own), Refusal::NeverByPriority);
@@ -214,6 +224,7 @@ fn every_refusal_reads_as_the_end_of_a_sentence_about_the_node() {
         Refusal::Replaced,
         Refusal::Down,
         Refusal::NotSeenByMajority,
+        Refusal::Unfit,
         Refusal::NotAnswering("x".to_owned()),
         Refusal::WrongMode,
         Refusal::AliasOf(addr("a")),
