@@ -102,6 +102,8 @@ pub struct SharedState {
     pub reports: BTreeMap<KeeperId, Report>,
     /// Keepers online.
     pub keepers: BTreeSet<KeeperId>,
+    /// That has changed, and is being read again: of whom votes are a majority is not known.
+    pub recounting: bool,
     /// Set while this keeper leads.
     pub leading: Option<Leadership>,
     /// Who may still answer from the state before the withdrawal that is published; told to the leader only.

@@ -246,6 +246,7 @@ impl ZkSession {
             version: cluster.version(),
             reports: cluster.reports.clone(),
             keepers: self.roll.online(),
+            recounting: self.roll.recounting(),
             leading: self.leadership.clone(),
             unacknowledged,
         };

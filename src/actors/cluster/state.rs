@@ -245,16 +245,24 @@ impl State {
             || published.is_some_and(|published| !published.former_min_replicas.is_empty())
     }
 
-    /// Counts the votes, this keeper's own once the others can read it too, and plans anew. Returns the nodes whose verdict changed.
+    /// Counts the votes, this keeper's own once the others can read it too and if it is known who is online, and plans
+    /// anew. Returns the nodes whose verdict changed.
     pub(super) fn reconsider(&mut self, now: Moment) -> Vec<(NodeAddr, Verdict)> {
         let generation = self.generation();
         let nothing = SharedState::default();
         let SharedState {
-            keepers, reports, ..
+            keepers,
+            reports,
+            recounting,
+            ..
         } = self.shared.as_ref().unwrap_or(&nothing);
         let mut turned = Vec::new();
         for (addr, node) in &mut self.observed.nodes {
-            let verdict = Verdict::of(addr, keepers, reports, self.settings.policy.min_votes);
+            let verdict = if *recounting {
+                node.verdict
+            } else {
+                Verdict::of(addr, keepers, reports, self.settings.policy.min_votes)
+            };
             if verdict.unfit_as_primary() != node.verdict.unfit_as_primary() {
                 turned.push((addr.clone(), verdict));
             }
@@ -384,3 +392,6 @@ fn note_failure(
     };
     failures.insert(node, failure);
 }
+
+#[cfg(test)]
+mod tests;

@@ -236,12 +236,13 @@ impl ZkSession {
         true
     }
 
-    /// Who is online, once that is known.
-    fn present(&mut self) -> Option<BTreeSet<KeeperId>> {
-        (self.roll.complete() || self.roll.known()).then(|| self.roll.online())
+    /// Who is online, once that is known, and whether they are to be listed again.
+    fn present(&mut self) -> Option<(BTreeSet<KeeperId>, bool)> {
+        let known = self.roll.complete() || self.roll.known();
+        known.then(|| (self.roll.online(), self.roll.recounting()))
     }
 
-    fn share_presence(&mut self, before: Option<&BTreeSet<KeeperId>>) {
+    fn share_presence(&mut self, before: Option<&(BTreeSet<KeeperId>, bool)>) {
         if self.present().as_ref() != before {
             self.share_all();
         }
@@ -258,6 +259,7 @@ impl ZkSession {
     pub(super) fn changed(&mut self, subject: Subject) {
         let state = matches!(subject, Subject::State(..));
         match &subject {
+            Subject::Keepers => self.roll.changed(),
             Subject::Circle => self.circle.changed(None),
             Subject::Registration(keeper) => self.circle.changed(Some(keeper)),
             _ => {}

@@ -29,6 +29,8 @@ pub(super) struct Roll {
     changes: i32,
     /// They were counted on this connection.
     listed: bool,
+    /// They have changed since.
+    recounting: bool,
     /// Departures noticed since, that the next count will tell of.
     departures: usize,
     /// Keepers that were never seen count as seen then; `None` until all was read on this connection.
@@ -91,6 +93,7 @@ impl Roll {
             online: BTreeMap::new(),
             changes: 0,
             listed: false,
+            recounting: false,
             departures: 0,
             strangers: None,
             left_unseen: None,
@@ -119,6 +122,12 @@ impl Roll {
         self.strangers = Some(now);
     }
 
+    /// Who is online has changed, and is to be [`listed`](Self::listed) again. A vote that was written later may be known
+    /// sooner, and counts for nothing before.
+    pub(super) fn changed(&mut self) {
+        self.recounting = true;
+    }
+
     /// Takes in who is online; answers those to be followed from now on.
     pub(super) fn listed(
         &mut self,
@@ -126,6 +135,7 @@ impl Roll {
         circle: &Circle,
         now: Moment,
     ) -> Vec<KeeperId> {
+        self.recounting = false;
         let names: BTreeSet<KeeperId> = children.names.into_iter().map(KeeperId::new).collect();
         let before = self.online.len();
         self.online.retain(|keeper, _| names.contains(keeper));
@@ -251,6 +261,11 @@ impl Roll {
         let complete = self.listed && self.online.values().all(|online| online.read);
         self.complete_once |= complete;
         complete
+    }
+
+    /// Whether who is online has changed, and was not listed again yet.
+    pub(super) fn recounting(&self) -> bool {
+        self.recounting
     }
 
     /// Whether it was complete once, on this connection or an earlier one.

@@ -283,3 +283,13 @@ fn a_keeper_whose_going_nobody_told_of_is_waited_for_from_the_survey_on() {
     assert_eq!(waited_for(&roll, 5_820), "");
     assert_eq!(roll.to_survey(N, &circle(), at(5_820)), None);
 }
+
+#[test]
+fn from_a_change_of_who_is_online_to_the_next_listing_they_are_counted_again() {
+    let mut roll = roll(&[("a", 0), ("b", 7)]);
+    assert!(!roll.recounting());
+    roll.changed();
+    assert!(roll.recounting());
+    roll.listed(children(&["a", "b", "c"], 3), &circle(), at(5_000));
+    assert!(!roll.recounting());
+}

@@ -1,0 +1,50 @@
+//! What is counted when.
+
+use std::time::Duration;
+
+use super::*;
+use crate::domain::facts::DownReason;
+use crate::domain::verdict::Report;
+
+fn node() -> NodeAddr {
+    NodeAddr::new("a", 1)
+}
+
+fn state() -> State {
+    let settings = ClusterSettings {
+        name: ClusterName::new("cache"),
+        keeper: KeeperId::new("me"),
+        policy: Arc::default(),
+        read_lease: Duration::ZERO,
+    };
+    State::new(settings, [node()], Moment::default())
+}
+
+/// These keepers are online, and `me` votes the node down.
+fn voted<const COUNT: usize>(keepers: [&str; COUNT], recounting: bool) -> SharedState {
+    let report = Report {
+        votes: [(node(), DownReason::Refused)].into(),
+        ..Report::default()
+    };
+    SharedState {
+        reports: [(KeeperId::new("me"), report)].into(),
+        keepers: keepers.map(KeeperId::new).into(),
+        recounting,
+        ..SharedState::default()
+    }
+}
+
+#[test]
+fn a_vote_counts_for_nothing_until_it_is_known_of_whom_it_is_to_be_a_majority() {
+    let mut state = state();
+    let mut down = |shared| {
+        state.shared(shared, Moment::default());
+        state.reconsider(Moment::default());
+        state.observed.nodes[&node()].verdict.down()
+    };
+    assert!(!down(voted(["me"], true)), "another one may have come");
+    assert!(!down(voted(["me", "other"], false)));
+    assert!(down(voted(["me"], false)));
+    assert!(down(voted(["me"], true)), "what was counted stands");
+    assert!(!down(voted(["me", "other"], false)));
+}
