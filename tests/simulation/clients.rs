@@ -1,6 +1,6 @@
 //! Clients, each behind an HAProxy of its own that asks the keepers who is writable.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -102,17 +102,19 @@ pub(crate) async fn primary(
 }
 
 impl Writer {
-    /// Checks and writes for ever. Between two checks clients go on to where the last one sent them.
+    /// Checks and writes for ever. Between two checks clients go on to where the last one sent them. A server that is taken for
+    /// DOWN has its sessions shut (`on-marked-down shutdown-sessions`): what it takes of them later, acknowledges nobody.
     pub(crate) async fn run(self) {
         let mut turn = usize::from(self.host);
         let mut up = BTreeMap::new();
+        let mut session = Rc::new(Cell::new(true));
         loop {
             let interval = Duration::from_micros(self.world.draw(100_000..=200_000));
             let target = up.iter().find(|(_, up)| **up);
             let target = target.map(|(node, _): (&NodeAddr, &bool)| node.clone());
             for _ in 0..WRITES_EACH_INTERVAL {
                 if let Some(node) = &target {
-                    self.write(node);
+                    self.write(node, &session);
                 }
                 sleep(interval / WRITES_EACH_INTERVAL).await;
             }
@@ -121,6 +123,10 @@ impl Writer {
                 let known = up.get(node).copied().unwrap_or(false);
                 let now = self.check(node, turn, known).await;
                 self.judge.proxy_says(&self.cluster, node, self.host, now);
+                if !now && target.as_ref() == Some(node) {
+                    session.replace(false);
+                    session = Rc::new(Cell::new(true));
+                }
                 up.insert(node.clone(), now);
             }
         }
@@ -160,7 +166,7 @@ impl Writer {
         false
     }
 
-    fn write(&self, node: &NodeAddr) {
+    fn write(&self, node: &NodeAddr, session: &Rc<Cell<bool>>) {
         let Some(server) = self.fleet.server(node).cloned() else {
             return;
         };
@@ -168,11 +174,14 @@ impl Writer {
         let (there, back) = ((self.host, server.host), (server.host, self.host));
         let (fleet, network) = (Rc::clone(&self.fleet), Rc::clone(&self.network));
         let (ledger, cluster) = (Rc::clone(&self.ledger), self.cluster.clone());
+        let open = Rc::clone(session);
         let arrives = move || {
             let inner = Rc::clone(&server);
             server.request(move || {
                 let acknowledged = move || {
-                    ledger.borrow_mut().push(Acknowledged { write, cluster });
+                    if open.get() {
+                        ledger.borrow_mut().push(Acknowledged { write, cluster });
+                    }
                 };
                 let taken = move || network.send(back, &Lane::default(), acknowledged);
                 fleet.write(&inner, write, Box::new(taken));

@@ -16,6 +16,9 @@ use std::{process, thread};
 // Where the tree, shared with the embedded coordination, looks for what it implements.
 use redis_keeper::ports;
 
+use run::Outcome;
+use schedule::FAULTS;
+
 mod clients;
 mod faults;
 mod keeper;
@@ -57,8 +60,9 @@ fn watched<T>(seed: u64, run: impl FnOnce() -> T) -> T {
     outcome
 }
 
-/// All seeds of a range, on all cores. Panics with the seeds that broke a rule.
-fn run_all(seeds: Range<u64>) {
+/// Runs all seeds of a range, on all cores, and tells how many primaries were withdrawn in them. Panics with the seeds that
+/// broke a rule.
+fn run_all(seeds: Range<u64>, run: fn(u64, bool) -> Outcome) -> u64 {
     let next = AtomicU64::new(seeds.start);
     let broken = Mutex::new(BTreeMap::new());
     let totals = Mutex::new([0; 4]);
@@ -72,7 +76,7 @@ fn run_all(seeds: Range<u64>) {
                     if seed >= seeds.end {
                         return;
                     }
-                    let outcome = watched(seed, || run::run(seed, false));
+                    let outcome = watched(seed, || run(seed, false));
                     let mut totals = totals.lock().expect("no panic while it is held");
                     totals[0] += u64::from(outcome.withdrawals);
                     totals[1] += outcome.writes as u64;
@@ -109,12 +113,13 @@ fn run_all(seeds: Range<u64>) {
             broken.len()
         );
     }
+    withdrawals
 }
 
-/// What the environment asks for.
-fn seeds_asked_for() -> Range<u64> {
+/// What the environment asks for; `0..few` if nothing.
+fn seeds_asked_for(few: u64) -> Range<u64> {
     let Ok(asked) = env::var("SIMULATION_SEEDS") else {
-        return 0..SEEDS;
+        return 0..few;
     };
     let number = |text: &str| {
         text.trim()
@@ -140,7 +145,21 @@ fn the_safety_rules_hold_at_every_step() {
         assert!(violation.is_none(), "seed {seed} broke a rule");
         return;
     }
-    run_all(seeds_asked_for());
+    run_all(seeds_asked_for(SEEDS), run::run);
+}
+
+#[test]
+fn a_switchover_interrupted_at_any_step_by_any_fault_breaks_no_rule_and_loses_nothing() {
+    if let Ok(seed) = env::var("SIMULATION_SEED") {
+        let seed = seed.parse().expect("SIMULATION_SEED=n");
+        let violation = run::run_interrupted(seed, true).violation;
+        assert_eq!(violation, None, "seed {seed}");
+        return;
+    }
+    let seeds = seeds_asked_for(FAULTS);
+    let runs = seeds.end - seeds.start;
+    let withdrawals = run_all(seeds, run::run_interrupted);
+    assert!(withdrawals > runs / 2, "most were under way");
 }
 
 #[test]

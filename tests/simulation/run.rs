@@ -75,6 +75,11 @@ pub(crate) fn run_blind_leader(seed: u64, loud: bool) -> Outcome {
     run_schedule(Schedule::blind_leader(seed), seed, loud)
 }
 
+/// A switchover is interrupted.
+pub(crate) fn run_interrupted(seed: u64, loud: bool) -> Outcome {
+    run_schedule(Schedule::interrupted(seed), seed, loud)
+}
+
 /// The primary freezes, and keepers that do not lead are stopped just after.
 pub(crate) fn run_stopping(seed: u64, loud: bool) -> Outcome {
     run_schedule(Schedule::stopping(seed), seed, loud)
@@ -243,6 +248,7 @@ impl Run {
                 Some(_) => in_order = 0,
             }
             if in_order == 10 {
+                self.judge_losses();
                 return self.lost_safe_writes();
             }
             sleep(SLOW_SAMPLE).await;

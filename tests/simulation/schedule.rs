@@ -7,6 +7,9 @@ use super::network::{Cut, Host};
 use super::redis::Rebirth;
 
 mod stories;
+mod switchovers;
+
+pub(crate) use switchovers::FAULTS;
 
 /// Where keepers run: keeper 0 on this host, and so on.
 pub(crate) const KEEPERS: Host = 0;
@@ -64,6 +67,8 @@ pub(crate) enum Kind {
     OutageOnly,
     /// A keeper dies meanwhile: then all fall silent.
     OutageAndCrash,
+    /// A switchover, and faults that leave the servers alone: no write is lost.
+    SwitchoverOnly,
 }
 
 /// A fault with its time.
@@ -187,7 +192,7 @@ impl Schedule {
         let faults = match kind {
             Kind::Anything => chance.between(3, 14),
             Kind::PrimaryOnly => chance.between(1, 5),
-            Kind::RebirthOnly | Kind::OutageOnly | Kind::OutageAndCrash => 1,
+            Kind::RebirthOnly | Kind::OutageOnly | Kind::OutageAndCrash | Kind::SwitchoverOnly => 1,
         };
         for _ in 0..faults {
             let at = begin + chance.between(0, lasts * 3 / 4);
@@ -248,7 +253,7 @@ impl Schedule {
         let cluster = chance.below(self.clusters);
         let primary = Node::Primary(cluster);
         match self.kind {
-            Kind::Anything | Kind::OutageOnly | Kind::OutageAndCrash => {}
+            Kind::Anything | Kind::OutageOnly | Kind::OutageAndCrash | Kind::SwitchoverOnly => {}
             Kind::PrimaryOnly => {
                 let (one, other) = (chance.below(self.nodes), chance.below(self.nodes));
                 return if !self.colocated && chance.happens(50) {

@@ -100,6 +100,16 @@ impl Run {
         }
     }
 
+    /// What happened to keepers and ZooKeeper during a switchover cost no write.
+    pub(super) fn judge_losses(&self) {
+        let lost = self.outcome().lost;
+        if self.schedule.kind == Kind::SwitchoverOnly && lost > 0 {
+            self.site.around.world.violated(format_args!(
+                "switchover: {lost} writes are lost, though no server failed"
+            ));
+        }
+    }
+
     /// A primary that came back without its data did not cost what its replicas held (RK-7).
     pub(super) fn lost_safe_writes(&self) {
         let fleet = &self.site.around.fleet;

@@ -1,0 +1,151 @@
+//! A switchover, interrupted at every step by every fault.
+
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+use super::{
+    Chance, ENSEMBLE, Fault, KEEPERS, Kind, Node, Planned, SERVERS, Schedule, When, Which,
+};
+use crate::network::Cut;
+use crate::redis::Rebirth;
+
+/// When an operator asks for it, in microseconds.
+const ASKED: u64 = 5_000_000;
+
+/// The primary, and whom it is to be switched to.
+const OLD: Node = Node::Number(0);
+const SUCCESSOR: Node = Node::Number(1);
+
+/// What strikes keepers, ZooKeeper and the ways to them: no write may be lost for it.
+const AROUND: [Fault; 20] = [
+    Fault::Pause(Which::Leader),
+    Fault::Pause(Which::Number(0)),
+    Fault::Crash(Which::Leader),
+    Fault::Crash(Which::Number(1)),
+    Fault::Stop(Which::Leader),
+    Fault::Restart(Which::Leader),
+    Fault::Restart(Which::Number(2)),
+    Fault::Expire(Which::Leader),
+    Fault::Expire(Which::Number(0)),
+    Fault::Disconnect(Which::Leader),
+    Fault::Disconnect(Which::Number(1)),
+    Fault::Believe(Which::Leader),
+    Fault::Believe(Which::Number(2)),
+    Fault::Upheaval,
+    Fault::Outage,
+    Fault::Isolate(ENSEMBLE),
+    Fault::Slow(ENSEMBLE, 300_000),
+    Fault::Slow(KEEPERS, 300_000),
+    Fault::Switchover(0, None),
+    Fault::Switchover(0, Some(2)),
+];
+
+/// What strikes the servers and the ways to them.
+const SERVERS_FAIL: [Fault; 16] = [
+    Fault::Kill(OLD, Rebirth::Whole),
+    Fault::Kill(OLD, Rebirth::OldDump),
+    Fault::Kill(SUCCESSOR, Rebirth::Whole),
+    Fault::Kill(SUCCESSOR, Rebirth::OldDump),
+    Fault::Freeze(OLD),
+    Fault::Freeze(SUCCESSOR),
+    Fault::Isolate(KEEPERS),
+    Fault::Isolate(SERVERS),
+    Fault::Isolate(SERVERS + 1),
+    Fault::Sever(SERVERS, SERVERS + 1, Cut::Silent),
+    Fault::Sever(SERVERS, SERVERS + 1, Cut::Resets),
+    Fault::Blind(SERVERS, Cut::Silent),
+    Fault::Blind(SERVERS, Cut::Resets),
+    Fault::Blind(SERVERS + 1, Cut::Silent),
+    Fault::Blind(SERVERS + 1, Cut::Resets),
+    Fault::Slow(SERVERS, 300_000),
+];
+
+/// Where a switchover stands, counted in times of one way over the network.
+const STEPS: [Step; 17] = [
+    Step::Asked(0),
+    Step::Asked(1),
+    Step::Withdrawn(0),
+    Step::Withdrawn(1),
+    Step::Withdrawn(2),
+    Step::Withdrawn(4),
+    Step::Chosen(0),
+    Step::Chosen(1),
+    Step::Chosen(2),
+    Step::Chosen(3),
+    Step::Chosen(4),
+    Step::Chosen(5),
+    Step::Chosen(6),
+    Step::Chosen(8),
+    Step::Chosen(10),
+    Step::Chosen(12),
+    Step::Chosen(16),
+];
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Asked(u64),
+    Withdrawn(u64),
+    Chosen(u64),
+}
+
+/// Seeds that interrupt it by every fault, each at another step.
+pub(crate) const FAULTS: u64 = (AROUND.len() + SERVERS_FAIL.len()) as u64;
+
+impl Schedule {
+    /// Nothing happens but a switchover and one fault in the midst of it: by 612 seeds every fault at every step.
+    pub(crate) fn interrupted(seed: u64) -> Self {
+        let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x5317_c400));
+        let index = |number: u64, of: usize| usize::try_from(number % of as u64).expect("few");
+        let kinds = AROUND.len() + SERVERS_FAIL.len();
+        let number = index(seed, kinds);
+        let step = STEPS[index(seed / FAULTS + seed % FAULTS, STEPS.len())];
+        let mut schedule = Self {
+            keepers: 3,
+            nodes: 3,
+            clusters: 1,
+            colocated: false,
+            drifts: (0..3)
+                .map(|_| chance.between(0, 10_000).cast_signed() - 5_000)
+                .collect(),
+            faults: Vec::new(),
+            healed: 14_000_000,
+            kind: if number < AROUND.len() {
+                Kind::SwitchoverOnly
+            } else {
+                Kind::Anything
+            },
+            ..Self::at_random(seed)
+        };
+        let ways = |ways: u64| ways * schedule.latency;
+        let jitter = chance.between(0, schedule.latency);
+        let when = match step {
+            Step::Asked(after) => When::At(ASKED + ways(after) + jitter),
+            Step::Withdrawn(after) => When::Withdrawal {
+                number: 1,
+                after: ways(after) + jitter,
+            },
+            Step::Chosen(after) => When::Choice {
+                number: 1,
+                after: ways(after) + jitter,
+            },
+        };
+        let lasts = chance.pick(&[100_000, 900_000, 2_500_000, 5_000_000]);
+        schedule.faults = vec![
+            Planned {
+                when: When::At(ASKED),
+                lasts: 0,
+                fault: Fault::Switchover(0, Some(1)),
+            },
+            Planned {
+                when,
+                lasts: chance.between(lasts / 2, lasts),
+                fault: *AROUND
+                    .iter()
+                    .chain(&SERVERS_FAIL)
+                    .nth(number)
+                    .expect("one of them"),
+            },
+        ];
+        schedule
+    }
+}
