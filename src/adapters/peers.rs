@@ -53,6 +53,7 @@ impl Peers for HttpPeers {
         let circle: Vec<&str> = request.circle.iter().map(KeeperId::as_str).collect();
         let body = json!({
             "from": request.from.as_str(),
+            "session": request.session,
             "generation": request.generation.0,
             "circle": circle,
         });

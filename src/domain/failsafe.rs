@@ -24,6 +24,8 @@ pub struct Failsafe {
 pub struct ConsentRequest {
     /// Who asks.
     pub from: KeeperId,
+    /// The ZooKeeper session that it had last; 0 if it has none.
+    pub session: i64,
     /// It answers from the states up to this one.
     pub generation: Generation,
     /// Everyone it asks, and itself.
@@ -201,6 +203,7 @@ mod tests {
         let circle = ids(&["a", "b"]);
         let request = |generation, circle: &[&str]| ConsentRequest {
             from: KeeperId::new("a"),
+            session: 7,
             generation: Generation(generation),
             circle: ids(circle),
         };

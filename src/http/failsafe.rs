@@ -16,6 +16,9 @@ use crate::domain::node::{Generation, KeeperId};
 #[derive(Deserialize)]
 struct ConsentBody {
     from: String,
+    /// Earlier versions did not tell.
+    #[serde(default)]
+    session: i64,
     generation: u64,
     circle: Vec<String>,
 }
@@ -28,6 +31,7 @@ pub(super) async fn consent(body: Bytes, state: Data<HttpState>) -> Result<HttpR
         serde_json::from_slice(&body).map_err(|error| Failure::BadConsent(error.to_string()))?;
     let request = ConsentRequest {
         from: KeeperId::new(body.from),
+        session: body.session,
         generation: Generation(body.generation),
         circle: body.circle.into_iter().map(KeeperId::new).collect(),
     };

@@ -48,6 +48,8 @@ pub(crate) struct Fake {
     switched: Result<Switched, NotSwitched>,
     /// The last one asked for.
     pub(crate) requested: Mutex<Option<Requested>>,
+    /// What another keeper asked last.
+    pub(crate) consent: Mutex<Option<ConsentRequest>>,
 }
 
 impl Fake {
@@ -72,6 +74,7 @@ impl Fake {
             answers: AtomicUsize::new(0),
             switched: Err(NotSwitched::NotLeading),
             requested: Mutex::default(),
+            consent: Mutex::default(),
         }
     }
 
@@ -297,6 +300,7 @@ impl Backend for Fake {
         request: ConsentRequest,
     ) -> LocalBoxFuture<'_, Result<Result<(), Refusal>, Unanswered>> {
         let (holds, asked) = (Generation(7), request.generation);
+        self.consent.lock().unwrap().replace(request);
         let consent = if asked == holds {
             Ok(())
         } else {

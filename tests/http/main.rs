@@ -2,6 +2,7 @@
 
 mod admin;
 mod checks;
+mod consents;
 mod fake;
 mod haproxy;
 mod operations;

@@ -35,7 +35,7 @@ impl ZkSession {
         };
         let now = self.dependencies.clock.now();
         let (mut unacknowledged, until) = self.roll.unacknowledged(generation, &self.circle, now);
-        let bound = self.bound_until().filter(|bound| now < *bound);
+        let bound = self.bound_until(generation).filter(|bound| now < *bound);
         unacknowledged.consents = bound.is_some();
         self.count_consents(&mut unacknowledged);
         if let Some(until) = until.into_iter().chain(bound).min() {

@@ -32,8 +32,8 @@ pub(super) struct Part {
     consents: Consents,
     /// Why others do not consent, as they said last.
     refusals: BTreeMap<KeeperId, String>,
-    /// To whom this keeper consented, and when last, as far as that is not out yet.
-    consented: BTreeMap<KeeperId, Moment>,
+    /// To whom this keeper consented, in which of its sessions, and when last, as far as that is not out yet.
+    consented: BTreeMap<(KeeperId, i64), Moment>,
     /// Since when heartbeats are confirmed on this connection.
     contact: Option<Moment>,
     /// It goes on by consent, as was logged.
@@ -233,6 +233,7 @@ impl ZkSession {
         circle.insert(self.identity.id.clone());
         let request = ConsentRequest {
             from: self.identity.id.clone(),
+            session: self.session.as_ref().map_or(0, |session| session.id()),
             generation: self.lease_book.highest(),
             circle,
         };
@@ -332,11 +333,15 @@ impl ZkSession {
 // === impl ZkSession: consenting ===
 
 impl ZkSession {
-    /// Until when nobody but the primary withdrawn last may be promoted or published, for what this keeper has consented
-    /// to (RK-2).
-    pub(super) fn bound_until(&self) -> Option<Moment> {
+    /// Until when nobody but the primary withdrawn in `generation` may be promoted or published, for what this keeper has
+    /// consented to (RK-2). Whoever has acknowledged that since goes on from it, if at all.
+    pub(super) fn bound_until(&self, generation: Generation) -> Option<Moment> {
         let failsafe = self.dependencies.settings.failsafe?;
-        let last = self.part.consented.values().max().copied();
+        let older = self.part.consented.iter().filter(|((asker, session), _)| {
+            let roll = &self.roll;
+            !roll.has_acknowledged(asker, *session, generation)
+        });
+        let last = older.map(|(_, at)| *at).max();
         Some(bound_until(last, self.part.started, failsafe))
     }
 
@@ -348,10 +353,11 @@ impl ZkSession {
         let out = |at: Moment| at.after(outlasting(failsafe.consent));
         let consented = &self.part.consented;
         for (keeper, lease) in &mut unacknowledged.passed_over {
-            let last = consented.get(keeper).unwrap_or(&self.part.started);
-            *lease = out(*last).max(*lease);
+            let given = consented.iter().filter(|((asker, _), _)| asker == keeper);
+            let last = given.map(|(_, at)| *at).max().unwrap_or(self.part.started);
+            *lease = out(last).max(*lease);
         }
-        for (asker, at) in consented {
+        for ((asker, _), at) in consented {
             let known = unacknowledged.passed_over.contains_key(asker);
             if !known && !self.roll.is_online(asker) {
                 unacknowledged.last_lease = unacknowledged.last_lease.max(Some(out(*at)));
@@ -391,7 +397,8 @@ impl Handler<AskConsent> for ZkSession {
             let out = |at: Moment| now >= at.after(outlasting(failsafe.consent));
             self.part.consented.retain(|_, at| !out(*at));
         }
-        self.part.consented.insert(request.from.clone(), now);
+        let process = (request.from.clone(), request.session);
+        self.part.consented.insert(process, now);
         tracing::debug!(asker = %request.from, "consented");
         Ok(())
     }

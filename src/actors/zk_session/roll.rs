@@ -277,6 +277,17 @@ impl Roll {
         self.online.contains_key(keeper)
     }
 
+    /// Whether the keeper has acknowledged `generation` in this session.
+    pub(super) fn has_acknowledged(
+        &self,
+        keeper: &KeeperId,
+        session: i64,
+        generation: Generation,
+    ) -> bool {
+        let seen = self.seen.get(&(keeper.clone(), session));
+        seen.is_some_and(|seen| seen.acknowledged >= generation)
+    }
+
     /// Ids of those online.
     pub(super) fn online(&self) -> BTreeSet<KeeperId> {
         self.online.keys().cloned().collect()

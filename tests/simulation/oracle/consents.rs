@@ -21,8 +21,8 @@ pub(super) struct Given {
     registered: BTreeMap<KeeperId, u64>,
     /// By asker and giver: when the newest request was sent that was consented to.
     sent: BTreeMap<(KeeperId, KeeperId), u64>,
-    /// By giver: when consents were given last, and to what, newest last.
-    binding: BTreeMap<String, Vec<(u64, Generation)>>,
+    /// By giver: when consents were given, to whom and to what, newest last.
+    binding: BTreeMap<String, Vec<(u64, KeeperId, Generation)>>,
 }
 
 impl Given {
@@ -56,7 +56,7 @@ impl Oracle {
         let newest = consents.sent.entry(way).or_insert(sent);
         *newest = sent.max(*newest);
         let binding = consents.binding.entry(giver.to_owned()).or_default();
-        binding.push((self.world.now(), request.generation));
+        binding.push((self.world.now(), request.from.clone(), request.generation));
     }
 
     /// F, by a clock that drifts as much as any does here, in microseconds.
@@ -92,16 +92,22 @@ impl Oracle {
         }
     }
 
-    /// Nobody is promoted by a leader whose consent to a state from before the withdrawal may still be relied on.
+    /// Nobody is promoted by a leader whose consent to a state from before the withdrawal may still be relied on: by one that
+    /// has not acknowledged it.
     pub(super) fn judge_bound(&self, book: &Book, leader: &str) {
         let Some(withdrawal) = &book.withdrawal else {
             return;
         };
         let consents = self.consents.borrow();
         let given = consents.binding.get(leader);
-        let older = |(_, generation): &&(u64, Generation)| *generation < withdrawal.generation;
-        let last = given.and_then(|given| given.iter().rev().find(older));
-        if let Some((at, generation)) = last
+        let heartbeats = self.heartbeats.borrow();
+        let relied_on = |(_, asker, generation): &&(u64, KeeperId, Generation)| {
+            let heartbeat = heartbeats.of(asker);
+            *generation < withdrawal.generation
+                && heartbeat.is_none_or(|it| it.acknowledged < withdrawal.generation)
+        };
+        let last = given.and_then(|given| given.iter().rev().find(relied_on));
+        if let Some((at, _, generation)) = last
             && self.world.now() < at + self.consent
         {
             self.world.violated(format_args!(

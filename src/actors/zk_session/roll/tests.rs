@@ -293,3 +293,20 @@ fn from_a_change_of_who_is_online_to_the_next_listing_they_are_counted_again() {
     roll.listed(children(&["a", "b", "c"], 3), &circle(), at(5_000));
     assert!(!roll.recounting());
 }
+
+#[test]
+fn a_keeper_has_acknowledged_in_the_session_in_which_it_did() {
+    let mut roll = roll(&[("a", 0), ("b", 7)]);
+    let b = KeeperId::new("b");
+    let acknowledged = |roll: &Roll, session| roll.has_acknowledged(&b, session, N);
+    assert!(acknowledged(&roll, 2));
+    assert!(
+        !acknowledged(&roll, 3),
+        "another process, for all that is known"
+    );
+    assert!(!acknowledged(&roll, 0));
+    assert!(!roll.has_acknowledged(&b, 2, Generation(8)));
+    roll.read(&b, Some(&node(3, 0, 6)), at(2_000));
+    assert!(!acknowledged(&roll, 3));
+    assert!(acknowledged(&roll, 2), "what it did, it did");
+}
