@@ -179,7 +179,7 @@ fn successors(
         Some(Action::Promote { node, .. }) => Some(node),
         Some(Action::Write {
             state,
-            change: Change::Publish,
+            change: Change::Publish | Change::Resume,
         }) => state.primary,
         _ => election.ranking.first().cloned(),
     };

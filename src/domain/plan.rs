@@ -96,6 +96,8 @@ pub enum Change {
     Withdraw,
     /// A primary is published.
     Publish,
+    /// The old primary is published again, and its writes may be held up: a switchover was begun and called off, or left behind.
+    Resume,
     /// Bookkeeping: replicas or replication ids of the published primary.
     Note,
 }
@@ -103,7 +105,7 @@ pub enum Change {
 impl Change {
     /// Whether the published primary changes, so that the generation is raised (RK-2).
     pub fn raises_generation(self) -> bool {
-        matches!(self, Self::Withdraw | Self::Publish)
+        matches!(self, Self::Withdraw | Self::Publish | Self::Resume)
     }
 }
 

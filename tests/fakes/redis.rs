@@ -63,9 +63,16 @@ pub(crate) struct FakeServer {
     deeds: RefCell<Vec<Deed>>,
     /// What the next command answers instead of being executed.
     command_error: RefCell<Option<CommandError>>,
+    /// Whoever promotes it next panics.
+    pub(crate) fatal: Cell<bool>,
 }
 
 impl FakeServer {
+    /// What happened since the last [`Self::take_deeds`].
+    pub(crate) fn deeds(&self) -> Vec<Deed> {
+        self.deeds.borrow().clone()
+    }
+
     /// What happened since this was called last.
     pub(crate) fn take_deeds(&self) -> Vec<Deed> {
         self.deeds.take()
@@ -141,6 +148,7 @@ impl FakeRedis {
                 }),
                 deeds: RefCell::default(),
                 command_error: RefCell::default(),
+                fatal: Cell::default(),
             })
         }))
     }
@@ -344,6 +352,7 @@ impl CommandConnection for Commands {
     }
 
     async fn promote(&mut self, _: Remember) -> Result<Vec<String>, CommandError> {
+        assert!(!self.0.fatal.take(), "promoting this node is fatal");
         let notes = self.run("promote".to_owned(), Role::Primary { online_replicas: 0 })?;
         self.0.tells(|info| {
             let old = info.replication_id.take();

@@ -60,6 +60,7 @@ pub(crate) fn config(http: SocketAddrV4, nodes: &[NodeAddr]) -> Config {
         "tick-seconds": 0.1,
         "seconds-mark-down": 1,
         "failover-tick-seconds": 1,
+        "admin-operations": true,
         "clusters": [{"name": "cache", "nodes": nodes.collect::<Vec<_>>()}],
     });
     let parsed = Config::parse("keeper.conf", &text.to_string(), std::iter::empty());
@@ -132,12 +133,13 @@ impl Site {
 
     /// Status code and body of `GET path`.
     pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
-        match self
-            .client
-            .get(format!("http://{}{path}", self.http))
-            .send()
-            .await
-        {
+        self.ask(reqwest::Method::GET, path).await
+    }
+
+    /// Status code and body of a request without a body.
+    pub(crate) async fn ask(&self, method: reqwest::Method, path: &str) -> (u16, Value) {
+        let url = format!("http://{}{path}", self.http);
+        match self.client.request(method, url).send().await {
             Ok(answer) => {
                 let code = answer.status().as_u16();
                 let text = answer.text().await.unwrap_or_default();

@@ -117,7 +117,7 @@ impl Driver {
                         .write(decision.leadership, decision.version, state, raise)
                         .await;
                     if let Some(primary) = primary.filter(|_| written.is_some()) {
-                        self.let_write(&leadership, &primary).await;
+                        self.let_write(&leadership, &primary, change).await;
                     }
                 }
                 Action::Promote {
@@ -359,7 +359,7 @@ fn tell(leadership: &Leadership, state: &Published, change: Change) {
         (Change::Withdraw, Some(intent), _) => {
             tracing::warn!(%epoch, reason = intent.reason, "withdrawing the primary");
         }
-        (Change::Publish, _, Some(primary)) => {
+        (Change::Publish | Change::Resume, _, Some(primary)) => {
             tracing::info!(%epoch, %primary, "publishing the primary");
         }
         _ => tracing::debug!(%epoch, "noting replicas and data history"),

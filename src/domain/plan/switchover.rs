@@ -10,7 +10,7 @@ use super::super::election::elect;
 use super::super::facts::{Link, NodeFacts, Upstream};
 use super::super::node::NodeAddr;
 use super::super::observed::Requested;
-use super::super::published::{Intent, Published};
+use super::super::published::{Intent, Published, Step};
 use super::finish::choosing;
 use super::{Action, Case, Change, Hold, Plan, publishing, withdrawing};
 
@@ -121,9 +121,13 @@ pub(super) fn proceed(
     }
     let back = |why: String| {
         let state = publishing(case, published, old);
+        let change = match intent.step {
+            Step::Withdrawn => Change::Publish,
+            Step::Promoting => Change::Resume,
+        };
         Some(Plan {
             holds: vec![Hold::NoSwitchover(why)],
-            ..Plan::write(Change::Publish, state)
+            ..Plan::write(change, state)
         })
     };
     let since = observed.published_at.unwrap_or_default();

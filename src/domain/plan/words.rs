@@ -37,7 +37,7 @@ impl fmt::Display for Action {
                     let old = state.intent.as_ref().and_then(|intent| intent.old.as_ref());
                     write!(f, "withdraw the primary ({})", name(old))
                 }
-                Change::Publish => {
+                Change::Publish | Change::Resume => {
                     write!(f, "publish {} as the primary", name(state.primary.as_ref()))
                 }
                 Change::Note => f.write_str("note replicas and data history of the primary"),

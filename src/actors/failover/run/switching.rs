@@ -1,13 +1,15 @@
 //! A switchover, and the writes that are held up for it.
 
+use std::time::Duration;
+
 use futures::future::join;
 
 use super::super::switch::{hand_over, longest_pause};
 use super::{Decided, Driver, tell_notes};
 use crate::actors::messages::Leadership;
 use crate::domain::node::{Moment, NodeAddr};
-use crate::domain::plan::Action;
-use crate::ports::redis::{CommandConnection, Remember};
+use crate::domain::plan::{Action, Change};
+use crate::ports::redis::{CommandConnection, CommandError, Remember};
 
 /// A server whose writes are held up, from when and until when at most, its successor, and a connection to either: that of
 /// the first is the one that they were held up on.
@@ -76,11 +78,25 @@ impl Driver {
         self.commanded(leadership, to, true, result).await;
     }
 
-    /// Once `primary` is published: makes the server whose writes are held up follow it, unless it is the one, and lets its
-    /// clients go on; only then are the servers to remember their new roles. The publication, made after that connection was
-    /// opened, is the guard of the command (RK-4).
-    pub(super) async fn let_write(&self, leadership: &Leadership, primary: &NodeAddr) {
+    /// Once `primary` is published by this `change`: makes the server whose writes are held up follow it, unless it is the
+    /// one, and lets its clients go on; only then are the servers to remember their new roles. The publication, made after
+    /// that connection was opened, is the guard of the command (RK-4).
+    pub(super) async fn let_write(
+        &self,
+        leadership: &Leadership,
+        primary: &NodeAddr,
+        change: Change,
+    ) {
         let Some(mut paused) = self.paused.take() else {
+            if change == Change::Resume {
+                // Held up by another leader, or by one that was restarted.
+                let opened = self.open(leadership, primary).await;
+                let ended = match opened {
+                    Ok(mut connection) => connection.unpause().await,
+                    Err(error) => Err(error),
+                };
+                tell_unpaused(primary, ended, None);
+            }
             return;
         };
         if paused.node == *primary {
@@ -103,15 +119,17 @@ impl Driver {
     }
 
     async fn unpause(&self, paused: &mut Paused) {
-        let node = &paused.node;
-        match paused.connection.unpause().await {
-            Ok(()) => {
-                let held_up = self.links.clock.now().since(paused.since);
-                tracing::info!(%node, ?held_up, "its writes are no longer held up");
-            }
-            Err(error) => {
-                tracing::warn!(%node, %error, "writes are held up until the pause ends by itself");
-            }
+        let ended = paused.connection.unpause().await;
+        let held_up = self.links.clock.now().since(paused.since);
+        tell_unpaused(&paused.node, ended, Some(held_up));
+    }
+}
+
+fn tell_unpaused(node: &NodeAddr, ended: Result<(), CommandError>, held_up: Option<Duration>) {
+    match ended {
+        Ok(()) => tracing::info!(%node, ?held_up, "its writes are no longer held up"),
+        Err(error) => {
+            tracing::warn!(%node, %error, "writes are held up until the pause ends by itself");
         }
     }
 }

@@ -194,7 +194,9 @@ impl Model {
         let before = self.published.replace(state.clone()).unwrap_or_default();
         match change {
             Change::Withdraw => assert!(state.primary.is_none() && state.intent.is_some()),
-            Change::Publish => assert!(before.primary.is_none() && state.primary.is_some()),
+            Change::Publish | Change::Resume => {
+                assert!(before.primary.is_none() && state.primary.is_some());
+            }
             Change::Note => assert!(before.primary.is_some() && before.primary == state.primary),
         }
         assert_eq!(

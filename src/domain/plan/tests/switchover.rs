@@ -52,8 +52,17 @@ impl Plan {
 
     /// The old primary is published again, for this reason.
     fn assert_called_off(self, why: &str) {
+        self.assert_back(Change::Publish, why);
+    }
+
+    /// It is, and its writes may be held up.
+    fn assert_resumed(self, why: &str) {
+        self.assert_back(Change::Resume, why);
+    }
+
+    fn assert_back(self, change: Change, why: &str) {
         assert!(self.refused().contains(why), "{self}");
-        self.assert_writes(Change::Publish, Some("a"));
+        self.assert_writes(change, Some("a"));
     }
 }
 
@@ -137,14 +146,14 @@ fn whatever_goes_wrong_while_the_old_primary_is_whole_brings_it_back() {
         through: [].into(),
     };
     failed.observed.failures.insert(addr("b"), failure);
-    failed.plan().assert_called_off("still behind");
+    failed.plan().assert_resumed("still behind");
     trio()
         .switching()
         .begun()
         .plan()
-        .assert_called_off("interrupted");
+        .assert_resumed("interrupted");
     let heir = trio().switching().begun().epoch(EPOCH.0 + 1);
-    heir.plan().assert_called_off("another keeper leads");
+    heir.plan().assert_resumed("another keeper leads");
     let down = trio().switching().down("b");
     down.plan().assert_called_off("held down");
 
@@ -153,7 +162,7 @@ fn whatever_goes_wrong_while_the_old_primary_is_whole_brings_it_back() {
     promoted
         .epoch(EPOCH.0 + 1)
         .plan()
-        .assert_called_off("another keeper leads");
+        .assert_resumed("another keeper leads");
 }
 
 #[test]
