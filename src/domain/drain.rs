@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::facts::NodeFacts;
 use super::node::{Generation, KeeperId, Moment};
-use super::observed::Observed;
+use super::observed::{Observed, ObservedNode};
 use super::policy::Policy;
 use super::published::Step;
 
@@ -81,9 +81,10 @@ impl Drain {
     }
 }
 
-/// Whether it has to be waited for HAProxies: every lease from before the withdrawal is out, nobody was told to become a
-/// primary yet, and the old one may still take writes. One that is gone takes none, nor does one that was demoted or loads
-/// its data; and the clients of one that was started again had to connect anew.
+/// Whether it has to be waited for HAProxies before another node becomes the primary: every lease from before the withdrawal
+/// is out, it was not waited before, and the old primary may still take writes. One that is gone takes none, nor does one
+/// that was demoted or loads its data; the clients of one that was started again had to connect anew; and one that is well is
+/// published again.
 pub fn wanted(observed: &Observed, policy: &Policy) -> bool {
     let Some(published) = &observed.published else {
         return false;
@@ -91,12 +92,18 @@ pub fn wanted(observed: &Observed, policy: &Policy) -> bool {
     let Some(intent) = &published.intent else {
         return false;
     };
-    let old = intent.old.as_ref().and_then(|old| observed.nodes.get(old));
     let serves =
         |facts: &NodeFacts| facts.is_primary() && !facts.loading && published.withdrew(facts);
-    let may_serve = old.is_some_and(|old| !old.verdict.gone() && old.live().is_none_or(serves));
-    may_serve
-        && intent.step == Step::Withdrawn
+    let may_serve = |old: &ObservedNode| match old.live() {
+        Some(facts) => old.verdict.unfit_as_primary() && serves(facts),
+        None => !old.verdict.gone(),
+    };
+    let old = intent.old.as_ref().and_then(|old| observed.nodes.get(old));
+    // A candidate is persisted once it was waited, but for a switchover: that holds up writes instead, unless it was
+    // interrupted before.
+    let waited = intent.step == Step::Promoting && intent.switchover.is_none();
+    old.is_some_and(may_serve)
+        && !waited
         && !policy.drain.is_zero()
         && observed.unacknowledged.is_empty()
 }

@@ -1,8 +1,9 @@
 //! Going on without ZooKeeper while all keepers are in touch (RK-8).
 //!
 //! A keeper whose lease is about to end asks every keeper it has declared to ask. It answers on from what it holds for as
-//! long as all of them consent; and whoever consents publishes no other primary until what it gave has run out. So the
-//! promise of RK-2 needs nobody but the two of them: a keeper that answers, and a leader that it has asked.
+//! long as all of them consent; and whoever consents publishes no other primary until what it gave has run out, or the asker
+//! has acknowledged the withdrawal. So the promise of RK-2 needs nobody but the two of them: a keeper that answers, and a
+//! leader that it has asked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

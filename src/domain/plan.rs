@@ -116,7 +116,7 @@ pub enum Hold {
     Undecided(Vec<(NodeAddr, String)>),
     /// These keepers may still answer from the state before the withdrawal (RK-2).
     Unacknowledged(Unacknowledged),
-    /// The withdrawn primary is silent, and HAProxies may still send clients to it (RK-10).
+    /// The withdrawn primary may still take writes, and HAProxies may send clients to it (RK-10).
     Draining {
         /// The primary that was withdrawn.
         node: NodeAddr,

@@ -65,6 +65,8 @@ pub(crate) struct FakeServer {
     command_error: RefCell<Option<CommandError>>,
     /// Whoever promotes it next panics.
     pub(crate) fatal: Cell<bool>,
+    /// The connection breaks on which writes are held up next, before that is answered.
+    pub(crate) breaks: Cell<bool>,
 }
 
 impl FakeServer {
@@ -149,6 +151,7 @@ impl FakeRedis {
                 deeds: RefCell::default(),
                 command_error: RefCell::default(),
                 fatal: Cell::default(),
+                breaks: Cell::default(),
             })
         }))
     }
@@ -238,7 +241,11 @@ impl RedisNode for Node {
             Manner::Refuses | Manner::HostFails | Manner::Hangs => {
                 Err(CommandError::NotDone("no connection".to_owned()))
             }
-            _ => Ok(Box::new(Commands(Rc::clone(&self.0), epoch))),
+            _ => Ok(Box::new(Commands {
+                server: Rc::clone(&self.0),
+                epoch,
+                broken: false,
+            })),
         }
     }
 }
@@ -331,16 +338,20 @@ impl ProbeConnection for Connection {
     }
 }
 
-struct Commands(Rc<FakeServer>, Epoch);
+struct Commands {
+    server: Rc<FakeServer>,
+    epoch: Epoch,
+    broken: bool,
+}
 
 impl Commands {
     fn run(&self, text: String, role: Role) -> Result<Vec<String>, CommandError> {
-        self.0.note(Deed::Command(self.1, text));
-        if let Some(error) = self.0.command_error.take() {
+        self.server.note(Deed::Command(self.epoch, text));
+        if let Some(error) = self.server.command_error.take() {
             return Err(error);
         }
-        self.0.tells(|info| info.role = Some(role));
-        self.0.cut();
+        self.server.tells(|info| info.role = Some(role));
+        self.server.cut();
         Ok(Vec::new())
     }
 }
@@ -352,11 +363,11 @@ impl CommandConnection for Commands {
     }
 
     async fn promote(&mut self, _: Remember) -> Result<Vec<String>, CommandError> {
-        assert!(!self.0.fatal.take(), "promoting this node is fatal");
+        assert!(!self.server.fatal.take(), "promoting this node is fatal");
         let notes = self.run("promote".to_owned(), Role::Primary { online_replicas: 0 })?;
-        self.0.tells(|info| {
+        self.server.tells(|info| {
             let old = info.replication_id.take();
-            info.replication_id = old.as_ref().map(|old| format!("{}-{old}", self.1));
+            info.replication_id = old.as_ref().map(|old| format!("{}-{old}", self.epoch));
             info.previous_replication_id = old;
         });
         Ok(notes)
@@ -371,31 +382,41 @@ impl CommandConnection for Commands {
     }
 
     async fn rewrite(&mut self) -> Vec<String> {
-        self.0.note(Deed::Command(self.1, "rewrite".to_owned()));
+        self.server
+            .note(Deed::Command(self.epoch, "rewrite".to_owned()));
         Vec::new()
     }
 
     async fn pause_writes(&mut self, _: Duration) -> Result<u64, CommandError> {
-        self.0.note(Deed::Command(self.1, "pause".to_owned()));
+        self.server
+            .note(Deed::Command(self.epoch, "pause".to_owned()));
+        self.broken = self.server.breaks.take();
+        if self.broken {
+            return Err(CommandError::Unknown("connection reset".to_owned()));
+        }
         self.offset().await
     }
 
     async fn unpause(&mut self) -> Result<(), CommandError> {
-        self.0.note(Deed::Command(self.1, "unpause".to_owned()));
+        if self.broken {
+            return Err(CommandError::NotDone("connection reset".to_owned()));
+        }
+        self.server
+            .note(Deed::Command(self.epoch, "unpause".to_owned()));
         Ok(())
     }
 
     async fn offset(&mut self) -> Result<u64, CommandError> {
-        Ok(self.0.info.borrow().offset.unwrap_or_default())
+        Ok(self.server.info.borrow().offset.unwrap_or_default())
     }
 
     async fn set_min_replicas(&mut self, values: MinReplicas) -> Result<Vec<String>, CommandError> {
         let text = format!("demand {} replicas", values.to_write);
-        self.0.note(Deed::Command(self.1, text));
-        if let Some(error) = self.0.command_error.take() {
+        self.server.note(Deed::Command(self.epoch, text));
+        if let Some(error) = self.server.command_error.take() {
             return Err(error);
         }
-        self.0.min_replicas.set(values);
+        self.server.min_replicas.set(values);
         Ok(Vec::new())
     }
 }

@@ -20,3 +20,4 @@ mod peers;
 mod redis;
 mod silence;
 mod site;
+mod switchover;

@@ -135,6 +135,13 @@ impl Site {
                 let leader = self.keeper(Which::Leader).host;
                 self.sever(vec![(leader, host), (host, leader)], cut)
             }
+            Fault::BlindOthers(host, cut) => {
+                let leader = self.keeper(Which::Leader).host;
+                let others = self.keepers.iter().map(|keeper| keeper.host);
+                let others = others.filter(|other| *other != leader);
+                let ways = others.flat_map(|other| [(other, host), (host, other)]);
+                self.sever(ways.collect(), cut)
+            }
             Fault::Switchover(cluster, to) => {
                 self.switch_over(cluster, to);
                 Box::new(|_| {})

@@ -273,6 +273,12 @@ impl Fleet {
         })
     }
 
+    /// Whether the server holds up writes.
+    pub(crate) fn holds_up_writes(&self, addr: &NodeAddr) -> bool {
+        self.server(addr)
+            .is_some_and(|server| server.state.borrow().paused_until > self.world.now())
+    }
+
     /// The judge's eyes.
     fn judge(&self) -> Option<&Rc<Oracle>> {
         self.judge.get()

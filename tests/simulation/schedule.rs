@@ -136,6 +136,8 @@ pub(crate) enum Fault {
     SeverOneWay(Host, Host, Cut),
     /// Whoever leads then is cut off from the servers on this host, and all others reach them.
     Blind(Host, Cut),
+    /// All keepers but the one that leads then are cut off from the servers on this host.
+    BlindOthers(Host, Cut),
     Slow(Host, u64),
     /// No fault: an operator has a cluster switched over, to one of its nodes or to the best.
     Switchover(usize, Option<usize>),

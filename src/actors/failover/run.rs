@@ -116,8 +116,8 @@ impl Driver {
                     let written = self
                         .write(decision.leadership, decision.version, state, raise)
                         .await;
-                    if let Some(primary) = primary.filter(|_| written.is_some()) {
-                        self.let_write(&leadership, &primary, change).await;
+                    if let Some((version, primary)) = written.zip(primary) {
+                        self.let_write(&leadership, version, &primary, change).await;
                     }
                 }
                 Action::Promote {

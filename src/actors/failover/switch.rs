@@ -9,8 +9,8 @@ use crate::ports::redis::{CommandConnection, CommandError, Remember};
 /// after the pause.
 const PROMOTED_BY: Duration = Duration::from_millis(800);
 
-/// What the pause lasts beyond that at least.
-const MARGIN: Duration = Duration::from_millis(200);
+/// What the pause lasts beyond that at least, however soon HAProxies follow: a publication may be long in coming.
+const MARGIN: Duration = Duration::from_millis(1_200);
 
 /// How long the successor may take to catch up: writes wait meanwhile.
 const CAUGHT_UP_WITHIN: Duration = Duration::from_millis(100);

@@ -28,8 +28,6 @@ pub(super) struct Commanding {
     wire: Wire,
     limit: Duration,
     epoch: Epoch,
-    /// The server answers nobody, not even here, until a pause is over: Redis before 6.2.
-    paused_whole: bool,
 }
 
 /// What `ROLE` has to say afterwards.
@@ -62,12 +60,7 @@ impl Commanding {
             Ok(wire)
         });
         match opened.await {
-            Ok(Ok(wire)) => Ok(Self {
-                wire,
-                limit,
-                epoch,
-                paused_whole: false,
-            }),
+            Ok(Ok(wire)) => Ok(Self { wire, limit, epoch }),
             Ok(Err(error)) => Err(not_done(error)),
             Err(_) => Err(not_done(format!("no connection within {limit:?}"))),
         }
@@ -334,7 +327,6 @@ impl CommandConnection for Commanding {
             Ok(offset) => Ok(offset),
             // Redis before 6.2 knows no modes.
             Err(error) if error.contains("syntax") || error.contains("Unknown subcommand") => {
-                self.paused_whole = true;
                 let paused = self.pause(&["CLIENT", "PAUSE", &millis]).await?;
                 self.limit += limit;
                 paused.map_err(CommandError::NotDone)
@@ -346,8 +338,8 @@ impl CommandConnection for Commanding {
     async fn unpause(&mut self) -> Result<(), CommandError> {
         let answer = bounded(self.limit, self.wire.call(&["CLIENT", "UNPAUSE"])).await;
         match reply::error(&answer.map_err(CommandError::Unknown)?) {
-            // There is no such command, but there is an answer: it is over.
-            Some(_) if self.paused_whole => Ok(()),
+            // There is no such command, but there is an answer, so nothing is held up.
+            Some(error) if error.contains("Unknown subcommand") => Ok(()),
             Some(error) => Err(CommandError::NotDone(error)),
             None => Ok(()),
         }

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::super::election::{elect, merit};
+use super::super::election::{Refusal, elect, merit};
 use super::super::facts::NodeFacts;
 use super::super::node::NodeAddr;
 use super::super::policy::ElectionOrder;
@@ -47,7 +47,8 @@ pub(super) fn discover(case: &Case<'_>, before: &Published) -> Plan {
         }),
         // A majority has yet to see that it serves: it would be withdrawn again.
         _ if nodes[kept.0].verdict.unfit_as_primary() => {
-            Plan::hold(Hold::PrimaryLoading(kept.0.clone()))
+            let unfit = (kept.0.clone(), Refusal::Unfit.to_string());
+            Plan::hold(Hold::Undecided(vec![unfit]))
         }
         _ => Plan::write(Change::Publish, publishing(case, before, kept.0)),
     }

@@ -89,7 +89,7 @@ fn returned_whole<'a>(
 }
 
 /// The candidate, once it is a primary with the cluster's data: by our command, or somebody else's before it.
-fn promoted<'a>(
+pub(super) fn promoted<'a>(
     case: &Case<'_>,
     published: &Published,
     intent: &'a Intent,
@@ -103,7 +103,7 @@ fn promoted<'a>(
 
 /// A promotion was confirmed, and the node does not answer yet: a promotion cuts its clients off, probes included. Another
 /// one promoted now would be one too many.
-fn shows_soon(case: &Case<'_>, intent: &Intent) -> Option<Plan> {
+pub(super) fn shows_soon(case: &Case<'_>, intent: &Intent) -> Option<Plan> {
     let (node, at) = case.observed.promoted.as_ref()?;
     let seen = case.observed.nodes.get(node)?;
     let until = at.after(PROMOTED_SHOWS_WITHIN);
@@ -132,7 +132,7 @@ fn told_soon(case: &Case<'_>, intent: &Intent, election: &Election) -> Option<Pl
     })
 }
 
-/// The old primary is silent, and HAProxies may not have noticed yet that it is the primary no more (RK-10).
+/// The old primary may still take writes, and HAProxies may not have noticed yet that it is the primary no more (RK-10).
 fn draining(case: &Case<'_>, intent: &Intent) -> Option<Plan> {
     let (drain, node) = (case.observed.drain.as_ref()?, intent.old.clone()?);
     let span = case.policy.drain;

@@ -11,7 +11,7 @@ use super::super::facts::{Link, NodeFacts, Upstream};
 use super::super::node::NodeAddr;
 use super::super::observed::Requested;
 use super::super::published::{Intent, Published, Step};
-use super::finish::choosing;
+use super::finish::{choosing, promoted, shows_soon};
 use super::{Action, Case, Change, Hold, Plan, publishing, withdrawing};
 
 /// How long the other keepers may take to acknowledge the withdrawal, milliseconds when all is well. Meanwhile nobody can
@@ -131,13 +131,14 @@ pub(super) fn proceed(
         })
     };
     let since = observed.published_at.unwrap_or_default();
-    let down = observed
-        .nodes
-        .get(to)
-        .is_none_or(|node| node.verdict.down());
-    let promoted = observed.promoted.as_ref();
-    if promoted.is_some_and(|(node, at)| node == to && *at >= since) && !down {
-        return None;
+    let confirmed = observed.promoted.as_ref();
+    if confirmed.is_some_and(|(node, at)| node == to && *at >= since) {
+        let serves = promoted(case, published, intent).is_some();
+        return if serves || shows_soon(case, intent).is_some() {
+            None
+        } else {
+            back(format!("{to} was promoted, and does not serve"))
+        };
     }
     if intent.epoch != observed.epoch {
         return back("another keeper leads now".to_owned());

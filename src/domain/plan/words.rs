@@ -198,7 +198,7 @@ impl Hold {
 fn silent(node: &NodeAddr, left: Duration, drain: Duration) -> String {
     let [left, drain] = [left, drain].map(|it| it.as_secs_f64());
     format!(
-        "{node} is silent and may still have clients: waiting for another {left:.1} s (drain-seconds {drain})"
+        "{node} may still have clients that write: waiting for another {left:.1} s (drain-seconds {drain})"
     )
 }
 

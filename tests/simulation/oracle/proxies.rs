@@ -43,18 +43,11 @@ impl Oracle {
         else {
             return;
         };
-        let intent = book
-            .published
-            .as_ref()
-            .and_then(|state| state.intent.as_ref());
-        if intent.is_some_and(|intent| intent.switchover.is_some()) {
-            // Its writes are held up.
-            return;
-        }
         let passed = self.world.now().saturating_sub(*withdrawn);
         // Refused everywhere: taken for gone, whatever refuses in its place.
         let refused = book.refused.get(old).is_some_and(|at| at >= since);
-        if old == node || refused || passed >= DRAIN || !fleet.serves_since(old, *since) {
+        let takes_writes = fleet.serves_since(old, *since) && !fleet.holds_up_writes(old);
+        if old == node || refused || passed >= DRAIN || !takes_writes {
             return;
         }
         let up = self.up.borrow();

@@ -4,7 +4,8 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use super::{
-    Chance, ENSEMBLE, Fault, KEEPERS, Kind, Node, Planned, SERVERS, Schedule, When, Which,
+    CLIENTS, Chance, ENSEMBLE, Fault, HOSTS, KEEPERS, Kind, Node, Planned, SERVERS, Schedule, When,
+    Which,
 };
 use crate::network::Cut;
 use crate::redis::Rebirth;
@@ -92,12 +93,15 @@ enum Step {
 pub(crate) const FAULTS: u64 = (AROUND.len() + SERVERS_FAIL.len()) as u64;
 
 impl Schedule {
-    /// Nothing happens but a switchover and one fault in the midst of it: by 612 seeds every fault at every step.
+    /// Nothing happens but a switchover and one fault in the midst of it: by 612 seeds every fault at every step. In the next
+    /// 612 the old primary is voted down meanwhile, though the leader sees it serve, and HAProxies are slow to follow; and so
+    /// on in turns.
     pub(crate) fn interrupted(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x5317_c400));
         let index = |number: u64, of: usize| usize::try_from(number % of as u64).expect("few");
         let kinds = AROUND.len() + SERVERS_FAIL.len();
         let number = index(seed, kinds);
+        let voted_down = seed / (FAULTS * STEPS.len() as u64) % 2 == 1;
         let step = STEPS[index(seed / FAULTS + seed % FAULTS, STEPS.len())];
         let mut schedule = Self {
             keepers: 3,
@@ -109,7 +113,7 @@ impl Schedule {
                 .collect(),
             faults: Vec::new(),
             healed: 14_000_000,
-            kind: if number < AROUND.len() {
+            kind: if number < AROUND.len() && !voted_down {
                 Kind::SwitchoverOnly
             } else {
                 Kind::Anything
@@ -146,6 +150,22 @@ impl Schedule {
                     .expect("one of them"),
             },
         ];
+        if voted_down {
+            // The last answer is up to a tick old then.
+            let late = schedule.tick * 1_000 + ways(10);
+            let silent_from = ASKED + chance.between(0, late);
+            schedule.faults.push(Planned {
+                when: When::At(silent_from - schedule.mark_down * 1_000),
+                lasts: schedule.mark_down * 1_000 + chance.between(500_000, 4_000_000),
+                fault: Fault::BlindOthers(SERVERS, Cut::Silent),
+            });
+            let slow = (CLIENTS..HOSTS).map(|host| Planned {
+                when: When::At(ASKED),
+                lasts: 2_000_000,
+                fault: Fault::Slow(host, 250_000),
+            });
+            schedule.faults.extend(slow);
+        }
         schedule
     }
 }

@@ -78,30 +78,29 @@ impl Driver {
         self.commanded(leadership, to, true, result).await;
     }
 
-    /// Once `primary` is published by this `change`: makes the server whose writes are held up follow it, unless it is the
-    /// one, and lets its clients go on; only then are the servers to remember their new roles. The publication, made after
-    /// that connection was opened, is the guard of the command (RK-4).
+    /// Once `primary` is published by this `change`, in this `version`: makes the server whose writes are held up follow it,
+    /// unless it is the one, and lets its clients go on; only then are the servers to remember their new roles. The
+    /// publication, made after that connection was opened, is the guard of the command (RK-4).
     pub(super) async fn let_write(
         &self,
         leadership: &Leadership,
+        version: i32,
         primary: &NodeAddr,
         change: Change,
     ) {
-        let Some(mut paused) = self.paused.take() else {
-            if change == Change::Resume {
-                // Held up by another leader, or by one that was restarted.
-                let opened = self.open(leadership, primary).await;
-                let ended = match opened {
-                    Ok(mut connection) => connection.unpause().await,
-                    Err(error) => Err(error),
+        let mut paused = match self.paused.take() {
+            Some(paused) if paused.node != *primary => paused,
+            own => {
+                let ended = match own {
+                    Some(mut own) => self.unpause(&mut own).await,
+                    None => false,
                 };
-                tell_unpaused(primary, ended, None);
+                if change == Change::Resume && !ended {
+                    self.resume(leadership, version, primary).await;
+                }
+                return;
             }
-            return;
         };
-        if paused.node == *primary {
-            return self.unpause(&mut paused).await;
-        }
         let followed = paused.connection.follow(primary, Remember::Later).await;
         let follows = followed.is_ok();
         if follows {
@@ -118,16 +117,32 @@ impl Driver {
         }
     }
 
-    async fn unpause(&self, paused: &mut Paused) {
+    /// Whether that is over.
+    async fn unpause(&self, paused: &mut Paused) -> bool {
         let ended = paused.connection.unpause().await;
         let held_up = self.links.clock.now().since(paused.since);
-        tell_unpaused(&paused.node, ended, Some(held_up));
+        tell_unpaused(&paused.node, &ended, Some(held_up));
+        ended.is_ok()
+    }
+
+    /// Lets the clients of a server go on whose writes another leader held up, or a run of this one that was restarted, or on
+    /// a connection that is gone.
+    async fn resume(&self, leadership: &Leadership, version: i32, node: &NodeAddr) {
+        let ended = match self.open(leadership, node).await {
+            Ok(_) if !self.guarded(leadership, Some(version)).await => return,
+            Ok(mut connection) => connection.unpause().await,
+            Err(error) => Err(error),
+        };
+        tell_unpaused(node, &ended, None);
     }
 }
 
-fn tell_unpaused(node: &NodeAddr, ended: Result<(), CommandError>, held_up: Option<Duration>) {
+fn tell_unpaused(node: &NodeAddr, ended: &Result<(), CommandError>, held_up: Option<Duration>) {
     match ended {
-        Ok(()) => tracing::info!(%node, ?held_up, "its writes are no longer held up"),
+        Ok(()) => {
+            let held_up = held_up.map(tracing::field::debug);
+            tracing::info!(%node, held_up, "its writes are no longer held up");
+        }
         Err(error) => {
             tracing::warn!(%node, %error, "writes are held up until the pause ends by itself");
         }

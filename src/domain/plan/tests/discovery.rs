@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::builder::{addr, cluster, history};
+use crate::domain::election::Refusal;
 use crate::domain::facts::{Link, Mode};
 use crate::domain::plan::{Change, Hold};
 use crate::domain::policy::ChainedReplicas;
@@ -60,8 +61,8 @@ fn a_loading_node_is_waited_for_until_the_keepers_give_it_up() {
 #[test]
 fn a_primary_that_a_majority_takes_for_loading_is_not_published_to_be_withdrawn() {
     let cluster = cluster().primary("a").replica("b", "a").votes("a", 1, 1);
-    let loading = Hold::PrimaryLoading(addr("a"));
-    cluster.plan().assert_holds(&loading);
+    let unfit = (addr("a"), Refusal::Unfit.to_string());
+    cluster.plan().assert_holds(&Hold::Undecided(vec![unfit]));
     cluster.votes("a", 1, 0).written(Change::Publish);
 }
 

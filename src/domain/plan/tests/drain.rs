@@ -8,6 +8,7 @@ use crate::domain::facts::NodeFacts;
 use crate::domain::node::{KeeperId, Moment};
 use crate::domain::observed::Observed;
 use crate::domain::plan::{Change, Hold};
+use crate::domain::published::Step;
 
 const DRAIN: Duration = Duration::from_millis(1_200);
 
@@ -89,7 +90,7 @@ fn nobody_takes_over_while_a_haproxy_may_send_clients_to_the_silent_primary() {
     });
     assert_eq!(
         plan.to_string(),
-        "a:6379 is silent and may still have clients: waiting for another 1.0 s (drain-seconds 1.2); \
+        "a:6379 may still have clients that write: waiting for another 1.0 s (drain-seconds 1.2); \
          or until HAProxy says DOWN: lb1/cache"
     );
     silent(1_199).assert_waits(1);
@@ -179,6 +180,24 @@ fn an_old_primary_that_some_see_serve_while_a_majority_finds_it_unfit_may_have_c
     unfit(|_| {}).assert_waits(1_200);
     unfit(|a| a.loading = true).assert_promotes();
     unfit(|a| a.run_id = "new".to_owned()).assert_promotes();
+}
+
+#[test]
+fn a_switchover_that_was_interrupted_before_writes_were_held_up_waits_like_any_other_change() {
+    let begun = |switchover: bool| {
+        let cluster = silent(0).answering(|_| {}).votes("a", 1, 1);
+        cluster.observing(|observed| {
+            let intent = observed.published.as_mut().unwrap().intent.as_mut();
+            let intent = intent.unwrap();
+            intent.switchover = switchover.then(|| addr("b"));
+            (intent.candidate, intent.step) = (Some(addr("b")), Step::Promoting);
+        })
+    };
+    begun(true).assert_waits(1_200);
+    begun(false).assert_promotes();
+    // Writes were held up before.
+    let promoted = begun(true).promoted("b").plan();
+    promoted.assert_writes(Change::Publish, Some("b"));
 }
 
 #[test]

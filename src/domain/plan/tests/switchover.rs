@@ -167,9 +167,32 @@ fn whatever_goes_wrong_while_the_old_primary_is_whole_brings_it_back() {
 
 #[test]
 fn a_confirmed_successor_is_published_and_the_old_primary_follows_it() {
-    let mut promoted = trio().switching().begun().promoted("b");
-    promoted.observed.promoted = Some((addr("b"), NOW));
-    promoted.plan().assert_writes(Change::Publish, Some("b"));
+    confirmed(NOW)
+        .plan()
+        .assert_writes(Change::Publish, Some("b"));
+}
+
+/// The successor confirmed its promotion at this time.
+fn confirmed(at: Moment) -> Cluster {
+    let promoted = trio().switching().begun().promoted("b");
+    promoted.observing(|observed| {
+        observed.published_at = Some(at);
+        observed.promoted = Some((addr("b"), at));
+    })
+}
+
+#[test]
+fn a_successor_that_does_not_serve_once_promoted_brings_the_old_primary_back() {
+    let why = "b:6379 was promoted, and does not serve";
+    let loading = confirmed(NOW).with("b", |b| b.loading = true);
+    loading.plan().assert_resumed(why);
+    confirmed(NOW).votes("b", 1, 1).plan().assert_resumed(why);
+    confirmed(NOW).down("b").plan().assert_resumed(why);
+
+    // A promotion cuts all clients off, this keeper among them.
+    assert_eq!(confirmed(NOW).silent("b").plan().action, None);
+    let hidden_for_long = confirmed(Moment::default()).silent("b");
+    hidden_for_long.plan().assert_resumed(why);
 }
 
 #[test]
