@@ -5,6 +5,8 @@
 
 #[path = "chaos/client.rs"]
 mod client;
+#[path = "chaos/operator.rs"]
+mod operator;
 #[path = "chaos/site.rs"]
 mod site;
 #[path = "chaos/striker.rs"]
@@ -54,6 +56,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use self::client::{Client, Observer};
+use self::operator::Operator;
 use self::schedule::{Cluster, draw_clusters, draw_round};
 use self::site::Site;
 use self::striker::Striker;
@@ -144,6 +147,10 @@ async fn run(arguments: &Arguments) -> ExitCode {
         u32::try_from(began.tv_nsec).expect("less than a second"),
     );
     let (clients, observers) = start_clients(&site, start);
+    let hosts = site.network().hosts().iter().zip(site.keepers());
+    let operators =
+        hosts.map(|(host, keeper)| Operator::start(host, keeper, clusters.len(), seed, start));
+    let operators: Vec<_> = operators.collect();
     let mut striker = Striker::new(&site, clusters.len(), start);
     striker.tell(format_args!(
         "begun {:.3} s after 1970",
@@ -152,6 +159,11 @@ async fn run(arguments: &Arguments) -> ExitCode {
     let mut verdict = Verdict::default();
     strike(arguments, &clusters, &mut striker, &clients, &mut verdict).await;
 
+    for operator in operators {
+        for (answer, times) in operator.answers() {
+            *verdict.switchovers.entry(answer).or_default() += times;
+        }
+    }
     verdict.faults = striker.faults;
     verdict.breaches.append(&mut striker.ended);
     let writes = clients.iter().flat_map(|client| {

@@ -192,7 +192,8 @@ fn keeper_settings(
         .set("zk-session-timeout-seconds", settings.session)
         .set("lease-seconds", settings.lease)
         .set("failover-cooldown-seconds", settings.cooldown)
-        .set("drain-seconds", settings.drain);
+        .set("drain-seconds", settings.drain)
+        .set("admin-operations", true);
     let clusters = clusters.iter().zip(redis).enumerate();
     clusters.fold(all, |all, (number, (cluster, redis))| {
         let nodes = redis

@@ -1,5 +1,6 @@
 //! What a run amounts to: its figures, and what must not be.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,8 @@ pub(crate) struct Verdict {
     pub(crate) faults: usize,
     /// From the end of a round's faults until everything was whole, the longest.
     pub(crate) longest_recovery: Duration,
+    /// Answers to those who asked for one, and how often.
+    pub(crate) switchovers: BTreeMap<String, usize>,
     /// Processes that ended by themselves, and all else that must not be.
     pub(crate) breaches: Vec<String>,
     /// How often a keeper said "writable" of another node or generation than before.
@@ -124,12 +127,15 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} faults in {} rounds; everything was whole at most {:.1} s after each. {} primaries as keepers called them writable.\n",
+            "{} faults in {} rounds; everything was whole at most {:.1} s after each. {} primaries as keepers called them writable.",
             self.faults,
             self.rounds,
             self.longest_recovery.as_secs_f64(),
             self.heard
         )?;
+        let answers = self.switchovers.iter();
+        let answers: Vec<_> = answers.map(|(it, times)| format!("{times} {it}")).collect();
+        writeln!(f, "Switchovers: {}.\n", answers.join(", "))?;
         writeln!(
             f,
             "| cluster | publications | promotions | acknowledged writes | lost | under way at a handover | by a HAProxy just thawed or started |"

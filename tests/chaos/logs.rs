@@ -23,6 +23,8 @@ pub(crate) fn ineligible(log: &str, is_barred: bool) -> Vec<String> {
             data = Data::Replacing;
         } else if line.contains("DB loaded from")
             || line.contains("REPLICA sync: Finished with success")
+            // It began empty, as a primary, and holds what it was given since.
+            || line.contains("REPLICA sync: Master accepted a Partial Resynchronization")
         {
             data = Data::Some;
         } else if line.contains("MASTER MODE enabled") && line.contains("name=keeper-") {
@@ -77,6 +79,8 @@ mod tests {
     const START: &str = "1:C # oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo\n";
     const FLUSH: &str = "1:S * MASTER <-> REPLICA sync: Flushing old data\n";
     const DONE: &str = "1:S * MASTER <-> REPLICA sync: Finished with success\n";
+    const CONTINUED: &str =
+        "1:S * MASTER <-> REPLICA sync: Master accepted a Partial Resynchronization.\n";
     const PROMOTED: &str =
         "1:M * MASTER MODE enabled (user request from 'id=7 name=keeper-42 db=0')\n";
 
@@ -93,6 +97,8 @@ mod tests {
         ]
         .concat();
         assert_eq!(ineligible(&loaded, false), Vec::<String>::new());
+        let was_primary = [START, CONTINUED, PROMOTED].concat();
+        assert_eq!(ineligible(&was_primary, false), Vec::<String>::new());
         for bad in [
             [START, PROMOTED].concat(),
             [START, FLUSH, PROMOTED].concat(),
