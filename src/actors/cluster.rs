@@ -17,7 +17,7 @@ use crate::actors::cluster_api::{
 };
 use crate::actors::messages::{
     Commanded, Decide, Decision, Perform, Reconsider, Refresh, ResendReport, SetReport,
-    SettingsTried, Shared, SharedState, SightAgain, Sighted, Subscribe, Wanted,
+    SettingsTried, Shared, SharedState, SightAgain, Sighted, Subscribe, SwitchFailed, Wanted,
 };
 use crate::actors::node_monitor::NodeMonitor;
 use crate::domain::facts::Sighting;
@@ -130,15 +130,20 @@ impl ClusterActor {
             self.send_report();
         }
         self.look_again(ctx);
+        self.settle();
+        if !self.holds_settle && self.holds_are_news() {
+            self.holds_settle = true;
+            ctx.run_later(HOLDS_SETTLE, |actor, _| actor.tell_holds());
+        }
+    }
+
+    /// Tells an operator what has become of the switchover, if that is known.
+    fn settle(&mut self) {
         self.switching = self.switching.take().and_then(|switching| {
             switching.settle(self.state.published(), self.state.leading().is_some())
         });
         if self.switching.is_none() {
             self.state.request(None);
-        }
-        if !self.holds_settle && self.holds_are_news() {
-            self.holds_settle = true;
-            ctx.run_later(HOLDS_SETTLE, |actor, _| actor.tell_holds());
         }
     }
 
@@ -312,12 +317,22 @@ impl Handler<Decide> for ClusterActor {
                     }
                     actor.catch_up();
                     actor.reconsider(ctx);
+                    let decision = actor.state.decision();
                     if let Some(switching) = &mut actor.switching {
-                        switching.decided(actor.state.plan());
+                        switching.decided(&decision.plan);
+                        actor.settle();
                     }
-                    actor.state.decision()
+                    decision
                 });
         Box::pin(decided)
+    }
+}
+
+impl Handler<SwitchFailed> for ClusterActor {
+    type Result = ();
+
+    fn handle(&mut self, SwitchFailed(why): SwitchFailed, _: &mut Self::Context) {
+        self.state.switch_failed(why, self.links.clock.now());
     }
 }
 

@@ -209,6 +209,11 @@ pub struct Commanded {
     pub failure: Option<String>,
 }
 
+/// `FailoverRun` → `ClusterActor`: why a switchover was not carried out. Not held against its successor in a failover.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SwitchFailed(pub String);
+
 /// `FailoverRun` → `ClusterActor` of the leader: have another keeper do this. Answers how it ended; `Unknown` if that keeper
 /// does not tell in time.
 #[derive(Debug, Message)]

@@ -55,7 +55,16 @@ async fn ask(keeper: &str, args: &SwitchoverArgs) -> Result<String, String> {
     if let Some(to) = &args.to {
         body["to"] = json!(to);
     }
-    let told = |error: reqwest::Error| format!("the keeper at {keeper} cannot be asked: {error}");
+    let told = |error: reqwest::Error| {
+        if error.is_connect() || error.is_builder() {
+            format!("the keeper at {keeper} cannot be asked: {error}")
+        } else {
+            format!(
+                "the keeper at {keeper} was asked and did not answer, so it is not known what came of it; look at \
+                 http://{keeper}/admin/clusters/{cluster}: {error}"
+            )
+        }
+    };
     let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE);
     let client = client.build().map_err(told)?;
     let answer = client.post(url).json(&body).send().await.map_err(told)?;

@@ -27,6 +27,9 @@ pub struct Observed {
     /// Settings that could not be made lately, by node (RK-9). Apart from the others: they say nothing about fitness as a
     /// primary.
     pub setting_failures: BTreeMap<NodeAddr, Failure>,
+    /// When a switchover was last given up in its course, and why. Apart from the others, too: what failed may not be the
+    /// successor's, and a failover needs less of it.
+    pub switch_failed: Option<(Moment, String)>,
     /// The node that this leadership made a primary last, as it confirmed, and when.
     pub promoted: Option<(NodeAddr, Moment)>,
     /// When this keeper learned of what is published, a withdrawal or a primary, by its own clock.

@@ -16,7 +16,7 @@ use super::election::{Refusal, lost_against};
 use super::facts::{Link, MinReplicas, Mode, NodeFacts, Upstream};
 use super::lease::Unacknowledged;
 use super::node::{Generation, KeeperId, Moment, NodeAddr};
-use super::observed::Observed;
+use super::observed::{Failure, Observed};
 use super::policy::Policy;
 use super::published::{Intent, Published, Step};
 
@@ -267,6 +267,12 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
         None => discover::discover(&case, &Published::default()),
     };
     plan.holds.extend(foreign);
+    if plan.action.is_none() {
+        // What failed may be tried again, which nothing but time tells.
+        let retries = observed.failures.values().map(Failure::retry_at);
+        let later = retries.filter(|at| *at > now);
+        plan.again = plan.again.into_iter().chain(later).min();
+    }
     plan
 }
 

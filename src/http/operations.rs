@@ -8,6 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::backend::Unanswered;
 use super::error::Failure;
 use super::{HttpState, views};
 use crate::actors::messages::{NotDropped, NotSwitched, Switched};
@@ -46,7 +47,13 @@ pub(super) async fn switchover(
     }
     let requested = requested(&body)?;
     let outcome = state.backend.switchover(&cluster, requested).await;
-    match outcome.map_err(|why| Failure::unanswered(why, &cluster))? {
+    let outcome = outcome.map_err(|why| match why {
+        Unanswered::NotAnswering => {
+            unknown("the keeper's own actor did not answer, or was restarted".to_owned())
+        }
+        Unanswered::NoSuchCluster => Failure::unanswered(why, &cluster),
+    });
+    match outcome? {
         Ok(Switched {
             from,
             to,
@@ -91,6 +98,10 @@ pub(super) async fn drop_keeper(
     }
 }
 
+fn unknown(why: String) -> Failure {
+    Failure::OutcomeUnknown(NotSwitched::Unknown(why).to_string())
+}
+
 fn requested(body: &[u8]) -> Result<Requested, Failure> {
     let body = if body.iter().all(u8::is_ascii_whitespace) {
         SwitchoverBody::default()
@@ -120,21 +131,24 @@ impl HttpState {
         let Some(leader) = leader else {
             return Err(Failure::NoLeader("no keeper leads now".to_owned()));
         };
-        let unreachable = |error: reqwest::Error| {
+        let unanswered = |error: reqwest::Error| {
             let (id, rest) = (&leader.id, &leader.rest);
-            Failure::NoLeader(format!(
-                "the leader {id} does not answer at {rest}: {error}"
-            ))
+            let why = format!("the leader {id} does not answer at {rest}: {error}");
+            if error.is_connect() {
+                Failure::NoLeader(why)
+            } else {
+                unknown(why)
+            }
         };
         let asked = self
             .to_leader
             .0
             .post(format!("http://{}{path}", leader.rest));
         let asked = asked.header(PASSED_ON, "1").timeout(LEADER_ANSWERS_WITHIN);
-        let answer = asked.body(body).send().await.map_err(unreachable)?;
+        let answer = asked.body(body).send().await.map_err(unanswered)?;
         let status = answer.status().as_u16();
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-        let body = answer.bytes().await.map_err(unreachable)?;
+        let body = answer.bytes().await.map_err(unanswered)?;
         Ok(HttpResponse::build(status)
             .content_type("application/json")
             .body(body))

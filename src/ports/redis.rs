@@ -159,7 +159,7 @@ pub trait CommandConnection {
     /// Gives the node these settings and has it remember them. Returns what was refused without spoiling that, as above.
     ///
     /// # Errors
-    /// After any, `max_lag` may be set already; that changes nothing before `to_write` is.
+    /// After any, one of the two may be set already; nothing is demanded by that alone.
     async fn set_min_replicas(&mut self, values: MinReplicas) -> Result<Vec<String>, CommandError>;
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::{pending, ready};
+use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -50,6 +51,8 @@ pub(crate) struct Fake {
     pub(crate) requested: Mutex<Option<Requested>>,
     /// What another keeper asked last.
     pub(crate) consent: Mutex<Option<ConsentRequest>>,
+    /// Where the keeper listens that leads, if it is another one.
+    leader: Option<SocketAddr>,
 }
 
 impl Fake {
@@ -75,7 +78,14 @@ impl Fake {
             switched: Err(NotSwitched::NotLeading),
             requested: Mutex::default(),
             consent: Mutex::default(),
+            leader: None,
         }
+    }
+
+    /// Another keeper leads, and listens there.
+    pub(crate) fn led_from(mut self, rest: SocketAddr) -> Self {
+        self.leader = Some(rest);
+        self
     }
 
     /// A switchover comes to this.
@@ -276,21 +286,28 @@ impl Backend for Fake {
 
     fn inspect_session(&self) -> LocalBoxFuture<'_, Result<SessionReport, Unanswered>> {
         let keeper = KeeperId::new("keeper-1");
+        let announced = |id: &KeeperId, rest: String| KeeperAnnouncement {
+            id: id.clone(),
+            rest,
+            version: "0.1.0".to_owned(),
+            process: "host/1".to_owned(),
+        };
+        let mut keepers = vec![announced(&keeper, "10.0.1.1:4379".to_owned())];
+        let other = self.leader.map(|rest| {
+            let other = KeeperId::new("keeper-2");
+            keepers.push(announced(&other, rest.to_string()));
+            other
+        });
         let report = SessionReport {
             coordination: "zookeeper".to_owned(),
             state: "current",
             session: Some(0x1234),
-            keeper: keeper.clone(),
-            leader: Some(keeper.clone()),
+            leader: Some(other.unwrap_or_else(|| keeper.clone())),
+            keeper,
             epoch: None,
             generation: 7,
             failsafe: None,
-            keepers: vec![KeeperAnnouncement {
-                id: keeper,
-                rest: "10.0.1.1:4379".to_owned(),
-                version: "0.1.0".to_owned(),
-                process: "host/1".to_owned(),
-            }],
+            keepers,
         };
         self.answered("cluster-1", report)
     }

@@ -1,6 +1,9 @@
 //! What operators post.
 
+use std::io::Read as _;
+use std::net::TcpListener;
 use std::sync::Arc;
+use std::thread;
 
 use redis_keeper::actors::messages::{NotSwitched, Switched};
 use redis_keeper::domain::node::{Generation, NodeAddr};
@@ -62,6 +65,31 @@ async fn a_switchover_is_told_as_it_ends() {
         let error = reply.json()["error"].to_string();
         assert!(code == 503 || error.contains("because"), "{error}");
     }
+}
+
+#[actix_web::test]
+async fn what_nobody_was_asked_for_is_told_apart_from_what_nobody_answered() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nowhere = nobody.local_addr().unwrap();
+    drop(nobody);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let falls_silent = listener.local_addr().unwrap();
+    let asked = thread::spawn(move || {
+        let (mut leader, _) = listener.accept().unwrap();
+        leader.read(&mut [0; 64]).unwrap()
+    });
+    for (leader, code, name) in [
+        (nowhere, 503, "no-leader"),
+        (falls_silent, 500, "outcome-unknown"),
+    ] {
+        let reply = posted(Fake::healthy().led_from(leader), "{}").await;
+        assert_eq!((reply.code, &reply.json()["code"]), (code, &name.into()));
+    }
+    assert_ne!(asked.join().unwrap(), 0);
+
+    let reply = posted(Fake::healthy().down_for(1), "{}").await;
+    let restarted = (500, &"outcome-unknown".into());
+    assert_eq!((reply.code, &reply.json()["code"]), restarted);
 }
 
 #[actix_web::test]

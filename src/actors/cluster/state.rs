@@ -85,6 +85,7 @@ impl State {
             epoch: Epoch::default(),
             failures: BTreeMap::new(),
             setting_failures: BTreeMap::new(),
+            switch_failed: None,
             promoted: None,
             published_at: None,
             unacknowledged: Unacknowledged::default(),
@@ -230,6 +231,11 @@ impl State {
             self.observed.promoted = Some((node.clone(), now));
         }
         note_failure(&mut self.observed.failures, node, through, failure, now);
+    }
+
+    /// Notes why a switchover was not carried out.
+    pub(super) fn switch_failed(&mut self, why: String, now: Moment) {
+        self.observed.switch_failed = Some((now, why));
     }
 
     /// Notes how the change of a node's settings ended.

@@ -52,10 +52,15 @@ impl Switching {
             _ => None,
         });
         self.why = why.or(self.why.take());
-        if let Some(Action::Write { state, .. }) = &plan.action
-            && let Some(intent) = &state.intent
-        {
-            self.to.clone_from(&intent.switchover);
+        match &plan.action {
+            Some(Action::Write { state, .. }) => {
+                if let Some(intent) = &state.intent {
+                    self.to.clone_from(&intent.switchover);
+                }
+            }
+            // A failover by now, though it be to the same node.
+            Some(Action::Promote { .. }) => self.to = None,
+            _ => {}
         }
     }
 
@@ -186,5 +191,73 @@ impl Handler<Switchover> for ClusterActor {
             .into_actor(actor)
         });
         Box::pin(done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::node::Epoch;
+    use crate::domain::plan::Change;
+    use crate::domain::published::{Intent, Step};
+
+    fn node(host: &str) -> NodeAddr {
+        NodeAddr::new(host, 1)
+    }
+
+    fn published(primary: &str, generation: u64) -> Published {
+        Published {
+            primary: Some(node(primary)),
+            generation: Generation(generation),
+            ..Published::default()
+        }
+    }
+
+    fn doing(action: Action) -> Plan {
+        Plan {
+            action: Some(action),
+            ..Plan::default()
+        }
+    }
+
+    fn withdrawing() -> Plan {
+        let intent = Intent {
+            epoch: Epoch(1),
+            old: Some(node("a")),
+            old_run_id: None,
+            switchover: Some(node("b")),
+            candidate: None,
+            step: Step::Withdrawn,
+            reason: String::new(),
+        };
+        doing(Action::Write {
+            state: Published {
+                intent: Some(intent),
+                ..Published::default()
+            },
+            change: Change::Withdraw,
+        })
+    }
+
+    #[test]
+    fn a_failover_to_the_same_node_is_no_switchover() {
+        let (told, _waits) = oneshot::channel();
+        let mut switching = Switching::new(&published("a", 1), told).unwrap();
+        switching.decided(&withdrawing());
+        assert!(switching.begins());
+        let done = published("b", 3);
+        let outcome = switching.outcome(Some(&done), true);
+        assert!(matches!(outcome, Some(Ok(_))), "{outcome:?}");
+
+        switching.decided(&doing(Action::Promote {
+            node: node("b"),
+            state: Published::default(),
+            through: None,
+        }));
+        let outcome = switching.outcome(Some(&done), true);
+        assert!(
+            matches!(outcome, Some(Err(NotSwitched::Unknown(_)))),
+            "{outcome:?}"
+        );
     }
 }

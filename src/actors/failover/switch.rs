@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::domain::node::NodeAddr;
 use crate::ports::clock::LeaseClock;
 use crate::ports::redis::{CommandConnection, CommandError, Remember};
 
@@ -25,42 +26,43 @@ pub(super) fn longest_pause(drain: Duration) -> Duration {
     PROMOTED_BY + drain.max(MARGIN)
 }
 
-/// Promotes `to` in place of `from`, and leaves it to the caller to have it remember that. Whatever is answered, the writes
+/// Promotes `to` in place of `from`, on a connection to either, and leaves it to the caller to have it remember that. Whatever is answered, the writes
 /// of `from`, held up for `pause` at most, are to be let go on afterwards.
 ///
 /// # Errors
-/// `to` was not promoted, or not surely while the writes of `from` were held up: `from` has everything that was
+/// `to` was not promoted, or not surely while the writes of `from` were held up, and why: `from` has everything that was
 /// acknowledged, and is to stay the primary.
 pub(super) async fn hand_over(
-    from: &mut dyn CommandConnection,
-    to: &mut dyn CommandConnection,
+    (from, old): (&NodeAddr, &mut dyn CommandConnection),
+    (to, new): (&NodeAddr, &mut dyn CommandConnection),
     pause: Duration,
     clock: &dyn LeaseClock,
-) -> Result<Vec<String>, CommandError> {
+) -> Result<Vec<String>, String> {
     let began = clock.now();
     let passed = || clock.now().since(began);
-    let goal = from.pause_writes(pause).await?;
+    let at = |node| move |error: CommandError| format!("{node}: {error}");
+    let goal = old.pause_writes(pause).await.map_err(at(from))?;
     loop {
-        let offset = to.offset().await?;
+        let offset = new.offset().await.map_err(at(to))?;
         if offset >= goal {
             break;
         }
         if passed() >= CAUGHT_UP_WITHIN {
             let behind = goal - offset;
-            return Err(CommandError::NotDone(format!(
-                "it was still {behind} bytes behind after {CAUGHT_UP_WITHIN:?}"
-            )));
+            return Err(format!(
+                "{to} was still {behind} bytes behind after {CAUGHT_UP_WITHIN:?}"
+            ));
         }
         tokio::time::sleep(ASK_EVERY).await;
     }
     if passed() >= PROMOTED_BY / 2 {
-        let late = "this keeper was stalled while writes were held up";
-        return Err(CommandError::NotDone(late.to_owned()));
+        return Err("this keeper was stalled while writes were held up".to_owned());
     }
-    let notes = to.promote(Remember::Later).await?;
+    let notes = new.promote(Remember::Later).await.map_err(at(to))?;
     if passed() >= PROMOTED_BY {
-        let late = "it was promoted too late: writes may have gone on before";
-        return Err(CommandError::Unknown(late.to_owned()));
+        return Err(format!(
+            "{to} was promoted too late: writes may have gone on before"
+        ));
     }
     Ok(notes)
 }

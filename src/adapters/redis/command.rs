@@ -351,8 +351,17 @@ impl CommandConnection for Commanding {
     }
 
     async fn set_min_replicas(&mut self, values: MinReplicas) -> Result<Vec<String>, CommandError> {
-        self.set("min-replicas-max-lag", values.max_lag).await?;
-        self.set("min-replicas-to-write", values.to_write).await?;
+        // Either is 0 where nothing is demanded, and no demand is to arise between the two.
+        let mut settings = [
+            ("min-replicas-to-write", values.to_write),
+            ("min-replicas-max-lag", values.max_lag),
+        ];
+        if values.max_lag == 0 {
+            settings.reverse();
+        }
+        for (setting, value) in settings {
+            self.set(setting, value).await?;
+        }
         Ok(self.rewrite().await)
     }
 }

@@ -143,12 +143,12 @@ pub(super) fn proceed(
     if intent.epoch != observed.epoch {
         return back("another keeper leads now".to_owned());
     }
-    if let Some(failure) = observed
-        .failures
-        .get(to)
-        .filter(|failure| failure.at >= since)
+    if let Some((_, why)) = observed
+        .switch_failed
+        .as_ref()
+        .filter(|(at, _)| *at >= since)
     {
-        return back(failure.why.clone());
+        return back(why.clone());
     }
     let election = elect(
         observed,

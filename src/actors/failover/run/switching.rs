@@ -6,7 +6,7 @@ use futures::future::join;
 
 use super::super::switch::{hand_over, longest_pause};
 use super::{Decided, Driver, tell_notes};
-use crate::actors::messages::Leadership;
+use crate::actors::messages::{Leadership, SwitchFailed};
 use crate::domain::node::{Moment, NodeAddr};
 use crate::domain::plan::{Action, Change};
 use crate::ports::redis::{CommandConnection, CommandError, Remember};
@@ -36,8 +36,15 @@ impl Driver {
         let opened = join(self.open(leadership, &from), self.open(leadership, &to)).await;
         let (mut old, mut new) = match opened {
             (Ok(old), Ok(new)) => (old, new),
-            (Err(error), _) | (_, Err(error)) => {
-                return self.commanded(leadership, to, true, Err(error)).await;
+            (Err(error), _) => {
+                return self
+                    .not_switched(leadership, format!("{from}: {error}"))
+                    .await;
+            }
+            (_, Err(error)) => {
+                return self
+                    .not_switched(leadership, format!("{to}: {error}"))
+                    .await;
             }
         };
         let Some(Decided {
@@ -63,7 +70,8 @@ impl Driver {
         }
         let since = self.links.clock.now();
         let pause = longest_pause(drain);
-        let result = hand_over(&mut *old, &mut *new, pause, &*self.links.clock).await;
+        let clock = &*self.links.clock;
+        let result = hand_over((&from, &mut *old), (&to, &mut *new), pause, clock).await;
         self.paused.replace(Some(Paused {
             node: from,
             connection: old,
@@ -72,10 +80,18 @@ impl Driver {
             successor: to.clone(),
             to_successor: new,
         }));
-        if result.is_ok() {
-            tracing::info!(epoch = %leadership.epoch, node = %to, "promoted");
+        match result {
+            Ok(notes) => {
+                tracing::info!(epoch = %leadership.epoch, node = %to, "promoted");
+                self.commanded(leadership, to, true, Ok(notes)).await;
+            }
+            Err(why) => self.not_switched(leadership, why).await,
         }
-        self.commanded(leadership, to, true, result).await;
+    }
+
+    async fn not_switched(&self, leadership: &Leadership, why: String) {
+        tracing::warn!(epoch = %leadership.epoch, why, "switchover failed");
+        let _ = self.cluster.send(SwitchFailed(why)).await;
     }
 
     /// Once `primary` is published by this `change`, in this `version`: makes the server whose writes are held up follow it,

@@ -30,6 +30,7 @@ pub(in crate::domain) fn cluster() -> Cluster {
             epoch: EPOCH,
             failures: [].into(),
             setting_failures: [].into(),
+            switch_failed: None,
             promoted: None,
             published_at: None,
             unacknowledged: Unacknowledged::default(),

@@ -208,6 +208,7 @@ fn when_every_candidate_failed_lately_it_is_said_and_tried_again() {
         plan.refusal("b"),
         Refusal::FailedLately("no answer".to_owned())
     );
+    assert_eq!(plan.again, Some(NOW.after(Duration::from_secs(1))));
     let plan = cluster().failed("b", 1).plan();
     plan.assert_promotes("b");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::builder::{Cluster, EPOCH, NOW, addr, cluster};
 use crate::domain::facts::Link;
 use crate::domain::node::Moment;
-use crate::domain::observed::{Failure, Requested};
+use crate::domain::observed::Requested;
 use crate::domain::plan::{Action, Change, Hold, Plan};
 use crate::domain::policy::Policy;
 use crate::domain::published::Step;
@@ -139,13 +139,7 @@ fn it_goes_on_once_all_have_acknowledged_and_is_called_off_when_one_is_late() {
 #[test]
 fn whatever_goes_wrong_while_the_old_primary_is_whole_brings_it_back() {
     let mut failed = trio().switching().begun();
-    let failure = Failure {
-        at: NOW,
-        times: 1,
-        why: "it was still behind".to_owned(),
-        through: [].into(),
-    };
-    failed.observed.failures.insert(addr("b"), failure);
+    failed.observed.switch_failed = Some((NOW, "it was still behind".to_owned()));
     failed.plan().assert_resumed("still behind");
     trio()
         .switching()
