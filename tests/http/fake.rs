@@ -1,6 +1,5 @@
 //! Actors that say what a test wants.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::future::{pending, ready};
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -10,27 +9,21 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 use redis_keeper::actors::cluster_api::{
-    Answer, Ask, Asker, ClusterStatus, ClusterView, NodeRef, NodeView, ProxyView, Question, Reason,
+    Answer, Ask, Asker, ClusterStatus, ClusterView, NodeRef, Question, Reason,
 };
 use redis_keeper::actors::messages::{
     KeeperAnnouncement, MonitorState, NotDropped, NotSwitched, SessionReport, Switched,
 };
-use redis_keeper::domain::drain::Proxy;
-use redis_keeper::domain::election::Refusal as Ineligible;
-use redis_keeper::domain::explain::{Explanation, Successor};
-use redis_keeper::domain::facts::{DownReason, Mode, NodeFacts, Role, Sighting, Version};
+use redis_keeper::domain::explain::Explanation;
 use redis_keeper::domain::failsafe::{ConsentRequest, Refusal};
-use redis_keeper::domain::lease::Lease;
 use redis_keeper::domain::node::{ClusterName, Generation, KeeperId, Moment, NodeAddr};
 use redis_keeper::domain::observed::Requested;
-use redis_keeper::domain::published::Published;
-use redis_keeper::domain::verdict::Verdict;
 use redis_keeper::http::backend::{Backend, ChildReport, NodeReport, Readiness, Unanswered};
 use redis_keeper::ports::clock::LeaseClock;
 
-const NOW: Moment = Moment(Duration::from_secs(1000));
-/// When the node was last heard.
-const LAST_ALIVE: Moment = Moment(Duration::from_millis(998_500));
+use self::views::{LAST_ALIVE, NOW, cluster_view, explanation, node_view, primary, sighting};
+
+mod views;
 
 /// One cluster, `cluster-1`: a primary at 10.0.0.1:6379, a replica at 10.0.0.2:6379. Its clock stands still.
 pub(crate) struct Fake {
@@ -367,108 +360,5 @@ impl Backend for Fake {
             children: vec![child.clone()],
             ..child
         }
-    }
-}
-
-fn primary() -> NodeAddr {
-    NodeAddr::new("10.0.0.1", 6379)
-}
-
-fn cluster_view() -> ClusterView {
-    ClusterView {
-        proxies: vec![ProxyView {
-            proxy: Proxy {
-                name: "lb1".to_owned(),
-                backend: "cluster-1-writable".to_owned(),
-                address: Some([10, 0, 0, 9].into()),
-            },
-            node: primary(),
-            up: true,
-            at: LAST_ALIVE,
-        }],
-        name: ClusterName::new("cluster-1"),
-        now: NOW,
-        lease: Lease {
-            deadline: Some(NOW.after(Duration::from_millis(800))),
-            consented: false,
-        },
-        published: Some(Published {
-            primary: Some(primary()),
-            generation: Generation(7),
-            ..Published::default()
-        }),
-        version: Some(3),
-        keepers: BTreeSet::from([KeeperId::new("keeper-1")]),
-        leading: None,
-        plan: "nothing to do".to_owned(),
-        nodes: vec![node_view()],
-    }
-}
-
-fn explanation() -> Explanation {
-    let (next, refused) = (
-        NodeAddr::new("10.0.0.2", 6379),
-        NodeAddr::new("10.0.0.3", 6379),
-    );
-    Explanation {
-        primary: Some(primary()),
-        sentence: "10.0.0.2:6379 would take over; 10.0.0.3:6379 not, because it has priority 0"
-            .to_owned(),
-        next: Some(next.clone()),
-        ranking: vec![Successor {
-            node: next,
-            history: "b".repeat(40),
-            promotions_back: 0,
-            offset: 42,
-            priority: 100,
-            uptime: Duration::from_millis(1_500),
-        }],
-        refused: BTreeMap::from([(refused, Ineligible::NeverByPriority)]),
-        held_by: Vec::new(),
-        now: "nothing to do".to_owned(),
-    }
-}
-
-fn node_view() -> NodeView {
-    NodeView {
-        node: primary(),
-        now: NOW,
-        sighting: sighting(),
-        verdict: Verdict {
-            unreachable: 1,
-            loading: 0,
-            refused: 0,
-            keepers: 3,
-            min_votes: 1,
-        },
-        votes: BTreeMap::from([(KeeperId::new("keeper-2"), DownReason::Refused)]),
-        writable: Reason::Primary,
-        readable: Reason::Primary,
-    }
-}
-
-fn sighting() -> Sighting {
-    Sighting {
-        order: (Moment::default(), 0),
-        facts: Some(NodeFacts {
-            run_id: "a".repeat(40),
-            version: Version {
-                major: 7,
-                minor: 0,
-                patch: 15,
-            },
-            mode: Mode::Standalone,
-            uptime: Duration::from_mins(1),
-            loading: false,
-            role: Role::Primary { online_replicas: 1 },
-            replication_id: "b".repeat(40),
-            previous_replication_id: None,
-            offset: 42,
-            keys: 1,
-            sentinels: Vec::new(),
-        }),
-        probed: true,
-        answering: true,
-        ..Sighting::unknown(NOW)
     }
 }

@@ -26,8 +26,8 @@ pub(super) fn longest_pause(drain: Duration) -> Duration {
     PROMOTED_BY + drain.max(MARGIN)
 }
 
-/// Promotes `to` in place of `from`, on a connection to either, and leaves it to the caller to have it remember that. Whatever is answered, the writes
-/// of `from`, held up for `pause` at most, are to be let go on afterwards.
+/// Promotes `to` in place of `from`, on a connection to either, and leaves it to the caller to have it remember that.
+/// Whatever is answered, the writes of `from`, held up for `pause` at most, are to be let go on afterwards.
 ///
 /// # Errors
 /// `to` was not promoted, or not surely while the writes of `from` were held up, and why: `from` has everything that was
