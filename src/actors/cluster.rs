@@ -111,6 +111,7 @@ impl ClusterActor {
     fn changed(&mut self, ctx: &mut Context<Self>) {
         self.take_up_tasks();
         self.read_for_the_leader(ctx);
+        self.look_at_the_withdrawn(ctx);
         self.reconsider(ctx);
         if self.state.wants_leader() {
             (self.links.wanted)(Wanted(self.state.settings.name.clone()));
@@ -225,6 +226,27 @@ impl ClusterActor {
                     ctx.run_later(READ_AGAIN_AFTER, Self::changed);
                 });
         ctx.spawn(read);
+    }
+
+    /// Probes the withdrawn primary if it refused the last probe: all keepers have to be refused after the withdrawal (RK-10).
+    fn look_at_the_withdrawn(&mut self, ctx: &mut Context<Self>) {
+        let Some(node) = self.state.begin_look() else {
+            return;
+        };
+        let looked = self
+            .refresh(BTreeSet::from([node]), TOLD_FACTS)
+            .into_actor(self)
+            .map(|sightings, actor, ctx| {
+                for (node, sighting) in sightings {
+                    actor.state.sighted(&node, sighting);
+                }
+                actor.changed(ctx);
+                ctx.run_later(READ_AGAIN_AFTER, |actor, ctx| {
+                    actor.state.end_look();
+                    actor.changed(ctx);
+                });
+            });
+        ctx.spawn(looked);
     }
 
     /// The lease, the state it vouches for and the time, in one step (RK-3): the lease first, for the state is never
@@ -398,6 +420,7 @@ impl Handler<InspectNode> for ClusterActor {
     type Result = Option<NodeView>;
 
     fn handle(&mut self, InspectNode(node): InspectNode, _: &mut Self::Context) -> Self::Result {
-        self.state.node_view(&node, self.links.clock.now())
+        let (lease, state, now) = self.vouched();
+        state.node_view(&node, lease, now)
     }
 }

@@ -25,17 +25,22 @@ pub struct Ask {
     pub question: Question,
     /// Of which node. Shared, because a question that met a restarting actor is sent again.
     pub node: Arc<NodeRef>,
-    /// The HAProxy that asks, if it says who it is and asks whether the node is writable.
+    /// Who asks whether the node is writable, and acts on it; `None` where nothing depends on that.
     pub asker: Option<Arc<Asker>>,
 }
 
-/// A HAProxy, and what it takes the node for at the moment it asks (RK-10).
+/// Who asks whether a node is writable (RK-10).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asker {
-    /// Which.
-    pub proxy: Proxy,
-    /// It sends clients to the node.
-    pub up: bool,
+pub enum Asker {
+    /// A HAProxy that says who it is.
+    Proxy {
+        /// Which.
+        proxy: Proxy,
+        /// It sends clients to the node at the moment it asks.
+        up: bool,
+    },
+    /// Whoever does not: one of a crowd, of which nobody can be told to have followed a withdrawal.
+    Unnamed,
 }
 
 /// What may be asked of a node.

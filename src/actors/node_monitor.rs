@@ -4,6 +4,7 @@
 //! in, and the connection travels through the stages with it; all of it ends with the actor.
 
 mod learn;
+mod process;
 mod report;
 mod rush;
 mod slots;
@@ -205,7 +206,14 @@ impl NodeMonitor {
             Woken::Due => self.probe(connection, ctx),
             Woken::Stirred(stir) => {
                 let connection = match stir {
-                    Stir::Closed => None,
+                    Stir::Closed => {
+                        self.closed_by_peer();
+                        None
+                    }
+                    Stir::Lost => {
+                        self.sighting.process = None;
+                        None
+                    }
                     Stir::Answered => {
                         self.timeouts = 0;
                         self.liveness.alive_at(now);
@@ -276,6 +284,7 @@ impl NodeMonitor {
         ctx.spawn(wrap_future::<_, Self>(probing).map(
             move |(connection, was_connected, outcome), monitor, ctx| {
                 monitor.count(now, &outcome);
+                monitor.probed_process(now, was_connected, connection.is_some(), &outcome);
                 match outcome {
                     Some(Ok(alive)) => {
                         monitor.answered(connection, alive, (depth, again), now, ctx);
@@ -301,6 +310,9 @@ impl NodeMonitor {
         let due = sent.after(limit);
         self.timeouts += 1;
         let connection = connection.filter(|_| self.timeouts < TIMEOUTS_PER_CONNECTION);
+        if connection.is_none() {
+            self.sighting.process = None;
+        }
         let failure = if self.liveness.is_stall(due, now) {
             self.stalled(due, now);
             ProbeFailure::Own("this keeper was stalled".to_owned())

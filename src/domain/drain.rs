@@ -1,7 +1,7 @@
 //! Waiting until HAProxies have followed a withdrawal (RK-10).
 //!
-//! Keepers that call nobody writable any more do not stop a client: its HAProxy acts at its next check. If the old primary
-//! refuses connections, nobody writes to it. If it is merely silent, or some keepers see it serve, it may live on with
+//! Keepers that call nobody writable any more do not stop a client: its HAProxy acts at its next check. If the process of the
+//! old primary is gone, nobody writes to it. If it is merely silent, refuses keepers, or some see it serve, it may live on with
 //! clients that still have theirs: then nobody is promoted or published until each HAProxy that was heard asking says itself that the
 //! server is DOWN, or has had the time to find out (`drain-seconds`).
 
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::facts::NodeFacts;
 use super::node::{Generation, KeeperId, Moment};
-use super::observed::{Observed, ObservedNode};
+use super::observed::Observed;
 use super::policy::Policy;
 use super::published::Step;
 
@@ -48,7 +48,7 @@ pub struct Heard {
     pub up: BTreeSet<Proxy>,
     /// Those that have said so since.
     pub down: BTreeSet<Proxy>,
-    /// There were more than this keeper remembers.
+    /// There were more than this keeper remembers, or some that do not name themselves: a crowd.
     pub more: bool,
 }
 
@@ -64,7 +64,7 @@ pub struct Drain {
     pub untold: BTreeSet<KeeperId>,
     /// HAProxies that may not know yet.
     pub up: BTreeSet<Proxy>,
-    /// There are more than the keepers remember.
+    /// There are more than the keepers remember or can tell apart.
     pub more: bool,
 }
 
@@ -94,18 +94,19 @@ pub fn wanted(observed: &Observed, policy: &Policy) -> bool {
     };
     let serves =
         |facts: &NodeFacts| facts.is_primary() && !facts.loading && published.withdrew(facts);
-    let may_serve = |old: &ObservedNode| match old.live() {
-        Some(facts) => old.verdict.unfit_as_primary() && serves(facts),
-        None => !old.verdict.gone(),
+    let Some(old) = &intent.old else {
+        return false;
     };
-    let old = intent.old.as_ref().and_then(|old| observed.nodes.get(old));
+    // One that this keeper does not even probe may serve as well.
+    let seen = observed.nodes.get(old);
+    let may_serve = match seen.and_then(|node| Some((node.verdict, node.live()?))) {
+        Some((verdict, facts)) => verdict.unfit_as_primary() && serves(facts),
+        None => !observed.old_gone,
+    };
     // A candidate is persisted once it was waited, but for a switchover: that holds up writes instead, unless it was
     // interrupted before.
     let waited = intent.step == Step::Promoting && intent.switchover.is_none();
-    old.is_some_and(may_serve)
-        && !waited
-        && !policy.drain.is_zero()
-        && observed.unacknowledged.is_empty()
+    may_serve && !waited && !policy.drain.is_zero() && observed.unacknowledged.is_empty()
 }
 
 #[cfg(test)]

@@ -184,6 +184,10 @@ pub struct Sighting {
     pub answering: bool,
     /// The last probe's connection was refused.
     pub refused: bool,
+    /// When the last probe that has ended was sent.
+    pub probe_sent: Moment,
+    /// The server process that this keeper was connected to last, and what became of that connection; `None` if either is not known.
+    pub process: Option<ProcessConnection>,
     /// What the node answered in place of facts, such as `NOAUTH …`; or why the last probe failed.
     pub trouble: Option<String>,
     /// What the node said of its `min-replicas` settings, or why it did not; `None` until it was asked (RK-9).
@@ -192,6 +196,25 @@ pub struct Sighting {
     pub addresses: BTreeSet<IpAddr>,
     /// What the host its role names as primary resolves to here; empty for a primary.
     pub upstream_addresses: BTreeSet<IpAddr>,
+}
+
+/// A connection to one server process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessConnection {
+    /// The process, as it named itself on that connection.
+    pub run_id: String,
+    /// What became of the connection.
+    pub state: ConnectionState,
+}
+
+/// What is known of a connection to a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionState {
+    /// It is open, also while the process stays silent on it.
+    Open,
+    /// The peer has ended it in order, as the kernel does for a process that ends, and no other was made since. A reset is no
+    /// such end: firewalls send resets, too.
+    ClosedByPeer,
 }
 
 /// Why a keeper votes a node down (RK-1).
@@ -218,11 +241,21 @@ impl Sighting {
             probed: false,
             answering: false,
             refused: false,
+            probe_sent: at,
+            process: None,
             trouble: None,
             min_replicas: None,
             addresses: BTreeSet::new(),
             upstream_addresses: BTreeSet::new(),
         }
+    }
+
+    /// What the node says of itself, if that is not older than `span`. While it answers with its state, each probe reads
+    /// its facts anew, though only what changed in substance is told.
+    pub fn said_within(&self, span: Duration, now: Moment) -> Option<&NodeFacts> {
+        let current = self.answering && self.trouble.is_none();
+        let facts = self.facts.as_ref();
+        facts.filter(|_| current || now.since(self.at) <= span)
     }
 
     /// Why there are no facts, or no fresh ones.
@@ -244,6 +277,8 @@ impl Sighting {
             probed,
             answering,
             refused,
+            probe_sent: _,
+            process,
             trouble,
             min_replicas,
             addresses,
@@ -259,6 +294,7 @@ impl Sighting {
             && *probed == other.probed
             && *answering == other.answering
             && *refused == other.refused
+            && *process == other.process
             && *trouble == other.trouble
             && *min_replicas == other.min_replicas
             && *addresses == other.addresses

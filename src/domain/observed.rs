@@ -40,6 +40,8 @@ pub struct Observed {
     pub requested: Option<Requested>,
     /// How far HAProxies have followed the withdrawal, if this keeper leads and nobody is waited for otherwise (RK-10).
     pub drain: Option<Drain>,
+    /// The process of the primary that was withdrawn is gone, and its clients with it (RK-10).
+    pub old_gone: bool,
     /// The change of primary that this keeper saw last; `None` if it saw none since it started.
     pub succession: Option<Succession>,
 }

@@ -8,6 +8,8 @@ use super::node::NodeAddr;
 /// The settings that the core's decisions depend on. Defaults are those of `docs/configuration.md`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
+    /// Time without proof of life until a keeper votes a node down (`seconds-mark-down`).
+    pub mark_down: Duration,
     /// A replica more than so many bytes behind the best known offset is never promoted (`max-lag-bytes`).
     pub max_lag_bytes: Option<u64>,
     /// A replica that has not heard its primary for so long is not readable (`max-lag-seconds`).
@@ -106,6 +108,7 @@ pub enum ChainedReplicas {
 impl Default for Policy {
     fn default() -> Self {
         Self {
+            mark_down: Duration::from_secs(5),
             max_lag_bytes: None,
             max_lag: None,
             max_stale: Duration::from_mins(1),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::election::generation_of;
-use super::facts::{Link, Mode};
+use super::facts::{DownReason, Link, Mode};
 use super::node::{Moment, NodeAddr};
 use super::observed::{Observed, ObservedNode};
 use super::policy::Policy;
@@ -35,7 +35,14 @@ pub enum Reason {
     NotPrimary(NodeAddr),
     /// No: no primary is published.
     NoPrimary,
-    /// No: voted down by so many of the online keepers.
+    /// No: so many of the voters are refused its connections. Of the published primary only.
+    RefusedByMajority {
+        /// Voters that it refuses.
+        refused: usize,
+        /// Voters.
+        keepers: usize,
+    },
+    /// No: voted down by so many of the online keepers. Never of the published primary.
     Down {
         /// Votes.
         votes: usize,
@@ -60,6 +67,8 @@ pub enum Reason {
     UnpublishedPrimary,
     /// No: it follows a server that is not part of the cluster, or nothing that is known.
     Stray,
+    /// Unknown: the published primary refuses this keeper's connections; others may see it serve.
+    RefusedHere,
     /// Unknown: this keeper has not probed it yet.
     Unprobed,
     /// Unknown: this keeper has not read the cluster's state yet, or nobody has published one.
@@ -79,6 +88,7 @@ impl Reason {
             Self::Primary | Self::Replica | Self::StaleReplica => Ruling::Yes,
             Self::NotPrimary(_)
             | Self::NoPrimary
+            | Self::RefusedByMajority { .. }
             | Self::Down { .. }
             | Self::DemotedFromOutside
             | Self::WrongMode
@@ -89,7 +99,11 @@ impl Reason {
             | Self::Lagging(_)
             | Self::UnpublishedPrimary
             | Self::Stray => Ruling::No,
-            Self::Unprobed | Self::NoState | Self::NoLease | Self::NotAnswering => Ruling::Unknown,
+            Self::RefusedHere
+            | Self::Unprobed
+            | Self::NoState
+            | Self::NoLease
+            | Self::NotAnswering => Ruling::Unknown,
             Self::NoSuchNode => Ruling::NoSuchNode,
         }
     }
@@ -105,6 +119,12 @@ impl fmt::Display for Reason {
             ),
             Self::NotPrimary(primary) => write!(f, "the primary is {primary}"),
             Self::NoPrimary => f.write_str("the cluster has no primary now"),
+            Self::RefusedByMajority { refused, keepers } => {
+                write!(
+                    f,
+                    "it refuses the connections of {refused} of {keepers} keepers"
+                )
+            }
             Self::Down { votes, keepers } => {
                 write!(f, "{votes} of {keepers} keepers online vote it down")
             }
@@ -127,6 +147,9 @@ impl fmt::Display for Reason {
                 f.write_str("it says it is a primary, but is not the published one")
             }
             Self::Stray => f.write_str("it does not follow the cluster's primary"),
+            Self::RefusedHere => f.write_str(
+                "it is the published primary, and refuses this keeper's connections: another keeper may reach it",
+            ),
             Self::Unprobed => f.write_str("this keeper has not probed it yet"),
             Self::NoState => f.write_str("this keeper knows no state of the cluster yet"),
             Self::NoLease => f.write_str(
@@ -138,88 +161,120 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Whether `addr` is the one node that may be written to. To be asked under a valid lease.
-pub fn writable(observed: &Observed, addr: &NodeAddr, node: &ObservedNode) -> Reason {
-    let Some(published) = &observed.published else {
-        return Reason::NoState;
-    };
-    match &published.primary {
-        None => Reason::NoPrimary,
-        Some(primary) if primary != addr => Reason::NotPrimary(primary.clone()),
-        Some(_) => match &node.sighting.facts {
-            _ if node.verdict.down() => down(node),
-            // What it said before this keeper lost it says nothing of a primary that others reach.
-            _ if !node.sighting.answering => Reason::Primary,
+/// What the answers about one cluster are made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Serving<'a> {
+    /// The cluster.
+    pub observed: &'a Observed,
+    /// Its rules.
+    pub policy: &'a Policy,
+    /// The votes of the other keepers are as current as a lease is. Without ZooKeeper they are from before it went away: only
+    /// what this keeper sees itself counts then.
+    pub votes_current: bool,
+    /// The present.
+    pub now: Moment,
+}
+
+impl Serving<'_> {
+    /// Whether `addr` is the one node that may be written to. To be asked under a valid lease.
+    pub fn writable(&self, addr: &NodeAddr, node: &ObservedNode) -> Reason {
+        let Some(published) = &self.observed.published else {
+            return Reason::NoState;
+        };
+        match &published.primary {
+            None => Reason::NoPrimary,
+            Some(primary) if primary != addr => Reason::NotPrimary(primary.clone()),
+            Some(_) => self.published_primary(node),
+        }
+    }
+
+    /// The published primary serves for as long as it is published (RK-3): nobody else may take writes meanwhile, and silence
+    /// towards keepers says nothing of its clients. The exceptions are what a client would find, too:
+    /// - its own answer, not older than the mark-down time: it loads its data, is a replica, or no plain server;
+    /// - a majority of the voters is refused: nobody listens;
+    /// - this keeper alone is refused: another one may know better.
+    fn published_primary(&self, node: &ObservedNode) -> Reason {
+        let (sighting, verdict) = (&node.sighting, &node.verdict);
+        match sighting.said_within(self.policy.mark_down, self.now) {
+            _ if self.votes_current && verdict.refused_by_majority() => Reason::RefusedByMajority {
+                refused: verdict.refused,
+                keepers: verdict.keepers,
+            },
             Some(facts) if facts.mode != Mode::Standalone => Reason::WrongMode,
             Some(facts) if facts.loading => Reason::Loading,
             Some(facts) if !facts.is_primary() => Reason::DemotedFromOutside,
+            _ if sighting.refused => Reason::RefusedHere,
             _ => Reason::Primary,
-        },
+        }
     }
-}
 
-/// Whether `addr` may be read from: the primary, or a replica that is fresh enough.
-pub fn readable(
-    observed: &Observed,
-    policy: &Policy,
-    addr: &NodeAddr,
-    node: &ObservedNode,
-    now: Moment,
-) -> Reason {
-    let Some(published) = &observed.published else {
-        return Reason::NoState;
-    };
-    if writable(observed, addr, node) == Reason::Primary {
-        return Reason::Primary;
-    }
-    if node.verdict.down() {
-        return down(node);
-    }
-    let sighting = &node.sighting;
-    let Some(facts) = &sighting.facts else {
-        return if sighting.answering {
-            Reason::Trouble(sighting.trouble_in_words())
-        } else {
-            Reason::Unprobed
+    /// Whether `addr` may be read from: the primary, or a replica that is fresh enough.
+    pub fn readable(&self, addr: &NodeAddr, node: &ObservedNode) -> Reason {
+        let Some(published) = &self.observed.published else {
+            return Reason::NoState;
         };
-    };
-    if facts.mode != Mode::Standalone {
-        return Reason::WrongMode;
-    }
-    if facts.loading {
-        return Reason::Loading;
-    }
-    let Some(upstream) = facts.upstream() else {
-        return Reason::UnpublishedPrimary;
-    };
-    if generation_of(facts, &published.lineage).is_none() {
-        let first_sync = upstream.syncing || upstream.link != Link::Up;
-        return if first_sync {
-            Reason::Syncing
-        } else {
-            Reason::Stray
-        };
-    }
-    match upstream.link {
-        Link::Up => match (policy.max_lag, upstream.last_io) {
-            (Some(limit), Some(last_io)) if last_io > limit => Reason::Lagging(last_io),
-            _ => Reason::Replica,
-        },
-        Link::Down { since } => {
-            let stale = since.unwrap_or(Duration::ZERO) + now.since(sighting.at);
-            let within_bounds = published.primary.is_none() || stale <= policy.max_stale;
-            if within_bounds {
-                Reason::StaleReplica
+        let as_primary = self.writable(addr, node);
+        if matches!(
+            as_primary,
+            Reason::Primary | Reason::RefusedHere | Reason::RefusedByMajority { .. }
+        ) {
+            return as_primary;
+        }
+        if let Some(down) = self.down(node) {
+            return down;
+        }
+        let sighting = &node.sighting;
+        let Some(facts) = &sighting.facts else {
+            return if sighting.answering {
+                Reason::Trouble(sighting.trouble_in_words())
             } else {
-                Reason::LinkDown(Some(stale))
+                Reason::Unprobed
+            };
+        };
+        if facts.mode != Mode::Standalone {
+            return Reason::WrongMode;
+        }
+        if facts.loading {
+            return Reason::Loading;
+        }
+        let Some(upstream) = facts.upstream() else {
+            return Reason::UnpublishedPrimary;
+        };
+        if generation_of(facts, &published.lineage).is_none() {
+            let first_sync = upstream.syncing || upstream.link != Link::Up;
+            return if first_sync {
+                Reason::Syncing
+            } else {
+                Reason::Stray
+            };
+        }
+        match upstream.link {
+            Link::Up => match (self.policy.max_lag, upstream.last_io) {
+                (Some(limit), Some(last_io)) if last_io > limit => Reason::Lagging(last_io),
+                _ => Reason::Replica,
+            },
+            Link::Down { since } => {
+                let stale = since.unwrap_or(Duration::ZERO) + self.now.since(sighting.at);
+                let within_bounds = published.primary.is_none() || stale <= self.policy.max_stale;
+                if within_bounds {
+                    Reason::StaleReplica
+                } else {
+                    Reason::LinkDown(Some(stale))
+                }
             }
         }
     }
-}
 
-fn down(node: &ObservedNode) -> Reason {
-    Reason::Down {
-        votes: node.verdict.unreachable,
-        keepers: node.verdict.keepers,
+    fn down(&self, node: &ObservedNode) -> Option<Reason> {
+        let (votes, keepers) = match node.sighting.vote {
+            _ if self.votes_current => (node.verdict.unreachable, node.verdict.keepers),
+            Some(reason) if reason != DownReason::Loading => (1, 1),
+            _ => (0, 1),
+        };
+        let down = !self.votes_current || node.verdict.down();
+        (votes > 0 && down).then_some(Reason::Down { votes, keepers })
     }
 }
+
+#[cfg(test)]
+mod tests;

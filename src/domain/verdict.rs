@@ -1,4 +1,4 @@
-//! Votes become verdicts: a strict majority of the online keepers (RK-1).
+//! Votes become verdicts: a strict majority of the voters, which are the online keepers that probe the node (RK-1).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +14,10 @@ pub struct Report {
     pub votes: BTreeMap<NodeAddr, DownReason>,
     /// Nodes that others vote down and that refuse this keeper's connections too, before its own vote is due.
     pub refused: BTreeSet<NodeAddr>,
+    /// Nodes that the cluster has and this keeper does not probe: it is no voter there (RK-1).
+    pub unprobed: BTreeSet<NodeAddr>,
+    /// What this keeper found, after the withdrawal, at the primary that was withdrawn; `None` unless it refuses connections.
+    pub ended: Option<Ended>,
     /// Nodes that the leader has no answer from: it asks the others what they see of them.
     pub asks: BTreeSet<NodeAddr>,
     /// What this keeper sees of nodes that the leader asks for.
@@ -41,6 +45,15 @@ pub struct Fresh {
     pub nodes: BTreeMap<NodeAddr, NodeFacts>,
 }
 
+/// A withdrawn primary refuses a keeper's connections, and the keeper has none open to it (RK-10).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// The withdrawal: the probe that was refused was sent after this keeper had applied it.
+    pub generation: Generation,
+    /// The process that the keeper was connected to last, if the peer ended that connection: its run id.
+    pub closed: Option<String>,
+}
+
 impl Report {
     /// There is nothing to say.
     pub fn is_empty(&self) -> bool {
@@ -48,23 +61,55 @@ impl Report {
     }
 }
 
-/// What the online keepers together hold of one node.
+/// The online keepers that probe the node. A keeper that says nothing of it does.
+pub fn voters<'a>(
+    node: &'a NodeAddr,
+    keepers: &'a BTreeSet<KeeperId>,
+    reports: &'a BTreeMap<KeeperId, Report>,
+) -> impl Iterator<Item = (&'a KeeperId, Option<&'a Report>)> {
+    let told = keepers.iter().map(|keeper| (keeper, reports.get(keeper)));
+    told.filter(|(_, report)| report.is_none_or(|report| !report.unprobed.contains(node)))
+}
+
+/// Whether the process `run_id` of the withdrawn primary `node` is gone, so that no client has a connection to it (RK-10).
+/// `generation` is the withdrawal.
+/// - Every voter is refused, in a probe sent after the withdrawal.
+/// - The peer has ended the connection of one voter to that very process.
+/// - No voter has a connection open.
+///
+/// Refusals alone prove nothing: a firewall refuses connections to a process that lives.
+pub fn gone(
+    (node, run_id): (&NodeAddr, &str),
+    generation: Generation,
+    keepers: &BTreeSet<KeeperId>,
+    reports: &BTreeMap<KeeperId, Report>,
+) -> bool {
+    let found = |report: Option<&Report>| {
+        let ended = report?.ended.clone()?;
+        (ended.generation == generation).then_some(ended.closed)
+    };
+    let found = voters(node, keepers, reports).map(|(_, report)| found(report));
+    let closed: Option<Vec<Option<String>>> = found.collect();
+    closed.is_some_and(|closed| closed.iter().flatten().any(|closed| closed == run_id))
+}
+
+/// What the voters together hold of one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
-    /// Online keepers that vote it down because it does not answer.
+    /// Voters that vote it down because it does not answer.
     pub unreachable: usize,
-    /// Online keepers that vote it down because it has been loading too long.
+    /// Voters that vote it down because it has been loading too long.
     pub loading: usize,
-    /// Online keepers whose connections it refuses, whether they vote already or not.
+    /// Voters whose connections it refuses, whether they vote already or not.
     pub refused: usize,
-    /// Online keepers.
+    /// The voters: online keepers that probe it.
     pub keepers: usize,
     /// Votes that are needed at least, besides the majority (`min-votes`).
     pub min_votes: usize,
 }
 
 impl Verdict {
-    /// Counts the votes for `node` of those `keepers` that are online. Votes of keepers that are gone do not count.
+    /// Counts the votes for `node` of those `keepers` that are online and probe it. Votes of keepers that are gone do not count.
     pub fn of(
         node: &NodeAddr,
         keepers: &BTreeSet<KeeperId>,
@@ -75,10 +120,12 @@ impl Verdict {
             unreachable: 0,
             loading: 0,
             refused: 0,
-            keepers: keepers.len(),
+            keepers: 0,
             min_votes,
         };
-        for report in keepers.iter().filter_map(|keeper| reports.get(keeper)) {
+        for (_, report) in voters(node, keepers, reports) {
+            verdict.keepers += 1;
+            let Some(report) = report else { continue };
             let vote = report.votes.get(node);
             match vote {
                 Some(DownReason::Loading) => verdict.loading += 1,
@@ -108,12 +155,12 @@ impl Verdict {
         self.carries(self.unreachable + self.loading)
     }
 
-    /// It refuses connections at every online keeper: the process is gone, and nobody writes to it (RK-10).
-    pub fn gone(&self) -> bool {
-        self.keepers > 0 && self.refused == self.keepers
+    /// A strict majority is refused its connections.
+    pub fn refused_by_majority(&self) -> bool {
+        self.carries(self.refused)
     }
 
-    /// A strict majority of the online keepers holds it alive: what a candidate needs (RK-6).
+    /// A strict majority of the voters holds it alive: what a candidate needs (RK-6).
     pub fn seen_by_majority(&self) -> bool {
         (self.keepers - self.unreachable) * 2 > self.keepers
     }
@@ -146,6 +193,7 @@ mod tests {
     fn no_keepers_give_no_verdict() {
         assert!(!verdict(0, 0, 0).down());
         assert!(!verdict(0, 0, 0).seen_by_majority());
+        assert!(!verdict(0, 0, 0).refused_by_majority());
     }
 
     #[test]
@@ -172,34 +220,64 @@ mod tests {
     }
 
     #[test]
-    fn a_node_is_gone_only_when_it_refuses_every_online_keeper_voting_or_not() {
+    fn a_keeper_that_does_not_probe_a_node_is_no_voter_there() {
         let node = NodeAddr::new("a", 1);
-        let votes = |reason| Report {
-            votes: BTreeMap::from([(node.clone(), reason)]),
+        let ids = ["1", "2", "3"].map(KeeperId::new);
+        let down = Report {
+            votes: [(node.clone(), DownReason::Refused)].into(),
             ..Report::default()
         };
-        let early = Report {
-            refused: [node.clone()].into(),
+        let lacks = Report {
+            unprobed: [node.clone()].into(),
             ..Report::default()
         };
-        let gone = |third: Option<Report>| {
-            let reports = [
-                Some(votes(DownReason::Refused)),
-                Some(votes(DownReason::Refused)),
-                third,
-            ];
-            let ids = ["1", "2", "3"].map(KeeperId::new);
-            let reports = ids.iter().cloned().zip(reports);
-            let reports = reports.filter_map(|(id, report)| Some((id, report?)));
-            Verdict::of(&node, &ids.iter().cloned().collect(), &reports.collect(), 1).gone()
+        let verdict = |reports: [(&KeeperId, &Report); 2]| {
+            let reports = reports.map(|(id, report)| (id.clone(), report.clone()));
+            Verdict::of(&node, &ids.clone().into(), &reports.into(), 1)
         };
-        assert!(gone(Some(votes(DownReason::Refused))));
-        assert!(gone(Some(early)));
-        assert!(!gone(None), "it may see it alive");
-        assert!(!gone(Some(Report::default())));
-        assert!(!gone(Some(votes(DownReason::Unanswered))));
-        assert!(!gone(Some(votes(DownReason::Closed))));
-        assert!(!verdict(0, 0, 0).gone());
+        let one_of_two = verdict([(&ids[0], &down), (&ids[2], &lacks)]);
+        assert_eq!((one_of_two.unreachable, one_of_two.keepers), (1, 2));
+        assert!(!one_of_two.down() && !one_of_two.seen_by_majority());
+        let one_of_one = verdict([(&ids[1], &lacks), (&ids[2], &lacks)]);
+        assert!(one_of_one.seen_by_majority(), "the one that says nothing");
+        let everybody = ids.clone().map(|id| (id, lacks.clone()));
+        let nobody = Verdict::of(&node, &ids.into(), &everybody.into(), 1);
+        assert!(!nobody.down() && !nobody.seen_by_majority(), "no voters");
+    }
+
+    #[test]
+    fn a_process_is_gone_when_it_ended_a_connection_and_every_voter_is_refused_since() {
+        let node = NodeAddr::new("a", 1);
+        let (n, ids) = (Generation(4), ["1", "2", "3"].map(KeeperId::new));
+        let ended = |closed: Option<&str>| Report {
+            ended: Some(Ended {
+                generation: n,
+                closed: closed.map(str::to_owned),
+            }),
+            ..Report::default()
+        };
+        let lacks = Report {
+            unprobed: [node.clone()].into(),
+            ..Report::default()
+        };
+        let gone = |reports: [Report; 3]| {
+            let reports = ids.iter().cloned().zip(reports).collect();
+            super::gone((&node, "old"), n, &ids.clone().into(), &reports)
+        };
+        assert!(gone([ended(Some("old")), ended(None), ended(None)]));
+        assert!(gone([ended(Some("old")), ended(None), lacks.clone()]));
+        assert!(!gone([ended(None), ended(None), ended(None)]), "a firewall");
+        let earlier = [ended(Some("earlier")), ended(None), ended(None)];
+        assert!(
+            !gone(earlier),
+            "another process, which may have been followed"
+        );
+        let open = [ended(Some("old")), ended(Some("old")), Report::default()];
+        assert!(!gone(open), "one is not refused, or has a connection open");
+        let mut before = ended(Some("old"));
+        before.ended.as_mut().expect("set").generation = Generation(2);
+        assert!(!gone([before, ended(Some("old")), ended(None)]));
+        assert!(!gone([lacks.clone(), lacks.clone(), lacks]), "no voters");
     }
 
     #[test]

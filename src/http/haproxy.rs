@@ -67,7 +67,7 @@ async fn check_named_server(
     let cluster = request.match_info().query("name");
     let said = state_header::server_state(request.headers())?;
     let asker = match question {
-        Question::Writable => said.asker(request.peer_addr().map(|peer| peer.ip())),
+        Question::Writable => Some(said.asker(request.peer_addr().map(|peer| peer.ip()))),
         Question::Readable => None,
     };
     check(question, cluster, said.node(), asker, state).await
@@ -82,7 +82,11 @@ async fn check_node_in_path(
         server_name: Some(node.clone()),
         address: None,
     };
-    check(question, cluster, node, None, state).await
+    let asker = match question {
+        Question::Writable => Some(Asker::Unnamed),
+        Question::Readable => None,
+    };
+    check(question, cluster, node, asker, state).await
 }
 
 async fn check(

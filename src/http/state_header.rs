@@ -68,9 +68,13 @@ impl ServerState<'_> {
     }
 
     /// Who asks, from `address`, and whether it sends clients to the server: `UP`, `UP 1/3` (about to go down), `NOLB`
-    /// (stopping, its sessions go on), or not: `DOWN`, `DOWN 1/2` (about to come up), `MAINT`. `None` if it does not say
+    /// (stopping, its sessions go on), or not: `DOWN`, `DOWN 1/2` (about to come up), `MAINT`. Unnamed if it does not say
     /// who it is, or something else.
-    pub fn asker(&self, address: Option<IpAddr>) -> Option<Asker> {
+    pub fn asker(&self, address: Option<IpAddr>) -> Asker {
+        self.proxy(address).unwrap_or(Asker::Unnamed)
+    }
+
+    fn proxy(&self, address: Option<IpAddr>) -> Option<Asker> {
         let name = self.haproxy.filter(|name| !name.is_empty())?;
         let up = match self.state.split_whitespace().next()? {
             "UP" | "NOLB" => true,
@@ -82,7 +86,7 @@ impl ServerState<'_> {
             backend: self.backend?.to_owned(),
             address,
         };
-        Some(Asker { proxy, up })
+        Some(Asker::Proxy { proxy, up })
     }
 }
 
@@ -174,8 +178,10 @@ mod tests {
     /// Which HAProxy asks by this state, and whether it sends clients to the server.
     fn asker(value: &str) -> Option<(String, bool)> {
         let said = super::parse(value.as_bytes()).unwrap();
-        let asker = said.asker(Some([10, 0, 0, 9].into()))?;
-        Some((asker.proxy.to_string(), asker.up))
+        match said.asker(Some([10, 0, 0, 9].into())) {
+            Asker::Proxy { proxy, up } => Some((proxy.to_string(), up)),
+            Asker::Unnamed => None,
+        }
     }
 
     #[test]
@@ -196,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_does_not_say_who_or_in_which_state_is_nobody() {
+    fn whoever_does_not_say_who_or_in_which_state_is_unnamed() {
         for value in [
             "UP; name=b/s",
             "UP; name=b/s; node=",

@@ -76,8 +76,10 @@ pub trait ProbeConnection {
 /// What happened on a connection between two probes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stir {
-    /// The peer closed it; no evidence by itself, for servers close connections when they are told to.
+    /// The peer ended it in order; no evidence by itself, for servers close connections when they are told to.
     Closed,
+    /// It is of no more use for another reason, such as a reset, which a firewall sends as well as a server.
+    Lost,
     /// An answer came that no probe waits for any more: proof of life.
     Answered,
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis_keeper::actors::cluster_api::{Question, Reason};
+use redis_keeper::actors::cluster_api::{Asker, Question, Reason};
 use redis_keeper::domain::node::Moment;
 use redis_keeper::http::backend::PATIENCE;
 use serde_json::{Value, json};
@@ -44,18 +44,28 @@ async fn who_asks_whether_a_server_is_writable_and_takes_it_for_what_reaches_the
     let fake = Arc::new(Fake::healthy());
     let server = served(Arc::clone(&fake));
     server.check("/cluster/cluster-1/is-writable").await;
-    let asker = fake.last_asker().expect("a HAProxy that says who it is");
-    assert_eq!(
-        (asker.proxy.to_string().as_str(), asker.up),
-        ("lb1/cluster-1-writable at 127.0.0.1", true)
-    );
+    let named = |up: bool| match fake.last_asker() {
+        Some(Asker::Proxy { proxy, up: says }) if says == up => proxy.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(named(true), "lb1/cluster-1-writable at 127.0.0.1");
     let down = STATE.replace("UP 1/3", "DOWN");
     server.get("/cluster/cluster-1/is-writable", &down).await;
-    assert!(!fake.last_asker().unwrap().up);
-    for path in ["is-readable", "is-writable/10.0.0.1:6379"] {
+    assert_eq!(named(false), "lb1/cluster-1-writable at 127.0.0.1");
+    for (path, asker) in [
+        ("is-readable", None),
+        ("is-readable/10.0.0.1:6379", None),
+        ("is-writable/10.0.0.1:6379", Some(Asker::Unnamed)),
+    ] {
         server.check(&format!("/cluster/cluster-1/{path}")).await;
-        assert_eq!(fake.last_asker(), None, "{path}");
+        assert_eq!(fake.last_asker(), asker, "{path}");
     }
+    let nameless = STATE.replace("node=lb1; ", "");
+    assert_ne!(nameless, STATE);
+    server
+        .get("/cluster/cluster-1/is-writable", &nameless)
+        .await;
+    assert_eq!(fake.last_asker(), Some(Asker::Unnamed));
 }
 
 #[actix_web::test]

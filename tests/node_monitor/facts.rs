@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redis_keeper::domain::facts::Role;
+use redis_keeper::domain::facts::{ConnectionState, Role};
 use redis_keeper::domain::node::NodeAddr;
 use redis_keeper::ports::redis::Depth;
 use tokio::time::sleep;
@@ -163,5 +163,42 @@ fn a_new_primary_and_its_addresses_are_told_together() {
             told,
             expected.map(|(host, ip)| (host.to_owned(), ip.to_owned()))
         );
+    });
+}
+
+#[test]
+fn a_process_that_ended_its_connection_is_told_until_another_is_connected_to() {
+    on_virtual_time(async {
+        let watch = Watch::node(|_| ());
+        let (_, sighting) = watch.next(|_| true).await;
+        let first = sighting.process.expect("a process");
+        assert_eq!(first.state, ConnectionState::Open);
+        assert_eq!(first.run_id, sighting.facts.expect("facts").run_id);
+        watch.server.dies();
+        let (_, sighting) = watch.next(|sighting| sighting.vote.is_some()).await;
+        let closed = sighting.process.expect("it is remembered");
+        assert_eq!(closed.state, ConnectionState::ClosedByPeer);
+        assert_eq!(closed.run_id, first.run_id);
+        watch
+            .server
+            .tells(|info| info.run_id = Some("another".to_owned()));
+        watch.server.behaves(Manner::Answers);
+        let (_, sighting) = watch.next(|sighting| sighting.answering).await;
+        let second = sighting.process.expect("a process");
+        assert_eq!(second.state, ConnectionState::Open);
+        assert_eq!(second.run_id, "another");
+    });
+}
+
+#[test]
+fn a_connection_stays_open_while_its_process_is_silent_and_is_not_known_once_given_up() {
+    on_virtual_time(async {
+        let watch = Watch::node(|_| ());
+        watch.next(|_| true).await;
+        watch.server.behaves(Manner::Hangs);
+        let (_, sighting) = watch.next(|sighting| !sighting.answering).await;
+        let process = sighting.process.expect("a process");
+        assert_eq!(process.state, ConnectionState::Open);
+        watch.next(|sighting| sighting.process.is_none()).await;
     });
 }

@@ -102,10 +102,8 @@ async fn a_server_that_turns_clients_away_is_alive() {
         let alive = probed(&mut *connection, Depth::Full).await;
         let error = alive.error.expect("an error");
         assert!(error.contains("max number of clients"), "{error}");
-        assert_eq!(
-            timeout(PATIENCE, connection.stirred()).await,
-            Ok(Stir::Closed)
-        );
+        let stir = timeout(PATIENCE, connection.stirred()).await;
+        assert!(matches!(stir, Ok(Stir::Closed | Stir::Lost)), "{stir:?}");
     }
 }
 
@@ -172,6 +170,23 @@ async fn late_answers_to_earlier_probes_are_not_taken_for_later_ones() {
     let (alive, _peer) = tokio::join!(probing, slow);
     assert!(!alive.loading);
     assert_eq!(alive.info.expect("its own").role, None);
+}
+
+#[tokio::test]
+async fn a_reset_is_told_apart_from_a_connection_that_its_server_ended() {
+    let (listener, addr) = impostor().await;
+    for reset in [true, false] {
+        let accepted = async { listener.accept().await.expect("a connection").0 };
+        let node = node(&addr, Access::default());
+        let (mut connection, peer) = tokio::join!(connected(&*node), accepted);
+        if reset {
+            peer.set_zero_linger().expect("a socket");
+        }
+        drop(peer);
+        let stir = timeout(PATIENCE, connection.stirred()).await;
+        let expected = if reset { Stir::Lost } else { Stir::Closed };
+        assert_eq!(stir, Ok(expected));
+    }
 }
 
 #[tokio::test]

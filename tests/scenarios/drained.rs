@@ -66,6 +66,21 @@ async fn a_silent_primary_is_replaced_once_every_haproxy_that_asked_any_keeper_s
 }
 
 #[tokio::test]
+async fn a_silent_primary_that_is_asked_about_by_path_is_not_replaced_before_the_time_is_over() {
+    let Trio { keepers, redis, .. } = &patient("drained_unnamed").await;
+    let old = redis[0].node();
+    let leader = keepers.wait_leader().await;
+    let path = format!("/cluster/cache/is-writable/{old}");
+    let answer = keepers[(leader + 1) % 3].get(&path).await;
+    assert_eq!(answer.expect("an answer").code, 200);
+    redis[0].pause();
+    keepers[leader].wait_plan("cache", &["drain-seconds"]).await;
+    // Published it was called writable all the time, and is not any more.
+    assert_eq!(check(&keepers[leader], &old, "lb1", "DOWN").await, 503);
+    assert_nobody_took_over(redis).await;
+}
+
+#[tokio::test]
 async fn a_primary_that_was_killed_is_replaced_whatever_haproxy_says() {
     let Trio { keepers, redis, .. } = &patient("not_drained").await;
     for keeper in keepers.iter() {

@@ -41,6 +41,8 @@ pub(crate) struct Writer {
     pub(crate) nodes: Vec<NodeAddr>,
     pub(crate) ledger: Rc<RefCell<Vec<Acknowledged>>>,
     pub(crate) judge: Rc<Oracle>,
+    /// Its HAProxy says who it is.
+    pub(crate) named: bool,
 }
 
 /// Asks a keeper whether a node is writable; answered within this instant or not at all.
@@ -139,7 +141,11 @@ impl Writer {
             backend: self.cluster.to_string(),
             address: None,
         };
-        let asker = Arc::new(Asker { proxy, up });
+        let asker = Arc::new(if self.named {
+            Asker::Proxy { proxy, up }
+        } else {
+            Asker::Unnamed
+        });
         for step in 0..self.keepers.len() {
             let keeper = &self.keepers[(turn + step) % self.keepers.len()];
             if !self.network.passes(self.host, keeper.host) {

@@ -1,5 +1,6 @@
 //! How a planned fault strikes, and how it is undone.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use redis_keeper::actors::messages::Switchover;
@@ -142,6 +143,7 @@ impl Site {
                 let ways = others.flat_map(|other| [(other, host), (host, other)]);
                 self.sever(ways.collect(), cut)
             }
+            Fault::Unreachable(node, cut) => self.cut_keepers_off(node, cut),
             Fault::Switchover(cluster, to) => {
                 self.switch_over(cluster, to);
                 Box::new(|_| {})
@@ -151,6 +153,21 @@ impl Site {
                 Box::new(move |site| site.around.network.slow_down(host, 0))
             }
         }
+    }
+
+    /// From the host of `node`, or those of all nodes.
+    fn cut_keepers_off(&self, node: Option<Node>, cut: Cut) -> Undo {
+        let fleet = &self.around.fleet;
+        let nodes = node.map_or_else(|| self.nodes.clone(), |node| vec![self.node(node)]);
+        let servers = nodes.iter().filter_map(|node| fleet.server(node));
+        let hosts: BTreeSet<_> = servers.map(|server| server.host).collect();
+        let ways = self.keepers.iter().flat_map(|keeper| {
+            let host = keeper.host;
+            hosts
+                .iter()
+                .flat_map(move |other| [(host, *other), (*other, host)])
+        });
+        self.sever(ways.collect(), cut)
     }
 
     fn kill(&self, node: Node, rebirth: Rebirth) -> Undo {

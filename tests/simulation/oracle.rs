@@ -13,6 +13,7 @@ pub(crate) use self::answers::Said;
 use self::consents::Given;
 use self::leases::{Heartbeats, Withdrawal};
 use self::proxies::Up;
+use self::refusals::Refused;
 use super::redis::Fleet;
 use super::tree::{Change, Tree};
 use super::world::{World, note};
@@ -22,6 +23,7 @@ mod consents;
 mod leases;
 mod orders;
 mod proxies;
+mod refusals;
 mod votes;
 
 /// How long before a withdrawal the votes for it may have stood (RK-1), in microseconds.
@@ -40,6 +42,9 @@ pub(crate) struct Oracle {
     heartbeats: RefCell<Heartbeats>,
     consents: RefCell<Given>,
     up: RefCell<Up>,
+    /// M, in microseconds.
+    mark_down: u64,
+    refused: RefCell<Refused>,
 }
 
 /// What is known of one cluster.
@@ -57,8 +62,6 @@ struct Book {
     intents: BTreeMap<(NodeAddr, Epoch), String>,
     /// Who voted which node down, when last, and whether the vote stands.
     votes: BTreeMap<(NodeAddr, String), (u64, bool)>,
-    /// When a node was last refused connections at every keeper online, by their own account.
-    refused: BTreeMap<NodeAddr, u64>,
     /// Nodes that a majority votes down now.
     down: BTreeSet<NodeAddr>,
     /// When a majority voted the node down last.
@@ -79,7 +82,7 @@ struct Book {
 impl Oracle {
     pub(crate) fn new(
         world: Rc<World>,
-        [lease, consent]: [u64; 2],
+        [lease, consent, mark_down]: [u64; 3],
         choosy: bool,
         clusters: impl Iterator<Item = ClusterName>,
     ) -> Rc<Self> {
@@ -98,6 +101,8 @@ impl Oracle {
             heartbeats: RefCell::default(),
             consents: RefCell::default(),
             up: RefCell::default(),
+            mark_down,
+            refused: RefCell::default(),
         })
     }
 

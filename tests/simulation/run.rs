@@ -208,6 +208,7 @@ impl Run {
                     nodes: nodes.iter().map(|(addr, _)| addr.clone()).collect(),
                     ledger: Rc::clone(&self.ledger),
                     judge: Rc::clone(&site.oracle),
+                    named: !self.schedule.unnamed,
                 };
                 spawn_local(writer.run());
                 host += 1;
@@ -229,7 +230,9 @@ impl Run {
             let now = world.now();
             // All nodes are asked about now and then; in between, who the primary is: one question a cluster.
             let said = if now >= healed || sample.is_multiple_of(EVERYTHING_EVERY) {
-                self.ask_all().await
+                let said = self.ask_all().await;
+                self.judge_refusals(&said);
+                said
             } else {
                 self.ask_for_primaries().await
             };
@@ -276,6 +279,7 @@ impl Run {
                         at,
                         acknowledged,
                         consented,
+                        refuses: false,
                     });
                 }
             }
@@ -300,6 +304,13 @@ impl Run {
             }
         }
         said
+    }
+
+    fn judge_refusals(&self, said: &[Said]) {
+        let around = &self.site.around;
+        let hosts: Vec<Host> = self.site.keepers.iter().map(|it| it.host).collect();
+        let links = (&*around.network, &hosts[..], CLIENTS);
+        self.site.oracle.judge_refusals(&around.fleet, links, said);
     }
 
     fn outcome(&self) -> Outcome {

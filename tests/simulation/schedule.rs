@@ -53,6 +53,8 @@ pub(crate) struct Schedule {
     pub(crate) failsafe: Option<u64>,
     /// F, in milliseconds.
     pub(crate) consent: u64,
+    /// HAProxies do not say who they are.
+    pub(crate) unnamed: bool,
 }
 
 /// What a run is to prove besides safety.
@@ -138,6 +140,8 @@ pub(crate) enum Fault {
     Blind(Host, Cut),
     /// All keepers but the one that leads then are cut off from the servers on this host.
     BlindOthers(Host, Cut),
+    /// All keepers, and nobody else, are cut off from this node's host; from those of all nodes, if none is named.
+    Unreachable(Option<Node>, Cut),
     Slow(Host, u64),
     /// No fault: an operator has a cluster switched over, to one of its nodes or to the best.
     Switchover(usize, Option<usize>),
@@ -190,6 +194,7 @@ impl Schedule {
             write_safety: false,
             failsafe: failsafe(seed),
             consent: consent(seed),
+            unnamed: unnamed(seed),
         };
         let faults = match kind {
             Kind::Anything => chance.between(3, 14),
@@ -247,6 +252,7 @@ impl Schedule {
             // Drawn apart, so that the rest of a seed stays what it is.
             schedule.blind_leaders(&mut Chance(StdRng::seed_from_u64(seed ^ 0xb11d)));
             schedule.partial_outage(&mut Chance(StdRng::seed_from_u64(seed ^ 0x9a27)));
+            schedule.unreachable(&mut Chance(StdRng::seed_from_u64(seed ^ 0x0ead)));
         }
         schedule
     }
@@ -335,6 +341,11 @@ fn consent(seed: u64) -> u64 {
     let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0xc0_45e7));
     let most = failsafe(seed).unwrap_or(u64::MAX).saturating_mul(1_000);
     chance.pick(&[600, 800, 800, 6_000]).min(most)
+}
+
+/// Likewise.
+fn unnamed(seed: u64) -> bool {
+    Chance(StdRng::seed_from_u64(seed ^ 0x0a4e)).happens(15)
 }
 
 struct Chance(StdRng);

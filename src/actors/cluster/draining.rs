@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 
 use crate::actors::messages::SharedState;
 use crate::domain::drain::{Drain, Heard};
+use crate::domain::facts::ConnectionState;
 use crate::domain::node::{Generation, KeeperId, Moment, NodeAddr};
 use crate::domain::observed::Observed;
-use crate::domain::verdict::Report;
+use crate::domain::verdict::{Ended, Report, gone};
 
 /// The withdrawn primary that another keeper, which leads, asks about.
 pub(super) fn asked<'a>(
@@ -65,6 +66,39 @@ pub(super) fn gathered(
         up: up.filter(|proxy| !down.contains(proxy)).cloned().collect(),
         more: all.iter().any(|heard| heard.more),
     }
+}
+
+/// What this keeper found at the withdrawn primary, if that has refused it since the withdrawal and none of its connections is open.
+pub(super) fn refused_since(observed: &Observed) -> Option<Ended> {
+    let (old, generation) = withdrawn(observed)?;
+    let sighting = &observed.nodes.get(old)?.sighting;
+    let refused = sighting.refused && sighting.probe_sent >= observed.published_at?;
+    let process = sighting.process.as_ref();
+    let open = process.is_some_and(|process| process.state == ConnectionState::Open);
+    (refused && !open).then(|| Ended {
+        generation,
+        closed: process.map(|process| process.run_id.clone()),
+    })
+}
+
+/// Whether the withdrawn primary is gone by what all voters found, this one too.
+pub(super) fn old_gone(observed: &Observed, shared: &SharedState, me: &KeeperId) -> bool {
+    let Some((old, generation)) = withdrawn(observed) else {
+        return false;
+    };
+    let intent = observed
+        .published
+        .as_ref()
+        .and_then(|it| it.intent.as_ref());
+    let Some(run_id) = intent.and_then(|intent| intent.old_run_id.as_deref()) else {
+        return false;
+    };
+    let Some(own) = refused_since(observed) else {
+        return false;
+    };
+    let mut reports = shared.reports.clone();
+    reports.entry(me.clone()).or_default().ended = Some(own);
+    gone((old, run_id), generation, &shared.keepers, &reports)
 }
 
 /// The primary, published or withdrawn, if it refuses this keeper's connections and others vote it down already: told

@@ -25,7 +25,7 @@ pub(super) struct Proxies {
 #[derive(Debug, Default)]
 struct Askers {
     said: BTreeMap<Proxy, Said>,
-    /// When one of them was last forgotten for want of room.
+    /// When one of them was last forgotten for want of room, or one asked that does not name itself.
     crowded: Option<Moment>,
 }
 
@@ -39,22 +39,24 @@ struct Said {
 impl Proxies {
     /// One has asked about `node`. Answers whether there may be something new to tell.
     pub(super) fn asked(&mut self, node: &NodeAddr, asker: &Asker, now: Moment) -> bool {
-        let said = Said {
-            up: asker.up,
-            at: now,
-        };
         if !self.of.contains_key(node) {
             self.of.insert(node.clone(), Askers::default());
         }
-        let askers = self.of.get_mut(node);
-        let fresh = askers.is_some_and(|askers| askers.note(&asker.proxy, said));
+        let Some(askers) = self.of.get_mut(node) else {
+            return false;
+        };
+        let (proxy, up) = match asker {
+            Asker::Unnamed => return askers.crowd(now),
+            Asker::Proxy { proxy, up } => (proxy, *up),
+        };
+        let fresh = askers.note(proxy, Said { up, at: now });
         let changed = match &mut self.told {
-            Some((told, heard)) if told == node && !asker.up => {
+            Some((told, heard)) if told == node && !up => {
                 // It may be another keeper that heard it before.
-                let news = heard.down.len() < MOST && !heard.down.contains(&asker.proxy);
+                let news = heard.down.len() < MOST && !heard.down.contains(proxy);
                 if news {
-                    heard.up.remove(&asker.proxy);
-                    heard.down.insert(asker.proxy.clone());
+                    heard.up.remove(proxy);
+                    heard.down.insert(proxy.clone());
                 }
                 news
             }
@@ -125,6 +127,12 @@ impl Proxies {
 }
 
 impl Askers {
+    /// One has asked that cannot be told from others. Answers whether none had lately.
+    fn crowd(&mut self, now: Moment) -> bool {
+        let before = self.crowded.replace(now);
+        before.is_none_or(|before| now.since(before) >= REMEMBERED)
+    }
+
     /// Answers whether it was not heard lately.
     fn note(&mut self, proxy: &Proxy, said: Said) -> bool {
         // No copy is made of one that is known: nearly all are, at every check.
@@ -168,7 +176,7 @@ mod tests {
     }
 
     fn asks(proxies: &mut Proxies, name: &str, up: bool, now: u64) -> bool {
-        let asker = Asker {
+        let asker = Asker::Proxy {
             proxy: proxy(name),
             up,
         };
@@ -219,7 +227,7 @@ mod tests {
         let mut proxies = Proxies::default();
         asks(&mut proxies, "gone", true, 1_000);
         asks(&mut proxies, "lb1", true, 1_001);
-        let asker = Asker {
+        let asker = Asker::Proxy {
             proxy: proxy("lb2"),
             up: true,
         };
@@ -233,7 +241,7 @@ mod tests {
         let mut proxies = Proxies::default();
         asks(&mut proxies, "lb1", true, 1_000);
         proxies.listen(Some((&a(), N)), DRAIN, at(1_000));
-        let asker = Asker {
+        let asker = Asker::Proxy {
             proxy: proxy("lb1"),
             up: false,
         };
@@ -241,6 +249,23 @@ mod tests {
         assert!(proxies.asked(&b, &asker, at(1_050)), "heard first");
         assert!(!proxies.asked(&b, &asker, at(1_100)));
         assert_eq!(told(&proxies), [vec!["lb1"], vec![]]);
+    }
+
+    #[test]
+    fn whoever_does_not_name_itself_makes_a_crowd_of_the_node_it_asks_about() {
+        let mut proxies = Proxies::default();
+        let mut asks = |now| proxies.asked(&a(), &Asker::Unnamed, at(now));
+        assert!(asks(1_000) && !asks(1_200), "told once");
+        assert_eq!(proxies.lately(at(1_200)), (BTreeSet::new(), true));
+        let mut more = |node: &NodeAddr, generation, now| {
+            let generation = Generation(generation);
+            proxies.listen(Some((node, generation)), DRAIN, at(now));
+            proxies.told().expect("something is told").more
+        };
+        assert!(more(&a(), 4, 2_000));
+        assert!(!more(&NodeAddr::new("b", 1), 6, 2_000), "of another node");
+        assert!(!more(&a(), 8, 2_400), "longer ago than a HAProxy takes");
+        assert!(!proxies.lately(at(11_200)).1);
     }
 
     #[test]

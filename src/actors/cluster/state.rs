@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::draining::{self, gathered, refused_early, withdrawn};
+use super::draining::{self, gathered, old_gone, refused_early, refused_since, withdrawn};
 use super::proxies::Proxies;
 use super::tasks::Tasks;
 use super::telling::{Telling, asked, elsewhere, unanswered};
@@ -48,6 +48,8 @@ pub(super) struct State {
     pub(super) tasks: Tasks,
     /// HAProxies that ask whether nodes are writable.
     proxies: Proxies,
+    /// The withdrawal after which the old primary was last looked at again, because it refuses connections.
+    looked: Option<Generation>,
     /// While this keeper leads: since when nobody calls the primary of that withdrawal writable.
     acknowledged: Option<(Generation, Moment)>,
     /// The same, where HAProxies are to be waited for.
@@ -91,6 +93,7 @@ impl State {
             unacknowledged: Unacknowledged::default(),
             requested: None,
             drain: None,
+            old_gone: false,
             succession: None,
         };
         Self {
@@ -100,6 +103,7 @@ impl State {
             telling: Telling::default(),
             tasks: Tasks::default(),
             proxies: Proxies::default(),
+            looked: None,
             acknowledged: None,
             drains: None,
             plan: Plan::default(),
@@ -200,6 +204,24 @@ impl State {
         self.telling.begin(self.generation(), asked)
     }
 
+    /// The withdrawn primary, if it is to be probed now to learn whether it refuses connections still; once for each withdrawal.
+    pub(super) fn begin_look(&mut self) -> Option<NodeAddr> {
+        let (old, generation) = withdrawn(&self.observed)?;
+        let refused = self.observed.nodes.get(old)?.sighting.refused;
+        let due = refused && refused_since(&self.observed).is_none();
+        if !due || self.looked == Some(generation) {
+            return None;
+        }
+        let old = old.clone();
+        self.looked = Some(generation);
+        Some(old)
+    }
+
+    /// That was done; where nothing was learned, it is due again.
+    pub(super) fn end_look(&mut self) {
+        self.looked = None;
+    }
+
     /// Tasks that this keeper was given and has not begun yet.
     pub(super) fn due_tasks(&mut self) -> Vec<(TaskId, Task)> {
         let Some(shared) = &self.shared else {
@@ -281,6 +303,10 @@ impl State {
                 elsewhere(addr, generation, reports, tried)
             };
         }
+        self.observed.old_gone = self
+            .shared
+            .as_ref()
+            .is_some_and(|shared| old_gone(&self.observed, shared, &self.settings.keeper));
         self.drain(now);
         self.plan = if self.shared.is_some() {
             plan(&self.observed, &self.settings.policy, now)
@@ -321,6 +347,8 @@ impl State {
             tasks: self.tasks.listed(),
             outcomes: self.tasks.outcomes(),
             refused: refused_early(&self.observed, self.shared.as_ref()),
+            unprobed: BTreeSet::new(),
+            ended: refused_since(&self.observed),
             askers,
             crowd,
             drains: self.drains.map(|(generation, _)| generation),

@@ -129,6 +129,7 @@ impl NodeMonitor {
     }
 
     fn settle(&mut self, lesson: Lesson) {
+        self.connected_to(&lesson.facts.run_id);
         self.sighting.facts = Some(lesson.facts);
         self.sighting.at = lesson.at;
         if let Host::Is(addresses) = lesson.own {

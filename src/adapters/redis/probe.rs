@@ -104,7 +104,7 @@ impl ProbeConnection for Probing {
         match &mut self.peer {
             _ if std::mem::take(&mut self.untold) => Stir::Answered,
             Peer::Server(wire) => wire.stirred().await,
-            Peer::Useless(_) => Stir::Closed,
+            Peer::Useless(_) => Stir::Lost,
         }
     }
 }

@@ -128,7 +128,10 @@ impl Wire {
     pub(super) async fn stirred(&mut self) -> Stir {
         match self.reply().await {
             Ok(_) => Stir::Answered,
-            Err(_) => Stir::Closed,
+            Err(WireError::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Stir::Closed
+            }
+            Err(_) => Stir::Lost,
         }
     }
 }

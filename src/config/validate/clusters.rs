@@ -199,6 +199,7 @@ fn policy(
     report: &mut Report,
 ) -> Option<Policy> {
     Some(Policy {
+        mark_down: span(tuning.seconds_mark_down?),
         max_lag_bytes: tuning.max_lag_bytes,
         max_lag: tuning.max_lag_seconds.map(span),
         max_stale: span(tuning.max_stale_seconds?),

@@ -10,13 +10,17 @@ use super::{Document, LayoutError, WireAddr, decode, encode};
 use crate::domain::drain::{Heard, Proxy};
 use crate::domain::facts::{DownReason, Link, Mode, NodeFacts, Role, Upstream, Version};
 use crate::domain::node::{Generation, NodeAddr};
-use crate::domain::verdict::{Fresh, Report};
+use crate::domain::verdict::{Ended, Fresh, Report};
 
 #[derive(Serialize, Deserialize)]
 struct WireReport {
     down: Vec<WireVote>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     refused: Vec<WireAddr>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unprobed: Vec<WireAddr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ended: Option<WireEnded>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     asks: Vec<WireAddr>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,6 +37,12 @@ struct WireReport {
     tasks: Vec<WireTask>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     outcomes: Vec<WireOutcome>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireEnded {
+    generation: u64,
+    closed: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -292,6 +302,11 @@ impl Document for Report {
         encode(WireReport {
             down: down.collect(),
             refused: self.refused.iter().map(WireAddr::from).collect(),
+            unprobed: self.unprobed.iter().map(WireAddr::from).collect(),
+            ended: self.ended.as_ref().map(|ended| WireEnded {
+                generation: ended.generation.0,
+                closed: ended.closed.clone(),
+            }),
             asks: self.asks.iter().map(WireAddr::from).collect(),
             fresh: self.fresh.as_ref().map(|fresh| WireFresh {
                 generation: fresh.generation.0,
@@ -315,6 +330,11 @@ impl Document for Report {
         Ok(Self {
             votes: votes.collect(),
             refused: wire.refused.into_iter().map(Into::into).collect(),
+            unprobed: wire.unprobed.into_iter().map(Into::into).collect(),
+            ended: wire.ended.map(|wire| Ended {
+                generation: Generation(wire.generation),
+                closed: wire.closed,
+            }),
             asks: wire.asks.into_iter().map(Into::into).collect(),
             fresh: wire.fresh.map(|fresh| Fresh {
                 generation: Generation(fresh.generation),

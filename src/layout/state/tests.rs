@@ -14,7 +14,7 @@ use crate::domain::node::KeeperId;
 use crate::domain::published::Published;
 use crate::domain::published::{Intent, Step};
 use crate::domain::task::{Command, Outcome, Task, TaskId};
-use crate::domain::verdict::{Fresh, Report};
+use crate::domain::verdict::{Ended, Fresh, Report};
 use crate::layout::keeper::KeeperRecord;
 
 fn addr() -> impl Strategy<Value = NodeAddr> {
@@ -163,7 +163,8 @@ proptest! {
     #[test]
     fn reports_read_back(
         votes in btree_map(addr(), reason(), 0..4),
-        refused in btree_set(addr(), 0..4),
+        (refused, unprobed) in (btree_set(addr(), 0..4), btree_set(addr(), 0..4)),
+        ended in option::of((any::<u64>(), option::of(any::<String>()))),
         asks in btree_set(addr(), 0..4),
         (askers, crowd) in (btree_set(proxy(), 0..3), any::<bool>()),
         drains: Option<u64>,
@@ -174,8 +175,9 @@ proptest! {
     ) {
         let fresh = fresh.map(|(generation, nodes)| Fresh { generation: Generation(generation), nodes });
         let drains = drains.map(Generation);
+        let ended = ended.map(|(generation, closed)| Ended { generation: Generation(generation), closed });
         let report = Report {
-            votes, refused, asks, fresh, askers, crowd, drains, heard, tasks, outcomes,
+            votes, refused, unprobed, ended, asks, fresh, askers, crowd, drains, heard, tasks, outcomes,
         };
         prop_assert_eq!(Report::decode(&report.encode()), Ok(report));
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use redis_keeper::actors::cluster_api::{Answer, Ruling};
+use redis_keeper::actors::cluster_api::{Answer, Reason, Ruling};
 use redis_keeper::domain::node::{ClusterName, Generation, KeeperId, NodeAddr};
 
 use super::{Book, Oracle};
@@ -27,6 +27,8 @@ pub(crate) struct Said {
     pub(crate) acknowledged: Generation,
     /// It holds no lease, and goes on by the consent of all.
     pub(crate) consented: bool,
+    /// It knows what is published, and sends clients away all the same.
+    pub(crate) refuses: bool,
 }
 
 // === impl Said ===
@@ -50,6 +52,7 @@ impl Said {
             at,
             acknowledged,
             consented: answer.consented,
+            refuses: answer.reason.ruling() == Ruling::No || answer.reason == Reason::RefusedHere,
         }
     }
 }

@@ -44,10 +44,8 @@ impl Oracle {
             return;
         };
         let passed = self.world.now().saturating_sub(*withdrawn);
-        // Refused everywhere: taken for gone, whatever refuses in its place.
-        let refused = book.refused.get(old).is_some_and(|at| at >= since);
         let takes_writes = fleet.serves_since(old, *since) && !fleet.holds_up_writes(old);
-        if old == node || refused || passed >= DRAIN || !takes_writes {
+        if old == node || passed >= DRAIN || !takes_writes {
             return;
         }
         let up = self.up.borrow();

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use redis_keeper::domain::facts::DownReason;
 use redis_keeper::domain::node::{ClusterName, KeeperId, NodeAddr};
 use redis_keeper::domain::verdict::Report;
 use redis_keeper::layout::paths;
@@ -31,25 +30,15 @@ impl Oracle {
         for (last, stands) in book.votes.values_mut().filter(|(_, stands)| *stands) {
             (*last, *stands) = (now, false);
         }
-        let mut refusing: BTreeMap<NodeAddr, usize> = BTreeMap::new();
         for keeper in keepers {
             let path = paths::report(name, &KeeperId::new(keeper));
             let report = tree.get(&path).map(|node| Report::decode(&node.data));
             if let Some(Ok(report)) = report {
-                let early = report.refused.iter();
-                for node in early.filter(|node| !report.votes.contains_key(*node)) {
-                    *refusing.entry(node.clone()).or_default() += 1;
-                }
-                for (node, reason) in report.votes {
-                    if reason == DownReason::Refused {
-                        *refusing.entry(node.clone()).or_default() += 1;
-                    }
+                for node in report.votes.into_keys() {
                     book.votes.insert((node, keeper.clone()), (now, true));
                 }
             }
         }
-        let all = refusing.into_iter().filter(|(_, at)| *at == keepers.len());
-        book.refused.extend(all.map(|(node, _)| (node, now)));
         let mut votes: BTreeMap<NodeAddr, usize> = BTreeMap::new();
         for ((node, keeper), (last, _)) in &book.votes {
             if now - last <= VOTES_LINGER && keepers.contains(keeper) {

@@ -56,6 +56,8 @@ struct Socket {
 #[derive(Default)]
 struct Inlet {
     closed: Cell<bool>,
+    /// It was reset, not closed in order.
+    reset: Cell<bool>,
     answers: RefCell<VecDeque<(u64, Alive)>>,
     news: Notify,
 }
@@ -201,6 +203,7 @@ impl Socket {
     fn send(&self, event: impl FnOnce() + 'static) {
         let way = (self.reach.process.host, self.server.host);
         if self.reach.network.cut(way) == Some(Cut::Resets) {
+            self.inlet.reset.set(true);
             self.inlet.closed.set(true);
             self.inlet.news.notify_one();
             return;
@@ -330,7 +333,11 @@ impl ProbeConnection for Probing {
                 return Stir::Answered;
             }
             if inlet.closed.get() {
-                return Stir::Closed;
+                return if inlet.reset.get() {
+                    Stir::Lost
+                } else {
+                    Stir::Closed
+                };
             }
             inlet.news.notified().await;
         }

@@ -37,7 +37,7 @@ impl Run {
         let choosy = schedule.kind == Kind::PrimaryOnly;
         let oracle = Oracle::new(
             Rc::clone(world),
-            [LEASE, schedule.consent * 1_000],
+            [LEASE, schedule.consent * 1_000, schedule.mark_down * 1_000],
             choosy,
             nodes.keys().cloned(),
         );

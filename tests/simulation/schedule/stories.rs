@@ -92,6 +92,23 @@ impl Schedule {
         strike(at, lasts, Fault::Freeze(Node::Primary(0)));
     }
 
+    /// In some runs: keepers, and nobody else, lose sight of the primary, or of all servers. Firewalls that refuse look like a
+    /// server that is gone, and those that are silent leave nobody to take over.
+    pub(super) fn unreachable(&mut self, chance: &mut Chance) {
+        if chance.happens(75) {
+            return;
+        }
+        let begin = 4_000_000;
+        let mark_down = self.mark_down * 1_000;
+        let cut = chance.pick(&[Cut::Silent, Cut::Resets]);
+        let primary = Node::Primary(chance.below(self.clusters));
+        self.faults.push(Planned {
+            when: When::At(chance.between(begin, self.healed)),
+            lasts: chance.between(mark_down + 200_000, 2 * mark_down + 4_000_000),
+            fault: Fault::Unreachable(Some(primary).filter(|_| chance.happens(60)), cut),
+        });
+    }
+
     /// In some runs: leaders lose sight of servers, and primaries that others have to replace for them.
     pub(super) fn blind_leaders(&mut self, chance: &mut Chance) {
         if self.keepers < 3 || chance.happens(70) {

@@ -10,7 +10,7 @@ use crate::domain::explain::{Explanation, explain};
 use crate::domain::lease::Lease;
 use crate::domain::node::{Moment, NodeAddr};
 use crate::domain::observed::ObservedNode;
-use crate::domain::serving::{readable, writable};
+use crate::domain::serving::Serving;
 
 impl State {
     pub(in crate::actors::cluster) fn answer(
@@ -44,10 +44,8 @@ impl State {
             Reason::NoLease
         } else {
             match ask.question {
-                Question::Writable => writable(&self.observed, addr, node),
-                Question::Readable => {
-                    readable(&self.observed, &self.settings.policy, addr, node, now)
-                }
+                Question::Writable => self.serving(lease, now).writable(addr, node),
+                Question::Readable => self.serving(lease, now).readable(addr, node),
             }
         };
         let says = matches!(reason.ruling(), Ruling::Yes | Ruling::No);
@@ -73,10 +71,17 @@ impl State {
             return Err(Reason::NoLease);
         }
         let published = self.observed.published.as_ref().ok_or(Reason::NoState)?;
-        let primary = published.primary.as_ref().filter(|primary| {
-            let node = self.observed.nodes.get(*primary);
-            node.is_some_and(|node| writable(&self.observed, primary, node) == Reason::Primary)
-        });
+        let known = |primary| Some((primary, self.observed.nodes.get(primary)?));
+        let primary = match published.primary.as_ref().and_then(known) {
+            Some((primary, node)) => {
+                let reason = self.serving(lease, now).writable(primary, node);
+                match reason.ruling() {
+                    Ruling::Unknown => return Err(reason),
+                    ruling => Some(primary).filter(|_| ruling == Ruling::Yes),
+                }
+            }
+            None => None,
+        };
         let online = |(addr, node): (&NodeAddr, &ObservedNode)| {
             let replica = node.online()?.upstream().is_some() && Some(addr) != primary;
             replica.then(|| addr.clone())
@@ -106,7 +111,7 @@ impl State {
                 .observed
                 .nodes
                 .keys()
-                .filter_map(|addr| self.node_view(addr, now))
+                .filter_map(|addr| self.node_view(addr, lease, now))
                 .collect(),
             proxies: self.proxies.views(now),
         }
@@ -123,6 +128,7 @@ impl State {
     pub(in crate::actors::cluster) fn node_view(
         &self,
         addr: &NodeAddr,
+        lease: Lease,
         now: Moment,
     ) -> Option<NodeView> {
         let node = self.observed.nodes.get(addr)?;
@@ -144,8 +150,17 @@ impl State {
             sighting: node.sighting.clone(),
             verdict: node.verdict,
             votes,
-            writable: writable(&self.observed, addr, node),
-            readable: readable(&self.observed, &self.settings.policy, addr, node, now),
+            writable: self.serving(lease, now).writable(addr, node),
+            readable: self.serving(lease, now).readable(addr, node),
         })
+    }
+
+    fn serving(&self, lease: Lease, now: Moment) -> Serving<'_> {
+        Serving {
+            observed: &self.observed,
+            policy: &self.settings.policy,
+            votes_current: lease.holds(now) && !lease.consented,
+            now,
+        }
     }
 }

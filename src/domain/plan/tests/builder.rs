@@ -36,6 +36,7 @@ pub(in crate::domain) fn cluster() -> Cluster {
             unacknowledged: Unacknowledged::default(),
             requested: None,
             drain: None,
+            old_gone: false,
             succession: None,
         },
         policy: Policy::default(),

@@ -56,13 +56,6 @@ impl Cluster {
         })
     }
 
-    fn refused_by(self, keepers: usize) -> Self {
-        self.observing(|observed| {
-            let old = observed.nodes.get_mut(&addr("a")).unwrap();
-            old.verdict.refused = keepers;
-        })
-    }
-
     fn assert_waits(&self, ms: u64) {
         let plan = self.plan();
         assert_eq!(plan.action, None);
@@ -129,9 +122,22 @@ fn haproxies_of_a_silent_keeper_have_the_time_from_the_end_of_its_lease() {
 }
 
 #[test]
-fn a_primary_that_refuses_connections_at_every_keeper_has_no_clients() {
-    silent(0).refused_by(KEEPERS).assert_promotes();
-    silent(0).refused_by(KEEPERS - 1).assert_waits(1_200);
+fn a_primary_whose_process_is_gone_has_no_clients_and_one_that_refuses_all_keepers_may() {
+    let gone = silent(0).observing(|observed| observed.old_gone = true);
+    gone.assert_promotes();
+    let refuses = silent(0).observing(|observed| {
+        let old = observed.nodes.get_mut(&addr("a")).unwrap();
+        old.verdict.refused = KEEPERS;
+    });
+    refuses.assert_waits(1_200);
+}
+
+#[test]
+fn an_old_primary_that_the_leader_does_not_probe_may_have_clients() {
+    let unlisted = silent(0).observing(|observed| {
+        observed.nodes.remove(&addr("a"));
+    });
+    unlisted.assert_waits(1_200);
 }
 
 #[test]

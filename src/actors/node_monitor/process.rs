@@ -1,0 +1,51 @@
+//! Which server process this keeper is connected to, and how that connection ended (RK-10).
+
+use super::{NodeMonitor, Outcome};
+use crate::domain::facts::{ConnectionState, DownReason, ProcessConnection};
+use crate::domain::node::Moment;
+use crate::ports::redis::ProbeFailure;
+
+impl NodeMonitor {
+    /// The process named itself on the present connection.
+    pub(super) fn connected_to(&mut self, run_id: &str) {
+        let state = ConnectionState::Open;
+        match &mut self.sighting.process {
+            // No copy is made at each probe.
+            Some(process) if process.run_id == run_id => process.state = state,
+            process => {
+                *process = Some(ProcessConnection {
+                    run_id: run_id.to_owned(),
+                    state,
+                });
+            }
+        }
+    }
+
+    /// The peer has ended the connection in order.
+    pub(super) fn closed_by_peer(&mut self) {
+        if let Some(process) = &mut self.sighting.process {
+            process.state = ConnectionState::ClosedByPeer;
+        }
+    }
+
+    /// A probe sent then has ended. What was known of a process stays known while nothing but refusals follows: a connection that
+    /// was made, or may have been, is one to a process that is not known yet.
+    pub(super) fn probed_process(
+        &mut self,
+        sent: Moment,
+        was_connected: bool,
+        connected: bool,
+        outcome: &Outcome,
+    ) {
+        self.sighting.probe_sent = sent;
+        let known = match outcome {
+            Some(Ok(_)) => true,
+            Some(Err(ProbeFailure::Evidence(DownReason::Refused, _))) => !was_connected,
+            Some(Err(_)) => false,
+            None => was_connected && connected,
+        };
+        if !known {
+            self.sighting.process = None;
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! A published primary that serves is not refused for long (RK-3).
+
+use std::collections::BTreeMap;
+
+use redis_keeper::actors::cluster_api::Ruling;
+use redis_keeper::domain::node::{ClusterName, NodeAddr};
+
+use super::{Oracle, Said};
+use crate::network::{Host, Network};
+use crate::redis::Fleet;
+
+/// What the time from one sample to the next, and a keeper's next probe, add, in microseconds.
+const NOTICED_WITHIN: u64 = 500_000;
+
+/// Which published primary is refused by all that know what is published, and since when.
+pub(super) type Refused = BTreeMap<ClusterName, (NodeAddr, u64)>;
+
+impl Oracle {
+    /// All keepers have been asked about all nodes. Whoever is refused connections may say so: only networks that are silent,
+    /// between `keepers` and the primary, are judged, and only while `client` reaches it.
+    pub(crate) fn judge_refusals(
+        &self,
+        fleet: &Fleet,
+        (network, keepers, client): (&Network, &[Host], Host),
+        said: &[Said],
+    ) {
+        let now = self.world.now();
+        // An answer may be as old as a lease.
+        let limit = self.mark_down.max(self.lease) + NOTICED_WITHIN;
+        let mut all = self.refused.borrow_mut();
+        for (cluster, book) in self.books.borrow().iter() {
+            let published = book.published.as_ref();
+            let primary = published.and_then(|published| published.primary.as_ref());
+            let serving = primary.and_then(|primary| {
+                let server = fleet.server(primary)?;
+                let condition = server.condition();
+                let reset = keepers.iter().any(|it| network.resets(*it, server.host));
+                let reached = network.passes(client, server.host) && !reset;
+                let is_primary = condition.follows.as_ref() == Some(primary);
+                let runs = condition.up && !condition.loading;
+                (runs && is_primary && reached).then_some(primary)
+            });
+            let of = |it: &&Said| it.cluster == *cluster && Some(&it.node) == serving;
+            let mut answers = said.iter().filter(of);
+            let called = answers.clone().any(|it| it.ruling == Ruling::Yes);
+            let (Some(primary), false, true) = (serving, called, answers.any(|it| it.refuses))
+            else {
+                all.remove(cluster);
+                continue;
+            };
+            let (refused, since) = all
+                .entry(cluster.clone())
+                .or_insert_with(|| (primary.clone(), now));
+            if refused != primary {
+                (*refused, *since) = (primary.clone(), now);
+            }
+            if now - *since > limit {
+                self.world.violated(format_args!(
+                    "RK-3: {primary} of {cluster} is published and serves, and has been refused for {} us",
+                    now - *since
+                ));
+            }
+        }
+    }
+}
