@@ -117,6 +117,7 @@ impl Daemon {
             lease: lease_sender,
             fatal: fatal_sender,
             redis: ports.redis,
+            fresh: Rc::default(),
             coordination: ports.coordination,
             peers: ports.peers,
             clock: ports.clock.clone(),

@@ -3,10 +3,13 @@
 //! A monitor goes through `rest` → `woken` → `probe` → `ended` → (`learn` →) `rest`. It owns the future of the stage it is
 //! in, and the connection travels through the stages with it; all of it ends with the actor.
 
+mod fresh;
 mod learn;
+mod probe;
 mod process;
 mod report;
 mod rush;
+mod silence;
 mod slots;
 
 use std::rc::Rc;
@@ -18,21 +21,19 @@ use actix::prelude::*;
 use futures::FutureExt;
 use metrics::Histogram;
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
+pub use self::fresh::FreshConnections;
+use self::probe::{Connection, Established, NoAnswer, Probe};
 use self::rush::Rush;
 use self::slots::Slots;
 use super::Outbox;
 use super::messages::{InspectMonitor, MonitorState, Refresh, SightAgain, Sighted};
-use crate::domain::facts::{DownReason, Sighting};
+use crate::domain::facts::Sighting;
 use crate::domain::liveness::{Limits, Liveness};
 use crate::domain::node::{ClusterName, Moment, NodeAddr};
 use crate::ports::clock::LeaseClock;
-use crate::ports::redis::{Alive, Depth, ProbeConnection, ProbeFailure, Redis, RedisNode, Stir};
-
-/// So many probes may go unanswered on one connection: a server that hung and goes on answers there at once, one whose
-/// host was replaced never does.
-const TIMEOUTS_PER_CONNECTION: u32 = 3;
+use crate::ports::redis::{Depth, Redis, RedisNode, Stir};
 
 /// When a node is probed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,7 @@ pub struct NodeMonitor {
     settings: MonitorSettings,
     clock: Arc<dyn LeaseClock>,
     outbox: Outbox<Sighted>,
+    fresh: Rc<FreshConnections>,
     slots: Slots,
     rush: Rush,
     liveness: Liveness,
@@ -84,13 +86,15 @@ pub struct NodeMonitor {
     /// The last probe failed because nobody listens.
     refused: bool,
     last_probe: Option<(Moment, Duration)>,
+    /// How long the last answer took.
+    usual: Duration,
+    /// When it was told last that an old connection was mute.
+    mute_told: Option<Moment>,
     consecutive_failures: u64,
     probes: u64,
     failures: u64,
     latency: Histogram,
 }
-
-type Connection = Option<Box<dyn ProbeConnection>>;
 
 /// Why a rest ended.
 enum Woken {
@@ -99,13 +103,11 @@ enum Woken {
     Stirred(Stir),
 }
 
-/// How a probe ended; `None`: not within its time.
-type Outcome = Option<Result<Alive, ProbeFailure>>;
-
 // === impl NodeMonitor ===
 
 impl NodeMonitor {
-    /// A monitor of the node of `cluster` at `addr`. It probes as soon as it is started.
+    /// A monitor of the node of `cluster` at `addr`. It probes as soon as it is started. `fresh` is shared by all monitors
+    /// of the process.
     pub fn new(
         redis: Rc<dyn Redis>,
         cluster: ClusterName,
@@ -113,6 +115,7 @@ impl NodeMonitor {
         settings: MonitorSettings,
         clock: Arc<dyn LeaseClock>,
         outbox: Outbox<Sighted>,
+        fresh: Rc<FreshConnections>,
     ) -> Self {
         let now = clock.now();
         let limits = Limits {
@@ -132,6 +135,7 @@ impl NodeMonitor {
             settings,
             clock,
             outbox,
+            fresh,
             liveness: Liveness::new(limits, now),
             sighting: Sighting {
                 order: (now, 0),
@@ -148,6 +152,8 @@ impl NodeMonitor {
             vote_timer: None,
             refused: false,
             last_probe: None,
+            usual: Duration::ZERO,
+            mute_told: None,
             consecutive_failures: 0,
             probes: 0,
             failures: 0,
@@ -172,7 +178,7 @@ impl NodeMonitor {
             let mut connection = connection;
             let stirred = async {
                 match &mut connection {
-                    Some(connection) => connection.stirred().await,
+                    Some(established) => established.connection.stirred().await,
                     None => std::future::pending().await,
                 }
             };
@@ -218,7 +224,7 @@ impl NodeMonitor {
                         self.timeouts = 0;
                         self.liveness.alive_at(now);
                         self.report(ctx);
-                        connection
+                        connection.map(Established::heard)
                     }
                 };
                 if self.hastens() {
@@ -253,44 +259,35 @@ impl NodeMonitor {
             .full_at
             .is_none_or(|at| now.since(at) >= self.settings.full_every);
         let wanted = std::mem::take(&mut self.settings_wanted);
-        let depth = if again || !self.served.is_empty() {
-            if wanted || self.settings.settings {
-                Depth::FullWithSettings
-            } else {
-                Depth::Full
-            }
+        let full = if wanted || self.settings.settings {
+            Depth::FullWithSettings
         } else {
-            Depth::Tick
+            Depth::Full
+        };
+        let probe = Probe {
+            node: Rc::clone(&self.node),
+            depth: if again || !self.served.is_empty() {
+                full
+            } else {
+                Depth::Tick
+            },
+            limit: self.settings.probe_timeout,
+            beside: self.beside(full),
         };
         self.liveness.sent(now);
         self.probes += 1;
-        let (node, limit) = (Rc::clone(&self.node), self.settings.probe_timeout);
-        let probing = async move {
-            let was_connected = connection.is_some();
-            let mut connection = connection;
-            let outcome = timeout(limit, async {
-                let connection = match &mut connection {
-                    Some(connection) => connection,
-                    empty => empty.insert(node.connect().await?),
-                };
-                connection.probe(depth).await
-            });
-            let outcome: Outcome = outcome.await.ok();
-            if matches!(outcome, Some(Err(_))) {
-                connection = None;
-            }
-            (connection, was_connected, outcome)
-        };
-        ctx.spawn(wrap_future::<_, Self>(probing).map(
-            move |(connection, was_connected, outcome), monitor, ctx| {
-                monitor.count(now, &outcome);
-                monitor.probed_process(now, was_connected, connection.is_some(), &outcome);
-                match outcome {
-                    Some(Ok(alive)) => {
-                        monitor.answered(connection, alive, (depth, again), now, ctx);
+        let was_connected = connection.is_some();
+        ctx.spawn(wrap_future::<_, Self>(probe.run(connection)).map(
+            move |probed, monitor, ctx| {
+                monitor.count(now, &probed);
+                monitor.probed_process(now, was_connected, &probed);
+                match probed.outcome {
+                    Ok(alive) => {
+                        let asked = (probed.depth, again || probed.replaced);
+                        monitor.answered(probed.connection, alive, asked, now, ctx);
                     }
-                    Some(Err(failure)) => {
-                        monitor.blame(&failure);
+                    Err(NoAnswer::Failed(failure, via)) => {
+                        monitor.blame(&failure, via);
                         if was_connected && monitor.hastens() {
                             monitor.report(ctx);
                             monitor.probe(None, ctx);
@@ -298,32 +295,12 @@ impl NodeMonitor {
                             monitor.conclude(None, ctx);
                         }
                     }
-                    None => monitor.timed_out(connection, now, ctx),
+                    Err(NoAnswer::Silent(silence)) => {
+                        monitor.timed_out(probed.connection, &silence, now, ctx);
+                    }
                 }
             },
         ));
-    }
-
-    fn timed_out(&mut self, connection: Connection, sent: Moment, ctx: &mut Context<Self>) {
-        let now = self.clock.now();
-        let limit = self.settings.probe_timeout;
-        let due = sent.after(limit);
-        self.timeouts += 1;
-        let connection = connection.filter(|_| self.timeouts < TIMEOUTS_PER_CONNECTION);
-        if connection.is_none() {
-            self.sighting.process = None;
-        }
-        let failure = if self.liveness.is_stall(due, now) {
-            self.stalled(due, now);
-            ProbeFailure::Own("this keeper was stalled".to_owned())
-        } else {
-            ProbeFailure::Evidence(
-                DownReason::Unanswered,
-                format!("no answer within {limit:?}"),
-            )
-        };
-        self.blame(&failure);
-        self.conclude(connection, ctx);
     }
 
     /// A primary that is not voted down yet refuses connections, or loads its data set.

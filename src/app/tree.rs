@@ -15,7 +15,7 @@ use super::supervised;
 use crate::actors::cluster::{ClusterActor, ClusterLinks, ClusterSettings};
 use crate::actors::failover::{FailoverActor, FailoverLinks, PerformerLinks, TaskPerformer};
 use crate::actors::messages::{Fatal, KeeperAnnouncement, ResendReport, Sighted};
-use crate::actors::node_monitor::{MonitorSettings, NodeMonitor};
+use crate::actors::node_monitor::{FreshConnections, MonitorSettings, NodeMonitor};
 use crate::actors::zk_session::{self, ZkSession};
 use crate::actors::{ClusterRefs, Directory, Outbox};
 use crate::config::{ClusterConfig, Config};
@@ -42,6 +42,7 @@ pub(super) struct Wires {
     pub(super) lease: watch::Sender<Lease>,
     pub(super) fatal: mpsc::UnboundedSender<Fatal>,
     pub(super) redis: Rc<dyn Redis>,
+    pub(super) fresh: Rc<FreshConnections>,
     pub(super) coordination: Rc<dyn Coordination>,
     pub(super) peers: Rc<dyn Peers>,
     pub(super) clock: Arc<dyn LeaseClock>,
@@ -135,10 +136,10 @@ impl Wires {
             settings: cluster.policy.write_safety != WriteSafety::None,
         };
         let sighted: Outbox<Sighted> = outbox(actor);
-        let ports = SendWrapper::new((self.redis.clone(), sighted));
+        let ports = SendWrapper::new((self.redis.clone(), sighted, self.fresh.clone()));
         let (clock, cluster, addr) = (self.clock.clone(), cluster.name.clone(), node.clone());
         ChildSpec::permanent(node_child(node), slot, move || {
-            let (redis, sighted) = (*ports).clone();
+            let (redis, sighted, fresh) = (*ports).clone();
             NodeMonitor::new(
                 redis,
                 cluster.clone(),
@@ -146,6 +147,7 @@ impl Wires {
                 settings,
                 clock.clone(),
                 sighted,
+                fresh,
             )
         })
     }

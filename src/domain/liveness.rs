@@ -11,6 +11,16 @@ use super::node::Moment;
 /// How long before the mark-down moment a node that refuses connections is tried for the last time.
 const LAST_LOOK: Duration = Duration::from_millis(10);
 
+/// The connection that a probe was sent on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// One that was opened for this probe, or beside it while its answer was owed.
+    NewConnection,
+    /// One that was open before. Its flow can go mute while the node lives: a relay, a firewall or a translation of
+    /// addresses has forgotten it.
+    OldConnection,
+}
+
 /// The times that a vote depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -82,7 +92,13 @@ impl Liveness {
     }
 
     /// The probe sent last failed by the node's doing. The failures of this host are no evidence and not told here.
-    pub fn failed(&mut self, reason: DownReason) {
+    ///
+    /// Silence on an old connection alone is no evidence: a node that answers on a new connection is alive (RK-1).
+    pub fn failed(&mut self, reason: DownReason, via: Via) {
+        let mute = reason == DownReason::Unanswered && via == Via::OldConnection;
+        if mute {
+            return;
+        }
         if self
             .sent
             .is_some_and(|sent| sent >= self.fresh_from && sent >= self.alive)

@@ -29,6 +29,8 @@ pub(crate) enum Manner {
     Errors(&'static str),
     /// Accepts, answers nothing.
     Hangs,
+    /// Accepts, and closes before it answers.
+    Closes,
     /// Nobody listens.
     Refuses,
     /// This host cannot even try.
@@ -51,6 +53,10 @@ struct State {
     manner: Manner,
     /// Raised whenever all connections are cut.
     cuts: u64,
+    /// Raised whenever all connections go mute.
+    mutes: u64,
+    /// The keeper's host opens no new connections.
+    host_fails: bool,
     latency: Duration,
 }
 
@@ -65,6 +71,8 @@ pub(crate) struct FakeServer {
     command_error: RefCell<Option<CommandError>>,
     /// Whoever promotes it next panics.
     pub(crate) fatal: Cell<bool>,
+    /// Connections for probes that are open.
+    open: Cell<usize>,
     /// The connection breaks on which writes are held up next, before that is answered.
     pub(crate) breaks: Cell<bool>,
 }
@@ -88,6 +96,21 @@ impl FakeServer {
     /// Cuts all connections.
     pub(crate) fn cut(&self) {
         self.state.send_modify(|state| state.cuts += 1);
+    }
+
+    /// Nothing passes on the connections there are any more; new ones work.
+    pub(crate) fn mutes(&self) {
+        self.state.send_modify(|state| state.mutes += 1);
+    }
+
+    /// The keeper's host opens no new connections, or does again.
+    pub(crate) fn host_fails(&self, fails: bool) {
+        self.state.send_modify(|state| state.host_fails = fails);
+    }
+
+    /// How many connections for probes are open.
+    pub(crate) fn open(&self) -> usize {
+        self.open.get()
     }
 
     /// The process dies: connections are cut, nobody listens.
@@ -140,6 +163,8 @@ impl FakeRedis {
                 state: watch::Sender::new(State {
                     manner: Manner::Answers,
                     cuts: 0,
+                    mutes: 0,
+                    host_fails: false,
                     latency: Duration::from_micros(100),
                 }),
                 info: RefCell::new(primary(number)),
@@ -151,6 +176,7 @@ impl FakeRedis {
                 deeds: RefCell::default(),
                 command_error: RefCell::default(),
                 fatal: Cell::default(),
+                open: Cell::default(),
                 breaks: Cell::default(),
             })
         }))
@@ -220,25 +246,36 @@ impl RedisNode for Node {
     async fn connect(&self) -> Result<Box<dyn ProbeConnection>, ProbeFailure> {
         self.0.note(Deed::Connect);
         let state = self.0.state.subscribe();
-        let State { manner, cuts, .. } = state.borrow().clone();
+        let State {
+            manner,
+            cuts,
+            mutes,
+            host_fails,
+            ..
+        } = state.borrow().clone();
         match manner {
+            _ if host_fails => Err(ProbeFailure::Own("no file descriptors".to_owned())),
             Manner::Refuses => Err(ProbeFailure::Evidence(
                 DownReason::Refused,
                 "connection refused".to_owned(),
             )),
             Manner::HostFails => Err(ProbeFailure::Own("no file descriptors".to_owned())),
-            _ => Ok(Box::new(Connection {
-                server: Rc::clone(&self.0),
-                state,
-                cuts,
-                owed: None,
-            })),
+            _ => {
+                self.0.open.set(self.0.open.get() + 1);
+                Ok(Box::new(Connection {
+                    server: Rc::clone(&self.0),
+                    state,
+                    cuts,
+                    mutes,
+                    owed: None,
+                }))
+            }
         }
     }
 
     async fn command(&self, epoch: Epoch) -> Result<Box<dyn CommandConnection>, CommandError> {
         match self.0.state.borrow().manner {
-            Manner::Refuses | Manner::HostFails | Manner::Hangs => {
+            Manner::Refuses | Manner::HostFails | Manner::Hangs | Manner::Closes => {
                 Err(CommandError::NotDone("no connection".to_owned()))
             }
             _ => Ok(Box::new(Commands {
@@ -254,20 +291,30 @@ struct Connection {
     server: Rc<FakeServer>,
     state: watch::Receiver<State>,
     cuts: u64,
+    mutes: u64,
     /// When the probe was sent whose answer was not waited for.
     owed: Option<Instant>,
 }
 
 impl Connection {
     async fn cut(&mut self) {
-        let cuts = self.cuts;
+        let (cuts, mutes) = (self.cuts, self.mutes);
         // The sender lives as long as the server that is held here.
-        let _ = self.state.wait_for(|state| state.cuts != cuts).await;
+        let _ = self
+            .state
+            .wait_for(|state| state.mutes == mutes && state.cuts != cuts)
+            .await;
     }
 }
 
-/// The answer to a probe that was sent at `sent`.
-async fn answer(server: Rc<FakeServer>, depth: Depth, sent: Instant) -> Alive {
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.server.open.set(self.server.open.get() - 1);
+    }
+}
+
+/// The answer to a probe that was sent at `sent`; never on a connection that has gone mute, whose number is not `mutes`.
+async fn answer(server: Rc<FakeServer>, depth: Depth, sent: Instant, mutes: u64) -> Alive {
     let mut state = server.state.subscribe();
     let State {
         manner, latency, ..
@@ -276,6 +323,10 @@ async fn answer(server: Rc<FakeServer>, depth: Depth, sent: Instant) -> Alive {
         Err(_) => pending().await,
     };
     sleep_until(sent + latency).await;
+    let mute = server.state.borrow().mutes != mutes;
+    if mute {
+        pending::<()>().await;
+    }
     let mut info = server.info.borrow().clone();
     let (loading, error) = match manner {
         Manner::Loading => (true, None),
@@ -306,14 +357,15 @@ impl ProbeConnection for Connection {
         self.server.note(Deed::Probe(depth));
         let sent = Instant::now();
         self.owed = Some(sent);
-        let server = Rc::clone(&self.server);
+        let closed = || ProbeFailure::Evidence(DownReason::Closed, "connection closed".to_owned());
+        if self.state.borrow().manner == Manner::Closes {
+            return Err(closed());
+        }
+        let alive = answer(Rc::clone(&self.server), depth, sent, self.mutes);
         tokio::select! {
             biased;
-            () = self.cut() => Err(ProbeFailure::Evidence(
-                DownReason::Closed,
-                "connection closed".to_owned(),
-            )),
-            alive = answer(server, depth, sent) => {
+            () = self.cut() => Err(closed()),
+            alive = alive => {
                 self.owed = None;
                 Ok(alive)
             }
@@ -321,10 +373,10 @@ impl ProbeConnection for Connection {
     }
 
     async fn stirred(&mut self) -> Stir {
-        let (server, owed) = (Rc::clone(&self.server), self.owed);
+        let (server, owed, mutes) = (Rc::clone(&self.server), self.owed, self.mutes);
         let late = async {
             match owed {
-                Some(sent) => drop(answer(server, Depth::Tick, sent).await),
+                Some(sent) => drop(answer(server, Depth::Tick, sent, mutes).await),
                 None => pending().await,
             }
         };

@@ -7,6 +7,7 @@ mod facts;
 #[allow(dead_code)]
 mod fake_redis;
 mod probing;
+mod silence;
 #[path = "../fakes/time.rs"]
 mod time;
 mod votes;

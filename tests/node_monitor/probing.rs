@@ -39,6 +39,8 @@ fn a_connection_that_stays_silent_is_given_up() {
         let watch = Watch::node(|_| ());
         watch.probed().await;
         watch.server.behaves(Manner::Hangs);
+        watch.next(|sighting| sighting.vote.is_some()).await;
+        watch.server.take_deeds();
         sleep(10 * TICK).await;
         let deeds = watch.server.take_deeds();
         let connects = deeds.iter().filter(|deed| **deed == Deed::Connect).count();

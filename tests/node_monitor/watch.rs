@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use redis_keeper::actors::messages::{InspectMonitor, Sighted};
-use redis_keeper::actors::node_monitor::{MonitorSettings, NodeMonitor};
+use redis_keeper::actors::node_monitor::{FreshConnections, MonitorSettings, NodeMonitor};
 use redis_keeper::domain::facts::Sighting;
 use redis_keeper::domain::node::{ClusterName, Moment, NodeAddr};
 use redis_keeper::ports::clock::LeaseClock;
@@ -34,6 +34,15 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn of(host: &str, prepare: impl FnOnce(&FakeRedis, &FakeServer)) -> Self {
+        Self::with(Rc::default(), host, prepare)
+    }
+
+    /// One of several monitors of a process, which share `fresh`.
+    pub(crate) fn with(
+        fresh: Rc<FreshConnections>,
+        host: &str,
+        prepare: impl FnOnce(&FakeRedis, &FakeServer),
+    ) -> Self {
         let addr = NodeAddr::new(host, 6379);
         let redis = Rc::new(FakeRedis::default());
         let server = redis.server(&addr);
@@ -57,6 +66,7 @@ impl Watch {
                 let (told, clock) = (told.clone(), clock.clone());
                 Rc::new(move |news: Sighted| told.borrow_mut().push((clock.now(), news.sighting)))
             },
+            fresh,
         )
         .start();
         Self {

@@ -21,6 +21,7 @@ mod proof_of_life;
 mod proxied;
 mod reach;
 mod returning;
+mod silence;
 mod state_header;
 mod storm;
 mod succession;

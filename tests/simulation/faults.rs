@@ -148,6 +148,11 @@ impl Site {
                 self.switch_over(cluster, to);
                 Box::new(|_| {})
             }
+            Fault::Mute(host) => {
+                network.mute(host);
+                Box::new(|_| {})
+            }
+            Fault::MuteAll => self.mute_all(),
             Fault::Slow(host, most) => {
                 network.slow_down(host, most);
                 Box::new(move |site| site.around.network.slow_down(host, 0))
@@ -168,6 +173,14 @@ impl Site {
                 .flat_map(move |other| [(host, *other), (*other, host)])
         });
         self.sever(ways.collect(), cut)
+    }
+
+    fn mute_all(&self) -> Undo {
+        for server in self.around.fleet.servers() {
+            self.around.network.mute(server.host);
+        }
+        self.oracle.none_is_silent_from(self.around.world.now());
+        Box::new(|_| {})
     }
 
     fn kill(&self, node: Node, rebirth: Rebirth) -> Undo {

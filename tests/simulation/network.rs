@@ -39,6 +39,8 @@ pub(crate) struct Network {
     held: RefCell<BTreeMap<(Host, Host), Vec<Event>>>,
     /// Added to the latency of all that a host sends or receives, at most so many microseconds.
     slow: RefCell<BTreeMap<Host, u64>>,
+    /// When the flows with a host went mute last: nothing passes on those that were open by then, and none is closed.
+    mute: RefCell<BTreeMap<Host, u64>>,
     /// Of every link, at most, in microseconds.
     latency: u64,
 }
@@ -50,6 +52,7 @@ impl Network {
             cuts: RefCell::default(),
             held: RefCell::default(),
             slow: RefCell::default(),
+            mute: RefCell::default(),
             latency,
         })
     }
@@ -125,6 +128,18 @@ impl Network {
         } else {
             self.slow.borrow_mut().insert(host, most);
         }
+    }
+
+    /// The flows that are open now between a host and any other are forgotten on the way; new ones work.
+    pub(crate) fn mute(&self, host: Host) {
+        self.mute.borrow_mut().insert(host, self.world.now());
+    }
+
+    /// Whether nothing passes between the two on a flow that was `opened` then.
+    pub(crate) fn is_mute(&self, (one, other): (Host, Host), opened: u64) -> bool {
+        let mute = self.mute.borrow();
+        let last = mute.get(&one).max(mute.get(&other));
+        last.is_some_and(|last| opened <= *last)
     }
 
     /// Heals everything.

@@ -1,6 +1,6 @@
 //! What must hold at every step, told by what really happens: commits, commands executed, answers given.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -45,6 +45,8 @@ pub(crate) struct Oracle {
     /// M, in microseconds.
     mark_down: u64,
     refused: RefCell<Refused>,
+    /// From when on every server answers on new connections.
+    answering_from: Cell<Option<u64>>,
 }
 
 /// What is known of one cluster.
@@ -103,6 +105,7 @@ impl Oracle {
             up: RefCell::default(),
             mark_down,
             refused: RefCell::default(),
+            answering_from: Cell::default(),
         })
     }
 

@@ -1,6 +1,7 @@
 //! Which server process this keeper is connected to, and how that connection ended (RK-10).
 
-use super::{NodeMonitor, Outcome};
+use super::NodeMonitor;
+use super::probe::{NoAnswer, Probed};
 use crate::domain::facts::{ConnectionState, DownReason, ProcessConnection};
 use crate::domain::node::Moment;
 use crate::ports::redis::ProbeFailure;
@@ -30,19 +31,15 @@ impl NodeMonitor {
 
     /// A probe sent then has ended. What was known of a process stays known while nothing but refusals follows: a connection that
     /// was made, or may have been, is one to a process that is not known yet.
-    pub(super) fn probed_process(
-        &mut self,
-        sent: Moment,
-        was_connected: bool,
-        connected: bool,
-        outcome: &Outcome,
-    ) {
+    pub(super) fn probed_process(&mut self, sent: Moment, was_connected: bool, probed: &Probed) {
         self.sighting.probe_sent = sent;
-        let known = match outcome {
-            Some(Ok(_)) => true,
-            Some(Err(ProbeFailure::Evidence(DownReason::Refused, _))) => !was_connected,
-            Some(Err(_)) => false,
-            None => was_connected && connected,
+        let known = match &probed.outcome {
+            Ok(_) => !probed.replaced,
+            Err(NoAnswer::Failed(ProbeFailure::Evidence(DownReason::Refused, _), _)) => {
+                !was_connected
+            }
+            Err(NoAnswer::Failed(..)) => false,
+            Err(NoAnswer::Silent(_)) => was_connected && probed.connection.is_some(),
         };
         if !known {
             self.sighting.process = None;

@@ -2,20 +2,22 @@
 
 use actix::prelude::*;
 
-use super::{NodeMonitor, Outcome};
+use super::NodeMonitor;
+use super::probe::{NoAnswer, Probed};
 use crate::actors::messages::Sighted;
 use crate::domain::facts::{DownReason, Sighting};
+use crate::domain::liveness::Via;
 use crate::domain::node::Moment;
 use crate::ports::redis::ProbeFailure;
 
 impl NodeMonitor {
-    pub(super) fn blame(&mut self, failure: &ProbeFailure) {
+    pub(super) fn blame(&mut self, failure: &ProbeFailure, via: Via) {
         self.sighting.probed = true;
         self.sighting.answering = false;
         self.sighting.refused = matches!(failure, ProbeFailure::Evidence(DownReason::Refused, _));
         self.sighting.trouble = Some(failure.to_string());
         if let ProbeFailure::Evidence(reason, _) = failure {
-            self.liveness.failed(*reason);
+            self.liveness.failed(*reason, via);
         }
     }
 
@@ -71,20 +73,30 @@ impl NodeMonitor {
             .is_some_and(|(heard, limit)| heard >= limit)
     }
 
-    pub(super) fn count(&mut self, sent: Moment, outcome: &Outcome) {
+    pub(super) fn count(&mut self, sent: Moment, probed: &Probed) {
         let took = self.clock.now().since(sent);
         self.last_probe = Some((sent, took));
-        self.refused = matches!(outcome, Some(Err(ProbeFailure::Evidence(..))));
-        let reason = match outcome {
-            Some(Ok(_)) => {
+        self.refused = matches!(
+            probed.outcome,
+            Err(NoAnswer::Failed(ProbeFailure::Evidence(..), _))
+        );
+        let reason = match &probed.outcome {
+            Ok(_) => {
                 self.latency.record(took);
                 self.consecutive_failures = 0;
+                if probed.replaced {
+                    self.tell_mute();
+                } else {
+                    self.usual = took;
+                }
                 return;
             }
-            Some(Err(ProbeFailure::Evidence(DownReason::Refused, _))) => "refused",
-            Some(Err(ProbeFailure::Evidence(..))) => "closed",
-            Some(Err(ProbeFailure::Own(_))) => "own",
-            None => "unanswered",
+            Err(NoAnswer::Failed(ProbeFailure::Evidence(DownReason::Refused, _), _)) => "refused",
+            Err(NoAnswer::Failed(ProbeFailure::Evidence(DownReason::Closed, _), _)) => "closed",
+            Err(NoAnswer::Failed(ProbeFailure::Evidence(..), _) | NoAnswer::Silent(_)) => {
+                "unanswered"
+            }
+            Err(NoAnswer::Failed(ProbeFailure::Own(_), _)) => "own",
         };
         self.consecutive_failures += 1;
         self.failures += 1;

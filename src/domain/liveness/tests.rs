@@ -17,7 +17,7 @@ fn watched() -> Liveness {
 
 fn probe_failed(node: &mut Liveness, sent: u64, reason: DownReason) {
     node.sent(at(sent));
-    node.failed(reason);
+    node.failed(reason, Via::NewConnection);
 }
 
 #[test]
@@ -69,8 +69,21 @@ fn a_probe_sent_before_the_last_proof_of_life_is_no_evidence() {
     let mut node = watched();
     node.sent(at(1_000));
     node.alive_at(at(1_200));
-    node.failed(DownReason::Unanswered);
+    node.failed(DownReason::Unanswered, Via::NewConnection);
     assert_eq!(node.vote(at(60_000)), None);
+}
+
+#[test]
+fn silence_on_an_old_connection_alone_is_no_evidence() {
+    let mut node = watched();
+    node.sent(at(1_000));
+    node.failed(DownReason::Unanswered, Via::OldConnection);
+    assert_eq!(node.vote(at(60_000)), None);
+    assert_eq!(node.next_change(at(1_500)), None);
+    node.failed(DownReason::Unanswered, Via::NewConnection);
+    assert_eq!(node.vote(at(3_000)), Some(DownReason::Unanswered));
+    node.failed(DownReason::Unanswered, Via::OldConnection);
+    assert_eq!(node.vote(at(3_000)), Some(DownReason::Unanswered));
 }
 
 #[test]
@@ -102,7 +115,7 @@ fn after_a_stall_a_full_fresh_round_comes_first() {
     assert!(node.is_stall(at(3_000), at(20_000)));
     node.stalled(at(3_000), at(20_000));
     assert_eq!(node.vote(at(20_000)), None);
-    node.failed(DownReason::Unanswered);
+    node.failed(DownReason::Unanswered, Via::NewConnection);
     assert_eq!(node.vote(at(20_000)), None, "sent before the stall ended");
     assert_eq!(node.probe_by(), Some(at(20_000)));
     probe_failed(&mut node, 20_000, DownReason::Unanswered);
@@ -146,7 +159,7 @@ enum Event {
     Sent,
     Answered { loading: bool },
     Alive,
-    Failed(DownReason),
+    Failed(DownReason, Via),
     Stalled,
 }
 
@@ -156,11 +169,12 @@ fn event() -> impl Strategy<Value = (u64, Event)> {
         DownReason::Closed,
         DownReason::Unanswered,
     ]);
+    let via = proptest::sample::select(vec![Via::NewConnection, Via::OldConnection]);
     let event = prop_oneof![
         3 => Just(Event::Sent),
         2 => any::<bool>().prop_map(|loading| Event::Answered { loading }),
         1 => Just(Event::Alive),
-        3 => reason.prop_map(Event::Failed),
+        3 => (reason, via).prop_map(|(reason, via)| Event::Failed(reason, via)),
         1 => Just(Event::Stalled),
     ];
     (0_u64..2_500, event)
@@ -202,9 +216,10 @@ proptest! {
                     (alive, failed_since) = (now, false);
                     node.alive_at(at(now));
                 }
-                Event::Failed(reason) => {
-                    failed_since |= sent.is_some_and(|sent| sent >= alive && sent >= fresh);
-                    node.failed(reason);
+                Event::Failed(reason, via) => {
+                    let mute = (reason, via) == (DownReason::Unanswered, Via::OldConnection);
+                    failed_since |= !mute && sent.is_some_and(|sent| sent >= alive && sent >= fresh);
+                    node.failed(reason, via);
                 }
                 Event::Stalled => {
                     fresh = now;

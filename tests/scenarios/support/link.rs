@@ -60,6 +60,16 @@ pub(crate) struct Link {
     trap: Arc<Trap>,
     /// Processes whose connections are closed.
     barred: watch::Sender<BTreeSet<u32>>,
+    /// Raised whenever the connections there are go mute.
+    mutes: watch::Sender<u64>,
+}
+
+/// What may keep a connection from passing on what it carries.
+#[derive(Clone)]
+struct Gates {
+    trap: Arc<Trap>,
+    barred: watch::Receiver<BTreeSet<u32>>,
+    mutes: watch::Receiver<u64>,
 }
 
 // === impl Link ===
@@ -75,7 +85,12 @@ impl Link {
             orders: Mutex::default(),
         });
         let (barred, bars) = watch::channel(BTreeSet::new());
-        let gates = (Arc::clone(&trap), bars);
+        let (mutes, mute) = watch::channel(0);
+        let gates = Gates {
+            trap: Arc::clone(&trap),
+            barred: bars,
+            mutes: mute,
+        };
         BACKGROUND.spawn(serve(at, server, watched, listens, gates));
         let link = Self {
             at,
@@ -83,6 +98,7 @@ impl Link {
             listening,
             trap,
             barred,
+            mutes,
         };
         link.wait_listening(true).await;
         link
@@ -102,6 +118,12 @@ impl Link {
     /// Lets no byte pass and closes nothing, as a host that fell off the network does.
     pub(crate) fn silence(&self) {
         self.state.send_replace(State::Silent);
+    }
+
+    /// Lets no byte pass on the connections there are, ever again, and closes none; new ones work. So does a firewall that
+    /// has forgotten its flows.
+    pub(crate) fn mute_flows(&self) {
+        self.mutes.send_modify(|mutes| *mutes += 1);
     }
 
     /// Ends either; what a silent link held back is delivered.
@@ -181,7 +203,7 @@ async fn serve(
     server: SocketAddrV4,
     mut state: watch::Receiver<State>,
     listens: watch::Sender<bool>,
-    (trap, barred): (Arc<Trap>, watch::Receiver<BTreeSet<u32>>),
+    gates: Gates,
 ) -> Result<(), RecvError> {
     loop {
         until(&mut state, |state| state != State::Cut).await?;
@@ -192,9 +214,7 @@ async fn serve(
         let accept = async {
             loop {
                 if let Ok((client, _)) = listener.accept().await {
-                    let trap = Arc::clone(&trap);
-                    let gates = (trap, barred.clone());
-                    tokio::spawn(carry(client, server, connections.clone(), gates));
+                    tokio::spawn(carry(client, server, connections.clone(), gates.clone()));
                 }
             }
         };
@@ -212,14 +232,14 @@ async fn carry(
     client: TcpStream,
     server: SocketAddrV4,
     mut state: watch::Receiver<State>,
-    (trap, barred): (Arc<Trap>, watch::Receiver<BTreeSet<u32>>),
+    gates: Gates,
 ) {
     let ends = (client.peer_addr(), client.local_addr());
-    let forward = forward(client, server, state.clone(), &trap);
+    let forward = forward(client, server, state.clone(), &gates);
     tokio::select! {
         biased;
         _ = until(&mut state, |state| state == State::Cut) => {}
-        () = turned_away(ends, barred) => {}
+        () = turned_away(ends, gates.barred.clone()) => {}
         _ = forward => {}
     }
 }
@@ -252,8 +272,10 @@ async fn forward(
     client: TcpStream,
     server: SocketAddrV4,
     mut state: watch::Receiver<State>,
-    trap: &Trap,
+    gates: &Gates,
 ) -> io::Result<()> {
+    let mutes = gates.mutes.clone();
+    let born = *mutes.borrow();
     passes(&mut state).await;
     let server = TcpStream::connect(server).await?;
     // A link of the network delays nothing by itself: with Nagle's algorithm here, requests would wait for acknowledgements.
@@ -262,7 +284,9 @@ async fn forward(
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let gate = Gate {
-        trap,
+        trap: &gates.trap,
+        mutes,
+        born,
         caught: AtomicBool::new(false),
         epoch: OnceLock::new(),
     };
@@ -281,6 +305,9 @@ enum Side {
 /// What a trap means for one connection.
 struct Gate<'a> {
     trap: &'a Trap,
+    mutes: watch::Receiver<u64>,
+    /// Which mutes the connection came after.
+    born: u64,
     caught: AtomicBool,
     /// As the client named the connection.
     epoch: OnceLock<u64>,
@@ -340,6 +367,9 @@ async fn pump(
         let read = from.read(&mut bytes).await;
         // A silent link keeps the end of a connection to itself, too.
         passes(&mut state).await;
+        if *gate.mutes.borrow() != gate.born {
+            pending::<()>().await;
+        }
         match read? {
             0 => return Ok(()),
             count => {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use redis_keeper::domain::facts::DownReason;
 use redis_keeper::domain::node::{ClusterName, KeeperId, NodeAddr};
 use redis_keeper::domain::verdict::Report;
 use redis_keeper::layout::paths;
@@ -15,6 +16,20 @@ use crate::tree::Tree;
 const VOTES_LINGER: u64 = 250_000;
 
 impl Oracle {
+    /// From `now` on every server answers on new connections: whoever votes one down for its silence from here on has taken
+    /// a mute connection for a silent server.
+    pub(crate) fn none_is_silent_from(&self, now: u64) {
+        self.answering_from.set(Some(now));
+    }
+
+    fn judge_silence(&self, node: &NodeAddr, keeper: &str) {
+        if self.answering_from.get().is_some() {
+            self.world.violated(format_args!(
+                "RK-1: {keeper} votes {node} down for its silence, though it answers on new connections"
+            ));
+        }
+    }
+
     /// Notes the votes as they stand in ZooKeeper now.
     pub(super) fn count_votes(
         &self,
@@ -34,8 +49,14 @@ impl Oracle {
             let path = paths::report(name, &KeeperId::new(keeper));
             let report = tree.get(&path).map(|node| Report::decode(&node.data));
             if let Some(Ok(report)) = report {
-                for node in report.votes.into_keys() {
-                    book.votes.insert((node, keeper.clone()), (now, true));
+                for (node, reason) in report.votes {
+                    let before = book
+                        .votes
+                        .insert((node.clone(), keeper.clone()), (now, true));
+                    let stood = before.is_some_and(|(last, _)| last == now);
+                    if reason == DownReason::Unanswered && !stood {
+                        self.judge_silence(&node, keeper);
+                    }
                 }
             }
         }

@@ -47,6 +47,7 @@ struct Socket {
     reach: Rc<Reach>,
     server: Rc<Server>,
     number: u64,
+    opened: u64,
     to_server: Lane,
     to_keeper: Rc<Lane>,
     inlet: Rc<Inlet>,
@@ -116,6 +117,7 @@ impl Node {
             reach: Rc::clone(&self.reach),
             server: Rc::clone(&self.server),
             number: self.reach.world.number(),
+            opened: self.reach.world.now(),
             to_server: Lane::default(),
             to_keeper: Rc::default(),
             inlet: Rc::default(),
@@ -155,14 +157,16 @@ impl Socket {
             return Err("connection refused");
         }
         let (tell, told) = oneshot::channel();
-        let inlet = Rc::clone(&self.inlet);
+        let (inlet, mute) = (Rc::clone(&self.inlet), self.mute());
         let connection = Connection {
             process: Rc::clone(&self.reach.process),
             epoch,
             to_peer: Rc::clone(&self.to_keeper),
             closed: Rc::new(move || {
-                inlet.closed.set(true);
-                inlet.news.notify_one();
+                if !mute() {
+                    inlet.closed.set(true);
+                    inlet.news.notify_one();
+                }
             }),
         };
         let (server, number) = (Rc::clone(&self.server), self.number);
@@ -199,6 +203,13 @@ impl Socket {
         }
     }
 
+    /// Tells whether nothing passes on this flow any more.
+    fn mute(&self) -> impl Fn() -> bool + 'static {
+        let (network, opened) = (Rc::clone(&self.reach.network), self.opened);
+        let way = (self.reach.process.host, self.server.host);
+        move || network.is_mute(way, opened)
+    }
+
     /// Has `event` happen at the server if this connection is open there by then; dropped otherwise.
     fn send(&self, event: impl FnOnce() + 'static) {
         let way = (self.reach.process.host, self.server.host);
@@ -206,6 +217,9 @@ impl Socket {
             self.inlet.reset.set(true);
             self.inlet.closed.set(true);
             self.inlet.news.notify_one();
+            return;
+        }
+        if self.mute()() {
             return;
         }
         let (server, number) = (Rc::clone(&self.server), self.number);
@@ -224,10 +238,10 @@ impl Socket {
     fn answer(&self, give: impl FnOnce(&Inlet) + 'static) -> Event {
         let (network, lane) = (Rc::clone(&self.reach.network), Rc::clone(&self.to_keeper));
         let way = (self.server.host, self.reach.process.host);
-        let inlet = Rc::clone(&self.inlet);
+        let (inlet, mute) = (Rc::clone(&self.inlet), self.mute());
         Box::new(move || {
             network.send(way, &lane, move || {
-                if !inlet.closed.get() {
+                if !inlet.closed.get() && !mute() {
                     give(&inlet);
                     inlet.news.notify_one();
                 }
@@ -278,6 +292,9 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
+        if self.mute()() {
+            return;
+        }
         let way = (self.reach.process.host, self.server.host);
         let (server, number) = (Rc::clone(&self.server), self.number);
         let arrives = move || {

@@ -109,6 +109,28 @@ impl Schedule {
         });
     }
 
+    /// In some runs: what lies between keepers and servers forgets the flows that are open, in the midst of all else or
+    /// when all else is over.
+    pub(super) fn mute_flows(&mut self, chance: &mut Chance) {
+        if chance.happens(40) {
+            for _ in 0..chance.between(1, 3) {
+                let number = chance.below(self.nodes);
+                self.faults.push(Planned {
+                    when: When::At(chance.between(4_000_000, self.healed)),
+                    lasts: 0,
+                    fault: Fault::Mute(self.server_host(number)),
+                });
+            }
+        }
+        if chance.happens(40) {
+            self.faults.push(Planned {
+                when: When::At(self.healed + 4_000_000),
+                lasts: 0,
+                fault: Fault::MuteAll,
+            });
+        }
+    }
+
     /// In some runs: leaders lose sight of servers, and primaries that others have to replace for them.
     pub(super) fn blind_leaders(&mut self, chance: &mut Chance) {
         if self.keepers < 3 || chance.happens(70) {
