@@ -58,16 +58,19 @@ fn a_change_of_role_is_told_at_the_next_tick() {
 fn falling_behind_is_told_once_in_each_direction() {
     on_virtual_time(async {
         let primary = NodeAddr::new("10.0.0.2", 6379);
-        let role = |heard: u64| {
+        let role = |heard| {
             let mut role = replica_of(&primary);
             if let Role::Replica(upstream) = &mut role {
-                upstream.last_io = Some(Duration::from_secs(heard));
+                upstream.last_io = heard;
             }
             Some(role)
         };
-        let watch = Watch::node(|server| server.tells(|info| info.role = role(0)));
+        let watch =
+            Watch::node(|server| server.tells(|info| info.role = role(Some(Duration::ZERO))));
         watch.next(|_| true).await;
-        for heard in [1, 4, 5, 6, 60, 1, 2] {
+        let seconds = |heard| Some(Duration::from_secs(heard));
+        let heard = [1, 4, 5, 6, 60, 1, 2].map(seconds);
+        for heard in heard.into_iter().chain([None, seconds(1)]) {
             watch.server.tells(|info| info.role = role(heard));
             watch.probed().await;
         }
@@ -76,10 +79,15 @@ fn falling_behind_is_told_once_in_each_direction() {
             .iter()
             .map(|(_, sighting)| {
                 let facts = sighting.facts.as_ref().unwrap();
-                facts.upstream().unwrap().last_io.unwrap().as_secs()
+                facts
+                    .upstream()
+                    .unwrap()
+                    .last_io
+                    .map(|heard| heard.as_secs())
             })
             .collect();
-        assert_eq!(heard, [0, 5, 1]);
+        // It lags once it is further behind than the limit, or does not say how far.
+        assert_eq!(heard, [Some(0), Some(6), Some(1), None, Some(1)]);
     });
 }
 
