@@ -9,6 +9,7 @@ mod failure;
 pub mod inspect;
 mod probe;
 mod reply;
+mod subscribers;
 mod tls;
 mod wire;
 
@@ -152,8 +153,12 @@ impl RedisNode for Server {
         Ok(Box::new(probe::Probing::new(peer, Rc::clone(&self.way))))
     }
 
-    async fn command(&self, epoch: Epoch) -> Result<Box<dyn CommandConnection>, CommandError> {
-        let commanding = command::Commanding::open(self, epoch).await?;
+    async fn command(
+        &self,
+        epoch: Epoch,
+        run_id: &str,
+    ) -> Result<Box<dyn CommandConnection>, CommandError> {
+        let commanding = command::Commanding::open(self, epoch, run_id).await?;
         Ok(Box::new(commanding))
     }
 }

@@ -37,8 +37,10 @@ pub struct NodeFacts {
     pub offset: u64,
     /// Keys in all databases (`db0:keys=…`, summed); a database whose figure cannot be read has one at least.
     pub keys: u64,
-    /// Redis Sentinels subscribed here, by the name and address of their connections.
+    /// Redis Sentinels that watch this node, by the names and hosts of their connections.
     pub sentinels: Vec<String>,
+    /// How many other clients listen on the channel of Sentinels.
+    pub other_subscribers: usize,
 }
 
 /// Version of a server, ordered.
@@ -340,6 +342,7 @@ impl NodeFacts {
             offset: _,
             keys,
             sentinels,
+            other_subscribers,
         } = self;
         let same_role = match (role, &other.role) {
             (Role::Replica(one), Role::Replica(other)) => one.same_matter(other),
@@ -354,6 +357,7 @@ impl NodeFacts {
             && *previous_replication_id == other.previous_replication_id
             && (*keys == 0) == (other.keys == 0)
             && *sentinels == other.sentinels
+            && *other_subscribers == other.other_subscribers
     }
 }
 

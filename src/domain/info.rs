@@ -244,6 +244,7 @@ impl NodeFacts {
             offset: info.offset.unwrap_or(0),
             keys: info.keys.unwrap_or(0),
             sentinels: Vec::new(),
+            other_subscribers: 0,
         };
         if let Some(uptime) = info.uptime {
             facts.doubt_link_down_since(uptime);

@@ -257,6 +257,7 @@ fn facts(facts: &NodeFacts) -> Value {
         "offset": facts.offset,
         "keys": facts.keys,
         "sentinels": facts.sentinels,
+        "other-subscribers": facts.other_subscribers,
     })
 }
 

@@ -12,8 +12,8 @@ use redis_keeper::domain::facts::{DownReason, Link, MinReplicas, Mode, Role, Ups
 use redis_keeper::domain::info::Info;
 use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
 use redis_keeper::ports::redis::{
-    Alive, CommandConnection, CommandError, Depth, ProbeConnection, ProbeFailure, Redis, RedisNode,
-    Remember, Stir,
+    Alive, CommandConnection, CommandError, Depth, Fence, ProbeConnection, ProbeFailure, Redis,
+    RedisNode, Remember, Stir, Subscribers,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -63,6 +63,8 @@ pub(crate) struct FakeServer {
     deeds: RefCell<Vec<Deed>>,
     /// What the next command answers instead of being executed.
     command_error: RefCell<Option<CommandError>>,
+    /// A client bears the name of a command connection of this epoch, until it is killed.
+    pub(crate) named: Cell<Option<Epoch>>,
     /// Whoever promotes it next panics.
     pub(crate) fatal: Cell<bool>,
     /// The connection breaks on which writes are held up next, before that is answered.
@@ -150,6 +152,7 @@ impl FakeRedis {
                 }),
                 deeds: RefCell::default(),
                 command_error: RefCell::default(),
+                named: Cell::default(),
                 fatal: Cell::default(),
                 breaks: Cell::default(),
             })
@@ -236,11 +239,19 @@ impl RedisNode for Node {
         }
     }
 
-    async fn command(&self, epoch: Epoch) -> Result<Box<dyn CommandConnection>, CommandError> {
+    async fn command(
+        &self,
+        epoch: Epoch,
+        run_id: &str,
+    ) -> Result<Box<dyn CommandConnection>, CommandError> {
+        let found = self.0.info.borrow().run_id.clone().unwrap_or_default();
         match self.0.state.borrow().manner {
             Manner::Refuses | Manner::HostFails | Manner::Hangs => {
                 Err(CommandError::NotDone("no connection".to_owned()))
             }
+            _ if found != run_id => Err(CommandError::OtherServer(format!(
+                "{found} answers there, not {run_id}"
+            ))),
             _ => Ok(Box::new(Commands {
                 server: Rc::clone(&self.0),
                 epoch,
@@ -295,7 +306,10 @@ async fn answer(server: Rc<FakeServer>, depth: Depth, sent: Instant) -> Alive {
         info: error.is_none().then_some(info),
         loading,
         error,
-        sentinels: depth.is_full().then(|| server.sentinels.borrow().clone()),
+        subscribers: depth.is_full().then(|| Subscribers {
+            sentinels: server.sentinels.borrow().clone(),
+            others: 0,
+        }),
         min_replicas: (depth == Depth::FullWithSettings).then(|| Ok(server.min_replicas.get())),
     }
 }
@@ -358,8 +372,15 @@ impl Commands {
 
 #[async_trait(?Send)]
 impl CommandConnection for Commands {
-    async fn fence(&mut self) -> Result<(), CommandError> {
-        Ok(())
+    async fn fence(&mut self, newest: Option<Epoch>) -> Result<Fence, CommandError> {
+        let named = self.server.named.get();
+        match named.filter(|named| *named > self.epoch) {
+            Some(newer) if newest.is_none_or(|newest| newer <= newest) => Ok(Fence::Newer(newer)),
+            _ => {
+                self.server.named.set(None);
+                Ok(Fence::Closed)
+            }
+        }
     }
 
     async fn promote(&mut self, _: Remember) -> Result<Vec<String>, CommandError> {

@@ -148,6 +148,12 @@ impl Site {
                 self.switch_over(cluster, to);
                 Box::new(|_| {})
             }
+            Fault::MoveName(number) => self.move_name(self.nodes[number].clone()),
+            Fault::Imitate => {
+                let servers = self.around.fleet.servers();
+                servers.for_each(|server| server.imitate_keeper());
+                Box::new(|_| {})
+            }
             Fault::Slow(host, most) => {
                 network.slow_down(host, most);
                 Box::new(move |site| site.around.network.slow_down(host, 0))
@@ -168,6 +174,17 @@ impl Site {
                 .flat_map(move |other| [(host, *other), (*other, host)])
         });
         self.sever(ways.collect(), cut)
+    }
+
+    /// A primary's name stays where it is.
+    fn move_name(&self, addr: NodeAddr) -> Undo {
+        let fleet = &self.around.fleet;
+        let replica = fleet.server(&addr).cloned();
+        let replica = replica.filter(|it| it.condition().follows.as_ref() != Some(&addr));
+        if let Some(replica) = replica {
+            fleet.move_name(&replica);
+        }
+        Box::new(move |site| site.around.fleet.move_name_back(&addr))
     }
 
     fn kill(&self, node: Node, rebirth: Rebirth) -> Undo {
@@ -258,6 +275,7 @@ impl Site {
                 ensemble.heal_follower(session);
             }
         }
+        self.around.fleet.move_names_back();
         for server in self.around.fleet.servers() {
             self.around.fleet.thaw(server);
             self.around.fleet.start(server, Rebirth::Whole);

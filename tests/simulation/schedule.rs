@@ -143,6 +143,10 @@ pub(crate) enum Fault {
     /// All keepers, and nobody else, are cut off from this node's host; from those of all nodes, if none is named.
     Unreachable(Option<Node>, Cut),
     Slow(Host, u64),
+    /// The name of a node that is no primary leads keepers to another server, which is empty.
+    MoveName(usize),
+    /// A client at every node takes the name of a keeper's command connection.
+    Imitate,
     /// No fault: an operator has a cluster switched over, to one of its nodes or to the best.
     Switchover(usize, Option<usize>),
 }
@@ -253,6 +257,7 @@ impl Schedule {
             schedule.blind_leaders(&mut Chance(StdRng::seed_from_u64(seed ^ 0xb11d)));
             schedule.partial_outage(&mut Chance(StdRng::seed_from_u64(seed ^ 0x9a27)));
             schedule.unreachable(&mut Chance(StdRng::seed_from_u64(seed ^ 0x0ead)));
+            schedule.impostors(&mut Chance(StdRng::seed_from_u64(seed ^ 0x1a90)));
         }
         schedule
     }

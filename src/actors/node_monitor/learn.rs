@@ -13,7 +13,7 @@ use super::{Connection, NodeMonitor};
 use crate::domain::facts::{NodeFacts, Upstream};
 use crate::domain::info::Info;
 use crate::domain::node::Moment;
-use crate::ports::redis::{Alive, Depth};
+use crate::ports::redis::{Alive, Depth, Subscribers};
 
 type Addresses = BTreeSet<IpAddr>;
 
@@ -61,9 +61,6 @@ impl NodeMonitor {
         let facts = match (depth, alive.info) {
             (Depth::Full | Depth::FullWithSettings, Some(info)) => {
                 self.full_at = self.full_at.filter(|_| !again).or(Some(at));
-                let sentinels = alive
-                    .sentinels
-                    .or_else(|| Some(known.as_ref()?.sentinels.clone()));
                 if info.run_id.is_none() || info.role.is_none() {
                     let names = "its INFO names no run_id, or no role".to_owned();
                     self.sighting.trouble.get_or_insert(names);
@@ -74,7 +71,9 @@ impl NodeMonitor {
                     None => NodeFacts::of(&info),
                 };
                 facts.map(|mut facts| {
-                    facts.sentinels = sentinels.unwrap_or_default();
+                    if let Some(Subscribers { sentinels, others }) = alive.subscribers {
+                        (facts.sentinels, facts.other_subscribers) = (sentinels, others);
+                    }
                     facts
                 })
             }

@@ -12,7 +12,7 @@ use super::{Server, reply};
 use crate::domain::facts::MinReplicas;
 use crate::domain::info::Info;
 use crate::domain::node::{Epoch, NodeAddr};
-use crate::ports::redis::{CommandConnection, CommandError, Remember};
+use crate::ports::redis::{CommandConnection, CommandError, Fence, Remember};
 
 /// Persists the new role. Refused by a server without a configuration file, which changes its role all the same.
 const REWRITE: &[&str] = &["CONFIG", "REWRITE"];
@@ -37,8 +37,12 @@ enum Wanted<'a> {
 }
 
 impl Commanding {
-    /// Connects, authenticates and takes the name.
-    pub(super) async fn open(server: &Server, epoch: Epoch) -> Result<Self, CommandError> {
+    /// Connects, authenticates, takes the name, and proves that it is the process `run_id` that answers.
+    pub(super) async fn open(
+        server: &Server,
+        epoch: Epoch,
+        run_id: &str,
+    ) -> Result<Self, CommandError> {
         let limit = server.way.command_timeout;
         let not_done = |text: String| CommandError::NotDone(format!("{}: {text}", server.addr));
         let opened = timeout(limit, async {
@@ -47,27 +51,45 @@ impl Commanding {
             let mut requests = server.way.opening();
             let name = format!("{NAME}{epoch}");
             requests.cmd("CLIENT").arg("SETNAME").arg(name);
+            requests.cmd("INFO").arg("server");
             let sent = wire.send(&requests).await;
+            let mut last = Value::Nil;
             for _ in 0..requests.len() {
                 match wire.reply().await {
                     Ok(Value::ServerError(error)) => return Err(reply::words(&error)),
-                    Ok(_) => {}
+                    Ok(reply) => last = reply,
                     Err(error) => {
                         return Err(sent.err().map_or(error.to_string(), |e| e.to_string()));
                     }
                 }
             }
-            Ok(wire)
+            Ok((
+                wire,
+                Info::parse(&reply::text(&last).unwrap_or_default()).run_id,
+            ))
         });
         match opened.await {
-            Ok(Ok(wire)) => Ok(Self { wire, limit, epoch }),
+            Ok(Ok((wire, found))) if found.as_deref() == Some(run_id) => {
+                Ok(Self { wire, limit, epoch })
+            }
+            Ok(Ok((_, found))) => {
+                let found = found.as_deref().unwrap_or("unknown");
+                let addr = &server.addr;
+                Err(CommandError::OtherServer(format!(
+                    "{addr}: another server answers there now, its run_id is {found}, and what was decided is about {run_id}"
+                )))
+            }
             Ok(Err(error)) => Err(not_done(error)),
             Err(_) => Err(not_done(format!("no connection within {limit:?}"))),
         }
     }
 
-    /// `CLIENT KILL` of every other command connection that is not of a newer epoch.
-    async fn kill_older(&mut self) -> Result<Result<(), String>, WireError> {
+    /// `CLIENT KILL` of every other command connection, unless one is of a newer epoch that may have been raised. The inner
+    /// error is what the server has against it.
+    async fn kill_others(
+        &mut self,
+        newest: Option<Epoch>,
+    ) -> Result<Result<Fence, String>, WireError> {
         let mut requests = redis::pipe();
         requests.add_command(request(&["CLIENT", "ID"]));
         requests.add_command(request(&["CLIENT", "LIST", "TYPE", "normal"]));
@@ -84,20 +106,29 @@ impl Commanding {
         };
         let list = reply::text(&list).unwrap_or_default();
         let connections = list.lines().filter_map(command_connection);
-        let others: Vec<_> = connections.filter(|(id, _)| *id != own).collect();
-        if let Some((_, newer)) = others.iter().find(|(_, epoch)| *epoch > self.epoch) {
-            return Ok(Err(format!("epoch {newer} is at work")));
+        let others: Vec<_> = connections.filter(|other| other.id != own).collect();
+        let may_lead = |epoch| newest.is_none_or(|newest| epoch <= newest);
+        let newer = |other: &&Named| other.epoch > self.epoch && may_lead(other.epoch);
+        if let Some(Named { epoch, .. }) = others.iter().find(newer) {
+            return Ok(Ok(Fence::Newer(*epoch)));
         }
-        for (id, epoch) in others {
+        for Named { id, epoch, client } in others {
             let text = id.to_string();
             let killed = self.wire.call(&["CLIENT", "KILL", "ID", &text]).await?;
             // None killed is as good: it is gone by itself.
             if let Some(error) = reply::error(&killed) {
                 return Ok(Err(error));
             }
-            tracing::info!(id, %epoch, "killed an older command connection");
+            if may_lead(epoch) {
+                tracing::info!(id, %epoch, client, "killed an older command connection");
+            } else {
+                tracing::warn!(
+                    id, %epoch, client,
+                    "killed a connection that bears the name of a keeper and an epoch that no leader has raised"
+                );
+            }
         }
-        Ok(Ok(()))
+        Ok(Ok(Fence::Closed))
     }
 
     /// Runs `REPLICAOF target` and what goes with it as one transaction, and asks for the role behind it.
@@ -281,18 +312,29 @@ async fn bounded<T>(
     }
 }
 
-/// A keeper's command connection, as a line of `CLIENT LIST` tells it
-/// (<https://redis.io/docs/latest/commands/client-list/>): its client id and the epoch it bears.
-fn command_connection(line: &str) -> Option<(i64, Epoch)> {
+/// A connection that bears the name of a keeper's command connection.
+struct Named<'a> {
+    id: i64,
+    epoch: Epoch,
+    /// Where it comes from.
+    client: &'a str,
+}
+
+/// The command connection that a line of `CLIENT LIST` tells of (<https://redis.io/docs/latest/commands/client-list/>).
+fn command_connection(line: &str) -> Option<Named<'_>> {
     let field = |key: &str| line.split(' ').find_map(|field| field.strip_prefix(key));
     let epoch = field("name=")?.strip_prefix(NAME)?.parse().ok()?;
-    Some((field("id=")?.parse().ok()?, Epoch(epoch)))
+    Some(Named {
+        id: field("id=")?.parse().ok()?,
+        epoch: Epoch(epoch),
+        client: field("addr=").unwrap_or_default(),
+    })
 }
 
 #[async_trait(?Send)]
 impl CommandConnection for Commanding {
-    async fn fence(&mut self) -> Result<(), CommandError> {
-        let fenced = bounded(self.limit, self.kill_older()).await;
+    async fn fence(&mut self, newest: Option<Epoch>) -> Result<Fence, CommandError> {
+        let fenced = bounded(self.limit, self.kill_others(newest)).await;
         fenced
             .and_then(|outcome| outcome)
             .map_err(|why| CommandError::NotDone(format!("older leaders not fenced off: {why}")))
