@@ -153,12 +153,8 @@ impl RedisNode for Server {
         Ok(Box::new(probe::Probing::new(peer, Rc::clone(&self.way))))
     }
 
-    async fn command(
-        &self,
-        epoch: Epoch,
-        run_id: &str,
-    ) -> Result<Box<dyn CommandConnection>, CommandError> {
-        let commanding = command::Commanding::open(self, epoch, run_id).await?;
+    async fn command(&self, epoch: Epoch) -> Result<Box<dyn CommandConnection>, CommandError> {
+        let commanding = command::Commanding::open(self, epoch).await?;
         Ok(Box::new(commanding))
     }
 }

@@ -90,13 +90,9 @@ impl RedisNode for FaultyNode {
         self.0.connect().await
     }
 
-    async fn command(
-        &self,
-        epoch: Epoch,
-        run_id: &str,
-    ) -> Result<Box<dyn CommandConnection>, CommandError> {
+    async fn command(&self, epoch: Epoch) -> Result<Box<dyn CommandConnection>, CommandError> {
         assert!(!self.1.replace(false), "{CAUSE}");
-        self.0.command(epoch, run_id).await
+        self.0.command(epoch).await
     }
 }
 

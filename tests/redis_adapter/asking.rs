@@ -55,9 +55,7 @@ pub(crate) async fn commanding(
     access: Access,
     epoch: u64,
 ) -> Result<Box<dyn CommandConnection>, CommandError> {
-    node(&server.addr, access)
-        .command(Epoch(epoch), &server.run_id())
-        .await
+    node(&server.addr, access).command(Epoch(epoch)).await
 }
 
 pub(crate) async fn facts(server: &Server) -> Option<NodeFacts> {

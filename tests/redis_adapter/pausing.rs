@@ -44,7 +44,7 @@ async fn a_server_that_knows_no_pause_of_writes_alone_is_paused_whole() {
     let (listener, addr) = impostor().await;
     let old = tokio::spawn(old_server(listener));
     let node = node(&addr, Access::default());
-    let commands = node.command(Epoch(1), "old").await;
+    let commands = node.command(Epoch(1)).await;
     let mut commands = commands.expect("a connection");
     let paused = commands.pause_writes(Duration::from_secs(1)).await;
     assert_eq!(paused, Ok(4711));

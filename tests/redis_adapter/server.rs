@@ -91,14 +91,6 @@ impl Server {
         command(words).query(&mut self.client()).expect("an answer")
     }
 
-    /// Names its process.
-    pub(crate) fn run_id(&self) -> String {
-        let info: String = self.run("INFO server");
-        let mut lines = info.lines();
-        let run_id = lines.find_map(|line| line.strip_prefix("run_id:"));
-        run_id.expect("a run_id").to_owned()
-    }
-
     pub(crate) fn file(&self, name: &str) -> String {
         std::fs::read_to_string(self.dir.path().join(name)).expect("a file")
     }

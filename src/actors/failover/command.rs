@@ -43,13 +43,16 @@ pub(super) async fn open(
         CommandError::NotDone(format!("{node}: nothing is known of the server there"))
     })?;
     let opened = means.redis.node(cluster, node);
-    let opened = opened.command(authority.epoch, run_id).await;
-    if let (Err(CommandError::OtherServer(_)), Some(monitor)) =
-        (&opened, means.clusters.monitor(cluster.as_str(), node))
-    {
-        monitor.do_send(ReadAnew);
+    let mut connection = opened.command(authority.epoch).await?;
+    let found = connection.run_id();
+    if found != run_id {
+        if let Some(monitor) = means.clusters.monitor(cluster.as_str(), node) {
+            monitor.do_send(ReadAnew);
+        }
+        return Err(CommandError::NotDone(format!(
+            "{node}: another server answers there now (run_id {found}) than the one that was decided about ({run_id})"
+        )));
     }
-    let mut connection = opened?;
     if let Fence::Newer(seen) = connection.fence(None).await? {
         // Any client can take such a name: only an epoch that was raised is a leader's.
         let newest = newest_epoch(means.session, authority.latch).await?;

@@ -51,9 +51,7 @@ impl Handler<Perform> for TaskPerformer {
         let performed = async move {
             let outcome = match perform_task(&links, &cluster, id, &task).await {
                 Ok(notes) => Outcome::Done(notes),
-                Err(CommandError::NotDone(why) | CommandError::OtherServer(why)) => {
-                    Outcome::NotDone(why)
-                }
+                Err(CommandError::NotDone(why)) => Outcome::NotDone(why),
                 Err(CommandError::Unknown(why)) => Outcome::Unknown(why),
             };
             match &outcome {

@@ -28,6 +28,7 @@ pub(super) struct Commanding {
     wire: Wire,
     limit: Duration,
     epoch: Epoch,
+    run_id: String,
 }
 
 /// What `ROLE` has to say afterwards.
@@ -37,12 +38,8 @@ enum Wanted<'a> {
 }
 
 impl Commanding {
-    /// Connects, authenticates, takes the name, and proves that it is the process `run_id` that answers.
-    pub(super) async fn open(
-        server: &Server,
-        epoch: Epoch,
-        run_id: &str,
-    ) -> Result<Self, CommandError> {
+    /// Connects, authenticates, takes the name, and asks which process answers.
+    pub(super) async fn open(server: &Server, epoch: Epoch) -> Result<Self, CommandError> {
         let limit = server.way.command_timeout;
         let not_done = |text: String| CommandError::NotDone(format!("{}: {text}", server.addr));
         let opened = timeout(limit, async {
@@ -63,22 +60,17 @@ impl Commanding {
                     }
                 }
             }
-            Ok((
-                wire,
-                Info::parse(&reply::text(&last).unwrap_or_default()).run_id,
-            ))
+            let run_id = Info::parse(&reply::text(&last).unwrap_or_default()).run_id;
+            let run_id = run_id.ok_or_else(|| "its INFO names no run_id".to_owned())?;
+            Ok((wire, run_id))
         });
         match opened.await {
-            Ok(Ok((wire, found))) if found.as_deref() == Some(run_id) => {
-                Ok(Self { wire, limit, epoch })
-            }
-            Ok(Ok((_, found))) => {
-                let found = found.as_deref().unwrap_or("unknown");
-                let addr = &server.addr;
-                Err(CommandError::OtherServer(format!(
-                    "{addr}: another server answers there now, its run_id is {found}, and what was decided is about {run_id}"
-                )))
-            }
+            Ok(Ok((wire, run_id))) => Ok(Self {
+                wire,
+                limit,
+                epoch,
+                run_id,
+            }),
             Ok(Err(error)) => Err(not_done(error)),
             Err(_) => Err(not_done(format!("no connection within {limit:?}"))),
         }
@@ -333,6 +325,10 @@ fn command_connection(line: &str) -> Option<Named<'_>> {
 
 #[async_trait(?Send)]
 impl CommandConnection for Commanding {
+    fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
     async fn fence(&mut self, newest: Option<Epoch>) -> Result<Fence, CommandError> {
         let fenced = bounded(self.limit, self.kill_others(newest)).await;
         fenced

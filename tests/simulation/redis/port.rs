@@ -67,7 +67,7 @@ struct Probing {
     sent: u64,
 }
 
-struct Commanding(Socket);
+struct Commanding(Socket, String);
 
 // === impl Redises ===
 
@@ -136,22 +136,15 @@ impl RedisNode for Node {
         Ok(Box::new(Probing { socket, sent: 0 }))
     }
 
-    async fn command(
-        &self,
-        epoch: Epoch,
-        run_id: &str,
-    ) -> Result<Box<dyn CommandConnection>, CommandError> {
+    async fn command(&self, epoch: Epoch) -> Result<Box<dyn CommandConnection>, CommandError> {
         let socket = self.socket();
         let opened = timeout(COMMAND_TIMEOUT, socket.open(Some(epoch))).await;
         match opened {
-            // A process that has ended since takes no more orders on this connection.
-            Ok(Ok(())) if socket.server.run_id() != run_id => {
-                let found = socket.server.run_id();
-                Err(CommandError::OtherServer(format!(
-                    "it is {found}, not {run_id}"
-                )))
+            Ok(Ok(())) => {
+                // A process that has died since takes no orders on this connection.
+                let run_id = socket.server.run_id();
+                Ok(Box::new(Commanding(socket, run_id)))
             }
-            Ok(Ok(())) => Ok(Box::new(Commanding(socket))),
             Ok(Err(why)) => Err(CommandError::NotDone(why.into())),
             Err(_) => Err(CommandError::NotDone("no connection in time".into())),
         }
@@ -392,6 +385,10 @@ fn tell(server: &Server, depth: Depth) -> Alive {
 
 #[async_trait(?Send)]
 impl CommandConnection for Commanding {
+    fn run_id(&self) -> &str {
+        &self.1
+    }
+
     async fn fence(&mut self, newest: Option<Epoch>) -> Result<Fence, CommandError> {
         match self.0.order(Order::Fence(newest)).await {
             Ok(0) => Ok(Fence::Closed),
