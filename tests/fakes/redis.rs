@@ -63,6 +63,8 @@ pub(crate) struct FakeServer {
     deeds: RefCell<Vec<Deed>>,
     /// What the next command answers instead of being executed.
     command_error: RefCell<Option<CommandError>>,
+    /// New connections for commands lead to this process instead.
+    pub(crate) moved: RefCell<Option<String>>,
     /// A client bears the name of a command connection of this epoch, until it is killed.
     pub(crate) named: Cell<Option<Epoch>>,
     /// Whoever promotes it next panics.
@@ -152,6 +154,7 @@ impl FakeRedis {
                 }),
                 deeds: RefCell::default(),
                 command_error: RefCell::default(),
+                moved: RefCell::default(),
                 named: Cell::default(),
                 fatal: Cell::default(),
                 breaks: Cell::default(),
@@ -246,7 +249,11 @@ impl RedisNode for Node {
             }
             _ => Ok(Box::new(Commands {
                 server: Rc::clone(&self.0),
-                run_id: self.0.info.borrow().run_id.clone().unwrap_or_default(),
+                run_id: {
+                    let moved = self.0.moved.borrow().clone();
+                    let own = || self.0.info.borrow().run_id.clone();
+                    moved.or_else(own).unwrap_or_default()
+                },
                 epoch,
                 broken: false,
             })),

@@ -141,6 +141,9 @@ impl NodeMonitor {
         self.sighting.facts = Some(lesson.facts);
         self.sighting.at = lesson.at;
         if let Host::Is(addresses) = lesson.own {
+            // The name has moved, and the connection leads where it did.
+            let before = &self.sighting.addresses;
+            self.anew |= !before.is_empty() && before.is_disjoint(&addresses);
             self.sighting.addresses = addresses;
         }
         match lesson.upstream {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Reason, Ruling, readable};
+use super::{Reason, Ruling, Serving};
 use crate::domain::facts::{Link, NodeFacts, Role};
 use crate::domain::plan::tests::builder::{Cluster, NOW, addr, cluster};
 
@@ -21,8 +21,17 @@ fn answer(change: impl FnOnce(&mut NodeFacts)) -> Reason {
 
 fn asked(mut cluster: Cluster) -> Reason {
     (cluster.policy.max_stale, cluster.policy.max_lag) = (LIMIT, Some(LIMIT));
-    let node = &cluster.observed.nodes[&addr("b")];
-    readable(&cluster.observed, &cluster.policy, &addr("b"), node, NOW)
+    is_readable(&cluster)
+}
+
+fn is_readable(cluster: &Cluster) -> Reason {
+    let serving = Serving {
+        observed: &cluster.observed,
+        policy: &cluster.policy,
+        votes_current: true,
+        now: NOW,
+    };
+    serving.readable(&addr("b"), &cluster.observed.nodes[&addr("b")])
 }
 
 fn link(facts: &mut NodeFacts, link: Link, last_io: Option<Duration>) {
@@ -62,19 +71,8 @@ fn a_replica_that_does_not_say_when_it_last_heard_its_primary_lags() {
     let late = Some(LIMIT + Duration::from_secs(1));
     assert_eq!(heard(late), Reason::Lagging(late));
     assert_eq!(heard(None), Reason::Lagging(None));
-    let mut unlimited = cluster().primary("a").replica("b", "a").published("a");
-    unlimited = unlimited.with("b", |b| link(b, Link::Up, None));
-    let node = &unlimited.observed.nodes[&addr("b")];
-    let answer = readable(
-        &unlimited.observed,
-        &unlimited.policy,
-        &addr("b"),
-        node,
-        NOW,
-    );
-    assert_eq!(
-        answer,
-        Reason::Replica,
-        "without max-lag-seconds nobody asks"
-    );
+    let unlimited = cluster().primary("a").replica("b", "a").published("a");
+    let unlimited = unlimited.with("b", |b| link(b, Link::Up, None));
+    let answer = is_readable(&unlimited);
+    assert_eq!(answer, Reason::Replica, "without max-lag-seconds nobody asks");
 }

@@ -60,6 +60,9 @@ pub(crate) struct Link {
     trap: Arc<Trap>,
     /// Processes whose connections are closed.
     barred: watch::Sender<BTreeSet<u32>>,
+    /// The server that it stands before, and where new connections lead instead.
+    server: SocketAddrV4,
+    leads_to: watch::Sender<SocketAddrV4>,
 }
 
 // === impl Link ===
@@ -76,13 +79,16 @@ impl Link {
         });
         let (barred, bars) = watch::channel(BTreeSet::new());
         let gates = (Arc::clone(&trap), bars);
-        BACKGROUND.spawn(serve(at, server, watched, listens, gates));
+        let (leads_to, leads) = watch::channel(server);
+        BACKGROUND.spawn(serve(at, leads, watched, listens, gates));
         let link = Self {
             at,
             state,
             listening,
             trap,
             barred,
+            server,
+            leads_to,
         };
         link.wait_listening(true).await;
         link
@@ -115,6 +121,16 @@ impl Link {
         self.barred.send_modify(|barred| {
             barred.insert(process);
         });
+    }
+
+    /// From now on, new connections lead to another server, as when a name has moved; those that stand go on.
+    pub(crate) fn lead_to(&self, other: SocketAddrV4) {
+        self.leads_to.send_replace(other);
+    }
+
+    /// Ends that.
+    pub(crate) fn lead_back(&self) {
+        self.leads_to.send_replace(self.server);
     }
 
     /// Stops the next connection that sends what `catch` says, and no other.
@@ -178,7 +194,7 @@ impl Trap {
 /// Accepts until the link is dropped.
 async fn serve(
     at: SocketAddrV4,
-    server: SocketAddrV4,
+    leads: watch::Receiver<SocketAddrV4>,
     mut state: watch::Receiver<State>,
     listens: watch::Sender<bool>,
     (trap, barred): (Arc<Trap>, watch::Receiver<BTreeSet<u32>>),
@@ -194,6 +210,7 @@ async fn serve(
                 if let Ok((client, _)) = listener.accept().await {
                     let trap = Arc::clone(&trap);
                     let gates = (trap, barred.clone());
+                    let server = *leads.borrow();
                     tokio::spawn(carry(client, server, connections.clone(), gates));
                 }
             }
