@@ -13,6 +13,7 @@ pub mod observed;
 pub mod plan;
 pub mod policy;
 pub mod published;
+pub mod sentinels;
 pub mod serving;
 pub mod succession;
 pub mod task;

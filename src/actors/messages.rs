@@ -34,6 +34,12 @@ pub struct Refresh {
     pub settings: bool,
 }
 
+/// `FailoverRun` or `TaskPerformer` → `NodeMonitor`: another server answers at the node's address than the one that your
+/// connection leads to; probe on a new one now.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct ReadAnew;
+
 /// `ClusterActor` → `NodeMonitor`: send me [`Sighted`] now; I have just (re)started.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -193,6 +199,8 @@ pub struct Decision {
     pub version: Option<i32>,
     /// The leadership it was decided under; without one nothing may be done.
     pub leading: Option<Leadership>,
+    /// Which server process answered at each node when it was decided.
+    pub run_ids: BTreeMap<NodeAddr, String>,
 }
 
 /// `FailoverRun` → `ClusterActor`: how a command to a node ended.
@@ -260,6 +268,15 @@ pub struct GuardTask {
     pub latch: String,
     /// The version it decided from.
     pub version: i32,
+}
+
+/// `FailoverRun` or `TaskPerformer` → `ZkSession`: the newest epoch that any leader has raised, read in ZooKeeper's order of
+/// writes while this latch node stands (RK-4).
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Epoch, WriteError>")]
+pub struct ReadEpoch {
+    /// The latch node of the leader that commands.
+    pub latch: String,
 }
 
 /// HTTP → `ClusterActor` of the leader: switch over, in the operator's name. Answers when that is done, or when

@@ -28,7 +28,7 @@ use self::probe::{Connection, Established, NoAnswer, Probe};
 use self::rush::Rush;
 use self::slots::Slots;
 use super::Outbox;
-use super::messages::{InspectMonitor, MonitorState, Refresh, SightAgain, Sighted};
+use super::messages::{InspectMonitor, MonitorState, ReadAnew, Refresh, SightAgain, Sighted};
 use crate::domain::facts::Sighting;
 use crate::domain::liveness::{Limits, Liveness};
 use crate::domain::node::{ClusterName, Moment, NodeAddr};
@@ -76,6 +76,8 @@ pub struct NodeMonitor {
     timeouts: u32,
     /// Ends the rest.
     wake: Rc<Notify>,
+    /// The next probe goes over a new connection: the present one leads to another server than a new one does.
+    anew: bool,
     /// Asked for before the probe under way was sent.
     waiting: Vec<oneshot::Sender<Sighting>>,
     /// Whoever asked wants to know the settings, too.
@@ -146,6 +148,7 @@ impl NodeMonitor {
             hastened: None,
             timeouts: 0,
             wake: Rc::default(),
+            anew: false,
             waiting: Vec::new(),
             settings_wanted: false,
             served: Vec::new(),
@@ -162,7 +165,7 @@ impl NodeMonitor {
 
     /// Waits for the next probe to be due, with an ear on the connection.
     fn rest(&mut self, connection: Connection, ctx: &mut Context<Self>) {
-        if self.waiting.is_empty() {
+        if self.waiting.is_empty() && !self.anew {
             // What it was to wake for may be done already.
             let _ = self.wake.notified().now_or_never();
         }
@@ -250,6 +253,8 @@ impl NodeMonitor {
 
     fn probe(&mut self, connection: Connection, ctx: &mut Context<Self>) {
         let now = self.clock.now();
+        let anew = std::mem::take(&mut self.anew);
+        let connection = connection.filter(|_| !anew);
         if connection.is_none() {
             self.full_at = None;
             self.timeouts = 0;
@@ -366,6 +371,15 @@ impl Handler<Refresh> for NodeMonitor {
             // The monitor holds the other end as long as it lives.
             answer.unwrap_or_else(|_| monitor.sighting.clone())
         }))
+    }
+}
+
+impl Handler<ReadAnew> for NodeMonitor {
+    type Result = ();
+
+    fn handle(&mut self, _: ReadAnew, _: &mut Self::Context) {
+        self.anew = true;
+        self.wake.notify_one();
     }
 }
 

@@ -9,6 +9,7 @@ mod failure;
 pub mod inspect;
 mod probe;
 mod reply;
+mod subscribers;
 mod tls;
 mod wire;
 

@@ -76,8 +76,10 @@ pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation
 
     let mut holds = blocking(plan(&case, policy, now));
     // A Sentinel that is seen at the primary alone is not gone when the primary is.
-    let sentinel = |hold: &Hold| matches!(hold, Hold::SentinelAtWork { .. });
-    holds.extend(present.holds.iter().filter(|hold| sentinel(hold)).cloned());
+    let sentinel = |hold: &&Hold| matches!(hold, Hold::SentinelAtWork { .. });
+    if !holds.iter().any(|hold| sentinel(&hold)) {
+        holds.extend(present.holds.iter().filter(sentinel).cloned());
+    }
     let mut held_by: Vec<String> = voteless.into_iter().collect();
     for hold in &holds {
         let words = hold.to_string();
@@ -188,10 +190,11 @@ fn successors(
 
 /// What keeps the plan from acting.
 fn blocking(plan: Plan) -> Vec<Hold> {
-    match plan.action {
-        Some(_) => Vec::new(),
-        None => plan.holds,
+    if plan.action.is_some() {
+        return Vec::new();
     }
+    let holds = plan.holds.into_iter();
+    holds.filter(Hold::blocks).collect()
 }
 
 fn sentence(

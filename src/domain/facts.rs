@@ -9,32 +9,38 @@ use super::node::{Moment, NodeAddr};
 
 /// The facts of one node, merged from its probes.
 ///
-/// Source: <https://redis.io/docs/latest/commands/info/>. Field names of `INFO` are given in parentheses.
+/// Source: <https://redis.io/docs/latest/commands/info/>. Field names of `INFO` are given in parentheses. A figure that
+/// was never readable is what the field says: it costs none of the others, and errs to the safe side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeFacts {
     /// Random id of the server process, new at every start (`run_id`).
     pub run_id: String,
-    /// Server version, `valkey_version` where the server gives one (`redis_version`).
+    /// Server version, `valkey_version` where the server gives one (`redis_version`); 0.0.0 if it cannot be read.
     pub version: Version,
     /// How the server runs (`redis_mode`).
     pub mode: Mode,
-    /// Time since the server started, to the second (`uptime_in_seconds`).
+    /// Time since the server started, to the second (`uptime_in_seconds`), or since this keeper saw it first, if that is
+    /// longer: a clock that is set back makes no process younger.
     pub uptime: Duration,
     /// The data set is being loaded: alive, not online (`loading`, or a `-LOADING` reply).
     pub loading: bool,
     /// Primary or replica, with what belongs to each.
     pub role: Role,
-    /// Names the history of the data set; equal ids and comparable offsets mean the same data (`master_replid`).
+    /// Names the history of the data set; equal ids and comparable offsets mean the same data (`master_replid`). Empty, and
+    /// no history, if it cannot be read.
     pub replication_id: String,
     /// The history before the last promotion (`master_replid2`), if there was one; a primary that Redis 7 restarted from
     /// its dump names here the history that it dumped.
     pub previous_replication_id: Option<String>,
-    /// Bytes of replication stream produced (primary, `master_repl_offset`) or applied (replica, `slave_repl_offset`).
+    /// Bytes of replication stream produced (primary, `master_repl_offset`) or applied (replica, `slave_repl_offset`); at
+    /// least so many, if the last figure could not be read.
     pub offset: u64,
-    /// Keys in all databases (`db0:keys=…`, summed).
+    /// Keys in all databases (`db0:keys=…`, summed); a database whose figure cannot be read has one at least.
     pub keys: u64,
-    /// Redis Sentinels subscribed here, by the name and address of their connections.
+    /// Redis Sentinels that watch this node, by the names and hosts of their connections.
     pub sentinels: Vec<String>,
+    /// How many other clients listen on the channel of Sentinels.
+    pub other_subscribers: usize,
 }
 
 /// Version of a server, ordered.
@@ -50,6 +56,9 @@ pub struct Version {
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::default() {
+            return f.write_str("unknown");
+        }
         write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
     }
 }
@@ -77,18 +86,22 @@ pub enum Role {
     Replica(Upstream),
 }
 
+/// Stands for a host that a replica follows and does not name readably. No host can bear that name.
+pub const UNKNOWN_HOST: &str = "?";
+
 /// What a replica follows and how well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
-    /// Where it was told to follow (`master_host`, `master_port`).
+    /// Where it was told to follow (`master_host`, `master_port`); [`UNKNOWN_HOST`] or port 0 for what cannot be read.
     pub primary: NodeAddr,
     /// State of the link (`master_link_status`).
     pub link: Link,
     /// A full synchronisation is under way (`master_sync_in_progress`).
     pub syncing: bool,
-    /// Time since the primary was last heard on the link (`master_last_io_seconds_ago`), while it is up.
+    /// Time since the primary was last heard on the link (`master_last_io_seconds_ago`), while it is up; `None`, which is
+    /// too long, if that cannot be read.
     pub last_io: Option<Duration>,
-    /// Redis's own `replica-priority`: lower is preferred, 0 is never promoted (`slave_priority`).
+    /// Redis's own `replica-priority`: lower is preferred, 0 is never promoted (`slave_priority`); 0 if it cannot be read.
     pub priority: u32,
 }
 
@@ -116,11 +129,23 @@ impl MinReplicas {
 pub enum Link {
     /// Connected and streaming.
     Up,
-    /// Not connected, for so long (`master_link_down_since_seconds`; `None` when it never was).
+    /// Not connected, for so long (`master_link_down_since_seconds`).
     Down {
-        /// How long, to the second.
+        /// How long, to the second; `None` when the link was never up since the server started, or if that cannot be read.
         since: Option<Duration>,
     },
+}
+
+impl Upstream {
+    /// Whether the primary was not heard on the link for longer than `limit`, or it cannot be read for how long.
+    pub fn lags(&self, limit: Duration) -> bool {
+        self.link == Link::Up && self.last_io.is_none_or(|heard| heard > limit)
+    }
+
+    /// The host that it follows, if it names one.
+    pub fn host(&self) -> Option<&str> {
+        Some(self.primary.host()).filter(|host| *host != UNKNOWN_HOST)
+    }
 }
 
 impl Link {
@@ -150,6 +175,7 @@ impl NodeFacts {
         std::iter::once(&self.replication_id)
             .chain(&self.previous_replication_id)
             .map(String::as_str)
+            .filter(|id| !id.is_empty())
     }
 
     /// Whether its data and that of `other` come from one history.
@@ -316,6 +342,7 @@ impl NodeFacts {
             offset: _,
             keys,
             sentinels,
+            other_subscribers,
         } = self;
         let same_role = match (role, &other.role) {
             (Role::Replica(one), Role::Replica(other)) => one.same_matter(other),
@@ -330,6 +357,7 @@ impl NodeFacts {
             && *previous_replication_id == other.previous_replication_id
             && (*keys == 0) == (other.keys == 0)
             && *sentinels == other.sentinels
+            && *other_subscribers == other.other_subscribers
     }
 }
 

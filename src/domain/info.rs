@@ -5,11 +5,21 @@
 
 use std::time::Duration;
 
-use super::facts::{Link, Mode, NodeFacts, Role, Upstream, Version};
+use super::facts::{Link, Mode, NodeFacts, Role, UNKNOWN_HOST, Upstream, Version};
 use super::node::NodeAddr;
 
 /// Redis's own default of `replica-priority`.
 const DEFAULT_PRIORITY: u32 = 100;
+
+/// The `replica-priority` of a replica that is never promoted: also of one whose priority cannot be read.
+const NEVER_PROMOTED: u32 = 0;
+
+/// No server is up for so long (31 years). Before 6.2 a replica that was never linked says that its link has been down
+/// since 1970: <https://github.com/redis/redis/blob/6.0/src/server.c>, `repl_down_since`.
+const LONGER_THAN_ANY_UPTIME: Duration = Duration::from_secs(1_000_000_000);
+
+/// How far two figures of one server, each told in whole seconds, may be apart.
+const WHOLE_SECONDS: Duration = Duration::from_secs(2);
 
 /// The replication id that stands for "none".
 const NO_REPLICATION_ID: &str = "0000000000000000000000000000000000000000";
@@ -53,6 +63,7 @@ impl Info {
         let mut is_replica = None;
         let mut online_replicas = 0;
         let mut primary_offset = None;
+        let mut replica_offset = None;
         for line in text.lines() {
             let line = line.trim_end();
             let Some((field, value)) = line.split_once(':') else {
@@ -78,29 +89,26 @@ impl Info {
                         _ => None,
                     }
                 }
-                "master_replid" => info.replication_id = filled(value),
-                "master_replid2" => {
-                    info.previous_replication_id =
-                        filled(value).filter(|id| id != NO_REPLICATION_ID);
-                }
+                "master_replid" => info.replication_id = replication_id(value),
+                "master_replid2" => info.previous_replication_id = replication_id(value),
                 "master_repl_offset" => primary_offset = value.parse().ok(),
-                "slave_repl_offset" => info.offset = value.parse().ok(),
+                "slave_repl_offset" => replica_offset = Some(value.parse().ok()),
                 _ if replica.read(field, value) => {}
                 _ if is_attached_replica(field) => {
                     online_replicas +=
                         usize::from(value.split(',').any(|part| part == "state=online"));
                 }
                 _ if is_numbered(field, "db") => {
-                    if let Some(keys) = keys(value) {
-                        info.keys = Some(info.keys.unwrap_or(0).saturating_add(keys));
-                    }
+                    // A database is listed only if it has keys.
+                    let keys = keys(value).unwrap_or(1);
+                    info.keys = Some(info.keys.unwrap_or(0).saturating_add(keys));
                 }
                 _ => {}
             }
         }
-        info.offset = info.offset.or(primary_offset);
+        info.offset = replica_offset.unwrap_or(primary_offset);
         info.role = match is_replica {
-            Some(true) => replica.upstream().map(Role::Replica),
+            Some(true) => Some(Role::Replica(replica.upstream())),
             Some(false) => Some(Role::Primary { online_replicas }),
             None => None,
         };
@@ -124,21 +132,23 @@ impl<'a> ReplicaFields<'a> {
     /// Returns whether the field is one of these.
     fn read(&mut self, field: &str, value: &'a str) -> bool {
         match field {
-            "master_host" => self.host = Some(value),
+            "master_host" => self.host = Some(value).filter(|host| !host.is_empty()),
             "master_port" => self.port = value.parse().ok(),
             "master_link_status" => self.link_up = value == "up",
-            "master_link_down_since_seconds" => self.link_down_since = seconds(value),
+            "master_link_down_since_seconds" => {
+                self.link_down_since = seconds(value).filter(|it| *it < LONGER_THAN_ANY_UPTIME);
+            }
             "master_last_io_seconds_ago" => self.last_io = seconds(value),
-            "master_sync_in_progress" => self.syncing = value == "1",
-            "slave_priority" => self.priority = value.parse().ok(),
+            "master_sync_in_progress" => self.syncing = value != "0",
+            "slave_priority" => self.priority = Some(value.parse().unwrap_or(NEVER_PROMOTED)),
             _ => return false,
         }
         true
     }
 
-    fn upstream(&self) -> Option<Upstream> {
-        Some(Upstream {
-            primary: NodeAddr::new(self.host?, self.port?),
+    fn upstream(&self) -> Upstream {
+        Upstream {
+            primary: NodeAddr::new(self.host.unwrap_or(UNKNOWN_HOST), self.port.unwrap_or(0)),
             link: if self.link_up {
                 Link::Up
             } else {
@@ -149,7 +159,7 @@ impl<'a> ReplicaFields<'a> {
             syncing: self.syncing,
             last_io: self.last_io.filter(|_| self.link_up),
             priority: self.priority.unwrap_or(DEFAULT_PRIORITY),
-        })
+        }
     }
 }
 
@@ -176,7 +186,13 @@ fn flag(value: &str) -> Option<bool> {
     }
 }
 
-/// Seconds; −1 stands for "never".
+/// 40 hexadecimal digits, unless they stand for "none".
+fn replication_id(value: &str) -> Option<String> {
+    let is_id = value.len() == 40 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_id && value != NO_REPLICATION_ID).then(|| value.to_owned())
+}
+
+/// Seconds. −1 stands for "never"; other negative figures come of a clock that was set back.
 fn seconds(value: &str) -> Option<Duration> {
     value.parse().ok().map(Duration::from_secs)
 }
@@ -213,43 +229,72 @@ fn keys(value: &str) -> Option<u64> {
 }
 
 impl NodeFacts {
-    /// The facts that a reply of all sections tells; `None` when it lacks what every server tells there.
+    /// The facts that a reply of all sections tells; `None` when it lacks what identifies the process (`run_id`) or says
+    /// what the server is (`role`). Any other figure that cannot be read errs to the safe side: see the fields.
     pub fn of(info: &Info) -> Option<Self> {
-        Some(Self {
+        let mut facts = Self {
             run_id: info.run_id.clone()?,
-            version: info.version?,
+            version: info.version.unwrap_or_default(),
             mode: info.mode.unwrap_or(Mode::Standalone),
-            uptime: info.uptime?,
+            uptime: info.uptime.unwrap_or_default(),
             loading: info.loading.unwrap_or(false),
             role: info.role.clone()?,
-            replication_id: info.replication_id.clone()?,
+            replication_id: info.replication_id.clone().unwrap_or_default(),
             previous_replication_id: info.previous_replication_id.clone(),
-            offset: info.offset?,
+            offset: info.offset.unwrap_or(0),
             keys: info.keys.unwrap_or(0),
             sentinels: Vec::new(),
-        })
+            other_subscribers: 0,
+        };
+        if let Some(uptime) = info.uptime {
+            facts.doubt_link_down_since(uptime);
+        }
+        Some(facts)
     }
 
-    /// Takes over what a reply tells, of whatever sections; the rest stays as it was.
-    pub fn update(&mut self, info: Info) {
+    /// Takes over what a reply of the same process tells, of whatever sections, so long after the one before. What it does
+    /// not tell, or not readably, stays as it was.
+    pub fn update(&mut self, info: Info, elapsed: Duration) {
         fn take<T>(field: &mut T, told: Option<T>) {
             if let Some(told) = told {
                 *field = told;
             }
         }
-        // Both ids come from one section: a promotion that is undone also removes the second.
-        if info.replication_id.is_some() {
+        let never_linked = self.upstream().is_some_and(|it| !it.link.ever_up());
+        if let Some(id) = info.replication_id {
+            // Both ids come from one section: a promotion that is undone also removes the second.
             self.previous_replication_id = info.previous_replication_id;
+            if id != self.replication_id {
+                // Offsets of another history say nothing in this one.
+                self.offset = 0;
+            }
+            self.replication_id = id;
         }
-        take(&mut self.run_id, info.run_id);
+        // No process gets younger; one whose clock was set back ages all the same.
+        let aged = self.uptime.saturating_add(elapsed);
+        self.uptime = info.uptime.map_or(aged, |told| told.max(aged));
         take(&mut self.version, info.version);
         take(&mut self.mode, info.mode);
-        take(&mut self.uptime, info.uptime);
         take(&mut self.loading, info.loading);
         take(&mut self.role, info.role);
-        take(&mut self.replication_id, info.replication_id);
         take(&mut self.offset, info.offset);
         take(&mut self.keys, info.keys);
+        if let Some(uptime) = info.uptime {
+            self.doubt_link_down_since(uptime);
+        }
+        if never_linked {
+            // A link that came up since, and broke again, has been down for less.
+            self.doubt_link_down_since(elapsed);
+        }
+    }
+
+    /// A link that has been down for longer than this was never up: before 6.2, such a replica counts from 1970.
+    fn doubt_link_down_since(&mut self, at_most: Duration) {
+        if let Role::Replica(upstream) = &mut self.role
+            && let Link::Down { since } = &mut upstream.link
+        {
+            *since = since.filter(|since| *since <= at_most.saturating_add(WHOLE_SECONDS));
+        }
     }
 }
 

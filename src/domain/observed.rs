@@ -10,6 +10,7 @@ use super::facts::{Link, Mode, NodeFacts, Sighting};
 use super::lease::Unacknowledged;
 use super::node::{Epoch, KeeperId, Moment, NodeAddr};
 use super::published::Published;
+use super::sentinels::SentinelWatch;
 use super::succession::Succession;
 use super::verdict::Verdict;
 
@@ -44,6 +45,8 @@ pub struct Observed {
     pub old_gone: bool,
     /// The change of primary that this keeper saw last; `None` if it saw none since it started.
     pub succession: Option<Succession>,
+    /// For how long Sentinels that are seen hold this keeper back.
+    pub sentinels: SentinelWatch,
 }
 
 /// A planned change of primary that is asked for.
@@ -174,12 +177,37 @@ impl Observed {
         Cow::Owned(observed)
     }
 
+    /// Which server process answers at each node, as a plan made now sees it.
+    pub fn run_ids(&self) -> BTreeMap<NodeAddr, String> {
+        let known = |(addr, node): (&NodeAddr, &ObservedNode)| {
+            let own = node.sighting.facts.as_ref();
+            let facts = own.filter(|_| node.sighting.answering);
+            let run_id = &facts.or(node.last_known())?.run_id;
+            Some((addr.clone(), run_id.clone()))
+        };
+        self.nodes.iter().filter_map(known).collect()
+    }
+
     /// The failure for which the node is left alone now. What failed through one keeper may be tried through another.
     pub(super) fn failed_lately(&self, addr: &NodeAddr, now: Moment) -> Option<&Failure> {
         let failure = self.failures.get(addr)?;
         let through = self.nodes.get(addr).and_then(ObservedNode::through);
         let untried = through.is_some_and(|keeper| !failure.through.contains(keeper));
         (now < failure.retry_at() && !untried).then_some(failure)
+    }
+
+    /// Takes the time of Sentinels that are seen.
+    pub fn watch_sentinels(&mut self, now: Moment) {
+        let seen = |node: &ObservedNode| {
+            let facts = node.sighting.facts.as_ref();
+            let facts = facts.filter(|_| node.sighting.answering);
+            facts.is_some_and(|facts| !facts.sentinels.is_empty())
+        };
+        let sentinel = self.nodes.values().any(seen);
+        let primary = self.published.as_ref().and_then(|it| it.primary.as_ref());
+        let primary = primary.and_then(|primary| self.nodes.get(primary));
+        let down = primary.is_some_and(|node| node.verdict.unfit_as_primary());
+        self.sentinels.look(sentinel, down, now);
     }
 
     /// The facts of `addr` if it is configured, live and serving.

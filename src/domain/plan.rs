@@ -19,9 +19,11 @@ use super::node::{Generation, KeeperId, Moment, NodeAddr};
 use super::observed::{Failure, Observed};
 use super::policy::Policy;
 use super::published::{Intent, Published, Step};
+use foreigners::{foreigners, sentinels};
 
 mod discover;
 mod finish;
+mod foreigners;
 mod keep;
 mod switchover;
 mod words;
@@ -142,8 +144,24 @@ pub enum Hold {
     SentinelAtWork {
         /// Where it was found.
         node: NodeAddr,
-        /// Name and address of its connection.
+        /// Name and host of its connections.
         sentinel: String,
+        /// How long it has yet to replace the primary, which is down. Passes by itself: see [`Hold::same_as`].
+        left: Option<Duration>,
+    },
+    /// A Sentinel watches this cluster, and holds nothing: it let its time pass, or came when a change was begun.
+    SentinelPassedOver {
+        /// Where it was found.
+        node: NodeAddr,
+        /// Name and host of its connections.
+        sentinel: String,
+    },
+    /// Clients listen on the channel of Sentinels that are not known to be Sentinels. Holds nothing.
+    SentinelChannel {
+        /// Where.
+        node: NodeAddr,
+        /// How many.
+        clients: usize,
     },
     /// The node is not a plain Redis server.
     WrongMode(NodeAddr, Mode),
@@ -210,12 +228,24 @@ pub enum Hold {
 }
 
 impl Hold {
+    /// Whether anything is left undone for this reason.
+    pub(super) fn blocks(&self) -> bool {
+        !matches!(
+            self,
+            Self::SentinelPassedOver { .. } | Self::SentinelChannel { .. }
+        )
+    }
+
     /// Whether it is the same reason, however much time has passed.
     pub fn same_as(&self, other: &Self) -> bool {
         let timeless = |hold: &Self| {
             let mut hold = hold.clone();
-            if let Self::CoolingDown { left, .. } | Self::Draining { left, .. } = &mut hold {
-                *left = Duration::ZERO;
+            match &mut hold {
+                Self::CoolingDown { left, .. } | Self::Draining { left, .. } => {
+                    *left = Duration::ZERO;
+                }
+                Self::SentinelAtWork { left, .. } => *left = left.map(|_| Duration::ZERO),
+                _ => {}
             }
             hold
         };
@@ -246,13 +276,14 @@ impl Plan {
 /// Decides the next action for one cluster.
 pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
     let observed = &*observed.through_others();
-    let foreign = foreigners(observed);
-    if let Some(sentinel) = foreign
-        .iter()
-        .find(|hold| matches!(hold, Hold::SentinelAtWork { .. }))
-    {
-        return Plan::hold(sentinel.clone());
+    let (sentinel, again) = sentinels(observed, now);
+    if let Some(sentinel @ Hold::SentinelAtWork { .. }) = sentinel {
+        return Plan {
+            again,
+            ..Plan::hold(sentinel)
+        };
     }
+    let foreign = foreigners(observed);
     let case = Case {
         observed,
         policy,
@@ -267,6 +298,7 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
         None => discover::discover(&case, &Published::default()),
     };
     plan.holds.extend(foreign);
+    plan.holds.extend(sentinel);
     if plan.action.is_none() {
         // What failed may be tried again, which nothing but time tells.
         let retries = observed.failures.values().map(Failure::retry_at);
@@ -386,37 +418,6 @@ fn withdrawing(
         }
     }
     state
-}
-
-/// Nodes that a keeper does not manage, and why.
-fn foreigners(observed: &Observed) -> Vec<Hold> {
-    let mut holds = Vec::new();
-    for (addr, node) in &observed.nodes {
-        let Some(facts) = node
-            .sighting
-            .facts
-            .as_ref()
-            .filter(|_| node.sighting.answering)
-        else {
-            continue;
-        };
-        if facts.mode != Mode::Standalone {
-            holds.push(Hold::WrongMode(addr.clone(), facts.mode));
-        }
-        if let Some(sentinel) = facts.sentinels.first() {
-            holds.push(Hold::SentinelAtWork {
-                node: addr.clone(),
-                sentinel: sentinel.clone(),
-            });
-        }
-    }
-    let aliases = observed.aliases();
-    holds.extend(
-        aliases
-            .into_iter()
-            .map(|(alias, node)| Hold::SameServer(alias.clone(), node.clone())),
-    );
-    holds
 }
 
 #[cfg(test)]

@@ -59,10 +59,10 @@ pub enum Reason {
     Loading,
     /// No: its first synchronisation has not ended.
     Syncing,
-    /// No: its link to the primary has been down for so long.
+    /// No: its link to the primary has been down for so long; `None`: since it started.
     LinkDown(Option<Duration>),
-    /// No: it has not heard its primary for so long.
-    Lagging(Duration),
+    /// No: it has not heard its primary for so long; `None`: it cannot be read for how long.
+    Lagging(Option<Duration>),
     /// No: it says it is a primary, and is not the published one (RK-7).
     UnpublishedPrimary,
     /// No: it follows a server that is not part of the cluster, or nothing that is known.
@@ -135,12 +135,15 @@ impl fmt::Display for Reason {
             Self::Trouble(trouble) => write!(f, "it answers, but not with its state: {trouble}"),
             Self::Loading => f.write_str("it is loading its data set"),
             Self::Syncing => f.write_str("its first synchronisation has not ended"),
-            Self::LinkDown(None) => f.write_str("it has never been linked to its primary"),
+            Self::LinkDown(None) => {
+                f.write_str("it has not been linked to its primary since it started")
+            }
             Self::LinkDown(Some(span)) => {
                 let seconds = span.as_secs();
                 write!(f, "its link to its primary has been down for {seconds} s")
             }
-            Self::Lagging(span) => {
+            Self::Lagging(None) => f.write_str("it does not say when it last heard its primary"),
+            Self::Lagging(Some(span)) => {
                 write!(f, "it has not heard its primary for {} s", span.as_secs())
             }
             Self::UnpublishedPrimary => {
@@ -249,17 +252,18 @@ impl Serving<'_> {
             };
         }
         match upstream.link {
-            Link::Up => match (self.policy.max_lag, upstream.last_io) {
-                (Some(limit), Some(last_io)) if last_io > limit => Reason::Lagging(last_io),
+            Link::Up => match self.policy.max_lag {
+                Some(limit) if upstream.lags(limit) => Reason::Lagging(upstream.last_io),
                 _ => Reason::Replica,
             },
             Link::Down { since } => {
-                let stale = since.unwrap_or(Duration::ZERO) + self.now.since(sighting.at);
+                // Without a link since its start, its data is from before that.
+                let stale = since.unwrap_or(facts.uptime) + self.now.since(sighting.at);
                 let within_bounds = published.primary.is_none() || stale <= self.policy.max_stale;
                 if within_bounds {
                     Reason::StaleReplica
                 } else {
-                    Reason::LinkDown(Some(stale))
+                    Reason::LinkDown(since.map(|_| stale))
                 }
             }
         }
@@ -276,5 +280,7 @@ impl Serving<'_> {
     }
 }
 
+#[cfg(test)]
+mod read_tests;
 #[cfg(test)]
 mod tests;

@@ -24,6 +24,8 @@ pub struct Task {
     pub version: i32,
     /// The server.
     pub node: NodeAddr,
+    /// The process there that the leader decided about; `None` from a leader of a former build.
+    pub run_id: Option<String>,
     /// What to do there.
     pub command: Command,
 }

@@ -241,10 +241,9 @@ fn sighting(sighting: &Sighting, now: Moment) -> Value {
 }
 
 fn facts(facts: &NodeFacts) -> Value {
-    let version = facts.version;
     json!({
         "run-id": facts.run_id,
-        "version": format!("{}.{}.{}", version.major, version.minor, version.patch),
+        "version": facts.version.to_string(),
         "mode": match facts.mode {
             Mode::Standalone => "standalone",
             Mode::Cluster => "cluster",
@@ -258,6 +257,7 @@ fn facts(facts: &NodeFacts) -> Value {
         "offset": facts.offset,
         "keys": facts.keys,
         "sentinels": facts.sentinels,
+        "other-subscribers": facts.other_subscribers,
     })
 }
 

@@ -34,7 +34,8 @@ pub trait RedisNode {
     /// The caller bounds the time by dropping the future; the attempt ends with it.
     async fn connect(&self) -> Result<Box<dyn ProbeConnection>, ProbeFailure>;
 
-    /// Opens a connection for one state-changing command, named `keeper-<epoch>` (RK-4).
+    /// Opens a connection for one state-changing command, names it `keeper-<epoch>`, and asks on it which process answers
+    /// there (RK-4).
     ///
     /// # Errors
     /// Always [`CommandError::NotDone`].
@@ -93,10 +94,19 @@ pub struct Alive {
     pub loading: bool,
     /// The error it answered instead, such as `NOAUTH Authentication required.`
     pub error: Option<String>,
-    /// Sentinels found subscribed, with a [full](Depth::is_full) depth only.
-    pub sentinels: Option<Vec<String>>,
+    /// Who listens on the channel of Redis Sentinels, with a [full](Depth::is_full) depth only.
+    pub subscribers: Option<Subscribers>,
     /// The `min-replicas` settings, or why they cannot be read; with [`Depth::FullWithSettings`] only.
     pub min_replicas: Option<Result<MinReplicas, String>>,
+}
+
+/// Who listens on the channel on which Redis Sentinels greet each other.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Subscribers {
+    /// Sentinels, each by its name and host: they are known by two connections of theirs.
+    pub sentinels: Vec<String>,
+    /// How many other clients.
+    pub others: usize,
 }
 
 /// A probe that was not answered.
@@ -122,12 +132,19 @@ pub enum Remember {
 /// A connection for state-changing commands. One transaction each; never reconnects, never retries (RK-4).
 #[async_trait(?Send)]
 pub trait CommandConnection {
+    /// The server process at the other end (`run_id`), as it said on this very connection. It is to be the one of which the
+    /// facts were read that a command is decided from: names and addresses move.
+    fn run_id(&self) -> &str;
+
     /// Kills every other keeper's command connection to this server, so that no command sent on one before can still be
-    /// executed (RK-4). Those of newer epochs are left alone.
+    /// executed (RK-4). Connections of newer epochs are left alone, and nothing is killed, if there are any.
+    ///
+    /// Any client can take the name of a keeper. `newest` is the greatest epoch that any leader has raised, read after a
+    /// newer one was seen here: connections that bear a greater one are nobody's, and are killed, too.
     ///
     /// # Errors
-    /// [`CommandError::NotDone`]: a connection bears a newer epoch (this leader is deposed), or not all could be killed.
-    async fn fence(&mut self) -> Result<(), CommandError>;
+    /// [`CommandError::NotDone`]: not all could be killed.
+    async fn fence(&mut self, newest: Option<Epoch>) -> Result<Fence, CommandError>;
 
     /// Makes the node a primary: `REPLICAOF NO ONE`, `CONFIG REWRITE`, `CLIENT KILL` of its clients in one `MULTI`,
     /// every reply read, the result confirmed by `ROLE`. Returns what was refused without spoiling the promotion (a
@@ -163,6 +180,16 @@ pub trait CommandConnection {
     /// # Errors
     /// After any, one of the two may be set already; nothing is demanded by that alone.
     async fn set_min_replicas(&mut self, values: MinReplicas) -> Result<Vec<String>, CommandError>;
+}
+
+/// What a [fence](CommandConnection::fence) has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Fence {
+    /// No other keeper's command connection is left.
+    Closed,
+    /// A connection bears this newer epoch: a newer leader is at work, or somebody who took such a name.
+    Newer(Epoch),
 }
 
 /// A command that was not confirmed, by what is known to have happened.

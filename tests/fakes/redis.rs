@@ -12,8 +12,8 @@ use redis_keeper::domain::facts::{DownReason, Link, MinReplicas, Mode, Role, Ups
 use redis_keeper::domain::info::Info;
 use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
 use redis_keeper::ports::redis::{
-    Alive, CommandConnection, CommandError, Depth, ProbeConnection, ProbeFailure, Redis, RedisNode,
-    Remember, Stir,
+    Alive, CommandConnection, CommandError, Depth, Fence, ProbeConnection, ProbeFailure, Redis,
+    RedisNode, Remember, Stir, Subscribers,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -69,6 +69,10 @@ pub(crate) struct FakeServer {
     deeds: RefCell<Vec<Deed>>,
     /// What the next command answers instead of being executed.
     command_error: RefCell<Option<CommandError>>,
+    /// New connections for commands lead to this process instead.
+    pub(crate) moved: RefCell<Option<String>>,
+    /// A client bears the name of a command connection of this epoch, until it is killed.
+    pub(crate) named: Cell<Option<Epoch>>,
     /// Whoever promotes it next panics.
     pub(crate) fatal: Cell<bool>,
     /// Connections for probes that are open.
@@ -175,6 +179,8 @@ impl FakeRedis {
                 }),
                 deeds: RefCell::default(),
                 command_error: RefCell::default(),
+                moved: RefCell::default(),
+                named: Cell::default(),
                 fatal: Cell::default(),
                 open: Cell::default(),
                 breaks: Cell::default(),
@@ -280,6 +286,11 @@ impl RedisNode for Node {
             }
             _ => Ok(Box::new(Commands {
                 server: Rc::clone(&self.0),
+                run_id: {
+                    let moved = self.0.moved.borrow().clone();
+                    let own = || self.0.info.borrow().run_id.clone();
+                    moved.or_else(own).unwrap_or_default()
+                },
                 epoch,
                 broken: false,
             })),
@@ -346,7 +357,10 @@ async fn answer(server: Rc<FakeServer>, depth: Depth, sent: Instant, mutes: u64)
         info: error.is_none().then_some(info),
         loading,
         error,
-        sentinels: depth.is_full().then(|| server.sentinels.borrow().clone()),
+        subscribers: depth.is_full().then(|| Subscribers {
+            sentinels: server.sentinels.borrow().clone(),
+            others: 0,
+        }),
         min_replicas: (depth == Depth::FullWithSettings).then(|| Ok(server.min_replicas.get())),
     }
 }
@@ -392,6 +406,7 @@ impl ProbeConnection for Connection {
 
 struct Commands {
     server: Rc<FakeServer>,
+    run_id: String,
     epoch: Epoch,
     broken: bool,
 }
@@ -410,8 +425,19 @@ impl Commands {
 
 #[async_trait(?Send)]
 impl CommandConnection for Commands {
-    async fn fence(&mut self) -> Result<(), CommandError> {
-        Ok(())
+    fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
+    async fn fence(&mut self, newest: Option<Epoch>) -> Result<Fence, CommandError> {
+        let named = self.server.named.get();
+        match named.filter(|named| *named > self.epoch) {
+            Some(newer) if newest.is_none_or(|newest| newer <= newest) => Ok(Fence::Newer(newer)),
+            _ => {
+                self.server.named.set(None);
+                Ok(Fence::Closed)
+            }
+        }
     }
 
     async fn promote(&mut self, _: Remember) -> Result<Vec<String>, CommandError> {

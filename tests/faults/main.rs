@@ -7,6 +7,7 @@ mod asking;
 #[path = "../fakes/clock.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod clock;
+mod commanded;
 mod faulty;
 mod given_up;
 #[path = "../scenarios/support/net.rs"]

@@ -2,23 +2,24 @@
 
 use std::time::Duration;
 
+use redis_keeper::actors::messages::ReadAnew;
 use redis_keeper::domain::facts::{ConnectionState, Role};
 use redis_keeper::domain::node::NodeAddr;
 use redis_keeper::ports::redis::Depth;
 use tokio::time::sleep;
 
-use crate::fake_redis::{Manner, replica_of};
+use crate::fake_redis::{Deed, Manner, replica_of};
 use crate::time::on_virtual_time;
 use crate::watch::{TICK, Watch, probes};
 
 #[test]
 fn the_first_probe_is_told_whole() {
     on_virtual_time(async {
-        let watch = Watch::node(|server| server.watched_by(&["sentinel-1 at 10.0.0.9"]));
+        let watch = Watch::node(|server| server.watched_by(&["sentinel-a1b2c3d4 at 10.0.0.9"]));
         let (_, sighting) = watch.next(|_| true).await;
         let facts = sighting.facts.expect("facts");
         assert_eq!(facts.role, Role::Primary { online_replicas: 0 });
-        assert_eq!(facts.sentinels, ["sentinel-1 at 10.0.0.9"]);
+        assert_eq!(facts.sentinels, ["sentinel-a1b2c3d4 at 10.0.0.9"]);
         assert!(sighting.probed && sighting.answering && sighting.vote.is_none());
         assert_eq!(sighting.addresses, ["10.0.0.1".parse().unwrap()].into());
     });
@@ -58,16 +59,19 @@ fn a_change_of_role_is_told_at_the_next_tick() {
 fn falling_behind_is_told_once_in_each_direction() {
     on_virtual_time(async {
         let primary = NodeAddr::new("10.0.0.2", 6379);
-        let role = |heard: u64| {
+        let role = |heard| {
             let mut role = replica_of(&primary);
             if let Role::Replica(upstream) = &mut role {
-                upstream.last_io = Some(Duration::from_secs(heard));
+                upstream.last_io = heard;
             }
             Some(role)
         };
-        let watch = Watch::node(|server| server.tells(|info| info.role = role(0)));
+        let watch =
+            Watch::node(|server| server.tells(|info| info.role = role(Some(Duration::ZERO))));
         watch.next(|_| true).await;
-        for heard in [1, 4, 5, 6, 60, 1, 2] {
+        let seconds = |heard| Some(Duration::from_secs(heard));
+        let heard = [1, 4, 5, 6, 60, 1, 2].map(seconds);
+        for heard in heard.into_iter().chain([None, seconds(1)]) {
             watch.server.tells(|info| info.role = role(heard));
             watch.probed().await;
         }
@@ -76,10 +80,15 @@ fn falling_behind_is_told_once_in_each_direction() {
             .iter()
             .map(|(_, sighting)| {
                 let facts = sighting.facts.as_ref().unwrap();
-                facts.upstream().unwrap().last_io.unwrap().as_secs()
+                facts
+                    .upstream()
+                    .unwrap()
+                    .last_io
+                    .map(|heard| heard.as_secs())
             })
             .collect();
-        assert_eq!(heard, [0, 5, 1]);
+        // It lags once it is further behind than the limit, or does not say how far.
+        assert_eq!(heard, [Some(0), Some(6), Some(1), None, Some(1)]);
     });
 }
 
@@ -98,6 +107,31 @@ fn host_names_are_resolved_before_the_facts_are_told() {
         assert_eq!(
             sighting.upstream_addresses,
             ["10.0.0.2".parse().unwrap()].into()
+        );
+    });
+}
+
+#[test]
+fn a_name_that_has_moved_is_followed_on_a_new_connection() {
+    on_virtual_time(async {
+        let watch = Watch::of("redis-1", |redis, _| redis.name("redis-1", &["10.0.0.1"]));
+        watch.next(|sighting| sighting.facts.is_some()).await;
+        let connections = async |after: Duration| {
+            watch.server.take_deeds();
+            sleep(after).await;
+            let deeds = watch.server.take_deeds();
+            deeds.iter().filter(|deed| **deed == Deed::Connect).count()
+        };
+        assert_eq!(connections(60 * TICK).await, 0);
+        watch.redis.name("redis-1", &["10.0.0.1", "10.0.0.2"]);
+        assert_eq!(connections(60 * TICK).await, 0, "it has one address more");
+        watch.redis.name("redis-1", &["10.0.0.3"]);
+        assert_eq!(connections(60 * TICK).await, 1);
+        watch.monitor.do_send(ReadAnew);
+        assert_eq!(
+            connections(60 * TICK).await,
+            1,
+            "as soon as somebody finds it has moved"
         );
     });
 }

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use redis_keeper::adapters::redis::{Access, RedisServers};
 use redis_keeper::domain::facts::{Link, NodeFacts};
-use redis_keeper::domain::node::{ClusterName, NodeAddr};
-use redis_keeper::ports::redis::{Alive, Depth, ProbeConnection, Redis, RedisNode};
+use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
+use redis_keeper::ports::redis::{
+    Alive, CommandConnection, CommandError, Depth, ProbeConnection, Redis, RedisNode,
+};
 use tokio::time::timeout;
 
 use crate::server::{PATIENCE, Server, eventually};
@@ -45,6 +47,15 @@ pub(crate) async fn probed(connection: &mut dyn ProbeConnection, depth: Depth) -
         .await
         .expect("in time")
         .expect("an answer")
+}
+
+/// A connection for a command to `server`, as the leader of this epoch has one.
+pub(crate) async fn commanding(
+    server: &Server,
+    access: Access,
+    epoch: u64,
+) -> Result<Box<dyn CommandConnection>, CommandError> {
+    node(&server.addr, access).command(Epoch(epoch)).await
 }
 
 pub(crate) async fn facts(server: &Server) -> Option<NodeFacts> {

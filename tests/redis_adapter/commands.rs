@@ -3,11 +3,13 @@
 use redis_keeper::adapters::redis::Access;
 use redis_keeper::domain::facts::MinReplicas;
 use redis_keeper::domain::node::Epoch;
-use redis_keeper::ports::redis::{CommandError, Depth, Remember, Stir};
+use redis_keeper::ports::redis::{CommandError, Depth, Fence, Remember, Stir, Subscribers};
 use rustix::process::Signal;
 use tokio::time::timeout;
 
-use crate::asking::{as_keeper, connected, facts, is_replica_of, node, plain, probed, replica_of};
+use crate::asking::{
+    as_keeper, commanding, connected, facts, is_replica_of, node, plain, probed, replica_of,
+};
 use crate::server::{PATIENCE, Server, command, impostor};
 
 #[tokio::test]
@@ -20,8 +22,7 @@ async fn a_replica_is_promoted_and_its_old_primary_follows_it_and_both_remember(
     let mut client = replica.client();
     let mut probe = connected(&*plain(&replica)).await;
 
-    let mut commands = plain(&replica)
-        .command(Epoch(42))
+    let mut commands = commanding(&replica, Access::default(), 42)
         .await
         .expect("a connection");
     let listed: String = replica.run("CLIENT LIST");
@@ -37,8 +38,7 @@ async fn a_replica_is_promoted_and_its_old_primary_follows_it_and_both_remember(
     );
     assert_eq!(timeout(PATIENCE, probe.stirred()).await, Ok(Stir::Closed));
 
-    let mut commands = plain(&primary)
-        .command(Epoch(42))
+    let mut commands = commanding(&primary, Access::default(), 42)
         .await
         .expect("a connection");
     assert_eq!(
@@ -62,7 +62,7 @@ async fn a_role_that_is_to_be_remembered_later_is_in_the_file_once_that_is_rewri
     is_replica_of(&replica, &primary.addr).await;
     let named = |server: &Server| server.file("redis.conf").contains("replicaof 127.0.0.1");
 
-    let commands = plain(&replica).command(Epoch(1)).await;
+    let commands = commanding(&replica, Access::default(), 1).await;
     let mut commands = commands.expect("a connection");
     assert_eq!(commands.promote(Remember::Later).await, Ok(vec![]));
     assert!(facts(&replica).await.expect("facts").is_primary());
@@ -70,7 +70,7 @@ async fn a_role_that_is_to_be_remembered_later_is_in_the_file_once_that_is_rewri
     assert_eq!(commands.rewrite().await, Vec::<String>::new());
     assert!(!named(&replica));
 
-    let commands = plain(&primary).command(Epoch(1)).await;
+    let commands = commanding(&primary, Access::default(), 1).await;
     let mut commands = commands.expect("a connection");
     let followed = commands.follow(&replica.addr, Remember::Later).await;
     assert_eq!(followed, Ok(vec![]));
@@ -84,17 +84,20 @@ async fn a_role_that_is_to_be_remembered_later_is_in_the_file_once_that_is_rewri
 async fn a_fence_cuts_off_older_leaders_and_earlier_commands_and_yields_to_newer_ones() {
     let primary = Server::start(&[]).await;
     let replica = replica_of(&primary).await;
-    let node = plain(&replica);
-    let open = async |epoch| node.command(Epoch(epoch)).await.expect("a connection");
+    let open = async |epoch| {
+        let opened = commanding(&replica, Access::default(), epoch).await;
+        opened.expect("a connection")
+    };
     let (mut older, mut earlier, mut newer) = (open(41).await, open(42).await, open(43).await);
     let mut bystander = replica.client();
 
-    let fenced = earlier.fence().await;
-    assert!(
-        matches!(&fenced, Err(CommandError::NotDone(why)) if why.contains("epoch 43 is at work")),
-        "{fenced:?}"
+    assert_eq!(earlier.fence(None).await, Ok(Fence::Newer(Epoch(43))));
+    assert_eq!(
+        earlier.fence(Some(Epoch(43))).await,
+        Ok(Fence::Newer(Epoch(43))),
+        "it was raised"
     );
-    assert_eq!(newer.fence().await, Ok(()));
+    assert_eq!(newer.fence(None).await, Ok(Fence::Closed));
     for connection in [&mut older, &mut earlier] {
         let refused = connection.promote(Remember::AtOnce).await;
         assert!(
@@ -111,11 +114,62 @@ async fn a_fence_cuts_off_older_leaders_and_earlier_commands_and_yields_to_newer
 }
 
 #[tokio::test]
+async fn a_name_that_no_leader_can_bear_is_killed_whoever_took_it() {
+    let server = Server::start(&[]).await;
+    let commands = commanding(&server, Access::default(), 42).await;
+    let mut commands = commands.expect("a connection");
+    let mut imitators = ["keeper-99999999", "keeper-43"].map(|name| {
+        let mut client = server.client();
+        command(&format!("CLIENT SETNAME {name}"))
+            .exec(&mut client)
+            .expect("a name");
+        client
+    });
+    let mut others = [
+        "keeper-",
+        "keeper-x",
+        "keeper-99999999999999999999999",
+        "keepers",
+    ]
+    .map(|name| {
+        let mut client = server.client();
+        command(&format!("CLIENT SETNAME {name}"))
+            .exec(&mut client)
+            .expect("a name");
+        client
+    });
+
+    let seen = commands.fence(None).await;
+    assert!(matches!(seen, Ok(Fence::Newer(_))), "{seen:?}");
+    let alive = |client: &mut redis::Connection| command("PING").exec(client).is_ok();
+    assert!(
+        imitators.iter_mut().all(alive),
+        "not before the newest epoch is known"
+    );
+    assert_eq!(commands.fence(Some(Epoch(42))).await, Ok(Fence::Closed));
+    assert!(!imitators.iter_mut().any(alive));
+    assert!(others.iter_mut().all(alive), "those are no epochs");
+}
+
+#[tokio::test]
+async fn a_command_connection_tells_which_process_is_at_its_other_end() {
+    let server = Server::start(&[]).await;
+    let known = facts(&server).await.expect("facts").run_id;
+    let commands = commanding(&server, Access::default(), 1).await;
+    assert_eq!(commands.expect("a connection").run_id(), known);
+    server.run::<()>("ACL SETUSER keeper reset on >pw +@all -info");
+    let unproven = commanding(&server, as_keeper(), 1).await.err();
+    assert!(
+        matches!(&unproven, Some(CommandError::NotDone(why)) if why.contains("NOPERM")),
+        "{unproven:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_server_without_a_configuration_file_is_promoted_with_a_note() {
     let primary = Server::start(&[]).await;
     let replica = replica_of(&primary).await;
-    let mut commands = plain(&replica)
-        .command(Epoch(1))
+    let mut commands = commanding(&replica, Access::default(), 1)
         .await
         .expect("a connection");
     let notes = commands.promote(Remember::AtOnce).await.expect("promoted");
@@ -129,8 +183,7 @@ async fn a_server_that_refuses_what_goes_with_a_promotion_is_promoted_with_notes
     let primary = Server::start(&[]).await;
     let replica = replica_of(&primary).await;
     replica.run::<()>("ACL SETUSER keeper on >pw +@all -config -client|kill");
-    let mut commands = node(&replica.addr, as_keeper())
-        .command(Epoch(1))
+    let mut commands = commanding(&replica, as_keeper(), 1)
         .await
         .expect("a connection");
     let notes = commands.promote(Remember::AtOnce).await.expect("promoted");
@@ -150,14 +203,15 @@ async fn min_replicas_settings_are_read_set_and_remembered() {
     };
     let told = probed(&mut *connection, Depth::FullWithSettings).await;
     assert_eq!(told.min_replicas, Some(Ok(default)));
-    assert_eq!((told.error, told.sentinels), (None, Some(Vec::new())));
+    let nobody = Some(Subscribers::default());
+    assert_eq!((told.error, told.subscribers), (None, nobody));
     assert!(told.info.is_some_and(|info| info.run_id.is_some()));
 
     let values = MinReplicas {
         to_write: 1,
         max_lag: 2,
     };
-    let commands = plain(&server).command(Epoch(1)).await;
+    let commands = commanding(&server, Access::default(), 1).await;
     let mut commands = commands.expect("a connection");
     let notes = commands.set_min_replicas(values).await;
     assert_eq!(notes, Ok(Vec::new()));
@@ -180,7 +234,8 @@ async fn settings_that_are_not_permitted_are_neither_read_nor_set_and_the_rest_i
         to_write: 1,
         max_lag: 2,
     };
-    let mut commands = node.command(Epoch(1)).await.expect("a connection");
+    let commands = commanding(&server, as_keeper(), 1).await;
+    let mut commands = commands.expect("a connection");
     let refused = commands.set_min_replicas(values).await;
     assert!(
         matches!(&refused, Err(CommandError::NotDone(why)) if why.contains("NOPERM")),
@@ -194,8 +249,7 @@ async fn a_command_that_is_not_permitted_is_not_done() {
     let replica = replica_of(&primary).await;
     for right in ["-replicaof", "-multi"] {
         replica.run::<()>(&format!("ACL SETUSER keeper reset on >pw +@all {right}"));
-        let mut commands = node(&replica.addr, as_keeper())
-            .command(Epoch(1))
+        let mut commands = commanding(&replica, as_keeper(), 1)
             .await
             .expect("connected");
         let refused = commands.promote(Remember::AtOnce).await;
@@ -210,8 +264,7 @@ async fn a_command_that_is_not_permitted_is_not_done() {
 #[tokio::test]
 async fn a_command_to_a_stopped_server_is_known_not_done_only_if_nothing_was_sent() {
     let server = Server::start(&[]).await;
-    let mut commands = plain(&server)
-        .command(Epoch(1))
+    let mut commands = commanding(&server, Access::default(), 1)
         .await
         .expect("a connection");
     server.signal(Signal::STOP);
@@ -232,9 +285,10 @@ async fn a_server_lost_within_the_transaction_leaves_the_outcome_unknown() {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let (mut peer, _) = listener.accept().await.unwrap();
         let mut received = [0; 1024];
-        for _ in ["CLIENT SETNAME", "MULTI"] {
+        // CLIENT SETNAME and INFO, then MULTI.
+        for answer in ["+OK\r\n$9\r\nrun_id:it\r\n", "+OK\r\n"] {
             assert!(peer.read(&mut received).await.unwrap() > 0);
-            peer.write_all(b"+OK\r\n").await.unwrap();
+            peer.write_all(answer.as_bytes()).await.unwrap();
         }
         assert!(peer.read(&mut received).await.unwrap() > 0);
         peer.write_all(b"+QUEUED\r\n").await.unwrap();

@@ -5,10 +5,10 @@ use std::time::Duration;
 use redis_keeper::adapters::redis::inspect::Severity;
 use redis_keeper::adapters::redis::{Access, RedisServers};
 use redis_keeper::domain::facts::MinReplicas;
-use redis_keeper::domain::node::{ClusterName, Epoch};
-use redis_keeper::ports::redis::{Depth, Remember};
+use redis_keeper::domain::node::ClusterName;
+use redis_keeper::ports::redis::{Depth, Fence, Remember};
 
-use crate::asking::{SHORT, as_keeper, connected, node, probed, replica_of};
+use crate::asking::{SHORT, as_keeper, commanding, connected, node, probed, replica_of};
 use crate::server::{Server, command};
 
 async fn findings(server: &Server, access: Access) -> Vec<(Severity, String)> {
@@ -109,12 +109,12 @@ async fn the_user_that_operators_are_told_to_create_can_do_all_that_keepers_do()
         "{told:?}"
     );
     let open = async |server: &Server, epoch| {
-        let connection = node(&server.addr, as_keeper()).command(Epoch(epoch)).await;
+        let connection = commanding(server, as_keeper(), epoch).await;
         connection.expect("a connection")
     };
     let _older = open(&primary, 1).await;
     let mut old = open(&primary, 2).await;
-    assert_eq!(old.fence().await, Ok(()));
+    assert_eq!(old.fence(None).await, Ok(Fence::Closed));
     let limit = Duration::from_secs(10);
     let goal = old.pause_writes(limit).await.expect("paused");
     let mut new = open(&replica, 2).await;

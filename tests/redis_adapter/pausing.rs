@@ -7,7 +7,7 @@ use redis_keeper::domain::node::Epoch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::asking::{facts, node, plain};
+use crate::asking::{commanding, facts, node};
 use crate::server::{PATIENCE, Server, command, eventually, impostor};
 
 /// What `INFO replication` says there.
@@ -17,7 +17,7 @@ const INFO: &str = "# Replication\r\nrole:master\r\nmaster_repl_offset:4711\r\n"
 async fn writes_wait_until_the_pause_is_ended_and_reads_do_not() {
     let server = Server::start(&[]).await;
     server.run::<()>("SET before 1");
-    let commands = plain(&server).command(Epoch(1)).await;
+    let commands = commanding(&server, Access::default(), 1).await;
     let mut commands = commands.expect("a connection");
     let offset = commands.pause_writes(PATIENCE).await.expect("paused");
     assert_eq!(offset, facts(&server).await.expect("facts").offset);
@@ -44,7 +44,8 @@ async fn a_server_that_knows_no_pause_of_writes_alone_is_paused_whole() {
     let (listener, addr) = impostor().await;
     let old = tokio::spawn(old_server(listener));
     let node = node(&addr, Access::default());
-    let mut commands = node.command(Epoch(1)).await.expect("a connection");
+    let commands = node.command(Epoch(1)).await;
+    let mut commands = commands.expect("a connection");
     let paused = commands.pause_writes(Duration::from_secs(1)).await;
     assert_eq!(paused, Ok(4711));
     // Who is answered is not paused any more.
@@ -98,6 +99,7 @@ async fn old_server(listener: TcpListener) -> Vec<String> {
 
 fn answer(words: &str) -> String {
     match words.split(' ').collect::<Vec<_>>()[..] {
+        ["INFO", "server"] => "$10\r\nrun_id:old\r\n".to_owned(),
         ["INFO", "replication"] => format!("${}\r\n{INFO}\r\n", INFO.len()),
         ["CLIENT", "PAUSE" | "SETNAME", _] => "+OK\r\n".to_owned(),
         ["CLIENT", subcommand, ..] => format!(

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use redis_keeper::adapters::redis::Access;
 use redis_keeper::domain::facts::{DownReason, Role};
-use redis_keeper::domain::node::{Epoch, NodeAddr};
+use redis_keeper::domain::node::NodeAddr;
 use redis_keeper::ports::redis::{CommandError, Depth, ProbeFailure, Remember, Stir};
 use rustix::process::Signal;
 use tokio::time::timeout;
 
-use crate::asking::{SHORT, connected, facts, node, plain, probed, replica_of};
+use crate::asking::{SHORT, commanding, connected, facts, node, plain, probed, replica_of};
 use crate::server::{PATIENCE, Server, command, eventually, impostor};
 
 #[tokio::test]
@@ -55,8 +55,7 @@ async fn loading_is_told_on_an_established_connection() {
     .await;
     let mut fresh = connected(&*plain(&server)).await;
     assert!(probed(&mut *fresh, Depth::Full).await.loading);
-    let refused = plain(&server)
-        .command(Epoch(7))
+    let refused = commanding(&server, Access::default(), 7)
         .await
         .expect("a connection")
         .promote(Remember::AtOnce)
@@ -247,17 +246,35 @@ async fn what_answers_but_is_no_redis_is_alive_and_its_protocol_is_named() {
 }
 
 #[tokio::test]
-async fn sentinels_at_work_are_named() {
+async fn a_sentinel_is_known_by_both_of_its_connections_and_other_listeners_are_counted() {
     let server = Server::start(&[]).await;
-    let mut sentinel = server.client();
-    command("CLIENT SETNAME sentinel-1234-pubsub")
-        .query::<()>(&mut sentinel)
-        .unwrap();
-    let mut pubsub = sentinel.as_pubsub();
-    pubsub.subscribe("__sentinel__:hello").unwrap();
-    let alive = probed(&mut *connected(&*plain(&server)).await, Depth::Full).await;
-    assert_eq!(
-        alive.sentinels,
-        Some(vec!["sentinel-1234-pubsub at 127.0.0.1".to_owned()])
-    );
+    let listens = |name: &str| {
+        let mut client = server.client();
+        command(&format!("CLIENT SETNAME {name}"))
+            .exec(&mut client)
+            .expect("a name");
+        command("SUBSCRIBE __sentinel__:hello")
+            .exec(&mut client)
+            .expect("subscribed");
+        client
+    };
+    let told = async || {
+        let told = probed(&mut *connected(&*plain(&server)).await, Depth::Full).await;
+        let told = told.subscribers.expect("asked");
+        (told.sentinels, told.others)
+    };
+    assert_eq!(told().await, (vec![], 0));
+    let _listening = ["app", "sentinel-a1b2c3d4-pubsub"].map(listens);
+    assert_eq!(told().await, (vec![], 2), "any client can do as much");
+    let mut other = server.client();
+    command("CLIENT SETNAME sentinel-00000000-cmd")
+        .exec(&mut other)
+        .expect("a name");
+    assert_eq!(told().await, (vec![], 2), "that is another");
+    let mut pair = server.client();
+    command("CLIENT SETNAME sentinel-a1b2c3d4-cmd")
+        .exec(&mut pair)
+        .expect("a name");
+    let sentinel = "sentinel-a1b2c3d4 at 127.0.0.1".to_owned();
+    assert_eq!(told().await, (vec![sentinel], 1));
 }

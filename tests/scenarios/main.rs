@@ -16,6 +16,7 @@ mod frozen;
 mod handover;
 mod harness;
 mod host_loss;
+mod impostors;
 mod keepers;
 mod proof_of_life;
 mod proxied;

@@ -153,6 +153,12 @@ impl Site {
                 Box::new(|_| {})
             }
             Fault::MuteAll => self.mute_all(),
+            Fault::MoveName(number) => self.move_name(self.nodes[number].clone()),
+            Fault::Imitate => {
+                let servers = self.around.fleet.servers();
+                servers.for_each(|server| server.imitate_keeper());
+                Box::new(|_| {})
+            }
             Fault::Slow(host, most) => {
                 network.slow_down(host, most);
                 Box::new(move |site| site.around.network.slow_down(host, 0))
@@ -181,6 +187,17 @@ impl Site {
         }
         self.oracle.none_is_silent_from(self.around.world.now());
         Box::new(|_| {})
+    }
+
+    /// A primary's name stays where it is.
+    fn move_name(&self, addr: NodeAddr) -> Undo {
+        let fleet = &self.around.fleet;
+        let replica = fleet.server(&addr).cloned();
+        let replica = replica.filter(|it| it.condition().follows.as_ref() != Some(&addr));
+        if let Some(replica) = replica {
+            fleet.move_name(&replica);
+        }
+        Box::new(move |site| site.around.fleet.move_name_back(&addr))
     }
 
     fn kill(&self, node: Node, rebirth: Rebirth) -> Undo {
@@ -271,6 +288,7 @@ impl Site {
                 ensemble.heal_follower(session);
             }
         }
+        self.around.fleet.move_names_back();
         for server in self.around.fleet.servers() {
             self.around.fleet.thaw(server);
             self.around.fleet.start(server, Rebirth::Whole);

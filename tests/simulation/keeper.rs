@@ -89,6 +89,22 @@ pub(crate) struct Surroundings {
 // === impl Process ===
 
 impl Process {
+    /// A program that is no keeper.
+    pub(crate) fn client(host: Host) -> Rc<Self> {
+        Rc::new(Self::new("a client".to_owned(), host))
+    }
+
+    fn new(name: String, host: Host) -> Self {
+        Self {
+            name,
+            host,
+            paused: Cell::new(false),
+            dead: Cell::new(false),
+            waker: RefCell::new(Waker::noop().clone()),
+            reached: RefCell::default(),
+        }
+    }
+
     pub(crate) fn paused(&self) -> bool {
         self.paused.get()
     }
@@ -135,14 +151,7 @@ impl Keeper {
             return;
         }
         note!(self.world, "{} starts", self.id);
-        let process = Rc::new(Process {
-            name: self.id.to_string(),
-            host: self.host,
-            paused: Cell::new(false),
-            dead: Cell::new(false),
-            waker: RefCell::new(Waker::noop().clone()),
-            reached: RefCell::default(),
-        });
+        let process = Rc::new(Process::new(self.id.to_string(), self.host));
         let reads = Duration::from_micros(self.world.draw(1_000_000_000..=9_000_000_000));
         let clock = Arc::new(DriftingClock::new(reads, self.drift));
         let ports = Ports {

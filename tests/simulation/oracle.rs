@@ -41,6 +41,8 @@ pub(crate) struct Oracle {
     books: RefCell<BTreeMap<ClusterName, Book>>,
     heartbeats: RefCell<Heartbeats>,
     consents: RefCell<Given>,
+    /// Which processes of servers each keeper had answers from.
+    read: RefCell<BTreeSet<(String, String)>>,
     up: RefCell<Up>,
     /// M, in microseconds.
     mark_down: u64,
@@ -102,6 +104,7 @@ impl Oracle {
             books: RefCell::new(books),
             heartbeats: RefCell::default(),
             consents: RefCell::default(),
+            read: RefCell::default(),
             up: RefCell::default(),
             mark_down,
             refused: RefCell::default(),

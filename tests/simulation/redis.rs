@@ -17,6 +17,7 @@ use super::oracle::Oracle;
 use super::world::{Event, World, note};
 
 pub(crate) mod commands;
+pub(crate) mod impostors;
 pub(crate) mod port;
 mod replication;
 
@@ -31,6 +32,8 @@ pub(crate) struct Fleet {
     world: Rc<World>,
     network: Rc<Network>,
     servers: OnceCell<BTreeMap<NodeAddr, Rc<Server>>>,
+    /// Where names lead that keepers look up now, if that is another server.
+    moved: RefCell<BTreeMap<NodeAddr, Rc<Server>>>,
     judge: OnceCell<Rc<Oracle>>,
 }
 
@@ -115,6 +118,7 @@ impl Fleet {
             world,
             network,
             servers: OnceCell::new(),
+            moved: RefCell::default(),
             judge: OnceCell::new(),
         })
     }
@@ -130,23 +134,11 @@ impl Fleet {
             let history = self.fresh_id();
             for (addr, host) in nodes {
                 let state = State {
-                    up: true,
-                    frozen: false,
-                    incarnation: self.world.number(),
-                    started: 0,
-                    loading_until: 0,
-                    paused_until: 0,
-                    replication_id: history.clone(),
-                    previous: None,
                     offset: 100,
                     log: vec![(100, 0)],
-                    priority: 100,
-                    min_replicas: UNTOUCHED,
                     replica: (addr != primary).then(|| Replica::of(primary)),
                     remembered: (addr != primary).then(|| primary.clone()),
-                    attached: BTreeMap::new(),
-                    inbox: VecDeque::new(),
-                    connections: BTreeMap::new(),
+                    ..self.fresh(history.clone())
                 };
                 let server = Rc::new(Server {
                     addr: addr.clone(),
@@ -175,6 +167,29 @@ impl Fleet {
 
     pub(crate) fn servers(&self) -> impl Iterator<Item = &Rc<Server>> {
         self.servers.get().into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// An empty primary that begins this history.
+    fn fresh(&self, replication_id: String) -> State {
+        State {
+            up: true,
+            frozen: false,
+            incarnation: self.world.number(),
+            started: self.world.now(),
+            loading_until: 0,
+            paused_until: 0,
+            replication_id,
+            previous: None,
+            offset: 0,
+            log: Vec::new(),
+            priority: 100,
+            min_replicas: UNTOUCHED,
+            replica: None,
+            remembered: None,
+            attached: BTreeMap::new(),
+            inbox: VecDeque::new(),
+            connections: BTreeMap::new(),
+        }
     }
 
     fn fresh_id(&self) -> String {
@@ -357,6 +372,11 @@ impl Server {
         state.log.iter().map(|(_, number)| *number).collect()
     }
 
+    /// Names its process.
+    pub(crate) fn run_id(&self) -> String {
+        run_id(&self.state.borrow())
+    }
+
     /// What `INFO` tells.
     fn info(&self) -> Info {
         let now = self.world.now();
@@ -381,7 +401,7 @@ impl Server {
             }),
         };
         Info {
-            run_id: Some(format!("{:040x}", state.incarnation)),
+            run_id: Some(run_id(&state)),
             version: Some(Version {
                 major: 7,
                 minor: 0,
@@ -398,6 +418,10 @@ impl Server {
             ..Info::default()
         }
     }
+}
+
+fn run_id(state: &State) -> String {
+    format!("{:040x}", state.incarnation)
 }
 
 // === impl State ===

@@ -147,6 +147,10 @@ pub(crate) enum Fault {
     Mute(Host),
     /// All flows with servers go mute, once nothing else is wrong any more: no vote of silence is right from then on.
     MuteAll,
+    /// The name of a node that is no primary leads keepers to another server, which is empty.
+    MoveName(usize),
+    /// A client at every node takes the name of a keeper's command connection.
+    Imitate,
     /// No fault: an operator has a cluster switched over, to one of its nodes or to the best.
     Switchover(usize, Option<usize>),
 }
@@ -258,6 +262,7 @@ impl Schedule {
             schedule.partial_outage(&mut Chance(StdRng::seed_from_u64(seed ^ 0x9a27)));
             schedule.unreachable(&mut Chance(StdRng::seed_from_u64(seed ^ 0x0ead)));
             schedule.mute_flows(&mut Chance(StdRng::seed_from_u64(seed ^ 0x0f10_e5ee)));
+            schedule.impostors(&mut Chance(StdRng::seed_from_u64(seed ^ 0x1a90)));
         }
         schedule
     }

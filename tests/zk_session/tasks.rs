@@ -1,7 +1,7 @@
 //! What guards a task at the keeper that carries it out (RK-4).
 
-use redis_keeper::actors::messages::{GuardTask, WriteError};
-use redis_keeper::domain::node::ClusterName;
+use redis_keeper::actors::messages::{GuardTask, ReadEpoch, WriteError};
+use redis_keeper::domain::node::{ClusterName, Epoch};
 
 use crate::time::on_virtual_time;
 use crate::world::{Keeper, World, eventually};
@@ -53,4 +53,56 @@ fn a_task_is_stale_once_the_state_has_changed_or_its_leader_leads_no_more() {
         let epoch = world.leader().await.1;
         assert_eq!(epoch, 2, "it leads all the same");
     });
+}
+
+#[test]
+fn the_newest_epoch_is_read_only_while_the_latch_of_the_one_who_asks_stands() {
+    on_virtual_time(async {
+        let world = World::new();
+        let a = world.keeper("a");
+        let b = world.keeper("b");
+        for keeper in [&a, &b] {
+            keeper.subscribe("x").await;
+            keeper.current().await;
+        }
+        let latch = async || eventually_latch(&world, [&a, &b]).await;
+        let first = latch().await;
+        let read = async |at: &Keeper, latch: &str| {
+            let latch = latch.to_owned();
+            at.address.send(ReadEpoch { latch }).await.expect("running")
+        };
+        for keeper in [&a, &b] {
+            assert_eq!(
+                read(keeper, &first).await,
+                Ok(Epoch(1)),
+                "the leader and who acts for it"
+            );
+        }
+
+        let (leader, _) = world.leader().await;
+        let deposed = if leader == "a" { &a } else { &b };
+        world.embedded.expire(deposed.session().await);
+        eventually("another leads", async || world.leader().await.1 == 2).await;
+        for keeper in [&a, &b] {
+            keeper.current().await;
+            let refused = read(keeper, &first).await;
+            assert!(
+                matches!(&refused, Err(WriteError::NotDone(why)) if why.contains("leads no more")),
+                "{refused:?}"
+            );
+        }
+        assert_eq!(read(&a, &latch().await).await, Ok(Epoch(2)));
+    });
+}
+
+/// The latch node of whoever leads, as that one knows it.
+async fn eventually_latch(world: &World, keepers: [&Keeper; 2]) -> String {
+    world.leader().await;
+    let leading = |keeper: &&Keeper| keeper.shared("x")?.leading;
+    eventually("the leader to share it", async || {
+        keepers.iter().any(|keeper| leading(keeper).is_some())
+    })
+    .await;
+    let mut leaders = keepers.iter().filter_map(leading);
+    leaders.next().expect("a leader").latch
 }

@@ -17,6 +17,7 @@ use crate::domain::observed::{Failure, Observed, ObservedNode, Requested};
 use crate::domain::plan::{Hold, Plan, plan};
 use crate::domain::policy::{Policy, WriteSafety};
 use crate::domain::published::Published;
+use crate::domain::sentinels::SentinelWatch;
 use crate::domain::succession::Succession;
 use crate::domain::task::{Task, TaskId};
 use crate::domain::verdict::{Report, Verdict};
@@ -95,6 +96,7 @@ impl State {
             drain: None,
             old_gone: false,
             succession: None,
+            sentinels: SentinelWatch::default(),
         };
         Self {
             settings,
@@ -308,6 +310,7 @@ impl State {
             .as_ref()
             .is_some_and(|shared| old_gone(&self.observed, shared, &self.settings.keeper));
         self.drain(now);
+        self.observed.watch_sentinels(now);
         self.plan = if self.shared.is_some() {
             plan(&self.observed, &self.settings.policy, now)
         } else {
@@ -394,12 +397,18 @@ impl State {
         asked.map(|(addr, _)| addr.clone()).collect()
     }
 
+    /// Which server process answers at this node.
+    pub(super) fn run_id(&self, node: &NodeAddr) -> Option<String> {
+        self.observed.run_ids().remove(node)
+    }
+
     pub(super) fn decision(&self) -> Decision {
         let shared = self.shared.as_ref();
         Decision {
             plan: self.plan.clone(),
             version: shared.and_then(|shared| shared.version),
             leading: self.leading().cloned(),
+            run_ids: self.observed.run_ids(),
         }
     }
 }

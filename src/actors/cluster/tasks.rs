@@ -139,7 +139,11 @@ impl ClusterActor {
     /// Has the tasks carried out that this keeper was given.
     pub(super) fn take_up_tasks(&mut self) {
         let cluster = self.state.settings.name.clone();
-        for (id, task) in self.state.due_tasks() {
+        for (id, mut task) in self.state.due_tasks() {
+            // A leader of a former build names no process; it decided from what this keeper has told it.
+            if task.run_id.is_none() {
+                task.run_id = self.state.run_id(&task.node);
+            }
             (self.links.perform)(Perform {
                 cluster: cluster.clone(),
                 id,
@@ -217,6 +221,7 @@ mod tests {
             latch: "/leader/latch".to_owned(),
             version: 3,
             node: NodeAddr::new("a", 6379),
+            run_id: Some("process of a".to_owned()),
             command: Command::Promote,
         }
     }

@@ -1,18 +1,74 @@
 //! A connection for one command (RK-4), whoever decided it: this keeper as the leader, or another that gave a task.
 
+use crate::actors::Directory;
+use crate::actors::messages::{ReadAnew, ReadEpoch, WriteError};
+use crate::actors::zk_session::ZkSession;
 use crate::domain::node::{ClusterName, Epoch, NodeAddr};
-use crate::ports::redis::{CommandConnection, CommandError, Redis};
+use crate::ports::redis::{CommandConnection, CommandError, Fence, Redis};
+use crate::supervision::ChildRef;
 
-/// A connection to `node` for one command of `epoch`, with every command that may still be under way there fenced off: an
-/// older leader's, and one of this leadership whose outcome is not known. What guards the command is asked after this.
+/// What opening a connection needs of others.
+pub(super) struct Means<'a> {
+    pub(super) redis: &'a dyn Redis,
+    pub(super) clusters: &'a Directory,
+    pub(super) session: &'a ChildRef<ZkSession>,
+}
+
+/// The server that is to be commanded.
+pub(super) struct Target<'a> {
+    pub(super) cluster: &'a ClusterName,
+    pub(super) node: &'a NodeAddr,
+    /// The process that the facts are of that the command was decided from.
+    pub(super) run_id: Option<&'a str>,
+}
+
+/// In whose name it is commanded.
+pub(super) struct Authority<'a> {
+    pub(super) epoch: Epoch,
+    pub(super) latch: &'a str,
+}
+
+/// A connection for one command, proven to lead to the server that was decided about, with every command that may still be
+/// under way there fenced off: an older leader's, and one of this leadership whose outcome is not known. What guards the
+/// command is asked after this.
+///
+/// If another server answers there now, its facts are read at once.
 pub(super) async fn open(
-    redis: &dyn Redis,
-    cluster: &ClusterName,
-    node: &NodeAddr,
-    epoch: Epoch,
+    means: Means<'_>,
+    target: Target<'_>,
+    authority: Authority<'_>,
 ) -> Result<Box<dyn CommandConnection>, CommandError> {
-    let node = redis.node(cluster, node);
-    let mut connection = node.command(epoch).await?;
-    connection.fence().await?;
+    let Target { cluster, node, .. } = target;
+    let run_id = target.run_id.ok_or_else(|| {
+        CommandError::NotDone(format!("{node}: nothing is known of the server there"))
+    })?;
+    let opened = means.redis.node(cluster, node);
+    let mut connection = opened.command(authority.epoch).await?;
+    let found = connection.run_id();
+    if found != run_id {
+        if let Some(monitor) = means.clusters.monitor(cluster.as_str(), node) {
+            monitor.do_send(ReadAnew);
+        }
+        return Err(CommandError::NotDone(format!(
+            "{node}: another server answers there now (run_id {found}) than the one that was decided about ({run_id})"
+        )));
+    }
+    if let Fence::Newer(seen) = connection.fence(None).await? {
+        // Any client can take such a name: only an epoch that was raised is a leader's.
+        let newest = newest_epoch(means.session, authority.latch).await?;
+        tracing::warn!(%node, %seen, %newest, "a connection bears a newer epoch than this leader's");
+        if let Fence::Newer(newer) = connection.fence(Some(newest)).await? {
+            let why = format!("{node}: epoch {newer} is at work");
+            return Err(CommandError::NotDone(why));
+        }
+    }
     Ok(connection)
+}
+
+/// The newest epoch that was raised, while the latch node of the one who commands stands.
+async fn newest_epoch(session: &ChildRef<ZkSession>, latch: &str) -> Result<Epoch, CommandError> {
+    let latch = latch.to_owned();
+    let read = session.send(ReadEpoch { latch }).await;
+    read.unwrap_or_else(|gone| Err(WriteError::Unknown(gone.to_string())))
+        .map_err(|error| CommandError::NotDone(format!("the newest epoch is not known: {error}")))
 }

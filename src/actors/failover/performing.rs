@@ -5,7 +5,7 @@ use std::rc::Rc;
 use actix::prelude::*;
 use tracing::Instrument as _;
 
-use super::command::open;
+use super::command::{Authority, Means, Target, open};
 use crate::actors::Directory;
 use crate::actors::messages::{GuardTask, Perform, Performed, WriteError};
 use crate::actors::zk_session::ZkSession;
@@ -68,15 +68,29 @@ impl Handler<Perform> for TaskPerformer {
     }
 }
 
-/// In the order that RK-4 demands: a connection that bears the epoch, older leaders fenced off, the guard, and only then the
-/// command, on that connection.
+/// In the order that RK-4 demands: a connection that bears the epoch and leads to the server meant, older leaders fenced off,
+/// the guard, and only then the command, on that connection.
 async fn perform_task(
     links: &PerformerLinks,
     cluster: &ClusterName,
     id: TaskId,
     task: &Task,
 ) -> Result<Vec<String>, CommandError> {
-    let mut connection = open(&*links.redis, cluster, &task.node, id.epoch).await?;
+    let means = Means {
+        redis: &*links.redis,
+        clusters: &links.clusters,
+        session: &links.session,
+    };
+    let target = Target {
+        cluster,
+        node: &task.node,
+        run_id: task.run_id.as_deref(),
+    };
+    let authority = Authority {
+        epoch: id.epoch,
+        latch: &task.latch,
+    };
+    let mut connection = open(means, target, authority).await?;
     let guard = GuardTask {
         cluster: cluster.clone(),
         latch: task.latch.clone(),

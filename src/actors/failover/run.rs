@@ -1,6 +1,7 @@
 //! One cluster in motion: decide, do one thing, decide again, until nothing is left to do (RK-5).
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -8,7 +9,7 @@ use futures::future::join_all;
 use tracing::Instrument as _;
 
 use self::switching::Paused;
-use super::command::open;
+use super::command::{Authority, Means, Target, open};
 use super::{FailoverActor, FailoverLinks};
 use crate::actors::cluster::ClusterActor;
 use crate::actors::messages::{
@@ -88,6 +89,16 @@ struct Decided {
     action: Action,
     version: Option<i32>,
     leadership: Leadership,
+    /// Which server process answered at each node.
+    run_ids: BTreeMap<NodeAddr, String>,
+}
+
+impl Decided {
+    /// Whether it was decided under the same leadership as `first`, about the same servers at these nodes.
+    fn confirms(&self, first: &Self, nodes: &[&NodeAddr]) -> bool {
+        let same = |node: &&NodeAddr| self.run_ids.get(node) == first.run_ids.get(node);
+        self.leadership == first.leadership && nodes.iter().all(same)
+    }
 }
 
 impl Driver {
@@ -113,11 +124,9 @@ impl Driver {
                     let raise = change.raises_generation();
                     let primary = state.primary.clone();
                     let leadership = decision.leadership.clone();
-                    let written = self
-                        .write(decision.leadership, decision.version, state, raise)
-                        .await;
+                    let written = self.write(leadership, decision.version, state, raise).await;
                     if let Some((version, primary)) = written.zip(primary) {
-                        self.let_write(&leadership, version, &primary, change).await;
+                        self.let_write(&decision, version, &primary, change).await;
                     }
                 }
                 Action::Promote {
@@ -125,9 +134,9 @@ impl Driver {
                     through: Some(keeper),
                     ..
                 } => self.promote_through(decision, node, keeper).await,
-                Action::Promote { node, .. } => self.promote(&decision.leadership, node).await,
+                Action::Promote { node, .. } => self.promote(&decision, node).await,
                 Action::Switch { from, to, .. } => {
-                    self.switch(&decision.leadership, from, to).await;
+                    self.switch(&decision, from, to).await;
                 }
                 Action::Follow {
                     nodes,
@@ -141,8 +150,7 @@ impl Driver {
                     join_all(commands).await;
                 }
                 Action::SetMinReplicas { node, values } => {
-                    self.set_min_replicas(&decision.leadership, decision.version, node, values)
-                        .await;
+                    self.set_min_replicas(&decision, node, values).await;
                 }
             }
         }
@@ -156,6 +164,7 @@ impl Driver {
             action: decision.plan.action?,
             version: decision.version,
             leadership: decision.leading?,
+            run_ids: decision.run_ids,
         })
     }
 
@@ -179,33 +188,35 @@ impl Driver {
         written.map(|(_, version)| version)
     }
 
-    /// Promotes in the order that RK-4 demands: a connection that bears the epoch, older leaders fenced off, the facts
-    /// read again, the guarded write that persists the candidate, and only then the command, on that connection.
-    async fn promote(&self, leadership: &Leadership, node: NodeAddr) {
-        let mut connection = match self.open(leadership, &node).await {
+    /// Promotes in the order that RK-4 demands: a connection that bears the epoch and leads to the server decided about, older
+    /// leaders fenced off, the facts read again, the guarded write that persists the candidate, and only then the command, on
+    /// that connection.
+    async fn promote(&self, first: &Decided, node: NodeAddr) {
+        let leadership = &first.leadership;
+        let mut connection = match self.open(first, &node).await {
             Ok(connection) => connection,
             Err(error) => {
                 return self.commanded(leadership, node, true, Err(error)).await;
             }
         };
-        let Some(Decided {
-            action:
-                Action::Promote {
-                    node: again,
-                    state,
-                    through: None,
-                },
-            version,
-            leadership: same,
-        }) = self.decide().await
+        let Some(second) = self.decide().await else {
+            return;
+        };
+        let Action::Promote {
+            node: again,
+            state,
+            through: None,
+        } = second.action.clone()
         else {
             return;
         };
-        if again != node || same != *leadership {
+        if again != node || !second.confirms(first, &[&node]) {
             return;
         }
         tracing::info!(epoch = %leadership.epoch, candidate = %node, "candidate chosen");
-        if self.write(same, version, state, false).await.is_none() {
+        let leads = leadership.clone();
+        let written = self.write(leads, second.version, state, false).await;
+        if written.is_none() {
             return;
         }
         let result = connection.promote(Remember::AtOnce).await;
@@ -228,7 +239,7 @@ impl Driver {
             return self.follow_through(decision, node, primary, keeper).await;
         }
         let leadership = &decision.leadership;
-        let result = match self.open(leadership, &node).await {
+        let result = match self.open(decision, &node).await {
             Ok(mut connection) => {
                 if !self.guarded(leadership, decision.version).await {
                     return;
@@ -244,16 +255,11 @@ impl Driver {
     }
 
     /// Gives `node` these settings, likewise.
-    async fn set_min_replicas(
-        &self,
-        leadership: &Leadership,
-        version: Option<i32>,
-        node: NodeAddr,
-        values: MinReplicas,
-    ) {
-        let result = match self.open(leadership, &node).await {
+    async fn set_min_replicas(&self, decision: &Decided, node: NodeAddr, values: MinReplicas) {
+        let leadership = &decision.leadership;
+        let result = match self.open(decision, &node).await {
             Ok(mut connection) => {
-                if !self.guarded(leadership, version).await {
+                if !self.guarded(leadership, decision.version).await {
                     return;
                 }
                 connection.set_min_replicas(values).await
@@ -287,10 +293,24 @@ impl Driver {
 
     async fn open(
         &self,
-        leadership: &Leadership,
+        decided: &Decided,
         node: &NodeAddr,
     ) -> Result<Box<dyn CommandConnection>, CommandError> {
-        open(&*self.links.redis, &self.name, node, leadership.epoch).await
+        let means = Means {
+            redis: &*self.links.redis,
+            clusters: &self.links.clusters,
+            session: &self.links.session,
+        };
+        let target = Target {
+            cluster: &self.name,
+            node,
+            run_id: decided.run_ids.get(node).map(String::as_str),
+        };
+        let authority = Authority {
+            epoch: decided.leadership.epoch,
+            latch: &decided.leadership.latch,
+        };
+        open(means, target, authority).await
     }
 
     async fn commanded(

@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use actix::fut::wrap_future;
 use actix::prelude::*;
 use tokio::time::timeout;
 
 use super::{Connection, NodeMonitor};
-use crate::domain::facts::NodeFacts;
+use crate::domain::facts::{NodeFacts, Upstream};
+use crate::domain::info::Info;
 use crate::domain::node::Moment;
-use crate::ports::redis::{Alive, Depth};
+use crate::ports::redis::{Alive, Depth, Subscribers};
 
 type Addresses = BTreeSet<IpAddr>;
 
@@ -55,21 +57,27 @@ impl NodeMonitor {
             self.sighting.min_replicas = alive.min_replicas;
         }
         let known = &self.sighting.facts;
+        let aged = sent.since(self.sighting.at);
         let facts = match (depth, alive.info) {
             (Depth::Full | Depth::FullWithSettings, Some(info)) => {
                 self.full_at = self.full_at.filter(|_| !again).or(Some(at));
-                let sentinels = alive
-                    .sentinels
-                    .or_else(|| Some(known.as_ref()?.sentinels.clone()));
-                NodeFacts::of(&info).map(|mut facts| {
-                    facts.sentinels = sentinels.unwrap_or_default();
+                if info.run_id.is_none() || info.role.is_none() {
+                    let names = "its INFO names no run_id, or no role".to_owned();
+                    self.sighting.trouble.get_or_insert(names);
+                }
+                let same = |facts: &&NodeFacts| info.run_id.as_ref() == Some(&facts.run_id);
+                let facts = match known.as_ref().filter(same) {
+                    Some(known) => Some(updated(known, info, aged)),
+                    None => NodeFacts::of(&info),
+                };
+                facts.map(|mut facts| {
+                    if let Some(Subscribers { sentinels, others }) = alive.subscribers {
+                        (facts.sentinels, facts.other_subscribers) = (sentinels, others);
+                    }
                     facts
                 })
             }
-            (Depth::Tick, Some(info)) => known.clone().map(|mut facts| {
-                facts.update(info);
-                facts
-            }),
+            (Depth::Tick, Some(info)) => known.as_ref().map(|known| updated(known, info, aged)),
             (_, None) => None,
         };
         if let Some(mut facts) = facts {
@@ -133,6 +141,9 @@ impl NodeMonitor {
         self.sighting.facts = Some(lesson.facts);
         self.sighting.at = lesson.at;
         if let Host::Is(addresses) = lesson.own {
+            // The name has moved, and the connection leads where it did.
+            let before = &self.sighting.addresses;
+            self.anew |= !before.is_empty() && before.is_disjoint(&addresses);
             self.sighting.addresses = addresses;
         }
         match lesson.upstream {
@@ -162,5 +173,11 @@ impl Host {
 }
 
 fn upstream_host(facts: &NodeFacts) -> Option<&str> {
-    facts.upstream().map(|upstream| upstream.primary.host())
+    facts.upstream().and_then(Upstream::host)
+}
+
+fn updated(known: &NodeFacts, info: Info, elapsed: Duration) -> NodeFacts {
+    let mut facts = known.clone();
+    facts.update(info, elapsed);
+    facts
 }

@@ -5,7 +5,7 @@ use actix::prelude::*;
 use super::NodeMonitor;
 use super::probe::{NoAnswer, Probed};
 use crate::actors::messages::Sighted;
-use crate::domain::facts::{DownReason, Sighting};
+use crate::domain::facts::{DownReason, NodeFacts, Sighting};
 use crate::domain::liveness::Via;
 use crate::domain::node::Moment;
 use crate::ports::redis::ProbeFailure;
@@ -64,13 +64,10 @@ impl NodeMonitor {
     }
 
     fn lags(&self, sighting: &Sighting) -> bool {
-        let heard = sighting
-            .facts
-            .as_ref()
-            .and_then(|facts| facts.upstream()?.last_io);
-        heard
+        let upstream = sighting.facts.as_ref().and_then(NodeFacts::upstream);
+        upstream
             .zip(self.settings.max_lag)
-            .is_some_and(|(heard, limit)| heard >= limit)
+            .is_some_and(|(upstream, limit)| upstream.lags(limit))
     }
 
     pub(super) fn count(&mut self, sent: Moment, probed: &Probed) {

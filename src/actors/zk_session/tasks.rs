@@ -1,28 +1,51 @@
-//! What guards the tasks that this keeper carries out for the leader (RK-4).
+//! What guards commands besides the leader's own writes (RK-4): tasks, and names that newer leaders seem to bear.
 
 use actix::prelude::*;
 use futures::future::ready;
 
 use super::ZkSession;
-use super::writing::{Failure, check};
-use crate::actors::messages::{GuardTask, WriteError};
+use super::writing::{Failure, check, newest_epoch};
+use crate::actors::messages::{GuardTask, ReadEpoch, WriteError};
+use crate::domain::node::Epoch;
 
 impl Handler<GuardTask> for ZkSession {
     type Result = ResponseActFuture<Self, Result<(), WriteError>>;
 
     fn handle(&mut self, guard: GuardTask, _: &mut Self::Context) -> Self::Result {
         let Some(session) = self.online() else {
-            let offline = WriteError::NotDone("no connection to coordination".into());
-            return Box::pin(ready(Err(offline)).into_actor(self));
+            return Box::pin(ready(Err(offline())).into_actor(self));
         };
         let checked = check(session, guard.latch, guard.cluster, Some(guard.version));
-        Box::pin(checked.into_actor(self).map(|outcome, _, _| {
-            outcome.map_err(|failure| match failure {
-                Failure::Deposed => {
-                    WriteError::NotDone("stale: whoever gave the task leads no more".into())
-                }
-                Failure::Write(error) => error,
-            })
-        }))
+        Box::pin(
+            checked
+                .into_actor(self)
+                .map(|outcome, _, _| outcome.map_err(refused)),
+        )
+    }
+}
+
+impl Handler<ReadEpoch> for ZkSession {
+    type Result = ResponseActFuture<Self, Result<Epoch, WriteError>>;
+
+    fn handle(&mut self, ReadEpoch { latch }: ReadEpoch, _: &mut Self::Context) -> Self::Result {
+        let Some(session) = self.online() else {
+            return Box::pin(ready(Err(offline())).into_actor(self));
+        };
+        let read = newest_epoch(session, latch);
+        Box::pin(
+            read.into_actor(self)
+                .map(|outcome, _, _| outcome.map_err(refused)),
+        )
+    }
+}
+
+fn offline() -> WriteError {
+    WriteError::NotDone("no connection to coordination".into())
+}
+
+fn refused(failure: Failure) -> WriteError {
+    match failure {
+        Failure::Deposed => WriteError::NotDone("stale: whoever commands leads no more".into()),
+        Failure::Write(error) => error,
     }
 }

@@ -149,6 +149,21 @@ pub(super) async fn check(
     checked.map_err(|error| Failure::of(&error))
 }
 
+/// The newest epoch raised by then, if the latch node stands: the check is a transaction, so that the read behind it sees all
+/// that was committed before this was asked.
+pub(super) async fn newest_epoch(
+    session: Rc<dyn Session>,
+    latch: String,
+) -> Result<Epoch, Failure> {
+    let stands = session.multi(vec![standing(latch)]);
+    let read = session.get(paths::EPOCH);
+    stands.await.map_err(|error| Failure::of(&error))?;
+    let not_read = |why: String| Failure::Write(WriteError::NotDone(why));
+    let node = read.await.map_err(|error| not_read(error.to_string()))?;
+    let node = node.ok_or_else(|| not_read(format!("no node {}", paths::EPOCH)))?;
+    Epoch::decode(&node.data).map_err(|error| not_read(format!("{} {error}", paths::EPOCH)))
+}
+
 /// Raises `/epoch` in the first guarded write of a leadership.
 pub(super) async fn raise_epoch(
     session: Rc<dyn Session>,

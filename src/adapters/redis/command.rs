@@ -12,7 +12,7 @@ use super::{Server, reply};
 use crate::domain::facts::MinReplicas;
 use crate::domain::info::Info;
 use crate::domain::node::{Epoch, NodeAddr};
-use crate::ports::redis::{CommandConnection, CommandError, Remember};
+use crate::ports::redis::{CommandConnection, CommandError, Fence, Remember};
 
 /// Persists the new role. Refused by a server without a configuration file, which changes its role all the same.
 const REWRITE: &[&str] = &["CONFIG", "REWRITE"];
@@ -28,6 +28,7 @@ pub(super) struct Commanding {
     wire: Wire,
     limit: Duration,
     epoch: Epoch,
+    run_id: String,
 }
 
 /// What `ROLE` has to say afterwards.
@@ -37,7 +38,7 @@ enum Wanted<'a> {
 }
 
 impl Commanding {
-    /// Connects, authenticates and takes the name.
+    /// Connects, authenticates, takes the name, and asks which process answers.
     pub(super) async fn open(server: &Server, epoch: Epoch) -> Result<Self, CommandError> {
         let limit = server.way.command_timeout;
         let not_done = |text: String| CommandError::NotDone(format!("{}: {text}", server.addr));
@@ -47,27 +48,40 @@ impl Commanding {
             let mut requests = server.way.opening();
             let name = format!("{NAME}{epoch}");
             requests.cmd("CLIENT").arg("SETNAME").arg(name);
+            requests.cmd("INFO").arg("server");
             let sent = wire.send(&requests).await;
+            let mut last = Value::Nil;
             for _ in 0..requests.len() {
                 match wire.reply().await {
                     Ok(Value::ServerError(error)) => return Err(reply::words(&error)),
-                    Ok(_) => {}
+                    Ok(reply) => last = reply,
                     Err(error) => {
                         return Err(sent.err().map_or(error.to_string(), |e| e.to_string()));
                     }
                 }
             }
-            Ok(wire)
+            let run_id = Info::parse(&reply::text(&last).unwrap_or_default()).run_id;
+            let run_id = run_id.ok_or_else(|| "its INFO names no run_id".to_owned())?;
+            Ok((wire, run_id))
         });
         match opened.await {
-            Ok(Ok(wire)) => Ok(Self { wire, limit, epoch }),
+            Ok(Ok((wire, run_id))) => Ok(Self {
+                wire,
+                limit,
+                epoch,
+                run_id,
+            }),
             Ok(Err(error)) => Err(not_done(error)),
             Err(_) => Err(not_done(format!("no connection within {limit:?}"))),
         }
     }
 
-    /// `CLIENT KILL` of every other command connection that is not of a newer epoch.
-    async fn kill_older(&mut self) -> Result<Result<(), String>, WireError> {
+    /// `CLIENT KILL` of every other command connection, unless one is of a newer epoch that may have been raised. The inner
+    /// error is what the server has against it.
+    async fn kill_others(
+        &mut self,
+        newest: Option<Epoch>,
+    ) -> Result<Result<Fence, String>, WireError> {
         let mut requests = redis::pipe();
         requests.add_command(request(&["CLIENT", "ID"]));
         requests.add_command(request(&["CLIENT", "LIST", "TYPE", "normal"]));
@@ -84,20 +98,29 @@ impl Commanding {
         };
         let list = reply::text(&list).unwrap_or_default();
         let connections = list.lines().filter_map(command_connection);
-        let others: Vec<_> = connections.filter(|(id, _)| *id != own).collect();
-        if let Some((_, newer)) = others.iter().find(|(_, epoch)| *epoch > self.epoch) {
-            return Ok(Err(format!("epoch {newer} is at work")));
+        let others: Vec<_> = connections.filter(|other| other.id != own).collect();
+        let may_lead = |epoch| newest.is_none_or(|newest| epoch <= newest);
+        let newer = |other: &&Named| other.epoch > self.epoch && may_lead(other.epoch);
+        if let Some(Named { epoch, .. }) = others.iter().find(newer) {
+            return Ok(Ok(Fence::Newer(*epoch)));
         }
-        for (id, epoch) in others {
+        for Named { id, epoch, client } in others {
             let text = id.to_string();
             let killed = self.wire.call(&["CLIENT", "KILL", "ID", &text]).await?;
             // None killed is as good: it is gone by itself.
             if let Some(error) = reply::error(&killed) {
                 return Ok(Err(error));
             }
-            tracing::info!(id, %epoch, "killed an older command connection");
+            if may_lead(epoch) {
+                tracing::info!(id, %epoch, client, "killed an older command connection");
+            } else {
+                tracing::warn!(
+                    id, %epoch, client,
+                    "killed a connection that bears the name of a keeper and an epoch that no leader has raised"
+                );
+            }
         }
-        Ok(Ok(()))
+        Ok(Ok(Fence::Closed))
     }
 
     /// Runs `REPLICAOF target` and what goes with it as one transaction, and asks for the role behind it.
@@ -281,18 +304,33 @@ async fn bounded<T>(
     }
 }
 
-/// A keeper's command connection, as a line of `CLIENT LIST` tells it
-/// (<https://redis.io/docs/latest/commands/client-list/>): its client id and the epoch it bears.
-fn command_connection(line: &str) -> Option<(i64, Epoch)> {
+/// A connection that bears the name of a keeper's command connection.
+struct Named<'a> {
+    id: i64,
+    epoch: Epoch,
+    /// Where it comes from.
+    client: &'a str,
+}
+
+/// The command connection that a line of `CLIENT LIST` tells of (<https://redis.io/docs/latest/commands/client-list/>).
+fn command_connection(line: &str) -> Option<Named<'_>> {
     let field = |key: &str| line.split(' ').find_map(|field| field.strip_prefix(key));
     let epoch = field("name=")?.strip_prefix(NAME)?.parse().ok()?;
-    Some((field("id=")?.parse().ok()?, Epoch(epoch)))
+    Some(Named {
+        id: field("id=")?.parse().ok()?,
+        epoch: Epoch(epoch),
+        client: field("addr=").unwrap_or_default(),
+    })
 }
 
 #[async_trait(?Send)]
 impl CommandConnection for Commanding {
-    async fn fence(&mut self) -> Result<(), CommandError> {
-        let fenced = bounded(self.limit, self.kill_older()).await;
+    fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
+    async fn fence(&mut self, newest: Option<Epoch>) -> Result<Fence, CommandError> {
+        let fenced = bounded(self.limit, self.kill_others(newest)).await;
         fenced
             .and_then(|outcome| outcome)
             .map_err(|why| CommandError::NotDone(format!("older leaders not fenced off: {why}")))

@@ -6,6 +6,7 @@ use std::fmt;
 use redis::{ServerErrorKind, Value};
 use tokio::time::timeout;
 
+use super::subscribers::{self, COUNT};
 use super::wire::{Wire, WireError};
 use super::{RedisServers, Server, reply};
 use crate::domain::facts::{Mode, Role, Version};
@@ -309,14 +310,25 @@ impl Inspection {
     }
 
     async fn sentinels(&mut self, wire: &mut Wire) -> Result<(), Stopped> {
-        let subscribed = wire
-            .call(&["PUBSUB", "NUMSUB", "__sentinel__:hello"])
-            .await?;
-        if let [_, Value::Int(1..)] = reply::items(&subscribed) {
-            let names = super::probe::sentinels(wire).await.join(", ");
+        let counted = wire
+            .call(&["PUBSUB", COUNT[0], COUNT[1]])
+            .await
+            .map(|reply| subscribers::counted(&reply))?;
+        let found = subscribers::sorted(wire, counted.unwrap_or(0)).await;
+        if !found.sentinels.is_empty() {
+            let names = found.sentinels.join(", ");
             self.error(
                 format!("is looked after by a Redis Sentinel ({names})"),
                 "stop the Sentinels: two managers would undo each other's failovers",
+            );
+        }
+        if found.others > 0 {
+            self.warn(
+                format!(
+                    "{} clients listen on the channel of Redis Sentinels without the names of one",
+                    found.others
+                ),
+                "nothing, unless they are Sentinels that may not name themselves: give those the right to CLIENT SETNAME",
             );
         }
         Ok(())

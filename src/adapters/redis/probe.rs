@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use redis::{Pipeline, Value};
 
 use super::wire::{Wire, WireError};
-use super::{Way, failure, reply};
+use super::{Way, failure, reply, subscribers};
 use crate::domain::facts::MinReplicas;
 use crate::domain::info::Info;
-use crate::ports::redis::{Alive, Depth, ProbeConnection, ProbeFailure, Stir};
+use crate::ports::redis::{Alive, Depth, ProbeConnection, ProbeFailure, Stir, Subscribers};
 
 /// A connection for probing.
 pub(super) struct Probing {
@@ -90,8 +90,8 @@ impl ProbeConnection for Probing {
         }
         if wire.owed() > 0 {
             self.peer = Peer::Useless(None);
-        } else if answers.subscribers > 0 {
-            alive.sentinels = Some(sentinels(wire).await);
+        } else if let Some(count @ 1..) = answers.subscribers {
+            alive.subscribers = Some(subscribers::sorted(wire, count).await);
         }
         self.untold = false;
         // Another password may be right the next time.
@@ -118,7 +118,7 @@ fn only_error(error: String) -> Alive {
         info: None,
         loading: false,
         error: Some(error),
-        sentinels: None,
+        subscribers: None,
         min_replicas: None,
     }
 }
@@ -130,10 +130,9 @@ fn ask(requests: &mut Pipeline, depth: Depth) {
     match depth {
         Depth::Tick => requests.cmd("INFO").arg("replication"),
         // All sections, because Redis 5 and 6 take no list of them; and who else looks after this server.
-        Depth::Full | Depth::FullWithSettings => requests
-            .cmd("INFO")
-            .cmd("PUBSUB")
-            .arg(&["NUMSUB", "__sentinel__:hello"]),
+        Depth::Full | Depth::FullWithSettings => {
+            requests.cmd("INFO").cmd("PUBSUB").arg(&subscribers::COUNT)
+        }
     };
     if depth == Depth::FullWithSettings {
         requests.cmd("CONFIG").arg(&["GET", "min-replicas-*"]);
@@ -163,7 +162,7 @@ struct Answers {
     /// The first error: `AUTH`'s says more than those that follow from it.
     error: Option<String>,
     unauthenticated: bool,
-    subscribers: i64,
+    subscribers: Option<usize>,
 }
 
 impl Answers {
@@ -183,59 +182,12 @@ impl Answers {
                 alive.loading |= info.loading == Some(true);
                 alive.info = Some(info);
             }
-            Value::Array(items) => {
-                if let Some(Value::Int(subscribers)) = items.get(1) {
-                    self.subscribers = *subscribers;
-                    alive.sentinels = Some(Vec::new());
-                }
+            Value::Array(_) => {
+                self.subscribers = subscribers::counted(reply);
+                alive.subscribers = self.subscribers.map(|_| Subscribers::default());
             }
             Value::ServerError(error) => alive.loading |= error.code() == "LOADING",
             _ => {}
         }
-    }
-}
-
-/// Who is subscribed to the channel that Sentinels greet each other on.
-pub(super) async fn sentinels(wire: &mut Wire) -> Vec<String> {
-    let listed = wire.call(&["CLIENT", "LIST", "TYPE", "pubsub"]).await;
-    let mut names: Vec<String> = listed
-        .ok()
-        .as_ref()
-        .and_then(reply::text)
-        .unwrap_or_default()
-        .lines()
-        .filter_map(sentinel)
-        .collect();
-    names.sort();
-    if names.is_empty() {
-        names.push("unnamed".to_owned());
-    }
-    names
-}
-
-/// `id=3 addr=10.0.0.9:41000 … name=sentinel-a1b2c3d4-pubsub …`. Its port, which each connection has anew, is left out.
-fn sentinel(client: &str) -> Option<String> {
-    let value = |key| {
-        client
-            .split(' ')
-            .find_map(|field| field.strip_prefix(key)?.strip_prefix('='))
-    };
-    let name = value("name").filter(|name| name.starts_with("sentinel-"))?;
-    let (host, _port) = value("addr")?.rsplit_once(':')?;
-    Some(format!("{name} at {host}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_sentinel_is_named_without_its_changing_port() {
-        assert_eq!(
-            sentinel("id=3 addr=[::1]:41000 laddr=[::1]:6379 fd=8 name=sentinel-a1b2-pubsub age=1"),
-            Some("sentinel-a1b2-pubsub at [::1]".to_owned())
-        );
-        assert_eq!(sentinel("id=3 addr=10.0.0.9:41000 name=app"), None);
-        assert_eq!(sentinel(""), None);
     }
 }

@@ -14,6 +14,21 @@ const SAMPLES: [&str; 8] = [
     PRIMARY, REPLICA, LOADING, LINK_DOWN, PROMOTED, REDIS_5, REDIS_8, VALKEY,
 ];
 
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Texts that are no figure, no flag and no id.
+const UNREADABLE: [&str; 9] = [
+    "",
+    "x",
+    "-1",
+    "-3600",
+    "1e9",
+    "NaN",
+    "0x10",
+    "1,2",
+    "99999999999999999999999999",
+];
+
 fn facts(text: &str) -> NodeFacts {
     NodeFacts::of(&Info::parse(text)).expect("a full reply")
 }
@@ -110,7 +125,7 @@ fn a_light_reply_alone_gives_no_facts() {
 fn a_light_reply_updates_replication_and_leaves_the_rest() {
     let mut facts = facts(REPLICA);
     let before = facts.clone();
-    facts.update(Info::parse(PROMOTED));
+    facts.update(Info::parse(PROMOTED), SECOND);
     assert_eq!(facts.role, Role::Primary { online_replicas: 0 });
     assert_eq!(
         facts.previous_replication_id.as_ref(),
@@ -119,6 +134,90 @@ fn a_light_reply_updates_replication_and_leaves_the_rest() {
     assert_eq!(facts.offset, 151);
     assert_eq!((facts.run_id, facts.keys), (before.run_id, before.keys));
     assert_eq!(facts.version, before.version);
+    assert_eq!(facts.uptime, before.uptime + SECOND);
+}
+
+/// A replica of this uptime, whose link has been down as the second figure says.
+fn unlinked(uptime: &str, down_since: &str) -> Info {
+    Info::parse(&format!(
+        "run_id:r\nuptime_in_seconds:{uptime}\nrole:slave\nmaster_host:a\nmaster_port:1\nmaster_link_status:down\n\
+         master_link_down_since_seconds:{down_since}\n"
+    ))
+}
+
+fn down_since(facts: &NodeFacts) -> Option<u64> {
+    match facts.upstream().expect("a replica").link {
+        Link::Up => panic!("the link is down"),
+        Link::Down { since } => since.map(|since| since.as_secs()),
+    }
+}
+
+#[test]
+fn a_link_that_never_was_up_is_told_apart_from_one_that_broke_whatever_the_version() {
+    let read = |uptime, since| down_since(&NodeFacts::of(&unlinked(uptime, since)).expect("facts"));
+    assert_eq!(read("100", "7"), Some(7));
+    assert_eq!(read("100", "-1"), None, "from 6.2 on");
+    assert_eq!(read("100", "1764175319"), None, "before 6.2: since 1970");
+    assert_eq!(
+        read("100", "5000"),
+        None,
+        "likewise, on a host that has no clock"
+    );
+    assert_eq!(read("100", "101"), Some(101), "each is rounded by itself");
+    assert_eq!(read("100", "-3600"), None, "the clock was set back");
+    assert_eq!(read("-3500", "7"), Some(7), "the uptime cannot be read");
+}
+
+#[test]
+fn a_link_that_was_never_up_is_not_said_to_have_been_by_a_light_reply() {
+    let mut facts = NodeFacts::of(&unlinked("100", "5000")).expect("facts");
+    let light = |since| Info {
+        run_id: None,
+        uptime: None,
+        ..unlinked("", since)
+    };
+    facts.update(light("5001"), SECOND);
+    assert_eq!(down_since(&facts), None);
+    facts.update(light("1"), SECOND);
+    assert_eq!(down_since(&facts), Some(1), "it came up and broke");
+    facts.update(light("9"), 8 * SECOND);
+    assert_eq!(down_since(&facts), Some(9));
+}
+
+#[test]
+fn a_process_ages_though_its_clock_is_set_back_or_its_uptime_cannot_be_read() {
+    let told = |uptime| unlinked(uptime, "7");
+    let mut facts = NodeFacts::of(&told("-3500")).expect("facts");
+    assert_eq!(facts.uptime, Duration::ZERO);
+    facts.update(told("-3490"), 10 * SECOND);
+    assert_eq!(facts.uptime, 10 * SECOND, "since it was seen first");
+    facts.update(told("100"), SECOND);
+    assert_eq!(facts.uptime, 100 * SECOND);
+    facts.update(told("5"), SECOND);
+    assert_eq!(facts.uptime, 101 * SECOND);
+}
+
+#[test]
+fn an_offset_that_cannot_be_read_is_none_of_another_history() {
+    let mut facts = facts(REPLICA);
+    let reply = |id: char| Info {
+        replication_id: Some(id.to_string().repeat(40)),
+        ..Info::default()
+    };
+    facts.update(reply('5'), SECOND);
+    assert_eq!(facts.offset, 0);
+    facts.offset = 7;
+    facts.update(reply('5'), SECOND);
+    assert_eq!(facts.offset, 7, "at least");
+}
+
+#[test]
+fn replication_ids_that_cannot_be_read_are_no_common_history() {
+    let unread = |name: &str| {
+        let reply = format!("run_id:{name}\nrole:master\nmaster_replid:?\n");
+        NodeFacts::of(&Info::parse(&reply)).expect("facts")
+    };
+    assert!(!unread("a").shares_history(&unread("b")));
 }
 
 #[test]
@@ -129,6 +228,90 @@ fn half_a_version_is_a_version() {
     assert_eq!(read("255.255.255"), Some((255, 255, 255)));
     assert_eq!(read("unstable"), None);
     assert_eq!(read(""), None);
+}
+
+/// `sample` with this text in place of what line `at` says, and the name of that field.
+fn garbled(sample: &str, at: usize, text: &str) -> Option<(String, String)> {
+    let mut lines: Vec<&str> = sample.lines().collect();
+    let (field, _) = lines[at].split_once(':')?;
+    let line = format!("{field}:{text}");
+    lines[at] = &line;
+    Some((lines.join("\r\n"), field.to_owned()))
+}
+
+#[test]
+fn a_field_that_cannot_be_read_errs_to_the_safe_side_and_costs_no_other() {
+    for sample in SAMPLES {
+        let Some(before) = NodeFacts::of(&Info::parse(sample)) else {
+            continue;
+        };
+        for (at, text) in (0..sample.lines().count()).flat_map(|at| UNREADABLE.map(|it| (at, it))) {
+            let Some((reply, field)) = garbled(sample, at, text) else {
+                continue;
+            };
+            let after = NodeFacts::of(&Info::parse(&reply));
+            if field == "role" || (field == "run_id" && text.is_empty()) {
+                assert_eq!(after, None, "nobody knows what this is");
+                continue;
+            }
+            let after = after.unwrap_or_else(|| panic!("{field}:{text} costs all facts"));
+            let expected = garbled_facts(before.clone(), &after, &field, text);
+            assert_eq!(after, expected, "{field}:{text}");
+        }
+    }
+}
+
+/// What is left of these facts when `field` holds this `text`. What may come of it in several ways is taken from `after`.
+fn garbled_facts(mut facts: NodeFacts, after: &NodeFacts, field: &str, text: &str) -> NodeFacts {
+    match field {
+        "run_id" => text.clone_into(&mut facts.run_id),
+        "redis_version" | "valkey_version" => facts.version = after.version,
+        "uptime_in_seconds" => facts.uptime = Duration::ZERO,
+        "loading" => facts.loading = false,
+        "master_replid" => facts.replication_id = String::new(),
+        "master_replid2" => facts.previous_replication_id = None,
+        "master_repl_offset" | "slave_repl_offset" => {
+            assert!([0, facts.offset].contains(&after.offset));
+            facts.offset = after.offset;
+        }
+        _ if is_numbered(field, "db") => {
+            assert!((1..=facts.keys).contains(&after.keys));
+            facts.keys = after.keys;
+        }
+        _ => {}
+    }
+    match &mut facts.role {
+        Role::Primary { online_replicas } if is_attached_replica(field) => {
+            let Role::Primary {
+                online_replicas: left,
+            } = after.role
+            else {
+                panic!("a primary");
+            };
+            assert!([left, left + 1].contains(online_replicas));
+            *online_replicas = left;
+        }
+        Role::Primary { .. } => {}
+        Role::Replica(upstream) => match field {
+            "master_host" => {
+                let host = Some(text).filter(|host| !host.is_empty());
+                let port = upstream.primary.port();
+                upstream.primary = NodeAddr::new(host.unwrap_or(UNKNOWN_HOST), port);
+            }
+            "master_port" => upstream.primary = NodeAddr::new(upstream.primary.host(), 0),
+            "master_link_status" => {
+                (upstream.link, upstream.last_io) = (Link::Down { since: None }, None);
+            }
+            "master_link_down_since_seconds" if upstream.link != Link::Up => {
+                upstream.link = Link::Down { since: None };
+            }
+            "master_last_io_seconds_ago" if upstream.link == Link::Up => upstream.last_io = None,
+            "master_sync_in_progress" => upstream.syncing = true,
+            "slave_priority" => upstream.priority = 0,
+            _ => {}
+        },
+    }
+    facts
 }
 
 proptest! {
@@ -151,7 +334,7 @@ proptest! {
         chars.truncate(cut.index(chars.len() + 1));
         let info = Info::parse(&chars.into_iter().collect::<String>());
         let mut facts = facts(REPLICA);
-        facts.update(info);
+        facts.update(info, SECOND);
     }
 
     #[test]

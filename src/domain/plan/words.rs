@@ -109,10 +109,9 @@ impl fmt::Display for Hold {
                 }
                 Ok(())
             }
-            Self::SentinelAtWork { node, sentinel } => write!(
-                f,
-                "a Redis Sentinel is at work on {node} ({sentinel}): stop it, or take the cluster out of this configuration"
-            ),
+            Self::SentinelAtWork { .. }
+            | Self::SentinelPassedOver { .. }
+            | Self::SentinelChannel { .. } => self.of_sentinels(f),
             Self::WrongMode(node, Mode::Cluster) => {
                 write!(
                     f,
@@ -171,6 +170,41 @@ impl fmt::Display for Hold {
 }
 
 impl Hold {
+    /// What is told of Sentinels and of clients that look like them.
+    fn of_sentinels(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SentinelAtWork {
+                node,
+                sentinel,
+                left,
+            } => {
+                write!(
+                    f,
+                    "a Redis Sentinel is at work on {node} ({sentinel}): stop it, or take the cluster out of this configuration"
+                )?;
+                match left {
+                    Some(left) => write!(
+                        f,
+                        "; if it has not replaced the primary in {:.1} s, the keepers do",
+                        left.as_secs_f64()
+                    ),
+                    None => Ok(()),
+                }
+            }
+            Self::SentinelPassedOver { node, sentinel } => write!(
+                f,
+                "a Redis Sentinel watches {node} ({sentinel}) and holds nothing now: stop it, or two managers may undo each \
+                 other's failovers"
+            ),
+            Self::SentinelChannel { node, clients } => write!(
+                f,
+                "{clients} clients of {node} listen on the channel of Redis Sentinels and are not named as Sentinels: they hold \
+                 nothing"
+            ),
+            _ => Ok(()),
+        }
+    }
+
     fn cooling_down(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self::CoolingDown {
             node,

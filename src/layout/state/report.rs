@@ -97,6 +97,8 @@ struct WireFacts {
     offset: u64,
     keys: u64,
     sentinels: Vec<String>,
+    #[serde(default)]
+    other_subscribers: usize,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -198,6 +200,7 @@ impl From<(&NodeAddr, &NodeFacts)> for WireFacts {
             offset: facts.offset,
             keys: facts.keys,
             sentinels: facts.sentinels.clone(),
+            other_subscribers: facts.other_subscribers,
         }
     }
 }
@@ -245,6 +248,7 @@ impl From<WireFacts> for (NodeAddr, NodeFacts) {
             offset: wire.offset,
             keys: wire.keys,
             sentinels: wire.sentinels,
+            other_subscribers: wire.other_subscribers,
         };
         (wire.node.into(), facts)
     }

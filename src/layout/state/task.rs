@@ -15,6 +15,8 @@ pub(super) struct WireTask {
     latch: String,
     version: i32,
     node: WireAddr,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    run_id: Option<String>,
     command: WireCommand,
 }
 
@@ -57,6 +59,7 @@ impl From<(&TaskId, &Task)> for WireTask {
             latch: task.latch.clone(),
             version: task.version,
             node: (&task.node).into(),
+            run_id: task.run_id.clone(),
             command: match &task.command {
                 Command::Fence => WireCommand::Fence,
                 Command::Promote => WireCommand::Promote,
@@ -73,6 +76,7 @@ impl From<WireTask> for (TaskId, Task) {
             latch: wire.latch,
             version: wire.version,
             node: wire.node.into(),
+            run_id: wire.run_id,
             command: match wire.command {
                 WireCommand::Fence => Command::Fence,
                 WireCommand::Promote => Command::Promote,

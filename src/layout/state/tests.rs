@@ -100,11 +100,13 @@ prop_compose! {
         ids in ("[0-9a-f]{8}", option::of("[0-9a-f]{8}")),
         figures: (u64, u64),
         sentinels in vec("[a-z ]{1,8}", 0..2),
+        other_subscribers: usize,
     ) -> NodeFacts {
         let (major, minor, patch) = version;
         NodeFacts {
             run_id, version: Version { major, minor, patch }, mode, uptime, loading, role,
             replication_id: ids.0, previous_replication_id: ids.1, offset: figures.0, keys: figures.1, sentinels,
+            other_subscribers,
         }
     }
 }
@@ -136,13 +138,14 @@ prop_compose! {
         latch: String,
         version: i32,
         node in addr(),
+        run_id in option::of("[0-9a-f]{1,8}"),
         command in prop_oneof![
             Just(Command::Fence),
             Just(Command::Promote),
             addr().prop_map(Command::Follow),
         ],
     ) -> Task {
-        Task { keeper: KeeperId::new(keeper), latch, version, node, command }
+        Task { keeper: KeeperId::new(keeper), latch, version, node, run_id, command }
     }
 }
 

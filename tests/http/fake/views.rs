@@ -113,6 +113,7 @@ pub(super) fn sighting() -> Sighting {
             offset: 42,
             keys: 1,
             sentinels: Vec::new(),
+            other_subscribers: 0,
         }),
         probed: true,
         answering: true,

@@ -62,6 +62,9 @@ pub(crate) struct Link {
     barred: watch::Sender<BTreeSet<u32>>,
     /// Raised whenever the connections there are go mute.
     mutes: watch::Sender<u64>,
+    /// The server that it stands before, and where new connections lead instead.
+    server: SocketAddrV4,
+    leads_to: watch::Sender<SocketAddrV4>,
 }
 
 /// What may keep a connection from passing on what it carries.
@@ -91,7 +94,8 @@ impl Link {
             barred: bars,
             mutes: mute,
         };
-        BACKGROUND.spawn(serve(at, server, watched, listens, gates));
+        let (leads_to, leads) = watch::channel(server);
+        BACKGROUND.spawn(serve(at, leads, watched, listens, gates));
         let link = Self {
             at,
             state,
@@ -99,6 +103,8 @@ impl Link {
             trap,
             barred,
             mutes,
+            server,
+            leads_to,
         };
         link.wait_listening(true).await;
         link
@@ -137,6 +143,16 @@ impl Link {
         self.barred.send_modify(|barred| {
             barred.insert(process);
         });
+    }
+
+    /// From now on, new connections lead to another server, as when a name has moved; those that stand go on.
+    pub(crate) fn lead_to(&self, other: SocketAddrV4) {
+        self.leads_to.send_replace(other);
+    }
+
+    /// Ends that.
+    pub(crate) fn lead_back(&self) {
+        self.leads_to.send_replace(self.server);
     }
 
     /// Stops the next connection that sends what `catch` says, and no other.
@@ -200,7 +216,7 @@ impl Trap {
 /// Accepts until the link is dropped.
 async fn serve(
     at: SocketAddrV4,
-    server: SocketAddrV4,
+    leads: watch::Receiver<SocketAddrV4>,
     mut state: watch::Receiver<State>,
     listens: watch::Sender<bool>,
     gates: Gates,
@@ -214,6 +230,7 @@ async fn serve(
         let accept = async {
             loop {
                 if let Ok((client, _)) = listener.accept().await {
+                    let server = *leads.borrow();
                     tokio::spawn(carry(client, server, connections.clone(), gates.clone()));
                 }
             }

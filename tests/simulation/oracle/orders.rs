@@ -9,6 +9,21 @@ use crate::redis::commands::Order;
 use crate::redis::{Fleet, Server};
 
 impl Oracle {
+    /// A server process has answered a keeper's probe.
+    pub(crate) fn read(&self, keeper: &str, run_id: String) {
+        self.read.borrow_mut().insert((keeper.to_owned(), run_id));
+    }
+
+    /// A server executes a command that changes something there.
+    pub(crate) fn proven(&self, server: &Server, keeper: &str, order: &Order) {
+        let (node, run_id) = (&server.addr, server.run_id());
+        if !self.read.borrow().contains(&(keeper.to_owned(), run_id)) {
+            self.world.violated(format_args!(
+                "RK-4: {node} executed {order:?} by {keeper}, which has never read what this server is"
+            ));
+        }
+    }
+
     /// A server executes a command that changes its role.
     pub(crate) fn commanded(
         &self,

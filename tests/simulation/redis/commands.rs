@@ -12,7 +12,8 @@ use crate::world::{Event, note};
 /// A state-changing command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Order {
-    Fence,
+    /// Kills the command connections of older epochs, and of those above this one. Answers the newer epoch that is left, or 0.
+    Fence(Option<Epoch>),
     Promote(Remember),
     Follow(NodeAddr, Remember),
     /// The role goes into the file that it is taken from at a start.
@@ -41,8 +42,8 @@ impl Fleet {
             let connection = state.connections.get(&number)?;
             (connection.epoch?, Rc::clone(&connection.process))
         };
-        if *order == Order::Fence {
-            return Some(server.fence(number, epoch).map(|()| 0));
+        if let Order::Fence(newest) = order {
+            return Some(Ok(server.fence(number, epoch, *newest).0));
         }
         if server.condition().loading {
             return Some(Err(CommandError::NotDone("LOADING".into())));
@@ -52,7 +53,7 @@ impl Fleet {
             Order::Pause(micros) => server.state.borrow_mut().paused_until = now + micros,
             Order::Unpause => server.state.borrow_mut().paused_until = 0,
             Order::Rewrite => server.state.borrow_mut().remember(),
-            Order::Fence
+            Order::Fence(_)
             | Order::Promote(_)
             | Order::Follow(..)
             | Order::Demand(_)
@@ -70,7 +71,10 @@ impl Fleet {
             server.addr
         );
         if let Some(judge) = self.judge() {
-            judge.commanded(self, server, (&process.name, epoch), order);
+            judge.proven(server, &process.name, order);
+            if !self.is_impostor(server) {
+                judge.commanded(self, server, (&process.name, epoch), order);
+            }
         }
         match order {
             Order::Demand(values) => {
@@ -81,8 +85,12 @@ impl Fleet {
                 return Some(Ok(server.condition().offset));
             }
             Order::Promote(_) => server.become_primary(self),
+            Order::Follow(primary, _) if self.is_impostor(server) => {
+                server.pretend_to_follow(primary);
+            }
             Order::Follow(primary, _) => server.become_replica(primary, self),
-            Order::Fence | Order::Pause(_) | Order::Unpause | Order::Offset | Order::Rewrite => {}
+            Order::Fence(_) | Order::Pause(_) | Order::Unpause | Order::Offset | Order::Rewrite => {
+            }
         }
         if let Order::Promote(Remember::AtOnce) | Order::Follow(_, Remember::AtOnce) = order {
             server.state.borrow_mut().remember();
@@ -128,11 +136,12 @@ impl Server {
         state.attached.len() >= demanded
     }
 
-    fn fence(&self, own: u64, epoch: Epoch) -> Result<(), CommandError> {
+    fn fence(&self, own: u64, epoch: Epoch, newest: Option<Epoch>) -> Epoch {
         let mut state = self.state.borrow_mut();
-        let newer = state.connections.values().any(|it| it.epoch > Some(epoch));
-        if newer {
-            return Err(CommandError::NotDone("a newer leader is at work".into()));
+        let mut named = state.connections.values().filter_map(|it| it.epoch);
+        let may_lead = |it: &Epoch| *it > epoch && newest.is_none_or(|newest| *it <= newest);
+        if let Some(newer) = named.find(may_lead) {
+            return newer;
         }
         let others: Vec<u64> = state
             .connections
@@ -148,7 +157,7 @@ impl Server {
         for connection in killed {
             self.close(connection);
         }
-        Ok(())
+        Epoch(0)
     }
 
     /// A client's request arrives.

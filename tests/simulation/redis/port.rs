@@ -12,8 +12,8 @@ use redis_keeper::domain::facts::{DownReason, MinReplicas};
 use redis_keeper::domain::info::Info;
 use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
 use redis_keeper::ports::redis::{
-    Alive, CommandConnection, CommandError, Depth, ProbeConnection, ProbeFailure, Redis, RedisNode,
-    Remember, Stir,
+    Alive, CommandConnection, CommandError, Depth, Fence, ProbeConnection, ProbeFailure, Redis,
+    RedisNode, Remember, Stir, Subscribers,
 };
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
@@ -68,7 +68,7 @@ struct Probing {
     sent: u64,
 }
 
-struct Commanding(Socket);
+struct Commanding(Socket, String);
 
 // === impl Redises ===
 
@@ -112,10 +112,12 @@ impl Redis for Redises {
 // === impl Node ===
 
 impl Node {
+    /// To where the name leads now.
     fn socket(&self) -> Socket {
+        let moved = self.reach.fleet.moved(&self.server.addr);
         Socket {
             reach: Rc::clone(&self.reach),
-            server: Rc::clone(&self.server),
+            server: moved.unwrap_or_else(|| Rc::clone(&self.server)),
             number: self.reach.world.number(),
             opened: self.reach.world.now(),
             to_server: Lane::default(),
@@ -140,7 +142,11 @@ impl RedisNode for Node {
         let socket = self.socket();
         let opened = timeout(COMMAND_TIMEOUT, socket.open(Some(epoch))).await;
         match opened {
-            Ok(Ok(())) => Ok(Box::new(Commanding(socket))),
+            Ok(Ok(())) => {
+                // A process that has died since takes no orders on this connection.
+                let run_id = socket.server.run_id();
+                Ok(Box::new(Commanding(socket, run_id)))
+            }
             Ok(Err(why)) => Err(CommandError::NotDone(why.into())),
             Err(_) => Err(CommandError::NotDone("no connection in time".into())),
         }
@@ -325,7 +331,14 @@ impl ProbeConnection for Probing {
                 inlet.answers.borrow_mut().push_back((number, alive));
             }
         });
+        let (fleet, process) = (
+            Rc::clone(&self.socket.reach.fleet),
+            Rc::clone(&self.socket.reach.process),
+        );
         self.socket.send(move || {
+            if let Some(judge) = fleet.judge() {
+                judge.read(&process.name, server.run_id());
+            }
             *alive.borrow_mut() = Some(tell(&server, depth));
             answer();
         });
@@ -379,7 +392,7 @@ fn tell(server: &Server, depth: Depth) -> Alive {
         info: Some(info),
         loading,
         error: None,
-        sentinels: depth.is_full().then(Vec::new),
+        subscribers: depth.is_full().then(Subscribers::default),
         min_replicas: (depth == Depth::FullWithSettings)
             .then(|| Ok(server.state.borrow().min_replicas)),
     }
@@ -389,12 +402,15 @@ fn tell(server: &Server, depth: Depth) -> Alive {
 
 #[async_trait(?Send)]
 impl CommandConnection for Commanding {
-    async fn fence(&mut self) -> Result<(), CommandError> {
-        match self.0.order(Order::Fence).await {
-            Ok(_) => Ok(()),
-            Err(CommandError::NotDone(why) | CommandError::Unknown(why)) => {
-                Err(CommandError::NotDone(why))
-            }
+    fn run_id(&self) -> &str {
+        &self.1
+    }
+
+    async fn fence(&mut self, newest: Option<Epoch>) -> Result<Fence, CommandError> {
+        match self.0.order(Order::Fence(newest)).await {
+            Ok(0) => Ok(Fence::Closed),
+            Ok(newer) => Ok(Fence::Newer(Epoch(newer))),
+            Err(error) => Err(CommandError::NotDone(error.to_string())),
         }
     }
 

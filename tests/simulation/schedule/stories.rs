@@ -131,6 +131,31 @@ impl Schedule {
         }
     }
 
+    /// In some runs: a client calls itself a keeper at every node; or a node's name leads elsewhere, and the primary dies.
+    pub(super) fn impostors(&mut self, chance: &mut Chance) {
+        if chance.happens(75) {
+            return;
+        }
+        let begin = chance.between(3_500_000, self.healed);
+        let mut strike = |at, lasts, fault| {
+            self.faults.push(Planned {
+                when: When::At(at),
+                lasts,
+                fault,
+            });
+        };
+        if chance.happens(50) {
+            return strike(begin, 0, Fault::Imitate);
+        }
+        let cluster = chance.below(self.clusters);
+        let node = cluster * self.nodes + chance.below(self.nodes);
+        let lasts = chance.between(2_000_000, 6_000_000);
+        strike(begin, lasts, Fault::MoveName(node));
+        let at = begin + chance.between(100_000, 1_500_000);
+        let kill = Fault::Kill(Node::Primary(cluster), Rebirth::Whole);
+        strike(at, lasts, kill);
+    }
+
     /// In some runs: leaders lose sight of servers, and primaries that others have to replace for them.
     pub(super) fn blind_leaders(&mut self, chance: &mut Chance) {
         if self.keepers < 3 || chance.happens(70) {

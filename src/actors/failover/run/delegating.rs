@@ -1,7 +1,7 @@
 //! What the leader does not reach itself, done through another keeper (RK-4).
 
 use super::{Decided, Driver};
-use crate::actors::messages::{Delegate, Leadership};
+use crate::actors::messages::Delegate;
 use crate::domain::node::{KeeperId, NodeAddr};
 use crate::domain::plan::Action;
 use crate::domain::task::{Command, Outcome, Task};
@@ -13,36 +13,37 @@ impl Driver {
     pub(super) async fn promote_through(&self, first: Decided, node: NodeAddr, keeper: KeeperId) {
         let leadership = &first.leadership;
         let fenced = self
-            .delegate(leadership, first.version, &keeper, &node, Command::Fence)
+            .delegate(&first, first.version, &keeper, &node, Command::Fence)
             .await;
         if fenced.is_err() {
             return self
                 .ended(leadership, node, true, Some(keeper), fenced)
                 .await;
         }
-        let Some(Decided {
-            action:
-                Action::Promote {
-                    node: again,
-                    state,
-                    through: Some(same_keeper),
-                },
-            version,
-            leadership: same,
-        }) = self.decide().await
+        let Some(second) = self.decide().await else {
+            return;
+        };
+        let Action::Promote {
+            node: again,
+            state,
+            through: Some(same_keeper),
+        } = second.action.clone()
         else {
             return;
         };
-        if (&again, &same_keeper) != (&node, &keeper) || same != *leadership {
+        let same = (&again, &same_keeper) == (&node, &keeper);
+        if !same || !second.confirms(&first, &[&node]) {
             return;
         }
         tracing::info!(epoch = %leadership.epoch, candidate = %node, through = %keeper, "candidate chosen");
-        let version = self.write(same, version, state, false).await;
+        let version = self
+            .write(leadership.clone(), second.version, state, false)
+            .await;
         if version.is_none() {
             return;
         }
         let promoted = self
-            .delegate(leadership, version, &keeper, &node, Command::Promote)
+            .delegate(&first, version, &keeper, &node, Command::Promote)
             .await;
         if promoted.is_ok() {
             tracing::info!(epoch = %leadership.epoch, %node, through = %keeper, "promoted");
@@ -60,7 +61,7 @@ impl Driver {
     ) {
         let (leadership, command) = (&decision.leadership, Command::Follow(primary.clone()));
         let followed = self
-            .delegate(leadership, decision.version, &keeper, &node, command)
+            .delegate(decision, decision.version, &keeper, &node, command)
             .await;
         if followed.is_ok() {
             tracing::info!(epoch = %leadership.epoch, %node, %primary, through = %keeper, "made to follow the primary");
@@ -69,10 +70,10 @@ impl Driver {
             .await;
     }
 
-    /// Has `keeper` do this at `node`, as long as the state has the version.
+    /// Has `keeper` do this at `node`, if the server decided about answers there, as long as the state has the version.
     async fn delegate(
         &self,
-        leadership: &Leadership,
+        decided: &Decided,
         version: Option<i32>,
         keeper: &KeeperId,
         node: &NodeAddr,
@@ -84,13 +85,14 @@ impl Driver {
         };
         let task = Task {
             keeper: keeper.clone(),
-            latch: leadership.latch.clone(),
+            latch: decided.leadership.latch.clone(),
             version,
             node: node.clone(),
+            run_id: decided.run_ids.get(node).cloned(),
             command,
         };
         let delegate = Delegate {
-            epoch: leadership.epoch,
+            epoch: decided.leadership.epoch,
             task,
         };
         match self.cluster.send(delegate).await {

@@ -32,8 +32,9 @@ impl Driver {
 
     /// Switches over, in the same order, with a connection to either. The writes of `from` stay held up: see
     /// [`let_write`](Self::let_write).
-    pub(super) async fn switch(&self, leadership: &Leadership, from: NodeAddr, to: NodeAddr) {
-        let opened = join(self.open(leadership, &from), self.open(leadership, &to)).await;
+    pub(super) async fn switch(&self, first: &Decided, from: NodeAddr, to: NodeAddr) {
+        let leadership = &first.leadership;
+        let opened = join(self.open(first, &from), self.open(first, &to)).await;
         let (mut old, mut new) = match opened {
             (Ok(old), Ok(new)) => (old, new),
             (Err(error), _) => {
@@ -47,25 +48,26 @@ impl Driver {
                     .await;
             }
         };
-        let Some(Decided {
-            action:
-                Action::Switch {
-                    from: old_again,
-                    to: new_again,
-                    state,
-                    drain,
-                },
-            version,
-            leadership: same,
-        }) = self.decide().await
+        let Some(second) = self.decide().await else {
+            return;
+        };
+        let Action::Switch {
+            from: old_again,
+            to: new_again,
+            state,
+            drain,
+        } = second.action.clone()
         else {
             return;
         };
-        if (&old_again, &new_again) != (&from, &to) || same != *leadership {
+        let same = (&old_again, &new_again) == (&from, &to);
+        if !same || !second.confirms(first, &[&from, &to]) {
             return;
         }
         tracing::info!(epoch = %leadership.epoch, %from, %to, "switching over");
-        if self.write(same, version, state, false).await.is_none() {
+        let leads = leadership.clone();
+        let written = self.write(leads, second.version, state, false).await;
+        if written.is_none() {
             return;
         }
         let since = self.links.clock.now();
@@ -99,7 +101,7 @@ impl Driver {
     /// publication, made after that connection was opened, is the guard of the command (RK-4).
     pub(super) async fn let_write(
         &self,
-        leadership: &Leadership,
+        decided: &Decided,
         version: i32,
         primary: &NodeAddr,
         change: Change,
@@ -112,11 +114,12 @@ impl Driver {
                     None => false,
                 };
                 if change == Change::Resume && !ended {
-                    self.resume(leadership, version, primary).await;
+                    self.resume(decided, version, primary).await;
                 }
                 return;
             }
         };
+        let leadership = &decided.leadership;
         let followed = paused.connection.follow(primary, Remember::Later).await;
         let follows = followed.is_ok();
         if follows {
@@ -143,8 +146,9 @@ impl Driver {
 
     /// Lets the clients of a server go on whose writes another leader held up, or a run of this one that was restarted, or on
     /// a connection that is gone.
-    async fn resume(&self, leadership: &Leadership, version: i32, node: &NodeAddr) {
-        let ended = match self.open(leadership, node).await {
+    async fn resume(&self, decided: &Decided, version: i32, node: &NodeAddr) {
+        let leadership = &decided.leadership;
+        let ended = match self.open(decided, node).await {
             Ok(_) if !self.guarded(leadership, Some(version)).await => return,
             Ok(mut connection) => connection.unpause().await,
             Err(error) => Err(error),

@@ -11,6 +11,7 @@ use crate::domain::observed::{Elsewhere, Failure, Observed, ObservedNode};
 use crate::domain::plan::{Action, Change, Hold, Plan, plan};
 use crate::domain::policy::Policy;
 use crate::domain::published::{Intent, Published, Step};
+use crate::domain::sentinels::SentinelWatch;
 use crate::domain::verdict::Verdict;
 
 pub(in crate::domain) const NOW: Moment = Moment(Duration::from_secs(1_000));
@@ -38,6 +39,7 @@ pub(in crate::domain) fn cluster() -> Cluster {
             drain: None,
             old_gone: false,
             succession: None,
+            sentinels: SentinelWatch::default(),
         },
         policy: Policy::default(),
     }
@@ -69,6 +71,7 @@ fn facts(name: &str, role: Role, replication_id: String) -> NodeFacts {
         offset: 1_000,
         keys: 10,
         sentinels: Vec::new(),
+        other_subscribers: 0,
     }
 }
 

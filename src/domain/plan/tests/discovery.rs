@@ -309,27 +309,6 @@ fn redis_cluster_nodes_and_sentinels_are_refused_and_said() {
 }
 
 #[test]
-fn a_cluster_that_a_sentinel_works_on_is_held_whatever_its_state() {
-    let sentinel = "sentinel-1-cmd 10.0.0.9:1234".to_owned();
-    let named = Hold::SentinelAtWork {
-        node: addr("b"),
-        sentinel: sentinel.clone(),
-    };
-    let watched = || {
-        let cluster = cluster().primary("a").replica("b", "a");
-        cluster.with("b", |b| b.sentinels = vec![sentinel.clone()])
-    };
-    watched().plan().assert_holds(&named);
-    watched()
-        .published("a")
-        .down("a")
-        .plan()
-        .assert_holds(&named);
-    let promoting = watched().promoting("a", "b").down("a");
-    promoting.plan().assert_holds(&named);
-}
-
-#[test]
 fn chained_replicas_are_left_or_corrected_as_configured() {
     let cluster = cluster().primary("a").replica("b", "a").replica("c", "b");
     let cluster = cluster.written(Change::Publish);

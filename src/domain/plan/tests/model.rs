@@ -440,5 +440,6 @@ fn facts(index: usize, server: &Server, servers: &[Server]) -> NodeFacts {
         offset: server.offset,
         keys: server.keys,
         sentinels: Vec::new(),
+        other_subscribers: 0,
     }
 }

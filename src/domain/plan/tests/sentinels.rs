@@ -1,0 +1,71 @@
+//! Redis Sentinels, and clients that look like them.
+
+use std::time::Duration;
+
+use super::builder::{Cluster, NOW, addr, cluster};
+use crate::domain::plan::{Change, Hold};
+
+const SENTINEL: &str = "sentinel-a1b2c3d4 at 10.0.0.9";
+
+fn watched() -> Cluster {
+    let cluster = cluster().primary("a").replica("b", "a");
+    cluster.with("b", |b| b.sentinels = vec![SENTINEL.to_owned()])
+}
+
+fn at_work(left: Option<u64>) -> Hold {
+    Hold::SentinelAtWork {
+        node: addr("b"),
+        sentinel: SENTINEL.to_owned(),
+        left: left.map(Duration::from_secs),
+    }
+}
+
+/// The same after the primary has been down for so long, as this keeper saw it.
+fn down_for(cluster: Cluster, seconds: u64) -> Cluster {
+    let mut cluster = cluster.down("a");
+    let began = crate::domain::node::Moment(NOW.0.saturating_sub(Duration::from_secs(seconds)));
+    cluster.observed.watch_sentinels(began);
+    cluster.observed.watch_sentinels(NOW);
+    cluster
+}
+
+#[test]
+fn a_cluster_that_a_sentinel_works_on_is_held() {
+    watched().plan().assert_holds(&at_work(None));
+    watched().published("a").plan().assert_holds(&at_work(None));
+}
+
+#[test]
+fn a_sentinel_has_a_minute_to_replace_a_primary_that_is_down_then_the_keepers_do() {
+    let plan = down_for(watched().published("a"), 59).plan();
+    plan.assert_holds(&at_work(Some(1)));
+    assert_eq!(plan.again, Some(NOW.after(Duration::from_secs(1))));
+    let plan = down_for(watched().published("a"), 60).plan();
+    let passed_over = Hold::SentinelPassedOver {
+        node: addr("b"),
+        sentinel: SENTINEL.to_owned(),
+    };
+    assert!(plan.holds.contains(&passed_over), "it is told: {plan}");
+    plan.assert_writes(Change::Withdraw, None);
+}
+
+#[test]
+fn what_was_begun_is_finished_though_a_sentinel_comes() {
+    let promoting = watched().promoting("a", "b").down("a");
+    promoting.plan().assert_promotes("b");
+}
+
+#[test]
+fn clients_that_only_listen_where_sentinels_do_are_told_and_hold_nothing() {
+    let cluster = cluster().primary("a").replica("b", "a").published("a");
+    let cluster = cluster.with("b", |b| b.other_subscribers = 2);
+    let told = Hold::SentinelChannel {
+        node: addr("b"),
+        clients: 2,
+    };
+    cluster.plan().assert_holds(&told);
+    cluster
+        .down("a")
+        .plan()
+        .assert_writes(Change::Withdraw, None);
+}

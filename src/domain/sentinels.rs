@@ -1,0 +1,111 @@
+//! For how long a Redis Sentinel that watches a cluster holds the keepers back.
+//!
+//! Two managers would undo each other's failovers, so a Sentinel holds the cluster. But what a keeper sees of a Sentinel, the
+//! names of its connections, any client can imitate, and no client may stop failovers for ever. So a Sentinel has its time
+//! to replace a primary that is down; then it is passed over.
+
+use std::time::Duration;
+
+use super::node::Moment;
+
+/// How long a Sentinel may take to replace a primary that the keepers hold down. With its defaults it takes half of that:
+/// `down-after-milliseconds` is 30 s.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What a keeper remembers of Sentinels at one cluster.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SentinelWatch {
+    /// Since when a majority of the keepers holds the published primary down.
+    down_since: Option<Moment>,
+    /// The Sentinels seen have let their time pass.
+    idle: bool,
+}
+
+/// Whether Sentinels hold the keepers back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SentinelHold {
+    /// Until they are gone.
+    Holds,
+    /// Until then at most.
+    HoldsUntil(Moment),
+    /// Not any more.
+    PassedOver,
+}
+
+impl SentinelWatch {
+    /// Takes in what is seen now: a Sentinel at any node, and whether the published primary is held down.
+    pub fn look(&mut self, sentinel: bool, primary_down: bool, now: Moment) {
+        self.down_since = primary_down.then(|| self.down_since.unwrap_or(now));
+        self.idle = match self.down_since {
+            Some(since) => self.idle || (sentinel && now >= since.after(PATIENCE)),
+            None => self.idle && sentinel,
+        };
+    }
+
+    /// Whether a Sentinel that is seen holds the keepers back.
+    pub fn hold(self) -> SentinelHold {
+        match self.down_since {
+            _ if self.idle => SentinelHold::PassedOver,
+            Some(since) => SentinelHold::HoldsUntil(since.after(PATIENCE)),
+            None => SentinelHold::Holds,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Moment {
+        Moment(Duration::from_secs(1_000 + seconds))
+    }
+
+    #[test]
+    fn a_sentinel_holds_a_cluster_and_has_a_minute_to_replace_a_primary_that_is_down() {
+        let mut watch = SentinelWatch::default();
+        watch.look(true, false, at(0));
+        watch.look(true, false, at(500));
+        assert_eq!(watch.hold(), SentinelHold::Holds);
+        for seconds in [500, 530, 559] {
+            watch.look(true, true, at(seconds));
+            assert_eq!(watch.hold(), SentinelHold::HoldsUntil(at(560)));
+        }
+        watch.look(true, true, at(560));
+        assert_eq!(watch.hold(), SentinelHold::PassedOver);
+    }
+
+    #[test]
+    fn once_passed_over_it_holds_nothing_until_it_is_gone() {
+        let mut watch = SentinelWatch::default();
+        watch.look(true, true, at(0));
+        watch.look(true, true, at(60));
+        watch.look(true, false, at(61));
+        assert_eq!(
+            watch.hold(),
+            SentinelHold::PassedOver,
+            "replicas are repointed"
+        );
+        watch.look(false, false, at(70));
+        watch.look(true, false, at(80));
+        assert_eq!(watch.hold(), SentinelHold::Holds);
+    }
+
+    #[test]
+    fn coming_and_going_prolongs_nothing() {
+        let mut watch = SentinelWatch::default();
+        for seconds in 0..60 {
+            watch.look(seconds % 2 == 0, true, at(seconds));
+        }
+        watch.look(true, true, at(60));
+        assert_eq!(watch.hold(), SentinelHold::PassedOver);
+    }
+
+    #[test]
+    fn a_primary_that_is_back_gives_it_its_time_anew() {
+        let mut watch = SentinelWatch::default();
+        watch.look(true, true, at(0));
+        watch.look(true, false, at(59));
+        watch.look(true, true, at(60));
+        assert_eq!(watch.hold(), SentinelHold::HoldsUntil(at(120)));
+    }
+}
