@@ -249,6 +249,6 @@ impl LeaseClock for DriftingClock {
         let stops = self.stops.lock().expect("nothing panics with it");
         let lost: Duration = stops.lost.iter().map(|(_, lost)| *lost).sum();
         let now = stops.since.unwrap_or_else(Instant::now);
-        self.reading(now - self.began - lost)
+        self.reading(now.duration_since(self.began).saturating_sub(lost))
     }
 }
