@@ -26,8 +26,10 @@ use redis_keeper::actors::cluster_api::{
 use redis_keeper::actors::messages::{NotDropped, NotSwitched, SessionReport, Switched};
 use redis_keeper::domain::explain::Explanation;
 use redis_keeper::domain::failsafe::{ConsentRequest, Refusal};
+use redis_keeper::domain::identity::KeeperProcess;
 use redis_keeper::domain::node::{ClusterName, Generation, KeeperId, Moment, NodeAddr};
 use redis_keeper::domain::observed::Requested;
+use redis_keeper::domain::rehearsal::RehearsalRequest;
 use redis_keeper::http::backend::{Backend, ChildReport, NodeReport, Readiness, Unanswered};
 use redis_keeper::http::{self, HttpState};
 use redis_keeper::ports::clock::LeaseClock;
@@ -273,8 +275,19 @@ impl Backend for Way {
     fn consent(
         &self,
         _: ConsentRequest,
-    ) -> LocalBoxFuture<'_, Result<Result<(), Refusal>, Unanswered>> {
+    ) -> LocalBoxFuture<'_, Result<Result<KeeperProcess, Refusal>, Unanswered>> {
         unasked()
+    }
+
+    fn rehearse(
+        &self,
+        _: RehearsalRequest,
+    ) -> LocalBoxFuture<'_, Result<KeeperProcess, Unanswered>> {
+        unasked()
+    }
+
+    fn obstacles(&self) -> Arc<[String]> {
+        Arc::default()
     }
 
     fn drop_keeper(

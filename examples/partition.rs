@@ -32,7 +32,7 @@ use clap::{Parser, ValueEnum};
 
 use self::script::Script;
 use self::script::figures::Figures;
-use self::script::site::Manager;
+use self::script::site::{Manager, Names};
 use self::support::BACKGROUND;
 
 /// Before the cut and, at least, after it.
@@ -66,7 +66,9 @@ fn main() -> ExitCode {
         return redis_keeper::cli::main(std::env::args_os()).into();
     }
     let arguments = Arguments::parse();
-    let keepers = (Manager::RedisKeeper { lease: None }, "redis-keeper");
+    let names = Names::Own;
+    let keepers = Manager::RedisKeeper { lease: None, names };
+    let keepers = (keepers, "redis-keeper");
     let sentinels = (Manager::Sentinel, "Redis Sentinel");
     let managers = match arguments.who {
         Who::RedisKeeper => vec![keepers],

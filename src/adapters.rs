@@ -3,5 +3,6 @@
 pub mod clock;
 pub mod embedded;
 pub mod peers;
+pub mod place;
 pub mod redis;
 pub mod zookeeper;

@@ -23,6 +23,7 @@ use crate::actors::failover::FailoverActor;
 use crate::actors::messages::{Fatal, Leave};
 use crate::actors::zk_session::ZkSession;
 use crate::config::Config;
+use crate::domain::identity::{Nonce, Place};
 use crate::domain::lease::Lease;
 use crate::http::HttpState;
 use crate::http::server::{BindError, bind};
@@ -54,6 +55,10 @@ pub struct Ports {
     pub clock: Arc<dyn LeaseClock>,
     /// What jitter is drawn from.
     pub seed: u64,
+    /// What tells this process from every other (RK-8).
+    pub nonce: Nonce,
+    /// Where it runs.
+    pub place: Place,
 }
 
 /// Where the actors of a running keeper are found, across their restarts.
@@ -107,6 +112,7 @@ impl Daemon {
         server: Option<(TcpListener, PrometheusHandle)>,
     ) -> Self {
         let (lease_sender, lease) = watch::channel(Lease::default());
+        let (obstacles_sender, obstacles) = watch::channel(Arc::default());
         let (fatal_sender, fatal) = mpsc::unbounded_channel();
         let wires = tree::Wires {
             directory: Directory::default(),
@@ -120,7 +126,10 @@ impl Daemon {
             fresh: Rc::default(),
             coordination: ports.coordination,
             peers: ports.peers,
+            obstacles: obstacles_sender,
             clock: ports.clock.clone(),
+            nonce: ports.nonce,
+            place: ports.place,
         };
         let references = References {
             session: wires.session.reference(),
@@ -139,6 +148,7 @@ impl Daemon {
                 directory: wires.directory.clone(),
                 session: references.session.clone(),
                 lease: lease.clone(),
+                obstacles,
                 clock: ports.clock.clone(),
                 tree: view.clone(),
             };

@@ -95,10 +95,11 @@ const PATHS: [&str; 16] = [
 ];
 
 /// What else can be asked for, likewise.
-const OPERATIONS: [&str; 3] = [
+const OPERATIONS: [&str; 4] = [
     "POST /admin/clusters/{name}/switchover",
     "DELETE /admin/keepers/{id}",
     "POST /failsafe/consent",
+    "POST /failsafe/rehearsal",
 ];
 
 /// The application: all routes, and what surrounds them.
@@ -153,6 +154,11 @@ fn routes(config: &mut ServiceConfig) {
         .service(
             web::resource("/failsafe/consent")
                 .route(web::post().to(failsafe::consent))
+                .default_service(web::to(error::only_post)),
+        )
+        .service(
+            web::resource("/failsafe/rehearsal")
+                .route(web::post().to(failsafe::rehearsal))
                 .default_service(web::to(error::only_post)),
         )
         .service(read("/admin/keepers", admin::keepers))

@@ -6,7 +6,6 @@ use std::time::Duration;
 use actix::Message;
 
 use crate::domain::facts::Sighting;
-use crate::domain::failsafe::{ConsentRequest, Refusal};
 use crate::domain::lease::Unacknowledged;
 use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
 use crate::domain::observed::Requested;
@@ -14,6 +13,10 @@ use crate::domain::plan::Plan;
 use crate::domain::published::Published;
 use crate::domain::task::{Outcome, Task, TaskId};
 use crate::domain::verdict::Report;
+
+pub use self::failsafe::{AskConsent, DropKeeper, FailsafeReport, NotDropped, Rehearse};
+
+mod failsafe;
 
 /// `NodeMonitor` → `ClusterActor`: what the monitor sees has changed in substance, or the monitor has just started.
 #[derive(Debug, Message)]
@@ -379,47 +382,6 @@ pub struct SessionReport {
     pub keepers: Vec<KeeperAnnouncement>,
     /// Its part in failsafe; `None` if that is switched off.
     pub failsafe: Option<FailsafeReport>,
-}
-
-/// A keeper's part in failsafe, for display (RK-8).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FailsafeReport {
-    /// It answers by the consent of all, not by a lease.
-    pub going_on: bool,
-    /// Everyone registered to take part.
-    pub circle: BTreeSet<KeeperId>,
-    /// Whom it has to ask; `None`: it may not go on yet.
-    pub asks: Option<BTreeSet<KeeperId>>,
-    /// Why others refused their consent, as each said last.
-    pub refusals: BTreeMap<KeeperId, String>,
-}
-
-/// Another keeper → `ZkSession`: may I go on without ZooKeeper? (RK-8)
-#[derive(Debug, Message)]
-#[rtype(result = "Result<(), Refusal>")]
-pub struct AskConsent(pub ConsentRequest);
-
-/// HTTP → `ZkSession`: an operator says that this keeper does not run any more, so it need not be asked without ZooKeeper
-/// (RK-8).
-#[derive(Debug, Message)]
-#[rtype(result = "Result<(), NotDropped>")]
-pub struct DropKeeper(pub KeeperId);
-
-/// Why a keeper was not taken off the circle.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotDropped {
-    /// It takes no part.
-    #[error("it takes no part in failsafe")]
-    Unregistered,
-    /// It is online.
-    #[error("it is online: stop it first, and it takes itself off")]
-    Online,
-    /// ZooKeeper does not answer the keeper that was asked.
-    #[error("ZooKeeper does not answer this keeper now")]
-    NoContact,
-    /// It failed, or may have: look who is registered.
-    #[error("not known whether it was taken off: {0}")]
-    Unknown(String),
 }
 
 /// What a keeper announces of itself in its heartbeat node.

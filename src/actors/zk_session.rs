@@ -30,8 +30,10 @@ use self::writing::Counter;
 use super::Outbox;
 use super::messages::{Fatal, KeeperAnnouncement, Leadership, Leading, ResendReport, SharedState};
 use crate::domain::failsafe::Failsafe;
+use crate::domain::identity::{KeeperProcess, Nonce, Place};
 use crate::domain::lease::Lease;
 use crate::domain::node::{ClusterName, Generation, Moment};
+use crate::domain::rehearsal::Rehearsals;
 use crate::domain::yielding::Yielding;
 use crate::layout::keeper::KeeperRecord;
 use crate::ports::clock::LeaseClock;
@@ -43,12 +45,14 @@ mod beating;
 mod circle;
 mod cluster;
 mod connecting;
+mod consents;
 mod failsafe;
 mod handlers;
 mod joining;
 mod leading;
 mod lease_book;
 mod reading;
+mod rehearsal;
 mod report_slot;
 mod reporting;
 mod roll;
@@ -73,8 +77,10 @@ pub struct Dependencies {
     pub clock: Arc<dyn LeaseClock>,
     /// What the operator decided.
     pub settings: Settings,
-    /// Where the lease is told; only ever extended.
+    /// Where the lease is told; shortened only by its revocation.
     pub lease: watch::Sender<Lease>,
+    /// Where it is told who could not be asked without ZooKeeper, and why.
+    pub obstacles: watch::Sender<Arc<[String]>>,
     /// To the actor of the cluster named.
     pub shared: SharedOutbox,
     /// To the actors of all clusters.
@@ -90,6 +96,10 @@ pub struct Dependencies {
 pub struct Settings {
     /// This keeper.
     pub announcement: KeeperAnnouncement,
+    /// Tells this process from every other that has the same id (RK-8).
+    pub nonce: Nonce,
+    /// Where it runs.
+    pub place: Place,
     /// Time between heartbeats.
     pub heartbeat: Duration,
     /// How long a heartbeat vouches for what is known, from its sending: at most half the session timeout (RK-3).
@@ -104,6 +114,8 @@ pub struct Settings {
 pub struct ZkSession {
     dependencies: Dependencies,
     identity: Identity,
+    /// This very process.
+    me: KeeperProcess,
     phase: Phase,
     session: Option<Rc<dyn Session>>,
     /// The number of the connection in use, as the session counts them.
@@ -118,6 +130,7 @@ pub struct ZkSession {
     roll: Roll,
     circle: Circle,
     part: Part,
+    rehearsals: Rehearsals,
     /// Everything was read once since the start.
     was_current: bool,
     lease_book: LeaseBook,
@@ -190,6 +203,7 @@ impl ZkSession {
             },
             heartbeat: settings.heartbeat,
         };
+        let me = KeeperProcess::new(identity.id.clone(), settings.nonce.clone());
         Self {
             identity,
             phase: Phase::Connecting,
@@ -202,8 +216,10 @@ impl ZkSession {
             clusters: BTreeMap::new(),
             subscriptions: 0,
             roll: Roll::new(settings.announcement.id.clone(), settings.lease),
-            circle: Circle::new(settings.announcement.id.clone()),
+            circle: Circle::new(me.clone()),
+            me,
             part: Part::new(dependencies.clock.now()),
+            rehearsals: Rehearsals::default(),
             was_current: false,
             lease_book: LeaseBook::new(settings.lease),
             leadership: None,

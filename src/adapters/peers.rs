@@ -1,5 +1,7 @@
 //! The other keepers over HTTP.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -8,7 +10,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::domain::failsafe::ConsentRequest;
+use crate::domain::identity::{KeeperProcess, Nonce, Place};
 use crate::domain::node::KeeperId;
+use crate::domain::rehearsal::{Obstacle, RehearsalRequest};
 use crate::ports::peers::Peers;
 
 /// How long a connection to another keeper may take.
@@ -23,6 +27,26 @@ pub struct HttpPeers(reqwest::Client);
 struct Answer {
     consents: bool,
     reason: Option<String>,
+    /// Who consents; a keeper of a former build does not say.
+    #[serde(flatten)]
+    by: Option<Process>,
+}
+
+/// One run of a keeper.
+#[derive(Deserialize)]
+struct Process {
+    keeper: String,
+    nonce: String,
+}
+
+impl From<Process> for KeeperProcess {
+    fn from(Process { keeper, nonce }: Process) -> Self {
+        Self::new(KeeperId::new(keeper), Nonce::new(nonce))
+    }
+}
+
+fn process(process: &KeeperProcess) -> serde_json::Value {
+    json!({ "keeper": process.id.as_str(), "nonce": process.nonce.as_str() })
 }
 
 impl HttpPeers {
@@ -49,10 +73,12 @@ impl Peers for HttpPeers {
         &self,
         rest: &str,
         request: &ConsentRequest,
-    ) -> LocalBoxFuture<'static, Result<(), String>> {
+    ) -> LocalBoxFuture<'static, Result<KeeperProcess, String>> {
         let circle: Vec<&str> = request.circle.iter().map(KeeperId::as_str).collect();
         let body = json!({
             "from": request.from.as_str(),
+            "nonce": request.nonce.as_ref().map(Nonce::as_str),
+            "to": request.to.as_ref().map(process),
             "session": request.session,
             "generation": request.generation.0,
             "circle": circle,
@@ -60,15 +86,66 @@ impl Peers for HttpPeers {
         let asked = self.0.post(format!("http://{rest}/failsafe/consent"));
         let asked = asked.json(&body).send();
         async move {
-            let unanswered = |error: reqwest::Error| format!("it cannot be asked: {error}");
+            let unanswered =
+                |error: reqwest::Error| format!("it cannot be asked: {}", cause(&error));
             let answer = asked.await.map_err(unanswered)?;
             let status = answer.status();
             let answer = answer.json::<Answer>().await;
-            match answer.map_err(|error| format!("it answers {status}: {error}"))? {
-                Answer { consents: true, .. } => Ok(()),
-                Answer { reason, .. } => Err(reason.unwrap_or_else(|| status.to_string())),
+            let answer = answer.map_err(|error| format!("it answers {status}: {error}"))?;
+            if !answer.consents {
+                return Err(answer.reason.unwrap_or_else(|| status.to_string()));
             }
+            let unproven = || "it does not say which process consents: a former build".to_owned();
+            answer.by.map(Into::into).ok_or_else(unproven)
         }
         .boxed_local()
     }
+
+    fn rehearse(
+        &self,
+        rest: &str,
+        request: &RehearsalRequest,
+    ) -> LocalBoxFuture<'static, Result<KeeperProcess, Obstacle>> {
+        let body = json!({
+            "from": process(&request.from),
+            "place": request.place.as_ref().map(Place::as_str),
+            "to": process(&request.to),
+        });
+        let asked = self.0.post(format!("http://{rest}/failsafe/rehearsal"));
+        let asked = asked.json(&body).send();
+        async move {
+            let unanswered = |error: reqwest::Error| Obstacle::Unreachable(cause(&error));
+            let answer = asked.await.map_err(unanswered)?;
+            let status = answer.status();
+            if !status.is_success() {
+                return Err(Obstacle::Refused(status.to_string()));
+            }
+            let by = answer.json::<Process>().await;
+            let by = by.map_err(|error| Obstacle::Refused(format!("{status}: {error}")))?;
+            Ok(by.into())
+        }
+        .boxed_local()
+    }
+
+    fn resolve(&self, rest: &str) -> LocalBoxFuture<'static, Result<BTreeSet<SocketAddr>, String>> {
+        let rest = rest.to_owned();
+        async move {
+            let found = tokio::net::lookup_host(&rest).await;
+            let found: BTreeSet<SocketAddr> = found.map_err(|error| error.to_string())?.collect();
+            if found.is_empty() {
+                return Err(format!("{rest} stands for no address"));
+            }
+            Ok(found)
+        }
+        .boxed_local()
+    }
+}
+
+/// The last cause in the chain of an error: what the ones before it only introduce.
+fn cause(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    last.to_string()
 }

@@ -13,15 +13,17 @@ use crate::actors::cluster_api::{
     InspectNode, Reason,
 };
 use crate::actors::messages::{
-    AskConsent, DropKeeper, InspectMonitor, InspectSession, NotDropped, NotSwitched, SessionReport,
-    Switched, Switchover,
+    AskConsent, DropKeeper, InspectMonitor, InspectSession, NotDropped, NotSwitched, Rehearse,
+    SessionReport, Switched, Switchover,
 };
 use crate::actors::zk_session::ZkSession;
 use crate::domain::explain::Explanation;
 use crate::domain::failsafe::{ConsentRequest, Refusal};
+use crate::domain::identity::KeeperProcess;
 use crate::domain::lease::Lease;
 use crate::domain::node::{ClusterName, KeeperId, NodeAddr};
 use crate::domain::observed::Requested;
+use crate::domain::rehearsal::RehearsalRequest;
 use crate::http::backend::{Backend, ChildReport, NodeReport, Readiness, Unanswered};
 use crate::ports::clock::LeaseClock;
 use crate::supervision::{ChildRef, ChildState, Tree, TreeSnapshot};
@@ -31,6 +33,7 @@ pub(super) struct Actors {
     pub(super) directory: Directory,
     pub(super) session: ChildRef<ZkSession>,
     pub(super) lease: watch::Receiver<Lease>,
+    pub(super) obstacles: watch::Receiver<Arc<[String]>>,
     pub(super) clock: Arc<dyn LeaseClock>,
     /// Set once the tree stands.
     pub(super) tree: Arc<OnceLock<Tree>>,
@@ -126,8 +129,16 @@ impl Backend for Actors {
         self.send_to_session(InspectSession)
     }
 
-    fn consent(&self, request: ConsentRequest) -> Reply<'_, Result<(), Refusal>> {
+    fn consent(&self, request: ConsentRequest) -> Reply<'_, Result<KeeperProcess, Refusal>> {
         self.send_to_session(AskConsent(request))
+    }
+
+    fn rehearse(&self, request: RehearsalRequest) -> Reply<'_, KeeperProcess> {
+        self.send_to_session(Rehearse(request))
+    }
+
+    fn obstacles(&self) -> Arc<[String]> {
+        self.obstacles.borrow().clone()
     }
 
     fn drop_keeper(&self, keeper: KeeperId) -> Reply<'_, Result<(), NotDropped>> {

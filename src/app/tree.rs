@@ -19,6 +19,7 @@ use crate::actors::node_monitor::{FreshConnections, MonitorSettings, NodeMonitor
 use crate::actors::zk_session::{self, ZkSession};
 use crate::actors::{ClusterRefs, Directory, Outbox};
 use crate::config::{ClusterConfig, Config};
+use crate::domain::identity::{Nonce, Place};
 use crate::domain::lease::Lease;
 use crate::domain::node::NodeAddr;
 use crate::domain::policy::WriteSafety;
@@ -40,12 +41,15 @@ pub(super) struct Wires {
     pub(super) runs: Slot<Supervisor>,
     pub(super) performer: Slot<TaskPerformer>,
     pub(super) lease: watch::Sender<Lease>,
+    pub(super) obstacles: watch::Sender<Arc<[String]>>,
     pub(super) fatal: mpsc::UnboundedSender<Fatal>,
     pub(super) redis: Rc<dyn Redis>,
     pub(super) fresh: Rc<FreshConnections>,
     pub(super) coordination: Rc<dyn Coordination>,
     pub(super) peers: Rc<dyn Peers>,
     pub(super) clock: Arc<dyn LeaseClock>,
+    pub(super) nonce: Nonce,
+    pub(super) place: Place,
 }
 
 /// The name of a cluster's supervisor in the tree.
@@ -97,12 +101,15 @@ impl Wires {
             clock: self.clock.clone(),
             settings: zk_session::Settings {
                 announcement: announcement(config),
+                nonce: self.nonce.clone(),
+                place: self.place.clone(),
                 heartbeat: config.timing.heartbeat,
                 lease: config.timing.lease,
                 failsafe: config.timing.failsafe,
                 patience: patience(mark_down.unwrap_or_default()),
             },
             lease: self.lease.clone(),
+            obstacles: self.obstacles.clone(),
             shared: Rc::new(move |cluster, state| directory.share(cluster, state)),
             resend: Rc::new(move |ResendReport| {
                 for actor in everyone.actors() {

@@ -3,6 +3,7 @@
 pub(super) mod live;
 
 mod costs;
+mod keepers;
 mod zookeeper;
 
 use std::io::{self, Write};

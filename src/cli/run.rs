@@ -12,8 +12,10 @@ use super::exit::Exit;
 use super::logging;
 use crate::adapters::clock::BootClock;
 use crate::adapters::peers::HttpPeers;
+use crate::adapters::place::place;
 use crate::app::{Daemon, Failure, Ports};
 use crate::config::{self, Config};
+use crate::domain::identity::Nonce;
 use crate::supervision::{Watchdog, install_panic_hook};
 
 /// After so long a block of the event loop the process aborts, to be restarted by its service manager.
@@ -78,6 +80,8 @@ pub(super) async fn serve(config: &Config, stop: impl Future<Output = ()>) -> Re
         peers: Rc::new(HttpPeers::new()),
         clock: Arc::new(BootClock),
         seed: rand::random(),
+        nonce: Nonce::drawn(rand::random()),
+        place: place(),
     };
     let daemon = Daemon::start(config, ports, metrics)
         .map_err(|error| Failure::Refused(error.to_string()))?;

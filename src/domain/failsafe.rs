@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::identity::{KeeperProcess, Nonce};
 use super::lease::outlasting;
 use super::node::{Generation, KeeperId, Moment};
 
@@ -25,6 +26,10 @@ pub struct Failsafe {
 pub struct ConsentRequest {
     /// Who asks.
     pub from: KeeperId,
+    /// Which run of it; a keeper of a former build does not tell.
+    pub nonce: Option<Nonce>,
+    /// Which process is asked; a keeper of a former build names none.
+    pub to: Option<KeeperProcess>,
     /// The ZooKeeper session that it had last; 0 if it has none.
     pub session: i64,
     /// It answers from the states up to this one.
@@ -36,6 +41,23 @@ pub struct ConsentRequest {
 /// Why a keeper does not consent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    /// The request names no process: any other could have been meant.
+    #[error("the request does not name the process that is asked: the asker is of a former build")]
+    NoAddressee,
+    /// Another process was asked.
+    #[error("{asked} was asked, and {is} answers")]
+    OtherProcess {
+        /// Whom the asker means.
+        asked: KeeperProcess,
+        /// Who answers.
+        is: KeeperProcess,
+    },
+    /// Two keepers advertise one address: whom a request reaches there is chance.
+    #[error("{0} and {1} have the same address")]
+    SharedAddress(KeeperId, KeeperId),
+    /// It would consent to itself.
+    #[error("{0} would consent to itself")]
+    Myself(KeeperId),
     /// It has not read ZooKeeper since it was started: it does not know what it held before.
     #[error("it has not read ZooKeeper since it was started")]
     NeverRead,
@@ -61,6 +83,8 @@ pub enum Refusal {
 /// What a keeper that is asked knows.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
+    /// Who it is.
+    pub me: &'a KeeperProcess,
     /// What it holds; `None` if it has not read ZooKeeper since it was started.
     pub holds: Option<Generation>,
     /// It reaches ZooKeeper.
@@ -72,6 +96,7 @@ pub struct Asked<'a> {
 impl Asked<'_> {
     /// Whether it consents.
     pub fn consents(&self, request: &ConsentRequest) -> Result<(), Refusal> {
+        self.is_meant_by(request)?;
         let holds = self.holds.ok_or(Refusal::NeverRead)?;
         if self.in_contact {
             return Err(Refusal::InContact);
@@ -85,6 +110,30 @@ impl Asked<'_> {
             None => Ok(()),
         }
     }
+
+    /// Whether it is the process that is asked, and another one than the asker.
+    fn is_meant_by(&self, request: &ConsentRequest) -> Result<(), Refusal> {
+        let me = self.me;
+        if request.from == me.id || request.nonce.as_ref() == Some(&me.nonce) {
+            return Err(Refusal::Myself(me.id.clone()));
+        }
+        match &request.to {
+            None => Err(Refusal::NoAddressee),
+            Some(asked) if asked != me => Err(Refusal::OtherProcess {
+                asked: asked.clone(),
+                is: me.clone(),
+            }),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+/// Why what `by` consents to is no consent of the process that was `asked` by `me`; `None` if it is one.
+pub fn unproven(asked: &KeeperProcess, by: &KeeperProcess, me: &KeeperProcess) -> Option<String> {
+    if by.nonce == me.nonce || by.id == me.id {
+        return Some("this keeper itself answers at its address".to_owned());
+    }
+    (by != asked).then(|| format!("{by} answers at its address, not {asked}"))
 }
 
 /// The consents that a keeper was given.
@@ -140,6 +189,10 @@ mod tests {
 
     fn at(milliseconds: u64) -> Moment {
         Moment(Duration::from_millis(milliseconds))
+    }
+
+    fn process(id: &str, bits: u64) -> KeeperProcess {
+        KeeperProcess::new(KeeperId::new(id), Nonce::drawn(bits))
     }
 
     fn ids(names: &[&str]) -> BTreeSet<KeeperId> {
@@ -202,13 +255,17 @@ mod tests {
     #[test]
     fn a_keeper_consents_only_to_its_own_state_and_only_if_it_has_no_zookeeper_itself() {
         let circle = ids(&["a", "b"]);
+        let me = process("b", 2);
         let request = |generation, circle: &[&str]| ConsentRequest {
             from: KeeperId::new("a"),
+            nonce: Some(Nonce::drawn(1)),
+            to: Some(me.clone()),
             session: 7,
             generation: Generation(generation),
             circle: ids(circle),
         };
         let asked = Asked {
+            me: &me,
             holds: Some(Generation(5)),
             in_contact: false,
             circle: &circle,
@@ -229,5 +286,57 @@ mod tests {
             ..asked
         };
         assert_eq!(connected.consents(&same), Err(Refusal::InContact));
+    }
+
+    #[test]
+    fn only_the_very_process_that_is_asked_consents_and_never_to_itself() {
+        let (circle, me) = (ids(&["a", "b"]), process("b", 2));
+        let request = |from: &str, nonce, to| ConsentRequest {
+            from: KeeperId::new(from),
+            nonce,
+            to,
+            session: 7,
+            generation: Generation(5),
+            circle: circle.clone(),
+        };
+        let asked = Asked {
+            me: &me,
+            holds: Some(Generation(5)),
+            in_contact: false,
+            circle: &circle,
+        };
+        let drawn = |bits| Some(Nonce::drawn(bits));
+        let meant = request("a", drawn(1), Some(me.clone()));
+        assert_eq!(asked.consents(&meant), Ok(()));
+        let myself = Err(Refusal::Myself(KeeperId::new("b")));
+        for own in [
+            request("b", drawn(2), Some(me.clone())),
+            request("b", drawn(3), Some(me.clone())),
+            request("a", drawn(2), Some(me.clone())),
+            request("b", None, None),
+        ] {
+            assert_eq!(asked.consents(&own), myself, "{own:?}");
+        }
+        let former = request("a", None, None);
+        assert_eq!(asked.consents(&former), Err(Refusal::NoAddressee));
+        for other in [process("b", 9), process("c", 2), process("c", 3)] {
+            let refused = asked.consents(&request("a", drawn(1), Some(other.clone())));
+            let is = me.clone();
+            assert_eq!(refused, Err(Refusal::OtherProcess { asked: other, is }));
+        }
+    }
+
+    #[test]
+    fn an_answer_counts_only_from_the_process_that_was_asked() {
+        let (me, asked) = (process("a", 1), process("b", 2));
+        assert_eq!(unproven(&asked, &asked, &me), None);
+        for myself in [&me, &process("a", 7), &process("b", 1)] {
+            let why = unproven(&asked, myself, &me).unwrap();
+            assert_eq!(why, "this keeper itself answers at its address");
+        }
+        for other in [process("b", 3), process("c", 2)] {
+            let why = unproven(&asked, &other, &me).unwrap();
+            assert!(why.ends_with("not b (process 0000000000000002)"), "{why}");
+        }
     }
 }

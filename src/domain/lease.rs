@@ -21,6 +21,11 @@ impl Lease {
         self.deadline.is_some_and(|deadline| now < deadline)
     }
 
+    /// It does not hold from `now` on.
+    pub fn end(&mut self, now: Moment) {
+        self.deadline = self.deadline.min(Some(now));
+    }
+
     /// How long it has been out at `now`; `None` if it never was held, zero while it holds.
     pub fn expired_for(&self, now: Moment) -> Option<Duration> {
         self.deadline.map(|deadline| now.since(deadline))

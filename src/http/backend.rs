@@ -1,5 +1,6 @@
 //! What HTTP needs of the actors, as a trait: so that it knows neither the supervision tree nor where actors run.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::LocalBoxFuture;
@@ -8,8 +9,10 @@ use crate::actors::cluster_api::{Answer, Ask, ClusterStatus, ClusterView, NodeVi
 use crate::actors::messages::{MonitorState, NotDropped, NotSwitched, SessionReport, Switched};
 use crate::domain::explain::Explanation;
 use crate::domain::failsafe::{ConsentRequest, Refusal};
+use crate::domain::identity::KeeperProcess;
 use crate::domain::node::{ClusterName, KeeperId, Moment, NodeAddr};
 use crate::domain::observed::Requested;
+use crate::domain::rehearsal::RehearsalRequest;
 
 /// How long a request waits for an actor, its restarts included: short enough for any health check, long enough for a
 /// restart to pass unseen.
@@ -68,11 +71,20 @@ pub trait Backend: Send + Sync {
     /// What the session knows of itself and of the other keepers.
     fn inspect_session(&self) -> LocalBoxFuture<'_, Result<SessionReport, Unanswered>>;
 
-    /// Asks for this keeper's consent to another's going on without ZooKeeper (RK-8).
+    /// Asks for this keeper's consent to another's going on without ZooKeeper (RK-8): the process that consents.
     fn consent(
         &self,
         request: ConsentRequest,
-    ) -> LocalBoxFuture<'_, Result<Result<(), Refusal>, Unanswered>>;
+    ) -> LocalBoxFuture<'_, Result<Result<KeeperProcess, Refusal>, Unanswered>>;
+
+    /// Who this keeper is, for one that tries whether it could be asked for its consent (RK-8).
+    fn rehearse(
+        &self,
+        request: RehearsalRequest,
+    ) -> LocalBoxFuture<'_, Result<KeeperProcess, Unanswered>>;
+
+    /// Why others could not be asked for their consent, as far as that is known: who, and why (RK-8).
+    fn obstacles(&self) -> Arc<[String]>;
 
     /// Takes a keeper that does not run any more off the circle (RK-8).
     fn drop_keeper(

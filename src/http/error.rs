@@ -31,6 +31,8 @@ pub(super) enum Failure {
     BadBody(String),
     #[error("the body is not {{\"from\", \"generation\", \"circle\"}}: {0}")]
     BadConsent(String),
+    #[error("the body is not {{\"from\", \"place\", \"to\"}}: {0}")]
+    BadRehearsal(String),
     #[error("refused: {0}")]
     Refused(String),
     #[error("{0}")]
@@ -80,7 +82,7 @@ impl Failure {
             Self::NoSuchPath => "no-such-path",
             Self::MethodNotAllowed | Self::OnlyPost | Self::OnlyDelete => "method-not-allowed",
             Self::OperationsOff => "operations-off",
-            Self::BadBody(_) | Self::BadConsent(_) => "bad-body",
+            Self::BadBody(_) | Self::BadConsent(_) | Self::BadRehearsal(_) => "bad-body",
             Self::Refused(_) => "refused",
             Self::CalledOff(_) => "called-off",
             Self::OutcomeUnknown(_) => "outcome-unknown",
@@ -104,7 +106,8 @@ impl ResponseError for Failure {
             Self::BadStateHeader(_)
             | Self::NotAnAddress(_)
             | Self::BadBody(_)
-            | Self::BadConsent(_) => StatusCode::BAD_REQUEST,
+            | Self::BadConsent(_)
+            | Self::BadRehearsal(_) => StatusCode::BAD_REQUEST,
             Self::OperationsOff => StatusCode::FORBIDDEN,
             Self::Refused(_) => StatusCode::PRECONDITION_FAILED,
             Self::CalledOff(_) => StatusCode::CONFLICT,

@@ -1,4 +1,4 @@
-//! What other keepers ask of this one when ZooKeeper does not answer (RK-8).
+//! What other keepers ask of this one when ZooKeeper does not answer, and its rehearsal (RK-8).
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -10,20 +10,38 @@ use super::backend::Unanswered;
 use super::error::Failure;
 use super::{HttpState, views};
 use crate::domain::failsafe::ConsentRequest;
+use crate::domain::identity::{KeeperProcess, Nonce, Place};
 use crate::domain::node::{Generation, KeeperId};
+use crate::domain::rehearsal::RehearsalRequest;
 
 /// The body of the request.
 #[derive(Deserialize)]
 struct ConsentBody {
     from: String,
-    /// Earlier versions did not tell.
+    /// Former builds did not tell, nor whom they ask.
+    nonce: Option<String>,
+    to: Option<ProcessBody>,
+    /// Earlier ones did not tell this either.
     #[serde(default)]
     session: i64,
     generation: u64,
     circle: Vec<String>,
 }
 
-/// May the asker go on without ZooKeeper? 200 if this keeper consents, 409 and why if not.
+/// One run of a keeper.
+#[derive(Deserialize)]
+struct ProcessBody {
+    keeper: String,
+    nonce: String,
+}
+
+impl From<ProcessBody> for KeeperProcess {
+    fn from(body: ProcessBody) -> Self {
+        Self::new(KeeperId::new(body.keeper), Nonce::new(body.nonce))
+    }
+}
+
+/// May the asker go on without ZooKeeper? 200 and who consents, if this keeper does; 409 and why if not.
 ///
 /// Asked once: a consent counts from when it was asked for, so that waiting for a restart makes it worthless.
 pub(super) async fn consent(body: Bytes, state: Data<HttpState>) -> Result<HttpResponse, Failure> {
@@ -31,17 +49,50 @@ pub(super) async fn consent(body: Bytes, state: Data<HttpState>) -> Result<HttpR
         serde_json::from_slice(&body).map_err(|error| Failure::BadConsent(error.to_string()))?;
     let request = ConsentRequest {
         from: KeeperId::new(body.from),
+        nonce: body.nonce.map(Nonce::new),
+        to: body.to.map(Into::into),
         session: body.session,
         generation: Generation(body.generation),
         circle: body.circle.into_iter().map(KeeperId::new).collect(),
     };
     Ok(match state.backend.consent(request).await {
-        Ok(Ok(())) => views::json(StatusCode::OK, &json!({ "consents": true })),
+        Ok(Ok(me)) => {
+            let (keeper, nonce) = (me.id.as_str(), me.nonce.as_str());
+            let body = json!({ "consents": true, "keeper": keeper, "nonce": nonce });
+            views::json(StatusCode::OK, &body)
+        }
         Ok(Err(why)) => refused(&why.to_string()),
         Err(Unanswered::NoSuchCluster | Unanswered::NotAnswering) => {
             refused("its session actor does not answer")
         }
     })
+}
+
+/// The body of a rehearsal.
+#[derive(Deserialize)]
+struct RehearsalBody {
+    from: ProcessBody,
+    place: Option<String>,
+    to: ProcessBody,
+}
+
+/// Who answers here? Tells it whomever the asker means: the asker compares. Binds nobody.
+pub(super) async fn rehearsal(
+    body: Bytes,
+    state: Data<HttpState>,
+) -> Result<HttpResponse, Failure> {
+    let body: RehearsalBody =
+        serde_json::from_slice(&body).map_err(|error| Failure::BadRehearsal(error.to_string()))?;
+    let request = RehearsalRequest {
+        from: body.from.into(),
+        place: body.place.map(Place::new),
+        to: body.to.into(),
+    };
+    let answer = state.backend.rehearse(request).await;
+    let me =
+        answer.map_err(|_| Failure::NotReady("its session actor does not answer".to_owned()))?;
+    let body = json!({ "keeper": me.id.as_str(), "nonce": me.nonce.as_str() });
+    Ok(views::json(StatusCode::OK, &body))
 }
 
 fn refused(why: &str) -> HttpResponse {

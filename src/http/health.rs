@@ -20,7 +20,11 @@ pub(super) async fn health() -> HttpResponse {
 pub(super) async fn ready(state: Data<HttpState>) -> Result<HttpResponse, Failure> {
     match patiently(|| state.backend.readiness()).await {
         Ok(Readiness::Ready { until, failsafe }) if state.holds(until) => {
-            let body = json!({ "ready": true, "failsafe": failsafe });
+            let mut body = json!({ "ready": true, "failsafe": failsafe });
+            let obstacles = state.backend.obstacles();
+            if !obstacles.is_empty() {
+                body["failsafe-obstacles"] = json!(*obstacles);
+            }
             Ok(views::json(StatusCode::OK, &body))
         }
         Ok(Readiness::Ready { .. }) => Err(Failure::NotReady(Reason::NoLease.to_string())),

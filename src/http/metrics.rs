@@ -13,7 +13,7 @@ use futures::future::join_all;
 use super::backend::patiently;
 use super::{HttpState, views};
 use crate::actors::cluster_api::{ClusterView, NodeView, Question, Ruling};
-use crate::actors::messages::SessionReport;
+use crate::actors::messages::{FailsafeReport, SessionReport};
 use crate::domain::node::ClusterName;
 
 pub(super) async fn metrics(state: Data<HttpState>) -> HttpResponse {
@@ -120,7 +120,28 @@ impl Page {
                 "1 while this keeper answers without ZooKeeper, by the consent of all keepers.",
             )
             .sample(&[], u8::from(failsafe.is_some_and(|it| it.going_on)));
+            if let Some(failsafe) = failsafe {
+                self.rehearsals(failsafe);
+            }
         }
+    }
+
+    fn rehearsals(&mut self, failsafe: &FailsafeReport) {
+        let mut reachable = self.family(
+            "redis_keeper_failsafe_reachable",
+            "gauge",
+            "1 if the keeper could be asked for its consent when that was last tried; of this one, if its address is good.",
+        );
+        for (keeper, rehearsed) in &failsafe.rehearsed {
+            let clear = u8::from(rehearsed.obstacle.is_none());
+            reachable.sample(&[("keeper", keeper.as_str())], clear);
+        }
+        self.family(
+            "redis_keeper_failsafe_possible",
+            "gauge",
+            "1 if this keeper could go on without ZooKeeper now, as far as was tried.",
+        )
+        .sample(&[], u8::from(failsafe.is_possible()));
     }
 
     fn clusters(&mut self, clusters: &[Seen]) {

@@ -328,11 +328,19 @@ fn failsafe(report: &FailsafeReport) -> Value {
     let refusals: BTreeMap<&str, &String> = refusals
         .map(|(keeper, why)| (keeper.as_str(), why))
         .collect();
+    let rehearsed = report.rehearsed.iter().map(|(keeper, it)| {
+        let told = json!({
+            "obstacle": it.obstacle.as_ref().map(ToString::to_string),
+            "age-seconds": seconds(report.now.since(it.tried)),
+        });
+        (keeper.as_str().to_owned(), told)
+    });
     json!({
         "going-on": report.going_on,
         "circle": names(&report.circle),
         "asks": report.asks.as_ref().map(names),
         "refusals": refusals,
+        "rehearsed": rehearsed.collect::<serde_json::Map<_, _>>(),
     })
 }
 

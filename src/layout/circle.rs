@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keeper::milliseconds;
 use super::state::{Document, LayoutError, decode, encode};
+use crate::domain::identity::{Nonce, Place};
 use crate::domain::node::KeeperId;
 
 /// `/circle/<id>`: a keeper's part in failsafe. It outlives the keeper's session, so that whoever leads knows whether a
@@ -15,6 +16,10 @@ use crate::domain::node::KeeperId;
 pub struct Registration {
     /// Where the keeper's HTTP interface listens, `host:port`.
     pub rest: String,
+    /// The process that holds the id; a keeper of a former build has none, and cannot prove that it was it who consented.
+    pub nonce: Option<Nonce>,
+    /// Where that process runs.
+    pub place: Option<Place>,
     /// Everyone it asks before it goes on without a lease, and itself; `None`: it asks nobody and does not go on.
     pub asks: Option<BTreeSet<KeeperId>>,
     /// *D*: how long after its lease it goes on at most.
@@ -25,28 +30,42 @@ pub struct Registration {
 #[serde(rename_all = "kebab-case")]
 struct WireRegistration {
     rest: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nonce: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    place: Option<String>,
     #[serde(default)]
     asks: Option<Vec<String>>,
     limit_ms: u64,
 }
 
+/// Added to the limit of a registration with a nonce. A keeper of a former build that comes to hold the id finds the
+/// registration to be another one than its own, and writes its own: so no nonce stands for a process that knows of none.
+const REPLACED_BY_FORMER: u64 = 1;
+
 impl Document for Registration {
     fn encode(&self) -> Vec<u8> {
         let names = |asks: &BTreeSet<KeeperId>| asks.iter().map(ToString::to_string).collect();
+        let replaced = u64::from(self.nonce.is_some()) * REPLACED_BY_FORMER;
         encode(WireRegistration {
             rest: self.rest.clone(),
+            nonce: self.nonce.as_ref().map(ToString::to_string),
+            place: self.place.as_ref().map(|it| it.as_str().to_owned()),
             asks: self.asks.as_ref().map(names),
-            limit_ms: milliseconds(self.limit),
+            limit_ms: milliseconds(self.limit).saturating_add(replaced),
         })
     }
 
     fn decode(data: &[u8]) -> Result<Self, LayoutError> {
         let wire: WireRegistration = decode(data)?;
         let ids = |asks: Vec<String>| asks.into_iter().map(KeeperId::new).collect();
+        let replaced = u64::from(wire.nonce.is_some()) * REPLACED_BY_FORMER;
         Ok(Self {
             rest: wire.rest,
+            nonce: wire.nonce.map(Nonce::new),
+            place: wire.place.map(Place::new),
             asks: wire.asks.map(ids),
-            limit: Duration::from_millis(wire.limit_ms),
+            limit: Duration::from_millis(wire.limit_ms.saturating_sub(replaced)),
         })
     }
 }
@@ -55,16 +74,40 @@ impl Document for Registration {
 mod tests {
     use super::*;
 
+    fn registration(asks: Option<BTreeSet<KeeperId>>) -> Registration {
+        Registration {
+            rest: "keeper-1:46379".to_owned(),
+            nonce: Some(Nonce::drawn(7)),
+            place: Some(Place::new("here")),
+            asks,
+            limit: Duration::from_hours(1),
+        }
+    }
+
     #[test]
     fn a_registration_reads_back_with_and_without_a_list() {
         for asks in [None, Some(BTreeSet::from(["a", "b"].map(KeeperId::new)))] {
-            let registration = Registration {
-                rest: "keeper-1:46379".to_owned(),
-                asks,
-                limit: Duration::from_hours(1),
-            };
+            let registration = registration(asks);
             let read = Registration::decode(&registration.encode());
             assert_eq!(read.expect("its own form"), registration);
         }
+    }
+
+    #[test]
+    fn a_registration_of_a_former_build_has_no_nonce() {
+        let former = br#"{"format":1,"rest":"keeper-1:46379","asks":["a"],"limit-ms":3600000}"#;
+        let read = Registration::decode(former).expect("the former form");
+        assert_eq!(read.nonce, None);
+        assert_eq!(read.limit, Duration::from_hours(1));
+    }
+
+    /// As a former build compares a registration that it finds under its id with its own: by address, list and limit.
+    #[test]
+    fn a_former_build_takes_no_registration_with_a_nonce_for_its_own() {
+        let wire: WireRegistration = decode(&registration(None).encode()).expect("its own form");
+        assert_ne!(
+            Duration::from_millis(wire.limit_ms),
+            Duration::from_hours(1)
+        );
     }
 }

@@ -1,8 +1,13 @@
 //! Other keepers that nobody reaches.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
 use futures::FutureExt;
 use futures::future::{LocalBoxFuture, ready};
 use redis_keeper::domain::failsafe::ConsentRequest;
+use redis_keeper::domain::identity::KeeperProcess;
+use redis_keeper::domain::rehearsal::{Obstacle, RehearsalRequest};
 use redis_keeper::ports::peers::Peers;
 
 pub(crate) struct OutOfReach;
@@ -12,7 +17,21 @@ impl Peers for OutOfReach {
         &self,
         rest: &str,
         _: &ConsentRequest,
-    ) -> LocalBoxFuture<'static, Result<(), String>> {
+    ) -> LocalBoxFuture<'static, Result<KeeperProcess, String>> {
         ready(Err(format!("{rest} is out of reach"))).boxed_local()
+    }
+
+    fn rehearse(
+        &self,
+        rest: &str,
+        _: &RehearsalRequest,
+    ) -> LocalBoxFuture<'static, Result<KeeperProcess, Obstacle>> {
+        let obstacle = Obstacle::Unreachable(format!("{rest} is out of reach"));
+        ready(Err(obstacle)).boxed_local()
+    }
+
+    fn resolve(&self, rest: &str) -> LocalBoxFuture<'static, Result<BTreeSet<SocketAddr>, String>> {
+        let parsed = rest.parse().map(|address| BTreeSet::from([address]));
+        ready(parsed.map_err(|_| format!("{rest} is no address"))).boxed_local()
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix::System;
 use redis_keeper::adapters::embedded::Embedded;
 use redis_keeper::app::{Daemon, Failure, Ports};
+use redis_keeper::domain::identity::{Nonce, Place};
 use tokio::time::timeout;
 
 use super::clock::VirtualClock;
@@ -35,6 +36,8 @@ fn a_monitor_that_never_comes_up_ends_the_keeper_with_its_cause() {
             peers: Rc::new(OutOfReach),
             clock: Arc::new(VirtualClock::new()),
             seed: 1,
+            nonce: Nonce::drawn(1),
+            place: Place::new("here"),
         };
         let daemon = Daemon::start(&config(net.socket(17_380), &nodes), ports, metrics())
             .expect("a port of its own");

@@ -11,6 +11,7 @@ use redis_keeper::actors::node_monitor::NodeMonitor;
 use redis_keeper::adapters::embedded::Embedded;
 use redis_keeper::app::{Daemon, Ports};
 use redis_keeper::config::Config;
+use redis_keeper::domain::identity::{Nonce, Place};
 use redis_keeper::domain::node::NodeAddr;
 use redis_keeper::supervision::{ChildRef, install_panic_hook};
 use serde_json::{Value, json};
@@ -102,6 +103,8 @@ impl Site {
             peers: Rc::new(OutOfReach),
             clock: clock.clone(),
             seed: 1,
+            nonce: Nonce::drawn(1),
+            place: Place::new("here"),
         };
         let daemon =
             Daemon::start(&config(http, &nodes), ports, metrics()).expect("a port of its own");

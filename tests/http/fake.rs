@@ -2,6 +2,7 @@
 
 use std::future::{pending, ready};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,8 +17,10 @@ use redis_keeper::actors::messages::{
 };
 use redis_keeper::domain::explain::Explanation;
 use redis_keeper::domain::failsafe::{ConsentRequest, Refusal};
+use redis_keeper::domain::identity::{KeeperProcess, Nonce};
 use redis_keeper::domain::node::{ClusterName, Generation, KeeperId, Moment, NodeAddr};
 use redis_keeper::domain::observed::Requested;
+use redis_keeper::domain::rehearsal::RehearsalRequest;
 use redis_keeper::http::backend::{Backend, ChildReport, NodeReport, Readiness, Unanswered};
 use redis_keeper::ports::clock::LeaseClock;
 
@@ -44,8 +47,17 @@ pub(crate) struct Fake {
     pub(crate) requested: Mutex<Option<Requested>>,
     /// What another keeper asked last.
     pub(crate) consent: Mutex<Option<ConsentRequest>>,
+    /// What another keeper tried last.
+    pub(crate) rehearsal: Mutex<Option<RehearsalRequest>>,
+    /// Why others could not be asked without ZooKeeper.
+    pub(crate) obstacles: Vec<String>,
     /// Where the keeper listens that leads, if it is another one.
     leader: Option<SocketAddr>,
+}
+
+/// The keeper that the fake stands for.
+pub(crate) fn process() -> KeeperProcess {
+    KeeperProcess::new(KeeperId::new("keeper-1"), Nonce::drawn(1))
 }
 
 impl Fake {
@@ -71,6 +83,8 @@ impl Fake {
             switched: Err(NotSwitched::NotLeading),
             requested: Mutex::default(),
             consent: Mutex::default(),
+            rehearsal: Mutex::default(),
+            obstacles: Vec::new(),
             leader: None,
         }
     }
@@ -308,15 +322,27 @@ impl Backend for Fake {
     fn consent(
         &self,
         request: ConsentRequest,
-    ) -> LocalBoxFuture<'_, Result<Result<(), Refusal>, Unanswered>> {
+    ) -> LocalBoxFuture<'_, Result<Result<KeeperProcess, Refusal>, Unanswered>> {
         let (holds, asked) = (Generation(7), request.generation);
         self.consent.lock().unwrap().replace(request);
         let consent = if asked == holds {
-            Ok(())
+            Ok(process())
         } else {
             Err(Refusal::OtherGeneration { holds, asked })
         };
         self.answered("cluster-1", consent)
+    }
+
+    fn rehearse(
+        &self,
+        request: RehearsalRequest,
+    ) -> LocalBoxFuture<'_, Result<KeeperProcess, Unanswered>> {
+        self.rehearsal.lock().unwrap().replace(request);
+        self.answered("cluster-1", process())
+    }
+
+    fn obstacles(&self) -> Arc<[String]> {
+        self.obstacles.clone().into()
     }
 
     fn drop_keeper(

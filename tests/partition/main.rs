@@ -29,7 +29,7 @@ use tokio::sync::Mutex;
 
 use self::script::Script;
 use self::script::figures::Figures;
-use self::script::site::Manager;
+use self::script::site::{Manager, Names, Site};
 use self::support::net::Net;
 
 const fn seconds(seconds: u64) -> Duration {
@@ -43,9 +43,13 @@ static TURN: Mutex<()> = Mutex::const_new(());
 const LENGTH: Duration = seconds(12);
 
 /// With keepers as they are by default.
-const KEEPERS: Manager = Manager::RedisKeeper { lease: None };
+const KEEPERS: Manager = known_by(Names::Own);
 
-async fn cut(manager: Manager, leaders_cut_off: bool) -> (Figures, impl Sized) {
+const fn known_by(names: Names) -> Manager {
+    Manager::RedisKeeper { lease: None, names }
+}
+
+async fn cut(manager: Manager, leaders_cut_off: bool) -> (Figures, (Site, impl Sized)) {
     let turn = (TURN.lock().await, Net::fleet().await);
     let script = Script {
         manager,
@@ -91,11 +95,27 @@ async fn the_larger_side_goes_on_without_the_leaders_that_were_cut_off() {
     assert_safe(&figures, seconds(3));
 }
 
+/// Each keeper that is cut off asks the others, and reaches itself: that is nobody's consent but its own.
+#[tokio::test]
+async fn hosts_of_one_name_that_each_takes_for_its_own_never_write_on_both_sides() {
+    let (figures, (site, _turn)) = cut(known_by(Names::OneForAll), false).await;
+    assert_safe(&figures, seconds(3));
+    site.wait_obstacles("it has the same address as").await;
+}
+
+#[tokio::test]
+async fn keepers_that_advertise_a_loopback_address_never_write_on_both_sides() {
+    let (figures, (site, _turn)) = cut(known_by(Names::Loopback), false).await;
+    assert_safe(&figures, seconds(3));
+    site.wait_obstacles("it has the same address as").await;
+}
+
 /// The smaller side goes on for as long as a lease, and the larger side has taken its primary for down long before.
 #[tokio::test]
 async fn a_lease_that_outlasts_the_mark_down_time_is_waited_for() {
     let lease = Some(seconds(4));
-    let (figures, _site) = cut(Manager::RedisKeeper { lease }, false).await;
+    let names = Names::Own;
+    let (figures, _site) = cut(Manager::RedisKeeper { lease, names }, false).await;
     assert_safe(&figures, seconds(6));
     let went_on = figures.minority_went_on.unwrap_or_default();
     assert!(

@@ -40,16 +40,29 @@ pub(crate) enum Manager {
     RedisKeeper {
         /// Instead of the default.
         lease: Option<Duration>,
+        /// What the keepers take their addresses for.
+        names: Names,
     },
     /// A Sentinel on each host, three of which must agree.
     Sentinel,
+}
+
+/// How keepers find each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// By the addresses of their hosts.
+    Own,
+    /// All hosts bear one name, and each resolves it to itself; `rest-advertise` is left out.
+    OneForAll,
+    /// All advertise a loopback address.
+    Loopback,
 }
 
 /// Five hosts at work.
 pub(crate) struct Site {
     // Dropped in this order: programs first, then the hosts that they are on.
     _proxies: Vec<HaProxy>,
-    _managers: Managers,
+    managers: Managers,
     redis: Vec<Arc<Redis>>,
     network: Network,
 }
@@ -70,9 +83,9 @@ impl Site {
         let network = Network::new(HOSTS);
         let redis = start_redis(&network).await;
         let managers = match manager {
-            Manager::RedisKeeper { lease } => {
+            Manager::RedisKeeper { lease, names } => {
                 let settings = keeper_settings(mark_down, lease, &redis);
-                start_keepers(&network, leader, settings, redis[0].node()).await
+                start_keepers(&network, leader, (settings, names), redis[0].node()).await
             }
             Manager::Sentinel => start_sentinels(&network, mark_down, &redis).await,
         };
@@ -91,7 +104,7 @@ impl Site {
         }
         Self {
             _proxies: proxies,
-            _managers: managers,
+            managers,
             redis,
             network,
         }
@@ -100,6 +113,30 @@ impl Site {
     /// The hosts.
     pub(crate) fn network(&self) -> &Network {
         &self.network
+    }
+
+    /// Waits until every keeper says that others could not be asked without ZooKeeper, and why in words that contain `why`.
+    #[allow(dead_code, reason = "the example has keepers that can be asked")]
+    pub(crate) async fn wait_obstacles(&self, why: &str) {
+        let Managers::Keepers(keepers, ..) = &self.managers else {
+            panic!("there are no keepers");
+        };
+        for keeper in keepers {
+            let number = keeper.id().trim_start_matches("keeper-").parse();
+            let host = self.network.host(number.expect("keeper-N is on host N"));
+            let (keeper, why) = (Arc::clone(keeper), why.to_owned());
+            host.run(|| async move {
+                let what = format!("{} to say: {why}", keeper.id());
+                eventually(SOON, what, async || {
+                    let answer = keeper.get("/ready").await;
+                    let body = answer.map_err(|error| error.to_string())?.body;
+                    let told = body["failsafe-obstacles"].to_string();
+                    told.contains(&why).then_some(()).ok_or(told)
+                })
+                .await;
+            })
+            .await;
+        }
     }
 
     /// Waits until one server says that it is a primary and all others that they are replicas: its host.
@@ -184,7 +221,7 @@ fn keeper_settings(mark_down: Duration, lease: Option<Duration>, redis: &[Arc<Re
 async fn start_keepers(
     network: &Network,
     leader: usize,
-    settings: Settings,
+    (settings, names): (Settings, Names),
     primary: NodeAddr,
 ) -> Managers {
     let dir = TempDir::new().expect("a directory for ZooKeeper");
@@ -199,7 +236,14 @@ async fn start_keepers(
         let (id, at) = (format!("keeper-{}", host.number()), host.at());
         let (settings, first) = (settings.clone(), keepers.is_empty());
         let keeper = host.run(move || async move {
-            let keeper = Keeper::launch_at(&id, at, &settings);
+            let keeper = match names {
+                Names::Own => Keeper::launch_at(&id, at, &settings),
+                Names::OneForAll => Keeper::launch_named(&id, at, "localhost", &settings),
+                Names::Loopback => {
+                    let settings = settings.set("rest-advertise", "127.0.0.1");
+                    Keeper::launch_named(&id, at, &id, &settings)
+                }
+            };
             if first {
                 wait_leading(&keeper).await;
             }

@@ -151,7 +151,7 @@ impl Writer {
             if !self.network.passes(self.host, keeper.host) {
                 continue;
             }
-            let Some(voice) = keeper.answering() else {
+            let Some(voice) = keeper.trusted() else {
                 continue;
             };
             match check(

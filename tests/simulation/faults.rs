@@ -70,6 +70,11 @@ impl Site {
                 keeper.pause(true);
                 Box::new(move |_| keeper.pause(false))
             }
+            Fault::Stun(which) => {
+                let keeper = self.keeper(which);
+                keeper.stun();
+                Box::new(move |_| keeper.pause(false))
+            }
             Fault::Crash(which) => {
                 let keeper = self.keeper(which);
                 keeper.crash();

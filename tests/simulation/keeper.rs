@@ -11,6 +11,7 @@ use std::time::Duration;
 use redis_keeper::actors::Directory;
 use redis_keeper::app::{Daemon, Ports};
 use redis_keeper::config::Config;
+use redis_keeper::domain::identity::{Nonce, Place};
 use redis_keeper::domain::node::{KeeperId, Moment};
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
@@ -29,6 +30,11 @@ pub(crate) struct Process {
     pub(crate) host: Host,
     paused: Cell<bool>,
     dead: Cell<bool>,
+    /// Its clock has stood still, and what it measured before may not be over by it: nobody relies on it until then, in
+    /// microseconds.
+    distrusted: Cell<u64>,
+    /// When it learned last that a session of it was over, in microseconds.
+    session_over: Cell<Option<u64>>,
     waker: RefCell<Waker>,
     /// Called whenever something reaches it, before it has its turn.
     reached: RefCell<Option<Box<dyn Fn()>>>,
@@ -39,9 +45,20 @@ pub(crate) struct Process {
 pub(crate) struct Voice {
     pub(crate) clusters: Directory,
     pub(crate) clock: Arc<DriftingClock>,
+    process: Rc<Process>,
 }
 
 impl Voice {
+    /// Whether its clock has stood still, so that it may rely on what is over: that is not promised to be safe.
+    pub(crate) fn distrusted(&self, world: &World) -> bool {
+        world.now() < self.process.distrusted.get()
+    }
+
+    /// When it learned last that a session of it was over, in microseconds.
+    pub(crate) fn session_over(&self) -> Option<u64> {
+        self.process.session_over.get()
+    }
+
     /// When the heartbeat was sent that earned a lease up to `deadline`, and the present, both in microseconds.
     pub(crate) fn earned(&self, deadline: Option<Moment>, world: &World) -> (Option<u64>, u64) {
         let now = world.now();
@@ -65,6 +82,8 @@ pub(crate) struct Keeper {
     config: Config,
     /// In millionths.
     drift: i64,
+    /// How long anything that it is given may be relied on, in microseconds.
+    relied_on: u64,
     run: RefCell<Option<Run>>,
     asker: RefCell<Option<Asker>>,
 }
@@ -100,6 +119,8 @@ impl Process {
             host,
             paused: Cell::new(false),
             dead: Cell::new(false),
+            distrusted: Cell::default(),
+            session_over: Cell::default(),
             waker: RefCell::new(Waker::noop().clone()),
             reached: RefCell::default(),
         }
@@ -111,6 +132,11 @@ impl Process {
 
     pub(crate) fn dead(&self) -> bool {
         self.dead.get()
+    }
+
+    /// Its session is over, and it knows from now on.
+    pub(crate) fn learned_over(&self, now: u64) {
+        self.session_over.set(Some(now));
     }
 
     /// Something has reached it.
@@ -133,6 +159,7 @@ impl Keeper {
             ensemble: Rc::clone(&around.ensemble),
             fleet: Rc::clone(&around.fleet),
             interfaces: Rc::clone(&around.interfaces),
+            relied_on: relied_on(&config),
             config,
             drift,
             run: RefCell::default(),
@@ -154,6 +181,7 @@ impl Keeper {
         let process = Rc::new(Process::new(self.id.to_string(), self.host));
         let reads = Duration::from_micros(self.world.draw(1_000_000_000..=9_000_000_000));
         let clock = Arc::new(DriftingClock::new(reads, self.drift));
+        let seed = self.world.draw(0..=u64::MAX);
         let ports = Ports {
             redis: Redises::of(&process, &self.fleet, &self.network, &self.world),
             coordination: Rc::new(Coordinator {
@@ -165,7 +193,9 @@ impl Keeper {
                 interfaces: Rc::clone(&self.interfaces),
             }),
             clock: Arc::clone(&clock) as _,
-            seed: self.world.draw(0..=u64::MAX),
+            seed,
+            nonce: Nonce::drawn(seed),
+            place: Place::new(self.id.as_str()),
         };
         let local = LocalSet::new();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -188,7 +218,11 @@ impl Keeper {
             });
             found
         };
-        let voice = Voice { clusters, clock };
+        let voice = Voice {
+            clusters,
+            clock,
+            process: Rc::clone(&process),
+        };
         if let Some(asker) = self.asker.borrow().clone() {
             let voice = voice.clone();
             *process.reached.borrow_mut() = Some(Box::new(move || asker(&voice)));
@@ -200,8 +234,7 @@ impl Keeper {
             session,
             actors: Rc::clone(&actors),
         };
-        self.interfaces
-            .listen(self.config.rest.advertise.to_string(), listening);
+        self.interfaces.listen(self.host, listening);
         *self.run.borrow_mut() = Some(Run {
             process,
             voice,
@@ -259,7 +292,19 @@ impl Keeper {
                 if paused { "stopped" } else { "continues" }
             );
             run.process.paused.set(paused);
+            if !paused && run.voice.clock.go_on() {
+                let until = self.world.now() + self.relied_on;
+                run.process.distrusted.set(until);
+            }
             run.process.waker.borrow().wake_by_ref();
+        }
+    }
+
+    /// The machine that it runs on is suspended, its clock with it, until it continues.
+    pub(crate) fn stun(&self) {
+        self.pause(true);
+        if let Some(run) = &*self.run.borrow() {
+            run.voice.clock.stop();
         }
     }
 
@@ -269,6 +314,20 @@ impl Keeper {
         let run = run.as_ref().filter(|run| !run.process.paused())?;
         Some(run.voice.clone())
     }
+
+    /// The same, unless its clock has stood still.
+    pub(crate) fn trusted(&self) -> Option<Voice> {
+        let voice = self.answering();
+        voice.filter(|voice| !voice.distrusted(&self.world))
+    }
+}
+
+/// The longest of a lease and a consent by its clock, and what sampling makes of it, in microseconds.
+fn relied_on(config: &Config) -> u64 {
+    let consent = config.timing.failsafe.map_or(0, |failsafe| {
+        u64::try_from(failsafe.consent.as_micros()).expect("seconds")
+    });
+    LEASE.max(consent) + LEASE / 10
 }
 
 /// Runs the actors of a process while it is not paused, until it is dead.

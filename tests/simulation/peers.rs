@@ -1,14 +1,19 @@
-//! How keepers reach each other without ZooKeeper.
+//! How keepers reach each other without ZooKeeper: by addresses that may lead to another one, or nowhere.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 
+use actix::dev::ToEnvelope;
+use actix::{Actor, Context, Handler, Message};
 use futures::FutureExt;
-use futures::future::LocalBoxFuture;
-use redis_keeper::actors::messages::AskConsent;
+use futures::future::{LocalBoxFuture, ready};
+use redis_keeper::actors::messages::{AskConsent, Rehearse};
 use redis_keeper::actors::zk_session::ZkSession;
 use redis_keeper::domain::failsafe::ConsentRequest;
+use redis_keeper::domain::identity::KeeperProcess;
+use redis_keeper::domain::rehearsal::{Obstacle, RehearsalRequest};
 use redis_keeper::ports::peers::Peers;
 use redis_keeper::supervision::ChildRef;
 use tokio::sync::oneshot;
@@ -17,13 +22,15 @@ use tokio::task::LocalSet;
 use super::keeper::Process;
 use super::network::{Host, Lane, Network};
 use super::oracle::Oracle;
+use super::schedule::{Addressing, KEEPERS};
 use super::world::World;
 
-/// The HTTP interfaces of all keepers, by address.
+/// The HTTP interfaces of all keepers.
 pub(crate) struct Interfaces {
     world: Rc<World>,
     network: Rc<Network>,
-    listening: RefCell<BTreeMap<String, Listening>>,
+    addressing: Addressing,
+    listening: RefCell<BTreeMap<Host, Listening>>,
     judge: RefCell<Weak<Oracle>>,
 }
 
@@ -41,11 +48,36 @@ pub(crate) struct Reach {
     pub(crate) interfaces: Rc<Interfaces>,
 }
 
+const PORT: u16 = 46_379;
+
+/// What keeper `number` advertises.
+pub(crate) fn advertised(number: usize, addressing: Addressing) -> String {
+    let whose = match (addressing, number) {
+        (Addressing::Loopback, _) => return format!("127.0.0.1:{PORT}"),
+        (Addressing::Nowhere, 0) => return format!("keeper-1.invalid:{PORT}"),
+        (Addressing::Swapped, 0 | 1) => 1 - number,
+        (Addressing::Reused, 1) => 0,
+        _ => number,
+    };
+    format!("10.1.1.{}:{PORT}", whose + 1)
+}
+
+/// The host whose own address that is.
+fn host_of(rest: &str) -> Option<Host> {
+    let address: SocketAddr = rest.parse().ok()?;
+    let SocketAddr::V4(address) = address else {
+        return None;
+    };
+    let last = address.ip().octets()[3];
+    Some(KEEPERS + last.checked_sub(1)?)
+}
+
 impl Interfaces {
-    pub(crate) fn new(world: Rc<World>, network: Rc<Network>) -> Rc<Self> {
+    pub(crate) fn new(world: Rc<World>, network: Rc<Network>, addressing: Addressing) -> Rc<Self> {
         Rc::new(Self {
             world,
             network,
+            addressing,
             listening: RefCell::default(),
             judge: RefCell::default(),
         })
@@ -55,45 +87,80 @@ impl Interfaces {
         *self.judge.borrow_mut() = Rc::downgrade(judge);
     }
 
-    /// A new run of the program listens at `rest`.
-    pub(crate) fn listen(&self, rest: String, listening: Listening) {
-        self.listening.borrow_mut().insert(rest, listening);
+    /// A new run of the program listens on `host`.
+    pub(crate) fn listen(&self, host: Host, listening: Listening) {
+        self.listening.borrow_mut().insert(host, listening);
     }
 
-    /// A request arrives; whoever is gone by now answers nothing.
-    fn arrived(
+    /// Where a request from `from` to `rest` arrives.
+    fn destination(&self, from: Host, rest: &str) -> Option<Host> {
+        match self.addressing {
+            Addressing::Loopback | Addressing::Mirror => Some(from),
+            Addressing::Astray => {
+                let listening = self.listening.borrow();
+                let any = self.world.draw(0..=listening.len() as u64 - 1);
+                let any = usize::try_from(any).expect("a few");
+                listening.keys().nth(any).copied()
+            }
+            _ => host_of(rest),
+        }
+    }
+
+    /// Has `message` answered by whoever is reached at `rest`, which is told to `answered` there; what comes of that
+    /// arrives back here.
+    fn put<M, T>(
         self: &Rc<Self>,
-        (rest, from): (&str, Host),
-        sent: u64,
-        request: ConsentRequest,
-        reply: oneshot::Sender<Result<(), String>>,
-    ) {
-        let there = self.listening.borrow().get(rest).cloned();
-        let Some(there) = there.filter(|there| !there.process.dead()) else {
-            return;
+        (from, rest): (Host, &str),
+        message: M,
+        answered: impl FnOnce(&Process, M::Result) -> T + 'static,
+    ) -> oneshot::Receiver<T>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        T: 'static,
+        ZkSession: Actor<Context = Context<ZkSession>> + Handler<M>,
+        Context<ZkSession>: ToEnvelope<ZkSession, M>,
+    {
+        let (reply, answer) = oneshot::channel();
+        let to = self.destination(from, rest);
+        let there = to.filter(|to| self.listening.borrow().contains_key(to));
+        let Some(to) = there else {
+            // It waits for ever.
+            std::mem::forget(reply);
+            return answer;
         };
-        let (interfaces, session) = (Rc::clone(self), there.session.clone());
-        let process = Rc::clone(&there.process);
-        let answering = async move {
-            let asked = request.clone();
-            let Ok(consent) = session.send(AskConsent(request)).await else {
+        let interfaces = Rc::clone(self);
+        let arrived = move || {
+            let there = interfaces.listening.borrow().get(&to).cloned();
+            let Some(there) = there.filter(|there| !there.process.dead()) else {
                 return;
             };
-            if consent.is_ok()
-                && let Some(judge) = interfaces.judge.borrow().upgrade()
-            {
-                judge.consented(&process.name, &asked, sent);
+            let (network, process) = (Rc::clone(&interfaces.network), Rc::clone(&there.process));
+            let session = there.session.clone();
+            let answering = async move {
+                let Ok(said) = session.send(message).await else {
+                    return;
+                };
+                let outcome = answered(&process, said);
+                network.send((to, from), &Lane::default(), move || {
+                    // The asker may have stopped waiting.
+                    let _ = reply.send(outcome);
+                });
+            };
+            if let Some(actors) = &*there.actors.borrow() {
+                actors.spawn_local(answering);
             }
-            let consent = consent.map_err(|why| why.to_string());
-            let way = (process.host, from);
-            interfaces.network.send(way, &Lane::default(), move || {
-                // The asker may have stopped waiting.
-                let _ = reply.send(consent);
-            });
         };
-        if let Some(actors) = &*there.actors.borrow() {
-            actors.spawn_local(answering);
-        }
+        self.network.send((from, to), &Lane::default(), arrived);
+        answer
+    }
+}
+
+/// What was answered, or nothing for ever.
+async fn awaited<T>(answer: oneshot::Receiver<T>) -> T {
+    match answer.await {
+        Ok(answer) => answer,
+        Err(_) => std::future::pending().await,
     }
 }
 
@@ -102,30 +169,36 @@ impl Peers for Reach {
         &self,
         rest: &str,
         request: &ConsentRequest,
-    ) -> LocalBoxFuture<'static, Result<(), String>> {
+    ) -> LocalBoxFuture<'static, Result<KeeperProcess, String>> {
         let interfaces = Rc::clone(&self.interfaces);
-        let (reply, answer) = oneshot::channel();
-        let to = interfaces
-            .listening
-            .borrow()
-            .get(rest)
-            .map(|there| there.process.host);
-        let (rest, from, request) = (rest.to_owned(), self.process.host, request.clone());
-        let sent = interfaces.world.now();
-        if let Some(to) = to {
-            let there = Rc::clone(&interfaces);
-            interfaces
-                .network
-                .send((from, to), &Lane::default(), move || {
-                    there.arrived((&rest, from), sent, request, reply);
-                });
-        }
-        async move {
-            match answer.await {
-                Ok(answer) => answer,
-                Err(_) => std::future::pending().await,
+        let (asked, sent) = (request.clone(), interfaces.world.now());
+        let answered = move |giver: &Process, consent: Result<KeeperProcess, _>| {
+            if consent.is_ok()
+                && let Some(judge) = interfaces.judge.borrow().upgrade()
+            {
+                judge.consented(&giver.name, &asked, sent);
             }
-        }
-        .boxed_local()
+            consent.map_err(|why: redis_keeper::domain::failsafe::Refusal| why.to_string())
+        };
+        let message = AskConsent(request.clone());
+        let way = (self.process.host, rest);
+        awaited(self.interfaces.put(way, message, answered)).boxed_local()
+    }
+
+    fn rehearse(
+        &self,
+        rest: &str,
+        request: &RehearsalRequest,
+    ) -> LocalBoxFuture<'static, Result<KeeperProcess, Obstacle>> {
+        let way = (self.process.host, rest);
+        let message = Rehearse(request.clone());
+        let answer = self.interfaces.put(way, message, |_, by| Ok(by));
+        awaited(answer).boxed_local()
+    }
+
+    fn resolve(&self, rest: &str) -> LocalBoxFuture<'static, Result<BTreeSet<SocketAddr>, String>> {
+        let address = rest.parse::<SocketAddr>();
+        let found = address.map(|address| BTreeSet::from([address]));
+        ready(found.map_err(|_| format!("{rest} is unknown"))).boxed_local()
     }
 }

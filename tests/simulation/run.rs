@@ -187,6 +187,7 @@ impl Run {
                         if let Some(site) = here.upgrade() {
                             let when = voice.earned(answer.deadline, &site.around.world);
                             let said = Said::of(id, &cluster, &node, &answer, when, acknowledged);
+                            let said = said.by(&voice, &site.around.world);
                             site.oracle.heard(&[said]);
                         }
                     });
@@ -269,7 +270,7 @@ impl Run {
                 let status = primary(&voice.clusters, cluster).await;
                 if let Some((node, deadline, consented)) = status {
                     let (earned, at) = voice.earned(deadline, &self.site.around.world);
-                    said.push(Said {
+                    let one = Said {
                         keeper: keeper.id.clone(),
                         cluster: cluster.clone(),
                         node,
@@ -280,7 +281,10 @@ impl Run {
                         acknowledged,
                         consented,
                         refuses: false,
-                    });
+                        session_over: None,
+                        distrusted: false,
+                    };
+                    said.push(one.by(&voice, &self.site.around.world));
                 }
             }
         }
@@ -299,7 +303,8 @@ impl Run {
                     let answer = ask(&voice.clusters, cluster, node).await;
                     let when = voice.earned(answer.deadline, &self.site.around.world);
                     let id = keeper.id.clone();
-                    said.push(Said::of(id, cluster, node, &answer, when, acknowledged));
+                    let one = Said::of(id, cluster, node, &answer, when, acknowledged);
+                    said.push(one.by(&voice, &self.site.around.world));
                 }
             }
         }

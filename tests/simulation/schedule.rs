@@ -55,6 +55,27 @@ pub(crate) struct Schedule {
     pub(crate) consent: u64,
     /// HAProxies do not say who they are.
     pub(crate) unnamed: bool,
+    /// Where keepers find each other.
+    pub(crate) addressing: Addressing,
+}
+
+/// What the addresses are that keepers advertise, and whom a request to one reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Addressing {
+    /// Each has its own.
+    Own,
+    /// All advertise a loopback address: each reaches itself.
+    Loopback,
+    /// Each has a name of its own, and reaches itself by all of them.
+    Mirror,
+    /// Each has a name of its own, and a request to it reaches any keeper, as behind a load balancer.
+    Astray,
+    /// The first two have each other's.
+    Swapped,
+    /// The second has the first one's.
+    Reused,
+    /// The first one's name resolves nowhere.
+    Nowhere,
 }
 
 /// What a run is to prove besides safety.
@@ -113,6 +134,8 @@ pub(crate) enum Node {
 pub(crate) enum Fault {
     /// SIGSTOP.
     Pause(Which),
+    /// Its machine is suspended, and its clock with it.
+    Stun(Which),
     /// kill -9.
     Crash(Which),
     /// SIGTERM.
@@ -156,12 +179,12 @@ pub(crate) enum Fault {
 }
 
 impl Schedule {
-    /// Nearly always faults at random; one seed in fifty tells a story that they would rarely tell.
+    /// Nearly always faults at random; two seeds in fifty tell a story that they would rarely tell.
     pub(crate) fn draw(seed: u64) -> Self {
-        if seed % 50 == 49 {
-            Self::overtaken_errand(seed)
-        } else {
-            Self::at_random(seed)
+        match seed % 50 {
+            48 => Self::outage(seed, seed % 100 == 48),
+            49 => Self::overtaken_errand(seed),
+            _ => Self::at_random(seed),
         }
     }
 
@@ -203,6 +226,7 @@ impl Schedule {
             failsafe: failsafe(seed),
             consent: consent(seed),
             unnamed: unnamed(seed),
+            addressing: addressing(seed),
         };
         let faults = match kind {
             Kind::Anything => chance.between(3, 14),
@@ -263,6 +287,7 @@ impl Schedule {
             schedule.unreachable(&mut Chance(StdRng::seed_from_u64(seed ^ 0x0ead)));
             schedule.mute_flows(&mut Chance(StdRng::seed_from_u64(seed ^ 0x0f10_e5ee)));
             schedule.impostors(&mut Chance(StdRng::seed_from_u64(seed ^ 0x1a90)));
+            schedule.stuns(&mut Chance(StdRng::seed_from_u64(seed ^ 0x57d1)));
         }
         schedule
     }
@@ -356,6 +381,22 @@ fn consent(seed: u64) -> u64 {
 /// Likewise.
 fn unnamed(seed: u64) -> bool {
     Chance(StdRng::seed_from_u64(seed ^ 0x0a4e)).happens(15)
+}
+
+/// Likewise.
+fn addressing(seed: u64) -> Addressing {
+    let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0xadd7));
+    if chance.happens(70) {
+        return Addressing::Own;
+    }
+    chance.pick(&[
+        Addressing::Loopback,
+        Addressing::Mirror,
+        Addressing::Astray,
+        Addressing::Swapped,
+        Addressing::Reused,
+        Addressing::Nowhere,
+    ])
 }
 
 struct Chance(StdRng);

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -182,6 +183,16 @@ pub(crate) struct DriftingClock {
     reads: Duration,
     /// How much too fast it goes, in millionths.
     drift: i64,
+    stops: Mutex<Stops>,
+}
+
+/// When the clock stood still, as that of a virtual machine does which is suspended.
+#[derive(Default)]
+struct Stops {
+    /// It does since then.
+    since: Option<Instant>,
+    /// What it read, and for how long it did not go on.
+    lost: Vec<(Moment, Duration)>,
 }
 
 impl DriftingClock {
@@ -190,7 +201,32 @@ impl DriftingClock {
             began: Instant::now(),
             reads,
             drift,
+            stops: Mutex::default(),
         }
+    }
+
+    /// It stands still from now on.
+    pub(crate) fn stop(&self) {
+        let mut stops = self.stops.lock().expect("nothing panics with it");
+        stops.since.get_or_insert_with(Instant::now);
+    }
+
+    /// It goes on from where it stood; answers whether it did.
+    pub(crate) fn go_on(&self) -> bool {
+        let reads = self.now();
+        let mut stops = self.stops.lock().expect("nothing panics with it");
+        let since = stops.since.take();
+        stops
+            .lost
+            .extend(since.map(|since| (reads, since.elapsed())));
+        since.is_some()
+    }
+
+    fn reading(&self, elapsed: Duration) -> Moment {
+        let elapsed = i128::try_from(elapsed.as_nanos()).expect("less than an age");
+        let drifted = elapsed + elapsed * i128::from(self.drift) / 1_000_000;
+        let nanos = u64::try_from(drifted).expect("less than an age");
+        Moment(self.reads + Duration::from_nanos(nanos))
     }
 
     /// How long ago, in microseconds, it read `span` microseconds less than `moment`.
@@ -199,15 +235,20 @@ impl DriftingClock {
             |moment: Moment| i128::try_from(moment.0.as_micros()).expect("less than an age");
         let passed = micros(self.now()) - micros(moment) + i128::from(span);
         let passed = passed * 1_000_000 / i128::from(1_000_000 + self.drift);
-        u64::try_from(passed).unwrap_or_default()
+        let passed = u64::try_from(passed).unwrap_or_default();
+        let begun = Moment(moment.0.saturating_sub(Duration::from_micros(span)));
+        let stops = self.stops.lock().expect("nothing panics with it");
+        let lost = stops.lost.iter().filter(|(read, _)| *read >= begun);
+        let lost: Duration = lost.map(|(_, lost)| *lost).sum();
+        passed + u64::try_from(lost.as_micros()).expect("less than an age")
     }
 }
 
 impl LeaseClock for DriftingClock {
     fn now(&self) -> Moment {
-        let elapsed = i128::try_from(self.began.elapsed().as_nanos()).expect("less than an age");
-        let drifted = elapsed + elapsed * i128::from(self.drift) / 1_000_000;
-        let nanos = u64::try_from(drifted).expect("less than an age");
-        Moment(self.reads + Duration::from_nanos(nanos))
+        let stops = self.stops.lock().expect("nothing panics with it");
+        let lost: Duration = stops.lost.iter().map(|(_, lost)| *lost).sum();
+        let now = stops.since.unwrap_or_else(Instant::now);
+        self.reading(now.duration_since(self.began).saturating_sub(lost))
     }
 }

@@ -390,7 +390,7 @@ impl Ensemble {
         let Some(line) = state.sessions.get_mut(&client.id) else {
             drop(state);
             if reachable {
-                client.over();
+                client.over(&self.world);
             }
             return client.count_silence(&self.world);
         };

@@ -105,8 +105,9 @@ fn a_keeper_that_cannot_acknowledge_is_waited_for_until_its_lease_is_out() {
             other.current().await;
             let session = other.session().await;
             world.embedded.disconnect(session);
+            let deadline = other.lease.borrow().deadline.unwrap();
             if expired {
-                // Its node is gone, its lease is not.
+                // Its node is gone; nobody knows whether it knows.
                 world.embedded.set_reachable(false);
                 world.embedded.expire(session);
             }
@@ -115,7 +116,6 @@ fn a_keeper_that_cannot_acknowledge_is_waited_for_until_its_lease_is_out() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             assert!(!other.leased(), "it could still answer");
-            let deadline = other.lease.borrow().deadline.unwrap();
             let waited = world.now().since(deadline);
             assert!(
                 waited < Duration::from_millis(25),

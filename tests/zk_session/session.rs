@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use redis_keeper::actors::messages::Leave;
-use redis_keeper::domain::node::{Generation, NodeAddr};
+use redis_keeper::domain::identity::Nonce;
+use redis_keeper::domain::node::{Generation, KeeperId, NodeAddr};
 use redis_keeper::domain::published::Published;
+use redis_keeper::layout::circle::Registration;
 use redis_keeper::layout::paths;
 use redis_keeper::layout::state::Document;
+use redis_keeper::ports::coordination::CreateKind;
 
 use crate::time::on_virtual_time;
 use crate::world::{LEASE, World, eventually};
@@ -117,5 +120,80 @@ fn an_own_node_that_somebody_removed_is_made_again() {
         })
         .await;
         a.current().await;
+    });
+}
+
+/// A lease is at most half of a session: by a clock that goes on, it is out long before its session is.
+#[test]
+fn an_expiry_that_is_learned_under_a_lease_that_a_heartbeat_earned_revokes_it() {
+    on_virtual_time(async {
+        let (world, a) = World::alone().await;
+        world.embedded.set_reachable(false);
+        world.embedded.expire(a.session().await);
+        let learned = tokio::time::Instant::now();
+        eventually("learned", async || a.report().await.session.is_none()).await;
+        assert!(learned.elapsed() < LEASE / 4, "well within the lease");
+        assert!(!a.leased(), "its clock had stopped");
+        world.embedded.set_reachable(true);
+        a.current().await;
+    });
+}
+
+#[test]
+fn an_expiry_ends_no_lease_by_consent_for_there_it_is_normal() {
+    on_virtual_time(async {
+        let world = World::new();
+        let a = world.failsafe("a");
+        a.current().await;
+        let session = a.session().await;
+        eventually("a list that counts", async || {
+            let failsafe = a.report().await.failsafe;
+            failsafe.is_some_and(|failsafe| failsafe.asks.is_some())
+        })
+        .await;
+        world.embedded.disconnect(session);
+        world.embedded.set_reachable(false);
+        tokio::time::sleep(4 * LEASE).await;
+        assert!(a.lease.borrow().consented && a.leased());
+        world.embedded.expire(session);
+        eventually("learned", async || a.report().await.session.is_none()).await;
+        for _ in 0..100 {
+            assert!(a.leased(), "its consent holds");
+            tokio::time::sleep(LEASE / 4).await;
+        }
+    });
+}
+
+#[test]
+fn no_heartbeat_counts_before_the_process_is_registered_so_that_it_can_be_asked() {
+    on_virtual_time(async {
+        let world = World::new();
+        let _first = world.failsafe("first");
+        world.leader().await;
+        let observer = world.observer().await;
+        let crashed = Registration {
+            nonce: Some(Nonce::drawn(u64::MAX)),
+            asks: Some([KeeperId::new("a")].into()),
+            ..Registration::default()
+        };
+        let path = paths::registration(&KeeperId::new("a"));
+        let created = observer.create(&path, &crashed.encode(), CreateKind::Persistent);
+        created.await.expect("an earlier run left it");
+        let registered = async || {
+            let node = observer.get(&path).await.ok().flatten();
+            let registration = node.and_then(|node| Registration::decode(&node.data).ok());
+            registration.and_then(|registration| registration.nonce)
+        };
+        let a = world.failsafe("a");
+        eventually("leased, and registered before", async || {
+            let leased = a.lease.borrow().deadline.is_some();
+            let nonce = registered().await;
+            assert!(
+                !leased || nonce != crashed.nonce,
+                "another run can be asked"
+            );
+            leased
+        })
+        .await;
     });
 }

@@ -1,6 +1,6 @@
 //! Keepers on one embedded tree.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,6 +15,8 @@ use redis_keeper::actors::zk_session::{Dependencies, Settings, ZkSession};
 use redis_keeper::adapters::clock::TokioClock;
 use redis_keeper::adapters::embedded::Embedded;
 use redis_keeper::domain::facts::DownReason;
+use redis_keeper::domain::failsafe::Failsafe;
+use redis_keeper::domain::identity::{Nonce, Place};
 use redis_keeper::domain::lease::Lease;
 use redis_keeper::domain::node::{ClusterName, Epoch, KeeperId, Moment, NodeAddr};
 use redis_keeper::domain::published::{Intent, Published, Step};
@@ -55,6 +57,7 @@ pub(crate) type Story = Rc<RefCell<Vec<(String, Option<u64>)>>>;
 pub(crate) struct World {
     pub(crate) embedded: Embedded,
     clock: Arc<TokioClock>,
+    drawn: Cell<u64>,
     pub(crate) story: Story,
 }
 
@@ -63,6 +66,7 @@ impl World {
         Self {
             embedded: Embedded::new(),
             clock: Arc::new(TokioClock::new()),
+            drawn: Cell::default(),
             story: Story::default(),
         }
     }
@@ -102,8 +106,27 @@ impl World {
         self.leased(id, process, LEASE)
     }
 
+    /// A keeper that takes part in failsafe.
+    pub(crate) fn failsafe(&self, id: &str) -> Keeper {
+        let failsafe = Failsafe {
+            consent: LEASE,
+            limit: Duration::from_hours(1),
+        };
+        self.configured(id, &format!("host-{id}:1"), LEASE, Some(failsafe))
+    }
+
     /// A keeper with a `lease-seconds` of its own.
     pub(crate) fn leased(&self, id: &str, process: &str, length: Duration) -> Keeper {
+        self.configured(id, process, length, None)
+    }
+
+    fn configured(
+        &self,
+        id: &str,
+        process: &str,
+        length: Duration,
+        failsafe: Option<Failsafe>,
+    ) -> Keeper {
         let (lease, told) = watch::channel(Lease::default());
         let shared: Rc<RefCell<BTreeMap<ClusterName, SharedState>>> = Rc::default();
         let fatal: Rc<RefCell<Option<String>>> = Rc::default();
@@ -122,10 +145,13 @@ impl World {
                 },
                 heartbeat: HEARTBEAT,
                 lease: length,
-                failsafe: None,
+                failsafe,
+                nonce: Nonce::drawn(self.drawn.replace(self.drawn.get() + 1)),
+                place: Place::new("here"),
                 patience: PATIENCE,
             },
             lease,
+            obstacles: watch::channel(Arc::default()).0,
             shared: {
                 let shared = shared.clone();
                 Rc::new(move |cluster, state| {

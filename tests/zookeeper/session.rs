@@ -13,6 +13,7 @@ use redis_keeper::actors::messages::{
 use redis_keeper::actors::zk_session::{Dependencies, Settings, ZkSession};
 use redis_keeper::adapters::clock::BootClock;
 use redis_keeper::domain::facts::DownReason;
+use redis_keeper::domain::identity::{Nonce, Place};
 use redis_keeper::domain::lease::Lease;
 use redis_keeper::domain::node::{ClusterName, KeeperId, NodeAddr};
 use redis_keeper::domain::published::Published;
@@ -51,8 +52,11 @@ fn keeper(server: &Server, id: &str) -> Keeper {
             lease: Duration::from_millis(800),
             patience: Duration::from_secs(3),
             failsafe: None,
+            nonce: Nonce::drawn(1),
+            place: Place::new("here"),
         },
         lease,
+        obstacles: watch::channel(Arc::default()).0,
         shared: Rc::new(move |_, state| drop(share.send_replace(state))),
         resend: Rc::new(drop),
         leading: {

@@ -25,6 +25,7 @@ impl ZkSession {
         self.depose_silent_leader(now);
         self.drop_the_dead(now);
         self.go_on(ctx);
+        self.rehearse(now, ctx);
         self.make_way(now);
     }
 
@@ -159,6 +160,21 @@ impl ZkSession {
             }
             later
         })
+    }
+
+    /// The session is over. A lease that a heartbeat earned is out long before its session is, so if it still holds, this
+    /// keeper's clock has stood still meanwhile, and nothing measured by it is worth anything: not the lease, nor what
+    /// others have consented to. A lease by consent alone outlives sessions (RK-8).
+    pub(super) fn revoke_lease(&mut self) {
+        let now = self.dependencies.clock.now();
+        if !self.lease_book.revoke(now) {
+            return;
+        }
+        self.part.consents_lost();
+        self.dependencies.lease.send_modify(|told| told.end(now));
+        tracing::warn!(
+            "lease revoked: the session was over before its lease; was this machine suspended or migrated?"
+        );
     }
 
     fn act_on(&mut self, verdict: Verdict, ctx: &mut Context<Self>) {

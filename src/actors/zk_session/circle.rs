@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use crate::domain::identity::KeeperProcess;
 use crate::domain::node::{KeeperId, Moment};
 use crate::layout::circle::Registration;
 use crate::layout::state::Document;
@@ -19,7 +20,7 @@ const AGES: Duration = Duration::from_hours(24 * 365);
 /// All registrations, and this keeper's own lists.
 #[derive(Debug)]
 pub(super) struct Circle {
-    me: KeeperId,
+    me: KeeperProcess,
     /// Listed on this connection, with ZooKeeper's count of changes.
     changes: Option<i32>,
     /// Everyone registered. What was read on an earlier connection tells where to ask, no more.
@@ -62,7 +63,7 @@ pub(super) enum Amendment {
 // === impl Circle ===
 
 impl Circle {
-    pub(super) fn new(me: KeeperId) -> Self {
+    pub(super) fn new(me: KeeperProcess) -> Self {
         Self {
             me,
             changes: None,
@@ -90,7 +91,7 @@ impl Circle {
         self.changes = Some(children.changes);
         let names: BTreeSet<KeeperId> = children.names.into_iter().map(KeeperId::new).collect();
         self.entries.retain(|keeper, _| names.contains(keeper));
-        if !names.contains(&self.me) {
+        if !names.contains(&self.me.id) {
             self.confirmed = None;
         }
         let fresh = |keeper: &KeeperId| self.entries.get(keeper).is_none_or(|entry| !entry.read);
@@ -122,8 +123,10 @@ impl Circle {
             version: node.version,
             read: true,
         };
-        if *keeper == self.me {
-            let asks = entry.registration.asks.clone();
+        if *keeper == self.me.id {
+            // What another process of this id has declared is not what this one would ask.
+            let mine = entry.registration.nonce.as_ref() == Some(&self.me.nonce);
+            let asks = entry.registration.asks.clone().filter(|_| mine);
             self.confirmed = asks.map(|ids| self.serial_of(ids));
         }
         self.entries.insert(keeper.clone(), entry);
@@ -142,7 +145,7 @@ impl Circle {
         }
     }
 
-    /// The number of the list, which may have been sent by an earlier run of this keeper.
+    /// The number of the list, which may have been sent before this actor was started.
     fn serial_of(&mut self, ids: BTreeSet<KeeperId>) -> u64 {
         // The first that it may be: whatever was sent after it may still arrive.
         if let Some(list) = self.lists.iter().find(|list| list.ids == ids) {
@@ -167,7 +170,7 @@ impl Circle {
     /// What is to be done so that this keeper's registration is as it should be: as `own` but for the list, or not there.
     pub(super) fn amendment(&self, own: Option<&Registration>) -> Option<Amendment> {
         self.changes?;
-        let entry = match (self.entries.get(&self.me), own) {
+        let entry = match (self.entries.get(&self.me.id), own) {
             (None, None) => return None,
             (None, Some(own)) => return Some(Amendment::Register(own.clone())),
             (Some(entry), _) if !entry.read => return None,
@@ -216,14 +219,14 @@ impl Circle {
         let vouched = self.vouched?;
         let lists = self.lists.iter().filter(|list| list.serial >= vouched);
         let mut ids: BTreeSet<KeeperId> = lists.flat_map(|list| list.ids.clone()).collect();
-        ids.remove(&self.me);
+        ids.remove(&self.me.id);
         Some(ids)
     }
 
     /// Everyone this keeper knows to take part, and itself.
     pub(super) fn members(&self) -> BTreeSet<KeeperId> {
         let listed = self.lists.iter().flat_map(|list| &list.ids);
-        let me = std::iter::once(&self.me);
+        let me = std::iter::once(&self.me.id);
         self.entries
             .keys()
             .chain(listed)
@@ -237,10 +240,17 @@ impl Circle {
         self.entries.keys()
     }
 
-    /// Where the keeper's HTTP interface listens.
-    pub(super) fn rest(&self, keeper: &KeeperId) -> Option<&str> {
-        let entry = self.entries.get(keeper)?;
-        Some(&entry.registration.rest)
+    /// Whether this very process is registered, as read on this connection.
+    pub(super) fn has_registered(&self) -> bool {
+        let entry = self.entries.get(&self.me.id);
+        entry.is_some_and(|entry| {
+            entry.read && entry.registration.nonce.as_ref() == Some(&self.me.nonce)
+        })
+    }
+
+    /// What the keeper has registered.
+    pub(super) fn registration(&self, keeper: &KeeperId) -> Option<&Registration> {
+        Some(&self.entries.get(keeper)?.registration)
     }
 
     /// The version of the keeper's registration.
@@ -255,11 +265,13 @@ impl Circle {
         takes_part.map_or(Duration::ZERO, |registration| registration.limit)
     }
 
-    /// How long after its lease the keeper may go on without this one's consent (RK-2).
+    /// How long after its lease the keeper may go on without this one's consent (RK-2). A keeper of a former build may
+    /// have taken anybody's answer for this one's.
     pub(super) fn beyond(&self, keeper: &KeeperId) -> Duration {
         let registration = self.entries.get(keeper).map(|entry| &entry.registration);
-        match registration.map(|it| (&it.asks, it.limit)) {
-            Some((Some(asks), limit)) if !asks.contains(&self.me) => limit,
+        match registration.map(|it| (&it.asks, &it.nonce, it.limit)) {
+            Some((Some(_), None, limit)) => limit,
+            Some((Some(asks), _, limit)) if !asks.contains(&self.me.id) => limit,
             _ => Duration::ZERO,
         }
     }

@@ -108,6 +108,7 @@ impl ZkSession {
                 self.go_on(ctx);
             }
             SessionState::Expired => {
+                self.revoke_lease();
                 self.drop_line("the session is over", ctx);
                 self.report_trouble(&"the session is over");
                 self.session = None;

@@ -1,4 +1,4 @@
-//! Going on without ZooKeeper while all keepers are in touch (RK-8): taking part, asking, consenting.
+//! Going on without ZooKeeper while all keepers are in touch (RK-8): taking part, asking.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,31 +11,28 @@ use tokio::time::timeout;
 use super::circle::Amendment;
 use super::reading::{Event, PAUSE, Subject};
 use super::{Phase, ZkSession};
-use crate::actors::messages::{AskConsent, DropKeeper, FailsafeReport, NotDropped};
-use crate::domain::failsafe::{Asked, ConsentRequest, Consents, Refusal, bound_until};
-use crate::domain::lease::{Lease, Unacknowledged, outlasting};
+use crate::actors::messages::{DropKeeper, FailsafeReport, NotDropped};
+use crate::domain::failsafe::{ConsentRequest, Consents, Refusal, unproven};
+use crate::domain::identity::KeeperProcess;
+use crate::domain::lease::Lease;
 use crate::domain::node::{Generation, KeeperId, Moment};
 use crate::layout::circle::Registration;
 use crate::layout::paths;
 use crate::layout::state::Document;
 use crate::ports::coordination::{CoordinationError, CreateKind, Session, Write};
 
-/// So many leases must have passed since heartbeats are confirmed again before a keeper counts as being in contact: the
-/// others are given time to reconnect, too. What it consents to meanwhile binds it as ever.
-const SETTLES_AFTER: u32 = 3;
-
 /// This keeper's part in failsafe, whatever becomes of its connection.
 #[derive(Debug)]
 pub(super) struct Part {
-    started: Moment,
+    pub(super) started: Moment,
     /// What others have consented to.
     consents: Consents,
     /// Why others do not consent, as they said last.
     refusals: BTreeMap<KeeperId, String>,
     /// To whom this keeper consented, in which of its sessions, and when last, as far as that is not out yet.
-    consented: BTreeMap<(KeeperId, i64), Moment>,
+    pub(super) consented: BTreeMap<(KeeperId, i64), Moment>,
     /// Since when heartbeats are confirmed on this connection.
-    contact: Option<Moment>,
+    pub(super) contact: Option<Moment>,
     /// It goes on by consent, as was logged.
     going_on: bool,
 }
@@ -56,6 +53,11 @@ impl Part {
         self.contact = None;
     }
 
+    /// The clock has stood still: when others consented is not known any more.
+    pub(super) fn consents_lost(&mut self) {
+        self.consents = Consents::default();
+    }
+
     /// A heartbeat was confirmed.
     pub(super) fn contact_made(&mut self, now: Moment) {
         self.contact.get_or_insert(now);
@@ -70,6 +72,8 @@ impl ZkSession {
         let settings = &self.dependencies.settings;
         let own = settings.failsafe.map(|failsafe| Registration {
             rest: settings.announcement.rest.clone(),
+            nonce: Some(settings.nonce.clone()),
+            place: Some(settings.place.clone()),
             asks: None,
             limit: failsafe.limit,
         });
@@ -88,6 +92,11 @@ impl ZkSession {
         }
         let path = paths::registration(&self.identity.id);
         self.spawn(write(&*session, &path, amendment).map(Event::Amended));
+    }
+
+    /// Whether the others can ask this very process: no heartbeat counts before.
+    pub(super) fn is_registered(&self) -> bool {
+        self.dependencies.settings.failsafe.is_none() || self.circle.has_registered()
     }
 
     /// The registration was written, or may have been: the watch on it tells.
@@ -204,7 +213,7 @@ fn write(
 impl ZkSession {
     /// Whether ZooKeeper does not answer: there is no connection on which everything was read, or a heartbeat is not
     /// confirmed when the next one is due.
-    fn out_of_touch(&self, now: Moment) -> bool {
+    pub(super) fn out_of_touch(&self, now: Moment) -> bool {
         let heartbeat = self.dependencies.settings.heartbeat;
         let late = |sent: Moment| now.since(sent) >= heartbeat;
         let line = self.line.as_ref();
@@ -229,24 +238,41 @@ impl ZkSession {
         let Some(others) = self.circle.to_ask() else {
             return;
         };
+        if let Some((one, other)) = self.two_sharing(&others) {
+            let why = Refusal::SharedAddress(one.clone(), other).to_string();
+            self.part.refusals = BTreeMap::from([(one, why)]);
+            return;
+        }
         let mut circle = others.clone();
         circle.insert(self.identity.id.clone());
         let request = ConsentRequest {
-            from: self.identity.id.clone(),
+            from: self.me.id.clone(),
+            nonce: Some(self.me.nonce.clone()),
+            to: None,
             session: self.session.as_ref().map_or(0, |session| session.id()),
             generation: self.lease_book.highest(),
             circle,
         };
         for keeper in &others {
-            let Some(rest) = self.circle.rest(keeper) else {
+            let Some(registration) = self.circle.registration(keeper) else {
                 continue;
             };
-            let asked = self.dependencies.peers.ask_consent(rest, &request);
-            let (keeper, generation) = (keeper.clone(), request.generation);
+            let Some(nonce) = registration.nonce.clone() else {
+                let why = "it cannot prove its consent: a former build";
+                self.part.refusals.insert(keeper.clone(), why.to_owned());
+                continue;
+            };
+            let to = KeeperProcess::new(keeper.clone(), nonce);
+            let request = ConsentRequest {
+                to: Some(to.clone()),
+                ..request.clone()
+            };
+            let peers = &self.dependencies.peers;
+            let asked = peers.ask_consent(&registration.rest, &request);
             let asked = timeout(failsafe.consent, asked).into_actor(self);
             ctx.spawn(asked.map(move |answer, act, _| {
                 let answer = answer.unwrap_or_else(|_| Err("it does not answer".to_owned()));
-                act.answered(keeper, generation, now, answer);
+                act.answered(&to, request.generation, now, answer);
             }));
         }
         if others.is_empty() {
@@ -254,21 +280,27 @@ impl ZkSession {
         }
     }
 
+    /// An answer has come at the address of the process that was `asked`.
     fn answered(
         &mut self,
-        by: KeeperId,
+        asked: &KeeperProcess,
         generation: Generation,
         sent: Moment,
-        answer: Result<(), String>,
+        answer: Result<KeeperProcess, String>,
     ) {
-        match answer {
+        let keeper = asked.id.clone();
+        let proven = answer.and_then(|by| match unproven(asked, &by, &self.me) {
+            None => Ok(()),
+            Some(why) => Err(why),
+        });
+        match proven {
             Ok(()) => {
-                self.part.refusals.remove(&by);
-                self.part.consents.given(by, generation, sent);
+                self.part.refusals.remove(&keeper);
+                self.part.consents.given(keeper, generation, sent);
                 self.consented_by_all();
             }
             Err(why) => {
-                self.part.refusals.insert(by, why);
+                self.part.refusals.insert(keeper, why);
             }
         }
     }
@@ -277,6 +309,9 @@ impl ZkSession {
     fn consented_by_all(&self) {
         let settings = &self.dependencies.settings;
         let until = self.circle.to_ask().and_then(|others| {
+            if self.two_sharing(&others).is_some() {
+                return None;
+            }
             let lease = self.lease_book.lease().deadline?;
             let generation = self.lease_book.highest();
             let times = (lease, self.dependencies.clock.now());
@@ -326,80 +361,12 @@ impl ZkSession {
             circle: self.circle.registered().cloned().collect(),
             asks: self.circle.to_ask(),
             refusals: self.part.refusals.clone(),
+            rehearsed: self
+                .rehearsals
+                .tried()
+                .map(|(id, it)| (id.clone(), it))
+                .collect(),
+            now,
         })
-    }
-}
-
-// === impl ZkSession: consenting ===
-
-impl ZkSession {
-    /// Until when nobody but the primary withdrawn in `generation` may be promoted or published, for what this keeper has
-    /// consented to (RK-2). Whoever has acknowledged that since goes on from it, if at all.
-    pub(super) fn bound_until(&self, generation: Generation) -> Option<Moment> {
-        let failsafe = self.dependencies.settings.failsafe?;
-        let older = self.part.consented.iter().filter(|((asker, session), _)| {
-            let roll = &self.roll;
-            !roll.has_acknowledged(asker, *session, generation)
-        });
-        let last = older.map(|(_, at)| *at).max();
-        Some(bound_until(last, self.part.started, failsafe))
-    }
-
-    /// Adds what this keeper has consented to, to when the leases are out of those that have not acknowledged.
-    pub(super) fn count_consents(&self, unacknowledged: &mut Unacknowledged) {
-        let Some(failsafe) = self.dependencies.settings.failsafe else {
-            return;
-        };
-        let out = |at: Moment| at.after(outlasting(failsafe.consent));
-        let consented = &self.part.consented;
-        for (keeper, lease) in &mut unacknowledged.passed_over {
-            let given = consented.iter().filter(|((asker, _), _)| asker == keeper);
-            let last = given.map(|(_, at)| *at).max().unwrap_or(self.part.started);
-            *lease = out(last).max(*lease);
-        }
-        for ((asker, _), at) in consented {
-            let known = unacknowledged.passed_over.contains_key(asker);
-            if !known && !self.roll.is_online(asker) {
-                unacknowledged.last_lease = unacknowledged.last_lease.max(Some(out(*at)));
-            }
-        }
-    }
-
-    fn in_contact(&self, now: Moment) -> bool {
-        let settles: Duration = self.dependencies.settings.lease * SETTLES_AFTER;
-        let settled = |since: Moment| now.since(since) >= settles;
-        self.part.contact.is_some_and(settled) && !self.out_of_touch(now)
-    }
-
-    /// The newest generation that this keeper knows of.
-    fn holds(&self) -> Generation {
-        let published = self.clusters.values().filter_map(|it| it.published());
-        let newest = published.map(|published| published.generation).max();
-        self.lease_book.highest().max(newest.unwrap_or_default())
-    }
-}
-
-impl Handler<AskConsent> for ZkSession {
-    type Result = Result<(), Refusal>;
-
-    fn handle(&mut self, AskConsent(request): AskConsent, _: &mut Self::Context) -> Self::Result {
-        let now = self.dependencies.clock.now();
-        if self.dependencies.settings.failsafe.is_none() || self.over() {
-            return Err(Refusal::Off);
-        }
-        let asked = Asked {
-            holds: self.was_current.then(|| self.holds()),
-            in_contact: self.in_contact(now),
-            circle: &self.circle.members(),
-        };
-        asked.consents(&request)?;
-        if let Some(failsafe) = self.dependencies.settings.failsafe {
-            let out = |at: Moment| now >= at.after(outlasting(failsafe.consent));
-            self.part.consented.retain(|_, at| !out(*at));
-        }
-        let process = (request.from.clone(), request.session);
-        self.part.consented.insert(process, now);
-        tracing::debug!(asker = %request.from, "consented");
-        Ok(())
     }
 }

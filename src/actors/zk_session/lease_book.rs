@@ -57,6 +57,15 @@ impl LeaseBook {
         self.lease
     }
 
+    /// If the lease holds at `now`, it does no more, and none is known until a heartbeat earns another one.
+    pub(super) fn revoke(&mut self, now: Moment) -> bool {
+        let held = self.lease.holds(now);
+        if held {
+            (self.lease, self.earned) = (Lease::default(), None);
+        }
+        held
+    }
+
     /// When the newest heartbeat was sent that earned a lease.
     pub(super) fn earned(&self) -> Option<Moment> {
         self.earned
@@ -204,6 +213,20 @@ mod tests {
         book.all_read(Generation(1));
         assert_eq!(book.settle(|_| Some(Generation(1))), None);
         assert_eq!(book.lease(), Lease::default());
+    }
+
+    #[test]
+    fn a_lease_that_is_revoked_is_earned_again_by_a_later_heartbeat_only() {
+        let mut book = LeaseBook::new(LENGTH);
+        book.all_read(Generation(0));
+        book.confirmed(raised(0), Some(at(100)), |_| None);
+        assert!(!book.revoke(at(900)), "it is out by itself");
+        assert!(book.revoke(at(899)));
+        assert!(!book.lease().holds(at(899)));
+        assert_eq!(book.earned(), None);
+        assert!(!book.revoke(at(899)));
+        book.confirmed(raised(0), Some(at(950)), |_| None);
+        assert_eq!(book.lease().deadline, Some(at(950).after(LENGTH)));
     }
 
     #[test]

@@ -366,6 +366,7 @@ impl ZkSession {
         let complete = self.phase == Phase::Reading
             && self.roll.complete()
             && self.circle.complete()
+            && self.is_registered()
             && line.unread.is_empty();
         if let Some(generation) = line.first_generation.filter(|_| complete) {
             self.phase = Phase::Current;

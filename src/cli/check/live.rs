@@ -138,7 +138,7 @@ pub(in crate::cli) fn run(config: &Config) -> Exit {
 
 async fn look(config: &Config) -> Vec<Subject> {
     let mut subjects = match ports::zookeeper(config) {
-        Some(ensemble) => zookeeper::look(&ensemble, config.timing.lease).await,
+        Some(ensemble) => zookeeper::look(&ensemble, config).await,
         None => vec![Subject::new("coordination embedded").warning(
             "this keeper decides alone and forgets everything when it ends",
             "for anything but a trial, use ZooKeeper and three keepers",

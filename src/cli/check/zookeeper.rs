@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use futures::future::join_all;
 
+use super::keepers;
 use super::live::Subject;
 use crate::actors::zk_session::stranger_below;
+use crate::adapters::peers::HttpPeers;
 use crate::adapters::zookeeper::ZooKeeper;
 use crate::adapters::zookeeper::inspect::{ServerState, Visit};
+use crate::config::Config;
 use crate::domain::facts::Version;
 use crate::layout::paths;
 use crate::ports::coordination::{CoordinationError, Session, Write};
@@ -26,8 +29,8 @@ const SESSION_WITHIN: Duration = Duration::from_secs(10);
 /// A version that no node ever has: a transaction that checks for it changes nothing.
 const NEVER: i32 = i32::MAX;
 
-/// Each server of the ensemble, the session, and the prefix.
-pub(super) async fn look(ensemble: &ZooKeeper, lease: Duration) -> Vec<Subject> {
+/// Each server of the ensemble, the session, the prefix, and the keepers that are registered there.
+pub(super) async fn look(ensemble: &ZooKeeper, config: &Config) -> Vec<Subject> {
     let servers = ensemble.servers();
     let alone = servers.len() == 1;
     let mut subjects = join_all(servers.iter().map(|server| look_at(server, alone))).await;
@@ -35,8 +38,12 @@ pub(super) async fn look(ensemble: &ZooKeeper, lease: Duration) -> Vec<Subject> 
     let refused = match tokio::time::timeout(SESSION_WITHIN, ensemble.visit()).await {
         Ok(Ok(visit)) => {
             let asked = ensemble.session_timeout();
-            subjects.push(granted(session, asked, visit.granted, lease));
+            subjects.push(granted(session, asked, visit.granted, config.timing.lease));
             subjects.push(prefix(&visit, ensemble.prefix()).await);
+            if visit.missing.is_none() {
+                let peers = HttpPeers::new();
+                subjects.extend(keepers::look(config, &*visit.session, &peers).await);
+            }
             return subjects;
         }
         Ok(Err(error)) => format!("none is granted: {error}"),

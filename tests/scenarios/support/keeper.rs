@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::Deref;
+use std::process::Command;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -98,6 +99,11 @@ impl Settings {
         self.0[key] = value.into();
         self
     }
+
+    fn listening(self, at: SocketAddrV4) -> Self {
+        self.set("rest-host", at.ip().to_string())
+            .set("rest-port", at.port())
+    }
 }
 
 // === impl Keeper: life ===
@@ -122,13 +128,29 @@ impl Keeper {
             .clone()
             .set("zk-quorum", quorum)
             .set("zk-prefix", prefix.path());
-        Self::run(id, net.socket(HTTP_PORT), links, settings)
+        let at = net.socket(HTTP_PORT);
+        let program = command(&program());
+        Self::run(id, at, links, settings.listening(at), program)
     }
 
     /// Starts a keeper on `host` with `settings` that name its ZooKeeper servers, without waiting for it.
     pub(crate) fn launch_at(id: &str, host: Ipv4Addr, settings: &Settings) -> Self {
-        let http = SocketAddrV4::new(host, HTTP_PORT);
-        Self::run(id, http, Vec::new(), settings.clone())
+        let at = SocketAddrV4::new(host, HTTP_PORT);
+        let settings = settings.clone().listening(at);
+        Self::run(id, at, Vec::new(), settings, command(&program()))
+    }
+
+    /// The same on a host that bears this name. It listens on all addresses, and says where it does only if `settings` do.
+    pub(crate) fn launch_named(id: &str, host: Ipv4Addr, name: &str, settings: &Settings) -> Self {
+        const NAMED: &str = r#"hostname "$0" && exec "$@""#;
+        let at = SocketAddrV4::new(host, HTTP_PORT);
+        let everywhere = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, HTTP_PORT);
+        let mut keeper = command("unshare");
+        keeper
+            .args(["--uts", "--", "sh", "-c", NAMED, name])
+            .arg(program());
+        let settings = settings.clone().listening(everywhere);
+        Self::run(id, at, Vec::new(), settings, keeper)
     }
 
     /// Starts a keeper that coordinates with nobody, without waiting for it.
@@ -137,19 +159,26 @@ impl Keeper {
             id,
             net.socket(HTTP_PORT),
             Vec::new(),
-            settings.clone().set("coordination", "embedded"),
+            settings
+                .clone()
+                .set("coordination", "embedded")
+                .listening(net.socket(HTTP_PORT)),
+            command(&program()),
         )
     }
 
-    fn run(id: &str, http: SocketAddrV4, zookeeper: Vec<Link>, settings: Settings) -> Self {
+    /// Starts `keeper`, a command that only lacks its arguments.
+    fn run(
+        id: &str,
+        http: SocketAddrV4,
+        zookeeper: Vec<Link>,
+        settings: Settings,
+        mut keeper: Command,
+    ) -> Self {
         let dir = TempDir::new().expect("a directory for a keeper");
-        let Settings(config) = settings
-            .set("keeper-id", id)
-            .set("rest-host", http.ip().to_string())
-            .set("rest-port", http.port());
+        let Settings(config) = settings.set("keeper-id", id);
         let file = dir.path().join("keeper.conf");
         std::fs::write(&file, config.to_string()).expect("keeper.conf");
-        let mut keeper = command(&program());
         keeper.arg("run").arg(&file);
         let process = Process::start(id, &dir.path().join("log"), keeper);
         let client = reqwest::Client::builder()

@@ -6,6 +6,8 @@ use redis_keeper::actors::cluster_api::{Answer, Reason, Ruling};
 use redis_keeper::domain::node::{ClusterName, Generation, KeeperId, NodeAddr};
 
 use super::{Book, Oracle};
+use crate::keeper::Voice;
+use crate::world::World;
 
 /// What the tick of the virtual clock may add to a reading, and the margin m to a wait, in microseconds.
 const SLACK: u64 = 25_000;
@@ -29,6 +31,10 @@ pub(crate) struct Said {
     pub(crate) consented: bool,
     /// It knows what is published, and sends clients away all the same.
     pub(crate) refuses: bool,
+    /// When it learned last that a session of it was over, in microseconds.
+    pub(crate) session_over: Option<u64>,
+    /// Its clock has stood still: it may rely on what is over, and nobody relies on it.
+    pub(crate) distrusted: bool,
 }
 
 // === impl Said ===
@@ -43,6 +49,8 @@ impl Said {
         acknowledged: Generation,
     ) -> Self {
         Self {
+            session_over: None,
+            distrusted: false,
             keeper,
             cluster: cluster.clone(),
             node: node.clone(),
@@ -59,6 +67,17 @@ impl Said {
 
 // === impl Oracle ===
 
+impl Said {
+    /// What a keeper said by this voice.
+    pub(crate) fn by(self, voice: &Voice, world: &World) -> Self {
+        Self {
+            session_over: voice.session_over(),
+            distrusted: voice.distrusted(world),
+            ..self
+        }
+    }
+}
+
 impl Oracle {
     /// What the keeper has acknowledged so far.
     pub(crate) fn acknowledged(&self, keeper: &KeeperId) -> Generation {
@@ -71,12 +90,17 @@ impl Oracle {
     pub(crate) fn heard(&self, said: &[Said]) {
         let books = self.books.borrow();
         for said in said {
+            self.judge_expiry(said);
+        }
+        let said: Vec<&Said> = said.iter().filter(|said| !said.distrusted).collect();
+        for said in &said {
             if let Some(earned) = said.earned {
                 self.judge_lease(said, &books[&said.cluster], earned);
             }
         }
         let mut writable: BTreeMap<&ClusterName, &Said> = BTreeMap::new();
-        for said in said.iter().filter(|said| said.ruling == Ruling::Yes) {
+        let yes = said.into_iter().filter(|said| said.ruling == Ruling::Yes);
+        for said in yes {
             let Said {
                 keeper,
                 cluster,
@@ -108,6 +132,22 @@ impl Oracle {
                     "RK-3: {keeper} calls {node} writable, which was not the published primary for longer than the lease"
                 ));
             }
+        }
+    }
+
+    /// No lease that a heartbeat earned outlives the session of that heartbeat, once its keeper knows that this is over: a
+    /// clock that goes on has ended the lease before (RK-3).
+    fn judge_expiry(&self, said: &Said) {
+        let (Some(over), Some(earned)) = (said.session_over, said.earned) else {
+            return;
+        };
+        let knew = said.at > over + PRECISION && earned + PRECISION < over;
+        if knew && said.ruling == Ruling::Yes {
+            let Said { keeper, node, .. } = said;
+            self.world.violated(format_args!(
+                "RK-3: {keeper} calls {node} writable {} us after it learned that the session of its lease is over",
+                said.at - over
+            ));
         }
     }
 

@@ -12,7 +12,7 @@ use crate::faults::Site;
 use crate::keeper::{Keeper, Surroundings};
 use crate::network::{Host, Network};
 use crate::oracle::Oracle;
-use crate::peers::Interfaces;
+use crate::peers::{Interfaces, advertised};
 use crate::redis::Fleet;
 use crate::schedule::{ENSEMBLE, KEEPERS, Kind, Schedule};
 use crate::world::World;
@@ -42,7 +42,8 @@ impl Run {
             nodes.keys().cloned(),
         );
         fleet.judged_by(Rc::clone(&oracle));
-        let interfaces = Interfaces::new(Rc::clone(world), Rc::clone(&network));
+        let interfaces =
+            Interfaces::new(Rc::clone(world), Rc::clone(&network), schedule.addressing);
         interfaces.judged_by(&oracle);
         let around = Surroundings {
             world: Rc::clone(world),
@@ -102,6 +103,7 @@ fn config(
         "zk-session-timeout-seconds": 2,
         "lease-seconds": seconds(LEASE / 1_000),
         "rest-host": format!("10.1.1.{}", number + 1),
+        "rest-advertise": advertised(number, schedule.addressing),
         "failsafe": schedule.failsafe.is_some(),
         "failsafe-consent-seconds": seconds(schedule.consent),
         "failsafe-max-seconds": schedule.failsafe.unwrap_or(3_600),

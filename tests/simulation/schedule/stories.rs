@@ -4,8 +4,8 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use super::{
-    CRASH_AFTER, Chance, Fault, KEEPERS, Kind, Node, OUTAGE, Planned, SERVERS, Schedule, When,
-    Which,
+    Addressing, CRASH_AFTER, Chance, Fault, KEEPERS, Kind, Node, OUTAGE, Planned, SERVERS,
+    Schedule, When, Which,
 };
 use crate::network::{Cut, Host};
 use crate::redis::Rebirth;
@@ -44,7 +44,29 @@ impl Schedule {
                 Kind::OutageOnly
             },
             failsafe: Some(3_600),
+            addressing: Addressing::Own,
             ..Self::at_random(seed)
+        }
+    }
+
+    /// In some runs: machines of keepers are suspended, mostly for longer than a session lasts.
+    pub(super) fn stuns(&mut self, chance: &mut Chance) {
+        if chance.happens(80) {
+            return;
+        }
+        for _ in 0..chance.between(1, 3) {
+            let begin = 4_000_000;
+            let number = chance.pick(&[1, 1, 2]);
+            let after = chance.between(0, 300) * chance.between(0, 5_000);
+            let at = chance.between(begin, begin + (self.healed - begin) * 3 / 4);
+            let when = chance.pick(&[When::At(at), When::Withdrawal { number, after }]);
+            let one = Which::Number(chance.below(self.keepers));
+            let which = chance.pick(&[Which::Leader, one]);
+            self.faults.push(Planned {
+                when,
+                lasts: chance.between(600_000, 6_000_000),
+                fault: Fault::Stun(which),
+            });
         }
     }
 

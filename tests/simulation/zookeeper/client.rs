@@ -138,14 +138,20 @@ impl Client {
     pub(super) fn count_silence(&self, world: &World) {
         let silence = world.now().saturating_sub(self.heard.get());
         if silence > TIMEOUT * 7 / 5 {
-            self.over();
+            self.over(world);
         } else if silence > TIMEOUT * 2 / 5 {
             self.lost(world, 0);
         }
     }
 
     /// The session has ended, and the client knows.
-    pub(super) fn over(&self) {
+    pub(super) fn over(&self, world: &World) {
+        note!(
+            world,
+            "{}: learns that its session is over",
+            self.process.name
+        );
+        self.process.learned_over(world.now());
         self.state.send_replace(SessionState::Expired);
         let in_flight = std::mem::take(&mut *self.in_flight.borrow_mut());
         let waiting = std::mem::take(&mut *self.waiting.borrow_mut());

@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::identity::Nonce;
 
 fn at(milliseconds: u64) -> Moment {
     Moment(Duration::from_millis(milliseconds))
@@ -8,17 +9,24 @@ fn ids(names: &[&str]) -> BTreeSet<KeeperId> {
     names.iter().map(|name| KeeperId::new(*name)).collect()
 }
 
+/// Of keeper `a`.
 fn registration(asks: Option<&[&str]>) -> Registration {
     Registration {
         rest: "there:1".to_owned(),
+        nonce: Some(me().nonce),
+        place: None,
         asks: asks.map(ids),
         limit: Duration::from_secs(9),
     }
 }
 
 fn node(asks: Option<&[&str]>, version: i32) -> Node {
+    written(&registration(asks), version)
+}
+
+fn written(registration: &Registration, version: i32) -> Node {
     Node {
-        data: registration(asks).encode(),
+        data: registration.encode(),
         version,
         created: 1,
         owner: 0,
@@ -31,8 +39,8 @@ fn listed(circle: &mut Circle, names: &[&str], changes: i32) {
     circle.listed(Children { names, changes });
 }
 
-fn me() -> KeeperId {
-    KeeperId::new("a")
+fn me() -> KeeperProcess {
+    KeeperProcess::new(KeeperId::new("a"), Nonce::drawn(1))
 }
 
 #[test]
@@ -45,10 +53,10 @@ fn a_keeper_registers_then_declares_whom_it_reads_after_that() {
     assert_eq!(circle.amendment(Some(&own)), Some(register));
     listed(&mut circle, &["a", "b"], 2);
     assert_eq!(circle.amendment(Some(&own)), None, "its own is not read");
-    circle.read(&me(), Some(&node(None, 0)));
+    circle.read(&me().id, Some(&node(None, 0)));
     let declare = Amendment::Declare(registration(Some(&["a", "b"])), 0);
     assert_eq!(circle.amendment(Some(&own)), Some(declare));
-    circle.read(&me(), Some(&node(Some(&["a", "b"]), 1)));
+    circle.read(&me().id, Some(&node(Some(&["a", "b"]), 1)));
     assert_eq!(circle.amendment(Some(&own)), None);
     assert_eq!(circle.amendment(None), Some(Amendment::Withdraw(1)));
 }
@@ -59,7 +67,7 @@ fn a_list_counts_once_a_heartbeat_sent_after_it_was_read_back_has_earned_a_lease
     listed(&mut circle, &["a", "b"], 1);
     circle.beat(at(0));
     circle.sending(&registration(Some(&["a", "b"])));
-    circle.read(&me(), Some(&node(Some(&["a", "b"]), 1)));
+    circle.read(&me().id, Some(&node(Some(&["a", "b"]), 1)));
     circle.earned(at(0));
     assert_eq!(circle.to_ask(), None);
     circle.beat(at(200));
@@ -71,7 +79,7 @@ fn a_list_counts_once_a_heartbeat_sent_after_it_was_read_back_has_earned_a_lease
 fn every_list_sent_since_is_asked_too() {
     let mut circle = Circle::new(me());
     listed(&mut circle, &["a", "b"], 1);
-    circle.read(&me(), Some(&node(Some(&["a", "b"]), 1)));
+    circle.read(&me().id, Some(&node(Some(&["a", "b"]), 1)));
     circle.beat(at(0));
     circle.earned(at(0));
     listed(&mut circle, &["a", "b", "c"], 2);
@@ -84,7 +92,7 @@ fn every_list_sent_since_is_asked_too() {
         Some(ids(&["b", "c"])),
         "neither is confirmed"
     );
-    circle.read(&me(), Some(&node(Some(&["a", "c"]), 3)));
+    circle.read(&me().id, Some(&node(Some(&["a", "c"]), 3)));
     circle.beat(at(200));
     circle.earned(at(200));
     assert_eq!(circle.to_ask(), Some(ids(&["c"])));
@@ -94,7 +102,7 @@ fn every_list_sent_since_is_asked_too() {
 fn on_a_new_connection_the_last_list_still_binds_and_a_heartbeat_without_one_ends_it() {
     let mut circle = Circle::new(me());
     listed(&mut circle, &["a", "b"], 1);
-    circle.read(&me(), Some(&node(Some(&["a", "b"]), 1)));
+    circle.read(&me().id, Some(&node(Some(&["a", "b"]), 1)));
     circle.beat(at(0));
     circle.earned(at(0));
     circle.new_connection();
@@ -116,4 +124,41 @@ fn only_who_would_ask_somebody_else_is_waited_for_beyond_its_lease() {
     assert_eq!(["b", "c", "d", "e"].map(beyond), [0, 9, 0, 0]);
     circle.changed(Some(&KeeperId::new("d")));
     assert!(!circle.complete());
+}
+
+#[test]
+fn a_silent_keeper_of_a_former_build_is_waited_for_whomever_it_asks() {
+    let mut circle = Circle::new(me());
+    listed(&mut circle, &["b", "c"], 1);
+    let former = |asks| Registration {
+        nonce: None,
+        ..registration(asks)
+    };
+    let everybody = former(Some(&["a", "b", "c"]));
+    circle.read(&KeeperId::new("b"), Some(&written(&everybody, 1)));
+    circle.read(&KeeperId::new("c"), Some(&written(&former(None), 1)));
+    let beyond = |keeper| circle.beyond(&KeeperId::new(keeper)).as_secs();
+    assert_eq!(["b", "c"].map(beyond), [9, 0]);
+}
+
+#[test]
+fn what_another_process_of_this_id_has_registered_is_no_list_of_this_one() {
+    let mut circle = Circle::new(me());
+    listed(&mut circle, &["a", "b"], 1);
+    let another = Registration {
+        nonce: Some(Nonce::drawn(2)),
+        ..registration(Some(&["a", "b"]))
+    };
+    circle.read(&me().id, Some(&written(&another, 1)));
+    assert!(!circle.has_registered());
+    circle.beat(at(0));
+    circle.earned(at(0));
+    assert_eq!(circle.to_ask(), None);
+    let own = registration(None);
+    let declare = Amendment::Declare(registration(Some(&["a", "b"])), 1);
+    assert_eq!(circle.amendment(Some(&own)), Some(declare));
+    circle.read(&me().id, Some(&node(Some(&["a", "b"]), 2)));
+    assert!(circle.has_registered());
+    circle.new_connection();
+    assert!(!circle.has_registered(), "not read on this connection");
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::identity::{KeeperProcess, Nonce};
 
 const LEASE: Duration = Duration::from_millis(800);
 const N: Generation = Generation(7);
@@ -29,9 +30,13 @@ fn children(names: &[&str], changes: i32) -> Children {
     Children { names, changes }
 }
 
+fn me() -> KeeperProcess {
+    KeeperProcess::new(KeeperId::new("a"), Nonce::drawn(1))
+}
+
 /// Nobody takes part in failsafe.
 fn circle() -> Circle {
-    let mut circle = Circle::new(KeeperId::new("a"));
+    let mut circle = Circle::new(me());
     circle.listed(children(&[], 0));
     circle
 }

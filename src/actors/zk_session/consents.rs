@@ -1,0 +1,92 @@
+//! Consenting to another keeper's going on without ZooKeeper, and what that binds this one to (RK-8).
+
+use std::time::Duration;
+
+use actix::prelude::*;
+
+use super::ZkSession;
+use crate::actors::messages::AskConsent;
+use crate::domain::failsafe::{Asked, Refusal, bound_until};
+use crate::domain::identity::KeeperProcess;
+use crate::domain::lease::{Unacknowledged, outlasting};
+use crate::domain::node::{Generation, Moment};
+
+/// So many leases must have passed since heartbeats are confirmed again before a keeper counts as being in contact: the
+/// others are given time to reconnect, too. What it consents to meanwhile binds it as ever.
+const SETTLES_AFTER: u32 = 3;
+
+impl ZkSession {
+    /// Until when nobody but the primary withdrawn in `generation` may be promoted or published, for what this keeper has
+    /// consented to (RK-2). Whoever has acknowledged that since goes on from it, if at all.
+    pub(super) fn bound_until(&self, generation: Generation) -> Option<Moment> {
+        let failsafe = self.dependencies.settings.failsafe?;
+        let older = self.part.consented.iter().filter(|((asker, session), _)| {
+            let roll = &self.roll;
+            !roll.has_acknowledged(asker, *session, generation)
+        });
+        let last = older.map(|(_, at)| *at).max();
+        Some(bound_until(last, self.part.started, failsafe))
+    }
+
+    /// Adds what this keeper has consented to, to when the leases are out of those that have not acknowledged.
+    pub(super) fn count_consents(&self, unacknowledged: &mut Unacknowledged) {
+        let Some(failsafe) = self.dependencies.settings.failsafe else {
+            return;
+        };
+        let out = |at: Moment| at.after(outlasting(failsafe.consent));
+        let consented = &self.part.consented;
+        for (keeper, lease) in &mut unacknowledged.passed_over {
+            let given = consented.iter().filter(|((asker, _), _)| asker == keeper);
+            let last = given.map(|(_, at)| *at).max().unwrap_or(self.part.started);
+            *lease = out(last).max(*lease);
+        }
+        for ((asker, _), at) in consented {
+            let known = unacknowledged.passed_over.contains_key(asker);
+            if !known && !self.roll.is_online(asker) {
+                unacknowledged.last_lease = unacknowledged.last_lease.max(Some(out(*at)));
+            }
+        }
+    }
+
+    fn in_contact(&self, now: Moment) -> bool {
+        let settles: Duration = self.dependencies.settings.lease * SETTLES_AFTER;
+        let settled = |since: Moment| now.since(since) >= settles;
+        self.part.contact.is_some_and(settled) && !self.out_of_touch(now)
+    }
+
+    /// The newest generation that this keeper knows of.
+    fn holds(&self) -> Generation {
+        let published = self.clusters.values().filter_map(|it| it.published());
+        let newest = published.map(|published| published.generation).max();
+        self.lease_book.highest().max(newest.unwrap_or_default())
+    }
+}
+
+impl Handler<AskConsent> for ZkSession {
+    type Result = Result<KeeperProcess, Refusal>;
+
+    fn handle(&mut self, AskConsent(request): AskConsent, _: &mut Self::Context) -> Self::Result {
+        let now = self.dependencies.clock.now();
+        if self.dependencies.settings.failsafe.is_none() || self.over() {
+            return Err(Refusal::Off);
+        }
+        let asked = Asked {
+            me: &self.me,
+            holds: self.was_current.then(|| self.holds()),
+            in_contact: self.in_contact(now),
+            circle: &self.circle.members(),
+        };
+        asked.consents(&request)?;
+        if let Some((one, other)) = self.two_sharing(asked.circle) {
+            return Err(Refusal::SharedAddress(one, other));
+        }
+        if let Some(failsafe) = self.dependencies.settings.failsafe {
+            let out = |at: Moment| now >= at.after(outlasting(failsafe.consent));
+            self.part.consented.retain(|_, at| !out(*at));
+        }
+        let process = (request.from.clone(), request.session);
+        self.part.consented.insert(process, now);
+        tracing::debug!(asker = %request.from, "consented");
+        Ok(self.me.clone())
+    }
+}

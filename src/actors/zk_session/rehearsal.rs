@@ -1,0 +1,196 @@
+//! Trying, while ZooKeeper is well, whether the other keepers could be asked without it (RK-8).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use actix::prelude::*;
+use tokio::time::timeout;
+
+use super::{Phase, ZkSession};
+use crate::actors::messages::Rehearse;
+use crate::domain::identity::KeeperProcess;
+use crate::domain::node::{KeeperId, Moment};
+use crate::domain::rehearsal::{
+    Address, Addresses, News, Obstacle, RehearsalRequest, answered, own_address, sharing,
+    two_sharing,
+};
+
+/// How long a name may take to resolve.
+const RESOLVES_WITHIN: Duration = Duration::from_secs(3);
+/// How long the answer to a rehearsal may take.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
+
+/// What one attempt found.
+struct Attempt {
+    addresses: Result<BTreeSet<SocketAddr>, String>,
+    /// Who answered; `None`: nobody was to be asked.
+    answer: Option<Result<KeeperProcess, Obstacle>>,
+}
+
+impl ZkSession {
+    /// Tries those whose turn it is, this keeper's own address among them.
+    pub(super) fn rehearse(&mut self, now: Moment, ctx: &mut Context<Self>) {
+        if self.dependencies.settings.failsafe.is_none() {
+            return;
+        }
+        if self.phase != Phase::Current || self.out_of_touch(now) {
+            return self.rehearsals.pause();
+        }
+        let registered = self.circle.registered();
+        for keeper in self.rehearsals.due(&self.me, registered, now) {
+            self.rehearse_with(keeper, ctx);
+        }
+    }
+
+    fn rehearse_with(&self, keeper: KeeperId, ctx: &mut Context<Self>) {
+        let Some(registration) = self.circle.registration(&keeper) else {
+            return;
+        };
+        let nonce = registration.nonce.clone();
+        let to = nonce.map(|nonce| KeeperProcess::new(keeper.clone(), nonce));
+        let request = to.filter(|_| keeper != self.me.id);
+        let request = request.map(|to| RehearsalRequest {
+            from: self.me.clone(),
+            place: Some(self.dependencies.settings.place.clone()),
+            to,
+        });
+        let asked = request.as_ref().map(|request| request.to.clone());
+        let (peers, rest) = (self.dependencies.peers.clone(), registration.rest.clone());
+        let attempt = async move {
+            let addresses = timeout(RESOLVES_WITHIN, peers.resolve(&rest)).await;
+            let late = || Err(format!("no answer within {RESOLVES_WITHIN:?}"));
+            let addresses = addresses.unwrap_or_else(|_| late());
+            let answer = match request.filter(|_| addresses.is_ok()) {
+                None => None,
+                Some(request) => {
+                    let late =
+                        || Obstacle::Unreachable(format!("no answer within {ANSWERS_WITHIN:?}"));
+                    let answer = timeout(ANSWERS_WITHIN, peers.rehearse(&rest, &request)).await;
+                    Some(answer.unwrap_or_else(|_| Err(late())))
+                }
+            };
+            Attempt { addresses, answer }
+        };
+        let attempt = attempt.into_actor(self);
+        ctx.spawn(attempt.map(move |attempt, act, _| {
+            act.rehearsed(&keeper, asked.as_ref(), attempt);
+        }));
+    }
+
+    fn rehearsed(&mut self, keeper: &KeeperId, asked: Option<&KeeperProcess>, attempt: Attempt) {
+        let now = self.dependencies.clock.now();
+        let Attempt { addresses, answer } = attempt;
+        let known = addresses.clone().unwrap_or_default();
+        self.rehearsals.resolved(keeper, known);
+        let outcome = if *keeper == self.me.id {
+            self.look_at_own_address(addresses, now)
+        } else {
+            self.look_at(keeper, asked, addresses, answer)
+        };
+        let rest = self.circle.registration(keeper).map(|it| it.rest.clone());
+        let rest = rest.unwrap_or_default();
+        match self.rehearsals.ended(keeper, outcome, now) {
+            None => return,
+            Some(News::Obstructed(why)) if *keeper == self.me.id => {
+                tracing::warn!(%rest, %why, "failsafe: other keepers cannot reach this one");
+            }
+            Some(News::Obstructed(why)) => {
+                tracing::warn!(%keeper, %rest, %why, "failsafe: a keeper cannot be asked for its consent");
+            }
+            Some(News::Clear) => {
+                tracing::info!(%keeper, %rest, "failsafe: the keeper can be asked for its consent again");
+            }
+        }
+        self.tell_obstacles();
+    }
+
+    fn look_at(
+        &self,
+        keeper: &KeeperId,
+        asked: Option<&KeeperProcess>,
+        addresses: Result<BTreeSet<SocketAddr>, String>,
+        answer: Option<Result<KeeperProcess, Obstacle>>,
+    ) -> Result<(), Obstacle> {
+        let asked = asked.ok_or(Obstacle::FormerBuild)?;
+        addresses.map_err(Obstacle::Unresolved)?;
+        if let Some(other) = sharing(keeper, &self.addresses(self.circle.registered())) {
+            return Err(Obstacle::SharedAddress(other.clone()));
+        }
+        let by = answer.unwrap_or_else(|| Err(Obstacle::Unreachable("not asked".to_owned())));
+        answered(asked, by?, &self.me)
+    }
+
+    /// Whether keepers elsewhere can reach this one, as far as it can know.
+    fn look_at_own_address(
+        &self,
+        addresses: Result<BTreeSet<SocketAddr>, String>,
+        now: Moment,
+    ) -> Result<(), Obstacle> {
+        if let Some(other) = sharing(&self.me.id, &self.addresses(self.circle.registered())) {
+            return Err(Obstacle::SharedAddress(other.clone()));
+        }
+        let here = Some(&self.dependencies.settings.place);
+        let mut others = self.circle.registered();
+        let elsewhere = others.any(|other| {
+            let place = self
+                .circle
+                .registration(other)
+                .and_then(|it| it.place.as_ref());
+            place.is_some() && place != here
+        });
+        if !elsewhere || self.rehearsals.is_reached(now) {
+            return Ok(());
+        }
+        own_address(&addresses.map_err(Obstacle::Unresolved)?, elsewhere)
+    }
+
+    /// Where each of `keepers` is reached.
+    fn addresses<'a>(&'a self, keepers: impl Iterator<Item = &'a KeeperId>) -> Addresses<'a> {
+        let address = |keeper: &'a KeeperId| {
+            let registration = self.circle.registration(keeper)?;
+            let address = Address {
+                rest: &registration.rest,
+                resolved: self.rehearsals.addresses(keeper),
+            };
+            Some((keeper, address))
+        };
+        keepers.filter_map(address).collect()
+    }
+
+    /// Two of `keepers`, or this one and another, that have one address: a group with such members does not go on.
+    pub(super) fn two_sharing(&self, keepers: &BTreeSet<KeeperId>) -> Option<(KeeperId, KeeperId)> {
+        let members = keepers.iter().chain([&self.me.id]);
+        let addresses = self.addresses(members);
+        two_sharing(&addresses).map(|(one, other)| (one.clone(), other.clone()))
+    }
+
+    /// What stands in the way of going on without ZooKeeper, for whoever asks whether this keeper is ready.
+    fn tell_obstacles(&self) {
+        let rests: BTreeMap<_, _> = self.addresses(self.circle.registered());
+        let told = self.rehearsals.told().map(|(keeper, why)| {
+            let rest = rests.get(keeper).map_or("", |address| address.rest);
+            format!("{keeper} ({rest}): {why}")
+        });
+        let told: Vec<String> = told.collect();
+        self.dependencies.obstacles.send_if_modified(|before| {
+            let changed = **before != told[..];
+            if changed {
+                *before = told.into();
+            }
+            changed
+        });
+    }
+}
+
+impl Handler<Rehearse> for ZkSession {
+    type Result = MessageResult<Rehearse>;
+
+    fn handle(&mut self, Rehearse(request): Rehearse, _: &mut Self::Context) -> Self::Result {
+        let elsewhere = request.place.as_ref() != Some(&self.dependencies.settings.place);
+        if request.to == self.me && request.place.is_some() && elsewhere {
+            self.rehearsals.reached(self.dependencies.clock.now());
+        }
+        MessageResult(self.me.clone())
+    }
+}

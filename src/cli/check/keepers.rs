@@ -1,0 +1,299 @@
+//! Could the keepers that are registered ask each other without ZooKeeper, and would they find this one? (RK-8)
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures::future::join_all;
+use tokio::time::timeout;
+
+use super::live::Subject;
+use crate::adapters::place::place;
+use crate::config::Config;
+use crate::domain::identity::{KeeperProcess, Nonce, Place};
+use crate::domain::node::KeeperId;
+use crate::domain::rehearsal::{
+    Address, Addresses, Obstacle, RehearsalRequest, answered, own_address, sharing,
+};
+use crate::layout::circle::Registration;
+use crate::layout::paths;
+use crate::layout::state::Document as _;
+use crate::ports::coordination::{CoordinationError, Session};
+use crate::ports::peers::Peers;
+
+/// How long a name may take to resolve, and a keeper to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+const REMEDY: &str =
+    "set rest-advertise of each keeper to an address of its own that all other keepers reach";
+
+/// A keeper that is registered, or would be.
+struct Keeper {
+    registration: Registration,
+    addresses: Result<BTreeSet<SocketAddr>, String>,
+}
+
+type Keepers = BTreeMap<KeeperId, Keeper>;
+
+/// Each keeper that takes part in failsafe, and the one that `config` is for if it does not run.
+pub(super) async fn look(
+    config: &Config,
+    session: &dyn Session,
+    peers: &dyn Peers,
+) -> Vec<Subject> {
+    if config.timing.failsafe.is_none() {
+        return Vec::new();
+    }
+    let registered = match registered(session).await {
+        Ok(registered) => registered,
+        // Nothing is below the prefix yet.
+        Err(CoordinationError::NoNode(_)) => return Vec::new(),
+        Err(error) => {
+            let subject = Subject::new("keepers");
+            return vec![subject.problem(format!("cannot be read: {error}"), "try again")];
+        }
+    };
+    let keepers = with_own(config, registered);
+    let keepers = join_all(keepers.into_iter().map(async |(id, registration)| {
+        let late = || Err(format!("no answer within {PATIENCE:?}"));
+        let addresses = timeout(PATIENCE, peers.resolve(&registration.rest)).await;
+        let addresses = addresses.unwrap_or_else(|_| late());
+        let keeper = Keeper {
+            registration,
+            addresses,
+        };
+        (id, keeper)
+    }));
+    let keepers: Keepers = keepers.await.into_iter().collect();
+    let looks = keepers.iter().map(async |(id, keeper)| {
+        let subject = Subject::new(format!("keeper {id} at {}", keeper.registration.rest));
+        match obstacle(id, &keepers, peers).await {
+            Ok(note) => subject.note(note),
+            Err(why @ Obstacle::FormerBuild) => {
+                let cost = "without ZooKeeper no keeper goes on as long as it runs";
+                subject.warning(format!("{why}: {cost}"), "upgrade it: docs/upgrade.md")
+            }
+            Err(why) => subject.problem(format!("failsafe: {why}"), REMEDY),
+        }
+    });
+    join_all(looks).await
+}
+
+async fn registered(
+    session: &dyn Session,
+) -> Result<BTreeMap<KeeperId, Registration>, CoordinationError> {
+    let names = session.children(paths::CIRCLE).await?.names;
+    let mut registered = BTreeMap::new();
+    for id in names.into_iter().map(KeeperId::new) {
+        let node = session.get(&paths::registration(&id)).await?;
+        let registration = node.and_then(|node| Registration::decode(&node.data).ok());
+        registered.extend(registration.map(|registration| (id, registration)));
+    }
+    Ok(registered)
+}
+
+/// With the keeper that `config` is for, if it is not registered: as it would be.
+fn with_own(
+    config: &Config,
+    mut registered: BTreeMap<KeeperId, Registration>,
+) -> BTreeMap<KeeperId, Registration> {
+    let own = Registration {
+        rest: config.rest.advertise.to_string(),
+        place: Some(place()),
+        ..Registration::default()
+    };
+    registered.entry(config.keeper_id.clone()).or_insert(own);
+    registered
+}
+
+/// Why the keeper could not be asked, as seen from here; or what is known of it.
+async fn obstacle(
+    id: &KeeperId,
+    keepers: &Keepers,
+    peers: &dyn Peers,
+) -> Result<&'static str, Obstacle> {
+    let keeper = &keepers[id];
+    let addresses = keeper.addresses.clone().map_err(Obstacle::Unresolved)?;
+    let all: Addresses<'_> = keepers.iter().map(address).collect();
+    if let Some(other) = sharing(id, &all) {
+        return Err(Obstacle::SharedAddress(other.clone()));
+    }
+    let places = keepers.values();
+    let places: BTreeSet<&Place> = places
+        .filter_map(|it| it.registration.place.as_ref())
+        .collect();
+    own_address(&addresses, places.len() > 1)?;
+    let Some(nonce) = keeper.registration.nonce.clone() else {
+        // Neither a list nor a nonce: it is the one that does not run.
+        let runs = keeper.registration.asks.is_some();
+        return if runs {
+            Err(Obstacle::FormerBuild)
+        } else {
+            Ok("does not run")
+        };
+    };
+    let request = RehearsalRequest {
+        from: KeeperProcess::new(KeeperId::new("check"), Nonce::drawn(rand::random())),
+        place: None,
+        to: KeeperProcess::new(id.clone(), nonce),
+    };
+    let rest = &keeper.registration.rest;
+    let late = || Obstacle::Unreachable(format!("no answer within {PATIENCE:?}"));
+    let answer = timeout(PATIENCE, peers.rehearse(rest, &request)).await;
+    let by = answer.unwrap_or_else(|_| Err(late()))?;
+    answered(&request.to, by, &request.from)?;
+    Ok("answers there")
+}
+
+fn address<'a>((id, keeper): (&'a KeeperId, &'a Keeper)) -> (&'a KeeperId, Address<'a>) {
+    let address = Address {
+        rest: &keeper.registration.rest,
+        resolved: keeper.addresses.as_ref().ok(),
+    };
+    (id, address)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+    use futures::future::{LocalBoxFuture, ready};
+
+    use super::*;
+    use crate::adapters::embedded::Embedded;
+    use crate::domain::failsafe::ConsentRequest;
+    use crate::ports::coordination::{Coordination, CreateKind};
+
+    /// At each address, the keeper with this nonce.
+    struct There(BTreeMap<String, KeeperProcess>);
+
+    impl Peers for There {
+        fn ask_consent(
+            &self,
+            _: &str,
+            _: &ConsentRequest,
+        ) -> LocalBoxFuture<'static, Result<KeeperProcess, String>> {
+            unreachable!("a look asks nobody for consent")
+        }
+
+        fn rehearse(
+            &self,
+            rest: &str,
+            _: &RehearsalRequest,
+        ) -> LocalBoxFuture<'static, Result<KeeperProcess, Obstacle>> {
+            let refused = || Obstacle::Unreachable("refused".to_owned());
+            ready(self.0.get(rest).cloned().ok_or_else(refused)).boxed_local()
+        }
+
+        fn resolve(
+            &self,
+            rest: &str,
+        ) -> LocalBoxFuture<'static, Result<BTreeSet<SocketAddr>, String>> {
+            let found = rest.parse().map(|address| BTreeSet::from([address]));
+            ready(found.map_err(|_| "unknown".to_owned())).boxed_local()
+        }
+    }
+
+    fn registration(rest: &str, bits: Option<u64>, place: &str) -> Registration {
+        Registration {
+            rest: rest.to_owned(),
+            nonce: bits.map(Nonce::drawn),
+            place: bits.map(|_| Place::new(place)),
+            asks: Some(BTreeSet::new()),
+            limit: Duration::from_secs(9),
+        }
+    }
+
+    /// What is said of each of these, and of keeper-0 at `own`, which does not run.
+    async fn said(
+        own: &str,
+        registered: &[(&str, Registration)],
+        answering: &[(&str, &str, u64)],
+    ) -> Vec<String> {
+        let session = Embedded::new().connect().await.unwrap();
+        let create = |path: &str, data: &[u8]| session.create(path, data, CreateKind::Persistent);
+        create(paths::CIRCLE, b"").await.unwrap();
+        for (id, registration) in registered {
+            let path = paths::registration(&KeeperId::new(*id));
+            create(&path, &registration.encode()).await.unwrap();
+        }
+        let there = answering.iter().map(|(rest, id, bits)| {
+            let process = KeeperProcess::new(KeeperId::new(*id), Nonce::drawn(*bits));
+            ((*rest).to_owned(), process)
+        });
+        let text = format!(
+            r#"{{"keeper-id": "keeper-0", "zk-quorum": ["z:2181"], "rest-advertise": "{own}",
+                "clusters": [{{"name": "c", "nodes": [{{"host": "a", "port": 1}}]}}]}}"#
+        );
+        let config = Config::parse("test", &text, std::iter::empty()).unwrap().0;
+        let subjects = look(&config, &*session, &There(there.collect())).await;
+        subjects.iter().map(ToString::to_string).collect()
+    }
+
+    #[tokio::test]
+    async fn each_keeper_is_looked_for_where_it_says_it_is() {
+        let registered = [
+            ("keeper-1", registration("10.0.0.1:1", Some(1), "one")),
+            ("keeper-2", registration("10.0.0.2:1", Some(2), "two")),
+            ("keeper-3", registration("10.0.0.3:1", Some(3), "three")),
+            ("keeper-4", registration("10.0.0.4:1", None, "four")),
+            ("keeper-5", registration("nowhere:1", Some(5), "five")),
+            ("keeper-6", registration("127.0.0.1:1", Some(6), "six")),
+        ];
+        let answering = [("10.0.0.1:1", "keeper-1", 1), ("10.0.0.2:1", "keeper-1", 1)];
+        let said = said("10.0.0.9:1", &registered, &answering).await;
+        let wanted = [
+            ("ok       keeper keeper-0 at 10.0.0.9:1", "does not run"),
+            ("ok       keeper keeper-1 at 10.0.0.1:1", "answers there"),
+            (
+                "problem  keeper keeper-2",
+                "keeper-1 (process 0000000000000001) answers at its address",
+            ),
+            ("problem  keeper keeper-3", "it is not reached: refused"),
+            (
+                "warning  keeper keeper-4",
+                "it cannot prove its consent: a former build",
+            ),
+            (
+                "problem  keeper keeper-5",
+                "its address does not resolve: unknown",
+            ),
+            ("problem  keeper keeper-6", "it is a loopback address"),
+        ];
+        assert_eq!(said.len(), wanted.len(), "{said:#?}");
+        for (said, (begins, contains)) in said.iter().zip(wanted) {
+            assert!(
+                said.starts_with(begins) && said.contains(contains),
+                "{said}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn two_keepers_at_one_address_are_named_and_so_is_one_yet_to_be_started() {
+        let registered = [("keeper-1", registration("10.0.0.1:1", Some(1), "one"))];
+        let answering = [("10.0.0.1:1", "keeper-1", 1)];
+        let said = said("10.0.0.1:1", &registered, &answering).await;
+        assert!(
+            said[0].contains("it has the same address as keeper-1"),
+            "{}",
+            said[0]
+        );
+        assert!(
+            said[1].contains("it has the same address as keeper-0"),
+            "{}",
+            said[1]
+        );
+    }
+
+    #[tokio::test]
+    async fn on_one_host_loopback_addresses_are_in_order() {
+        let here = place();
+        let registered = [(
+            "keeper-1",
+            registration("127.0.0.1:1", Some(1), here.as_str()),
+        )];
+        let answering = [("127.0.0.1:1", "keeper-1", 1)];
+        let said = said("127.0.0.1:2", &registered, &answering).await;
+        assert!(said.iter().all(|said| said.starts_with("ok")), "{said:#?}");
+    }
+}

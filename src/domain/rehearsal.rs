@@ -1,0 +1,392 @@
+//! Trying, while ZooKeeper is well, whether the other keepers could be asked without it (RK-8).
+//!
+//! An address that leads nowhere, or to another process, makes failsafe fail in the outage that it is for. A rehearsal
+//! finds out before: it goes the way of a request for consent, binds nobody, and is recorded by nobody.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::identity::{KeeperProcess, Place};
+use super::node::{KeeperId, Moment};
+
+/// From one rehearsal with a keeper to the next.
+const EVERY: Duration = Duration::from_mins(1);
+/// From the first failure to the next attempt.
+const AGAIN: Duration = Duration::from_secs(10);
+/// From when a keeper is known, or ZooKeeper answers again, to the first rehearsal with it.
+const FIRST: Duration = Duration::from_secs(2);
+/// First rehearsals are spread over so long.
+const SPREAD: Duration = Duration::from_secs(3);
+/// So many failures in a row are told.
+const TOLD_AFTER: u32 = 2;
+/// A rehearsal that came from another place proves for so long that this keeper can be reached.
+pub const PROVES_FOR: Duration = Duration::from_secs(150);
+
+/// One keeper's question to another: is it you who answers there?
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RehearsalRequest {
+    /// Who asks.
+    pub from: KeeperProcess,
+    /// Where that process runs.
+    pub place: Option<Place>,
+    /// Whom it means.
+    pub to: KeeperProcess,
+}
+
+/// Why a keeper could not be asked for its consent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Obstacle {
+    /// Its address leads nowhere.
+    #[error("its address does not resolve: {0}")]
+    Unresolved(String),
+    /// Nobody answers there.
+    #[error("it is not reached: {0}")]
+    Unreachable(String),
+    /// Somebody answers there, but not as keepers do.
+    #[error("the question is refused: {0}")]
+    Refused(String),
+    /// Another keeper, or another run of it, answers there.
+    #[error("{0} answers at its address")]
+    Other(KeeperProcess),
+    /// Whoever asks reaches itself.
+    #[error("this keeper itself answers at its address")]
+    Myself,
+    /// It knows of no nonce.
+    #[error("it cannot prove its consent: a former build")]
+    FormerBuild,
+    /// Two keepers advertise one address.
+    #[error("it has the same address as {0}: give each keeper a rest-advertise of its own")]
+    SharedAddress(KeeperId),
+    /// Keepers on other hosts cannot reach it.
+    #[error("it is a loopback address, and other keepers run on other hosts: set rest-advertise")]
+    Loopback,
+}
+
+/// A change worth telling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// The keeper could not be asked, for the second time in a row, or for another reason than before.
+    Obstructed(Obstacle),
+    /// It can be asked again.
+    Clear,
+}
+
+/// How the rehearsals with all keepers went; with this one itself: what is known of its own address.
+#[derive(Debug, Default)]
+pub struct Rehearsals {
+    with: BTreeMap<KeeperId, Course>,
+    /// When a rehearsal came from another place last.
+    reached: Option<Moment>,
+}
+
+/// How the rehearsals with one keeper went.
+#[derive(Debug, Default)]
+struct Course {
+    due: Option<Moment>,
+    failures: u32,
+    /// Why the last one failed.
+    obstacle: Option<Obstacle>,
+    /// What was told.
+    told: Option<Obstacle>,
+    /// When the last one ended.
+    tried: Option<Moment>,
+    /// What its address resolved to last.
+    addresses: BTreeSet<SocketAddr>,
+}
+
+/// What is known of one keeper, for display.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rehearsed {
+    /// When the last rehearsal ended.
+    pub tried: Moment,
+    /// Why it failed.
+    pub obstacle: Option<Obstacle>,
+}
+
+impl Rehearsals {
+    /// Those of `keepers`, all there are, that are to be tried now by `me`. Each is told of by [`ended`](Self::ended).
+    pub fn due<'a>(
+        &mut self,
+        me: &KeeperProcess,
+        keepers: impl Iterator<Item = &'a KeeperId>,
+        now: Moment,
+    ) -> Vec<KeeperId> {
+        let keepers: BTreeSet<&KeeperId> = keepers.collect();
+        self.with.retain(|keeper, _| keepers.contains(keeper));
+        let mut due = Vec::new();
+        for keeper in keepers {
+            let course = self.with.entry(keeper.clone()).or_default();
+            let first = || now.after(FIRST + spread(me, keeper));
+            let at = *course.due.get_or_insert_with(first);
+            if now >= at {
+                // Until it has ended.
+                course.due = Some(now.after(EVERY));
+                due.push(keeper.clone());
+            }
+        }
+        due
+    }
+
+    /// ZooKeeper does not answer: what comes after begins anew.
+    pub fn pause(&mut self) {
+        for course in self.with.values_mut() {
+            course.due = None;
+        }
+    }
+
+    /// What the keeper's address resolves to now.
+    pub fn resolved(&mut self, keeper: &KeeperId, addresses: BTreeSet<SocketAddr>) {
+        if let Some(course) = self.with.get_mut(keeper) {
+            course.addresses = addresses;
+        }
+    }
+
+    /// A rehearsal with the keeper has ended.
+    pub fn ended(
+        &mut self,
+        keeper: &KeeperId,
+        outcome: Result<(), Obstacle>,
+        now: Moment,
+    ) -> Option<News> {
+        let course = self.with.get_mut(keeper)?;
+        course.tried = Some(now);
+        course.obstacle = outcome.err();
+        let Some(obstacle) = course.obstacle.clone() else {
+            course.failures = 0;
+            course.due = Some(now.after(EVERY));
+            return course.told.take().map(|_| News::Clear);
+        };
+        course.failures = course.failures.saturating_add(1);
+        let told = course.failures >= TOLD_AFTER;
+        course.due = Some(now.after(if told { EVERY } else { AGAIN }));
+        if !told || course.told.as_ref() == Some(&obstacle) {
+            return None;
+        }
+        course.told = Some(obstacle.clone());
+        Some(News::Obstructed(obstacle))
+    }
+
+    /// A rehearsal has come from another place.
+    pub fn reached(&mut self, now: Moment) {
+        self.reached = Some(now);
+    }
+
+    /// Whether one has come lately.
+    pub fn is_reached(&self, now: Moment) -> bool {
+        self.reached.is_some_and(|at| now.since(at) < PROVES_FOR)
+    }
+
+    /// What the keeper's address resolved to last.
+    pub fn addresses(&self, keeper: &KeeperId) -> Option<&BTreeSet<SocketAddr>> {
+        Some(&self.with.get(keeper)?.addresses)
+    }
+
+    /// Those that were tried, and how that ended.
+    pub fn tried(&self) -> impl Iterator<Item = (&KeeperId, Rehearsed)> {
+        self.with.iter().filter_map(|(keeper, course)| {
+            let (tried, obstacle) = (course.tried?, course.obstacle.clone());
+            Some((keeper, Rehearsed { tried, obstacle }))
+        })
+    }
+
+    /// What was told and stands.
+    pub fn told(&self) -> impl Iterator<Item = (&KeeperId, &Obstacle)> {
+        let courses = self.with.iter();
+        courses.filter_map(|(keeper, course)| Some((keeper, course.told.as_ref()?)))
+    }
+}
+
+/// Who answered a rehearsal, as `me` sees it that meant `asked`.
+pub fn answered(
+    asked: &KeeperProcess,
+    by: KeeperProcess,
+    me: &KeeperProcess,
+) -> Result<(), Obstacle> {
+    if by.nonce == me.nonce || by.id == me.id {
+        Err(Obstacle::Myself)
+    } else if by == *asked {
+        Ok(())
+    } else {
+        Err(Obstacle::Other(by))
+    }
+}
+
+/// What stands in the way of reaching a keeper from `elsewhere` whose own address resolves to `addresses`, unless it is
+/// known to be reached from there.
+pub fn own_address(addresses: &BTreeSet<SocketAddr>, elsewhere: bool) -> Result<(), Obstacle> {
+    let near = |address: &SocketAddr| address.ip().is_loopback() || address.ip().is_unspecified();
+    if elsewhere && addresses.iter().all(near) {
+        return Err(Obstacle::Loopback);
+    }
+    Ok(())
+}
+
+/// Where a keeper is reached: as it says, and what that resolves to.
+#[derive(Debug, Clone)]
+pub struct Address<'a> {
+    /// `host:port`.
+    pub rest: &'a str,
+    /// Empty while it is not known.
+    pub resolved: Option<&'a BTreeSet<SocketAddr>>,
+}
+
+impl Address<'_> {
+    fn is_shared_with(&self, other: &Self) -> bool {
+        let resolved = || Some(!self.resolved?.is_disjoint(other.resolved?));
+        self.rest.eq_ignore_ascii_case(other.rest) || resolved().unwrap_or(false)
+    }
+}
+
+/// Where each keeper is reached.
+pub type Addresses<'a> = BTreeMap<&'a KeeperId, Address<'a>>;
+
+/// The first other keeper that has the address of `keeper`: of the two at most one can be reached there.
+pub fn sharing<'a>(keeper: &KeeperId, all: &Addresses<'a>) -> Option<&'a KeeperId> {
+    let address = all.get(keeper)?;
+    let others = all.iter().filter(|(other, _)| **other != keeper);
+    let mut shared = others.filter(|(_, other)| other.is_shared_with(address));
+    shared.next().map(|(other, _)| *other)
+}
+
+/// The first two that have one address.
+pub fn two_sharing<'a>(all: &Addresses<'a>) -> Option<(&'a KeeperId, &'a KeeperId)> {
+    all.keys().find_map(|one| Some((*one, sharing(one, all)?)))
+}
+
+/// Where in [`SPREAD`] the first rehearsal of one process with a keeper lies. FNV-1a.
+fn spread(me: &KeeperProcess, keeper: &KeeperId) -> Duration {
+    let bytes = me.nonce.as_str().bytes().chain(keeper.as_str().bytes());
+    let hash = bytes.fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
+    SPREAD * (hash % 1_000) / 1_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::identity::Nonce;
+
+    fn at(seconds: u64) -> Moment {
+        Moment(Duration::from_secs(seconds))
+    }
+
+    fn process(id: &str, bits: u64) -> KeeperProcess {
+        KeeperProcess::new(KeeperId::new(id), Nonce::drawn(bits))
+    }
+
+    fn ids(names: &[&str]) -> Vec<KeeperId> {
+        names.iter().map(|name| KeeperId::new(*name)).collect()
+    }
+
+    fn due(rehearsals: &mut Rehearsals, names: &[&str], now: u64) -> Vec<KeeperId> {
+        rehearsals.due(&process("a", 1), ids(names).iter(), at(now))
+    }
+
+    fn unreachable() -> Obstacle {
+        Obstacle::Unreachable("refused".to_owned())
+    }
+
+    #[test]
+    fn each_keeper_is_tried_soon_after_it_is_known_and_then_once_a_minute() {
+        let mut rehearsals = Rehearsals::default();
+        assert_eq!(due(&mut rehearsals, &["b", "c"], 100), []);
+        assert_eq!(due(&mut rehearsals, &["b", "c"], 105), ids(&["b", "c"]));
+        assert_eq!(due(&mut rehearsals, &["b", "c"], 106), [], "under way");
+        let b = KeeperId::new("b");
+        assert_eq!(rehearsals.ended(&b, Ok(()), at(106)), None);
+        assert_eq!(due(&mut rehearsals, &["b"], 165), []);
+        assert_eq!(due(&mut rehearsals, &["b"], 166), ids(&["b"]));
+        rehearsals.pause();
+        assert_eq!(due(&mut rehearsals, &["b"], 500), [], "begun anew");
+        assert_eq!(due(&mut rehearsals, &["b"], 505), ids(&["b"]));
+    }
+
+    #[test]
+    fn an_obstacle_is_told_once_after_two_failures_and_so_is_its_end() {
+        let (mut rehearsals, b) = (Rehearsals::default(), KeeperId::new("b"));
+        due(&mut rehearsals, &["b"], 0);
+        assert_eq!(due(&mut rehearsals, &["b"], 5), ids(&["b"]));
+        assert_eq!(rehearsals.ended(&b, Err(unreachable()), at(5)), None);
+        assert_eq!(rehearsals.told().count(), 0);
+        assert_eq!(due(&mut rehearsals, &["b"], 14), []);
+        assert_eq!(due(&mut rehearsals, &["b"], 15), ids(&["b"]));
+        let told = rehearsals.ended(&b, Err(unreachable()), at(15));
+        assert_eq!(told, Some(News::Obstructed(unreachable())));
+        assert_eq!(rehearsals.ended(&b, Err(unreachable()), at(75)), None);
+        let other = rehearsals.ended(&b, Err(Obstacle::Myself), at(135));
+        assert_eq!(other, Some(News::Obstructed(Obstacle::Myself)));
+        assert_eq!(rehearsals.told().count(), 1);
+        assert_eq!(rehearsals.ended(&b, Ok(()), at(195)), Some(News::Clear));
+        assert_eq!(rehearsals.ended(&b, Ok(()), at(255)), None);
+        let tried = rehearsals.tried().next().expect("b was tried").1;
+        assert_eq!((tried.tried, tried.obstacle), (at(255), None));
+    }
+
+    #[test]
+    fn a_keeper_that_is_gone_is_forgotten() {
+        let (mut rehearsals, b) = (Rehearsals::default(), KeeperId::new("b"));
+        due(&mut rehearsals, &["b"], 0);
+        for now in [5, 15] {
+            rehearsals.ended(&b, Err(unreachable()), at(now));
+        }
+        due(&mut rehearsals, &["c"], 20);
+        assert_eq!(rehearsals.told().count(), 0);
+        assert_eq!(rehearsals.ended(&b, Ok(()), at(21)), None);
+    }
+
+    #[test]
+    fn whoever_answers_is_told_apart() {
+        let (me, asked) = (process("a", 1), process("b", 2));
+        assert_eq!(answered(&asked, asked.clone(), &me), Ok(()));
+        assert_eq!(answered(&asked, me.clone(), &me), Err(Obstacle::Myself));
+        for other in [process("c", 3), process("b", 9)] {
+            let obstacle = Obstacle::Other(other.clone());
+            assert_eq!(answered(&asked, other, &me), Err(obstacle));
+        }
+    }
+
+    fn addresses(texts: &[&str]) -> BTreeSet<SocketAddr> {
+        let parsed = texts.iter().map(|text| text.parse().expect("an address"));
+        parsed.collect()
+    }
+
+    #[test]
+    fn a_loopback_address_is_good_only_among_keepers_at_one_place() {
+        let near = addresses(&["127.0.1.1:1", "[::1]:1"]);
+        assert_eq!(own_address(&near, false), Ok(()));
+        assert_eq!(own_address(&near, true), Err(Obstacle::Loopback));
+        let far = addresses(&["127.0.1.1:1", "10.0.0.1:1"]);
+        assert_eq!(own_address(&far, true), Ok(()));
+    }
+
+    #[test]
+    fn keepers_share_an_address_by_its_name_or_by_what_it_resolves_to() {
+        let (b, c) = (KeeperId::new("b"), KeeperId::new("c"));
+        let (one, two) = (addresses(&["10.0.0.1:1"]), addresses(&["10.0.0.2:1"]));
+        let shares = |rest, resolved, other_rest, other_resolved| {
+            let address = Address { rest, resolved };
+            let other = Address {
+                rest: other_rest,
+                resolved: other_resolved,
+            };
+            let all = Addresses::from([(&b, address), (&c, other)]);
+            assert_eq!(sharing(&c, &all).is_some(), sharing(&b, &all).is_some());
+            two_sharing(&all) == Some((&b, &c))
+        };
+        assert!(shares("Host:1", None, "host:1", None));
+        assert!(shares("host:1", Some(&one), "other:1", Some(&one)));
+        assert!(!shares("host:1", Some(&one), "other:1", Some(&two)));
+        assert!(!shares("host:1", None, "other:1", Some(&two)));
+    }
+
+    #[test]
+    fn the_process_is_reached_for_as_long_as_a_rehearsal_from_elsewhere_proves() {
+        let mut rehearsals = Rehearsals::default();
+        assert!(!rehearsals.is_reached(at(1)));
+        rehearsals.reached(at(1));
+        assert!(rehearsals.is_reached(at(150)));
+        assert!(!rehearsals.is_reached(at(151)));
+    }
+}
