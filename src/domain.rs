@@ -14,6 +14,7 @@ pub mod plan;
 pub mod policy;
 pub mod published;
 pub mod serving;
+pub mod silence;
 pub mod succession;
 pub mod task;
 pub mod verdict;

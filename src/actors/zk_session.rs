@@ -31,7 +31,7 @@ use super::Outbox;
 use super::messages::{Fatal, KeeperAnnouncement, Leadership, Leading, ResendReport, SharedState};
 use crate::domain::failsafe::Failsafe;
 use crate::domain::lease::Lease;
-use crate::domain::node::{ClusterName, Generation, Moment};
+use crate::domain::node::{ClusterName, Generation, KeeperId, Moment};
 use crate::domain::yielding::Yielding;
 use crate::layout::keeper::KeeperRecord;
 use crate::ports::clock::LeaseClock;
@@ -117,6 +117,8 @@ pub struct ZkSession {
     subscriptions: u64,
     roll: Roll,
     circle: Circle,
+    /// Keepers that a failover would wait for beyond all leases, and until when, as told last.
+    foreseen: BTreeMap<KeeperId, Moment>,
     part: Part,
     /// Everything was read once since the start.
     was_current: bool,
@@ -201,8 +203,13 @@ impl ZkSession {
             trouble: None,
             clusters: BTreeMap::new(),
             subscriptions: 0,
-            roll: Roll::new(settings.announcement.id.clone(), settings.lease),
+            roll: Roll::new(
+                settings.announcement.id.clone(),
+                settings.lease,
+                settings.failsafe,
+            ),
             circle: Circle::new(settings.announcement.id.clone()),
+            foreseen: BTreeMap::new(),
             part: Part::new(dependencies.clock.now()),
             was_current: false,
             lease_book: LeaseBook::new(settings.lease),

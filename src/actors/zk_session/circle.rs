@@ -248,20 +248,17 @@ impl Circle {
         Some(self.entries.get(keeper)?.version)
     }
 
-    /// How long after its lease the keeper may go on at most, whomever it asks.
-    pub(super) fn limit(&self, keeper: &KeeperId) -> Duration {
-        let registration = self.entries.get(keeper).map(|entry| &entry.registration);
-        let takes_part = registration.filter(|registration| registration.asks.is_some());
-        takes_part.map_or(Duration::ZERO, |registration| registration.limit)
+    /// Whom the keeper asks before it goes on past its lease, and for how long it does at most; `None` if it does not.
+    pub(super) fn asked_by(&self, keeper: &KeeperId) -> Option<(&BTreeSet<KeeperId>, Duration)> {
+        let registration = &self.entries.get(keeper)?.registration;
+        let asks = registration.asks.as_ref()?;
+        Some((asks, registration.limit))
     }
 
-    /// How long after its lease the keeper may go on without this one's consent (RK-2).
-    pub(super) fn beyond(&self, keeper: &KeeperId) -> Duration {
-        let registration = self.entries.get(keeper).map(|entry| &entry.registration);
-        match registration.map(|it| (&it.asks, it.limit)) {
-            Some((Some(asks), limit)) if !asks.contains(&self.me) => limit,
-            _ => Duration::ZERO,
-        }
+    /// How long after its lease the keeper may go on at most, whomever it asks.
+    pub(super) fn limit(&self, keeper: &KeeperId) -> Duration {
+        self.asked_by(keeper)
+            .map_or(Duration::ZERO, |(_, limit)| limit)
     }
 }
 
