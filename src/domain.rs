@@ -17,6 +17,7 @@ pub mod published;
 pub mod rehearsal;
 pub mod sentinels;
 pub mod serving;
+pub mod silence;
 pub mod succession;
 pub mod task;
 pub mod verdict;

@@ -32,7 +32,7 @@ use super::messages::{Fatal, KeeperAnnouncement, Leadership, Leading, ResendRepo
 use crate::domain::failsafe::Failsafe;
 use crate::domain::identity::{KeeperProcess, Nonce, Place};
 use crate::domain::lease::Lease;
-use crate::domain::node::{ClusterName, Generation, Moment};
+use crate::domain::node::{ClusterName, Generation, KeeperId, Moment};
 use crate::domain::rehearsal::Rehearsals;
 use crate::domain::yielding::Yielding;
 use crate::layout::keeper::KeeperRecord;
@@ -129,6 +129,8 @@ pub struct ZkSession {
     subscriptions: u64,
     roll: Roll,
     circle: Circle,
+    /// Keepers that a failover would wait for beyond all leases, and until when, as told last.
+    foreseen: BTreeMap<KeeperId, Moment>,
     part: Part,
     rehearsals: Rehearsals,
     /// Everything was read once since the start.
@@ -215,9 +217,14 @@ impl ZkSession {
             trouble: None,
             clusters: BTreeMap::new(),
             subscriptions: 0,
-            roll: Roll::new(settings.announcement.id.clone(), settings.lease),
+            roll: Roll::new(
+                settings.announcement.id.clone(),
+                settings.lease,
+                settings.failsafe,
+            ),
             circle: Circle::new(me.clone()),
             me,
+            foreseen: BTreeMap::new(),
             part: Part::new(dependencies.clock.now()),
             rehearsals: Rehearsals::default(),
             was_current: false,

@@ -55,6 +55,9 @@ pub struct Unacknowledged {
     /// Keepers that have not acknowledged it, and are not waited for because they have been silent for long enough: when
     /// their leases were out.
     pub passed_over: BTreeMap<KeeperId, Moment>,
+    /// Keepers that are not online and may go on by the consent of keepers that are not either (RK-8): until when. Told
+    /// before a withdrawal, too: it would wait for them.
+    pub going_on: BTreeMap<KeeperId, Moment>,
     /// When the last lease was out of any that are no longer known, left unseen, or were restarted.
     pub last_lease: Option<Moment>,
 }
@@ -63,6 +66,14 @@ impl Unacknowledged {
     /// Nobody.
     pub fn is_empty(&self) -> bool {
         self.keepers.is_empty() && !self.strangers && !self.consents
+    }
+
+    /// The keeper may go on until then, if at all, in one of its sessions.
+    pub fn goes_on(&mut self, keeper: &KeeperId, until: Option<Moment>) {
+        if let Some(until) = until {
+            let last = self.going_on.entry(keeper.clone()).or_insert(until);
+            *last = until.max(*last);
+        }
     }
 }
 

@@ -118,6 +118,13 @@ pub enum Hold {
     Undecided(Vec<(NodeAddr, String)>),
     /// These keepers may still answer from the state before the withdrawal (RK-2).
     Unacknowledged(Unacknowledged),
+    /// These keepers are silent and may go on without ZooKeeper: a change of primary waits for them, once begun (RK-2).
+    SilentKeepers {
+        /// For how long each may yet. Passes by itself: see [`Hold::same_as`].
+        left: BTreeMap<KeeperId, Duration>,
+        /// The primary is withdrawn already.
+        withdrawn: bool,
+    },
     /// The withdrawn primary may still take writes, and HAProxies may send clients to it (RK-10).
     Draining {
         /// The primary that was withdrawn.
@@ -245,6 +252,9 @@ impl Hold {
                     *left = Duration::ZERO;
                 }
                 Self::SentinelAtWork { left, .. } => *left = left.map(|_| Duration::ZERO),
+                Self::SilentKeepers { left, .. } => {
+                    left.values_mut().for_each(|left| *left = Duration::ZERO);
+                }
                 _ => {}
             }
             hold
@@ -333,6 +343,18 @@ impl Case<'_> {
     fn demoted(&self, addr: &NodeAddr) -> bool {
         let facts = self.observed.online(addr);
         facts.is_some_and(|facts| !facts.is_primary())
+    }
+
+    /// Keepers that a change of primary waits for beyond their leases, if there are any, and until the first is out.
+    fn silent_keepers(&self, withdrawn: bool) -> Option<(Hold, Moment)> {
+        let going_on = self.observed.unacknowledged.going_on.iter();
+        let going_on = going_on.filter(|(_, until)| self.now < **until);
+        let left: BTreeMap<KeeperId, Duration> = going_on
+            .clone()
+            .map(|(keeper, until)| (keeper.clone(), until.since(self.now)))
+            .collect();
+        let first = going_on.map(|(_, until)| *until).min()?;
+        Some((Hold::SilentKeepers { left, withdrawn }, first))
     }
 
     /// How many members follow `primary`, directly or through another.

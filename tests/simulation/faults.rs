@@ -80,6 +80,14 @@ impl Site {
                 keeper.crash();
                 Box::new(move |_| keeper.start())
             }
+            Fault::Retire(which) => {
+                self.keeper(which).retire();
+                Box::new(|_| {})
+            }
+            Fault::Join(number) => {
+                self.keepers[number].join();
+                Box::new(|_| {})
+            }
             Fault::Stop(which) => {
                 self.keeper(which).stop();
                 Box::new(|_| {})

@@ -84,8 +84,19 @@ pub(crate) struct Keeper {
     drift: i64,
     /// How long anything that it is given may be relied on, in microseconds.
     relied_on: u64,
+    service: Cell<Service>,
     run: RefCell<Option<Run>>,
     asker: RefCell<Option<Asker>>,
+}
+
+/// Whether a keeper is one of those that are to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Service {
+    /// It joins later.
+    Awaited,
+    Active,
+    /// Its host is gone for good.
+    Retired,
 }
 
 /// A run under way.
@@ -162,6 +173,7 @@ impl Keeper {
             relied_on: relied_on(&config),
             config,
             drift,
+            service: Cell::new(Service::Active),
             run: RefCell::default(),
             asker: RefCell::default(),
         })
@@ -172,9 +184,31 @@ impl Keeper {
         *self.asker.borrow_mut() = Some(Rc::new(asker));
     }
 
-    /// Starts it, unless it runs.
+    /// It is started by [`join`](Self::join) only.
+    pub(crate) fn joins_later(&self) {
+        self.service.set(Service::Awaited);
+    }
+
+    /// Starts it for the first time.
+    pub(crate) fn join(self: &Rc<Self>) {
+        self.service.set(Service::Active);
+        self.start();
+    }
+
+    /// Kills it, and it never comes back.
+    pub(crate) fn retire(&self) {
+        self.service.set(Service::Retired);
+        self.crash();
+    }
+
+    /// Whether it is one of those that are to run.
+    pub(crate) fn serves(&self) -> bool {
+        self.service.get() == Service::Active
+    }
+
+    /// Starts it, unless it runs or is not to.
     pub(crate) fn start(self: &Rc<Self>) {
-        if self.run.borrow().is_some() {
+        if self.run.borrow().is_some() || !self.serves() {
             return;
         }
         note!(self.world, "{} starts", self.id);

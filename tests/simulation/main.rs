@@ -132,15 +132,20 @@ fn seeds_asked_for(few: u64) -> Range<u64> {
     }
 }
 
+/// The one seed that is to be run with its whole trace, if one is; the keepers' own logs are printed then, too.
+fn loud_seed() -> Option<u64> {
+    let seed = env::var("SIMULATION_SEED").ok()?;
+    tracing_subscriber::fmt()
+        .without_time()
+        .with_writer(std::io::stderr)
+        .with_env_filter(env::var("RUST_LOG").unwrap_or_else(|_| "info".into()))
+        .init();
+    Some(seed.parse().expect("SIMULATION_SEED=n"))
+}
+
 #[test]
 fn the_safety_rules_hold_at_every_step() {
-    if let Ok(seed) = env::var("SIMULATION_SEED") {
-        let seed = seed.parse().expect("SIMULATION_SEED=n");
-        tracing_subscriber::fmt()
-            .without_time()
-            .with_writer(std::io::stderr)
-            .with_env_filter(env::var("RUST_LOG").unwrap_or_else(|_| "info".into()))
-            .init();
+    if let Some(seed) = loud_seed() {
         let violation = run::run(seed, true).violation;
         assert!(violation.is_none(), "seed {seed} broke a rule");
         return;
@@ -205,6 +210,32 @@ fn a_leader_that_sees_no_replica_fails_over_through_the_other_keepers() {
             "seed {seed}: no primary for {gap:?}"
         );
     }
+}
+
+#[test]
+fn a_keeper_that_never_returns_delays_no_failover_once_another_has_joined() {
+    if let Some(seed) = loud_seed() {
+        let violation = run::run_replaced_keeper(seed, true).violation;
+        assert_eq!(violation, None, "seed {seed}");
+        return;
+    }
+    let seeds = seeds_asked_for(SEEDS / 4);
+    let runs = seeds.end - seeds.start;
+    let withdrawals = run_all(seeds, run::run_replaced_keeper);
+    assert!(withdrawals >= runs, "the primary died in each");
+}
+
+#[test]
+fn a_leader_waits_for_the_last_consent_of_a_silent_keeper_that_does_not_ask_it() {
+    if let Some(seed) = loud_seed() {
+        let violation = run::run_late_leader(seed, true).violation;
+        assert_eq!(violation, None, "seed {seed}");
+        return;
+    }
+    let seeds = seeds_asked_for(SEEDS / 2);
+    let runs = seeds.end - seeds.start;
+    let withdrawals = run_all(seeds, run::run_late_leader);
+    assert!(withdrawals > runs / 2, "the primary was withdrawn in most");
 }
 
 #[test]

@@ -62,12 +62,14 @@ struct Book {
     generations: Vec<(u64, Generation)>,
     /// The last one.
     withdrawal: Option<Withdrawal>,
-    /// Promotions that were persisted before they were commanded, and who led then.
-    intents: BTreeMap<(NodeAddr, Epoch), String>,
+    /// Promotions that were persisted before they were commanded.
+    intents: BTreeMap<(NodeAddr, Epoch), Choice>,
     /// Who voted which node down, when last, and whether the vote stands.
     votes: BTreeMap<(NodeAddr, String), (u64, bool)>,
     /// Nodes that a majority votes down now.
     down: BTreeSet<NodeAddr>,
+    /// Nodes that not more than half of the keepers see alive now.
+    unseen: BTreeSet<NodeAddr>,
     /// When a majority voted the node down last.
     last_down: BTreeMap<NodeAddr, u64>,
     /// The newest epoch of a command executed.
@@ -79,6 +81,14 @@ struct Book {
     errands: u32,
     /// Somebody was acknowledged a write, or the cluster began with data.
     has_data: bool,
+}
+
+/// A candidate, as it was persisted.
+struct Choice {
+    /// Who led then.
+    leader: String,
+    /// Nodes that not more than half of the keepers saw alive then: none of them may take over (RK-6).
+    unseen: BTreeSet<NodeAddr>,
 }
 
 // === impl Oracle ===
@@ -273,7 +283,11 @@ impl Oracle {
             && let (Step::Promoting, Some(candidate)) = (intent.step, &intent.candidate)
         {
             let choice = (candidate.clone(), intent.epoch);
-            book.intents.insert(choice, leader.to_owned());
+            let made = Choice {
+                leader: leader.to_owned(),
+                unseen: book.unseen.clone(),
+            };
+            book.intents.insert(choice, made);
             book.choices += 1;
         }
         book.published = Some(state);

@@ -26,6 +26,8 @@ mod set_up;
 
 /// L, in microseconds: what the configuration says.
 pub(crate) const LEASE: u64 = 800_000;
+/// `drain-seconds`, in microseconds, as by default.
+const DRAIN: u64 = 1_200_000;
 /// How often all keepers are asked while there are faults.
 const SAMPLE: Duration = Duration::from_millis(10);
 /// In every so many samples, about all nodes.
@@ -73,6 +75,16 @@ pub(crate) fn run_outage(seed: u64, crash: bool, loud: bool) -> Outcome {
 /// Whoever leads loses sight of all replicas, then the primary dies.
 pub(crate) fn run_blind_leader(seed: u64, loud: bool) -> Outcome {
     run_schedule(Schedule::blind_leader(seed), seed, loud)
+}
+
+/// A keeper dies for good and another joins, then the primary dies (RK-2).
+pub(crate) fn run_replaced_keeper(seed: u64, loud: bool) -> Outcome {
+    run_schedule(Schedule::replaced_keeper(seed), seed, loud)
+}
+
+/// A keeper comes to lead that is not asked by those which go on without ZooKeeper (RK-2).
+pub(crate) fn run_late_leader(seed: u64, loud: bool) -> Outcome {
+    run_schedule(Schedule::late_leader(seed), seed, loud)
 }
 
 /// A switchover is interrupted.
@@ -239,6 +251,7 @@ impl Run {
             };
             self.site.oracle.heard(&said);
             self.judge_failsafe(&said, now);
+            self.judge_gap(now);
             // What was undone last may have been undone after everything was healed.
             if now <= healed + 8_000_000 {
                 sleep(if now < healed { SAMPLE } else { SLOW_SAMPLE }).await;

@@ -6,6 +6,7 @@ use rand::{Rng as _, SeedableRng as _};
 use super::network::{Cut, Host};
 use super::redis::Rebirth;
 
+mod newcomers;
 mod stories;
 mod switchovers;
 
@@ -31,13 +32,15 @@ pub(crate) const CRASH_AFTER: u64 = 2_000_000;
 #[derive(Debug)]
 pub(crate) struct Schedule {
     pub(crate) keepers: usize,
+    /// Further keepers, under ids of their own, that join only when a fault says so.
+    pub(crate) newcomers: usize,
     pub(crate) nodes: usize,
     pub(crate) clusters: usize,
     pub(crate) clients: usize,
     /// Keepers and servers share hosts.
     pub(crate) colocated: bool,
     pub(crate) latency: u64,
-    /// Of each keeper's clock, in millionths.
+    /// Of each keeper's clock, in millionths; none of further ones.
     pub(crate) drifts: Vec<i64>,
     /// In milliseconds.
     pub(crate) mark_down: u64,
@@ -92,6 +95,8 @@ pub(crate) enum Kind {
     OutageAndCrash,
     /// A switchover, and faults that leave the servers alone: no write is lost.
     SwitchoverOnly,
+    /// A keeper was replaced by another for good, then the primary dies at this time: it is replaced, too, and soon (RK-2).
+    KeeperReplaced(u64),
 }
 
 /// A fault with its time.
@@ -138,6 +143,10 @@ pub(crate) enum Fault {
     Stun(Which),
     /// kill -9.
     Crash(Which),
+    /// Its host dies for good.
+    Retire(Which),
+    /// A keeper that never ran before is started.
+    Join(usize),
     /// SIGTERM.
     Stop(Which),
     /// SIGTERM, and started again.
@@ -179,11 +188,13 @@ pub(crate) enum Fault {
 }
 
 impl Schedule {
-    /// Nearly always faults at random; two seeds in fifty tell a story that they would rarely tell.
+    /// Nearly always faults at random; a few seeds in fifty tell stories that they would rarely tell.
     pub(crate) fn draw(seed: u64) -> Self {
         match seed % 50 {
             48 => Self::outage(seed, seed % 100 == 48),
             49 => Self::overtaken_errand(seed),
+            24 => Self::late_leader(seed),
+            12 | 37 => Self::replaced_keeper(seed),
             _ => Self::at_random(seed),
         }
     }
@@ -208,6 +219,7 @@ impl Schedule {
         let lasts = chance.between(6_000_000, 16_000_000);
         let mut schedule = Self {
             keepers,
+            newcomers: 0,
             nodes: chance.pick(&[2, 3, 3, 3, 4]),
             clusters: chance.pick(&[1, 1, 1, 2]),
             clients: 2,
@@ -231,7 +243,7 @@ impl Schedule {
         let faults = match kind {
             Kind::Anything => chance.between(3, 14),
             Kind::PrimaryOnly => chance.between(1, 5),
-            Kind::RebirthOnly | Kind::OutageOnly | Kind::OutageAndCrash | Kind::SwitchoverOnly => 1,
+            _ => 1,
         };
         for _ in 0..faults {
             let at = begin + chance.between(0, lasts * 3 / 4);
@@ -288,6 +300,7 @@ impl Schedule {
             schedule.mute_flows(&mut Chance(StdRng::seed_from_u64(seed ^ 0x0f10_e5ee)));
             schedule.impostors(&mut Chance(StdRng::seed_from_u64(seed ^ 0x1a90)));
             schedule.stuns(&mut Chance(StdRng::seed_from_u64(seed ^ 0x57d1)));
+            schedule.newcomer(&mut Chance(StdRng::seed_from_u64(seed ^ 0x001d_0ed5)));
         }
         schedule
     }
@@ -296,7 +309,6 @@ impl Schedule {
         let cluster = chance.below(self.clusters);
         let primary = Node::Primary(cluster);
         match self.kind {
-            Kind::Anything | Kind::OutageOnly | Kind::OutageAndCrash | Kind::SwitchoverOnly => {}
             Kind::PrimaryOnly => {
                 let (one, other) = (chance.below(self.nodes), chance.below(self.nodes));
                 return if !self.colocated && chance.happens(50) {
@@ -311,6 +323,7 @@ impl Schedule {
             Kind::RebirthOnly => {
                 return Fault::Kill(primary, chance.pick(&[Rebirth::Empty, Rebirth::OldDump]));
             }
+            _ => {}
         }
         let keeper = if chance.happens(50) {
             Which::Leader

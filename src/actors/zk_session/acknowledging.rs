@@ -1,5 +1,7 @@
 //! Waiting for the others after a withdrawal (RK-2), and not waiting for a leader that is gone (RK-4).
 
+use std::collections::BTreeMap;
+
 use futures::FutureExt;
 use futures::future::{join_all, join3};
 
@@ -27,13 +29,19 @@ impl ZkSession {
             .clusters
             .get(name)
             .filter(|_| self.leadership.is_some());
+        if cluster.is_none() {
+            return Unacknowledged::default();
+        }
+        let now = self.dependencies.clock.now();
         let withdrawn = cluster
             .and_then(|cluster| cluster.published())
             .filter(|published| published.intent.is_some());
         let Some(generation) = withdrawn.map(|published| published.generation) else {
-            return Unacknowledged::default();
+            return Unacknowledged {
+                going_on: self.roll.foreseen(&self.circle, now),
+                ..Unacknowledged::default()
+            };
         };
-        let now = self.dependencies.clock.now();
         let (mut unacknowledged, until) = self.roll.unacknowledged(generation, &self.circle, now);
         let bound = self.bound_until(generation).filter(|bound| now < *bound);
         unacknowledged.consents = bound.is_some();
@@ -43,6 +51,32 @@ impl ZkSession {
         }
         self.survey(generation, now);
         unacknowledged
+    }
+
+    /// As the leader, tells whom a failover would wait for beyond all leases, before there is one.
+    pub(super) fn foresee(&mut self, now: Moment) {
+        let foreseen = match self.leadership {
+            Some(_) => self.roll.foreseen(&self.circle, now),
+            None => BTreeMap::new(),
+        };
+        if foreseen == self.foreseen {
+            return;
+        }
+        for (keeper, until) in &foreseen {
+            if !self.foreseen.contains_key(keeper) {
+                let seconds = until.since(now).as_secs();
+                tracing::warn!(
+                    %keeper,
+                    seconds,
+                    "a failover now would wait for a silent keeper, which may go on without ZooKeeper and asks no keeper \
+                     that is online: bring it back, or take it off (DELETE /admin/keepers/ID) if it does not run"
+                );
+            }
+        }
+        self.foreseen = foreseen;
+        if self.leadership.is_some() {
+            self.share_all();
+        }
     }
 
     /// Looks up, after a withdrawal is known to be committed, that keepers are as silent as they seem: a heartbeat from

@@ -24,6 +24,7 @@ impl ZkSession {
         self.beat();
         self.depose_silent_leader(now);
         self.drop_the_dead(now);
+        self.foresee(now);
         self.go_on(ctx);
         self.rehearse(now, ctx);
         self.make_way(now);

@@ -258,22 +258,24 @@ impl Circle {
         Some(self.entries.get(keeper)?.version)
     }
 
-    /// How long after its lease the keeper may go on at most, whomever it asks.
-    pub(super) fn limit(&self, keeper: &KeeperId) -> Duration {
-        let registration = self.entries.get(keeper).map(|entry| &entry.registration);
-        let takes_part = registration.filter(|registration| registration.asks.is_some());
-        takes_part.map_or(Duration::ZERO, |registration| registration.limit)
+    /// Whom the keeper asks before it goes on past its lease, and for how long it does at most; `None` if it does not.
+    pub(super) fn asked_by(&self, keeper: &KeeperId) -> Option<(&BTreeSet<KeeperId>, Duration)> {
+        let registration = &self.entries.get(keeper)?.registration;
+        let asks = registration.asks.as_ref()?;
+        Some((asks, registration.limit))
     }
 
-    /// How long after its lease the keeper may go on without this one's consent (RK-2). A keeper of a former build may
-    /// have taken anybody's answer for this one's.
-    pub(super) fn beyond(&self, keeper: &KeeperId) -> Duration {
-        let registration = self.entries.get(keeper).map(|entry| &entry.registration);
-        match registration.map(|it| (&it.asks, &it.nonce, it.limit)) {
-            Some((Some(_), None, limit)) => limit,
-            Some((Some(asks), _, limit)) if !asks.contains(&self.me.id) => limit,
-            _ => Duration::ZERO,
-        }
+    /// Whether the keeper is of a build that asks a process by its nonce. One of a former build may have taken anybody's
+    /// answer for another's.
+    pub(super) fn asks_processes(&self, keeper: &KeeperId) -> bool {
+        self.registration(keeper)
+            .is_some_and(|registration| registration.nonce.is_some())
+    }
+
+    /// How long after its lease the keeper may go on at most, whomever it asks.
+    pub(super) fn limit(&self, keeper: &KeeperId) -> Duration {
+        self.asked_by(keeper)
+            .map_or(Duration::ZERO, |(_, limit)| limit)
     }
 }
 

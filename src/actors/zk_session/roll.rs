@@ -10,11 +10,14 @@ use std::time::Duration;
 
 use super::circle::Circle;
 use crate::domain::failsafe::Failsafe;
-use crate::domain::lease::{Unacknowledged, outlasting};
+use crate::domain::lease::outlasting;
 use crate::domain::node::{Generation, KeeperId, Moment};
+use crate::domain::silence::Acknowledged;
 use crate::layout::keeper::KeeperRecord;
 use crate::layout::state::Document;
 use crate::ports::coordination::{Children, Fired, Node};
+
+mod waiting;
 
 /// All keepers ever seen that may still hold a lease, and those online.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub(super) struct Roll {
     me: KeeperId,
     /// How long keepers answer without a heartbeat, where they do not say it themselves.
     lease: Duration,
+    /// How long a consent lasts that a keeper gave; `None`: nobody goes on without ZooKeeper (RK-8).
+    consent: Option<Duration>,
     seen: BTreeMap<(KeeperId, i64), Seen>,
     /// Keepers online, with what they announce and whether that was read on this connection.
     online: BTreeMap<KeeperId, Online>,
@@ -46,7 +51,7 @@ pub(super) struct Roll {
 
 #[derive(Debug)]
 struct Seen {
-    acknowledged: Generation,
+    acknowledged: Acknowledged,
     lease: Duration,
     created: i64,
     version: i32,
@@ -85,10 +90,11 @@ impl Seen {
 }
 
 impl Roll {
-    pub(super) fn new(me: KeeperId, lease: Duration) -> Self {
+    pub(super) fn new(me: KeeperId, lease: Duration, failsafe: Option<Failsafe>) -> Self {
         Self {
             me,
             lease,
+            consent: failsafe.map(|failsafe| failsafe.consent),
             seen: BTreeMap::new(),
             online: BTreeMap::new(),
             changes: 0,
@@ -224,7 +230,7 @@ impl Roll {
             .seen
             .entry((keeper.clone(), node.owner))
             .or_insert_with(|| Seen {
-                acknowledged: Generation::default(),
+                acknowledged: Acknowledged::default(),
                 lease: self.lease,
                 created: node.created,
                 version: node.version,
@@ -238,7 +244,7 @@ impl Roll {
         }
         seen.gone = false;
         if let Some(record) = &record {
-            seen.acknowledged = seen.acknowledged.max(record.acknowledged);
+            seen.acknowledged.read(record.acknowledged, now);
             seen.lease = seen.lease.max(record.lease);
         }
         let read = true;
@@ -285,7 +291,7 @@ impl Roll {
         generation: Generation,
     ) -> bool {
         let seen = self.seen.get(&(keeper.clone(), session));
-        seen.is_some_and(|seen| seen.acknowledged >= generation)
+        seen.is_some_and(|seen| seen.acknowledged.newest() >= generation)
     }
 
     /// Ids of those online.
@@ -298,119 +304,6 @@ impl Roll {
         self.online
             .iter()
             .map(|(keeper, online)| (keeper, online.record.as_ref()))
-    }
-
-    /// Who may still answer from a state older than `generation`, and when that is to be looked at again if nothing is
-    /// heard before.
-    pub(super) fn unacknowledged(
-        &self,
-        generation: Generation,
-        circle: &Circle,
-        now: Moment,
-    ) -> (Unacknowledged, Option<Moment>) {
-        let left_unseen = self.left_unseen.map(|at| at.after(outlasting(self.lease)));
-        let mut waiting = Unacknowledged {
-            last_lease: self.last_forgotten.max(left_unseen),
-            ..Unacknowledged::default()
-        };
-        let mut until = Vec::new();
-        let mut acknowledged = BTreeSet::new();
-        for ((keeper, _), seen) in &self.seen {
-            if *keeper == self.me || seen.acknowledged >= generation {
-                acknowledged.insert(keeper);
-                continue;
-            }
-            let silent_at = seen.silent_at(circle.beyond(keeper));
-            let silent = now >= silent_at;
-            if !silent || !(seen.gone || seen.confirmed >= generation) {
-                waiting.keepers.insert(keeper.clone());
-                until.extend((!silent).then_some(silent_at));
-            } else {
-                let out = waiting
-                    .passed_over
-                    .entry(keeper.clone())
-                    .or_insert(silent_at);
-                *out = silent_at.max(*out);
-            }
-        }
-        // Those that were restarted answer for themselves, and know nothing of before.
-        for keeper in acknowledged {
-            let out = waiting.passed_over.remove(keeper);
-            waiting.last_lease = waiting.last_lease.max(out);
-        }
-        let unread = self.online.iter().filter(|(_, online)| !online.read);
-        waiting.keepers.extend(unread.map(|(id, _)| id.clone()));
-        let strangers = self
-            .strangers
-            .map(|seen| seen.after(outlasting(self.lease)));
-        for keeper in circle.registered().filter(|keeper| !self.has_seen(keeper)) {
-            let beyond = circle.beyond(keeper);
-            let silent_at = self.strangers.map(|since| {
-                let lease = self.lease.saturating_add(beyond);
-                since.after(outlasting(lease))
-            });
-            if silent_at.is_none_or(|silent_at| now < silent_at) {
-                waiting.keepers.insert(keeper.clone());
-                until.extend(silent_at);
-            }
-        }
-        let silent = strangers.is_some_and(|gone| now >= gone);
-        if !silent || self.counted < generation || !circle.complete() {
-            waiting.strangers = true;
-            until.extend(strangers.filter(|_| !silent));
-        }
-        (waiting, until.into_iter().min())
-    }
-
-    /// Whose silence is long enough for the withdrawal but for a survey; `None` if no survey is wanted.
-    pub(super) fn to_survey(
-        &self,
-        generation: Generation,
-        circle: &Circle,
-        now: Moment,
-    ) -> Option<Vec<KeeperId>> {
-        let unconfirmed = self.seen.iter().filter(|((keeper, _), seen)| {
-            let open = seen.acknowledged < generation && seen.confirmed < generation;
-            let silent = now >= seen.silent_at(circle.beyond(keeper));
-            *keeper != self.me && open && !seen.gone && silent
-        });
-        let keepers: Vec<KeeperId> = unconfirmed.map(|((id, _), _)| id.clone()).collect();
-        (self.counted < generation || !keepers.is_empty()).then_some(keepers)
-    }
-
-    /// A survey begun after the withdrawal was committed found these online, and those `registered` for failsafe that are
-    /// known. What differs from what is known is about to be told by a watch.
-    pub(super) fn counted(
-        &mut self,
-        children: &Children,
-        registered: bool,
-        generation: Generation,
-    ) {
-        if registered && self.listed && self.changes == children.changes {
-            self.counted = self.counted.max(generation);
-        }
-    }
-
-    /// It found this of a keeper. Of one that is gone nothing may have told: its silence begins now.
-    pub(super) fn surveyed(
-        &mut self,
-        keeper: &KeeperId,
-        node: Option<&Node>,
-        generation: Generation,
-        now: Moment,
-    ) {
-        for ((id, session), seen) in &mut self.seen {
-            if id != keeper {
-                continue;
-            }
-            match node.filter(|node| node.owner == *session) {
-                Some(node) if (seen.created, seen.version) == (node.created, node.version) => {
-                    seen.confirmed = seen.confirmed.max(generation);
-                }
-                Some(_) => {}
-                None => seen.has_gone(now),
-            }
-        }
     }
 
     /// The version of the keeper's node, if that has not changed for *L + m*: it may be deposed.

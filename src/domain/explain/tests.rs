@@ -170,6 +170,15 @@ fn a_withdrawal_that_is_not_acknowledged_yet_holds_it_back() {
 }
 
 #[test]
+fn a_silent_keeper_that_a_failover_would_wait_for_holds_it_back_before_there_is_one() {
+    let told = explained(&trio().going_on("keeper-3", 60));
+    assert_eq!(told.next, Some(addr("b")));
+    assert_eq!(told.now, "nothing to do");
+    let expected = "a failover now would wait for keeper-3 for another 60.0 s";
+    assert!(told.held_by[0].contains(expected), "{told:?}");
+}
+
+#[test]
 fn another_name_of_the_primary_dies_with_it() {
     let cluster = trio().primary("z").with("z", |z| {
         (z.run_id, z.replication_id) = ("process of a".to_owned(), history("a"));

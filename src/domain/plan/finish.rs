@@ -26,7 +26,10 @@ pub(super) fn finish(case: &Case<'_>, published: &Published, intent: &Intent) ->
     }
     let unacknowledged = &case.observed.unacknowledged;
     if !unacknowledged.is_empty() {
-        return Plan::hold(Hold::Unacknowledged(unacknowledged.clone()));
+        let mut plan = Plan::hold(Hold::Unacknowledged(unacknowledged.clone()));
+        plan.holds
+            .extend(case.silent_keepers(true).map(|(hold, _)| hold));
+        return plan;
     }
     if let Some(promoted) = promoted(case, published, intent) {
         return Plan::write(Change::Publish, publishing(case, published, promoted));

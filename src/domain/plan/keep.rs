@@ -57,7 +57,8 @@ pub(super) fn keep(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
     replace(case, published, primary, &unfit)
 }
 
-/// Withdraws the primary if somebody can take over; else it stays published, so that it serves again once it is back.
+/// Withdraws the primary if somebody can take over, and before long; else it stays published, so that it serves again once
+/// it is back.
 fn replace(case: &Case<'_>, published: &Published, primary: &NodeAddr, why: &str) -> Plan {
     let observed = case.observed;
     let state = withdrawing(case, published, Some(primary), format!("{primary}: {why}"));
@@ -69,6 +70,13 @@ fn replace(case: &Case<'_>, published: &Published, primary: &NodeAddr, why: &str
             replaced: Some(primary.clone()),
             refusals: election.refusals,
         });
+    }
+    if let Some((hold, until)) = case.silent_keepers(false) {
+        // It serves again once it is back, which it would not as another process after a withdrawal.
+        return Plan {
+            again: Some(until),
+            ..Plan::hold(hold)
+        };
     }
     Plan::write(Change::Withdraw, state)
 }

@@ -33,6 +33,9 @@ pub(super) fn begin(
         Ok(to) => to,
         Err(why) => return Plan::hold(Hold::NoSwitchover(why)),
     };
+    if let Some((hold, _)) = case.silent_keepers(false) {
+        return Plan::hold(Hold::NoSwitchover(hold.to_string()));
+    }
     let reason = format!("switchover to {to}: {}", requested.reason);
     let mut state = withdrawing(case, published, Some(primary), reason);
     if let Some(intent) = &mut state.intent {

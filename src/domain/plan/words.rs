@@ -1,12 +1,12 @@
 //! Plans in words, for logs and `/admin/clusters`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use super::{Action, Change, Hold, Plan};
 use crate::domain::facts::Mode;
-use crate::domain::node::NodeAddr;
+use crate::domain::node::{KeeperId, NodeAddr};
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,6 +87,7 @@ impl fmt::Display for Hold {
                 f,
                 "waiting until the withdrawal is acknowledged, or the lease is out, of: {keepers}"
             ),
+            Self::SilentKeepers { left, withdrawn } => silent_keepers(f, left, *withdrawn),
             Self::Draining {
                 node,
                 up,
@@ -227,6 +228,27 @@ impl Hold {
             .as_ref()
             .map_or(Ok(()), |old| write!(f, ", in place of {old}"))
     }
+}
+
+fn silent_keepers(
+    f: &mut fmt::Formatter<'_>,
+    left: &BTreeMap<KeeperId, Duration>,
+    withdrawn: bool,
+) -> fmt::Result {
+    let (waits, nobody) = if withdrawn {
+        ("waiting", "has acknowledged the withdrawal")
+    } else {
+        ("a failover now would wait", "is online")
+    };
+    let keepers = left
+        .iter()
+        .map(|(keeper, left)| format!("{keeper} for another {:.1} s", left.as_secs_f64()));
+    write!(
+        f,
+        "{waits} for {}: it is silent, may go on without ZooKeeper for so long (failsafe-max-seconds), and asks no \
+         keeper that {nobody}; bring it back, or take it off (DELETE /admin/keepers/ID) if it does not run",
+        list(keepers)
+    )
 }
 
 fn silent(node: &NodeAddr, left: Duration, drain: Duration) -> String {

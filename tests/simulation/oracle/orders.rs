@@ -53,14 +53,16 @@ impl Oracle {
         if !matches!(order, Order::Promote(_)) {
             return;
         }
-        let led = book.intents.get(&(node.clone(), epoch)).cloned();
-        if led.is_none() {
+        let choice = book.intents.get(&(node.clone(), epoch));
+        if choice.is_none() {
             self.world.violated(format_args!(
                 "RK-4: {node} was promoted by epoch {epoch} without a persisted intent"
             ));
         }
         // Whoever decided it need not acknowledge to itself; another that does it for the leader has to.
-        let leader = led.unwrap_or_else(|| keeper.to_owned());
+        let leader = choice.map_or_else(|| keeper.to_owned(), |choice| choice.leader.clone());
+        let unseen = choice.map(|choice| choice.unseen.clone());
+        let unseen = unseen.unwrap_or_default();
         book.errands += u32::from(leader != keeper);
         let leader = leader.as_str();
         let condition = server.condition();
@@ -113,6 +115,7 @@ impl Oracle {
             let eligible = other.cluster == server.cluster
                 && Some(&other.addr) != primary.as_ref()
                 && its.up
+                && !unseen.contains(&other.addr)
                 && !its.loading
                 && !its.syncing
                 && its.priority > 0

@@ -66,6 +66,10 @@ impl Oracle {
                 *votes.entry(node.clone()).or_default() += 1;
             }
         }
+        let at_least_half = votes
+            .iter()
+            .filter(|(_, votes)| **votes * 2 >= keepers.len());
+        book.unseen = at_least_half.map(|(node, _)| node.clone()).collect();
         votes.retain(|_, votes| *votes * 2 > keepers.len());
         book.down = votes.into_keys().collect();
         for node in &book.down {

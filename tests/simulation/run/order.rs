@@ -6,7 +6,7 @@ use redis_keeper::actors::cluster_api::Ruling;
 use redis_keeper::domain::facts::MinReplicas;
 use redis_keeper::domain::node::NodeAddr;
 
-use super::{LEASE, Run};
+use super::{DRAIN, LEASE, Run};
 use crate::faults::Site;
 use crate::oracle::Said;
 use crate::redis::UNTOUCHED;
@@ -32,7 +32,8 @@ impl Run {
             }
             let of = |said: &&Said| said.cluster == *cluster;
             let answers = said.iter().filter(of).count();
-            if answers != nodes.len() * self.site.keepers.len() {
+            let keepers = self.site.keepers.iter().filter(|keeper| keeper.serves());
+            if answers != nodes.len() * keepers.count() {
                 return Some(format!("not all keepers answer for {cluster}"));
             }
             let wrong = said
@@ -97,6 +98,25 @@ impl Run {
                     ));
                 }
             }
+        }
+    }
+
+    /// A primary that died is replaced before long, though one keeper never comes back and another has joined (RK-2).
+    pub(super) fn judge_gap(&self, now: u64) {
+        let Kind::KeeperReplaced(died) = self.schedule.kind else {
+            return;
+        };
+        let mark_down = self.schedule.mark_down * 1_000;
+        let due = died + mark_down + LEASE + DRAIN + 2_000_000;
+        let published = |name| self.site.oracle.primary(name);
+        let primary = self.nodes.keys().next().and_then(published);
+        let server = primary.and_then(|primary| self.site.around.fleet.server(&primary).cloned());
+        let serves = server.is_some_and(|server| server.condition().up);
+        if (due..self.schedule.healed).contains(&now) && !serves {
+            self.site.around.world.violated(format_args!(
+                "RK-2: no primary that serves {} us after the last one died, though two keepers and a replica are well",
+                now - died
+            ));
         }
     }
 

@@ -52,10 +52,15 @@ impl Run {
             fleet,
             interfaces,
         };
-        let keepers = (0..schedule.keepers).map(|number| {
+        let keepers = (0..schedule.keepers + schedule.newcomers).map(|number| {
             let host = KEEPERS + Host::try_from(number).expect("few hosts");
             let config = config(number, &schedule, &nodes);
-            Keeper::new(&around, config, host, schedule.drifts[number])
+            let drift = schedule.drifts.get(number).copied().unwrap_or_default();
+            let keeper = Keeper::new(&around, config, host, drift);
+            if number >= schedule.keepers {
+                keeper.joins_later();
+            }
+            keeper
         });
         let keepers = Rc::new(keepers.collect());
         let site = Rc::new(Site {

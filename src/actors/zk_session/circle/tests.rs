@@ -113,21 +113,24 @@ fn on_a_new_connection_the_last_list_still_binds_and_a_heartbeat_without_one_end
 }
 
 #[test]
-fn only_who_would_ask_somebody_else_is_waited_for_beyond_its_lease() {
+fn whoever_takes_part_names_whom_it_asks_and_how_long_it_goes_on_at_most() {
     let mut circle = Circle::new(me());
     listed(&mut circle, &["b", "c", "d"], 1);
     circle.read(&KeeperId::new("b"), Some(&node(Some(&["a", "b"]), 1)));
     circle.read(&KeeperId::new("c"), Some(&node(Some(&["b", "c"]), 1)));
     circle.read(&KeeperId::new("d"), Some(&node(None, 1)));
     assert!(circle.complete());
-    let beyond = |keeper| circle.beyond(&KeeperId::new(keeper)).as_secs();
-    assert_eq!(["b", "c", "d", "e"].map(beyond), [0, 9, 0, 0]);
+    let asked = |keeper| circle.asked_by(&KeeperId::new(keeper));
+    let limit = Duration::from_secs(9);
+    assert_eq!(asked("b"), Some((&ids(&["a", "b"]), limit)));
+    assert_eq!(asked("c"), Some((&ids(&["b", "c"]), limit)));
+    assert_eq!((asked("d"), asked("e")), (None, None));
     circle.changed(Some(&KeeperId::new("d")));
     assert!(!circle.complete());
 }
 
 #[test]
-fn a_silent_keeper_of_a_former_build_is_waited_for_whomever_it_asks() {
+fn a_keeper_of_a_former_build_asks_no_process_but_an_address() {
     let mut circle = Circle::new(me());
     listed(&mut circle, &["b", "c"], 1);
     let former = |asks| Registration {
@@ -136,9 +139,10 @@ fn a_silent_keeper_of_a_former_build_is_waited_for_whomever_it_asks() {
     };
     let everybody = former(Some(&["a", "b", "c"]));
     circle.read(&KeeperId::new("b"), Some(&written(&everybody, 1)));
-    circle.read(&KeeperId::new("c"), Some(&written(&former(None), 1)));
-    let beyond = |keeper| circle.beyond(&KeeperId::new(keeper)).as_secs();
-    assert_eq!(["b", "c"].map(beyond), [9, 0]);
+    let present = registration(Some(&["a", "b", "c"]));
+    circle.read(&KeeperId::new("c"), Some(&written(&present, 1)));
+    let asks = |keeper| circle.asks_processes(&KeeperId::new(keeper));
+    assert_eq!(["b", "c", "d"].map(asks), [false, true, false]);
 }
 
 #[test]

@@ -1,8 +1,10 @@
 use super::*;
 use crate::domain::identity::{KeeperProcess, Nonce};
+use crate::layout::circle::Registration;
 
 const LEASE: Duration = Duration::from_millis(800);
 const N: Generation = Generation(7);
+const LIMIT: Duration = Duration::from_secs(9);
 
 fn at(milliseconds: u64) -> Moment {
     Moment(Duration::from_millis(milliseconds))
@@ -43,7 +45,11 @@ fn circle() -> Circle {
 
 /// The roll of keeper `a` on a connection that had read everything at 0 ms, and all unseen keepers silent since.
 fn roll(keepers: &[(&str, u64)]) -> Roll {
-    let mut roll = Roll::new(KeeperId::new("a"), LEASE);
+    let failsafe = Failsafe {
+        consent: Duration::from_millis(600),
+        limit: LIMIT,
+    };
+    let mut roll = Roll::new(KeeperId::new("a"), LEASE, Some(failsafe));
     let names: Vec<&str> = keepers.iter().map(|(name, _)| *name).collect();
     let changes = i32::try_from(names.len()).unwrap();
     roll.listed(children(&names, changes), &circle(), at(0));
@@ -245,7 +251,7 @@ fn left_unseen(roll: &Roll) -> Option<Moment> {
 #[test]
 fn whoever_left_unseen_may_have_held_a_lease_and_the_count_of_arrivals_and_departures_tells_of_it()
 {
-    let mut roll = Roll::new(KeeperId::new("a"), LEASE);
+    let mut roll = Roll::new(KeeperId::new("a"), LEASE, None);
     roll.listed(children(&["a", "b"], 2), &circle(), at(100));
     assert_eq!(left_unseen(&roll), None, "nobody ever left");
     roll.new_connection(at(3_000));
@@ -255,7 +261,7 @@ fn whoever_left_unseen_may_have_held_a_lease_and_the_count_of_arrivals_and_depar
     roll.listed(children(&["a", "b", "c"], 5), &circle(), at(4_100));
     assert_eq!(left_unseen(&roll), Some(at(4_920)), "one came and went");
 
-    let mut roll = Roll::new(KeeperId::new("a"), LEASE);
+    let mut roll = Roll::new(KeeperId::new("a"), LEASE, None);
     roll.listed(children(&["a", "b"], 4), &circle(), at(100));
     assert_eq!(left_unseen(&roll), Some(at(920)), "one left before");
 }
@@ -314,4 +320,114 @@ fn a_keeper_has_acknowledged_in_the_session_in_which_it_did() {
     roll.read(&b, Some(&node(3, 0, 6)), at(2_000));
     assert!(!acknowledged(&roll, 3));
     assert!(acknowledged(&roll, 2), "what it did, it did");
+}
+
+/// Keeper `d` takes part in failsafe and asks these, as read on this connection.
+fn circle_of_d(asks: &[&str]) -> Circle {
+    circle_of_d_with(Some(Nonce::drawn(4)), asks)
+}
+
+/// Likewise; without a nonce it is of a former build.
+fn circle_of_d_with(nonce: Option<Nonce>, asks: &[&str]) -> Circle {
+    let mut circle = circle();
+    circle.listed(children(&["d"], 1));
+    let registration = Registration {
+        nonce,
+        rest: String::new(),
+        asks: Some(asks.iter().map(|name| KeeperId::new(*name)).collect()),
+        limit: LIMIT,
+    };
+    let node = Node {
+        data: registration.encode(),
+        ..node(0, 0, 0)
+    };
+    circle.read(&KeeperId::new("d"), Some(&node));
+    circle
+}
+
+/// Until when `d` is waited for, in milliseconds; it is not online.
+fn waits_for_d_until(roll: &Roll, circle: &Circle) -> u64 {
+    let waits = |now: u64| {
+        let (waiting, _) = roll.unacknowledged(N, circle, at(now));
+        waiting.keepers.contains(&KeeperId::new("d"))
+    };
+    (0..12_000).find(|now| !waits(*now)).expect("an end")
+}
+
+/// When `d`, which was never seen, is out: its lease, its lease and D, or what it asked those for that acknowledged at 1 s.
+const OUT: [u64; 3] = [820, 9_996, 1_620];
+
+#[test]
+fn a_keeper_never_seen_is_out_once_whoever_it_asks_has_acknowledged_and_its_consents_are_out() {
+    let roll = surveyed(&[("a", 0), ("b", 6), ("c", 7)]);
+    let until = |asks: &[&str]| waits_for_d_until(&roll, &circle_of_d(asks));
+    assert_eq!(until(&["a", "b", "d"]), OUT[0], "it asks this leader");
+    assert_eq!(until(&["b", "c", "d"]), OUT[2], "c has acknowledged");
+    assert_eq!(until(&["b", "d"]), OUT[1], "b has not");
+    assert_eq!(until(&["d", "e"]), OUT[1], "e is not there");
+    assert_eq!(until(&["d"]), OUT[1], "nobody consents to itself");
+}
+
+#[test]
+fn a_silent_keeper_of_a_former_build_is_waited_for_whomever_it_asks() {
+    let roll = surveyed(&[("a", 0), ("b", 6), ("c", 7)]);
+    let former = circle_of_d_with(None, &["a", "b", "c", "d"]);
+    assert_eq!(waits_for_d_until(&roll, &former), OUT[1]);
+}
+
+#[test]
+fn one_that_has_acknowledged_and_is_gone_or_was_not_read_on_this_connection_vouches_for_nobody() {
+    let circle = circle_of_d(&["c", "d"]);
+    let mut gone = surveyed(&[("a", 0), ("c", 7)]);
+    gone.fired(&KeeperId::new("c"), 2, Fired::Deleted, at(1_100));
+    gone.listed(children(&["a"], 3), &circle, at(1_100));
+    assert_eq!(waits_for_d_until(&gone, &circle), OUT[1]);
+
+    let mut another = surveyed(&[("a", 0), ("c", 7)]);
+    another.read(&KeeperId::new("c"), Some(&node(9, 0, 6)), at(1_100));
+    assert_eq!(
+        waits_for_d_until(&another, &circle),
+        OUT[1],
+        "in an earlier session"
+    );
+    another.read(&KeeperId::new("c"), Some(&node(9, 1, 7)), at(2_000));
+    assert_eq!(waits_for_d_until(&another, &circle), 2_620);
+}
+
+#[test]
+fn before_a_withdrawal_those_are_foreseen_that_ask_nobody_who_is_online() {
+    let roll = surveyed(&[("a", 0), ("b", 0)]);
+    let foreseen = |asks: &[&str], now| roll.foreseen(&circle_of_d(asks), at(now));
+    let d = |until| BTreeMap::from([(KeeperId::new("d"), at(until))]);
+    assert_eq!(foreseen(&["d", "e"], 5_000), d(OUT[1]));
+    assert_eq!(foreseen(&["d", "e"], OUT[1]), BTreeMap::new());
+    assert_eq!(
+        foreseen(&["b", "d"], 5_000),
+        BTreeMap::new(),
+        "b is going to acknowledge"
+    );
+    assert_eq!(foreseen(&["a", "d"], 5_000), BTreeMap::new());
+
+    let (waiting, _) = roll.unacknowledged(N, &circle_of_d(&["d", "e"]), at(5_000));
+    assert_eq!(
+        waiting.going_on,
+        d(OUT[1]),
+        "and after it they are told, too"
+    );
+}
+
+#[test]
+fn a_keeper_that_left_is_foreseen_from_its_last_heartbeat_on() {
+    let circle = circle_of_d(&["d", "e"]);
+    let mut roll = surveyed(&[("a", 0), ("d", 0)]);
+    assert_eq!(
+        roll.foreseen(&circle, at(1_100)),
+        BTreeMap::new(),
+        "it is online"
+    );
+    roll.fired(&KeeperId::new("d"), 2, Fired::Deleted, at(1_100));
+    roll.listed(children(&["a"], 3), &circle, at(1_100));
+    let until = at(1_000 + OUT[1]);
+    let expected = BTreeMap::from([(KeeperId::new("d"), until)]);
+    assert_eq!(roll.foreseen(&circle, at(1_100)), expected);
 }

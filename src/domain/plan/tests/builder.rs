@@ -332,6 +332,14 @@ impl Cluster {
         self
     }
 
+    /// The keeper is silent, and may go on without ZooKeeper for so many seconds.
+    pub(in crate::domain) fn going_on(mut self, keeper: &str, seconds: u64) -> Self {
+        let until = NOW.after(Duration::from_secs(seconds));
+        let unacknowledged = &mut self.observed.unacknowledged;
+        unacknowledged.goes_on(&KeeperId::new(keeper), Some(until));
+        self
+    }
+
     pub(in crate::domain) fn state(&self) -> &Published {
         self.observed.published.as_ref().unwrap()
     }

@@ -101,6 +101,25 @@ fn nobody_is_promoted_while_a_keeper_may_answer_from_before_the_withdrawal() {
 }
 
 #[test]
+fn no_primary_is_withdrawn_into_a_wait_for_a_silent_keeper_that_can_be_foreseen() {
+    let foreseen = trio().down("a").going_on("keeper-3", 3_540);
+    let plan = foreseen.plan();
+    assert_eq!(plan.action, None);
+    assert_eq!(plan.again, Some(NOW.after(Duration::from_secs(3_540))));
+    let told = plan.to_string();
+    let expected = "a failover now would wait for keeper-3 for another 3540.0 s";
+    assert!(told.contains(expected), "{told}");
+    let over = trio().down("a").going_on("keeper-3", 0).plan();
+    over.assert_writes(Change::Withdraw, None);
+    trio().going_on("keeper-3", 3_540).assert_settled();
+
+    let withdrawn = trio().down("a").withdrawn("a").unacknowledged("keeper-3");
+    let told = withdrawn.going_on("keeper-3", 3_540).plan().to_string();
+    let expected = "; waiting for keeper-3 for another 3540.0 s";
+    assert!(told.contains(expected), "{told}");
+}
+
+#[test]
 fn the_old_primary_is_published_again_without_waiting_for_anyone() {
     let plan = trio().withdrawn("a").unacknowledged("keeper-2").plan();
     plan.assert_writes(Change::Publish, Some("a"));

@@ -1,0 +1,224 @@
+//! Who may still answer from before a withdrawal, and until when (RK-2).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::{Circle, Roll, Seen};
+use crate::domain::lease::{Unacknowledged, outlasting};
+use crate::domain::node::{Generation, KeeperId, Moment};
+use crate::domain::silence::{Asks, Silence};
+use crate::ports::coordination::{Children, Node};
+
+impl Roll {
+    /// Who may still answer from a state older than `generation`, and when that is to be looked at again if nothing is
+    /// heard before.
+    pub(in super::super) fn unacknowledged(
+        &self,
+        generation: Generation,
+        circle: &Circle,
+        now: Moment,
+    ) -> (Unacknowledged, Option<Moment>) {
+        let left_unseen = self.left_unseen.map(|at| at.after(outlasting(self.lease)));
+        let mut waiting = Unacknowledged {
+            last_lease: self.last_forgotten.max(left_unseen),
+            ..Unacknowledged::default()
+        };
+        let mut until = Vec::new();
+        let mut acknowledged = BTreeSet::new();
+        let read = |keeper: &KeeperId| self.acknowledgement_read(keeper, generation);
+        for ((keeper, _), seen) in &self.seen {
+            if *keeper == self.me || seen.acknowledged.newest() >= generation {
+                acknowledged.insert(keeper);
+                continue;
+            }
+            let silence = self.silence(keeper, seen, circle, read);
+            let out = silence.out();
+            let silent = now >= out;
+            if !silent || !(seen.gone || seen.confirmed >= generation) {
+                waiting.keepers.insert(keeper.clone());
+                until.extend((!silent).then_some(out));
+                waiting.goes_on(keeper, self.goes_on(keeper, &silence, now));
+            } else {
+                let last = waiting.passed_over.entry(keeper.clone()).or_insert(out);
+                *last = out.max(*last);
+            }
+        }
+        // Those that were restarted answer for themselves, and know nothing of before.
+        for keeper in acknowledged {
+            let out = waiting.passed_over.remove(keeper);
+            waiting.last_lease = waiting.last_lease.max(out);
+        }
+        let unread = self.online.iter().filter(|(_, online)| !online.read);
+        waiting.keepers.extend(unread.map(|(id, _)| id.clone()));
+        for keeper in self.unseen(circle) {
+            let silence = self.silence_of_unseen(keeper, circle, read);
+            let out = silence.map(|silence| silence.out());
+            if out.is_none_or(|out| now < out) {
+                waiting.keepers.insert(keeper.clone());
+                until.extend(out);
+                let goes_on = silence.and_then(|silence| self.goes_on(keeper, &silence, now));
+                waiting.goes_on(keeper, goes_on);
+            }
+        }
+        let strangers = self.strangers.map(|at| at.after(outlasting(self.lease)));
+        let silent = strangers.is_some_and(|gone| now >= gone);
+        if !silent || self.counted < generation || !circle.complete() {
+            waiting.strangers = true;
+            until.extend(strangers.filter(|_| !silent));
+        }
+        (waiting, until.into_iter().min())
+    }
+
+    /// Keepers that are not online and may go on, whoever of those online acknowledges: until when. A withdrawal made now
+    /// would wait for them.
+    pub(in super::super) fn foreseen(
+        &self,
+        circle: &Circle,
+        now: Moment,
+    ) -> BTreeMap<KeeperId, Moment> {
+        let mut foreseen = Unacknowledged::default();
+        // Whoever is online is going to acknowledge.
+        let read = |keeper: &KeeperId| self.is_online(keeper).then_some(now);
+        let seen = self.seen.iter().map(|((keeper, _), seen)| {
+            let silence = self.silence(keeper, seen, circle, read);
+            (keeper, Some(silence))
+        });
+        let unseen = self.unseen(circle);
+        let unseen = unseen.map(|keeper| (keeper, self.silence_of_unseen(keeper, circle, read)));
+        for (keeper, silence) in seen.chain(unseen).filter(|(id, _)| **id != self.me) {
+            let goes_on = silence.and_then(|silence| self.goes_on(keeper, &silence, now));
+            foreseen.goes_on(keeper, goes_on);
+        }
+        foreseen.going_on
+    }
+
+    /// Until when the keeper may go on by the consent of others, if it is not online and has the time.
+    fn goes_on(&self, keeper: &KeeperId, silence: &Silence, now: Moment) -> Option<Moment> {
+        let beyond = silence.asks == Asks::Others && !silence.limit.is_zero();
+        let until = silence.out();
+        (beyond && !self.is_online(keeper) && now < until).then_some(until)
+    }
+
+    fn silence(
+        &self,
+        keeper: &KeeperId,
+        seen: &Seen,
+        circle: &Circle,
+        read: impl Fn(&KeeperId) -> Option<Moment>,
+    ) -> Silence {
+        let (limit, asks) = self.asks(keeper, circle, read);
+        Silence {
+            since: seen.changed,
+            lease: seen.lease,
+            limit,
+            asks,
+        }
+    }
+
+    /// Of a keeper that is registered for failsafe and was never seen; `None` until all was read on this connection.
+    fn silence_of_unseen(
+        &self,
+        keeper: &KeeperId,
+        circle: &Circle,
+        read: impl Fn(&KeeperId) -> Option<Moment>,
+    ) -> Option<Silence> {
+        let (limit, asks) = self.asks(keeper, circle, read);
+        Some(Silence {
+            since: self.strangers?,
+            lease: self.lease,
+            limit,
+            asks,
+        })
+    }
+
+    /// How long the keeper may go on past its lease, and by whose consent, where `read` tells when the acknowledgement of
+    /// another was read.
+    fn asks(
+        &self,
+        keeper: &KeeperId,
+        circle: &Circle,
+        read: impl Fn(&KeeperId) -> Option<Moment>,
+    ) -> (Duration, Asks) {
+        let Some((asked, limit)) = circle.asked_by(keeper) else {
+            return (Duration::ZERO, Asks::Others);
+        };
+        if !circle.asks_processes(keeper) {
+            return (limit, Asks::Others);
+        }
+        if asked.contains(&self.me) {
+            return (limit, Asks::Leader);
+        }
+        let others = asked.iter().filter(|asked| *asked != keeper);
+        let first = others.filter_map(read).min();
+        let asks = first.zip(self.consent).map(|(read, consent)| {
+            // Whoever holds the withdrawal consents to nothing from before.
+            Asks::Acknowledged { read, consent }
+        });
+        (limit, asks.unwrap_or(Asks::Others))
+    }
+
+    /// When it was first read that the keeper has acknowledged `generation` in the session that it has now.
+    fn acknowledgement_read(&self, keeper: &KeeperId, generation: Generation) -> Option<Moment> {
+        let read = self.online.get(keeper).is_some_and(|online| online.read);
+        let mut sessions = self.seen.iter().filter(|((id, _), _)| id == keeper);
+        let (_, seen) = sessions.find(|(_, seen)| !seen.gone)?;
+        seen.acknowledged.since(generation).filter(|_| read)
+    }
+
+    /// Those registered for failsafe that were not seen in any session, or are forgotten.
+    fn unseen<'a>(&self, circle: &'a Circle) -> impl Iterator<Item = &'a KeeperId> {
+        circle.registered().filter(|keeper| !self.has_seen(keeper))
+    }
+
+    /// Whose silence is long enough for the withdrawal but for a survey; `None` if no survey is wanted.
+    pub(in super::super) fn to_survey(
+        &self,
+        generation: Generation,
+        circle: &Circle,
+        now: Moment,
+    ) -> Option<Vec<KeeperId>> {
+        let read = |keeper: &KeeperId| self.acknowledgement_read(keeper, generation);
+        let unconfirmed = self.seen.iter().filter(|((keeper, _), seen)| {
+            let acknowledged = seen.acknowledged.newest() >= generation;
+            let open = !acknowledged && seen.confirmed < generation && !seen.gone;
+            *keeper != self.me && open && now >= self.silence(keeper, seen, circle, read).out()
+        });
+        let keepers: Vec<KeeperId> = unconfirmed.map(|((id, _), _)| id.clone()).collect();
+        (self.counted < generation || !keepers.is_empty()).then_some(keepers)
+    }
+
+    /// A survey begun after the withdrawal was committed found these online, and those `registered` for failsafe that are
+    /// known. What differs from what is known is about to be told by a watch.
+    pub(in super::super) fn counted(
+        &mut self,
+        children: &Children,
+        registered: bool,
+        generation: Generation,
+    ) {
+        if registered && self.listed && self.changes == children.changes {
+            self.counted = self.counted.max(generation);
+        }
+    }
+
+    /// It found this of a keeper. Of one that is gone nothing may have told: its silence begins now.
+    pub(in super::super) fn surveyed(
+        &mut self,
+        keeper: &KeeperId,
+        node: Option<&Node>,
+        generation: Generation,
+        now: Moment,
+    ) {
+        for ((id, session), seen) in &mut self.seen {
+            if id != keeper {
+                continue;
+            }
+            match node.filter(|node| node.owner == *session) {
+                Some(node) if (seen.created, seen.version) == (node.created, node.version) => {
+                    seen.confirmed = seen.confirmed.max(generation);
+                }
+                Some(_) => {}
+                None => seen.has_gone(now),
+            }
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Keepers that die for good, and others that join under ids of their own.
+
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+use super::{Chance, Fault, KEEPERS, Kind, Node, Planned, SERVERS, Schedule, When, Which};
+use crate::network::{Cut, Host};
+use crate::redis::Rebirth;
+use crate::schedule::ENSEMBLE;
+
+/// When the first fault strikes, in microseconds.
+const BEGIN: u64 = 4_000_000;
+
+/// How long after the last of them came back keepers have forgotten whom they would forget, in microseconds: a session and a
+/// lease.
+const SETTLED: u64 = 3_500_000;
+
+/// A keeper's way to ZooKeeper is cut.
+fn lost(keeper: Host, cut: Cut) -> Fault {
+    Fault::Sever(KEEPERS + keeper, ENSEMBLE, cut)
+}
+
+impl Schedule {
+    /// A keeper dies for good, another joins, and the others are restarted so that leaders come which never saw the dead one.
+    /// Then the primary dies.
+    pub(crate) fn replaced_keeper(seed: u64) -> Self {
+        let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0001_dea7));
+        let gone = chance.below(3);
+        let mut faults = Vec::new();
+        let mut strike = |at, lasts, fault| {
+            let when = When::At(at);
+            faults.push(Planned { when, lasts, fault });
+        };
+        strike(BEGIN, 0, Fault::Retire(Which::Number(gone)));
+        let joined = BEGIN + chance.between(100_000, 4_000_000);
+        strike(joined, 0, Fault::Join(3));
+        // Both at once, one after the other, or with a while between.
+        let mut at = joined + chance.between(500_000, 3_000_000);
+        let mut back = at;
+        let apart = chance.pick(&[0, 300_000, 4_000_000]);
+        for other in (0..3).filter(|other| *other != gone) {
+            let lasts = chance.between(100_000, 2_500_000);
+            let fault = if chance.happens(50) {
+                Fault::Crash(Which::Number(other))
+            } else {
+                Fault::Restart(Which::Number(other))
+            };
+            strike(at, lasts, fault);
+            // One that is asked to end is started again after a second.
+            back = back.max(at + lasts.max(1_500_000));
+            at += apart;
+        }
+        let dies = back + SETTLED + chance.between(0, 2_000_000);
+        let lasts = 20_000_000;
+        let fault = if chance.happens(50) {
+            Fault::Kill(Node::Primary(0), Rebirth::Whole)
+        } else {
+            Fault::Freeze(Node::Primary(0))
+        };
+        strike(dies, lasts, fault);
+        let random = Self::at_random(seed);
+        Self {
+            keepers: 3,
+            newcomers: 1,
+            nodes: 3,
+            clusters: 1,
+            colocated: false,
+            drifts: (0..3)
+                .map(|_| chance.between(0, 10_000).cast_signed() - 5_000)
+                .collect(),
+            faults,
+            healed: dies + random.mark_down * 1_000 + 6_000_000,
+            kind: Kind::KeeperReplaced(dies),
+            failsafe: Some(3_600),
+            addressing: Addressing::Own,
+            consent: chance.pick(&[600, 800]),
+            ..random
+        }
+    }
+
+    /// Two keepers lose ZooKeeper and go on by each other's consent, while one that neither asks joins and comes to lead.
+    pub(crate) fn late_leader(seed: u64) -> Self {
+        let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x1a7e_1ead));
+        let mut random = Self::at_random(seed);
+        let mut faults = Vec::new();
+        if chance.happens(30) {
+            Self::hasty_leader(&mut chance, &mut faults);
+            random.consent = chance.pick(&[600, 800]);
+        } else {
+            Self::blind_late_leader(random.latency, &mut chance, &mut faults);
+            random.consent = chance.pick(&[800, 6_000, 6_000]);
+        }
+        Self {
+            keepers: 2,
+            newcomers: 1,
+            nodes: 3,
+            clusters: 1,
+            colocated: false,
+            drifts: (0..2)
+                .map(|_| chance.between(0, 10_000).cast_signed() - 5_000)
+                .collect(),
+            faults,
+            healed: BEGIN + 20_000_000,
+            kind: Kind::Anything,
+            failsafe: Some(3_600),
+            addressing: Addressing::Own,
+            ..random
+        }
+    }
+
+    /// One of the two is back before the other, and the leader does not see the primary, which the other still calls
+    /// writable.
+    fn blind_late_leader(latency: u64, chance: &mut Chance, faults: &mut Vec<Planned>) {
+        let mut strike = |when, lasts, fault| faults.push(Planned { when, lasts, fault });
+        let cut = chance.pick(&[Cut::Silent, Cut::Resets]);
+        // Longer than a consent lasts, for which a leader that was just started is bound anyway.
+        let away = chance.between(9_000_000, 11_000_000);
+        strike(When::At(BEGIN), 19_000_000, lost(0, cut));
+        let at = BEGIN + chance.between(0, 200_000);
+        strike(When::At(at), away, lost(1, cut));
+        // While their sessions last, or later.
+        let joins = chance.pick(&[200_000, 2_300_000]) + chance.between(0, 300_000);
+        strike(When::At(BEGIN + joins), 0, Fault::Join(2));
+        let blind = chance.pick(&[Cut::Silent, Cut::Resets]);
+        for host in [KEEPERS + 1, KEEPERS + 2] {
+            let blinded = Fault::Sever(host, SERVERS, blind);
+            strike(When::At(BEGIN), 19_000_000, blinded);
+        }
+        if chance.happens(30) {
+            // Just before it would acknowledge, or just after.
+            let after = chance.between(0, 4 * latency);
+            let when = When::Withdrawal { number: 1, after };
+            strike(when, 5_000_000, lost(1, Cut::Silent));
+        }
+    }
+
+    /// The leader is asked for a switchover while the sessions of the two last.
+    fn hasty_leader(chance: &mut Chance, faults: &mut Vec<Planned>) {
+        let mut strike = |at, lasts, fault| {
+            let when = When::At(at);
+            faults.push(Planned { when, lasts, fault });
+        };
+        for keeper in [0, 1] {
+            strike(BEGIN, 19_000_000, lost(keeper, Cut::Silent));
+        }
+        strike(BEGIN + chance.between(0, 100_000), 0, Fault::Join(2));
+        for tenth in 9..20 {
+            let at = BEGIN + tenth * 100_000 + chance.between(0, 50_000);
+            strike(at, 0, Fault::Switchover(0, Some(1)));
+        }
+    }
+
+    /// In some runs: a keeper dies for good, and another joins.
+    pub(super) fn newcomer(&mut self, chance: &mut Chance) {
+        if self.keepers < 2 || chance.happens(80) {
+            return;
+        }
+        let latest = BEGIN + (self.healed - BEGIN) / 2;
+        let which = if chance.happens(50) {
+            Which::Leader
+        } else {
+            Which::Number(chance.below(self.keepers))
+        };
+        for fault in [Fault::Retire(which), Fault::Join(self.keepers)] {
+            self.faults.push(Planned {
+                when: When::At(chance.between(BEGIN, latest)),
+                lasts: 0,
+                fault,
+            });
+        }
+        self.newcomers = 1;
+    }
+}
