@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use actix::Message;
 
+use crate::domain::confirmation::Told;
 use crate::domain::facts::Sighting;
 use crate::domain::failsafe::{ConsentRequest, Refusal};
 use crate::domain::lease::Unacknowledged;
@@ -14,6 +15,10 @@ use crate::domain::plan::Plan;
 use crate::domain::published::Published;
 use crate::domain::task::{Outcome, Task, TaskId};
 use crate::domain::verdict::Report;
+
+mod confirmation;
+
+pub use self::confirmation::{AskAnew, AskVoters, Confirm, SetPoll};
 
 /// `NodeMonitor` → `ClusterActor`: what the monitor sees has changed in substance, or the monitor has just started.
 #[derive(Debug, Message)]
@@ -102,6 +107,8 @@ pub struct SharedState {
     pub reports: BTreeMap<KeeperId, Report>,
     /// Keepers online.
     pub keepers: BTreeSet<KeeperId>,
+    /// What keepers ask of the published primary, and answer; of those that can.
+    pub polls: BTreeMap<KeeperId, Told>,
     /// That has changed, and is being read again: of whom votes are a majority is not known.
     pub recounting: bool,
     /// Set while this keeper leads.

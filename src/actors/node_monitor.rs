@@ -3,6 +3,7 @@
 //! A monitor goes through `rest` → `woken` → `probe` → `ended` → (`learn` →) `rest`. It owns the future of the stage it is
 //! in, and the connection travels through the stages with it; all of it ends with the actor.
 
+mod anew;
 mod learn;
 mod process;
 mod report;
@@ -70,6 +71,8 @@ pub struct NodeMonitor {
     full_at: Option<Moment>,
     /// When something on the connection was answered with a probe at once.
     hastened: Option<Moment>,
+    /// How long the last answer took on a connection that had to be set up for it.
+    set_up: Option<Duration>,
     /// Probes unanswered on the present connection.
     timeouts: u32,
     /// Ends the rest.
@@ -140,6 +143,7 @@ impl NodeMonitor {
             told: None,
             full_at: None,
             hastened: None,
+            set_up: None,
             timeouts: 0,
             wake: Rc::default(),
             waiting: Vec::new(),
@@ -287,6 +291,9 @@ impl NodeMonitor {
                 monitor.probed_process(now, was_connected, connection.is_some(), &outcome);
                 match outcome {
                     Some(Ok(alive)) => {
+                        if !was_connected {
+                            monitor.set_up = Some(monitor.clock.now().since(now));
+                        }
                         monitor.answered(connection, alive, (depth, again), now, ctx);
                     }
                     Some(Err(failure)) => {

@@ -1,5 +1,6 @@
 //! The children of the tree: what each is made of and how it reaches the others.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,7 +20,9 @@ use crate::actors::node_monitor::{MonitorSettings, NodeMonitor};
 use crate::actors::zk_session::{self, ZkSession};
 use crate::actors::{ClusterRefs, Directory, Outbox};
 use crate::config::{ClusterConfig, Config};
+use crate::domain::brake::Primaries;
 use crate::domain::lease::Lease;
+use crate::domain::liveness::Limits;
 use crate::domain::node::NodeAddr;
 use crate::domain::policy::WriteSafety;
 use crate::domain::yielding::patience;
@@ -39,6 +42,7 @@ pub(super) struct Wires {
     pub(super) leader: Slot<FailoverActor>,
     pub(super) runs: Slot<Supervisor>,
     pub(super) performer: Slot<TaskPerformer>,
+    pub(super) primaries: Rc<RefCell<Primaries>>,
     pub(super) lease: watch::Sender<Lease>,
     pub(super) fatal: mpsc::UnboundedSender<Fatal>,
     pub(super) redis: Rc<dyn Redis>,
@@ -194,6 +198,10 @@ impl Wires {
             keeper: config.keeper_id.clone(),
             policy: Arc::new(cluster.policy.clone()),
             read_lease: config.timing.read_lease,
+            limits: Limits {
+                mark_down: cluster.timing.mark_down,
+                probe_timeout: cluster.timing.probe_timeout,
+            },
         };
         let shared = watch::Sender::new(None);
         let links = SendWrapper::new(ClusterLinks {
@@ -203,6 +211,8 @@ impl Wires {
             clock: self.clock.clone(),
             subscribe: outbox(self.session.reference()),
             report: outbox(self.session.reference()),
+            poll: outbox(self.session.reference()),
+            primaries: self.primaries.clone(),
             wanted: outbox(self.leader.reference()),
             perform: outbox(self.performer.reference()),
         });

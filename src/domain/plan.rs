@@ -11,6 +11,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::confirmation::{Inquiry, Reason};
 use super::drain::Proxy;
 use super::election::{Refusal, lost_against};
 use super::facts::{Link, MinReplicas, Mode, NodeFacts, Upstream};
@@ -20,6 +21,7 @@ use super::observed::{Failure, Observed};
 use super::policy::Policy;
 use super::published::{Intent, Published, Step};
 
+mod confirmation;
 mod discover;
 mod finish;
 mod keep;
@@ -48,6 +50,10 @@ pub enum Action {
         /// What the write means.
         change: Change,
     },
+    /// Ask a primary that is voted down once more before it is withdrawn (RK-2).
+    Confirm(Inquiry),
+    /// Have the other keepers ask this primary, too.
+    AskVoters(NodeAddr),
     /// Make this node a primary: with a connection to it open and older leaders fenced off, write this state, which
     /// names it as the candidate (guarded, RK-4, and persisted before the command, RK-5), then send the command.
     Promote {
@@ -114,6 +120,22 @@ impl Change {
 pub enum Hold {
     /// Whether these nodes are up is not known yet, and what is known of them.
     Undecided(Vec<(NodeAddr, String)>),
+    /// The primary is voted down, and its withdrawal is not confirmed (RK-2).
+    Unconfirmed {
+        /// The primary.
+        node: NodeAddr,
+        /// Why.
+        reason: Reason,
+    },
+    /// The primary was voted down again and again, and answered each time.
+    Flapping {
+        /// The primary.
+        node: NodeAddr,
+        /// How often.
+        times: usize,
+        /// Within this time.
+        within: Duration,
+    },
     /// These keepers may still answer from the state before the withdrawal (RK-2).
     Unacknowledged(Unacknowledged),
     /// The withdrawn primary may still take writes, and HAProxies may send clients to it (RK-10).
@@ -214,6 +236,9 @@ impl Hold {
     pub fn same_as(&self, other: &Self) -> bool {
         let timeless = |hold: &Self| {
             let mut hold = hold.clone();
+            if let Self::Unconfirmed { reason, .. } = &mut hold {
+                *reason = reason.lasting();
+            }
             if let Self::CoolingDown { left, .. } | Self::Draining { left, .. } = &mut hold {
                 *left = Duration::ZERO;
             }

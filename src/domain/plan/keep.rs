@@ -5,19 +5,25 @@ use super::super::facts::{Link, NodeFacts, Upstream};
 use super::super::node::NodeAddr;
 use super::super::policy::ChainedReplicas;
 use super::super::published::Published;
+use super::confirmation::{tell_flapping, unconfirmed};
 use super::{Action, Case, Change, Hold, Plan, publishing, switchover, withdrawing, write_safety};
 
 pub(super) fn keep(case: &Case<'_>, published: &Published, primary: &NodeAddr) -> Plan {
+    tell_flapping(case, primary, keep_or_replace(case, published, primary))
+}
+
+fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -> Plan {
     let observed = case.observed;
     let Some(node) = observed.nodes.get(primary) else {
         return replace(case, published, primary, "it is no longer configured");
     };
     if node.verdict.unfit_as_primary() {
         let why = "a majority of the keepers holds it down";
-        let plan = replace(case, published, primary, why);
-        return match plan.action {
-            Some(_) => cooling_down(case, published, primary).unwrap_or(plan),
-            None => plan,
+        return match withdrawal(case, published, primary, why) {
+            Ok((successor, plan)) => cooling_down(case, published, primary)
+                .or_else(|| unconfirmed(case, primary, &successor))
+                .unwrap_or(plan),
+            Err(held) => held,
         };
     }
     let Some(facts) = node.live() else {
@@ -59,18 +65,29 @@ pub(super) fn keep(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
 
 /// Withdraws the primary if somebody can take over; else it stays published, so that it serves again once it is back.
 fn replace(case: &Case<'_>, published: &Published, primary: &NodeAddr, why: &str) -> Plan {
+    let withdrawal = withdrawal(case, published, primary, why);
+    withdrawal.map_or_else(|held| held, |(_, plan)| plan)
+}
+
+/// The best successor and the withdrawal of the primary in its favour; the plan that holds it if there is none.
+fn withdrawal(
+    case: &Case<'_>,
+    published: &Published,
+    primary: &NodeAddr,
+    why: &str,
+) -> Result<(NodeAddr, Plan), Plan> {
     let observed = case.observed;
     let state = withdrawing(case, published, Some(primary), format!("{primary}: {why}"));
     // A primary that is up but was demoted from outside may be chosen again.
     let replaced = Some(primary).filter(|primary| !case.demoted(primary));
     let election = elect(observed, case.policy, &state.lineage, replaced, case.now);
-    if election.ranking.is_empty() {
-        return Plan::hold(Hold::NoneEligible {
+    match election.ranking.into_iter().next() {
+        Some(successor) => Ok((successor, Plan::write(Change::Withdraw, state))),
+        None => Err(Plan::hold(Hold::NoneEligible {
             replaced: Some(primary.clone()),
             refusals: election.refusals,
-        });
+        })),
     }
-    Plan::write(Change::Withdraw, state)
 }
 
 /// Holds `primary` though it is down, if a failover to it was completed a moment ago: two in a row hint at a fault that

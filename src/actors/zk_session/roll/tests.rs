@@ -15,6 +15,7 @@ fn node(session: i64, version: i32, acknowledged: u64) -> Node {
         lease: LEASE,
         failsafe: None,
         acknowledged: Generation(acknowledged),
+        polls: None,
     };
     Node {
         data: record.encode(),
