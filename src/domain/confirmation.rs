@@ -14,6 +14,13 @@ use super::node::{KeeperId, Moment, NodeAddr};
 /// How long a confirmation is good for, once everything is known: a withdrawal follows at once, or not at all.
 const GOOD_FOR: Duration = Duration::from_secs(1);
 
+/// How long the other keepers may take to tell what they find, where nothing has to be done meanwhile.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
+
+/// When a primary that was reached is asked again, should votes stand against it still: they take a moment to be taken
+/// back.
+const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// So many failed confirmations within [`FLAPPING_WITHIN`] times the mark-down time are told.
 const FLAPPING_AFTER: usize = 3;
 
@@ -125,12 +132,8 @@ enum Stage {
     /// The leader has asked the primary.
     Asked(Own),
     /// The other keepers were asked to ask it, too.
-    Polled {
-        own: Own,
-        poll: Poll,
-        tally: Tally,
-    },
-    /// It was reached. Not asked again before then: votes take a moment to be taken back.
+    Polled { own: Own, poll: Poll, tally: Tally },
+    /// It was reached. Not asked again before then.
     Failed { until: Moment },
     /// It is taken for confirmed, whatever is found.
     Granted,
@@ -242,11 +245,16 @@ impl Confirmation {
             return;
         };
         self.braked |= own.confirms() && brake.is_some();
+        let within = if own.confirms() {
+            limits.probe_timeout
+        } else {
+            limits.probe_timeout.max(TOLD_WITHIN)
+        };
         self.stage = Stage::Polled {
             own,
             poll: Poll {
                 number,
-                until: now.after(limits.probe_timeout),
+                until: now.after(within),
             },
             tally: Tally::default(),
         };
@@ -283,7 +291,7 @@ impl Confirmation {
             .retain(|failure| now.since(failure.at) < limits.mark_down * FLAPPING_WITHIN);
         self.failures.push(Failure { at: now, steady });
         self.stage = Stage::Failed {
-            until: now.after(limits.probe_timeout),
+            until: now.after(ASKED_AGAIN_AFTER),
         };
         true
     }

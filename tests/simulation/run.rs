@@ -214,6 +214,16 @@ impl Run {
                 host += 1;
             }
         }
+        if self.schedule.kind == Kind::ToBeReplaced {
+            let site = Rc::clone(site);
+            world.at(healed - 1, move || {
+                if site.oracle.withdrawals() == 0 {
+                    site.around.world.violated(format_args!(
+                        "RK-2: a primary that a majority does not reach is not replaced"
+                    ));
+                }
+            });
+        }
         let healing = Rc::clone(site);
         world.at(healed, move || healing.heal());
     }

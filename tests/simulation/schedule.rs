@@ -69,6 +69,8 @@ pub(crate) enum Kind {
     OutageOnly,
     /// A keeper dies meanwhile: then all fall silent.
     OutageAndCrash,
+    /// A primary is down for a majority, long enough to be replaced, and nothing else happens (RK-2).
+    ToBeReplaced,
     /// A switchover, and faults that leave the servers alone: no write is lost.
     SwitchoverOnly,
 }
@@ -148,12 +150,13 @@ pub(crate) enum Fault {
 }
 
 impl Schedule {
-    /// Nearly always faults at random; one seed in fifty tells a story that they would rarely tell.
+    /// Nearly always faults at random; three seeds in fifty tell stories that they would rarely tell.
     pub(crate) fn draw(seed: u64) -> Self {
-        if seed % 50 == 49 {
-            Self::overtaken_errand(seed)
-        } else {
-            Self::at_random(seed)
+        match seed % 50 {
+            49 => Self::overtaken_errand(seed),
+            48 => Self::end_of_a_cut(seed),
+            47 => Self::to_be_replaced(seed),
+            _ => Self::at_random(seed),
         }
     }
 
@@ -199,7 +202,11 @@ impl Schedule {
         let faults = match kind {
             Kind::Anything => chance.between(3, 14),
             Kind::PrimaryOnly => chance.between(1, 5),
-            Kind::RebirthOnly | Kind::OutageOnly | Kind::OutageAndCrash | Kind::SwitchoverOnly => 1,
+            Kind::RebirthOnly
+            | Kind::OutageOnly
+            | Kind::OutageAndCrash
+            | Kind::ToBeReplaced
+            | Kind::SwitchoverOnly => 1,
         };
         for _ in 0..faults {
             let at = begin + chance.between(0, lasts * 3 / 4);
@@ -261,7 +268,11 @@ impl Schedule {
         let cluster = chance.below(self.clusters);
         let primary = Node::Primary(cluster);
         match self.kind {
-            Kind::Anything | Kind::OutageOnly | Kind::OutageAndCrash | Kind::SwitchoverOnly => {}
+            Kind::Anything
+            | Kind::OutageOnly
+            | Kind::OutageAndCrash
+            | Kind::ToBeReplaced
+            | Kind::SwitchoverOnly => {}
             Kind::PrimaryOnly => {
                 let (one, other) = (chance.below(self.nodes), chance.below(self.nodes));
                 return if !self.colocated && chance.happens(50) {

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::draining::{self, gathered, old_gone, refused_early, refused_since, withdrawn};
 use super::confirmation::Polled;
+use super::draining::{self, gathered, old_gone, refused_early, refused_since, withdrawn};
 use super::proxies::Proxies;
 use super::tasks::Tasks;
 use super::telling::{Telling, asked, elsewhere, unanswered};

@@ -12,7 +12,8 @@ use super::command::open;
 use super::{FailoverActor, FailoverLinks};
 use crate::actors::cluster::ClusterActor;
 use crate::actors::messages::{
-    AskVoters, Commanded, Confirm, Decide, Guard, Leadership, RunEnded, SettingsTried, WriteError, WriteState,
+    AskVoters, Commanded, Confirm, Decide, Guard, Leadership, RunEnded, SettingsTried, WriteError,
+    WriteState,
 };
 use crate::domain::facts::MinReplicas;
 use crate::domain::node::{ClusterName, KeeperId, NodeAddr};

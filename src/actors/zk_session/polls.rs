@@ -56,7 +56,10 @@ impl ZkSession {
         announcements
             .filter_map(|(keeper, record)| {
                 let polls = record?.polls.as_ref()?;
-                Some((keeper.clone(), polls.get(cluster).cloned().unwrap_or_default()))
+                Some((
+                    keeper.clone(),
+                    polls.get(cluster).cloned().unwrap_or_default(),
+                ))
             })
             .collect()
     }

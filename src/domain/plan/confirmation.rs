@@ -11,10 +11,7 @@ pub(super) fn unconfirmed(
     successor: &NodeAddr,
 ) -> Option<Plan> {
     let (observed, limits) = (case.observed, case.observed.limits);
-    match observed
-        .confirmation
-        .next(observed.brake, limits, case.now)
-    {
+    match observed.confirmation.next(observed.brake, limits, case.now) {
         Next::Withdraw => None,
         Next::Ask => Some(Plan::act(Action::Confirm(Inquiry {
             primary: primary.clone(),

@@ -225,7 +225,9 @@ impl fmt::Display for Reason {
         let untold = match self {
             Self::Answers => return f.write_str("but has answered since: it is not withdrawn"),
             Self::Voters(untold) => {
-                f.write_str("and withdrawn if a majority of the keepers, asked once more, has no answer")?;
+                f.write_str(
+                    "and withdrawn if a majority of the keepers, asked once more, has no answer",
+                )?;
                 untold
             }
             Self::Brake(brake, untold) => {

@@ -5,6 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::confirmation::{Answer, Finding, Told};
 use crate::domain::drain::{Heard, Proxy};
 use crate::domain::facts::{
     DownReason, Link, MinReplicas, Mode, NodeFacts, Role, Upstream, Version,
