@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::confirmation::{Inquiry, Reason};
+use super::confirmation::{Flapping, Inquiry, Reason};
 use super::drain::Proxy;
 use super::election::{Refusal, lost_against};
 use super::facts::{Link, MinReplicas, Mode, NodeFacts, Upstream};
@@ -120,22 +120,10 @@ impl Change {
 pub enum Hold {
     /// Whether these nodes are up is not known yet, and what is known of them.
     Undecided(Vec<(NodeAddr, String)>),
-    /// The primary is voted down, and its withdrawal is not confirmed (RK-2).
-    Unconfirmed {
-        /// The primary.
-        node: NodeAddr,
-        /// Why.
-        reason: Reason,
-    },
+    /// The primary is voted down, and its withdrawal is not confirmed: why (RK-2).
+    Unconfirmed(NodeAddr, Reason),
     /// The primary was voted down again and again, and answered each time.
-    Flapping {
-        /// The primary.
-        node: NodeAddr,
-        /// How often.
-        times: usize,
-        /// Within this time.
-        within: Duration,
-    },
+    Flapping(NodeAddr, Flapping),
     /// These keepers may still answer from the state before the withdrawal (RK-2).
     Unacknowledged(Unacknowledged),
     /// The withdrawn primary may still take writes, and HAProxies may send clients to it (RK-10).
@@ -236,7 +224,7 @@ impl Hold {
     pub fn same_as(&self, other: &Self) -> bool {
         let timeless = |hold: &Self| {
             let mut hold = hold.clone();
-            if let Self::Unconfirmed { reason, .. } = &mut hold {
+            if let Self::Unconfirmed(_, reason) = &mut hold {
                 *reason = reason.lasting();
             }
             if let Self::CoolingDown { left, .. } | Self::Draining { left, .. } = &mut hold {

@@ -10,12 +10,10 @@ fn after(milliseconds: u64) -> Moment {
     START.after(Duration::from_millis(milliseconds))
 }
 
-fn brake() -> Option<Brake> {
-    Some(Brake {
-        silent: 4,
-        published: 4,
-    })
-}
+const BRAKE: Option<Brake> = Some(Brake {
+    silent: 4,
+    published: 4,
+});
 
 fn tally(voters: usize, unfit: usize, untold: &[&str]) -> Tally {
     Tally {
@@ -112,29 +110,29 @@ fn keepers_that_tell_nothing_in_time_do_not_confirm() {
 #[test]
 fn the_brake_holds_a_silent_primary_once_for_one_probe_timeout() {
     let silent = found(Finding::Silent, true);
-    assert_eq!(silent.next(brake(), LIMITS, START), Next::AskVoters);
-    let mut confirmation = polled(Finding::Silent, brake());
+    assert_eq!(silent.next(BRAKE, LIMITS, START), Next::AskVoters);
+    let mut confirmation = polled(Finding::Silent, BRAKE);
     let untold = tally(3, 1, &["2", "3"]);
     assert!(!confirmation.told(untold.clone(), LIMITS, after(999)));
-    let held = confirmation.next(brake(), LIMITS, after(999));
+    let held = confirmation.next(BRAKE, LIMITS, after(999));
     assert!(
         matches!(&held, Next::Wait(Reason::Brake(..), until) if *until == after(1_000)),
         "{held:?}"
     );
     assert!(!confirmation.told(untold, LIMITS, after(1_000)));
     assert_eq!(
-        confirmation.next(brake(), LIMITS, after(1_000)),
+        confirmation.next(BRAKE, LIMITS, after(1_000)),
         Next::Withdraw
     );
     confirmation.found(Finding::Silent, true, true, after(5_000));
     assert_eq!(
-        confirmation.next(brake(), LIMITS, after(5_000)),
+        confirmation.next(BRAKE, LIMITS, after(5_000)),
         Next::Withdraw
     );
     confirmation.over();
     confirmation.found(Finding::Silent, true, true, after(9_000));
     assert_eq!(
-        confirmation.next(brake(), LIMITS, after(9_000)),
+        confirmation.next(BRAKE, LIMITS, after(9_000)),
         Next::AskVoters,
         "it was back meanwhile"
     );
@@ -142,20 +140,17 @@ fn the_brake_holds_a_silent_primary_once_for_one_probe_timeout() {
 
 #[test]
 fn the_brake_lets_go_when_a_majority_has_no_answer_and_gives_way_to_one_that_has() {
-    let mut confirmation = polled(Finding::Silent, brake());
+    let mut confirmation = polled(Finding::Silent, BRAKE);
     assert!(!confirmation.told(tally(3, 2, &["3"]), LIMITS, after(10)));
-    assert_eq!(
-        confirmation.next(brake(), LIMITS, after(10)),
-        Next::Withdraw
-    );
-    let mut confirmation = polled(Finding::Silent, brake());
+    assert_eq!(confirmation.next(BRAKE, LIMITS, after(10)), Next::Withdraw);
+    let mut confirmation = polled(Finding::Silent, BRAKE);
     assert!(confirmation.told(tally(3, 1, &[]), LIMITS, after(10)));
 }
 
 #[test]
 fn the_brake_does_not_act_on_what_refuses() {
     let refused = found(Finding::Refused, true);
-    assert_eq!(refused.next(brake(), LIMITS, START), Next::Withdraw);
+    assert_eq!(refused.next(BRAKE, LIMITS, START), Next::Withdraw);
 }
 
 #[test]

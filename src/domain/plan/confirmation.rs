@@ -21,10 +21,7 @@ pub(super) fn unconfirmed(
         Next::AskVoters => Some(Plan::act(Action::AskVoters(primary.clone()))),
         Next::Wait(reason, until) => Some(Plan {
             again: Some(until),
-            ..Plan::hold(Hold::Unconfirmed {
-                node: primary.clone(),
-                reason,
-            })
+            ..Plan::hold(Hold::Unconfirmed(primary.clone(), reason))
         }),
     }
 }
@@ -34,11 +31,7 @@ pub(super) fn tell_flapping(case: &Case<'_>, primary: &NodeAddr, mut plan: Plan)
     let observed = case.observed;
     if let Some(flapping) = observed.confirmation.flapping(observed.limits, case.now) {
         plan.again = plan.again.into_iter().chain([flapping.until]).min();
-        plan.holds.push(Hold::Flapping {
-            node: primary.clone(),
-            times: flapping.times,
-            within: flapping.within,
-        });
+        plan.holds.push(Hold::Flapping(primary.clone(), flapping));
     }
     plan
 }

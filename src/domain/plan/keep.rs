@@ -19,12 +19,12 @@ fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
     };
     if node.verdict.unfit_as_primary() {
         let why = "a majority of the keepers holds it down";
-        return match withdrawal(case, published, primary, why) {
-            Ok((successor, plan)) => cooling_down(case, published, primary)
+        let (successor, plan) = withdrawal(case, published, primary, why);
+        let held = successor.and_then(|successor| {
+            cooling_down(case, published, primary)
                 .or_else(|| unconfirmed(case, primary, &successor))
-                .unwrap_or(plan),
-            Err(held) => held,
-        };
+        });
+        return held.unwrap_or(plan);
     }
     let Some(facts) = node.live() else {
         return Plan::hold(Hold::Undecided(vec![node.doubt(primary)]));
@@ -65,29 +65,29 @@ fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
 
 /// Withdraws the primary if somebody can take over; else it stays published, so that it serves again once it is back.
 fn replace(case: &Case<'_>, published: &Published, primary: &NodeAddr, why: &str) -> Plan {
-    let withdrawal = withdrawal(case, published, primary, why);
-    withdrawal.map_or_else(|held| held, |(_, plan)| plan)
+    withdrawal(case, published, primary, why).1
 }
 
-/// The best successor and the withdrawal of the primary in its favour; the plan that holds it if there is none.
+/// The best successor, and the withdrawal of the primary in its favour; if there is none, why the primary stays.
 fn withdrawal(
     case: &Case<'_>,
     published: &Published,
     primary: &NodeAddr,
     why: &str,
-) -> Result<(NodeAddr, Plan), Plan> {
+) -> (Option<NodeAddr>, Plan) {
     let observed = case.observed;
     let state = withdrawing(case, published, Some(primary), format!("{primary}: {why}"));
     // A primary that is up but was demoted from outside may be chosen again.
     let replaced = Some(primary).filter(|primary| !case.demoted(primary));
     let election = elect(observed, case.policy, &state.lineage, replaced, case.now);
-    match election.ranking.into_iter().next() {
-        Some(successor) => Ok((successor, Plan::write(Change::Withdraw, state))),
-        None => Err(Plan::hold(Hold::NoneEligible {
-            replaced: Some(primary.clone()),
-            refusals: election.refusals,
-        })),
+    if let Some(successor) = election.ranking.into_iter().next() {
+        return (Some(successor), Plan::write(Change::Withdraw, state));
     }
+    let held = Plan::hold(Hold::NoneEligible {
+        replaced: Some(primary.clone()),
+        refusals: election.refusals,
+    });
+    (None, held)
 }
 
 /// Holds `primary` though it is down, if a failover to it was completed a moment ago: two in a row hint at a fault that

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{Action, Change, Hold, Plan};
-use crate::domain::confirmation::{Inquiry, Reason};
+use crate::domain::confirmation::{Flapping, Inquiry, Reason};
 use crate::domain::facts::Mode;
 use crate::domain::node::NodeAddr;
 
@@ -90,17 +90,8 @@ impl fmt::Display for Hold {
                 }
                 Ok(())
             }
-            Self::Unconfirmed { node, reason } => write!(f, "{node} is voted down, {reason}"),
-            Self::Flapping {
-                node,
-                times,
-                within,
-            } => write!(
-                f,
-                "{node} is flapping: voted down {times} times within {:.0} s, it answered each time before it was \
-                 withdrawn",
-                within.as_secs_f64()
-            ),
+            Self::Unconfirmed(node, reason) => write!(f, "{node} is voted down, {reason}"),
+            Self::Flapping(node, flapping) => write!(f, "{node} {flapping}"),
             Self::Unacknowledged(keepers) => write!(
                 f,
                 "waiting until the withdrawal is acknowledged, or the lease is out, of: {keepers}"
@@ -218,6 +209,17 @@ fn silent(node: &NodeAddr, left: Duration, drain: Duration) -> String {
     format!(
         "{node} may still have clients that write: waiting for another {left:.1} s (drain-seconds {drain})"
     )
+}
+
+impl fmt::Display for Flapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { times, within, .. } = self;
+        write!(
+            f,
+            "is flapping: voted down {times} times within {:.0} s, it answered each time before it was withdrawn",
+            within.as_secs_f64()
+        )
+    }
 }
 
 impl fmt::Display for Reason {

@@ -117,43 +117,51 @@ impl Oracle {
         commit: &Commit<'_>,
     ) {
         let (leader, keepers, fleet) = (commit.leader.as_str(), commit.keepers, commit.fleet);
+        let now = self.world.now();
         let contacts = self.contacts.borrow();
-        let asked = |keeper: &str| {
-            let contact = contacts.get(&(keeper.to_owned(), old.clone()))?;
-            Some(contact.attempts.iter().rev())
+        let contact =
+            |keeper: &str, node: &NodeAddr| contacts.get(&(keeper.to_owned(), node.clone()));
+        let attempts = |keeper: &str| {
+            let contact = contact(keeper, old);
+            contact
+                .into_iter()
+                .flat_map(|contact| contact.attempts.iter())
         };
-        let by_leader = || asked(leader).into_iter().flatten();
-        let reaches_successor = fleet
+        // What the leader has asked after an answer of a successor, the oldest first.
+        let asked = || attempts(leader).filter(|it| it.follows_successor);
+        let majority = |since: u64| {
+            let in_vain = |keeper: &&String| {
+                let latest = attempts(keeper).rev().find(|it| it.began >= since);
+                latest.is_some_and(Attempt::in_vain)
+            };
+            keepers.iter().filter(in_vain).count() * 2 > keepers.len()
+        };
+        // Else another keeper may reach the successor for it.
+        let mut others = fleet
             .servers()
-            .filter(|other| other.cluster == *name && other.addr != *old)
-            .filter_map(|other| contacts.get(&(leader.to_owned(), other.addr.clone())))
-            .any(|contact| self.world.now() - contact.answered <= 1_000_000);
-        let confirmed = by_leader().find(|it| it.in_vain() && it.follows_successor);
-        let since = by_leader().next().map_or(0, |it| it.began);
-        let in_vain = |keeper: &&String| {
-            let mut attempts = asked(keeper).into_iter().flatten();
-            let latest = attempts.find(|it| it.began + 1_500_000 >= since);
-            latest.is_some_and(Attempt::in_vain)
-        };
-        let majority = keepers.iter().filter(in_vain).count() * 2 > keepers.len();
-        let lately = |at: &&u64| self.world.now() - **at <= 10 * self.times.mark_down;
-        let flaps = book.falls.iter().filter(lately);
-        if confirmed.is_none() && reaches_successor && !majority && flaps.count() <= 3 {
+            .filter(|other| other.cluster == *name && other.addr != *old);
+        let reaches_all = others.all(|other| {
+            let heard = contact(leader, &other.addr);
+            heard.is_some_and(|heard| now - heard.answered <= 1_000_000)
+        });
+        let lately = |at: &&u64| now - **at <= 10 * self.times.mark_down;
+        let flaps = book.falls.iter().filter(lately).count() > 3;
+        let confirmed = asked().any(Attempt::in_vain);
+        let outvoted = asked()
+            .find(|it| now - it.began <= 3_000_000)
+            .is_some_and(|it| majority(it.began));
+        if reaches_all && !confirmed && !outvoted && !flaps {
             self.world.violated(format_args!(
                 "RK-2: {old} of {name} was withdrawn, and {leader} has not asked it in vain after an answer of its successor"
             ));
         }
-        let answered = contacts
-            .get(&(leader.to_owned(), old.clone()))
-            .map_or(0, |contact| contact.answered);
-        let first = by_leader()
-            .filter(|it| it.in_vain() && it.follows_successor && it.began > answered)
-            .last();
+        let answered = contact(leader, old).map_or(0, |contact| contact.answered);
+        let first = asked().find(|it| it.in_vain() && it.began > answered);
         let Some(first) = first else { return };
-        let waited = self.world.now() - first.began;
+        let waited = now - first.began;
         if let Some((silent, published)) = self.braked(&contacts, commit)
-            && !majority
             && waited < self.times.probe_timeout
+            && !majority(first.began)
         {
             self.world.violated(format_args!(
                 "RK-11: {old} of {name} was withdrawn by {leader} alone, {waited} us after it was asked, while {silent} of \
