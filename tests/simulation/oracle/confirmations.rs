@@ -11,6 +11,9 @@ use crate::redis::Fleet;
 /// How long before a primary is asked its successor has answered at most, in microseconds: it is asked right after.
 const SUCCESSOR_JUST_BEFORE: u64 = 20_000;
 
+/// A leader that reaches a server has read it no longer before it withdraws a primary, in microseconds.
+const JUST_READ: u64 = 100_000;
+
 /// An answer that takes longer is as good as none.
 const IN_TIME: u64 = 50_000;
 
@@ -142,7 +145,7 @@ impl Oracle {
             .filter(|other| other.cluster == *name && other.addr != *old);
         let reaches_all = others.all(|other| {
             let heard = contact(leader, &other.addr);
-            heard.is_some_and(|heard| now - heard.answered <= 1_000_000)
+            heard.is_some_and(|heard| now - heard.answered <= JUST_READ)
         });
         let lately = |at: &&u64| now - **at <= 10 * self.times.mark_down;
         let flaps = book.falls.iter().filter(lately).count() > 3;

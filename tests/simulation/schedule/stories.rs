@@ -218,8 +218,8 @@ impl Schedule {
         schedule
     }
 
-    /// No keeper reaches any server for a while, for some clusters or many; then the ways open one after the other, mostly
-    /// at nearly the same moment. The servers are whole all the time.
+    /// No keeper reaches any server for a while, or any primary of many; then the ways open one after the other, mostly at
+    /// nearly the same moment. The servers are whole all the time.
     pub(super) fn end_of_a_cut(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0xc07_e4d));
         let mut schedule = Self {
@@ -234,6 +234,12 @@ impl Schedule {
             kind: Kind::Anything,
             ..Self::at_random(seed)
         };
+        // The first nodes of all clusters share a host.
+        let servers = if schedule.clusters > 3 && chance.happens(40) {
+            1
+        } else {
+            3
+        };
         let mut at = 4_000_000;
         for _ in 0..chance.between(1, 4) {
             let least = schedule.mark_down * 1_000 + 2 * schedule.tick * 1_000;
@@ -241,7 +247,7 @@ impl Schedule {
             let cut = chance.pick(&[Cut::Silent, Cut::Resets]);
             let apart = chance.pick(&[0, 3_000, 60_000, 60_000, 1_000_000]);
             for keeper in 0..3 {
-                for server in 0..3 {
+                for server in 0..servers {
                     let way = Fault::Sever(KEEPERS + keeper, SERVERS + server, cut);
                     schedule.faults.push(Planned {
                         when: When::At(at),
