@@ -120,6 +120,7 @@ impl Daemon {
             leader: Slot::new(),
             runs: Slot::new(),
             performer: Slot::new(),
+            primaries: Rc::default(),
             lease: lease_sender,
             fatal: fatal_sender,
             redis: ports.redis,

@@ -1,5 +1,7 @@
 //! The pure core: no async, no actor, no clock, no I/O. Time and facts come in as values, decisions go out as values.
 
+pub mod brake;
+pub mod confirmation;
 pub mod drain;
 pub mod election;
 pub mod explain;

@@ -1,7 +1,9 @@
 //! The actor of one cluster: gathers what the monitors see and what is shared, counts votes, answers HTTP from memory,
 //! and tells the leader when there is something to do.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +18,12 @@ use crate::actors::cluster_api::{
     InspectNode, NodeView, Reason,
 };
 use crate::actors::messages::{
-    Commanded, Decide, Decision, Perform, Reconsider, Refresh, ResendReport, SetReport,
+    Commanded, Decide, Decision, Perform, Reconsider, Refresh, ResendReport, SetPoll, SetReport,
     SettingsTried, Shared, SharedState, SightAgain, Sighted, Subscribe, SwitchFailed, Wanted,
 };
 use crate::actors::node_monitor::NodeMonitor;
+use crate::domain::brake::Primaries;
+use crate::domain::confirmation::Told;
 use crate::domain::facts::Sighting;
 use crate::domain::lease::Lease;
 use crate::domain::node::{Moment, NodeAddr};
@@ -32,6 +36,7 @@ pub use self::state::ClusterSettings;
 use self::state::State;
 use self::switching::Switching;
 
+mod confirmation;
 mod draining;
 mod proxies;
 mod state;
@@ -67,6 +72,10 @@ pub struct ClusterLinks {
     pub subscribe: Outbox<Subscribe>,
     /// To the session.
     pub report: Outbox<SetReport>,
+    /// To the session.
+    pub poll: Outbox<SetPoll>,
+    /// The published primaries of all clusters of this keeper.
+    pub primaries: Rc<RefCell<Primaries>>,
     /// To the failover actor.
     pub wanted: Outbox<Wanted>,
     /// To the performer of tasks.
@@ -79,6 +88,8 @@ pub struct ClusterActor {
     links: ClusterLinks,
     /// The report the session was given last.
     reported: Report,
+    /// What it was told last of polls.
+    poll_told: Told,
     /// What was logged last of what is left undone.
     told_holds: Vec<Hold>,
     /// They will be looked at again soon.
@@ -99,6 +110,7 @@ impl ClusterActor {
             state,
             links,
             reported: Report::default(),
+            poll_told: Told::default(),
             told_holds: Vec::new(),
             holds_settle: false,
             again: None,
@@ -112,6 +124,7 @@ impl ClusterActor {
         self.take_up_tasks();
         self.read_for_the_leader(ctx);
         self.look_at_the_withdrawn(ctx);
+        self.answer_polls(ctx);
         self.reconsider(ctx);
         if self.state.wants_leader() {
             (self.links.wanted)(Wanted(self.state.settings.name.clone()));
@@ -122,6 +135,7 @@ impl ClusterActor {
     fn reconsider(&mut self, ctx: &mut Context<Self>) {
         let _in_span = self.span.clone().entered();
         let now = self.links.clock.now();
+        self.state.observed.brake = self.brake(now);
         for (node, verdict) in self.state.reconsider(now) {
             log_verdict(&node, verdict);
         }
@@ -130,6 +144,7 @@ impl ClusterActor {
             self.reported = report;
             self.send_report();
         }
+        self.tell_poll();
         self.look_again(ctx);
         self.settle();
         if !self.holds_settle && self.holds_are_news() {
@@ -311,6 +326,7 @@ impl Handler<ResendReport> for ClusterActor {
 
     fn handle(&mut self, _: ResendReport, _: &mut Self::Context) {
         self.send_report();
+        self.send_poll();
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use actix::Message;
 
+use crate::domain::confirmation::Told;
 use crate::domain::facts::Sighting;
 use crate::domain::lease::Unacknowledged;
 use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
@@ -14,8 +15,10 @@ use crate::domain::published::Published;
 use crate::domain::task::{Outcome, Task, TaskId};
 use crate::domain::verdict::Report;
 
+pub use self::confirmation::{AskAnew, AskVoters, Confirm, SetPoll};
 pub use self::failsafe::{AskConsent, DropKeeper, FailsafeReport, NotDropped, Rehearse};
 
+mod confirmation;
 mod failsafe;
 
 /// `NodeMonitor` → `ClusterActor`: what the monitor sees has changed in substance, or the monitor has just started.
@@ -111,6 +114,8 @@ pub struct SharedState {
     pub reports: BTreeMap<KeeperId, Report>,
     /// Keepers online.
     pub keepers: BTreeSet<KeeperId>,
+    /// What keepers ask of the published primary, and answer; of those that can.
+    pub polls: BTreeMap<KeeperId, Told>,
     /// That has changed, and is being read again: of whom votes are a majority is not known.
     pub recounting: bool,
     /// Set while this keeper leads.

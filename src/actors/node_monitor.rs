@@ -3,6 +3,7 @@
 //! A monitor goes through `rest` → `woken` → `probe` → `ended` → (`learn` →) `rest`. It owns the future of the stage it is
 //! in, and the connection travels through the stages with it; all of it ends with the actor.
 
+mod anew;
 mod fresh;
 mod learn;
 mod probe;
@@ -72,6 +73,8 @@ pub struct NodeMonitor {
     full_at: Option<Moment>,
     /// When something on the connection was answered with a probe at once.
     hastened: Option<Moment>,
+    /// How long the last answer took on a connection that had to be set up for it.
+    set_up: Option<Duration>,
     /// Probes unanswered on the present connection.
     timeouts: u32,
     /// Ends the rest.
@@ -146,6 +149,7 @@ impl NodeMonitor {
             told: None,
             full_at: None,
             hastened: None,
+            set_up: None,
             timeouts: 0,
             wake: Rc::default(),
             anew: false,
@@ -288,6 +292,9 @@ impl NodeMonitor {
                 monitor.probed_process(now, was_connected, &probed);
                 match probed.outcome {
                     Ok(alive) => {
+                        if !was_connected && !probed.replaced {
+                            monitor.set_up = Some(monitor.clock.now().since(now));
+                        }
                         let asked = (probed.depth, again || probed.replaced);
                         monitor.answered(probed.connection, alive, asked, now, ctx);
                     }

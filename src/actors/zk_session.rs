@@ -23,6 +23,7 @@ use self::failsafe::Part;
 use self::joining::Identity;
 use self::leading::Campaign;
 use self::lease_book::LeaseBook;
+use self::polls::Polls;
 use self::reading::Event;
 use self::roll::Roll;
 use self::standing::Standing;
@@ -51,6 +52,7 @@ mod handlers;
 mod joining;
 mod leading;
 mod lease_book;
+mod polls;
 mod reading;
 mod rehearsal;
 mod report_slot;
@@ -128,6 +130,8 @@ pub struct ZkSession {
     clusters: BTreeMap<ClusterName, Cluster>,
     subscriptions: u64,
     roll: Roll,
+    /// What this keeper asks the others of published primaries, and answers.
+    polls: Polls,
     circle: Circle,
     /// Keepers that a failover would wait for beyond all leases, and until when, as told last.
     foreseen: BTreeMap<KeeperId, Moment>,
@@ -202,6 +206,7 @@ impl ZkSession {
                 lease: settings.lease,
                 failsafe: settings.failsafe,
                 acknowledged: Generation::default(),
+                polls: Some(BTreeMap::new()),
             },
             heartbeat: settings.heartbeat,
         };
@@ -217,6 +222,7 @@ impl ZkSession {
             trouble: None,
             clusters: BTreeMap::new(),
             subscriptions: 0,
+            polls: Polls::default(),
             roll: Roll::new(
                 settings.announcement.id.clone(),
                 settings.lease,
@@ -269,6 +275,7 @@ impl ZkSession {
             version: cluster.version(),
             reports: cluster.reports.clone(),
             keepers: self.roll.online(),
+            polls: self.polls_of(name),
             recounting: self.roll.recounting(),
             leading: self.leadership.clone(),
             unacknowledged,

@@ -1,5 +1,6 @@
 //! The children of the tree: what each is made of and how it reaches the others.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,8 +20,10 @@ use crate::actors::node_monitor::{FreshConnections, MonitorSettings, NodeMonitor
 use crate::actors::zk_session::{self, ZkSession};
 use crate::actors::{ClusterRefs, Directory, Outbox};
 use crate::config::{ClusterConfig, Config};
+use crate::domain::brake::Primaries;
 use crate::domain::identity::{Nonce, Place};
 use crate::domain::lease::Lease;
+use crate::domain::liveness::Limits;
 use crate::domain::node::NodeAddr;
 use crate::domain::policy::WriteSafety;
 use crate::domain::yielding::patience;
@@ -40,6 +43,7 @@ pub(super) struct Wires {
     pub(super) leader: Slot<FailoverActor>,
     pub(super) runs: Slot<Supervisor>,
     pub(super) performer: Slot<TaskPerformer>,
+    pub(super) primaries: Rc<RefCell<Primaries>>,
     pub(super) lease: watch::Sender<Lease>,
     pub(super) obstacles: watch::Sender<Arc<[String]>>,
     pub(super) fatal: mpsc::UnboundedSender<Fatal>,
@@ -203,6 +207,10 @@ impl Wires {
             keeper: config.keeper_id.clone(),
             policy: Arc::new(cluster.policy.clone()),
             read_lease: config.timing.read_lease,
+            limits: Limits {
+                mark_down: cluster.timing.mark_down,
+                probe_timeout: cluster.timing.probe_timeout,
+            },
         };
         let shared = watch::Sender::new(None);
         let links = SendWrapper::new(ClusterLinks {
@@ -212,6 +220,8 @@ impl Wires {
             clock: self.clock.clone(),
             subscribe: outbox(self.session.reference()),
             report: outbox(self.session.reference()),
+            poll: outbox(self.session.reference()),
+            primaries: self.primaries.clone(),
             wanted: outbox(self.leader.reference()),
             perform: outbox(self.performer.reference()),
         });

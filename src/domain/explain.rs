@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::confirmation::Confirmation;
 use super::election::{Election, Refusal, elect, generation_of, priority};
 use super::lease::Unacknowledged;
 use super::node::{Moment, NodeAddr};
@@ -118,6 +119,7 @@ pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation
 /// could not.
 fn without(observed: &Observed, primary: Option<&NodeAddr>) -> (Observed, Option<String>) {
     let mut case = observed.clone();
+    case.confirmation = Confirmation::granted();
     let Some(primary) = primary else {
         return (case, None);
     };

@@ -208,12 +208,16 @@ pub struct Sighting {
     pub probed: bool,
     /// The last probe was answered. False does not mean down: only a vote says so.
     pub answering: bool,
+    /// Since when every probe was answered; `None` if the last one was not.
+    pub answering_since: Option<Moment>,
     /// The last probe's connection was refused.
     pub refused: bool,
     /// When the last probe that has ended was sent.
     pub probe_sent: Moment,
     /// The server process that this keeper was connected to last, and what became of that connection; `None` if either is not known.
     pub process: Option<ProcessConnection>,
+    /// Since when it owes an answer: when the first probe was sent that was neither answered nor refused since.
+    pub owes_since: Option<Moment>,
     /// What the node answered in place of facts, such as `NOAUTH …`; or why the last probe failed.
     pub trouble: Option<String>,
     /// What the node said of its `min-replicas` settings, or why it did not; `None` until it was asked (RK-9).
@@ -266,9 +270,11 @@ impl Sighting {
             vote: None,
             probed: false,
             answering: false,
+            answering_since: None,
             refused: false,
             probe_sent: at,
             process: None,
+            owes_since: None,
             trouble: None,
             min_replicas: None,
             addresses: BTreeSet::new(),
@@ -302,9 +308,11 @@ impl Sighting {
             vote,
             probed,
             answering,
+            answering_since: _,
             refused,
             probe_sent: _,
             process,
+            owes_since: _,
             trouble,
             min_replicas,
             addresses,

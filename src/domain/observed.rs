@@ -5,9 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::brake::Brake;
+use super::confirmation::Confirmation;
 use super::drain::Drain;
 use super::facts::{Link, Mode, NodeFacts, Sighting};
 use super::lease::Unacknowledged;
+use super::liveness::Limits;
 use super::node::{Epoch, KeeperId, Moment, NodeAddr};
 use super::published::Published;
 use super::sentinels::SentinelWatch;
@@ -43,6 +46,12 @@ pub struct Observed {
     pub drain: Option<Drain>,
     /// The process of the primary that was withdrawn is gone, and its clients with it (RK-10).
     pub old_gone: bool,
+    /// What this keeper, which leads, knows of whether a primary that is voted down is down still (RK-2).
+    pub confirmation: Confirmation,
+    /// So many primaries of all clusters are silent at once that a majority has to confirm each (RK-11).
+    pub brake: Option<Brake>,
+    /// The times that votes depend on.
+    pub limits: Limits,
     /// The change of primary that this keeper saw last; `None` if it saw none since it started.
     pub succession: Option<Succession>,
     /// For how long Sentinels that are seen hold this keeper back.

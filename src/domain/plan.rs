@@ -11,6 +11,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::confirmation::{Flapping, Inquiry, Reason};
 use super::drain::Proxy;
 use super::election::{Refusal, lost_against};
 use super::facts::{Link, MinReplicas, Mode, NodeFacts, Upstream};
@@ -21,6 +22,7 @@ use super::policy::Policy;
 use super::published::{Intent, Published, Step};
 use foreigners::{foreigners, sentinels};
 
+mod confirmation;
 mod discover;
 mod finish;
 mod foreigners;
@@ -50,6 +52,10 @@ pub enum Action {
         /// What the write means.
         change: Change,
     },
+    /// Ask a primary that is voted down once more before it is withdrawn (RK-2).
+    Confirm(Inquiry),
+    /// Have the other keepers ask this primary, too.
+    AskVoters(NodeAddr),
     /// Make this node a primary: with a connection to it open and older leaders fenced off, write this state, which
     /// names it as the candidate (guarded, RK-4, and persisted before the command, RK-5), then send the command.
     Promote {
@@ -116,6 +122,10 @@ impl Change {
 pub enum Hold {
     /// Whether these nodes are up is not known yet, and what is known of them.
     Undecided(Vec<(NodeAddr, String)>),
+    /// The primary is voted down, and its withdrawal is not confirmed: why (RK-2).
+    Unconfirmed(NodeAddr, Reason),
+    /// The primary was voted down again and again, and answered each time.
+    Flapping(NodeAddr, Flapping),
     /// These keepers may still answer from the state before the withdrawal (RK-2).
     Unacknowledged(Unacknowledged),
     /// These keepers are silent and may go on without ZooKeeper: a change of primary waits for them, once begun (RK-2).
@@ -255,6 +265,7 @@ impl Hold {
                 Self::SilentKeepers { left, .. } => {
                     left.values_mut().for_each(|left| *left = Duration::ZERO);
                 }
+                Self::Unconfirmed(_, reason) => *reason = reason.lasting(),
                 _ => {}
             }
             hold

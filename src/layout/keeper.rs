@@ -1,12 +1,14 @@
 //! What a keeper announces of itself, and what all of them must agree on.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::state::{Document, LayoutError, decode, encode};
+use crate::domain::confirmation::{Answer, Finding, Told};
 use crate::domain::failsafe::Failsafe;
-use crate::domain::node::Generation;
+use crate::domain::node::{ClusterName, Generation, KeeperId};
 
 /// `/keepers/<id>`: what a keeper announces of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +25,9 @@ pub struct KeeperRecord {
     pub failsafe: Option<Failsafe>,
     /// It answers from no state older than this generation: acknowledges every withdrawal up to it (RK-2).
     pub acknowledged: Generation,
+    /// What it asks the others of published primaries, and answers, for all clusters at once (RK-2); `None` from a keeper
+    /// that cannot.
+    pub polls: Option<BTreeMap<ClusterName, Told>>,
 }
 
 /// `/settings`: what all keepers must agree on.
@@ -86,6 +91,34 @@ struct WireKeeper {
     #[serde(default)]
     failsafe: Option<WireFailsafe>,
     acknowledged: u64,
+    #[serde(default)]
+    polls: Option<BTreeMap<String, WireTold>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireTold {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    asks: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    answer: Option<WireAnswer>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireAnswer {
+    to: String,
+    number: u64,
+    found: WireFinding,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum WireFinding {
+    Refused,
+    Silent,
+    Loading,
+    Answers,
+    #[serde(other)]
+    Unknown,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -101,6 +134,56 @@ struct WireSettings {
 struct WireFailsafe {
     consent_ms: u64,
     limit_ms: u64,
+}
+
+impl From<Finding> for WireFinding {
+    fn from(finding: Finding) -> Self {
+        match finding {
+            Finding::Refused => Self::Refused,
+            Finding::Silent => Self::Silent,
+            Finding::Loading => Self::Loading,
+            Finding::Answers => Self::Answers,
+            Finding::Unknown => Self::Unknown,
+        }
+    }
+}
+
+impl From<WireFinding> for Finding {
+    fn from(wire: WireFinding) -> Self {
+        match wire {
+            WireFinding::Refused => Self::Refused,
+            WireFinding::Silent => Self::Silent,
+            WireFinding::Loading => Self::Loading,
+            WireFinding::Answers => Self::Answers,
+            WireFinding::Unknown => Self::Unknown,
+        }
+    }
+}
+
+impl From<&Told> for WireTold {
+    fn from(told: &Told) -> Self {
+        Self {
+            asks: told.asks,
+            answer: told.answer.as_ref().map(|answer| WireAnswer {
+                to: answer.asker.to_string(),
+                number: answer.number,
+                found: answer.finding.into(),
+            }),
+        }
+    }
+}
+
+impl From<WireTold> for Told {
+    fn from(wire: WireTold) -> Self {
+        Self {
+            asks: wire.asks,
+            answer: wire.answer.map(|answer| Answer {
+                asker: KeeperId::new(answer.to),
+                number: answer.number,
+                finding: answer.found.into(),
+            }),
+        }
+    }
 }
 
 impl From<Failsafe> for WireFailsafe {
@@ -135,6 +218,12 @@ impl Document for KeeperRecord {
             lease_ms: milliseconds(self.lease),
             failsafe: self.failsafe.map(Into::into),
             acknowledged: self.acknowledged.0,
+            polls: self.polls.as_ref().map(|polls| {
+                let polls = polls.iter();
+                polls
+                    .map(|(cluster, told)| (cluster.to_string(), told.into()))
+                    .collect()
+            }),
         })
     }
 
@@ -147,6 +236,12 @@ impl Document for KeeperRecord {
             lease: Duration::from_millis(wire.lease_ms),
             failsafe: wire.failsafe.map(Into::into),
             acknowledged: Generation(wire.acknowledged),
+            polls: wire.polls.map(|polls| {
+                let polls = polls.into_iter();
+                polls
+                    .map(|(cluster, told)| (ClusterName::new(cluster), told.into()))
+                    .collect()
+            }),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! The node monitor on virtual time, with servers inside the process.
 
+mod anew;
 #[path = "../fakes/clock.rs"]
 mod clock;
 mod facts;

@@ -10,6 +10,7 @@ mod demo;
 mod departure;
 mod discovery;
 mod drained;
+mod end_of_cut;
 mod failover;
 mod failsafe;
 mod frozen;

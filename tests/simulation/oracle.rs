@@ -10,6 +10,7 @@ use redis_keeper::layout::paths::{self, LatchName};
 use redis_keeper::layout::state::Document as _;
 
 pub(crate) use self::answers::Said;
+use self::confirmations::Contacts;
 use self::consents::Given;
 use self::leases::{Heartbeats, Withdrawal};
 use self::proxies::Up;
@@ -19,6 +20,7 @@ use super::tree::{Change, Tree};
 use super::world::{World, note};
 
 mod answers;
+mod confirmations;
 mod consents;
 mod leases;
 mod orders;
@@ -36,6 +38,7 @@ pub(crate) struct Oracle {
     lease: u64,
     /// F, likewise.
     consent: u64,
+    times: Times,
     /// Faults strike the primary and replication only, so the one promoted is the best of the others (RK-6).
     choosy: bool,
     books: RefCell<BTreeMap<ClusterName, Book>>,
@@ -44,11 +47,27 @@ pub(crate) struct Oracle {
     /// Which processes of servers each keeper had answers from.
     read: RefCell<BTreeSet<(String, String)>>,
     up: RefCell<Up>,
-    /// M, in microseconds.
-    mark_down: u64,
     refused: RefCell<Refused>,
     /// From when on every server answers on new connections.
     answering_from: Cell<Option<u64>>,
+    contacts: RefCell<Contacts>,
+}
+
+/// What keepers are configured with, in microseconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    pub(crate) mark_down: u64,
+    pub(crate) tick: u64,
+    pub(crate) probe_timeout: u64,
+}
+
+/// A transaction that was committed, with what was true before it.
+struct Commit<'a> {
+    fleet: &'a Fleet,
+    leader: String,
+    keepers: &'a [String],
+    /// Published before.
+    primaries: Vec<NodeAddr>,
 }
 
 /// What is known of one cluster.
@@ -70,6 +89,8 @@ struct Book {
     down: BTreeSet<NodeAddr>,
     /// Nodes that not more than half of the keepers see alive now.
     unseen: BTreeSet<NodeAddr>,
+    /// When a majority began to vote down whoever was the published primary.
+    falls: Vec<u64>,
     /// When a majority voted the node down last.
     last_down: BTreeMap<NodeAddr, u64>,
     /// The newest epoch of a command executed.
@@ -96,7 +117,8 @@ struct Choice {
 impl Oracle {
     pub(crate) fn new(
         world: Rc<World>,
-        [lease, consent, mark_down]: [u64; 3],
+        [lease, consent]: [u64; 2],
+        times: Times,
         choosy: bool,
         clusters: impl Iterator<Item = ClusterName>,
     ) -> Rc<Self> {
@@ -110,15 +132,16 @@ impl Oracle {
             world,
             lease,
             consent,
+            times,
             choosy,
             books: RefCell::new(books),
             heartbeats: RefCell::default(),
             consents: RefCell::default(),
             read: RefCell::default(),
             up: RefCell::default(),
-            mark_down,
             refused: RefCell::default(),
             answering_from: Cell::default(),
+            contacts: RefCell::default(),
         })
     }
 
@@ -177,12 +200,19 @@ impl Oracle {
             .min();
         let leader = first.map_or_else(String::new, |latch| latch.keeper.to_string());
         let mut books = self.books.borrow_mut();
+        let published = |book: &Book| book.published.as_ref()?.primary.clone();
+        let commit = Commit {
+            fleet,
+            leader,
+            keepers: &keepers,
+            primaries: books.values().filter_map(published).collect(),
+        };
         for (name, book) in books.iter_mut() {
             self.count_votes(tree, &keepers, name, book);
             let node = tree.get(&paths::cluster(name));
             let published = node.and_then(|node| Published::decode(&node.data).ok());
             if let Some(published) = published {
-                self.published(fleet, name, book, published, &leader);
+                self.published(&commit, name, book, published);
             } else if book.published.is_some() {
                 self.world
                     .violated(format_args!("RK-2: the state of {name} is gone"));
@@ -195,12 +225,12 @@ impl Oracle {
 
     fn published(
         &self,
-        fleet: &Fleet,
+        commit: &Commit<'_>,
         name: &ClusterName,
         book: &mut Book,
         state: Published,
-        leader: &str,
     ) {
+        let (fleet, leader) = (commit.fleet, commit.leader.as_str());
         if book.published.as_ref() == Some(&state) {
             return;
         }
@@ -269,6 +299,9 @@ impl Oracle {
                 self.world.violated(format_args!(
                     "RK-1: {old} of {name} was withdrawn without the votes of a majority"
                 ));
+            }
+            if !planned && fleet.serves_since(old, since) {
+                self.judge_confirmation(name, book, old, commit);
             }
         }
         let intended = book

@@ -227,8 +227,24 @@ impl Run {
                 host += 1;
             }
         }
+        if self.schedule.kind == Kind::ToBeReplaced {
+            self.judge_replacement();
+        }
         let healing = Rc::clone(site);
         world.at(healed, move || healing.heal());
+    }
+
+    /// By the end of the only fault, the primary is replaced (RK-2).
+    fn judge_replacement(&self) {
+        let site = Rc::clone(&self.site);
+        let end = self.schedule.healed - 1;
+        self.site.around.world.at(end, move || {
+            if site.oracle.withdrawals() == 0 {
+                site.around.world.violated(format_args!(
+                    "RK-2: a primary that a majority does not reach is not replaced"
+                ));
+            }
+        });
     }
 
     /// Asks all keepers again and again, until a rule is broken or everything has come to order.

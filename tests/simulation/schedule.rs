@@ -93,6 +93,8 @@ pub(crate) enum Kind {
     OutageOnly,
     /// A keeper dies meanwhile: then all fall silent.
     OutageAndCrash,
+    /// A primary is down for a majority, long enough to be replaced, and nothing else happens (RK-2).
+    ToBeReplaced,
     /// A switchover, and faults that leave the servers alone: no write is lost.
     SwitchoverOnly,
     /// A keeper was replaced by another for good, then the primary dies at this time: it is replaced, too, and soon (RK-2).
@@ -191,7 +193,9 @@ impl Schedule {
     /// Nearly always faults at random; a few seeds in fifty tell stories that they would rarely tell.
     pub(crate) fn draw(seed: u64) -> Self {
         match seed % 50 {
-            48 => Self::outage(seed, seed % 100 == 48),
+            46 => Self::outage(seed, seed % 100 == 46),
+            47 => Self::to_be_replaced(seed),
+            48 => Self::end_of_a_cut(seed),
             49 => Self::overtaken_errand(seed),
             24 => Self::late_leader(seed),
             12 | 37 => Self::replaced_keeper(seed),

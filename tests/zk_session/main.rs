@@ -4,6 +4,7 @@ mod joining;
 mod leading;
 #[path = "../fakes/peers.rs"]
 mod peers;
+mod polls;
 mod session;
 mod tasks;
 #[path = "../fakes/time.rs"]

@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::confirmation::Polled;
 use super::draining::{self, gathered, old_gone, refused_early, refused_since, withdrawn};
 use super::proxies::Proxies;
 use super::tasks::Tasks;
 use super::telling::{Telling, asked, elsewhere, unanswered};
 use crate::actors::cluster_api::Asker;
 use crate::actors::messages::{Commanded, Decision, SettingsTried, SharedState};
+use crate::domain::confirmation::Confirmation;
 use crate::domain::drain;
 use crate::domain::facts::Sighting;
 use crate::domain::lease::Unacknowledged;
+use crate::domain::liveness::Limits;
 use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
 use crate::domain::observed::{Failure, Observed, ObservedNode, Requested};
 use crate::domain::plan::{Hold, Plan, plan};
@@ -35,14 +38,18 @@ pub struct ClusterSettings {
     pub policy: Arc<Policy>,
     /// How long reads outlive the lease (`read-lease-seconds`).
     pub read_lease: std::time::Duration,
+    /// The times that votes depend on.
+    pub limits: Limits,
 }
 
 /// What a cluster actor knows.
 pub(super) struct State {
     pub(super) settings: ClusterSettings,
     /// What is shared; `None` until the session has told.
-    shared: Option<SharedState>,
-    observed: Observed,
+    pub(super) shared: Option<SharedState>,
+    pub(super) observed: Observed,
+    /// What this keeper was asked of the published primary, and answers.
+    pub(super) polled: Polled,
     /// What is told to the leader of nodes that it does not reach.
     telling: Telling,
     /// What keepers do for each other there.
@@ -95,6 +102,9 @@ impl State {
             requested: None,
             drain: None,
             old_gone: false,
+            confirmation: Confirmation::default(),
+            brake: None,
+            limits: settings.limits,
             succession: None,
             sentinels: SentinelWatch::default(),
         };
@@ -102,6 +112,7 @@ impl State {
             settings,
             shared: None,
             observed,
+            polled: Polled::default(),
             telling: Telling::default(),
             tasks: Tasks::default(),
             proxies: Proxies::default(),
@@ -131,6 +142,7 @@ impl State {
             self.observed.failures.clear();
             self.observed.setting_failures.clear();
             self.observed.promoted = None;
+            self.observed.confirmation = Confirmation::default();
             self.acknowledged = None;
             self.tasks.take_all_back();
         }
@@ -146,6 +158,7 @@ impl State {
             self.observed.published_at = Some(now);
             // Begun, or overtaken by something else.
             self.observed.requested = None;
+            self.observed.confirmation = Confirmation::default();
         }
         self.observed.published.clone_from(&shared.published);
         self.observed.epoch = shared
@@ -191,7 +204,7 @@ impl State {
         });
     }
 
-    fn generation(&self) -> Option<Generation> {
+    pub(super) fn generation(&self) -> Option<Generation> {
         self.observed
             .published
             .as_ref()
@@ -311,6 +324,7 @@ impl State {
             .is_some_and(|shared| old_gone(&self.observed, shared, &self.settings.keeper));
         self.drain(now);
         self.observed.watch_sentinels(now);
+        self.confirm(now);
         self.plan = if self.shared.is_some() {
             plan(&self.observed, &self.settings.policy, now)
         } else {

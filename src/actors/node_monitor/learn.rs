@@ -51,7 +51,9 @@ impl NodeMonitor {
         self.timeouts = 0;
         self.liveness.answered(at, alive.loading);
         self.sighting.answering = true;
+        self.sighting.answering_since = self.sighting.answering_since.or(Some(at));
         self.sighting.refused = false;
+        self.sighting.owes_since = None;
         self.sighting.trouble = alive.error;
         if alive.min_replicas.is_some() {
             self.sighting.min_replicas = alive.min_replicas;

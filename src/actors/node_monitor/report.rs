@@ -14,8 +14,17 @@ impl NodeMonitor {
     pub(super) fn blame(&mut self, failure: &ProbeFailure, via: Via) {
         self.sighting.probed = true;
         self.sighting.answering = false;
+        self.sighting.answering_since = None;
         self.sighting.refused = matches!(failure, ProbeFailure::Evidence(DownReason::Refused, _));
         self.sighting.trouble = Some(failure.to_string());
+        let owed = self.last_probe.map(|(sent, _)| sent);
+        match failure {
+            ProbeFailure::Evidence(DownReason::Refused, _) => self.sighting.owes_since = None,
+            ProbeFailure::Evidence(..) => {
+                self.sighting.owes_since = self.sighting.owes_since.or(owed);
+            }
+            ProbeFailure::Own(_) => {}
+        }
         if let ProbeFailure::Evidence(reason, _) = failure {
             self.liveness.failed(*reason, via);
         }

@@ -53,6 +53,7 @@ impl ZkSession {
         line.acknowledged = acknowledged;
         let record = KeeperRecord {
             acknowledged,
+            polls: Some(self.polls.sent()),
             ..self.identity.record.clone()
         };
         let path = paths::keeper(&self.identity.id);
@@ -146,7 +147,7 @@ impl ZkSession {
             self.campaign();
         }
         let behind = |line: &super::Line| line.acknowledged < self.lease_book.highest();
-        if self.line.as_ref().is_some_and(behind) {
+        if self.line.as_ref().is_some_and(behind) || self.polls.news() {
             self.beat();
         }
         self.share_acknowledgements();

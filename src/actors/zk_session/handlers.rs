@@ -127,6 +127,7 @@ impl Handler<Unsubscribe> for ZkSession {
         if let Some(line) = &mut self.line {
             line.unread.remove(&name);
         }
+        self.polls.forget(&name);
         if let (Some(session), true) = (self.online(), cluster.own.may_exist()) {
             drop(session.delete(&paths::report(&name, &self.identity.id), None));
         }

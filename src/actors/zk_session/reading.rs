@@ -179,8 +179,10 @@ impl ZkSession {
             (Subject::Keeper(keeper), Reading::Node(node)) => {
                 let before = self.present();
                 let now = self.dependencies.clock.now();
+                let told = self.told_by(keeper).cloned();
                 let further = self.roll.read(keeper, node.as_ref(), now);
                 self.share_presence(before.as_ref());
+                self.share_polls(keeper, told.as_ref());
                 return further;
             }
             (Subject::Circle, Reading::Children(children)) => {

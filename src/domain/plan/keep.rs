@@ -5,20 +5,26 @@ use super::super::facts::{Link, NodeFacts, Upstream};
 use super::super::node::NodeAddr;
 use super::super::policy::ChainedReplicas;
 use super::super::published::Published;
+use super::confirmation::{tell_flapping, unconfirmed};
 use super::{Action, Case, Change, Hold, Plan, publishing, switchover, withdrawing, write_safety};
 
 pub(super) fn keep(case: &Case<'_>, published: &Published, primary: &NodeAddr) -> Plan {
+    tell_flapping(case, primary, keep_or_replace(case, published, primary))
+}
+
+fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -> Plan {
     let observed = case.observed;
     let Some(node) = observed.nodes.get(primary) else {
         return replace(case, published, primary, "it is no longer configured");
     };
     if node.verdict.unfit_as_primary() {
         let why = "a majority of the keepers holds it down";
-        let plan = replace(case, published, primary, why);
-        return match plan.action {
-            Some(_) => cooling_down(case, published, primary).unwrap_or(plan),
-            None => plan,
-        };
+        let (successor, plan) = withdrawal(case, published, primary, why);
+        let held = successor.and_then(|successor| {
+            cooling_down(case, published, primary)
+                .or_else(|| unconfirmed(case, primary, &successor))
+        });
+        return held.unwrap_or(plan);
     }
     let Some(facts) = node.live() else {
         return Plan::hold(Hold::Undecided(vec![node.doubt(primary)]));
@@ -60,25 +66,37 @@ pub(super) fn keep(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
 /// Withdraws the primary if somebody can take over, and before long; else it stays published, so that it serves again once
 /// it is back.
 fn replace(case: &Case<'_>, published: &Published, primary: &NodeAddr, why: &str) -> Plan {
+    withdrawal(case, published, primary, why).1
+}
+
+/// The best successor, and the withdrawal of the primary in its favour; if there is none, why the primary stays.
+fn withdrawal(
+    case: &Case<'_>,
+    published: &Published,
+    primary: &NodeAddr,
+    why: &str,
+) -> (Option<NodeAddr>, Plan) {
     let observed = case.observed;
     let state = withdrawing(case, published, Some(primary), format!("{primary}: {why}"));
     // A primary that is up but was demoted from outside may be chosen again.
     let replaced = Some(primary).filter(|primary| !case.demoted(primary));
     let election = elect(observed, case.policy, &state.lineage, replaced, case.now);
-    if election.ranking.is_empty() {
-        return Plan::hold(Hold::NoneEligible {
+    let Some(successor) = election.ranking.into_iter().next() else {
+        let held = Plan::hold(Hold::NoneEligible {
             replaced: Some(primary.clone()),
             refusals: election.refusals,
         });
-    }
+        return (None, held);
+    };
     if let Some((hold, until)) = case.silent_keepers(false) {
         // It serves again once it is back, which it would not as another process after a withdrawal.
-        return Plan {
+        let held = Plan {
             again: Some(until),
             ..Plan::hold(hold)
         };
+        return (None, held);
     }
-    Plan::write(Change::Withdraw, state)
+    (Some(successor), Plan::write(Change::Withdraw, state))
 }
 
 /// Holds `primary` though it is down, if a failover to it was completed a moment ago: two in a row hint at a fault that

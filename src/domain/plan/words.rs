@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{Action, Change, Hold, Plan};
+use crate::domain::confirmation::{Flapping, Inquiry, Reason};
 use crate::domain::facts::Mode;
 use crate::domain::node::{KeeperId, NodeAddr};
 
@@ -42,6 +43,12 @@ impl fmt::Display for Action {
                 }
                 Change::Note => f.write_str("note replicas and data history of the primary"),
             },
+            Self::Confirm(Inquiry { primary, .. }) => {
+                write!(f, "ask {primary} once more before it is withdrawn")
+            }
+            Self::AskVoters(primary) => {
+                write!(f, "have the other keepers ask {primary} once more")
+            }
             Self::Promote { node, through, .. } => {
                 write!(f, "promote {node}")?;
                 through
@@ -83,6 +90,8 @@ impl fmt::Display for Hold {
                 }
                 Ok(())
             }
+            Self::Unconfirmed(node, reason) => write!(f, "{node} is voted down, {reason}"),
+            Self::Flapping(node, flapping) => write!(f, "{node} {flapping}"),
             Self::Unacknowledged(keepers) => write!(
                 f,
                 "waiting until the withdrawal is acknowledged, or the lease is out, of: {keepers}"
@@ -256,6 +265,41 @@ fn silent(node: &NodeAddr, left: Duration, drain: Duration) -> String {
     format!(
         "{node} may still have clients that write: waiting for another {left:.1} s (drain-seconds {drain})"
     )
+}
+
+impl fmt::Display for Flapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { times, within, .. } = self;
+        write!(
+            f,
+            "is flapping: voted down {times} times within {:.0} s, it answered each time before it was withdrawn",
+            within.as_secs_f64()
+        )
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let untold = match self {
+            Self::Answers => return f.write_str("but has answered since: it is not withdrawn"),
+            Self::Voters(untold) => {
+                f.write_str(
+                    "and withdrawn if a majority of the keepers, asked once more, has no answer",
+                )?;
+                untold
+            }
+            Self::Brake(brake, untold) => {
+                write!(
+                    f,
+                    "and withdrawn if a majority of the keepers, asked once more, has no answer: {} of {} primaries are \
+                     silent at once",
+                    brake.silent, brake.published
+                )?;
+                untold
+            }
+        };
+        f.write_str(&said_of("not told yet by", untold))
+    }
 }
 
 /// `; what: these`, or nothing if there are none.

@@ -5,6 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::confirmation::{Answer, Finding, Told};
 use crate::domain::drain::{Heard, Proxy};
 use crate::domain::facts::{
     DownReason, Link, MinReplicas, Mode, NodeFacts, Role, Upstream, Version,
@@ -189,13 +190,31 @@ proptest! {
     fn keeper_records_read_back(
         rest: String, version: String, process: String, lease in 0..1_000_000_u64,
         failsafe in option::of((0..1_000_000_u64, 0..1_000_000_u64)), acknowledged: u64,
+        polls in option::of(btree_map(
+            any::<String>(),
+            (any::<Option<u64>>(), option::of((any::<String>(), any::<u64>(), 0..5_usize))),
+            0..4,
+        )),
     ) {
         let failsafe = failsafe.map(|(consent, limit)| Failsafe {
             consent: Duration::from_millis(consent),
             limit: Duration::from_millis(limit),
         });
         let lease = Duration::from_millis(lease);
-        let record = KeeperRecord { rest, version, process, lease, failsafe, acknowledged: Generation(acknowledged) };
+        let findings = [Finding::Refused, Finding::Silent, Finding::Loading, Finding::Answers, Finding::Unknown];
+        let told = |(asks, answer): (Option<u64>, Option<(String, u64, usize)>)| Told {
+            asks,
+            answer: answer.map(|(asker, number, finding)| Answer {
+                asker: KeeperId::new(asker),
+                number,
+                finding: findings[finding],
+            }),
+        };
+        let polls = polls.map(|polls| {
+            let polls = polls.into_iter();
+            polls.map(|(cluster, it)| (ClusterName::new(cluster), told(it))).collect()
+        });
+        let record = KeeperRecord { rest, version, process, lease, failsafe, acknowledged: Generation(acknowledged), polls };
         prop_assert_eq!(KeeperRecord::decode(&record.encode()), Ok(record));
     }
 

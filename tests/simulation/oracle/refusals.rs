@@ -26,7 +26,7 @@ impl Oracle {
     ) {
         let now = self.world.now();
         // An answer may be as old as a lease.
-        let limit = self.mark_down.max(self.lease) + NOTICED_WITHIN;
+        let limit = self.times.mark_down.max(self.lease) + NOTICED_WITHIN;
         let mut all = self.refused.borrow_mut();
         for (cluster, book) in self.books.borrow().iter() {
             let published = book.published.as_ref();

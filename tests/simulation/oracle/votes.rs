@@ -71,6 +71,10 @@ impl Oracle {
             .filter(|(_, votes)| **votes * 2 >= keepers.len());
         book.unseen = at_least_half.map(|(node, _)| node.clone()).collect();
         votes.retain(|_, votes| *votes * 2 > keepers.len());
+        let primary = book.published.as_ref().and_then(|it| it.primary.as_ref());
+        if primary.is_some_and(|it| votes.contains_key(it) && !book.down.contains(it)) {
+            book.falls.push(now);
+        }
         book.down = votes.into_keys().collect();
         for node in &book.down {
             book.last_down.insert(node.clone(), now);

@@ -66,6 +66,8 @@ struct Inlet {
 struct Probing {
     socket: Socket,
     sent: u64,
+    /// The judge's number of it.
+    attempt: u64,
 }
 
 struct Commanding(Socket, String);
@@ -130,12 +132,22 @@ impl Node {
 #[async_trait(?Send)]
 impl RedisNode for Node {
     async fn connect(&self) -> Result<Box<dyn ProbeConnection>, ProbeFailure> {
-        let socket = self.socket();
-        socket
-            .open(None)
-            .await
-            .map_err(|why| ProbeFailure::Evidence(DownReason::Refused, why.to_owned()))?;
-        Ok(Box::new(Probing { socket, sent: 0 }))
+        let (socket, server) = (self.socket(), &self.server);
+        let (judge, keeper) = (self.reach.fleet.judge(), &self.reach.process.name);
+        let attempt = judge.map_or(0, |judge| {
+            judge.asks_anew(keeper, (&server.cluster, &server.addr), &self.reach.fleet)
+        });
+        if let Err(why) = socket.open(None).await {
+            if let Some(judge) = judge {
+                judge.refused(keeper, &server.addr);
+            }
+            return Err(ProbeFailure::Evidence(DownReason::Refused, why.to_owned()));
+        }
+        Ok(Box::new(Probing {
+            socket,
+            sent: 0,
+            attempt,
+        }))
     }
 
     async fn command(&self, epoch: Epoch) -> Result<Box<dyn CommandConnection>, CommandError> {
@@ -346,6 +358,7 @@ impl ProbeConnection for Probing {
         loop {
             while let Some((answered, alive)) = inlet.answers.borrow_mut().pop_front() {
                 if answered == number {
+                    self.tell_judge();
                     return Ok(alive);
                 }
             }
@@ -360,6 +373,7 @@ impl ProbeConnection for Probing {
         let inlet = &self.socket.inlet;
         loop {
             if inlet.answers.borrow_mut().pop_front().is_some() {
+                self.tell_judge();
                 return Stir::Answered;
             }
             if inlet.closed.get() {
@@ -370,6 +384,16 @@ impl ProbeConnection for Probing {
                 };
             }
             inlet.news.notified().await;
+        }
+    }
+}
+
+impl Probing {
+    /// An answer has reached the keeper.
+    fn tell_judge(&self) {
+        let Socket { reach, server, .. } = &self.socket;
+        if let Some(judge) = reach.fleet.judge() {
+            judge.answered(&reach.process.name, &server.addr, self.attempt);
         }
     }
 }

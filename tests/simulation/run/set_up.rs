@@ -11,7 +11,7 @@ use super::{LEASE, Run};
 use crate::faults::Site;
 use crate::keeper::{Keeper, Surroundings};
 use crate::network::{Host, Network};
-use crate::oracle::Oracle;
+use crate::oracle::{Oracle, Times};
 use crate::peers::{Interfaces, advertised};
 use crate::redis::Fleet;
 use crate::schedule::{ENSEMBLE, KEEPERS, Kind, Schedule};
@@ -37,7 +37,12 @@ impl Run {
         let choosy = schedule.kind == Kind::PrimaryOnly;
         let oracle = Oracle::new(
             Rc::clone(world),
-            [LEASE, schedule.consent * 1_000, schedule.mark_down * 1_000],
+            [LEASE, schedule.consent * 1_000],
+            Times {
+                mark_down: schedule.mark_down * 1_000,
+                tick: schedule.tick * 1_000,
+                probe_timeout: schedule.tick.min(schedule.mark_down / 4) * 1_000,
+            },
             choosy,
             nodes.keys().cloned(),
         );

@@ -3,7 +3,9 @@
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
-use super::{Chance, Fault, KEEPERS, Kind, Node, Planned, SERVERS, Schedule, When, Which};
+use super::{
+    Addressing, Chance, Fault, KEEPERS, Kind, Node, Planned, SERVERS, Schedule, When, Which,
+};
 use crate::network::{Cut, Host};
 use crate::redis::Rebirth;
 use crate::schedule::ENSEMBLE;

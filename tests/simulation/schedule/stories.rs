@@ -11,6 +11,9 @@ use crate::network::{Cut, Host};
 use crate::redis::Rebirth;
 use crate::schedule::ENSEMBLE;
 
+/// How long after the mark-down time a primary that is down for a majority may stay published, in microseconds.
+const REPLACED_WITHIN: u64 = 3_000_000;
+
 impl Schedule {
     /// ZooKeeper is away once; keeper 0 dies meanwhile, if so.
     pub(crate) fn outage(seed: u64, crash: bool) -> Self {
@@ -281,6 +284,83 @@ impl Schedule {
             let restart = Fault::Restart(Which::Number(keeper));
             schedule.faults.push(at(moment, 300_000, restart));
         }
+        schedule
+    }
+
+    /// No keeper reaches any server for a while, or any primary of many; then the ways open one after the other, mostly at
+    /// nearly the same moment. The servers are whole all the time.
+    pub(super) fn end_of_a_cut(seed: u64) -> Self {
+        let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0xc07_e4d));
+        let mut schedule = Self {
+            keepers: 3,
+            nodes: 3,
+            clusters: chance.pick(&[1, 2, 6]),
+            clients: 1,
+            colocated: false,
+            latency: chance.pick(&[300, 800, 2_000]),
+            drifts: vec![0; 3],
+            faults: Vec::new(),
+            kind: Kind::Anything,
+            ..Self::at_random(seed)
+        };
+        // The first nodes of all clusters share a host.
+        let servers = if schedule.clusters > 3 && chance.happens(40) {
+            1
+        } else {
+            3
+        };
+        let mut at = 4_000_000;
+        for _ in 0..chance.between(1, 4) {
+            let least = schedule.mark_down * 1_000 + 2 * schedule.tick * 1_000;
+            let lasts = least + chance.between(0, 2_000_000);
+            let cut = chance.pick(&[Cut::Silent, Cut::Resets]);
+            let apart = chance.pick(&[0, 3_000, 60_000, 60_000, 1_000_000]);
+            for keeper in 0..3 {
+                for server in 0..servers {
+                    let way = Fault::Sever(KEEPERS + keeper, SERVERS + server, cut);
+                    schedule.faults.push(Planned {
+                        when: When::At(at),
+                        lasts: lasts + chance.between(0, apart),
+                        fault: way,
+                    });
+                }
+            }
+            at += lasts + chance.between(1_500_000, 4_000_000);
+        }
+        schedule.healed = at;
+        schedule
+    }
+
+    /// A primary dies, stands still, or is cut off from all keepers but the leader, and is to be replaced before that ends.
+    pub(super) fn to_be_replaced(seed: u64) -> Self {
+        let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x4e91_aced));
+        let primary = Node::Number(0);
+        let fault = match chance.below(4) {
+            0 => Fault::Kill(primary, Rebirth::Whole),
+            1 => Fault::Freeze(primary),
+            _ => {
+                let cut = chance.pick(&[Cut::Silent, Cut::Resets]);
+                Fault::BlindOthers(SERVERS, cut)
+            }
+        };
+        let mut schedule = Self {
+            keepers: 3,
+            nodes: 3,
+            clusters: 1,
+            clients: 1,
+            colocated: false,
+            latency: chance.pick(&[300, 800, 2_000]),
+            drifts: vec![0; 3],
+            kind: Kind::ToBeReplaced,
+            ..Self::at_random(seed)
+        };
+        let lasts = schedule.mark_down * 1_000 + REPLACED_WITHIN;
+        schedule.faults = vec![Planned {
+            when: When::At(5_000_000),
+            lasts,
+            fault,
+        }];
+        schedule.healed = 5_000_000 + lasts;
         schedule
     }
 

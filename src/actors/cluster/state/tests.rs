@@ -16,6 +16,10 @@ fn state() -> State {
         keeper: KeeperId::new("me"),
         policy: Arc::default(),
         read_lease: Duration::ZERO,
+        limits: Limits {
+            mark_down: Duration::from_secs(5),
+            probe_timeout: Duration::from_secs(1),
+        },
     };
     State::new(settings, [node()], Moment::default())
 }

@@ -18,6 +18,7 @@ fn node(session: i64, version: i32, acknowledged: u64) -> Node {
         lease: LEASE,
         failsafe: None,
         acknowledged: Generation(acknowledged),
+        polls: None,
     };
     Node {
         data: record.encode(),
@@ -333,6 +334,7 @@ fn circle_of_d_with(nonce: Option<Nonce>, asks: &[&str]) -> Circle {
     circle.listed(children(&["d"], 1));
     let registration = Registration {
         nonce,
+        place: None,
         rest: String::new(),
         asks: Some(asks.iter().map(|name| KeeperId::new(*name)).collect()),
         limit: LIMIT,

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::domain::confirmation::Confirmation;
 use crate::domain::election::Refusal;
 use crate::domain::facts::{Link, Mode, NodeFacts, Role, Sighting, Upstream, Version};
 use crate::domain::lease::Unacknowledged;
+use crate::domain::liveness::Limits;
 use crate::domain::node::{Epoch, Generation, KeeperId, Moment, NodeAddr};
 use crate::domain::observed::{Elsewhere, Failure, Observed, ObservedNode};
 use crate::domain::plan::{Action, Change, Hold, Plan, plan};
@@ -17,6 +19,10 @@ use crate::domain::verdict::Verdict;
 pub(in crate::domain) const NOW: Moment = Moment(Duration::from_secs(1_000));
 pub(in crate::domain) const EPOCH: Epoch = Epoch(7);
 pub(in crate::domain) const KEEPERS: usize = 3;
+pub(in crate::domain) const LIMITS: Limits = Limits {
+    mark_down: Duration::from_secs(5),
+    probe_timeout: Duration::from_secs(1),
+};
 
 pub(in crate::domain) struct Cluster {
     pub(in crate::domain) observed: Observed,
@@ -38,6 +44,9 @@ pub(in crate::domain) fn cluster() -> Cluster {
             requested: None,
             drain: None,
             old_gone: false,
+            confirmation: Confirmation::granted(),
+            brake: None,
+            limits: LIMITS,
             succession: None,
             sentinels: SentinelWatch::default(),
         },

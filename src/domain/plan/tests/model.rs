@@ -186,6 +186,7 @@ impl Model {
                 }
             }
             Action::SetMinReplicas { node, values } => self.demand(node, *values),
+            Action::Confirm(_) | Action::AskVoters(_) => unreachable!("confirmations are granted"),
         }
     }
 

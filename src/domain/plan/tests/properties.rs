@@ -422,5 +422,6 @@ fn essence(action: Option<Action>, there: &impl Fn(&NodeAddr) -> NodeAddr) -> Op
             node: there(&node),
             values,
         },
+        Action::Confirm(_) | Action::AskVoters(_) => unreachable!("confirmations are granted"),
     })
 }

@@ -1,0 +1,289 @@
+//! The withdrawal of a primary is confirmed (RK-2): what the leader asks, and what every keeper answers.
+
+use actix::prelude::*;
+
+use super::ClusterActor;
+use super::state::State;
+use crate::actors::messages::{AskAnew, AskVoters, Confirm, SetPoll};
+use crate::domain::brake::Brake;
+use crate::domain::confirmation::{Answer, Finding, Tally, Told};
+use crate::domain::facts::DownReason;
+use crate::domain::node::{KeeperId, Moment, NodeAddr};
+
+/// A question of the leader's, and what this keeper answers.
+#[derive(Debug, Default)]
+pub(super) struct Polled {
+    /// Whose it is, and which.
+    question: Option<(KeeperId, u64)>,
+    answer: Option<Answer>,
+}
+
+impl Polled {
+    /// Takes in the question that stands now; answers it if the primary is to be asked for it.
+    fn begin(&mut self, question: Option<(KeeperId, u64)>) -> Option<(KeeperId, u64)> {
+        if self.question == question {
+            return None;
+        }
+        self.answer = None;
+        self.question.clone_from(&question);
+        question
+    }
+
+    /// This came of it, unless nobody waits any more.
+    fn found(&mut self, question: (KeeperId, u64), finding: Finding) {
+        if self.question.as_ref() == Some(&question) {
+            let (asker, number) = question;
+            self.answer = Some(Answer {
+                asker,
+                number,
+                finding,
+            });
+        }
+    }
+}
+
+// === what is known ===
+
+impl State {
+    /// The published primary.
+    fn primary(&self) -> Option<&NodeAddr> {
+        self.observed.published.as_ref()?.primary.as_ref()
+    }
+
+    /// From when on the published primary counts as silent here: voted down, but not refusing, or an answer short for
+    /// two probe timeouts (RK-11).
+    fn primary_silent(&self) -> Option<Moment> {
+        let sighting = &self.observed.nodes.get(self.primary()?)?.sighting;
+        let owed = sighting
+            .owes_since
+            .map(|since| since.after(2 * self.settings.limits.probe_timeout));
+        match sighting.vote {
+            Some(DownReason::Unanswered | DownReason::Closed) => sighting.owes_since,
+            Some(DownReason::Refused | DownReason::Loading) | None => owed,
+        }
+    }
+
+    /// Whether the published primary is voted down.
+    fn primary_unfit(&self) -> bool {
+        let primary = self.primary();
+        let node = primary.and_then(|primary| self.observed.nodes.get(primary));
+        node.is_some_and(|node| node.verdict.unfit_as_primary())
+    }
+
+    /// Takes in, while votes stand against the primary, what the others have told.
+    pub(super) fn confirm(&mut self, now: Moment) {
+        if !self.primary_unfit() {
+            self.observed.confirmation.over();
+            return;
+        }
+        let Some(poll) = self.observed.confirmation.polled() else {
+            return;
+        };
+        let tally = self.tally(poll.number);
+        let limits = self.settings.limits;
+        if self.observed.confirmation.told(tally, limits, now) {
+            let primary = self.primary().map(tracing::field::display);
+            tracing::warn!(
+                primary,
+                "withdrawal not confirmed: the primary answers, or too few keepers have no answer"
+            );
+            count(self.settings.name.as_str(), "not-confirmed");
+        }
+    }
+
+    /// What the keepers have found since they were asked under this number. A keeper that cannot be asked, of a former
+    /// build, stands by its vote.
+    fn tally(&self, number: u64) -> Tally {
+        let (Some(shared), Some(primary)) = (&self.shared, self.primary()) else {
+            return Tally::default();
+        };
+        let me = &self.settings.keeper;
+        let mut tally = Tally {
+            voters: shared.keepers.len(),
+            ..Tally::default()
+        };
+        for keeper in &shared.keepers {
+            let report = || shared.reports.get(keeper);
+            let finding = match shared.polls.get(keeper) {
+                _ if keeper == me => Some(self.observed.confirmation.own_finding()),
+                Some(told) => {
+                    let answer = told.answer.as_ref();
+                    let answer = answer.filter(|it| it.asker == *me && it.number == number);
+                    answer.map(|answer| answer.finding)
+                }
+                None => {
+                    let votes = report().is_some_and(|it| it.votes.contains_key(primary));
+                    Some(if votes {
+                        Finding::Silent
+                    } else {
+                        Finding::Answers
+                    })
+                }
+            };
+            match finding {
+                Some(finding) => tally.unfit += usize::from(finding.unfit()),
+                None => drop(tally.untold.insert(keeper.clone())),
+            }
+        }
+        tally
+    }
+
+    /// The question of another keeper that this one is to answer.
+    fn question(&self) -> Option<(KeeperId, u64)> {
+        let polls = self.shared.as_ref()?.polls.iter();
+        let mut others = polls.filter(|(keeper, _)| **keeper != self.settings.keeper);
+        others.find_map(|(keeper, told)| Some((keeper.clone(), told.asks?)))
+    }
+
+    /// What this keeper asks the others and answers.
+    fn poll(&self) -> Told {
+        let asks = self.leading().and(self.observed.confirmation.polled());
+        Told {
+            asks: asks.map(|poll| poll.number),
+            answer: self.polled.answer.clone(),
+        }
+    }
+}
+
+fn count(cluster: &str, outcome: &'static str) {
+    metrics::counter!(
+        "redis_keeper_confirmations_total", "cluster" => cluster.to_owned(), "outcome" => outcome
+    )
+    .increment(1);
+}
+
+// === asking and answering ===
+
+impl ClusterActor {
+    /// Whether the brake acts (RK-11), where that matters.
+    pub(super) fn brake(&self, now: Moment) -> Option<Brake> {
+        let name = &self.state.settings.name;
+        let mut primaries = self.links.primaries.borrow_mut();
+        match self.state.primary() {
+            Some(_) => primaries.published(name, self.state.primary_silent()),
+            None => primaries.withdrawn(name),
+        }
+        self.state
+            .primary_unfit()
+            .then(|| primaries.brake(now))
+            .flatten()
+    }
+
+    /// Has the session tell what this keeper asks and answers, if that has changed.
+    pub(super) fn tell_poll(&mut self) {
+        let told = self.state.poll();
+        if told != self.poll_told {
+            self.poll_told = told;
+            self.send_poll();
+        }
+    }
+
+    pub(super) fn send_poll(&self) {
+        (self.links.poll)(SetPoll {
+            cluster: self.state.settings.name.clone(),
+            told: self.poll_told.clone(),
+        });
+    }
+
+    /// Asks the primary for another keeper that has asked this one.
+    pub(super) fn answer_polls(&mut self, ctx: &mut Context<Self>) {
+        let question = self.state.question();
+        let Some(question) = self.state.polled.begin(question) else {
+            return;
+        };
+        let asked = self.ask_anew(self.state.primary().cloned());
+        let answered = asked.into_actor(self).map(|finding, actor, ctx| {
+            actor.state.polled.found(question, finding);
+            actor.changed(ctx);
+        });
+        ctx.spawn(answered);
+    }
+
+    /// What a node answers on a new connection.
+    fn ask_anew(&self, node: Option<NodeAddr>) -> impl Future<Output = Finding> + use<> {
+        let monitor = node.and_then(|node| self.links.monitors.get(&node).cloned());
+        async move {
+            match monitor {
+                Some(monitor) => monitor.send(AskAnew).await.unwrap_or(Finding::Unknown),
+                None => Finding::Unknown,
+            }
+        }
+    }
+}
+
+impl Handler<Confirm> for ClusterActor {
+    type Result = ResponseActFuture<Self, ()>;
+
+    /// The successor first: an answer of it that is newer than any of the primary's. Where another keeper reaches it, what
+    /// that tells is such an answer.
+    fn handle(&mut self, Confirm(inquiry): Confirm, _: &mut Self::Context) -> Self::Result {
+        let limits = self.state.settings.limits;
+        let (alone, generation) = (inquiry.through.is_none(), self.state.generation());
+        let successor = inquiry.successor.clone();
+        let first = alone.then(|| self.refresh([successor].into(), limits.probe_timeout));
+        let primary = self.ask_anew(Some(inquiry.primary));
+        let asked = async move {
+            let answers = match first {
+                Some(first) => first.await,
+                None => Vec::new(),
+            };
+            let answers_now = answers.iter().any(|(_, sighting)| sighting.answering);
+            let finding = if answers_now || !alone {
+                Some(primary.await)
+            } else {
+                None
+            };
+            (answers, finding)
+        };
+        let confirmed = asked
+            .into_actor(self)
+            .map(move |(answers, finding), actor, ctx| {
+                for (node, sighting) in answers {
+                    actor.state.sighted(&node, sighting);
+                }
+                if let Some(finding) = finding.filter(|_| actor.state.generation() == generation) {
+                    actor.confirmed(finding, alone, &inquiry.successor);
+                }
+                actor.reconsider(ctx);
+            });
+        Box::pin(confirmed)
+    }
+}
+
+impl ClusterActor {
+    fn confirmed(&mut self, finding: Finding, alone: bool, successor: &NodeAddr) {
+        let now = self.links.clock.now();
+        let mark_down = self.state.settings.limits.mark_down;
+        let answering = self.state.observed.nodes.get(successor);
+        let since = answering.and_then(|node| node.sighting.answering_since);
+        let steady = alone && since.is_some_and(|since| now.since(since) >= mark_down);
+        let _in_span = self.span.enter();
+        tracing::info!(?finding, alone, %successor, "the primary was asked once more");
+        let confirmation = &mut self.state.observed.confirmation;
+        confirmation.found(finding, alone, steady, now);
+    }
+}
+
+impl Handler<AskVoters> for ClusterActor {
+    type Result = ();
+
+    /// Numbers are drawn from the clock, so that one is never used again after a restart of this actor.
+    fn handle(&mut self, _: AskVoters, ctx: &mut Self::Context) {
+        let now = self.links.clock.now();
+        let number = u64::try_from(now.0.as_micros()).unwrap_or(u64::MAX);
+        let brake = self.brake(now);
+        if let Some(Brake { silent, published }) = brake {
+            let _in_span = self.span.enter();
+            tracing::warn!(
+                silent,
+                published,
+                "failover held: many primaries are silent at once, a majority of the keepers has to confirm"
+            );
+            count(self.state.settings.name.as_str(), "held-by-brake");
+        }
+        let limits = self.state.settings.limits;
+        let confirmation = &mut self.state.observed.confirmation;
+        confirmation.poll(number, brake, limits, now);
+        self.reconsider(ctx);
+    }
+}

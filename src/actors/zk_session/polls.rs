@@ -1,0 +1,144 @@
+//! What keepers ask each other of published primaries, and answer: with their heartbeats, for all clusters at once, so that
+//! a thousand primaries that fall silent make no thousand writes (RK-2, RK-11).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use actix::prelude::*;
+
+use super::ZkSession;
+use crate::actors::messages::SetPoll;
+use crate::domain::confirmation::Told;
+use crate::domain::node::{ClusterName, KeeperId};
+
+/// Of so many clusters at most: a heartbeat stays far below what ZooKeeper takes. The others' turn comes as these end.
+const AT_ONCE: usize = 2_000;
+
+/// What this keeper tells.
+#[derive(Debug, Default)]
+pub(super) struct Polls {
+    told: BTreeMap<ClusterName, Told>,
+    /// It was told since by no heartbeat.
+    news: bool,
+}
+
+impl Polls {
+    fn set(&mut self, SetPoll { cluster, told }: SetPoll) {
+        self.news |= if told.is_empty() {
+            self.told.remove(&cluster).is_some()
+        } else {
+            self.told.insert(cluster, told.clone()) != Some(told)
+        };
+    }
+
+    /// The cluster is managed no more.
+    pub(super) fn forget(&mut self, cluster: &ClusterName) {
+        self.news |= self.told.remove(cluster).is_some();
+    }
+
+    /// There is something that no heartbeat has told.
+    pub(super) fn news(&self) -> bool {
+        self.news
+    }
+
+    /// What the heartbeat tells that is sent now.
+    pub(super) fn sent(&mut self) -> BTreeMap<ClusterName, Told> {
+        self.news = false;
+        let told = self.told.iter().take(AT_ONCE);
+        told.map(|(cluster, told)| (cluster.clone(), told.clone()))
+            .collect()
+    }
+}
+
+impl ZkSession {
+    /// What those keepers online that can tell of the published primary of a cluster.
+    pub(super) fn polls_of(&self, cluster: &ClusterName) -> BTreeMap<KeeperId, Told> {
+        let announcements = self.roll.announcements();
+        announcements
+            .filter_map(|(keeper, record)| {
+                let polls = record?.polls.as_ref()?;
+                Some((
+                    keeper.clone(),
+                    polls.get(cluster).cloned().unwrap_or_default(),
+                ))
+            })
+            .collect()
+    }
+
+    /// All that a keeper tells of published primaries, if it can and is online.
+    pub(super) fn told_by(&self, keeper: &KeeperId) -> Option<&BTreeMap<ClusterName, Told>> {
+        let mut announcements = self.roll.announcements();
+        let (_, record) = announcements.find(|(id, _)| *id == keeper)?;
+        record?.polls.as_ref()
+    }
+
+    /// Tells the clusters of which the keeper tells another thing now than `before`.
+    pub(super) fn share_polls(
+        &mut self,
+        keeper: &KeeperId,
+        before: Option<&BTreeMap<ClusterName, Told>>,
+    ) {
+        let nothing = BTreeMap::new();
+        let before = before.unwrap_or(&nothing);
+        let after = self.told_by(keeper).unwrap_or(&nothing);
+        if before == after {
+            return;
+        }
+        let names = before.keys().chain(after.keys());
+        let changed = names.filter(|name| before.get(*name) != after.get(*name));
+        for name in changed.cloned().collect::<BTreeSet<ClusterName>>() {
+            self.share(&name);
+        }
+    }
+}
+
+impl Handler<SetPoll> for ZkSession {
+    type Result = ();
+
+    fn handle(&mut self, set: SetPoll, _: &mut Self::Context) {
+        self.polls.set(set);
+        if self.polls.news() {
+            self.beat();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(cluster: &str, asks: Option<u64>) -> SetPoll {
+        SetPoll {
+            cluster: ClusterName::new(cluster),
+            told: Told { asks, answer: None },
+        }
+    }
+
+    #[test]
+    fn what_is_set_is_told_once_and_again_only_if_it_changes() {
+        let mut polls = Polls::default();
+        polls.set(set("a", None));
+        assert!(!polls.news(), "nothing to tell");
+        polls.set(set("a", Some(1)));
+        polls.set(set("b", Some(1)));
+        assert!(polls.news());
+        assert_eq!(polls.sent().len(), 2);
+        polls.set(set("a", Some(1)));
+        assert!(!polls.news());
+        polls.set(set("a", None));
+        assert!(polls.news());
+        assert_eq!(polls.sent().len(), 1);
+    }
+
+    #[test]
+    fn a_heartbeat_tells_of_so_many_clusters_at_most_and_of_the_others_later() {
+        let mut polls = Polls::default();
+        for number in 0..=AT_ONCE {
+            polls.set(set(&format!("{number:05}"), Some(1)));
+        }
+        let first = polls.sent();
+        assert_eq!(first.len(), AT_ONCE);
+        polls.set(set("00000", None));
+        let last = ClusterName::new(format!("{AT_ONCE:05}"));
+        assert!(!first.contains_key(&last) && polls.sent().contains_key(&last));
+    }
+}

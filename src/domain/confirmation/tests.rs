@@ -1,0 +1,184 @@
+use super::*;
+
+const LIMITS: Limits = Limits {
+    mark_down: Duration::from_secs(5),
+    probe_timeout: Duration::from_secs(1),
+};
+const START: Moment = Moment(Duration::from_secs(100));
+
+fn after(milliseconds: u64) -> Moment {
+    START.after(Duration::from_millis(milliseconds))
+}
+
+const BRAKE: Option<Brake> = Some(Brake {
+    silent: 4,
+    published: 4,
+});
+
+fn tally(voters: usize, unfit: usize, untold: &[&str]) -> Tally {
+    Tally {
+        voters,
+        unfit,
+        untold: untold.iter().map(|id| KeeperId::new(*id)).collect(),
+    }
+}
+
+fn next(confirmation: &Confirmation, now: Moment) -> Next {
+    confirmation.next(None, LIMITS, now)
+}
+
+/// The leader found this itself, at the start.
+fn found(finding: Finding, alone: bool) -> Confirmation {
+    let mut confirmation = Confirmation::default();
+    confirmation.found(finding, alone, true, START);
+    confirmation
+}
+
+/// Likewise, and the other keepers were asked then.
+fn polled(finding: Finding, brake: Option<Brake>) -> Confirmation {
+    let mut confirmation = found(finding, true);
+    confirmation.poll(1, brake, LIMITS, START);
+    confirmation
+}
+
+/// The leader reaches the primary, and so do the others, at this moment.
+fn fail(confirmation: &mut Confirmation, steady: bool, now: Moment) {
+    confirmation.found(Finding::Answers, true, steady, now);
+    confirmation.poll(1, None, LIMITS, now);
+    assert!(confirmation.told(tally(3, 0, &[]), LIMITS, now));
+}
+
+#[test]
+fn a_primary_is_asked_first_and_withdrawn_if_it_refuses_gives_no_answer_or_loads() {
+    assert_eq!(next(&Confirmation::default(), START), Next::Ask);
+    for finding in [Finding::Refused, Finding::Silent, Finding::Loading] {
+        assert_eq!(next(&found(finding, true), START), Next::Withdraw);
+    }
+}
+
+#[test]
+fn what_was_found_a_while_ago_confirms_nothing() {
+    let confirmation = found(Finding::Silent, true);
+    assert_eq!(next(&confirmation, after(999)), Next::Withdraw);
+    assert_eq!(next(&confirmation, after(1_000)), Next::Ask);
+}
+
+#[test]
+fn the_other_keepers_are_asked_if_it_answers_if_nothing_is_known_and_if_the_successor_is_out_of_reach()
+ {
+    for (finding, alone) in [
+        (Finding::Answers, true),
+        (Finding::Unknown, true),
+        (Finding::Silent, false),
+    ] {
+        assert_eq!(next(&found(finding, alone), START), Next::AskVoters);
+    }
+}
+
+#[test]
+fn one_keeper_beside_a_cut_off_primary_vetoes_no_majority() {
+    let mut confirmation = polled(Finding::Answers, None);
+    assert!(!confirmation.told(tally(3, 1, &["3"]), LIMITS, after(10)));
+    let waits = Reason::Voters([KeeperId::new("3")].into());
+    assert_eq!(
+        next(&confirmation, after(10)),
+        Next::Wait(waits, after(1_000))
+    );
+    assert!(!confirmation.told(tally(3, 2, &[]), LIMITS, after(20)));
+    assert_eq!(next(&confirmation, after(20)), Next::Withdraw);
+}
+
+#[test]
+fn a_primary_that_half_of_the_keepers_reach_is_not_withdrawn() {
+    let mut confirmation = polled(Finding::Answers, None);
+    assert!(confirmation.told(tally(4, 2, &[]), LIMITS, after(20)));
+    let waits = Next::Wait(Reason::Answers, after(1_020));
+    assert_eq!(next(&confirmation, after(20)), waits);
+    confirmation.over();
+    assert_eq!(next(&confirmation, after(500)), waits, "it is remembered");
+    assert_eq!(next(&confirmation, after(1_020)), Next::Ask);
+}
+
+#[test]
+fn keepers_that_tell_nothing_in_time_do_not_confirm() {
+    let mut confirmation = polled(Finding::Answers, None);
+    let untold = tally(3, 1, &["3"]);
+    assert!(!confirmation.told(untold.clone(), LIMITS, after(999)));
+    assert!(confirmation.told(untold, LIMITS, after(1_000)));
+}
+
+#[test]
+fn the_brake_holds_a_silent_primary_once_for_one_probe_timeout() {
+    let silent = found(Finding::Silent, true);
+    assert_eq!(silent.next(BRAKE, LIMITS, START), Next::AskVoters);
+    let mut confirmation = polled(Finding::Silent, BRAKE);
+    let untold = tally(3, 1, &["2", "3"]);
+    assert!(!confirmation.told(untold.clone(), LIMITS, after(999)));
+    let held = confirmation.next(BRAKE, LIMITS, after(999));
+    assert!(
+        matches!(&held, Next::Wait(Reason::Brake(..), until) if *until == after(1_000)),
+        "{held:?}"
+    );
+    assert!(!confirmation.told(untold, LIMITS, after(1_000)));
+    assert_eq!(
+        confirmation.next(BRAKE, LIMITS, after(1_000)),
+        Next::Withdraw
+    );
+    confirmation.found(Finding::Silent, true, true, after(5_000));
+    assert_eq!(
+        confirmation.next(BRAKE, LIMITS, after(5_000)),
+        Next::Withdraw
+    );
+    confirmation.over();
+    confirmation.found(Finding::Silent, true, true, after(9_000));
+    assert_eq!(
+        confirmation.next(BRAKE, LIMITS, after(9_000)),
+        Next::AskVoters,
+        "it was back meanwhile"
+    );
+}
+
+#[test]
+fn the_brake_lets_go_when_a_majority_has_no_answer_and_gives_way_to_one_that_has() {
+    let mut confirmation = polled(Finding::Silent, BRAKE);
+    assert!(!confirmation.told(tally(3, 2, &["3"]), LIMITS, after(10)));
+    assert_eq!(confirmation.next(BRAKE, LIMITS, after(10)), Next::Withdraw);
+    let mut confirmation = polled(Finding::Silent, BRAKE);
+    assert!(confirmation.told(tally(3, 1, &[]), LIMITS, after(10)));
+}
+
+#[test]
+fn the_brake_does_not_act_on_what_refuses() {
+    let refused = found(Finding::Refused, true);
+    assert_eq!(refused.next(BRAKE, LIMITS, START), Next::Withdraw);
+}
+
+#[test]
+fn three_failures_within_ten_mark_down_times_are_flapping() {
+    let mut confirmation = Confirmation::default();
+    for at in [0, 20_000] {
+        fail(&mut confirmation, false, after(at));
+    }
+    assert_eq!(confirmation.flapping(LIMITS, after(20_000)), None);
+    fail(&mut confirmation, false, after(40_000));
+    let flapping = confirmation.flapping(LIMITS, after(40_000)).unwrap();
+    assert_eq!((flapping.times, flapping.until), (3, after(50_000)));
+    assert_eq!(confirmation.flapping(LIMITS, after(50_000)), None);
+}
+
+#[test]
+fn a_flapping_primary_is_replaced_at_last_and_not_for_cuts_that_took_its_successor_too() {
+    for steady in [true, false] {
+        let mut confirmation = Confirmation::default();
+        for at in [0, 10_000, 20_000] {
+            fail(&mut confirmation, steady, after(at));
+        }
+        confirmation.found(Finding::Answers, true, steady, after(30_000));
+        let expected = if steady {
+            Next::Withdraw
+        } else {
+            Next::AskVoters
+        };
+        assert_eq!(next(&confirmation, after(30_000)), expected);
+    }
+}

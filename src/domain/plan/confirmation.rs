@@ -1,0 +1,37 @@
+//! A primary is voted down: whether that is confirmed, or what is to be done about it (RK-2, RK-11).
+
+use super::super::confirmation::{Inquiry, Next};
+use super::super::node::NodeAddr;
+use super::{Action, Case, Hold, Plan};
+
+/// What is to be done before `primary` may be withdrawn in favour of `successor`; `None` once nothing is.
+pub(super) fn unconfirmed(
+    case: &Case<'_>,
+    primary: &NodeAddr,
+    successor: &NodeAddr,
+) -> Option<Plan> {
+    let (observed, limits) = (case.observed, case.observed.limits);
+    match observed.confirmation.next(observed.brake, limits, case.now) {
+        Next::Withdraw => None,
+        Next::Ask => Some(Plan::act(Action::Confirm(Inquiry {
+            primary: primary.clone(),
+            successor: successor.clone(),
+            through: case.through(successor).cloned(),
+        }))),
+        Next::AskVoters => Some(Plan::act(Action::AskVoters(primary.clone()))),
+        Next::Wait(reason, until) => Some(Plan {
+            again: Some(until),
+            ..Plan::hold(Hold::Unconfirmed(primary.clone(), reason))
+        }),
+    }
+}
+
+/// Tells that the primary flaps, if it does.
+pub(super) fn tell_flapping(case: &Case<'_>, primary: &NodeAddr, mut plan: Plan) -> Plan {
+    let observed = case.observed;
+    if let Some(flapping) = observed.confirmation.flapping(observed.limits, case.now) {
+        plan.again = plan.again.into_iter().chain([flapping.until]).min();
+        plan.holds.push(Hold::Flapping(primary.clone(), flapping));
+    }
+    plan
+}

@@ -1,0 +1,70 @@
+//! No keeper reaches any server for a while. At the end a replica often answers first: the primary is whole, and stays.
+
+use futures::future::join_all;
+
+use super::support::checks::Checks;
+use super::support::keeper::{Keepers, Settings};
+use super::support::link::Link;
+use super::support::net::Net;
+use super::support::redis::Redis;
+use super::support::zookeeper::ZooKeeper;
+
+const ROUNDS: usize = 4;
+const KEEPERS: [&str; 3] = ["keeper-1", "keeper-2", "keeper-3"];
+
+/// How the ways to the servers are cut.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Cut {
+    /// Nothing passes.
+    Silent,
+    /// Connections are refused.
+    Refusing,
+}
+
+async fn a_healthy_primary_outlives_cuts(prefix: &str, cut: Cut) {
+    let net = Net::fleet().await;
+    let nodes = Redis::trio_behind_links(&net).await;
+    let [primary, first, second] = &nodes;
+    let prefix = ZooKeeper::shared().await.prefix(prefix);
+    let nodes = [primary, first, second];
+    let keepers = Keepers::start_for(3, &net, &prefix, Settings::new(), &nodes).await;
+    primary.wait_followed_by(&[first, second]).await;
+    let generation = keepers[0].generation("cache").await;
+    let checks = Checks::start(&keepers, "cache", &nodes);
+    for round in 1..=ROUNDS {
+        for node in nodes {
+            match cut {
+                Cut::Silent => node.link().silence(),
+                Cut::Refusing => node.link().cut().await,
+            }
+        }
+        let voted_down = keepers
+            .iter()
+            .flat_map(|keeper| nodes.map(|node| keeper.wait_votes("cache", node, &KEEPERS)));
+        join_all(voted_down).await;
+        // The primary last.
+        join_all([second, first, primary].map(Redis::link).map(Link::restore)).await;
+        let taken_back = keepers
+            .iter()
+            .flat_map(|keeper| nodes.map(|node| keeper.wait_votes("cache", node, &[])));
+        join_all(taken_back).await;
+        keepers
+            .wait_topology("cache", primary, &[first, second])
+            .await;
+        for keeper in keepers.iter() {
+            let now = keeper.generation("cache").await;
+            assert_eq!(now, generation, "round {round}: the primary was withdrawn");
+        }
+    }
+    checks.assert_only(primary);
+}
+
+#[tokio::test]
+async fn a_healthy_primary_is_not_replaced_when_a_cut_ends_that_swallowed_everything() {
+    a_healthy_primary_outlives_cuts("end_of_silence", Cut::Silent).await;
+}
+
+#[tokio::test]
+async fn a_healthy_primary_is_not_replaced_when_a_cut_ends_that_refused_connections() {
+    a_healthy_primary_outlives_cuts("end_of_refusal", Cut::Refusing).await;
+}
