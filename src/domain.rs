@@ -7,6 +7,7 @@ pub mod facts;
 pub mod failsafe;
 pub mod info;
 pub mod lease;
+pub mod lineage;
 pub mod liveness;
 pub mod node;
 pub mod observed;

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::facts::{Mode, NodeFacts};
+use super::lineage::{generation_of, lost_against};
 use super::node::{Moment, NodeAddr};
 use super::observed::{Observed, ObservedNode};
 use super::policy::{Criterion, ElectionOrder, Policy};
+use super::published::Published;
 
 /// The outcome of looking at every node as a successor.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -116,11 +118,12 @@ pub fn elect(
             .iter()
             .filter_map(|(addr, node)| Some((addr, node.last_known()?)))
     };
-    let ours = |addr, facts| generation_of(facts, lineage).is_some() || replaced == Some(addr);
-    let published_data = observed
-        .published
-        .as_ref()
-        .is_some_and(|published| published.has_data);
+    let published = observed.published.as_ref();
+    let stranger = |facts| published.is_some_and(|published| published.is_stranger(facts));
+    let ours = |addr, facts| {
+        generation_of(facts, lineage).is_some() || replaced == Some(addr) && !stranger(facts)
+    };
+    let published_data = published.is_some_and(|published| published.has_data);
     let electorate = Electorate {
         observed,
         policy,
@@ -222,13 +225,16 @@ impl<'a> Electorate<'a> {
         Ok(())
     }
 
-    /// The configured order; but where the primary being replaced lost data, whoever still holds it comes first (RK-7):
+    /// The configured order; but where the primary being replaced lost data, or is a stranger, whoever still holds it comes first (RK-7):
     /// others may have copied the loss.
     fn order(&self) -> ElectionOrder {
         let known = |addr| self.observed.nodes.get(addr)?.sighting.facts.as_ref();
+        let published = self.observed.published.as_ref();
+        let process = published.and_then(Published::process);
         let lossy = self.replaced.and_then(known).is_some_and(|primary| {
             let mut online = self.observed.all_online();
-            online.any(|(_, other)| lost_against(primary, other, self.lineage))
+            published.is_some_and(|published| published.is_stranger(primary))
+                || online.any(|(_, other)| lost_against(primary, other, self.lineage, process))
         });
         if lossy {
             ElectionOrder::default()
@@ -269,27 +275,6 @@ pub(super) fn merit<'a>(
         Criterion::Uptime => (u128::MAX - facts.uptime.as_nanos(), false),
     };
     (history, order.criteria().map(rank), addr)
-}
-
-/// How many promotions back the node's data history lies in the lineage: 0 is the present one, `None` another data set.
-pub(super) fn generation_of(facts: &NodeFacts, lineage: &[String]) -> Option<usize> {
-    lineage
-        .iter()
-        .position(|id| facts.histories().any(|own| own == id))
-}
-
-/// Whether `primary` began a new history with less data than `other` holds of the `lineage` published before: it was
-/// reborn empty, or from an old dump (RK-7). A new history alone tells no loss: a primary also begins one when it has
-/// had no replica for long.
-pub(super) fn lost_against(primary: &NodeFacts, other: &NodeFacts, lineage: &[String]) -> bool {
-    let Some(generation) = generation_of(other, lineage) else {
-        return false;
-    };
-    let reborn = lineage.first() != Some(&primary.replication_id);
-    // Only offsets of the newest history can be compared with the primary's.
-    let behind = generation == 0 && other.offset > primary.offset;
-    let emptied = primary.keys == 0 && other.keys > 0 && other.offset >= primary.offset;
-    reborn && (behind || emptied)
 }
 
 pub(super) fn priority(addr: &NodeAddr, facts: &NodeFacts, policy: &Policy) -> u32 {

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::election::{Election, Refusal, elect, generation_of, priority};
+use super::election::{Election, Refusal, elect, priority};
 use super::lease::Unacknowledged;
+use super::lineage::generation_of;
 use super::node::{Moment, NodeAddr};
 use super::observed::Observed;
 use super::plan::{Action, Change, Hold, Plan, plan};

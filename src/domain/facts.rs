@@ -16,6 +16,8 @@ pub struct NodeFacts {
     pub run_id: String,
     /// Server version, `valkey_version` where the server gives one (`redis_version`).
     pub version: Version,
+    /// Whose server it is; what a version means depends on that (`server_name`).
+    pub family: Family,
     /// How the server runs (`redis_mode`).
     pub mode: Mode,
     /// Time since the server started, to the second (`uptime_in_seconds`).
@@ -29,12 +31,26 @@ pub struct NodeFacts {
     /// The history before the last promotion (`master_replid2`), if there was one; a primary that Redis 7 restarted from
     /// its dump names here the history that it dumped.
     pub previous_replication_id: Option<String>,
+    /// Bytes of that history in its data: what came after is not of that history (`second_repl_offset`, less one).
+    pub previous_offset: Option<u64>,
     /// Bytes of replication stream produced (primary, `master_repl_offset`) or applied (replica, `slave_repl_offset`).
     pub offset: u64,
     /// Keys in all databases (`db0:keys=…`, summed).
     pub keys: u64,
+    /// It keeps an append-only file, from which it starts without any history that it had (`aof_enabled`).
+    pub append_only: bool,
     /// Redis Sentinels subscribed here, by the name and address of their connections.
     pub sentinels: Vec<String>,
+}
+
+/// Who makes a server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    /// Redis, and what passes itself off as one.
+    #[default]
+    Redis,
+    /// Valkey.
+    Valkey,
 }
 
 /// Version of a server, ordered.
@@ -307,14 +323,17 @@ impl NodeFacts {
         let Self {
             run_id,
             version,
+            family,
             mode,
             uptime: _,
             loading,
             role,
             replication_id,
             previous_replication_id,
+            previous_offset,
             offset: _,
             keys,
+            append_only,
             sentinels,
         } = self;
         let same_role = match (role, &other.role) {
@@ -324,10 +343,13 @@ impl NodeFacts {
         same_role
             && *run_id == other.run_id
             && *version == other.version
+            && *family == other.family
             && *mode == other.mode
             && *loading == other.loading
             && *replication_id == other.replication_id
             && *previous_replication_id == other.previous_replication_id
+            && *previous_offset == other.previous_offset
+            && *append_only == other.append_only
             && (*keys == 0) == (other.keys == 0)
             && *sentinels == other.sentinels
     }

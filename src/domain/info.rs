@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::facts::{Link, Mode, NodeFacts, Role, Upstream, Version};
+use super::facts::{Family, Link, Mode, NodeFacts, Role, Upstream, Version};
 use super::node::NodeAddr;
 
 /// Redis's own default of `replica-priority`.
@@ -39,6 +39,8 @@ pub struct Info {
     pub replication_id: Option<String>,
     /// `master_replid2`, unless all zeros.
     pub previous_replication_id: Option<String>,
+    /// `second_repl_offset` less one, unless there is none.
+    pub previous_offset: Option<u64>,
     /// `slave_repl_offset` of a replica, else `master_repl_offset`.
     pub offset: Option<u64>,
     /// Sum of `keys=` over all databases; zero when the section `Keyspace` is there and empty.
@@ -83,6 +85,11 @@ impl Info {
                     info.previous_replication_id =
                         filled(value).filter(|id| id != NO_REPLICATION_ID);
                 }
+                // The first byte that is not of that history; −1 stands for "none".
+                "second_repl_offset" => {
+                    info.previous_offset =
+                        value.parse::<u64>().ok().and_then(|it| it.checked_sub(1));
+                }
                 "master_repl_offset" => primary_offset = value.parse().ok(),
                 "slave_repl_offset" => info.offset = value.parse().ok(),
                 _ if replica.read(field, value) => {}
@@ -105,6 +112,14 @@ impl Info {
             None => None,
         };
         info
+    }
+
+    fn family(&self) -> Family {
+        if self.valkey {
+            Family::Valkey
+        } else {
+            Family::Redis
+        }
     }
 }
 
@@ -218,14 +233,17 @@ impl NodeFacts {
         Some(Self {
             run_id: info.run_id.clone()?,
             version: info.version?,
+            family: info.family(),
             mode: info.mode.unwrap_or(Mode::Standalone),
             uptime: info.uptime?,
             loading: info.loading.unwrap_or(false),
             role: info.role.clone()?,
             replication_id: info.replication_id.clone()?,
             previous_replication_id: info.previous_replication_id.clone(),
+            previous_offset: info.previous_offset,
             offset: info.offset?,
             keys: info.keys.unwrap_or(0),
+            append_only: info.append_only.unwrap_or(false),
             sentinels: Vec::new(),
         })
     }
@@ -237,10 +255,15 @@ impl NodeFacts {
                 *field = told;
             }
         }
+        if info.version.is_some() {
+            self.family = info.family();
+        }
         // Both ids come from one section: a promotion that is undone also removes the second.
         if info.replication_id.is_some() {
             self.previous_replication_id = info.previous_replication_id;
+            self.previous_offset = info.previous_offset;
         }
+        take(&mut self.append_only, info.append_only);
         take(&mut self.run_id, info.run_id);
         take(&mut self.version, info.version);
         take(&mut self.mode, info.mode);

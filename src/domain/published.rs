@@ -16,13 +16,19 @@ pub struct Published {
     pub epoch: Epoch,
     /// Raised by every withdrawal and publication.
     pub generation: Generation,
-    /// Every node ever published as a primary or replica: one of these may be made a replica without asking.
+    /// The process that is published, or was last: any other at its address has to show whose data it holds (RK-7).
+    /// `None` where a former build wrote this.
+    pub run_id: Option<String>,
+    /// Primaries that were replaced and have not been seen as replicas since, each with its process if that is known: it
+    /// may come back as a primary.
+    pub deposed: BTreeMap<NodeAddr, Option<String>>,
+    /// Every node ever published as a primary or replica.
     pub known: BTreeSet<NodeAddr>,
     /// The cluster's data history: replication ids of the published primary, newest first. A node whose replication
     /// id is none of these holds other data (RK-6).
     pub lineage: Vec<String>,
-    /// The published primary held keys when it was last seen. Outlives the memory of all keepers, so that after a
-    /// blackout an empty node is not taken for the data (RK-6).
+    /// A published primary has held keys. Outlives the memory of all keepers, so that after a blackout an empty node is
+    /// not taken for the data (RK-6).
     pub has_data: bool,
     /// What the `min-replicas` settings were before the keepers changed them, of each node where they did: to be
     /// restored by whoever leads then (RK-9).

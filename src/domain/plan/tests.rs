@@ -11,5 +11,6 @@ mod order;
 mod properties;
 mod reach;
 mod refusals;
+mod strangers;
 mod switchover;
 mod write_safety;

@@ -14,6 +14,10 @@ struct WirePublished {
     slaves: Vec<WireAddr>,
     epoch: u64,
     generation: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    run_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    deposed: Vec<WireProcess>,
     #[serde(default)]
     known: Vec<WireAddr>,
     #[serde(default)]
@@ -24,6 +28,14 @@ struct WirePublished {
     former_min_replicas: Vec<WireMinReplicas>,
     #[serde(default)]
     failover: Option<WireIntent>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct WireProcess {
+    host: String,
+    port: u16,
+    run_id: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -55,6 +67,22 @@ enum WireStep {
     Promoting,
 }
 
+impl From<(&NodeAddr, &Option<String>)> for WireProcess {
+    fn from((node, run_id): (&NodeAddr, &Option<String>)) -> Self {
+        Self {
+            host: node.host().to_owned(),
+            port: node.port(),
+            run_id: run_id.clone(),
+        }
+    }
+}
+
+impl From<WireProcess> for (NodeAddr, Option<String>) {
+    fn from(wire: WireProcess) -> Self {
+        (NodeAddr::new(wire.host, wire.port), wire.run_id)
+    }
+}
+
 impl From<(&NodeAddr, &MinReplicas)> for WireMinReplicas {
     fn from((node, former): (&NodeAddr, &MinReplicas)) -> Self {
         Self {
@@ -83,6 +111,8 @@ impl Document for Published {
             slaves: wire_addrs(&self.replicas),
             epoch: self.epoch.0,
             generation: self.generation.0,
+            run_id: self.run_id.clone(),
+            deposed: self.deposed.iter().map(WireProcess::from).collect(),
             known: wire_addrs(&self.known),
             lineage: self.lineage.clone(),
             has_data: self.has_data,
@@ -113,6 +143,8 @@ impl Document for Published {
             replicas: addrs(wire.slaves),
             epoch: Epoch(wire.epoch),
             generation: Generation(wire.generation),
+            run_id: wire.run_id,
+            deposed: wire.deposed.into_iter().map(Into::into).collect(),
             known: addrs(wire.known),
             lineage: wire.lineage,
             has_data: wire.has_data,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::task::{WireOutcome, WireTask};
 use super::{Document, LayoutError, WireAddr, decode, encode};
 use crate::domain::drain::{Heard, Proxy};
-use crate::domain::facts::{DownReason, Link, Mode, NodeFacts, Role, Upstream, Version};
+use crate::domain::facts::{DownReason, Family, Link, Mode, NodeFacts, Role, Upstream, Version};
 use crate::domain::node::{Generation, NodeAddr};
 use crate::domain::verdict::{Ended, Fresh, Report};
 
@@ -88,14 +88,20 @@ struct WireFacts {
     node: WireAddr,
     run_id: String,
     version: [u16; 3],
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    valkey: bool,
     mode: WireMode,
     uptime_ms: u64,
     loading: bool,
     role: WireRole,
     replication_id: String,
     previous_replication_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    previous_offset: Option<u64>,
     offset: u64,
     keys: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    append_only: bool,
     sentinels: Vec<String>,
 }
 
@@ -169,6 +175,7 @@ impl From<(&NodeAddr, &NodeFacts)> for WireFacts {
             node: node.into(),
             run_id: facts.run_id.clone(),
             version: [major, minor, patch],
+            valkey: facts.family == Family::Valkey,
             mode: match facts.mode {
                 Mode::Standalone => WireMode::Standalone,
                 Mode::Cluster => WireMode::Cluster,
@@ -195,8 +202,10 @@ impl From<(&NodeAddr, &NodeFacts)> for WireFacts {
             },
             replication_id: facts.replication_id.clone(),
             previous_replication_id: facts.previous_replication_id.clone(),
+            previous_offset: facts.previous_offset,
             offset: facts.offset,
             keys: facts.keys,
+            append_only: facts.append_only,
             sentinels: facts.sentinels.clone(),
         }
     }
@@ -211,6 +220,11 @@ impl From<WireFacts> for (NodeAddr, NodeFacts) {
                 major,
                 minor,
                 patch,
+            },
+            family: if wire.valkey {
+                Family::Valkey
+            } else {
+                Family::Redis
             },
             mode: match wire.mode {
                 WireMode::Standalone => Mode::Standalone,
@@ -242,8 +256,10 @@ impl From<WireFacts> for (NodeAddr, NodeFacts) {
             },
             replication_id: wire.replication_id,
             previous_replication_id: wire.previous_replication_id,
+            previous_offset: wire.previous_offset,
             offset: wire.offset,
             keys: wire.keys,
+            append_only: wire.append_only,
             sentinels: wire.sentinels,
         };
         (wire.node.into(), facts)

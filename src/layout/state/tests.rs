@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::drain::{Heard, Proxy};
 use crate::domain::facts::{
-    DownReason, Link, MinReplicas, Mode, NodeFacts, Role, Upstream, Version,
+    DownReason, Family, Link, MinReplicas, Mode, NodeFacts, Role, Upstream, Version,
 };
 use crate::domain::failsafe::Failsafe;
 use crate::domain::node::KeeperId;
@@ -49,6 +49,7 @@ prop_compose! {
         replicas in btree_set(addr(), 0..4),
         epoch: u64,
         generation: u64,
+        processes in (option::of("[0-9a-f]{8}"), btree_map(addr(), option::of("[0-9a-f]{8}"), 0..3)),
         known in btree_set(addr(), 0..4),
         lineage in vec("[0-9a-f]{8}", 0..3),
         has_data: bool,
@@ -57,6 +58,7 @@ prop_compose! {
     ) -> Published {
         Published {
             primary, replicas, epoch: Epoch(epoch), generation: Generation(generation), known, lineage,
+            run_id: processes.0, deposed: processes.1,
             has_data, intent,
             former_min_replicas: former.into_iter().map(|(node, (to_write, max_lag))| {
                 (node, MinReplicas { to_write, max_lag })
@@ -97,14 +99,16 @@ prop_compose! {
             (0..9_usize).prop_map(|online_replicas| Role::Primary { online_replicas }),
             upstream().prop_map(Role::Replica),
         ],
+        family in prop::sample::select(vec![Family::Redis, Family::Valkey]),
+        append_only: bool,
         ids in ("[0-9a-f]{8}", option::of("[0-9a-f]{8}")),
-        figures: (u64, u64),
+        figures: (u64, u64, Option<u64>),
         sentinels in vec("[a-z ]{1,8}", 0..2),
     ) -> NodeFacts {
         let (major, minor, patch) = version;
         NodeFacts {
-            run_id, version: Version { major, minor, patch }, mode, uptime, loading, role,
-            replication_id: ids.0, previous_replication_id: ids.1, offset: figures.0, keys: figures.1, sentinels,
+            run_id, version: Version { major, minor, patch }, family, append_only, mode, uptime, loading, role,
+            replication_id: ids.0, previous_replication_id: ids.1, previous_offset: figures.2, offset: figures.0, keys: figures.1, sentinels,
         }
     }
 }

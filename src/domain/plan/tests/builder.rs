@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::domain::election::Refusal;
-use crate::domain::facts::{Link, Mode, NodeFacts, Role, Sighting, Upstream, Version};
+use crate::domain::facts::{Family, Link, Mode, NodeFacts, Role, Sighting, Upstream, Version};
 use crate::domain::lease::Unacknowledged;
 use crate::domain::node::{Epoch, Generation, KeeperId, Moment, NodeAddr};
 use crate::domain::observed::{Elsewhere, Failure, Observed, ObservedNode};
@@ -59,15 +59,22 @@ pub(in crate::domain) fn history(name: &str) -> String {
 fn facts(name: &str, role: Role, replication_id: String) -> NodeFacts {
     NodeFacts {
         run_id: format!("process of {name}"),
-        version: Version::default(),
+        version: Version {
+            major: 7,
+            minor: 0,
+            patch: 15,
+        },
+        family: Family::Redis,
         mode: Mode::Standalone,
         uptime: Duration::from_mins(1),
         loading: false,
         role,
         replication_id,
         previous_replication_id: None,
+        previous_offset: None,
         offset: 1_000,
         keys: 10,
+        append_only: false,
         sentinels: Vec::new(),
     }
 }
@@ -214,12 +221,23 @@ impl Cluster {
         })
     }
 
+    /// Started anew from a dump that names its history: another process, which goes on from there.
+    pub(in crate::domain) fn restarted(self, name: &str, keys: u64, offset: u64) -> Self {
+        let mut before = String::new();
+        let named = self.with(name, |facts| before.clone_from(&facts.replication_id));
+        named.reborn(name, keys, offset).with(name, |facts| {
+            facts.previous_replication_id = Some(before);
+            facts.previous_offset = Some(offset);
+        })
+    }
+
     /// What was a replica is now a primary that continues its old history under a new id.
     pub(in crate::domain) fn promoted(self, name: &str) -> Self {
         self.with(name, |facts| {
             facts.role = Role::Primary { online_replicas: 0 };
             let old = std::mem::replace(&mut facts.replication_id, history(name));
             facts.previous_replication_id = Some(old);
+            facts.previous_offset = Some(facts.offset);
         })
     }
 
@@ -251,12 +269,14 @@ impl Cluster {
             .cloned()
             .collect();
         let node = self.observed.nodes.get(&primary);
-        let facts = node.and_then(|node| node.sighting.facts.as_ref());
+        let facts = node.and_then(ObservedNode::last_known);
         let lineage = facts.map_or_else(
             || vec![history(primary.host())],
             |facts| facts.histories().map(str::to_owned).collect(),
         );
         self.observed.published = Some(Published {
+            run_id: facts.map(|facts| facts.run_id.clone()),
+            deposed: [].into(),
             known: replicas.iter().chain([&primary]).cloned().collect(),
             primary: Some(primary),
             replicas,
@@ -378,6 +398,14 @@ impl Plan {
             through,
         };
         assert_eq!(self.action, Some(follow));
+    }
+
+    /// Who is made to follow.
+    pub(in crate::domain) fn followers(self) -> Vec<NodeAddr> {
+        match self.action {
+            Some(Action::Follow { nodes, .. }) => nodes,
+            other => panic!("nobody is repointed: {other:?}, {:?}", self.holds),
+        }
     }
 
     /// The plan is to do nothing, for this reason.

@@ -164,18 +164,9 @@ fn replicas_out_of_reach_are_repointed_through_whoever_reaches_them() {
 
 #[test]
 fn a_primary_out_of_the_leaders_reach_is_kept_and_its_replicas_follow_it() {
-    let mut well = trio().seen_through("a", "keeper-2");
+    let well = trio().seen_through("a", "keeper-2");
     well.assert_settled();
-    well.observed
-        .nodes
-        .get_mut(&addr("b"))
-        .unwrap()
-        .sighting
-        .facts = cluster().primary("b").observed.nodes[&addr("b")]
-        .sighting
-        .facts
-        .clone();
-    well.plan().assert_follows(["b"], "a");
+    well.promoted("b").plan().assert_follows(["b"], "a");
 }
 
 #[test]

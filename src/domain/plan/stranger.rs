@@ -1,0 +1,60 @@
+//! Another process answers at the published address, and cannot show that its data are the cluster's (RK-7): a server from
+//! elsewhere, or the old one, started again without its history.
+//!
+//! Its offset says nothing. It counts as failed if somebody who holds the cluster's newest data may take over. If nobody
+//! does, it is accepted: after a power cut, servers with append-only files have no history in common with anything.
+
+use super::super::election::{Refusal, elect};
+use super::super::lineage::generation_of;
+use super::super::node::NodeAddr;
+use super::super::published::Published;
+use super::{Case, Change, Hold, Plan, publishing};
+
+/// What becomes of the stranger at the address of `primary`.
+pub(super) enum Stranger {
+    /// It is replaced: this node holds the cluster's newest data and may take over.
+    Fails(NodeAddr),
+    /// It is accepted, or not judged yet.
+    Stays(Plan),
+}
+
+pub(super) fn judge(case: &Case<'_>, published: &Published, primary: &NodeAddr) -> Stranger {
+    let observed = case.observed;
+    let lineage = &published.lineage;
+    let election = elect(observed, case.policy, lineage, Some(primary), case.now);
+    let newest = |addr: &&NodeAddr| {
+        let facts = observed.online(addr);
+        facts.is_some_and(|facts| generation_of(facts, lineage) == Some(0))
+    };
+    if let Some(heir) = election.ranking.iter().find(newest) {
+        return Stranger::Fails(heir.clone());
+    }
+    // One of those that do not answer at the moment may hold them.
+    let awaited: Vec<_> = election
+        .refusals
+        .iter()
+        .filter(|(_, refusal)| refusal.may_pass())
+        .filter_map(|(addr, _)| Some(observed.nodes.get(addr)?.doubt(addr)))
+        .collect();
+    if !awaited.is_empty() {
+        let stranger = Hold::Stranger {
+            node: primary.clone(),
+        };
+        let mut plan = Plan::hold(stranger);
+        plan.holds.push(Hold::Undecided(awaited));
+        return Stranger::Stays(plan);
+    }
+    let mut plan = Plan::write(Change::Accept, publishing(case, published, primary));
+    let others = |(addr, _): &(&NodeAddr, &Refusal)| *addr != primary;
+    let refusals: Vec<_> = election.refusals.iter().filter(others).collect();
+    if !refusals.is_empty() {
+        plan.holds.push(Hold::NoneEligible {
+            replaced: Some(primary.clone()),
+            refusals: refusals
+                .into_iter()
+                .map(|(addr, refusal)| (addr.clone(), refusal.clone()))
+                .collect(),
+        });
+    }
+    Stranger::Stays(plan)
+}
