@@ -1,11 +1,14 @@
 //! What happens in a run: sizes, timings and faults, all drawn from the seed.
 
+use std::ops::Range;
+
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use super::network::{Cut, Host};
 use super::redis::Rebirth;
 
+mod losses;
 mod stories;
 mod switchovers;
 
@@ -55,6 +58,10 @@ pub(crate) struct Schedule {
     pub(crate) consent: u64,
     /// HAProxies do not say who they are.
     pub(crate) unnamed: bool,
+    /// Servers keep append-only files: whoever starts anew has no history.
+    pub(crate) append_only: bool,
+    /// Clients write nothing then.
+    pub(crate) quiet: Range<u64>,
 }
 
 /// What a run is to prove besides safety.
@@ -63,8 +70,12 @@ pub(crate) enum Kind {
     Anything,
     /// Faults strike primaries and replication only (RK-6).
     PrimaryOnly,
-    /// A primary is reborn without its data, and nothing else happens (RK-7).
+    /// A primary is reborn without its data, or another server in its place, and nothing else happens (RK-7).
     RebirthOnly,
+    /// All servers of a site lose power, and some come back without their data (RK-6, RK-7).
+    PowerCut,
+    /// A primary without any key left dies, and nothing else happens: it is replaced (RK-6).
+    Drained,
     /// ZooKeeper is away for a while, and nothing else happens: nobody falls silent (RK-8).
     OutageOnly,
     /// A keeper dies meanwhile: then all fall silent.
@@ -132,6 +143,8 @@ pub(crate) enum Fault {
     /// No ZooKeeper at all.
     Outage,
     Kill(Node, Rebirth),
+    /// No fault: clients delete everything.
+    Drain(usize),
     Freeze(Node),
     Isolate(Host),
     Sever(Host, Host, Cut),
@@ -148,12 +161,13 @@ pub(crate) enum Fault {
 }
 
 impl Schedule {
-    /// Nearly always faults at random; one seed in fifty tells a story that they would rarely tell.
+    /// Nearly always faults at random; a few seeds in fifty tell stories that they would rarely tell.
     pub(crate) fn draw(seed: u64) -> Self {
-        if seed % 50 == 49 {
-            Self::overtaken_errand(seed)
-        } else {
-            Self::at_random(seed)
+        match seed % 50 {
+            49 => Self::overtaken_errand(seed),
+            48 => Self::foreign(seed),
+            47 => Self::power_cut(seed),
+            _ => Self::at_random(seed),
         }
     }
 
@@ -195,11 +209,18 @@ impl Schedule {
             failsafe: failsafe(seed),
             consent: consent(seed),
             unnamed: unnamed(seed),
+            append_only: false,
+            quiet: 0..0,
         };
         let faults = match kind {
             Kind::Anything => chance.between(3, 14),
             Kind::PrimaryOnly => chance.between(1, 5),
-            Kind::RebirthOnly | Kind::OutageOnly | Kind::OutageAndCrash | Kind::SwitchoverOnly => 1,
+            Kind::RebirthOnly
+            | Kind::PowerCut
+            | Kind::Drained
+            | Kind::OutageOnly
+            | Kind::OutageAndCrash
+            | Kind::SwitchoverOnly => 1,
         };
         for _ in 0..faults {
             let at = begin + chance.between(0, lasts * 3 / 4);
@@ -261,7 +282,12 @@ impl Schedule {
         let cluster = chance.below(self.clusters);
         let primary = Node::Primary(cluster);
         match self.kind {
-            Kind::Anything | Kind::OutageOnly | Kind::OutageAndCrash | Kind::SwitchoverOnly => {}
+            Kind::Anything
+            | Kind::PowerCut
+            | Kind::Drained
+            | Kind::OutageOnly
+            | Kind::OutageAndCrash
+            | Kind::SwitchoverOnly => {}
             Kind::PrimaryOnly => {
                 let (one, other) = (chance.below(self.nodes), chance.below(self.nodes));
                 return if !self.colocated && chance.happens(50) {

@@ -30,31 +30,16 @@ pub(super) fn judge(case: &Case<'_>, published: &Published, primary: &NodeAddr) 
         return Stranger::Fails(heir.clone());
     }
     // One of those that do not answer at the moment may hold them.
-    let awaited: Vec<_> = election
-        .refusals
-        .iter()
-        .filter(|(_, refusal)| refusal.may_pass())
-        .filter_map(|(addr, _)| Some(observed.nodes.get(addr)?.doubt(addr)))
-        .collect();
-    if !awaited.is_empty() {
-        let stranger = Hold::Stranger {
-            node: primary.clone(),
-        };
-        let mut plan = Plan::hold(stranger);
-        plan.holds.push(Hold::Undecided(awaited));
-        return Stranger::Stays(plan);
-    }
-    let mut plan = Plan::write(Change::Accept, publishing(case, published, primary));
-    let others = |(addr, _): &(&NodeAddr, &Refusal)| *addr != primary;
-    let refusals: Vec<_> = election.refusals.iter().filter(others).collect();
-    if !refusals.is_empty() {
-        plan.holds.push(Hold::NoneEligible {
-            replaced: Some(primary.clone()),
-            refusals: refusals
-                .into_iter()
-                .map(|(addr, refusal)| (addr.clone(), refusal.clone()))
-                .collect(),
-        });
-    }
+    let waits = election.refusals.values().any(Refusal::may_pass);
+    let mut plan = if waits {
+        let node = primary.clone();
+        Plan::hold(Hold::Stranger { node })
+    } else {
+        Plan::write(Change::Accept, publishing(case, published, primary))
+    };
+    plan.holds.push(Hold::NoneEligible {
+        replaced: Some(primary.clone()),
+        refusals: election.refusals,
+    });
     Stranger::Stays(plan)
 }
