@@ -1,5 +1,6 @@
 //! The pure core: no async, no actor, no clock, no I/O. Time and facts come in as values, decisions go out as values.
 
+pub mod compatibility;
 pub mod drain;
 pub mod election;
 pub mod explain;
@@ -18,4 +19,5 @@ pub mod serving;
 pub mod succession;
 pub mod task;
 pub mod verdict;
+pub mod witness;
 pub mod yielding;

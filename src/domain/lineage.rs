@@ -3,7 +3,7 @@
 //!
 //! A process is known by its run id, data by replication ids. An address tells neither.
 
-use super::facts::{NodeFacts, Version};
+use super::facts::{Family, NodeFacts, Version};
 use super::node::NodeAddr;
 use super::published::Published;
 
@@ -65,6 +65,13 @@ pub(super) fn lost_against(
     behind || emptied
 }
 
+impl NodeFacts {
+    /// Whether the server, when it is started again, cannot name the history that its data are of.
+    pub(super) fn starts_without_history(&self) -> bool {
+        self.append_only || self.family == Family::Redis && self.version < DUMPS_ITS_HISTORY
+    }
+}
+
 impl Published {
     /// The process that is published, or was last, if that is known.
     pub fn process(&self) -> Option<&str> {
@@ -83,10 +90,10 @@ impl Published {
     /// back: the same process; or another one of a server that starts without any history. Such a server cannot show
     /// that it is the old one, and one that would be left alone would be missed as a replica after every failover.
     pub(super) fn comes_back(&self, addr: &NodeAddr, facts: &NodeFacts) -> bool {
-        let forgets = facts.append_only || facts.version < DUMPS_ITS_HISTORY;
+        let unknown = facts.starts_without_history();
         self.deposed
             .get(addr)
-            .is_some_and(|run_id| forgets || run_id.as_ref() == Some(&facts.run_id))
+            .is_some_and(|run_id| unknown || run_id.as_ref() == Some(&facts.run_id))
     }
 }
 

@@ -12,6 +12,7 @@ use super::node::{Epoch, KeeperId, Moment, NodeAddr};
 use super::published::Published;
 use super::succession::Succession;
 use super::verdict::Verdict;
+use super::witness::Witness;
 
 /// One cluster as this keeper observes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +45,10 @@ pub struct Observed {
     pub old_gone: bool,
     /// The change of primary that this keeper saw last; `None` if it saw none since it started.
     pub succession: Option<Succession>,
+    /// What this keeper has seen of the published primary and its replicas, since it started (RK-6).
+    pub witness: Witness,
+    /// What the other keepers online tell of that.
+    pub told: BTreeMap<KeeperId, Witness>,
 }
 
 /// A planned change of primary that is asked for.

@@ -23,6 +23,7 @@ mod reach;
 mod returning;
 mod state_header;
 mod storm;
+mod strangers;
 mod succession;
 #[expect(
     dead_code,

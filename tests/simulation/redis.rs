@@ -58,6 +58,8 @@ struct State {
     /// And the offset up to which it was this server's history.
     previous: Option<(String, u64)>,
     offset: u64,
+    /// The data have changed since the history began: what is on disk is of this history, too.
+    changed: bool,
     /// The data set: each write with the offset behind it.
     log: Vec<(u64, u64)>,
     /// The offset behind which everything was deleted last.
@@ -159,6 +161,7 @@ impl Fleet {
                     replication_id: history.clone(),
                     previous: None,
                     offset: 100,
+                    changed: true,
                     log: vec![(100, 0)],
                     drained_at: 0,
                     origin: None,
@@ -299,7 +302,12 @@ impl Fleet {
             state.log.iter_mut().for_each(|(offset, _)| *offset = 0);
         } else if state.replica.is_none() && !matches!(rebirth, Rebirth::Empty | Rebirth::Foreign) {
             let old = std::mem::replace(&mut state.replication_id, self.fresh_id());
-            state.previous = Some((old, state.offset));
+            match &state.previous {
+                // It was killed: its dump is of the history in which its data changed last.
+                Some((_, until)) if !state.changed => state.offset = *until,
+                _ => state.previous = Some((old, state.offset)),
+            }
+            state.changed = false;
         }
         let keys = state.log.len();
         note!(

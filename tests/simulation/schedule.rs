@@ -167,6 +167,7 @@ impl Schedule {
             49 => Self::overtaken_errand(seed),
             48 => Self::foreign(seed),
             47 => Self::power_cut(seed),
+            46 => Self::drained(seed),
             _ => Self::at_random(seed),
         }
     }

@@ -20,6 +20,7 @@ use crate::domain::published::Published;
 use crate::domain::succession::Succession;
 use crate::domain::task::{Task, TaskId};
 use crate::domain::verdict::{Report, Verdict};
+use crate::domain::witness::Witness;
 
 mod answers;
 
@@ -95,6 +96,8 @@ impl State {
             drain: None,
             old_gone: false,
             succession: None,
+            witness: Witness::default(),
+            told: BTreeMap::new(),
         };
         Self {
             settings,
@@ -160,6 +163,7 @@ impl State {
                 let known = self.acknowledged.filter(|known| known.0 == generation);
                 known.unwrap_or((generation, now))
             });
+        self.observed.told = told(&shared, &self.settings.keeper);
         self.shared = Some(shared);
     }
 
@@ -276,6 +280,9 @@ impl State {
     /// Counts the votes, this keeper's own once the others can read it too and if it is known who is online, and plans
     /// anew. Returns the nodes whose verdict changed.
     pub(super) fn reconsider(&mut self, now: Moment) -> Vec<(NodeAddr, Verdict)> {
+        let mut witness = std::mem::take(&mut self.observed.witness);
+        witness.look(&self.observed);
+        self.observed.witness = witness;
         let generation = self.generation();
         let nothing = SharedState::default();
         let SharedState {
@@ -346,6 +353,7 @@ impl State {
             fresh: self.telling.told(),
             tasks: self.tasks.listed(),
             outcomes: self.tasks.outcomes(),
+            witness: self.observed.testimony().cloned(),
             refused: refused_early(&self.observed, self.shared.as_ref()),
             unprobed: BTreeSet::new(),
             ended: refused_since(&self.observed),
@@ -402,6 +410,17 @@ impl State {
             leading: self.leading().cloned(),
         }
     }
+}
+
+/// What the others that are online have seen, each since it started.
+fn told(shared: &SharedState, me: &KeeperId) -> BTreeMap<KeeperId, Witness> {
+    let others = shared
+        .reports
+        .iter()
+        .filter(|(keeper, _)| *keeper != me && shared.keepers.contains(*keeper));
+    others
+        .filter_map(|(keeper, report)| Some((keeper.clone(), report.witness.clone()?)))
+        .collect()
 }
 
 fn note_failure(

@@ -101,7 +101,8 @@ fn cooling_down(case: &Case<'_>, published: &Published, primary: &NodeAddr) -> O
     let facts = observed.nodes.get(primary)?.sighting.facts.as_ref();
     let demoted = facts.is_some_and(|facts| !facts.is_primary());
     let by_hand = case.members().any(|(addr, facts)| {
-        let ours = generation_of(facts, &published.lineage).is_some();
+        let ours = generation_of(facts, &published.lineage).is_some()
+            || observed.promoted_by_hand(addr, facts);
         addr != primary && facts.is_primary() && ours
     });
     let succession = observed.succession.as_ref()?;
@@ -217,6 +218,7 @@ fn ours(
         || generation_of(other, &published.lineage).is_some()
         || other.shares_history(facts)
         || published.comes_back(addr, other)
+        || case.observed.promoted_by_hand(addr, other)
         || case.policy.settle_unrelated
 }
 

@@ -5,6 +5,7 @@
 //! does, it is accepted: after a power cut, servers with append-only files have no history in common with anything.
 
 use super::super::election::{Refusal, elect};
+use super::super::facts::NodeFacts;
 use super::super::lineage::generation_of;
 use super::super::node::NodeAddr;
 use super::super::published::Published;
@@ -22,9 +23,14 @@ pub(super) fn judge(case: &Case<'_>, published: &Published, primary: &NodeAddr) 
     let observed = case.observed;
     let lineage = &published.lineage;
     let election = elect(observed, case.policy, lineage, Some(primary), case.now);
+    // What the primary was last read to have is as good: nobody else may have had its newest history yet.
+    let whole = |facts: &NodeFacts| {
+        let read = observed.last_read();
+        generation_of(facts, lineage).is_some() && read.is_some_and(|read| facts.offset >= read)
+    };
     let newest = |addr: &&NodeAddr| {
         let facts = observed.online(addr);
-        facts.is_some_and(|facts| generation_of(facts, lineage) == Some(0))
+        facts.is_some_and(|facts| generation_of(facts, lineage) == Some(0) || whole(facts))
     };
     if let Some(heir) = election.ranking.iter().find(newest) {
         return Stranger::Fails(heir.clone());

@@ -1,6 +1,7 @@
 //! State → the plan. Each situation has its file; [`builder`] makes the states, [`model`] a cluster that plans act on.
 
 pub(in crate::domain) mod builder;
+mod by_hand;
 mod cooldown;
 mod discovery;
 mod drain;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::task::{WireOutcome, WireTask};
+use super::witness::WireWitness;
 use super::{Document, LayoutError, WireAddr, decode, encode};
 use crate::domain::drain::{Heard, Proxy};
 use crate::domain::facts::{DownReason, Family, Link, Mode, NodeFacts, Role, Upstream, Version};
@@ -37,6 +38,8 @@ struct WireReport {
     tasks: Vec<WireTask>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     outcomes: Vec<WireOutcome>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    witness: Option<WireWitness>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -334,6 +337,7 @@ impl Document for Report {
             heard: self.heard.as_ref().map(Into::into),
             tasks: self.tasks.iter().map(Into::into).collect(),
             outcomes: self.outcomes.iter().map(Into::into).collect(),
+            witness: self.witness.as_ref().map(Into::into),
         })
     }
 
@@ -362,6 +366,7 @@ impl Document for Report {
             heard: wire.heard.map(Into::into),
             tasks: wire.tasks.into_iter().map(Into::into).collect(),
             outcomes: wire.outcomes.into_iter().map(Into::into).collect(),
+            witness: wire.witness.map(Into::into),
         })
     }
 }

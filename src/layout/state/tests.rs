@@ -15,6 +15,8 @@ use crate::domain::published::Published;
 use crate::domain::published::{Intent, Step};
 use crate::domain::task::{Command, Outcome, Task, TaskId};
 use crate::domain::verdict::{Ended, Fresh, Report};
+use crate::domain::verdict::{Fresh, Report};
+use crate::domain::witness::{LastRead, SeenReplica, Witness};
 use crate::layout::keeper::KeeperRecord;
 
 fn addr() -> impl Strategy<Value = NodeAddr> {
@@ -114,6 +116,20 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn witness()(
+        primary in option::of((addr(), "[0-9a-f]{8}", any::<u64>())),
+        replicas in btree_map(addr(), ("[0-9a-f]{8}", any::<bool>()), 0..3),
+    ) -> Witness {
+        Witness {
+            primary: primary.map(|(node, run_id, offset)| LastRead { node, run_id, offset }),
+            replicas: replicas.into_iter().map(|(node, (run_id, linked))| {
+                (node, SeenReplica { run_id, linked })
+            }).collect(),
+        }
+    }
+}
+
+prop_compose! {
     fn proxy()(name: String, backend in "[a-z]{1,8}", address in option::of(any::<std::net::IpAddr>())) -> Proxy {
         Proxy { name, backend, address }
     }
@@ -176,12 +192,14 @@ proptest! {
         fresh in option::of((any::<u64>(), btree_map(addr(), facts(), 0..4))),
         tasks in btree_map(task_id(), task(), 0..3),
         outcomes in btree_map(task_id(), outcome(), 0..3),
+        witness in option::of(witness()),
     ) {
         let fresh = fresh.map(|(generation, nodes)| Fresh { generation: Generation(generation), nodes });
         let drains = drains.map(Generation);
         let ended = ended.map(|(generation, closed)| Ended { generation: Generation(generation), closed });
         let report = Report {
             votes, refused, unprobed, ended, asks, fresh, askers, crowd, drains, heard, tasks, outcomes,
+            votes, refused, asks, fresh, askers, crowd, drains, heard, tasks, outcomes, witness,
         };
         prop_assert_eq!(Report::decode(&report.encode()), Ok(report));
     }

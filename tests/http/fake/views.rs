@@ -71,6 +71,7 @@ pub(super) fn explanation() -> Explanation {
             uptime: Duration::from_millis(1_500),
         }],
         refused: BTreeMap::from([(refused, Ineligible::NeverByPriority)]),
+        left_behind: BTreeMap::new(),
         held_by: Vec::new(),
         now: "nothing to do".to_owned(),
     }

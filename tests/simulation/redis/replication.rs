@@ -64,6 +64,7 @@ pub(super) enum What {
 
 impl Piece {
     fn join(self, state: &mut State) {
+        state.changed |= !matches!(self.what, What::Ping);
         match self.what {
             What::Ping => {}
             What::Write(write) => state.log.push((self.behind, write)),
@@ -287,6 +288,7 @@ impl Server {
             state.replica = None;
             let old = std::mem::replace(&mut state.replication_id, fleet.fresh_id());
             state.previous = Some((old, state.offset));
+            state.changed = false;
         }
         self.drop_replicas(fleet);
     }

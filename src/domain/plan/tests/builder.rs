@@ -12,6 +12,7 @@ use crate::domain::plan::{Action, Change, Hold, Plan, plan};
 use crate::domain::policy::Policy;
 use crate::domain::published::{Intent, Published, Step};
 use crate::domain::verdict::Verdict;
+use crate::domain::witness::Witness;
 
 pub(in crate::domain) const NOW: Moment = Moment(Duration::from_secs(1_000));
 pub(in crate::domain) const EPOCH: Epoch = Epoch(7);
@@ -38,6 +39,8 @@ pub(in crate::domain) fn cluster() -> Cluster {
             drain: None,
             old_gone: false,
             succession: None,
+            witness: Witness::default(),
+            told: [].into(),
         },
         policy: Policy::default(),
     }
@@ -287,6 +290,34 @@ impl Cluster {
             former_min_replicas: [].into(),
             intent: None,
         });
+        self.looked_at()
+    }
+
+    /// This keeper has seen it as it is now.
+    pub(in crate::domain) fn looked_at(mut self) -> Self {
+        let mut witness = std::mem::take(&mut self.observed.witness);
+        witness.look(&self.observed);
+        self.observed.witness = witness;
+        self
+    }
+
+    /// It has started a moment ago: all that it has seen itself is forgotten.
+    pub(in crate::domain) fn restarted_keeper(mut self) -> Self {
+        self.observed.witness = Witness::default();
+        self
+    }
+
+    /// The same where no other keeper tells anything.
+    pub(in crate::domain) fn clone_without_told(&self) -> Self {
+        let (mut observed, policy) = (self.observed.clone(), self.policy.clone());
+        observed.told.clear();
+        Self { observed, policy }
+    }
+
+    /// Another keeper tells what this one has seen so far.
+    pub(in crate::domain) fn told_by(mut self, keeper: &str) -> Self {
+        let witness = self.observed.witness.clone();
+        self.observed.told.insert(KeeperId::new(keeper), witness);
         self
     }
 

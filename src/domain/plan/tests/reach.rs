@@ -72,7 +72,7 @@ fn what_another_keeper_sees_is_measured_as_what_the_leader_sees() {
         .seen_through("c", "keeper-2")
         .failed("c", 0);
     let cases = [
-        lost().with("c", |c| c.keys = 0),
+        lost().with("c", |c| c.keys = 0).restarted_keeper(),
         lost().with("c", |c| c.loading = true),
         lost().upstream("c", |upstream| upstream.priority = 0),
     ];
