@@ -5,7 +5,7 @@
 
 use super::facts::{Family, NodeFacts, Version};
 use super::node::NodeAddr;
-use super::published::Published;
+use super::published::{Deposed, Published};
 
 /// The first version that dumps its history, so that its next process still names it. Neither an append-only file nor the
 /// dump of an older version does: <https://github.com/redis/redis/blob/7.0/00-RELEASENOTES>.
@@ -86,14 +86,33 @@ impl Published {
         another && generation_of(facts, &self.lineage).is_none()
     }
 
-    /// Whether `facts`, of a primary at `addr`, are of a primary that was replaced while it could not be told, and comes
-    /// back: the same process; or another one of a server that starts without any history. Such a server cannot show
-    /// that it is the old one, and one that would be left alone would be missed as a replica after every failover.
+    /// What is to be remembered of a primary that is withdrawn and said this last. Another process there is the cluster's if
+    /// it has some of its history, or if it came up empty: all that it has later was meant for the cluster.
+    pub(super) fn deposing(&self, last: Option<&NodeFacts>) -> Deposed {
+        let ours = |facts: &&NodeFacts| !self.is_stranger(facts) || facts.keys == 0;
+        match last.filter(ours) {
+            Some(facts) => Deposed {
+                run_id: Some(facts.run_id.clone()),
+                history: Some(facts.replication_id.clone()),
+            },
+            None => Deposed {
+                run_id: self.process().map(str::to_owned),
+                history: None,
+            },
+        }
+    }
+
+    /// Whether `facts`, of a primary at `addr`, are of one that was withdrawn and comes back: the same process, or what it
+    /// left on disk; or another one of a server that starts without any history. Such a server cannot show that it is the
+    /// old one, and one that would be left alone would be missed as a replica after every failover.
     pub(super) fn comes_back(&self, addr: &NodeAddr, facts: &NodeFacts) -> bool {
-        let unknown = facts.starts_without_history();
-        self.deposed
-            .get(addr)
-            .is_some_and(|run_id| unknown || run_id.as_ref() == Some(&facts.run_id))
+        let same = |deposed: &Deposed| {
+            let history = deposed.history.as_deref();
+            deposed.run_id.as_ref() == Some(&facts.run_id)
+                || history.is_some_and(|id| facts.histories().any(|own| own == id))
+        };
+        let deposed = self.deposed.get(addr);
+        deposed.is_some_and(|deposed| facts.starts_without_history() || same(deposed))
     }
 }
 

@@ -349,11 +349,6 @@ fn publishing(case: &Case<'_>, before: &Published, primary: &NodeAddr) -> Publis
         state.extend_lineage(facts.histories());
         state.has_data |= facts.keys > 0;
     }
-    let replaced = before.intent.as_ref().and_then(|it| it.old.as_ref());
-    if let Some(old) = replaced {
-        let run_id = before.process().map(str::to_owned);
-        state.deposed.insert(old.clone(), run_id);
-    }
     let back = |addr: &NodeAddr| addr == primary || state.replicas.contains(addr);
     state.deposed.retain(|addr, _| !back(addr));
     state
@@ -396,6 +391,7 @@ fn withdrawing(
         state.extend_lineage(facts.histories());
     }
     if let Some(old) = old {
+        state.deposed.insert(old.clone(), before.deposing(known));
         // Unless they have copied a stranger there.
         let foreign = known.filter(|facts| before.is_stranger(facts));
         let synced = |facts: &NodeFacts| {

@@ -19,9 +19,8 @@ pub struct Published {
     /// The process that is published, or was last: any other at its address has to show whose data it holds (RK-7).
     /// `None` where a former build wrote this.
     pub run_id: Option<String>,
-    /// Primaries that were replaced and have not been seen as replicas since, each with its process if that is known: it
-    /// may come back as a primary.
-    pub deposed: BTreeMap<NodeAddr, Option<String>>,
+    /// Primaries that were withdrawn and have not been seen as replicas since: they may come back as primaries.
+    pub deposed: BTreeMap<NodeAddr, Deposed>,
     /// Every node ever published as a primary or replica.
     pub known: BTreeSet<NodeAddr>,
     /// The cluster's data history: replication ids of the published primary, newest first. A node whose replication
@@ -35,6 +34,15 @@ pub struct Published {
     pub former_min_replicas: BTreeMap<NodeAddr, MinReplicas>,
     /// The failover or adoption in progress (RK-5).
     pub intent: Option<Intent>,
+}
+
+/// What tells a primary that was withdrawn from other servers at its address, as far as it was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Deposed {
+    /// Its process.
+    pub run_id: Option<String>,
+    /// The history that it was the only one to have: a primary reborn with less data is withdrawn for it.
+    pub history: Option<String>,
 }
 
 /// A change of primary that was begun, persisted before the first command so that any leader can finish it (RK-5).

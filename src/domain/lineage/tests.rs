@@ -86,10 +86,25 @@ fn a_replaced_primary_comes_back_as_the_same_process_or_as_one_that_starts_witho
         published.comes_back(&addr("a"), &facts)
     };
     assert!(!comes_back(&published, |it| it.append_only = true));
-    let before = Some("process before".to_owned());
+    let before = Deposed {
+        run_id: Some("process before".to_owned()),
+        history: Some("history before".to_owned()),
+    };
     published.deposed.insert(addr("a"), before);
     assert!(!comes_back(&published, |_| {}), "it would name its history");
     assert!(comes_back(&published, |it| it.append_only = true));
     assert!(comes_back(&published, |it| it.version.major = 6));
     assert!(comes_back(&published, |it| it.run_id = "process before".to_owned()));
+    assert!(comes_back(&published, |it| it.previous_replication_id =
+        Some("history before".to_owned())));
+}
+
+#[test]
+fn a_process_that_came_up_empty_in_the_primarys_place_is_the_clusters_whatever_was_written_to_it() {
+    let cluster = cluster().primary("a").published("a");
+    let deposing = |facts: &NodeFacts| cluster.state().deposing(Some(facts)).run_id.unwrap();
+    let foreign = node(["own", ""], 9_000, 0);
+    assert_eq!(deposing(&foreign), "process of a");
+    let empty = NodeFacts { keys: 0, ..foreign };
+    assert_eq!(deposing(&empty), "another process");
 }

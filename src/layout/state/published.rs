@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Document, LayoutError, WireAddr, addrs, decode, encode, wire_addrs};
 use crate::domain::facts::MinReplicas;
 use crate::domain::node::{Epoch, Generation, NodeAddr};
-use crate::domain::published::{Intent, Published, Step};
+use crate::domain::published::{Deposed, Intent, Published, Step};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -17,7 +17,7 @@ struct WirePublished {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     run_id: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    deposed: Vec<WireProcess>,
+    deposed: Vec<WireDeposed>,
     #[serde(default)]
     known: Vec<WireAddr>,
     #[serde(default)]
@@ -32,10 +32,11 @@ struct WirePublished {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct WireProcess {
+struct WireDeposed {
     host: String,
     port: u16,
     run_id: Option<String>,
+    history: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -67,19 +68,24 @@ enum WireStep {
     Promoting,
 }
 
-impl From<(&NodeAddr, &Option<String>)> for WireProcess {
-    fn from((node, run_id): (&NodeAddr, &Option<String>)) -> Self {
+impl From<(&NodeAddr, &Deposed)> for WireDeposed {
+    fn from((node, deposed): (&NodeAddr, &Deposed)) -> Self {
         Self {
             host: node.host().to_owned(),
             port: node.port(),
-            run_id: run_id.clone(),
+            run_id: deposed.run_id.clone(),
+            history: deposed.history.clone(),
         }
     }
 }
 
-impl From<WireProcess> for (NodeAddr, Option<String>) {
-    fn from(wire: WireProcess) -> Self {
-        (NodeAddr::new(wire.host, wire.port), wire.run_id)
+impl From<WireDeposed> for (NodeAddr, Deposed) {
+    fn from(wire: WireDeposed) -> Self {
+        let deposed = Deposed {
+            run_id: wire.run_id,
+            history: wire.history,
+        };
+        (NodeAddr::new(wire.host, wire.port), deposed)
     }
 }
 
@@ -112,7 +118,7 @@ impl Document for Published {
             epoch: self.epoch.0,
             generation: self.generation.0,
             run_id: self.run_id.clone(),
-            deposed: self.deposed.iter().map(WireProcess::from).collect(),
+            deposed: self.deposed.iter().map(WireDeposed::from).collect(),
             known: wire_addrs(&self.known),
             lineage: self.lineage.clone(),
             has_data: self.has_data,

@@ -12,7 +12,7 @@ use crate::domain::facts::{
 use crate::domain::failsafe::Failsafe;
 use crate::domain::node::KeeperId;
 use crate::domain::published::Published;
-use crate::domain::published::{Intent, Step};
+use crate::domain::published::{Deposed, Intent, Step};
 use crate::domain::task::{Command, Outcome, Task, TaskId};
 use crate::domain::verdict::{Ended, Fresh, Report};
 use crate::domain::verdict::{Fresh, Report};
@@ -51,7 +51,7 @@ prop_compose! {
         replicas in btree_set(addr(), 0..4),
         epoch: u64,
         generation: u64,
-        processes in (option::of("[0-9a-f]{8}"), btree_map(addr(), option::of("[0-9a-f]{8}"), 0..3)),
+        processes in (option::of("[0-9a-f]{8}"), btree_map(addr(), deposed(), 0..3)),
         known in btree_set(addr(), 0..4),
         lineage in vec("[0-9a-f]{8}", 0..3),
         has_data: bool,
@@ -112,6 +112,12 @@ prop_compose! {
             run_id, version: Version { major, minor, patch }, family, append_only, mode, uptime, loading, role,
             replication_id: ids.0, previous_replication_id: ids.1, previous_offset: figures.2, offset: figures.0, keys: figures.1, sentinels,
         }
+    }
+}
+
+prop_compose! {
+    fn deposed()(run_id in option::of("[0-9a-f]{8}"), history in option::of("[0-9a-f]{8}")) -> Deposed {
+        Deposed { run_id, history }
     }
 }
 

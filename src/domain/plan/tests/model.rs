@@ -267,7 +267,10 @@ impl Model {
         let theirs =
             server.follows.is_none() && server.keys > 0 && server.data_set != kept.data_set;
         let process = format!("process {index}.{}", server.process);
-        let ours = published.deposed.get(name) == Some(&Some(process))
+        let ours = published
+            .deposed
+            .get(name)
+            .is_some_and(|it| it.run_id == Some(process))
             || published
                 .lineage
                 .iter()
