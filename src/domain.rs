@@ -1,6 +1,7 @@
 //! The pure core: no async, no actor, no clock, no I/O. Time and facts come in as values, decisions go out as values.
 
 pub mod brake;
+pub mod compatibility;
 pub mod confirmation;
 pub mod drain;
 pub mod election;
@@ -10,6 +11,7 @@ pub mod failsafe;
 pub mod identity;
 pub mod info;
 pub mod lease;
+pub mod lineage;
 pub mod liveness;
 pub mod node;
 pub mod observed;
@@ -23,4 +25,5 @@ pub mod silence;
 pub mod succession;
 pub mod task;
 pub mod verdict;
+pub mod witness;
 pub mod yielding;

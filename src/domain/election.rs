@@ -3,10 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::compatibility::{Make, can_follow};
 use super::facts::{Mode, NodeFacts};
+use super::lineage::{generation_of, lost_against};
 use super::node::{Moment, NodeAddr};
 use super::observed::{Observed, ObservedNode};
 use super::policy::{Criterion, ElectionOrder, Policy};
+use super::published::Published;
+
+mod data;
 
 /// The outcome of looking at every node as a successor.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,7 +49,9 @@ pub enum Refusal {
     NeverSynced,
     /// It holds another data set.
     OtherData,
-    /// It is empty while the cluster has data.
+    /// It was started without any history: whether its data are the cluster's is not known.
+    HistoryUnknown,
+    /// It is empty while the cluster has data, and was not seen linked to the primary, or is behind it.
     Empty,
     /// It is further behind than allowed.
     TooFarBehind {
@@ -87,7 +94,13 @@ impl fmt::Display for Refusal {
                 f.write_str("has never completed a synchronisation of this cluster's data")
             }
             Self::OtherData => f.write_str("holds another data set"),
-            Self::Empty => f.write_str("is empty while the cluster has data"),
+            Self::HistoryUnknown => f.write_str(
+                "has started without any history (append-only file, or older than 7.0): whether its data are the \
+                 cluster's, and what they lack, is not known. Whoever knows promotes it by hand (REPLICAOF NO ONE)",
+            ),
+            Self::Empty => f.write_str(
+                "is empty while the cluster has had data, and no keeper has seen it lose nothing",
+            ),
             Self::TooFarBehind { behind, limit } => {
                 write!(
                     f,
@@ -116,11 +129,12 @@ pub fn elect(
             .iter()
             .filter_map(|(addr, node)| Some((addr, node.last_known()?)))
     };
-    let ours = |addr, facts| generation_of(facts, lineage).is_some() || replaced == Some(addr);
-    let published_data = observed
-        .published
-        .as_ref()
-        .is_some_and(|published| published.has_data);
+    let published = observed.published.as_ref();
+    let stranger = |facts| published.is_some_and(|published| published.is_stranger(facts));
+    let ours = |addr, facts| {
+        generation_of(facts, lineage).is_some() || replaced == Some(addr) && !stranger(facts)
+    };
+    let published_data = published.is_some_and(|published| published.has_data);
     let electorate = Electorate {
         observed,
         policy,
@@ -145,7 +159,9 @@ pub fn elect(
         }
     }
     let order = electorate.order();
-    eligible.sort_by_key(|(addr, facts)| merit(addr, facts, lineage, policy, order));
+    eligible.sort_by_cached_key(|(addr, facts)| {
+        merit(observed, (*addr, *facts), lineage, policy, order)
+    });
     election.ranking = eligible.into_iter().map(|(addr, _)| addr.clone()).collect();
     election
 }
@@ -190,45 +206,26 @@ impl<'a> Electorate<'a> {
         if facts.loading {
             return Err(Refusal::Loading);
         }
-        if priority(addr, facts, self.policy) == 0 {
+        if priority(addr, facts, self.policy) == 0 && !self.observed.promoted_by_hand(addr, facts) {
             return Err(Refusal::NeverByPriority);
         }
-        self.holds_the_data(facts)?;
+        self.holds_the_data(addr, facts)?;
         match self.observed.failed_lately(addr, self.now) {
             Some(failure) => Err(Refusal::FailedLately(failure.why.clone())),
             None => Ok(facts),
         }
     }
 
-    fn holds_the_data(&self, facts: &NodeFacts) -> Result<(), Refusal> {
-        let syncing = facts.upstream().is_some_and(|upstream| upstream.syncing);
-        match generation_of(facts, self.lineage) {
-            None if !syncing && facts.keys > 0 => return Err(Refusal::OtherData),
-            // Its data of an older history is about to be thrown away.
-            Some(generation) if !syncing || generation == 0 => {
-                let behind = self.best_offset(generation).saturating_sub(facts.offset);
-                match self.policy.max_lag_bytes {
-                    Some(limit) if behind > limit => {
-                        return Err(Refusal::TooFarBehind { behind, limit });
-                    }
-                    _ => {}
-                }
-            }
-            _ => return Err(Refusal::NeverSynced),
-        }
-        if facts.keys == 0 && self.has_data {
-            return Err(Refusal::Empty);
-        }
-        Ok(())
-    }
-
-    /// The configured order; but where the primary being replaced lost data, whoever still holds it comes first (RK-7):
+    /// The configured order; but where the primary being replaced lost data, or is a stranger, whoever still holds it comes first (RK-7):
     /// others may have copied the loss.
     fn order(&self) -> ElectionOrder {
         let known = |addr| self.observed.nodes.get(addr)?.sighting.facts.as_ref();
+        let published = self.observed.published.as_ref();
+        let process = published.and_then(Published::process);
         let lossy = self.replaced.and_then(known).is_some_and(|primary| {
             let mut online = self.observed.all_online();
-            online.any(|(_, other)| lost_against(primary, other, self.lineage))
+            published.is_some_and(|published| published.is_stranger(primary))
+                || online.any(|(_, other)| lost_against(primary, other, self.lineage, process))
         });
         if lossy {
             ElectionOrder::default()
@@ -236,60 +233,44 @@ impl<'a> Electorate<'a> {
             self.policy.election_order
         }
     }
-
-    /// The greatest offset known of this generation or a newer one. Offsets of an older one say nothing here: a primary
-    /// that was cut off may have written on in it.
-    fn best_offset(&self, generation: usize) -> u64 {
-        let offset = |node: &ObservedNode| {
-            let facts = node.last_known()?;
-            (generation_of(facts, self.lineage)? <= generation).then_some(facts.offset)
-        };
-        self.observed
-            .nodes
-            .values()
-            .filter_map(offset)
-            .max()
-            .unwrap_or(0)
-    }
 }
 
-/// Sorts the better node first: newer history, because offsets of different ones can not be compared; then by `order`;
-/// then the smaller name.
+/// Sorts the better node first: newer history, because offsets of different ones can not be compared; then by `order`, in which
+/// of two that differ in uptime only the one comes first that more of the others can follow; then the smaller name.
 pub(super) fn merit<'a>(
-    addr: &'a NodeAddr,
-    facts: &NodeFacts,
+    observed: &Observed,
+    (addr, facts): (&'a NodeAddr, &NodeFacts),
     lineage: &[String],
     policy: &Policy,
     order: ElectionOrder,
 ) -> impl Ord + use<'a> {
     let history = generation_of(facts, lineage).unwrap_or(usize::MAX);
     let rank = |criterion| match criterion {
-        Criterion::Offset => (u128::from(u64::MAX - facts.offset), !facts.is_primary()),
-        Criterion::Priority => (u128::from(priority(addr, facts, policy)), false),
-        Criterion::Uptime => (u128::MAX - facts.uptime.as_nanos(), false),
+        Criterion::Offset => [
+            u128::from(u64::MAX - facts.offset),
+            u128::from(!facts.is_primary()),
+        ],
+        Criterion::Priority => [u128::from(priority(addr, facts, policy)), 0],
+        Criterion::Uptime => [
+            left_behind(observed, addr, facts).len() as u128,
+            u128::MAX - facts.uptime.as_nanos(),
+        ],
     };
     (history, order.criteria().map(rank), addr)
 }
 
-/// How many promotions back the node's data history lies in the lineage: 0 is the present one, `None` another data set.
-pub(super) fn generation_of(facts: &NodeFacts, lineage: &[String]) -> Option<usize> {
-    lineage
-        .iter()
-        .position(|id| facts.histories().any(|own| own == id))
-}
-
-/// Whether `primary` began a new history with less data than `other` holds of the `lineage` published before: it was
-/// reborn empty, or from an old dump (RK-7). A new history alone tells no loss: a primary also begins one when it has
-/// had no replica for long.
-pub(super) fn lost_against(primary: &NodeFacts, other: &NodeFacts, lineage: &[String]) -> bool {
-    let Some(generation) = generation_of(other, lineage) else {
-        return false;
-    };
-    let reborn = lineage.first() != Some(&primary.replication_id);
-    // Only offsets of the newest history can be compared with the primary's.
-    let behind = generation == 0 && other.offset > primary.offset;
-    let emptied = primary.keys == 0 && other.keys > 0 && other.offset >= primary.offset;
-    reborn && (behind || emptied)
+/// Nodes that cannot follow this one: they are older, or of another make (RK-6).
+pub(super) fn left_behind(
+    observed: &Observed,
+    addr: &NodeAddr,
+    facts: &NodeFacts,
+) -> BTreeMap<NodeAddr, Make> {
+    let others = observed.nodes.iter().filter(|(other, _)| *other != addr);
+    others
+        .filter_map(|(other, node)| Some((other, node.last_known()?.make())))
+        .filter(|(_, make)| !can_follow(*make, facts.make()))
+        .map(|(other, make)| (other.clone(), make))
+        .collect()
 }
 
 pub(super) fn priority(addr: &NodeAddr, facts: &NodeFacts, policy: &Policy) -> u32 {

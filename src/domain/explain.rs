@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::confirmation::Confirmation;
-use super::election::{Election, Refusal, elect, generation_of, priority};
+use super::election::{Election, Refusal, elect, left_behind, priority};
 use super::lease::Unacknowledged;
+use super::lineage::generation_of;
 use super::node::{Moment, NodeAddr};
 use super::observed::Observed;
 use super::plan::{Action, Change, Hold, Plan, plan};
@@ -26,6 +27,8 @@ pub struct Explanation {
     pub ranking: Vec<Successor>,
     /// All that may not, and why.
     pub refused: BTreeMap<NodeAddr, Refusal>,
+    /// Nodes that could not follow the one that would take over, each with its version.
+    pub left_behind: BTreeMap<NodeAddr, String>,
     /// What would hold it back, in words.
     pub held_by: Vec<String>,
     /// What is being done now, or why nothing is, in words.
@@ -66,6 +69,7 @@ pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation
             next: None,
             ranking: Vec::new(),
             refused: BTreeMap::new(),
+            left_behind: BTreeMap::new(),
             held_by,
             now: present.to_string(),
         };
@@ -104,12 +108,20 @@ pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation
     let ranking = ranking.collect();
     let mut refused = election.refusals;
     refused.retain(|_, refusal| *refusal != Refusal::Replaced);
+    let left_behind: BTreeMap<_, _> = next
+        .as_ref()
+        .and_then(|next| Some(left_behind(&case, next, case.online(next)?)))
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(node, (family, version))| (node, format!("{family} {version}")))
+        .collect();
     Explanation {
-        sentence: sentence(next.as_ref(), &refused, &held_by),
+        sentence: sentence(next.as_ref(), &refused, &left_behind, &held_by),
         primary,
         next,
         ranking,
         refused,
+        left_behind,
         held_by,
         now: present.to_string(),
     }
@@ -202,6 +214,7 @@ fn blocking(plan: Plan) -> Vec<Hold> {
 fn sentence(
     next: Option<&NodeAddr>,
     refused: &BTreeMap<NodeAddr, Refusal>,
+    left_behind: &BTreeMap<NodeAddr, String>,
     held_by: &[String],
 ) -> String {
     let refusals = refused
@@ -210,7 +223,13 @@ fn sentence(
         .collect::<Vec<_>>()
         .concat();
     match (next, held_by) {
-        (Some(next), []) => format!("{next} would take over{refusals}"),
+        (Some(next), []) => {
+            let left = left_behind.iter().map(|(node, version)| {
+                format!("; {node} ({version}) can not follow it, and loses its data if it tries")
+            });
+            let left: String = left.collect();
+            format!("{next} would take over{refusals}{left}")
+        }
         (Some(next), held) => format!(
             "{next} would be the one to take over, but it is held back: {}",
             held.join("; ")

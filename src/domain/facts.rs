@@ -17,6 +17,8 @@ pub struct NodeFacts {
     pub run_id: String,
     /// Server version, `valkey_version` where the server gives one (`redis_version`); 0.0.0 if it cannot be read.
     pub version: Version,
+    /// Whose server it is; what a version means depends on that (`server_name`).
+    pub family: Family,
     /// How the server runs (`redis_mode`).
     pub mode: Mode,
     /// Time since the server started, to the second (`uptime_in_seconds`), or since this keeper saw it first, if that is
@@ -32,15 +34,38 @@ pub struct NodeFacts {
     /// The history before the last promotion (`master_replid2`), if there was one; a primary that Redis 7 restarted from
     /// its dump names here the history that it dumped.
     pub previous_replication_id: Option<String>,
+    /// Bytes of that history in its data: what came after is not of that history (`second_repl_offset`, less one).
+    pub previous_offset: Option<u64>,
     /// Bytes of replication stream produced (primary, `master_repl_offset`) or applied (replica, `slave_repl_offset`); at
     /// least so many, if the last figure could not be read.
     pub offset: u64,
     /// Keys in all databases (`db0:keys=…`, summed); a database whose figure cannot be read has one at least.
     pub keys: u64,
+    /// It keeps an append-only file, from which it starts without any history that it had (`aof_enabled`).
+    pub append_only: bool,
     /// Redis Sentinels that watch this node, by the names and hosts of their connections.
     pub sentinels: Vec<String>,
     /// How many other clients listen on the channel of Sentinels.
     pub other_subscribers: usize,
+}
+
+/// Who makes a server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    /// Redis, and what passes itself off as one.
+    #[default]
+    Redis,
+    /// Valkey.
+    Valkey,
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Redis => "Redis",
+            Self::Valkey => "Valkey",
+        })
+    }
 }
 
 /// Version of a server, ordered.
@@ -341,14 +366,17 @@ impl NodeFacts {
         let Self {
             run_id,
             version,
+            family,
             mode,
             uptime: _,
             loading,
             role,
             replication_id,
             previous_replication_id,
+            previous_offset,
             offset: _,
             keys,
+            append_only,
             sentinels,
             other_subscribers,
         } = self;
@@ -359,10 +387,13 @@ impl NodeFacts {
         same_role
             && *run_id == other.run_id
             && *version == other.version
+            && *family == other.family
             && *mode == other.mode
             && *loading == other.loading
             && *replication_id == other.replication_id
             && *previous_replication_id == other.previous_replication_id
+            && *previous_offset == other.previous_offset
+            && *append_only == other.append_only
             && (*keys == 0) == (other.keys == 0)
             && *sentinels == other.sentinels
             && *other_subscribers == other.other_subscribers

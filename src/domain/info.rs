@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::facts::{Link, Mode, NodeFacts, Role, UNKNOWN_HOST, Upstream, Version};
+use super::facts::{Family, Link, Mode, NodeFacts, Role, UNKNOWN_HOST, Upstream, Version};
 use super::node::NodeAddr;
 
 /// Redis's own default of `replica-priority`.
@@ -49,6 +49,8 @@ pub struct Info {
     pub replication_id: Option<String>,
     /// `master_replid2`, unless all zeros.
     pub previous_replication_id: Option<String>,
+    /// `second_repl_offset` less one, unless there is none.
+    pub previous_offset: Option<u64>,
     /// `slave_repl_offset` of a replica, else `master_repl_offset`.
     pub offset: Option<u64>,
     /// Sum of `keys=` over all databases; zero when the section `Keyspace` is there and empty.
@@ -91,6 +93,11 @@ impl Info {
                 }
                 "master_replid" => info.replication_id = replication_id(value),
                 "master_replid2" => info.previous_replication_id = replication_id(value),
+                // The first byte that is not of that history; −1 stands for "none".
+                "second_repl_offset" => {
+                    info.previous_offset =
+                        value.parse::<u64>().ok().and_then(|it| it.checked_sub(1));
+                }
                 "master_repl_offset" => primary_offset = value.parse().ok(),
                 "slave_repl_offset" => replica_offset = Some(value.parse().ok()),
                 _ if replica.read(field, value) => {}
@@ -113,6 +120,14 @@ impl Info {
             None => None,
         };
         info
+    }
+
+    fn family(&self) -> Family {
+        if self.valkey {
+            Family::Valkey
+        } else {
+            Family::Redis
+        }
     }
 }
 
@@ -235,14 +250,17 @@ impl NodeFacts {
         let mut facts = Self {
             run_id: info.run_id.clone()?,
             version: info.version.unwrap_or_default(),
+            family: info.family(),
             mode: info.mode.unwrap_or(Mode::Standalone),
             uptime: info.uptime.unwrap_or_default(),
             loading: info.loading.unwrap_or(false),
             role: info.role.clone()?,
             replication_id: info.replication_id.clone().unwrap_or_default(),
             previous_replication_id: info.previous_replication_id.clone(),
+            previous_offset: info.previous_offset,
             offset: info.offset.unwrap_or(0),
             keys: info.keys.unwrap_or(0),
+            append_only: info.append_only.unwrap_or(false),
             sentinels: Vec::new(),
             other_subscribers: 0,
         };
@@ -260,10 +278,14 @@ impl NodeFacts {
                 *field = told;
             }
         }
+        if info.version.is_some() {
+            self.family = info.family();
+        }
         let never_linked = self.upstream().is_some_and(|it| !it.link.ever_up());
         if let Some(id) = info.replication_id {
             // Both ids come from one section: a promotion that is undone also removes the second.
             self.previous_replication_id = info.previous_replication_id;
+            self.previous_offset = info.previous_offset;
             if id != self.replication_id {
                 // Offsets of another history say nothing in this one.
                 self.offset = 0;
@@ -273,6 +295,7 @@ impl NodeFacts {
         // No process gets younger; one whose clock was set back ages all the same.
         let aged = self.uptime.saturating_add(elapsed);
         self.uptime = info.uptime.map_or(aged, |told| told.max(aged));
+        take(&mut self.append_only, info.append_only);
         take(&mut self.version, info.version);
         take(&mut self.mode, info.mode);
         take(&mut self.loading, info.loading);

@@ -16,6 +16,7 @@ use super::published::Published;
 use super::sentinels::SentinelWatch;
 use super::succession::Succession;
 use super::verdict::Verdict;
+use super::witness::Witness;
 
 /// One cluster as this keeper observes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +57,10 @@ pub struct Observed {
     pub succession: Option<Succession>,
     /// For how long Sentinels that are seen hold this keeper back.
     pub sentinels: SentinelWatch,
+    /// What this keeper has seen of the published primary and its replicas, since it started (RK-6).
+    pub witness: Witness,
+    /// What the other keepers online tell of that.
+    pub told: BTreeMap<KeeperId, Witness>,
 }
 
 /// A planned change of primary that is asked for.

@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use super::confirmation::{Flapping, Inquiry, Reason};
 use super::drain::Proxy;
-use super::election::{Refusal, lost_against};
+use super::election::Refusal;
 use super::facts::{Link, MinReplicas, Mode, NodeFacts, Upstream};
 use super::lease::Unacknowledged;
+use super::lineage::lost_against;
 use super::node::{Generation, KeeperId, Moment, NodeAddr};
 use super::observed::{Failure, Observed};
 use super::policy::Policy;
@@ -27,6 +28,7 @@ mod discover;
 mod finish;
 mod foreigners;
 mod keep;
+mod stranger;
 mod switchover;
 mod words;
 mod write_safety;
@@ -106,7 +108,10 @@ pub enum Change {
     Publish,
     /// The old primary is published again, and its writes may be held up: a switchover was begun and called off, or left behind.
     Resume,
-    /// Bookkeeping: replicas or replication ids of the published primary.
+    /// Another process at the published address is taken for the primary, though nothing shows that its data are the
+    /// cluster's: nobody holds those (RK-7).
+    Accept,
+    /// Bookkeeping: replicas, process or replication ids of the published primary.
     Note,
 }
 
@@ -197,6 +202,11 @@ pub enum Hold {
         kept: NodeAddr,
         /// The other.
         other: NodeAddr,
+    },
+    /// Another process answers at the published address, with data of another history (RK-7).
+    Stranger {
+        /// The address.
+        node: NodeAddr,
     },
     /// The primary is loading its data set.
     PrimaryLoading(NodeAddr),
@@ -400,14 +410,17 @@ fn publishing(case: &Case<'_>, before: &Published, primary: &NodeAddr) -> Publis
     state.known.insert(primary.clone());
     state.known.extend(state.replicas.iter().cloned());
     if let Some(facts) = case.observed.online(primary) {
+        state.run_id = Some(facts.run_id.clone());
         state.extend_lineage(facts.histories());
-        state.has_data = facts.keys > 0;
+        state.has_data |= facts.keys > 0;
     }
+    let back = |addr: &NodeAddr| addr == primary || state.replicas.contains(addr);
+    state.deposed.retain(|addr, _| !back(addr));
     state
 }
 
 /// The state in which no primary is published because `old` is to be replaced. What `old` said last goes into it, unless
-/// `old` had lost data by then: then its history is none of the cluster's, and it is not to be published again.
+/// `old` had lost data by then, or was a stranger: then its history is none of the cluster's, and it is not to be published again.
 ///
 /// A primary takes a new replication id when its first replica attaches. If it dies before that was seen, its replicas
 /// alone know the id: what they streamed from it is the cluster's history, the last to be preferred.
@@ -418,18 +431,22 @@ fn withdrawing(
     reason: String,
 ) -> Published {
     let observed = case.observed;
-    let facts = old
-        .and_then(|old| observed.nodes.get(old)?.sighting.facts.as_ref())
-        .filter(|facts| {
-            let mut members = case.members();
-            !members.any(|(_, other)| lost_against(facts, other, &before.lineage))
-        });
+    let process = before.process();
+    let known = old.and_then(|old| observed.nodes.get(old)?.sighting.facts.as_ref());
+    let facts = known.filter(|facts| {
+        let mut members = case.members();
+        let lineage = &before.lineage;
+        !before.is_stranger(facts)
+            && !members.any(|(_, other)| lost_against(facts, other, lineage, process))
+    });
     let mut state = before.clone();
     state.primary = None;
     state.intent = Some(Intent {
         epoch: observed.epoch,
         old: old.cloned(),
-        old_run_id: facts.map(|facts| facts.run_id.clone()),
+        old_run_id: process
+            .or(facts.map(|facts| facts.run_id.as_str()))
+            .map(str::to_owned),
         switchover: None,
         candidate: None,
         step: Step::Withdrawn,
@@ -439,7 +456,13 @@ fn withdrawing(
         state.extend_lineage(facts.histories());
     }
     if let Some(old) = old {
-        let synced = |facts: &NodeFacts| facts.upstream().is_some_and(|it| it.link.ever_up());
+        state.deposed.insert(old.clone(), before.deposing(known));
+        // Unless they have copied a stranger there.
+        let foreign = known.filter(|facts| before.is_stranger(facts));
+        let synced = |facts: &NodeFacts| {
+            let ever = facts.upstream().is_some_and(|it| it.link.ever_up());
+            ever && foreign.is_none_or(|foreign| !facts.shares_history(foreign))
+        };
         let mut streamed: Vec<_> = case
             .members()
             .filter(|(addr, facts)| synced(facts) && observed.follows(addr, old))

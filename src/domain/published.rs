@@ -16,19 +16,33 @@ pub struct Published {
     pub epoch: Epoch,
     /// Raised by every withdrawal and publication.
     pub generation: Generation,
-    /// Every node ever published as a primary or replica: one of these may be made a replica without asking.
+    /// The process that is published, or was last: any other at its address has to show whose data it holds (RK-7).
+    /// `None` where a former build wrote this.
+    pub run_id: Option<String>,
+    /// Primaries that were withdrawn and have not been seen as replicas since: they may come back as primaries.
+    pub deposed: BTreeMap<NodeAddr, Deposed>,
+    /// Every node ever published as a primary or replica.
     pub known: BTreeSet<NodeAddr>,
     /// The cluster's data history: replication ids of the published primary, newest first. A node whose replication
     /// id is none of these holds other data (RK-6).
     pub lineage: Vec<String>,
-    /// The published primary held keys when it was last seen. Outlives the memory of all keepers, so that after a
-    /// blackout an empty node is not taken for the data (RK-6).
+    /// A published primary has held keys. Outlives the memory of all keepers, so that after a blackout an empty node is
+    /// not taken for the data (RK-6).
     pub has_data: bool,
     /// What the `min-replicas` settings were before the keepers changed them, of each node where they did: to be
     /// restored by whoever leads then (RK-9).
     pub former_min_replicas: BTreeMap<NodeAddr, MinReplicas>,
     /// The failover or adoption in progress (RK-5).
     pub intent: Option<Intent>,
+}
+
+/// What tells a primary that was withdrawn from other servers at its address, as far as it was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Deposed {
+    /// Its process.
+    pub run_id: Option<String>,
+    /// The history that it was the only one to have: a primary reborn with less data is withdrawn for it.
+    pub history: Option<String>,
 }
 
 /// A change of primary that was begun, persisted before the first command so that any leader can finish it (RK-5).

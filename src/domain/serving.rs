@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::election::generation_of;
 use super::facts::{DownReason, Link, Mode};
+use super::lineage::generation_of;
 use super::node::{Moment, NodeAddr};
 use super::observed::{Observed, ObservedNode};
 use super::policy::Policy;

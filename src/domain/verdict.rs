@@ -6,6 +6,7 @@ use super::drain::{Heard, Proxy};
 use super::facts::{DownReason, NodeFacts};
 use super::node::{Generation, KeeperId, NodeAddr};
 use super::task::{Outcome, Task, TaskId};
+use super::witness::Witness;
 
 /// What one keeper has to say about one cluster: the nodes it votes down, and why.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub struct Report {
     pub tasks: BTreeMap<TaskId, Task>,
     /// How the tasks ended that this keeper was given, while the leader lists them.
     pub outcomes: BTreeMap<TaskId, Outcome>,
+    /// What this keeper has seen of the primary that it votes down, or that is being replaced, and of its replicas (RK-6).
+    pub witness: Option<Witness>,
 }
 
 /// What one keeper read of nodes that the leader does not reach.

@@ -179,6 +179,10 @@ pub(super) fn explanation(cluster: &str, explanation: &Explanation) -> Value {
         .refused
         .iter()
         .map(|(node, refusal)| json!({ "node": node.to_string(), "reason": refusal.to_string() }));
+    let left_behind = explanation
+        .left_behind
+        .iter()
+        .map(|(node, version)| json!({ "node": node.to_string(), "version": version }));
     json!({
         "cluster": cluster,
         "primary": explanation.primary.as_ref().map(ToString::to_string),
@@ -187,6 +191,7 @@ pub(super) fn explanation(cluster: &str, explanation: &Explanation) -> Value {
             "next": explanation.next.as_ref().map(ToString::to_string),
             "ranking": ranking.collect::<Vec<_>>(),
             "refused": refused.collect::<Vec<_>>(),
+            "left-behind": left_behind.collect::<Vec<_>>(),
             "held-by": explanation.held_by,
         },
         "now": explanation.now,

@@ -11,6 +11,7 @@ use crate::domain::node::{ClusterName, Epoch, Generation, NodeAddr};
 mod published;
 mod report;
 mod task;
+mod witness;
 
 /// The format that is written, and the newest that is read.
 pub const FORMAT: u32 = 1;

@@ -26,6 +26,7 @@ mod returning;
 mod silence;
 mod state_header;
 mod storm;
+mod strangers;
 mod succession;
 #[expect(
     dead_code,

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +44,8 @@ pub(crate) struct Writer {
     pub(crate) judge: Rc<Oracle>,
     /// Its HAProxy says who it is.
     pub(crate) named: bool,
+    /// It writes nothing then, in microseconds.
+    pub(crate) quiet: Range<u64>,
 }
 
 /// Asks a keeper whether a node is writable; answered within this instant or not at all.
@@ -115,7 +118,9 @@ impl Writer {
             let target = up.iter().find(|(_, up)| **up);
             let target = target.map(|(node, _): (&NodeAddr, &bool)| node.clone());
             for _ in 0..WRITES_EACH_INTERVAL {
-                if let Some(node) = &target {
+                if let Some(node) = &target
+                    && !self.quiet.contains(&self.world.now())
+                {
                     self.write(node, &session);
                 }
                 sleep(interval / WRITES_EACH_INTERVAL).await;

@@ -130,6 +130,13 @@ impl Site {
                 Box::new(|site| site.around.ensemble.set_up(true))
             }
             Fault::Kill(node, rebirth) => self.kill(node, rebirth),
+            Fault::Drain(cluster) => {
+                let primary = self.node(Node::Primary(cluster));
+                if let Some(server) = self.around.fleet.server(&primary) {
+                    self.around.fleet.drain(server);
+                }
+                Box::new(|_| {})
+            }
             Fault::Freeze(node) => {
                 let Some(server) = self.around.fleet.server(&self.node(node)).cloned() else {
                     return Box::new(|_| {});

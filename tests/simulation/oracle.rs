@@ -102,6 +102,8 @@ struct Book {
     errands: u32,
     /// Somebody was acknowledged a write, or the cluster began with data.
     has_data: bool,
+    /// Processes that were ever published.
+    processes: BTreeSet<String>,
 }
 
 /// A candidate, as it was persisted.
@@ -167,6 +169,11 @@ impl Oracle {
     pub(crate) fn errands(&self) -> u32 {
         let books = self.books.borrow();
         books.values().map(|book| book.errands).sum()
+    }
+
+    /// Whether the process is, or was, a published primary.
+    pub(crate) fn was_published(&self, cluster: &ClusterName, run_id: &str) -> bool {
+        self.books.borrow()[cluster].processes.contains(run_id)
     }
 
     /// The longest time without a published primary, up to now, in any cluster and in microseconds.
@@ -323,6 +330,7 @@ impl Oracle {
             book.intents.insert(choice, made);
             book.choices += 1;
         }
+        book.processes.extend(state.run_id.clone());
         book.published = Some(state);
     }
 }

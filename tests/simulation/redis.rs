@@ -34,6 +34,8 @@ pub(crate) struct Fleet {
     servers: OnceCell<BTreeMap<NodeAddr, Rc<Server>>>,
     /// Where names lead that keepers look up now, if that is another server.
     moved: RefCell<BTreeMap<NodeAddr, Rc<Server>>>,
+    /// Servers keep append-only files.
+    append_only: bool,
     judge: OnceCell<Rc<Oracle>>,
 }
 
@@ -59,9 +61,19 @@ struct State {
     /// And the offset up to which it was this server's history.
     previous: Option<(String, u64)>,
     offset: u64,
+    /// The data have changed since the history began: what is on disk is of this history, too.
+    changed: bool,
     /// The data set: each write with the offset behind it.
     log: Vec<(u64, u64)>,
+    /// The offset behind which everything was deleted last.
+    drained_at: u64,
+    /// The process that its data come from by a link of this process; its own, of a primary.
+    origin: Option<u64>,
     priority: u32,
+    /// It keeps an append-only file: a start brings its data back, and no history.
+    append_only: bool,
+    /// Its data are those of another site, until it copies somebody's.
+    foreign: bool,
     /// Survive its process, as after `CONFIG REWRITE`.
     min_replicas: MinReplicas,
     /// Set while it is a replica.
@@ -91,7 +103,11 @@ struct Connection {
 pub(crate) enum Rebirth {
     Whole,
     OldDump,
+    /// From a dump of its history made before anything was written.
+    EmptyDump,
     Empty,
+    /// Another server, a primary with data of its own and an offset beyond all others.
+    Foreign,
 }
 
 /// What there is to know of a server from outside.
@@ -106,6 +122,11 @@ pub(crate) struct Condition {
     pub(crate) offset: u64,
     pub(crate) keys: usize,
     pub(crate) priority: u32,
+    pub(crate) foreign: bool,
+    /// Its process.
+    pub(crate) run_id: String,
+    /// The process at the head of the links that this one has had; `None` if it had none.
+    pub(crate) linked_to: Option<String>,
     /// When its process started.
     pub(crate) started: u64,
 }
@@ -113,12 +134,13 @@ pub(crate) struct Condition {
 // === impl Fleet ===
 
 impl Fleet {
-    pub(crate) fn new(world: Rc<World>, network: Rc<Network>) -> Rc<Self> {
+    pub(crate) fn new(world: Rc<World>, network: Rc<Network>, append_only: bool) -> Rc<Self> {
         Rc::new(Self {
             world,
             network,
             servers: OnceCell::new(),
             moved: RefCell::default(),
+            append_only,
             judge: OnceCell::new(),
         })
     }
@@ -135,6 +157,7 @@ impl Fleet {
             for (addr, host) in nodes {
                 let state = State {
                     offset: 100,
+                    changed: true,
                     log: vec![(100, 0)],
                     replica: (addr != primary).then(|| Replica::of(primary)),
                     remembered: (addr != primary).then(|| primary.clone()),
@@ -181,7 +204,12 @@ impl Fleet {
             replication_id,
             previous: None,
             offset: 0,
+            changed: true,
             log: Vec::new(),
+            drained_at: 0,
+            origin: None,
+            append_only: self.append_only,
+            foreign: false,
             priority: 100,
             min_replicas: UNTOUCHED,
             replica: None,
@@ -250,9 +278,24 @@ impl Fleet {
         state.up = true;
         state.incarnation = self.world.number();
         state.started = now;
+        state.origin = None;
         state.loading_until = now + loading;
         match rebirth {
             Rebirth::Whole => {}
+            Rebirth::EmptyDump => {
+                state.log.clear();
+                state.offset = 1;
+                state.previous = None;
+            }
+            Rebirth::Foreign => {
+                state.foreign = true;
+                state.remembered = None;
+                state.append_only = false;
+                state.offset += 1_000_000;
+                state.log = vec![(state.offset, self.world.number())];
+                state.replication_id = self.fresh_id();
+                state.previous = None;
+            }
             Rebirth::OldDump => {
                 let kept = state.log.len()
                     * usize::try_from(self.world.draw(30..=90)).expect("small")
@@ -268,9 +311,19 @@ impl Fleet {
             }
         }
         state.replica = state.remembered.as_ref().map(Replica::at_start);
-        if state.replica.is_none() && rebirth != Rebirth::Empty {
+        if state.append_only && rebirth != Rebirth::Empty {
+            state.replication_id = self.fresh_id();
+            state.previous = None;
+            state.offset = 0;
+            state.log.iter_mut().for_each(|(offset, _)| *offset = 0);
+        } else if state.replica.is_none() && !matches!(rebirth, Rebirth::Empty | Rebirth::Foreign) {
             let old = std::mem::replace(&mut state.replication_id, self.fresh_id());
-            state.previous = Some((old, state.offset));
+            match &state.previous {
+                // It was killed: its dump is of the history in which its data changed last.
+                Some((_, until)) if !state.changed => state.offset = *until,
+                _ => state.previous = Some((old, state.offset)),
+            }
+            state.changed = false;
         }
         let keys = state.log.len();
         note!(
@@ -351,6 +404,9 @@ impl Server {
             offset: state.offset,
             keys: state.log.len(),
             priority: state.priority,
+            foreign: state.foreign,
+            run_id: run_id(state.incarnation),
+            linked_to: state.origin.map(run_id),
             started: state.started,
         }
     }
@@ -374,7 +430,7 @@ impl Server {
 
     /// Names its process.
     pub(crate) fn run_id(&self) -> String {
-        run_id(&self.state.borrow())
+        run_id(self.state.borrow().incarnation)
     }
 
     /// What `INFO` tells.
@@ -401,7 +457,7 @@ impl Server {
             }),
         };
         Info {
-            run_id: Some(run_id(&state)),
+            run_id: Some(run_id(state.incarnation)),
             version: Some(Version {
                 major: 7,
                 minor: 0,
@@ -413,6 +469,8 @@ impl Server {
             role: Some(role),
             replication_id: Some(state.replication_id.clone()),
             previous_replication_id: state.previous.as_ref().map(|(id, _)| id.clone()),
+            previous_offset: state.previous.as_ref().map(|(_, until)| *until),
+            append_only: Some(state.append_only),
             offset: Some(state.offset),
             keys: Some(state.log.len() as u64),
             ..Info::default()
@@ -420,8 +478,8 @@ impl Server {
     }
 }
 
-fn run_id(state: &State) -> String {
-    format!("{:040x}", state.incarnation)
+fn run_id(process: u64) -> String {
+    format!("{process:040x}")
 }
 
 // === impl State ===

@@ -140,7 +140,7 @@ impl Run {
             match planned.when {
                 When::At(at) => {
                     let (site, safe) = (Rc::clone(site), Rc::clone(&self.safe));
-                    let only = self.schedule.kind == Kind::RebirthOnly;
+                    let only = matches!(self.schedule.kind, Kind::RebirthOnly | Kind::PowerCut);
                     world.at(at, move || {
                         if only {
                             safe.borrow_mut().extend(held_by_replicas(&site));
@@ -150,6 +150,9 @@ impl Run {
                 }
                 When::Withdrawal { .. } | When::Choice { .. } => waiting.push(planned),
             }
+        }
+        if self.schedule.kind == Kind::Drained {
+            self.expect_successors();
         }
         let healed = self.schedule.healed;
         let (watching, counted) = (Rc::downgrade(site), Cell::new((0, 0)));
@@ -222,6 +225,7 @@ impl Run {
                     ledger: Rc::clone(&self.ledger),
                     judge: Rc::clone(&site.oracle),
                     named: !self.schedule.unnamed,
+                    quiet: self.schedule.quiet.clone(),
                 };
                 spawn_local(writer.run());
                 host += 1;

@@ -1,11 +1,14 @@
 //! What happens in a run: sizes, timings and faults, all drawn from the seed.
 
+use std::ops::Range;
+
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use super::network::{Cut, Host};
 use super::redis::Rebirth;
 
+mod losses;
 mod newcomers;
 mod stories;
 mod switchovers;
@@ -58,6 +61,10 @@ pub(crate) struct Schedule {
     pub(crate) consent: u64,
     /// HAProxies do not say who they are.
     pub(crate) unnamed: bool,
+    /// Servers keep append-only files: whoever starts anew has no history.
+    pub(crate) append_only: bool,
+    /// Clients write nothing then.
+    pub(crate) quiet: Range<u64>,
     /// Where keepers find each other.
     pub(crate) addressing: Addressing,
 }
@@ -87,8 +94,12 @@ pub(crate) enum Kind {
     Anything,
     /// Faults strike primaries and replication only (RK-6).
     PrimaryOnly,
-    /// A primary is reborn without its data, and nothing else happens (RK-7).
+    /// A primary is reborn without its data, or another server in its place, and nothing else happens (RK-7).
     RebirthOnly,
+    /// All servers of a site lose power, and some come back without their data (RK-6, RK-7).
+    PowerCut,
+    /// A primary without any key left dies, and nothing else happens: it is replaced (RK-6).
+    Drained,
     /// ZooKeeper is away for a while, and nothing else happens: nobody falls silent (RK-8).
     OutageOnly,
     /// A keeper dies meanwhile: then all fall silent.
@@ -166,6 +177,8 @@ pub(crate) enum Fault {
     /// No ZooKeeper at all.
     Outage,
     Kill(Node, Rebirth),
+    /// No fault: clients delete everything.
+    Drain(usize),
     Freeze(Node),
     Isolate(Host),
     Sever(Host, Host, Cut),
@@ -193,12 +206,15 @@ impl Schedule {
     /// Nearly always faults at random; a few seeds in fifty tell stories that they would rarely tell.
     pub(crate) fn draw(seed: u64) -> Self {
         match seed % 50 {
+            12 | 37 => Self::replaced_keeper(seed),
+            24 => Self::late_leader(seed),
+            43 => Self::foreign(seed),
+            44 => Self::power_cut(seed),
+            45 => Self::drained(seed),
             46 => Self::outage(seed, seed % 100 == 46),
             47 => Self::to_be_replaced(seed),
             48 => Self::end_of_a_cut(seed),
             49 => Self::overtaken_errand(seed),
-            24 => Self::late_leader(seed),
-            12 | 37 => Self::replaced_keeper(seed),
             _ => Self::at_random(seed),
         }
     }
@@ -243,6 +259,8 @@ impl Schedule {
             consent: consent(seed),
             unnamed: unnamed(seed),
             addressing: addressing(seed),
+            append_only: false,
+            quiet: 0..0,
         };
         let faults = match kind {
             Kind::Anything => chance.between(3, 14),

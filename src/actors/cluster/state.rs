@@ -24,6 +24,7 @@ use crate::domain::sentinels::SentinelWatch;
 use crate::domain::succession::Succession;
 use crate::domain::task::{Task, TaskId};
 use crate::domain::verdict::{Report, Verdict};
+use crate::domain::witness::Witness;
 
 mod answers;
 
@@ -107,6 +108,8 @@ impl State {
             limits: settings.limits,
             succession: None,
             sentinels: SentinelWatch::default(),
+            witness: Witness::default(),
+            told: BTreeMap::new(),
         };
         Self {
             settings,
@@ -175,6 +178,7 @@ impl State {
                 let known = self.acknowledged.filter(|known| known.0 == generation);
                 known.unwrap_or((generation, now))
             });
+        self.observed.told = told(&shared, &self.settings.keeper);
         self.shared = Some(shared);
     }
 
@@ -291,6 +295,9 @@ impl State {
     /// Counts the votes, this keeper's own once the others can read it too and if it is known who is online, and plans
     /// anew. Returns the nodes whose verdict changed.
     pub(super) fn reconsider(&mut self, now: Moment) -> Vec<(NodeAddr, Verdict)> {
+        let mut witness = std::mem::take(&mut self.observed.witness);
+        witness.look(&self.observed);
+        self.observed.witness = witness;
         let generation = self.generation();
         let nothing = SharedState::default();
         let SharedState {
@@ -363,6 +370,7 @@ impl State {
             fresh: self.telling.told(),
             tasks: self.tasks.listed(),
             outcomes: self.tasks.outcomes(),
+            witness: self.observed.testimony().cloned(),
             refused: refused_early(&self.observed, self.shared.as_ref()),
             unprobed: BTreeSet::new(),
             ended: refused_since(&self.observed),
@@ -425,6 +433,17 @@ impl State {
             run_ids: self.observed.run_ids(),
         }
     }
+}
+
+/// What the others that are online have seen, each since it started.
+fn told(shared: &SharedState, me: &KeeperId) -> BTreeMap<KeeperId, Witness> {
+    let others = shared
+        .reports
+        .iter()
+        .filter(|(keeper, _)| *keeper != me && shared.keepers.contains(*keeper));
+    others
+        .filter_map(|(keeper, report)| Some((keeper.clone(), report.witness.clone()?)))
+        .collect()
 }
 
 fn note_failure(

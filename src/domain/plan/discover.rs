@@ -23,7 +23,7 @@ pub(super) fn discover(case: &Case<'_>, before: &Published) -> Plan {
         .members()
         .filter(|(_, facts)| facts.is_primary())
         .collect();
-    primaries.sort_by_key(|(addr, facts)| {
+    primaries.sort_by_cached_key(|(addr, facts)| {
         let followers = case.followers(addr);
         (
             Reverse(followers),
@@ -62,7 +62,8 @@ fn by_data<'a>(
     facts: &NodeFacts,
 ) -> impl Ord + use<'a> {
     let order = ElectionOrder::default();
-    merit(addr, facts, &before.lineage, case.policy, order)
+    let node = (addr, facts);
+    merit(case.observed, node, &before.lineage, case.policy, order)
 }
 
 /// Whether `other` holds data that is as likely the cluster's as that of `kept`, the foremost primary, and shares no
@@ -92,7 +93,7 @@ fn only_replicas(case: &Case<'_>, before: &Published) -> Plan {
     if let Some((node, primary)) = members.iter().find_map(outside) {
         return Plan::hold(Hold::ReplicatesFromOutside { node, primary });
     }
-    members.sort_by_key(|(addr, facts)| by_data(case, before, addr, facts));
+    members.sort_by_cached_key(|(addr, facts)| by_data(case, before, addr, facts));
     let synced = members
         .iter()
         .find(|(_, facts)| ever_synced(facts))

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::super::drain;
-use super::super::election::{Election, Refusal, elect, generation_of};
+use super::super::election::{Election, Refusal, elect};
 use super::super::facts::NodeFacts;
+use super::super::lineage::generation_of;
 use super::super::node::NodeAddr;
 use super::super::published::{Intent, Published, Step};
 use super::{Action, Case, Change, Hold, Plan, publishing, switchover};

@@ -1,11 +1,14 @@
 //! A primary is published: replace it when it is down, else keep the others following it.
 
-use super::super::election::{elect, generation_of, lost_against};
+use super::super::election::elect;
 use super::super::facts::{Link, NodeFacts, Upstream};
+use super::super::lineage::{generation_of, lost_against};
 use super::super::node::NodeAddr;
+use super::super::observed::ObservedNode;
 use super::super::policy::ChainedReplicas;
 use super::super::published::Published;
 use super::confirmation::{tell_flapping, unconfirmed};
+use super::stranger::{self, Stranger};
 use super::{Action, Case, Change, Hold, Plan, publishing, switchover, withdrawing, write_safety};
 
 pub(super) fn keep(case: &Case<'_>, published: &Published, primary: &NodeAddr) -> Plan {
@@ -40,13 +43,20 @@ fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
             });
         };
         format!("it was made a replica of {other} from outside")
+    } else if published.is_stranger(facts) {
+        match stranger::judge(case, published, primary) {
+            Stranger::Stays(plan) => return plan,
+            Stranger::Fails(_) if node.through().is_some() => return not_read_here(primary, node),
+            Stranger::Fails(heir) if facts.keys == 0 => less_data(&heir),
+            Stranger::Fails(heir) => format!(
+                "another process answers there, with data of another history, while {heir} holds the cluster's"
+            ),
+        }
     } else if let Some(whole) = holder_of_more(case, published, primary, facts) {
         if node.through().is_some() {
-            // What another keeper told of it may be older than what is read of the others. But its new history is none
-            // to be noted before that is known: then nothing would tell any more that it has lost data.
-            return Plan::hold(Hold::Undecided(vec![node.doubt(primary)]));
+            return not_read_here(primary, node);
         }
-        format!("it came back with less data than {whole} holds")
+        less_data(&whole)
     } else if let Some(requested) = &observed.requested {
         return switchover::begin(case, published, primary, facts, requested);
     } else {
@@ -61,6 +71,16 @@ fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
         return Plan::hold(Hold::Undecided(vec![(primary.clone(), silent)]));
     }
     replace(case, published, primary, &unfit)
+}
+
+fn less_data(holder: &NodeAddr) -> String {
+    format!("it came back with less data than {holder} holds")
+}
+
+/// What another keeper told of the primary may be older than what is read of the others. But its new history is none to be
+/// noted before that is known: then nothing would tell any more that it has lost data.
+fn not_read_here(primary: &NodeAddr, node: &ObservedNode) -> Plan {
+    Plan::hold(Hold::Undecided(vec![node.doubt(primary)]))
 }
 
 /// Withdraws the primary if somebody can take over, and before long; else it stays published, so that it serves again once
@@ -107,7 +127,8 @@ fn cooling_down(case: &Case<'_>, published: &Published, primary: &NodeAddr) -> O
     let facts = observed.nodes.get(primary)?.sighting.facts.as_ref();
     let demoted = facts.is_some_and(|facts| !facts.is_primary());
     let by_hand = case.members().any(|(addr, facts)| {
-        let ours = generation_of(facts, &published.lineage).is_some();
+        let ours = generation_of(facts, &published.lineage).is_some()
+            || observed.promoted_by_hand(addr, facts);
         addr != primary && facts.is_primary() && ours
     });
     let succession = observed.succession.as_ref()?;
@@ -132,18 +153,18 @@ fn holder_of_more(
     primary: &NodeAddr,
     facts: &NodeFacts,
 ) -> Option<NodeAddr> {
-    let lineage = &published.lineage;
+    let (lineage, process) = (&published.lineage, published.process());
     let election = elect(case.observed, case.policy, lineage, Some(primary), case.now);
     election.ranking.into_iter().find(|addr| {
         let other = case.observed.online(addr);
-        other.is_some_and(|other| lost_against(facts, other, lineage))
+        other.is_some_and(|other| lost_against(facts, other, lineage, process))
     })
 }
 
 /// The primary is well: correct every node that does not follow it, then keep the books.
 fn settle(case: &Case<'_>, published: &Published, primary: &NodeAddr, facts: &NodeFacts) -> Plan {
     let mut holds = Vec::new();
-    let mut astray = Vec::new();
+    let (mut rivals, mut astray) = (Vec::new(), Vec::new());
     let mut syncing = 0;
     for (addr, other) in case.members().filter(|(addr, _)| *addr != primary) {
         if in_place(case, addr, primary) {
@@ -154,13 +175,7 @@ fn settle(case: &Case<'_>, published: &Published, primary: &NodeAddr, facts: &No
             }
             continue;
         }
-        let related = !other.is_primary()
-            || other.keys == 0
-            || published.known.contains(addr)
-            || generation_of(other, &published.lineage).is_some()
-            || other.shares_history(facts)
-            || case.policy.settle_unrelated;
-        if !related {
+        if !ours(case, published, facts, (addr, other)) {
             holds.push(Hold::Unrelated {
                 kept: primary.clone(),
                 other: addr.clone(),
@@ -172,6 +187,7 @@ fn settle(case: &Case<'_>, published: &Published, primary: &NodeAddr, facts: &No
                 node: addr.clone(),
                 why: failure.why.clone(),
             }),
+            None if other.is_primary() => rivals.push(addr.clone()),
             None => astray.push(addr.clone()),
         }
     }
@@ -180,12 +196,17 @@ fn settle(case: &Case<'_>, published: &Published, primary: &NodeAddr, facts: &No
             .len()
             .min(case.policy.parallel_syncs.saturating_sub(syncing)),
     );
+    // A second primary may take writes that it is to lose: it waits for nobody's turn.
+    rivals.append(&mut astray);
+    let astray = rivals;
     if !waiting.is_empty() && astray.is_empty() {
         holds.push(Hold::ReplicasWaiting(waiting));
     }
+    let mut state = publishing(case, published, primary);
+    // Nobody copies a history that is not noted: who holds it alone later would pass for a stranger.
+    let unnoted = state.run_id != published.run_id || state.lineage != published.lineage;
     let mut again = None;
-    let action = if astray.is_empty() {
-        let mut state = publishing(case, published, primary);
+    let action = if astray.is_empty() || unnoted {
         let safety = write_safety::keep(case, published, primary, facts);
         state.former_min_replicas = safety.former;
         holds.extend(safety.holds);
@@ -208,6 +229,23 @@ fn settle(case: &Case<'_>, published: &Published, primary: &NodeAddr, facts: &No
         holds,
         again,
     }
+}
+
+/// Whether a node that is astray may be made a replica of the primary: nothing is lost by it but what it wrote past the
+/// keepers. That is told by its process and its data, never by its address.
+fn ours(
+    case: &Case<'_>,
+    published: &Published,
+    facts: &NodeFacts,
+    (addr, other): (&NodeAddr, &NodeFacts),
+) -> bool {
+    !other.is_primary()
+        || other.keys == 0
+        || generation_of(other, &published.lineage).is_some()
+        || other.shares_history(facts)
+        || published.comes_back(addr, other)
+        || case.observed.promoted_by_hand(addr, other)
+        || case.policy.settle_unrelated
 }
 
 /// Whether the replica is where it should be.

@@ -1,6 +1,7 @@
 //! State → the plan. Each situation has its file; [`builder`] makes the states, [`model`] a cluster that plans act on.
 
 pub(in crate::domain) mod builder;
+mod by_hand;
 mod cooldown;
 mod discovery;
 mod drain;
@@ -12,5 +13,6 @@ mod properties;
 mod reach;
 mod refusals;
 mod sentinels;
+mod strangers;
 mod switchover;
 mod write_safety;

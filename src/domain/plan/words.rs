@@ -41,6 +41,12 @@ impl fmt::Display for Action {
                 Change::Publish | Change::Resume => {
                     write!(f, "publish {} as the primary", name(state.primary.as_ref()))
                 }
+                Change::Accept => write!(
+                    f,
+                    "accept another process at {} as the primary, though its data are of another history: \
+                     no node that holds the cluster's newest data may take over",
+                    name(state.primary.as_ref())
+                ),
                 Change::Note => f.write_str("note replicas and data history of the primary"),
             },
             Self::Confirm(Inquiry { primary, .. }) => {
@@ -148,6 +154,10 @@ impl fmt::Display for Hold {
                  and loses nothing, until settle-unrelated is true or one of the two is emptied"
             ),
             Self::NoSwitchover(why) => write!(f, "no switchover: {why}"),
+            Self::Stranger { node } => write!(
+                f,
+                "another process answers at {node}, the published primary's address, with data of another history"
+            ),
             Self::PrimaryLoading(node) => write!(f, "{node} is loading its data set"),
             Self::FailedLately { node, why } => write!(f, "{node} is tried again soon: {why}"),
             Self::NotLinked(node) => write!(

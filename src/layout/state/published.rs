@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Document, LayoutError, WireAddr, addrs, decode, encode, wire_addrs};
 use crate::domain::facts::MinReplicas;
 use crate::domain::node::{Epoch, Generation, NodeAddr};
-use crate::domain::published::{Intent, Published, Step};
+use crate::domain::published::{Deposed, Intent, Published, Step};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -14,6 +14,10 @@ struct WirePublished {
     slaves: Vec<WireAddr>,
     epoch: u64,
     generation: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    run_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    deposed: Vec<WireDeposed>,
     #[serde(default)]
     known: Vec<WireAddr>,
     #[serde(default)]
@@ -24,6 +28,15 @@ struct WirePublished {
     former_min_replicas: Vec<WireMinReplicas>,
     #[serde(default)]
     failover: Option<WireIntent>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct WireDeposed {
+    host: String,
+    port: u16,
+    run_id: Option<String>,
+    history: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -55,6 +68,27 @@ enum WireStep {
     Promoting,
 }
 
+impl From<(&NodeAddr, &Deposed)> for WireDeposed {
+    fn from((node, deposed): (&NodeAddr, &Deposed)) -> Self {
+        Self {
+            host: node.host().to_owned(),
+            port: node.port(),
+            run_id: deposed.run_id.clone(),
+            history: deposed.history.clone(),
+        }
+    }
+}
+
+impl From<WireDeposed> for (NodeAddr, Deposed) {
+    fn from(wire: WireDeposed) -> Self {
+        let deposed = Deposed {
+            run_id: wire.run_id,
+            history: wire.history,
+        };
+        (NodeAddr::new(wire.host, wire.port), deposed)
+    }
+}
+
 impl From<(&NodeAddr, &MinReplicas)> for WireMinReplicas {
     fn from((node, former): (&NodeAddr, &MinReplicas)) -> Self {
         Self {
@@ -83,6 +117,8 @@ impl Document for Published {
             slaves: wire_addrs(&self.replicas),
             epoch: self.epoch.0,
             generation: self.generation.0,
+            run_id: self.run_id.clone(),
+            deposed: self.deposed.iter().map(WireDeposed::from).collect(),
             known: wire_addrs(&self.known),
             lineage: self.lineage.clone(),
             has_data: self.has_data,
@@ -113,6 +149,8 @@ impl Document for Published {
             replicas: addrs(wire.slaves),
             epoch: Epoch(wire.epoch),
             generation: Generation(wire.generation),
+            run_id: wire.run_id,
+            deposed: wire.deposed.into_iter().map(Into::into).collect(),
             known: addrs(wire.known),
             lineage: wire.lineage,
             has_data: wire.has_data,

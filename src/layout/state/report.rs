@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::task::{WireOutcome, WireTask};
+use super::witness::WireWitness;
 use super::{Document, LayoutError, WireAddr, decode, encode};
 use crate::domain::drain::{Heard, Proxy};
-use crate::domain::facts::{DownReason, Link, Mode, NodeFacts, Role, Upstream, Version};
+use crate::domain::facts::{DownReason, Family, Link, Mode, NodeFacts, Role, Upstream, Version};
 use crate::domain::node::{Generation, NodeAddr};
 use crate::domain::verdict::{Ended, Fresh, Report};
 
@@ -37,6 +38,8 @@ struct WireReport {
     tasks: Vec<WireTask>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     outcomes: Vec<WireOutcome>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    witness: Option<WireWitness>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -88,14 +91,20 @@ struct WireFacts {
     node: WireAddr,
     run_id: String,
     version: [u16; 3],
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    valkey: bool,
     mode: WireMode,
     uptime_ms: u64,
     loading: bool,
     role: WireRole,
     replication_id: String,
     previous_replication_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    previous_offset: Option<u64>,
     offset: u64,
     keys: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    append_only: bool,
     sentinels: Vec<String>,
     #[serde(default)]
     other_subscribers: usize,
@@ -171,6 +180,7 @@ impl From<(&NodeAddr, &NodeFacts)> for WireFacts {
             node: node.into(),
             run_id: facts.run_id.clone(),
             version: [major, minor, patch],
+            valkey: facts.family == Family::Valkey,
             mode: match facts.mode {
                 Mode::Standalone => WireMode::Standalone,
                 Mode::Cluster => WireMode::Cluster,
@@ -197,8 +207,10 @@ impl From<(&NodeAddr, &NodeFacts)> for WireFacts {
             },
             replication_id: facts.replication_id.clone(),
             previous_replication_id: facts.previous_replication_id.clone(),
+            previous_offset: facts.previous_offset,
             offset: facts.offset,
             keys: facts.keys,
+            append_only: facts.append_only,
             sentinels: facts.sentinels.clone(),
             other_subscribers: facts.other_subscribers,
         }
@@ -214,6 +226,11 @@ impl From<WireFacts> for (NodeAddr, NodeFacts) {
                 major,
                 minor,
                 patch,
+            },
+            family: if wire.valkey {
+                Family::Valkey
+            } else {
+                Family::Redis
             },
             mode: match wire.mode {
                 WireMode::Standalone => Mode::Standalone,
@@ -245,8 +262,10 @@ impl From<WireFacts> for (NodeAddr, NodeFacts) {
             },
             replication_id: wire.replication_id,
             previous_replication_id: wire.previous_replication_id,
+            previous_offset: wire.previous_offset,
             offset: wire.offset,
             keys: wire.keys,
+            append_only: wire.append_only,
             sentinels: wire.sentinels,
             other_subscribers: wire.other_subscribers,
         };
@@ -322,6 +341,7 @@ impl Document for Report {
             heard: self.heard.as_ref().map(Into::into),
             tasks: self.tasks.iter().map(Into::into).collect(),
             outcomes: self.outcomes.iter().map(Into::into).collect(),
+            witness: self.witness.as_ref().map(Into::into),
         })
     }
 
@@ -350,6 +370,7 @@ impl Document for Report {
             heard: wire.heard.map(Into::into),
             tasks: wire.tasks.into_iter().map(Into::into).collect(),
             outcomes: wire.outcomes.into_iter().map(Into::into).collect(),
+            witness: wire.witness.map(Into::into),
         })
     }
 }

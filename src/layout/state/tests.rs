@@ -8,14 +8,15 @@ use super::*;
 use crate::domain::confirmation::{Answer, Finding, Told};
 use crate::domain::drain::{Heard, Proxy};
 use crate::domain::facts::{
-    DownReason, Link, MinReplicas, Mode, NodeFacts, Role, Upstream, Version,
+    DownReason, Family, Link, MinReplicas, Mode, NodeFacts, Role, Upstream, Version,
 };
 use crate::domain::failsafe::Failsafe;
 use crate::domain::node::KeeperId;
 use crate::domain::published::Published;
-use crate::domain::published::{Intent, Step};
+use crate::domain::published::{Deposed, Intent, Step};
 use crate::domain::task::{Command, Outcome, Task, TaskId};
 use crate::domain::verdict::{Ended, Fresh, Report};
+use crate::domain::witness::{LastRead, SeenReplica, Witness};
 use crate::layout::keeper::KeeperRecord;
 
 fn addr() -> impl Strategy<Value = NodeAddr> {
@@ -50,6 +51,7 @@ prop_compose! {
         replicas in btree_set(addr(), 0..4),
         epoch: u64,
         generation: u64,
+        processes in (option::of("[0-9a-f]{8}"), btree_map(addr(), deposed(), 0..3)),
         known in btree_set(addr(), 0..4),
         lineage in vec("[0-9a-f]{8}", 0..3),
         has_data: bool,
@@ -58,6 +60,7 @@ prop_compose! {
     ) -> Published {
         Published {
             primary, replicas, epoch: Epoch(epoch), generation: Generation(generation), known, lineage,
+            run_id: processes.0, deposed: processes.1,
             has_data, intent,
             former_min_replicas: former.into_iter().map(|(node, (to_write, max_lag))| {
                 (node, MinReplicas { to_write, max_lag })
@@ -98,16 +101,38 @@ prop_compose! {
             (0..9_usize).prop_map(|online_replicas| Role::Primary { online_replicas }),
             upstream().prop_map(Role::Replica),
         ],
+        family in prop::sample::select(vec![Family::Redis, Family::Valkey]),
+        append_only: bool,
         ids in ("[0-9a-f]{8}", option::of("[0-9a-f]{8}")),
-        figures: (u64, u64),
+        figures: (u64, u64, Option<u64>),
         sentinels in vec("[a-z ]{1,8}", 0..2),
         other_subscribers: usize,
     ) -> NodeFacts {
         let (major, minor, patch) = version;
         NodeFacts {
-            run_id, version: Version { major, minor, patch }, mode, uptime, loading, role,
-            replication_id: ids.0, previous_replication_id: ids.1, offset: figures.0, keys: figures.1, sentinels,
+            run_id, version: Version { major, minor, patch }, family, append_only, mode, uptime, loading, role,
+            replication_id: ids.0, previous_replication_id: ids.1, previous_offset: figures.2, offset: figures.0, keys: figures.1, sentinels,
             other_subscribers,
+        }
+    }
+}
+
+prop_compose! {
+    fn deposed()(run_id in option::of("[0-9a-f]{8}"), history in option::of("[0-9a-f]{8}")) -> Deposed {
+        Deposed { run_id, history }
+    }
+}
+
+prop_compose! {
+    fn witness()(
+        primary in option::of((addr(), "[0-9a-f]{8}", any::<u64>())),
+        replicas in btree_map(addr(), ("[0-9a-f]{8}", any::<bool>()), 0..3),
+    ) -> Witness {
+        Witness {
+            primary: primary.map(|(node, run_id, offset)| LastRead { node, run_id, offset }),
+            replicas: replicas.into_iter().map(|(node, (run_id, linked))| {
+                (node, SeenReplica { run_id, linked })
+            }).collect(),
         }
     }
 }
@@ -176,12 +201,13 @@ proptest! {
         fresh in option::of((any::<u64>(), btree_map(addr(), facts(), 0..4))),
         tasks in btree_map(task_id(), task(), 0..3),
         outcomes in btree_map(task_id(), outcome(), 0..3),
+        witness in option::of(witness()),
     ) {
         let fresh = fresh.map(|(generation, nodes)| Fresh { generation: Generation(generation), nodes });
         let drains = drains.map(Generation);
         let ended = ended.map(|(generation, closed)| Ended { generation: Generation(generation), closed });
         let report = Report {
-            votes, refused, unprobed, ended, asks, fresh, askers, crowd, drains, heard, tasks, outcomes,
+            votes, refused, unprobed, ended, asks, fresh, askers, crowd, drains, heard, tasks, outcomes, witness,
         };
         prop_assert_eq!(Report::decode(&report.encode()), Ok(report));
     }

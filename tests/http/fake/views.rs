@@ -7,7 +7,7 @@ use redis_keeper::actors::cluster_api::{ClusterView, NodeView, ProxyView, Reason
 use redis_keeper::domain::drain::Proxy;
 use redis_keeper::domain::election::Refusal as Ineligible;
 use redis_keeper::domain::explain::{Explanation, Successor};
-use redis_keeper::domain::facts::{DownReason, Mode, NodeFacts, Role, Sighting, Version};
+use redis_keeper::domain::facts::{DownReason, Family, Mode, NodeFacts, Role, Sighting, Version};
 use redis_keeper::domain::lease::Lease;
 use redis_keeper::domain::node::{ClusterName, Generation, KeeperId, Moment, NodeAddr};
 use redis_keeper::domain::published::Published;
@@ -71,6 +71,7 @@ pub(super) fn explanation() -> Explanation {
             uptime: Duration::from_millis(1_500),
         }],
         refused: BTreeMap::from([(refused, Ineligible::NeverByPriority)]),
+        left_behind: BTreeMap::new(),
         held_by: Vec::new(),
         now: "nothing to do".to_owned(),
     }
@@ -104,14 +105,17 @@ pub(super) fn sighting() -> Sighting {
                 minor: 0,
                 patch: 15,
             },
+            family: Family::Redis,
             mode: Mode::Standalone,
             uptime: Duration::from_mins(1),
             loading: false,
             role: Role::Primary { online_replicas: 1 },
             replication_id: "b".repeat(40),
             previous_replication_id: None,
+            previous_offset: None,
             offset: 42,
             keys: 1,
+            append_only: false,
             sentinels: Vec::new(),
             other_subscribers: 0,
         }),

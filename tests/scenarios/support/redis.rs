@@ -151,6 +151,12 @@ impl Redis {
         self.process.restart();
     }
 
+    /// It is dead: a server with what it has on disk, at PORT of `host`, which is taken.
+    pub(crate) async fn moved_to(&self, host: Ipv4Addr) -> Self {
+        let dir = self.dir.path().display().to_string();
+        Self::start_at(host, &[("dir", &dir)]).await
+    }
+
     /// Deletes its data from the disk.
     pub(crate) fn forget(&self) {
         for entry in std::fs::read_dir(self.dir.path()).expect("its directory") {

@@ -6,7 +6,8 @@ use redis_keeper::domain::node::{Epoch, NodeAddr};
 
 use super::{Book, Oracle};
 use crate::redis::commands::Order;
-use crate::redis::{Fleet, Server};
+use crate::redis::{Condition, Fleet, Server};
+use crate::world::World;
 
 impl Oracle {
     /// A server process has answered a keeper's probe.
@@ -50,6 +51,9 @@ impl Oracle {
                 "RK-4: {node} executed {order:?} of epoch {epoch} after epoch {newer} had fenced it off and chosen it"
             ));
         }
+        if let Order::Follow(primary, _) = order {
+            judge_overwriting(&self.world, book, server, primary);
+        }
         if !matches!(order, Order::Promote(_)) {
             return;
         }
@@ -92,8 +96,8 @@ impl Oracle {
                 "in its first synchronisation",
             ),
             (
-                condition.keys == 0 && book.has_data,
-                "empty while there was data",
+                condition.keys == 0 && book.has_data && !book.saw_linked(&condition),
+                "empty while there was data, and its process was never linked to the primary's",
             ),
             (condition.priority == 0, "of priority 0"),
         ];
@@ -163,5 +167,27 @@ impl Oracle {
                 new.addr, old.addr
             ));
         }
+    }
+}
+
+/// A server from elsewhere, with data of its own, is nobody's to overwrite (RK-7).
+fn judge_overwriting(world: &World, book: &Book, server: &Server, primary: &NodeAddr) {
+    let condition = server.condition();
+    let serves = condition.follows.as_ref() == Some(&server.addr) && condition.keys > 0;
+    if serves && condition.foreign && !book.processes.contains(&condition.run_id) {
+        world.violated(format_args!(
+            "RK-7: {} has data of another site and was made a replica of {primary}",
+            server.addr
+        ));
+    }
+}
+
+impl Book {
+    /// Whether its process was linked to the one that is published, or was last: then it has the data of that one, as far as
+    /// it was sent them.
+    fn saw_linked(&self, condition: &Condition) -> bool {
+        let published = self.published.as_ref();
+        let process = published.and_then(|published| published.process());
+        condition.linked_to.as_deref() == process
     }
 }

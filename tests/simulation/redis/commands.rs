@@ -6,6 +6,7 @@ use redis_keeper::domain::facts::MinReplicas;
 use redis_keeper::domain::node::{Epoch, NodeAddr};
 use redis_keeper::ports::redis::{CommandError, Remember};
 
+use super::replication::What;
 use super::{Fleet, Server};
 use crate::world::{Event, note};
 
@@ -99,6 +100,15 @@ impl Fleet {
         Some(Ok(server.condition().offset))
     }
 
+    /// A client deletes everything.
+    pub(crate) fn drain(self: &Rc<Self>, server: &Rc<Server>) {
+        let condition = server.condition();
+        if condition.up && condition.follows.as_ref() == Some(&server.addr) {
+            note!(self.world, "redis {} is drained", server.addr);
+            self.append(server, 50, What::Drain);
+        }
+    }
+
     /// A client writes; `taken` is called if the write is. While writes are held up it waits.
     pub(crate) fn write(self: &Rc<Self>, server: &Rc<Server>, write: u64, taken: Event) {
         let condition = server.condition();
@@ -123,7 +133,7 @@ impl Fleet {
             });
             return;
         }
-        self.append(server, 50, Some(write));
+        self.append(server, 50, What::Write(write));
         taken();
     }
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use redis_keeper::domain::node::NodeAddr;
 
-use super::{Fleet, Server};
+use super::{Fleet, Server, State};
 use crate::network::Lane;
 
 mod sync;
@@ -50,12 +50,29 @@ pub(super) struct Attached {
 struct Piece {
     before: u64,
     behind: u64,
-    write: Option<u64>,
+    what: What,
+}
+
+/// What the stream tells a replica to do.
+#[derive(Clone, Copy)]
+pub(super) enum What {
+    Ping,
+    Write(u64),
+    /// Delete everything.
+    Drain,
 }
 
 impl Piece {
-    fn join(self, log: &mut Vec<(u64, u64)>) {
-        log.extend(self.write.map(|write| (self.behind, write)));
+    fn join(self, state: &mut State) {
+        state.changed |= !matches!(self.what, What::Ping);
+        match self.what {
+            What::Ping => {}
+            What::Write(write) => state.log.push((self.behind, write)),
+            What::Drain => {
+                state.log.clear();
+                state.drained_at = self.behind;
+            }
+        }
     }
 }
 
@@ -124,21 +141,21 @@ impl Fleet {
             }
         } else if now / PING != (now - CRON.min(now)) / PING {
             drop(state);
-            self.append(server, 14, None);
+            self.append(server, 14, What::Ping);
         }
     }
 
-    /// A primary's data set grows, by a write or by a ping, and the stream with it.
-    pub(super) fn append(self: &Rc<Self>, server: &Rc<Server>, bytes: u64, write: Option<u64>) {
+    /// A primary's data set changes, or it says that it lives, and the stream grows.
+    pub(super) fn append(self: &Rc<Self>, server: &Rc<Server>, bytes: u64, what: What) {
         let mut state = server.state.borrow_mut();
         let before = state.offset;
         state.offset += bytes;
         let piece = Piece {
             before,
             behind: state.offset,
-            write,
+            what,
         };
-        piece.join(&mut state.log);
+        piece.join(&mut state);
         drop(state);
         self.stream(server, piece);
     }
@@ -185,7 +202,7 @@ impl Fleet {
             }
             replica.heard = now;
             state.offset = piece.behind;
-            piece.join(&mut state.log);
+            piece.join(state);
         }
         self.stream(server, piece);
     }
@@ -271,6 +288,7 @@ impl Server {
             state.replica = None;
             let old = std::mem::replace(&mut state.replication_id, fleet.fresh_id());
             state.previous = Some((old, state.offset));
+            state.changed = false;
         }
         self.drop_replicas(fleet);
     }

@@ -1,6 +1,7 @@
 //! What must be so in the end, once nothing is wrong any more: order, and what was held before the only fault.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use redis_keeper::actors::cluster_api::Ruling;
 use redis_keeper::domain::facts::MinReplicas;
@@ -21,7 +22,13 @@ impl Run {
             };
             for (node, _) in nodes {
                 let server = self.site.around.fleet.server(node)?;
-                if server.condition().follows.as_ref() != Some(&primary) {
+                let condition = server.condition();
+                let published = self.site.oracle.was_published(cluster, &condition.run_id);
+                if condition.foreign && !published {
+                    // It is named and left alone.
+                    continue;
+                }
+                if condition.follows.as_ref() != Some(&primary) {
                     return Some(format!("{node} does not follow {primary}"));
                 }
                 let demanded = self.demanded(*node == primary);
@@ -53,6 +60,23 @@ impl Run {
             }
         }
         None
+    }
+
+    /// Whoever dies with nothing in it is replaced all the same, by a server that has lost nothing (RK-6).
+    pub(super) fn expect_successors(&self) {
+        for (cluster, nodes) in &self.nodes {
+            let (site, cluster, first) =
+                (Rc::clone(&self.site), cluster.clone(), nodes[0].0.clone());
+            let world = Rc::clone(&site.around.world);
+            world.at(self.schedule.healed - 100_000, move || {
+                let primary = site.oracle.primary(&cluster);
+                if primary.as_ref().is_none_or(|primary| *primary == first) {
+                    site.around.world.violated(format_args!(
+                        "RK-6: nobody took over from {first}, which was drained: {primary:?} is published"
+                    ));
+                }
+            });
+        }
     }
 
     /// What a server has to demand of its replicas.

@@ -22,7 +22,7 @@ impl Run {
     pub(super) fn set_up(schedule: Schedule, world: &Rc<World>) -> Self {
         let network = Network::new(Rc::clone(world), schedule.latency);
         let ensemble = Ensemble::new(Rc::clone(world), Rc::clone(&network), ENSEMBLE);
-        let fleet = Fleet::new(Rc::clone(world), Rc::clone(&network));
+        let fleet = Fleet::new(Rc::clone(world), Rc::clone(&network), schedule.append_only);
         let nodes: BTreeMap<ClusterName, Vec<(NodeAddr, Host)>> = (0..schedule.clusters)
             .map(|cluster| {
                 let node = |number| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::domain::confirmation::Confirmation;
 use crate::domain::election::Refusal;
-use crate::domain::facts::{Link, Mode, NodeFacts, Role, Sighting, Upstream, Version};
+use crate::domain::facts::{Family, Link, Mode, NodeFacts, Role, Sighting, Upstream, Version};
 use crate::domain::lease::Unacknowledged;
 use crate::domain::liveness::Limits;
 use crate::domain::node::{Epoch, Generation, KeeperId, Moment, NodeAddr};
@@ -15,6 +15,7 @@ use crate::domain::policy::Policy;
 use crate::domain::published::{Intent, Published, Step};
 use crate::domain::sentinels::SentinelWatch;
 use crate::domain::verdict::Verdict;
+use crate::domain::witness::Witness;
 
 pub(in crate::domain) const NOW: Moment = Moment(Duration::from_secs(1_000));
 pub(in crate::domain) const EPOCH: Epoch = Epoch(7);
@@ -49,6 +50,8 @@ pub(in crate::domain) fn cluster() -> Cluster {
             limits: LIMITS,
             succession: None,
             sentinels: SentinelWatch::default(),
+            witness: Witness::default(),
+            told: [].into(),
         },
         policy: Policy::default(),
     }
@@ -70,15 +73,22 @@ pub(in crate::domain) fn history(name: &str) -> String {
 fn facts(name: &str, role: Role, replication_id: String) -> NodeFacts {
     NodeFacts {
         run_id: format!("process of {name}"),
-        version: Version::default(),
+        version: Version {
+            major: 7,
+            minor: 0,
+            patch: 15,
+        },
+        family: Family::Redis,
         mode: Mode::Standalone,
         uptime: Duration::from_mins(1),
         loading: false,
         role,
         replication_id,
         previous_replication_id: None,
+        previous_offset: None,
         offset: 1_000,
         keys: 10,
+        append_only: false,
         sentinels: Vec::new(),
         other_subscribers: 0,
     }
@@ -226,12 +236,23 @@ impl Cluster {
         })
     }
 
+    /// Started anew from a dump that names its history: another process, which goes on from there.
+    pub(in crate::domain) fn restarted(self, name: &str, keys: u64, offset: u64) -> Self {
+        let mut before = String::new();
+        let named = self.with(name, |facts| before.clone_from(&facts.replication_id));
+        named.reborn(name, keys, offset).with(name, |facts| {
+            facts.previous_replication_id = Some(before);
+            facts.previous_offset = Some(offset);
+        })
+    }
+
     /// What was a replica is now a primary that continues its old history under a new id.
     pub(in crate::domain) fn promoted(self, name: &str) -> Self {
         self.with(name, |facts| {
             facts.role = Role::Primary { online_replicas: 0 };
             let old = std::mem::replace(&mut facts.replication_id, history(name));
             facts.previous_replication_id = Some(old);
+            facts.previous_offset = Some(facts.offset);
         })
     }
 
@@ -263,12 +284,14 @@ impl Cluster {
             .cloned()
             .collect();
         let node = self.observed.nodes.get(&primary);
-        let facts = node.and_then(|node| node.sighting.facts.as_ref());
+        let facts = node.and_then(ObservedNode::last_known);
         let lineage = facts.map_or_else(
             || vec![history(primary.host())],
             |facts| facts.histories().map(str::to_owned).collect(),
         );
         self.observed.published = Some(Published {
+            run_id: facts.map(|facts| facts.run_id.clone()),
+            deposed: [].into(),
             known: replicas.iter().chain([&primary]).cloned().collect(),
             primary: Some(primary),
             replicas,
@@ -279,6 +302,34 @@ impl Cluster {
             former_min_replicas: [].into(),
             intent: None,
         });
+        self.looked_at()
+    }
+
+    /// This keeper has seen it as it is now.
+    pub(in crate::domain) fn looked_at(mut self) -> Self {
+        let mut witness = std::mem::take(&mut self.observed.witness);
+        witness.look(&self.observed);
+        self.observed.witness = witness;
+        self
+    }
+
+    /// It has started a moment ago: all that it has seen itself is forgotten.
+    pub(in crate::domain) fn restarted_keeper(mut self) -> Self {
+        self.observed.witness = Witness::default();
+        self
+    }
+
+    /// The same where no other keeper tells anything.
+    pub(in crate::domain) fn clone_without_told(&self) -> Self {
+        let (mut observed, policy) = (self.observed.clone(), self.policy.clone());
+        observed.told.clear();
+        Self { observed, policy }
+    }
+
+    /// Another keeper tells what this one has seen so far.
+    pub(in crate::domain) fn told_by(mut self, keeper: &str) -> Self {
+        let witness = self.observed.witness.clone();
+        self.observed.told.insert(KeeperId::new(keeper), witness);
         self
     }
 
@@ -398,6 +449,14 @@ impl Plan {
             through,
         };
         assert_eq!(self.action, Some(follow));
+    }
+
+    /// Who is made to follow.
+    pub(in crate::domain) fn followers(self) -> Vec<NodeAddr> {
+        match self.action {
+            Some(Action::Follow { nodes, .. }) => nodes,
+            other => panic!("nobody is repointed: {other:?}, {:?}", self.holds),
+        }
     }
 
     /// The plan is to do nothing, for this reason.

@@ -40,7 +40,7 @@ fn a_dead_primary_is_withdrawn_replaced_and_followed_no_more() {
     let cluster = cluster.replica("b", "c").written(Change::Note);
     cluster.assert_settled();
 
-    let cluster = cluster.primary("a").reborn("a", 10, 900);
+    let cluster = cluster.primary("a").restarted("a", 10, 900);
     cluster.plan().assert_follows(["a"], "c");
 }
 
@@ -289,7 +289,8 @@ fn a_primary_made_a_replica_by_hand_is_chosen_again_if_it_is_the_best() {
 fn a_primary_reborn_empty_is_replaced_by_a_replica_that_still_holds_the_data() {
     let cluster = trio().reborn("a", 0, 0).written(Change::Withdraw);
     let intent = cluster.state().intent.clone().unwrap();
-    assert_eq!(intent.old_run_id, None, "it is not whole");
+    let published = Some("process of a");
+    assert_eq!(intent.old_run_id.as_deref(), published, "it is another one");
     assert_eq!(cluster.state().lineage, [history("a")]);
     assert!(intent.reason.contains("less data"), "{}", intent.reason);
     cluster.plan().assert_promotes("b");
@@ -308,7 +309,9 @@ fn a_primary_reborn_from_an_old_dump_is_replaced_by_the_replica_that_has_not_cop
 
 #[test]
 fn a_primary_reborn_whole_stays() {
-    let cluster = trio().reborn("a", 10, 1_000).written(Change::Note);
+    let cluster = trio().restarted("a", 10, 1_000).written(Change::Note);
+    let process = cluster.state().run_id.as_deref();
+    assert_eq!(process, Some("second process of a"));
     cluster.assert_settled();
 }
 
@@ -317,7 +320,7 @@ fn a_primary_reborn_behind_whom_nobody_can_replace_stays() {
     let cluster = trio().down("b").down("c").written(Change::Note);
     cluster
         .reborn("a", 0, 0)
-        .written(Change::Note)
+        .written(Change::Accept)
         .assert_settled();
 }
 
@@ -335,6 +338,7 @@ fn an_offset_of_an_older_history_does_not_make_the_primary_look_reborn() {
     let cluster = cluster.written(Change::Publish).down("c");
     let cluster = cluster.primary("a").with("a", |a| a.offset = 9_000);
     let cluster = cluster.with("b", |b| b.replication_id = "later".to_owned());
+    let cluster = cluster.written(Change::Note);
     cluster.plan().assert_follows(["a"], "b");
 }
 

@@ -36,12 +36,6 @@ fn a_new_replication_id_of_the_primary_is_noted_before_the_old_one() {
 }
 
 #[test]
-fn a_returning_primary_is_made_a_replica_even_with_data_of_its_own() {
-    let plan = trio().primary("b").plan();
-    plan.assert_follows(["b"], "a");
-}
-
-#[test]
 fn a_node_promoted_by_hand_beside_a_healthy_primary_is_made_its_replica_again() {
     let mut cluster = trio().promoted("b");
     cluster.observed.published.as_mut().unwrap().known = [addr("a")].into();
@@ -101,7 +95,7 @@ fn a_replica_that_follows_but_never_links_is_told_and_not_commanded_again() {
 
 #[test]
 fn replicas_are_repointed_at_most_parallel_syncs_at_once() {
-    let astray = || trio().primary("b").primary("c");
+    let astray = || trio().replica("b", "x").replica("c", "x");
     astray().plan().assert_follows(["b"], "a");
     let both = astray().policy(|policy| policy.parallel_syncs = 2);
     both.plan().assert_follows(["b", "c"], "a");
@@ -110,7 +104,7 @@ fn replicas_are_repointed_at_most_parallel_syncs_at_once() {
 #[test]
 fn a_replica_in_full_sync_takes_a_turn() {
     let cluster = trio().unlinked("b").upstream("b", |up| up.syncing = true);
-    let cluster = cluster.primary("c").written(Change::Note);
+    let cluster = cluster.replica("c", "x").written(Change::Note);
     cluster
         .plan()
         .assert_holds(&Hold::ReplicasWaiting(addrs(["c"])));
@@ -125,7 +119,7 @@ fn a_replica_stuck_in_the_full_sync_of_a_lost_primary_takes_no_turn() {
 
 #[test]
 fn a_node_that_failed_a_command_is_tried_again_later() {
-    let cluster = trio().written_without("b").primary("b").failed("b", 0);
+    let cluster = trio().written_without("b").promoted("b").failed("b", 0);
     let why = "no answer".to_owned();
     let node = addr("b");
     cluster
@@ -136,7 +130,7 @@ fn a_node_that_failed_a_command_is_tried_again_later() {
 
 #[test]
 fn one_node_that_fails_does_not_hold_up_the_next() {
-    let cluster = trio().primary("b").primary("c").failed("b", 0);
+    let cluster = trio().promoted("b").promoted("c").failed("b", 0);
     cluster.plan().assert_follows(["c"], "a");
 }
 

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::builder::{EPOCH, NOW, addr, cluster};
-use crate::domain::facts::{Link, MinReplicas, Mode, NodeFacts, Role, Sighting, Upstream, Version};
+use crate::domain::facts::{
+    Family, Link, MinReplicas, Mode, NodeFacts, Role, Sighting, Upstream, Version,
+};
 use crate::domain::node::{Generation, Moment, NodeAddr};
 use crate::domain::observed::{Failure, Observed, ObservedNode};
 use crate::domain::plan::{Action, Change, Plan, plan};
@@ -180,7 +182,10 @@ impl Model {
                 self.promote(to);
             }
             Action::Follow { nodes, primary, .. } => {
-                assert!(!nodes.is_empty() && nodes.len() <= self.policy.parallel_syncs);
+                let replicas = nodes
+                    .iter()
+                    .filter(|name| self.server(name).follows.is_some());
+                assert!(!nodes.is_empty() && replicas.count() <= self.policy.parallel_syncs);
                 for name in nodes {
                     self.follow(name, primary);
                 }
@@ -198,7 +203,9 @@ impl Model {
             Change::Publish | Change::Resume => {
                 assert!(before.primary.is_none() && state.primary.is_some());
             }
-            Change::Note => assert!(before.primary.is_some() && before.primary == state.primary),
+            Change::Note | Change::Accept => {
+                assert!(before.primary.is_some() && before.primary == state.primary)
+            }
         }
         assert_eq!(
             change.raises_generation(),
@@ -260,7 +267,11 @@ impl Model {
         assert!(kept.up && kept.follows.is_none());
         let theirs =
             server.follows.is_none() && server.keys > 0 && server.data_set != kept.data_set;
-        let ours = published.known.contains(name)
+        let process = format!("process {index}.{}", server.process);
+        let ours = published
+            .deposed
+            .get(name)
+            .is_some_and(|it| it.run_id == Some(process))
             || published
                 .lineage
                 .iter()
@@ -431,15 +442,22 @@ fn facts(index: usize, server: &Server, servers: &[Server]) -> NodeFacts {
     };
     NodeFacts {
         run_id: format!("process {index}.{}", server.process),
-        version: Version::default(),
+        version: Version {
+            major: 7,
+            minor: 0,
+            patch: 15,
+        },
+        family: Family::Redis,
         mode: Mode::Standalone,
         uptime: Duration::from_secs(u64::from(server.process)),
         loading: server.loading,
         role,
         replication_id: server.history.clone(),
         previous_replication_id: server.previous.clone(),
+        previous_offset: None,
         offset: server.offset,
         keys: server.keys,
+        append_only: false,
         sentinels: Vec::new(),
         other_subscribers: 0,
     }

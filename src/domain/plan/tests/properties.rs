@@ -373,6 +373,10 @@ fn rename_state(state: &Published, there: &impl Fn(&NodeAddr) -> NodeAddr) -> Pu
     state.primary = state.primary.as_ref().map(there);
     state.replicas = state.replicas.iter().map(there).collect();
     state.known = state.known.iter().map(there).collect();
+    let deposed = state.deposed.iter();
+    state.deposed = deposed
+        .map(|(node, run_id)| (there(node), run_id.clone()))
+        .collect();
     let former = state.former_min_replicas.iter();
     state.former_min_replicas = former.map(|(node, was)| (there(node), *was)).collect();
     if let Some(intent) = &mut state.intent {

@@ -72,7 +72,7 @@ fn what_another_keeper_sees_is_measured_as_what_the_leader_sees() {
         .seen_through("c", "keeper-2")
         .failed("c", 0);
     let cases = [
-        lost().with("c", |c| c.keys = 0),
+        lost().with("c", |c| c.keys = 0).restarted_keeper(),
         lost().with("c", |c| c.loading = true),
         lost().upstream("c", |upstream| upstream.priority = 0),
     ];
@@ -164,18 +164,9 @@ fn replicas_out_of_reach_are_repointed_through_whoever_reaches_them() {
 
 #[test]
 fn a_primary_out_of_the_leaders_reach_is_kept_and_its_replicas_follow_it() {
-    let mut well = trio().seen_through("a", "keeper-2");
+    let well = trio().seen_through("a", "keeper-2");
     well.assert_settled();
-    well.observed
-        .nodes
-        .get_mut(&addr("b"))
-        .unwrap()
-        .sighting
-        .facts = cluster().primary("b").observed.nodes[&addr("b")]
-        .sighting
-        .facts
-        .clone();
-    well.plan().assert_follows(["b"], "a");
+    well.promoted("b").plan().assert_follows(["b"], "a");
 }
 
 #[test]

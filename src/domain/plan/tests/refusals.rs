@@ -50,6 +50,7 @@ fn a_second_name_is_refused_in_favour_of_the_first() {
     let cluster = cluster.with("c", |c| {
         (c.run_id, c.keys) = ("process of b".to_owned(), 0);
     });
+    let cluster = cluster.restarted_keeper();
     let plan = cluster.plan();
     assert_eq!(plan.refusal("b"), Refusal::Empty);
     assert_eq!(plan.refusal("c"), Refusal::AliasOf(addr("b")));
@@ -131,7 +132,12 @@ fn a_node_with_other_data_is_refused() {
 
 #[test]
 fn an_empty_node_is_refused_only_where_there_was_data() {
-    assert_eq!(refused(|it| it.with("b", |b| b.keys = 0)), Refusal::Empty);
+    let reborn = |it: Cluster| {
+        it.with("b", |b| {
+            (b.run_id, b.keys) = ("second process of b".to_owned(), 0)
+        })
+    };
+    assert_eq!(refused(reborn), Refusal::Empty);
     let empty = cluster()
         .primary("a")
         .replica("b", "a")
@@ -149,7 +155,8 @@ fn an_empty_node_is_refused_after_a_blackout_that_only_the_published_state_remem
         .published("a")
         .with("b", |b| b.keys = 0)
         .down("a")
-        .sighting("a", |a| a.facts = None);
+        .sighting("a", |a| a.facts = None)
+        .restarted_keeper();
     assert_eq!(cluster.plan().refusal("b"), Refusal::Empty);
 }
 
@@ -232,6 +239,7 @@ fn every_refusal_reads_as_the_end_of_a_sentence_about_the_node() {
         Refusal::NeverByPriority,
         Refusal::NeverSynced,
         Refusal::OtherData,
+        Refusal::HistoryUnknown,
         Refusal::Empty,
         Refusal::TooFarBehind {
             behind: 2,
@@ -270,6 +278,28 @@ fn offset_then_priority_then_uptime_then_name_decide() {
             .with("c", |c| c.offset += 1)
     };
     assert_eq!(best(ahead), addr("c"));
+}
+
+#[test]
+fn of_equals_the_one_takes_over_that_all_others_can_follow() {
+    let best = |change: fn(Cluster) -> Cluster| {
+        let newer = |it: Cluster| it.with("b", |b| b.version.major = 8);
+        let cluster = change(newer(two_heirs()))
+            .written(Change::Withdraw)
+            .chosen();
+        cluster.state().intent.clone().unwrap().candidate.unwrap()
+    };
+    assert_eq!(best(|it| it), addr("c"));
+    let longer = |it: Cluster| it.with("b", |b| b.uptime = Duration::from_hours(9));
+    assert_eq!(best(longer), addr("c"));
+    assert_eq!(best(|it| it.with("b", |b| b.offset += 1)), addr("b"));
+    assert_eq!(best(|it| it.upstream("b", |up| up.priority = 1)), addr("b"));
+    let all = |it: Cluster| {
+        ["a", "c"]
+            .iter()
+            .fold(it, |it, name| it.with(name, |c| c.version.major = 8))
+    };
+    assert_eq!(best(all), addr("b"));
 }
 
 /// A dead primary and two replicas that may take over.

@@ -198,8 +198,13 @@ fn a_former_primary_is_made_a_replica_before_anything_is_restored() {
     let back = back.published("b").linked("b", 1).majority();
     let back = back.says("a", ONE).recorded("a", UNTOUCHED);
     let mut back = back.says("b", ONE).recorded("b", UNTOUCHED);
-    let known = &mut back.observed.published.as_mut().unwrap().known;
-    known.insert(addr("a"));
+    let published = back.observed.published.as_mut().unwrap();
+    let process = Some("process of a".to_owned());
+    let deposed = crate::domain::published::Deposed {
+        run_id: process,
+        history: None,
+    };
+    published.deposed.insert(addr("a"), deposed);
     back.plan().assert_follows(["a"], "b");
     // Nor if it cannot be made one.
     let plan = back.failed("a", 0).plan();

@@ -15,6 +15,10 @@ struct Sync {
     /// What is missing.
     log: Vec<(u64, u64)>,
     full: bool,
+    /// The offset behind which everything was deleted last.
+    drained_at: u64,
+    /// The process at the head of the chain.
+    origin: Option<u64>,
 }
 
 // === impl Fleet ===
@@ -130,6 +134,11 @@ impl Fleet {
             offset: state.offset,
             log: missing.copied().collect(),
             full: from.is_none(),
+            drained_at: state.drained_at,
+            origin: match state.replica {
+                Some(_) => state.origin,
+                None => Some(state.incarnation),
+            },
         };
         drop(state);
         let (fleet, taking) = (Rc::clone(self), Rc::clone(replica));
@@ -166,16 +175,23 @@ impl Fleet {
                 replica.primary
             );
             let other = sync.replication_id != state.replication_id;
+            state.origin = sync.origin;
+            state.changed = true;
             if sync.full {
+                state.foreign = false;
                 state.log = sync.log;
                 state.previous = None;
                 state.loading_until = now + self.world.draw(1_000..=150_000);
             } else {
+                if sync.drained_at > state.offset {
+                    state.log.clear();
+                }
                 state.log.extend(sync.log);
                 if other {
                     state.previous = Some((state.replication_id.clone(), state.offset));
                 }
             }
+            state.drained_at = sync.drained_at;
             state.replication_id = sync.replication_id;
             state.offset = sync.offset;
             if !other && !sync.full {

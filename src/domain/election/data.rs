@@ -1,0 +1,79 @@
+//! Whether a node holds the cluster's data (RK-6).
+
+use super::{Electorate, Refusal};
+use crate::domain::facts::NodeFacts;
+use crate::domain::lineage::generation_of;
+use crate::domain::node::NodeAddr;
+use crate::domain::observed::ObservedNode;
+
+impl Electorate<'_> {
+    pub(super) fn holds_the_data(&self, addr: &NodeAddr, facts: &NodeFacts) -> Result<(), Refusal> {
+        let syncing = facts.upstream().is_some_and(|upstream| upstream.syncing);
+        match generation_of(facts, self.lineage) {
+            None if !syncing && facts.keys > 0 => return self.is_chosen_by_hand(addr, facts),
+            // Its data of an older history is about to be thrown away.
+            Some(generation) if !syncing || generation == 0 => {
+                let behind = self.best_offset(generation).saturating_sub(facts.offset);
+                match self.policy.max_lag_bytes {
+                    Some(limit) if behind > limit => {
+                        return Err(Refusal::TooFarBehind { behind, limit });
+                    }
+                    _ => {}
+                }
+            }
+            _ => return Err(Refusal::NeverSynced),
+        }
+        if facts.keys == 0 && !self.has_lost_nothing(addr, facts) {
+            return Err(Refusal::Empty);
+        }
+        Ok(())
+    }
+
+    /// A node that cannot show whose data it holds is taken if somebody promoted it: a person has decided what keepers
+    /// cannot know. It ranks behind all that can show it.
+    fn is_chosen_by_hand(&self, addr: &NodeAddr, facts: &NodeFacts) -> Result<(), Refusal> {
+        if !facts.starts_without_history() {
+            Err(Refusal::OtherData)
+        } else if self.observed.promoted_by_hand(addr, facts) {
+            Ok(())
+        } else if facts.is_primary() {
+            Err(Refusal::OtherData)
+        } else {
+            Err(Refusal::HistoryUnknown)
+        }
+    }
+
+    /// Whether an empty node is so because the cluster is: its process was linked to the primary's, and has all that was
+    /// read there. In a switchover it catches up before it takes over.
+    fn has_lost_nothing(&self, addr: &NodeAddr, facts: &NodeFacts) -> bool {
+        let observed = self.observed;
+        let published = observed.published.as_ref();
+        let switching = observed.requested.is_some()
+            || published.is_some_and(|it| {
+                let intent = it.intent.as_ref();
+                intent.is_some_and(|intent| intent.switchover.is_some())
+            });
+        let linked = observed.was_linked(addr, &facts.run_id);
+        let behind = observed.last_read().is_some_and(|last| facts.offset < last);
+        if self.has_data {
+            linked && (switching || !behind)
+        } else {
+            linked || !behind
+        }
+    }
+
+    /// The greatest offset known of this generation or a newer one. Offsets of an older one say nothing here: a primary
+    /// that was cut off may have written on in it.
+    fn best_offset(&self, generation: usize) -> u64 {
+        let offset = |node: &ObservedNode| {
+            let facts = node.last_known()?;
+            (generation_of(facts, self.lineage)? <= generation).then_some(facts.offset)
+        };
+        self.observed
+            .nodes
+            .values()
+            .filter_map(offset)
+            .max()
+            .unwrap_or(0)
+    }
+}

@@ -1,0 +1,162 @@
+//! Servers that are not the cluster's, at addresses that are (RK-7).
+
+use super::builder::{Cluster, addr, addrs, cluster, history};
+use crate::domain::election::Refusal;
+use crate::domain::plan::{Change, Hold};
+
+fn trio() -> Cluster {
+    let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
+    cluster.published("a")
+}
+
+/// A server from elsewhere is a primary at this address, with more data than any of the cluster's.
+fn foreign(cluster: Cluster, name: &str) -> Cluster {
+    cluster.primary(name).reborn(name, 1_000, 9_000)
+}
+
+#[test]
+fn a_foreign_server_at_the_primarys_address_is_replaced_at_once_whatever_its_offset() {
+    let cluster = foreign(trio(), "a").written(Change::Withdraw);
+    let intent = cluster.state().intent.clone().unwrap();
+    assert!(intent.reason.contains("another process"), "{intent:?}");
+    assert_eq!(intent.old_run_id.as_deref(), Some("process of a"));
+    assert_eq!(cluster.state().lineage, [history("a")]);
+    let cluster = cluster.chosen().promoted("b").written(Change::Publish);
+    assert_eq!(cluster.state().primary, Some(addr("b")));
+    // What it holds is somebody's.
+    cluster.plan().assert_follows(["c"], "b");
+    let settled = cluster.replica("c", "b").written(Change::Note);
+    settled.plan().assert_holds(&Hold::Unrelated {
+        kept: addr("b"),
+        other: addr("a"),
+    });
+}
+
+#[test]
+fn the_replica_that_has_not_copied_the_foreign_server_takes_over() {
+    let copied = |cluster: Cluster, name: &str| {
+        cluster.with(name, |replica| {
+            replica.replication_id = "second history of a".to_owned();
+            replica.offset = 9_000;
+        })
+    };
+    let cluster = copied(foreign(trio(), "a"), "b").written(Change::Withdraw);
+    assert_eq!(cluster.state().lineage, [history("a")]);
+    cluster.plan().assert_promotes("c");
+}
+
+#[test]
+fn the_same_process_is_no_stranger_whatever_its_history() {
+    let cluster = trio().with("a", |a| a.replication_id = "begun anew".to_owned());
+    cluster.written(Change::Note).assert_settled();
+}
+
+#[test]
+fn where_nobody_holds_the_newest_data_another_process_is_accepted_and_noted_before_it_is_copied() {
+    // A power cut, append-only files everywhere: all have begun anew, and follow nobody yet.
+    let cluster = trio()
+        .reborn("a", 10, 0)
+        .replica("b", "x")
+        .replica("c", "x");
+    let cluster = ["b", "c"].into_iter().fold(cluster, |cluster, name| {
+        cluster.reborn(name, 10, 0).unlinked(name)
+    });
+    let plan = cluster.plan();
+    assert!(
+        plan.to_string().contains("accept another process"),
+        "{plan}"
+    );
+    let cluster = cluster.written(Change::Accept);
+    assert_eq!(cluster.state().primary, Some(addr("a")));
+    assert_eq!(cluster.state().lineage[0], "second history of a");
+    cluster.plan().assert_follows(["b"], "a");
+}
+
+#[test]
+fn a_lone_primary_that_starts_without_history_is_accepted() {
+    let cluster = cluster().primary("a").published("a").reborn("a", 10, 0);
+    cluster.written(Change::Accept).assert_settled();
+}
+
+#[test]
+fn nobody_is_accepted_while_a_node_that_may_hold_the_newest_data_is_merely_silent() {
+    let cluster = foreign(trio().down("c").silent("b"), "a");
+    let plan = cluster.plan();
+    plan.assert_holds(&Hold::Stranger { node: addr("a") });
+    assert!(plan.to_string().contains("b:6379"), "{plan}");
+    let plan = cluster.down("b").plan();
+    plan.assert_writes(Change::Accept, Some("a"));
+}
+
+#[test]
+fn a_foreign_server_at_a_members_address_is_named_and_not_overwritten() {
+    for name in ["b", "c"] {
+        let cluster = foreign(trio(), name).written(Change::Note);
+        cluster.plan().assert_holds(&Hold::Unrelated {
+            kept: addr("a"),
+            other: addr(name),
+        });
+        let told = cluster.policy(|policy| policy.settle_unrelated = true);
+        told.plan().assert_follows([name], "a");
+    }
+}
+
+/// `b` has taken over from `a`, which was dead.
+fn taken_over() -> Cluster {
+    let cluster = trio().down("a").written(Change::Withdraw).chosen();
+    let cluster = cluster.promoted("b").written(Change::Publish);
+    cluster.replica("c", "b").written(Change::Note)
+}
+
+#[test]
+fn a_replaced_primary_is_a_replica_again_as_the_same_process_or_with_the_clusters_history() {
+    let hour_alone = |cluster: Cluster| {
+        let back = cluster.primary("a");
+        back.with("a", |a| a.replication_id = "begun anew alone".to_owned())
+    };
+    hour_alone(taken_over()).plan().assert_follows(["a"], "b");
+    let restarted = taken_over().primary("a").restarted("a", 10, 900);
+    restarted.plan().assert_follows(["a"], "b");
+    let again = restarted.replica("a", "b").written(Change::Note);
+    assert_eq!(again.state().deposed, [].into());
+}
+
+#[test]
+fn a_replaced_primary_that_cannot_show_its_history_comes_back_once() {
+    let append_only = |cluster: Cluster| {
+        let back = cluster.primary("a").reborn("a", 10, 0);
+        back.with("a", |a| a.append_only = true)
+    };
+    let cluster = append_only(taken_over());
+    cluster.plan().assert_follows(["a"], "b");
+    let cluster = append_only(cluster.replica("a", "b").written(Change::Note));
+    let cluster = cluster.written(Change::Note);
+    cluster.plan().assert_holds(&Hold::Unrelated {
+        kept: addr("b"),
+        other: addr("a"),
+    });
+}
+
+#[test]
+fn a_second_primary_takes_no_turn_of_parallel_syncs() {
+    let cluster = taken_over().primary("a").restarted("a", 10, 900);
+    let cluster = cluster.unlinked("c").upstream("c", |up| up.syncing = true);
+    let cluster = cluster.replica("d", "x");
+    let plan = cluster.plan();
+    plan.assert_follows(["a"], "b");
+    let both = cluster.primary("d").with("d", |d| d.keys = 0);
+    assert_eq!(addrs(["a", "d"]), both.plan().followers());
+}
+
+#[test]
+fn a_stranger_that_was_replaced_is_not_published_again_while_another_may_take_over() {
+    let cluster = foreign(trio().withdrawn("a"), "a");
+    cluster.plan().assert_promotes("b");
+    let last = foreign(trio().withdrawn("a"), "a").down("b").down("c");
+    last.plan().assert_writes(Change::Publish, Some("a"));
+    let waits = foreign(trio().withdrawn("a"), "a").down("b").silent("c");
+    assert!(matches!(
+        waits.plan().refusal("c"),
+        Refusal::NotAnswering(_)
+    ));
+}

@@ -1,0 +1,184 @@
+//! What a keeper has seen with its own eyes, since it started, of the published primary's process and of those that follow
+//! it (RK-6).
+//!
+//! A replica has exactly what its primary had at its own offset, for as long as it is the process that was linked. So an
+//! empty replica has lost nothing if that process was seen linked, and its offset is not behind the last one that was read of
+//! the primary. One that *came back* empty is another process, and shows nothing.
+
+use std::collections::BTreeMap;
+
+use super::facts::{Link, NodeFacts};
+use super::node::NodeAddr;
+use super::observed::Observed;
+use super::published::Published;
+
+/// What one keeper has seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Witness {
+    /// The published primary, or the one that was withdrawn last, if this keeper has read it.
+    pub primary: Option<LastRead>,
+    /// Nodes that it has seen as replicas of the cluster.
+    pub replicas: BTreeMap<NodeAddr, SeenReplica>,
+}
+
+/// What was read last of a primary's process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastRead {
+    /// The primary.
+    pub node: NodeAddr,
+    /// Its process.
+    pub run_id: String,
+    /// The greatest offset that was read of it.
+    pub offset: u64,
+}
+
+/// The process that was seen last as a replica.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenReplica {
+    /// Its run id.
+    pub run_id: String,
+    /// It was linked to the primary's process.
+    pub linked: bool,
+}
+
+/// The published primary, or the one that is being replaced.
+fn subject(published: &Published) -> Option<&NodeAddr> {
+    let withdrawn = || published.intent.as_ref()?.old.as_ref();
+    published.primary.as_ref().or_else(withdrawn)
+}
+
+/// Whether the process is the published one, as far as that is known.
+fn is_published(published: &Published, run_id: &str) -> bool {
+    published.process().is_none_or(|known| known == run_id)
+}
+
+impl Witness {
+    /// Takes in what is seen now.
+    pub fn look(&mut self, observed: &Observed) {
+        let Some(published) = &observed.published else {
+            return;
+        };
+        let Some(subject) = subject(published) else {
+            return;
+        };
+        let node = observed.nodes.get(subject);
+        let facts = node.and_then(|node| node.sighting.facts.as_ref());
+        let serves = |facts: &&NodeFacts| {
+            facts.is_primary() && !facts.loading && is_published(published, &facts.run_id)
+        };
+        let primary = facts.filter(serves);
+        let known = self.primary.take();
+        let same = |it: &LastRead| {
+            let read = primary.map_or(it.run_id.as_str(), |facts| facts.run_id.as_str());
+            it.node == *subject && it.run_id == read && is_published(published, &it.run_id)
+        };
+        let known = known.filter(same);
+        if known.is_none() {
+            // Links to another process show nothing of this one.
+            self.replicas.values_mut().for_each(|it| it.linked = false);
+        }
+        self.primary = match (known, primary) {
+            (known, None) => known,
+            (known, Some(facts)) => Some(LastRead {
+                node: subject.clone(),
+                run_id: facts.run_id.clone(),
+                offset: known.map_or(0, |it| it.offset).max(facts.offset),
+            }),
+        };
+        for (addr, node) in observed.nodes.iter().filter(|(addr, _)| *addr != subject) {
+            let facts = node.sighting.facts.as_ref();
+            if let Some(facts) = facts.filter(|_| node.sighting.answering) {
+                self.look_at(observed, primary, (addr, facts));
+            }
+        }
+    }
+
+    fn look_at(
+        &mut self,
+        observed: &Observed,
+        primary: Option<&NodeFacts>,
+        (addr, facts): (&NodeAddr, &NodeFacts),
+    ) {
+        let known = self.replicas.get(addr);
+        let known = known.filter(|it| it.run_id == facts.run_id);
+        if known.is_some_and(|it| it.linked || primary.is_none()) {
+            return;
+        }
+        let Some(upstream) = facts
+            .upstream()
+            .filter(|_| observed.upstream_of(addr).is_some())
+        else {
+            return;
+        };
+        let subject = self.primary.as_ref().map(|it| &it.node);
+        let streams = |primary: &NodeFacts| primary.replication_id == facts.replication_id;
+        let linked = upstream.link == Link::Up
+            && !upstream.syncing
+            && !facts.loading
+            && primary.is_some_and(streams)
+            && observed.root_of(addr) == subject;
+        if known.is_none() || linked {
+            let run_id = facts.run_id.clone();
+            self.replicas
+                .insert(addr.clone(), SeenReplica { run_id, linked });
+        }
+    }
+
+    /// Whether it says something of the process that is published, or was last.
+    fn knows(&self, published: &Published) -> Option<&LastRead> {
+        let primary = self.primary.as_ref()?;
+        let same = subject(published) == Some(&primary.node);
+        (same && is_published(published, &primary.run_id)).then_some(primary)
+    }
+}
+
+impl Observed {
+    fn witnesses(&self) -> impl Iterator<Item = &Witness> {
+        std::iter::once(&self.witness).chain(self.told.values())
+    }
+
+    /// The greatest offset that any keeper has read of the process that is published, or was last.
+    pub(super) fn last_read(&self) -> Option<u64> {
+        let published = self.published.as_ref()?;
+        let read = self.witnesses().filter_map(|it| it.knows(published));
+        read.map(|it| it.offset).max()
+    }
+
+    /// Whether a keeper has seen this process linked to the one that is published, or was last.
+    pub(super) fn was_linked(&self, addr: &NodeAddr, run_id: &str) -> bool {
+        let Some(published) = &self.published else {
+            return false;
+        };
+        let linked = |it: &Witness| {
+            let replica = it.replicas.get(addr);
+            replica.is_some_and(|it| it.linked && it.run_id == run_id)
+        };
+        self.witnesses()
+            .any(|it| it.knows(published).is_some() && linked(it))
+    }
+
+    /// Whether these facts, of a primary, are of a process that a keeper has seen as a replica of the cluster: somebody has
+    /// promoted it.
+    pub(super) fn promoted_by_hand(&self, addr: &NodeAddr, facts: &NodeFacts) -> bool {
+        let seen = |it: &Witness| {
+            let replica = it.replicas.get(addr);
+            replica.is_some_and(|it| it.run_id == facts.run_id)
+        };
+        facts.is_primary() && self.witnesses().any(seen)
+    }
+
+    /// What this keeper has to tell the others about the primary that is published, or was last: once it votes it down, it is
+    /// being replaced, or another process answers there. Nothing at rest.
+    pub fn testimony(&self) -> Option<&Witness> {
+        let published = self.published.as_ref()?;
+        let node = self.nodes.get(subject(published)?)?;
+        let facts = node.sighting.facts.as_ref();
+        let other = facts.is_some_and(|facts| !is_published(published, &facts.run_id));
+        let due = node.sighting.vote.is_some() || published.intent.is_some() || other;
+        let telling = due && !self.witness.replicas.is_empty();
+        telling.then_some(&self.witness)
+    }
+}
+
+#[cfg(test)]
+mod tests;

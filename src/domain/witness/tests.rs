@@ -1,0 +1,91 @@
+use crate::domain::election::Refusal;
+use crate::domain::plan::Change;
+use crate::domain::plan::tests::builder::{Cluster, addr, cluster};
+
+/// A cluster that has had data and has none any more: `a` is dead, and `b` was linked to it.
+fn drained() -> Cluster {
+    let cluster = cluster().primary("a").replica("b", "a").published("a");
+    let cluster = cluster.with("a", |a| a.keys = 0).with("b", |b| b.keys = 0);
+    cluster.looked_at().down("a").unlinked("b")
+}
+
+fn read_to(cluster: Cluster, offset: u64) -> Cluster {
+    cluster.with("a", |a| a.offset = offset).looked_at()
+}
+
+fn another_process(cluster: Cluster) -> Cluster {
+    cluster.with("b", |b| b.run_id = "second process of b".to_owned())
+}
+
+#[test]
+fn an_empty_replica_whose_process_was_linked_and_is_not_behind_takes_over() {
+    let cluster = read_to(drained(), 1_000).written(Change::Withdraw);
+    cluster.plan().assert_promotes("b");
+}
+
+#[test]
+fn an_empty_replica_that_is_behind_what_was_read_of_the_primary_is_refused() {
+    assert_eq!(
+        read_to(drained(), 1_001).plan().refusal("b"),
+        Refusal::Empty
+    );
+}
+
+#[test]
+fn a_replica_that_came_back_empty_is_refused_though_its_offset_is_that_of_the_primary() {
+    let came_back = another_process(drained());
+    assert_eq!(came_back.plan().refusal("b"), Refusal::Empty);
+    assert_eq!(came_back.looked_at().plan().refusal("b"), Refusal::Empty);
+}
+
+#[test]
+fn a_replica_that_came_back_empty_and_behind_is_refused_where_data_were_not_noticed_yet() {
+    let unnoticed = |cluster: Cluster| {
+        let mut cluster = cluster.with("a", |a| a.keys = 0);
+        cluster.observed.published.as_mut().unwrap().has_data = false;
+        cluster
+    };
+    let ahead = unnoticed(read_to(another_process(drained()), 1_001));
+    assert_eq!(ahead.plan().refusal("b"), Refusal::Empty);
+    let equal = unnoticed(another_process(drained()));
+    equal.plan().assert_writes(Change::Withdraw, None);
+}
+
+#[test]
+fn what_a_leader_that_has_just_started_has_not_seen_another_keeper_tells() {
+    let cluster = drained().told_by("keeper-2").restarted_keeper();
+    let started = cluster.clone_without_told();
+    assert_eq!(started.plan().refusal("b"), Refusal::Empty);
+    cluster.plan().assert_writes(Change::Withdraw, None);
+}
+
+#[test]
+fn the_greatest_offset_that_any_keeper_has_read_counts() {
+    let cluster = read_to(drained(), 1_001).told_by("keeper-2");
+    let cluster = read_to(cluster.restarted_keeper(), 1_000);
+    assert_eq!(cluster.plan().refusal("b"), Refusal::Empty);
+}
+
+#[test]
+fn links_to_an_earlier_process_of_the_primary_show_nothing() {
+    let restarted = drained().restarted("a", 0, 1_000);
+    let mut restarted = restarted
+        .sighting("a", |a| a.answering = true)
+        .votes("a", 0, 0);
+    let published = restarted.observed.published.as_mut().unwrap();
+    published.run_id = Some("second process of a".to_owned());
+    let cluster = restarted.looked_at().down("a");
+    assert_eq!(cluster.plan().refusal("b"), Refusal::Empty);
+}
+
+#[test]
+fn keepers_tell_what_they_have_seen_once_the_primary_is_voted_down_and_nothing_at_rest() {
+    let healthy = cluster().primary("a").replica("b", "a").published("a");
+    assert_eq!(healthy.observed.testimony(), None);
+    let voted = healthy.sighting("a", |a| {
+        a.vote = Some(crate::domain::facts::DownReason::Refused);
+    });
+    let told = voted.observed.testimony().unwrap();
+    assert!(told.replicas[&addr("b")].linked);
+    assert_eq!(told.primary.as_ref().unwrap().offset, 1_000);
+}

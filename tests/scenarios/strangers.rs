@@ -1,0 +1,110 @@
+//! Servers of somebody else at the cluster's addresses, and servers of its own that cannot show that they are.
+
+use super::support::keeper::{Keeper, Settings};
+use super::support::net::Net;
+use super::support::redis::Redis;
+
+/// So many keys has a server from elsewhere.
+const FOREIGN: usize = 1_000;
+
+/// In the place of `redis`, which is dead: another server, with data of its own and an offset beyond what the cluster ever had.
+async fn foreign_at(net: &Net, redis: &Redis) -> Redis {
+    let elsewhere = Redis::start(net).await;
+    // Without a replica it would count no offset.
+    let follower = Redis::replica_of(net, &elsewhere, &[]).await;
+    elsewhere.write_keys("foreign", FOREIGN).await;
+    follower.wait_in_step_with(&elsewhere).await;
+    elsewhere.save().await;
+    elsewhere.kill();
+    follower.kill();
+    elsewhere.moved_to(*redis.at().ip()).await
+}
+
+#[tokio::test]
+async fn a_foreign_server_at_the_primarys_address_is_replaced_and_its_data_stay() {
+    let net = Net::new();
+    // Redis's default, as in `returning`: replicas have not copied it before it is seen.
+    let delay = [("repl-diskless-sync-delay", "5")];
+    let primary = Redis::start_with(&net, &delay).await;
+    let first = Redis::replica_of(&net, &primary, &delay).await;
+    let second = Redis::replica_of(&net, &primary, &delay).await;
+    primary.write_keys("kept", 100).await;
+    primary.wait_followed_by(&[&first, &second]).await;
+    let settings = Settings::new().set("seconds-mark-down", 20);
+    let keeper = Keeper::alone_for(&net, settings, &[&primary, &first, &second]).await;
+
+    primary.kill();
+    let foreign = foreign_at(&net, &primary).await;
+    keeper.wait_replaced("cache", &primary).await;
+    let [successor, other] = keeper.elected("cache", [&first, &second]).await;
+    other.wait_in_step_with(successor).await;
+    for redis in [successor, other] {
+        assert_eq!(redis.key_count().await, 100);
+    }
+    keeper
+        .wait_plan("cache", &["holds data of its own that shares no history"])
+        .await;
+    assert_eq!(foreign.key_count().await, FOREIGN);
+    assert!(foreign.is_primary().await);
+}
+
+#[tokio::test]
+async fn a_foreign_server_at_a_replicas_address_is_named_and_not_overwritten() {
+    let net = Net::new();
+    let [primary, first, second] = Redis::trio(&net).await;
+    primary.write_keys("kept", 100).await;
+    primary.wait_followed_by(&[&first, &second]).await;
+    let keeper = Keeper::alone_for(&net, Settings::new(), &[&primary, &first, &second]).await;
+
+    second.kill();
+    let foreign = foreign_at(&net, &second).await;
+    let named = format!("{} holds data of its own", second.node());
+    keeper.wait_plan("cache", &[&named]).await;
+    keeper.wait_probes("cache", &second, 10).await;
+    assert_eq!(foreign.key_count().await, FOREIGN);
+    assert!(foreign.is_primary().await);
+}
+
+#[tokio::test]
+async fn with_append_only_files_everywhere_a_restart_of_all_finds_the_primary_again() {
+    let net = Net::new();
+    let aof = [("appendonly", "yes")];
+    let primary = Redis::start_with(&net, &aof).await;
+    let first = Redis::replica_of(&net, &primary, &aof).await;
+    let second = Redis::replica_of(&net, &primary, &aof).await;
+    primary.write_keys("kept", 100).await;
+    primary.wait_followed_by(&[&first, &second]).await;
+    let nodes = [&primary, &first, &second];
+    let keeper = Keeper::alone_for(&net, Settings::new(), &nodes).await;
+
+    for redis in nodes {
+        redis.kill();
+    }
+    keeper.wait_plan("cache", &["no node may take over"]).await;
+    for redis in [&first, &second, &primary] {
+        redis.revive().await;
+    }
+    keeper
+        .wait_topology("cache", &primary, &[&first, &second])
+        .await;
+    for redis in nodes {
+        redis.wait_key_count(100).await;
+    }
+}
+
+#[tokio::test]
+async fn a_replaced_primary_with_an_append_only_file_is_a_replica_again() {
+    let net = Net::new();
+    let aof = [("appendonly", "yes")];
+    let primary = Redis::start_with(&net, &aof).await;
+    let first = Redis::replica_of(&net, &primary, &aof).await;
+    primary.write_keys("kept", 100).await;
+    primary.wait_followed_by(&[&first]).await;
+    let keeper = Keeper::alone_for(&net, Settings::new(), &[&primary, &first]).await;
+
+    primary.kill();
+    keeper.wait_primary("cache", &first).await;
+    primary.revive().await;
+    keeper.wait_topology("cache", &first, &[&primary]).await;
+    primary.wait_in_step_with(&first).await;
+}

@@ -1,0 +1,92 @@
+//! Servers without their data, and servers of somebody else.
+
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+use super::{Chance, Fault, Kind, Node, Planned, Schedule, When, Which};
+use crate::redis::Rebirth;
+
+impl Schedule {
+    /// A server from elsewhere comes up at the primary's address, sooner or later than it is voted down; and in some runs
+    /// at a replica's.
+    pub(super) fn foreign(seed: u64) -> Self {
+        let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0f0e_1611));
+        let mut schedule = Self::story(seed, Kind::RebirthOnly);
+        let at = chance.between(4_000_000, 6_000_000);
+        let primary = Fault::Kill(Node::Primary(0), Rebirth::Foreign);
+        let away = chance.pick(&[100_000, 400_000, 3_000_000]);
+        schedule.strike(at, chance.between(away / 2, away), primary);
+        if schedule.nodes > 2 && chance.happens(50) {
+            let node = Node::Number(chance.below(schedule.nodes - 1) + 1);
+            let replica = Fault::Kill(node, Rebirth::Foreign);
+            // Long after the other.
+            schedule.strike(at + 6_000_000, chance.between(100_000, 3_000_000), replica);
+        }
+        schedule
+    }
+
+    /// All servers stop at once, in some runs the keepers too, and come back one by one: with everything, but without any
+    /// history where they keep append-only files; or replicas from dumps made before there was anything.
+    pub(super) fn power_cut(seed: u64) -> Self {
+        let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0c07_0ff5));
+        let mut schedule = Self::story(seed, Kind::PowerCut);
+        schedule.append_only = chance.happens(50);
+        let at = chance.between(5_000_000, 6_000_000);
+        for number in 0..schedule.nodes * schedule.clusters {
+            let replica = number % schedule.nodes > 0;
+            let old = replica && !schedule.append_only && chance.happens(60);
+            let rebirth = if old {
+                Rebirth::EmptyDump
+            } else {
+                Rebirth::Whole
+            };
+            let away = chance.pick(&[300_000, 1_000_000, 5_000_000]);
+            let away = chance.between(away / 2, away);
+            schedule.strike(at, away, Fault::Kill(Node::Number(number), rebirth));
+        }
+        if chance.happens(50) {
+            for keeper in 0..schedule.keepers {
+                let away = chance.between(300_000, 3_000_000);
+                schedule.strike(at, away, Fault::Crash(Which::Number(keeper)));
+            }
+        }
+        schedule
+    }
+
+    /// Clients delete all that they wrote and write no more; then the primary dies. In some runs the leader is restarted
+    /// about then, and knows only from others what it has not seen.
+    pub(super) fn drained(seed: u64) -> Self {
+        let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0d4a_14ed));
+        let mut schedule = Self::story(seed, Kind::Drained);
+        schedule.quiet = 5_000_000..schedule.healed;
+        let dies = chance.between(6_600_000, 7_600_000);
+        for cluster in 0..schedule.clusters {
+            let drained = chance.between(5_600_000, 6_000_000);
+            schedule.strike(drained, 0, Fault::Drain(cluster));
+            let away = schedule.healed - dies;
+            let kill = Fault::Kill(Node::Primary(cluster), Rebirth::Whole);
+            schedule.strike(dies, away, kill);
+        }
+        if schedule.keepers > 2 && chance.happens(50) {
+            let at = chance.between(dies - 300_000, dies + 300_000);
+            let back = chance.between(200_000, 800_000);
+            schedule.strike(at, back, Fault::Restart(Which::Leader));
+        }
+        schedule
+    }
+
+    /// Nothing happens yet.
+    fn story(seed: u64, kind: Kind) -> Self {
+        Self {
+            faults: Vec::new(),
+            healed: 18_000_000,
+            kind,
+            ..Self::at_random(seed)
+        }
+    }
+
+    fn strike(&mut self, at: u64, lasts: u64, fault: Fault) {
+        let when = When::At(at);
+        self.faults.push(Planned { when, lasts, fault });
+    }
+}
