@@ -76,9 +76,12 @@ impl Info {
             };
             match field {
                 "run_id" => info.run_id = filled(value),
-                "valkey_version" => info.version = version(value),
+                "valkey_version" => {
+                    info.valkey = true;
+                    info.version = version(value);
+                }
                 "redis_version" => info.version = info.version.or_else(|| version(value)),
-                "server_name" => info.valkey = value == "valkey",
+                "server_name" => info.valkey |= value == "valkey",
                 "redis_mode" | "server_mode" => info.mode = mode(value),
                 "uptime_in_seconds" => info.uptime = seconds(value),
                 "config_file" => info.config_file = Some(value.to_owned()),

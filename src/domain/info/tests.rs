@@ -270,6 +270,8 @@ fn garbled_facts(mut facts: NodeFacts, after: &NodeFacts, field: &str, text: &st
         "loading" => facts.loading = false,
         "master_replid" => facts.replication_id = String::new(),
         "master_replid2" => facts.previous_replication_id = None,
+        "second_repl_offset" => facts.previous_offset = None,
+        "aof_enabled" => facts.append_only = false,
         "master_repl_offset" | "slave_repl_offset" => {
             assert!([0, facts.offset].contains(&after.offset));
             facts.offset = after.offset;
