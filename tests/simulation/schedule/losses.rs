@@ -81,6 +81,7 @@ impl Schedule {
             faults: Vec::new(),
             healed: 18_000_000,
             kind,
+            newcomers: 0,
             ..Self::at_random(seed)
         }
     }

@@ -48,6 +48,7 @@ impl Schedule {
             },
             failsafe: Some(3_600),
             addressing: Addressing::Own,
+            newcomers: 0,
             ..Self::at_random(seed)
         }
     }
@@ -222,6 +223,7 @@ impl Schedule {
             healed: 14_000_000,
             kind: Kind::Anything,
             colocated: false,
+            newcomers: 0,
             ..Self::at_random(seed)
         };
         let lasts = schedule.healed;
@@ -268,6 +270,7 @@ impl Schedule {
             faults: Vec::new(),
             healed: 14_000_000,
             kind: Kind::Anything,
+            newcomers: 0,
             ..Self::at_random(seed)
         };
         let freeze = 5_000_000;
@@ -301,6 +304,7 @@ impl Schedule {
             drifts: vec![0; 3],
             faults: Vec::new(),
             kind: Kind::Anything,
+            newcomers: 0,
             ..Self::at_random(seed)
         };
         // The first nodes of all clusters share a host.
@@ -352,6 +356,7 @@ impl Schedule {
             latency: chance.pick(&[300, 800, 2_000]),
             drifts: vec![0; 3],
             kind: Kind::ToBeReplaced,
+            newcomers: 0,
             ..Self::at_random(seed)
         };
         let lasts = schedule.mark_down * 1_000 + REPLACED_WITHIN;

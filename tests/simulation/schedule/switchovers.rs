@@ -118,6 +118,7 @@ impl Schedule {
             } else {
                 Kind::Anything
             },
+            newcomers: 0,
             ..Self::at_random(seed)
         };
         let ways = |ways: u64| ways * schedule.latency;
