@@ -273,7 +273,7 @@ impl Hold {
                 }
                 Self::SentinelAtWork { left, .. } => *left = left.map(|_| Duration::ZERO),
                 Self::SilentKeepers { left, .. } => {
-                    left.values_mut().for_each(|left| *left = Duration::ZERO);
+                    *left = left.keys().map(|it| (it.clone(), Duration::ZERO)).collect();
                 }
                 Self::Unconfirmed(_, reason) => *reason = reason.lasting(),
                 _ => {}
@@ -364,18 +364,6 @@ impl Case<'_> {
     fn demoted(&self, addr: &NodeAddr) -> bool {
         let facts = self.observed.online(addr);
         facts.is_some_and(|facts| !facts.is_primary())
-    }
-
-    /// Keepers that a change of primary waits for beyond their leases, if there are any, and until the first is out.
-    fn silent_keepers(&self, withdrawn: bool) -> Option<(Hold, Moment)> {
-        let going_on = self.observed.unacknowledged.going_on.iter();
-        let going_on = going_on.filter(|(_, until)| self.now < **until);
-        let left: BTreeMap<KeeperId, Duration> = going_on
-            .clone()
-            .map(|(keeper, until)| (keeper.clone(), until.since(self.now)))
-            .collect();
-        let first = going_on.map(|(_, until)| *until).min()?;
-        Some((Hold::SilentKeepers { left, withdrawn }, first))
     }
 
     /// How many members follow `primary`, directly or through another.

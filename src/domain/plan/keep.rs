@@ -1,9 +1,12 @@
 //! A primary is published: replace it when it is down, else keep the others following it.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use super::super::election::elect;
 use super::super::facts::{Link, NodeFacts, Upstream};
 use super::super::lineage::{generation_of, lost_against};
-use super::super::node::NodeAddr;
+use super::super::node::{KeeperId, Moment, NodeAddr};
 use super::super::observed::ObservedNode;
 use super::super::policy::ChainedReplicas;
 use super::super::published::Published;
@@ -117,6 +120,20 @@ fn withdrawal(
         return (None, held);
     }
     (Some(successor), Plan::write(Change::Withdraw, state))
+}
+
+impl Case<'_> {
+    /// Keepers that a change of primary waits for beyond their leases, if there are any, and until the first is out.
+    pub(super) fn silent_keepers(&self, withdrawn: bool) -> Option<(Hold, Moment)> {
+        let going_on = self.observed.unacknowledged.going_on.iter();
+        let going_on = going_on.filter(|(_, until)| self.now < **until);
+        let left: BTreeMap<KeeperId, Duration> = going_on
+            .clone()
+            .map(|(keeper, until)| (keeper.clone(), until.since(self.now)))
+            .collect();
+        let first = going_on.map(|(_, until)| *until).min()?;
+        Some((Hold::SilentKeepers { left, withdrawn }, first))
+    }
 }
 
 /// Holds `primary` though it is down, if a failover to it was completed a moment ago: two in a row hint at a fault that

@@ -135,8 +135,8 @@ impl Run {
         let published = |name| self.site.oracle.primary(name);
         let primary = self.nodes.keys().next().and_then(published);
         let server = primary.and_then(|primary| self.site.around.fleet.server(&primary).cloned());
-        let serves = server.is_some_and(|server| server.condition().up);
-        if (due..self.schedule.healed).contains(&now) && !serves {
+        let up = server.is_some_and(|server| server.condition().up);
+        if (due..self.schedule.healed).contains(&now) && !up {
             self.site.around.world.violated(format_args!(
                 "RK-2: no primary that serves {} us after the last one died, though two keepers and a replica are well",
                 now - died

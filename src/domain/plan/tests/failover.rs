@@ -105,7 +105,7 @@ fn no_primary_is_withdrawn_into_a_wait_for_a_silent_keeper_that_can_be_foreseen(
     let foreseen = trio().down("a").going_on("keeper-3", 3_540);
     let plan = foreseen.plan();
     assert_eq!(plan.action, None);
-    assert_eq!(plan.again, Some(NOW.after(Duration::from_secs(3_540))));
+    assert_eq!(plan.again, Some(NOW.after(Duration::from_mins(59))));
     let told = plan.to_string();
     let expected = "a failover now would wait for keeper-3 for another 3540.0 s";
     assert!(told.contains(expected), "{told}");
