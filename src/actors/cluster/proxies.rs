@@ -25,7 +25,7 @@ pub(super) struct Proxies {
 #[derive(Debug, Default)]
 struct Askers {
     said: BTreeMap<Proxy, Said>,
-    /// When one of them was last forgotten for want of room, or one asked that does not name itself.
+    /// When one asked last for which there was no room, or that does not name itself.
     crowded: Option<Moment>,
 }
 
@@ -133,7 +133,8 @@ impl Askers {
         before.is_none_or(|before| now.since(before) >= REMEMBERED)
     }
 
-    /// Answers whether it was not heard lately.
+    /// Answers whether it was not heard lately. One that finds no room is one of a crowd: those that are known stay known
+    /// while they ask, so that however many ask, they are news only once.
     fn note(&mut self, proxy: &Proxy, said: Said) -> bool {
         // No copy is made of one that is known: nearly all are, at every check.
         if let Some(known) = self.said.get_mut(proxy) {
@@ -141,11 +142,11 @@ impl Askers {
             return said.at.since(before.at) >= REMEMBERED;
         }
         if self.said.len() >= MOST {
-            let oldest = self.said.iter().min_by_key(|(_, said)| said.at);
-            if let Some((oldest, at)) = oldest.map(|(proxy, said)| (proxy.clone(), said.at)) {
-                self.said.remove(&oldest);
-                self.crowded = self.crowded.max(Some(at));
-            }
+            let recent = |known: &mut Said| said.at.since(known.at) < REMEMBERED;
+            self.said.retain(|_, known| recent(known));
+        }
+        if self.said.len() >= MOST {
+            return self.crowd(said.at);
         }
         self.said.insert(proxy.clone(), said);
         true
@@ -281,6 +282,26 @@ mod tests {
         assert!(proxies.told().unwrap().more);
         proxies.listen(Some((&a(), Generation(6))), DRAIN, at(2_200));
         assert!(!proxies.told().unwrap().more);
+    }
+
+    #[test]
+    fn however_many_ask_they_are_news_once_until_they_ask_no_more() {
+        let mut proxies = Proxies::default();
+        let mut news = |from: usize, now| {
+            let names = (from..from + 3 * MOST).map(|number| format!("lb{number}"));
+            names
+                .filter(|name| asks(&mut proxies, name, true, now))
+                .count()
+        };
+        assert_eq!(news(0, 1_000), MOST + 1, "and that there are more");
+        for round in 1..50 {
+            assert_eq!(news(0, 1_000 + round * 200), 0, "{round}");
+        }
+        let mut forged = 0;
+        for (number, now) in (1..=10).zip((21_000..).step_by(1_000)) {
+            forged += news(1_000_000 * number, now);
+        }
+        assert_eq!(forged, MOST + 1, "in ten seconds");
     }
 
     #[test]
