@@ -297,7 +297,8 @@ impl NodeFacts {
         }
         // No process gets younger; one whose clock was set back ages all the same.
         let aged = self.uptime.saturating_add(elapsed);
-        self.uptime = info.uptime.map_or(aged, |told| told.max(aged));
+        let plausible = |told: &Duration| told.saturating_add(WHOLE_SECONDS) >= aged;
+        self.uptime = info.uptime.filter(plausible).unwrap_or(aged);
         take(&mut self.append_only, info.append_only);
         take(&mut self.version, info.version);
         take(&mut self.mode, info.mode);

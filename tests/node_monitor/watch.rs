@@ -119,13 +119,10 @@ impl Watch {
             let deeds = self.server.take_deeds();
             if deeds.iter().any(|deed| matches!(deed, Deed::Probe(_))) {
                 sleep(Duration::from_millis(1)).await;
-                return self
-                    .monitor
-                    .send(InspectMonitor)
-                    .await
-                    .unwrap()
-                    .last_alive
-                    .unwrap();
+                let state = self.monitor.send(InspectMonitor).await.unwrap();
+                if let Some(alive) = state.last_alive {
+                    return alive;
+                }
             }
         }
     }

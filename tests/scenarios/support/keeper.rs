@@ -155,14 +155,13 @@ impl Keeper {
 
     /// Starts a keeper that coordinates with nobody, without waiting for it.
     pub(crate) fn launch_embedded(id: &str, net: &Net, settings: &Settings) -> Self {
+        let at = net.socket(HTTP_PORT);
+        let settings = settings.clone().set("coordination", "embedded");
         Self::run(
             id,
-            net.socket(HTTP_PORT),
+            at,
             Vec::new(),
-            settings
-                .clone()
-                .set("coordination", "embedded")
-                .listening(net.socket(HTTP_PORT)),
+            settings.listening(at),
             command(&program()),
         )
     }
