@@ -68,17 +68,21 @@ pub(crate) fn config(http: SocketAddrV4, nodes: &[NodeAddr]) -> Config {
     parsed.unwrap_or_else(|error| panic!("{error}")).0
 }
 
-/// A primary and two replicas of it.
+/// A primary and two replicas of it, of which the second lags.
 pub(crate) fn trio(servers: &FakeRedis) -> [NodeAddr; 3] {
     let nodes = [1, 2, 3].map(|number| NodeAddr::new(format!("10.0.0.{number}"), 6379));
     let history = servers.server(&nodes[0]);
-    history.tells(|info| info.keys = Some(1));
-    for replica in &nodes[1..] {
+    history.tells(|info| {
+        info.keys = Some(1);
+        info.offset = Some(2);
+    });
+    for (replica, offset) in nodes[1..].iter().zip([2, 1]) {
         servers.server(replica).tells(|info| {
             *info = primary(usize::from(replica.host().as_bytes()[7]));
             info.keys = Some(1);
             info.replication_id = primary(0).replication_id;
             info.role = Some(replica_of(&nodes[0]));
+            info.offset = Some(offset);
         });
     }
     nodes
