@@ -49,6 +49,7 @@ pub(crate) enum Manager {
 
 /// How keepers find each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(dead_code, reason = "the example has one of them")]
 pub(crate) enum Names {
     /// By the addresses of their hosts.
     Own,

@@ -107,7 +107,10 @@ impl ZkSession {
         match outcome {
             Ok(()) => self.amend_registration(),
             Err(error) => {
-                tracing::debug!(%error, "the registration for failsafe was not written");
+                if !self.circle.has_registered() {
+                    // Heartbeats wait for it.
+                    self.report_trouble(&format!("no registration for failsafe: {error}"));
+                }
                 self.spawn(tokio::time::sleep(PAUSE).map(|()| Event::Changed(Subject::Circle)));
             }
         }

@@ -1,6 +1,6 @@
 //! Trying, while ZooKeeper is well, whether the other keepers could be asked without it (RK-8).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -34,13 +34,15 @@ impl ZkSession {
         if self.dependencies.settings.failsafe.is_none() {
             return;
         }
-        if self.phase != Phase::Current || self.out_of_touch(now) {
+        if self.phase != Phase::Current {
             return self.rehearsals.pause();
         }
         let registered = self.circle.registered();
         for keeper in self.rehearsals.due(&self.me, registered, now) {
             self.rehearse_with(keeper, ctx);
         }
+        // Of one that is registered no more nothing is told.
+        self.tell_obstacles();
     }
 
     fn rehearse_with(&self, keeper: KeeperId, ctx: &mut Context<Self>) {
@@ -91,7 +93,7 @@ impl ZkSession {
         let rest = self.circle.registration(keeper).map(|it| it.rest.clone());
         let rest = rest.unwrap_or_default();
         match self.rehearsals.ended(keeper, outcome, now) {
-            None => return,
+            None => {}
             Some(News::Obstructed(why)) if *keeper == self.me.id => {
                 tracing::warn!(%rest, %why, "failsafe: other keepers cannot reach this one");
             }
@@ -102,7 +104,6 @@ impl ZkSession {
                 tracing::info!(%keeper, %rest, "failsafe: the keeper can be asked for its consent again");
             }
         }
-        self.tell_obstacles();
     }
 
     fn look_at(
@@ -167,9 +168,9 @@ impl ZkSession {
 
     /// What stands in the way of going on without ZooKeeper, for whoever asks whether this keeper is ready.
     fn tell_obstacles(&self) {
-        let rests: BTreeMap<_, _> = self.addresses(self.circle.registered());
         let told = self.rehearsals.told().map(|(keeper, why)| {
-            let rest = rests.get(keeper).map_or("", |address| address.rest);
+            let registration = self.circle.registration(keeper);
+            let rest = registration.map_or("", |it| it.rest.as_str());
             format!("{keeper} ({rest}): {why}")
         });
         let told: Vec<String> = told.collect();

@@ -164,7 +164,13 @@ async fn rights(session: &dyn Session) -> Result<usize, (String, CoordinationErr
         .names;
     let is_there = |path: &str| names.iter().any(|name| *name == path[1..]);
     let mut there = 0;
-    for parent in [paths::ROOT, paths::LEADER, paths::KEEPERS, paths::CLUSTERS] {
+    for parent in [
+        paths::ROOT,
+        paths::LEADER,
+        paths::KEEPERS,
+        paths::CIRCLE,
+        paths::CLUSTERS,
+    ] {
         if parent == paths::ROOT || is_there(parent) {
             there += usize::from(parent != paths::ROOT);
             let path = format!("{}/check-live", parent.trim_end_matches('/'));
