@@ -265,3 +265,87 @@ async fn while_zookeeper_elects_or_lacks_a_majority_nobody_falls_silent_and_noth
         assert_eq!(keeper.generation("cache").await, generation, "no failover");
     }
 }
+
+/// Until the keeper says of each of these that it could not be asked, and why.
+async fn wait_obstacles(keeper: &Keeper, wanted: &[(&str, &str)]) {
+    eventually(
+        SOON,
+        format!("{} to say {wanted:?}", keeper.id()),
+        async || {
+            let answer = keeper.get("/ready").await;
+            let body = answer.map_err(|error| error.to_string())?.body;
+            let told = body["failsafe-obstacles"].as_array().cloned();
+            let told: Vec<String> = told.iter().flatten().map(ToString::to_string).collect();
+            let says = |(id, why): &(&str, &str)| {
+                told.iter()
+                    .any(|it| it.starts_with(&format!("\"{id} (")) && it.contains(why))
+            };
+            let all = told.len() == wanted.len() && wanted.iter().all(says);
+            all.then_some(()).ok_or_else(|| body.to_string())
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn keepers_that_could_not_ask_each_other_say_so_while_zookeeper_is_well() {
+    let net = Net::fleet().await;
+    let redis = Redis::trio(&net).await;
+    let zookeeper = ZooKeeper::ensemble(&net, 1).await;
+    let prefix = zookeeper.prefix("rehearsed");
+    let settings = patient().cluster("cache", &redis);
+    let first = Keeper::launch("keeper-1", &net, &prefix, &settings).await;
+    let nowhere = settings.clone().set("rest-advertise", "keeper-2.invalid");
+    let second = Keeper::launch("keeper-2", &net, &prefix, &nowhere).await;
+    let elsewhere = first.http().to_string();
+    let anothers = settings.clone().set("rest-advertise", elsewhere);
+    let third = Keeper::launch("keeper-3", &net, &prefix, &anothers).await;
+    for keeper in [&first, &second, &third] {
+        keeper.wait_ready().await;
+    }
+    let twins = [
+        ("keeper-1", "it has the same address as keeper-3"),
+        ("keeper-2", "its address does not resolve"),
+        ("keeper-3", "it has the same address as keeper-1"),
+    ];
+    for keeper in [&first, &second, &third] {
+        wait_obstacles(keeper, &twins).await;
+    }
+    let told = first.get("/admin/keepers").await.expect("an answer").body;
+    let why = &told["failsafe"]["rehearsed"]["keeper-2"]["obstacle"];
+    assert!(
+        why.as_str().is_some_and(|why| why.contains("resolve")),
+        "{told}"
+    );
+    let page = first.get("/metrics").await.expect("the metrics").body;
+    let page = page.as_str().expect("text");
+    assert!(
+        page.contains("\nredis_keeper_failsafe_possible 0\n"),
+        "{page}"
+    );
+    let log = first.process().log();
+    let wanted = "failsafe: a keeper cannot be asked for its consent";
+    assert!(log.contains(wanted), "{log}");
+
+    // Without ZooKeeper none of them goes on, and each says why.
+    let [server] = zookeeper.servers() else {
+        panic!("one server")
+    };
+    server.process().kill();
+    for keeper in [&first, &second, &third] {
+        eventually(
+            SOON,
+            format!("{} to fall silent", keeper.id()),
+            async || {
+                let answer = keeper.get("/ready").await;
+                let answer = answer.map_err(|error| error.to_string())?;
+                let silent = (answer.code == 503).then_some(());
+                silent.ok_or_else(|| format!("{answer:?}"))
+            },
+        )
+        .await;
+        let told = keeper.get("/admin/keepers").await.expect("an answer").body;
+        let why = told["failsafe"]["refusals"].to_string();
+        assert!(why.contains("have the same address"), "{told}");
+    }
+}

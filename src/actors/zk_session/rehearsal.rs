@@ -132,15 +132,14 @@ impl ZkSession {
             return Err(Obstacle::SharedAddress(other.clone()));
         }
         let here = Some(&self.dependencies.settings.place);
-        let mut others = self.circle.registered();
-        let elsewhere = others.any(|other| {
-            let place = self
-                .circle
-                .registration(other)
-                .and_then(|it| it.place.as_ref());
+        let registered = || self.circle.registered();
+        let elsewhere = registered().any(|other| {
+            let registration = self.circle.registration(other);
+            let place = registration.and_then(|it| it.place.as_ref());
             place.is_some() && place != here
         });
-        if !elsewhere || self.rehearsals.is_reached(now) {
+        let alone = registered().all(|other| *other == self.me.id);
+        if alone || self.rehearsals.is_reached(now) {
             return Ok(());
         }
         own_address(&addresses.map_err(Obstacle::Unresolved)?, elsewhere)
