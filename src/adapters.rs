@@ -5,4 +5,5 @@ pub mod embedded;
 pub mod peers;
 pub mod place;
 pub mod redis;
+pub mod resolver;
 pub mod zookeeper;

@@ -308,7 +308,8 @@ impl NodeMonitor {
                         }
                     }
                     Err(NoAnswer::Silent(silence)) => {
-                        monitor.timed_out(probed.connection, &silence, now, ctx);
+                        let sent = now.after(probed.located);
+                        monitor.timed_out(probed.connection, &silence, sent, ctx);
                     }
                 }
             },

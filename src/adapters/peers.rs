@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -9,9 +10,10 @@ use futures::future::LocalBoxFuture;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::resolver::Resolver;
 use crate::domain::failsafe::ConsentRequest;
 use crate::domain::identity::{KeeperProcess, Nonce, Place};
-use crate::domain::node::KeeperId;
+use crate::domain::node::{KeeperId, NodeAddr};
 use crate::domain::rehearsal::{Obstacle, RehearsalRequest};
 use crate::ports::peers::Peers;
 
@@ -20,7 +22,10 @@ const CONNECTED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Reaches the other keepers at the addresses that they announce.
 #[derive(Debug, Clone)]
-pub struct HttpPeers(reqwest::Client);
+pub struct HttpPeers {
+    client: reqwest::Client,
+    resolver: Resolver,
+}
 
 /// What a keeper answers that is asked for its consent.
 #[derive(Deserialize)]
@@ -50,15 +55,24 @@ fn process(process: &KeeperProcess) -> serde_json::Value {
 }
 
 impl HttpPeers {
-    /// A connection for each question: one kept from before an outage may be dead without a sign of it.
+    /// Peers whose names the operating system resolves.
     pub fn new() -> Self {
+        Self::resolved_by(Resolver::default())
+    }
+
+    /// A connection for each question: one kept from before an outage may be dead without a sign of it.
+    pub fn resolved_by(resolver: Resolver) -> Self {
         let client = reqwest::Client::builder()
             .connect_timeout(CONNECTED_WITHIN)
             .pool_max_idle_per_host(0)
             .tcp_nodelay(true)
+            .dns_resolver(Arc::new(resolver.clone()))
             .no_proxy();
-        // Without TLS and name resolution of its own there is nothing that could fail.
-        Self(client.build().unwrap_or_default())
+        Self {
+            // Without TLS there is nothing that could fail.
+            client: client.build().unwrap_or_default(),
+            resolver,
+        }
     }
 }
 
@@ -83,7 +97,7 @@ impl Peers for HttpPeers {
             "generation": request.generation.0,
             "circle": circle,
         });
-        let asked = self.0.post(format!("http://{rest}/failsafe/consent"));
+        let asked = self.client.post(format!("http://{rest}/failsafe/consent"));
         let asked = asked.json(&body).send();
         async move {
             let unanswered =
@@ -111,7 +125,9 @@ impl Peers for HttpPeers {
             "place": request.place.as_ref().map(Place::as_str),
             "to": process(&request.to),
         });
-        let asked = self.0.post(format!("http://{rest}/failsafe/rehearsal"));
+        let asked = self
+            .client
+            .post(format!("http://{rest}/failsafe/rehearsal"));
         let asked = asked.json(&body).send();
         async move {
             let unanswered = |error: reqwest::Error| Obstacle::Unreachable(cause(&error));
@@ -128,14 +144,12 @@ impl Peers for HttpPeers {
     }
 
     fn resolve(&self, rest: &str) -> LocalBoxFuture<'static, Result<BTreeSet<SocketAddr>, String>> {
-        let rest = rest.to_owned();
+        let (resolver, addr) = (self.resolver.clone(), rest.parse::<NodeAddr>());
         async move {
-            let found = tokio::net::lookup_host(&rest).await;
-            let found: BTreeSet<SocketAddr> = found.map_err(|error| error.to_string())?.collect();
-            if found.is_empty() {
-                return Err(format!("{rest} stands for no address"));
-            }
-            Ok(found)
+            let addr = addr.map_err(|error| error.to_string())?;
+            let found = resolver.addresses(addr.host()).await?;
+            let found = found.into_iter().map(|ip| SocketAddr::new(ip, addr.port()));
+            Ok(found.collect())
         }
         .boxed_local()
     }

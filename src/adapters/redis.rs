@@ -8,13 +8,13 @@ mod command;
 mod failure;
 pub mod inspect;
 mod probe;
+mod reach;
 mod reply;
 mod subscribers;
 mod tls;
 mod wire;
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -24,9 +24,12 @@ use async_trait::async_trait;
 use redis::{Cmd, Pipeline};
 use tokio::net::TcpStream;
 
+use self::reach::Reach;
 use self::tls::TlsClient;
 pub use self::tls::{Tls, TlsError};
 use self::wire::{Wire, WireError};
+use super::resolver::Resolver;
+use crate::domain::facts::DownReason;
 use crate::domain::node::{ClusterName, Epoch, NodeAddr};
 use crate::ports::redis::{
     CommandConnection, CommandError, ProbeConnection, ProbeFailure, Redis, RedisNode,
@@ -70,12 +73,22 @@ impl RedisServers {
         access: impl IntoIterator<Item = (ClusterName, Access)>,
         command_timeout: Duration,
     ) -> Result<Self, TlsError> {
-        let resolver = Rc::new(Resolver::default());
+        Self::resolved_by(&Resolver::default(), access, command_timeout)
+    }
+
+    /// The same, with names resolved by `resolver`.
+    pub fn resolved_by(
+        resolver: &Resolver,
+        access: impl IntoIterator<Item = (ClusterName, Access)>,
+        command_timeout: Duration,
+    ) -> Result<Self, TlsError> {
+        let reach = Rc::new(Reach::default());
         let way = |access: &Access| {
             Ok(Rc::new(Way {
                 auth: access.auth(),
                 tls: access.tls.as_ref().map(TlsClient::new).transpose()?,
-                resolver: Rc::clone(&resolver),
+                resolver: resolver.clone(),
+                reach: Rc::clone(&reach),
                 command_timeout,
             }))
         };
@@ -103,7 +116,11 @@ impl Redis for RedisServers {
     }
 
     async fn resolve(&self, host: &str) -> Result<BTreeSet<IpAddr>, String> {
-        self.plain.resolver.resolve(host).await
+        self.plain.resolver.addresses(host).await
+    }
+
+    fn remember(&self, host: &str, addresses: &BTreeSet<IpAddr>) {
+        self.plain.resolver.remember(host, addresses);
     }
 }
 
@@ -121,7 +138,8 @@ impl Access {
 struct Way {
     auth: Option<Cmd>,
     tls: Option<TlsClient>,
-    resolver: Rc<Resolver>,
+    resolver: Resolver,
+    reach: Rc<Reach>,
     command_timeout: Duration,
 }
 
@@ -144,6 +162,11 @@ struct Server {
 
 #[async_trait(?Send)]
 impl RedisNode for Server {
+    async fn locate(&self) -> Result<(), String> {
+        let found = self.way.resolver.addresses(self.addr.host()).await;
+        found.map(drop)
+    }
+
     async fn connect(&self) -> Result<Box<dyn ProbeConnection>, ProbeFailure> {
         let peer = match self.wire().await? {
             Ok(wire) => Ok(wire),
@@ -172,61 +195,45 @@ impl Server {
             .map_err(WireError::from))
     }
 
-    /// Connects to the first of the host's addresses that accepts.
+    /// Connects to the first of the host's addresses that accepts. A name that was never resolved is this host's own
+    /// trouble: nobody waits for the resolver here.
     async fn tcp(&self) -> Result<TcpStream, ProbeFailure> {
-        let addresses = self
-            .way
-            .resolver
-            .resolve(self.addr.host())
-            .await
-            .map_err(ProbeFailure::Own)?;
+        let host = self.addr.host();
+        let unknown = || ProbeFailure::Own(format!("`{host}` has not been resolved yet"));
+        let addresses = self.way.resolver.known(host).ok_or_else(unknown)?;
         let mut failure = None;
         for ip in addresses {
-            let connected = async {
-                let tcp = TcpStream::connect((ip, self.addr.port())).await?;
-                tcp.set_nodelay(true)?;
-                Ok(tcp)
-            };
-            match connected.await {
+            match self.tcp_to(ip).await {
                 Ok(tcp) => return Ok(tcp),
                 // That an address of another family has no route here does not hide what the first one told.
-                Err(error) => match (&failure, failure::sorted(&error)) {
-                    (Some(ProbeFailure::Evidence(..)), ProbeFailure::Own(_)) => {}
-                    (_, sorted) => failure = Some(sorted),
-                },
+                Err(ProbeFailure::Own(_))
+                    if matches!(failure, Some(ProbeFailure::Evidence(..))) => {}
+                Err(sorted) => failure = Some(sorted),
             }
         }
-        Err(failure.unwrap_or_else(|| {
-            ProbeFailure::Own(format!("`{}` resolves to no address", self.addr.host()))
-        }))
+        Err(failure.unwrap_or_else(unknown))
     }
-}
 
-/// This host's resolver, which remembers: a node whose name vanishes with it (as in Kubernetes) is still tried where it
-/// was, so that its silence is seen for what it is.
-#[derive(Default)]
-struct Resolver {
-    remembered: RefCell<HashMap<String, BTreeSet<IpAddr>>>,
-}
-
-impl Resolver {
-    async fn resolve(&self, host: &str) -> Result<BTreeSet<IpAddr>, String> {
-        if let Ok(ip) = host.parse() {
-            return Ok(BTreeSet::from([ip]));
-        }
-        let found = tokio::net::lookup_host((host, 0)).await;
-        let found = found.map(|found| found.map(|at| at.ip()).collect::<BTreeSet<_>>());
-        let mut remembered = self.remembered.borrow_mut();
-        match found {
-            Ok(found) if !found.is_empty() => {
-                remembered.insert(host.to_owned(), found.clone());
-                Ok(found)
+    async fn tcp_to(&self, ip: IpAddr) -> Result<TcpStream, ProbeFailure> {
+        let connected = async {
+            let tcp = TcpStream::connect((ip, self.addr.port())).await?;
+            tcp.set_nodelay(true)?;
+            Ok(tcp)
+        };
+        let reach = &self.way.reach;
+        let error = match connected.await {
+            Ok(tcp) => {
+                reach.note(&tcp);
+                return Ok(tcp);
             }
-            Ok(_) => Err(format!("`{host}` resolves to no address")),
-            Err(error) => remembered
-                .get(host)
-                .cloned()
-                .ok_or_else(|| format!("`{host}` does not resolve: {error}")),
+            Err(error) => error,
+        };
+        if let Some(least) = failure::barred(&error)
+            && reach.others(ip).await >= least
+        {
+            let text = format!("{ip} is out of reach, other destinations are not: {error}");
+            return Err(ProbeFailure::Evidence(DownReason::Unanswered, text));
         }
+        Err(failure::sorted(&error))
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::adapters::embedded::Embedded;
 use crate::adapters::redis::{Access, RedisServers, Tls, TlsError};
+use crate::adapters::resolver::Resolver;
 use crate::adapters::zookeeper::ZooKeeper;
 use crate::config::{Config, CoordinationConfig, RedisAccess, TlsConfig};
 use crate::ports::coordination::Coordination;
@@ -12,13 +13,13 @@ use crate::ports::coordination::Coordination;
 /// How long one round trip of a command may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The servers, with the credentials of each cluster.
-pub(super) fn redis(config: &Config) -> Result<RedisServers, TlsError> {
+/// The servers, with the credentials of each cluster, and their names as `resolver` knows them.
+pub(super) fn redis(config: &Config, resolver: &Resolver) -> Result<RedisServers, TlsError> {
     let access = config
         .clusters
         .iter()
         .map(|cluster| (cluster.name.clone(), access(&cluster.redis)));
-    RedisServers::new(access, COMMAND_TIMEOUT)
+    RedisServers::resolved_by(resolver, access, COMMAND_TIMEOUT)
 }
 
 /// What the keepers meet through.

@@ -13,6 +13,7 @@ use super::logging;
 use crate::adapters::clock::BootClock;
 use crate::adapters::peers::HttpPeers;
 use crate::adapters::place::place;
+use crate::adapters::resolver::Resolver;
 use crate::app::{Daemon, Failure, Ports};
 use crate::config::{self, Config};
 use crate::domain::identity::Nonce;
@@ -72,12 +73,12 @@ pub(super) async fn serve(config: &Config, stop: impl Future<Output = ()>) -> Re
     let _hangup = signal(SignalKind::hangup()).map_err(failed("SIGHUP can not be ignored"))?;
     let metrics = super::recorder::install()
         .map_err(|error| Failure::Refused(format!("metrics can not be recorded: {error}")))?;
+    let resolver = Resolver::default();
+    let redis = super::ports::redis(config, &resolver);
     let ports = Ports {
-        redis: Rc::new(
-            super::ports::redis(config).map_err(|error| Failure::Refused(error.to_string()))?,
-        ),
+        redis: Rc::new(redis.map_err(|error| Failure::Refused(error.to_string()))?),
         coordination: super::ports::coordination(config),
-        peers: Rc::new(HttpPeers::new()),
+        peers: Rc::new(HttpPeers::resolved_by(resolver)),
         clock: Arc::new(BootClock),
         seed: rand::random(),
         nonce: Nonce::drawn(rand::random()),

@@ -125,16 +125,30 @@ pub(super) fn host(text: &str) -> Result<String, Refused> {
     }
 }
 
-/// Checks the address of a node or a ZooKeeper server: a host that stands for one machine.
+/// Checks the address of a node, a keeper or a ZooKeeper server: a host that means one machine, the same to all hosts.
 pub(super) fn peer(text: &str) -> Result<String, Refused> {
     let host = host(text)?;
-    if is_wildcard(&host) {
+    let remedy = "write the address that the keepers connect to";
+    if host.contains('%') {
         return Err(refused(
-            "is no machine's address",
-            "write the address that the keepers connect to",
+            "names an interface of one host (what follows the '%'), which other hosts do not have",
+            format!("{remedy}: a name, or an address that needs no interface"),
         ));
     }
-    Ok(host)
+    match host.parse::<IpAddr>() {
+        Ok(IpAddr::V6(ip)) if ip.is_unicast_link_local() => Err(refused(
+            "is a link-local address, which is reached through a named interface only",
+            format!("{remedy}: a name, or an address that needs no interface"),
+        )),
+        Ok(ip) if ip.is_unspecified() || ip.is_multicast() || is_broadcast(ip) => {
+            Err(refused("is no machine's address", remedy))
+        }
+        _ => Ok(host),
+    }
+}
+
+fn is_broadcast(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V4(ip) if ip.is_broadcast())
 }
 
 /// Whether `host` means all addresses of this machine.
@@ -246,7 +260,43 @@ mod tests {
                 "{text}"
             );
         }
-        assert!(peer("0.0.0.0").is_err() && peer("[::]").is_err());
+    }
+
+    #[test]
+    fn a_peer_is_one_machine_and_the_same_to_all_hosts() {
+        for text in [
+            "redis-1",
+            "10.0.0.1",
+            "169.254.1.1",
+            "[2001:db8::1]",
+            "::1",
+            "fd00::1",
+        ] {
+            assert!(peer(text).is_ok(), "{text}");
+        }
+        for (text, fault) in [
+            ("0.0.0.0", "is no machine's address"),
+            ("[::]", "is no machine's address"),
+            ("224.0.0.1", "is no machine's address"),
+            ("255.255.255.255", "is no machine's address"),
+            ("ff02::1", "is no machine's address"),
+            ("fe80::1%lo", "names an interface of one host"),
+            ("[fe80::1%25eth0]", "names an interface of one host"),
+            ("2001:db8::1%eth0", "names an interface of one host"),
+            ("fe80::1", "is a link-local address"),
+            ("", "is not a host"),
+            (" ", "is not a host"),
+            ("redis-1 ", "is not a host"),
+            ("10.0.0.1 ", "is not a host"),
+            ("\tredis-1", "is not a host"),
+        ] {
+            let refused = peer(text).expect_err(text);
+            assert!(
+                refused.fault.starts_with(fault),
+                "{text}: {}",
+                refused.fault
+            );
+        }
     }
 
     #[test]

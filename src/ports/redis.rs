@@ -22,12 +22,24 @@ pub trait Redis {
     /// # Errors
     /// This host's resolver failed, and always has for this host: no evidence against any node.
     async fn resolve(&self, host: &str) -> Result<BTreeSet<IpAddr>, String>;
+
+    /// `host` once resolved to `addresses`: used while this host's resolver does not say otherwise.
+    fn remember(&self, _host: &str, _addresses: &BTreeSet<IpAddr>) {}
 }
 
 /// One server.
 #[async_trait(?Send)]
 pub trait RedisNode {
-    /// Opens the connection for probing. A server that answers what is not Redis, or not with the TLS that is asked
+    /// Waits until an address of the node is known. Returns at once, or nearly so, if one was ever known, whatever the
+    /// resolver does.
+    ///
+    /// # Errors
+    /// None is known, within a time of the resolver's own: this host's own trouble, no evidence against the node.
+    async fn locate(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Opens the connection for probing, at an address that is known: see [`Self::locate`]. A server that answers what is not Redis, or not with the TLS that is asked
     /// for, is connected to: the next probe reports it as an error reply.
     ///
     /// # Cancellation safety

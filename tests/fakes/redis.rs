@@ -18,6 +18,9 @@ use redis_keeper::ports::redis::{
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
+/// How long the resolver is waited for.
+const RESOLVED_WITHIN: Duration = Duration::from_secs(1);
+
 /// How a server treats its keepers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Manner {
@@ -75,6 +78,8 @@ pub(crate) struct FakeServer {
     pub(crate) named: Cell<Option<Epoch>>,
     /// Whoever promotes it next panics.
     pub(crate) fatal: Cell<bool>,
+    /// The resolver does not answer, and no address is known.
+    unknown: Cell<bool>,
     /// Connections for probes that are open.
     open: Cell<usize>,
     /// The connection breaks on which writes are held up next, before that is answered.
@@ -110,6 +115,11 @@ impl FakeServer {
     /// The keeper's host opens no new connections, or does again.
     pub(crate) fn host_fails(&self, fails: bool) {
         self.state.send_modify(|state| state.host_fails = fails);
+    }
+
+    /// No address of it is known from now on, and the resolver does not answer; or the other way round.
+    pub(crate) fn is_unknown(&self, unknown: bool) {
+        self.unknown.set(unknown);
     }
 
     /// How many connections for probes are open.
@@ -183,6 +193,7 @@ impl FakeRedis {
                 named: Cell::default(),
                 fatal: Cell::default(),
                 open: Cell::default(),
+                unknown: Cell::default(),
                 breaks: Cell::default(),
             })
         }))
@@ -249,6 +260,14 @@ struct Node(Rc<FakeServer>);
 
 #[async_trait(?Send)]
 impl RedisNode for Node {
+    async fn locate(&self) -> Result<(), String> {
+        if self.0.unknown.get() {
+            sleep(RESOLVED_WITHIN).await;
+            return Err("the resolver has not answered".to_owned());
+        }
+        Ok(())
+    }
+
     async fn connect(&self) -> Result<Box<dyn ProbeConnection>, ProbeFailure> {
         self.0.note(Deed::Connect);
         let state = self.0.state.subscribe();

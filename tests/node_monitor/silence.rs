@@ -183,3 +183,23 @@ fn flows_that_all_go_mute_at_once_are_no_vote_on_any_node() {
         assert_eq!(down, 0);
     });
 }
+
+#[test]
+fn a_resolver_that_hangs_is_no_silence_of_the_node() {
+    on_virtual_time(async {
+        let watch = Watch::node(|_| ());
+        watch.probed().await;
+        watch.server.is_unknown(true);
+        watch.server.dies();
+        sleep(20 * TICK).await;
+        assert!(!ever_voted_down(&watch));
+        let trouble = watch.last().trouble.expect("trouble");
+        assert!(
+            trouble.contains("the resolver has not answered"),
+            "{trouble}"
+        );
+        watch.server.is_unknown(false);
+        let (_, sighting) = watch.next(|sighting| sighting.vote.is_some()).await;
+        assert_eq!(sighting.vote, Some(DownReason::Refused));
+    });
+}

@@ -3,6 +3,7 @@
 mod asking;
 mod commands;
 mod inspection;
+mod naming;
 mod pausing;
 mod probing;
 mod server;

@@ -58,6 +58,8 @@ pub(super) struct Probed {
     pub(super) depth: Depth,
     /// The old connection was silent, and a new one was answered.
     pub(super) replaced: bool,
+    /// How long it took, before all else, until an address was known.
+    pub(super) located: Duration,
 }
 
 /// A probe to be sent.
@@ -105,6 +107,15 @@ impl Probe {
 
     async fn on_new(self) -> Probed {
         let mut connection = None;
+        // Name resolution has a time of its own: what it takes is no silence of the node.
+        let begun = Instant::now();
+        if let Err(why) = self.node.locate().await {
+            return self.ended(
+                None,
+                Err(NoAnswer::Failed(ProbeFailure::Own(why), Via::NewConnection)),
+            );
+        }
+        let located = begun.elapsed();
         let answered = timeout(self.limit, async {
             let established = Established::open(&*self.node).await?;
             connection.insert(established).ask(self.depth).await
@@ -118,10 +129,18 @@ impl Probe {
             Err(_) => Err(NoAnswer::Silent(Silence::Complete)),
         };
         Probed {
+            located,
+            ..self.ended(connection, outcome)
+        }
+    }
+
+    fn ended(&self, connection: Connection, outcome: Outcome) -> Probed {
+        Probed {
             connection,
             outcome,
             depth: self.depth,
             replaced: false,
+            located: Duration::ZERO,
         }
     }
 
@@ -158,12 +177,11 @@ impl Probe {
             (None, Some((other, alive))) => (Some(other), Ok(alive)),
             (None, None) => (Some(old), Err(silent())),
         };
-        let depth = self.beside.filter(|_| replaced);
+        let other = self.beside.as_ref().filter(|_| replaced);
         Probed {
-            connection,
-            outcome,
-            depth: depth.map_or(self.depth, |beside| beside.depth),
+            depth: other.map_or(self.depth, |beside| beside.depth),
             replaced,
+            ..self.ended(connection, outcome)
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{Server, reply};
 use crate::domain::facts::MinReplicas;
 use crate::domain::info::Info;
 use crate::domain::node::{Epoch, NodeAddr};
-use crate::ports::redis::{CommandConnection, CommandError, Fence, Remember};
+use crate::ports::redis::{CommandConnection, CommandError, Fence, RedisNode as _, Remember};
 
 /// Persists the new role. Refused by a server without a configuration file, which changes its role all the same.
 const REWRITE: &[&str] = &["CONFIG", "REWRITE"];
@@ -42,6 +42,7 @@ impl Commanding {
     pub(super) async fn open(server: &Server, epoch: Epoch) -> Result<Self, CommandError> {
         let limit = server.way.command_timeout;
         let not_done = |text: String| CommandError::NotDone(format!("{}: {text}", server.addr));
+        server.locate().await.map_err(not_done)?;
         let opened = timeout(limit, async {
             let wire = server.wire().await.map_err(|failure| failure.to_string())?;
             let mut wire = wire.map_err(|error| error.to_string())?;

@@ -4,6 +4,7 @@ use std::io;
 
 use rustix::io::Errno;
 
+use super::reach::Reached;
 use crate::domain::facts::DownReason;
 use crate::ports::redis::ProbeFailure;
 
@@ -33,6 +34,20 @@ pub(super) fn sorted(error: &io::Error) -> ProbeFailure {
         _ => error.to_string(),
     };
     ProbeFailure::Evidence(reason, text)
+}
+
+/// Whether a connection failed as it does when one destination is barred, by a route or by a policy; then what else has
+/// to be reached for that to be the reason, and not the network of this host.
+pub(super) fn barred(error: &io::Error) -> Option<Reached> {
+    match error.raw_os_error().map(Errno::from_raw_os_error)? {
+        // What a blackhole and a prohibiting route answer.
+        Errno::INVAL | Errno::ACCESS => Some(Reached::ThisHost),
+        // What a missing route, a local firewall, and a network that is down answer.
+        Errno::NETUNREACH | Errno::PERM | Errno::NETDOWN | Errno::AFNOSUPPORT => {
+            Some(Reached::AnotherHost)
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -70,5 +85,23 @@ mod tests {
         ] {
             assert_eq!(reason(errno), None, "{errno:?}");
         }
+    }
+
+    #[test]
+    fn what_this_host_lacks_is_never_taken_for_a_barred_destination() {
+        let needs = |errno: Errno| barred(&io::Error::from_raw_os_error(errno.raw_os_error()));
+        for errno in [
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::NOBUFS,
+            Errno::NOMEM,
+            Errno::ADDRNOTAVAIL,
+            Errno::CONNREFUSED,
+        ] {
+            assert_eq!(needs(errno), None, "{errno:?}");
+        }
+        assert_eq!(needs(Errno::INVAL), Some(Reached::ThisHost));
+        assert_eq!(needs(Errno::NETUNREACH), Some(Reached::AnotherHost));
+        assert_eq!(barred(&io::ErrorKind::TimedOut.into()), None);
     }
 }

@@ -12,6 +12,7 @@ use super::{RedisServers, Server, reply};
 use crate::domain::facts::{Mode, Role, Version};
 use crate::domain::info::Info;
 use crate::domain::node::{ClusterName, NodeAddr};
+use crate::ports::redis::RedisNode as _;
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -171,6 +172,7 @@ struct Inspection {
 
 impl Inspection {
     async fn run(&mut self, server: &Server) -> Result<(), Stopped> {
+        server.locate().await.map_err(Stopped::Unreachable)?;
         let mut wire = server
             .wire()
             .await

@@ -7,6 +7,7 @@ use futures::future::join_all;
 use super::zookeeper;
 use crate::adapters::redis::RedisServers;
 use crate::adapters::redis::inspect::Severity;
+use crate::adapters::resolver::Resolver;
 use crate::cli::exit::Exit;
 use crate::cli::{ports, run};
 use crate::config::{ClusterConfig, Config};
@@ -144,7 +145,7 @@ async fn look(config: &Config) -> Vec<Subject> {
             "for anything but a trial, use ZooKeeper and three keepers",
         )],
     };
-    let redis = match ports::redis(config) {
+    let redis = match ports::redis(config, &Resolver::default()) {
         Ok(redis) => redis,
         Err(error) => {
             let remedy = "correct the TLS settings of the cluster";

@@ -1,0 +1,407 @@
+//! This host's resolver, kept apart from those who need addresses.
+//!
+//! - A lookup runs on a thread of its own, one a host, sixteen at once in all. `getaddrinfo` blocks for many seconds while
+//!   a name server does not answer; whoever waits for it goes on long before.
+//! - What a host resolved to last stays known. While the resolver does not answer, or no longer knows the name, a node
+//!   is still tried where it was, so that its silence is seen for what it is (RK-1).
+//! - A host with known addresses is waited for only while the resolver is quick, and never for longer than 50 ms.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+/// How long a host whose addresses are known is waited for; a resolver that takes longer is not quick.
+const QUICK: Duration = Duration::from_millis(50);
+
+/// How long a host is waited for whose addresses are not known.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What was looked up so lately is not looked up again.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Lookups under way at once. Hosts that kept the resolver waiting have half of them, so that they hold up no other.
+const LOOKUPS: usize = 16;
+
+/// Addresses of one host that are remembered at most.
+const MOST_ADDRESSES: usize = 16;
+
+type Addresses = BTreeSet<IpAddr>;
+type Lookup = dyn Fn(&str) -> io::Result<Addresses> + Send + Sync;
+
+/// The resolver of a process; clones share what they know.
+#[derive(Clone)]
+pub struct Resolver(Arc<Shared>);
+
+struct Shared {
+    lookup: Box<Lookup>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    hosts: HashMap<String, Host>,
+    queue: VecDeque<String>,
+    /// Hosts whose last lookup was not quick.
+    slow_queue: VecDeque<String>,
+    workers: usize,
+    slow_workers: usize,
+}
+
+struct Host {
+    known: Option<Addresses>,
+    /// Why the last lookup failed, if it did.
+    error: Option<String>,
+    looked_up: Option<Instant>,
+    /// When the lookup that is under way was asked for.
+    asked: Option<Instant>,
+    slow: bool,
+    /// Raised by every lookup that ends.
+    ended: watch::Sender<u64>,
+}
+
+// === impl Resolver ===
+
+impl Resolver {
+    /// One that asks `lookup`, which may block for as long as it likes.
+    pub fn new(lookup: impl Fn(&str) -> io::Result<Addresses> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(Shared {
+            lookup: Box::new(lookup),
+            state: Mutex::default(),
+        }))
+    }
+
+    /// What `host` (a name or IP literal) resolves to; what it resolved to last, if the resolver does not answer or fails.
+    ///
+    /// # Errors
+    /// No address is known, after a second at most: a trouble of this host's own.
+    pub async fn addresses(&self, host: &str) -> Result<Addresses, String> {
+        if let Ok(ip) = host.parse() {
+            return Ok(Addresses::from([ip]));
+        }
+        let (mut ended, wait) = {
+            let mut state = self.0.state();
+            let known = state.host(host);
+            if known.is_fresh() {
+                return known.told(host);
+            }
+            let ended = known.ended.subscribe();
+            let wait = match (&known.known, known.is_quick()) {
+                (None, _) => PATIENCE,
+                (Some(_), true) => QUICK,
+                (Some(_), false) => Duration::ZERO,
+            };
+            self.look_up(&mut state, host);
+            (ended, wait)
+        };
+        if !wait.is_zero() {
+            // The sender lives as long as this resolver.
+            let _ = timeout(wait, ended.changed()).await;
+        }
+        self.0.state().host(host).told(host)
+    }
+
+    /// What `host` is known to resolve to, without waiting.
+    pub fn known(&self, host: &str) -> Option<Addresses> {
+        if let Ok(ip) = host.parse() {
+            return Some(Addresses::from([ip]));
+        }
+        self.0.state().hosts.get(host)?.known.clone()
+    }
+
+    /// `host` once resolved to `addresses`: used until the resolver says otherwise.
+    pub fn remember(&self, host: &str, addresses: &Addresses) {
+        if addresses.is_empty() || host.parse::<IpAddr>().is_ok() {
+            return;
+        }
+        let mut state = self.0.state();
+        let known = &mut state.host(host).known;
+        known.get_or_insert_with(|| addresses.iter().take(MOST_ADDRESSES).copied().collect());
+    }
+
+    /// Has `host` looked up, unless it is.
+    fn look_up(&self, state: &mut State, host: &str) {
+        let known = state.host(host);
+        if known.asked.is_some() {
+            return;
+        }
+        known.asked = Some(Instant::now());
+        if known.slow {
+            state.slow_queue.push_back(host.to_owned());
+        } else {
+            state.queue.push_back(host.to_owned());
+        }
+        if state.workers < LOOKUPS {
+            let shared = Arc::clone(&self.0);
+            let worker = thread::Builder::new().name("resolver".to_owned());
+            match worker.spawn(move || shared.work()) {
+                Ok(_) => state.workers += 1,
+                // Whoever works takes it; with nobody at work, the next to ask tries again.
+                Err(error) if state.workers == 0 => {
+                    let error = format!("no thread for name resolution: {error}");
+                    while let Some(host) = state.next().map(|(host, _)| host) {
+                        state.host(&host).end(Err(error.clone()));
+                    }
+                    state.slow_workers = 0;
+                }
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+impl Default for Resolver {
+    /// The resolver of the operating system.
+    fn default() -> Self {
+        Self::new(|host| Ok((host, 0).to_socket_addrs()?.map(|at| at.ip()).collect()))
+    }
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Resolver")
+            .field(&self.0.state().hosts.len())
+            .finish()
+    }
+}
+
+/// As HTTP clients ask.
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let resolver = self.clone();
+        Box::pin(async move {
+            let found = resolver.addresses(name.as_str()).await?;
+            let found = found.into_iter().map(|ip| SocketAddr::new(ip, 0));
+            Ok(Box::new(found) as Addrs)
+        })
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks up what is queued, until nothing is.
+    fn work(&self) {
+        let mut state = self.state();
+        while let Some((host, slow)) = state.next() {
+            drop(state);
+            let found = (self.lookup)(&host);
+            state = self.state();
+            state.slow_workers -= usize::from(slow);
+            let found = match found {
+                Ok(found) if found.is_empty() => Err("it has no address".to_owned()),
+                Ok(found) => Ok(found.into_iter().take(MOST_ADDRESSES).collect()),
+                Err(error) => Err(error.to_string()),
+            };
+            state.host(&host).end(found);
+        }
+        state.workers -= 1;
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn host(&mut self, host: &str) -> &mut Host {
+        self.hosts.entry(host.to_owned()).or_default()
+    }
+
+    /// The next to be looked up, and whether it counts among the slow ones.
+    fn next(&mut self) -> Option<(String, bool)> {
+        if let Some(host) = self.queue.pop_front() {
+            return Some((host, false));
+        }
+        if self.slow_workers >= LOOKUPS / 2 {
+            return None;
+        }
+        let host = self.slow_queue.pop_front()?;
+        self.slow_workers += 1;
+        Some((host, true))
+    }
+}
+
+// === impl Host ===
+
+impl Default for Host {
+    fn default() -> Self {
+        Self {
+            known: None,
+            error: None,
+            looked_up: None,
+            asked: None,
+            slow: false,
+            ended: watch::Sender::new(0),
+        }
+    }
+}
+
+impl Host {
+    fn is_fresh(&self) -> bool {
+        self.looked_up.is_some_and(|at| at.elapsed() < FRESH)
+    }
+
+    /// The last lookup was quick, and the one under way may still be.
+    fn is_quick(&self) -> bool {
+        !self.slow && self.asked.is_none_or(|asked| asked.elapsed() < QUICK)
+    }
+
+    /// A lookup has ended.
+    fn end(&mut self, found: Result<Addresses, String>) {
+        let asked = self.asked.take();
+        self.slow = asked.is_some_and(|asked| asked.elapsed() >= QUICK);
+        self.looked_up = Some(Instant::now());
+        match found {
+            Ok(found) => {
+                self.known = Some(found);
+                self.error = None;
+            }
+            Err(error) => self.error = Some(error),
+        }
+        self.ended.send_modify(|ended| *ended += 1);
+    }
+
+    fn told(&self, host: &str) -> Result<Addresses, String> {
+        if let Some(known) = &self.known {
+            return Ok(known.clone());
+        }
+        match (&self.error, self.asked) {
+            (Some(error), _) => Err(format!("`{host}` does not resolve: {error}")),
+            (None, Some(asked)) => Err(format!(
+                "`{host}` does not resolve: the resolver has not answered for {:.1?}",
+                asked.elapsed()
+            )),
+            (None, None) => Err(format!("`{host}` does not resolve")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    /// A resolver whose lookups end when the test says so, each with what it says.
+    fn by_hand() -> (Resolver, Sender<io::Result<Addresses>>, Receiver<String>) {
+        let (answer, answers) = channel::<io::Result<Addresses>>();
+        let (ask, asked) = channel();
+        let answers = Mutex::new(answers);
+        let resolver = Resolver::new(move |host| {
+            let _ = ask.send(host.to_owned());
+            let answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
+            answers
+                .recv()
+                .unwrap_or_else(|_| Err(io::Error::other("over")))
+        });
+        (resolver, answer, asked)
+    }
+
+    fn ips(ips: &[&str]) -> Addresses {
+        ips.iter()
+            .map(|ip| ip.parse().expect("an address"))
+            .collect()
+    }
+
+    /// What was looked up is old by now.
+    fn age(resolver: &Resolver, host: &str) {
+        let mut state = resolver.0.state();
+        state.host(host).looked_up = None;
+    }
+
+    #[tokio::test]
+    async fn a_resolver_that_hangs_delays_nobody_whose_addresses_are_known() {
+        let (resolver, answer, asked) = by_hand();
+        answer.send(Ok(ips(&["10.0.0.1"]))).expect("open");
+        assert_eq!(resolver.addresses("a").await, Ok(ips(&["10.0.0.1"])));
+        age(&resolver, "a");
+        // The lookup under way never ends; only its first moments are waited for.
+        let begun = Instant::now();
+        for _ in 0..100 {
+            assert_eq!(resolver.addresses("a").await, Ok(ips(&["10.0.0.1"])));
+        }
+        assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+        assert_eq!(asked.try_iter().count(), 2, "one lookup a host at once");
+        answer.send(Ok(ips(&["10.0.0.2"]))).expect("open");
+        while resolver.known("a") != Some(ips(&["10.0.0.2"])) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_gone_is_still_tried_where_it_was() {
+        let (resolver, answer, _asked) = by_hand();
+        answer.send(Ok(ips(&["10.0.0.1"]))).expect("open");
+        assert_eq!(resolver.addresses("a").await, Ok(ips(&["10.0.0.1"])));
+        for gone in [Err(io::Error::other("no such name")), Ok(ips(&[]))] {
+            age(&resolver, "a");
+            answer.send(gone).expect("open");
+            assert_eq!(resolver.addresses("a").await, Ok(ips(&["10.0.0.1"])));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_never_resolved_fails_with_the_reason_and_what_is_remembered_stands_in() {
+        let (resolver, answer, _asked) = by_hand();
+        answer
+            .send(Err(io::Error::other("no such name")))
+            .expect("open");
+        let failed = resolver.addresses("a").await;
+        assert_eq!(failed, Err("`a` does not resolve: no such name".to_owned()));
+        let hung = resolver.addresses("b").await.expect_err("nobody answers");
+        assert!(hung.contains("has not answered for 1"), "{hung}");
+        resolver.remember("b", &ips(&["10.0.0.9"]));
+        assert_eq!(resolver.addresses("b").await, Ok(ips(&["10.0.0.9"])));
+        answer.send(Ok(ips(&["10.0.0.3"]))).expect("open");
+        while resolver.known("b") != Some(ips(&["10.0.0.3"])) {
+            tokio::task::yield_now().await;
+        }
+        resolver.remember("b", &ips(&["10.0.0.9"]));
+        assert_eq!(resolver.known("b"), Some(ips(&["10.0.0.3"])));
+    }
+
+    #[tokio::test]
+    async fn many_names_are_looked_up_by_few_threads_and_slow_ones_hold_up_no_other() {
+        let (open, never) = channel::<()>();
+        let never = Mutex::new(never);
+        let running = Arc::new(Mutex::new([0_usize; 2]));
+        let counted = Arc::clone(&running);
+        let resolver = Resolver::new(move |host| {
+            {
+                let mut running = counted.lock().expect("no panic");
+                running[0] += 1;
+                running[1] = running[1].max(running[0]);
+            }
+            if host.starts_with("slow") {
+                let _ = never.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            }
+            counted.lock().expect("no panic")[0] -= 1;
+            Ok(ips(&["10.0.0.1"]))
+        });
+        for number in 0..100 {
+            let mut state = resolver.0.state();
+            let host = format!("slow-{number}");
+            state.host(&host).slow = true;
+            resolver.look_up(&mut state, &host);
+        }
+        for number in 0..100 {
+            let found = resolver.addresses(&format!("quick-{number}")).await;
+            assert_eq!(found, Ok(ips(&["10.0.0.1"])));
+        }
+        assert!(running.lock().expect("no panic")[1] <= LOOKUPS);
+        drop(open);
+        while resolver.known("slow-99").is_none() {
+            tokio::task::yield_now().await;
+        }
+    }
+}
