@@ -4,7 +4,7 @@
 //! when the primary does not answer and the leader reaches the successor itself. Else, and while many primaries are
 //! silent at once (RK-11), the other keepers ask the primary, too, and a strict majority decides.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::brake::Brake;
@@ -65,16 +65,14 @@ pub struct Inquiry {
 pub struct Told {
     /// The number under which it asks the others, if it does.
     pub asks: Option<u64>,
-    /// Its answer to another keeper.
-    pub answer: Option<Answer>,
+    /// Its answers, by who asks: a leader that is gone may still seem to.
+    pub answers: BTreeMap<KeeperId, Answer>,
 }
 
 /// An answer to a question of another keeper.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answer {
-    /// Whose question.
-    pub asker: KeeperId,
-    /// Which.
+    /// The number under which it was asked.
     pub number: u64,
     /// What came of it.
     pub finding: Finding,

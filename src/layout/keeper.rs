@@ -99,13 +99,12 @@ struct WireKeeper {
 struct WireTold {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     asks: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    answer: Option<WireAnswer>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    answers: BTreeMap<String, WireAnswer>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct WireAnswer {
-    to: String,
     number: u64,
     found: WireFinding,
 }
@@ -160,15 +159,23 @@ impl From<WireFinding> for Finding {
     }
 }
 
+fn wire_answer((asker, answer): (&KeeperId, &Answer)) -> (String, WireAnswer) {
+    let Answer { number, finding } = *answer;
+    let found = finding.into();
+    (asker.to_string(), WireAnswer { number, found })
+}
+
+fn answer((asker, wire): (String, WireAnswer)) -> (KeeperId, Answer) {
+    let WireAnswer { number, found } = wire;
+    let finding = found.into();
+    (KeeperId::new(asker), Answer { number, finding })
+}
+
 impl From<&Told> for WireTold {
     fn from(told: &Told) -> Self {
         Self {
             asks: told.asks,
-            answer: told.answer.as_ref().map(|answer| WireAnswer {
-                to: answer.asker.to_string(),
-                number: answer.number,
-                found: answer.finding.into(),
-            }),
+            answers: told.answers.iter().map(wire_answer).collect(),
         }
     }
 }
@@ -177,11 +184,7 @@ impl From<WireTold> for Told {
     fn from(wire: WireTold) -> Self {
         Self {
             asks: wire.asks,
-            answer: wire.answer.map(|answer| Answer {
-                asker: KeeperId::new(answer.to),
-                number: answer.number,
-                finding: answer.found.into(),
-            }),
+            answers: wire.answers.into_iter().map(answer).collect(),
         }
     }
 }

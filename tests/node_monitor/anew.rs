@@ -51,7 +51,7 @@ fn a_node_that_is_far_away_has_four_times_what_it_usually_takes() {
     on_virtual_time(async {
         let far = Duration::from_millis(30);
         let watch = Watch::node(|server| server.takes(far));
-        watch.probed().await;
+        watch.next(|sighting| sighting.answering).await;
         watch.server.behaves(Manner::Hangs);
         let (found, took) = asked(&watch).await;
         assert_eq!(found, Finding::Silent);

@@ -39,7 +39,7 @@ fn what_is_asked_of_all_clusters_and_answered_travels_in_a_few_heartbeats() {
         let (before, began) = (version().await, world.now());
         let asks = Told {
             asks: Some(7),
-            answer: None,
+            ..Told::default()
         };
         for number in 0..CLUSTERS {
             tell(&a, &name(number), asks.clone());
@@ -52,13 +52,13 @@ fn what_is_asked_of_all_clusters_and_answered_travels_in_a_few_heartbeats() {
         let written = version().await - before;
         assert!(written <= 3, "{written} writes for {CLUSTERS} clusters");
 
+        let answer = Answer {
+            number: 7,
+            finding: Finding::Silent,
+        };
         let answers = Told {
             asks: None,
-            answer: Some(Answer {
-                asker: KeeperId::new("a"),
-                number: 7,
-                finding: Finding::Silent,
-            }),
+            answers: [(KeeperId::new("a"), answer)].into(),
         };
         tell(&b, &name(3), answers.clone());
         eventually("it is answered", async || {

@@ -1,5 +1,7 @@
 //! The withdrawal of a primary is confirmed (RK-2): what the leader asks, and what every keeper answers.
 
+use std::collections::BTreeMap;
+
 use actix::prelude::*;
 
 use super::ClusterActor;
@@ -10,34 +12,37 @@ use crate::domain::confirmation::{Answer, Finding, Tally, Told};
 use crate::domain::facts::DownReason;
 use crate::domain::node::{KeeperId, Moment, NodeAddr};
 
-/// A question of the leader's, and what this keeper answers.
+/// What other keepers ask, and what this one answers.
 #[derive(Debug, Default)]
 pub(super) struct Polled {
-    /// Whose it is, and which.
-    question: Option<(KeeperId, u64)>,
-    answer: Option<Answer>,
+    /// Who asks, and under which number.
+    questions: Questions,
+    answers: BTreeMap<KeeperId, Answer>,
 }
 
+type Questions = BTreeMap<KeeperId, u64>;
+
 impl Polled {
-    /// Takes in the question that stands now; answers it if the primary is to be asked for it.
-    fn begin(&mut self, question: Option<(KeeperId, u64)>) -> Option<(KeeperId, u64)> {
-        if self.question == question {
-            return None;
-        }
-        self.answer = None;
-        self.question.clone_from(&question);
-        question
+    /// Takes in the questions that stand now; answers those for which the primary is to be asked.
+    fn begin(&mut self, questions: Questions) -> Questions {
+        let known =
+            |(asker, number): &(&KeeperId, &u64)| self.questions.get(*asker) == Some(*number);
+        let fresh = questions.iter().filter(|question| !known(question));
+        let fresh = fresh
+            .map(|(asker, number)| (asker.clone(), *number))
+            .collect();
+        self.answers
+            .retain(|asker, answer| questions.get(asker) == Some(&answer.number));
+        self.questions = questions;
+        fresh
     }
 
-    /// This came of it, unless nobody waits any more.
-    fn found(&mut self, question: (KeeperId, u64), finding: Finding) {
-        if self.question.as_ref() == Some(&question) {
-            let (asker, number) = question;
-            self.answer = Some(Answer {
-                asker,
-                number,
-                finding,
-            });
+    /// This came of it, for those who still wait.
+    fn found(&mut self, questions: Questions, finding: Finding) {
+        for (asker, number) in questions {
+            if self.questions.get(&asker) == Some(&number) {
+                self.answers.insert(asker, Answer { number, finding });
+            }
         }
     }
 }
@@ -107,8 +112,7 @@ impl State {
             let finding = match shared.polls.get(keeper) {
                 _ if keeper == me => Some(self.observed.confirmation.own_finding()),
                 Some(told) => {
-                    let answer = told.answer.as_ref();
-                    let answer = answer.filter(|it| it.asker == *me && it.number == number);
+                    let answer = told.answers.get(me).filter(|it| it.number == number);
                     answer.map(|answer| answer.finding)
                 }
                 None => {
@@ -128,11 +132,13 @@ impl State {
         tally
     }
 
-    /// The question of another keeper that this one is to answer.
-    fn question(&self) -> Option<(KeeperId, u64)> {
-        let polls = self.shared.as_ref()?.polls.iter();
-        let mut others = polls.filter(|(keeper, _)| **keeper != self.settings.keeper);
-        others.find_map(|(keeper, told)| Some((keeper.clone(), told.asks?)))
+    /// What other keepers ask this one.
+    fn questions(&self) -> Questions {
+        let polls = self.shared.iter().flat_map(|shared| &shared.polls);
+        let others = polls.filter(|(keeper, _)| **keeper != self.settings.keeper);
+        others
+            .filter_map(|(keeper, told)| Some((keeper.clone(), told.asks?)))
+            .collect()
     }
 
     /// What this keeper asks the others and answers.
@@ -140,7 +146,7 @@ impl State {
         let asks = self.leading().and(self.observed.confirmation.polled());
         Told {
             asks: asks.map(|poll| poll.number),
-            answer: self.polled.answer.clone(),
+            answers: self.polled.answers.clone(),
         }
     }
 }
@@ -187,13 +193,14 @@ impl ClusterActor {
 
     /// Asks the primary for another keeper that has asked this one.
     pub(super) fn answer_polls(&mut self, ctx: &mut Context<Self>) {
-        let question = self.state.question();
-        let Some(question) = self.state.polled.begin(question) else {
+        let questions = self.state.questions();
+        let questions = self.state.polled.begin(questions);
+        if questions.is_empty() {
             return;
-        };
+        }
         let asked = self.ask_anew(self.state.primary().cloned());
         let answered = asked.into_actor(self).map(|finding, actor, ctx| {
-            actor.state.polled.found(question, finding);
+            actor.state.polled.found(questions, finding);
             actor.changed(ctx);
         });
         ctx.spawn(answered);
@@ -285,5 +292,56 @@ impl Handler<AskVoters> for ClusterActor {
         let confirmation = &mut self.state.observed.confirmation;
         confirmation.poll(number, brake, limits, now);
         self.reconsider(ctx);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn questions<const COUNT: usize>(asked: [(&str, u64); COUNT]) -> Questions {
+        asked
+            .map(|(keeper, number)| (KeeperId::new(keeper), number))
+            .into()
+    }
+
+    fn answered(polled: &Polled) -> Vec<(&str, u64)> {
+        let answers = polled.answers.iter();
+        answers
+            .map(|(keeper, answer)| (keeper.as_str(), answer.number))
+            .collect()
+    }
+
+    #[test]
+    fn a_question_is_answered_once_and_for_as_long_as_it_is_asked() {
+        let mut polled = Polled::default();
+        let asked = questions([("a", 1)]);
+        assert_eq!(polled.begin(asked.clone()), asked);
+        assert_eq!(polled.begin(asked.clone()), questions([]), "under way");
+        polled.found(asked, Finding::Silent);
+        assert_eq!(answered(&polled), [("a", 1)]);
+        assert_eq!(polled.begin(questions([])), questions([]));
+        assert_eq!(answered(&polled), []);
+    }
+
+    #[test]
+    fn a_leader_that_is_gone_and_seems_to_ask_still_keeps_no_other_from_its_answer() {
+        let mut polled = Polled::default();
+        let gone = questions([("a", 1)]);
+        polled.begin(gone.clone());
+        polled.found(gone, Finding::Silent);
+        let next = questions([("b", 7)]);
+        assert_eq!(polled.begin(questions([("a", 1), ("b", 7)])), next);
+        polled.found(next, Finding::Answers);
+        assert_eq!(answered(&polled), [("a", 1), ("b", 7)]);
+    }
+
+    #[test]
+    fn an_answer_that_comes_when_another_question_stands_is_dropped() {
+        let mut polled = Polled::default();
+        let first = polled.begin(questions([("a", 1)]));
+        assert_eq!(polled.begin(questions([("a", 2)])), questions([("a", 2)]));
+        polled.found(first, Finding::Silent);
+        assert_eq!(answered(&polled), []);
     }
 }

@@ -1,16 +1,18 @@
 //! Asks the node on a new connection, besides the probes, because its withdrawal is to be confirmed (RK-2).
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::fut::wrap_future;
 use actix::prelude::*;
 use tokio::time::{sleep, timeout};
 
-use super::NodeMonitor;
+use super::{FreshConnections, NodeMonitor};
 use crate::actors::messages::AskAnew;
 use crate::domain::confirmation::Finding;
 use crate::domain::facts::DownReason;
+use crate::ports::clock::LeaseClock;
 use crate::ports::redis::{Alive, Depth, ProbeFailure, RedisNode};
 
 /// How long an answer is waited for at least.
@@ -25,14 +27,43 @@ const AGAIN_AFTER: Duration = Duration::from_millis(5);
 /// What came of it; the answer, if there was one.
 type Asked = Result<Alive, Finding>;
 
-async fn ask(node: Rc<dyn RedisNode>) -> Asked {
-    loop {
-        let asked = async { node.connect().await?.probe(Depth::Tick).await };
-        match asked.await {
-            Ok(alive) => return Ok(alive),
-            Err(ProbeFailure::Own(_)) => return Err(Finding::Unknown),
-            Err(ProbeFailure::Evidence(DownReason::Refused, _)) => return Err(Finding::Refused),
-            Err(ProbeFailure::Evidence(..)) => sleep(AGAIN_AFTER).await,
+/// One question.
+struct Question {
+    node: Rc<dyn RedisNode>,
+    /// New connections take turns: many nodes may be asked at once.
+    fresh: Rc<FreshConnections>,
+    clock: Arc<dyn LeaseClock>,
+    /// How long the node has for its answer.
+    patience: Duration,
+    /// How long a turn is waited for.
+    limit: Duration,
+}
+
+impl Question {
+    async fn ask(self) -> Asked {
+        let Ok(_turn) = timeout(self.limit, self.fresh.turn()).await else {
+            return Err(Finding::Unknown);
+        };
+        let began = self.clock.now();
+        match timeout(self.patience, self.answer()).await {
+            Ok(asked) => asked,
+            // This keeper stood still meanwhile.
+            Err(_) if self.clock.now().since(began) > 2 * self.patience => Err(Finding::Unknown),
+            Err(_) => Err(Finding::Silent),
+        }
+    }
+
+    async fn answer(&self) -> Asked {
+        loop {
+            let asked = async { self.node.connect().await?.probe(Depth::Tick).await };
+            match asked.await {
+                Ok(alive) => return Ok(alive),
+                Err(ProbeFailure::Own(_)) => return Err(Finding::Unknown),
+                Err(ProbeFailure::Evidence(DownReason::Refused, _)) => {
+                    return Err(Finding::Refused);
+                }
+                Err(ProbeFailure::Evidence(..)) => sleep(AGAIN_AFTER).await,
+            }
         }
     }
 }
@@ -66,17 +97,15 @@ impl Handler<AskAnew> for NodeMonitor {
     type Result = ResponseActFuture<Self, Finding>;
 
     fn handle(&mut self, _: AskAnew, _: &mut Self::Context) -> Self::Result {
-        let (began, patience) = (self.clock.now(), self.patience());
-        let asking = timeout(patience, ask(Rc::clone(&self.node)));
-        let found = wrap_future::<_, Self>(asking).map(move |asked, monitor, ctx| {
-            let late = monitor.clock.now().since(began.after(patience));
-            match asked {
-                Ok(asked) => monitor.asked(asked, ctx),
-                // This keeper stood still meanwhile.
-                Err(_) if late > patience => Finding::Unknown,
-                Err(_) => Finding::Silent,
-            }
-        });
+        let question = Question {
+            node: Rc::clone(&self.node),
+            fresh: Rc::clone(&self.fresh),
+            clock: Arc::clone(&self.clock),
+            patience: self.patience(),
+            limit: self.settings.probe_timeout,
+        };
+        let found = wrap_future::<_, Self>(question.ask())
+            .map(|asked, monitor, ctx| monitor.asked(asked, ctx));
         Box::pin(found)
     }
 }

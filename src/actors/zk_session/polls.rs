@@ -109,7 +109,10 @@ mod tests {
     fn set(cluster: &str, asks: Option<u64>) -> SetPoll {
         SetPoll {
             cluster: ClusterName::new(cluster),
-            told: Told { asks, answer: None },
+            told: Told {
+                asks,
+                ..Told::default()
+            },
         }
     }
 

@@ -218,7 +218,7 @@ proptest! {
         failsafe in option::of((0..1_000_000_u64, 0..1_000_000_u64)), acknowledged: u64,
         polls in option::of(btree_map(
             any::<String>(),
-            (any::<Option<u64>>(), option::of((any::<String>(), any::<u64>(), 0..5_usize))),
+            (any::<Option<u64>>(), btree_map(any::<String>(), (any::<u64>(), 0..5_usize), 0..3)),
             0..4,
         )),
     ) {
@@ -228,13 +228,13 @@ proptest! {
         });
         let lease = Duration::from_millis(lease);
         let findings = [Finding::Refused, Finding::Silent, Finding::Loading, Finding::Answers, Finding::Unknown];
-        let told = |(asks, answer): (Option<u64>, Option<(String, u64, usize)>)| Told {
+        let answer = |(asker, (number, finding)): (String, (u64, usize))| {
+            let finding = findings[finding];
+            (KeeperId::new(asker), Answer { number, finding })
+        };
+        let told = |(asks, answers): (Option<u64>, BTreeMap<String, (u64, usize)>)| Told {
             asks,
-            answer: answer.map(|(asker, number, finding)| Answer {
-                asker: KeeperId::new(asker),
-                number,
-                finding: findings[finding],
-            }),
+            answers: answers.into_iter().map(answer).collect(),
         };
         let polls = polls.map(|polls| {
             let polls = polls.into_iter();

@@ -297,7 +297,7 @@ impl Schedule {
         let mut schedule = Self {
             keepers: 3,
             nodes: 3,
-            clusters: chance.pick(&[1, 2, 6]),
+            clusters: chance.pick(&[1, 6, 6]),
             clients: 1,
             colocated: false,
             latency: chance.pick(&[300, 800, 2_000]),
@@ -308,7 +308,7 @@ impl Schedule {
             ..Self::at_random(seed)
         };
         // The first nodes of all clusters share a host.
-        let servers = if schedule.clusters > 3 && chance.happens(40) {
+        let servers = if schedule.clusters > 3 && chance.happens(60) {
             1
         } else {
             3
