@@ -5,6 +5,7 @@
 
 use super::facts::{Family, NodeFacts, Version};
 use super::node::NodeAddr;
+use super::observed::Observed;
 use super::published::{Deposed, Published};
 
 /// The first version that dumps its history, so that its next process still names it. Neither an append-only file nor the
@@ -72,6 +73,15 @@ impl NodeFacts {
     }
 }
 
+impl Deposed {
+    fn of(facts: &NodeFacts) -> Self {
+        Self {
+            run_id: Some(facts.run_id.clone()),
+            history: Some(facts.replication_id.clone()),
+        }
+    }
+}
+
 impl Published {
     /// The process that is published, or was last, if that is known.
     pub fn process(&self) -> Option<&str> {
@@ -91,15 +101,28 @@ impl Published {
     pub(super) fn deposing(&self, last: Option<&NodeFacts>) -> Deposed {
         let ours = |facts: &&NodeFacts| !self.is_stranger(facts) || facts.keys == 0;
         match last.filter(ours) {
-            Some(facts) => Deposed {
-                run_id: Some(facts.run_id.clone()),
-                history: Some(facts.replication_id.clone()),
-            },
+            Some(facts) => Deposed::of(facts),
             None => Deposed {
                 run_id: self.process().map(str::to_owned),
                 history: None,
             },
         }
+    }
+
+    /// Keeps up with primaries that were withdrawn and are seen again before they follow: each start begins a history that
+    /// the next one goes on from.
+    pub(super) fn recognise(&mut self, observed: &Observed) {
+        let seen: Vec<_> = self
+            .deposed
+            .keys()
+            .filter_map(|addr| Some((addr, observed.nodes.get(addr)?.last_known()?)))
+            .filter(|(addr, facts)| {
+                let ours = generation_of(facts, &self.lineage).is_some();
+                ours || facts.keys == 0 || self.comes_back(addr, facts)
+            })
+            .map(|(addr, facts)| (addr.clone(), Deposed::of(facts)))
+            .collect();
+        self.deposed.extend(seen);
     }
 
     /// Whether `facts`, of a primary at `addr`, are of one that was withdrawn and comes back: the same process, or what it

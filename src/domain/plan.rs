@@ -404,6 +404,7 @@ fn publishing(case: &Case<'_>, before: &Published, primary: &NodeAddr) -> Publis
     }
     let back = |addr: &NodeAddr| addr == primary || state.replicas.contains(addr);
     state.deposed.retain(|addr, _| !back(addr));
+    state.recognise(case.observed);
     state
 }
 

@@ -7,7 +7,7 @@ use super::confirmation::Polled;
 use super::draining::{self, gathered, old_gone, refused_early, refused_since, withdrawn};
 use super::proxies::Proxies;
 use super::tasks::Tasks;
-use super::telling::{Telling, asked, elsewhere, unanswered};
+use super::telling::{Telling, asked, elsewhere, unanswered, witnesses};
 use crate::actors::cluster_api::Asker;
 use crate::actors::messages::{Commanded, Decision, SettingsTried, SharedState};
 use crate::domain::confirmation::Confirmation;
@@ -178,7 +178,7 @@ impl State {
                 let known = self.acknowledged.filter(|known| known.0 == generation);
                 known.unwrap_or((generation, now))
             });
-        self.observed.told = told(&shared, &self.settings.keeper);
+        self.observed.told = witnesses(&shared, &self.settings.keeper);
         self.shared = Some(shared);
     }
 
@@ -433,17 +433,6 @@ impl State {
             run_ids: self.observed.run_ids(),
         }
     }
-}
-
-/// What the others that are online have seen, each since it started.
-fn told(shared: &SharedState, me: &KeeperId) -> BTreeMap<KeeperId, Witness> {
-    let others = shared
-        .reports
-        .iter()
-        .filter(|(keeper, _)| *keeper != me && shared.keepers.contains(*keeper));
-    others
-        .filter_map(|(keeper, report)| Some((keeper.clone(), report.witness.clone()?)))
-        .collect()
 }
 
 fn note_failure(

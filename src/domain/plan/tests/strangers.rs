@@ -160,3 +160,15 @@ fn a_stranger_that_was_replaced_is_not_published_again_while_another_may_take_ov
         Refusal::NotAnswering(_)
     ));
 }
+
+#[test]
+fn a_replaced_primary_that_started_twice_is_recognised_if_it_was_seen_in_between() {
+    let seen = taken_over().primary("a").restarted("a", 10, 900);
+    let cannot_be_told = seen.failed("a", 0).written(Change::Note);
+    let twice = cannot_be_told.with("a", |a| {
+        let before = std::mem::replace(&mut a.replication_id, "third history of a".to_owned());
+        a.previous_replication_id = Some(before);
+        a.run_id = "third process of a".to_owned();
+    });
+    twice.failed("a", 60).plan().assert_follows(["a"], "b");
+}
