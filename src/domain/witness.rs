@@ -174,7 +174,9 @@ impl Observed {
         let node = self.nodes.get(subject(published)?)?;
         let facts = node.sighting.facts.as_ref();
         let other = facts.is_some_and(|facts| !is_published(published, &facts.run_id));
-        let due = node.sighting.vote.is_some() || published.intent.is_some() || other;
+        // While it answers its offset moves, and every report would be another one.
+        let replaced = published.intent.is_some() && !node.sighting.answering;
+        let due = node.sighting.vote.is_some() || replaced || other;
         let telling = due && !self.witness.replicas.is_empty();
         telling.then_some(&self.witness)
     }
