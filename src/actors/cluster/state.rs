@@ -370,7 +370,7 @@ impl State {
             fresh: self.telling.told(),
             tasks: self.tasks.listed(),
             outcomes: self.tasks.outcomes(),
-            witness: self.observed.testimony().cloned(),
+            witness: self.observed.testimony(),
             refused: refused_early(&self.observed, self.shared.as_ref()),
             unprobed: BTreeSet::new(),
             ended: refused_since(&self.observed),

@@ -261,6 +261,7 @@ fn ours(
         || generation_of(other, &published.lineage).is_some()
         || other.shares_history(facts)
         || published.comes_back(addr, other)
+        || case.observed.witness.kin.contains(addr, other)
         || case.observed.promoted_by_hand(addr, other)
         || case.policy.settle_unrelated
 }
