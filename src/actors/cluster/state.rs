@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use self::failures::note_failure;
 use super::confirmation::Polled;
 use super::draining::{self, gathered, old_gone, refused_early, refused_since, withdrawn};
 use super::proxies::Proxies;
@@ -16,7 +17,7 @@ use crate::domain::facts::Sighting;
 use crate::domain::lease::Unacknowledged;
 use crate::domain::liveness::Limits;
 use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
-use crate::domain::observed::{Failure, Observed, ObservedNode, Requested};
+use crate::domain::observed::{Observed, ObservedNode, Requested};
 use crate::domain::plan::{Hold, Plan, plan};
 use crate::domain::policy::{Policy, WriteSafety};
 use crate::domain::published::Published;
@@ -27,6 +28,7 @@ use crate::domain::verdict::{Report, Verdict};
 use crate::domain::witness::Witness;
 
 mod answers;
+mod failures;
 
 /// Who this cluster is and by what rules it is kept.
 #[derive(Debug, Clone)]
@@ -433,29 +435,6 @@ impl State {
             run_ids: self.observed.run_ids(),
         }
     }
-}
-
-fn note_failure(
-    failures: &mut BTreeMap<NodeAddr, Failure>,
-    node: NodeAddr,
-    through: Option<KeeperId>,
-    failure: Option<String>,
-    now: Moment,
-) {
-    let Some(why) = failure else {
-        failures.remove(&node);
-        return;
-    };
-    let before = failures.remove(&node);
-    let times = before.as_ref().map_or(0, |failure| failure.times) + 1;
-    let before = before.map(|failure| failure.through).unwrap_or_default();
-    let failure = Failure {
-        at: now,
-        times,
-        why,
-        through: before.into_iter().chain(through).collect(),
-    };
-    failures.insert(node, failure);
 }
 
 #[cfg(test)]
