@@ -161,8 +161,6 @@ impl Fleet {
             for (addr, host) in nodes {
                 let state = State {
                     offset: 100,
-                    starts: 0,
-                    changed: true,
                     log: vec![(100, 0)],
                     replica: (addr != primary).then(|| Replica::of(primary)),
                     remembered: (addr != primary).then(|| primary.clone()),
@@ -209,6 +207,7 @@ impl Fleet {
             replication_id,
             previous: None,
             offset: 0,
+            starts: 0,
             changed: true,
             log: Vec::new(),
             drained_at: 0,
