@@ -4,6 +4,7 @@ pub(super) mod live;
 
 mod costs;
 mod keepers;
+mod versions;
 mod zookeeper;
 
 use std::io::{self, Write};

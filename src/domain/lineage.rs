@@ -3,8 +3,11 @@
 //!
 //! A process is known by its run id, data by replication ids. An address tells neither.
 
+use std::collections::BTreeMap;
+
 use super::facts::{Family, NodeFacts, Version};
 use super::node::NodeAddr;
+use super::observed::Observed;
 use super::published::{Deposed, Published};
 
 /// The first version that dumps its history, so that its next process still names it. Neither an append-only file nor the
@@ -72,6 +75,14 @@ impl NodeFacts {
     }
 }
 
+impl Deposed {
+    /// Whether these facts are of the same process, or of one that went on from what it left on disk.
+    fn is(&self, facts: &NodeFacts) -> bool {
+        let known = |id: &str| self.histories.iter().any(|history| history == id);
+        self.run_id.as_ref() == Some(&facts.run_id) || facts.histories().any(known)
+    }
+}
+
 impl Published {
     /// The process that is published, or was last, if that is known.
     pub fn process(&self) -> Option<&str> {
@@ -90,15 +101,32 @@ impl Published {
     /// it has some of its history, or if it came up empty: all that it has later was meant for the cluster.
     pub(super) fn deposing(&self, last: Option<&NodeFacts>) -> Deposed {
         let ours = |facts: &&NodeFacts| !self.is_stranger(facts) || facts.keys == 0;
-        match last.filter(ours) {
-            Some(facts) => Deposed {
-                run_id: Some(facts.run_id.clone()),
-                history: Some(facts.replication_id.clone()),
-            },
-            None => Deposed {
-                run_id: self.process().map(str::to_owned),
-                history: None,
-            },
+        let mut deposed = Deposed {
+            run_id: self.process().map(str::to_owned),
+            histories: Vec::new(),
+        };
+        if let Some(facts) = last.filter(ours) {
+            deposed.is_now(&facts.run_id, facts.histories());
+        }
+        deposed
+    }
+
+    /// Keeps up with primaries that were withdrawn and are seen again before they follow.
+    pub(super) fn recognise(&mut self, observed: &Observed) {
+        let (lineage, kin) = (&self.lineage, &observed.witness.kin);
+        for (addr, deposed) in &mut self.deposed {
+            let node = observed.nodes.get(addr);
+            let Some(facts) = node.and_then(|node| node.last_known()) else {
+                continue;
+            };
+            let ours = facts.keys == 0
+                || facts.starts_without_history()
+                || generation_of(facts, lineage).is_some()
+                || deposed.is(facts)
+                || kin.contains(addr, facts);
+            if ours {
+                deposed.is_now(&facts.run_id, facts.histories());
+            }
         }
     }
 
@@ -106,13 +134,46 @@ impl Published {
     /// left on disk; or another one of a server that starts without any history. Such a server cannot show that it is the
     /// old one, and one that would be left alone would be missed as a replica after every failover.
     pub(super) fn comes_back(&self, addr: &NodeAddr, facts: &NodeFacts) -> bool {
-        let same = |deposed: &Deposed| {
-            let history = deposed.history.as_deref();
-            deposed.run_id.as_ref() == Some(&facts.run_id)
-                || history.is_some_and(|id| facts.histories().any(|own| own == id))
-        };
         let deposed = self.deposed.get(addr);
-        deposed.is_some_and(|deposed| facts.starts_without_history() || same(deposed))
+        deposed.is_some_and(|deposed| facts.starts_without_history() || deposed.is(facts))
+    }
+
+    /// Whether facts of the node show that its data go back to the cluster's.
+    pub(super) fn is_related(&self, addr: &NodeAddr, facts: &NodeFacts) -> bool {
+        let deposed = self.deposed.get(addr);
+        generation_of(facts, &self.lineage).is_some()
+            || deposed.is_some_and(|deposed| deposed.is(facts))
+    }
+}
+
+/// Histories that a keeper has seen to go on from the cluster's, of each node. A start names only the history before it:
+/// of two in a row the second shows nothing to those who have not seen the first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kin(BTreeMap<NodeAddr, Vec<String>>);
+
+/// How many histories of a node are remembered.
+const KIN_KEPT: usize = 8;
+
+impl Kin {
+    /// Whether one of the node's histories goes on from the cluster's.
+    pub(super) fn contains(&self, addr: &NodeAddr, facts: &NodeFacts) -> bool {
+        let known = self.0.get(addr).into_iter().flatten();
+        let mut known = known.map(String::as_str);
+        known.any(|id| facts.histories().any(|own| own == id))
+    }
+
+    /// Remembers the node's present history if it goes on from one that is the cluster's.
+    pub(super) fn look(&mut self, published: &Published, addr: &NodeAddr, facts: &NodeFacts) {
+        if !published.is_related(addr, facts) && !self.contains(addr, facts) {
+            return;
+        }
+        let known = self.0.entry(addr.clone()).or_default();
+        if known.last() != Some(&facts.replication_id) {
+            known.retain(|id| *id != facts.replication_id);
+            known.push(facts.replication_id.clone());
+            let old = known.len().saturating_sub(KIN_KEPT);
+            known.drain(..old);
+        }
     }
 }
 

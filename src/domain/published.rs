@@ -41,8 +41,26 @@ pub struct Published {
 pub struct Deposed {
     /// Its process.
     pub run_id: Option<String>,
-    /// The history that it was the only one to have: a primary reborn with less data is withdrawn for it.
-    pub history: Option<String>,
+    /// Histories that it has had since, the newest first: each start begins one, and names only the one before.
+    pub histories: Vec<String>,
+}
+
+/// How many histories of a primary that was withdrawn are kept.
+const HISTORIES_KEPT: usize = 4;
+
+impl Deposed {
+    /// Takes in that it is this process now, with these histories, the newest first.
+    pub fn is_now<'a>(&mut self, run_id: &str, newest_first: impl IntoIterator<Item = &'a str>) {
+        self.run_id = Some(run_id.to_owned());
+        let mut histories: Vec<String> = newest_first.into_iter().map(str::to_owned).collect();
+        for old in self.histories.drain(..) {
+            if !histories.contains(&old) {
+                histories.push(old);
+            }
+        }
+        histories.truncate(HISTORIES_KEPT);
+        self.histories = histories;
+    }
 }
 
 /// A change of primary that was begun, persisted before the first command so that any leader can finish it (RK-5).

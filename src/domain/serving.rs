@@ -8,6 +8,7 @@ use super::lineage::generation_of;
 use super::node::{Moment, NodeAddr};
 use super::observed::{Observed, ObservedNode};
 use super::policy::Policy;
+use super::published::Published;
 
 /// What an answer comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +70,8 @@ pub enum Reason {
     Stray,
     /// Unknown: the published primary refuses this keeper's connections; others may see it serve.
     RefusedHere,
+    /// Unknown: another process answers at the published address, and cannot show that its data are the cluster's (RK-7).
+    Stranger,
     /// Unknown: this keeper has not probed it yet.
     Unprobed,
     /// Unknown: this keeper has not read the cluster's state yet, or nobody has published one.
@@ -100,6 +103,7 @@ impl Reason {
             | Self::UnpublishedPrimary
             | Self::Stray => Ruling::No,
             Self::RefusedHere
+            | Self::Stranger
             | Self::Unprobed
             | Self::NoState
             | Self::NoLease
@@ -153,6 +157,9 @@ impl fmt::Display for Reason {
             Self::RefusedHere => f.write_str(
                 "it is the published primary, and refuses this keeper's connections: another keeper may reach it",
             ),
+            Self::Stranger => f.write_str(
+                "another process answers at the published primary's address, with data of another history",
+            ),
             Self::Unprobed => f.write_str("this keeper has not probed it yet"),
             Self::NoState => f.write_str("this keeper knows no state of the cluster yet"),
             Self::NoLease => f.write_str(
@@ -187,7 +194,7 @@ impl Serving<'_> {
         match &published.primary {
             None => Reason::NoPrimary,
             Some(primary) if primary != addr => Reason::NotPrimary(primary.clone()),
-            Some(_) => self.published_primary(node),
+            Some(_) => self.published_primary(published, node),
         }
     }
 
@@ -195,8 +202,8 @@ impl Serving<'_> {
     /// towards keepers says nothing of its clients. The exceptions are what a client would find, too:
     /// - its own answer, not older than the mark-down time: it loads its data, is a replica, or no plain server;
     /// - a majority of the voters is refused: nobody listens;
-    /// - this keeper alone is refused: another one may know better.
-    fn published_primary(&self, node: &ObservedNode) -> Reason {
+    /// - this keeper alone is refused, or answered by another process, a stranger (RK-7): another one may know better.
+    fn published_primary(&self, published: &Published, node: &ObservedNode) -> Reason {
         let (sighting, verdict) = (&node.sighting, &node.verdict);
         match sighting.said_within(self.policy.mark_down, self.now) {
             _ if self.votes_current && verdict.refused_by_majority() => Reason::RefusedByMajority {
@@ -207,6 +214,7 @@ impl Serving<'_> {
             Some(facts) if facts.loading => Reason::Loading,
             Some(facts) if !facts.is_primary() => Reason::DemotedFromOutside,
             _ if sighting.refused => Reason::RefusedHere,
+            Some(facts) if published.is_stranger(facts) => Reason::Stranger,
             _ => Reason::Primary,
         }
     }

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::facts::{Link, NodeFacts};
+use super::lineage::Kin;
 use super::node::NodeAddr;
 use super::observed::Observed;
 use super::published::Published;
@@ -19,6 +20,8 @@ pub struct Witness {
     pub primary: Option<LastRead>,
     /// Nodes that it has seen as replicas of the cluster.
     pub replicas: BTreeMap<NodeAddr, SeenReplica>,
+    /// Histories that it has seen to go on from the cluster's. It keeps that to itself.
+    pub kin: Kin,
 }
 
 /// What was read last of a primary's process.
@@ -85,9 +88,14 @@ impl Witness {
                 offset: known.map_or(0, |it| it.offset).max(facts.offset),
             }),
         };
-        for (addr, node) in observed.nodes.iter().filter(|(addr, _)| *addr != subject) {
+        for (addr, node) in &observed.nodes {
             let facts = node.sighting.facts.as_ref();
-            if let Some(facts) = facts.filter(|_| node.sighting.answering) {
+            let Some(facts) = facts.filter(|_| node.sighting.answering) else {
+                continue;
+            };
+            if facts.is_primary() {
+                self.kin.look(published, addr, facts);
+            } else if addr != subject {
                 self.look_at(observed, primary, (addr, facts));
             }
         }
@@ -169,14 +177,19 @@ impl Observed {
 
     /// What this keeper has to tell the others about the primary that is published, or was last: once it votes it down, it is
     /// being replaced, or another process answers there. Nothing at rest.
-    pub fn testimony(&self) -> Option<&Witness> {
+    pub fn testimony(&self) -> Option<Witness> {
         let published = self.published.as_ref()?;
         let node = self.nodes.get(subject(published)?)?;
         let facts = node.sighting.facts.as_ref();
         let other = facts.is_some_and(|facts| !is_published(published, &facts.run_id));
-        let due = node.sighting.vote.is_some() || published.intent.is_some() || other;
+        // While it answers its offset moves, and every report would be another one.
+        let replaced = published.intent.is_some() && !node.sighting.answering;
+        let due = node.sighting.vote.is_some() || replaced || other;
         let telling = due && !self.witness.replicas.is_empty();
-        telling.then_some(&self.witness)
+        telling.then(|| Witness {
+            kin: Kin::default(),
+            ..self.witness.clone()
+        })
     }
 }
 

@@ -108,3 +108,44 @@ async fn a_replaced_primary_with_an_append_only_file_is_a_replica_again() {
     keeper.wait_topology("cache", &first, &[&primary]).await;
     primary.wait_in_step_with(&first).await;
 }
+
+#[tokio::test]
+async fn a_drained_cluster_fails_over() {
+    let net = Net::new();
+    let [primary, first, second] = Redis::trio(&net).await;
+    primary.write_keys("job", 1).await;
+    primary.wait_followed_by(&[&first, &second]).await;
+    let nodes = [&primary, &first, &second];
+    let keeper = Keeper::alone_for(&net, Settings::new(), &nodes).await;
+    primary.run::<()>("DEL job:0").await;
+    primary.wait_followed_by(&[&first, &second]).await;
+    keeper.wait_probes("cache", &primary, 2).await;
+
+    primary.kill();
+    let [successor, other] = keeper.elected("cache", [&first, &second]).await;
+    keeper.wait_topology("cache", successor, &[other]).await;
+}
+
+#[tokio::test]
+async fn a_replica_that_started_without_history_is_adopted_once_promoted_by_hand() {
+    let net = Net::new();
+    let aof = [("appendonly", "yes")];
+    let primary = Redis::start_with(&net, &aof).await;
+    let first = Redis::replica_of(&net, &primary, &aof).await;
+    let second = Redis::replica_of(&net, &primary, &aof).await;
+    primary.write_keys("kept", 100).await;
+    primary.wait_followed_by(&[&first, &second]).await;
+    let nodes = [&primary, &first, &second];
+    let keeper = Keeper::alone_for(&net, Settings::new(), &nodes).await;
+
+    for redis in nodes {
+        redis.kill();
+    }
+    first.revive().await;
+    keeper
+        .wait_plan("cache", &["has started without any history"])
+        .await;
+    first.run::<()>("REPLICAOF NO ONE").await;
+    keeper.wait_topology("cache", &first, &[]).await;
+    assert_eq!(first.key_count().await, 100);
+}

@@ -61,6 +61,8 @@ struct State {
     /// And the offset up to which it was this server's history.
     previous: Option<(String, u64)>,
     offset: u64,
+    /// How often it was started since it last took over data from a primary.
+    starts: u32,
     /// The data have changed since the history began: what is on disk is of this history, too.
     changed: bool,
     /// The data set: each write with the offset behind it.
@@ -125,6 +127,8 @@ pub(crate) struct Condition {
     pub(crate) foreign: bool,
     /// Its process.
     pub(crate) run_id: String,
+    /// How often it was started since it last took over data from a primary.
+    pub(crate) starts: u32,
     /// The process at the head of the links that this one has had; `None` if it had none.
     pub(crate) linked_to: Option<String>,
     /// When its process started.
@@ -157,7 +161,6 @@ impl Fleet {
             for (addr, host) in nodes {
                 let state = State {
                     offset: 100,
-                    changed: true,
                     log: vec![(100, 0)],
                     replica: (addr != primary).then(|| Replica::of(primary)),
                     remembered: (addr != primary).then(|| primary.clone()),
@@ -204,6 +207,7 @@ impl Fleet {
             replication_id,
             previous: None,
             offset: 0,
+            starts: 0,
             changed: true,
             log: Vec::new(),
             drained_at: 0,
@@ -278,6 +282,7 @@ impl Fleet {
         state.up = true;
         state.incarnation = self.world.number();
         state.started = now;
+        state.starts += 1;
         state.origin = None;
         state.loading_until = now + loading;
         match rebirth {
@@ -406,6 +411,7 @@ impl Server {
             priority: state.priority,
             foreign: state.foreign,
             run_id: run_id(state.incarnation),
+            starts: state.starts,
             linked_to: state.origin.map(run_id),
             started: state.started,
         }

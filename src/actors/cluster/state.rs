@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use self::failures::note_failure;
 use super::confirmation::Polled;
 use super::draining::{self, gathered, old_gone, refused_early, refused_since, withdrawn};
 use super::proxies::Proxies;
 use super::tasks::Tasks;
-use super::telling::{Telling, asked, elsewhere, unanswered};
+use super::telling::{Telling, asked, elsewhere, unanswered, witnesses};
 use crate::actors::cluster_api::Asker;
 use crate::actors::messages::{Commanded, Decision, SettingsTried, SharedState};
 use crate::domain::confirmation::Confirmation;
@@ -16,7 +17,7 @@ use crate::domain::facts::Sighting;
 use crate::domain::lease::Unacknowledged;
 use crate::domain::liveness::Limits;
 use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
-use crate::domain::observed::{Failure, Observed, ObservedNode, Requested};
+use crate::domain::observed::{Observed, ObservedNode, Requested};
 use crate::domain::plan::{Hold, Plan, plan};
 use crate::domain::policy::{Policy, WriteSafety};
 use crate::domain::published::Published;
@@ -27,6 +28,7 @@ use crate::domain::verdict::{Report, Verdict};
 use crate::domain::witness::Witness;
 
 mod answers;
+mod failures;
 
 /// Who this cluster is and by what rules it is kept.
 #[derive(Debug, Clone)]
@@ -178,7 +180,7 @@ impl State {
                 let known = self.acknowledged.filter(|known| known.0 == generation);
                 known.unwrap_or((generation, now))
             });
-        self.observed.told = told(&shared, &self.settings.keeper);
+        self.observed.told = witnesses(&shared, &self.settings.keeper);
         self.shared = Some(shared);
     }
 
@@ -370,7 +372,7 @@ impl State {
             fresh: self.telling.told(),
             tasks: self.tasks.listed(),
             outcomes: self.tasks.outcomes(),
-            witness: self.observed.testimony().cloned(),
+            witness: self.observed.testimony(),
             refused: refused_early(&self.observed, self.shared.as_ref()),
             unprobed: BTreeSet::new(),
             ended: refused_since(&self.observed),
@@ -433,40 +435,6 @@ impl State {
             run_ids: self.observed.run_ids(),
         }
     }
-}
-
-/// What the others that are online have seen, each since it started.
-fn told(shared: &SharedState, me: &KeeperId) -> BTreeMap<KeeperId, Witness> {
-    let others = shared
-        .reports
-        .iter()
-        .filter(|(keeper, _)| *keeper != me && shared.keepers.contains(*keeper));
-    others
-        .filter_map(|(keeper, report)| Some((keeper.clone(), report.witness.clone()?)))
-        .collect()
-}
-
-fn note_failure(
-    failures: &mut BTreeMap<NodeAddr, Failure>,
-    node: NodeAddr,
-    through: Option<KeeperId>,
-    failure: Option<String>,
-    now: Moment,
-) {
-    let Some(why) = failure else {
-        failures.remove(&node);
-        return;
-    };
-    let before = failures.remove(&node);
-    let times = before.as_ref().map_or(0, |failure| failure.times) + 1;
-    let before = before.map(|failure| failure.through).unwrap_or_default();
-    let failure = Failure {
-        at: now,
-        times,
-        why,
-        through: before.into_iter().chain(through).collect(),
-    };
-    failures.insert(node, failure);
 }
 
 #[cfg(test)]

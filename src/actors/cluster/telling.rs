@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::actors::messages::SharedState;
 use crate::domain::facts::Sighting;
 use crate::domain::node::{Generation, KeeperId, NodeAddr};
 use crate::domain::observed::{Elsewhere, Observed};
 use crate::domain::verdict::{Fresh, Report};
+use crate::domain::witness::Witness;
 
 /// What this keeper tells whoever leads.
 #[derive(Debug, Default)]
@@ -112,6 +114,17 @@ pub(super) fn elsewhere(
         keeper: keeper.clone(),
         facts: facts.clone(),
     })
+}
+
+/// What the others that are online have seen, each since it started.
+pub(super) fn witnesses(shared: &SharedState, me: &KeeperId) -> BTreeMap<KeeperId, Witness> {
+    let others = shared
+        .reports
+        .iter()
+        .filter(|(keeper, _)| *keeper != me && shared.keepers.contains(*keeper));
+    others
+        .filter_map(|(keeper, report)| Some((keeper.clone(), report.witness.clone()?)))
+        .collect()
 }
 
 #[cfg(test)]

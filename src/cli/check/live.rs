@@ -4,7 +4,7 @@ use std::fmt;
 
 use futures::future::join_all;
 
-use super::zookeeper;
+use super::{versions, zookeeper};
 use crate::adapters::redis::RedisServers;
 use crate::adapters::redis::inspect::Severity;
 use crate::adapters::resolver::Resolver;
@@ -155,6 +155,7 @@ async fn look(config: &Config) -> Vec<Subject> {
     };
     for cluster in &config.clusters {
         subjects.extend(nodes(&redis, cluster).await);
+        subjects.extend(versions::look(&redis, cluster).await);
     }
     subjects
 }

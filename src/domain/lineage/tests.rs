@@ -88,7 +88,7 @@ fn a_replaced_primary_comes_back_as_the_same_process_or_as_one_that_starts_witho
     assert!(!comes_back(&published, |it| it.append_only = true));
     let before = Deposed {
         run_id: Some("process before".to_owned()),
-        history: Some("history before".to_owned()),
+        histories: vec!["history before".to_owned()],
     };
     published.deposed.insert(addr("a"), before);
     assert!(!comes_back(&published, |_| {}), "it would name its history");

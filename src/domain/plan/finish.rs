@@ -186,5 +186,6 @@ pub(super) fn choosing(case: &Case<'_>, published: &Published, candidate: &NodeA
         intent.candidate = Some(candidate.clone());
         intent.step = Step::Promoting;
     }
+    state.recognise(case.observed);
     state
 }

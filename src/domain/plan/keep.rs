@@ -48,7 +48,7 @@ fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
         format!("it was made a replica of {other} from outside")
     } else if published.is_stranger(facts) {
         match stranger::judge(case, published, primary) {
-            Stranger::Stays(plan) => return plan,
+            Stranger::Stays(plan) => return *plan,
             Stranger::Fails(_) if node.through().is_some() => return not_read_here(primary, node),
             Stranger::Fails(heir) if facts.keys == 0 => less_data(&heir),
             Stranger::Fails(heir) => format!(
@@ -261,6 +261,7 @@ fn ours(
         || generation_of(other, &published.lineage).is_some()
         || other.shares_history(facts)
         || published.comes_back(addr, other)
+        || case.observed.witness.kin.contains(addr, other)
         || case.observed.promoted_by_hand(addr, other)
         || case.policy.settle_unrelated
 }

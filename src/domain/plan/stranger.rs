@@ -16,7 +16,7 @@ pub(super) enum Stranger {
     /// It is replaced: this node holds the cluster's newest data and may take over.
     Fails(NodeAddr),
     /// It is accepted, or not judged yet.
-    Stays(Plan),
+    Stays(Box<Plan>),
 }
 
 pub(super) fn judge(case: &Case<'_>, published: &Published, primary: &NodeAddr) -> Stranger {
@@ -35,8 +35,9 @@ pub(super) fn judge(case: &Case<'_>, published: &Published, primary: &NodeAddr) 
     if let Some(heir) = election.ranking.iter().find(newest) {
         return Stranger::Fails(heir.clone());
     }
-    // One of those that do not answer at the moment may hold them.
-    let waits = election.refusals.values().any(Refusal::may_pass);
+    // One of those that do not answer, or fail what they are told, at the moment may hold them.
+    let passes = |it: &Refusal| it.may_pass() || matches!(it, Refusal::FailedLately(_));
+    let waits = election.refusals.values().any(passes);
     let mut plan = if waits {
         let node = primary.clone();
         Plan::hold(Hold::Stranger { node })
@@ -47,5 +48,5 @@ pub(super) fn judge(case: &Case<'_>, published: &Published, primary: &NodeAddr) 
         replaced: Some(primary.clone()),
         refusals: election.refusals,
     });
-    Stranger::Stays(plan)
+    Stranger::Stays(Box::new(plan))
 }

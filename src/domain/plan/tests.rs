@@ -12,6 +12,7 @@ mod order;
 mod properties;
 mod reach;
 mod refusals;
+mod seen;
 mod sentinels;
 mod strangers;
 mod switchover;

@@ -128,16 +128,7 @@ impl fmt::Display for Hold {
             Self::SentinelAtWork { .. }
             | Self::SentinelPassedOver { .. }
             | Self::SentinelChannel { .. } => self.of_sentinels(f),
-            Self::WrongMode(node, Mode::Cluster) => {
-                write!(
-                    f,
-                    "{node} runs in Redis Cluster mode, which fails over by itself: it is left alone"
-                )
-            }
-            Self::WrongMode(node, _) => write!(
-                f,
-                "{node} is a Redis Sentinel, not a data node: it is left alone"
-            ),
+            Self::WrongMode(node, mode) => write!(f, "{node} {}: it is left alone", wrong(*mode)),
             Self::SameServer(alias, node) => {
                 write!(
                     f,
@@ -268,6 +259,13 @@ fn silent_keepers(
          keeper that {nobody}; bring it back, or take it off (DELETE /admin/keepers/ID) if it does not run",
         list(keepers)
     )
+}
+
+fn wrong(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Cluster => "runs in Redis Cluster mode, which fails over by itself",
+        Mode::Sentinel | Mode::Standalone => "is a Redis Sentinel, not a data node",
+    }
 }
 
 fn silent(node: &NodeAddr, left: Duration, drain: Duration) -> String {

@@ -36,7 +36,8 @@ struct WireDeposed {
     host: String,
     port: u16,
     run_id: Option<String>,
-    history: Option<String>,
+    #[serde(default)]
+    histories: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -74,7 +75,7 @@ impl From<(&NodeAddr, &Deposed)> for WireDeposed {
             host: node.host().to_owned(),
             port: node.port(),
             run_id: deposed.run_id.clone(),
-            history: deposed.history.clone(),
+            histories: deposed.histories.clone(),
         }
     }
 }
@@ -83,7 +84,7 @@ impl From<WireDeposed> for (NodeAddr, Deposed) {
     fn from(wire: WireDeposed) -> Self {
         let deposed = Deposed {
             run_id: wire.run_id,
-            history: wire.history,
+            histories: wire.histories,
         };
         (NodeAddr::new(wire.host, wire.port), deposed)
     }

@@ -118,8 +118,8 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn deposed()(run_id in option::of("[0-9a-f]{8}"), history in option::of("[0-9a-f]{8}")) -> Deposed {
-        Deposed { run_id, history }
+    fn deposed()(run_id in option::of("[0-9a-f]{8}"), histories in vec("[0-9a-f]{8}", 0..3)) -> Deposed {
+        Deposed { run_id, histories }
     }
 }
 
@@ -133,6 +133,7 @@ prop_compose! {
             replicas: replicas.into_iter().map(|(node, (run_id, linked))| {
                 (node, SeenReplica { run_id, linked })
             }).collect(),
+            ..Witness::default()
         }
     }
 }

@@ -62,6 +62,7 @@ impl From<WireWitness> for Witness {
                 offset: read.offset,
             }),
             replicas: wire.replicas.into_iter().map(replica).collect(),
+            ..Self::default()
         }
     }
 }

@@ -1,18 +1,20 @@
 //! A cluster of servers that carries plans out. It knows what the core cannot: which data set a server really holds.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use super::builder::{EPOCH, NOW, addr, cluster};
-use crate::domain::facts::{
-    Family, Link, MinReplicas, Mode, NodeFacts, Role, Sighting, Upstream, Version,
-};
+use crate::domain::facts::{MinReplicas, NodeFacts, Sighting};
 use crate::domain::node::{Generation, Moment, NodeAddr};
 use crate::domain::observed::{Failure, Observed, ObservedNode};
 use crate::domain::plan::{Action, Change, Plan, plan};
 use crate::domain::policy::Policy;
 use crate::domain::published::{Published, Step};
 use crate::domain::verdict::Verdict;
+
+use self::said::facts;
+pub(super) use self::said::linked_to;
+
+mod said;
 
 pub(super) const KEEPERS: usize = 4;
 /// What `min-replicas` settings are without the keepers.
@@ -204,7 +206,7 @@ impl Model {
                 assert!(before.primary.is_none() && state.primary.is_some());
             }
             Change::Note | Change::Accept => {
-                assert!(before.primary.is_some() && before.primary == state.primary)
+                assert!(before.primary.is_some() && before.primary == state.primary);
             }
         }
         assert_eq!(
@@ -411,54 +413,5 @@ fn refused() -> Failure {
         times: 1,
         why: "refused".to_owned(),
         through: [].into(),
-    }
-}
-
-/// How many replicas of it are in touch.
-pub(super) fn linked_to(index: usize, servers: &[Server]) -> usize {
-    let linked = |server: &&Server| server.up && server.linked && server.follows == Some(index);
-    servers.iter().filter(linked).count()
-}
-
-fn facts(index: usize, server: &Server, servers: &[Server]) -> NodeFacts {
-    let down = Link::Down {
-        since: Some(Duration::from_secs(1)),
-    };
-    let role = match server.follows {
-        None => Role::Primary {
-            online_replicas: linked_to(index, servers),
-        },
-        Some(of) => Role::Replica(Upstream {
-            primary: if of < servers.len() {
-                name_of(of)
-            } else {
-                addr(OUTSIDE)
-            },
-            link: if server.linked { Link::Up } else { down },
-            syncing: false,
-            last_io: None,
-            priority: server.priority,
-        }),
-    };
-    NodeFacts {
-        run_id: format!("process {index}.{}", server.process),
-        version: Version {
-            major: 7,
-            minor: 0,
-            patch: 15,
-        },
-        family: Family::Redis,
-        mode: Mode::Standalone,
-        uptime: Duration::from_secs(u64::from(server.process)),
-        loading: server.loading,
-        role,
-        replication_id: server.history.clone(),
-        previous_replication_id: server.previous.clone(),
-        previous_offset: None,
-        offset: server.offset,
-        keys: server.keys,
-        append_only: false,
-        sentinels: Vec::new(),
-        other_subscribers: 0,
     }
 }

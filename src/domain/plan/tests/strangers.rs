@@ -160,3 +160,33 @@ fn a_stranger_that_was_replaced_is_not_published_again_while_another_may_take_ov
         Refusal::NotAnswering(_)
     ));
 }
+
+#[test]
+fn a_replaced_primary_that_started_twice_is_recognised_if_it_was_seen_in_between() {
+    let seen = taken_over().primary("a").restarted("a", 10, 900);
+    let cannot_be_told = seen.failed("a", 0).written(Change::Note);
+    let twice = cannot_be_told.with("a", |a| {
+        let before = std::mem::replace(&mut a.replication_id, "third history of a".to_owned());
+        a.previous_replication_id = Some(before);
+        a.run_id = "third process of a".to_owned();
+    });
+    twice.failed("a", 60).plan().assert_follows(["a"], "b");
+}
+
+#[test]
+fn a_primary_that_started_twice_while_nobody_led_is_known_to_a_keeper_that_saw_both() {
+    let again = |cluster: Cluster, which: &str| {
+        cluster.with("a", |a| {
+            let before = std::mem::replace(&mut a.replication_id, format!("{which} history of a"));
+            a.previous_replication_id = Some(before);
+            a.run_id = format!("{which} process of a");
+        })
+    };
+    let once = again(trio(), "second").looked_at();
+    let twice = again(once.looked_at(), "third").looked_at();
+    let cluster = twice.written(Change::Withdraw).chosen();
+    let cluster = cluster.promoted("b").written(Change::Publish);
+    cluster.plan().assert_follows(["a", "c"], "b");
+    let unseen = cluster.restarted_keeper();
+    unseen.plan().assert_follows(["a", "c"], "b");
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::builder::{Cluster, NOW, addr, cluster};
+use super::builder::{Cluster, NOW, addr, cluster, history};
 use super::model::{Model, UNTOUCHED};
 use super::properties::{events, models};
 use crate::domain::facts::{MinReplicas, NodeFacts, Role};
@@ -202,7 +202,7 @@ fn a_former_primary_is_made_a_replica_before_anything_is_restored() {
     let process = Some("process of a".to_owned());
     let deposed = crate::domain::published::Deposed {
         run_id: process,
-        history: None,
+        histories: vec![history("a")],
     };
     published.deposed.insert(addr("a"), deposed);
     back.plan().assert_follows(["a"], "b");

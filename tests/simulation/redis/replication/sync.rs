@@ -176,6 +176,7 @@ impl Fleet {
             );
             let other = sync.replication_id != state.replication_id;
             state.origin = sync.origin;
+            state.starts = 0;
             state.changed = true;
             if sync.full {
                 state.foreign = false;

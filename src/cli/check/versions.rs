@@ -1,0 +1,95 @@
+//! Servers of one cluster that could not follow each other (`check --live`).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::future::join_all;
+use tokio::time::timeout;
+
+use super::live::Subject;
+use crate::adapters::redis::RedisServers;
+use crate::config::ClusterConfig;
+use crate::domain::compatibility::{Make, can_follow};
+use crate::domain::facts::NodeFacts;
+use crate::domain::node::NodeAddr;
+use crate::ports::redis::{Depth, Redis};
+
+/// How long a server may take to answer: the look at each has told already if it does not.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What is to be said of the cluster's versions, if anything.
+pub(super) async fn look(redis: &RedisServers, cluster: &ClusterConfig) -> Option<Subject> {
+    let looks = cluster.nodes.iter().map(|node| async {
+        let server = redis.node(&cluster.name, &node.addr);
+        let read = async {
+            let mut connection = server.connect().await.ok()?;
+            let alive = connection.probe(Depth::Full).await.ok()?;
+            NodeFacts::of(&alive.info?)
+        };
+        let facts = timeout(PATIENCE, read).await.ok().flatten()?;
+        Some((node.addr.clone(), (facts.is_primary(), facts.make())))
+    });
+    let nodes: BTreeMap<_, _> = join_all(looks).await.into_iter().flatten().collect();
+    let left = left_behind(&nodes);
+    if left.is_empty() {
+        return None;
+    }
+    let mut subject = Subject::new(format!("{} versions", cluster.name));
+    for (newer, others) in left {
+        let others: Vec<_> = others.iter().map(ToString::to_string).collect();
+        subject = subject.warning(
+            format!(
+                "{newer} is newer: once it is promoted, {} cannot follow it, and loses its data if it tries",
+                others.join(", ")
+            ),
+            "upgrade all replicas before the primary, and lower the priority of those that are done (docs/upgrade.md)",
+        );
+    }
+    Some(subject)
+}
+
+/// Replicas that others could not follow, each with those.
+fn left_behind(nodes: &BTreeMap<NodeAddr, (bool, Make)>) -> BTreeMap<NodeAddr, Vec<NodeAddr>> {
+    let replicas = nodes.iter().filter(|(_, (is_primary, _))| !is_primary);
+    let left = replicas.map(|(addr, (_, make))| {
+        let others = nodes.iter().filter(|(other, _)| *other != addr);
+        let unable = others.filter(|(_, (_, other))| !can_follow(*other, *make));
+        (
+            addr.clone(),
+            unable.map(|(other, _)| other.clone()).collect::<Vec<_>>(),
+        )
+    });
+    left.filter(|(_, others)| !others.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::facts::{Family, Version};
+
+    #[test]
+    fn a_replica_that_others_could_not_follow_is_named_with_them() {
+        let make = |family, major| {
+            let version = Version {
+                major,
+                ..Version::default()
+            };
+            (family, version)
+        };
+        let [a, b, c] = ["a", "b", "c"].map(|host| NodeAddr::new(host, 1));
+        let old = make(Family::Redis, 7);
+        let nodes = |b_is: Make| {
+            BTreeMap::from([
+                (a.clone(), (true, old)),
+                (b.clone(), (false, b_is)),
+                (c.clone(), (false, old)),
+            ])
+        };
+        assert_eq!(left_behind(&nodes(old)), BTreeMap::new());
+        let left = left_behind(&nodes(make(Family::Valkey, 9)));
+        assert_eq!(
+            left,
+            BTreeMap::from([(b.clone(), vec![a.clone(), c.clone()])])
+        );
+    }
+}
