@@ -9,14 +9,14 @@ use super::proxies::Proxies;
 use super::tasks::Tasks;
 use super::telling::{Telling, asked, elsewhere, unanswered};
 use crate::actors::cluster_api::Asker;
-use crate::actors::messages::{Commanded, Decision, SettingsTried, SharedState};
+use crate::actors::messages::{Decision, SharedState};
 use crate::domain::confirmation::Confirmation;
 use crate::domain::drain;
 use crate::domain::facts::Sighting;
 use crate::domain::lease::Unacknowledged;
 use crate::domain::liveness::Limits;
 use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
-use crate::domain::observed::{Failure, Observed, ObservedNode, Requested};
+use crate::domain::observed::{Observed, ObservedNode, Requested};
 use crate::domain::plan::{Hold, Plan, plan};
 use crate::domain::policy::{Policy, WriteSafety};
 use crate::domain::published::Published;
@@ -27,6 +27,7 @@ use crate::domain::verdict::{Report, Verdict};
 use crate::domain::witness::Witness;
 
 mod answers;
+mod failures;
 
 /// Who this cluster is and by what rules it is kept.
 #[derive(Debug, Clone)]
@@ -260,31 +261,6 @@ impl State {
         }
     }
 
-    /// Notes how a command to a node ended.
-    pub(super) fn commanded(&mut self, commanded: Commanded, now: Moment) {
-        let Commanded {
-            node,
-            promotion,
-            through,
-            failure,
-        } = commanded;
-        if promotion && failure.is_none() {
-            self.observed.promoted = Some((node.clone(), now));
-        }
-        note_failure(&mut self.observed.failures, node, through, failure, now);
-    }
-
-    /// Notes why a switchover was not carried out.
-    pub(super) fn switch_failed(&mut self, why: String, now: Moment) {
-        self.observed.switch_failed = Some((now, why));
-    }
-
-    /// Notes how the change of a node's settings ended.
-    pub(super) fn settings_tried(&mut self, tried: SettingsTried, now: Moment) {
-        let failures = &mut self.observed.setting_failures;
-        note_failure(failures, tried.node, None, tried.failure, now);
-    }
-
     /// Whether anything depends on the settings of nodes (RK-9).
     pub(super) fn settings_matter(&self) -> bool {
         let published = self.observed.published.as_ref();
@@ -444,29 +420,6 @@ fn told(shared: &SharedState, me: &KeeperId) -> BTreeMap<KeeperId, Witness> {
     others
         .filter_map(|(keeper, report)| Some((keeper.clone(), report.witness.clone()?)))
         .collect()
-}
-
-fn note_failure(
-    failures: &mut BTreeMap<NodeAddr, Failure>,
-    node: NodeAddr,
-    through: Option<KeeperId>,
-    failure: Option<String>,
-    now: Moment,
-) {
-    let Some(why) = failure else {
-        failures.remove(&node);
-        return;
-    };
-    let before = failures.remove(&node);
-    let times = before.as_ref().map_or(0, |failure| failure.times) + 1;
-    let before = before.map(|failure| failure.through).unwrap_or_default();
-    let failure = Failure {
-        at: now,
-        times,
-        why,
-        through: before.into_iter().chain(through).collect(),
-    };
-    failures.insert(node, failure);
 }
 
 #[cfg(test)]

@@ -1,12 +1,10 @@
 //! A cluster of servers that carries plans out. It knows what the core cannot: which data set a server really holds.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use super::builder::{EPOCH, NOW, addr, cluster};
-use crate::domain::facts::{
-    Family, Link, MinReplicas, Mode, NodeFacts, Role, Sighting, Upstream, Version,
-};
+use super::model_facts::facts;
+use crate::domain::facts::{MinReplicas, NodeFacts, Sighting};
 use crate::domain::node::{Generation, Moment, NodeAddr};
 use crate::domain::observed::{Failure, Observed, ObservedNode};
 use crate::domain::plan::{Action, Change, Plan, plan};
@@ -20,7 +18,7 @@ pub(super) const UNTOUCHED: MinReplicas = MinReplicas {
     to_write: 0,
     max_lag: 10,
 };
-const OUTSIDE: &str = "outside";
+pub(super) const OUTSIDE: &str = "outside";
 
 /// One server process and its surroundings.
 #[derive(Debug, Clone)]
@@ -418,47 +416,4 @@ fn refused() -> Failure {
 pub(super) fn linked_to(index: usize, servers: &[Server]) -> usize {
     let linked = |server: &&Server| server.up && server.linked && server.follows == Some(index);
     servers.iter().filter(linked).count()
-}
-
-fn facts(index: usize, server: &Server, servers: &[Server]) -> NodeFacts {
-    let down = Link::Down {
-        since: Some(Duration::from_secs(1)),
-    };
-    let role = match server.follows {
-        None => Role::Primary {
-            online_replicas: linked_to(index, servers),
-        },
-        Some(of) => Role::Replica(Upstream {
-            primary: if of < servers.len() {
-                name_of(of)
-            } else {
-                addr(OUTSIDE)
-            },
-            link: if server.linked { Link::Up } else { down },
-            syncing: false,
-            last_io: None,
-            priority: server.priority,
-        }),
-    };
-    NodeFacts {
-        run_id: format!("process {index}.{}", server.process),
-        version: Version {
-            major: 7,
-            minor: 0,
-            patch: 15,
-        },
-        family: Family::Redis,
-        mode: Mode::Standalone,
-        uptime: Duration::from_secs(u64::from(server.process)),
-        loading: server.loading,
-        role,
-        replication_id: server.history.clone(),
-        previous_replication_id: server.previous.clone(),
-        previous_offset: None,
-        offset: server.offset,
-        keys: server.keys,
-        append_only: false,
-        sentinels: Vec::new(),
-        other_subscribers: 0,
-    }
 }

@@ -1,0 +1,50 @@
+//! What a server of the model says of itself.
+
+use std::time::Duration;
+
+use super::builder::addr;
+use super::model::{OUTSIDE, Server, linked_to, name_of};
+use crate::domain::facts::{Family, Link, Mode, NodeFacts, Role, Upstream, Version};
+
+pub(super) fn facts(index: usize, server: &Server, servers: &[Server]) -> NodeFacts {
+    let down = Link::Down {
+        since: Some(Duration::from_secs(1)),
+    };
+    let role = match server.follows {
+        None => Role::Primary {
+            online_replicas: linked_to(index, servers),
+        },
+        Some(of) => Role::Replica(Upstream {
+            primary: if of < servers.len() {
+                name_of(of)
+            } else {
+                addr(OUTSIDE)
+            },
+            link: if server.linked { Link::Up } else { down },
+            syncing: false,
+            last_io: None,
+            priority: server.priority,
+        }),
+    };
+    NodeFacts {
+        run_id: format!("process {index}.{}", server.process),
+        version: Version {
+            major: 7,
+            minor: 0,
+            patch: 15,
+        },
+        family: Family::Redis,
+        mode: Mode::Standalone,
+        uptime: Duration::from_secs(u64::from(server.process)),
+        loading: server.loading,
+        role,
+        replication_id: server.history.clone(),
+        previous_replication_id: server.previous.clone(),
+        previous_offset: None,
+        offset: server.offset,
+        keys: server.keys,
+        append_only: false,
+        sentinels: Vec::new(),
+        other_subscribers: 0,
+    }
+}
