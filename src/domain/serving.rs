@@ -266,7 +266,8 @@ impl Serving<'_> {
             },
             Link::Down { since } => {
                 // Without a link since its start, its data is from before that.
-                let stale = since.unwrap_or(facts.uptime) + self.now.since(sighting.at);
+                let age = self.now.since(sighting.at);
+                let stale = since.unwrap_or(facts.uptime).saturating_add(age);
                 let within_bounds = published.primary.is_none() || stale <= self.policy.max_stale;
                 if within_bounds {
                     Reason::StaleReplica

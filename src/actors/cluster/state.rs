@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use self::failures::note_failure;
 use super::confirmation::Polled;
 use super::draining::{self, gathered, old_gone, refused_early, refused_since, withdrawn};
 use super::proxies::Proxies;
 use super::tasks::Tasks;
 use super::telling::{Telling, asked, elsewhere, unanswered, witnesses};
 use crate::actors::cluster_api::Asker;
-use crate::actors::messages::{Commanded, Decision, SettingsTried, SharedState};
+use crate::actors::messages::{Decision, SharedState};
 use crate::domain::confirmation::Confirmation;
 use crate::domain::drain;
 use crate::domain::facts::Sighting;
@@ -260,31 +259,6 @@ impl State {
         for (node, sighting) in sightings {
             self.sighted(&node, sighting);
         }
-    }
-
-    /// Notes how a command to a node ended.
-    pub(super) fn commanded(&mut self, commanded: Commanded, now: Moment) {
-        let Commanded {
-            node,
-            promotion,
-            through,
-            failure,
-        } = commanded;
-        if promotion && failure.is_none() {
-            self.observed.promoted = Some((node.clone(), now));
-        }
-        note_failure(&mut self.observed.failures, node, through, failure, now);
-    }
-
-    /// Notes why a switchover was not carried out.
-    pub(super) fn switch_failed(&mut self, why: String, now: Moment) {
-        self.observed.switch_failed = Some((now, why));
-    }
-
-    /// Notes how the change of a node's settings ended.
-    pub(super) fn settings_tried(&mut self, tried: SettingsTried, now: Moment) {
-        let failures = &mut self.observed.setting_failures;
-        note_failure(failures, tried.node, None, tried.failure, now);
     }
 
     /// Whether anything depends on the settings of nodes (RK-9).

