@@ -5,6 +5,7 @@
 //! of clients reached") is proof of life; a reply that comes too late is one too; which replies of a transaction came.
 
 mod command;
+mod company;
 mod failure;
 pub mod inspect;
 mod probe;
@@ -27,6 +28,7 @@ use tokio::net::TcpStream;
 use self::tls::TlsClient;
 pub use self::tls::{Tls, TlsError};
 use self::wire::{Wire, WireError};
+use crate::domain::group::ProbeName;
 use crate::domain::node::{ClusterName, Epoch, NodeAddr};
 use crate::ports::redis::{
     CommandConnection, CommandError, ProbeConnection, ProbeFailure, Redis, RedisNode,
@@ -71,11 +73,13 @@ impl RedisServers {
         command_timeout: Duration,
     ) -> Result<Self, TlsError> {
         let resolver = Rc::new(Resolver::default());
+        let probe_name = Rc::new(RefCell::default());
         let way = |access: &Access| {
             Ok(Rc::new(Way {
                 auth: access.auth(),
                 tls: access.tls.as_ref().map(TlsClient::new).transpose()?,
                 resolver: Rc::clone(&resolver),
+                probe_name: Rc::clone(&probe_name),
                 command_timeout,
             }))
         };
@@ -105,6 +109,10 @@ impl Redis for RedisServers {
     async fn resolve(&self, host: &str) -> Result<BTreeSet<IpAddr>, String> {
         self.plain.resolver.resolve(host).await
     }
+
+    fn introduce(&self, name: &ProbeName) {
+        *self.plain.probe_name.borrow_mut() = Some(name.to_string().into());
+    }
 }
 
 impl Access {
@@ -122,6 +130,8 @@ struct Way {
     auth: Option<Cmd>,
     tls: Option<TlsClient>,
     resolver: Rc<Resolver>,
+    /// The name that probe connections bear; `None` until it is known (RK-12).
+    probe_name: Rc<RefCell<Option<Rc<str>>>>,
     command_timeout: Duration,
 }
 

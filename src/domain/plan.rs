@@ -2,32 +2,35 @@
 //!
 //! [`plan`] is pure and level-triggered. The leader executes ONE action, observes again and plans again. There is no
 //! undo log and no memory of earlier plans: whoever leads continues a half-done change from what it sees and from the
-//! persisted [`Intent`] (RK-5).
+//! persisted [`Intent`](super::published::Intent) (RK-5).
 //!
 //! Three situations, three files: nothing is published yet (`discover`), a primary is published (`keep`), or a
 //! change of primary is under way (`finish`).
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::confirmation::{Flapping, Inquiry, Reason};
 use super::drain::Proxy;
 use super::election::Refusal;
-use super::facts::{Link, MinReplicas, Mode, NodeFacts, Upstream};
+use super::facts::{MinReplicas, Mode, NodeFacts};
+use super::group::OtherGroup;
 use super::lease::Unacknowledged;
-use super::lineage::lost_against;
 use super::node::{Generation, KeeperId, Moment, NodeAddr};
 use super::observed::{Failure, Observed};
 use super::policy::Policy;
-use super::published::{Intent, Published, Step};
+use super::published::Published;
 use foreigners::{foreigners, sentinels};
+use states::{publishing, withdrawing};
 
+mod breaker;
 mod confirmation;
 mod discover;
 mod finish;
 mod foreigners;
 mod keep;
+mod sharing;
+mod states;
 mod stranger;
 mod switchover;
 mod words;
@@ -185,6 +188,13 @@ pub enum Hold {
         /// How many.
         clients: usize,
     },
+    /// Another group of keepers looks after the same servers: each would undo what the other does (RK-12).
+    OtherGroup(Box<OtherGroup>),
+    /// Somebody else changed the primary again and again: nothing is undone for a while (RK-12).
+    ChangedFromOutside {
+        /// For how long yet. Passes by itself: see [`Hold::same_as`].
+        left: Duration,
+    },
     /// The node is not a plain Redis server.
     WrongMode(NodeAddr, Mode),
     /// Two configured nodes are one server.
@@ -268,7 +278,9 @@ impl Hold {
         let timeless = |hold: &Self| {
             let mut hold = hold.clone();
             match &mut hold {
-                Self::CoolingDown { left, .. } | Self::Draining { left, .. } => {
+                Self::CoolingDown { left, .. }
+                | Self::Draining { left, .. }
+                | Self::ChangedFromOutside { left } => {
                     *left = Duration::ZERO;
                 }
                 Self::SentinelAtWork { left, .. } => *left = left.map(|_| Duration::ZERO),
@@ -297,6 +309,13 @@ impl Plan {
             holds: vec![hold],
             ..Self::default()
         }
+    }
+
+    /// The same, and why a switchover is not begun that an operator asks for.
+    fn refusing_a_switchover(mut self) -> Self {
+        let why = self.holds.first().map(ToString::to_string);
+        self.holds.push(Hold::NoSwitchover(why.unwrap_or_default()));
+        self
     }
 
     fn write(change: Change, state: Published) -> Self {
@@ -330,6 +349,9 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
     };
     plan.holds.extend(foreign);
     plan.holds.extend(sentinel);
+    if !observed.other_groups.is_empty() {
+        plan = sharing::left_of(observed, plan);
+    }
     if plan.action.is_none() {
         // What failed may be tried again, which nothing but time tells.
         let retries = observed.failures.values().map(Failure::retry_at);
@@ -372,96 +394,6 @@ impl Case<'_> {
             .filter(|(addr, _)| *addr != primary && self.observed.root_of(addr) == Some(primary))
             .count()
     }
-}
-
-/// The state in which `primary` is published: no intent, its replicas, its replication ids at the front of the lineage.
-fn publishing(case: &Case<'_>, before: &Published, primary: &NodeAddr) -> Published {
-    let mut state = before.clone();
-    state.primary = Some(primary.clone());
-    state.intent = None;
-    let linked = |upstream: &Upstream| upstream.link == Link::Up;
-    state.replicas = case
-        .members()
-        .filter(|(addr, facts)| {
-            facts.upstream().is_some_and(linked) && case.observed.root_of(addr) == Some(primary)
-        })
-        .map(|(addr, _)| addr.clone())
-        .collect();
-    if before.primary.as_ref() == Some(primary) {
-        // One that is silent at the moment is a replica until it is known to be none.
-        let silent = before.replicas.iter().filter(|addr| {
-            let node = case.observed.nodes.get(*addr);
-            node.is_some_and(|node| !node.sighting.answering && !node.verdict.down())
-        });
-        state.replicas.extend(silent.cloned());
-    }
-    state.known.insert(primary.clone());
-    state.known.extend(state.replicas.iter().cloned());
-    if let Some(facts) = case.observed.online(primary) {
-        state.run_id = Some(facts.run_id.clone());
-        state.extend_lineage(facts.histories());
-        state.has_data |= facts.keys > 0;
-    }
-    let back = |addr: &NodeAddr| addr == primary || state.replicas.contains(addr);
-    state.deposed.retain(|addr, _| !back(addr));
-    state
-}
-
-/// The state in which no primary is published because `old` is to be replaced. What `old` said last goes into it, unless
-/// `old` had lost data by then, or was a stranger: then its history is none of the cluster's, and it is not to be published again.
-///
-/// A primary takes a new replication id when its first replica attaches. If it dies before that was seen, its replicas
-/// alone know the id: what they streamed from it is the cluster's history, the last to be preferred.
-fn withdrawing(
-    case: &Case<'_>,
-    before: &Published,
-    old: Option<&NodeAddr>,
-    reason: String,
-) -> Published {
-    let observed = case.observed;
-    let process = before.process();
-    let known = old.and_then(|old| observed.nodes.get(old)?.sighting.facts.as_ref());
-    let facts = known.filter(|facts| {
-        let mut members = case.members();
-        let lineage = &before.lineage;
-        !before.is_stranger(facts)
-            && !members.any(|(_, other)| lost_against(facts, other, lineage, process))
-    });
-    let mut state = before.clone();
-    state.primary = None;
-    state.intent = Some(Intent {
-        epoch: observed.epoch,
-        old: old.cloned(),
-        old_run_id: process
-            .or(facts.map(|facts| facts.run_id.as_str()))
-            .map(str::to_owned),
-        switchover: None,
-        candidate: None,
-        step: Step::Withdrawn,
-        reason,
-    });
-    if let Some(facts) = facts.filter(|facts| facts.is_primary()) {
-        state.extend_lineage(facts.histories());
-    }
-    if let Some(old) = old {
-        state.deposed.insert(old.clone(), before.deposing(known));
-        // Unless they have copied a stranger there.
-        let foreign = known.filter(|facts| before.is_stranger(facts));
-        let synced = |facts: &NodeFacts| {
-            let ever = facts.upstream().is_some_and(|it| it.link.ever_up());
-            ever && foreign.is_none_or(|foreign| !facts.shares_history(foreign))
-        };
-        let mut streamed: Vec<_> = case
-            .members()
-            .filter(|(addr, facts)| synced(facts) && observed.follows(addr, old))
-            .map(|(_, facts)| (Reverse(facts.offset), facts.replication_id.as_str()))
-            .collect();
-        streamed.sort_unstable();
-        for (_, id) in streamed {
-            state.append_lineage(id);
-        }
-    }
-    state
 }
 
 #[cfg(test)]

@@ -4,10 +4,13 @@ use std::fmt;
 use std::time::Duration;
 
 use super::facts::{DownReason, Link, Mode};
+use super::group::OtherGroup;
 use super::lineage::generation_of;
 use super::node::{Moment, NodeAddr};
 use super::observed::{Observed, ObservedNode};
 use super::policy::Policy;
+
+mod groups;
 
 /// What an answer comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +72,9 @@ pub enum Reason {
     Stray,
     /// Unknown: the published primary refuses this keeper's connections; others may see it serve.
     RefusedHere,
+    /// Unknown: another group of keepers looks after the cluster and publishes another primary, this one or in its stead
+    /// (RK-12).
+    OtherGroup(Box<OtherGroup>),
     /// Unknown: this keeper has not probed it yet.
     Unprobed,
     /// Unknown: this keeper has not read the cluster's state yet, or nobody has published one.
@@ -100,6 +106,7 @@ impl Reason {
             | Self::UnpublishedPrimary
             | Self::Stray => Ruling::No,
             Self::RefusedHere
+            | Self::OtherGroup(_)
             | Self::Unprobed
             | Self::NoState
             | Self::NoLease
@@ -153,6 +160,12 @@ impl fmt::Display for Reason {
             Self::RefusedHere => f.write_str(
                 "it is the published primary, and refuses this keeper's connections: another keeper may reach it",
             ),
+            Self::OtherGroup(other) => {
+                write!(
+                    f,
+                    "two groups of keepers disagree on the primary: see {other}"
+                )
+            }
             Self::Unprobed => f.write_str("this keeper has not probed it yet"),
             Self::NoState => f.write_str("this keeper knows no state of the cluster yet"),
             Self::NoLease => f.write_str(
@@ -181,6 +194,15 @@ pub struct Serving<'a> {
 impl Serving<'_> {
     /// Whether `addr` is the one node that may be written to. To be asked under a valid lease.
     pub fn writable(&self, addr: &NodeAddr, node: &ObservedNode) -> Reason {
+        let reason = self.within_the_group(addr, node);
+        match groups::disagreement(self.observed, addr, &reason) {
+            Some(other) => Reason::OtherGroup(Box::new(other.clone())),
+            None => reason,
+        }
+    }
+
+    /// The same, as far as this group of keepers goes.
+    fn within_the_group(&self, addr: &NodeAddr, node: &ObservedNode) -> Reason {
         let Some(published) = &self.observed.published else {
             return Reason::NoState;
         };
@@ -219,7 +241,10 @@ impl Serving<'_> {
         let as_primary = self.writable(addr, node);
         if matches!(
             as_primary,
-            Reason::Primary | Reason::RefusedHere | Reason::RefusedByMajority { .. }
+            Reason::Primary
+                | Reason::OtherGroup(_)
+                | Reason::RefusedHere
+                | Reason::RefusedByMajority { .. }
         ) {
             return as_primary;
         }

@@ -16,7 +16,7 @@ pub(super) enum Stranger {
     /// It is replaced: this node holds the cluster's newest data and may take over.
     Fails(NodeAddr),
     /// It is accepted, or not judged yet.
-    Stays(Plan),
+    Stays(Box<Plan>),
 }
 
 pub(super) fn judge(case: &Case<'_>, published: &Published, primary: &NodeAddr) -> Stranger {
@@ -47,5 +47,5 @@ pub(super) fn judge(case: &Case<'_>, published: &Published, primary: &NodeAddr) 
         replaced: Some(primary.clone()),
         refusals: election.refusals,
     });
-    Stranger::Stays(plan)
+    Stranger::Stays(Box::new(plan))
 }

@@ -1,11 +1,14 @@
 //! State → the plan. Each situation has its file; [`builder`] makes the states, [`model`] a cluster that plans act on.
 
+mod asserts;
+mod breaker;
 pub(in crate::domain) mod builder;
 mod by_hand;
 mod cooldown;
 mod discovery;
 mod drain;
 mod failover;
+mod groups;
 mod keeping;
 mod model;
 mod order;

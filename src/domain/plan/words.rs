@@ -9,6 +9,12 @@ use crate::domain::confirmation::{Flapping, Inquiry, Reason};
 use crate::domain::facts::Mode;
 use crate::domain::node::{KeeperId, NodeAddr};
 
+/// What is said before and after the name of another group of keepers.
+const OTHER_GROUP: (&str, &str) = (
+    "another group of keepers looks after these servers:",
+    "Nothing is changed until one of the two is stopped: compare zk-prefix and zk-quorum",
+);
+
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(action) = &self.action {
@@ -128,6 +134,7 @@ impl fmt::Display for Hold {
             Self::SentinelAtWork { .. }
             | Self::SentinelPassedOver { .. }
             | Self::SentinelChannel { .. } => self.of_sentinels(f),
+            Self::OtherGroup(_) | Self::ChangedFromOutside { .. } => self.of_others(f),
             Self::WrongMode(node, Mode::Cluster) => {
                 write!(
                     f,
@@ -164,13 +171,7 @@ impl fmt::Display for Hold {
                 f,
                 "{node} follows the primary but has no link to it: if that lasts, look at its masterauth and its log"
             ),
-            Self::ReplicasWaiting(nodes) => {
-                write!(
-                    f,
-                    "until a synchronisation ends (parallel-syncs), waiting: {}",
-                    list(nodes)
-                )
-            }
+            Self::ReplicasWaiting(nodes) => replicas_waiting(f, nodes),
             Self::CoolingDown { .. } => self.cooling_down(f),
             Self::MinReplicasOutOfReach { node, why } => write!(
                 f,
@@ -190,6 +191,20 @@ impl fmt::Display for Hold {
 }
 
 impl Hold {
+    /// Somebody else is at work (RK-12).
+    fn of_others(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherGroup(other) => write!(f, "{} {other}. {}", OTHER_GROUP.0, OTHER_GROUP.1),
+            Self::ChangedFromOutside { left } => write!(
+                f,
+                "the primary was changed from outside three times within a minute, by hand or by another manager: nothing is \
+                 undone for another {} s, or until POST /admin/clusters/NAME/acknowledge; a dead primary is still replaced",
+                left.as_secs()
+            ),
+            _ => Ok(()),
+        }
+    }
+
     /// What is told of Sentinels and of clients that look like them.
     fn of_sentinels(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -267,6 +282,14 @@ fn silent_keepers(
         "{waits} for {}: it is silent, may go on without ZooKeeper for so long (failsafe-max-seconds), and asks no \
          keeper that {nobody}; bring it back, or take it off (DELETE /admin/keepers/ID) if it does not run",
         list(keepers)
+    )
+}
+
+fn replicas_waiting(f: &mut fmt::Formatter<'_>, nodes: &[NodeAddr]) -> fmt::Result {
+    write!(
+        f,
+        "until a synchronisation ends (parallel-syncs), waiting: {}",
+        list(nodes)
     )
 }
 

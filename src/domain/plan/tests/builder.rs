@@ -1,16 +1,15 @@
 //! A cluster in a few words: `cluster().primary("a").replica("b", "a").published("a")`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::domain::confirmation::Confirmation;
-use crate::domain::election::Refusal;
 use crate::domain::facts::{Family, Link, Mode, NodeFacts, Role, Sighting, Upstream, Version};
 use crate::domain::lease::Unacknowledged;
 use crate::domain::liveness::Limits;
 use crate::domain::node::{Epoch, Generation, KeeperId, Moment, NodeAddr};
 use crate::domain::observed::{Elsewhere, Failure, Observed, ObservedNode};
-use crate::domain::plan::{Action, Change, Hold, Plan, plan};
+use crate::domain::plan::{Change, Plan, plan};
 use crate::domain::policy::Policy;
 use crate::domain::published::{Intent, Published, Step};
 use crate::domain::sentinels::SentinelWatch;
@@ -52,6 +51,10 @@ pub(in crate::domain) fn cluster() -> Cluster {
             sentinels: SentinelWatch::default(),
             witness: Witness::default(),
             told: [].into(),
+            other_groups: Vec::new(),
+            outside_changes: 0,
+            breaker_since: None,
+            acknowledged: false,
         },
         policy: Policy::default(),
     }
@@ -300,6 +303,7 @@ impl Cluster {
             lineage,
             has_data: facts.is_some_and(|facts| facts.keys > 0),
             former_min_replicas: [].into(),
+            breaker: false,
             intent: None,
         });
         self.looked_at()
@@ -407,75 +411,5 @@ impl Cluster {
     /// Nothing to do, nothing held.
     pub(in crate::domain) fn assert_settled(&self) {
         assert_eq!(self.plan(), Plan::default());
-    }
-}
-
-impl Plan {
-    pub(in crate::domain) fn into_write(self) -> (Change, Published) {
-        match self.action {
-            Some(Action::Write { state, change }) => (change, state),
-            other => panic!("a write was expected: {other:?}, {:?}", self.holds),
-        }
-    }
-
-    /// The plan is this write of this primary.
-    pub(in crate::domain) fn assert_writes(self, expected: Change, primary: Option<&str>) {
-        let (change, state) = self.into_write();
-        assert_eq!((change, state.primary), (expected, primary.map(addr)));
-    }
-
-    fn into_promotion(self) -> (NodeAddr, Published) {
-        match self.action {
-            Some(Action::Promote { node, state, .. }) => (node, state),
-            other => panic!("a promotion was expected: {other:?}, {:?}", self.holds),
-        }
-    }
-
-    /// The plan is to persist this candidate and promote it.
-    pub(in crate::domain) fn assert_promotes(self, candidate: &str) {
-        let (node, state) = self.into_promotion();
-        assert_eq!((&node, state.primary), (&addr(candidate), None));
-        let intent = state.intent.unwrap();
-        assert_eq!(intent.candidate, Some(node));
-        assert_eq!(intent.step, Step::Promoting);
-    }
-
-    pub(in crate::domain) fn assert_follows<const N: usize>(&self, names: [&str; N], target: &str) {
-        let (nodes, primary) = (addrs(names), addr(target));
-        let through = BTreeMap::new();
-        let follow = Action::Follow {
-            nodes,
-            primary,
-            through,
-        };
-        assert_eq!(self.action, Some(follow));
-    }
-
-    /// Who is made to follow.
-    pub(in crate::domain) fn followers(self) -> Vec<NodeAddr> {
-        match self.action {
-            Some(Action::Follow { nodes, .. }) => nodes,
-            other => panic!("nobody is repointed: {other:?}, {:?}", self.holds),
-        }
-    }
-
-    /// The plan is to do nothing, for this reason.
-    pub(in crate::domain) fn assert_holds(&self, hold: &Hold) {
-        assert_eq!(self.action, None);
-        assert!(
-            self.holds.contains(hold),
-            "{hold:?} not in {:?}",
-            self.holds
-        );
-    }
-
-    /// Nobody may take over; why this node may not.
-    pub(in crate::domain) fn refusal(&self, name: &str) -> Refusal {
-        assert_eq!(self.action, None);
-        let refusals = self.holds.iter().find_map(|hold| match hold {
-            Hold::NoneEligible { refusals, .. } => Some(refusals),
-            _ => None,
-        });
-        refusals.expect("no successor is eligible")[&addr(name)].clone()
     }
 }

@@ -204,7 +204,7 @@ impl Model {
                 assert!(before.primary.is_none() && state.primary.is_some());
             }
             Change::Note | Change::Accept => {
-                assert!(before.primary.is_some() && before.primary == state.primary)
+                assert!(before.primary.is_some() && before.primary == state.primary);
             }
         }
         assert_eq!(

@@ -134,7 +134,7 @@ fn a_node_with_other_data_is_refused() {
 fn an_empty_node_is_refused_only_where_there_was_data() {
     let reborn = |it: Cluster| {
         it.with("b", |b| {
-            (b.run_id, b.keys) = ("second process of b".to_owned(), 0)
+            (b.run_id, b.keys) = ("second process of b".to_owned(), 0);
         })
     };
     assert_eq!(refused(reborn), Refusal::Empty);

@@ -1,0 +1,99 @@
+//! The states that are written: a primary is published, or withdrawn.
+
+use std::cmp::Reverse;
+
+use super::super::facts::{Link, NodeFacts, Upstream};
+use super::super::lineage::lost_against;
+use super::super::node::NodeAddr;
+use super::super::published::{Intent, Published, Step};
+use super::Case;
+
+/// The state in which `primary` is published: no intent, its replicas, its replication ids at the front of the lineage.
+pub(super) fn publishing(case: &Case<'_>, before: &Published, primary: &NodeAddr) -> Published {
+    let mut state = before.clone();
+    state.primary = Some(primary.clone());
+    state.intent = None;
+    let linked = |upstream: &Upstream| upstream.link == Link::Up;
+    state.replicas = case
+        .members()
+        .filter(|(addr, facts)| {
+            facts.upstream().is_some_and(linked) && case.observed.root_of(addr) == Some(primary)
+        })
+        .map(|(addr, _)| addr.clone())
+        .collect();
+    if before.primary.as_ref() == Some(primary) {
+        // One that is silent at the moment is a replica until it is known to be none.
+        let silent = before.replicas.iter().filter(|addr| {
+            let node = case.observed.nodes.get(*addr);
+            node.is_some_and(|node| !node.sighting.answering && !node.verdict.down())
+        });
+        state.replicas.extend(silent.cloned());
+    }
+    state.known.insert(primary.clone());
+    state.known.extend(state.replicas.iter().cloned());
+    if let Some(facts) = case.observed.online(primary) {
+        state.run_id = Some(facts.run_id.clone());
+        state.extend_lineage(facts.histories());
+        state.has_data |= facts.keys > 0;
+    }
+    let back = |addr: &NodeAddr| addr == primary || state.replicas.contains(addr);
+    state.deposed.retain(|addr, _| !back(addr));
+    state
+}
+
+/// The state in which no primary is published because `old` is to be replaced. What `old` said last goes into it, unless
+/// `old` had lost data by then, or was a stranger: then its history is none of the cluster's, and it is not to be published again.
+///
+/// A primary takes a new replication id when its first replica attaches. If it dies before that was seen, its replicas
+/// alone know the id: what they streamed from it is the cluster's history, the last to be preferred.
+pub(super) fn withdrawing(
+    case: &Case<'_>,
+    before: &Published,
+    old: Option<&NodeAddr>,
+    reason: String,
+) -> Published {
+    let observed = case.observed;
+    let process = before.process();
+    let known = old.and_then(|old| observed.nodes.get(old)?.sighting.facts.as_ref());
+    let facts = known.filter(|facts| {
+        let mut members = case.members();
+        let lineage = &before.lineage;
+        !before.is_stranger(facts)
+            && !members.any(|(_, other)| lost_against(facts, other, lineage, process))
+    });
+    let mut state = before.clone();
+    state.primary = None;
+    state.intent = Some(Intent {
+        epoch: observed.epoch,
+        old: old.cloned(),
+        old_run_id: process
+            .or(facts.map(|facts| facts.run_id.as_str()))
+            .map(str::to_owned),
+        switchover: None,
+        candidate: None,
+        step: Step::Withdrawn,
+        reason,
+    });
+    if let Some(facts) = facts.filter(|facts| facts.is_primary()) {
+        state.extend_lineage(facts.histories());
+    }
+    if let Some(old) = old {
+        state.deposed.insert(old.clone(), before.deposing(known));
+        // Unless they have copied a stranger there.
+        let foreign = known.filter(|facts| before.is_stranger(facts));
+        let synced = |facts: &NodeFacts| {
+            let ever = facts.upstream().is_some_and(|it| it.link.ever_up());
+            ever && foreign.is_none_or(|foreign| !facts.shares_history(foreign))
+        };
+        let mut streamed: Vec<_> = case
+            .members()
+            .filter(|(addr, facts)| synced(facts) && observed.follows(addr, old))
+            .map(|(_, facts)| (Reverse(facts.offset), facts.replication_id.as_str()))
+            .collect();
+        streamed.sort_unstable();
+        for (_, id) in streamed {
+            state.append_lineage(id);
+        }
+    }
+    state
+}
