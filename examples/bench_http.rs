@@ -23,9 +23,12 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use redis_keeper::actors::cluster_api::{
     Answer, Ask, ClusterStatus, ClusterView, Question, Reason,
 };
-use redis_keeper::actors::messages::{NotDropped, NotSwitched, SessionReport, Switched};
+use redis_keeper::actors::messages::{
+    NotAcknowledged, NotDropped, NotSwitched, SessionReport, Switched,
+};
 use redis_keeper::domain::explain::Explanation;
 use redis_keeper::domain::failsafe::{ConsentRequest, Refusal};
+use redis_keeper::domain::group::GroupAnswer;
 use redis_keeper::domain::identity::KeeperProcess;
 use redis_keeper::domain::node::{ClusterName, Generation, KeeperId, Moment, NodeAddr};
 use redis_keeper::domain::observed::Requested;
@@ -272,6 +275,13 @@ impl Backend for Way {
         unasked()
     }
 
+    fn group<'a>(
+        &'a self,
+        _: Option<&'a NodeAddr>,
+    ) -> LocalBoxFuture<'a, Result<Option<GroupAnswer>, Unanswered>> {
+        unasked()
+    }
+
     fn consent(
         &self,
         _: ConsentRequest,
@@ -309,6 +319,13 @@ impl Backend for Way {
         _: &'a str,
         _: Requested,
     ) -> LocalBoxFuture<'a, Result<Result<Switched, NotSwitched>, Unanswered>> {
+        unasked()
+    }
+
+    fn acknowledge<'a>(
+        &'a self,
+        _: &'a str,
+    ) -> LocalBoxFuture<'a, Result<Result<(), NotAcknowledged>, Unanswered>> {
         unasked()
     }
 

@@ -6,6 +6,7 @@
 pub mod cluster;
 pub mod cluster_api;
 pub mod failover;
+pub mod groups;
 pub mod messages;
 pub mod node_monitor;
 pub mod zk_session;

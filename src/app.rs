@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! root ─┬─ session             ZkSession
+//!       ├─ groups              GroupWatch
 //!       ├─ failover ─┬─ leader FailoverActor
 //!       │            ├─ tasks  TaskPerformer
 //!       │            └─ run:…  a FailoverRun per cluster in motion
@@ -121,7 +122,11 @@ impl Daemon {
             runs: Slot::new(),
             performer: Slot::new(),
             primaries: Rc::default(),
+            groups: Slot::new(),
             lease: lease_sender,
+            group: watch::Sender::default(),
+            rivals: watch::Sender::default(),
+            chance: ports.seed,
             fatal: fatal_sender,
             redis: ports.redis,
             fresh: Rc::default(),
@@ -139,6 +144,7 @@ impl Daemon {
         };
         let mut plan = at_root()
             .child(wires.session(config))
+            .child(wires.groups(config))
             .child(wires.failover(config));
         for cluster in &config.clusters {
             plan = plan.child(wires.cluster(config, cluster));

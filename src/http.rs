@@ -10,6 +10,7 @@ pub mod state_header;
 mod admin;
 mod error;
 mod failsafe;
+mod group;
 mod haproxy;
 mod health;
 mod metrics;
@@ -75,7 +76,7 @@ impl HttpState {
 }
 
 /// Paths of the interface, as `GET /` lists them.
-const PATHS: [&str; 16] = [
+const PATHS: [&str; 17] = [
     "/cluster/{name}/status",
     "/cluster/{name}/master",
     "/cluster/{name}/is-writable",
@@ -87,6 +88,7 @@ const PATHS: [&str; 16] = [
     "/admin/clusters/{name}/explain",
     "/admin/clusters/{name}/nodes/{node}",
     "/admin/keepers",
+    "/admin/group",
     "/admin/supervision",
     "/health",
     "/ready",
@@ -95,8 +97,9 @@ const PATHS: [&str; 16] = [
 ];
 
 /// What else can be asked for, likewise.
-const OPERATIONS: [&str; 4] = [
+const OPERATIONS: [&str; 5] = [
     "POST /admin/clusters/{name}/switchover",
+    "POST /admin/clusters/{name}/acknowledge",
     "DELETE /admin/keepers/{id}",
     "POST /failsafe/consent",
     "POST /failsafe/rehearsal",
@@ -152,6 +155,11 @@ fn routes(config: &mut ServiceConfig) {
                 .default_service(web::to(error::only_post)),
         )
         .service(
+            web::resource("/admin/clusters/{name}/acknowledge")
+                .route(web::post().to(operations::acknowledge))
+                .default_service(web::to(error::only_post)),
+        )
+        .service(
             web::resource("/failsafe/consent")
                 .route(web::post().to(failsafe::consent))
                 .default_service(web::to(error::only_post)),
@@ -167,6 +175,7 @@ fn routes(config: &mut ServiceConfig) {
                 .route(web::delete().to(operations::drop_keeper))
                 .default_service(web::to(error::only_delete)),
         )
+        .service(read("/admin/group", group::group))
         .service(read("/admin/supervision", admin::supervision))
         .service(read("/health", health::health))
         .service(read("/metrics", metrics::metrics))

@@ -57,7 +57,7 @@ for patch in "${chosen[@]}"; do
         continue
     fi
     # Found where switchovers are interrupted one by one.
-    case $name in *-interrupted-*) simulation=a_switchover_interrupted ;; *) simulation=the_safety ;; esac
+    case $name in *-interrupted-*) simulation=a_switchover_interrupted ;; *-groups-*) simulation=two_groups ;; *) simulation=the_safety ;; esac
     found=$(simulate "$rule" "0..$seeds" "$simulation")
     seed=$(sed -E 's/^seed ([0-9]+): .*/\1/' <<<"$found")
     told=${found#*: }

@@ -28,6 +28,7 @@ use crate::domain::facts::Sighting;
 use crate::domain::lease::Lease;
 use crate::domain::node::{Moment, NodeAddr};
 use crate::domain::plan::Hold;
+use crate::domain::rivals::Rival;
 use crate::domain::verdict::{Report, Verdict};
 use crate::ports::clock::LeaseClock;
 use crate::supervision::ChildRef;
@@ -38,6 +39,7 @@ use self::switching::Switching;
 
 mod confirmation;
 mod draining;
+mod groups;
 mod proxies;
 mod state;
 mod switching;
@@ -66,6 +68,8 @@ pub struct ClusterLinks {
     pub shared: watch::Receiver<Option<SharedState>>,
     /// This keeper's lease.
     pub lease: watch::Receiver<Lease>,
+    /// Other groups of keepers that are known to look after the same servers (RK-12).
+    pub rivals: watch::Receiver<Arc<Vec<Rival>>>,
     /// The clock that the lease is measured with.
     pub clock: Arc<dyn LeaseClock>,
     /// To the session.
@@ -136,6 +140,7 @@ impl ClusterActor {
         let _in_span = self.span.clone().entered();
         let now = self.links.clock.now();
         self.state.observed.brake = self.brake(now);
+        self.look_at_rivals(now);
         for (node, verdict) in self.state.reconsider(now) {
             log_verdict(&node, verdict);
         }

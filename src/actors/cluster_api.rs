@@ -11,6 +11,7 @@ use actix::{Message, MessageResponse};
 use crate::domain::drain::Proxy;
 use crate::domain::explain::Explanation;
 use crate::domain::facts::{DownReason, Sighting};
+use crate::domain::group::OtherGroup;
 use crate::domain::lease::Lease;
 use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
 use crate::domain::published::Published;
@@ -180,6 +181,8 @@ pub struct ClusterView {
     pub nodes: Vec<NodeView>,
     /// HAProxies that asked this keeper lately whether a node is writable.
     pub proxies: Vec<ProxyView>,
+    /// Other groups of keepers that look after the cluster (RK-12).
+    pub other_groups: Vec<OtherGroup>,
 }
 
 /// What one HAProxy said of one node last, to this keeper, for display.

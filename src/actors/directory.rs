@@ -6,7 +6,7 @@ use std::sync::{Arc, RwLock};
 use tokio::sync::watch;
 
 use crate::actors::cluster::ClusterActor;
-use crate::actors::messages::{Shared, SharedState};
+use crate::actors::messages::{LookAround, Shared, SharedState};
 use crate::actors::node_monitor::NodeMonitor;
 use crate::domain::node::{ClusterName, NodeAddr};
 use crate::supervision::ChildRef;
@@ -56,6 +56,15 @@ impl Directory {
             .values()
             .map(|refs| refs.actor.clone())
             .collect()
+    }
+
+    /// Has every monitor of a node look who is connected to it (RK-12).
+    pub fn look_around(&self, node: &NodeAddr) {
+        for refs in self.read().values() {
+            if let Some(monitor) = refs.monitors.get(node) {
+                monitor.do_send(LookAround);
+            }
+        }
     }
 
     /// The names of all clusters, sorted.

@@ -7,6 +7,7 @@ use actix::Message;
 
 use crate::domain::confirmation::Told;
 use crate::domain::facts::Sighting;
+use crate::domain::group::{GroupCluster, GroupToken, ProbeName};
 use crate::domain::lease::Unacknowledged;
 use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
 use crate::domain::observed::Requested;
@@ -50,6 +51,26 @@ pub struct ReadAnew;
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct SightAgain;
+
+/// `NodeMonitor` → `GroupWatch`: keepers' probe connections, of whatever group, were met at a node (RK-12).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct KeepersMet {
+    /// The node.
+    pub node: NodeAddr,
+    /// The names of the connections.
+    pub names: BTreeSet<ProbeName>,
+}
+
+/// HTTP → `NodeMonitor`: a keeper of another group says that it has met this one at the node. Look who is connected there.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct LookAround;
+
+/// HTTP → `ClusterActor`: what is told to another group of keepers.
+#[derive(Debug, Message)]
+#[rtype(result = "GroupCluster")]
+pub struct DescribeCluster;
 
 /// Anyone → `NodeMonitor`: its state, for display.
 #[derive(Debug, Message)]
@@ -326,6 +347,25 @@ pub enum NotSwitched {
     Unknown(String),
 }
 
+/// HTTP → `ClusterActor` of the leader: an operator has seen that the primary was changed from outside, and the keepers are
+/// to go on (RK-12).
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<(), NotAcknowledged>")]
+pub struct Acknowledge;
+
+/// Why nothing was acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotAcknowledged {
+    /// This keeper does not lead.
+    #[error("this keeper does not lead")]
+    NotLeading,
+    /// The cluster is not held for changes from outside.
+    #[error(
+        "the cluster is not held for changes from outside: GET /admin/clusters/NAME says what holds it"
+    )]
+    Nothing,
+}
+
 /// `FailoverRun` → `ClusterActor`: how the change of a node's settings ended (RK-9).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -377,6 +417,8 @@ pub struct SessionReport {
     pub session: Option<i64>,
     /// This keeper.
     pub keeper: KeeperId,
+    /// Its group, once it has joined (RK-12).
+    pub group: Option<GroupToken>,
     /// The leader, when known.
     pub leader: Option<KeeperId>,
     /// The epoch this keeper leads with.

@@ -4,6 +4,7 @@
 //! in, and the connection travels through the stages with it; all of it ends with the actor.
 
 mod anew;
+mod company;
 mod fresh;
 mod learn;
 mod probe;
@@ -24,6 +25,7 @@ use metrics::Histogram;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
 
+use self::company::Company;
 pub use self::fresh::FreshConnections;
 use self::probe::{Connection, Established, NoAnswer, Probe};
 use self::rush::Rush;
@@ -65,6 +67,7 @@ pub struct NodeMonitor {
     fresh: Rc<FreshConnections>,
     slots: Slots,
     rush: Rush,
+    company: Company,
     liveness: Liveness,
     sighting: Sighting,
     /// What the cluster was told last.
@@ -134,6 +137,7 @@ impl NodeMonitor {
                 "redis_keeper_probe_duration_seconds", "cluster" => cluster.to_string()
             ),
             rush: Rush::default(),
+            company: Company::default(),
             redis,
             cluster,
             addr,
@@ -174,12 +178,7 @@ impl NodeMonitor {
             let _ = self.wake.notified().now_or_never();
         }
         let now = self.clock.now();
-        let tick = self.slots.next(now);
-        let due = self.liveness.probe_by().map_or(tick, |by| by.min(tick));
-        let due = self
-            .rush
-            .wait()
-            .map_or(due, |wait| now.after(wait).min(due));
+        let due = self.due(now);
         let (wake, wait) = (Rc::clone(&self.wake), due.since(now));
         let resting = async move {
             let mut connection = connection;
@@ -202,6 +201,14 @@ impl NodeMonitor {
                 monitor.woken(connection, &woken, due, ctx);
             }),
         );
+    }
+
+    /// When the next probe is due.
+    fn due(&self, now: Moment) -> Moment {
+        let tick = self.slots.next(now);
+        let due = self.liveness.probe_by().map_or(tick, |by| by.min(tick));
+        let rush = self.rush.wait();
+        rush.map_or(due, |wait| now.after(wait).min(due))
     }
 
     fn woken(
@@ -260,6 +267,7 @@ impl NodeMonitor {
         let anew = std::mem::take(&mut self.anew);
         let connection = connection.filter(|_| !anew);
         if connection.is_none() {
+            self.company.hurry();
             self.full_at = None;
             self.timeouts = 0;
         }
@@ -295,6 +303,7 @@ impl NodeMonitor {
                         if !was_connected && !probed.replaced {
                             monitor.set_up = Some(monitor.clock.now().since(now));
                         }
+                        monitor.company.informed = probed.depth.is_full();
                         let asked = (probed.depth, again || probed.replaced);
                         monitor.answered(probed.connection, alive, asked, now, ctx);
                     }
@@ -355,7 +364,7 @@ impl NodeMonitor {
         for asker in self.waiting.drain(..) {
             let _ = asker.send(self.sighting.clone());
         }
-        self.rest(connection, ctx);
+        self.look_around_and_rest(connection, ctx);
     }
 }
 

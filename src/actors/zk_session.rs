@@ -31,6 +31,7 @@ use self::writing::Counter;
 use super::Outbox;
 use super::messages::{Fatal, KeeperAnnouncement, Leadership, Leading, ResendReport, SharedState};
 use crate::domain::failsafe::Failsafe;
+use crate::domain::group::GroupToken;
 use crate::domain::identity::{KeeperProcess, Nonce, Place};
 use crate::domain::lease::Lease;
 use crate::domain::node::{ClusterName, Generation, KeeperId, Moment};
@@ -83,6 +84,8 @@ pub struct Dependencies {
     pub lease: watch::Sender<Lease>,
     /// Where it is told who could not be asked without ZooKeeper, and why.
     pub obstacles: watch::Sender<Arc<[String]>>,
+    /// Where the group is told that this keeper has joined.
+    pub group: watch::Sender<Option<GroupToken>>,
     /// To the actor of the cluster named.
     pub shared: SharedOutbox,
     /// To the actors of all clusters.
@@ -110,6 +113,8 @@ pub struct Settings {
     pub failsafe: Option<Failsafe>,
     /// How long this keeper must see less than another before it makes way for that one as the leader.
     pub patience: Duration,
+    /// The token of the group if this keeper is the first below its prefix (RK-12).
+    pub group: GroupToken,
 }
 
 /// The coordination session of this keeper.
@@ -209,6 +214,7 @@ impl ZkSession {
                 polls: Some(BTreeMap::new()),
             },
             heartbeat: settings.heartbeat,
+            group: settings.group.clone(),
         };
         let me = KeeperProcess::new(identity.id.clone(), settings.nonce.clone());
         Self {

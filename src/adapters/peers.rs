@@ -10,12 +10,16 @@ use futures::future::LocalBoxFuture;
 use serde::Deserialize;
 use serde_json::json;
 
+use self::group::WireGroup;
 use super::resolver::Resolver;
 use crate::domain::failsafe::ConsentRequest;
+use crate::domain::group::GroupAnswer;
 use crate::domain::identity::{KeeperProcess, Nonce, Place};
 use crate::domain::node::{KeeperId, NodeAddr};
 use crate::domain::rehearsal::{Obstacle, RehearsalRequest};
 use crate::ports::peers::Peers;
+
+mod group;
 
 /// How long a connection to another keeper may take.
 const CONNECTED_WITHIN: Duration = Duration::from_secs(1);
@@ -150,6 +154,28 @@ impl Peers for HttpPeers {
             let found = resolver.addresses(addr.host()).await?;
             let found = found.into_iter().map(|ip| SocketAddr::new(ip, addr.port()));
             Ok(found.collect())
+        }
+        .boxed_local()
+    }
+
+    fn ask_group(
+        &self,
+        rest: &NodeAddr,
+        met_at: Option<&NodeAddr>,
+    ) -> LocalBoxFuture<'static, Result<GroupAnswer, String>> {
+        let asked = self.client.get(format!("http://{rest}/admin/group"));
+        let met_at = met_at.map(|node| ("met-at", node.to_string()));
+        let asked = asked.query(&met_at.as_slice()).send();
+        async move {
+            let answer = asked.await.map_err(|error| error.to_string())?;
+            let status = answer.status();
+            if !status.is_success() {
+                return Err(format!("it answers {status}"));
+            }
+            let body = group::bounded(answer).await?;
+            let answer: WireGroup =
+                serde_json::from_slice(&body).map_err(|error| error.to_string())?;
+            answer.try_into()
         }
         .boxed_local()
     }

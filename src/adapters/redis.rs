@@ -5,6 +5,7 @@
 //! of clients reached") is proof of life; a reply that comes too late is one too; which replies of a transaction came.
 
 mod command;
+mod company;
 mod failure;
 pub mod inspect;
 mod probe;
@@ -14,6 +15,7 @@ mod subscribers;
 mod tls;
 mod wire;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
@@ -30,6 +32,7 @@ pub use self::tls::{Tls, TlsError};
 use self::wire::{Wire, WireError};
 use super::resolver::Resolver;
 use crate::domain::facts::DownReason;
+use crate::domain::group::ProbeName;
 use crate::domain::node::{ClusterName, Epoch, NodeAddr};
 use crate::ports::redis::{
     CommandConnection, CommandError, ProbeConnection, ProbeFailure, Redis, RedisNode,
@@ -83,12 +86,14 @@ impl RedisServers {
         command_timeout: Duration,
     ) -> Result<Self, TlsError> {
         let reach = Rc::new(Reach::default());
+        let probe_name = Rc::new(RefCell::default());
         let way = |access: &Access| {
             Ok(Rc::new(Way {
                 auth: access.auth(),
                 tls: access.tls.as_ref().map(TlsClient::new).transpose()?,
                 resolver: resolver.clone(),
                 reach: Rc::clone(&reach),
+                probe_name: Rc::clone(&probe_name),
                 command_timeout,
             }))
         };
@@ -122,6 +127,10 @@ impl Redis for RedisServers {
     fn remember(&self, host: &str, addresses: &BTreeSet<IpAddr>) {
         self.plain.resolver.remember(host, addresses);
     }
+
+    fn introduce(&self, name: &ProbeName) {
+        *self.plain.probe_name.borrow_mut() = Some(name.to_string().into());
+    }
 }
 
 impl Access {
@@ -140,6 +149,8 @@ struct Way {
     tls: Option<TlsClient>,
     resolver: Resolver,
     reach: Rc<Reach>,
+    /// The name that probe connections bear; `None` until it is known (RK-12).
+    probe_name: Rc<RefCell<Option<Rc<str>>>>,
     command_timeout: Duration,
 }
 

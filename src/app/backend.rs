@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use actix::prelude::*;
+use futures::TryFutureExt as _;
 use futures::future::{FutureExt as _, LocalBoxFuture};
 use tokio::sync::watch;
 
@@ -12,13 +13,15 @@ use crate::actors::cluster_api::{
     Answer, Ask, AskStatus, ClusterStatus, ClusterView, ExplainCluster, InspectCluster,
     InspectNode, Reason,
 };
+use crate::actors::groups::describe;
 use crate::actors::messages::{
-    AskConsent, DropKeeper, InspectMonitor, InspectSession, NotDropped, NotSwitched, Rehearse,
-    SessionReport, Switched, Switchover,
+    Acknowledge, AskConsent, DropKeeper, InspectMonitor, InspectSession, NotAcknowledged,
+    NotDropped, NotSwitched, Rehearse, SessionReport, Switched, Switchover,
 };
 use crate::actors::zk_session::ZkSession;
 use crate::domain::explain::Explanation;
 use crate::domain::failsafe::{ConsentRequest, Refusal};
+use crate::domain::group::GroupAnswer;
 use crate::domain::identity::KeeperProcess;
 use crate::domain::lease::Lease;
 use crate::domain::node::{ClusterName, KeeperId, NodeAddr};
@@ -102,6 +105,10 @@ impl Backend for Actors {
         self.send(cluster, Switchover(requested))
     }
 
+    fn acknowledge<'a>(&'a self, cluster: &'a str) -> Reply<'a, Result<(), NotAcknowledged>> {
+        self.send(cluster, Acknowledge)
+    }
+
     fn inspect_node<'a>(
         &'a self,
         cluster: &'a str,
@@ -127,6 +134,16 @@ impl Backend for Actors {
 
     fn inspect_session(&self) -> Reply<'_, SessionReport> {
         self.send_to_session(InspectSession)
+    }
+
+    fn group<'a>(&'a self, met_at: Option<&'a NodeAddr>) -> Reply<'a, Option<GroupAnswer>> {
+        if let Some(node) = met_at {
+            self.directory.look_around(node);
+        }
+        let described = describe(&self.session, &self.directory);
+        described
+            .map_err(|_| Unanswered::NotAnswering)
+            .boxed_local()
     }
 
     fn consent(&self, request: ConsentRequest) -> Reply<'_, Result<KeeperProcess, Refusal>> {

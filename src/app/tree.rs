@@ -15,17 +15,22 @@ use tokio::sync::{mpsc, watch};
 use super::supervised;
 use crate::actors::cluster::{ClusterActor, ClusterLinks, ClusterSettings};
 use crate::actors::failover::{FailoverActor, FailoverLinks, PerformerLinks, TaskPerformer};
-use crate::actors::messages::{Fatal, KeeperAnnouncement, ResendReport, Sighted};
+use crate::actors::groups::{GroupLinks, GroupWatch};
+use crate::actors::messages::{
+    Fatal, KeeperAnnouncement, KeepersMet, Reconsider, ResendReport, Sighted,
+};
 use crate::actors::node_monitor::{FreshConnections, MonitorSettings, NodeMonitor};
 use crate::actors::zk_session::{self, ZkSession};
 use crate::actors::{ClusterRefs, Directory, Outbox};
 use crate::config::{ClusterConfig, Config};
 use crate::domain::brake::Primaries;
+use crate::domain::group::GroupToken;
 use crate::domain::identity::{Nonce, Place};
 use crate::domain::lease::Lease;
 use crate::domain::liveness::Limits;
 use crate::domain::node::NodeAddr;
 use crate::domain::policy::WriteSafety;
+use crate::domain::rivals::Rival;
 use crate::domain::yielding::patience;
 use crate::ports::clock::LeaseClock;
 use crate::ports::coordination::Coordination;
@@ -46,6 +51,11 @@ pub(super) struct Wires {
     pub(super) primaries: Rc<RefCell<Primaries>>,
     pub(super) lease: watch::Sender<Lease>,
     pub(super) obstacles: watch::Sender<Arc<[String]>>,
+    pub(super) groups: Slot<GroupWatch>,
+    pub(super) group: watch::Sender<Option<GroupToken>>,
+    pub(super) rivals: watch::Sender<Arc<Vec<Rival>>>,
+    /// Drawn by chance, for this run.
+    pub(super) chance: u64,
     pub(super) fatal: mpsc::UnboundedSender<Fatal>,
     pub(super) redis: Rc<dyn Redis>,
     pub(super) fresh: Rc<FreshConnections>,
@@ -111,9 +121,11 @@ impl Wires {
                 lease: config.timing.lease,
                 failsafe: config.timing.failsafe,
                 patience: patience(mark_down.unwrap_or_default()),
+                group: GroupToken::drawn(self.chance),
             },
             lease: self.lease.clone(),
             obstacles: self.obstacles.clone(),
+            group: self.group.clone(),
             shared: Rc::new(move |cluster, state| directory.share(cluster, state)),
             resend: Rc::new(move |ResendReport| {
                 for actor in everyone.actors() {
@@ -128,6 +140,28 @@ impl Wires {
         });
         ChildSpec::permanent("session", &self.session, move || {
             ZkSession::new(zk_session::Dependencies::clone(&dependencies))
+        })
+    }
+
+    pub(super) fn groups(&self, config: &Config) -> ChildSpec {
+        let everyone = self.directory.clone();
+        let advertised = &config.rest.advertise;
+        let links = SendWrapper::new(GroupLinks {
+            keeper: config.keeper_id.clone(),
+            rest: NodeAddr::new(&*advertised.host, advertised.port),
+            own: self.group.subscribe(),
+            known: self.rivals.clone(),
+            reconsider: Rc::new(move |Reconsider| {
+                for actor in everyone.actors() {
+                    actor.do_send(Reconsider);
+                }
+            }),
+            peers: self.peers.clone(),
+            redis: self.redis.clone(),
+            clock: self.clock.clone(),
+        });
+        ChildSpec::permanent("groups", &self.groups, move || {
+            GroupWatch::new(GroupLinks::clone(&links))
         })
     }
 
@@ -147,11 +181,12 @@ impl Wires {
             settings: cluster.policy.write_safety != WriteSafety::None,
         };
         let sighted: Outbox<Sighted> = outbox(actor);
-        let ports = SendWrapper::new((self.redis.clone(), sighted, self.fresh.clone()));
+        let met: Outbox<KeepersMet> = outbox(self.groups.reference());
+        let ports = SendWrapper::new((self.redis.clone(), sighted, self.fresh.clone(), met));
         let (clock, cluster, addr) = (self.clock.clone(), cluster.name.clone(), node.clone());
         ChildSpec::permanent(node_child(node), slot, move || {
-            let (redis, sighted, fresh) = (*ports).clone();
-            NodeMonitor::new(
+            let (redis, sighted, fresh, met) = (*ports).clone();
+            let monitor = NodeMonitor::new(
                 redis,
                 cluster.clone(),
                 addr.clone(),
@@ -159,7 +194,8 @@ impl Wires {
                 clock.clone(),
                 sighted,
                 fresh,
-            )
+            );
+            monitor.telling_of_keepers(met)
         })
     }
 
@@ -217,6 +253,7 @@ impl Wires {
             monitors: monitors.clone(),
             shared: shared.subscribe(),
             lease: self.lease.subscribe(),
+            rivals: self.rivals.subscribe(),
             clock: self.clock.clone(),
             subscribe: outbox(self.session.reference()),
             report: outbox(self.session.reference()),

@@ -3,6 +3,7 @@
 pub(super) mod live;
 
 mod costs;
+mod groups;
 mod keepers;
 mod versions;
 mod zookeeper;

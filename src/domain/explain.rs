@@ -175,6 +175,7 @@ fn successors(
 ) -> (Option<NodeAddr>, Election, Vec<String>) {
     let (mut case, mut policy) = (case.clone(), policy.clone());
     (policy.failover_cooldown, policy.drain) = (Duration::ZERO, Duration::ZERO);
+    case.other_groups.clear();
     case.unacknowledged = Unacknowledged::default();
     for node in case.nodes.values_mut() {
         if let Some(facts) = &mut node.sighting.facts {

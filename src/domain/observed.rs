@@ -9,6 +9,7 @@ use super::brake::Brake;
 use super::confirmation::Confirmation;
 use super::drain::Drain;
 use super::facts::{Link, Mode, NodeFacts, Sighting};
+use super::group::OtherGroup;
 use super::lease::Unacknowledged;
 use super::liveness::Limits;
 use super::node::{Epoch, KeeperId, Moment, NodeAddr};
@@ -61,6 +62,14 @@ pub struct Observed {
     pub witness: Witness,
     /// What the other keepers online tell of that.
     pub told: BTreeMap<KeeperId, Witness>,
+    /// Other groups of keepers that look after these servers, in order (RK-12).
+    pub other_groups: Vec<OtherGroup>,
+    /// Changes of primary within the last minute that somebody else made, as far as this leader knows (RK-12).
+    pub outside_changes: usize,
+    /// When this keeper first saw the breaker tripped that is published.
+    pub breaker_since: Option<Moment>,
+    /// An operator has acknowledged that.
+    pub acknowledged: bool,
 }
 
 /// A planned change of primary that is asked for.

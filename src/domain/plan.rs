@@ -14,6 +14,7 @@ use super::confirmation::{Flapping, Inquiry, Reason};
 use super::drain::Proxy;
 use super::election::Refusal;
 use super::facts::{MinReplicas, Mode, NodeFacts};
+use super::group::OtherGroup;
 use super::lease::Unacknowledged;
 use super::node::{Generation, KeeperId, Moment, NodeAddr};
 use super::observed::{Failure, Observed};
@@ -22,12 +23,14 @@ use super::published::Published;
 use foreigners::{foreigners, sentinels};
 use states::{publishing, withdrawing};
 
+mod breaker;
 mod confirmation;
 mod discover;
 mod finish;
 mod foreigners;
 mod hold;
 mod keep;
+mod sharing;
 mod states;
 mod stranger;
 mod switchover;
@@ -186,6 +189,13 @@ pub enum Hold {
         /// How many.
         clients: usize,
     },
+    /// Another group of keepers looks after the same servers: each would undo what the other does (RK-12).
+    OtherGroup(Box<OtherGroup>),
+    /// Somebody else changed the primary again and again: nothing is undone for a while (RK-12).
+    ChangedFromOutside {
+        /// For how long yet. Passes by itself: see [`Hold::same_as`].
+        left: Duration,
+    },
     /// The node is not a plain Redis server.
     WrongMode(NodeAddr, Mode),
     /// Two configured nodes are one server.
@@ -270,6 +280,13 @@ impl Plan {
         }
     }
 
+    /// The same, and why a switchover is not begun that an operator asks for.
+    fn refusing_a_switchover(mut self) -> Self {
+        let why = self.holds.first().map(ToString::to_string);
+        self.holds.push(Hold::NoSwitchover(why.unwrap_or_default()));
+        self
+    }
+
     fn write(change: Change, state: Published) -> Self {
         Self::act(Action::Write { state, change })
     }
@@ -301,6 +318,9 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
     };
     plan.holds.extend(foreign);
     plan.holds.extend(sentinel);
+    if !observed.other_groups.is_empty() {
+        plan = sharing::left_of(observed, plan);
+    }
     if plan.action.is_none() {
         // What failed may be tried again, which nothing but time tells.
         let retries = observed.failures.values().map(Failure::retry_at);

@@ -32,6 +32,8 @@ pub struct Published {
     /// What the `min-replicas` settings were before the keepers changed them, of each node where they did: to be
     /// restored by whoever leads then (RK-9).
     pub former_min_replicas: BTreeMap<NodeAddr, MinReplicas>,
+    /// Somebody else changed the primary too often: nothing is undone for a while (RK-12).
+    pub breaker: bool,
     /// The failover or adoption in progress (RK-5).
     pub intent: Option<Intent>,
 }

@@ -4,11 +4,14 @@ use std::fmt;
 use std::time::Duration;
 
 use super::facts::{DownReason, Link, Mode};
+use super::group::OtherGroup;
 use super::lineage::generation_of;
 use super::node::{Moment, NodeAddr};
 use super::observed::{Observed, ObservedNode};
 use super::policy::Policy;
 use super::published::Published;
+
+mod groups;
 
 /// What an answer comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +75,9 @@ pub enum Reason {
     RefusedHere,
     /// Unknown: another process answers at the published address, and cannot show that its data are the cluster's (RK-7).
     Stranger,
+    /// Unknown: another group of keepers looks after the cluster and publishes another primary, this one or in its stead
+    /// (RK-12).
+    OtherGroup(Box<OtherGroup>),
     /// Unknown: this keeper has not probed it yet.
     Unprobed,
     /// Unknown: this keeper has not read the cluster's state yet, or nobody has published one.
@@ -104,6 +110,7 @@ impl Reason {
             | Self::Stray => Ruling::No,
             Self::RefusedHere
             | Self::Stranger
+            | Self::OtherGroup(_)
             | Self::Unprobed
             | Self::NoState
             | Self::NoLease
@@ -160,6 +167,12 @@ impl fmt::Display for Reason {
             Self::Stranger => f.write_str(
                 "another process answers at the published primary's address, with data of another history",
             ),
+            Self::OtherGroup(other) => {
+                write!(
+                    f,
+                    "two groups of keepers disagree on the primary: see {other}"
+                )
+            }
             Self::Unprobed => f.write_str("this keeper has not probed it yet"),
             Self::NoState => f.write_str("this keeper knows no state of the cluster yet"),
             Self::NoLease => f.write_str(
@@ -188,6 +201,15 @@ pub struct Serving<'a> {
 impl Serving<'_> {
     /// Whether `addr` is the one node that may be written to. To be asked under a valid lease.
     pub fn writable(&self, addr: &NodeAddr, node: &ObservedNode) -> Reason {
+        let reason = self.within_the_group(addr, node);
+        match groups::disagreement(self.observed, addr, &reason) {
+            Some(other) => Reason::OtherGroup(Box::new(other.clone())),
+            None => reason,
+        }
+    }
+
+    /// The same, as far as this group of keepers goes.
+    fn within_the_group(&self, addr: &NodeAddr, node: &ObservedNode) -> Reason {
         let Some(published) = &self.observed.published else {
             return Reason::NoState;
         };
@@ -227,7 +249,10 @@ impl Serving<'_> {
         let as_primary = self.writable(addr, node);
         if matches!(
             as_primary,
-            Reason::Primary | Reason::RefusedHere | Reason::RefusedByMajority { .. }
+            Reason::Primary
+                | Reason::OtherGroup(_)
+                | Reason::RefusedHere
+                | Reason::RefusedByMajority { .. }
         ) {
             return as_primary;
         }

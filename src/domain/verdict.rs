@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::drain::{Heard, Proxy};
 use super::facts::{DownReason, NodeFacts};
+use super::group::OtherGroup;
 use super::node::{Generation, KeeperId, NodeAddr};
 use super::task::{Outcome, Task, TaskId};
 use super::witness::Witness;
@@ -37,6 +38,8 @@ pub struct Report {
     pub outcomes: BTreeMap<TaskId, Outcome>,
     /// What this keeper has seen of the primary that it votes down, or that is being replaced, and of its replicas (RK-6).
     pub witness: Option<Witness>,
+    /// Other groups of keepers that this one has met at the cluster's servers (RK-12).
+    pub other_groups: Vec<OtherGroup>,
 }
 
 /// What one keeper read of nodes that the leader does not reach.

@@ -6,9 +6,12 @@ use std::time::Duration;
 use futures::future::LocalBoxFuture;
 
 use crate::actors::cluster_api::{Answer, Ask, ClusterStatus, ClusterView, NodeView, Reason};
-use crate::actors::messages::{MonitorState, NotDropped, NotSwitched, SessionReport, Switched};
+use crate::actors::messages::{
+    MonitorState, NotAcknowledged, NotDropped, NotSwitched, SessionReport, Switched,
+};
 use crate::domain::explain::Explanation;
 use crate::domain::failsafe::{ConsentRequest, Refusal};
+use crate::domain::group::GroupAnswer;
 use crate::domain::identity::KeeperProcess;
 use crate::domain::node::{ClusterName, KeeperId, Moment, NodeAddr};
 use crate::domain::observed::Requested;
@@ -61,6 +64,12 @@ pub trait Backend: Send + Sync {
         requested: Requested,
     ) -> LocalBoxFuture<'a, Result<Result<Switched, NotSwitched>, Unanswered>>;
 
+    /// Has the cluster go on though its primary was changed from outside (RK-12).
+    fn acknowledge<'a>(
+        &'a self,
+        cluster: &'a str,
+    ) -> LocalBoxFuture<'a, Result<Result<(), NotAcknowledged>, Unanswered>>;
+
     /// What is known of one node; `None` if the cluster does not have it.
     fn inspect_node<'a>(
         &'a self,
@@ -70,6 +79,13 @@ pub trait Backend: Send + Sync {
 
     /// What the session knows of itself and of the other keepers.
     fn inspect_session(&self) -> LocalBoxFuture<'_, Result<SessionReport, Unanswered>>;
+
+    /// Which group this keeper belongs to, and what that looks after; `None` if it has joined none yet. Monitors of the
+    /// node where another keeper has met this one look who is there (RK-12).
+    fn group<'a>(
+        &'a self,
+        met_at: Option<&'a NodeAddr>,
+    ) -> LocalBoxFuture<'a, Result<Option<GroupAnswer>, Unanswered>>;
 
     /// Asks for this keeper's consent to another's going on without ZooKeeper (RK-8): the process that consents.
     fn consent(

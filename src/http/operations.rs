@@ -11,7 +11,7 @@ use serde_json::json;
 use super::backend::Unanswered;
 use super::error::Failure;
 use super::{HttpState, views};
-use crate::actors::messages::{NotDropped, NotSwitched, Switched};
+use crate::actors::messages::{NotAcknowledged, NotDropped, NotSwitched, Switched};
 use crate::domain::node::{KeeperId, NodeAddr};
 use crate::domain::observed::Requested;
 
@@ -76,6 +76,29 @@ pub(super) async fn switchover(
             Err(Failure::CalledOff(called_off.to_string()))
         }
         Err(unknown @ NotSwitched::Unknown(_)) => Err(Failure::OutcomeUnknown(unknown.to_string())),
+    }
+}
+
+/// Has the keepers go on though the primary was changed from outside.
+pub(super) async fn acknowledge(
+    request: HttpRequest,
+    cluster: Path<String>,
+    state: Data<HttpState>,
+) -> Result<HttpResponse, Failure> {
+    if !state.operations {
+        return Err(Failure::OperationsOff);
+    }
+    let acknowledged = state.backend.acknowledge(&cluster).await;
+    match acknowledged.map_err(|why| Failure::unanswered(why, &cluster))? {
+        Ok(()) => Ok(views::json(
+            StatusCode::OK,
+            &json!({ "acknowledged": true }),
+        )),
+        Err(NotAcknowledged::NotLeading) if request.headers().contains_key(PASSED_ON) => {
+            Err(Failure::NoLeader("the leader has just changed".to_owned()))
+        }
+        Err(NotAcknowledged::NotLeading) => state.pass_on(request.path(), Bytes::new()).await,
+        Err(nothing @ NotAcknowledged::Nothing) => Err(Failure::Refused(nothing.to_string())),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::actors::cluster_api::{
 use crate::actors::messages::{FailsafeReport, KeeperAnnouncement, MonitorState, SessionReport};
 use crate::domain::explain::Explanation;
 use crate::domain::facts::{DownReason, Link, MinReplicas, Mode, NodeFacts, Role, Sighting};
+use crate::domain::group::OtherGroup;
 use crate::domain::node::{KeeperId, Moment, NodeAddr};
 use crate::domain::published::{Intent, Published, Step};
 
@@ -115,6 +116,18 @@ pub(super) fn cluster(view: &ClusterView) -> Value {
         "plan": view.plan,
         "nodes": view.nodes.iter().map(node_view).collect::<Vec<_>>(),
         "haproxies": view.proxies.iter().map(|it| proxy(it, view.now)).collect::<Vec<_>>(),
+        "other-groups": view.other_groups.iter().map(other_group).collect::<Vec<_>>(),
+    })
+}
+
+fn other_group(other: &OtherGroup) -> Value {
+    json!({
+        "group": other.group.as_str(),
+        "keeper": other.keeper.as_str(),
+        "rest": other.rest.to_string(),
+        "coordination": other.place,
+        "cluster": other.cluster.as_str(),
+        "primary": other.primary.as_ref().map(ToString::to_string),
     })
 }
 
@@ -315,6 +328,7 @@ pub(super) fn session(report: &SessionReport) -> Value {
     };
     json!({
         "keeper": report.keeper.as_str(),
+        "group": report.group.as_ref().map(ToString::to_string),
         "coordination": report.coordination,
         "state": report.state,
         "session": report.session.map(|id| format!("{id:#x}")),

@@ -10,6 +10,8 @@ pub const ROOT: &str = "/";
 pub const FORMAT: &str = "/format";
 /// What all keepers must agree on.
 pub const SETTINGS: &str = "/settings";
+/// The token that tells this group of keepers from others (RK-12).
+pub const GROUP: &str = "/group";
 /// The last epoch: a decimal number.
 pub const EPOCH: &str = "/epoch";
 /// The last generation, and which clusters changed lately.

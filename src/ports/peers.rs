@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use futures::future::LocalBoxFuture;
 
 use crate::domain::failsafe::ConsentRequest;
+use crate::domain::group::GroupAnswer;
 use crate::domain::identity::KeeperProcess;
+use crate::domain::node::NodeAddr;
 use crate::domain::rehearsal::{Obstacle, RehearsalRequest};
 
 /// The other keepers. An answer that never comes is the caller's to give up on.
@@ -29,4 +31,12 @@ pub trait Peers {
 
     /// The addresses that `rest` stands for now; the error says in words why there is none.
     fn resolve(&self, rest: &str) -> LocalBoxFuture<'static, Result<BTreeSet<SocketAddr>, String>>;
+
+    /// Asks the keeper at `rest` which group it belongs to and what that looks after, and tells it the node at which it
+    /// was met, so that it looks there in its turn (RK-12). As above, the caller gives up on what never comes.
+    fn ask_group(
+        &self,
+        rest: &NodeAddr,
+        met_at: Option<&NodeAddr>,
+    ) -> LocalBoxFuture<'static, Result<GroupAnswer, String>>;
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::facts::{DownReason, MinReplicas};
+use crate::domain::group::ProbeName;
 use crate::domain::info::Info;
 use crate::domain::node::{ClusterName, Epoch, NodeAddr};
 
@@ -25,6 +26,9 @@ pub trait Redis {
 
     /// `host` once resolved to `addresses`: used while this host's resolver does not say otherwise.
     fn remember(&self, _host: &str, _addresses: &BTreeSet<IpAddr>) {}
+
+    /// From now on, probe connections to all servers take this name, those that are open too (RK-12).
+    fn introduce(&self, _: &ProbeName) {}
 }
 
 /// One server.
@@ -82,8 +86,25 @@ pub trait ProbeConnection {
     /// answer that is still owed.
     async fn probe(&mut self, depth: Depth) -> Result<Alive, ProbeFailure>;
 
+    /// Reads who is connected to the server; `None` if that is refused, failed, or would be a burden to it.
+    ///
+    /// # Cancellation safety
+    /// As [`Self::probe`].
+    async fn clients(&mut self) -> Option<Clients> {
+        None
+    }
+
     /// Resolves when something happens on the connection while no probe is under way. Cancellation safe.
     async fn stirred(&mut self) -> Stir;
+}
+
+/// Who is connected to a server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Clients {
+    /// Keepers' probe connections, of whatever group (RK-12).
+    pub keepers: BTreeSet<ProbeName>,
+    /// All clients, replicas and subscribers aside.
+    pub count: usize,
 }
 
 /// What happened on a connection between two probes.

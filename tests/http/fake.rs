@@ -13,10 +13,12 @@ use redis_keeper::actors::cluster_api::{
     Answer, Ask, Asker, ClusterStatus, ClusterView, NodeRef, Question, Reason,
 };
 use redis_keeper::actors::messages::{
-    KeeperAnnouncement, MonitorState, NotDropped, NotSwitched, SessionReport, Switched,
+    KeeperAnnouncement, MonitorState, NotAcknowledged, NotDropped, NotSwitched, SessionReport,
+    Switched,
 };
 use redis_keeper::domain::explain::Explanation;
 use redis_keeper::domain::failsafe::{ConsentRequest, Refusal};
+use redis_keeper::domain::group::{GroupAnswer, GroupToken};
 use redis_keeper::domain::identity::{KeeperProcess, Nonce};
 use redis_keeper::domain::node::{ClusterName, Generation, KeeperId, Moment, NodeAddr};
 use redis_keeper::domain::observed::Requested;
@@ -45,6 +47,12 @@ pub(crate) struct Fake {
     switched: Result<Switched, NotSwitched>,
     /// The last one asked for.
     pub(crate) requested: Mutex<Option<Requested>>,
+    /// A cluster is held because its primary was changed from outside.
+    pub(crate) held: AtomicBool,
+    /// What a keeper of another group is told.
+    pub(crate) group: Mutex<Option<GroupAnswer>>,
+    /// Where such a keeper has met this one.
+    pub(crate) met_at: Mutex<Option<NodeAddr>>,
     /// What another keeper asked last.
     pub(crate) consent: Mutex<Option<ConsentRequest>>,
     /// What another keeper tried last.
@@ -82,6 +90,9 @@ impl Fake {
             answers: AtomicUsize::new(0),
             switched: Err(NotSwitched::NotLeading),
             requested: Mutex::default(),
+            held: AtomicBool::default(),
+            group: Mutex::default(),
+            met_at: Mutex::default(),
             consent: Mutex::default(),
             rehearsal: Mutex::default(),
             obstacles: Vec::new(),
@@ -260,6 +271,14 @@ impl Backend for Fake {
         self.answered(cluster, explanation())
     }
 
+    fn acknowledge<'a>(
+        &'a self,
+        cluster: &'a str,
+    ) -> LocalBoxFuture<'a, Result<Result<(), NotAcknowledged>, Unanswered>> {
+        let held = self.held.load(Ordering::SeqCst);
+        self.answered(cluster, held.then_some(()).ok_or(NotAcknowledged::Nothing))
+    }
+
     fn inspect_node<'a>(
         &'a self,
         cluster: &'a str,
@@ -311,12 +330,21 @@ impl Backend for Fake {
             session: Some(0x1234),
             leader: Some(other.unwrap_or_else(|| keeper.clone())),
             keeper,
+            group: Some(GroupToken::drawn(1)),
             epoch: None,
             generation: 7,
             failsafe: None,
             keepers,
         };
         self.answered("cluster-1", report)
+    }
+
+    fn group<'a>(
+        &'a self,
+        met_at: Option<&'a NodeAddr>,
+    ) -> LocalBoxFuture<'a, Result<Option<GroupAnswer>, Unanswered>> {
+        *self.met_at.lock().unwrap() = met_at.cloned();
+        self.answered("cluster-1", self.group.lock().unwrap().clone())
     }
 
     fn consent(

@@ -4,6 +4,7 @@ mod admin;
 mod checks;
 mod consents;
 mod fake;
+mod groups;
 mod haproxy;
 mod operations;
 mod requests;

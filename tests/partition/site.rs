@@ -48,6 +48,7 @@ pub(crate) enum Manager {
 }
 
 /// How keepers find each other.
+#[allow(dead_code, reason = "the example has hosts of one kind of name only")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(dead_code, reason = "the example has one of them")]
 pub(crate) enum Names {

@@ -14,6 +14,7 @@ mod end_of_cut;
 mod failover;
 mod failsafe;
 mod frozen;
+mod groups;
 mod handover;
 mod harness;
 mod host_loss;

@@ -266,6 +266,7 @@ impl Keeper {
         let listening = Listening {
             process: Rc::clone(&process),
             session,
+            clusters: voice.clusters.clone(),
             actors: Rc::clone(&actors),
         };
         self.interfaces.listen(self.host, listening);

@@ -168,6 +168,17 @@ fn a_switchover_interrupted_at_any_step_by_any_fault_breaks_no_rule_and_loses_no
 }
 
 #[test]
+fn two_groups_at_one_cluster_stop_undoing_each_other_and_never_call_two_nodes_writable() {
+    if let Ok(seed) = env::var("SIMULATION_SEED") {
+        let seed = seed.parse().expect("SIMULATION_SEED=n");
+        let violation = run::run_groups(seed, true).violation;
+        assert_eq!(violation, None, "seed {seed}");
+        return;
+    }
+    run_all(seeds_asked_for(SEEDS), run::run_groups);
+}
+
+#[test]
 fn write_safety_follows_the_primary_through_all_faults_and_breaks_no_rule() {
     let loud = env::var("SIMULATION_SEED").ok();
     let loud = loud.map(|seed| seed.parse::<u64>().expect("SIMULATION_SEED=n"));

@@ -1,6 +1,6 @@
 //! How keepers reach each other without ZooKeeper: by addresses that may lead to another one, or nowhere.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
@@ -9,10 +9,14 @@ use actix::dev::ToEnvelope;
 use actix::{Actor, Context, Handler, Message};
 use futures::FutureExt;
 use futures::future::{LocalBoxFuture, ready};
+use redis_keeper::actors::Directory;
+use redis_keeper::actors::groups::describe;
 use redis_keeper::actors::messages::{AskConsent, Rehearse};
 use redis_keeper::actors::zk_session::ZkSession;
 use redis_keeper::domain::failsafe::ConsentRequest;
+use redis_keeper::domain::group::GroupAnswer;
 use redis_keeper::domain::identity::KeeperProcess;
+use redis_keeper::domain::node::NodeAddr;
 use redis_keeper::domain::rehearsal::{Obstacle, RehearsalRequest};
 use redis_keeper::ports::peers::Peers;
 use redis_keeper::supervision::ChildRef;
@@ -32,6 +36,8 @@ pub(crate) struct Interfaces {
     addressing: Addressing,
     listening: RefCell<BTreeMap<Host, Listening>>,
     judge: RefCell<Weak<Oracle>>,
+    /// Keepers of one group do not reach those of another.
+    deaf: Cell<bool>,
 }
 
 /// One that is listened at.
@@ -39,6 +45,7 @@ pub(crate) struct Interfaces {
 pub(crate) struct Listening {
     pub(crate) process: Rc<Process>,
     pub(crate) session: ChildRef<ZkSession>,
+    pub(crate) clusters: Directory,
     pub(crate) actors: Rc<RefCell<Option<LocalSet>>>,
 }
 
@@ -80,7 +87,13 @@ impl Interfaces {
             addressing,
             listening: RefCell::default(),
             judge: RefCell::default(),
+            deaf: Cell::default(),
         })
+    }
+
+    /// Whether keepers of one group do not reach those of another.
+    pub(crate) fn deaf_to_groups(&self, deaf: bool) {
+        self.deaf.set(deaf);
     }
 
     pub(crate) fn judged_by(&self, judge: &Rc<Oracle>) {
@@ -154,6 +167,36 @@ impl Interfaces {
         self.network.send((from, to), &Lane::default(), arrived);
         answer
     }
+
+    /// A keeper of another group asks.
+    fn met(
+        self: &Rc<Self>,
+        (from, to): (Host, Host),
+        met_at: Option<&NodeAddr>,
+        reply: oneshot::Sender<GroupAnswer>,
+    ) {
+        let there = self.listening.borrow().get(&to).cloned();
+        let Some(there) = there.filter(|there| !there.process.dead()) else {
+            return;
+        };
+        if let Some(node) = met_at {
+            there.clusters.look_around(node);
+        }
+        let (interfaces, process) = (Rc::clone(self), Rc::clone(&there.process));
+        let (session, clusters) = (there.session.clone(), there.clusters.clone());
+        let answering = async move {
+            let Ok(Some(answer)) = describe(&session, &clusters).await else {
+                return;
+            };
+            let way = (process.host, from);
+            interfaces.network.send(way, &Lane::default(), move || {
+                let _ = reply.send(answer);
+            });
+        };
+        if let Some(actors) = &*there.actors.borrow() {
+            actors.spawn_local(answering);
+        }
+    }
 }
 
 /// What was answered, or nothing for ever.
@@ -200,5 +243,23 @@ impl Peers for Reach {
         let address = rest.parse::<SocketAddr>();
         let found = address.map(|address| BTreeSet::from([address]));
         ready(found.map_err(|_| format!("{rest} is unknown"))).boxed_local()
+    }
+
+    fn ask_group(
+        &self,
+        rest: &NodeAddr,
+        met_at: Option<&NodeAddr>,
+    ) -> LocalBoxFuture<'static, Result<GroupAnswer, String>> {
+        let interfaces = Rc::clone(&self.interfaces);
+        let (reply, answer) = oneshot::channel();
+        let from = self.process.host;
+        let to = interfaces.destination(from, &rest.to_string());
+        let Some(to) = to.filter(|_| !interfaces.deaf.get()) else {
+            return ready(Err("connection refused".to_owned())).boxed_local();
+        };
+        let (there, met_at) = (Rc::clone(&interfaces), met_at.cloned());
+        let asked = move || there.met((from, to), met_at.as_ref(), reply);
+        interfaces.network.send((from, to), &Lane::default(), asked);
+        awaited(answer).map(Ok).boxed_local()
     }
 }

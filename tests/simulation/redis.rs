@@ -1,12 +1,13 @@
 //! Redis servers: what a process holds, how it lives and dies, what it tells of itself. Replication and commands have
 //! their own files.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
 use redis_keeper::domain::facts::{Link, MinReplicas, Mode, Role, Upstream, Version};
+use redis_keeper::domain::group::ProbeName;
 use redis_keeper::domain::info::Info;
 use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
 
@@ -37,6 +38,10 @@ pub(crate) struct Fleet {
     /// Servers keep append-only files.
     append_only: bool,
     judge: OnceCell<Rc<Oracle>>,
+    /// Servers tell who is connected to them.
+    tells: Cell<bool>,
+    /// When a server was promoted.
+    promotions: RefCell<Vec<u64>>,
 }
 
 /// One server, across its processes.
@@ -96,6 +101,8 @@ struct Connection {
     process: Rc<Process>,
     /// Of a command connection.
     epoch: Option<Epoch>,
+    /// Of a probe connection.
+    name: Rc<RefCell<Option<ProbeName>>>,
     to_peer: Rc<Lane>,
     closed: Rc<dyn Fn()>,
 }
@@ -146,6 +153,8 @@ impl Fleet {
             moved: RefCell::default(),
             append_only,
             judge: OnceCell::new(),
+            tells: Cell::default(),
+            promotions: RefCell::default(),
         })
     }
 
@@ -185,6 +194,18 @@ impl Fleet {
 
     pub(crate) fn judged_by(&self, judge: Rc<Oracle>) {
         self.judge.set(judge).ok().expect("once");
+    }
+
+    /// From now on servers tell who is connected to them.
+    pub(crate) fn tells_of_clients(&self) {
+        self.tells.set(true);
+    }
+
+    /// How many servers were promoted since.
+    pub(crate) fn promotions_since(&self, since: u64) -> u32 {
+        let promotions = self.promotions.borrow();
+        let count = promotions.iter().filter(|at| **at > since).count();
+        u32::try_from(count).expect("few")
     }
 
     pub(crate) fn server(&self, addr: &NodeAddr) -> Option<&Rc<Server>> {

@@ -21,8 +21,11 @@ use super::oracle::Said;
 use super::schedule::{CLIENTS, Kind, Planned, Schedule, When};
 use super::world::World;
 
+mod groups;
 mod order;
 mod set_up;
+
+pub(crate) use self::groups::run_groups;
 
 /// L, in microseconds: what the configuration says.
 pub(crate) const LEASE: u64 = 800_000;
@@ -98,13 +101,17 @@ pub(crate) fn run_stopping(seed: u64, loud: bool) -> Outcome {
 }
 
 fn run_schedule(schedule: Schedule, seed: u64, loud: bool) -> Outcome {
+    in_a_runtime(simulate(schedule, seed, loud))
+}
+
+fn in_a_runtime(run: impl Future<Output = Outcome>) -> Outcome {
     let runtime = || {
         let builder = &mut Builder::new_current_thread();
         // No sockets, no processes: without their drivers, waiting takes no system call.
         let paused = builder.enable_time().start_paused(true);
         paused.build().expect("a runtime")
     };
-    System::with_tokio_rt(runtime).block_on(simulate(schedule, seed, loud))
+    System::with_tokio_rt(runtime).block_on(run)
 }
 
 async fn simulate(schedule: Schedule, seed: u64, loud: bool) -> Outcome {

@@ -16,6 +16,7 @@ use redis_keeper::adapters::clock::TokioClock;
 use redis_keeper::adapters::embedded::Embedded;
 use redis_keeper::domain::facts::DownReason;
 use redis_keeper::domain::failsafe::Failsafe;
+use redis_keeper::domain::group::GroupToken;
 use redis_keeper::domain::identity::{Nonce, Place};
 use redis_keeper::domain::lease::Lease;
 use redis_keeper::domain::node::{ClusterName, Epoch, KeeperId, Moment, NodeAddr};
@@ -148,9 +149,11 @@ impl World {
                 failsafe,
                 nonce: Nonce::drawn(self.drawn.replace(self.drawn.get() + 1)),
                 place: Place::new("here"),
+                group: GroupToken::drawn(1),
                 patience: PATIENCE,
             },
             lease,
+            group: watch::Sender::default(),
             obstacles: watch::channel(Arc::default()).0,
             shared: {
                 let shared = shared.clone();

@@ -13,6 +13,7 @@ use redis_keeper::actors::messages::{
 use redis_keeper::actors::zk_session::{Dependencies, Settings, ZkSession};
 use redis_keeper::adapters::clock::BootClock;
 use redis_keeper::domain::facts::DownReason;
+use redis_keeper::domain::group::GroupToken;
 use redis_keeper::domain::identity::{Nonce, Place};
 use redis_keeper::domain::lease::Lease;
 use redis_keeper::domain::node::{ClusterName, KeeperId, NodeAddr};
@@ -54,8 +55,10 @@ fn keeper(server: &Server, id: &str) -> Keeper {
             failsafe: None,
             nonce: Nonce::drawn(1),
             place: Place::new("here"),
+            group: GroupToken::drawn(1),
         },
         lease,
+        group: watch::Sender::default(),
         obstacles: watch::channel(Arc::default()).0,
         shared: Rc::new(move |_, state| drop(share.send_replace(state))),
         resend: Rc::new(drop),

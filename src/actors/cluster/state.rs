@@ -4,30 +4,34 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::confirmation::Polled;
-use super::draining::{self, gathered, old_gone, refused_early, refused_since, withdrawn};
+use super::draining::{self, gathered, old_gone, refused_since, withdrawn};
 use super::proxies::Proxies;
 use super::tasks::Tasks;
-use super::telling::{Telling, asked, elsewhere, unanswered, witnesses};
+use super::telling::{Telling, asked, elsewhere, witnesses};
 use crate::actors::cluster_api::Asker;
-use crate::actors::messages::{Decision, SharedState};
+use crate::actors::messages::SharedState;
 use crate::domain::confirmation::Confirmation;
 use crate::domain::drain;
 use crate::domain::facts::Sighting;
+use crate::domain::group::OtherGroup;
 use crate::domain::lease::Unacknowledged;
 use crate::domain::liveness::Limits;
 use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
-use crate::domain::observed::{Observed, ObservedNode, Requested};
-use crate::domain::plan::{Hold, Plan, plan};
+use crate::domain::observed::{Observed, ObservedNode};
+use crate::domain::outside::OutsideChanges;
+use crate::domain::plan::{Plan, plan};
 use crate::domain::policy::{Policy, WriteSafety};
-use crate::domain::published::Published;
 use crate::domain::sentinels::SentinelWatch;
 use crate::domain::succession::Succession;
 use crate::domain::task::{Task, TaskId};
-use crate::domain::verdict::{Report, Verdict};
+use crate::domain::verdict::Verdict;
 use crate::domain::witness::Witness;
 
 mod answers;
 mod failures;
+mod outside;
+mod rivals;
+mod summary;
 
 /// Who this cluster is and by what rules it is kept.
 #[derive(Debug, Clone)]
@@ -52,6 +56,10 @@ pub(super) struct State {
     pub(super) observed: Observed,
     /// What this keeper was asked of the published primary, and answers.
     pub(super) polled: Polled,
+    /// Other groups of keepers that this one has met (RK-12).
+    met: Vec<OtherGroup>,
+    /// Changes of primary that somebody else made.
+    outside: OutsideChanges,
     /// What is told to the leader of nodes that it does not reach.
     telling: Telling,
     /// What keepers do for each other there.
@@ -111,12 +119,18 @@ impl State {
             sentinels: SentinelWatch::default(),
             witness: Witness::default(),
             told: BTreeMap::new(),
+            other_groups: Vec::new(),
+            outside_changes: 0,
+            breaker_since: None,
+            acknowledged: false,
         };
         Self {
             settings,
             shared: None,
             observed,
             polled: Polled::default(),
+            met: Vec::new(),
+            outside: OutsideChanges::default(),
             telling: Telling::default(),
             tasks: Tasks::default(),
             proxies: Proxies::default(),
@@ -137,6 +151,7 @@ impl State {
         {
             known.sighting = sighting;
             self.telling.sighted(node, &known.sighting);
+            self.watch_role(node);
         }
     }
 
@@ -148,6 +163,7 @@ impl State {
             self.observed.promoted = None;
             self.observed.confirmation = Confirmation::default();
             self.acknowledged = None;
+            self.outside.forget();
             self.tasks.take_all_back();
         }
         self.tasks.told(&shared.reports, &shared.keepers);
@@ -165,6 +181,7 @@ impl State {
             self.observed.confirmation = Confirmation::default();
         }
         self.observed.published.clone_from(&shared.published);
+        self.watch_breaker(now);
         self.observed.epoch = shared
             .leading
             .as_ref()
@@ -308,106 +325,13 @@ impl State {
         self.drain(now);
         self.observed.watch_sentinels(now);
         self.confirm(now);
+        self.observed.outside_changes = self.outside.lately(now);
         self.plan = if self.shared.is_some() {
             plan(&self.observed, &self.settings.policy, now)
         } else {
             Plan::default()
         };
         turned
-    }
-
-    // === what it comes to ===
-
-    /// Why something is left undone, if this keeper is the one to do it.
-    pub(super) fn held(&self) -> &[Hold] {
-        if self.leading().is_some() {
-            &self.plan.holds
-        } else {
-            &[]
-        }
-    }
-
-    /// When to look again though nothing may have happened.
-    pub(super) fn again(&self) -> Option<Moment> {
-        self.plan.again
-    }
-
-    /// This keeper's own votes, what it asks for if it leads, and what it tells whoever leads.
-    pub(super) fn report(&self, now: Moment) -> Report {
-        let (askers, crowd) = self.proxies.lately(now);
-        let vote =
-            |(addr, node): (&NodeAddr, &ObservedNode)| Some((addr.clone(), node.sighting.vote?));
-        Report {
-            votes: self.observed.nodes.iter().filter_map(vote).collect(),
-            asks: match self.leading() {
-                Some(_) => unanswered(&self.observed),
-                None => BTreeSet::new(),
-            },
-            fresh: self.telling.told(),
-            tasks: self.tasks.listed(),
-            outcomes: self.tasks.outcomes(),
-            witness: self.observed.testimony(),
-            refused: refused_early(&self.observed, self.shared.as_ref()),
-            unprobed: BTreeSet::new(),
-            ended: refused_since(&self.observed),
-            askers,
-            crowd,
-            drains: self.drains.map(|(generation, _)| generation),
-            heard: self
-                .proxies
-                .told()
-                .filter(|_| self.drains.is_none())
-                .cloned(),
-        }
-    }
-
-    /// Puts an operator's request before the leader.
-    pub(super) fn request(&mut self, requested: Option<Requested>) {
-        self.observed.requested = requested;
-    }
-
-    pub(super) fn plan(&self) -> &Plan {
-        &self.plan
-    }
-
-    pub(super) fn published(&self) -> Option<&Published> {
-        self.observed.published.as_ref()
-    }
-
-    pub(super) fn leading(&self) -> Option<&crate::actors::messages::Leadership> {
-        self.shared
-            .as_ref()
-            .and_then(|shared| shared.leading.as_ref())
-    }
-
-    /// Whether this keeper leads and the plan is not simply "all is well".
-    pub(super) fn wants_leader(&self) -> bool {
-        self.leading().is_some() && (self.plan.action.is_some() || !self.plan.holds.is_empty())
-    }
-
-    /// Nodes that are worth asking again before a decision: all but those this keeper holds down.
-    pub(super) fn worth_asking(&self) -> BTreeSet<NodeAddr> {
-        let asked = self
-            .observed
-            .nodes
-            .iter()
-            .filter(|(_, node)| node.sighting.vote.is_none());
-        asked.map(|(addr, _)| addr.clone()).collect()
-    }
-
-    /// Which server process answers at this node.
-    pub(super) fn run_id(&self, node: &NodeAddr) -> Option<String> {
-        self.observed.run_ids().remove(node)
-    }
-
-    pub(super) fn decision(&self) -> Decision {
-        let shared = self.shared.as_ref();
-        Decision {
-            plan: self.plan.clone(),
-            version: shared.and_then(|shared| shared.version),
-            leading: self.leading().cloned(),
-            run_ids: self.observed.run_ids(),
-        }
     }
 }
 

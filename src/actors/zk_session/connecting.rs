@@ -9,7 +9,7 @@ use futures::future::LocalBoxFuture;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::watch;
 
-use super::joining::{JoinError, join};
+use super::joining::{JoinError, Joined, join};
 use super::leading::Campaign;
 use super::reading::Event;
 use super::writing::Counter;
@@ -170,9 +170,10 @@ impl ZkSession {
         self.spawn(async move { Event::Joined(join(&*session, &identity).await) });
     }
 
-    pub(super) fn joined(&mut self, outcome: Result<i32, JoinError>, ctx: &mut Context<Self>) {
+    pub(super) fn joined(&mut self, outcome: Result<Joined, JoinError>, ctx: &mut Context<Self>) {
         match outcome {
-            Ok(version) => {
+            Ok(Joined { version, group }) => {
+                self.dependencies.group.send_replace(Some(group));
                 self.retry = FIRST_RETRY;
                 if let Some(line) = &mut self.line {
                     line.own_version = version;

@@ -202,6 +202,7 @@ impl Handler<InspectSession> for ZkSession {
             },
             session: self.session.as_ref().map(|session| session.id()),
             keeper: self.identity.id.clone(),
+            group: self.dependencies.group.borrow().clone(),
             leader: standing
                 .and_then(|standing| standing.leader.as_ref())
                 .map(|latch| latch.keeper.clone()),

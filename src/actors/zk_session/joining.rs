@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::future::try_join_all;
 
+use crate::domain::group::GroupToken;
 use crate::domain::lease::outlasting;
 use crate::domain::node::{Epoch, KeeperId};
 use crate::layout::keeper::{KeeperRecord, SharedSettings};
@@ -33,6 +34,17 @@ pub(super) struct Identity {
     pub(super) id: KeeperId,
     pub(super) record: KeeperRecord,
     pub(super) heartbeat: Duration,
+    /// The token of the group, if there is none yet.
+    pub(super) group: GroupToken,
+}
+
+/// What a keeper learns when it joins.
+#[derive(Debug)]
+pub(super) struct Joined {
+    /// Version of its node.
+    pub(super) version: i32,
+    /// The group.
+    pub(super) group: GroupToken,
 }
 
 impl Identity {
@@ -41,13 +53,24 @@ impl Identity {
     }
 }
 
-/// Prepares the prefix, registers the keeper and sees that it is configured as the others are. Answers the version of its node. Waits as long as a leftover of an
-/// earlier run holds the id.
-pub(super) async fn join(session: &dyn Session, who: &Identity) -> Result<i32, JoinError> {
+/// Prepares the prefix, registers the keeper and sees that it is configured as the others are. Waits as long as a leftover
+/// of an earlier run holds the id.
+pub(super) async fn join(session: &dyn Session, who: &Identity) -> Result<Joined, JoinError> {
     prepare(session, who).await?;
+    let group = group_below(session).await?;
     let version = register(session, who).await?;
     agree(session, who).await?;
-    Ok(version)
+    Ok(Joined { version, group })
+}
+
+/// The token of the group that meets here.
+async fn group_below(session: &dyn Session) -> Result<GroupToken, JoinError> {
+    let node = session.get(paths::GROUP).await?;
+    let node = node.ok_or_else(|| CoordinationError::NoNode(paths::GROUP.into()))?;
+    GroupToken::decode(&node.data).map_err(|error| {
+        let path = paths::GROUP;
+        JoinError::Refused(format!("{path} below zk-prefix {error}: delete that node"))
+    })
 }
 
 async fn prepare(session: &dyn Session, who: &Identity) -> Result<(), JoinError> {
@@ -58,6 +81,7 @@ async fn prepare(session: &dyn Session, who: &Identity) -> Result<(), JoinError>
     let skeleton = [
         (paths::FORMAT, FormatMark.encode()),
         (paths::SETTINGS, who.settings().encode()),
+        (paths::GROUP, who.group.encode()),
         (paths::EPOCH, Epoch(0).encode()),
         (paths::GENERATION, Generations::default().encode()),
         (paths::LEADER, Vec::new()),

@@ -8,7 +8,7 @@ use futures::{FutureExt, TryFutureExt};
 
 use super::acknowledging::Survey;
 use super::cluster::Applied;
-use super::joining::JoinError;
+use super::joining::{JoinError, Joined};
 use super::leading::Campaign;
 use super::standing::Standing;
 use super::{Phase, ZkSession};
@@ -43,7 +43,7 @@ type Outcome<T> = Result<T, CoordinationError>;
 
 /// How something under way on this connection ended.
 pub(super) enum Event {
-    Joined(Result<i32, JoinError>),
+    Joined(Result<Joined, JoinError>),
     Rejoin,
     Generation(Outcome<Option<Node>>),
     Read(Subject, Outcome<(Reading, Watch)>),

@@ -10,7 +10,15 @@ use super::wire::{Wire, WireError};
 use super::{Way, failure, reply, subscribers};
 use crate::domain::facts::MinReplicas;
 use crate::domain::info::Info;
-use crate::ports::redis::{Alive, Depth, ProbeConnection, ProbeFailure, Stir, Subscribers};
+use crate::ports::redis::{
+    Alive, Clients, Depth, ProbeConnection, ProbeFailure, Stir, Subscribers,
+};
+
+/// With more clients than that, a server is not asked who they are: the list takes it a microsecond a client.
+const LISTED_AT_MOST: usize = 50_000;
+
+/// So many keepers are told of at most.
+const KEEPERS_AT_MOST: usize = 256;
 
 /// A connection for probing.
 pub(super) struct Probing {
@@ -19,6 +27,10 @@ pub(super) struct Probing {
     authenticated: bool,
     /// An answer was read that no probe has told of: a late one, or one of several before the time was up.
     untold: bool,
+    /// The name that the server was told (RK-12).
+    name: Option<Rc<str>>,
+    /// Clients connected to the server, as it said last.
+    connected: usize,
 }
 
 enum Peer {
@@ -38,6 +50,8 @@ impl Probing {
             way,
             authenticated: false,
             untold: false,
+            name: None,
+            connected: 0,
         }
     }
 }
@@ -55,8 +69,14 @@ impl ProbeConnection for Probing {
         } else {
             redis::pipe()
         };
+        let name = self.way.probe_name.borrow().clone();
+        let name = name.filter(|name| self.name.as_ref() != Some(name));
+        if let Some(name) = &name {
+            requests.cmd("CLIENT").arg("SETNAME").arg(&**name);
+        }
         ask(&mut requests, depth);
         let passed_over = wire.owed();
+        let named_at = passed_over + usize::from(authenticates);
         // The last of the replies, if it is asked for.
         let asks_settings = depth == Depth::FullWithSettings;
         let sent = wire.send(&requests).await;
@@ -72,6 +92,13 @@ impl ProbeConnection for Probing {
                 Ok(reply) if authenticates && at == passed_over => {
                     self.authenticated = !matches!(reply, Value::ServerError(_));
                     answers.note(&reply);
+                }
+                // Refused, it is of no account: the same name is not tried again on this connection.
+                Ok(reply) if name.is_some() && at == named_at => {
+                    answers.any = true;
+                    if !matches!(&reply, Value::ServerError(error) if error.code() == "NOAUTH") {
+                        self.name.clone_from(&name);
+                    }
                 }
                 Ok(reply) if asks_settings && at + 1 == owed => {
                     answers.any = true;
@@ -94,10 +121,23 @@ impl ProbeConnection for Probing {
             alive.subscribers = Some(subscribers::sorted(wire, count).await);
         }
         self.untold = false;
+        self.connected = answers.connected.unwrap_or(self.connected);
         // Another password may be right the next time.
         self.authenticated &= !answers.unauthenticated;
         alive.error = answers.error.filter(|_| alive.info.is_none());
         Ok(alive)
+    }
+
+    async fn clients(&mut self) -> Option<Clients> {
+        let Peer::Server(wire) = &mut self.peer else {
+            return None;
+        };
+        if self.connected > LISTED_AT_MOST || wire.owed() > 0 {
+            return None;
+        }
+        let listed = wire.call(&["CLIENT", "LIST", "TYPE", "normal"]).await;
+        self.untold |= listed.is_ok();
+        Some(clients(&reply::text(&listed.ok()?)?))
     }
 
     async fn stirred(&mut self) -> Stir {
@@ -155,9 +195,31 @@ fn min_replicas(reply: &Value) -> Result<MinReplicas, String> {
     Ok(MinReplicas { to_write, max_lag })
 }
 
+/// Who is among the connections that `CLIENT LIST` told. So many keepers there may be; whoever takes more names than that
+/// hides others, and makes no more work.
+fn clients(list: &str) -> Clients {
+    let name = |line: &str| {
+        let mut fields = line.split(' ');
+        fields
+            .find_map(|field| field.strip_prefix("name="))?
+            .parse()
+            .ok()
+    };
+    let mut clients = Clients::default();
+    for line in list.lines() {
+        clients.count += 1;
+        if clients.keepers.len() < KEEPERS_AT_MOST {
+            clients.keepers.extend(name(line));
+        }
+    }
+    clients
+}
+
 /// What the replies to one probe have in common.
 #[derive(Default)]
 struct Answers {
+    /// Clients connected to the server (`connected_clients`).
+    connected: Option<usize>,
     any: bool,
     /// The first error: `AUTH`'s says more than those that follow from it.
     error: Option<String>,
@@ -178,7 +240,13 @@ impl Answers {
         self.note(reply);
         match reply {
             Value::BulkString(text) => {
-                let info = Info::parse(&String::from_utf8_lossy(text));
+                let text = String::from_utf8_lossy(text);
+                if !text.starts_with("# Replication") {
+                    let mut lines = text.lines();
+                    let count = lines.find_map(|line| line.strip_prefix("connected_clients:"));
+                    self.connected = count.and_then(|count| count.parse().ok());
+                }
+                let info = Info::parse(&text);
                 alive.loading |= info.loading == Some(true);
                 alive.info = Some(info);
             }
@@ -189,5 +257,33 @@ impl Answers {
             Value::ServerError(error) => alive.loading |= error.code() == "LOADING",
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn keepers_are_known_by_the_names_of_their_probe_connections_and_few_are_enough() {
+        let line = |id: usize, name: &str| {
+            format!(
+                "id={id} addr=10.0.0.9:41000 laddr=10.0.0.1:6379 fd=8 name={name} age=1 idle=0\n"
+            )
+        };
+        let keeper = "keeper-probe/00a1/keeper-1/10.0.0.9:46379";
+        let list = ["", "keeper-17", "app", keeper, keeper, "keeper-probe/x"];
+        let list: String = (1..).zip(list).map(|(id, name)| line(id, name)).collect();
+        let found = clients(&list);
+        assert_eq!(found.count, 6);
+        assert_eq!(found.keepers, BTreeSet::from([keeper.parse().unwrap()]));
+        let many = (0..10_000).map(|it| line(it, &format!("keeper-probe/{it}/k/h:1")));
+        let found = clients(&many.collect::<String>());
+        assert_eq!(
+            (found.count, found.keepers.len()),
+            (10_000, KEEPERS_AT_MOST)
+        );
     }
 }

@@ -161,6 +161,8 @@ mod tests {
     use super::*;
     use crate::adapters::embedded::Embedded;
     use crate::domain::failsafe::ConsentRequest;
+    use crate::domain::group::GroupAnswer;
+    use crate::domain::node::NodeAddr;
     use crate::ports::coordination::{Coordination, CreateKind};
 
     /// At each address, the keeper with this nonce.
@@ -190,6 +192,14 @@ mod tests {
         ) -> LocalBoxFuture<'static, Result<BTreeSet<SocketAddr>, String>> {
             let found = rest.parse().map(|address| BTreeSet::from([address]));
             ready(found.map_err(|_| "unknown".to_owned())).boxed_local()
+        }
+
+        fn ask_group(
+            &self,
+            _: &NodeAddr,
+            _: Option<&NodeAddr>,
+        ) -> LocalBoxFuture<'static, Result<GroupAnswer, String>> {
+            unreachable!("a look at keepers asks nobody for its group")
         }
     }
 

@@ -4,7 +4,8 @@ use std::fmt;
 
 use futures::future::join_all;
 
-use super::{versions, zookeeper};
+use super::groups::Own;
+use super::{groups, versions, zookeeper};
 use crate::adapters::redis::RedisServers;
 use crate::adapters::redis::inspect::Severity;
 use crate::adapters::resolver::Resolver;
@@ -138,13 +139,16 @@ pub(in crate::cli) fn run(config: &Config) -> Exit {
 }
 
 async fn look(config: &Config) -> Vec<Subject> {
-    let mut subjects = match ports::zookeeper(config) {
-        Some(ensemble) => zookeeper::look(&ensemble, config).await,
-        None => vec![Subject::new("coordination embedded").warning(
+    let (mut subjects, group) = if let Some(ensemble) = ports::zookeeper(config) {
+        zookeeper::look(&ensemble, config).await
+    } else {
+        let alone = Subject::new("coordination embedded").warning(
             "this keeper decides alone and forgets everything when it ends",
             "for anything but a trial, use ZooKeeper and three keepers",
-        )],
+        );
+        (vec![alone], None)
     };
+    let own = Own { group, config };
     let redis = match ports::redis(config, &Resolver::default()) {
         Ok(redis) => redis,
         Err(error) => {
@@ -154,14 +158,14 @@ async fn look(config: &Config) -> Vec<Subject> {
         }
     };
     for cluster in &config.clusters {
-        subjects.extend(nodes(&redis, cluster).await);
+        subjects.extend(nodes(&redis, cluster, &own).await);
         subjects.extend(versions::look(&redis, cluster).await);
     }
     subjects
 }
 
 /// The nodes of one cluster, all at once.
-async fn nodes(redis: &RedisServers, cluster: &ClusterConfig) -> Vec<Subject> {
+async fn nodes(redis: &RedisServers, cluster: &ClusterConfig, own: &Own<'_>) -> Vec<Subject> {
     let looks = cluster.nodes.iter().map(|node| async {
         let mut subject = Subject::new(format!("{} {}", cluster.name, node.addr));
         let write_safety = cluster.policy.write_safety != WriteSafety::None;
@@ -169,7 +173,7 @@ async fn nodes(redis: &RedisServers, cluster: &ClusterConfig) -> Vec<Subject> {
         for found in found.await {
             subject.add(found.severity, found.finding, found.remedy);
         }
-        subject
+        groups::look(redis, own, (&cluster.name, &node.addr), subject).await
     });
     join_all(looks).await
 }

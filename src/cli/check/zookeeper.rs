@@ -13,7 +13,9 @@ use crate::adapters::zookeeper::ZooKeeper;
 use crate::adapters::zookeeper::inspect::{ServerState, Visit};
 use crate::config::Config;
 use crate::domain::facts::Version;
+use crate::domain::group::GroupToken;
 use crate::layout::paths;
+use crate::layout::state::Document as _;
 use crate::ports::coordination::{CoordinationError, Session, Write};
 
 /// The oldest server that has what keepers use.
@@ -29,8 +31,12 @@ const SESSION_WITHIN: Duration = Duration::from_secs(10);
 /// A version that no node ever has: a transaction that checks for it changes nothing.
 const NEVER: i32 = i32::MAX;
 
-/// Each server of the ensemble, the session, the prefix, and the keepers that are registered there.
-pub(super) async fn look(ensemble: &ZooKeeper, config: &Config) -> Vec<Subject> {
+/// Each server of the ensemble, the session, the prefix, and the keepers that are registered there; and the group that they
+/// are, if one meets there.
+pub(super) async fn look(
+    ensemble: &ZooKeeper,
+    config: &Config,
+) -> (Vec<Subject>, Option<GroupToken>) {
     let servers = ensemble.servers();
     let alone = servers.len() == 1;
     let mut subjects = join_all(servers.iter().map(|server| look_at(server, alone))).await;
@@ -44,7 +50,9 @@ pub(super) async fn look(ensemble: &ZooKeeper, config: &Config) -> Vec<Subject> 
                 let peers = HttpPeers::new();
                 subjects.extend(keepers::look(config, &*visit.session, &peers).await);
             }
-            return subjects;
+            let group = visit.session.get(paths::GROUP).await.ok().flatten();
+            let group = group.and_then(|node| GroupToken::decode(&node.data).ok());
+            return (subjects, group);
         }
         Ok(Err(error)) => format!("none is granted: {error}"),
         Err(_) => format!("none is granted within {SESSION_WITHIN:?}"),
@@ -53,7 +61,7 @@ pub(super) async fn look(ensemble: &ZooKeeper, config: &Config) -> Vec<Subject> 
         refused,
         "see to it that a majority of the servers above serves; look at zk-auth",
     ));
-    subjects
+    (subjects, None)
 }
 
 async fn look_at(server: &str, alone: bool) -> Subject {

@@ -18,7 +18,9 @@ impl Hold {
         let timeless = |hold: &Self| {
             let mut hold = hold.clone();
             match &mut hold {
-                Self::CoolingDown { left, .. } | Self::Draining { left, .. } => {
+                Self::CoolingDown { left, .. }
+                | Self::Draining { left, .. }
+                | Self::ChangedFromOutside { left } => {
                     *left = Duration::ZERO;
                 }
                 Self::SentinelAtWork { left, .. } => *left = left.map(|_| Duration::ZERO),

@@ -12,7 +12,9 @@ use super::super::policy::ChainedReplicas;
 use super::super::published::Published;
 use super::confirmation::{tell_flapping, unconfirmed};
 use super::stranger::{self, Stranger};
-use super::{Action, Case, Change, Hold, Plan, publishing, switchover, withdrawing, write_safety};
+use super::{
+    Action, Case, Change, Hold, Plan, breaker, publishing, switchover, withdrawing, write_safety,
+};
 
 pub(super) fn keep(case: &Case<'_>, published: &Published, primary: &NodeAddr) -> Plan {
     tell_flapping(case, primary, keep_or_replace(case, published, primary))
@@ -38,6 +40,10 @@ fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
     if facts.loading {
         return Plan::hold(Hold::PrimaryLoading(primary.clone()));
     }
+    if let Some(plan) = breaker::turn(case, published) {
+        return plan;
+    }
+    let held = breaker::hold(case, published);
     let unfit = if let Some(upstream) = facts.upstream() {
         let Some(other) = observed.upstream_of(primary) else {
             return Plan::hold(Hold::ReplicatesFromOutside {
@@ -45,6 +51,9 @@ fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
                 primary: upstream.primary.clone(),
             });
         };
+        if let Some(held) = held {
+            return held;
+        }
         format!("it was made a replica of {other} from outside")
     } else if published.is_stranger(facts) {
         match stranger::judge(case, published, primary) {
@@ -61,7 +70,13 @@ fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
         }
         less_data(&whole)
     } else if let Some(requested) = &observed.requested {
-        return switchover::begin(case, published, primary, facts, requested);
+        return match held {
+            Some(held) => held.refusing_a_switchover(),
+            None => switchover::begin(case, published, primary, facts, requested),
+        };
+    } else if let Some(held) = held {
+        let plan = settle(case, published, primary, facts);
+        return breaker::left_of(case, plan, held);
     } else {
         return settle(case, published, primary, facts);
     };

@@ -1,5 +1,6 @@
 //! State → the plan. Each situation has its file; [`builder`] makes the states, [`model`] a cluster that plans act on.
 
+mod breaker;
 pub(in crate::domain) mod builder;
 mod by_hand;
 mod cooldown;
@@ -7,6 +8,7 @@ mod discovery;
 mod drain;
 mod expected;
 mod failover;
+mod groups;
 mod keeping;
 mod model;
 mod order;

@@ -9,6 +9,12 @@ use crate::domain::confirmation::{Flapping, Inquiry, Reason};
 use crate::domain::facts::Mode;
 use crate::domain::node::{KeeperId, NodeAddr};
 
+/// What is said before and after the name of another group of keepers.
+const OTHER_GROUP: (&str, &str) = (
+    "another group of keepers looks after these servers:",
+    "Nothing is changed until one of the two is stopped: compare zk-prefix and zk-quorum",
+);
+
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(action) = &self.action {
@@ -128,6 +134,7 @@ impl fmt::Display for Hold {
             Self::SentinelAtWork { .. }
             | Self::SentinelPassedOver { .. }
             | Self::SentinelChannel { .. } => self.of_sentinels(f),
+            Self::OtherGroup(_) | Self::ChangedFromOutside { .. } => self.of_others(f),
             Self::WrongMode(node, mode) => write!(f, "{node} {}: it is left alone", wrong(*mode)),
             Self::SameServer(alias, node) => {
                 write!(
@@ -155,13 +162,7 @@ impl fmt::Display for Hold {
                 f,
                 "{node} follows the primary but has no link to it: if that lasts, look at its masterauth and its log"
             ),
-            Self::ReplicasWaiting(nodes) => {
-                write!(
-                    f,
-                    "until a synchronisation ends (parallel-syncs), waiting: {}",
-                    list(nodes)
-                )
-            }
+            Self::ReplicasWaiting(nodes) => replicas_waiting(f, nodes),
             Self::CoolingDown { .. } => self.cooling_down(f),
             Self::MinReplicasOutOfReach { node, why } => write!(
                 f,
@@ -181,6 +182,20 @@ impl fmt::Display for Hold {
 }
 
 impl Hold {
+    /// Somebody else is at work (RK-12).
+    fn of_others(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherGroup(other) => write!(f, "{} {other}. {}", OTHER_GROUP.0, OTHER_GROUP.1),
+            Self::ChangedFromOutside { left } => write!(
+                f,
+                "the primary was changed from outside three times within a minute, by hand or by another manager: nothing is \
+                 undone for another {} s, or until POST /admin/clusters/NAME/acknowledge; a dead primary is still replaced",
+                left.as_secs()
+            ),
+            _ => Ok(()),
+        }
+    }
+
     /// What is told of Sentinels and of clients that look like them.
     fn of_sentinels(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -266,6 +281,14 @@ fn wrong(mode: Mode) -> &'static str {
         Mode::Cluster => "runs in Redis Cluster mode, which fails over by itself",
         Mode::Sentinel | Mode::Standalone => "is a Redis Sentinel, not a data node",
     }
+}
+
+fn replicas_waiting(f: &mut fmt::Formatter<'_>, nodes: &[NodeAddr]) -> fmt::Result {
+    write!(
+        f,
+        "until a synchronisation ends (parallel-syncs), waiting: {}",
+        list(nodes)
+    )
 }
 
 fn silent(node: &NodeAddr, left: Duration, drain: Duration) -> String {

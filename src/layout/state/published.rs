@@ -26,6 +26,8 @@ struct WirePublished {
     has_data: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     former_min_replicas: Vec<WireMinReplicas>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    breaker: bool,
     #[serde(default)]
     failover: Option<WireIntent>,
 }
@@ -128,6 +130,7 @@ impl Document for Published {
                 .iter()
                 .map(WireMinReplicas::from)
                 .collect(),
+            breaker: self.breaker,
             failover: self.intent.as_ref().map(|intent| WireIntent {
                 epoch: intent.epoch.0,
                 old: intent.old.as_ref().map(WireAddr::from),
@@ -160,6 +163,7 @@ impl Document for Published {
                 .into_iter()
                 .map(Into::into)
                 .collect(),
+            breaker: wire.breaker,
             intent: wire.failover.map(|wire| Intent {
                 epoch: Epoch(wire.epoch),
                 old: wire.old.map(NodeAddr::from),

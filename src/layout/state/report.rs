@@ -10,7 +10,8 @@ use super::witness::WireWitness;
 use super::{Document, LayoutError, WireAddr, decode, encode};
 use crate::domain::drain::{Heard, Proxy};
 use crate::domain::facts::{DownReason, Family, Link, Mode, NodeFacts, Role, Upstream, Version};
-use crate::domain::node::{Generation, NodeAddr};
+use crate::domain::group::OtherGroup;
+use crate::domain::node::{ClusterName, Generation, KeeperId, NodeAddr};
 use crate::domain::verdict::{Ended, Fresh, Report};
 
 #[derive(Serialize, Deserialize)]
@@ -40,6 +41,19 @@ struct WireReport {
     outcomes: Vec<WireOutcome>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     witness: Option<WireWitness>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    other_groups: Vec<WireGroup>,
+}
+
+/// Another group of keepers that was met (RK-12).
+#[derive(Serialize, Deserialize)]
+struct WireGroup {
+    group: String,
+    keeper: String,
+    rest: WireAddr,
+    coordination: String,
+    cluster: String,
+    primary: Option<WireAddr>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -315,6 +329,36 @@ impl From<WireHeard> for Heard {
     }
 }
 
+impl From<&OtherGroup> for WireGroup {
+    fn from(other: &OtherGroup) -> Self {
+        Self {
+            group: other.group.to_string(),
+            keeper: other.keeper.to_string(),
+            rest: (&other.rest).into(),
+            coordination: other.place.clone(),
+            cluster: other.cluster.to_string(),
+            primary: other.primary.as_ref().map(Into::into),
+        }
+    }
+}
+
+impl TryFrom<WireGroup> for OtherGroup {
+    type Error = LayoutError;
+
+    fn try_from(wire: WireGroup) -> Result<Self, LayoutError> {
+        let WireGroup { group, .. } = &wire;
+        let unfit = |()| LayoutError::Malformed(format!("`{group}` is no token"));
+        Ok(Self {
+            group: group.parse().map_err(unfit)?,
+            keeper: KeeperId::new(wire.keeper),
+            rest: wire.rest.into(),
+            place: wire.coordination,
+            cluster: ClusterName::new(wire.cluster),
+            primary: wire.primary.map(Into::into),
+        })
+    }
+}
+
 impl Document for Report {
     fn encode(&self) -> Vec<u8> {
         let down = self.votes.iter().map(|(node, reason)| WireVote {
@@ -342,6 +386,7 @@ impl Document for Report {
             tasks: self.tasks.iter().map(Into::into).collect(),
             outcomes: self.outcomes.iter().map(Into::into).collect(),
             witness: self.witness.as_ref().map(Into::into),
+            other_groups: self.other_groups.iter().map(Into::into).collect(),
         })
     }
 
@@ -371,6 +416,11 @@ impl Document for Report {
             tasks: wire.tasks.into_iter().map(Into::into).collect(),
             outcomes: wire.outcomes.into_iter().map(Into::into).collect(),
             witness: wire.witness.map(Into::into),
+            other_groups: wire
+                .other_groups
+                .into_iter()
+                .map(OtherGroup::try_from)
+                .collect::<Result<_, _>>()?,
         })
     }
 }

@@ -11,6 +11,7 @@ use crate::domain::facts::{
     DownReason, Family, Link, MinReplicas, Mode, NodeFacts, Role, Upstream, Version,
 };
 use crate::domain::failsafe::Failsafe;
+use crate::domain::group::{GroupToken, OtherGroup};
 use crate::domain::node::KeeperId;
 use crate::domain::published::Published;
 use crate::domain::published::{Deposed, Intent, Step};
@@ -56,12 +57,12 @@ prop_compose! {
         lineage in vec("[0-9a-f]{8}", 0..3),
         has_data: bool,
         former in btree_map(addr(), (any::<u32>(), any::<u32>()), 0..3),
-        intent in option::of(intent()),
+        (breaker, intent) in (any::<bool>(), option::of(intent())),
     ) -> Published {
         Published {
             primary, replicas, epoch: Epoch(epoch), generation: Generation(generation), known, lineage,
             run_id: processes.0, deposed: processes.1,
-            has_data, intent,
+            has_data, breaker, intent,
             former_min_replicas: former.into_iter().map(|(node, (to_write, max_lag))| {
                 (node, MinReplicas { to_write, max_lag })
             }).collect(),
@@ -184,6 +185,21 @@ fn outcome() -> impl Strategy<Value = Outcome> {
     ]
 }
 
+prop_compose! {
+    fn other_group()(
+        group: u64, keeper: String, rest in addr(), place: String, cluster: String, primary in option::of(addr()),
+    ) -> OtherGroup {
+        OtherGroup {
+            group: GroupToken::drawn(group),
+            keeper: KeeperId::new(keeper),
+            rest,
+            place,
+            cluster: ClusterName::new(cluster),
+            primary,
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn published_states_read_back(state in published()) {
@@ -203,12 +219,14 @@ proptest! {
         tasks in btree_map(task_id(), task(), 0..3),
         outcomes in btree_map(task_id(), outcome(), 0..3),
         witness in option::of(witness()),
+        other_groups in vec(other_group(), 0..3),
     ) {
         let fresh = fresh.map(|(generation, nodes)| Fresh { generation: Generation(generation), nodes });
         let drains = drains.map(Generation);
         let ended = ended.map(|(generation, closed)| Ended { generation: Generation(generation), closed });
         let report = Report {
             votes, refused, unprobed, ended, asks, fresh, askers, crowd, drains, heard, tasks, outcomes, witness,
+            other_groups,
         };
         prop_assert_eq!(Report::decode(&report.encode()), Ok(report));
     }
@@ -290,6 +308,17 @@ fn clients_find_the_names_they_know() {
     assert_eq!(json["epoch"], 3);
     assert_eq!(json["generation"], 7);
     assert!(json["failover"].is_null());
+}
+
+#[test]
+fn a_state_with_the_breaker_tripped_reads_back_and_one_without_is_written_as_before() {
+    let tripped = Published {
+        breaker: true,
+        ..Published::default()
+    };
+    assert_eq!(Published::decode(&tripped.encode()), Ok(tripped));
+    let text = String::from_utf8(Published::default().encode()).unwrap();
+    assert!(!text.contains("breaker"), "{text}");
 }
 
 #[test]

@@ -23,6 +23,7 @@ pub(super) fn primary() -> NodeAddr {
 
 pub(super) fn cluster_view() -> ClusterView {
     ClusterView {
+        other_groups: Vec::new(),
         proxies: vec![ProxyView {
             proxy: Proxy {
                 name: "lb1".to_owned(),

@@ -6,12 +6,14 @@ use super::redis::Redis;
 
 /// Commands that change nothing: a keeper's probes, what servers exchange to replicate, and how the tests' own client
 /// introduces itself to servers that know it (Redis 7.2, Valkey).
-const HARMLESS: [&str; 5] = [
+const HARMLESS: [&str; 7] = [
     "info",
     "ping",
     "pubsub|numsub",
     "replconf",
     "client|setinfo",
+    "client|setname",
+    "client|list",
 ];
 
 /// How often servers had run each command, subcommands apart (`config|rewrite`).

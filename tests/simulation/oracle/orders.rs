@@ -173,8 +173,8 @@ impl Oracle {
 /// A server from elsewhere, with data of its own, is nobody's to overwrite (RK-7).
 fn judge_overwriting(world: &World, book: &Book, server: &Server, primary: &NodeAddr) {
     let condition = server.condition();
-    let serves = condition.follows.as_ref() == Some(&server.addr) && condition.keys > 0;
-    if serves && condition.foreign && !book.processes.contains(&condition.run_id) {
+    let writes = condition.follows.as_ref() == Some(&server.addr) && condition.keys > 0;
+    if writes && condition.foreign && !book.processes.contains(&condition.run_id) {
         world.violated(format_args!(
             "RK-7: {} has data of another site and was made a replica of {primary}",
             server.addr

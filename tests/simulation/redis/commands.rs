@@ -85,7 +85,10 @@ impl Fleet {
                 drop(state);
                 return Some(Ok(server.condition().offset));
             }
-            Order::Promote(_) => server.become_primary(self),
+            Order::Promote(_) => {
+                self.promotions.borrow_mut().push(now);
+                server.become_primary(self);
+            }
             Order::Follow(primary, _) if self.is_impostor(server) => {
                 server.pretend_to_follow(primary);
             }

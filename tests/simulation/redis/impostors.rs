@@ -70,6 +70,7 @@ impl Server {
         let imitator = Connection {
             process: Process::client(CLIENTS),
             epoch: Some(NOBODYS),
+            name: Rc::default(),
             to_peer: Rc::default(),
             closed: Rc::new(|| {}),
         };

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use redis_keeper::domain::facts::{DownReason, MinReplicas};
+use redis_keeper::domain::group::ProbeName;
 use redis_keeper::domain::info::Info;
 use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
 use redis_keeper::ports::redis::{
-    Alive, CommandConnection, CommandError, Depth, Fence, ProbeConnection, ProbeFailure, Redis,
-    RedisNode, Remember, Stir, Subscribers,
+    Alive, Clients, CommandConnection, CommandError, Depth, Fence, ProbeConnection, ProbeFailure,
+    Redis, RedisNode, Remember, Stir, Subscribers,
 };
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
@@ -35,6 +36,8 @@ struct Reach {
     fleet: Rc<Fleet>,
     network: Rc<Network>,
     world: Rc<World>,
+    /// What probe connections are called.
+    name: Rc<RefCell<Option<ProbeName>>>,
 }
 
 struct Node {
@@ -86,6 +89,7 @@ impl Redises {
             fleet: Rc::clone(fleet),
             network: Rc::clone(network),
             world: Rc::clone(world),
+            name: Rc::default(),
         })))
     }
 }
@@ -108,6 +112,10 @@ impl Redis for Redises {
         host.parse()
             .map(|ip| BTreeSet::from([ip]))
             .map_err(|_| format!("no {host}"))
+    }
+
+    fn introduce(&self, name: &ProbeName) {
+        *self.0.name.borrow_mut() = Some(name.clone());
     }
 }
 
@@ -179,6 +187,11 @@ impl Socket {
         let connection = Connection {
             process: Rc::clone(&self.reach.process),
             epoch,
+            name: if epoch.is_some() {
+                Rc::default()
+            } else {
+                Rc::clone(&self.reach.name)
+            },
             to_peer: Rc::clone(&self.to_keeper),
             closed: Rc::new(move || {
                 if !mute() {
@@ -369,6 +382,27 @@ impl ProbeConnection for Probing {
         }
     }
 
+    async fn clients(&mut self) -> Option<Clients> {
+        if !self.socket.reach.fleet.tells.get() {
+            return None;
+        }
+        let (tell, told) = oneshot::channel();
+        let tell = Cell::new(Some(tell));
+        let found = Rc::new(RefCell::new(None));
+        let given = Rc::clone(&found);
+        let answer = self.socket.answer(move |_| {
+            if let (Some(tell), Some(clients)) = (tell.take(), given.borrow_mut().take()) {
+                let _ = tell.send(clients);
+            }
+        });
+        let server = Rc::clone(&self.socket.server);
+        self.socket.send(move || {
+            *found.borrow_mut() = Some(server.clients());
+            answer();
+        });
+        told.await.ok()
+    }
+
     async fn stirred(&mut self) -> Stir {
         let inlet = &self.socket.inlet;
         loop {
@@ -394,6 +428,21 @@ impl Probing {
         let Socket { reach, server, .. } = &self.socket;
         if let Some(judge) = reach.fleet.judge() {
             judge.answered(&reach.process.name, &server.addr, self.attempt);
+        }
+    }
+}
+
+impl Server {
+    /// Who is connected.
+    fn clients(&self) -> Clients {
+        let state = self.state.borrow();
+        let names = state
+            .connections
+            .values()
+            .map(|it| it.name.borrow().clone());
+        Clients {
+            keepers: names.flatten().collect(),
+            count: state.connections.len(),
         }
     }
 }

@@ -90,7 +90,7 @@ impl Run {
 }
 
 /// The configuration of a keeper.
-fn config(
+pub(super) fn config(
     number: usize,
     schedule: &Schedule,
     nodes: &BTreeMap<ClusterName, Vec<(NodeAddr, Host)>>,

@@ -114,6 +114,7 @@ impl State {
                 .filter_map(|addr| self.node_view(addr, lease, now))
                 .collect(),
             proxies: self.proxies.views(now),
+            other_groups: self.other_groups().to_vec(),
         }
     }
 

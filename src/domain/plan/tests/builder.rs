@@ -51,6 +51,10 @@ pub(in crate::domain) fn cluster() -> Cluster {
             sentinels: SentinelWatch::default(),
             witness: Witness::default(),
             told: [].into(),
+            other_groups: Vec::new(),
+            outside_changes: 0,
+            breaker_since: None,
+            acknowledged: false,
         },
         policy: Policy::default(),
     }
@@ -289,6 +293,7 @@ impl Cluster {
             lineage,
             has_data: facts.is_some_and(|facts| facts.keys > 0),
             former_min_replicas: [].into(),
+            breaker: false,
             intent: None,
         });
         self.looked_at()

@@ -1,0 +1,47 @@
+//! Other groups of keepers, as this one and others of its own have met them (RK-12).
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::State;
+use crate::actors::messages::SharedState;
+use crate::domain::group::OtherGroup;
+use crate::domain::node::NodeAddr;
+
+impl State {
+    /// The other groups that this keeper has met. Together with those that others of its group have met, they hold the
+    /// cluster. Answers what was known before if that has changed.
+    pub(in crate::actors::cluster) fn own_rivals(
+        &mut self,
+        met: Vec<OtherGroup>,
+    ) -> Option<Vec<OtherGroup>> {
+        self.met = met;
+        let nothing = SharedState::default();
+        let shared = self.shared.as_ref().unwrap_or(&nothing);
+        let mut known = self.met.clone();
+        let online = shared.keepers.iter();
+        for report in online.filter_map(|keeper| shared.reports.get(keeper)) {
+            for other in &report.other_groups {
+                if known.iter().all(|it| it.group != other.group) {
+                    known.push(other.clone());
+                }
+            }
+        }
+        known.sort();
+        (known != self.observed.other_groups)
+            .then(|| std::mem::replace(&mut self.observed.other_groups, known))
+    }
+
+    /// The other groups that look after this cluster.
+    pub(in crate::actors::cluster) fn other_groups(&self) -> &[OtherGroup] {
+        &self.observed.other_groups
+    }
+
+    /// Every configured node and what its host name resolves to.
+    pub(in crate::actors::cluster) fn nodes_with_addresses(
+        &self,
+    ) -> impl Iterator<Item = (&NodeAddr, &BTreeSet<IpAddr>)> + Clone {
+        let nodes = self.observed.nodes.iter();
+        nodes.map(|(addr, node)| (addr, &node.sighting.addresses))
+    }
+}

@@ -1,0 +1,207 @@
+//! Watches for other groups of keepers at this keeper's servers (RK-12): names that monitors met come in, the keepers
+//! behind them are asked, and what is known of rivals goes to the actors of all clusters.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::fut::wrap_future;
+use actix::prelude::*;
+use futures::future::join_all;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::actors::messages::{DescribeCluster, InspectSession, KeepersMet, Reconsider};
+use crate::actors::zk_session::ZkSession;
+use crate::actors::{Directory, Outbox};
+use crate::domain::group::{GroupAnswer, GroupToken, ProbeName};
+use crate::domain::node::{KeeperId, Moment, NodeAddr};
+use crate::domain::rivals::{Rival, Rivals};
+use crate::ports::clock::LeaseClock;
+use crate::ports::peers::Peers;
+use crate::ports::redis::Redis;
+use crate::supervision::ChildRef;
+
+/// How long a keeper of another group may take to answer.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long what was heard may wait to be looked at: what several monitors meet at once is looked at once.
+const GATHERED_WITHIN: Duration = Duration::from_millis(50);
+
+/// What a keeper tells another group of its own; `None` if it has joined none yet.
+///
+/// # Errors
+/// The session does not answer.
+pub async fn describe(
+    session: &ChildRef<ZkSession>,
+    clusters: &Directory,
+) -> Result<Option<GroupAnswer>, MailboxError> {
+    let session = session.send(InspectSession).await?;
+    let actors = clusters.actors();
+    let asked = actors.iter().map(|actor| actor.send(DescribeCluster));
+    let clusters = join_all(asked).await.into_iter().flatten().collect();
+    Ok(session.group.map(|group| GroupAnswer {
+        group,
+        keeper: session.keeper,
+        place: session.coordination,
+        clusters,
+    }))
+}
+
+/// What a [`GroupWatch`] needs of others.
+#[derive(Clone)]
+pub struct GroupLinks {
+    /// This keeper.
+    pub keeper: KeeperId,
+    /// Where its HTTP interface is reached (`rest-advertise`).
+    pub rest: NodeAddr,
+    /// Its group, once the session has joined it.
+    pub own: watch::Receiver<Option<GroupToken>>,
+    /// Where the rivals are told; kept across restarts.
+    pub known: watch::Sender<Arc<Vec<Rival>>>,
+    /// To the actors of all clusters.
+    pub reconsider: Outbox<Reconsider>,
+    /// The keepers of other groups.
+    pub peers: Rc<dyn Peers>,
+    /// Where names are met.
+    pub redis: Rc<dyn Redis>,
+    /// The clock.
+    pub clock: Arc<dyn LeaseClock>,
+}
+
+/// Knows the rivals. See the module's page.
+pub struct GroupWatch {
+    links: GroupLinks,
+    rivals: Rivals,
+    timer: Option<(Moment, SpawnHandle)>,
+}
+
+impl GroupWatch {
+    /// A watch that goes on from what was known before.
+    pub fn new(links: GroupLinks) -> Self {
+        let known = Arc::clone(&links.known.borrow());
+        let rivals = Rivals::resumed(&known, links.clock.now());
+        Self {
+            links,
+            rivals,
+            timer: None,
+        }
+    }
+
+    /// Learns which group this keeper belongs to, and gives probe connections their name.
+    fn learn_own(&mut self, ctx: &mut Context<Self>) {
+        let own = self.links.own.borrow_and_update().clone();
+        if let Some(group) = own {
+            let (keeper, rest) = (self.links.keeper.clone(), self.links.rest.clone());
+            let name = ProbeName {
+                group: group.clone(),
+                keeper,
+                rest,
+            };
+            self.links.redis.introduce(&name);
+            self.rivals.own_is(group);
+            self.look(ctx);
+        }
+        let mut own = self.links.own.clone();
+        let changed = async move { own.changed().await.is_ok() };
+        ctx.spawn(wrap_future::<_, Self>(changed).map(|changed, watch, ctx| {
+            // An error means that the keeper ends.
+            if changed {
+                watch.learn_own(ctx);
+            }
+        }));
+    }
+
+    /// Asks whoever is to be asked, tells what has changed, and looks again when something is due.
+    fn look(&mut self, ctx: &mut Context<Self>) {
+        let now = self.links.clock.now();
+        for (name, met_at) in self.rivals.due(now) {
+            self.ask(name, met_at.as_ref(), ctx);
+        }
+        self.tell(now);
+        let next = self.rivals.next(now);
+        self.look_at(next, ctx);
+    }
+
+    fn ask(&self, name: ProbeName, met_at: Option<&NodeAddr>, ctx: &mut Context<Self>) {
+        let asked = timeout(
+            ANSWERS_WITHIN,
+            self.links.peers.ask_group(&name.rest, met_at),
+        );
+        let asked = wrap_future::<_, Self>(asked);
+        ctx.spawn(asked.map(move |answer, watch, ctx| {
+            let late = |_| Err(format!("no answer within {ANSWERS_WITHIN:?}"));
+            watch.answered(&name, answer.unwrap_or_else(late), ctx);
+        }));
+    }
+
+    fn answered(
+        &mut self,
+        name: &ProbeName,
+        answer: Result<GroupAnswer, String>,
+        ctx: &mut Context<Self>,
+    ) {
+        if let Err(error) = &answer {
+            tracing::debug!(%name, error, "a keeper of another group was met and does not answer");
+        }
+        self.rivals.answered(name, answer, self.links.clock.now());
+        self.look(ctx);
+    }
+
+    /// Tells the rivals, and has all clusters look at them if something of it is news.
+    fn tell(&self, now: Moment) {
+        let known = self.rivals.known(now);
+        let told = Arc::clone(&self.links.known.borrow());
+        if *told == known {
+            return;
+        }
+        let matter = |rival: &Rival| Rival {
+            until: Moment::default(),
+            ..rival.clone()
+        };
+        let news = !told.iter().map(matter).eq(known.iter().map(matter));
+        self.links.known.send_replace(Arc::new(known));
+        if news {
+            (self.links.reconsider)(Reconsider);
+        }
+    }
+
+    fn look_at(&mut self, at: Option<Moment>, ctx: &mut Context<Self>) {
+        if self.timer.map(|(at, _)| at) == at {
+            return;
+        }
+        if let Some((_, timer)) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        self.timer = at.map(|at| {
+            let left = at.since(self.links.clock.now());
+            let timer = ctx.run_later(left, |watch, ctx| {
+                watch.timer = None;
+                watch.look(ctx);
+            });
+            (at, timer)
+        });
+    }
+}
+
+impl Actor for GroupWatch {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.learn_own(ctx);
+    }
+}
+
+impl Handler<KeepersMet> for GroupWatch {
+    type Result = ();
+
+    fn handle(&mut self, KeepersMet { node, names }: KeepersMet, ctx: &mut Self::Context) {
+        let now = self.links.clock.now();
+        self.rivals.met(&node, names, now);
+        let soon = now.after(GATHERED_WITHIN);
+        if self.rivals.next(now).is_some_and(|next| next <= soon) {
+            let planned = self.timer.map(|(at, _)| at);
+            self.look_at(Some(planned.map_or(soon, |at| at.min(soon))), ctx);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Who else probes this node: keepers of other groups are told apart by the names of their connections (RK-12).
+//!
+//! The list of clients takes a server a microsecond or so a client, so the more there are the more rarely it is read. It
+//! is read between two probes and given up when the next one is due: no probe waits for it.
+
+use std::time::Duration;
+
+use actix::fut::wrap_future;
+use actix::prelude::*;
+use tokio::time::timeout;
+
+use super::{Connection, NodeMonitor};
+use crate::actors::Outbox;
+use crate::actors::messages::{KeepersMet, LookAround};
+use crate::domain::node::Moment;
+use crate::ports::redis::Clients;
+
+/// From one look to the next at least.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// And for each client that is connected.
+const LOOK_EVERY_PER_CLIENT: Duration = Duration::from_millis(30);
+
+/// On a new connection, or when another keeper says that it is there, a look is due sooner, by this divisor.
+const SOONER: u32 = 30;
+
+/// From one look to the next at most, and after one that the server refused or that would be a burden to it.
+const LOOK_AT_LEAST_EVERY: Duration = Duration::from_mins(10);
+
+/// After one that took too long.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_mins(2);
+
+/// A look that has less time than this before the next probe is not begun.
+const LOOK_TAKES: Duration = Duration::from_millis(20);
+
+/// When this monitor looks who else is connected.
+#[derive(Default)]
+pub(super) struct Company {
+    /// Where keepers are told that were met; nobody looks without.
+    outbox: Option<Outbox<KeepersMet>>,
+    /// When it looked last, and when the next look is due.
+    looked: Option<(Moment, Duration)>,
+    /// There is a reason to look sooner.
+    hurries: bool,
+    /// The last probe asked everything: it is known how many clients there are.
+    pub(super) informed: bool,
+}
+
+impl Company {
+    fn due(&self, now: Moment) -> bool {
+        let due = |(at, wait): (Moment, Duration)| {
+            let wait = if self.hurries && wait < LOOK_AT_LEAST_EVERY {
+                wait / SOONER
+            } else {
+                wait
+            };
+            now.since(at) >= wait
+        };
+        self.outbox.is_some() && self.looked.is_none_or(due)
+    }
+
+    /// There is a reason to look sooner.
+    pub(super) fn hurry(&mut self) {
+        self.hurries = true;
+    }
+
+    /// What came of a look; an error is one that was given up.
+    fn looked<T>(&mut self, found: &Result<Option<Clients>, T>, now: Moment) {
+        let wait = match found {
+            Ok(Some(found)) => {
+                let clients = u32::try_from(found.count).unwrap_or(u32::MAX);
+                let wait = LOOK_EVERY_PER_CLIENT.saturating_mul(clients);
+                wait.clamp(LOOK_EVERY, LOOK_AT_LEAST_EVERY)
+            }
+            Ok(None) => LOOK_AT_LEAST_EVERY,
+            Err(_) => LOOK_AGAIN_AFTER,
+        };
+        self.looked = Some((now, wait));
+        self.hurries = false;
+    }
+}
+
+impl NodeMonitor {
+    /// The same monitor, which tells `outbox` of the keepers that it meets at its node.
+    #[must_use]
+    pub fn telling_of_keepers(mut self, outbox: Outbox<KeepersMet>) -> Self {
+        self.company.outbox = Some(outbox);
+        self
+    }
+
+    /// Rests until the next probe is due, and looks around first if it is time: when everything was just asked, so that it
+    /// is known how many clients there are.
+    pub(super) fn look_around_and_rest(&mut self, connection: Connection, ctx: &mut Context<Self>) {
+        let now = self.clock.now();
+        let left = self.due(now).since(now);
+        let due = self.company.informed && self.sighting.answering && self.company.due(now);
+        let mut open = match connection {
+            Some(open) if due && left >= LOOK_TAKES => open,
+            connection => return self.rest(connection, ctx),
+        };
+        let looking = async move {
+            let found = timeout(left, open.connection.clients()).await;
+            (Some(open), found)
+        };
+        ctx.spawn(
+            wrap_future::<_, Self>(looking).map(|(connection, found), monitor, ctx| {
+                let now = monitor.clock.now();
+                monitor.company.looked(&found, now);
+                let found = found.ok().flatten();
+                let names = found.map(|found| found.keepers).unwrap_or_default();
+                if let Some(outbox) = monitor
+                    .company
+                    .outbox
+                    .as_ref()
+                    .filter(|_| !names.is_empty())
+                {
+                    let node = monitor.addr.clone();
+                    outbox(KeepersMet { node, names });
+                }
+                monitor.rest(connection, ctx);
+            }),
+        );
+    }
+}
+
+impl Handler<LookAround> for NodeMonitor {
+    type Result = ();
+
+    fn handle(&mut self, _: LookAround, _: &mut Self::Context) {
+        self.company.hurry();
+        if self.company.due(self.clock.now()) {
+            self.full_at = None;
+            self.wake.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+
+    fn at(seconds: u64) -> Moment {
+        Moment(Duration::from_secs(seconds))
+    }
+
+    fn found(count: usize) -> Clients {
+        Clients {
+            count,
+            ..Clients::default()
+        }
+    }
+
+    #[test]
+    fn the_more_clients_there_are_the_more_rarely_they_are_listed() {
+        for (found, seconds, sooner) in [
+            (Some(found(3)), 30, 1),
+            (Some(found(1_000)), 30, 1),
+            (Some(found(10_000)), 300, 10),
+            (Some(found(40_000)), 600, 600),
+            (None, 600, 600),
+        ] {
+            let mut company = Company {
+                outbox: Some(Rc::new(drop)),
+                ..Company::default()
+            };
+            assert!(company.due(at(0)));
+            company.looked(&Ok::<_, ()>(found.clone()), at(0));
+            assert!(!company.due(at(seconds - 1)), "{found:?}");
+            assert!(company.due(at(seconds)), "{found:?}");
+            company.hurry();
+            assert!(!company.due(at(sooner - 1)), "{found:?}");
+            assert!(company.due(at(sooner)), "{found:?}");
+        }
+        assert!(!Company::default().due(at(0)), "nobody is told");
+    }
+}

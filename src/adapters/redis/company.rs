@@ -1,0 +1,29 @@
+//! Which keepers probe a server, for `check --live` (RK-12).
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::RedisServers;
+use crate::domain::group::ProbeName;
+use crate::domain::node::{ClusterName, NodeAddr};
+use crate::ports::redis::{Depth, Redis as _};
+
+/// How long a server may take to tell.
+const TELLS_WITHIN: Duration = Duration::from_secs(2);
+
+impl RedisServers {
+    /// The names of the keepers' connections to the node of `cluster` at `addr`; none if it does not tell.
+    pub async fn keepers_at(&self, cluster: &ClusterName, addr: &NodeAddr) -> BTreeSet<ProbeName> {
+        let node = self.node(cluster, addr);
+        let told = timeout(TELLS_WITHIN, async {
+            let mut connection = node.connect().await.ok()?;
+            // So that it is known how many clients there are.
+            connection.probe(Depth::Full).await.ok()?;
+            connection.clients().await
+        });
+        let clients = told.await.ok().flatten();
+        clients.map(|clients| clients.keepers).unwrap_or_default()
+    }
+}

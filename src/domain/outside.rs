@@ -1,0 +1,164 @@
+//! Changes of primary that somebody else made, and when they are too many (RK-12): another manager is at work.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::facts::NodeFacts;
+use super::node::{Moment, NodeAddr};
+use super::published::Published;
+
+/// So many changes from outside trip the breaker.
+pub const TOO_MANY: usize = 3;
+
+/// Within so long.
+pub const WITHIN: Duration = Duration::from_mins(1);
+
+/// How long the breaker holds the cluster from when a keeper saw it tripped.
+pub const HELD_FOR: Duration = Duration::from_mins(10);
+
+/// What the leader saw change that it had not commanded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OutsideChanges {
+    /// What each process said last: its run id, and whether it is a primary.
+    roles: BTreeMap<NodeAddr, (String, bool)>,
+    /// When a replica had become a primary that is neither published nor chosen.
+    promotions: Vec<Moment>,
+    /// When the published primary had become a replica.
+    demotions: Vec<Moment>,
+}
+
+impl OutsideChanges {
+    /// A node said what it is. Only a leader (`leads`) knows what was commanded, so only it counts. Answers whether
+    /// somebody else has changed the node's role.
+    pub fn seen(
+        &mut self,
+        node: &NodeAddr,
+        facts: &NodeFacts,
+        published: Option<&Published>,
+        leads: bool,
+        at: Moment,
+    ) -> bool {
+        let role = (facts.run_id.clone(), facts.is_primary());
+        let before = self.roles.insert(node.clone(), role.clone());
+        let turned = before.is_some_and(|before| before.0 == role.0 && before.1 != role.1);
+        let (Some(published), true) = (published, turned && leads) else {
+            return false;
+        };
+        let ours = published.primary.as_ref() == Some(node);
+        let chosen = published
+            .intent
+            .as_ref()
+            .and_then(|it| it.candidate.as_ref());
+        let changes = match role.1 {
+            true if !ours && chosen != Some(node) => &mut self.promotions,
+            false if ours => &mut self.demotions,
+            _ => return false,
+        };
+        changes.retain(|change| at.since(*change) < WITHIN);
+        changes.push(at);
+        true
+    }
+
+    /// How many changes of primary there were within the last minute. One shows as a promotion, a demotion, or both.
+    pub fn lately(&self, now: Moment) -> usize {
+        let lately = |changes: &[Moment]| {
+            let recent = changes.iter().filter(|at| now.since(**at) < WITHIN);
+            recent.count()
+        };
+        lately(&self.promotions).max(lately(&self.demotions))
+    }
+
+    /// Counts anew: another leadership has begun, or an operator has acknowledged what there was.
+    pub fn forget(&mut self) {
+        self.promotions.clear();
+        self.demotions.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::node::Epoch;
+    use super::super::plan::tests::builder::{addr, cluster};
+    use super::*;
+
+    fn at(seconds: u64) -> Moment {
+        Moment(Duration::from_secs(1_000 + seconds))
+    }
+
+    /// What `name` says, being a primary or a replica.
+    fn facts(name: &str, primary: bool) -> NodeFacts {
+        let cluster = if primary {
+            cluster().primary(name)
+        } else {
+            cluster().replica(name, "other")
+        };
+        let node = &cluster.observed.nodes[&addr(name)];
+        node.sighting.facts.clone().expect("added with facts")
+    }
+
+    fn published(primary: Option<&str>) -> Published {
+        Published {
+            primary: primary.map(addr),
+            ..Published::default()
+        }
+    }
+
+    #[test]
+    fn a_change_from_outside_is_counted_once_whether_seen_at_the_old_primary_or_the_new() {
+        let (mut changes, state) = (OutsideChanges::default(), published(Some("a")));
+        let mut see = |name, primary, second| {
+            let seen = facts(name, primary);
+            changes.seen(&addr(name), &seen, Some(&state), true, at(second))
+        };
+        assert!(!see("a", true, 0) && !see("b", false, 0));
+        assert!(see("b", true, 1) && see("a", false, 1));
+        assert!(!see("b", true, 2) && !see("a", false, 2));
+        assert_eq!(changes.lately(at(2)), 1);
+        assert_eq!(changes.lately(at(61)), 0);
+    }
+
+    #[test]
+    fn what_this_group_commands_is_no_change_from_outside() {
+        use super::super::published::{Intent, Step};
+        let mut changes = OutsideChanges::default();
+        let intent = Intent {
+            epoch: Epoch::default(),
+            old: Some(addr("a")),
+            old_run_id: None,
+            switchover: None,
+            candidate: Some(addr("b")),
+            step: Step::Promoting,
+            reason: String::new(),
+        };
+        let choosing = Published {
+            intent: Some(intent),
+            ..published(None)
+        };
+        let story = [
+            ("a", true, published(Some("a"))),
+            ("b", false, published(Some("a"))),
+            ("b", true, choosing),
+            ("a", false, published(Some("b"))),
+        ];
+        for (name, primary, state) in story {
+            let seen = facts(name, primary);
+            assert!(!changes.seen(&addr(name), &seen, Some(&state), true, at(1)));
+        }
+    }
+
+    #[test]
+    fn a_process_that_was_restarted_and_a_keeper_that_does_not_lead_tell_nothing() {
+        let (mut changes, state) = (OutsideChanges::default(), published(Some("a")));
+        let mut see =
+            |seen: &NodeFacts, leads| changes.seen(&addr("b"), seen, Some(&state), leads, at(1));
+        see(&facts("b", false), true);
+        let mut reborn = facts("b", true);
+        reborn.run_id = "another process".to_owned();
+        assert!(!see(&reborn, true));
+        reborn.role = facts("b", false).role;
+        assert!(!see(&reborn, false));
+        changes.promotions = vec![at(1); 3];
+        changes.forget();
+        assert_eq!(changes.lately(at(1)), 0);
+    }
+}

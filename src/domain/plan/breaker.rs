@@ -1,0 +1,70 @@
+//! Somebody else changes the primary again and again: nothing is undone for a while (RK-12).
+//!
+//! A primary that is dead, or came back with less data, is replaced all the same, and what has lost its own primary follows.
+
+use super::super::node::{Moment, NodeAddr};
+use super::super::outside::{HELD_FOR, TOO_MANY};
+use super::super::published::Published;
+use super::{Action, Case, Change, Hold, Plan};
+
+/// Trips the breaker, or closes it again, if it is time.
+pub(super) fn turn(case: &Case<'_>, published: &Published) -> Option<Plan> {
+    let observed = case.observed;
+    let over = |since: Moment| case.now >= since.after(HELD_FOR) || observed.acknowledged;
+    let breaker = match observed.breaker_since.filter(|_| published.breaker) {
+        Some(since) if over(since) => false,
+        None if observed.outside_changes >= TOO_MANY => true,
+        _ => return None,
+    };
+    let mut state = published.clone();
+    state.breaker = breaker;
+    Some(Plan::write(Change::Note, state))
+}
+
+/// Why nothing is undone, if so.
+pub(super) fn hold(case: &Case<'_>, published: &Published) -> Option<Plan> {
+    let since = case.observed.breaker_since.filter(|_| published.breaker)?;
+    let end = since.after(HELD_FOR);
+    Some(Plan {
+        again: Some(end),
+        ..Plan::hold(Hold::ChangedFromOutside {
+            left: end.since(case.now),
+        })
+    })
+}
+
+/// What is left of `plan`, which sees to the replicas of a primary that is well: those follow whose own primary is gone.
+pub(super) fn left_of(case: &Case<'_>, plan: Plan, held: Plan) -> Plan {
+    let observed = case.observed;
+    let gone = |addr: &&NodeAddr| {
+        let upstream = observed.upstream_of(addr);
+        let replica = observed
+            .online(addr)
+            .is_some_and(|facts| !facts.is_primary());
+        replica && upstream.is_some_and(|upstream| observed.online(upstream).is_none())
+    };
+    let action = match plan.action {
+        Some(Action::Follow {
+            nodes,
+            primary,
+            through,
+        }) => {
+            let nodes: Vec<_> = nodes.iter().filter(gone).cloned().collect();
+            let through = through.into_iter().filter(|(node, _)| nodes.contains(node));
+            let through = through.collect();
+            (!nodes.is_empty()).then_some(Action::Follow {
+                nodes,
+                primary,
+                through,
+            })
+        }
+        action => action,
+    };
+    let again = plan.again.into_iter().chain(held.again).min();
+    let holds = held.holds.into_iter().chain(plan.holds).collect();
+    Plan {
+        action,
+        holds,
+        again,
+    }
+}

@@ -1,0 +1,31 @@
+//! Another group of keepers looks after the same servers (RK-12).
+
+use super::super::observed::Observed;
+use super::{Action, Change, Hold, Plan};
+
+/// What is left of `plan` while another group of keepers looks after the same servers: no command, and no change begun. One
+/// that was begun may end in a publication, which commands nothing: a cluster that has a primary is not left without one.
+pub(super) fn left_of(observed: &Observed, mut plan: Plan) -> Plan {
+    let begun = observed
+        .published
+        .as_ref()
+        .is_some_and(|published| published.intent.is_some());
+    let publishes = matches!(
+        &plan.action,
+        Some(Action::Write {
+            change: Change::Publish | Change::Resume,
+            ..
+        })
+    );
+    if !(begun && publishes) {
+        plan.action = None;
+    }
+    let others = observed.other_groups.iter().cloned().map(Box::new);
+    let before = std::mem::take(&mut plan.holds);
+    plan.holds = others.map(Hold::OtherGroup).collect();
+    if observed.requested.is_some() && plan.action.is_none() {
+        plan = plan.refusing_a_switchover();
+    }
+    plan.holds.extend(before);
+    plan
+}

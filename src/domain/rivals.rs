@@ -1,0 +1,302 @@
+//! Which other groups of keepers look after this group's servers (RK-12): from names met in `CLIENT LIST` to groups that
+//! are known, by asking.
+//!
+//! A name is a reason to ask. A group is a rival once a keeper of it has named itself and the node at which it was met
+//! in two answers, [`TWICE_AFTER`] apart; it is one no more [`FORGOTTEN_AFTER`] its last answer. The work is bounded
+//! whatever names clients take.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::group::{GroupAnswer, GroupToken, OtherGroup, ProbeName};
+use super::node::{Moment, NodeAddr};
+
+/// How long after the first answer the second may count.
+pub const TWICE_AFTER: Duration = Duration::from_secs(2);
+
+/// How often a keeper of a group that has answered is asked again: its published primary may have changed.
+pub const ASKED_EVERY: Duration = Duration::from_secs(2);
+
+/// How long after its last answer a group is a rival.
+pub const FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
+
+/// So many names are remembered.
+pub const NAMES_REMEMBERED: usize = 64;
+
+/// So many keepers are asked at once.
+pub const ASKED_AT_ONCE: usize = 4;
+
+/// From asking some to asking more.
+const ROUND_EVERY: Duration = Duration::from_millis(500);
+
+/// How long after a failure a keeper is asked again, doubled with each.
+const FIRST_RETRY: Duration = Duration::from_secs(5);
+
+/// And at most.
+const LAST_RETRY: Duration = Duration::from_mins(5);
+
+/// A name that was not met for so long is forgotten.
+const NAME_FORGOTTEN_AFTER: Duration = Duration::from_mins(15);
+
+/// What is known of keepers of other groups.
+#[derive(Debug, Clone, Default)]
+pub struct Rivals {
+    own: Option<GroupToken>,
+    met: BTreeMap<ProbeName, Met>,
+    groups: BTreeMap<GroupToken, Group>,
+    /// How often names were met: of more than there is room for, other ones come first each time.
+    turn: usize,
+    /// When keepers were asked last.
+    round: Option<Moment>,
+}
+
+/// A name that was met.
+#[derive(Debug, Clone)]
+struct Met {
+    last: Moment,
+    /// The nodes that it is connected to.
+    nodes: BTreeSet<NodeAddr>,
+    ask_at: Moment,
+    asking: bool,
+    /// Failures in a row.
+    failures: u32,
+}
+
+/// A group of which a keeper has answered.
+#[derive(Debug, Clone)]
+struct Group {
+    first: Moment,
+    last: Moment,
+    confirmed: bool,
+    rival: Rival,
+}
+
+/// A group that is known to look after the same servers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rival {
+    /// What it told last.
+    pub answer: GroupAnswer,
+    /// Where the keeper that told it is reached.
+    pub rest: NodeAddr,
+    /// Nodes of this group that keepers of it were met at.
+    pub nodes: BTreeSet<NodeAddr>,
+    /// Until when it is a rival if it does not answer again.
+    pub until: Moment,
+}
+
+// === impl Rivals ===
+
+impl Rivals {
+    /// What there was before: groups that were known go on being rivals until they are forgotten.
+    pub fn resumed(known: &[Rival], now: Moment) -> Self {
+        let mut rivals = Self::default();
+        for rival in known.iter().filter(|rival| now < rival.until) {
+            let last = Moment(rival.until.0.saturating_sub(FORGOTTEN_AFTER));
+            let name = ProbeName {
+                group: rival.answer.group.clone(),
+                keeper: rival.answer.keeper.clone(),
+                rest: rival.rest.clone(),
+            };
+            rivals
+                .met
+                .insert(name, Met::new(now, rival.nodes.iter().cloned()));
+            let group = Group {
+                first: last,
+                last,
+                confirmed: true,
+                rival: rival.clone(),
+            };
+            rivals.groups.insert(rival.answer.group.clone(), group);
+        }
+        rivals
+    }
+
+    /// This keeper's own group: no rival.
+    pub fn own_is(&mut self, own: GroupToken) {
+        self.met.retain(|name, _| name.group != own);
+        self.groups.remove(&own);
+        self.own = Some(own);
+    }
+
+    /// Connections with these names were met at `node`.
+    pub fn met(
+        &mut self,
+        node: &NodeAddr,
+        names: impl IntoIterator<Item = ProbeName>,
+        now: Moment,
+    ) {
+        // Before it is known which group this is, a keeper of it could be taken for another's.
+        let Some(own) = self.own.clone() else { return };
+        let forgotten = |met: &Met| now.since(met.last) >= NAME_FORGOTTEN_AFTER && !met.asking;
+        self.met.retain(|_, met| !forgotten(met));
+        let others = names.into_iter().filter(|name| name.group != own);
+        let mut others: Vec<_> = others.collect();
+        self.turn = self.turn.wrapping_add(1);
+        let first = self.turn.checked_rem(others.len()).unwrap_or_default();
+        others.rotate_left(first);
+        for name in others {
+            if let Some(met) = self.met.get_mut(&name) {
+                met.last = now;
+                met.nodes.insert(node.clone());
+            } else if self.met.len() < NAMES_REMEMBERED || self.make_room() {
+                self.met.insert(name, Met::new(now, [node.clone()]));
+            }
+        }
+    }
+
+    /// Forgets a name behind which no keeper was found.
+    fn make_room(&mut self) -> bool {
+        let mut useless = self.met.iter().filter(|(name, met)| {
+            met.failures > 0 && !met.asking && !self.groups.contains_key(&name.group)
+        });
+        let name = useless.next().map(|(name, _)| name.clone());
+        name.and_then(|name| self.met.remove(&name)).is_some()
+    }
+
+    /// The keepers to ask now, each with a node that it was met at. Each is to be [answered](Self::answered).
+    pub fn due(&mut self, now: Moment) -> Vec<(ProbeName, Option<NodeAddr>)> {
+        if self.next_round(now) > now {
+            return Vec::new();
+        }
+        let asking = self.met.values().filter(|met| met.asking).count();
+        let due: Vec<_> = self
+            .met
+            .iter()
+            .filter(|(name, met)| self.asks(name, met) && met.ask_at <= now)
+            .map(|(name, _)| name.clone())
+            .take(ASKED_AT_ONCE.saturating_sub(asking))
+            .collect();
+        if !due.is_empty() {
+            self.round = Some(now);
+        }
+        due.into_iter()
+            .filter_map(|name| {
+                let met = self.met.get_mut(&name)?;
+                met.asking = true;
+                Some((name, met.nodes.first().cloned()))
+            })
+            .collect()
+    }
+
+    fn next_round(&self, now: Moment) -> Moment {
+        self.round.map_or(now, |round| round.after(ROUND_EVERY))
+    }
+
+    /// Of a group, the keeper that has answered is asked, and the others only when it does not any more.
+    fn asks(&self, name: &ProbeName, met: &Met) -> bool {
+        let group = self.groups.get(&name.group);
+        let another = group.is_some_and(|group| {
+            let by = &group.rival;
+            let answers = |met: &Met| met.failures == 0;
+            let same = (&by.answer.keeper, &by.rest) == (&name.keeper, &name.rest);
+            let answerer = ProbeName {
+                group: name.group.clone(),
+                keeper: by.answer.keeper.clone(),
+                rest: by.rest.clone(),
+            };
+            !same && self.met.get(&answerer).is_some_and(answers)
+        });
+        !met.asking && !another
+    }
+
+    /// What a keeper answered, or why it did not.
+    pub fn answered(&mut self, name: &ProbeName, answer: Result<GroupAnswer, String>, now: Moment) {
+        let Some(met) = self.met.get_mut(name) else {
+            return;
+        };
+        met.asking = false;
+        let answer = answer.ok().filter(|answer| answer.is_of(name));
+        let Some(answer) = answer else {
+            let wait = FIRST_RETRY * 2_u32.saturating_pow(met.failures.min(10));
+            met.failures = met.failures.saturating_add(1);
+            met.ask_at = now.after(wait.min(LAST_RETRY));
+            return;
+        };
+        met.failures = 0;
+        met.ask_at = now.after(ASKED_EVERY);
+        let nodes = met.nodes.clone();
+        let rest = name.rest.clone();
+        let before = self.groups.remove(&name.group);
+        let before = before.filter(|group| now.since(group.last) < FORGOTTEN_AFTER);
+        let first = before.as_ref().map_or(now, |group| group.first);
+        let known = before.as_ref().is_some_and(|group| group.confirmed);
+        let mut met_at = before.map(|group| group.rival.nodes).unwrap_or_default();
+        met_at.extend(nodes);
+        let group = Group {
+            first,
+            last: now,
+            confirmed: known || now.since(first) >= TWICE_AFTER,
+            rival: Rival {
+                answer,
+                rest,
+                nodes: met_at,
+                until: now.after(FORGOTTEN_AFTER),
+            },
+        };
+        self.groups.insert(name.group.clone(), group);
+    }
+
+    /// The rivals.
+    pub fn known(&self, now: Moment) -> Vec<Rival> {
+        let known = self.groups.values();
+        known
+            .filter(|group| group.confirmed && now < group.rival.until)
+            .map(|group| group.rival.clone())
+            .collect()
+    }
+
+    /// When something is to be done next though nothing is heard: somebody to be asked, or a rival to be forgotten.
+    pub fn next(&self, now: Moment) -> Option<Moment> {
+        let asked = self.met.iter().filter(|(name, met)| self.asks(name, met));
+        let round = self.next_round(now);
+        let asked = asked.map(|(_, met)| met.ask_at.max(round));
+        let groups = self.groups.values();
+        let ends = groups.map(|group| group.rival.until).filter(|at| *at > now);
+        asked.chain(ends).min()
+    }
+}
+
+// === impl Met ===
+
+impl Met {
+    fn new(now: Moment, nodes: impl IntoIterator<Item = NodeAddr>) -> Self {
+        Self {
+            last: now,
+            nodes: nodes.into_iter().collect(),
+            ask_at: now,
+            asking: false,
+            failures: 0,
+        }
+    }
+}
+
+/// Those of the `rivals` that look after the cluster of these `nodes`: each was met at one of them, and names it.
+pub fn of_cluster<'a>(
+    rivals: &[Rival],
+    nodes: &(impl Iterator<Item = (&'a NodeAddr, &'a BTreeSet<IpAddr>)> + Clone),
+    now: Moment,
+) -> Vec<OtherGroup> {
+    let looks_after = |rival: &Rival| {
+        let clusters = rival.answer.clusters.iter();
+        let cluster = clusters.filter(|cluster| !cluster.paused).find(|cluster| {
+            let mut met = nodes
+                .clone()
+                .filter(|(addr, _)| rival.nodes.contains(*addr));
+            met.any(|(addr, addresses)| cluster.has(addr, addresses))
+        })?;
+        Some(OtherGroup {
+            group: rival.answer.group.clone(),
+            keeper: rival.answer.keeper.clone(),
+            rest: rival.rest.clone(),
+            place: rival.answer.place.clone(),
+            cluster: cluster.name.clone(),
+            primary: cluster.primary_among(nodes.clone()),
+        })
+    };
+    let standing = rivals.iter().filter(|rival| now < rival.until);
+    standing.filter_map(looks_after).collect()
+}
+
+#[cfg(test)]
+mod tests;

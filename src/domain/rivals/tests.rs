@@ -1,0 +1,183 @@
+use super::super::group::GroupCluster;
+use super::super::node::{ClusterName, KeeperId};
+use super::*;
+
+fn at(seconds: u64) -> Moment {
+    Moment(Duration::from_secs(1_000 + seconds))
+}
+
+fn node(number: u8) -> NodeAddr {
+    NodeAddr::new(format!("10.0.0.{number}"), 6379)
+}
+
+fn name(group: u64, keeper: &str) -> ProbeName {
+    ProbeName {
+        group: GroupToken::drawn(group),
+        keeper: KeeperId::new(keeper),
+        rest: format!("{keeper}:46379").parse().unwrap(),
+    }
+}
+
+/// Keeper `keeper` of `group`, which looks after the nodes 1 and 2.
+fn answer(group: u64, keeper: &str) -> GroupAnswer {
+    GroupAnswer {
+        group: GroupToken::drawn(group),
+        keeper: KeeperId::new(keeper),
+        place: "zookeeper z:2181/typo".to_owned(),
+        clusters: vec![GroupCluster {
+            name: ClusterName::new("theirs"),
+            nodes: [1, 2].map(|it| (node(it), BTreeSet::new())).to_vec(),
+            primary: Some(node(1)),
+            paused: false,
+        }],
+    }
+}
+
+fn watching() -> Rivals {
+    let mut rivals = Rivals::default();
+    rivals.own_is(GroupToken::drawn(1));
+    rivals
+}
+
+/// Who is asked now, answered by all with what `answer` says.
+fn ask(
+    rivals: &mut Rivals,
+    now: Moment,
+    answer: impl Fn(&ProbeName) -> Result<GroupAnswer, String>,
+) -> Vec<String> {
+    let asked = rivals.due(now);
+    for (name, _) in &asked {
+        rivals.answered(name, answer(name), now);
+    }
+    asked
+        .iter()
+        .map(|(name, _)| name.keeper.to_string())
+        .collect()
+}
+
+fn of(rivals: &Rivals, numbers: &[u8], now: Moment) -> Vec<OtherGroup> {
+    let nodes: Vec<_> = numbers
+        .iter()
+        .map(|it| (node(*it), BTreeSet::new()))
+        .collect();
+    let nodes = nodes.iter().map(|(addr, addresses)| (addr, addresses));
+    of_cluster(&rivals.known(now), &nodes, now)
+}
+
+#[test]
+fn a_group_is_a_rival_after_two_answers_and_for_thirty_seconds_after_the_last() {
+    let mut rivals = watching();
+    rivals.met(&node(1), [name(2, "x")], at(0));
+    let honest = |it: &ProbeName| Ok(answer(2, it.keeper.as_str()));
+    assert_eq!(ask(&mut rivals, at(0), honest), ["x"]);
+    assert_eq!(of(&rivals, &[1, 2], at(0)), []);
+    assert_eq!(rivals.next(at(0)), Some(at(2)));
+    assert_eq!(ask(&mut rivals, at(1), honest), [""; 0]);
+    assert_eq!(ask(&mut rivals, at(2), honest), ["x"]);
+    let known = of(&rivals, &[1, 2, 3], at(2));
+    assert_eq!(known.len(), 1);
+    assert_eq!(known[0].keeper, KeeperId::new("x"));
+    assert_eq!(known[0].primary, Some(node(1)));
+    assert_eq!(of(&rivals, &[1], at(31)).len(), 1);
+    assert_eq!(of(&rivals, &[1], at(32)), []);
+}
+
+#[test]
+fn a_name_alone_holds_nothing() {
+    type Answers<'a> = &'a dyn Fn(&ProbeName) -> Result<GroupAnswer, String>;
+    let silent = |_: &ProbeName| Err("no answer".to_owned());
+    let another = |_: &ProbeName| Ok(answer(2, "somebody-else"));
+    let regrouped = |it: &ProbeName| Ok(answer(3, it.keeper.as_str()));
+    let ours = |it: &ProbeName| Ok(answer(1, it.keeper.as_str()));
+    let answers: [Answers<'_>; 4] = [&silent, &another, &regrouped, &ours];
+    for answered in answers {
+        let mut rivals = watching();
+        for second in 0..600 {
+            rivals.met(&node(1), [name(2, "x")], at(second));
+            ask(&mut rivals, at(second), answered);
+            assert_eq!(of(&rivals, &[1, 2], at(second)), []);
+        }
+    }
+}
+
+#[test]
+fn a_group_is_no_rival_for_a_cluster_where_it_was_not_met_or_that_it_does_not_name() {
+    let mut rivals = watching();
+    rivals.met(&node(2), [name(2, "x")], at(0));
+    rivals.met(&node(3), [name(2, "x")], at(0));
+    for second in [0, 2] {
+        ask(&mut rivals, at(second), |_| Ok(answer(2, "x")));
+    }
+    assert_eq!(of(&rivals, &[1, 2], at(2)).len(), 1);
+    assert_eq!(of(&rivals, &[1], at(2)), [], "named, not met there");
+    assert_eq!(of(&rivals, &[3], at(2)), [], "met there, not named");
+    let paused = || {
+        let mut answer = answer(2, "x");
+        answer.clusters[0].paused = true;
+        answer
+    };
+    ask(&mut rivals, at(4), |_| Ok(paused()));
+    assert_eq!(of(&rivals, &[1, 2], at(4)), [], "paused there");
+}
+
+#[test]
+fn names_without_end_make_bounded_work_and_hide_no_true_one() {
+    let mut rivals = watching();
+    let mut asked = 0;
+    let mut confirmed = None;
+    for second in 0..600 {
+        let fakes = (0..200).map(|it| name(100 + it, "fake"));
+        rivals.met(&node(1), fakes.chain([name(2, "true")]), at(second));
+        let round = rivals.due(at(second));
+        assert!(round.len() <= ASKED_AT_ONCE);
+        asked += round.len();
+        for (name, _) in round {
+            let honest = name.keeper.as_str() == "true";
+            let answer = honest.then(|| answer(2, "true"));
+            rivals.answered(&name, answer.ok_or_else(String::new), at(second));
+        }
+        assert!(rivals.met.len() <= NAMES_REMEMBERED);
+        if confirmed.is_none() && !of(&rivals, &[1], at(second)).is_empty() {
+            confirmed = Some(second);
+        }
+    }
+    assert!(asked <= 600 * ASKED_AT_ONCE);
+    assert!(confirmed.is_some());
+}
+
+#[test]
+fn of_a_group_one_keeper_is_asked_and_another_once_that_one_does_not_answer() {
+    let mut rivals = watching();
+    rivals.met(&node(1), [name(2, "x"), name(2, "y")], at(0));
+    let honest = |it: &ProbeName| Ok(answer(2, it.keeper.as_str()));
+    assert_eq!(ask(&mut rivals, at(0), honest), ["x", "y"]);
+    let answerer = ask(&mut rivals, at(2), honest);
+    assert_eq!(answerer.len(), 1);
+    let fails = |it: &ProbeName| match it.keeper.as_str() {
+        keeper if keeper == answerer[0] => Err("gone".to_owned()),
+        keeper => Ok(answer(2, keeper)),
+    };
+    assert_eq!(ask(&mut rivals, at(4), fails), answerer);
+    let other = ask(&mut rivals, at(6), fails);
+    assert_eq!(other.len(), 1);
+    assert_ne!(other, answerer);
+    assert_eq!(of(&rivals, &[1], at(6)).len(), 1);
+}
+
+#[test]
+fn what_was_known_before_a_restart_is_known_after_it() {
+    let mut rivals = watching();
+    rivals.met(&node(1), [name(2, "x")], at(0));
+    for second in [0, 2] {
+        ask(&mut rivals, at(second), |_| Ok(answer(2, "x")));
+    }
+    let known = rivals.known(at(3));
+    let mut restarted = Rivals::resumed(&known, at(3));
+    assert_eq!(restarted.known(at(3)), known);
+    restarted.own_is(GroupToken::drawn(1));
+    assert_eq!(ask(&mut restarted, at(3), |_| Ok(answer(2, "x"))), ["x"]);
+    assert!(Rivals::resumed(&known, at(40)).known(at(40)).is_empty());
+    // Its own token had changed: the others are no rivals.
+    restarted.own_is(GroupToken::drawn(2));
+    assert!(restarted.known(at(4)).is_empty());
+}

@@ -1,0 +1,40 @@
+//! What is answered of the primary when two groups of keepers look after the cluster (RK-12).
+
+use super::Reason;
+use crate::domain::group::OtherGroup;
+use crate::domain::node::NodeAddr;
+use crate::domain::observed::Observed;
+
+/// The other group with which this answer could make two nodes writable, or deny the one that is:
+/// - this group's primary is writable if the other publishes the same, none, or a node that says itself that it is a
+///   replica, which the other group can see, too;
+/// - the other's primary is not denied to be one, unless it says that it is a replica.
+pub(super) fn disagreement<'a>(
+    observed: &'a Observed,
+    addr: &NodeAddr,
+    reason: &Reason,
+) -> Option<&'a OtherGroup> {
+    if observed.other_groups.is_empty() {
+        return None;
+    }
+    let aliases = observed.aliases();
+    let server = |addr: &'a NodeAddr| aliases.get(addr).copied().unwrap_or(addr);
+    let nodes = &observed.nodes;
+    let own = nodes.get_key_value(addr).map(|(addr, _)| server(addr));
+    let replica = |addr: &NodeAddr| {
+        let facts = observed.online(addr);
+        facts.is_some_and(|facts| !facts.is_primary())
+    };
+    observed.other_groups.iter().find(|other| {
+        let Some(theirs) = &other.primary else {
+            return false;
+        };
+        let same = Some(server(theirs)) == own;
+        let may_be = !replica(theirs);
+        match reason {
+            Reason::Primary => !same && may_be,
+            Reason::NotPrimary(_) | Reason::NoPrimary => same && may_be,
+            _ => false,
+        }
+    })
+}

@@ -1,0 +1,62 @@
+//! What a keeper of another group asks that has met this one at a server (RK-12).
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Query};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::backend::patiently;
+use super::error::Failure;
+use super::{HttpState, views};
+use crate::domain::group::{GroupAnswer, GroupCluster};
+use crate::domain::node::NodeAddr;
+
+/// Where the asker has met this keeper.
+#[derive(Deserialize)]
+pub(super) struct Met {
+    #[serde(rename = "met-at")]
+    at: Option<String>,
+}
+
+/// Which group this keeper belongs to, and what that looks after. This keeper looks in its turn who is connected to the
+/// node that the asker names.
+pub(super) async fn group(
+    met: Query<Met>,
+    state: Data<HttpState>,
+) -> Result<HttpResponse, Failure> {
+    let met_at = met.into_inner().at.map(|text| {
+        text.parse::<NodeAddr>()
+            .map_err(|_| Failure::NotAnAddress(text))
+    });
+    let met_at = met_at.transpose()?;
+    let group = patiently(|| state.backend.group(met_at.as_ref()))
+        .await
+        .map_err(|why| Failure::unanswered(why, ""))?;
+    let group = group.ok_or_else(|| {
+        let absent = "this keeper has not joined a group yet: coordination has not answered it";
+        Failure::NotReady(absent.to_owned())
+    })?;
+    Ok(views::json(StatusCode::OK, &told(&group)))
+}
+
+fn told(answer: &GroupAnswer) -> Value {
+    json!({
+        "keeper": answer.keeper.as_str(),
+        "group": answer.group.as_str(),
+        "coordination": answer.place,
+        "clusters": answer.clusters.iter().map(cluster).collect::<Vec<_>>(),
+    })
+}
+
+fn cluster(cluster: &GroupCluster) -> Value {
+    let nodes = cluster.nodes.iter();
+    let nodes =
+        nodes.map(|(node, addresses)| json!({ "node": node.to_string(), "addresses": addresses }));
+    json!({
+        "name": cluster.name.as_str(),
+        "nodes": nodes.collect::<Vec<_>>(),
+        "primary": cluster.primary.as_ref().map(ToString::to_string),
+        "paused": cluster.paused,
+    })
+}

@@ -1,0 +1,171 @@
+//! Two groups of keepers, of different prefixes, look after one cluster (RK-12).
+
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::support::keeper::{Keeper, Keepers, Settings};
+use super::support::net::Net;
+use super::support::redis::Redis;
+use super::support::wait::{SOON, eventually};
+use super::support::zookeeper::{Prefix, ZooKeeper};
+
+const SWITCHOVER: &str = "/admin/clusters/cache/switchover";
+
+/// After its last answer, another group is reckoned with for 30 s.
+const FORGOTTEN: Duration = Duration::from_mins(2);
+
+fn settings() -> Settings {
+    Settings::new().set("admin-operations", true)
+}
+
+/// The REST addresses of the keepers of other groups that it names.
+async fn others(keeper: &Keeper) -> Result<BTreeSet<String>, String> {
+    let answer = keeper.get("/admin/clusters/cache").await;
+    let body = answer.map_err(|error| error.to_string())?.body;
+    let others = body["other-groups"].as_array().ok_or("no such list")?;
+    let rest = others
+        .iter()
+        .map(|it| it["rest"].as_str().unwrap_or_default());
+    Ok(rest.map(str::to_owned).collect())
+}
+
+/// Until it names a keeper of the other group.
+async fn wait_meets(keeper: &Keeper, others_of: &[Keeper]) {
+    let rests = others_of.iter().map(|it| it.http().to_string());
+    let rests: BTreeSet<_> = rests.collect();
+    let what = format!(
+        "{} at {} to name one of {rests:?}",
+        keeper.id(),
+        keeper.http()
+    );
+    eventually(SOON * 2, what, async || {
+        let named = others(keeper).await?;
+        let met = named.len() == 1 && named.is_subset(&rests);
+        met.then_some(()).ok_or_else(|| format!("{named:?}"))
+    })
+    .await;
+}
+
+async fn promotions(nodes: &[&Redis]) -> u64 {
+    let mut calls = 0;
+    for redis in nodes {
+        calls += redis.calls("replicaof").await;
+    }
+    calls
+}
+
+/// All that keepers of both groups call writable in one look.
+async fn writable(keepers: &[&Keeper], nodes: &[&Redis]) -> BTreeSet<String> {
+    let mut yes = BTreeSet::new();
+    for keeper in keepers {
+        for node in nodes {
+            let answer = keeper.is_writable("cache", node).await;
+            if answer.is_ok_and(|answer| answer.code == 200) {
+                yes.insert(node.node().to_string());
+            }
+        }
+    }
+    yes
+}
+
+/// What `check --live` says with the prefix of one of them.
+async fn check(prefix: &Prefix<'_>, nodes: &[&Redis]) -> (Option<i32>, String) {
+    let servers = prefix.zookeeper().servers();
+    let quorum: Vec<_> = servers.iter().map(|it| it.at().to_string()).collect();
+    let nodes = nodes.iter();
+    let nodes = nodes.map(|it| json!({"host": it.at().ip(), "port": it.at().port()}));
+    let config = json!({
+        "keeper-id": "checker",
+        "zk-quorum": quorum,
+        "zk-prefix": prefix.path(),
+        "clusters": [{"name": "cache", "nodes": nodes.collect::<Value>()}],
+    });
+    let dir = TempDir::new().expect("a directory");
+    let file = dir.path().join("keeper.conf");
+    std::fs::write(&file, config.to_string()).expect("keeper.conf");
+    let mut check = Command::new(env!("CARGO_BIN_EXE_redis-keeper"));
+    check.args(["check", "--live"]).arg(&file);
+    let output = tokio::task::spawn_blocking(move || check.output());
+    let output = output.await.expect("no panic").expect("it runs");
+    let report = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), report)
+}
+
+#[tokio::test]
+async fn two_groups_that_meet_hold_the_cluster_name_each_other_and_one_goes_on_alone() {
+    let net = Net::fleet().await;
+    let zookeeper = ZooKeeper::shared().await;
+    let (right, typo) = (zookeeper.prefix("right"), zookeeper.prefix("typo"));
+    let trio = Redis::trio(&net).await;
+    let nodes = trio.each_ref();
+    let [primary, first, _] = nodes;
+    let ours = Keepers::start_for(2, &net, &right, settings(), &nodes).await;
+    let theirs = Keepers::start_for(1, &net, &typo, settings(), &nodes).await;
+    for keeper in ours.iter() {
+        wait_meets(keeper, &theirs).await;
+    }
+    wait_meets(&theirs[0], &ours).await;
+    let body = json!({ "to": first.node().to_string() });
+    for (keepers, others) in [(&ours, &typo), (&theirs, &right)] {
+        let leader = keepers.wait_leader().await;
+        let answer = keepers[leader]
+            .post(SWITCHOVER, &body)
+            .await
+            .expect("an answer");
+        assert_eq!(answer.code, 412, "{answer:?}");
+        let refused = answer.body["error"].as_str().expect("an error");
+        assert!(refused.contains(others.path()), "{refused}");
+        let explained = keepers[leader].get("/admin/clusters/cache/explain").await;
+        let explained = explained.expect("an answer").body.to_string();
+        assert!(
+            explained.contains("another group of keepers"),
+            "{explained}"
+        );
+        assert!(explained.contains(others.path()), "{explained}");
+        let log = keepers[leader].process().log();
+        let line = |line: &&str| line.contains("another group of keepers looks after");
+        let told = log.lines().find(line).expect("a line of the log");
+        assert!(told.contains(others.path()), "{told}");
+    }
+    let (code, report) = check(&right, &nodes).await;
+    assert_eq!(code, Some(1), "{report}");
+    let rest = theirs[0].http().to_string();
+    assert!(
+        report.contains("another group") && report.contains(&rest),
+        "{report}"
+    );
+
+    // Not even a primary that dies is replaced: which group would it be?
+    let all = [&ours[0], &ours[1], &theirs[0]];
+    assert_eq!(
+        writable(&all, &nodes).await,
+        [primary.node().to_string()].into()
+    );
+    let still = [first, nodes[2]];
+    let before = promotions(&still).await;
+    primary.kill();
+    let leader = ours.wait_leader().await;
+    eventually(SOON, "the votes", async || {
+        let log = ours[leader].process().log();
+        let voted = log.contains("held down by a majority");
+        voted.then_some(()).ok_or("no verdict")
+    })
+    .await;
+    assert_eq!(writable(&all, &nodes).await, BTreeSet::new());
+    assert_eq!(promotions(&still).await, before);
+
+    theirs[0].process().terminate();
+    theirs[0].process().wait_exit().await;
+    let elected = eventually(FORGOTTEN, "a failover", async || {
+        let status = ours[0].status("cache").await?;
+        let elected = status.primary.clone().filter(|it| *it != primary.node());
+        elected.ok_or_else(|| format!("{status:?}"))
+    })
+    .await;
+    assert!(still.iter().any(|it| it.node() == elected));
+    assert_eq!(others(&ours[0]).await, Ok(BTreeSet::new()));
+}
