@@ -30,6 +30,7 @@ use crate::domain::node::{Moment, NodeAddr};
 use crate::domain::plan::Hold;
 use crate::domain::verdict::{Report, Verdict};
 use crate::ports::clock::LeaseClock;
+use crate::ports::redis::Redis;
 use crate::supervision::ChildRef;
 
 pub use self::state::ClusterSettings;
@@ -37,6 +38,7 @@ use self::state::State;
 use self::switching::Switching;
 
 mod confirmation;
+mod differences;
 mod draining;
 mod proxies;
 mod state;
@@ -80,6 +82,8 @@ pub struct ClusterLinks {
     pub wanted: Outbox<Wanted>,
     /// To the performer of tasks.
     pub perform: Outbox<Perform>,
+    /// What hosts resolve to that this keeper's file does not name.
+    pub redis: Rc<dyn Redis>,
 }
 
 /// Gathers, counts, answers. See the module's page.
@@ -92,6 +96,8 @@ pub struct ClusterActor {
     poll_told: Told,
     /// What was logged last of what is left undone.
     told_holds: Vec<Hold>,
+    /// What was logged last of how the keepers' files differ.
+    told_differences: BTreeMap<String, Vec<String>>,
     /// They will be looked at again soon.
     holds_settle: bool,
     /// When everything is looked at again, and what will see to it.
@@ -112,6 +118,7 @@ impl ClusterActor {
             reported: Report::default(),
             poll_told: Told::default(),
             told_holds: Vec::new(),
+            told_differences: BTreeMap::new(),
             holds_settle: false,
             again: None,
             switching: None,
@@ -125,6 +132,7 @@ impl ClusterActor {
         self.read_for_the_leader(ctx);
         self.look_at_the_withdrawn(ctx);
         self.answer_polls(ctx);
+        self.resolve_foreign_names(ctx);
         self.reconsider(ctx);
         if self.state.wants_leader() {
             (self.links.wanted)(Wanted(self.state.settings.name.clone()));
@@ -147,7 +155,7 @@ impl ClusterActor {
         self.tell_poll();
         self.look_again(ctx);
         self.settle();
-        if !self.holds_settle && self.holds_are_news() {
+        if !self.holds_settle && (self.holds_are_news() || self.differences_are_news()) {
             self.holds_settle = true;
             ctx.run_later(HOLDS_SETTLE, |actor, _| actor.tell_holds());
         }
@@ -190,6 +198,7 @@ impl ClusterActor {
 
     fn tell_holds(&mut self) {
         self.holds_settle = false;
+        self.tell_differences();
         if self.holds_are_news() {
             self.told_holds = self.state.held().to_vec();
             let _in_span = self.span.enter();

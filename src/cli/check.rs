@@ -4,6 +4,7 @@ pub(super) mod live;
 
 mod costs;
 mod keepers;
+mod lists;
 mod zookeeper;
 
 use std::io::{self, Write};

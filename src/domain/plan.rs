@@ -208,6 +208,13 @@ pub enum Hold {
         /// The address.
         node: NodeAddr,
     },
+    /// A node that matters is not in this keeper's file.
+    NotInFile {
+        /// The node.
+        node: NodeAddr,
+        /// How many keepers online have it in theirs: one of them is to lead.
+        voters: usize,
+    },
     /// The primary is loading its data set.
     PrimaryLoading(NodeAddr),
     /// A command to the node failed; it is tried again later.
@@ -360,6 +367,16 @@ impl Case<'_> {
         self.observed.nodes.get(addr)?.through()
     }
 
+    /// The node is not in this keeper's file, and other keepers probe it: one of them is to lead.
+    fn left_to_others(&self, addr: Option<&NodeAddr>) -> Option<Hold> {
+        let addr = addr?;
+        let unlisted = self.observed.unlisted.get(addr)?;
+        (unlisted.voters > 0).then(|| Hold::NotInFile {
+            node: addr.clone(),
+            voters: unlisted.voters,
+        })
+    }
+
     /// Whether the node is up, but no primary any more.
     fn demoted(&self, addr: &NodeAddr) -> bool {
         let facts = self.observed.online(addr);
@@ -391,7 +408,10 @@ fn publishing(case: &Case<'_>, before: &Published, primary: &NodeAddr) -> Publis
         // One that is silent at the moment is a replica until it is known to be none.
         let silent = before.replicas.iter().filter(|addr| {
             let node = case.observed.nodes.get(*addr);
-            node.is_some_and(|node| !node.sighting.answering && !node.verdict.down())
+            match node {
+                Some(node) => !node.sighting.answering && !node.verdict.down(),
+                None => case.left_to_others(Some(addr)).is_some(),
+            }
         });
         state.replicas.extend(silent.cloned());
     }

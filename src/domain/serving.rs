@@ -8,6 +8,7 @@ use super::lineage::generation_of;
 use super::node::{Moment, NodeAddr};
 use super::observed::{Observed, ObservedNode};
 use super::policy::Policy;
+use super::published::Published;
 
 /// What an answer comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +70,12 @@ pub enum Reason {
     Stray,
     /// Unknown: the published primary refuses this keeper's connections; others may see it serve.
     RefusedHere,
+    /// Unknown: another process answers this keeper at the published address, with data of another history (RK-7).
+    Stranger,
+    /// Unknown: this keeper's file lacks the node, and other keepers may have it.
+    NotInFile,
+    /// Unknown: this node may be the published primary, which this keeper's file does not name so.
+    MayBe(NodeAddr),
     /// Unknown: this keeper has not probed it yet.
     Unprobed,
     /// Unknown: this keeper has not read the cluster's state yet, or nobody has published one.
@@ -100,6 +107,9 @@ impl Reason {
             | Self::UnpublishedPrimary
             | Self::Stray => Ruling::No,
             Self::RefusedHere
+            | Self::Stranger
+            | Self::NotInFile
+            | Self::MayBe(_)
             | Self::Unprobed
             | Self::NoState
             | Self::NoLease
@@ -153,6 +163,16 @@ impl fmt::Display for Reason {
             Self::RefusedHere => f.write_str(
                 "it is the published primary, and refuses this keeper's connections: another keeper may reach it",
             ),
+            Self::Stranger => f.write_str(
+                "another process answers this keeper at the published address, with data of another history",
+            ),
+            Self::NotInFile => f.write_str(
+                "this keeper's file lacks it, and other keepers have it: their files differ",
+            ),
+            Self::MayBe(primary) => write!(
+                f,
+                "the primary is {primary}, which this keeper's file lacks: it may be this node by another name"
+            ),
             Self::Unprobed => f.write_str("this keeper has not probed it yet"),
             Self::NoState => f.write_str("this keeper knows no state of the cluster yet"),
             Self::NoLease => f.write_str(
@@ -186,8 +206,11 @@ impl Serving<'_> {
         };
         match &published.primary {
             None => Reason::NoPrimary,
+            Some(primary) if primary != addr && self.observed.may_be(primary, addr) => {
+                Reason::MayBe(primary.clone())
+            }
             Some(primary) if primary != addr => Reason::NotPrimary(primary.clone()),
-            Some(_) => self.published_primary(node),
+            Some(_) => self.published_primary(published, node),
         }
     }
 
@@ -195,8 +218,8 @@ impl Serving<'_> {
     /// towards keepers says nothing of its clients. The exceptions are what a client would find, too:
     /// - its own answer, not older than the mark-down time: it loads its data, is a replica, or no plain server;
     /// - a majority of the voters is refused: nobody listens;
-    /// - this keeper alone is refused: another one may know better.
-    fn published_primary(&self, node: &ObservedNode) -> Reason {
+    /// - this keeper alone is refused, or answered by a stranger: another one may know better.
+    fn published_primary(&self, published: &Published, node: &ObservedNode) -> Reason {
         let (sighting, verdict) = (&node.sighting, &node.verdict);
         match sighting.said_within(self.policy.mark_down, self.now) {
             _ if self.votes_current && verdict.refused_by_majority() => Reason::RefusedByMajority {
@@ -206,6 +229,7 @@ impl Serving<'_> {
             Some(facts) if facts.mode != Mode::Standalone => Reason::WrongMode,
             Some(facts) if facts.loading => Reason::Loading,
             Some(facts) if !facts.is_primary() => Reason::DemotedFromOutside,
+            Some(facts) if published.is_stranger(facts) => Reason::Stranger,
             _ if sighting.refused => Reason::RefusedHere,
             _ => Reason::Primary,
         }
@@ -219,7 +243,10 @@ impl Serving<'_> {
         let as_primary = self.writable(addr, node);
         if matches!(
             as_primary,
-            Reason::Primary | Reason::RefusedHere | Reason::RefusedByMajority { .. }
+            Reason::Primary
+                | Reason::RefusedHere
+                | Reason::Stranger
+                | Reason::RefusedByMajority { .. }
         ) {
             return as_primary;
         }

@@ -47,7 +47,14 @@ pub(super) fn gathered(
     let untold = shared
         .keepers
         .iter()
-        .filter(|keeper| *keeper != me && !silent.contains_key(*keeper) && told(keeper).is_none());
+        .filter(|keeper| *keeper != me && !silent.contains_key(*keeper) && told(keeper).is_none())
+        // One that has no such cluster has called none of its nodes writable.
+        .filter(|keeper| {
+            shared
+                .reports
+                .get(*keeper)
+                .is_none_or(|report| !report.absent)
+        });
     let down: BTreeSet<_> = all.iter().flat_map(|heard| &heard.down).collect();
     let up = all.iter().flat_map(|heard| &heard.up);
     // Who asked a keeper that has fallen silent is known for as long as its session lives: it told before.
@@ -86,11 +93,8 @@ pub(super) fn old_gone(observed: &Observed, shared: &SharedState, me: &KeeperId)
     let Some((old, generation)) = withdrawn(observed) else {
         return false;
     };
-    let intent = observed
-        .published
-        .as_ref()
-        .and_then(|it| it.intent.as_ref());
-    let Some(run_id) = intent.and_then(|intent| intent.old_run_id.as_deref()) else {
+    let published = observed.published.as_ref();
+    let Some(run_id) = published.and_then(|published| published.process()) else {
         return false;
     };
     let Some(own) = refused_since(observed) else {

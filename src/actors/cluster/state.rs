@@ -1,8 +1,10 @@
 //! All that a `ClusterActor` holds in memory, and what changes it. What it answers from that: `answers`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::sync::Arc;
 
+use self::names::Foreign;
 use super::confirmation::Polled;
 use super::draining::{self, gathered, old_gone, refused_early, refused_since, withdrawn};
 use super::proxies::Proxies;
@@ -27,6 +29,7 @@ use crate::domain::verdict::{Report, Verdict};
 use crate::domain::witness::Witness;
 
 mod answers;
+mod names;
 
 /// Who this cluster is and by what rules it is kept.
 #[derive(Debug, Clone)]
@@ -47,7 +50,8 @@ pub struct ClusterSettings {
 pub(super) struct State {
     pub(super) settings: ClusterSettings,
     /// What is shared; `None` until the session has told.
-    pub(super) shared: Option<SharedState>,
+    pub(super) shared: Option<Rc<SharedState>>,
+    foreign: Foreign,
     pub(super) observed: Observed,
     /// What this keeper was asked of the published primary, and answers.
     pub(super) polled: Polled,
@@ -92,6 +96,7 @@ impl State {
         };
         let observed = Observed {
             nodes: nodes.into_iter().map(unknown).collect(),
+            unlisted: BTreeMap::new(),
             published: None,
             epoch: Epoch::default(),
             failures: BTreeMap::new(),
@@ -114,6 +119,7 @@ impl State {
         Self {
             settings,
             shared: None,
+            foreign: Foreign::default(),
             observed,
             polled: Polled::default(),
             telling: Telling::default(),
@@ -134,13 +140,18 @@ impl State {
         if let Some(known) = self.observed.nodes.get_mut(node)
             && sighting.order >= known.sighting.order
         {
+            let moved = known.sighting.addresses != sighting.addresses;
             known.sighting = sighting;
             self.telling.sighted(node, &known.sighting);
+            if moved {
+                self.names_may_have_changed();
+            }
         }
     }
 
     /// Takes in what is shared. A new leadership forgets the failures of the one before.
     pub(super) fn shared(&mut self, shared: SharedState, now: Moment) {
+        let shared = self.received(shared);
         if self.leading() != shared.leading.as_ref() {
             self.observed.failures.clear();
             self.observed.setting_failures.clear();
@@ -180,6 +191,7 @@ impl State {
             });
         self.observed.told = told(&shared, &self.settings.keeper);
         self.shared = Some(shared);
+        self.note_unlisted();
     }
 
     /// A HAProxy has asked about a node of this cluster. Answers whether that is to be told.
@@ -299,13 +311,13 @@ impl State {
         witness.look(&self.observed);
         self.observed.witness = witness;
         let generation = self.generation();
-        let nothing = SharedState::default();
+        let nothing = Rc::default();
         let SharedState {
             keepers,
             reports,
             recounting,
             ..
-        } = self.shared.as_ref().unwrap_or(&nothing);
+        } = &**self.shared.as_ref().unwrap_or(&nothing);
         let mut turned = Vec::new();
         for (addr, node) in &mut self.observed.nodes {
             let verdict = if *recounting {
@@ -371,8 +383,9 @@ impl State {
             tasks: self.tasks.listed(),
             outcomes: self.tasks.outcomes(),
             witness: self.observed.testimony().cloned(),
-            refused: refused_early(&self.observed, self.shared.as_ref()),
-            unprobed: BTreeSet::new(),
+            refused: refused_early(&self.observed, self.shared.as_deref()),
+            unprobed: self.lacking(),
+            absent: false,
             ended: refused_since(&self.observed),
             askers,
             crowd,
@@ -426,12 +439,12 @@ impl State {
 
     pub(super) fn decision(&self) -> Decision {
         let shared = self.shared.as_ref();
-        Decision {
+        self.in_published_names(Decision {
             plan: self.plan.clone(),
             version: shared.and_then(|shared| shared.version),
             leading: self.leading().cloned(),
             run_ids: self.observed.run_ids(),
-        }
+        })
     }
 }
 

@@ -6,12 +6,13 @@ use std::time::Duration;
 use futures::future::join_all;
 
 use super::keepers;
+use super::lists;
 use super::live::Subject;
 use crate::actors::zk_session::stranger_below;
 use crate::adapters::peers::HttpPeers;
 use crate::adapters::zookeeper::ZooKeeper;
 use crate::adapters::zookeeper::inspect::{ServerState, Visit};
-use crate::config::Config;
+use crate::config::{ClusterConfig, Config};
 use crate::domain::facts::Version;
 use crate::layout::paths;
 use crate::ports::coordination::{CoordinationError, Session, Write};
@@ -43,6 +44,7 @@ pub(super) async fn look(ensemble: &ZooKeeper, config: &Config) -> Vec<Subject> 
             if visit.missing.is_none() {
                 let peers = HttpPeers::new();
                 subjects.extend(keepers::look(config, &*visit.session, &peers).await);
+                subjects.extend(lists::look(&*visit.session, &config.clusters).await);
             }
             return subjects;
         }

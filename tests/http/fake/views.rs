@@ -23,6 +23,7 @@ pub(super) fn primary() -> NodeAddr {
 
 pub(super) fn cluster_view() -> ClusterView {
     ClusterView {
+        differences: [].into(),
         proxies: vec![ProxyView {
             proxy: Proxy {
                 name: "lb1".to_owned(),
