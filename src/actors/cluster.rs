@@ -252,27 +252,6 @@ impl ClusterActor {
         ctx.spawn(read);
     }
 
-    /// Probes the withdrawn primary if it refused the last probe: all keepers have to be refused after the withdrawal (RK-10).
-    fn look_at_the_withdrawn(&mut self, ctx: &mut Context<Self>) {
-        let Some(node) = self.state.begin_look() else {
-            return;
-        };
-        let looked = self
-            .refresh(BTreeSet::from([node]), TOLD_FACTS)
-            .into_actor(self)
-            .map(|sightings, actor, ctx| {
-                for (node, sighting) in sightings {
-                    actor.state.sighted(&node, sighting);
-                }
-                actor.changed(ctx);
-                ctx.run_later(READ_AGAIN_AFTER, |actor, ctx| {
-                    actor.state.end_look();
-                    actor.changed(ctx);
-                });
-            });
-        ctx.spawn(looked);
-    }
-
     /// The lease, the state it vouches for and the time, in one step (RK-3): the lease first, for the state is never
     /// older than what a lease was extended for.
     fn vouched(&mut self) -> (Lease, &State, Moment) {

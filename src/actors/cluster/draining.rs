@@ -3,12 +3,38 @@
 
 use std::collections::BTreeSet;
 
+use actix::prelude::*;
+
+use super::{ClusterActor, READ_AGAIN_AFTER, TOLD_FACTS};
 use crate::actors::messages::SharedState;
 use crate::domain::drain::{Drain, Heard};
 use crate::domain::facts::ConnectionState;
 use crate::domain::node::{Generation, KeeperId, Moment, NodeAddr};
 use crate::domain::observed::Observed;
 use crate::domain::verdict::{Ended, Report, gone};
+
+impl ClusterActor {
+    /// Probes the withdrawn primary if it refused the last probe: all keepers have to be refused after the withdrawal (RK-10).
+    pub(super) fn look_at_the_withdrawn(&mut self, ctx: &mut Context<Self>) {
+        let Some(node) = self.state.begin_look() else {
+            return;
+        };
+        let looked = self
+            .refresh(BTreeSet::from([node]), TOLD_FACTS)
+            .into_actor(self)
+            .map(|sightings, actor, ctx| {
+                for (node, sighting) in sightings {
+                    actor.state.sighted(&node, sighting);
+                }
+                actor.changed(ctx);
+                ctx.run_later(READ_AGAIN_AFTER, |actor, ctx| {
+                    actor.state.end_look();
+                    actor.changed(ctx);
+                });
+            });
+        ctx.spawn(looked);
+    }
+}
 
 /// The withdrawn primary that another keeper, which leads, asks about.
 pub(super) fn asked<'a>(

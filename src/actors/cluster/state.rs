@@ -6,29 +6,29 @@ use std::sync::Arc;
 
 use self::names::Foreign;
 use super::confirmation::Polled;
-use super::draining::{self, gathered, old_gone, refused_early, refused_since, withdrawn};
+use super::draining::{self, gathered, old_gone, refused_since, withdrawn};
 use super::proxies::Proxies;
 use super::tasks::Tasks;
-use super::telling::{Telling, asked, elsewhere, unanswered};
+use super::telling::{Telling, asked, elsewhere};
 use crate::actors::cluster_api::Asker;
-use crate::actors::messages::{Commanded, Decision, SettingsTried, SharedState};
+use crate::actors::messages::{Commanded, SettingsTried, SharedState};
 use crate::domain::confirmation::Confirmation;
 use crate::domain::drain;
 use crate::domain::facts::Sighting;
 use crate::domain::lease::Unacknowledged;
 use crate::domain::liveness::Limits;
 use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
-use crate::domain::observed::{Failure, Observed, ObservedNode, Requested};
-use crate::domain::plan::{Hold, Plan, plan};
+use crate::domain::observed::{Failure, Observed, ObservedNode};
+use crate::domain::plan::{Plan, plan};
 use crate::domain::policy::{Policy, WriteSafety};
-use crate::domain::published::Published;
 use crate::domain::sentinels::SentinelWatch;
 use crate::domain::succession::Succession;
 use crate::domain::task::{Task, TaskId};
-use crate::domain::verdict::{Report, Verdict};
+use crate::domain::verdict::Verdict;
 use crate::domain::witness::Witness;
 
 mod answers;
+mod conclusions;
 mod names;
 
 /// Who this cluster is and by what rules it is kept.
@@ -350,101 +350,6 @@ impl State {
             Plan::default()
         };
         turned
-    }
-
-    // === what it comes to ===
-
-    /// Why something is left undone, if this keeper is the one to do it.
-    pub(super) fn held(&self) -> &[Hold] {
-        if self.leading().is_some() {
-            &self.plan.holds
-        } else {
-            &[]
-        }
-    }
-
-    /// When to look again though nothing may have happened.
-    pub(super) fn again(&self) -> Option<Moment> {
-        self.plan.again
-    }
-
-    /// This keeper's own votes, what it asks for if it leads, and what it tells whoever leads.
-    pub(super) fn report(&self, now: Moment) -> Report {
-        let (askers, crowd) = self.proxies.lately(now);
-        let vote =
-            |(addr, node): (&NodeAddr, &ObservedNode)| Some((addr.clone(), node.sighting.vote?));
-        Report {
-            votes: self.observed.nodes.iter().filter_map(vote).collect(),
-            asks: match self.leading() {
-                Some(_) => unanswered(&self.observed),
-                None => BTreeSet::new(),
-            },
-            fresh: self.telling.told(),
-            tasks: self.tasks.listed(),
-            outcomes: self.tasks.outcomes(),
-            witness: self.observed.testimony().cloned(),
-            refused: refused_early(&self.observed, self.shared.as_deref()),
-            unprobed: self.lacking(),
-            absent: false,
-            ended: refused_since(&self.observed),
-            askers,
-            crowd,
-            drains: self.drains.map(|(generation, _)| generation),
-            heard: self
-                .proxies
-                .told()
-                .filter(|_| self.drains.is_none())
-                .cloned(),
-        }
-    }
-
-    /// Puts an operator's request before the leader.
-    pub(super) fn request(&mut self, requested: Option<Requested>) {
-        self.observed.requested = requested;
-    }
-
-    pub(super) fn plan(&self) -> &Plan {
-        &self.plan
-    }
-
-    pub(super) fn published(&self) -> Option<&Published> {
-        self.observed.published.as_ref()
-    }
-
-    pub(super) fn leading(&self) -> Option<&crate::actors::messages::Leadership> {
-        self.shared
-            .as_ref()
-            .and_then(|shared| shared.leading.as_ref())
-    }
-
-    /// Whether this keeper leads and the plan is not simply "all is well".
-    pub(super) fn wants_leader(&self) -> bool {
-        self.leading().is_some() && (self.plan.action.is_some() || !self.plan.holds.is_empty())
-    }
-
-    /// Nodes that are worth asking again before a decision: all but those this keeper holds down.
-    pub(super) fn worth_asking(&self) -> BTreeSet<NodeAddr> {
-        let asked = self
-            .observed
-            .nodes
-            .iter()
-            .filter(|(_, node)| node.sighting.vote.is_none());
-        asked.map(|(addr, _)| addr.clone()).collect()
-    }
-
-    /// Which server process answers at this node.
-    pub(super) fn run_id(&self, node: &NodeAddr) -> Option<String> {
-        self.observed.run_ids().remove(node)
-    }
-
-    pub(super) fn decision(&self) -> Decision {
-        let shared = self.shared.as_ref();
-        self.in_published_names(Decision {
-            plan: self.plan.clone(),
-            version: shared.and_then(|shared| shared.version),
-            leading: self.leading().cloned(),
-            run_ids: self.observed.run_ids(),
-        })
     }
 }
 

@@ -1,0 +1,108 @@
+//! What the state of a `ClusterActor` comes to: what is held, reported and decided.
+
+use std::collections::BTreeSet;
+
+use super::State;
+use crate::actors::cluster::draining::{refused_early, refused_since};
+use crate::actors::cluster::telling::unanswered;
+use crate::actors::messages::{Decision, Leadership};
+use crate::domain::node::{Moment, NodeAddr};
+use crate::domain::observed::{ObservedNode, Requested};
+use crate::domain::plan::{Hold, Plan};
+use crate::domain::published::Published;
+use crate::domain::verdict::Report;
+
+impl State {
+    /// Why something is left undone, if this keeper is the one to do it.
+    pub(in crate::actors::cluster) fn held(&self) -> &[Hold] {
+        if self.leading().is_some() {
+            &self.plan.holds
+        } else {
+            &[]
+        }
+    }
+
+    /// When to look again though nothing may have happened.
+    pub(in crate::actors::cluster) fn again(&self) -> Option<Moment> {
+        self.plan.again
+    }
+
+    /// This keeper's own votes, what it asks for if it leads, and what it tells whoever leads.
+    pub(in crate::actors::cluster) fn report(&self, now: Moment) -> Report {
+        let (askers, crowd) = self.proxies.lately(now);
+        let vote =
+            |(addr, node): (&NodeAddr, &ObservedNode)| Some((addr.clone(), node.sighting.vote?));
+        Report {
+            votes: self.observed.nodes.iter().filter_map(vote).collect(),
+            asks: match self.leading() {
+                Some(_) => unanswered(&self.observed),
+                None => BTreeSet::new(),
+            },
+            fresh: self.telling.told(),
+            tasks: self.tasks.listed(),
+            outcomes: self.tasks.outcomes(),
+            witness: self.observed.testimony().cloned(),
+            refused: refused_early(&self.observed, self.shared.as_deref()),
+            unprobed: self.lacking(),
+            absent: false,
+            ended: refused_since(&self.observed),
+            askers,
+            crowd,
+            drains: self.drains.map(|(generation, _)| generation),
+            heard: self
+                .proxies
+                .told()
+                .filter(|_| self.drains.is_none())
+                .cloned(),
+        }
+    }
+
+    /// Puts an operator's request before the leader.
+    pub(in crate::actors::cluster) fn request(&mut self, requested: Option<Requested>) {
+        self.observed.requested = requested;
+    }
+
+    pub(in crate::actors::cluster) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    pub(in crate::actors::cluster) fn published(&self) -> Option<&Published> {
+        self.observed.published.as_ref()
+    }
+
+    pub(in crate::actors::cluster) fn leading(&self) -> Option<&Leadership> {
+        self.shared
+            .as_ref()
+            .and_then(|shared| shared.leading.as_ref())
+    }
+
+    /// Whether this keeper leads and the plan is not simply "all is well".
+    pub(in crate::actors::cluster) fn wants_leader(&self) -> bool {
+        self.leading().is_some() && (self.plan.action.is_some() || !self.plan.holds.is_empty())
+    }
+
+    /// Nodes that are worth asking again before a decision: all but those this keeper holds down.
+    pub(in crate::actors::cluster) fn worth_asking(&self) -> BTreeSet<NodeAddr> {
+        let asked = self
+            .observed
+            .nodes
+            .iter()
+            .filter(|(_, node)| node.sighting.vote.is_none());
+        asked.map(|(addr, _)| addr.clone()).collect()
+    }
+
+    /// Which server process answers at this node.
+    pub(in crate::actors::cluster) fn run_id(&self, node: &NodeAddr) -> Option<String> {
+        self.observed.run_ids().remove(node)
+    }
+
+    pub(in crate::actors::cluster) fn decision(&self) -> Decision {
+        let shared = self.shared.as_ref();
+        self.in_published_names(Decision {
+            plan: self.plan.clone(),
+            version: shared.and_then(|shared| shared.version),
+            leading: self.leading().cloned(),
+            run_ids: self.observed.run_ids(),
+        })
+    }
+}
