@@ -12,7 +12,7 @@ use crate::actors::zk_session::stranger_below;
 use crate::adapters::peers::HttpPeers;
 use crate::adapters::zookeeper::ZooKeeper;
 use crate::adapters::zookeeper::inspect::{ServerState, Visit};
-use crate::config::{ClusterConfig, Config};
+use crate::config::Config;
 use crate::domain::facts::Version;
 use crate::layout::paths;
 use crate::ports::coordination::{CoordinationError, Session, Write};

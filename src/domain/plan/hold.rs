@@ -151,7 +151,7 @@ pub enum Hold {
 
 impl Hold {
     /// Whether anything is left undone for this reason.
-    pub(super) fn blocks(&self) -> bool {
+    pub(in crate::domain) fn blocks(&self) -> bool {
         !matches!(
             self,
             Self::SentinelPassedOver { .. } | Self::SentinelChannel { .. }
