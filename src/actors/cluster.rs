@@ -31,6 +31,7 @@ use crate::domain::plan::Hold;
 use crate::domain::rivals::Rival;
 use crate::domain::verdict::{Report, Verdict};
 use crate::ports::clock::LeaseClock;
+use crate::ports::redis::Redis;
 use crate::supervision::ChildRef;
 
 pub use self::state::ClusterSettings;
@@ -38,6 +39,7 @@ use self::state::State;
 use self::switching::Switching;
 
 mod confirmation;
+mod differences;
 mod draining;
 mod groups;
 mod proxies;
@@ -84,6 +86,8 @@ pub struct ClusterLinks {
     pub wanted: Outbox<Wanted>,
     /// To the performer of tasks.
     pub perform: Outbox<Perform>,
+    /// What hosts resolve to that this keeper's file does not name.
+    pub redis: Rc<dyn Redis>,
 }
 
 /// Gathers, counts, answers. See the module's page.
@@ -96,6 +100,8 @@ pub struct ClusterActor {
     poll_told: Told,
     /// What was logged last of what is left undone.
     told_holds: Vec<Hold>,
+    /// What was logged last of how the keepers' files differ.
+    told_differences: BTreeMap<String, Vec<String>>,
     /// They will be looked at again soon.
     holds_settle: bool,
     /// When everything is looked at again, and what will see to it.
@@ -116,6 +122,7 @@ impl ClusterActor {
             reported: Report::default(),
             poll_told: Told::default(),
             told_holds: Vec::new(),
+            told_differences: BTreeMap::new(),
             holds_settle: false,
             again: None,
             switching: None,
@@ -129,6 +136,7 @@ impl ClusterActor {
         self.read_for_the_leader(ctx);
         self.look_at_the_withdrawn(ctx);
         self.answer_polls(ctx);
+        self.resolve_foreign_names(ctx);
         self.reconsider(ctx);
         if self.state.wants_leader() {
             (self.links.wanted)(Wanted(self.state.settings.name.clone()));
@@ -152,7 +160,7 @@ impl ClusterActor {
         self.tell_poll();
         self.look_again(ctx);
         self.settle();
-        if !self.holds_settle && self.holds_are_news() {
+        if !self.holds_settle && (self.holds_are_news() || self.differences_are_news()) {
             self.holds_settle = true;
             ctx.run_later(HOLDS_SETTLE, |actor, _| actor.tell_holds());
         }
@@ -195,6 +203,7 @@ impl ClusterActor {
 
     fn tell_holds(&mut self) {
         self.holds_settle = false;
+        self.tell_differences();
         if self.holds_are_news() {
             self.told_holds = self.state.held().to_vec();
             let _in_span = self.span.enter();
@@ -246,27 +255,6 @@ impl ClusterActor {
                     ctx.run_later(READ_AGAIN_AFTER, Self::changed);
                 });
         ctx.spawn(read);
-    }
-
-    /// Probes the withdrawn primary if it refused the last probe: all keepers have to be refused after the withdrawal (RK-10).
-    fn look_at_the_withdrawn(&mut self, ctx: &mut Context<Self>) {
-        let Some(node) = self.state.begin_look() else {
-            return;
-        };
-        let looked = self
-            .refresh(BTreeSet::from([node]), TOLD_FACTS)
-            .into_actor(self)
-            .map(|sightings, actor, ctx| {
-                for (node, sighting) in sightings {
-                    actor.state.sighted(&node, sighting);
-                }
-                actor.changed(ctx);
-                ctx.run_later(READ_AGAIN_AFTER, |actor, ctx| {
-                    actor.state.end_look();
-                    actor.changed(ctx);
-                });
-            });
-        ctx.spawn(looked);
     }
 
     /// The lease, the state it vouches for and the time, in one step (RK-3): the lease first, for the state is never

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use actix::{Message, MessageResponse};
@@ -64,13 +64,31 @@ pub struct NodeRef {
 
 impl NodeRef {
     /// The node that is meant: the one whose address reads as the server name, else the one at the address, as it is
-    /// configured or as its host name resolves. `nodes` pairs each node with what its host name resolves to.
+    /// configured or as its host name resolves, else the one that the server name is an address of. `nodes` pairs each node with what its host name resolves to.
     pub fn find<'a>(
         &self,
         nodes: impl Iterator<Item = (&'a NodeAddr, &'a BTreeSet<IpAddr>)> + Clone,
     ) -> Option<&'a NodeAddr> {
         self.by_name(nodes.clone())
-            .or_else(|| self.by_address(nodes))
+            .or_else(|| self.by_address(nodes.clone()))
+            .or_else(|| self.name_as_address()?.by_address(nodes))
+    }
+
+    /// What the server name says, taken for where the server is.
+    fn name_as_address(&self) -> Option<Self> {
+        let named: NodeAddr = self.server_name.as_deref()?.parse().ok()?;
+        Some(Self {
+            server_name: None,
+            address: Some((named.host().to_owned(), named.port())),
+        })
+    }
+
+    /// Where it is, if that is said by an address and not by a name.
+    pub(super) fn literal(&self) -> Option<SocketAddr> {
+        let named = self.name_as_address();
+        let named = named.as_ref().and_then(|named| named.address.as_ref());
+        let mut places = self.address.iter().chain(named);
+        places.find_map(|(host, port)| Some(SocketAddr::new(host.parse().ok()?, *port)))
     }
 
     fn by_name<'a>(
@@ -179,6 +197,8 @@ pub struct ClusterView {
     pub plan: String,
     /// The nodes, in the order of their configuration.
     pub nodes: Vec<NodeView>,
+    /// Where the files of keepers online differ: the nodes of this cluster that each of them lacks.
+    pub differences: BTreeMap<String, Vec<String>>,
     /// HAProxies that asked this keeper lately whether a node is writable.
     pub proxies: Vec<ProxyView>,
     /// Other groups of keepers that look after the cluster (RK-12).
@@ -290,6 +310,13 @@ mod tests {
             find(Some("second"), Some(("10.0.0.2", 6379))).as_deref(),
             Some("redis-2:6379")
         );
+    }
+
+    #[test]
+    fn a_name_that_is_the_address_of_a_node_configured_by_host_name_finds_it() {
+        let found = find(Some("10.0.0.2:6379"), None);
+        assert_eq!(found.as_deref(), Some("redis-2:6379"));
+        assert_eq!(find(Some("10.0.0.2:6380"), None), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Where the actors of each cluster are found, from any thread. Clusters and nodes come and go at run time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, RwLock};
 
 use tokio::sync::watch;
@@ -24,7 +24,10 @@ pub struct ClusterRefs {
 
 /// All clusters of this keeper. Clones share one content.
 #[derive(Clone, Default)]
-pub struct Directory(Arc<RwLock<BTreeMap<ClusterName, ClusterRefs>>>);
+pub struct Directory(Arc<RwLock<BTreeMap<ClusterName, ClusterRefs>>>, Unlisted);
+
+/// Clusters that ZooKeeper has and this keeper's file lacks; `None` until they were listed.
+type Unlisted = Arc<RwLock<Option<BTreeSet<ClusterName>>>>;
 
 impl Directory {
     /// Adds a cluster, or replaces it.
@@ -48,6 +51,26 @@ impl Directory {
             refs.shared.send_replace(Some(state));
             refs.actor.do_send(Shared);
         }
+    }
+
+    /// Notes the clusters that this keeper's file lacks.
+    pub fn lacks(&self, unlisted: &BTreeSet<ClusterName>) {
+        let mut known = self
+            .1
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        *known = Some(unlisted.clone());
+    }
+
+    /// Whether other keepers may have a cluster of this name, which this keeper's file lacks.
+    pub fn may_be_elsewhere(&self, name: &str) -> bool {
+        let known = self
+            .1
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        known
+            .as_ref()
+            .is_none_or(|unlisted| unlisted.contains(name))
     }
 
     /// The actors of all clusters.

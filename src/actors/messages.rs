@@ -429,6 +429,8 @@ pub struct SessionReport {
     pub keepers: Vec<KeeperAnnouncement>,
     /// Its part in failsafe; `None` if that is switched off.
     pub failsafe: Option<FailsafeReport>,
+    /// Where the files of keepers online differ: what each of them lacks.
+    pub differences: BTreeMap<String, Vec<String>>,
 }
 
 /// What a keeper announces of itself in its heartbeat node.

@@ -61,6 +61,7 @@ mod reporting;
 mod roll;
 mod standing;
 mod tasks;
+mod unlisted;
 mod writing;
 mod yielding;
 
@@ -68,6 +69,9 @@ pub use self::joining::stranger_below;
 
 /// Where the state of the cluster named goes: to its actor.
 pub type SharedOutbox = Rc<dyn Fn(&ClusterName, SharedState)>;
+
+/// Where the clusters go that ZooKeeper has and the file lacks.
+pub type LackingOutbox = Rc<dyn Fn(&BTreeSet<ClusterName>)>;
 
 /// What [`ZkSession`] needs. Cloned for every restart.
 #[derive(Clone)]
@@ -88,6 +92,8 @@ pub struct Dependencies {
     pub group: watch::Sender<Option<GroupToken>>,
     /// To the actor of the cluster named.
     pub shared: SharedOutbox,
+    /// Where the clusters are told that the file lacks.
+    pub unlisted: LackingOutbox,
     /// To the actors of all clusters.
     pub resend: Outbox<ResendReport>,
     /// To the failover actor.
@@ -105,6 +111,8 @@ pub struct Settings {
     pub nonce: Nonce,
     /// Where it runs.
     pub place: Place,
+    /// The clusters of its file.
+    pub clusters: BTreeSet<ClusterName>,
     /// Time between heartbeats.
     pub heartbeat: Duration,
     /// How long a heartbeat vouches for what is known, from its sending: at most half the session timeout (RK-3).
@@ -133,6 +141,8 @@ pub struct ZkSession {
     /// What is wrong, as logged last.
     trouble: Option<String>,
     clusters: BTreeMap<ClusterName, Cluster>,
+    /// Those among them that the file lacks.
+    unlisted: BTreeSet<ClusterName>,
     subscriptions: u64,
     roll: Roll,
     /// What this keeper asks the others of published primaries, and answers.
@@ -227,6 +237,7 @@ impl ZkSession {
             retry: connecting::FIRST_RETRY,
             trouble: None,
             clusters: BTreeMap::new(),
+            unlisted: BTreeSet::new(),
             subscriptions: 0,
             polls: Polls::default(),
             roll: Roll::new(

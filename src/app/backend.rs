@@ -52,8 +52,13 @@ impl Actors {
         ClusterActor: Handler<M>,
     {
         let actor = self.directory.get(cluster);
+        let lacking = if actor.is_none() && self.directory.may_be_elsewhere(cluster) {
+            Unanswered::NotInFile
+        } else {
+            Unanswered::NoSuchCluster
+        };
         async move {
-            let actor = actor.ok_or(Unanswered::NoSuchCluster)?;
+            let actor = actor.ok_or(lacking)?;
             actor
                 .send(message)
                 .await

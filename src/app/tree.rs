@@ -106,6 +106,7 @@ where
 impl Wires {
     pub(super) fn session(&self, config: &Config) -> ChildSpec {
         let (directory, everyone) = (self.directory.clone(), self.directory.clone());
+        let lacking = self.directory.clone();
         let fatal = self.fatal.clone();
         let clusters = config.clusters.iter();
         let mark_down = clusters.map(|cluster| cluster.timing.mark_down).max();
@@ -117,6 +118,7 @@ impl Wires {
                 announcement: announcement(config),
                 nonce: self.nonce.clone(),
                 place: self.place.clone(),
+                clusters: config.clusters.iter().map(|it| it.name.clone()).collect(),
                 heartbeat: config.timing.heartbeat,
                 lease: config.timing.lease,
                 failsafe: config.timing.failsafe,
@@ -127,6 +129,7 @@ impl Wires {
             obstacles: self.obstacles.clone(),
             group: self.group.clone(),
             shared: Rc::new(move |cluster, state| directory.share(cluster, state)),
+            unlisted: Rc::new(move |clusters| lacking.lacks(clusters)),
             resend: Rc::new(move |ResendReport| {
                 for actor in everyone.actors() {
                     actor.do_send(ResendReport);
@@ -261,6 +264,7 @@ impl Wires {
             primaries: self.primaries.clone(),
             wanted: outbox(self.leader.reference()),
             perform: outbox(self.performer.reference()),
+            redis: self.redis.clone(),
         });
         let refs = ClusterRefs {
             actor: actor_slot.reference(),

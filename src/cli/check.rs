@@ -5,6 +5,7 @@ pub(super) mod live;
 mod costs;
 mod groups;
 mod keepers;
+mod lists;
 mod versions;
 mod zookeeper;
 

@@ -12,6 +12,7 @@ use super::facts::{Link, Mode, NodeFacts, Sighting};
 use super::group::OtherGroup;
 use super::lease::Unacknowledged;
 use super::liveness::Limits;
+use super::names::{Addresses, Identity, identity};
 use super::node::{Epoch, KeeperId, Moment, NodeAddr};
 use super::published::Published;
 use super::sentinels::SentinelWatch;
@@ -24,6 +25,8 @@ use super::witness::Witness;
 pub struct Observed {
     /// Every configured node.
     pub nodes: BTreeMap<NodeAddr, ObservedNode>,
+    /// Nodes that are published and that this keeper's file lacks.
+    pub unlisted: BTreeMap<NodeAddr, Unlisted>,
     /// What is published; `None` before the first publication.
     pub published: Option<Published>,
     /// The epoch to act under.
@@ -70,6 +73,15 @@ pub struct Observed {
     pub breaker_since: Option<Moment>,
     /// An operator has acknowledged that.
     pub acknowledged: bool,
+}
+
+/// A node that this keeper does not probe, because its file lacks it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unlisted {
+    /// What its host resolves to; empty if that is not known.
+    pub addresses: Addresses,
+    /// Online keepers that probe it.
+    pub voters: usize,
 }
 
 /// A planned change of primary that is asked for.
@@ -231,6 +243,15 @@ impl Observed {
         let primary = primary.and_then(|primary| self.nodes.get(primary));
         let down = primary.is_some_and(|node| node.verdict.unfit_as_primary());
         self.sentinels.look(sentinel, down, now);
+    }
+
+    /// Whether the published node `primary`, which this keeper's file lacks, may be the node `addr` of the file by another name.
+    pub fn may_be(&self, primary: &NodeAddr, addr: &NodeAddr) -> bool {
+        let Some((unlisted, node)) = self.unlisted.get(primary).zip(self.nodes.get(addr)) else {
+            return false;
+        };
+        let own = (addr, &node.sighting.addresses);
+        identity((primary, &unlisted.addresses), own) == Identity::Unknown
     }
 
     /// The facts of `addr` if it is configured, live and serving.

@@ -7,16 +7,13 @@
 //! Three situations, three files: nothing is published yet (`discover`), a primary is published (`keep`), or a
 //! change of primary is under way (`finish`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::confirmation::{Flapping, Inquiry, Reason};
-use super::drain::Proxy;
-use super::election::Refusal;
-use super::facts::{MinReplicas, Mode, NodeFacts};
-use super::group::OtherGroup;
-use super::lease::Unacknowledged;
-use super::node::{Generation, KeeperId, Moment, NodeAddr};
+pub use self::hold::Hold;
+use super::confirmation::Inquiry;
+use super::facts::{MinReplicas, NodeFacts};
+use super::node::{KeeperId, Moment, NodeAddr};
 use super::observed::{Failure, Observed};
 use super::policy::Policy;
 use super::published::Published;
@@ -126,145 +123,6 @@ impl Change {
     }
 }
 
-/// A reason why nothing (more) is done about a cluster or a node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Hold {
-    /// Whether these nodes are up is not known yet, and what is known of them.
-    Undecided(Vec<(NodeAddr, String)>),
-    /// The primary is voted down, and its withdrawal is not confirmed: why (RK-2).
-    Unconfirmed(NodeAddr, Reason),
-    /// The primary was voted down again and again, and answered each time.
-    Flapping(NodeAddr, Flapping),
-    /// These keepers may still answer from the state before the withdrawal (RK-2).
-    Unacknowledged(Unacknowledged),
-    /// These keepers are silent and may go on without ZooKeeper: a change of primary waits for them, once begun (RK-2).
-    SilentKeepers {
-        /// For how long each may yet. Passes by itself: see [`Hold::same_as`].
-        left: BTreeMap<KeeperId, Duration>,
-        /// The primary is withdrawn already.
-        withdrawn: bool,
-    },
-    /// The withdrawn primary may still take writes, and HAProxies may send clients to it (RK-10).
-    Draining {
-        /// The primary that was withdrawn.
-        node: NodeAddr,
-        /// HAProxies that were heard asking and have not said DOWN since.
-        up: BTreeSet<Proxy>,
-        /// Keepers that have not told what they have heard.
-        untold: BTreeSet<KeeperId>,
-        /// How long they have yet. Passes by itself: see [`Hold::same_as`].
-        left: Duration,
-        /// The setting.
-        drain: Duration,
-    },
-    /// No node of the cluster is up.
-    NoNodeUp,
-    /// No node may be promoted; why not, for each.
-    NoneEligible {
-        /// The primary to be replaced.
-        replaced: Option<NodeAddr>,
-        /// Why each node is refused.
-        refusals: BTreeMap<NodeAddr, Refusal>,
-    },
-    /// A Sentinel works on this cluster: two managers would fight.
-    SentinelAtWork {
-        /// Where it was found.
-        node: NodeAddr,
-        /// Name and host of its connections.
-        sentinel: String,
-        /// How long it has yet to replace the primary, which is down. Passes by itself: see [`Hold::same_as`].
-        left: Option<Duration>,
-    },
-    /// A Sentinel watches this cluster, and holds nothing: it let its time pass, or came when a change was begun.
-    SentinelPassedOver {
-        /// Where it was found.
-        node: NodeAddr,
-        /// Name and host of its connections.
-        sentinel: String,
-    },
-    /// Clients listen on the channel of Sentinels that are not known to be Sentinels. Holds nothing.
-    SentinelChannel {
-        /// Where.
-        node: NodeAddr,
-        /// How many.
-        clients: usize,
-    },
-    /// Another group of keepers looks after the same servers: each would undo what the other does (RK-12).
-    OtherGroup(Box<OtherGroup>),
-    /// Somebody else changed the primary again and again: nothing is undone for a while (RK-12).
-    ChangedFromOutside {
-        /// For how long yet. Passes by itself: see [`Hold::same_as`].
-        left: Duration,
-    },
-    /// The node is not a plain Redis server.
-    WrongMode(NodeAddr, Mode),
-    /// Two configured nodes are one server.
-    SameServer(NodeAddr, NodeAddr),
-    /// The node replicates from a server that is not configured.
-    ReplicatesFromOutside {
-        /// The node.
-        node: NodeAddr,
-        /// Whom it follows.
-        primary: NodeAddr,
-    },
-    /// A node with data of its own that shares no history with the primary kept.
-    Unrelated {
-        /// The primary that is kept, or would be.
-        kept: NodeAddr,
-        /// The other.
-        other: NodeAddr,
-    },
-    /// Another process answers at the published address, with data of another history (RK-7).
-    Stranger {
-        /// The address.
-        node: NodeAddr,
-    },
-    /// The primary is loading its data set.
-    PrimaryLoading(NodeAddr),
-    /// A command to the node failed; it is tried again later.
-    FailedLately {
-        /// The node.
-        node: NodeAddr,
-        /// Why it failed.
-        why: String,
-    },
-    /// The replica follows the primary, but its link is down.
-    NotLinked(NodeAddr),
-    /// More replicas wait for their turn (`parallel-syncs`).
-    ReplicasWaiting(Vec<NodeAddr>),
-    /// The switchover asked for is not begun, or was called off, and why.
-    NoSwitchover(String),
-    /// The primary is down, but it took over only a moment ago (`failover-cooldown-seconds`).
-    CoolingDown {
-        /// The primary.
-        node: NodeAddr,
-        /// Whom it replaced, if anybody.
-        replaced: Option<NodeAddr>,
-        /// The generation in which it took over.
-        generation: Generation,
-        /// How long it stays yet. Passes by itself: see [`Hold::same_as`].
-        left: Duration,
-        /// The setting.
-        cooldown: Duration,
-    },
-    /// The `min-replicas` settings of a node cannot be kept right (RK-9): why.
-    MinReplicasOutOfReach {
-        /// The node.
-        node: NodeAddr,
-        /// Why.
-        why: String,
-    },
-    /// The primary is not told to demand replicas before it has as many (RK-9).
-    TooFewReplicas {
-        /// The primary.
-        node: NodeAddr,
-        /// How many it is to demand.
-        demanded: u32,
-        /// How many it has.
-        online: usize,
-    },
-}
-
 impl Plan {
     fn act(action: Action) -> Self {
         Self {
@@ -349,6 +207,16 @@ impl Case<'_> {
     /// The keeper through which the node is commanded, if the leader does not reach it.
     fn through(&self, addr: &NodeAddr) -> Option<&KeeperId> {
         self.observed.nodes.get(addr)?.through()
+    }
+
+    /// The node is not in this keeper's file, and other keepers probe it: one of them is to lead.
+    fn left_to_others(&self, addr: Option<&NodeAddr>) -> Option<Hold> {
+        let addr = addr?;
+        let unlisted = self.observed.unlisted.get(addr)?;
+        (unlisted.voters > 0).then(|| Hold::NotInFile {
+            node: addr.clone(),
+            voters: unlisted.voters,
+        })
     }
 
     /// Whether the node is up, but no primary any more.

@@ -73,11 +73,15 @@ pub enum Reason {
     Stray,
     /// Unknown: the published primary refuses this keeper's connections; others may see it serve.
     RefusedHere,
-    /// Unknown: another process answers at the published address, and cannot show that its data are the cluster's (RK-7).
+    /// Unknown: another process answers this keeper at the published address, with data of another history (RK-7).
     Stranger,
     /// Unknown: another group of keepers looks after the cluster and publishes another primary, this one or in its stead
     /// (RK-12).
     OtherGroup(Box<OtherGroup>),
+    /// Unknown: this keeper's file lacks the node, and other keepers may have it.
+    NotInFile,
+    /// Unknown: this node may be the published primary, which this keeper's file does not name so.
+    MayBe(NodeAddr),
     /// Unknown: this keeper has not probed it yet.
     Unprobed,
     /// Unknown: this keeper has not read the cluster's state yet, or nobody has published one.
@@ -111,6 +115,8 @@ impl Reason {
             Self::RefusedHere
             | Self::Stranger
             | Self::OtherGroup(_)
+            | Self::NotInFile
+            | Self::MayBe(_)
             | Self::Unprobed
             | Self::NoState
             | Self::NoLease
@@ -165,7 +171,7 @@ impl fmt::Display for Reason {
                 "it is the published primary, and refuses this keeper's connections: another keeper may reach it",
             ),
             Self::Stranger => f.write_str(
-                "another process answers at the published primary's address, with data of another history",
+                "another process answers this keeper at the published address, with data of another history",
             ),
             Self::OtherGroup(other) => {
                 write!(
@@ -173,6 +179,13 @@ impl fmt::Display for Reason {
                     "two groups of keepers disagree on the primary: see {other}"
                 )
             }
+            Self::NotInFile => f.write_str(
+                "this keeper's file lacks it, and other keepers have it: their files differ",
+            ),
+            Self::MayBe(primary) => write!(
+                f,
+                "the primary is {primary}, which this keeper's file lacks: it may be this node by another name"
+            ),
             Self::Unprobed => f.write_str("this keeper has not probed it yet"),
             Self::NoState => f.write_str("this keeper knows no state of the cluster yet"),
             Self::NoLease => f.write_str(
@@ -215,6 +228,9 @@ impl Serving<'_> {
         };
         match &published.primary {
             None => Reason::NoPrimary,
+            Some(primary) if primary != addr && self.observed.may_be(primary, addr) => {
+                Reason::MayBe(primary.clone())
+            }
             Some(primary) if primary != addr => Reason::NotPrimary(primary.clone()),
             Some(_) => self.published_primary(published, node),
         }
@@ -235,6 +251,7 @@ impl Serving<'_> {
             Some(facts) if facts.mode != Mode::Standalone => Reason::WrongMode,
             Some(facts) if facts.loading => Reason::Loading,
             Some(facts) if !facts.is_primary() => Reason::DemotedFromOutside,
+            Some(facts) if published.is_stranger(facts) => Reason::Stranger,
             _ if sighting.refused => Reason::RefusedHere,
             Some(facts) if published.is_stranger(facts) => Reason::Stranger,
             _ => Reason::Primary,
@@ -252,6 +269,7 @@ impl Serving<'_> {
             Reason::Primary
                 | Reason::OtherGroup(_)
                 | Reason::RefusedHere
+                | Reason::Stranger
                 | Reason::RefusedByMajority { .. }
         ) {
             return as_primary;

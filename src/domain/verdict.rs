@@ -18,6 +18,8 @@ pub struct Report {
     pub refused: BTreeSet<NodeAddr>,
     /// Nodes that the cluster has and this keeper does not probe: it is no voter there (RK-1).
     pub unprobed: BTreeSet<NodeAddr>,
+    /// This keeper has no such cluster: it is no voter at all.
+    pub absent: bool,
     /// What this keeper found, after the withdrawal, at the primary that was withdrawn; `None` unless it refuses connections.
     pub ended: Option<Ended>,
     /// Nodes that the leader has no answer from: it asks the others what they see of them.
@@ -74,7 +76,8 @@ pub fn voters<'a>(
     reports: &'a BTreeMap<KeeperId, Report>,
 ) -> impl Iterator<Item = (&'a KeeperId, Option<&'a Report>)> {
     let told = keepers.iter().map(|keeper| (keeper, reports.get(keeper)));
-    told.filter(|(_, report)| report.is_none_or(|report| !report.unprobed.contains(node)))
+    let probes = |report: &Report| !report.absent && !report.unprobed.contains(node);
+    told.filter(move |(_, report)| report.is_none_or(probes))
 }
 
 /// Whether the process `run_id` of the withdrawn primary `node` is gone, so that no client has a connection to it (RK-10).

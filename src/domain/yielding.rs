@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::facts::DownReason;
-use super::node::{KeeperId, Moment};
-use super::verdict::{Report, Verdict};
+use super::node::{KeeperId, Moment, NodeAddr};
+use super::verdict::{Report, Verdict, voters};
 
 /// How long a keeper that has made way does not do so again.
 const NOT_AGAIN_WITHIN: Duration = Duration::from_mins(1);
@@ -23,7 +23,8 @@ pub fn patience(mark_down: Duration) -> Duration {
     mark_down.max(PATIENCE_AT_LEAST)
 }
 
-/// How many nodes of one cluster `keeper` votes down that a strict majority of the keepers `online` sees alive.
+/// How many nodes of one cluster `keeper` votes down that a strict majority of the voters sees alive; and how many it does not even
+/// probe, while another keeper of those `online` does.
 pub fn blind_spots(
     keeper: &KeeperId,
     online: &BTreeSet<KeeperId>,
@@ -32,13 +33,20 @@ pub fn blind_spots(
     let Some(report) = reports.get(keeper) else {
         return 0;
     };
+    let has_it = |keeper| reports.get(keeper).is_none_or(|report| !report.absent);
+    if report.absent {
+        // One that nobody has is given up.
+        return usize::from(online.iter().any(has_it));
+    }
     let unseen = report
         .votes
         .iter()
         .filter(|(_, reason)| **reason != DownReason::Loading);
-    unseen
-        .filter(|(node, _)| Verdict::of(node, online, reports, 1).seen_by_majority())
-        .count()
+    let unseen =
+        unseen.filter(|(node, _)| Verdict::of(node, online, reports, 1).seen_by_majority());
+    let probed = |node: &&NodeAddr| voters(node, online, reports).next().is_some();
+    let unprobed = report.unprobed.iter().filter(probed).count();
+    unseen.count() + unprobed
 }
 
 /// What a keeper remembers of seeing less than others.
@@ -85,7 +93,6 @@ impl Yielding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::node::NodeAddr;
 
     const PATIENCE: Duration = Duration::from_secs(3);
 

@@ -120,6 +120,8 @@ pub trait Backend: Send + Sync {
 pub enum Unanswered {
     /// There is no such cluster.
     NoSuchCluster,
+    /// This keeper's file lacks the cluster, and other keepers may have it.
+    NotInFile,
     /// The actor is down at this moment, or went down before it answered.
     NotAnswering,
 }

@@ -43,6 +43,10 @@ pub(super) enum Failure {
     NoLeader(String),
     #[error("this keeper has no cluster `{0}`; GET /admin/clusters lists those it has")]
     NoSuchCluster(String),
+    #[error(
+        "this keeper's file has no cluster `{0}`, and other keepers may have it; ask another keeper, see GET /admin/keepers"
+    )]
+    NotInFile(String),
     #[error("cluster `{cluster}` has no node `{node}`")]
     NoSuchNode { cluster: String, node: String },
     #[error(transparent)]
@@ -66,6 +70,7 @@ impl Failure {
     pub(super) fn unanswered(unanswered: Unanswered, cluster: &str) -> Self {
         match unanswered {
             Unanswered::NoSuchCluster => Self::NoSuchCluster(cluster.to_owned()),
+            Unanswered::NotInFile => Self::NotInFile(cluster.to_owned()),
             Unanswered::NotAnswering => Self::Unknown(Reason::NotAnswering),
         }
     }
@@ -88,6 +93,7 @@ impl Failure {
             Self::OutcomeUnknown(_) => "outcome-unknown",
             Self::NoLeader(_) => "no-leader",
             Self::NoSuchCluster(_) => "no-such-cluster",
+            Self::NotInFile(_) => "not-in-file",
             Self::NoSuchNode { .. } => "no-such-node",
             Self::NoSuchKeeper(_) => "no-such-keeper",
             Self::BadStateHeader(_) => "bad-state-header",
@@ -118,7 +124,7 @@ impl ResponseError for Failure {
             Self::MethodNotAllowed | Self::OnlyPost | Self::OnlyDelete => {
                 StatusCode::METHOD_NOT_ALLOWED
             }
-            Self::Unknown(_) | Self::Crashed | Self::OutcomeUnknown(_) => {
+            Self::Unknown(_) | Self::Crashed | Self::OutcomeUnknown(_) | Self::NotInFile(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
             Self::NoPrimary | Self::NotReady(_) | Self::NoLeader(_) => {

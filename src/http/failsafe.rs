@@ -6,7 +6,6 @@ use actix_web::web::{Bytes, Data};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::backend::Unanswered;
 use super::error::Failure;
 use super::{HttpState, views};
 use crate::domain::failsafe::ConsentRequest;
@@ -62,9 +61,7 @@ pub(super) async fn consent(body: Bytes, state: Data<HttpState>) -> Result<HttpR
             views::json(StatusCode::OK, &body)
         }
         Ok(Err(why)) => refused(&why.to_string()),
-        Err(Unanswered::NoSuchCluster | Unanswered::NotAnswering) => {
-            refused("its session actor does not answer")
-        }
+        Err(_) => refused("its session actor does not answer"),
     })
 }
 

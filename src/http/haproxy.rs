@@ -113,7 +113,7 @@ async fn check(
     let mut answer = match attempts.await {
         Ok(answer) => answer,
         Err(Unanswered::NotAnswering) => unknown,
-        Err(Unanswered::NoSuchCluster) => return Err(Failure::NoSuchCluster(cluster.to_owned())),
+        Err(lacking) => return Err(Failure::unanswered(lacking, cluster)),
     };
     if !state.holds(answer.deadline) {
         answer.reason = Reason::NoLease;
@@ -146,7 +146,7 @@ async fn ask_status(cluster: &str, state: &HttpState) -> Result<ClusterStatus, F
     let status = match asked.await {
         Ok(status) => status.map_err(Failure::Unknown)?,
         Err(Unanswered::NotAnswering) => return Err(Failure::Unknown(unknown)),
-        Err(Unanswered::NoSuchCluster) => return Err(Failure::NoSuchCluster(cluster.to_owned())),
+        Err(lacking) => return Err(Failure::unanswered(lacking, cluster)),
     };
     if state.holds(status.deadline) {
         Ok(status)

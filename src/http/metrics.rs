@@ -113,6 +113,12 @@ impl Page {
                 "Keepers online, as this one sees it.",
             )
             .sample(&[], session.keepers.len());
+            self.family(
+                "redis_keeper_session_files_differ",
+                "gauge",
+                "Keepers online whose files lack clusters or nodes that others have.",
+            )
+            .sample(&[], session.differences.len());
             let failsafe = session.failsafe.as_ref();
             self.family(
                 "redis_keeper_failsafe",

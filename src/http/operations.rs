@@ -51,7 +51,7 @@ pub(super) async fn switchover(
         Unanswered::NotAnswering => {
             unknown("the keeper's own actor did not answer, or was restarted".to_owned())
         }
-        Unanswered::NoSuchCluster => Failure::unanswered(why, &cluster),
+        lacking => Failure::unanswered(lacking, &cluster),
     });
     match outcome? {
         Ok(Switched {

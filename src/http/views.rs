@@ -115,6 +115,7 @@ pub(super) fn cluster(view: &ClusterView) -> Value {
         "leading-with-epoch": view.leading.map(|epoch| epoch.0),
         "plan": view.plan,
         "nodes": view.nodes.iter().map(node_view).collect::<Vec<_>>(),
+        "files-lack": view.differences,
         "haproxies": view.proxies.iter().map(|it| proxy(it, view.now)).collect::<Vec<_>>(),
         "other-groups": view.other_groups.iter().map(other_group).collect::<Vec<_>>(),
     })
@@ -337,6 +338,7 @@ pub(super) fn session(report: &SessionReport) -> Value {
         "generation": report.generation,
         "keepers": report.keepers.iter().map(announced).collect::<Vec<_>>(),
         "failsafe": report.failsafe.as_ref().map(failsafe),
+        "files-lack": report.differences,
     })
 }
 

@@ -334,6 +334,7 @@ impl Backend for Fake {
             epoch: None,
             generation: 7,
             failsafe: None,
+            differences: [].into(),
             keepers,
         };
         self.answered("cluster-1", report)

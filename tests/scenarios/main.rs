@@ -13,6 +13,7 @@ mod drained;
 mod end_of_cut;
 mod failover;
 mod failsafe;
+mod files;
 mod frozen;
 mod groups;
 mod handover;

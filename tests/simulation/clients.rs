@@ -16,6 +16,7 @@ use redis_keeper::domain::node::{ClusterName, Moment, NodeAddr};
 use tokio::time::{sleep, timeout};
 
 use super::keeper::Keeper;
+use super::names::canonical;
 use super::network::{Host, Lane, Network};
 use super::oracle::Oracle;
 use super::redis::Fleet;
@@ -103,7 +104,11 @@ pub(crate) async fn primary(
     let actor = clusters.get(cluster.as_str())?;
     let status = timeout(Duration::from_millis(1), actor.send(AskStatus)).await;
     let status = status.ok()?.ok()?.ok()?;
-    Some((status.primary?, status.deadline, status.consented))
+    Some((
+        canonical(&status.primary?),
+        status.deadline,
+        status.consented,
+    ))
 }
 
 impl Writer {

@@ -23,6 +23,7 @@ mod clients;
 mod faults;
 mod keeper;
 mod known_bugs;
+mod names;
 mod network;
 mod oracle;
 mod peers;

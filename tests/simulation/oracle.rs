@@ -15,6 +15,7 @@ use self::consents::Given;
 use self::leases::{Heartbeats, Withdrawal};
 use self::proxies::Up;
 use self::refusals::Refused;
+use super::names::by_address;
 use super::redis::Fleet;
 use super::tree::{Change, Tree};
 use super::world::{World, note};
@@ -218,6 +219,7 @@ impl Oracle {
             self.count_votes(tree, &keepers, name, book);
             let node = tree.get(&paths::cluster(name));
             let published = node.and_then(|node| Published::decode(&node.data).ok());
+            let published = published.map(by_address);
             if let Some(published) = published {
                 self.published(&commit, name, book, published);
             } else if book.published.is_some() {

@@ -13,6 +13,7 @@ use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
 
 use self::replication::{Attached, Replica};
 use super::keeper::Process;
+use super::names::canonical;
 use super::network::{Host, Lane, Network};
 use super::oracle::Oracle;
 use super::world::{Event, World, note};
@@ -209,7 +210,7 @@ impl Fleet {
     }
 
     pub(crate) fn server(&self, addr: &NodeAddr) -> Option<&Rc<Server>> {
-        self.servers.get()?.get(addr)
+        self.servers.get()?.get(&canonical(addr))
     }
 
     pub(crate) fn servers(&self) -> impl Iterator<Item = &Rc<Server>> {

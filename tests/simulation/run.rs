@@ -65,6 +65,7 @@ pub(crate) fn run(seed: u64, loud: bool) -> Outcome {
 pub(crate) fn run_write_safe(seed: u64, loud: bool) -> Outcome {
     let schedule = Schedule {
         write_safety: true,
+        odd_file: None,
         ..Schedule::draw(seed)
     };
     run_schedule(schedule, seed, loud)
@@ -321,6 +322,7 @@ impl Run {
                         acknowledged,
                         consented,
                         refuses: false,
+                        firmly: false,
                         session_over: None,
                         distrusted: false,
                     };

@@ -61,6 +61,8 @@ pub(crate) struct Schedule {
     pub(crate) consent: u64,
     /// HAProxies do not say who they are.
     pub(crate) unnamed: bool,
+    /// A keeper whose file differs from those of the others.
+    pub(crate) odd_file: Option<(usize, Oddity)>,
     /// Servers keep append-only files: whoever starts anew has no history.
     pub(crate) append_only: bool,
     /// Clients write nothing then.
@@ -86,6 +88,15 @@ pub(crate) enum Addressing {
     Reused,
     /// The first one's name resolves nowhere.
     Nowhere,
+}
+
+/// How one keeper's file differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Oddity {
+    /// It lacks the node of this number in every cluster.
+    Lacks(usize),
+    /// It has host names for addresses.
+    Named,
 }
 
 /// What a run is to prove besides safety.
@@ -215,7 +226,14 @@ impl Schedule {
             47 => Self::to_be_replaced(seed),
             48 => Self::end_of_a_cut(seed),
             49 => Self::overtaken_errand(seed),
-            _ => Self::at_random(seed),
+            _ => {
+                let schedule = Self::at_random(seed);
+                let drawn = odd_file(seed, schedule.keepers, schedule.nodes);
+                Self {
+                    odd_file: drawn.filter(|_| schedule.kind == Kind::Anything),
+                    ..schedule
+                }
+            }
         }
     }
 
@@ -261,7 +279,9 @@ impl Schedule {
             addressing: addressing(seed),
             append_only: false,
             quiet: 0..0,
+            odd_file: None,
         };
+
         let faults = match kind {
             Kind::Anything => chance.between(3, 14),
             Kind::PrimaryOnly => chance.between(1, 5),
@@ -432,6 +452,20 @@ fn addressing(seed: u64) -> Addressing {
         Addressing::Reused,
         Addressing::Nowhere,
     ])
+}
+
+/// Likewise. One of two keepers that lacks a node leaves no majority for it; of two nodes it has one only.
+fn odd_file(seed: u64, keepers: usize, nodes: usize) -> Option<(usize, Oddity)> {
+    let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0dd_f11e));
+    if keepers < 3 || nodes < 3 || !chance.happens(20) {
+        return None;
+    }
+    let oddity = if chance.happens(50) {
+        Oddity::Lacks(chance.below(nodes))
+    } else {
+        Oddity::Named
+    };
+    Some((chance.below(keepers), oddity))
 }
 
 struct Chance(StdRng);

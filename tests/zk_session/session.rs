@@ -197,3 +197,48 @@ fn no_heartbeat_counts_before_the_process_is_registered_so_that_it_can_be_asked(
         .await;
     });
 }
+
+#[test]
+fn a_cluster_that_the_file_lacks_is_followed_to_say_so() {
+    on_virtual_time(async {
+        let world = World::new();
+        let lacking = world.keeper("a");
+        lacking.subscribe("x").await;
+        world.clusters.borrow_mut().push("other");
+        let having = world.keeper("b");
+        having.subscribe("other").await;
+        let expected = [("a".to_owned(), vec!["cluster other".to_owned()])].into();
+        for keeper in [&lacking, &having] {
+            eventually("the difference told", async || {
+                keeper.report().await.differences == expected
+            })
+            .await;
+        }
+        assert!(having.shared("other").unwrap().reports[&KeeperId::new("a")].absent);
+        // It leads, and makes way for the one that has the cluster.
+        eventually("the other leads", async || {
+            world.leaders().iter().any(|(keeper, _)| keeper == "b")
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_cluster_that_no_file_has_any_more_is_no_difference_and_moves_no_leader() {
+    on_virtual_time(async {
+        let (world, a, b) = World::pair().await;
+        let observer = world.observer().await;
+        for path in ["/clusters/gone", "/clusters/gone/reports"] {
+            let created = observer.create(path, b"", CreateKind::Persistent).await;
+            created.expect("a new node");
+        }
+        tokio::time::sleep(Duration::from_mins(3)).await;
+        for keeper in [&a, &b] {
+            let reports = keeper.shared("gone").expect("followed").reports;
+            assert!(reports.len() == 2 && reports.values().all(|report| report.absent));
+            assert_eq!(keeper.report().await.differences, [].into());
+        }
+        let led: Vec<_> = world.story.borrow().clone();
+        assert_eq!(led, [("a".to_owned(), Some(1))], "leadership stays");
+    });
+}

@@ -60,6 +60,8 @@ pub(crate) struct World {
     clock: Arc<TokioClock>,
     drawn: Cell<u64>,
     pub(crate) story: Story,
+    /// The clusters in the files of keepers that are started from now on.
+    pub(crate) clusters: RefCell<Vec<&'static str>>,
 }
 
 impl World {
@@ -69,6 +71,7 @@ impl World {
             clock: Arc::new(TokioClock::new()),
             drawn: Cell::default(),
             story: Story::default(),
+            clusters: RefCell::new(vec!["x"]),
         }
     }
 
@@ -138,6 +141,12 @@ impl World {
             peers: Rc::new(OutOfReach),
             clock: self.clock.clone(),
             settings: Settings {
+                clusters: self
+                    .clusters
+                    .borrow()
+                    .iter()
+                    .map(|name| ClusterName::new(*name))
+                    .collect(),
                 announcement: KeeperAnnouncement {
                     id: KeeperId::new(id),
                     rest: format!("10.0.0.1:{}", 4000 + id.len()),
@@ -161,6 +170,7 @@ impl World {
                     shared.borrow_mut().insert(cluster.clone(), state);
                 })
             },
+            unlisted: Rc::new(|_| {}),
             resend: Rc::new(|ResendReport| {}),
             leading: Rc::new(move |Leading(leadership)| {
                 let epoch = leadership.map(|leadership| leadership.epoch.0);

@@ -49,6 +49,7 @@ fn keeper(server: &Server, id: &str) -> Keeper {
                 version: "test".into(),
                 process: format!("{id}:1"),
             },
+            clusters: [ClusterName::new("x")].into(),
             heartbeat: Duration::from_millis(200),
             lease: Duration::from_millis(800),
             patience: Duration::from_secs(3),
@@ -61,6 +62,7 @@ fn keeper(server: &Server, id: &str) -> Keeper {
         group: watch::Sender::default(),
         obstacles: watch::channel(Arc::default()).0,
         shared: Rc::new(move |_, state| drop(share.send_replace(state))),
+        unlisted: Rc::new(|_| {}),
         resend: Rc::new(drop),
         leading: {
             let leadership = leadership.clone();

@@ -3,12 +3,38 @@
 
 use std::collections::BTreeSet;
 
+use actix::prelude::*;
+
+use super::{ClusterActor, READ_AGAIN_AFTER, TOLD_FACTS};
 use crate::actors::messages::SharedState;
 use crate::domain::drain::{Drain, Heard};
 use crate::domain::facts::ConnectionState;
 use crate::domain::node::{Generation, KeeperId, Moment, NodeAddr};
 use crate::domain::observed::Observed;
 use crate::domain::verdict::{Ended, Report, gone};
+
+impl ClusterActor {
+    /// Probes the withdrawn primary if it refused the last probe: all keepers have to be refused after the withdrawal (RK-10).
+    pub(super) fn look_at_the_withdrawn(&mut self, ctx: &mut Context<Self>) {
+        let Some(node) = self.state.begin_look() else {
+            return;
+        };
+        let looked = self
+            .refresh(BTreeSet::from([node]), TOLD_FACTS)
+            .into_actor(self)
+            .map(|sightings, actor, ctx| {
+                for (node, sighting) in sightings {
+                    actor.state.sighted(&node, sighting);
+                }
+                actor.changed(ctx);
+                ctx.run_later(READ_AGAIN_AFTER, |actor, ctx| {
+                    actor.state.end_look();
+                    actor.changed(ctx);
+                });
+            });
+        ctx.spawn(looked);
+    }
+}
 
 /// The withdrawn primary that another keeper, which leads, asks about.
 pub(super) fn asked<'a>(
@@ -47,7 +73,14 @@ pub(super) fn gathered(
     let untold = shared
         .keepers
         .iter()
-        .filter(|keeper| *keeper != me && !silent.contains_key(*keeper) && told(keeper).is_none());
+        .filter(|keeper| *keeper != me && !silent.contains_key(*keeper) && told(keeper).is_none())
+        // One that has no such cluster has called none of its nodes writable.
+        .filter(|keeper| {
+            shared
+                .reports
+                .get(*keeper)
+                .is_none_or(|report| !report.absent)
+        });
     let down: BTreeSet<_> = all.iter().flat_map(|heard| &heard.down).collect();
     let up = all.iter().flat_map(|heard| &heard.up);
     // Who asked a keeper that has fallen silent is known for as long as its session lives: it told before.
@@ -86,11 +119,8 @@ pub(super) fn old_gone(observed: &Observed, shared: &SharedState, me: &KeeperId)
     let Some((old, generation)) = withdrawn(observed) else {
         return false;
     };
-    let intent = observed
-        .published
-        .as_ref()
-        .and_then(|it| it.intent.as_ref());
-    let Some(run_id) = intent.and_then(|intent| intent.old_run_id.as_deref()) else {
+    let published = observed.published.as_ref();
+    let Some(run_id) = published.and_then(|published| published.process()) else {
         return false;
     };
     let Some(own) = refused_since(observed) else {

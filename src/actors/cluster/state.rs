@@ -1,8 +1,10 @@
 //! All that a `ClusterActor` holds in memory, and what changes it. What it answers from that: `answers`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::sync::Arc;
 
+use self::names::Foreign;
 use super::confirmation::Polled;
 use super::draining::{self, gathered, old_gone, refused_since, withdrawn};
 use super::proxies::Proxies;
@@ -29,6 +31,7 @@ use crate::domain::witness::Witness;
 
 mod answers;
 mod failures;
+mod names;
 mod outside;
 mod rivals;
 mod summary;
@@ -52,7 +55,8 @@ pub struct ClusterSettings {
 pub(super) struct State {
     pub(super) settings: ClusterSettings,
     /// What is shared; `None` until the session has told.
-    pub(super) shared: Option<SharedState>,
+    pub(super) shared: Option<Rc<SharedState>>,
+    foreign: Foreign,
     pub(super) observed: Observed,
     /// What this keeper was asked of the published primary, and answers.
     pub(super) polled: Polled,
@@ -101,6 +105,7 @@ impl State {
         };
         let observed = Observed {
             nodes: nodes.into_iter().map(unknown).collect(),
+            unlisted: BTreeMap::new(),
             published: None,
             epoch: Epoch::default(),
             failures: BTreeMap::new(),
@@ -127,6 +132,7 @@ impl State {
         Self {
             settings,
             shared: None,
+            foreign: Foreign::default(),
             observed,
             polled: Polled::default(),
             met: Vec::new(),
@@ -149,14 +155,19 @@ impl State {
         if let Some(known) = self.observed.nodes.get_mut(node)
             && sighting.order >= known.sighting.order
         {
+            let moved = known.sighting.addresses != sighting.addresses;
             known.sighting = sighting;
             self.telling.sighted(node, &known.sighting);
             self.watch_role(node);
+            if moved {
+                self.names_may_have_changed();
+            }
         }
     }
 
     /// Takes in what is shared. A new leadership forgets the failures of the one before.
     pub(super) fn shared(&mut self, shared: SharedState, now: Moment) {
+        let shared = self.received(shared);
         if self.leading() != shared.leading.as_ref() {
             self.observed.failures.clear();
             self.observed.setting_failures.clear();
@@ -198,6 +209,7 @@ impl State {
             });
         self.observed.told = witnesses(&shared, &self.settings.keeper);
         self.shared = Some(shared);
+        self.note_unlisted();
     }
 
     /// A HAProxy has asked about a node of this cluster. Answers whether that is to be told.
@@ -292,13 +304,13 @@ impl State {
         witness.look(&self.observed);
         self.observed.witness = witness;
         let generation = self.generation();
-        let nothing = SharedState::default();
+        let nothing = Rc::default();
         let SharedState {
             keepers,
             reports,
             recounting,
             ..
-        } = self.shared.as_ref().unwrap_or(&nothing);
+        } = &**self.shared.as_ref().unwrap_or(&nothing);
         let mut turned = Vec::new();
         for (addr, node) in &mut self.observed.nodes {
             let verdict = if *recounting {

@@ -23,7 +23,20 @@ use crate::ports::coordination::{Session, SessionState};
 const FAREWELL: Duration = Duration::from_millis(500);
 
 impl ZkSession {
-    fn subscribe(&mut self, name: &ClusterName) {
+    pub(super) fn unsubscribe(&mut self, name: &ClusterName) {
+        let Some(cluster) = self.clusters.remove(name) else {
+            return;
+        };
+        if let Some(line) = &mut self.line {
+            line.unread.remove(name);
+        }
+        self.polls.forget(name);
+        if let (Some(session), true) = (self.online(), cluster.own.may_exist()) {
+            drop(session.delete(&paths::report(name, &self.identity.id), None));
+        }
+    }
+
+    pub(super) fn subscribe(&mut self, name: &ClusterName) {
         if self.clusters.contains_key(name) {
             return;
         }
@@ -121,16 +134,7 @@ impl Handler<Unsubscribe> for ZkSession {
     type Result = ();
 
     fn handle(&mut self, Unsubscribe(name): Unsubscribe, ctx: &mut Self::Context) {
-        let Some(cluster) = self.clusters.remove(&name) else {
-            return;
-        };
-        if let Some(line) = &mut self.line {
-            line.unread.remove(&name);
-        }
-        self.polls.forget(&name);
-        if let (Some(session), true) = (self.online(), cluster.own.may_exist()) {
-            drop(session.delete(&paths::report(&name, &self.identity.id), None));
-        }
+        self.unsubscribe(&name);
         self.settle(ctx);
     }
 }
@@ -209,6 +213,7 @@ impl Handler<InspectSession> for ZkSession {
             epoch: self.leadership.as_ref().map(|leadership| leadership.epoch),
             generation: self.lease_book.highest().0,
             failsafe: self.failsafe_report(),
+            differences: self.differences(),
             keepers: self
                 .roll
                 .announcements()

@@ -28,6 +28,7 @@ pub(super) enum Subject {
     Circle,
     Registration(KeeperId),
     Latch,
+    Clusters,
     State(ClusterName, u64),
     Reports(ClusterName, u64),
     Report(ClusterName, u64, KeeperId),
@@ -73,6 +74,9 @@ pub(super) enum Event {
 /// How long to wait before a failed request is made again on a connection that is up.
 pub(super) const PAUSE: Duration = Duration::from_millis(200);
 
+/// From one listing of the clusters to the next: at first, thousands are made one after the other.
+const CLUSTERS_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 impl ZkSession {
     /// Reads and follows everything, `/generation` first: what is read after it is at least as new.
     pub(super) fn read_everything(&mut self) {
@@ -81,6 +85,7 @@ impl ZkSession {
         self.follow(Subject::Latch);
         self.follow(Subject::Circle);
         self.follow(Subject::Keepers);
+        self.follow(Subject::Clusters);
         let clusters: Vec<_> = self
             .clusters
             .iter()
@@ -105,7 +110,11 @@ impl ZkSession {
 
     fn wanted(&self, subject: &Subject) -> bool {
         match subject {
-            Subject::Keepers | Subject::Circle | Subject::Registration(_) | Subject::Latch => true,
+            Subject::Keepers
+            | Subject::Circle
+            | Subject::Registration(_)
+            | Subject::Latch
+            | Subject::Clusters => true,
             Subject::Keeper(keeper) => self.roll.is_online(keeper),
             Subject::State(name, serial)
             | Subject::Reports(name, serial)
@@ -124,6 +133,7 @@ impl ZkSession {
             Subject::Circle => names(&*session, paths::CIRCLE),
             Subject::Registration(keeper) => node(&*session, &paths::registration(keeper)),
             Subject::Latch => names(&*session, paths::LEADER),
+            Subject::Clusters => names(&*session, paths::CLUSTERS),
             Subject::Reports(name, _) => names(&*session, &paths::reports(name)),
             Subject::State(name, _) => node(&*session, &paths::cluster(name)),
             Subject::Report(name, _, keeper) => node(&*session, &paths::report(name, keeper)),
@@ -139,7 +149,7 @@ impl ZkSession {
             Ok(read) => read,
             Err(CoordinationError::NoNode(_)) if matches!(subject, Subject::Reports(..)) => {
                 if let Subject::Reports(name, serial) = subject {
-                    self.make_subtree(name, serial);
+                    self.no_reports(name, serial);
                 }
                 return;
             }
@@ -158,6 +168,14 @@ impl ZkSession {
             Reading::Node(None) | Reading::Children(_) => 0,
         };
         if self.take(&subject, reading) {
+            if subject == Subject::Clusters {
+                let fired = async move {
+                    let _ = watch.await;
+                    tokio::time::sleep(CLUSTERS_AGAIN_AFTER).await;
+                    Event::Changed(Subject::Clusters)
+                };
+                return self.spawn(fired);
+            }
             self.spawn(watch.map(move |fired| match subject {
                 Subject::Keeper(keeper) => Event::KeeperFired(keeper, owner, fired),
                 subject => Event::Changed(subject),
@@ -209,6 +227,9 @@ impl ZkSession {
                 }
                 self.campaign();
             }
+            (Subject::Clusters, Reading::Children(children)) => {
+                self.clusters_listed(children.names);
+            }
             (Subject::Reports(name, serial), Reading::Children(children)) => {
                 let Some(cluster) = self.clusters.get_mut(name) else {
                     return false;
@@ -219,7 +240,9 @@ impl ZkSession {
                 for keeper in fresh {
                     self.follow(Subject::Report(name.clone(), *serial, keeper));
                 }
-                self.converge(name);
+                if !self.unlisted.contains(name) {
+                    self.converge(name);
+                }
                 self.cluster_read(name, changed);
             }
             (Subject::State(name, _), Reading::Node(node)) => self.state_read(name, node.as_ref()),
@@ -283,6 +306,20 @@ impl ZkSession {
         self.cluster_read(name, applied != Applied::Same);
     }
 
+    /// A cluster has no reports yet, nor a place for them.
+    fn no_reports(&mut self, name: ClusterName, serial: u64) {
+        if !self.unlisted.contains(&name) {
+            return self.make_subtree(name, serial);
+        }
+        if let Some(cluster) = self.clusters.get_mut(&name) {
+            cluster.list(Vec::new(), &self.identity.id);
+        }
+        self.cluster_read(&name, false);
+        let subject = Subject::Reports(name, serial);
+        let again = tokio::time::sleep(CLUSTERS_AGAIN_AFTER);
+        self.spawn(again.map(|()| Event::Changed(subject)));
+    }
+
     /// Something of a cluster was read: its actor is told if that changed anything.
     fn cluster_read(&mut self, name: &ClusterName, changed: bool) {
         let (Some(cluster), Some(line)) = (self.clusters.get_mut(name), &mut self.line) else {
@@ -297,7 +334,10 @@ impl ZkSession {
     }
 
     pub(super) fn make_subtree(&self, name: ClusterName, serial: u64) {
-        let Some(session) = self.online() else { return };
+        // What an operator removes of a cluster that this keeper does not have stays removed.
+        let Some(session) = self.online().filter(|_| !self.unlisted.contains(&name)) else {
+            return;
+        };
         let made = [paths::cluster(&name), paths::reports(&name)]
             .map(|path| session.create(&path, b"", CreateKind::Persistent));
         // Another keeper may have been quicker; the read that follows tells.

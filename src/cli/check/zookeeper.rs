@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::future::join_all;
 
 use super::keepers;
+use super::lists;
 use super::live::Subject;
 use crate::actors::zk_session::stranger_below;
 use crate::adapters::peers::HttpPeers;
@@ -49,6 +50,7 @@ pub(super) async fn look(
             if visit.missing.is_none() {
                 let peers = HttpPeers::new();
                 subjects.extend(keepers::look(config, &*visit.session, &peers).await);
+                subjects.extend(lists::look(&*visit.session, &config.clusters).await);
             }
             let group = visit.session.get(paths::GROUP).await.ok().flatten();
             let group = group.and_then(|node| GroupToken::decode(&node.data).ok());

@@ -17,6 +17,12 @@ const PROMOTED_SHOWS_WITHIN: Duration = Duration::from_secs(1);
 const TOLD_WITHIN: Duration = Duration::from_millis(50);
 
 pub(super) fn finish(case: &Case<'_>, published: &Published, intent: &Intent) -> Plan {
+    let chosen = intent.candidate.as_ref();
+    let elsewhere = |addr| case.left_to_others(addr);
+    if let Some(hold) = elsewhere(intent.old.as_ref()).or_else(|| elsewhere(chosen)) {
+        // A keeper that sees both is about to lead, and knows whether the one is well or the other promoted.
+        return Plan::hold(hold);
+    }
     if let Some(to) = &intent.switchover
         && let Some(plan) = switchover::proceed(case, published, intent, to)
     {

@@ -1,8 +1,161 @@
-//! Reasons why nothing (more) is done, compared.
+//! Why something is left undone.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::Hold;
+use crate::domain::confirmation::{Flapping, Reason};
+use crate::domain::drain::Proxy;
+use crate::domain::election::Refusal;
+use crate::domain::facts::Mode;
+use crate::domain::group::OtherGroup;
+use crate::domain::lease::Unacknowledged;
+use crate::domain::node::{Generation, KeeperId, NodeAddr};
+
+/// A reason why nothing (more) is done about a cluster or a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hold {
+    /// Whether these nodes are up is not known yet, and what is known of them.
+    Undecided(Vec<(NodeAddr, String)>),
+    /// The primary is voted down, and its withdrawal is not confirmed: why (RK-2).
+    Unconfirmed(NodeAddr, Reason),
+    /// The primary was voted down again and again, and answered each time.
+    Flapping(NodeAddr, Flapping),
+    /// These keepers may still answer from the state before the withdrawal (RK-2).
+    Unacknowledged(Unacknowledged),
+    /// These keepers are silent and may go on without ZooKeeper: a change of primary waits for them, once begun (RK-2).
+    SilentKeepers {
+        /// For how long each may yet. Passes by itself: see [`Hold::same_as`].
+        left: BTreeMap<KeeperId, Duration>,
+        /// The primary is withdrawn already.
+        withdrawn: bool,
+    },
+    /// The withdrawn primary may still take writes, and HAProxies may send clients to it (RK-10).
+    Draining {
+        /// The primary that was withdrawn.
+        node: NodeAddr,
+        /// HAProxies that were heard asking and have not said DOWN since.
+        up: BTreeSet<Proxy>,
+        /// Keepers that have not told what they have heard.
+        untold: BTreeSet<KeeperId>,
+        /// How long they have yet. Passes by itself: see [`Hold::same_as`].
+        left: Duration,
+        /// The setting.
+        drain: Duration,
+    },
+    /// No node of the cluster is up.
+    NoNodeUp,
+    /// No node may be promoted; why not, for each.
+    NoneEligible {
+        /// The primary to be replaced.
+        replaced: Option<NodeAddr>,
+        /// Why each node is refused.
+        refusals: BTreeMap<NodeAddr, Refusal>,
+    },
+    /// A Sentinel works on this cluster: two managers would fight.
+    SentinelAtWork {
+        /// Where it was found.
+        node: NodeAddr,
+        /// Name and host of its connections.
+        sentinel: String,
+        /// How long it has yet to replace the primary, which is down. Passes by itself: see [`Hold::same_as`].
+        left: Option<Duration>,
+    },
+    /// A Sentinel watches this cluster, and holds nothing: it let its time pass, or came when a change was begun.
+    SentinelPassedOver {
+        /// Where it was found.
+        node: NodeAddr,
+        /// Name and host of its connections.
+        sentinel: String,
+    },
+    /// Clients listen on the channel of Sentinels that are not known to be Sentinels. Holds nothing.
+    SentinelChannel {
+        /// Where.
+        node: NodeAddr,
+        /// How many.
+        clients: usize,
+    },
+    /// Another group of keepers looks after the same servers: each would undo what the other does (RK-12).
+    OtherGroup(Box<OtherGroup>),
+    /// Somebody else changed the primary again and again: nothing is undone for a while (RK-12).
+    ChangedFromOutside {
+        /// For how long yet. Passes by itself: see [`Hold::same_as`].
+        left: Duration,
+    },
+    /// The node is not a plain Redis server.
+    WrongMode(NodeAddr, Mode),
+    /// Two configured nodes are one server.
+    SameServer(NodeAddr, NodeAddr),
+    /// The node replicates from a server that is not configured.
+    ReplicatesFromOutside {
+        /// The node.
+        node: NodeAddr,
+        /// Whom it follows.
+        primary: NodeAddr,
+    },
+    /// A node with data of its own that shares no history with the primary kept.
+    Unrelated {
+        /// The primary that is kept, or would be.
+        kept: NodeAddr,
+        /// The other.
+        other: NodeAddr,
+    },
+    /// Another process answers at the published address, with data of another history (RK-7).
+    Stranger {
+        /// The address.
+        node: NodeAddr,
+    },
+    /// A node that matters is not in this keeper's file.
+    NotInFile {
+        /// The node.
+        node: NodeAddr,
+        /// How many keepers online have it in theirs: one of them is to lead.
+        voters: usize,
+    },
+    /// The primary is loading its data set.
+    PrimaryLoading(NodeAddr),
+    /// A command to the node failed; it is tried again later.
+    FailedLately {
+        /// The node.
+        node: NodeAddr,
+        /// Why it failed.
+        why: String,
+    },
+    /// The replica follows the primary, but its link is down.
+    NotLinked(NodeAddr),
+    /// More replicas wait for their turn (`parallel-syncs`).
+    ReplicasWaiting(Vec<NodeAddr>),
+    /// The switchover asked for is not begun, or was called off, and why.
+    NoSwitchover(String),
+    /// The primary is down, but it took over only a moment ago (`failover-cooldown-seconds`).
+    CoolingDown {
+        /// The primary.
+        node: NodeAddr,
+        /// Whom it replaced, if anybody.
+        replaced: Option<NodeAddr>,
+        /// The generation in which it took over.
+        generation: Generation,
+        /// How long it stays yet. Passes by itself: see [`Hold::same_as`].
+        left: Duration,
+        /// The setting.
+        cooldown: Duration,
+    },
+    /// The `min-replicas` settings of a node cannot be kept right (RK-9): why.
+    MinReplicasOutOfReach {
+        /// The node.
+        node: NodeAddr,
+        /// Why.
+        why: String,
+    },
+    /// The primary is not told to demand replicas before it has as many (RK-9).
+    TooFewReplicas {
+        /// The primary.
+        node: NodeAddr,
+        /// How many it is to demand.
+        demanded: u32,
+        /// How many it has.
+        online: usize,
+    },
+}
 
 impl Hold {
     /// Whether anything is left undone for this reason.

@@ -23,7 +23,11 @@ pub(super) fn keep(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
 fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -> Plan {
     let observed = case.observed;
     let Some(node) = observed.nodes.get(primary) else {
-        return replace(case, published, primary, "it is no longer configured");
+        let voters = observed.unlisted.get(primary).map_or(0, |it| it.voters);
+        return Plan::hold(Hold::NotInFile {
+            node: primary.clone(),
+            voters,
+        });
     };
     if node.verdict.unfit_as_primary() {
         let why = "a majority of the keepers holds it down";

@@ -25,7 +25,10 @@ pub(super) fn publishing(case: &Case<'_>, before: &Published, primary: &NodeAddr
         // One that is silent at the moment is a replica until it is known to be none.
         let silent = before.replicas.iter().filter(|addr| {
             let node = case.observed.nodes.get(*addr);
-            node.is_some_and(|node| !node.sighting.answering && !node.verdict.down())
+            match node {
+                Some(node) => !node.sighting.answering && !node.verdict.down(),
+                None => case.left_to_others(Some(addr)).is_some(),
+            }
         });
         state.replicas.extend(silent.cloned());
     }

@@ -88,6 +88,18 @@ impl fmt::Display for Action {
     }
 }
 
+fn not_in_file(node: &NodeAddr, voters: usize) -> String {
+    if voters == 0 {
+        return format!(
+            "{node} is in no keeper's file: it stays until it is put back and switched over"
+        );
+    }
+    format!(
+        "{node} is not in this keeper's file, and in that of {voters} others: one of them is to lead. \
+         Give all keepers the same nodes"
+    )
+}
+
 impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -156,6 +168,7 @@ impl fmt::Display for Hold {
                 f,
                 "another process answers at {node}, the published primary's address, with data of another history"
             ),
+            Self::NotInFile { node, voters } => f.write_str(&not_in_file(node, *voters)),
             Self::PrimaryLoading(node) => write!(f, "{node} is loading its data set"),
             Self::FailedLately { node, why } => write!(f, "{node} is tried again soon: {why}"),
             Self::NotLinked(node) => write!(

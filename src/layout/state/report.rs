@@ -21,6 +21,8 @@ struct WireReport {
     refused: Vec<WireAddr>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     unprobed: Vec<WireAddr>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    absent: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ended: Option<WireEnded>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -370,6 +372,7 @@ impl Document for Report {
             down: down.collect(),
             refused: self.refused.iter().map(WireAddr::from).collect(),
             unprobed: self.unprobed.iter().map(WireAddr::from).collect(),
+            absent: self.absent,
             ended: self.ended.as_ref().map(|ended| WireEnded {
                 generation: ended.generation.0,
                 closed: ended.closed.clone(),
@@ -400,6 +403,7 @@ impl Document for Report {
             votes: votes.collect(),
             refused: wire.refused.into_iter().map(Into::into).collect(),
             unprobed: wire.unprobed.into_iter().map(Into::into).collect(),
+            absent: wire.absent,
             ended: wire.ended.map(|wire| Ended {
                 generation: Generation(wire.generation),
                 closed: wire.closed,

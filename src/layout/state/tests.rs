@@ -210,6 +210,7 @@ proptest! {
     fn reports_read_back(
         votes in btree_map(addr(), reason(), 0..4),
         (refused, unprobed) in (btree_set(addr(), 0..4), btree_set(addr(), 0..4)),
+        absent: bool,
         ended in option::of((any::<u64>(), option::of(any::<String>()))),
         asks in btree_set(addr(), 0..4),
         (askers, crowd) in (btree_set(proxy(), 0..3), any::<bool>()),
@@ -225,7 +226,7 @@ proptest! {
         let drains = drains.map(Generation);
         let ended = ended.map(|(generation, closed)| Ended { generation: Generation(generation), closed });
         let report = Report {
-            votes, refused, unprobed, ended, asks, fresh, askers, crowd, drains, heard, tasks, outcomes, witness,
+            votes, refused, unprobed, absent, ended, asks, fresh, askers, crowd, drains, heard, tasks, outcomes, witness,
             other_groups,
         };
         prop_assert_eq!(Report::decode(&report.encode()), Ok(report));

@@ -24,6 +24,7 @@ pub(super) fn primary() -> NodeAddr {
 pub(super) fn cluster_view() -> ClusterView {
     ClusterView {
         other_groups: Vec::new(),
+        differences: [].into(),
         proxies: vec![ProxyView {
             proxy: Proxy {
                 name: "lb1".to_owned(),

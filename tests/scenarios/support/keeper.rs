@@ -32,7 +32,7 @@ pub(crate) struct Keeper {
     zookeeper: Vec<Link>,
     process: Process,
     client: reqwest::Client,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// Keepers `keeper-1`, `keeper-2`, … with the same settings.
@@ -191,7 +191,7 @@ impl Keeper {
             zookeeper,
             process,
             client,
-            _dir: dir,
+            dir,
         }
     }
 
@@ -208,6 +208,18 @@ impl Keeper {
     /// To kill it, pause it, restart it, and to read its log.
     pub(crate) fn process(&self) -> &Process {
         &self.process
+    }
+
+    /// Changes its file, and restarts it.
+    pub(crate) async fn reconfigure(&self, change: impl FnOnce(&mut Value)) {
+        let file = self.dir.path().join("keeper.conf");
+        let text = std::fs::read_to_string(&file).expect("keeper.conf");
+        let mut config = serde_json::from_str(&text).expect("JSON");
+        change(&mut config);
+        std::fs::write(&file, config.to_string()).expect("keeper.conf");
+        self.process.terminate();
+        self.process.wait_exit().await;
+        self.process.restart();
     }
 
     /// Closes its connections to ZooKeeper and refuses new ones.

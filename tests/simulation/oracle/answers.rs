@@ -35,6 +35,8 @@ pub(crate) struct Said {
     pub(crate) session_over: Option<u64>,
     /// Its clock has stood still: it may rely on what is over, and nobody relies on it.
     pub(crate) distrusted: bool,
+    /// As if no other keeper could know better.
+    pub(crate) firmly: bool,
 }
 
 // === impl Said ===
@@ -60,6 +62,7 @@ impl Said {
             at,
             acknowledged,
             consented: answer.consented,
+            firmly: matches!(answer.reason.ruling(), Ruling::No | Ruling::NoSuchNode),
             refuses: answer.reason.ruling() == Ruling::No || answer.reason == Reason::RefusedHere,
         }
     }

@@ -1,9 +1,9 @@
 //! A published primary that serves is not refused for long (RK-3).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use redis_keeper::actors::cluster_api::Ruling;
-use redis_keeper::domain::node::{ClusterName, NodeAddr};
+use redis_keeper::domain::node::{ClusterName, KeeperId, NodeAddr};
 
 use super::{Oracle, Said};
 use crate::network::{Host, Network};
@@ -12,8 +12,8 @@ use crate::redis::Fleet;
 /// What the time from one sample to the next, and a keeper's next probe, add, in microseconds.
 const NOTICED_WITHIN: u64 = 500_000;
 
-/// Which published primary is refused by all that know what is published, and since when.
-pub(super) type Refused = BTreeMap<ClusterName, (NodeAddr, u64)>;
+/// Which published primary is refused, by all that know what is published or firmly by the keeper named, and since when.
+pub(super) type Refused = BTreeMap<(ClusterName, Option<KeeperId>), (NodeAddr, u64)>;
 
 impl Oracle {
     /// All keepers have been asked about all nodes. Whoever is refused connections may say so: only networks that are silent,
@@ -41,24 +41,32 @@ impl Oracle {
                 (runs && is_primary && reached).then_some(primary)
             });
             let of = |it: &&Said| it.cluster == *cluster && Some(&it.node) == serving;
-            let mut answers = said.iter().filter(of);
+            let answers = said.iter().filter(of);
             let called = answers.clone().any(|it| it.ruling == Ruling::Yes);
-            let (Some(primary), false, true) = (serving, called, answers.any(|it| it.refuses))
-            else {
-                all.remove(cluster);
-                continue;
-            };
-            let (refused, since) = all
-                .entry(cluster.clone())
-                .or_insert_with(|| (primary.clone(), now));
-            if refused != primary {
-                (*refused, *since) = (primary.clone(), now);
-            }
-            if now - *since > limit {
-                self.world.violated(format_args!(
-                    "RK-3: {primary} of {cluster} is published and serves, and has been refused for {} us",
-                    now - *since
-                ));
+            // Without ZooKeeper nobody learns of a publication.
+            let generation = published.map(|published| published.generation);
+            let knows = |it: &&Said| it.generation.is_none() || it.generation == generation;
+            let mut knowing = answers.filter(knows);
+            let firmly = knowing.clone().filter(|it| it.firmly);
+            let firmly = firmly.map(|it| Some(it.keeper.clone()));
+            let all_refuse = !called && knowing.any(|it| it.refuses);
+            let by: BTreeSet<_> = firmly.chain(all_refuse.then_some(None)).collect();
+            all.retain(|(its, who), _| its != cluster || by.contains(who));
+            let Some(primary) = serving else { continue };
+            for who in by {
+                let begun = || (primary.clone(), now);
+                let key = (cluster.clone(), who.clone());
+                let (refused, since) = all.entry(key).or_insert_with(begun);
+                if refused != primary {
+                    (*refused, *since) = begun();
+                }
+                if now - *since > limit {
+                    let who = who.map_or_else(|| "all".to_owned(), |keeper| keeper.to_string());
+                    self.world.violated(format_args!(
+                        "RK-3: {primary} of {cluster} is published and serves, and has been refused for {} us by {who}",
+                        now - *since
+                    ));
+                }
             }
         }
     }

@@ -9,6 +9,7 @@ use redis_keeper::layout::paths;
 use redis_keeper::layout::state::Document as _;
 
 use super::{Book, Oracle};
+use crate::names::canonical;
 use crate::tree::Tree;
 
 /// How long a leader may take a vote for standing that was taken back (RK-1), in microseconds: it reads one vote after
@@ -45,18 +46,23 @@ impl Oracle {
         for (last, stands) in book.votes.values_mut().filter(|(_, stands)| *stands) {
             (*last, *stands) = (now, false);
         }
+        let mut unprobed: BTreeMap<NodeAddr, usize> = BTreeMap::new();
         for keeper in keepers {
             let path = paths::report(name, &KeeperId::new(keeper));
             let report = tree.get(&path).map(|node| Report::decode(&node.data));
             if let Some(Ok(report)) = report {
-                for (node, reason) in report.votes {
+                for (node, reason) in &report.votes {
+                    let node = canonical(node);
                     let before = book
                         .votes
                         .insert((node.clone(), keeper.clone()), (now, true));
                     let stood = before.is_some_and(|(last, _)| last == now);
-                    if reason == DownReason::Unanswered && !stood {
+                    if *reason == DownReason::Unanswered && !stood {
                         self.judge_silence(&node, keeper);
                     }
+                }
+                for node in report.unprobed.iter().map(canonical) {
+                    *unprobed.entry(node).or_default() += 1;
                 }
             }
         }
@@ -70,7 +76,11 @@ impl Oracle {
             .iter()
             .filter(|(_, votes)| **votes * 2 >= keepers.len());
         book.unseen = at_least_half.map(|(node, _)| node.clone()).collect();
-        votes.retain(|_, votes| *votes * 2 > keepers.len());
+        // Whoever does not probe the node is no voter.
+        votes.retain(|node, votes| {
+            let probing = keepers.len() - unprobed.get(node).copied().unwrap_or(0);
+            *votes * 2 > probing
+        });
         let primary = book.published.as_ref().and_then(|it| it.primary.as_ref());
         if primary.is_some_and(|it| votes.contains_key(it) && !book.down.contains(it)) {
             book.falls.push(now);

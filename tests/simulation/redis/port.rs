@@ -22,6 +22,7 @@ use tokio::time::timeout;
 use super::commands::Order;
 use super::{Connection, Fleet, Server};
 use crate::keeper::Process;
+use crate::names;
 use crate::network::{Cut, Lane, Network};
 use crate::world::{Event, World};
 
@@ -109,9 +110,8 @@ impl Redis for Redises {
     }
 
     async fn resolve(&self, host: &str) -> Result<BTreeSet<IpAddr>, String> {
-        host.parse()
-            .map(|ip| BTreeSet::from([ip]))
-            .map_err(|_| format!("no {host}"))
+        let ip = names::resolve(host).ok_or_else(|| format!("no {host}"))?;
+        Ok(BTreeSet::from([ip]))
     }
 
     fn introduce(&self, name: &ProbeName) {
@@ -497,7 +497,8 @@ impl CommandConnection for Commanding {
         primary: &NodeAddr,
         remember: Remember,
     ) -> Result<Vec<String>, CommandError> {
-        let followed = self.0.order(Order::Follow(primary.clone(), remember)).await;
+        let primary = names::canonical(primary);
+        let followed = self.0.order(Order::Follow(primary, remember)).await;
         followed.map(|_| Vec::new())
     }
 

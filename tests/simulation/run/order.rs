@@ -11,7 +11,7 @@ use super::{DRAIN, LEASE, Run};
 use crate::faults::Site;
 use crate::oracle::Said;
 use crate::redis::UNTOUCHED;
-use crate::schedule::{CRASH_AFTER, Kind, OUTAGE};
+use crate::schedule::{CRASH_AFTER, Kind, OUTAGE, Oddity};
 
 impl Run {
     /// What is not as it should be once nothing is wrong.
@@ -48,6 +48,7 @@ impl Run {
             let wrong = said
                 .iter()
                 .filter(of)
+                .filter(|said| !self.lacks(said))
                 .find(|said| (said.node == primary) != (said.ruling == Ruling::Yes));
             if let Some(Said {
                 keeper,
@@ -79,6 +80,16 @@ impl Run {
                 }
             });
         }
+    }
+
+    /// The keeper's file lacks the node: it cannot know, and says so.
+    fn lacks(&self, said: &Said) -> bool {
+        let Some((number, Oddity::Lacks(node))) = self.schedule.odd_file else {
+            return false;
+        };
+        let keeper = &self.site.keepers[number].id;
+        let (addr, _) = &self.nodes[&said.cluster][node];
+        said.keeper == *keeper && said.node == *addr && said.ruling == Ruling::Unknown
     }
 
     /// What a server has to demand of its replicas.

@@ -10,11 +10,12 @@ use serde_json::json;
 use super::{LEASE, Run};
 use crate::faults::Site;
 use crate::keeper::{Keeper, Surroundings};
+use crate::names::alias;
 use crate::network::{Host, Network};
 use crate::oracle::{Oracle, Times};
 use crate::peers::{Interfaces, advertised};
 use crate::redis::Fleet;
-use crate::schedule::{ENSEMBLE, KEEPERS, Kind, Schedule};
+use crate::schedule::{ENSEMBLE, KEEPERS, Kind, Oddity, Schedule};
 use crate::world::World;
 use crate::zookeeper::Ensemble;
 
@@ -97,12 +98,21 @@ pub(super) fn config(
 ) -> Config {
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     let seconds = |milliseconds: u64| milliseconds as f64 / 1_000.0;
+    let odd = schedule.odd_file.filter(|(keeper, _)| *keeper == number);
+    let oddity = odd.map(|(_, oddity)| oddity);
     let clusters: Vec<_> = nodes
         .iter()
         .map(|(name, nodes)| {
-            let nodes: Vec<_> = nodes
+            let listed = nodes
                 .iter()
-                .map(|(addr, _)| json!({"host": addr.host(), "port": addr.port()}))
+                .enumerate()
+                .filter_map(|(place, (addr, _))| match oddity {
+                    Some(Oddity::Lacks(node)) if node == place => None,
+                    Some(Oddity::Named) => Some(alias(addr)),
+                    _ => Some(addr.clone()),
+                });
+            let nodes: Vec<_> = listed
+                .map(|addr| json!({"host": addr.host(), "port": addr.port()}))
                 .collect();
             json!({"name": name.as_str(), "nodes": nodes})
         })

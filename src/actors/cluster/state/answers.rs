@@ -8,6 +8,7 @@ use crate::actors::cluster_api::{
 };
 use crate::domain::explain::{Explanation, explain};
 use crate::domain::lease::Lease;
+use crate::domain::names::known_addresses;
 use crate::domain::node::{Moment, NodeAddr};
 use crate::domain::observed::ObservedNode;
 use crate::domain::serving::Serving;
@@ -25,13 +26,7 @@ impl State {
             .iter()
             .map(|(addr, node)| (addr, &node.sighting.addresses));
         let Some(addr) = ask.node.find(named) else {
-            return Answer {
-                reason: Reason::NoSuchNode,
-                node: None,
-                generation: None,
-                deadline: None,
-                consented: false,
-            };
+            return Answer::unknown(self.not_found(ask));
         };
         let node = &self.observed.nodes[addr];
         let deadline = match ask.question {
@@ -62,6 +57,27 @@ impl State {
         }
     }
 
+    /// A node that the file lacks may be one that others have: published, or in a file that differs from this one.
+    fn not_found(&self, ask: &Ask) -> Reason {
+        let unlisted = self.observed.unlisted.iter();
+        let named = unlisted.map(|(addr, unlisted)| (addr, &unlisted.addresses));
+        if ask.node.find(named).is_some() || !self.differences().is_empty() {
+            return Reason::NotInFile;
+        }
+        let nodes = self.observed.nodes.iter();
+        let unresolved = nodes.filter(|(addr, node)| {
+            known_addresses(addr.host(), &node.sighting.addresses).is_empty()
+        });
+        let mut ports = unresolved.map(|(addr, _)| addr.port());
+        let asked = ask.node.literal();
+        if asked.is_some_and(|asked| ports.any(|port| port == asked.port())) {
+            // It may be one whose name has not been resolved yet.
+            Reason::Unprobed
+        } else {
+            Reason::NoSuchNode
+        }
+    }
+
     pub(in crate::actors::cluster) fn status(
         &self,
         lease: Lease,
@@ -80,6 +96,8 @@ impl State {
                     ruling => Some(primary).filter(|_| ruling == Ruling::Yes),
                 }
             }
+            // The primary is one that this keeper's file lacks.
+            None if published.primary.is_some() => return Err(Reason::NotInFile),
             None => None,
         };
         let online = |(addr, node): (&NodeAddr, &ObservedNode)| {
@@ -113,6 +131,7 @@ impl State {
                 .keys()
                 .filter_map(|addr| self.node_view(addr, lease, now))
                 .collect(),
+            differences: self.differences(),
             proxies: self.proxies.views(now),
             other_groups: self.other_groups().to_vec(),
         }

@@ -17,7 +17,7 @@ impl State {
     ) -> Option<Vec<OtherGroup>> {
         self.met = met;
         let nothing = SharedState::default();
-        let shared = self.shared.as_ref().unwrap_or(&nothing);
+        let shared = self.shared.as_deref().unwrap_or(&nothing);
         let mut known = self.met.clone();
         let online = shared.keepers.iter();
         for report in online.filter_map(|keeper| shared.reports.get(keeper)) {

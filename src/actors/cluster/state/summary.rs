@@ -1,17 +1,16 @@
-//! What all that a `ClusterActor` holds comes to.
+//! What the state of a `ClusterActor` comes to: what is held, reported and decided.
 
 use std::collections::BTreeSet;
 
-use super::super::draining::{refused_early, refused_since};
-use super::super::telling::unanswered;
-use crate::actors::messages::Decision;
+use super::State;
+use crate::actors::cluster::draining::{refused_early, refused_since};
+use crate::actors::cluster::telling::unanswered;
+use crate::actors::messages::{Decision, Leadership};
 use crate::domain::node::{Moment, NodeAddr};
 use crate::domain::observed::{ObservedNode, Requested};
 use crate::domain::plan::{Hold, Plan};
 use crate::domain::published::Published;
 use crate::domain::verdict::Report;
-
-use super::State;
 
 impl State {
     /// Why something is left undone, if this keeper is the one to do it.
@@ -43,8 +42,9 @@ impl State {
             tasks: self.tasks.listed(),
             outcomes: self.tasks.outcomes(),
             witness: self.observed.testimony(),
-            refused: refused_early(&self.observed, self.shared.as_ref()),
-            unprobed: BTreeSet::new(),
+            refused: refused_early(&self.observed, self.shared.as_deref()),
+            unprobed: self.lacking(),
+            absent: false,
             ended: refused_since(&self.observed),
             askers,
             crowd,
@@ -71,9 +71,7 @@ impl State {
         self.observed.published.as_ref()
     }
 
-    pub(in crate::actors::cluster) fn leading(
-        &self,
-    ) -> Option<&crate::actors::messages::Leadership> {
+    pub(in crate::actors::cluster) fn leading(&self) -> Option<&Leadership> {
         self.shared
             .as_ref()
             .and_then(|shared| shared.leading.as_ref())
@@ -101,11 +99,11 @@ impl State {
 
     pub(in crate::actors::cluster) fn decision(&self) -> Decision {
         let shared = self.shared.as_ref();
-        Decision {
+        self.in_published_names(Decision {
             plan: self.plan.clone(),
             version: shared.and_then(|shared| shared.version),
             leading: self.leading().cloned(),
             run_ids: self.observed.run_ids(),
-        }
+        })
     }
 }

@@ -33,6 +33,7 @@ pub(in crate::domain) fn cluster() -> Cluster {
     Cluster {
         observed: Observed {
             nodes: [].into(),
+            unlisted: [].into(),
             published: None,
             epoch: EPOCH,
             failures: [].into(),

@@ -54,14 +54,6 @@ fn a_primary_that_loads_for_too_long_is_replaced() {
 }
 
 #[test]
-fn a_primary_that_is_no_longer_configured_is_replaced() {
-    let mut cluster = trio();
-    cluster.observed.nodes.remove(&addr("a"));
-    let cluster = cluster.written(Change::Withdraw);
-    cluster.plan().assert_promotes("b");
-}
-
-#[test]
 fn a_primary_without_an_eligible_successor_stays_published() {
     let cluster = cluster().primary("a").published("a").down("a");
     assert_eq!(cluster.plan().refusal("a"), Refusal::Replaced);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::builder::{Cluster, NOW, addr, addrs, cluster, history};
 use crate::domain::facts::Mode;
+use crate::domain::observed::Unlisted;
 use crate::domain::plan::{Change, Hold};
 use crate::domain::policy::ChainedReplicas;
 
@@ -212,4 +213,41 @@ impl Cluster {
 fn a_replica_that_is_silent_for_a_moment_is_not_noted_out_and_in_again() {
     let cluster = cluster().primary("a").replica("b", "a").published("a");
     cluster.silent("b").assert_settled();
+}
+
+/// `a` is published, and not in this keeper's file; so many others have it.
+fn unlisted(voters: usize) -> Cluster {
+    let mut cluster = cluster().primary("a").replica("b", "a").published("a");
+    cluster.observed.nodes.remove(&addr("a"));
+    let unlisted = Unlisted {
+        voters,
+        ..Unlisted::default()
+    };
+    cluster.observed.unlisted.insert(addr("a"), unlisted);
+    cluster
+}
+
+#[test]
+fn a_primary_that_the_leaders_file_lacks_is_left_to_a_keeper_that_has_it() {
+    let hold = |voters| Hold::NotInFile {
+        node: addr("a"),
+        voters,
+    };
+    unlisted(2).plan().assert_holds(&hold(2));
+    unlisted(0).plan().assert_holds(&hold(0));
+    let words = unlisted(2).plan().to_string();
+    assert!(
+        words.contains("a:6379 is not in this keeper's file"),
+        "{words}"
+    );
+}
+
+#[test]
+fn a_change_of_primary_is_left_to_a_keeper_that_sees_the_old_one_if_there_is_one() {
+    let withdrawn = unlisted(1).withdrawn("a");
+    withdrawn.plan().assert_holds(&Hold::NotInFile {
+        node: addr("a"),
+        voters: 1,
+    });
+    unlisted(0).withdrawn("a").plan().assert_promotes("b");
 }

@@ -1,0 +1,68 @@
+//! Keepers whose files differ: names are resolved that this keeper's file does not have, and what differs is told.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use futures::future::join_all;
+use tokio::time::timeout;
+
+use super::ClusterActor;
+
+/// How long this host's resolver may take.
+const RESOLVED_WITHIN: Duration = Duration::from_secs(5);
+
+impl ClusterActor {
+    /// Learns what other keepers' names resolve to: they may be other names of nodes of this file.
+    pub(super) fn resolve_foreign_names(&mut self, ctx: &mut Context<Self>) {
+        let hosts = self.state.begin_resolving(self.links.clock.now());
+        if hosts.is_empty() {
+            return;
+        }
+        let redis = self.links.redis.clone();
+        let resolving = hosts.into_iter().map(move |host| {
+            let redis = redis.clone();
+            async move {
+                let resolved = timeout(RESOLVED_WITHIN, redis.resolve(&host)).await;
+                Some((host, resolved.ok()?.ok()?))
+            }
+        });
+        let resolved = join_all(resolving).into_actor(self);
+        ctx.spawn(resolved.map(|resolved, actor, ctx| {
+            let resolved: Vec<_> = resolved.into_iter().flatten().collect();
+            if resolved.is_empty() {
+                return;
+            }
+            for (host, addresses) in resolved {
+                actor.state.resolved(host, addresses);
+            }
+            actor.changed(ctx);
+        }));
+    }
+
+    pub(super) fn differences_are_news(&self) -> bool {
+        self.state.differences() != self.told_differences
+    }
+
+    /// Tells which keepers' files lack what, whenever that has changed.
+    pub(super) fn tell_differences(&mut self) {
+        let differences = self.state.differences();
+        if differences == self.told_differences {
+            return;
+        }
+        let _in_span = self.span.enter();
+        for (keeper, lacks) in &differences {
+            if self.told_differences.get(keeper) != Some(lacks) {
+                let lacks = lacks.join(", ");
+                tracing::warn!(
+                    keeper,
+                    lacks,
+                    "the keepers' files differ: this keeper's lacks nodes of the cluster"
+                );
+            }
+        }
+        if differences.is_empty() {
+            tracing::info!("the keepers' files differ no more");
+        }
+        self.told_differences = differences;
+    }
+}

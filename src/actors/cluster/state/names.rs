@@ -1,0 +1,193 @@
+//! How what other keepers write reads in the names of this keeper's file, and which nodes of the cluster the file lacks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use super::State;
+use crate::actors::messages::{Decision, SharedState};
+use crate::domain::names::{Addresses, Names, mentioned};
+use crate::domain::node::{Moment, NodeAddr};
+use crate::domain::observed::Unlisted;
+use crate::domain::plan::{Action, Change};
+use crate::domain::verdict::{Report, voters};
+
+/// How long a name that does not resolve is left alone.
+const RESOLVE_AGAIN_AFTER: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Names that the file does not have.
+#[derive(Debug, Default)]
+pub(super) struct Foreign {
+    /// What is shared, as it was read.
+    received: Option<Rc<SharedState>>,
+    names: Names,
+    /// What hosts that the file does not name resolve to.
+    resolved: BTreeMap<String, Addresses>,
+    /// When each was asked for last.
+    asked: BTreeMap<String, Moment>,
+}
+
+impl State {
+    /// Takes in what is shared; answers it in the names of the file.
+    pub(super) fn received(&mut self, shared: SharedState) -> Rc<SharedState> {
+        let received = Rc::new(shared);
+        self.foreign.received = Some(Rc::clone(&received));
+        self.foreign.names = self.read_names(&received);
+        self.localised(&received)
+    }
+
+    /// More is known of what hosts resolve to.
+    pub(super) fn names_may_have_changed(&mut self) {
+        let Some(received) = self.foreign.received.clone() else {
+            return;
+        };
+        let names = self.read_names(&received);
+        if names == self.foreign.names {
+            return;
+        }
+        self.foreign.names = names;
+        let shared = self.localised(&received);
+        self.observed.published.clone_from(&shared.published);
+        self.observed.succession = None;
+        self.shared = Some(shared);
+        self.note_unlisted();
+    }
+
+    fn read_names(&self, received: &SharedState) -> Names {
+        let nodes = self.observed.nodes.iter();
+        let listed = nodes
+            .map(|(addr, node)| (addr, &node.sighting.addresses))
+            .collect();
+        let published = received.published.iter();
+        let states = published.flat_map(|state| {
+            let remembered = state.known.iter().chain(state.deposed.keys());
+            mentioned(state).chain(remembered)
+        });
+        let reports = received.reports.values();
+        let reports = reports.flat_map(|report| {
+            let witness = report.witness.iter();
+            let seen = witness.flat_map(|it| {
+                let primary = it.primary.iter().map(|read| &read.node);
+                primary.chain(it.replicas.keys())
+            });
+            report.votes.keys().chain(&report.unprobed).chain(seen)
+        });
+        Names::of(states.chain(reports), &listed, &self.foreign.resolved)
+    }
+
+    fn localised(&self, received: &Rc<SharedState>) -> Rc<SharedState> {
+        let names = &self.foreign.names;
+        if names.is_plain() {
+            return Rc::clone(received);
+        }
+        let mut shared = SharedState::clone(received);
+        shared.published = shared.published.map(|state| names.localise(state));
+        for report in shared.reports.values_mut() {
+            *report = names.localise_report(report);
+        }
+        Rc::new(shared)
+    }
+
+    /// Nodes that the cluster has and the file has not.
+    pub(super) fn lacking(&self) -> BTreeSet<NodeAddr> {
+        let Some(shared) = &self.shared else {
+            return BTreeSet::new();
+        };
+        let me = &self.settings.keeper;
+        let others = shared.reports.iter().filter(|(keeper, _)| *keeper != me);
+        let voted = others.flat_map(|(_, report)| report.votes.keys());
+        let published = shared.published.iter();
+        let published = published.flat_map(|state| mentioned(state).chain(&state.known));
+        let lacks = |addr: &&NodeAddr| self.foreign.names.unlisted().contains_key(*addr);
+        published.chain(voted).filter(lacks).cloned().collect()
+    }
+
+    /// Brings up to date what is known of nodes that are published and not in the file.
+    pub(super) fn note_unlisted(&mut self) {
+        self.observed.unlisted.clear();
+        let Some(shared) = &self.shared else { return };
+        let Some(published) = &shared.published else {
+            return;
+        };
+        let me = &self.settings.keeper;
+        for addr in mentioned(published).chain(&published.known) {
+            if let Some(addresses) = self.foreign.names.unlisted().get(addr) {
+                let others = voters(addr, &shared.keepers, &shared.reports);
+                let unlisted = Unlisted {
+                    addresses: addresses.clone(),
+                    voters: others.filter(|(keeper, _)| *keeper != me).count(),
+                };
+                self.observed.unlisted.insert(addr.clone(), unlisted);
+            }
+        }
+        // One that is only remembered, and that no keeper has any more, was taken out.
+        let remembered: BTreeSet<&NodeAddr> = mentioned(published).collect();
+        let kept = |addr: &NodeAddr, it: &Unlisted| it.voters > 0 || remembered.contains(addr);
+        self.observed.unlisted.retain(|addr, it| kept(addr, it));
+    }
+
+    /// Hosts that the file does not name and that are to be resolved now.
+    pub(in crate::actors::cluster) fn begin_resolving(&mut self, now: Moment) -> Vec<String> {
+        let unlisted = self.foreign.names.unlisted().iter();
+        let unknown = unlisted.filter(|(_, addresses)| addresses.is_empty());
+        let hosts: BTreeSet<String> = unknown.map(|(addr, _)| addr.host().to_owned()).collect();
+        let asked = &mut self.foreign.asked;
+        let due = |host: &String| {
+            let last = asked.insert(host.clone(), now);
+            let lately = last.filter(|last| now.since(*last) < RESOLVE_AGAIN_AFTER);
+            if let Some(lately) = lately {
+                asked.insert(host.clone(), lately);
+            }
+            lately.is_none()
+        };
+        hosts.into_iter().filter(due).collect()
+    }
+
+    /// A host was resolved.
+    pub(in crate::actors::cluster) fn resolved(&mut self, host: String, addresses: Addresses) {
+        self.foreign.resolved.insert(host, addresses);
+        self.names_may_have_changed();
+    }
+
+    /// The decision in the names that are published: a node keeps its name while it is.
+    pub(super) fn in_published_names(&self, mut decision: Decision) -> Decision {
+        let received = self.foreign.received.as_ref();
+        let Some(before) = received.and_then(|received| received.published.as_ref()) else {
+            return decision;
+        };
+        let state = match &mut decision.plan.action {
+            // A new primary is published by the name that its leader has for it, so that old names die out.
+            Some(Action::Write { change, .. }) if *change == Change::Publish => None,
+            Some(
+                Action::Write { state, .. }
+                | Action::Promote { state, .. }
+                | Action::Switch { state, .. },
+            ) => Some(state),
+            _ => None,
+        };
+        if let Some(state) = state {
+            *state = self.foreign.names.keep(before, std::mem::take(state));
+        }
+        decision
+    }
+
+    /// Which nodes of the cluster the files of keepers online lack, though others have them.
+    pub(in crate::actors::cluster) fn differences(&self) -> BTreeMap<String, Vec<String>> {
+        let Some(shared) = &self.shared else {
+            return BTreeMap::new();
+        };
+        let (keepers, reports) = (&shared.keepers, &shared.reports);
+        let online = reports
+            .iter()
+            .filter(|(keeper, _)| keepers.contains(*keeper));
+        let lacks = |report: &Report| -> Vec<String> {
+            if report.absent {
+                return vec!["the whole cluster".to_owned()];
+            }
+            let nodes = report.unprobed.iter();
+            let probed = nodes.filter(|addr| voters(addr, keepers, reports).next().is_some());
+            probed.map(ToString::to_string).collect()
+        };
+        let told = online.map(|(keeper, report)| (keeper.to_string(), lacks(report)));
+        told.filter(|(_, lacks)| !lacks.is_empty()).collect()
+    }
+}

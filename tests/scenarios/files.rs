@@ -1,0 +1,85 @@
+//! Keepers whose files differ.
+
+use super::support::net::Net;
+use super::support::site::{RECOMMENDED, Site};
+use super::support::wait::{SOON, eventually};
+use super::support::writer::Writer;
+use super::support::zookeeper::ZooKeeper;
+
+#[tokio::test]
+async fn a_keeper_whose_file_lacks_the_primary_cuts_no_writer_and_throws_nobody_out_when_it_leads()
+{
+    let net = Net::fleet().await;
+    let zookeeper = ZooKeeper::shared().await;
+    let prefix = zookeeper.prefix("files_differ");
+    let site = Site::open(net, &prefix, RECOMMENDED, &[]).await;
+    let [primary, first, second] = &site.redis;
+    site.wait_routes(primary, &[first, second]).await;
+    let falls = site.falls().await;
+    let before = site.keepers[0].admin("clusters/cluster-1").await;
+    let generation = before["published"]["generation"].clone();
+    let writer = Writer::start(site.writes());
+
+    let leader = site.keepers.wait_leader().await;
+    let [odd, other] = [(leader + 1) % 3, (leader + 2) % 3].map(|at| &site.keepers[at]);
+    let ip = primary.at().ip().to_string();
+    odd.reconfigure(|config| {
+        let nodes = config["clusters"][0]["nodes"]
+            .as_array_mut()
+            .expect("nodes");
+        nodes.retain(|node| node["host"] != *ip);
+    })
+    .await;
+    odd.wait_ready().await;
+    for keeper in site.keepers.iter() {
+        let told = format!("{} named by {}", odd.id(), keeper.id());
+        eventually(SOON, told, async || {
+            let lack = keeper.admin("keepers").await["files-lack"].clone();
+            let node = format!("{} of cluster cluster-1", primary.node());
+            (lack == serde_json::json!({ odd.id(): [node] }))
+                .then_some(())
+                .ok_or(lack)
+        })
+        .await;
+    }
+    let says = odd
+        .is_writable("cluster-1", primary)
+        .await
+        .expect("an answer");
+    assert_eq!(says.code, 500, "{says:?}");
+    let by_path = format!("/cluster/cluster-1/is-writable/{}", primary.node());
+    assert_eq!(odd.get(&by_path).await.expect("an answer").code, 500);
+    let firm = odd
+        .is_writable("cluster-1", first)
+        .await
+        .expect("an answer");
+    assert_eq!(firm.code, 503, "another server, by its address: {firm:?}");
+
+    // The others queue up behind it in the latch: it leads, until it has made way for one of them.
+    for keeper in [other, &site.keepers[leader]] {
+        keeper.process().terminate();
+        keeper.process().wait_exit().await;
+        keeper.process().restart();
+        keeper.wait_ready().await;
+    }
+    eventually(SOON, "another leader", async || {
+        let leader = other.admin("keepers").await["leader"].clone();
+        let moved = leader != *odd.id() && !leader.is_null();
+        moved.then_some(()).ok_or(leader)
+    })
+    .await;
+    let log = odd.process().log();
+    assert!(log.contains("making way for a keeper"), "it led: {log}");
+    assert!(
+        log.contains("the keepers' files differ"),
+        "it says so: {log}"
+    );
+
+    writer.wait_writes(50).await;
+    let diary = writer.stop();
+    let cuts = (diary.cut_sessions, diary.failed_connects, diary.refusals);
+    assert_eq!(cuts, (0, 0, Vec::new()));
+    assert_eq!(site.falls().await, falls);
+    let after = other.admin("clusters/cluster-1").await;
+    assert_eq!(after["published"]["generation"], generation);
+}
