@@ -41,8 +41,7 @@ pub struct Refresh {
     pub settings: bool,
 }
 
-/// `FailoverRun` or `TaskPerformer` → `NodeMonitor`: another server answers at the node's address than the one that your
-/// connection leads to; probe on a new one now.
+/// `FailoverRun`, `TaskPerformer` → `NodeMonitor`: a new connection leads to another server than yours; probe on one now.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct ReadAnew;
@@ -299,8 +298,7 @@ pub struct GuardTask {
     pub version: i32,
 }
 
-/// `FailoverRun` or `TaskPerformer` → `ZkSession`: the newest epoch that any leader has raised, read in ZooKeeper's order of
-/// writes while this latch node stands (RK-4).
+/// `FailoverRun`, `TaskPerformer` → `ZkSession`: the newest epoch raised, read while this latch node stands (RK-4).
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Epoch, WriteError>")]
 pub struct ReadEpoch {
