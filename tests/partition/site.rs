@@ -50,7 +50,6 @@ pub(crate) enum Manager {
 /// How keepers find each other.
 #[allow(dead_code, reason = "the example has hosts of one kind of name only")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(dead_code, reason = "the example has one of them")]
 pub(crate) enum Names {
     /// By the addresses of their hosts.
     Own,

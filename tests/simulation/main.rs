@@ -4,6 +4,12 @@
 //! `SIMULATION_SEEDS=FROM..TO` (or a count) runs a range of seeds, best with `--release`; `SIMULATION_SEED=n` one seed
 //! with its whole trace. `SIMULATION_UNTIL=RK-n` ends a range at the first seed that breaks that rule.
 
+#![allow(
+    clippy::too_many_lines,
+    clippy::struct_excessive_bools,
+    reason = "the casts and the stories of runs are lists"
+)]
+
 use std::collections::BTreeMap;
 use std::env;
 use std::ops::Range;

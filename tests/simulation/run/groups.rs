@@ -163,7 +163,9 @@ impl Shared {
         }
         let others = self.groups[1].clone();
         world.at(ALONE, move || {
-            others.iter().for_each(|keeper| keeper.crash())
+            for keeper in &others {
+                keeper.crash();
+            }
         });
     }
 
