@@ -58,6 +58,7 @@ async fn an_explanation_tells_who_would_take_over_and_why_the_others_not() {
             }],
             "refused": [{"node": "10.0.0.3:6379", "reason": "has priority 0"}],
             "held-by": [],
+            "left-behind": [],
         },
         "now": "nothing to do",
     });

@@ -91,7 +91,12 @@ impl Fake {
             switched: Err(NotSwitched::NotLeading),
             requested: Mutex::default(),
             held: AtomicBool::default(),
-            group: Mutex::default(),
+            group: Mutex::new(Some(GroupAnswer {
+                group: GroupToken::drawn(1),
+                keeper: KeeperId::new("keeper-1"),
+                place: "zookeeper".to_owned(),
+                clusters: Vec::new(),
+            })),
             met_at: Mutex::default(),
             consent: Mutex::default(),
             rehearsal: Mutex::default(),

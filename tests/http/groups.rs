@@ -41,6 +41,7 @@ async fn a_keeper_of_another_group_is_told_what_this_one_looks_after() {
     let rest: NodeAddr = server.addr.to_string().parse().unwrap();
     let peers = HttpPeers::new();
 
+    *fake.group.lock().unwrap() = None;
     let unjoined = peers.ask_group(&rest, None).await;
     assert!(unjoined.unwrap_err().contains("503"));
     *fake.group.lock().unwrap() = Some(answer.clone());
