@@ -14,6 +14,9 @@ const SUCCESSOR_JUST_BEFORE: u64 = 20_000;
 /// A leader that reaches a server has read it no longer before it withdraws a primary, in microseconds.
 const JUST_READ: u64 = 100_000;
 
+/// How long after it has asked itself a leader withdraws by what the others have found, in microseconds.
+const POLLED_WITHIN: u64 = 300_000;
+
 /// An answer that takes longer is as good as none.
 const IN_TIME: u64 = 50_000;
 
@@ -150,9 +153,11 @@ impl Oracle {
         let lately = |at: &&u64| now - **at <= 10 * self.times.mark_down;
         let flaps = book.falls.iter().filter(lately).count() > 3;
         let confirmed = asked().any(Attempt::in_vain);
+        // It may have reached no successor itself when it asked, and all of them since.
         let outvoted = asked()
             .find(|it| now - it.began <= 3_000_000)
-            .is_some_and(|it| majority(it.began));
+            .is_some_and(|it| majority(it.began))
+            || attempts(leader).any(|it| now - it.began <= POLLED_WITHIN && majority(it.began));
         if reaches_all && !confirmed && !outvoted && !flaps {
             self.world.violated(format_args!(
                 "RK-2: {old} of {name} was withdrawn, and {leader} has not asked it in vain after an answer of its successor"
