@@ -261,7 +261,7 @@ impl Shared {
                 ));
             }
         }
-        if (ALONE - 1_000_000..ALONE).contains(&now) && !self.deaf && !knows {
+        if (ALONE - 1_000_000..ALONE - 100_000).contains(&now) && !self.deaf && !knows {
             self.world.violated(format_args!(
                 "RK-12: the groups have not met within a minute"
             ));
