@@ -135,7 +135,7 @@ impl Stage {
         let promotion = || "REPLICAOF\r\n$2\r\nNO".to_owned();
         for (replica, other) in [(first, second), (second, first)] {
             replica.link().set_trap(match moment {
-                Moment::Withdrawn => Catch::Before("\r\nkeeper-".to_owned()),
+                Moment::Withdrawn => Catch::Before(format!("\r\nkeeper-{epoch}\r\n")),
                 Moment::Commanded => Catch::Before(promotion()),
                 Moment::Promoted => Catch::After(promotion()),
                 Moment::Published => Catch::Before(order_to_follow(other)),

@@ -77,14 +77,11 @@ async fn without_an_eligible_replica_nobody_takes_over_each_refusal_is_told_and_
         ("loading-process-events-interval-bytes", "1024"),
     ];
     let loading = Redis::replica_of(&net, &primary, &slow_to_load).await;
-    let emptied = Redis::replica_of(&net, &primary, &[("replica-read-only", "no")]).await;
     let behind = Redis::replica_of(&net, &primary, &[]).await;
     let syncing = Redis::start(&net).await;
     fill(&primary, 3000).await;
-    let all = [&primary, &never, &loading, &emptied, &behind, &syncing];
-    primary
-        .wait_followed_by(&[&never, &loading, &emptied, &behind])
-        .await;
+    let all = [&primary, &never, &loading, &behind, &syncing];
+    primary.wait_followed_by(&[&never, &loading, &behind]).await;
     loading.save().await;
     // A first synchronisation that does not end before the primary does.
     primary
@@ -97,8 +94,7 @@ async fn without_an_eligible_replica_nobody_takes_over_each_refusal_is_told_and_
     let keeper = Keeper::alone(&net, &settings).await;
     keeper.wait_primary("cache", &primary).await;
     syncing.wait_role(Role::Replica).await;
-    leave_behind(&primary, &behind, &[&never, &emptied]).await;
-    emptied.run::<()>("FLUSHALL").await;
+    leave_behind(&primary, &behind, &[&never]).await;
     loading.kill();
     loading.restart();
     primary.kill();
@@ -109,7 +105,6 @@ async fn without_an_eligible_replica_nobody_takes_over_each_refusal_is_told_and_
         refusal(&primary, "is the primary being replaced"),
         refusal(&never, "has priority 0"),
         refusal(&loading, "is loading its data set"),
-        refusal(&emptied, "is empty while the cluster has data"),
         refusal(&syncing, "has never completed a synchronisation"),
         refusal(&behind, "is "),
         "bytes behind, more than max-lag-bytes 1048576".to_owned(),
@@ -117,7 +112,7 @@ async fn without_an_eligible_replica_nobody_takes_over_each_refusal_is_told_and_
     let refusals: Vec<_> = refusals.iter().map(String::as_str).collect();
     keeper.wait_plan("cache", &refusals).await;
     keeper.wait_probes("cache", &never, 10).await;
-    for redis in [&never, &emptied, &behind] {
+    for redis in [&never, &behind] {
         redis.wait_role(Role::Replica).await;
     }
     assert!(!keeper.calls_writable("cache", &primary).await);
@@ -126,7 +121,7 @@ async fn without_an_eligible_replica_nobody_takes_over_each_refusal_is_told_and_
 
     never.run::<()>("CONFIG SET replica-priority 100").await;
     keeper.wait_primary("cache", &never).await;
-    for redis in [&emptied, &behind, &syncing] {
+    for redis in [&behind, &syncing] {
         redis.wait_in_step_with(&never).await;
     }
     for redis in [&behind, &syncing] {

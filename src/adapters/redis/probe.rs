@@ -93,9 +93,10 @@ impl ProbeConnection for Probing {
                     self.authenticated = !matches!(reply, Value::ServerError(_));
                     answers.note(&reply);
                 }
-                // Refused, it is of no account: the same name is not tried again on this connection.
+                // Refused, it is of no account where the state is told: the same name is not tried again on this connection. A
+                // server that turns a client away answers the first request with that, whatever it is.
                 Ok(reply) if name.is_some() && at == named_at => {
-                    answers.any = true;
+                    answers.note(&reply);
                     if !matches!(&reply, Value::ServerError(error) if error.code() == "NOAUTH") {
                         self.name.clone_from(&name);
                     }
