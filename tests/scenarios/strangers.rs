@@ -75,6 +75,9 @@ async fn with_append_only_files_everywhere_a_restart_of_all_finds_the_primary_ag
     primary.write_keys("kept", 100).await;
     primary.wait_followed_by(&[&first, &second]).await;
     let nodes = [&primary, &first, &second];
+    for redis in nodes {
+        redis.wait_append_only().await;
+    }
     let keeper = Keeper::alone_for(&net, Settings::new(), &nodes).await;
 
     for redis in nodes {
@@ -136,6 +139,9 @@ async fn a_replica_that_started_without_history_is_adopted_once_promoted_by_hand
     primary.write_keys("kept", 100).await;
     primary.wait_followed_by(&[&first, &second]).await;
     let nodes = [&primary, &first, &second];
+    for redis in nodes {
+        redis.wait_append_only().await;
+    }
     let keeper = Keeper::alone_for(&net, Settings::new(), &nodes).await;
 
     for redis in nodes {

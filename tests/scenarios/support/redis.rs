@@ -343,6 +343,21 @@ impl Redis {
         }
     }
 
+    /// Until its append-only file has all that its first synchronisation brought: Redis rewrites the file behind that.
+    pub(crate) async fn wait_append_only(&self) {
+        let what = format!("{} to have written its append-only file", self.at);
+        eventually(SOON, what, async || {
+            let told = self.info("persistence").await;
+            let told = told.map_err(|error| error.to_string())?;
+            let is = |key: &str, value: &str| told.get(key).is_some_and(|told| told == value);
+            let written = is("aof_enabled", "1")
+                && is("aof_rewrite_in_progress", "0")
+                && is("aof_rewrite_scheduled", "0");
+            written.then_some(()).ok_or(format!("{told:?}"))
+        })
+        .await;
+    }
+
     /// Until it follows `primary` with its link up and has all that `primary` had when this was called.
     pub(crate) async fn wait_in_step_with(&self, primary: &Redis) {
         let offset = |info: &BTreeMap<String, String>, key: &str| {
