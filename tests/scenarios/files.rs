@@ -55,7 +55,14 @@ async fn a_keeper_whose_file_lacks_the_primary_cuts_no_writer_and_throws_nobody_
         .expect("an answer");
     assert_eq!(firm.code, 503, "another server, by its address: {firm:?}");
 
-    // The others queue up behind it in the latch: it leads, until it has made way for one of them.
+    writer.wait_writes(50).await;
+    let diary = writer.stop();
+    let cuts = (diary.cut_sessions, diary.failed_connects, diary.refusals);
+    assert_eq!(cuts, (0, 0, Vec::new()));
+    assert_eq!(site.falls().await, falls, "one keeper alone is not felt");
+
+    // The others queue up behind it in the latch: it leads, until it has made way for one of them. Two keepers at once cannot
+    // tell meanwhile, which checks may feel.
     for keeper in [other, &site.keepers[leader]] {
         keeper.process().terminate();
         keeper.process().wait_exit().await;
@@ -75,11 +82,6 @@ async fn a_keeper_whose_file_lacks_the_primary_cuts_no_writer_and_throws_nobody_
         "it says so: {log}"
     );
 
-    writer.wait_writes(50).await;
-    let diary = writer.stop();
-    let cuts = (diary.cut_sessions, diary.failed_connects, diary.refusals);
-    assert_eq!(cuts, (0, 0, Vec::new()));
-    assert_eq!(site.falls().await, falls);
     let after = other.admin("clusters/cluster-1").await;
     assert_eq!(after["published"]["generation"], generation);
 }
