@@ -128,6 +128,15 @@ async fn a_replica_that_never_synchronised_does_not_take_over_with_data_of_its_o
     keeper.wait_primary("cache", &primary).await;
 
     primary.kill();
-    keeper.wait_plan("cache", &["no node may take over"]).await;
+    // Before 7.0 a dump keeps no history by which other data would show.
+    let version = &foreign.info("server").await.expect("a live server")["redis_version"];
+    let why = if version.starts_with(['5', '6']) {
+        "has started without any history"
+    } else {
+        "another data set"
+    };
+    keeper
+        .wait_plan("cache", &["no node may take over", why])
+        .await;
     assert_eq!(foreign.calls("replicaof").await, 1, "the test's own");
 }
