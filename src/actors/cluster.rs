@@ -271,6 +271,10 @@ impl ClusterActor {
         if self.links.shared.has_changed().unwrap_or(false)
             && let Some(shared) = self.links.shared.borrow_and_update().clone()
         {
+            let published = shared.published.iter();
+            for (host, addresses) in published.flat_map(|it| &it.addresses) {
+                self.links.redis.remember(host, addresses);
+            }
             self.state.shared(shared, self.links.clock.now());
         }
     }

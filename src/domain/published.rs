@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::{MinReplicas, NodeFacts};
+use super::names::Addresses;
 use super::node::{Epoch, Generation, NodeAddr};
 
 /// What is published for one cluster. Its primary changes only A → none → B (RK-2).
@@ -32,6 +33,8 @@ pub struct Published {
     /// What the `min-replicas` settings were before the keepers changed them, of each node where they did: to be
     /// restored by whoever leads then (RK-9).
     pub former_min_replicas: BTreeMap<NodeAddr, MinReplicas>,
+    /// What the names of the nodes resolved to last, by host: a keeper whose resolver fails tries the nodes there (RK-1).
+    pub addresses: BTreeMap<String, Addresses>,
     /// Somebody else changed the primary too often: nothing is undone for a while (RK-12).
     pub breaker: bool,
     /// The failover or adoption in progress (RK-5).

@@ -15,8 +15,11 @@ use crate::actors::messages::{NotAcknowledged, NotDropped, NotSwitched, Switched
 use crate::domain::node::{KeeperId, NodeAddr};
 use crate::domain::observed::Requested;
 
-/// Says that a request comes from another keeper: who does not lead passes it on no further.
+/// Says that a request comes from another keeper, and for which it is meant: who does not lead passes it on no further.
 const PASSED_ON: &str = "x-redis-keeper-passed-on";
+
+/// What a former build says there: it names no keeper.
+const TO_ANYBODY: &str = "1";
 
 /// How long a keeper waits for the leader's answer; longer than the leader itself takes to give one.
 const LEADER_ANSWERS_WITHIN: Duration = Duration::from_secs(8);
@@ -46,6 +49,7 @@ pub(super) async fn switchover(
         return Err(Failure::OperationsOff);
     }
     let requested = requested(&body)?;
+    let passed_on = state.passed_on(&request).await?;
     let outcome = state.backend.switchover(&cluster, requested).await;
     let outcome = outcome.map_err(|why| match why {
         Unanswered::NotAnswering => {
@@ -67,7 +71,7 @@ pub(super) async fn switchover(
             });
             Ok(views::json(StatusCode::OK, &body))
         }
-        Err(NotSwitched::NotLeading) if request.headers().contains_key(PASSED_ON) => {
+        Err(NotSwitched::NotLeading) if passed_on => {
             Err(Failure::NoLeader("the leader has just changed".to_owned()))
         }
         Err(NotSwitched::NotLeading) => state.pass_on(request.path(), body).await,
@@ -88,13 +92,14 @@ pub(super) async fn acknowledge(
     if !state.operations {
         return Err(Failure::OperationsOff);
     }
+    let passed_on = state.passed_on(&request).await?;
     let acknowledged = state.backend.acknowledge(&cluster).await;
     match acknowledged.map_err(|why| Failure::unanswered(why, &cluster))? {
         Ok(()) => Ok(views::json(
             StatusCode::OK,
             &json!({ "acknowledged": true }),
         )),
-        Err(NotAcknowledged::NotLeading) if request.headers().contains_key(PASSED_ON) => {
+        Err(NotAcknowledged::NotLeading) if passed_on => {
             Err(Failure::NoLeader("the leader has just changed".to_owned()))
         }
         Err(NotAcknowledged::NotLeading) => state.pass_on(request.path(), Bytes::new()).await,
@@ -142,6 +147,25 @@ fn requested(body: &[u8]) -> Result<Requested, Failure> {
 }
 
 impl HttpState {
+    /// Whether another keeper has passed the request on.
+    ///
+    /// # Errors
+    /// It was meant for another keeper than this one: the address that the leader advertises leads here.
+    async fn passed_on(&self, request: &HttpRequest) -> Result<bool, Failure> {
+        let Some(meant) = request.headers().get(PASSED_ON) else {
+            return Ok(false);
+        };
+        let session = self.backend.inspect_session().await;
+        let me = session.map_err(|why| Failure::unanswered(why, ""))?.keeper;
+        if meant == me.as_str() || meant == TO_ANYBODY {
+            return Ok(true);
+        }
+        let meant = String::from_utf8_lossy(meant.as_bytes());
+        Err(Failure::NoLeader(format!(
+            "this is keeper {me}, and the request is meant for {meant}: the rest-advertise of {meant} leads here"
+        )))
+    }
+
     /// Has the leader answer.
     async fn pass_on(&self, path: &str, body: Bytes) -> Result<HttpResponse, Failure> {
         let session = self.backend.inspect_session().await;
@@ -167,7 +191,9 @@ impl HttpState {
             .to_leader
             .0
             .post(format!("http://{}{path}", leader.rest));
-        let asked = asked.header(PASSED_ON, "1").timeout(LEADER_ANSWERS_WITHIN);
+        let asked = asked
+            .header(PASSED_ON, leader.id.as_str())
+            .timeout(LEADER_ANSWERS_WITHIN);
         let answer = asked.body(body).send().await.map_err(unanswered)?;
         let status = answer.status().as_u16();
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);

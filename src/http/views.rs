@@ -155,6 +155,7 @@ fn published(published: &Published) -> Value {
         "former-min-replicas": published.former_min_replicas.iter().map(|(node, former)| {
             (node.to_string(), min_replicas(*former))
         }).collect::<serde_json::Map<_, _>>(),
+        "addresses": published.addresses,
         "failover": published.intent.as_ref().map(intent),
     })
 }

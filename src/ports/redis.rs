@@ -25,7 +25,7 @@ pub trait Redis {
     async fn resolve(&self, host: &str) -> Result<BTreeSet<IpAddr>, String>;
 
     /// `host` once resolved to `addresses`: used while this host's resolver does not say otherwise.
-    fn remember(&self, _host: &str, _addresses: &BTreeSet<IpAddr>) {}
+    fn remember(&self, host: &str, addresses: &BTreeSet<IpAddr>);
 
     /// From now on, probe connections to all servers take this name, those that are open too (RK-12).
     fn introduce(&self, _: &ProbeName) {}

@@ -254,6 +254,13 @@ impl Redis for FakeRedis {
         let names = self.names.borrow();
         names.get(host).cloned().ok_or(format!("no `{host}`"))
     }
+
+    fn remember(&self, host: &str, addresses: &BTreeSet<IpAddr>) {
+        let mut names = self.names.borrow_mut();
+        names
+            .entry(host.to_owned())
+            .or_insert_with(|| addresses.clone());
+    }
 }
 
 struct Node(Rc<FakeServer>);

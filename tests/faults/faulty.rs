@@ -82,6 +82,10 @@ impl Redis for FaultyRedis {
     async fn resolve(&self, host: &str) -> Result<BTreeSet<IpAddr>, String> {
         self.servers.resolve(host).await
     }
+
+    fn remember(&self, host: &str, addresses: &BTreeSet<IpAddr>) {
+        self.servers.remember(host, addresses);
+    }
 }
 
 #[async_trait(?Send)]

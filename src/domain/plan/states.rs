@@ -1,6 +1,8 @@
 //! The states that plans write: a primary is published, or withdrawn.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use super::super::facts::{Link, NodeFacts, Upstream};
 use super::super::lineage::lost_against;
@@ -42,7 +44,27 @@ pub(super) fn publishing(case: &Case<'_>, before: &Published, primary: &NodeAddr
     let back = |addr: &NodeAddr| addr == primary || state.replicas.contains(addr);
     state.deposed.retain(|addr, _| !back(addr));
     state.recognise(case.observed);
+    note_addresses(case, &mut state);
     state
+}
+
+/// Takes in what the names of the nodes resolve to. Some of what is noted is as good as all of it: a resolver that tells
+/// the addresses of a name in turns is no news.
+fn note_addresses(case: &Case<'_>, state: &mut Published) {
+    for (addr, node) in &case.observed.nodes {
+        let (host, now) = (addr.host(), &node.sighting.addresses);
+        let noted = state.addresses.get(host);
+        let news = noted.is_none_or(|noted| !now.is_subset(noted));
+        if news && !now.is_empty() && host.parse::<IpAddr>().is_err() {
+            state.addresses.insert(host.to_owned(), now.clone());
+        }
+    }
+    let known = &state.known;
+    let listed = case.observed.nodes.keys();
+    let hosts: BTreeSet<&str> = listed.chain(known).map(NodeAddr::host).collect();
+    state
+        .addresses
+        .retain(|host, _| hosts.contains(host.as_str()));
 }
 
 /// The state in which no primary is published because `old` is to be replaced. What `old` said last goes into it, unless

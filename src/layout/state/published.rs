@@ -1,9 +1,12 @@
 //! `/clusters/<name>`: the published state of one cluster, which clients watch too.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Document, LayoutError, WireAddr, addrs, decode, encode, wire_addrs};
 use crate::domain::facts::MinReplicas;
+use crate::domain::names::Addresses;
 use crate::domain::node::{Epoch, Generation, NodeAddr};
 use crate::domain::published::{Deposed, Intent, Published, Step};
 
@@ -26,6 +29,8 @@ struct WirePublished {
     has_data: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     former_min_replicas: Vec<WireMinReplicas>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    addresses: BTreeMap<String, Addresses>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     breaker: bool,
     #[serde(default)]
@@ -130,6 +135,7 @@ impl Document for Published {
                 .iter()
                 .map(WireMinReplicas::from)
                 .collect(),
+            addresses: self.addresses.clone(),
             breaker: self.breaker,
             failover: self.intent.as_ref().map(|intent| WireIntent {
                 epoch: intent.epoch.0,
@@ -163,6 +169,7 @@ impl Document for Published {
                 .into_iter()
                 .map(Into::into)
                 .collect(),
+            addresses: wire.addresses,
             breaker: wire.breaker,
             intent: wire.failover.map(|wire| Intent {
                 epoch: Epoch(wire.epoch),

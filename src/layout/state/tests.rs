@@ -57,12 +57,13 @@ prop_compose! {
         lineage in vec("[0-9a-f]{8}", 0..3),
         has_data: bool,
         former in btree_map(addr(), (any::<u32>(), any::<u32>()), 0..3),
+        addresses in btree_map("[a-z]{1,3}", btree_set(any::<std::net::IpAddr>(), 1..3), 0..3),
         (breaker, intent) in (any::<bool>(), option::of(intent())),
     ) -> Published {
         Published {
             primary, replicas, epoch: Epoch(epoch), generation: Generation(generation), known, lineage,
             run_id: processes.0, deposed: processes.1,
-            has_data, breaker, intent,
+            has_data, addresses, breaker, intent,
             former_min_replicas: former.into_iter().map(|(node, (to_write, max_lag))| {
                 (node, MinReplicas { to_write, max_lag })
             }).collect(),

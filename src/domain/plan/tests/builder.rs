@@ -294,6 +294,7 @@ impl Cluster {
             lineage,
             has_data: facts.is_some_and(|facts| facts.keys > 0),
             former_min_replicas: [].into(),
+            addresses: [].into(),
             breaker: false,
             intent: None,
         });

@@ -318,3 +318,21 @@ fn chained_replicas_are_left_or_corrected_as_configured() {
     };
     cluster.policy(accept).assert_settled();
 }
+
+#[test]
+fn what_names_resolve_to_is_noted_once_for_keepers_whose_resolver_fails() {
+    let ip = |last: u8| IpAddr::from([10, 0, 0, last]);
+    let cluster = cluster().primary("a").replica("b", "a").published("a");
+    let named = cluster.sighting("b", |b| b.addresses = [ip(2), ip(3)].into());
+    let noted = named.written(Change::Note);
+    let expected = [("b".to_owned(), [ip(2), ip(3)].into())].into();
+    assert_eq!(noted.state().addresses, expected);
+    // Told in turns, or not at all.
+    let noted = noted.sighting("b", |b| b.addresses = [ip(3)].into());
+    noted.assert_settled();
+    let noted = noted.sighting("b", |b| b.addresses.clear());
+    noted.assert_settled();
+    let moved = noted.sighting("b", |b| b.addresses = [ip(9)].into());
+    let expected = [("b".to_owned(), [ip(9)].into())].into();
+    assert_eq!(moved.written(Change::Note).state().addresses, expected);
+}
