@@ -138,23 +138,18 @@ async fn a_keeper_that_is_gone_is_taken_off_and_anything_else_is_told_by_its_nam
 
 #[actix_web::test]
 async fn what_another_keeper_passes_on_to_somebody_else_is_not_done_here() {
-    for (meant, code) in [("keeper-1", 200), ("1", 200), ("keeper-2", 503)] {
-        let fake = Arc::new(Fake::healthy());
-        let head = format!(
-            "POST {PATH} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n"
+    for (meant, code) in [("keeper-1", 412), ("1", 412), ("keeper-2", 503)] {
+        let refused = NotSwitched::Refused("because".to_owned());
+        let fake = Arc::new(Fake::healthy().switching(Err(refused)));
+        let server = served(Arc::clone(&fake));
+        let request = format!(
+            "POST {PATH} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\
+             x-redis-keeper-passed-on: {meant}\r\n\r\n"
         );
-        let request = format!("{head}x-redis-keeper-passed-on: {meant}\r\n\r\n");
-        let reply = served(Arc::clone(&fake)).send(request.as_bytes()).await;
-        assert_eq!(reply.code, code, "{meant}: {}", reply.body);
-        assert_eq!(
-            fake.requested.lock().unwrap().is_some(),
-            code == 200,
-            "{meant}"
-        );
-        assert!(
-            code == 200 || reply.body.contains("rest-advertise of keeper-2"),
-            "{}",
-            reply.body
-        );
+        let reply = server.send(request.as_bytes()).await;
+        let (asked, mine) = (fake.requested.lock().unwrap().is_some(), code == 412);
+        assert_eq!((reply.code, asked), (code, mine), "{meant}: {}", reply.body);
+        let told = reply.body.contains("rest-advertise of keeper-2");
+        assert_eq!(told, !mine, "{}", reply.body);
     }
 }
