@@ -354,7 +354,8 @@ impl Handler<Decide> for ClusterActor {
                     actor.reconsider(ctx);
                     let decision = actor.state.decision();
                     if let Some(switching) = &mut actor.switching {
-                        switching.decided(&decision.plan);
+                        // In the names of the file, as what is published is read.
+                        switching.decided(actor.state.plan());
                         actor.settle();
                     }
                     decision

@@ -16,7 +16,7 @@ use crate::domain::published::Published;
 use crate::domain::task::{Outcome, Task, TaskId};
 use crate::domain::verdict::Report;
 
-pub use self::confirmation::{AskAnew, AskVoters, Confirm, SetPoll};
+pub use self::confirmation::{AskAnew, AskVoters, Asked, Confirm, SetPoll};
 pub use self::failsafe::{AskConsent, DropKeeper, FailsafeReport, NotDropped, Rehearse};
 
 mod confirmation;

@@ -3,6 +3,9 @@
 //! The leader asks the primary on a new connection, after an answer of its successor. What the leader finds is enough
 //! when the primary does not answer and the leader reaches the successor itself. Else, and while many primaries are
 //! silent at once (RK-11), the other keepers ask the primary, too, and a strict majority decides.
+//!
+//! So it is where another process than the published one answers the leader, as a replica or with data of another history:
+//! the name or the route may lead elsewhere on the leader's host alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -38,6 +41,8 @@ pub enum Finding {
     Loading,
     /// It answered.
     Answers,
+    /// Another process than the published one answered, as a replica or with data of another history.
+    Replaced,
     /// Nothing is known of it: this keeper had troubles of its own, or stood still.
     Unknown,
 }
@@ -45,6 +50,10 @@ pub enum Finding {
 impl Finding {
     /// A primary of which this is found serves nobody.
     pub fn unfit(self) -> bool {
+        self.serves_nobody() || self == Self::Replaced
+    }
+
+    fn serves_nobody(self) -> bool {
         matches!(self, Self::Refused | Self::Silent | Self::Loading)
     }
 }
@@ -131,8 +140,8 @@ enum Stage {
     Asked(Own),
     /// The other keepers were asked to ask it, too.
     Polled { own: Own, poll: Poll, tally: Tally },
-    /// It was reached. Not asked again before then.
-    Failed { until: Moment },
+    /// It was reached, by others than the leader if that found it `replaced`. Not asked again before then.
+    Failed { until: Moment, replaced: bool },
     /// It is taken for confirmed, whatever is found.
     Granted,
 }
@@ -181,6 +190,8 @@ pub enum Next {
 pub enum Reason {
     /// It has answered since.
     Answers,
+    /// Another process answers the leader there, and too few others find the same.
+    Elsewhere,
     /// The leader reaches it, or does not reach the successor: a majority of the keepers decides, of whom these have
     /// told nothing yet.
     Voters(BTreeSet<KeeperId>),
@@ -194,6 +205,7 @@ impl Reason {
     pub fn lasting(&self) -> Self {
         match self {
             Self::Answers => Self::Answers,
+            Self::Elsewhere => Self::Elsewhere,
             Self::Voters(_) => Self::Voters(BTreeSet::new()),
             Self::Brake(..) => Self::Brake(Brake::default(), BTreeSet::new()),
         }
@@ -214,7 +226,11 @@ pub struct Flapping {
 impl Own {
     /// What the leader found is enough.
     fn confirms(&self) -> bool {
-        self.finding.unfit() && self.alone
+        self.finding.serves_nobody() && self.alone
+    }
+
+    fn is_replaced(&self) -> bool {
+        self.finding == Finding::Replaced
     }
 }
 
@@ -284,12 +300,15 @@ impl Confirmation {
         if tally.carried() || !(tally.lost() || late) {
             return false;
         }
-        let steady = own.steady;
+        let (steady, replaced) = (own.steady, own.is_replaced());
         self.failures
             .retain(|failure| now.since(failure.at) < limits.mark_down * FLAPPING_WITHIN);
-        self.failures.push(Failure { at: now, steady });
+        if !replaced {
+            self.failures.push(Failure { at: now, steady });
+        }
         self.stage = Stage::Failed {
             until: now.after(ASKED_AGAIN_AFTER),
+            replaced,
         };
         true
     }
@@ -306,11 +325,19 @@ impl Confirmation {
     pub fn next(&self, brake: Option<Brake>, limits: Limits, now: Moment) -> Next {
         match &self.stage {
             Stage::Granted => Next::Withdraw,
-            Stage::Failed { until } if now < *until => Next::Wait(Reason::Answers, *until),
+            Stage::Failed { until, replaced } if now < *until => {
+                let reason = if *replaced {
+                    Reason::Elsewhere
+                } else {
+                    Reason::Answers
+                };
+                Next::Wait(reason, *until)
+            }
             Stage::Asked(own) if now < own.until => {
                 let silent = own.finding == Finding::Silent;
                 let brakes = brake.is_some() && silent && !self.braked;
-                if own.confirms() && !brakes || self.answers_too_often(limits, now) {
+                let flaps = !own.is_replaced() && self.answers_too_often(limits, now);
+                if own.confirms() && !brakes || flaps {
                     Next::Withdraw
                 } else {
                     Next::AskVoters

@@ -97,6 +97,13 @@ impl Published {
         another && generation_of(facts, &self.lineage).is_none()
     }
 
+    /// Whether these facts, of a node at the published address, are of another process, which is a replica or a stranger: the
+    /// published one has been replaced, or the address leads elsewhere from here.
+    pub fn is_replaced_by(&self, facts: &NodeFacts) -> bool {
+        let another = self.process().is_some_and(|known| known != facts.run_id);
+        another && (!facts.is_primary() || self.is_stranger(facts))
+    }
+
     /// What is to be remembered of a primary that is withdrawn and said this last. Another process there is the cluster's if
     /// it has some of its history, or if it came up empty: all that it has later was meant for the cluster.
     pub(super) fn deposing(&self, last: Option<&NodeFacts>) -> Deposed {

@@ -273,8 +273,21 @@ impl Observed {
     }
 
     /// The configured node that `replica` follows, if it is a replica of one; of several names of one server, the one that
-    /// stands for it.
+    /// stands for it. Not one that it names only, and is not linked to.
     pub fn upstream_of(&self, replica: &NodeAddr) -> Option<&NodeAddr> {
+        self.named_by(replica)
+            .filter(|_| !self.is_astray_by_itself(replica))
+    }
+
+    /// Whether the replica is linked to another server than the one it names: see [`Witness`].
+    pub(super) fn is_astray_by_itself(&self, replica: &NodeAddr) -> bool {
+        let known = self.nodes.get(replica);
+        let facts = known.and_then(|node| node.sighting.facts.as_ref());
+        facts.is_some_and(|facts| self.witness.is_elsewhere(replica, facts))
+    }
+
+    /// The configured node that `replica` says it follows.
+    pub(super) fn named_by(&self, replica: &NodeAddr) -> Option<&NodeAddr> {
         let sighting = &self.nodes.get(replica)?.sighting;
         let facts = sighting.facts.as_ref()?;
         let upstream = facts.upstream()?;

@@ -73,7 +73,8 @@ pub enum Reason {
     Stray,
     /// Unknown: the published primary refuses this keeper's connections; others may see it serve.
     RefusedHere,
-    /// Unknown: another process answers this keeper at the published address, with data of another history (RK-7).
+    /// Unknown: another process answers this keeper at the published address, as a replica or with data of another history
+    /// (RK-7).
     Stranger,
     /// Unknown: another group of keepers looks after the cluster and publishes another primary, this one or in its stead
     /// (RK-12).
@@ -171,7 +172,7 @@ impl fmt::Display for Reason {
                 "it is the published primary, and refuses this keeper's connections: another keeper may reach it",
             ),
             Self::Stranger => f.write_str(
-                "another process answers this keeper at the published address, with data of another history",
+                "another process answers this keeper at the published address, as a replica or with data of another history",
             ),
             Self::OtherGroup(other) => {
                 write!(
@@ -240,7 +241,8 @@ impl Serving<'_> {
     /// towards keepers says nothing of its clients. The exceptions are what a client would find, too:
     /// - its own answer, not older than the mark-down time: it loads its data, is a replica, or no plain server;
     /// - a majority of the voters is refused: nobody listens;
-    /// - this keeper alone is refused, or answered by another process, a stranger (RK-7): another one may know better.
+    /// - this keeper alone is refused, or answered by another process that is a replica or a stranger (RK-7): another one may
+    ///   know better.
     fn published_primary(&self, published: &Published, node: &ObservedNode) -> Reason {
         let (sighting, verdict) = (&node.sighting, &node.verdict);
         match sighting.said_within(self.policy.mark_down, self.now) {
@@ -250,8 +252,8 @@ impl Serving<'_> {
             },
             Some(facts) if facts.mode != Mode::Standalone => Reason::WrongMode,
             Some(facts) if facts.loading => Reason::Loading,
+            Some(facts) if published.is_replaced_by(facts) => Reason::Stranger,
             Some(facts) if !facts.is_primary() => Reason::DemotedFromOutside,
-            Some(facts) if published.is_stranger(facts) => Reason::Stranger,
             _ if sighting.refused => Reason::RefusedHere,
             _ => Reason::Primary,
         }

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::facts::{Link, NodeFacts};
+use super::facts::{Link, NodeFacts, Upstream};
 use super::lineage::Kin;
 use super::node::NodeAddr;
 use super::observed::Observed;
@@ -22,6 +22,9 @@ pub struct Witness {
     pub replicas: BTreeMap<NodeAddr, SeenReplica>,
     /// Histories that it has seen to go on from the cluster's. It keeps that to itself.
     pub kin: Kin,
+    /// Replicas that name the primary and stream another history than it has: their own hosts lead them to another server.
+    /// The histories, which are none of the cluster's. It keeps that to itself.
+    pub elsewhere: BTreeMap<NodeAddr, String>,
 }
 
 /// What was read last of a primary's process.
@@ -93,12 +96,42 @@ impl Witness {
             let Some(facts) = facts.filter(|_| node.sighting.answering) else {
                 continue;
             };
+            let read = observed.nodes.get(subject).map(|it| &it.sighting);
+            let later = read.is_some_and(|it| it.answering && it.at > node.sighting.at);
+            if let Some(primary) = primary.filter(|_| later) {
+                let names = observed.named_by(addr) == Some(subject);
+                self.look_elsewhere(primary, (addr, facts), names);
+            }
             if facts.is_primary() {
                 self.kin.look(published, addr, facts);
             } else if addr != subject {
                 self.look_at(observed, primary, (addr, facts));
             }
         }
+    }
+
+    /// A linked replica has the replication id of its primary, which has a new one before any replica can have it. So one
+    /// that was read before the primary, and has another, is linked to something else.
+    fn look_elsewhere(
+        &mut self,
+        primary: &NodeFacts,
+        (addr, facts): (&NodeAddr, &NodeFacts),
+        names: bool,
+    ) {
+        let linked = |upstream: &Upstream| upstream.link == Link::Up && !upstream.syncing;
+        let streams = facts.upstream().is_some_and(linked) && !facts.loading;
+        let its = primary.histories().any(|id| id == facts.replication_id);
+        if names && streams && !its {
+            self.elsewhere
+                .insert(addr.clone(), facts.replication_id.clone());
+        } else if its || !names {
+            self.elsewhere.remove(addr);
+        }
+    }
+
+    /// Whether these facts are of a replica that streams what was found not to be the primary's.
+    pub(super) fn is_elsewhere(&self, addr: &NodeAddr, facts: &NodeFacts) -> bool {
+        facts.upstream().is_some() && self.elsewhere.get(addr) == Some(&facts.replication_id)
     }
 
     fn look_at(
@@ -187,8 +220,9 @@ impl Observed {
         let due = node.sighting.vote.is_some() || replaced || other;
         let telling = due && !self.witness.replicas.is_empty();
         telling.then(|| Witness {
-            kin: Kin::default(),
-            ..self.witness.clone()
+            primary: self.witness.primary.clone(),
+            replicas: self.witness.replicas.clone(),
+            ..Witness::default()
         })
     }
 }

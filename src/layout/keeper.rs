@@ -116,6 +116,7 @@ enum WireFinding {
     Silent,
     Loading,
     Answers,
+    Replaced,
     #[serde(other)]
     Unknown,
 }
@@ -142,6 +143,7 @@ impl From<Finding> for WireFinding {
             Finding::Silent => Self::Silent,
             Finding::Loading => Self::Loading,
             Finding::Answers => Self::Answers,
+            Finding::Replaced => Self::Replaced,
             Finding::Unknown => Self::Unknown,
         }
     }
@@ -154,6 +156,7 @@ impl From<WireFinding> for Finding {
             WireFinding::Silent => Self::Silent,
             WireFinding::Loading => Self::Loading,
             WireFinding::Answers => Self::Answers,
+            WireFinding::Replaced => Self::Replaced,
             WireFinding::Unknown => Self::Unknown,
         }
     }

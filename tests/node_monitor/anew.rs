@@ -15,8 +15,8 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// What came of it, and how long that took.
 async fn asked(watch: &Watch) -> (Finding, Duration) {
     let began = watch.clock.now();
-    let finding = watch.monitor.send(AskAnew).await.expect("running");
-    (finding, watch.clock.now().since(began))
+    let asked = watch.monitor.send(AskAnew).await.expect("running");
+    (asked.finding, watch.clock.now().since(began))
 }
 
 #[test]

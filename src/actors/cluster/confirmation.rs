@@ -6,11 +6,12 @@ use actix::prelude::*;
 
 use super::ClusterActor;
 use super::state::State;
-use crate::actors::messages::{AskAnew, AskVoters, Confirm, SetPoll};
+use crate::actors::messages::{AskAnew, AskVoters, Asked, Confirm, SetPoll};
 use crate::domain::brake::Brake;
 use crate::domain::confirmation::{Answer, Finding, Tally, Told};
-use crate::domain::facts::DownReason;
+use crate::domain::facts::{DownReason, NodeFacts};
 use crate::domain::node::{KeeperId, Moment, NodeAddr};
+use crate::domain::observed::ObservedNode;
 
 /// What other keepers ask, and what this one answers.
 #[derive(Debug, Default)]
@@ -75,9 +76,29 @@ impl State {
         node.is_some_and(|node| node.verdict.unfit_as_primary())
     }
 
-    /// Takes in, while votes stand against the primary, what the others have told.
+    /// Whether another process answers at the address of the published primary, which is not in its place.
+    fn primary_replaced(&self) -> bool {
+        let node = self.primary().and_then(|it| self.observed.nodes.get(it));
+        let facts = node.and_then(ObservedNode::live);
+        facts.is_some_and(|facts| self.is_replaced_by(facts))
+    }
+
+    fn is_replaced_by(&self, facts: &NodeFacts) -> bool {
+        let published = self.observed.published.as_ref();
+        published.is_some_and(|published| published.is_replaced_by(facts))
+    }
+
+    /// What was found at the published address.
+    fn judged(&self, asked: Asked) -> Finding {
+        match (asked.finding, asked.facts) {
+            (Finding::Answers, Some(facts)) if self.is_replaced_by(&facts) => Finding::Replaced,
+            (finding, _) => finding,
+        }
+    }
+
+    /// Takes in, while votes stand against the primary or another process answers in its place, what the others have told.
     pub(super) fn confirm(&mut self, now: Moment) {
-        if !self.primary_unfit() {
+        if !self.primary_unfit() && !self.primary_replaced() {
             self.observed.confirmation.over();
             return;
         }
@@ -199,7 +220,8 @@ impl ClusterActor {
             return;
         }
         let asked = self.ask_anew(self.state.primary().cloned());
-        let answered = asked.into_actor(self).map(|finding, actor, ctx| {
+        let answered = asked.into_actor(self).map(|asked, actor, ctx| {
+            let finding = actor.state.judged(asked);
             actor.state.polled.found(questions, finding);
             actor.changed(ctx);
         });
@@ -207,12 +229,15 @@ impl ClusterActor {
     }
 
     /// What a node answers on a new connection.
-    fn ask_anew(&self, node: Option<NodeAddr>) -> impl Future<Output = Finding> + use<> {
+    fn ask_anew(&self, node: Option<NodeAddr>) -> impl Future<Output = Asked> + use<> {
         let monitor = node.and_then(|node| self.links.monitors.get(&node).cloned());
         async move {
             match monitor {
-                Some(monitor) => monitor.send(AskAnew).await.unwrap_or(Finding::Unknown),
-                None => Finding::Unknown,
+                Some(monitor) => {
+                    let asked = monitor.send(AskAnew).await;
+                    asked.unwrap_or_else(|_| Finding::Unknown.into())
+                }
+                None => Finding::Unknown.into(),
             }
         }
     }
@@ -235,20 +260,21 @@ impl Handler<Confirm> for ClusterActor {
                 None => Vec::new(),
             };
             let answers_now = answers.iter().any(|(_, sighting)| sighting.answering);
-            let finding = if answers_now || !alone {
+            let asked = if answers_now || !alone {
                 Some(primary.await)
             } else {
                 None
             };
-            (answers, finding)
+            (answers, asked)
         };
         let confirmed = asked
             .into_actor(self)
-            .map(move |(answers, finding), actor, ctx| {
+            .map(move |(answers, asked), actor, ctx| {
                 for (node, sighting) in answers {
                     actor.state.sighted(&node, sighting);
                 }
-                if let Some(finding) = finding.filter(|_| actor.state.generation() == generation) {
+                if let Some(asked) = asked.filter(|_| actor.state.generation() == generation) {
+                    let finding = actor.state.judged(asked);
                     actor.confirmed(finding, alone, &inquiry.successor);
                 }
                 actor.reconsider(ctx);

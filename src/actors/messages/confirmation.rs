@@ -3,13 +3,30 @@
 use actix::Message;
 
 use crate::domain::confirmation::{Finding, Inquiry, Told};
+use crate::domain::facts::NodeFacts;
 use crate::domain::node::ClusterName;
 
 /// `ClusterActor` → `NodeMonitor`: ask the node now, on a new connection. Answers what came of it; an answer of the node
 /// is a proof of life like any other.
 #[derive(Debug, Message)]
-#[rtype(result = "Finding")]
+#[rtype(result = "Asked")]
 pub struct AskAnew;
+
+/// What came of asking a node on a new connection.
+#[derive(Debug)]
+pub struct Asked {
+    /// In short.
+    pub finding: Finding,
+    /// What the process said of itself, if it answered with that.
+    pub facts: Option<Box<NodeFacts>>,
+}
+
+impl From<Finding> for Asked {
+    fn from(finding: Finding) -> Self {
+        let facts = None;
+        Self { finding, facts }
+    }
+}
 
 /// `FailoverRun` → `ClusterActor`: ask the successor, then the primary. Answers once what came of it is taken in.
 #[derive(Debug, Message)]

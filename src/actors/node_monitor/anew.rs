@@ -9,9 +9,9 @@ use actix::prelude::*;
 use tokio::time::{sleep, timeout};
 
 use super::{FreshConnections, NodeMonitor};
-use crate::actors::messages::AskAnew;
+use crate::actors::messages::{AskAnew, Asked};
 use crate::domain::confirmation::Finding;
-use crate::domain::facts::DownReason;
+use crate::domain::facts::{DownReason, NodeFacts};
 use crate::ports::clock::LeaseClock;
 use crate::ports::redis::{Alive, Depth, ProbeFailure, RedisNode};
 
@@ -24,8 +24,8 @@ const PATIENCE: u32 = 4;
 /// When a connection that was closed before the answer is tried again: that is silence, not a refusal.
 const AGAIN_AFTER: Duration = Duration::from_millis(5);
 
-/// What came of it; the answer, if there was one.
-type Asked = Result<Alive, Finding>;
+/// The answer, or what there was instead.
+type Answer = Result<Alive, Finding>;
 
 /// One question.
 struct Question {
@@ -40,7 +40,7 @@ struct Question {
 }
 
 impl Question {
-    async fn ask(self) -> Asked {
+    async fn ask(self) -> Answer {
         let Ok(_turn) = timeout(self.limit, self.fresh.turn()).await else {
             return Err(Finding::Unknown);
         };
@@ -53,9 +53,9 @@ impl Question {
         }
     }
 
-    async fn answer(&self) -> Asked {
+    async fn answer(&self) -> Answer {
         loop {
-            let asked = async { self.node.connect().await?.probe(Depth::Tick).await };
+            let asked = async { self.node.connect().await?.probe(Depth::Full).await };
             match asked.await {
                 Ok(alive) => return Ok(alive),
                 Err(ProbeFailure::Own(_)) => return Err(Finding::Unknown),
@@ -75,10 +75,10 @@ impl NodeMonitor {
         usual.max(LEAST).min(self.settings.probe_timeout)
     }
 
-    fn asked(&mut self, asked: Asked, ctx: &mut Context<Self>) -> Finding {
-        let alive = match asked {
+    fn asked(&mut self, answer: Answer, ctx: &mut Context<Self>) -> Asked {
+        let alive = match answer {
             Ok(alive) => alive,
-            Err(finding) => return finding,
+            Err(finding) => return finding.into(),
         };
         self.liveness.answered(self.clock.now(), alive.loading);
         self.sighting.owes_since = None;
@@ -86,15 +86,18 @@ impl NodeMonitor {
         // What it is now is read in full, if the connection in use still carries anything.
         self.wake.notify_one();
         if alive.loading {
-            Finding::Loading
-        } else {
-            Finding::Answers
+            return Finding::Loading.into();
+        }
+        let facts = alive.info.as_ref().and_then(NodeFacts::of);
+        Asked {
+            finding: Finding::Answers,
+            facts: facts.map(Box::new),
         }
     }
 }
 
 impl Handler<AskAnew> for NodeMonitor {
-    type Result = ResponseActFuture<Self, Finding>;
+    type Result = ResponseActFuture<Self, Asked>;
 
     fn handle(&mut self, _: AskAnew, _: &mut Self::Context) -> Self::Result {
         let question = Question {

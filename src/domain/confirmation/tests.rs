@@ -182,3 +182,28 @@ fn a_flapping_primary_is_replaced_at_last_and_not_for_cuts_that_took_its_success
         assert_eq!(next(&confirmation, after(30_000)), expected);
     }
 }
+
+#[test]
+fn another_process_that_the_leader_alone_finds_at_the_published_address_replaces_nobody_however_often()
+ {
+    let mut confirmation = Confirmation::default();
+    let mut now = START;
+    for _ in 0..2 * FLAPPING_AFTER {
+        confirmation.found(Finding::Replaced, true, true, now);
+        assert_eq!(next(&confirmation, now), Next::AskVoters);
+        confirmation.poll(1, None, LIMITS, now);
+        assert!(confirmation.told(tally(3, 1, &[]), LIMITS, now));
+        let until = now.after(ASKED_AGAIN_AFTER);
+        assert_eq!(
+            next(&confirmation, now),
+            Next::Wait(Reason::Elsewhere, until)
+        );
+        now = until;
+        assert_eq!(next(&confirmation, now), Next::Ask);
+    }
+    assert_eq!(confirmation.flapping(LIMITS, now), None);
+    confirmation.found(Finding::Replaced, true, true, now);
+    confirmation.poll(2, None, LIMITS, now);
+    assert!(!confirmation.told(tally(3, 2, &[]), LIMITS, now));
+    assert_eq!(next(&confirmation, now), Next::Withdraw);
+}

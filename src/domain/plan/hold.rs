@@ -99,6 +99,13 @@ pub enum Hold {
         /// The other.
         other: NodeAddr,
     },
+    /// The node says that it follows the primary, and is linked to another server: its own host leads it there.
+    FollowsAnother {
+        /// The node.
+        node: NodeAddr,
+        /// The primary that it names.
+        primary: NodeAddr,
+    },
     /// Another process answers at the published address, with data of another history (RK-7).
     Stranger {
         /// The address.

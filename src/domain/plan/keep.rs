@@ -92,7 +92,12 @@ fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
         let silent = "it has not answered since it was published".to_owned();
         return Plan::hold(Hold::Undecided(vec![(primary.clone(), silent)]));
     }
-    replace(case, published, primary, &unfit)
+    let (successor, plan) = withdrawal(case, published, primary, &unfit);
+    // What one keeper finds at an address may be what its own host leads it to.
+    let replaced = published.is_replaced_by(facts);
+    let asked = successor.filter(|_| replaced);
+    let held = asked.and_then(|successor| unconfirmed(case, primary, &successor));
+    held.unwrap_or(plan)
 }
 
 fn less_data(holder: &NodeAddr) -> String {
@@ -105,13 +110,8 @@ fn not_read_here(primary: &NodeAddr, node: &ObservedNode) -> Plan {
     Plan::hold(Hold::Undecided(vec![node.doubt(primary)]))
 }
 
-/// Withdraws the primary if somebody can take over, and before long; else it stays published, so that it serves again once
-/// it is back.
-fn replace(case: &Case<'_>, published: &Published, primary: &NodeAddr, why: &str) -> Plan {
-    withdrawal(case, published, primary, why).1
-}
-
-/// The best successor, and the withdrawal of the primary in its favour; if there is none, why the primary stays.
+/// The best successor, and the withdrawal of the primary in its favour. If there is none, or not before long, why the
+/// primary stays published, so that it serves again once it is back.
 fn withdrawal(
     case: &Case<'_>,
     published: &Published,
@@ -203,6 +203,13 @@ fn settle(case: &Case<'_>, published: &Published, primary: &NodeAddr, facts: &No
     let (mut rivals, mut astray) = (Vec::new(), Vec::new());
     let mut syncing = 0;
     for (addr, other) in case.members().filter(|(addr, _)| *addr != primary) {
+        if case.observed.is_astray_by_itself(addr) {
+            holds.push(Hold::FollowsAnother {
+                node: addr.clone(),
+                primary: primary.clone(),
+            });
+            continue;
+        }
         if in_place(case, addr, primary) {
             syncing += usize::from(other.upstream().is_some_and(|upstream| upstream.syncing));
             let unlinked = |upstream: &Upstream| upstream.link != Link::Up && !upstream.syncing;

@@ -1,7 +1,6 @@
 //! The states that plans write: a primary is published, or withdrawn.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::super::facts::{Link, NodeFacts, Upstream};
@@ -9,6 +8,9 @@ use super::super::lineage::lost_against;
 use super::super::node::NodeAddr;
 use super::super::published::{Intent, Published, Step};
 use super::Case;
+
+/// Names whose addresses are noted at most, unless the file has more.
+const ADDRESSES_KEPT: usize = 64;
 
 /// The state in which `primary` is published: no intent, its replicas, its replication ids at the front of the lineage.
 pub(super) fn publishing(case: &Case<'_>, before: &Published, primary: &NodeAddr) -> Published {
@@ -59,12 +61,14 @@ fn note_addresses(case: &Case<'_>, state: &mut Published) {
             state.addresses.insert(host.to_owned(), now.clone());
         }
     }
-    let known = &state.known;
-    let listed = case.observed.nodes.keys();
-    let hosts: BTreeSet<&str> = listed.chain(known).map(NodeAddr::host).collect();
-    state
-        .addresses
-        .retain(|host, _| hosts.contains(host.as_str()));
+    // Former names stay: the state may bear one until the next change of primary, whoever reads it then.
+    while state.addresses.len() > ADDRESSES_KEPT {
+        let listed = |host: &String| case.observed.nodes.keys().any(|it| it.host() == host);
+        let Some(former) = state.addresses.keys().find(|host| !listed(host)).cloned() else {
+            break;
+        };
+        state.addresses.remove(&former);
+    }
 }
 
 /// The state in which no primary is published because `old` is to be replaced. What `old` said last goes into it, unless
@@ -105,7 +109,7 @@ pub(super) fn withdrawing(
     }
     if let Some(old) = old {
         state.deposed.insert(old.clone(), before.deposing(known));
-        // Unless they have copied a stranger there.
+        // Unless they have copied a stranger there. Of a primary that this keeper never read, nobody knows what it streamed.
         let foreign = known.filter(|facts| before.is_stranger(facts));
         let synced = |facts: &NodeFacts| {
             let ever = facts.upstream().is_some_and(|it| it.link.ever_up());
@@ -113,7 +117,7 @@ pub(super) fn withdrawing(
         };
         let mut streamed: Vec<_> = case
             .members()
-            .filter(|(addr, facts)| synced(facts) && observed.follows(addr, old))
+            .filter(|(addr, facts)| known.is_some() && synced(facts) && observed.follows(addr, old))
             .map(|(_, facts)| (Reverse(facts.offset), facts.replication_id.as_str()))
             .collect();
         streamed.sort_unstable();

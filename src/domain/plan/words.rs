@@ -114,7 +114,17 @@ impl fmt::Display for Hold {
                 }
                 Ok(())
             }
+            Self::Unconfirmed(node, Reason::Elsewhere) => write!(
+                f,
+                "another process than the published one answers this keeper at {node}, and most keepers find the published \
+                 one: see where {node} leads on this keeper's host"
+            ),
             Self::Unconfirmed(node, reason) => write!(f, "{node} is voted down, {reason}"),
+            Self::FollowsAnother { node, primary } => write!(
+                f,
+                "{node} follows another server than {primary} by that name or address: its data are of another history and \
+                 count as none of the cluster's; see where {primary} leads on the host of {node}"
+            ),
             Self::Flapping(node, flapping) => write!(f, "{node} {flapping}"),
             Self::Unacknowledged(keepers) => write!(
                 f,
@@ -325,7 +335,9 @@ impl fmt::Display for Flapping {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let untold = match self {
-            Self::Answers => return f.write_str("but has answered since: it is not withdrawn"),
+            Self::Answers | Self::Elsewhere => {
+                return f.write_str("but has answered since: it is not withdrawn");
+            }
             Self::Voters(untold) => {
                 f.write_str(
                     "and withdrawn if a majority of the keepers, asked once more, has no answer",

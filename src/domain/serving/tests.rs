@@ -125,3 +125,13 @@ fn without_zookeeper_votes_from_before_count_for_nothing_and_what_is_seen_counts
         Reason::Down { .. }
     ));
 }
+
+#[test]
+fn a_replica_that_is_another_process_at_the_published_address_is_no_firm_no() {
+    let elsewhere = published().replica("a", "c");
+    let elsewhere = elsewhere.with("a", |a| a.run_id = "process of b".to_owned());
+    let unknown = (Reason::Stranger, Reason::Stranger);
+    assert_eq!(elsewhere.is_answered("a"), unknown);
+    let demoted = published().replica("a", "c").is_answered("a").0;
+    assert_eq!(demoted, Reason::DemotedFromOutside);
+}

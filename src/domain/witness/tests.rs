@@ -1,6 +1,7 @@
 use crate::domain::election::Refusal;
-use crate::domain::plan::Change;
+use crate::domain::node::Moment;
 use crate::domain::plan::tests::builder::{Cluster, addr, cluster};
+use crate::domain::plan::{Change, Hold};
 
 /// A cluster that has had data and has none any more: `a` is dead, and `b` was linked to it.
 fn drained() -> Cluster {
@@ -88,4 +89,55 @@ fn keepers_tell_what_they_have_seen_once_the_primary_is_voted_down_and_nothing_a
     let told = voted.observed.testimony().unwrap();
     assert!(told.replicas[&addr("b")].linked);
     assert_eq!(told.primary.as_ref().unwrap().offset, 1_000);
+}
+
+/// `b` names `a`, is linked, and streams another history; it was read before `a`.
+fn led_elsewhere() -> Cluster {
+    let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
+    let cluster = cluster.published("a");
+    let cluster = cluster.with("b", |b| {
+        b.replication_id = "of a server elsewhere".to_owned()
+    });
+    cluster.sighting("b", |b| b.at = Moment::default())
+}
+
+#[test]
+fn a_replica_whose_host_leads_it_to_another_server_is_named_and_never_takes_over() {
+    let cluster = led_elsewhere().looked_at();
+    let cluster = cluster.written(Change::Note);
+    assert_eq!(cluster.state().replicas, [addr("c")].into());
+    let named = Hold::FollowsAnother {
+        node: addr("b"),
+        primary: addr("a"),
+    };
+    cluster.plan().assert_holds(&named);
+    assert!(cluster.plan().action.is_none(), "{:?}", cluster.plan());
+    let dead = cluster.down("a").unlinked("b").unlinked("c");
+    let dead = dead.written(Change::Withdraw);
+    let foreign = "of a server elsewhere".to_owned();
+    assert!(!dead.state().lineage.contains(&foreign));
+    dead.plan().assert_promotes("c");
+}
+
+#[test]
+fn a_replica_that_alone_is_left_and_was_led_elsewhere_does_not_take_over() {
+    let cluster = cluster().primary("a").replica("b", "a").published("a");
+    let cluster = cluster.with("b", |b| {
+        b.replication_id = "of a server elsewhere".to_owned()
+    });
+    let cluster = cluster.sighting("b", |b| b.at = Moment::default());
+    let dead = cluster.looked_at().down("a").unlinked("b");
+    assert_eq!(dead.plan().refusal("b"), Refusal::Unrelated);
+}
+
+#[test]
+fn a_history_that_the_primary_began_after_it_was_read_is_not_elsewhere() {
+    let cluster = led_elsewhere().sighting("a", |a| a.at = Moment::default());
+    let cluster = cluster.looked_at();
+    let dead = cluster
+        .down("a")
+        .unlinked("b")
+        .down("c")
+        .written(Change::Withdraw);
+    dead.plan().assert_promotes("b");
 }

@@ -248,7 +248,7 @@ proptest! {
             limit: Duration::from_millis(limit),
         });
         let lease = Duration::from_millis(lease);
-        let findings = [Finding::Refused, Finding::Silent, Finding::Loading, Finding::Answers, Finding::Unknown];
+        let findings = [Finding::Refused, Finding::Silent, Finding::Loading, Finding::Answers, Finding::Replaced, Finding::Unknown];
         let answer = |(asker, (number, finding)): (String, (u64, usize))| {
             let finding = findings[finding];
             (KeeperId::new(asker), Answer { number, finding })

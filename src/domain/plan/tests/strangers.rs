@@ -1,8 +1,9 @@
 //! Servers that are not the cluster's, at addresses that are (RK-7).
 
 use super::builder::{Cluster, addr, addrs, cluster, history};
+use crate::domain::confirmation::Confirmation;
 use crate::domain::election::Refusal;
-use crate::domain::plan::{Change, Hold};
+use crate::domain::plan::{Action, Change, Hold};
 
 fn trio() -> Cluster {
     let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
@@ -189,4 +190,27 @@ fn a_primary_that_started_twice_while_nobody_led_is_known_to_a_keeper_that_saw_b
     cluster.plan().assert_follows(["a", "c"], "b");
     let unseen = cluster.restarted_keeper();
     unseen.plan().assert_follows(["a", "c"], "b");
+}
+
+/// This keeper's host leads the name of `a` to the process of `b`.
+fn swapped() -> Cluster {
+    let cluster = trio().replica("a", "c");
+    cluster.with("a", |a| a.run_id = "process of b".to_owned())
+}
+
+#[test]
+fn another_process_at_the_published_address_is_confirmed_by_a_majority_before_the_primary_is_withdrawn()
+ {
+    for cluster in [swapped(), foreign(trio(), "a")] {
+        let mut cluster = cluster;
+        cluster.observed.confirmation = Confirmation::default();
+        let asks = cluster.plan().action;
+        assert!(matches!(asks, Some(Action::Confirm(_))), "{asks:?}");
+        cluster.observed.confirmation = Confirmation::granted();
+        cluster.plan().assert_writes(Change::Withdraw, None);
+    }
+    // The same process was made a replica by somebody: every keeper sees that.
+    let mut demoted = trio().replica("a", "c");
+    demoted.observed.confirmation = Confirmation::default();
+    demoted.plan().assert_writes(Change::Withdraw, None);
 }
