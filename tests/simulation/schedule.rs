@@ -5,15 +5,19 @@ use std::ops::Range;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
+use self::apart::{addressing, consent, failsafe, odd_file, unnamed};
 use super::network::{Cut, Host};
 use super::redis::Rebirth;
 
+mod apart;
 mod losses;
 mod newcomers;
+mod planned;
 mod stories;
 mod switchovers;
 
-pub(crate) use switchovers::FAULTS;
+pub(crate) use self::planned::{Fault, Node, Planned, When, Which};
+pub(crate) use self::switchovers::FAULTS;
 
 /// Where keepers run: keeper 0 on this host, and so on.
 pub(crate) const KEEPERS: Host = 0;
@@ -121,96 +125,6 @@ pub(crate) enum Kind {
     SwitchoverOnly,
     /// A keeper was replaced by another for good, then the primary dies at this time: it is replaced, too, and soon (RK-2).
     KeeperReplaced(u64),
-}
-
-/// A fault with its time.
-#[derive(Debug, Clone)]
-pub(crate) struct Planned {
-    pub(crate) when: When,
-    pub(crate) lasts: u64,
-    pub(crate) fault: Fault,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum When {
-    At(u64),
-    /// So long after a primary was withdrawn for the `number`th time.
-    Withdrawal {
-        number: u32,
-        after: u64,
-    },
-    /// So long after the `number`th time that a candidate was persisted: the command to it follows.
-    Choice {
-        number: u32,
-        after: u64,
-    },
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Which {
-    Number(usize),
-    Leader,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Node {
-    Number(usize),
-    /// The published primary of a cluster.
-    Primary(usize),
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Fault {
-    /// SIGSTOP.
-    Pause(Which),
-    /// Its machine is suspended, and its clock with it.
-    Stun(Which),
-    /// kill -9.
-    Crash(Which),
-    /// Its host dies for good.
-    Retire(Which),
-    /// A keeper that never ran before is started.
-    Join(usize),
-    /// SIGTERM.
-    Stop(Which),
-    /// SIGTERM, and started again.
-    Restart(Which),
-    /// Its session is ended by the ensemble.
-    Expire(Which),
-    /// Its connection to ZooKeeper is cut.
-    Disconnect(Which),
-    /// Its ZooKeeper server is cut off from the ensemble and goes on serving it.
-    Believe(Which),
-    /// All that are stopped continue.
-    Continue,
-    /// All sessions end; some keepers are restarted at once, some are cut off from ZooKeeper.
-    Upheaval,
-    /// No ZooKeeper at all.
-    Outage,
-    Kill(Node, Rebirth),
-    /// No fault: clients delete everything.
-    Drain(usize),
-    Freeze(Node),
-    Isolate(Host),
-    Sever(Host, Host, Cut),
-    SeverOneWay(Host, Host, Cut),
-    /// Whoever leads then is cut off from the servers on this host, and all others reach them.
-    Blind(Host, Cut),
-    /// All keepers but the one that leads then are cut off from the servers on this host.
-    BlindOthers(Host, Cut),
-    /// All keepers, and nobody else, are cut off from this node's host; from those of all nodes, if none is named.
-    Unreachable(Option<Node>, Cut),
-    Slow(Host, u64),
-    /// The flows that are open with the servers on this host go mute; new connections work.
-    Mute(Host),
-    /// All flows with servers go mute, once nothing else is wrong any more: no vote of silence is right from then on.
-    MuteAll,
-    /// The name of a node that is no primary leads keepers to another server, which is empty.
-    MoveName(usize),
-    /// A client at every node takes the name of a keeper's command connection.
-    Imitate,
-    /// No fault: an operator has a cluster switched over, to one of its nodes or to the best.
-    Switchover(usize, Option<usize>),
 }
 
 impl Schedule {
@@ -418,54 +332,6 @@ impl Schedule {
         let first = if self.colocated { KEEPERS } else { SERVERS };
         first + Host::try_from(number).expect("few hosts")
     }
-}
-
-/// Drawn apart from all else, so that other draws stay what they are.
-fn failsafe(seed: u64) -> Option<u64> {
-    let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0xfa11_5afe));
-    chance.pick(&[None, Some(3), Some(3_600), Some(3_600)])
-}
-
-/// Likewise. Longer than it takes a restarted keeper to come back and lead, a consent given before binds it.
-fn consent(seed: u64) -> u64 {
-    let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0xc0_45e7));
-    let most = failsafe(seed).unwrap_or(u64::MAX).saturating_mul(1_000);
-    chance.pick(&[600, 800, 800, 6_000]).min(most)
-}
-
-/// Likewise.
-fn unnamed(seed: u64) -> bool {
-    Chance(StdRng::seed_from_u64(seed ^ 0x0a4e)).happens(15)
-}
-
-/// Likewise.
-fn addressing(seed: u64) -> Addressing {
-    let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0xadd7));
-    if chance.happens(70) {
-        return Addressing::Own;
-    }
-    chance.pick(&[
-        Addressing::Loopback,
-        Addressing::Mirror,
-        Addressing::Astray,
-        Addressing::Swapped,
-        Addressing::Reused,
-        Addressing::Nowhere,
-    ])
-}
-
-/// Likewise. One of two keepers that lacks a node leaves no majority for it; of two nodes it has one only.
-fn odd_file(seed: u64, keepers: usize, nodes: usize) -> Option<(usize, Oddity)> {
-    let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0dd_f11e));
-    if keepers < 3 || nodes < 3 || !chance.happens(20) {
-        return None;
-    }
-    let oddity = if chance.happens(50) {
-        Oddity::Lacks(chance.below(nodes))
-    } else {
-        Oddity::Named
-    };
-    Some((chance.below(keepers), oddity))
 }
 
 struct Chance(StdRng);
