@@ -37,9 +37,13 @@ impl Site {
             "FAULT {fault:?} for {} ms",
             lasts / 1_000
         );
+        self.oracle.fault_begins();
         let undo = self.begin(*fault, *lasts);
         let site = Rc::clone(self);
-        self.around.world.after(*lasts, move || undo(&site));
+        self.around.world.after(*lasts, move || {
+            undo(&site);
+            site.oracle.fault_ends();
+        });
     }
 
     /// Every keeper is asked; the one that leads does it.
@@ -298,6 +302,7 @@ impl Site {
     /// Everything works again.
     pub(crate) fn heal(&self) {
         note!(self.around.world, "everything is healed");
+        self.oracle.fault_begins();
         self.around.network.heal_all();
         let ensemble = &self.around.ensemble;
         ensemble.set_up(true);
@@ -313,5 +318,6 @@ impl Site {
             self.around.fleet.thaw(server);
             self.around.fleet.start(server, Rebirth::Whole);
         }
+        self.oracle.fault_ends();
     }
 }

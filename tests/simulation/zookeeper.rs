@@ -28,7 +28,7 @@ const TICK: u64 = 50_000;
 /// From a follower to its leader or back, at most, in microseconds.
 const FORWARD: u64 = 1_500;
 
-/// What is told of every commit.
+/// What is told of every transaction, those that change nothing included.
 type Watcher = Box<dyn Fn(&Tree, &[Change])>;
 
 /// The ensemble.
@@ -75,12 +75,12 @@ impl Ensemble {
         })
     }
 
-    /// Who is told of every commit.
+    /// Who is told of every transaction.
     pub(crate) fn watched_by(&self, watcher: impl Fn(&Tree, &[Change]) + 'static) {
         *self.watcher.borrow_mut() = Some(Box::new(watcher));
     }
 
-    /// Nobody is told of commits any more.
+    /// Nobody is told any more.
     pub(crate) fn unwatched(&self) {
         self.watcher.take();
     }
@@ -185,7 +185,7 @@ impl Ensemble {
         let tree = Rc::new(tree);
         let changes: Rc<[Change]> = changes.into();
         self.state.borrow_mut().tree = Rc::clone(&tree);
-        if let (false, Some(watcher)) = (changes.is_empty(), &*self.watcher.borrow()) {
+        if let Some(watcher) = &*self.watcher.borrow() {
             watcher(&tree, &changes);
         }
         let mut answer = answer;
