@@ -12,6 +12,7 @@ use redis_keeper::layout::state::Document as _;
 pub(crate) use self::answers::Said;
 use self::confirmations::Contacts;
 use self::consents::Given;
+use self::deposed::Deposed;
 use self::leases::{Heartbeats, Withdrawal};
 use self::proxies::Up;
 use self::refusals::Refused;
@@ -24,6 +25,7 @@ use super::world::{World, note};
 mod answers;
 mod confirmations;
 mod consents;
+mod deposed;
 mod leases;
 mod orders;
 mod proxies;
@@ -55,6 +57,7 @@ pub(crate) struct Oracle {
     answering_from: Cell<Option<u64>>,
     contacts: RefCell<Contacts>,
     rest: RefCell<Rest>,
+    deposed: RefCell<Deposed>,
 }
 
 /// What keepers are configured with, in microseconds.
@@ -149,6 +152,7 @@ impl Oracle {
             answering_from: Cell::default(),
             contacts: RefCell::default(),
             rest: RefCell::default(),
+            deposed: RefCell::default(),
         })
     }
 

@@ -96,6 +96,8 @@ struct State {
     /// What arrived while it was stopped.
     inbox: VecDeque<Event>,
     connections: BTreeMap<u64, Connection>,
+    /// How often it has ended its clients' connections, or has died with them.
+    clients_ended: u64,
 }
 
 /// A server's end of a keeper's connection.
@@ -232,6 +234,7 @@ impl Fleet {
             attached: BTreeMap::new(),
             inbox: VecDeque::new(),
             connections: BTreeMap::new(),
+            clients_ended: 0,
         }
     }
 
@@ -276,9 +279,10 @@ impl Server {
         }
     }
 
-    /// Closes all of its keepers' connections but one.
+    /// Closes all connections but this one of a keeper's.
     fn close_connections(&self, but: Option<u64>) {
         let mut state = self.state.borrow_mut();
+        state.clients_ended += 1;
         let kept = but.and_then(|but| Some((but, state.connections.remove(&but)?)));
         let closed = std::mem::take(&mut state.connections);
         state.connections.extend(kept);
@@ -322,6 +326,11 @@ impl Server {
     pub(crate) fn holds(&self, write: u64) -> bool {
         let state = self.state.borrow();
         state.log.iter().any(|(_, number)| *number == write)
+    }
+
+    /// How often it has ended its clients' connections.
+    pub(crate) fn clients_ended(&self) -> u64 {
+        self.state.borrow().clients_ended
     }
 
     /// What it demands of its replicas.

@@ -13,10 +13,12 @@ mod apart;
 mod losses;
 mod newcomers;
 mod planned;
+mod proxies;
 mod stories;
 mod switchovers;
 
 pub(crate) use self::planned::{Fault, Node, Planned, When, Which};
+pub(crate) use self::proxies::{Proxies, Reload};
 pub(crate) use self::switchovers::FAULTS;
 
 /// Where keepers run: keeper 0 on this host, and so on.
@@ -27,8 +29,10 @@ pub(crate) const SERVERS: Host = 10;
 pub(crate) const ENSEMBLE: Host = 20;
 /// Where clients run.
 pub(crate) const CLIENTS: Host = 30;
-/// Behind the last host.
+/// Behind the last host that is cut off.
 pub(crate) const HOSTS: Host = 34;
+/// Where HAProxies without clients run.
+pub(crate) const CROWD: Host = 40;
 
 /// When ZooKeeper goes away, in runs about that, in microseconds.
 pub(crate) const OUTAGE: u64 = 6_000_000;
@@ -63,8 +67,11 @@ pub(crate) struct Schedule {
     pub(crate) failsafe: Option<u64>,
     /// F, in milliseconds.
     pub(crate) consent: u64,
-    /// HAProxies do not say who they are.
+    /// Clients' HAProxies do not say who they are.
     pub(crate) unnamed: bool,
+    pub(crate) proxies: Proxies,
+    /// How long it is watched in the end that nothing happens, in microseconds.
+    pub(crate) rest: u64,
     /// A keeper whose file differs from those of the others.
     pub(crate) odd_file: Option<(usize, Oddity)>,
     /// Servers keep append-only files: whoever starts anew has no history.
@@ -133,6 +140,7 @@ impl Schedule {
         match seed % 50 {
             12 | 37 => Self::replaced_keeper(seed),
             24 => Self::late_leader(seed),
+            36 => Self::crowd(seed),
             43 => Self::foreign(seed),
             44 => Self::power_cut(seed),
             45 => Self::drained(seed),
@@ -141,12 +149,12 @@ impl Schedule {
             48 => Self::end_of_a_cut(seed),
             49 => Self::overtaken_errand(seed),
             _ => {
-                let schedule = Self::at_random(seed);
-                let drawn = odd_file(seed, schedule.keepers, schedule.nodes);
-                Self {
-                    odd_file: drawn.filter(|_| schedule.kind == Kind::Anything),
-                    ..schedule
+                let mut schedule = Self::at_random(seed);
+                if schedule.kind == Kind::Anything {
+                    schedule.odd_file = odd_file(seed, schedule.keepers, schedule.nodes);
+                    schedule.proxies = Proxies::draw(&schedule, seed);
                 }
+                schedule
             }
         }
     }
@@ -190,6 +198,8 @@ impl Schedule {
             failsafe: failsafe(seed),
             consent: consent(seed),
             unnamed: unnamed(seed),
+            proxies: Proxies::default(),
+            rest: 0,
             addressing: addressing(seed),
             append_only: false,
             quiet: 0..0,

@@ -73,6 +73,10 @@ impl Oracle {
 }
 
 impl Rest {
+    pub(super) fn faults_under_way(&self) -> bool {
+        self.faults > 0
+    }
+
     fn disturbed(&mut self, now: u64) {
         self.since = now;
         self.transactions = 0;
