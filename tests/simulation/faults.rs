@@ -148,6 +148,13 @@ impl Site {
                 self.around.fleet.freeze(&server);
                 Box::new(move |site| site.around.fleet.thaw(&server))
             }
+            Fault::Ail(node, ailment) => {
+                let Some(server) = self.around.fleet.server(&self.node(node)).cloned() else {
+                    return Box::new(|_| {});
+                };
+                self.around.fleet.ail(&server, ailment);
+                Box::new(move |site| site.around.fleet.cure(&server))
+            }
             Fault::Isolate(host) => {
                 let ways: Vec<_> = (0..HOSTS)
                     .flat_map(|other| [(host, other), (other, host)])
@@ -178,6 +185,10 @@ impl Site {
             }
             Fault::MuteAll => self.mute_all(),
             Fault::MoveName(number) => self.move_name(self.nodes[number].clone()),
+            Fault::NoNames => {
+                self.around.fleet.resolves_no_names(true);
+                Box::new(|site| site.around.fleet.resolves_no_names(false))
+            }
             Fault::Imitate => {
                 let servers = self.around.fleet.servers();
                 servers.for_each(|server| server.imitate_keeper());
@@ -316,6 +327,7 @@ impl Site {
         self.around.fleet.move_names_back();
         for server in self.around.fleet.servers() {
             self.around.fleet.thaw(server);
+            self.around.fleet.cure(server);
             self.around.fleet.start(server, Rebirth::Whole);
         }
         self.oracle.fault_ends();

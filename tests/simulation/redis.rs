@@ -9,6 +9,7 @@ use redis_keeper::domain::facts::MinReplicas;
 use redis_keeper::domain::group::ProbeName;
 use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
 
+pub(crate) use self::ailments::Ailment;
 pub(crate) use self::life::Rebirth;
 use self::replication::{Attached, Replica};
 use super::keeper::Process;
@@ -17,6 +18,7 @@ use super::network::{Host, Lane, Network};
 use super::oracle::Oracle;
 use super::world::{Event, World};
 
+mod ailments;
 mod answers;
 pub(crate) mod commands;
 pub(crate) mod impostors;
@@ -42,6 +44,8 @@ pub(crate) struct Fleet {
     judge: OnceCell<Rc<Oracle>>,
     /// Servers tell who is connected to them.
     tells: Cell<bool>,
+    /// No resolver answers.
+    nameless: Cell<bool>,
     /// When a server was promoted.
     promotions: RefCell<Vec<u64>>,
 }
@@ -53,6 +57,8 @@ pub(crate) struct Server {
     pub(crate) host: Host,
     world: Rc<World>,
     network: Rc<Network>,
+    /// Requests that wait for others.
+    work: Lane,
     state: RefCell<State>,
 }
 
@@ -98,6 +104,8 @@ struct State {
     connections: BTreeMap<u64, Connection>,
     /// How often it has ended its clients' connections, or has died with them.
     clients_ended: u64,
+    /// What ails the process, and since when.
+    ailment: Option<(Ailment, u64)>,
 }
 
 /// A server's end of a keeper's connection.
@@ -107,6 +115,7 @@ struct Connection {
     epoch: Option<Epoch>,
     /// Of a probe connection.
     name: Rc<RefCell<Option<ProbeName>>>,
+    opened: u64,
     to_peer: Rc<Lane>,
     closed: Rc<dyn Fn()>,
 }
@@ -146,6 +155,7 @@ impl Fleet {
             append_only,
             judge: OnceCell::new(),
             tells: Cell::default(),
+            nameless: Cell::default(),
             promotions: RefCell::default(),
         })
     }
@@ -173,6 +183,7 @@ impl Fleet {
                     host: *host,
                     world: Rc::clone(&self.world),
                     network: Rc::clone(&self.network),
+                    work: Lane::default(),
                     state: RefCell::new(state),
                 });
                 servers.insert(addr.clone(), server);
@@ -191,6 +202,11 @@ impl Fleet {
     /// From now on servers tell who is connected to them.
     pub(crate) fn tells_of_clients(&self) {
         self.tells.set(true);
+    }
+
+    /// Whether no resolver answers from now on.
+    pub(crate) fn resolves_no_names(&self, nameless: bool) {
+        self.nameless.set(nameless);
     }
 
     /// How many servers were promoted since.
@@ -235,6 +251,7 @@ impl Fleet {
             inbox: VecDeque::new(),
             connections: BTreeMap::new(),
             clients_ended: 0,
+            ailment: None,
         }
     }
 

@@ -9,8 +9,10 @@ use self::apart::{addressing, consent, failsafe, odd_file, unnamed};
 use super::network::{Cut, Host};
 use super::redis::Rebirth;
 
+mod ailments;
 mod apart;
 mod losses;
+mod nameless;
 mod newcomers;
 mod planned;
 mod proxies;
@@ -99,6 +101,8 @@ pub(crate) enum Addressing {
     Reused,
     /// The first one's name resolves nowhere.
     Nowhere,
+    /// The first two have one address, and a request to it reaches either, as behind a load balancer.
+    Shared,
 }
 
 /// How one keeper's file differs.
@@ -152,6 +156,7 @@ impl Schedule {
                 let mut schedule = Self::at_random(seed);
                 if schedule.kind == Kind::Anything {
                     schedule.odd_file = odd_file(seed, schedule.keepers, schedule.nodes);
+                    schedule.nameless();
                     schedule.proxies = Proxies::draw(&schedule, seed);
                 }
                 schedule
@@ -267,6 +272,7 @@ impl Schedule {
             schedule.impostors(&mut Chance(StdRng::seed_from_u64(seed ^ 0x1a90)));
             schedule.stuns(&mut Chance(StdRng::seed_from_u64(seed ^ 0x57d1)));
             schedule.newcomer(&mut Chance(StdRng::seed_from_u64(seed ^ 0x001d_0ed5)));
+            schedule.ailments(&mut Chance(StdRng::seed_from_u64(seed ^ 0x0a11_0e47)));
         }
         schedule
     }

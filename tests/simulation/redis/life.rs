@@ -29,9 +29,11 @@ impl Fleet {
             let mut state = server.state.borrow_mut();
             state.up = false;
             state.frozen = false;
+            state.ailment = None;
             state.incarnation = self.world.number();
             state.inbox.clear();
         }
+        server.work.forget();
         server.close_connections(None);
         server.drop_replicas(self);
         server.leave_primary(self);

@@ -15,9 +15,10 @@ use redis_keeper::ports::redis::{
     Redis, RedisNode, Remember, Stir,
 };
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use self::socket::Socket;
+use super::ailments::only_error;
 use super::answers::tell;
 use super::commands::Order;
 use super::{Fleet, Server};
@@ -31,6 +32,9 @@ mod socket;
 /// How long each round trip of a command may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long a name is looked up in vain.
+const RESOLVER_TIMEOUT: Duration = Duration::from_millis(300);
+
 /// The servers as one process reaches them.
 pub(crate) struct Redises(Rc<Reach>);
 
@@ -41,10 +45,14 @@ struct Reach {
     world: Rc<World>,
     /// What probe connections are called.
     name: Rc<RefCell<Option<ProbeName>>>,
+    /// Host names that it has resolved.
+    resolved: RefCell<BTreeSet<String>>,
 }
 
 struct Node {
     reach: Rc<Reach>,
+    /// By the name that this keeper has for it.
+    host: String,
     server: Rc<Server>,
 }
 
@@ -53,6 +61,13 @@ struct Probing {
     sent: u64,
     /// The judge's number of it.
     attempt: u64,
+}
+
+/// The answer to a probe.
+struct Told {
+    alive: Alive,
+    /// The server closes right behind it.
+    last: bool,
 }
 
 struct Commanding(Socket, String);
@@ -72,7 +87,22 @@ impl Redises {
             network: Rc::clone(network),
             world: Rc::clone(world),
             name: Rc::default(),
+            resolved: RefCell::default(),
         })))
+    }
+}
+
+impl Reach {
+    /// As this keeper's resolver does, which goes on with what it knows while no other answers.
+    async fn resolve(&self, host: &str) -> Result<BTreeSet<IpAddr>, String> {
+        let ip = names::resolve(host).ok_or_else(|| format!("no {host}"))?;
+        let literal = host.parse::<IpAddr>().is_ok();
+        if self.fleet.nameless.get() && !literal && !self.resolved.borrow().contains(host) {
+            sleep(RESOLVER_TIMEOUT).await;
+            return Err(format!("{host}: no resolver answers"));
+        }
+        self.resolved.borrow_mut().insert(host.to_owned());
+        Ok(BTreeSet::from([ip]))
     }
 }
 
@@ -86,13 +116,13 @@ impl Redis for Redises {
             .expect("every configured node exists");
         Rc::new(Node {
             reach: Rc::clone(&self.0),
+            host: addr.host().to_owned(),
             server: Rc::clone(server),
         })
     }
 
     async fn resolve(&self, host: &str) -> Result<BTreeSet<IpAddr>, String> {
-        let ip = names::resolve(host).ok_or_else(|| format!("no {host}"))?;
-        Ok(BTreeSet::from([ip]))
+        self.0.resolve(host).await
     }
 
     fn introduce(&self, name: &ProbeName) {
@@ -120,6 +150,10 @@ impl Node {
 
 #[async_trait(?Send)]
 impl RedisNode for Node {
+    async fn locate(&self) -> Result<(), String> {
+        self.reach.resolve(&self.host).await.map(drop)
+    }
+
     async fn connect(&self) -> Result<Box<dyn ProbeConnection>, ProbeFailure> {
         let (socket, server) = (self.socket(), &self.server);
         let (judge, keeper) = (self.reach.fleet.judge(), &self.reach.process.name);
@@ -168,19 +202,32 @@ impl ProbeConnection for Probing {
         let alive = Rc::new(RefCell::new(None));
         let told = Rc::clone(&alive);
         let answer = self.socket.answer(move |inlet| {
-            if let Some(alive) = told.borrow_mut().take() {
-                inlet.answers.borrow_mut().push_back((number, alive));
+            let Some(Told { alive, last }) = told.borrow_mut().take() else {
+                return;
+            };
+            inlet.answers.borrow_mut().push_back((number, alive));
+            if last {
+                inlet.lost();
             }
         });
         let (fleet, process) = (
             Rc::clone(&self.socket.reach.fleet),
             Rc::clone(&self.socket.reach.process),
         );
+        let opened = self.socket.opened;
         self.socket.send(move || {
-            if let Some(judge) = fleet.judge() {
+            let error = server.error(opened);
+            if let (None, Some(judge)) = (error, fleet.judge()) {
                 judge.read(&process.name, server.run_id());
             }
-            *alive.borrow_mut() = Some(tell(&server, depth));
+            let told = match error {
+                Some(error) => only_error(error, depth),
+                None => tell(&server, depth),
+            };
+            *alive.borrow_mut() = Some(Told {
+                alive: told,
+                last: server.turns_away(opened),
+            });
             answer();
         });
         let inlet = &self.socket.inlet;

@@ -26,14 +26,18 @@ pub(super) fn addressing(seed: u64) -> Addressing {
     if chance.happens(70) {
         return Addressing::Own;
     }
-    chance.pick(&[
+    let addressing = chance.pick(&[
         Addressing::Loopback,
         Addressing::Mirror,
         Addressing::Astray,
         Addressing::Swapped,
         Addressing::Reused,
         Addressing::Nowhere,
-    ])
+    ]);
+    if chance.happens(20) {
+        return Addressing::Shared;
+    }
+    addressing
 }
 
 /// One of two keepers that lacks a node leaves no majority for it; of two nodes it has one only.

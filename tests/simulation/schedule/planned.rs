@@ -1,7 +1,7 @@
 //! Faults, and when they strike.
 
 use crate::network::{Cut, Host};
-use crate::redis::Rebirth;
+use crate::redis::{Ailment, Rebirth};
 
 /// A fault with its time.
 #[derive(Debug, Clone)]
@@ -71,6 +71,8 @@ pub(crate) enum Fault {
     /// No fault: clients delete everything.
     Drain(usize),
     Freeze(Node),
+    /// It lives, and is not well.
+    Ail(Node, Ailment),
     Isolate(Host),
     Sever(Host, Host, Cut),
     SeverOneWay(Host, Host, Cut),
@@ -87,6 +89,8 @@ pub(crate) enum Fault {
     MuteAll,
     /// The name of a node that is no primary leads keepers to another server, which is empty.
     MoveName(usize),
+    /// No resolver answers: a keeper that was just started knows no address of a name.
+    NoNames,
     /// A client at every node takes the name of a keeper's command connection.
     Imitate,
     /// No fault: an operator has a cluster switched over, to one of its nodes or to the best.

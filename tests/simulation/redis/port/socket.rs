@@ -55,6 +55,7 @@ impl Socket {
             } else {
                 Rc::clone(&self.reach.name)
             },
+            opened: self.opened,
             to_peer: Rc::clone(&self.to_keeper),
             closed: Rc::new(move || {
                 if !mute() {
@@ -74,7 +75,15 @@ impl Socket {
                 return network.send(back, &lane, refused);
             }
             let inner = Rc::clone(&server);
+            let opened = connection.opened;
             let accepted = move || {
+                if epoch.is_some()
+                    && let Some(error) = inner.error(opened)
+                {
+                    return network.send(back, &lane, move || {
+                        let _ = tell.send(Err(error));
+                    });
+                }
                 inner
                     .state
                     .borrow_mut()
@@ -85,7 +94,7 @@ impl Socket {
                 });
             };
             if epoch.is_some() {
-                server.arrive(None, accepted);
+                server.request(accepted);
             } else {
                 accepted();
             }
@@ -108,10 +117,7 @@ impl Socket {
     pub(super) fn send(&self, event: impl FnOnce() + 'static) {
         let way = (self.reach.process.host, self.server.host);
         if self.reach.network.cut(way) == Some(Cut::Resets) {
-            self.inlet.reset.set(true);
-            self.inlet.closed.set(true);
-            self.inlet.news.notify_one();
-            return;
+            return self.inlet.lost();
         }
         if self.mute()() {
             return;
@@ -119,7 +125,7 @@ impl Socket {
         let (server, number) = (Rc::clone(&self.server), self.number);
         let arrives = move || {
             let inner = Rc::clone(&server);
-            server.arrive(None, move || {
+            server.request(move || {
                 if inner.state.borrow().connections.contains_key(&number) {
                     event();
                 }
@@ -181,6 +187,15 @@ impl Socket {
         while !self.inlet.closed.get() {
             self.inlet.news.notified().await;
         }
+    }
+}
+
+impl Inlet {
+    /// The connection is of no more use.
+    pub(super) fn lost(&self) {
+        self.reset.set(true);
+        self.closed.set(true);
+        self.news.notify_one();
     }
 }
 
