@@ -286,7 +286,7 @@ impl Site {
     }
 
     /// Whose latch node is the first.
-    fn leader(&self) -> Option<usize> {
+    pub(crate) fn leader(&self) -> Option<usize> {
         let latches = self.around.ensemble.tree().children(paths::LEADER)?;
         let first = latches
             .iter()
