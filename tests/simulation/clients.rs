@@ -1,24 +1,20 @@
-//! Clients, each behind an HAProxy of its own that asks the keepers who is writable.
+//! Clients, each behind a HAProxy of its own; and the questions that are put to keepers.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis_keeper::actors::Directory;
-use redis_keeper::actors::cluster_api::{
-    Answer, Ask, AskStatus, Asker, NodeRef, Question, Reason, Ruling,
-};
-use redis_keeper::domain::drain::Proxy;
+use redis_keeper::actors::cluster_api::{Answer, Ask, AskStatus, Asker, NodeRef, Question, Reason};
 use redis_keeper::domain::node::{ClusterName, Moment, NodeAddr};
+use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
-use super::keeper::Keeper;
 use super::names::canonical;
 use super::network::{Host, Lane, Network};
-use super::oracle::Oracle;
+use super::proxies::Worker;
 use super::redis::Fleet;
 use super::world::World;
 
@@ -32,21 +28,36 @@ pub(crate) struct Acknowledged {
 /// How often a client writes from one check of its HAProxy to the next.
 const WRITES_EACH_INTERVAL: u32 = 6;
 
-/// A client of one cluster.
+/// How often one writes that its HAProxy has left to itself.
+const LEFT_WRITES_EVERY: Duration = Duration::from_millis(30);
+
+/// A client of one cluster, with its HAProxy.
 pub(crate) struct Writer {
+    pub(crate) worker: Worker,
+    pub(crate) client: Rc<Client>,
+}
+
+/// What writes.
+pub(crate) struct Client {
     pub(crate) world: Rc<World>,
     pub(crate) network: Rc<Network>,
     pub(crate) fleet: Rc<Fleet>,
-    pub(crate) keepers: Rc<Vec<Rc<Keeper>>>,
     pub(crate) host: Host,
     pub(crate) cluster: ClusterName,
-    pub(crate) nodes: Vec<NodeAddr>,
     pub(crate) ledger: Rc<RefCell<Vec<Acknowledged>>>,
-    pub(crate) judge: Rc<Oracle>,
-    /// Its HAProxy says who it is.
-    pub(crate) named: bool,
     /// It writes nothing then, in microseconds.
     pub(crate) quiet: Range<u64>,
+}
+
+/// A connection to a server, through a HAProxy.
+struct Session {
+    node: NodeAddr,
+    /// Nobody has shut it.
+    open: Cell<bool>,
+    /// The worker that it goes through was replaced: once it is ended, nothing opens it again.
+    left: Cell<bool>,
+    /// How often the server had ended its clients' connections when this one was opened.
+    opened: Cell<Option<u64>>,
 }
 
 /// Asks a keeper whether a node is writable; answered within this instant or not at all.
@@ -55,7 +66,7 @@ pub(crate) async fn ask(clusters: &Directory, cluster: &ClusterName, node: &Node
 }
 
 /// The same, by a HAProxy.
-async fn check(
+pub(super) async fn check(
     clusters: &Directory,
     cluster: &ClusterName,
     node: &NodeAddr,
@@ -111,91 +122,60 @@ pub(crate) async fn primary(
     ))
 }
 
+// === impl Writer ===
+
 impl Writer {
-    /// Checks and writes for ever. Between two checks clients go on to where the last one sent them. A server that is taken for
-    /// DOWN has its sessions shut (`on-marked-down shutdown-sessions`): what it takes of them later, acknowledges nobody.
-    pub(crate) async fn run(self) {
-        let mut turn = usize::from(self.host);
-        let mut up = BTreeMap::new();
-        let mut session = Rc::new(Cell::new(true));
+    /// Has its HAProxy check, and writes for ever. Between two checks clients go on to where the last one sent them. A server
+    /// that is taken for DOWN has its sessions shut (`on-marked-down shutdown-sessions`): what it takes of them later,
+    /// acknowledges nobody. A worker that was replaced shuts none any more.
+    pub(crate) async fn run(mut self) {
+        let mut session: Option<Rc<Session>> = None;
         loop {
-            let interval = Duration::from_micros(self.world.draw(100_000..=200_000));
-            let target = up.iter().find(|(_, up)| **up);
-            let target = target.map(|(node, _): (&NodeAddr, &bool)| node.clone());
+            let interval = self.worker.interval();
             for _ in 0..WRITES_EACH_INTERVAL {
-                if let Some(node) = &target
-                    && !self.quiet.contains(&self.world.now())
-                {
-                    self.write(node, &session);
+                if let Some(session) = &session {
+                    self.client.write(session);
                 }
                 sleep(interval / WRITES_EACH_INTERVAL).await;
             }
-            for node in &self.nodes {
-                turn += 1;
-                let known = up.get(node).copied().unwrap_or(false);
-                let now = self.check(node, turn, known).await;
-                self.judge.proxy_says(&self.cluster, node, self.host, now);
-                if !now && target.as_ref() == Some(node) {
-                    session.replace(false);
-                    session = Rc::new(Cell::new(true));
-                }
-                up.insert(node.clone(), now);
-            }
-        }
-    }
-
-    /// One check, sent again to another keeper when one does not know. `fall 1 rise 1`.
-    async fn check(&self, node: &NodeAddr, turn: usize, up: bool) -> bool {
-        let proxy = Proxy {
-            name: format!("host-{}", self.host),
-            backend: self.cluster.to_string(),
-            address: None,
-        };
-        let asker = Arc::new(if self.named {
-            Asker::Proxy { proxy, up }
-        } else {
-            Asker::Unnamed
-        });
-        for step in 0..self.keepers.len() {
-            let keeper = &self.keepers[(turn + step) % self.keepers.len()];
-            if !self.network.passes(self.host, keeper.host) {
-                continue;
-            }
-            let Some(voice) = keeper.trusted() else {
-                continue;
-            };
-            match check(
-                &voice.clusters,
-                &self.cluster,
-                node,
-                Some(Arc::clone(&asker)),
-            )
-            .await
-            .reason
-            .ruling()
+            if self.worker.reload()
+                && let Some(left) = session.take()
             {
-                Ruling::Yes => return true,
-                Ruling::Unknown => {}
-                Ruling::No | Ruling::NoSuchNode => return false,
+                left.left.set(true);
+                spawn_local(Rc::clone(&self.client).write_to_the_end(left));
             }
+            self.worker.check_all().await;
+            if let Some(down) = session.take_if(|it| !self.worker.is_up(&it.node)) {
+                down.open.set(false);
+            }
+            session = session.or_else(|| self.worker.target().map(Session::with));
         }
-        false
     }
+}
 
-    fn write(&self, node: &NodeAddr, session: &Rc<Cell<bool>>) {
-        let Some(server) = self.fleet.server(node).cloned() else {
+// === impl Client ===
+
+impl Client {
+    fn write(&self, session: &Rc<Session>) {
+        if self.quiet.contains(&self.world.now()) {
+            return;
+        }
+        let Some(server) = self.fleet.server(&session.node).cloned() else {
             return;
         };
         let write = self.world.number();
         let (there, back) = ((self.host, server.host), (server.host, self.host));
         let (fleet, network) = (Rc::clone(&self.fleet), Rc::clone(&self.network));
         let (ledger, cluster) = (Rc::clone(&self.ledger), self.cluster.clone());
-        let open = Rc::clone(session);
+        let session = Rc::clone(session);
         let arrives = move || {
             let inner = Rc::clone(&server);
             server.request(move || {
+                if !session.reaches(inner.clients_ended()) {
+                    return;
+                }
                 let acknowledged = move || {
-                    if open.get() {
+                    if session.open.get() {
                         ledger.borrow_mut().push(Acknowledged { write, cluster });
                     }
                 };
@@ -204,5 +184,37 @@ impl Writer {
             });
         };
         self.network.send(there, &Lane::default(), arrives);
+    }
+
+    /// Writes until the server ends the session.
+    async fn write_to_the_end(self: Rc<Self>, session: Rc<Session>) {
+        while session.open.get() {
+            self.write(&session);
+            sleep(LEFT_WRITES_EVERY).await;
+        }
+    }
+}
+
+// === impl Session ===
+
+impl Session {
+    fn with(node: NodeAddr) -> Rc<Self> {
+        Rc::new(Self {
+            node,
+            open: Cell::new(true),
+            left: Cell::default(),
+            opened: Cell::default(),
+        })
+    }
+
+    /// Whether a request on it has a connection to a server that has ended those of its clients so often. A client whose
+    /// connection was ended opens another one, unless its HAProxy has left it.
+    fn reaches(&self, ended: u64) -> bool {
+        if !self.left.get() {
+            self.opened.set(Some(ended));
+        } else if self.opened.get() != Some(ended) {
+            self.open.set(false);
+        }
+        self.open.get()
     }
 }

@@ -37,9 +37,13 @@ impl Site {
             "FAULT {fault:?} for {} ms",
             lasts / 1_000
         );
+        self.oracle.fault_begins();
         let undo = self.begin(*fault, *lasts);
         let site = Rc::clone(self);
-        self.around.world.after(*lasts, move || undo(&site));
+        self.around.world.after(*lasts, move || {
+            undo(&site);
+            site.oracle.fault_ends();
+        });
     }
 
     /// Every keeper is asked; the one that leads does it.
@@ -144,6 +148,13 @@ impl Site {
                 self.around.fleet.freeze(&server);
                 Box::new(move |site| site.around.fleet.thaw(&server))
             }
+            Fault::Ail(node, ailment) => {
+                let Some(server) = self.around.fleet.server(&self.node(node)).cloned() else {
+                    return Box::new(|_| {});
+                };
+                self.around.fleet.ail(&server, ailment);
+                Box::new(move |site| site.around.fleet.cure(&server))
+            }
             Fault::Isolate(host) => {
                 let ways: Vec<_> = (0..HOSTS)
                     .flat_map(|other| [(host, other), (other, host)])
@@ -174,6 +185,10 @@ impl Site {
             }
             Fault::MuteAll => self.mute_all(),
             Fault::MoveName(number) => self.move_name(self.nodes[number].clone()),
+            Fault::NoNames => {
+                self.around.fleet.resolves_no_names(true);
+                Box::new(|site| site.around.fleet.resolves_no_names(false))
+            }
             Fault::Imitate => {
                 let servers = self.around.fleet.servers();
                 servers.for_each(|server| server.imitate_keeper());
@@ -271,7 +286,7 @@ impl Site {
     }
 
     /// Whose latch node is the first.
-    fn leader(&self) -> Option<usize> {
+    pub(crate) fn leader(&self) -> Option<usize> {
         let latches = self.around.ensemble.tree().children(paths::LEADER)?;
         let first = latches
             .iter()
@@ -298,6 +313,7 @@ impl Site {
     /// Everything works again.
     pub(crate) fn heal(&self) {
         note!(self.around.world, "everything is healed");
+        self.oracle.fault_begins();
         self.around.network.heal_all();
         let ensemble = &self.around.ensemble;
         ensemble.set_up(true);
@@ -311,7 +327,9 @@ impl Site {
         self.around.fleet.move_names_back();
         for server in self.around.fleet.servers() {
             self.around.fleet.thaw(server);
+            self.around.fleet.cure(server);
             self.around.fleet.start(server, Rebirth::Whole);
         }
+        self.oracle.fault_ends();
     }
 }

@@ -33,6 +33,7 @@ mod names;
 mod network;
 mod oracle;
 mod peers;
+mod proxies;
 mod redis;
 mod run;
 mod schedule;

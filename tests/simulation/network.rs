@@ -15,6 +15,16 @@ pub(crate) type Host = u8;
 pub(crate) struct Lane(Cell<u64>);
 
 impl Lane {
+    /// Whether everything that was sent has arrived.
+    pub(crate) fn is_idle(&self, world: &World) -> bool {
+        self.0.get() < world.now()
+    }
+
+    /// Nobody waits any more for what was sent.
+    pub(crate) fn forget(&self) {
+        self.0.set(0);
+    }
+
     /// Has `event` happen `after` microseconds from now, or right after what was sent before.
     pub(crate) fn pass(&self, world: &World, after: u64, event: impl FnOnce() + 'static) {
         let arrives = (world.now() + after).max(self.0.get() + 1);

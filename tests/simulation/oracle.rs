@@ -12,9 +12,11 @@ use redis_keeper::layout::state::Document as _;
 pub(crate) use self::answers::Said;
 use self::confirmations::Contacts;
 use self::consents::Given;
+use self::deposed::Deposed;
 use self::leases::{Heartbeats, Withdrawal};
 use self::proxies::Up;
 use self::refusals::Refused;
+use self::rest::Rest;
 use super::names::by_address;
 use super::redis::Fleet;
 use super::tree::{Change, Tree};
@@ -23,10 +25,12 @@ use super::world::{World, note};
 mod answers;
 mod confirmations;
 mod consents;
+mod deposed;
 mod leases;
 mod orders;
 mod proxies;
 mod refusals;
+mod rest;
 mod votes;
 
 /// How long before a withdrawal the votes for it may have stood (RK-1), in microseconds.
@@ -52,6 +56,8 @@ pub(crate) struct Oracle {
     /// From when on every server answers on new connections.
     answering_from: Cell<Option<u64>>,
     contacts: RefCell<Contacts>,
+    rest: RefCell<Rest>,
+    deposed: RefCell<Deposed>,
 }
 
 /// What keepers are configured with, in microseconds.
@@ -145,6 +151,8 @@ impl Oracle {
             refused: RefCell::default(),
             answering_from: Cell::default(),
             contacts: RefCell::default(),
+            rest: RefCell::default(),
+            deposed: RefCell::default(),
         })
     }
 
@@ -189,11 +197,12 @@ impl Oracle {
         books.values().filter_map(gap).max().unwrap_or(0)
     }
 
-    /// A transaction was committed.
+    /// A transaction is done, with these changes or, where it failed, with none.
     ///
     /// Answers whether a state changed or was acknowledged, so that what keepers answer now is worth asking.
     pub(crate) fn committed(&self, fleet: &Fleet, tree: &Tree, changes: &[Change]) -> bool {
         let now = self.world.now();
+        self.judge_rest(tree, changes);
         let acknowledged = self.heartbeats.borrow_mut().note(now, tree, changes);
         let heartbeat = |change: &Change| matches!(change, Change::Set(path) if path.starts_with(paths::KEEPERS));
         if changes.iter().all(heartbeat) {

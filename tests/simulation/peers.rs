@@ -63,7 +63,7 @@ pub(crate) fn advertised(number: usize, addressing: Addressing) -> String {
         (Addressing::Loopback, _) => return format!("127.0.0.1:{PORT}"),
         (Addressing::Nowhere, 0) => return format!("keeper-1.invalid:{PORT}"),
         (Addressing::Swapped, 0 | 1) => 1 - number,
-        (Addressing::Reused, 1) => 0,
+        (Addressing::Reused | Addressing::Shared, 1) => 0,
         _ => number,
     };
     format!("10.1.1.{}:{PORT}", whose + 1)
@@ -114,6 +114,10 @@ impl Interfaces {
                 let any = self.world.draw(0..=listening.len() as u64 - 1);
                 let any = usize::try_from(any).expect("a few");
                 listening.keys().nth(any).copied()
+            }
+            Addressing::Shared if host_of(rest) == Some(KEEPERS) => {
+                let second = self.listening.borrow().contains_key(&(KEEPERS + 1));
+                Some(KEEPERS + Host::from(second && self.world.happens(50)))
             }
             _ => host_of(rest),
         }

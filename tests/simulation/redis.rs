@@ -1,25 +1,28 @@
-//! Redis servers: what a process holds, how it lives and dies, what it tells of itself. Replication and commands have
-//! their own files.
+//! Redis servers: what a process holds, and what is true of it. How it lives and dies, what it answers, replication and
+//! commands have their own files.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
-use std::time::Duration;
 
-use redis_keeper::domain::facts::{Link, MinReplicas, Mode, Role, Upstream, Version};
+use redis_keeper::domain::facts::MinReplicas;
 use redis_keeper::domain::group::ProbeName;
-use redis_keeper::domain::info::Info;
 use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
 
+pub(crate) use self::ailments::Ailment;
+pub(crate) use self::life::Rebirth;
 use self::replication::{Attached, Replica};
 use super::keeper::Process;
 use super::names::canonical;
 use super::network::{Host, Lane, Network};
 use super::oracle::Oracle;
-use super::world::{Event, World, note};
+use super::world::{Event, World};
 
+mod ailments;
+mod answers;
 pub(crate) mod commands;
 pub(crate) mod impostors;
+mod life;
 pub(crate) mod port;
 mod replication;
 
@@ -41,6 +44,8 @@ pub(crate) struct Fleet {
     judge: OnceCell<Rc<Oracle>>,
     /// Servers tell who is connected to them.
     tells: Cell<bool>,
+    /// No resolver answers.
+    nameless: Cell<bool>,
     /// When a server was promoted.
     promotions: RefCell<Vec<u64>>,
 }
@@ -52,6 +57,8 @@ pub(crate) struct Server {
     pub(crate) host: Host,
     world: Rc<World>,
     network: Rc<Network>,
+    /// Requests that wait for others.
+    work: Lane,
     state: RefCell<State>,
 }
 
@@ -95,6 +102,10 @@ struct State {
     /// What arrived while it was stopped.
     inbox: VecDeque<Event>,
     connections: BTreeMap<u64, Connection>,
+    /// How often it has ended its clients' connections, or has died with them.
+    clients_ended: u64,
+    /// What ails the process, and since when.
+    ailment: Option<(Ailment, u64)>,
 }
 
 /// A server's end of a keeper's connection.
@@ -104,20 +115,9 @@ struct Connection {
     epoch: Option<Epoch>,
     /// Of a probe connection.
     name: Rc<RefCell<Option<ProbeName>>>,
+    opened: u64,
     to_peer: Rc<Lane>,
     closed: Rc<dyn Fn()>,
-}
-
-/// With what a process comes back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rebirth {
-    Whole,
-    OldDump,
-    /// From a dump of its history made before anything was written.
-    EmptyDump,
-    Empty,
-    /// Another server, a primary with data of its own and an offset beyond all others.
-    Foreign,
 }
 
 /// What there is to know of a server from outside.
@@ -155,6 +155,7 @@ impl Fleet {
             append_only,
             judge: OnceCell::new(),
             tells: Cell::default(),
+            nameless: Cell::default(),
             promotions: RefCell::default(),
         })
     }
@@ -182,6 +183,7 @@ impl Fleet {
                     host: *host,
                     world: Rc::clone(&self.world),
                     network: Rc::clone(&self.network),
+                    work: Lane::default(),
                     state: RefCell::new(state),
                 });
                 servers.insert(addr.clone(), server);
@@ -200,6 +202,11 @@ impl Fleet {
     /// From now on servers tell who is connected to them.
     pub(crate) fn tells_of_clients(&self) {
         self.tells.set(true);
+    }
+
+    /// Whether no resolver answers from now on.
+    pub(crate) fn resolves_no_names(&self, nameless: bool) {
+        self.nameless.set(nameless);
     }
 
     /// How many servers were promoted since.
@@ -243,121 +250,13 @@ impl Fleet {
             attached: BTreeMap::new(),
             inbox: VecDeque::new(),
             connections: BTreeMap::new(),
+            clients_ended: 0,
+            ailment: None,
         }
     }
 
     fn fresh_id(&self) -> String {
         format!("{:040x}", self.world.number())
-    }
-
-    /// The process dies.
-    pub(crate) fn kill(self: &Rc<Self>, server: &Rc<Server>) {
-        if !server.state.borrow().up {
-            return;
-        }
-        note!(self.world, "redis {} dies", server.addr);
-        {
-            let mut state = server.state.borrow_mut();
-            state.up = false;
-            state.frozen = false;
-            state.incarnation = self.world.number();
-            state.inbox.clear();
-        }
-        server.close_connections(None);
-        server.drop_replicas(self);
-        server.leave_primary(self);
-    }
-
-    /// SIGSTOP.
-    pub(crate) fn freeze(&self, server: &Rc<Server>) {
-        note!(self.world, "redis {} stopped", server.addr);
-        server.state.borrow_mut().frozen = true;
-    }
-
-    /// SIGCONT: what was sent meanwhile is done now.
-    pub(crate) fn thaw(&self, server: &Rc<Server>) {
-        if !server.state.borrow().frozen {
-            return;
-        }
-        note!(self.world, "redis {} continues", server.addr);
-        server.state.borrow_mut().frozen = false;
-        let inbox = std::mem::take(&mut server.state.borrow_mut().inbox);
-        for event in inbox {
-            event();
-        }
-    }
-
-    /// A process starts in the place of the one that died, in the role that its configuration file says.
-    pub(crate) fn start(&self, server: &Rc<Server>, rebirth: Rebirth) {
-        if server.state.borrow().up {
-            return;
-        }
-        let loading = self.world.draw(
-            1_000..=if self.world.happens(10) {
-                3_000_000
-            } else {
-                200_000
-            },
-        );
-        let now = self.world.now();
-        let mut state = server.state.borrow_mut();
-        state.up = true;
-        state.incarnation = self.world.number();
-        state.started = now;
-        state.starts += 1;
-        state.origin = None;
-        state.loading_until = now + loading;
-        match rebirth {
-            Rebirth::Whole => {}
-            Rebirth::EmptyDump => {
-                state.log.clear();
-                state.offset = 1;
-                state.previous = None;
-            }
-            Rebirth::Foreign => {
-                state.foreign = true;
-                state.remembered = None;
-                state.append_only = false;
-                state.offset += 1_000_000;
-                state.log = vec![(state.offset, self.world.number())];
-                state.replication_id = self.fresh_id();
-                state.previous = None;
-            }
-            Rebirth::OldDump => {
-                let kept = state.log.len()
-                    * usize::try_from(self.world.draw(30..=90)).expect("small")
-                    / 100;
-                state.log.truncate(kept.max(1));
-                state.offset = state.log.last().map_or(0, |(offset, _)| *offset);
-            }
-            Rebirth::Empty => {
-                state.log.clear();
-                state.offset = 0;
-                state.replication_id = self.fresh_id();
-                state.previous = None;
-            }
-        }
-        state.replica = state.remembered.as_ref().map(Replica::at_start);
-        if state.append_only && rebirth != Rebirth::Empty {
-            state.replication_id = self.fresh_id();
-            state.previous = None;
-            state.offset = 0;
-            state.log.iter_mut().for_each(|(offset, _)| *offset = 0);
-        } else if state.replica.is_none() && !matches!(rebirth, Rebirth::Empty | Rebirth::Foreign) {
-            let old = std::mem::replace(&mut state.replication_id, self.fresh_id());
-            match &state.previous {
-                // It was killed: its dump is of the history in which its data changed last.
-                Some((_, until)) if !state.changed => state.offset = *until,
-                _ => state.previous = Some((old, state.offset)),
-            }
-            state.changed = false;
-        }
-        let keys = state.log.len();
-        note!(
-            self.world,
-            "redis {} starts, {rebirth:?}, {keys} keys",
-            server.addr
-        );
     }
 
     /// Whether the server is a primary, and the same process as at `since`.
@@ -397,9 +296,10 @@ impl Server {
         }
     }
 
-    /// Closes all of its keepers' connections but one.
+    /// Closes all connections but this one of a keeper's.
     fn close_connections(&self, but: Option<u64>) {
         let mut state = self.state.borrow_mut();
+        state.clients_ended += 1;
         let kept = but.and_then(|but| Some((but, state.connections.remove(&but)?)));
         let closed = std::mem::take(&mut state.connections);
         state.connections.extend(kept);
@@ -445,6 +345,11 @@ impl Server {
         state.log.iter().any(|(_, number)| *number == write)
     }
 
+    /// How often it has ended its clients' connections.
+    pub(crate) fn clients_ended(&self) -> u64 {
+        self.state.borrow().clients_ended
+    }
+
     /// What it demands of its replicas.
     pub(crate) fn min_replicas(&self) -> MinReplicas {
         self.state.borrow().min_replicas
@@ -459,50 +364,6 @@ impl Server {
     /// Names its process.
     pub(crate) fn run_id(&self) -> String {
         run_id(self.state.borrow().incarnation)
-    }
-
-    /// What `INFO` tells.
-    fn info(&self) -> Info {
-        let now = self.world.now();
-        let state = self.state.borrow();
-        let span = |since: u64| Duration::from_secs(now.saturating_sub(since) / 1_000_000);
-        let role = match &state.replica {
-            None => Role::Primary {
-                online_replicas: state.attached.len(),
-            },
-            Some(replica) => Role::Replica(Upstream {
-                primary: replica.primary.clone(),
-                link: if replica.linked() {
-                    Link::Up
-                } else {
-                    Link::Down {
-                        since: replica.down_since.map(span),
-                    }
-                },
-                syncing: replica.syncing(),
-                last_io: replica.linked().then(|| span(replica.heard)),
-                priority: state.priority,
-            }),
-        };
-        Info {
-            run_id: Some(run_id(state.incarnation)),
-            version: Some(Version {
-                major: 7,
-                minor: 0,
-                patch: 15,
-            }),
-            mode: Some(Mode::Standalone),
-            uptime: Some(span(state.started)),
-            loading: Some(state.loading(now)),
-            role: Some(role),
-            replication_id: Some(state.replication_id.clone()),
-            previous_replication_id: state.previous.as_ref().map(|(id, _)| id.clone()),
-            previous_offset: state.previous.as_ref().map(|(_, until)| *until),
-            append_only: Some(state.append_only),
-            offset: Some(state.offset),
-            keys: Some(state.log.len() as u64),
-            ..Info::default()
-        }
     }
 }
 

@@ -5,15 +5,23 @@ use std::ops::Range;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
+use self::apart::{addressing, consent, failsafe, odd_file, unnamed};
 use super::network::{Cut, Host};
 use super::redis::Rebirth;
 
+mod ailments;
+mod apart;
 mod losses;
+mod nameless;
 mod newcomers;
+mod planned;
+mod proxies;
 mod stories;
 mod switchovers;
 
-pub(crate) use switchovers::FAULTS;
+pub(crate) use self::planned::{Fault, Node, Planned, When, Which};
+pub(crate) use self::proxies::{Proxies, Reload};
+pub(crate) use self::switchovers::FAULTS;
 
 /// Where keepers run: keeper 0 on this host, and so on.
 pub(crate) const KEEPERS: Host = 0;
@@ -23,8 +31,10 @@ pub(crate) const SERVERS: Host = 10;
 pub(crate) const ENSEMBLE: Host = 20;
 /// Where clients run.
 pub(crate) const CLIENTS: Host = 30;
-/// Behind the last host.
+/// Behind the last host that is cut off.
 pub(crate) const HOSTS: Host = 34;
+/// Where HAProxies without clients run.
+pub(crate) const CROWD: Host = 40;
 
 /// When ZooKeeper goes away, in runs about that, in microseconds.
 pub(crate) const OUTAGE: u64 = 6_000_000;
@@ -59,8 +69,11 @@ pub(crate) struct Schedule {
     pub(crate) failsafe: Option<u64>,
     /// F, in milliseconds.
     pub(crate) consent: u64,
-    /// HAProxies do not say who they are.
+    /// Clients' HAProxies do not say who they are.
     pub(crate) unnamed: bool,
+    pub(crate) proxies: Proxies,
+    /// How long it is watched in the end that nothing happens, in microseconds.
+    pub(crate) rest: u64,
     /// A keeper whose file differs from those of the others.
     pub(crate) odd_file: Option<(usize, Oddity)>,
     /// Servers keep append-only files: whoever starts anew has no history.
@@ -88,6 +101,8 @@ pub(crate) enum Addressing {
     Reused,
     /// The first one's name resolves nowhere.
     Nowhere,
+    /// The first two have one address, and a request to it reaches either, as behind a load balancer.
+    Shared,
 }
 
 /// How one keeper's file differs.
@@ -123,102 +138,13 @@ pub(crate) enum Kind {
     KeeperReplaced(u64),
 }
 
-/// A fault with its time.
-#[derive(Debug, Clone)]
-pub(crate) struct Planned {
-    pub(crate) when: When,
-    pub(crate) lasts: u64,
-    pub(crate) fault: Fault,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum When {
-    At(u64),
-    /// So long after a primary was withdrawn for the `number`th time.
-    Withdrawal {
-        number: u32,
-        after: u64,
-    },
-    /// So long after the `number`th time that a candidate was persisted: the command to it follows.
-    Choice {
-        number: u32,
-        after: u64,
-    },
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Which {
-    Number(usize),
-    Leader,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Node {
-    Number(usize),
-    /// The published primary of a cluster.
-    Primary(usize),
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Fault {
-    /// SIGSTOP.
-    Pause(Which),
-    /// Its machine is suspended, and its clock with it.
-    Stun(Which),
-    /// kill -9.
-    Crash(Which),
-    /// Its host dies for good.
-    Retire(Which),
-    /// A keeper that never ran before is started.
-    Join(usize),
-    /// SIGTERM.
-    Stop(Which),
-    /// SIGTERM, and started again.
-    Restart(Which),
-    /// Its session is ended by the ensemble.
-    Expire(Which),
-    /// Its connection to ZooKeeper is cut.
-    Disconnect(Which),
-    /// Its ZooKeeper server is cut off from the ensemble and goes on serving it.
-    Believe(Which),
-    /// All that are stopped continue.
-    Continue,
-    /// All sessions end; some keepers are restarted at once, some are cut off from ZooKeeper.
-    Upheaval,
-    /// No ZooKeeper at all.
-    Outage,
-    Kill(Node, Rebirth),
-    /// No fault: clients delete everything.
-    Drain(usize),
-    Freeze(Node),
-    Isolate(Host),
-    Sever(Host, Host, Cut),
-    SeverOneWay(Host, Host, Cut),
-    /// Whoever leads then is cut off from the servers on this host, and all others reach them.
-    Blind(Host, Cut),
-    /// All keepers but the one that leads then are cut off from the servers on this host.
-    BlindOthers(Host, Cut),
-    /// All keepers, and nobody else, are cut off from this node's host; from those of all nodes, if none is named.
-    Unreachable(Option<Node>, Cut),
-    Slow(Host, u64),
-    /// The flows that are open with the servers on this host go mute; new connections work.
-    Mute(Host),
-    /// All flows with servers go mute, once nothing else is wrong any more: no vote of silence is right from then on.
-    MuteAll,
-    /// The name of a node that is no primary leads keepers to another server, which is empty.
-    MoveName(usize),
-    /// A client at every node takes the name of a keeper's command connection.
-    Imitate,
-    /// No fault: an operator has a cluster switched over, to one of its nodes or to the best.
-    Switchover(usize, Option<usize>),
-}
-
 impl Schedule {
     /// Nearly always faults at random; a few seeds in fifty tell stories that they would rarely tell.
     pub(crate) fn draw(seed: u64) -> Self {
         match seed % 50 {
             12 | 37 => Self::replaced_keeper(seed),
             24 => Self::late_leader(seed),
+            36 => Self::crowd(seed),
             43 => Self::foreign(seed),
             44 => Self::power_cut(seed),
             45 => Self::drained(seed),
@@ -227,12 +153,13 @@ impl Schedule {
             48 => Self::end_of_a_cut(seed),
             49 => Self::overtaken_errand(seed),
             _ => {
-                let schedule = Self::at_random(seed);
-                let drawn = odd_file(seed, schedule.keepers, schedule.nodes);
-                Self {
-                    odd_file: drawn.filter(|_| schedule.kind == Kind::Anything),
-                    ..schedule
+                let mut schedule = Self::at_random(seed);
+                if schedule.kind == Kind::Anything {
+                    schedule.odd_file = odd_file(seed, schedule.keepers, schedule.nodes);
+                    schedule.nameless();
+                    schedule.proxies = Proxies::draw(&schedule, seed);
                 }
+                schedule
             }
         }
     }
@@ -276,6 +203,8 @@ impl Schedule {
             failsafe: failsafe(seed),
             consent: consent(seed),
             unnamed: unnamed(seed),
+            proxies: Proxies::default(),
+            rest: 0,
             addressing: addressing(seed),
             append_only: false,
             quiet: 0..0,
@@ -343,6 +272,7 @@ impl Schedule {
             schedule.impostors(&mut Chance(StdRng::seed_from_u64(seed ^ 0x1a90)));
             schedule.stuns(&mut Chance(StdRng::seed_from_u64(seed ^ 0x57d1)));
             schedule.newcomer(&mut Chance(StdRng::seed_from_u64(seed ^ 0x001d_0ed5)));
+            schedule.ailments(&mut Chance(StdRng::seed_from_u64(seed ^ 0x0a11_0e47)));
         }
         schedule
     }
@@ -418,54 +348,6 @@ impl Schedule {
         let first = if self.colocated { KEEPERS } else { SERVERS };
         first + Host::try_from(number).expect("few hosts")
     }
-}
-
-/// Drawn apart from all else, so that other draws stay what they are.
-fn failsafe(seed: u64) -> Option<u64> {
-    let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0xfa11_5afe));
-    chance.pick(&[None, Some(3), Some(3_600), Some(3_600)])
-}
-
-/// Likewise. Longer than it takes a restarted keeper to come back and lead, a consent given before binds it.
-fn consent(seed: u64) -> u64 {
-    let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0xc0_45e7));
-    let most = failsafe(seed).unwrap_or(u64::MAX).saturating_mul(1_000);
-    chance.pick(&[600, 800, 800, 6_000]).min(most)
-}
-
-/// Likewise.
-fn unnamed(seed: u64) -> bool {
-    Chance(StdRng::seed_from_u64(seed ^ 0x0a4e)).happens(15)
-}
-
-/// Likewise.
-fn addressing(seed: u64) -> Addressing {
-    let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0xadd7));
-    if chance.happens(70) {
-        return Addressing::Own;
-    }
-    chance.pick(&[
-        Addressing::Loopback,
-        Addressing::Mirror,
-        Addressing::Astray,
-        Addressing::Swapped,
-        Addressing::Reused,
-        Addressing::Nowhere,
-    ])
-}
-
-/// Likewise. One of two keepers that lacks a node leaves no majority for it; of two nodes it has one only.
-fn odd_file(seed: u64, keepers: usize, nodes: usize) -> Option<(usize, Oddity)> {
-    let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0dd_f11e));
-    if keepers < 3 || nodes < 3 || !chance.happens(20) {
-        return None;
-    }
-    let oddity = if chance.happens(50) {
-        Oddity::Lacks(chance.below(nodes))
-    } else {
-        Oddity::Named
-    };
-    Some((chance.below(keepers), oddity))
 }
 
 struct Chance(StdRng);

@@ -17,6 +17,8 @@ use crate::tree::Tree;
 pub(super) struct Given {
     /// Whom each keeper has declared to ask, and since when, in microseconds.
     declared: BTreeMap<KeeperId, BTreeMap<KeeperId, u64>>,
+    /// Where each says that it is reached.
+    addresses: BTreeMap<KeeperId, String>,
     /// When a keeper was registered last.
     registered: BTreeMap<KeeperId, u64>,
     /// By asker and giver: when the newest request was sent that was consented to.
@@ -33,6 +35,7 @@ impl Given {
             let id = KeeperId::new(id);
             let node = tree.get(&paths::registration(&id))?;
             let registration = Registration::decode(&node.data).ok()?;
+            self.addresses.insert(id.clone(), registration.rest);
             let before = self.declared.get(&id);
             let since = |asked: &KeeperId| before.and_then(|before| before.get(asked)).copied();
             let asks = registration.asks?.into_iter();
@@ -78,7 +81,15 @@ impl Oracle {
                 "RK-8: {keeper} goes on without a lease and takes no part"
             ));
         };
+        let address = |keeper: &KeeperId| consents.addresses.get(keeper);
         for (asked, since) in declared.iter().filter(|(asked, _)| *asked != keeper) {
+            let mut others = declared.keys().chain([keeper]).filter(|it| *it != asked);
+            let twin = others.find(|other| address(other) == address(asked));
+            if let Some(twin) = twin.filter(|_| said.at > since + self.consent_lasts()) {
+                self.world.violated(format_args!(
+                    "RK-8: {keeper} goes on without a lease, though {asked} and {twin} have one address"
+                ));
+            }
             let way = (keeper.clone(), asked.clone());
             let sent = consents.sent.get(&way).copied();
             // What was consented to before it was declared to ask one more is good until it is out.

@@ -38,7 +38,9 @@ impl Oracle {
                 let reached = network.passes(client, server.host) && !reset;
                 let is_primary = condition.follows.as_ref() == Some(primary);
                 let runs = condition.up && !condition.loading;
-                (runs && is_primary && reached).then_some(primary)
+                // The vote of a keeper that was cut off from ZooKeeper, or has died, stands until its session ends (RK-1).
+                let stale = self.voted_down_by_silent(book, primary);
+                (runs && is_primary && reached && !stale).then_some(primary)
             });
             let of = |it: &&Said| it.cluster == *cluster && Some(&it.node) == serving;
             let answers = said.iter().filter(of);

@@ -31,6 +31,17 @@ impl Oracle {
         }
     }
 
+    /// Whether a keeper that has fallen silent votes the node down.
+    pub(super) fn voted_down_by_silent(&self, book: &Book, node: &NodeAddr) -> bool {
+        let heartbeats = self.heartbeats.borrow();
+        let silent = |keeper: &String| {
+            let last = heartbeats.of(&KeeperId::new(keeper));
+            last.is_none_or(|last| self.world.now() > last.at + self.lease)
+        };
+        let mut votes = book.votes.iter();
+        votes.any(|((voted, keeper), (_, stands))| *stands && voted == node && silent(keeper))
+    }
+
     /// Notes the votes as they stand in ZooKeeper now.
     pub(super) fn count_votes(
         &self,

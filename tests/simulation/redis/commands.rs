@@ -38,11 +38,15 @@ impl Fleet {
         number: u64,
         order: &Order,
     ) -> Option<Result<u64, CommandError>> {
-        let (epoch, process) = {
+        let (epoch, process, opened) = {
             let state = server.state.borrow();
             let connection = state.connections.get(&number)?;
-            (connection.epoch?, Rc::clone(&connection.process))
+            let process = Rc::clone(&connection.process);
+            (connection.epoch?, process, connection.opened)
         };
+        if let Some(error) = server.error(opened) {
+            return Some(Err(CommandError::NotDone(error.into())));
+        }
         if let Order::Fence(newest) = order {
             return Some(Ok(server.fence(number, epoch, *newest).0));
         }
@@ -116,6 +120,7 @@ impl Fleet {
     pub(crate) fn write(self: &Rc<Self>, server: &Rc<Server>, write: u64, taken: Event) {
         let condition = server.condition();
         if condition.loading
+            || server.refuses_writes()
             || condition.follows.as_ref() != Some(&server.addr)
             || !server.has_replicas_enough()
         {
@@ -171,10 +176,5 @@ impl Server {
             self.close(connection);
         }
         Epoch(0)
-    }
-
-    /// A client's request arrives.
-    pub(crate) fn request(&self, event: impl FnOnce() + 'static) {
-        self.arrive(None, event);
     }
 }

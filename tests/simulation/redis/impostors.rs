@@ -4,11 +4,13 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use redis_keeper::domain::group::ProbeName;
 use redis_keeper::domain::node::{Epoch, NodeAddr};
 
 use super::replication::Replica;
 use super::{Connection, Fleet, Server};
 use crate::keeper::Process;
+use crate::network::Lane;
 use crate::schedule::CLIENTS;
 use crate::world::note;
 
@@ -26,6 +28,7 @@ impl Fleet {
             host: node.host,
             world: Rc::clone(&self.world),
             network: Rc::clone(&self.network),
+            work: Lane::default(),
             state: RefCell::new(self.fresh(self.fresh_id())),
         };
         let mut moved = self.moved.borrow_mut();
@@ -71,11 +74,36 @@ impl Server {
             process: Process::client(CLIENTS),
             epoch: Some(NOBODYS),
             name: Rc::default(),
+            opened: self.world.now(),
             to_peer: Rc::default(),
             closed: Rc::new(|| {}),
         };
         let number = self.world.number();
         self.state.borrow_mut().connections.insert(number, imitator);
+    }
+
+    /// A client takes the name of a keeper's probe connection, unless one has it.
+    pub(crate) fn imitate_prober(&self) {
+        let name = "keeper-probe/0ddf11e5/keeper-9/10.1.1.200:46379".parse();
+        let name: ProbeName = name.expect("a name that a keeper would take");
+        let mut state = self.state.borrow_mut();
+        let mut taken = state
+            .connections
+            .values()
+            .map(|it| it.name.borrow().clone());
+        if !state.up || taken.any(|it| it.as_ref() == Some(&name)) {
+            return;
+        }
+        let imitator = Connection {
+            process: Process::client(CLIENTS),
+            epoch: None,
+            name: Rc::new(RefCell::new(Some(name))),
+            opened: self.world.now(),
+            to_peer: Rc::default(),
+            closed: Rc::new(|| {}),
+        };
+        let number = self.world.number();
+        state.connections.insert(number, imitator);
     }
 
     /// Nobody lets it synchronise.

@@ -1,8 +1,7 @@
 //! The servers as a keeper's Redis port: probes and commands over the network.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, VecDeque};
-use std::future::pending;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,24 +9,31 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis_keeper::domain::facts::{DownReason, MinReplicas};
 use redis_keeper::domain::group::ProbeName;
-use redis_keeper::domain::info::Info;
 use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
 use redis_keeper::ports::redis::{
     Alive, Clients, CommandConnection, CommandError, Depth, Fence, ProbeConnection, ProbeFailure,
-    Redis, RedisNode, Remember, Stir, Subscribers,
+    Redis, RedisNode, Remember, Stir,
 };
-use tokio::sync::{Notify, oneshot};
-use tokio::time::timeout;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
 
+use self::socket::Socket;
+use super::ailments::only_error;
+use super::answers::tell;
 use super::commands::Order;
-use super::{Connection, Fleet, Server};
+use super::{Fleet, Server};
 use crate::keeper::Process;
 use crate::names;
-use crate::network::{Cut, Lane, Network};
-use crate::world::{Event, World};
+use crate::network::{Lane, Network};
+use crate::world::World;
+
+mod socket;
 
 /// How long each round trip of a command may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a name is looked up in vain.
+const RESOLVER_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// The servers as one process reaches them.
 pub(crate) struct Redises(Rc<Reach>);
@@ -39,32 +45,15 @@ struct Reach {
     world: Rc<World>,
     /// What probe connections are called.
     name: Rc<RefCell<Option<ProbeName>>>,
+    /// Host names that it has resolved.
+    resolved: RefCell<BTreeSet<String>>,
 }
 
 struct Node {
     reach: Rc<Reach>,
+    /// By the name that this keeper has for it.
+    host: String,
     server: Rc<Server>,
-}
-
-/// A keeper's end of a connection. Closed when it is dropped, after all that was sent on it.
-struct Socket {
-    reach: Rc<Reach>,
-    server: Rc<Server>,
-    number: u64,
-    opened: u64,
-    to_server: Lane,
-    to_keeper: Rc<Lane>,
-    inlet: Rc<Inlet>,
-}
-
-/// What has come in.
-#[derive(Default)]
-struct Inlet {
-    closed: Cell<bool>,
-    /// It was reset, not closed in order.
-    reset: Cell<bool>,
-    answers: RefCell<VecDeque<(u64, Alive)>>,
-    news: Notify,
 }
 
 struct Probing {
@@ -72,6 +61,13 @@ struct Probing {
     sent: u64,
     /// The judge's number of it.
     attempt: u64,
+}
+
+/// The answer to a probe.
+struct Told {
+    alive: Alive,
+    /// The server closes right behind it.
+    last: bool,
 }
 
 struct Commanding(Socket, String);
@@ -91,7 +87,22 @@ impl Redises {
             network: Rc::clone(network),
             world: Rc::clone(world),
             name: Rc::default(),
+            resolved: RefCell::default(),
         })))
+    }
+}
+
+impl Reach {
+    /// As this keeper's resolver does, which goes on with what it knows while no other answers.
+    async fn resolve(&self, host: &str) -> Result<BTreeSet<IpAddr>, String> {
+        let ip = names::resolve(host).ok_or_else(|| format!("no {host}"))?;
+        let literal = host.parse::<IpAddr>().is_ok();
+        if self.fleet.nameless.get() && !literal && !self.resolved.borrow().contains(host) {
+            sleep(RESOLVER_TIMEOUT).await;
+            return Err(format!("{host}: no resolver answers"));
+        }
+        self.resolved.borrow_mut().insert(host.to_owned());
+        Ok(BTreeSet::from([ip]))
     }
 }
 
@@ -105,13 +116,13 @@ impl Redis for Redises {
             .expect("every configured node exists");
         Rc::new(Node {
             reach: Rc::clone(&self.0),
+            host: addr.host().to_owned(),
             server: Rc::clone(server),
         })
     }
 
     async fn resolve(&self, host: &str) -> Result<BTreeSet<IpAddr>, String> {
-        let ip = names::resolve(host).ok_or_else(|| format!("no {host}"))?;
-        Ok(BTreeSet::from([ip]))
+        self.0.resolve(host).await
     }
 
     /// Every name resolves here.
@@ -142,6 +153,10 @@ impl Node {
 
 #[async_trait(?Send)]
 impl RedisNode for Node {
+    async fn locate(&self) -> Result<(), String> {
+        self.reach.resolve(&self.host).await.map(drop)
+    }
+
     async fn connect(&self) -> Result<Box<dyn ProbeConnection>, ProbeFailure> {
         let (socket, server) = (self.socket(), &self.server);
         let (judge, keeper) = (self.reach.fleet.judge(), &self.reach.process.name);
@@ -176,171 +191,6 @@ impl RedisNode for Node {
     }
 }
 
-// === impl Socket ===
-
-impl Socket {
-    /// Connects, and for commands names the connection. A stopped server accepts, but lets itself be told no name.
-    async fn open(&self, epoch: Option<Epoch>) -> Result<(), &'static str> {
-        let way = (self.reach.process.host, self.server.host);
-        if self.reach.network.cut(way) == Some(Cut::Resets) {
-            return Err("connection refused");
-        }
-        let (tell, told) = oneshot::channel();
-        let (inlet, mute) = (Rc::clone(&self.inlet), self.mute());
-        let connection = Connection {
-            process: Rc::clone(&self.reach.process),
-            epoch,
-            name: if epoch.is_some() {
-                Rc::default()
-            } else {
-                Rc::clone(&self.reach.name)
-            },
-            to_peer: Rc::clone(&self.to_keeper),
-            closed: Rc::new(move || {
-                if !mute() {
-                    inlet.closed.set(true);
-                    inlet.news.notify_one();
-                }
-            }),
-        };
-        let (server, number) = (Rc::clone(&self.server), self.number);
-        let (network, lane) = (Rc::clone(&self.reach.network), Rc::clone(&self.to_keeper));
-        let arrives = move || {
-            let back = (way.1, way.0);
-            if !server.state.borrow().up {
-                let refused = move || {
-                    let _ = tell.send(Err("connection refused"));
-                };
-                return network.send(back, &lane, refused);
-            }
-            let inner = Rc::clone(&server);
-            let accepted = move || {
-                inner
-                    .state
-                    .borrow_mut()
-                    .connections
-                    .insert(number, connection);
-                network.send(back, &lane, move || {
-                    let _ = tell.send(Ok(()));
-                });
-            };
-            if epoch.is_some() {
-                server.arrive(None, accepted);
-            } else {
-                accepted();
-            }
-        };
-        self.reach.network.send(way, &self.to_server, arrives);
-        match told.await {
-            Ok(outcome) => outcome,
-            Err(_) => pending().await,
-        }
-    }
-
-    /// Tells whether nothing passes on this flow any more.
-    fn mute(&self) -> impl Fn() -> bool + 'static {
-        let (network, opened) = (Rc::clone(&self.reach.network), self.opened);
-        let way = (self.reach.process.host, self.server.host);
-        move || network.is_mute(way, opened)
-    }
-
-    /// Has `event` happen at the server if this connection is open there by then; dropped otherwise.
-    fn send(&self, event: impl FnOnce() + 'static) {
-        let way = (self.reach.process.host, self.server.host);
-        if self.reach.network.cut(way) == Some(Cut::Resets) {
-            self.inlet.reset.set(true);
-            self.inlet.closed.set(true);
-            self.inlet.news.notify_one();
-            return;
-        }
-        if self.mute()() {
-            return;
-        }
-        let (server, number) = (Rc::clone(&self.server), self.number);
-        let arrives = move || {
-            let inner = Rc::clone(&server);
-            server.arrive(None, move || {
-                if inner.state.borrow().connections.contains_key(&number) {
-                    event();
-                }
-            });
-        };
-        self.reach.network.send(way, &self.to_server, arrives);
-    }
-
-    /// Gives what comes back to the keeper, unless the connection is closed by then.
-    fn answer(&self, give: impl FnOnce(&Inlet) + 'static) -> Event {
-        let (network, lane) = (Rc::clone(&self.reach.network), Rc::clone(&self.to_keeper));
-        let way = (self.server.host, self.reach.process.host);
-        let (inlet, mute) = (Rc::clone(&self.inlet), self.mute());
-        Box::new(move || {
-            network.send(way, &lane, move || {
-                if !inlet.closed.get() && !mute() {
-                    give(&inlet);
-                    inlet.news.notify_one();
-                }
-            });
-        })
-    }
-
-    async fn order(&self, order: Order) -> Result<u64, CommandError> {
-        let (tell, told) = oneshot::channel();
-        let tell = Rc::new(Cell::new(Some(tell)));
-        let outcome = Rc::new(RefCell::new(None));
-        let (given, teller) = (Rc::clone(&outcome), Rc::clone(&tell));
-        let answer = self.answer(move |_| {
-            if let (Some(tell), Some(outcome)) = (teller.take(), given.borrow_mut().take()) {
-                let _ = tell.send(outcome);
-            }
-        });
-        let (fleet, server, number) = (
-            Rc::clone(&self.reach.fleet),
-            Rc::clone(&self.server),
-            self.number,
-        );
-        self.send(move || {
-            if let Some(result) = fleet.execute(&server, number, &order) {
-                *outcome.borrow_mut() = Some(result);
-                answer();
-            }
-        });
-        tokio::select! {
-            biased;
-            outcome = told => match outcome {
-                Ok(outcome) => outcome,
-                Err(_) => Err(CommandError::Unknown("connection lost".into())),
-            },
-            () = self.closed() => Err(CommandError::Unknown("connection closed".into())),
-            () = tokio::time::sleep(COMMAND_TIMEOUT) => {
-                Err(CommandError::Unknown("no answer in time".into()))
-            }
-        }
-    }
-
-    async fn closed(&self) {
-        while !self.inlet.closed.get() {
-            self.inlet.news.notified().await;
-        }
-    }
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        if self.mute()() {
-            return;
-        }
-        let way = (self.reach.process.host, self.server.host);
-        let (server, number) = (Rc::clone(&self.server), self.number);
-        let arrives = move || {
-            let inner = Rc::clone(&server);
-            server.arrive(None, move || {
-                inner.state.borrow_mut().connections.remove(&number);
-            });
-        };
-        self.reach.network.send(way, &self.to_server, arrives);
-    }
-}
-
 // === probes ===
 
 fn closed() -> ProbeFailure {
@@ -355,19 +205,32 @@ impl ProbeConnection for Probing {
         let alive = Rc::new(RefCell::new(None));
         let told = Rc::clone(&alive);
         let answer = self.socket.answer(move |inlet| {
-            if let Some(alive) = told.borrow_mut().take() {
-                inlet.answers.borrow_mut().push_back((number, alive));
+            let Some(Told { alive, last }) = told.borrow_mut().take() else {
+                return;
+            };
+            inlet.answers.borrow_mut().push_back((number, alive));
+            if last {
+                inlet.lost();
             }
         });
         let (fleet, process) = (
             Rc::clone(&self.socket.reach.fleet),
             Rc::clone(&self.socket.reach.process),
         );
+        let opened = self.socket.opened;
         self.socket.send(move || {
-            if let Some(judge) = fleet.judge() {
+            let error = server.error(opened);
+            if let (None, Some(judge)) = (error, fleet.judge()) {
                 judge.read(&process.name, server.run_id());
             }
-            *alive.borrow_mut() = Some(tell(&server, depth));
+            let told = match error {
+                Some(error) => only_error(error, depth),
+                None => tell(&server, depth),
+            };
+            *alive.borrow_mut() = Some(Told {
+                alive: told,
+                last: server.turns_away(opened),
+            });
             answer();
         });
         let inlet = &self.socket.inlet;
@@ -432,45 +295,6 @@ impl Probing {
         if let Some(judge) = reach.fleet.judge() {
             judge.answered(&reach.process.name, &server.addr, self.attempt);
         }
-    }
-}
-
-impl Server {
-    /// Who is connected.
-    fn clients(&self) -> Clients {
-        let state = self.state.borrow();
-        let names = state
-            .connections
-            .values()
-            .map(|it| it.name.borrow().clone());
-        Clients {
-            keepers: names.flatten().collect(),
-            count: state.connections.len(),
-        }
-    }
-}
-
-/// What a server answers.
-fn tell(server: &Server, depth: Depth) -> Alive {
-    let info = server.info();
-    let loading = info.loading == Some(true);
-    let info = match depth {
-        Depth::Full | Depth::FullWithSettings => info,
-        Depth::Tick => Info {
-            role: info.role,
-            replication_id: info.replication_id,
-            previous_replication_id: info.previous_replication_id,
-            offset: info.offset,
-            ..Info::default()
-        },
-    };
-    Alive {
-        info: Some(info),
-        loading,
-        error: None,
-        subscribers: depth.is_full().then(Subscribers::default),
-        min_replicas: (depth == Depth::FullWithSettings)
-            .then(|| Ok(server.state.borrow().min_replicas)),
     }
 }
 

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
 use redis_keeper::actors::cluster_api::{ClusterView, InspectCluster, Ruling};
 use redis_keeper::actors::messages::Switchover;
 use redis_keeper::domain::node::{ClusterName, NodeAddr};
@@ -33,6 +35,14 @@ const END: u64 = 110_000_000;
 /// How long after both groups have come to know each other what was begun may go on: a promotion that was on its way.
 const SETTLES: u64 = 3_000_000;
 
+/// How often a client takes the name of a keeper again.
+const IMITATES_EVERY: u64 = 500_000;
+
+/// When the other group is forgotten and there is nothing but the name, in microseconds; and how long after its death a
+/// primary is replaced.
+const NAMED_ONLY: u64 = ALONE + 35_000_000;
+const REPLACED_WITHIN: u64 = 5_000_000;
+
 /// So many promotions there may be in all. Each group may undo three changes before its breaker trips, and an operator has
 /// asked for two more.
 const PROMOTIONS: u32 = 12;
@@ -53,6 +63,10 @@ struct Shared {
     mutual: Cell<Option<u64>>,
     /// The groups cannot reach each other's HTTP interfaces.
     deaf: bool,
+    /// Once one group is left, a client bears the name of a keeper of another, and the primary dies.
+    imitated: bool,
+    /// When it died.
+    died: Cell<Option<u64>>,
 }
 
 async fn simulate(seed: u64, loud: bool) -> Outcome {
@@ -132,6 +146,9 @@ impl Shared {
             nodes: nodes.into_iter().map(|(addr, _)| addr).collect(),
             mutual: Cell::default(),
             deaf,
+            // Drawn apart, so that the rest of a seed stays what it is.
+            imitated: StdRng::seed_from_u64(seed ^ 0x001d_0a4e).random_range(0..100) < 30,
+            died: Cell::default(),
         }
     }
 
@@ -161,12 +178,46 @@ impl Shared {
             world.at(at, move || paused.pause(true));
             world.at(at + lasts, move || keeper.pause(false));
         }
+        if self.imitated {
+            let shared = Rc::clone(self);
+            world.at(ALONE, move || shared.imitate());
+        }
         let others = self.groups[1].clone();
         world.at(ALONE, move || {
             for keeper in &others {
                 keeper.crash();
             }
         });
+    }
+
+    /// A client connects to every server, and again whenever that has ended its clients, by a name that a keeper would take.
+    fn imitate(self: &Rc<Self>) {
+        let servers = self.nodes.iter().filter_map(|it| self.fleet.server(it));
+        servers.for_each(|server| server.imitate_prober());
+        let shared = Rc::clone(self);
+        let again = move || shared.imitate();
+        self.world.after(IMITATES_EVERY, again);
+    }
+
+    /// A name alone holds nothing: a primary that dies is replaced.
+    fn judge_name(self: &Rc<Self>, now: u64, yes: &BTreeMap<NodeAddr, String>) {
+        if !self.imitated || now < NAMED_ONLY {
+            return;
+        }
+        match (self.died.get(), yes.keys().next()) {
+            (None, Some(primary)) => {
+                self.died.set(Some(now));
+                self.kill(primary, REPLACED_WITHIN + 500_000);
+            }
+            (Some(died), _)
+                if now >= died + REPLACED_WITHIN && self.fleet.promotions_since(died) == 0 =>
+            {
+                self.world.violated(format_args!(
+                    "RK-12: a primary that died is not replaced, though no other group is known but by a name"
+                ));
+            }
+            _ => {}
+        }
     }
 
     fn kill(self: &Rc<Self>, addr: &NodeAddr, back: u64) {
@@ -194,7 +245,7 @@ impl Shared {
         }
     }
 
-    async fn watch(&self) {
+    async fn watch(self: &Rc<Self>) {
         loop {
             let now = self.world.now();
             if self.world.violation().is_some() {
@@ -206,6 +257,7 @@ impl Shared {
             let yes = self.writable().await;
             let knows = now < ALONE && self.all_know().await;
             self.judge(now, knows, &yes);
+            self.judge_name(now, &yes);
             sleep(SAMPLE).await;
         }
     }

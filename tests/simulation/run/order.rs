@@ -20,7 +20,7 @@ impl Run {
             let Some(primary) = self.site.oracle.primary(cluster) else {
                 return Some(format!("{cluster} has no published primary"));
             };
-            for (node, _) in nodes {
+            for (place, (node, _)) in nodes.iter().enumerate() {
                 let server = self.site.around.fleet.server(node)?;
                 let condition = server.condition();
                 let published = self.site.oracle.was_published(cluster, &condition.run_id);
@@ -28,6 +28,10 @@ impl Run {
                 let cannot_show = condition.starts > 1 && condition.follows.as_ref() == Some(node);
                 if (condition.foreign || cannot_show) && !published {
                     // It is named and left alone.
+                    continue;
+                }
+                if self.leader_lacks(place) && *node != primary {
+                    // A leader commands only what its file has: such a replica follows whomever it followed before.
                     continue;
                 }
                 if condition.follows.as_ref() != Some(&primary) {
@@ -80,6 +84,13 @@ impl Run {
                 }
             });
         }
+    }
+
+    /// Whoever leads has a file that lacks the node of this number.
+    fn leader_lacks(&self, place: usize) -> bool {
+        let leader = self.site.leader();
+        let odd = self.schedule.odd_file;
+        odd.is_some_and(|(keeper, oddity)| leader == Some(keeper) && oddity == Oddity::Lacks(place))
     }
 
     /// The keeper's file lacks the node: it cannot know, and says so.

@@ -26,6 +26,8 @@ pub(crate) struct Client {
     /// Not before this a connection is tried again.
     pub(super) retry_at: Cell<u64>,
     closed: Cell<bool>,
+    /// The process was given it, before it stopped waiting for it.
+    taken: Cell<bool>,
     waiting: RefCell<VecDeque<(u64, Work, Lost)>>,
     in_flight: RefCell<BTreeMap<u64, Lost>>,
     to_server: RefCell<Rc<Lane>>,
@@ -41,10 +43,16 @@ impl Client {
             heard: Cell::new(now),
             retry_at: Cell::new(0),
             closed: Cell::new(false),
+            taken: Cell::new(false),
             waiting: RefCell::default(),
             in_flight: RefCell::default(),
             to_server: RefCell::default(),
         })
+    }
+
+    /// Its process has it from now on.
+    pub(super) fn take(&self) {
+        self.taken.set(true);
     }
 
     /// Its process is dead, or has closed it, or it is over.
@@ -146,12 +154,15 @@ impl Client {
 
     /// The session has ended, and the client knows.
     pub(super) fn over(&self, world: &World) {
-        note!(
-            world,
-            "{}: learns that its session is over",
-            self.process.name
-        );
-        self.process.learned_over(world.now());
+        // Of a session whose beginning it has not waited for, a process learns nothing.
+        if self.taken.get() {
+            note!(
+                world,
+                "{}: learns that its session is over",
+                self.process.name
+            );
+            self.process.learned_over(world.now());
+        }
         self.state.send_replace(SessionState::Expired);
         let in_flight = std::mem::take(&mut *self.in_flight.borrow_mut());
         let waiting = std::mem::take(&mut *self.waiting.borrow_mut());

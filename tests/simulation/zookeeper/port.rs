@@ -62,6 +62,7 @@ impl Coordination for Coordinator {
             network.send(way, &Lane::default(), opened);
             let attempt = timeout(Duration::from_millis(400), told).await;
             if let Ok(Ok(client)) = attempt {
+                client.take();
                 return Ok(Rc::new(Session {
                     client,
                     ensemble: Rc::clone(&self.ensemble),

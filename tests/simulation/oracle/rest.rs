@@ -1,0 +1,110 @@
+//! What keepers write into ZooKeeper while nothing happens: heartbeats, and next to nothing else.
+//!
+//! ZooKeeper writes every transaction to the disks of all its servers, so a keeper that writes for every request, or the
+//! same report again and again, is felt there long before anybody notices it here.
+
+use redis_keeper::layout::paths;
+
+use super::Oracle;
+use crate::tree::{Change, Tree};
+
+/// How long after something has happened keepers may still write about it, in microseconds.
+const SETTLES: u64 = 4_000_000;
+/// `heartbeat-seconds`, by default, less what a keeper's drift makes of it, in microseconds.
+const HEARTBEAT: u64 = 200_000 - 2_000;
+/// What a keeper may write in a minute besides heartbeats: HAProxies come and go.
+const OTHERS: u64 = 8;
+const MINUTE: u64 = 60_000_000;
+
+/// What was written since nothing happens any more.
+#[derive(Default)]
+pub(super) struct Rest {
+    /// Faults that are under way.
+    faults: u32,
+    /// When the last one began or ended, something was published, or a session began or ended; or a minute of rest.
+    since: u64,
+    /// Transactions since [`SETTLES`] after that.
+    transactions: u64,
+    /// What the latest ones changed.
+    latest: Vec<String>,
+}
+
+impl Oracle {
+    /// A fault strikes.
+    pub(crate) fn fault_begins(&self) {
+        let mut rest = self.rest.borrow_mut();
+        rest.faults += 1;
+        rest.disturbed(self.world.now());
+    }
+
+    /// A fault ends.
+    pub(crate) fn fault_ends(&self) {
+        let mut rest = self.rest.borrow_mut();
+        rest.faults -= 1;
+        rest.disturbed(self.world.now());
+    }
+
+    /// A transaction is done, with these changes or with none. At rest there are at most as many as there are keepers, times
+    /// their heartbeats and a small constant.
+    pub(super) fn judge_rest(&self, tree: &Tree, changes: &[Change]) {
+        let now = self.world.now();
+        let mut rest = self.rest.borrow_mut();
+        if changes.iter().any(disturbs) {
+            return rest.disturbed(now);
+        }
+        if rest.faults > 0 || now < rest.since + SETTLES {
+            return;
+        }
+        if now >= rest.since + SETTLES + MINUTE {
+            rest.disturbed(now - SETTLES);
+        }
+        rest.note(changes);
+        let keepers = tree.children(paths::KEEPERS).unwrap_or_default().len() as u64;
+        let lasts = now - rest.since - SETTLES;
+        let allowed = keepers * (lasts / HEARTBEAT + 1 + OTHERS);
+        if rest.transactions > allowed {
+            self.world.violated(format_args!(
+                "rest: {} transactions within {lasts} us though nothing happens, {allowed} allowed; the latest: {}",
+                rest.transactions,
+                rest.latest.join(", ")
+            ));
+        }
+    }
+}
+
+impl Rest {
+    pub(super) fn faults_under_way(&self) -> bool {
+        self.faults > 0
+    }
+
+    fn disturbed(&mut self, now: u64) {
+        self.since = now;
+        self.transactions = 0;
+        self.latest.clear();
+    }
+
+    fn note(&mut self, changes: &[Change]) {
+        self.transactions += 1;
+        let latest = changes.first().map_or("nothing", path);
+        if !latest.starts_with(paths::KEEPERS) {
+            self.latest.push(latest.to_owned());
+        }
+        if self.latest.len() > 12 {
+            self.latest.remove(0);
+        }
+    }
+}
+
+fn path(change: &Change) -> &str {
+    match change {
+        Change::Created(path) | Change::Set(path) | Change::Deleted(path) => path,
+    }
+}
+
+/// Whether something happens: a publication, or the beginning or the end of a session.
+fn disturbs(change: &Change) -> bool {
+    let path = path(change);
+    let session = path.starts_with(paths::KEEPERS) || path.starts_with(paths::LEADER);
+    let beat = matches!(change, Change::Set(_));
+    path == paths::GENERATION || session && !beat
+}

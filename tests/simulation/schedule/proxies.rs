@@ -1,0 +1,94 @@
+//! HAProxies besides those of the clients, and when they are reloaded.
+
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+use super::{Chance, Fault, Kind, Node, Planned, Schedule, When};
+use crate::redis::Rebirth;
+
+/// The HAProxies of a run.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Proxies {
+    /// So many ask about each cluster that have no clients here.
+    pub(crate) crowd: usize,
+    /// So many of a hundred of these do not say who they are.
+    pub(crate) nameless: u64,
+    /// Of each HAProxy of each cluster, those with clients first.
+    pub(crate) reloads: Vec<Vec<Reload>>,
+}
+
+/// Another worker takes the place of the one that checks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reload {
+    /// In microseconds.
+    pub(crate) at: u64,
+    /// It takes every server for UP until it has checked it; for DOWN if not (`init-state`).
+    pub(crate) begins_up: bool,
+}
+
+impl Proxies {
+    /// Mostly a client's HAProxy alone, which goes on for ever.
+    pub(super) fn draw(schedule: &Schedule, seed: u64) -> Self {
+        let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x004a_940e));
+        let crowd = if chance.happens(4) {
+            chance.between(50, 90)
+        } else {
+            0
+        };
+        let crowd = usize::try_from(crowd).expect("few");
+        let percent = chance.pick(&[0, 0, 0, 0, 0, 50, 100]);
+        Self::reloaded(schedule, crowd, percent, &mut chance)
+    }
+
+    /// So many of a hundred are reloaded, each up to three times.
+    fn reloaded(schedule: &Schedule, crowd: usize, percent: u64, chance: &mut Chance) -> Self {
+        let reload = |chance: &mut Chance| Reload {
+            at: chance.between(4_000_000, schedule.healed),
+            begins_up: chance.happens(60),
+        };
+        let all = (0..schedule.clusters * (schedule.clients + crowd)).map(|_| {
+            if !chance.happens(percent) {
+                return Vec::new();
+            }
+            (0..chance.between(1, 3)).map(|_| reload(chance)).collect()
+        });
+        let reloads = all.collect();
+        Self {
+            crowd,
+            nameless: chance.pick(&[0, 10, 30]),
+            reloads,
+        }
+    }
+}
+
+impl Schedule {
+    /// More HAProxies ask than keepers remember, primaries die, freeze or are switched over; then nothing happens for a
+    /// minute.
+    pub(super) fn crowd(seed: u64) -> Self {
+        let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x00c4_0d00));
+        let mut schedule = Self {
+            faults: Vec::new(),
+            healed: 14_000_000,
+            kind: Kind::Anything,
+            newcomers: 0,
+            rest: 60_000_000,
+            ..Self::at_random(seed)
+        };
+        let crowd = usize::try_from(chance.between(50, 90)).expect("few");
+        schedule.proxies = Proxies::reloaded(&schedule, crowd, 20, &mut chance);
+        let primary = Node::Primary(chance.below(schedule.clusters));
+        for _ in 0..chance.between(1, 2) {
+            let fault = match chance.below(4) {
+                0 => Fault::Kill(primary, Rebirth::Whole),
+                1 | 2 => Fault::Freeze(primary),
+                _ => Fault::Switchover(chance.below(schedule.clusters), None),
+            };
+            schedule.faults.push(Planned {
+                when: When::At(chance.between(4_000_000, 10_000_000)),
+                lasts: schedule.mark_down * 1_000 + chance.between(500_000, 3_000_000),
+                fault,
+            });
+        }
+        schedule
+    }
+}
