@@ -21,6 +21,7 @@ mod harness;
 mod host_loss;
 mod impostors;
 mod keepers;
+mod newcomers;
 mod proof_of_life;
 mod proxied;
 mod reach;
