@@ -1,6 +1,8 @@
 //! The network is parted for a few seconds under five hosts with clients. `examples/partition.rs` does it for as long as one
 //! likes, for Redis Sentinel, too, and prints the figures.
 
+mod barred;
+mod hosts;
 mod named;
 mod renamed;
 #[path = "script.rs"]
