@@ -37,5 +37,6 @@ mod succession;
 )]
 mod support;
 mod switchover;
+mod versions;
 mod votes;
 mod write_safety;
