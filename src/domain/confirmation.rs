@@ -285,21 +285,33 @@ impl Confirmation {
             return false;
         }
         let steady = own.steady;
-        self.failures
-            .retain(|failure| now.since(failure.at) < limits.mark_down * FLAPPING_WITHIN);
-        self.failures.push(Failure { at: now, steady });
+        self.failed(steady, limits, now);
         self.stage = Stage::Failed {
             until: now.after(ASKED_AGAIN_AFTER),
         };
         true
     }
 
-    /// The primary is voted down no longer.
-    pub fn over(&mut self) {
+    /// The primary is voted down no longer. Answers whether a confirmation has failed by that: it was under way, and the
+    /// votes were taken back sooner than it was known what all keepers find.
+    pub fn over(&mut self, limits: Limits, now: Moment) -> bool {
         self.braked = false;
-        if !matches!(self.stage, Stage::Failed { .. }) {
-            self.stage = Stage::Open;
+        let under_way = match &self.stage {
+            Stage::Asked(own) | Stage::Polled { own, .. } => Some(own.steady),
+            Stage::Failed { .. } => return false,
+            Stage::Open | Stage::Granted => None,
+        };
+        self.stage = Stage::Open;
+        if let Some(steady) = under_way {
+            self.failed(steady, limits, now);
         }
+        under_way.is_some()
+    }
+
+    fn failed(&mut self, steady: bool, limits: Limits, now: Moment) {
+        self.failures
+            .retain(|failure| now.since(failure.at) < limits.mark_down * FLAPPING_WITHIN);
+        self.failures.push(Failure { at: now, steady });
     }
 
     /// What is to be done about a primary that is voted down, and that somebody can replace.
@@ -346,7 +358,7 @@ impl Confirmation {
 
     /// It has been voted down, and was reached after all, so often that it is replaced though it answers: its clients
     /// had to do without it each time. Failures at the end of a cut that took the successor, too, do not count.
-    fn answers_too_often(&self, limits: Limits, now: Moment) -> bool {
+    pub fn answers_too_often(&self, limits: Limits, now: Moment) -> bool {
         let steady = self
             .lately(limits, now)
             .filter(|failure| failure.steady)

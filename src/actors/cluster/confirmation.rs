@@ -75,18 +75,18 @@ impl State {
         node.is_some_and(|node| node.verdict.unfit_as_primary())
     }
 
-    /// Takes in, while votes stand against the primary, what the others have told.
+    /// Takes in what the others have told of a primary that is voted down, or that it is not any more.
     pub(super) fn confirm(&mut self, now: Moment) {
-        if !self.primary_unfit() {
-            self.observed.confirmation.over();
-            return;
-        }
-        let Some(poll) = self.observed.confirmation.polled() else {
-            return;
-        };
-        let tally = self.tally(poll.number);
         let limits = self.settings.limits;
-        if self.observed.confirmation.told(tally, limits, now) {
+        let failed = if !self.primary_unfit() {
+            self.observed.confirmation.over(limits, now)
+        } else if let Some(poll) = self.observed.confirmation.polled() {
+            let tally = self.tally(poll.number);
+            self.observed.confirmation.told(tally, limits, now)
+        } else {
+            false
+        };
+        if failed {
             let primary = self.primary().map(tracing::field::display);
             tracing::warn!(
                 primary,
