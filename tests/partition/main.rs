@@ -3,8 +3,10 @@
 
 mod barred;
 mod hosts;
+mod name_server;
 mod named;
 mod renamed;
+mod resolved;
 #[path = "script.rs"]
 mod script;
 
