@@ -293,7 +293,8 @@ impl Confirmation {
     }
 
     /// The primary is voted down no longer. Answers whether a confirmation has failed by that: it was under way, and the
-    /// votes were taken back sooner than it was known what all keepers find.
+    /// votes were taken back sooner than it was known what all keepers find. Votes come and go one by one, so within a
+    /// mark-down time that counts once.
     pub fn over(&mut self, limits: Limits, now: Moment) -> bool {
         self.braked = false;
         let under_way = match &self.stage {
@@ -302,10 +303,13 @@ impl Confirmation {
             Stage::Open | Stage::Granted => None,
         };
         self.stage = Stage::Open;
-        if let Some(steady) = under_way {
-            self.failed(steady, limits, now);
-        }
-        under_way.is_some()
+        let last = self.failures.last();
+        let counted = last.is_some_and(|last| now.since(last.at) < limits.mark_down);
+        let Some(steady) = under_way.filter(|_| !counted) else {
+            return false;
+        };
+        self.failed(steady, limits, now);
+        true
     }
 
     fn failed(&mut self, steady: bool, limits: Limits, now: Moment) {

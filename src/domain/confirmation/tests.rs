@@ -177,6 +177,11 @@ fn votes_that_are_taken_back_while_the_others_are_asked_are_a_failure_like_any_o
         }
         assert!(confirmation.over(LIMITS, after(at)));
         assert!(!confirmation.over(LIMITS, after(at)), "once");
+        confirmation.found(Finding::Answers, true, true, after(at + 100));
+        assert!(
+            !confirmation.over(LIMITS, after(at + 4_999)),
+            "votes that come and go at the end of one silence"
+        );
     }
     assert_eq!(
         confirmation

@@ -3,6 +3,7 @@
 use super::builder::{Cluster, LIMITS, NOW, addr, cluster};
 use crate::domain::confirmation::{Confirmation, Finding};
 use crate::domain::drain;
+use crate::domain::node::Moment;
 use crate::domain::plan::{Action, Change};
 use crate::domain::published::Step;
 
@@ -12,11 +13,12 @@ fn trio() -> Cluster {
 }
 
 /// So many times it was voted down lately, and reached before it could be withdrawn; now it was asked again, and answered.
-fn flapped(times: usize) -> Cluster {
+fn flapped(times: u32) -> Cluster {
     let mut confirmation = Confirmation::default();
-    for _ in 0..times {
-        confirmation.found(Finding::Answers, true, true, NOW);
-        assert!(confirmation.over(LIMITS, NOW));
+    for ago in (1..=times).rev() {
+        let at = Moment(NOW.0.saturating_sub(LIMITS.mark_down * ago));
+        confirmation.found(Finding::Answers, true, true, at);
+        assert!(confirmation.over(LIMITS, at));
     }
     confirmation.found(Finding::Answers, true, true, NOW);
     let down = trio().down("a");
