@@ -204,8 +204,8 @@ pub struct Serving<'a> {
     pub observed: &'a Observed,
     /// Its rules.
     pub policy: &'a Policy,
-    /// The votes of the other keepers are as current as a lease is. Without ZooKeeper they are from before it went away: only
-    /// what this keeper sees itself counts then.
+    /// The votes of the other keepers are as current as a lease is. Without ZooKeeper they are from before it went away, and
+    /// so is the count until all are read again: only what this keeper sees itself counts then.
     pub votes_current: bool,
     /// The present.
     pub now: Moment,
@@ -253,7 +253,6 @@ impl Serving<'_> {
             Some(facts) if !facts.is_primary() => Reason::DemotedFromOutside,
             Some(facts) if published.is_stranger(facts) => Reason::Stranger,
             _ if sighting.refused => Reason::RefusedHere,
-            Some(facts) if published.is_stranger(facts) => Reason::Stranger,
             _ => Reason::Primary,
         }
     }

@@ -176,10 +176,11 @@ impl State {
     }
 
     fn serving(&self, lease: Lease, now: Moment) -> Serving<'_> {
+        let recounting = self.shared.as_ref().is_some_and(|it| it.recounting);
         Serving {
             observed: &self.observed,
             policy: &self.settings.policy,
-            votes_current: lease.holds(now) && !lease.consented,
+            votes_current: lease.holds(now) && !lease.consented && !recounting,
             now,
         }
     }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::*;
+use crate::actors::cluster_api::Reason;
 use crate::domain::facts::DownReason;
+use crate::domain::lease::Lease;
+use crate::domain::published::Published;
 use crate::domain::verdict::Report;
 
 fn node() -> NodeAddr {
@@ -51,4 +54,35 @@ fn a_vote_counts_for_nothing_until_it_is_known_of_whom_it_is_to_be_a_majority() 
     assert!(down(voted(["me"], false)));
     assert!(down(voted(["me"], true)), "what was counted stands");
     assert!(!down(voted(["me", "other"], false)));
+}
+
+#[test]
+fn votes_from_before_an_outage_take_no_published_primary_from_its_clients_while_they_are_counted_again()
+ {
+    let mut state = state();
+    let lease = Lease {
+        deadline: Some(Moment::default().after(Duration::from_secs(1))),
+        consented: false,
+    };
+    let mut writable = |recounting| {
+        let published = Published {
+            primary: Some(node()),
+            ..Published::default()
+        };
+        let shared = SharedState {
+            published: Some(published),
+            ..voted(["me"], recounting)
+        };
+        state.shared(shared, Moment::default());
+        state.reconsider(Moment::default());
+        let view = state.node_view(&node(), lease, Moment::default());
+        view.expect("a node of the file").writable
+    };
+    let refused = Reason::RefusedByMajority {
+        refused: 1,
+        keepers: 1,
+    };
+    assert_eq!(writable(false), refused);
+    assert_eq!(writable(true), Reason::Primary);
+    assert_eq!(writable(false), refused);
 }
