@@ -179,8 +179,9 @@ async fn two_groups_that_meet_hold_the_cluster_name_each_other_and_one_goes_on_a
     assert_eq!(others(&ours[0]).await, Ok(BTreeSet::new()));
 }
 
-/// The switchover, and what two groups undo of each other's changes until the breaker of one acts: two each.
-const MOST: usize = 5;
+/// The switchover, what two groups undo of each other's changes until the breaker of each acts, and successors that the other
+/// group's doing turns into strangers meanwhile. Three to six are seen; without a breaker it was five a second.
+const MOST: usize = 8;
 
 /// Which group is there first.
 #[derive(Debug, Clone, Copy, PartialEq)]
