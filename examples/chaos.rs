@@ -32,6 +32,7 @@ mod network;
 #[allow(dead_code, reason = "the scenarios use the rest")]
 mod support {
     pub(crate) mod background;
+    pub(crate) mod etc;
     pub(crate) mod haproxy;
     pub(crate) mod keeper;
     pub(crate) mod leadership;

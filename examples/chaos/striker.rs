@@ -2,14 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt::{Display, Write as _};
-use std::io::Write as _;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
 use crate::judge::Frozen;
-use crate::network::Host;
 use crate::schedule::{Cut, Direction, Fault, HOSTS, Loss, Planned, Target, targets};
 use crate::site::Site;
 
@@ -222,22 +219,6 @@ impl<'a> Striker<'a> {
             rules += " }\n";
         }
         rules += "}\n";
-        nft(self.site.network().host(number), &rules);
+        self.site.network().host(number).namespace().nft(&rules);
     }
-}
-
-fn nft(host: &Host, rules: &str) {
-    let mut nft = Command::new("nsenter")
-        .arg(format!("--net={}", host.namespace().path()))
-        .args(["nft", "-f", "-"])
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("nsenter, of util-linux");
-    let mut input = nft.stdin.take().expect("a pipe");
-    let written = input.write_all(rules.as_bytes());
-    drop(input);
-    let status = nft.wait().expect("a child of ours");
-    let done = written.is_ok() && status.success();
-    assert!(done, "nft, of nftables: {status}: {rules}");
 }

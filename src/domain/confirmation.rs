@@ -301,10 +301,8 @@ impl Confirmation {
             return false;
         }
         let (steady, replaced) = (own.steady, own.is_replaced());
-        self.failures
-            .retain(|failure| now.since(failure.at) < limits.mark_down * FLAPPING_WITHIN);
         if !replaced {
-            self.failures.push(Failure { at: now, steady });
+            self.failed(steady, limits, now);
         }
         self.stage = Stage::Failed {
             until: now.after(ASKED_AGAIN_AFTER),
@@ -313,12 +311,32 @@ impl Confirmation {
         true
     }
 
-    /// The primary is voted down no longer.
-    pub fn over(&mut self) {
+    /// The primary is voted down no longer. Answers whether a confirmation has failed by that: it was under way, and the
+    /// votes were taken back sooner than it was known what all keepers find. Votes come and go one by one, so within a
+    /// mark-down time that counts once.
+    pub fn over(&mut self, limits: Limits, now: Moment) -> bool {
         self.braked = false;
-        if !matches!(self.stage, Stage::Failed { .. }) {
-            self.stage = Stage::Open;
-        }
+        let under_way = match &self.stage {
+            Stage::Asked(own) | Stage::Polled { own, .. } => {
+                Some(own.steady).filter(|_| !own.is_replaced())
+            }
+            Stage::Failed { .. } => return false,
+            Stage::Open | Stage::Granted => None,
+        };
+        self.stage = Stage::Open;
+        let last = self.failures.last();
+        let counted = last.is_some_and(|last| now.since(last.at) < limits.mark_down);
+        let Some(steady) = under_way.filter(|_| !counted) else {
+            return false;
+        };
+        self.failed(steady, limits, now);
+        true
+    }
+
+    fn failed(&mut self, steady: bool, limits: Limits, now: Moment) {
+        self.failures
+            .retain(|failure| now.since(failure.at) < limits.mark_down * FLAPPING_WITHIN);
+        self.failures.push(Failure { at: now, steady });
     }
 
     /// What is to be done about a primary that is voted down, and that somebody can replace.
@@ -373,7 +391,7 @@ impl Confirmation {
 
     /// It has been voted down, and was reached after all, so often that it is replaced though it answers: its clients
     /// had to do without it each time. Failures at the end of a cut that took the successor, too, do not count.
-    fn answers_too_often(&self, limits: Limits, now: Moment) -> bool {
+    pub fn answers_too_often(&self, limits: Limits, now: Moment) -> bool {
         let steady = self
             .lately(limits, now)
             .filter(|failure| failure.steady)

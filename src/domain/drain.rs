@@ -84,7 +84,7 @@ impl Drain {
 /// Whether it has to be waited for HAProxies before another node becomes the primary: every lease from before the withdrawal
 /// is out, it was not waited before, and the old primary may still take writes. One that is gone takes none, nor does one
 /// that was demoted or loads its data; the clients of one that was started again had to connect anew; and one that is well is
-/// published again.
+/// published again, unless it flapped.
 pub fn wanted(observed: &Observed, policy: &Policy) -> bool {
     let Some(published) = &observed.published else {
         return false;
@@ -97,10 +97,12 @@ pub fn wanted(observed: &Observed, policy: &Policy) -> bool {
     let Some(old) = &intent.old else {
         return false;
     };
+    // It is not published again though it is well.
+    let flapped = intent.candidate.is_some();
     // One that this keeper does not even probe may serve as well.
     let seen = observed.nodes.get(old);
     let may_serve = match seen.and_then(|node| Some((node.verdict, node.live()?))) {
-        Some((verdict, facts)) => verdict.unfit_as_primary() && serves(facts),
+        Some((verdict, facts)) => (verdict.unfit_as_primary() || flapped) && serves(facts),
         None => !observed.old_gone,
     };
     // A candidate is persisted once it was waited, but for a switchover: that holds up writes instead, unless it was

@@ -79,7 +79,7 @@ pub struct Intent {
     pub old_run_id: Option<String>,
     /// The node that an operator has it switched to; `None` for a failover.
     pub switchover: Option<NodeAddr>,
-    /// The node chosen to take over, once chosen.
+    /// The node chosen to take over, once chosen; from the beginning, if the old primary flapped and is not to be published again.
     pub candidate: Option<NodeAddr>,
     /// How far it has come.
     pub step: Step,

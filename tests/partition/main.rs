@@ -1,13 +1,22 @@
 //! The network is parted for a few seconds under five hosts with clients. `examples/partition.rs` does it for as long as one
 //! likes, for Redis Sentinel, too, and prints the figures.
 
+mod barred;
+mod hosts;
+mod name_server;
+mod named;
+mod renamed;
+mod resolved;
 #[path = "script.rs"]
 mod script;
 
 #[path = "../scenarios/support"]
 #[allow(dead_code, reason = "the scenarios use the rest")]
 mod support {
+    pub(crate) mod admin;
     pub(crate) mod background;
+    pub(crate) mod checks;
+    pub(crate) mod etc;
     pub(crate) mod haproxy;
     pub(crate) mod keeper;
     pub(crate) mod leadership;
@@ -17,7 +26,9 @@ mod support {
     pub(crate) mod redis;
     pub(crate) mod sentinel;
     pub(crate) mod session;
+    pub(crate) mod site;
     pub(crate) mod wait;
+    pub(crate) mod writer;
     pub(crate) mod zookeeper;
 
     pub(crate) use self::background::BACKGROUND;

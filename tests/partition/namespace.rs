@@ -54,17 +54,28 @@ impl Namespace {
 
     /// Gives `orders` to `ip` within it, one a line.
     pub(crate) fn ip(&self, orders: &str) {
-        let mut ip = Command::new("nsenter")
+        self.feed(&["ip", "-batch", "-"], orders);
+    }
+
+    /// Gives `orders` to `nft` within it, one a line.
+    #[allow(dead_code, reason = "not every program that has hosts filters packets")]
+    pub(crate) fn nft(&self, orders: &str) {
+        self.feed(&["nft", "-f", "-"], orders);
+    }
+
+    fn feed(&self, program: &[&str], orders: &str) {
+        let mut child = Command::new("nsenter")
             .arg(format!("--net={}", self.path()))
-            .args(["ip", "-batch", "-"])
+            .args(program)
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .stdin(Stdio::piped())
             .spawn()
             .expect("nsenter, of util-linux");
-        let mut input = ip.stdin.take().expect("a pipe");
-        input.write_all(orders.as_bytes()).expect("ip reads it");
+        let mut input = child.stdin.take().expect("a pipe");
+        let written = input.write_all(orders.as_bytes());
         drop(input);
-        let status = ip.wait().expect("a child of ours");
-        assert!(status.success(), "ip, of iproute2: {status}: {orders}");
+        let status = child.wait().expect("a child of ours");
+        let done = written.is_ok() && status.success();
+        assert!(done, "{program:?}: {status}: {orders}");
     }
 }

@@ -133,7 +133,7 @@ impl Host {
     }
 
     /// Its network, to give it more addresses or a packet filter. The cable is `eth0`.
-    #[allow(dead_code, reason = "for the chaos run")]
+    #[allow(dead_code, reason = "the example only parts hosts")]
     pub(crate) fn namespace(&self) -> &Namespace {
         &self.namespace
     }

@@ -10,7 +10,7 @@ use redis_keeper::domain::node::NodeAddr;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::network::Network;
+use super::network::{Host, Network};
 use crate::support::haproxy::HaProxy;
 use crate::support::keeper::{Keeper, Settings};
 use crate::support::redis::Redis;
@@ -27,8 +27,9 @@ pub(crate) const PROXY_PORT: u16 = 1301;
 const REUNION: Duration = Duration::from_mins(2);
 /// Hosts with a ZooKeeper server.
 const ZOOKEEPERS: [usize; 3] = [1, 3, 5];
-const CLUSTER: &str = "cluster-1";
-const WRITABLE: &str = "cluster-1-writable";
+/// The cluster, and where HAProxy has its writers, as the recommended file calls them.
+pub(crate) const CLUSTER: &str = "cluster-1";
+pub(crate) const WRITABLE: &str = "cluster-1-writable";
 
 const FOR_KEEPERS: &str = include_str!("../../conf/haproxy.cfg");
 const FOR_SENTINEL: &str = include_str!("sentinel-haproxy.cfg");
@@ -321,17 +322,30 @@ async fn start_sentinels(network: &Network, mark_down: Duration, redis: &[Arc<Re
 
 /// The file that is recommended for keepers, or the usual one for Sentinel, with the addresses of this site.
 fn proxy_config(manager: Manager, network: &Network, redis: &[Arc<Redis>]) -> String {
-    const SOCKET: &str = "stats socket /run/haproxy/admin.sock mode 600 level admin";
-    let (mut keepers, mut nodes) = (String::new(), String::new());
-    for (host, redis) in network.hosts().iter().zip(redis) {
-        let (number, at, node) = (host.number(), host.at(), redis.node());
-        writeln!(keepers, "  server keeper-{number} {at}:{}", Keeper::PORT).expect("a string");
-        writeln!(nodes, "  server {node} {node}").expect("a string");
-    }
     let template = match manager {
         Manager::RedisKeeper { .. } => FOR_KEEPERS,
         Manager::Sentinel => FOR_SENTINEL,
     };
+    let keepers: Vec<_> = network.hosts().iter().collect();
+    filled_in(template, &keepers, redis)
+}
+
+/// The file that is recommended for keepers, for those on these hosts.
+#[allow(dead_code, reason = "the example has sites of one kind only")]
+pub(crate) fn recommended(keepers: &[&Host], redis: &[Arc<Redis>]) -> String {
+    filled_in(FOR_KEEPERS, keepers, redis)
+}
+
+fn filled_in(template: &str, keepers_on: &[&Host], redis: &[Arc<Redis>]) -> String {
+    const SOCKET: &str = "stats socket /run/haproxy/admin.sock mode 600 level admin";
+    let (mut keepers, mut nodes) = (String::new(), String::new());
+    for host in keepers_on {
+        let (number, at) = (host.number(), host.at());
+        writeln!(keepers, "  server keeper-{number} {at}:{}", Keeper::PORT).expect("a string");
+    }
+    for node in redis.iter().map(|redis| redis.node()) {
+        writeln!(nodes, "  server {node} {node}").expect("a string");
+    }
     let mut config = String::new();
     for line in template.lines().filter(|line| line.trim() != SOCKET) {
         // The first of several servers stands for all.

@@ -3,6 +3,7 @@
 //! `tests/run.sh` installs what they need. Each test takes a network of its own, so all may run at once, next to
 //! other copies of themselves.
 
+mod brake;
 mod by_hand;
 mod check;
 mod command_line;
@@ -14,6 +15,7 @@ mod end_of_cut;
 mod failover;
 mod failsafe;
 mod files;
+mod flapping;
 mod frozen;
 mod groups;
 mod handover;
@@ -21,6 +23,7 @@ mod harness;
 mod host_loss;
 mod impostors;
 mod keepers;
+mod newcomers;
 mod proof_of_life;
 mod proxied;
 mod reach;
@@ -36,5 +39,6 @@ mod succession;
 )]
 mod support;
 mod switchover;
+mod versions;
 mod votes;
 mod write_safety;

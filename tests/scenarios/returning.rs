@@ -188,6 +188,39 @@ async fn a_replica_promoted_by_hand_is_a_replica_again_and_never_writable() {
     second.wait_in_step_with(&primary).await;
 }
 
+#[tokio::test]
+async fn an_old_primary_that_returns_waits_for_no_synchronisation_of_another() {
+    let net = Net::new();
+    let [old, new, third] = Redis::trio(&net).await;
+    old.write_keys("kept", 150).await;
+    old.wait_followed_by(&[&new, &third]).await;
+    old.save().await;
+    let settings = Settings::new().set("parallel-syncs", 1);
+    let keeper = Keeper::alone_for(&net, settings, &[&old, &new, &third]).await;
+
+    third.kill();
+    old.kill();
+    keeper.wait_topology("cache", &new, &[]).await;
+    // It comes back empty, and copies everything, for a quarter of a minute.
+    let slow = "CONFIG SET rdb-key-save-delay 100000";
+    new.run::<()>(slow).await;
+    third.forget();
+    third.revive().await;
+    third.wait_synchronising_with(&new).await;
+    old.revive().await;
+    old.wait_role(Role::Replica).await;
+    third.wait_synchronising_with(&new).await;
+    assert!(!keeper.calls_writable("cache", &old).await);
+
+    // The one that is under way keeps its pace; then comes the other.
+    new.run::<()>("CONFIG SET rdb-key-save-delay 0").await;
+    for redis in [&third, &old] {
+        redis.wait_in_step_with(&new).await;
+        assert_eq!(redis.key_count().await, 150);
+    }
+    keeper.wait_topology("cache", &new, &[&old, &third]).await;
+}
+
 /// A primary, its replica, and a replica of that.
 async fn chain(net: &Net) -> [Redis; 3] {
     let primary = Redis::start(net).await;

@@ -96,18 +96,19 @@ impl State {
         }
     }
 
-    /// Takes in, while votes stand against the primary or another process answers in its place, what the others have told.
+    /// Takes in what the others have told of a primary that is voted down, or in whose place another process answers; or that
+    /// it is not so any more.
     pub(super) fn confirm(&mut self, now: Moment) {
-        if !self.primary_unfit() && !self.primary_replaced() {
-            self.observed.confirmation.over();
-            return;
-        }
-        let Some(poll) = self.observed.confirmation.polled() else {
-            return;
-        };
-        let tally = self.tally(poll.number);
         let limits = self.settings.limits;
-        if self.observed.confirmation.told(tally, limits, now) {
+        let failed = if !self.primary_unfit() && !self.primary_replaced() {
+            self.observed.confirmation.over(limits, now)
+        } else if let Some(poll) = self.observed.confirmation.polled() {
+            let tally = self.tally(poll.number);
+            self.observed.confirmation.told(tally, limits, now)
+        } else {
+            false
+        };
+        if failed {
             let primary = self.primary().map(tracing::field::display);
             tracing::warn!(
                 primary,

@@ -94,7 +94,7 @@ fn a_primary_that_half_of_the_keepers_reach_is_not_withdrawn() {
     assert!(confirmation.told(tally(4, 2, &[]), LIMITS, after(20)));
     let waits = Next::Wait(Reason::Answers, after(1_020));
     assert_eq!(next(&confirmation, after(20)), waits);
-    confirmation.over();
+    assert!(!confirmation.over(LIMITS, after(30)), "known already");
     assert_eq!(next(&confirmation, after(500)), waits, "it is remembered");
     assert_eq!(next(&confirmation, after(1_020)), Next::Ask);
 }
@@ -129,7 +129,7 @@ fn the_brake_holds_a_silent_primary_once_for_one_probe_timeout() {
         confirmation.next(BRAKE, LIMITS, after(5_000)),
         Next::Withdraw
     );
-    confirmation.over();
+    confirmation.over(LIMITS, after(6_000));
     confirmation.found(Finding::Silent, true, true, after(9_000));
     assert_eq!(
         confirmation.next(BRAKE, LIMITS, after(9_000)),
@@ -164,6 +164,33 @@ fn three_failures_within_ten_mark_down_times_are_flapping() {
     let flapping = confirmation.flapping(LIMITS, after(40_000)).unwrap();
     assert_eq!((flapping.times, flapping.until), (3, after(50_000)));
     assert_eq!(confirmation.flapping(LIMITS, after(50_000)), None);
+}
+
+#[test]
+fn votes_that_are_taken_back_while_the_others_are_asked_are_a_failure_like_any_other() {
+    let mut confirmation = Confirmation::default();
+    assert!(!confirmation.over(LIMITS, START), "nothing was asked");
+    for at in [0, 10_000, 20_000] {
+        confirmation.found(Finding::Answers, true, true, after(at));
+        if at > 0 {
+            confirmation.poll(1, None, LIMITS, after(at));
+        }
+        assert!(confirmation.over(LIMITS, after(at)));
+        assert!(!confirmation.over(LIMITS, after(at)), "once");
+        confirmation.found(Finding::Answers, true, true, after(at + 100));
+        assert!(
+            !confirmation.over(LIMITS, after(at + 4_999)),
+            "votes that come and go at the end of one silence"
+        );
+    }
+    assert_eq!(
+        confirmation
+            .flapping(LIMITS, after(20_000))
+            .map(|it| it.times),
+        Some(3)
+    );
+    confirmation.found(Finding::Answers, true, true, after(30_000));
+    assert_eq!(next(&confirmation, after(30_000)), Next::Withdraw);
 }
 
 #[test]

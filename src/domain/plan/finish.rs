@@ -28,7 +28,9 @@ pub(super) fn finish(case: &Case<'_>, published: &Published, intent: &Intent) ->
     {
         return plan;
     }
-    if let Some(old) = returned_whole(case, published, intent) {
+    if let Some(old) = returned_whole(case, published, intent)
+        && !withdrawn_for_good(case, published, intent)
+    {
         return Plan::write(Change::Publish, publishing(case, published, old));
     }
     let unacknowledged = &case.observed.unacknowledged;
@@ -44,14 +46,7 @@ pub(super) fn finish(case: &Case<'_>, published: &Published, intent: &Intent) ->
     if let Some(plan) = shows_soon(case, intent) {
         return plan;
     }
-    let replaced = intent.old.as_ref().filter(|old| !case.demoted(old));
-    let election = elect(
-        case.observed,
-        case.policy,
-        &published.lineage,
-        replaced,
-        case.now,
-    );
+    let election = election(case, published, intent);
     if let Some(plan) = told_soon(case, intent, &election) {
         return plan;
     }
@@ -96,6 +91,17 @@ fn returned_whole<'a>(
     let facts = node.online()?;
     let whole = facts.is_primary() && published.withdrew(facts) && !node.verdict.unfit_as_primary();
     (intent.step == Step::Withdrawn && whole).then_some(old)
+}
+
+/// The old primary flapped, so that its successor was named when it was withdrawn; and somebody may take over still.
+fn withdrawn_for_good(case: &Case<'_>, published: &Published, intent: &Intent) -> bool {
+    intent.candidate.is_some() && !election(case, published, intent).ranking.is_empty()
+}
+
+fn election(case: &Case<'_>, published: &Published, intent: &Intent) -> Election {
+    let replaced = intent.old.as_ref().filter(|old| !case.demoted(old));
+    let lineage = &published.lineage;
+    elect(case.observed, case.policy, lineage, replaced, case.now)
 }
 
 /// The candidate, once it is a primary with the cluster's data: by our command, or somebody else's before it.

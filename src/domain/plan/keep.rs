@@ -32,11 +32,12 @@ fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
     if node.verdict.unfit_as_primary() {
         let why = "a majority of the keepers holds it down";
         let (successor, plan) = withdrawal(case, published, primary, why);
-        let held = successor.and_then(|successor| {
-            cooling_down(case, published, primary)
-                .or_else(|| unconfirmed(case, primary, &successor))
-        });
-        return held.unwrap_or(plan);
+        let Some(successor) = successor else {
+            return plan;
+        };
+        let held = cooling_down(case, published, primary)
+            .or_else(|| unconfirmed(case, primary, &successor));
+        return held.unwrap_or_else(|| for_good(case, plan, successor));
     }
     let Some(facts) = node.live() else {
         return Plan::hold(Hold::Undecided(vec![node.doubt(primary)]));
@@ -139,6 +140,21 @@ fn withdrawal(
         return (None, held);
     }
     (Some(successor), Plan::write(Change::Withdraw, state))
+}
+
+/// A primary that flaps would be back before another is promoted, and be published again: so its successor is named already.
+fn for_good(case: &Case<'_>, mut plan: Plan, successor: NodeAddr) -> Plan {
+    let observed = case.observed;
+    if let Some(Action::Write { state, .. }) = &mut plan.action
+        && let Some(intent) = &mut state.intent
+        && observed
+            .confirmation
+            .answers_too_often(observed.limits, case.now)
+    {
+        intent.candidate = Some(successor);
+        intent.reason += ", again and again";
+    }
+    plan
 }
 
 impl Case<'_> {

@@ -8,6 +8,7 @@ mod discovery;
 mod drain;
 mod expected;
 mod failover;
+mod flapping;
 mod groups;
 mod keeping;
 mod model;

@@ -127,7 +127,7 @@ fn a_replica_that_alone_is_left_and_was_led_elsewhere_does_not_take_over() {
     });
     let cluster = cluster.sighting("b", |b| b.at = Moment::default());
     let dead = cluster.looked_at().down("a").unlinked("b");
-    assert_eq!(dead.plan().refusal("b"), Refusal::Unrelated);
+    assert_eq!(dead.plan().refusal("b"), Refusal::OtherData);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! An impatient client of the checks: asks every keeper about every node, over and over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -78,6 +78,13 @@ impl Checks {
         assert!(!yeses.is_empty(), "nothing was ever writable");
         let other = yeses.iter().find(|yes| yes.node != primary.node());
         assert!(other.is_none(), "{other:?}");
+    }
+
+    /// The nodes that were called writable to whoever asked after `since`.
+    pub(crate) fn called_writable_since(&self, since: Instant) -> BTreeSet<NodeAddr> {
+        let yeses = open(&self.yeses);
+        let late = yeses.iter().filter(|yes| yes.asked > since);
+        late.map(|yes| yes.node.clone()).collect()
     }
 
     /// Asserts that in no instant so far two nodes were called writable: each generation had one writable node at most,

@@ -9,6 +9,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::etc::Etc;
 use super::link::Link;
 use super::net::Net;
 use super::process::{Process, command};
@@ -119,6 +120,16 @@ impl Keeper {
         prefix: &Prefix<'_>,
         settings: &Settings,
     ) -> Self {
+        Self::launch_by(command(&program()), id, net, prefix, settings).await
+    }
+
+    async fn launch_by(
+        program: Command,
+        id: &str,
+        net: &Net,
+        prefix: &Prefix<'_>,
+        settings: &Settings,
+    ) -> Self {
         let mut links = Vec::new();
         for server in prefix.zookeeper().servers() {
             links.push(Link::new(net.socket(ZOOKEEPER_PORT), server.at()).await);
@@ -129,7 +140,6 @@ impl Keeper {
             .set("zk-quorum", quorum)
             .set("zk-prefix", prefix.path());
         let at = net.socket(HTTP_PORT);
-        let program = command(&program());
         Self::run(id, at, links, settings.listening(at), program)
     }
 
@@ -336,10 +346,32 @@ impl Keepers {
         prefix: &Prefix<'_>,
         settings: &Settings,
     ) -> Self {
+        let commands = (0..count).map(|_| command(&program()));
+        Self::start_by(commands, net, prefix, settings).await
+    }
+
+    /// The same, each with files of its own below `/etc`.
+    pub(crate) async fn start_with(
+        etc: &[Etc],
+        net: &Net,
+        prefix: &Prefix<'_>,
+        settings: &Settings,
+    ) -> Self {
+        let commands = etc.iter().map(|etc| etc.command(&program()));
+        Self::start_by(commands, net, prefix, settings).await
+    }
+
+    async fn start_by(
+        commands: impl Iterator<Item = Command>,
+        net: &Net,
+        prefix: &Prefix<'_>,
+        settings: &Settings,
+    ) -> Self {
         assert!(net.is_fleet(), "a fleet waits for its turn: Net::fleet()");
         let mut keepers = Vec::new();
-        for number in 1..=count {
-            keepers.push(Keeper::launch(&format!("keeper-{number}"), net, prefix, settings).await);
+        for (number, command) in (1..).zip(commands) {
+            let id = format!("keeper-{number}");
+            keepers.push(Keeper::launch_by(command, &id, net, prefix, settings).await);
         }
         join_all(keepers.iter().map(Keeper::wait_ready)).await;
         Self(keepers)

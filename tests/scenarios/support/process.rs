@@ -33,17 +33,20 @@ pub(crate) fn command(program: &str) -> Command {
     command
 }
 
-/// What a command line begins with to run in the network namespace of the calling thread: nothing, unless the thread has
-/// left that of the process.
+/// What a command line begins with to run in the network namespace of the calling thread: nothing, if that is where programs
+/// are started anyway.
 fn enter_this_network() -> Vec<String> {
-    let network = |path: &str| std::fs::read_link(path).expect("every thread has a network");
-    let (ours, all) = ("/proc/thread-self/ns/net", "/proc/self/ns/net");
-    if network(ours) == network(all) {
+    if network() == SPAWNER.network {
         return Vec::new();
     }
     let thread = std::fs::read_link("/proc/thread-self").expect("a thread");
     let file = format!("--net=/proc/{}/ns/net", thread.display());
     vec!["nsenter".into(), file, "--".into()]
+}
+
+/// The network namespace of the calling thread.
+fn network() -> PathBuf {
+    std::fs::read_link("/proc/thread-self/ns/net").expect("every thread has a network")
 }
 
 /// One child, which can be started again after its death. Dropping it kills it.
@@ -172,20 +175,28 @@ type Spawned = (Command, io::Result<Child>);
 
 /// The death signal is sent when the *thread* that spawned the child ends, and each test is a thread of its own: so one
 /// thread that never ends spawns for all.
+struct Spawner {
+    orders: mpsc::Sender<(Command, mpsc::Sender<Spawned>)>,
+    /// That of whoever spawned first.
+    network: PathBuf,
+}
+
+static SPAWNER: LazyLock<Spawner> = LazyLock::new(|| {
+    let (orders, received) = mpsc::channel::<(Command, mpsc::Sender<Spawned>)>();
+    thread::spawn(move || {
+        for (mut command, reply) in received {
+            let child = command.spawn();
+            let _ = reply.send((command, child));
+        }
+    });
+    let network = network();
+    Spawner { orders, network }
+});
+
 fn spawn(command: Command) -> Spawned {
-    static SPAWNER: LazyLock<mpsc::Sender<(Command, mpsc::Sender<Spawned>)>> =
-        LazyLock::new(|| {
-            let (orders, received) = mpsc::channel::<(Command, mpsc::Sender<Spawned>)>();
-            thread::spawn(move || {
-                for (mut command, reply) in received {
-                    let child = command.spawn();
-                    let _ = reply.send((command, child));
-                }
-            });
-            orders
-        });
     let (reply, spawned) = mpsc::channel();
     SPAWNER
+        .orders
         .send((command, reply))
         .expect("the spawner never ends");
     spawned.recv().expect("the spawner answers each order")

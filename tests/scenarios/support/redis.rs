@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::process::Command;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -49,6 +50,11 @@ impl Redis {
         Self::launch(net.socket(PORT), None, options).await
     }
 
+    /// The same of another make, or with files of its own: `server` only lacks its arguments.
+    pub(crate) async fn start_by(server: Command, net: &Net, options: &[(&str, &str)]) -> Self {
+        Self::launch_by(server, net.socket(PORT), None, options).await
+    }
+
     /// The same with PORT of `host`, which the caller has taken from its network.
     pub(crate) async fn start_at(host: Ipv4Addr, options: &[(&str, &str)]) -> Self {
         Self::launch(SocketAddrV4::new(host, PORT), None, options).await
@@ -93,6 +99,15 @@ impl Redis {
     }
 
     async fn launch(at: SocketAddrV4, link: Option<Link>, options: &[(&str, &str)]) -> Self {
+        Self::launch_by(command("redis-server"), at, link, options).await
+    }
+
+    async fn launch_by(
+        mut server: Command,
+        at: SocketAddrV4,
+        link: Option<Link>,
+        options: &[(&str, &str)],
+    ) -> Self {
         let dir = TempDir::new().expect("a directory for redis-server");
         let ip = at.ip();
         let port = link.as_ref().map_or(PORT, |_| HIDDEN_PORT);
@@ -106,7 +121,6 @@ impl Redis {
         }
         let file = dir.path().join("redis.conf");
         std::fs::write(&file, lines).expect("redis.conf");
-        let mut server = command("redis-server");
         server.arg(&file);
         let log = dir.path().join("log");
         let process = Process::start(format!("redis-server {at}"), &log, server);
@@ -354,6 +368,20 @@ impl Redis {
                 && is("aof_rewrite_in_progress", "0")
                 && is("aof_rewrite_scheduled", "0");
             written.then_some(()).ok_or(format!("{told:?}"))
+        })
+        .await;
+    }
+
+    /// Until it is in the midst of a full synchronisation with `primary`.
+    pub(crate) async fn wait_synchronising_with(&self, primary: &Redis) {
+        let what = format!("{} to synchronise with {}", self.at, primary.at);
+        eventually(SOON, what, async || {
+            let info = self.info("replication").await;
+            let info = info.map_err(|error| error.to_string())?;
+            let says = |key: &str, value: &str| info.get(key).is_some_and(|it| it == value);
+            let synchronises = says("master_host", &primary.at.ip().to_string())
+                && says("master_sync_in_progress", "1");
+            synchronises.then_some(()).ok_or(format!("{info:?}"))
         })
         .await;
     }

@@ -57,6 +57,16 @@ impl Site {
         keepers
             .wait_topology("cluster-1", primary, &[first, second])
             .await;
+        Self::open_for(net, (redis, keepers), config, changes).await
+    }
+
+    /// HAProxy before servers and keepers that have started.
+    pub(crate) async fn open_for(
+        net: Net,
+        (redis, keepers): ([Redis; 3], Keepers),
+        config: &str,
+        changes: &[(&str, &str)],
+    ) -> Self {
         let front = net.host();
         let mut config = config
             .replace(

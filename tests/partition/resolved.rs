@@ -1,0 +1,119 @@
+//! Nodes have names, and the name server that keepers ask stops answering, or knows the names no more.
+
+use futures::future::join_all;
+use serde_json::json;
+
+use crate::TURN;
+use crate::name_server::{Mood, NameServer};
+use crate::named::{NAMES, Named, ip, wait_followed};
+use crate::support::redis::Redis;
+use crate::support::wait::{SOON, eventually};
+use crate::support::writer::Writer;
+
+/// Ticks in a mark-down time, and some more.
+const PAST_MARK_DOWN: u64 = 15;
+
+/// Keepers whose files have names, which only a name server resolves.
+async fn open(name: &str) -> (Named, NameServer) {
+    let named = Named::open_by_name(name).await;
+    let site = &named.site;
+    let [primary, first, second] = &site.redis;
+    site.wait_routes(primary, &[first, second]).await;
+    let known = [0, 1, 2].map(|at| (NAMES[at], ip(&site.redis[at])));
+    let server = NameServer::start(named.spare, &known).await;
+    for etc in &named.keepers_see {
+        etc.set_name_server(Some(server.at()));
+        etc.set_hosts(&[]);
+    }
+    (named, server)
+}
+
+/// Kills `primary`, and waits until another is published and HAProxy sends writers there: which.
+async fn assert_replaced<'a>(named: &'a Named, primary: &Redis) -> &'a Redis {
+    let site = &named.site;
+    primary.kill();
+    let new = eventually(SOON, "a new primary", async || {
+        for redis in &site.redis {
+            if redis.at() != primary.at() && redis.is_primary().await {
+                return Ok(redis);
+            }
+        }
+        Err("none")
+    })
+    .await;
+    let other = site.third(primary, new);
+    site.wait_routes(new, &[other]).await;
+    new
+}
+
+/// No keeper has a vote against a node, after some probes of all.
+async fn assert_no_votes(named: &Named) {
+    let keepers = named.site.keepers.iter();
+    let pairs = keepers.flat_map(|keeper| NAMES.map(|name| (keeper, name)));
+    join_all(pairs.map(async |(keeper, name)| {
+        let path = format!("clusters/cluster-1/nodes/{name}:{}", named.port());
+        let mut goal = None;
+        let view = eventually(SOON, format!("probes of {name}"), async || {
+            let view = keeper.admin(&path).await;
+            let probes = view["monitor"]["probes"].as_u64();
+            goal = goal.or(probes.map(|probes| probes + PAST_MARK_DOWN));
+            let enough = goal.is_some() && probes >= goal;
+            enough.then(|| view.clone()).ok_or(view)
+        })
+        .await;
+        let votes = &view["verdict"]["votes"];
+        assert_eq!(*votes, json!({}), "{}: {view}", keeper.id());
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn a_name_server_that_hangs_saves_no_dead_primary_and_costs_no_healthy_one() {
+    let _turn = TURN.lock().await;
+    let (named, server) = open("hanging_names").await;
+    let site = &named.site;
+    let [primary, ..] = &site.redis;
+    let generation = site.keepers[0].generation("cluster-1").await;
+    let falls = site.falls().await;
+    assert_no_votes(&named).await;
+
+    server.set(Mood::Hangs);
+    for _ in 0..2 {
+        // Each keeper has to connect again.
+        for redis in &site.redis {
+            redis.run::<()>("CLIENT KILL TYPE normal SKIPME yes").await;
+        }
+        assert_no_votes(&named).await;
+    }
+    assert_eq!(site.keepers[0].generation("cluster-1").await, generation);
+    assert_eq!(site.falls().await, falls);
+
+    let writer = Writer::start(site.writes());
+    writer.wait_writes(50).await;
+    let new = assert_replaced(&named, primary).await;
+    primary.revive().await;
+    let other = site.third(primary, new);
+    wait_followed(new, &[primary, other]).await;
+    site.wait_routes(new, &[primary, other]).await;
+    writer.wait_writes(50).await;
+}
+
+#[tokio::test]
+async fn a_dead_primary_whose_name_is_gone_is_replaced_by_restarted_keepers() {
+    let _turn = TURN.lock().await;
+    let (named, server) = open("gone_names").await;
+    let site = &named.site;
+    let [primary, ..] = &site.redis;
+    assert_no_votes(&named).await;
+
+    server.set(Mood::Denies);
+    let leader = site.keepers.wait_leader().await;
+    for keeper in [1, 2].map(|next| &site.keepers[(leader + next) % 3]) {
+        keeper.process().terminate();
+        keeper.process().wait_exit().await;
+        keeper.process().restart();
+        keeper.wait_ready().await;
+    }
+    assert_no_votes(&named).await;
+    assert_replaced(&named, primary).await;
+}

@@ -1,0 +1,76 @@
+//! Servers of two versions, as during a rolling upgrade. `tests/servers.sh` has a newer server and names it.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::support::keeper::{Keeper, Settings};
+use super::support::net::Net;
+use super::support::process::command;
+use super::support::redis::Redis;
+
+/// The program of a server whose dumps the installed one cannot load.
+const NEWER: &str = "NEWER_SERVER";
+
+/// What `check --live` says of these nodes.
+async fn check(net: &Net, nodes: [&Redis; 3]) -> String {
+    let nodes = nodes.iter();
+    let nodes = nodes.map(|it| json!({"host": it.at().ip(), "port": it.at().port()}));
+    let at = net.socket(Keeper::PORT);
+    let config = json!({
+        "coordination": "embedded",
+        "rest-host": at.ip(),
+        "rest-port": at.port(),
+        "clusters": [{"name": "cache", "nodes": nodes.collect::<Value>()}],
+    });
+    let dir = TempDir::new().expect("a directory");
+    let file = dir.path().join("keeper.conf");
+    std::fs::write(&file, config.to_string()).expect("keeper.conf");
+    let mut check = Command::new(env!("CARGO_BIN_EXE_redis-keeper"));
+    check.args(["check", "--live"]).arg(&file);
+    let output = tokio::task::spawn_blocking(move || check.output());
+    let output = output.await.expect("no panic").expect("it runs");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[tokio::test]
+#[ignore = "needs a newer server beside the installed one: tests/servers.sh"]
+async fn of_equal_replicas_the_one_that_all_others_can_follow_takes_over() {
+    let newer = std::env::var(NEWER).expect("NEWER_SERVER, as tests/servers.sh sets it");
+    let net = Net::new();
+    let old = Redis::start(&net).await;
+    let follow = format!("{} {}", old.at().ip(), old.at().port());
+    // Of equals, the first by address would be as good.
+    let upgraded = Redis::start_by(command(&newer), &net, &[("replicaof", &follow)]).await;
+    let third = Redis::replica_of(&net, &old, &[]).await;
+    old.write_keys("kept", 100).await;
+    old.wait_followed_by(&[&upgraded, &third]).await;
+    let nodes = [&old, &upgraded, &third];
+    let keeper = Keeper::alone_for(&net, Settings::new(), &nodes).await;
+
+    let explained = keeper.admin("clusters/cache/explain").await;
+    assert_eq!(
+        explained["if-the-primary-died-now"]["next"],
+        json!(third.node().to_string()),
+        "{explained}"
+    );
+    let report = check(&net, nodes).await;
+    assert!(
+        report.contains(&upgraded.node().to_string())
+            && report.contains("is newer: once it is promoted"),
+        "{report}"
+    );
+
+    old.save().await;
+    old.kill();
+    keeper.wait_topology("cache", &third, &[&upgraded]).await;
+    old.revive().await;
+    keeper
+        .wait_topology("cache", &third, &[&old, &upgraded])
+        .await;
+    third.wait_followed_by(&[&old, &upgraded]).await;
+    for redis in nodes {
+        assert_eq!(redis.key_count().await, 100);
+    }
+}
