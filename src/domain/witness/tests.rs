@@ -96,7 +96,7 @@ fn led_elsewhere() -> Cluster {
     let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
     let cluster = cluster.published("a");
     let cluster = cluster.with("b", |b| {
-        b.replication_id = "of a server elsewhere".to_owned()
+        b.replication_id = "of a server elsewhere".to_owned();
     });
     cluster.sighting("b", |b| b.at = Moment::default())
 }
@@ -123,7 +123,7 @@ fn a_replica_whose_host_leads_it_to_another_server_is_named_and_never_takes_over
 fn a_replica_that_alone_is_left_and_was_led_elsewhere_does_not_take_over() {
     let cluster = cluster().primary("a").replica("b", "a").published("a");
     let cluster = cluster.with("b", |b| {
-        b.replication_id = "of a server elsewhere".to_owned()
+        b.replication_id = "of a server elsewhere".to_owned();
     });
     let cluster = cluster.sighting("b", |b| b.at = Moment::default());
     let dead = cluster.looked_at().down("a").unlinked("b");
