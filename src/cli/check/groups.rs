@@ -21,8 +21,10 @@ const REMEDY: &str = "compare zk-quorum and zk-prefix of that keeper with these,
 
 /// Whose keepers are no others.
 pub(super) struct Own<'a> {
-    /// The group that meets at the configured place, if there is one yet.
+    /// The group that meets at the configured place, if there is one yet, and that can be read.
     pub(super) group: Option<GroupToken>,
+    /// That place, as keepers describe it.
+    pub(super) place: String,
     pub(super) config: &'a Config,
 }
 
@@ -56,6 +58,8 @@ pub(super) async fn look(
         } = &name;
         let who = format!("keeper {keeper} at {rest} of group {group}");
         subject = match ask(&name).await {
+            // While ZooKeeper is away, which group is the own one is nowhere to be read.
+            Ok(answer) if own.group.is_none() && answer.place == own.place => continue,
             Ok(answer) => match answer.clusters.iter().find(|it| it.names(node)) {
                 Some(theirs) => subject.problem(
                     format!(

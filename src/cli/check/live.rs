@@ -13,6 +13,7 @@ use crate::cli::exit::Exit;
 use crate::cli::{ports, run};
 use crate::config::{ClusterConfig, Config};
 use crate::domain::policy::WriteSafety;
+use crate::ports::coordination::Coordination as _;
 
 /// All that was found about one server, or about something that servers hold together.
 #[derive(Debug, PartialEq, Eq)]
@@ -139,7 +140,9 @@ pub(in crate::cli) fn run(config: &Config) -> Exit {
 }
 
 async fn look(config: &Config) -> Vec<Subject> {
+    let mut place = String::new();
     let (mut subjects, group) = if let Some(ensemble) = ports::zookeeper(config) {
+        place = ensemble.describe();
         zookeeper::look(&ensemble, config).await
     } else {
         let alone = Subject::new("coordination embedded").warning(
@@ -148,7 +151,11 @@ async fn look(config: &Config) -> Vec<Subject> {
         );
         (vec![alone], None)
     };
-    let own = Own { group, config };
+    let own = Own {
+        group,
+        place,
+        config,
+    };
     let redis = match ports::redis(config, &Resolver::default()) {
         Ok(redis) => redis,
         Err(error) => {
