@@ -52,7 +52,10 @@ impl Actors {
         ClusterActor: Handler<M>,
     {
         let actor = self.directory.get(cluster);
-        let lacking = if actor.is_none() && self.directory.may_be_elsewhere(cluster) {
+        // Only a keeper that is up to date knows that no other has it.
+        let up_to_date = self.lease.borrow().holds(self.clock.now());
+        let elsewhere = !up_to_date || self.directory.may_be_elsewhere(cluster);
+        let lacking = if actor.is_none() && elsewhere {
             Unanswered::NotInFile
         } else {
             Unanswered::NoSuchCluster

@@ -26,7 +26,7 @@ impl State {
             .iter()
             .map(|(addr, node)| (addr, &node.sighting.addresses));
         let Some(addr) = ask.node.find(named) else {
-            return Answer::unknown(self.not_found(ask));
+            return Answer::unknown(self.not_found(ask, lease.holds(now)));
         };
         let node = &self.observed.nodes[addr];
         let deadline = match ask.question {
@@ -57,8 +57,15 @@ impl State {
         }
     }
 
-    /// A node that the file lacks may be one that others have: published, or in a file that differs from this one.
-    fn not_found(&self, ask: &Ask) -> Reason {
+    /// A node that the file lacks may be one that others have: published, or in a file that differs from this one. Only a keeper
+    /// that is up to date knows that it is none.
+    fn not_found(&self, ask: &Ask, up_to_date: bool) -> Reason {
+        if self.shared.is_none() {
+            return Reason::NoState;
+        }
+        if !up_to_date {
+            return Reason::NoLease;
+        }
         let unlisted = self.observed.unlisted.iter();
         let named = unlisted.map(|(addr, unlisted)| (addr, &unlisted.addresses));
         if ask.node.find(named).is_some() || !self.differences().is_empty() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::actors::cluster_api::Reason;
+use crate::actors::cluster_api::{Ask, NodeRef, Question, Reason};
 use crate::domain::facts::DownReason;
 use crate::domain::lease::Lease;
 use crate::domain::published::Published;
@@ -85,4 +85,28 @@ fn votes_from_before_an_outage_take_no_published_primary_from_its_clients_while_
     assert_eq!(writable(false), refused);
     assert_eq!(writable(true), Reason::Primary);
     assert_eq!(writable(false), refused);
+}
+
+#[test]
+fn a_node_that_the_file_lacks_is_no_firm_no_before_this_keeper_is_up_to_date() {
+    let mut state = state();
+    let node = NodeRef {
+        server_name: Some("b:1".to_owned()),
+        address: None,
+    };
+    let ask = Ask {
+        question: Question::Writable,
+        node: Arc::new(node),
+        asker: None,
+    };
+    let lease = Lease {
+        deadline: Some(Moment::default().after(Duration::from_secs(1))),
+        consented: false,
+    };
+    let now = Moment::default();
+    assert_eq!(state.answer(&ask, lease, now).reason, Reason::NoState);
+    state.shared(voted(["me"], false), now);
+    let answer = |lease| state.answer(&ask, lease, now).reason;
+    assert_eq!(answer(lease), Reason::NoSuchNode);
+    assert_eq!(answer(Lease::default()), Reason::NoLease);
 }
