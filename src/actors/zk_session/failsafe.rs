@@ -1,6 +1,7 @@
 //! Going on without ZooKeeper while all keepers are in touch (RK-8): taking part, asking.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -343,16 +344,25 @@ impl ZkSession {
         } else if leased {
             tracing::info!("ZooKeeper answers again: failsafe is over");
         } else {
-            let refusals = &self.part.refusals;
-            let refusals: Vec<String> = refusals
-                .iter()
-                .map(|(id, why)| format!("{id}: {why}"))
-                .collect();
-            tracing::warn!(
-                why = refusals.join("; "),
-                "failsafe is over: not all keepers consent"
-            );
+            tracing::warn!(why = self.why_over(now), "failsafe is over");
         }
+    }
+
+    /// Why this keeper goes on by consent no more.
+    fn why_over(&self, now: Moment) -> String {
+        let settings = &self.dependencies.settings;
+        let end = self.lease_book.lease().deadline.zip(settings.failsafe);
+        let end = end.map(|(lease, failsafe)| lease.after(failsafe.limit));
+        let over = Over {
+            shutting_down: self.over(),
+            revoked: end.is_none(),
+            limit: end.is_some_and(|end| now >= end),
+            superseded: self.lease_book.waits(),
+            in_touch: !self.out_of_touch(now),
+            refusals: &self.part.refusals,
+            to_ask: self.circle.to_ask(),
+        };
+        over.to_string()
     }
 
     pub(super) fn failsafe_report(&self) -> Option<FailsafeReport> {
@@ -371,5 +381,111 @@ impl ZkSession {
                 .collect(),
             now,
         })
+    }
+}
+
+/// What may have ended a lease by consent.
+struct Over<'a> {
+    shutting_down: bool,
+    /// There is no lease to go on from.
+    revoked: bool,
+    /// `failsafe-seconds` have passed since it ran out.
+    limit: bool,
+    /// Something newer was read about.
+    superseded: bool,
+    /// ZooKeeper answers.
+    in_touch: bool,
+    refusals: &'a BTreeMap<KeeperId, String>,
+    to_ask: Option<BTreeSet<KeeperId>>,
+}
+
+impl fmt::Display for Over<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.shutting_down {
+            return f.write_str("this keeper takes part no more");
+        }
+        if self.revoked {
+            return f.write_str("the lease was revoked");
+        }
+        if self.limit {
+            return f.write_str("failsafe-seconds are over");
+        }
+        if self.superseded {
+            return f.write_str("ZooKeeper holds a newer state, which has not been applied yet");
+        }
+        let Some(to_ask) = &self.to_ask else {
+            return f.write_str("it is not known which keepers have to consent: none is registered in ZooKeeper as it was");
+        };
+        if self.in_touch {
+            return f.write_str("ZooKeeper answers again, and no heartbeat has earned a lease yet");
+        }
+        let refusals = self.refusals.iter();
+        let refusals: Vec<_> = refusals.map(|(id, why)| format!("{id}: {why}")).collect();
+        if !refusals.is_empty() {
+            return write!(f, "not all keepers consent: {}", refusals.join("; "));
+        }
+        let keepers: Vec<_> = to_ask.iter().map(KeeperId::as_str).collect();
+        write!(f, "no consent in time from all of: {}", keepers.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_failsafe_is_over_is_always_said() {
+        let (none, keeper) = (BTreeMap::new(), KeeperId::new("k1"));
+        let refused = BTreeMap::from([(keeper.clone(), "it reaches ZooKeeper".to_owned())]);
+        let over = |refusals| Over {
+            shutting_down: false,
+            revoked: false,
+            limit: false,
+            superseded: false,
+            in_touch: false,
+            refusals,
+            to_ask: Some(BTreeSet::from([keeper.clone()])),
+        };
+        let said = [
+            over(&none),
+            over(&refused),
+            Over {
+                in_touch: true,
+                ..over(&none)
+            },
+            Over {
+                to_ask: None,
+                ..over(&none)
+            },
+            Over {
+                superseded: true,
+                ..over(&none)
+            },
+            Over {
+                limit: true,
+                ..over(&refused)
+            },
+            Over {
+                revoked: true,
+                ..over(&none)
+            },
+            Over {
+                shutting_down: true,
+                ..over(&none)
+            },
+        ];
+        let wanted = [
+            "no consent in time from all of: k1",
+            "not all keepers consent: k1: it reaches ZooKeeper",
+            "answers again",
+            "not known which keepers",
+            "newer state",
+            "failsafe-seconds",
+            "revoked",
+            "takes part no more",
+        ];
+        for (over, wanted) in said.iter().zip(wanted) {
+            assert!(over.to_string().contains(wanted), "{over}");
+        }
     }
 }
