@@ -27,6 +27,7 @@ mod finish;
 mod foreigners;
 mod hold;
 mod keep;
+mod sentinel;
 mod sharing;
 mod states;
 mod stranger;
@@ -154,12 +155,6 @@ impl Plan {
 pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
     let observed = &*observed.through_others();
     let (sentinel, again) = sentinels(observed, now);
-    if let Some(sentinel @ Hold::SentinelAtWork { .. }) = sentinel {
-        return Plan {
-            again,
-            ..Plan::hold(sentinel)
-        };
-    }
     let foreign = foreigners(observed);
     let case = Case {
         observed,
@@ -175,7 +170,13 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
         None => discover::discover(&case, &Published::default()),
     };
     plan.holds.extend(foreign);
-    plan.holds.extend(sentinel);
+    match sentinel {
+        Some(hold @ Hold::SentinelAtWork { .. }) => {
+            plan = sentinel::left_of(&case, plan, hold);
+            plan.again = plan.again.into_iter().chain(again).min();
+        }
+        passed_over => plan.holds.extend(passed_over),
+    }
     if !observed.other_groups.is_empty() {
         plan = sharing::left_of(observed, plan);
     }

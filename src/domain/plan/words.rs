@@ -219,7 +219,7 @@ impl Hold {
             } => {
                 write!(
                     f,
-                    "a Redis Sentinel is at work on {node} ({sentinel}): stop it, or take the cluster out of this configuration"
+                    "a Redis Sentinel is at work on {node} ({sentinel}), and the keepers command nothing: stop it, or take the cluster out of this configuration"
                 )?;
                 match left {
                     Some(left) => write!(
