@@ -7,7 +7,7 @@
 //! Three situations, three files: nothing is published yet (`discover`), a primary is published (`keep`), or a
 //! change of primary is under way (`finish`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use self::hold::Hold;
@@ -27,6 +27,7 @@ mod finish;
 mod foreigners;
 mod hold;
 mod keep;
+mod looks;
 mod sentinel;
 mod sharing;
 mod states;
@@ -56,6 +57,9 @@ pub enum Action {
         /// What the write means.
         change: Change,
     },
+    /// Look who is connected to these nodes, and ask the keepers of other groups found there, before anything is changed
+    /// (RK-12).
+    LookFirst(BTreeSet<NodeAddr>),
     /// Ask a primary that is voted down once more before it is withdrawn (RK-2).
     Confirm(Inquiry),
     /// Have the other keepers ask this primary, too.
@@ -177,9 +181,11 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
         }
         passed_over => plan.holds.extend(passed_over),
     }
-    if !observed.other_groups.is_empty() {
-        plan = sharing::left_of(observed, plan);
-    }
+    plan = if observed.other_groups.is_empty() {
+        looks::first(&case, plan)
+    } else {
+        sharing::left_of(observed, plan)
+    };
     if plan.action.is_none() {
         // What failed may be tried again, which nothing but time tells.
         let retries = observed.failures.values().map(Failure::retry_at);

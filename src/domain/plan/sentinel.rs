@@ -15,7 +15,9 @@ pub(super) fn left_of(case: &Case<'_>, mut plan: Plan, hold: Hold) -> Plan {
             Change::Resume | Change::Accept => false,
         },
         // Nothing is changed by them.
-        Some(Action::Confirm(_) | Action::AskVoters(_)) => followed_by_all(case).is_some(),
+        Some(Action::LookFirst(_) | Action::Confirm(_) | Action::AskVoters(_)) => {
+            followed_by_all(case).is_some()
+        }
         _ => false,
     };
     if !allowed {

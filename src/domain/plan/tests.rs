@@ -10,6 +10,7 @@ mod expected;
 mod failover;
 mod groups;
 mod keeping;
+mod looks;
 mod model;
 mod order;
 mod properties;
