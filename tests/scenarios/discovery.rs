@@ -303,7 +303,7 @@ async fn what_a_sentinel_has_promoted_is_published_while_it_is_at_work() {
     keeper.wait_plan("cache", &["Sentinel is at work"]).await;
     let deeds = keeper.deeds();
     let commands = ["promoted", "made to follow the primary"];
-    let commanded = deeds.iter().any(|deed| commands.contains(&&*deed.what));
+    let commanded = deeds.iter().any(|deed| commands.contains(&deed.what));
     assert!(!commanded, "{deeds:#?}");
 }
 

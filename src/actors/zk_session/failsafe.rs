@@ -344,25 +344,25 @@ impl ZkSession {
         } else if leased {
             tracing::info!("ZooKeeper answers again: failsafe is over");
         } else {
-            tracing::warn!(why = self.why_over(now), "failsafe is over");
+            tracing::warn!(why = %self.why_over(now), "failsafe is over");
         }
     }
 
     /// Why this keeper goes on by consent no more.
-    fn why_over(&self, now: Moment) -> String {
+    fn why_over(&self, now: Moment) -> Over<'_> {
         let settings = &self.dependencies.settings;
         let end = self.lease_book.lease().deadline.zip(settings.failsafe);
         let end = end.map(|(lease, failsafe)| lease.after(failsafe.limit));
-        let over = Over {
-            shutting_down: self.over(),
-            revoked: end.is_none(),
-            limit: end.is_some_and(|end| now >= end),
-            superseded: self.lease_book.waits(),
-            in_touch: !self.out_of_touch(now),
-            refusals: &self.part.refusals,
-            to_ask: self.circle.to_ask(),
-        };
-        over.to_string()
+        match (end, self.circle.to_ask()) {
+            _ if self.over() => Over::Left,
+            (None, _) => Over::Revoked,
+            (Some(end), _) if now >= end => Over::Limit,
+            _ if self.lease_book.waits() => Over::Superseded,
+            (_, None) => Over::NobodyKnown,
+            _ if !self.out_of_touch(now) => Over::InTouch,
+            (_, Some(asked)) if self.part.refusals.is_empty() => Over::Late(asked),
+            _ => Over::Refused(&self.part.refusals),
+        }
     }
 
     pub(super) fn failsafe_report(&self) -> Option<FailsafeReport> {
@@ -384,48 +384,48 @@ impl ZkSession {
     }
 }
 
-/// What may have ended a lease by consent.
-struct Over<'a> {
-    shutting_down: bool,
+/// What has ended a lease by consent.
+enum Over<'a> {
+    /// This keeper takes part no more.
+    Left,
     /// There is no lease to go on from.
-    revoked: bool,
-    /// `failsafe-seconds` have passed since it ran out.
-    limit: bool,
+    Revoked,
+    /// `failsafe-max-seconds` have passed since it ran out.
+    Limit,
     /// Something newer was read about.
-    superseded: bool,
+    Superseded,
+    /// It is not known who has to consent.
+    NobodyKnown,
     /// ZooKeeper answers.
-    in_touch: bool,
-    refusals: &'a BTreeMap<KeeperId, String>,
-    to_ask: Option<BTreeSet<KeeperId>>,
+    InTouch,
+    /// Keepers do not consent, and why.
+    Refused(&'a BTreeMap<KeeperId, String>),
+    /// Of these, not all have consented in time.
+    Late(BTreeSet<KeeperId>),
 }
 
 impl fmt::Display for Over<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.shutting_down {
-            return f.write_str("this keeper takes part no more");
-        }
-        if self.revoked {
-            return f.write_str("the lease was revoked");
-        }
-        if self.limit {
-            return f.write_str("failsafe-seconds are over");
-        }
-        if self.superseded {
-            return f.write_str("ZooKeeper holds a newer state, which has not been applied yet");
-        }
-        let Some(to_ask) = &self.to_ask else {
-            return f.write_str("it is not known which keepers have to consent: none is registered in ZooKeeper as it was");
-        };
-        if self.in_touch {
-            return f.write_str("ZooKeeper answers again, and no heartbeat has earned a lease yet");
-        }
-        let refusals = self.refusals.iter();
-        let refusals: Vec<_> = refusals.map(|(id, why)| format!("{id}: {why}")).collect();
-        if !refusals.is_empty() {
-            return write!(f, "not all keepers consent: {}", refusals.join("; "));
-        }
-        let keepers: Vec<_> = to_ask.iter().map(KeeperId::as_str).collect();
-        write!(f, "no consent in time from all of: {}", keepers.join(", "))
+        let joined = |items: Vec<String>, by: &str| items.join(by);
+        f.write_str(match self {
+            Self::Left => "this keeper takes part no more",
+            Self::Revoked => "the lease was revoked",
+            Self::Limit => "failsafe-max-seconds are over",
+            Self::Superseded => "ZooKeeper holds a newer state, which has not been applied yet",
+            Self::NobodyKnown => {
+                "it is not known which keepers have to consent: ZooKeeper does not hold their registrations as they were"
+            }
+            Self::InTouch => "ZooKeeper answers again, and no heartbeat has earned a lease yet",
+            Self::Refused(why) => {
+                let why = why.iter().map(|(id, why)| format!("{id}: {why}"));
+                let why = joined(why.collect(), "; ");
+                return write!(f, "not all keepers consent: {why}");
+            }
+            Self::Late(asked) => {
+                let asked = joined(asked.iter().map(ToString::to_string).collect(), ", ");
+                return write!(f, "no consent in time from all of: {asked}");
+            }
+        })
     }
 }
 
@@ -435,56 +435,25 @@ mod tests {
 
     #[test]
     fn why_failsafe_is_over_is_always_said() {
-        let (none, keeper) = (BTreeMap::new(), KeeperId::new("k1"));
+        let keeper = KeeperId::new("k1");
         let refused = BTreeMap::from([(keeper.clone(), "it reaches ZooKeeper".to_owned())]);
-        let over = |refusals| Over {
-            shutting_down: false,
-            revoked: false,
-            limit: false,
-            superseded: false,
-            in_touch: false,
-            refusals,
-            to_ask: Some(BTreeSet::from([keeper.clone()])),
-        };
         let said = [
-            over(&none),
-            over(&refused),
-            Over {
-                in_touch: true,
-                ..over(&none)
-            },
-            Over {
-                to_ask: None,
-                ..over(&none)
-            },
-            Over {
-                superseded: true,
-                ..over(&none)
-            },
-            Over {
-                limit: true,
-                ..over(&refused)
-            },
-            Over {
-                revoked: true,
-                ..over(&none)
-            },
-            Over {
-                shutting_down: true,
-                ..over(&none)
-            },
+            (
+                Over::Late([keeper].into()),
+                "no consent in time from all of: k1",
+            ),
+            (
+                Over::Refused(&refused),
+                "not all keepers consent: k1: it reaches ZooKeeper",
+            ),
+            (Over::InTouch, "answers again"),
+            (Over::NobodyKnown, "not known which keepers"),
+            (Over::Superseded, "newer state"),
+            (Over::Limit, "failsafe-max-seconds"),
+            (Over::Revoked, "revoked"),
+            (Over::Left, "takes part no more"),
         ];
-        let wanted = [
-            "no consent in time from all of: k1",
-            "not all keepers consent: k1: it reaches ZooKeeper",
-            "answers again",
-            "not known which keepers",
-            "newer state",
-            "failsafe-seconds",
-            "revoked",
-            "takes part no more",
-        ];
-        for (over, wanted) in said.iter().zip(wanted) {
+        for (over, wanted) in said {
             assert!(over.to_string().contains(wanted), "{over}");
         }
     }
