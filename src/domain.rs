@@ -14,6 +14,7 @@ pub mod info;
 pub mod lease;
 pub mod lineage;
 pub mod liveness;
+pub mod looks;
 pub mod names;
 pub mod node;
 pub mod observed;

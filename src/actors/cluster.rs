@@ -17,6 +17,7 @@ use crate::actors::cluster_api::{
     Answer, Ask, AskStatus, ClusterStatus, ClusterView, ExplainCluster, InspectCluster,
     InspectNode, NodeView, Reason,
 };
+use crate::actors::groups::GroupWatch;
 use crate::actors::messages::{
     Commanded, Decide, Decision, Perform, Reconsider, Refresh, ResendReport, SetPoll, SetReport,
     SettingsTried, Shared, SharedState, SightAgain, Sighted, Subscribe, SwitchFailed, Wanted,
@@ -72,6 +73,8 @@ pub struct ClusterLinks {
     pub lease: watch::Receiver<Lease>,
     /// Other groups of keepers that are known to look after the same servers (RK-12).
     pub rivals: watch::Receiver<Arc<Vec<Rival>>>,
+    /// Asks the keepers of other groups.
+    pub groups: ChildRef<GroupWatch>,
     /// The clock that the lease is measured with.
     pub clock: Arc<dyn LeaseClock>,
     /// To the session.
@@ -133,6 +136,7 @@ impl ClusterActor {
     /// After news: takes its consequences, and calls the leader if there is something to do.
     fn changed(&mut self, ctx: &mut Context<Self>) {
         self.take_up_tasks();
+        self.look_ahead(ctx);
         self.read_for_the_leader(ctx);
         self.look_at_the_withdrawn(ctx);
         self.answer_polls(ctx);

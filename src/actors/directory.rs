@@ -6,7 +6,7 @@ use std::sync::{Arc, RwLock};
 use tokio::sync::watch;
 
 use crate::actors::cluster::ClusterActor;
-use crate::actors::messages::{LookAround, Shared, SharedState};
+use crate::actors::messages::{Introduced, LookAround, Shared, SharedState};
 use crate::actors::node_monitor::NodeMonitor;
 use crate::domain::node::{ClusterName, NodeAddr};
 use crate::supervision::ChildRef;
@@ -86,6 +86,15 @@ impl Directory {
         for refs in self.read().values() {
             if let Some(monitor) = refs.monitors.get(node) {
                 monitor.do_send(LookAround);
+            }
+        }
+    }
+
+    /// Has every monitor tell its server the name of this keeper's connections, and look who else is connected (RK-12).
+    pub fn introduce(&self) {
+        for refs in self.read().values() {
+            for monitor in refs.monitors.values() {
+                monitor.do_send(Introduced);
             }
         }
     }

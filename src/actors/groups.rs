@@ -8,10 +8,12 @@ use std::time::Duration;
 use actix::fut::wrap_future;
 use actix::prelude::*;
 use futures::future::join_all;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-use crate::actors::messages::{DescribeCluster, InspectSession, KeepersMet, Reconsider};
+use crate::actors::messages::{
+    AskFirst, DescribeCluster, InspectSession, Introduced, KeepersMet, Reconsider,
+};
 use crate::actors::zk_session::ZkSession;
 use crate::actors::{Directory, Outbox};
 use crate::domain::group::{GroupAnswer, GroupToken, ProbeName};
@@ -23,7 +25,7 @@ use crate::ports::redis::Redis;
 use crate::supervision::ChildRef;
 
 /// How long a keeper of another group may take to answer.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+pub const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long what was heard may wait to be looked at: what several monitors meet at once is looked at once.
 const GATHERED_WITHIN: Duration = Duration::from_millis(50);
@@ -59,6 +61,8 @@ pub struct GroupLinks {
     pub own: watch::Receiver<Option<GroupToken>>,
     /// Where the rivals are told; kept across restarts.
     pub known: watch::Sender<Arc<Vec<Rival>>>,
+    /// To the monitors of all nodes.
+    pub introduced: Outbox<Introduced>,
     /// To the actors of all clusters.
     pub reconsider: Outbox<Reconsider>,
     /// The keepers of other groups.
@@ -74,6 +78,8 @@ pub struct GroupWatch {
     links: GroupLinks,
     rivals: Rivals,
     timer: Option<(Moment, SpawnHandle)>,
+    /// Whoever waits until all that were met have been asked.
+    waiting: Vec<oneshot::Sender<()>>,
 }
 
 impl GroupWatch {
@@ -85,6 +91,7 @@ impl GroupWatch {
             links,
             rivals,
             timer: None,
+            waiting: Vec::new(),
         }
     }
 
@@ -100,6 +107,7 @@ impl GroupWatch {
             };
             self.links.redis.introduce(&name);
             self.rivals.own_is(group);
+            (self.links.introduced)(Introduced);
             self.look(ctx);
         }
         let mut own = self.links.own.clone();
@@ -119,6 +127,10 @@ impl GroupWatch {
             self.ask(name, met_at.as_ref(), ctx);
         }
         self.tell(now);
+        if !self.rivals.asks_first() {
+            // They go on.
+            self.waiting.clear();
+        }
         let next = self.rivals.next(now);
         self.look_at(next, ctx);
     }
@@ -203,5 +215,20 @@ impl Handler<KeepersMet> for GroupWatch {
             let planned = self.timer.map(|(at, _)| at);
             self.look_at(Some(planned.map_or(soon, |at| at.min(soon))), ctx);
         }
+    }
+}
+
+impl Handler<AskFirst> for GroupWatch {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: AskFirst, ctx: &mut Self::Context) -> Self::Result {
+        let (wait, over) = oneshot::channel();
+        self.waiting.retain(|it| !it.is_closed());
+        self.waiting.push(wait);
+        if self.rivals.asks_first() {
+            self.rivals.hurry();
+        }
+        self.look(ctx);
+        Box::pin(async { drop(over.await) })
     }
 }

@@ -66,6 +66,27 @@ pub struct KeepersMet {
 #[rtype(result = "()")]
 pub struct LookAround;
 
+/// `GroupWatch` → `NodeMonitor`: this keeper's probe connections have a name now. Tell it to the server, then look who is
+/// connected there: of two keepers that do so, one sees the other.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Introduced;
+
+/// `ClusterActor` → `NodeMonitor`: look who is connected to the node at once. Answered once that was done, or cannot be.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct LookNow;
+
+/// `ClusterActor` → `GroupWatch`: a change waits for the keepers that were met and not asked yet. Answered once all were.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct AskFirst;
+
+/// `FailoverRun` → `ClusterActor`: look for other groups at these nodes. Answered once what was found is taken in.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct LookFirst(pub BTreeSet<NodeAddr>);
+
 /// HTTP → `ClusterActor`: what is told to another group of keepers.
 #[derive(Debug, Message)]
 #[rtype(result = "GroupCluster")]

@@ -173,7 +173,7 @@ impl NodeMonitor {
 
     /// Waits for the next probe to be due, with an ear on the connection.
     fn rest(&mut self, connection: Connection, ctx: &mut Context<Self>) {
-        if self.waiting.is_empty() && !self.anew {
+        if self.waiting.is_empty() && !self.anew && !self.company.is_wanted() {
             // What it was to wake for may be done already.
             let _ = self.wake.notified().now_or_never();
         }
@@ -223,6 +223,9 @@ impl NodeMonitor {
             self.stalled(due, now);
         }
         match woken {
+            Woken::Due if now < due && self.waiting.is_empty() && self.looks_at_once() => {
+                self.look_around_and_rest(connection, ctx);
+            }
             Woken::Due => self.probe(connection, ctx),
             Woken::Stirred(stir) => {
                 let connection = match stir {
@@ -250,6 +253,11 @@ impl NodeMonitor {
         }
     }
 
+    /// Somebody waits for a look, and nothing else is to be done.
+    fn looks_at_once(&self) -> bool {
+        self.company.looks_at_once() && self.sighting.answering && !self.anew
+    }
+
     /// Whether what happened on the connection is answered with a probe at once: not more than once a tick.
     fn hastens(&mut self) -> bool {
         let now = self.clock.now();
@@ -271,6 +279,7 @@ impl NodeMonitor {
             self.full_at = None;
             self.timeouts = 0;
         }
+        self.company.probed();
         self.served.append(&mut self.waiting);
         let again = self
             .full_at
@@ -303,7 +312,6 @@ impl NodeMonitor {
                         if !was_connected && !probed.replaced {
                             monitor.set_up = Some(monitor.clock.now().since(now));
                         }
-                        monitor.company.informed = probed.depth.is_full();
                         let asked = (probed.depth, again || probed.replaced);
                         monitor.answered(probed.connection, alive, asked, now, ctx);
                     }

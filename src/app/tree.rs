@@ -17,7 +17,7 @@ use crate::actors::cluster::{ClusterActor, ClusterLinks, ClusterSettings};
 use crate::actors::failover::{FailoverActor, FailoverLinks, PerformerLinks, TaskPerformer};
 use crate::actors::groups::{GroupLinks, GroupWatch};
 use crate::actors::messages::{
-    Fatal, KeeperAnnouncement, KeepersMet, Reconsider, ResendReport, Sighted,
+    Fatal, Introduced, KeeperAnnouncement, KeepersMet, Reconsider, ResendReport, Sighted,
 };
 use crate::actors::node_monitor::{FreshConnections, MonitorSettings, NodeMonitor};
 use crate::actors::zk_session::{self, ZkSession};
@@ -147,13 +147,14 @@ impl Wires {
     }
 
     pub(super) fn groups(&self, config: &Config) -> ChildSpec {
-        let everyone = self.directory.clone();
+        let (everyone, nodes) = (self.directory.clone(), self.directory.clone());
         let advertised = &config.rest.advertise;
         let links = SendWrapper::new(GroupLinks {
             keeper: config.keeper_id.clone(),
             rest: NodeAddr::new(&*advertised.host, advertised.port),
             own: self.group.subscribe(),
             known: self.rivals.clone(),
+            introduced: Rc::new(move |Introduced| nodes.introduce()),
             reconsider: Rc::new(move |Reconsider| {
                 for actor in everyone.actors() {
                     actor.do_send(Reconsider);
@@ -257,6 +258,7 @@ impl Wires {
             shared: shared.subscribe(),
             lease: self.lease.subscribe(),
             rivals: self.rivals.subscribe(),
+            groups: self.groups.reference(),
             clock: self.clock.clone(),
             subscribe: outbox(self.session.reference()),
             report: outbox(self.session.reference()),

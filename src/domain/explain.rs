@@ -132,6 +132,7 @@ pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation
 fn without(observed: &Observed, primary: Option<&NodeAddr>) -> (Observed, Option<String>) {
     let mut case = observed.clone();
     case.confirmation = Confirmation::granted();
+    case.looks = None;
     let Some(primary) = primary else {
         return (case, None);
     };

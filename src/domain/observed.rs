@@ -12,6 +12,7 @@ use super::facts::{Link, Mode, NodeFacts, Sighting};
 use super::group::OtherGroup;
 use super::lease::Unacknowledged;
 use super::liveness::Limits;
+use super::looks::Looks;
 use super::names::{Addresses, Identity, identity};
 use super::node::{Epoch, KeeperId, Moment, NodeAddr};
 use super::published::Published;
@@ -67,6 +68,8 @@ pub struct Observed {
     pub told: BTreeMap<KeeperId, Witness>,
     /// Other groups of keepers that look after these servers, in order (RK-12).
     pub other_groups: Vec<OtherGroup>,
+    /// Where this keeper, which leads, has looked for other groups; `None` if it does not lead (RK-12).
+    pub looks: Option<Looks>,
     /// Changes of primary within the last minute that somebody else made, as far as this leader knows (RK-12).
     pub outside_changes: usize,
     /// When this keeper first saw the breaker tripped that is published.

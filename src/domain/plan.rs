@@ -7,7 +7,7 @@
 //! Three situations, three files: nothing is published yet (`discover`), a primary is published (`keep`), or a
 //! change of primary is under way (`finish`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use self::hold::Hold;
@@ -27,6 +27,8 @@ mod finish;
 mod foreigners;
 mod hold;
 mod keep;
+mod looks;
+mod sentinel;
 mod sharing;
 mod states;
 mod stranger;
@@ -55,6 +57,9 @@ pub enum Action {
         /// What the write means.
         change: Change,
     },
+    /// Look who is connected to these nodes, and ask the keepers of other groups found there, before anything is changed
+    /// (RK-12).
+    LookFirst(BTreeSet<NodeAddr>),
     /// Ask a primary that is voted down once more before it is withdrawn (RK-2).
     Confirm(Inquiry),
     /// Have the other keepers ask this primary, too.
@@ -154,12 +159,6 @@ impl Plan {
 pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
     let observed = &*observed.through_others();
     let (sentinel, again) = sentinels(observed, now);
-    if let Some(sentinel @ Hold::SentinelAtWork { .. }) = sentinel {
-        return Plan {
-            again,
-            ..Plan::hold(sentinel)
-        };
-    }
     let foreign = foreigners(observed);
     let case = Case {
         observed,
@@ -175,10 +174,18 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
         None => discover::discover(&case, &Published::default()),
     };
     plan.holds.extend(foreign);
-    plan.holds.extend(sentinel);
-    if !observed.other_groups.is_empty() {
-        plan = sharing::left_of(observed, plan);
+    match sentinel {
+        Some(hold @ Hold::SentinelAtWork { .. }) => {
+            plan = sentinel::left_of(&case, plan, hold);
+            plan.again = plan.again.into_iter().chain(again).min();
+        }
+        passed_over => plan.holds.extend(passed_over),
     }
+    plan = if observed.other_groups.is_empty() {
+        looks::first(&case, plan)
+    } else {
+        sharing::left_of(observed, plan)
+    };
     if plan.action.is_none() {
         // What failed may be tried again, which nothing but time tells.
         let retries = observed.failures.values().map(Failure::retry_at);

@@ -58,9 +58,32 @@ pub enum Obstacle {
     /// Two keepers advertise one address.
     #[error("it has the same address as {0}: give each keeper a rest-advertise of its own")]
     SharedAddress(KeeperId),
+    /// The same, and one of the two is gone.
+    #[error(
+        "{gone} is not online and has the address of {of}: it is probably the predecessor of that keeper, under another id. \
+         DELETE /admin/keepers/{gone}"
+    )]
+    Predecessor {
+        /// The keeper that is not online.
+        gone: KeeperId,
+        /// The one that is, at its address.
+        of: KeeperId,
+    },
     /// Keepers on other hosts cannot reach it.
     #[error("it is a loopback address, and other keepers run on other hosts: set rest-advertise")]
     Loopback,
+}
+
+impl Obstacle {
+    /// `keeper` has the same address as `other`.
+    pub fn shared(keeper: &KeeperId, other: &KeeperId, online: impl Fn(&KeeperId) -> bool) -> Self {
+        let (gone, of) = match (online(keeper), online(other)) {
+            (true, false) => (other.clone(), keeper.clone()),
+            (false, true) => (keeper.clone(), other.clone()),
+            _ => return Self::SharedAddress(other.clone()),
+        };
+        Self::Predecessor { gone, of }
+    }
 }
 
 /// A change worth telling.
@@ -388,5 +411,26 @@ mod tests {
         rehearsals.reached(at(1));
         assert!(rehearsals.is_reached(at(150)));
         assert!(!rehearsals.is_reached(at(151)));
+    }
+
+    #[test]
+    fn a_keeper_that_is_gone_and_has_anothers_address_is_its_predecessor() {
+        let (new, old) = (KeeperId::new("k1x"), KeeperId::new("k1"));
+        let predecessor = Obstacle::Predecessor {
+            gone: old.clone(),
+            of: new.clone(),
+        };
+        let online = |it: &KeeperId| *it == new;
+        assert_eq!(Obstacle::shared(&new, &old, online), predecessor);
+        assert_eq!(Obstacle::shared(&old, &new, online), predecessor);
+        assert!(
+            predecessor
+                .to_string()
+                .ends_with("DELETE /admin/keepers/k1")
+        );
+        for both in [true, false] {
+            let shared = Obstacle::shared(&new, &old, |_| both);
+            assert_eq!(shared, Obstacle::SharedAddress(old.clone()));
+        }
     }
 }

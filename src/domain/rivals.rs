@@ -1,9 +1,9 @@
 //! Which other groups of keepers look after this group's servers (RK-12): from names met in `CLIENT LIST` to groups that
 //! are known, by asking.
 //!
-//! A name is a reason to ask. A group is a rival once a keeper of it has named itself and the node at which it was met
-//! in two answers, [`TWICE_AFTER`] apart; it is one no more [`FORGOTTEN_AFTER`] its last answer. The work is bounded
-//! whatever names clients take.
+//! A name is a reason to ask. A group is a rival once a keeper of it has named itself and the node at which it was met; it
+//! is one no more [`FORGOTTEN_AFTER`] its last answer, and [`ONCE_FORGOTTEN_AFTER`] its only one. The work is bounded whatever
+//! names clients take.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::group::{GroupAnswer, GroupToken, OtherGroup, ProbeName};
 use super::node::{Moment, NodeAddr};
 
-/// How long after the first answer the second may count.
+/// How long after the first answer the second counts as one.
 pub const TWICE_AFTER: Duration = Duration::from_secs(2);
 
 /// How often a keeper of a group that has answered is asked again: its published primary may have changed.
@@ -20,6 +20,9 @@ pub const ASKED_EVERY: Duration = Duration::from_secs(2);
 
 /// How long after its last answer a group is a rival.
 pub const FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
+
+/// The same for one that has not answered twice: a keeper that is just being moved to another prefix holds nobody for long.
+pub const ONCE_FORGOTTEN_AFTER: Duration = Duration::from_secs(5);
 
 /// So many names are remembered.
 pub const NAMES_REMEMBERED: usize = 64;
@@ -59,6 +62,8 @@ struct Met {
     nodes: BTreeSet<NodeAddr>,
     ask_at: Moment,
     asking: bool,
+    /// Its first answer has come, or is not waited for any more.
+    asked: bool,
     /// Failures in a row.
     failures: u32,
 }
@@ -68,7 +73,8 @@ struct Met {
 struct Group {
     first: Moment,
     last: Moment,
-    confirmed: bool,
+    /// It has answered twice.
+    twice: bool,
     rival: Rival,
 }
 
@@ -104,7 +110,7 @@ impl Rivals {
             let group = Group {
                 first: last,
                 last,
-                confirmed: true,
+                twice: true,
                 rival: rival.clone(),
             };
             rivals.groups.insert(rival.answer.group.clone(), group);
@@ -132,11 +138,20 @@ impl Rivals {
         self.met.retain(|_, met| !forgotten(met));
         let others = names.into_iter().filter(|name| name.group != own);
         let mut others: Vec<_> = others.collect();
+        for (name, met) in &mut self.met {
+            if !others.contains(name) {
+                met.nodes.remove(node);
+            }
+        }
         self.turn = self.turn.wrapping_add(1);
         let first = self.turn.checked_rem(others.len()).unwrap_or_default();
         others.rotate_left(first);
         for name in others {
             if let Some(met) = self.met.get_mut(&name) {
+                if met.nodes.is_empty() && !met.asking {
+                    // It was gone: a keeper that was restarted is asked at once.
+                    *met = Met::new(now, []);
+                }
                 met.last = now;
                 met.nodes.insert(node.clone());
             } else if self.met.len() < NAMES_REMEMBERED || self.make_room() {
@@ -185,8 +200,12 @@ impl Rivals {
 
     /// Of a group, the keeper that has answered is asked, and the others only when it does not any more.
     fn asks(&self, name: &ProbeName, met: &Met) -> bool {
+        !met.asking && !self.another_answers(name)
+    }
+
+    fn another_answers(&self, name: &ProbeName) -> bool {
         let group = self.groups.get(&name.group);
-        let another = group.is_some_and(|group| {
+        group.is_some_and(|group| {
             let by = &group.rival;
             let answers = |met: &Met| met.failures == 0;
             let same = (&by.answer.keeper, &by.rest) == (&name.keeper, &name.rest);
@@ -196,8 +215,19 @@ impl Rivals {
                 rest: by.rest.clone(),
             };
             !same && self.met.get(&answerer).is_some_and(answers)
-        });
-        !met.asking && !another
+        })
+    }
+
+    /// Whether a keeper was met that has not been asked yet, or not answered to its first question: somebody waits for that
+    /// before anything is changed.
+    pub fn asks_first(&self) -> bool {
+        let mut met = self.met.iter();
+        met.any(|(name, met)| !met.asked && !self.another_answers(name))
+    }
+
+    /// Somebody waits for keepers that have not been asked yet: the next round is due now.
+    pub fn hurry(&mut self) {
+        self.round = None;
     }
 
     /// What a keeper answered, or why it did not.
@@ -205,7 +235,7 @@ impl Rivals {
         let Some(met) = self.met.get_mut(name) else {
             return;
         };
-        met.asking = false;
+        (met.asking, met.asked) = (false, true);
         let answer = answer.ok().filter(|answer| answer.is_of(name));
         let Some(answer) = answer else {
             let wait = FIRST_RETRY * 2_u32.saturating_pow(met.failures.min(10));
@@ -220,18 +250,24 @@ impl Rivals {
         let before = self.groups.remove(&name.group);
         let before = before.filter(|group| now.since(group.last) < FORGOTTEN_AFTER);
         let first = before.as_ref().map_or(now, |group| group.first);
-        let known = before.as_ref().is_some_and(|group| group.confirmed);
+        let known = before.as_ref().is_some_and(|group| group.twice);
         let mut met_at = before.map(|group| group.rival.nodes).unwrap_or_default();
         met_at.extend(nodes);
+        let twice = known || now.since(first) >= TWICE_AFTER;
+        let counts_for = if twice {
+            FORGOTTEN_AFTER
+        } else {
+            ONCE_FORGOTTEN_AFTER
+        };
         let group = Group {
             first,
             last: now,
-            confirmed: known || now.since(first) >= TWICE_AFTER,
+            twice,
             rival: Rival {
                 answer,
                 rest,
                 nodes: met_at,
-                until: now.after(FORGOTTEN_AFTER),
+                until: now.after(counts_for),
             },
         };
         self.groups.insert(name.group.clone(), group);
@@ -241,7 +277,7 @@ impl Rivals {
     pub fn known(&self, now: Moment) -> Vec<Rival> {
         let known = self.groups.values();
         known
-            .filter(|group| group.confirmed && now < group.rival.until)
+            .filter(|group| now < group.rival.until)
             .map(|group| group.rival.clone())
             .collect()
     }
@@ -266,6 +302,7 @@ impl Met {
             nodes: nodes.into_iter().collect(),
             ask_at: now,
             asking: false,
+            asked: false,
             failures: 0,
         }
     }

@@ -1,5 +1,7 @@
 //! A keeper meets a cluster: it finds out what is there and changes as little as possible.
 
+use std::time::Duration;
+
 use super::support::calls::Calls;
 use super::support::keeper::{Keeper, Keepers, Settings};
 use super::support::net::Net;
@@ -273,6 +275,36 @@ async fn a_cluster_that_a_sentinel_looks_after_is_held_and_the_sentinel_named() 
     keeper.wait_plan("cache", &["Sentinel is at work"]).await;
     assert_eq!(first.calls("replicaof").await, 0);
     assert_eq!(second.calls("replicaof").await, 0);
+}
+
+/// A real Sentinel does its work beside the keepers, which command nothing and publish what it has done.
+#[tokio::test]
+async fn what_a_sentinel_has_promoted_is_published_while_it_is_at_work() {
+    let net = Net::new();
+    let [primary, first, second] = Redis::trio(&net).await;
+    let sentinel = Sentinel::launch(net.host(), primary.at(), 1, Duration::from_secs(1));
+    sentinel.wait_knowing(2, 1).await;
+    let settings = Settings::new().cluster("cache", [&primary, &first, &second]);
+    let keeper = Keeper::alone(&net, &settings).await;
+    keeper.wait_plan("cache", &["Sentinel is at work"]).await;
+    keeper
+        .wait_topology("cache", &primary, &[&first, &second])
+        .await;
+
+    primary.kill();
+    keeper.wait_replaced("cache", &primary).await;
+    let [successor, other] = keeper.elected("cache", [&first, &second]).await;
+    primary.revive().await;
+    keeper
+        .wait_topology("cache", successor, &[&primary, other])
+        .await;
+    let answer = keeper.is_writable("cache", successor).await;
+    assert_eq!(answer.expect("an answer").code, 200);
+    keeper.wait_plan("cache", &["Sentinel is at work"]).await;
+    let deeds = keeper.deeds();
+    let commands = ["promoted", "made to follow the primary"];
+    let commanded = deeds.iter().any(|deed| commands.contains(&deed.what));
+    assert!(!commanded, "{deeds:#?}");
 }
 
 async fn lone_servers(net: &Net) -> [Redis; 3] {

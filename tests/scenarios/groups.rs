@@ -289,3 +289,44 @@ async fn a_switchover_by_a_group_that_began_later_is_no_fight() {
 async fn a_switchover_while_two_groups_begin_is_no_fight() {
     one_switchover_is_no_fight("at_once", First::Neither).await;
 }
+
+/// A keeper with a typo in its prefix is started beside a group that has led for long, and its host loses the primary at
+/// once.
+#[tokio::test]
+async fn a_group_that_begins_late_and_loses_the_primary_at_once_changes_nothing() {
+    let net = Net::fleet().await;
+    let zookeeper = ZooKeeper::shared().await;
+    let (right, typo) = (
+        zookeeper.prefix("right_long"),
+        zookeeper.prefix("typo_late"),
+    );
+    let trio = Redis::trio_behind_links(&net).await;
+    let nodes = trio.each_ref();
+    let [primary, first, second] = nodes;
+    primary.wait_followed_by(&[first, second]).await;
+    let ours = Keepers::start_for(2, &net, &right, settings(), &nodes).await;
+    ours.wait_topology("cache", primary, &[first, second]).await;
+    let before = promotions(&[first, second]).await;
+
+    let theirs = Keepers::start_for(1, &net, &typo, settings(), &nodes).await;
+    primary.link().bar(theirs[0].process().id());
+    let all = [&ours[0], &ours[1], &theirs[0]];
+    let voted = "held down by a majority";
+    eventually(SOON, "its vote", async || {
+        let most = writable(&all, &nodes).await;
+        assert!(most.len() <= 1, "two are writable: {most:?}");
+        let log = theirs[0].process().log();
+        log.contains(voted).then_some(()).ok_or("no verdict")
+    })
+    .await;
+    for _ in 0..100 {
+        let most = writable(&all, &nodes).await;
+        assert!(most.len() <= 1, "two are writable: {most:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(promotions(&[first, second]).await, before);
+    let answer = ours[0].is_writable("cache", primary).await;
+    assert_eq!(answer.expect("an answer").code, 200);
+    wait_meets(&ours[0], &theirs).await;
+    wait_meets(&theirs[0], &ours).await;
+}

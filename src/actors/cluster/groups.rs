@@ -1,17 +1,67 @@
 //! Other groups of keepers that look after this cluster (RK-12): what is held of them here, and what they are told.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use actix::prelude::*;
+use futures::future::join_all;
+use tokio::time::timeout;
 
 use super::ClusterActor;
 use super::state::State;
-use crate::actors::messages::{Acknowledge, DescribeCluster, NotAcknowledged};
+use crate::actors::groups::ANSWERS_WITHIN;
+use crate::actors::messages::{
+    Acknowledge, AskFirst, DescribeCluster, LookFirst, LookNow, NotAcknowledged,
+};
 use crate::domain::group::{GroupCluster, OtherGroup};
-use crate::domain::node::Moment;
+use crate::domain::node::{Moment, NodeAddr};
 use crate::domain::rivals::{Rival, of_cluster};
 
+/// How long the look at a node may take that a change waits for; a monitor gives it up sooner.
+const LOOKS_WITHIN: Duration = Duration::from_millis(100);
+
+/// How much longer than each other keeper's answer all of them may take.
+const MARGIN: Duration = Duration::from_millis(100);
+
 impl ClusterActor {
+    /// Looks for other groups at these nodes, and waits until the keepers found there have been asked.
+    pub(super) fn look(&self, nodes: &BTreeSet<NodeAddr>) -> impl Future<Output = ()> + use<> {
+        let monitors = nodes.iter().filter_map(|it| self.links.monitors.get(it));
+        let looks = monitors.cloned().map(|monitor| async move {
+            // A node that does not let itself be looked at holds nothing up.
+            let _ = timeout(LOOKS_WITHIN, monitor.send(LookNow)).await;
+        });
+        let looks = join_all(looks);
+        let groups = self.links.groups.clone();
+        async move {
+            looks.await;
+            let _ = timeout(ANSWERS_WITHIN + MARGIN, groups.send(AskFirst)).await;
+        }
+    }
+
+    /// Looks as soon as this keeper leads, ahead of need.
+    pub(super) fn look_ahead(&mut self, ctx: &mut Context<Self>) {
+        let Some(looks) = &mut self.state.observed.looks else {
+            return;
+        };
+        if looks.begins() {
+            let nodes = self.state.reached();
+            ctx.spawn(self.look_at_nodes(nodes));
+        }
+    }
+
+    fn look_at_nodes(
+        &self,
+        nodes: BTreeSet<NodeAddr>,
+    ) -> impl ActorFuture<Self, Output = ()> + use<> {
+        let began = self.links.clock.now();
+        let looked = self.look(&nodes).into_actor(self);
+        looked.map(move |(), actor, ctx| {
+            actor.state.looked(nodes, began);
+            actor.reconsider(ctx);
+        })
+    }
+
     /// Takes in what is known of other groups, and tells if that is news.
     pub(super) fn look_at_rivals(&mut self, now: Moment) {
         let rivals = std::sync::Arc::clone(&self.links.rivals.borrow());
@@ -42,6 +92,21 @@ impl ClusterActor {
 }
 
 impl State {
+    /// The nodes that answer this keeper, if it leads: they are looked at before anything is changed.
+    pub(super) fn reached(&self) -> BTreeSet<NodeAddr> {
+        let leads = self.observed.looks.is_some();
+        let nodes = self.observed.nodes.iter().filter(|_| leads);
+        let reached = nodes.filter(|(_, node)| node.sighting.answering);
+        reached.map(|(addr, _)| addr.clone()).collect()
+    }
+
+    /// These nodes were looked at in a look that began then.
+    pub(super) fn looked(&mut self, nodes: BTreeSet<NodeAddr>, began: Moment) {
+        if let Some(looks) = &mut self.observed.looks {
+            looks.looked(nodes, began);
+        }
+    }
+
     /// Takes in what is known of other groups; answers what was known before if that has changed.
     fn rivals(&mut self, rivals: &[Rival], now: Moment) -> Option<Vec<OtherGroup>> {
         let own = of_cluster(rivals, &self.nodes_with_addresses(), now);
@@ -85,5 +150,13 @@ impl Handler<DescribeCluster> for ClusterActor {
     fn handle(&mut self, _: DescribeCluster, _: &mut Self::Context) -> Self::Result {
         self.catch_up();
         MessageResult(self.state.described())
+    }
+}
+
+impl Handler<LookFirst> for ClusterActor {
+    type Result = ResponseActFuture<Self, ()>;
+
+    fn handle(&mut self, LookFirst(nodes): LookFirst, _: &mut Self::Context) -> Self::Result {
+        Box::pin(self.look_at_nodes(nodes))
     }
 }

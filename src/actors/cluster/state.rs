@@ -18,6 +18,7 @@ use crate::domain::facts::Sighting;
 use crate::domain::group::OtherGroup;
 use crate::domain::lease::Unacknowledged;
 use crate::domain::liveness::Limits;
+use crate::domain::looks::Looks;
 use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
 use crate::domain::observed::{Observed, ObservedNode};
 use crate::domain::outside::OutsideChanges;
@@ -125,6 +126,7 @@ impl State {
             witness: Witness::default(),
             told: BTreeMap::new(),
             other_groups: Vec::new(),
+            looks: None,
             outside_changes: 0,
             breaker_since: None,
             acknowledged: false,
@@ -175,6 +177,7 @@ impl State {
             self.observed.confirmation = Confirmation::default();
             self.acknowledged = None;
             self.outside.forget();
+            self.observed.looks = shared.leading.as_ref().map(|_| Looks::since(now));
             self.tasks.take_all_back();
         }
         self.tasks.told(&shared.reports, &shared.keepers);

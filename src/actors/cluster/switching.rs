@@ -168,10 +168,17 @@ impl Handler<Switchover> for ClusterActor {
     type Result = ResponseActFuture<Self, Result<Switched, NotSwitched>>;
 
     fn handle(&mut self, Switchover(requested): Switchover, _: &mut Self::Context) -> Self::Result {
-        let refreshed = self
-            .refresh(self.state.worth_asking(), ASKED_FACTS)
-            .into_actor(self);
+        let refreshed = self.refresh(self.state.worth_asking(), ASKED_FACTS);
+        let (reached, looked_at) = (self.state.reached(), self.links.clock.now());
+        let looked = self.look(&reached);
+        let refreshed = async {
+            let sightings = refreshed.await;
+            looked.await;
+            sightings
+        };
+        let refreshed = refreshed.into_actor(self);
         let begun = refreshed.map(move |sightings, actor, ctx| {
+            actor.state.looked(reached, looked_at);
             for (node, sighting) in sightings {
                 actor.state.sighted(&node, sighting);
             }

@@ -13,8 +13,8 @@ use super::command::{Authority, Means, Target, open};
 use super::{FailoverActor, FailoverLinks};
 use crate::actors::cluster::ClusterActor;
 use crate::actors::messages::{
-    AskVoters, Commanded, Confirm, Decide, Guard, Leadership, RunEnded, SettingsTried, WriteError,
-    WriteState,
+    AskVoters, Commanded, Confirm, Decide, Guard, Leadership, LookFirst, RunEnded, SettingsTried,
+    WriteError, WriteState,
 };
 use crate::domain::facts::MinReplicas;
 use crate::domain::node::{ClusterName, KeeperId, NodeAddr};
@@ -130,6 +130,7 @@ impl Driver {
                         self.let_write(&decision, version, &primary, change).await;
                     }
                 }
+                Action::LookFirst(nodes) => drop(self.cluster.send(LookFirst(nodes)).await),
                 Action::Confirm(inquiry) => drop(self.cluster.send(Confirm(inquiry)).await),
                 Action::AskVoters(_) => drop(self.cluster.send(AskVoters).await),
                 Action::Promote {

@@ -1,17 +1,19 @@
 //! Who else probes this node: keepers of other groups are told apart by the names of their connections (RK-12).
 //!
 //! The list of clients takes a server a microsecond or so a client, so the more there are the more rarely it is read. It
-//! is read between two probes and given up when the next one is due: no probe waits for it.
+//! is read between two probes and given up when the next one is due: no probe waits for it, but for a look that a change
+//! waits for ([`AT_ONCE_WITHIN`]).
 
 use std::time::Duration;
 
 use actix::fut::wrap_future;
 use actix::prelude::*;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::{Connection, NodeMonitor};
 use crate::actors::Outbox;
-use crate::actors::messages::{KeepersMet, LookAround};
+use crate::actors::messages::{Introduced, KeepersMet, LookAround, LookNow};
 use crate::domain::node::Moment;
 use crate::ports::redis::Clients;
 
@@ -30,6 +32,12 @@ const LOOK_AT_LEAST_EVERY: Duration = Duration::from_mins(10);
 /// After one that took too long.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_mins(2);
 
+/// From the first look to the second: a keeper of another group may have been started together with this one.
+const SECOND_LOOK_AFTER: Duration = Duration::from_secs(3);
+
+/// A look that somebody waits for may take so long, whenever the next probe is due.
+const AT_ONCE_WITHIN: Duration = Duration::from_millis(50);
+
 /// A look that has less time than this before the next probe is not begun.
 const LOOK_TAKES: Duration = Duration::from_millis(20);
 
@@ -42,8 +50,10 @@ pub(super) struct Company {
     looked: Option<(Moment, Duration)>,
     /// There is a reason to look sooner.
     hurries: bool,
-    /// The last probe asked everything: it is known how many clients there are.
-    pub(super) informed: bool,
+    /// Whoever waits for a look.
+    waiting: Vec<oneshot::Sender<()>>,
+    /// A probe is to tell the server the name of the connection, before the next look.
+    introduces: bool,
 }
 
 impl Company {
@@ -57,6 +67,23 @@ impl Company {
             now.since(at) >= wait
         };
         self.outbox.is_some() && self.looked.is_none_or(due)
+    }
+
+    /// Somebody waits for a look, or for a probe before it.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.introduces || !self.waiting.is_empty()
+    }
+
+    /// Somebody waits for a look, and nothing has to be told to the server before.
+    pub(super) fn looks_at_once(&self) -> bool {
+        !self.introduces && !self.waiting.is_empty()
+    }
+
+    /// A probe is sent, with the name of the connection if it has one.
+    pub(super) fn probed(&mut self) {
+        if std::mem::take(&mut self.introduces) {
+            self.looked = None;
+        }
     }
 
     /// There is a reason to look sooner.
@@ -75,6 +102,11 @@ impl Company {
             Ok(None) => LOOK_AT_LEAST_EVERY,
             Err(_) => LOOK_AGAIN_AFTER,
         };
+        let wait = if self.looked.is_none() && wait == LOOK_EVERY {
+            SECOND_LOOK_AFTER
+        } else {
+            wait
+        };
         self.looked = Some((now, wait));
         self.hurries = false;
     }
@@ -88,22 +120,29 @@ impl NodeMonitor {
         self
     }
 
-    /// Rests until the next probe is due, and looks around first if it is time: when everything was just asked, so that it
-    /// is known how many clients there are.
+    /// Rests until the next probe is due, and looks around first if it is time, or if somebody waits for that.
     pub(super) fn look_around_and_rest(&mut self, connection: Connection, ctx: &mut Context<Self>) {
         let now = self.clock.now();
         let left = self.due(now).since(now);
-        let due = self.company.informed && self.sighting.answering && self.company.due(now);
+        // Whoever waits is told when they are dropped.
+        let waiting = std::mem::take(&mut self.company.waiting);
+        let (least, limit) = if waiting.is_empty() {
+            (LOOK_TAKES, left)
+        } else {
+            (Duration::ZERO, left.max(AT_ONCE_WITHIN))
+        };
+        let due = self.company.due(now) || !waiting.is_empty();
+        let looks = self.sighting.answering && due && left >= least;
         let mut open = match connection {
-            Some(open) if due && left >= LOOK_TAKES => open,
+            Some(open) if looks && self.company.outbox.is_some() => open,
             connection => return self.rest(connection, ctx),
         };
         let looking = async move {
-            let found = timeout(left, open.connection.clients()).await;
+            let found = timeout(limit, open.connection.clients()).await;
             (Some(open), found)
         };
         ctx.spawn(
-            wrap_future::<_, Self>(looking).map(|(connection, found), monitor, ctx| {
+            wrap_future::<_, Self>(looking).map(move |(connection, found), monitor, ctx| {
                 let now = monitor.clock.now();
                 monitor.company.looked(&found, now);
                 let found = found.ok().flatten();
@@ -117,6 +156,7 @@ impl NodeMonitor {
                     let node = monitor.addr.clone();
                     outbox(KeepersMet { node, names });
                 }
+                drop(waiting);
                 monitor.rest(connection, ctx);
             }),
         );
@@ -129,9 +169,28 @@ impl Handler<LookAround> for NodeMonitor {
     fn handle(&mut self, _: LookAround, _: &mut Self::Context) {
         self.company.hurry();
         if self.company.due(self.clock.now()) {
-            self.full_at = None;
             self.wake.notify_one();
         }
+    }
+}
+
+impl Handler<Introduced> for NodeMonitor {
+    type Result = ();
+
+    fn handle(&mut self, _: Introduced, _: &mut Self::Context) {
+        self.company.introduces = true;
+        self.wake.notify_one();
+    }
+}
+
+impl Handler<LookNow> for NodeMonitor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: LookNow, _: &mut Self::Context) -> Self::Result {
+        let (wait, over) = oneshot::channel();
+        self.company.waiting.push(wait);
+        self.wake.notify_one();
+        Box::pin(async { drop(over.await) })
     }
 }
 
@@ -166,6 +225,7 @@ mod tests {
                 ..Company::default()
             };
             assert!(company.due(at(0)));
+            company.looked = Some((at(0), LOOK_EVERY));
             company.looked(&Ok::<_, ()>(found.clone()), at(0));
             assert!(!company.due(at(seconds - 1)), "{found:?}");
             assert!(company.due(at(seconds)), "{found:?}");
@@ -174,5 +234,23 @@ mod tests {
             assert!(company.due(at(sooner)), "{found:?}");
         }
         assert!(!Company::default().due(at(0)), "nobody is told");
+    }
+
+    #[test]
+    fn the_first_look_and_the_first_with_a_name_are_followed_by_another_before_long() {
+        let mut company = Company {
+            outbox: Some(Rc::new(drop)),
+            ..Company::default()
+        };
+        for from in [0, 10] {
+            company.introduces = from > 0;
+            company.probed();
+            assert!(company.due(at(from)));
+            company.looked(&Ok::<_, ()>(Some(found(3))), at(from));
+            assert!(!company.due(at(from + 2)));
+            assert!(company.due(at(from + 3)));
+            company.looked(&Ok::<_, ()>(Some(found(3))), at(from + 3));
+            assert!(!company.due(at(from + 32)));
+        }
     }
 }

@@ -116,7 +116,7 @@ impl ZkSession {
         let asked = asked.ok_or(Obstacle::FormerBuild)?;
         addresses.map_err(Obstacle::Unresolved)?;
         if let Some(other) = sharing(keeper, &self.addresses(self.circle.registered())) {
-            return Err(Obstacle::SharedAddress(other.clone()));
+            return Err(self.shared(keeper, other));
         }
         let by = answer.unwrap_or_else(|| Err(Obstacle::Unreachable("not asked".to_owned())));
         answered(asked, by?, &self.me)
@@ -129,7 +129,7 @@ impl ZkSession {
         now: Moment,
     ) -> Result<(), Obstacle> {
         if let Some(other) = sharing(&self.me.id, &self.addresses(self.circle.registered())) {
-            return Err(Obstacle::SharedAddress(other.clone()));
+            return Err(self.shared(&self.me.id, other));
         }
         let here = Some(&self.dependencies.settings.place);
         let registered = || self.circle.registered();
@@ -143,6 +143,12 @@ impl ZkSession {
             return Ok(());
         }
         own_address(&addresses.map_err(Obstacle::Unresolved)?, elsewhere)
+    }
+
+    /// Two keepers have one address.
+    fn shared(&self, keeper: &KeeperId, other: &KeeperId) -> Obstacle {
+        let online = |it: &KeeperId| *it == self.me.id || self.roll.is_online(it);
+        Obstacle::shared(keeper, other, online)
     }
 
     /// Where each of `keepers` is reached.

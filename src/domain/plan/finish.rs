@@ -8,6 +8,7 @@ use super::super::facts::NodeFacts;
 use super::super::lineage::generation_of;
 use super::super::node::NodeAddr;
 use super::super::published::{Intent, Published, Step};
+use super::sentinel::followed_by_all;
 use super::{Action, Case, Change, Hold, Plan, publishing, switchover};
 
 /// How long a node that confirmed its promotion is given to answer a probe, unless it is voted down before.
@@ -54,6 +55,10 @@ pub(super) fn finish(case: &Case<'_>, published: &Published, intent: &Intent) ->
         .candidate
         .as_ref()
         .filter(|candidate| election.ranking.contains(candidate));
+    // Somebody else promoted it and all follow it: a replica of it that seems ahead was read a moment later.
+    let adopted = followed_by_all(case)
+        .filter(|node| intent.candidate.is_none() && election.ranking.contains(node));
+    let chosen = chosen.or(adopted);
     match (chosen, election.ranking.first()) {
         (Some(candidate), _) | (None, Some(candidate)) => {
             if let Some(plan) = draining(case, intent) {

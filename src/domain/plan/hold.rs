@@ -51,7 +51,7 @@ pub enum Hold {
         /// Why each node is refused.
         refusals: BTreeMap<NodeAddr, Refusal>,
     },
-    /// A Sentinel works on this cluster: two managers would fight.
+    /// A Sentinel works on this cluster: two managers would fight. No command is sent; what it has done is published.
     SentinelAtWork {
         /// Where it was found.
         node: NodeAddr,

@@ -11,6 +11,7 @@ mod failover;
 mod flapping;
 mod groups;
 mod keeping;
+mod looks;
 mod model;
 mod order;
 mod properties;

@@ -55,6 +55,10 @@ impl fmt::Display for Action {
                 ),
                 Change::Note => f.write_str("note replicas and data history of the primary"),
             },
+            Self::LookFirst(nodes) => {
+                let nodes: Vec<_> = nodes.iter().cloned().collect();
+                write!(f, "look for other groups of keepers at {}", list(&nodes))
+            }
             Self::Confirm(Inquiry { primary, .. }) => {
                 write!(f, "ask {primary} once more before it is withdrawn")
             }
@@ -229,7 +233,7 @@ impl Hold {
             } => {
                 write!(
                     f,
-                    "a Redis Sentinel is at work on {node} ({sentinel}): stop it, or take the cluster out of this configuration"
+                    "a Redis Sentinel is at work on {node} ({sentinel}), and the keepers command nothing: stop it, or take the cluster out of this configuration"
                 )?;
                 match left {
                     Some(left) => write!(

@@ -65,12 +65,17 @@ fn of(rivals: &Rivals, numbers: &[u8], now: Moment) -> Vec<OtherGroup> {
 }
 
 #[test]
-fn a_group_is_a_rival_after_two_answers_and_for_thirty_seconds_after_the_last() {
+fn a_group_is_a_rival_at_once_and_for_thirty_seconds_after_its_last_answer() {
     let mut rivals = watching();
     rivals.met(&node(1), [name(2, "x")], at(0));
     let honest = |it: &ProbeName| Ok(answer(2, it.keeper.as_str()));
     assert_eq!(ask(&mut rivals, at(0), honest), ["x"]);
-    assert_eq!(of(&rivals, &[1, 2], at(0)), []);
+    assert_eq!(of(&rivals, &[1, 2], at(0)).len(), 1);
+    assert_eq!(
+        of(&rivals, &[1, 2], at(5)),
+        [],
+        "one answer counts for less"
+    );
     assert_eq!(rivals.next(at(0)), Some(at(2)));
     assert_eq!(ask(&mut rivals, at(1), honest), [""; 0]);
     assert_eq!(ask(&mut rivals, at(2), honest), ["x"]);
@@ -180,4 +185,51 @@ fn what_was_known_before_a_restart_is_known_after_it() {
     // Its own token had changed: the others are no rivals.
     restarted.own_is(GroupToken::drawn(2));
     assert!(restarted.known(at(4)).is_empty());
+}
+
+#[test]
+fn a_change_waits_for_the_first_answer_of_each_keeper_that_was_met_and_no_longer() {
+    let mut rivals = watching();
+    assert!(!rivals.asks_first());
+    rivals.met(
+        &node(1),
+        [name(2, "x"), name(2, "y"), name(3, "fake")],
+        at(0),
+    );
+    assert!(rivals.asks_first(), "nobody was asked yet");
+    let asked = rivals.due(at(0));
+    assert_eq!(asked.len(), 3);
+    rivals.answered(&name(2, "x"), Ok(answer(2, "x")), at(0));
+    assert!(rivals.asks_first(), "the other may be a keeper, too");
+    rivals.answered(&name(3, "fake"), Err("no answer".to_owned()), at(1));
+    assert!(!rivals.asks_first(), "of a group, one answer is enough");
+    rivals.met(&node(1), [name(3, "fake")], at(2));
+    assert!(!rivals.asks_first(), "it was asked");
+}
+
+#[test]
+fn a_keeper_that_was_gone_and_is_met_again_is_asked_at_once() {
+    let mut rivals = watching();
+    let silent = |_: &ProbeName| Err("no answer".to_owned());
+    let mut asked = 0;
+    for second in 0..100 {
+        rivals.met(&node(1), [name(2, "x")], at(second));
+        asked += ask(&mut rivals, at(second), silent).len();
+    }
+    assert!(asked < 6, "more and more rarely: {asked}");
+    rivals.met(&node(1), [name(9, "other")], at(100));
+    rivals.met(&node(1), [name(2, "x")], at(101));
+    assert!(rivals.asks_first());
+    assert!(ask(&mut rivals, at(101), silent).contains(&"x".to_owned()));
+}
+
+#[test]
+fn whoever_waits_waits_for_no_round() {
+    let mut rivals = watching();
+    rivals.met(&node(1), [name(2, "x")], at(0));
+    assert_eq!(rivals.due(at(0)).len(), 1);
+    rivals.met(&node(1), [name(2, "x"), name(3, "y")], at(0));
+    assert_eq!(rivals.due(at(0)).len(), 0);
+    rivals.hurry();
+    assert_eq!(rivals.due(at(0)).len(), 1);
 }

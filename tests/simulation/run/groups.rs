@@ -18,7 +18,7 @@ use super::set_up::config;
 use super::{Outcome, in_a_runtime};
 use crate::clients::ask;
 use crate::keeper::{Keeper, Surroundings};
-use crate::network::{Host, Network};
+use crate::network::{Cut, Host, Network};
 use crate::peers::Interfaces;
 use crate::redis::{Fleet, Rebirth};
 use crate::schedule::{Addressing, ENSEMBLE, KEEPERS, Schedule};
@@ -27,6 +27,9 @@ use crate::zookeeper::Ensemble;
 
 /// How often the keepers are asked.
 const SAMPLE: Duration = Duration::from_millis(10);
+
+/// When the keepers of a late group start, in microseconds.
+const LATE: std::ops::RangeInclusive<u64> = 6_000_000..=14_000_000;
 
 /// When one group ends, and when the run does, in microseconds.
 const ALONE: u64 = 60_000_000;
@@ -59,6 +62,14 @@ struct Shared {
     groups: [Vec<Rc<Keeper>>; 2],
     cluster: ClusterName,
     nodes: Vec<NodeAddr>,
+    hosts: BTreeMap<NodeAddr, Host>,
+    network: Rc<Network>,
+    /// The second group begins while the first leads, and loses the primary soon after it has found it.
+    late: bool,
+    /// It has lost it.
+    lost: Cell<bool>,
+    /// Keepers stand still at times: they do not answer the other group then.
+    pauses: bool,
     /// Since when every keeper knows of the other group.
     mutual: Cell<Option<u64>>,
     /// The groups cannot reach each other's HTTP interfaces.
@@ -119,6 +130,7 @@ impl Shared {
         fleet.tells_of_clients();
         let interfaces = Interfaces::new(Rc::clone(world), Rc::clone(&network), Addressing::Own);
         let deaf = world.happens(30);
+        let (late, pauses) = (world.happens(50), world.happens(30));
         interfaces.deaf_to_groups(deaf);
         let sizes = [world.draw(1..=2), world.draw(1..=2)];
         let mut number = 0;
@@ -143,7 +155,12 @@ impl Shared {
             fleet,
             groups,
             cluster,
+            hosts: nodes.iter().cloned().collect(),
             nodes: nodes.into_iter().map(|(addr, _)| addr).collect(),
+            network,
+            late,
+            lost: Cell::default(),
+            pauses,
             mutual: Cell::default(),
             deaf,
             // Drawn apart, so that the rest of a seed stays what it is.
@@ -155,9 +172,16 @@ impl Shared {
     /// Starts the keepers, and has operators and faults interfere.
     fn begin(self: &Rc<Self>) {
         let world = &self.world;
-        for keeper in self.groups.iter().flatten() {
-            let keeper = Rc::clone(keeper);
-            world.after(world.draw(0..=3_000_000), move || keeper.start());
+        for (group, keepers) in self.groups.iter().enumerate() {
+            let starts = if self.late && group == 1 {
+                LATE
+            } else {
+                0..=3_000_000
+            };
+            for keeper in keepers {
+                let keeper = Rc::clone(keeper);
+                world.after(world.draw(starts.clone()), move || keeper.start());
+            }
         }
         for _ in 0..world.draw(1..=2) {
             let at = world.draw(3_000_000..=15_000_000);
@@ -171,7 +195,7 @@ impl Shared {
             let back = world.draw(200_000..=5_000_000);
             world.at(at, move || shared.kill(&addr, back));
         }
-        if world.happens(30) {
+        if self.pauses {
             let at = world.draw(5_000_000..=30_000_000);
             let keeper = Rc::clone(&self.groups[usize::from(world.happens(50))][0]);
             let (paused, lasts) = (Rc::clone(&keeper), world.draw(300_000..=5_000_000));
@@ -254,12 +278,49 @@ impl Shared {
             if now >= END {
                 return self.judge_order().await;
             }
+            self.lose_the_primary().await;
             let yes = self.writable().await;
             let knows = now < ALONE && self.all_know().await;
             self.judge(now, knows, &yes);
             self.judge_name(now, &yes);
             sleep(SAMPLE).await;
         }
+    }
+
+    /// Once the late group has published the primary, its hosts lose it: at once, or soon.
+    async fn lose_the_primary(self: &Rc<Self>) {
+        if !self.late || self.lost.get() {
+            return;
+        }
+        let Some(published) = self
+            .view(&self.groups[1][0])
+            .await
+            .and_then(|it| it.published)
+        else {
+            return;
+        };
+        let Some(host) = published
+            .primary
+            .and_then(|it| self.hosts.get(&it).copied())
+        else {
+            return;
+        };
+        self.lost.set(true);
+        let world = &self.world;
+        let (shared, back) = (Rc::clone(self), world.draw(5_000_000..=15_000_000));
+        world.after(world.draw(0..=3_000_000), move || {
+            note!(
+                shared.world,
+                "the second group loses the primary at host {host}"
+            );
+            for keeper in &shared.groups[1] {
+                for way in [(keeper.host, host), (host, keeper.host)] {
+                    shared.network.sever(way, Cut::Silent);
+                    let network = Rc::clone(&shared.network);
+                    shared.world.after(back, move || network.heal(way));
+                }
+            }
+        });
     }
 
     /// What keepers call writable, and who.
@@ -301,6 +362,11 @@ impl Shared {
             note!(self.world, "both groups know each other");
         }
         self.mutual.set(knows.then(|| since.unwrap_or(now)));
+        if yes.len() > 1 && !self.deaf && !self.pauses {
+            self.world.violated(format_args!(
+                "RK-12: groups that could meet call writable: {yes:?}"
+            ));
+        }
         if let Some(settled) = since.map(|since| since + SETTLES).filter(|at| now >= *at) {
             if yes.len() > 1 {
                 self.world.violated(format_args!(

@@ -53,6 +53,7 @@ pub(in crate::domain) fn cluster() -> Cluster {
             witness: Witness::default(),
             told: [].into(),
             other_groups: Vec::new(),
+            looks: None,
             outside_changes: 0,
             breaker_since: None,
             acknowledged: false,

@@ -194,6 +194,7 @@ impl Model {
             }
             Action::SetMinReplicas { node, values } => self.demand(node, *values),
             Action::Confirm(_) | Action::AskVoters(_) => unreachable!("confirmations are granted"),
+            Action::LookFirst(_) => unreachable!("nobody looks"),
         }
     }
 

@@ -427,5 +427,6 @@ fn essence(action: Option<Action>, there: &impl Fn(&NodeAddr) -> NodeAddr) -> Op
             values,
         },
         Action::Confirm(_) | Action::AskVoters(_) => unreachable!("confirmations are granted"),
+        Action::LookFirst(_) => unreachable!("nobody looks"),
     })
 }

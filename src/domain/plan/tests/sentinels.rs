@@ -31,8 +31,65 @@ fn down_for(cluster: Cluster, seconds: u64) -> Cluster {
 
 #[test]
 fn a_cluster_that_a_sentinel_works_on_is_held() {
-    watched().plan().assert_holds(&at_work(None));
     watched().published("a").plan().assert_holds(&at_work(None));
+    // What would be a command.
+    let astray = watched().replica("c", "b").published("a");
+    astray.plan().assert_holds(&at_work(None));
+    let rival = watched().published("a").promoted("b");
+    rival.plan().assert_holds(&at_work(None));
+}
+
+#[test]
+fn what_a_sentinel_has_done_is_published_and_commands_nothing() {
+    // It was there first.
+    let plan = watched().plan();
+    assert!(plan.holds.contains(&at_work(None)), "it is told: {plan}");
+    plan.assert_writes(Change::Publish, Some("a"));
+
+    let replaced = || {
+        let cluster = watched().replica("c", "a").published("a");
+        down_for(cluster, 2).promoted("b")
+    };
+    // Not all follow it yet.
+    let plan = replaced().plan();
+    assert_eq!(plan.action, None, "{plan}");
+    let follows = |name: &str| {
+        let cluster = replaced().with("c", |c| c.replication_id = super::builder::history("b"));
+        cluster.upstream("c", |it| it.primary = addr(name))
+    };
+    let plan = follows("b").plan();
+    assert!(
+        plan.holds.contains(&at_work(Some(58))),
+        "it is told: {plan}"
+    );
+    let withdrawn = follows("b").written(Change::Withdraw);
+    withdrawn.plan().assert_writes(Change::Publish, Some("b"));
+
+    // Demoted while it was up.
+    let cluster = watched().replica("c", "a").published("a").promoted("b");
+    let moved = |cluster: Cluster, name: &str| {
+        let cluster = cluster.with(name, |it| it.replication_id = super::builder::history("b"));
+        cluster.upstream(name, |it| it.primary = addr("b"))
+    };
+    let demoted = cluster.with("a", |a| {
+        let follower = super::builder::cluster().primary("b").replica("a", "b");
+        let sighting = &follower.observed.nodes[&addr("a")].sighting;
+        a.role = sighting.facts.as_ref().unwrap().role.clone();
+    });
+    let demoted = moved(moved(demoted, "a"), "c");
+    let withdrawn = demoted.written(Change::Withdraw);
+    withdrawn.plan().assert_writes(Change::Publish, Some("b"));
+}
+
+#[test]
+fn a_primary_of_other_data_is_not_published_because_a_sentinel_is_there() {
+    let cluster = cluster().primary("a").replica("c", "a").published("a");
+    let cluster = cluster
+        .primary("b")
+        .with("b", |b| b.sentinels = vec![SENTINEL.to_owned()]);
+    let cluster = down_for(cluster, 2).upstream("c", |it| it.primary = addr("b"));
+    let plan = cluster.plan();
+    assert_eq!(plan.action, None, "{plan}");
 }
 
 #[test]

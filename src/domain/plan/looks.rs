@@ -1,0 +1,43 @@
+//! Before anything is changed, the leader looks whether another group of keepers is there (RK-12).
+
+use super::super::observed::ObservedNode;
+use super::{Action, Case, Change, Plan};
+
+/// The plan, or the look that comes before it.
+pub(super) fn first(case: &Case<'_>, plan: Plan) -> Plan {
+    let Some(looks) = &case.observed.looks else {
+        return plan;
+    };
+    if !plan.action.as_ref().is_some_and(|it| changes(case, it)) {
+        return plan;
+    }
+    let reached = |node: &ObservedNode| node.sighting.answering && node.through().is_none();
+    let nodes = case.observed.nodes.iter();
+    let reached = nodes.filter(|(_, node)| reached(node));
+    let due = reached.filter(|(addr, _)| looks.is_due(addr, case.now));
+    let due: std::collections::BTreeSet<_> = due.map(|(addr, _)| addr.clone()).collect();
+    if due.is_empty() {
+        return plan;
+    }
+    Plan {
+        action: Some(Action::LookFirst(due)),
+        ..plan
+    }
+}
+
+/// Whether another group would be harmed. A publication that ends a change commands nothing and comes at once.
+fn changes(case: &Case<'_>, action: &Action) -> bool {
+    let published = case.observed.published.as_ref();
+    match action {
+        Action::Write { change, .. } => match change {
+            Change::Withdraw => true,
+            Change::Publish => published.is_none_or(|it| it.intent.is_none()),
+            Change::Resume | Change::Accept | Change::Note => false,
+        },
+        Action::Promote { .. }
+        | Action::Switch { .. }
+        | Action::Follow { .. }
+        | Action::SetMinReplicas { .. } => true,
+        Action::LookFirst(_) | Action::Confirm(_) | Action::AskVoters(_) => false,
+    }
+}

@@ -1,0 +1,88 @@
+//! Nothing is changed before the leader has looked for other groups of keepers (RK-12).
+
+use std::time::Duration;
+
+use super::builder::{Cluster, NOW, addr, cluster};
+use crate::domain::group::{GroupToken, OtherGroup};
+use crate::domain::looks::{COUNTS_FOR, Looks};
+use crate::domain::node::{ClusterName, KeeperId, Moment, NodeAddr};
+use crate::domain::plan::{Action, Change};
+
+fn trio() -> Cluster {
+    cluster()
+        .primary("a")
+        .replica("b", "a")
+        .replica("c", "a")
+        .published("a")
+}
+
+/// Looked at `nodes` so long ago.
+fn looked(mut cluster: Cluster, nodes: &[&str], ago: Duration) -> Cluster {
+    let at = Moment(NOW.0.saturating_sub(ago));
+    let mut looks = Looks::since(at);
+    looks.looked(nodes.iter().map(|it| addr(it)).collect(), at);
+    cluster.observed.looks = Some(looks);
+    cluster
+}
+
+/// Where it is to be looked.
+fn looks(cluster: &Cluster) -> Vec<NodeAddr> {
+    match cluster.plan().action {
+        Some(Action::LookFirst(nodes)) => nodes.into_iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn a_primary_is_withdrawn_and_replaced_only_after_a_look_at_all_that_answer() {
+    let dead = || trio().down("a");
+    let never = looked(dead(), &[], Duration::ZERO);
+    assert_eq!(looks(&never), [addr("b"), addr("c")]);
+    let half = looked(dead(), &["b"], Duration::ZERO);
+    assert_eq!(looks(&half), [addr("c")]);
+    let long_ago = looked(dead(), &["b", "c"], COUNTS_FOR);
+    assert_eq!(looks(&long_ago), [addr("b"), addr("c")]);
+    let lately = looked(dead(), &["b", "c"], COUNTS_FOR / 2);
+    lately.plan().assert_writes(Change::Withdraw, None);
+    let withdrawn = looked(lately.written(Change::Withdraw), &[], Duration::ZERO);
+    assert_eq!(looks(&withdrawn), [addr("b"), addr("c")]);
+}
+
+#[test]
+fn what_somebody_else_changed_is_undone_only_after_a_look() {
+    let changed = || trio().promoted("b");
+    let never = looked(changed(), &[], Duration::ZERO);
+    assert_eq!(looks(&never), [addr("a"), addr("b"), addr("c")]);
+    let lately = looked(changed(), &["a", "b", "c"], Duration::ZERO);
+    lately.plan().assert_follows(["b"], "a");
+}
+
+#[test]
+fn a_first_publication_waits_for_a_look_and_the_end_of_a_change_does_not() {
+    let mut fresh = cluster().primary("a").replica("b", "a");
+    fresh.observed.looks = Some(Looks::default());
+    assert_eq!(looks(&fresh), [addr("a"), addr("b")]);
+    let mut promoted = trio().promoting("a", "b").down("a").promoted("b");
+    promoted.observed.looks = Some(Looks::default());
+    promoted.plan().assert_writes(Change::Publish, Some("b"));
+}
+
+#[test]
+fn where_another_group_is_known_it_is_not_looked_for() {
+    let mut held = looked(trio().down("a"), &[], Duration::ZERO);
+    held.observed.other_groups = vec![OtherGroup {
+        group: GroupToken::drawn(2),
+        keeper: KeeperId::new("x"),
+        rest: addr("x"),
+        place: "elsewhere".to_owned(),
+        cluster: ClusterName::new("theirs"),
+        primary: None,
+    }];
+    assert_eq!(held.plan().action, None);
+}
+
+#[test]
+fn a_node_that_only_another_keeper_reaches_is_not_looked_at() {
+    let cluster = trio().down("a").seen_through("c", "k2");
+    assert_eq!(looks(&looked(cluster, &[], Duration::ZERO)), [addr("b")]);
+}
