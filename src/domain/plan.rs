@@ -27,6 +27,7 @@ mod finish;
 mod foreigners;
 mod hold;
 mod keep;
+mod overlap;
 mod sharing;
 mod states;
 mod stranger;
@@ -152,6 +153,11 @@ impl Plan {
 
 /// Decides the next action for one cluster.
 pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
+    let overlaps = overlap::holds(observed);
+    let overlapped = overlap::held(observed);
+    if overlapped && !observed.is_published() {
+        return overlap::nothing_of(observed, Plan::default(), overlaps);
+    }
     let observed = &*observed.through_others();
     let (sentinel, again) = sentinels(observed, now);
     if let Some(sentinel @ Hold::SentinelAtWork { .. }) = sentinel {
@@ -178,6 +184,11 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
     plan.holds.extend(sentinel);
     if !observed.other_groups.is_empty() {
         plan = sharing::left_of(observed, plan);
+    }
+    if overlapped {
+        plan = overlap::nothing_of(observed, plan, overlaps);
+    } else {
+        plan.holds.extend(overlaps);
     }
     if plan.action.is_none() {
         // What failed may be tried again, which nothing but time tells.

@@ -125,6 +125,8 @@ impl State {
             witness: Witness::default(),
             told: BTreeMap::new(),
             other_groups: Vec::new(),
+            overlaps: Vec::new(),
+            contenders: Vec::new(),
             outside_changes: 0,
             breaker_since: None,
             acknowledged: false,

@@ -12,6 +12,7 @@ mod groups;
 mod keeping;
 mod model;
 mod order;
+mod overlaps;
 mod properties;
 mod reach;
 mod refusals;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{Action, Change, Hold, Plan};
+use crate::domain::claims::Part;
 use crate::domain::confirmation::{Flapping, Inquiry, Reason};
 use crate::domain::facts::Mode;
 use crate::domain::node::{KeeperId, NodeAddr};
@@ -146,7 +147,10 @@ impl fmt::Display for Hold {
             Self::SentinelAtWork { .. }
             | Self::SentinelPassedOver { .. }
             | Self::SentinelChannel { .. } => self.of_sentinels(f),
-            Self::OtherGroup(_) | Self::ChangedFromOutside { .. } => self.of_others(f),
+            Self::OtherGroup(_)
+            | Self::ChangedFromOutside { .. }
+            | Self::Overlaps { .. }
+            | Self::Contended { .. } => self.of_others(f),
             Self::WrongMode(node, mode) => write!(f, "{node} {}: it is left alone", wrong(*mode)),
             Self::SameServer(alias, node) => {
                 write!(
@@ -205,6 +209,33 @@ impl Hold {
                  undone for another {} s, or until POST /admin/clusters/NAME/acknowledge; a dead primary is still replaced",
                 left.as_secs()
             ),
+            Self::Overlaps {
+                cluster,
+                nodes,
+                part,
+            } => {
+                let then = match part {
+                    Part::Unpublished => "This cluster is not published while that one is",
+                    Part::Held => "That one is managed: nothing is changed here",
+                    Part::Without => "They are left to that one",
+                    Part::Managed => "That one is held",
+                };
+                let nodes: Vec<_> = nodes.iter().cloned().collect();
+                write!(
+                    f,
+                    "the keepers' files differ: cluster {cluster}, which is published, has {}, too. {then}. \
+                     Give all keepers the same clusters",
+                    list(&nodes)
+                )
+            }
+            Self::Contended { cluster, keepers } => {
+                let keepers: Vec<_> = keepers.iter().map(ToString::to_string).collect();
+                write!(
+                    f,
+                    "the keepers' files differ: those of {} have nodes of this cluster in cluster {cluster}, which is held",
+                    keepers.join(", ")
+                )
+            }
             _ => Ok(()),
         }
     }

@@ -53,6 +53,8 @@ pub(in crate::domain) fn cluster() -> Cluster {
             witness: Witness::default(),
             told: [].into(),
             other_groups: Vec::new(),
+            overlaps: Vec::new(),
+            contenders: Vec::new(),
             outside_changes: 0,
             breaker_since: None,
             acknowledged: false,
