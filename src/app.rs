@@ -122,6 +122,7 @@ impl Daemon {
             runs: Slot::new(),
             performer: Slot::new(),
             primaries: Rc::default(),
+            claims: Rc::default(),
             groups: Slot::new(),
             lease: lease_sender,
             group: watch::Sender::default(),

@@ -1,6 +1,7 @@
 //! The pure core: no async, no actor, no clock, no I/O. Time and facts come in as values, decisions go out as values.
 
 pub mod brake;
+pub mod claims;
 pub mod compatibility;
 pub mod confirmation;
 pub mod drain;

@@ -24,6 +24,7 @@ use crate::actors::messages::{
 };
 use crate::actors::node_monitor::NodeMonitor;
 use crate::domain::brake::Primaries;
+use crate::domain::claims::Claims;
 use crate::domain::confirmation::Told;
 use crate::domain::facts::Sighting;
 use crate::domain::lease::Lease;
@@ -43,6 +44,7 @@ mod confirmation;
 mod differences;
 mod draining;
 mod groups;
+mod overlaps;
 mod proxies;
 mod state;
 mod switching;
@@ -85,6 +87,8 @@ pub struct ClusterLinks {
     pub poll: Outbox<SetPoll>,
     /// The published primaries of all clusters of this keeper.
     pub primaries: Rc<RefCell<Primaries>>,
+    /// Which published clusters have which servers.
+    pub claims: Rc<RefCell<Claims>>,
     /// To the failover actor.
     pub wanted: Outbox<Wanted>,
     /// To the performer of tasks.
@@ -105,6 +109,8 @@ pub struct ClusterActor {
     told_holds: Vec<Hold>,
     /// What was logged last of how the keepers' files differ.
     told_differences: BTreeMap<String, Vec<String>>,
+    /// How many changes of claims were taken in; `None` if what the nodes are called may have changed since.
+    claims_seen: Option<u64>,
     /// They will be looked at again soon.
     holds_settle: bool,
     /// When everything is looked at again, and what will see to it.
@@ -125,6 +131,7 @@ impl ClusterActor {
             reported: Report::default(),
             poll_told: Told::default(),
             told_holds: Vec::new(),
+            claims_seen: None,
             told_differences: BTreeMap::new(),
             holds_settle: false,
             again: None,
@@ -153,6 +160,8 @@ impl ClusterActor {
         let now = self.links.clock.now();
         self.state.observed.brake = self.brake(now);
         self.look_at_rivals(now);
+        self.list_nodes();
+        self.look_at_claims();
         for (node, verdict) in self.state.reconsider(now) {
             log_verdict(&node, verdict);
         }
@@ -266,6 +275,7 @@ impl ClusterActor {
     fn vouched(&mut self) -> (Lease, &State, Moment) {
         let lease = *self.links.lease.borrow();
         self.catch_up();
+        self.look_at_claims();
         (lease, &self.state, self.links.clock.now())
     }
 

@@ -7,7 +7,7 @@ use actix::Message;
 
 use crate::domain::confirmation::Told;
 use crate::domain::facts::Sighting;
-use crate::domain::group::{GroupCluster, GroupToken, ProbeName};
+use crate::domain::group::{GroupCluster, ProbeName};
 use crate::domain::lease::Unacknowledged;
 use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
 use crate::domain::observed::Requested;
@@ -18,9 +18,11 @@ use crate::domain::verdict::Report;
 
 pub use self::confirmation::{AskAnew, AskVoters, Asked, Confirm, SetPoll};
 pub use self::failsafe::{AskConsent, DropKeeper, FailsafeReport, NotDropped, Rehearse};
+pub use self::session::{InspectSession, SessionReport};
 
 mod confirmation;
 mod failsafe;
+mod session;
 
 /// `NodeMonitor` → `ClusterActor`: what the monitor sees has changed in substance, or the monitor has just started.
 #[derive(Debug, Message)]
@@ -418,38 +420,6 @@ pub enum WriteError {
 pub struct Fatal {
     /// What is wrong and what to do about it.
     pub message: String,
-}
-
-/// Anyone → `ZkSession`: its state, for display.
-#[derive(Debug, Message)]
-#[rtype(result = "SessionReport")]
-pub struct InspectSession;
-
-/// The state of the coordination session, for display.
-#[derive(Debug, Clone)]
-pub struct SessionReport {
-    /// What it talks to.
-    pub coordination: String,
-    /// `connecting`, `disconnected`, `joining`, `reading`, `current`, `refused`, `left`.
-    pub state: &'static str,
-    /// Session id, when there is one.
-    pub session: Option<i64>,
-    /// This keeper.
-    pub keeper: KeeperId,
-    /// Its group, once it has joined (RK-12).
-    pub group: Option<GroupToken>,
-    /// The leader, when known.
-    pub leader: Option<KeeperId>,
-    /// The epoch this keeper leads with.
-    pub epoch: Option<Epoch>,
-    /// The last generation read.
-    pub generation: u64,
-    /// Keepers online, as they announced themselves.
-    pub keepers: Vec<KeeperAnnouncement>,
-    /// Its part in failsafe; `None` if that is switched off.
-    pub failsafe: Option<FailsafeReport>,
-    /// Where the files of keepers online differ: what each of them lacks.
-    pub differences: BTreeMap<String, Vec<String>>,
 }
 
 /// What a keeper announces of itself in its heartbeat node.

@@ -6,6 +6,7 @@
 //! (`writing`, RK-4). Watches only hasten. On every new connection all requests, reads and watches of the one before
 //! are dropped, and everything is read again before anything counts.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use self::standing::Standing;
 use self::writing::Counter;
 use super::Outbox;
 use super::messages::{Fatal, KeeperAnnouncement, Leadership, Leading, ResendReport, SharedState};
+use crate::domain::claims::Claims;
 use crate::domain::failsafe::Failsafe;
 use crate::domain::group::GroupToken;
 use crate::domain::identity::{KeeperProcess, Nonce, Place};
@@ -45,6 +47,7 @@ use crate::ports::peers::Peers;
 mod acknowledging;
 mod beating;
 mod circle;
+mod claims;
 mod cluster;
 mod connecting;
 mod consents;
@@ -94,6 +97,8 @@ pub struct Dependencies {
     pub shared: SharedOutbox,
     /// Where the clusters are told that the file lacks.
     pub unlisted: LackingOutbox,
+    /// Which published clusters have which servers.
+    pub claims: Rc<RefCell<Claims>>,
     /// To the actors of all clusters.
     pub resend: Outbox<ResendReport>,
     /// To the failover actor.
@@ -302,6 +307,9 @@ impl ZkSession {
 
     fn share_all(&mut self) {
         let names: Vec<ClusterName> = self.clusters.keys().cloned().collect();
+        for name in &names {
+            self.note_claim(name);
+        }
         for name in names {
             self.share(&name);
         }

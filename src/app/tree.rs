@@ -24,6 +24,7 @@ use crate::actors::zk_session::{self, ZkSession};
 use crate::actors::{ClusterRefs, Directory, Outbox};
 use crate::config::{ClusterConfig, Config};
 use crate::domain::brake::Primaries;
+use crate::domain::claims::Claims;
 use crate::domain::group::GroupToken;
 use crate::domain::identity::{Nonce, Place};
 use crate::domain::lease::Lease;
@@ -49,6 +50,7 @@ pub(super) struct Wires {
     pub(super) runs: Slot<Supervisor>,
     pub(super) performer: Slot<TaskPerformer>,
     pub(super) primaries: Rc<RefCell<Primaries>>,
+    pub(super) claims: Rc<RefCell<Claims>>,
     pub(super) lease: watch::Sender<Lease>,
     pub(super) obstacles: watch::Sender<Arc<[String]>>,
     pub(super) groups: Slot<GroupWatch>,
@@ -130,6 +132,7 @@ impl Wires {
             group: self.group.clone(),
             shared: Rc::new(move |cluster, state| directory.share(cluster, state)),
             unlisted: Rc::new(move |clusters| lacking.lacks(clusters)),
+            claims: self.claims.clone(),
             resend: Rc::new(move |ResendReport| {
                 for actor in everyone.actors() {
                     actor.do_send(ResendReport);
@@ -264,6 +267,7 @@ impl Wires {
             report: outbox(self.session.reference()),
             poll: outbox(self.session.reference()),
             primaries: self.primaries.clone(),
+            claims: self.claims.clone(),
             wanted: outbox(self.leader.reference()),
             perform: outbox(self.performer.reference()),
             redis: self.redis.clone(),

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::brake::Brake;
+use super::claims::{Contender, Overlap};
 use super::confirmation::Confirmation;
 use super::drain::Drain;
 use super::facts::{Link, Mode, NodeFacts, Sighting};
@@ -20,6 +21,8 @@ use super::sentinels::SentinelWatch;
 use super::succession::Succession;
 use super::verdict::Verdict;
 use super::witness::Witness;
+
+mod overlap;
 
 /// One cluster as this keeper observes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +73,10 @@ pub struct Observed {
     pub other_groups: Vec<OtherGroup>,
     /// Where this keeper, which leads, has looked for other groups; `None` if it does not lead (RK-12).
     pub looks: Option<Looks>,
+    /// Other published clusters of this group that have nodes of this one.
+    pub overlaps: Vec<Overlap>,
+    /// Other clusters of this group that are held because this one is published with nodes of theirs.
+    pub contenders: Vec<Contender>,
     /// Changes of primary within the last minute that somebody else made, as far as this leader knows (RK-12).
     pub outside_changes: usize,
     /// When this keeper first saw the breaker tripped that is published.
@@ -191,12 +198,15 @@ impl ObservedNode {
 
 impl Observed {
     /// The cluster as it is seen when a node that does not answer this keeper is seen through another that it does answer.
+    /// Nodes of other clusters are not there.
     pub(super) fn through_others(&self) -> Cow<'_, Self> {
         let unseen = |node: &ObservedNode| !node.sighting.answering && node.elsewhere.is_some();
-        if !self.nodes.values().any(unseen) {
+        let foreign = self.foreign();
+        if foreign.is_empty() && !self.nodes.values().any(unseen) {
             return Cow::Borrowed(self);
         }
         let mut observed = self.clone();
+        observed.nodes.retain(|addr, _| !foreign.contains(addr));
         for node in observed.nodes.values_mut().filter(|node| unseen(node)) {
             let Some(Elsewhere { facts, .. }) = &node.elsewhere else {
                 continue;

@@ -28,6 +28,7 @@ mod foreigners;
 mod hold;
 mod keep;
 mod looks;
+mod overlap;
 mod sentinel;
 mod sharing;
 mod states;
@@ -157,6 +158,11 @@ impl Plan {
 
 /// Decides the next action for one cluster.
 pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
+    let overlaps = overlap::holds(observed);
+    let overlapped = overlap::held(observed);
+    if overlapped && !observed.is_published() {
+        return overlap::nothing_of(observed, Plan::default(), overlaps);
+    }
     let observed = &*observed.through_others();
     let (sentinel, again) = sentinels(observed, now);
     let foreign = foreigners(observed);
@@ -186,6 +192,11 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
     } else {
         sharing::left_of(observed, plan)
     };
+    if overlapped {
+        plan = overlap::nothing_of(observed, plan, overlaps);
+    } else {
+        plan.holds.extend(overlaps);
+    }
     if plan.action.is_none() {
         // What failed may be tried again, which nothing but time tells.
         let retries = observed.failures.values().map(Failure::retry_at);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::facts::{DownReason, Link, Mode};
 use super::group::OtherGroup;
 use super::lineage::generation_of;
-use super::node::{Moment, NodeAddr};
+use super::node::{ClusterName, Moment, NodeAddr};
 use super::observed::{Observed, ObservedNode};
 use super::policy::Policy;
 use super::published::Published;
@@ -79,6 +79,8 @@ pub enum Reason {
     /// Unknown: another group of keepers looks after the cluster and publishes another primary, this one or in its stead
     /// (RK-12).
     OtherGroup(Box<OtherGroup>),
+    /// Unknown: another cluster of the group has nodes of this one, and another primary since this one's was published.
+    OtherCluster(ClusterName),
     /// Unknown: this keeper's file lacks the node, and other keepers may have it.
     NotInFile,
     /// Unknown: this node may be the published primary, which this keeper's file does not name so.
@@ -116,6 +118,7 @@ impl Reason {
             Self::RefusedHere
             | Self::Stranger
             | Self::OtherGroup(_)
+            | Self::OtherCluster(_)
             | Self::NotInFile
             | Self::MayBe(_)
             | Self::Unprobed
@@ -180,6 +183,10 @@ impl fmt::Display for Reason {
                     "two groups of keepers disagree on the primary: see {other}"
                 )
             }
+            Self::OtherCluster(cluster) => write!(
+                f,
+                "cluster {cluster}, which has nodes of this one, has another primary or none since: the keepers' files differ"
+            ),
             Self::NotInFile => f.write_str(
                 "this keeper's file lacks it, and other keepers have it: their files differ",
             ),
@@ -216,9 +223,12 @@ impl Serving<'_> {
     /// Whether `addr` is the one node that may be written to. To be asked under a valid lease.
     pub fn writable(&self, addr: &NodeAddr, node: &ObservedNode) -> Reason {
         let reason = self.within_the_group(addr, node);
-        match groups::disagreement(self.observed, addr, &reason) {
-            Some(other) => Reason::OtherGroup(Box::new(other.clone())),
-            None => reason,
+        if let Some(other) = groups::disagreement(self.observed, addr, &reason) {
+            return Reason::OtherGroup(Box::new(other.clone()));
+        }
+        match (&reason, self.observed.gainsaid(addr)) {
+            (Reason::Primary, Some(other)) => Reason::OtherCluster(other.clone()),
+            _ => reason,
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::drain::{Heard, Proxy};
 use super::facts::{DownReason, NodeFacts};
 use super::group::OtherGroup;
-use super::node::{Generation, KeeperId, NodeAddr};
+use super::node::{ClusterName, Generation, KeeperId, NodeAddr};
 use super::task::{Outcome, Task, TaskId};
 use super::witness::Witness;
 
@@ -42,6 +42,8 @@ pub struct Report {
     pub witness: Option<Witness>,
     /// Other groups of keepers that this one has met at the cluster's servers (RK-12).
     pub other_groups: Vec<OtherGroup>,
+    /// Other published clusters of this group that have nodes of this one, as this keeper's file has it; and these nodes.
+    pub overlaps: BTreeMap<ClusterName, BTreeSet<NodeAddr>>,
 }
 
 /// What one keeper read of nodes that the leader does not reach.

@@ -1,18 +1,26 @@
 //! When a keeper that sees less than others makes way for them in the leader latch.
 //!
 //! A leader does not depend on its own network (others do for it what it does not reach), but one that sees all acts sooner.
-//! Leadership must not wander, though: only what lasts counts, nobody makes way for one that sees no more, and nobody
-//! twice within a minute.
+//! What its file lacks, however, no leader does. Leadership must not wander, though: only what lasts counts, nobody makes way for
+//! one that lacks as much, and nobody twice within a minute, or ten seconds where files differ.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::facts::DownReason;
+use super::names::mentioned;
 use super::node::{KeeperId, Moment, NodeAddr};
+use super::published::Published;
 use super::verdict::{Report, Verdict, voters};
 
 /// How long a keeper that has made way does not do so again.
 const NOT_AGAIN_WITHIN: Duration = Duration::from_mins(1);
+
+/// The same, for a keeper whose file lacks more than that of the next.
+const FILES_NOT_AGAIN_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a file must have lacked more than others: a keeper that starts has yet to tell what its own lacks.
+const FILES_SETTLE: Duration = Duration::from_secs(1);
 
 /// How long a keeper must have seen less than others at least, however short the mark-down time.
 const PATIENCE_AT_LEAST: Duration = Duration::from_secs(3);
@@ -23,30 +31,80 @@ pub fn patience(mark_down: Duration) -> Duration {
     mark_down.max(PATIENCE_AT_LEAST)
 }
 
-/// How many nodes of one cluster `keeper` votes down that a strict majority of the voters sees alive; and how many it does not even
-/// probe, while another keeper of those `online` does.
-pub fn blind_spots(
-    keeper: &KeeperId,
-    online: &BTreeSet<KeeperId>,
-    reports: &BTreeMap<KeeperId, Report>,
-) -> usize {
-    let Some(report) = reports.get(keeper) else {
-        return 0;
-    };
-    let has_it = |keeper| reports.get(keeper).is_none_or(|report| !report.absent);
-    if report.absent {
-        // One that nobody has is given up.
-        return usize::from(online.iter().any(has_it));
+/// What a keeper lacks for leading: the less, the better. What its file lacks weighs more than what it does not see, and what is
+/// published more than what is not. Of two that lack equally much nobody makes way, so that leadership settles.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Lacks {
+    /// Nodes of published clusters that others probe and its file lacks.
+    pub published: usize,
+    /// Clusters that are not published, and nodes that only others' votes name, which its file lacks.
+    pub unpublished: usize,
+    /// Nodes that it votes down and that a strict majority of the voters sees alive.
+    pub blind: usize,
+}
+
+impl Lacks {
+    /// What `keeper` lacks in one cluster, of those `online`.
+    pub fn of(
+        keeper: &KeeperId,
+        online: &BTreeSet<KeeperId>,
+        reports: &BTreeMap<KeeperId, Report>,
+        state: Option<&Published>,
+    ) -> Self {
+        let mut lacks = Self::default();
+        let Some(report) = reports.get(keeper) else {
+            return lacks;
+        };
+        let published: BTreeSet<&NodeAddr> = state.into_iter().flat_map(mentioned).collect();
+        if report.absent {
+            let has_it = |keeper| reports.get(keeper).is_none_or(|report| !report.absent);
+            // One that nobody has is given up.
+            if online.iter().any(has_it) {
+                lacks.published = published.len();
+                lacks.unpublished = usize::from(published.is_empty());
+            }
+            return lacks;
+        }
+        let probed = |node: &&NodeAddr| voters(node, online, reports).next().is_some();
+        for node in report.unprobed.iter().filter(probed) {
+            if state.is_some_and(|state| published.contains(node) || state.known.contains(node)) {
+                lacks.published += 1;
+            } else {
+                lacks.unpublished += 1;
+            }
+        }
+        let unseen = report
+            .votes
+            .iter()
+            .filter(|(_, reason)| **reason != DownReason::Loading);
+        let unseen =
+            unseen.filter(|(node, _)| Verdict::of(node, online, reports, 1).seen_by_majority());
+        lacks.blind = unseen.count();
+        lacks
     }
-    let unseen = report
-        .votes
-        .iter()
-        .filter(|(_, reason)| **reason != DownReason::Loading);
-    let unseen =
-        unseen.filter(|(node, _)| Verdict::of(node, online, reports, 1).seen_by_majority());
-    let probed = |node: &&NodeAddr| voters(node, online, reports).next().is_some();
-    let unprobed = report.unprobed.iter().filter(probed).count();
-    unseen.count() + unprobed
+
+    /// What its file lacks.
+    fn in_file(self) -> (usize, usize) {
+        (self.published, self.unpublished)
+    }
+}
+
+impl std::ops::Add for Lacks {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            published: self.published + other.published,
+            unpublished: self.unpublished + other.unpublished,
+            blind: self.blind + other.blind,
+        }
+    }
+}
+
+impl std::iter::Sum for Lacks {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), std::ops::Add::add)
+    }
 }
 
 /// What a keeper remembers of seeing less than others.
@@ -58,15 +116,23 @@ pub struct Yielding {
     last: Option<Moment>,
 }
 
-/// Blind spots in all clusters.
+/// What keepers lack in all clusters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sight {
     /// Of the keeper itself.
-    pub own: usize,
-    /// Of the other keeper online that has fewest; `None` if there is no other.
-    pub best: Option<usize>,
+    pub own: Lacks,
+    /// Of the other keeper online that lacks least; `None` if there is no other.
+    pub best: Option<Lacks>,
     /// Of the keeper behind it in the latch, which would take its place; `None` if there is none online.
-    pub next: Option<usize>,
+    pub next: Option<Lacks>,
+}
+
+impl Sight {
+    /// Whether the file of the next keeper has more.
+    pub fn by_file(&self) -> bool {
+        self.next
+            .is_some_and(|next| next.in_file() < self.own.in_file())
+    }
 }
 
 impl Yielding {
@@ -78,11 +144,18 @@ impl Yielding {
             return false;
         }
         let since = *self.since.get_or_insert(now);
+        if next.is_none_or(|next| next >= own) {
+            return false;
+        }
+        // Files do not come and go as networks do.
+        let (patience, pause) = if sight.by_file() {
+            (FILES_SETTLE, FILES_NOT_AGAIN_WITHIN)
+        } else {
+            (patience, NOT_AGAIN_WITHIN)
+        };
         let lasts = now.since(since) >= patience;
-        let again = self
-            .last
-            .is_some_and(|last| now < last.after(NOT_AGAIN_WITHIN));
-        let yields = lasts && !again && next.is_some_and(|next| next < own);
+        let again = self.last.is_some_and(|last| now < last.after(pause));
+        let yields = lasts && !again;
         if yields {
             (self.since, self.last) = (None, Some(now));
         }
@@ -100,11 +173,26 @@ mod tests {
         Moment(Duration::from_secs(1_000 + seconds))
     }
 
+    fn blind(blind: usize) -> Lacks {
+        Lacks {
+            blind,
+            ..Lacks::default()
+        }
+    }
+
+    fn file(published: usize, unpublished: usize) -> Lacks {
+        Lacks {
+            published,
+            unpublished,
+            blind: 0,
+        }
+    }
+
     fn sight(own: usize, best: usize, next: usize) -> Sight {
         Sight {
-            own,
-            best: Some(best),
-            next: Some(next),
+            own: blind(own),
+            best: Some(blind(best)),
+            next: Some(blind(next)),
         }
     }
 
@@ -128,7 +216,7 @@ mod tests {
     #[test]
     fn nobody_makes_way_for_one_that_sees_no_more_or_where_nobody_sees_more() {
         let alone = Sight {
-            own: 2,
+            own: blind(2),
             best: None,
             next: None,
         };
@@ -178,8 +266,73 @@ mod tests {
             ),
         ]
         .into();
-        let blind = |keeper| blind_spots(&KeeperId::new(keeper), &keepers, &reports);
-        assert_eq!([blind("a"), blind("b"), blind("c")], [1, 0, 0]);
+        let lacks = |keeper| Lacks::of(&KeeperId::new(keeper), &keepers, &reports, None).blind;
+        assert_eq!([lacks("a"), lacks("b"), lacks("c")], [1, 0, 0]);
+    }
+
+    /// `a` has no such cluster, `b` lacks a replica and a node that it knows of from votes only.
+    #[test]
+    fn a_file_lacks_nodes_of_published_clusters_rather_than_what_nobody_published() {
+        let keepers: BTreeSet<_> = ["a", "b", "c"].map(KeeperId::new).into();
+        let node = |name| NodeAddr::new(name, 1);
+        let state = Published {
+            primary: Some(node("p")),
+            replicas: [node("q")].into(),
+            ..Published::default()
+        };
+        let absent = Report {
+            absent: true,
+            ..Report::default()
+        };
+        let lacking = Report {
+            unprobed: [node("q"), node("voted")].into(),
+            ..Report::default()
+        };
+        let (a, b) = (KeeperId::new("a"), KeeperId::new("b"));
+        let reports: BTreeMap<_, _> = [(a.clone(), absent.clone()), (b.clone(), lacking)].into();
+        let lacks =
+            |keeper: &KeeperId, state| Lacks::of(keeper, &keepers, &reports, state).in_file();
+        assert_eq!(lacks(&a, Some(&state)), (2, 0));
+        assert_eq!(lacks(&a, None), (0, 1));
+        assert_eq!(lacks(&b, Some(&state)), (1, 1));
+        let given_up = keepers.iter().map(|it| (it.clone(), absent.clone()));
+        let lacks = Lacks::of(&a, &keepers, &given_up.collect(), Some(&state));
+        assert_eq!(lacks, Lacks::default(), "nobody has it");
+    }
+
+    #[test]
+    fn whoever_lacks_a_published_cluster_makes_way_soon_and_again_whatever_else_it_has() {
+        let odd = Sight {
+            own: file(3, 0),
+            best: Some(file(0, 1)),
+            next: Some(Lacks {
+                blind: 9,
+                ..file(0, 1)
+            }),
+        };
+        let mut yielding = Yielding::default();
+        let made_way = (0..=22)
+            .filter(|second| yielding.yields(odd, PATIENCE, at(*second)))
+            .collect::<Vec<_>>();
+        assert_eq!(made_way, [1, 11, 21]);
+        let other = Sight {
+            own: file(0, 1),
+            best: Some(file(3, 0)),
+            next: Some(file(3, 0)),
+        };
+        let mut yielding = Yielding::default();
+        assert!((0..100).all(|second| !yielding.yields(other, PATIENCE, at(second))));
+    }
+
+    #[test]
+    fn of_two_keepers_that_lack_a_cluster_each_the_leader_stays() {
+        let each = Sight {
+            own: file(3, 0),
+            best: Some(file(3, 0)),
+            next: Some(file(3, 0)),
+        };
+        let mut yielding = Yielding::default();
+        assert!((0..100).all(|second| !yielding.yields(each, PATIENCE, at(second))));
     }
 
     #[test]

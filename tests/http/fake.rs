@@ -340,6 +340,7 @@ impl Backend for Fake {
             generation: 7,
             failsafe: None,
             differences: [].into(),
+            overlaps: [].into(),
             keepers,
         };
         self.answered("cluster-1", report)

@@ -1,6 +1,9 @@
 //! Keepers whose files differ.
 
+use super::support::checks::Checks;
+use super::support::keeper::{Keepers, Settings};
 use super::support::net::Net;
+use super::support::redis::Redis;
 use super::support::site::{RECOMMENDED, Site};
 use super::support::wait::{SOON, eventually};
 use super::support::writer::Writer;
@@ -84,4 +87,66 @@ async fn a_keeper_whose_file_lacks_the_primary_cuts_no_writer_and_throws_nobody_
 
     let after = other.admin("clusters/cluster-1").await;
     assert_eq!(after["published"]["generation"], generation);
+}
+
+#[tokio::test]
+async fn a_keeper_that_calls_the_cluster_otherwise_calls_nothing_writable_and_delays_no_failover() {
+    let net = Net::fleet().await;
+    let zookeeper = ZooKeeper::shared().await;
+    let prefix = zookeeper.prefix("called_otherwise");
+    let redis = Redis::trio(&net).await;
+    let [primary, first, second] = &redis;
+    let settings = Settings::new().cluster("cluster-1", &redis);
+    let keepers = Keepers::start(3, &net, &prefix, &settings).await;
+    keepers
+        .wait_topology("cluster-1", primary, &[first, second])
+        .await;
+
+    let leader = keepers.wait_leader().await;
+    let [odd, other] = [(leader + 1) % 3, (leader + 2) % 3].map(|at| &keepers[at]);
+    let leader = &keepers[leader];
+    odd.reconfigure(|config| config["clusters"][0]["name"] = "cluster-2".into())
+        .await;
+    odd.wait_ready().await;
+    let nodes = [primary, first, second];
+    let otherwise = Checks::start(std::slice::from_ref(odd), "cluster-2", &nodes);
+    for keeper in keepers.iter() {
+        let told = format!("{} named by {}", odd.id(), keeper.id());
+        eventually(SOON, told, async || {
+            let overlaps = keeper.admin("keepers").await["overlaps"].clone();
+            let named = overlaps[odd.id()]
+                .as_array()
+                .is_some_and(|it| it.len() == 3);
+            named.then_some(()).ok_or(overlaps)
+        })
+        .await;
+    }
+    let held = odd.admin("clusters/cluster-2/explain").await["if-the-primary-died-now"].clone();
+    assert!(held.to_string().contains("cluster-1"), "{held}");
+    eventually(SOON, "the odd one named in the plan", async || {
+        let plan = leader.admin("clusters/cluster-1").await["plan"].clone();
+        let named = plan.as_str().is_some_and(|it| it.contains(odd.id()));
+        named.then_some(()).ok_or(plan)
+    })
+    .await;
+
+    // It leads when the primary dies, with nobody else there.
+    for keeper in [leader, other] {
+        keeper.process().terminate();
+        keeper.process().wait_exit().await;
+    }
+    eventually(SOON, "the odd one leads", async || {
+        let leader = odd.admin("keepers").await["leader"].clone();
+        (leader == *odd.id()).then_some(()).ok_or(leader)
+    })
+    .await;
+    primary.kill();
+    for keeper in [leader, other] {
+        keeper.process().restart();
+    }
+    other.wait_replaced("cluster-1", primary).await;
+    leader.wait_replaced("cluster-1", primary).await;
+    otherwise.assert_none();
+    let published = odd.admin("clusters/cluster-2").await["published"].clone();
+    assert!(published["primary"].is_null(), "{published}");
 }

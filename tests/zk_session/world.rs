@@ -171,6 +171,7 @@ impl World {
                 })
             },
             unlisted: Rc::new(|_| {}),
+            claims: Rc::default(),
             resend: Rc::new(|ResendReport| {}),
             leading: Rc::new(move |Leading(leadership)| {
                 let epoch = leadership.map(|leadership| leadership.epoch.0);

@@ -63,6 +63,7 @@ fn keeper(server: &Server, id: &str) -> Keeper {
         obstacles: watch::channel(Arc::default()).0,
         shared: Rc::new(move |_, state| drop(share.send_replace(state))),
         unlisted: Rc::new(|_| {}),
+        claims: Rc::default(),
         resend: Rc::new(drop),
         leading: {
             let leadership = leadership.clone();

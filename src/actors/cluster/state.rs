@@ -127,6 +127,8 @@ impl State {
             told: BTreeMap::new(),
             other_groups: Vec::new(),
             looks: None,
+            overlaps: Vec::new(),
+            contenders: Vec::new(),
             outside_changes: 0,
             breaker_since: None,
             acknowledged: false,

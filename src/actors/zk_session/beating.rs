@@ -28,6 +28,7 @@ impl ZkSession {
         self.go_on(ctx);
         self.rehearse(now, ctx);
         self.make_way(now);
+        self.look_for_given_up();
     }
 
     /// Writes the own node, with a read of the generation right behind it: the read sees all that was committed before

@@ -1,10 +1,11 @@
 //! What is known of one cluster from coordination.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::report_slot::ReportSlot;
 use crate::domain::lease::Unacknowledged;
-use crate::domain::node::{Generation, KeeperId};
+use crate::domain::node::{Generation, KeeperId, Moment};
 use crate::domain::published::Published;
 use crate::domain::verdict::Report;
 use crate::layout::state::Document;
@@ -21,6 +22,8 @@ pub(super) struct Cluster {
     pub(super) reports: BTreeMap<KeeperId, Report>,
     /// As last shared.
     pub(super) unacknowledged: Unacknowledged,
+    /// When a keeper online had it in its file last.
+    had: Option<Moment>,
     state: State,
     /// It was read completely once: it can be shared.
     known: bool,
@@ -57,6 +60,7 @@ impl Cluster {
             own: ReportSlot::default(),
             reports: BTreeMap::new(),
             unacknowledged: Unacknowledged::default(),
+            had: None,
             state: State::default(),
             known: false,
             state_read: false,
@@ -79,6 +83,25 @@ impl Cluster {
 
     pub(super) fn published(&self) -> Option<&Published> {
         self.state.published.as_ref()
+    }
+
+    /// Whether a keeper of those `online` has it in its file, or one had within `span`.
+    pub(super) fn was_had(
+        &mut self,
+        online: &BTreeSet<KeeperId>,
+        now: Moment,
+        span: Duration,
+    ) -> bool {
+        let has = |keeper| {
+            let report = self.reports.get(keeper);
+            report.is_none_or(|report| !report.absent)
+        };
+        let had = if online.iter().any(has) {
+            self.had.insert(now)
+        } else {
+            self.had.get_or_insert(now)
+        };
+        now.since(*had) < span
     }
 
     pub(super) fn version(&self) -> Option<i32> {

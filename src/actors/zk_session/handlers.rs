@@ -31,6 +31,7 @@ impl ZkSession {
             line.unread.remove(name);
         }
         self.polls.forget(name);
+        self.claim(name);
         if let (Some(session), true) = (self.online(), cluster.own.may_exist()) {
             drop(session.delete(&paths::report(name, &self.identity.id), None));
         }
@@ -97,6 +98,7 @@ impl ZkSession {
     fn written(&mut self, name: &ClusterName, published: &Published, version: i32) {
         if let Some(cluster) = self.clusters.get_mut(name) {
             cluster.wrote(published.clone(), version);
+            self.claim(name);
             self.share(name);
         }
     }
@@ -214,6 +216,7 @@ impl Handler<InspectSession> for ZkSession {
             generation: self.lease_book.highest().0,
             failsafe: self.failsafe_report(),
             differences: self.differences(),
+            overlaps: self.overlaps(),
             keepers: self
                 .roll
                 .announcements()

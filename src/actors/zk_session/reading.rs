@@ -329,6 +329,7 @@ impl ZkSession {
             line.unread.remove(name);
         }
         if cluster.becomes_known() || changed {
+            self.claim(name);
             self.share(name);
         }
     }

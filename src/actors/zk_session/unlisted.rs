@@ -24,6 +24,9 @@ impl ZkSession {
         for name in gone {
             self.unsubscribe(&name);
         }
+        let file = &self.dependencies.settings.clusters;
+        let there = |name: &ClusterName| file.contains(name) || unlisted.contains(name);
+        self.dependencies.claims.borrow_mut().retain(there);
         let come: Vec<ClusterName> = unlisted.difference(&self.unlisted).cloned().collect();
         (self.dependencies.unlisted)(&unlisted);
         self.unlisted = unlisted;

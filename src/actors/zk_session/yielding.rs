@@ -1,4 +1,4 @@
-//! Making way, in the latch, for a keeper that sees more.
+//! Making way, in the latch, for a keeper whose file has more, or that sees more.
 
 use futures::future::try_join_all;
 use futures::{FutureExt, TryFutureExt};
@@ -7,7 +7,7 @@ use super::leading::Campaign;
 use super::reading::Event;
 use super::{Phase, ZkSession};
 use crate::domain::node::{KeeperId, Moment};
-use crate::domain::yielding::{Sight, blind_spots};
+use crate::domain::yielding::{Lacks, Sight};
 use crate::layout::paths::LatchName;
 
 impl ZkSession {
@@ -21,13 +21,22 @@ impl ZkSession {
         if !self.yielding.yields(sight, patience, now) {
             return;
         }
-        let (own, next) = (sight.own, sight.next);
-        tracing::warn!(
-            own,
-            next,
-            "making way for a keeper that sees more nodes alive"
-        );
-        self.stop_leading("another keeper sees more");
+        let Lacks {
+            published,
+            unpublished,
+            blind,
+        } = sight.own;
+        if sight.by_file() {
+            tracing::warn!(
+                published,
+                unpublished,
+                "making way for a keeper whose file has more nodes"
+            );
+            self.stop_leading("the file of another keeper has more");
+        } else {
+            tracing::warn!(blind, "making way for a keeper that sees more nodes alive");
+            self.stop_leading("another keeper sees more");
+        }
         self.leave_the_latch();
     }
 
@@ -51,14 +60,21 @@ impl ZkSession {
             return None;
         }
         let online = self.roll.online();
-        let blind = |keeper: &KeeperId| -> usize {
-            let clusters = self.clusters.values();
+        let claims = self.dependencies.claims.borrow();
+        // One that is held because of another is led no better by those who have it.
+        let clusters = self
+            .clusters
+            .iter()
+            .filter(|(name, _)| !claims.outweighed(name));
+        let clusters: Vec<_> = clusters.map(|(_, cluster)| cluster).collect();
+        let lacks = |keeper: &KeeperId| -> Lacks {
+            let clusters = clusters.iter();
             clusters
-                .map(|cluster| blind_spots(keeper, &online, &cluster.reports))
+                .map(|it| Lacks::of(keeper, &online, &it.reports, it.published()))
                 .sum()
         };
-        let own = blind(&self.identity.id);
-        if own == 0 {
+        let own = lacks(&self.identity.id);
+        if own == Lacks::default() {
             return Some(Sight {
                 own,
                 best: None,
@@ -69,8 +85,8 @@ impl ZkSession {
         let next = standing.next.as_ref();
         Some(Sight {
             own,
-            best: others.map(blind).min(),
-            next: next.filter(|next| online.contains(*next)).map(blind),
+            best: others.map(lacks).min(),
+            next: next.filter(|next| online.contains(*next)).map(lacks),
         })
     }
 }

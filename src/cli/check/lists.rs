@@ -1,9 +1,10 @@
 //! Does the file have the nodes that the keepers have published? A keeper whose file lacks some cannot answer for them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::live::Subject;
 use crate::config::ClusterConfig;
+use crate::domain::claims::{Claim, Claims};
 use crate::domain::names::{Addresses, Names, mentioned};
 use crate::domain::node::{ClusterName, NodeAddr};
 use crate::domain::published::Published;
@@ -20,6 +21,7 @@ pub(super) async fn look(session: &dyn Session, clusters: &[ClusterConfig]) -> V
         return Vec::new();
     };
     let mut subjects = Vec::new();
+    let mut claims = Claims::default();
     for name in there.names.into_iter().map(ClusterName::new) {
         let read = session.get(&paths::cluster(&name)).await;
         let published = read
@@ -29,6 +31,7 @@ pub(super) async fn look(session: &dyn Session, clusters: &[ClusterConfig]) -> V
         let Some(Ok(published)) = published else {
             continue;
         };
+        claims.set(&name, claim(&published).await);
         let subject = Subject::new(format!("{name} as published"));
         match clusters.iter().find(|cluster| cluster.name == name) {
             Some(cluster) => {
@@ -41,16 +44,49 @@ pub(super) async fn look(session: &dyn Session, clusters: &[ClusterConfig]) -> V
             )),
         }
     }
+    for cluster in clusters {
+        let listed: Vec<&NodeAddr> = cluster.nodes.iter().map(|node| &node.addr).collect();
+        subjects.extend(overlap(&claims, &cluster.name, &listed).await);
+    }
     subjects
 }
 
-async fn compare(subject: Subject, published: &Published, listed: &[&NodeAddr]) -> Option<Subject> {
+/// What the hosts of these nodes resolve to.
+async fn resolve(nodes: impl Iterator<Item = &NodeAddr>) -> BTreeMap<String, Addresses> {
     let mut resolved = BTreeMap::new();
-    for addr in listed.iter().copied().chain(mentioned(published)) {
+    for addr in nodes {
         let found = tokio::net::lookup_host((addr.host(), addr.port())).await;
         let addresses: Addresses = found.into_iter().flatten().map(|at| at.ip()).collect();
         resolved.insert(addr.host().to_owned(), addresses);
     }
+    resolved
+}
+
+/// What a published cluster claims, if keepers have it.
+async fn claim(published: &Published) -> Option<Claim> {
+    let state = Published {
+        addresses: resolve(mentioned(published)).await,
+        ..published.clone()
+    };
+    Claim::of(&state, &BTreeSet::new(), &BTreeMap::new(), true)
+}
+
+/// Whether another published cluster has nodes that the file lists in the cluster `name`.
+async fn overlap(claims: &Claims, name: &ClusterName, listed: &[&NodeAddr]) -> Option<Subject> {
+    let resolved = resolve(listed.iter().copied()).await;
+    let nodes = listed.iter().map(|node| (*node, &resolved[node.host()]));
+    let other = claims.overlaps(name, nodes).into_iter().next()?;
+    let shared: Vec<String> = other.nodes.iter().map(ToString::to_string).collect();
+    let text = format!(
+        "cluster {}, which is published, has {}, too: while other keepers have that one in their files, this one is held",
+        other.cluster,
+        shared.join(", ")
+    );
+    Some(Subject::new(name.to_string()).warning(text, REMEDY))
+}
+
+async fn compare(subject: Subject, published: &Published, listed: &[&NodeAddr]) -> Option<Subject> {
+    let resolved = resolve(listed.iter().copied().chain(mentioned(published))).await;
     let file = listed
         .iter()
         .map(|addr| (*addr, &resolved[addr.host()]))
@@ -75,6 +111,27 @@ mod tests {
 
     fn addr(host: &str) -> NodeAddr {
         NodeAddr::new(host, 6379)
+    }
+
+    #[tokio::test]
+    async fn a_server_that_another_published_cluster_has_is_named_with_it() {
+        let published = Published {
+            primary: Some(addr("127.0.0.1")),
+            ..Published::default()
+        };
+        let mut claims = Claims::default();
+        claims.set(&ClusterName::new("c1"), claim(&published).await);
+        let says = async |listed: &[&NodeAddr]| {
+            let subject = overlap(&claims, &ClusterName::new("c2"), listed).await;
+            subject.map(|subject| subject.to_string())
+        };
+        let (same, another) = (addr("localhost"), addr("127.0.0.2"));
+        assert_eq!(says(&[&another]).await, None);
+        let warned = says(&[&same, &another]).await.expect("a finding");
+        assert!(
+            warned.contains("cluster c1") && warned.contains("localhost:6379"),
+            "{warned}"
+        );
     }
 
     #[tokio::test]

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::domain::claims::Part;
 use crate::domain::confirmation::{Flapping, Reason};
 use crate::domain::drain::Proxy;
 use crate::domain::election::Refusal;
 use crate::domain::facts::Mode;
 use crate::domain::group::OtherGroup;
 use crate::domain::lease::Unacknowledged;
-use crate::domain::node::{Generation, KeeperId, NodeAddr};
+use crate::domain::node::{ClusterName, Generation, KeeperId, NodeAddr};
 
 /// A reason why nothing (more) is done about a cluster or a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +77,22 @@ pub enum Hold {
     },
     /// Another group of keepers looks after the same servers: each would undo what the other does (RK-12).
     OtherGroup(Box<OtherGroup>),
+    /// Another published cluster of this group has nodes of this one.
+    Overlaps {
+        /// The other cluster.
+        cluster: ClusterName,
+        /// The nodes.
+        nodes: BTreeSet<NodeAddr>,
+        /// What follows from it here.
+        part: Part,
+    },
+    /// Keepers have nodes of this published cluster in another one, which is held. Holds nothing here.
+    Contended {
+        /// The other cluster.
+        cluster: ClusterName,
+        /// The keepers.
+        keepers: BTreeSet<KeeperId>,
+    },
     /// Somebody else changed the primary again and again: nothing is undone for a while (RK-12).
     ChangedFromOutside {
         /// For how long yet. Passes by itself: see [`Hold::same_as`].
@@ -169,7 +186,13 @@ impl Hold {
     pub(in crate::domain) fn blocks(&self) -> bool {
         !matches!(
             self,
-            Self::SentinelPassedOver { .. } | Self::SentinelChannel { .. }
+            Self::SentinelPassedOver { .. }
+                | Self::SentinelChannel { .. }
+                | Self::Contended { .. }
+                | Self::Overlaps {
+                    part: Part::Without | Part::Managed,
+                    ..
+                }
         )
     }
 

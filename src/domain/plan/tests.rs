@@ -14,6 +14,7 @@ mod keeping;
 mod looks;
 mod model;
 mod order;
+mod overlaps;
 mod properties;
 mod reach;
 mod refusals;

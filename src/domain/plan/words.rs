@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{Action, Change, Hold, Plan};
+use crate::domain::claims::Part;
 use crate::domain::confirmation::{Flapping, Inquiry, Reason};
 use crate::domain::facts::Mode;
 use crate::domain::node::{KeeperId, NodeAddr};
@@ -104,6 +105,25 @@ fn not_in_file(node: &NodeAddr, voters: usize) -> String {
     )
 }
 
+fn unconfirmed(f: &mut fmt::Formatter<'_>, node: &NodeAddr, reason: &Reason) -> fmt::Result {
+    if *reason == Reason::Elsewhere {
+        return write!(
+            f,
+            "another process than the published one answers this keeper at {node}, and most keepers find the published one: \
+             see where {node} leads on this keeper's host"
+        );
+    }
+    write!(f, "{node} is voted down, {reason}")
+}
+
+fn follows_another(f: &mut fmt::Formatter<'_>, node: &NodeAddr, primary: &NodeAddr) -> fmt::Result {
+    write!(
+        f,
+        "{node} follows another server than {primary} by that name or address: its data are of another history and count as \
+         none of the cluster's; see where {primary} leads on the host of {node}"
+    )
+}
+
 impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -118,17 +138,8 @@ impl fmt::Display for Hold {
                 }
                 Ok(())
             }
-            Self::Unconfirmed(node, Reason::Elsewhere) => write!(
-                f,
-                "another process than the published one answers this keeper at {node}, and most keepers find the published \
-                 one: see where {node} leads on this keeper's host"
-            ),
-            Self::Unconfirmed(node, reason) => write!(f, "{node} is voted down, {reason}"),
-            Self::FollowsAnother { node, primary } => write!(
-                f,
-                "{node} follows another server than {primary} by that name or address: its data are of another history and \
-                 count as none of the cluster's; see where {primary} leads on the host of {node}"
-            ),
+            Self::Unconfirmed(node, reason) => unconfirmed(f, node, reason),
+            Self::FollowsAnother { node, primary } => follows_another(f, node, primary),
             Self::Flapping(node, flapping) => write!(f, "{node} {flapping}"),
             Self::Unacknowledged(keepers) => write!(
                 f,
@@ -160,7 +171,10 @@ impl fmt::Display for Hold {
             Self::SentinelAtWork { .. }
             | Self::SentinelPassedOver { .. }
             | Self::SentinelChannel { .. } => self.of_sentinels(f),
-            Self::OtherGroup(_) | Self::ChangedFromOutside { .. } => self.of_others(f),
+            Self::OtherGroup(_)
+            | Self::ChangedFromOutside { .. }
+            | Self::Overlaps { .. }
+            | Self::Contended { .. } => self.of_others(f),
             Self::WrongMode(node, mode) => write!(f, "{node} {}: it is left alone", wrong(*mode)),
             Self::SameServer(alias, node) => {
                 write!(
@@ -219,6 +233,33 @@ impl Hold {
                  undone for another {} s, or until POST /admin/clusters/NAME/acknowledge; a dead primary is still replaced",
                 left.as_secs()
             ),
+            Self::Overlaps {
+                cluster,
+                nodes,
+                part,
+            } => {
+                let then = match part {
+                    Part::Unpublished => "This cluster is not published while that one is",
+                    Part::Held => "That one is managed: nothing is changed here",
+                    Part::Without => "They are left to that one",
+                    Part::Managed => "That one is held",
+                };
+                let nodes: Vec<_> = nodes.iter().cloned().collect();
+                write!(
+                    f,
+                    "the keepers' files differ: cluster {cluster}, which is published, has {}, too. {then}. \
+                     Give all keepers the same clusters",
+                    list(&nodes)
+                )
+            }
+            Self::Contended { cluster, keepers } => {
+                let keepers: Vec<_> = keepers.iter().map(ToString::to_string).collect();
+                write!(
+                    f,
+                    "the keepers' files differ: those of {} have nodes of this cluster in cluster {cluster}, which is held",
+                    keepers.join(", ")
+                )
+            }
             _ => Ok(()),
         }
     }

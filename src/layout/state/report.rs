@@ -1,5 +1,6 @@
 //! `/clusters/<name>/reports/<id>`: what one keeper has to say about one cluster.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::task::{WireOutcome, WireTask};
 use super::witness::WireWitness;
-use super::{Document, LayoutError, WireAddr, decode, encode};
+use super::{Document, LayoutError, WireAddr, addrs, decode, encode, wire_addrs};
 use crate::domain::drain::{Heard, Proxy};
 use crate::domain::facts::{DownReason, Family, Link, Mode, NodeFacts, Role, Upstream, Version};
 use crate::domain::group::OtherGroup;
@@ -45,6 +46,8 @@ struct WireReport {
     witness: Option<WireWitness>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     other_groups: Vec<WireGroup>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    overlaps: BTreeMap<String, Vec<WireAddr>>,
 }
 
 /// Another group of keepers that was met (RK-12).
@@ -390,6 +393,11 @@ impl Document for Report {
             outcomes: self.outcomes.iter().map(Into::into).collect(),
             witness: self.witness.as_ref().map(Into::into),
             other_groups: self.other_groups.iter().map(Into::into).collect(),
+            overlaps: self
+                .overlaps
+                .iter()
+                .map(|(name, nodes)| (name.to_string(), wire_addrs(nodes)))
+                .collect(),
         })
     }
 
@@ -425,6 +433,11 @@ impl Document for Report {
                 .into_iter()
                 .map(OtherGroup::try_from)
                 .collect::<Result<_, _>>()?,
+            overlaps: wire
+                .overlaps
+                .into_iter()
+                .map(|(name, nodes)| (ClusterName::new(name), addrs(nodes)))
+                .collect(),
         })
     }
 }

@@ -221,14 +221,17 @@ proptest! {
         tasks in btree_map(task_id(), task(), 0..3),
         outcomes in btree_map(task_id(), outcome(), 0..3),
         witness in option::of(witness()),
-        other_groups in vec(other_group(), 0..3),
+        (other_groups, overlaps) in (
+            vec(other_group(), 0..3),
+            btree_map(any::<String>().prop_map(ClusterName::new), btree_set(addr(), 0..3), 0..3),
+        ),
     ) {
         let fresh = fresh.map(|(generation, nodes)| Fresh { generation: Generation(generation), nodes });
         let drains = drains.map(Generation);
         let ended = ended.map(|(generation, closed)| Ended { generation: Generation(generation), closed });
         let report = Report {
             votes, refused, unprobed, absent, ended, asks, fresh, askers, crowd, drains, heard, tasks, outcomes, witness,
-            other_groups,
+            other_groups, overlaps,
         };
         prop_assert_eq!(Report::decode(&report.encode()), Ok(report));
     }

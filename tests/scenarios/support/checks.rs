@@ -87,6 +87,15 @@ impl Checks {
         late.map(|yes| yes.node.clone()).collect()
     }
 
+    /// Asserts that so far nothing was ever called writable.
+    ///
+    /// # Panics
+    /// If a node was.
+    pub(crate) fn assert_none(&self) {
+        let yeses = open(&self.yeses);
+        assert!(yeses.is_empty(), "{:?}", yeses.first());
+    }
+
     /// Asserts that in no instant so far two nodes were called writable: each generation had one writable node at most,
     /// and nobody answered from a generation once anybody had answered from a later one about another node.
     ///

@@ -55,6 +55,12 @@ impl State {
                 .filter(|_| self.drains.is_none())
                 .cloned(),
             other_groups: self.met.clone(),
+            overlaps: {
+                let overlaps = self.observed.overlaps.iter();
+                overlaps
+                    .map(|it| (it.cluster.clone(), it.nodes.clone()))
+                    .collect()
+            },
         }
     }
 

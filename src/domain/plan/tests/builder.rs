@@ -54,6 +54,8 @@ pub(in crate::domain) fn cluster() -> Cluster {
             told: [].into(),
             other_groups: Vec::new(),
             looks: None,
+            overlaps: Vec::new(),
+            contenders: Vec::new(),
             outside_changes: 0,
             breaker_since: None,
             acknowledged: false,

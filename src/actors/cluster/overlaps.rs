@@ -1,0 +1,76 @@
+//! Other published clusters of this group that have nodes of this one.
+
+use super::ClusterActor;
+use super::state::State;
+use crate::domain::claims::{Contender, Overlap, places};
+
+impl ClusterActor {
+    /// Notes what the nodes of this cluster are called, so that claims to them are told here.
+    pub(super) fn list_nodes(&mut self) {
+        let nodes = self.state.nodes_with_addresses();
+        let called = nodes.flat_map(|(node, addresses)| places(node, addresses));
+        let mut claims = self.links.claims.borrow_mut();
+        claims.list(&self.state.settings.name, called.collect());
+        drop(claims);
+        self.claims_seen = None;
+    }
+
+    /// Takes in who else has these nodes, and tells if that is news.
+    pub(super) fn look_at_claims(&mut self) {
+        let claims = self.links.claims.borrow();
+        if self.claims_seen == Some(claims.changes()) {
+            return;
+        }
+        self.claims_seen = Some(claims.changes());
+        let name = &self.state.settings.name;
+        let overlaps = claims.overlaps(name, self.state.nodes_with_addresses());
+        let contenders = claims.contenders(name);
+        drop(claims);
+        let (before, were) = self.state.take_overlaps(overlaps, contenders);
+        let _in_span = self.span.enter();
+        let met = |known: &[Overlap], it: &Overlap| {
+            known
+                .iter()
+                .any(|one| (&one.cluster, &one.nodes) == (&it.cluster, &it.nodes))
+        };
+        let observed = &self.state.observed;
+        for new in observed.overlaps.iter().filter(|it| !met(&before, it)) {
+            tracing::error!(
+                other = %new.cluster, nodes = ?names(new),
+                "the keepers' files differ: another published cluster has nodes of this one"
+            );
+        }
+        for gone in before.iter().filter(|it| !met(&observed.overlaps, it)) {
+            tracing::info!(
+                other = %gone.cluster, nodes = ?names(gone),
+                "the other cluster does not have these nodes any more"
+            );
+        }
+        for new in observed.contenders.iter().filter(|it| !were.contains(it)) {
+            let keepers: Vec<_> = new.keepers.iter().map(ToString::to_string).collect();
+            tracing::error!(
+                other = %new.cluster, ?keepers,
+                "the keepers' files differ: these keepers have nodes of this cluster in another one"
+            );
+        }
+    }
+}
+
+fn names(overlap: &Overlap) -> Vec<String> {
+    overlap.nodes.iter().map(ToString::to_string).collect()
+}
+
+impl State {
+    /// Takes in who else has nodes of this cluster; answers what was known before.
+    fn take_overlaps(
+        &mut self,
+        overlaps: Vec<Overlap>,
+        contenders: Vec<Contender>,
+    ) -> (Vec<Overlap>, Vec<Contender>) {
+        let observed = &mut self.observed;
+        (
+            std::mem::replace(&mut observed.overlaps, overlaps),
+            std::mem::replace(&mut observed.contenders, contenders),
+        )
+    }
+}

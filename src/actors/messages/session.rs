@@ -1,0 +1,43 @@
+//! The state of the coordination session, for display.
+
+use std::collections::BTreeMap;
+
+use actix::Message;
+
+use super::{FailsafeReport, KeeperAnnouncement};
+use crate::domain::group::GroupToken;
+use crate::domain::node::{Epoch, KeeperId};
+
+/// Anyone → `ZkSession`: its state, for display.
+#[derive(Debug, Message)]
+#[rtype(result = "SessionReport")]
+pub struct InspectSession;
+
+/// The state of the coordination session, for display.
+#[derive(Debug, Clone)]
+pub struct SessionReport {
+    /// What it talks to.
+    pub coordination: String,
+    /// `connecting`, `disconnected`, `joining`, `reading`, `current`, `refused`, `left`.
+    pub state: &'static str,
+    /// Session id, when there is one.
+    pub session: Option<i64>,
+    /// This keeper.
+    pub keeper: KeeperId,
+    /// Its group, once it has joined (RK-12).
+    pub group: Option<GroupToken>,
+    /// The leader, when known.
+    pub leader: Option<KeeperId>,
+    /// The epoch this keeper leads with.
+    pub epoch: Option<Epoch>,
+    /// The last generation read.
+    pub generation: u64,
+    /// Keepers online, as they announced themselves.
+    pub keepers: Vec<KeeperAnnouncement>,
+    /// Its part in failsafe; `None` if that is switched off.
+    pub failsafe: Option<FailsafeReport>,
+    /// Where the files of keepers online differ: what each of them lacks.
+    pub differences: BTreeMap<String, Vec<String>>,
+    /// Where one server is in two clusters, as each keeper online has them in its file.
+    pub overlaps: BTreeMap<String, Vec<String>>,
+}

@@ -1,0 +1,84 @@
+//! Which published clusters have which servers: noted in the step in which a state is taken in, so that no answer of another
+//! cluster with the same servers is older than what this keeper acknowledges (RK-2, RK-3).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::ZkSession;
+use crate::domain::claims::Claim;
+use crate::domain::node::{ClusterName, KeeperId};
+
+/// How long no keeper online must have had a cluster: one that is restarted is back by then.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(10);
+
+/// How many nodes are shown of each keeper.
+const SHOWN: usize = 20;
+
+impl ZkSession {
+    /// Notes what a cluster claims and for which others it is held. Answers the clusters of the file for which that is news.
+    pub(super) fn note_claim(&mut self, name: &ClusterName) -> BTreeSet<ClusterName> {
+        let mut claims = self.dependencies.claims.borrow_mut();
+        let now = self.dependencies.clock.now();
+        let Some(cluster) = self.clusters.get_mut(name) else {
+            let mut news = claims.set(name, None);
+            news.extend(claims.tell(name, &BTreeMap::new()));
+            return news;
+        };
+        let online = self.roll.online();
+        // A keeper that is registered and silent, as after a crash, may have it in its file.
+        let away = self.circle.registered().any(|it| !online.contains(it));
+        let lately = cluster.was_had(&online, now, GIVEN_UP_AFTER);
+        // Until it is known who is online and what they have, nobody is known to be gone.
+        let unknown = !self.roll.known() || self.roll.recounting() || !cluster.known();
+        let others = away || lately || unknown;
+        let claim = cluster
+            .published()
+            .and_then(|state| Claim::of(state, &online, &cluster.reports, others));
+        let mut held: BTreeMap<ClusterName, BTreeSet<KeeperId>> = BTreeMap::new();
+        for keeper in &online {
+            let report = cluster.reports.get(keeper);
+            for other in report.into_iter().flat_map(|it| it.overlaps.keys()) {
+                held.entry(other.clone())
+                    .or_default()
+                    .insert(keeper.clone());
+            }
+        }
+        let mut news = claims.set(name, claim);
+        news.extend(claims.tell(name, &held));
+        news.retain(|other| self.clusters.contains_key(other));
+        news
+    }
+
+    /// The same, and tells those clusters.
+    pub(super) fn claim(&mut self, name: &ClusterName) {
+        for other in self.note_claim(name) {
+            self.share(&other);
+        }
+    }
+
+    /// Clusters that only others have may be given up, which time tells.
+    pub(super) fn look_for_given_up(&mut self) {
+        for name in self.unlisted.clone() {
+            self.claim(&name);
+        }
+    }
+
+    /// Where one server is in several clusters, as each keeper online has them in its file: in words.
+    pub(super) fn overlaps(&self) -> BTreeMap<String, Vec<String>> {
+        let online = self.roll.online();
+        let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (name, cluster) in &self.clusters {
+            let reports = cluster.reports.iter();
+            for (keeper, report) in reports.filter(|(keeper, _)| online.contains(*keeper)) {
+                for (other, nodes) in &report.overlaps {
+                    let lines = told.entry(keeper.to_string()).or_default();
+                    let nodes = nodes.iter().map(|node| {
+                        format!("{node} of cluster {name} is published in cluster {other}")
+                    });
+                    lines.extend(nodes.take(SHOWN.saturating_sub(lines.len())));
+                }
+            }
+        }
+        told
+    }
+}

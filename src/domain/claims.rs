@@ -1,0 +1,294 @@
+//! Which published clusters of this group have which servers: one server in two clusters is found by its address and port.
+//!
+//! Keepers whose files name or split a cluster differently make two clusters of its servers. A cluster that is published, and
+//! that a keeper online has in its file, claims the servers that it speaks of. Of two published clusters with the same servers:
+//! - one is managed: the one whose change of primary was begun, else the one that more keepers online have, else the newer one;
+//! - the newer one, whose primary was changed last, says which node is writable. Generations tell, which all keepers read alike.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::names::{Addresses, known_addresses, mentioned};
+use super::node::{ClusterName, Generation, KeeperId, NodeAddr};
+use super::published::Published;
+use super::verdict::{Report, voters};
+
+/// All that a server is called: the node's name, and each address that its host resolves to.
+pub fn places(node: &NodeAddr, resolved: &Addresses) -> BTreeSet<NodeAddr> {
+    let addresses = known_addresses(node.host(), resolved).into_iter();
+    let at = addresses.map(|ip| NodeAddr::new(ip.to_string(), node.port()));
+    at.chain([node.clone()]).collect()
+}
+
+/// What a published cluster claims.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    nodes: BTreeMap<NodeAddr, BTreeSet<NodeAddr>>,
+    primary: Option<NodeAddr>,
+    /// When its primary was changed last, in the order of coordination.
+    generation: Generation,
+    /// A change of its primary is under way.
+    changing: bool,
+    /// Keepers online that have it in their files.
+    keepers: usize,
+}
+
+/// Another published cluster that has nodes of this one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overlap {
+    /// Its name.
+    pub cluster: ClusterName,
+    /// The nodes, by their names here.
+    pub nodes: BTreeSet<NodeAddr>,
+    /// Its primary; by the name that it has here, if it is one of these nodes.
+    pub primary: Option<NodeAddr>,
+    /// Its primary was changed after this cluster's, or this one is not published.
+    pub newer: bool,
+    /// It is the one of the two that is managed.
+    pub managed: bool,
+}
+
+/// What follows for a cluster from another published one that has nodes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// It is not published yet, and is not while the other one is.
+    Unpublished,
+    /// It is published, too: nothing is changed.
+    Held,
+    /// It goes on without these nodes.
+    Without,
+    /// It is the one that is managed: the other one is held.
+    Managed,
+}
+
+/// Another cluster of which keepers say that this published one has nodes of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contender {
+    /// Its name.
+    pub cluster: ClusterName,
+    /// The keepers that have it.
+    pub keepers: BTreeSet<KeeperId>,
+}
+
+/// The claims of all published clusters.
+#[derive(Debug, Clone, Default)]
+pub struct Claims {
+    published: BTreeMap<ClusterName, Claim>,
+    /// The same, by what their nodes are called.
+    by_place: BTreeMap<NodeAddr, BTreeSet<ClusterName>>,
+    /// What the nodes of clusters in this keeper's file are called.
+    listed: BTreeMap<ClusterName, BTreeSet<NodeAddr>>,
+    /// The same, the other way round.
+    lists: BTreeMap<NodeAddr, BTreeSet<ClusterName>>,
+    /// Clusters that keepers hold because of others: each of the others with those, and their keepers.
+    told: BTreeMap<ClusterName, BTreeMap<ClusterName, BTreeSet<KeeperId>>>,
+    changes: u64,
+}
+
+type Places = BTreeMap<NodeAddr, BTreeSet<ClusterName>>;
+
+fn enter(places: &mut Places, place: &NodeAddr, name: &ClusterName) {
+    let names = places.entry(place.clone()).or_default();
+    names.insert(name.clone());
+}
+
+fn strike(places: &mut Places, place: &NodeAddr, name: &ClusterName) {
+    if let Some(names) = places.get_mut(place) {
+        names.remove(name);
+        if names.is_empty() {
+            places.remove(place);
+        }
+    }
+}
+
+// === impl Claim ===
+
+impl Claim {
+    /// What a cluster claims; `None` if nothing is published, or the cluster is given up: no keeper online has it, and `others` are
+    /// not expected back, which may have it.
+    ///
+    /// Nodes that the state only remembers count while a keeper online probes them there.
+    pub fn of(
+        state: &Published,
+        online: &BTreeSet<KeeperId>,
+        reports: &BTreeMap<KeeperId, Report>,
+        others: bool,
+    ) -> Option<Self> {
+        let has = |keeper: &&KeeperId| reports.get(*keeper).is_none_or(|report| !report.absent);
+        let keepers = online.iter().filter(has).count();
+        let published = state.primary.is_some() || state.intent.is_some();
+        let probed = |node: &&NodeAddr| voters(node, online, reports).next().is_some();
+        let remembered = state.known.iter().filter(probed);
+        let nothing = Addresses::new();
+        let called = |node: &NodeAddr| {
+            let resolved = state.addresses.get(node.host()).unwrap_or(&nothing);
+            (node.clone(), places(node, resolved))
+        };
+        (published && (others || keepers > 0)).then(|| Self {
+            nodes: mentioned(state).chain(remembered).map(called).collect(),
+            primary: state.primary.clone(),
+            generation: state.generation,
+            changing: state.intent.is_some(),
+            keepers,
+        })
+    }
+}
+
+impl Claim {
+    /// Of two published clusters, the greater one is managed.
+    fn weight(&self) -> impl Ord {
+        let begun = self.changing && self.keepers > 0;
+        (begun, self.keepers, self.generation)
+    }
+}
+
+// === impl Claims ===
+
+impl Claims {
+    /// Counts changes of what [`Self::overlaps`] and [`Self::contenders`] answer.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Takes in what a cluster claims now. Answers the other clusters of this keeper's file that it touches, or touched before.
+    pub fn set(&mut self, name: &ClusterName, claim: Option<Claim>) -> BTreeSet<ClusterName> {
+        let before = self.published.get(name);
+        if before == claim.as_ref() {
+            return BTreeSet::new();
+        }
+        let all = |claim: &Claim| -> BTreeSet<NodeAddr> {
+            claim.nodes.values().flatten().cloned().collect()
+        };
+        let old = before.map(all).unwrap_or_default();
+        let new = claim.as_ref().map(all).unwrap_or_default();
+        for place in old.difference(&new) {
+            strike(&mut self.by_place, place, name);
+        }
+        for place in new.difference(&old) {
+            enter(&mut self.by_place, place, name);
+        }
+        match claim {
+            Some(claim) => self.published.insert(name.clone(), claim),
+            None => self.published.remove(name),
+        };
+        self.changes += 1;
+        let lists = old.union(&new).filter_map(|place| self.lists.get(place));
+        lists
+            .flatten()
+            .filter(|other| *other != name)
+            .cloned()
+            .collect()
+    }
+
+    /// Takes in for which published clusters keepers hold the cluster `name`. Answers those of which that has changed.
+    pub fn tell(
+        &mut self,
+        name: &ClusterName,
+        held: &BTreeMap<ClusterName, BTreeSet<KeeperId>>,
+    ) -> BTreeSet<ClusterName> {
+        let mut changed = BTreeSet::new();
+        for (other, told) in &mut self.told {
+            if !held.contains_key(other) && told.remove(name).is_some() {
+                changed.insert(other.clone());
+            }
+        }
+        self.told.retain(|_, told| !told.is_empty());
+        for (other, keepers) in held {
+            let told = self.told.entry(other.clone()).or_default();
+            if told.insert(name.clone(), keepers.clone()).as_ref() != Some(keepers) {
+                changed.insert(other.clone());
+            }
+        }
+        self.changes += u64::from(!changed.is_empty());
+        changed
+    }
+
+    /// Forgets clusters that are there no more.
+    pub fn retain(&mut self, there: impl Fn(&ClusterName) -> bool) {
+        let names = self.published.keys().filter(|name| !there(name));
+        for name in names.cloned().collect::<Vec<_>>() {
+            self.set(&name, None);
+        }
+    }
+
+    /// Takes in what the nodes of a cluster in this keeper's file are called.
+    pub fn list(&mut self, name: &ClusterName, places: BTreeSet<NodeAddr>) {
+        let before = self.listed.get(name).cloned().unwrap_or_default();
+        if before == places {
+            return;
+        }
+        for place in before.difference(&places) {
+            strike(&mut self.lists, place, name);
+        }
+        for place in places.difference(&before) {
+            enter(&mut self.lists, place, name);
+        }
+        self.listed.insert(name.clone(), places);
+    }
+
+    /// The other published clusters that have nodes of the cluster `name`, which this keeper's file has with these nodes.
+    pub fn overlaps<'a>(
+        &self,
+        name: &ClusterName,
+        nodes: impl Iterator<Item = (&'a NodeAddr, &'a Addresses)>,
+    ) -> Vec<Overlap> {
+        let mut met: BTreeMap<&ClusterName, Overlap> = BTreeMap::new();
+        let own = self.published.get(name);
+        for (node, resolved) in nodes {
+            let places = places(node, resolved);
+            let others = places.iter().filter_map(|place| self.by_place.get(place));
+            let others: BTreeSet<_> = others.flatten().filter(|other| *other != name).collect();
+            for other in others {
+                let Some(claim) = self.published.get(other) else {
+                    continue;
+                };
+                let newer = own.is_none_or(|own| claim.generation > own.generation);
+                if claim.keepers == 0 && !newer {
+                    // Overtaken, and about to be given up.
+                    continue;
+                }
+                let overlap = met.entry(other).or_insert_with(|| Overlap {
+                    cluster: other.clone(),
+                    nodes: BTreeSet::new(),
+                    primary: claim.primary.clone(),
+                    newer,
+                    managed: own.is_none_or(|own| claim.weight() > own.weight()),
+                });
+                overlap.nodes.insert(node.clone());
+                let primary = claim.primary.as_ref();
+                let called = primary.and_then(|primary| claim.nodes.get(primary));
+                if called.is_some_and(|called| !called.is_disjoint(&places)) {
+                    overlap.primary = Some(node.clone());
+                }
+            }
+        }
+        met.into_values().collect()
+    }
+
+    /// The other clusters that keepers hold because of the cluster `name`.
+    pub fn contenders(&self, name: &ClusterName) -> Vec<Contender> {
+        let told = self.told.get(name).into_iter().flatten();
+        told.map(|(cluster, keepers)| Contender {
+            cluster: cluster.clone(),
+            keepers: keepers.clone(),
+        })
+        .collect()
+    }
+
+    /// Whether another cluster that has its primary is managed instead of this published one.
+    pub fn outweighed(&self, name: &ClusterName) -> bool {
+        let Some(own) = self.published.get(name) else {
+            return false;
+        };
+        let primary = own.primary.iter().filter_map(|it| own.nodes.get(it));
+        let places = primary.flatten();
+        let others = places.filter_map(|place| self.by_place.get(place));
+        let mut others = others.flatten().filter(|other| *other != name);
+        others.any(|other| {
+            let claim = self.published.get(other);
+            claim.is_some_and(|claim| claim.weight() > own.weight())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! What is this cluster's where another published one of the group has nodes of it.
+
+use std::collections::BTreeSet;
+
+use super::Observed;
+use crate::domain::claims::{Overlap, Part};
+use crate::domain::names::mentioned;
+use crate::domain::node::{ClusterName, NodeAddr};
+
+impl Observed {
+    /// Whether the cluster was published: it has a primary, or one was withdrawn and is being replaced.
+    pub(in crate::domain) fn is_published(&self) -> bool {
+        let published = self.published.as_ref();
+        published.is_some_and(|it| it.primary.is_some() || it.intent.is_some())
+    }
+
+    /// Those of the other's nodes that this cluster is published with, too.
+    fn shared<'a>(&'a self, overlap: &'a Overlap) -> BTreeSet<&'a NodeAddr> {
+        let own = self.published.iter();
+        let own: BTreeSet<&NodeAddr> = own.flat_map(|it| mentioned(it).chain(&it.known)).collect();
+        let nodes = overlap.nodes.iter();
+        nodes.filter(|node| own.contains(node)).collect()
+    }
+
+    /// Whether both clusters are published with the primary of one of them.
+    fn at_heart(&self, overlap: &Overlap) -> bool {
+        let own = self.published.iter();
+        let replaced = |it: &super::Published| {
+            let intent = it.intent.clone();
+            intent.into_iter().flat_map(|it| [it.old, it.candidate])
+        };
+        let first = own.flat_map(|it| replaced(it).chain([it.primary.clone()]));
+        let first: BTreeSet<NodeAddr> = first.flatten().chain(overlap.primary.clone()).collect();
+        let shared = self.shared(overlap);
+        let primaries = shared.iter().any(|node| first.contains(*node));
+        primaries || (overlap.primary.is_none() && !shared.is_empty())
+    }
+
+    /// What follows from another published cluster that has nodes of this one.
+    pub(in crate::domain) fn part(&self, overlap: &Overlap) -> Part {
+        let yields = overlap.managed;
+        if !self.is_published() {
+            Part::Unpublished
+        } else if self.at_heart(overlap) {
+            if yields { Part::Held } else { Part::Managed }
+        } else if yields || self.shared(overlap).len() < overlap.nodes.len() {
+            Part::Without
+        } else {
+            Part::Managed
+        }
+    }
+
+    /// Nodes of this keeper's file that belong to another published cluster.
+    pub(super) fn foreign(&self) -> BTreeSet<NodeAddr> {
+        let mut foreign = BTreeSet::new();
+        let overlaps = self.overlaps.iter().filter(|_| self.is_published());
+        for overlap in overlaps {
+            let all = overlap.managed && !self.at_heart(overlap);
+            let shared = self.shared(overlap);
+            let theirs = overlap.nodes.iter();
+            foreign.extend(theirs.filter(|it| all || !shared.contains(it)).cloned());
+        }
+        foreign
+    }
+
+    /// The cluster, changed after this one, for which this one's primary `addr` must not be written to: no two nodes of one
+    /// cluster are writable.
+    /// - It has the node, and does not publish it as its primary now.
+    /// - Its primary is a node of this cluster, too, and does not say that it is a replica.
+    pub(in crate::domain) fn gainsaid(&self, addr: &NodeAddr) -> Option<&ClusterName> {
+        let replica = |node: &NodeAddr| self.online(node).is_some_and(|it| !it.is_primary());
+        let gainsays = |overlap: &&Overlap| {
+            let primary = overlap.primary.as_ref();
+            let same = primary == Some(addr);
+            let has = overlap.nodes.contains(addr);
+            let shared = || primary.filter(|it| self.shared(overlap).contains(it));
+            overlap.newer && !same && (has || shared().is_some_and(|it| !replica(it)))
+        };
+        self.overlaps.iter().find(gainsays).map(|it| &it.cluster)
+    }
+}
