@@ -104,7 +104,7 @@ async fn two_groups_that_meet_hold_the_cluster_name_each_other_and_one_goes_on_a
     let nodes = trio.each_ref();
     let [primary, first, _] = nodes;
     let ours = Keepers::start_for(2, &net, &right, settings(), &nodes).await;
-    // It publishes nothing: it asks the others before.
+    // It publishes what the others do, at most: it asks them before.
     let theirs = settings().cluster("cache", &trio);
     let theirs = Keepers::start(1, &net, &typo, &theirs).await;
     for keeper in ours.iter() {
@@ -190,7 +190,7 @@ async fn a_group_that_begins_late_and_loses_the_primary_at_once_changes_nothing(
     ours.wait_topology("cache", primary, &[first, second]).await;
     let before = promotions(&[first, second]).await;
 
-    // It publishes nothing: it asks the others before.
+    // It publishes what the others do, at most: it asks them before.
     let theirs = settings().cluster("cache", &trio);
     let theirs = Keepers::start(1, &net, &typo, &theirs).await;
     primary.link().bar(theirs[0].process().id());
