@@ -3,8 +3,10 @@
 use super::super::observed::Observed;
 use super::{Action, Change, Hold, Plan};
 
-/// What is left of `plan` while another group of keepers looks after the same servers: no command, and no change begun. One
-/// that was begun may end in a publication, which commands nothing: a cluster that has a primary is not left without one.
+/// What is left of `plan` while another group of keepers looks after the same servers: no command, and no change begun.
+/// - One that was begun may end in a publication, which commands nothing: a cluster that has a primary is not left without
+///   one.
+/// - A first publication may name the primary that the others publish, too: keepers that are moved to another prefix.
 pub(super) fn left_of(observed: &Observed, mut plan: Plan) -> Plan {
     let begun = observed
         .published
@@ -17,7 +19,7 @@ pub(super) fn left_of(observed: &Observed, mut plan: Plan) -> Plan {
             ..
         })
     );
-    if !(begun && publishes) {
+    if !(publishes && (begun || as_others_do(observed, &plan))) {
         plan.action = None;
     }
     let others = observed.other_groups.iter().cloned().map(Box::new);
@@ -28,4 +30,13 @@ pub(super) fn left_of(observed: &Observed, mut plan: Plan) -> Plan {
     }
     plan.holds.extend(before);
     plan
+}
+
+/// Whether the plan publishes what all other groups do.
+fn as_others_do(observed: &Observed, plan: &Plan) -> bool {
+    let Some(Action::Write { state, .. }) = &plan.action else {
+        return false;
+    };
+    let mut others = observed.other_groups.iter();
+    state.primary.is_some() && others.all(|other| other.primary == state.primary)
 }

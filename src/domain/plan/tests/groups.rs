@@ -58,7 +58,6 @@ impl Shared for Cluster {
 
 #[test]
 fn while_another_group_is_there_nothing_is_changed_whatever_there_would_be_to_do() {
-    let unpublished = || cluster().primary("a").replica("b", "a");
     let orders = [
         ("a failover", trio().down("a")),
         (
@@ -71,7 +70,6 @@ fn while_another_group_is_there_nothing_is_changed_whatever_there_would_be_to_do
             "one that was interrupted",
             trio().down("a").promoting("a", "b"),
         ),
-        ("an adoption", unpublished()),
         (
             "bookkeeping",
             cluster().primary("a").published("a").replica("b", "a"),
@@ -86,6 +84,17 @@ fn while_another_group_is_there_nothing_is_changed_whatever_there_would_be_to_do
         for named in ["keeper x", "keeper-x:46379", "z:2181/typo", "theirs"] {
             assert!(words.contains(named), "{words}");
         }
+    }
+}
+
+#[test]
+fn a_group_that_begins_publishes_what_the_other_does_and_nothing_else() {
+    let begins = || cluster().primary("a").replica("b", "a");
+    let plan = begins().shared(Some("a")).plan();
+    assert_eq!(plan.holds.first(), Some(&hold()));
+    plan.assert_writes(Change::Publish, Some("a"));
+    for primary in [None, Some("b")] {
+        assert_eq!(begins().shared(primary).plan().action, None);
     }
 }
 
