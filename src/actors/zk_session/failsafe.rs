@@ -1,7 +1,6 @@
 //! Going on without ZooKeeper while all keepers are in touch (RK-8): taking part, asking.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -9,6 +8,7 @@ use futures::FutureExt;
 use futures::future::{LocalBoxFuture, ready};
 use tokio::time::timeout;
 
+use self::over::Over;
 use super::circle::Amendment;
 use super::reading::{Event, PAUSE, Subject};
 use super::{Phase, ZkSession};
@@ -21,6 +21,8 @@ use crate::layout::circle::Registration;
 use crate::layout::paths;
 use crate::layout::state::Document;
 use crate::ports::coordination::{CoordinationError, CreateKind, Session, Write};
+
+mod over;
 
 /// This keeper's part in failsafe, whatever becomes of its connection.
 #[derive(Debug)]
@@ -381,80 +383,5 @@ impl ZkSession {
                 .collect(),
             now,
         })
-    }
-}
-
-/// What has ended a lease by consent.
-enum Over<'a> {
-    /// This keeper takes part no more.
-    Left,
-    /// There is no lease to go on from.
-    Revoked,
-    /// `failsafe-max-seconds` have passed since it ran out.
-    Limit,
-    /// Something newer was read about.
-    Superseded,
-    /// It is not known who has to consent.
-    NobodyKnown,
-    /// ZooKeeper answers.
-    InTouch,
-    /// Keepers do not consent, and why.
-    Refused(&'a BTreeMap<KeeperId, String>),
-    /// Of these, not all have consented in time.
-    Late(BTreeSet<KeeperId>),
-}
-
-impl fmt::Display for Over<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let joined = |items: Vec<String>, by: &str| items.join(by);
-        f.write_str(match self {
-            Self::Left => "this keeper takes part no more",
-            Self::Revoked => "the lease was revoked",
-            Self::Limit => "failsafe-max-seconds are over",
-            Self::Superseded => "ZooKeeper holds a newer state, which has not been applied yet",
-            Self::NobodyKnown => {
-                "it is not known which keepers have to consent: ZooKeeper does not hold their registrations as they were"
-            }
-            Self::InTouch => "ZooKeeper answers again, and no heartbeat has earned a lease yet",
-            Self::Refused(why) => {
-                let why = why.iter().map(|(id, why)| format!("{id}: {why}"));
-                let why = joined(why.collect(), "; ");
-                return write!(f, "not all keepers consent: {why}");
-            }
-            Self::Late(asked) => {
-                let asked = joined(asked.iter().map(ToString::to_string).collect(), ", ");
-                return write!(f, "no consent in time from all of: {asked}");
-            }
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn why_failsafe_is_over_is_always_said() {
-        let keeper = KeeperId::new("k1");
-        let refused = BTreeMap::from([(keeper.clone(), "it reaches ZooKeeper".to_owned())]);
-        let said = [
-            (
-                Over::Late([keeper].into()),
-                "no consent in time from all of: k1",
-            ),
-            (
-                Over::Refused(&refused),
-                "not all keepers consent: k1: it reaches ZooKeeper",
-            ),
-            (Over::InTouch, "answers again"),
-            (Over::NobodyKnown, "not known which keepers"),
-            (Over::Superseded, "newer state"),
-            (Over::Limit, "failsafe-max-seconds"),
-            (Over::Revoked, "revoked"),
-            (Over::Left, "takes part no more"),
-        ];
-        for (over, wanted) in said {
-            assert!(over.to_string().contains(wanted), "{over}");
-        }
     }
 }
