@@ -39,6 +39,7 @@ use self::switching::Switching;
 mod answering;
 mod confirmation;
 mod differences;
+mod doubts;
 mod draining;
 mod groups;
 mod overlaps;
@@ -146,6 +147,7 @@ impl ClusterActor {
         self.answer_polls(ctx);
         self.resolve_foreign_names(ctx);
         self.reconsider(ctx);
+        self.settle_doubts(ctx);
         if self.state.wants_leader() {
             (self.links.wanted)(Wanted(self.state.settings.name.clone()));
         }

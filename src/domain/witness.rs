@@ -7,9 +7,9 @@
 
 use std::collections::BTreeMap;
 
-use super::facts::{Link, NodeFacts, Upstream};
+use super::facts::{Link, NodeFacts, Sighting, Upstream};
 use super::lineage::Kin;
-use super::node::NodeAddr;
+use super::node::{Moment, NodeAddr};
 use super::observed::Observed;
 use super::published::Published;
 
@@ -22,9 +22,18 @@ pub struct Witness {
     pub replicas: BTreeMap<NodeAddr, SeenReplica>,
     /// Histories that it has seen to go on from the cluster's. It keeps that to itself.
     pub kin: Kin,
-    /// Replicas that name the primary and stream another history than it has: their own hosts lead them to another server.
-    /// The histories, which are none of the cluster's. It keeps that to itself.
-    pub elsewhere: BTreeMap<NodeAddr, String>,
+    /// Histories that replicas stream which name the primary, while it was not read to have them. It keeps that to itself.
+    pub(crate) strange: BTreeMap<NodeAddr, Stream>,
+}
+
+/// A history that a replica streams and that its primary was not read to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stream {
+    history: String,
+    /// When it was read of the replica first.
+    seen: Moment,
+    /// The primary was read since, and does not have it: the replica's own host leads it to another server.
+    elsewhere: bool,
 }
 
 /// What was read last of a primary's process.
@@ -67,12 +76,10 @@ impl Witness {
         let Some(subject) = subject(published) else {
             return;
         };
-        let node = observed.nodes.get(subject);
-        let facts = node.and_then(|node| node.sighting.facts.as_ref());
-        let serves = |facts: &&NodeFacts| {
-            facts.is_primary() && !facts.loading && is_published(published, &facts.run_id)
-        };
-        let primary = facts.filter(serves);
+        let read = observed
+            .read_primary()
+            .map(|(_, sighting, facts)| (sighting, facts));
+        let primary = read.map(|(_, facts)| facts);
         let known = self.primary.take();
         let same = |it: &LastRead| {
             let read = primary.map_or(it.run_id.as_str(), |facts| facts.run_id.as_str());
@@ -96,11 +103,9 @@ impl Witness {
             let Some(facts) = facts.filter(|_| node.sighting.answering) else {
                 continue;
             };
-            let read = observed.nodes.get(subject).map(|it| &it.sighting);
-            let later = read.is_some_and(|it| it.answering && it.at > node.sighting.at);
-            if let Some(primary) = primary.filter(|_| later) {
+            if let Some(read) = read {
                 let names = observed.named_by(addr) == Some(subject);
-                self.look_elsewhere(primary, (addr, facts), names);
+                self.look_at_stream(read, names, (addr, node.sighting.at, facts));
             }
             if facts.is_primary() {
                 self.kin.look(published, addr, facts);
@@ -112,26 +117,37 @@ impl Witness {
 
     /// A linked replica has the replication id of its primary, which has a new one before any replica can have it. So one
     /// that was read before the primary, and has another, is linked to something else.
-    fn look_elsewhere(
+    fn look_at_stream(
         &mut self,
-        primary: &NodeFacts,
-        (addr, facts): (&NodeAddr, &NodeFacts),
+        (sighting, primary): (&Sighting, &NodeFacts),
         names: bool,
+        (addr, at, facts): (&NodeAddr, Moment, &NodeFacts),
     ) {
-        let linked = |upstream: &Upstream| upstream.link == Link::Up && !upstream.syncing;
-        let streams = facts.upstream().is_some_and(linked) && !facts.loading;
-        let its = primary.histories().any(|id| id == facts.replication_id);
-        if names && streams && !its {
-            self.elsewhere
-                .insert(addr.clone(), facts.replication_id.clone());
-        } else if its || !names {
-            self.elsewhere.remove(addr);
+        if !names || primary.histories().any(|id| id == facts.replication_id) {
+            self.strange.remove(addr);
+            return;
         }
+        let linked = |upstream: &Upstream| upstream.link == Link::Up && !upstream.syncing;
+        if !facts.upstream().is_some_and(linked) || facts.loading {
+            return;
+        }
+        let begun = || Stream {
+            history: facts.replication_id.clone(),
+            seen: at,
+            elsewhere: false,
+        };
+        let stream = self.strange.entry(addr.clone()).or_insert_with(begun);
+        if stream.history != facts.replication_id {
+            *stream = begun();
+        }
+        stream.elsewhere |= sighting.at > stream.seen;
     }
 
     /// Whether these facts are of a replica that streams what was found not to be the primary's.
     pub(super) fn is_elsewhere(&self, addr: &NodeAddr, facts: &NodeFacts) -> bool {
-        facts.upstream().is_some() && self.elsewhere.get(addr) == Some(&facts.replication_id)
+        let known = self.strange.get(addr).filter(|it| it.elsewhere);
+        let same = known.is_some_and(|it| it.history == facts.replication_id);
+        same && facts.upstream().is_some()
     }
 
     fn look_at(
@@ -174,6 +190,25 @@ impl Witness {
 }
 
 impl Observed {
+    /// The published primary, or the one that is being replaced, as this keeper read its process last.
+    fn read_primary(&self) -> Option<(&NodeAddr, &Sighting, &NodeFacts)> {
+        let published = self.published.as_ref()?;
+        let subject = subject(published)?;
+        let sighting = &self.nodes.get(subject)?.sighting;
+        let facts = sighting.facts.as_ref()?;
+        let serves = facts.is_primary() && !facts.loading && is_published(published, &facts.run_id);
+        serves.then_some((subject, sighting, facts))
+    }
+
+    /// The primary, if it is to be read again: these replicas name it and stream histories that it was not read to have.
+    pub fn doubts(&self) -> Option<(&NodeAddr, BTreeMap<NodeAddr, String>)> {
+        let (subject, ..) = self.read_primary()?;
+        let strange = self.witness.strange.iter();
+        let doubted = strange.filter(|(_, stream)| !stream.elsewhere);
+        let doubted = doubted.map(|(addr, stream)| (addr.clone(), stream.history.clone()));
+        Some((subject, doubted.collect()))
+    }
+
     fn witnesses(&self) -> impl Iterator<Item = &Witness> {
         std::iter::once(&self.witness).chain(self.told.values())
     }

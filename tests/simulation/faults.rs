@@ -185,6 +185,7 @@ impl Site {
             }
             Fault::MuteAll => self.mute_all(),
             Fault::MoveName(number) => self.move_name(self.nodes[number].clone()),
+            Fault::Mislead(number) => self.mislead(self.nodes[number].clone()),
             Fault::NoNames => {
                 self.around.fleet.resolves_no_names(true);
                 Box::new(|site| site.around.fleet.resolves_no_names(false))
@@ -233,6 +234,20 @@ impl Site {
             fleet.move_name(&replica);
         }
         Box::new(move |site| site.around.fleet.move_name_back(&addr))
+    }
+
+    fn mislead(&self, addr: NodeAddr) -> Undo {
+        let fleet = &self.around.fleet;
+        if let Some(server) = fleet.server(&addr) {
+            fleet.mislead(server);
+        }
+        Box::new(move |site| {
+            let fleet = &site.around.fleet;
+            fleet
+                .server(&addr)
+                .into_iter()
+                .for_each(|it| fleet.lead_back(it));
+        })
     }
 
     fn kill(&self, node: Node, rebirth: Rebirth) -> Undo {

@@ -89,6 +89,8 @@ struct State {
     append_only: bool,
     /// Its data are those of another site, until it copies somebody's.
     foreign: bool,
+    /// Its own host leads it to a server of another site, by the name of its primary: it copies that one.
+    misled: bool,
     /// Survive its process, as after `CONFIG REWRITE`.
     min_replicas: MinReplicas,
     /// Set while it is a replica.
@@ -243,6 +245,7 @@ impl Fleet {
             origin: None,
             append_only: self.append_only,
             foreign: false,
+            misled: false,
             priority: 100,
             min_replicas: UNTOUCHED,
             replica: None,

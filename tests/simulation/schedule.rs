@@ -145,6 +145,7 @@ impl Schedule {
             12 | 37 => Self::replaced_keeper(seed),
             24 => Self::late_leader(seed),
             36 => Self::crowd(seed),
+            42 => Self::misled(seed),
             43 => Self::foreign(seed),
             44 => Self::power_cut(seed),
             45 => Self::drained(seed),

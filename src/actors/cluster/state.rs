@@ -73,6 +73,8 @@ pub(super) struct State {
     proxies: Proxies,
     /// The withdrawal after which the old primary was last looked at again, because it refuses connections.
     looked: Option<Generation>,
+    /// Replicas with histories for which the primary was read again.
+    pub(super) doubted: BTreeMap<NodeAddr, String>,
     /// While this keeper leads: since when nobody calls the primary of that withdrawal writable.
     acknowledged: Option<(Generation, Moment)>,
     /// The same, where HAProxies are to be waited for.
@@ -145,6 +147,7 @@ impl State {
             tasks: Tasks::default(),
             proxies: Proxies::default(),
             looked: None,
+            doubted: BTreeMap::new(),
             acknowledged: None,
             drains: None,
             plan: Plan::default(),

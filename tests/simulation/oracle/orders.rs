@@ -99,6 +99,7 @@ impl Oracle {
                 condition.keys == 0 && book.has_data && !book.saw_linked(&condition),
                 "empty while there was data, and its process was never linked to the primary's",
             ),
+            (condition.foreign, "a copy of another site's data"),
             (condition.priority == 0, "of priority 0"),
         ];
         for (_, what) in unfit.iter().filter(|(unfit, _)| *unfit) {

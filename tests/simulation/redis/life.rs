@@ -30,6 +30,7 @@ impl Fleet {
             state.up = false;
             state.frozen = false;
             state.ailment = None;
+            state.misled = false;
             state.incarnation = self.world.number();
             state.inbox.clear();
         }

@@ -7,6 +7,7 @@ use redis_keeper::domain::node::NodeAddr;
 
 use super::{Fleet, Server, State};
 use crate::network::Lane;
+use crate::world::note;
 
 mod sync;
 
@@ -131,7 +132,12 @@ impl Fleet {
         if !state.up || state.frozen || state.loading(now) {
             return;
         }
+        let misled = state.misled;
         if let Some(replica) = &mut state.replica {
+            if misled {
+                replica.heard = now;
+                return;
+            }
             if replica.link != Link::Down && now > replica.heard + LINK_TIMEOUT {
                 replica.breaks(now);
             }
@@ -142,6 +148,39 @@ impl Fleet {
         } else if now / PING != (now - CRON.min(now)) / PING {
             drop(state);
             self.append(server, 14, What::Ping);
+        }
+    }
+
+    /// From now on the server's host leads it to one of another site by the name of its primary: it has copied that one.
+    pub(crate) fn mislead(self: &Rc<Self>, server: &Rc<Server>) {
+        let follows = server.state.borrow().replica.is_some();
+        if !server.condition().up || !follows {
+            return;
+        }
+        note!(self.world, "redis {} is led to another site", server.addr);
+        server.leave_primary(self);
+        let now = self.world.now();
+        let mut state = server.state.borrow_mut();
+        state.misled = true;
+        state.foreign = true;
+        state.replication_id = self.fresh_id();
+        state.previous = None;
+        state.origin = None;
+        state.offset += 1_000_000;
+        state.log = vec![(state.offset, self.world.number())];
+        if let Some(replica) = &mut state.replica {
+            (replica.link, replica.heard) = (Link::Up, now);
+        }
+    }
+
+    /// The name leads it where it should again.
+    pub(crate) fn lead_back(self: &Rc<Self>, server: &Rc<Server>) {
+        let now = self.world.now();
+        let mut state = server.state.borrow_mut();
+        if std::mem::take(&mut state.misled)
+            && let Some(replica) = &mut state.replica
+        {
+            replica.breaks(now);
         }
     }
 
@@ -285,6 +324,7 @@ impl Server {
         self.leave_primary(fleet);
         {
             let mut state = self.state.borrow_mut();
+            state.misled = false;
             state.replica = None;
             let old = std::mem::replace(&mut state.replication_id, fleet.fresh_id());
             state.previous = Some((old, state.offset));
@@ -309,6 +349,8 @@ impl Server {
             return;
         }
         self.leave_primary(fleet);
+        // Another name.
+        self.state.borrow_mut().misled = false;
         let down_since = followed.is_some().then(|| self.world.now());
         self.state.borrow_mut().replica = Some(Replica {
             down_since,

@@ -209,6 +209,8 @@ pub(super) fn held_by_replicas(site: &Site) -> BTreeSet<u64> {
     for cluster in &site.clusters {
         let servers = site.around.fleet.servers();
         let replicas = servers.filter(|it| it.cluster == *cluster && !primaries.contains(&it.addr));
+        // One that copies another site holds nothing of this one.
+        let replicas = replicas.filter(|it| !it.condition().foreign);
         let sets: Vec<BTreeSet<u64>> = replicas.map(|replica| replica.writes()).collect();
         let all = sets.into_iter().reduce(|one, other| &one & &other);
         held.extend(all.into_iter().flatten());

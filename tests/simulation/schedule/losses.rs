@@ -25,6 +25,20 @@ impl Schedule {
         schedule
     }
 
+    /// A replica's host leads it to a server of another site; keepers see that, and then the primary dies.
+    pub(super) fn misled(seed: u64) -> Self {
+        let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0e15_ed00));
+        let mut schedule = Self::story(seed, Kind::RebirthOnly);
+        let at = chance.between(4_000_000, 5_000_000);
+        let replica = chance.below(schedule.nodes - 1) + 1;
+        let dies = at + chance.between(2_500_000, 4_000_000);
+        let away = chance.pick(&[300_000, 4_000_000]);
+        let away = chance.between(away / 2, away);
+        schedule.strike(at, schedule.healed - at, Fault::Mislead(replica));
+        schedule.strike(dies, away, Fault::Kill(Node::Primary(0), Rebirth::Whole));
+        schedule
+    }
+
     /// All servers stop at once, in some runs the keepers too, and come back one by one: with everything, but without any
     /// history where they keep append-only files; or replicas from dumps made before there was anything.
     pub(super) fn power_cut(seed: u64) -> Self {

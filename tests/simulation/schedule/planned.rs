@@ -89,6 +89,8 @@ pub(crate) enum Fault {
     MuteAll,
     /// The name of a node that is no primary leads keepers to another server, which is empty.
     MoveName(usize),
+    /// The host of a node that is no primary leads it, by the name of its primary, to a server of another site.
+    Mislead(usize),
     /// No resolver answers: a keeper that was just started knows no address of a name.
     NoNames,
     /// A client at every node takes the name of a keeper's command connection.
