@@ -13,6 +13,7 @@ use super::observed::Observed;
 use super::plan::{Action, Change, Hold, Plan, plan};
 use super::policy::Policy;
 use super::published::Published;
+use super::sentinels::SentinelWatch;
 
 /// What is being done, and what would be done if the primary died now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,11 +179,7 @@ fn successors(
     (policy.failover_cooldown, policy.drain) = (Duration::ZERO, Duration::ZERO);
     case.other_groups.clear();
     case.unacknowledged = Unacknowledged::default();
-    for node in case.nodes.values_mut() {
-        if let Some(facts) = &mut node.sighting.facts {
-            facts.sentinels.clear();
-        }
-    }
+    case.sentinels = SentinelWatch::default();
     let action = plan(&case, &policy, now).action;
     let lineage = match &action {
         Some(Action::Write {

@@ -17,7 +17,7 @@ use super::looks::Looks;
 use super::names::{Addresses, Identity, identity};
 use super::node::{Epoch, KeeperId, Moment, NodeAddr};
 use super::published::Published;
-use super::sentinels::SentinelWatch;
+use super::sentinels::{AtNode, SentinelWatch};
 use super::succession::Succession;
 use super::verdict::Verdict;
 use super::witness::Witness;
@@ -63,7 +63,7 @@ pub struct Observed {
     pub limits: Limits,
     /// The change of primary that this keeper saw last; `None` if it saw none since it started.
     pub succession: Option<Succession>,
-    /// For how long Sentinels that are seen hold this keeper back.
+    /// The Sentinels that are there, and for how long they hold this keeper back.
     pub sentinels: SentinelWatch,
     /// What this keeper has seen of the published primary and its replicas, since it started (RK-6).
     pub witness: Witness,
@@ -246,12 +246,15 @@ impl Observed {
 
     /// Takes the time of Sentinels that are seen.
     pub fn watch_sentinels(&mut self, now: Moment) {
-        let seen = |node: &ObservedNode| {
+        let seen = |(addr, node): (&NodeAddr, &ObservedNode)| {
             let facts = node.sighting.facts.as_ref();
-            let facts = facts.filter(|_| node.sighting.answering);
-            facts.is_some_and(|facts| !facts.sentinels.is_empty())
+            let facts = facts.filter(|_| node.sighting.answering)?;
+            Some(AtNode {
+                node: addr.clone(),
+                sentinel: facts.sentinels.first()?.clone(),
+            })
         };
-        let sentinel = self.nodes.values().any(seen);
+        let sentinel = self.nodes.iter().find_map(seen);
         let primary = self.published.as_ref().and_then(|it| it.primary.as_ref());
         let primary = primary.and_then(|primary| self.nodes.get(primary));
         let down = primary.is_some_and(|node| node.verdict.unfit_as_primary());

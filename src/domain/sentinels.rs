@@ -6,15 +6,31 @@
 
 use std::time::Duration;
 
-use super::node::Moment;
+use super::node::{Moment, NodeAddr};
 
 /// How long a Sentinel may take to replace a primary that the keepers hold down. With its defaults it takes half of that:
 /// `down-after-milliseconds` is 30 s.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// How long a Sentinel that is seen no more counts as there. After each failover it closes all of its connections, and opens new
+/// ones within a second or two (`SENTINEL_PING_PERIOD`,
+/// <https://github.com/redis/redis/blob/7.0/src/sentinel.c>, `sentinelReconnectInstance`).
+const GONE_AFTER: Duration = Duration::from_secs(5);
+
+/// A Sentinel at a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AtNode {
+    /// The node.
+    pub node: NodeAddr,
+    /// The Sentinel's name and host.
+    pub sentinel: String,
+}
+
 /// What a keeper remembers of Sentinels at one cluster.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SentinelWatch {
+    /// The Sentinel seen last, and when.
+    last: Option<(AtNode, Moment)>,
     /// Since when a majority of the keepers holds the published primary down.
     down_since: Option<Moment>,
     /// The Sentinels seen have let their time pass.
@@ -34,7 +50,10 @@ pub enum SentinelHold {
 
 impl SentinelWatch {
     /// Takes in what is seen now: a Sentinel at any node, and whether the published primary is held down.
-    pub fn look(&mut self, sentinel: bool, primary_down: bool, now: Moment) {
+    pub fn look(&mut self, seen: Option<AtNode>, primary_down: bool, now: Moment) {
+        let remembered = self.last.take().filter(|(_, at)| now < at.after(GONE_AFTER));
+        self.last = seen.map(|seen| (seen, now)).or(remembered);
+        let sentinel = self.last.is_some();
         self.down_since = primary_down.then(|| self.down_since.unwrap_or(now));
         self.idle = match self.down_since {
             Some(since) => self.idle || (sentinel && now >= since.after(PATIENCE)),
@@ -42,8 +61,14 @@ impl SentinelWatch {
         };
     }
 
-    /// Whether a Sentinel that is seen holds the keepers back.
-    pub fn hold(self) -> SentinelHold {
+    /// A Sentinel that is there, and when it is forgotten unless it is seen again.
+    pub fn there(&self) -> Option<(&AtNode, Moment)> {
+        let (sentinel, at) = self.last.as_ref()?;
+        Some((sentinel, at.after(GONE_AFTER)))
+    }
+
+    /// Whether a Sentinel that is there holds the keepers back.
+    pub fn hold(&self) -> SentinelHold {
         match self.down_since {
             _ if self.idle => SentinelHold::PassedOver,
             Some(since) => SentinelHold::HoldsUntil(since.after(PATIENCE)),
@@ -60,33 +85,53 @@ mod tests {
         Moment(Duration::from_secs(1_000 + seconds))
     }
 
+    fn seen() -> Option<AtNode> {
+        Some(AtNode {
+            node: NodeAddr::new("10.0.0.1", 6379),
+            sentinel: "sentinel-a1b2c3d4 at 10.0.0.9".to_owned(),
+        })
+    }
+
+    #[test]
+    fn a_sentinel_that_opens_its_connections_anew_is_not_gone_meanwhile() {
+        let mut watch = SentinelWatch::default();
+        watch.look(seen(), false, at(0));
+        for seconds in 1..5 {
+            watch.look(None, false, at(seconds));
+            let there = watch.there().map(|(sentinel, until)| (sentinel.clone(), until));
+            assert_eq!(there, seen().zip(Some(at(5))));
+        }
+        watch.look(None, false, at(5));
+        assert_eq!(watch.there(), None);
+    }
+
     #[test]
     fn a_sentinel_holds_a_cluster_and_has_a_minute_to_replace_a_primary_that_is_down() {
         let mut watch = SentinelWatch::default();
-        watch.look(true, false, at(0));
-        watch.look(true, false, at(500));
+        watch.look(seen(), false, at(0));
+        watch.look(seen(), false, at(500));
         assert_eq!(watch.hold(), SentinelHold::Holds);
         for seconds in [500, 530, 559] {
-            watch.look(true, true, at(seconds));
+            watch.look(seen(), true, at(seconds));
             assert_eq!(watch.hold(), SentinelHold::HoldsUntil(at(560)));
         }
-        watch.look(true, true, at(560));
+        watch.look(seen(), true, at(560));
         assert_eq!(watch.hold(), SentinelHold::PassedOver);
     }
 
     #[test]
     fn once_passed_over_it_holds_nothing_until_it_is_gone() {
         let mut watch = SentinelWatch::default();
-        watch.look(true, true, at(0));
-        watch.look(true, true, at(60));
-        watch.look(true, false, at(61));
+        watch.look(seen(), true, at(0));
+        watch.look(seen(), true, at(60));
+        watch.look(seen(), false, at(61));
         assert_eq!(
             watch.hold(),
             SentinelHold::PassedOver,
             "replicas are repointed"
         );
-        watch.look(false, false, at(70));
-        watch.look(true, false, at(80));
+        watch.look(None, false, at(70));
+        watch.look(seen(), false, at(80));
         assert_eq!(watch.hold(), SentinelHold::Holds);
     }
 
@@ -94,18 +139,18 @@ mod tests {
     fn coming_and_going_prolongs_nothing() {
         let mut watch = SentinelWatch::default();
         for seconds in 0..60 {
-            watch.look(seconds % 2 == 0, true, at(seconds));
+            watch.look(seen().filter(|_| seconds % 2 == 0), true, at(seconds));
         }
-        watch.look(true, true, at(60));
+        watch.look(seen(), true, at(60));
         assert_eq!(watch.hold(), SentinelHold::PassedOver);
     }
 
     #[test]
     fn a_primary_that_is_back_gives_it_its_time_anew() {
         let mut watch = SentinelWatch::default();
-        watch.look(true, true, at(0));
-        watch.look(true, false, at(59));
-        watch.look(true, true, at(60));
+        watch.look(seen(), true, at(0));
+        watch.look(seen(), false, at(59));
+        watch.look(seen(), true, at(60));
         assert_eq!(watch.hold(), SentinelHold::HoldsUntil(at(120)));
     }
 }

@@ -91,8 +91,7 @@ fn where_nobody_may_take_over_each_reason_is_told() {
 #[test]
 fn a_sentinel_at_work_holds_it_back_even_if_it_is_seen_at_the_primary_alone() {
     for at in ["a", "b"] {
-        let sentinel = vec!["sentinel-1 10.0.0.9:5000".to_owned()];
-        let told = explained(&trio().with(at, |node| node.sentinels = sentinel));
+        let told = explained(&trio().sentinel_at(at, "sentinel-1 10.0.0.9:5000"));
         assert_eq!(told.next, Some(addr("b")), "who it would be is told still");
         let [held] = &told.held_by[..] else {
             panic!("{told:?}")

@@ -4,19 +4,15 @@ use super::super::facts::Mode;
 use super::super::node::Moment;
 use super::super::observed::Observed;
 use super::super::published::Published;
-use super::super::sentinels::SentinelHold;
+use super::super::sentinels::{AtNode, SentinelHold};
 use super::Hold;
 
 /// A Sentinel that watches this cluster, and until when it holds everything, if it does.
 pub(super) fn sentinels(observed: &Observed, now: Moment) -> (Option<Hold>, Option<Moment>) {
-    let seen = observed.nodes.iter().find_map(|(addr, node)| {
-        let facts = node.sighting.facts.as_ref();
-        let facts = facts.filter(|_| node.sighting.answering)?;
-        Some((addr.clone(), facts.sentinels.first()?.clone()))
-    });
-    let Some((node, sentinel)) = seen else {
+    let Some((there, forgotten)) = observed.sentinels.there() else {
         return (None, None);
     };
+    let AtNode { node, sentinel } = there.clone();
     let begun = |published: &Published| published.intent.is_some();
     let until = match observed.sentinels.hold() {
         // What was begun is finished: half of a change serves nobody.
@@ -33,7 +29,7 @@ pub(super) fn sentinels(observed: &Observed, now: Moment) -> (Option<Hold>, Opti
             left: until.map(|until| until.since(now)),
         },
     };
-    (Some(hold), until.flatten())
+    (Some(hold), until.flatten().into_iter().chain([forgotten]).min())
 }
 
 /// Nodes that a keeper does not manage, and why; and clients that are not what they seem.

@@ -218,6 +218,13 @@ impl Cluster {
         self.sighting(name, |sighting| change(sighting.facts.as_mut().unwrap()))
     }
 
+    /// A Sentinel watches the node, and this keeper has seen it.
+    pub(in crate::domain) fn sentinel_at(self, name: &str, sentinel: &str) -> Self {
+        let mut cluster = self.with(name, |facts| facts.sentinels = vec![sentinel.to_owned()]);
+        cluster.observed.watch_sentinels(NOW);
+        cluster
+    }
+
     pub(in crate::domain) fn upstream(
         self,
         name: &str,

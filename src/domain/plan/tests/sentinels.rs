@@ -9,7 +9,7 @@ const SENTINEL: &str = "sentinel-a1b2c3d4 at 10.0.0.9";
 
 fn watched() -> Cluster {
     let cluster = cluster().primary("a").replica("b", "a");
-    cluster.with("b", |b| b.sentinels = vec![SENTINEL.to_owned()])
+    cluster.sentinel_at("b", SENTINEL)
 }
 
 fn at_work(left: Option<u64>) -> Hold {
@@ -37,6 +37,20 @@ fn a_cluster_that_a_sentinel_works_on_is_held() {
     astray.plan().assert_holds(&at_work(None));
     let rival = watched().published("a").promoted("b");
     rival.plan().assert_holds(&at_work(None));
+}
+
+/// It has closed its connections after a failover, and not opened new ones yet.
+#[test]
+fn a_sentinel_that_is_between_two_connections_holds_the_cluster_still() {
+    let between = watched().with("b", |b| b.sentinels.clear());
+    let mut astray = between.replica("c", "b").published("a");
+    astray.observed.watch_sentinels(NOW);
+    let plan = astray.plan();
+    plan.assert_holds(&at_work(None));
+    let until = NOW.after(Duration::from_secs(5));
+    assert_eq!(plan.again, Some(until));
+    astray.observed.watch_sentinels(until);
+    assert_ne!(astray.plan().action, None);
 }
 
 #[test]
@@ -86,7 +100,7 @@ fn a_primary_of_other_data_is_not_published_because_a_sentinel_is_there() {
     let cluster = cluster().primary("a").replica("c", "a").published("a");
     let cluster = cluster
         .primary("b")
-        .with("b", |b| b.sentinels = vec![SENTINEL.to_owned()]);
+        .sentinel_at("b", SENTINEL);
     let cluster = down_for(cluster, 2).upstream("c", |it| it.primary = addr("b"));
     let plan = cluster.plan();
     assert_eq!(plan.action, None, "{plan}");
