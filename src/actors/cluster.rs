@@ -15,8 +15,9 @@ use tokio::time::timeout;
 use crate::actors::Outbox;
 use crate::actors::groups::GroupWatch;
 use crate::actors::messages::{
-    Commanded, Decide, Decision, Perform, Reconsider, Refresh, ResendReport, SetPoll, SetReport,
-    SettingsTried, Shared, SharedState, SightAgain, Sighted, Subscribe, SwitchFailed, Wanted,
+    Commanded, Decide, Decision, Perform, Reads, Reconsider, Refresh, ResendReport, SetPoll,
+    SetReport, SettingsTried, Shared, SharedState, SightAgain, Sighted, Subscribe, SwitchFailed,
+    Wanted,
 };
 use crate::actors::node_monitor::NodeMonitor;
 use crate::domain::brake::Primaries;
@@ -68,7 +69,7 @@ pub struct ClusterLinks {
     /// The monitors of its nodes.
     pub monitors: BTreeMap<NodeAddr, ChildRef<NodeMonitor>>,
     /// What the session shares about it.
-    pub shared: watch::Receiver<Option<SharedState>>,
+    pub shared: watch::Receiver<Option<Arc<SharedState>>>,
     /// This keeper's lease.
     pub lease: watch::Receiver<Lease>,
     /// Other groups of keepers that are known to look after the same servers (RK-12).
@@ -107,10 +108,12 @@ pub struct ClusterActor {
     told_holds: Vec<Hold>,
     /// What was logged last of how the keepers' files differ.
     told_differences: BTreeMap<String, Vec<String>>,
-    /// How many changes of claims were taken in; `None` if what the nodes are called may have changed since.
-    claims_seen: Option<u64>,
-    /// They will be looked at again soon.
+    /// Both will be looked at again soon.
     holds_settle: bool,
+    /// How many changes of claims were taken in.
+    claims_seen: u64,
+    /// What is shared has changed, and its consequences were not taken yet.
+    news: bool,
     /// When everything is looked at again, and what will see to it.
     again: Option<(Moment, SpawnHandle)>,
     /// A switchover that an operator waits for.
@@ -129,8 +132,9 @@ impl ClusterActor {
             reported: Report::default(),
             poll_told: Told::default(),
             told_holds: Vec::new(),
-            claims_seen: None,
+            claims_seen: 0,
             told_differences: BTreeMap::new(),
+            news: false,
             holds_settle: false,
             again: None,
             switching: None,
@@ -140,6 +144,7 @@ impl ClusterActor {
 
     /// After news: takes its consequences, and calls the leader if there is something to do.
     fn changed(&mut self, ctx: &mut Context<Self>) {
+        self.news = false;
         self.take_up_tasks();
         self.look_ahead(ctx);
         self.read_for_the_leader(ctx);
@@ -288,7 +293,8 @@ impl ClusterActor {
             for (host, addresses) in published.flat_map(|it| &it.addresses) {
                 self.links.redis.remember(host, addresses);
             }
-            self.state.shared(shared, self.links.clock.now());
+            self.state.shared(&shared, self.links.clock.now());
+            self.news = true;
         }
     }
 }
@@ -327,7 +333,10 @@ impl Handler<Shared> for ClusterActor {
 
     fn handle(&mut self, _: Shared, ctx: &mut Self::Context) {
         self.catch_up();
-        self.changed(ctx);
+        // Several at once are one piece of news.
+        if self.news {
+            self.changed(ctx);
+        }
     }
 }
 
@@ -351,10 +360,11 @@ impl Handler<Reconsider> for ClusterActor {
 impl Handler<Decide> for ClusterActor {
     type Result = ResponseActFuture<Self, Decision>;
 
-    fn handle(&mut self, Decide { only }: Decide, _: &mut Self::Context) -> Self::Result {
-        let asked = match only {
-            Some(node) => BTreeSet::from([node]),
-            None => self.state.worth_asking(),
+    fn handle(&mut self, Decide { reads }: Decide, _: &mut Self::Context) -> Self::Result {
+        let asked = match reads {
+            Reads::All => self.state.worth_asking(),
+            Reads::Only(node) => BTreeSet::from([node]),
+            Reads::Nothing => BTreeSet::new(),
         };
         let decided =
             self.refresh(asked, FRESH_FACTS)

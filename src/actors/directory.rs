@@ -19,7 +19,7 @@ pub struct ClusterRefs {
     /// The monitors of its nodes.
     pub monitors: BTreeMap<NodeAddr, ChildRef<NodeMonitor>>,
     /// What is shared about it, as the session knows it; `None` until that knows.
-    pub shared: watch::Sender<Option<SharedState>>,
+    pub shared: watch::Sender<Option<Arc<SharedState>>>,
 }
 
 /// All clusters of this keeper. Clones share one content.
@@ -48,7 +48,7 @@ impl Directory {
     /// Fills the cell of a cluster, then tells its actor.
     pub fn share(&self, name: &ClusterName, state: SharedState) {
         if let Some(refs) = self.read().get(name) {
-            refs.shared.send_replace(Some(state));
+            refs.shared.send_replace(Some(Arc::new(state)));
             refs.actor.do_send(Shared);
         }
     }

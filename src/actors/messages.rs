@@ -237,8 +237,19 @@ pub struct Reconsider;
 #[derive(Debug, Message)]
 #[rtype(result = "Decision")]
 pub struct Decide {
-    /// The only node to read facts of afresh; `None` for all. One that does not answer in time is judged by what is known.
-    pub only: Option<NodeAddr>,
+    /// Whose facts to read first. A node that does not answer in time is judged by what is known.
+    pub reads: Reads,
+}
+
+/// The nodes whose facts are read before it is decided what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reads {
+    /// All.
+    All,
+    /// This one.
+    Only(NodeAddr),
+    /// None: they were read for the decision before, a moment ago, and nothing was changed since.
+    Nothing,
 }
 
 /// The answer to [`Decide`].

@@ -75,9 +75,9 @@ pub struct Claims {
     published: BTreeMap<ClusterName, Claim>,
     /// The same, by what their nodes are called.
     by_place: BTreeMap<NodeAddr, BTreeSet<ClusterName>>,
-    /// What the nodes of clusters in this keeper's file are called.
-    listed: BTreeMap<ClusterName, BTreeSet<NodeAddr>>,
-    /// The same, the other way round.
+    /// The clusters of this keeper's file: their nodes, what those resolve to, and all that they are called.
+    listed: BTreeMap<ClusterName, BTreeMap<NodeAddr, (Addresses, BTreeSet<NodeAddr>)>>,
+    /// What those nodes are called, and by which clusters.
     lists: BTreeMap<NodeAddr, BTreeSet<ClusterName>>,
     /// Clusters that keepers hold because of others: each of the others with those, and their keepers.
     told: BTreeMap<ClusterName, BTreeMap<ClusterName, BTreeSet<KeeperId>>>,
@@ -210,31 +210,41 @@ impl Claims {
         }
     }
 
-    /// Takes in what the nodes of a cluster in this keeper's file are called.
-    pub fn list(&mut self, name: &ClusterName, places: BTreeSet<NodeAddr>) {
-        let before = self.listed.get(name).cloned().unwrap_or_default();
-        if before == places {
+    /// Takes in the nodes of a cluster in this keeper's file, and what they resolve to.
+    pub fn list<'a>(
+        &mut self,
+        name: &ClusterName,
+        nodes: impl Iterator<Item = (&'a NodeAddr, &'a Addresses)> + Clone,
+    ) {
+        let before = self.listed.entry(name.clone()).or_default();
+        let mut known = before.iter();
+        let same = |(node, resolved): (&NodeAddr, &Addresses)| {
+            known
+                .next()
+                .is_some_and(|(own, (its, _))| (own, its) == (node, resolved))
+        };
+        if nodes.clone().all(same) && known.next().is_none() {
             return;
         }
-        for place in before.difference(&places) {
+        for place in before.values().flat_map(|(_, places)| places) {
             strike(&mut self.lists, place, name);
         }
-        for place in places.difference(&before) {
-            enter(&mut self.lists, place, name);
-        }
-        self.listed.insert(name.clone(), places);
+        let listed = nodes.map(|(node, resolved)| {
+            let called = places(node, resolved);
+            for place in &called {
+                enter(&mut self.lists, place, name);
+            }
+            (node.clone(), (resolved.clone(), called))
+        });
+        *before = listed.collect();
+        self.changes += 1;
     }
 
-    /// The other published clusters that have nodes of the cluster `name`, which this keeper's file has with these nodes.
-    pub fn overlaps<'a>(
-        &self,
-        name: &ClusterName,
-        nodes: impl Iterator<Item = (&'a NodeAddr, &'a Addresses)>,
-    ) -> Vec<Overlap> {
+    /// The other published clusters that have nodes of the cluster `name`, as this keeper's file [lists](Self::list) them.
+    pub fn overlaps(&self, name: &ClusterName) -> Vec<Overlap> {
         let mut met: BTreeMap<&ClusterName, Overlap> = BTreeMap::new();
         let own = self.published.get(name);
-        for (node, resolved) in nodes {
-            let places = places(node, resolved);
+        for (node, (_, places)) in self.listed.get(name).into_iter().flatten() {
             let others = places.iter().filter_map(|place| self.by_place.get(place));
             let others: BTreeSet<_> = others.flatten().filter(|other| *other != name).collect();
             for other in others {
@@ -256,7 +266,7 @@ impl Claims {
                 overlap.nodes.insert(node.clone());
                 let primary = claim.primary.as_ref();
                 let called = primary.and_then(|primary| claim.nodes.get(primary));
-                if called.is_some_and(|called| !called.is_disjoint(&places)) {
+                if called.is_some_and(|called| !called.is_disjoint(places)) {
                     overlap.primary = Some(node.clone());
                 }
             }

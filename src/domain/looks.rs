@@ -11,6 +11,9 @@ use super::node::{Moment, NodeAddr};
 /// How long a look counts. A group that begins later looks itself, and asks the keepers that it finds.
 pub const COUNTS_FOR: Duration = Duration::from_secs(5);
 
+/// From one look ahead of need to the next: the last one counts whenever the change comes.
+const AHEAD_EVERY: Duration = Duration::from_millis(2_500);
+
 /// The looks of one leadership.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Looks {
@@ -18,8 +21,8 @@ pub struct Looks {
     since: Moment,
     /// When the last look at each node began.
     at: BTreeMap<NodeAddr, Moment>,
-    /// The first look was asked for, ahead of need.
-    begun: bool,
+    /// When a look was begun last ahead of need.
+    ahead: Option<Moment>,
 }
 
 impl Looks {
@@ -31,9 +34,14 @@ impl Looks {
         }
     }
 
-    /// Whether the first look is to be made now, ahead of need; once.
-    pub fn begins(&mut self) -> bool {
-        !std::mem::replace(&mut self.begun, true)
+    /// Whether to look now, ahead of need: as soon as the leadership begins, and while a change may be near. Notes that it is done.
+    pub fn ahead(&mut self, change_near: bool, now: Moment) -> bool {
+        let wait = |at: Moment| !change_near || now.since(at) < AHEAD_EVERY;
+        let looks = !self.ahead.is_some_and(wait);
+        if looks {
+            self.ahead = Some(now);
+        }
+        looks
     }
 
     /// These nodes were looked at, as well as they could be, in a look that `began` then.
@@ -62,13 +70,21 @@ mod tests {
     fn a_look_counts_for_some_seconds_and_only_if_this_leadership_began_it() {
         let (node, other) = (NodeAddr::new("a", 1), NodeAddr::new("b", 1));
         let mut looks = Looks::since(at(10));
-        assert!(looks.begins());
-        assert!(!looks.begins());
         looks.looked([node.clone()].into(), at(9));
         assert!(looks.is_due(&node, at(10)), "an earlier leadership's");
         looks.looked([node.clone()].into(), at(11));
         assert!(!looks.is_due(&node, at(15)));
         assert!(looks.is_due(&other, at(15)));
         assert!(looks.is_due(&node, at(16)));
+    }
+
+    #[test]
+    fn it_is_looked_ahead_at_once_and_while_a_change_is_near() {
+        let mut looks = Looks::since(at(10));
+        assert!(looks.ahead(false, at(10)));
+        assert!(!looks.ahead(false, at(100)));
+        assert!(looks.ahead(true, at(100)));
+        assert!(!looks.ahead(true, at(102)));
+        assert!(looks.ahead(true, at(103)));
     }
 }

@@ -127,6 +127,7 @@ impl Names {
             .collect();
         told.refused = set(&report.refused);
         told.unprobed = set(&report.unprobed);
+        told.unpublished = set(&report.unpublished);
         told.asks = set(&report.asks);
         if let Some(fresh) = &mut told.fresh {
             let nodes = std::mem::take(&mut fresh.nodes);

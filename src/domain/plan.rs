@@ -122,6 +122,16 @@ pub enum Change {
     Note,
 }
 
+impl Action {
+    /// It only looks or asks: what it finds decides what is done.
+    pub fn changes_nothing(&self) -> bool {
+        matches!(
+            self,
+            Self::LookFirst(_) | Self::Confirm(_) | Self::AskVoters(_)
+        )
+    }
+}
+
 impl Change {
     /// Whether the published primary changes, so that the generation is raised (RK-2).
     pub fn raises_generation(self) -> bool {

@@ -51,7 +51,10 @@ pub enum SentinelHold {
 impl SentinelWatch {
     /// Takes in what is seen now: a Sentinel at any node, and whether the published primary is held down.
     pub fn look(&mut self, seen: Option<AtNode>, primary_down: bool, now: Moment) {
-        let remembered = self.last.take().filter(|(_, at)| now < at.after(GONE_AFTER));
+        let remembered = self
+            .last
+            .take()
+            .filter(|(_, at)| now < at.after(GONE_AFTER));
         self.last = seen.map(|seen| (seen, now)).or(remembered);
         let sentinel = self.last.is_some();
         self.down_since = primary_down.then(|| self.down_since.unwrap_or(now));
@@ -85,21 +88,23 @@ mod tests {
         Moment(Duration::from_secs(1_000 + seconds))
     }
 
-    fn seen() -> Option<AtNode> {
-        Some(AtNode {
+    fn sentinel() -> AtNode {
+        AtNode {
             node: NodeAddr::new("10.0.0.1", 6379),
             sentinel: "sentinel-a1b2c3d4 at 10.0.0.9".to_owned(),
-        })
+        }
     }
 
     #[test]
     fn a_sentinel_that_opens_its_connections_anew_is_not_gone_meanwhile() {
         let mut watch = SentinelWatch::default();
-        watch.look(seen(), false, at(0));
+        watch.look(Some(sentinel()), false, at(0));
         for seconds in 1..5 {
             watch.look(None, false, at(seconds));
-            let there = watch.there().map(|(sentinel, until)| (sentinel.clone(), until));
-            assert_eq!(there, seen().zip(Some(at(5))));
+            let there = watch
+                .there()
+                .map(|(sentinel, until)| (sentinel.clone(), until));
+            assert_eq!(there, Some((sentinel(), at(5))));
         }
         watch.look(None, false, at(5));
         assert_eq!(watch.there(), None);
@@ -108,30 +113,30 @@ mod tests {
     #[test]
     fn a_sentinel_holds_a_cluster_and_has_a_minute_to_replace_a_primary_that_is_down() {
         let mut watch = SentinelWatch::default();
-        watch.look(seen(), false, at(0));
-        watch.look(seen(), false, at(500));
+        watch.look(Some(sentinel()), false, at(0));
+        watch.look(Some(sentinel()), false, at(500));
         assert_eq!(watch.hold(), SentinelHold::Holds);
         for seconds in [500, 530, 559] {
-            watch.look(seen(), true, at(seconds));
+            watch.look(Some(sentinel()), true, at(seconds));
             assert_eq!(watch.hold(), SentinelHold::HoldsUntil(at(560)));
         }
-        watch.look(seen(), true, at(560));
+        watch.look(Some(sentinel()), true, at(560));
         assert_eq!(watch.hold(), SentinelHold::PassedOver);
     }
 
     #[test]
     fn once_passed_over_it_holds_nothing_until_it_is_gone() {
         let mut watch = SentinelWatch::default();
-        watch.look(seen(), true, at(0));
-        watch.look(seen(), true, at(60));
-        watch.look(seen(), false, at(61));
+        watch.look(Some(sentinel()), true, at(0));
+        watch.look(Some(sentinel()), true, at(60));
+        watch.look(Some(sentinel()), false, at(61));
         assert_eq!(
             watch.hold(),
             SentinelHold::PassedOver,
             "replicas are repointed"
         );
         watch.look(None, false, at(70));
-        watch.look(seen(), false, at(80));
+        watch.look(Some(sentinel()), false, at(80));
         assert_eq!(watch.hold(), SentinelHold::Holds);
     }
 
@@ -139,18 +144,18 @@ mod tests {
     fn coming_and_going_prolongs_nothing() {
         let mut watch = SentinelWatch::default();
         for seconds in 0..60 {
-            watch.look(seen().filter(|_| seconds % 2 == 0), true, at(seconds));
+            watch.look((seconds % 2 == 0).then(sentinel), true, at(seconds));
         }
-        watch.look(seen(), true, at(60));
+        watch.look(Some(sentinel()), true, at(60));
         assert_eq!(watch.hold(), SentinelHold::PassedOver);
     }
 
     #[test]
     fn a_primary_that_is_back_gives_it_its_time_anew() {
         let mut watch = SentinelWatch::default();
-        watch.look(seen(), true, at(0));
-        watch.look(seen(), false, at(59));
-        watch.look(seen(), true, at(60));
+        watch.look(Some(sentinel()), true, at(0));
+        watch.look(Some(sentinel()), false, at(59));
+        watch.look(Some(sentinel()), true, at(60));
         assert_eq!(watch.hold(), SentinelHold::HoldsUntil(at(120)));
     }
 }

@@ -18,6 +18,8 @@ pub struct Report {
     pub refused: BTreeSet<NodeAddr>,
     /// Nodes that the cluster has and this keeper does not probe: it is no voter there (RK-1).
     pub unprobed: BTreeSet<NodeAddr>,
+    /// Nodes of this keeper's file of which the published state does not speak: others are to know that their files lack them.
+    pub unpublished: BTreeSet<NodeAddr>,
     /// This keeper has no such cluster: it is no voter at all.
     pub absent: bool,
     /// What this keeper found, after the withdrawal, at the primary that was withdrawn; `None` unless it refuses connections.
@@ -83,7 +85,7 @@ pub fn voters<'a>(
 }
 
 /// Whether the process `run_id` of the withdrawn primary `node` is gone, so that no client has a connection to it (RK-10).
-/// `generation` is the withdrawal.
+/// `generation` is the withdrawal, `own` what this keeper itself has found.
 /// - Every voter is refused, in a probe sent after the withdrawal.
 /// - The peer has ended the connection of one voter to that very process.
 /// - No voter has a connection open.
@@ -94,14 +96,19 @@ pub fn gone(
     generation: Generation,
     keepers: &BTreeSet<KeeperId>,
     reports: &BTreeMap<KeeperId, Report>,
+    own: (&KeeperId, &Ended),
 ) -> bool {
-    let found = |report: Option<&Report>| {
-        let ended = report?.ended.clone()?;
-        (ended.generation == generation).then_some(ended.closed)
+    let found = |(keeper, report): (&KeeperId, Option<&Report>)| {
+        let ended = if keeper == own.0 {
+            Some(own.1)
+        } else {
+            report.and_then(|report| report.ended.as_ref())
+        };
+        let ended = ended.filter(|ended| ended.generation == generation)?;
+        Some(ended.closed.as_deref() == Some(run_id))
     };
-    let found = voters(node, keepers, reports).map(|(_, report)| found(report));
-    let closed: Option<Vec<Option<String>>> = found.collect();
-    closed.is_some_and(|closed| closed.iter().flatten().any(|closed| closed == run_id))
+    let closed: Option<Vec<bool>> = voters(node, keepers, reports).map(found).collect();
+    closed.is_some_and(|closed| closed.contains(&true))
 }
 
 /// What the voters together hold of one node.
@@ -271,9 +278,19 @@ mod tests {
             unprobed: [node.clone()].into(),
             ..Report::default()
         };
-        let gone = |reports: [Report; 3]| {
-            let reports = ids.iter().cloned().zip(reports).collect();
-            super::gone((&node, "old"), n, &ids.clone().into(), &reports)
+        let gone = |[mine, second, third]: [Report; 3]| {
+            let own = mine.ended.clone().unwrap_or(Ended {
+                generation: n,
+                closed: None,
+            });
+            // What this keeper's report says is older.
+            let mine = Report {
+                ended: None,
+                ..mine
+            };
+            let reports = ids.iter().cloned().zip([mine, second, third]).collect();
+            let keepers = ids.clone().into();
+            super::gone((&node, "old"), n, &keepers, &reports, (&ids[0], &own))
         };
         assert!(gone([ended(Some("old")), ended(None), ended(None)]));
         assert!(gone([ended(Some("old")), ended(None), lacks.clone()]));

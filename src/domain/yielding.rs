@@ -37,7 +37,7 @@ pub fn patience(mark_down: Duration) -> Duration {
 pub struct Lacks {
     /// Nodes of published clusters that others probe and its file lacks.
     pub published: usize,
-    /// Clusters that are not published, and nodes that only others' votes name, which its file lacks.
+    /// Clusters that are not published, and nodes that only others' files and votes name, which its file lacks.
     pub unpublished: usize,
     /// Nodes that it votes down and that a strict majority of the voters sees alive.
     pub blind: usize,

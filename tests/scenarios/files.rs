@@ -150,3 +150,45 @@ async fn a_keeper_that_calls_the_cluster_otherwise_calls_nothing_writable_and_de
     let published = odd.admin("clusters/cluster-2").await["published"].clone();
     assert!(published["primary"].is_null(), "{published}");
 }
+
+/// One keeper's file has a replica of a replica that nobody has published. The leader's file lacks it.
+#[tokio::test]
+async fn a_node_that_only_one_file_has_is_looked_after_by_the_keeper_that_has_it() {
+    let net = Net::fleet().await;
+    let zookeeper = ZooKeeper::shared().await;
+    let prefix = zookeeper.prefix("one_file_has_it");
+    let [primary, first] = [Redis::start(&net).await, Redis::start(&net).await];
+    first.follow(&primary).await;
+    let chained = Redis::replica_of(&net, &first, &[]).await;
+    let settings = Settings::new().cluster("cluster-1", [&primary, &first]);
+    let keepers = Keepers::start(2, &net, &prefix, &settings).await;
+    keepers
+        .wait_topology("cluster-1", &primary, &[&first])
+        .await;
+
+    let leader = keepers.wait_leader().await;
+    let [lacking, other] = [leader, 1 - leader].map(|at| &keepers[at]);
+    other
+        .reconfigure(|config| {
+            let nodes = config["clusters"][0]["nodes"]
+                .as_array_mut()
+                .expect("nodes");
+            let mut added = nodes[0].clone();
+            added["host"] = chained.at().ip().to_string().into();
+            nodes.push(added);
+        })
+        .await;
+    other.wait_ready().await;
+    other
+        .wait_topology("cluster-1", &primary, &[&first, &chained])
+        .await;
+    chained.wait_in_step_with(&primary).await;
+    let lack = other.admin("keepers").await["files-lack"].clone();
+    let node = format!("{} of cluster cluster-1", chained.node());
+    assert_eq!(lack, serde_json::json!({ lacking.id(): [node] }));
+    let log = lacking.process().log();
+    assert!(
+        log.contains("making way for a keeper whose file has more nodes"),
+        "{log}"
+    );
+}

@@ -126,9 +126,8 @@ pub(super) fn old_gone(observed: &Observed, shared: &SharedState, me: &KeeperId)
     let Some(own) = refused_since(observed) else {
         return false;
     };
-    let mut reports = shared.reports.clone();
-    reports.entry(me.clone()).or_default().ended = Some(own);
-    gone((old, run_id), generation, &shared.keepers, &reports)
+    let (keepers, reports) = (&shared.keepers, &shared.reports);
+    gone((old, run_id), generation, keepers, reports, (me, &own))
 }
 
 /// The primary, published or withdrawn, if it refuses this keeper's connections and others vote it down already: told

@@ -14,6 +14,7 @@ use crate::actors::messages::{
     Acknowledge, AskFirst, DescribeCluster, LookFirst, LookNow, NotAcknowledged,
 };
 use crate::domain::group::{GroupCluster, OtherGroup};
+use crate::domain::looks::COUNTS_FOR;
 use crate::domain::node::{Moment, NodeAddr};
 use crate::domain::rivals::{Rival, of_cluster};
 
@@ -39,12 +40,12 @@ impl ClusterActor {
         }
     }
 
-    /// Looks as soon as this keeper leads, ahead of need.
+    /// Looks ahead of need: as soon as this keeper leads, and while the primary does not answer, so that a failover finds it done.
     pub(super) fn look_ahead(&mut self, ctx: &mut Context<Self>) {
-        let Some(looks) = &mut self.state.observed.looks else {
-            return;
-        };
-        if looks.begins() {
+        let now = self.links.clock.now();
+        let falls_silent = self.state.primary_falls_silent(now);
+        let looks = self.state.observed.looks.as_mut();
+        if looks.is_some_and(|looks| looks.ahead(falls_silent, now)) {
             let nodes = self.state.reached();
             ctx.spawn(self.look_at_nodes(nodes));
         }
@@ -98,6 +99,14 @@ impl State {
         let nodes = self.observed.nodes.iter().filter(|_| leads);
         let reached = nodes.filter(|(_, node)| node.sighting.answering);
         reached.map(|(addr, _)| addr.clone()).collect()
+    }
+
+    /// Whether the published primary does not answer this keeper, and did lately.
+    fn primary_falls_silent(&self, now: Moment) -> bool {
+        let primary = self.published().and_then(|it| it.primary.as_ref());
+        let node = primary.and_then(|primary| self.observed.nodes.get(primary));
+        let lately = self.settings.limits.mark_down + COUNTS_FOR;
+        node.is_some_and(|node| !node.sighting.answering && now.since(node.sighting.at) < lately)
     }
 
     /// These nodes were looked at in a look that began then.

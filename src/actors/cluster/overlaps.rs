@@ -2,28 +2,25 @@
 
 use super::ClusterActor;
 use super::state::State;
-use crate::domain::claims::{Contender, Overlap, places};
+use crate::domain::claims::{Contender, Overlap};
 
 impl ClusterActor {
     /// Notes what the nodes of this cluster are called, so that claims to them are told here.
     pub(super) fn list_nodes(&mut self) {
         let nodes = self.state.nodes_with_addresses();
-        let called = nodes.flat_map(|(node, addresses)| places(node, addresses));
         let mut claims = self.links.claims.borrow_mut();
-        claims.list(&self.state.settings.name, called.collect());
-        drop(claims);
-        self.claims_seen = None;
+        claims.list(&self.state.settings.name, nodes);
     }
 
     /// Takes in who else has these nodes, and tells if that is news.
     pub(super) fn look_at_claims(&mut self) {
         let claims = self.links.claims.borrow();
-        if self.claims_seen == Some(claims.changes()) {
+        if self.claims_seen == claims.changes() {
             return;
         }
-        self.claims_seen = Some(claims.changes());
+        self.claims_seen = claims.changes();
         let name = &self.state.settings.name;
-        let overlaps = claims.overlaps(name, self.state.nodes_with_addresses());
+        let overlaps = claims.overlaps(name);
         let contenders = claims.contenders(name);
         drop(claims);
         let (before, were) = self.state.take_overlaps(overlaps, contenders);

@@ -1,7 +1,6 @@
 //! All that a `ClusterActor` holds in memory, and what changes it. What it answers from that: `answers`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use self::names::Foreign;
@@ -56,7 +55,7 @@ pub struct ClusterSettings {
 pub(super) struct State {
     pub(super) settings: ClusterSettings,
     /// What is shared; `None` until the session has told.
-    pub(super) shared: Option<Rc<SharedState>>,
+    pub(super) shared: Option<Arc<SharedState>>,
     foreign: Foreign,
     pub(super) observed: Observed,
     /// What this keeper was asked of the published primary, and answers.
@@ -173,7 +172,7 @@ impl State {
     }
 
     /// Takes in what is shared. A new leadership forgets the failures of the one before.
-    pub(super) fn shared(&mut self, shared: SharedState, now: Moment) {
+    pub(super) fn shared(&mut self, shared: &Arc<SharedState>, now: Moment) {
         let shared = self.received(shared);
         if self.leading() != shared.leading.as_ref() {
             self.observed.failures.clear();
@@ -312,7 +311,7 @@ impl State {
         witness.look(&self.observed);
         self.observed.witness = witness;
         let generation = self.generation();
-        let nothing = Rc::default();
+        let nothing = Arc::default();
         let SharedState {
             keepers,
             reports,

@@ -13,11 +13,11 @@ use super::command::{Authority, Means, Target, open};
 use super::{FailoverActor, FailoverLinks};
 use crate::actors::cluster::ClusterActor;
 use crate::actors::messages::{
-    AskVoters, Commanded, Confirm, Decide, Guard, Leadership, LookFirst, RunEnded, SettingsTried,
-    WriteError, WriteState,
+    AskVoters, Commanded, Confirm, Decide, Guard, Leadership, LookFirst, Reads, RunEnded,
+    SettingsTried, WriteError, WriteState,
 };
 use crate::domain::facts::MinReplicas;
-use crate::domain::node::{ClusterName, KeeperId, NodeAddr};
+use crate::domain::node::{ClusterName, KeeperId, Moment, NodeAddr};
 use crate::domain::plan::{Action, Change};
 use crate::domain::published::Published;
 use crate::ports::redis::{CommandConnection, CommandError, Remember};
@@ -31,6 +31,9 @@ const RETRY: Duration = Duration::from_millis(100);
 
 /// How soon to look again while writes are held up.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// Facts read so long ago are good enough to go on with, after a look or a question that changed nothing.
+const STILL_FRESH: Duration = Duration::from_millis(100);
 
 /// Drives one cluster to where its plan has nothing more to do. Dies with the leadership.
 pub struct FailoverRun {
@@ -105,11 +108,21 @@ impl Decided {
 impl Driver {
     async fn drive(self) {
         let mut last = None;
+        // When facts were read that no action of this run has changed since.
+        let mut read_at: Option<Moment> = None;
         loop {
-            let Some(decision) = self.decide().await else {
+            let now = self.links.clock.now();
+            let decided = if read_at.is_some_and(|at| now.since(at) < STILL_FRESH) {
+                self.decide_after(Reads::Nothing).await
+            } else {
+                read_at = Some(now);
+                self.decide().await
+            };
+            let Some(decision) = decided else {
                 if self.holds_up_writes() {
                     // The successor's clients were cut off, this keeper's probe included.
                     tokio::time::sleep(LOOK_AGAIN).await;
+                    read_at = None;
                     continue;
                 }
                 return;
@@ -119,6 +132,7 @@ impl Driver {
                 tokio::time::sleep(RETRY).await;
             }
             last = Some(decision.action.clone());
+            read_at = read_at.filter(|_| decision.action.changes_nothing());
             match decision.action.clone() {
                 Action::Write { state, change } => {
                     tell(&decision.leadership, &state, change);
@@ -160,10 +174,16 @@ impl Driver {
         }
     }
 
-    /// What is to be done now, from facts read now, while writes are held up only of the node that matters; `None` if there is nothing, or this keeper does not lead.
+    /// What is to be done now, from facts read now, while writes are held up only of the node that matters; `None` if there is
+    /// nothing, or this keeper does not lead.
     async fn decide(&self) -> Option<Decided> {
-        let only = self.paused.borrow().as_ref().map(|it| it.successor.clone());
-        let decision = self.cluster.send(Decide { only }).await.ok()?;
+        let paused = self.paused.borrow().as_ref().map(|it| it.successor.clone());
+        self.decide_after(paused.map_or(Reads::All, Reads::Only))
+            .await
+    }
+
+    async fn decide_after(&self, reads: Reads) -> Option<Decided> {
+        let decision = self.cluster.send(Decide { reads }).await.ok()?;
         Some(Decided {
             action: decision.plan.action?,
             version: decision.version,

@@ -22,8 +22,8 @@ pub(super) struct Cluster {
     pub(super) reports: BTreeMap<KeeperId, Report>,
     /// As last shared.
     pub(super) unacknowledged: Unacknowledged,
-    /// When a keeper online had it in its file last.
-    had: Option<Moment>,
+    /// Since when no keeper online has it in its file.
+    given_up: Option<Moment>,
     state: State,
     /// It was read completely once: it can be shared.
     known: bool,
@@ -53,6 +53,33 @@ pub(super) enum Applied {
     Older(String),
 }
 
+/// What something that was read changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum News {
+    /// Nothing.
+    Nothing,
+    /// What is shared.
+    Shared,
+    /// Also what the cluster claims, or for which others it is held.
+    Claims,
+}
+
+impl News {
+    fn between(before: Option<&Report>, after: Option<&Report>) -> Self {
+        let nothing = Report::default();
+        let [old, new] = [before, after].map(|report| report.unwrap_or(&nothing));
+        let same_file = (old.absent, &old.unprobed, &old.overlaps)
+            == (new.absent, &new.unprobed, &new.overlaps);
+        if before == after {
+            Self::Nothing
+        } else if same_file {
+            Self::Shared
+        } else {
+            Self::Claims
+        }
+    }
+}
+
 impl Cluster {
     pub(super) fn new(serial: u64) -> Self {
         Self {
@@ -60,7 +87,7 @@ impl Cluster {
             own: ReportSlot::default(),
             reports: BTreeMap::new(),
             unacknowledged: Unacknowledged::default(),
-            had: None,
+            given_up: None,
             state: State::default(),
             known: false,
             state_read: false,
@@ -85,7 +112,7 @@ impl Cluster {
         self.state.published.as_ref()
     }
 
-    /// Whether a keeper of those `online` has it in its file, or one had within `span`.
+    /// Whether a keeper of those `online` has it in its file, or one had within `span`, as far as this was asked.
     pub(super) fn was_had(
         &mut self,
         online: &BTreeSet<KeeperId>,
@@ -96,12 +123,11 @@ impl Cluster {
             let report = self.reports.get(keeper);
             report.is_none_or(|report| !report.absent)
         };
-        let had = if online.iter().any(has) {
-            self.had.insert(now)
-        } else {
-            self.had.get_or_insert(now)
+        self.given_up = match self.given_up {
+            _ if online.iter().any(has) => None,
+            given_up => given_up.or(Some(now)),
         };
-        now.since(*had) < span
+        self.given_up.is_none_or(|since| now.since(since) < span)
     }
 
     pub(super) fn version(&self) -> Option<i32> {
@@ -237,24 +263,24 @@ impl Cluster {
         fresh
     }
 
-    /// Takes in one keeper's report; answers whether it is to be followed further.
-    pub(super) fn report(&mut self, keeper: KeeperId, node: Option<&Node>) -> bool {
-        match node.map(|node| Report::decode(&node.data)) {
-            Some(Ok(report)) => {
-                self.reports.insert(keeper.clone(), report);
-            }
-            Some(Err(error)) => {
+    /// Takes in one keeper's report; answers what that changes. It is to be followed further if there is one.
+    pub(super) fn report(&mut self, keeper: &KeeperId, node: Option<&Node>) -> News {
+        let report = node.and_then(|node| match Report::decode(&node.data) {
+            Ok(report) => Some(report),
+            Err(error) => {
                 tracing::warn!(%keeper, %error, "a report is ignored");
-                self.reports.remove(&keeper);
+                None
             }
-            None => {
-                self.reports.remove(&keeper);
-                self.followed.remove(&keeper);
-                return false;
-            }
+        });
+        match node {
+            Some(_) => drop(self.followed.insert(keeper.clone(), true)),
+            None => drop(self.followed.remove(keeper)),
         }
-        self.followed.insert(keeper, true);
-        true
+        let before = match report {
+            Some(report) => self.reports.insert(keeper.clone(), report),
+            None => self.reports.remove(keeper),
+        };
+        News::between(before.as_ref(), self.reports.get(keeper))
     }
 }
 
@@ -341,7 +367,7 @@ mod tests {
             created: 1,
             owner: 1,
         };
-        assert!(cluster.report(other.clone(), Some(&report)));
+        assert_eq!(cluster.report(&other, Some(&report)), News::Shared);
         assert!(cluster.becomes_known());
         cluster.forget();
         assert!(cluster.known() && !cluster.complete());

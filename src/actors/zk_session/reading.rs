@@ -7,7 +7,7 @@ use futures::future::{LocalBoxFuture, join_all};
 use futures::{FutureExt, TryFutureExt};
 
 use super::acknowledging::Survey;
-use super::cluster::Applied;
+use super::cluster::{Applied, News};
 use super::joining::{JoinError, Joined};
 use super::leading::Campaign;
 use super::standing::Standing;
@@ -236,25 +236,24 @@ impl ZkSession {
                 };
                 let before = cluster.reports.len();
                 let fresh = cluster.list(children.names, &self.identity.id);
-                let changed = cluster.reports.len() != before;
+                let gone = cluster.reports.len() != before;
+                let news = if gone { News::Claims } else { News::Nothing };
                 for keeper in fresh {
                     self.follow(Subject::Report(name.clone(), *serial, keeper));
                 }
                 if !self.unlisted.contains(name) {
                     self.converge(name);
                 }
-                self.cluster_read(name, changed);
+                self.cluster_read(name, news);
             }
             (Subject::State(name, _), Reading::Node(node)) => self.state_read(name, node.as_ref()),
             (Subject::Report(name, _, keeper), Reading::Node(node)) => {
                 let Some(cluster) = self.clusters.get_mut(name) else {
                     return false;
                 };
-                let before = cluster.reports.get(keeper).cloned();
-                let further = cluster.report(keeper.clone(), node.as_ref());
-                let changed = cluster.reports.get(keeper) != before.as_ref();
-                self.cluster_read(name, changed);
-                return further;
+                let news = cluster.report(keeper, node.as_ref());
+                self.cluster_read(name, news);
+                return node.is_some();
             }
             (subject, _) => unreachable!("{subject:?} is never read as such a reading"),
         }
@@ -303,7 +302,8 @@ impl ZkSession {
         if let Applied::Older(what) = &applied {
             tracing::warn!(cluster = %name, what, "an older published state is not applied");
         }
-        self.cluster_read(name, applied != Applied::Same);
+        let same = applied == Applied::Same;
+        self.cluster_read(name, if same { News::Nothing } else { News::Claims });
     }
 
     /// A cluster has no reports yet, nor a place for them.
@@ -314,22 +314,25 @@ impl ZkSession {
         if let Some(cluster) = self.clusters.get_mut(&name) {
             cluster.list(Vec::new(), &self.identity.id);
         }
-        self.cluster_read(&name, false);
+        self.cluster_read(&name, News::Nothing);
         let subject = Subject::Reports(name, serial);
         let again = tokio::time::sleep(CLUSTERS_AGAIN_AFTER);
         self.spawn(again.map(|()| Event::Changed(subject)));
     }
 
     /// Something of a cluster was read: its actor is told if that changed anything.
-    fn cluster_read(&mut self, name: &ClusterName, changed: bool) {
+    fn cluster_read(&mut self, name: &ClusterName, news: News) {
         let (Some(cluster), Some(line)) = (self.clusters.get_mut(name), &mut self.line) else {
             return;
         };
         if cluster.complete() {
             line.unread.remove(name);
         }
-        if cluster.becomes_known() || changed {
+        let first = cluster.becomes_known();
+        if first || news == News::Claims {
             self.claim(name);
+        }
+        if first || news != News::Nothing {
             self.share(name);
         }
     }

@@ -46,7 +46,7 @@ pub(super) async fn look(session: &dyn Session, clusters: &[ClusterConfig]) -> V
     }
     for cluster in clusters {
         let listed: Vec<&NodeAddr> = cluster.nodes.iter().map(|node| &node.addr).collect();
-        subjects.extend(overlap(&claims, &cluster.name, &listed).await);
+        subjects.extend(overlap(&mut claims, &cluster.name, &listed).await);
     }
     subjects
 }
@@ -72,10 +72,11 @@ async fn claim(published: &Published) -> Option<Claim> {
 }
 
 /// Whether another published cluster has nodes that the file lists in the cluster `name`.
-async fn overlap(claims: &Claims, name: &ClusterName, listed: &[&NodeAddr]) -> Option<Subject> {
+async fn overlap(claims: &mut Claims, name: &ClusterName, listed: &[&NodeAddr]) -> Option<Subject> {
     let resolved = resolve(listed.iter().copied()).await;
     let nodes = listed.iter().map(|node| (*node, &resolved[node.host()]));
-    let other = claims.overlaps(name, nodes).into_iter().next()?;
+    claims.list(name, nodes);
+    let other = claims.overlaps(name).into_iter().next()?;
     let shared: Vec<String> = other.nodes.iter().map(ToString::to_string).collect();
     let text = format!(
         "cluster {}, which is published, has {}, too: while other keepers have that one in their files, this one is held",
@@ -121,8 +122,8 @@ mod tests {
         };
         let mut claims = Claims::default();
         claims.set(&ClusterName::new("c1"), claim(&published).await);
-        let says = async |listed: &[&NodeAddr]| {
-            let subject = overlap(&claims, &ClusterName::new("c2"), listed).await;
+        let mut says = async |listed: &[&NodeAddr]| {
+            let subject = overlap(&mut claims, &ClusterName::new("c2"), listed).await;
             subject.map(|subject| subject.to_string())
         };
         let (same, another) = (addr("localhost"), addr("127.0.0.2"));

@@ -41,10 +41,17 @@ fn claim(state: &Published, generation: u64, keepers_with: usize) -> Option<Clai
     Claim::of(&state, &online, &reports, false)
 }
 
-fn overlaps(claims: &Claims, cluster: &str, nodes: &[&str]) -> Vec<Overlap> {
+/// With whom a cluster of the file overlaps that has these nodes.
+fn overlaps_of(claims: &Claims, cluster: &str, nodes: &[NodeAddr]) -> Vec<Overlap> {
     let nothing = Addresses::new();
+    let mut claims = claims.clone();
+    claims.list(&name(cluster), nodes.iter().map(|node| (node, &nothing)));
+    claims.overlaps(&name(cluster))
+}
+
+fn overlaps(claims: &Claims, cluster: &str, nodes: &[&str]) -> Vec<Overlap> {
     let nodes: Vec<_> = nodes.iter().map(|node| at(node)).collect();
-    claims.overlaps(&name(cluster), nodes.iter().map(|node| (node, &nothing)))
+    overlaps_of(claims, cluster, &nodes)
 }
 
 #[test]
@@ -63,9 +70,7 @@ fn one_server_in_two_clusters_is_found_by_address_whatever_it_is_called() {
     };
     assert_eq!(found, [expected]);
     let other_port = NodeAddr::new("10.0.0.1", 6380);
-    let nothing = Addresses::new();
-    let found = claims.overlaps(&name("c2"), [(&other_port, &nothing)].into_iter());
-    assert!(found.is_empty());
+    assert!(overlaps_of(&claims, "c2", &[other_port]).is_empty());
     assert!(overlaps(&claims, "c1", &["10.0.0.1"]).is_empty(), "its own");
 }
 
@@ -146,7 +151,7 @@ fn a_cluster_that_was_renamed_is_not_held_by_what_its_old_name_left_behind() {
 #[test]
 fn whom_a_claim_touches_is_told_and_so_is_who_is_held() {
     let mut claims = Claims::default();
-    claims.list(&name("c2"), [at("p")].into());
+    claims.list(&name("c2"), [(&at("p"), &Addresses::new())].into_iter());
     let state = published("p", "q");
     let touched = claims.set(&name("c1"), claim(&state, 1, 2));
     assert_eq!(touched, [name("c2")].into());

@@ -29,7 +29,10 @@ pub(super) fn sentinels(observed: &Observed, now: Moment) -> (Option<Hold>, Opti
             left: until.map(|until| until.since(now)),
         },
     };
-    (Some(hold), until.flatten().into_iter().chain([forgotten]).min())
+    (
+        Some(hold),
+        until.flatten().into_iter().chain([forgotten]).min(),
+    )
 }
 
 /// Nodes that a keeper does not manage, and why; and clients that are not what they seem.

@@ -14,11 +14,8 @@ pub(super) fn left_of(case: &Case<'_>, mut plan: Plan, hold: Hold) -> Plan {
             Change::Note => true,
             Change::Resume | Change::Accept => false,
         },
-        // Nothing is changed by them.
-        Some(Action::LookFirst(_) | Action::Confirm(_) | Action::AskVoters(_)) => {
-            followed_by_all(case).is_some()
-        }
-        _ => false,
+        Some(action) => action.changes_nothing() && followed_by_all(case).is_some(),
+        None => false,
     };
     if !allowed {
         plan.action = None;

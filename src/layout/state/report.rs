@@ -22,6 +22,8 @@ struct WireReport {
     refused: Vec<WireAddr>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     unprobed: Vec<WireAddr>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unpublished: Vec<WireAddr>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     absent: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -374,7 +376,8 @@ impl Document for Report {
         encode(WireReport {
             down: down.collect(),
             refused: self.refused.iter().map(WireAddr::from).collect(),
-            unprobed: self.unprobed.iter().map(WireAddr::from).collect(),
+            unprobed: wire_addrs(&self.unprobed),
+            unpublished: wire_addrs(&self.unpublished),
             absent: self.absent,
             ended: self.ended.as_ref().map(|ended| WireEnded {
                 generation: ended.generation.0,
@@ -410,7 +413,8 @@ impl Document for Report {
         Ok(Self {
             votes: votes.collect(),
             refused: wire.refused.into_iter().map(Into::into).collect(),
-            unprobed: wire.unprobed.into_iter().map(Into::into).collect(),
+            unprobed: addrs(wire.unprobed),
+            unpublished: addrs(wire.unpublished),
             absent: wire.absent,
             ended: wire.ended.map(|wire| Ended {
                 generation: Generation(wire.generation),

@@ -1,7 +1,7 @@
 //! How what other keepers write reads in the names of this keeper's file, and which nodes of the cluster the file lacks.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::State;
 use crate::actors::messages::{Decision, SharedState};
@@ -9,16 +9,22 @@ use crate::domain::names::{Addresses, Names, mentioned};
 use crate::domain::node::{Moment, NodeAddr};
 use crate::domain::observed::Unlisted;
 use crate::domain::plan::{Action, Change};
+use crate::domain::published::Published;
 use crate::domain::verdict::{Report, voters};
 
 /// How long a name that does not resolve is left alone.
 const RESOLVE_AGAIN_AFTER: std::time::Duration = std::time::Duration::from_secs(10);
 
+/// All nodes of which a published state speaks, or that it remembers.
+fn spoken_of(state: &Published) -> impl Iterator<Item = &NodeAddr> {
+    mentioned(state).chain(&state.known)
+}
+
 /// Names that the file does not have.
 #[derive(Debug, Default)]
 pub(super) struct Foreign {
     /// What is shared, as it was read.
-    received: Option<Rc<SharedState>>,
+    received: Option<Arc<SharedState>>,
     names: Names,
     /// What hosts that the file does not name resolve to.
     resolved: BTreeMap<String, Addresses>,
@@ -28,11 +34,10 @@ pub(super) struct Foreign {
 
 impl State {
     /// Takes in what is shared; answers it in the names of the file.
-    pub(super) fn received(&mut self, shared: SharedState) -> Rc<SharedState> {
-        let received = Rc::new(shared);
-        self.foreign.received = Some(Rc::clone(&received));
-        self.foreign.names = self.read_names(&received);
-        self.localised(&received)
+    pub(super) fn received(&mut self, shared: &Arc<SharedState>) -> Arc<SharedState> {
+        self.foreign.names = self.read_names(shared);
+        self.foreign.received = Some(Arc::clone(shared));
+        self.localised(shared)
     }
 
     /// More is known of what hosts resolve to.
@@ -69,22 +74,23 @@ impl State {
                 let primary = it.primary.iter().map(|read| &read.node);
                 primary.chain(it.replicas.keys())
             });
-            report.votes.keys().chain(&report.unprobed).chain(seen)
+            let told = report.unprobed.iter().chain(&report.unpublished);
+            report.votes.keys().chain(told).chain(seen)
         });
         Names::of(states.chain(reports), &listed, &self.foreign.resolved)
     }
 
-    fn localised(&self, received: &Rc<SharedState>) -> Rc<SharedState> {
+    fn localised(&self, received: &Arc<SharedState>) -> Arc<SharedState> {
         let names = &self.foreign.names;
         if names.is_plain() {
-            return Rc::clone(received);
+            return Arc::clone(received);
         }
         let mut shared = SharedState::clone(received);
         shared.published = shared.published.map(|state| names.localise(state));
         for report in shared.reports.values_mut() {
             *report = names.localise_report(report);
         }
-        Rc::new(shared)
+        Arc::new(shared)
     }
 
     /// Nodes that the cluster has and the file has not.
@@ -94,11 +100,23 @@ impl State {
         };
         let me = &self.settings.keeper;
         let others = shared.reports.iter().filter(|(keeper, _)| *keeper != me);
-        let voted = others.flat_map(|(_, report)| report.votes.keys());
-        let published = shared.published.iter();
-        let published = published.flat_map(|state| mentioned(state).chain(&state.known));
+        let told = others.flat_map(|(_, report)| report.votes.keys().chain(&report.unpublished));
         let lacks = |addr: &&NodeAddr| self.foreign.names.unlisted().contains_key(*addr);
-        published.chain(voted).filter(lacks).cloned().collect()
+        let published = shared.published.iter().flat_map(spoken_of);
+        published.chain(told).filter(lacks).cloned().collect()
+    }
+
+    /// Nodes of the file of which the published state does not speak.
+    pub(super) fn unpublished(&self) -> BTreeSet<NodeAddr> {
+        let Some(shared) = &self.shared else {
+            return BTreeSet::new();
+        };
+        let published: BTreeSet<&NodeAddr> = shared.published.iter().flat_map(spoken_of).collect();
+        let nodes = self.observed.nodes.keys();
+        nodes
+            .filter(|addr| !published.contains(addr))
+            .cloned()
+            .collect()
     }
 
     /// Brings up to date what is known of nodes that are published and not in the file.
@@ -109,7 +127,7 @@ impl State {
             return;
         };
         let me = &self.settings.keeper;
-        for addr in mentioned(published).chain(&published.known) {
+        for addr in spoken_of(published) {
             if let Some(addresses) = self.foreign.names.unlisted().get(addr) {
                 let others = voters(addr, &shared.keepers, &shared.reports);
                 let unlisted = Unlisted {

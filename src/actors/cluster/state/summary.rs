@@ -44,6 +44,7 @@ impl State {
             witness: self.observed.testimony(),
             refused: refused_early(&self.observed, self.shared.as_deref()),
             unprobed: self.lacking(),
+            unpublished: self.unpublished(),
             absent: false,
             ended: refused_since(&self.observed),
             askers,

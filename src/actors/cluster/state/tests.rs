@@ -44,8 +44,8 @@ fn voted<const COUNT: usize>(keepers: [&str; COUNT], recounting: bool) -> Shared
 #[test]
 fn a_vote_counts_for_nothing_until_it_is_known_of_whom_it_is_to_be_a_majority() {
     let mut state = state();
-    let mut down = |shared| {
-        state.shared(shared, Moment::default());
+    let mut down = |shared: SharedState| {
+        state.shared(&shared.into(), Moment::default());
         state.reconsider(Moment::default());
         state.observed.nodes[&node()].verdict.down()
     };
@@ -73,7 +73,7 @@ fn votes_from_before_an_outage_take_no_published_primary_from_its_clients_while_
             published: Some(published),
             ..voted(["me"], recounting)
         };
-        state.shared(shared, Moment::default());
+        state.shared(&shared.into(), Moment::default());
         state.reconsider(Moment::default());
         let view = state.node_view(&node(), lease, Moment::default());
         view.expect("a node of the file").writable
@@ -105,7 +105,7 @@ fn a_node_that_the_file_lacks_is_no_firm_no_before_this_keeper_is_up_to_date() {
     };
     let now = Moment::default();
     assert_eq!(state.answer(&ask, lease, now).reason, Reason::NoState);
-    state.shared(voted(["me"], false), now);
+    state.shared(&voted(["me"], false).into(), now);
     let answer = |lease| state.answer(&ask, lease, now).reason;
     assert_eq!(answer(lease), Reason::NoSuchNode);
     assert_eq!(answer(Lease::default()), Reason::NoLease);

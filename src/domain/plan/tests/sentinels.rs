@@ -98,9 +98,7 @@ fn what_a_sentinel_has_done_is_published_and_commands_nothing() {
 #[test]
 fn a_primary_of_other_data_is_not_published_because_a_sentinel_is_there() {
     let cluster = cluster().primary("a").replica("c", "a").published("a");
-    let cluster = cluster
-        .primary("b")
-        .sentinel_at("b", SENTINEL);
+    let cluster = cluster.primary("b").sentinel_at("b", SENTINEL);
     let cluster = down_for(cluster, 2).upstream("c", |it| it.primary = addr("b"));
     let plan = cluster.plan();
     assert_eq!(plan.action, None, "{plan}");
