@@ -83,9 +83,13 @@ impl Oracle {
         };
         let address = |keeper: &KeeperId| consents.addresses.get(keeper);
         for (asked, since) in declared.iter().filter(|(asked, _)| *asked != keeper) {
-            let mut others = declared.keys().chain([keeper]).filter(|it| *it != asked);
-            let twin = others.find(|other| address(other) == address(asked));
-            if let Some(twin) = twin.filter(|_| said.at > since + self.consent_lasts()) {
+            let mut others = declared.iter().filter(|(other, _)| *other != asked);
+            let twin = others.find(|(other, _)| address(other) == address(asked));
+            // What was consented to before both were declared to be asked is good until it is out.
+            let out = |(_, declared): &(&KeeperId, &u64)| {
+                said.at > since.max(*declared) + self.consent_lasts()
+            };
+            if let Some((twin, _)) = twin.filter(out) {
                 self.world.violated(format_args!(
                     "RK-8: {keeper} goes on without a lease, though {asked} and {twin} have one address"
                 ));
