@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::pending;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,11 +11,16 @@ use redis_keeper::domain::facts::{DownReason, Link, MinReplicas, Mode, Role, Ups
 use redis_keeper::domain::info::Info;
 use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
 use redis_keeper::ports::redis::{
-    Alive, CommandConnection, CommandError, Depth, Fence, ProbeConnection, ProbeFailure, Redis,
-    RedisNode, Remember, Stir, Subscribers,
+    CommandConnection, CommandError, Depth, ProbeConnection, ProbeFailure, Redis, RedisNode,
 };
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::sleep;
+
+use self::commands::Commands;
+use self::probing::Connection;
+
+mod commands;
+mod probing;
 
 /// How long the resolver is waited for.
 const RESOLVED_WITHIN: Duration = Duration::from_secs(1);
@@ -321,206 +325,5 @@ impl RedisNode for Node {
                 broken: false,
             })),
         }
-    }
-}
-
-struct Connection {
-    server: Rc<FakeServer>,
-    state: watch::Receiver<State>,
-    cuts: u64,
-    mutes: u64,
-    /// When the probe was sent whose answer was not waited for.
-    owed: Option<Instant>,
-}
-
-impl Connection {
-    async fn cut(&mut self) {
-        let (cuts, mutes) = (self.cuts, self.mutes);
-        // The sender lives as long as the server that is held here.
-        let _ = self
-            .state
-            .wait_for(|state| state.mutes == mutes && state.cuts != cuts)
-            .await;
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.server.open.set(self.server.open.get() - 1);
-    }
-}
-
-/// The answer to a probe that was sent at `sent`; never on a connection that has gone mute, whose number is not `mutes`.
-async fn answer(server: Rc<FakeServer>, depth: Depth, sent: Instant, mutes: u64) -> Alive {
-    let mut state = server.state.subscribe();
-    let State {
-        manner, latency, ..
-    } = match state.wait_for(|state| state.manner != Manner::Hangs).await {
-        Ok(state) => state.clone(),
-        Err(_) => pending().await,
-    };
-    sleep_until(sent + latency).await;
-    let mute = server.state.borrow().mutes != mutes;
-    if mute {
-        pending::<()>().await;
-    }
-    let mut info = server.info.borrow().clone();
-    let (loading, error) = match manner {
-        Manner::Loading => (true, None),
-        Manner::Errors(error) => (false, Some(error.to_owned())),
-        _ => (false, None),
-    };
-    if depth == Depth::Tick {
-        info = Info {
-            role: info.role,
-            replication_id: info.replication_id,
-            previous_replication_id: info.previous_replication_id,
-            offset: info.offset,
-            ..Info::default()
-        };
-    }
-    Alive {
-        info: error.is_none().then_some(info),
-        loading,
-        error,
-        subscribers: depth.is_full().then(|| Subscribers {
-            sentinels: server.sentinels.borrow().clone(),
-            others: 0,
-        }),
-        min_replicas: (depth == Depth::FullWithSettings).then(|| Ok(server.min_replicas.get())),
-    }
-}
-
-#[async_trait(?Send)]
-impl ProbeConnection for Connection {
-    async fn probe(&mut self, depth: Depth) -> Result<Alive, ProbeFailure> {
-        self.server.note(Deed::Probe(depth));
-        let sent = Instant::now();
-        self.owed = Some(sent);
-        let closed = || ProbeFailure::Evidence(DownReason::Closed, "connection closed".to_owned());
-        if self.state.borrow().manner == Manner::Closes {
-            return Err(closed());
-        }
-        let alive = answer(Rc::clone(&self.server), depth, sent, self.mutes);
-        tokio::select! {
-            biased;
-            () = self.cut() => Err(closed()),
-            alive = alive => {
-                self.owed = None;
-                Ok(alive)
-            }
-        }
-    }
-
-    async fn stirred(&mut self) -> Stir {
-        let (server, owed, mutes) = (Rc::clone(&self.server), self.owed, self.mutes);
-        let late = async {
-            match owed {
-                Some(sent) => drop(answer(server, Depth::Tick, sent, mutes).await),
-                None => pending().await,
-            }
-        };
-        let stir = tokio::select! {
-            biased;
-            () = self.cut() => Stir::Closed,
-            () = late => Stir::Answered,
-        };
-        self.owed = None;
-        stir
-    }
-}
-
-struct Commands {
-    server: Rc<FakeServer>,
-    run_id: String,
-    epoch: Epoch,
-    broken: bool,
-}
-
-impl Commands {
-    fn run(&self, text: String, role: Role) -> Result<Vec<String>, CommandError> {
-        self.server.note(Deed::Command(self.epoch, text));
-        if let Some(error) = self.server.command_error.take() {
-            return Err(error);
-        }
-        self.server.tells(|info| info.role = Some(role));
-        self.server.cut();
-        Ok(Vec::new())
-    }
-}
-
-#[async_trait(?Send)]
-impl CommandConnection for Commands {
-    fn run_id(&self) -> &str {
-        &self.run_id
-    }
-
-    async fn fence(&mut self, newest: Option<Epoch>) -> Result<Fence, CommandError> {
-        let named = self.server.named.get();
-        match named.filter(|named| *named > self.epoch) {
-            Some(newer) if newest.is_none_or(|newest| newer <= newest) => Ok(Fence::Newer(newer)),
-            _ => {
-                self.server.named.set(None);
-                Ok(Fence::Closed)
-            }
-        }
-    }
-
-    async fn promote(&mut self, _: Remember) -> Result<Vec<String>, CommandError> {
-        assert!(!self.server.fatal.take(), "promoting this node is fatal");
-        let notes = self.run("promote".to_owned(), Role::Primary { online_replicas: 0 })?;
-        self.server.tells(|info| {
-            let old = info.replication_id.take();
-            info.replication_id = old.as_ref().map(|old| format!("{}-{old}", self.epoch));
-            info.previous_replication_id = old;
-        });
-        Ok(notes)
-    }
-
-    async fn follow(
-        &mut self,
-        primary: &NodeAddr,
-        _: Remember,
-    ) -> Result<Vec<String>, CommandError> {
-        self.run(format!("follow {primary}"), replica_of(primary))
-    }
-
-    async fn rewrite(&mut self) -> Vec<String> {
-        self.server
-            .note(Deed::Command(self.epoch, "rewrite".to_owned()));
-        Vec::new()
-    }
-
-    async fn pause_writes(&mut self, _: Duration) -> Result<u64, CommandError> {
-        self.server
-            .note(Deed::Command(self.epoch, "pause".to_owned()));
-        self.broken = self.server.breaks.take();
-        if self.broken {
-            return Err(CommandError::Unknown("connection reset".to_owned()));
-        }
-        self.offset().await
-    }
-
-    async fn unpause(&mut self) -> Result<(), CommandError> {
-        if self.broken {
-            return Err(CommandError::NotDone("connection reset".to_owned()));
-        }
-        self.server
-            .note(Deed::Command(self.epoch, "unpause".to_owned()));
-        Ok(())
-    }
-
-    async fn offset(&mut self) -> Result<u64, CommandError> {
-        Ok(self.server.info.borrow().offset.unwrap_or_default())
-    }
-
-    async fn set_min_replicas(&mut self, values: MinReplicas) -> Result<Vec<String>, CommandError> {
-        let text = format!("demand {} replicas", values.to_write);
-        self.server.note(Deed::Command(self.epoch, text));
-        if let Some(error) = self.server.command_error.take() {
-            return Err(error);
-        }
-        self.server.min_replicas.set(values);
-        Ok(Vec::new())
     }
 }
