@@ -14,6 +14,7 @@ use tokio::task::spawn_local;
 use tokio::time::sleep;
 
 use self::order::held_by_replicas;
+use self::set_up::called;
 use super::clients::{Acknowledged, ask, ask_in_time, primary};
 use super::faults::Site;
 use super::network::Host;
@@ -288,13 +289,14 @@ impl Run {
 
     async fn ask_for_primaries(&self) -> Vec<Said> {
         let mut said = Vec::new();
-        for keeper in self.site.keepers.iter() {
+        for (number, keeper) in self.site.keepers.iter().enumerate() {
             let Some(voice) = keeper.answering() else {
                 continue;
             };
             for cluster in self.nodes.keys() {
                 let acknowledged = self.site.oracle.acknowledged(&keeper.id);
-                let status = primary(&voice.clusters, cluster).await;
+                let called = called(number, &self.schedule, cluster);
+                let status = primary(&voice.clusters, &called).await;
                 if let Some((node, deadline, consented)) = status {
                     let (earned, at) = voice.earned(deadline, &self.site.around.world);
                     let one = Said {
@@ -321,14 +323,15 @@ impl Run {
 
     async fn ask_all(&self) -> Vec<Said> {
         let mut said = Vec::new();
-        for keeper in self.site.keepers.iter() {
+        for (number, keeper) in self.site.keepers.iter().enumerate() {
             let Some(voice) = keeper.answering() else {
                 continue;
             };
             for (cluster, nodes) in &self.nodes {
+                let called = called(number, &self.schedule, cluster);
                 for (node, _) in nodes {
                     let acknowledged = self.site.oracle.acknowledged(&keeper.id);
-                    let answer = ask(&voice.clusters, cluster, node).await;
+                    let answer = ask(&voice.clusters, &called, node).await;
                     let when = voice.earned(answer.deadline, &self.site.around.world);
                     let id = keeper.id.clone();
                     let one = Said::of(id, cluster, node, &answer, when, acknowledged);

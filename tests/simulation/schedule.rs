@@ -112,6 +112,8 @@ pub(crate) enum Oddity {
     Lacks(usize),
     /// It has host names for addresses.
     Named,
+    /// It calls the clusters otherwise.
+    Called,
 }
 
 /// What a run is to prove besides safety.
@@ -145,6 +147,7 @@ impl Schedule {
             12 | 37 => Self::replaced_keeper(seed),
             24 => Self::late_leader(seed),
             36 => Self::crowd(seed),
+            38 => Self::called_otherwise(seed),
             42 => Self::misled(seed),
             43 => Self::foreign(seed),
             44 => Self::power_cut(seed),

@@ -58,10 +58,12 @@ impl Oracle {
             (*last, *stands) = (now, false);
         }
         let mut unprobed: BTreeMap<NodeAddr, usize> = BTreeMap::new();
+        let mut absent = 0;
         for keeper in keepers {
             let path = paths::report(name, &KeeperId::new(keeper));
             let report = tree.get(&path).map(|node| Report::decode(&node.data));
             if let Some(Ok(report)) = report {
+                absent += usize::from(report.absent);
                 for (node, reason) in &report.votes {
                     let node = canonical(node);
                     let before = book
@@ -85,11 +87,11 @@ impl Oracle {
         }
         let at_least_half = votes
             .iter()
-            .filter(|(_, votes)| **votes * 2 >= keepers.len());
+            .filter(|(_, votes)| **votes * 2 + absent >= keepers.len());
         book.unseen = at_least_half.map(|(node, _)| node.clone()).collect();
         // Whoever does not probe the node is no voter.
         votes.retain(|node, votes| {
-            let probing = keepers.len() - unprobed.get(node).copied().unwrap_or(0);
+            let probing = keepers.len() - absent - unprobed.get(node).copied().unwrap_or(0);
             *votes * 2 > probing
         });
         let primary = book.published.as_ref().and_then(|it| it.primary.as_ref());

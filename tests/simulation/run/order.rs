@@ -20,7 +20,7 @@ impl Run {
             let Some(primary) = self.site.oracle.primary(cluster) else {
                 return Some(format!("{cluster} has no published primary"));
             };
-            for (place, (node, _)) in nodes.iter().enumerate() {
+            for (node, _) in nodes {
                 let server = self.site.around.fleet.server(node)?;
                 let condition = server.condition();
                 let published = self.site.oracle.was_published(cluster, &condition.run_id);
@@ -28,10 +28,6 @@ impl Run {
                 let cannot_show = condition.starts > 1 && condition.follows.as_ref() == Some(node);
                 if (condition.foreign || cannot_show) && !published {
                     // It is named and left alone.
-                    continue;
-                }
-                if self.leader_lacks(place) && *node != primary {
-                    // A leader commands only what its file has: such a replica follows whomever it followed before.
                     continue;
                 }
                 if condition.follows.as_ref() != Some(&primary) {
@@ -86,21 +82,17 @@ impl Run {
         }
     }
 
-    /// Whoever leads has a file that lacks the node of this number.
-    fn leader_lacks(&self, place: usize) -> bool {
-        let leader = self.site.leader();
-        let odd = self.schedule.odd_file;
-        odd.is_some_and(|(keeper, oddity)| leader == Some(keeper) && oddity == Oddity::Lacks(place))
-    }
-
-    /// The keeper's file lacks the node: it cannot know, and says so.
+    /// The keeper's file lacks the node, or calls the cluster otherwise: it cannot know, and says so.
     fn lacks(&self, said: &Said) -> bool {
-        let Some((number, Oddity::Lacks(node))) = self.schedule.odd_file else {
+        let Some((number, oddity)) = self.schedule.odd_file else {
             return false;
         };
-        let keeper = &self.site.keepers[number].id;
-        let (addr, _) = &self.nodes[&said.cluster][node];
-        said.keeper == *keeper && said.node == *addr && said.ruling == Ruling::Unknown
+        let lacks = match oddity {
+            Oddity::Lacks(node) => self.nodes[&said.cluster][node].0 == said.node,
+            Oddity::Called => true,
+            Oddity::Named => false,
+        };
+        said.keeper == self.site.keepers[number].id && lacks && said.ruling == Ruling::Unknown
     }
 
     /// What a server has to demand of its replicas.

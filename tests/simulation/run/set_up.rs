@@ -90,6 +90,15 @@ impl Run {
     }
 }
 
+/// What a keeper's file calls a cluster.
+pub(super) fn called(number: usize, schedule: &Schedule, name: &ClusterName) -> ClusterName {
+    if schedule.odd_file == Some((number, Oddity::Called)) {
+        ClusterName::new(format!("other-{name}"))
+    } else {
+        name.clone()
+    }
+}
+
 /// The configuration of a keeper.
 pub(super) fn config(
     number: usize,
@@ -114,7 +123,7 @@ pub(super) fn config(
             let nodes: Vec<_> = listed
                 .map(|addr| json!({"host": addr.host(), "port": addr.port()}))
                 .collect();
-            json!({"name": name.as_str(), "nodes": nodes})
+            json!({"name": called(number, schedule, name).as_str(), "nodes": nodes})
         })
         .collect();
     let text = json!({

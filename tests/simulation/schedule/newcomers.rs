@@ -4,7 +4,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use super::{
-    Addressing, Chance, Fault, KEEPERS, Kind, Node, Planned, SERVERS, Schedule, When, Which,
+    Addressing, Chance, Fault, KEEPERS, Kind, Node, Oddity, Planned, SERVERS, Schedule, When, Which,
 };
 use crate::network::{Cut, Host};
 use crate::redis::Rebirth;
@@ -78,6 +78,40 @@ impl Schedule {
             consent: chance.pick(&[600, 800]),
             ..random
         }
+    }
+
+    /// A keeper joins whose file calls the cluster otherwise, and may lead when the primary dies; a cluster with the same servers
+    /// is not published beside one that is.
+    pub(crate) fn called_otherwise(seed: u64) -> Self {
+        let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0ca1_1ed0));
+        let mut schedule = Self {
+            keepers: 3,
+            newcomers: 1,
+            kind: Kind::Anything,
+            addressing: Addressing::Own,
+            odd_file: Some((3, Oddity::Called)),
+            drifts: vec![0; 3],
+            ..Self::at_random(seed)
+        };
+        let joins = |fault: &Planned| matches!(fault.fault, Fault::Join(_) | Fault::Retire(_));
+        schedule.faults.retain(|fault| !joins(fault));
+        let mut strike = |at, lasts, fault| {
+            let when = When::At(at);
+            schedule.faults.push(Planned { when, lasts, fault });
+        };
+        let joined = BEGIN + chance.between(0, 2_000_000);
+        strike(joined, 0, Fault::Join(3));
+        // All that stand before it in the latch.
+        let dies = joined + chance.between(1_000_000, 4_000_000);
+        if chance.happens(70) {
+            for other in 0..3 {
+                let lasts = chance.between(300_000, 3_000_000);
+                strike(dies, lasts, Fault::Crash(Which::Number(other)));
+            }
+        }
+        let fault = Fault::Kill(Node::Primary(0), Rebirth::Whole);
+        strike(dies + chance.between(0, 300_000), 20_000_000, fault);
+        schedule
     }
 
     /// Two keepers lose ZooKeeper and go on by each other's consent, while one that neither asks joins and comes to lead.
