@@ -84,14 +84,14 @@ impl Schedule {
     /// is not published beside one that is.
     pub(crate) fn called_otherwise(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0ca1_1ed0));
+        let random = Self::at_random(seed);
+        let odd = random.keepers;
         let mut schedule = Self {
-            keepers: 3,
             newcomers: 1,
             kind: Kind::Anything,
             addressing: Addressing::Own,
-            odd_file: Some((3, Oddity::Called)),
-            drifts: vec![0; 3],
-            ..Self::at_random(seed)
+            odd_file: Some((odd, Oddity::Called)),
+            ..random
         };
         let joins = |fault: &Planned| matches!(fault.fault, Fault::Join(_) | Fault::Retire(_));
         schedule.faults.retain(|fault| !joins(fault));
@@ -100,11 +100,11 @@ impl Schedule {
             schedule.faults.push(Planned { when, lasts, fault });
         };
         let joined = BEGIN + chance.between(0, 2_000_000);
-        strike(joined, 0, Fault::Join(3));
+        strike(joined, 0, Fault::Join(odd));
         // All that stand before it in the latch.
         let dies = joined + chance.between(1_000_000, 4_000_000);
         if chance.happens(70) {
-            for other in 0..3 {
+            for other in 0..odd {
                 let lasts = chance.between(300_000, 3_000_000);
                 strike(dies, lasts, Fault::Crash(Which::Number(other)));
             }
