@@ -157,13 +157,16 @@ impl ObservedNode {
         elsewhere.or(self.sighting.facts.as_ref())
     }
 
-    /// The facts of a node that answers, runs as a plain server and is not held down by the majority.
-    pub fn live(&self) -> Option<&NodeFacts> {
+    /// The facts of a node that answers and is not held down by the majority, whatever kind of server it is.
+    pub fn answering(&self) -> Option<&NodeFacts> {
         let answering = self.sighting.answering && !self.verdict.down();
-        self.sighting
-            .facts
-            .as_ref()
-            .filter(|facts| answering && facts.mode == Mode::Standalone)
+        self.sighting.facts.as_ref().filter(|_| answering)
+    }
+
+    /// The same of a node that runs as a plain server.
+    pub fn live(&self) -> Option<&NodeFacts> {
+        self.answering()
+            .filter(|facts| facts.mode == Mode::Standalone)
     }
 
     /// The facts of a node that is live and serves its data set.

@@ -236,11 +236,16 @@ impl Observed {
     /// Whether these facts, of a primary, are of a process that a keeper has seen as a replica of the cluster: somebody has
     /// promoted it.
     pub(super) fn promoted_by_hand(&self, addr: &NodeAddr, facts: &NodeFacts) -> bool {
+        facts.is_primary() && self.was_replica(addr, facts)
+    }
+
+    /// Whether these facts are of a process that a keeper has seen as a replica of the cluster.
+    pub(super) fn was_replica(&self, addr: &NodeAddr, facts: &NodeFacts) -> bool {
         let seen = |it: &Witness| {
             let replica = it.replicas.get(addr);
             replica.is_some_and(|it| it.run_id == facts.run_id)
         };
-        facts.is_primary() && self.witnesses().any(seen)
+        self.witnesses().any(seen)
     }
 
     /// What this keeper has to tell the others about the primary that is published, or was last: once it votes it down, it is

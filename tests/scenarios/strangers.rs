@@ -20,6 +20,12 @@ async fn foreign_at(net: &Net, redis: &Redis) -> Redis {
     elsewhere.moved_to(*redis.at().ip()).await
 }
 
+/// In the place of `redis`, which is dead: a replica of `primary`, from its start on.
+async fn follower_at(redis: &Redis, primary: &Redis) -> Redis {
+    let follows = format!("{} {}", primary.at().ip(), primary.at().port());
+    Redis::start_at(*redis.at().ip(), &[("replicaof", &follows)]).await
+}
+
 #[tokio::test]
 async fn a_foreign_server_at_the_primarys_address_is_replaced_and_its_data_stay() {
     let net = Net::new();
@@ -63,6 +69,56 @@ async fn a_foreign_server_at_a_replicas_address_is_named_and_not_overwritten() {
     keeper.wait_probes("cache", &second, 10).await;
     assert_eq!(foreign.key_count().await, FOREIGN);
     assert!(foreign.is_primary().await);
+}
+
+/// A replica of another cluster comes up there, linked to its own primary.
+#[tokio::test]
+async fn another_clusters_replica_at_a_replicas_address_is_named_and_not_overwritten() {
+    let net = Net::new();
+    let [primary, first, second] = Redis::trio(&net).await;
+    let outside = Redis::start(&net).await;
+    outside.write_keys("foreign", FOREIGN).await;
+    let keeper = Keeper::alone_for(&net, Settings::new(), &[&primary, &first, &second]).await;
+
+    second.kill();
+    let foreign = follower_at(&second, &outside).await;
+    foreign.wait_in_step_with(&outside).await;
+    let named = format!("{} holds data of its own", second.node());
+    keeper.wait_plan("cache", &[&named]).await;
+    keeper.wait_probes("cache", &second, 10).await;
+    assert_eq!(foreign.key_count().await, FOREIGN);
+    foreign.wait_in_step_with(&outside).await;
+}
+
+/// What comes up at the primary's address is no primary at all, and answers: it is never voted down.
+#[tokio::test]
+async fn another_process_at_the_primarys_address_is_replaced_whatever_kind_of_server_it_is() {
+    for clustered in [true, false] {
+        let net = Net::new();
+        let delay = [("repl-diskless-sync-delay", "5")];
+        let primary = Redis::start_with(&net, &delay).await;
+        let first = Redis::replica_of(&net, &primary, &delay).await;
+        let second = Redis::replica_of(&net, &primary, &delay).await;
+        primary.write_keys("kept", 100).await;
+        primary.wait_followed_by(&[&first, &second]).await;
+        let outside = Redis::start(&net).await;
+        outside.write_keys("foreign", FOREIGN).await;
+        let settings = Settings::new().set("seconds-mark-down", 20);
+        let keeper = Keeper::alone_for(&net, settings, &[&primary, &first, &second]).await;
+
+        primary.kill();
+        let _another = if clustered {
+            Redis::start_at(*primary.at().ip(), &[("cluster-enabled", "yes")]).await
+        } else {
+            follower_at(&primary, &outside).await
+        };
+        keeper.wait_replaced("cache", &primary).await;
+        let [successor, other] = keeper.elected("cache", [&first, &second]).await;
+        other.wait_in_step_with(successor).await;
+        for redis in [successor, other] {
+            assert_eq!(redis.key_count().await, 100);
+        }
+    }
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use crate::domain::confirmation::{Answer, Finding, Tally, Told};
 use crate::domain::facts::{DownReason, NodeFacts};
 use crate::domain::node::{KeeperId, Moment, NodeAddr};
 use crate::domain::observed::ObservedNode;
+use crate::domain::verdict::voters;
 
 /// What other keepers ask, and what this one answers.
 #[derive(Debug, Default)]
@@ -79,7 +80,7 @@ impl State {
     /// Whether another process answers at the address of the published primary, which is not in its place.
     fn primary_replaced(&self) -> bool {
         let node = self.primary().and_then(|it| self.observed.nodes.get(it));
-        let facts = node.and_then(ObservedNode::live);
+        let facts = node.and_then(ObservedNode::answering);
         facts.is_some_and(|facts| self.is_replaced_by(facts))
     }
 
@@ -118,19 +119,16 @@ impl State {
         }
     }
 
-    /// What the keepers have found since they were asked under this number. A keeper that cannot be asked, of a former
+    /// What the voters have found since they were asked under this number. A keeper that cannot be asked, of a former
     /// build, stands by its vote.
     fn tally(&self, number: u64) -> Tally {
         let (Some(shared), Some(primary)) = (&self.shared, self.primary()) else {
             return Tally::default();
         };
         let me = &self.settings.keeper;
-        let mut tally = Tally {
-            voters: shared.keepers.len(),
-            ..Tally::default()
-        };
-        for keeper in &shared.keepers {
-            let report = || shared.reports.get(keeper);
+        let mut tally = Tally::default();
+        for (keeper, report) in voters(primary, &shared.keepers, &shared.reports) {
+            tally.voters += 1;
             let finding = match shared.polls.get(keeper) {
                 _ if keeper == me => Some(self.observed.confirmation.own_finding()),
                 Some(told) => {
@@ -138,7 +136,7 @@ impl State {
                     answer.map(|answer| answer.finding)
                 }
                 None => {
-                    let votes = report().is_some_and(|it| it.votes.contains_key(primary));
+                    let votes = report.is_some_and(|it| it.votes.contains_key(primary));
                     Some(if votes {
                         Finding::Silent
                     } else {

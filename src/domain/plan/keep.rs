@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::election::elect;
-use super::super::facts::{Link, NodeFacts, Upstream};
+use super::super::facts::{Link, Mode, NodeFacts, Upstream};
 use super::super::lineage::{generation_of, lost_against};
 use super::super::node::{KeeperId, Moment, NodeAddr};
 use super::super::observed::ObservedNode;
@@ -39,27 +39,38 @@ fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
             .or_else(|| unconfirmed(case, primary, &successor));
         return held.unwrap_or_else(|| for_good(case, plan, successor));
     }
-    let Some(facts) = node.live() else {
+    let Some(facts) = node.answering() else {
         return Plan::hold(Hold::Undecided(vec![node.doubt(primary)]));
     };
-    if facts.loading {
+    let plain = facts.mode == Mode::Standalone;
+    if plain && facts.loading {
         return Plan::hold(Hold::PrimaryLoading(primary.clone()));
     }
     if let Some(plan) = breaker::turn(case, published) {
         return plan;
     }
     let held = breaker::hold(case, published);
-    let unfit = if let Some(upstream) = facts.upstream() {
-        let Some(other) = observed.upstream_of(primary) else {
-            return Plan::hold(Hold::ReplicatesFromOutside {
-                node: primary.clone(),
-                primary: upstream.primary.clone(),
-            });
-        };
+    let upstream = facts.upstream();
+    let unfit = if !plain {
+        let otherwise = Hold::Undecided(vec![node.doubt(primary)]);
+        match no_primary(case, published, (primary, node, facts), otherwise) {
+            Ok(()) => "another process answers there, and it is no plain Redis server".to_owned(),
+            Err(plan) => return *plan,
+        }
+    } else if let Some(other) = upstream.and_then(|_| observed.upstream_of(primary)) {
         if let Some(held) = held {
             return held;
         }
         format!("it was made a replica of {other} from outside")
+    } else if let Some(Upstream { primary: other, .. }) = upstream {
+        let otherwise = Hold::ReplicatesFromOutside {
+            node: primary.clone(),
+            primary: other.clone(),
+        };
+        match no_primary(case, published, (primary, node, facts), otherwise) {
+            Ok(()) => format!("another process answers there, and it is a replica of {other}"),
+            Err(plan) => return *plan,
+        }
     } else if published.is_stranger(facts) {
         match stranger::judge(case, published, primary) {
             Stranger::Stays(plan) => return *plan,
@@ -99,6 +110,29 @@ fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
     let asked = successor.filter(|_| replaced);
     let held = asked.and_then(|successor| unconfirmed(case, primary, &successor));
     held.unwrap_or(plan)
+}
+
+/// What answers at the published address is no primary, whatever its data. It is replaced if it is another process than the
+/// published one, and somebody holds the cluster's newest data (RK-7); otherwise it is left alone.
+fn no_primary(
+    case: &Case<'_>,
+    published: &Published,
+    (primary, node, facts): (&NodeAddr, &ObservedNode, &NodeFacts),
+    otherwise: Hold,
+) -> Result<(), Box<Plan>> {
+    if !published.is_replaced_by(facts) {
+        return Err(Box::new(Plan::hold(otherwise)));
+    }
+    match stranger::judge(case, published, primary) {
+        Stranger::Fails(_) if node.through().is_none() => Ok(()),
+        Stranger::Fails(_) => Err(Box::new(not_read_here(primary, node))),
+        Stranger::Stays(mut plan) => {
+            // It cannot be accepted.
+            plan.action = None;
+            plan.holds.insert(0, otherwise);
+            Err(plan)
+        }
+    }
 }
 
 fn less_data(holder: &NodeAddr) -> String {
@@ -291,20 +325,26 @@ fn settle(case: &Case<'_>, published: &Published, primary: &NodeAddr, facts: &No
 }
 
 /// Whether a node that is astray may be made a replica of the primary: nothing is lost by it but what it wrote past the
-/// keepers. That is told by its process and its data, never by its address.
+/// keepers, or copied from elsewhere. That is told by its process and its data, never by its address. A replica has no data of
+/// its own, unless it is linked to a server from outside: then it may be another cluster's.
 fn ours(
     case: &Case<'_>,
     published: &Published,
     facts: &NodeFacts,
     (addr, other): (&NodeAddr, &NodeFacts),
 ) -> bool {
-    !other.is_primary()
+    let another_clusters =
+        |upstream: &Upstream| upstream.link == Link::Up && case.observed.named_by(addr).is_none();
+    let replica = other
+        .upstream()
+        .is_some_and(|upstream| !another_clusters(upstream));
+    replica
         || other.keys == 0
         || generation_of(other, &published.lineage).is_some()
         || other.shares_history(facts)
         || published.comes_back(addr, other)
         || case.observed.witness.kin.contains(addr, other)
-        || case.observed.promoted_by_hand(addr, other)
+        || case.observed.was_replica(addr, other)
         || case.policy.settle_unrelated
 }
 

@@ -3,6 +3,7 @@
 use super::builder::{Cluster, addr, addrs, cluster, history};
 use crate::domain::confirmation::Confirmation;
 use crate::domain::election::Refusal;
+use crate::domain::facts::Mode;
 use crate::domain::plan::{Action, Change, Hold};
 
 fn trio() -> Cluster {
@@ -31,6 +32,54 @@ fn a_foreign_server_at_the_primarys_address_is_replaced_at_once_whatever_its_off
         kept: addr("b"),
         other: addr("a"),
     });
+}
+
+/// Whatever kind of server has come up at the published address, it is no primary of this cluster.
+#[test]
+fn another_process_at_the_primarys_address_that_is_no_primary_is_replaced_too() {
+    let of_outsider = |cluster: Cluster| {
+        let follower = cluster.replica("a", "outside").reborn("a", 1_000, 9_000);
+        follower.with("a", |a| a.run_id = "second process of a".to_owned())
+    };
+    let clustered = |cluster: Cluster| foreign(cluster, "a").with("a", |a| a.mode = Mode::Cluster);
+    for (other, told) in [
+        (of_outsider(trio()), "a replica of outside:6379"),
+        (clustered(trio()), "no plain Redis server"),
+    ] {
+        let cluster = other.written(Change::Withdraw);
+        let reason = cluster.state().intent.clone().unwrap().reason;
+        assert!(reason.contains("another process"), "{reason}");
+        assert!(reason.contains(told), "{reason}");
+    }
+    // Nobody may take over: it is not accepted.
+    let lone = || cluster().primary("a").published("a");
+    for other in [of_outsider(lone()), clustered(lone())] {
+        assert_eq!(other.plan().action, None, "{}", other.plan());
+    }
+}
+
+/// It is another cluster's, at a replica's address.
+#[test]
+fn a_foreign_replica_is_not_overwritten_and_one_of_this_cluster_is_brought_back() {
+    let outside = |cluster: Cluster| {
+        let cluster = cluster.upstream("c", |it| it.primary = addr("outside"));
+        cluster.with("c", |c| c.replication_id = history("outside"))
+    };
+    let led_away = outside(trio());
+    led_away.plan().assert_follows(["c"], "a");
+    let foreign = outside(trio()).with("c", |c| {
+        (c.keys, c.run_id) = (1_000, "somebody's process".to_owned());
+    });
+    let foreign = foreign.written(Change::Note);
+    assert_eq!(foreign.state().replicas, [addr("b")].into());
+    let plan = foreign.plan();
+    plan.assert_holds(&Hold::Unrelated {
+        kept: addr("a"),
+        other: addr("c"),
+    });
+    assert_eq!(plan.action, None, "{plan}");
+    let empty = foreign.with("c", |c| c.keys = 0);
+    empty.plan().assert_follows(["c"], "a");
 }
 
 #[test]
