@@ -149,22 +149,30 @@ impl Schedule {
             36 => Self::crowd(seed),
             38 => Self::called_otherwise(seed),
             42 => Self::misled(seed),
-            43 => Self::foreign(seed),
+            43 => Self::foreign(seed).with_odd_file(seed),
             44 => Self::power_cut(seed),
             45 => Self::drained(seed),
             46 => Self::outage(seed, seed % 100 == 46),
             47 => Self::to_be_replaced(seed),
-            48 => Self::end_of_a_cut(seed),
+            48 => Self::end_of_a_cut(seed).with_odd_file(seed),
             49 => Self::overtaken_errand(seed),
             _ => {
                 let mut schedule = Self::at_random(seed);
                 if schedule.kind == Kind::Anything {
-                    schedule.odd_file = odd_file(seed, schedule.keepers, schedule.nodes);
+                    schedule = schedule.with_odd_file(seed);
                     schedule.nameless();
                     schedule.proxies = Proxies::draw(&schedule, seed);
                 }
                 schedule
             }
+        }
+    }
+
+    /// In some runs, the file of one keeper differs.
+    fn with_odd_file(self, seed: u64) -> Self {
+        Self {
+            odd_file: odd_file(seed, self.keepers, self.nodes),
+            ..self
         }
     }
 

@@ -121,7 +121,7 @@ impl State {
 
     /// What the voters have found since they were asked under this number. A keeper that cannot be asked, of a former
     /// build, stands by its vote.
-    fn tally(&self, number: u64) -> Tally {
+    pub(super) fn tally(&self, number: u64) -> Tally {
         let (Some(shared), Some(primary)) = (&self.shared, self.primary()) else {
             return Tally::default();
         };

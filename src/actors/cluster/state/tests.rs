@@ -110,3 +110,26 @@ fn a_node_that_the_file_lacks_is_no_firm_no_before_this_keeper_is_up_to_date() {
     assert_eq!(answer(lease), Reason::NoSuchNode);
     assert_eq!(answer(Lease::default()), Reason::NoLease);
 }
+
+#[test]
+fn only_keepers_that_probe_the_node_confirm_a_withdrawal() {
+    let mut state = state();
+    let lacks = Report {
+        unprobed: [node()].into(),
+        ..Report::default()
+    };
+    let absent = Report {
+        absent: true,
+        ..Report::default()
+    };
+    let mut shared = voted(["me", "other", "lacks", "absent"], false);
+    shared.published = Some(Published {
+        primary: Some(node()),
+        ..Published::default()
+    });
+    for (keeper, report) in [("lacks", lacks), ("absent", absent)] {
+        shared.reports.insert(KeeperId::new(keeper), report);
+    }
+    state.shared(&shared.into(), Moment::default());
+    assert_eq!(state.tally(1).voters, 2);
+}
