@@ -24,6 +24,7 @@ mod host_loss;
 mod impostors;
 mod keepers;
 mod newcomers;
+mod out_of_sight;
 mod proof_of_life;
 mod proxied;
 mod reach;
