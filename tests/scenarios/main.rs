@@ -4,6 +4,7 @@
 //! other copies of themselves.
 
 mod brake;
+mod breaker;
 mod by_hand;
 mod check;
 mod command_line;
