@@ -1,5 +1,6 @@
 //! The documentation says what is there: links lead somewhere, configurations load, scripts can be run.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -75,7 +76,8 @@ fn every_test_that_a_page_names_is_there() {
     for (page, text) in pages() {
         let quoted = text.split('`').skip(1).step_by(2);
         for name in quoted.filter(|name| name.matches('_').count() > 3) {
-            let word = name.bytes().all(|it| it.is_ascii_lowercase() || it == b'_');
+            let of_a_name = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'_';
+            let word = name.bytes().all(of_a_name);
             if word && !name.starts_with("redis_keeper_") {
                 let there = all.contains(&format!("fn {name}("));
                 assert!(there, "{}: no test is called {name}", page.display());
@@ -84,6 +86,25 @@ fn every_test_that_a_page_names_is_there() {
         }
     }
     assert!(named > 20, "docs/safety.md names its tests: {named}");
+}
+
+#[test]
+fn every_metric_is_in_the_page_of_the_http_interface() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let of_a_name = |it: char| it.is_ascii_lowercase() || it == '_';
+    let all = sources(&root.join("src"));
+    let quoted = all.split("\"redis_keeper_").skip(1);
+    let metrics: BTreeSet<_> = quoted
+        .filter_map(|rest| rest.split(|it| !of_a_name(it)).next())
+        .map(|name| format!("redis_keeper_{}", name.trim_end_matches("_bucket")))
+        .collect();
+    assert!(metrics.len() > 15, "the metrics were found: {metrics:?}");
+    let page = fs::read_to_string(root.join("docs/http.md")).expect("a readable page");
+    let told: BTreeSet<_> = page.split(|it| !of_a_name(it)).collect();
+    for metric in metrics {
+        let is_told = told.contains(metric.as_str());
+        assert!(is_told, "docs/http.md does not tell of {metric}");
+    }
 }
 
 #[test]

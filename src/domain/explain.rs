@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::brake::Brake;
 use super::confirmation::Confirmation;
 use super::election::{Election, Refusal, elect, left_behind, priority};
 use super::lease::Unacknowledged;
@@ -87,6 +88,7 @@ pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation
         holds.extend(present.holds.iter().filter(sentinel).cloned());
     }
     let mut held_by: Vec<String> = voteless.into_iter().collect();
+    held_by.extend(braked(observed, primary.as_ref()));
     for hold in &holds {
         let words = hold.to_string();
         if !held_by.contains(&words) {
@@ -165,6 +167,16 @@ fn without(observed: &Observed, primary: Option<&NodeAddr>) -> (Observed, Option
         }
     }
     (case, voteless)
+}
+
+/// What the brake demands, while it acts (RK-11).
+fn braked(observed: &Observed, primary: Option<&NodeAddr>) -> Option<String> {
+    let (Brake { silent, published }, primary) = (observed.brake?, primary?);
+    let timeout = observed.limits.probe_timeout.as_secs_f64();
+    Some(format!(
+        "{silent} of {published} primaries are silent at once: a majority of the keepers has to confirm that {primary} is, \
+         which holds it for {timeout:.1} s at most"
+    ))
 }
 
 /// Who would take over if nothing held it back, out of which election, by which history.

@@ -3,6 +3,7 @@
 use futures::future::join_all;
 
 use super::support::checks::Checks;
+use super::support::insistence::Insistence;
 use super::support::keeper::{Keepers, Settings};
 use super::support::link::Link;
 use super::support::net::Net;
@@ -35,7 +36,7 @@ impl Many {
         let start = || Redis::start_behind_link(&net, &[]);
         let primaries = join_all((0..CLUSTERS).map(|_| start())).await;
         let replicas = join_all((0..CLUSTERS).map(|_| start())).await;
-        let mut settings = Settings::new();
+        let mut settings = Settings::patient();
         for (number, (primary, replica)) in primaries.iter().zip(&replicas).enumerate() {
             replica.follow(primary).await;
             replica.wait_in_step_with(primary).await;
@@ -85,6 +86,9 @@ async fn at_the_end_of_a_cut_from_all_clusters_no_healthy_primary_is_replaced() 
     let generations = many.generations().await;
     let [first, second] = [&many.primaries[0], &many.replicas[0]];
     let checks = Checks::start(&many.keepers, &name(0), &[first, second]);
+    let names: Vec<_> = many.pairs().map(|(name, ..)| name).collect();
+    let primaries = names.iter().map(String::as_str).zip(&many.primaries);
+    let insistence = Insistence::start(&many.keepers, &primaries.collect::<Vec<_>>());
     for round in 0..ROUNDS {
         let links = || many.replicas.iter().chain(&many.primaries).map(Redis::link);
         links().for_each(Link::silence);
@@ -95,6 +99,7 @@ async fn at_the_end_of_a_cut_from_all_clusters_no_healthy_primary_is_replaced() 
         assert_eq!(many.generations().await, generations, "round {round}");
     }
     checks.assert_only(first);
+    insistence.assert_always_yes();
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use futures::future::join_all;
 
 use super::support::checks::Checks;
+use super::support::insistence::Insistence;
 use super::support::keeper::{Keepers, Settings};
 use super::support::link::Link;
 use super::support::net::Net;
@@ -27,10 +28,13 @@ async fn a_healthy_primary_outlives_cuts(prefix: &str, cut: Cut) {
     let [primary, first, second] = &nodes;
     let prefix = ZooKeeper::shared().await.prefix(prefix);
     let nodes = [primary, first, second];
-    let keepers = Keepers::start_for(3, &net, &prefix, Settings::new(), &nodes).await;
+    let keepers = Keepers::start_for(3, &net, &prefix, Settings::patient(), &nodes).await;
     primary.wait_followed_by(&[first, second]).await;
     let generation = keepers[0].generation("cache").await;
     let checks = Checks::start(&keepers, "cache", &nodes);
+    // Silence towards keepers says nothing of its clients.
+    let insists = cut == Cut::Silent;
+    let insistence = insists.then(|| Insistence::start(&keepers, &[("cache", primary)]));
     for round in 1..=ROUNDS {
         for node in nodes {
             match cut {
@@ -57,6 +61,9 @@ async fn a_healthy_primary_outlives_cuts(prefix: &str, cut: Cut) {
         }
     }
     checks.assert_only(primary);
+    if let Some(insistence) = insistence {
+        insistence.assert_always_yes();
+    }
 }
 
 #[tokio::test]

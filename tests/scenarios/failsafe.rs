@@ -1,75 +1,15 @@
 //! Going on without ZooKeeper while all keepers are in touch (RK-8).
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-
 use rustix::process::Signal;
 use serde_json::json;
-use tokio::task::JoinSet;
-use tokio::time::sleep;
 
-use super::support::BACKGROUND;
 use super::support::checks::Checks;
+use super::support::insistence::Insistence;
 use super::support::keeper::{Keeper, Keepers, Settings};
 use super::support::net::Net;
 use super::support::redis::Redis;
 use super::support::wait::{SOON, eventually};
 use super::support::zookeeper::{Prefix, ZooKeeper};
-
-/// Times with which a busy machine does not count as an outage.
-fn patient() -> Settings {
-    Settings::new()
-        .set("zk-session-timeout-seconds", 6)
-        .set("lease-seconds", 3)
-        .set("failsafe-consent-seconds", 3)
-}
-
-/// Asks every keeper whether the primary is writable, over and over, and keeps the first answer that is no yes.
-struct Insistence {
-    asking: JoinSet<()>,
-    no: Arc<Mutex<Option<String>>>,
-}
-
-impl Insistence {
-    fn start(keepers: &Keepers, primary: &Redis) -> Self {
-        let no = Arc::<Mutex<Option<String>>>::default();
-        let mut asking = JoinSet::new();
-        for keeper in keepers.iter() {
-            let (id, at) = (keeper.id().to_owned(), keeper.http());
-            let url = format!("http://{at}/cluster/cache/is-writable/{}", primary.node());
-            let no = Arc::clone(&no);
-            let insist = async move {
-                let client = reqwest::Client::new();
-                loop {
-                    let told = match client.get(&url).send().await {
-                        Ok(answer) if answer.status() == 200 => None,
-                        Ok(answer) => {
-                            let (status, body) = (answer.status(), answer.text().await);
-                            let body = body.unwrap_or_default();
-                            // On a machine that is busy for longer than a check waits: that says nothing of the lease.
-                            let busy = body.contains("did not answer in time");
-                            (!busy).then(|| format!("{status} {body}"))
-                        }
-                        Err(error) => Some(error.to_string()),
-                    };
-                    if let Some(told) = told {
-                        let mut no = no.lock().unwrap_or_else(PoisonError::into_inner);
-                        no.get_or_insert(format!("{id}: {told}"));
-                    }
-                    sleep(Duration::from_millis(5)).await;
-                }
-            };
-            asking.spawn_on(insist, BACKGROUND.handle());
-        }
-        Self { asking, no }
-    }
-
-    fn assert_always_yes(mut self) {
-        self.asking.abort_all();
-        let no = self.no.lock().unwrap_or_else(PoisonError::into_inner);
-        assert_eq!(*no, None);
-    }
-}
 
 /// Until the keeper answers by the consent of all, or no more.
 async fn wait_failsafe(keeper: &Keeper, wanted: bool) {
@@ -111,9 +51,9 @@ async fn a_stopped_ensemble_stops_no_writes_and_its_return_is_not_felt() {
     let zookeeper = ZooKeeper::ensemble(&net, 1).await;
     let prefix = zookeeper.prefix("failsafe");
     let nodes = redis.each_ref();
-    let keepers = in_touch(&net, &prefix, patient(), &nodes).await;
+    let keepers = in_touch(&net, &prefix, Settings::patient(), &nodes).await;
     let checks = Checks::start(&keepers, "cache", &nodes);
-    let insistence = Insistence::start(&keepers, &redis[0]);
+    let insistence = Insistence::start(&keepers, &[("cache", &redis[0])]);
     let [server] = zookeeper.servers() else {
         panic!("one server")
     };
@@ -146,7 +86,7 @@ async fn without_zookeeper_one_keeper_out_of_touch_silences_all_until_it_is_back
     let zookeeper = ZooKeeper::ensemble(&net, 1).await;
     let prefix = zookeeper.prefix("silenced");
     let nodes = redis.each_ref();
-    let keepers = in_touch(&net, &prefix, patient(), &nodes).await;
+    let keepers = in_touch(&net, &prefix, Settings::patient(), &nodes).await;
     keepers[2].process().kill();
     let [server] = zookeeper.servers() else {
         panic!("one server")
@@ -183,7 +123,7 @@ async fn without_zookeeper_a_keeper_that_an_operator_took_off_is_not_asked() {
     let zookeeper = ZooKeeper::ensemble(&net, 1).await;
     let prefix = zookeeper.prefix("taken-off");
     let nodes = redis.each_ref();
-    let settings = patient().set("admin-operations", true);
+    let settings = Settings::patient().set("admin-operations", true);
     let keepers = in_touch(&net, &prefix, settings, &nodes).await;
     let path = "/admin/keepers/keeper-3";
     let refused = keepers[0].delete(path).await.expect("an answer");
@@ -229,10 +169,10 @@ async fn while_zookeeper_elects_or_lacks_a_majority_nobody_falls_silent_and_noth
     let zookeeper = ZooKeeper::ensemble(&net, 3).await;
     let prefix = zookeeper.prefix("electing");
     let nodes = redis.each_ref();
-    let keepers = in_touch(&net, &prefix, patient(), &nodes).await;
+    let keepers = in_touch(&net, &prefix, Settings::patient(), &nodes).await;
     let generation = keepers[0].generation("cache").await;
     let checks = Checks::start(&keepers, "cache", &nodes);
-    let insistence = Insistence::start(&keepers, &redis[0]);
+    let insistence = Insistence::start(&keepers, &[("cache", &redis[0])]);
 
     let leader = zookeeper.leader().await;
     leader.process().kill();
@@ -293,7 +233,7 @@ async fn keepers_that_could_not_ask_each_other_say_so_while_zookeeper_is_well() 
     let redis = Redis::trio(&net).await;
     let zookeeper = ZooKeeper::ensemble(&net, 1).await;
     let prefix = zookeeper.prefix("rehearsed");
-    let settings = patient().cluster("cache", &redis);
+    let settings = Settings::patient().cluster("cache", &redis);
     let first = Keeper::launch("keeper-1", &net, &prefix, &settings).await;
     let nowhere = settings.clone().set("rest-advertise", "keeper-2.invalid");
     let second = Keeper::launch("keeper-2", &net, &prefix, &nowhere).await;

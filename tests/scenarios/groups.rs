@@ -16,6 +16,7 @@ use super::support::wait::{SOON, eventually};
 use super::support::zookeeper::{Prefix, ZooKeeper};
 
 const SWITCHOVER: &str = "/admin/clusters/cache/switchover";
+const ACKNOWLEDGE: &str = "/admin/clusters/cache/acknowledge";
 
 /// After its last answer, another group is reckoned with for 30 s.
 const FORGOTTEN: Duration = Duration::from_mins(2);
@@ -130,6 +131,13 @@ async fn two_groups_that_meet_hold_the_cluster_name_each_other_and_one_goes_on_a
         assert_eq!(answer.code, 412, "{answer:?}");
         let refused = answer.body["error"].as_str().expect("an error");
         assert!(refused.contains(others.path()), "{refused}");
+        // An operator's word does not end that (ADR 040).
+        let answer = keepers[leader].post(ACKNOWLEDGE, &Value::Null).await;
+        let answer = answer.expect("an answer");
+        assert_eq!(
+            (answer.code, &answer.body["code"]),
+            (412, &json!("refused"))
+        );
         let explained = keepers[leader].get("/admin/clusters/cache/explain").await;
         let explained = explained.expect("an answer").body.to_string();
         assert!(

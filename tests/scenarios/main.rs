@@ -4,6 +4,7 @@
 //! other copies of themselves.
 
 mod brake;
+mod breaker;
 mod by_hand;
 mod check;
 mod command_line;
@@ -24,6 +25,7 @@ mod host_loss;
 mod impostors;
 mod keepers;
 mod newcomers;
+mod out_of_sight;
 mod proof_of_life;
 mod proxied;
 mod reach;

@@ -13,6 +13,7 @@ pub(crate) mod calls;
 pub(crate) mod checks;
 pub(crate) mod etc;
 pub(crate) mod haproxy;
+pub(crate) mod insistence;
 pub(crate) mod keeper;
 pub(crate) mod leadership;
 pub(crate) mod link;

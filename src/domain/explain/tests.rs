@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Explanation, explain};
+use crate::domain::brake::Brake;
 use crate::domain::election::Refusal;
 use crate::domain::node::{Generation, Moment, NodeAddr};
 use crate::domain::plan::Change;
@@ -135,6 +136,26 @@ fn too_few_keepers_for_min_votes_hold_it_back() {
         ["a:6379 can not be held down: keepers online 3, votes needed at least 4 (min-votes)"]
     );
     assert_eq!(told.next, Some(addr("b")));
+}
+
+#[test]
+fn while_many_primaries_are_silent_at_once_a_majority_has_to_confirm() {
+    let mut cluster = trio().down("a");
+    cluster.observed.brake = Some(Brake {
+        silent: 5,
+        published: 12,
+    });
+    let told = explained(&cluster);
+    let [held] = &told.held_by[..] else {
+        panic!("{told:?}")
+    };
+    let expected = "5 of 12 primaries are silent at once: a majority of the keepers has to confirm that a:6379 is";
+    assert!(held.contains(expected), "{held}");
+    assert!(told.sentence.contains(expected), "{}", told.sentence);
+    assert_eq!(told.next, Some(addr("b")), "who it would be is told still");
+
+    cluster.observed.brake = None;
+    assert_eq!(explained(&cluster).held_by, [""; 0]);
 }
 
 #[test]

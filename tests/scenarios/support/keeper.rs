@@ -74,6 +74,14 @@ impl Settings {
         }))
     }
 
+    /// The same with times for which a busy machine does not count as an outage.
+    pub(crate) fn patient() -> Self {
+        Self::new()
+            .set("zk-session-timeout-seconds", 6)
+            .set("lease-seconds", 3)
+            .set("failsafe-consent-seconds", 3)
+    }
+
     /// One more cluster.
     pub(crate) fn cluster<'a>(
         self,

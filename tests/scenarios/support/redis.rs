@@ -198,6 +198,12 @@ impl Redis {
         self.at
     }
 
+    /// Where it listens itself, past its link if it has one.
+    pub(crate) fn past_link(&self) -> SocketAddrV4 {
+        let port = self.link.as_ref().map_or(PORT, |_| HIDDEN_PORT);
+        SocketAddrV4::new(*self.at.ip(), port)
+    }
+
     /// Its name in a keeper's configuration and answers.
     pub(crate) fn node(&self) -> NodeAddr {
         NodeAddr::new(self.at.ip().to_string(), self.at.port())
@@ -205,8 +211,7 @@ impl Redis {
 
     /// A new connection, past its link if it has one.
     pub(crate) async fn connect(&self) -> RedisResult<MultiplexedConnection> {
-        let port = self.link.as_ref().map_or(PORT, |_| HIDDEN_PORT);
-        connect(SocketAddrV4::new(*self.at.ip(), port)).await
+        connect(self.past_link()).await
     }
 
     /// Runs one command, its words parted by spaces.
