@@ -11,16 +11,17 @@ use crate::domain::group::{GroupCluster, ProbeName};
 use crate::domain::lease::Unacknowledged;
 use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
 use crate::domain::observed::Requested;
-use crate::domain::plan::Plan;
 use crate::domain::published::Published;
 use crate::domain::task::{Outcome, Task, TaskId};
 use crate::domain::verdict::Report;
 
 pub use self::confirmation::{AskAnew, AskVoters, Asked, Confirm, SetPoll};
+pub use self::deciding::{Decide, Decision, Reads};
 pub use self::failsafe::{AskConsent, DropKeeper, FailsafeReport, NotDropped, Rehearse};
 pub use self::session::{InspectSession, SessionReport};
 
 mod confirmation;
+mod deciding;
 mod failsafe;
 mod session;
 
@@ -232,38 +233,6 @@ pub struct Wanted(pub ClusterName);
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Reconsider;
-
-/// `FailoverRun` → `ClusterActor`: what is to be done next?
-#[derive(Debug, Message)]
-#[rtype(result = "Decision")]
-pub struct Decide {
-    /// Whose facts to read first. A node that does not answer in time is judged by what is known.
-    pub reads: Reads,
-}
-
-/// The nodes whose facts are read before it is decided what to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reads {
-    /// All.
-    All,
-    /// This one.
-    Only(NodeAddr),
-    /// None: they were read for the decision before, a moment ago, and nothing was changed since.
-    Nothing,
-}
-
-/// The answer to [`Decide`].
-#[derive(Debug, Clone)]
-pub struct Decision {
-    /// The next action, or why there is none.
-    pub plan: Plan,
-    /// The version of the published state it was decided from.
-    pub version: Option<i32>,
-    /// The leadership it was decided under; without one nothing may be done.
-    pub leading: Option<Leadership>,
-    /// Which server process answered at each node when it was decided.
-    pub run_ids: BTreeMap<NodeAddr, String>,
-}
 
 /// `FailoverRun` → `ClusterActor`: how a command to a node ended.
 #[derive(Debug, Message)]

@@ -131,7 +131,7 @@ async fn two_groups_that_meet_hold_the_cluster_name_each_other_and_one_goes_on_a
         assert_eq!(answer.code, 412, "{answer:?}");
         let refused = answer.body["error"].as_str().expect("an error");
         assert!(refused.contains(others.path()), "{refused}");
-        // An operator's word does not end that (ADR 040).
+        // An operator's word does not end that (ADR 037).
         let answer = keepers[leader].post(ACKNOWLEDGE, &Value::Null).await;
         let answer = answer.expect("an answer");
         assert_eq!(

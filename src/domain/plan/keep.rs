@@ -42,35 +42,24 @@ fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
     let Some(facts) = node.answering() else {
         return Plan::hold(Hold::Undecided(vec![node.doubt(primary)]));
     };
-    let plain = facts.mode == Mode::Standalone;
-    if plain && facts.loading {
+    if node.live().is_some() && facts.loading {
         return Plan::hold(Hold::PrimaryLoading(primary.clone()));
     }
     if let Some(plan) = breaker::turn(case, published) {
         return plan;
     }
     let held = breaker::hold(case, published);
-    let upstream = facts.upstream();
-    let unfit = if !plain {
-        let otherwise = Hold::Undecided(vec![node.doubt(primary)]);
-        match no_primary(case, published, (primary, node, facts), otherwise) {
-            Ok(()) => "another process answers there, and it is no plain Redis server".to_owned(),
-            Err(plan) => return *plan,
+    let demoted = facts.upstream().and_then(|_| observed.upstream_of(primary));
+    let unfit = if let Some((what, otherwise)) = no_primary(primary, node, facts, demoted) {
+        match impostor(case, published, (primary, node, facts), otherwise) {
+            Ok(()) => format!("another process answers there, and it is {what}"),
+            Err(left) => return *left,
         }
-    } else if let Some(other) = upstream.and_then(|_| observed.upstream_of(primary)) {
+    } else if let Some(other) = demoted {
         if let Some(held) = held {
             return held;
         }
         format!("it was made a replica of {other} from outside")
-    } else if let Some(Upstream { primary: other, .. }) = upstream {
-        let otherwise = Hold::ReplicatesFromOutside {
-            node: primary.clone(),
-            primary: other.clone(),
-        };
-        match no_primary(case, published, (primary, node, facts), otherwise) {
-            Ok(()) => format!("another process answers there, and it is a replica of {other}"),
-            Err(plan) => return *plan,
-        }
     } else if published.is_stranger(facts) {
         match stranger::judge(case, published, primary) {
             Stranger::Stays(plan) => return *plan,
@@ -112,9 +101,28 @@ fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
     held.unwrap_or(plan)
 }
 
-/// What answers at the published address is no primary, whatever its data. It is replaced if it is another process than the
-/// published one, and somebody holds the cluster's newest data (RK-7); otherwise it is left alone.
+/// What answers at the published address where it can be no primary, whatever its data, and the hold while it is left alone.
 fn no_primary(
+    primary: &NodeAddr,
+    node: &ObservedNode,
+    facts: &NodeFacts,
+    demoted: Option<&NodeAddr>,
+) -> Option<(String, Hold)> {
+    if facts.mode != Mode::Standalone {
+        let hold = Hold::Undecided(vec![node.doubt(primary)]);
+        return Some(("no plain Redis server".to_owned(), hold));
+    }
+    let outside = &facts.upstream().filter(|_| demoted.is_none())?.primary;
+    let hold = Hold::ReplicatesFromOutside {
+        node: primary.clone(),
+        primary: outside.clone(),
+    };
+    Some((format!("a replica of {outside}"), hold))
+}
+
+/// Whether such a process is to be replaced: it is another one than the published one, and somebody holds the cluster's newest
+/// data (RK-7). Otherwise the plan: it is left alone, and never accepted.
+fn impostor(
     case: &Case<'_>,
     published: &Published,
     (primary, node, facts): (&NodeAddr, &ObservedNode, &NodeFacts),
@@ -127,7 +135,6 @@ fn no_primary(
         Stranger::Fails(_) if node.through().is_none() => Ok(()),
         Stranger::Fails(_) => Err(Box::new(not_read_here(primary, node))),
         Stranger::Stays(mut plan) => {
-            // It cannot be accepted.
             plan.action = None;
             plan.holds.insert(0, otherwise);
             Err(plan)
