@@ -283,6 +283,12 @@ impl Redis {
         }
     }
 
+    /// Whether it is older than 7.0. Its dumps keep no history: started again, it cannot show whose data it has (ADR 028).
+    pub(crate) async fn forgets_its_history(&self) -> bool {
+        let server = self.info("server").await.expect("a server that answers");
+        server["redis_version"].starts_with(['5', '6'])
+    }
+
     /// Seconds since its start, by its own clock.
     pub(crate) async fn uptime(&self) -> u64 {
         let server = self.info("server").await.expect("a server that answers");
