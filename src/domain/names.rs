@@ -128,6 +128,7 @@ impl Names {
         told.refused = set(&report.refused);
         told.unprobed = set(&report.unprobed);
         told.unpublished = set(&report.unpublished);
+        told.unread = set(&report.unread);
         told.asks = set(&report.asks);
         if let Some(fresh) = &mut told.fresh {
             let nodes = std::mem::take(&mut fresh.nodes);

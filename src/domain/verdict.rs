@@ -20,6 +20,8 @@ pub struct Report {
     pub unprobed: BTreeSet<NodeAddr>,
     /// Nodes of this keeper's file of which the published state does not speak: others are to know that their files lack them.
     pub unpublished: BTreeSet<NodeAddr>,
+    /// Nodes that answer this keeper, and do not tell it what they are: it has a wrong password, say.
+    pub unread: BTreeSet<NodeAddr>,
     /// This keeper has no such cluster: it is no voter at all.
     pub absent: bool,
     /// What this keeper found, after the withdrawal, at the primary that was withdrawn; `None` unless it refuses connections.

@@ -39,7 +39,8 @@ pub struct Lacks {
     pub published: usize,
     /// Clusters that are not published, and nodes that only others' files and votes name, which its file lacks.
     pub unpublished: usize,
-    /// Nodes that it votes down and that a strict majority of the voters sees alive.
+    /// Nodes that it votes down and that a strict majority of the voters sees alive, and nodes that tell it nothing and another
+    /// voter what they are.
     pub blind: usize,
 }
 
@@ -79,7 +80,13 @@ impl Lacks {
             .filter(|(_, reason)| **reason != DownReason::Loading);
         let unseen =
             unseen.filter(|(node, _)| Verdict::of(node, online, reports, 1).seen_by_majority());
-        lacks.blind = unseen.count();
+        let read = |node: &&NodeAddr| {
+            let mut voters = voters(node, online, reports);
+            let reads =
+                |told: &Report| !told.unread.contains(*node) && !told.votes.contains_key(*node);
+            voters.any(|(_, told)| told.is_none_or(reads))
+        };
+        lacks.blind = unseen.count() + report.unread.iter().filter(read).count();
         lacks
     }
 
@@ -268,6 +275,23 @@ mod tests {
         .into();
         let lacks = |keeper| Lacks::of(&KeeperId::new(keeper), &keepers, &reports, None).blind;
         assert_eq!([lacks("a"), lacks("b"), lacks("c")], [1, 0, 0]);
+    }
+
+    /// `a` has a wrong password for one node; another one tells nobody anything.
+    #[test]
+    fn a_node_that_tells_one_keeper_nothing_and_another_what_it_is_is_a_blind_spot_too() {
+        let keepers: BTreeSet<_> = ["a", "b"].map(KeeperId::new).into();
+        let unread = |nodes: &[&str]| Report {
+            unread: nodes.iter().map(|name| NodeAddr::new(*name, 1)).collect(),
+            ..Report::default()
+        };
+        let reports: BTreeMap<_, _> = [
+            (KeeperId::new("a"), unread(&["password", "busy"])),
+            (KeeperId::new("b"), unread(&["busy"])),
+        ]
+        .into();
+        let lacks = |keeper| Lacks::of(&KeeperId::new(keeper), &keepers, &reports, None).blind;
+        assert_eq!([lacks("a"), lacks("b")], [1, 0]);
     }
 
     /// `a` has no such cluster, `b` lacks a replica and a node that it knows of from votes only.

@@ -89,3 +89,49 @@ async fn a_leader_that_sees_less_than_the_others_makes_way_for_them() {
     .await;
     keepers.wait_leader_other_than(Some(leader)).await;
 }
+
+/// One keeper was missed when the password was changed. It comes to lead, and the servers tell it nothing.
+#[tokio::test]
+async fn a_leader_that_the_servers_turn_away_makes_way_for_the_others() {
+    let net = Net::fleet().await;
+    let nodes = Redis::trio(&net).await;
+    let [primary, first, second] = &nodes;
+    for node in &nodes {
+        node.run::<()>("ACL SETUSER keeper on >secret ~* &* +@all")
+            .await;
+    }
+    let zookeeper = ZooKeeper::shared().await;
+    let prefix = zookeeper.prefix("turned_away");
+    let access = json!({"username": "keeper", "password": "secret"});
+    let settings = Settings::new()
+        .set("redis", access)
+        .cluster("cache", &nodes);
+    let keepers = Keepers::start(3, &net, &prefix, &settings).await;
+    keepers
+        .wait_topology("cache", primary, &[first, second])
+        .await;
+
+    // Whoever does not log in is told nothing.
+    for node in &nodes {
+        node.run::<()>("ACL SETUSER default -info").await;
+    }
+    let leader = keepers.wait_leader().await;
+    let odd = &keepers[(leader + 1) % 3];
+    odd.reconfigure(|config| config["redis"]["password"] = "former".into())
+        .await;
+    odd.wait_ready().await;
+    for keeper in keepers.iter().filter(|keeper| keeper.id() != odd.id()) {
+        keeper.process().terminate();
+        keeper.process().wait_exit().await;
+        keeper.process().restart();
+        keeper.wait_ready().await;
+    }
+    eventually(SOON, "it to make way", async || {
+        let log = odd.process().log();
+        let makes_way = log.contains("making way for a keeper that sees more nodes alive");
+        makes_way.then_some(()).ok_or(log)
+    })
+    .await;
+    primary.kill();
+    keepers[leader].wait_replaced("cache", primary).await;
+}

@@ -32,7 +32,8 @@ impl Electorate<'_> {
     /// A node that cannot show whose data it holds is taken if somebody promoted it: a person has decided what keepers
     /// cannot know. It ranks behind all that can show it.
     fn is_chosen_by_hand(&self, addr: &NodeAddr, facts: &NodeFacts) -> Result<(), Refusal> {
-        if !facts.starts_without_history() {
+        // What it was found to copy from elsewhere is known to be another's, whoever has died since.
+        if !facts.starts_without_history() || self.observed.is_astray_by_itself(addr) {
             Err(Refusal::OtherData)
         } else if self.observed.promoted_by_hand(addr, facts) {
             Ok(())

@@ -96,7 +96,7 @@ impl fmt::Display for Action {
 fn not_in_file(node: &NodeAddr, voters: usize) -> String {
     if voters == 0 {
         return format!(
-            "{node} is in no keeper's file: it stays until it is put back and switched over"
+            "{node} is in the file of no keeper that is online: it stays until one has it, or it is put back and switched over"
         );
     }
     format!(

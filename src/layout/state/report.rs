@@ -24,6 +24,8 @@ struct WireReport {
     unprobed: Vec<WireAddr>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     unpublished: Vec<WireAddr>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unread: Vec<WireAddr>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     absent: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -378,6 +380,7 @@ impl Document for Report {
             refused: self.refused.iter().map(WireAddr::from).collect(),
             unprobed: wire_addrs(&self.unprobed),
             unpublished: wire_addrs(&self.unpublished),
+            unread: wire_addrs(&self.unread),
             absent: self.absent,
             ended: self.ended.as_ref().map(|ended| WireEnded {
                 generation: ended.generation.0,
@@ -415,6 +418,7 @@ impl Document for Report {
             refused: wire.refused.into_iter().map(Into::into).collect(),
             unprobed: addrs(wire.unprobed),
             unpublished: addrs(wire.unpublished),
+            unread: addrs(wire.unread),
             absent: wire.absent,
             ended: wire.ended.map(|wire| Ended {
                 generation: Generation(wire.generation),

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use proptest::array::uniform3;
+use proptest::array::uniform4;
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -211,7 +211,7 @@ proptest! {
     #[test]
     fn reports_read_back(
         votes in btree_map(addr(), reason(), 0..4),
-        [refused, unprobed, unpublished] in uniform3(btree_set(addr(), 0..4)),
+        [refused, unprobed, unpublished, unread] in uniform4(btree_set(addr(), 0..4)),
         absent: bool,
         ended in option::of((any::<u64>(), option::of(any::<String>()))),
         asks in btree_set(addr(), 0..4),
@@ -231,7 +231,7 @@ proptest! {
         let drains = drains.map(Generation);
         let ended = ended.map(|(generation, closed)| Ended { generation: Generation(generation), closed });
         let report = Report {
-            votes, refused, unprobed, unpublished, absent, ended, asks, fresh, askers, crowd, drains, heard, tasks, outcomes, witness,
+            votes, refused, unprobed, unpublished, unread, absent, ended, asks, fresh, askers, crowd, drains, heard, tasks, outcomes, witness,
             other_groups, overlaps,
         };
         prop_assert_eq!(Report::decode(&report.encode()), Ok(report));

@@ -75,6 +75,7 @@ impl State {
                 primary.chain(it.replicas.keys())
             });
             let told = report.unprobed.iter().chain(&report.unpublished);
+            let told = told.chain(&report.unread);
             report.votes.keys().chain(told).chain(seen)
         });
         Names::of(states.chain(reports), &listed, &self.foreign.resolved)

@@ -45,6 +45,7 @@ impl State {
             refused: refused_early(&self.observed, self.shared.as_deref()),
             unprobed: self.lacking(),
             unpublished: self.unpublished(),
+            unread: self.unread(),
             absent: false,
             ended: refused_since(&self.observed),
             askers,
@@ -63,6 +64,14 @@ impl State {
                     .collect()
             },
         }
+    }
+
+    /// Nodes that answer, and not what they are.
+    fn unread(&self) -> BTreeSet<NodeAddr> {
+        let nodes = self.observed.nodes.iter();
+        let unread =
+            nodes.filter(|(_, node)| node.sighting.answering && node.sighting.trouble.is_some());
+        unread.map(|(addr, _)| addr.clone()).collect()
     }
 
     /// Puts an operator's request before the leader.
