@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::node::{ClusterName, Epoch, Generation, NodeAddr};
 
+mod facts;
 mod published;
 mod report;
 mod task;
