@@ -11,7 +11,6 @@ use super::super::observed::ObservedNode;
 use super::super::policy::ChainedReplicas;
 use super::super::published::Published;
 use super::confirmation::{tell_flapping, unconfirmed};
-use super::sentinel::followed_by_all;
 use super::stranger::{self, Stranger};
 use super::{
     Action, Case, Change, Hold, Plan, breaker, publishing, switchover, withdrawing, write_safety,
@@ -57,8 +56,7 @@ fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
             Err(left) => return *left,
         }
     } else if let Some(other) = demoted {
-        // Where all follow another primary already, publishing that one undoes nothing.
-        if let Some(held) = held.filter(|_| followed_by_all(case).is_none()) {
+        if let Some(held) = held {
             return held;
         }
         format!("it was made a replica of {other} from outside")
