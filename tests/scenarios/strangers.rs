@@ -7,6 +7,9 @@ use super::support::redis::Redis;
 /// So many keys has a server from elsewhere.
 const FOREIGN: usize = 1_000;
 
+/// So many has the cluster.
+const KEPT: usize = 100;
+
 /// In the place of `redis`, which is dead: another server, with data of its own and an offset beyond what the cluster ever had.
 async fn foreign_at(net: &Net, redis: &Redis) -> Redis {
     let elsewhere = Redis::start(net).await;
@@ -26,28 +29,42 @@ async fn follower_at(redis: &Redis, primary: &Redis) -> Redis {
     Redis::start_at(*redis.at().ip(), &[("replicaof", &follows)]).await
 }
 
+/// A primary with so many keys and two replicas, none of which copies what comes up at its address before a keeper sees it; and
+/// a keeper that does not vote it down before long.
+async fn slow_to_copy(net: &Net) -> ([Redis; 3], Keeper) {
+    // Redis's default, as in `returning`.
+    let delay = [("repl-diskless-sync-delay", "5")];
+    let primary = Redis::start_with(net, &delay).await;
+    let first = Redis::replica_of(net, &primary, &delay).await;
+    let second = Redis::replica_of(net, &primary, &delay).await;
+    primary.write_keys("kept", KEPT).await;
+    primary.wait_followed_by(&[&first, &second]).await;
+    let settings = Settings::new().set("seconds-mark-down", 20);
+    let keeper = Keeper::alone_for(net, settings, &[&primary, &first, &second]).await;
+    ([primary, first, second], keeper)
+}
+
+/// Until a replica has taken over from the primary, with all that the cluster had, and the other one follows it.
+async fn succeeded<'a>(keeper: &Keeper, [primary, first, second]: &'a [Redis; 3]) -> &'a Redis {
+    keeper.wait_replaced("cache", primary).await;
+    let [successor, other] = keeper.elected("cache", [first, second]).await;
+    other.wait_in_step_with(successor).await;
+    for redis in [successor, other] {
+        assert_eq!(redis.key_count().await, KEPT);
+    }
+    successor
+}
+
 #[tokio::test]
 async fn a_foreign_server_at_the_primarys_address_is_replaced_and_its_data_stay() {
     let net = Net::new();
-    // Redis's default, as in `returning`: replicas have not copied it before it is seen.
-    let delay = [("repl-diskless-sync-delay", "5")];
-    let primary = Redis::start_with(&net, &delay).await;
-    let first = Redis::replica_of(&net, &primary, &delay).await;
-    let second = Redis::replica_of(&net, &primary, &delay).await;
-    primary.write_keys("kept", 100).await;
-    primary.wait_followed_by(&[&first, &second]).await;
-    let settings = Settings::new().set("seconds-mark-down", 20);
-    let keeper = Keeper::alone_for(&net, settings, &[&primary, &first, &second]).await;
+    let (cluster, keeper) = slow_to_copy(&net).await;
+    let [primary, ..] = &cluster;
 
     let forgets = primary.forgets_its_history().await;
     primary.kill();
-    let foreign = foreign_at(&net, &primary).await;
-    keeper.wait_replaced("cache", &primary).await;
-    let [successor, other] = keeper.elected("cache", [&first, &second]).await;
-    other.wait_in_step_with(successor).await;
-    for redis in [successor, other] {
-        assert_eq!(redis.key_count().await, 100);
-    }
+    let foreign = foreign_at(&net, primary).await;
+    let successor = succeeded(&keeper, &cluster).await;
     if forgets {
         // It passes for the primary that was replaced (ADR 028).
         return foreign.wait_in_step_with(successor).await;
@@ -100,29 +117,18 @@ async fn another_clusters_replica_at_a_replicas_address_is_named_and_not_overwri
 async fn another_process_at_the_primarys_address_is_replaced_whatever_kind_of_server_it_is() {
     for clustered in [true, false] {
         let net = Net::new();
-        let delay = [("repl-diskless-sync-delay", "5")];
-        let primary = Redis::start_with(&net, &delay).await;
-        let first = Redis::replica_of(&net, &primary, &delay).await;
-        let second = Redis::replica_of(&net, &primary, &delay).await;
-        primary.write_keys("kept", 100).await;
-        primary.wait_followed_by(&[&first, &second]).await;
+        let (cluster, keeper) = slow_to_copy(&net).await;
+        let [primary, ..] = &cluster;
         let outside = Redis::start(&net).await;
         outside.write_keys("foreign", FOREIGN).await;
-        let settings = Settings::new().set("seconds-mark-down", 20);
-        let keeper = Keeper::alone_for(&net, settings, &[&primary, &first, &second]).await;
 
         primary.kill();
         let _another = if clustered {
             Redis::start_at(*primary.at().ip(), &[("cluster-enabled", "yes")]).await
         } else {
-            follower_at(&primary, &outside).await
+            follower_at(primary, &outside).await
         };
-        keeper.wait_replaced("cache", &primary).await;
-        let [successor, other] = keeper.elected("cache", [&first, &second]).await;
-        other.wait_in_step_with(successor).await;
-        for redis in [successor, other] {
-            assert_eq!(redis.key_count().await, 100);
-        }
+        succeeded(&keeper, &cluster).await;
     }
 }
 

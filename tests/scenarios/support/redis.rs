@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -34,7 +35,9 @@ pub(crate) struct Redis {
     at: SocketAddrV4,
     link: Option<Link>,
     process: Process,
-    dir: TempDir,
+    dir: Arc<TempDir>,
+    /// Where the data are of one that was moved.
+    _data: Option<Arc<TempDir>>,
 }
 
 // === impl Redis: life ===
@@ -128,7 +131,8 @@ impl Redis {
             at,
             link,
             process,
-            dir,
+            dir: Arc::new(dir),
+            _data: None,
         };
         redis.wait_answering().await;
         redis
@@ -168,7 +172,10 @@ impl Redis {
     /// It is dead: a server with what it has on disk, at PORT of `host`, which is taken.
     pub(crate) async fn moved_to(&self, host: Ipv4Addr) -> Self {
         let dir = self.dir.path().display().to_string();
-        Self::start_at(host, &[("dir", &dir)]).await
+        Self {
+            _data: Some(Arc::clone(&self.dir)),
+            ..Self::start_at(host, &[("dir", &dir)]).await
+        }
     }
 
     /// Deletes its data from the disk.
