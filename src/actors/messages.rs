@@ -211,6 +211,21 @@ pub struct WriteState {
     pub raise_generation: bool,
 }
 
+/// `FailoverRun` → `ZkSession`: publish in a cluster what another one is published with, as this keeper knows it (RK-4). A state of
+/// the other one that has changed since refuses it. Answered as [`WriteState`] is.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(Published, i32), WriteError>")]
+pub struct TakeOver {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The other one.
+    pub other: ClusterName,
+    /// The leadership under which it was decided.
+    pub leadership: Leadership,
+    /// The version it was decided from; `None` when there was no node.
+    pub version: Option<i32>,
+}
+
 /// `FailoverRun` → `ZkSession`: is this still the leadership, and the state the one decided from? Asked of all of ZooKeeper,
 /// in its order of writes: a transaction of checks only (RK-4).
 #[derive(Debug, Message)]

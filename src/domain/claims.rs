@@ -4,6 +4,8 @@
 //! that a keeper online has in its file, claims the servers that it speaks of. Of two published clusters with the same servers:
 //! - one is managed: the one whose change of primary was begun, else the one that more keepers online have, else the newer one;
 //! - the newer one, whose primary was changed last, says which node is writable. Generations tell, which all keepers read alike.
+//!
+//! A cluster that is not published, and that more keepers online have, takes over what is published in the other one's name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,7 +45,7 @@ pub struct Overlap {
     pub primary: Option<NodeAddr>,
     /// Its primary was changed after this cluster's, or this one is not published.
     pub newer: bool,
-    /// It is the one of the two that is managed.
+    /// It is the one of the two that is managed. If this one is not published, more keepers online have the other one, or as many.
     pub managed: bool,
 }
 
@@ -52,6 +54,8 @@ pub struct Overlap {
 pub enum Part {
     /// It is not published yet, and is not while the other one is.
     Unpublished,
+    /// It is not published yet, and takes over what the other one is published with.
+    Heir,
     /// It is published, too: nothing is changed.
     Held,
     /// It goes on without these nodes.
@@ -69,16 +73,28 @@ pub struct Contender {
     pub keepers: BTreeSet<KeeperId>,
 }
 
+/// A cluster that is not published, and that keepers online have in their files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// What its nodes are called in their reports.
+    places: BTreeSet<NodeAddr>,
+    keepers: usize,
+}
+
 /// The claims of all published clusters.
 #[derive(Debug, Clone, Default)]
 pub struct Claims {
     published: BTreeMap<ClusterName, Claim>,
     /// The same, by what their nodes are called.
-    by_place: BTreeMap<NodeAddr, BTreeSet<ClusterName>>,
+    by_place: Places,
+    /// Those that are not published.
+    wishes: BTreeMap<ClusterName, Wish>,
+    /// The same, by what their nodes are called.
+    wished: Places,
     /// The clusters of this keeper's file: their nodes, what those resolve to, and all that they are called.
     listed: BTreeMap<ClusterName, BTreeMap<NodeAddr, (Addresses, BTreeSet<NodeAddr>)>>,
     /// What those nodes are called, and by which clusters.
-    lists: BTreeMap<NodeAddr, BTreeSet<ClusterName>>,
+    lists: Places,
     /// Clusters that keepers hold because of others: each of the others with those, and their keepers.
     told: BTreeMap<ClusterName, BTreeMap<ClusterName, BTreeSet<KeeperId>>>,
     changes: u64,
@@ -115,7 +131,6 @@ impl Claim {
     ) -> Option<Self> {
         let has = |keeper: &&KeeperId| reports.get(*keeper).is_none_or(|report| !report.absent);
         let keepers = online.iter().filter(has).count();
-        let published = state.primary.is_some() || state.intent.is_some();
         let probed = |node: &&NodeAddr| voters(node, online, reports).next().is_some();
         let remembered = state.known.iter().filter(probed);
         let nothing = Addresses::new();
@@ -123,7 +138,7 @@ impl Claim {
             let resolved = state.addresses.get(node.host()).unwrap_or(&nothing);
             (node.clone(), places(node, resolved))
         };
-        (published && (others || keepers > 0)).then(|| Self {
+        (state.is_begun() && (others || keepers > 0)).then(|| Self {
             nodes: mentioned(state).chain(remembered).map(called).collect(),
             primary: state.primary.clone(),
             generation: state.generation,
@@ -138,6 +153,38 @@ impl Claim {
     fn weight(&self) -> impl Ord {
         let begun = self.changing && self.keepers > 0;
         (begun, self.keepers, self.generation)
+    }
+
+    /// Whether the cluster of that wish takes over from this one. What was begun is finished first, and a cluster that nobody
+    /// has now is given up first: those who have it may be about to come back.
+    fn yields_to(&self, wish: &Wish) -> bool {
+        !self.changing && self.keepers > 0 && wish.keepers > self.keepers
+    }
+}
+
+// === impl Wish ===
+
+impl Wish {
+    /// Who has a cluster that is not published; `None` if it is published, or no keeper online has told that it has it.
+    pub fn of(
+        state: Option<&Published>,
+        online: &BTreeSet<KeeperId>,
+        reports: &BTreeMap<KeeperId, Report>,
+    ) -> Option<Self> {
+        if state.is_some_and(Published::is_begun) {
+            return None;
+        }
+        let told = online.iter().filter_map(|keeper| reports.get(keeper));
+        let has = told.filter(|report| !report.unpublished.is_empty());
+        let files: Vec<_> = has.map(|report| &report.unpublished).collect();
+        let nothing = Addresses::new();
+        (!files.is_empty()).then(|| Self {
+            places: files
+                .iter()
+                .flat_map(|nodes| nodes.iter().flat_map(|node| places(node, &nothing)))
+                .collect(),
+            keepers: files.len(),
+        })
     }
 }
 
@@ -179,6 +226,25 @@ impl Claims {
             .collect()
     }
 
+    /// Takes in who has a cluster that is not published.
+    pub fn wish(&mut self, name: &ClusterName, wish: Option<Wish>) {
+        let before = self.wishes.get(name);
+        if before == wish.as_ref() {
+            return;
+        }
+        for place in before.iter().flat_map(|it| &it.places) {
+            strike(&mut self.wished, place, name);
+        }
+        for place in wish.iter().flat_map(|it| &it.places) {
+            enter(&mut self.wished, place, name);
+        }
+        match wish {
+            Some(wish) => self.wishes.insert(name.clone(), wish),
+            None => self.wishes.remove(name),
+        };
+        self.changes += 1;
+    }
+
     /// Takes in for which published clusters keepers hold the cluster `name`. Answers those of which that has changed.
     pub fn tell(
         &mut self,
@@ -204,9 +270,11 @@ impl Claims {
 
     /// Forgets clusters that are there no more.
     pub fn retain(&mut self, there: impl Fn(&ClusterName) -> bool) {
-        let names = self.published.keys().filter(|name| !there(name));
-        for name in names.cloned().collect::<Vec<_>>() {
+        let names = self.published.keys().chain(self.wishes.keys());
+        let gone: Vec<_> = names.filter(|name| !there(name)).cloned().collect();
+        for name in gone {
             self.set(&name, None);
+            self.wish(&name, None);
         }
     }
 
@@ -244,6 +312,7 @@ impl Claims {
     pub fn overlaps(&self, name: &ClusterName) -> Vec<Overlap> {
         let mut met: BTreeMap<&ClusterName, Overlap> = BTreeMap::new();
         let own = self.published.get(name);
+        let wish = self.wishes.get(name);
         for (node, (_, places)) in self.listed.get(name).into_iter().flatten() {
             let others = places.iter().filter_map(|place| self.by_place.get(place));
             let others: BTreeSet<_> = others.flatten().filter(|other| *other != name).collect();
@@ -261,7 +330,10 @@ impl Claims {
                     nodes: BTreeSet::new(),
                     primary: claim.primary.clone(),
                     newer,
-                    managed: own.is_none_or(|own| claim.weight() > own.weight()),
+                    managed: match own {
+                        Some(own) => claim.weight() > own.weight(),
+                        None => !wish.is_some_and(|wish| claim.yields_to(wish)),
+                    },
                 });
                 overlap.nodes.insert(node.clone());
                 let primary = claim.primary.as_ref();
@@ -284,18 +356,21 @@ impl Claims {
         .collect()
     }
 
-    /// Whether another cluster that has its primary is managed instead of this published one.
+    /// Whether another cluster that has its primary is managed instead of this published one, or is to take over from it.
     pub fn outweighed(&self, name: &ClusterName) -> bool {
         let Some(own) = self.published.get(name) else {
             return false;
         };
         let primary = own.primary.iter().filter_map(|it| own.nodes.get(it));
         let places = primary.flatten();
-        let others = places.filter_map(|place| self.by_place.get(place));
-        let mut others = others.flatten().filter(|other| *other != name);
+        let indices = [&self.by_place, &self.wished, &self.lists];
+        let others = places.flat_map(|place| indices.map(|index| index.get(place)));
+        let mut others = others.flatten().flatten().filter(|other| *other != name);
         others.any(|other| {
-            let claim = self.published.get(other);
-            claim.is_some_and(|claim| claim.weight() > own.weight())
+            let heavier = |claim: &Claim| claim.weight() > own.weight();
+            let heir = |wish: &Wish| own.yields_to(wish);
+            self.published.get(other).is_some_and(heavier)
+                || self.wishes.get(other).is_some_and(heir)
         })
     }
 }

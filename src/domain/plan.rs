@@ -13,7 +13,7 @@ use std::time::Duration;
 pub use self::hold::Hold;
 use super::confirmation::Inquiry;
 use super::facts::{MinReplicas, NodeFacts};
-use super::node::{KeeperId, Moment, NodeAddr};
+use super::node::{ClusterName, KeeperId, Moment, NodeAddr};
 use super::observed::{Failure, Observed};
 use super::policy::Policy;
 use super::published::Published;
@@ -58,6 +58,9 @@ pub enum Action {
         /// What the write means.
         change: Change,
     },
+    /// Publish what another cluster of the group is published with, which fewer keepers have (guarded, RK-4): the other one's state
+    /// is still the one that this keeper knows.
+    TakeOver(ClusterName),
     /// Look who is connected to these nodes, and ask the keepers of other groups found there, before anything is changed
     /// (RK-12).
     LookFirst(BTreeSet<NodeAddr>),
@@ -181,13 +184,16 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
         policy,
         now,
     };
+    let unpublished = |before: &Published| {
+        overlap::take_over(observed).unwrap_or_else(|| discover::discover(&case, before))
+    };
     let mut plan = match &observed.published {
         Some(published) => match (&published.intent, &published.primary) {
             (Some(intent), _) => finish::finish(&case, published, intent),
             (None, Some(primary)) => keep::keep(&case, published, primary),
-            (None, None) => discover::discover(&case, published),
+            (None, None) => unpublished(published),
         },
-        None => discover::discover(&case, &Published::default()),
+        None => unpublished(&Published::default()),
     };
     plan.holds.extend(foreign);
     match sentinel {

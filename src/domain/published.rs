@@ -100,6 +100,11 @@ pub enum Step {
 pub const LINEAGE_LENGTH: usize = 8;
 
 impl Published {
+    /// Whether it was ever published: it has a primary, or one was withdrawn and is being replaced.
+    pub fn is_begun(&self) -> bool {
+        self.primary.is_some() || self.intent.is_some()
+    }
+
     /// Adds the present replication ids of the primary to the front of the lineage. Returns whether that changed it.
     pub fn extend_lineage<'a>(&mut self, newest_first: impl IntoIterator<Item = &'a str>) -> bool {
         let before = self.lineage.clone();

@@ -7,7 +7,7 @@ use super::facts::{DownReason, Link, Mode};
 use super::group::OtherGroup;
 use super::lineage::generation_of;
 use super::node::{ClusterName, Moment, NodeAddr};
-use super::observed::{Observed, ObservedNode};
+use super::observed::{Observed, ObservedNode, Unlisted};
 use super::policy::Policy;
 use super::published::Published;
 
@@ -222,7 +222,11 @@ pub struct Serving<'a> {
 impl Serving<'_> {
     /// Whether `addr` is the one node that may be written to. To be asked under a valid lease.
     pub fn writable(&self, addr: &NodeAddr, node: &ObservedNode) -> Reason {
-        let reason = self.within_the_group(addr, node);
+        self.beyond_the_group(addr, self.within_the_group(addr, node))
+    }
+
+    /// The answer, unless another group of keepers or another cluster knows better.
+    fn beyond_the_group(&self, addr: &NodeAddr, reason: Reason) -> Reason {
         if let Some(other) = groups::disagreement(self.observed, addr, &reason) {
             return Reason::OtherGroup(Box::new(other.clone()));
         }
@@ -230,6 +234,17 @@ impl Serving<'_> {
             (Reason::Primary, Some(other)) => Reason::OtherCluster(other.clone()),
             _ => reason,
         }
+    }
+
+    /// Whether `addr`, which this keeper's file lacks, may be written to. The published primary serves for as long as it is
+    /// published (RK-3), and a keeper that has it in its file knows better. While none is online, each answers for it.
+    pub fn unlisted(&self, addr: &NodeAddr, unlisted: &Unlisted) -> Reason {
+        let published = self.observed.published.as_ref();
+        let primary = published.and_then(|it| it.primary.as_ref());
+        if primary != Some(addr) || unlisted.voters > 0 || unlisted.addresses.is_empty() {
+            return Reason::NotInFile;
+        }
+        self.beyond_the_group(addr, Reason::Primary)
     }
 
     /// The same, as far as this group of keepers goes.

@@ -151,6 +151,102 @@ async fn a_keeper_that_calls_the_cluster_otherwise_calls_nothing_writable_and_de
     assert!(published["primary"].is_null(), "{published}");
 }
 
+/// Two of three files call the cluster otherwise after that: a cluster that is renamed, or one wrong file that was used first.
+#[tokio::test]
+async fn a_name_that_was_used_first_gives_way_to_the_one_that_more_keepers_have() {
+    let net = Net::fleet().await;
+    let zookeeper = ZooKeeper::shared().await;
+    let prefix = zookeeper.prefix("name_used_first");
+    let redis = Redis::trio(&net).await;
+    let [primary, first, second] = &redis;
+    let settings = Settings::new().cluster("cluster-2", &redis);
+    let keepers = Keepers::start(3, &net, &prefix, &settings).await;
+    keepers
+        .wait_topology("cluster-2", primary, &[first, second])
+        .await;
+    let (odd, others) = (&keepers[0], &keepers[1..]);
+    let before = odd.admin("clusters/cluster-2").await["published"].clone();
+    let nodes = [primary, first, second];
+    let otherwise = Checks::start(std::slice::from_ref(odd), "cluster-2", &nodes);
+    for keeper in others {
+        keeper
+            .reconfigure(|config| config["clusters"][0]["name"] = "cluster-1".into())
+            .await;
+        keeper.wait_ready().await;
+    }
+    for keeper in others {
+        eventually(SOON, format!("200 from {}", keeper.id()), async || {
+            let says = keeper.is_writable("cluster-1", primary).await;
+            let says = says.map_err(|error| error.to_string())?;
+            (says.code == 200)
+                .then_some(())
+                .ok_or_else(|| format!("{says:?}"))
+        })
+        .await;
+    }
+    let taken = others[0].admin("clusters/cluster-1").await["published"].clone();
+    for what in ["primary", "replicas"] {
+        assert_eq!(taken[what], before[what], "{what}");
+    }
+    let left = odd.admin("clusters/cluster-2").await["published"].clone();
+    assert_eq!(left["generation"], before["generation"], "{left}");
+    otherwise.assert_only(primary);
+
+    primary.kill();
+    others[0].wait_replaced("cluster-1", primary).await;
+    let says = odd.is_writable("cluster-2", primary).await;
+    assert_ne!(says.expect("an answer").code, 200);
+}
+
+#[tokio::test]
+async fn a_primary_that_only_a_dead_keeper_had_in_its_file_is_called_writable_by_the_others() {
+    let net = Net::fleet().await;
+    let zookeeper = ZooKeeper::shared().await;
+    let prefix = zookeeper.prefix("dead_keeper_had_it");
+    let redis = Redis::trio(&net).await;
+    let [primary, first, second] = &redis;
+    let settings = Settings::new().cluster("cluster-1", &redis);
+    let keepers = Keepers::start(3, &net, &prefix, &settings).await;
+    keepers
+        .wait_topology("cluster-1", primary, &[first, second])
+        .await;
+    let (has, lack) = (&keepers[0], &keepers[1..]);
+    let ip = primary.at().ip().to_string();
+    for keeper in lack {
+        let nodes = |config: &mut serde_json::Value| {
+            let nodes = config["clusters"][0]["nodes"]
+                .as_array_mut()
+                .expect("nodes");
+            nodes.retain(|node| node["host"] != *ip);
+        };
+        keeper.reconfigure(nodes).await;
+        keeper.wait_ready().await;
+    }
+    let answers = async |expected| {
+        for keeper in lack {
+            eventually(
+                SOON,
+                format!("{expected} from {}", keeper.id()),
+                async || {
+                    let says = keeper.is_writable("cluster-1", primary).await;
+                    let says = says.map_err(|error| error.to_string())?;
+                    (says.code == expected)
+                        .then_some(())
+                        .ok_or_else(|| format!("{says:?}"))
+                },
+            )
+            .await;
+        }
+    };
+    answers(500).await;
+    has.process().kill();
+    answers(200).await;
+    let replica = lack[0].is_writable("cluster-1", first).await;
+    assert_eq!(replica.expect("an answer").code, 503);
+    has.process().restart();
+    answers(500).await;
+}
+
 /// One keeper's file has a replica of a replica that nobody has published. The leader's file lacks it.
 #[tokio::test]
 async fn a_node_that_only_one_file_has_is_looked_after_by_the_keeper_that_has_it() {

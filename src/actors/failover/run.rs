@@ -14,7 +14,7 @@ use super::{FailoverActor, FailoverLinks};
 use crate::actors::cluster::ClusterActor;
 use crate::actors::messages::{
     AskVoters, Commanded, Confirm, Decide, Guard, Leadership, LookFirst, Reads, RunEnded,
-    SettingsTried, WriteError, WriteState,
+    SettingsTried, TakeOver, WriteError, WriteState,
 };
 use crate::domain::facts::MinReplicas;
 use crate::domain::node::{ClusterName, KeeperId, Moment, NodeAddr};
@@ -144,6 +144,7 @@ impl Driver {
                         self.let_write(&decision, version, &primary, change).await;
                     }
                 }
+                Action::TakeOver(other) => self.take_over(decision, other).await,
                 Action::LookFirst(nodes) => drop(self.cluster.send(LookFirst(nodes)).await),
                 Action::Confirm(inquiry) => drop(self.cluster.send(Confirm(inquiry)).await),
                 Action::AskVoters(_) => drop(self.cluster.send(AskVoters).await),
@@ -210,6 +211,18 @@ impl Driver {
         };
         let written = confirmed(self.links.session.send(write).await);
         written.map(|(_, version)| version)
+    }
+
+    async fn take_over(&self, decision: Decided, other: ClusterName) {
+        let Leadership { epoch, .. } = &decision.leadership;
+        tracing::warn!(%epoch, %other, "taking over what another cluster is published with: more keepers have this one");
+        let take_over = TakeOver {
+            cluster: self.name.clone(),
+            other,
+            leadership: decision.leadership,
+            version: decision.version,
+        };
+        confirmed(self.links.session.send(take_over).await);
     }
 
     /// Promotes in the order that RK-4 demands: a connection that bears the epoch and leads to the server decided about, older

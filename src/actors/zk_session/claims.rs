@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::ZkSession;
-use crate::domain::claims::Claim;
+use crate::domain::claims::{Claim, Wish};
 use crate::domain::node::{ClusterName, KeeperId};
 
 /// How long no keeper online must have had a cluster: one that is restarted is back by then.
@@ -21,6 +21,7 @@ impl ZkSession {
         let now = self.dependencies.clock.now();
         let Some(cluster) = self.clusters.get_mut(name) else {
             let mut news = claims.set(name, None);
+            claims.wish(name, None);
             news.extend(claims.tell(name, &BTreeMap::new()));
             return news;
         };
@@ -34,6 +35,10 @@ impl ZkSession {
         let claim = cluster
             .published()
             .and_then(|state| Claim::of(state, &online, &cluster.reports, others));
+        claims.wish(
+            name,
+            Wish::of(cluster.published(), &online, &cluster.reports),
+        );
         let mut held: BTreeMap<ClusterName, BTreeSet<KeeperId>> = BTreeMap::new();
         for keeper in &online {
             let report = cluster.reports.get(keeper);

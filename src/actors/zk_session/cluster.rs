@@ -68,8 +68,8 @@ impl News {
     fn between(before: Option<&Report>, after: Option<&Report>) -> Self {
         let nothing = Report::default();
         let [old, new] = [before, after].map(|report| report.unwrap_or(&nothing));
-        let same_file = (old.absent, &old.unprobed, &old.overlaps)
-            == (new.absent, &new.unprobed, &new.overlaps);
+        let same_file = (old.absent, &old.unprobed, &old.unpublished, &old.overlaps)
+            == (new.absent, &new.unprobed, &new.unpublished, &new.overlaps);
         if before == after {
             Self::Nothing
         } else if same_file {

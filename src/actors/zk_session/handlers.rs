@@ -11,7 +11,7 @@ use super::writing::{Failure, Guarded, check};
 use super::{Phase, ZkSession};
 use crate::actors::messages::{
     Guard, InspectSession, KeeperAnnouncement, LeadAgain, Leadership, Leading, Leave,
-    SessionReport, SetReport, Subscribe, Unsubscribe, WriteError, WriteState,
+    SessionReport, SetReport, Subscribe, TakeOver, Unsubscribe, WriteError, WriteState,
 };
 use crate::domain::node::{ClusterName, Generation};
 use crate::domain::published::Published;
@@ -91,7 +91,51 @@ impl ZkSession {
             cluster: write.cluster,
             version: write.version,
             raise_generation: write.raise_generation,
+            beside: None,
         })
+    }
+
+    fn heir(&self, take_over: TakeOver) -> Result<Guarded, String> {
+        let TakeOver {
+            cluster,
+            other,
+            leadership,
+            version,
+        } = take_over;
+        let left = self.clusters.get(&other);
+        let left = left.and_then(|it| it.published().cloned().zip(it.version()));
+        let (state, other_version) =
+            left.ok_or_else(|| format!("cluster {other} is not published any more"))?;
+        let guarded = self.guarded(WriteState {
+            cluster,
+            leadership,
+            version,
+            state,
+            raise_generation: true,
+        })?;
+        Ok(Guarded {
+            beside: Some((other, other_version)),
+            ..guarded
+        })
+    }
+
+    /// Sends a guarded write, and takes in what came of it.
+    fn send_guarded(
+        &self,
+        name: ClusterName,
+        guarded: Result<Guarded, String>,
+    ) -> ResponseActFuture<Self, Result<(Published, i32), WriteError>> {
+        match guarded {
+            Ok(guarded) => Box::pin(guarded.write().into_actor(self).map(
+                move |outcome, act, _| {
+                    let (published, version) =
+                        outcome.map_err(|failure| act.refused(&name, failure))?;
+                    act.written(&name, &published, version);
+                    Ok((published, version))
+                },
+            )),
+            Err(reason) => Box::pin(ready(Err(WriteError::NotDone(reason))).into_actor(self)),
+        }
     }
 
     /// Takes in what was written, before anyone is told.
@@ -157,18 +201,15 @@ impl Handler<WriteState> for ZkSession {
     type Result = ResponseActFuture<Self, Result<(Published, i32), WriteError>>;
 
     fn handle(&mut self, write: WriteState, _: &mut Self::Context) -> Self::Result {
-        let name = write.cluster.clone();
-        match self.guarded(write) {
-            Ok(guarded) => Box::pin(guarded.write().into_actor(self).map(
-                move |outcome, act, _| {
-                    let (published, version) =
-                        outcome.map_err(|failure| act.refused(&name, failure))?;
-                    act.written(&name, &published, version);
-                    Ok((published, version))
-                },
-            )),
-            Err(reason) => Box::pin(ready(Err(WriteError::NotDone(reason))).into_actor(self)),
-        }
+        self.send_guarded(write.cluster.clone(), self.guarded(write))
+    }
+}
+
+impl Handler<TakeOver> for ZkSession {
+    type Result = ResponseActFuture<Self, Result<(Published, i32), WriteError>>;
+
+    fn handle(&mut self, take_over: TakeOver, _: &mut Self::Context) -> Self::Result {
+        self.send_guarded(take_over.cluster.clone(), self.heir(take_over))
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Guarded {
     pub(super) state: Published,
     pub(super) version: Option<i32>,
     pub(super) raise_generation: bool,
+    /// Another cluster whose state has to have this version.
+    pub(super) beside: Option<(ClusterName, i32)>,
 }
 
 /// Why a guarded write was not confirmed.
@@ -97,7 +99,12 @@ impl Guarded {
                 version,
             },
         };
-        [Some(check), raise, Some(write)]
+        let beside = self.beside.as_ref();
+        let beside = beside.map(|(cluster, version)| Write::Check {
+            path: paths::cluster(cluster),
+            version: Some(*version),
+        });
+        [Some(check), raise, Some(write), beside]
             .into_iter()
             .flatten()
             .collect()

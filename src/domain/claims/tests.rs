@@ -1,4 +1,6 @@
 use super::*;
+use crate::domain::node::Epoch;
+use crate::domain::published::{Intent, Step};
 
 fn at(host: &str) -> NodeAddr {
     NodeAddr::new(host, 6379)
@@ -26,6 +28,23 @@ fn published(primary: &str, replica: &str) -> Published {
         replicas: [at(replica)].into(),
         known: [at(primary), at(replica)].into(),
         ..Published::default()
+    }
+}
+
+/// The same, while its primary is being replaced.
+fn changing(state: Published) -> Published {
+    let intent = Intent {
+        epoch: Epoch(1),
+        old: None,
+        old_run_id: None,
+        switchover: None,
+        candidate: None,
+        step: Step::Withdrawn,
+        reason: String::new(),
+    };
+    Published {
+        intent: Some(intent),
+        ..state
     }
 }
 
@@ -119,17 +138,7 @@ fn of_two_published_clusters_more_keepers_manage_and_the_newer_one_says_who_is_w
     assert_eq!(found, expected(false, true));
     let found = relation(claim(&one, 5, 1), claim(&two, 9, 1));
     assert_eq!(found, expected(true, true), "as many");
-    let mut begun = one.clone();
-    begun.intent = Some(crate::domain::published::Intent {
-        epoch: crate::domain::node::Epoch(1),
-        old: None,
-        old_run_id: None,
-        switchover: None,
-        candidate: None,
-        step: crate::domain::published::Step::Withdrawn,
-        reason: String::new(),
-    });
-    let found = relation(claim(&begun, 9, 1), claim(&two, 5, 2));
+    let found = relation(claim(&changing(one), 9, 1), claim(&two, 5, 2));
     assert_eq!(found, expected(false, false), "what was begun is finished");
 }
 
@@ -168,4 +177,43 @@ fn whom_a_claim_touches_is_told_and_so_is_who_is_held() {
     assert!(claims.contenders(&name("c1")).is_empty());
     claims.retain(|_| false);
     assert!(overlaps(&claims, "c2", &["p"]).is_empty());
+}
+
+/// What `c1` sees of `c2`, which is published, while so many keepers have `c1`, which is not: is `c2` managed?
+fn heir(wishes: usize, second: Option<Claim>) -> (bool, bool) {
+    let online = keepers(["a", "b", "c"]);
+    let has_it = Report {
+        unpublished: [at("p"), at("q")].into(),
+        ..Report::default()
+    };
+    let told = online.iter().enumerate().map(|(number, keeper)| {
+        let report = if number < wishes {
+            has_it.clone()
+        } else {
+            absent()
+        };
+        (keeper.clone(), report)
+    });
+    let mut claims = Claims::default();
+    claims.set(&name("c2"), second);
+    claims.wish(&name("c1"), Wish::of(None, &online, &told.collect()));
+    let managed = overlaps(&claims, "c1", &["p", "q"])[0].managed;
+    // A keeper whose file lacks `c1` knows as much.
+    (managed, claims.outweighed(&name("c2")))
+}
+
+#[test]
+fn a_cluster_that_more_keepers_have_takes_over_from_a_published_one_that_is_not_changing() {
+    let mut state = published("p", "q");
+    assert_eq!(heir(2, claim(&state, 5, 1)), (false, true));
+    assert_eq!(heir(1, claim(&state, 5, 1)), (true, false), "as many");
+    assert_eq!(heir(1, claim(&state, 5, 2)), (true, false));
+    let left = Claim::of(&state, &keepers([]), &[].into(), true);
+    assert_eq!(heir(2, left), (true, false), "its keepers may come back");
+    state = changing(state);
+    assert_eq!(heir(2, claim(&state, 5, 1)), (true, false), "it changes");
+    // Nobody wishes for what is published, or for what is elsewhere.
+    let online = keepers(["a"]);
+    assert_eq!(Wish::of(Some(&state), &online, &[].into()), None);
+    assert_eq!(Wish::of(None, &online, &[].into()), None);
 }

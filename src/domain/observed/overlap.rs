@@ -6,12 +6,12 @@ use super::Observed;
 use crate::domain::claims::{Overlap, Part};
 use crate::domain::names::mentioned;
 use crate::domain::node::{ClusterName, NodeAddr};
+use crate::domain::published::Published;
 
 impl Observed {
     /// Whether the cluster was published: it has a primary, or one was withdrawn and is being replaced.
     pub(in crate::domain) fn is_published(&self) -> bool {
-        let published = self.published.as_ref();
-        published.is_some_and(|it| it.primary.is_some() || it.intent.is_some())
+        self.published.as_ref().is_some_and(Published::is_begun)
     }
 
     /// Those of the other's nodes that this cluster is published with, too.
@@ -40,7 +40,8 @@ impl Observed {
     pub(in crate::domain) fn part(&self, overlap: &Overlap) -> Part {
         let yields = overlap.managed;
         if !self.is_published() {
-            Part::Unpublished
+            let heir = !yields && overlap.primary.is_some();
+            if heir { Part::Heir } else { Part::Unpublished }
         } else if self.at_heart(overlap) {
             if yields { Part::Held } else { Part::Managed }
         } else if yields || self.shared(overlap).len() < overlap.nodes.len() {

@@ -34,7 +34,8 @@ fn changes(case: &Case<'_>, action: &Action) -> bool {
             Change::Publish => published.is_none_or(|it| it.intent.is_none()),
             Change::Resume | Change::Accept | Change::Note => false,
         },
-        Action::Promote { .. }
+        Action::TakeOver(_)
+        | Action::Promote { .. }
         | Action::Switch { .. }
         | Action::Follow { .. }
         | Action::SetMinReplicas { .. } => true,

@@ -56,6 +56,9 @@ impl fmt::Display for Action {
                 ),
                 Change::Note => f.write_str("note replicas and data history of the primary"),
             },
+            Self::TakeOver(other) => {
+                write!(f, "take over what cluster {other} is published with")
+            }
             Self::LookFirst(nodes) => {
                 let nodes: Vec<_> = nodes.iter().cloned().collect();
                 write!(f, "look for other groups of keepers at {}", list(&nodes))
@@ -96,7 +99,7 @@ impl fmt::Display for Action {
 fn not_in_file(node: &NodeAddr, voters: usize) -> String {
     if voters == 0 {
         return format!(
-            "{node} is in the file of no keeper that is online: it stays until one has it, or it is put back and switched over"
+            "{node} is in the file of no keeper that is online: it stays published and is called writable, but nobody probes or replaces it. Put it back into the files"
         );
     }
     format!(
@@ -240,6 +243,9 @@ impl Hold {
             } => {
                 let then = match part {
                     Part::Unpublished => "This cluster is not published while that one is",
+                    Part::Heir => {
+                        "More keepers have this one: it takes over what that one is published with"
+                    }
                     Part::Held => "That one is managed: nothing is changed here",
                     Part::Without => "They are left to that one",
                     Part::Managed => "That one is held",

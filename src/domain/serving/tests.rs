@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Reason, Serving};
 use crate::domain::facts::{DownReason, Mode, Role};
 use crate::domain::node::Moment;
+use crate::domain::observed::Unlisted;
 use crate::domain::plan::tests::builder::{Cluster, KEEPERS, NOW, addr, cluster};
 
 /// Of `a`, a published primary with a replica.
@@ -134,4 +135,34 @@ fn a_replica_that_is_another_process_at_the_published_address_is_no_firm_no() {
     assert_eq!(elsewhere.is_answered("a"), unknown);
     let demoted = published().replica("a", "c").is_answered("a").0;
     assert_eq!(demoted, Reason::DemotedFromOutside);
+}
+
+#[test]
+fn the_published_primary_that_no_keeper_online_has_in_its_file_is_called_writable() {
+    let mut lacking = published();
+    lacking.observed.nodes.remove(&addr("a"));
+    let unlisted = |voters| Unlisted {
+        addresses: ["10.0.0.1".parse().expect("an address")].into(),
+        voters,
+    };
+    let nowhere = Unlisted::default();
+    let serving = Serving {
+        observed: &lacking.observed,
+        policy: &lacking.policy,
+        votes_current: true,
+        now: NOW,
+    };
+    let answered = |node, unlisted: &Unlisted| serving.unlisted(&addr(node), unlisted);
+    assert_eq!(answered("a", &unlisted(0)), Reason::Primary);
+    assert_eq!(
+        answered("a", &unlisted(1)),
+        Reason::NotInFile,
+        "ask that one"
+    );
+    assert_eq!(answered("b", &unlisted(0)), Reason::NotInFile, "a replica");
+    assert_eq!(
+        answered("a", &nowhere),
+        Reason::NotInFile,
+        "it may be another"
+    );
 }

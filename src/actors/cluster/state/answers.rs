@@ -25,10 +25,13 @@ impl State {
             .nodes
             .iter()
             .map(|(addr, node)| (addr, &node.sighting.addresses));
-        let Some(addr) = ask.node.find(named) else {
+        let unlisted = self.observed.unlisted.iter();
+        let unlisted = unlisted.map(|(addr, it)| (addr, &it.addresses));
+        let found = ask.node.find(named).or_else(|| ask.node.find(unlisted));
+        let Some(addr) = found else {
             return Answer::unknown(self.not_found(ask, lease.holds(now)));
         };
-        let node = &self.observed.nodes[addr];
+        let serving = self.serving(lease, now);
         let deadline = match ask.question {
             Question::Writable => lease.deadline,
             Question::Readable => lease
@@ -38,9 +41,10 @@ impl State {
         let reason = if deadline.is_none_or(|deadline| now >= deadline) {
             Reason::NoLease
         } else {
-            match ask.question {
-                Question::Writable => self.serving(lease, now).writable(addr, node),
-                Question::Readable => self.serving(lease, now).readable(addr, node),
+            match (self.observed.nodes.get(addr), ask.question) {
+                (Some(node), Question::Writable) => serving.writable(addr, node),
+                (Some(node), Question::Readable) => serving.readable(addr, node),
+                (None, _) => serving.unlisted(addr, &self.observed.unlisted[addr]),
             }
         };
         let says = matches!(reason.ruling(), Ruling::Yes | Ruling::No);
@@ -66,9 +70,7 @@ impl State {
         if !up_to_date {
             return Reason::NoLease;
         }
-        let unlisted = self.observed.unlisted.iter();
-        let named = unlisted.map(|(addr, unlisted)| (addr, &unlisted.addresses));
-        if ask.node.find(named).is_some() || !self.differences().is_empty() {
+        if !self.differences().is_empty() {
             return Reason::NotInFile;
         }
         let nodes = self.observed.nodes.iter();
@@ -94,17 +96,23 @@ impl State {
             return Err(Reason::NoLease);
         }
         let published = self.observed.published.as_ref().ok_or(Reason::NoState)?;
-        let known = |primary| Some((primary, self.observed.nodes.get(primary)?));
-        let primary = match published.primary.as_ref().and_then(known) {
-            Some((primary, node)) => {
-                let reason = self.serving(lease, now).writable(primary, node);
+        let serving = self.serving(lease, now);
+        let reason = |primary| match (
+            self.observed.nodes.get(primary),
+            self.observed.unlisted.get(primary),
+        ) {
+            (Some(node), _) => serving.writable(primary, node),
+            (None, Some(unlisted)) => serving.unlisted(primary, unlisted),
+            (None, None) => Reason::NotInFile,
+        };
+        let primary = match published.primary.as_ref() {
+            Some(primary) => {
+                let reason = reason(primary);
                 match reason.ruling() {
                     Ruling::Unknown => return Err(reason),
                     ruling => Some(primary).filter(|_| ruling == Ruling::Yes),
                 }
             }
-            // The primary is one that this keeper's file lacks.
-            None if published.primary.is_some() => return Err(Reason::NotInFile),
             None => None,
         };
         let online = |(addr, node): (&NodeAddr, &ObservedNode)| {

@@ -195,6 +195,7 @@ impl Model {
             Action::SetMinReplicas { node, values } => self.demand(node, *values),
             Action::Confirm(_) | Action::AskVoters(_) => unreachable!("confirmations are granted"),
             Action::LookFirst(_) => unreachable!("nobody looks"),
+            Action::TakeOver(_) => unreachable!("there is one cluster"),
         }
     }
 

@@ -4,7 +4,7 @@ use super::builder::{Cluster, NOW, addr, cluster};
 use crate::domain::claims::{Contender, Overlap, Part};
 use crate::domain::explain::explain;
 use crate::domain::node::{ClusterName, KeeperId};
-use crate::domain::plan::{Change, Hold};
+use crate::domain::plan::{Action, Change, Hold};
 use crate::domain::serving::{Reason, Ruling, Serving};
 
 fn healthy() -> Cluster {
@@ -62,6 +62,20 @@ fn a_cluster_is_not_published_while_a_published_one_has_a_node_of_it() {
     let dead = healthy().down("a").overlapped(&["b"], Some("a"), true);
     assert_eq!(dead.plan().action, None, "nor is anything adopted");
     healthy().written(Change::Publish);
+}
+
+#[test]
+fn a_cluster_that_more_keepers_have_takes_over_what_the_other_one_is_published_with() {
+    let take_over = Some(Action::TakeOver(ClusterName::new("other")));
+    for found in [healthy(), healthy().down("a")] {
+        let heir = found.overlapped(&["a", "b"], Some("a"), false);
+        let plan = heir.plan();
+        assert_eq!(plan.action, take_over, "whatever its primary is like");
+        assert_eq!(plan.holds, [hold(&["a", "b"], Part::Heir)]);
+        assert_eq!(writable(&heir, "a").ruling(), Ruling::Unknown, "not yet");
+    }
+    let elsewhere = healthy().overlapped(&["b"], None, false);
+    assert_eq!(elsewhere.plan().action, None, "its primary is none of ours");
 }
 
 #[test]

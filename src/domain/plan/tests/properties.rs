@@ -428,5 +428,6 @@ fn essence(action: Option<Action>, there: &impl Fn(&NodeAddr) -> NodeAddr) -> Op
         },
         Action::Confirm(_) | Action::AskVoters(_) => unreachable!("confirmations are granted"),
         Action::LookFirst(_) => unreachable!("nobody looks"),
+        Action::TakeOver(_) => unreachable!("there is one cluster"),
     })
 }
