@@ -30,6 +30,9 @@ pub const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 /// How long what was heard may wait to be looked at: what several monitors meet at once is looked at once.
 const GATHERED_WITHIN: Duration = Duration::from_millis(50);
 
+/// How often it is told that nobody answers behind a name.
+const UNANSWERED_TOLD_EVERY: Duration = Duration::from_mins(1);
+
 /// What a keeper tells another group of its own; `None` if it has joined none yet.
 ///
 /// # Errors
@@ -78,6 +81,8 @@ pub struct GroupWatch {
     links: GroupLinks,
     rivals: Rivals,
     timer: Option<(Moment, SpawnHandle)>,
+    /// When it was told last that nobody answers behind a name.
+    unanswered_told: Option<Moment>,
     /// Whoever waits until all that were met have been asked.
     waiting: Vec<oneshot::Sender<()>>,
 }
@@ -91,6 +96,7 @@ impl GroupWatch {
             links,
             rivals,
             timer: None,
+            unanswered_told: None,
             waiting: Vec::new(),
         }
     }
@@ -153,11 +159,27 @@ impl GroupWatch {
         answer: Result<GroupAnswer, String>,
         ctx: &mut Context<Self>,
     ) {
+        let now = self.links.clock.now();
         if let Err(error) = &answer {
-            tracing::debug!(%name, error, "a keeper of another group was met and does not answer");
+            self.unanswered(name, error, now);
         }
-        self.rivals.answered(name, answer, self.links.clock.now());
+        self.rivals.answered(name, answer, now);
         self.look(ctx);
+    }
+
+    /// Tells of a name behind which nobody answers. Any client can take one, as often as it likes: a line a minute is enough.
+    fn unanswered(&mut self, name: &ProbeName, error: &str, now: Moment) {
+        let lately = |told| now.since(told) < UNANSWERED_TOLD_EVERY;
+        if self.unanswered_told.is_some_and(lately) {
+            tracing::debug!(%name, error, "a name of another group's keeper was met, and nobody answers");
+            return;
+        }
+        self.unanswered_told = Some(now);
+        tracing::warn!(
+            %name, error,
+            "a server has a connection with the name of another group's keeper, and nobody answers there: a name alone holds nothing. \
+             If that group exists, two groups look after one server: see CLIENT LIST, and make its rest-advertise reachable"
+        );
     }
 
     /// Tells the rivals, and has all clusters look at them if something of it is news.

@@ -24,7 +24,7 @@ pub(super) enum Failure {
     #[error("this path can only be deleted: use DELETE")]
     OnlyDelete,
     #[error(
-        "this keeper takes no operations: set admin-operations to true in the configuration of all keepers"
+        "no operations are taken here, or at the leader: set admin-operations to true in the configuration of all keepers"
     )]
     OperationsOff,
     #[error("the body is not {{\"to\": \"host:port\", \"reason\": \"…\"}}, both optional: {0}")]

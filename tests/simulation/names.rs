@@ -4,8 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use redis_keeper::domain::names::{Names, mentioned};
-use redis_keeper::domain::node::NodeAddr;
+use redis_keeper::domain::node::{ClusterName, NodeAddr};
 use redis_keeper::domain::published::Published;
+
+/// What one keeper's file may call a cluster instead.
+pub(crate) fn otherwise(cluster: &ClusterName) -> ClusterName {
+    ClusterName::new(format!("other-{cluster}"))
+}
 
 /// The host name of a server at 10.0.`cluster`.`number + 1`.
 pub(crate) fn alias(addr: &NodeAddr) -> NodeAddr {

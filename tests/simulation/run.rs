@@ -211,7 +211,7 @@ impl Run {
                         let answer = ask_in_time(&voice.clusters, &cluster, &node).await;
                         if let Some(site) = here.upgrade() {
                             let when = voice.earned(answer.deadline, &site.around.world);
-                            let said = Said::of(id, &cluster, &node, &answer, when, acknowledged);
+                            let said = Said::of(id, (&cluster, &cluster), &node, &answer, when, acknowledged);
                             let said = said.by(&voice, &site.around.world);
                             site.oracle.heard(&[said]);
                         }
@@ -302,6 +302,7 @@ impl Run {
                     let one = Said {
                         keeper: keeper.id.clone(),
                         cluster: cluster.clone(),
+                        called,
                         node,
                         ruling: Ruling::Yes,
                         generation: None,
@@ -334,7 +335,7 @@ impl Run {
                     let answer = ask(&voice.clusters, &called, node).await;
                     let when = voice.earned(answer.deadline, &self.site.around.world);
                     let id = keeper.id.clone();
-                    let one = Said::of(id, cluster, node, &answer, when, acknowledged);
+                    let one = Said::of(id, (cluster, &called), node, &answer, when, acknowledged);
                     said.push(one.by(&voice, &self.site.around.world));
                 }
             }

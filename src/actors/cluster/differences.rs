@@ -23,19 +23,32 @@ impl ClusterActor {
             let redis = redis.clone();
             async move {
                 let resolved = timeout(RESOLVED_WITHIN, redis.resolve(&host)).await;
-                Some((host, resolved.ok()?.ok()?))
+                let late = |_| Err("no answer in time".to_owned());
+                (host, resolved.unwrap_or_else(late))
             }
         });
         let resolved = join_all(resolving).into_actor(self);
         ctx.spawn(resolved.map(|resolved, actor, ctx| {
-            let resolved: Vec<_> = resolved.into_iter().flatten().collect();
-            if resolved.is_empty() {
-                return;
+            let mut news = false;
+            for (host, resolved) in resolved {
+                match resolved {
+                    Ok(addresses) => {
+                        actor.state.resolved(host, addresses);
+                        news = true;
+                    }
+                    Err(error) if actor.state.unresolved(&host) => {
+                        let _in_span = actor.span.enter();
+                        tracing::warn!(
+                            host, error,
+                            "another keeper's file has a name that does not resolve here: which node it means is not known"
+                        );
+                    }
+                    Err(_) => {}
+                }
             }
-            for (host, addresses) in resolved {
-                actor.state.resolved(host, addresses);
+            if news {
+                actor.changed(ctx);
             }
-            actor.changed(ctx);
         }));
     }
 
@@ -56,7 +69,7 @@ impl ClusterActor {
                 tracing::warn!(
                     keeper,
                     lacks,
-                    "the keepers' files differ: this keeper's lacks nodes of the cluster"
+                    "the keepers' files differ: the file of that keeper lacks nodes of the cluster"
                 );
             }
         }

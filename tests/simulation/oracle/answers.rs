@@ -18,6 +18,8 @@ pub(super) const PRECISION: u64 = 4_000;
 pub(crate) struct Said {
     pub(crate) keeper: KeeperId,
     pub(crate) cluster: ClusterName,
+    /// What the keeper calls it.
+    pub(crate) called: ClusterName,
     pub(crate) node: NodeAddr,
     pub(crate) ruling: Ruling,
     pub(crate) generation: Option<Generation>,
@@ -44,7 +46,7 @@ pub(crate) struct Said {
 impl Said {
     pub(crate) fn of(
         keeper: KeeperId,
-        cluster: &ClusterName,
+        (cluster, called): (&ClusterName, &ClusterName),
         node: &NodeAddr,
         answer: &Answer,
         (earned, at): (Option<u64>, u64),
@@ -55,6 +57,7 @@ impl Said {
             distrusted: false,
             keeper,
             cluster: cluster.clone(),
+            called: called.clone(),
             node: node.clone(),
             ruling: answer.reason.ruling(),
             generation: answer.generation,
@@ -98,7 +101,7 @@ impl Oracle {
         let said: Vec<&Said> = said.iter().filter(|said| !said.distrusted).collect();
         for said in &said {
             if let Some(earned) = said.earned {
-                self.judge_lease(said, &books[&said.cluster], earned);
+                self.judge_lease(said, &books[&said.called], earned);
             }
         }
         let mut writable: BTreeMap<&ClusterName, &Said> = BTreeMap::new();
@@ -107,6 +110,7 @@ impl Oracle {
             let Said {
                 keeper,
                 cluster,
+                called,
                 node,
                 ..
             } = said;
@@ -117,7 +121,7 @@ impl Oracle {
                     first.keeper, first.node, first.generation, said.generation
                 ));
             }
-            let published = books[cluster].published.as_ref();
+            let published = books[called].published.as_ref();
             let other = published.and_then(|published| published.primary.as_ref());
             if let Some(other) = other.filter(|other| *other != node) {
                 self.world.violated(format_args!(
@@ -130,7 +134,7 @@ impl Oracle {
                 continue;
             }
             let since = said.at.saturating_sub(self.lease + SLACK);
-            if !books[cluster].was_primary(node, since) {
+            if !books[called].was_primary(node, since) {
                 self.world.violated(format_args!(
                     "RK-3: {keeper} calls {node} writable, which was not the published primary for longer than the lease"
                 ));

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{LEASE, Run};
 use crate::faults::Site;
 use crate::keeper::{Keeper, Surroundings};
-use crate::names::alias;
+use crate::names::{alias, otherwise};
 use crate::network::{Host, Network};
 use crate::oracle::{Oracle, Times};
 use crate::peers::{Interfaces, advertised};
@@ -45,7 +45,10 @@ impl Run {
                 probe_timeout: schedule.tick.min(schedule.mark_down / 4) * 1_000,
             },
             choosy,
-            nodes.keys().cloned(),
+            (0..schedule.keepers)
+                .flat_map(|number| nodes.keys().map(move |name| (number, name)))
+                .map(|(number, name)| called(number, &schedule, name))
+                .chain(nodes.keys().cloned()),
         );
         fleet.judged_by(Rc::clone(&oracle));
         let interfaces =
@@ -93,7 +96,7 @@ impl Run {
 /// What a keeper's file calls a cluster.
 pub(super) fn called(number: usize, schedule: &Schedule, name: &ClusterName) -> ClusterName {
     if schedule.odd_file == Some((number, Oddity::Called)) {
-        ClusterName::new(format!("other-{name}"))
+        otherwise(name)
     } else {
         name.clone()
     }

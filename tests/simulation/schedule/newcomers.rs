@@ -114,6 +114,50 @@ impl Schedule {
         schedule
     }
 
+    /// The first keeper calls the clusters otherwise, and publishes them so. Then two join that agree on another name: that one takes
+    /// over, though any of the three falters, and its primary is replaced when it dies.
+    pub(crate) fn renamed(seed: u64) -> Self {
+        let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x4e_a3ed));
+        let random = Self::at_random(seed);
+        let mut faults = Vec::new();
+        let mut strike = |at, lasts, fault| {
+            let when = When::At(at);
+            faults.push(Planned { when, lasts, fault });
+        };
+        for joins in [1, 2] {
+            let at = BEGIN + chance.between(0, 2_000_000);
+            strike(at, 0, Fault::Join(joins));
+        }
+        for _ in 0..chance.between(0, 4) {
+            let which = chance.pick(&[Which::Leader, Which::Leader, Which::Number(0)]);
+            let fault = chance.pick(&[
+                Fault::Pause(which),
+                Fault::Expire(which),
+                Fault::Disconnect(which),
+                Fault::Believe(which),
+            ]);
+            let at = BEGIN + chance.between(0, 6_000_000);
+            strike(at, chance.between(100_000, 2_000_000), fault);
+        }
+        let dies = BEGIN + chance.between(9_000_000, 12_000_000);
+        if chance.happens(30) {
+            strike(dies, 20_000_000, Fault::Crash(Which::Number(0)));
+        }
+        let primary = Fault::Kill(Node::Primary(0), Rebirth::Whole);
+        strike(dies + chance.between(0, 300_000), 20_000_000, primary);
+        Self {
+            keepers: 1,
+            newcomers: 2,
+            drifts: vec![0],
+            faults,
+            healed: dies + random.mark_down * 1_000 + 6_000_000,
+            kind: Kind::Anything,
+            addressing: Addressing::Own,
+            odd_file: Some((0, Oddity::Called)),
+            ..random
+        }
+    }
+
     /// Two keepers lose ZooKeeper and go on by each other's consent, while one that neither asks joins and comes to lead.
     pub(crate) fn late_leader(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x1a7e_1ead));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::State;
 use crate::actors::messages::{Decision, SharedState};
-use crate::domain::names::{Addresses, Names, mentioned};
+use crate::domain::names::{Addresses, Identity, Names, identity, mentioned};
 use crate::domain::node::{Moment, NodeAddr};
 use crate::domain::observed::Unlisted;
 use crate::domain::plan::{Action, Change};
@@ -30,6 +30,8 @@ pub(super) struct Foreign {
     resolved: BTreeMap<String, Addresses>,
     /// When each was asked for last.
     asked: BTreeMap<String, Moment>,
+    /// Those that did not resolve.
+    unresolved: BTreeSet<String>,
 }
 
 impl State {
@@ -94,7 +96,8 @@ impl State {
         Arc::new(shared)
     }
 
-    /// Nodes that the cluster has and the file has not.
+    /// Nodes that the cluster has and the file certainly has not. A name that has not been resolved may be another one of a node of
+    /// the file, of which this keeper is a voter (RK-1).
     pub(super) fn lacking(&self) -> BTreeSet<NodeAddr> {
         let Some(shared) = &self.shared else {
             return BTreeSet::new();
@@ -102,7 +105,15 @@ impl State {
         let me = &self.settings.keeper;
         let others = shared.reports.iter().filter(|(keeper, _)| *keeper != me);
         let told = others.flat_map(|(_, report)| report.votes.keys().chain(&report.unpublished));
-        let lacks = |addr: &&NodeAddr| self.foreign.names.unlisted().contains_key(*addr);
+        let own = |addr: &NodeAddr, at: &Addresses| {
+            let mut nodes = self.observed.nodes.iter();
+            nodes.any(|(own, node)| {
+                let its = &node.sighting.addresses;
+                identity((addr, at), (own, its)) == Identity::Unknown
+            })
+        };
+        let unlisted = self.foreign.names.unlisted();
+        let lacks = |addr: &&NodeAddr| unlisted.get(*addr).is_some_and(|at| !own(addr, at));
         let published = shared.published.iter().flat_map(spoken_of);
         published.chain(told).filter(lacks).cloned().collect()
     }
@@ -161,8 +172,14 @@ impl State {
         hosts.into_iter().filter(due).collect()
     }
 
+    /// A host was not resolved. Whether that is news.
+    pub(in crate::actors::cluster) fn unresolved(&mut self, host: &str) -> bool {
+        self.foreign.unresolved.insert(host.to_owned())
+    }
+
     /// A host was resolved.
     pub(in crate::actors::cluster) fn resolved(&mut self, host: String, addresses: Addresses) {
+        self.foreign.unresolved.remove(&host);
         self.foreign.resolved.insert(host, addresses);
         self.names_may_have_changed();
     }

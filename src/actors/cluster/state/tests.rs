@@ -14,6 +14,10 @@ fn node() -> NodeAddr {
 }
 
 fn state() -> State {
+    state_of(node())
+}
+
+fn state_of(node: NodeAddr) -> State {
     let settings = ClusterSettings {
         name: ClusterName::new("cache"),
         keeper: KeeperId::new("me"),
@@ -24,7 +28,7 @@ fn state() -> State {
             probe_timeout: Duration::from_secs(1),
         },
     };
-    State::new(settings, [node()], Moment::default())
+    State::new(settings, [node], Moment::default())
 }
 
 /// These keepers are online, and `me` votes the node down.
@@ -132,4 +136,33 @@ fn only_keepers_that_probe_the_node_confirm_a_withdrawal() {
     }
     state.shared(&shared.into(), Moment::default());
     assert_eq!(state.tally(1).voters, 2);
+}
+
+#[test]
+fn a_keeper_says_that_its_file_lacks_a_node_only_once_its_name_is_known_to_be_none_of_its_own() {
+    let mut state = state_of(NodeAddr::new("10.0.0.1", 1));
+    let named = |host: &str, port| {
+        let report = Report {
+            votes: [(NodeAddr::new(host, port), DownReason::Refused)].into(),
+            ..Report::default()
+        };
+        SharedState {
+            reports: [(KeeperId::new("other"), report)].into(),
+            keepers: ["me", "other"].map(KeeperId::new).into(),
+            ..SharedState::default()
+        }
+    };
+    let mut lacks = |host: &str, port, resolved: Option<&str>| {
+        state.shared(&named(host, port).into(), Moment::default());
+        if let Some(ip) = resolved {
+            let addresses = [ip.parse().expect("an address")].into();
+            state.resolved(host.to_owned(), addresses);
+        }
+        !state.report(Moment::default()).unprobed.is_empty()
+    };
+    assert!(!lacks("redis-1", 1, None), "it may be 10.0.0.1");
+    assert!(!lacks("redis-1", 1, Some("10.0.0.1")), "it is");
+    assert!(lacks("redis-2", 1, Some("10.0.0.2")));
+    assert!(lacks("redis-3", 2, None), "another port is another node");
+    assert!(lacks("10.0.0.4", 1, None));
 }
