@@ -13,6 +13,7 @@ use crate::domain::explain::Explanation;
 use crate::domain::facts::{DownReason, Sighting};
 use crate::domain::group::OtherGroup;
 use crate::domain::lease::Lease;
+use crate::domain::names::known_addresses;
 use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
 use crate::domain::published::Published;
 pub use crate::domain::serving::{Reason, Ruling};
@@ -105,11 +106,14 @@ impl NodeRef {
     ) -> Option<&'a NodeAddr> {
         let (host, port) = self.address.as_ref()?;
         let mut at_port = nodes.filter(|(node, _)| node.port() == *port);
-        let ip: Option<IpAddr> = host.parse().ok();
+        let ip = host.parse::<IpAddr>().ok().map(|ip| ip.to_canonical());
+        let is_there = |node: &NodeAddr, resolved: &BTreeSet<IpAddr>| {
+            ip.is_some_and(|ip| known_addresses(node.host(), resolved).contains(&ip))
+        };
         at_port
             .clone()
             .find(|(node, _)| node.host() == host)
-            .or_else(|| at_port.find(|(_, resolved)| ip.is_some_and(|ip| resolved.contains(&ip))))
+            .or_else(|| at_port.find(|(node, resolved)| is_there(node, resolved)))
             .map(|(node, _)| node)
     }
 }
@@ -290,6 +294,20 @@ mod tests {
             find(Some("[::1]:6379"), None).as_deref(),
             Some("[::1]:6379")
         );
+    }
+
+    #[test]
+    fn an_address_is_the_same_however_it_is_written() {
+        let found = find(None, Some(("::ffff:10.0.0.1", 6379)));
+        assert_eq!(found.as_deref(), Some("10.0.0.1:6379"));
+        let nothing = BTreeSet::new();
+        let mapped = NodeAddr::new("::ffff:10.0.0.9", 6379);
+        let asked = NodeRef {
+            server_name: Some("10.0.0.9:6379".to_owned()),
+            address: Some(("10.0.0.9".to_owned(), 6379)),
+        };
+        let nodes = [(&mapped, &nothing)];
+        assert_eq!(asked.find(nodes.into_iter()), Some(&mapped));
     }
 
     #[test]

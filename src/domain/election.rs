@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::compatibility::{Make, can_follow};
 use super::facts::{Mode, NodeFacts};
-use super::lineage::{generation_of, lost_against};
+use super::lineage::{generation_of, held, lost_against};
 use super::node::{Moment, NodeAddr};
 use super::observed::{Observed, ObservedNode};
 use super::policy::{Criterion, ElectionOrder, Policy};
@@ -235,8 +235,10 @@ impl<'a> Electorate<'a> {
     }
 }
 
-/// Sorts the better node first: newer history, because offsets of different ones can not be compared; then by `order`, in which
-/// of two that differ in uptime only the one comes first that more of the others can follow; then the smaller name.
+/// Sorts the better node first: newer history, because offsets of different ones can not be compared; then by `order`; then the
+/// smaller name.
+/// - By offset: who holds more of that history; of equals, who was written to since.
+/// - By uptime: of two that differ in it, only the one comes first that more of the others can follow.
 pub(super) fn merit<'a>(
     observed: &Observed,
     (addr, facts): (&'a NodeAddr, &NodeFacts),
@@ -244,10 +246,10 @@ pub(super) fn merit<'a>(
     policy: &Policy,
     order: ElectionOrder,
 ) -> impl Ord + use<'a> {
-    let history = generation_of(facts, lineage).unwrap_or(usize::MAX);
+    let (history, extent) = held(facts, lineage).unwrap_or((usize::MAX, facts.offset));
     let rank = |criterion| match criterion {
         Criterion::Offset => [
-            u128::from(u64::MAX - facts.offset),
+            u128::from(u64::MAX - extent) << 64 | u128::from(u64::MAX - facts.offset),
             u128::from(!facts.is_primary()),
         ],
         Criterion::Priority => [u128::from(priority(addr, facts, policy)), 0],

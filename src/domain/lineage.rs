@@ -38,6 +38,15 @@ fn extent(facts: &NodeFacts, id: &str) -> Option<u64> {
     }
 }
 
+/// What the node holds of the lineage: how many promotions back, and how many bytes of that history. What was written to it after it
+/// left the lineage counts for nothing.
+///
+/// Source: `second_repl_offset` in <https://redis.io/docs/latest/commands/info/>.
+pub(super) fn held(facts: &NodeFacts, lineage: &[String]) -> Option<(usize, u64)> {
+    let generation = generation_of(facts, lineage)?;
+    Some((generation, extent(facts, &lineage[generation])?))
+}
+
 /// Whether `primary` began a new history with less data than `other` holds of the `lineage` published before: it was
 /// reborn empty, or from an old dump (RK-7). A new history alone tells no loss: a primary also begins one when it has
 /// had no replica for long. `process` is the one that was published, if that is known.
@@ -49,7 +58,7 @@ pub(super) fn lost_against(
     lineage: &[String],
     process: Option<&str>,
 ) -> bool {
-    let Some(theirs) = generation_of(other, lineage) else {
+    let Some((theirs, kept)) = held(other, lineage) else {
         return false;
     };
     let reborn = lineage.first() != Some(&primary.replication_id);
@@ -58,13 +67,12 @@ pub(super) fn lost_against(
     }
     let behind = match generation_of(primary, lineage) {
         Some(own) if process != Some(&primary.run_id) => {
-            let [held, kept] = [other, primary].map(|facts| extent(facts, &lineage[own]));
-            own > theirs || own == theirs && held > kept
+            own > theirs || own == theirs && Some(kept) > extent(primary, &lineage[own])
         }
         // Only offsets of the newest history can be compared with the primary's.
-        _ => theirs == 0 && other.offset > primary.offset,
+        _ => theirs == 0 && kept > primary.offset,
     };
-    let emptied = primary.keys == 0 && other.keys > 0 && other.offset >= primary.offset;
+    let emptied = primary.keys == 0 && other.keys > 0 && kept >= primary.offset;
     behind || emptied
 }
 

@@ -230,10 +230,12 @@ impl Serving<'_> {
         if let Some(other) = groups::disagreement(self.observed, addr, &reason) {
             return Reason::OtherGroup(Box::new(other.clone()));
         }
-        match (&reason, self.observed.gainsaid(addr)) {
-            (Reason::Primary, Some(other)) => Reason::OtherCluster(other.clone()),
-            _ => reason,
-        }
+        let other = match &reason {
+            Reason::Primary => self.observed.gainsaid(addr),
+            Reason::NotPrimary(_) | Reason::NoPrimary => self.observed.proclaimed(addr),
+            _ => None,
+        };
+        other.map_or(reason, |other| Reason::OtherCluster(other.clone()))
     }
 
     /// Whether `addr`, which this keeper's file lacks, may be written to. The published primary serves for as long as it is

@@ -2,18 +2,18 @@
 
 use super::{Electorate, Refusal};
 use crate::domain::facts::NodeFacts;
-use crate::domain::lineage::generation_of;
+use crate::domain::lineage::held;
 use crate::domain::node::NodeAddr;
 use crate::domain::observed::ObservedNode;
 
 impl Electorate<'_> {
     pub(super) fn holds_the_data(&self, addr: &NodeAddr, facts: &NodeFacts) -> Result<(), Refusal> {
         let syncing = facts.upstream().is_some_and(|upstream| upstream.syncing);
-        match generation_of(facts, self.lineage) {
+        match held(facts, self.lineage) {
             None if !syncing && facts.keys > 0 => return self.is_chosen_by_hand(addr, facts),
             // Its data of an older history is about to be thrown away.
-            Some(generation) if !syncing || generation == 0 => {
-                let behind = self.best_offset(generation).saturating_sub(facts.offset);
+            Some((generation, extent)) if !syncing || generation == 0 => {
+                let behind = self.best_offset(generation).saturating_sub(extent);
                 match self.policy.max_lag_bytes {
                     Some(limit) if behind > limit => {
                         return Err(Refusal::TooFarBehind { behind, limit });
@@ -55,7 +55,8 @@ impl Electorate<'_> {
                 intent.is_some_and(|intent| intent.switchover.is_some())
             });
         let linked = observed.was_linked(addr, &facts.run_id);
-        let behind = observed.last_read().is_some_and(|last| facts.offset < last);
+        let extent = held(facts, self.lineage).map_or(facts.offset, |(_, extent)| extent);
+        let behind = observed.last_read().is_some_and(|last| extent < last);
         if self.has_data {
             linked && (switching || !behind)
         } else {
@@ -63,12 +64,12 @@ impl Electorate<'_> {
         }
     }
 
-    /// The greatest offset known of this generation or a newer one. Offsets of an older one say nothing here: a primary
+    /// How far this generation or a newer one is known to go. Offsets of an older one say nothing here: a primary
     /// that was cut off may have written on in it.
     fn best_offset(&self, generation: usize) -> u64 {
         let offset = |node: &ObservedNode| {
-            let facts = node.last_known()?;
-            (generation_of(facts, self.lineage)? <= generation).then_some(facts.offset)
+            let (theirs, extent) = held(node.last_known()?, self.lineage)?;
+            (theirs <= generation).then_some(extent)
         };
         self.observed
             .nodes

@@ -79,4 +79,11 @@ impl Observed {
         };
         self.overlaps.iter().find(gainsays).map(|it| &it.cluster)
     }
+
+    /// The cluster, changed after this one, whose primary `addr` is: this one is not to deny it.
+    pub(in crate::domain) fn proclaimed(&self, addr: &NodeAddr) -> Option<&ClusterName> {
+        let mut others = self.overlaps.iter().filter(|overlap| overlap.newer);
+        let other = others.find(|overlap| overlap.primary.as_ref() == Some(addr))?;
+        Some(&other.cluster)
+    }
 }

@@ -6,7 +6,7 @@
 
 use super::super::election::{Refusal, elect};
 use super::super::facts::NodeFacts;
-use super::super::lineage::generation_of;
+use super::super::lineage::{generation_of, held};
 use super::super::node::NodeAddr;
 use super::super::published::Published;
 use super::{Case, Change, Hold, Plan, publishing};
@@ -26,7 +26,7 @@ pub(super) fn judge(case: &Case<'_>, published: &Published, primary: &NodeAddr) 
     // What the primary was last read to have is as good: nobody else may have had its newest history yet.
     let whole = |facts: &NodeFacts| {
         let read = observed.last_read();
-        generation_of(facts, lineage).is_some() && read.is_some_and(|read| facts.offset >= read)
+        held(facts, lineage).is_some_and(|(_, extent)| read.is_some_and(|read| extent >= read))
     };
     let newest = |addr: &&NodeAddr| {
         let facts = observed.online(addr);

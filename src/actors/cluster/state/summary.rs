@@ -6,6 +6,7 @@ use super::State;
 use crate::actors::cluster::draining::{refused_early, refused_since};
 use crate::actors::cluster::telling::unanswered;
 use crate::actors::messages::{Decision, Leadership};
+use crate::domain::names::known_addresses;
 use crate::domain::node::{Moment, NodeAddr};
 use crate::domain::observed::{ObservedNode, Requested};
 use crate::domain::plan::{Hold, Plan};
@@ -66,11 +67,15 @@ impl State {
         }
     }
 
-    /// Nodes that answer, and not what they are.
+    /// Nodes that answer, and not what they are, and nodes whose names this host has never resolved.
     fn unread(&self) -> BTreeSet<NodeAddr> {
         let nodes = self.observed.nodes.iter();
-        let unread =
-            nodes.filter(|(_, node)| node.sighting.answering && node.sighting.trouble.is_some());
+        let unread = nodes.filter(|(addr, ObservedNode { sighting, .. })| {
+            let turned_away = sighting.answering && sighting.trouble.is_some();
+            let at = known_addresses(addr.host(), &sighting.addresses);
+            let nowhere = sighting.facts.is_none() && at.is_empty();
+            turned_away || sighting.probed && nowhere && sighting.vote.is_none()
+        });
         unread.map(|(addr, _)| addr.clone()).collect()
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::builder::{Cluster, NOW, addr, cluster, history};
 use crate::domain::election::Refusal;
+use crate::domain::explain::explain;
 use crate::domain::node::{Epoch, Moment};
 use crate::domain::plan::{Change, Hold};
 use crate::domain::published::Step;
@@ -11,6 +12,36 @@ use crate::domain::published::Step;
 fn trio() -> Cluster {
     let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
     cluster.published("a")
+}
+
+/// `c` has left the history of `a` at 100, as a primary made by hand or one that came back from an old dump, and was written to since.
+fn left_behind(at_b: u64) -> Cluster {
+    let cluster = cluster()
+        .primary("a")
+        .replica("b", "a")
+        .primary("c")
+        .published("a")
+        .with("a", |a| a.offset = at_b)
+        .with("b", |b| b.offset = at_b)
+        .with("c", |c| {
+            c.previous_replication_id = Some(history("a"));
+            (c.previous_offset, c.offset) = (Some(100), 9_000);
+        });
+    cluster.down("a")
+}
+
+#[test]
+fn what_a_node_wrote_after_it_left_the_history_counts_for_nothing() {
+    let ranking = |cluster: &Cluster| {
+        let why = explain(&cluster.observed, &cluster.policy, NOW);
+        let ranked = why.ranking.into_iter().map(|it| it.node);
+        ranked.collect::<Vec<_>>()
+    };
+    let mut cluster = left_behind(120);
+    cluster.policy.max_lag_bytes = Some(50);
+    assert_eq!(ranking(&cluster), [addr("b"), addr("c")]);
+    // Of two that hold as much of it, the one that was written to lacks nothing.
+    assert_eq!(ranking(&left_behind(100)), [addr("c"), addr("b")]);
 }
 
 #[test]
