@@ -134,6 +134,12 @@ impl Site {
                 Box::new(|site| site.around.ensemble.set_up(true))
             }
             Fault::Kill(node, rebirth) => self.kill(node, rebirth),
+            Fault::Wander(number) => {
+                if let Some(server) = self.around.fleet.server(&self.nodes[number]) {
+                    self.around.fleet.wander(server);
+                }
+                Box::new(|_| {})
+            }
             Fault::Drain(cluster) => {
                 let primary = self.node(Node::Primary(cluster));
                 if let Some(server) = self.around.fleet.server(&primary) {

@@ -290,6 +290,7 @@ impl Oracle {
             }
             if let Some(primary) = primary {
                 self.judge_drain(fleet, name, book, primary, "published");
+                self.judge_wandered(fleet, book, primary);
             }
             book.primaries.push((now, primary.clone()));
         }

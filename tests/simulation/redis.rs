@@ -74,6 +74,8 @@ struct State {
     /// And the offset up to which it was this server's history.
     previous: Option<(String, u64)>,
     offset: u64,
+    /// Somebody made it a primary by hand.
+    wandered: bool,
     /// How often it was started since it last took over data from a primary.
     starts: u32,
     /// The data have changed since the history began: what is on disk is of this history, too.
@@ -135,6 +137,8 @@ pub(crate) struct Condition {
     pub(crate) keys: usize,
     pub(crate) priority: u32,
     pub(crate) foreign: bool,
+    /// The history that it left, and how much it has of that, if somebody made it a primary by hand.
+    pub(crate) left: Option<(String, u64)>,
     /// Its process.
     pub(crate) run_id: String,
     /// How often it was started since it last took over data from a primary.
@@ -245,6 +249,7 @@ impl Fleet {
             origin: None,
             append_only: self.append_only,
             foreign: false,
+            wandered: false,
             misled: false,
             priority: 100,
             min_replicas: UNTOUCHED,
@@ -335,6 +340,7 @@ impl Server {
             keys: state.log.len(),
             priority: state.priority,
             foreign: state.foreign,
+            left: state.previous.clone().filter(|_| state.wandered),
             run_id: run_id(state.incarnation),
             starts: state.starts,
             linked_to: state.origin.map(run_id),

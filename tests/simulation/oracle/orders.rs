@@ -134,6 +134,31 @@ impl Oracle {
         }
     }
 
+    /// What a node was written to after it left the cluster's history makes up for nothing that it lacks of that (RK-6).
+    pub(super) fn judge_wandered(&self, fleet: &Fleet, book: &Book, node: &NodeAddr) {
+        let Some(server) = fleet.server(node) else {
+            return;
+        };
+        let Some((history, extent)) = server.condition().left else {
+            return;
+        };
+        for other in fleet.servers().filter(|it| it.cluster == server.cluster) {
+            let its = other.condition();
+            let eligible = its.up
+                && !book.unseen.contains(&other.addr)
+                && !its.loading
+                && !its.syncing
+                && its.priority > 0
+                && its.history == history;
+            if eligible && its.offset > extent {
+                self.world.violated(format_args!(
+                    "RK-6: {node} was published, which left the history of {} at {extent}: that one has {}",
+                    other.addr, its.offset
+                ));
+            }
+        }
+    }
+
     /// A switchover is completed: its successor has all that the old primary took, unless that died meanwhile.
     pub(super) fn judge_switchover(
         &self,

@@ -116,6 +116,20 @@ impl Fleet {
         }
     }
 
+    /// Somebody makes it a primary by hand, and writes to it what no client of the cluster wrote.
+    pub(crate) fn wander(self: &Rc<Self>, server: &Rc<Server>) {
+        if server.condition().up {
+            note!(
+                self.world,
+                "redis {} is made a primary by hand",
+                server.addr
+            );
+            server.become_primary(self);
+            server.state.borrow_mut().wandered = true;
+            self.append(server, 5_000, What::Ping);
+        }
+    }
+
     /// A client writes; `taken` is called if the write is. While writes are held up it waits.
     pub(crate) fn write(self: &Rc<Self>, server: &Rc<Server>, write: u64, taken: Event) {
         let condition = server.condition();

@@ -351,6 +351,7 @@ impl Server {
         self.leave_primary(fleet);
         // Another name.
         self.state.borrow_mut().misled = false;
+        self.state.borrow_mut().wandered = false;
         let down_since = followed.is_some().then(|| self.world.now());
         self.state.borrow_mut().replica = Some(Replica {
             down_since,

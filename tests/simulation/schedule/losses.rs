@@ -67,6 +67,23 @@ impl Schedule {
         schedule
     }
 
+    /// Somebody makes a replica a primary by hand and writes to it; soon after that the primary dies. Another replica holds more of the
+    /// cluster's history.
+    pub(super) fn wandered(seed: u64) -> Self {
+        let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x3a4d_e4ed));
+        let mut schedule = Self {
+            nodes: 3,
+            ..Self::story(seed, Kind::PrimaryOnly)
+        };
+        let at = chance.between(5_000_000, 6_000_000);
+        let number = 1 + chance.below(2);
+        schedule.strike(at, 0, Fault::Wander(number));
+        let dies = at + chance.between(50_000, 600_000);
+        let away = schedule.healed - dies;
+        schedule.strike(dies, away, Fault::Kill(Node::Primary(0), Rebirth::Whole));
+        schedule
+    }
+
     /// Clients delete all that they wrote and write no more; then the primary dies. In some runs the leader is restarted
     /// about then, and knows only from others what it has not seen.
     pub(super) fn drained(seed: u64) -> Self {

@@ -68,6 +68,8 @@ pub(crate) enum Fault {
     /// No ZooKeeper at all.
     Outage,
     Kill(Node, Rebirth),
+    /// Somebody makes a replica a primary by hand, and writes to it.
+    Wander(usize),
     /// No fault: clients delete everything.
     Drain(usize),
     Freeze(Node),
