@@ -79,6 +79,8 @@ pub struct Observed {
     pub contenders: Vec<Contender>,
     /// Changes of primary within the last minute that somebody else made, as far as this leader knows (RK-12).
     pub outside_changes: usize,
+    /// When the last one was seen.
+    pub outside_changed: Option<Moment>,
     /// When this keeper first saw the breaker tripped that is published.
     pub breaker_since: Option<Moment>,
     /// An operator has acknowledged that.

@@ -16,6 +16,9 @@ pub const WITHIN: Duration = Duration::from_mins(1);
 /// How long the breaker holds the cluster from when a keeper saw it tripped.
 pub const HELD_FOR: Duration = Duration::from_mins(10);
 
+/// After so long without another change whoever made them has come to an end: a primary that it demoted is given up.
+pub const SETTLED_AFTER: Duration = Duration::from_secs(10);
+
 /// What the leader saw change that it had not commanded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OutsideChanges {
@@ -68,6 +71,11 @@ impl OutsideChanges {
         lately(&self.promotions).max(lately(&self.demotions))
     }
 
+    /// When the last one was seen.
+    pub fn last(&self) -> Option<Moment> {
+        self.promotions.iter().chain(&self.demotions).max().copied()
+    }
+
     /// Counts anew: another leadership has begun, or an operator has acknowledged what there was.
     pub fn forget(&mut self) {
         self.promotions.clear();
@@ -113,7 +121,7 @@ mod tests {
         assert!(!see("a", true, 0) && !see("b", false, 0));
         assert!(see("b", true, 1) && see("a", false, 1));
         assert!(!see("b", true, 2) && !see("a", false, 2));
-        assert_eq!(changes.lately(at(2)), 1);
+        assert_eq!((changes.lately(at(2)), changes.last()), (1, Some(at(1))));
         assert_eq!(changes.lately(at(61)), 0);
     }
 

@@ -89,3 +89,26 @@ async fn what_is_changed_from_outside_three_times_is_undone_only_once_an_operato
     }
     checks.assert_only(primary);
 }
+
+/// As in a restart of all servers, one after the other: clients have a primary again without anybody's word.
+#[tokio::test]
+async fn a_primary_that_is_moved_by_hand_three_times_is_followed_once_that_has_ended() {
+    let trio = Trio::start("moved_by_hand", 3, Settings::patient()).await;
+    let ([a, b, c], keepers) = (&trio.redis, &trio.keepers);
+    a.write_keys("kept", 100).await;
+    a.wait_followed_by(&[b, c]).await;
+    let checks = trio.checks();
+    for (number, [old, new, other]) in [[a, b, c], [b, c, a], [c, a, b]].iter().enumerate() {
+        new.run::<()>("REPLICAOF NO ONE").await;
+        for node in [old, other] {
+            node.follow(new).await;
+        }
+        if number == 2 {
+            let held = ["changed from outside three times within a minute"];
+            keepers[0].wait_plan("cache", &held).await;
+        }
+        keepers.wait_topology("cache", new, &[old, other]).await;
+    }
+    a.wait_key_count(100).await;
+    checks.assert_never_two();
+}

@@ -73,3 +73,33 @@ async fn a_promotion_by_hand_is_undone_beside_a_living_primary_and_adopted_in_pl
     }
     checks.assert_never_two();
 }
+
+/// What was written there counts for nothing: another replica holds more of what the cluster wrote.
+#[tokio::test]
+async fn a_node_that_left_the_history_and_was_written_to_since_does_not_take_over() {
+    let net = Net::fleet().await;
+    let [primary, first, second] = Redis::trio(&net).await;
+    let nodes = [&primary, &first, &second];
+    let prefix = ZooKeeper::shared().await.prefix("left_the_history");
+    let keepers = Keepers::start_for(3, &net, &prefix, Settings::new(), &nodes).await;
+    let leader = &keepers[keepers.wait_leader().await];
+    primary.write_keys("kept", 100).await;
+    primary.wait_followed_by(&[&first, &second]).await;
+
+    // Nobody corrects that before the primary dies.
+    for keeper in keepers.iter() {
+        keeper.process().pause();
+    }
+    second.run::<()>("REPLICAOF NO ONE").await;
+    second.write_keys("beside", 1_000).await;
+    primary.write_keys("more", 100).await;
+    first.wait_key_count(200).await;
+    primary.kill();
+    for keeper in keepers.iter() {
+        keeper.process().resume();
+    }
+    let takes_over = leader.wait_replaced("cache", &primary).await;
+    assert_eq!(takes_over, first.node());
+    second.wait_in_step_with(&first).await;
+    second.wait_key_count(200).await;
+}

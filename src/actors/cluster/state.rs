@@ -131,6 +131,7 @@ impl State {
             overlaps: Vec::new(),
             contenders: Vec::new(),
             outside_changes: 0,
+            outside_changed: None,
             breaker_since: None,
             acknowledged: false,
         };
@@ -345,6 +346,7 @@ impl State {
         self.observed.watch_sentinels(now);
         self.confirm(now);
         self.observed.outside_changes = self.outside.lately(now);
+        self.observed.outside_changed = self.outside.last();
         self.plan = if self.shared.is_some() {
             plan(&self.observed, &self.settings.policy, now)
         } else {

@@ -1,9 +1,10 @@
 //! Somebody else changes the primary again and again: nothing is undone for a while (RK-12).
 //!
-//! A primary that is dead, or came back with less data, is replaced all the same, and what has lost its own primary follows.
+//! A primary that is dead, or came back with less data, is replaced all the same, and what has lost its own primary follows. One that
+//! was made a replica is given up once nothing has changed for a while: clients have no primary until then.
 
 use super::super::node::{Moment, NodeAddr};
-use super::super::outside::{HELD_FOR, TOO_MANY};
+use super::super::outside::{HELD_FOR, SETTLED_AFTER, TOO_MANY};
 use super::super::published::Published;
 use super::{Action, Case, Change, Hold, Plan};
 
@@ -30,6 +31,17 @@ pub(super) fn hold(case: &Case<'_>, published: &Published) -> Option<Plan> {
         ..Plan::hold(Hold::ChangedFromOutside {
             left: end.since(case.now),
         })
+    })
+}
+
+/// The same, while a published primary that was made a replica is not given up: whoever does that may not have come to an end.
+pub(super) fn hold_of_demoted(case: &Case<'_>, held: Plan) -> Option<Plan> {
+    let observed = case.observed;
+    let last = observed.breaker_since.max(observed.outside_changed)?;
+    let settled = last.after(SETTLED_AFTER);
+    (case.now < settled).then(|| Plan {
+        again: held.again.into_iter().chain([settled]).min(),
+        ..held
     })
 }
 

@@ -56,7 +56,7 @@ fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
             Err(left) => return *left,
         }
     } else if let Some(other) = demoted {
-        if let Some(held) = held {
+        if let Some(held) = held.and_then(|held| breaker::hold_of_demoted(case, held)) {
             return held;
         }
         format!("it was made a replica of {other} from outside")

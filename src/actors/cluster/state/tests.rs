@@ -166,3 +166,22 @@ fn a_keeper_says_that_its_file_lacks_a_node_only_once_its_name_is_known_to_be_no
     assert!(lacks("redis-3", 2, None), "another port is another node");
     assert!(lacks("10.0.0.4", 1, None));
 }
+
+#[test]
+fn a_node_whose_name_was_never_resolved_is_unread() {
+    let unread = |node: NodeAddr, change: fn(&mut Sighting)| {
+        let mut state = state_of(node.clone());
+        change(&mut state.observed.nodes.get_mut(&node).expect("listed").sighting);
+        !state.report(Moment::default()).unread.is_empty()
+    };
+    let named = || NodeAddr::new("redis-1", 1);
+    let tried = |sighting: &mut Sighting| sighting.probed = true;
+    assert!(unread(named(), tried));
+    assert!(!unread(named(), |_| {}), "not tried yet");
+    assert!(!unread(NodeAddr::new("10.0.0.1", 1), tried), "an address");
+    let found = |sighting: &mut Sighting| {
+        sighting.probed = true;
+        sighting.addresses = ["10.0.0.1".parse().expect("an address")].into();
+    };
+    assert!(!unread(named(), found), "its address is known");
+}

@@ -46,15 +46,9 @@ fn three_changes_from_outside_within_a_minute_trip_the_breaker_before_the_third_
 
 #[test]
 fn while_it_is_tripped_nothing_is_undone_and_it_is_said_for_how_long() {
-    let demoted = trio().promoted("b").replica("a", "b").tripped(60);
-    let plan = demoted.plan();
+    let plan = trio().promoted("b").tripped(60).plan();
     plan.assert_holds(&hold(540));
     assert_eq!(plan.again, Some(NOW.after(Duration::from_mins(9))));
-    trio()
-        .promoted("b")
-        .tripped(60)
-        .plan()
-        .assert_holds(&hold(540));
     let mut requested = trio().tripped(0);
     let reason = String::new();
     requested.observed.requested = Some(Requested { to: None, reason });
@@ -65,6 +59,23 @@ fn while_it_is_tripped_nothing_is_undone_and_it_is_said_for_how_long() {
         plan.action.is_none() && plan.holds.iter().any(refused),
         "{plan}"
     );
+}
+
+#[test]
+fn a_primary_that_was_made_a_replica_is_given_up_once_nothing_has_changed_for_ten_seconds() {
+    let ago = |seconds| Moment(NOW.0.saturating_sub(Duration::from_secs(seconds)));
+    let mut demoted = trio().promoted("b").replica("a", "b").tripped(60);
+    demoted.observed.outside_changed = Some(ago(4));
+    let plan = demoted.plan();
+    plan.assert_holds(&hold(540));
+    assert_eq!(plan.again, Some(NOW.after(Duration::from_secs(6))));
+    demoted.observed.outside_changed = Some(ago(10));
+    demoted.plan().assert_writes(Change::Withdraw, None);
+    // Whoever leads now has not seen it change.
+    demoted.observed.outside_changed = None;
+    demoted.plan().assert_writes(Change::Withdraw, None);
+    let plan = demoted.tripped(9).plan();
+    assert_eq!(plan.again, Some(NOW.after(Duration::from_secs(1))));
 }
 
 #[test]

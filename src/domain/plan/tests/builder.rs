@@ -57,6 +57,7 @@ pub(in crate::domain) fn cluster() -> Cluster {
             overlaps: Vec::new(),
             contenders: Vec::new(),
             outside_changes: 0,
+            outside_changed: None,
             breaker_since: None,
             acknowledged: false,
         },
