@@ -3,6 +3,7 @@
 //! Only one-shot watches are used: the client library never re-arms persistent ones after a reconnection. Its sessions
 //! keep their own timers, so virtual time does not reach them.
 
+mod as_name;
 pub mod inspect;
 mod no_delay;
 
@@ -17,6 +18,7 @@ use futures::{FutureExt, future};
 use tokio::sync::watch;
 use zookeeper_client as zk;
 
+use self::as_name::as_name;
 use crate::ports::coordination::{
     Children, Coordination, CoordinationError, CreateKind, Created, Fired, Node, Sent, Session,
     SessionState, Watch, Write,
@@ -76,11 +78,11 @@ impl ZooKeeper {
         if let Some(digest) = &self.digest {
             connector = connector.with_auth("digest", digest.as_bytes());
         }
-        let servers = self.servers.join(",");
+        let servers: Vec<_> = self.servers.iter().map(|it| as_name(it)).collect();
         connector
-            .connect(&servers)
+            .connect(&servers.join(","))
             .await
-            .map_err(|error| failure(&servers, &error))
+            .map_err(|error| failure(&self.servers.join(","), &error))
     }
 
     fn session(&self, client: zk::Client) -> ZkClient {

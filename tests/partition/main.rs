@@ -9,6 +9,7 @@ mod renamed;
 mod resolved;
 #[path = "script.rs"]
 mod script;
+mod unroutable;
 
 #[path = "../scenarios/support"]
 #[allow(dead_code, reason = "the scenarios use the rest")]
