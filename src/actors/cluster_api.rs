@@ -105,15 +105,16 @@ impl NodeRef {
         nodes: impl Iterator<Item = (&'a NodeAddr, &'a BTreeSet<IpAddr>)> + Clone,
     ) -> Option<&'a NodeAddr> {
         let (host, port) = self.address.as_ref()?;
-        let mut at_port = nodes.filter(|(node, _)| node.port() == *port);
+        let at_port = nodes.filter(|(node, _)| node.port() == *port);
         let ip = host.parse::<IpAddr>().ok().map(|ip| ip.to_canonical());
-        let is_there = |node: &NodeAddr, resolved: &BTreeSet<IpAddr>| {
-            ip.is_some_and(|ip| known_addresses(node.host(), resolved).contains(&ip))
-        };
-        at_port
-            .clone()
-            .find(|(node, _)| node.host() == host)
-            .or_else(|| at_port.find(|(node, resolved)| is_there(node, resolved)))
+        if let Some((node, _)) = at_port.clone().find(|(node, _)| node.host() == host) {
+            return Some(node);
+        }
+        let known = at_port.map(|(node, resolved)| (node, known_addresses(node.host(), resolved)));
+        // A name with more addresses may have one of another node by mistake.
+        known
+            .filter(|(_, known)| ip.is_some_and(|ip| known.contains(&ip)))
+            .min_by_key(|(_, known)| known.len())
             .map(|(node, _)| node)
     }
 }
@@ -294,6 +295,29 @@ mod tests {
             find(Some("[::1]:6379"), None).as_deref(),
             Some("[::1]:6379")
         );
+    }
+
+    #[test]
+    fn an_address_of_two_names_is_that_of_the_one_with_fewer_addresses() {
+        let ips = |ips: &[&str]| ips.iter().map(|ip| ip.parse().unwrap()).collect();
+        let nodes: [(NodeAddr, BTreeSet<IpAddr>); 2] = [
+            (
+                NodeAddr::new("redis-1", 6379),
+                ips(&["10.0.0.1", "10.0.0.2"]),
+            ),
+            (NodeAddr::new("redis-2", 6379), ips(&["10.0.0.2"])),
+        ];
+        let find = |host: &str| {
+            let asked = NodeRef {
+                server_name: None,
+                address: Some((host.to_owned(), 6379)),
+            };
+            let found = asked.find(nodes.iter().map(|(node, resolved)| (node, resolved)));
+            found.map(|node| node.host().to_owned())
+        };
+        assert_eq!(find("10.0.0.2").as_deref(), Some("redis-2"));
+        assert_eq!(find("10.0.0.1").as_deref(), Some("redis-1"));
+        assert_eq!(find("10.0.0.3"), None);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::group::OtherGroup;
 use super::lease::Unacknowledged;
 use super::liveness::Limits;
 use super::looks::Looks;
-use super::names::{Addresses, Identity, identity};
+use super::names::{Addresses, Identity, identity, known_addresses};
 use super::node::{Epoch, KeeperId, Moment, NodeAddr};
 use super::published::Published;
 use super::sentinels::{AtNode, SentinelWatch};
@@ -334,7 +334,18 @@ impl Observed {
             })
         };
         let found = named.or_else(|| resolved().or_else(streamed).map(|(addr, _)| addr))?;
-        Some(self.aliases().get(found).copied().unwrap_or(found))
+        // A name that leads elsewhere, too, may lead the replica there.
+        let elsewhere = |stands: &NodeAddr| self.places(stands).len() != self.places(found).len();
+        let stands = self.aliases().get(found).copied();
+        Some(stands.filter(|it| !elsewhere(it)).unwrap_or(found))
+    }
+
+    /// Where the node is, as far as its host's addresses are known here.
+    fn places(&self, addr: &NodeAddr) -> Addresses {
+        let nothing = Addresses::new();
+        let node = self.nodes.get(addr);
+        let resolved = node.map_or(&nothing, |node| &node.sighting.addresses);
+        known_addresses(addr.host(), resolved)
     }
 
     /// The primary at the end of the chain that `replica` follows, within the cluster. `None` for a loop or an end
@@ -363,8 +374,9 @@ impl Observed {
         self.nodes.len() - self.aliases().len()
     }
 
-    /// Configured nodes that are one server under two names: each further name with the one that stands for it, the
-    /// name of the published or withdrawn primary if it is among them, else the first.
+    /// Configured nodes that are one server under two names: each further name with the one that stands for it. That is the one with
+    /// the fewest addresses, since another may lead elsewhere, too; of equals the name of the published or withdrawn primary, else
+    /// the first.
     pub fn aliases(&self) -> BTreeMap<&NodeAddr, &NodeAddr> {
         let primary = self.published.as_ref().and_then(|published| {
             let withdrawn = || published.intent.as_ref()?.old.as_ref();
@@ -378,10 +390,10 @@ impl Observed {
         }
         let mut aliases = BTreeMap::new();
         for names in by_run_id.values() {
-            let stands = names
+            let first = names
                 .iter()
-                .find(|name| Some(**name) == primary)
-                .unwrap_or(&names[0]);
+                .min_by_key(|name| (self.places(name).len(), Some(**name) != primary));
+            let Some(stands) = first else { continue };
             aliases.extend(
                 names
                     .iter()

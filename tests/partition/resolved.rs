@@ -117,3 +117,45 @@ async fn a_dead_primary_whose_name_is_gone_is_replaced_by_restarted_keepers() {
     assert_no_votes(&named).await;
     assert_replaced(&named, primary).await;
 }
+
+/// As of a line left over in `/etc/hosts`: once the primary is dead, its name leads keepers to a replica.
+#[tokio::test]
+async fn a_primary_whose_name_has_a_replicas_address_too_is_replaced_and_nothing_is_lost() {
+    let _turn = TURN.lock().await;
+    let named = Named::open_by_name("two_addresses").await;
+    let site = &named.site;
+    let [primary, first, second] = &site.redis;
+    site.wait_routes(primary, &[first, second]).await;
+    let [one, two, three] = [0, 1, 2].map(|at| (NAMES[at], ip(&site.redis[at])));
+    for etc in &named.keepers_see {
+        etc.set_hosts(&[one, (NAMES[0], ip(first)), two, three]);
+    }
+    primary.write_keys("kept", 100).await;
+    for replica in [first, second] {
+        replica.wait_key_count(100).await;
+    }
+    let new = assert_replaced(&named, primary).await;
+    let other = site.third(primary, new);
+    for redis in [new, other] {
+        redis.wait_key_count(100).await;
+    }
+    let told = ["redis-1", "redis-2", "are one server under two names"];
+    for keeper in site.keepers.iter() {
+        keeper.wait_plan("cluster-1", &told).await;
+    }
+    // Until that line is gone, nobody sees the old primary.
+    for etc in &named.keepers_see {
+        etc.set_hosts(&[one, two, three]);
+    }
+    primary.revive().await;
+    for keeper in site.keepers.iter() {
+        keeper.process().terminate();
+        keeper.process().wait_exit().await;
+        keeper.process().restart();
+        keeper.wait_ready().await;
+    }
+    site.wait_routes(new, &[primary, other]).await;
+    for redis in &site.redis {
+        redis.wait_key_count(100).await;
+    }
+}

@@ -50,7 +50,9 @@ fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
     }
     let held = breaker::hold(case, published);
     let demoted = facts.upstream().and_then(|_| observed.upstream_of(primary));
-    let unfit = if let Some((what, otherwise)) = no_primary(primary, node, facts, demoted) {
+    let unfit = if let Some(other) = observed.aliases().get(primary) {
+        format!("its name leads to {other}")
+    } else if let Some((what, otherwise)) = no_primary(primary, node, facts, demoted) {
         match impostor(case, published, (primary, node, facts), otherwise) {
             Ok(()) => format!("another process answers there, and it is {what}"),
             Err(left) => return *left,

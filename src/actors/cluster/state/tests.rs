@@ -171,7 +171,14 @@ fn a_keeper_says_that_its_file_lacks_a_node_only_once_its_name_is_known_to_be_no
 fn a_node_whose_name_was_never_resolved_is_unread() {
     let unread = |node: NodeAddr, change: fn(&mut Sighting)| {
         let mut state = state_of(node.clone());
-        change(&mut state.observed.nodes.get_mut(&node).expect("listed").sighting);
+        change(
+            &mut state
+                .observed
+                .nodes
+                .get_mut(&node)
+                .expect("listed")
+                .sighting,
+        );
         !state.report(Moment::default()).unread.is_empty()
     };
     let named = || NodeAddr::new("redis-1", 1);

@@ -406,3 +406,26 @@ fn a_primary_reborn_without_data_does_not_serve_while_a_replica_is_merely_silent
         .plan()
         .assert_writes(Change::Publish, Some("a"));
 }
+
+/// The primary's name has another member's address, too, and leads there once the primary is dead.
+#[test]
+fn a_primary_whose_name_leads_to_another_member_is_replaced_by_that_one_under_its_own_name() {
+    let places = |places: &[&str]| places.iter().map(|it| it.parse().unwrap()).collect();
+    let cluster = cluster().primary("a").replica("b", "a").published("a");
+    let there = cluster.observed.nodes[&addr("b")].sighting.facts.clone();
+    let cluster = cluster
+        .sighting("a", |a| {
+            a.facts = there;
+            a.addresses = places(&["10.0.0.1", "10.0.0.2"]);
+        })
+        .sighting("b", |b| b.addresses = places(&["10.0.0.2"]));
+    let (change, state) = cluster.plan().into_write();
+    assert_eq!(change, Change::Withdraw);
+    let reason = state.intent.expect("begun").reason;
+    assert!(reason.contains("its name leads to b"), "{reason}");
+    let cluster = cluster.written(Change::Withdraw).chosen().promoted("b");
+    assert_eq!(
+        cluster.written(Change::Publish).state().primary,
+        Some(addr("b"))
+    );
+}
