@@ -76,6 +76,8 @@ pub(crate) struct Schedule {
     pub(crate) rest: u64,
     /// A keeper whose file differs from those of the others.
     pub(crate) odd_file: Option<(usize, Oddity)>,
+    /// All keepers have host names for addresses.
+    pub(crate) named: bool,
     /// Servers keep append-only files: whoever starts anew has no history.
     pub(crate) append_only: bool,
     /// Clients write nothing then.
@@ -148,6 +150,7 @@ impl Schedule {
             24 => Self::late_leader(seed),
             36 => Self::crowd(seed),
             38 => Self::called_otherwise(seed),
+            39 => Self::names_gone(seed),
             42 => Self::misled(seed),
             43 => Self::foreign(seed).with_odd_file(seed),
             44 => Self::power_cut(seed),
@@ -221,6 +224,7 @@ impl Schedule {
             append_only: false,
             quiet: 0..0,
             odd_file: None,
+            named: false,
         };
 
         let faults = match kind {
