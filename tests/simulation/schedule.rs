@@ -16,6 +16,7 @@ mod nameless;
 mod newcomers;
 mod planned;
 mod proxies;
+mod rehearsed;
 mod stories;
 mod switchovers;
 
@@ -140,6 +141,8 @@ pub(crate) enum Kind {
     SwitchoverOnly,
     /// A keeper was replaced by another for good, then the primary dies at this time: it is replaced, too, and soon (RK-2).
     KeeperReplaced(u64),
+    /// Nearly nothing happens: keepers tell which of them could not be asked without ZooKeeper (RK-8).
+    Rehearsed,
 }
 
 impl Schedule {
@@ -151,6 +154,7 @@ impl Schedule {
             36 => Self::crowd(seed),
             38 => Self::called_otherwise(seed),
             39 => Self::names_gone(seed),
+            41 => Self::rehearsed(seed),
             42 => Self::misled(seed),
             43 => Self::foreign(seed).with_odd_file(seed),
             44 => Self::power_cut(seed),
