@@ -70,6 +70,8 @@ pub struct References {
     pub leader: ChildRef<FailoverActor>,
     /// Each cluster's actor, and its monitors.
     pub clusters: Directory,
+    /// Keepers that could not be asked without ZooKeeper, and why, as far as that was told.
+    pub obstacles: watch::Receiver<Arc<[String]>>,
 }
 
 /// A running keeper. Dropping it stops everything at once, without giving back what it holds in ZooKeeper.
@@ -142,6 +144,7 @@ impl Daemon {
             session: wires.session.reference(),
             leader: wires.leader.reference(),
             clusters: wires.directory.clone(),
+            obstacles: obstacles.clone(),
         };
         let mut plan = at_root()
             .child(wires.session(config))

@@ -2,7 +2,8 @@
 # Puts known bugs back, one at a time, and has the simulation find them: tests/known_bugs.sh [NAME…]
 #
 # NAME is the beginning of a name in tests/simulation/known-bugs; all of them if none is given. Works on a copy of the
-# tracked files and fails if a bug is not found as a breach of the rule that its patch names.
+# tracked files and fails if a bug is not found as a breach of the rule that its patch names. A bug whose name has
+# `-adapter-` in it is below the simulation: a unit test of the adapter of Redis has to fail.
 #   SEEDS       how many seeds a bug may take (default 5000)
 #   KNOWN_BUGS  where the copy is kept and built (default target/known-bugs), so that the next run builds less
 set -uo pipefail
@@ -36,6 +37,15 @@ simulate() {
     grep -m 1 -E "^seed [0-9]+: $1:" "$log" || grep -q '^running' "$log" || { tail -n 20 "$log" >&2; echo 'DOES NOT BUILD'; }
 }
 
+# Runs the unit tests of the adapter of Redis: answers with the first that fails, or with nothing.
+test_adapter() {
+    local log=$scratch/log
+    (cd "$copy" && CARGO_TARGET_DIR=$scratch/target \
+        cargo test --quiet --profile simulation --lib adapters::redis >"$log" 2>&1)
+    grep -q '^running' "$log" || { tail -n 20 "$log" >&2; echo 'DOES NOT BUILD'; }
+    sed -n -E 's/^---- (.+) stdout ----$/\1/p' "$log" | head -n 1
+}
+
 chosen=()
 for patch in "$patches"/*.patch; do
     name=$(basename "$patch" .patch)
@@ -56,20 +66,25 @@ for patch in "${chosen[@]}"; do
         missed=1
         continue
     fi
-    # Found where switchovers are interrupted one by one.
-    case $name in *-interrupted-*) simulation=a_switchover_interrupted ;; *-groups-*) simulation=two_groups ;; *) simulation=the_safety ;; esac
-    found=$(simulate "$rule" "0..$seeds" "$simulation")
-    seed=$(sed -E 's/^seed ([0-9]+): .*/\1/' <<<"$found")
-    told=${found#*: }
-    if [ "$found" = 'DOES NOT BUILD' ]; then
-        printf '%-36s %-6s %8s  %s\n' "$name" "$rule" - "$found"
-        missed=1
+    within="$seeds seeds"
+    case $name in
+        # Found where switchovers are interrupted one by one.
+        *-interrupted-*) found=$(simulate "$rule" "0..$seeds" a_switchover_interrupted) ;;
+        *-groups-*) found=$(simulate "$rule" "0..$seeds" two_groups) ;;
+        *-adapter-*) found=$(test_adapter) within='the tests of the adapter' ;;
+        *) found=$(simulate "$rule" "0..$seeds" the_safety) ;;
+    esac
+    took=-
+    if [[ $found =~ ^seed\ ([0-9]+):\ (.*) ]]; then
+        took=$((BASH_REMATCH[1] + 1))
+        found=${BASH_REMATCH[2]}
     elif [ -z "$found" ]; then
-        printf '%-36s %-6s %8s  %s\n' "$name" "$rule" - "NOT FOUND in $seeds seeds"
+        found="NOT FOUND in $within"
         missed=1
-    else
-        printf '%-36s %-6s %8s  %s\n' "$name" "$rule" $((seed + 1)) "$told"
+    elif [ "$found" = 'DOES NOT BUILD' ]; then
+        missed=1
     fi
+    printf '%-36s %-6s %8s  %s\n' "$name" "$rule" "$took" "$found"
 done
 refresh
 exit "$missed"

@@ -31,7 +31,6 @@ use self::tls::TlsClient;
 pub use self::tls::{Tls, TlsError};
 use self::wire::{Wire, WireError};
 use super::resolver::Resolver;
-use crate::domain::facts::DownReason;
 use crate::domain::group::ProbeName;
 use crate::domain::node::{ClusterName, Epoch, NodeAddr};
 use crate::ports::redis::{
@@ -232,19 +231,12 @@ impl Server {
             Ok(tcp)
         };
         let reach = &self.way.reach;
-        let error = match connected.await {
+        match connected.await {
             Ok(tcp) => {
                 reach.note(&tcp);
-                return Ok(tcp);
+                Ok(tcp)
             }
-            Err(error) => error,
-        };
-        if let Some(least) = failure::barred(&error)
-            && reach.others(ip).await >= least
-        {
-            let text = format!("{ip} is out of reach, other destinations are not: {error}");
-            return Err(ProbeFailure::Evidence(DownReason::Unanswered, text));
+            Err(error) => Err(failure::of_attempt(&error, ip, reach).await),
         }
-        Err(failure::sorted(&error))
     }
 }

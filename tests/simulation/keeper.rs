@@ -13,7 +13,7 @@ use redis_keeper::app::{Daemon, Ports};
 use redis_keeper::config::Config;
 use redis_keeper::domain::identity::{Nonce, Place};
 use redis_keeper::domain::node::{KeeperId, Moment};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::LocalSet;
 
 use super::network::{Host, Network};
@@ -45,6 +45,7 @@ pub(crate) struct Process {
 pub(crate) struct Voice {
     pub(crate) clusters: Directory,
     pub(crate) clock: Arc<DriftingClock>,
+    obstacles: watch::Receiver<Arc<[String]>>,
     process: Rc<Process>,
 }
 
@@ -57,6 +58,11 @@ impl Voice {
     /// When it learned last that a session of it was over, in microseconds.
     pub(crate) fn session_over(&self) -> Option<u64> {
         self.process.session_over.get()
+    }
+
+    /// Keepers that it could not ask without ZooKeeper, and why, as it tells them.
+    pub(crate) fn obstacles(&self) -> Arc<[String]> {
+        self.obstacles.borrow().clone()
     }
 
     /// When the heartbeat was sent that earned a lease up to `deadline`, and the present, both in microseconds.
@@ -233,11 +239,15 @@ impl Keeper {
         };
         let local = LocalSet::new();
         let (stop, stopped) = oneshot::channel::<()>();
-        let (clusters, session) = {
+        let (clusters, session, obstacles) = {
             let _inside = local.enter();
             let daemon = Daemon::start_unserved(&self.config, ports);
             let references = daemon.references();
-            let found = (references.clusters.clone(), references.session.clone());
+            let found = (
+                references.clusters.clone(),
+                references.session.clone(),
+                references.obstacles.clone(),
+            );
             let keeper = Rc::downgrade(self);
             local.spawn_local(async move {
                 let stopped = async {
@@ -255,6 +265,7 @@ impl Keeper {
         let voice = Voice {
             clusters,
             clock,
+            obstacles,
             process: Rc::clone(&process),
         };
         if let Some(asker) = self.asker.borrow().clone() {

@@ -1,4 +1,5 @@
-//! Bugs that `tests/known_bugs.sh` puts back one at a time, for the simulation to find: each still fits the sources.
+//! Bugs that `tests/known_bugs.sh` puts back one at a time, for the simulation to find, or for the unit tests of an adapter that
+//! is below it: each still fits the sources.
 
 use std::fs;
 use std::path::Path;

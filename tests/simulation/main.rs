@@ -2,7 +2,8 @@
 //! ZooKeeper and a network that fail in every way, all of it drawn from one seed.
 //!
 //! `SIMULATION_SEEDS=FROM..TO` (or a count) runs a range of seeds, best with `--release`; `SIMULATION_SEED=n` one seed
-//! with its whole trace. `SIMULATION_UNTIL=RK-n` ends a range at the first seed that breaks that rule.
+//! with its whole trace. `SIMULATION_UNTIL=RK-n` ends a range at the first seed that breaks that rule. `SIMULATION_STEP=50`
+//! takes every fiftieth seed of a range: one story.
 
 #![allow(
     clippy::too_many_lines,
@@ -75,12 +76,14 @@ fn run_all(seeds: Range<u64>, run: fn(u64, bool) -> Outcome) -> u64 {
     let broken = Mutex::new(BTreeMap::new());
     let totals = Mutex::new([0; 4]);
     let until = env::var("SIMULATION_UNTIL").ok();
+    let step = env::var("SIMULATION_STEP").ok();
+    let step = step.map_or(1, |step| step.parse().expect("SIMULATION_STEP=n"));
     let workers = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
                 loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    let seed = next.fetch_add(step, Ordering::Relaxed);
                     if seed >= seeds.end {
                         return;
                     }

@@ -69,6 +69,17 @@ pub(crate) fn advertised(number: usize, addressing: Addressing) -> String {
     format!("10.1.1.{}:{PORT}", whose + 1)
 }
 
+/// Which of the keepers no other reaches, whatever it tries.
+pub(crate) fn unaskable(keepers: usize, addressing: Addressing) -> Vec<usize> {
+    match addressing {
+        // With luck, anybody is reached.
+        Addressing::Own | Addressing::Astray => Vec::new(),
+        Addressing::Loopback | Addressing::Mirror => (0..keepers).collect(),
+        Addressing::Swapped | Addressing::Reused | Addressing::Shared => vec![0, 1],
+        Addressing::Nowhere => vec![0],
+    }
+}
+
 /// The host whose own address that is.
 fn host_of(rest: &str) -> Option<Host> {
     let address: SocketAddr = rest.parse().ok()?;

@@ -25,6 +25,7 @@ use super::world::World;
 mod groups;
 mod haproxies;
 mod order;
+mod rehearsals;
 mod set_up;
 
 pub(crate) use self::groups::run_groups;
@@ -288,6 +289,7 @@ impl Run {
             }
             if in_order == enough {
                 self.judge_losses();
+                self.judge_rehearsals();
                 return self.lost_safe_writes();
             }
             sleep(SLOW_SAMPLE).await;

@@ -16,6 +16,7 @@ mod nameless;
 mod newcomers;
 mod planned;
 mod proxies;
+mod rehearsed;
 mod stories;
 mod switchovers;
 
@@ -76,6 +77,8 @@ pub(crate) struct Schedule {
     pub(crate) rest: u64,
     /// A keeper whose file differs from those of the others.
     pub(crate) odd_file: Option<(usize, Oddity)>,
+    /// All keepers have host names for addresses.
+    pub(crate) named: bool,
     /// Servers keep append-only files: whoever starts anew has no history.
     pub(crate) append_only: bool,
     /// Clients write nothing then.
@@ -138,6 +141,8 @@ pub(crate) enum Kind {
     SwitchoverOnly,
     /// A keeper was replaced by another for good, then the primary dies at this time: it is replaced, too, and soon (RK-2).
     KeeperReplaced(u64),
+    /// Nearly nothing happens: keepers tell which of them could not be asked without ZooKeeper (RK-8).
+    Rehearsed,
 }
 
 impl Schedule {
@@ -150,6 +155,8 @@ impl Schedule {
             35 => Self::renamed(seed),
             36 => Self::crowd(seed),
             38 => Self::called_otherwise(seed),
+            39 => Self::names_gone(seed),
+            41 => Self::rehearsed(seed),
             42 => Self::misled(seed),
             43 => Self::foreign(seed).with_odd_file(seed),
             44 => Self::power_cut(seed),
@@ -223,6 +230,7 @@ impl Schedule {
             append_only: false,
             quiet: 0..0,
             odd_file: None,
+            named: false,
         };
 
         let faults = match kind {

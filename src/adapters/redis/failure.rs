@@ -1,10 +1,11 @@
 //! Which failures of a connection say something of the node, and which only of this host (RK-1).
 
 use std::io;
+use std::net::IpAddr;
 
 use rustix::io::Errno;
 
-use super::reach::Reached;
+use super::reach::{Reach, Reached};
 use crate::domain::facts::DownReason;
 use crate::ports::redis::ProbeFailure;
 
@@ -36,9 +37,21 @@ pub(super) fn sorted(error: &io::Error) -> ProbeFailure {
     ProbeFailure::Evidence(reason, text)
 }
 
+/// Sorts the failure of an attempt to connect to `ip`. What bars this destination, and not others, is as silent as a node that
+/// drops packets.
+pub(super) async fn of_attempt(error: &io::Error, ip: IpAddr, reach: &Reach) -> ProbeFailure {
+    if let Some(least) = barred(error)
+        && reach.others(ip).await >= least
+    {
+        let text = format!("{ip} is out of reach, other destinations are not: {error}");
+        return ProbeFailure::Evidence(DownReason::Unanswered, text);
+    }
+    sorted(error)
+}
+
 /// Whether a connection failed as it does when one destination is barred, by a route or by a policy; then what else has
 /// to be reached for that to be the reason, and not the network of this host.
-pub(super) fn barred(error: &io::Error) -> Option<Reached> {
+fn barred(error: &io::Error) -> Option<Reached> {
     match error.raw_os_error().map(Errno::from_raw_os_error)? {
         // What a blackhole and a prohibiting route answer.
         Errno::INVAL | Errno::ACCESS => Some(Reached::ThisHost),
@@ -52,6 +65,8 @@ pub(super) fn barred(error: &io::Error) -> Option<Reached> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
     use super::*;
 
     fn reason(errno: Errno) -> Option<DownReason> {
@@ -84,6 +99,28 @@ mod tests {
             Errno::PERM,
         ] {
             assert_eq!(reason(errno), None, "{errno:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_route_that_bars_one_destination_is_evidence_while_another_answers() {
+        let barred: IpAddr = "127.0.0.1".parse().expect("an address");
+        let (nobody, reach) = (Reach::default(), Reach::default());
+        let other = TcpListener::bind(("127.0.0.2", 0)).await.expect("a port");
+        let addr = other.local_addr().expect("bound");
+        reach.note(&TcpStream::connect(addr).await.expect("connected"));
+        let unanswered = async |errno: Errno, reach: &Reach| {
+            let error = io::Error::from_raw_os_error(errno.raw_os_error());
+            let failure = of_attempt(&error, barred, reach).await;
+            matches!(failure, ProbeFailure::Evidence(DownReason::Unanswered, _))
+        };
+        for errno in [Errno::INVAL, Errno::ACCESS] {
+            assert!(unanswered(errno, &reach).await, "{errno:?}");
+            assert!(!unanswered(errno, &nobody).await, "{errno:?}");
+        }
+        // What a network that is down answers, too: a destination on this host proves nothing.
+        for errno in [Errno::NETUNREACH, Errno::PERM] {
+            assert!(!unanswered(errno, &reach).await, "{errno:?}");
         }
     }
 

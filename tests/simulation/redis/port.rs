@@ -1,7 +1,7 @@
 //! The servers as a keeper's Redis port: probes and commands over the network.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -35,6 +35,9 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a name is looked up in vain.
 const RESOLVER_TIMEOUT: Duration = Duration::from_millis(300);
 
+/// The same of a name of which something is remembered.
+const QUICK: Duration = Duration::from_millis(50);
+
 /// The servers as one process reaches them.
 pub(crate) struct Redises(Rc<Reach>);
 
@@ -47,6 +50,8 @@ struct Reach {
     name: Rc<RefCell<Option<ProbeName>>>,
     /// Host names that it has resolved.
     resolved: RefCell<BTreeSet<String>>,
+    /// What others have resolved, and told it.
+    remembered: RefCell<BTreeMap<String, BTreeSet<IpAddr>>>,
 }
 
 struct Node {
@@ -88,6 +93,7 @@ impl Redises {
             world: Rc::clone(world),
             name: Rc::default(),
             resolved: RefCell::default(),
+            remembered: RefCell::default(),
         })))
     }
 }
@@ -98,8 +104,10 @@ impl Reach {
         let ip = names::resolve(host).ok_or_else(|| format!("no {host}"))?;
         let literal = host.parse::<IpAddr>().is_ok();
         if self.fleet.nameless.get() && !literal && !self.resolved.borrow().contains(host) {
-            sleep(RESOLVER_TIMEOUT).await;
-            return Err(format!("{host}: no resolver answers"));
+            let remembers = self.remembered.borrow().contains_key(host);
+            sleep(if remembers { QUICK } else { RESOLVER_TIMEOUT }).await;
+            let remembered = self.remembered.borrow().get(host).cloned();
+            return remembered.ok_or_else(|| format!("{host}: no resolver answers"));
         }
         self.resolved.borrow_mut().insert(host.to_owned());
         Ok(BTreeSet::from([ip]))
@@ -125,8 +133,11 @@ impl Redis for Redises {
         self.0.resolve(host).await
     }
 
-    /// Every name resolves here.
-    fn remember(&self, _: &str, _: &BTreeSet<IpAddr>) {}
+    fn remember(&self, host: &str, addresses: &BTreeSet<IpAddr>) {
+        let mut remembered = self.0.remembered.borrow_mut();
+        let known = remembered.entry(host.to_owned());
+        known.or_insert_with(|| addresses.clone());
+    }
 
     fn introduce(&self, name: &ProbeName) {
         *self.0.name.borrow_mut() = Some(name.clone());

@@ -111,7 +111,8 @@ pub(super) fn config(
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     let seconds = |milliseconds: u64| milliseconds as f64 / 1_000.0;
     let odd = schedule.odd_file.filter(|(keeper, _)| *keeper == number);
-    let oddity = odd.map(|(_, oddity)| oddity);
+    let named = schedule.named.then_some(Oddity::Named);
+    let oddity = odd.map(|(_, oddity)| oddity).or(named);
     let clusters: Vec<_> = nodes
         .iter()
         .map(|(name, nodes)| {

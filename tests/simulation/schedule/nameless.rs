@@ -1,8 +1,49 @@
 //! Names that no resolver knows for a while.
 
-use super::{Fault, Oddity, Planned, Schedule, When, Which};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+use super::{Chance, Fault, Oddity, Planned, Schedule, When, Which};
+
+/// When the names are gone, in microseconds: the state that is published by then knows their addresses.
+const GONE: u64 = 5_000_000;
 
 impl Schedule {
+    /// All keepers have host names for addresses. The names are gone, a majority of the keepers is restarted, and then the
+    /// primary is to be replaced.
+    pub(super) fn names_gone(seed: u64) -> Self {
+        let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0009_0a3e));
+        let mut schedule = Self {
+            named: true,
+            ..Self::to_be_replaced(seed)
+        };
+        // All, or all but one.
+        let spared = chance.below(2 * schedule.keepers);
+        let mut at = GONE + 100_000;
+        let apart = chance.pick(&[0, 300_000, 1_500_000]);
+        for keeper in (0..schedule.keepers).filter(|keeper| *keeper != spared) {
+            let which = Which::Number(keeper);
+            let restart = chance.pick(&[Fault::Restart(which), Fault::Crash(which)]);
+            schedule.faults.push(Planned {
+                when: When::At(at),
+                lasts: chance.between(100_000, 1_000_000),
+                fault: restart,
+            });
+            at += apart;
+        }
+        // Sessions of those that crashed are over, and all have looked.
+        let dies = at + 5_000_000;
+        let death = &mut schedule.faults[0];
+        death.when = When::At(dies);
+        schedule.healed = dies + death.lasts;
+        schedule.faults.push(Planned {
+            when: When::At(GONE),
+            lasts: schedule.healed - GONE,
+            fault: Fault::NoNames,
+        });
+        schedule
+    }
+
     /// Where one keeper has host names for addresses, and all flows go mute in the end: it is restarted then, and no resolver
     /// answers it at first. No server is silent.
     pub(super) fn nameless(&mut self) {
