@@ -389,7 +389,7 @@ impl Observed {
             }
         }
         let mut aliases = BTreeMap::new();
-        for names in by_run_id.values() {
+        for names in by_run_id.values().filter(|names| names.len() > 1) {
             let first = names
                 .iter()
                 .min_by_key(|name| (self.places(name).len(), Some(**name) != primary));

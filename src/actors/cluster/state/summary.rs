@@ -72,9 +72,9 @@ impl State {
         let nodes = self.observed.nodes.iter();
         let unread = nodes.filter(|(addr, ObservedNode { sighting, .. })| {
             let turned_away = sighting.answering && sighting.trouble.is_some();
-            let at = known_addresses(addr.host(), &sighting.addresses);
-            let nowhere = sighting.facts.is_none() && at.is_empty();
-            turned_away || sighting.probed && nowhere && sighting.vote.is_none()
+            let unknown = sighting.probed && sighting.facts.is_none() && sighting.vote.is_none();
+            let nowhere = || known_addresses(addr.host(), &sighting.addresses).is_empty();
+            turned_away || unknown && nowhere()
         });
         unread.map(|(addr, _)| addr.clone()).collect()
     }
