@@ -18,7 +18,7 @@ pub struct FailsafeReport {
     pub circle: BTreeSet<KeeperId>,
     /// Whom it has to ask; `None`: it may not go on yet.
     pub asks: Option<BTreeSet<KeeperId>>,
-    /// Why others refused their consent, as each said last.
+    /// Why others refused their consent, as each said last; empty while ZooKeeper answers.
     pub refusals: BTreeMap<KeeperId, String>,
     /// How the last rehearsal with each keeper went; with this one itself: what is known of its own address.
     pub rehearsed: BTreeMap<KeeperId, Rehearsed>,

@@ -236,6 +236,10 @@ impl ZkSession {
             return;
         };
         self.tell_whether_it_goes_on(now);
+        if !self.out_of_touch(now) {
+            // Of an outage that is over.
+            self.part.refusals.clear();
+        }
         // What is known to be superseded is not gone on from.
         let over = now >= lease.after(failsafe.limit);
         if over || self.lease_book.waits() || self.over() || !self.out_of_touch(now) {
