@@ -134,6 +134,14 @@ impl Site {
                 Box::new(|site| site.around.ensemble.set_up(true))
             }
             Fault::Kill(node, rebirth) => self.kill(node, rebirth),
+            Fault::Squat(node, squatter) => {
+                let fleet = &self.around.fleet;
+                let Some(server) = fleet.server(&self.node(node)).cloned() else {
+                    return Box::new(|_| {});
+                };
+                fleet.squat(&server, squatter);
+                Box::new(move |site| site.around.fleet.start(&server, Rebirth::Whole))
+            }
             Fault::Drain(cluster) => {
                 let primary = self.node(Node::Primary(cluster));
                 if let Some(server) = self.around.fleet.server(&primary) {

@@ -211,7 +211,14 @@ impl Run {
                         let answer = ask_in_time(&voice.clusters, &cluster, &node).await;
                         if let Some(site) = here.upgrade() {
                             let when = voice.earned(answer.deadline, &site.around.world);
-                            let said = Said::of(id, (&cluster, &cluster), &node, &answer, when, acknowledged);
+                            let said = Said::of(
+                                id,
+                                (&cluster, &cluster),
+                                &node,
+                                &answer,
+                                when,
+                                acknowledged,
+                            );
                             let said = said.by(&voice, &site.around.world);
                             site.oracle.heard(&[said]);
                         }

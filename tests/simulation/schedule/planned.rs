@@ -1,7 +1,7 @@
 //! Faults, and when they strike.
 
 use crate::network::{Cut, Host};
-use crate::redis::{Ailment, Rebirth};
+use crate::redis::{Ailment, Rebirth, Squatter};
 
 /// A fault with its time.
 #[derive(Debug, Clone)]
@@ -68,6 +68,8 @@ pub(crate) enum Fault {
     /// No ZooKeeper at all.
     Outage,
     Kill(Node, Rebirth),
+    /// kill -9, and something else listens at its address, which answers errors alone.
+    Squat(Node, Squatter),
     /// No fault: clients delete everything.
     Drain(usize),
     Freeze(Node),
