@@ -101,10 +101,11 @@ impl Observed {
 
     /// From when on this keeper votes the published primary down because another process answers in its place, if nothing
     /// changes:
-    /// - What answers names no process, and no plain Redis server answers so; or nobody listened there in between. Neither is so
-    ///   with a server that lives.
-    /// - Each replica that answers and follows it has lost it: one at least after the process named itself last here, and
-    ///   not after it refused this keeper.
+    /// - What answers names no process.
+    /// - Nobody listened there since the process named itself last, or no plain Redis server answers so. A server that lives
+    ///   does neither.
+    /// - Each replica that answers and follows it has lost it.
+    /// - One of them lost it after the process named itself last here, and not later than this keeper was refused.
     /// - So it has been for the mark-down time.
     pub fn impostor_from(&self) -> Option<Moment> {
         let primary = self.subject()?;
