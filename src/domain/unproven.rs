@@ -110,9 +110,9 @@ impl Observed {
     pub fn impostor_from(&self) -> Option<Moment> {
         let primary = self.subject()?;
         let unproven = self.nodes.get(primary)?.sighting.unproven?;
-        let lost = self.lost_by_all(primary)?;
-        let borne_out = lost.iter().any(|lost| unproven.is_borne_out(lost));
-        let last = lost.iter().map(|lost| lost.at).max()?;
+        let losses = self.lost_by_all(primary)?;
+        let borne_out = losses.iter().any(|lost| unproven.is_borne_out(lost));
+        let last = losses.iter().map(|lost| lost.at).max()?;
         borne_out.then(|| unproven.since.max(last).after(self.limits.mark_down))
     }
 

@@ -91,7 +91,7 @@ impl State {
 
     /// What was found at the published address. An answer that names no process is none of the published one's where this
     /// keeper finds another in its place.
-    fn judged(&self, asked: Asked, now: Moment) -> Finding {
+    fn judged(&self, asked: &Asked, now: Moment) -> Finding {
         let vote = self.primary().and_then(|it| self.observed.vote(it, now));
         let replaced = match &asked.facts {
             Some(facts) => self.is_replaced_by(facts),
@@ -227,7 +227,7 @@ impl ClusterActor {
         }
         let asked = self.ask_anew(self.state.primary().cloned());
         let answered = asked.into_actor(self).map(|asked, actor, ctx| {
-            let finding = actor.state.judged(asked, actor.links.clock.now());
+            let finding = actor.state.judged(&asked, actor.links.clock.now());
             actor.state.polled.found(questions, finding);
             actor.changed(ctx);
         });
@@ -281,7 +281,7 @@ impl Handler<Confirm> for ClusterActor {
                 }
                 if let Some(asked) = asked.filter(|_| actor.state.generation() == generation) {
                     let now = actor.links.clock.now();
-                    let finding = actor.state.judged(asked, now);
+                    let finding = actor.state.judged(&asked, now);
                     actor.confirmed(finding, alone, &inquiry.successor);
                 }
                 actor.reconsider(ctx);

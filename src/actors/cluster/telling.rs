@@ -56,13 +56,12 @@ impl Telling {
         let Some(told) = fresh.nodes.get_mut(node) else {
             return;
         };
-        match sighting.named() {
-            Some(facts) => told.clone_from(facts),
-            None => {
-                fresh.nodes.remove(node);
-                // Read again once it answers, however soon that is.
-                self.reading.1.remove(node);
-            }
+        if let Some(facts) = sighting.named() {
+            told.clone_from(facts);
+        } else {
+            fresh.nodes.remove(node);
+            // Read again once it answers, however soon that is.
+            self.reading.1.remove(node);
         }
     }
 

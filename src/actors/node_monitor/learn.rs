@@ -94,16 +94,14 @@ impl NodeMonitor {
             return known.map(|known| updated(known, info, aged));
         }
         let same = |facts: &&NodeFacts| info.run_id.as_ref() == Some(&facts.run_id);
-        let mut facts = match known.filter(same) {
-            Some(known) => updated(known, info, aged),
-            None => match NodeFacts::of(&info) {
-                Some(facts) => facts,
-                None => {
-                    let names = "its INFO names no run_id, or no role".to_owned();
-                    self.sighting.trouble.get_or_insert(names);
-                    return None;
-                }
-            },
+        let facts = match known.filter(same) {
+            Some(known) => Some(updated(known, info, aged)),
+            None => NodeFacts::of(&info),
+        };
+        let Some(mut facts) = facts else {
+            let names = "its INFO names no run_id, or no role".to_owned();
+            self.sighting.trouble.get_or_insert(names);
+            return None;
         };
         self.full_at = self.full_at.filter(|_| !again).or(Some(at));
         if let Some(Subscribers { sentinels, others }) = subscribers {
