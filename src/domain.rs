@@ -30,6 +30,7 @@ pub mod serving;
 pub mod silence;
 pub mod succession;
 pub mod task;
+pub mod unproven;
 pub mod verdict;
 pub mod witness;
 pub mod yielding;

@@ -255,11 +255,9 @@ pub struct NodeView {
 impl NodeView {
     /// Whether it is online: reachable, and not loading.
     pub fn online(&self) -> bool {
-        let serves = self
-            .sighting
-            .facts
-            .as_ref()
-            .is_some_and(|facts| !facts.loading);
+        let facts = self.sighting.facts.as_ref();
+        let facts = facts.filter(|_| self.sighting.unproven.is_none());
+        let serves = facts.is_some_and(|facts| !facts.loading);
         serves && self.sighting.vote.is_none() && !self.verdict.down()
     }
 }

@@ -9,6 +9,7 @@ mod fresh;
 mod learn;
 mod probe;
 mod process;
+mod proof;
 mod report;
 mod rush;
 mod silence;
@@ -28,6 +29,7 @@ use tokio::time::sleep;
 use self::company::Company;
 pub use self::fresh::FreshConnections;
 use self::probe::{Connection, Established, NoAnswer, Probe};
+use self::proof::Proof;
 use self::rush::Rush;
 use self::slots::Slots;
 use super::Outbox;
@@ -69,6 +71,7 @@ pub struct NodeMonitor {
     rush: Rush,
     company: Company,
     liveness: Liveness,
+    proof: Proof,
     sighting: Sighting,
     /// What the cluster was told last.
     told: Option<Sighting>,
@@ -146,6 +149,7 @@ impl NodeMonitor {
             outbox,
             fresh,
             liveness: Liveness::new(limits, now),
+            proof: Proof::new(now),
             sighting: Sighting {
                 order: (now, 0),
                 ..Sighting::unknown(now)
@@ -275,6 +279,7 @@ impl NodeMonitor {
         let anew = std::mem::take(&mut self.anew);
         let connection = connection.filter(|_| !anew);
         if connection.is_none() {
+            self.proof.on_another_connection();
             self.company.hurry();
             self.full_at = None;
             self.timeouts = 0;
@@ -307,6 +312,9 @@ impl NodeMonitor {
             move |probed, monitor, ctx| {
                 monitor.count(now, &probed);
                 monitor.probed_process(now, was_connected, &probed);
+                if probed.replaced {
+                    monitor.proof.on_another_connection();
+                }
                 match probed.outcome {
                     Ok(alive) => {
                         if !was_connected && !probed.replaced {

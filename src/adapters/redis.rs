@@ -180,7 +180,7 @@ impl RedisNode for Server {
     async fn connect(&self) -> Result<Box<dyn ProbeConnection>, ProbeFailure> {
         let peer = match self.wire().await? {
             Ok(wire) => Ok(wire),
-            Err(WireError::Foreign(error)) => Err(error),
+            Err(WireError::Tls(error) | WireError::Foreign(error)) => Err(error),
             Err(WireError::Io(error)) => return Err(failure::sorted(&error)),
         };
         Ok(Box::new(probe::Probing::new(peer, Rc::clone(&self.way))))

@@ -193,10 +193,8 @@ impl<'a> Electorate<'a> {
         }
         let facts = node
             .sighting
-            .facts
-            .as_ref()
-            .filter(|_| node.sighting.answering);
-        let facts = facts.ok_or_else(|| Refusal::NotAnswering(node.sighting.trouble_in_words()))?;
+            .named()
+            .ok_or_else(|| Refusal::NotAnswering(node.sighting.trouble_in_words()))?;
         if facts.mode != Mode::Standalone {
             return Err(Refusal::WrongMode);
         }

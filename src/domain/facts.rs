@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::node::{Moment, NodeAddr};
+use super::unproven::Unproven;
 
 /// The facts of one node, merged from its probes.
 ///
@@ -231,7 +232,7 @@ pub struct Sighting {
     pub vote: Option<DownReason>,
     /// At least one probe has ended (answered or failed): this keeper has an opinion.
     pub probed: bool,
-    /// The last probe was answered. False does not mean down: only a vote says so.
+    /// The last probe was answered, by whatever process. False does not mean down: only a vote says so.
     pub answering: bool,
     /// Since when every probe was answered; `None` if the last one was not.
     pub answering_since: Option<Moment>,
@@ -241,6 +242,9 @@ pub struct Sighting {
     pub probe_sent: Moment,
     /// The server process that this keeper was connected to last, and what became of that connection; `None` if either is not known.
     pub process: Option<ProcessConnection>,
+    /// What answers does not say which process it is, so the facts may be another's; `None` while it does, or nothing has
+    /// answered since.
+    pub unproven: Option<Unproven>,
     /// Since when it owes an answer: when the first probe was sent that was neither answered nor refused since.
     pub owes_since: Option<Moment>,
     /// What the node answered in place of facts, such as `NOAUTH …`; or why the last probe failed.
@@ -283,6 +287,8 @@ pub enum DownReason {
     Unanswered,
     /// It answers, but has been loading its data set past the mark-down time: down as a primary only.
     Loading,
+    /// Another process answers in its place, and not as the server ([`Unproven`]); cast for a primary only.
+    Impostor,
 }
 
 impl Sighting {
@@ -299,6 +305,7 @@ impl Sighting {
             refused: false,
             probe_sent: at,
             process: None,
+            unproven: None,
             owes_since: None,
             trouble: None,
             min_replicas: None,
@@ -315,11 +322,21 @@ impl Sighting {
         facts.filter(|_| current || now.since(self.at) <= span)
     }
 
+    /// What the process that answers has said of itself.
+    pub fn named(&self) -> Option<&NodeFacts> {
+        let named = self.answering && self.unproven.is_none();
+        self.facts.as_ref().filter(|_| named)
+    }
+
     /// Why there are no facts, or no fresh ones.
     pub fn trouble_in_words(&self) -> String {
-        self.trouble
-            .clone()
-            .unwrap_or_else(|| "it has not answered yet".to_owned())
+        match &self.trouble {
+            Some(trouble) if self.answering && self.unproven.is_some_and(|it| it.known) => {
+                format!("what answers there does not say which process it is: {trouble}")
+            }
+            Some(trouble) => trouble.clone(),
+            None => "it has not answered yet".to_owned(),
+        }
     }
 
     /// Whether `other` would lead to the same decisions: everything but the figures that move by themselves (offset,
@@ -337,6 +354,7 @@ impl Sighting {
             refused,
             probe_sent: _,
             process,
+            unproven,
             owes_since: _,
             trouble,
             min_replicas,
@@ -354,6 +372,7 @@ impl Sighting {
             && *answering == other.answering
             && *refused == other.refused
             && *process == other.process
+            && *unproven == other.unproven
             && *trouble == other.trouble
             && *min_replicas == other.min_replicas
             && *addresses == other.addresses

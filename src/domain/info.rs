@@ -246,9 +246,14 @@ fn keys(value: &str) -> Option<u64> {
         .ok()
 }
 
+/// A Sentinel tells no role, and takes no part in any replication.
+fn sentinels(info: &Info) -> Option<Role> {
+    (info.mode == Some(Mode::Sentinel)).then_some(Role::Primary { online_replicas: 0 })
+}
+
 impl NodeFacts {
     /// The facts that a reply of all sections tells; `None` when it lacks what identifies the process (`run_id`) or says
-    /// what the server is (`role`). Any other figure that cannot be read errs to the safe side: see the fields.
+    /// what the server is (`role`, or `redis_mode` of a Sentinel). Any other figure that cannot be read errs to the safe side: see the fields.
     pub fn of(info: &Info) -> Option<Self> {
         let mut facts = Self {
             run_id: info.run_id.clone()?,
@@ -257,7 +262,7 @@ impl NodeFacts {
             mode: info.mode.unwrap_or(Mode::Standalone),
             uptime: info.uptime.unwrap_or_default(),
             loading: info.loading.unwrap_or(false),
-            role: info.role.clone()?,
+            role: info.role.clone().or_else(|| sentinels(info))?,
             replication_id: info.replication_id.clone().unwrap_or_default(),
             previous_replication_id: info.previous_replication_id.clone(),
             previous_offset: info.previous_offset,

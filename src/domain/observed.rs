@@ -161,8 +161,7 @@ impl ObservedNode {
 
     /// The facts of a node that answers and is not held down by the majority, whatever kind of server it is.
     pub fn answering(&self) -> Option<&NodeFacts> {
-        let answering = self.sighting.answering && !self.verdict.down();
-        self.sighting.facts.as_ref().filter(|_| answering)
+        self.sighting.named().filter(|_| !self.verdict.down())
     }
 
     /// The same of a node that runs as a plain server.
@@ -178,8 +177,7 @@ impl ObservedNode {
 
     /// The node with what is known of it, in words.
     pub(super) fn doubt(&self, addr: &NodeAddr) -> (NodeAddr, String) {
-        let facts = self.sighting.facts.as_ref();
-        let words = match facts.filter(|_| self.sighting.answering) {
+        let words = match self.sighting.named() {
             Some(facts) if facts.mode != Mode::Standalone => {
                 "it is no plain Redis server".to_owned()
             }
@@ -191,13 +189,7 @@ impl ObservedNode {
 
     /// Neither answering nor held down by the majority: it may be either.
     pub fn undecided(&self) -> bool {
-        !self.verdict.unfit_as_primary()
-            && (!self.sighting.answering
-                || self
-                    .sighting
-                    .facts
-                    .as_ref()
-                    .is_none_or(|facts| facts.loading))
+        !self.verdict.unfit_as_primary() && self.sighting.named().is_none_or(|facts| facts.loading)
     }
 }
 
@@ -225,6 +217,7 @@ impl Observed {
             // It was read since.
             sighting.at = sighting.at.max(self.published_at.unwrap_or_default());
             sighting.trouble = None;
+            sighting.unproven = None;
             sighting.min_replicas = None;
         }
         Cow::Owned(observed)
@@ -233,9 +226,7 @@ impl Observed {
     /// Which server process answers at each node, as a plan made now sees it.
     pub fn run_ids(&self) -> BTreeMap<NodeAddr, String> {
         let known = |(addr, node): (&NodeAddr, &ObservedNode)| {
-            let own = node.sighting.facts.as_ref();
-            let facts = own.filter(|_| node.sighting.answering);
-            let run_id = &facts.or(node.last_known())?.run_id;
+            let run_id = &node.sighting.named().or(node.last_known())?.run_id;
             Some((addr.clone(), run_id.clone()))
         };
         self.nodes.iter().filter_map(known).collect()
@@ -252,8 +243,7 @@ impl Observed {
     /// Takes the time of Sentinels that are seen.
     pub fn watch_sentinels(&mut self, now: Moment) {
         let seen = |(addr, node): (&NodeAddr, &ObservedNode)| {
-            let facts = node.sighting.facts.as_ref();
-            let facts = facts.filter(|_| node.sighting.answering)?;
+            let facts = node.sighting.named()?;
             Some(AtNode {
                 node: addr.clone(),
                 sentinel: facts.sentinels.first()?.clone(),

@@ -306,7 +306,8 @@ impl Serving<'_> {
             return down;
         }
         let sighting = &node.sighting;
-        let Some(facts) = &sighting.facts else {
+        let facts = sighting.facts.as_ref();
+        let Some(facts) = facts.filter(|_| sighting.unproven.is_none()) else {
             return if sighting.answering {
                 Reason::Trouble(sighting.trouble_in_words())
             } else {

@@ -150,9 +150,12 @@ impl Verdict {
             let vote = report.votes.get(node);
             match vote {
                 Some(DownReason::Loading) => verdict.loading += 1,
-                Some(DownReason::Refused | DownReason::Closed | DownReason::Unanswered) => {
-                    verdict.unreachable += 1;
-                }
+                Some(
+                    DownReason::Refused
+                    | DownReason::Closed
+                    | DownReason::Unanswered
+                    | DownReason::Impostor,
+                ) => verdict.unreachable += 1,
                 None => {}
             }
             let refused = vote == Some(&DownReason::Refused)

@@ -99,8 +99,7 @@ impl Witness {
             }),
         };
         for (addr, node) in &observed.nodes {
-            let facts = node.sighting.facts.as_ref();
-            let Some(facts) = facts.filter(|_| node.sighting.answering) else {
+            let Some(facts) = node.sighting.named() else {
                 continue;
             };
             if let Some(read) = read {
@@ -190,6 +189,11 @@ impl Witness {
 }
 
 impl Observed {
+    /// The published primary, or the one that is being replaced.
+    pub(super) fn subject(&self) -> Option<&NodeAddr> {
+        subject(self.published.as_ref()?)
+    }
+
     /// The published primary, or the one that is being replaced, as this keeper read its process last.
     fn read_primary(&self) -> Option<(&NodeAddr, &Sighting, &NodeFacts)> {
         let published = self.published.as_ref()?;
@@ -257,7 +261,8 @@ impl Observed {
         let other = facts.is_some_and(|facts| !is_published(published, &facts.run_id));
         // While it answers its offset moves, and every report would be another one.
         let replaced = published.intent.is_some() && !node.sighting.answering;
-        let due = node.sighting.vote.is_some() || replaced || other;
+        let unproven = node.sighting.unproven.is_some();
+        let due = node.sighting.vote.is_some() || replaced || other || unproven;
         let telling = due && !self.witness.replicas.is_empty();
         telling.then(|| Witness {
             primary: self.witness.primary.clone(),

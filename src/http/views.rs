@@ -248,6 +248,12 @@ fn sighting(sighting: &Sighting, now: Moment) -> Value {
         "age-seconds": seconds(now.since(sighting.at)),
         "probed": sighting.probed,
         "answering": sighting.answering,
+        "unproven": sighting.unproven.map(|it| json!({
+            "seconds": seconds(now.since(it.since)),
+            "known-before": it.known,
+            "refused-since": it.refused.is_some(),
+            "foreign": it.foreign,
+        })),
         "vote": sighting.vote.map(down_reason),
         "trouble": sighting.trouble,
         "min-replicas": sighting.min_replicas.as_ref().map(|read| match read {
@@ -256,7 +262,8 @@ fn sighting(sighting: &Sighting, now: Moment) -> Value {
         }),
         "addresses": strings(&sighting.addresses),
         "upstream-addresses": strings(&sighting.upstream_addresses),
-        "facts": sighting.facts.as_ref().map(facts),
+        "facts": sighting.facts.as_ref().filter(|_| sighting.unproven.is_none()).map(facts),
+        "former-facts": sighting.facts.as_ref().filter(|_| sighting.unproven.is_some()).map(facts),
     })
 }
 
@@ -386,6 +393,7 @@ fn down_reason(reason: DownReason) -> &'static str {
         DownReason::Closed => "closed",
         DownReason::Unanswered => "unanswered",
         DownReason::Loading => "loading",
+        DownReason::Impostor => "impostor",
     }
 }
 

@@ -127,6 +127,8 @@ pub struct Alive {
     pub loading: bool,
     /// The error it answered instead, such as `NOAUTH Authentication required.`
     pub error: Option<String>,
+    /// No plain Redis server answers so: it is not the protocol, or no answer to `INFO`.
+    pub foreign: bool,
     /// Who listens on the channel of Redis Sentinels, with a [full](Depth::is_full) depth only.
     pub subscribers: Option<Subscribers>,
     /// The `min-replicas` settings, or why they cannot be read; with [`Depth::FullWithSettings`] only.

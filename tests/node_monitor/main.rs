@@ -11,5 +11,6 @@ mod probing;
 mod silence;
 #[path = "../fakes/time.rs"]
 mod time;
+mod unproven;
 mod votes;
 mod watch;

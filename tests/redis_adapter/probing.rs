@@ -79,7 +79,7 @@ async fn a_server_that_wants_another_password_is_alive_and_says_what_it_wants() 
         let mut connection = connected(&*node(&server.addr, with(password))).await;
         for depth in [Depth::Full, Depth::Tick] {
             let alive = probed(&mut *connection, depth).await;
-            assert_eq!(alive.info, None);
+            assert_eq!((alive.info, alive.foreign), (None, false));
             let error = alive.error.expect("an error");
             assert!(error.starts_with(says), "{error}");
         }
@@ -228,21 +228,26 @@ async fn a_name_that_does_not_resolve_is_this_hosts_own_failure() {
 
 #[tokio::test]
 async fn what_answers_but_is_no_redis_is_alive_and_its_protocol_is_named() {
-    let (listener, addr) = impostor().await;
-    let web = async {
-        let (mut peer, _) = listener.accept().await.unwrap();
-        tokio::io::AsyncWriteExt::write_all(&mut peer, b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            .await
-            .unwrap();
-        peer
-    };
-    let node = node(&addr, Access::default());
-    let (_peer, mut connection) = tokio::join!(web, async { connected(&*node).await });
-    let alive = probed(&mut *connection, Depth::Full).await;
-    assert_eq!(
-        alive.error.as_deref(),
-        Some("the answer is not the Redis protocol")
-    );
+    for (answer, says) in [
+        (
+            &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
+            "the answer is not the Redis protocol",
+        ),
+        (b"+OK\r\n+OK\r\n+OK\r\n", "it takes INFO, and tells nothing"),
+    ] {
+        let (listener, addr) = impostor().await;
+        let web = async {
+            let (mut peer, _) = listener.accept().await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut peer, answer)
+                .await
+                .unwrap();
+            peer
+        };
+        let node = node(&addr, Access::default());
+        let (_peer, mut connection) = tokio::join!(web, async { connected(&*node).await });
+        let alive = probed(&mut *connection, Depth::Full).await;
+        assert_eq!((alive.error.as_deref(), alive.foreign), (Some(says), true));
+    }
 }
 
 #[tokio::test]

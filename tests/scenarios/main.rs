@@ -13,6 +13,7 @@ mod departure;
 mod discovery;
 mod drained;
 mod end_of_cut;
+mod errors_at_address;
 mod failover;
 mod failsafe;
 mod files;

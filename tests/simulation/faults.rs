@@ -140,6 +140,14 @@ impl Site {
                 }
                 Box::new(|_| {})
             }
+            Fault::Squat(node, squatter) => {
+                let fleet = &self.around.fleet;
+                let Some(server) = fleet.server(&self.node(node)).cloned() else {
+                    return Box::new(|_| {});
+                };
+                fleet.squat(&server, squatter);
+                Box::new(move |site| site.around.fleet.start(&server, Rebirth::Whole))
+            }
             Fault::Drain(cluster) => {
                 let primary = self.node(Node::Primary(cluster));
                 if let Some(server) = self.around.fleet.server(&primary) {

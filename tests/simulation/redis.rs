@@ -12,6 +12,7 @@ use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
 pub(crate) use self::ailments::Ailment;
 pub(crate) use self::life::Rebirth;
 use self::replication::{Attached, Replica};
+pub(crate) use self::squatters::Squatter;
 use super::keeper::Process;
 use super::names::canonical;
 use super::network::{Host, Lane, Network};
@@ -25,6 +26,7 @@ pub(crate) mod impostors;
 mod life;
 pub(crate) mod port;
 mod replication;
+mod squatters;
 
 /// What `min-replicas` settings are by default.
 pub(crate) const UNTOUCHED: MinReplicas = MinReplicas {
@@ -110,6 +112,8 @@ struct State {
     clients_ended: u64,
     /// What ails the process, and since when.
     ailment: Option<(Ailment, u64)>,
+    /// It is dead, and something else listens at its address.
+    taken: Option<Squatter>,
 }
 
 /// A server's end of a keeper's connection.
@@ -260,6 +264,7 @@ impl Fleet {
             connections: BTreeMap::new(),
             clients_ended: 0,
             ailment: None,
+            taken: None,
         }
     }
 

@@ -66,7 +66,7 @@ impl State {
             .map(|since| since.after(2 * self.settings.limits.probe_timeout));
         match sighting.vote {
             Some(DownReason::Unanswered | DownReason::Closed) => sighting.owes_since,
-            Some(DownReason::Refused | DownReason::Loading) | None => owed,
+            Some(DownReason::Refused | DownReason::Loading | DownReason::Impostor) | None => owed,
         }
     }
 
@@ -89,11 +89,18 @@ impl State {
         published.is_some_and(|published| published.is_replaced_by(facts))
     }
 
-    /// What was found at the published address.
-    fn judged(&self, asked: Asked) -> Finding {
-        match (asked.finding, asked.facts) {
-            (Finding::Answers, Some(facts)) if self.is_replaced_by(&facts) => Finding::Replaced,
-            (finding, _) => finding,
+    /// What was found at the published address. An answer that names no process is none of the published one's where this
+    /// keeper finds another in its place.
+    fn judged(&self, asked: &Asked, now: Moment) -> Finding {
+        let vote = self.primary().and_then(|it| self.observed.vote(it, now));
+        let replaced = match &asked.facts {
+            Some(facts) => self.is_replaced_by(facts),
+            None => asked.unproven && vote == Some(DownReason::Impostor),
+        };
+        if asked.finding == Finding::Answers && replaced {
+            Finding::Replaced
+        } else {
+            asked.finding
         }
     }
 
@@ -220,7 +227,7 @@ impl ClusterActor {
         }
         let asked = self.ask_anew(self.state.primary().cloned());
         let answered = asked.into_actor(self).map(|asked, actor, ctx| {
-            let finding = actor.state.judged(asked);
+            let finding = actor.state.judged(&asked, actor.links.clock.now());
             actor.state.polled.found(questions, finding);
             actor.changed(ctx);
         });
@@ -258,7 +265,7 @@ impl Handler<Confirm> for ClusterActor {
                 Some(first) => first.await,
                 None => Vec::new(),
             };
-            let answers_now = answers.iter().any(|(_, sighting)| sighting.answering);
+            let answers_now = answers.iter().any(|(_, it)| it.named().is_some());
             let asked = if answers_now || !alone {
                 Some(primary.await)
             } else {
@@ -273,7 +280,8 @@ impl Handler<Confirm> for ClusterActor {
                     actor.state.sighted(&node, sighting);
                 }
                 if let Some(asked) = asked.filter(|_| actor.state.generation() == generation) {
-                    let finding = actor.state.judged(asked);
+                    let now = actor.links.clock.now();
+                    let finding = actor.state.judged(&asked, now);
                     actor.confirmed(finding, alone, &inquiry.successor);
                 }
                 actor.reconsider(ctx);

@@ -78,6 +78,8 @@ pub(super) struct State {
     acknowledged: Option<(Generation, Moment)>,
     /// The same, where HAProxies are to be waited for.
     drains: Option<(Generation, Moment)>,
+    /// When this keeper votes the primary down if nothing changes, for what its replicas tell of it.
+    vote_due: Option<Moment>,
     /// The plan as of the last change, for display and to tell whether the leader is wanted.
     plan: Plan,
 }
@@ -150,6 +152,7 @@ impl State {
             doubted: BTreeMap::new(),
             acknowledged: None,
             drains: None,
+            vote_due: None,
             plan: Plan::default(),
         }
     }
@@ -345,6 +348,7 @@ impl State {
         self.drain(now);
         self.observed.watch_sentinels(now);
         self.confirm(now);
+        self.vote_due = self.observed.impostor_from().filter(|due| *due > now);
         self.observed.outside_changes = self.outside.lately(now);
         self.observed.outside_changed = self.outside.last();
         self.plan = if self.shared.is_some() {

@@ -40,7 +40,7 @@ impl Telling {
     pub(super) fn read(&mut self, generation: Generation, sightings: &[(NodeAddr, Sighting)]) {
         if self.reading.0 == Some(generation) && !self.reading.1.is_empty() {
             let answered = |(addr, sighting): &(NodeAddr, Sighting)| {
-                let facts = sighting.facts.as_ref().filter(|_| sighting.answering)?;
+                let facts = sighting.named()?;
                 Some((addr.clone(), facts.clone()))
             };
             let nodes: BTreeMap<_, _> = sightings.iter().filter_map(answered).collect();
@@ -56,13 +56,12 @@ impl Telling {
         let Some(told) = fresh.nodes.get_mut(node) else {
             return;
         };
-        match &sighting.facts {
-            Some(facts) if sighting.answering => told.clone_from(facts),
-            _ => {
-                fresh.nodes.remove(node);
-                // Read again once it answers, however soon that is.
-                self.reading.1.remove(node);
-            }
+        if let Some(facts) = sighting.named() {
+            told.clone_from(facts);
+        } else {
+            fresh.nodes.remove(node);
+            // Read again once it answers, however soon that is.
+            self.reading.1.remove(node);
         }
     }
 
@@ -82,7 +81,7 @@ pub(super) fn asked(
     let asked = others.flat_map(|(_, report)| &report.asks);
     let answering = |addr: &&NodeAddr| {
         let node = observed.nodes.get(*addr);
-        node.is_some_and(|node| node.sighting.answering)
+        node.is_some_and(|node| node.sighting.named().is_some())
     };
     asked.filter(answering).cloned().collect()
 }

@@ -19,12 +19,17 @@ pub struct Asked {
     pub finding: Finding,
     /// What the process said of itself, if it answered with that.
     pub facts: Option<Box<NodeFacts>>,
+    /// It answered with something that names no process, and that does not pass by itself.
+    pub unproven: bool,
 }
 
 impl From<Finding> for Asked {
     fn from(finding: Finding) -> Self {
-        let facts = None;
-        Self { finding, facts }
+        Self {
+            finding,
+            facts: None,
+            unproven: false,
+        }
     }
 }
 

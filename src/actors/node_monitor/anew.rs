@@ -12,6 +12,7 @@ use super::{FreshConnections, NodeMonitor};
 use crate::actors::messages::{AskAnew, Asked};
 use crate::domain::confirmation::Finding;
 use crate::domain::facts::{DownReason, NodeFacts};
+use crate::domain::unproven::is_passing;
 use crate::ports::clock::LeaseClock;
 use crate::ports::redis::{Alive, Depth, ProbeFailure, RedisNode};
 
@@ -91,6 +92,7 @@ impl NodeMonitor {
         let facts = alive.info.as_ref().and_then(NodeFacts::of);
         Asked {
             finding: Finding::Answers,
+            unproven: facts.is_none() && !alive.error.as_deref().is_some_and(is_passing),
             facts: facts.map(Box::new),
         }
     }

@@ -42,7 +42,7 @@ impl NodeMonitor {
     pub(super) fn answered(
         &mut self,
         connection: Connection,
-        alive: Alive,
+        mut alive: Alive,
         (depth, again): (Depth, bool),
         sent: Moment,
         ctx: &mut Context<Self>,
@@ -54,43 +54,60 @@ impl NodeMonitor {
         self.sighting.answering_since = self.sighting.answering_since.or(Some(at));
         self.sighting.refused = false;
         self.sighting.owes_since = None;
-        self.sighting.trouble = alive.error;
+        self.sighting.trouble = alive.error.take();
+        let info = alive.info.take();
+        // Text that names no process is no answer to INFO.
+        let foreign = alive.foreign || info.is_some();
+        let subscribers = alive.subscribers.take();
+        let facts = info.and_then(|info| self.read(info, subscribers, (depth, again), sent, at));
+        if facts.is_none() {
+            self.unnamed(foreign);
+        }
         if alive.min_replicas.is_some() {
             self.sighting.min_replicas = alive.min_replicas;
         }
-        let known = &self.sighting.facts;
-        let aged = sent.since(self.sighting.at);
-        let facts = match (depth, alive.info) {
-            (Depth::Full | Depth::FullWithSettings, Some(info)) => {
-                self.full_at = self.full_at.filter(|_| !again).or(Some(at));
-                if info.run_id.is_none() || info.role.is_none() {
-                    let names = "its INFO names no run_id, or no role".to_owned();
-                    self.sighting.trouble.get_or_insert(names);
-                }
-                let same = |facts: &&NodeFacts| info.run_id.as_ref() == Some(&facts.run_id);
-                let facts = match known.as_ref().filter(same) {
-                    Some(known) => Some(updated(known, info, aged)),
-                    None => NodeFacts::of(&info),
-                };
-                facts.map(|mut facts| {
-                    if let Some(Subscribers { sentinels, others }) = alive.subscribers {
-                        (facts.sentinels, facts.other_subscribers) = (sentinels, others);
-                    }
-                    facts
-                })
-            }
-            (Depth::Tick, Some(info)) => known.as_ref().map(|known| updated(known, info, aged)),
-            (_, None) => None,
-        };
         if let Some(mut facts) = facts {
             facts.loading = alive.loading;
             self.learn(connection, facts, sent, again, ctx);
         } else {
-            if let Some(known) = &mut self.sighting.facts {
+            let proven = self.sighting.unproven.is_none();
+            if let Some(known) = self.sighting.facts.as_mut().filter(|_| proven) {
                 known.loading = alive.loading;
             }
             self.conclude(connection, ctx);
         }
+    }
+
+    /// What the answer tells of the node; `None` if it names no process, on this connection or before on it.
+    fn read(
+        &mut self,
+        info: Info,
+        subscribers: Option<Subscribers>,
+        (depth, again): (Depth, bool),
+        sent: Moment,
+        at: Moment,
+    ) -> Option<NodeFacts> {
+        let aged = sent.since(self.sighting.at);
+        let known = self.sighting.facts.as_ref();
+        if !depth.is_full() {
+            let known = known.filter(|_| self.proof.is_here());
+            return known.map(|known| updated(known, info, aged));
+        }
+        let same = |facts: &&NodeFacts| info.run_id.as_ref() == Some(&facts.run_id);
+        let facts = match known.filter(same) {
+            Some(known) => Some(updated(known, info, aged)),
+            None => NodeFacts::of(&info),
+        };
+        let Some(mut facts) = facts else {
+            let names = "its INFO names no run_id, or no role".to_owned();
+            self.sighting.trouble.get_or_insert(names);
+            return None;
+        };
+        self.full_at = self.full_at.filter(|_| !again).or(Some(at));
+        if let Some(Subscribers { sentinels, others }) = subscribers {
+            (facts.sentinels, facts.other_subscribers) = (sentinels, others);
+        }
+        Some(facts)
     }
 
     fn learn(
@@ -140,6 +157,7 @@ impl NodeMonitor {
 
     fn settle(&mut self, lesson: Lesson) {
         self.connected_to(&lesson.facts.run_id);
+        self.proven(lesson.at);
         self.sighting.facts = Some(lesson.facts);
         self.sighting.at = lesson.at;
         if let Host::Is(addresses) = lesson.own {

@@ -34,7 +34,7 @@ impl NodeMonitor {
     pub(super) fn probed_process(&mut self, sent: Moment, was_connected: bool, probed: &Probed) {
         self.sighting.probe_sent = sent;
         let known = match &probed.outcome {
-            Ok(_) => !probed.replaced,
+            Ok(_) => was_connected && !probed.replaced,
             Err(NoAnswer::Failed(ProbeFailure::Evidence(DownReason::Refused, _), _)) => {
                 !was_connected
             }

@@ -15,7 +15,11 @@ impl NodeMonitor {
         self.sighting.probed = true;
         self.sighting.answering = false;
         self.sighting.answering_since = None;
-        self.sighting.refused = matches!(failure, ProbeFailure::Evidence(DownReason::Refused, _));
+        let refused = matches!(failure, ProbeFailure::Evidence(DownReason::Refused, _));
+        if refused {
+            self.refused();
+        }
+        self.sighting.refused = refused;
         self.sighting.trouble = Some(failure.to_string());
         let owed = self.last_probe.map(|(sent, _)| sent);
         match failure {

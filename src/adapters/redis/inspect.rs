@@ -158,7 +158,7 @@ impl From<WireError> for Stopped {
     fn from(error: WireError) -> Self {
         match error {
             WireError::Io(error) => Self::Unreachable(error.to_string()),
-            WireError::Foreign(error) => Self::Answered(error),
+            WireError::Tls(error) | WireError::Foreign(error) => Self::Answered(error),
         }
     }
 }

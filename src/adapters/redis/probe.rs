@@ -107,6 +107,11 @@ impl ProbeConnection for Probing {
                 }
                 Ok(reply) => answers.take(&reply, &mut alive),
                 Err(WireError::Foreign(error)) => {
+                    alive.foreign = true;
+                    answers.error.get_or_insert(error);
+                    break;
+                }
+                Err(WireError::Tls(error)) => {
                     answers.error.get_or_insert(error);
                     break;
                 }
@@ -125,6 +130,10 @@ impl ProbeConnection for Probing {
         self.connected = answers.connected.unwrap_or(self.connected);
         // Another password may be right the next time.
         self.authenticated &= !answers.unauthenticated;
+        if alive.info.is_none() && answers.error.is_none() {
+            alive.foreign = true;
+            answers.error = Some("it takes INFO, and tells nothing".to_owned());
+        }
         alive.error = answers.error.filter(|_| alive.info.is_none());
         Ok(alive)
     }
@@ -159,6 +168,7 @@ fn only_error(error: String) -> Alive {
         info: None,
         loading: false,
         error: Some(error),
+        foreign: false,
         subscribers: None,
         min_replicas: None,
     }

@@ -37,7 +37,10 @@ pub(super) enum WireError {
     /// The stream failed or ended.
     #[error("{0}")]
     Io(io::Error),
-    /// The peer answers, but not as Redis does, or not with the TLS that is asked for.
+    /// The peer answers, but not with the TLS that is asked for, or takes none of this host's.
+    #[error("{0}")]
+    Tls(String),
+    /// The peer answers, but not as Redis does.
     #[error("{0}")]
     Foreign(String),
 }
@@ -46,7 +49,7 @@ impl From<io::Error> for WireError {
     fn from(error: io::Error) -> Self {
         // What rustls makes of alerts, bad certificates and other protocols.
         match error.kind() {
-            io::ErrorKind::InvalidData => Self::Foreign(format!("TLS: {error}")),
+            io::ErrorKind::InvalidData => Self::Tls(format!("TLS: {error}")),
             _ => Self::Io(error),
         }
     }

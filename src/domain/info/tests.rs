@@ -353,3 +353,12 @@ proptest! {
         prop_assert_eq!(Info::parse(&lines.join("\r\n")), Info::parse(sample));
     }
 }
+
+#[test]
+fn a_sentinel_tells_no_role_and_which_process_it_is() {
+    let text = "# Server\nredis_version:7.0.15\nredis_mode:sentinel\nrun_id:ab\n# Sentinel\nsentinel_masters:1\n";
+    let facts = NodeFacts::of(&Info::parse(text)).expect("facts");
+    assert_eq!((facts.run_id.as_str(), facts.mode), ("ab", Mode::Sentinel));
+    let plain = text.replace("sentinel\nrun", "standalone\nrun");
+    assert_eq!(NodeFacts::of(&Info::parse(&plain)), None);
+}

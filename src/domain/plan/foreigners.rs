@@ -39,12 +39,7 @@ pub(super) fn sentinels(observed: &Observed, now: Moment) -> (Option<Hold>, Opti
 pub(super) fn foreigners(observed: &Observed) -> Vec<Hold> {
     let mut holds = Vec::new();
     for (addr, node) in &observed.nodes {
-        let Some(facts) = node
-            .sighting
-            .facts
-            .as_ref()
-            .filter(|_| node.sighting.answering)
-        else {
+        let Some(facts) = node.sighting.named() else {
             continue;
         };
         if facts.mode != Mode::Standalone {

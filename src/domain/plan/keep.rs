@@ -30,8 +30,9 @@ fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
         });
     };
     if node.verdict.unfit_as_primary() {
-        let why = "a majority of the keepers holds it down";
-        let (successor, plan) = withdrawal(case, published, primary, why);
+        let seen = observed.impostor_in_words(case.now);
+        let why = seen.unwrap_or_else(|| "a majority of the keepers holds it down".to_owned());
+        let (successor, plan) = withdrawal(case, published, primary, &why);
         let Some(successor) = successor else {
             return plan;
         };

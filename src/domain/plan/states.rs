@@ -30,7 +30,11 @@ pub(super) fn publishing(case: &Case<'_>, before: &Published, primary: &NodeAddr
         let silent = before.replicas.iter().filter(|addr| {
             let node = case.observed.nodes.get(*addr);
             match node {
-                Some(node) => !node.sighting.answering && !node.verdict.down(),
+                Some(node) => {
+                    let sighting = &node.sighting;
+                    let unread = !sighting.answering || sighting.unproven.is_some();
+                    unread && !node.verdict.down()
+                }
                 None => case.left_to_others(Some(addr)).is_some(),
             }
         });

@@ -91,6 +91,9 @@ struct WireVote {
     host: String,
     port: u16,
     reason: WireReason,
+    /// Another process answers there in its place. Builds that do not know this read the reason alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    impostor: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -112,7 +115,8 @@ impl From<DownReason> for WireReason {
     fn from(reason: DownReason) -> Self {
         match reason {
             DownReason::Refused => Self::Refused,
-            DownReason::Closed => Self::Closed,
+            // The published process has ended the connection.
+            DownReason::Closed | DownReason::Impostor => Self::Closed,
             DownReason::Unanswered => Self::Unanswered,
             DownReason::Loading => Self::Loading,
         }
@@ -208,6 +212,7 @@ impl Document for Report {
             host: node.host().to_owned(),
             port: node.port(),
             reason: (*reason).into(),
+            impostor: *reason == DownReason::Impostor,
         });
         encode(WireReport {
             down: down.collect(),
@@ -243,10 +248,14 @@ impl Document for Report {
 
     fn decode(data: &[u8]) -> Result<Self, LayoutError> {
         let wire: WireReport = decode(data)?;
-        let votes = wire
-            .down
-            .into_iter()
-            .map(|vote| (NodeAddr::new(vote.host, vote.port), vote.reason.into()));
+        let votes = wire.down.into_iter().map(|vote| {
+            let reason = if vote.impostor {
+                DownReason::Impostor
+            } else {
+                vote.reason.into()
+            };
+            (NodeAddr::new(vote.host, vote.port), reason)
+        });
         Ok(Self {
             votes: votes.collect(),
             refused: wire.refused.into_iter().map(Into::into).collect(),

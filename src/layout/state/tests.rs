@@ -73,8 +73,8 @@ prop_compose! {
 }
 
 fn reason() -> impl Strategy<Value = DownReason> {
-    use DownReason::{Closed, Loading, Refused, Unanswered};
-    prop::sample::select(vec![Refused, Closed, Unanswered, Loading])
+    use DownReason::{Closed, Impostor, Loading, Refused, Unanswered};
+    prop::sample::select(vec![Refused, Closed, Unanswered, Loading, Impostor])
 }
 
 fn span() -> impl Strategy<Value = Duration> {
@@ -334,6 +334,26 @@ fn a_state_without_former_settings_reads_back_and_is_written_as_before() {
     assert_eq!(state.former_min_replicas, [].into());
     let json: serde_json::Value = serde_json::from_slice(&state.encode()).unwrap();
     assert!(json.get("former-min-replicas").is_none(), "{json}");
+}
+
+#[test]
+fn former_builds_read_a_vote_against_an_impostor_as_one_for_a_closed_connection() {
+    let votes = [(NodeAddr::new("a", 1), DownReason::Impostor)].into();
+    let report = Report {
+        votes,
+        ..Report::default()
+    };
+    let written: serde_json::Value = serde_json::from_slice(&report.encode()).unwrap();
+    assert_eq!(written["down"][0]["reason"], "closed", "{written}");
+    let closed = Report {
+        votes: [(NodeAddr::new("a", 1), DownReason::Closed)].into(),
+        ..report
+    };
+    assert!(
+        !String::from_utf8(closed.encode())
+            .unwrap()
+            .contains("impostor")
+    );
 }
 
 #[test]

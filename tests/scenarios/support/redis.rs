@@ -317,11 +317,16 @@ impl Redis {
 // === impl Redis: wait ===
 
 impl Redis {
-    /// Until it answers, having loaded its data.
+    /// Until it answers, having loaded its data, or asks for a password.
     pub(crate) async fn wait_answering(&self) {
-        eventually(SOON, format_args!("{} to answer", self.at), async || {
-            self.try_run::<String>("PING").await
-        })
+        eventually(
+            SOON,
+            format_args!("{} to answer", self.at),
+            async || match self.try_run::<String>("PING").await {
+                Err(error) if error.code() == Some("NOAUTH") => Ok(()),
+                answered => answered.map(drop),
+            },
+        )
         .await;
     }
 

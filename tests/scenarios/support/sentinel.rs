@@ -43,10 +43,20 @@ impl Sentinel {
         quorum: usize,
         down_after: Duration,
     ) -> Self {
+        Self::launch_at(SocketAddrV4::new(host, PORT), primary, quorum, down_after)
+    }
+
+    /// The same at an address that may be another server's.
+    pub(crate) fn launch_at(
+        at: SocketAddrV4,
+        primary: SocketAddrV4,
+        quorum: usize,
+        down_after: Duration,
+    ) -> Self {
         let dir = TempDir::new().expect("a directory for a sentinel");
-        let at = SocketAddrV4::new(host, PORT);
+        let (host, port) = (at.ip(), at.port());
         let lines = format!(
-            "bind {host}\nport {PORT}\ndir {}\nprotected-mode no\nsentinel monitor watched {} {} {quorum}\n\
+            "bind {host}\nport {port}\ndir {}\nprotected-mode no\nsentinel monitor watched {} {} {quorum}\n\
              sentinel down-after-milliseconds watched {}\n",
             dir.path().display(),
             primary.ip(),

@@ -64,6 +64,7 @@ impl Fleet {
         if server.state.borrow().up {
             return;
         }
+        server.leaves();
         let loading = self.world.draw(
             1_000..=if self.world.happens(10) {
                 3_000_000

@@ -230,13 +230,15 @@ impl ProbeConnection for Probing {
         );
         let opened = self.socket.opened;
         self.socket.send(move || {
+            let squatter = server.squatter();
             let error = server.error(opened);
-            if let (None, Some(judge)) = (error, fleet.judge()) {
+            if let (None, None, Some(judge)) = (squatter, error, fleet.judge()) {
                 judge.read(&process.name, server.run_id());
             }
-            let told = match error {
-                Some(error) => only_error(error, depth),
-                None => tell(&server, depth),
+            let told = match (squatter, error) {
+                (Some(squatter), _) => squatter.tells(depth),
+                (None, Some(error)) => only_error(error, depth),
+                (None, None) => tell(&server, depth),
             };
             *alive.borrow_mut() = Some(Told {
                 alive: told,
@@ -303,7 +305,9 @@ impl Probing {
     /// An answer has reached the keeper.
     fn tell_judge(&self) {
         let Socket { reach, server, .. } = &self.socket;
-        if let Some(judge) = reach.fleet.judge() {
+        if let Some(judge) = reach.fleet.judge()
+            && server.squatter().is_none()
+        {
             judge.answered(&reach.process.name, &server.addr, self.attempt);
         }
     }

@@ -1,7 +1,7 @@
 //! Faults, and when they strike.
 
 use crate::network::{Cut, Host};
-use crate::redis::{Ailment, Rebirth};
+use crate::redis::{Ailment, Rebirth, Squatter};
 
 /// A fault with its time.
 #[derive(Debug, Clone)]
@@ -70,6 +70,8 @@ pub(crate) enum Fault {
     Kill(Node, Rebirth),
     /// Somebody makes a replica a primary by hand, and writes to it.
     Wander(usize),
+    /// kill -9, and something else listens at its address, which answers errors alone.
+    Squat(Node, Squatter),
     /// No fault: clients delete everything.
     Drain(usize),
     Freeze(Node),

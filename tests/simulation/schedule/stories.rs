@@ -8,7 +8,7 @@ use super::{
     Schedule, When, Which,
 };
 use crate::network::{Cut, Host};
-use crate::redis::Rebirth;
+use crate::redis::{Rebirth, Squatter};
 use crate::schedule::ENSEMBLE;
 
 /// How long after the mark-down time a primary that is down for a majority may stay published, in microseconds.
@@ -335,13 +335,16 @@ impl Schedule {
         schedule
     }
 
-    /// A primary dies, stands still, or is cut off from all keepers but the leader, and is to be replaced before that ends.
+    /// A primary dies, stands still, is cut off from all keepers but the leader, or something else takes its address. It is
+    /// to be replaced before that ends.
     pub(super) fn to_be_replaced(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x4e91_aced));
         let primary = Node::Number(0);
-        let fault = match chance.below(4) {
+        let fault = match chance.below(6) {
             0 => Fault::Kill(primary, Rebirth::Whole),
             1 => Fault::Freeze(primary),
+            2 => Fault::Squat(primary, Squatter::Locked),
+            3 => Fault::Squat(primary, Squatter::Foreign),
             _ => {
                 let cut = chance.pick(&[Cut::Silent, Cut::Resets]);
                 Fault::BlindOthers(SERVERS, cut)

@@ -7,6 +7,7 @@ use crate::actors::cluster_api::{
     Answer, Ask, ClusterStatus, ClusterView, NodeView, Question, Reason, Ruling,
 };
 use crate::domain::explain::{Explanation, explain};
+use crate::domain::facts::Sighting;
 use crate::domain::lease::Lease;
 use crate::domain::names::known_addresses;
 use crate::domain::node::{Moment, NodeAddr};
@@ -182,7 +183,10 @@ impl State {
         Some(NodeView {
             node: addr.clone(),
             now,
-            sighting: node.sighting.clone(),
+            sighting: Sighting {
+                vote: self.observed.vote(addr, now),
+                ..node.sighting.clone()
+            },
             verdict: node.verdict,
             votes,
             writable: self.serving(lease, now).writable(addr, node),

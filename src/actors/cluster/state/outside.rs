@@ -11,7 +11,7 @@ impl State {
             return;
         };
         let sighting = &known.sighting;
-        let Some(facts) = sighting.facts.as_ref().filter(|_| sighting.answering) else {
+        let Some(facts) = sighting.named() else {
             return;
         };
         let published = self.observed.published.as_ref();

@@ -25,16 +25,15 @@ impl State {
 
     /// When to look again though nothing may have happened.
     pub(in crate::actors::cluster) fn again(&self) -> Option<Moment> {
-        self.plan.again
+        self.plan.again.into_iter().chain(self.vote_due).min()
     }
 
     /// This keeper's own votes, what it asks for if it leads, and what it tells whoever leads.
     pub(in crate::actors::cluster) fn report(&self, now: Moment) -> Report {
         let (askers, crowd) = self.proxies.lately(now);
-        let vote =
-            |(addr, node): (&NodeAddr, &ObservedNode)| Some((addr.clone(), node.sighting.vote?));
+        let vote = |addr: &NodeAddr| Some((addr.clone(), self.observed.vote(addr, now)?));
         Report {
-            votes: self.observed.nodes.iter().filter_map(vote).collect(),
+            votes: self.observed.nodes.keys().filter_map(vote).collect(),
             asks: match self.leading() {
                 Some(_) => unanswered(&self.observed),
                 None => BTreeSet::new(),

@@ -68,7 +68,8 @@ impl Socket {
         let (network, lane) = (Rc::clone(&self.reach.network), Rc::clone(&self.to_keeper));
         let arrives = move || {
             let back = (way.1, way.0);
-            if !server.state.borrow().up {
+            let taken = server.squatter().is_some() && epoch.is_none();
+            if !server.state.borrow().up && !taken {
                 let refused = move || {
                     let _ = tell.send(Err("connection refused"));
                 };
@@ -125,11 +126,16 @@ impl Socket {
         let (server, number) = (Rc::clone(&self.server), self.number);
         let arrives = move || {
             let inner = Rc::clone(&server);
-            server.request(move || {
+            let executed = move || {
                 if inner.state.borrow().connections.contains_key(&number) {
                     event();
                 }
-            });
+            };
+            if server.squatter().is_some() {
+                executed();
+            } else {
+                server.request(executed);
+            }
         };
         self.reach.network.send(way, &self.to_server, arrives);
     }

@@ -1,0 +1,119 @@
+//! Answers that do not say which process gave them.
+
+use redis_keeper::domain::facts::Sighting;
+use redis_keeper::ports::clock::LeaseClock;
+use tokio::time::sleep;
+
+use crate::fake_redis::Manner;
+use crate::time::on_virtual_time;
+use crate::watch::{MARK_DOWN, TICK, Watch};
+
+const NOAUTH: Manner = Manner::Errors("NOAUTH Authentication required.");
+
+/// A node that was read, and then answers like this on new connections.
+async fn turned(watch: &Watch, manner: Manner) -> Sighting {
+    watch.probed().await;
+    watch.server.behaves(manner);
+    watch.server.cut();
+    sleep(2 * TICK).await;
+    watch.last()
+}
+
+#[test]
+fn an_error_on_a_new_connection_proves_no_process_and_what_was_read_is_kept() {
+    on_virtual_time(async {
+        let watch = Watch::node(|_| ());
+        let read = watch.probed().await;
+        watch.server.dies();
+        let died = watch.clock.now();
+        sleep(TICK / 5).await;
+        watch.server.behaves(NOAUTH);
+        let (_, sighting) = watch.next(|it| it.unproven.is_some()).await;
+        let unproven = sighting.unproven.expect("seen");
+        assert!(unproven.known && !unproven.foreign, "{unproven:?}");
+        assert!(read.since(unproven.since) < TICK / 100, "{unproven:?}");
+        let refused = unproven.refused.expect("nobody listened");
+        assert!(refused.since(died) < TICK / 100, "{unproven:?}");
+        assert!(sighting.answering && sighting.facts.is_some());
+        assert_eq!((sighting.named(), &sighting.process), (None, &None));
+
+        // A reply is proof of life of the process that gave it.
+        sleep(3 * MARK_DOWN).await;
+        assert_eq!(watch.last().vote, None);
+        assert_eq!(watch.last().unproven, Some(unproven));
+
+        watch.server.behaves(Manner::Answers);
+        let (_, sighting) = watch.next(|it| it.unproven.is_none()).await;
+        assert!(sighting.named().is_some());
+    });
+}
+
+#[test]
+fn a_process_that_has_named_itself_on_the_connection_is_proven_whatever_it_answers_there() {
+    on_virtual_time(async {
+        let watch = Watch::node(|_| ());
+        watch.probed().await;
+        for error in ["NOPERM this user has no permissions", "BUSY", "ERR"] {
+            watch.server.behaves(Manner::Errors(error));
+            let (_, sighting) = watch.next(|it| it.trouble.is_some()).await;
+            assert_eq!(sighting.unproven, None, "{error}");
+            watch.server.behaves(Manner::Answers);
+            watch.next(|it| it.trouble.is_none()).await;
+        }
+    });
+}
+
+#[test]
+fn a_new_password_and_the_end_of_the_connection_are_no_refusal() {
+    on_virtual_time(async {
+        let watch = Watch::node(|_| ());
+        let unproven = turned(&watch, NOAUTH).await.unproven.expect("seen");
+        assert_eq!(unproven.refused, None);
+    });
+}
+
+#[test]
+fn an_error_that_passes_says_nothing_of_the_process() {
+    on_virtual_time(async {
+        for error in ["BUSY Redis is busy", "ERR max number of clients reached"] {
+            let watch = Watch::node(|_| ());
+            let sighting = turned(&watch, Manner::Errors(error)).await;
+            assert_eq!(sighting.unproven, None, "{error}");
+        }
+    });
+}
+
+#[test]
+fn what_answers_info_without_a_name_is_no_plain_server_and_spoils_nothing_that_was_read() {
+    on_virtual_time(async {
+        let watch = Watch::node(|_| ());
+        watch.probed().await;
+        let facts = watch.last().facts;
+        watch.server.tells(|info| {
+            (info.run_id, info.role) = (None, None);
+            info.replication_id = Some("f".repeat(40));
+        });
+        watch.server.cut();
+        sleep(3 * TICK).await;
+        let sighting = watch.last();
+        assert!(
+            sighting.unproven.is_some_and(|it| it.foreign),
+            "{sighting:?}"
+        );
+        assert_eq!(sighting.facts, facts);
+    });
+}
+
+#[test]
+fn a_node_that_never_named_itself_is_told_as_that() {
+    on_virtual_time(async {
+        let watch = Watch::node(|server| server.behaves(NOAUTH));
+        let (_, sighting) = watch.next(|it| it.answering).await;
+        let unproven = sighting.unproven.expect("seen");
+        assert!(!unproven.known, "{unproven:?}");
+        assert_eq!(
+            sighting.trouble_in_words(),
+            "NOAUTH Authentication required."
+        );
+    });
+}
