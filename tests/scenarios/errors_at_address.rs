@@ -14,6 +14,7 @@ use super::support::keeper::{Keeper, Settings};
 use super::support::net::Net;
 use super::support::redis::Redis;
 use super::support::sentinel::Sentinel;
+use super::support::trio::Trio;
 use super::support::wait::{SOON, eventually};
 
 /// Until something else listens.
@@ -141,6 +142,28 @@ async fn a_server_with_another_password_at_the_primarys_address_is_replaced() {
     assert_eq!(sighting["facts"], serde_json::Value::Null, "{node}");
     assert_eq!(sighting["unproven"]["refused-since"], true, "{node}");
     assert_eq!(node["online"], false, "{node}");
+}
+
+#[tokio::test]
+async fn of_three_keepers_each_sees_another_server_and_the_primary_is_a_replica_once_it_is_back() {
+    let trio = Trio::start("errors_at_address", 3, Settings::new()).await;
+    let [primary, first, second] = &trio.redis;
+    let keeper = &trio.keepers[0];
+    let checks = trio.checks();
+    primary.kill();
+    sleep(LATER).await;
+    let foreign = Redis::start_at(*primary.at().ip(), &[("requirepass", "another")]).await;
+    keeper.wait_replaced("cache", primary).await;
+    let [successor, other] = keeper.elected("cache", [first, second]).await;
+    trio.keepers
+        .wait_topology("cache", successor, &[other])
+        .await;
+    foreign.kill();
+    primary.revive().await;
+    trio.keepers
+        .wait_topology("cache", successor, &[primary, other])
+        .await;
+    checks.assert_never_two();
 }
 
 #[tokio::test]
