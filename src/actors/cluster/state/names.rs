@@ -96,8 +96,8 @@ impl State {
         Arc::new(shared)
     }
 
-    /// Nodes that the cluster has and the file certainly has not. A name that has not been resolved may be another one of a node of
-    /// the file, of which this keeper is a voter (RK-1).
+    /// Nodes that the cluster has and the file has not. Another file's name that is not resolved may be that of a node of this one, of
+    /// which this keeper is a voter (RK-1). So may any, of a node whose own name has not been looked up yet.
     pub(super) fn lacking(&self) -> BTreeSet<NodeAddr> {
         let Some(shared) = &self.shared else {
             return BTreeSet::new();
@@ -109,7 +109,8 @@ impl State {
             let mut nodes = self.observed.nodes.iter();
             nodes.any(|(own, node)| {
                 let its = &node.sighting.addresses;
-                identity((addr, at), (own, its)) == Identity::Unknown
+                let settled = !at.is_empty() && node.sighting.probed;
+                !settled && identity((addr, at), (own, its)) == Identity::Unknown
             })
         };
         let unlisted = self.foreign.names.unlisted();

@@ -165,6 +165,19 @@ fn a_keeper_says_that_its_file_lacks_a_node_only_once_its_name_is_known_to_be_no
     assert!(lacks("redis-2", 1, Some("10.0.0.2")));
     assert!(lacks("redis-3", 2, None), "another port is another node");
     assert!(lacks("10.0.0.4", 1, None));
+    // Its own name leads nowhere: it probes none of these.
+    let mut state = state_of(NodeAddr::new("nowhere", 1));
+    state.shared(&named("10.0.0.4", 1).into(), Moment::default());
+    assert!(state.report(Moment::default()).unprobed.is_empty(), "yet");
+    let sighting = &mut state
+        .observed
+        .nodes
+        .values_mut()
+        .next()
+        .expect("one")
+        .sighting;
+    sighting.probed = true;
+    assert!(!state.report(Moment::default()).unprobed.is_empty());
 }
 
 #[test]
