@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use redis_keeper::actors::messages::{
     Fatal, InspectSession, KeeperAnnouncement, Leading, ResendReport, SessionReport, SetReport,
-    SharedState, Subscribe, WriteError, WriteState,
+    SharedState, Subscribe, TakeOver, WriteError, WriteState,
 };
 use redis_keeper::actors::zk_session::{Dependencies, Settings, ZkSession};
 use redis_keeper::adapters::clock::TokioClock;
@@ -291,6 +291,21 @@ impl Keeper {
             raise_generation: true,
         };
         self.address.send(write).await.expect("running")
+    }
+
+    pub(crate) async fn take_over(
+        &self,
+        cluster: &str,
+        other: &str,
+    ) -> Result<(Published, i32), WriteError> {
+        let known = self.shared(cluster).expect("shared");
+        let take_over = TakeOver {
+            cluster: ClusterName::new(cluster),
+            other: ClusterName::new(other),
+            leadership: known.leading.expect("leading"),
+            version: known.version,
+        };
+        self.address.send(take_over).await.expect("running")
     }
 
     pub(crate) async fn subscribe(&self, cluster: &str) {

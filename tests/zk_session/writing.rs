@@ -57,6 +57,39 @@ fn a_state_decided_from_an_old_version_is_not_written() {
 }
 
 #[test]
+fn what_another_cluster_is_published_with_is_taken_over_unless_it_has_changed_since() {
+    on_virtual_time(async {
+        let (world, a) = World::led("x").await;
+        a.subscribe("y").await;
+        let nothing = a.take_over("x", "y").await;
+        assert!(
+            matches!(nothing, Err(WriteError::NotDone(_))),
+            "{nothing:?}"
+        );
+        let (left, _) = a.write("y", Some("p")).await.unwrap();
+        // It changes, and the keeper has yet to learn of that.
+        let observer = world.observer().await;
+        let node = observer.get("/clusters/y").await.unwrap().unwrap();
+        let changed = observer.set("/clusters/y", &node.data, Some(node.version));
+        let refused = a.take_over("x", "y").await;
+        changed.await.unwrap();
+        assert!(
+            matches!(refused, Err(WriteError::NotDone(_))),
+            "{refused:?}"
+        );
+        assert_eq!(a.primary("x"), None);
+        eventually("the change to be known", async || {
+            a.take_over("x", "y").await.is_ok()
+        })
+        .await;
+        assert_eq!(a.primary("x"), Some("p".into()));
+        let taken = a.shared("x").unwrap().published.unwrap();
+        assert!(taken.generation > left.generation, "{taken:?}");
+        assert_eq!(a.primary("y"), Some("p".into()));
+    });
+}
+
+#[test]
 fn writes_of_many_clusters_go_side_by_side_and_each_has_its_own_generation() {
     on_virtual_time(async {
         let world = World::new();
