@@ -255,8 +255,7 @@ pub struct NodeView {
 impl NodeView {
     /// Whether it is online: reachable, and not loading.
     pub fn online(&self) -> bool {
-        let facts = self.sighting.facts.as_ref();
-        let facts = facts.filter(|_| self.sighting.unproven.is_none());
+        let facts = self.sighting.proven();
         let serves = facts.is_some_and(|facts| !facts.loading);
         serves && self.sighting.vote.is_none() && !self.verdict.down()
     }

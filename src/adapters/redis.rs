@@ -1,8 +1,11 @@
 //! Redis and Valkey servers over TCP and TLS.
 //!
-//! The `redis` crate encodes requests and parses replies; the stream is ours, because a vote (RK-1) and a command (RK-4)
-//! need to know what that crate's connections hide: an error that a server sends unasked before it closes ("max number
-//! of clients reached") is proof of life; a reply that comes too late is one too; which replies of a transaction came.
+//! The `redis` crate encodes requests and parses replies. The stream is ours: a vote (RK-1) and a command (RK-4) need to
+//! know what that crate's connections hide.
+//!
+//! - A server sends an error unasked before it closes ("max number of clients reached"): proof of life.
+//! - A reply comes too late: proof of life, too.
+//! - Some replies of a transaction came, and others did not.
 
 mod command;
 mod company;

@@ -322,10 +322,14 @@ impl Sighting {
         facts.filter(|_| current || now.since(self.at) <= span)
     }
 
+    /// What a process there has said of itself; `None` too where what answers by now does not say which process it is.
+    pub fn proven(&self) -> Option<&NodeFacts> {
+        self.facts.as_ref().filter(|_| self.unproven.is_none())
+    }
+
     /// What the process that answers has said of itself.
     pub fn named(&self) -> Option<&NodeFacts> {
-        let named = self.answering && self.unproven.is_none();
-        self.facts.as_ref().filter(|_| named)
+        self.proven().filter(|_| self.answering)
     }
 
     /// Why there are no facts, or no fresh ones.

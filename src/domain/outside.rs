@@ -85,7 +85,6 @@ impl OutsideChanges {
 
 #[cfg(test)]
 mod tests {
-    use super::super::node::Epoch;
     use super::super::plan::tests::builder::{addr, cluster};
     use super::*;
 
@@ -130,13 +129,10 @@ mod tests {
         use super::super::published::{Intent, Step};
         let mut changes = OutsideChanges::default();
         let intent = Intent {
-            epoch: Epoch::default(),
             old: Some(addr("a")),
-            old_run_id: None,
-            switchover: None,
             candidate: Some(addr("b")),
             step: Step::Promoting,
-            reason: String::new(),
+            ..Intent::begun()
         };
         let choosing = Published {
             intent: Some(intent),

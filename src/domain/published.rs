@@ -87,6 +87,22 @@ pub struct Intent {
     pub reason: String,
 }
 
+#[cfg(test)]
+impl Intent {
+    /// A failover that was just begun, of no primary in particular.
+    pub(in crate::domain) fn begun() -> Self {
+        Self {
+            epoch: Epoch(1),
+            old: None,
+            old_run_id: None,
+            switchover: None,
+            candidate: None,
+            step: Step::Withdrawn,
+            reason: String::new(),
+        }
+    }
+}
+
 /// The persisted steps of a change of primary, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {

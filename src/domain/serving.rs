@@ -225,7 +225,7 @@ impl Serving<'_> {
         self.beyond_the_group(addr, self.within_the_group(addr, node))
     }
 
-    /// The answer, unless another group of keepers or another cluster knows better.
+    /// The answer `reason`, unless another group of keepers or another cluster knows better.
     fn beyond_the_group(&self, addr: &NodeAddr, reason: Reason) -> Reason {
         if let Some(other) = groups::disagreement(self.observed, addr, &reason) {
             return Reason::OtherGroup(Box::new(other.clone()));
@@ -249,7 +249,7 @@ impl Serving<'_> {
         self.beyond_the_group(addr, Reason::Primary)
     }
 
-    /// The same, as far as this group of keepers goes.
+    /// Whether `addr` is the one node that may be written to, as far as this cluster of this group of keepers goes.
     fn within_the_group(&self, addr: &NodeAddr, node: &ObservedNode) -> Reason {
         let Some(published) = &self.observed.published else {
             return Reason::NoState;
@@ -306,8 +306,7 @@ impl Serving<'_> {
             return down;
         }
         let sighting = &node.sighting;
-        let facts = sighting.facts.as_ref();
-        let Some(facts) = facts.filter(|_| sighting.unproven.is_none()) else {
+        let Some(facts) = sighting.proven() else {
             return if sighting.answering {
                 Reason::Trouble(sighting.trouble_in_words())
             } else {

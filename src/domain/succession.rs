@@ -66,8 +66,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::node::Epoch;
-    use crate::domain::published::{Intent, Step};
+    use crate::domain::published::Intent;
 
     const THEN: Moment = Moment(Duration::from_secs(5));
     const NOW: Moment = Moment(Duration::from_secs(9));
@@ -87,13 +86,8 @@ mod tests {
 
     fn withdrawn(old: Option<&str>) -> Published {
         let intent = Intent {
-            epoch: Epoch(1),
             old: old.map(addr),
-            old_run_id: None,
-            switchover: None,
-            candidate: None,
-            step: Step::Withdrawn,
-            reason: String::new(),
+            ..Intent::begun()
         };
         Published {
             intent: Some(intent),

@@ -262,7 +262,7 @@ fn sighting(sighting: &Sighting, now: Moment) -> Value {
         }),
         "addresses": strings(&sighting.addresses),
         "upstream-addresses": strings(&sighting.upstream_addresses),
-        "facts": sighting.facts.as_ref().filter(|_| sighting.unproven.is_none()).map(facts),
+        "facts": sighting.proven().map(facts),
         "former-facts": sighting.facts.as_ref().filter(|_| sighting.unproven.is_some()).map(facts),
     })
 }

@@ -1,13 +1,35 @@
 //! Keepers whose files differ.
 
 use super::support::checks::Checks;
-use super::support::keeper::{Keepers, Settings};
+use super::support::keeper::{Keeper, Keepers, Settings};
 use super::support::net::Net;
 use super::support::redis::Redis;
 use super::support::site::{RECOMMENDED, Site};
+use super::support::trio::Trio;
 use super::support::wait::{SOON, eventually};
 use super::support::writer::Writer;
 use super::support::zookeeper::ZooKeeper;
+
+/// The file lacks that server from now on.
+fn take_out(config: &mut serde_json::Value, redis: &Redis) {
+    let ip = redis.at().ip().to_string();
+    let nodes = config["clusters"][0]["nodes"].as_array_mut();
+    nodes.expect("nodes").retain(|node| node["host"] != *ip);
+}
+
+/// Until all `keepers` answer with this code whether `node` is writable.
+async fn wait_answer(keepers: &[Keeper], cluster: &str, node: &Redis, code: u16) {
+    for keeper in keepers {
+        let what = format!("{code} from {}", keeper.id());
+        eventually(SOON, what, async || {
+            let says = keeper.is_writable(cluster, node).await;
+            let says = says.map_err(|error| error.to_string())?;
+            let expected = (says.code == code).then_some(());
+            expected.ok_or_else(|| format!("{says:?}"))
+        })
+        .await;
+    }
+}
 
 #[tokio::test]
 async fn a_keeper_whose_file_lacks_the_primary_cuts_no_writer_and_throws_nobody_out_when_it_leads()
@@ -25,14 +47,7 @@ async fn a_keeper_whose_file_lacks_the_primary_cuts_no_writer_and_throws_nobody_
 
     let leader = site.keepers.wait_leader().await;
     let [odd, other] = [(leader + 1) % 3, (leader + 2) % 3].map(|at| &site.keepers[at]);
-    let ip = primary.at().ip().to_string();
-    odd.reconfigure(|config| {
-        let nodes = config["clusters"][0]["nodes"]
-            .as_array_mut()
-            .expect("nodes");
-        nodes.retain(|node| node["host"] != *ip);
-    })
-    .await;
+    odd.reconfigure(|config| take_out(config, primary)).await;
     odd.wait_ready().await;
     for keeper in site.keepers.iter() {
         let told = format!("{} named by {}", odd.id(), keeper.id());
@@ -154,97 +169,49 @@ async fn a_keeper_that_calls_the_cluster_otherwise_calls_nothing_writable_and_de
 /// Two of three files call the cluster otherwise after that: a cluster that is renamed, or one wrong file that was used first.
 #[tokio::test]
 async fn a_name_that_was_used_first_gives_way_to_the_one_that_more_keepers_have() {
-    let net = Net::fleet().await;
-    let zookeeper = ZooKeeper::shared().await;
-    let prefix = zookeeper.prefix("name_used_first");
-    let redis = Redis::trio(&net).await;
-    let [primary, first, second] = &redis;
-    let settings = Settings::new().cluster("cluster-2", &redis);
-    let keepers = Keepers::start(3, &net, &prefix, &settings).await;
-    keepers
-        .wait_topology("cluster-2", primary, &[first, second])
-        .await;
+    let trio = Trio::start("name_used_first", 3, Settings::new()).await;
+    let ([primary, first, second], keepers) = (&trio.redis, &trio.keepers);
     let (odd, others) = (&keepers[0], &keepers[1..]);
-    let before = odd.admin("clusters/cluster-2").await["published"].clone();
+    let before = odd.admin("clusters/cache").await["published"].clone();
     let nodes = [primary, first, second];
-    let otherwise = Checks::start(std::slice::from_ref(odd), "cluster-2", &nodes);
+    let otherwise = Checks::start(std::slice::from_ref(odd), "cache", &nodes);
     for keeper in others {
         keeper
-            .reconfigure(|config| config["clusters"][0]["name"] = "cluster-1".into())
+            .reconfigure(|config| config["clusters"][0]["name"] = "renamed".into())
             .await;
         keeper.wait_ready().await;
     }
-    for keeper in others {
-        eventually(SOON, format!("200 from {}", keeper.id()), async || {
-            let says = keeper.is_writable("cluster-1", primary).await;
-            let says = says.map_err(|error| error.to_string())?;
-            (says.code == 200)
-                .then_some(())
-                .ok_or_else(|| format!("{says:?}"))
-        })
-        .await;
-    }
-    let taken = others[0].admin("clusters/cluster-1").await["published"].clone();
+    wait_answer(others, "renamed", primary, 200).await;
+    let taken = others[0].admin("clusters/renamed").await["published"].clone();
     for what in ["primary", "replicas"] {
         assert_eq!(taken[what], before[what], "{what}");
     }
-    let left = odd.admin("clusters/cluster-2").await["published"].clone();
+    let left = odd.admin("clusters/cache").await["published"].clone();
     assert_eq!(left["generation"], before["generation"], "{left}");
     otherwise.assert_only(primary);
 
     primary.kill();
-    others[0].wait_replaced("cluster-1", primary).await;
-    let says = odd.is_writable("cluster-2", primary).await;
+    others[0].wait_replaced("renamed", primary).await;
+    let says = odd.is_writable("cache", primary).await;
     assert_ne!(says.expect("an answer").code, 200);
 }
 
 #[tokio::test]
 async fn a_primary_that_only_a_dead_keeper_had_in_its_file_is_called_writable_by_the_others() {
-    let net = Net::fleet().await;
-    let zookeeper = ZooKeeper::shared().await;
-    let prefix = zookeeper.prefix("dead_keeper_had_it");
-    let redis = Redis::trio(&net).await;
-    let [primary, first, second] = &redis;
-    let settings = Settings::new().cluster("cluster-1", &redis);
-    let keepers = Keepers::start(3, &net, &prefix, &settings).await;
-    keepers
-        .wait_topology("cluster-1", primary, &[first, second])
-        .await;
+    let trio = Trio::start("dead_keeper_had_it", 3, Settings::new()).await;
+    let ([primary, first, _], keepers) = (&trio.redis, &trio.keepers);
     let (has, lack) = (&keepers[0], &keepers[1..]);
-    let ip = primary.at().ip().to_string();
     for keeper in lack {
-        let nodes = |config: &mut serde_json::Value| {
-            let nodes = config["clusters"][0]["nodes"]
-                .as_array_mut()
-                .expect("nodes");
-            nodes.retain(|node| node["host"] != *ip);
-        };
-        keeper.reconfigure(nodes).await;
+        keeper.reconfigure(|config| take_out(config, primary)).await;
         keeper.wait_ready().await;
     }
-    let answers = async |expected| {
-        for keeper in lack {
-            eventually(
-                SOON,
-                format!("{expected} from {}", keeper.id()),
-                async || {
-                    let says = keeper.is_writable("cluster-1", primary).await;
-                    let says = says.map_err(|error| error.to_string())?;
-                    (says.code == expected)
-                        .then_some(())
-                        .ok_or_else(|| format!("{says:?}"))
-                },
-            )
-            .await;
-        }
-    };
-    answers(500).await;
+    wait_answer(lack, "cache", primary, 500).await;
     has.process().kill();
-    answers(200).await;
-    let replica = lack[0].is_writable("cluster-1", first).await;
+    wait_answer(lack, "cache", primary, 200).await;
+    let replica = lack[0].is_writable("cache", first).await;
     assert_eq!(replica.expect("an answer").code, 503);
     has.process().restart();
-    answers(500).await;
+    wait_answer(lack, "cache", primary, 500).await;
 }
 
 /// One keeper's file has a replica of a replica that nobody has published. The leader's file lacks it.

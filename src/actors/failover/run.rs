@@ -213,6 +213,7 @@ impl Driver {
         written.map(|(_, version)| version)
     }
 
+    /// Publishes what another cluster is published with.
     async fn take_over(&self, decision: Decided, other: ClusterName) {
         let Leadership { epoch, .. } = &decision.leadership;
         tracing::warn!(%epoch, %other, "taking over what another cluster is published with: more keepers have this one");

@@ -78,7 +78,7 @@ impl NodeMonitor {
         }
     }
 
-    /// What the answer tells of the node; `None` if it names no process, on this connection or before on it.
+    /// What the answer tells of the node; `None` if no process has named itself, neither in it nor earlier on this connection.
     fn read(
         &mut self,
         info: Info,

@@ -95,6 +95,7 @@ impl ZkSession {
         })
     }
 
+    /// The write of another cluster's state, as this keeper knows it, under this one's name.
     fn heir(&self, take_over: TakeOver) -> Result<Guarded, String> {
         let TakeOver {
             cluster,

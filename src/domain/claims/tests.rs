@@ -1,6 +1,5 @@
 use super::*;
-use crate::domain::node::Epoch;
-use crate::domain::published::{Intent, Step};
+use crate::domain::published::Intent;
 
 fn at(host: &str) -> NodeAddr {
     NodeAddr::new(host, 6379)
@@ -33,17 +32,8 @@ fn published(primary: &str, replica: &str) -> Published {
 
 /// The same, while its primary is being replaced.
 fn changing(state: Published) -> Published {
-    let intent = Intent {
-        epoch: Epoch(1),
-        old: None,
-        old_run_id: None,
-        switchover: None,
-        candidate: None,
-        step: Step::Withdrawn,
-        reason: String::new(),
-    };
     Published {
-        intent: Some(intent),
+        intent: Some(Intent::begun()),
         ..state
     }
 }
