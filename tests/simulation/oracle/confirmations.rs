@@ -14,8 +14,8 @@ const SUCCESSOR_JUST_BEFORE: u64 = 20_000;
 /// A leader that reaches a server has read it no longer before it withdraws a primary, in microseconds.
 const JUST_READ: u64 = 100_000;
 
-/// How long after it has asked itself a leader withdraws by what the others have found, in microseconds.
-const POLLED_WITHIN: u64 = 300_000;
+/// How long a leader waits for what the others find, once it has asked the primary itself, in microseconds.
+const POLLED_WITHIN: u64 = 1_000_000;
 
 /// An answer that takes longer is as good as none.
 const IN_TIME: u64 = 50_000;
