@@ -29,6 +29,7 @@ mod hold;
 mod keep;
 mod looks;
 mod overlap;
+mod rebirth;
 mod sentinel;
 mod sharing;
 mod states;

@@ -73,6 +73,7 @@ impl Worker {
         };
         let reload = self.reloads.remove(at);
         note!(self.world, "haproxy at host {}: {reload:?}", self.host);
+        self.judge.proxy_reloaded();
         for node in &self.nodes {
             self.up.insert(node.clone(), reload.begins_up);
             self.judge.proxy_says(&self.cluster, node, self.host, false);

@@ -128,6 +128,13 @@ pub enum Hold {
         /// The address.
         node: NodeAddr,
     },
+    /// The primary came back with less data than another node had, which may still be read (RK-7).
+    CameBackBehind {
+        /// The primary.
+        node: NodeAddr,
+        /// Who had more.
+        holder: NodeAddr,
+    },
     /// A node that matters is not in this keeper's file.
     NotInFile {
         /// The node.

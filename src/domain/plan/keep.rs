@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::election::elect;
 use super::super::facts::{Link, Mode, NodeFacts, Upstream};
-use super::super::lineage::{generation_of, lost_against};
+use super::super::lineage::generation_of;
 use super::super::node::{KeeperId, Moment, NodeAddr};
 use super::super::observed::ObservedNode;
 use super::super::policy::ChainedReplicas;
@@ -13,7 +13,8 @@ use super::super::published::Published;
 use super::confirmation::{tell_flapping, unconfirmed};
 use super::stranger::{self, Stranger};
 use super::{
-    Action, Case, Change, Hold, Plan, breaker, publishing, switchover, withdrawing, write_safety,
+    Action, Case, Change, Hold, Plan, breaker, publishing, rebirth, switchover, withdrawing,
+    write_safety,
 };
 
 pub(super) fn keep(case: &Case<'_>, published: &Published, primary: &NodeAddr) -> Plan {
@@ -72,11 +73,13 @@ fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
                 "another process answers there, with data of another history, while {heir} holds the cluster's"
             ),
         }
-    } else if let Some(whole) = holder_of_more(case, published, primary, facts) {
+    } else if let Some(whole) = rebirth::holder_of_more(case, published, primary, facts) {
         if node.through().is_some() {
             return not_read_here(primary, node);
         }
         less_data(&whole)
+    } else if let Some(held) = rebirth::awaiting_holder(case, published, primary, facts) {
+        return held;
     } else if let Some(requested) = &observed.requested {
         return match held {
             Some(held) => held.refusing_a_switchover(),
@@ -239,21 +242,6 @@ fn cooling_down(case: &Case<'_>, published: &Published, primary: &NodeAddr) -> O
             left: end.since(case.now),
             cooldown,
         })
-    })
-}
-
-/// A node that may take over and holds data that the primary lost when it was restarted (RK-7).
-fn holder_of_more(
-    case: &Case<'_>,
-    published: &Published,
-    primary: &NodeAddr,
-    facts: &NodeFacts,
-) -> Option<NodeAddr> {
-    let (lineage, process) = (&published.lineage, published.process());
-    let election = elect(case.observed, case.policy, lineage, Some(primary), case.now);
-    election.ranking.into_iter().find(|addr| {
-        let other = case.observed.online(addr);
-        other.is_some_and(|other| lost_against(facts, other, lineage, process))
     })
 }
 

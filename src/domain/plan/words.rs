@@ -199,6 +199,11 @@ impl fmt::Display for Hold {
                 f,
                 "another process answers at {node}, the published primary's address, with data of another history"
             ),
+            Self::CameBackBehind { node, holder } => write!(
+                f,
+                "{node} came back with less data than {holder} had, and {holder} does not answer: {node} is replaced \
+                 once {holder} answers, accepted once a majority of the keepers holds {holder} down"
+            ),
             Self::NotInFile { node, voters } => f.write_str(&not_in_file(node, *voters)),
             Self::PrimaryLoading(node) => write!(f, "{node} is loading its data set"),
             Self::FailedLately { node, why } => write!(f, "{node} is tried again soon: {why}"),

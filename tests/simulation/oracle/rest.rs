@@ -15,13 +15,16 @@ const HEARTBEAT: u64 = 200_000 - 2_000;
 /// What a keeper may write in a minute besides heartbeats: HAProxies come and go.
 const OTHERS: u64 = 8;
 const MINUTE: u64 = 60_000_000;
+/// How long keepers remember a HAProxy that asks no more, in microseconds.
+const REMEMBERED: u64 = 10_000_000;
 
 /// What was written since nothing happens any more.
 #[derive(Default)]
 pub(super) struct Rest {
     /// Faults that are under way.
     faults: u32,
-    /// When the last one began or ended, something was published, or a session began or ended; or a minute of rest.
+    /// When the last one began or ended, something was published, or a session began or ended; or a minute of rest. Or
+    /// when a HAProxy is forgotten that was reloaded.
     since: u64,
     /// Transactions since [`SETTLES`] after that.
     transactions: u64,
@@ -42,6 +45,12 @@ impl Oracle {
         let mut rest = self.rest.borrow_mut();
         rest.faults -= 1;
         rest.disturbed(self.world.now());
+    }
+
+    /// A HAProxy is reloaded: keepers tell that its former process asks no more.
+    pub(crate) fn proxy_reloaded(&self) {
+        let mut rest = self.rest.borrow_mut();
+        rest.disturbed(self.world.now() + REMEMBERED);
     }
 
     /// A transaction is done, with these changes or with none. At rest there are at most as many as there are keepers, times
@@ -78,7 +87,7 @@ impl Rest {
     }
 
     fn disturbed(&mut self, now: u64) {
-        self.since = now;
+        self.since = self.since.max(now);
         self.transactions = 0;
         self.latest.clear();
     }

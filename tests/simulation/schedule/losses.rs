@@ -84,6 +84,25 @@ impl Schedule {
         schedule
     }
 
+    /// All replicas stand still for a moment; meanwhile the primary is restarted without its data.
+    pub(super) fn stalled(seed: u64) -> Self {
+        let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x57a1_1ed0));
+        let mut schedule = Self::story(seed, Kind::RebirthOnly);
+        let at = chance.between(5_000_000, 6_000_000);
+        let stall = schedule.mark_down * 1_000 * 4 / 5;
+        for cluster in 0..schedule.clusters {
+            for replica in 1..schedule.nodes {
+                let node = Node::Number(cluster * schedule.nodes + replica);
+                schedule.strike(at, stall, Fault::Freeze(node));
+            }
+        }
+        let rebirth = chance.pick(&[Rebirth::Empty, Rebirth::OldDump]);
+        let dies = at + chance.between(0, stall / 4);
+        let away = chance.between(20_000, stall / 2);
+        schedule.strike(dies, away, Fault::Kill(Node::Primary(0), rebirth));
+        schedule
+    }
+
     /// Clients delete all that they wrote and write no more; then the primary dies. In some runs the leader is restarted
     /// about then, and knows only from others what it has not seen.
     pub(super) fn drained(seed: u64) -> Self {

@@ -347,6 +347,35 @@ fn a_primary_reborn_behind_whom_nobody_can_replace_stays() {
         .assert_settled();
 }
 
+/// Else its new history would be noted, and the replicas would copy the loss once they are back.
+#[test]
+fn a_primary_reborn_behind_replicas_that_are_merely_silent_is_held_until_one_answers() {
+    let reborn = || {
+        let reborn = trio().silent("b").silent("c").reborn("a", 5, 400);
+        reborn.with("a", |a| a.previous_replication_id = Some(history("a")))
+    };
+    let behind = |holder| Hold::CameBackBehind {
+        node: addr("a"),
+        holder: addr(holder),
+    };
+    let plan = reborn().plan();
+    plan.assert_holds(&behind("b"));
+    assert!(plan.action.is_none(), "{plan}");
+    let one_down = reborn().down("b").plan();
+    one_down.assert_holds(&behind("c"));
+    reborn().down("b").down("c").written(Change::Note);
+}
+
+#[test]
+fn a_primary_reborn_whole_or_the_same_process_waits_for_no_silent_replica() {
+    let silent = || trio().silent("b").silent("c");
+    silent().restarted("a", 10, 1_000).written(Change::Note);
+    let alone = silent().with("a", |a| {
+        (a.replication_id, a.offset) = ("after an hour alone".to_owned(), 900);
+    });
+    alone.written(Change::Note);
+}
+
 #[test]
 fn a_lone_primary_that_merely_changed_its_history_is_not_taken_for_reborn() {
     let cluster = trio().with("a", |a| {
