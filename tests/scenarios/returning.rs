@@ -42,16 +42,28 @@ async fn a_primary_that_returns_with_its_data_within_the_mark_down_time_stays_th
 
 #[tokio::test]
 async fn a_primary_reborn_empty_does_not_take_its_replicas_data_with_it() {
-    reborn_with(0).await;
+    reborn_with(0, Replicas::Answer).await;
 }
 
 #[tokio::test]
 async fn a_primary_reborn_from_an_old_dump_does_not_take_its_replicas_newer_data_with_it() {
-    reborn_with(50).await;
+    reborn_with(50, Replicas::Answer).await;
+}
+
+#[tokio::test]
+async fn a_primary_reborn_from_an_old_dump_while_its_replicas_stand_still_is_not_accepted() {
+    reborn_with(50, Replicas::StandStill).await;
+}
+
+/// What the replicas do while the primary is back.
+#[derive(PartialEq, Eq)]
+enum Replicas {
+    Answer,
+    StandStill,
 }
 
 /// A primary is back within the mark-down time with so many of its 100 keys.
-async fn reborn_with(saved: usize) {
+async fn reborn_with(saved: usize, replicas: Replicas) {
     let net = Net::new();
     // Redis's default, which these scenarios depend on: other tests have no time for it.
     let delay = [("repl-diskless-sync-delay", "5")];
@@ -67,9 +79,25 @@ async fn reborn_with(saved: usize) {
     primary.write_keys("new", 100 - saved).await;
     primary.wait_followed_by(&[&first, &second]).await;
 
+    let stalled = replicas == Replicas::StandStill;
+    for replica in [&first, &second].into_iter().filter(|_| stalled) {
+        replica.pause();
+        keeper.wait_trouble("cache", replica).await;
+    }
     primary.kill();
     primary.revive().await;
     assert_eq!(primary.key_count().await, saved);
+    if stalled {
+        keeper.wait_probes("cache", &primary, 3).await;
+        let held = if primary.forgets_its_history().await {
+            "another process answers at"
+        } else {
+            "came back with less data than"
+        };
+        keeper.wait_plan("cache", &[held]).await;
+        first.resume();
+        second.resume();
+    }
     keeper.wait_replaced("cache", &primary).await;
     let (successor, other) = if first.is_primary().await {
         (&first, &second)

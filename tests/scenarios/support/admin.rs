@@ -94,6 +94,18 @@ impl Keeper {
         .await;
     }
 
+    /// Until its last probe of `node` has failed.
+    pub(crate) async fn wait_trouble(&self, cluster: &str, node: &Redis) {
+        let what = format!("{} to get no answer of {}", self.id(), node.at());
+        eventually(SOON, what, async || {
+            let view = self.node(cluster, node).await;
+            (view["monitor"]["consecutive-failures"] != 0)
+                .then_some(())
+                .ok_or(view)
+        })
+        .await;
+    }
+
     /// Until it has probed `node` `count` more times, whatever came of it.
     pub(crate) async fn wait_probes(&self, cluster: &str, node: &Redis, count: u64) {
         let what = format!("{} to probe {} {count} times", self.id(), node.at());
