@@ -113,7 +113,7 @@ pub enum Step {
 }
 
 /// How many replication ids of the past a lineage keeps.
-pub const LINEAGE_LENGTH: usize = 8;
+pub const LINEAGE_LENGTH: usize = 32;
 
 impl Published {
     /// Whether it was ever published: it has a primary, or one was withdrawn and is being replaced.

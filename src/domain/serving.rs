@@ -185,7 +185,7 @@ impl fmt::Display for Reason {
             }
             Self::OtherCluster(cluster) => write!(
                 f,
-                "cluster {cluster}, which has nodes of this one, has another primary or none since: the keepers' files differ"
+                "cluster {cluster}, which has nodes of this one, has another primary or none since: each server belongs to one cluster, the same in the files of all keepers"
             ),
             Self::NotInFile => f.write_str(
                 "this keeper's file lacks it, and other keepers have it: their files differ",

@@ -34,7 +34,7 @@ impl ClusterActor {
         for new in observed.overlaps.iter().filter(|it| !met(&before, it)) {
             tracing::error!(
                 other = %new.cluster, nodes = ?names(new),
-                "the keepers' files differ: another published cluster has nodes of this one"
+                "two clusters have the same servers: another published cluster has nodes of this one"
             );
         }
         for gone in before.iter().filter(|it| !met(&observed.overlaps, it)) {
@@ -47,7 +47,7 @@ impl ClusterActor {
             let keepers: Vec<_> = new.keepers.iter().map(ToString::to_string).collect();
             tracing::error!(
                 other = %new.cluster, ?keepers,
-                "the keepers' files differ: these keepers have nodes of this cluster in another one"
+                "two clusters have the same servers: these keepers have nodes of this cluster in another one"
             );
         }
     }

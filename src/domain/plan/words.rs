@@ -258,8 +258,8 @@ impl Hold {
                 let nodes: Vec<_> = nodes.iter().cloned().collect();
                 write!(
                     f,
-                    "the keepers' files differ: cluster {cluster}, which is published, has {}, too. {then}. \
-                     Give all keepers the same clusters",
+                    "two clusters have the same servers: cluster {cluster}, which is published, has {}, too. {then}. \
+                     Give each server to one cluster, the same in the files of all keepers",
                     list(&nodes)
                 )
             }
@@ -267,7 +267,8 @@ impl Hold {
                 let keepers: Vec<_> = keepers.iter().map(ToString::to_string).collect();
                 write!(
                     f,
-                    "the keepers' files differ: those of {} have nodes of this cluster in cluster {cluster}, which is held",
+                    "two clusters have the same servers: the files of {} have nodes of this cluster in cluster {cluster}, \
+                     which is held",
                     keepers.join(", ")
                 )
             }
