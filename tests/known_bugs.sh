@@ -34,7 +34,13 @@ simulate() {
     local log=$scratch/log
     (cd "$copy" && CARGO_TARGET_DIR=$scratch/target SIMULATION_SEEDS=$2 SIMULATION_UNTIL=$1: \
         cargo test --quiet --profile simulation --test simulation "$3" >"$log" 2>&1)
-    grep -m 1 -E "^seed [0-9]+: $1:" "$log" || grep -q '^running' "$log" || { tail -n 20 "$log" >&2; echo 'DOES NOT BUILD'; }
+    grep -m 1 -E "^seed [0-9]+: $1:" "$log" && return
+    if ! grep -q '^running' "$log"; then
+        tail -n 20 "$log" >&2
+        echo 'DOES NOT BUILD'
+    elif grep -a ' panicked at ' "$log" | grep -v -F tests/simulation/main.rs >&2; then
+        echo 'PANICS'
+    fi
 }
 
 # Runs the unit tests of the adapter of Redis: answers with the first that fails, or with nothing.
@@ -81,7 +87,7 @@ for patch in "${chosen[@]}"; do
     elif [ -z "$found" ]; then
         found="NOT FOUND in $within"
         missed=1
-    elif [ "$found" = 'DOES NOT BUILD' ]; then
+    elif [[ $found == 'DOES NOT BUILD' || $found == PANICS ]]; then
         missed=1
     fi
     printf '%-36s %-6s %8s  %s\n' "$name" "$rule" "$took" "$found"

@@ -94,14 +94,15 @@ impl Oracle {
 
     /// What all keepers that can answer say at this instant.
     pub(crate) fn heard(&self, said: &[Said]) {
-        let books = self.books.borrow();
+        let (books, unpublished) = (self.books.borrow(), Book::default());
+        let book = |cluster| books.get(cluster).unwrap_or(&unpublished);
         for said in said {
             self.judge_expiry(said);
         }
         let said: Vec<&Said> = said.iter().filter(|said| !said.distrusted).collect();
         for said in &said {
             if let Some(earned) = said.earned {
-                self.judge_lease(said, &books[&said.called], earned);
+                self.judge_lease(said, book(&said.called), earned);
             }
         }
         let mut writable: BTreeMap<&ClusterName, &Said> = BTreeMap::new();
@@ -121,7 +122,7 @@ impl Oracle {
                     first.keeper, first.node, first.generation, said.generation
                 ));
             }
-            let published = books[called].published.as_ref();
+            let published = book(called).published.as_ref();
             let other = published.and_then(|published| published.primary.as_ref());
             if let Some(other) = other.filter(|other| *other != node) {
                 self.world.violated(format_args!(
@@ -134,7 +135,7 @@ impl Oracle {
                 continue;
             }
             let since = said.at.saturating_sub(self.lease + SLACK);
-            if !books[called].was_primary(node, since) {
+            if !book(called).was_primary(node, since) {
                 self.world.violated(format_args!(
                     "RK-3: {keeper} calls {node} writable, which was not the published primary for longer than the lease"
                 ));
