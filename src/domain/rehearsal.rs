@@ -12,14 +12,17 @@ use super::node::{KeeperId, Moment};
 
 /// From one rehearsal with a keeper to the next.
 const EVERY: Duration = Duration::from_mins(1);
-/// From the first failure to the next attempt.
+/// From one attempt to the next, until it is known how rehearsals with that keeper go.
 const AGAIN: Duration = Duration::from_secs(10);
 /// From when a keeper is known, or ZooKeeper answers again, to the first rehearsal with it.
 const FIRST: Duration = Duration::from_secs(2);
 /// First rehearsals are spread over so long.
 const SPREAD: Duration = Duration::from_secs(3);
-/// So many failures in a row are told.
+/// So many failures in a row are told. Another keeper's answer is told at once: it is proof.
 const TOLD_AFTER: u32 = 2;
+/// So many successes in a row are needed before a rehearsal every [`EVERY`] is enough, and before another keeper's answer is
+/// forgotten: a load balancer leads to the right one now and then.
+const STEADY_AFTER: u32 = 5;
 /// A rehearsal that came from another place proves for so long that this keeper can be reached.
 pub const PROVES_FOR: Duration = Duration::from_secs(150);
 
@@ -75,6 +78,15 @@ pub enum Obstacle {
 }
 
 impl Obstacle {
+    /// The keeper's address leads to `asked` and to others: no restart explains it.
+    fn leads_astray(&self, asked: &KeeperId) -> bool {
+        match self {
+            Self::Myself => true,
+            Self::Other(process) => process.id != *asked,
+            _ => false,
+        }
+    }
+
     /// `keeper` has the same address as `other`.
     pub fn shared(keeper: &KeeperId, other: &KeeperId, online: impl Fn(&KeeperId) -> bool) -> Self {
         let (gone, of) = match (online(keeper), online(other)) {
@@ -91,7 +103,7 @@ impl Obstacle {
 pub enum News {
     /// The keeper could not be asked, for the second time in a row, or for another reason than before.
     Obstructed(Obstacle),
-    /// It can be asked again.
+    /// It can be asked again, and the address leads to it alone.
     Clear,
 }
 
@@ -107,7 +119,10 @@ pub struct Rehearsals {
 #[derive(Debug, Default)]
 struct Course {
     due: Option<Moment>,
+    /// In a row.
     failures: u32,
+    /// In a row.
+    successes: u32,
     /// Why the last one failed.
     obstacle: Option<Obstacle>,
     /// What was told.
@@ -177,11 +192,15 @@ impl Rehearsals {
         course.obstacle = outcome.err();
         let Some(obstacle) = course.obstacle.clone() else {
             course.failures = 0;
-            course.due = Some(now.after(EVERY));
-            return course.told.take().map(|_| News::Clear);
+            course.successes = course.successes.saturating_add(1);
+            let steady = course.successes >= STEADY_AFTER;
+            course.due = Some(now.after(if steady { EVERY } else { AGAIN }));
+            let astray = |told: &mut Obstacle| told.leads_astray(keeper) && !steady;
+            let over = course.told.take_if(|told| !astray(told));
+            return over.map(|_| News::Clear);
         };
-        course.failures = course.failures.saturating_add(1);
-        let told = course.failures >= TOLD_AFTER;
+        (course.failures, course.successes) = (course.failures.saturating_add(1), 0);
+        let told = course.failures >= TOLD_AFTER || obstacle.leads_astray(keeper);
         course.due = Some(now.after(if told { EVERY } else { AGAIN }));
         if !told || course.told.as_ref() == Some(&obstacle) {
             return None;
@@ -208,7 +227,8 @@ impl Rehearsals {
     /// Those that were tried, and how that ended.
     pub fn tried(&self) -> impl Iterator<Item = (&KeeperId, Rehearsed)> {
         self.with.iter().filter_map(|(keeper, course)| {
-            let (tried, obstacle) = (course.tried?, course.obstacle.clone());
+            let obstacle = course.obstacle.as_ref().or(course.told.as_ref());
+            let (tried, obstacle) = (course.tried?, obstacle.cloned());
             Some((keeper, Rehearsed { tried, obstacle }))
         })
     }
@@ -318,7 +338,10 @@ mod tests {
         assert_eq!(due(&mut rehearsals, &["b", "c"], 105), ids(&["b", "c"]));
         assert_eq!(due(&mut rehearsals, &["b", "c"], 106), [], "under way");
         let b = KeeperId::new("b");
-        assert_eq!(rehearsals.ended(&b, Ok(()), at(106)), None);
+        for now in [66, 76, 86, 96, 106] {
+            assert_eq!(rehearsals.ended(&b, Ok(()), at(now)), None);
+            assert_eq!(due(&mut rehearsals, &["b"], now + 9), []);
+        }
         assert_eq!(due(&mut rehearsals, &["b"], 165), []);
         assert_eq!(due(&mut rehearsals, &["b"], 166), ids(&["b"]));
         rehearsals.pause();
@@ -338,13 +361,43 @@ mod tests {
         let told = rehearsals.ended(&b, Err(unreachable()), at(15));
         assert_eq!(told, Some(News::Obstructed(unreachable())));
         assert_eq!(rehearsals.ended(&b, Err(unreachable()), at(75)), None);
-        let other = rehearsals.ended(&b, Err(Obstacle::Myself), at(135));
-        assert_eq!(other, Some(News::Obstructed(Obstacle::Myself)));
+        let other = Obstacle::Refused("404".to_owned());
+        let told = rehearsals.ended(&b, Err(other.clone()), at(135));
+        assert_eq!(told, Some(News::Obstructed(other)));
         assert_eq!(rehearsals.told().count(), 1);
         assert_eq!(rehearsals.ended(&b, Ok(()), at(195)), Some(News::Clear));
         assert_eq!(rehearsals.ended(&b, Ok(()), at(255)), None);
         let tried = rehearsals.tried().next().expect("b was tried").1;
         assert_eq!((tried.tried, tried.obstacle), (at(255), None));
+    }
+
+    /// As behind a load balancer.
+    #[test]
+    fn another_keepers_answer_is_told_at_once_and_until_the_right_one_has_answered_five_times_in_a_row()
+     {
+        let (mut rehearsals, b) = (Rehearsals::default(), KeeperId::new("b"));
+        due(&mut rehearsals, &["b"], 0);
+        for astray in [Obstacle::Myself, Obstacle::Other(process("c", 3))] {
+            let told = rehearsals.ended(&b, Err(astray.clone()), at(5));
+            assert_eq!(told, Some(News::Obstructed(astray.clone())));
+            for now in [15, 25, 35, 45] {
+                assert_eq!(rehearsals.ended(&b, Ok(()), at(now)), None);
+            }
+            assert_eq!(
+                rehearsals.ended(&b, Err(astray.clone()), at(55)),
+                None,
+                "still"
+            );
+            for now in [65, 75, 85, 95] {
+                assert_eq!(rehearsals.ended(&b, Ok(()), at(now)), None);
+            }
+            let tried = rehearsals.tried().next().expect("b was tried").1;
+            assert_eq!(tried.obstacle, Some(astray), "it stands");
+            assert_eq!(rehearsals.ended(&b, Ok(()), at(105)), Some(News::Clear));
+        }
+        // A restart is no such proof.
+        let restarted = Err(Obstacle::Other(process("b", 9)));
+        assert_eq!(rehearsals.ended(&b, restarted, at(115)), None);
     }
 
     #[test]

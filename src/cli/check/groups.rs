@@ -1,8 +1,9 @@
 //! Whether keepers of another group look after a server, too (RK-12).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use futures::future::join_all;
 use tokio::time::timeout;
 
 use super::live::Subject;
@@ -15,6 +16,9 @@ use crate::ports::peers::Peers as _;
 
 /// How long a keeper may take to say which group it belongs to.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+
+/// So many keepers of one group are asked at most.
+const MOST_ASKED: usize = 8;
 
 const REMEDY: &str = "compare zk-quorum and zk-prefix of that keeper with these, and stop one of the two groups: while both \
                       are there nothing is failed over";
@@ -38,7 +42,8 @@ impl Own<'_> {
     }
 }
 
-/// Adds what keepers of other groups do at this node. A name that no keeper answers to may be any client's.
+/// Adds what keepers of other groups do at this node. Each group is told once, by the first of its keepers that answers. A
+/// name that no keeper answers to may be any client's.
 pub(super) async fn look(
     redis: &RedisServers,
     own: &Own<'_>,
@@ -46,37 +51,50 @@ pub(super) async fn look(
     mut subject: Subject,
 ) -> Subject {
     let names = redis.keepers_at(cluster, node).await;
-    let mut told = BTreeSet::new();
-    for name in names.into_iter().filter(|name| !own.has(name)) {
-        if !told.insert(name.group.clone()) {
-            continue;
-        }
-        let ProbeName {
-            group,
-            keeper,
-            rest,
-        } = &name;
-        let who = format!("keeper {keeper} at {rest} of group {group}");
-        subject = match ask(&name).await {
+    let mut groups: BTreeMap<&GroupToken, BTreeSet<&ProbeName>> = BTreeMap::new();
+    for name in names.iter().filter(|name| !own.has(name)) {
+        groups.entry(&name.group).or_default().insert(name);
+    }
+    for keepers in groups.into_values() {
+        let asked = keepers.into_iter().take(MOST_ASKED);
+        let answers = join_all(asked.map(|name| async move { (name, ask(name).await) })).await;
+        let answered = answers
+            .iter()
+            .find_map(|(name, answer)| Some((name, answer.as_ref().ok()?)));
+        subject = match (answered, answers.first()) {
             // While ZooKeeper is away, which group is the own one is nowhere to be read.
-            Ok(answer) if own.group.is_none() && answer.place == own.place => continue,
-            Ok(answer) => match answer.clusters.iter().find(|it| it.names(node)) {
-                Some(theirs) => subject.problem(
-                    format!(
-                        "another group of keepers looks after it: {who} ({}), which calls the cluster {}",
-                        answer.place, theirs.name
+            (Some((_, answer)), _) if own.group.is_none() && answer.place == own.place => continue,
+            (Some((name, answer)), _) => {
+                let who = who(name);
+                match answer.clusters.iter().find(|it| it.names(node)) {
+                    Some(theirs) => subject.problem(
+                        format!(
+                            "another group of keepers looks after it: {who} ({}), which calls the cluster {}",
+                            answer.place, theirs.name
+                        ),
+                        REMEDY,
                     ),
-                    REMEDY,
+                    None => subject.warning(format!("{who} ({}) probes it", answer.place), REMEDY),
+                }
+            }
+            (None, Some((name, Err(error)))) => subject.warning(
+                format!(
+                    "a client bears the name of {}, which does not answer: {error}",
+                    who(name)
                 ),
-                None => subject.warning(format!("{who} ({}) probes it", answer.place), REMEDY),
-            },
-            Err(error) => subject.warning(
-                format!("a client bears the name of {who}, which does not answer: {error}"),
                 "find that client in CLIENT LIST",
             ),
+            (None, _) => continue,
         };
     }
     subject
+}
+
+fn who(name: &ProbeName) -> String {
+    format!(
+        "keeper {} at {} of group {}",
+        name.keeper, name.rest, name.group
+    )
 }
 
 async fn ask(name: &ProbeName) -> Result<GroupAnswer, String> {
