@@ -119,8 +119,8 @@ pub enum Change {
     Publish,
     /// The old primary is published again, and its writes may be held up: a switchover was begun and called off, or left behind.
     Resume,
-    /// Another process at the published address is taken for the primary, though nothing shows that its data are the
-    /// cluster's: nobody holds those (RK-7).
+    /// Another process at the published address is taken for the primary, though it has lost data, or nothing shows that its
+    /// data are the cluster's: nobody who holds those may take over (RK-7).
     Accept,
     /// Bookkeeping: replicas, process or replication ids of the published primary.
     Note,

@@ -420,6 +420,11 @@ fn tell(leadership: &Leadership, state: &Published, change: Change) {
         (Change::Publish | Change::Resume, _, Some(primary)) => {
             tracing::info!(%epoch, %primary, "publishing the primary");
         }
+        (Change::Accept, _, Some(primary)) => tracing::warn!(
+            %epoch, %primary,
+            "accepting another process as the primary, which lacks data of the cluster, or has data of another history: no \
+             node that holds the cluster's newest data may take over"
+        ),
         _ => tracing::debug!(%epoch, "noting replicas and data history"),
     }
 }

@@ -304,7 +304,11 @@ fn settle(case: &Case<'_>, published: &Published, primary: &NodeAddr, facts: &No
         again = safety.again;
         let note = (state != *published).then_some(Action::Write {
             state,
-            change: Change::Note,
+            change: if rebirth::has_lost_data(case, published, facts) {
+                Change::Accept
+            } else {
+                Change::Note
+            },
         });
         note.or(safety.command)
     } else {

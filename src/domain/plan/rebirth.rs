@@ -2,7 +2,7 @@
 
 use super::super::election::elect;
 use super::super::facts::NodeFacts;
-use super::super::lineage::lost_against;
+use super::super::lineage::{held, lost_against};
 use super::super::node::NodeAddr;
 use super::super::published::Published;
 use super::{Case, Hold, Plan};
@@ -51,4 +51,16 @@ pub(super) fn awaiting_holder(
         node: primary.clone(),
         holder: holder.clone(),
     }))
+}
+
+/// Whether the primary is another process than the published one, and has less than that one had: than it was last read to
+/// have, or nothing where there was data.
+pub(super) fn has_lost_data(case: &Case<'_>, published: &Published, facts: &NodeFacts) -> bool {
+    let another = published.process().is_some_and(|it| it != facts.run_id);
+    let behind = match (held(facts, &published.lineage), case.observed.last_read()) {
+        (Some((0, extent)), Some(read)) => extent < read,
+        (Some(_), read) => read.is_some(),
+        (None, _) => false,
+    };
+    another && (behind || facts.keys == 0 && published.has_data)
 }

@@ -13,7 +13,8 @@ use crate::domain::node::{KeeperId, NodeAddr};
 /// What is said before and after the name of another group of keepers.
 const OTHER_GROUP: (&str, &str) = (
     "another group of keepers looks after these servers:",
-    "Nothing is changed until one of the two is stopped: compare zk-prefix and zk-quorum",
+    "Nothing is changed until one of the two is stopped: compare zk-prefix and zk-quorum. If they are the same, \
+     ZooKeeper has lost its data: restart all keepers",
 );
 
 impl fmt::Display for Plan {
@@ -50,8 +51,8 @@ impl fmt::Display for Action {
                 }
                 Change::Accept => write!(
                     f,
-                    "accept another process at {} as the primary, though its data are of another history: \
-                     no node that holds the cluster's newest data may take over",
+                    "accept another process at {} as the primary, though it lacks data of the cluster, or has data of \
+                     another history: no node that holds the cluster's newest data may take over",
                     name(state.primary.as_ref())
                 ),
                 Change::Note => f.write_str("note replicas and data history of the primary"),

@@ -363,7 +363,15 @@ fn a_primary_reborn_behind_replicas_that_are_merely_silent_is_held_until_one_ans
     assert!(plan.action.is_none(), "{plan}");
     let one_down = reborn().down("b").plan();
     one_down.assert_holds(&behind("c"));
-    reborn().down("b").down("c").written(Change::Note);
+    reborn().down("b").down("c").written(Change::Accept);
+}
+
+/// That data are lost is told.
+#[test]
+fn a_primary_that_came_back_without_keys_is_accepted_by_name_where_nobody_may_take_over() {
+    let reborn = trio().down("b").down("c").reborn("a", 0, 400);
+    let reborn = reborn.with("a", |a| a.previous_replication_id = Some(history("a")));
+    reborn.written(Change::Accept).assert_settled();
 }
 
 #[test]
