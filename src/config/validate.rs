@@ -6,6 +6,7 @@ mod redis;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::file::{CoordinationKind, Document};
 use super::names::{self, HostPort, Refused};
@@ -276,9 +277,18 @@ fn failsafe(document: &Document, heartbeat: f64, report: &mut Report) -> Option<
 
 fn log(document: &Document, report: &mut Report) -> Option<LogConfig> {
     let level = document.log_level.as_ref()?;
-    if let Err(error) = EnvFilter::try_new(level) {
+    let unknown = || {
+        // A filter takes any other word for a module, and lets nothing else through.
+        let mut words = level.split(',').map(str::trim);
+        let word =
+            words.find(|word| !word.contains(['=', '[']) && word.parse::<LevelFilter>().is_err());
+        word.map(|word| format!("`{word}` is not a level"))
+    };
+    let error = EnvFilter::try_new(level).err();
+    let error = error.map(|error| format!("is not a log filter: {error}"));
+    if let Some(error) = error.or_else(unknown) {
         let remedy = "write error, warn, info, debug or trace, or such as \"info,redis_keeper::actors=debug\"";
-        report.problem("log-level", format!("is not a log filter: {error}"), remedy);
+        report.problem("log-level", error, remedy);
         return None;
     }
     Some(LogConfig {

@@ -130,6 +130,26 @@ fn a_mark_down_that_leaves_no_room_for_a_probe_is_refused() {
     assert!(faults(&text, &[])[0].starts_with("clusters[0].tick-seconds: "));
 }
 
+/// A filter would take the word for a module, and the keeper would say nothing.
+#[test]
+fn a_log_level_that_is_no_level_is_a_problem() {
+    for level in ["warning", "verbose", "info,inf"] {
+        let text = document(&format!("'log-level': '{level}',"), "");
+        let word = level.rsplit(',').next().unwrap_or_default();
+        let expected = format!("log-level: `{word}` is not a level");
+        assert_eq!(faults(&text, &[]), [expected]);
+    }
+    for level in [
+        "WARN",
+        "info,redis_keeper::actors=debug",
+        "off",
+        "warn,my_module[span]=trace",
+    ] {
+        let text = document(&format!("'log-level': '{level}',"), "");
+        assert_eq!(config(&text, &[]).log.level, level);
+    }
+}
+
 #[test]
 fn leases_must_fit_each_other_and_the_session() {
     for (top, path) in [

@@ -42,7 +42,7 @@ pub(super) async fn look(redis: &RedisServers, cluster: &ClusterConfig) -> Optio
                 "{newer} is newer: once it is promoted, {} cannot follow it, and loses its data if it tries",
                 others.join(", ")
             ),
-            "upgrade all replicas before the primary, and lower the priority of those that are done (docs/upgrade.md)",
+            "upgrade all replicas before the primary, and give those that are done a higher number as priority: it is preferred less (docs/upgrade.md)",
         );
     }
     Some(subject)
