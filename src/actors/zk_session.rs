@@ -350,6 +350,8 @@ impl StreamHandler<(u64, Event)> for ZkSession {
             Event::LatchWritten(outcome) => self.latch_written(outcome),
             Event::Raised(outcome) => self.raised(outcome),
             Event::CampaignAgain => self.campaign_again(),
+            Event::SetBack(what) => self.set_back(&what, ctx),
+            Event::Begin => self.begin(ctx),
             Event::Looked(outcome) => self.looked(outcome, ctx),
             Event::Silence => {
                 if let Some(line) = &mut self.line {

@@ -6,6 +6,7 @@ mod leading;
 mod peers;
 mod polls;
 mod session;
+mod set_back;
 mod tasks;
 #[path = "../fakes/time.rs"]
 mod time;

@@ -121,7 +121,10 @@ impl ZkSession {
         sent: Option<Moment>,
         ctx: &mut Context<Self>,
     ) {
-        let Ok(Some(node)) = read else { return };
+        let Ok(node) = read else { return };
+        let Some(node) = node else {
+            return self.set_back("/generation is gone", ctx);
+        };
         match Generations::decode(&node.data) {
             Ok(read) => {
                 let clusters = &self.clusters;
@@ -201,10 +204,8 @@ impl ZkSession {
             }
             Verdict::WentBack(Generation(generation)) => {
                 let applied = self.lease_book.highest();
-                self.report_trouble(&format!(
-                    "/generation went back from {applied} to {generation}: was ZooKeeper's data lost? no lease until \
-                     the keepers are restarted"
-                ));
+                let what = format!("/generation went back from {applied} to {generation}");
+                self.set_back(&what, ctx);
             }
         }
     }

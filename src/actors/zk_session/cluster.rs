@@ -28,6 +28,8 @@ pub(super) struct Cluster {
     /// It was read completely once: it can be shared.
     known: bool,
     state_read: bool,
+    /// No state was read on this connection yet.
+    first_read: bool,
     listed: bool,
     /// Keepers whose reports are followed, and whether each was read.
     followed: BTreeMap<KeeperId, bool>,
@@ -51,6 +53,8 @@ pub(super) enum Applied {
     Same,
     /// It is older than what is known, for this reason: dropped.
     Older(String),
+    /// It is older than what was read on an earlier connection, for this reason: `ZooKeeper` has lost data.
+    SetBack(String),
 }
 
 /// What something that was read changes.
@@ -91,6 +95,7 @@ impl Cluster {
             state: State::default(),
             known: false,
             state_read: false,
+            first_read: true,
             listed: false,
             followed: BTreeMap::new(),
         }
@@ -99,6 +104,7 @@ impl Cluster {
     /// Everything must be read again before it counts as read.
     pub(super) fn forget(&mut self) {
         self.state_read = false;
+        self.first_read = true;
         self.listed = false;
         self.followed.clear();
     }
@@ -177,8 +183,12 @@ impl Cluster {
     }
 
     /// Takes in a state that was read. A lower generation is never applied (RK-3).
+    ///
+    /// A read may come late, after a write of this keeper's. The first one on a connection cannot: it was sent after everything
+    /// that is known. `ZooKeeper` lets no session see less than it saw, and a new one begins with a write.
     pub(super) fn apply(&mut self, node: Option<&Node>) -> Applied {
         self.state_read = true;
+        let first = std::mem::take(&mut self.first_read);
         let Some(node) = node else {
             // What was published stays: generations never restart. Without a node it can be written anew.
             let vanished = self.state.version.take().is_some();
@@ -211,19 +221,25 @@ impl Cluster {
                 .map_or(Generation(0), |published| published.generation);
             let known = self.published_generation();
             if read < known {
+                let older = format!("generation {read} after {known}");
                 if place(&state) > place(&self.state) {
                     // Somebody set it back: it can be written over with what is known.
                     self.state.version = state.version;
                     self.state.created = state.created;
+                } else if first {
+                    self.state_read = false;
+                    return Applied::SetBack(older);
                 }
-                return Applied::Older(format!("generation {read} after {known}"));
+                return Applied::Older(older);
             }
             if place(&state) < place(&self.state) {
-                return Applied::Older(format!(
-                    "version {} after {}",
-                    node.version,
-                    self.state.version.unwrap_or_default()
-                ));
+                let known = self.state.version.unwrap_or_default();
+                let older = format!("version {} after {known}", node.version);
+                if first {
+                    self.state_read = false;
+                    return Applied::SetBack(older);
+                }
+                return Applied::Older(older);
             }
         }
         let same = self.state.published == state.published
@@ -327,6 +343,24 @@ mod tests {
         ));
         assert_eq!(cluster.published(), Some(&published(6)));
         assert_eq!(cluster.apply(Some(&node(6, 4, 1))), Applied::Same);
+    }
+
+    /// Whatever its generation: others may have published another primary since.
+    #[test]
+    fn an_older_version_on_a_new_connection_tells_that_zookeeper_was_set_back() {
+        for (generation, version, created) in [(5, 2, 1), (6, 2, 1), (4, 2, 1), (6, 9, 0)] {
+            let mut cluster = Cluster::new(0);
+            cluster.apply(Some(&node(5, 3, 1)));
+            cluster.forget();
+            let applied = cluster.apply(Some(&node(generation, version, created)));
+            assert!(matches!(applied, Applied::SetBack(_)), "{applied:?}");
+            assert_eq!(cluster.published(), Some(&published(5)));
+            assert_eq!(cluster.generation(), Generation(0), "it was not read");
+        }
+        let mut cluster = Cluster::new(0);
+        cluster.apply(Some(&node(5, 3, 1)));
+        cluster.forget();
+        assert_eq!(cluster.apply(Some(&node(6, 4, 1))), Applied::Changed);
     }
 
     #[test]

@@ -173,7 +173,11 @@ impl ZkSession {
     pub(super) fn joined(&mut self, outcome: Result<Joined, JoinError>, ctx: &mut Context<Self>) {
         match outcome {
             Ok(Joined { version, group }) => {
-                self.dependencies.group.send_replace(Some(group));
+                let before = self.dependencies.group.send_replace(Some(group.clone()));
+                if let Some(before) = before.filter(|before| *before != group) {
+                    let what = format!("/group went from {before} to {group}");
+                    return self.set_back(&what, ctx);
+                }
                 self.retry = FIRST_RETRY;
                 if let Some(line) = &mut self.line {
                     line.own_version = version;
@@ -187,10 +191,7 @@ impl ZkSession {
             }
             Err(JoinError::Refused(message)) => {
                 tracing::error!(why = message, "this keeper cannot take part");
-                self.phase = Phase::Refused;
-                self.drop_line("this keeper cannot take part", ctx);
-                self.session = None;
-                (self.dependencies.fatal)(Fatal { message });
+                self.refuse(message, ctx);
             }
             Err(JoinError::Coordination(error)) => {
                 self.report_trouble(&error);
@@ -198,6 +199,32 @@ impl ZkSession {
                 self.spawn(tokio::time::sleep(wait).map(|()| Event::Rejoin));
             }
         }
+    }
+
+    fn refuse(&mut self, message: String, ctx: &mut Context<Self>) {
+        self.phase = Phase::Refused;
+        self.drop_line("this keeper cannot take part", ctx);
+        self.session = None;
+        (self.dependencies.fatal)(Fatal { message });
+    }
+
+    /// `ZooKeeper` has lost data, as `what` shows. What this keeper knows may have been superseded there by what it cannot tell
+    /// from it: generations are counted anew. It answers nothing more, and ends; a new process knows only what is there.
+    pub(super) fn set_back(&mut self, what: &str, ctx: &mut Context<Self>) {
+        if self.over() {
+            return;
+        }
+        let now = self.dependencies.clock.now();
+        self.lease_book.revoke(now);
+        self.part.consents_lost();
+        self.dependencies.lease.send_modify(|told| told.end(now));
+        self.refuse(
+            format!(
+                "ZooKeeper's data were lost or set back: {what}. This keeper ends, since what it knows counts no more; start \
+                 it again, and it goes on with what ZooKeeper has"
+            ),
+            ctx,
+        );
     }
 
     /// The own node was found gone or replaced: the keeper joins again and reads everything again.

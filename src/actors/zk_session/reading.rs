@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures::future::{LocalBoxFuture, join_all};
+use futures::future::{LocalBoxFuture, join_all, ready};
 use futures::{FutureExt, TryFutureExt};
 
 use super::acknowledging::Survey;
@@ -32,6 +32,16 @@ pub(super) enum Subject {
     State(ClusterName, u64),
     Reports(ClusterName, u64),
     Report(ClusterName, u64, KeeperId),
+}
+
+impl Subject {
+    /// Its node is made before anything is read, and is there for as long as nobody else removes it.
+    fn is_needed(&self) -> bool {
+        matches!(
+            self,
+            Self::Keepers | Self::Circle | Self::Latch | Self::Clusters
+        )
+    }
 }
 
 /// What a read of a subject brought.
@@ -67,6 +77,10 @@ pub(super) enum Event {
     LatchWritten(Outcome<()>),
     Raised(Outcome<Leadership>),
     CampaignAgain,
+    /// `ZooKeeper` has lost data: this shows it.
+    SetBack(String),
+    /// A node that all keepers need is gone.
+    Begin,
     Reported(ClusterName, u64, Outcome<()>),
     Converge(ClusterName, u64),
 }
@@ -151,6 +165,11 @@ impl ZkSession {
                 if let Subject::Reports(name, serial) = subject {
                     self.no_reports(name, serial);
                 }
+                return;
+            }
+            Err(CoordinationError::NoNode(path)) if subject.is_needed() => {
+                self.report_trouble(&format!("{path} is gone, and is made anew"));
+                self.spawn(tokio::time::sleep(PAUSE).map(|()| Event::Begin));
                 return;
             }
             Err(error) => {
@@ -299,8 +318,15 @@ impl ZkSession {
             return;
         };
         let applied = cluster.apply(node);
-        if let Applied::Older(what) = &applied {
-            tracing::warn!(cluster = %name, what, "an older published state is not applied");
+        match &applied {
+            Applied::Older(what) => {
+                tracing::warn!(cluster = %name, what, "an older published state is not applied");
+            }
+            Applied::SetBack(what) => {
+                let what = format!("the published state of {name} went back: {what}");
+                self.spawn(ready(Event::SetBack(what)));
+            }
+            Applied::Changed | Applied::Same => {}
         }
         let same = applied == Applied::Same;
         self.cluster_read(name, if same { News::Nothing } else { News::Claims });
