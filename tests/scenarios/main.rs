@@ -31,6 +31,7 @@ mod proof_of_life;
 mod proxied;
 mod reach;
 mod returning;
+mod set_back;
 mod silence;
 mod state_header;
 mod storm;

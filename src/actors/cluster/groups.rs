@@ -88,7 +88,7 @@ impl ClusterActor {
                 group = %other.group, keeper = %other.keeper, rest = %other.rest, coordination = other.place,
                 theirs = %other.cluster, primary = other.primary.as_ref().map(tracing::field::display),
                 "another group of keepers looks after this cluster: nothing is changed until one of the two is stopped. If \
-                 both have the same coordination, ZooKeeper has lost its data: restart all keepers"
+                 both have the same coordination, ZooKeeper has lost its data: restart that keeper"
             );
         }
         for group in were.difference(&are) {

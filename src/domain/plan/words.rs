@@ -14,7 +14,7 @@ use crate::domain::node::{KeeperId, NodeAddr};
 const OTHER_GROUP: (&str, &str) = (
     "another group of keepers looks after these servers:",
     "Nothing is changed until one of the two is stopped: compare zk-prefix and zk-quorum. If they are the same, \
-     ZooKeeper has lost its data: restart all keepers",
+     ZooKeeper has lost its data: restart that keeper",
 );
 
 impl fmt::Display for Plan {

@@ -50,6 +50,7 @@ pub(crate) enum Mode {
 pub(crate) struct Server {
     at: SocketAddrV4,
     process: Process,
+    data: PathBuf,
 }
 
 /// All the servers of an ensemble, which may be one.
@@ -188,7 +189,7 @@ impl Server {
         .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
         .arg(home.join("zoo.cfg"));
         let process = Process::start(format!("zookeeper {at}"), &home.join("log"), java);
-        Self { at, process }
+        Self { at, process, data }
     }
 
     /// Where clients connect.
@@ -205,6 +206,19 @@ impl Server {
     pub(crate) async fn revive(&self) {
         self.process.restart();
         self.wait_serving().await;
+    }
+
+    /// A copy of its data as they are now. It must not run.
+    pub(crate) fn copy(&self) -> TempDir {
+        let copy = TempDir::new().expect("a directory for the copy");
+        copy_all(&self.data, copy.path()).expect("a copy of ZooKeeper's data");
+        copy
+    }
+
+    /// Gives it the data of a `copy`. It must not run.
+    pub(crate) fn set_back_to(&self, copy: &TempDir) {
+        std::fs::remove_dir_all(&self.data).expect("its data");
+        copy_all(copy.path(), &self.data).expect("the copy");
     }
 
     /// What it is now.
@@ -298,6 +312,20 @@ fn password(session: i64) -> [u8; 16] {
         word.copy_from_slice(&bits.to_le_bytes());
     }
     password
+}
+
+fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_all(&entry.path(), &to)?;
+        } else {
+            std::fs::copy(entry.path(), to)?;
+        }
+    }
+    Ok(())
 }
 
 // === impl Prefix ===
