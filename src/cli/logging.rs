@@ -23,6 +23,8 @@ pub(super) fn start_into(
     let filter = EnvFilter::new(format!("{LIBRARIES},{}", config.level));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // Of a line that cannot be written it would tell on standard error, and panic when that is what fails.
+        .log_internal_errors(false)
         .with_writer(writer);
     let started = match config.format {
         LogFormat::Text => log

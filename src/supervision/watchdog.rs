@@ -1,5 +1,6 @@
 //! Notices when the arbiter itself is blocked, which no actor on it could.
 
+use std::io::Write as _;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
@@ -25,7 +26,11 @@ impl Watchdog {
         Self {
             stall,
             on_stall: Box::new(|silence| {
-                eprintln!("the event loop has been blocked for {silence:?}: aborting");
+                // Whether or not anybody reads it.
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "the event loop has been blocked for {silence:?}: aborting"
+                );
                 std::process::abort();
             }),
             on_beat: Box::new(|| ()),

@@ -75,6 +75,19 @@ async fn what_stands_in_a_keepers_way_is_found_and_named() {
 }
 
 #[tokio::test]
+async fn a_server_that_lets_anybody_in_needs_no_masterauth_and_a_writable_replica_is_told() {
+    let server = Server::with_config("appendonly yes\nreplica-read-only no\n").await;
+    server.run::<()>("ACL SETUSER keeper on >pw +@all");
+    let open = findings(&server, as_keeper()).await;
+    assert!(!found(&open, Severity::Error, "masterauth"), "{open:?}");
+    let told = "replica-read-only is no";
+    assert!(found(&open, Severity::Warning, told), "{open:?}");
+    server.run::<()>("ACL SETUSER default resetpass >other");
+    let closed = findings(&server, as_keeper()).await;
+    assert!(found(&closed, Severity::Error, "masterauth"), "{closed:?}");
+}
+
+#[tokio::test]
 async fn the_rights_that_write_safety_takes_are_missed_only_where_it_is_wanted() {
     let server = Server::with_config("appendonly yes\n").await;
     server.run::<()>("ACL SETUSER keeper on >pw +@all -config");

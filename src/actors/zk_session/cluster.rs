@@ -27,9 +27,7 @@ pub(super) struct Cluster {
     state: State,
     /// It was read completely once: it can be shared.
     known: bool,
-    state_read: bool,
-    /// No state was read on this connection yet.
-    first_read: bool,
+    state_read: StateRead,
     listed: bool,
     /// Keepers whose reports are followed, and whether each was read.
     followed: BTreeMap<KeeperId, bool>,
@@ -42,6 +40,15 @@ struct State {
     created: i64,
     /// Why the node cannot be read, if it cannot. Nothing is published then, and nothing may be written over it.
     unreadable: Option<String>,
+}
+
+/// Whether the state was read on this connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StateRead {
+    Never,
+    Done,
+    /// It has to be read once more.
+    Doubted,
 }
 
 /// What became of a state that was read.
@@ -94,8 +101,7 @@ impl Cluster {
             given_up: None,
             state: State::default(),
             known: false,
-            state_read: false,
-            first_read: true,
+            state_read: StateRead::Never,
             listed: false,
             followed: BTreeMap::new(),
         }
@@ -103,15 +109,16 @@ impl Cluster {
 
     /// Everything must be read again before it counts as read.
     pub(super) fn forget(&mut self) {
-        self.state_read = false;
-        self.first_read = true;
+        self.state_read = StateRead::Never;
         self.listed = false;
         self.followed.clear();
     }
 
     /// The outcome of a write is not known: no other write before the state was read again.
     pub(super) fn doubt_state(&mut self) {
-        self.state_read = false;
+        if self.state_read == StateRead::Done {
+            self.state_read = StateRead::Doubted;
+        }
     }
 
     pub(super) fn published(&self) -> Option<&Published> {
@@ -142,7 +149,7 @@ impl Cluster {
 
     /// The generation that has been applied; lower than any raised one until the state was read.
     pub(super) fn generation(&self) -> Generation {
-        if !self.state_read {
+        if self.state_read != StateRead::Done {
             return Generation(0);
         }
         if self.state.unreadable.is_some() {
@@ -159,7 +166,9 @@ impl Cluster {
 
     /// Whether all was read on this connection.
     pub(super) fn complete(&self) -> bool {
-        self.state_read && self.listed && self.followed.values().all(|read| *read)
+        self.state_read == StateRead::Done
+            && self.listed
+            && self.followed.values().all(|read| *read)
     }
 
     /// Whether it may be shared: it was complete once, on this connection or an earlier one.
@@ -177,7 +186,9 @@ impl Cluster {
     pub(super) fn unwritable(&self) -> Option<String> {
         match &self.state.unreadable {
             Some(reason) => Some(format!("the published state {reason}")),
-            None if !self.state_read => Some("the published state is being read again".into()),
+            None if self.state_read != StateRead::Done => {
+                Some("the published state is being read again".into())
+            }
             None => None,
         }
     }
@@ -187,8 +198,8 @@ impl Cluster {
     /// A read may come late, after a write of this keeper's. The first one on a connection cannot: it was sent after everything
     /// that is known. `ZooKeeper` lets no session see less than it saw, and a new one begins with a write.
     pub(super) fn apply(&mut self, node: Option<&Node>) -> Applied {
-        self.state_read = true;
-        let first = std::mem::take(&mut self.first_read);
+        let first = self.state_read == StateRead::Never;
+        self.state_read = StateRead::Done;
         let Some(node) = node else {
             // What was published stays: generations never restart. Without a node it can be written anew.
             let vanished = self.state.version.take().is_some();
@@ -227,7 +238,7 @@ impl Cluster {
                     self.state.version = state.version;
                     self.state.created = state.created;
                 } else if first {
-                    self.state_read = false;
+                    self.state_read = StateRead::Never;
                     return Applied::SetBack(older);
                 }
                 return Applied::Older(older);
@@ -236,7 +247,7 @@ impl Cluster {
                 let known = self.state.version.unwrap_or_default();
                 let older = format!("version {} after {known}", node.version);
                 if first {
-                    self.state_read = false;
+                    self.state_read = StateRead::Never;
                     return Applied::SetBack(older);
                 }
                 return Applied::Older(older);

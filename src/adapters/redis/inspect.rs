@@ -14,6 +14,8 @@ use crate::domain::info::Info;
 use crate::domain::node::{ClusterName, NodeAddr};
 use crate::ports::redis::RedisNode as _;
 
+mod settings;
+
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -268,49 +270,6 @@ impl Inspection {
         Ok(())
     }
 
-    async fn settings(&mut self, wire: &mut Wire, authenticates: bool) -> Result<(), Stopped> {
-        let requirepass = setting(wire, "requirepass").await?;
-        let protected = requirepass
-            .as_deref()
-            .is_some_and(|password| !password.is_empty());
-        let masterauth = setting(wire, "masterauth").await?;
-        if (protected || authenticates) && masterauth.as_deref() == Some("") {
-            self.error(
-                "masterauth is not set: as a replica it could not follow its primary",
-                "set masterauth (and masteruser, with ACL users) to what the other nodes require",
-            );
-        }
-        let save = setting(wire, "save").await?;
-        let append_only = setting(wire, "appendonly").await?;
-        if save.as_deref() == Some("") && append_only.as_deref() == Some("no") {
-            let supervised = setting(wire, "supervised").await?.unwrap_or_default();
-            let restarted = if supervised == "no" || supervised.is_empty() {
-                String::new()
-            } else {
-                format!(", and is supervised ({supervised})")
-            };
-            self.warn(
-                format!("keeps no data across a restart (no save, no appendonly){restarted}"),
-                "turn on persistence, or make sure that nothing restarts it within the mark-down time: \
-                 an empty primary empties its replicas",
-            );
-        }
-        if setting(wire, "replica-priority").await?.as_deref() == Some("0") {
-            self.add(Severity::Note, "replica-priority is 0: never promoted", "");
-        }
-        let mode = setting(wire, "protected-mode").await?;
-        if mode.as_deref() == Some("yes") && requirepass.as_deref() == Some("") && !authenticates {
-            let bound = setting(wire, "bind").await?.unwrap_or_default();
-            if bound.is_empty() || bound == "*" || bound == "* -::*" {
-                self.warn(
-                    "protected-mode without a password turns away all but this host",
-                    "set a password, bind to addresses, or set protected-mode no",
-                );
-            }
-        }
-        Ok(())
-    }
-
     async fn sentinels(&mut self, wire: &mut Wire) -> Result<(), Stopped> {
         let counted = wire
             .call(&["PUBSUB", COUNT[0], COUNT[1]])
@@ -383,13 +342,4 @@ async fn obstacle(
         Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoPerm) => None,
         why => reply::error(&why).or_else(|| Some(reply::text(&why)?.into_owned())),
     })
-}
-
-/// A setting of the server; `None` if it cannot be read or is not known there.
-async fn setting(wire: &mut Wire, name: &str) -> Result<Option<String>, WireError> {
-    let reply = wire.call(&["CONFIG", "GET", name]).await?;
-    Ok(reply::items(&reply)
-        .get(1)
-        .and_then(reply::text)
-        .map(Cow::into_owned))
 }
