@@ -89,7 +89,8 @@ impl Schedule {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x57a1_1ed0));
         let mut schedule = Self::story(seed, Kind::RebirthOnly);
         let at = chance.between(5_000_000, 6_000_000);
-        let stall = schedule.mark_down * 1_000 * 4 / 5;
+        // Too short for a vote, which counts from the last answer before it.
+        let stall = (schedule.mark_down - schedule.tick) * 1_000 * 4 / 5;
         for cluster in 0..schedule.clusters {
             for replica in 1..schedule.nodes {
                 let node = Node::Number(cluster * schedule.nodes + replica);
