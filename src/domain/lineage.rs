@@ -113,9 +113,11 @@ impl Published {
     }
 
     /// What is to be remembered of a primary that is withdrawn and said this last. Another process there is the cluster's if
-    /// it has some of its history, or if it came up empty: all that it has later was meant for the cluster.
-    pub(super) fn deposing(&self, last: Option<&NodeFacts>) -> Deposed {
-        let ours = |facts: &&NodeFacts| !self.is_stranger(facts) || facts.keys == 0;
+    /// it has some of its history, or if it came up empty, as `kin` remembers: all that it has later was meant for the cluster.
+    pub(super) fn deposing(&self, old: &NodeAddr, last: Option<&NodeFacts>, kin: &Kin) -> Deposed {
+        let ours = |facts: &&NodeFacts| {
+            !self.is_stranger(facts) || facts.keys == 0 || kin.contains(old, facts)
+        };
         let mut deposed = Deposed {
             run_id: self.process().map(str::to_owned),
             histories: Vec::new(),
@@ -162,7 +164,8 @@ impl Published {
 }
 
 /// Histories that a keeper has seen to go on from the cluster's, of each node. A start names only the history before it:
-/// of two in a row the second shows nothing to those who have not seen the first.
+/// of two in a row the second shows nothing to those who have not seen the first. So it is with a process that came up empty
+/// at the published address, once clients have written to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Kin(BTreeMap<NodeAddr, Vec<String>>);
 
@@ -177,9 +180,10 @@ impl Kin {
         known.any(|id| facts.histories().any(|own| own == id))
     }
 
-    /// Remembers the node's present history if it goes on from one that is the cluster's.
+    /// Remembers the present history of a primary if it goes on from one that is the cluster's, or is begun in its place.
     pub(super) fn look(&mut self, published: &Published, addr: &NodeAddr, facts: &NodeFacts) {
-        if !published.is_related(addr, facts) && !self.contains(addr, facts) {
+        let begun = facts.keys == 0 && published.primary.as_ref() == Some(addr);
+        if !begun && !published.is_related(addr, facts) && !self.contains(addr, facts) {
             return;
         }
         let known = self.0.entry(addr.clone()).or_default();

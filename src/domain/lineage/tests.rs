@@ -102,9 +102,20 @@ fn a_replaced_primary_comes_back_as_the_same_process_or_as_one_that_starts_witho
 #[test]
 fn a_process_that_came_up_empty_in_the_primarys_place_is_the_clusters_whatever_was_written_to_it() {
     let cluster = cluster().primary("a").published("a");
-    let deposing = |facts: &NodeFacts| cluster.state().deposing(Some(facts)).run_id.unwrap();
+    let mut kin = Kin::default();
+    let deposing = |facts: &NodeFacts, kin: &Kin| {
+        let deposed = cluster.state().deposing(&addr("a"), Some(facts), kin);
+        deposed.run_id.unwrap()
+    };
     let foreign = node(["own", ""], 9_000, 0);
-    assert_eq!(deposing(&foreign), "process of a");
-    let empty = NodeFacts { keys: 0, ..foreign };
-    assert_eq!(deposing(&empty), "another process");
+    kin.look(cluster.state(), &addr("a"), &foreign);
+    assert_eq!(deposing(&foreign, &kin), "process of a");
+    let empty = NodeFacts {
+        keys: 0,
+        ..foreign.clone()
+    };
+    assert_eq!(deposing(&empty, &kin), "another process");
+    kin.look(cluster.state(), &addr("a"), &empty);
+    let written = deposing(&foreign, &kin);
+    assert_eq!(written, "another process", "it was seen empty");
 }

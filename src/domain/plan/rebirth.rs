@@ -2,7 +2,7 @@
 
 use super::super::election::elect;
 use super::super::facts::NodeFacts;
-use super::super::lineage::{held, lost_against};
+use super::super::lineage::{generation_of, held, lost_against};
 use super::super::node::NodeAddr;
 use super::super::published::Published;
 use super::{Case, Hold, Plan};
@@ -39,13 +39,18 @@ pub(super) fn awaiting_holder(
         .refusals
         .iter()
         .filter(|(_, refusal)| refusal.may_pass());
+    // What it had last may be older than what the primary was read to have.
+    let lost = has_lost_data(case, published, facts);
     let (holder, _) = waits.find(|(addr, _)| {
         let last = case
             .observed
             .nodes
             .get(*addr)
             .and_then(|it| it.last_known());
-        last.is_some_and(|last| lost_against(facts, last, lineage, process))
+        last.is_some_and(|last| {
+            lost && generation_of(last, lineage) == Some(0)
+                || lost_against(facts, last, lineage, process)
+        })
     })?;
     Some(Plan::hold(Hold::CameBackBehind {
         node: primary.clone(),

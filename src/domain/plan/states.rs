@@ -112,7 +112,8 @@ pub(super) fn withdrawing(
         state.extend_lineage(facts.histories());
     }
     if let Some(old) = old {
-        state.deposed.insert(old.clone(), before.deposing(known));
+        let deposed = before.deposing(old, known, &observed.witness.kin);
+        state.deposed.insert(old.clone(), deposed);
         // Unless they have copied a stranger there. Of a primary that this keeper never read, nobody knows what it streamed.
         let foreign = known.filter(|facts| before.is_stranger(facts));
         let synced = |facts: &NodeFacts| {
