@@ -1,9 +1,10 @@
 //! The primary came back as another process, with less of the cluster's data than its replicas hold (RK-7).
 
-use super::super::election::elect;
+use super::super::election::{Refusal, elect};
 use super::super::facts::NodeFacts;
 use super::super::lineage::{generation_of, held, lost_against};
-use super::super::node::NodeAddr;
+use super::super::node::{Moment, NodeAddr};
+use super::super::observed::ObservedNode;
 use super::super::published::Published;
 use super::{Case, Hold, Plan};
 
@@ -22,35 +23,36 @@ pub(super) fn holder_of_more(
     })
 }
 
-/// The hold while such a node does not answer, and is not voted down either. Nobody notes the primary's new history
-/// meanwhile: nothing would tell any more that the primary has lost data.
+/// The hold while a node that may hold such data does not answer, and is not voted down either. Nobody notes the primary's new
+/// history meanwhile: nothing would tell any more that the primary has lost data.
+///
+/// What is known of a node may be older than the new process, and so than what the node had from the former one.
 pub(super) fn awaiting_holder(
     case: &Case<'_>,
     published: &Published,
     primary: &NodeAddr,
     facts: &NodeFacts,
 ) -> Option<Plan> {
+    let observed = case.observed;
     let (lineage, process) = (&published.lineage, published.process());
     if process.is_none_or(|process| process == facts.run_id) {
         return None;
     }
-    let election = elect(case.observed, case.policy, lineage, Some(primary), case.now);
-    let mut waits = election
-        .refusals
-        .iter()
-        .filter(|(_, refusal)| refusal.may_pass());
-    // What it had last may be older than what the primary was read to have.
     let lost = has_lost_data(case, published, facts);
-    let (holder, _) = waits.find(|(addr, _)| {
-        let last = case
-            .observed
-            .nodes
-            .get(*addr)
-            .and_then(|it| it.last_known());
-        last.is_some_and(|last| {
-            lost && generation_of(last, lineage) == Some(0)
-                || lost_against(facts, last, lineage, process)
-        })
+    let sighted = observed.nodes.get(primary)?.sighting.at;
+    let started = Moment(sighted.0.saturating_sub(facts.uptime));
+    let election = elect(observed, case.policy, lineage, Some(primary), case.now);
+    let may_hold = |addr: &&NodeAddr, node: &ObservedNode, last: &NodeFacts| {
+        let refusal = election.refusals.get(*addr);
+        let silent = refusal.is_some_and(Refusal::may_pass);
+        let unread = silent || refusal.is_none() && node.sighting.at < started;
+        silent && lost_against(facts, last, lineage, process)
+            || unread && lost && generation_of(last, lineage) == Some(0)
+    };
+    let mut others = observed.nodes.iter().filter(|(addr, _)| *addr != primary);
+    let (holder, _) = others.find(|(addr, node)| {
+        node.last_known()
+            .is_some_and(|last| may_hold(addr, node, last))
     })?;
     Some(Plan::hold(Hold::CameBackBehind {
         node: primary.clone(),
