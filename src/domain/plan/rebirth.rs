@@ -44,7 +44,8 @@ pub(super) fn awaiting_holder(
     let election = elect(observed, case.policy, lineage, Some(primary), case.now);
     let may_hold = |addr: &&NodeAddr, node: &ObservedNode, last: &NodeFacts| {
         let refusal = election.refusals.get(*addr);
-        let silent = refusal.is_some_and(Refusal::may_pass);
+        // One that answers with errors alone is never voted down: it is not waited for.
+        let silent = refusal.is_some_and(Refusal::may_pass) && node.sighting.unproven.is_none();
         let unread = silent || refusal.is_none() && node.sighting.at < started;
         silent && lost_against(facts, last, lineage, process)
             || unread && lost && generation_of(last, lineage) == Some(0)

@@ -202,8 +202,8 @@ impl fmt::Display for Hold {
             ),
             Self::CameBackBehind { node, holder } => write!(
                 f,
-                "{node} came back with less data than {holder} had, and {holder} does not answer: {node} is replaced \
-                 once {holder} answers, accepted once a majority of the keepers holds {holder} down"
+                "{node} came back with less data than {holder} had, and {holder} has not answered since: {node} is \
+                 replaced once {holder} answers, accepted once a majority of the keepers holds {holder} down"
             ),
             Self::NotInFile { node, voters } => f.write_str(&not_in_file(node, *voters)),
             Self::PrimaryLoading(node) => write!(f, "{node} is loading its data set"),
