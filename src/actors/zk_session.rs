@@ -63,6 +63,7 @@ mod report_slot;
 mod reporting;
 mod roll;
 mod standing;
+mod subject;
 mod tasks;
 mod unlisted;
 mod writing;

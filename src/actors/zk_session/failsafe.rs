@@ -10,7 +10,8 @@ use tokio::time::timeout;
 
 use self::over::Over;
 use super::circle::Amendment;
-use super::reading::{Event, PAUSE, Subject};
+use super::reading::{Event, PAUSE};
+use super::subject::Subject;
 use super::{Phase, ZkSession};
 use crate::actors::messages::{DropKeeper, FailsafeReport, NotDropped};
 use crate::domain::failsafe::{ConsentRequest, Consents, Refusal, unproven};

@@ -11,44 +11,13 @@ use super::cluster::{Applied, News};
 use super::joining::{JoinError, Joined};
 use super::leading::Campaign;
 use super::standing::Standing;
+use super::subject::{Reading, Subject};
 use super::{Phase, ZkSession};
 use crate::actors::messages::Leadership;
 use crate::domain::node::{ClusterName, KeeperId, Moment};
 use crate::layout::paths;
 use crate::layout::state::{Document, Generations};
-use crate::ports::coordination::{
-    Children, CoordinationError, CreateKind, Fired, Node, Session, Watch,
-};
-
-/// Something followed. Numbers tell subscriptions of one cluster apart.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Subject {
-    Keepers,
-    Keeper(KeeperId),
-    Circle,
-    Registration(KeeperId),
-    Latch,
-    Clusters,
-    State(ClusterName, u64),
-    Reports(ClusterName, u64),
-    Report(ClusterName, u64, KeeperId),
-}
-
-impl Subject {
-    /// Its node is made before anything is read, and is there for as long as nobody else removes it.
-    fn is_needed(&self) -> bool {
-        matches!(
-            self,
-            Self::Keepers | Self::Circle | Self::Latch | Self::Clusters
-        )
-    }
-}
-
-/// What a read of a subject brought.
-pub(super) enum Reading {
-    Children(Children),
-    Node(Option<Node>),
-}
+use crate::ports::coordination::{CoordinationError, CreateKind, Fired, Node, Session, Watch};
 
 type Outcome<T> = Result<T, CoordinationError>;
 

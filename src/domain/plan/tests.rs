@@ -17,6 +17,7 @@ mod order;
 mod overlaps;
 mod properties;
 mod reach;
+mod rebirth;
 mod refusals;
 mod seen;
 mod sentinels;

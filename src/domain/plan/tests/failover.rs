@@ -9,7 +9,7 @@ use crate::domain::node::{Epoch, Moment};
 use crate::domain::plan::{Change, Hold};
 use crate::domain::published::Step;
 
-fn trio() -> Cluster {
+pub(super) fn trio() -> Cluster {
     let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
     cluster.published("a")
 }
@@ -306,100 +306,6 @@ fn a_primary_made_a_replica_by_hand_is_chosen_again_if_it_is_the_best() {
     let cluster = cluster.replica("a", "b").with("b", |b| b.offset = 10);
     let cluster = cluster.written(Change::Withdraw);
     cluster.plan().assert_promotes("a");
-}
-
-#[test]
-fn a_primary_reborn_empty_is_replaced_by_a_replica_that_still_holds_the_data() {
-    let cluster = trio().reborn("a", 0, 0).written(Change::Withdraw);
-    let intent = cluster.state().intent.clone().unwrap();
-    let published = Some("process of a");
-    assert_eq!(intent.old_run_id.as_deref(), published, "it is another one");
-    assert_eq!(cluster.state().lineage, [history("a")]);
-    assert!(intent.reason.contains("less data"), "{}", intent.reason);
-    cluster.plan().assert_promotes("b");
-}
-
-#[test]
-fn a_primary_reborn_from_an_old_dump_is_replaced_by_the_replica_that_has_not_copied_it() {
-    let cluster = trio().reborn("a", 5, 400);
-    let cluster = cluster.with("a", |a| a.previous_replication_id = Some(history("a")));
-    let cluster = cluster.replica("b", "a").with("b", |b| b.offset = 400);
-    let cluster = cluster.written(Change::Withdraw);
-    let cluster = cluster.chosen();
-    let plan = cluster.plan();
-    plan.assert_promotes("c");
-}
-
-#[test]
-fn a_primary_reborn_whole_stays() {
-    let cluster = trio().restarted("a", 10, 1_000).written(Change::Note);
-    let process = cluster.state().run_id.as_deref();
-    assert_eq!(process, Some("second process of a"));
-    cluster.assert_settled();
-}
-
-#[test]
-fn a_primary_reborn_behind_whom_nobody_can_replace_stays() {
-    let cluster = trio().down("b").down("c").written(Change::Note);
-    cluster
-        .reborn("a", 0, 0)
-        .written(Change::Accept)
-        .assert_settled();
-}
-
-/// Else its new history would be noted, and the replicas would copy the loss once they are back.
-#[test]
-fn a_primary_reborn_behind_replicas_that_are_merely_silent_is_held_until_one_answers() {
-    let reborn = || {
-        let reborn = trio().silent("b").silent("c").reborn("a", 5, 400);
-        reborn.with("a", |a| a.previous_replication_id = Some(history("a")))
-    };
-    let behind = |holder| Hold::CameBackBehind {
-        node: addr("a"),
-        holder: addr(holder),
-    };
-    let plan = reborn().plan();
-    plan.assert_holds(&behind("b"));
-    assert!(plan.action.is_none(), "{plan}");
-    let one_down = reborn().down("b").plan();
-    one_down.assert_holds(&behind("c"));
-    reborn().down("b").down("c").written(Change::Accept);
-}
-
-/// That data are lost is told.
-#[test]
-fn a_primary_that_came_back_without_keys_is_accepted_by_name_where_nobody_may_take_over() {
-    let reborn = trio().down("b").down("c").reborn("a", 0, 400);
-    let reborn = reborn.with("a", |a| a.previous_replication_id = Some(history("a")));
-    reborn.written(Change::Accept).assert_settled();
-}
-
-#[test]
-fn a_primary_reborn_whole_or_the_same_process_waits_for_no_silent_replica() {
-    let silent = || trio().silent("b").silent("c");
-    silent().restarted("a", 10, 1_000).written(Change::Note);
-    let alone = silent().with("a", |a| {
-        (a.replication_id, a.offset) = ("after an hour alone".to_owned(), 900);
-    });
-    alone.written(Change::Note);
-}
-
-#[test]
-fn a_lone_primary_that_merely_changed_its_history_is_not_taken_for_reborn() {
-    let cluster = trio().with("a", |a| {
-        (a.replication_id, a.keys, a.offset) = ("after an hour alone".to_owned(), 0, 2_000);
-    });
-    cluster.written(Change::Note);
-}
-
-#[test]
-fn an_offset_of_an_older_history_does_not_make_the_primary_look_reborn() {
-    let cluster = trio().down("a").promoting("a", "b").promoted("b");
-    let cluster = cluster.written(Change::Publish).down("c");
-    let cluster = cluster.primary("a").with("a", |a| a.offset = 9_000);
-    let cluster = cluster.with("b", |b| b.replication_id = "later".to_owned());
-    let cluster = cluster.written(Change::Note);
-    cluster.plan().assert_follows(["a"], "b");
 }
 
 #[test]
