@@ -74,16 +74,7 @@ impl ClusterActor {
         };
         let known = self.state.other_groups();
         let (were, are) = (groups(&before), groups(known));
-        let me = &self.state.settings.keeper;
         for other in known.iter().filter(|it| !were.contains(&it.group)) {
-            if other.keeper == *me {
-                tracing::warn!(
-                    group = %other.group, keeper = %other.keeper, rest = %other.rest, coordination = other.place,
-                    "a keeper of this id looks after this cluster in another group: if this keeper has just left that group, \
-                     nothing is to be done, and changes are possible again within 30 s"
-                );
-                continue;
-            }
             tracing::error!(
                 group = %other.group, keeper = %other.keeper, rest = %other.rest, coordination = other.place,
                 theirs = %other.cluster, primary = other.primary.as_ref().map(tracing::field::display),
