@@ -200,6 +200,8 @@ struct Line {
     acknowledged: Generation,
     /// `/generation` is being read to learn what has changed, and whether it is to be read once more.
     looking: Option<bool>,
+    /// It is being read to learn whether it went back.
+    recounting: bool,
     /// When the roll will be looked at again, though nothing was heard.
     silence: Option<Moment>,
     /// It is being looked up whether silence is what it seems.
@@ -353,6 +355,7 @@ impl StreamHandler<(u64, Event)> for ZkSession {
             Event::CampaignAgain => self.campaign_again(),
             Event::SetBack(what) => self.set_back(&what, ctx),
             Event::Begin => self.begin(ctx),
+            Event::Recounted(known, outcome) => self.recounted(known, outcome, ctx),
             Event::Looked(outcome) => self.looked(outcome, ctx),
             Event::Silence => {
                 if let Some(line) = &mut self.line {

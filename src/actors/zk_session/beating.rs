@@ -183,6 +183,39 @@ impl ZkSession {
         );
     }
 
+    /// A lower `/generation` was read than one that is known. Either that read comes late, or `ZooKeeper` has lost data: a
+    /// read that is sent now tells.
+    fn recount(&mut self) {
+        let (Some(session), Some(line)) = (self.online(), &mut self.line) else {
+            return;
+        };
+        if std::mem::replace(&mut line.recounting, true) {
+            return;
+        }
+        let known = self.lease_book.highest();
+        let read = session.get(paths::GENERATION);
+        self.spawn(read.map(move |read| Event::Recounted(known, read)));
+    }
+
+    /// `/generation` was read in a read that was sent when `known` had been read already.
+    pub(super) fn recounted(
+        &mut self,
+        known: Generation,
+        read: Result<Option<Node>, CoordinationError>,
+        ctx: &mut Context<Self>,
+    ) {
+        if let Some(line) = &mut self.line {
+            line.recounting = false;
+        }
+        let Ok(Some(node)) = read else { return };
+        if let Ok(read) = Generations::decode(&node.data)
+            && read.generation < known
+        {
+            let what = format!("/generation went back from {known} to {}", read.generation);
+            self.set_back(&what, ctx);
+        }
+    }
+
     fn act_on(&mut self, verdict: Verdict, ctx: &mut Context<Self>) {
         match verdict {
             Verdict::Settled(lease) => {
@@ -202,11 +235,7 @@ impl ZkSession {
                 tracing::warn!("more has changed than /generation names: reading everything again");
                 self.begin(ctx);
             }
-            Verdict::WentBack(Generation(generation)) => {
-                let applied = self.lease_book.highest();
-                let what = format!("/generation went back from {applied} to {generation}");
-                self.set_back(&what, ctx);
-            }
+            Verdict::WentBack => self.recount(),
         }
     }
 }

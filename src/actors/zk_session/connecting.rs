@@ -146,6 +146,7 @@ impl ZkSession {
             amending: false,
             acknowledged: Generation::default(),
             looking: None,
+            recounting: false,
             silence: None,
             surveying: false,
             deposing: false,

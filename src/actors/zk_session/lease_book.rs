@@ -16,8 +16,8 @@ pub(super) enum Verdict {
     Missing(BTreeSet<ClusterName>),
     /// More has changed than is named: read everything.
     MissingAll,
-    /// The generation has gone back, to this one: nothing of it is applied.
-    WentBack(Generation),
+    /// The generation is lower than one that was applied: nothing of it is.
+    WentBack,
 }
 
 /// Counts what has been applied, and so what a heartbeat is worth.
@@ -101,7 +101,7 @@ impl LeaseBook {
         applied_of: impl Fn(&ClusterName) -> Option<Generation>,
     ) -> Verdict {
         if read.generation < self.highest {
-            return Verdict::WentBack(read.generation);
+            return Verdict::WentBack;
         }
         self.pending.push_back((read, sent));
         self.settle(applied_of)
@@ -234,7 +234,7 @@ mod tests {
         let mut book = LeaseBook::new(LENGTH);
         book.all_read(Generation(5));
         let verdict = book.confirmed(raised(4), Some(at(100)), |_| Some(Generation(5)));
-        assert_eq!(verdict, Verdict::WentBack(Generation(4)));
+        assert_eq!(verdict, Verdict::WentBack);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::standing::Standing;
 use super::subject::{Reading, Subject};
 use super::{Phase, ZkSession};
 use crate::actors::messages::Leadership;
-use crate::domain::node::{ClusterName, KeeperId, Moment};
+use crate::domain::node::{ClusterName, Generation, KeeperId, Moment};
 use crate::layout::paths;
 use crate::layout::state::{Document, Generations};
 use crate::ports::coordination::{CoordinationError, CreateKind, Fired, Node, Session, Watch};
@@ -50,6 +50,8 @@ pub(super) enum Event {
     SetBack(String),
     /// A node that all keepers need is gone.
     Begin,
+    /// `/generation`, read since this one was known.
+    Recounted(Generation, Outcome<Option<Node>>),
     Reported(ClusterName, u64, Outcome<()>),
     Converge(ClusterName, u64),
 }
