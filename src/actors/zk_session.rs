@@ -200,8 +200,6 @@ struct Line {
     acknowledged: Generation,
     /// `/generation` is being read to learn what has changed, and whether it is to be read once more.
     looking: Option<bool>,
-    /// It is being read to learn whether it went back.
-    recounting: bool,
     /// When the roll will be looked at again, though nothing was heard.
     silence: Option<Moment>,
     /// It is being looked up whether silence is what it seems.

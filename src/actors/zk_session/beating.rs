@@ -186,12 +186,7 @@ impl ZkSession {
     /// A lower `/generation` was read than one that is known. Either that read comes late, or `ZooKeeper` has lost data: a
     /// read that is sent now tells.
     fn recount(&mut self) {
-        let (Some(session), Some(line)) = (self.online(), &mut self.line) else {
-            return;
-        };
-        if std::mem::replace(&mut line.recounting, true) {
-            return;
-        }
+        let Some(session) = self.online() else { return };
         let known = self.lease_book.highest();
         let read = session.get(paths::GENERATION);
         self.spawn(read.map(move |read| Event::Recounted(known, read)));
@@ -204,9 +199,6 @@ impl ZkSession {
         read: Result<Option<Node>, CoordinationError>,
         ctx: &mut Context<Self>,
     ) {
-        if let Some(line) = &mut self.line {
-            line.recounting = false;
-        }
         let Ok(Some(node)) = read else { return };
         if let Ok(read) = Generations::decode(&node.data)
             && read.generation < known

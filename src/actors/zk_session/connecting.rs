@@ -146,7 +146,6 @@ impl ZkSession {
             amending: false,
             acknowledged: Generation::default(),
             looking: None,
-            recounting: false,
             silence: None,
             surveying: false,
             deposing: false,
