@@ -176,11 +176,16 @@ impl ZkSession {
         if !self.lease_book.revoke(now) {
             return;
         }
-        self.part.consents_lost();
-        self.dependencies.lease.send_modify(|told| told.end(now));
+        self.end_lease(now);
         tracing::warn!(
             "lease revoked: the session was over before its lease; was this machine suspended or migrated?"
         );
+    }
+
+    /// No answer is certain from `now` on: neither by a heartbeat, nor by what others have consented to.
+    pub(super) fn end_lease(&mut self, now: Moment) {
+        self.part.consents_lost();
+        self.dependencies.lease.send_modify(|told| told.end(now));
     }
 
     /// A lower `/generation` was read than one that is known. Either that read comes late, or `ZooKeeper` has lost data: a

@@ -231,22 +231,21 @@ impl Cluster {
                 .as_ref()
                 .map_or(Generation(0), |published| published.generation);
             let known = self.published_generation();
-            if read < known {
-                let older = format!("generation {read} after {known}");
-                if place(&state) > place(&self.state) {
-                    // Somebody set it back: it can be written over with what is known.
+            let (read_at, known_at) = (place(&state), place(&self.state));
+            let older = if read < known {
+                Some(format!("generation {read} after {known}"))
+            } else if read_at < known_at {
+                let version = self.state.version.unwrap_or_default();
+                Some(format!("version {} after {version}", node.version))
+            } else {
+                None
+            };
+            if let Some(older) = older {
+                if read_at > known_at {
+                    // Somebody wrote an older state: it can be written over with what is known.
                     self.state.version = state.version;
                     self.state.created = state.created;
                 } else if first {
-                    self.state_read = StateRead::Never;
-                    return Applied::SetBack(older);
-                }
-                return Applied::Older(older);
-            }
-            if place(&state) < place(&self.state) {
-                let known = self.state.version.unwrap_or_default();
-                let older = format!("version {} after {known}", node.version);
-                if first {
                     self.state_read = StateRead::Never;
                     return Applied::SetBack(older);
                 }

@@ -173,11 +173,12 @@ impl ZkSession {
     pub(super) fn joined(&mut self, outcome: Result<Joined, JoinError>, ctx: &mut Context<Self>) {
         match outcome {
             Ok(Joined { version, group }) => {
-                let before = self.dependencies.group.send_replace(Some(group.clone()));
+                let before = self.dependencies.group.borrow().clone();
                 if let Some(before) = before.filter(|before| *before != group) {
                     let what = format!("/group went from {before} to {group}");
                     return self.set_back(&what, ctx);
                 }
+                self.dependencies.group.send_replace(Some(group));
                 self.retry = FIRST_RETRY;
                 if let Some(line) = &mut self.line {
                     line.own_version = version;
@@ -216,8 +217,7 @@ impl ZkSession {
         }
         let now = self.dependencies.clock.now();
         self.lease_book.revoke(now);
-        self.part.consents_lost();
-        self.dependencies.lease.send_modify(|told| told.end(now));
+        self.end_lease(now);
         self.refuse(
             format!(
                 "ZooKeeper's data were lost or set back: {what}. This keeper ends, since what it knows counts no more; start \
