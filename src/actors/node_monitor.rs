@@ -15,6 +15,8 @@ mod rush;
 mod silence;
 mod slots;
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,6 +89,8 @@ pub struct NodeMonitor {
     wake: Rc<Notify>,
     /// The next probe goes over a new connection: the present one leads to another server than a new one does.
     anew: bool,
+    /// What the node's name meant when the present connection was made.
+    leads_to: Option<BTreeSet<IpAddr>>,
     /// Asked for before the probe under way was sent.
     waiting: Vec<oneshot::Sender<Sighting>>,
     /// Whoever asked wants to know the settings, too.
@@ -161,6 +165,7 @@ impl NodeMonitor {
             timeouts: 0,
             wake: Rc::default(),
             anew: false,
+            leads_to: None,
             waiting: Vec::new(),
             settings_wanted: false,
             served: Vec::new(),
@@ -282,6 +287,7 @@ impl NodeMonitor {
             self.proof.on_another_connection();
             self.company.hurry();
             self.full_at = None;
+            self.leads_to = None;
             self.timeouts = 0;
         }
         self.company.probed();
@@ -314,6 +320,7 @@ impl NodeMonitor {
                 monitor.probed_process(now, was_connected, &probed);
                 if probed.replaced {
                     monitor.proof.on_another_connection();
+                    monitor.leads_to = None;
                 }
                 match probed.outcome {
                     Ok(alive) => {
@@ -341,26 +348,14 @@ impl NodeMonitor {
         ));
     }
 
-    /// A primary that is not voted down yet refuses connections, or loads its data set.
-    fn may_come_back(&self) -> bool {
-        let Sighting {
-            facts,
-            vote,
-            answering,
-            ..
-        } = &self.sighting;
-        facts.as_ref().is_some_and(|facts| {
-            let away = if *answering {
-                facts.loading
-            } else {
-                self.refused
-            };
-            facts.is_primary() && vote.is_none() && away
-        })
-    }
-
     /// A probe has had all its consequences.
     fn conclude(&mut self, connection: Connection, ctx: &mut Context<Self>) {
+        if self.anew && self.sighting.answering {
+            // What was read is of the server that the name meant before.
+            self.waiting.append(&mut self.served);
+            self.probe(connection, ctx);
+            return;
+        }
         self.sighting.probed = true;
         self.report(ctx);
         if self.may_come_back() {

@@ -180,7 +180,7 @@ fn a_refresh_of_a_hung_node_ends_with_the_probe_timeout() {
 }
 
 #[test]
-fn a_refresh_does_not_wait_for_the_resolver() {
+fn a_refresh_does_not_wait_for_a_slow_resolver() {
     on_virtual_time(async {
         let watch = Watch::of("redis-1", |redis, _| redis.name("redis-1", &["10.0.0.1"]));
         watch.probed().await;
@@ -188,6 +188,29 @@ fn a_refresh_does_not_wait_for_the_resolver() {
         let asked = watch.clock.now();
         let sighting = watch.monitor.send(Refresh::default()).await.unwrap();
         assert!(sighting.at >= asked);
+        assert!(watch.clock.now().since(asked) < Duration::from_millis(50) + PRECISION);
+    });
+}
+
+#[test]
+fn a_refresh_tells_of_the_server_that_the_name_means_now() {
+    on_virtual_time(async {
+        let watch = Watch::of("redis-1", |redis, _| redis.name("redis-1", &["10.0.0.1"]));
+        watch.probed().await;
+        let before = watch.monitor.send(Refresh::default()).await.unwrap();
+        watch.redis.name("redis-1", &["10.0.0.2"]);
+        watch.server.take_deeds();
+        let asked = watch.clock.now();
+        let sighting = watch.monitor.send(Refresh::default()).await.unwrap();
         assert!(watch.clock.now().since(asked) < PRECISION);
+        assert_ne!(sighting.addresses, before.addresses);
+        let deeds = watch.server.take_deeds();
+        let connect = deeds.iter().rposition(|deed| *deed == Deed::Connect);
+        assert!(connect.is_some(), "it leads to another server: {deeds:?}");
+        let told = watch.told.borrow();
+        assert!(
+            told.iter()
+                .all(|(_, told)| told.addresses == before.addresses || told.at == sighting.at)
+        );
     });
 }

@@ -15,6 +15,9 @@ use crate::domain::info::Info;
 use crate::domain::node::Moment;
 use crate::ports::redis::{Alive, Depth, Subscribers};
 
+/// How long somebody who waits for facts waits for this host's resolver, too.
+const QUICK: Duration = Duration::from_millis(50);
+
 type Addresses = BTreeSet<IpAddr>;
 
 /// Facts on their way into the sighting.
@@ -120,9 +123,20 @@ impl NodeMonitor {
     ) {
         let host = upstream_host(&facts);
         let moved = self.sighting.facts.as_ref().and_then(upstream_host) != host;
+        // Whoever asked is about to act on what the names mean: only known addresses may have changed, and the answer does not
+        // wait for a resolver that is slow.
+        let asked = !again && !self.served.is_empty();
+        let old = |known: &Addresses| asked && !known.is_empty();
+        let own = again || old(&self.sighting.addresses);
+        let upstream = again || moved || old(&self.sighting.upstream_addresses);
+        let limit = if asked && !moved {
+            QUICK
+        } else {
+            self.settings.probe_timeout
+        };
         let mut lesson = Lesson {
-            own: Host::of(Some(self.addr.host()).filter(|_| again)),
-            upstream: Host::of(host.filter(|_| again || moved)),
+            own: Host::of(Some(self.addr.host()).filter(|_| own)),
+            upstream: Host::of(host.filter(|_| upstream)),
             moved,
             facts,
             at,
@@ -134,7 +148,7 @@ impl NodeMonitor {
         }
         // The vote does not wait for this host's resolver; what was known before stands meanwhile.
         self.report(ctx);
-        let (redis, limit) = (Rc::clone(&self.redis), self.settings.probe_timeout);
+        let redis = Rc::clone(&self.redis);
         let resolving = async move {
             let resolve = async |host: &mut Host| {
                 if let Host::Named(name) = host {
@@ -156,16 +170,23 @@ impl NodeMonitor {
     }
 
     fn settle(&mut self, lesson: Lesson) {
+        if let Host::Is(addresses) = &lesson.own {
+            if self
+                .leads_to
+                .as_ref()
+                .is_some_and(|before| before.is_disjoint(addresses))
+            {
+                // The name has moved, and the connection leads where it did.
+                self.anew = true;
+                return;
+            }
+            self.leads_to = Some(addresses.clone());
+            self.sighting.addresses.clone_from(addresses);
+        }
         self.connected_to(&lesson.facts.run_id);
         self.proven(lesson.at);
         self.sighting.facts = Some(lesson.facts);
         self.sighting.at = lesson.at;
-        if let Host::Is(addresses) = lesson.own {
-            // The name has moved, and the connection leads where it did.
-            let before = &self.sighting.addresses;
-            self.anew |= !before.is_empty() && before.is_disjoint(&addresses);
-            self.sighting.addresses = addresses;
-        }
         match lesson.upstream {
             Host::Is(addresses) => self.sighting.upstream_addresses = addresses,
             Host::AsBefore | Host::Named(_) if lesson.moved => {

@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use super::NodeMonitor;
+use crate::domain::facts::Sighting;
+
 const FIRST: Duration = Duration::from_millis(10);
 /// A primary that stays away costs a refused connection this often, until it is voted down.
 const LONGEST: Duration = Duration::from_millis(50);
@@ -24,5 +27,25 @@ impl Rush {
     /// Until the next probe, if that is not to wait for the tick.
     pub(super) fn wait(&self) -> Option<Duration> {
         self.0
+    }
+}
+
+impl NodeMonitor {
+    /// A primary that is not voted down yet refuses connections, or loads its data set.
+    pub(super) fn may_come_back(&self) -> bool {
+        let Sighting {
+            facts,
+            vote,
+            answering,
+            ..
+        } = &self.sighting;
+        facts.as_ref().is_some_and(|facts| {
+            let away = if *answering {
+                facts.loading
+            } else {
+                self.refused
+            };
+            facts.is_primary() && vote.is_none() && away
+        })
     }
 }
