@@ -24,6 +24,7 @@ use self::failsafe::Part;
 use self::joining::Identity;
 use self::leading::Campaign;
 use self::lease_book::LeaseBook;
+use self::pace::Pace;
 use self::polls::Polls;
 use self::reading::Event;
 use self::roll::Roll;
@@ -56,6 +57,7 @@ mod handlers;
 mod joining;
 mod leading;
 mod lease_book;
+mod pace;
 mod polls;
 mod reading;
 mod rehearsal;
@@ -161,6 +163,7 @@ pub struct ZkSession {
     /// Everything was read once since the start.
     was_current: bool,
     lease_book: LeaseBook,
+    pace: Pace,
     leadership: Option<Leadership>,
     yielding: Yielding,
 }
@@ -258,6 +261,7 @@ impl ZkSession {
             rehearsals: Rehearsals::default(),
             was_current: false,
             lease_book: LeaseBook::new(settings.lease),
+            pace: Pace::new(settings.lease),
             leadership: None,
             yielding: Yielding::default(),
             dependencies,

@@ -182,7 +182,7 @@ pub enum CoordinationError {
     MultiRefused(usize, Box<CoordinationError>),
     /// The access control list refuses it.
     #[error(
-        "no right to {0}: give the keeper's zk-auth this right, or change the node's access control list"
+        "no right to {0}: set zk-auth to the login of the keepers that made it (is the password right?), or change the node's access control list"
     )]
     NoAuth(String),
     /// The session is over; the request may or may not have been executed before.

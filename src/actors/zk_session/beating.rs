@@ -85,7 +85,9 @@ impl ZkSession {
             }
             Err(error) => return tracing::debug!(%error, "a heartbeat was not confirmed"),
         }
-        self.part.contact_made(self.dependencies.clock.now());
+        let now = self.dependencies.clock.now();
+        self.pace.confirmed(now.since(sent));
+        self.part.contact_made(now);
         self.generation_read(read, Some(sent), ctx);
         self.campaign();
     }

@@ -1,0 +1,93 @@
+//! How long ZooKeeper takes to confirm a heartbeat, compared with the lease that the heartbeat earns (RK-3).
+//!
+//! A lease counts from the sending of its heartbeat, and the next heartbeat is sent when this one is confirmed. So leases
+//! run out between heartbeats as soon as a confirmation takes more than half of a lease.
+
+use std::time::Duration;
+
+use metrics::Gauge;
+
+/// Heartbeats in a row that have to be confirmed in time before it is told that they are.
+const IN_TIME_AGAIN: u32 = 10;
+
+/// How heartbeats are confirmed lately.
+pub(super) struct Pace {
+    lease: Duration,
+    /// One was late; this many were in time since.
+    late: Option<u32>,
+    gauge: Gauge,
+}
+
+/// What is to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum News {
+    Late,
+    InTime,
+}
+
+// === impl Pace ===
+
+impl Pace {
+    /// Of leases of this length.
+    pub(super) fn new(lease: Duration) -> Self {
+        Self {
+            lease,
+            late: None,
+            gauge: metrics::gauge!("redis_keeper_session_heartbeat_seconds"),
+        }
+    }
+
+    /// A heartbeat was confirmed, after this time.
+    pub(super) fn confirmed(&mut self, took: Duration) {
+        self.gauge.set(took.as_secs_f64());
+        let lease = self.lease;
+        match self.news(took) {
+            Some(News::Late) => tracing::warn!(
+                ?took,
+                ?lease,
+                "ZooKeeper confirmed a heartbeat after more than half of lease-seconds: leases run out between heartbeats, writability checks answer 500 meanwhile, and a failover may not end; make ZooKeeper faster or lease-seconds longer"
+            ),
+            Some(News::InTime) => {
+                tracing::info!(?took, ?lease, "ZooKeeper confirms heartbeats in time again");
+            }
+            None => {}
+        }
+    }
+
+    fn news(&mut self, took: Duration) -> Option<News> {
+        if took * 2 > self.lease {
+            return self.late.replace(0).is_none().then_some(News::Late);
+        }
+        let in_time = self.late.as_mut()?;
+        *in_time += 1;
+        if *in_time < IN_TIME_AGAIN {
+            return None;
+        }
+        self.late = None;
+        Some(News::InTime)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn late_confirmations_are_told_once_until_ten_in_a_row_were_in_time() {
+        let mut pace = Pace::new(Duration::from_millis(800));
+        let mut news = |took| pace.news(Duration::from_millis(took));
+        assert_eq!(news(400), None);
+        assert_eq!(news(401), Some(News::Late));
+        assert_eq!(news(900), None, "told already");
+        for _ in 0..9 {
+            assert_eq!(news(10), None);
+        }
+        assert_eq!(news(500), None, "it goes on");
+        for _ in 0..9 {
+            assert_eq!(news(10), None);
+        }
+        assert_eq!(news(10), Some(News::InTime));
+        assert_eq!(news(10), None);
+        assert_eq!(news(500), Some(News::Late));
+    }
+}
