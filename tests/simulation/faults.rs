@@ -188,7 +188,20 @@ impl Site {
                 let ways = others.flat_map(|other| [(other, host), (host, other)]);
                 self.sever(ways.collect(), cut)
             }
-            Fault::Unreachable(node, cut) => self.cut_keepers_off(node, cut),
+            Fault::Unreachable(node, cut) => {
+                let ways = self.ways_to_keepers(node);
+                self.sever(ways, cut)
+            }
+            Fault::Barred(node, after) => {
+                let ways = self.ways_to_keepers(Some(node));
+                let (network, barred) = (Rc::clone(network), ways.clone());
+                self.around.world.after(after, move || {
+                    for way in barred {
+                        network.sever(way, Cut::Resets);
+                    }
+                });
+                self.sever(ways, Cut::Silent)
+            }
             Fault::Switchover(cluster, to) => {
                 self.switch_over(cluster, to);
                 Box::new(|_| {})
@@ -217,7 +230,8 @@ impl Site {
     }
 
     /// From the host of `node`, or those of all nodes.
-    fn cut_keepers_off(&self, node: Option<Node>, cut: Cut) -> Undo {
+    /// From all keepers to this node's host and back; to those of all nodes, if none is named.
+    fn ways_to_keepers(&self, node: Option<Node>) -> Vec<(Host, Host)> {
         let fleet = &self.around.fleet;
         let nodes = node.map_or_else(|| self.nodes.clone(), |node| vec![self.node(node)]);
         let servers = nodes.iter().filter_map(|node| fleet.server(node));
@@ -228,7 +242,7 @@ impl Site {
                 .iter()
                 .flat_map(move |other| [(host, *other), (*other, host)])
         });
-        self.sever(ways.collect(), cut)
+        ways.collect()
     }
 
     fn mute_all(&self) -> Undo {

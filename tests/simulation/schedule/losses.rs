@@ -127,7 +127,7 @@ impl Schedule {
     }
 
     /// Nothing happens yet.
-    fn story(seed: u64, kind: Kind) -> Self {
+    pub(super) fn story(seed: u64, kind: Kind) -> Self {
         Self {
             faults: Vec::new(),
             healed: 18_000_000,
@@ -137,7 +137,7 @@ impl Schedule {
         }
     }
 
-    fn strike(&mut self, at: u64, lasts: u64, fault: Fault) {
+    pub(super) fn strike(&mut self, at: u64, lasts: u64, fault: Fault) {
         let when = When::At(at);
         self.faults.push(Planned { when, lasts, fault });
     }

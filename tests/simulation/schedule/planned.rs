@@ -86,6 +86,8 @@ pub(crate) enum Fault {
     BlindOthers(Host, Cut),
     /// All keepers, and nobody else, are cut off from this node's host; from those of all nodes, if none is named.
     Unreachable(Option<Node>, Cut),
+    /// All keepers, and nobody else, are cut off from this node's host: silently, and refused from so many microseconds on.
+    Barred(Node, u64),
     Slow(Host, u64),
     /// The flows that are open with the servers on this host go mute; new connections work.
     Mute(Host),

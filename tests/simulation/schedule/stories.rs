@@ -135,6 +135,19 @@ impl Schedule {
         });
     }
 
+    /// A firewall bars all keepers from the primary, which lives and has its clients: it drops what they send, and refuses it from
+    /// about the time on that the primary is voted down.
+    pub(super) fn barred(seed: u64) -> Self {
+        let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0ba2_2ed0));
+        let mut schedule = Self::story(seed, Kind::Anything);
+        let mark_down = schedule.mark_down * 1_000;
+        let refused = chance.between(mark_down - 300_000, mark_down + 100_000);
+        let lasts = refused + chance.between(500_000, 5_000_000);
+        let barred = Fault::Barred(Node::Primary(0), refused);
+        schedule.strike(chance.between(5_000_000, 7_000_000), lasts, barred);
+        schedule
+    }
+
     /// In some runs: what lies between keepers and servers forgets the flows that are open, in the midst of all else or
     /// when all else is over.
     pub(super) fn mute_flows(&mut self, chance: &mut Chance) {
