@@ -15,8 +15,6 @@ mod rush;
 mod silence;
 mod slots;
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,9 +28,11 @@ use tokio::time::sleep;
 
 use self::company::Company;
 pub use self::fresh::FreshConnections;
+use self::learn::Names;
 use self::probe::{Connection, Established, NoAnswer, Probe};
 use self::proof::Proof;
 use self::rush::Rush;
+use self::silence::Lateness;
 use self::slots::Slots;
 use super::Outbox;
 use super::messages::{InspectMonitor, MonitorState, ReadAnew, Refresh, SightAgain, Sighted};
@@ -89,8 +89,9 @@ pub struct NodeMonitor {
     wake: Rc<Notify>,
     /// The next probe goes over a new connection: the present one leads to another server than a new one does.
     anew: bool,
-    /// What the node's name meant when the present connection was made.
-    leads_to: Option<BTreeSet<IpAddr>>,
+    /// Where the present connection leads.
+    names: Names,
+    lateness: Lateness,
     /// Asked for before the probe under way was sent.
     waiting: Vec<oneshot::Sender<Sighting>>,
     /// Whoever asked wants to know the settings, too.
@@ -165,7 +166,8 @@ impl NodeMonitor {
             timeouts: 0,
             wake: Rc::default(),
             anew: false,
-            leads_to: None,
+            names: Names::default(),
+            lateness: Lateness::default(),
             waiting: Vec::new(),
             settings_wanted: false,
             served: Vec::new(),
@@ -247,7 +249,7 @@ impl NodeMonitor {
                         None
                     }
                     Stir::Answered => {
-                        self.timeouts = 0;
+                        self.answered_late(now);
                         self.liveness.alive_at(now);
                         self.report(ctx);
                         connection.map(Established::heard)
@@ -287,7 +289,7 @@ impl NodeMonitor {
             self.proof.on_another_connection();
             self.company.hurry();
             self.full_at = None;
-            self.leads_to = None;
+            self.names = Names::new(now);
             self.timeouts = 0;
         }
         self.company.probed();
@@ -308,7 +310,7 @@ impl NodeMonitor {
             } else {
                 Depth::Tick
             },
-            limit: self.settings.probe_timeout,
+            limit: self.allow(now),
             beside: self.beside(full),
         };
         self.liveness.sent(now);
@@ -320,7 +322,7 @@ impl NodeMonitor {
                 monitor.probed_process(now, was_connected, &probed);
                 if probed.replaced {
                     monitor.proof.on_another_connection();
-                    monitor.leads_to = None;
+                    monitor.names = Names::new(now);
                 }
                 match probed.outcome {
                     Ok(alive) => {

@@ -11,7 +11,7 @@ use crate::config::{Config, CoordinationConfig, RedisAccess, TlsConfig};
 use crate::ports::coordination::Coordination;
 
 /// How long one round trip of a command may take.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(1);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The servers, with the credentials of each cluster, and their names as `resolver` knows them.
 pub(super) fn redis(config: &Config, resolver: &Resolver) -> Result<RedisServers, TlsError> {

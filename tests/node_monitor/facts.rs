@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use redis_keeper::actors::messages::ReadAnew;
-use redis_keeper::domain::facts::{ConnectionState, Role};
+use redis_keeper::domain::facts::{ConnectionState, Role, Sighting};
 use redis_keeper::domain::node::NodeAddr;
+use redis_keeper::ports::clock::LeaseClock;
 use redis_keeper::ports::redis::Depth;
 use tokio::time::sleep;
 
@@ -234,5 +235,24 @@ fn a_connection_stays_open_while_its_process_is_silent_and_is_not_known_once_giv
         let process = sighting.process.expect("a process");
         assert_eq!(process.state, ConnectionState::Open);
         watch.next(|sighting| sighting.process.is_none()).await;
+    });
+}
+
+#[test]
+fn a_name_that_is_known_late_after_a_restart_is_looked_up_again_within_seconds() {
+    on_virtual_time(async {
+        let watch = Watch::of("redis-1", |redis, _| redis.name("redis-1", &["10.0.0.1"]));
+        watch.next(|sighting| sighting.facts.is_some()).await;
+        sleep(Duration::from_secs(3)).await;
+        watch.redis.name("redis-1", &["10.0.0.2"]);
+        let moved = watch.clock.now();
+        let known =
+            |sighting: &Sighting| sighting.addresses == ["10.0.0.2".parse().unwrap()].into();
+        let (at, _) = watch.next(known).await;
+        assert!(
+            at.since(moved) <= Duration::from_secs(2),
+            "{:?}",
+            at.since(moved)
+        );
     });
 }

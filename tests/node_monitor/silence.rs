@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use redis_keeper::actors::messages::Refresh;
 use redis_keeper::actors::node_monitor::FreshConnections;
 use redis_keeper::domain::facts::DownReason;
 use redis_keeper::ports::clock::LeaseClock;
@@ -201,5 +202,37 @@ fn a_resolver_that_hangs_is_no_silence_of_the_node() {
         watch.server.is_unknown(false);
         let (_, sighting) = watch.next(|sighting| sighting.vote.is_some()).await;
         assert_eq!(sighting.vote, Some(DownReason::Refused));
+    });
+}
+
+#[test]
+fn a_node_that_answers_late_is_waited_for_by_whoever_asks_and_voted_down_no_later_when_it_hangs() {
+    on_virtual_time(async {
+        let watch = Watch::node(|_| ());
+        watch.probed().await;
+        let late = PROBE_TIMEOUT + PROBE_TIMEOUT / 5;
+        watch.server.takes(late);
+        let answering = async || {
+            let asked = watch.monitor.send(Refresh::default()).await.unwrap();
+            asked.answering
+        };
+        // The first answers that come late are not waited for.
+        sleep(10 * TICK).await;
+        for _ in 0..5 {
+            assert!(answering().await);
+        }
+        let vote = watch.last().vote;
+        assert_eq!(vote, None);
+        watch.server.behaves(Manner::Hangs);
+        let hung = watch.clock.now();
+        let (at, _) = watch.next(|sighting| sighting.vote.is_some()).await;
+        assert!(
+            at.since(hung) <= MARK_DOWN + PRECISION,
+            "{:?}",
+            at.since(hung)
+        );
+        watch.server.behaves(Manner::Answers);
+        watch.server.takes(Duration::from_micros(100));
+        watch.next(|sighting| sighting.answering).await;
     });
 }

@@ -18,7 +18,42 @@ use crate::ports::redis::{Alive, Depth, Subscribers};
 /// How long somebody who waits for facts waits for this host's resolver, too.
 const QUICK: Duration = Duration::from_millis(50);
 
+/// How soon the name of a node is looked up again after a connection was made.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+
 type Addresses = BTreeSet<IpAddr>;
+
+/// What the node's name means, compared with where the present connection leads.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// What it meant when the connection was made, or what that has become since.
+    leads_to: Option<Addresses>,
+    /// When the connection was made.
+    since: Moment,
+    /// How long after that the name was looked up last, besides full probes.
+    looked_up: Duration,
+}
+
+impl Names {
+    /// Of a connection that is made now.
+    pub(super) fn new(now: Moment) -> Self {
+        Self {
+            since: now,
+            ..Self::default()
+        }
+    }
+
+    /// Whether it is time to look the name up again: a second after the connection was made, two, four, and so on. What a host
+    /// resolved to when a server was restarted may be what it was before.
+    fn is_due(&mut self, now: Moment) -> bool {
+        let old = now.since(self.since);
+        let due = old >= (self.looked_up * 2).max(FIRST_LOOK);
+        if due {
+            self.looked_up = old;
+        }
+        due
+    }
+}
 
 /// Facts on their way into the sighting.
 struct Lesson {
@@ -51,6 +86,7 @@ impl NodeMonitor {
         ctx: &mut Context<Self>,
     ) {
         let at = self.clock.now();
+        self.took(sent, at);
         self.timeouts = 0;
         self.liveness.answered(at, alive.loading);
         self.sighting.answering = true;
@@ -125,7 +161,7 @@ impl NodeMonitor {
         let moved = self.sighting.facts.as_ref().and_then(upstream_host) != host;
         // Whoever asked is about to act on what the names mean: only known addresses may have changed, and the answer does not
         // wait for a resolver that is slow.
-        let asked = !again && !self.served.is_empty();
+        let asked = !again && (self.names.is_due(self.clock.now()) || !self.served.is_empty());
         let old = |known: &Addresses| asked && !known.is_empty();
         let own = again || old(&self.sighting.addresses);
         let upstream = again || moved || old(&self.sighting.upstream_addresses);
@@ -172,6 +208,7 @@ impl NodeMonitor {
     fn settle(&mut self, lesson: Lesson) {
         if let Host::Is(addresses) = &lesson.own {
             if self
+                .names
                 .leads_to
                 .as_ref()
                 .is_some_and(|before| before.is_disjoint(addresses))
@@ -180,7 +217,7 @@ impl NodeMonitor {
                 self.anew = true;
                 return;
             }
-            self.leads_to = Some(addresses.clone());
+            self.names.leads_to = Some(addresses.clone());
             self.sighting.addresses.clone_from(addresses);
         }
         self.connected_to(&lesson.facts.run_id);

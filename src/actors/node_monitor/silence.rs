@@ -19,7 +19,43 @@ const TIMEOUTS_PER_CONNECTION: u32 = 3;
 /// How often it is told at most that old connections to a node go mute.
 const MUTE_TOLD_EVERY: Duration = Duration::from_mins(1);
 
+/// How late the node answers.
+#[derive(Debug, Default)]
+pub(super) struct Lateness {
+    /// How long its last answer took, if that was longer than a probe usually waits.
+    by: Option<Duration>,
+    /// How long the probe under way may take.
+    allowed: Duration,
+}
+
 impl NodeMonitor {
+    /// How long the probe that is sent `now` may take. A node whose last answer came late is given that time again, and at most
+    /// until it is voted down: it is alive, and whoever waits for its facts gets none from a probe that is given up.
+    pub(super) fn allow(&mut self, now: Moment) -> Duration {
+        let usual = self.settings.probe_timeout;
+        let late = self.lateness.by.unwrap_or_default();
+        let voted_down = self
+            .liveness
+            .last_alive()
+            .unwrap_or(now)
+            .after(self.settings.mark_down);
+        self.lateness.allowed = (late * 3 / 2).min(voted_down.since(now)).max(usual);
+        self.lateness.allowed
+    }
+
+    /// A probe that was sent then is answered `now`.
+    pub(super) fn took(&mut self, sent: Moment, now: Moment) {
+        let took = now.since(sent);
+        self.lateness.by = Some(took).filter(|took| *took > self.settings.probe_timeout);
+    }
+
+    /// An answer came `now` that no probe waits for any more.
+    pub(super) fn answered_late(&mut self, now: Moment) {
+        self.timeouts = 0;
+        let owes = self.sighting.owes_since;
+        self.took(owes.unwrap_or(now), now);
+    }
+
     /// How a new connection is tried beside a silent one: at once if the last probe on that was silent, too. A node that
     /// is voted down is asked on a new connection every so many probes, as any other is.
     pub(super) fn beside(&self, depth: Depth) -> Option<Beside> {
@@ -43,7 +79,7 @@ impl NodeMonitor {
         ctx: &mut Context<Self>,
     ) {
         let now = self.clock.now();
-        let limit = self.settings.probe_timeout;
+        let limit = self.lateness.allowed;
         let due = sent.after(limit);
         self.timeouts += 1;
         let connection = connection.filter(|_| self.timeouts < TIMEOUTS_PER_CONNECTION);
