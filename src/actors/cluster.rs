@@ -45,6 +45,7 @@ mod draining;
 mod groups;
 mod overlaps;
 mod proxies;
+mod returning;
 mod state;
 mod switching;
 mod tasks;
@@ -153,6 +154,7 @@ impl ClusterActor {
         self.resolve_foreign_names(ctx);
         self.reconsider(ctx);
         self.settle_doubts(ctx);
+        self.compare_the_returned(ctx);
         if self.state.wants_leader() {
             (self.links.wanted)(Wanted(self.state.settings.name.clone()));
         }

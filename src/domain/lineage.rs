@@ -3,8 +3,6 @@
 //!
 //! A process is known by its run id, data by replication ids. An address tells neither.
 
-use std::collections::BTreeMap;
-
 use super::facts::{Family, NodeFacts, Version};
 use super::node::NodeAddr;
 use super::observed::Observed;
@@ -163,38 +161,8 @@ impl Published {
     }
 }
 
-/// Histories that a keeper has seen to go on from the cluster's, of each node. A start names only the history before it:
-/// of two in a row the second shows nothing to those who have not seen the first. So it is with a process that came up empty
-/// at the published address, once clients have written to it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Kin(BTreeMap<NodeAddr, Vec<String>>);
-
-/// How many histories of a node are remembered.
-const KIN_KEPT: usize = 8;
-
-impl Kin {
-    /// Whether one of the node's histories goes on from the cluster's.
-    pub(super) fn contains(&self, addr: &NodeAddr, facts: &NodeFacts) -> bool {
-        let known = self.0.get(addr).into_iter().flatten();
-        let mut known = known.map(String::as_str);
-        known.any(|id| facts.histories().any(|own| own == id))
-    }
-
-    /// Remembers the present history of a primary if it goes on from one that is the cluster's, or is begun in its place.
-    pub(super) fn look(&mut self, published: &Published, addr: &NodeAddr, facts: &NodeFacts) {
-        let begun = facts.keys == 0 && published.primary.as_ref() == Some(addr);
-        if !begun && !published.is_related(addr, facts) && !self.contains(addr, facts) {
-            return;
-        }
-        let known = self.0.entry(addr.clone()).or_default();
-        if known.last() != Some(&facts.replication_id) {
-            known.retain(|id| *id != facts.replication_id);
-            known.push(facts.replication_id.clone());
-            let old = known.len().saturating_sub(KIN_KEPT);
-            known.drain(..old);
-        }
-    }
-}
+mod kin;
+pub use kin::Kin;
 
 #[cfg(test)]
 mod tests;

@@ -140,10 +140,12 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// When the node may be commanded again: 1 s after the first failure, doubling up to 30 s.
-    pub fn retry_at(&self) -> Moment {
+    /// When the node may be commanded again: 1 s after the first failure, doubling up to 30 s; up to 2 s while there is no
+    /// primary, and everybody waits.
+    pub fn retry_at(&self, urgent: bool) -> Moment {
         let seconds = 1_u64 << self.times.saturating_sub(1).min(5);
-        self.at.after(Duration::from_secs(seconds.min(30)))
+        let most = if urgent { 2 } else { 30 };
+        self.at.after(Duration::from_secs(seconds.min(most)))
     }
 }
 
@@ -194,15 +196,17 @@ impl ObservedNode {
 }
 
 impl Observed {
-    /// The cluster as it is seen when a node that does not answer this keeper is seen through another that it does answer.
+    /// The cluster as it is seen when a node that does not answer this keeper is seen through another that it does answer, and
+    /// when histories count for what this keeper has seen them to go on from.
     /// Nodes of other clusters are not there.
     pub(super) fn through_others(&self) -> Cow<'_, Self> {
         let unseen = |node: &ObservedNode| !node.sighting.answering && node.elsewhere.is_some();
         let foreign = self.foreign();
-        if foreign.is_empty() && !self.nodes.values().any(unseen) {
+        if foreign.is_empty() && !self.nodes.values().any(unseen) && !self.has_traces() {
             return Cow::Borrowed(self);
         }
         let mut observed = self.clone();
+        observed.traced();
         observed.nodes.retain(|addr, _| !foreign.contains(addr));
         for node in observed.nodes.values_mut().filter(|node| unseen(node)) {
             let Some(Elsewhere { facts, .. }) = &node.elsewhere else {
@@ -237,7 +241,13 @@ impl Observed {
         let failure = self.failures.get(addr)?;
         let through = self.nodes.get(addr).and_then(ObservedNode::through);
         let untried = through.is_some_and(|keeper| !failure.through.contains(keeper));
-        (now < failure.retry_at() && !untried).then_some(failure)
+        (now < failure.retry_at(self.has_no_primary()) && !untried).then_some(failure)
+    }
+
+    /// A primary is withdrawn, and no other published yet.
+    pub(super) fn has_no_primary(&self) -> bool {
+        let published = self.published.as_ref();
+        published.is_some_and(|it| it.primary.is_none() && it.intent.is_some())
     }
 
     /// Takes the time of Sentinels that are seen.
@@ -409,7 +419,7 @@ mod tests {
                 why,
                 through: BTreeSet::new(),
             };
-            failure.retry_at().since(at).as_secs()
+            failure.retry_at(false).since(at).as_secs()
         });
         assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30, 30]);
     }

@@ -14,13 +14,15 @@ pub use self::hold::Hold;
 use super::confirmation::Inquiry;
 use super::facts::{MinReplicas, NodeFacts};
 use super::node::{ClusterName, KeeperId, Moment, NodeAddr};
-use super::observed::{Failure, Observed};
+use super::observed::Observed;
 use super::policy::Policy;
 use super::published::Published;
 use foreigners::{foreigners, sentinels};
 use states::{publishing, withdrawing};
 
+mod awaited;
 mod breaker;
+mod by_hand;
 mod confirmation;
 mod discover;
 mod finish;
@@ -216,7 +218,8 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
     }
     if plan.action.is_none() {
         // What failed may be tried again, which nothing but time tells.
-        let retries = observed.failures.values().map(Failure::retry_at);
+        let urgent = observed.has_no_primary();
+        let retries = observed.failures.values().map(|it| it.retry_at(urgent));
         let later = retries.filter(|at| *at > now);
         plan.again = plan.again.into_iter().chain(later).min();
     }

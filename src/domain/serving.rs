@@ -3,9 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::facts::{DownReason, Link, Mode};
+use super::facts::{DownReason, Link, Mode, NodeFacts};
 use super::group::OtherGroup;
-use super::lineage::generation_of;
+use super::lineage::{generation_of, lost_against};
 use super::node::{ClusterName, Moment, NodeAddr};
 use super::observed::{Observed, ObservedNode, Unlisted};
 use super::policy::Policy;
@@ -76,6 +76,8 @@ pub enum Reason {
     /// Unknown: another process answers this keeper at the published address, as a replica or with data of another history
     /// (RK-7).
     Stranger,
+    /// Unknown: it is another process than the published one, with less data than this other node, which answers, holds (RK-7).
+    CameBackBehind(NodeAddr),
     /// Unknown: another group of keepers looks after the cluster and publishes another primary, this one or in its stead
     /// (RK-12).
     OtherGroup(Box<OtherGroup>),
@@ -117,6 +119,7 @@ impl Reason {
             | Self::Stray => Ruling::No,
             Self::RefusedHere
             | Self::Stranger
+            | Self::CameBackBehind(_)
             | Self::OtherGroup(_)
             | Self::OtherCluster(_)
             | Self::NotInFile
@@ -176,6 +179,10 @@ impl fmt::Display for Reason {
             ),
             Self::Stranger => f.write_str(
                 "another process answers this keeper at the published address, as a replica or with data of another history",
+            ),
+            Self::CameBackBehind(holder) => write!(
+                f,
+                "it came back as another process, with less data than {holder} holds: what is written to it would be lost"
             ),
             Self::OtherGroup(other) => {
                 write!(
@@ -269,7 +276,9 @@ impl Serving<'_> {
     /// - its own answer, not older than the mark-down time: it loads its data, is a replica, or no plain server;
     /// - a majority of the voters is refused: nobody listens;
     /// - this keeper alone is refused, or answered by another process that is a replica or a stranger (RK-7): another one may
-    ///   know better.
+    ///   know better;
+    /// - this keeper is answered by another process, with less data than a node holds that answers: what it takes would be lost
+    ///   once the leader replaces it.
     fn published_primary(&self, published: &Published, node: &ObservedNode) -> Reason {
         let (sighting, verdict) = (&node.sighting, &node.verdict);
         match sighting.said_within(self.policy.mark_down, self.now) {
@@ -282,8 +291,23 @@ impl Serving<'_> {
             Some(facts) if facts.mode != Mode::Standalone => Reason::WrongMode,
             Some(facts) if !facts.is_primary() => Reason::DemotedFromOutside,
             _ if sighting.refused => Reason::RefusedHere,
-            _ => Reason::Primary,
+            Some(facts) => {
+                let holder = self.holder_of_more(published, facts);
+                holder.map_or(Reason::Primary, |it| Reason::CameBackBehind(it.clone()))
+            }
+            None => Reason::Primary,
         }
+    }
+
+    /// A node that answers and holds data that the primary, another process than the published one, has lost.
+    fn holder_of_more(&self, published: &Published, primary: &NodeFacts) -> Option<&NodeAddr> {
+        let process = published.process().filter(|it| *it != primary.run_id);
+        process?;
+        let mut online = self.observed.all_online();
+        let holds_more = |(_, other): &(&NodeAddr, &NodeFacts)| {
+            lost_against(primary, other, &published.lineage, process)
+        };
+        online.find(holds_more).map(|(addr, _)| addr)
     }
 
     /// Whether `addr` may be read from: the primary, or a replica that is fresh enough.
@@ -298,6 +322,7 @@ impl Serving<'_> {
                 | Reason::OtherGroup(_)
                 | Reason::RefusedHere
                 | Reason::Stranger
+                | Reason::CameBackBehind(_)
                 | Reason::RefusedByMajority { .. }
         ) {
             return as_primary;

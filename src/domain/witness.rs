@@ -106,9 +106,8 @@ impl Witness {
                 let names = observed.named_by(addr) == Some(subject);
                 self.look_at_stream(read, names, (addr, node.sighting.at, facts));
             }
-            if facts.is_primary() {
-                self.kin.look(published, addr, facts);
-            } else if addr != subject {
+            self.kin.look(published, addr, facts);
+            if !facts.is_primary() && addr != subject {
                 self.look_at(observed, primary, (addr, facts));
             }
         }

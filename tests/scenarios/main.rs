@@ -22,6 +22,7 @@ mod frozen;
 mod groups;
 mod handover;
 mod harness;
+mod held_elsewhere;
 mod host_loss;
 mod impostors;
 mod keepers;

@@ -151,6 +151,7 @@ impl Schedule {
         match seed % 50 {
             12 | 37 => Self::replaced_keeper(seed),
             24 => Self::late_leader(seed),
+            31 => Self::ahead(seed),
             32 => Self::barred(seed),
             33 => Self::stalled(seed),
             34 => Self::wandered(seed),

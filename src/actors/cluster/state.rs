@@ -74,6 +74,8 @@ pub(super) struct State {
     looked: Option<Generation>,
     /// Replicas with histories for which the primary was read again.
     pub(super) doubted: BTreeMap<NodeAddr, String>,
+    /// The process at the published address, another than the published one, with which other nodes were compared.
+    pub(super) compared: Option<String>,
     /// While this keeper leads: since when nobody calls the primary of that withdrawal writable.
     acknowledged: Option<(Generation, Moment)>,
     /// The same, where HAProxies are to be waited for.
@@ -150,6 +152,7 @@ impl State {
             proxies: Proxies::default(),
             looked: None,
             doubted: BTreeMap::new(),
+            compared: None,
             acknowledged: None,
             drains: None,
             vote_due: None,

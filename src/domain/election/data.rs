@@ -33,11 +33,11 @@ impl Electorate<'_> {
     /// cannot know. It ranks behind all that can show it.
     fn is_chosen_by_hand(&self, addr: &NodeAddr, facts: &NodeFacts) -> Result<(), Refusal> {
         // What it was found to copy from elsewhere is known to be another's, whoever has died since.
-        if !facts.starts_without_history() || self.observed.is_astray_by_itself(addr) {
+        if self.observed.is_astray_by_itself(addr) {
             Err(Refusal::OtherData)
         } else if self.observed.promoted_by_hand(addr, facts) {
             Ok(())
-        } else if facts.is_primary() {
+        } else if facts.is_primary() || !facts.starts_without_history() {
             Err(Refusal::OtherData)
         } else {
             Err(Refusal::HistoryUnknown)

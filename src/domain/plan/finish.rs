@@ -9,7 +9,7 @@ use super::super::lineage::generation_of;
 use super::super::node::NodeAddr;
 use super::super::published::{Intent, Published, Step};
 use super::sentinel::followed_by_all;
-use super::{Action, Case, Change, Hold, Plan, publishing, switchover};
+use super::{Action, Case, Change, Hold, Plan, awaited, publishing, switchover};
 
 /// How long a node that confirmed its promotion is given to answer a probe, unless it is voted down before.
 const PROMOTED_SHOWS_WITHIN: Duration = Duration::from_secs(1);
@@ -49,6 +49,9 @@ pub(super) fn finish(case: &Case<'_>, published: &Published, intent: &Intent) ->
     }
     let election = election(case, published, intent);
     if let Some(plan) = told_soon(case, intent, &election) {
+        return plan;
+    }
+    if let Some(plan) = awaited::may_hold_more(case, published, intent, &election) {
         return plan;
     }
     let chosen = intent

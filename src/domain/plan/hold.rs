@@ -135,6 +135,24 @@ pub enum Hold {
         /// Who had more.
         holder: NodeAddr,
     },
+    /// The primary is back as another process, and another node was promoted by hand meanwhile and written to.
+    BothWentOn {
+        /// The primary.
+        primary: NodeAddr,
+        /// The other.
+        other: NodeAddr,
+    },
+    /// A replica that does not answer at the moment may hold more of the data than the best of those that do (RK-6).
+    MayHoldMore {
+        /// The replica.
+        node: NodeAddr,
+        /// What it did instead of answering.
+        doubt: String,
+        /// The best of the others.
+        best: NodeAddr,
+        /// By how many bytes more, as it was last read; `None` of another history.
+        bytes: Option<u64>,
+    },
     /// A node that matters is not in this keeper's file.
     NotInFile {
         /// The node.

@@ -13,8 +13,8 @@ use super::super::published::Published;
 use super::confirmation::{tell_flapping, unconfirmed};
 use super::stranger::{self, Stranger};
 use super::{
-    Action, Case, Change, Hold, Plan, breaker, publishing, rebirth, switchover, withdrawing,
-    write_safety,
+    Action, Case, Change, Hold, Plan, breaker, by_hand, publishing, rebirth, switchover,
+    withdrawing, write_safety,
 };
 
 pub(super) fn keep(case: &Case<'_>, published: &Published, primary: &NodeAddr) -> Plan {
@@ -79,6 +79,8 @@ fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
         }
         less_data(&whole)
     } else if let Some(held) = rebirth::awaiting_holder(case, published, primary, facts) {
+        return held;
+    } else if let Some(held) = by_hand::both_went_on(case, published, primary, facts) {
         return held;
     } else if let Some(requested) = &observed.requested {
         return match held {
@@ -328,18 +330,26 @@ fn settle(case: &Case<'_>, published: &Published, primary: &NodeAddr, facts: &No
 
 /// Whether a node that is astray may be made a replica of the primary: nothing is lost by it but what it wrote past the
 /// keepers, or copied from elsewhere. That is told by its process and its data, never by its address. A replica has no data of
-/// its own, unless it is linked to a server from outside: then it may be another cluster's.
+/// its own, unless it is linked to a server from outside, or to a node that is not the cluster's: then it has what that one has.
 fn ours(
     case: &Case<'_>,
     published: &Published,
     facts: &NodeFacts,
     (addr, other): (&NodeAddr, &NodeFacts),
 ) -> bool {
-    let another_clusters =
-        |upstream: &Upstream| upstream.link == Link::Up && case.observed.named_by(addr).is_none();
-    let replica = other
-        .upstream()
-        .is_some_and(|upstream| !another_clusters(upstream));
+    let observed = case.observed;
+    let anothers = |upstream: &Upstream| {
+        let root = observed
+            .root_of(addr)
+            .filter(|_| observed.named_by(addr).is_some());
+        let root = root.and_then(|root| Some((root, observed.online(root)?)));
+        let unrelated = |root: (&NodeAddr, &NodeFacts)| {
+            root.1.is_primary() && !ours(case, published, facts, root)
+        };
+        upstream.link == Link::Up
+            && (observed.named_by(addr).is_none() || root.is_some_and(unrelated))
+    };
+    let replica = other.upstream().is_some_and(|upstream| !anothers(upstream));
     replica
         || other.keys == 0
         || generation_of(other, &published.lineage).is_some()

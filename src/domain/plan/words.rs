@@ -10,6 +10,8 @@ use crate::domain::confirmation::{Flapping, Inquiry, Reason};
 use crate::domain::facts::Mode;
 use crate::domain::node::{KeeperId, NodeAddr};
 
+mod data;
+
 /// What is said before and after the name of another group of keepers.
 const OTHER_GROUP: (&str, &str) = (
     "another group of keepers looks after these servers:",
@@ -200,11 +202,9 @@ impl fmt::Display for Hold {
                 f,
                 "another process answers at {node}, the published primary's address, with data of another history"
             ),
-            Self::CameBackBehind { node, holder } => write!(
-                f,
-                "{node} came back with less data than {holder} had, and {holder} has not answered since: {node} is \
-                 replaced once {holder} answers, accepted once a majority of the keepers holds {holder} down"
-            ),
+            Self::CameBackBehind { .. } | Self::BothWentOn { .. } | Self::MayHoldMore { .. } => {
+                self.of_data(f)
+            }
             Self::NotInFile { node, voters } => f.write_str(&not_in_file(node, *voters)),
             Self::PrimaryLoading(node) => write!(f, "{node} is loading its data set"),
             Self::FailedLately { node, why } => write!(f, "{node} is tried again soon: {why}"),

@@ -120,8 +120,11 @@ impl Safety {
     /// Commands one thing at a time, and what failed only after a while.
     fn command(&mut self, case: &Case<'_>, node: &NodeAddr, values: MinReplicas) {
         let failures = &case.observed.setting_failures;
-        if let Some(failure) = failures.get(node).filter(|it| case.now < it.retry_at()) {
-            let retry = failure.retry_at();
+        if let Some(failure) = failures
+            .get(node)
+            .filter(|it| case.now < it.retry_at(false))
+        {
+            let retry = failure.retry_at(false);
             self.again = Some(self.again.map_or(retry, |again| again.min(retry)));
             self.holds.push(Hold::MinReplicasOutOfReach {
                 node: node.clone(),

@@ -128,6 +128,27 @@ fn without_zookeeper_votes_from_before_count_for_nothing_and_what_is_seen_counts
 }
 
 #[test]
+fn a_primary_that_came_back_with_less_than_a_node_holds_that_answers_is_no_firm_yes() {
+    let back = || {
+        let back = published().with("a", |a| {
+            a.run_id = "second process of a".to_owned();
+            a.previous_replication_id = Some(std::mem::take(&mut a.replication_id));
+            (a.replication_id, a.previous_offset) = ("second history of a".to_owned(), Some(400));
+        });
+        back.with("a", |a| a.offset = 400)
+    };
+    let unknown = Reason::CameBackBehind(addr("b"));
+    assert_eq!(back().is_answered("a"), (unknown.clone(), unknown));
+    // Nobody who has more answers, or it has all: it serves.
+    let alone = back().silent("b");
+    assert_eq!(alone.is_answered("a").0, Reason::Primary);
+    let whole = back().with("a", |a| {
+        (a.offset, a.previous_offset) = (1_000, Some(1_000));
+    });
+    assert_eq!(whole.is_answered("a").0, Reason::Primary);
+}
+
+#[test]
 fn a_replica_that_is_another_process_at_the_published_address_is_no_firm_no() {
     let elsewhere = published().replica("a", "c");
     let elsewhere = elsewhere.with("a", |a| a.run_id = "process of b".to_owned());

@@ -4,6 +4,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use super::{Chance, Fault, Kind, Node, Planned, Schedule, When, Which};
+use crate::network::Cut;
 use crate::redis::Rebirth;
 
 impl Schedule {
@@ -81,6 +82,34 @@ impl Schedule {
         let dies = at + chance.between(50_000, 600_000);
         let away = schedule.healed - dies;
         schedule.strike(dies, away, Fault::Kill(Node::Primary(0), Rebirth::Whole));
+        schedule
+    }
+
+    /// One replica has lost its primary's stream, and the primary dies. The other has everything, and stands still for a moment when
+    /// one of them is to be chosen.
+    pub(super) fn ahead(seed: u64) -> Self {
+        let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x00a4_ead0));
+        let mut schedule = Self {
+            nodes: 3,
+            colocated: false,
+            ..Self::story(seed, Kind::PrimaryOnly)
+        };
+        let (at, mark_down) = (
+            chance.between(5_000_000, 6_000_000),
+            schedule.mark_down * 1_000,
+        );
+        let cut = Fault::Sever(
+            schedule.server_host(0),
+            schedule.server_host(1),
+            Cut::Silent,
+        );
+        schedule.strike(at, schedule.healed - at, cut);
+        let dies = at + chance.between(300_000, 1_500_000);
+        let away = schedule.healed - dies;
+        schedule.strike(dies, away, Fault::Kill(Node::Primary(0), Rebirth::Whole));
+        let stands = dies + mark_down - chance.between(20_000, 400_000);
+        let still = chance.between(100_000, mark_down * 4 / 5);
+        schedule.strike(stands, still, Fault::Freeze(Node::Number(2)));
         schedule
     }
 

@@ -3,7 +3,7 @@
 use super::builder::{Cluster, addr, cluster, history};
 use crate::domain::election::Refusal;
 use crate::domain::facts::Link;
-use crate::domain::plan::Change;
+use crate::domain::plan::{Change, Hold};
 
 /// `a` and `c` are dead, and `b` was restarted meanwhile from its append-only file.
 fn without_history() -> Cluster {
@@ -67,4 +67,121 @@ fn priority_0_keeps_a_node_from_being_chosen_not_from_being_promoted_by_hand() {
     assert_eq!(cluster.plan().refusal("b"), Refusal::NeverByPriority);
     let cluster = cluster.promoted("b").written(Change::Withdraw);
     cluster.plan().assert_writes(Change::Publish, Some("b"));
+}
+
+/// `a` dies while nobody can write anything down. By hand `b` is promoted, `c` follows it, then the other way round, and `c` is
+/// written to.
+fn moved_twice() -> Cluster {
+    let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
+    let cluster = cluster.published("a").looked_at().down("a");
+    let once = cluster.promoted("b").looked_at();
+    let twice = once
+        .followed("c", "b")
+        .looked_at()
+        .promoted("c")
+        .looked_at();
+    let written_to = twice.with("c", |c| c.offset += 500);
+    written_to.followed("b", "c").looked_at()
+}
+
+impl Cluster {
+    /// `name` follows `primary`, with all its data and histories.
+    fn followed(self, name: &str, primary: &str) -> Self {
+        let of = self.observed.online(&addr(primary)).unwrap().clone();
+        let priority = |cluster: Self| cluster.replica(name, primary);
+        priority(self).with(name, |facts| {
+            facts.replication_id = of.replication_id;
+            facts.previous_replication_id = of.previous_replication_id;
+            (facts.previous_offset, facts.offset) = (of.previous_offset, of.offset);
+        })
+    }
+}
+
+#[test]
+fn a_primary_moved_twice_by_hand_while_nobody_led_is_adopted_by_those_who_saw_it() {
+    let cluster = moved_twice().written(Change::Withdraw);
+    let cluster = cluster.written(Change::Publish);
+    assert_eq!(cluster.state().primary, Some(addr("c")));
+    assert_eq!(cluster.state().lineage[0], history("c"));
+}
+
+#[test]
+fn the_old_primary_back_from_an_old_dump_is_not_taken_for_the_better_one() {
+    let back = |extent: u64| {
+        moved_twice().primary("a").with("a", |a| {
+            a.run_id = "second process of a".to_owned();
+            let id = "second history of a".to_owned();
+            a.previous_replication_id = Some(std::mem::replace(&mut a.replication_id, id));
+            (a.offset, a.previous_offset) = (extent, Some(extent));
+        })
+    };
+    let cluster = back(400).written(Change::Withdraw);
+    cluster.plan().assert_writes(Change::Publish, Some("c"));
+    // With everything that it ever had, it has none of what was written since: nobody is overwritten.
+    let held = back(1_000).plan();
+    held.assert_holds(&Hold::BothWentOn {
+        primary: addr("a"),
+        other: addr("c"),
+    });
+    assert_eq!(held.action, None);
+}
+
+#[test]
+fn to_keepers_that_saw_nothing_a_published_primary_that_follows_another_shows_the_way() {
+    let alive = || moved_twice().followed("a", "c").restarted_keeper();
+    let cluster = alive().looked_at().written(Change::Withdraw);
+    cluster.plan().assert_writes(Change::Publish, Some("c"));
+    // Another process there shows nothing.
+    let another = alive().with("a", |a| a.run_id = "second process of a".to_owned());
+    assert_eq!(another.looked_at().plan().action, None);
+}
+
+#[test]
+fn to_keepers_that_saw_nothing_nobody_is_the_clusters_until_somebody_promotes_it_before_their_eyes()
+{
+    let unseen = moved_twice().restarted_keeper().looked_at();
+    let plan = unseen.plan();
+    assert_eq!(plan.refusal("b"), Refusal::OtherData);
+    assert_eq!(plan.refusal("c"), Refusal::OtherData);
+    let promoted = unseen.promoted("b").written(Change::Withdraw);
+    promoted.plan().assert_writes(Change::Publish, Some("b"));
+}
+
+#[test]
+fn a_replica_of_an_unrelated_primary_keeps_what_it_has_unless_it_was_seen_as_the_clusters() {
+    let back = |cluster: Cluster| {
+        let back = cluster.primary("a");
+        back.with("a", |a| a.run_id = "second process of a".to_owned())
+    };
+    let unseen = back(moved_twice().restarted_keeper()).written(Change::Note);
+    let plan = unseen.plan();
+    assert_eq!(plan.action, None);
+    for other in ["b", "c"] {
+        plan.assert_holds(&Hold::Unrelated {
+            kept: addr("a"),
+            other: addr(other),
+        });
+    }
+}
+
+#[test]
+fn a_primary_that_is_back_overwrites_nobody_who_was_promoted_by_hand_and_written_to() {
+    let promoted = || {
+        let cluster = cluster().primary("a").replica("b", "a").published("a");
+        cluster.looked_at().promoted("b")
+    };
+    let back =
+        |cluster: Cluster| cluster.with("a", |a| a.run_id = "second process of a".to_owned());
+    let written_to = |cluster: Cluster| cluster.with("b", |b| b.offset += 100);
+    let held = Hold::BothWentOn {
+        primary: addr("a"),
+        other: addr("b"),
+    };
+    back(written_to(promoted())).plan().assert_holds(&held);
+    // Nothing is lost, or the primary was there all the time.
+    back(promoted())
+        .written(Change::Note)
+        .plan()
+        .assert_follows(["b"], "a");
+    written_to(promoted()).plan().assert_follows(["b"], "a");
 }

@@ -372,3 +372,44 @@ fn a_primary_whose_name_leads_to_another_member_is_replaced_by_that_one_under_it
         Some(addr("b"))
     );
 }
+
+/// `a` is dead and withdrawn; `b` answers, and `c` was last read with more than `b` has.
+fn ahead_and_silent() -> Cluster {
+    let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
+    let mut cluster = cluster.published("a").down("a").withdrawn("a");
+    cluster.observed.published_at = Some(Moment(NOW.0.saturating_sub(Duration::from_millis(100))));
+    let cluster = cluster.with("b", |b| b.offset -= 300).silent("c");
+    cluster.votes("c", 0, 0)
+}
+
+#[test]
+fn a_silent_replica_that_was_last_read_with_more_is_waited_for_until_it_answers_or_is_held_down() {
+    let waits = ahead_and_silent().plan();
+    waits.assert_holds(&Hold::MayHoldMore {
+        node: addr("c"),
+        doubt: "connection refused".to_owned(),
+        best: addr("b"),
+        bytes: Some(300),
+    });
+    assert!(waits.action.is_none() && waits.again.is_some(), "{waits}");
+    ahead_and_silent()
+        .replica("c", "a")
+        .plan()
+        .assert_promotes("c");
+    ahead_and_silent().down("c").plan().assert_promotes("b");
+}
+
+#[test]
+fn a_silent_replica_is_not_waited_for_where_it_would_not_be_chosen_or_longer_than_the_mark_down_time()
+ {
+    let equal = ahead_and_silent().with("b", |b| b.offset += 300);
+    equal.plan().assert_promotes("b");
+    let never = ahead_and_silent().policy(|policy| {
+        policy.priorities.insert(addr("c"), 0);
+    });
+    never.plan().assert_promotes("b");
+    let mut late = ahead_and_silent();
+    let mark_down = late.observed.limits.mark_down;
+    late.observed.published_at = Some(Moment(NOW.0.saturating_sub(mark_down)));
+    late.plan().assert_promotes("b");
+}

@@ -225,16 +225,24 @@ fn a_replaced_primary_that_started_twice_is_recognised_if_it_was_seen_in_between
 
 #[test]
 fn a_primary_that_started_twice_while_nobody_led_is_known_to_a_keeper_that_saw_both() {
-    let again = |cluster: Cluster, which: &str| {
+    let again = |cluster: Cluster, which: &str, extent: Option<u64>| {
         cluster.with("a", |a| {
             let before = std::mem::replace(&mut a.replication_id, format!("{which} history of a"));
             a.previous_replication_id = Some(before);
             a.run_id = format!("{which} process of a");
+            a.offset = extent.unwrap_or(a.offset);
+            a.previous_offset = Some(a.offset);
         })
     };
-    let once = again(trio(), "second").looked_at();
-    let twice = again(once.looked_at(), "third").looked_at();
-    let cluster = twice.written(Change::Withdraw).chosen();
+    let twice = |extent| {
+        let once = again(trio(), "second", extent).looked_at();
+        again(once.looked_at(), "third", extent).looked_at()
+    };
+    // Whole, it is what it was.
+    twice(None).plan().assert_writes(Change::Note, Some("a"));
+    let unseen = twice(None).restarted_keeper();
+    unseen.plan().assert_writes(Change::Withdraw, None);
+    let cluster = twice(Some(1)).written(Change::Withdraw).chosen();
     let cluster = cluster.promoted("b").written(Change::Publish);
     cluster.plan().assert_follows(["a", "c"], "b");
     let unseen = cluster.restarted_keeper();

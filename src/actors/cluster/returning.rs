@@ -1,0 +1,44 @@
+//! Another process answers at the published address: it may have less data than other nodes hold (RK-7). What is known of them
+//! at rest may be old, since offsets are told only now and then. So each keeper reads them once, whether somebody leads or not:
+//! until a leader has decided, what it answers HAProxy depends on it (RK-3).
+
+use actix::prelude::*;
+
+use super::state::State;
+use super::{ClusterActor, TOLD_FACTS};
+use crate::domain::node::NodeAddr;
+
+impl State {
+    /// The other nodes, if they are to be read now: once for each process that answers at the published address.
+    fn begin_comparing(&mut self) -> Option<Vec<NodeAddr>> {
+        let (published, observed) = (self.observed.published.as_ref()?, &self.observed);
+        let primary = published.primary.as_ref()?;
+        let process = published.process()?;
+        let answers = &observed.online(primary)?.run_id;
+        if answers == process || self.compared.as_ref() == Some(answers) {
+            return None;
+        }
+        let others = observed.all_online().map(|(addr, _)| addr);
+        let others = others.filter(|addr| *addr != primary).cloned().collect();
+        self.compared = Some(answers.clone());
+        Some(others)
+    }
+}
+
+impl ClusterActor {
+    pub(super) fn compare_the_returned(&mut self, ctx: &mut Context<Self>) {
+        let Some(others) = self.state.begin_comparing() else {
+            return;
+        };
+        let read = self
+            .refresh(others.into_iter().collect(), TOLD_FACTS)
+            .into_actor(self)
+            .map(|sightings, actor, ctx| {
+                for (node, sighting) in sightings {
+                    actor.state.sighted(&node, sighting);
+                }
+                actor.changed(ctx);
+            });
+        ctx.spawn(read);
+    }
+}

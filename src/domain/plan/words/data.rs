@@ -1,0 +1,39 @@
+//! Holds that keep data from being lost, in words.
+
+use std::fmt;
+
+use super::super::Hold;
+
+impl Hold {
+    /// Somebody may have data that others lack (RK-6, RK-7).
+    pub(super) fn of_data(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CameBackBehind { node, holder } => write!(
+                f,
+                "{node} came back with less data than {holder} had, and {holder} has not answered since: {node} is \
+                 replaced once {holder} answers, accepted once a majority of the keepers holds {holder} down"
+            ),
+            Self::BothWentOn { primary, other } => write!(
+                f,
+                "{other} was made a primary while {primary} was away, and was written to: neither is made a replica of the \
+                 other. Have the one whose writes are to be lost follow the other (REPLICAOF)"
+            ),
+            Self::MayHoldMore {
+                node,
+                doubt,
+                best,
+                bytes,
+            } => {
+                let more = bytes.map_or("a newer history".to_owned(), |bytes| {
+                    format!("{bytes} bytes more")
+                });
+                write!(
+                    f,
+                    "{node} was last read with {more} than {best} has, and does not answer now ({doubt}): it is waited for \
+                     until it answers, or a majority of the keepers holds it down, for the mark-down time at most"
+                )
+            }
+            _ => Ok(()),
+        }
+    }
+}
