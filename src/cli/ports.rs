@@ -10,8 +10,8 @@ use crate::adapters::zookeeper::ZooKeeper;
 use crate::config::{Config, CoordinationConfig, RedisAccess, TlsConfig};
 use crate::ports::coordination::Coordination;
 
-/// How long one round trip of a command may take.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long one round trip of a command may take: longer than a server is usually kept busy by the commands of a few clients.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The servers, with the credentials of each cluster, and their names as `resolver` knows them.
 pub(super) fn redis(config: &Config, resolver: &Resolver) -> Result<RedisServers, TlsError> {
