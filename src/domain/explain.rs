@@ -156,13 +156,9 @@ fn without(observed: &Observed, primary: Option<&NodeAddr>) -> (Observed, Option
         node.sighting.trouble = Some("taken as dead".to_owned());
         let verdict = &mut node.verdict;
         (verdict.unreachable, verdict.loading) = (verdict.keepers, 0);
-        if !verdict.down() {
-            let (keepers, votes) = (verdict.keepers, verdict.min_votes);
-            voteless = Some(format!(
-                "{primary} can not be held down: keepers online {keepers}, votes needed at least {} (min-votes)",
-                votes.max(1)
-            ));
-            verdict.keepers = votes.max(1);
+        if let Some(why) = verdict.out_of_reach() {
+            voteless = Some(format!("{primary} {why}"));
+            verdict.keepers = verdict.min_votes.max(1);
             verdict.unreachable = verdict.keepers;
         }
     }

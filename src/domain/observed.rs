@@ -186,7 +186,11 @@ impl ObservedNode {
             Some(facts) if facts.loading => "it is loading its data set".to_owned(),
             _ => self.sighting.trouble_in_words(),
         };
-        (addr.clone(), words)
+        let silent = self.sighting.probed && self.sighting.named().is_none();
+        match self.verdict.out_of_reach().filter(|_| silent) {
+            Some(why) => (addr.clone(), format!("{words}; it {why}")),
+            None => (addr.clone(), words),
+        }
     }
 
     /// Neither answering nor held down by the majority: it may be either.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::identity::{KeeperProcess, Place};
+use super::identity::{KeeperProcess, Nonce, Place};
 use super::node::{KeeperId, Moment};
 
 /// From one rehearsal with a keeper to the next.
@@ -35,6 +35,15 @@ pub struct RehearsalRequest {
     pub place: Option<Place>,
     /// Whom it means.
     pub to: KeeperProcess,
+}
+
+/// Where a keeper says that it is reached, and which process says so. What a rehearsal finds is true of these alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advertised {
+    /// `host:port`; empty while it was not read.
+    pub rest: String,
+    /// The process; `None` of a former build.
+    pub nonce: Option<Nonce>,
 }
 
 /// Why a keeper could not be asked for its consent.
@@ -87,6 +96,16 @@ impl Obstacle {
         }
     }
 
+    /// Whether it was found with one of these keepers, too.
+    fn involves(&self, keepers: &BTreeSet<KeeperId>) -> bool {
+        match self {
+            Self::Other(process) => keepers.contains(&process.id),
+            Self::SharedAddress(other) => keepers.contains(other),
+            Self::Predecessor { gone, of } => keepers.contains(gone) || keepers.contains(of),
+            _ => false,
+        }
+    }
+
     /// `keeper` has the same address as `other`.
     pub fn shared(keeper: &KeeperId, other: &KeeperId, online: impl Fn(&KeeperId) -> bool) -> Self {
         let (gone, of) = match (online(keeper), online(other)) {
@@ -118,6 +137,8 @@ pub struct Rehearsals {
 /// How the rehearsals with one keeper went.
 #[derive(Debug, Default)]
 struct Course {
+    /// What they were made with.
+    with: Option<Advertised>,
     due: Option<Moment>,
     /// In a row.
     failures: u32,
@@ -127,6 +148,8 @@ struct Course {
     obstacle: Option<Obstacle>,
     /// What was told.
     told: Option<Obstacle>,
+    /// What was told was dropped, and the end of it was not told yet.
+    dropped: bool,
     /// When the last one ended.
     tried: Option<Moment>,
     /// What its address resolved to last.
@@ -147,13 +170,13 @@ impl Rehearsals {
     pub fn due<'a>(
         &mut self,
         me: &KeeperProcess,
-        keepers: impl Iterator<Item = &'a KeeperId>,
+        keepers: impl Iterator<Item = (&'a KeeperId, Advertised)>,
         now: Moment,
     ) -> Vec<KeeperId> {
-        let keepers: BTreeSet<&KeeperId> = keepers.collect();
-        self.with.retain(|keeper, _| keepers.contains(keeper));
+        let keepers: BTreeMap<&KeeperId, Advertised> = keepers.collect();
+        self.drop_former(&keepers, now);
         let mut due = Vec::new();
-        for keeper in keepers {
+        for keeper in keepers.into_keys() {
             let course = self.with.entry(keeper.clone()).or_default();
             let first = || now.after(FIRST + spread(me, keeper));
             let at = *course.due.get_or_insert_with(first);
@@ -164,6 +187,32 @@ impl Rehearsals {
             }
         }
         due
+    }
+
+    /// Drops what was found with addresses and processes that are others by now, and has the new ones tried at once.
+    fn drop_former(&mut self, keepers: &BTreeMap<&KeeperId, Advertised>, now: Moment) {
+        let mut changed = BTreeSet::new();
+        self.with.retain(|keeper, _| {
+            let there = keepers.contains_key(keeper);
+            if !there {
+                changed.insert(keeper.clone());
+            }
+            there
+        });
+        for (keeper, advertised) in keepers {
+            let course = self.with.entry((*keeper).clone()).or_default();
+            if course.with.as_ref().is_some_and(|it| it != advertised) {
+                changed.insert((*keeper).clone());
+                course.begin_anew(now);
+            }
+            course.with = Some(advertised.clone()).filter(|it| !it.rest.is_empty());
+        }
+        for course in self.with.values_mut() {
+            let mut found = course.obstacle.iter().chain(&course.told);
+            if found.any(|obstacle| obstacle.involves(&changed)) {
+                course.begin_anew(now);
+            }
+        }
     }
 
     /// ZooKeeper does not answer: what comes after begins anew.
@@ -196,8 +245,9 @@ impl Rehearsals {
             let steady = course.successes >= STEADY_AFTER;
             course.due = Some(now.after(if steady { EVERY } else { AGAIN }));
             let astray = |told: &mut Obstacle| told.leads_astray(keeper) && !steady;
-            let over = course.told.take_if(|told| !astray(told));
-            return over.map(|_| News::Clear);
+            let over = course.told.take_if(|told| !astray(told)).is_some();
+            let dropped = course.told.is_none() && std::mem::take(&mut course.dropped);
+            return (over || dropped).then_some(News::Clear);
         };
         (course.failures, course.successes) = (course.failures.saturating_add(1), 0);
         let told = course.failures >= TOLD_AFTER || obstacle.leads_astray(keeper);
@@ -237,6 +287,18 @@ impl Rehearsals {
     pub fn told(&self) -> impl Iterator<Item = (&KeeperId, &Obstacle)> {
         let courses = self.with.iter();
         courses.filter_map(|(keeper, course)| Some((keeper, course.told.as_ref()?)))
+    }
+}
+
+impl Course {
+    /// What was found is of an address or a process that is another by now.
+    fn begin_anew(&mut self, now: Moment) {
+        *self = Self {
+            with: self.with.take(),
+            due: Some(now),
+            dropped: self.dropped || self.told.is_some(),
+            ..Self::default()
+        };
     }
 }
 

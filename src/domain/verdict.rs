@@ -179,6 +179,16 @@ impl Verdict {
         self.carries(self.unreachable + self.loading)
     }
 
+    /// Why the node can not be held down whatever is seen of it, in words; `None` if it can: all voters together are too few.
+    pub fn out_of_reach(&self) -> Option<String> {
+        let (keepers, needed) = (self.keepers, self.min_votes.max(1));
+        (keepers < needed).then(|| {
+            format!(
+                "can not be held down: keepers online {keepers}, votes needed at least {needed} (min-votes)"
+            )
+        })
+    }
+
     /// A strict majority is refused its connections.
     pub fn refused_by_majority(&self) -> bool {
         self.carries(self.refused)
@@ -224,6 +234,17 @@ mod tests {
     fn fewer_than_min_votes_are_no_verdict() {
         assert!(!verdict(1, 1, 2).down());
         assert!(verdict(2, 2, 2).down());
+    }
+
+    #[test]
+    fn too_few_keepers_for_min_votes_are_told_with_both_figures() {
+        assert_eq!(verdict(0, 3, 3).out_of_reach(), None);
+        assert_eq!(verdict(1, 1, 0).out_of_reach(), None);
+        let (two, none) = (verdict(2, 2, 3), verdict(0, 0, 0));
+        let said = "can not be held down: keepers online 2, votes needed at least 3 (min-votes)";
+        assert_eq!(two.out_of_reach().as_deref(), Some(said));
+        let said = "can not be held down: keepers online 0, votes needed at least 1 (min-votes)";
+        assert_eq!(none.out_of_reach().as_deref(), Some(said));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::domain::identity::KeeperProcess;
 use crate::domain::node::{KeeperId, Moment};
+use crate::domain::rehearsal::Advertised;
 use crate::layout::circle::Registration;
 use crate::layout::state::Document;
 use crate::ports::coordination::{Children, Node};
@@ -251,6 +252,15 @@ impl Circle {
     /// What the keeper has registered.
     pub(super) fn registration(&self, keeper: &KeeperId) -> Option<&Registration> {
         Some(&self.entries.get(keeper)?.registration)
+    }
+
+    /// Where the keeper says that it is reached, and which process does.
+    pub(super) fn advertised(&self, keeper: &KeeperId) -> Option<Advertised> {
+        let registration = self.registration(keeper)?;
+        Some(Advertised {
+            rest: registration.rest.clone(),
+            nonce: registration.nonce.clone(),
+        })
     }
 
     /// The version of the keeper's registration.

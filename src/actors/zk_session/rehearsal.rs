@@ -12,7 +12,7 @@ use crate::actors::messages::Rehearse;
 use crate::domain::identity::KeeperProcess;
 use crate::domain::node::{KeeperId, Moment};
 use crate::domain::rehearsal::{
-    Address, Addresses, News, Obstacle, RehearsalRequest, answered, own_address, sharing,
+    Address, Addresses, Advertised, News, Obstacle, RehearsalRequest, answered, own_address, sharing,
     two_sharing,
 };
 
@@ -38,7 +38,8 @@ impl ZkSession {
             return self.rehearsals.pause();
         }
         let registered = self.circle.registered();
-        for keeper in self.rehearsals.due(&self.me, registered, now) {
+        let keepers = registered.filter_map(|keeper| Some((keeper, self.circle.advertised(keeper)?)));
+        for keeper in self.rehearsals.due(&self.me, keepers, now) {
             self.rehearse_with(keeper, ctx);
         }
         // Of one that is registered no more nothing is told.
@@ -46,10 +47,10 @@ impl ZkSession {
     }
 
     fn rehearse_with(&self, keeper: KeeperId, ctx: &mut Context<Self>) {
-        let Some(registration) = self.circle.registration(&keeper) else {
+        let Some(advertised) = self.circle.advertised(&keeper) else {
             return;
         };
-        let nonce = registration.nonce.clone();
+        let Advertised { rest, nonce } = advertised.clone();
         let to = nonce.map(|nonce| KeeperProcess::new(keeper.clone(), nonce));
         let request = to.filter(|_| keeper != self.me.id);
         let request = request.map(|to| RehearsalRequest {
@@ -58,7 +59,7 @@ impl ZkSession {
             to,
         });
         let asked = request.as_ref().map(|request| request.to.clone());
-        let (peers, rest) = (self.dependencies.peers.clone(), registration.rest.clone());
+        let peers = self.dependencies.peers.clone();
         let attempt = async move {
             let addresses = timeout(RESOLVES_WITHIN, peers.resolve(&rest)).await;
             let late = || Err(format!("no answer within {RESOLVES_WITHIN:?}"));
@@ -76,7 +77,10 @@ impl ZkSession {
         };
         let attempt = attempt.into_actor(self);
         ctx.spawn(attempt.map(move |attempt, act, _| {
-            act.rehearsed(&keeper, asked.as_ref(), attempt);
+            // Of an address or a process that is another by now nothing is to be learned.
+            if act.circle.advertised(&keeper).as_ref() == Some(&advertised) {
+                act.rehearsed(&keeper, asked.as_ref(), attempt);
+            }
         }));
     }
 

@@ -14,7 +14,26 @@ fn ids(names: &[&str]) -> Vec<KeeperId> {
 }
 
 fn due(rehearsals: &mut Rehearsals, names: &[&str], now: u64) -> Vec<KeeperId> {
-    rehearsals.due(&process("a", 1), ids(names).iter(), at(now))
+    let advertised: Vec<_> = names.iter().map(|name| (*name, *name, 1)).collect();
+    due_at(rehearsals, &advertised, now)
+}
+
+/// The same of keepers that are reached at these hosts, each with the bits that its process has drawn.
+fn due_at(
+    rehearsals: &mut Rehearsals,
+    keepers: &[(&str, &str, u64)],
+    now: u64,
+) -> Vec<KeeperId> {
+    let advertised = |(id, host, bits): &(&str, &str, u64)| {
+        let advertised = Advertised {
+            rest: format!("{host}:1"),
+            nonce: Some(Nonce::drawn(*bits)),
+        };
+        (KeeperId::new(*id), advertised)
+    };
+    let keepers: Vec<_> = keepers.iter().map(advertised).collect();
+    let keepers = keepers.iter().map(|(id, advertised)| (id, advertised.clone()));
+    rehearsals.due(&process("a", 1), keepers, at(now))
 }
 
 fn unreachable() -> Obstacle {
@@ -175,4 +194,64 @@ fn a_keeper_that_is_gone_and_has_anothers_address_is_its_predecessor() {
         let shared = Obstacle::shared(&new, &old, |_| both);
         assert_eq!(shared, Obstacle::SharedAddress(old.clone()));
     }
+}
+
+#[test]
+fn an_obstacle_is_dropped_with_the_address_or_the_process_that_it_was_found_with() {
+    let b = KeeperId::new("b");
+    for (host, bits) in [("b", 2), ("elsewhere", 1)] {
+        let mut rehearsals = Rehearsals::default();
+        due(&mut rehearsals, &["b", "c"], 0);
+        rehearsals.resolved(&b, addresses(&["10.0.0.2:1"]));
+        for now in [5, 15] {
+            rehearsals.ended(&b, Err(unreachable()), at(now));
+        }
+        assert_eq!(rehearsals.told().count(), 1);
+        let now = [("b", host, bits), ("c", "c", 1)];
+        assert_eq!(due_at(&mut rehearsals, &now[..1], 16), ids(&["b"]), "at once");
+        assert_eq!(rehearsals.told().count(), 0);
+        assert_eq!(rehearsals.tried().count(), 0);
+        assert_eq!(rehearsals.addresses(&b), Some(&BTreeSet::new()));
+        assert_eq!(due_at(&mut rehearsals, &now[..1], 17), [], "under way");
+        let over = rehearsals.ended(&b, Ok(()), at(17));
+        assert_eq!(over, Some(News::Clear), "what was told is over");
+        assert_eq!(rehearsals.ended(&b, Ok(()), at(27)), None);
+    }
+}
+
+#[test]
+fn an_obstacle_is_dropped_with_the_other_keeper_that_it_was_found_with() {
+    let [b, c] = ["b", "c"].map(KeeperId::new);
+    let shared = Obstacle::SharedAddress(c.clone());
+    let predecessor = Obstacle::Predecessor {
+        gone: c.clone(),
+        of: b.clone(),
+    };
+    let other = Obstacle::Other(process("c", 1));
+    let (same, moved) = (("b", "b", 1), ("c", "elsewhere", 1));
+    let (restarted, gone) = (("c", "c", 2), ("d", "d", 1));
+    for obstacle in [shared, predecessor, other] {
+        for change in [moved, restarted, gone] {
+            let mut rehearsals = Rehearsals::default();
+            due(&mut rehearsals, &["b", "c"], 0);
+            rehearsals.ended(&b, Err(obstacle.clone()), at(5));
+            let due = due_at(&mut rehearsals, &[same, change], 6);
+            assert!(due.contains(&b), "{obstacle}, {change:?}");
+            let standing = rehearsals.tried().filter(|(keeper, _)| **keeper == b);
+            assert_eq!(standing.count(), 0, "{obstacle}, {change:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_read_of_a_keeper_for_the_first_time_is_no_change() {
+    let mut rehearsals = Rehearsals::default();
+    let b = KeeperId::new("b");
+    let unread = Advertised {
+        rest: String::new(),
+        nonce: None,
+    };
+    rehearsals.due(&process("a", 1), [(&b, unread)].into_iter(), at(0));
+    assert_eq!(due(&mut rehearsals, &["b"], 0), []);
+    assert_eq!(due(&mut rehearsals, &["b"], 5), ids(&["b"]));
 }

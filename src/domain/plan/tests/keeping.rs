@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::builder::{Cluster, NOW, addr, addrs, cluster, history};
+use crate::domain::explain::explain;
 use crate::domain::facts::Mode;
 use crate::domain::observed::Unlisted;
 use crate::domain::plan::{Change, Hold};
@@ -147,6 +148,19 @@ fn a_primary_that_does_not_answer_but_is_not_down_is_waited_for() {
     let plan = trio().silent("a").votes("a", 1, 0).plan();
     let reason = "connection refused".to_owned();
     plan.assert_holds(&Hold::Undecided(vec![(addr("a"), reason)]));
+}
+
+#[test]
+fn a_silent_primary_that_too_few_keepers_are_there_to_hold_down_says_so_with_both_figures() {
+    let mut cluster = trio().silent("a").votes("a", 2, 0);
+    let verdict = &mut cluster.observed.nodes.get_mut(&addr("a")).unwrap().verdict;
+    (verdict.keepers, verdict.min_votes) = (2, 3);
+    let why = "can not be held down: keepers online 2, votes needed at least 3 (min-votes)";
+    let plan = cluster.plan();
+    let reason = format!("connection refused; it {why}");
+    plan.assert_holds(&Hold::Undecided(vec![(addr("a"), reason)]));
+    let told = explain(&cluster.observed, &cluster.policy, NOW);
+    assert_eq!(told.held_by[0], format!("a:6379 {why}"), "the same words");
 }
 
 #[test]
