@@ -9,6 +9,7 @@ pub mod election;
 pub mod explain;
 pub mod facts;
 pub mod failsafe;
+pub mod files;
 pub mod group;
 pub mod identity;
 pub mod info;

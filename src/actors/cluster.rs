@@ -24,8 +24,9 @@ use crate::domain::brake::Primaries;
 use crate::domain::claims::Claims;
 use crate::domain::confirmation::Told;
 use crate::domain::facts::Sighting;
+use crate::domain::files::Difference;
 use crate::domain::lease::Lease;
-use crate::domain::node::{Moment, NodeAddr};
+use crate::domain::node::{KeeperId, Moment, NodeAddr};
 use crate::domain::plan::Hold;
 use crate::domain::rivals::Rival;
 use crate::domain::verdict::{Report, Verdict};
@@ -108,7 +109,7 @@ pub struct ClusterActor {
     /// What was logged last of what is left undone.
     told_holds: Vec<Hold>,
     /// What was logged last of how the keepers' files differ.
-    told_differences: BTreeMap<String, Vec<String>>,
+    told_differences: BTreeMap<KeeperId, Difference>,
     /// Both will be looked at again soon.
     holds_settle: bool,
     /// How many changes of claims were taken in.

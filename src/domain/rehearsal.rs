@@ -73,7 +73,7 @@ pub enum Obstacle {
     /// The same, and one of the two is gone.
     #[error(
         "{gone} is not online and has the address of {of}: it is probably the predecessor of that keeper, under another id. \
-         DELETE /admin/keepers/{gone}"
+         DELETE /admin/keepers/{gone} (needs admin-operations: true)"
     )]
     Predecessor {
         /// The keeper that is not online.
@@ -337,7 +337,8 @@ pub struct Address<'a> {
 }
 
 impl Address<'_> {
-    fn is_shared_with(&self, other: &Self) -> bool {
+    /// Whether both are one address, by its text or by what it resolves to.
+    pub fn is_shared_with(&self, other: &Self) -> bool {
         let resolved = || Some(!self.resolved?.is_disjoint(other.resolved?));
         self.rest.eq_ignore_ascii_case(other.rest) || resolved().unwrap_or(false)
     }

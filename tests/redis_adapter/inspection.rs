@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redis_keeper::adapters::redis::inspect::Severity;
+use redis_keeper::adapters::redis::inspect::{Demands, Severity};
 use redis_keeper::adapters::redis::{Access, RedisServers};
 use redis_keeper::domain::facts::MinReplicas;
 use redis_keeper::domain::node::ClusterName;
@@ -10,6 +10,9 @@ use redis_keeper::ports::redis::{Depth, Fence, Remember};
 
 use crate::asking::{SHORT, as_keeper, commanding, connected, node, probed, replica_of};
 use crate::server::{Server, command};
+
+/// Longer than Redis's own default lets a script go on in silence.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(6);
 
 async fn findings(server: &Server, access: Access) -> Vec<(Severity, String)> {
     findings_with(server, access, false).await
@@ -21,9 +24,13 @@ async fn findings_with(
     write_safety: bool,
 ) -> Vec<(Severity, String)> {
     let cluster = ClusterName::new("c");
+    let demands = Demands {
+        write_safety,
+        answers_within: ANSWERS_WITHIN,
+    };
     RedisServers::new([(cluster.clone(), access)], SHORT)
         .expect("usable access")
-        .inspect(&cluster, &server.addr, write_safety)
+        .inspect(&cluster, &server.addr, demands)
         .await
         .into_iter()
         .map(|found| (found.severity, found.finding))
@@ -166,4 +173,19 @@ async fn a_node_that_is_out_of_reach_or_of_another_kind_is_an_error() {
         found(&gone, Severity::Error, "cannot be reached"),
         "{gone:?}"
     );
+}
+
+#[tokio::test]
+async fn a_server_that_is_silent_during_a_script_for_longer_than_keepers_wait_is_warned_of() {
+    for (setting, warns) in [("5999", false), ("6001", true), ("0", true)] {
+        let config = format!("appendonly yes\nlua-time-limit {setting}\n");
+        let server = Server::with_config(&config).await;
+        let findings = findings(&server, Access::default()).await;
+        let silent = found(
+            &findings,
+            Severity::Warning,
+            "answers nothing while a script runs",
+        );
+        assert_eq!(silent, warns, "{setting}: {findings:?}");
+    }
 }

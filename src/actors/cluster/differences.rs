@@ -53,23 +53,34 @@ impl ClusterActor {
     }
 
     pub(super) fn differences_are_news(&self) -> bool {
-        self.state.differences() != self.told_differences
+        self.state.odd_files() != self.told_differences
     }
 
-    /// Tells which keepers' files lack what, whenever that has changed.
+    /// Tells which keepers' files are the odd ones, whenever that has changed.
     pub(super) fn tell_differences(&mut self) {
-        let differences = self.state.differences();
+        let differences = self.state.odd_files();
         if differences == self.told_differences {
             return;
         }
         let _in_span = self.span.enter();
-        for (keeper, lacks) in &differences {
-            if self.told_differences.get(keeper) != Some(lacks) {
-                let lacks = lacks.join(", ");
+        for (keeper, difference) in &differences {
+            if self.told_differences.get(keeper) == Some(difference) {
+                continue;
+            }
+            let lacks = difference.lacks.join(", ");
+            if difference.adds.is_empty() {
                 tracing::warn!(
-                    keeper,
+                    %keeper,
                     lacks,
                     "the keepers' files differ: the file of that keeper lacks nodes of the cluster"
+                );
+            } else {
+                let adds = difference.adds.join(", ");
+                tracing::warn!(
+                    %keeper,
+                    adds,
+                    lacks,
+                    "the keepers' files differ: the file of that keeper has nodes that most keepers do not have in this cluster"
                 );
             }
         }

@@ -69,7 +69,8 @@ impl ZkSession {
                     %keeper,
                     seconds,
                     "a failover now would wait for a silent keeper, which may go on without ZooKeeper and asks no keeper \
-                     that is online: bring it back, or take it off (DELETE /admin/keepers/ID) if it does not run"
+                     that is online: bring it back, or take it off (DELETE /admin/keepers/ID, which needs \
+                     admin-operations: true) if it does not run"
                 );
             }
         }

@@ -12,8 +12,8 @@ use crate::actors::messages::Rehearse;
 use crate::domain::identity::KeeperProcess;
 use crate::domain::node::{KeeperId, Moment};
 use crate::domain::rehearsal::{
-    Address, Addresses, Advertised, News, Obstacle, RehearsalRequest, answered, own_address, sharing,
-    two_sharing,
+    Address, Addresses, Advertised, News, Obstacle, RehearsalRequest, answered, own_address,
+    sharing, two_sharing,
 };
 
 /// How long a name may take to resolve.
@@ -38,7 +38,8 @@ impl ZkSession {
             return self.rehearsals.pause();
         }
         let registered = self.circle.registered();
-        let keepers = registered.filter_map(|keeper| Some((keeper, self.circle.advertised(keeper)?)));
+        let keepers =
+            registered.filter_map(|keeper| Some((keeper, self.circle.advertised(keeper)?)));
         for keeper in self.rehearsals.due(&self.me, keepers, now) {
             self.rehearse_with(keeper, ctx);
         }

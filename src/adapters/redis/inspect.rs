@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use redis::{ServerErrorKind, Value};
 use tokio::time::timeout;
@@ -48,6 +49,15 @@ pub struct Finding {
     pub finding: String,
     /// What to do about it; empty if nothing.
     pub remedy: String,
+}
+
+/// What the keeper's settings demand of a node.
+#[derive(Debug, Clone, Copy)]
+pub struct Demands {
+    /// The keeper is to hold settings there (RK-9).
+    pub write_safety: bool,
+    /// How soon a server that is busy with a script has to answer, if only with an error, so as not to be voted down.
+    pub answers_within: Duration,
 }
 
 /// The oldest server that has what keepers use.
@@ -110,12 +120,11 @@ const USEFUL: &[(&[&str], &str)] = &[
 
 impl RedisServers {
     /// What stands in the way at the node of `cluster` at `addr`; at least one note that names its version and role.
-    /// `write_safety`: the keeper is to hold settings there (RK-9).
     pub async fn inspect(
         &self,
         cluster: &ClusterName,
         addr: &NodeAddr,
-        write_safety: bool,
+        demands: Demands,
     ) -> Vec<Finding> {
         let server = Server {
             addr: addr.clone(),
@@ -124,9 +133,10 @@ impl RedisServers {
         let mut inspection = Inspection {
             node: addr.clone(),
             needed: vec![NEEDED],
+            answers_within: demands.answers_within,
             findings: Vec::new(),
         };
-        if write_safety {
+        if demands.write_safety {
             inspection.needed.push(NEEDED_FOR_WRITE_SAFETY);
         }
         // Some dozens of round trips.
@@ -169,6 +179,7 @@ struct Inspection {
     node: NodeAddr,
     /// Commands that the keeper cannot do without.
     needed: Vec<&'static [&'static [&'static str]]>,
+    answers_within: Duration,
     findings: Vec<Finding>,
 }
 

@@ -16,6 +16,7 @@ use crate::domain::rehearsal::{
     Address, Addresses, Obstacle, RehearsalRequest, answered, own_address, sharing,
 };
 use crate::layout::circle::Registration;
+use crate::layout::keeper::KeeperRecord;
 use crate::layout::paths;
 use crate::layout::state::Document as _;
 use crate::ports::coordination::{CoordinationError, Session};
@@ -26,6 +27,34 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 const REMEDY: &str =
     "set rest-advertise of each keeper to an address of its own that all other keepers reach";
+
+/// Whether another keeper that is online holds the id that `config` has: one that is reached elsewhere.
+pub(super) async fn id_taken(
+    config: &Config,
+    session: &dyn Session,
+    peers: &dyn Peers,
+) -> Option<Subject> {
+    let id = &config.keeper_id;
+    let record = session.get(&paths::keeper(id)).await.ok().flatten()?;
+    let record = KeeperRecord::decode(&record.data).ok()?;
+    let own = config.rest.advertise.to_string();
+    let [ours, theirs] = [&own, &record.rest].map(|rest| timeout(PATIENCE, peers.resolve(rest)));
+    let [ours, theirs] = [ours.await, theirs.await].map(|it| it.ok().and_then(Result::ok));
+    let [ours, theirs] = [(&own, &ours), (&record.rest, &theirs)].map(|(rest, resolved)| Address {
+        rest,
+        resolved: resolved.as_ref(),
+    });
+    if ours.is_shared_with(&theirs) {
+        return None;
+    }
+    let text = format!(
+        "another keeper that is online holds this id: {} at {}, and this file advertises {own}. A keeper started with this \
+         file ends at once",
+        record.process, record.rest
+    );
+    let remedy = "give this keeper a keeper-id of its own; if that process is this keeper with its former address, restart it";
+    Some(Subject::new(format!("keeper-id {id}")).warning(text, remedy))
+}
 
 /// A keeper that is registered, or would be.
 struct Keeper {
@@ -162,7 +191,7 @@ mod tests {
     use crate::adapters::embedded::Embedded;
     use crate::domain::failsafe::ConsentRequest;
     use crate::domain::group::GroupAnswer;
-    use crate::domain::node::NodeAddr;
+    use crate::domain::node::{Generation, NodeAddr};
     use crate::ports::coordination::{Coordination, CreateKind};
 
     /// At each address, the keeper with this nonce.
@@ -293,6 +322,43 @@ mod tests {
             "{}",
             said[1]
         );
+    }
+
+    #[tokio::test]
+    async fn an_id_that_another_keeper_holds_is_told_with_its_process_and_address() {
+        let session = Embedded::new().connect().await.unwrap();
+        let said = async |own: &str| {
+            let text = format!(
+                r#"{{"keeper-id": "k3", "zk-quorum": ["z:2181"], "rest-advertise": "{own}", "failsafe": false,
+                    "clusters": [{{"name": "c", "nodes": [{{"host": "a", "port": 1}}]}}]}}"#
+            );
+            let config = Config::parse("test", &text, std::iter::empty()).unwrap().0;
+            let subject = id_taken(&config, &*session, &There(BTreeMap::new())).await;
+            subject.map(|subject| subject.to_string())
+        };
+        assert_eq!(said("10.0.0.3:1").await, None, "nobody holds it");
+        let record = KeeperRecord {
+            rest: "10.0.0.3:1".to_owned(),
+            version: "1.0".to_owned(),
+            process: "process 42 on host-3".to_owned(),
+            lease: Duration::from_millis(800),
+            failsafe: None,
+            acknowledged: Generation(0),
+            polls: None,
+        };
+        let create = |path: &str, data: &[u8]| session.create(path, data, CreateKind::Persistent);
+        create(paths::KEEPERS, b"").await.unwrap();
+        let path = paths::keeper(&KeeperId::new("k3"));
+        create(&path, &record.encode()).await.unwrap();
+        assert_eq!(said("10.0.0.3:1").await, None, "it is this one");
+        let taken = said("10.0.0.4:1").await.expect("a finding");
+        for part in [
+            "warning  keeper-id k3",
+            "process 42 on host-3",
+            "10.0.0.3:1",
+        ] {
+            assert!(taken.contains(part), "{taken}");
+        }
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use futures::future::join_all;
 use super::groups::Own;
 use super::{groups, versions, zookeeper};
 use crate::adapters::redis::RedisServers;
-use crate::adapters::redis::inspect::Severity;
+use crate::adapters::redis::inspect::{Demands, Severity};
 use crate::adapters::resolver::Resolver;
 use crate::cli::exit::Exit;
 use crate::cli::{ports, run};
@@ -175,8 +175,14 @@ async fn look(config: &Config) -> Vec<Subject> {
 async fn nodes(redis: &RedisServers, cluster: &ClusterConfig, own: &Own<'_>) -> Vec<Subject> {
     let looks = cluster.nodes.iter().map(|node| async {
         let mut subject = Subject::new(format!("{} {}", cluster.name, node.addr));
-        let write_safety = cluster.policy.write_safety != WriteSafety::None;
-        let found = redis.inspect(&cluster.name, &node.addr, write_safety);
+        let timing = &cluster.timing;
+        let demands = Demands {
+            write_safety: cluster.policy.write_safety != WriteSafety::None,
+            answers_within: timing
+                .mark_down
+                .saturating_sub(timing.tick + timing.probe_timeout),
+        };
+        let found = redis.inspect(&cluster.name, &node.addr, demands);
         for found in found.await {
             subject.add(found.severity, found.finding, found.remedy);
         }

@@ -49,6 +49,7 @@ pub(super) async fn look(
             subjects.push(prefix(&visit, ensemble.prefix()).await);
             if visit.missing.is_none() {
                 let peers = HttpPeers::new();
+                subjects.extend(keepers::id_taken(config, &*visit.session, &peers).await);
                 subjects.extend(keepers::look(config, &*visit.session, &peers).await);
                 subjects.extend(lists::look(&*visit.session, &config.clusters).await);
             }

@@ -239,7 +239,8 @@ impl Hold {
             Self::ChangedFromOutside { left } => write!(
                 f,
                 "the primary was changed from outside three times within a minute, by hand or by another manager: nothing is \
-                 undone for another {} s, or until POST /admin/clusters/NAME/acknowledge; a dead primary is still replaced",
+                 undone for another {} s, or until POST \
+                 /admin/clusters/NAME/acknowledge (needs admin-operations: true); a dead primary is still replaced",
                 left.as_secs()
             ),
             Self::Overlaps {
@@ -352,7 +353,8 @@ fn silent_keepers(
     write!(
         f,
         "{waits} for {}: it is silent, may go on without ZooKeeper for so long (failsafe-max-seconds), and asks no \
-         keeper that {nobody}; bring it back, or take it off (DELETE /admin/keepers/ID) if it does not run",
+         keeper that {nobody}; bring it back, or take it off (DELETE /admin/keepers/ID, which needs admin-operations: true) \
+         if it does not run",
         list(keepers)
     )
 }

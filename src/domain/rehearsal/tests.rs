@@ -19,11 +19,7 @@ fn due(rehearsals: &mut Rehearsals, names: &[&str], now: u64) -> Vec<KeeperId> {
 }
 
 /// The same of keepers that are reached at these hosts, each with the bits that its process has drawn.
-fn due_at(
-    rehearsals: &mut Rehearsals,
-    keepers: &[(&str, &str, u64)],
-    now: u64,
-) -> Vec<KeeperId> {
+fn due_at(rehearsals: &mut Rehearsals, keepers: &[(&str, &str, u64)], now: u64) -> Vec<KeeperId> {
     let advertised = |(id, host, bits): &(&str, &str, u64)| {
         let advertised = Advertised {
             rest: format!("{host}:1"),
@@ -32,7 +28,9 @@ fn due_at(
         (KeeperId::new(*id), advertised)
     };
     let keepers: Vec<_> = keepers.iter().map(advertised).collect();
-    let keepers = keepers.iter().map(|(id, advertised)| (id, advertised.clone()));
+    let keepers = keepers
+        .iter()
+        .map(|(id, advertised)| (id, advertised.clone()));
     rehearsals.due(&process("a", 1), keepers, at(now))
 }
 
@@ -188,7 +186,7 @@ fn a_keeper_that_is_gone_and_has_anothers_address_is_its_predecessor() {
     assert!(
         predecessor
             .to_string()
-            .ends_with("DELETE /admin/keepers/k1")
+            .ends_with("DELETE /admin/keepers/k1 (needs admin-operations: true)")
     );
     for both in [true, false] {
         let shared = Obstacle::shared(&new, &old, |_| both);
@@ -208,7 +206,11 @@ fn an_obstacle_is_dropped_with_the_address_or_the_process_that_it_was_found_with
         }
         assert_eq!(rehearsals.told().count(), 1);
         let now = [("b", host, bits), ("c", "c", 1)];
-        assert_eq!(due_at(&mut rehearsals, &now[..1], 16), ids(&["b"]), "at once");
+        assert_eq!(
+            due_at(&mut rehearsals, &now[..1], 16),
+            ids(&["b"]),
+            "at once"
+        );
         assert_eq!(rehearsals.told().count(), 0);
         assert_eq!(rehearsals.tried().count(), 0);
         assert_eq!(rehearsals.addresses(&b), Some(&BTreeSet::new()));

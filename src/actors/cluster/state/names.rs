@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::State;
 use crate::actors::messages::{Decision, SharedState};
+use crate::domain::files::{Difference, odd};
 use crate::domain::names::{Addresses, Identity, Names, identity, mentioned};
-use crate::domain::node::{Moment, NodeAddr};
+use crate::domain::node::{KeeperId, Moment, NodeAddr};
 use crate::domain::observed::Unlisted;
 use crate::domain::plan::{Action, Change};
 use crate::domain::published::Published;
@@ -205,6 +206,14 @@ impl State {
             *state = self.foreign.names.keep(before, std::mem::take(state));
         }
         decision
+    }
+
+    /// The keepers online whose files are odd.
+    pub(in crate::actors::cluster) fn odd_files(&self) -> BTreeMap<KeeperId, Difference> {
+        let shared = self.shared.as_ref();
+        shared
+            .map(|shared| odd(&shared.keepers, &shared.reports))
+            .unwrap_or_default()
     }
 
     /// Which nodes of the cluster the files of keepers online lack, though others have them.

@@ -1,6 +1,7 @@
 //! Settings of a server that would stand in the way of a failover, or cost data.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use redis::Value;
 
@@ -51,6 +52,7 @@ impl Inspection {
         if setting(wire, "replica-priority").await?.as_deref() == Some("0") {
             self.add(Severity::Note, "replica-priority is 0: never promoted", "");
         }
+        self.busy(wire).await?;
         let mode = setting(wire, "protected-mode").await?;
         if mode.as_deref() == Some("yes") && requirepass.as_deref() == Some("") && !authenticates {
             let bound = setting(wire, "bind").await?.unwrap_or_default();
@@ -63,6 +65,50 @@ impl Inspection {
         }
         Ok(())
     }
+}
+
+impl Inspection {
+    /// A server that runs a script answers nothing for this long, and errors from then on. Only those are signs of life.
+    ///
+    /// Source: <https://redis.io/docs/latest/develop/programmability/>.
+    async fn busy(&mut self, wire: &mut Wire) -> Result<(), Stopped> {
+        // By its name since Redis 7.0, and before.
+        let mut name = "busy-reply-threshold";
+        let mut threshold = setting(wire, name).await?;
+        if threshold.is_none() {
+            name = "lua-time-limit";
+            threshold = setting(wire, name).await?;
+        }
+        let Some(threshold) = threshold.and_then(|it| it.parse::<i64>().ok()) else {
+            return Ok(());
+        };
+        if let Some((finding, remedy)) = slow_when_busy(name, threshold, self.answers_within) {
+            self.warn(finding, &remedy);
+        }
+        Ok(())
+    }
+}
+
+/// What to warn of if a server answers nothing for `threshold` milliseconds of a script, without end if that is not positive,
+/// and the keepers wait for `within`.
+fn slow_when_busy(name: &str, threshold: i64, within: Duration) -> Option<(String, String)> {
+    let limit = within.as_millis();
+    let silent = match u128::try_from(threshold) {
+        Ok(ms) if (1..limit).contains(&ms) => return None,
+        Ok(ms @ 1..) => format!("answers nothing while a script runs for {ms} ms"),
+        _ => "answers nothing while a script runs".to_owned(),
+    };
+    let finding = format!(
+        "{silent} ({name} {threshold}), and is voted down after {limit} ms without an answer (seconds-mark-down less \
+         tick-seconds and probe-timeout-seconds): a longer script has it replaced"
+    );
+    let half = limit / 2;
+    let remedy = if half > 0 {
+        format!("set {name} {half}, or raise seconds-mark-down")
+    } else {
+        format!("raise seconds-mark-down, so that {name} fits into it")
+    };
+    Some((finding, remedy))
 }
 
 /// Whether the default user, as `ACL GETUSER` describes it, needs no password.
@@ -85,4 +131,39 @@ async fn setting(wire: &mut Wire, name: &str) -> Result<Option<String>, WireErro
         .get(1)
         .and_then(reply::text)
         .map(Cow::into_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_silent_for_longer_than_keepers_wait_is_told_with_both_figures() {
+        let told = |threshold, within| {
+            slow_when_busy(
+                "busy-reply-threshold",
+                threshold,
+                Duration::from_millis(within),
+            )
+        };
+        assert_eq!(told(2_999, 3_000), None);
+        for threshold in [3_000, 5_000] {
+            let (finding, remedy) = told(threshold, 3_000).expect("a warning");
+            let both = [
+                format!("busy-reply-threshold {threshold}"),
+                "after 3000 ms".to_owned(),
+            ];
+            assert!(both.iter().all(|it| finding.contains(it)), "{finding}");
+            assert!(remedy.contains("set busy-reply-threshold 1500"), "{remedy}");
+        }
+        for endless in [0, -1] {
+            let (finding, _) = told(endless, 3_000).expect("a warning");
+            assert!(
+                finding.starts_with("answers nothing while a script runs ("),
+                "{finding}"
+            );
+        }
+        let (_, remedy) = told(5_000, 0).expect("a warning");
+        assert!(remedy.starts_with("raise seconds-mark-down"), "{remedy}");
+    }
 }
