@@ -28,7 +28,7 @@ use crate::domain::files::Difference;
 use crate::domain::lease::Lease;
 use crate::domain::node::{KeeperId, Moment, NodeAddr};
 use crate::domain::plan::Hold;
-use crate::domain::rivals::Rival;
+use crate::domain::rivals::Known;
 use crate::domain::verdict::{Report, Verdict};
 use crate::ports::clock::LeaseClock;
 use crate::ports::redis::Redis;
@@ -75,7 +75,7 @@ pub struct ClusterLinks {
     /// This keeper's lease.
     pub lease: watch::Receiver<Lease>,
     /// Other groups of keepers that are known to look after the same servers (RK-12).
-    pub rivals: watch::Receiver<Arc<Vec<Rival>>>,
+    pub rivals: watch::Receiver<Arc<Known>>,
     /// Asks the keepers of other groups.
     pub groups: ChildRef<GroupWatch>,
     /// The clock that the lease is measured with.

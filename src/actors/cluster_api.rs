@@ -16,6 +16,7 @@ use crate::domain::lease::Lease;
 use crate::domain::names::known_addresses;
 use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
 use crate::domain::published::Published;
+use crate::domain::rivals::Astray;
 pub use crate::domain::serving::{Reason, Ruling};
 use crate::domain::verdict::Verdict;
 
@@ -208,6 +209,8 @@ pub struct ClusterView {
     pub proxies: Vec<ProxyView>,
     /// Other groups of keepers that look after the cluster (RK-12).
     pub other_groups: Vec<OtherGroup>,
+    /// Names of other groups' keepers that this keeper met at its nodes, and that do not lead to them.
+    pub astray: Vec<Astray>,
 }
 
 /// What one HAProxy said of one node last, to this keeper, for display.

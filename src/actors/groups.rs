@@ -18,7 +18,7 @@ use crate::actors::zk_session::ZkSession;
 use crate::actors::{Directory, Outbox};
 use crate::domain::group::{GroupAnswer, GroupToken, ProbeName};
 use crate::domain::node::{KeeperId, Moment, NodeAddr};
-use crate::domain::rivals::{Rival, Rivals};
+use crate::domain::rivals::{Astray, Known, LeadsTo, Rival, Rivals};
 use crate::ports::clock::LeaseClock;
 use crate::ports::peers::Peers;
 use crate::ports::redis::Redis;
@@ -63,7 +63,7 @@ pub struct GroupLinks {
     /// Its group, once the session has joined it.
     pub own: watch::Receiver<Option<GroupToken>>,
     /// Where the rivals are told; kept across restarts.
-    pub known: watch::Sender<Arc<Vec<Rival>>>,
+    pub known: watch::Sender<Arc<Known>>,
     /// To the monitors of all nodes.
     pub introduced: Outbox<Introduced>,
     /// To the actors of all clusters.
@@ -83,6 +83,8 @@ pub struct GroupWatch {
     timer: Option<(Moment, SpawnHandle)>,
     /// When it was told last that nobody answers behind a name.
     unanswered_told: Option<Moment>,
+    /// When it was told last that another keeper answers behind a name.
+    astray_told: Option<Moment>,
     /// Whoever waits until all that were met have been asked.
     waiting: Vec<oneshot::Sender<()>>,
 }
@@ -91,12 +93,13 @@ impl GroupWatch {
     /// A watch that goes on from what was known before.
     pub fn new(links: GroupLinks) -> Self {
         let known = Arc::clone(&links.known.borrow());
-        let rivals = Rivals::resumed(&known, links.clock.now());
+        let rivals = Rivals::resumed(&known.rivals, links.clock.now());
         Self {
             links,
             rivals,
             timer: None,
             unanswered_told: None,
+            astray_told: None,
             waiting: Vec::new(),
         }
     }
@@ -112,7 +115,7 @@ impl GroupWatch {
                 rest,
             };
             self.links.redis.introduce(&name);
-            self.rivals.own_is(group);
+            self.rivals.own_is(group, self.links.keeper.clone());
             (self.links.introduced)(Introduced);
             self.look(ctx);
         }
@@ -183,21 +186,39 @@ impl GroupWatch {
     }
 
     /// Tells the rivals, and has all clusters look at them if something of it is news.
-    fn tell(&self, now: Moment) {
-        let known = self.rivals.known(now);
+    fn tell(&mut self, now: Moment) {
+        let known = self.rivals.told(now);
         let told = Arc::clone(&self.links.known.borrow());
         if *told == known {
             return;
         }
+        self.tell_astray(&told.astray, &known.astray, now);
         let matter = |rival: &Rival| Rival {
             until: Moment::default(),
             ..rival.clone()
         };
-        let news = !told.iter().map(matter).eq(known.iter().map(matter));
+        let rivals = |known: &Known| known.rivals.iter().map(matter).collect::<Vec<_>>();
+        let news = rivals(&told) != rivals(&known) || told.astray != known.astray;
         self.links.known.send_replace(Arc::new(known));
         if news {
             (self.links.reconsider)(Reconsider);
         }
+    }
+
+    /// Tells of names that lead to other keepers. Of those that lead to nobody it is [told](Self::unanswered) already.
+    fn tell_astray(&mut self, told: &[Astray], known: &[Astray], now: Moment) {
+        let proven = |it: &&Astray| !matches!(it.leads_to, LeadsTo::Nobody(_));
+        let mut news = known.iter().filter(proven).filter(|it| {
+            let same = |told: &Astray| (&told.name, &told.leads_to) == (&it.name, &it.leads_to);
+            !told.iter().any(same)
+        });
+        let Some(astray) = news.next() else { return };
+        let lately = |told| now.since(told) < UNANSWERED_TOLD_EVERY;
+        if self.astray_told.is_some_and(lately) {
+            return;
+        }
+        self.astray_told = Some(now);
+        tracing::warn!(name = %astray.name, why = %astray, "another group's keeper cannot be asked");
     }
 
     fn look_at(&mut self, at: Option<Moment>, ctx: &mut Context<Self>) {
@@ -232,6 +253,7 @@ impl Handler<KeepersMet> for GroupWatch {
     fn handle(&mut self, KeepersMet { node, names }: KeepersMet, ctx: &mut Self::Context) {
         let now = self.links.clock.now();
         self.rivals.met(&node, names, now);
+        self.tell(now);
         let soon = now.after(GATHERED_WITHIN);
         if self.rivals.next(now).is_some_and(|next| next <= soon) {
             let planned = self.timer.map(|(at, _)| at);

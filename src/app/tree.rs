@@ -31,7 +31,7 @@ use crate::domain::lease::Lease;
 use crate::domain::liveness::Limits;
 use crate::domain::node::NodeAddr;
 use crate::domain::policy::WriteSafety;
-use crate::domain::rivals::Rival;
+use crate::domain::rivals::Known;
 use crate::domain::yielding::patience;
 use crate::ports::clock::LeaseClock;
 use crate::ports::coordination::Coordination;
@@ -55,7 +55,7 @@ pub(super) struct Wires {
     pub(super) obstacles: watch::Sender<Arc<[String]>>,
     pub(super) groups: Slot<GroupWatch>,
     pub(super) group: watch::Sender<Option<GroupToken>>,
-    pub(super) rivals: watch::Sender<Arc<Vec<Rival>>>,
+    pub(super) rivals: watch::Sender<Arc<Known>>,
     /// Drawn by chance, for this run.
     pub(super) chance: u64,
     pub(super) fatal: mpsc::UnboundedSender<Fatal>,

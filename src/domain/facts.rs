@@ -8,6 +8,10 @@ use std::time::Duration;
 use super::node::{Moment, NodeAddr};
 use super::unproven::Unproven;
 
+pub use failover::ServerFailover;
+
+mod failover;
+
 /// The facts of one node, merged from its probes.
 ///
 /// Source: <https://redis.io/docs/latest/commands/info/>. Field names of `INFO` are given in parentheses. A figure that
@@ -44,6 +48,8 @@ pub struct NodeFacts {
     pub keys: u64,
     /// It keeps an append-only file, from which it starts without any history that it had (`aof_enabled`).
     pub append_only: bool,
+    /// Somebody has it fail over by Redis's own command.
+    pub failover: Option<ServerFailover>,
     /// Redis Sentinels that watch this node, by the names and hosts of their connections.
     pub sentinels: Vec<String>,
     /// How many other clients listen on the channel of Sentinels.
@@ -400,6 +406,7 @@ impl NodeFacts {
             offset: _,
             keys,
             append_only,
+            failover,
             sentinels,
             other_subscribers,
         } = self;
@@ -417,6 +424,7 @@ impl NodeFacts {
             && *previous_replication_id == other.previous_replication_id
             && *previous_offset == other.previous_offset
             && *append_only == other.append_only
+            && *failover == other.failover
             && (*keys == 0) == (other.keys == 0)
             && *sentinels == other.sentinels
             && *other_subscribers == other.other_subscribers

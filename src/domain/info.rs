@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use super::facts::{Family, Link, Mode, NodeFacts, Role, UNKNOWN_HOST, Upstream, Version};
+use super::facts::{
+    Family, Link, Mode, NodeFacts, Role, ServerFailover, UNKNOWN_HOST, Upstream, Version,
+};
 use super::node::NodeAddr;
 
 /// Redis's own default of `replica-priority`.
@@ -43,6 +45,8 @@ pub struct Info {
     pub loading: Option<bool>,
     /// `aof_enabled`.
     pub append_only: Option<bool>,
+    /// `master_failover_state`: none is `Some(None)`.
+    pub failover: Option<Option<ServerFailover>>,
     /// `role` and what belongs to it.
     pub role: Option<Role>,
     /// `master_replid`.
@@ -86,6 +90,7 @@ impl Info {
                 "uptime_in_seconds" => info.uptime = seconds(value),
                 "config_file" => info.config_file = Some(value.to_owned()),
                 "loading" => info.loading = flag(value),
+                "master_failover_state" => info.failover = Some(ServerFailover::parse(value)),
                 "aof_enabled" => info.append_only = flag(value),
                 "role" => {
                     is_replica = match value {
@@ -269,6 +274,7 @@ impl NodeFacts {
             offset: info.offset.unwrap_or(0),
             keys: info.keys.unwrap_or(0),
             append_only: info.append_only.unwrap_or(false),
+            failover: info.failover.flatten(),
             sentinels: Vec::new(),
             other_subscribers: 0,
         };
@@ -305,6 +311,7 @@ impl NodeFacts {
         let plausible = |told: &Duration| told.saturating_add(WHOLE_SECONDS) >= aged;
         self.uptime = info.uptime.filter(plausible).unwrap_or(aged);
         take(&mut self.append_only, info.append_only);
+        take(&mut self.failover, info.failover);
         take(&mut self.version, info.version);
         take(&mut self.mode, info.mode);
         take(&mut self.loading, info.loading);

@@ -17,6 +17,7 @@ use super::looks::Looks;
 use super::names::{Addresses, Identity, identity, known_addresses};
 use super::node::{Epoch, KeeperId, Moment, NodeAddr};
 use super::published::Published;
+use super::rivals::Astray;
 use super::sentinels::{AtNode, SentinelWatch};
 use super::succession::Succession;
 use super::verdict::Verdict;
@@ -71,6 +72,8 @@ pub struct Observed {
     pub told: BTreeMap<KeeperId, Witness>,
     /// Other groups of keepers that look after these servers, in order (RK-12).
     pub other_groups: Vec<OtherGroup>,
+    /// Names of other groups' keepers that this keeper met at the cluster's servers, and that do not lead to them (RK-12).
+    pub astray: Vec<Astray>,
     /// Where this keeper, which leads, has looked for other groups; `None` if it does not lead (RK-12).
     pub looks: Option<Looks>,
     /// Other published clusters of this group that have nodes of this one.

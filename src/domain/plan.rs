@@ -216,6 +216,8 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
     } else {
         plan.holds.extend(overlaps);
     }
+    foreigners::tell_failovers(observed, &mut plan.holds);
+    plan.holds.extend(foreigners::astray(observed));
     if plan.action.is_none() {
         // What failed may be tried again, which nothing but time tells.
         let urgent = observed.has_no_primary();

@@ -10,7 +10,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::group::{GroupAnswer, GroupToken, OtherGroup, ProbeName};
-use super::node::{Moment, NodeAddr};
+use super::node::{KeeperId, Moment, NodeAddr};
+
+pub use astray::{Astray, LeadsTo};
+
+mod astray;
 
 /// How long after the first answer the second counts as one.
 pub const TWICE_AFTER: Duration = Duration::from_secs(2);
@@ -42,10 +46,25 @@ const LAST_RETRY: Duration = Duration::from_mins(5);
 /// A name that was not met for so long is forgotten.
 const NAME_FORGOTTEN_AFTER: Duration = Duration::from_mins(15);
 
+/// So many names that do not lead to their keepers are told.
+const ASTRAY_TOLD: usize = 8;
+
+/// After so many failures in a row it is told that nobody answers behind a name: a keeper may just be starting.
+const NOBODY_AFTER: u32 = 2;
+
+/// What all clusters are told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    /// Groups that look after the same servers.
+    pub rivals: Vec<Rival>,
+    /// Names that do not lead to their keepers.
+    pub astray: Vec<Astray>,
+}
+
 /// What is known of keepers of other groups.
 #[derive(Debug, Clone, Default)]
 pub struct Rivals {
-    own: Option<GroupToken>,
+    own: Option<(GroupToken, KeeperId)>,
     met: BTreeMap<ProbeName, Met>,
     groups: BTreeMap<GroupToken, Group>,
     /// How often names were met: of more than there is room for, other ones come first each time.
@@ -66,6 +85,8 @@ struct Met {
     asked: bool,
     /// Failures in a row.
     failures: u32,
+    /// Who answered last, if not the keeper with this name.
+    leads_to: Option<LeadsTo>,
 }
 
 /// A group of which a keeper has answered.
@@ -118,11 +139,11 @@ impl Rivals {
         rivals
     }
 
-    /// This keeper's own group: no rival.
-    pub fn own_is(&mut self, own: GroupToken) {
+    /// This keeper, `me`, and its own group: no rival.
+    pub fn own_is(&mut self, own: GroupToken, me: KeeperId) {
         self.met.retain(|name, _| name.group != own);
         self.groups.remove(&own);
-        self.own = Some(own);
+        self.own = Some((own, me));
     }
 
     /// Connections with these names were met at `node`.
@@ -133,7 +154,9 @@ impl Rivals {
         now: Moment,
     ) {
         // Before it is known which group this is, a keeper of it could be taken for another's.
-        let Some(own) = self.own.clone() else { return };
+        let Some((own, _)) = self.own.clone() else {
+            return;
+        };
         let forgotten = |met: &Met| now.since(met.last) >= NAME_FORGOTTEN_AFTER && !met.asking;
         self.met.retain(|_, met| !forgotten(met));
         let others = names.into_iter().filter(|name| name.group != own);
@@ -236,8 +259,16 @@ impl Rivals {
             return;
         };
         (met.asking, met.asked) = (false, true);
-        let answer = answer.ok().filter(|answer| answer.is_of(name));
-        let Some(answer) = answer else {
+        let answer = match answer {
+            Ok(answer) if answer.is_of(name) => Ok(answer),
+            Ok(answer) => {
+                let (own, me) = self.own.as_ref().map(|(own, me)| (own, me)).unzip();
+                Err(LeadsTo::of(&answer, own, me))
+            }
+            Err(why) => Err(LeadsTo::Nobody(why)),
+        };
+        met.leads_to = answer.as_ref().err().cloned();
+        let Ok(answer) = answer else {
             let wait = FIRST_RETRY * 2_u32.saturating_pow(met.failures.min(10));
             met.failures = met.failures.saturating_add(1);
             met.ask_at = now.after(wait.min(LAST_RETRY));
@@ -282,6 +313,41 @@ impl Rivals {
             .collect()
     }
 
+    /// What all clusters are told now.
+    pub fn told(&self, now: Moment) -> Known {
+        Known {
+            rivals: self.known(now),
+            astray: self.astray(now),
+        }
+    }
+
+    /// Names that do not lead to the keepers that bear them. What is known of a group by another of its keepers is enough.
+    fn astray(&self, now: Moment) -> Vec<Astray> {
+        let known = |group: &GroupToken| {
+            let group = self.groups.get(group);
+            group.is_some_and(|group| now < group.rival.until)
+        };
+        let met = self.met.iter().filter(|(name, met)| {
+            let told = match met.leads_to {
+                Some(LeadsTo::Nobody(_)) => met.failures >= NOBODY_AFTER,
+                Some(_) => true,
+                None => false,
+            };
+            told && !met.nodes.is_empty() && !known(&name.group)
+        });
+        let astray = met.filter_map(|(name, met)| {
+            Some(Astray {
+                leads_to: met.leads_to.clone()?,
+                name: name.clone(),
+                nodes: met.nodes.clone(),
+            })
+        });
+        let mut astray: Vec<_> = astray.collect();
+        astray.sort();
+        astray.truncate(ASTRAY_TOLD);
+        astray
+    }
+
     /// When something is to be done next though nothing is heard: somebody to be asked, or a rival to be forgotten.
     pub fn next(&self, now: Moment) -> Option<Moment> {
         let asked = self.met.iter().filter(|(name, met)| self.asks(name, met));
@@ -304,6 +370,7 @@ impl Met {
             asking: false,
             asked: false,
             failures: 0,
+            leads_to: None,
         }
     }
 }
@@ -333,6 +400,23 @@ pub fn of_cluster<'a>(
     };
     let standing = rivals.iter().filter(|rival| now < rival.until);
     standing.filter_map(looks_after).collect()
+}
+
+/// Those of the `astray` that were met at one of these `nodes`, and at which of them.
+pub fn astray_at<'a>(
+    astray: &[Astray],
+    nodes: &(impl Iterator<Item = &'a NodeAddr> + Clone),
+) -> Vec<Astray> {
+    let here = |it: &Astray| Astray {
+        nodes: nodes
+            .clone()
+            .filter(|addr| it.nodes.contains(*addr))
+            .cloned()
+            .collect(),
+        ..it.clone()
+    };
+    let here = astray.iter().map(here);
+    here.filter(|it| !it.nodes.is_empty()).collect()
 }
 
 #[cfg(test)]

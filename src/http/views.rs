@@ -19,6 +19,7 @@ use crate::domain::facts::{DownReason, Link, MinReplicas, Mode, NodeFacts, Role,
 use crate::domain::group::OtherGroup;
 use crate::domain::node::{KeeperId, Moment, NodeAddr};
 use crate::domain::published::{Intent, Published, Step};
+use crate::domain::rivals::Astray;
 
 /// An answer with a JSON body. Every one is true only at its moment, so none may be cached.
 pub(super) fn json(code: StatusCode, body: &impl Serialize) -> HttpResponse {
@@ -118,6 +119,7 @@ pub(super) fn cluster(view: &ClusterView) -> Value {
         "files-lack": view.differences,
         "haproxies": view.proxies.iter().map(|it| proxy(it, view.now)).collect::<Vec<_>>(),
         "other-groups": view.other_groups.iter().map(other_group).collect::<Vec<_>>(),
+        "names-astray": view.astray.iter().map(astray).collect::<Vec<_>>(),
     })
 }
 
@@ -129,6 +131,17 @@ fn other_group(other: &OtherGroup) -> Value {
         "coordination": other.place,
         "cluster": other.cluster.as_str(),
         "primary": other.primary.as_ref().map(ToString::to_string),
+    })
+}
+
+/// The name of another group's keeper that does not lead to it.
+fn astray(astray: &Astray) -> Value {
+    json!({
+        "group": astray.name.group.as_str(),
+        "keeper": astray.name.keeper.as_str(),
+        "rest": astray.name.rest.to_string(),
+        "nodes": strings(&astray.nodes),
+        "found": astray.leads_to.to_string(),
     })
 }
 

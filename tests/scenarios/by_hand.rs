@@ -103,3 +103,28 @@ async fn a_node_that_left_the_history_and_was_written_to_since_does_not_take_ove
     second.wait_in_step_with(&first).await;
     second.wait_key_count(200).await;
 }
+
+/// An operator has Redis itself fail over, to a node that hangs: it holds writes up for as long as that takes.
+#[tokio::test]
+async fn a_failover_of_redis_itself_that_does_not_end_is_told_with_what_ends_it() {
+    let net = Net::fleet().await;
+    let [primary, first, second] = Redis::trio(&net).await;
+    primary.wait_followed_by(&[&first, &second]).await;
+    let nodes = [&primary, &first, &second];
+    let prefix = ZooKeeper::shared().await.prefix("failover_of_redis");
+    let patient = Settings::new().set("seconds-mark-down", 60);
+    let keepers = Keepers::start_for(1, &net, &prefix, patient, &nodes).await;
+    let keeper = &keepers[0];
+    first.pause();
+    primary.run::<()>("SET not-copied 1").await;
+    let to = first.at();
+    let failover = format!("FAILOVER TO {} {}", to.ip(), to.port());
+    primary.run::<()>(&failover).await;
+    let told = ["was told to FAILOVER", "waiting-for-sync", "FAILOVER ABORT"];
+    keeper.wait_plan("cache", &told).await;
+    assert!(keeper.calls_writable("cache", &primary).await);
+
+    primary.run::<()>("FAILOVER ABORT").await;
+    first.resume();
+    keeper.wait_plan("cache", &["nothing to do"]).await;
+}

@@ -345,3 +345,75 @@ async fn a_group_that_begins_late_and_loses_the_primary_at_once_changes_nothing(
     wait_meets(&ours[0], &theirs).await;
     wait_meets(&theirs[0], &ours).await;
 }
+
+/// What its plan and `explain` say now.
+async fn says_now(keeper: &Keeper) -> [String; 2] {
+    let view = keeper.admin("clusters/cache").await;
+    let explained = keeper.admin("clusters/cache/explain").await;
+    [&view["plan"], &explained["now"]].map(|text| text.as_str().unwrap_or_default().to_owned())
+}
+
+/// The other group's keeper advertises the address of a keeper of this one.
+#[tokio::test]
+async fn a_keeper_whose_advertised_address_leads_to_our_own_keeper_is_told_with_the_remedy() {
+    let net = Net::fleet().await;
+    let zookeeper = ZooKeeper::shared().await;
+    let (right, typo) = (zookeeper.prefix("astray"), zookeeper.prefix("astray_typo"));
+    let trio = Redis::trio(&net).await;
+    let nodes = trio.each_ref();
+    let ours = Keepers::start_for(2, &net, &right, settings(), &nodes).await;
+    let wrong = ours[0].http().to_string();
+    let theirs = settings().set("rest-advertise", wrong.as_str());
+    let theirs = theirs.cluster("cache", &trio);
+    let theirs = Keeper::launch("keeper-1", &net, &typo, &theirs).await;
+    let found = [
+        "this keeper itself answers there",
+        "keeper keeper-1 of this group answers there",
+    ];
+    for (keeper, found) in ours.iter().zip(found) {
+        eventually(SOON * 2, "the name to be told", async || {
+            let view = keeper.admin("clusters/cache").await;
+            let astray = &view["names-astray"][0];
+            let told = astray["found"] == found && astray["rest"] == wrong.as_str();
+            told.then_some(())
+                .ok_or_else(|| view["names-astray"].to_string())
+        })
+        .await;
+        assert_eq!(
+            others(keeper).await,
+            Ok(BTreeSet::new()),
+            "it holds nothing"
+        );
+        let log = keeper.process().log();
+        let line = |line: &&str| line.contains("another group's keeper cannot be asked");
+        let told = log.lines().find(line).expect("a line of the log");
+        assert!(
+            told.contains("WARN") && told.contains("rest-advertise"),
+            "{told}"
+        );
+    }
+    let leader = &ours[ours.wait_leader().await];
+    eventually(SOON, "the plan to say so", async || {
+        let says = says_now(leader).await;
+        let told = says.iter().all(|text| {
+            text.contains("bears the name of keeper keeper-1 of another group")
+                && text.contains("rest-advertise")
+        });
+        told.then_some(()).ok_or_else(|| format!("{says:?}"))
+    })
+    .await;
+    let (_, report) = check(&right, &nodes).await;
+    assert!(
+        report.contains("keeper keeper-1 of this group answers there")
+            && report.contains("correct that keeper's rest-advertise"),
+        "{report}"
+    );
+
+    theirs.process().kill();
+    eventually(FORGOTTEN, "the name to be forgotten", async || {
+        let says = says_now(leader).await;
+        let over = says.iter().all(|text| !text.contains("rest-advertise"));
+        over.then_some(()).ok_or_else(|| format!("{says:?}"))
+    })
+    .await;
+}

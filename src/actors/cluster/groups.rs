@@ -16,7 +16,7 @@ use crate::actors::messages::{
 use crate::domain::group::{GroupCluster, OtherGroup};
 use crate::domain::looks::COUNTS_FOR;
 use crate::domain::node::{Moment, NodeAddr};
-use crate::domain::rivals::{Rival, of_cluster};
+use crate::domain::rivals::{Astray, Rival, astray_at, of_cluster};
 
 /// How long the look at a node may take that a change waits for; a monitor gives it up sooner.
 const LOOKS_WITHIN: Duration = Duration::from_millis(100);
@@ -65,8 +65,9 @@ impl ClusterActor {
 
     /// Takes in what is known of other groups, and tells if that is news.
     pub(super) fn look_at_rivals(&mut self, now: Moment) {
-        let rivals = std::sync::Arc::clone(&self.links.rivals.borrow());
-        let Some(before) = self.state.rivals(&rivals, now) else {
+        let known = std::sync::Arc::clone(&self.links.rivals.borrow());
+        self.state.astray(&known.astray);
+        let Some(before) = self.state.rivals(&known.rivals, now) else {
             return;
         };
         let groups = |known: &[OtherGroup]| -> BTreeSet<_> {
@@ -121,6 +122,11 @@ impl State {
     fn rivals(&mut self, rivals: &[Rival], now: Moment) -> Option<Vec<OtherGroup>> {
         let own = of_cluster(rivals, &self.nodes_with_addresses(), now);
         self.own_rivals(own)
+    }
+
+    /// Takes in names of other groups' keepers that do not lead to them.
+    fn astray(&mut self, astray: &[Astray]) {
+        self.observed.astray = astray_at(astray, &self.observed.nodes.keys());
     }
 
     /// What another group of keepers is told of this cluster.

@@ -131,6 +131,7 @@ impl State {
             witness: Witness::default(),
             told: BTreeMap::new(),
             other_groups: Vec::new(),
+            astray: Vec::new(),
             looks: None,
             overlaps: Vec::new(),
             contenders: Vec::new(),

@@ -12,6 +12,7 @@ use crate::adapters::redis::RedisServers;
 use crate::config::{Config, CoordinationConfig};
 use crate::domain::group::{GroupAnswer, GroupToken, ProbeName};
 use crate::domain::node::{ClusterName, NodeAddr};
+use crate::domain::rivals::LeadsTo;
 use crate::ports::peers::Peers as _;
 
 /// How long a keeper may take to say which group it belongs to.
@@ -22,6 +23,9 @@ const MOST_ASKED: usize = 8;
 
 const REMEDY: &str = "compare zk-quorum and zk-prefix of that keeper with these, and stop one of the two groups: while both \
                       are there nothing is failed over";
+
+const ASTRAY_REMEDY: &str = "correct that keeper's rest-advertise, or stop it: CLIENT LIST shows where its connection comes from. While it \
+                             cannot be asked, the two groups may undo each other's changes";
 
 /// Whose keepers are no others.
 pub(super) struct Own<'a> {
@@ -57,7 +61,7 @@ pub(super) async fn look(
     }
     for keepers in groups.into_values() {
         let asked = keepers.into_iter().take(MOST_ASKED);
-        let answers = join_all(asked.map(|name| async move { (name, ask(name).await) })).await;
+        let answers = join_all(asked.map(|name| async move { (name, ask(name, own).await) })).await;
         let answered = answers
             .iter()
             .find_map(|(name, answer)| Some((name, answer.as_ref().ok()?)));
@@ -77,12 +81,9 @@ pub(super) async fn look(
                     None => subject.warning(format!("{who} ({}) probes it", answer.place), REMEDY),
                 }
             }
-            (None, Some((name, Err(error)))) => subject.warning(
-                format!(
-                    "a client bears the name of {}, which does not answer: {error}",
-                    who(name)
-                ),
-                "find that client in CLIENT LIST",
+            (None, Some((name, Err(found)))) => subject.warning(
+                format!("a client bears the name of {}, and {found}", who(name)),
+                ASTRAY_REMEDY,
             ),
             (None, _) => continue,
         };
@@ -97,12 +98,13 @@ fn who(name: &ProbeName) -> String {
     )
 }
 
-async fn ask(name: &ProbeName) -> Result<GroupAnswer, String> {
+async fn ask(name: &ProbeName, own: &Own<'_>) -> Result<GroupAnswer, LeadsTo> {
     let asked = timeout(ANSWERS_WITHIN, HttpPeers::new().ask_group(&name.rest, None));
     let late = |_| Err(format!("no answer within {ANSWERS_WITHIN:?}"));
-    let answer = asked.await.unwrap_or_else(late)?;
-    let honest = answer.is_of(name);
-    honest
-        .then_some(answer)
-        .ok_or_else(|| "another keeper answers there".to_owned())
+    let answer = asked.await.unwrap_or_else(late).map_err(LeadsTo::Nobody)?;
+    if answer.is_of(name) {
+        return Ok(answer);
+    }
+    // Nobody who asks is a keeper here.
+    Err(LeadsTo::of(&answer, own.group.as_ref(), None))
 }

@@ -1,3 +1,5 @@
+use crate::domain::facts::Sighting;
+use crate::domain::node::Moment;
 use proptest::prelude::*;
 
 use super::*;
@@ -361,4 +363,35 @@ fn a_sentinel_tells_no_role_and_which_process_it_is() {
     assert_eq!((facts.run_id.as_str(), facts.mode), ("ab", Mode::Sentinel));
     let plain = text.replace("sentinel\nrun", "standalone\nrun");
     assert_eq!(NodeFacts::of(&Info::parse(&plain)), None);
+}
+
+#[test]
+fn a_failover_by_the_servers_own_command_is_read_and_so_is_its_end() {
+    let state = |text: &str| {
+        let told = PRIMARY.replace("master_failover_state:no-failover", text);
+        Info::parse(&told)
+    };
+    let waiting = state("master_failover_state:waiting-for-sync");
+    let mut known = NodeFacts::of(&waiting).expect("facts");
+    assert_eq!(known.failover, Some(ServerFailover::WaitingForSync));
+    let before = known.clone();
+    known.update(
+        state("master_failover_state:failover-in-progress"),
+        Duration::ZERO,
+    );
+    assert_eq!(known.failover, Some(ServerFailover::InProgress));
+    known.update(state(""), Duration::ZERO);
+    assert_eq!(known.failover, Some(ServerFailover::InProgress), "not told");
+    known.update(state("master_failover_state:no-failover"), Duration::ZERO);
+    assert_eq!(known.failover, None);
+    assert_eq!(facts(PRIMARY).failover, None);
+    assert_eq!(state("").failover, None, "before 6.2");
+    let sighting = |facts| Sighting {
+        facts: Some(facts),
+        ..Sighting::unknown(Moment::default())
+    };
+    assert!(
+        !sighting(before).same_matter(&sighting(known)),
+        "it is told"
+    );
 }

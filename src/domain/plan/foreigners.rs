@@ -1,7 +1,7 @@
 //! What is not the keepers': servers of other kinds, one server under two names, Redis Sentinels, clients that look like them.
 
 use super::super::facts::Mode;
-use super::super::node::Moment;
+use super::super::node::{Moment, NodeAddr};
 use super::super::observed::Observed;
 use super::super::published::Published;
 use super::super::sentinels::{AtNode, SentinelHold};
@@ -33,6 +33,45 @@ pub(super) fn sentinels(observed: &Observed, now: Moment) -> (Option<Hold>, Opti
         Some(hold),
         until.flatten().into_iter().chain([forgotten]).min(),
     )
+}
+
+/// Tells of nodes that somebody has fail over by Redis's own command. Such a node refuses REPLICAOF, so no hold speaks of that.
+pub(super) fn tell_failovers(observed: &Observed, holds: &mut Vec<Hold>) {
+    for (addr, node) in &observed.nodes {
+        let failover = node.sighting.named().and_then(|facts| facts.failover);
+        let Some(state) = failover else { continue };
+        let failing = |outside: Option<&NodeAddr>| Hold::FailingOver {
+            node: addr.clone(),
+            state,
+            outside: outside.cloned(),
+        };
+        let follows = holds.iter().find_map(|hold| match hold {
+            Hold::ReplicatesFromOutside { node, primary } if node == addr => Some((hold, primary)),
+            _ => None,
+        });
+        let Some((plain, outside)) = follows else {
+            holds.push(failing(None));
+            continue;
+        };
+        let (plain, told) = (plain.clone(), failing(Some(outside)));
+        let refused = Hold::NoSwitchover(plain.to_string());
+        for hold in holds.iter_mut() {
+            if *hold == plain {
+                *hold = told.clone();
+            } else if *hold == refused {
+                *hold = Hold::NoSwitchover(told.to_string());
+            }
+        }
+    }
+}
+
+/// Names of other groups' keepers that do not lead to them.
+pub(super) fn astray(observed: &Observed) -> Option<Hold> {
+    let first = observed.astray.first()?;
+    Some(Hold::Astray {
+        first: Box::new(first.clone()),
+        more: observed.astray.len() - 1,
+    })
 }
 
 /// Nodes that a keeper does not manage, and why; and clients that are not what they seem.

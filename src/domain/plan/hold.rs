@@ -7,10 +7,11 @@ use crate::domain::claims::Part;
 use crate::domain::confirmation::{Flapping, Reason};
 use crate::domain::drain::Proxy;
 use crate::domain::election::Refusal;
-use crate::domain::facts::Mode;
+use crate::domain::facts::{Mode, ServerFailover};
 use crate::domain::group::OtherGroup;
 use crate::domain::lease::Unacknowledged;
 use crate::domain::node::{ClusterName, Generation, KeeperId, NodeAddr};
+use crate::domain::rivals::Astray;
 
 /// A reason why nothing (more) is done about a cluster or a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +109,22 @@ pub enum Hold {
         node: NodeAddr,
         /// Whom it follows.
         primary: NodeAddr,
+    },
+    /// Somebody has the node fail over by Redis's own command: it takes no writes, and refuses commands.
+    FailingOver {
+        /// The node.
+        node: NodeAddr,
+        /// How far that is.
+        state: ServerFailover,
+        /// Whom it follows already, if that is not configured. Otherwise it holds nothing.
+        outside: Option<NodeAddr>,
+    },
+    /// Names of other groups' keepers that do not lead to them. They hold nothing (RK-12).
+    Astray {
+        /// One of them.
+        first: Box<Astray>,
+        /// So many others.
+        more: usize,
     },
     /// A node with data of its own that shares no history with the primary kept.
     Unrelated {
@@ -214,6 +231,8 @@ impl Hold {
             Self::SentinelPassedOver { .. }
                 | Self::SentinelChannel { .. }
                 | Self::Contended { .. }
+                | Self::Astray { .. }
+                | Self::FailingOver { outside: None, .. }
                 | Self::Overlaps {
                     part: Part::Without | Part::Managed,
                     ..
@@ -240,6 +259,8 @@ impl Hold {
             }
             hold
         };
-        timeless(self) == timeless(other)
+        // Clients may take names as fast as they like.
+        let astray = |hold: &Self| matches!(hold, Self::Astray { .. });
+        astray(self) && astray(other) || timeless(self) == timeless(other)
     }
 }

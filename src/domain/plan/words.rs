@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Action, Change, Hold, Plan};
 use crate::domain::claims::Part;
 use crate::domain::confirmation::{Flapping, Inquiry, Reason};
-use crate::domain::facts::Mode;
+use crate::domain::facts::{Mode, ServerFailover};
 use crate::domain::node::{KeeperId, NodeAddr};
 
 mod data;
@@ -180,7 +180,8 @@ impl fmt::Display for Hold {
             Self::OtherGroup(_)
             | Self::ChangedFromOutside { .. }
             | Self::Overlaps { .. }
-            | Self::Contended { .. } => self.of_others(f),
+            | Self::Contended { .. }
+            | Self::Astray { .. } => self.of_others(f),
             Self::WrongMode(node, mode) => write!(f, "{node} {}: it is left alone", wrong(*mode)),
             Self::SameServer(alias, node) => {
                 write!(
@@ -192,6 +193,11 @@ impl fmt::Display for Hold {
                 f,
                 "{node} replicates from {primary}, which is not configured here: it is left alone until REPLICAOF NO ONE"
             ),
+            Self::FailingOver {
+                node,
+                state,
+                outside,
+            } => failing_over(f, node, *state, outside.as_ref()),
             Self::Unrelated { kept, other } => write!(
                 f,
                 "{other} holds data of its own that shares no history with {kept}: it is not made its replica \
@@ -274,6 +280,8 @@ impl Hold {
                     keepers.join(", ")
                 )
             }
+            Self::Astray { first, more: 0 } => write!(f, "{first}"),
+            Self::Astray { first, more } => write!(f, "{first}; {more} more such names"),
             _ => Ok(()),
         }
     }
@@ -335,6 +343,25 @@ impl Hold {
             .as_ref()
             .map_or(Ok(()), |old| write!(f, ", in place of {old}"))
     }
+}
+
+fn failing_over(
+    f: &mut fmt::Formatter<'_>,
+    node: &NodeAddr,
+    state: ServerFailover,
+    outside: Option<&NodeAddr>,
+) -> fmt::Result {
+    write!(
+        f,
+        "{node} was told to FAILOVER (master_failover_state {state})"
+    )?;
+    if let Some(outside) = outside {
+        write!(
+            f,
+            ", follows {outside}, which is not configured here, and is left alone"
+        )?;
+    }
+    f.write_str(": it takes no writes until that ends, or until FAILOVER ABORT there")
 }
 
 fn silent_keepers(

@@ -35,7 +35,7 @@ fn answer(group: u64, keeper: &str) -> GroupAnswer {
 
 fn watching() -> Rivals {
     let mut rivals = Rivals::default();
-    rivals.own_is(GroupToken::drawn(1));
+    rivals.own_is(GroupToken::drawn(1), KeeperId::new("me"));
     rivals
 }
 
@@ -179,11 +179,11 @@ fn what_was_known_before_a_restart_is_known_after_it() {
     let known = rivals.known(at(3));
     let mut restarted = Rivals::resumed(&known, at(3));
     assert_eq!(restarted.known(at(3)), known);
-    restarted.own_is(GroupToken::drawn(1));
+    restarted.own_is(GroupToken::drawn(1), KeeperId::new("me"));
     assert_eq!(ask(&mut restarted, at(3), |_| Ok(answer(2, "x"))), ["x"]);
     assert!(Rivals::resumed(&known, at(40)).known(at(40)).is_empty());
     // Its own token had changed: the others are no rivals.
-    restarted.own_is(GroupToken::drawn(2));
+    restarted.own_is(GroupToken::drawn(2), KeeperId::new("me"));
     assert!(restarted.known(at(4)).is_empty());
 }
 
@@ -232,4 +232,103 @@ fn whoever_waits_waits_for_no_round() {
     assert_eq!(rivals.due(at(0)).len(), 0);
     rivals.hurry();
     assert_eq!(rivals.due(at(0)).len(), 1);
+}
+
+#[test]
+fn a_name_that_leads_to_another_keeper_is_told_with_who_answers_and_holds_nothing() {
+    let leads_to = |by: u64, keeper: &str| {
+        let mut rivals = watching();
+        rivals.met(&node(1), [name(2, "x")], at(0));
+        ask(&mut rivals, at(0), |_| Ok(answer(by, keeper)));
+        let known = rivals.told(at(0));
+        assert_eq!(known.rivals, []);
+        let [astray] = &known.astray[..] else {
+            panic!("{known:?}");
+        };
+        assert_eq!(astray.name, name(2, "x"));
+        assert_eq!(astray.nodes, [node(1)].into());
+        let said = astray.to_string();
+        let parts = [
+            "10.0.0.1:6379",
+            "keeper x of another group at x:46379",
+            "rest-advertise",
+        ];
+        assert!(parts.iter().all(|part| said.contains(part)), "{said}");
+        astray.leads_to.to_string()
+    };
+    assert_eq!(leads_to(1, "me"), "this keeper itself answers there");
+    assert_eq!(leads_to(1, "k1"), "keeper k1 of this group answers there");
+    assert!(leads_to(3, "y").starts_with("keeper y of group"));
+    assert!(leads_to(2, "y").starts_with("keeper y of group"));
+}
+
+#[test]
+fn a_name_behind_which_nobody_answers_is_told_from_the_second_failure_on() {
+    let mut rivals = watching();
+    rivals.met(&node(1), [name(2, "x")], at(0));
+    let nobody = |_: &ProbeName| Err("refused".to_owned());
+    ask(&mut rivals, at(0), nobody);
+    assert_eq!(rivals.told(at(0)), Known::default());
+    ask(&mut rivals, at(5), nobody);
+    let told = rivals.told(at(5)).astray;
+    assert_eq!(told.len(), 1);
+    assert_eq!(
+        told[0].leads_to.to_string(),
+        "nobody answers there: refused"
+    );
+}
+
+#[test]
+fn a_name_astray_is_told_until_it_is_gone_or_its_group_is_known() {
+    let astray = || {
+        let mut rivals = watching();
+        rivals.met(&node(1), [name(2, "x")], at(0));
+        ask(&mut rivals, at(0), |_| Ok(answer(1, "k1")));
+        assert_eq!(rivals.told(at(0)).astray.len(), 1);
+        rivals
+    };
+    let mut gone = astray();
+    gone.met(&node(1), [], at(1));
+    assert_eq!(gone.told(at(1)), Known::default());
+    let mut corrected = astray();
+    ask(&mut corrected, at(5), |_| Ok(answer(2, "x")));
+    assert_eq!(corrected.told(at(5)).astray, []);
+    let mut by_another = astray();
+    by_another.met(&node(1), [name(2, "x"), name(2, "y")], at(1));
+    ask(&mut by_another, at(1), |_| Ok(answer(2, "y")));
+    let told = by_another.told(at(1));
+    assert_eq!((told.rivals.len(), told.astray), (1, vec![]));
+}
+
+#[test]
+fn however_many_names_lead_astray_a_few_are_told_and_proven_ones_first() {
+    let mut rivals = watching();
+    let keepers: Vec<_> = (0..30).map(|number| format!("k{number:02}")).collect();
+    let names = || keepers.iter().map(|keeper| name(2, keeper));
+    rivals.met(&node(1), names(), at(0));
+    for now in 0..60 {
+        ask(&mut rivals, at(now), |asked| match asked.keeper.as_str() {
+            "k29" => Ok(answer(1, "me")),
+            _ => Err("refused".to_owned()),
+        });
+    }
+    let told = rivals.told(at(60)).astray;
+    assert_eq!(told.len(), ASTRAY_TOLD);
+    assert_eq!(told[0].leads_to, LeadsTo::Myself);
+}
+
+#[test]
+fn a_cluster_is_told_of_names_met_at_its_own_nodes() {
+    let astray = Astray {
+        leads_to: LeadsTo::Myself,
+        name: name(2, "x"),
+        nodes: [node(1), node(2)].into(),
+    };
+    let at = |numbers: &[u8]| {
+        let nodes: Vec<_> = numbers.iter().map(|it| node(*it)).collect();
+        let told = astray_at(std::slice::from_ref(&astray), &nodes.iter());
+        told.first().map(|it| it.nodes.clone())
+    };
+    assert_eq!(at(&[3]), None);
+    assert_eq!(at(&[2, 3]), Some([node(2)].into()));
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::WireAddr;
-use crate::domain::facts::{Family, Link, Mode, NodeFacts, Role, Upstream, Version};
+use crate::domain::facts::{
+    Family, Link, Mode, NodeFacts, Role, ServerFailover, Upstream, Version,
+};
 use crate::domain::node::NodeAddr;
 
 #[derive(Serialize, Deserialize)]
@@ -28,6 +30,9 @@ pub(super) struct WireFacts {
     keys: u64,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     append_only: bool,
+    /// As `INFO` names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failover: Option<String>,
     sentinels: Vec<String>,
     #[serde(default)]
     other_subscribers: usize,
@@ -112,6 +117,7 @@ impl From<(&NodeAddr, &NodeFacts)> for WireFacts {
             offset: facts.offset,
             keys: facts.keys,
             append_only: facts.append_only,
+            failover: facts.failover.map(|it| it.to_string()),
             sentinels: facts.sentinels.clone(),
             other_subscribers: facts.other_subscribers,
         }
@@ -167,6 +173,7 @@ impl From<WireFacts> for (NodeAddr, NodeFacts) {
             offset: wire.offset,
             keys: wire.keys,
             append_only: wire.append_only,
+            failover: wire.failover.as_deref().and_then(ServerFailover::parse),
             sentinels: wire.sentinels,
             other_subscribers: wire.other_subscribers,
         };

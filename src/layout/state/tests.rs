@@ -9,7 +9,7 @@ use super::*;
 use crate::domain::confirmation::{Answer, Finding, Told};
 use crate::domain::drain::{Heard, Proxy};
 use crate::domain::facts::{
-    DownReason, Family, Link, MinReplicas, Mode, NodeFacts, Role, Upstream, Version,
+    DownReason, Family, Link, MinReplicas, Mode, NodeFacts, Role, ServerFailover, Upstream, Version,
 };
 use crate::domain::failsafe::Failsafe;
 use crate::domain::group::{GroupToken, OtherGroup};
@@ -106,6 +106,9 @@ prop_compose! {
         ],
         family in prop::sample::select(vec![Family::Redis, Family::Valkey]),
         append_only: bool,
+        failover in prop::sample::select(vec![
+            None, Some(ServerFailover::WaitingForSync), Some(ServerFailover::InProgress),
+        ]),
         ids in ("[0-9a-f]{8}", option::of("[0-9a-f]{8}")),
         figures: (u64, u64, Option<u64>),
         sentinels in vec("[a-z ]{1,8}", 0..2),
@@ -115,7 +118,7 @@ prop_compose! {
         NodeFacts {
             run_id, version: Version { major, minor, patch }, family, append_only, mode, uptime, loading, role,
             replication_id: ids.0, previous_replication_id: ids.1, previous_offset: figures.2, offset: figures.0, keys: figures.1, sentinels,
-            other_subscribers,
+            other_subscribers, failover,
         }
     }
 }

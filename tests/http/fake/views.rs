@@ -24,6 +24,7 @@ pub(super) fn primary() -> NodeAddr {
 pub(super) fn cluster_view() -> ClusterView {
     ClusterView {
         other_groups: Vec::new(),
+        astray: Vec::new(),
         differences: [].into(),
         proxies: vec![ProxyView {
             proxy: Proxy {
@@ -118,6 +119,7 @@ pub(super) fn sighting() -> Sighting {
             offset: 42,
             keys: 1,
             append_only: false,
+            failover: None,
             sentinels: Vec::new(),
             other_subscribers: 0,
         }),

@@ -150,6 +150,7 @@ impl State {
             differences: self.differences(),
             proxies: self.proxies.views(now),
             other_groups: self.other_groups().to_vec(),
+            astray: self.observed.astray.clone(),
         }
     }
 

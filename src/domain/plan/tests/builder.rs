@@ -53,6 +53,7 @@ pub(in crate::domain) fn cluster() -> Cluster {
             witness: Witness::default(),
             told: [].into(),
             other_groups: Vec::new(),
+            astray: Vec::new(),
             looks: None,
             overlaps: Vec::new(),
             contenders: Vec::new(),
@@ -97,6 +98,7 @@ fn facts(name: &str, role: Role, replication_id: String) -> NodeFacts {
         offset: 1_000,
         keys: 10,
         append_only: false,
+        failover: None,
         sentinels: Vec::new(),
         other_subscribers: 0,
     }

@@ -1,8 +1,9 @@
 //! Somebody has promoted a replica, past the keepers.
 
-use super::builder::{Cluster, addr, cluster, history};
+use super::builder::{Cluster, NOW, addr, cluster, history};
 use crate::domain::election::Refusal;
-use crate::domain::facts::Link;
+use crate::domain::explain::explain;
+use crate::domain::facts::{Link, ServerFailover};
 use crate::domain::plan::{Change, Hold};
 
 /// `a` and `c` are dead, and `b` was restarted meanwhile from its append-only file.
@@ -184,4 +185,52 @@ fn a_primary_that_is_back_overwrites_nobody_who_was_promoted_by_hand_and_written
         .plan()
         .assert_follows(["b"], "a");
     written_to(promoted()).plan().assert_follows(["b"], "a");
+
+#[test]
+fn a_primary_that_is_told_to_fail_over_to_a_server_outside_is_left_to_failover_abort() {
+    let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
+    let mut cluster = cluster.published("a").replica("a", "outside");
+    cluster = cluster.with("a", |a| {
+        a.replication_id = history("a");
+        a.failover = Some(ServerFailover::InProgress);
+    });
+    let plan = cluster.plan();
+    let hold = Hold::FailingOver {
+        node: addr("a"),
+        state: ServerFailover::InProgress,
+        outside: Some(addr("outside")),
+    };
+    assert!(plan.holds.contains(&hold), "{plan}");
+    let said = plan.to_string();
+    for part in [
+        "failover-in-progress",
+        "outside:6379, which is not configured",
+        "FAILOVER ABORT",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert!(!said.contains("REPLICAOF NO ONE"), "{said}");
+    assert!(hold.blocks());
+}
+
+#[test]
+fn a_failover_that_waits_for_a_node_that_hangs_is_told_and_holds_nothing() {
+    let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
+    let cluster = cluster.published("a");
+    let cluster = cluster.with("a", |a| a.failover = Some(ServerFailover::WaitingForSync));
+    let plan = cluster.plan();
+    let hold = Hold::FailingOver {
+        node: addr("a"),
+        state: ServerFailover::WaitingForSync,
+        outside: None,
+    };
+    assert_eq!((&plan.action, &plan.holds[..]), (&None, &[hold][..]));
+    let said = plan.to_string();
+    assert!(
+        said.contains("waiting-for-sync") && said.contains("FAILOVER ABORT"),
+        "{said}"
+    );
+    let told = explain(&cluster.observed, &cluster.policy, NOW);
+    assert_eq!(told.held_by, [""; 0]);
+    assert_eq!(told.next, Some(addr("b")));
 }

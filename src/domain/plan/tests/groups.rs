@@ -2,11 +2,12 @@
 
 use super::builder::{Cluster, addr, cluster};
 use crate::domain::explain::explain;
-use crate::domain::group::{GroupToken, OtherGroup};
+use crate::domain::group::{GroupToken, OtherGroup, ProbeName};
 use crate::domain::node::{ClusterName, KeeperId, NodeAddr};
 use crate::domain::observed::Requested;
 use crate::domain::plan::tests::builder::NOW;
 use crate::domain::plan::{Change, Hold};
+use crate::domain::rivals::{Astray, LeadsTo};
 use crate::domain::serving::{Reason, Ruling, Serving};
 
 /// Another group, which publishes this node.
@@ -169,4 +170,35 @@ fn of_two_published_primaries_the_one_that_is_a_replica_is_no_obstacle() {
     assert_eq!(here.writable("b").ruling(), Ruling::Unknown);
     assert_eq!(there.writable("b"), Reason::Primary);
     assert_eq!(there.writable("a"), Reason::NotPrimary(addr("b")));
+}
+
+#[test]
+fn a_name_that_leads_astray_is_told_and_holds_nothing() {
+    let mut cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
+    cluster = cluster.published("a");
+    let astray = Astray {
+        leads_to: LeadsTo::OwnGroup(KeeperId::new("k1")),
+        name: ProbeName {
+            group: GroupToken::drawn(9),
+            keeper: KeeperId::new("x"),
+            rest: addr("k1"),
+        },
+        nodes: [addr("a")].into(),
+    };
+    cluster.observed.astray = vec![astray.clone()];
+    let hold = Hold::Astray {
+        first: Box::new(astray),
+        more: 0,
+    };
+    let plan = cluster.plan();
+    assert_eq!((&plan.action, &plan.holds[..]), (&None, &[hold][..]));
+    let told = explain(&cluster.observed, &cluster.policy, NOW);
+    assert!(
+        told.now.contains("keeper k1 of this group answers there"),
+        "{}",
+        told.now
+    );
+    assert_eq!(told.held_by, [""; 0]);
+    let plan = cluster.down("a").plan();
+    assert!(plan.action.is_some(), "{plan}");
 }

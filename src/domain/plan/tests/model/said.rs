@@ -50,6 +50,7 @@ pub(super) fn facts(index: usize, server: &Server, servers: &[Server]) -> NodeFa
         offset: server.offset,
         keys: server.keys,
         append_only: false,
+        failover: None,
         sentinels: Vec::new(),
         other_subscribers: 0,
     }
