@@ -7,10 +7,11 @@ use std::time::Duration;
 use super::{Action, Change, Hold, Plan};
 use crate::domain::claims::Part;
 use crate::domain::confirmation::{Flapping, Inquiry, Reason};
-use crate::domain::facts::{Mode, ServerFailover};
+use crate::domain::facts::Mode;
 use crate::domain::node::{KeeperId, NodeAddr};
 
 mod data;
+mod failover;
 
 /// What is said before and after the name of another group of keepers.
 const OTHER_GROUP: (&str, &str) = (
@@ -197,7 +198,7 @@ impl fmt::Display for Hold {
                 node,
                 state,
                 outside,
-            } => failing_over(f, node, *state, outside.as_ref()),
+            } => failover::failing_over(f, node, *state, outside.as_ref()),
             Self::Unrelated { kept, other } => write!(
                 f,
                 "{other} holds data of its own that shares no history with {kept}: it is not made its replica \
@@ -343,25 +344,6 @@ impl Hold {
             .as_ref()
             .map_or(Ok(()), |old| write!(f, ", in place of {old}"))
     }
-}
-
-fn failing_over(
-    f: &mut fmt::Formatter<'_>,
-    node: &NodeAddr,
-    state: ServerFailover,
-    outside: Option<&NodeAddr>,
-) -> fmt::Result {
-    write!(
-        f,
-        "{node} was told to FAILOVER (master_failover_state {state})"
-    )?;
-    if let Some(outside) = outside {
-        write!(
-            f,
-            ", follows {outside}, which is not configured here, and is left alone"
-        )?;
-    }
-    f.write_str(": it takes no writes until that ends, or until FAILOVER ABORT there")
 }
 
 fn silent_keepers(
