@@ -62,7 +62,7 @@ fn lacks(
 fn beyond(list: &Lacks, other: &Lacks) -> Vec<String> {
     match (list, other) {
         (None, Some(_)) => vec![CLUSTER.to_owned()],
-        (None, None) | (Some(_), None) => Vec::new(),
+        (_, None) => Vec::new(),
         (Some(list), Some(other)) => list.difference(other).map(ToString::to_string).collect(),
     }
 }

@@ -194,11 +194,7 @@ impl fmt::Display for Hold {
                 f,
                 "{node} replicates from {primary}, which is not configured here: it is left alone until REPLICAOF NO ONE"
             ),
-            Self::FailingOver {
-                node,
-                state,
-                outside,
-            } => failover::failing_over(f, node, *state, outside.as_ref()),
+            Self::FailingOver { .. } => self.failing_over(f),
             Self::Unrelated { kept, other } => write!(
                 f,
                 "{other} holds data of its own that shares no history with {kept}: it is not made its replica \
