@@ -185,6 +185,7 @@ fn a_primary_that_is_back_overwrites_nobody_who_was_promoted_by_hand_and_written
         .plan()
         .assert_follows(["b"], "a");
     written_to(promoted()).plan().assert_follows(["b"], "a");
+}
 
 #[test]
 fn a_primary_that_is_told_to_fail_over_to_a_server_outside_is_left_to_failover_abort() {
