@@ -82,6 +82,8 @@ struct State {
     starts: u32,
     /// The data have changed since the history began: what is on disk is of this history, too.
     changed: bool,
+    /// The process to which clients wrote before any keeper had read it: it may be anybody's.
+    written_unread: Option<u64>,
     /// The data set: each write with the offset behind it.
     log: Vec<(u64, u64)>,
     /// The offset behind which everything was deleted last.
@@ -147,6 +149,8 @@ pub(crate) struct Condition {
     pub(crate) run_id: String,
     /// How often it was started since it last took over data from a primary.
     pub(crate) starts: u32,
+    /// Clients wrote to it before any keeper had read it.
+    pub(crate) written_unread: bool,
     /// The process at the head of the links that this one has had; `None` if it had none.
     pub(crate) linked_to: Option<String>,
     /// When its process started.
@@ -248,6 +252,7 @@ impl Fleet {
             offset: 0,
             starts: 0,
             changed: true,
+            written_unread: None,
             log: Vec::new(),
             drained_at: 0,
             origin: None,
@@ -348,6 +353,7 @@ impl Server {
             left: state.previous.clone().filter(|_| state.wandered),
             run_id: run_id(state.incarnation),
             starts: state.starts,
+            written_unread: state.written_unread == Some(state.incarnation),
             linked_to: state.origin.map(run_id),
             started: state.started,
         }

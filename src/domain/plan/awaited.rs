@@ -1,12 +1,13 @@
 //! A replica that may hold more of the data than all that could take over now (RK-6).
 
-use super::super::election::{Election, merit, priority};
+use super::super::election::{Election, Refusal, merit, priority};
 use super::super::lineage::held;
 use super::super::published::{Intent, Published, Step};
 use super::{Case, Hold, Plan};
 
 /// A replica that would be chosen for what was last read of it does not answer at the moment: it is waited for, rather than what it
-/// alone holds be lost. One that hangs is held down by a majority within the mark-down time; one that is merely slow answers.
+/// alone holds be lost. One that hangs is held down by a majority within the mark-down time; one that is merely slow answers. So is
+/// one that failed a command a moment ago, as one that stands still does.
 pub(super) fn may_hold_more(
     case: &Case<'_>,
     published: &Published,
@@ -31,22 +32,26 @@ pub(super) fn may_hold_more(
     let silent = election
         .refusals
         .iter()
-        .filter(|(_, refusal)| refusal.may_pass());
-    let mut silent = silent.filter_map(|(addr, _)| Some((addr, observed.nodes.get(addr)?)));
-    let (addr, node, theirs) = silent.find_map(|(addr, node)| {
+        .filter(|(_, refusal)| refusal.may_pass() || matches!(refusal, Refusal::FailedLately(_)));
+    let mut silent = silent.filter_map(|(addr, why)| Some((addr, observed.nodes.get(addr)?, why)));
+    let (addr, doubt, theirs) = silent.find_map(|(addr, node, refusal)| {
+        let doubt = match refusal {
+            Refusal::FailedLately(why) => why.clone(),
+            _ => node.sighting.trouble_in_words(),
+        };
         let last = node
             .last_known()
             .filter(|_| node.sighting.unproven.is_none())?;
         let theirs = held(last, lineage).filter(|theirs| has_more(*theirs, ours))?;
         let chosen = rank(addr, last) < best_rank && priority(addr, last, case.policy) > 0;
-        chosen.then_some((addr, node, theirs))
+        chosen.then_some((addr, doubt, theirs))
     })?;
     let waits = intent.step == Step::Withdrawn && case.now < until;
     waits.then(|| Plan {
         again: Some(until),
         ..Plan::hold(Hold::MayHoldMore {
             node: addr.clone(),
-            doubt: node.sighting.trouble_in_words(),
+            doubt,
             best: best.clone(),
             bytes: (theirs.0 == ours.0).then(|| theirs.1 - ours.1),
         })

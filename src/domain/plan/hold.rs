@@ -159,11 +159,11 @@ pub enum Hold {
         /// The other.
         other: NodeAddr,
     },
-    /// A replica that does not answer at the moment may hold more of the data than the best of those that do (RK-6).
+    /// A replica that does not answer at the moment, or failed a command, may hold more of the data than the best of the others (RK-6).
     MayHoldMore {
         /// The replica.
         node: NodeAddr,
-        /// What it did instead of answering.
+        /// Why it cannot take over now.
         doubt: String,
         /// The best of the others.
         best: NodeAddr,

@@ -15,6 +15,11 @@ impl Oracle {
         self.read.borrow_mut().insert((keeper.to_owned(), run_id));
     }
 
+    /// Whether any keeper has had an answer of this process.
+    pub(crate) fn was_read(&self, run_id: &str) -> bool {
+        self.read.borrow().iter().any(|(_, read)| read == run_id)
+    }
+
     /// A server executes a command that changes something there.
     pub(crate) fn proven(&self, server: &Server, keeper: &str, order: &Order) {
         let (node, run_id) = (&server.addr, server.run_id());

@@ -155,6 +155,13 @@ impl Fleet {
             });
             return;
         }
+        let unread = self
+            .judge()
+            .is_some_and(|judge| !judge.was_read(&condition.run_id));
+        if unread {
+            let mut state = server.state.borrow_mut();
+            state.written_unread = Some(state.incarnation);
+        }
         self.append(server, 50, What::Write(write));
         taken();
     }

@@ -24,8 +24,9 @@ impl Run {
                 let server = self.site.around.fleet.server(node)?;
                 let condition = server.condition();
                 let published = self.site.oracle.was_published(cluster, &condition.run_id);
-                // It names only the history before its last start.
-                let cannot_show = condition.starts > 1 && condition.follows.as_ref() == Some(node);
+                // It names only the history before its last start, or began one and had data before a keeper read it.
+                let cannot_show = (condition.starts > 1 || condition.written_unread)
+                    && condition.follows.as_ref() == Some(node);
                 if (condition.foreign || cannot_show) && !published {
                     // It is named and left alone.
                     continue;

@@ -397,6 +397,10 @@ fn a_silent_replica_that_was_last_read_with_more_is_waited_for_until_it_answers_
         .plan()
         .assert_promotes("c");
     ahead_and_silent().down("c").plan().assert_promotes("b");
+    // It stood still while it was to be promoted.
+    let failed = ahead_and_silent().replica("c", "a").failed("c", 0).plan();
+    assert!(failed.action.is_none(), "{failed}");
+    assert!(failed.to_string().contains("300 bytes more"), "{failed}");
 }
 
 #[test]

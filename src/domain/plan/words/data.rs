@@ -29,8 +29,8 @@ impl Hold {
                 });
                 write!(
                     f,
-                    "{node} was last read with {more} than {best} has, and does not answer now ({doubt}): it is waited for \
-                     until it answers, or a majority of the keepers holds it down, for the mark-down time at most"
+                    "{node} was last read with {more} than {best} has, and cannot take over now ({doubt}): it is waited for \
+                     until it can, or a majority of the keepers holds it down, for the mark-down time at most"
                 )
             }
             _ => Ok(()),
