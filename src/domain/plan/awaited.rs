@@ -15,7 +15,7 @@ pub(super) fn may_hold_more(
     election: &Election,
 ) -> Option<Plan> {
     let (observed, lineage) = (case.observed, &published.lineage);
-    let until = observed.published_at?.after(observed.limits.mark_down);
+    let (begun, patience) = (observed.published_at?, observed.limits.mark_down);
     let best = election.ranking.first()?;
     // One that somebody promoted by hand may show nothing.
     let ours = held(observed.online(best)?, lineage).unwrap_or((usize::MAX, 0));
@@ -34,17 +34,18 @@ pub(super) fn may_hold_more(
         .iter()
         .filter(|(_, refusal)| refusal.may_pass() || matches!(refusal, Refusal::FailedLately(_)));
     let mut silent = silent.filter_map(|(addr, why)| Some((addr, observed.nodes.get(addr)?, why)));
-    let (addr, doubt, theirs) = silent.find_map(|(addr, node, refusal)| {
-        let doubt = match refusal {
-            Refusal::FailedLately(why) => why.clone(),
-            _ => node.sighting.trouble_in_words(),
+    let (addr, doubt, until, theirs) = silent.find_map(|(addr, node, refusal)| {
+        let (doubt, until) = match refusal {
+            // It has its mark-down time once more: it is left alone in between.
+            Refusal::FailedLately(why) => (why.clone(), begun.after(2 * patience)),
+            _ => (node.sighting.trouble_in_words(), begun.after(patience)),
         };
         let last = node
             .last_known()
             .filter(|_| node.sighting.unproven.is_none())?;
         let theirs = held(last, lineage).filter(|theirs| has_more(*theirs, ours))?;
         let chosen = rank(addr, last) < best_rank && priority(addr, last, case.policy) > 0;
-        chosen.then_some((addr, doubt, theirs))
+        chosen.then_some((addr, doubt, until, theirs))
     })?;
     let waits = intent.step == Step::Withdrawn && case.now < until;
     waits.then(|| Plan {
