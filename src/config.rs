@@ -9,6 +9,7 @@ mod names;
 mod report;
 mod schema;
 mod secret;
+mod secret_files;
 mod spans;
 mod validate;
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 use figment::value::{Dict, Tag, Value};
 use figment::{Figment, Profile, Provider};
 
+use crate::domain::commands::CommandNames;
 use crate::domain::failsafe::Failsafe;
 use crate::domain::node::{ClusterName, KeeperId, NodeAddr};
 use crate::domain::policy::Policy;
@@ -29,7 +31,7 @@ use spans::Spans;
 pub use file::LogFormat;
 pub use names::HostPort;
 pub use report::{ConfigError, Origin, Problem, Warning};
-pub use secret::Secret;
+pub use secret::{Secret, SecretFileError};
 
 /// A validated configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,6 +76,8 @@ pub struct ZkAuth {
     pub user: String,
     /// Its password.
     pub password: Secret,
+    /// Where both were read.
+    pub file: Option<PathBuf>,
 }
 
 /// The HTTP server.
@@ -155,10 +159,14 @@ pub struct ClusterTiming {
 pub struct RedisAccess {
     /// ACL user; `None` is the default user.
     pub username: Option<String>,
-    /// `None`: no AUTH is sent.
-    pub password: Option<Secret>,
+    /// None: no AUTH is sent. At most two, of which a server has one.
+    pub passwords: Vec<Secret>,
+    /// Where they were read.
+    pub password_file: Option<PathBuf>,
     /// `None`: plain TCP.
     pub tls: Option<TlsConfig>,
+    /// Commands that the servers call otherwise.
+    pub names: CommandNames,
 }
 
 /// TLS towards Redis.

@@ -7,10 +7,12 @@
 //! - A reply comes too late: proof of life, too.
 //! - Some replies of a transaction came, and others did not.
 
+mod access;
 mod command;
 mod company;
 mod failure;
 pub mod inspect;
+mod login;
 mod probe;
 mod reach;
 mod reply;
@@ -20,46 +22,25 @@ mod wire;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{Cmd, Pipeline};
 use tokio::net::TcpStream;
 
+pub use self::access::{Access, Secrets};
+use self::login::Login;
 use self::reach::Reach;
-use self::tls::TlsClient;
 pub use self::tls::{Tls, TlsError};
 use self::wire::{Wire, WireError};
 use super::resolver::Resolver;
+use crate::domain::commands::CommandNames;
 use crate::domain::group::ProbeName;
 use crate::domain::node::{ClusterName, Epoch, NodeAddr};
 use crate::ports::redis::{
     CommandConnection, CommandError, ProbeConnection, ProbeFailure, Redis, RedisNode,
 };
-
-/// How the nodes of one cluster are spoken to.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Access {
-    /// ACL user; `None` is the default user.
-    pub username: Option<String>,
-    /// `None`: no `AUTH` is sent. `Debug` does not show it.
-    pub password: Option<String>,
-    /// `None`: plain TCP.
-    pub tls: Option<Tls>,
-}
-
-impl fmt::Debug for Access {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Access")
-            .field("username", &self.username)
-            .field("password", &self.password.as_ref().map(|_| "***"))
-            .field("tls", &self.tls)
-            .finish()
-    }
-}
 
 /// The servers of all clusters.
 pub struct RedisServers {
@@ -91,8 +72,8 @@ impl RedisServers {
         let probe_name = Rc::new(RefCell::default());
         let way = |access: &Access| {
             Ok(Rc::new(Way {
-                auth: access.auth(),
-                tls: access.tls.as_ref().map(TlsClient::new).transpose()?,
+                secrets: RefCell::new(Rc::new(Secrets::read(access)?)),
+                names: Rc::new(access.names.clone()),
                 resolver: resolver.clone(),
                 reach: Rc::clone(&reach),
                 probe_name: Rc::clone(&probe_name),
@@ -106,6 +87,13 @@ impl RedisServers {
                 .collect::<Result<_, TlsError>>()?,
             plain: way(&Access::default())?,
         })
+    }
+
+    /// From now on, connections to the nodes of `cluster` are opened with these. Open connections stay as they are.
+    pub fn replace_secrets(&self, cluster: &ClusterName, secrets: Secrets) {
+        if let Some(way) = self.clusters.get(cluster) {
+            *way.secrets.borrow_mut() = Rc::new(secrets);
+        }
     }
 
     fn way(&self, cluster: &ClusterName) -> &Rc<Way> {
@@ -135,20 +123,10 @@ impl Redis for RedisServers {
     }
 }
 
-impl Access {
-    /// The `AUTH` request.
-    fn auth(&self) -> Option<Cmd> {
-        let password = self.password.as_deref()?;
-        let mut request = redis::cmd("AUTH");
-        request.arg(self.username.as_deref()).arg(password);
-        Some(request)
-    }
-}
-
 /// What connections of one cluster are made with.
 struct Way {
-    auth: Option<Cmd>,
-    tls: Option<TlsClient>,
+    secrets: RefCell<Rc<Secrets>>,
+    names: Rc<CommandNames>,
     resolver: Resolver,
     reach: Rc<Reach>,
     /// The name that probe connections bear; `None` until it is known (RK-12).
@@ -157,17 +135,13 @@ struct Way {
 }
 
 impl Way {
-    /// What a connection begins with: `AUTH`, if there is a password.
-    fn opening(&self) -> Pipeline {
-        let mut requests = redis::pipe();
-        if let Some(auth) = &self.auth {
-            requests.add_command(auth.clone());
-        }
-        requests
+    fn secrets(&self) -> Rc<Secrets> {
+        Rc::clone(&self.secrets.borrow())
     }
 }
 
 /// One server of a cluster.
+#[derive(Clone)]
 struct Server {
     addr: NodeAddr,
     way: Rc<Way>,
@@ -186,7 +160,7 @@ impl RedisNode for Server {
             Err(WireError::Tls(error) | WireError::Foreign(error)) => Err(error),
             Err(WireError::Io(error)) => return Err(failure::sorted(&error)),
         };
-        Ok(Box::new(probe::Probing::new(peer, Rc::clone(&self.way))))
+        Ok(Box::new(probe::Probing::new(peer, self.clone())))
     }
 
     async fn command(&self, epoch: Epoch) -> Result<Box<dyn CommandConnection>, CommandError> {
@@ -199,13 +173,32 @@ impl Server {
     /// Connects, and wraps the connection in TLS if that is asked for.
     async fn wire(&self) -> Result<Result<Wire, WireError>, ProbeFailure> {
         let tcp = self.tcp().await?;
-        let Some(tls) = &self.way.tls else {
-            return Ok(Ok(Wire::new(Box::new(tcp))));
+        let names = Rc::clone(&self.way.names);
+        let secrets = self.way.secrets();
+        let Some(tls) = &secrets.tls else {
+            return Ok(Ok(Wire::new(Box::new(tcp), names)));
         };
         let wrapped = tls.wrap(self.addr.host(), tcp).await;
         Ok(wrapped
-            .map(|stream| Wire::new(Box::new(stream)))
+            .map(|stream| Wire::new(Box::new(stream), names))
             .map_err(WireError::from))
+    }
+
+    /// Logs in on a connection that owes no reply.
+    async fn log_in(&self, wire: &mut Wire) -> Result<Login, WireError> {
+        let secrets = self.way.secrets();
+        secrets.credentials.log_in(wire, &self.addr).await
+    }
+
+    /// A connection that is logged in as far as the server minds, as each command takes one.
+    async fn logged_in(&self) -> Result<Wire, String> {
+        let wire = self.wire().await.map_err(|failure| failure.to_string())?;
+        let mut wire = wire.map_err(|error| error.to_string())?;
+        let login = self.log_in(&mut wire).await;
+        match login.map_err(|error| error.to_string())?.refusal() {
+            Some(why) => Err(format!("the login is refused: {why}")),
+            None => Ok(wire),
+        }
     }
 
     /// Connects to the first of the host's addresses that accepts. A name that was never resolved is this host's own

@@ -64,10 +64,12 @@ pub(super) fn access(redis: &RedisAccess) -> Access {
     };
     Access {
         username: redis.username.clone(),
-        password: redis
-            .password
-            .as_ref()
-            .map(|password| password.expose().to_owned()),
+        passwords: redis
+            .passwords
+            .iter()
+            .map(|password| password.expose().to_owned())
+            .collect(),
         tls: redis.tls.as_ref().map(tls),
+        names: redis.names.clone(),
     }
 }

@@ -151,7 +151,11 @@ impl Environment {
             dict.insert(rival.to_owned(), Value::from(Empty::None));
         }
         dict.insert((*last).to_owned(), value);
-        let text = (!matches!(kind, Kind::Secret | Kind::List(Kind::Object(_)))).then_some(text);
+        let text = (!matches!(
+            kind,
+            Kind::Secret | Kind::Passwords | Kind::Texts | Kind::List(Kind::Object(_))
+        ))
+        .then_some(text);
         self.overrides
             .insert(spans::member(&place, last), Override { variable, text });
     }
@@ -243,7 +247,7 @@ fn variable_name(name: &str) -> String {
 
 /// The value that `text` stands for where `kind` is expected. Text that does not fit stays text, for the schema to refuse.
 fn read(kind: Kind, text: &str) -> Option<Value> {
-    let text = if matches!(kind, Kind::Secret) {
+    let text = if matches!(kind, Kind::Secret | Kind::Passwords) {
         text
     } else {
         text.trim()
@@ -254,6 +258,12 @@ fn read(kind: Kind, text: &str) -> Option<Value> {
     };
     match kind {
         Kind::Text | Kind::Secret | Kind::Choice(_) => Some(text.into()),
+        // A password may begin with a bracket; a list of texts is no password that anybody has.
+        Kind::Passwords => Some(
+            json()
+                .filter(is_list_of_texts)
+                .unwrap_or_else(|| text.into()),
+        ),
         Kind::Flag => Some(
             text.parse::<bool>()
                 .map_or_else(|_| text.into(), Value::from),
@@ -266,7 +276,7 @@ fn read(kind: Kind, text: &str) -> Option<Value> {
             text.parse::<f64>()
                 .map_or_else(|_| text.into(), Value::from),
         ),
-        Kind::List(Kind::Object(_)) => json(),
+        Kind::List(Kind::Object(_)) | Kind::Texts => json(),
         Kind::List(_) if text.starts_with('[') => json(),
         Kind::List(item) => text
             .split(',')
@@ -275,4 +285,9 @@ fn read(kind: Kind, text: &str) -> Option<Value> {
             .map(Value::from),
         Kind::Object(_) => None,
     }
+}
+
+fn is_list_of_texts(value: &Value) -> bool {
+    let text = |item: &Value| matches!(item, Value::String(..) | Value::Char(..));
+    matches!(value, Value::Array(_, items) if items.iter().all(text))
 }

@@ -1,9 +1,11 @@
 //! The shape of the file, key by key, and the defaults of what it leaves out.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::names;
-use super::secret::Secret;
+use super::secret::{Passwords, Secret};
 
 /// The document. After [`Document::resolve`] whatever has a default is filled in.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
@@ -81,7 +83,7 @@ pub(super) struct Tuning {
 #[serde(rename_all = "kebab-case", default)]
 pub(super) struct Redis {
     pub(super) username: Option<String>,
-    pub(super) password: Option<Secret>,
+    pub(super) password: Option<Passwords>,
     pub(super) password_file: Option<String>,
     pub(super) tls: Option<bool>,
     pub(super) tls_ca_file: Option<String>,
@@ -89,6 +91,7 @@ pub(super) struct Redis {
     pub(super) tls_key_file: Option<String>,
     pub(super) tls_server_name: Option<String>,
     pub(super) tls_insecure: Option<bool>,
+    pub(super) rename_commands: Option<BTreeMap<String, String>>,
 }
 
 /// Where keepers meet.
@@ -243,6 +246,10 @@ impl Redis {
             .take()
             .or(global.tls_server_name.clone());
         self.tls_insecure = self.tls_insecure.or(global.tls_insecure);
+        self.rename_commands = self
+            .rename_commands
+            .take()
+            .or(global.rename_commands.clone());
     }
 
     fn resolve(&mut self) {
@@ -302,7 +309,7 @@ mod tests {
     fn a_cluster_inherits_what_it_does_not_say() {
         let global = Redis {
             tls_ca_file: Some("ca".into()),
-            password: Some(Secret::new("p")),
+            password: Some(Passwords::One(Secret::new("p"))),
             ..Redis::default()
         };
         let global = Tuning {

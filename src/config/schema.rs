@@ -4,6 +4,7 @@
 use figment::value::{Dict, Num, Value};
 
 use super::report::Report;
+use super::secret::Passwords;
 use super::spans;
 
 /// What a key takes.
@@ -12,6 +13,8 @@ pub(super) enum Kind {
     Text,
     /// Text that no message shows.
     Secret,
+    /// The same, or a list of one or two.
+    Passwords,
     Flag,
     /// A whole number from the first to the second.
     Whole(u64, u64),
@@ -23,6 +26,8 @@ pub(super) enum Kind {
     Choice(&'static [&'static str]),
     /// A list of at least one.
     List(&'static Kind),
+    /// An object of texts with any keys.
+    Texts,
     /// An object whose keys come in groups.
     Object(&'static [&'static [Key]]),
 }
@@ -124,7 +129,7 @@ const CRITERIA: &[&str] = &["offset", "priority", "uptime"];
 
 const REDIS: &[&[Key]] = &[&[
     key("username", Kind::Text),
-    key("password", Kind::Secret),
+    key("password", Kind::Passwords),
     key("password-file", Kind::Text),
     key("tls", Kind::Flag),
     key("tls-ca-file", Kind::Text),
@@ -132,6 +137,7 @@ const REDIS: &[&[Key]] = &[&[
     key("tls-key-file", Kind::Text),
     key("tls-server-name", Kind::Text),
     key("tls-insecure", Kind::Flag),
+    key("rename-commands", Kind::Texts),
 ]];
 
 // === impl Kind ===
@@ -141,6 +147,10 @@ impl Kind {
     pub(super) fn expected(self) -> String {
         match self {
             Self::Text | Self::Secret => "write text in quotes".to_owned(),
+            Self::Passwords => {
+                "write text in quotes, or a list of two while the password is changed: [\"…\", \"…\"]".to_owned()
+            }
+            Self::Texts => "write an object of texts: {NAME: \"…\"}".to_owned(),
             Self::Flag => "write true or false".to_owned(),
             Self::Whole(min, u64::MAX) => format!("write a whole number, {min} or more"),
             Self::Whole(min, max) => format!("write a whole number from {min} to {max}"),
@@ -161,10 +171,14 @@ impl Kind {
     /// Whether `value` is what this kind takes; members and items aside.
     fn takes(self, value: &Value) -> bool {
         match (self, value) {
-            (Self::Text | Self::Secret, Value::String(..) | Value::Char(..))
+            (Self::Text | Self::Secret | Self::Passwords, Value::String(..) | Value::Char(..))
             | (Self::Flag, Value::Bool(..))
             | (Self::List(_), Value::Array(..))
-            | (Self::Object(_), Value::Dict(..)) => true,
+            | (Self::Object(_) | Self::Texts, Value::Dict(..)) => true,
+            (Self::Passwords, Value::Array(_, items)) => {
+                (1..=Passwords::MOST).contains(&items.len())
+                    && items.iter().all(|item| Self::Secret.takes(item))
+            }
             (Self::Choice(words), Value::String(_, text)) => words.contains(&text.as_str()),
             (Self::Whole(min, max), Value::Num(_, number)) => {
                 whole(*number).is_some_and(|number| (min..=max).contains(&number))
@@ -194,6 +208,11 @@ impl Kind {
             (Self::Seconds, Value::Num(_, number)) if real(*number) < SHORTEST => "is too short",
             (Self::Seconds, Value::Num(..)) => "is too long",
             (Self::SecondsOrZero, Value::Num(..)) => Self::Seconds.fault(value),
+            (Self::Passwords, Value::Array(_, items)) if items.is_empty() => "is empty",
+            (Self::Passwords, Value::Array(_, items)) if items.len() > Passwords::MOST => {
+                "lists more than two passwords"
+            }
+            (Self::Passwords, Value::Array(..)) => "lists something else than text",
             (Self::Choice(_), Value::String(..)) => "is not one of the choices",
             (_, Value::String(..) | Value::Char(..)) => "is text",
             (_, Value::Bool(..)) => "is true or false",
@@ -207,7 +226,10 @@ impl Kind {
     /// `None` for the value itself.
     fn check(self, value: Value, path: &str, report: &mut Report) -> Option<Value> {
         if !self.takes(&value) {
-            let scalar = !matches!(self, Self::Secret | Self::List(_) | Self::Object(_));
+            let scalar = !matches!(
+                self,
+                Self::Secret | Self::Passwords | Self::Texts | Self::List(_) | Self::Object(_)
+            );
             let note = if scalar {
                 Report::problem
             } else {
@@ -219,6 +241,16 @@ impl Kind {
         match (self, value) {
             (Self::Object(groups), Value::Dict(tag, dict)) => {
                 Some(Value::Dict(tag, check(groups, dict, path, report)))
+            }
+            (Self::Texts, Value::Dict(tag, dict)) => {
+                let text = |(name, value): (String, Value)| {
+                    let value = Self::Text.check(value, &spans::member(path, &name), report)?;
+                    Some((name, value))
+                };
+                Some(Value::Dict(
+                    tag,
+                    dict.into_iter().filter_map(text).collect(),
+                ))
             }
             (Self::List(_), Value::Array(_, items)) if items.is_empty() => {
                 report.unquoted(path, "is empty", "list at least one");

@@ -11,7 +11,6 @@ use tracing_subscriber::filter::LevelFilter;
 use super::file::{CoordinationKind, Document};
 use super::names::{self, HostPort, Refused};
 use super::report::Report;
-use super::secret::Secret;
 use super::{Config, CoordinationConfig, LogConfig, RestConfig, TimingConfig, ZkAuth, spans};
 use crate::domain::failsafe::Failsafe;
 use crate::domain::node::KeeperId;
@@ -110,58 +109,24 @@ fn quorum(servers: &[Option<String>], report: &mut Report) -> Vec<HostPort> {
 }
 
 fn zk_auth(document: &Document, report: &mut Report) -> Option<ZkAuth> {
-    let (path, auth) = match (&document.zk_auth, &document.zk_auth_file) {
+    match (&document.zk_auth, &document.zk_auth_file) {
         (Some(_), Some(_)) => {
             report.unquoted(
                 "zk-auth-file",
                 "is given beside zk-auth",
                 "keep one of them",
             );
-            return None;
+            None
         }
-        (Some(auth), None) => ("zk-auth", auth.clone()),
-        (None, Some(file)) => ("zk-auth-file", secret_of(file, "zk-auth-file", report)?),
-        (None, None) => return None,
-    };
-    let login = auth
-        .expose()
-        .strip_prefix("digest:")
-        .and_then(|login| login.split_once(':'));
-    let Some((user, password)) =
-        login.filter(|(user, password)| !user.is_empty() && !password.is_empty())
-    else {
-        report.unquoted(path, "is not a digest login", "write digest:user:password");
-        return None;
-    };
-    Some(ZkAuth {
-        user: user.to_owned(),
-        password: Secret::new(password),
-    })
-}
-
-/// The secret that `file` holds, without the end of its line.
-fn secret_of(file: &str, path: &str, report: &mut Report) -> Option<Secret> {
-    let text = match std::fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(error) => {
-            report.problem(
-                path,
-                format!("cannot be read: {error}"),
-                "name a readable file",
-            );
-            return None;
+        (Some(auth), None) => {
+            let read = ZkAuth::parse(auth).map_err(|Refused { fault, remedy }| {
+                report.unquoted("zk-auth", fault, remedy);
+            });
+            read.ok()
         }
-    };
-    let secret = text.trim_end_matches(['\r', '\n']);
-    if secret.is_empty() {
-        report.problem(
-            path,
-            "names an empty file",
-            "write the secret into it, or take the key out",
-        );
-        return None;
+        (None, Some(file)) => accept(ZkAuth::read(file.as_ref()), "zk-auth-file", report),
+        (None, None) => None,
     }
-    Some(Secret::new(secret))
 }
 
 fn rest(document: &Document, report: &mut Report) -> Option<RestConfig> {

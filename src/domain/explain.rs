@@ -31,6 +31,8 @@ pub struct Explanation {
     pub refused: BTreeMap<NodeAddr, Refusal>,
     /// Nodes that could not follow the one that would take over, each with its version.
     pub left_behind: BTreeMap<NodeAddr, String>,
+    /// Nodes that this keeper cannot read or command, each with the reason in words.
+    pub troubles: BTreeMap<NodeAddr, String>,
     /// What would hold it back, in words.
     pub held_by: Vec<String>,
     /// What is being done now, or why nothing is, in words.
@@ -72,6 +74,7 @@ pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation
             ranking: Vec::new(),
             refused: BTreeMap::new(),
             left_behind: BTreeMap::new(),
+            troubles: troubles(observed),
             held_by,
             now: present.to_string(),
         };
@@ -125,9 +128,18 @@ pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation
         ranking,
         refused,
         left_behind,
+        troubles: troubles(observed),
         held_by,
         now: present.to_string(),
     }
+}
+
+/// What keeps this keeper from reading or commanding nodes.
+fn troubles(observed: &Observed) -> BTreeMap<NodeAddr, String> {
+    let nodes = observed.nodes.iter();
+    nodes
+        .filter_map(|(addr, node)| Some((addr.clone(), node.sighting.obstacle()?)))
+        .collect()
 }
 
 /// The cluster with `primary`, under all its names, down and silent; and why the keepers could not vote it down, if they

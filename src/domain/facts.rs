@@ -255,6 +255,8 @@ pub struct Sighting {
     pub owes_since: Option<Moment>,
     /// What the node answered in place of facts, such as `NOAUTH …`; or why the last probe failed.
     pub trouble: Option<String>,
+    /// The node refused this keeper's user or password: why. It answered all the same, as it does anybody, but takes no command.
+    pub login_refused: Option<String>,
     /// What the node said of its `min-replicas` settings, or why it did not; `None` until it was asked (RK-9).
     pub min_replicas: Option<Result<MinReplicas, String>>,
     /// What the node's host name resolves to here.
@@ -314,6 +316,7 @@ impl Sighting {
             unproven: None,
             owes_since: None,
             trouble: None,
+            login_refused: None,
             min_replicas: None,
             addresses: BTreeSet::new(),
             upstream_addresses: BTreeSet::new(),
@@ -349,6 +352,14 @@ impl Sighting {
         }
     }
 
+    /// What keeps this keeper from the node's facts, or from commanding it.
+    pub fn obstacle(&self) -> Option<String> {
+        let refused =
+            |why| format!("the node refuses this keeper's login, and commands with it: {why}");
+        let trouble = self.trouble.clone();
+        trouble.or_else(|| self.login_refused.as_ref().map(refused))
+    }
+
     /// Whether `other` would lead to the same decisions: everything but the figures that move by themselves (offset,
     /// keys beyond "any", uptime, time since last heard, time of reading).
     pub fn same_matter(&self, other: &Self) -> bool {
@@ -367,6 +378,7 @@ impl Sighting {
             unproven,
             owes_since: _,
             trouble,
+            login_refused,
             min_replicas,
             addresses,
             upstream_addresses,
@@ -384,6 +396,7 @@ impl Sighting {
             && *process == other.process
             && *unproven == other.unproven
             && *trouble == other.trouble
+            && *login_refused == other.login_refused
             && *min_replicas == other.min_replicas
             && *addresses == other.addresses
             && *upstream_addresses == other.upstream_addresses

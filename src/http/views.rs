@@ -211,6 +211,10 @@ pub(super) fn explanation(cluster: &str, explanation: &Explanation) -> Value {
         .left_behind
         .iter()
         .map(|(node, version)| json!({ "node": node.to_string(), "version": version }));
+    let troubles = explanation
+        .troubles
+        .iter()
+        .map(|(node, trouble)| json!({ "node": node.to_string(), "trouble": trouble }));
     json!({
         "cluster": cluster,
         "primary": explanation.primary.as_ref().map(ToString::to_string),
@@ -223,6 +227,7 @@ pub(super) fn explanation(cluster: &str, explanation: &Explanation) -> Value {
             "held-by": explanation.held_by,
         },
         "now": explanation.now,
+        "troubles": troubles.collect::<Vec<_>>(),
     })
 }
 
@@ -268,7 +273,7 @@ fn sighting(sighting: &Sighting, now: Moment) -> Value {
             "foreign": it.foreign,
         })),
         "vote": sighting.vote.map(down_reason),
-        "trouble": sighting.trouble,
+        "trouble": sighting.obstacle(),
         "min-replicas": sighting.min_replicas.as_ref().map(|read| match read {
             Ok(values) => min_replicas(*values),
             Err(error) => json!({ "error": error }),

@@ -127,6 +127,9 @@ pub struct Alive {
     pub loading: bool,
     /// The error it answered instead, such as `NOAUTH Authentication required.`
     pub error: Option<String>,
+    /// The server refused this keeper's user or password: why. It may answer all the same, as it does anybody, but commands
+    /// are not sent without a login.
+    pub login_refused: Option<String>,
     /// No plain Redis server answers so: it is not the protocol, or no answer to `INFO`.
     pub foreign: bool,
     /// Who listens on the channel of Redis Sentinels, with a [full](Depth::is_full) depth only.

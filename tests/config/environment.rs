@@ -44,8 +44,8 @@ fn variables_override_the_file() {
     let [one, two] = &config.clusters[..] else {
         panic!()
     };
-    assert_eq!(one.redis.password, Some(Secret::new("12345")));
-    assert_eq!(two.redis.password, Some(Secret::new("two")));
+    assert_eq!(one.redis.passwords, [Secret::new("12345")]);
+    assert_eq!(two.redis.passwords, [Secret::new("two")]);
     assert_eq!(
         (
             one.timing.mark_down.as_secs(),
@@ -113,11 +113,11 @@ fn a_secret_comes_from_a_file_and_a_variable_takes_its_place() {
     std::fs::write(&path, "s3cret\n").unwrap();
     let text = document(&format!("redis: {{'password-file': {path:?}}},"), "");
     assert_eq!(
-        config(&text, &[]).clusters[0].redis.password,
-        Some(Secret::new("s3cret"))
+        config(&text, &[]).clusters[0].redis.passwords,
+        [Secret::new("s3cret")]
     );
     let other = config(&text, &[("REDIS_KEEPER_REDIS_PASSWORD", "other")]);
-    assert_eq!(other.clusters[0].redis.password, Some(Secret::new("other")));
+    assert_eq!(other.clusters[0].redis.passwords, [Secret::new("other")]);
     std::fs::write(&path, "\n").unwrap();
     assert_eq!(
         faults(&text, &[]),
@@ -143,7 +143,7 @@ fn a_variable_reaches_an_object_that_the_file_leaves_out_or_null() {
     for cluster in ["", "redis: null,", "redis: {'password-file': '/nowhere'},"] {
         let cluster = &config(&document("", cluster), &variables).clusters[0];
         assert_eq!(cluster.redis.username.as_deref(), Some("u"));
-        assert_eq!(cluster.redis.password, Some(Secret::new("p")));
+        assert_eq!(cluster.redis.passwords, [Secret::new("p")]);
         assert_eq!(cluster.nodes[0].addr.to_string(), "z:9");
     }
 }

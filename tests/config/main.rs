@@ -89,7 +89,7 @@ fn the_older_projects_example_loads_as_it_stands() {
     assert_eq!(cluster.timing.mark_down, Duration::from_secs(5));
     assert_eq!(cluster.timing.probe_timeout, Duration::from_secs(1));
     assert_eq!(cluster.timing.failover_tick, Duration::from_secs(10));
-    assert_eq!(cluster.redis.password, None);
+    assert_eq!(cluster.redis.passwords, []);
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn every_time_takes_fractions_and_clusters_override_what_is_said_for_all() {
     assert_eq!(policy.max_lag, Some(Duration::from_millis(100)));
     assert_eq!(policy.chained_replicas, ChainedReplicas::Accept);
     assert_eq!(cluster.redis.username.as_deref(), Some("v"));
-    assert_eq!(cluster.redis.password, Some(Secret::new("p")));
+    assert_eq!(cluster.redis.passwords, [Secret::new("p")]);
 }
 
 #[test]

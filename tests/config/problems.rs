@@ -49,7 +49,7 @@ fn every_problem_is_told_at_once_with_its_line_value_and_remedy() {
   keeper.conf:9: lease-seconds = 1.5: lease-seconds (1.5) is longer than half of zk-session-timeout-seconds (2); lower lease-seconds to 1, or raise the session timeout to 3
   keeper.conf:10: settle-unrelated = \"no\": is text; write true or false
   keeper.conf:11: chained-replicas = \"ignore\": is not one of the choices; write \"accept\" or \"correct\"
-  keeper.conf:12: redis.password: is a number; write text in quotes
+  keeper.conf:12: redis.password: is a number; write text in quotes, or a list of two while the password is changed: [\"…\", \"…\"]
   keeper.conf:12: redis.user: is not a known key; did you mean username?
   keeper.conf:15: clusters[0].nodes[0].port = 0: is not a port; write a whole number from 1 to 65535
   keeper.conf:16: clusters[0].nodes[1].port = \"6379\": is text; write a whole number from 1 to 65535
@@ -191,10 +191,7 @@ fn no_secret_is_ever_shown() {
     let cluster = "redis: {password: 'hunter2'},";
     let variables = [("REDIS_KEEPER_CLUSTERS__C_1__REDIS_PASSWORD", "hunter2")];
     let config = config(&document(secrets, cluster), &variables);
-    assert_eq!(
-        config.clusters[0].redis.password.as_ref().unwrap().expose(),
-        "hunter2"
-    );
+    assert_eq!(config.clusters[0].redis.passwords[0].expose(), "hunter2");
     assert!(!format!("{config:?} {}", config.effective()).contains("hunter2"));
     let text = document(
         "'zk-auth': 'hunter2', redis: 'hunter2', pasword: 'hunter2', 'zk-auth-file': ['hunter2'],",

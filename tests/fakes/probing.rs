@@ -72,6 +72,7 @@ async fn answer(server: Rc<FakeServer>, depth: Depth, sent: Instant, mutes: u64)
         info: error.is_none().then_some(info),
         loading,
         error,
+        login_refused: None,
         foreign: false,
         subscribers: depth.is_full().then(|| Subscribers {
             sentinels: server.sentinels.borrow().clone(),

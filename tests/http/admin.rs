@@ -61,6 +61,7 @@ async fn an_explanation_tells_who_would_take_over_and_why_the_others_not() {
             "left-behind": [],
         },
         "now": "nothing to do",
+        "troubles": [],
     });
     assert_eq!(reply.json(), expected);
     let hung = served(Fake::hung());

@@ -19,8 +19,8 @@ pub(crate) const SHORT: Duration = Duration::from_millis(500);
 pub(crate) fn as_keeper() -> Access {
     Access {
         username: Some("keeper".to_owned()),
-        password: Some("pw".to_owned()),
-        tls: None,
+        passwords: vec!["pw".to_owned()],
+        ..Access::default()
     }
 }
 

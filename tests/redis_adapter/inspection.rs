@@ -159,7 +159,7 @@ async fn a_node_that_is_out_of_reach_or_of_another_kind_is_an_error() {
         "{cluster:?}"
     );
     let wrong = Access {
-        password: Some("wrong".to_owned()),
+        passwords: vec!["wrong".to_owned()],
         ..Access::default()
     };
     let refused = findings(&server, wrong).await;

@@ -3,6 +3,7 @@
 mod asking;
 mod commands;
 mod inspection;
+mod logins;
 mod naming;
 mod pausing;
 mod probing;

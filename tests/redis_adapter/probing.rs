@@ -72,7 +72,7 @@ async fn loading_is_told_on_an_established_connection() {
 async fn a_server_that_wants_another_password_is_alive_and_says_what_it_wants() {
     let server = Server::start(&["--requirepass", "right"]).await;
     let with = |password: Option<&str>| Access {
-        password: password.map(str::to_owned),
+        passwords: password.into_iter().map(str::to_owned).collect(),
         ..Access::default()
     };
     for (password, says) in [(None, "NOAUTH"), (Some("wrong"), "WRONGPASS")] {

@@ -94,6 +94,7 @@ impl NodeMonitor {
         self.sighting.refused = false;
         self.sighting.owes_since = None;
         self.sighting.trouble = alive.error.take();
+        self.login_is(alive.login_refused.take());
         let info = alive.info.take();
         // Text that names no process is no answer to INFO.
         let foreign = alive.foreign || info.is_some();

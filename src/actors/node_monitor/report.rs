@@ -34,6 +34,23 @@ impl NodeMonitor {
         }
     }
 
+    /// Takes in what the node made of this keeper's login, and tells what has changed.
+    pub(super) fn login_is(&mut self, refused: Option<String>) {
+        let (cluster, node) = (&self.cluster, &self.addr);
+        match (&self.sighting.login_refused, &refused) {
+            (None, Some(why)) => tracing::warn!(
+                %cluster, %node, why,
+                "the node refuses this keeper's login: it takes no command; correct redis.username or redis.password, or the \
+                 node's user"
+            ),
+            (Some(_), None) => {
+                tracing::info!(%cluster, %node, "the node accepts this keeper's login again")
+            }
+            _ => {}
+        }
+        self.sighting.login_refused = refused;
+    }
+
     pub(super) fn stalled(&mut self, due: Moment, now: Moment) {
         tracing::debug!(
             cluster = %self.cluster, node = %self.addr, late = ?now.since(due),

@@ -44,9 +44,8 @@ impl Commanding {
         let not_done = |text: String| CommandError::NotDone(format!("{}: {text}", server.addr));
         server.locate().await.map_err(not_done)?;
         let opened = timeout(limit, async {
-            let wire = server.wire().await.map_err(|failure| failure.to_string())?;
-            let mut wire = wire.map_err(|error| error.to_string())?;
-            let mut requests = server.way.opening();
+            let mut wire = server.logged_in().await?;
+            let mut requests = redis::pipe();
             let name = format!("{NAME}{epoch}");
             requests.cmd("CLIENT").arg("SETNAME").arg(name);
             requests.cmd("INFO").arg("server");

@@ -1,12 +1,11 @@
 //! A look at a live server for what would stand in a keeper's way (`check --live`). Changes nothing there.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use redis::{ServerErrorKind, Value};
 use tokio::time::timeout;
 
+use super::login::Login;
 use super::subscribers::{self, COUNT};
 use super::wire::{Wire, WireError};
 use super::{RedisServers, Server, reply};
@@ -15,6 +14,7 @@ use crate::domain::info::Info;
 use crate::domain::node::{ClusterName, NodeAddr};
 use crate::ports::redis::RedisNode as _;
 
+mod rights;
 mod settings;
 
 /// How much a finding matters.
@@ -67,57 +67,6 @@ const OLDEST: Version = Version {
     patch: 0,
 };
 
-/// `ACL DRYRUN` came with this version.
-const DRY_RUN: Version = Version {
-    major: 7,
-    minor: 0,
-    patch: 0,
-};
-
-/// Without these there is no failover.
-const NEEDED: &[&[&str]] = &[
-    &["PING"],
-    &["INFO"],
-    &["ROLE"],
-    &["MULTI"],
-    &["EXEC"],
-    &["REPLICAOF", "NO", "ONE"],
-    &["CLIENT", "SETNAME", "keeper-1"],
-    &["CLIENT", "ID"],
-    &["CLIENT", "LIST", "TYPE", "normal"],
-    &["CLIENT", "KILL", "ID", "1"],
-];
-
-/// Without these `write-safety` does nothing.
-const NEEDED_FOR_WRITE_SAFETY: &[&[&str]] = &[
-    &["CONFIG", "GET", "min-replicas-*"],
-    &["CONFIG", "SET", "min-replicas-to-write", "1"],
-];
-
-/// Without these there is one, with a gap: what it is.
-const USEFUL: &[(&[&str], &str)] = &[
-    (
-        &["CONFIG", "REWRITE"],
-        "a server that restarts comes back with its old role",
-    ),
-    (
-        &["CLIENT", "PAUSE", "1", "WRITE"],
-        "switchovers are called off",
-    ),
-    (
-        &["CLIENT", "UNPAUSE"],
-        "a switchover holds writes up for two seconds",
-    ),
-    (
-        &["PUBSUB", "NUMSUB", "channel"],
-        "a Sentinel at work is not noticed",
-    ),
-    (
-        &["CONFIG", "GET", "save"],
-        "this check cannot read the server's settings",
-    ),
-];
-
 impl RedisServers {
     /// What stands in the way at the node of `cluster` at `addr`; at least one note that names its version and role.
     pub async fn inspect(
@@ -132,13 +81,10 @@ impl RedisServers {
         };
         let mut inspection = Inspection {
             node: addr.clone(),
-            needed: vec![NEEDED],
+            write_safety: demands.write_safety,
             answers_within: demands.answers_within,
             findings: Vec::new(),
         };
-        if demands.write_safety {
-            inspection.needed.push(NEEDED_FOR_WRITE_SAFETY);
-        }
         // Some dozens of round trips.
         let limit = server.way.command_timeout * 10;
         match timeout(limit, inspection.run(&server)).await {
@@ -146,6 +92,11 @@ impl RedisServers {
             Ok(Err(Stopped::Unreachable(error))) => inspection.error(
                 format!("cannot be reached: {error}"),
                 "start it, or correct its address, TLS settings or the firewall",
+            ),
+            Ok(Err(Stopped::Refused(error))) => inspection.error(
+                format!("refuses the login: {error}"),
+                "correct the user or the password of this cluster; commands are not sent without a login, even where the server \
+                 answers anybody",
             ),
             Ok(Err(Stopped::Answered(error))) => inspection.error(
                 format!("does not answer as it should: {error}"),
@@ -163,6 +114,7 @@ impl RedisServers {
 /// Why no more can be found.
 enum Stopped {
     Unreachable(String),
+    Refused(String),
     Answered(String),
 }
 
@@ -177,8 +129,8 @@ impl From<WireError> for Stopped {
 
 struct Inspection {
     node: NodeAddr,
-    /// Commands that the keeper cannot do without.
-    needed: Vec<&'static [&'static [&'static str]]>,
+    /// The keeper is to hold settings there (RK-9).
+    write_safety: bool,
     answers_within: Duration,
     findings: Vec<Finding>,
 }
@@ -190,22 +142,60 @@ impl Inspection {
             .wire()
             .await
             .map_err(|failure| Stopped::Unreachable(failure.to_string()))??;
-        let mut requests = server.way.opening();
-        requests.cmd("INFO");
-        wire.send(&requests).await.map_err(WireError::from)?;
-        let mut last = Value::Nil;
-        for _ in 0..requests.len() {
-            last = wire.reply().await?;
-            if let Some(error) = reply::error(&last) {
-                return Err(Stopped::Answered(error));
-            }
+        let login = self.login(server, &mut wire).await?;
+        let told = wire.call(&["INFO"]).await?;
+        if let Some(error) = reply::error(&told) {
+            return Err(Stopped::Answered(error));
         }
-        let info = Info::parse(&reply::text(&last).unwrap_or_default());
+        let info = Info::parse(&reply::text(&told).unwrap_or_default());
         let version = info.version.unwrap_or_default();
         self.server(&info, version);
         self.rights(&mut wire, version).await?;
-        self.settings(&mut wire, server.way.auth.is_some()).await?;
+        self.settings(&mut wire, login == Login::LoggedIn).await?;
         self.sentinels(&mut wire).await
+    }
+
+    /// Logs in as commands do; of two passwords, tells which one the server accepts.
+    async fn login(&mut self, server: &Server, wire: &mut Wire) -> Result<Login, Stopped> {
+        let secrets = server.way.secrets();
+        if secrets.credentials.is_empty() {
+            return Ok(Login::NotWanted);
+        }
+        let login = server.log_in(wire).await?;
+        match &login {
+            Login::LoggedIn => {}
+            Login::NotWanted => self.add(
+                Severity::Note,
+                "wants no password; the one that is configured is not used here",
+                "",
+            ),
+            refused => {
+                return Err(Stopped::Refused(
+                    refused.clone().refusal().unwrap_or_default(),
+                ));
+            }
+        }
+        let mut accepted = Vec::new();
+        for alone in secrets.credentials.each() {
+            let mut wire = server
+                .wire()
+                .await
+                .map_err(|failure| Stopped::Unreachable(failure.to_string()))??;
+            accepted.push(
+                alone
+                    .log_in(&mut wire, &server.addr)
+                    .await?
+                    .refusal()
+                    .is_none(),
+            );
+        }
+        match accepted[..] {
+            [true, false] => self.add(Severity::Note, "accepts the first password only", ""),
+            [false, true] => self.add(Severity::Note, "accepts the second password only", ""),
+            [true, true] => self.add(Severity::Note, "accepts both passwords", ""),
+            _ => {}
+        }
+        Ok(login)
     }
 
     fn server(&mut self, info: &Info, version: Version) {
@@ -245,40 +235,6 @@ impl Inspection {
                 "start it with a configuration file that it may write",
             );
         }
-    }
-
-    /// Whether the commands keepers use are there and permitted.
-    async fn rights(&mut self, wire: &mut Wire, version: Version) -> Result<(), Stopped> {
-        let user = match wire.call(&["ACL", "WHOAMI"]).await? {
-            reply if version >= DRY_RUN => reply::text(&reply).map(Cow::into_owned),
-            _ => None,
-        };
-        if user.is_none() {
-            self.add(
-                Severity::Note,
-                "rights cannot be tried out here, only whether the commands exist",
-                "",
-            );
-        }
-        for command in self.needed.concat() {
-            if let Some(why) = obstacle(wire, user.as_deref(), command).await? {
-                let name = name(command);
-                self.error(
-                    format!("`{name}` cannot be used: {why}"),
-                    &format!("give the keeper's user the right to {name}"),
-                );
-            }
-        }
-        for (command, gap) in USEFUL {
-            if let Some(why) = obstacle(wire, user.as_deref(), command).await? {
-                let name = name(command);
-                self.warn(
-                    format!("`{name}` cannot be used ({why}): {gap}"),
-                    &format!("give the keeper's user the right to {name}"),
-                );
-            }
-        }
-        Ok(())
     }
 
     async fn sentinels(&mut self, wire: &mut Wire) -> Result<(), Stopped> {
@@ -322,35 +278,4 @@ impl Inspection {
             remedy: remedy.to_owned(),
         });
     }
-}
-
-/// `CLIENT KILL`, but `REPLICAOF`: a subcommand belongs to a command's name, an argument does not.
-fn name(command: &[&str]) -> String {
-    match command {
-        [container @ ("CLIENT" | "CONFIG" | "PUBSUB"), subcommand, ..] => {
-            format!("{container} {subcommand}")
-        }
-        [command, ..] => (*command).to_owned(),
-        [] => String::new(),
-    }
-}
-
-/// Why `command` cannot be used: not permitted to `user`, or, where that cannot be tried out, not there.
-async fn obstacle(
-    wire: &mut Wire,
-    user: Option<&str>,
-    command: &[&str],
-) -> Result<Option<String>, WireError> {
-    let Some(user) = user else {
-        let described = wire.call(&["COMMAND", "INFO", command[0]]).await?;
-        let missing = matches!(reply::items(&described), [Value::Nil]);
-        return Ok(missing.then(|| "there is no such command".to_owned()));
-    };
-    let trial = [&["ACL", "DRYRUN", user], command].concat();
-    Ok(match wire.call(&trial).await? {
-        Value::Okay => None,
-        // Whoever may not try out is not thereby forbidden to do.
-        Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoPerm) => None,
-        why => reply::error(&why).or_else(|| Some(reply::text(&why)?.into_owned())),
-    })
 }

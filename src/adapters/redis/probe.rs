@@ -6,8 +6,9 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use redis::{Pipeline, Value};
 
+use super::login::Login;
 use super::wire::{Wire, WireError};
-use super::{Way, failure, reply, subscribers};
+use super::{Server, failure, reply, subscribers};
 use crate::domain::facts::MinReplicas;
 use crate::domain::info::Info;
 use crate::ports::redis::{
@@ -23,10 +24,9 @@ const KEEPERS_AT_MOST: usize = 256;
 /// A connection for probing.
 pub(super) struct Probing {
     peer: Peer,
-    way: Rc<Way>,
-    authenticated: bool,
-    /// An answer was read that no probe has told of: a late one, or one of several before the time was up.
-    untold: bool,
+    server: Server,
+    /// Nothing is left to be said of who this keeper is, on this connection.
+    logged_in: bool,
     /// The name that the server was told (RK-12).
     name: Option<Rc<str>>,
     /// Clients connected to the server, as it said last.
@@ -41,15 +41,14 @@ enum Peer {
 }
 
 impl Probing {
-    pub(super) fn new(peer: Result<Wire, String>, way: Rc<Way>) -> Self {
+    pub(super) fn new(peer: Result<Wire, String>, server: Server) -> Self {
         Self {
             peer: match peer {
                 Ok(wire) => Peer::Server(wire),
                 Err(error) => Peer::Useless(Some(error)),
             },
-            way,
-            authenticated: false,
-            untold: false,
+            server,
+            logged_in: false,
             name: None,
             connected: 0,
         }
@@ -63,39 +62,46 @@ impl ProbeConnection for Probing {
             Peer::Server(wire) => wire,
             Peer::Useless(error) => return error.take().map(only_error).ok_or_else(closed),
         };
-        let authenticates = self.way.auth.is_some() && !self.authenticated;
-        let mut requests = if authenticates {
-            self.way.opening()
+        let login = if self.logged_in {
+            Ok(None)
         } else {
-            redis::pipe()
+            log_in(wire, &self.server).await
         };
-        let name = self.way.probe_name.borrow().clone();
+        let login = match login {
+            Ok(login) => login,
+            Err(error) => {
+                self.peer = Peer::Useless(None);
+                return useless(error);
+            }
+        };
+        let mut answers = Answers {
+            any: login.is_some(),
+            ..Answers::default()
+        };
+        let refused = login.and_then(Login::refusal);
+        self.logged_in = refused.is_none();
+        answers.error.clone_from(&refused);
+        let mut requests = redis::pipe();
+        let name = self.server.way.probe_name.borrow().clone();
         let name = name.filter(|name| self.name.as_ref() != Some(name));
         if let Some(name) = &name {
             requests.cmd("CLIENT").arg("SETNAME").arg(&**name);
         }
         ask(&mut requests, depth);
         let passed_over = wire.owed();
-        let named_at = passed_over + usize::from(authenticates);
         // The last of the replies, if it is asked for.
         let asks_settings = depth == Depth::FullWithSettings;
         let sent = wire.send(&requests).await;
         // Also when sending failed: a server that turns a client away says why before it closes.
         let mut alive = only_error(String::new());
-        let mut answers = Answers::default();
         let owed = wire.owed();
         for at in 0..owed {
             let reply = wire.reply().await;
-            self.untold |= reply.is_ok();
             match reply {
                 Ok(_) if at < passed_over => {}
-                Ok(reply) if authenticates && at == passed_over => {
-                    self.authenticated = !matches!(reply, Value::ServerError(_));
-                    answers.note(&reply);
-                }
                 // Refused, it is of no account where the state is told: the same name is not tried again on this connection. A
                 // server that turns a client away answers the first request with that, whatever it is.
-                Ok(reply) if name.is_some() && at == named_at => {
+                Ok(reply) if name.is_some() && at == passed_over => {
                     answers.note(&reply);
                     if !matches!(&reply, Value::ServerError(error) if error.code() == "NOAUTH") {
                         self.name.clone_from(&name);
@@ -121,19 +127,21 @@ impl ProbeConnection for Probing {
                 }
             }
         }
-        if wire.owed() > 0 {
-            self.peer = Peer::Useless(None);
-        } else if let Some(count @ 1..) = answers.subscribers {
+        if let Some(count @ 1..) = answers.subscribers.filter(|_| wire.owed() == 0) {
             alive.subscribers = Some(subscribers::sorted(wire, count).await);
         }
-        self.untold = false;
+        wire.told();
+        if wire.owed() > 0 {
+            self.peer = Peer::Useless(None);
+        }
         self.connected = answers.connected.unwrap_or(self.connected);
         // Another password may be right the next time.
-        self.authenticated &= !answers.unauthenticated;
+        self.logged_in &= !answers.unauthenticated;
         if alive.info.is_none() && answers.error.is_none() {
             alive.foreign = true;
             answers.error = Some("it takes INFO, and tells nothing".to_owned());
         }
+        alive.login_refused = refused;
         alive.error = answers.error.filter(|_| alive.info.is_none());
         Ok(alive)
     }
@@ -146,16 +154,37 @@ impl ProbeConnection for Probing {
             return None;
         }
         let listed = wire.call(&["CLIENT", "LIST", "TYPE", "normal"]).await;
-        self.untold |= listed.is_ok();
         Some(clients(&reply::text(&listed.ok()?)?))
     }
 
     async fn stirred(&mut self) -> Stir {
         match &mut self.peer {
-            _ if std::mem::take(&mut self.untold) => Stir::Answered,
             Peer::Server(wire) => wire.stirred().await,
             Peer::Useless(_) => Stir::Lost,
         }
+    }
+}
+
+/// Logs in, behind the answers that are still owed; `None` without a password.
+async fn log_in(wire: &mut Wire, server: &Server) -> Result<Option<Login>, WireError> {
+    if server.way.secrets().credentials.is_empty() {
+        return Ok(None);
+    }
+    while wire.owed() > 0 {
+        wire.reply().await?;
+    }
+    server.log_in(wire).await.map(Some)
+}
+
+/// What is known of a peer whose answer to `AUTH` cannot be read.
+fn useless(error: WireError) -> Result<Alive, ProbeFailure> {
+    match error {
+        WireError::Io(error) => Err(failure::sorted(&error)),
+        WireError::Tls(error) => Ok(only_error(error)),
+        WireError::Foreign(error) => Ok(Alive {
+            foreign: true,
+            ..only_error(error)
+        }),
     }
 }
 
@@ -168,6 +197,7 @@ fn only_error(error: String) -> Alive {
         info: None,
         loading: false,
         error: Some(error),
+        login_refused: None,
         foreign: false,
         subscribers: None,
         min_replicas: None,

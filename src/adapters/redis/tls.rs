@@ -47,6 +47,7 @@ pub enum TlsError {
 }
 
 /// What TLS connections are made with.
+#[derive(Clone)]
 pub(super) struct TlsClient {
     connector: TlsConnector,
     server_name: Option<String>,

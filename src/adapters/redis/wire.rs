@@ -1,14 +1,17 @@
 //! One connection to one server: a stream of our own, with the encoder and the parser of the `redis` crate.
 
+use std::borrow::Cow;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use combine::parser::combinator::AnySendSyncPartialState;
 use combine::stream::{Decoder, PointerOffset};
-use redis::{Cmd, Pipeline, Value};
+use redis::{Arg, Cmd, Pipeline, Value};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf};
 
+use crate::domain::commands::{CommandNames, command};
 use crate::ports::redis::Stir;
 
 /// How long a reply may be; the longest read here, `CLIENT LIST`, stays far below.
@@ -29,6 +32,9 @@ pub(super) struct Wire {
     /// Holds what came of a reply that is not complete; between replies it holds no memory.
     decoder: Decoder<AnySendSyncPartialState, PointerOffset<[u8]>>,
     owed: usize,
+    /// A reply came that nobody was told of: a late one, or one of several before the time was up.
+    untold: bool,
+    names: Rc<CommandNames>,
 }
 
 /// No reply can be read.
@@ -62,10 +68,42 @@ pub(super) fn request(words: &[&str]) -> Cmd {
     request
 }
 
+/// Whether operators can say that servers call this command otherwise.
+fn is_listed(request: &Cmd) -> bool {
+    let name = request.args_iter().next();
+    matches!(name, Some(Arg::Simple(name)) if std::str::from_utf8(name).is_ok_and(|it| command(it).is_some()))
+}
+
+/// The requests as a server takes them that calls commands by `names`.
+fn renamed<'a>(requests: &'a Pipeline, names: &CommandNames) -> Cow<'a, Pipeline> {
+    if names.is_empty() {
+        return Cow::Borrowed(requests);
+    }
+    let mut renamed = redis::pipe();
+    for request in requests.cmd_iter() {
+        let mut words = request.args_iter();
+        let mut by_name = Cmd::new();
+        if let Some(Arg::Simple(name)) = words.next() {
+            match std::str::from_utf8(name) {
+                Ok(name) => by_name.arg(names.of(name)),
+                Err(_) => by_name.arg(name),
+            };
+        }
+        for word in words {
+            if let Arg::Simple(word) = word {
+                by_name.arg(word);
+            }
+        }
+        renamed.add_command(by_name);
+    }
+    Cow::Owned(renamed)
+}
+
 // === impl Wire ===
 
 impl Wire {
-    pub(super) fn new(stream: Box<dyn Stream>) -> Self {
+    /// A connection to a server that calls commands by `names`.
+    pub(super) fn new(stream: Box<dyn Stream>, names: Rc<CommandNames>) -> Self {
         Self {
             source: BufReader::with_capacity(
                 CHUNK,
@@ -76,7 +114,14 @@ impl Wire {
             ),
             decoder: Decoder::new(),
             owed: 0,
+            untold: false,
+            names,
         }
+    }
+
+    /// What the server calls `command`.
+    pub(super) fn name_of<'a>(&'a self, command: &'a str) -> &'a str {
+        self.names.of(command)
     }
 
     /// Replies sent for and not read yet.
@@ -84,18 +129,29 @@ impl Wire {
         self.owed
     }
 
-    /// Sends requests, each of which will have a reply.
+    /// Sends requests, each of which will have a reply, by the names that the server knows.
     pub(super) async fn send(&mut self, requests: &Pipeline) -> io::Result<()> {
+        debug_assert!(requests.cmd_iter().all(is_listed), "{requests:?}");
         self.owed += requests.len();
+        let packed = renamed(requests, &self.names).get_packed_pipeline();
         let stream = &mut self.source.get_mut().stream;
-        stream.write_all(&requests.get_packed_pipeline()).await?;
+        stream.write_all(&packed).await?;
         stream.flush().await
     }
 
-    /// Sends one request and reads its reply.
+    /// Sends one request and reads its reply. Also when sending failed: a server that turns a client away says why before it
+    /// closes.
     pub(super) async fn call(&mut self, words: &[&str]) -> Result<Value, WireError> {
-        self.send(redis::pipe().add_command(request(words))).await?;
-        self.reply().await
+        let sent = self.send(redis::pipe().add_command(request(words))).await;
+        match (self.reply().await, sent) {
+            (Err(WireError::Io(_)), Err(error)) => Err(error.into()),
+            (reply, _) => reply,
+        }
+    }
+
+    /// Everything that came so far has been told.
+    pub(super) fn told(&mut self) {
+        self.untold = false;
     }
 
     /// Reads the next reply.
@@ -113,6 +169,7 @@ impl Wire {
                     self.decoder = Decoder::new();
                 }
                 self.owed = self.owed.saturating_sub(1);
+                self.untold = true;
                 Ok(reply)
             }
             Err(error) if error.is_io_error() && !full => {
@@ -127,10 +184,16 @@ impl Wire {
         }
     }
 
-    /// Waits for what comes without having been asked for. Cancellation safe.
+    /// Waits for what comes without having been asked for, or came and was not told of. Cancellation safe.
     pub(super) async fn stirred(&mut self) -> Stir {
+        if std::mem::take(&mut self.untold) {
+            return Stir::Answered;
+        }
         match self.reply().await {
-            Ok(_) => Stir::Answered,
+            Ok(_) => {
+                self.untold = false;
+                Stir::Answered
+            }
             Err(WireError::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Stir::Closed
             }
@@ -194,7 +257,7 @@ mod tests {
 
     fn wire() -> (Wire, DuplexStream) {
         let (near, far) = duplex(1 << 16);
-        (Wire::new(Box::new(near)), far)
+        (Wire::new(Box::new(near), Rc::default()), far)
     }
 
     /// Has `bytes` come, and gives up waiting as soon as there is nothing more to read.

@@ -1,24 +1,32 @@
 //! Credentials and TLS towards Redis.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::PathBuf;
 
+use super::accept;
 use super::clusters::Scope;
-use super::{accept, secret_of};
 use crate::config::file::Redis;
+use crate::config::names::host;
 use crate::config::report::Report;
-use crate::config::{RedisAccess, TlsConfig, TlsIdentity, names};
+use crate::config::secret::{Passwords, lines_of};
+use crate::config::{RedisAccess, TlsConfig, TlsIdentity, spans};
+use crate::domain::commands::{COMMANDS, CommandNames, command};
 
 /// How the nodes within `scope` are spoken to.
 pub(super) fn access(redis: &Redis, scope: &Scope<'_>, report: &mut Report) -> Option<RedisAccess> {
-    let password = match (&redis.password, &redis.password_file) {
+    let passwords = match (&redis.password, &redis.password_file) {
         (Some(_), Some(_)) => {
             let path = scope.path("redis.password-file", report);
             report.unquoted(&path, "is given beside password", "keep one of them");
             None
         }
-        (None, Some(file)) => secret_of(file, &scope.path("redis.password-file", report), report),
-        (password, None) => password.clone(),
+        (None, Some(file)) => accept(
+            lines_of(file.as_ref(), Passwords::MOST),
+            &scope.path("redis.password-file", report),
+            report,
+        ),
+        (password, None) => password.clone().map(Passwords::into_list),
     };
     let (username_path, password_path) = (
         scope.path("redis.username", report),
@@ -39,9 +47,47 @@ pub(super) fn access(redis: &Redis, scope: &Scope<'_>, report: &mut Report) -> O
     };
     Some(RedisAccess {
         username: redis.username.clone(),
-        password,
+        passwords: passwords.unwrap_or_default(),
+        password_file: redis.password_file.as_ref().map(PathBuf::from),
         tls,
+        names: names(redis, scope, report),
     })
+}
+
+/// What the servers call the commands that they have renamed.
+fn names(redis: &Redis, scope: &Scope<'_>, report: &mut Report) -> CommandNames {
+    let mut names = CommandNames::default();
+    let mut renamed = BTreeSet::new();
+    let path = scope.path("redis.rename-commands", report);
+    for (written, name) in redis.rename_commands.iter().flatten() {
+        let path = spans::member(&path, written);
+        let Some(command) = command(written) else {
+            let known: Vec<_> = COMMANDS.iter().map(|it| it.name).collect();
+            let remedy = format!("keepers send {}: name one of them", known.join(", "));
+            report.unquoted(&path, "is no command that keepers send", remedy);
+            continue;
+        };
+        if !renamed.insert(command.name) {
+            report.unquoted(&path, "is renamed twice", "keep one of them");
+        }
+        match (name.as_str(), command.optional) {
+            ("", Some(gap)) => {
+                let text = format!("the servers do not have {}: {gap}", command.name);
+                report.warning(&path, text);
+            }
+            ("", None) => {
+                let fault = format!("says that the servers do not have {}", command.name);
+                let remedy = "keepers cannot do without: give the command another name in redis.conf, and write that here";
+                report.problem(&path, fault, remedy);
+            }
+            (name, _) if name.contains(|c: char| c.is_whitespace() || c.is_control()) => {
+                let remedy = "write the name that rename-command gives it in redis.conf";
+                report.problem(&path, "is no name of a command", remedy);
+            }
+            (name, _) => names.rename(command, name),
+        }
+    }
+    names
 }
 
 fn tls(redis: &Redis, scope: &Scope<'_>, report: &mut Report) -> Option<TlsConfig> {
@@ -74,7 +120,7 @@ fn tls(redis: &Redis, scope: &Scope<'_>, report: &mut Report) -> Option<TlsConfi
     };
     if let Some(name) = &redis.tls_server_name {
         accept(
-            names::host(name),
+            host(name),
             &scope.path("redis.tls-server-name", report),
             report,
         );

@@ -75,6 +75,7 @@ pub(super) fn explanation() -> Explanation {
         }],
         refused: BTreeMap::from([(refused, Ineligible::NeverByPriority)]),
         left_behind: BTreeMap::new(),
+        troubles: BTreeMap::new(),
         held_by: Vec::new(),
         now: "nothing to do".to_owned(),
     }

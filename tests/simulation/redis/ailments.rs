@@ -97,6 +97,7 @@ pub(super) fn only_error(error: &str, depth: Depth) -> Alive {
         info: None,
         loading: false,
         error: Some(error.to_owned()),
+        login_refused: None,
         foreign: false,
         subscribers: None,
         min_replicas: (depth == Depth::FullWithSettings).then(|| Err(error.to_owned())),

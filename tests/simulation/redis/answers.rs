@@ -85,6 +85,7 @@ pub(super) fn tell(server: &Server, depth: Depth) -> Alive {
         info: Some(info),
         loading,
         error: None,
+        login_refused: None,
         foreign: false,
         subscribers: depth.is_full().then(Subscribers::default),
         min_replicas: (depth == Depth::FullWithSettings)

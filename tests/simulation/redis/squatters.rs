@@ -60,6 +60,7 @@ impl Squatter {
             Self::Foreign => "the answer is not the Redis protocol",
         };
         Alive {
+            login_refused: None,
             foreign: self == Self::Foreign,
             ..only_error(error, depth)
         }

@@ -66,11 +66,11 @@ impl State {
         }
     }
 
-    /// Nodes that answer, and not what they are, and nodes whose names this host has never resolved.
+    /// Nodes that answer, and not what they are, or take no command of this keeper's, and nodes whose names this host has never resolved.
     fn unread(&self) -> BTreeSet<NodeAddr> {
         let nodes = self.observed.nodes.iter();
         let unread = nodes.filter(|(addr, ObservedNode { sighting, .. })| {
-            let turned_away = sighting.answering && sighting.trouble.is_some();
+            let turned_away = sighting.answering && sighting.obstacle().is_some();
             let unknown = sighting.probed && sighting.facts.is_none() && sighting.vote.is_none();
             let nowhere = || known_addresses(addr.host(), &sighting.addresses).is_empty();
             turned_away || unknown && nowhere()

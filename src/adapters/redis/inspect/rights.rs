@@ -1,0 +1,183 @@
+//! Whether the commands that keepers send are there, and permitted.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use redis::{ServerErrorKind, Value};
+
+use super::{Inspection, Severity, Stopped};
+use crate::adapters::redis::reply;
+use crate::adapters::redis::wire::{Wire, WireError};
+use crate::domain::facts::Version;
+
+/// `ACL DRYRUN` came with this version.
+const DRY_RUN: Version = Version {
+    major: 7,
+    minor: 0,
+    patch: 0,
+};
+
+/// Without these there is no failover.
+const NEEDED: &[&[&str]] = &[
+    &["PING"],
+    &["INFO"],
+    &["ROLE"],
+    &["MULTI"],
+    &["EXEC"],
+    &["REPLICAOF", "NO", "ONE"],
+    &["CLIENT", "SETNAME", "keeper-1"],
+    &["CLIENT", "ID"],
+    &["CLIENT", "LIST", "TYPE", "normal"],
+    &["CLIENT", "KILL", "ID", "1"],
+];
+
+/// Without these `write-safety` does nothing.
+const NEEDED_FOR_WRITE_SAFETY: &[&[&str]] = &[
+    &["CONFIG", "GET", "min-replicas-*"],
+    &["CONFIG", "SET", "min-replicas-to-write", "1"],
+];
+
+/// Without these there is one, with a gap: what it is.
+const USEFUL: &[(&[&str], &str)] = &[
+    (
+        &["CONFIG", "REWRITE"],
+        "a server that restarts comes back with its old role",
+    ),
+    (
+        &["CLIENT", "PAUSE", "1", "WRITE"],
+        "switchovers are called off",
+    ),
+    (
+        &["CLIENT", "UNPAUSE"],
+        "a switchover holds writes up for two seconds",
+    ),
+    (
+        &["PUBSUB", "NUMSUB", "channel"],
+        "a Sentinel at work is not noticed",
+    ),
+    (
+        &["CONFIG", "GET", "save"],
+        "this check cannot read the server's settings",
+    ),
+];
+
+impl Inspection {
+    /// Tells which commands are missing or not permitted, and what for they are needed.
+    pub(super) async fn rights(
+        &mut self,
+        wire: &mut Wire,
+        version: Version,
+    ) -> Result<(), Stopped> {
+        let needed = if self.write_safety {
+            [NEEDED, NEEDED_FOR_WRITE_SAFETY].concat()
+        } else {
+            NEEDED.to_vec()
+        };
+        let missing = self.missing(wire, &needed).await?;
+        let user = match wire.call(&["ACL", "WHOAMI"]).await? {
+            reply if version >= DRY_RUN => reply::text(&reply).map(Cow::into_owned),
+            _ => None,
+        };
+        let Some(user) = user else {
+            self.add(
+                Severity::Note,
+                "rights cannot be tried out here, only whether the commands exist",
+                "",
+            );
+            return Ok(());
+        };
+        let is_there = |command: &&[&str]| !missing.contains(command[0]);
+        for command in needed.into_iter().filter(is_there) {
+            if let Some(why) = obstacle(wire, &user, command).await? {
+                let name = name(command);
+                self.error(
+                    format!("`{name}` cannot be used: {why}"),
+                    &format!("give the keeper's user the right to {name}"),
+                );
+            }
+        }
+        for (command, gap) in USEFUL.iter().filter(|(command, _)| is_there(command)) {
+            if let Some(why) = obstacle(wire, &user, command).await? {
+                let name = name(command);
+                self.warn(
+                    format!("`{name}` cannot be used ({why}): {gap}"),
+                    &format!("give the keeper's user the right to {name}"),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The commands that the server does not have by the name that the keeper calls them by.
+    async fn missing(
+        &mut self,
+        wire: &mut Wire,
+        needed: &[&'static [&'static str]],
+    ) -> Result<BTreeSet<&'static str>, Stopped> {
+        let useful = USEFUL.iter().map(|(command, _)| command);
+        let commands: BTreeSet<_> = needed.iter().chain(useful).map(|it| it[0]).collect();
+        let mut missing = BTreeSet::new();
+        for command in commands {
+            if exists(wire, command).await? {
+                continue;
+            }
+            missing.insert(command);
+            let found = format!("the server has no command `{}`", wire.name_of(command));
+            let remedy = format!(
+                "if the server has renamed it (rename-command in redis.conf), say so: redis.rename-commands: \
+                 {{{command}: \"…\"}}"
+            );
+            if needed.iter().any(|it| it[0] == command) {
+                self.error(format!("{found}, which keepers need"), &remedy);
+            } else {
+                let gaps = USEFUL.iter().filter(|(it, _)| it[0] == command);
+                let gaps: Vec<_> = gaps.map(|(_, gap)| *gap).collect();
+                self.warn(format!("{found}: {}", gaps.join("; ")), &remedy);
+            }
+        }
+        Ok(missing)
+    }
+}
+
+/// `CLIENT KILL`, but `REPLICAOF`: a subcommand belongs to a command's name, an argument does not.
+fn name(command: &[&str]) -> String {
+    match command {
+        [container @ ("CLIENT" | "CONFIG" | "PUBSUB"), subcommand, ..] => {
+            format!("{container} {subcommand}")
+        }
+        [command, ..] => (*command).to_owned(),
+        [] => String::new(),
+    }
+}
+
+/// Whether the server has `command`. Where it does not describe commands, one call that cannot be carried out tells.
+async fn exists(wire: &mut Wire, command: &str) -> Result<bool, WireError> {
+    let called = wire.name_of(command).to_owned();
+    let described = wire.call(&["COMMAND", "INFO", &called]).await?;
+    if reply::error(&described).is_none() {
+        return Ok(!matches!(reply::items(&described), [Value::Nil]));
+    }
+    // Of those that keepers need, only MULTI does something when it stands alone.
+    let words: &[&str] = match command {
+        "MULTI" => &["MULTI", "too many words"],
+        other => &[other],
+    };
+    let said = reply::error(&wire.call(words).await?);
+    Ok(!said.is_some_and(|said| said.starts_with("ERR unknown command")))
+}
+
+/// Why `command` is not permitted to `user`.
+async fn obstacle(
+    wire: &mut Wire,
+    user: &str,
+    command: &[&str],
+) -> Result<Option<String>, WireError> {
+    let called = wire.name_of(command[0]).to_owned();
+    let trial = [&["ACL", "DRYRUN", user, &called], &command[1..]].concat();
+    Ok(match wire.call(&trial).await? {
+        Value::Okay => None,
+        // Whoever may not try out is not thereby forbidden to do.
+        Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoPerm) => None,
+        why => reply::error(&why).or_else(|| Some(reply::text(&why)?.into_owned())),
+    })
+}
