@@ -5,6 +5,7 @@ pub mod check;
 pub mod demo;
 pub mod exit;
 pub mod run;
+mod secret_files;
 pub mod switchover;
 
 mod logging;

@@ -7,6 +7,7 @@ mod as_name;
 pub mod inspect;
 mod no_delay;
 
+use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -30,7 +31,8 @@ pub struct ZooKeeper {
     servers: Arc<[String]>,
     prefix: String,
     session_timeout: Duration,
-    digest: Option<String>,
+    /// What the next session logs in with.
+    digest: Rc<RefCell<Option<String>>>,
 }
 
 impl ZooKeeper {
@@ -47,8 +49,15 @@ impl ZooKeeper {
             servers: servers.into(),
             prefix: prefix.into(),
             session_timeout,
-            digest,
+            digest: Rc::new(RefCell::new(digest)),
         }
+    }
+
+    /// The next session, of any clone of this, logs in with `digest` (`user:password`). The present one goes on with its own:
+    /// a login that is added to a session would own what is created beside the former one. Returns whether that is news.
+    pub fn replace_digest(&self, digest: String) -> bool {
+        let former = self.digest.replace(Some(digest));
+        former != *self.digest.borrow()
     }
 
     /// The servers, each `host:port`.
@@ -67,7 +76,7 @@ impl ZooKeeper {
     }
 
     fn acls(&self) -> zk::Acls<'static> {
-        match self.digest {
+        match *self.digest.borrow() {
             Some(_) => zk::Acls::creator_all(),
             None => zk::Acls::anyone_all(),
         }
@@ -75,7 +84,7 @@ impl ZooKeeper {
 
     async fn client(&self) -> Result<zk::Client, CoordinationError> {
         let mut connector = zk::Client::connector().with_session_timeout(self.session_timeout);
-        if let Some(digest) = &self.digest {
+        if let Some(digest) = &*self.digest.borrow() {
             connector = connector.with_auth("digest", digest.as_bytes());
         }
         let servers: Vec<_> = self.servers.iter().map(|it| as_name(it)).collect();

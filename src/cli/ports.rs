@@ -7,7 +7,7 @@ use crate::adapters::embedded::Embedded;
 use crate::adapters::redis::{Access, RedisServers, Tls, TlsError};
 use crate::adapters::resolver::Resolver;
 use crate::adapters::zookeeper::ZooKeeper;
-use crate::config::{Config, CoordinationConfig, RedisAccess, TlsConfig};
+use crate::config::{Config, CoordinationConfig, RedisAccess, TlsConfig, ZkAuth};
 use crate::ports::coordination::Coordination;
 
 /// How long one round trip of a command may take: longer than a server is usually kept busy by the commands of a few clients.
@@ -22,9 +22,9 @@ pub(super) fn redis(config: &Config, resolver: &Resolver) -> Result<RedisServers
     RedisServers::resolved_by(resolver, access, COMMAND_TIMEOUT)
 }
 
-/// What the keepers meet through.
-pub(super) fn coordination(config: &Config) -> Rc<dyn Coordination> {
-    let Some(ensemble) = zookeeper(config) else {
+/// What the keepers meet through: the ensemble, if there is one.
+pub(super) fn coordination(ensemble: Option<ZooKeeper>) -> Rc<dyn Coordination> {
+    let Some(ensemble) = ensemble else {
         tracing::warn!(
             "embedded coordination: this keeper decides alone and forgets everything when it ends; for trying out, \
              development and single hosts"
@@ -45,13 +45,17 @@ pub(super) fn zookeeper(config: &Config) -> Option<ZooKeeper> {
     else {
         return None;
     };
-    let auth = auth
-        .as_ref()
-        .map(|auth| format!("{}:{}", auth.user, auth.password.expose()));
+    let auth = auth.as_ref().map(digest);
     let servers = quorum.iter().map(ToString::to_string).collect();
     Some(ZooKeeper::new(servers, prefix, *session_timeout, auth))
 }
 
+/// A login as ZooKeeper takes it.
+pub(super) fn digest(auth: &ZkAuth) -> String {
+    format!("{}:{}", auth.user, auth.password.expose())
+}
+
+/// How the nodes of a cluster are spoken to.
 pub(super) fn access(redis: &RedisAccess) -> Access {
     let tls = |tls: &TlsConfig| Tls {
         ca_file: tls.ca_file.clone(),

@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::exit::Exit;
 use super::logging;
+use super::secret_files::SecretFiles;
 use crate::adapters::clock::BootClock;
 use crate::adapters::peers::HttpPeers;
 use crate::adapters::place::place;
@@ -69,15 +70,17 @@ pub(super) async fn serve(config: &Config, stop: impl Future<Output = ()>) -> Re
         signal(SignalKind::terminate()).map_err(failed("SIGTERM can not be handled"))?;
     let mut interrupt =
         signal(SignalKind::interrupt()).map_err(failed("SIGINT can not be handled"))?;
-    // A handler that does nothing: by default SIGHUP would end the process.
-    let _hangup = signal(SignalKind::hangup()).map_err(failed("SIGHUP can not be ignored"))?;
+    let hangup = signal(SignalKind::hangup()).map_err(failed("SIGHUP can not be handled"))?;
     let metrics = super::recorder::install()
         .map_err(|error| Failure::Refused(format!("metrics can not be recorded: {error}")))?;
     let resolver = Resolver::default();
     let redis = super::ports::redis(config, &resolver);
+    let redis = Rc::new(redis.map_err(|error| Failure::Refused(error.to_string()))?);
+    let ensemble = super::ports::zookeeper(config);
+    let secrets = SecretFiles::of(config).follow(Rc::clone(&redis), ensemble.clone(), hangup);
     let ports = Ports {
-        redis: Rc::new(redis.map_err(|error| Failure::Refused(error.to_string()))?),
-        coordination: super::ports::coordination(config),
+        redis,
+        coordination: super::ports::coordination(ensemble),
         peers: Rc::new(HttpPeers::resolved_by(resolver)),
         clock: Arc::new(BootClock),
         seed: rand::random(),
@@ -97,6 +100,7 @@ pub(super) async fn serve(config: &Config, stop: impl Future<Output = ()>) -> Re
         rest = %format_args!("{}:{}", config.rest.host, config.rest.port),
         "started"
     );
+    actix::spawn(secrets);
     let ready = daemon.ready();
     actix::spawn(async move {
         ready.await;

@@ -1,5 +1,7 @@
 //! What a node said of itself, and what this keeper makes of it.
 
+mod words;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
@@ -339,25 +341,6 @@ impl Sighting {
     /// What the process that answers has said of itself.
     pub fn named(&self) -> Option<&NodeFacts> {
         self.proven().filter(|_| self.answering)
-    }
-
-    /// Why there are no facts, or no fresh ones.
-    pub fn trouble_in_words(&self) -> String {
-        match &self.trouble {
-            Some(trouble) if self.answering && self.unproven.is_some_and(|it| it.known) => {
-                format!("what answers there does not say which process it is: {trouble}")
-            }
-            Some(trouble) => trouble.clone(),
-            None => "it has not answered yet".to_owned(),
-        }
-    }
-
-    /// What keeps this keeper from the node's facts, or from commanding it.
-    pub fn obstacle(&self) -> Option<String> {
-        let refused =
-            |why| format!("the node refuses this keeper's login, and commands with it: {why}");
-        let trouble = self.trouble.clone();
-        trouble.or_else(|| self.login_refused.as_ref().map(refused))
     }
 
     /// Whether `other` would lead to the same decisions: everything but the figures that move by themselves (offset,

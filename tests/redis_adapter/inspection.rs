@@ -158,13 +158,9 @@ async fn a_node_that_is_out_of_reach_or_of_another_kind_is_an_error() {
         found(&cluster, Severity::Error, "runs in Redis Cluster mode"),
         "{cluster:?}"
     );
-    let wrong = Access {
-        passwords: vec!["wrong".to_owned()],
-        ..Access::default()
-    };
-    let refused = findings(&server, wrong).await;
+    let refused = findings(&server, as_keeper()).await;
     assert!(
-        found(&refused, Severity::Error, "does not answer as it should"),
+        found(&refused, Severity::Error, "refuses the login"),
         "{refused:?}"
     );
     server.kill();

@@ -26,6 +26,7 @@ mod held_elsewhere;
 mod host_loss;
 mod impostors;
 mod keepers;
+mod logins;
 mod newcomers;
 mod out_of_sight;
 mod proof_of_life;

@@ -75,9 +75,14 @@ impl TlsClient {
             Some((chain, key)) => {
                 let private =
                     PrivateKeyDer::from_pem_file(key).map_err(|e| unusable_file(key, &e))?;
+                let certificates = certificates(chain)?;
+                if certificates.is_empty() {
+                    return Err(unusable_file(chain, &"no certificate in it"));
+                }
+                let with_key = |error| format!("with the key `{}`: {error}", key.display());
                 builder
-                    .with_client_auth_cert(certificates(chain)?, private)
-                    .map_err(|error| unusable(&error))?
+                    .with_client_auth_cert(certificates, private)
+                    .map_err(|error| unusable_file(chain, &with_key(error)))?
             }
         };
         Ok(Self {

@@ -1,0 +1,24 @@
+//! What stands between a keeper and a node, in words.
+
+use super::Sighting;
+
+impl Sighting {
+    /// Why there are no facts, or no fresh ones.
+    pub fn trouble_in_words(&self) -> String {
+        match &self.trouble {
+            Some(trouble) if self.answering && self.unproven.is_some_and(|it| it.known) => {
+                format!("what answers there does not say which process it is: {trouble}")
+            }
+            Some(trouble) => trouble.clone(),
+            None => "it has not answered yet".to_owned(),
+        }
+    }
+
+    /// What keeps this keeper from the node's facts, or from commanding it.
+    pub fn obstacle(&self) -> Option<String> {
+        let refused =
+            |why| format!("the node refuses this keeper's login, and commands with it: {why}");
+        let trouble = self.trouble.clone();
+        trouble.or_else(|| self.login_refused.as_ref().map(refused))
+    }
+}
