@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use tokio::time::timeout;
 
 use crate::asking::{SHORT, commanding, connected, facts, node, plain, probed, replica_of};
-use crate::server::{PATIENCE, Server, command, eventually, impostor};
+use crate::server::{PATIENCE, Server, command, debugging, eventually, impostor};
 
 #[tokio::test]
 async fn a_primary_and_its_replica_tell_their_facts() {
@@ -36,13 +36,13 @@ async fn a_primary_and_its_replica_tell_their_facts() {
 
 #[tokio::test]
 async fn loading_is_told_on_an_established_connection() {
-    let mut server = Server::start(&[
+    let slowly = [
         "--key-load-delay",
         "200",
         "--loading-process-events-interval-bytes",
         "1024",
-    ])
-    .await;
+    ];
+    let mut server = Server::start(&[&slowly, debugging()].concat()).await;
     let mut connection = connected(&*plain(&server)).await;
     server.run::<()>("DEBUG POPULATE 50000");
     assert!(!probed(&mut *connection, Depth::Tick).await.loading);

@@ -43,8 +43,7 @@ impl Server {
             .map(|path| path.display().to_string())
             .collect();
         let own = format!(
-            "--port {port} --bind 127.0.0.1 --dir {} --save  --repl-diskless-sync-delay 0 \
-             --enable-debug-command local",
+            "--port {port} --bind 127.0.0.1 --dir {} --save  --repl-diskless-sync-delay 0",
             dir.path().display()
         );
         all.extend(own.split(' ').map(str::to_owned));
@@ -117,6 +116,18 @@ pub(crate) async fn impostor() -> (TcpListener, NodeAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("bound").port();
     (listener, NodeAddr::new("127.0.0.1", port))
+}
+
+/// What a server takes before it obeys DEBUG: before 7.0 it always does.
+pub(crate) fn debugging() -> &'static [&'static str] {
+    let version = Command::new("redis-server").arg("--version").output();
+    let version = version.expect("redis-server is installed").stdout;
+    let version = String::from_utf8_lossy(&version).into_owned();
+    if version.contains("v=5.") || version.contains("v=6.") {
+        &[]
+    } else {
+        &["--enable-debug-command", "local"]
+    }
 }
 
 /// A port where nobody listens yet.
