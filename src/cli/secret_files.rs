@@ -84,7 +84,7 @@ impl SecretFiles {
         };
         let holders = clusters.chain(auth).map(Holder::of);
         Self {
-            holders: holders.filter(|holder| !holder.read.is_empty()).collect(),
+            holders: holders.filter(Holder::holds_anything).collect(),
             seen: BTreeMap::new(),
         }
     }
@@ -163,6 +163,12 @@ impl Holder {
         }
     }
 
+    /// There is a file, or there are the authorities of the system, which only a signal has read again.
+    fn holds_anything(&self) -> bool {
+        let tls = matches!(&self.whose, Whose::Cluster(_, access) if access.tls.is_some());
+        tls || !self.read.is_empty()
+    }
+
     fn look(&mut self, occasion: Occasion, now: &BTreeMap<PathBuf, Version>, found: &mut Found) {
         let asked = occasion != Occasion::Time;
         for (file, read) in &mut self.read {
@@ -172,7 +178,7 @@ impl Holder {
             }
             *read = now;
         }
-        if self.unused.is_empty() {
+        if self.unused.is_empty() && !asked {
             return;
         }
         match self.secrets(found) {

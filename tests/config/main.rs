@@ -3,6 +3,7 @@
 mod environment;
 mod fuzz;
 mod problems;
+mod secrets;
 
 use std::path::Path;
 use std::time::Duration;

@@ -57,6 +57,11 @@ async fn a_password_that_the_server_does_not_want_is_no_obstacle_to_anything() {
                 .all(|(severity, _)| *severity == Severity::Note),
             "{access:?}: {found:?}"
         );
+        let told = |what: &str| found.iter().any(|(_, found)| found.contains(what));
+        assert!(
+            !told("accepts"),
+            "no password is accepted where none is wanted: {found:?}"
+        );
     }
 }
 

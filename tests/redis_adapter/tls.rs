@@ -1,8 +1,8 @@
 //! TLS, and certificates that are not trusted.
 
-use redis_keeper::adapters::redis::{Access, RedisServers, Tls};
-use redis_keeper::domain::node::{ClusterName, NodeAddr};
-use redis_keeper::ports::redis::Depth;
+use redis_keeper::adapters::redis::{Access, RedisServers, Secrets, Tls};
+use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
+use redis_keeper::ports::redis::{Depth, Redis as _};
 
 use crate::asking::{SHORT, connected, node, probed};
 use crate::server::{Server, free_port, openssl};
@@ -74,6 +74,29 @@ async fn tls_is_spoken_and_a_certificate_that_is_not_trusted_is_no_evidence() {
         let said = error(wrong.clone()).await;
         assert!(said.is_some(), "{wrong:?}");
     }
+
+    // The authorities are replaced while the program runs.
+    let bundle = file("bundle.crt");
+    std::fs::copy(file("other.crt"), &bundle).expect("copied");
+    let access = with(Tls {
+        ca_file: Some(bundle.clone()),
+        ..trusted.clone()
+    });
+    let cluster = ClusterName::new("c");
+    let servers = RedisServers::new([(cluster.clone(), access.clone())], SHORT).expect("usable");
+    let told = async || {
+        let node = servers.node(&cluster, &addr);
+        let error = probed(&mut *connected(&*node).await, Depth::Full)
+            .await
+            .error;
+        (error.is_some(), node.command(Epoch(1)).await.is_err())
+    };
+    assert_eq!(told().await, (true, true));
+    std::fs::copy(file("node.crt"), &bundle).expect("copied");
+    assert_eq!(told().await, (true, true), "not read yet");
+    servers.replace_secrets(&cluster, Secrets::read(&access).expect("usable"));
+    assert_eq!(told().await, (false, false));
+
     let missing = Tls {
         ca_file: Some(file("none.crt")),
         ..trusted

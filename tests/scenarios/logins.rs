@@ -115,6 +115,10 @@ async fn a_wrong_password_shows_though_the_server_answers_anybody_until_sighup_b
     })
     .await;
     keeper.wait_probes("cache", &redis, 5).await;
+    assert!(
+        keeper.calls_writable("cache", &redis).await,
+        "clients are not concerned"
+    );
     let told = "the node refuses this keeper's login: it takes no command";
     assert_eq!(keeper.process().log().matches(told).count(), 1);
 

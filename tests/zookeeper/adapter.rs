@@ -144,6 +144,26 @@ async fn with_authentication_the_nodes_are_closed_to_others() {
 }
 
 #[tokio::test]
+async fn a_login_that_is_replaced_is_the_next_sessions_and_the_present_one_keeps_its_own() {
+    let server = Server::start().await;
+    let servers = vec![format!("127.0.0.1:{}", server.port)];
+    let digest = Some("keeper:old".to_owned());
+    let ensemble = ZooKeeper::new(servers, "/", SESSION_TIMEOUT, digest);
+    let present = ensemble.connect().await.unwrap();
+    assert!(!ensemble.replace_digest("keeper:old".to_owned()));
+    assert!(ensemble.clone().replace_digest("keeper:new".to_owned()));
+    let next = ensemble.connect().await.unwrap();
+    let persistent = CreateKind::Persistent;
+    present.create("/old", b"", persistent).await.unwrap();
+    next.create("/new", b"", persistent).await.unwrap();
+    assert!(present.get("/old").await.is_ok() && next.get("/new").await.is_ok());
+    for (session, path) in [(&present, "/new"), (&next, "/old")] {
+        let refused = session.get(path).await;
+        assert_eq!(refused, Err(CoordinationError::NoAuth(path.into())));
+    }
+}
+
+#[tokio::test]
 async fn a_restart_of_the_server_is_a_reconnection_and_fires_the_watches() {
     let mut server = Server::start().await;
     let session = server.patient("/p", PATIENCE).connect().await.unwrap();

@@ -44,7 +44,7 @@ impl NodeMonitor {
                  node's user"
             ),
             (Some(_), None) => {
-                tracing::info!(%cluster, %node, "the node accepts this keeper's login again")
+                tracing::info!(%cluster, %node, "the node accepts this keeper's login again");
             }
             _ => {}
         }

@@ -142,7 +142,7 @@ impl Inspection {
             .wire()
             .await
             .map_err(|failure| Stopped::Unreachable(failure.to_string()))??;
-        let login = self.login(server, &mut wire).await?;
+        let authenticated = self.login(server, &mut wire).await?;
         let told = wire.call(&["INFO"]).await?;
         if let Some(error) = reply::error(&told) {
             return Err(Stopped::Answered(error));
@@ -151,43 +151,32 @@ impl Inspection {
         let version = info.version.unwrap_or_default();
         self.server(&info, version);
         self.rights(&mut wire, version).await?;
-        self.settings(&mut wire, login == Login::LoggedIn).await?;
+        self.settings(&mut wire, authenticated).await?;
         self.sentinels(&mut wire).await
     }
 
-    /// Logs in as commands do; of two passwords, tells which one the server accepts.
-    async fn login(&mut self, server: &Server, wire: &mut Wire) -> Result<Login, Stopped> {
+    /// Logs in as commands do, and tells which password the server accepts if there are two. Returns whether it wants any.
+    async fn login(&mut self, server: &Server, wire: &mut Wire) -> Result<bool, Stopped> {
         let secrets = server.way.secrets();
         if secrets.credentials.is_empty() {
-            return Ok(Login::NotWanted);
+            return Ok(false);
         }
-        let login = server.log_in(wire).await?;
-        match &login {
+        match server.log_in(wire).await? {
             Login::LoggedIn => {}
-            Login::NotWanted => self.add(
-                Severity::Note,
-                "wants no password; the one that is configured is not used here",
-                "",
-            ),
-            refused => {
-                return Err(Stopped::Refused(
-                    refused.clone().refusal().unwrap_or_default(),
-                ));
+            Login::NotWanted => {
+                let note = "wants no password; the one that is configured is not used here";
+                self.add(Severity::Note, note, "");
+                return Ok(false);
+            }
+            Login::WrongPassword(why) | Login::NoUsers(why) | Login::Refused(why) => {
+                return Err(Stopped::Refused(why));
             }
         }
         let mut accepted = Vec::new();
-        for alone in secrets.credentials.each() {
-            let mut wire = server
-                .wire()
-                .await
-                .map_err(|failure| Stopped::Unreachable(failure.to_string()))??;
-            accepted.push(
-                alone
-                    .log_in(&mut wire, &server.addr)
-                    .await?
-                    .refusal()
-                    .is_none(),
-            );
+        for alone in secrets.credentials.each_of_two() {
+            let wire = server.wire().await;
+            let mut wire = wire.map_err(|failure| Stopped::Unreachable(failure.to_string()))??;
+            accepted.push(alone.log_in(&mut wire, &server.addr).await? == Login::LoggedIn);
         }
         match accepted[..] {
             [true, false] => self.add(Severity::Note, "accepts the first password only", ""),
@@ -195,7 +184,7 @@ impl Inspection {
             [true, true] => self.add(Severity::Note, "accepts both passwords", ""),
             _ => {}
         }
-        Ok(login)
+        Ok(true)
     }
 
     fn server(&mut self, info: &Info, version: Version) {

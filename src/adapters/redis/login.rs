@@ -99,10 +99,11 @@ impl Credentials {
         self.passwords.is_empty()
     }
 
-    /// Each password alone, in order.
-    pub(super) fn each(&self) -> impl Iterator<Item = Self> {
+    /// Each password alone, in order; none unless there are two.
+    pub(super) fn each_of_two(&self) -> impl Iterator<Item = Self> {
         let alone = |password: &String| Self::new(self.username.clone(), vec![password.clone()]);
-        self.passwords.iter().map(alone)
+        let two = self.passwords.len() > 1;
+        self.passwords.iter().filter(move |_| two).map(alone)
     }
 
     /// Logs in at `addr`, on a connection that owes no reply: with the password that worked there last, then with the other
