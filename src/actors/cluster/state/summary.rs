@@ -66,7 +66,8 @@ impl State {
         }
     }
 
-    /// Nodes that answer, and not what they are, or take no command of this keeper's, and nodes whose names this host has never resolved.
+    /// Nodes that answer, and not what they are, or refuse this keeper's login; and nodes whose names this host has never
+    /// resolved.
     fn unread(&self) -> BTreeSet<NodeAddr> {
         let nodes = self.observed.nodes.iter();
         let unread = nodes.filter(|(addr, ObservedNode { sighting, .. })| {
