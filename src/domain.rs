@@ -2,6 +2,7 @@
 
 pub mod brake;
 pub mod claims;
+mod commandable;
 pub mod commands;
 pub mod compatibility;
 pub mod confirmation;

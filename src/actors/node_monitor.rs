@@ -14,6 +14,7 @@ mod report;
 mod rush;
 mod silence;
 mod slots;
+mod trial;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use self::proof::Proof;
 use self::rush::Rush;
 use self::silence::Lateness;
 use self::slots::Slots;
+use self::trial::Trials;
 use super::Outbox;
 use super::messages::{InspectMonitor, MonitorState, ReadAnew, Refresh, SightAgain, Sighted};
 use crate::domain::facts::Sighting;
@@ -71,6 +73,7 @@ pub struct NodeMonitor {
     fresh: Rc<FreshConnections>,
     slots: Slots,
     rush: Rush,
+    trials: Trials,
     company: Company,
     liveness: Liveness,
     proof: Proof,
@@ -141,6 +144,7 @@ impl NodeMonitor {
         Self {
             node: redis.node(&cluster, &addr),
             slots: Slots::new(settings.tick, &cluster, &addr),
+            trials: Trials::new(Slots::new(settings.full_every, &cluster, &addr), now),
             latency: metrics::histogram!(
                 "redis_keeper_probe_duration_seconds", "cluster" => cluster.to_string()
             ),
@@ -360,6 +364,7 @@ impl NodeMonitor {
         }
         self.sighting.probed = true;
         self.report(ctx);
+        self.try_commands(ctx);
         if self.may_come_back() {
             self.rush.go_on();
         } else {

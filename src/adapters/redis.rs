@@ -16,6 +16,7 @@ mod login;
 mod probe;
 mod reach;
 mod reply;
+mod rights;
 mod subscribers;
 mod tls;
 mod wire;
@@ -39,7 +40,7 @@ use crate::domain::commands::CommandNames;
 use crate::domain::group::ProbeName;
 use crate::domain::node::{ClusterName, Epoch, NodeAddr};
 use crate::ports::redis::{
-    CommandConnection, CommandError, ProbeConnection, ProbeFailure, Redis, RedisNode,
+    CommandConnection, CommandError, Obstacle, ProbeConnection, ProbeFailure, Redis, RedisNode,
 };
 
 /// The servers of all clusters.
@@ -166,6 +167,10 @@ impl RedisNode for Server {
     async fn command(&self, epoch: Epoch) -> Result<Box<dyn CommandConnection>, CommandError> {
         let commanding = command::Commanding::open(self, epoch).await?;
         Ok(Box::new(commanding))
+    }
+
+    async fn try_commands(&self) -> Result<(), Obstacle> {
+        self.rehearse().await
     }
 }
 

@@ -60,6 +60,8 @@ pub enum Refusal {
         /// `max-lag-bytes`.
         limit: u64,
     },
+    /// This keeper's commands would not be carried out there.
+    NotCommandable(String),
     /// A command to it failed under this leadership.
     FailedLately(String),
 }
@@ -107,6 +109,7 @@ impl fmt::Display for Refusal {
                     "is {behind} bytes behind, more than max-lag-bytes {limit}"
                 )
             }
+            Self::NotCommandable(why) => write!(f, "cannot be commanded by this keeper: {why}"),
             Self::FailedLately(why) => write!(f, "failed a command under this leadership: {why}"),
         }
     }
@@ -208,6 +211,9 @@ impl<'a> Electorate<'a> {
             return Err(Refusal::NeverByPriority);
         }
         self.holds_the_data(addr, facts)?;
+        if let Some(why) = node.sighting.not_commandable() {
+            return Err(Refusal::NotCommandable(why.to_owned()));
+        }
         match self.observed.failed_lately(addr, self.now) {
             Some(failure) => Err(Refusal::FailedLately(failure.why.clone())),
             None => Ok(facts),

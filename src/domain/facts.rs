@@ -261,6 +261,8 @@ pub struct Sighting {
     pub login_refused: Option<String>,
     /// What the node said of its `min-replicas` settings, or why it did not; `None` until it was asked (RK-9).
     pub min_replicas: Option<Result<MinReplicas, String>>,
+    /// Whether this keeper's commands would be carried out there; else why not. `None` until the process was tried (RK-6).
+    pub commandable: Option<Result<(), String>>,
     /// What the node's host name resolves to here.
     pub addresses: BTreeSet<IpAddr>,
     /// What the host its role names as primary resolves to here; empty for a primary.
@@ -320,6 +322,7 @@ impl Sighting {
             trouble: None,
             login_refused: None,
             min_replicas: None,
+            commandable: None,
             addresses: BTreeSet::new(),
             upstream_addresses: BTreeSet::new(),
         }
@@ -363,6 +366,7 @@ impl Sighting {
             trouble,
             login_refused,
             min_replicas,
+            commandable: _,
             addresses,
             upstream_addresses,
         } = self;
@@ -381,6 +385,7 @@ impl Sighting {
             && *trouble == other.trouble
             && *login_refused == other.login_refused
             && *min_replicas == other.min_replicas
+            && self.not_commandable() == other.not_commandable()
             && *addresses == other.addresses
             && *upstream_addresses == other.upstream_addresses
     }

@@ -231,6 +231,8 @@ impl Observed {
             sighting.login_refused = None;
             sighting.unproven = None;
             sighting.min_replicas = None;
+            // Whoever reads it commands it, too.
+            sighting.commandable = None;
         }
         Cow::Owned(observed)
     }

@@ -23,6 +23,7 @@ use states::{publishing, withdrawing};
 mod awaited;
 mod breaker;
 mod by_hand;
+mod commandable;
 mod confirmation;
 mod discover;
 mod finish;
@@ -199,6 +200,7 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
         None => unpublished(&Published::default()),
     };
     plan.holds.extend(foreign);
+    plan.holds.extend(commandable::not_commandable(observed));
     match sentinel {
         Some(hold @ Hold::SentinelAtWork { .. }) => {
             plan = sentinel::left_of(&case, plan, hold);

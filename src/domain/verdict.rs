@@ -20,8 +20,8 @@ pub struct Report {
     pub unprobed: BTreeSet<NodeAddr>,
     /// Nodes of this keeper's file of which the published state does not speak: others are to know that their files lack them.
     pub unpublished: BTreeSet<NodeAddr>,
-    /// Nodes that answer this keeper, and do not tell it what they are: it has a wrong password, say. And nodes whose names its host
-    /// has never resolved.
+    /// Nodes that answer this keeper, and do not tell it what they are: it has a wrong password, say. Nodes that it could not
+    /// command. And nodes whose names its host has never resolved.
     pub unread: BTreeSet<NodeAddr>,
     /// This keeper has no such cluster: it is no voter at all.
     pub absent: bool,

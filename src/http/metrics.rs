@@ -205,6 +205,18 @@ impl Page {
                 );
             }
         }
+
+        let mut barred = self.family(
+            "redis_keeper_cluster_nodes_not_commandable",
+            "gauge",
+            "Nodes at which this keeper's commands would not be carried out.",
+        );
+        for (cluster, view) in clusters {
+            let Some(view) = view else { continue };
+            let barring = |node: &&NodeView| node.sighting.not_commandable().is_some();
+            let count = view.nodes.iter().filter(barring).count();
+            barred.sample(&[("cluster", cluster.as_str())], count);
+        }
     }
 
     /// Begins a family of samples.

@@ -278,6 +278,8 @@ fn sighting(sighting: &Sighting, now: Moment) -> Value {
             Ok(values) => min_replicas(*values),
             Err(error) => json!({ "error": error }),
         }),
+        "commandable": sighting.commandable.as_ref().map(Result::is_ok),
+        "commandable-reason": sighting.not_commandable(),
         "addresses": strings(&sighting.addresses),
         "upstream-addresses": strings(&sighting.upstream_addresses),
         "facts": sighting.proven().map(facts),

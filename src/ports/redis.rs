@@ -56,6 +56,24 @@ pub trait RedisNode {
     /// # Errors
     /// Always [`CommandError::NotDone`].
     async fn command(&self, epoch: Epoch) -> Result<Box<dyn CommandConnection>, CommandError>;
+
+    /// Logs in on a new connection as [`Self::command`] does, and looks whether the commands of a failover would be carried
+    /// out. Changes nothing.
+    ///
+    /// # Errors
+    /// They would not be, as far as can be told.
+    async fn try_commands(&self) -> Result<(), Obstacle>;
+}
+
+/// Why commands would not be carried out at a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Obstacle {
+    /// What the server answered, or what it lacks.
+    Refused(String),
+    /// There was no connection, or no answer on it. That may pass.
+    Unanswered(String),
+    /// The server cannot tell yet: it is loading its data set.
+    NotYet,
 }
 
 /// How much a probe asks.

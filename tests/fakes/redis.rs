@@ -11,7 +11,8 @@ use redis_keeper::domain::facts::{DownReason, Link, MinReplicas, Mode, Role, Ups
 use redis_keeper::domain::info::Info;
 use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
 use redis_keeper::ports::redis::{
-    CommandConnection, CommandError, Depth, ProbeConnection, ProbeFailure, Redis, RedisNode,
+    CommandConnection, CommandError, Depth, Obstacle, ProbeConnection, ProbeFailure, Redis,
+    RedisNode,
 };
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -76,6 +77,10 @@ pub(crate) struct FakeServer {
     deeds: RefCell<Vec<Deed>>,
     /// What the next command answers instead of being executed.
     command_error: RefCell<Option<CommandError>>,
+    /// What whoever tries out commands is told.
+    pub(crate) obstacle: RefCell<Option<Obstacle>>,
+    /// How often somebody did.
+    pub(crate) trials: Cell<usize>,
     /// New connections for commands lead to this process instead.
     pub(crate) moved: RefCell<Option<String>>,
     /// A client bears the name of a command connection of this epoch, until it is killed.
@@ -193,6 +198,8 @@ impl FakeRedis {
                 }),
                 deeds: RefCell::default(),
                 command_error: RefCell::default(),
+                obstacle: RefCell::default(),
+                trials: Cell::default(),
                 moved: RefCell::default(),
                 named: Cell::default(),
                 fatal: Cell::default(),
@@ -307,6 +314,11 @@ impl RedisNode for Node {
                 }))
             }
         }
+    }
+
+    async fn try_commands(&self) -> Result<(), Obstacle> {
+        self.0.trials.set(self.0.trials.get() + 1);
+        self.0.obstacle.borrow().clone().map_or(Ok(()), Err)
     }
 
     async fn command(&self, epoch: Epoch) -> Result<Box<dyn CommandConnection>, CommandError> {

@@ -17,7 +17,7 @@ use redis_keeper::adapters::clock::BootClock;
 use redis_keeper::domain::node::{ClusterName, Epoch, Moment, NodeAddr};
 use redis_keeper::ports::clock::LeaseClock;
 use redis_keeper::ports::redis::{
-    CommandConnection, CommandError, ProbeConnection, ProbeFailure, Redis, RedisNode,
+    CommandConnection, CommandError, Obstacle, ProbeConnection, ProbeFailure, Redis, RedisNode,
 };
 
 use super::redis::FakeRedis;
@@ -97,6 +97,10 @@ impl RedisNode for FaultyNode {
     async fn command(&self, epoch: Epoch) -> Result<Box<dyn CommandConnection>, CommandError> {
         assert!(!self.1.replace(false), "{CAUSE}");
         self.0.command(epoch).await
+    }
+
+    async fn try_commands(&self) -> Result<(), Obstacle> {
+        self.0.try_commands().await
     }
 }
 

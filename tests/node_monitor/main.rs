@@ -11,6 +11,7 @@ mod probing;
 mod silence;
 #[path = "../fakes/time.rs"]
 mod time;
+mod trial;
 mod unproven;
 mod votes;
 mod watch;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redis_keeper::adapters::redis::inspect::Severity;
+use redis_keeper::adapters::redis::inspect::{Demands, Severity};
 use redis_keeper::adapters::redis::{Access, RedisServers, Secrets};
 use redis_keeper::domain::commands::{CommandNames, command as named};
 use redis_keeper::domain::node::{ClusterName, Epoch};
@@ -11,6 +11,12 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 
 use crate::asking::{SHORT, commanding, connected, node, probed};
 use crate::server::{Server, command, impostor};
+
+/// Nothing that this file is about.
+const DEMANDS: Demands = Demands {
+    write_safety: false,
+    answers_within: Duration::from_mins(1),
+};
 
 fn with(username: Option<&str>, passwords: &[&str]) -> Access {
     Access {
@@ -24,7 +30,7 @@ fn with(username: Option<&str>, passwords: &[&str]) -> Access {
 async fn findings(server: &Server, access: Access) -> Vec<(Severity, String)> {
     let cluster = ClusterName::new("c");
     let servers = RedisServers::new([(cluster.clone(), access)], SHORT).expect("usable access");
-    let found = servers.inspect(&cluster, &server.addr, false).await;
+    let found = servers.inspect(&cluster, &server.addr, DEMANDS).await;
     found
         .into_iter()
         .map(|it| (it.severity, it.finding))

@@ -8,6 +8,7 @@ mod breaker;
 mod by_hand;
 mod check;
 mod command_line;
+mod commandable;
 mod demo;
 mod departure;
 mod discovery;

@@ -10,6 +10,9 @@ use tokio::time::sleep;
 /// must not meet a connection for each of them in the next.
 const AT_ONCE: usize = 64;
 
+/// Trials of commands at once: they are no hurry, and take no turn from a new connection beside a silent one.
+const TRIALS_AT_ONCE: usize = 8;
+
 /// The least time that a new connection is given before it makes way for others that wait.
 pub(super) const PATIENCE: Duration = Duration::from_millis(50);
 
@@ -17,6 +20,7 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct FreshConnections {
     turns: Semaphore,
+    trials: Semaphore,
     waiting: Cell<usize>,
 }
 
@@ -35,6 +39,7 @@ impl Default for FreshConnections {
     fn default() -> Self {
         Self {
             turns: Semaphore::new(AT_ONCE),
+            trials: Semaphore::new(TRIALS_AT_ONCE),
             waiting: Cell::new(0),
         }
     }
@@ -49,6 +54,14 @@ impl FreshConnections {
             // The semaphore is never closed.
             _permit: self.turns.acquire().await.ok(),
         }
+    }
+}
+
+impl FreshConnections {
+    /// Waits for leave to try what commands would be answered; it ends when it is dropped.
+    pub(super) async fn trial(&self) -> Option<SemaphorePermit<'_>> {
+        // The semaphore is never closed.
+        self.trials.acquire().await.ok()
     }
 }
 

@@ -10,6 +10,10 @@ impl NodeMonitor {
     /// The process named itself on the present connection.
     pub(super) fn connected_to(&mut self, run_id: &str) {
         let state = ConnectionState::Open;
+        let known = self.sighting.facts.as_ref();
+        if known.is_some_and(|facts| facts.run_id != run_id) {
+            self.try_anew();
+        }
         match &mut self.sighting.process {
             // No copy is made at each probe.
             Some(process) if process.run_id == run_id => process.state = state,

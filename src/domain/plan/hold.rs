@@ -186,6 +186,15 @@ pub enum Hold {
         /// Why it failed.
         why: String,
     },
+    /// This keeper's commands would not be carried out at these nodes, for this reason: none of them is promoted or repointed.
+    NotCommandable {
+        /// The nodes.
+        nodes: Vec<NodeAddr>,
+        /// Why.
+        why: String,
+        /// They are all nodes of the cluster: no failover is possible.
+        all: bool,
+    },
     /// The replica follows the primary, but its link is down.
     NotLinked(NodeAddr),
     /// More replicas wait for their turn (`parallel-syncs`).
@@ -228,7 +237,8 @@ impl Hold {
     pub(in crate::domain) fn blocks(&self) -> bool {
         !matches!(
             self,
-            Self::SentinelPassedOver { .. }
+            Self::NotCommandable { .. }
+                | Self::SentinelPassedOver { .. }
                 | Self::SentinelChannel { .. }
                 | Self::Contended { .. }
                 | Self::Astray { .. }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use super::{Action, Change, Hold, Plan};
+use super::{Action, Change, Hold, Plan, commandable};
 use crate::domain::claims::Part;
 use crate::domain::confirmation::{Flapping, Inquiry, Reason};
 use crate::domain::facts::Mode;
@@ -211,6 +211,7 @@ impl fmt::Display for Hold {
             Self::NotInFile { node, voters } => f.write_str(&not_in_file(node, *voters)),
             Self::PrimaryLoading(node) => write!(f, "{node} is loading its data set"),
             Self::FailedLately { node, why } => write!(f, "{node} is tried again soon: {why}"),
+            Self::NotCommandable { .. } => commandable::tell(f, self),
             Self::NotLinked(node) => write!(
                 f,
                 "{node} follows the primary but has no link to it: if that lasts, look at its masterauth and its log"

@@ -11,8 +11,8 @@ use redis_keeper::domain::facts::{DownReason, MinReplicas};
 use redis_keeper::domain::group::ProbeName;
 use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
 use redis_keeper::ports::redis::{
-    Alive, Clients, CommandConnection, CommandError, Depth, Fence, ProbeConnection, ProbeFailure,
-    Redis, RedisNode, Remember, Stir,
+    Alive, Clients, CommandConnection, CommandError, Depth, Fence, Obstacle, ProbeConnection,
+    ProbeFailure, Redis, RedisNode, Remember, Stir,
 };
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
@@ -198,6 +198,18 @@ impl RedisNode for Node {
             }
             Ok(Err(why)) => Err(CommandError::NotDone(why.into())),
             Err(_) => Err(CommandError::NotDone("no connection in time".into())),
+        }
+    }
+
+    async fn try_commands(&self) -> Result<(), Obstacle> {
+        let socket = self.socket();
+        match timeout(COMMAND_TIMEOUT, socket.open(None)).await {
+            Ok(Ok(())) => match socket.server.error(socket.opened) {
+                Some(error) => Err(Obstacle::Refused(error.to_owned())),
+                None => Ok(()),
+            },
+            Ok(Err(why)) => Err(Obstacle::Unanswered(why.to_owned())),
+            Err(_) => Err(Obstacle::Unanswered("no connection in time".to_owned())),
         }
     }
 }

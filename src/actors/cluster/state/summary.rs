@@ -66,15 +66,16 @@ impl State {
         }
     }
 
-    /// Nodes that answer, and not what they are, or refuse this keeper's login; and nodes whose names this host has never
-    /// resolved.
+    /// Nodes that answer, and not what they are, or refuse this keeper's login; nodes that this keeper could not command; and
+    /// nodes whose names this host has never resolved.
     fn unread(&self) -> BTreeSet<NodeAddr> {
         let nodes = self.observed.nodes.iter();
         let unread = nodes.filter(|(addr, ObservedNode { sighting, .. })| {
             let turned_away = sighting.answering && sighting.obstacle().is_some();
             let unknown = sighting.probed && sighting.facts.is_none() && sighting.vote.is_none();
+            let barred = sighting.not_commandable().is_some();
             let nowhere = || known_addresses(addr.host(), &sighting.addresses).is_empty();
-            turned_away || unknown && nowhere()
+            turned_away || barred || unknown && nowhere()
         });
         unread.map(|(addr, _)| addr.clone()).collect()
     }

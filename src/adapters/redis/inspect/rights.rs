@@ -3,33 +3,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use redis::{ServerErrorKind, Value};
+use redis::Value;
 
 use super::{Inspection, Severity, Stopped};
 use crate::adapters::redis::reply;
+use crate::adapters::redis::rights::{DRY_RUN, NEEDED, name, obstacles};
 use crate::adapters::redis::wire::{Wire, WireError};
 use crate::domain::facts::Version;
-
-/// `ACL DRYRUN` came with this version.
-const DRY_RUN: Version = Version {
-    major: 7,
-    minor: 0,
-    patch: 0,
-};
-
-/// Without these there is no failover.
-const NEEDED: &[&[&str]] = &[
-    &["PING"],
-    &["INFO"],
-    &["ROLE"],
-    &["MULTI"],
-    &["EXEC"],
-    &["REPLICAOF", "NO", "ONE"],
-    &["CLIENT", "SETNAME", "keeper-1"],
-    &["CLIENT", "ID"],
-    &["CLIENT", "LIST", "TYPE", "normal"],
-    &["CLIENT", "KILL", "ID", "1"],
-];
 
 /// Without these `write-safety` does nothing.
 const NEEDED_FOR_WRITE_SAFETY: &[&[&str]] = &[
@@ -87,8 +67,10 @@ impl Inspection {
             return Ok(());
         };
         let is_there = |command: &&[&str]| !missing.contains(command[0]);
-        for command in needed.into_iter().filter(is_there) {
-            if let Some(why) = obstacle(wire, &user, command).await? {
+        let needed: Vec<_> = needed.into_iter().filter(is_there).collect();
+        let found = obstacles(wire, Some(&user), &needed).await?;
+        for (command, why) in needed.into_iter().zip(found) {
+            if let Some(why) = why {
                 let name = name(command);
                 self.error(
                     format!("`{name}` cannot be used: {why}"),
@@ -96,8 +78,11 @@ impl Inspection {
                 );
             }
         }
-        for (command, gap) in USEFUL.iter().filter(|(command, _)| is_there(command)) {
-            if let Some(why) = obstacle(wire, &user, command).await? {
+        let useful = USEFUL.iter().filter(|(command, _)| is_there(command));
+        let (useful, gaps): (Vec<_>, Vec<_>) = useful.copied().unzip();
+        let found = obstacles(wire, Some(&user), &useful).await?;
+        for ((command, gap), why) in useful.into_iter().zip(gaps).zip(found) {
+            if let Some(why) = why {
                 let name = name(command);
                 self.warn(
                     format!("`{name}` cannot be used ({why}): {gap}"),
@@ -139,17 +124,6 @@ impl Inspection {
     }
 }
 
-/// `CLIENT KILL`, but `REPLICAOF`: a subcommand belongs to a command's name, an argument does not.
-fn name(command: &[&str]) -> String {
-    match command {
-        [container @ ("CLIENT" | "CONFIG" | "PUBSUB"), subcommand, ..] => {
-            format!("{container} {subcommand}")
-        }
-        [command, ..] => (*command).to_owned(),
-        [] => String::new(),
-    }
-}
-
 /// Whether the server has `command`. Where it does not describe commands, one call that cannot be carried out tells.
 async fn exists(wire: &mut Wire, command: &str) -> Result<bool, WireError> {
     let called = wire.name_of(command).to_owned();
@@ -164,20 +138,4 @@ async fn exists(wire: &mut Wire, command: &str) -> Result<bool, WireError> {
     };
     let said = reply::error(&wire.call(words).await?);
     Ok(!said.is_some_and(|said| said.starts_with("ERR unknown command")))
-}
-
-/// Why `command` is not permitted to `user`.
-async fn obstacle(
-    wire: &mut Wire,
-    user: &str,
-    command: &[&str],
-) -> Result<Option<String>, WireError> {
-    let called = wire.name_of(command[0]).to_owned();
-    let trial = [&["ACL", "DRYRUN", user, &called], &command[1..]].concat();
-    Ok(match wire.call(&trial).await? {
-        Value::Okay => None,
-        // Whoever may not try out is not thereby forbidden to do.
-        Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoPerm) => None,
-        why => reply::error(&why).or_else(|| Some(reply::text(&why)?.into_owned())),
-    })
 }

@@ -6,7 +6,7 @@ use super::builder::{Cluster, KEEPERS, NOW, addr, cluster, history};
 use crate::domain::election::Refusal;
 use crate::domain::facts::{Link, Mode};
 use crate::domain::node::Moment;
-use crate::domain::plan::Change;
+use crate::domain::plan::{Change, Hold};
 
 /// A dead primary with data and one replica, which `change` makes unfit.
 fn refused(change: impl FnOnce(Cluster) -> Cluster) -> Refusal {
@@ -35,6 +35,36 @@ fn a_node_that_does_not_answer_the_leader_is_refused() {
     assert_eq!(refused(|it| it.silent("b")), Refusal::NotAnswering(why));
     let why = "NOAUTH Authentication required.".to_owned();
     assert_eq!(refused(|it| it.noauth("b")), Refusal::NotAnswering(why));
+}
+
+#[test]
+fn a_node_that_the_leader_cannot_command_is_refused_and_named_before_it_is_needed() {
+    let why = || "NOPERM".to_owned();
+    let barred = |it: Cluster| it.sighting("b", |b| b.commandable = Some(Err(why())));
+    assert_eq!(refused(barred), Refusal::NotCommandable(why()));
+    let tried = |it: Cluster| it.sighting("b", |b| b.commandable = Some(Ok(())));
+    let untried = cluster().primary("a").replica("b", "a").published("a");
+    assert!(
+        tried(untried.down("a").unlinked("b"))
+            .plan()
+            .action
+            .is_some()
+    );
+
+    let healthy = cluster().primary("a").replica("b", "a").published("a");
+    let plan = barred(healthy).plan();
+    plan.assert_holds(&Hold::NotCommandable {
+        nodes: vec![addr("b")],
+        why: why(),
+        all: false,
+    });
+    let all = cluster().primary("a").replica("b", "a").published("a");
+    let all = barred(all).sighting("a", |a| a.commandable = Some(Err(why())));
+    let said = all.plan().to_string();
+    assert!(
+        said.contains("no failover is possible: this keeper cannot command any node"),
+        "{said}"
+    );
 }
 
 #[test]

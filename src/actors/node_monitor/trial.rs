@@ -1,0 +1,159 @@
+//! Tries from time to time, on a new connection, whether this keeper could command the node (RK-6): what a failover needs is
+//! to be known before.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix::fut::wrap_future;
+use actix::prelude::*;
+
+use super::NodeMonitor;
+use super::slots::Slots;
+use crate::domain::node::Moment;
+use crate::ports::redis::Obstacle;
+
+/// From one trial to the next, while it is not known that commands would be carried out.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Trials in a row without an answer that count: one may pass.
+const UNANSWERED: u32 = 2;
+
+/// When the next trial is due, and what came of the last ones.
+#[derive(Debug)]
+pub(super) struct Trials {
+    /// Spread evenly over all nodes of a process.
+    slots: Slots,
+    due: Moment,
+    under_way: bool,
+    unanswered: u32,
+}
+
+// === impl Trials ===
+
+impl Trials {
+    pub(super) fn new(slots: Slots, now: Moment) -> Self {
+        Self {
+            slots,
+            due: now,
+            under_way: false,
+            unanswered: 0,
+        }
+    }
+
+    /// The next trial is due `now`: another process answers.
+    fn hurry(&mut self, now: Moment) {
+        self.due = now;
+        self.unanswered = 0;
+    }
+
+    /// What a trial that ended `now` tells; `None` if nothing.
+    fn ended(&mut self, outcome: Result<(), Obstacle>, now: Moment) -> Option<Result<(), String>> {
+        self.under_way = false;
+        self.due = now.after(AGAIN_AFTER);
+        let unanswered = std::mem::take(&mut self.unanswered) + 1;
+        match outcome {
+            Ok(()) => {
+                self.due = self.slots.next(now).max(self.due);
+                Some(Ok(()))
+            }
+            Err(Obstacle::Refused(why)) => Some(Err(why)),
+            Err(Obstacle::Unanswered(why)) => {
+                self.unanswered = unanswered;
+                (unanswered >= UNANSWERED).then_some(Err(why))
+            }
+            Err(Obstacle::NotYet) => None,
+        }
+    }
+}
+
+impl NodeMonitor {
+    /// Another process than before answers: what was tried says nothing of it.
+    pub(super) fn try_anew(&mut self) {
+        self.sighting.commandable = None;
+        self.trials.hurry(self.clock.now());
+    }
+
+    /// Tries whether the node could be commanded, if it is time and the node serves.
+    pub(super) fn try_commands(&mut self, ctx: &mut Context<Self>) {
+        let now = self.clock.now();
+        let serves = self.sighting.named().is_some_and(|facts| !facts.loading);
+        if self.trials.under_way || now < self.trials.due || !serves {
+            return;
+        }
+        self.trials.under_way = true;
+        let (node, fresh) = (Rc::clone(&self.node), Rc::clone(&self.fresh));
+        let trial = async move {
+            let _turn = fresh.trial().await;
+            node.try_commands().await
+        };
+        let process = self
+            .sighting
+            .facts
+            .as_ref()
+            .map(|facts| facts.run_id.clone());
+        let tried = wrap_future::<_, Self>(trial).map(move |outcome, monitor, ctx| {
+            let told = monitor.trials.ended(outcome, monitor.clock.now());
+            let facts = monitor.sighting.facts.as_ref();
+            if facts.map(|facts| &facts.run_id) != process.as_ref() {
+                // It may have been either process that answered.
+                return monitor.try_anew();
+            }
+            if told.is_some() && told != monitor.sighting.commandable {
+                monitor.sighting.commandable = told;
+                monitor.report(ctx);
+            }
+        });
+        ctx.spawn(tried);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::node::{ClusterName, NodeAddr};
+
+    const EVERY: Duration = Duration::from_secs(30);
+
+    fn at(seconds: u64) -> Moment {
+        Moment(Duration::from_secs(seconds))
+    }
+
+    fn trials() -> Trials {
+        let slots = Slots::new(EVERY, &ClusterName::new("c"), &NodeAddr::new("h", 1));
+        Trials::new(slots, at(0))
+    }
+
+    #[test]
+    fn a_refusal_counts_at_once_and_silence_the_second_time() {
+        let mut trials = trials();
+        let refused = || Err(Obstacle::Refused("NOPERM".to_owned()));
+        let silent = || Err(Obstacle::Unanswered("timed out".to_owned()));
+        assert_eq!(
+            trials.ended(refused(), at(1)),
+            Some(Err("NOPERM".to_owned()))
+        );
+        assert_eq!(trials.ended(silent(), at(2)), None);
+        assert_eq!(trials.ended(Ok(()), at(3)), Some(Ok(())));
+        assert_eq!(trials.ended(silent(), at(4)), None);
+        assert_eq!(
+            trials.ended(silent(), at(5)),
+            Some(Err("timed out".to_owned()))
+        );
+        assert_eq!(trials.ended(Err(Obstacle::NotYet), at(6)), None);
+        assert_eq!(trials.due, at(7), "soon again");
+    }
+
+    #[test]
+    fn while_commands_would_be_carried_out_one_trial_each_period_is_enough() {
+        let mut trials = trials();
+        let mut now = at(0);
+        for _ in 0..3 {
+            trials.ended(Ok(()), now);
+            let next = trials.due;
+            assert!(next > now && next.since(now) <= EVERY);
+            now = next;
+        }
+        trials.ended(Ok(()), now);
+        assert_eq!(trials.due.since(now), EVERY);
+    }
+}
