@@ -1,5 +1,6 @@
 //! What `check` finds in a server's set-up.
 
+use std::path::Path;
 use std::time::Duration;
 
 use redis_keeper::adapters::redis::inspect::{Demands, Severity};
@@ -183,5 +184,37 @@ async fn a_server_that_is_silent_during_a_script_for_longer_than_keepers_wait_is
             "answers nothing while a script runs",
         );
         assert_eq!(silent, warns, "{setting}: {findings:?}");
+    }
+}
+
+/// The rules that docs/operations.md gives a keeper's user: the usual ones, and those for Redis 6.0.
+fn documented_rules() -> Vec<String> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
+    let page = std::fs::read_to_string(page).expect("a page");
+    let rules = page
+        .lines()
+        .filter(|line| line.starts_with("ACL SETUSER keeper "));
+    rules.map(|line| line.replace("PASSWORD", "pw")).collect()
+}
+
+#[tokio::test]
+async fn the_documented_rules_let_a_keeper_do_all_it_needs() {
+    let [usual, oldest] = &documented_rules()[..] else {
+        panic!("docs/operations.md has two lines");
+    };
+    // Redis 6.0 knows no channels, and has nothing to try commands out with.
+    let known = usual
+        .replace(" resetchannels", "")
+        .replace(" +acl|dryrun", "");
+    assert_eq!(*oldest, known);
+    let server = Server::start(&["--appendonly", "yes", "--protected-mode", "no"]).await;
+    for rules in [oldest, usual] {
+        server.run::<()>("ACL DELUSER keeper");
+        server.run::<()>(rules);
+        let findings = findings_with(&server, as_keeper(), true).await;
+        let lacking = findings
+            .iter()
+            .filter(|(how, what)| *how != Severity::Note && what.contains("cannot be used"));
+        assert_eq!(lacking.count(), 0, "{rules}: {findings:?}");
     }
 }

@@ -1,11 +1,20 @@
 //! TLS, and certificates that are not trusted.
 
+use std::path::Path;
+
+use redis_keeper::adapters::redis::inspect::{Demands, Severity};
 use redis_keeper::adapters::redis::{Access, RedisServers, Secrets, Tls};
 use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
 use redis_keeper::ports::redis::{Depth, Redis as _};
 
 use crate::asking::{SHORT, connected, node, probed};
 use crate::server::{Server, free_port, openssl};
+
+/// Nothing that this file is about.
+const DEMANDS: Demands = Demands {
+    write_safety: false,
+    answers_within: std::time::Duration::from_mins(1),
+};
 
 #[tokio::test]
 async fn tls_is_spoken_and_a_certificate_that_is_not_trusted_is_no_evidence() {
@@ -103,4 +112,106 @@ async fn tls_is_spoken_and_a_certificate_that_is_not_trusted_is_no_evidence() {
     };
     let unusable = RedisServers::new([(ClusterName::new("c"), with(missing))], SHORT).err();
     assert!(unusable.expect("an error").to_string().contains("none.crt"));
+}
+
+/// A server's certificate as Redis's `gen-test-certs.sh` makes it: of version 1, which has no extensions.
+fn make_old_certificate(dir: &Path) {
+    for line in [
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout ca.key -out ca.crt -subj /CN=ca.test",
+        "req -new -newkey rsa:2048 -nodes -keyout node.key -out node.csr -subj /CN=127.0.0.1",
+        "x509 -req -in node.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -out node.crt",
+    ] {
+        openssl(dir, line);
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_of_version_1_is_taken_where_none_is_verified_and_else_the_remedy_is_told() {
+    let dir = tempfile::tempdir().expect("a directory");
+    make_old_certificate(dir.path());
+    let file = |name: &str| dir.path().join(name);
+    let text = |name: &str| file(name).display().to_string();
+    let port = free_port();
+    let port_text = port.to_string();
+    let options = [
+        ["--tls-port", &port_text],
+        ["--tls-cert-file", &text("node.crt")],
+        ["--tls-key-file", &text("node.key")],
+        ["--tls-ca-cert-file", &text("ca.crt")],
+    ];
+    for protocols in ["TLSv1.2", "TLSv1.3"] {
+        let options = [&options.concat()[..], &["--tls-protocols", protocols]].concat();
+        let _server = Server::start(&options).await;
+        let addr = NodeAddr::new("127.0.0.1", port);
+        let insecure = Tls {
+            ca_file: Some(file("ca.crt")),
+            identity: Some((file("node.crt"), file("node.key"))),
+            server_name: None,
+            insecure: true,
+        };
+        let strict = Tls {
+            insecure: false,
+            ..insecure.clone()
+        };
+        let error = async |tls: Tls| {
+            let access = Access {
+                tls: Some(tls),
+                ..Access::default()
+            };
+            let mut connection = connected(&*node(&addr, access)).await;
+            probed(&mut *connection, Depth::Full).await.error
+        };
+        assert_eq!(error(insecure).await, None, "{protocols}");
+        let said = format!("{:?}", error(strict).await);
+        for told in ["version 1", "subjectAltName", "tls-insecure"] {
+            assert!(said.contains(told), "{protocols}: {said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nodes_by_a_port_that_replication_does_not_speak_are_a_problem() {
+    let dir = tempfile::tempdir().expect("a directory");
+    make_old_certificate(dir.path());
+    let text = |name: &str| dir.path().join(name).display().to_string();
+    let encrypted_port = free_port();
+    let server = Server::start(&[
+        "--tls-port",
+        &encrypted_port.to_string(),
+        "--tls-cert-file",
+        &text("node.crt"),
+        "--tls-key-file",
+        &text("node.key"),
+        "--tls-ca-cert-file",
+        &text("ca.crt"),
+        "--tls-auth-clients",
+        "no",
+    ])
+    .await;
+    let encrypted = Access {
+        tls: Some(Tls {
+            insecure: true,
+            ..Tls::default()
+        }),
+        ..Access::default()
+    };
+    let ways = [
+        ("no", encrypted, NodeAddr::new("127.0.0.1", encrypted_port)),
+        ("yes", Access::default(), server.addr.clone()),
+    ];
+    let cluster = ClusterName::new("c");
+    for spoken in ["no", "yes"] {
+        server.run::<()>(&format!("CONFIG SET tls-replication {spoken}"));
+        for (wrong, access, addr) in &ways {
+            let servers = RedisServers::new([(cluster.clone(), access.clone())], SHORT);
+            let servers = servers.expect("usable access");
+            let findings = servers.inspect(&cluster, addr, DEMANDS).await;
+            let told = findings.iter().any(|it| {
+                it.severity == Severity::Error
+                    && it.finding.starts_with("tls-replication")
+                    && it.remedy.contains("tls-replication")
+            });
+            assert_eq!(told, spoken == *wrong, "{spoken} at {addr}: {findings:?}");
+        }
+    }
 }

@@ -17,6 +17,8 @@ use crate::ports::redis::RedisNode as _;
 mod rights;
 mod settings;
 
+use self::settings::Access;
+
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -151,7 +153,11 @@ impl Inspection {
         let version = info.version.unwrap_or_default();
         self.server(&info, version);
         self.rights(&mut wire, version).await?;
-        self.settings(&mut wire, authenticated).await?;
+        let access = Access {
+            authenticates: authenticated,
+            encrypts: server.way.secrets().tls.is_some(),
+        };
+        self.settings(&mut wire, access).await?;
         self.sentinels(&mut wire).await
     }
 

@@ -51,16 +51,15 @@ impl ZooKeeper {
     /// # Errors
     /// It cannot be reached, or what answers is no ZooKeeper.
     pub async fn server_state(server: &str) -> io::Result<ServerState> {
-        let answer = timeout(ANSWER_WITHIN, async {
-            let mut stream = TcpStream::connect(server).await?;
-            stream.write_all(b"srvr").await?;
-            let mut answer = Vec::new();
-            stream.read_to_end(&mut answer).await?;
-            Ok::<_, io::Error>(answer)
-        });
-        parse(&String::from_utf8_lossy(&answer.await??)).ok_or_else(|| {
+        parse(&four_letters(server, "srvr").await?).ok_or_else(|| {
             io::Error::new(io::ErrorKind::InvalidData, "that is no ZooKeeper's answer")
         })
+    }
+
+    /// How many bytes the logs and snapshots of the server at `server` (`host:port`) take on disk (`dirs`); `None` if it does
+    /// not say.
+    pub async fn disk_use(server: &str) -> Option<u64> {
+        disk_use(&four_letters(server, "dirs").await.ok()?)
     }
 
     /// A session at as much of the prefix as exists.
@@ -95,6 +94,27 @@ impl ZooKeeper {
     }
 }
 
+/// What the server at `server` answers to one of its four-letter words.
+async fn four_letters(server: &str, word: &str) -> io::Result<String> {
+    let answer = timeout(ANSWER_WITHIN, async {
+        let mut stream = TcpStream::connect(server).await?;
+        stream.write_all(word.as_bytes()).await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        Ok::<_, io::Error>(answer)
+    });
+    Ok(String::from_utf8_lossy(&answer.await??).into_owned())
+}
+
+/// Both figures count one directory if that is where both kinds of files are: the default.
+fn disk_use(answer: &str) -> Option<u64> {
+    let sizes = answer.lines().filter_map(|line| {
+        let (_, size) = line.split_once("dir_size:")?;
+        size.trim().parse().ok()
+    });
+    sizes.max()
+}
+
 fn parse(answer: &str) -> Option<ServerState> {
     if answer.contains("not in the whitelist") {
         return Some(ServerState::Silenced);
@@ -126,6 +146,14 @@ fn parse(answer: &str) -> Option<ServerState> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_larger_directory_counts_and_other_answers_say_nothing() {
+        let answer = "datadir_size: 1000\nlogdir_size: 67108880\n";
+        assert_eq!(disk_use(answer), Some(67_108_880));
+        let silenced = "dirs is not executed because it is not in the whitelist.\n";
+        assert_eq!(disk_use(silenced), None);
+    }
 
     #[test]
     fn the_answers_of_servers_are_told_apart() {

@@ -26,6 +26,9 @@ const OLDEST: Version = Version {
     patch: 0,
 };
 
+/// More than a server has that deletes all but three snapshots, and the logs since: four logs of 64 MiB, and snapshots of some MB.
+const MUCH: u64 = 1_000_000_000;
+
 /// How long the ensemble may take to grant a session.
 const SESSION_WITHIN: Duration = Duration::from_secs(10);
 
@@ -75,6 +78,7 @@ async fn look_at(server: &str, alone: bool) -> Subject {
             if version < OLDEST {
                 return subject.problem(format!("is older than {OLDEST}"), "update it");
             }
+            let subject = growth(subject, ZooKeeper::disk_use(server).await);
             match mode.as_str() {
                 "standalone" if !alone => subject.problem(
                     "belongs to no ensemble, but zk-quorum names several servers: keepers would not all meet",
@@ -96,6 +100,20 @@ async fn look_at(server: &str, alone: bool) -> Subject {
             format!("cannot be reached: {error}"),
             "start it, or correct its address or the firewall",
         ),
+    }
+}
+
+/// What logs and snapshots take on disk. A server does not say whether it ever deletes any.
+fn growth(subject: Subject, bytes: Option<u64>) -> Subject {
+    match bytes {
+        Some(bytes) if bytes > MUCH => subject.warning(
+            format!(
+                "its logs and snapshots take {} MB: by default it deletes none",
+                bytes / 1_000_000
+            ),
+            "set autopurge.purgeInterval=1 in its zoo.cfg, or delete old ones otherwise (docs/zookeeper.md)",
+        ),
+        _ => subject,
     }
 }
 
@@ -251,6 +269,18 @@ mod tests {
             .unwrap();
         let refused = rehearse(&*session, vec![create("/a")]).await;
         assert_eq!(refused, Err(CoordinationError::NodeExists("/a".to_owned())));
+    }
+
+    #[test]
+    fn a_server_that_deletes_nothing_is_told_by_what_it_has_on_disk() {
+        let said = |bytes| growth(Subject::new("ZooKeeper"), bytes).to_string();
+        assert!(said(None).starts_with("ok") && said(Some(268_435_456)).starts_with("ok"));
+        let told = said(Some(2_500_000_000));
+        assert!(
+            told.starts_with("warning") && told.contains("2500 MB"),
+            "{told}"
+        );
+        assert!(told.contains("autopurge.purgeInterval"), "{told}");
     }
 
     #[test]

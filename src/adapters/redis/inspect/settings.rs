@@ -9,12 +9,20 @@ use super::{Inspection, Severity, Stopped};
 use crate::adapters::redis::reply;
 use crate::adapters::redis::wire::{Wire, WireError};
 
+/// How the keeper comes to a server.
+#[derive(Clone, Copy)]
+pub(super) struct Access {
+    pub(super) authenticates: bool,
+    pub(super) encrypts: bool,
+}
+
 impl Inspection {
     pub(super) async fn settings(
         &mut self,
         wire: &mut Wire,
-        authenticates: bool,
+        access: Access,
     ) -> Result<(), Stopped> {
+        let authenticates = access.authenticates;
         let requirepass = setting(wire, "requirepass").await?;
         let protected = requirepass
             .as_deref()
@@ -62,6 +70,22 @@ impl Inspection {
                     "set a password, bind to addresses, or set protected-mode no",
                 );
             }
+        }
+        self.replication(wire, access.encrypts).await
+    }
+
+    /// Replicas are told to follow the port at which the keeper comes to their primary.
+    async fn replication(&mut self, wire: &mut Wire, encrypts: bool) -> Result<(), Stopped> {
+        match (encrypts, setting(wire, "tls-replication").await?.as_deref()) {
+            (true, Some("no")) => self.error(
+                "tls-replication is no: it would be told to follow a primary at its port for TLS, and speak no TLS there",
+                "set tls-replication yes at all nodes, or name their plain ports and leave redis.tls out",
+            ),
+            (false, Some("yes")) => self.error(
+                "tls-replication is yes: it would be told to follow a primary at its plain port, and speak TLS there",
+                "set tls-replication no at all nodes, or name their tls-port and set redis.tls",
+            ),
+            _ => {}
         }
         Ok(())
     }
