@@ -1,5 +1,7 @@
 //! `REDIS_KEEPER_…` variables.
 
+use std::path::Path;
+
 use redis_keeper::config::{CoordinationConfig, LogFormat, Origin, Secret};
 
 use super::{COMPAT, config, document, faults, parse, problems};
@@ -54,6 +56,44 @@ fn variables_override_the_file() {
         (5, 7)
     );
     assert!(one.policy.settle_unrelated && one.policy.max_lag_bytes.is_none());
+}
+
+#[test]
+fn a_password_file_that_systemd_hands_over_is_found_by_its_variable() {
+    let given = tempfile::TempDir::new().unwrap();
+    for (name, secret) in [
+        ("redis-password", "s3cret\n"),
+        ("zk-auth", "digest:keeper:zk\n"),
+    ] {
+        std::fs::write(given.path().join(name), secret).unwrap();
+    }
+    // As docs/operations.md has them.
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let drop_in = page.split("```ini\n").nth(1).unwrap();
+    let drop_in = drop_in.split("```").next().unwrap();
+    let given = given.path().to_str().unwrap();
+    let lines = drop_in.lines().map(|line| line.replace("%d", given));
+    let variables: Vec<_> = lines
+        .filter_map(|line| {
+            let (name, value) = line.strip_prefix("Environment=")?.split_once('=')?;
+            Some((name.to_owned(), value.to_owned()))
+        })
+        .collect();
+    let variables: Vec<_> = variables
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    assert_eq!(variables.len(), 2, "{drop_in}");
+    let config = config(COMPAT, &variables);
+    assert_eq!(
+        config.clusters[0].redis.password,
+        Some(Secret::new("s3cret"))
+    );
+    let CoordinationConfig::ZooKeeper { auth, .. } = &config.coordination else {
+        panic!()
+    };
+    assert_eq!(auth.as_ref().unwrap().password.expose(), "zk");
 }
 
 #[test]
