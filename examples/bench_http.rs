@@ -91,7 +91,12 @@ fn serve(way: Way, workers: usize) -> std::io::Result<SocketAddr> {
     let addr = listener.local_addr()?;
     let metrics = PrometheusBuilder::new().build_recorder().handle();
     let state = HttpState::new(Arc::new(way), Arc::new(Clock(Instant::now())), metrics);
-    actix::spawn(http::server::serve(listener, Arc::new(state), workers)?);
+    actix::spawn(http::server::serve(
+        listener,
+        Arc::new(state),
+        workers,
+        4096,
+    )?);
     Ok(addr)
 }
 
@@ -342,6 +347,10 @@ impl Backend for Way {
     }
 
     fn readiness(&self) -> LocalBoxFuture<'_, Result<Readiness, Unanswered>> {
+        unasked()
+    }
+
+    fn event_loop(&self) -> LocalBoxFuture<'_, Result<(), Unanswered>> {
         unasked()
     }
 

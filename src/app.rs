@@ -27,7 +27,6 @@ use crate::config::Config;
 use crate::domain::identity::{Nonce, Place};
 use crate::domain::lease::Lease;
 use crate::http::HttpState;
-use crate::http::server::{BindError, bind};
 use crate::ports::clock::LeaseClock;
 use crate::ports::coordination::Coordination;
 use crate::ports::peers::Peers;
@@ -62,6 +61,16 @@ pub struct Ports {
     pub place: Place,
 }
 
+/// What the HTTP server is made of, beside the actors.
+pub struct Front {
+    /// Where it listens.
+    pub listener: TcpListener,
+    /// How many connections it has at most.
+    pub connections: usize,
+    /// What the process has recorded.
+    pub metrics: PrometheusHandle,
+}
+
 /// Where the actors of a running keeper are found, across their restarts.
 pub struct References {
     /// The coordination session.
@@ -94,14 +103,9 @@ pub enum Failure {
 }
 
 impl Daemon {
-    /// Binds the HTTP port and starts the tree, on the current arbiter. `metrics` is what the process has recorded.
-    pub fn start(
-        config: &Config,
-        ports: Ports,
-        metrics: PrometheusHandle,
-    ) -> Result<Self, BindError> {
-        let listener = bind(&config.rest.host, config.rest.port)?;
-        Ok(Self::assemble(config, ports, Some((listener, metrics))))
+    /// Starts the tree on the current arbiter, and serves HTTP as `front` says.
+    pub fn start(config: &Config, ports: Ports, front: Front) -> Self {
+        Self::assemble(config, ports, Some(front))
     }
 
     /// Starts the tree without its HTTP server: what a simulation runs.
@@ -109,11 +113,7 @@ impl Daemon {
         Self::assemble(config, ports, None)
     }
 
-    fn assemble(
-        config: &Config,
-        ports: Ports,
-        server: Option<(TcpListener, PrometheusHandle)>,
-    ) -> Self {
+    fn assemble(config: &Config, ports: Ports, front: Option<Front>) -> Self {
         let (lease_sender, lease) = watch::channel(Lease::default());
         let (obstacles_sender, obstacles) = watch::channel(Arc::default());
         let (fatal_sender, fatal) = mpsc::unbounded_channel();
@@ -154,19 +154,22 @@ impl Daemon {
             plan = plan.child(wires.cluster(config, cluster));
         }
         let view = Arc::new(OnceLock::new());
-        if let Some((listener, metrics)) = server {
+        if let Some(front) = front {
             let backend = backend::Actors {
                 directory: wires.directory.clone(),
                 session: references.session.clone(),
                 lease: lease.clone(),
                 obstacles,
                 clock: ports.clock.clone(),
+                arbiter: actix::Arbiter::current(),
                 tree: view.clone(),
             };
-            let state = HttpState::new(Arc::new(backend), ports.clock, metrics)
+            let state = HttpState::new(Arc::new(backend), ports.clock, front.metrics)
                 .with_operations(config.rest.operations);
             let state = Arc::new(state);
-            plan = plan.child(http_server::child(listener, state, config.rest.workers));
+            let (listener, workers) = (front.listener, config.rest.workers);
+            let http = http_server::child(listener, state, workers, front.connections);
+            plan = plan.child(http);
         }
         let root = Root::start("root", ports.seed, plan);
         view.get_or_init(|| root.tree());

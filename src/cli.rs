@@ -8,6 +8,7 @@ pub mod run;
 mod secret_files;
 pub mod switchover;
 
+mod descriptors;
 mod logging;
 mod ports;
 mod recorder;

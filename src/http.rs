@@ -8,6 +8,7 @@ pub mod server;
 pub mod state_header;
 
 mod admin;
+mod connections;
 mod error;
 mod failsafe;
 mod group;
@@ -22,12 +23,14 @@ use std::sync::Arc;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Service as _, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{App, Error, FromRequest, Handler, Resource, Responder, guard};
 use futures::FutureExt as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use self::backend::Backend;
+use self::connections::Connection;
 use self::error::Failure;
 use self::metrics::Tally;
 use self::operations::ToLeader;
@@ -122,10 +125,22 @@ pub fn app(
         .configure(routes)
         .default_service(web::to(error::no_such_path))
         .wrap_fn(|request, service| {
+            let connection = Connection::of(request.request());
+            // A handler that takes a body says itself when that has come whole.
+            if let Some(connection) = &connection
+                && request.method() != Method::POST
+            {
+                connection.serve();
+            }
             // A handler that crashes costs its own answer only, and says so: HAProxy asks another keeper after a 500.
             AssertUnwindSafe(service.call(request))
                 .catch_unwind()
-                .map(|answer| answer.unwrap_or_else(|_| Err(Failure::Crashed.into())))
+                .map(move |answer| {
+                    if let Some(connection) = connection {
+                        connection.served();
+                    }
+                    answer.unwrap_or_else(|_| Err(Failure::Crashed.into()))
+                })
         })
 }
 

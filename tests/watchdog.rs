@@ -1,6 +1,8 @@
 //! The watchdog against a real clock and a really stopped process; alone in its binary, since that stops every thread.
 
-use std::process::Command;
+use std::io::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -10,6 +12,53 @@ use tokio::time::{sleep, timeout};
 
 const STALL: Duration = Duration::from_secs(1);
 const DEADLINE: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(50);
+const SIGABRT: i32 = 6;
+
+/// Set for a copy of this test binary whose event loop is to be blocked.
+const VICTIM: &str = "REDIS_KEEPER_TEST_VICTIM";
+
+/// What the victim of [`the_watchdog_aborts_though_the_log_is_stuck`] does, in a process of its own.
+fn be_blocked_in_the_log() -> ! {
+    System::new().block_on(async {
+        let _guard = Watchdog::new(STALL).spawn().expect("a thread");
+        sleep(STALL / 4).await;
+        // Its parent does not read: the pipe is full, and the lock of standard error is held for ever.
+        let mut stderr = std::io::stderr().lock();
+        loop {
+            let _ = stderr.write_all(&[b'.'; 8192]);
+        }
+    })
+}
+
+#[test]
+fn the_watchdog_aborts_though_the_log_is_stuck() {
+    if std::env::var_os(VICTIM).is_some() {
+        be_blocked_in_the_log();
+    }
+    let mut victim = Command::new(std::env::current_exe().expect("this binary"))
+        .args([
+            "--exact",
+            "--nocapture",
+            "the_watchdog_aborts_though_the_log_is_stuck",
+        ])
+        .env(VICTIM, "1")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("a copy of this binary");
+    let mut ended = None;
+    for _ in 0..DEADLINE.as_millis() / PAUSE.as_millis() {
+        ended = victim.try_wait().expect("a child");
+        if ended.is_some() {
+            break;
+        }
+        std::thread::park_timeout(PAUSE);
+    }
+    let _ = victim.kill();
+    let status = victim.wait().expect("a child");
+    assert_eq!(status.signal(), Some(SIGABRT), "{ended:?}, {status}");
+}
 
 #[test]
 fn the_watchdog_bites_when_the_arbiter_is_blocked_but_not_when_the_process_was_stopped() {

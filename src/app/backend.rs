@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use actix::prelude::*;
 use futures::TryFutureExt as _;
 use futures::future::{FutureExt as _, LocalBoxFuture};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::actors::Directory;
 use crate::actors::cluster::ClusterActor;
@@ -38,6 +38,8 @@ pub(super) struct Actors {
     pub(super) lease: watch::Receiver<Lease>,
     pub(super) obstacles: watch::Receiver<Arc<[String]>>,
     pub(super) clock: Arc<dyn LeaseClock>,
+    /// The thread that all actors run on.
+    pub(super) arbiter: ArbiterHandle,
     /// Set once the tree stands.
     pub(super) tree: Arc<OnceLock<Tree>>,
 }
@@ -186,6 +188,15 @@ impl Backend for Actors {
             )),
         };
         std::future::ready(Ok(readiness)).boxed_local()
+    }
+
+    fn event_loop(&self) -> Reply<'_, ()> {
+        let (reply, answer) = oneshot::channel();
+        self.arbiter.spawn(async {
+            // Whoever asked may have given up.
+            let _ = reply.send(());
+        });
+        answer.map_err(|_| Unanswered::NotAnswering).boxed_local()
     }
 
     fn supervision(&self) -> ChildReport {

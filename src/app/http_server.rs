@@ -14,14 +14,21 @@ struct HttpServer {
     listener: Arc<TcpListener>,
     state: Arc<HttpState>,
     workers: usize,
+    connections: usize,
 }
 
-pub(super) fn child(listener: TcpListener, state: Arc<HttpState>, workers: usize) -> ChildSpec {
+pub(super) fn child(
+    listener: TcpListener,
+    state: Arc<HttpState>,
+    workers: usize,
+    connections: usize,
+) -> ChildSpec {
     let listener = Arc::new(listener);
     ChildSpec::permanent("http", &Slot::new(), move || HttpServer {
         listener: listener.clone(),
         state: state.clone(),
         workers,
+        connections,
     })
 }
 
@@ -31,11 +38,11 @@ impl Actor for HttpServer {
     /// # Panics
     /// When the server cannot be started or ends: so its supervisor knows why, and tells it if restarts do not help.
     fn started(&mut self, ctx: &mut Self::Context) {
-        let (state, workers) = (self.state.clone(), self.workers);
+        let (state, workers, connections) = (self.state.clone(), self.workers, self.connections);
         let server = self
             .listener
             .try_clone()
-            .and_then(|listener| serve(listener, state, workers))
+            .and_then(|listener| serve(listener, state, workers, connections))
             .unwrap_or_else(|error| panic!("the HTTP server cannot be started: {error}"));
         let ended = server
             .into_actor(self)

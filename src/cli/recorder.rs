@@ -15,6 +15,8 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// Has all metrics of this process recorded, and keeps the record small as long as the current actix system runs.
 pub(super) fn install() -> Result<PrometheusHandle, BuildError> {
     let recorded = builder()?.install_recorder()?;
+    // There from the start, so that its first growth is seen.
+    metrics::counter!(super::logging::LOST_LINES).absolute(0);
     let kept = recorded.clone();
     actix::spawn(async move {
         loop {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::descriptors;
 use super::exit::Exit;
 use super::logging;
 use super::secret_files::SecretFiles;
@@ -15,9 +16,10 @@ use crate::adapters::clock::BootClock;
 use crate::adapters::peers::HttpPeers;
 use crate::adapters::place::place;
 use crate::adapters::resolver::Resolver;
-use crate::app::{Daemon, Failure, Ports};
+use crate::app::{Daemon, Failure, Front, Ports};
 use crate::config::{self, Config};
 use crate::domain::identity::Nonce;
+use crate::http::server::bind_patiently;
 use crate::supervision::{Watchdog, install_panic_hook};
 
 /// After so long a block of the event loop the process aborts, to be restarted by its service manager.
@@ -33,7 +35,7 @@ pub fn run(file: &Path) -> Exit {
             return Exit::Config;
         }
     };
-    logging::start(&config.log);
+    let _log = logging::start(&config.log);
     for warning in warnings {
         tracing::warn!("configuration: {warning}");
     }
@@ -87,8 +89,18 @@ pub(super) async fn serve(config: &Config, stop: impl Future<Output = ()>) -> Re
         nonce: Nonce::drawn(rand::random()),
         place: place(),
     };
-    let daemon = Daemon::start(config, ports, metrics)
-        .map_err(|error| Failure::Refused(error.to_string()))?;
+    let rest = &config.rest;
+    let listening = tokio::select! {
+        bound = bind_patiently(&rest.host, rest.port) => bound,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
+    let front = Front {
+        listener: listening.map_err(|error| Failure::Refused(error.to_string()))?,
+        connections: descriptors::for_http(config),
+        metrics,
+    };
+    let daemon = Daemon::start(config, ports, front);
     let _watchdog = Watchdog::new(STALL)
         .on_beat(|| notify(&[NotifyState::Watchdog]))
         .spawn()

@@ -111,6 +111,9 @@ pub trait Backend: Send + Sync {
     /// Whether this keeper may answer for its clusters.
     fn readiness(&self) -> LocalBoxFuture<'_, Result<Readiness, Unanswered>>;
 
+    /// Answered by the event loop that all actors share, whatever they do.
+    fn event_loop(&self) -> LocalBoxFuture<'_, Result<(), Unanswered>>;
+
     /// The supervision tree, from its root.
     fn supervision(&self) -> ChildReport;
 }

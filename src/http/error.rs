@@ -61,6 +61,8 @@ pub(super) enum Failure {
     NoPrimary,
     #[error("not ready: {0}")]
     NotReady(String),
+    #[error("the event loop does not answer: all actors of this keeper stand still")]
+    EventLoopBlocked,
     #[error("the keeper failed at this request; its log says why")]
     Crashed,
 }
@@ -101,6 +103,7 @@ impl Failure {
             Self::Unknown(_) => "unknown",
             Self::NoPrimary => "no-primary",
             Self::NotReady(_) => "not-ready",
+            Self::EventLoopBlocked => "not-healthy",
             Self::Crashed => "crashed",
         }
     }
@@ -127,7 +130,7 @@ impl ResponseError for Failure {
             Self::Unknown(_) | Self::Crashed | Self::OutcomeUnknown(_) | Self::NotInFile(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
-            Self::NoPrimary | Self::NotReady(_) | Self::NoLeader(_) => {
+            Self::NoPrimary | Self::NotReady(_) | Self::NoLeader(_) | Self::EventLoopBlocked => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
         }

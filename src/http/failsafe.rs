@@ -2,10 +2,11 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::{Bytes, Data};
+use actix_web::web::Data;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::connections::Body;
 use super::error::Failure;
 use super::{HttpState, views};
 use crate::domain::failsafe::ConsentRequest;
@@ -43,7 +44,10 @@ impl From<ProcessBody> for KeeperProcess {
 /// May the asker go on without ZooKeeper? 200 and who consents, if this keeper does; 409 and why if not.
 ///
 /// Asked once: a consent counts from when it was asked for, so that waiting for a restart makes it worthless.
-pub(super) async fn consent(body: Bytes, state: Data<HttpState>) -> Result<HttpResponse, Failure> {
+pub(super) async fn consent(
+    Body(body): Body,
+    state: Data<HttpState>,
+) -> Result<HttpResponse, Failure> {
     let body: ConsentBody =
         serde_json::from_slice(&body).map_err(|error| Failure::BadConsent(error.to_string()))?;
     let request = ConsentRequest {
@@ -75,7 +79,7 @@ struct RehearsalBody {
 
 /// Who answers here? Tells it whomever the asker means: the asker compares. Binds nobody.
 pub(super) async fn rehearsal(
-    body: Bytes,
+    Body(body): Body,
     state: Data<HttpState>,
 ) -> Result<HttpResponse, Failure> {
     let body: RehearsalBody =

@@ -1,5 +1,7 @@
 //! Whether this process works, and whether it may answer for its clusters.
 
+use std::time::Duration;
+
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
@@ -11,9 +13,15 @@ use super::error::Failure;
 use super::views;
 use crate::actors::cluster_api::Reason;
 
-/// The process answers; nothing more.
-pub(super) async fn health() -> HttpResponse {
-    views::json(StatusCode::OK, &json!({ "healthy": true }))
+/// How long the event loop may take to answer: longer than a busy host delays it, shorter than a service manager waits.
+const EVENT_LOOP_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
+
+/// The process works: its event loop takes what it is given. Nothing more.
+pub(super) async fn health(state: Data<HttpState>) -> Result<HttpResponse, Failure> {
+    match tokio::time::timeout(EVENT_LOOP_ANSWERS_WITHIN, state.backend.event_loop()).await {
+        Ok(Ok(())) => Ok(views::json(StatusCode::OK, &json!({ "healthy": true }))),
+        Ok(Err(_)) | Err(_) => Err(Failure::EventLoopBlocked),
+    }
 }
 
 /// This keeper holds its lease: what HAProxy asks before it asks anything else of it.

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::backend::Unanswered;
+use super::connections::Body;
 use super::error::Failure;
 use super::{HttpState, views};
 use crate::actors::messages::{NotAcknowledged, NotDropped, NotSwitched, Switched};
@@ -42,7 +43,7 @@ pub(super) struct ToLeader(reqwest::Client);
 pub(super) async fn switchover(
     request: HttpRequest,
     cluster: Path<String>,
-    body: Bytes,
+    Body(body): Body,
     state: Data<HttpState>,
 ) -> Result<HttpResponse, Failure> {
     if !state.operations {
@@ -87,6 +88,7 @@ pub(super) async fn switchover(
 pub(super) async fn acknowledge(
     request: HttpRequest,
     cluster: Path<String>,
+    _body: Body,
     state: Data<HttpState>,
 ) -> Result<HttpResponse, Failure> {
     if !state.operations {

@@ -5,25 +5,37 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::HttpServer;
-use actix_web::dev::Server;
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, KeepAlive};
+use actix_service::{
+    IntoServiceFactory as _, Service as _, ServiceFactory, ServiceFactoryExt as _,
+    apply_fn_factory, map_config,
+};
+use actix_web::dev::{AppConfig, Server};
+use actix_web::rt::net::TcpStream;
+use tokio::time::{Instant, sleep};
 
+use super::connections::{Connections, Counted};
 use super::{HttpState, app};
 
 /// Connections that may wait to be accepted: every server of every cluster is checked by each proxy, often at the same
 /// instant, and the queue must also hold what comes in while the server is restarted.
-const BACKLOG: i32 = 1024;
+const BACKLOG: i32 = 4096;
 
-/// How long a client may take to send the head of its request. The server reckons it from a clock of its own that stood
-/// still while the process did: after a pause that is longer than this, requests that wait are answered 408 instead of 500.
-/// So it is longer than any pause after which somebody still waits for the answer.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+/// Connections of one worker that may be closing while others come.
+const CLOSING: usize = 32;
 
-/// How long a connection may lie idle between requests.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// What one worker has open beside its connections: those that are closing, and its event queue.
+pub const PER_WORKER: usize = CLOSING + 8;
 
 /// How long a graceful stop waits for requests under way, in seconds. They take [`super::backend::PATIENCE`] at most.
 const STOP_TIMEOUT: u64 = 1;
+
+/// How long [`bind_patiently`] tries.
+const BIND_WITHIN: Duration = Duration::from_secs(5);
+
+/// Pause before the next try.
+const BIND_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// The address can not be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +44,35 @@ pub struct BindError {
     host: String,
     port: u16,
     source: io::Error,
+}
+
+impl BindError {
+    /// A former process may be about to end, or the host may be about to get the address.
+    fn may_pass(&self) -> bool {
+        let kind = self.source.kind();
+        matches!(
+            kind,
+            io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable
+        )
+    }
+}
+
+/// [Opens the socket](bind), and tries again for some seconds while its address is in use or not there.
+pub async fn bind_patiently(host: &str, port: u16) -> Result<TcpListener, BindError> {
+    let give_up = Instant::now() + BIND_WITHIN;
+    let mut told = false;
+    loop {
+        match bind(host, port) {
+            Err(error) if error.may_pass() && Instant::now() < give_up => {
+                if !told {
+                    tracing::warn!("{error}; trying again for {BIND_WITHIN:?}");
+                    told = true;
+                }
+                sleep(BIND_AGAIN_AFTER).await;
+            }
+            settled => return settled,
+        }
+    }
 }
 
 /// Opens the socket. Clients are queued from here on, and go on being queued while the server is restarted: each
@@ -49,16 +90,53 @@ pub fn bind(host: &str, port: u16) -> Result<TcpListener, BindError> {
     })
 }
 
-/// Serves on `listener` with so many worker threads, within an actix system. Nothing runs before the server is polled;
-/// dropping it stops it, a request under way included, so that it can be owned by an actor and die with it.
-/// [`Server::handle`] stops it gracefully. Signals are left alone.
-pub fn serve(listener: TcpListener, state: Arc<HttpState>, workers: usize) -> io::Result<Server> {
-    let server = HttpServer::new(move || app(Arc::clone(&state)))
+/// Serves on `listener` with so many worker threads and `connections`, within an actix system. Nothing runs before the server
+/// is polled; dropping it stops it, a request under way included, so that it can be owned by an actor and die with it.
+/// Signals are left alone.
+pub fn serve(
+    listener: TcpListener,
+    state: Arc<HttpState>,
+    workers: usize,
+    connections: usize,
+) -> io::Result<Server> {
+    let each = (connections / workers).max(1);
+    let server = Server::build()
         .workers(workers)
+        .max_concurrent_connections(each + CLOSING)
         .disable_signals()
         .shutdown_timeout(STOP_TIMEOUT)
-        .client_request_timeout(REQUEST_TIMEOUT)
-        .keep_alive(KEEP_ALIVE)
-        .listen(listener)?;
+        .listen("http", listener, move || {
+            worker(Arc::clone(&state), Connections::new(each))
+        })?;
     Ok(server.run())
+}
+
+/// What one worker does with each connection. Times are kept by [`Connections`], not by the library: its clock runs on while
+/// the process stands still.
+fn worker(
+    state: Arc<HttpState>,
+    connections: Connections,
+) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()>
+{
+    actix_web::rt::spawn(connections.clone().watch());
+    let routes = app(state).into_factory();
+    let routes = routes.map_err(|error: actix_web::Error| error.error_response());
+    let http = HttpService::build()
+        .keep_alive(KeepAlive::Os)
+        .client_request_timeout(Duration::ZERO)
+        .on_connect_ext(|stream: &Counted<TcpStream>, data| stream.tell(data))
+        .h1(map_config(routes, |()| AppConfig::default()));
+    apply_fn_factory(http, move |stream: TcpStream, http| {
+        let client = stream.peer_addr().ok();
+        let stream = connections.count(stream);
+        let connection = stream.connection();
+        let served = http.call((stream, client));
+        async move {
+            tokio::select! {
+                biased;
+                ended = served => ended,
+                () = connection.closed() => Ok(()),
+            }
+        }
+    })
 }

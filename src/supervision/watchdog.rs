@@ -10,9 +10,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 /// So many times per stall time the arbiter beats, and the watching thread looks.
 const BEATS: u32 = 10;
 
+/// How long the cause of an abort may take to be written.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
 /// Watches one arbiter from a thread of its own.
 ///
-/// By default a stall aborts the process with its cause as the last line, so that the service manager restarts it: a
+/// By default a stall aborts the process, with its cause as the last line if somebody reads it, so that the service manager restarts it: a
 /// blocked arbiter can not be unblocked from outside.
 pub struct Watchdog {
     stall: Duration,
@@ -26,11 +29,7 @@ impl Watchdog {
         Self {
             stall,
             on_stall: Box::new(|silence| {
-                // Whether or not anybody reads it.
-                let _ = writeln!(
-                    std::io::stderr(),
-                    "the event loop has been blocked for {silence:?}: aborting"
-                );
+                try_to_tell(silence);
                 std::process::abort();
             }),
             on_beat: Box::new(|| ()),
@@ -67,6 +66,20 @@ impl Watchdog {
             })?;
         let beating = actix::spawn(beat(beats, stall / BEATS, self.on_beat));
         Ok(WatchdogGuard(beating.abort_handle()))
+    }
+}
+
+/// Writes the cause on standard error, from a thread that is waited for only so long: whoever blocks the arbiter may hold
+/// the lock of standard error, and nobody may read there.
+fn try_to_tell(silence: Duration) {
+    let (done, told) = channel::<()>();
+    let telling = std::thread::Builder::new().spawn(move || {
+        let cause = format!("the event loop has been blocked for {silence:?}: aborting\n");
+        let _ = std::io::stderr().write_all(cause.as_bytes());
+        drop(done);
+    });
+    if telling.is_ok() {
+        let _ = told.recv_timeout(LAST_WORDS);
     }
 }
 

@@ -14,7 +14,7 @@ use super::clock::VirtualClock;
 use super::faulty::{CAUSE, FaultyRedis};
 use super::net::Net;
 use super::peers::OutOfReach;
-use super::site::{config, metrics, trio};
+use super::site::{config, front, trio};
 
 #[test]
 fn a_monitor_that_never_comes_up_ends_the_keeper_with_its_cause() {
@@ -39,8 +39,8 @@ fn a_monitor_that_never_comes_up_ends_the_keeper_with_its_cause() {
             nonce: Nonce::drawn(1),
             place: Place::new("here"),
         };
-        let daemon = Daemon::start(&config(net.socket(17_380), &nodes), ports, metrics())
-            .expect("a port of its own");
+        let http = net.socket(17_380);
+        let daemon = Daemon::start(&config(http, &nodes), ports, front(http));
         let end = timeout(Duration::from_mins(30), daemon.run(std::future::pending())).await;
         let failure = end.expect("it gave up").expect_err("it failed");
         let told = failure.to_string();

@@ -9,10 +9,11 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use redis_keeper::actors::cluster::ClusterActor;
 use redis_keeper::actors::node_monitor::NodeMonitor;
 use redis_keeper::adapters::embedded::Embedded;
-use redis_keeper::app::{Daemon, Ports};
+use redis_keeper::app::{Daemon, Front, Ports};
 use redis_keeper::config::Config;
 use redis_keeper::domain::identity::{Nonce, Place};
 use redis_keeper::domain::node::NodeAddr;
+use redis_keeper::http::server::bind;
 use redis_keeper::supervision::{ChildRef, install_panic_hook};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
@@ -38,8 +39,17 @@ pub(crate) struct Site {
     _turn: MutexGuard<'static, ()>,
 }
 
+/// A server of its own at `http`.
+pub(crate) fn front(http: SocketAddrV4) -> Front {
+    Front {
+        listener: bind(&http.ip().to_string(), http.port()).expect("a port of its own"),
+        connections: 100,
+        metrics: metrics(),
+    }
+}
+
 /// One recorder for the process: that is how metrics are.
-pub(crate) fn metrics() -> PrometheusHandle {
+fn metrics() -> PrometheusHandle {
     static METRICS: LazyLock<PrometheusHandle> = LazyLock::new(|| {
         PrometheusBuilder::new()
             .install_recorder()
@@ -110,8 +120,7 @@ impl Site {
             nonce: Nonce::drawn(1),
             place: Place::new("here"),
         };
-        let daemon =
-            Daemon::start(&config(http, &nodes), ports, metrics()).expect("a port of its own");
+        let daemon = Daemon::start(&config(http, &nodes), ports, front(http));
         let site = Self {
             daemon,
             redis,

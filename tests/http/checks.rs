@@ -160,6 +160,14 @@ async fn an_answer_past_its_deadline_is_not_passed_on() {
 }
 
 #[actix_web::test]
+async fn a_keeper_whose_event_loop_stands_still_is_not_healthy() {
+    let server = served(Fake::blocked());
+    let reply = server.get("/health", "").await;
+    assert_eq!(reply.code, 503);
+    assert_eq!(reply.json()["code"], "not-healthy");
+}
+
+#[actix_web::test]
 async fn an_actor_that_does_not_answer_makes_it_unknown() {
     let server = served(Fake::hung());
     let began = tokio::time::Instant::now();

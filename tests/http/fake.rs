@@ -37,6 +37,7 @@ pub(crate) struct Fake {
     deadline: Option<Moment>,
     ready: AtomicBool,
     hung: bool,
+    blocked: bool,
     down_for: AtomicUsize,
     crash: AtomicBool,
     clock: Mutex<Moment>,
@@ -45,6 +46,7 @@ pub(crate) struct Fake {
     answers: AtomicUsize,
     /// What a switchover comes to.
     switched: Result<Switched, NotSwitched>,
+    switching_takes: Duration,
     /// The last one asked for.
     pub(crate) requested: Mutex<Option<Requested>>,
     /// A cluster is held because its primary was changed from outside.
@@ -82,6 +84,7 @@ impl Fake {
             deadline: None,
             ready: AtomicBool::new(true),
             hung: false,
+            blocked: false,
             down_for: AtomicUsize::new(0),
             crash: AtomicBool::new(false),
             clock: Mutex::new(NOW),
@@ -89,6 +92,7 @@ impl Fake {
             asker: Mutex::new(None),
             answers: AtomicUsize::new(0),
             switched: Err(NotSwitched::NotLeading),
+            switching_takes: Duration::ZERO,
             requested: Mutex::default(),
             held: AtomicBool::default(),
             group: Mutex::new(Some(GroupAnswer {
@@ -115,6 +119,20 @@ impl Fake {
     pub(crate) fn switching(mut self, outcome: Result<Switched, NotSwitched>) -> Self {
         self.switched = outcome;
         self
+    }
+
+    /// A switchover takes so long.
+    pub(crate) fn switching_after(mut self, takes: Duration) -> Self {
+        self.switching_takes = takes;
+        self
+    }
+
+    /// The event loop takes nothing.
+    pub(crate) fn blocked() -> Self {
+        Self {
+            blocked: true,
+            ..Self::healthy()
+        }
     }
 
     /// A failover is under way.
@@ -310,9 +328,14 @@ impl Backend for Fake {
         cluster: &'a str,
         requested: Requested,
     ) -> LocalBoxFuture<'a, Result<Result<Switched, NotSwitched>, Unanswered>> {
-        let switched = self.switched.clone();
+        let (switched, takes) = (self.switched.clone(), self.switching_takes);
         *self.requested.lock().unwrap() = Some(requested);
-        self.answered(cluster, switched)
+        let answered = self.answered(cluster, switched);
+        async move {
+            tokio::time::sleep(takes).await;
+            answered.await
+        }
+        .boxed_local()
     }
 
     fn inspect_session(&self) -> LocalBoxFuture<'_, Result<SessionReport, Unanswered>> {
@@ -404,6 +427,14 @@ impl Backend for Fake {
             Readiness::NotReady("the session is lost".to_owned())
         };
         self.answered("cluster-1", readiness)
+    }
+
+    fn event_loop(&self) -> LocalBoxFuture<'_, Result<(), Unanswered>> {
+        if self.blocked {
+            pending().boxed_local()
+        } else {
+            ready(Ok(())).boxed_local()
+        }
     }
 
     fn supervision(&self) -> ChildReport {

@@ -1,8 +1,10 @@
 //! Requests of every kind, hostile ones too, and the sockets they come in by.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use redis_keeper::actors::cluster_api::Reason;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::fake::Fake;
 use crate::served::{STATE, Served, served};
@@ -129,13 +131,43 @@ async fn an_address_in_use_is_told_by_name() {
 }
 
 #[actix_web::test]
-async fn a_client_that_sends_half_a_request_is_shut_out() {
+async fn a_client_that_sends_half_a_request_is_shut_out_soon() {
     let server = served(Fake::healthy());
-    let reply = server
-        .try_send(b"GET /cluster/cluster-1/is-writable HTTP/1.1\r\nhost: x\r\nx-")
-        .await;
-    assert!(
-        reply.is_empty() || reply.starts_with("HTTP/1.1 408"),
-        "{reply}"
-    );
+    let begun = [
+        "GET /cluster/cluster-1/is-writable HTTP/1.1\r\nhost: x\r\nx-",
+        "POST /failsafe/consent HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{",
+        "POST /admin/clusters/cluster-1/acknowledge HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{",
+    ];
+    let began = tokio::time::Instant::now();
+    for half in begun {
+        let reply = server.try_send(half.as_bytes()).await;
+        assert_eq!(reply, "", "{half}");
+    }
+    let each = began.elapsed() / 3;
+    assert!(each < Duration::from_secs(6), "{each:?} each");
+}
+
+#[actix_web::test]
+async fn a_connection_serves_one_request_after_the_other() {
+    let server = served(Fake::healthy());
+    let mut client = tokio::net::TcpStream::connect(server.addr).await.unwrap();
+    for _ in 0..2 {
+        let request = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n";
+        client.write_all(request).await.unwrap();
+        let mut answer = [0; 1024];
+        let count = client.read(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer[..count]).into_owned();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        // Longer than a request may take.
+        tokio::time::sleep(Duration::from_millis(2600)).await;
+    }
+}
+
+#[actix_web::test]
+async fn a_request_that_takes_long_is_not_cut_off() {
+    let server = served(Fake::healthy().switching_after(Duration::from_secs(4)));
+    let request = b"POST /admin/clusters/cluster-1/switchover HTTP/1.1\r\nhost: x\r\n\
+        content-length: 2\r\nconnection: close\r\n\r\n{}";
+    let reply = server.send(request).await;
+    assert_eq!(reply.code, 503, "{reply:?}");
 }

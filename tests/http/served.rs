@@ -37,7 +37,7 @@ impl Served {
         let metrics = PrometheusBuilder::new().build_recorder().handle();
         let state = HttpState::new(Arc::clone(&fake) as _, fake, metrics).with_operations(true);
         let own = listener.try_clone().unwrap();
-        let server = server::serve(listener, Arc::new(state), 1).unwrap();
+        let server = server::serve(listener, Arc::new(state), 1, 100).unwrap();
         Self {
             addr: own.local_addr().unwrap(),
             listener: own,

@@ -59,6 +59,13 @@ fn program() -> String {
     )
 }
 
+/// The built program, started by a line of shell.
+fn under(line: &str) -> Command {
+    let mut shell = command("sh");
+    shell.args(["-c", line, "sh"]).arg(program());
+    shell
+}
+
 // === impl Settings ===
 
 impl Settings {
@@ -131,6 +138,17 @@ impl Keeper {
         Self::launch_by(command(&program()), id, net, prefix, settings).await
     }
 
+    /// The same, started by a line of shell, which has it in `"$@"`.
+    pub(crate) async fn launch_under(
+        line: &str,
+        id: &str,
+        net: &Net,
+        prefix: &Prefix<'_>,
+        settings: &Settings,
+    ) -> Self {
+        Self::launch_by(under(line), id, net, prefix, settings).await
+    }
+
     async fn launch_by(
         program: Command,
         id: &str,
@@ -182,6 +200,18 @@ impl Keeper {
             settings.listening(at),
             command(&program()),
         )
+    }
+
+    /// The same, started by a line of shell, which has it in `"$@"`.
+    pub(crate) fn launch_embedded_under(
+        line: &str,
+        id: &str,
+        net: &Net,
+        settings: &Settings,
+    ) -> Self {
+        let at = net.socket(HTTP_PORT);
+        let settings = settings.clone().set("coordination", "embedded");
+        Self::run(id, at, Vec::new(), settings.listening(at), under(line))
     }
 
     /// Starts `keeper`, a command that only lacks its arguments.
