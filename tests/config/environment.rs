@@ -86,10 +86,7 @@ fn a_password_file_that_systemd_hands_over_is_found_by_its_variable() {
         .collect();
     assert_eq!(variables.len(), 2, "{drop_in}");
     let config = config(COMPAT, &variables);
-    assert_eq!(
-        config.clusters[0].redis.password,
-        Some(Secret::new("s3cret"))
-    );
+    assert_eq!(config.clusters[0].redis.passwords, [Secret::new("s3cret")]);
     let CoordinationConfig::ZooKeeper { auth, .. } = &config.coordination else {
         panic!()
     };
