@@ -8,6 +8,7 @@ pub mod server;
 pub mod state_header;
 
 mod admin;
+mod checked;
 mod connections;
 mod error;
 mod failsafe;
@@ -30,6 +31,7 @@ use futures::FutureExt as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use self::backend::Backend;
+use self::checked::AsHead;
 use self::connections::Connection;
 use self::error::Failure;
 use self::metrics::Tally;
@@ -147,19 +149,19 @@ pub fn app(
 fn routes(config: &mut ServiceConfig) {
     // The checks come first: they are nearly all of the traffic.
     config
-        .service(read("/cluster/{name}/is-writable", haproxy::is_writable))
-        .service(read("/cluster/{name}/is-readable", haproxy::is_readable))
-        .service(read("/ready", health::ready))
-        .service(read(
+        .service(check("/cluster/{name}/is-writable", haproxy::is_writable))
+        .service(check("/cluster/{name}/is-readable", haproxy::is_readable))
+        .service(check("/ready", health::ready))
+        .service(check(
             "/cluster/{name}/is-writable/{node}",
             haproxy::node_is_writable,
         ))
-        .service(read(
+        .service(check(
             "/cluster/{name}/is-readable/{node}",
             haproxy::node_is_readable,
         ))
-        .service(read("/cluster/{name}/status", haproxy::status))
-        .service(read("/cluster/{name}/master", haproxy::master))
+        .service(check("/cluster/{name}/status", haproxy::status))
+        .service(check("/cluster/{name}/master", haproxy::master))
         .service(read("/admin/clusters", admin::clusters))
         .service(read("/admin/clusters/{name}", admin::cluster))
         .service(read("/admin/clusters/{name}/explain", admin::explain))
@@ -192,7 +194,7 @@ fn routes(config: &mut ServiceConfig) {
         )
         .service(read("/admin/group", group::group))
         .service(read("/admin/supervision", admin::supervision))
-        .service(read("/health", health::health))
+        .service(check("/health", health::health))
         .service(read("/metrics", metrics::metrics))
         .service(read("/", admin::index));
 }
@@ -204,8 +206,27 @@ where
     Args: FromRequest + 'static,
     F::Output: Responder + 'static,
 {
+    readable(path, handler).default_service(web::to(error::method_not_allowed))
+}
+
+/// A path that load balancers check. `OPTIONS`, HAProxy's method unless it is told another, is answered as `HEAD` is.
+fn check<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    readable(path, handler.clone())
+        .route(web::method(Method::OPTIONS).to(AsHead(handler)))
+        .default_service(web::to(error::not_a_check))
+}
+
+fn readable<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
     let reading = guard::Any(guard::Get()).or(guard::Head());
-    web::resource(path)
-        .route(web::route().guard(reading).to(handler))
-        .default_service(web::to(error::method_not_allowed))
+    web::resource(path).route(web::route().guard(reading).to(handler))
 }

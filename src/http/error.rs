@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::backend::Unanswered;
 use super::state_header::BadStateHeader;
-use super::views;
+use super::{checked, views};
 use crate::actors::cluster_api::Reason;
 
 /// Why a request gets no other answer.
@@ -19,6 +19,8 @@ pub(super) enum Failure {
     NoSuchPath,
     #[error("this path can only be read: use GET or HEAD")]
     MethodNotAllowed,
+    #[error("this path can only be read: use GET, HEAD or OPTIONS")]
+    NotACheck,
     #[error("this path is to be posted to: use POST")]
     OnlyPost,
     #[error("this path can only be deleted: use DELETE")]
@@ -87,7 +89,9 @@ impl Failure {
     fn code(&self) -> &'static str {
         match self {
             Self::NoSuchPath => "no-such-path",
-            Self::MethodNotAllowed | Self::OnlyPost | Self::OnlyDelete => "method-not-allowed",
+            Self::MethodNotAllowed | Self::NotACheck | Self::OnlyPost | Self::OnlyDelete => {
+                "method-not-allowed"
+            }
             Self::OperationsOff => "operations-off",
             Self::BadBody(_) | Self::BadConsent(_) | Self::BadRehearsal(_) => "bad-body",
             Self::Refused(_) => "refused",
@@ -124,7 +128,7 @@ impl ResponseError for Failure {
             | Self::NoSuchCluster(_)
             | Self::NoSuchNode { .. }
             | Self::NoSuchKeeper(_) => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed | Self::OnlyPost | Self::OnlyDelete => {
+            Self::MethodNotAllowed | Self::NotACheck | Self::OnlyPost | Self::OnlyDelete => {
                 StatusCode::METHOD_NOT_ALLOWED
             }
             Self::Unknown(_) | Self::Crashed | Self::OutcomeUnknown(_) | Self::NotInFile(_) => {
@@ -141,6 +145,7 @@ impl ResponseError for Failure {
         let mut response = views::json(self.status_code(), &body);
         let allowed = match self {
             Self::MethodNotAllowed => Some("GET, HEAD"),
+            Self::NotACheck => Some(checked::METHODS),
             Self::OnlyPost => Some("POST"),
             Self::OnlyDelete => Some("DELETE"),
             _ => None,
@@ -163,6 +168,10 @@ pub(super) async fn only_post() -> Result<HttpResponse, Failure> {
 
 pub(super) async fn only_delete() -> Result<HttpResponse, Failure> {
     Err(Failure::OnlyDelete)
+}
+
+pub(super) async fn not_a_check() -> Result<HttpResponse, Failure> {
+    Err(Failure::NotACheck)
 }
 
 pub(super) async fn method_not_allowed() -> Result<HttpResponse, Failure> {

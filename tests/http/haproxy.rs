@@ -22,6 +22,9 @@ use crate::served::Served;
 /// How long anything may take before the test gives up.
 const DEADLINE: Duration = Duration::from_mins(1);
 
+/// Where the sample configuration looks for keepers.
+const PORT: u16 = 46379;
+
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/conf/haproxy.cfg");
 
 #[actix_web::test]
@@ -45,6 +48,7 @@ async fn no_one_keeper_missing_frozen_or_without_a_lease_is_felt() {
         Fault::Frozen,
         Fault::LeaseLost,
         Fault::ActorDown,
+        Fault::Lacking,
     ] {
         for keeper in 0..site.keepers.len() {
             site.set(keeper, fault).await;
@@ -89,6 +93,8 @@ enum Fault {
     LeaseLost,
     /// It says it is ready, and cannot answer.
     ActorDown,
+    /// It says it is ready, and that there is no such node, as for a cluster that its file lacks.
+    Lacking,
 }
 
 impl Fault {
@@ -96,7 +102,7 @@ impl Fault {
     fn checks(self) -> usize {
         match self {
             Self::Frozen => 80,
-            Self::Killed | Self::LeaseLost | Self::ActorDown => 30,
+            Self::Killed | Self::LeaseLost | Self::ActorDown | Self::Lacking => 30,
         }
     }
 }
@@ -138,7 +144,7 @@ impl Site {
                 server: None,
                 frozen: None,
             };
-            keeper.serve(server::bind(&keeper.host, 4379).unwrap());
+            keeper.serve(server::bind(&keeper.host, PORT).unwrap());
             keepers.push(keeper);
         }
         let mut nodes = Vec::new();
@@ -180,6 +186,7 @@ impl Site {
                 keeper.fake.set_reason(Reason::NoLease);
             }
             Fault::ActorDown => keeper.fake.set_reason(Reason::NotAnswering),
+            Fault::Lacking => keeper.fake.set_reason(Reason::NoSuchNode),
         }
     }
 
@@ -187,14 +194,14 @@ impl Site {
         let keeper = &mut self.keepers[keeper];
         match fault {
             Fault::Killed => {
-                let listener = server::bind(&keeper.host, 4379).unwrap();
+                let listener = server::bind(&keeper.host, PORT).unwrap();
                 keeper.serve(listener);
             }
             Fault::Frozen => {
                 let listener = keeper.frozen.take().unwrap();
                 keeper.serve(listener);
             }
-            Fault::LeaseLost | Fault::ActorDown => {
+            Fault::LeaseLost | Fault::ActorDown | Fault::Lacking => {
                 keeper.fake.set_ready(true);
                 keeper.fake.set_reason(Reason::Primary);
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis_keeper::actors::cluster_api::Reason;
+use redis_keeper::actors::cluster_api::{Asker, Reason};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::fake::Fake;
@@ -35,17 +35,142 @@ async fn what_does_not_exist_is_404_as_json() {
 }
 
 #[actix_web::test]
-async fn everything_is_read_only() {
+async fn everything_is_read_only_and_a_refused_method_is_told_which_there_are() {
     let server = served(Fake::healthy());
-    for path in ["/cluster/cluster-1/is-writable", "/admin/clusters", "/"] {
-        for method in ["POST", "PUT", "DELETE", "OPTIONS", "BREW"] {
-            let request =
-                format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-            let reply = server.send(request.as_bytes()).await;
+    let checked = "GET, HEAD, OPTIONS";
+    for (path, allowed) in [
+        ("/cluster/cluster-1/is-writable", checked),
+        ("/cluster/cluster-1/is-readable/10.0.0.1:6379", checked),
+        ("/cluster/cluster-1/status", checked),
+        ("/cluster/cluster-1/master", checked),
+        ("/ready", checked),
+        ("/health", checked),
+        ("/", "GET, HEAD"),
+        ("/metrics", "GET, HEAD"),
+        ("/admin/clusters", "GET, HEAD"),
+        ("/admin/clusters/cluster-1/explain", "GET, HEAD"),
+        ("/admin/clusters/cluster-1/switchover", "POST"),
+        ("/failsafe/consent", "POST"),
+        ("/admin/keepers/keeper-1", "DELETE"),
+    ] {
+        for method in ["GET", "POST", "PUT", "DELETE", "OPTIONS", "BREW"] {
+            if allowed.contains(method) {
+                continue;
+            }
+            let reply = server.send(&request(method, path, "")).await;
             assert_eq!(reply.code, 405, "{method} {path}");
-            assert_eq!(reply.header("allow"), Some("GET, HEAD"));
+            assert_eq!(reply.header("allow"), Some(allowed), "{method} {path}");
             assert_eq!(reply.json()["code"], "method-not-allowed");
         }
+    }
+}
+
+fn request(method: &str, path: &str, headers: &str) -> Vec<u8> {
+    format!("{method} {path} HTTP/1.1\r\nhost: x\r\n{headers}connection: close\r\n\r\n").into()
+}
+
+#[actix_web::test]
+async fn options_answers_as_head_does_whatever_that_is() {
+    let fake = Arc::new(Fake::healthy());
+    let server = served(Arc::clone(&fake));
+    for reason in [
+        Reason::Primary,
+        Reason::NoPrimary,
+        Reason::NoLease,
+        Reason::NoSuchNode,
+    ] {
+        fake.set_reason(reason.clone());
+        fake.set_ready(matches!(reason, Reason::Primary));
+        for (path, headers) in [
+            ("/cluster/cluster-1/is-writable", STATE),
+            ("/cluster/cluster-1/is-writable", ""),
+            ("/cluster/cluster-1/is-readable", STATE),
+            ("/cluster/cluster-1/is-writable/10.0.0.1:6379", ""),
+            ("/cluster/cluster-1/is-readable/10.0.0.2:6379", ""),
+            ("/cluster/nope/is-writable", STATE),
+            ("/cluster/cluster-1/status", ""),
+            ("/cluster/cluster-1/master", ""),
+            ("/ready", ""),
+            ("/health", ""),
+        ] {
+            let head = server.send(&request("HEAD", path, headers)).await;
+            let reply = server.send(&request("OPTIONS", path, headers)).await;
+            assert_eq!(reply.code, head.code, "{path} {reason:?}");
+            assert_eq!(reply.body, "", "{path} {reason:?}");
+            assert_eq!(reply.header("allow"), Some("GET, HEAD, OPTIONS"));
+            assert_eq!(reply.header("cache-control"), head.header("cache-control"));
+        }
+    }
+    // Who asks, and of which server, counts as in any other check.
+    fake.set_reason(Reason::Primary);
+    let path = "/cluster/cluster-1/is-writable";
+    let reply = server.send(&request("OPTIONS", path, STATE)).await;
+    assert_eq!(reply.code, 200);
+    assert!(matches!(
+        fake.last_asker(),
+        Some(Asker::Proxy { up: true, .. })
+    ));
+}
+
+#[actix_web::test]
+async fn a_check_is_read_in_every_spelling_of_http_and_another_path_is_none() {
+    let server = served(Fake::healthy());
+    let long = format!("/cluster/cluster-1/is-writable?{}", "q".repeat(8_000));
+    let odd = STATE.replace("x-haproxy-server-state", "X-HAPROXY-Server-STATE");
+    for (what, request, code) in [
+        (
+            "HTTP/1.0 without a Host",
+            format!("OPTIONS /cluster/cluster-1/is-writable HTTP/1.0\r\n{STATE}\r\n"),
+            200,
+        ),
+        (
+            "a bare check of the keeper itself",
+            "OPTIONS /ready HTTP/1.0\r\n\r\n".to_owned(),
+            200,
+        ),
+        (
+            "another case of the header's name",
+            format!("GET /cluster/cluster-1/is-writable HTTP/1.0\r\n{odd}\r\n"),
+            200,
+        ),
+        (
+            "a query of 8 kB",
+            format!("GET {long} HTTP/1.0\r\n{STATE}\r\n"),
+            200,
+        ),
+        (
+            "a cluster's name with a letter percent-encoded",
+            format!("GET /cluster/cluster%2D1/is-writable HTTP/1.0\r\n{STATE}\r\n"),
+            200,
+        ),
+        (
+            "a node percent-encoded",
+            "GET /cluster/cluster-1/is-writable/10.0.0.1%3A6379 HTTP/1.0\r\n\r\n".to_owned(),
+            200,
+        ),
+        (
+            "a trailing slash",
+            format!("GET /cluster/cluster-1/is-writable/ HTTP/1.0\r\n{STATE}\r\n"),
+            404,
+        ),
+        (
+            "a trailing slash after a node",
+            "GET /cluster/cluster-1/is-writable/10.0.0.1:6379/ HTTP/1.0\r\n\r\n".to_owned(),
+            404,
+        ),
+        (
+            "a path that is none",
+            format!("GET /cluster/cluster-1//is-writable HTTP/1.0\r\n{STATE}\r\n"),
+            404,
+        ),
+        (
+            "HAProxy's method and path where neither is configured",
+            "OPTIONS / HTTP/1.0\r\n\r\n".to_owned(),
+            405,
+        ),
+    ] {
+        let reply = server.send(request.as_bytes()).await;
+        assert_eq!(reply.code, code, "{what}: {reply:?}");
     }
 }
 

@@ -36,6 +36,7 @@ mod proxied;
 mod reach;
 mod restore;
 mod returning;
+mod samples;
 mod set_back;
 mod silence;
 mod state_header;

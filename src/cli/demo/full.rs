@@ -198,9 +198,9 @@ impl Full {
         let [first, second, third] = servers;
         let [k1, k2, k3] = self.keepers;
         let changes = [
-            ("192.168.1.1:4379", name(k1)),
-            ("192.168.1.2:4379", name(k2)),
-            ("192.168.1.3:4379", name(k3)),
+            ("192.168.1.1:46379", name(k1)),
+            ("192.168.1.2:46379", name(k2)),
+            ("192.168.1.3:46379", name(k3)),
             ("192.168.1.40:6379", name(first)),
             ("192.168.1.50:6379", name(second)),
             ("192.168.1.60:6379", name(third)),

@@ -220,12 +220,33 @@ impl Keeper {
         http: SocketAddrV4,
         zookeeper: Vec<Link>,
         settings: Settings,
+        keeper: Command,
+    ) -> Self {
+        let Settings(config) = settings.set("keeper-id", id);
+        Self::run_file(id, http, zookeeper, &config.to_string(), keeper)
+    }
+
+    /// Starts a keeper on `host` with a whole file, without waiting for it. What tells it from others on this machine, its id and
+    /// its host, stands in its environment.
+    pub(crate) fn launch_file(id: &str, host: Ipv4Addr, port: u16, file: &str) -> Self {
+        let mut keeper = command(&program());
+        keeper
+            .env("REDIS_KEEPER_KEEPER_ID", id)
+            .env("REDIS_KEEPER_REST_HOST", host.to_string());
+        Self::run_file(id, SocketAddrV4::new(host, port), Vec::new(), file, keeper)
+    }
+
+    /// Starts `keeper`, a command that only lacks its arguments, with this file.
+    fn run_file(
+        id: &str,
+        http: SocketAddrV4,
+        zookeeper: Vec<Link>,
+        text: &str,
         mut keeper: Command,
     ) -> Self {
         let dir = TempDir::new().expect("a directory for a keeper");
-        let Settings(config) = settings.set("keeper-id", id);
         let file = dir.path().join("keeper.conf");
-        std::fs::write(&file, config.to_string()).expect("keeper.conf");
+        std::fs::write(&file, text).expect("keeper.conf");
         keeper.arg("run").arg(&file);
         let process = Process::start(id, &dir.path().join("log"), keeper);
         let client = reqwest::Client::builder()
@@ -374,6 +395,12 @@ impl Keeper {
 // === impl Keepers ===
 
 impl Keepers {
+    /// Keepers that were started, once all are ready.
+    pub(crate) async fn of(keepers: Vec<Keeper>) -> Self {
+        join_all(keepers.iter().map(Keeper::wait_ready)).await;
+        Self(keepers)
+    }
+
     /// Starts `count` keepers and waits until all are ready.
     ///
     /// # Panics
@@ -411,8 +438,7 @@ impl Keepers {
             let id = format!("keeper-{number}");
             keepers.push(Keeper::launch_by(command, &id, net, prefix, settings).await);
         }
-        join_all(keepers.iter().map(Keeper::wait_ready)).await;
-        Self(keepers)
+        Self::of(keepers).await
     }
 
     /// The same for a cluster `cache` of `nodes`, until all name the first of these as the primary of the others.

@@ -63,6 +63,11 @@ impl Redis {
         Self::launch(SocketAddrV4::new(host, PORT), None, options).await
     }
 
+    /// The same at an address whose host the caller has taken from its network.
+    pub(crate) async fn start_on(at: SocketAddrV4, options: &[(&str, &str)]) -> Self {
+        Self::launch(at, None, options).await
+    }
+
     /// A server that everybody else reaches through a [`Link`], and that announces itself by it.
     pub(crate) async fn start_behind_link(net: &Net, options: &[(&str, &str)]) -> Self {
         let at = net.socket(PORT);
@@ -112,11 +117,11 @@ impl Redis {
         options: &[(&str, &str)],
     ) -> Self {
         let dir = TempDir::new().expect("a directory for redis-server");
-        let ip = at.ip();
-        let port = link.as_ref().map_or(PORT, |_| HIDDEN_PORT);
+        let (ip, announced) = (at.ip(), at.port());
+        let port = link.as_ref().map_or(announced, |_| HIDDEN_PORT);
         let mut lines = format!(
             "bind {ip}\nport {port}\ndir {}\nprotected-mode no\nsave \"\"\nrepl-diskless-sync-delay 0\n\
-             replica-announce-ip {ip}\nreplica-announce-port {PORT}\n",
+             replica-announce-ip {ip}\nreplica-announce-port {announced}\n",
             dir.path().display(),
         );
         for (key, value) in options {
@@ -207,7 +212,7 @@ impl Redis {
 
     /// Where it listens itself, past its link if it has one.
     pub(crate) fn past_link(&self) -> SocketAddrV4 {
-        let port = self.link.as_ref().map_or(PORT, |_| HIDDEN_PORT);
+        let port = self.link.as_ref().map_or(self.at.port(), |_| HIDDEN_PORT);
         SocketAddrV4::new(*self.at.ip(), port)
     }
 

@@ -87,8 +87,8 @@ impl Site {
             config = config.replace(&format!("{node}:6379"), &redis.node().to_string());
         }
         for (number, keeper) in keepers.iter().enumerate() {
-            for keeper_of in ["192.168.1", "192.169.1"] {
-                let old = format!("{keeper_of}.{}:4379", number + 1);
+            for (network, port) in [("192.168.1", 46379), ("192.169.1", 4379)] {
+                let old = format!("{network}.{}:{port}", number + 1);
                 config = config.replace(&old, &keeper.http().to_string());
             }
         }
@@ -101,7 +101,17 @@ impl Site {
             .split_whitespace()
             .find(|word| word.starts_with("192.16"));
         assert_eq!(kept, None, "an address was not replaced: {config}");
-        let proxy = HaProxy::start(&config).await;
+        Self::open_at(front, net, (redis, keepers), &config).await
+    }
+
+    /// HAProxy at `front` with a whole file, before servers and keepers that have started.
+    pub(crate) async fn open_at(
+        front: Ipv4Addr,
+        net: Net,
+        (redis, keepers): ([Redis; 3], Keepers),
+        config: &str,
+    ) -> Self {
+        let proxy = HaProxy::start(config).await;
         Self {
             redis,
             keepers,
