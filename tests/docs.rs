@@ -138,3 +138,86 @@ fn the_two_commands_of_the_readme_can_be_run() {
         assert!(mode & 0o111 != 0, "{script} can be executed");
     }
 }
+
+/// The configuration that `text` is, with nothing from the environment.
+fn configuration(name: &str, text: &str) -> Config {
+    Config::parse(name, text, std::iter::empty())
+        .unwrap_or_else(|error| panic!("{error}"))
+        .config
+}
+
+/// The words of each line of `text` that begins with `first`.
+fn lines<'a>(text: &'a str, first: &str) -> Vec<Vec<&'a str>> {
+    let words = text
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    words
+        .filter(|words| words.first() == Some(&first))
+        .collect()
+}
+
+#[test]
+fn the_sample_files_and_the_pages_agree_on_ports_names_and_nodes() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |file: &str| fs::read_to_string(root.join(file)).expect("a file of ours");
+    let (readme, haproxy) = (read("README.md"), read("conf/haproxy.cfg"));
+    let keeper = configuration("conf/keeper.conf", &read("conf/keeper.conf"));
+    let smallest = configuration("README.md", blocks(&readme, "json5")[0]);
+    let port = keeper.rest.port;
+    assert_eq!(
+        port, smallest.rest.port,
+        "the sample's port and the default"
+    );
+
+    let cluster = &keeper.clusters[0];
+    let nodes: BTreeSet<_> = cluster.nodes.iter().map(|it| it.addr.to_string()).collect();
+    let mut asked = BTreeSet::new();
+    for server in lines(&haproxy, "server") {
+        let [_, name, at] = server[..] else {
+            panic!("{server:?}")
+        };
+        if name.starts_with("keeper-") {
+            assert!(at.ends_with(&format!(":{port}")), "{server:?}");
+        } else {
+            assert_eq!(name, at, "named as the keepers' configuration has it");
+            asked.insert(at.to_owned());
+        }
+    }
+    assert_eq!(asked, nodes);
+
+    let checks = lines(&haproxy, "default-server");
+    let checks: Vec<_> = checks.iter().filter(|it| it.contains(&"addr")).collect();
+    let after = |words: &[&str], word: &str| {
+        let at = words.iter().position(|it| *it == word);
+        at.and_then(|at| words.get(at + 1)).map(ToString::to_string)
+    };
+    let [check] = checks[..] else {
+        panic!("{checks:?}")
+    };
+    let addr = after(check, "addr").zip(after(check, "port"));
+    let (host, own) = addr.expect("where checks go");
+    let bound = lines(&haproxy, "bind");
+    let bound = bound.iter().any(|bind| bind[1] == format!("{host}:{own}"));
+    assert!(bound, "HAProxy listens where it sends its checks");
+    for send in lines(&haproxy, "http-check") {
+        let Some(path) = after(&send, "uri").filter(|it| it != "/ready") else {
+            continue;
+        };
+        let ours = format!("/cluster/{}/", cluster.name);
+        assert!(path.starts_with(&ours), "{path}");
+    }
+
+    let mut told = 0;
+    for (page, text) in pages() {
+        for keeper in ["keeper:", "KEEPER:", "keeper-1:", "REDIS_KEEPER_REST_PORT="] {
+            for said in text.split(keeper).skip(1) {
+                let digits: String = said.chars().take_while(char::is_ascii_digit).collect();
+                if !digits.is_empty() {
+                    assert_eq!(digits, port.to_string(), "{}: {keeper}", page.display());
+                    told += 1;
+                }
+            }
+        }
+    }
+    assert!(told > 5, "the pages were read: {told}");
+}

@@ -22,6 +22,7 @@ mod flapping;
 mod frozen;
 mod groups;
 mod handover;
+mod haproxies;
 mod harness;
 mod held_elsewhere;
 mod host_loss;

@@ -1,14 +1,12 @@
 //! HAProxy in front: the configuration of old, and the one recommended here.
 
-use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::support::net::Net;
+use super::support::raw_session::RawSession;
 use super::support::redis::Redis;
 use super::support::site::{CLASSIC, RECOMMENDED, Site, WRITES};
 use super::support::wait::{SOON, eventually};
@@ -19,35 +17,6 @@ use super::support::zookeeper::{Prefix, ZooKeeper};
 const LONG: Duration = Duration::from_secs(3);
 /// Several checks of every server.
 const SHORT: Duration = Duration::from_secs(1);
-
-/// A session without a client library, which would open another when it is shut.
-struct RawSession(TcpStream);
-
-impl RawSession {
-    async fn open(at: SocketAddrV4) -> Self {
-        let mut session = Self(TcpStream::connect(at).await.expect("a session"));
-        session.ping().await;
-        session
-    }
-
-    async fn ping(&mut self) {
-        let mut pong = [0; 7];
-        self.0
-            .write_all(b"PING\r\n")
-            .await
-            .expect("an open session");
-        self.0.read_exact(&mut pong).await.expect("an answer");
-        assert_eq!(&pong, b"+PONG\r\n");
-    }
-
-    async fn wait_shut(&mut self) {
-        let end = timeout(SOON, self.0.read(&mut [0])).await;
-        assert!(
-            matches!(end.expect("it is shut"), Ok(0) | Err(_)),
-            "an answer to nothing"
-        );
-    }
-}
 
 fn ip(redis: &Redis) -> String {
     redis.at().ip().to_string()

@@ -20,6 +20,7 @@ pub(crate) mod link;
 pub(crate) mod net;
 pub(crate) mod process;
 pub(crate) mod raw_http;
+pub(crate) mod raw_session;
 pub(crate) mod redis;
 pub(crate) mod sentinel;
 pub(crate) mod site;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -14,7 +15,7 @@ use super::wait::{SOON, eventually};
 pub(crate) struct HaProxy {
     process: Process,
     socket: PathBuf,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 // === impl HaProxy ===
@@ -22,6 +23,17 @@ pub(crate) struct HaProxy {
 impl HaProxy {
     /// Starts it with `config`, a whole file; the stats socket is added beside it.
     pub(crate) async fn start(config: &str) -> Self {
+        Self::start_as("-db", config).await
+    }
+
+    /// The same started anew as its service runs it: a master that starts its worker anew when it is [reloaded](Self::reload).
+    pub(crate) async fn as_service(self) -> Self {
+        let config = std::fs::read_to_string(self.dir.path().join("haproxy.cfg"));
+        drop(self.process);
+        Self::start_as("-W", &config.expect("its own file")).await
+    }
+
+    async fn start_as(mode: &str, config: &str) -> Self {
         let dir = TempDir::new().expect("a directory for haproxy");
         let path = |name: &str| dir.path().join(name);
         let socket = path("stats");
@@ -30,7 +42,7 @@ impl HaProxy {
         std::fs::write(path("haproxy.cfg"), config).expect("haproxy.cfg");
         let mut proxy = command("haproxy");
         proxy
-            .arg("-db")
+            .arg(mode)
             .arg("-f")
             .arg(path("stats.cfg"))
             .arg("-f")
@@ -39,7 +51,7 @@ impl HaProxy {
         let haproxy = Self {
             process,
             socket,
-            _dir: dir,
+            dir,
         };
         eventually(SOON, "haproxy to answer", async || {
             haproxy.ask("show info").await
@@ -52,6 +64,27 @@ impl HaProxy {
     #[allow(dead_code, reason = "for the chaos run")]
     pub(crate) fn process(&self) -> &Process {
         &self.process
+    }
+
+    /// What `systemctl reload haproxy` does. Returns once another process answers; the former one may have sessions still.
+    pub(crate) async fn reload(&self) {
+        let before = self.worker().await.expect("a worker");
+        self.process.signal(Signal::USR2);
+        eventually(SOON, "a new worker", async || {
+            let now = self.worker().await?;
+            (now != before)
+                .then_some(())
+                .ok_or("the former one".to_owned())
+        })
+        .await;
+    }
+
+    /// The process id of the one that answers.
+    async fn worker(&self) -> Result<String, String> {
+        let info = self.ask("show info").await;
+        let info = info.map_err(|error| error.to_string())?;
+        let id = info.lines().find_map(|line| line.strip_prefix("Pid: "));
+        id.map(str::to_owned).ok_or(info)
     }
 
     /// One command of its runtime interface.

@@ -236,6 +236,16 @@ impl Server {
         }
     }
 
+    /// How many transactions it has taken in since its epoch began.
+    pub(crate) async fn transactions(&self) -> u64 {
+        let answer = self.ask("srvr").await.expect("a running ZooKeeper");
+        let zxid = answer
+            .lines()
+            .find_map(|line| line.strip_prefix("Zxid: 0x"));
+        let zxid = zxid.unwrap_or_else(|| panic!("no Zxid: {answer}"));
+        u64::from_str_radix(zxid, 16).expect("hexadecimal") & 0xFFFF_FFFF
+    }
+
     /// One of the four-letter words. A server that is about to start may take one and never answer.
     pub(crate) async fn ask(&self, word: &str) -> io::Result<String> {
         timeout(Duration::from_secs(1), async {

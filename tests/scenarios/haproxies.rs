@@ -1,0 +1,190 @@
+//! HAProxies that are run, configured or many otherwise than in the sample.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use futures::future::join_all;
+use tokio::time::{Instant, sleep};
+
+use super::support::haproxy::HaProxy;
+use super::support::keeper::{Keepers, Settings};
+use super::support::net::Net;
+use super::support::raw_session::RawSession;
+use super::support::redis::Redis;
+use super::support::site::{RECOMMENDED, Site};
+use super::support::trio::Trio;
+use super::support::writer::Writer;
+use super::support::zookeeper::{Server, ZooKeeper};
+
+/// The method and version of a sample's checks.
+const GET_WRITABLE: &str =
+    "meth GET uri /cluster/cluster-1/is-writable ver HTTP/1.1 hdr Host localhost";
+const GET_READABLE: &str =
+    "meth GET uri /cluster/cluster-1/is-readable ver HTTP/1.1 hdr Host localhost";
+const GET_READY: &str = "meth GET uri /ready ver HTTP/1.1 hdr Host localhost";
+
+#[tokio::test]
+async fn checks_by_the_method_that_haproxy_has_by_default_find_the_primary() {
+    let net = Net::fleet().await;
+    let prefix = ZooKeeper::shared().await.prefix("options");
+    let changes = [
+        (GET_WRITABLE, "uri /cluster/cluster-1/is-writable"),
+        (GET_READABLE, "uri /cluster/cluster-1/is-readable"),
+        (GET_READY, "uri /ready"),
+    ];
+    let site = Site::open(net, &prefix, RECOMMENDED, &changes).await;
+    let [primary, first, second] = &site.redis;
+    site.wait_routes(primary, &[first, second]).await;
+    let writer = Writer::start(site.writes());
+    writer.wait_writes(50).await;
+    assert_eq!(writer.stop().refusals, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn sessions_of_before_a_reload_of_haproxy_end_with_its_old_process() {
+    let net = Net::fleet().await;
+    let prefix = ZooKeeper::shared().await.prefix("reloaded");
+    let mut site = Site::open(net, &prefix, RECOMMENDED, &[]).await;
+    site.proxy = site.proxy.as_service().await;
+    let [primary, first, second] = &site.redis;
+    site.wait_routes(primary, &[first, second]).await;
+
+    let mut session = RawSession::open(site.writes()).await;
+    site.proxy.reload().await;
+    session.wait_shut().await;
+    site.wait_routes(primary, &[first, second]).await;
+    let writer = Writer::start(site.writes());
+    writer.wait_writes(50).await;
+    assert_eq!(writer.stop().refusals, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_session_that_an_old_process_of_haproxy_keeps_is_shut_once_its_primary_is_reached_again()
+{
+    let net = Net::fleet().await;
+    let prefix = ZooKeeper::shared().await.prefix("reloaded_for_ever");
+    let without = [("hard-stop-after 1s", "")];
+    let mut site = Site::open(net, &prefix, RECOMMENDED, &without).await;
+    site.proxy = site.proxy.as_service().await;
+    let [primary, first, second] = &site.redis;
+    site.wait_routes(primary, &[first, second]).await;
+
+    let mut session = RawSession::open(site.writes()).await;
+    site.proxy.reload().await;
+    site.wait_routes(primary, &[first, second]).await;
+    session.ping().await;
+    primary.pause();
+    let asked: Vec<_> = site.keepers.iter().collect();
+    let elected = site.wait_failover(&asked, primary).await;
+    primary.resume();
+    session.wait_shut().await;
+    primary.wait_in_step_with(elected).await;
+}
+
+/// A HAProxy for `redis` alone whose checks say neither who asks nor what it takes the server for: each server is asked about by
+/// path, in a backend of its own.
+async fn asking_by_path(net: &Net, keepers: &Keepers, redis: &[Redis; 3]) -> HaProxy {
+    let mut config =
+        "defaults\n  mode tcp\n  timeout connect 1s\n  timeout client 1h\n  timeout server 1h\n\
+                      backend writes\n"
+            .to_owned();
+    let keeper = keepers[0].http();
+    for (number, redis) in redis.iter().enumerate() {
+        let node = redis.node();
+        writeln!(config, "  server {node} {node} track path-{number}/it").expect("a string");
+    }
+    for (number, redis) in redis.iter().enumerate() {
+        let node = redis.node();
+        writeln!(
+            config,
+            "backend path-{number}\n  option httpchk\n  \
+             http-check send uri /cluster/cache/is-writable/{node}\n  \
+             server it {node} check addr {} port {} inter 200ms fall 1 rise 1",
+            keeper.ip(),
+            keeper.port(),
+        )
+        .expect("a string");
+    }
+    let front = net.host();
+    write!(
+        config,
+        "frontend writes\n  bind {front}:1301\n  default_backend writes\n"
+    )
+    .expect("a string");
+    HaProxy::start(&config).await
+}
+
+#[tokio::test]
+async fn a_haproxy_that_asks_by_path_is_waited_for_to_the_end_though_it_has_marked_the_primary_down()
+ {
+    let settings = Settings::new().set("drain-seconds", 3_600);
+    let Trio { keepers, redis, .. } = &Trio::start("by_path", 3, settings).await;
+    let net = Net::new();
+    let proxy = asking_by_path(&net, keepers, redis).await;
+    let old = redis[0].node().to_string();
+    proxy.wait_up("writes", &[&old]).await;
+
+    redis[0].pause();
+    proxy.wait_up("writes", &[]).await;
+    let leader = keepers.wait_leader().await;
+    keepers[leader].wait_plan("cache", &["drain-seconds"]).await;
+    // Several of its checks later.
+    sleep(Duration::from_secs(1)).await;
+    keepers[leader].wait_plan("cache", &["drain-seconds"]).await;
+    assert!(!redis[1].is_primary().await && !redis[2].is_primary().await);
+}
+
+/// How many transactions `server` takes in while this goes on for five seconds.
+async fn transactions_during(server: &Server, mut round: impl AsyncFnMut()) -> u64 {
+    let (before, end) = (
+        server.transactions().await,
+        Instant::now() + Duration::from_secs(5),
+    );
+    while Instant::now() < end {
+        round().await;
+    }
+    server.transactions().await - before
+}
+
+#[tokio::test]
+async fn however_many_ask_and_whatever_they_call_themselves_zookeeper_hears_hardly_more_than_at_rest()
+ {
+    let net = Net::fleet().await;
+    let zookeeper = ZooKeeper::ensemble(&net, 1).await;
+    let prefix = zookeeper.prefix("crowds");
+    let redis = Redis::trio(&net).await;
+    let nodes = redis.each_ref();
+    let keepers = Keepers::start_for(3, &net, &prefix, Settings::new(), &nodes).await;
+    let [server] = zookeeper.servers() else {
+        unreachable!("one server")
+    };
+    // All at once, each at one of the keepers about the primary, as round-robin has it.
+    let ask = async |names: Vec<String>| {
+        let asked = names.iter().enumerate().map(async |(number, name)| {
+            let (keeper, node) = (&keepers[number % 3], nodes[0].node());
+            let state = ["UP", "DOWN"][number / 3 % 2];
+            let header = format!("{state}; name=writes/{node}; node={name}; weight=1/1");
+            let path = "/cluster/cache/is-writable";
+            let answer = keeper.get_with_state(path, header.as_bytes()).await;
+            assert_eq!(answer.expect("an answer").code, 200);
+        });
+        join_all(asked).await;
+        sleep(Duration::from_millis(100)).await;
+    };
+    let at_rest = transactions_during(server, async || sleep(Duration::from_millis(100)).await);
+    let at_rest = at_rest.await;
+    let many = transactions_during(server, async || {
+        ask((0..200).map(|number| format!("lb{number}")).collect()).await;
+    });
+    let many = many.await;
+    let mut number = 0..;
+    let forged = transactions_during(server, async || {
+        let names = number.by_ref().take(200);
+        ask(names.map(|number| format!("forged{number}")).collect()).await;
+    });
+    let forged = forged.await;
+    let asked = number.start;
+    assert!(asked > 1_000, "too few were forged: {asked}");
+    let most = 2 * at_rest;
+    assert!(many < most && forged < most, "{at_rest}, {many}, {forged}");
+}
