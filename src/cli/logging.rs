@@ -8,8 +8,10 @@ use std::panic::{self, PanicHookInfo};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use self::json::JsonLine;
 use crate::config::{LogConfig, LogFormat};
 
+mod json;
 mod lines;
 
 pub(super) use self::lines::LOST_LINES;
@@ -67,7 +69,7 @@ pub(super) fn start_into(
             .with_ansi(io::stderr().is_terminal())
             .with_target(false)
             .try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
+        LogFormat::Json => log.json().event_format(JsonLine).try_init(),
     };
     if let Err(error) = started {
         tracing::debug!(%error, "the log runs already");

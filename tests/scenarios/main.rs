@@ -27,6 +27,7 @@ mod harness;
 mod held_elsewhere;
 mod host_loss;
 mod impostors;
+mod json_log;
 mod keepers;
 mod logins;
 mod newcomers;

@@ -44,9 +44,9 @@ impl ClusterActor {
             );
         }
         for new in observed.contenders.iter().filter(|it| !were.contains(it)) {
-            let keepers: Vec<_> = new.keepers.iter().map(ToString::to_string).collect();
+            let files_of: Vec<_> = new.keepers.iter().map(ToString::to_string).collect();
             tracing::error!(
-                other = %new.cluster, ?keepers,
+                other = %new.cluster, ?files_of,
                 "two clusters have the same servers: these keepers have nodes of this cluster in another one"
             );
         }

@@ -138,6 +138,7 @@ impl Tasks {
 impl ClusterActor {
     /// Has the tasks carried out that this keeper was given.
     pub(super) fn take_up_tasks(&mut self) {
+        let _in_span = self.span.clone().entered();
         let cluster = self.state.settings.name.clone();
         for (id, mut task) in self.state.due_tasks() {
             // A leader of a former build names no process; it decided from what this keeper has told it.

@@ -20,7 +20,7 @@ impl State {
             .seen(node, facts, published, leads, sighting.at)
         {
             tracing::warn!(
-                cluster = %self.settings.name, %node, primary = facts.is_primary(),
+                cluster = %self.settings.name, %node, is_primary = facts.is_primary(),
                 "the role of a node was changed from outside"
             );
             metrics::counter!(

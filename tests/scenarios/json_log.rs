@@ -1,0 +1,142 @@
+//! The log for machines: every line is JSON, no key comes twice, and each field has one type in all lines.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde_json::Value;
+
+use super::support::keeper::Settings;
+use super::support::trio::Trio;
+
+/// One line. A key that comes twice, or a value that is no plain one, makes it none.
+#[derive(Debug)]
+struct Line(BTreeMap<String, Value>);
+
+impl<'de> Deserialize<'de> for Line {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Strictly;
+
+        impl<'de> Visitor<'de> for Strictly {
+            type Value = Line;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a flat object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Line, A::Error> {
+                let mut fields = BTreeMap::new();
+                while let Some((key, value)) = map.next_entry::<String, Value>()? {
+                    if value.is_object() || value.is_array() || value.is_null() {
+                        return Err(A::Error::custom(format!("{key} is not plain: {value}")));
+                    }
+                    if fields.insert(key.clone(), value).is_some() {
+                        return Err(A::Error::custom(format!("{key} comes twice")));
+                    }
+                }
+                Ok(Line(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Strictly)
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "text",
+        Value::Number(_) => "a number",
+        Value::Bool(_) => "a flag",
+        Value::Null | Value::Array(_) | Value::Object(_) => "not plain",
+    }
+}
+
+#[test]
+fn a_key_that_comes_twice_is_noticed() {
+    let error = serde_json::from_str::<Line>(r#"{"name":"orders","name":"cluster"}"#);
+    let error = error.expect_err("twice").to_string();
+    assert!(error.contains("name comes twice"), "{error}");
+}
+
+#[tokio::test]
+async fn every_line_of_a_failover_is_json_without_a_key_twice_and_with_one_type_a_field() {
+    let settings = Settings::new()
+        .set("log-format", "json")
+        .set("log-level", "redis_keeper=debug,info");
+    let Trio { keepers, redis, .. } = &Trio::start("json_log", 3, settings).await;
+    redis[0].kill();
+    for keeper in keepers.iter() {
+        keeper.wait_replaced("cache", &redis[0]).await;
+    }
+    redis[0].revive().await;
+    let [first, second] = keepers[0].elected("cache", [&redis[1], &redis[2]]).await;
+    keepers
+        .wait_topology("cache", first, &[second, &redis[0]])
+        .await;
+    for keeper in keepers.iter() {
+        keeper.process().terminate();
+        keeper.process().wait_exit().await;
+    }
+
+    let logs: Vec<_> = keepers.iter().map(|it| it.process().log()).collect();
+    let lines = logs.iter().flat_map(|log| log.lines());
+    let lines: Vec<Line> = lines
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    let mut kinds = BTreeMap::<&str, BTreeSet<&str>>::new();
+    for Line(fields) in &lines {
+        for (key, value) in fields {
+            kinds.entry(key).or_default().insert(kind(value));
+        }
+        for always in ["timestamp", "level", "target", "message"] {
+            assert!(fields.contains_key(always), "{always}: {fields:?}");
+        }
+        // Whatever names a node of the cluster, or is part of its failover, names the cluster, too.
+        if ["node", "votes", "candidate"]
+            .iter()
+            .any(|it| fields.contains_key(*it))
+        {
+            assert_eq!(fields.get("cluster"), Some(&"cache".into()), "{fields:?}");
+        }
+    }
+    for (key, kinds) in &kinds {
+        assert_eq!(kinds.len(), 1, "{key}: {kinds:?}");
+    }
+    for (kind, keys) in [
+        ("a number", &["epoch", "votes", "keepers", "clusters"][..]),
+        (
+            "text",
+            &[
+                "node",
+                "cluster",
+                "keeper",
+                "primary",
+                "candidate",
+                "reason",
+                "message",
+            ],
+        ),
+    ] {
+        for key in keys {
+            assert_eq!(kinds.get(key), Some(&BTreeSet::from([kind])), "{key}");
+        }
+    }
+    let told = |what: &str| {
+        let told = |Line(fields): &&Line| {
+            fields["message"]
+                .as_str()
+                .is_some_and(|said| said.starts_with(what))
+        };
+        lines.iter().filter(told).count()
+    };
+    for deed in [
+        "node is held down by a majority",
+        "withdrawing the primary",
+        "candidate chosen",
+        "promoted",
+        "publishing the primary",
+        "made to follow the primary",
+    ] {
+        assert!(told(deed) > 0, "the log tells: {deed}");
+    }
+}
