@@ -15,17 +15,19 @@ use crate::actors::cluster_api::{
 };
 
 pub(super) async fn is_writable(
+    cluster: Path<String>,
     request: HttpRequest,
     state: Data<HttpState>,
 ) -> Result<HttpResponse, Failure> {
-    check_named_server(Question::Writable, &request, &state).await
+    check_named_server(Question::Writable, &cluster, &request, &state).await
 }
 
 pub(super) async fn is_readable(
+    cluster: Path<String>,
     request: HttpRequest,
     state: Data<HttpState>,
 ) -> Result<HttpResponse, Failure> {
-    check_named_server(Question::Readable, &request, &state).await
+    check_named_server(Question::Readable, &cluster, &request, &state).await
 }
 
 pub(super) async fn node_is_writable(
@@ -61,10 +63,10 @@ pub(super) async fn master(
 
 async fn check_named_server(
     question: Question,
+    cluster: &str,
     request: &HttpRequest,
     state: &HttpState,
 ) -> Result<HttpResponse, Failure> {
-    let cluster = request.match_info().query("name");
     let said = state_header::server_state(request.headers())?;
     let asker = match question {
         Question::Writable => Some(said.asker(request.peer_addr().map(|peer| peer.ip()))),

@@ -235,6 +235,35 @@ mod tests {
         );
     }
 
+    /// `httpchk_build_status_header` has written it so from 2.2 to 3.2
+    /// (<https://github.com/haproxy/haproxy/blob/v3.2.0/src/tcpcheck.c>).
+    #[test]
+    fn the_header_of_every_haproxy_since_2_2_is_read() {
+        let end = "; name=b/s:1; node=lb1; weight=1/3; scur=13/22; qcur=0";
+        for (state, up) in [
+            ("DOWN", Some(false)),
+            ("DOWN 1/2", Some(false)),
+            ("UP 2/3", Some(true)),
+            ("UP", Some(true)),
+            ("NOLB 2/3", Some(true)),
+            ("NOLB", Some(true)),
+            ("no check", None),
+        ] {
+            for (place, address) in [
+                ("; address=10.0.0.1; port=1", Some(("10.0.0.1", 1))),
+                ("; address=fd00::1; port=1", Some(("fd00::1", 1))),
+                ("; address=unix; port=", None),
+            ] {
+                for slow in ["", "; throttle=7%"] {
+                    let value = format!("{state}{place}{end}{slow}");
+                    assert_eq!(parse(value.as_bytes()), Ok(node(Some("s:1"), address)));
+                    let expected = up.map(|up| ("lb1/b at 10.0.0.9".to_owned(), up));
+                    assert_eq!(asker(&value), expected, "{value}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn the_header_of_older_haproxies_has_only_a_name() {
         let value = b"DOWN; name=b/redis-1; node=lb1; weight=1/2; scur=13/22; qcur=0";

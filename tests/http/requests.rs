@@ -188,6 +188,25 @@ async fn head_answers_as_get_does_without_the_body() {
 }
 
 #[actix_web::test]
+async fn a_cluster_has_one_name_however_the_path_encodes_it() {
+    let server = served(Fake::healthy());
+    for (encoded, name) in [
+        ("a+b", "a+b"),
+        ("a%2Bb", "a+b"),
+        ("a%3Ab", "a:b"),
+        ("%C3%BC", "ü"),
+        ("%2E%2Ex", "..x"),
+    ] {
+        for question in ["is-writable", "is-readable", "is-writable/a:1", "status"] {
+            let path = format!("/cluster/{encoded}/{question}");
+            let reply = server.check(&path).await;
+            let said = reply.json()["error"].to_string();
+            assert!(said.contains(&format!("`{name}`")), "{path}: {said}");
+        }
+    }
+}
+
+#[actix_web::test]
 async fn no_bytes_get_a_200_or_take_the_server_down() {
     let server = served(Fake::healthy());
     let huge = format!(
