@@ -143,7 +143,7 @@ fn the_two_commands_of_the_readme_can_be_run() {
 fn configuration(name: &str, text: &str) -> Config {
     Config::parse(name, text, std::iter::empty())
         .unwrap_or_else(|error| panic!("{error}"))
-        .config
+        .0
 }
 
 /// The words of each line of `text` that begins with `first`.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use futures::future::join_all;
+use redis_keeper::domain::node::NodeAddr;
 use tokio::time::{Instant, sleep};
 
 use super::support::haproxy::HaProxy;
@@ -81,36 +82,47 @@ async fn a_session_that_an_old_process_of_haproxy_keeps_is_shut_once_its_primary
     primary.wait_in_step_with(elected).await;
 }
 
-/// A HAProxy for `redis` alone whose checks say neither who asks nor what it takes the server for: each server is asked about by
-/// path, in a backend of its own.
-async fn asking_by_path(net: &Net, keepers: &Keepers, redis: &[Redis; 3]) -> HaProxy {
-    let mut config =
-        "defaults\n  mode tcp\n  timeout connect 1s\n  timeout client 1h\n  timeout server 1h\n\
-                      backend writes\n"
-            .to_owned();
+/// Checks by path, which say neither who asks nor what it takes the server for: by HTTP, and as plain text over TCP.
+fn checks_by_path(node: &NodeAddr) -> [String; 2] {
+    let path = format!("/cluster/cache/is-writable/{node}");
+    let crlf = "\\r\\n";
+    [
+        format!("option httpchk\n  http-check send uri {path}"),
+        format!(
+            "option tcp-check\n  tcp-check connect\n  \
+             tcp-check send \"GET {path} HTTP/1.0{crlf}{crlf}\"\n  tcp-check expect rstring ^HTTP/1.[01]\\ 200"
+        ),
+    ]
+}
+
+/// A HAProxy before `redis` that asks in each of these ways, in a backend a way: `writes-0` and `writes-1`. Each server is asked
+/// about in a backend of its own, as it takes a path of its own.
+async fn asking_by_path(keepers: &Keepers, redis: &[Redis; 3]) -> HaProxy {
+    let mut config = "defaults\n  mode tcp\n  timeout connect 1s\n  timeout client 1h\n  \
+                      timeout server 1h\n"
+        .to_owned();
     let keeper = keepers[0].http();
-    for (number, redis) in redis.iter().enumerate() {
-        let node = redis.node();
-        writeln!(config, "  server {node} {node} track path-{number}/it").expect("a string");
+    for way in [0, 1] {
+        writeln!(config, "backend writes-{way}").expect("a string");
+        for (number, redis) in redis.iter().enumerate() {
+            let node = redis.node();
+            writeln!(
+                config,
+                "  server {node} {node} track path-{way}-{number}/it"
+            )
+            .expect("a string");
+        }
+        for (number, redis) in redis.iter().enumerate() {
+            let node = redis.node();
+            let (check, ip, port) = (&checks_by_path(&node)[way], keeper.ip(), keeper.port());
+            writeln!(
+                config,
+                "backend path-{way}-{number}\n  {check}\n  \
+                 server it {node} check addr {ip} port {port} inter 200ms fall 1 rise 1"
+            )
+            .expect("a string");
+        }
     }
-    for (number, redis) in redis.iter().enumerate() {
-        let node = redis.node();
-        writeln!(
-            config,
-            "backend path-{number}\n  option httpchk\n  \
-             http-check send uri /cluster/cache/is-writable/{node}\n  \
-             server it {node} check addr {} port {} inter 200ms fall 1 rise 1",
-            keeper.ip(),
-            keeper.port(),
-        )
-        .expect("a string");
-    }
-    let front = net.host();
-    write!(
-        config,
-        "frontend writes\n  bind {front}:1301\n  default_backend writes\n"
-    )
-    .expect("a string");
     HaProxy::start(&config).await
 }
 
@@ -119,13 +131,16 @@ async fn a_haproxy_that_asks_by_path_is_waited_for_to_the_end_though_it_has_mark
  {
     let settings = Settings::new().set("drain-seconds", 3_600);
     let Trio { keepers, redis, .. } = &Trio::start("by_path", 3, settings).await;
-    let net = Net::new();
-    let proxy = asking_by_path(&net, keepers, redis).await;
+    let proxy = asking_by_path(keepers, redis).await;
     let old = redis[0].node().to_string();
-    proxy.wait_up("writes", &[&old]).await;
+    for backend in ["writes-0", "writes-1"] {
+        proxy.wait_up(backend, &[&old]).await;
+    }
 
     redis[0].pause();
-    proxy.wait_up("writes", &[]).await;
+    for backend in ["writes-0", "writes-1"] {
+        proxy.wait_up(backend, &[]).await;
+    }
     let leader = keepers.wait_leader().await;
     keepers[leader].wait_plan("cache", &["drain-seconds"]).await;
     // Several of its checks later.

@@ -19,6 +19,7 @@ mod failover;
 mod failsafe;
 mod files;
 mod flapping;
+mod from_sentinel;
 mod frozen;
 mod groups;
 mod handover;

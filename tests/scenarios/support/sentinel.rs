@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
+use redis::FromRedisValue;
 use tempfile::TempDir;
 
 use super::net::Net;
@@ -15,7 +16,7 @@ const PORT: u16 = 17_380;
 /// One Sentinel.
 pub(crate) struct Sentinel {
     at: SocketAddrV4,
-    _process: Process,
+    process: Process,
     _dir: TempDir,
 }
 
@@ -56,7 +57,8 @@ impl Sentinel {
         let dir = TempDir::new().expect("a directory for a sentinel");
         let (host, port) = (at.ip(), at.port());
         let lines = format!(
-            "bind {host}\nport {port}\ndir {}\nprotected-mode no\nsentinel monitor watched {} {} {quorum}\n\
+            "bind {host}\nport {port}\ndir {}\nprotected-mode no\nsentinel announce-ip {host}\n\
+             sentinel monitor watched {} {} {quorum}\n\
              sentinel down-after-milliseconds watched {}\n",
             dir.path().display(),
             primary.ip(),
@@ -70,9 +72,35 @@ impl Sentinel {
         let process = Process::start(format!("sentinel {at}"), &dir.path().join("log"), server);
         Self {
             at,
-            _process: process,
+            process,
             _dir: dir,
         }
+    }
+
+    /// Where it tells clients that the primary is.
+    pub(crate) async fn primary(&self) -> SocketAddrV4 {
+        let (host, port): (String, u16) = self.run("GET-MASTER-ADDR-BY-NAME").await;
+        SocketAddrV4::new(host.parse().expect("an address"), port)
+    }
+
+    /// Has it look after the cluster no more.
+    pub(crate) async fn remove(&self) {
+        self.run::<()>("REMOVE").await;
+    }
+
+    /// Asks it to end.
+    pub(crate) async fn stop(&self) {
+        self.process.terminate();
+        self.process.wait_exit().await;
+    }
+
+    /// One of its subcommands, about the cluster.
+    async fn run<T: FromRedisValue>(&self, subcommand: &str) -> T {
+        let mut connection = connect(self.at).await.expect("a connection");
+        let mut command = redis::cmd("SENTINEL");
+        let reply = command.arg(subcommand).arg("watched");
+        let reply = reply.query_async(&mut connection).await;
+        reply.unwrap_or_else(|error| panic!("{subcommand} at {}: {error}", self.at))
     }
 
     /// Until it knows `replicas` of the primary's and `sentinels`, itself included.

@@ -44,8 +44,13 @@ pub(crate) struct Writer {
 impl Writer {
     /// Writes to `at`, a proxy or a server, until dropped.
     pub(crate) fn start(at: SocketAddrV4) -> Self {
+        Self::start_with(at, 1)
+    }
+
+    /// The same with other numbers than those of a writer that was there before.
+    pub(crate) fn start_with(at: SocketAddrV4, first: u64) -> Self {
         let diary = Arc::default();
-        let task = BACKGROUND.spawn(write(at, Arc::clone(&diary)));
+        let task = BACKGROUND.spawn(write(at, first.., Arc::clone(&diary)));
         let task = task.abort_handle();
         Self { diary, task }
     }
@@ -119,8 +124,7 @@ fn open(diary: &Mutex<Diary>) -> MutexGuard<'_, Diary> {
     diary.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn write(at: SocketAddrV4, diary: Arc<Mutex<Diary>>) {
-    let mut numbers = 1..;
+async fn write(at: SocketAddrV4, mut numbers: RangeFrom<u64>, diary: Arc<Mutex<Diary>>) {
     loop {
         if let Ok(session) = connect(at).await {
             use_up(session, &mut numbers, &diary).await;
