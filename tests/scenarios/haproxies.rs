@@ -46,7 +46,7 @@ async fn sessions_of_before_a_reload_of_haproxy_end_with_its_old_process() {
     let net = Net::fleet().await;
     let prefix = ZooKeeper::shared().await.prefix("reloaded");
     let mut site = Site::open(net, &prefix, RECOMMENDED, &[]).await;
-    site.proxy = site.proxy.as_service().await;
+    site.proxy = site.proxy.into_service().await;
     let [primary, first, second] = &site.redis;
     site.wait_routes(primary, &[first, second]).await;
 
@@ -66,7 +66,7 @@ async fn a_session_that_an_old_process_of_haproxy_keeps_is_shut_once_its_primary
     let prefix = ZooKeeper::shared().await.prefix("reloaded_for_ever");
     let without = [("hard-stop-after 1s", "")];
     let mut site = Site::open(net, &prefix, RECOMMENDED, &without).await;
-    site.proxy = site.proxy.as_service().await;
+    site.proxy = site.proxy.into_service().await;
     let [primary, first, second] = &site.redis;
     site.wait_routes(primary, &[first, second]).await;
 

@@ -14,9 +14,10 @@ const KEEPER: &str = include_str!("../../conf/keeper.conf");
 const REST_PORT: u16 = 46379;
 
 /// Puts `hosts` in the places of those that a sample names. Nothing else changes: no port, no path, no name.
-fn moved(sample: &str, hosts: &[(&str, String)]) -> String {
+fn moved(sample: &str, hosts: &[(impl AsRef<str>, String)]) -> String {
     let mut text = sample.to_owned();
     for (from, to) in hosts {
+        let from = from.as_ref();
         assert!(text.contains(from), "the sample names {from}");
         text = text.replace(from, to);
     }
@@ -36,8 +37,11 @@ async fn servers(net: &Net, port: u16) -> [Redis; 3] {
     [primary, first, second]
 }
 
-fn ips(redis: &[Redis; 3]) -> [String; 3] {
-    redis.each_ref().map(|it| it.at().ip().to_string())
+/// Where the three nodes of a sample's `network` are.
+fn placed(network: &str, redis: &[Redis; 3]) -> Vec<(String, String)> {
+    let samples = [40, 50, 60].map(|host| format!("{network}.{host}"));
+    let real = redis.iter().map(|it| it.at().ip().to_string());
+    samples.into_iter().zip(real).collect()
 }
 
 #[tokio::test]
@@ -47,21 +51,16 @@ async fn the_sample_files_as_shipped_serve_a_writer_through_a_failover() {
     let (redis, others) = (servers(&net, 6379).await, servers(&net, 6380).await);
 
     let [zk1, zk2, zk3] = [0, 1, 2].map(|it| zookeeper.servers()[it].at().to_string());
-    let ([a, b, c], [d, e, f]) = (ips(&redis), ips(&others));
     let file = moved(
         KEEPER,
         &[
             ("zk1.example:2181", zk1),
             ("zk2.example:2181", zk2),
             ("zk3.example:2181", zk3),
-            ("192.168.1.40", a.clone()),
-            ("192.168.1.50", b.clone()),
-            ("192.168.1.60", c.clone()),
-            ("192.168.2.40", d),
-            ("192.168.2.50", e),
-            ("192.168.2.60", f),
         ],
     );
+    let file = moved(&file, &placed("192.168.1", &redis));
+    let file = moved(&file, &placed("192.168.2", &others));
     let hosts: [Ipv4Addr; 3] = [net.host(), net.host(), net.host()];
     let keepers = ["keeper-1", "keeper-2", "keeper-3"].iter().zip(hosts);
     let keepers = keepers
@@ -79,12 +78,10 @@ async fn the_sample_files_as_shipped_serve_a_writer_through_a_failover() {
 
     let front = net.host();
     let [k1, k2, k3] = hosts.map(|host| format!("{host}:"));
+    let config = moved(RECOMMENDED, &placed("192.168.1", &redis));
     let config = moved(
-        RECOMMENDED,
+        &config,
         &[
-            ("192.168.1.40", a),
-            ("192.168.1.50", b),
-            ("192.168.1.60", c),
             ("192.168.1.1:", k1),
             ("192.168.1.2:", k2),
             ("192.168.1.3:", k3),

@@ -8,7 +8,7 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Scope};
 
 /// Fields that are numbers though their types write themselves as text.
 const NUMBERS: [&str; 3] = ["epoch", "newest", "seen"];
@@ -30,7 +30,7 @@ where
     ) -> fmt::Result {
         let mut line = Map::new();
         let scope = context.event_scope();
-        for span in scope.into_iter().flat_map(|scope| scope.from_root()) {
+        for span in scope.into_iter().flat_map(Scope::from_root) {
             if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
                 let named = object(fields).into_iter().map(|(key, value)| {
                     let is_name = key == "name";

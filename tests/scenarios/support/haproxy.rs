@@ -27,7 +27,7 @@ impl HaProxy {
     }
 
     /// The same started anew as its service runs it: a master that starts its worker anew when it is [reloaded](Self::reload).
-    pub(crate) async fn as_service(self) -> Self {
+    pub(crate) async fn into_service(self) -> Self {
         let config = std::fs::read_to_string(self.dir.path().join("haproxy.cfg"));
         drop(self.process);
         Self::start_as("-W", &config.expect("its own file")).await
