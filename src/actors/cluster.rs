@@ -126,7 +126,8 @@ pub struct ClusterActor {
 impl ClusterActor {
     /// An actor that knows nothing yet and asks for everything when it starts.
     pub fn new(settings: ClusterSettings, links: ClusterLinks) -> Self {
-        let span = tracing::info_span!("cluster", name = %settings.name);
+        // An error's: a span is there only at levels that are logged, and every line is to name its cluster.
+        let span = tracing::error_span!("cluster", name = %settings.name);
         let state = State::new(settings, links.monitors.keys().cloned(), links.clock.now());
         Self {
             state,

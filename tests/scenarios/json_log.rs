@@ -6,7 +6,9 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::support::keeper::Settings;
+use super::support::keeper::{Keeper, Settings};
+use super::support::net::Net;
+use super::support::redis::Redis;
 use super::support::trio::Trio;
 
 /// One line. A key that comes twice, or a value that is no plain one, makes it none.
@@ -40,6 +42,32 @@ impl<'de> Deserialize<'de> for Line {
 
         deserializer.deserialize_map(Strictly)
     }
+}
+
+impl Line {
+    fn tells(&self, what: &str) -> bool {
+        let said = self.0.get("message").and_then(Value::as_str);
+        said.is_some_and(|said| said.starts_with(what))
+    }
+}
+
+/// What `keeper` has logged. Each line has what every line has; and what names a node of the cluster, or is part of its
+/// failover, names the cluster.
+fn told(keeper: &Keeper) -> Vec<Line> {
+    let log = keeper.process().log();
+    let read = |line: &str| {
+        let read: Line =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        for always in ["timestamp", "level", "target", "message"] {
+            assert!(read.0.contains_key(always), "{always}: {line}");
+        }
+        let of_a_cluster = ["node", "votes", "candidate"];
+        if of_a_cluster.iter().any(|it| read.0.contains_key(*it)) {
+            assert_eq!(read.0.get("cluster"), Some(&"cache".into()), "{line}");
+        }
+        read
+    };
+    log.lines().map(read).collect()
 }
 
 fn kind(value: &Value) -> &'static str {
@@ -78,25 +106,11 @@ async fn every_line_of_a_failover_is_json_without_a_key_twice_and_with_one_type_
         keeper.process().wait_exit().await;
     }
 
-    let logs: Vec<_> = keepers.iter().map(|it| it.process().log()).collect();
-    let lines = logs.iter().flat_map(|log| log.lines());
-    let lines: Vec<Line> = lines
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
-        .collect();
+    let lines: Vec<_> = keepers.iter().flat_map(told).collect();
     let mut kinds = BTreeMap::<&str, BTreeSet<&str>>::new();
     for Line(fields) in &lines {
         for (key, value) in fields {
             kinds.entry(key).or_default().insert(kind(value));
-        }
-        for always in ["timestamp", "level", "target", "message"] {
-            assert!(fields.contains_key(always), "{always}: {fields:?}");
-        }
-        // Whatever names a node of the cluster, or is part of its failover, names the cluster, too.
-        if ["node", "votes", "candidate"]
-            .iter()
-            .any(|it| fields.contains_key(*it))
-        {
-            assert_eq!(fields.get("cluster"), Some(&"cache".into()), "{fields:?}");
         }
     }
     for (key, kinds) in &kinds {
@@ -121,14 +135,6 @@ async fn every_line_of_a_failover_is_json_without_a_key_twice_and_with_one_type_
             assert_eq!(kinds.get(key), Some(&BTreeSet::from([kind])), "{key}");
         }
     }
-    let told = |what: &str| {
-        let told = |Line(fields): &&Line| {
-            fields["message"]
-                .as_str()
-                .is_some_and(|said| said.starts_with(what))
-        };
-        lines.iter().filter(told).count()
-    };
     for deed in [
         "node is held down by a majority",
         "withdrawing the primary",
@@ -137,6 +143,30 @@ async fn every_line_of_a_failover_is_json_without_a_key_twice_and_with_one_type_
         "publishing the primary",
         "made to follow the primary",
     ] {
-        assert!(told(deed) > 0, "the log tells: {deed}");
+        assert!(lines.iter().any(|line| line.tells(deed)), "{deed}");
+    }
+}
+
+#[tokio::test]
+async fn lines_name_their_cluster_whatever_the_level_of_the_log() {
+    let net = Net::new();
+    let [primary, first, second] = Redis::trio(&net).await;
+    let settings = Settings::new()
+        .set("log-format", "json")
+        .set("log-level", "warn")
+        .cluster("cache", [&primary, &first, &second]);
+    let keeper = Keeper::alone(&net, &settings).await;
+    keeper
+        .wait_topology("cache", &primary, &[&first, &second])
+        .await;
+    primary.kill();
+    keeper.wait_replaced("cache", &primary).await;
+    keeper.process().terminate();
+    keeper.process().wait_exit().await;
+
+    let lines = told(&keeper);
+    for deed in ["node is held down by a majority", "withdrawing the primary"] {
+        let line = lines.iter().find(|line| line.tells(deed)).expect(deed);
+        assert_eq!(line.0.get("cluster"), Some(&"cache".into()), "{line:?}");
     }
 }

@@ -47,7 +47,7 @@ impl Handler<Perform> for TaskPerformer {
     fn handle(&mut self, perform: Perform, ctx: &mut Self::Context) {
         let Perform { cluster, id, task } = perform;
         let links = self.links.clone();
-        let span = tracing::info_span!("task", %cluster, epoch = %id.epoch);
+        let span = tracing::error_span!("task", %cluster, epoch = %id.epoch);
         let performed = async move {
             let outcome = match perform_task(&links, &cluster, id, &task).await {
                 Ok(notes) => Outcome::Done(notes),

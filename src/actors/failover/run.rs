@@ -66,7 +66,7 @@ impl Actor for FailoverRun {
             links: self.links.clone(),
             paused: RefCell::default(),
         };
-        let span = tracing::info_span!("failover", cluster = %self.cluster);
+        let span = tracing::error_span!("failover", cluster = %self.cluster);
         let through = driver
             .drive()
             .instrument(span)

@@ -241,7 +241,7 @@ impl ZkSession {
                 let Some(cluster) = self.clusters.get_mut(name) else {
                     return false;
                 };
-                let in_span = tracing::info_span!("cluster", %name).entered();
+                let in_span = tracing::error_span!("cluster", %name).entered();
                 let news = cluster.report(keeper, node.as_ref());
                 drop(in_span);
                 self.cluster_read(name, news);

@@ -17,6 +17,7 @@ use super::redis::Redis;
 use super::wait::{SOON, eventually};
 use super::zookeeper::Prefix;
 
+mod shipped;
 mod status;
 
 const HTTP_PORT: u16 = 17_380;
@@ -226,16 +227,6 @@ impl Keeper {
         Self::run_file(id, http, zookeeper, &config.to_string(), keeper)
     }
 
-    /// Starts a keeper on `host` with a whole file, without waiting for it. What tells it from others on this machine, its id and
-    /// its host, stands in its environment.
-    pub(crate) fn launch_file(id: &str, host: Ipv4Addr, port: u16, file: &str) -> Self {
-        let mut keeper = command(&program());
-        keeper
-            .env("REDIS_KEEPER_KEEPER_ID", id)
-            .env("REDIS_KEEPER_REST_HOST", host.to_string());
-        Self::run_file(id, SocketAddrV4::new(host, port), Vec::new(), file, keeper)
-    }
-
     /// Starts `keeper`, a command that only lacks its arguments, with this file.
     fn run_file(
         id: &str,
@@ -395,12 +386,6 @@ impl Keeper {
 // === impl Keepers ===
 
 impl Keepers {
-    /// Keepers that were started, once all are ready.
-    pub(crate) async fn of(keepers: Vec<Keeper>) -> Self {
-        join_all(keepers.iter().map(Keeper::wait_ready)).await;
-        Self(keepers)
-    }
-
     /// Starts `count` keepers and waits until all are ready.
     ///
     /// # Panics

@@ -1,0 +1,32 @@
+//! Keepers with a whole file, as it would be shipped to their hosts.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use futures::future::join_all;
+
+use super::{Keeper, Keepers, program};
+use crate::support::process::command;
+
+// === impl Keeper ===
+
+impl Keeper {
+    /// Starts a keeper on `host` with this file, without waiting for it. What tells it from others on this machine, its id and its
+    /// host, stands in its environment.
+    pub(crate) fn launch_file(id: &str, host: Ipv4Addr, port: u16, file: &str) -> Self {
+        let mut keeper = command(&program());
+        keeper
+            .env("REDIS_KEEPER_KEEPER_ID", id)
+            .env("REDIS_KEEPER_REST_HOST", host.to_string());
+        Self::run_file(id, SocketAddrV4::new(host, port), Vec::new(), file, keeper)
+    }
+}
+
+// === impl Keepers ===
+
+impl Keepers {
+    /// Keepers that were started, once all are ready.
+    pub(crate) async fn of(keepers: Vec<Keeper>) -> Self {
+        join_all(keepers.iter().map(Keeper::wait_ready)).await;
+        Self(keepers)
+    }
+}
