@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::support::checks::Checks;
 use super::support::keeper::{Keeper, Keepers, Settings};
-use super::support::link::{Catch, Link};
+use super::support::link::{Catch, Link, PROMOTION};
 use super::support::net::Net;
 use super::support::redis::{Redis, Role};
 use super::support::tree::Tree;
@@ -132,7 +132,7 @@ impl Stage {
             replicas: [first, second],
         };
         // Whoever is promoted, its link knows.
-        let promotion = || "REPLICAOF\r\n$2\r\nNO".to_owned();
+        let promotion = || PROMOTION.to_owned();
         for (replica, other) in [(first, second), (second, first)] {
             replica.link().set_trap(match moment {
                 Moment::Withdrawn => Catch::Before(format!("\r\nkeeper-{epoch}\r\n")),

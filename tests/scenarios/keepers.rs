@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::support::checks::Checks;
 use super::support::keeper::{Keeper, Keepers, Settings};
 use super::support::leadership::{BEGUN, Deed};
-use super::support::link::Catch;
+use super::support::link::{Catch, PROMOTION};
 use super::support::net::Net;
 use super::support::process::Process;
 use super::support::redis::{Redis, Role};
@@ -138,8 +138,7 @@ async fn a_leader_whose_session_is_expired_from_outside_does_nothing_under_its_o
 /// Kills `primary`, and stops the promotion of one of `replicas` on its way.
 async fn kill_until_promotion(primary: &Redis, replicas: [&Redis; 2]) {
     for replica in replicas {
-        let promotion = "REPLICAOF\r\n$2\r\nNO".to_owned();
-        replica.link().set_trap(Catch::Before(promotion));
+        replica.link().set_trap(Catch::Before(PROMOTION.to_owned()));
     }
     primary.kill();
     let caught = replicas.map(|replica| Box::pin(replica.link().caught()));

@@ -358,12 +358,16 @@ impl Gate<'_> {
             let digits: String = digits.map(|byte| char::from(*byte)).collect();
             let _ = digits.parse().map(|epoch| self.epoch.set(epoch));
         }
-        if behind(bytes, "REPLICAOF\r\n").is_some() {
+        // Not the trial of one, which has more words.
+        if behind(bytes, "*3\r\n$9\r\nREPLICAOF\r\n").is_some() {
             let epoch = self.epoch.get().copied();
             self.trap.orders().push(Order { at, epoch });
         }
     }
 }
+
+/// How a promotion begins, and no trial of one.
+pub(crate) const PROMOTION: &str = "*3\r\n$9\r\nREPLICAOF\r\n$2\r\nNO";
 
 /// What follows `text` in `bytes`.
 fn behind<'b>(bytes: &'b [u8], text: &str) -> Option<&'b [u8]> {
