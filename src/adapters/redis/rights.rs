@@ -24,7 +24,7 @@ pub(super) const NEEDED: &[&[&str]] = &[
     &["MULTI"],
     &["EXEC"],
     &["REPLICAOF", "NO", "ONE"],
-    &["CLIENT", "SETNAME", "keeper-1"],
+    &["CLIENT", "SETNAME", "name"],
     &["CLIENT", "ID"],
     &["CLIENT", "LIST", "TYPE", "normal"],
     &["CLIENT", "KILL", "ID", "1"],
