@@ -50,7 +50,10 @@ async fn lost(name: &str, loss: Loss) {
     second.kill();
     let noted = wait_version(&keepers[0], kept + 1).await;
     second.revive().await;
-    wait_version(&keepers[0], noted + 1).await;
+    // Who has not read it has nothing that goes back.
+    for keeper in keepers.iter() {
+        wait_version(keeper, noted + 1).await;
+    }
 
     let checks = Checks::start(&keepers, "cache", &[primary, first, second]);
     server.process().kill();
