@@ -62,8 +62,17 @@ fn another_process_is_tried_anew_and_what_was_known_says_nothing_of_it() {
             .tells(|info| info.run_id = Some("another".to_owned()));
         watch.next(|sighting| sighting.commandable.is_none()).await;
         watch.server.obstacle.replace(None);
-        sleep(Duration::from_secs(2)).await;
-        let told = watch.monitor.send(Refresh::default()).await.unwrap();
-        assert_eq!(told.commandable, Some(Ok(())));
+        let given = watch.clock.now();
+        while watch
+            .monitor
+            .send(Refresh::default())
+            .await
+            .unwrap()
+            .commandable
+            != Some(Ok(()))
+        {
+            assert!(watch.clock.now().since(given) <= Duration::from_secs(2));
+            watch.probed().await;
+        }
     });
 }

@@ -224,7 +224,7 @@ async fn new_connections_use_secrets_that_were_read_again_and_open_ones_stay() {
 
 #[tokio::test]
 async fn renamed_commands_are_sent_by_their_names_and_missing_ones_are_named() {
-    let lines = [
+    let renamed = [
         "CLIENT",
         "REPLICAOF",
         "CONFIG",
@@ -233,7 +233,7 @@ async fn renamed_commands_are_sent_by_their_names_and_missing_ones_are_named() {
         "ACL",
         "COMMAND",
     ];
-    let lines = lines
+    let lines = renamed
         .map(|name| format!("rename-command {name} my{name}\n"))
         .concat();
     let lines = format!("appendonly yes\n{lines}");
@@ -242,15 +242,7 @@ async fn renamed_commands_are_sent_by_their_names_and_missing_ones_are_named() {
         Server::with_config(&lines).await,
     ];
     let mut names = CommandNames::default();
-    for name in [
-        "CLIENT",
-        "REPLICAOF",
-        "CONFIG",
-        "INFO",
-        "MULTI",
-        "ACL",
-        "COMMAND",
-    ] {
+    for name in renamed {
         names.rename(named(name).expect("sent"), format!("my{name}"));
     }
     let access = Access {

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::json;
-
 use super::support::keeper::{Keepers, Settings};
 use super::support::net::Net;
 use super::support::redis::Redis;
@@ -105,16 +103,7 @@ async fn a_site_moves_from_sentinels_to_keepers_without_a_gap_or_a_lost_write() 
 
     // The first change of primary by keepers: on purpose, and nothing is lost.
     first.wait_data().await;
-    let path = "/admin/clusters/cluster-1/switchover";
-    eventually(SOON, "a switchover", async || {
-        let body = json!({ "to": first.node().to_string() });
-        let answer = site.keepers[0].post(path, &body).await;
-        let answer = answer.map_err(|error| error.to_string())?;
-        (answer.code == 200)
-            .then_some(())
-            .ok_or_else(|| format!("{answer:?}"))
-    })
-    .await;
+    site.switch_over(first).await;
     site.wait_routes(first, &[primary, second]).await;
     after.wait_writes(50).await;
     let after = after.stop();
@@ -146,11 +135,7 @@ async fn while_a_site_moves_its_sentinels_replace_a_dead_primary_and_haproxy_fol
     let writer = Writer::start(site.writes());
     writer.wait_writes(50).await;
 
-    primary.kill();
-    let asked: Vec<_> = site.keepers.iter().collect();
-    let elected = site.wait_failover(&asked, primary).await;
-    site.wait_routes(elected, &[site.third(primary, elected)])
-        .await;
+    let elected = site.fail_over(primary).await;
     writer.wait_writes(50).await;
     eventually(SOON, "the Sentinels to name it, too", async || {
         let named = sentinels[0].primary().await;

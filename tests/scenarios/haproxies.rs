@@ -8,12 +8,13 @@ use redis_keeper::domain::node::NodeAddr;
 use tokio::time::{Instant, sleep};
 
 use super::support::haproxy::HaProxy;
-use super::support::keeper::{Keepers, Settings};
+use super::support::keeper::{Keeper, Keepers, Settings};
 use super::support::net::Net;
 use super::support::raw_session::RawSession;
 use super::support::redis::Redis;
 use super::support::site::{RECOMMENDED, Site};
 use super::support::trio::Trio;
+use super::support::wait::{SOON, eventually};
 use super::support::writer::Writer;
 use super::support::zookeeper::{Server, ZooKeeper};
 
@@ -126,6 +127,16 @@ async fn asking_by_path(keepers: &Keepers, redis: &[Redis; 3]) -> HaProxy {
     HaProxy::start(&config).await
 }
 
+/// How often `keeper` has said that a node is not writable.
+async fn firm_noes(keeper: &Keeper) -> u64 {
+    let page = keeper.get("/metrics").await.expect("the metrics").body;
+    let page = page.as_str().expect("text");
+    let sample = r#"redis_keeper_http_checks_total{question="is-writable",answer="no"} "#;
+    let mut counts = page.lines().filter_map(|line| line.strip_prefix(sample));
+    let count = counts.next().expect("a count");
+    count.parse().expect("a number")
+}
+
 #[tokio::test]
 async fn a_haproxy_that_asks_by_path_is_waited_for_to_the_end_though_it_has_marked_the_primary_down()
  {
@@ -144,7 +155,12 @@ async fn a_haproxy_that_asks_by_path_is_waited_for_to_the_end_though_it_has_mark
     let leader = keepers.wait_leader().await;
     keepers[leader].wait_plan("cache", &["drain-seconds"]).await;
     // Several of its checks later.
-    sleep(Duration::from_secs(1)).await;
+    let before = firm_noes(&keepers[0]).await;
+    eventually(SOON, "more checks", async || {
+        let answered = firm_noes(&keepers[0]).await - before;
+        (answered > 20).then_some(()).ok_or(answered)
+    })
+    .await;
     keepers[leader].wait_plan("cache", &["drain-seconds"]).await;
     assert!(!redis[1].is_primary().await && !redis[2].is_primary().await);
 }

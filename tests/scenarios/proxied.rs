@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::time::sleep;
 
 use super::support::net::Net;
@@ -51,11 +50,8 @@ async fn the_classic_configuration_sends_writes_to_the_primary_and_reads_to_all_
     writer.wait_writes(50).await;
     primary.wait_followed_by(&[first, second]).await;
 
-    primary.kill();
-    let asked: Vec<_> = site.keepers.iter().collect();
-    let elected = site.wait_failover(&asked, primary).await;
+    let elected = site.fail_over(primary).await;
     let other = site.third(primary, elected);
-    site.wait_routes(elected, &[other]).await;
     writer.wait_writes(50).await;
     assert_eq!(site.readers().await, ips(&[elected, other]));
 
@@ -142,18 +138,8 @@ async fn a_switchover_under_load_loses_nothing_that_a_client_behind_the_proxy_wa
     writer.wait_writes(50).await;
     primary.wait_followed_by(&[first, second]).await;
 
-    let path = "/admin/clusters/cluster-1/switchover";
     for (from, to, other) in [(primary, first, second), (first, primary, second)] {
-        // It may not have caught up with all that is written, and is refused then.
-        eventually(SOON, format!("{} to take over", to.node()), async || {
-            let body = json!({ "to": to.node().to_string() });
-            let answer = site.keepers[0].post(path, &body).await;
-            let answer = answer.map_err(|error| error.to_string())?;
-            (answer.code == 200)
-                .then_some(())
-                .ok_or_else(|| format!("{answer:?}"))
-        })
-        .await;
+        site.switch_over(to).await;
         site.wait_routes(to, &[from, other]).await;
         writer.wait_writes(50).await;
     }

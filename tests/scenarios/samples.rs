@@ -103,11 +103,7 @@ async fn the_sample_files_as_shipped_serve_a_writer_through_a_failover() {
     writer.wait_writes(50).await;
     primary.wait_followed_by(&[first, second]).await;
 
-    primary.kill();
-    let asked: Vec<_> = site.keepers.iter().collect();
-    let elected = site.wait_failover(&asked, primary).await;
-    site.wait_routes(elected, &[site.third(primary, elected)])
-        .await;
+    site.fail_over(primary).await;
     writer.wait_writes(50).await;
     let diary = writer.stop();
     let readonly = diary.refusals.iter().any(|it| it.contains("READONLY"));

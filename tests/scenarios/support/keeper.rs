@@ -19,6 +19,7 @@ use super::zookeeper::Prefix;
 
 mod shipped;
 mod status;
+mod talk;
 
 const HTTP_PORT: u16 = 17_380;
 const ZOOKEEPER_PORT: u16 = 17_181;
@@ -300,69 +301,6 @@ impl Keeper {
     /// Ends either.
     pub(crate) async fn restore_zookeeper(&self) {
         join_all(self.zookeeper.iter().map(Link::restore)).await;
-    }
-}
-
-// === impl Keeper: talk ===
-
-impl Keeper {
-    /// `GET path`.
-    pub(crate) async fn get(&self, path: &str) -> reqwest::Result<Answer> {
-        self.send(self.client.get(self.url(path))).await
-    }
-
-    /// `GET path` with a server state header as given.
-    pub(crate) async fn get_with_state(&self, path: &str, state: &[u8]) -> reqwest::Result<Answer> {
-        let request = self.client.get(self.url(path));
-        self.send(request.header("x-haproxy-server-state", state))
-            .await
-    }
-
-    /// `POST path` with a body, none if it is null.
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> reqwest::Result<Answer> {
-        let request = self.client.post(self.url(path));
-        let request = if body.is_null() {
-            request
-        } else {
-            request.json(body)
-        };
-        self.send(request).await
-    }
-
-    pub(crate) async fn delete(&self, path: &str) -> reqwest::Result<Answer> {
-        self.send(self.client.delete(self.url(path))).await
-    }
-
-    /// Asks as HAProxy does whether `node` may be written.
-    pub(crate) async fn is_writable(&self, cluster: &str, node: &Redis) -> reqwest::Result<Answer> {
-        self.check(cluster, "is-writable", node).await
-    }
-
-    /// Asks as HAProxy does whether `node` may be read.
-    pub(crate) async fn is_readable(&self, cluster: &str, node: &Redis) -> reqwest::Result<Answer> {
-        self.check(cluster, "is-readable", node).await
-    }
-
-    async fn check(&self, cluster: &str, question: &str, node: &Redis) -> reqwest::Result<Answer> {
-        let at = node.at();
-        let (ip, port) = (at.ip(), at.port());
-        let state = format!(
-            "UP 1/1; address={ip}; port={port}; name={cluster}/{ip}:{port}; node=test; weight=1/1; scur=0/0; qcur=0"
-        );
-        self.get_with_state(&format!("/cluster/{cluster}/{question}"), state.as_bytes())
-            .await
-    }
-
-    async fn send(&self, request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
-        let response = request.send().await?;
-        let code = response.status().as_u16();
-        let text = response.text().await?;
-        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Ok(Answer { code, body })
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.http)
     }
 }
 

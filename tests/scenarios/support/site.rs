@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use redis_keeper::domain::node::NodeAddr;
+use serde_json::json;
 
 use super::haproxy::HaProxy;
 use super::keeper::{Keeper, Keepers, Settings};
 use super::net::Net;
 use super::redis::{Redis, connect};
+use super::wait::{SOON, eventually};
 use super::zookeeper::Prefix;
 
 pub(crate) const CLASSIC: &str = include_str!("../../compat/haproxy.cfg");
@@ -176,6 +178,30 @@ impl Site {
             self.proxy.falls(WRITES).await,
             self.proxy.falls(READS).await,
         ]
+    }
+
+    /// Kills the primary, and waits until HAProxy sends writes to whoever took over.
+    pub(crate) async fn fail_over(&self, primary: &Redis) -> &Redis {
+        primary.kill();
+        let asked: Vec<_> = self.keepers.iter().collect();
+        let elected = self.wait_failover(&asked, primary).await;
+        self.wait_routes(elected, &[self.third(primary, elected)])
+            .await;
+        elected
+    }
+
+    /// Asks for a switchover to `to`, again and again: it is refused until that one has caught up.
+    pub(crate) async fn switch_over(&self, to: &Redis) {
+        let path = "/admin/clusters/cluster-1/switchover";
+        eventually(SOON, format!("{} to take over", to.node()), async || {
+            let body = json!({ "to": to.node().to_string() });
+            let answer = self.keepers[0].post(path, &body).await;
+            let answer = answer.map_err(|error| error.to_string())?;
+            (answer.code == 200)
+                .then_some(())
+                .ok_or_else(|| format!("{answer:?}"))
+        })
+        .await;
     }
 
     /// The primary that all keepers among `asked` name and that is not `old`.
