@@ -209,11 +209,17 @@ impl Observed {
     pub(super) fn through_others(&self) -> Cow<'_, Self> {
         let unseen = |node: &ObservedNode| !node.sighting.answering && node.elsewhere.is_some();
         let foreign = self.foreign();
-        if foreign.is_empty() && !self.nodes.values().any(unseen) && !self.has_traces() {
+        let traces = self.traces();
+        if foreign.is_empty() && !self.nodes.values().any(unseen) && traces.is_empty() {
             return Cow::Borrowed(self);
         }
         let mut observed = self.clone();
-        observed.traced();
+        for (addr, origin) in traces {
+            let node = observed.nodes.get_mut(&addr);
+            if let Some(facts) = node.and_then(|node| node.sighting.facts.as_mut()) {
+                facts.trace_to(origin);
+            }
+        }
         observed.nodes.retain(|addr, _| !foreign.contains(addr));
         for node in observed.nodes.values_mut().filter(|node| unseen(node)) {
             let Some(Elsewhere { facts, .. }) = &node.elsewhere else {

@@ -55,9 +55,7 @@ impl FreshConnections {
             _permit: self.turns.acquire().await.ok(),
         }
     }
-}
 
-impl FreshConnections {
     /// Waits for leave to try what commands would be answered; it ends when it is dropped.
     pub(super) async fn trial(&self) -> Option<SemaphorePermit<'_>> {
         // The semaphore is never closed.

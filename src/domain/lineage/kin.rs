@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::domain::facts::{Link, NodeFacts};
 use crate::domain::lineage::{generation_of, held};
 use crate::domain::node::NodeAddr;
-use crate::domain::observed::Observed;
+use crate::domain::observed::{Observed, ObservedNode};
 use crate::domain::published::Published;
 
 /// What one keeper remembers, of each node.
@@ -26,7 +26,7 @@ struct Known {
 
 /// How much of the cluster's data a history goes on from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Origin {
+pub(in crate::domain) struct Origin {
     /// A history of the lineage.
     id: String,
     /// Bytes of it.
@@ -103,34 +103,23 @@ fn led_away(published: &Published, facts: &NodeFacts) -> Option<Origin> {
 }
 
 impl Observed {
-    /// Has nodes whose histories go on from the cluster's, as this keeper has seen, name the one of the lineage that they go
-    /// on from: as they would if they remembered more than one.
-    pub(in crate::domain) fn traced(&mut self) {
-        let Some(published) = &self.published else {
-            return;
+    /// What nodes go on from whose facts name no history of the lineage, as this keeper has seen.
+    pub(in crate::domain) fn traces(&self) -> BTreeMap<NodeAddr, Origin> {
+        let lineage = self.published.as_ref().map(|it| &it.lineage);
+        let trace = |(addr, node): (&NodeAddr, &ObservedNode)| {
+            let facts = node.sighting.facts.as_ref()?;
+            let unknown = generation_of(facts, lineage?).is_none();
+            let origin = self.witness.kin.origin(facts).filter(|_| unknown)?;
+            Some((addr.clone(), origin.clone()))
         };
-        for node in self.nodes.values_mut() {
-            let Some(facts) = &mut node.sighting.facts else {
-                continue;
-            };
-            if generation_of(facts, &published.lineage).is_none()
-                && let Some(Origin { id, extent }) = self.witness.kin.origin(facts)
-            {
-                facts.previous_replication_id = Some(id.clone());
-                facts.previous_offset = Some(*extent);
-            }
-        }
+        self.nodes.iter().filter_map(trace).collect()
     }
+}
 
-    /// Whether that changes anything.
-    pub(in crate::domain) fn has_traces(&self) -> bool {
-        let lineage = self.published.as_ref().map(|it| it.lineage.as_slice());
-        let mut nodes = self.nodes.values();
-        nodes.any(|node| {
-            let facts = node.sighting.facts.as_ref();
-            facts.zip(lineage).is_some_and(|(facts, lineage)| {
-                generation_of(facts, lineage).is_none() && self.witness.kin.origin(facts).is_some()
-            })
-        })
+impl NodeFacts {
+    /// Names the history that the node's data go on from, as it would if it remembered more than one.
+    pub(in crate::domain) fn trace_to(&mut self, origin: Origin) {
+        self.previous_replication_id = Some(origin.id);
+        self.previous_offset = Some(origin.extent);
     }
 }
