@@ -1,9 +1,11 @@
 //! Who takes part in failsafe, and whom this keeper has declared to ask (RK-8).
 //!
 //! Each keeper keeps its list in a persistent node. A leader that hears nothing of a keeper reads there whether that would
-//! ask it. The list of a keeper that goes on from before a withdrawal was committed before the heartbeat that earned its
-//! last lease, and so before the withdrawal: a leader that reads the node after the withdrawal finds that list or a later
-//! one, and the keeper asks everyone in either.
+//! ask it.
+//!
+//! A keeper may go on from before a withdrawal. Its list was committed before the heartbeat that earned its last lease, and so
+//! before the withdrawal. A leader that reads the node after the withdrawal finds that list or a later one, and the keeper
+//! asks everyone in either.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
