@@ -82,7 +82,7 @@ struct State {
     starts: u32,
     /// The data have changed since the history began: what is on disk is of this history, too.
     changed: bool,
-    /// The process to which clients wrote before any keeper had read it: it may be anybody's.
+    /// The process to which clients wrote before every keeper had read it: it may be anybody's.
     written_unread: Option<u64>,
     /// The data set: each write with the offset behind it.
     log: Vec<(u64, u64)>,
@@ -149,7 +149,7 @@ pub(crate) struct Condition {
     pub(crate) run_id: String,
     /// How often it was started since it last took over data from a primary.
     pub(crate) starts: u32,
-    /// Clients wrote to it before any keeper had read it.
+    /// Clients wrote to it before every keeper had read it.
     pub(crate) written_unread: bool,
     /// The process at the head of the links that this one has had; `None` if it had none.
     pub(crate) linked_to: Option<String>,
@@ -394,6 +394,12 @@ fn run_id(process: u64) -> String {
 // === impl State ===
 
 impl State {
+    /// Its dump has the first `kept` of its writes.
+    fn keep(&mut self, kept: usize) {
+        self.log.truncate(kept.max(1));
+        self.offset = self.log.last().map_or(0, |(offset, _)| *offset);
+    }
+
     /// As `CONFIG REWRITE` does.
     fn remember(&mut self) {
         self.remembered = self.replica.as_ref().map(|it| it.primary.clone());

@@ -152,6 +152,13 @@ pub enum Hold {
         /// Who had more.
         holder: NodeAddr,
     },
+    /// The primary was restarted, and a node that has not been read since may hold more (RK-7).
+    CameBack {
+        /// The primary.
+        node: NodeAddr,
+        /// Who may hold more.
+        holder: NodeAddr,
+    },
     /// The primary is back as another process, and another node was promoted by hand meanwhile and written to.
     BothWentOn {
         /// The primary.

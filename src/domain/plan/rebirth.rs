@@ -26,7 +26,9 @@ pub(super) fn holder_of_more(
 /// The hold while a node that may hold such data does not answer, and is not voted down either. Nobody notes the primary's new
 /// history meanwhile: nothing would tell any more that the primary has lost data.
 ///
-/// What is known of a node may be older than the new process, and so than what the node had from the former one.
+/// What is known of a node may be older than the new process, and so than what the node had from the former one. Where the
+/// primary has all that it was last read to have, a node that has not been read since is waited for until the process is as
+/// old as the mark-down time.
 pub(super) fn awaiting_holder(
     case: &Case<'_>,
     published: &Published,
@@ -41,24 +43,30 @@ pub(super) fn awaiting_holder(
     let lost = has_lost_data(case, published, facts);
     let sighted = observed.nodes.get(primary)?.sighting.at;
     let started = Moment(sighted.0.saturating_sub(facts.uptime));
+    let until = started.after(observed.limits.mark_down);
     let election = elect(observed, case.policy, lineage, Some(primary), case.now);
     let may_hold = |addr: &&NodeAddr, node: &ObservedNode, last: &NodeFacts| {
         let refusal = election.refusals.get(*addr);
         // One that answers with errors alone is never voted down: it is not waited for.
         let silent = refusal.is_some_and(Refusal::may_pass) && node.sighting.unproven.is_none();
         let unread = silent || refusal.is_none() && node.sighting.at < started;
+        let missed = unread && generation_of(last, lineage) == Some(0);
         silent && lost_against(facts, last, lineage, process)
-            || unread && lost && generation_of(last, lineage) == Some(0)
+            || missed && (lost || case.now < until)
     };
     let mut others = observed.nodes.iter().filter(|(addr, _)| *addr != primary);
-    let (holder, _) = others.find(|(addr, node)| {
-        node.last_known()
-            .is_some_and(|last| may_hold(addr, node, last))
+    let (holder, last) = others.find_map(|(addr, node)| {
+        let last = node.last_known()?;
+        may_hold(&addr, node, last).then_some((addr, last))
     })?;
-    Some(Plan::hold(Hold::CameBackBehind {
-        node: primary.clone(),
-        holder: holder.clone(),
-    }))
+    let (node, holder) = (primary.clone(), holder.clone());
+    if lost || lost_against(facts, last, lineage, process) {
+        return Some(Plan::hold(Hold::CameBackBehind { node, holder }));
+    }
+    Some(Plan {
+        again: Some(until),
+        ..Plan::hold(Hold::CameBack { node, holder })
+    })
 }
 
 /// Whether the primary is another process than the published one, and has less than that one had: than it was last read to

@@ -205,9 +205,10 @@ impl fmt::Display for Hold {
                 f,
                 "another process answers at {node}, the published primary's address, with data of another history"
             ),
-            Self::CameBackBehind { .. } | Self::BothWentOn { .. } | Self::MayHoldMore { .. } => {
-                self.of_data(f)
-            }
+            Self::CameBackBehind { .. }
+            | Self::CameBack { .. }
+            | Self::BothWentOn { .. }
+            | Self::MayHoldMore { .. } => self.of_data(f),
             Self::NotInFile { node, voters } => f.write_str(&not_in_file(node, *voters)),
             Self::PrimaryLoading(node) => write!(f, "{node} is loading its data set"),
             Self::FailedLately { node, why } => write!(f, "{node} is tried again soon: {why}"),

@@ -1,5 +1,6 @@
 //! What servers may be commanded to do: in the order of the epochs (RK-4), and who may become a primary (RK-2, RK-6).
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use redis_keeper::domain::node::{Epoch, NodeAddr};
@@ -15,9 +16,12 @@ impl Oracle {
         self.read.borrow_mut().insert((keeper.to_owned(), run_id));
     }
 
-    /// Whether any keeper has had an answer of this process.
-    pub(crate) fn was_read(&self, run_id: &str) -> bool {
-        self.read.borrow().iter().any(|(_, read)| read == run_id)
+    /// Whether every keeper that reads servers has had an answer of this process: whoever has not cannot know how it began.
+    pub(crate) fn was_read_by_all(&self, run_id: &str) -> bool {
+        let read = self.read.borrow();
+        let keepers: BTreeSet<_> = read.iter().map(|(keeper, _)| keeper).collect();
+        let readers = read.iter().filter(|(_, process)| process == run_id);
+        readers.count() == keepers.len()
     }
 
     /// A server executes a command that changes something there.

@@ -77,6 +77,7 @@ pub(super) fn tell(server: &Server, depth: Depth) -> Alive {
             role: info.role,
             replication_id: info.replication_id,
             previous_replication_id: info.previous_replication_id,
+            previous_offset: info.previous_offset,
             offset: info.offset,
             ..Info::default()
         },

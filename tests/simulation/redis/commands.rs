@@ -157,7 +157,7 @@ impl Fleet {
         }
         let unread = self
             .judge()
-            .is_some_and(|judge| !judge.was_read(&condition.run_id));
+            .is_some_and(|judge| !judge.was_read_by_all(&condition.run_id));
         if unread {
             let mut state = server.state.borrow_mut();
             state.written_unread = Some(state.incarnation);

@@ -11,6 +11,8 @@ use crate::world::note;
 pub(crate) enum Rebirth {
     Whole,
     OldDump,
+    /// From a dump of a moment ago.
+    RecentDump,
     /// From a dump of its history made before anything was written.
     EmptyDump,
     Empty,
@@ -97,11 +99,14 @@ impl Fleet {
                 state.previous = None;
             }
             Rebirth::OldDump => {
-                let kept = state.log.len()
-                    * usize::try_from(self.world.draw(30..=90)).expect("small")
-                    / 100;
-                state.log.truncate(kept.max(1));
-                state.offset = state.log.last().map_or(0, |(offset, _)| *offset);
+                let percent = usize::try_from(self.world.draw(30..=90)).expect("small");
+                let kept = state.log.len() * percent / 100;
+                state.keep(kept);
+            }
+            Rebirth::RecentDump => {
+                let lacking = usize::try_from(self.world.draw(1..=10)).expect("small");
+                let kept = state.log.len().saturating_sub(lacking);
+                state.keep(kept);
             }
             Rebirth::Empty => {
                 state.log.clear();

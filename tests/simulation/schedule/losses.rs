@@ -126,7 +126,7 @@ impl Schedule {
                 schedule.strike(at, stall, Fault::Freeze(node));
             }
         }
-        let rebirth = chance.pick(&[Rebirth::Empty, Rebirth::OldDump]);
+        let rebirth = chance.pick(&[Rebirth::Empty, Rebirth::OldDump, Rebirth::RecentDump]);
         let dies = at + chance.between(0, stall / 4);
         let away = chance.between(20_000, stall / 2);
         schedule.strike(dies, away, Fault::Kill(Node::Primary(0), rebirth));

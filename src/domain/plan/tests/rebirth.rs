@@ -1,6 +1,8 @@
 //! The published primary is back as another process, with all of the cluster's data or with less.
 
-use super::builder::{addr, history};
+use std::time::Duration;
+
+use super::builder::{Cluster, addr, history};
 use super::failover::trio;
 use crate::domain::plan::{Change, Hold};
 
@@ -68,6 +70,26 @@ fn a_primary_that_came_back_without_keys_is_accepted_by_name_where_nobody_may_ta
     let reborn = trio().down("b").down("c").reborn("a", 0, 400);
     let reborn = reborn.with("a", |a| a.previous_replication_id = Some(history("a")));
     reborn.written(Change::Accept).assert_settled();
+}
+
+/// What it was last read to have may be older than its dump, and so than what a replica has.
+#[test]
+fn a_primary_that_has_just_started_waits_for_a_silent_replica_for_the_mark_down_time() {
+    let started = |cluster: Cluster| {
+        let restarted = cluster.restarted("a", 10, 1_000);
+        restarted.with("a", |a| a.uptime = Duration::ZERO)
+    };
+    let silent = || started(trio().silent("b").silent("c"));
+    silent().plan().assert_holds(&Hold::CameBack {
+        node: addr("a"),
+        holder: addr("b"),
+    });
+    silent().down("b").down("c").written(Change::Note);
+    let answers = started(trio().with("b", |b| b.offset = 1_040));
+    answers
+        .written(Change::Withdraw)
+        .plan()
+        .assert_promotes("b");
 }
 
 #[test]

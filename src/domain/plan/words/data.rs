@@ -13,6 +13,11 @@ impl Hold {
                 "{node} came back with less data than {holder} had, and {holder} has not answered since: {node} is \
                  replaced once {holder} answers, accepted once a majority of the keepers holds {holder} down"
             ),
+            Self::CameBack { node, holder } => write!(
+                f,
+                "{node} was restarted, and {holder} has not answered since: its data are compared with those of {holder}, or \
+                 accepted once it has been up for the mark-down time"
+            ),
             Self::BothWentOn { primary, other } => write!(
                 f,
                 "{other} was made a primary while {primary} was away, and was written to: neither is made a replica of the \
