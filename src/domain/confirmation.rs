@@ -139,7 +139,13 @@ enum Stage {
     /// The leader has asked the primary.
     Asked(Own),
     /// The other keepers were asked to ask it, too.
-    Polled { own: Own, poll: Poll, tally: Tally },
+    Polled {
+        own: Own,
+        poll: Poll,
+        tally: Tally,
+        /// Since when a strict majority has no answer.
+        carried: Option<Moment>,
+    },
     /// It was reached, by others than the leader if that found it `replaced`. Not asked again before then.
     Failed { until: Moment, replaced: bool },
     /// It is taken for confirmed, whatever is found.
@@ -271,6 +277,7 @@ impl Confirmation {
                 until: now.after(within),
             },
             tally: Tally::default(),
+            carried: None,
         };
     }
 
@@ -292,12 +299,19 @@ impl Confirmation {
 
     /// Takes in what the keepers have told. Answers whether the confirmation has failed by that, or by the time.
     pub fn told(&mut self, told: Tally, limits: Limits, now: Moment) -> bool {
-        let Stage::Polled { own, poll, tally } = &mut self.stage else {
+        let Stage::Polled {
+            own,
+            poll,
+            tally,
+            carried,
+        } = &mut self.stage
+        else {
             return false;
         };
         *tally = told;
+        *carried = tally.carried().then(|| carried.unwrap_or(now));
         let late = now >= poll.until && !own.confirms();
-        if tally.carried() || !(tally.lost() || late) {
+        if carried.is_some() || !(tally.lost() || late) {
             return false;
         }
         let (steady, replaced) = (own.steady, own.is_replaced());
@@ -361,9 +375,14 @@ impl Confirmation {
                     Next::AskVoters
                 }
             }
-            Stage::Polled { own, poll, tally } if now < poll.until.after(GOOD_FOR) => {
+            Stage::Polled {
+                own,
+                poll,
+                tally,
+                carried,
+            } if now < carried.unwrap_or(poll.until).after(GOOD_FOR) => {
                 let held = own.confirms() && now >= poll.until;
-                if tally.carried() || held {
+                if carried.is_some() || held {
                     return Next::Withdraw;
                 }
                 let untold = tally.untold.clone();

@@ -63,6 +63,16 @@ fn what_was_found_a_while_ago_confirms_nothing() {
     assert_eq!(next(&confirmation, after(1_000)), Next::Ask);
 }
 
+/// Nobody could take over meanwhile, and somebody can as the cut ends: the primary may be back, too.
+#[test]
+fn what_a_majority_found_a_while_ago_confirms_nothing() {
+    let mut confirmation = polled(Finding::Answers, None);
+    assert!(!confirmation.told(tally(3, 2, &["3"]), LIMITS, after(10)));
+    assert!(!confirmation.told(tally(3, 2, &[]), LIMITS, after(500)));
+    assert_eq!(next(&confirmation, after(1_009)), Next::Withdraw);
+    assert_eq!(next(&confirmation, after(1_010)), Next::Ask);
+}
+
 #[test]
 fn the_other_keepers_are_asked_if_it_answers_if_nothing_is_known_and_if_the_successor_is_out_of_reach()
  {
