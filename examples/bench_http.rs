@@ -305,6 +305,10 @@ impl Backend for Way {
         Arc::default()
     }
 
+    fn outage(&self) -> Option<String> {
+        None
+    }
+
     fn drop_keeper(
         &self,
         _: KeeperId,

@@ -116,6 +116,7 @@ impl Daemon {
     fn assemble(config: &Config, ports: Ports, front: Option<Front>) -> Self {
         let (lease_sender, lease) = watch::channel(Lease::default());
         let (obstacles_sender, obstacles) = watch::channel(Arc::default());
+        let outage = ports.coordination.outage();
         let (fatal_sender, fatal) = mpsc::unbounded_channel();
         let wires = tree::Wires {
             directory: Directory::default(),
@@ -160,6 +161,7 @@ impl Daemon {
                 session: references.session.clone(),
                 lease: lease.clone(),
                 obstacles,
+                outage,
                 clock: ports.clock.clone(),
                 arbiter: actix::Arbiter::current(),
                 tree: view.clone(),

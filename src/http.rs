@@ -19,6 +19,7 @@ mod metrics;
 mod operations;
 mod views;
 
+use std::fmt::Display;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -36,6 +37,7 @@ use self::connections::Connection;
 use self::error::Failure;
 use self::metrics::Tally;
 use self::operations::ToLeader;
+use crate::actors::cluster_api::Reason;
 use crate::domain::node::Moment;
 use crate::ports::clock::LeaseClock;
 
@@ -72,6 +74,27 @@ impl HttpState {
     #[must_use]
     pub fn with_operations(self, operations: bool) -> Self {
         Self { operations, ..self }
+    }
+
+    /// Since when and why ZooKeeper is away, if that is why this keeper cannot say.
+    fn outage_behind(&self, reason: &Reason) -> Option<String> {
+        let unconfirmed = matches!(reason, Reason::NoLease | Reason::NoState);
+        unconfirmed.then(|| self.backend.outage()).flatten()
+    }
+
+    fn in_words(&self, reason: &Reason) -> String {
+        match self.outage_behind(reason) {
+            Some(outage) => format!("{reason}: {outage}"),
+            None => reason.to_string(),
+        }
+    }
+
+    /// What is said, and since when and why ZooKeeper is away, if it is.
+    fn with_outage(&self, said: impl Display) -> String {
+        match self.backend.outage() {
+            Some(outage) => format!("{said}: {outage}"),
+            None => said.to_string(),
+        }
     }
 
     /// Whether an answer with this deadline may still be passed on (RK-3).

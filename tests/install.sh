@@ -7,10 +7,12 @@
 # Debian keeps daemons out of the path of ordinary users.
 export PATH="$PATH:/usr/sbin:/sbin"
 
-# is_installed NAME: redis-server, haproxy, zookeeper, iproute2, nftables or python3-pip
+# is_installed NAME: redis-server, haproxy, zookeeper, prometheus, iproute2, nftables or python3-pip
 is_installed() {
     case $1 in
         zookeeper) command -v java >/dev/null && [ -e /usr/share/java/zookeeper.jar ] ;;
+        # Only its tool is used, which checks alarms; no server runs.
+        prometheus) command -v promtool >/dev/null ;;
         iproute2) command -v ip >/dev/null ;;
         nftables) command -v nft >/dev/null ;;
         python3-pip) python3 -m pip --version >/dev/null 2>&1 ;;

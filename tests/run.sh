@@ -4,5 +4,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/install.sh
 
-ensure_installed redis-server haproxy zookeeper iproute2 nftables
+ensure_installed redis-server haproxy zookeeper prometheus iproute2 nftables
 exec cargo test --locked "$@"

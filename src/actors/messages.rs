@@ -54,6 +54,12 @@ pub struct ReadAnew;
 #[rtype(result = "()")]
 pub struct SightAgain;
 
+/// `ClusterActor` → `NodeMonitor`: what do you see, with the figures that move by themselves? Answered at once, with what the
+/// last probe told.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Sighting")]
+pub struct LastSeen;
+
 /// `NodeMonitor` → `GroupWatch`: keepers' probe connections, of whatever group, were met at a node (RK-12).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

@@ -12,6 +12,7 @@ mod process;
 mod proof;
 mod report;
 mod rush;
+mod shown;
 mod silence;
 mod slots;
 mod trial;
@@ -37,7 +38,7 @@ use self::silence::Lateness;
 use self::slots::Slots;
 use self::trial::Trials;
 use super::Outbox;
-use super::messages::{InspectMonitor, MonitorState, ReadAnew, Refresh, SightAgain, Sighted};
+use super::messages::{ReadAnew, Refresh, SightAgain, Sighted};
 use crate::domain::facts::Sighting;
 use crate::domain::liveness::{Limits, Liveness};
 use crate::domain::node::{ClusterName, Moment, NodeAddr};
@@ -428,21 +429,5 @@ impl Handler<SightAgain> for NodeMonitor {
                 sighting: told.clone(),
             });
         }
-    }
-}
-
-impl Handler<InspectMonitor> for NodeMonitor {
-    type Result = MessageResult<InspectMonitor>;
-
-    fn handle(&mut self, _: InspectMonitor, _: &mut Self::Context) -> Self::Result {
-        MessageResult(MonitorState {
-            sighting: self.sighting.clone(),
-            now: self.clock.now(),
-            last_probe: self.last_probe,
-            last_alive: self.liveness.last_alive(),
-            consecutive_failures: self.consecutive_failures,
-            probes: self.probes,
-            failures: self.failures,
-        })
     }
 }

@@ -17,7 +17,7 @@ use crate::domain::group::GroupAnswer;
 use crate::domain::identity::{KeeperProcess, Nonce, Place};
 use crate::domain::node::{KeeperId, NodeAddr};
 use crate::domain::rehearsal::{Obstacle, RehearsalRequest};
-use crate::ports::peers::Peers;
+use crate::ports::peers::{Peers, root_cause};
 
 mod group;
 
@@ -105,11 +105,12 @@ impl Peers for HttpPeers {
         let asked = asked.json(&body).send();
         async move {
             let unanswered =
-                |error: reqwest::Error| format!("it cannot be asked: {}", cause(&error));
+                |error: reqwest::Error| format!("it cannot be asked: {}", root_cause(&error));
             let answer = asked.await.map_err(unanswered)?;
             let status = answer.status();
             let answer = answer.json::<Answer>().await;
-            let answer = answer.map_err(|error| format!("it answers {status}: {error}"))?;
+            let answer =
+                answer.map_err(|error| format!("it answers {status}: {}", root_cause(&error)))?;
             if !answer.consents {
                 return Err(answer.reason.unwrap_or_else(|| status.to_string()));
             }
@@ -134,14 +135,15 @@ impl Peers for HttpPeers {
             .post(format!("http://{rest}/failsafe/rehearsal"));
         let asked = asked.json(&body).send();
         async move {
-            let unanswered = |error: reqwest::Error| Obstacle::Unreachable(cause(&error));
+            let unanswered = |error: reqwest::Error| Obstacle::Unreachable(root_cause(&error));
             let answer = asked.await.map_err(unanswered)?;
             let status = answer.status();
             if !status.is_success() {
                 return Err(Obstacle::Refused(status.to_string()));
             }
             let by = answer.json::<Process>().await;
-            let by = by.map_err(|error| Obstacle::Refused(format!("{status}: {error}")))?;
+            let by =
+                by.map_err(|error| Obstacle::Refused(format!("{status}: {}", root_cause(&error))))?;
             Ok(by.into())
         }
         .boxed_local()
@@ -167,7 +169,7 @@ impl Peers for HttpPeers {
         let met_at = met_at.map(|node| ("met-at", node.to_string()));
         let asked = asked.query(&met_at.as_slice()).send();
         async move {
-            let answer = asked.await.map_err(|error| error.to_string())?;
+            let answer = asked.await.map_err(|error| root_cause(&error))?;
             let status = answer.status();
             if !status.is_success() {
                 return Err(format!("it answers {status}"));
@@ -179,13 +181,4 @@ impl Peers for HttpPeers {
         }
         .boxed_local()
     }
-}
-
-/// The last cause in the chain of an error: what the ones before it only introduce.
-fn cause(error: &dyn std::error::Error) -> String {
-    let mut last = error;
-    while let Some(source) = last.source() {
-        last = source;
-    }
-    last.to_string()
 }

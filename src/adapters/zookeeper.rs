@@ -4,6 +4,7 @@
 //! keep their own timers, so virtual time does not reach them.
 
 mod as_name;
+mod contact;
 pub mod inspect;
 mod no_delay;
 
@@ -20,9 +21,10 @@ use tokio::sync::watch;
 use zookeeper_client as zk;
 
 use self::as_name::as_name;
+use self::contact::Contact;
 use crate::ports::coordination::{
-    Children, Coordination, CoordinationError, CreateKind, Created, Fired, Node, Sent, Session,
-    SessionState, Watch, Write,
+    Children, Coordination, CoordinationError, CreateKind, Created, Fired, Node, Outage, Sent,
+    Session, SessionState, Watch, Write,
 };
 
 /// An ensemble and the prefix below which everything of ours lives.
@@ -33,6 +35,7 @@ pub struct ZooKeeper {
     session_timeout: Duration,
     /// What the next session logs in with.
     digest: Rc<RefCell<Option<String>>>,
+    contact: Arc<Contact>,
 }
 
 impl ZooKeeper {
@@ -45,8 +48,10 @@ impl ZooKeeper {
         session_timeout: Duration,
         digest: Option<String>,
     ) -> Self {
+        let servers: Arc<[String]> = servers.into();
         Self {
-            servers: servers.into(),
+            contact: Contact::new(servers.clone()),
+            servers,
             prefix: prefix.into(),
             session_timeout,
             digest: Rc::new(RefCell::new(digest)),
@@ -88,15 +93,21 @@ impl ZooKeeper {
             connector = connector.with_auth("digest", digest.as_bytes());
         }
         let servers: Vec<_> = self.servers.iter().map(|it| as_name(it)).collect();
-        connector
-            .connect(&servers.join(","))
-            .await
-            .map_err(|error| failure(&self.servers.join(","), &error))
+        self.contact.lost();
+        let client = connector.connect(&servers.join(",")).await;
+        let client = client.map_err(|error| {
+            let failure = failure(&self.servers.join(","), &error);
+            let unknown = matches!(failure, CoordinationError::Unknown(_));
+            let causes = self.contact.causes().filter(|_| unknown);
+            causes.map_or(failure, CoordinationError::NoSession)
+        })?;
+        self.contact.made();
+        Ok(client)
     }
 
     fn session(&self, client: zk::Client) -> ZkClient {
         ZkClient {
-            state: follow_state(&client, self.servers.clone()),
+            state: follow_state(&client, self.servers.clone(), self.contact.clone()),
             client,
             acls: self.acls(),
         }
@@ -131,17 +142,31 @@ impl Coordination for ZooKeeper {
     fn describe(&self) -> String {
         format!("zookeeper {}{}", self.servers.join(","), self.prefix)
     }
+
+    fn outage(&self) -> watch::Receiver<Option<Outage>> {
+        self.contact.outage()
+    }
 }
 
 /// Translates the client's states, counting reconnections, until the session is over. Each connection to one of `servers`
 /// is made to send at once.
-fn follow_state(client: &zk::Client, servers: Arc<[String]>) -> watch::Receiver<SessionState> {
+fn follow_state(
+    client: &zk::Client,
+    servers: Arc<[String]>,
+    contact: Arc<Contact>,
+) -> watch::Receiver<SessionState> {
     let (sender, receiver) = watch::channel(SessionState::Connected(1));
     let mut watcher = client.state_watcher();
     let mut connections = 1;
     let mut state = watcher.peek_state();
     tokio::spawn(async move {
         loop {
+            match state {
+                zk::SessionState::SyncConnected => contact.made(),
+                // By this keeper itself.
+                zk::SessionState::Closed => {}
+                _ => contact.lost(),
+            }
             let translated = match state {
                 // Reported twice in a row when the loss in between was too short to be seen.
                 zk::SessionState::SyncConnected => SessionState::Connected(connections),

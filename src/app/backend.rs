@@ -29,6 +29,7 @@ use crate::domain::observed::Requested;
 use crate::domain::rehearsal::RehearsalRequest;
 use crate::http::backend::{Backend, ChildReport, NodeReport, Readiness, Unanswered};
 use crate::ports::clock::LeaseClock;
+use crate::ports::coordination::Outage;
 use crate::supervision::{ChildRef, ChildState, Tree, TreeSnapshot};
 
 /// Asks the actors through references that survive their restarts.
@@ -37,6 +38,7 @@ pub(super) struct Actors {
     pub(super) session: ChildRef<ZkSession>,
     pub(super) lease: watch::Receiver<Lease>,
     pub(super) obstacles: watch::Receiver<Arc<[String]>>,
+    pub(super) outage: watch::Receiver<Option<Outage>>,
     pub(super) clock: Arc<dyn LeaseClock>,
     /// The thread that all actors run on.
     pub(super) arbiter: ArbiterHandle,
@@ -166,6 +168,10 @@ impl Backend for Actors {
 
     fn obstacles(&self) -> Arc<[String]> {
         self.obstacles.borrow().clone()
+    }
+
+    fn outage(&self) -> Option<String> {
+        self.outage.borrow().as_ref().map(ToString::to_string)
     }
 
     fn drop_keeper(&self, keeper: KeeperId) -> Reply<'_, Result<(), NotDropped>> {

@@ -12,9 +12,51 @@ const DURATIONS: [f64; 13] = [
 /// How often what was recorded is counted into the buckets. Until then every single duration is kept.
 const UPKEEP: Duration = Duration::from_secs(5);
 
+/// What is recorded as it happens, and what it tells. Everything else is read at the moment of a scrape: `http/metrics`.
+const HELP: [(&str, &str); 10] = [
+    (
+        "redis_keeper_cluster_other_groups",
+        "Other groups of keepers that look after the cluster.",
+    ),
+    (
+        "redis_keeper_cluster_outside_changes_total",
+        "Roles of nodes that somebody else changed, as the leader saw it.",
+    ),
+    (
+        "redis_keeper_confirmations_total",
+        "Withdrawals by votes that were held.",
+    ),
+    (
+        "redis_keeper_http_connections_closed_total",
+        "Connections of HTTP that the keeper closed.",
+    ),
+    (
+        super::logging::LOST_LINES,
+        "Lines of the log that nobody took in time, or that could not be written.",
+    ),
+    (
+        "redis_keeper_probe_connections_mute_total",
+        "Connections that fell silent while a new one to the same node worked.",
+    ),
+    (
+        "redis_keeper_probe_duration_seconds",
+        "How long answers to probes took.",
+    ),
+    ("redis_keeper_probe_failures_total", "Probes that failed."),
+    (
+        "redis_keeper_session_heartbeat_seconds",
+        "How long ZooKeeper took to confirm the last heartbeat.",
+    ),
+    (
+        "redis_keeper_supervision_restarts_total",
+        "Parts of the keeper that were restarted, by their kind.",
+    ),
+];
+
 /// Has all metrics of this process recorded, and keeps the record small as long as the current actix system runs.
 pub(super) fn install() -> Result<PrometheusHandle, BuildError> {
     let recorded = builder()?.install_recorder()?;
+    describe();
     // There from the start, so that its first growth is seen.
     metrics::counter!(super::logging::LOST_LINES).absolute(0);
     let kept = recorded.clone();
@@ -27,6 +69,19 @@ pub(super) fn install() -> Result<PrometheusHandle, BuildError> {
     Ok(recorded)
 }
 
+/// Says what each metric tells. Only the kind that is recorded is looked up.
+fn describe() {
+    for (name, help) in HELP {
+        if name.ends_with("_total") {
+            metrics::describe_counter!(name, help);
+        } else if name.ends_with("_duration_seconds") {
+            metrics::describe_histogram!(name, help);
+        } else {
+            metrics::describe_gauge!(name, help);
+        }
+    }
+}
+
 /// Durations as histograms: summaries, the default, can not be added up over keepers, and keep samples.
 fn builder() -> Result<PrometheusBuilder, BuildError> {
     let durations = Matcher::Suffix("_duration_seconds".to_owned());
@@ -35,7 +90,39 @@ fn builder() -> Result<PrometheusBuilder, BuildError> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
     use super::*;
+
+    /// The names that the sources record under.
+    fn recorded(folder: &Path, names: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).expect("a folder of the sources") {
+            let path = entry.expect("a readable folder").path();
+            if path.is_dir() {
+                recorded(&path, names);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).expect("a readable source");
+            for kind in ["counter!(", "gauge!(", "histogram!("] {
+                let call = format!("metrics::{kind}");
+                let calls = text.split(&call).skip(1);
+                let calls = calls.map(str::trim_start);
+                let quoted = calls.filter_map(|call| call.strip_prefix('"')?.split('"').next());
+                names.extend(quoted.map(str::to_owned));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_recorded_is_described_and_nothing_else() {
+        let mut names = BTreeSet::from([crate::cli::logging::LOST_LINES.to_owned()]);
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        recorded(&sources, &mut names);
+        let described: BTreeSet<_> = HELP.iter().map(|(name, _)| (*name).to_owned()).collect();
+        assert_eq!(names, described);
+        assert_eq!(described.len(), HELP.len());
+    }
 
     #[test]
     fn durations_are_counted_in_buckets() {

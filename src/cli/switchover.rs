@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::args::SwitchoverArgs;
 use super::exit::Exit;
 use crate::config::{self, Config};
+use crate::ports::peers::root_cause;
 
 /// How long an answer may take: longer than any keeper takes to give one.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -56,12 +57,13 @@ async fn ask(keeper: &str, args: &SwitchoverArgs) -> Result<String, String> {
         body["to"] = json!(to);
     }
     let told = |error: reqwest::Error| {
+        let cause = root_cause(&error);
         if error.is_connect() || error.is_builder() {
-            format!("the keeper at {keeper} cannot be asked: {error}")
+            format!("the keeper at {keeper} cannot be asked: {cause}")
         } else {
             format!(
                 "the keeper at {keeper} was asked and did not answer, so it is not known what came of it; look at \
-                 http://{keeper}/admin/clusters/{cluster}: {error}"
+                 http://{keeper}/admin/clusters/{cluster}: {cause}"
             )
         }
     };

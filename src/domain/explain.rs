@@ -39,6 +39,13 @@ pub struct Explanation {
     pub now: String,
 }
 
+impl Explanation {
+    /// Whether a failover would follow at once: somebody may take over, and nothing holds it back.
+    pub fn would_fail_over(&self) -> bool {
+        self.next.is_some() && self.held_by.is_empty()
+    }
+}
+
 /// A node that may take over, with what it is ranked by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Successor {

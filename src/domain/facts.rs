@@ -10,9 +10,12 @@ use std::time::Duration;
 use super::node::{Moment, NodeAddr};
 use super::unproven::Unproven;
 
+pub use attached::{Attached, Lag};
 pub use failover::ServerFailover;
 
+mod attached;
 mod failover;
+mod matter;
 
 /// The facts of one node, merged from its probes.
 ///
@@ -46,6 +49,8 @@ pub struct NodeFacts {
     /// Bytes of replication stream produced (primary, `master_repl_offset`) or applied (replica, `slave_repl_offset`); at
     /// least so many, if the last figure could not be read.
     pub offset: u64,
+    /// Replicas that are attached to it and online, with what it knows of each; of the same moment as `offset`.
+    pub attached: Vec<Attached>,
     /// Keys in all databases (`db0:keys=…`, summed); a database whose figure cannot be read has one at least.
     pub keys: u64,
     /// It keeps an append-only file, from which it starts without any history that it had (`aof_enabled`).
@@ -388,62 +393,5 @@ impl Sighting {
             && self.not_commandable() == other.not_commandable()
             && *addresses == other.addresses
             && *upstream_addresses == other.upstream_addresses
-    }
-}
-
-impl NodeFacts {
-    fn same_matter(&self, other: &Self) -> bool {
-        let Self {
-            run_id,
-            version,
-            family,
-            mode,
-            uptime: _,
-            loading,
-            role,
-            replication_id,
-            previous_replication_id,
-            previous_offset,
-            offset: _,
-            keys,
-            append_only,
-            failover,
-            sentinels,
-            other_subscribers,
-        } = self;
-        let same_role = match (role, &other.role) {
-            (Role::Replica(one), Role::Replica(other)) => one.same_matter(other),
-            (one, other) => one == other,
-        };
-        same_role
-            && *run_id == other.run_id
-            && *version == other.version
-            && *family == other.family
-            && *mode == other.mode
-            && *loading == other.loading
-            && *replication_id == other.replication_id
-            && *previous_replication_id == other.previous_replication_id
-            && *previous_offset == other.previous_offset
-            && *append_only == other.append_only
-            && *failover == other.failover
-            && (*keys == 0) == (other.keys == 0)
-            && *sentinels == other.sentinels
-            && *other_subscribers == other.other_subscribers
-    }
-}
-
-impl Upstream {
-    fn same_matter(&self, other: &Self) -> bool {
-        let Self {
-            primary,
-            link,
-            syncing,
-            last_io: _,
-            priority,
-        } = self;
-        *primary == other.primary
-            && (*link == Link::Up) == (other.link == Link::Up)
-            && *syncing == other.syncing
-            && *priority == other.priority
     }
 }

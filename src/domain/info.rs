@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::facts::{
-    Family, Link, Mode, NodeFacts, Role, ServerFailover, UNKNOWN_HOST, Upstream, Version,
+    Attached, Family, Link, Mode, NodeFacts, Role, ServerFailover, UNKNOWN_HOST, Upstream, Version,
 };
 use super::node::NodeAddr;
 
@@ -49,6 +49,8 @@ pub struct Info {
     pub failover: Option<Option<ServerFailover>>,
     /// `role` and what belongs to it.
     pub role: Option<Role>,
+    /// `slave0`, `slave1`, … that are online; with the role.
+    pub attached: Option<Vec<Attached>>,
     /// `master_replid`.
     pub replication_id: Option<String>,
     /// `master_replid2`, unless all zeros.
@@ -68,6 +70,7 @@ impl Info {
         let mut replica = ReplicaFields::default();
         let mut is_replica = None;
         let mut online_replicas = 0;
+        let mut attached = Vec::new();
         let mut primary_offset = None;
         let mut replica_offset = None;
         for line in text.lines() {
@@ -112,6 +115,7 @@ impl Info {
                 _ if is_attached_replica(field) => {
                     online_replicas +=
                         usize::from(value.split(',').any(|part| part == "state=online"));
+                    attached.extend(Attached::parse(value));
                 }
                 _ if is_numbered(field, "db") => {
                     // A database is listed only if it has keys.
@@ -127,6 +131,7 @@ impl Info {
             Some(false) => Some(Role::Primary { online_replicas }),
             None => None,
         };
+        info.attached = info.role.is_some().then_some(attached);
         info
     }
 
@@ -272,6 +277,7 @@ impl NodeFacts {
             previous_replication_id: info.previous_replication_id.clone(),
             previous_offset: info.previous_offset,
             offset: info.offset.unwrap_or(0),
+            attached: info.attached.clone().unwrap_or_default(),
             keys: info.keys.unwrap_or(0),
             append_only: info.append_only.unwrap_or(false),
             failover: info.failover.flatten(),
@@ -317,6 +323,7 @@ impl NodeFacts {
         take(&mut self.loading, info.loading);
         take(&mut self.role, info.role);
         take(&mut self.offset, info.offset);
+        take(&mut self.attached, info.attached);
         take(&mut self.keys, info.keys);
         if let Some(uptime) = info.uptime {
             self.doubt_link_down_since(uptime);

@@ -23,6 +23,7 @@ use super::succession::Succession;
 use super::verdict::Verdict;
 use super::witness::Witness;
 
+mod lag;
 mod overlap;
 
 /// One cluster as this keeper observes it.

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use self::hold::Hold;
+pub use self::hold_kind::HoldKind;
 use super::confirmation::Inquiry;
 use super::facts::{MinReplicas, NodeFacts};
 use super::node::{ClusterName, KeeperId, Moment, NodeAddr};
@@ -29,6 +30,7 @@ mod discover;
 mod finish;
 mod foreigners;
 mod hold;
+mod hold_kind;
 mod keep;
 mod looks;
 mod overlap;

@@ -102,6 +102,9 @@ pub trait Backend: Send + Sync {
     /// Why others could not be asked for their consent, as far as that is known: who, and why (RK-8).
     fn obstacles(&self) -> Arc<[String]>;
 
+    /// Since when and why coordination is out of touch, in words; `None` while it is not.
+    fn outage(&self) -> Option<String>;
+
     /// Takes a keeper that does not run any more off the circle (RK-8).
     fn drop_keeper(
         &self,

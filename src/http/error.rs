@@ -58,7 +58,7 @@ pub(super) enum Failure {
     #[error("`{0}` is not an address: write host:port, or [ipv6]:port")]
     NotAnAddress(String),
     #[error("not known: {0}")]
-    Unknown(Reason),
+    Unknown(String),
     #[error("the cluster has no primary now")]
     NoPrimary,
     #[error("not ready: {0}")]
@@ -75,7 +75,7 @@ impl Failure {
         match unanswered {
             Unanswered::NoSuchCluster => Self::NoSuchCluster(cluster.to_owned()),
             Unanswered::NotInFile => Self::NotInFile(cluster.to_owned()),
-            Unanswered::NotAnswering => Self::Unknown(Reason::NotAnswering),
+            Unanswered::NotAnswering => Self::Unknown(Reason::NotAnswering.to_string()),
         }
     }
 

@@ -128,7 +128,8 @@ async fn check(
         Ruling::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
         Ruling::NoSuchNode => return Err(Failure::no_such_node(cluster, &ask.node)),
     };
-    Ok(views::check(code, question, &answer))
+    let outage = state.outage_behind(&answer.reason);
+    Ok(views::check(code, question, &answer, outage.as_deref()))
 }
 
 /// An actor that was restarted a moment ago says so until it has been told everything again: that is worth asking again.
@@ -146,13 +147,13 @@ async fn ask_status(cluster: &str, state: &HttpState) -> Result<ClusterStatus, F
         settled => Ok(settled),
     });
     let status = match asked.await {
-        Ok(status) => status.map_err(Failure::Unknown)?,
-        Err(Unanswered::NotAnswering) => return Err(Failure::Unknown(unknown)),
+        Ok(status) => status.map_err(|reason| Failure::Unknown(state.in_words(&reason)))?,
+        Err(Unanswered::NotAnswering) => return Err(Failure::Unknown(state.in_words(&unknown))),
         Err(lacking) => return Err(Failure::unanswered(lacking, cluster)),
     };
     if state.holds(status.deadline) {
         Ok(status)
     } else {
-        Err(Failure::Unknown(Reason::NoLease))
+        Err(Failure::Unknown(state.in_words(&Reason::NoLease)))
     }
 }

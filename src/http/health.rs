@@ -26,17 +26,35 @@ pub(super) async fn health(state: Data<HttpState>) -> Result<HttpResponse, Failu
 
 /// This keeper holds its lease: what HAProxy asks before it asks anything else of it.
 pub(super) async fn ready(state: Data<HttpState>) -> Result<HttpResponse, Failure> {
-    match patiently(|| state.backend.readiness()).await {
-        Ok(Readiness::Ready { until, failsafe }) if state.holds(until) => {
-            let mut body = json!({ "ready": true, "failsafe": failsafe });
-            let obstacles = state.backend.obstacles();
-            if !obstacles.is_empty() {
-                body["failsafe-obstacles"] = json!(*obstacles);
-            }
-            Ok(views::json(StatusCode::OK, &body))
-        }
-        Ok(Readiness::Ready { .. }) => Err(Failure::NotReady(Reason::NoLease.to_string())),
-        Ok(Readiness::NotReady(why)) => Err(Failure::NotReady(why)),
-        Err(_) => Err(Failure::NotReady(Reason::NotAnswering.to_string())),
+    let failsafe = may_answer(&state).await?;
+    let mut body = json!({ "ready": true, "failsafe": failsafe });
+    let obstacles = state.backend.obstacles();
+    if !obstacles.is_empty() {
+        body["failsafe-obstacles"] = json!(*obstacles);
+    }
+    Ok(views::json(StatusCode::OK, &body))
+}
+
+/// Whether this keeper may answer for its clusters: if so, whether by the consent of all keepers alone.
+pub(super) async fn may_answer(state: &HttpState) -> Result<bool, Failure> {
+    let why = match patiently(|| state.backend.readiness()).await {
+        Ok(Readiness::Ready { until, failsafe }) if state.holds(until) => return Ok(failsafe),
+        Ok(Readiness::Ready { .. }) => Reason::NoLease.to_string(),
+        Ok(Readiness::NotReady(why)) => why,
+        Err(_) => Reason::NotAnswering.to_string(),
+    };
+    Err(Failure::NotReady(with_cause(state, why).await))
+}
+
+/// Why there is no lease, with what is wrong with ZooKeeper: it is away, or refuses what this keeper asks of it.
+async fn with_cause(state: &HttpState, why: String) -> String {
+    let mut cause = state.backend.outage();
+    if cause.is_none() {
+        let session = patiently(|| state.backend.inspect_session()).await;
+        cause = session.ok().and_then(|session| session.trouble);
+    }
+    match cause {
+        Some(cause) => format!("{why}: {cause}"),
+        None => why,
     }
 }

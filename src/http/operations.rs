@@ -15,6 +15,7 @@ use super::{HttpState, views};
 use crate::actors::messages::{NotAcknowledged, NotDropped, NotSwitched, Switched};
 use crate::domain::node::{KeeperId, NodeAddr};
 use crate::domain::observed::Requested;
+use crate::ports::peers::root_cause;
 
 /// Says that a request comes from another keeper, and for which it is meant: who does not lead passes it on no further.
 const PASSED_ON: &str = "x-redis-keeper-passed-on";
@@ -123,7 +124,7 @@ pub(super) async fn drop_keeper(
         Ok(()) => Ok(views::json(StatusCode::OK, &json!({ "dropped": id }))),
         Err(NotDropped::Unregistered) => Err(Failure::NoSuchKeeper(id)),
         Err(online @ NotDropped::Online) => Err(Failure::Refused(online.to_string())),
-        Err(absent @ NotDropped::NoContact) => Err(Failure::NotReady(absent.to_string())),
+        Err(absent @ NotDropped::NoContact) => Err(Failure::NotReady(state.with_outage(absent))),
         Err(unknown @ NotDropped::Unknown(_)) => Err(Failure::OutcomeUnknown(unknown.to_string())),
     }
 }
@@ -178,11 +179,12 @@ impl HttpState {
             keepers.find(|keeper| keeper.id == leader)
         });
         let Some(leader) = leader else {
-            return Err(Failure::NoLeader("no keeper leads now".to_owned()));
+            return Err(Failure::NoLeader(self.with_outage("no keeper leads now")));
         };
         let unanswered = |error: reqwest::Error| {
             let (id, rest) = (&leader.id, &leader.rest);
-            let why = format!("the leader {id} does not answer at {rest}: {error}");
+            let cause = root_cause(&error);
+            let why = format!("the leader {id} does not answer at {rest}: {cause}");
             if error.is_connect() {
                 Failure::NoLeader(why)
             } else {

@@ -37,14 +37,28 @@ pub(super) const NO_STORE: header::HeaderValue = header::HeaderValue::from_stati
 
 // === checks ===
 
-/// The answer to one check: `{"is-writable":…,"node":…,"reason":…,"generation":…}`.
-pub(super) fn check(code: StatusCode, question: Question, answer: &Answer) -> HttpResponse {
-    json(code, &Check { question, answer })
+/// The answer to one check: `{"is-writable":…,"node":…,"reason":…,"generation":…}`, with since when and why this keeper cannot say, if
+/// that is known.
+pub(super) fn check(
+    code: StatusCode,
+    question: Question,
+    answer: &Answer,
+    outage: Option<&str>,
+) -> HttpResponse {
+    json(
+        code,
+        &Check {
+            question,
+            answer,
+            outage,
+        },
+    )
 }
 
 struct Check<'a> {
     question: Question,
     answer: &'a Answer,
+    outage: Option<&'a str>,
 }
 
 impl Serialize for Check<'_> {
@@ -71,7 +85,10 @@ impl Serialize for Check<'_> {
             Some(node) => map.serialize_entry("node", &format_args!("{node}"))?,
             None => map.serialize_entry("node", &())?,
         }
-        map.serialize_entry("reason", &format_args!("{reason}"))?;
+        match self.outage {
+            Some(outage) => map.serialize_entry("reason", &format_args!("{reason}: {outage}"))?,
+            None => map.serialize_entry("reason", &format_args!("{reason}"))?,
+        }
         map.serialize_entry("generation", &generation.map(|generation| generation.0))?;
         map.end()
     }
@@ -247,6 +264,10 @@ fn node_view(view: &NodeView) -> Value {
         "online": view.online(),
         "writable": view.writable.to_string(),
         "readable": view.readable.to_string(),
+        "offset": view.offset,
+        "lag-bytes": view.lag_bytes,
+        "lag-seconds": view.lag_seconds,
+        "facts-age-seconds": view.age.map(seconds),
         "verdict": {
             "down": verdict.down(),
             "unfit-as-primary": verdict.unfit_as_primary(),
@@ -360,6 +381,7 @@ pub(super) fn session(report: &SessionReport) -> Value {
         "group": report.group.as_ref().map(ToString::to_string),
         "coordination": report.coordination,
         "state": report.state,
+        "trouble": report.trouble,
         "session": report.session.map(|id| format!("{id:#x}")),
         "leader": report.leader.as_ref().map(KeeperId::as_str),
         "leading-with-epoch": report.epoch.map(|epoch| epoch.0),

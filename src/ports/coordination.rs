@@ -4,12 +4,14 @@
 //!
 //! Source: <https://zookeeper.apache.org/doc/current/zookeeperProgrammers.html>.
 
+use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::LocalBoxFuture;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// Makes sessions.
 #[async_trait(?Send)]
@@ -19,6 +21,44 @@ pub trait Coordination {
 
     /// What it is, for logs: `zookeeper 10.0.0.1:2181,…/prefix` or `embedded`.
     fn describe(&self) -> String;
+
+    /// Since when it is out of touch, and why; `None` while it is not. What has no servers never is.
+    fn outage(&self) -> watch::Receiver<Option<Outage>> {
+        watch::Sender::default().subscribe()
+    }
+}
+
+/// A time without a connection to coordination, for display.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outage {
+    /// Since when.
+    pub since: Instant,
+    /// What each server did when it was asked last: `10.0.0.1:2181: connection refused`. Empty until all were.
+    pub servers: Vec<String>,
+}
+
+impl Outage {
+    /// One that has begun, of unknown cause.
+    pub fn since(since: Instant) -> Self {
+        Self {
+            since,
+            servers: Vec::new(),
+        }
+    }
+
+    /// What the servers did; `None` until they were asked.
+    pub fn causes(&self) -> Option<String> {
+        (!self.servers.is_empty()).then(|| self.servers.join("; "))
+    }
+}
+
+impl fmt::Display for Outage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.since.elapsed().as_secs();
+        write!(f, "ZooKeeper away for {seconds} s")?;
+        let causes = self.causes();
+        causes.map_or(Ok(()), |causes| write!(f, ": {causes}"))
+    }
 }
 
 /// A future whose request is sent when the method is CALLED, in the order of the calls; dropping it does not take the
@@ -188,6 +228,9 @@ pub enum CoordinationError {
     /// The session is over; the request may or may not have been executed before.
     #[error("the session has expired")]
     Expired,
+    /// No server granted a session: what each of them did.
+    #[error("no session: {0}")]
+    NoSession(String),
     /// The connection was lost: the request may or may not be executed.
     #[error("connection lost, outcome unknown: {0}")]
     Unknown(String),

@@ -83,6 +83,12 @@ impl Child {
             || (self.spec.kind == Kind::Transient && *exit == Exit::Normal)
     }
 
+    /// Counts so many restarts. None are counted, too: a counter that is there from the start shows its first growth.
+    fn count_restarts(&self, restarts: u64) {
+        metrics::counter!("redis_keeper_supervision_restarts_total", "child" => self.sort())
+            .increment(restarts);
+    }
+
     /// The part of the name before the colon, of which there are few.
     fn sort(&self) -> String {
         let name = self.node.name();
@@ -121,6 +127,7 @@ impl Supervisor {
             incarnation: None,
             fate: Fate::Open,
         };
+        child.count_restarts(0);
         self.children.insert(key, child);
         self.launch(key, ctx);
     }
@@ -167,8 +174,7 @@ impl Supervisor {
         let path = child.node.path().to_owned();
         let restarts = child.node.restarting(exit.clone(), now + delay);
         tracing::error!(child = path, %exit, restarts, ?delay, "child exited and is restarted");
-        metrics::counter!("redis_keeper_supervision_restarts_total", "child" => child.sort())
-            .increment(1);
+        child.count_restarts(1);
         if delay.is_zero() {
             self.launch(key, ctx);
         } else {

@@ -1,5 +1,9 @@
 //! What operators and Prometheus read.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis_keeper::domain::node::Moment;
 use serde_json::json;
 
 use crate::fake::Fake;
@@ -119,13 +123,51 @@ async fn metrics_count_answers_and_show_each_cluster() {
         r#"redis_keeper_cluster_lease_seconds{cluster="cluster-1"} 0.8"#,
         r#"redis_keeper_cluster_nodes{cluster="cluster-1",state="online"} 1"#,
         r#"redis_keeper_cluster_nodes{cluster="cluster-1",state="down"} 0"#,
+        r#"redis_keeper_cluster_writable{cluster="cluster-1"} 1"#,
+        r#"redis_keeper_cluster_failover_possible{cluster="cluster-1"} 1"#,
+        r#"redis_keeper_cluster_held{cluster="cluster-1",reason="not-linked"} 1"#,
+        r#"redis_keeper_node_up{cluster="cluster-1",node="10.0.0.1:6379"} 1"#,
+        r#"redis_keeper_node_votes{cluster="cluster-1",node="10.0.0.1:6379"} 1"#,
+        r#"redis_keeper_node_role{cluster="cluster-1",node="10.0.0.1:6379",role="primary"} 1"#,
+        r#"redis_keeper_node_role{cluster="cluster-1",node="10.0.0.1:6379",role="replica"} 0"#,
+        r#"redis_keeper_node_offset_bytes{cluster="cluster-1",node="10.0.0.1:6379"} 42"#,
+        "redis_keeper_ready 1",
+        "redis_keeper_session_connected 1",
         "redis_keeper_session_leader 1",
         "redis_keeper_session_keepers_online 1",
     ] {
-        assert!(
-            reply.body.lines().any(|found| found == line),
-            "{line}: {}",
-            reply.body
-        );
+        assert_has(&reply.body, line);
+    }
+}
+
+fn assert_has(page: &str, line: &str) {
+    assert!(page.lines().any(|found| found == line), "{line}: {page}");
+}
+
+#[actix_web::test]
+async fn metrics_say_that_nothing_is_writable_once_the_lease_is_out() {
+    let fake = Arc::new(Fake::healthy());
+    let server = served(Arc::clone(&fake));
+    // The clock has passed the deadline of what the cluster's actor has just said.
+    fake.set_clock(Moment(Duration::from_secs(1001)));
+    let page = server.get("/metrics", "").await.body;
+    for line in [
+        r#"redis_keeper_cluster_writable{cluster="cluster-1"} 0"#,
+        r#"redis_keeper_cluster_failover_possible{cluster="cluster-1"} 0"#,
+    ] {
+        assert_has(&page, line);
+    }
+}
+
+#[actix_web::test]
+async fn metrics_show_a_cluster_whose_actor_hangs_as_not_writable() {
+    let server = served(Fake::hung());
+    let page = server.get("/metrics", "").await.body;
+    for line in [
+        r#"redis_keeper_cluster_answering{cluster="cluster-1"} 0"#,
+        r#"redis_keeper_cluster_writable{cluster="cluster-1"} 0"#,
+        r#"redis_keeper_cluster_failover_possible{cluster="cluster-1"} 0"#,
+    ] {
+        assert_has(&page, line);
     }
 }

@@ -168,6 +168,42 @@ async fn a_keeper_whose_event_loop_stands_still_is_not_healthy() {
 }
 
 #[actix_web::test]
+async fn without_zookeeper_every_answer_says_which_server_did_what_and_since_when() {
+    let outage = "ZooKeeper away for 12 s: 10.0.0.9:2181: connection refused";
+    let mut fake = Fake::saying(Reason::NoLease);
+    fake.outage = Some(outage.to_owned());
+    let fake = Arc::new(fake);
+    fake.set_ready(false);
+    let server = served(Arc::clone(&fake));
+    let ready = server.get("/ready", "").await;
+    assert_eq!(ready.code, 503);
+    let error = format!("not ready: the session is lost: {outage}");
+    assert_eq!(ready.json()["error"], error);
+    for check in ["is-writable", "is-readable"] {
+        let reply = server.check(&format!("/cluster/cluster-1/{check}")).await;
+        assert_eq!(reply.code, 500);
+        let reason = format!("{}: {outage}", Reason::NoLease);
+        assert_eq!(reply.json()["reason"], reason);
+    }
+    // A firm answer has other reasons.
+    fake.set_reason(Reason::NoPrimary);
+    let reply = server.check("/cluster/cluster-1/is-writable").await;
+    assert_eq!(reply.json()["reason"], Reason::NoPrimary.to_string());
+}
+
+#[actix_web::test]
+async fn a_zookeeper_that_refuses_what_is_asked_is_told_where_it_is_not_away() {
+    let mut fake = Fake::healthy();
+    fake.trouble = Some("no right to /keepers: set zk-auth".to_owned());
+    fake.set_ready(false);
+    let server = served(fake);
+    let error = "not ready: the session is lost: no right to /keepers: set zk-auth";
+    assert_eq!(server.get("/ready", "").await.json()["error"], error);
+    let told = server.get("/admin/keepers", "").await.json();
+    assert_eq!(told["trouble"], "no right to /keepers: set zk-auth");
+}
+
+#[actix_web::test]
 async fn an_actor_that_does_not_answer_makes_it_unknown() {
     let server = served(Fake::hung());
     let began = tokio::time::Instant::now();

@@ -62,6 +62,10 @@ pub(crate) struct Fake {
     pub(crate) rehearsal: Mutex<Option<RehearsalRequest>>,
     /// Why others could not be asked without ZooKeeper.
     pub(crate) obstacles: Vec<String>,
+    /// What is wrong with ZooKeeper, though it is there.
+    pub(crate) trouble: Option<String>,
+    /// Since when and why ZooKeeper is out of touch.
+    pub(crate) outage: Option<String>,
     /// Where the keeper listens that leads, if it is another one.
     leader: Option<SocketAddr>,
 }
@@ -106,6 +110,8 @@ impl Fake {
             consent: Mutex::default(),
             rehearsal: Mutex::default(),
             obstacles: Vec::new(),
+            outage: None,
+            trouble: None,
             leader: None,
         }
     }
@@ -296,6 +302,7 @@ impl Backend for Fake {
         let report = SessionReport {
             coordination: "zookeeper".to_owned(),
             state: "current",
+            trouble: self.trouble.clone(),
             session: Some(0x1234),
             leader: Some(other.unwrap_or_else(|| keeper.clone())),
             keeper,
@@ -338,6 +345,10 @@ impl Backend for Fake {
     ) -> LocalBoxFuture<'_, Result<KeeperProcess, Unanswered>> {
         self.rehearsal.lock().unwrap().replace(request);
         self.answered("cluster-1", process())
+    }
+
+    fn outage(&self) -> Option<String> {
+        self.outage.clone()
     }
 
     fn obstacles(&self) -> Arc<[String]> {

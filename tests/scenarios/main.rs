@@ -3,6 +3,7 @@
 //! `tests/run.sh` installs what they need. Each test takes a network of its own, so all may run at once, next to
 //! other copies of themselves.
 
+mod alarms;
 mod brake;
 mod breaker;
 mod by_hand;

@@ -22,6 +22,7 @@ pub(crate) mod process;
 pub(crate) mod raw_http;
 pub(crate) mod raw_session;
 pub(crate) mod redis;
+pub(crate) mod scrape;
 pub(crate) mod sentinel;
 pub(crate) mod site;
 pub(crate) mod solo;

@@ -20,6 +20,8 @@ pub struct SessionReport {
     pub coordination: String,
     /// `connecting`, `disconnected`, `joining`, `reading`, `current`, `refused`, `left`.
     pub state: &'static str,
+    /// What is wrong with coordination, as told last; `None` once this keeper has joined.
+    pub trouble: Option<String>,
     /// Session id, when there is one.
     pub session: Option<i64>,
     /// This keeper.
@@ -40,4 +42,9 @@ pub struct SessionReport {
     pub differences: BTreeMap<String, Vec<String>>,
     /// Where one server is in two clusters, as each keeper online has them in its file.
     pub overlaps: BTreeMap<String, Vec<String>>,
+}
+
+impl SessionReport {
+    /// The state in which everything is read and kept up to date.
+    pub const CURRENT: &str = "current";
 }

@@ -51,8 +51,14 @@ impl ZooKeeper {
     /// # Errors
     /// It cannot be reached, or what answers is no ZooKeeper.
     pub async fn server_state(server: &str) -> io::Result<ServerState> {
-        parse(&four_letters(server, "srvr").await?).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidData, "that is no ZooKeeper's answer")
+        let answer = four_letters(server, "srvr").await?;
+        parse(&answer).ok_or_else(|| {
+            if answer.is_empty() {
+                let closed = "it closes the connection without an answer";
+                io::Error::new(io::ErrorKind::UnexpectedEof, closed)
+            } else {
+                io::Error::new(io::ErrorKind::InvalidData, "that is no ZooKeeper's answer")
+            }
         })
     }
 

@@ -50,6 +50,7 @@ fn of_a_healthy_cluster_it_tells_who_would_take_over_and_why_the_others_not() {
         "b:6379 would take over; c:6379 not, because it has priority 0"
     );
     assert_eq!(told.held_by, [""; 0]);
+    assert!(told.would_fail_over());
     assert_eq!(told.now, "nothing to do");
 }
 
@@ -78,6 +79,7 @@ fn what_it_foretells_is_what_happens() {
 fn where_nobody_may_take_over_each_reason_is_told() {
     let told = explained(&trio().down("b"));
     assert_eq!(told.next, None);
+    assert!(!told.would_fail_over());
     assert_eq!(
         told.sentence,
         "nobody would take over; b:6379 not, because it is held down by a majority of the keepers; \
@@ -94,6 +96,7 @@ fn a_sentinel_at_work_holds_it_back_even_if_it_is_seen_at_the_primary_alone() {
     for at in ["a", "b"] {
         let told = explained(&trio().sentinel_at(at, "sentinel-1 10.0.0.9:5000"));
         assert_eq!(told.next, Some(addr("b")), "who it would be is told still");
+        assert!(!told.would_fail_over());
         let [held] = &told.held_by[..] else {
             panic!("{told:?}")
         };
@@ -121,6 +124,7 @@ fn a_cool_down_holds_it_back() {
     let told = explained(&cluster);
     assert_eq!(told.next, Some(addr("b")));
     assert!(told.held_by[0].contains("another 9.0 s"), "{told:?}");
+    assert!(!told.would_fail_over(), "not now");
     assert_eq!(told.now, "nothing to do");
 }
 

@@ -171,6 +171,8 @@ impl From<WireFacts> for (NodeAddr, NodeFacts) {
             previous_replication_id: wire.previous_replication_id,
             previous_offset: wire.previous_offset,
             offset: wire.offset,
+            // What moves by itself is read where it is shown.
+            attached: Vec::new(),
             keys: wire.keys,
             append_only: wire.append_only,
             failover: wire.failover.as_deref().and_then(ServerFailover::parse),

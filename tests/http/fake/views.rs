@@ -10,6 +10,7 @@ use redis_keeper::domain::explain::{Explanation, Successor};
 use redis_keeper::domain::facts::{DownReason, Family, Mode, NodeFacts, Role, Sighting, Version};
 use redis_keeper::domain::lease::Lease;
 use redis_keeper::domain::node::{ClusterName, Generation, KeeperId, Moment, NodeAddr};
+use redis_keeper::domain::plan::HoldKind;
 use redis_keeper::domain::published::Published;
 use redis_keeper::domain::verdict::Verdict;
 
@@ -50,7 +51,9 @@ pub(super) fn cluster_view() -> ClusterView {
         version: Some(3),
         keepers: BTreeSet::from([KeeperId::new("keeper-1")]),
         leading: None,
+        writable: true,
         plan: "nothing to do".to_owned(),
+        held: BTreeSet::from([HoldKind::NotLinked]),
         nodes: vec![node_view()],
     }
 }
@@ -94,6 +97,10 @@ pub(super) fn node_view() -> NodeView {
             min_votes: 1,
         },
         votes: BTreeMap::from([(KeeperId::new("keeper-2"), DownReason::Refused)]),
+        offset: Some(42),
+        lag_bytes: None,
+        lag_seconds: None,
+        age: Some(Duration::ZERO),
         writable: Reason::Primary,
         readable: Reason::Primary,
     }
@@ -118,6 +125,7 @@ pub(super) fn sighting() -> Sighting {
             previous_replication_id: None,
             previous_offset: None,
             offset: 42,
+            attached: Vec::new(),
             keys: 1,
             append_only: false,
             failover: None,

@@ -12,6 +12,7 @@ use crate::domain::lease::Lease;
 use crate::domain::names::known_addresses;
 use crate::domain::node::{Moment, NodeAddr};
 use crate::domain::observed::ObservedNode;
+use crate::domain::plan::Hold;
 use crate::domain::serving::Serving;
 
 impl State {
@@ -32,22 +33,8 @@ impl State {
         let Some(addr) = found else {
             return Answer::unknown(self.not_found(ask, lease.holds(now)));
         };
-        let serving = self.serving(lease, now);
-        let deadline = match ask.question {
-            Question::Writable => lease.deadline,
-            Question::Readable => lease
-                .deadline
-                .map(|deadline| deadline.after(self.settings.read_lease)),
-        };
-        let reason = if deadline.is_none_or(|deadline| now >= deadline) {
-            Reason::NoLease
-        } else {
-            match (self.observed.nodes.get(addr), ask.question) {
-                (Some(node), Question::Writable) => serving.writable(addr, node),
-                (Some(node), Question::Readable) => serving.readable(addr, node),
-                (None, _) => serving.unlisted(addr, &self.observed.unlisted[addr]),
-            }
-        };
+        let deadline = self.deadline(ask.question, lease);
+        let reason = self.reason(addr, ask.question, lease, now);
         let says = matches!(reason.ruling(), Ruling::Yes | Ruling::No);
         Answer {
             reason,
@@ -60,6 +47,46 @@ impl State {
             deadline: deadline.filter(|_| says),
             consented: lease.consented && says,
         }
+    }
+
+    /// Until when what is said of nodes holds (RK-3).
+    fn deadline(&self, question: Question, lease: Lease) -> Option<Moment> {
+        match question {
+            Question::Writable => lease.deadline,
+            Question::Readable => lease
+                .deadline
+                .map(|deadline| deadline.after(self.settings.read_lease)),
+        }
+    }
+
+    /// What is said of a node that the file has, or that others have.
+    fn reason(&self, addr: &NodeAddr, question: Question, lease: Lease, now: Moment) -> Reason {
+        let deadline = self.deadline(question, lease);
+        if deadline.is_none_or(|deadline| now >= deadline) {
+            return Reason::NoLease;
+        }
+        let serving = self.serving(lease, now);
+        match (self.observed.nodes.get(addr), question) {
+            (Some(node), Question::Writable) => serving.writable(addr, node),
+            (Some(node), Question::Readable) => serving.readable(addr, node),
+            (None, _) => match self.observed.unlisted.get(addr) {
+                Some(unlisted) => serving.unlisted(addr, unlisted),
+                None => Reason::NoSuchNode,
+            },
+        }
+    }
+
+    /// Whether a node is answered to be writable.
+    fn any_writable(&self, lease: Lease, now: Moment) -> bool {
+        let mut nodes = self
+            .observed
+            .nodes
+            .keys()
+            .chain(self.observed.unlisted.keys());
+        nodes.any(|addr| {
+            let reason = self.reason(addr, Question::Writable, lease, now);
+            reason.ruling() == Ruling::Yes
+        })
     }
 
     /// A node that the file lacks may be one that others have: published, or in a file that differs from this one. Only a keeper
@@ -140,7 +167,9 @@ impl State {
                 .map(|shared| shared.keepers.clone())
                 .unwrap_or_default(),
             leading: self.leading().map(|leading| leading.epoch),
+            writable: self.any_writable(lease, now),
             plan: self.plan.to_string(),
+            held: self.held().iter().map(Hold::kind).collect(),
             nodes: self
                 .observed
                 .nodes
@@ -181,6 +210,8 @@ impl State {
                 }),
             );
         }
+        let facts = node.sighting.proven();
+        let lag = self.observed.lag(addr);
         Some(NodeView {
             node: addr.clone(),
             now,
@@ -190,8 +221,16 @@ impl State {
             },
             verdict: node.verdict,
             votes,
-            writable: self.serving(lease, now).writable(addr, node),
-            readable: self.serving(lease, now).readable(addr, node),
+            writable: self.reason(addr, Question::Writable, lease, now),
+            readable: self.reason(addr, Question::Readable, lease, now),
+            offset: facts.map(|facts| facts.offset),
+            lag_bytes: lag.map(|lag| lag.bytes),
+            lag_seconds: lag.and_then(|lag| lag.seconds),
+            age: node
+                .sighting
+                .facts
+                .is_some()
+                .then(|| now.since(node.sighting.at)),
         })
     }
 

@@ -96,6 +96,7 @@ fn facts(name: &str, role: Role, replication_id: String) -> NodeFacts {
         previous_replication_id: None,
         previous_offset: None,
         offset: 1_000,
+        attached: Vec::new(),
         keys: 10,
         append_only: false,
         failover: None,

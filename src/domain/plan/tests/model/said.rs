@@ -48,6 +48,7 @@ pub(super) fn facts(index: usize, server: &Server, servers: &[Server]) -> NodeFa
         previous_replication_id: server.previous.clone(),
         previous_offset: None,
         offset: server.offset,
+        attached: Vec::new(),
         keys: server.keys,
         append_only: false,
         failover: None,

@@ -1,0 +1,177 @@
+//! What an operator is woken for shows in the metrics: red while nobody can write, green again when somebody can.
+
+use super::support::keeper::{Keeper, Keepers, Settings};
+use super::support::net::Net;
+use super::support::redis::Redis;
+use super::support::scrape::assert_well_formed;
+use super::support::wait::{SOON, eventually};
+use super::support::zookeeper::ZooKeeper;
+
+const WRITABLE: &str = r#"redis_keeper_cluster_writable{cluster="cache"} 1"#;
+const NOT_WRITABLE: &str = r#"redis_keeper_cluster_writable{cluster="cache"} 0"#;
+const POSSIBLE: &str = r#"redis_keeper_cluster_failover_possible{cluster="cache"} 1"#;
+const IMPOSSIBLE: &str = r#"redis_keeper_cluster_failover_possible{cluster="cache"} 0"#;
+const NOT_HELD: &str = r#"redis_keeper_cluster_held{cluster="cache" absent"#;
+
+fn held(reason: &str) -> String {
+    format!(r#"redis_keeper_cluster_held{{cluster="cache",reason="{reason}"}} 1"#)
+}
+
+fn of(node: &Redis, name: &str, value: &str) -> String {
+    let at = node.node();
+    format!(r#"redis_keeper_node_{name}{{cluster="cache",node="{at}"}} {value}"#)
+}
+
+fn role(node: &Redis, role: &str, value: &str) -> String {
+    let at = node.node();
+    format!(r#"redis_keeper_node_role{{cluster="cache",node="{at}",role="{role}"}} {value}"#)
+}
+
+async fn set_priority(replicas: [&Redis; 2], priority: u32) {
+    for replica in replicas {
+        let set = format!("CONFIG SET replica-priority {priority}");
+        replica.run::<()>(&set).await;
+    }
+}
+
+#[tokio::test]
+async fn a_dead_primary_whose_replicas_have_priority_0_turns_the_metrics_red() {
+    let net = Net::new();
+    let [primary, first, second] = Redis::trio(&net).await;
+    let nodes = [&primary, &first, &second];
+    let keeper = Keeper::alone_for(&net, Settings::new(), &nodes).await;
+    let up = of(&primary, "up", "1");
+    let well = ["redis_keeper_ready 1", WRITABLE, POSSIBLE, NOT_HELD, &up];
+    keeper.wait_samples(&well).await;
+    keeper
+        .wait_samples(&[
+            &role(&primary, "primary", "1"),
+            &role(&first, "primary", "0"),
+            &role(&first, "replica", "1"),
+            &of(&first, "votes", "0"),
+        ])
+        .await;
+    assert_well_formed(&keeper.scrape().await.expect("the metrics"));
+
+    set_priority([&first, &second], 0).await;
+    keeper.wait_samples(&[WRITABLE, IMPOSSIBLE]).await;
+
+    primary.kill();
+    keeper
+        .wait_samples(&[
+            NOT_WRITABLE,
+            IMPOSSIBLE,
+            &held("none-eligible"),
+            &of(&primary, "up", "0"),
+            &of(&primary, "votes", "1"),
+        ])
+        .await;
+    let page = keeper.scrape().await.expect("the metrics");
+    assert_well_formed(&page);
+
+    set_priority([&first, &second], 100).await;
+    keeper.wait_samples(&[WRITABLE, POSSIBLE]).await;
+    primary.revive().await;
+    keeper.wait_samples(&well).await;
+}
+
+#[tokio::test]
+async fn a_primary_that_was_made_a_replica_of_a_stranger_turns_the_metrics_red() {
+    let net = Net::new();
+    let [primary, first, second] = Redis::trio(&net).await;
+    let stranger = Redis::start(&net).await;
+    let nodes = [&primary, &first, &second];
+    let keeper = Keeper::alone_for(&net, Settings::new(), &nodes).await;
+    keeper.wait_samples(&[WRITABLE, POSSIBLE, NOT_HELD]).await;
+
+    // It refuses the synchronisation, so that the primary keeps its data.
+    stranger.run::<()>("CONFIG SET requirepass other").await;
+    primary.follow(&stranger).await;
+    keeper
+        .wait_samples(&[NOT_WRITABLE, &held("replicates-from-outside")])
+        .await;
+
+    primary.run::<()>("REPLICAOF NO ONE").await;
+    keeper.wait_samples(&[WRITABLE, POSSIBLE, NOT_HELD]).await;
+}
+
+#[tokio::test]
+async fn keepers_without_zookeeper_and_without_all_others_turn_the_metrics_red() {
+    let net = Net::fleet().await;
+    let redis = Redis::trio(&net).await;
+    let zookeeper = ZooKeeper::ensemble(&net, 1).await;
+    let prefix = zookeeper.prefix("alarms");
+    let nodes = redis.each_ref();
+    let keepers = Keepers::start_for(3, &net, &prefix, Settings::patient(), &nodes).await;
+    let well = [
+        WRITABLE,
+        POSSIBLE,
+        "redis_keeper_ready 1",
+        "redis_keeper_session_connected 1",
+        "redis_keeper_session_keepers_online 3",
+        "redis_keeper_failsafe 0",
+    ];
+    for keeper in keepers.iter() {
+        keeper.wait_samples(&well).await;
+    }
+    wait_one_leader(&keepers).await;
+
+    keepers[2].process().kill();
+    let [server] = zookeeper.servers() else {
+        panic!("one server")
+    };
+    server.process().kill();
+    for keeper in &keepers[..2] {
+        keeper
+            .wait_samples(&[
+                NOT_WRITABLE,
+                IMPOSSIBLE,
+                NOT_HELD,
+                "redis_keeper_ready 0",
+                "redis_keeper_session_connected 0",
+                "redis_keeper_session_leader 0",
+            ])
+            .await;
+        let at = keeper.zookeeper_links().next().expect("a link").at();
+        wait_cause(keeper, &format!("{at}: it closes the connection")).await;
+        keeper.cut_from_zookeeper().await;
+        wait_cause(keeper, &format!("{at}: connection refused")).await;
+        keeper.restore_zookeeper().await;
+    }
+
+    server.revive().await;
+    keepers[2].process().restart();
+    for keeper in keepers.iter() {
+        keeper.wait_samples(&well).await;
+    }
+    wait_one_leader(&keepers).await;
+}
+
+/// Until it says, wherever it cannot answer, since when ZooKeeper is away, and what a server did.
+async fn wait_cause(keeper: &Keeper, cause: &str) {
+    let paths = ["/ready", "/cluster/cache/status"];
+    for path in paths {
+        eventually(SOON, format!("{path} to say {cause}"), async || {
+            let answer = keeper.get(path).await;
+            let told = answer.map_err(|error| error.to_string())?.body;
+            let error = told["error"].as_str().unwrap_or_default();
+            let named = error.contains("ZooKeeper away for ") && error.contains(cause);
+            named.then_some(()).ok_or_else(|| told.to_string())
+        })
+        .await;
+    }
+    let log = keeper.process().log();
+    assert!(log.contains("ZooKeeper is out of reach"), "{log}");
+}
+
+async fn wait_one_leader(keepers: &Keepers) {
+    eventually(SOON, "one keeper to lead", async || {
+        let mut leaders = 0;
+        for keeper in keepers.iter() {
+            let page = keeper.scrape().await?;
+            leaders += usize::from(page.contains("\nredis_keeper_session_leader 1\n"));
+        }
+        (leaders == 1).then_some(()).ok_or(leaders.to_string())
+    })
+    .await;
+}
