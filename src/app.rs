@@ -89,6 +89,7 @@ pub struct Daemon {
     references: References,
     fatal: mpsc::UnboundedReceiver<Fatal>,
     lease: watch::Receiver<Lease>,
+    clock: Arc<dyn LeaseClock>,
 }
 
 /// Why a keeper ended by itself.
@@ -154,6 +155,7 @@ impl Daemon {
         for cluster in &config.clusters {
             plan = plan.child(wires.cluster(config, cluster));
         }
+        let clock = ports.clock.clone();
         let view = Arc::new(OnceLock::new());
         if let Some(front) = front {
             let backend = backend::Actors {
@@ -180,6 +182,7 @@ impl Daemon {
             references,
             fatal,
             lease,
+            clock,
         }
     }
 
@@ -211,6 +214,13 @@ impl Daemon {
             () = stop => {}
             Some(Fatal { message }) = self.fatal.recv() => return Err(Failure::Refused(message)),
             exit = self.root.ended() => return Err(Failure::GaveUp(exit)),
+        }
+        let lease = *self.lease.borrow();
+        if lease.deadline.is_some() && (lease.consented || !lease.holds(self.clock.now())) {
+            tracing::warn!(
+                "stopping while ZooKeeper does not answer: this keeper cannot take part again before ZooKeeper is back. With \
+                 failsafe, the other keepers call no node writable either once its last consent is over"
+            );
         }
         tracing::info!("stopping: giving back latch, votes and membership");
         if tokio::time::timeout(LEAVE_WITHIN, self.references.session.send(Leave))

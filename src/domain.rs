@@ -31,6 +31,7 @@ pub mod rivals;
 pub mod sentinels;
 pub mod serving;
 pub mod silence;
+pub mod story;
 pub mod succession;
 pub mod task;
 pub mod unproven;

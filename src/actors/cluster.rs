@@ -27,15 +27,15 @@ use crate::domain::facts::Sighting;
 use crate::domain::files::Difference;
 use crate::domain::lease::Lease;
 use crate::domain::node::{KeeperId, Moment, NodeAddr};
-use crate::domain::plan::Hold;
 use crate::domain::rivals::Known;
-use crate::domain::verdict::{Report, Verdict};
+use crate::domain::verdict::Report;
 use crate::ports::clock::LeaseClock;
 use crate::ports::redis::Redis;
 use crate::supervision::ChildRef;
 
 pub use self::state::ClusterSettings;
 use self::state::State;
+use self::story::Log;
 use self::switching::Switching;
 
 mod answering;
@@ -48,6 +48,7 @@ mod overlaps;
 mod proxies;
 mod returning;
 mod state;
+mod story;
 mod switching;
 mod tasks;
 mod telling;
@@ -62,8 +63,8 @@ const TOLD_FACTS: Duration = Duration::from_millis(300);
 /// When what did not answer then is read again: not at once, for a monitor that is down answers nothing, at once.
 const READ_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
-/// How long what is left undone is given to settle before it is logged: what is over by then is no news.
-const HOLDS_SETTLE: Duration = Duration::from_secs(1);
+/// How long differences of files are given to settle before they are logged: what is over by then is no news.
+const DIFFERENCES_SETTLE: Duration = Duration::from_secs(1);
 
 /// What a [`ClusterActor`] needs of others.
 #[derive(Clone)]
@@ -106,12 +107,12 @@ pub struct ClusterActor {
     reported: Report,
     /// What it was told last of polls.
     poll_told: Told,
-    /// What was logged last of what is left undone.
-    told_holds: Vec<Hold>,
+    /// What was logged of what happens.
+    log: Log,
     /// What was logged last of how the keepers' files differ.
     told_differences: BTreeMap<KeeperId, Difference>,
-    /// Both will be looked at again soon.
-    holds_settle: bool,
+    /// They will be looked at again soon.
+    differences_settle: bool,
     /// How many changes of claims were taken in.
     claims_seen: u64,
     /// What is shared has changed, and its consequences were not taken yet.
@@ -134,11 +135,11 @@ impl ClusterActor {
             links,
             reported: Report::default(),
             poll_told: Told::default(),
-            told_holds: Vec::new(),
+            log: Log::default(),
             claims_seen: 0,
             told_differences: BTreeMap::new(),
             news: false,
-            holds_settle: false,
+            differences_settle: false,
             again: None,
             switching: None,
             span,
@@ -171,7 +172,7 @@ impl ClusterActor {
         self.list_nodes();
         self.look_at_claims();
         for (node, verdict) in self.state.reconsider(now) {
-            log_verdict(&node, verdict);
+            story::log_verdict(&node, verdict);
         }
         let report = self.state.report(now);
         if report != self.reported {
@@ -179,11 +180,12 @@ impl ClusterActor {
             self.send_report();
         }
         self.tell_poll();
+        self.tell_story(now);
         self.look_again(ctx);
         self.settle();
-        if !self.holds_settle && (self.holds_are_news() || self.differences_are_news()) {
-            self.holds_settle = true;
-            ctx.run_later(HOLDS_SETTLE, |actor, _| actor.tell_holds());
+        if !self.differences_settle && self.differences_are_news() {
+            self.differences_settle = true;
+            ctx.run_later(DIFFERENCES_SETTLE, |actor, _| actor.tell_differences());
         }
     }
 
@@ -199,7 +201,7 @@ impl ClusterActor {
 
     /// Sees to it that the plan is made again when it says so.
     fn look_again(&mut self, ctx: &mut Context<Self>) {
-        let wanted = self.state.again();
+        let wanted = self.state.again().into_iter().chain(self.log.again()).min();
         if self.again.map(|(at, _)| at) == wanted {
             return;
         }
@@ -214,24 +216,6 @@ impl ClusterActor {
             });
             (at, timer)
         });
-    }
-
-    fn holds_are_news(&self) -> bool {
-        let held = self.state.held();
-        let told = self.told_holds.iter();
-        held.len() != told.len() || !told.zip(held).all(|(told, held)| told.same_as(held))
-    }
-
-    fn tell_holds(&mut self) {
-        self.holds_settle = false;
-        self.tell_differences();
-        if self.holds_are_news() {
-            self.told_holds = self.state.held().to_vec();
-            let _in_span = self.span.enter();
-            for why in &self.told_holds {
-                tracing::warn!(%why, "held");
-            }
-        }
     }
 
     fn send_report(&self) {
@@ -303,15 +287,6 @@ impl ClusterActor {
     }
 }
 
-fn log_verdict(node: &NodeAddr, verdict: Verdict) {
-    let (votes, keepers) = (verdict.unreachable + verdict.loading, verdict.keepers);
-    if verdict.unfit_as_primary() {
-        tracing::warn!(%node, votes, keepers, "node is held down by a majority of the keepers");
-    } else {
-        tracing::info!(%node, votes, keepers, "node is no longer held down");
-    }
-}
-
 impl Actor for ClusterActor {
     type Context = Context<Self>;
 
@@ -379,7 +354,8 @@ impl Handler<Decide> for ClusterActor {
                     }
                     actor.catch_up();
                     actor.reconsider(ctx);
-                    let decision = actor.state.decision();
+                    let mut decision = actor.state.decision();
+                    decision.choice = actor.choice();
                     if let Some(switching) = &mut actor.switching {
                         // In the names of the file, as what is published is read.
                         switching.decided(actor.state.plan());

@@ -29,6 +29,7 @@ use self::polls::Polls;
 use self::reading::Event;
 use self::roll::Roll;
 use self::standing::Standing;
+use self::story::Log;
 use self::writing::Counter;
 use super::Outbox;
 use super::messages::{Fatal, KeeperAnnouncement, Leadership, Leading, ResendReport, SharedState};
@@ -65,6 +66,7 @@ mod report_slot;
 mod reporting;
 mod roll;
 mod standing;
+mod story;
 mod subject;
 mod tasks;
 mod unlisted;
@@ -166,6 +168,8 @@ pub struct ZkSession {
     pace: Pace,
     leadership: Option<Leadership>,
     yielding: Yielding,
+    /// What was told in the log of keepers and of this one's lease.
+    log: Log,
 }
 
 /// How far a keeper has come.
@@ -264,6 +268,7 @@ impl ZkSession {
             pace: Pace::new(settings.lease),
             leadership: None,
             yielding: Yielding::default(),
+            log: Log::default(),
             dependencies,
         }
     }

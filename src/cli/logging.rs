@@ -17,8 +17,9 @@ mod lines;
 pub(super) use self::lines::LOST_LINES;
 use self::lines::{Flush, Lines};
 
-/// Libraries that tell of their daily business, unless the configured level names them.
-const LIBRARIES: &str = "actix_server=warn,zookeeper_client=warn";
+/// Libraries that tell of their daily business, unless the configured level names them. The client of ZooKeeper warns of each
+/// attempt at each server: the session tells once that coordination is in trouble.
+const LIBRARIES: &str = "actix_server=warn,zookeeper_client=error";
 
 /// Writes the last lines when it is dropped, if somebody takes them in time.
 pub(super) struct LogGuard(Option<Flush>);

@@ -3,7 +3,6 @@
 mod words;
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -12,10 +11,12 @@ use super::unproven::Unproven;
 
 pub use attached::{Attached, Lag};
 pub use failover::ServerFailover;
+pub use product::{Family, Version};
 
 mod attached;
 mod failover;
 mod matter;
+mod product;
 
 /// The facts of one node, merged from its probes.
 ///
@@ -61,45 +62,6 @@ pub struct NodeFacts {
     pub sentinels: Vec<String>,
     /// How many other clients listen on the channel of Sentinels.
     pub other_subscribers: usize,
-}
-
-/// Who makes a server.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Family {
-    /// Redis, and what passes itself off as one.
-    #[default]
-    Redis,
-    /// Valkey.
-    Valkey,
-}
-
-impl fmt::Display for Family {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Redis => "Redis",
-            Self::Valkey => "Valkey",
-        })
-    }
-}
-
-/// Version of a server, ordered.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version {
-    /// Major.
-    pub major: u16,
-    /// Minor.
-    pub minor: u16,
-    /// Patch.
-    pub patch: u16,
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if *self == Self::default() {
-            return f.write_str("unknown");
-        }
-        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
-    }
 }
 
 /// How a server runs.
@@ -249,6 +211,8 @@ pub struct Sighting {
     pub answering: bool,
     /// Since when every probe was answered; `None` if the last one was not.
     pub answering_since: Option<Moment>,
+    /// When the last proof of life came, of whatever process; `None` if there was none since this keeper began to watch it.
+    pub last_alive: Option<Moment>,
     /// The last probe's connection was refused.
     pub refused: bool,
     /// When the last probe that has ended was sent.
@@ -319,6 +283,7 @@ impl Sighting {
             probed: false,
             answering: false,
             answering_since: None,
+            last_alive: None,
             refused: false,
             probe_sent: at,
             process: None,
@@ -363,6 +328,7 @@ impl Sighting {
             probed,
             answering,
             answering_since: _,
+            last_alive: _,
             refused,
             probe_sent: _,
             process,

@@ -24,7 +24,7 @@ pub(super) fn generation_of(facts: &NodeFacts, lineage: &[String]) -> Option<usi
 }
 
 /// Bytes of the history `id` that the node holds.
-fn extent(facts: &NodeFacts, id: &str) -> Option<u64> {
+pub(super) fn extent(facts: &NodeFacts, id: &str) -> Option<u64> {
     let previous = facts.previous_replication_id.as_deref();
     if facts.replication_id == id {
         Some(facts.offset)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::{MinReplicas, NodeFacts};
 use super::names::Addresses;
-use super::node::{Epoch, Generation, NodeAddr};
+use super::node::{Epoch, Generation, KeeperId, NodeAddr};
 
 /// What is published for one cluster. Its primary changes only A → none → B (RK-2).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Published {
     pub replicas: BTreeSet<NodeAddr>,
     /// The leadership that published it.
     pub epoch: Epoch,
+    /// The keeper that made the last withdrawal or publication; `None` where a former build did.
+    pub by: Option<KeeperId>,
     /// Raised by every withdrawal and publication.
     pub generation: Generation,
     /// The process that is published, or was last: any other at its address has to show whose data it holds (RK-7).

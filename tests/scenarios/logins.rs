@@ -119,13 +119,14 @@ async fn a_wrong_password_shows_though_the_server_answers_anybody_until_sighup_b
         keeper.calls_writable("cache", &redis).await,
         "clients are not concerned"
     );
-    let told = "the node refuses this keeper's login: it takes no command";
+    let told = "no failover is possible why=the password is refused by the only node";
+    wait_log(&keeper, told).await;
     assert_eq!(keeper.process().log().matches(told).count(), 1);
 
     std::fs::write(&file, "right\n").expect("written");
     keeper.process().signal(Signal::HUP);
     wait_log(&keeper, "secrets read again").await;
-    wait_log(&keeper, "the node accepts this keeper's login again").await;
+    wait_log(&keeper, "all nodes can be commanded again").await;
     eventually(SOON, "the trouble to be over", async || {
         let (trouble, explained) = troubles().await;
         let over = trouble.is_null() && explained == json!([]);

@@ -45,6 +45,7 @@ mod set_back;
 mod silence;
 mod state_header;
 mod storm;
+mod story;
 mod strangers;
 mod succession;
 #[expect(

@@ -189,7 +189,8 @@ async fn when_the_best_replica_fails_its_promotion_the_next_takes_over_at_once()
     let held = "the refusal to be held against it";
     eventually(SOON, held, async || {
         let log = keeper.process().log();
-        log.contains("cannot command").then_some(()).ok_or(log)
+        let told = log.contains("nodes cannot be commanded");
+        told.then_some(()).ok_or(log)
     })
     .await;
 }
@@ -254,7 +255,8 @@ async fn a_candidate_that_falls_silent_is_passed_over_and_its_late_promotion_is_
     primary.wait_followed_by(&[&silent, &next_best]).await;
 
     primary.kill();
-    let held_down = format!("node={}", primary.node());
+    let held_down = "node is held down by a majority of the keepers";
+    let held_down = format!("{held_down} node={}", primary.node());
     eventually(SOON, "the primary to be held down", async || {
         let log = keeper.process().log();
         log.contains(&held_down).then_some(()).ok_or("it is not")

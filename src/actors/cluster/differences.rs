@@ -58,6 +58,7 @@ impl ClusterActor {
 
     /// Tells which keepers' files are the odd ones, whenever that has changed.
     pub(super) fn tell_differences(&mut self) {
+        self.differences_settle = false;
         let differences = self.state.odd_files();
         if differences == self.told_differences {
             return;

@@ -20,6 +20,7 @@ use crate::domain::facts::MinReplicas;
 use crate::domain::node::{ClusterName, KeeperId, Moment, NodeAddr};
 use crate::domain::plan::{Action, Change};
 use crate::domain::published::Published;
+use crate::domain::story::Choice;
 use crate::ports::redis::{CommandConnection, CommandError, Remember};
 use crate::supervision::ChildRef;
 
@@ -95,6 +96,8 @@ struct Decided {
     leadership: Leadership,
     /// Which server process answered at each node.
     run_ids: BTreeMap<NodeAddr, String>,
+    /// Why the node is chosen that is to be promoted.
+    choice: Option<Choice>,
 }
 
 impl Decided {
@@ -190,6 +193,7 @@ impl Driver {
             version: decision.version,
             leadership: decision.leading?,
             run_ids: decision.run_ids,
+            choice: decision.choice,
         })
     }
 
@@ -251,7 +255,8 @@ impl Driver {
         if again != node || !second.confirms(first, &[&node]) {
             return;
         }
-        tracing::info!(epoch = %leadership.epoch, candidate = %node, "candidate chosen");
+        let why = second.choice.as_ref().map(tracing::field::display);
+        tracing::info!(epoch = %leadership.epoch, candidate = %node, why, "candidate chosen");
         let leads = leadership.clone();
         let written = self.write(leads, second.version, state, false).await;
         if written.is_none() {
@@ -415,7 +420,13 @@ fn tell(leadership: &Leadership, state: &Published, change: Change) {
     let epoch = leadership.epoch;
     match (change, &state.intent, &state.primary) {
         (Change::Withdraw, Some(intent), _) => {
-            tracing::warn!(%epoch, reason = intent.reason, "withdrawing the primary");
+            let primary = intent.old.as_ref().map(tracing::field::display);
+            let reason = intent.reason.as_str();
+            if intent.switchover.is_some() {
+                tracing::info!(%epoch, primary, reason, "withdrawing the primary");
+            } else {
+                tracing::warn!(%epoch, primary, reason, "withdrawing the primary");
+            }
         }
         (Change::Publish | Change::Resume, _, Some(primary)) => {
             tracing::info!(%epoch, %primary, "publishing the primary");

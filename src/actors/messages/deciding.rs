@@ -7,6 +7,7 @@ use actix::Message;
 use super::Leadership;
 use crate::domain::node::NodeAddr;
 use crate::domain::plan::Plan;
+use crate::domain::story::Choice;
 
 /// `FailoverRun` → `ClusterActor`: what is to be done next?
 #[derive(Debug, Message)]
@@ -38,4 +39,6 @@ pub struct Decision {
     pub leading: Option<Leadership>,
     /// Which server process answered at each node when it was decided.
     pub run_ids: BTreeMap<NodeAddr, String>,
+    /// Why the node is chosen that is to be promoted.
+    pub choice: Option<Choice>,
 }

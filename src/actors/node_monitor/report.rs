@@ -34,20 +34,8 @@ impl NodeMonitor {
         }
     }
 
-    /// Takes in what the node made of this keeper's login, and tells what has changed.
+    /// Takes in what the node made of this keeper's login. The cluster tells of it, once for all of its nodes.
     pub(super) fn login_is(&mut self, refused: Option<String>) {
-        let (cluster, node) = (&self.cluster, &self.addr);
-        match (&self.sighting.login_refused, &refused) {
-            (None, Some(why)) => tracing::warn!(
-                %cluster, %node, why,
-                "the node refuses this keeper's login: it takes no command; correct redis.username or redis.password, or the \
-                 node's user"
-            ),
-            (Some(_), None) => {
-                tracing::info!(%cluster, %node, "the node accepts this keeper's login again");
-            }
-            _ => {}
-        }
         self.sighting.login_refused = refused;
     }
 
@@ -63,6 +51,7 @@ impl NodeMonitor {
     pub(super) fn report(&mut self, ctx: &mut Context<Self>) {
         let now = self.clock.now();
         self.sighting.vote = self.liveness.vote(now);
+        self.sighting.last_alive = self.liveness.last_alive();
         self.sighting.order.1 += 1;
         let news = self.told.as_ref().is_none_or(|told| {
             !told.same_matter(&self.sighting) || self.lags(told) != self.lags(&self.sighting)

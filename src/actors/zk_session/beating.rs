@@ -26,6 +26,7 @@ impl ZkSession {
         self.drop_the_dead(now);
         self.foresee(now);
         self.go_on(ctx);
+        self.tell_readiness(now);
         self.rehearse(now, ctx);
         self.make_way(now);
         self.look_for_given_up();
@@ -157,6 +158,7 @@ impl ZkSession {
             self.beat();
         }
         self.share_acknowledgements();
+        self.tell_keepers();
     }
 
     /// Tells the lease, if it is longer now.

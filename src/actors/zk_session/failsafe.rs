@@ -346,7 +346,8 @@ impl ZkSession {
         }
         if consented {
             tracing::warn!(
-                "ZooKeeper does not answer: going on with the consent of all keepers (failsafe)"
+                "ZooKeeper does not answer: going on with the consent of all keepers (failsafe). Stop and restart none of \
+                 them now: it could not consent again before ZooKeeper is back, and no keeper would call a node writable"
             );
         } else if leased {
             tracing::info!("ZooKeeper answers again: failsafe is over");
@@ -356,7 +357,7 @@ impl ZkSession {
     }
 
     /// Why this keeper goes on by consent no more.
-    fn why_over(&self, now: Moment) -> Over<'_> {
+    pub(super) fn why_over(&self, now: Moment) -> Over<'_> {
         let settings = &self.dependencies.settings;
         let end = self.lease_book.lease().deadline.zip(settings.failsafe);
         let end = end.map(|(lease, failsafe)| lease.after(failsafe.limit));

@@ -86,6 +86,11 @@ impl ZkSession {
             state: Published {
                 epoch: write.leadership.epoch,
                 generation: published.map_or_else(Generation::default, |it| it.generation),
+                by: if write.raise_generation {
+                    Some(self.identity.id.clone())
+                } else {
+                    write.state.by
+                },
                 ..write.state
             },
             cluster: write.cluster,

@@ -308,7 +308,7 @@ impl<'a> Story<'a> {
                 );
                 self.step(at, Tone::Bad, "leader", &text)
             }
-            "coordination is away; trying until it is back" => {
+            "coordination is in trouble; trying on" => {
                 let text = format!(
                     "{} has lost ZooKeeper: {}",
                     line.keeper,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Document, LayoutError, WireAddr, addrs, decode, encode, wire_addrs};
 use crate::domain::facts::MinReplicas;
 use crate::domain::names::Addresses;
-use crate::domain::node::{Epoch, Generation, NodeAddr};
+use crate::domain::node::{Epoch, Generation, KeeperId, NodeAddr};
 use crate::domain::published::{Deposed, Intent, Published, Step};
 
 #[derive(Serialize, Deserialize)]
@@ -17,6 +17,8 @@ struct WirePublished {
     slaves: Vec<WireAddr>,
     epoch: u64,
     generation: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     run_id: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -125,6 +127,7 @@ impl Document for Published {
             slaves: wire_addrs(&self.replicas),
             epoch: self.epoch.0,
             generation: self.generation.0,
+            by: self.by.as_ref().map(ToString::to_string),
             run_id: self.run_id.clone(),
             deposed: self.deposed.iter().map(WireDeposed::from).collect(),
             known: wire_addrs(&self.known),
@@ -159,6 +162,7 @@ impl Document for Published {
             replicas: addrs(wire.slaves),
             epoch: Epoch(wire.epoch),
             generation: Generation(wire.generation),
+            by: wire.by.map(KeeperId::new),
             run_id: wire.run_id,
             deposed: wire.deposed.into_iter().map(Into::into).collect(),
             known: addrs(wire.known),

@@ -59,12 +59,12 @@ prop_compose! {
         has_data: bool,
         former in btree_map(addr(), (any::<u32>(), any::<u32>()), 0..3),
         addresses in btree_map("[a-z]{1,3}", btree_set(any::<std::net::IpAddr>(), 1..3), 0..3),
-        (breaker, intent) in (any::<bool>(), option::of(intent())),
+        (breaker, by, intent) in (any::<bool>(), option::of("[a-z]{1,8}".prop_map(KeeperId::new)), option::of(intent())),
     ) -> Published {
         Published {
             primary, replicas, epoch: Epoch(epoch), generation: Generation(generation), known, lineage,
             run_id: processes.0, deposed: processes.1,
-            has_data, addresses, breaker, intent,
+            has_data, addresses, breaker, by, intent,
             former_min_replicas: former.into_iter().map(|(node, (to_write, max_lag))| {
                 (node, MinReplicas { to_write, max_lag })
             }).collect(),

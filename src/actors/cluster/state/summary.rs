@@ -126,6 +126,7 @@ impl State {
             version: shared.and_then(|shared| shared.version),
             leading: self.leading().cloned(),
             run_ids: self.observed.run_ids(),
+            choice: None,
         })
     }
 }

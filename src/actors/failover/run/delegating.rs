@@ -35,7 +35,8 @@ impl Driver {
         if !same || !second.confirms(&first, &[&node]) {
             return;
         }
-        tracing::info!(epoch = %leadership.epoch, candidate = %node, through = %keeper, "candidate chosen");
+        let why = second.choice.as_ref().map(tracing::field::display);
+        tracing::info!(epoch = %leadership.epoch, candidate = %node, through = %keeper, why, "candidate chosen");
         let version = self
             .write(leadership.clone(), second.version, state, false)
             .await;

@@ -64,7 +64,8 @@ impl Driver {
         if !same || !second.confirms(first, &[&from, &to]) {
             return;
         }
-        tracing::info!(epoch = %leadership.epoch, %from, %to, "switching over");
+        let reason = state.intent.as_ref().map(|intent| intent.reason.as_str());
+        tracing::info!(epoch = %leadership.epoch, %from, %to, reason, "switching over");
         let leads = leadership.clone();
         let written = self.write(leads, second.version, state, false).await;
         if written.is_none() {

@@ -6,7 +6,7 @@ use std::fmt;
 use crate::domain::node::KeeperId;
 
 /// What has ended a lease by consent.
-pub(super) enum Over<'a> {
+pub(in crate::actors::zk_session) enum Over<'a> {
     /// This keeper takes part no more.
     Left,
     /// There is no lease to go on from.

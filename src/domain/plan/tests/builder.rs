@@ -310,6 +310,7 @@ impl Cluster {
             former_min_replicas: [].into(),
             addresses: [].into(),
             breaker: false,
+            by: None,
             intent: None,
         });
         self.looked_at()

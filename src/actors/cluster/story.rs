@@ -1,0 +1,206 @@
+//! What happens in the cluster, told in the log: constant messages, with fields for the rest. INFO is what is normal, WARN what an
+//! operator should look at, ERROR what needs a hand.
+
+use std::time::Duration;
+
+use super::ClusterActor;
+use crate::domain::node::{Moment, NodeAddr};
+use crate::domain::plan::Action;
+use crate::domain::story::{
+    Choice, Done, Event, HoldsTold, ObstacleNews, Obstacles, Story, View, Weight, choice, reason,
+};
+use crate::domain::verdict::Verdict;
+
+/// What was told so far.
+#[derive(Default)]
+pub(super) struct Log {
+    story: Story,
+    holds: HoldsTold,
+    obstacles: Obstacles,
+}
+
+impl Log {
+    /// When there may be more to tell though nothing happens.
+    pub(super) fn again(&self) -> Option<Moment> {
+        let times = [
+            self.story.again(),
+            self.holds.again(),
+            self.obstacles.again(),
+        ];
+        times.into_iter().flatten().min()
+    }
+}
+
+impl ClusterActor {
+    /// Logs what has happened since the last time.
+    pub(super) fn tell_story(&mut self, now: Moment) {
+        let leads = self.state.leading().is_some();
+        let view = View {
+            observed: &self.state.observed,
+            plan: self.state.plan(),
+            leads,
+            now,
+        };
+        for event in self.log.story.look(view) {
+            tell(&event);
+        }
+        for news in self.log.obstacles.look(&self.state.observed, now) {
+            tell_obstacle(&news);
+        }
+        for (weight, why) in self.log.holds.look(self.state.held(), now) {
+            match weight {
+                Weight::Normal => tracing::info!(%why, "held"),
+                Weight::Lasting => tracing::warn!(%why, "held"),
+            }
+        }
+    }
+
+    /// Why the node is chosen that the plan has take over, if there is one.
+    pub(super) fn choice(&self) -> Option<Choice> {
+        let Some(Action::Promote { node, .. }) = &self.state.plan().action else {
+            return None;
+        };
+        let (observed, policy) = (&self.state.observed, &self.state.settings.policy);
+        let choice = choice(node, observed, policy, self.links.clock.now())?;
+        Some(choice.lacking(self.log.story.lacks(node)))
+    }
+}
+
+pub(super) fn log_verdict(node: &NodeAddr, verdict: Verdict) {
+    let (votes, keepers) = (verdict.unreachable + verdict.loading, verdict.keepers);
+    if verdict.unfit_as_primary() {
+        tracing::warn!(%node, votes, keepers, "node is held down by a majority of the keepers");
+    } else {
+        tracing::info!(%node, votes, keepers, "node is no longer held down");
+    }
+}
+
+/// In seconds, to the millisecond.
+fn seconds(span: Duration) -> f64 {
+    (span.as_secs_f64() * 1_000.0).round() / 1_000.0
+}
+
+fn tell(event: &Event) {
+    match event {
+        Event::Silent {
+            node,
+            is_primary: true,
+            silence,
+        } => tracing::warn!(%node, why = %silence, "the primary does not answer"),
+        Event::Silent { node, silence, .. } => {
+            tracing::info!(%node, why = %silence, "node does not answer");
+        }
+        Event::VotedDown { node, reason: why } => {
+            tracing::info!(%node, why = reason(*why), "this keeper votes the node down");
+        }
+        Event::VoteWithdrawn { node } => {
+            tracing::info!(%node, "this keeper votes the node down no more");
+        }
+        Event::Answers { node, after } => {
+            let silent_seconds = after.map(seconds);
+            tracing::info!(%node, silent_seconds, "node answers again");
+        }
+        Event::Withdrawn {
+            node,
+            by,
+            generation,
+            reason,
+            switchover,
+        } => {
+            let node = node.as_ref().map(tracing::field::display);
+            let by = by.as_ref().map(tracing::field::display);
+            let generation = generation.0;
+            if *switchover {
+                tracing::info!(
+                    node,
+                    by,
+                    generation,
+                    reason,
+                    "another keeper has withdrawn the primary"
+                );
+            } else {
+                tracing::warn!(
+                    node,
+                    by,
+                    generation,
+                    reason,
+                    "another keeper has withdrawn the primary"
+                );
+            }
+        }
+        Event::Published {
+            primary,
+            by,
+            generation,
+        } => {
+            let by = by.as_ref().map(tracing::field::display);
+            tracing::info!(%primary, by, generation = generation.0, "the primary is published");
+        }
+        Event::Done(done) => tell_done(done),
+        Event::Draining {
+            node,
+            proxies,
+            left,
+        } => {
+            let names: Vec<_> = proxies.iter().map(ToString::to_string).collect();
+            tracing::info!(
+                %node, haproxies = names.join(", "), at_most_seconds = seconds(*left),
+                "waiting for HAProxies to leave the old primary"
+            );
+        }
+        Event::Follows {
+            node,
+            primary,
+            is_back: true,
+        } => tracing::info!(%node, %primary, "node is back and follows the primary"),
+        Event::Follows { node, primary, .. } => {
+            tracing::info!(%node, %primary, "node follows the primary");
+        }
+    }
+}
+
+fn tell_done(done: &Done) {
+    let Done {
+        from,
+        to,
+        switchover,
+        generation,
+        not_writable,
+        lacked,
+    } = done;
+    let generation = generation.0;
+    let not_writable_seconds = not_writable.map(seconds);
+    let (lacked_bytes, primary) = (*lacked, to);
+    let called_off = from.as_ref() == Some(to);
+    let from = from.as_ref().map(tracing::field::display);
+    match (called_off, switchover) {
+        (true, true) => tracing::warn!(
+            %primary, not_writable_seconds, generation,
+            "switchover called off: the primary is the same as before"
+        ),
+        (true, false) => tracing::info!(
+            %primary, not_writable_seconds, generation,
+            "failover called off: the primary is the same as before"
+        ),
+        (false, true) => tracing::info!(
+            from, to = %primary, not_writable_seconds, lacked_bytes, generation,
+            "switchover done"
+        ),
+        (false, false) => tracing::info!(
+            from, to = %primary, not_writable_seconds, lacked_bytes, generation,
+            "failover done"
+        ),
+    }
+}
+
+fn tell_obstacle(news: &ObstacleNews) {
+    match news {
+        ObstacleNews::Obstructed(why) if why.all => {
+            tracing::error!(%why, "no failover is possible");
+        }
+        ObstacleNews::Obstructed(why) => {
+            tracing::warn!(%why, "nodes cannot be commanded: they are neither promoted nor repointed");
+        }
+        ObstacleNews::Clear => tracing::info!("all nodes can be commanded again"),
+    }
+}

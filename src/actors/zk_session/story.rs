@@ -1,0 +1,164 @@
+//! What happens among the keepers, told once in the log: who leads, who comes and goes, whether this keeper answers.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::{Phase, ZkSession};
+use crate::domain::node::{KeeperId, Moment};
+
+/// What was told so far.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    leader: Option<KeeperId>,
+    /// The keepers online; `None` until they were counted once.
+    online: Option<BTreeSet<KeeperId>>,
+    readiness: Readiness,
+}
+
+/// Whether this keeper holds a lease, as it was told.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Readiness {
+    /// It never did.
+    #[default]
+    Awaited,
+    /// Likewise, and that was told.
+    Missing,
+    Ready,
+    /// It does no more, since then.
+    Lost(Moment),
+}
+
+/// What is to be told of a change.
+#[derive(Debug, PartialEq, Eq)]
+enum News {
+    Missing,
+    Lost,
+    Again(Duration),
+}
+
+impl Readiness {
+    /// `ends` is when the lease is, or was, out; `None` if there never was one. `missing`: it is late, and ZooKeeper is away.
+    fn look(&mut self, ends: Option<Moment>, missing: bool, now: Moment) -> Option<News> {
+        let holds = ends.filter(|ends| now < *ends);
+        let (next, news) = match (*self, ends, holds) {
+            (Self::Lost(since), _, Some(_)) => (Self::Ready, Some(News::Again(now.since(since)))),
+            (_, _, Some(_)) => (Self::Ready, None),
+            (Self::Ready, Some(ended), None) => (Self::Lost(ended), Some(News::Lost)),
+            (Self::Awaited, None, _) if missing => (Self::Missing, Some(News::Missing)),
+            (same, ..) => (same, None),
+        };
+        *self = next;
+        news
+    }
+}
+
+impl ZkSession {
+    /// Tells which keeper leads, and which ones have come or gone, once both are known.
+    pub(super) fn tell_keepers(&mut self) {
+        let standing = self.line.as_ref().and_then(|line| line.standing.as_ref());
+        let leader = standing.and_then(|standing| standing.leader.as_ref());
+        if let Some(leader) = leader.map(|latch| &latch.keeper)
+            && self.log.leader.as_ref() != Some(leader)
+        {
+            if *leader != self.identity.id {
+                tracing::info!(%leader, "another keeper leads");
+            }
+            self.log.leader = Some(leader.clone());
+        }
+        let counted = self.phase == Phase::Current && !self.roll.recounting();
+        let told = self.log.online.iter().flatten();
+        if !counted
+            || self.log.online.is_some() && self.roll.announcements().map(|it| it.0).eq(told)
+        {
+            return;
+        }
+        let online = self.roll.online();
+        let Some(before) = self.log.online.replace(online.clone()) else {
+            let keepers = online.len();
+            let names: Vec<_> = online.iter().map(ToString::to_string).collect();
+            return tracing::info!(keepers, names = names.join(", "), "keepers online");
+        };
+        let registered: BTreeSet<_> = self.circle.registered().cloned().collect();
+        let failsafe = self.dependencies.settings.failsafe.is_some();
+        let known = registered.iter().chain(&online).chain(&before);
+        let (keepers, of) = (online.len(), known.collect::<BTreeSet<_>>().len());
+        for keeper in online.difference(&before) {
+            tracing::info!(%keeper, keepers, of, "a keeper has joined");
+        }
+        for keeper in before.difference(&online) {
+            if failsafe && !registered.contains(keeper) {
+                tracing::info!(%keeper, keepers, of, "a keeper has signed off");
+            } else {
+                tracing::warn!(%keeper, keepers, of, "a keeper has left");
+            }
+        }
+    }
+
+    /// Tells that this keeper calls no node writable, or does so again.
+    pub(super) fn tell_readiness(&mut self, now: Moment) {
+        if self.over() {
+            return;
+        }
+        let ends = self.dependencies.lease.borrow().deadline;
+        let late = now.since(self.part.started) >= self.dependencies.settings.lease;
+        let away = matches!(self.phase, Phase::Connecting | Phase::Disconnected);
+        match self.log.readiness.look(ends, late && away, now) {
+            None => {}
+            Some(News::Missing) => tracing::warn!(
+                "this keeper calls no node writable: it was started while ZooKeeper does not answer, and consents to \
+                 nothing before it has read ZooKeeper. With failsafe, the other keepers need its consent and call no node \
+                 writable either"
+            ),
+            Some(News::Lost) => {
+                let why = if self.dependencies.settings.failsafe.is_some() {
+                    self.why_over(now).to_string()
+                } else {
+                    "ZooKeeper has confirmed no heartbeat for lease-seconds".to_owned()
+                };
+                tracing::warn!(why, "this keeper now calls no node writable");
+            }
+            Some(News::Again(after)) => {
+                let seconds = (after.as_secs_f64() * 1_000.0).round() / 1_000.0;
+                tracing::info!(
+                    silent_seconds = seconds,
+                    "ready again: nodes are called writable"
+                );
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Moment {
+        Moment(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn a_lease_that_runs_out_and_the_next_one_are_told_once_each() {
+        let mut readiness = Readiness::default();
+        assert_eq!(readiness.look(None, false, at(1)), None);
+        assert_eq!(
+            readiness.look(Some(at(5)), false, at(2)),
+            None,
+            "the first is told elsewhere"
+        );
+        assert_eq!(readiness.look(Some(at(5)), true, at(5)), Some(News::Lost));
+        assert_eq!(readiness.look(Some(at(5)), true, at(6)), None);
+        let again = Some(News::Again(Duration::from_secs(3)));
+        assert_eq!(readiness.look(Some(at(12)), false, at(8)), again);
+        assert_eq!(readiness.look(Some(at(14)), false, at(9)), None);
+    }
+
+    #[test]
+    fn a_keeper_that_never_held_a_lease_says_so_once_zookeeper_is_away_for_long_enough() {
+        let mut readiness = Readiness::default();
+        assert_eq!(readiness.look(None, false, at(1)), None);
+        assert_eq!(readiness.look(None, true, at(2)), Some(News::Missing));
+        assert_eq!(readiness.look(None, true, at(3)), None);
+        assert_eq!(readiness.look(Some(at(9)), false, at(4)), None);
+        assert_eq!(readiness, Readiness::Ready);
+    }
+}

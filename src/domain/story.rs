@@ -1,0 +1,407 @@
+//! What happens in a cluster, as one keeper sees it: each event once, with the figures that this keeper has measured. What is not
+//! known is left out. The log is made of these events.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+pub use self::choice::{Choice, choice};
+pub use self::holds::{HoldsTold, Weight};
+pub use self::obstacles::{News as ObstacleNews, Obstacles};
+pub use self::silence::{Silence, reason};
+use super::drain::Proxy;
+use super::facts::{DownReason, Link};
+use super::lineage::extent;
+use super::node::{Generation, KeeperId, Moment, NodeAddr};
+use super::observed::{Observed, ObservedNode};
+use super::plan::{Action, Hold, Plan};
+use super::published::{Intent, Published};
+
+mod choice;
+mod holds;
+mod obstacles;
+mod silence;
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A node that lived has not answered this keeper for a while.
+    Silent {
+        /// The node.
+        node: NodeAddr,
+        /// It is the published primary.
+        is_primary: bool,
+        /// For how long, and what follows.
+        silence: Silence,
+    },
+    /// This keeper votes the node down.
+    VotedDown {
+        /// The node.
+        node: NodeAddr,
+        /// Why.
+        reason: DownReason,
+    },
+    /// This keeper votes the node down no more, though it has no answer.
+    VoteWithdrawn {
+        /// The node.
+        node: NodeAddr,
+    },
+    /// A node answers again whose silence, or the vote against it, was told.
+    Answers {
+        /// The node.
+        node: NodeAddr,
+        /// How long it did not; `None` if it had not been seen alive.
+        after: Option<Duration>,
+    },
+    /// Another keeper has withdrawn the primary.
+    Withdrawn {
+        /// The primary, if one was published.
+        node: Option<NodeAddr>,
+        /// Who, if the state says so.
+        by: Option<KeeperId>,
+        /// In which generation.
+        generation: Generation,
+        /// Why.
+        reason: String,
+        /// An operator asked for it.
+        switchover: bool,
+    },
+    /// Another keeper has published a primary, or this one has read for the first time which one is published.
+    Published {
+        /// The primary.
+        primary: NodeAddr,
+        /// Who, if the state says so.
+        by: Option<KeeperId>,
+        /// In which generation.
+        generation: Generation,
+    },
+    /// The change of primary that this keeper led to its end is done.
+    Done(Done),
+    /// HAProxies still send clients to the withdrawn primary.
+    Draining {
+        /// The primary that was withdrawn.
+        node: NodeAddr,
+        /// The HAProxies.
+        proxies: BTreeSet<Proxy>,
+        /// How long they have at most.
+        left: Duration,
+    },
+    /// A node follows the published primary, linked, after a change of primary or its own absence.
+    Follows {
+        /// The node.
+        node: NodeAddr,
+        /// The primary.
+        primary: NodeAddr,
+        /// It was down, or silent.
+        is_back: bool,
+    },
+}
+
+/// A change of primary that has come to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Done {
+    /// Whom it replaced, if anybody.
+    pub from: Option<NodeAddr>,
+    /// The primary now.
+    pub to: NodeAddr,
+    /// An operator asked for it.
+    pub switchover: bool,
+    /// In which generation the primary was published.
+    pub generation: Generation,
+    /// From the last moment at which the old primary was writable, as far as this keeper knows, to the publication.
+    pub not_writable: Option<Duration>,
+    /// Bytes that the new primary lacked of what the old one was last read to have.
+    pub lacked: Option<u64>,
+}
+
+/// What was told of one node.
+#[derive(Debug, Default)]
+struct Told {
+    /// Since when it does not answer.
+    silent_since: Option<Moment>,
+    /// That was told.
+    silent: bool,
+    vote: Option<DownReason>,
+    /// It has to be told when it follows the primary: it was absent, or the primary has changed.
+    awaited: bool,
+    absent: bool,
+}
+
+/// A change of primary that is under way.
+#[derive(Debug, Clone, Default)]
+struct Change {
+    old: Option<NodeAddr>,
+    switchover: bool,
+    /// When the old primary was writable last.
+    writable_until: Option<Moment>,
+    /// What it was last read to have: bytes of which history.
+    held: Option<(String, u64)>,
+    /// What the candidate lacks of that.
+    lacks: Option<(NodeAddr, u64)>,
+}
+
+/// What was told so far.
+#[derive(Debug, Default)]
+pub struct Story {
+    nodes: BTreeMap<NodeAddr, Told>,
+    generation: Option<Generation>,
+    primary: Option<NodeAddr>,
+    change: Option<Change>,
+    /// The withdrawal for which HAProxies were named.
+    drained: Option<Generation>,
+    again: Option<Moment>,
+}
+
+/// What one look sees.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// The cluster.
+    pub observed: &'a Observed,
+    /// What is to be done.
+    pub plan: &'a Plan,
+    /// This keeper leads.
+    pub leads: bool,
+    /// The time.
+    pub now: Moment,
+}
+
+impl Story {
+    /// When there may be more to tell though nothing happens.
+    pub fn again(&self) -> Option<Moment> {
+        self.again
+    }
+
+    /// Bytes that the candidate lacks of what the withdrawn primary was last read to have; `None` if that is not known.
+    pub fn lacks(&self, candidate: &NodeAddr) -> Option<u64> {
+        let (node, bytes) = self.change.as_ref()?.lacks.as_ref()?;
+        (node == candidate).then_some(*bytes)
+    }
+
+    /// What has happened since the last look.
+    pub fn look(&mut self, view: View<'_>) -> Vec<Event> {
+        self.again = None;
+        let mut events = Vec::new();
+        let nodes = &view.observed.nodes;
+        if self.nodes.len() != nodes.len() {
+            self.nodes = nodes
+                .keys()
+                .map(|addr| (addr.clone(), Told::default()))
+                .collect();
+        }
+        for (addr, node) in nodes {
+            self.look_at_node(view, addr, node, &mut events);
+        }
+        if let Some(published) = &view.observed.published {
+            self.look_at_published(view, published, &mut events);
+        }
+        self.look_at_plan(view, &mut events);
+        if let Some(primary) = self.primary.clone() {
+            self.look_at_followers(view.observed, &primary, &mut events);
+        }
+        events
+    }
+
+    // === nodes ===
+
+    fn look_at_node(
+        &mut self,
+        view: View<'_>,
+        addr: &NodeAddr,
+        node: &ObservedNode,
+        events: &mut Vec<Event>,
+    ) {
+        let Some(told) = self.nodes.get_mut(addr) else {
+            return;
+        };
+        let (sighting, now) = (&node.sighting, view.now);
+        let vote = view.observed.vote(addr, now);
+        let voted = std::mem::replace(&mut told.vote, vote);
+        if sighting.answering {
+            let since = told.silent_since.take();
+            let silent = std::mem::take(&mut told.silent);
+            if silent || voted.is_some() && vote.is_none() {
+                let back = sighting.answering_since.zip(since);
+                events.push(Event::Answers {
+                    node: addr.clone(),
+                    after: back.map(|(at, since)| at.since(since)),
+                });
+            }
+        } else if sighting.probed {
+            let seen = sighting.last_alive;
+            let since = *told.silent_since.get_or_insert(seen.unwrap_or(now));
+            let due = since.after(silence::patience(view.observed.limits));
+            let is_news = !told.silent && vote.is_none() && !node.verdict.unfit_as_primary();
+            if is_news && now < due {
+                self.again = self.again.into_iter().chain([due]).min();
+            } else if is_news {
+                told.silent = true;
+                let published = view.observed.published.as_ref();
+                let mark_down = seen.map(|_| view.observed.limits.mark_down);
+                events.push(Event::Silent {
+                    node: addr.clone(),
+                    is_primary: published.is_some_and(|it| it.primary.as_ref() == Some(addr)),
+                    silence: Silence::of(node, now.since(since), mark_down),
+                });
+            }
+            if voted.is_some() && vote.is_none() {
+                events.push(Event::VoteWithdrawn { node: addr.clone() });
+            }
+        }
+        if let (None, Some(reason)) = (voted, vote) {
+            events.push(Event::VotedDown {
+                node: addr.clone(),
+                reason,
+            });
+        }
+        if told.silent || vote.is_some() || node.verdict.unfit_as_primary() {
+            told.awaited = true;
+            told.absent = true;
+        }
+    }
+
+    fn look_at_followers(
+        &mut self,
+        observed: &Observed,
+        primary: &NodeAddr,
+        events: &mut Vec<Event>,
+    ) {
+        for (addr, told) in self.nodes.iter_mut().filter(|(_, told)| told.awaited) {
+            let Some(facts) = observed.online(addr) else {
+                continue;
+            };
+            let linked = facts.upstream().is_some_and(|it| it.link == Link::Up);
+            let follows = linked && observed.follows(addr, primary);
+            if follows {
+                events.push(Event::Follows {
+                    node: addr.clone(),
+                    primary: primary.clone(),
+                    is_back: told.absent,
+                });
+            }
+            if follows || addr == primary {
+                (told.awaited, told.absent) = (false, false);
+            }
+        }
+    }
+
+    // === the published state ===
+
+    fn look_at_published(
+        &mut self,
+        view: View<'_>,
+        published: &Published,
+        events: &mut Vec<Event>,
+    ) {
+        let before = self.generation.replace(published.generation);
+        if before == self.generation {
+            return;
+        }
+        let by = published.by.clone();
+        let generation = published.generation;
+        if let Some(primary) = &published.primary {
+            let change = self.change.take();
+            let former = self.primary.replace(primary.clone());
+            if before.is_some() && former.as_ref() != Some(primary) {
+                for (addr, told) in &mut self.nodes {
+                    told.awaited |= addr != primary;
+                }
+            }
+            match change.filter(|_| view.leads) {
+                Some(change) => events.push(Event::Done(change.done(primary, generation, view))),
+                None if view.leads => {}
+                None => events.push(Event::Published {
+                    primary: primary.clone(),
+                    by,
+                    generation,
+                }),
+            }
+        } else if let Some(intent) = &published.intent {
+            // What happened before the first look, nobody has measured here.
+            let measured = before.map(|_| view.observed);
+            self.change = Some(Change::begun(intent, measured, view.now));
+            if !view.leads {
+                events.push(Event::Withdrawn {
+                    node: intent.old.clone(),
+                    by,
+                    generation,
+                    reason: intent.reason.clone(),
+                    switchover: intent.switchover.is_some(),
+                });
+            }
+        }
+    }
+
+    // === the leader's plan ===
+
+    fn look_at_plan(&mut self, view: View<'_>, events: &mut Vec<Event>) {
+        if !view.leads {
+            return;
+        }
+        if let (Some(change), Some(Action::Promote { node, .. })) =
+            (&mut self.change, &view.plan.action)
+        {
+            change.chosen(node, view.observed);
+        }
+        for hold in &view.plan.holds {
+            let Hold::Draining { node, up, left, .. } = hold else {
+                continue;
+            };
+            if !up.is_empty() && self.drained != self.generation {
+                self.drained = self.generation;
+                events.push(Event::Draining {
+                    node: node.clone(),
+                    proxies: up.clone(),
+                    left: *left,
+                });
+            }
+        }
+    }
+}
+
+impl Change {
+    fn begun(intent: &Intent, observed: Option<&Observed>, now: Moment) -> Self {
+        let old = intent.old.as_ref();
+        let node = old.and_then(|old| observed?.nodes.get(old));
+        let sighting = node.map(|node| &node.sighting);
+        let facts = sighting.and_then(|sighting| sighting.facts.as_ref());
+        // Where another process answers by now, nobody knows until when the withdrawn one did.
+        let facts = facts.filter(|facts| {
+            facts.is_primary() && intent.old_run_id.as_ref() == Some(&facts.run_id)
+        });
+        let sighting = sighting.filter(|_| facts.is_some());
+        Self {
+            old: intent.old.clone(),
+            switchover: intent.switchover.is_some(),
+            writable_until: sighting.and_then(|it| match (it.answering, it.unproven) {
+                (true, None) => Some(now),
+                (true, Some(_)) => None,
+                (false, _) => it.last_alive,
+            }),
+            held: facts.map(|facts| (facts.replication_id.clone(), facts.offset)),
+            lacks: None,
+        }
+    }
+
+    /// `node` is about to be promoted.
+    fn chosen(&mut self, node: &NodeAddr, observed: &Observed) {
+        let facts = observed.nodes.get(node).and_then(ObservedNode::last_known);
+        self.lacks = self.held.as_ref().and_then(|(history, bytes)| {
+            let has = extent(facts?, history)?;
+            Some((node.clone(), bytes.saturating_sub(has)))
+        });
+    }
+
+    fn done(self, primary: &NodeAddr, generation: Generation, view: View<'_>) -> Done {
+        let lacks = self.lacks.filter(|(node, _)| node == primary);
+        Done {
+            to: primary.clone(),
+            switchover: self.switchover,
+            generation,
+            not_writable: self.writable_until.map(|at| view.now.since(at)),
+            lacked: lacks.map(|(_, bytes)| bytes),
+            from: self.old,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! How long a node has been silent, and what follows.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::super::facts::DownReason;
+use super::super::liveness::Limits;
+use super::super::observed::ObservedNode;
+use super::super::verdict::Verdict;
+
+/// Silence that is shorter is not told: a probe may be lost.
+const WORTH_TELLING: Duration = Duration::from_secs(1);
+
+/// After so long a silence it is told: before it becomes a vote.
+pub(super) fn patience(limits: Limits) -> Duration {
+    WORTH_TELLING.min(limits.mark_down / 2)
+}
+
+/// The silence of one node, to be displayed in words: `refused for 1.0 s, down at 5.0 s if 2 of 3 keepers agree`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Silence {
+    /// What the last probe got: a refusal, or its trouble in words.
+    what: String,
+    lasts: Duration,
+    /// The mark-down time; `None` if the node was not seen alive, so that it is not known when it is over.
+    mark_down: Option<Duration>,
+    /// Votes needed, and keepers that vote.
+    votes: Option<(usize, usize)>,
+}
+
+impl Silence {
+    pub(super) fn of(node: &ObservedNode, lasts: Duration, mark_down: Option<Duration>) -> Self {
+        let sighting = &node.sighting;
+        let what = match &sighting.trouble {
+            _ if sighting.refused => "refused".to_owned(),
+            Some(trouble) => trouble.clone(),
+            None => "no answer".to_owned(),
+        };
+        let Verdict {
+            keepers, min_votes, ..
+        } = node.verdict;
+        let needed = (keepers / 2 + 1).max(min_votes);
+        Self {
+            what,
+            lasts,
+            mark_down,
+            votes: (keepers > 0).then_some((needed, keepers)),
+        }
+    }
+}
+
+impl fmt::Display for Silence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lasts = self.lasts.as_secs_f64();
+        write!(f, "{} for {lasts:.1} s", self.what)?;
+        let Some(mark_down) = self.mark_down else {
+            return f.write_str(", not seen alive before");
+        };
+        write!(f, ", down at {:.1} s", mark_down.as_secs_f64())?;
+        match self.votes {
+            Some((1, 1)) | None => Ok(()),
+            Some((needed, keepers)) => write!(f, " if {needed} of {keepers} keepers agree"),
+        }
+    }
+}
+
+/// A vote's reason in a word.
+pub fn reason(reason: DownReason) -> &'static str {
+    match reason {
+        DownReason::Refused => "refused",
+        DownReason::Closed => "closed",
+        DownReason::Unanswered => "unanswered",
+        DownReason::Loading => "loading",
+        DownReason::Impostor => "another process answers",
+    }
+}
