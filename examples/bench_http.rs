@@ -256,6 +256,10 @@ impl Backend for Way {
         Vec::new()
     }
 
+    fn nodes(&self, _: &str) -> Vec<NodeAddr> {
+        Vec::new()
+    }
+
     fn ask<'a>(&'a self, _: &'a str, ask: Ask) -> LocalBoxFuture<'a, Result<Answer, Unanswered>> {
         match self {
             Self::Mailbox(actor) => {

@@ -1,5 +1,6 @@
 //! The pure core: no async, no actor, no clock, no I/O. Time and facts come in as values, decisions go out as values.
 
+pub mod authority;
 pub mod brake;
 pub mod claims;
 mod commandable;

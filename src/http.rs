@@ -15,8 +15,10 @@ mod failsafe;
 mod group;
 mod haproxy;
 mod health;
+mod leader;
 mod metrics;
 mod operations;
+mod unknown;
 mod views;
 
 use std::fmt::Display;
@@ -35,8 +37,10 @@ use self::backend::Backend;
 use self::checked::AsHead;
 use self::connections::Connection;
 use self::error::Failure;
+use self::leader::AskLeader;
 use self::metrics::Tally;
 use self::operations::ToLeader;
+use self::unknown::Unknown;
 use crate::actors::cluster_api::Reason;
 use crate::domain::node::Moment;
 use crate::ports::clock::LeaseClock;
@@ -50,6 +54,8 @@ pub struct HttpState {
     /// Operations may be asked for (`admin-operations`).
     operations: bool,
     to_leader: ToLeader,
+    ask_leader: AskLeader,
+    unknown: Unknown,
 }
 
 impl HttpState {
@@ -67,6 +73,8 @@ impl HttpState {
             tally: Tally::default(),
             operations: false,
             to_leader: ToLeader::new(),
+            ask_leader: AskLeader::new(),
+            unknown: Unknown::default(),
         }
     }
 

@@ -44,6 +44,7 @@ mod differences;
 mod doubts;
 mod draining;
 mod groups;
+mod misnamed;
 mod overlaps;
 mod proxies;
 mod returning;

@@ -22,6 +22,10 @@ use crate::domain::rivals::Astray;
 pub use crate::domain::serving::{Reason, Ruling};
 use crate::domain::verdict::Verdict;
 
+pub use self::contradiction::Contradiction;
+
+mod contradiction;
+
 /// HTTP → `ClusterActor`: may this node be written to, or read from?
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Answer")]
@@ -64,6 +68,8 @@ pub struct NodeRef {
     pub server_name: Option<String>,
     /// Where the asker reaches it: host name or IP literal without brackets, and port.
     pub address: Option<(String, u16)>,
+    /// Where its clients are sent, where that says nothing of which node is meant.
+    pub leads_to: Option<(String, u16)>,
 }
 
 impl NodeRef {
@@ -84,6 +90,7 @@ impl NodeRef {
         Some(Self {
             server_name: None,
             address: Some((named.host().to_owned(), named.port())),
+            leads_to: None,
         })
     }
 
@@ -124,9 +131,12 @@ impl NodeRef {
 
 impl fmt::Display for NodeRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.server_name, &self.address) {
+        let address = self.address.as_ref();
+        let address = address.map(|(host, port)| NodeAddr::new(host, *port).to_string());
+        match (&self.server_name, address) {
+            (Some(name), Some(address)) if *name != address => write!(f, "{name}, at {address}"),
             (Some(name), _) => f.write_str(name),
-            (None, Some((host, port))) => NodeAddr::new(host, *port).fmt(f),
+            (None, Some(address)) => f.write_str(&address),
             (None, None) => f.write_str("(unnamed)"),
         }
     }
@@ -230,6 +240,8 @@ pub struct ProxyView {
     pub up: bool,
     /// When it said so.
     pub at: Moment,
+    /// The other node that its server bears the name of, if it does: it is answered no.
+    pub named: Option<NodeAddr>,
 }
 
 /// Anyone → `ClusterActor`: what is being done, and what if the primary died now?
@@ -294,6 +306,7 @@ mod tests {
         let named = NodeRef {
             server_name: server_name.map(str::to_owned),
             address: address.map(|(host, port)| (host.to_owned(), port)),
+            leads_to: None,
         };
         let found = named.find(nodes.iter().map(|(node, resolved)| (node, resolved)));
         found.map(ToString::to_string)
@@ -325,6 +338,7 @@ mod tests {
             let asked = NodeRef {
                 server_name: None,
                 address: Some((host.to_owned(), 6379)),
+                leads_to: None,
             };
             let found = asked.find(nodes.iter().map(|(node, resolved)| (node, resolved)));
             found.map(|node| node.host().to_owned())
@@ -343,6 +357,7 @@ mod tests {
         let asked = NodeRef {
             server_name: Some("10.0.0.9:6379".to_owned()),
             address: Some(("10.0.0.9".to_owned(), 6379)),
+            leads_to: None,
         };
         let nodes = [(&mapped, &nothing)];
         assert_eq!(asked.find(nodes.into_iter()), Some(&mapped));

@@ -45,6 +45,20 @@ impl Directory {
         self.read().get(name)?.monitors.get(node).cloned()
     }
 
+    /// The first names, and how many there are.
+    pub fn first_names(&self, most: usize) -> (Vec<ClusterName>, usize) {
+        let clusters = self.read();
+        let first = clusters.keys().take(most).cloned();
+        (first.collect(), clusters.len())
+    }
+
+    /// The nodes of a cluster, sorted; none if there is no such cluster.
+    pub fn nodes(&self, name: &str) -> Vec<NodeAddr> {
+        let clusters = self.read();
+        let nodes = clusters.get(name).map(|refs| refs.monitors.keys());
+        nodes.into_iter().flatten().cloned().collect()
+    }
+
     /// Fills the cell of a cluster, then tells its actor.
     pub fn share(&self, name: &ClusterName, state: SharedState) {
         if let Some(refs) = self.read().get(name) {

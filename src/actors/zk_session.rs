@@ -47,6 +47,7 @@ use crate::ports::coordination::{Coordination, Session};
 use crate::ports::peers::Peers;
 
 mod acknowledging;
+mod authority;
 mod beating;
 mod circle;
 mod claims;
@@ -170,6 +171,8 @@ pub struct ZkSession {
     yielding: Yielding,
     /// What was told in the log of keepers and of this one's lease.
     log: Log,
+    /// Why this keeper stopped leading the last time, and when.
+    stopped: Option<(&'static str, Moment)>,
 }
 
 /// How far a keeper has come.
@@ -269,6 +272,7 @@ impl ZkSession {
             leadership: None,
             yielding: Yielding::default(),
             log: Log::default(),
+            stopped: None,
             dependencies,
         }
     }

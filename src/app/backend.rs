@@ -93,6 +93,14 @@ impl Backend for Actors {
         self.directory.names()
     }
 
+    fn first_clusters(&self, most: usize) -> (Vec<ClusterName>, usize) {
+        self.directory.first_names(most)
+    }
+
+    fn nodes(&self, cluster: &str) -> Vec<NodeAddr> {
+        self.directory.nodes(cluster)
+    }
+
     fn ask<'a>(&'a self, cluster: &'a str, ask: Ask) -> Reply<'a, Answer> {
         self.send(cluster, ask)
     }

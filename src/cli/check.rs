@@ -2,6 +2,7 @@
 
 pub(super) mod live;
 
+mod cluster;
 mod costs;
 mod groups;
 mod keepers;

@@ -83,7 +83,7 @@ pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation
             left_behind: BTreeMap::new(),
             troubles: troubles(observed),
             held_by,
-            now: present.to_string(),
+            now: present.told(observed),
         };
     };
     let replaced = || published.intent.as_ref()?.old.clone();
@@ -137,7 +137,22 @@ pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation
         left_behind,
         troubles: troubles(observed),
         held_by,
-        now: present.to_string(),
+        now: present.told(observed),
+    }
+}
+
+impl Explanation {
+    /// The same where nobody acts, whatever else holds it back: why.
+    #[must_use]
+    pub(super) fn held_back(mut self, why: String) -> Self {
+        self.held_by.insert(0, why);
+        self.sentence = sentence(
+            self.next.as_ref(),
+            &self.refused,
+            &self.left_behind,
+            &self.held_by,
+        );
+        self
     }
 }
 
@@ -260,6 +275,9 @@ fn sentence(
             "{next} would be the one to take over, but it is held back: {}",
             held.join("; ")
         ),
+        (None, _) if refused.is_empty() && !held_by.is_empty() => {
+            format!("nobody would take over: {}", held_by.join("; "))
+        }
         (None, _) => format!("nobody would take over{refusals}"),
     }
 }

@@ -40,6 +40,7 @@ mod sharing;
 mod states;
 mod stranger;
 mod switchover;
+mod told;
 mod words;
 mod write_safety;
 

@@ -35,6 +35,8 @@ pub enum Reason {
     Replica,
     /// Yes, to reading: it is a replica without a link to its primary, within `max-stale-seconds`.
     StaleReplica,
+    /// No: the check names this node, and its server is at the other.
+    Misnamed(NodeAddr, NodeAddr),
     /// No: another node is the published primary.
     NotPrimary(NodeAddr),
     /// No: no primary is published.
@@ -104,7 +106,8 @@ impl Reason {
     pub fn ruling(&self) -> Ruling {
         match self {
             Self::Primary | Self::Replica | Self::StaleReplica => Ruling::Yes,
-            Self::NotPrimary(_)
+            Self::Misnamed(..)
+            | Self::NotPrimary(_)
             | Self::NoPrimary
             | Self::RefusedByMajority { .. }
             | Self::Down { .. }
@@ -140,6 +143,10 @@ impl fmt::Display for Reason {
             Self::Replica => f.write_str("it is a replica in good order"),
             Self::StaleReplica => f.write_str(
                 "it is a replica without a link to its primary, within max-stale-seconds",
+            ),
+            Self::Misnamed(named, at) => write!(
+                f,
+                "the check names {named}, and its server is at {at}: give the server in HAProxy the name of the node at its address"
             ),
             Self::NotPrimary(primary) => write!(f, "the primary is {primary}"),
             Self::NoPrimary => f.write_str("the cluster has no primary now"),

@@ -32,6 +32,17 @@ pub trait Backend: Send + Sync {
     /// The clusters there are at this moment, by name.
     fn clusters(&self) -> Vec<ClusterName>;
 
+    /// The first of them, and how many there are: thousands are not to be copied for everybody who asks for one that is none.
+    fn first_clusters(&self, most: usize) -> (Vec<ClusterName>, usize) {
+        let mut names = self.clusters();
+        let count = names.len();
+        names.truncate(most);
+        (names, count)
+    }
+
+    /// The nodes of a cluster at this moment; none if there is no such cluster.
+    fn nodes(&self, cluster: &str) -> Vec<NodeAddr>;
+
     /// Puts a question about one node to the cluster's actor.
     fn ask<'a>(
         &'a self,

@@ -4,19 +4,17 @@ use std::fmt;
 
 use actix_web::body::BoxBody;
 use actix_web::http::{StatusCode, header};
-use actix_web::{HttpResponse, ResponseError};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde_json::json;
 
-use super::backend::Unanswered;
 use super::state_header::BadStateHeader;
-use super::{checked, views};
-use crate::actors::cluster_api::Reason;
+use super::{checked, unknown, views};
 
 /// Why a request gets no other answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    #[error("there is no such path; GET / lists those there are")]
-    NoSuchPath,
+    #[error("there is no path `{0}`; GET / lists those there are")]
+    NoSuchPath(String),
     #[error("this path can only be read: use GET or HEAD")]
     MethodNotAllowed,
     #[error("this path can only be read: use GET, HEAD or OPTIONS")]
@@ -43,24 +41,35 @@ pub(super) enum Failure {
     OutcomeUnknown(String),
     #[error("the leader cannot be asked: {0}")]
     NoLeader(String),
-    #[error("this keeper has no cluster `{0}`; GET /admin/clusters lists those it has")]
-    NoSuchCluster(String),
     #[error(
-        "this keeper's file has no cluster `{0}`, and other keepers may have it; ask another keeper, see GET /admin/keepers"
+        "this keeper has no cluster `{cluster}`; GET /admin/clusters lists those it has: {known}. Correct the name in the path, or add \
+         the cluster to the files of all keepers"
     )]
-    NotInFile(String),
-    #[error("cluster `{cluster}` has no node `{node}`")]
-    NoSuchNode { cluster: String, node: String },
-    #[error(transparent)]
-    BadStateHeader(#[from] BadStateHeader),
+    NoSuchCluster { cluster: String, known: String },
+    #[error(
+        "this keeper's file has no cluster `{cluster}`, and other keepers may have it; ask another keeper, see GET /admin/keepers. \
+         It has: {known}"
+    )]
+    NotInFile { cluster: String, known: String },
+    #[error(
+        "cluster `{cluster}` has no node `{node}`; its nodes are: {known}. Correct the server in HAProxy or the path, or add the \
+         node to the files of all keepers"
+    )]
+    NoSuchNode {
+        cluster: String,
+        node: String,
+        known: String,
+    },
+    #[error("{0}{1}")]
+    BadStateHeader(BadStateHeader, HeaderRead),
     #[error("keeper `{0}` takes no part in failsafe; GET /admin/keepers lists those that do")]
     NoSuchKeeper(String),
     #[error("`{0}` is not an address: write host:port, or [ipv6]:port")]
     NotAnAddress(String),
     #[error("not known: {0}")]
     Unknown(String),
-    #[error("the cluster has no primary now")]
-    NoPrimary,
+    #[error("cluster `{0}` has no primary now; GET /admin/clusters/{0}/explain says why")]
+    NoPrimary(String),
     #[error("not ready: {0}")]
     NotReady(String),
     #[error("the event loop does not answer: all actors of this keeper stand still")]
@@ -69,26 +78,23 @@ pub(super) enum Failure {
     Crashed,
 }
 
+/// What a state header reads; empty if there is none, or more than one.
+#[derive(Debug)]
+pub(super) struct HeaderRead(pub(super) String);
+
+impl fmt::Display for HeaderRead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        write!(f, ": it reads `{}`", self.0)
+    }
+}
+
 impl Failure {
-    /// What became of a question to `cluster` that brought no answer.
-    pub(super) fn unanswered(unanswered: Unanswered, cluster: &str) -> Self {
-        match unanswered {
-            Unanswered::NoSuchCluster => Self::NoSuchCluster(cluster.to_owned()),
-            Unanswered::NotInFile => Self::NotInFile(cluster.to_owned()),
-            Unanswered::NotAnswering => Self::Unknown(Reason::NotAnswering.to_string()),
-        }
-    }
-
-    pub(super) fn no_such_node(cluster: &str, node: impl fmt::Display) -> Self {
-        Self::NoSuchNode {
-            cluster: cluster.to_owned(),
-            node: node.to_string(),
-        }
-    }
-
     fn code(&self) -> &'static str {
         match self {
-            Self::NoSuchPath => "no-such-path",
+            Self::NoSuchPath(_) => "no-such-path",
             Self::MethodNotAllowed | Self::NotACheck | Self::OnlyPost | Self::OnlyDelete => {
                 "method-not-allowed"
             }
@@ -98,14 +104,14 @@ impl Failure {
             Self::CalledOff(_) => "called-off",
             Self::OutcomeUnknown(_) => "outcome-unknown",
             Self::NoLeader(_) => "no-leader",
-            Self::NoSuchCluster(_) => "no-such-cluster",
-            Self::NotInFile(_) => "not-in-file",
+            Self::NoSuchCluster { .. } => "no-such-cluster",
+            Self::NotInFile { .. } => "not-in-file",
             Self::NoSuchNode { .. } => "no-such-node",
             Self::NoSuchKeeper(_) => "no-such-keeper",
-            Self::BadStateHeader(_) => "bad-state-header",
+            Self::BadStateHeader(..) => "bad-state-header",
             Self::NotAnAddress(_) => "bad-address",
             Self::Unknown(_) => "unknown",
-            Self::NoPrimary => "no-primary",
+            Self::NoPrimary(_) => "no-primary",
             Self::NotReady(_) => "not-ready",
             Self::EventLoopBlocked => "not-healthy",
             Self::Crashed => "crashed",
@@ -116,7 +122,7 @@ impl Failure {
 impl ResponseError for Failure {
     fn status_code(&self) -> StatusCode {
         match self {
-            Self::BadStateHeader(_)
+            Self::BadStateHeader(..)
             | Self::NotAnAddress(_)
             | Self::BadBody(_)
             | Self::BadConsent(_)
@@ -124,17 +130,17 @@ impl ResponseError for Failure {
             Self::OperationsOff => StatusCode::FORBIDDEN,
             Self::Refused(_) => StatusCode::PRECONDITION_FAILED,
             Self::CalledOff(_) => StatusCode::CONFLICT,
-            Self::NoSuchPath
-            | Self::NoSuchCluster(_)
+            Self::NoSuchPath(_)
+            | Self::NoSuchCluster { .. }
             | Self::NoSuchNode { .. }
             | Self::NoSuchKeeper(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed | Self::NotACheck | Self::OnlyPost | Self::OnlyDelete => {
                 StatusCode::METHOD_NOT_ALLOWED
             }
-            Self::Unknown(_) | Self::Crashed | Self::OutcomeUnknown(_) | Self::NotInFile(_) => {
+            Self::Unknown(_) | Self::Crashed | Self::OutcomeUnknown(_) | Self::NotInFile { .. } => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
-            Self::NoPrimary | Self::NotReady(_) | Self::NoLeader(_) | Self::EventLoopBlocked => {
+            Self::NoPrimary(_) | Self::NotReady(_) | Self::NoLeader(_) | Self::EventLoopBlocked => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
         }
@@ -158,8 +164,8 @@ impl ResponseError for Failure {
     }
 }
 
-pub(super) async fn no_such_path() -> Result<HttpResponse, Failure> {
-    Err(Failure::NoSuchPath)
+pub(super) async fn no_such_path(request: HttpRequest) -> Result<HttpResponse, Failure> {
+    Err(Failure::NoSuchPath(unknown::short(request.path())))
 }
 
 pub(super) async fn only_post() -> Result<HttpResponse, Failure> {

@@ -32,7 +32,7 @@ pub(super) async fn group(
     let met_at = met_at.transpose()?;
     let group = patiently(|| state.backend.group(met_at.as_ref()))
         .await
-        .map_err(|why| Failure::unanswered(why, ""))?;
+        .map_err(|why| state.unanswered(why, ""))?;
     let group = group.ok_or_else(|| {
         let absent = "this keeper has not joined a group yet: coordination has not answered it";
         Failure::NotReady(absent.to_owned())

@@ -1,5 +1,6 @@
 //! What HAProxy, and clients of the older project, ask: is this node writable, is it readable, who is the primary?
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_web::HttpRequest;
@@ -9,7 +10,7 @@ use actix_web::web::{Data, Path};
 
 use super::backend::{Unanswered, patiently};
 use super::error::Failure;
-use super::{HttpState, state_header, views};
+use super::{HttpState, state_header, unknown, views};
 use crate::actors::cluster_api::{
     Answer, Ask, Asker, ClusterStatus, NodeRef, Question, Reason, Ruling,
 };
@@ -32,32 +33,36 @@ pub(super) async fn is_readable(
 
 pub(super) async fn node_is_writable(
     path: Path<(String, String)>,
+    request: HttpRequest,
     state: Data<HttpState>,
 ) -> Result<HttpResponse, Failure> {
-    check_node_in_path(Question::Writable, &path, &state).await
+    check_node_in_path(Question::Writable, &path, &request, &state).await
 }
 
 pub(super) async fn node_is_readable(
     path: Path<(String, String)>,
+    request: HttpRequest,
     state: Data<HttpState>,
 ) -> Result<HttpResponse, Failure> {
-    check_node_in_path(Question::Readable, &path, &state).await
+    check_node_in_path(Question::Readable, &path, &request, &state).await
 }
 
 pub(super) async fn status(
     cluster: Path<String>,
+    request: HttpRequest,
     state: Data<HttpState>,
 ) -> Result<HttpResponse, Failure> {
-    let status = ask_status(&cluster, &state).await?;
+    let status = ask_status(&cluster, &request, &state).await?;
     Ok(views::json(StatusCode::OK, &views::status(&status)))
 }
 
 pub(super) async fn master(
     cluster: Path<String>,
+    request: HttpRequest,
     state: Data<HttpState>,
 ) -> Result<HttpResponse, Failure> {
-    let primary = ask_status(&cluster, &state).await?.primary;
-    let primary = primary.ok_or(Failure::NoPrimary)?;
+    let primary = ask_status(&cluster, &request, &state).await?.primary;
+    let primary = primary.ok_or_else(|| Failure::NoPrimary(unknown::short(&cluster)))?;
     Ok(views::json(StatusCode::OK, &views::address(&primary)))
 }
 
@@ -67,35 +72,48 @@ async fn check_named_server(
     request: &HttpRequest,
     state: &HttpState,
 ) -> Result<HttpResponse, Failure> {
-    let said = state_header::server_state(request.headers())?;
+    let from = peer(request);
+    let headers = request.headers();
+    let said = state_header::server_state(headers).map_err(|why| {
+        let header = headers.get(state_header::STATE_HEADER);
+        state.bad_header(cluster, why, header, from)
+    })?;
     let asker = match question {
-        Question::Writable => Some(said.asker(request.peer_addr().map(|peer| peer.ip()))),
+        Question::Writable => Some(said.asker(from)),
         Question::Readable => None,
     };
-    check(question, cluster, said.node(), asker, state).await
+    check((question, cluster), said.node(), (asker, from), state).await
 }
 
 async fn check_node_in_path(
     question: Question,
     (cluster, node): &(String, String),
+    request: &HttpRequest,
     state: &HttpState,
 ) -> Result<HttpResponse, Failure> {
+    // The path says which node is meant; a header, where there is one, only where the server is.
+    let said = state_header::server_state(request.headers()).ok();
     let node = NodeRef {
         server_name: Some(node.clone()),
         address: None,
+        leads_to: said.and_then(|said| said.node().address),
     };
     let asker = match question {
         Question::Writable => Some(Asker::Unnamed),
         Question::Readable => None,
     };
-    check(question, cluster, node, asker, state).await
+    check((question, cluster), node, (asker, peer(request)), state).await
+}
+
+/// Where the request comes from.
+fn peer(request: &HttpRequest) -> Option<IpAddr> {
+    request.peer_addr().map(|peer| peer.ip())
 }
 
 async fn check(
-    question: Question,
-    cluster: &str,
+    (question, cluster): (Question, &str),
     node: NodeRef,
-    asker: Option<Asker>,
+    (asker, from): (Option<Asker>, Option<IpAddr>),
     state: &HttpState,
 ) -> Result<HttpResponse, Failure> {
     let ask = Ask {
@@ -115,7 +133,10 @@ async fn check(
     let mut answer = match attempts.await {
         Ok(answer) => answer,
         Err(Unanswered::NotAnswering) => unknown,
-        Err(lacking) => return Err(Failure::unanswered(lacking, cluster)),
+        Err(lacking) => {
+            state.tell_unknown_cluster(lacking, cluster, from);
+            return Err(state.unanswered(lacking, cluster));
+        }
     };
     if !state.holds(answer.deadline) {
         answer.reason = Reason::NoLease;
@@ -126,7 +147,10 @@ async fn check(
         Ruling::Yes => StatusCode::OK,
         Ruling::No => StatusCode::SERVICE_UNAVAILABLE,
         Ruling::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
-        Ruling::NoSuchNode => return Err(Failure::no_such_node(cluster, &ask.node)),
+        Ruling::NoSuchNode => {
+            state.tell_unknown_node(cluster, &ask.node, from);
+            return Err(state.no_such_node(cluster, &ask.node));
+        }
     };
     let outage = state.outage_behind(&answer.reason);
     Ok(views::check(code, question, &answer, outage.as_deref()))
@@ -137,7 +161,12 @@ fn not_told_yet(reason: &Reason) -> bool {
     matches!(reason, Reason::NoState | Reason::Unprobed)
 }
 
-async fn ask_status(cluster: &str, state: &HttpState) -> Result<ClusterStatus, Failure> {
+async fn ask_status(
+    cluster: &str,
+    request: &HttpRequest,
+    state: &HttpState,
+) -> Result<ClusterStatus, Failure> {
+    let from = peer(request);
     let mut unknown = Reason::NotAnswering;
     let asked = patiently(async || match state.backend.status(cluster).await? {
         Err(reason) if not_told_yet(&reason) => {
@@ -149,7 +178,10 @@ async fn ask_status(cluster: &str, state: &HttpState) -> Result<ClusterStatus, F
     let status = match asked.await {
         Ok(status) => status.map_err(|reason| Failure::Unknown(state.in_words(&reason)))?,
         Err(Unanswered::NotAnswering) => return Err(Failure::Unknown(state.in_words(&unknown))),
-        Err(lacking) => return Err(Failure::unanswered(lacking, cluster)),
+        Err(lacking) => {
+            state.tell_unknown_cluster(lacking, cluster, from);
+            return Err(state.unanswered(lacking, cluster));
+        }
     };
     if state.holds(status.deadline) {
         Ok(status)

@@ -18,7 +18,7 @@ use crate::domain::observed::Requested;
 use crate::ports::peers::root_cause;
 
 /// Says that a request comes from another keeper, and for which it is meant: who does not lead passes it on no further.
-const PASSED_ON: &str = "x-redis-keeper-passed-on";
+pub(super) const PASSED_ON: &str = "x-redis-keeper-passed-on";
 
 /// What a former build says there: it names no keeper.
 const TO_ANYBODY: &str = "1";
@@ -57,7 +57,7 @@ pub(super) async fn switchover(
         Unanswered::NotAnswering => {
             unknown("the keeper's own actor did not answer, or was restarted".to_owned())
         }
-        lacking => Failure::unanswered(lacking, &cluster),
+        lacking => state.unanswered(lacking, &cluster),
     });
     match outcome? {
         Ok(Switched {
@@ -97,7 +97,7 @@ pub(super) async fn acknowledge(
     }
     let passed_on = state.passed_on(&request).await?;
     let acknowledged = state.backend.acknowledge(&cluster).await;
-    match acknowledged.map_err(|why| Failure::unanswered(why, &cluster))? {
+    match acknowledged.map_err(|why| state.unanswered(why, &cluster))? {
         Ok(()) => Ok(views::json(
             StatusCode::OK,
             &json!({ "acknowledged": true }),
@@ -120,7 +120,7 @@ pub(super) async fn drop_keeper(
     }
     let id = keeper.into_inner();
     let dropped = state.backend.drop_keeper(KeeperId::new(id.as_str())).await;
-    match dropped.map_err(|why| Failure::unanswered(why, ""))? {
+    match dropped.map_err(|why| state.unanswered(why, ""))? {
         Ok(()) => Ok(views::json(StatusCode::OK, &json!({ "dropped": id }))),
         Err(NotDropped::Unregistered) => Err(Failure::NoSuchKeeper(id)),
         Err(online @ NotDropped::Online) => Err(Failure::Refused(online.to_string())),
@@ -159,7 +159,7 @@ impl HttpState {
             return Ok(false);
         };
         let session = self.backend.inspect_session().await;
-        let me = session.map_err(|why| Failure::unanswered(why, ""))?.keeper;
+        let me = session.map_err(|why| self.unanswered(why, ""))?.keeper;
         if meant == me.as_str() || meant == TO_ANYBODY {
             return Ok(true);
         }
@@ -172,14 +172,15 @@ impl HttpState {
     /// Has the leader answer.
     async fn pass_on(&self, path: &str, body: Bytes) -> Result<HttpResponse, Failure> {
         let session = self.backend.inspect_session().await;
-        let session = session.map_err(|why| Failure::unanswered(why, ""))?;
+        let session = session.map_err(|why| self.unanswered(why, ""))?;
+        let nobody = session.who_leads.to_string();
         let leader = session.leader.filter(|leader| *leader != session.keeper);
         let leader = leader.and_then(|leader| {
             let mut keepers = session.keepers.into_iter();
             keepers.find(|keeper| keeper.id == leader)
         });
         let Some(leader) = leader else {
-            return Err(Failure::NoLeader(self.with_outage("no keeper leads now")));
+            return Err(Failure::NoLeader(self.with_outage(nobody)));
         };
         let unanswered = |error: reqwest::Error| {
             let (id, rest) = (&leader.id, &leader.rest);

@@ -64,6 +64,7 @@ impl ServerState<'_> {
         NodeRef {
             server_name: self.server.map(str::to_owned),
             address: self.address.map(|(host, port)| (host.to_owned(), port)),
+            leads_to: None,
         }
     }
 
@@ -218,6 +219,7 @@ mod tests {
         NodeRef {
             server_name: server_name.map(str::to_owned),
             address: address.map(|(host, port)| (host.to_owned(), port)),
+            leads_to: None,
         }
     }
 

@@ -14,6 +14,7 @@ use crate::actors::cluster_api::{
     Answer, ClusterStatus, ClusterView, NodeView, ProxyView, Question, Ruling,
 };
 use crate::actors::messages::{FailsafeReport, KeeperAnnouncement, MonitorState, SessionReport};
+use crate::domain::authority::Authority;
 use crate::domain::explain::Explanation;
 use crate::domain::facts::{DownReason, Link, MinReplicas, Mode, NodeFacts, Role, Sighting};
 use crate::domain::group::OtherGroup;
@@ -170,6 +171,7 @@ fn proxy(view: &ProxyView, now: Moment) -> Value {
         "node": view.node.to_string(),
         "state": if view.up { "UP" } else { "DOWN" },
         "age-seconds": seconds(now.since(view.at)),
+        "named": view.named.as_ref().map(ToString::to_string),
     })
 }
 
@@ -205,6 +207,17 @@ fn intent(intent: &Intent) -> Value {
         },
         "reason": intent.reason,
     })
+}
+
+/// Adds who tells this, and who leads.
+pub(super) fn tell_leader(body: &mut Value, by: Option<&KeeperId>, authority: &Authority) {
+    let leader = match authority {
+        Authority::Leads(_) => by,
+        Authority::Follows { leader, .. } => Some(leader),
+        Authority::Nobody(_) | Authority::Away(_) => None,
+    };
+    body["told-by"] = by.map(KeeperId::as_str).into();
+    body["leader"] = leader.map(KeeperId::as_str).into();
 }
 
 pub(super) fn explanation(cluster: &str, explanation: &Explanation) -> Value {

@@ -66,6 +66,8 @@ async fn an_explanation_tells_who_would_take_over_and_why_the_others_not() {
         },
         "now": "nothing to do",
         "troubles": [],
+        "told-by": "keeper-1",
+        "leader": "keeper-1",
     });
     assert_eq!(reply.json(), expected);
     let hung = served(Fake::hung());
@@ -89,6 +91,7 @@ async fn admin_pages_show_clusters_keepers_and_the_tree() {
         "node": "10.0.0.1:6379",
         "state": "UP",
         "age-seconds": 1.5,
+        "named": null,
     });
     assert_eq!(cluster["haproxies"], json!([haproxy]));
     let keepers = server.get("/admin/keepers", "").await.json();
@@ -169,5 +172,62 @@ async fn metrics_show_a_cluster_whose_actor_hangs_as_not_writable() {
         r#"redis_keeper_cluster_failover_possible{cluster="cluster-1"} 0"#,
     ] {
         assert_has(&page, line);
+    }
+}
+
+#[actix_web::test]
+async fn a_keeper_that_does_not_lead_passes_on_what_the_leader_explains() {
+    let leader = served(Fake::healthy().called("keeper-2"));
+    let server = served(Fake::healthy().led_from(leader.addr));
+    let told = server.get("/admin/clusters/cluster-1/explain", "").await;
+    let told = told.json();
+    assert_eq!(
+        (&told["told-by"], &told["leader"]),
+        (&json!("keeper-2"), &json!("keeper-2"))
+    );
+    assert_eq!(told["now"], "nothing to do");
+    assert_eq!(
+        (&told["troubles"], &told["leader-troubles"]),
+        (&json!([]), &json!([]))
+    );
+    let view = server.get("/admin/clusters/cluster-1", "").await.json();
+    let label = format!("keeper-2 leads: ask it at http://{}", leader.addr);
+    let plan = view["plan"].as_str().unwrap();
+    assert!(
+        plan.starts_with(&label) && plan.ends_with("nothing to do"),
+        "{plan}"
+    );
+    // What another keeper has passed on ends here.
+    let passed_on = server.get(
+        "/admin/clusters/cluster-1/explain",
+        "x-redis-keeper-passed-on: keeper-1\r\n",
+    );
+    assert_eq!(passed_on.await.json()["told-by"], "keeper-1");
+}
+
+#[actix_web::test]
+async fn a_leader_that_does_not_answer_as_itself_in_time_is_named_and_the_own_view_is_labelled() {
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let another = served(Fake::healthy().called("keeper-9"));
+    for (leader, why) in [
+        (mute.local_addr().unwrap(), "no answer within 1s"),
+        (another.addr, "keeper-9 answers there"),
+    ] {
+        let server = served(Fake::healthy().led_from(leader));
+        let told = server
+            .get("/admin/clusters/cluster-1/explain", "")
+            .await
+            .json();
+        assert_eq!(told["told-by"], "keeper-1");
+        let sentence = told["if-the-primary-died-now"]["sentence"]
+            .as_str()
+            .unwrap();
+        for words in [
+            &format!("keeper-2 leads: ask it at http://{leader}"),
+            why,
+            "As this keeper sees it: 10.0.0.2:6379 would take over",
+        ] {
+            assert!(sentence.contains(words), "{sentence}");
+        }
     }
 }

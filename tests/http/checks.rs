@@ -261,3 +261,45 @@ async fn without_a_primary_status_says_null_and_master_503() {
         (503, &json!("no-primary"))
     );
 }
+
+#[actix_web::test]
+async fn an_error_names_what_was_sent_and_what_there_is() {
+    let healthy = served(Fake::healthy());
+    let lacking = served(Fake::saying(Reason::NoSuchNode));
+    let bad = "x-haproxy-server-state: UP; name=b/s; port=x\r\n";
+    let writable = "/cluster/cluster-1/is-writable";
+    for (reply, code, words) in [
+        (
+            healthy.get(writable, bad).await,
+            400,
+            ["`port`", "it reads `UP; name=b/s; port=x`"],
+        ),
+        (
+            healthy.get("/nope", "").await,
+            404,
+            ["no path `/nope`", "GET /"],
+        ),
+        (
+            healthy.get("/cluster/nope/status", "").await,
+            404,
+            ["cluster `nope`", ": cluster-1."],
+        ),
+        (
+            lacking.check(writable).await,
+            404,
+            ["no node `10.0.0.1:6379`", "cluster `cluster-1`"],
+        ),
+        (
+            served(Fake::without_primary())
+                .get("/cluster/cluster-1/master", "")
+                .await,
+            503,
+            ["cluster `cluster-1` has no primary", "/explain"],
+        ),
+    ] {
+        assert_eq!(reply.code, code, "{words:?}");
+        let body = reply.json();
+        let error = body["error"].as_str().unwrap();
+        assert!(words.iter().all(|word| error.contains(word)), "{error}");
+    }
+}

@@ -16,11 +16,12 @@ use redis_keeper::actors::messages::{
     KeeperAnnouncement, MonitorState, NotAcknowledged, NotDropped, NotSwitched, SessionReport,
     Switched,
 };
+use redis_keeper::domain::authority::{Authority, WhoLeads};
 use redis_keeper::domain::explain::Explanation;
 use redis_keeper::domain::failsafe::{ConsentRequest, Refusal};
 use redis_keeper::domain::group::{GroupAnswer, GroupToken};
 use redis_keeper::domain::identity::{KeeperProcess, Nonce};
-use redis_keeper::domain::node::{ClusterName, Generation, KeeperId, Moment, NodeAddr};
+use redis_keeper::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
 use redis_keeper::domain::observed::Requested;
 use redis_keeper::domain::rehearsal::RehearsalRequest;
 use redis_keeper::http::backend::{Backend, ChildReport, NodeReport, Readiness, Unanswered};
@@ -68,6 +69,8 @@ pub(crate) struct Fake {
     pub(crate) outage: Option<String>,
     /// Where the keeper listens that leads, if it is another one.
     leader: Option<SocketAddr>,
+    /// What this keeper is called.
+    id: &'static str,
 }
 
 /// The keeper that the fake stands for.
@@ -113,6 +116,7 @@ impl Fake {
             outage: None,
             trouble: None,
             leader: None,
+            id: "keeper-1",
         }
     }
 
@@ -178,6 +182,11 @@ impl LeaseClock for Fake {
 impl Backend for Fake {
     fn clusters(&self) -> Vec<ClusterName> {
         vec![ClusterName::new("cluster-1")]
+    }
+
+    fn nodes(&self, cluster: &str) -> Vec<NodeAddr> {
+        let known = cluster == "cluster-1";
+        known.then(primary).into_iter().collect()
     }
 
     fn ask<'a>(
@@ -286,7 +295,7 @@ impl Backend for Fake {
     }
 
     fn inspect_session(&self) -> LocalBoxFuture<'_, Result<SessionReport, Unanswered>> {
-        let keeper = KeeperId::new("keeper-1");
+        let keeper = KeeperId::new(self.id);
         let announced = |id: &KeeperId, rest: String| KeeperAnnouncement {
             id: id.clone(),
             rest,
@@ -307,6 +316,16 @@ impl Backend for Fake {
             leader: Some(other.unwrap_or_else(|| keeper.clone())),
             keeper,
             group: Some(GroupToken::drawn(1)),
+            who_leads: WhoLeads {
+                authority: match &self.leader {
+                    None => Authority::Leads(Epoch(3)),
+                    Some(at) => Authority::Follows {
+                        leader: KeeperId::new("keeper-2"),
+                        rest: Some(at.to_string()),
+                    },
+                },
+                stopped: None,
+            },
             epoch: None,
             generation: 7,
             failsafe: None,

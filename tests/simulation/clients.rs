@@ -100,6 +100,7 @@ async fn put(
         node: Arc::new(NodeRef {
             server_name: Some(node.to_string()),
             address: None,
+            leads_to: None,
         }),
         asker,
     };

@@ -7,11 +7,11 @@ use actix::prelude::*;
 use futures::future::join_all;
 use tokio::time::timeout;
 
-use super::ClusterActor;
 use super::state::State;
+use super::{ClusterActor, misnamed};
 use crate::actors::cluster_api::{
-    Answer, Ask, AskStatus, ClusterStatus, ClusterView, ExplainCluster, InspectCluster,
-    InspectNode, NodeView, Reason,
+    Answer, Ask, AskStatus, ClusterStatus, ClusterView, Contradiction, ExplainCluster,
+    InspectCluster, InspectNode, NodeView, Reason,
 };
 use crate::actors::messages::LastSeen;
 use crate::domain::explain::Explanation;
@@ -27,6 +27,13 @@ impl Handler<Ask> for ClusterActor {
     fn handle(&mut self, ask: Ask, ctx: &mut Self::Context) -> Answer {
         let (lease, state, now) = self.vouched();
         let answer = state.answer(&ask, lease, now);
+        if let Reason::Misnamed(named, at) = &answer.reason {
+            let (named, at) = (named.clone(), at.clone());
+            let (found, asker) = (Contradiction { named, at }, ask.asker.as_deref());
+            if self.state.misnamed.asked(&found, asker, now) {
+                misnamed::tell(&self.state.settings.name, &found, asker);
+            }
+        }
         if let (Some(asker), Some(node)) = (&ask.asker, &answer.node)
             && self.state.asked(node, asker, now)
         {

@@ -121,6 +121,7 @@ impl Proxies {
                 node: node.clone(),
                 up: said.up,
                 at: said.at,
+                named: None,
             })
             .collect()
     }

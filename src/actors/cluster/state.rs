@@ -6,6 +6,7 @@ use std::sync::Arc;
 use self::names::Foreign;
 use super::confirmation::Polled;
 use super::draining::{self, gathered, old_gone, refused_since, withdrawn};
+use super::misnamed::Misnamed;
 use super::proxies::Proxies;
 use super::tasks::Tasks;
 use super::telling::{Telling, asked, elsewhere, witnesses};
@@ -70,6 +71,8 @@ pub(super) struct State {
     pub(super) tasks: Tasks,
     /// HAProxies that ask whether nodes are writable.
     proxies: Proxies,
+    /// Those among them whose servers bear another node's name.
+    pub(super) misnamed: Misnamed,
     /// The withdrawal after which the old primary was last looked at again, because it refuses connections.
     looked: Option<Generation>,
     /// Replicas with histories for which the primary was read again.
@@ -151,6 +154,7 @@ impl State {
             telling: Telling::default(),
             tasks: Tasks::default(),
             proxies: Proxies::default(),
+            misnamed: Misnamed::default(),
             looked: None,
             doubted: BTreeMap::new(),
             compared: None,

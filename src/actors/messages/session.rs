@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use actix::Message;
 
 use super::{FailsafeReport, KeeperAnnouncement};
+use crate::domain::authority::WhoLeads;
 use crate::domain::group::GroupToken;
 use crate::domain::node::{Epoch, KeeperId};
 
@@ -30,6 +31,8 @@ pub struct SessionReport {
     pub group: Option<GroupToken>,
     /// The leader, when known.
     pub leader: Option<KeeperId>,
+    /// The same, and why nobody leads if nobody does, in words.
+    pub who_leads: WhoLeads,
     /// The epoch this keeper leads with.
     pub epoch: Option<Epoch>,
     /// The last generation read.

@@ -69,8 +69,8 @@ impl ZkSession {
                     %keeper,
                     seconds,
                     "a failover now would wait for a silent keeper, which may go on without ZooKeeper and asks no keeper \
-                     that is online: bring it back, or take it off (DELETE /admin/keepers/ID, which needs \
-                     admin-operations: true) if it does not run"
+                     that is online: bring it back. Only if its process does not run: take it off (DELETE /admin/keepers/ID, which \
+                     needs admin-operations: true). One that runs all the same may go on calling the former primary writable"
                 );
             }
         }

@@ -37,6 +37,8 @@ pub(super) struct Part {
     pub(super) consented: BTreeMap<(KeeperId, i64), Moment>,
     /// Since when heartbeats are confirmed on this connection.
     pub(super) contact: Option<Moment>,
+    /// When the last heartbeat was confirmed, on whatever connection.
+    pub(super) heard: Option<Moment>,
     /// It goes on by consent, as was logged.
     going_on: bool,
 }
@@ -49,6 +51,7 @@ impl Part {
             refusals: BTreeMap::new(),
             consented: BTreeMap::new(),
             contact: None,
+            heard: None,
             going_on: false,
         }
     }
@@ -65,6 +68,7 @@ impl Part {
     /// A heartbeat was confirmed.
     pub(super) fn contact_made(&mut self, now: Moment) {
         self.contact.get_or_insert(now);
+        self.heard = Some(now);
     }
 }
 

@@ -262,6 +262,7 @@ impl Handler<InspectSession> for ZkSession {
                 .map(|latch| latch.keeper.clone()),
             epoch: self.leadership.as_ref().map(|leadership| leadership.epoch),
             generation: self.lease_book.highest().0,
+            who_leads: self.who_leads(),
             failsafe: self.failsafe_report(),
             differences: self.differences(),
             overlaps: self.overlaps(),

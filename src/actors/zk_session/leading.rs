@@ -118,6 +118,7 @@ impl ZkSession {
     pub(super) fn stop_leading(&mut self, why: &'static str) {
         if let Some(Leadership { epoch, .. }) = self.leadership.take() {
             tracing::warn!(%epoch, keeper = %self.identity.id, why, "not leading any more");
+            self.stopped = Some((why, self.dependencies.clock.now()));
             (self.dependencies.leading)(Leading(None));
             self.share_all();
         }

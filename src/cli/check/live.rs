@@ -5,7 +5,7 @@ use std::fmt;
 use futures::future::join_all;
 
 use super::groups::Own;
-use super::{groups, versions, zookeeper};
+use super::{cluster, groups, zookeeper};
 use crate::adapters::redis::RedisServers;
 use crate::adapters::redis::inspect::{Demands, Severity};
 use crate::adapters::resolver::Resolver;
@@ -69,6 +69,11 @@ impl Subject {
             text: text.into(),
             remedy: remedy.into(),
         });
+    }
+
+    /// Nothing but what is worth knowing was found.
+    pub(super) fn is_ok(&self) -> bool {
+        self.severity() == Severity::Note
     }
 
     fn severity(&self) -> Severity {
@@ -164,9 +169,10 @@ async fn look(config: &Config) -> Vec<Subject> {
             return subjects;
         }
     };
+    let mut together = cluster::look(&redis, config).await;
     for cluster in &config.clusters {
         subjects.extend(nodes(&redis, cluster, &own).await);
-        subjects.extend(versions::look(&redis, cluster).await);
+        subjects.extend(together.remove(&cluster.name).unwrap_or_default());
     }
     subjects
 }

@@ -1,40 +1,24 @@
 //! Servers of one cluster that could not follow each other (`check --live`).
 
 use std::collections::BTreeMap;
-use std::time::Duration;
-
-use futures::future::join_all;
-use tokio::time::timeout;
 
 use super::live::Subject;
-use crate::adapters::redis::RedisServers;
-use crate::config::ClusterConfig;
 use crate::domain::compatibility::{Make, can_follow};
 use crate::domain::facts::NodeFacts;
-use crate::domain::node::NodeAddr;
-use crate::ports::redis::{Depth, Redis};
-
-/// How long a server may take to answer: the look at each has told already if it does not.
-const PATIENCE: Duration = Duration::from_secs(2);
+use crate::domain::node::{ClusterName, NodeAddr};
 
 /// What is to be said of the cluster's versions, if anything.
-pub(super) async fn look(redis: &RedisServers, cluster: &ClusterConfig) -> Option<Subject> {
-    let looks = cluster.nodes.iter().map(|node| async {
-        let server = redis.node(&cluster.name, &node.addr);
-        let read = async {
-            let mut connection = server.connect().await.ok()?;
-            let alive = connection.probe(Depth::Full).await.ok()?;
-            NodeFacts::of(&alive.info?)
-        };
-        let facts = timeout(PATIENCE, read).await.ok().flatten()?;
-        Some((node.addr.clone(), (facts.is_primary(), facts.make())))
-    });
-    let nodes: BTreeMap<_, _> = join_all(looks).await.into_iter().flatten().collect();
-    let left = left_behind(&nodes);
+pub(super) fn look(
+    cluster: &ClusterName,
+    facts: &BTreeMap<NodeAddr, NodeFacts>,
+) -> Option<Subject> {
+    let nodes = facts.iter();
+    let nodes = nodes.map(|(addr, facts)| (addr.clone(), (facts.is_primary(), facts.make())));
+    let left = left_behind(&nodes.collect());
     if left.is_empty() {
         return None;
     }
-    let mut subject = Subject::new(format!("{} versions", cluster.name));
+    let mut subject = Subject::new(format!("{cluster} versions"));
     for (newer, others) in left {
         let others: Vec<_> = others.iter().map(ToString::to_string).collect();
         subject = subject.warning(

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Explanation, explain};
 use crate::domain::brake::Brake;
 use crate::domain::election::Refusal;
+use crate::domain::facts::Sighting;
 use crate::domain::node::{Generation, Moment, NodeAddr};
 use crate::domain::plan::Change;
 use crate::domain::plan::tests::builder::{Cluster, NOW, addr, cluster, history};
@@ -52,6 +53,17 @@ fn of_a_healthy_cluster_it_tells_who_would_take_over_and_why_the_others_not() {
     assert_eq!(told.held_by, [""; 0]);
     assert!(told.would_fail_over());
     assert_eq!(told.now, "nothing to do");
+}
+
+#[test]
+fn a_node_of_which_nothing_is_known_is_named_where_there_is_nothing_to_do() {
+    let mut cluster = trio();
+    let node = cluster.observed.nodes.get_mut(&addr("c")).expect("c");
+    node.sighting = Sighting::unknown(NOW);
+    assert_eq!(
+        explained(&cluster).now,
+        "nothing to do, as far as is known; not known: c:6379 (it has not answered yet)"
+    );
 }
 
 #[test]

@@ -10,14 +10,15 @@ use crate::domain::confirmation::{Flapping, Inquiry, Reason};
 use crate::domain::facts::Mode;
 use crate::domain::node::{KeeperId, NodeAddr};
 
+mod advice;
 mod data;
 mod failover;
 
 /// What is said before and after the name of another group of keepers.
 const OTHER_GROUP: (&str, &str) = (
     "another group of keepers looks after these servers:",
-    "Nothing is changed until one of the two is stopped: compare zk-prefix and zk-quorum. If they are the same, \
-     ZooKeeper has lost its data: restart that keeper",
+    "Nothing is changed until one of the two is stopped, and a dead primary is not replaced either: compare zk-prefix and \
+     zk-quorum, and stop the group that is not to look after them. If they are the same, ZooKeeper has lost its data: restart that keeper",
 );
 
 impl fmt::Display for Plan {
@@ -184,22 +185,10 @@ impl fmt::Display for Hold {
             | Self::Contended { .. }
             | Self::Astray { .. } => self.of_others(f),
             Self::WrongMode(node, mode) => write!(f, "{node} {}: it is left alone", wrong(*mode)),
-            Self::SameServer(alias, node) => {
-                write!(
-                    f,
-                    "{alias} and {node} are one server under two names: remove one of them"
-                )
-            }
-            Self::ReplicatesFromOutside { node, primary } => write!(
-                f,
-                "{node} replicates from {primary}, which is not configured here: it is left alone until REPLICAOF NO ONE"
-            ),
+            Self::SameServer(alias, node) => advice::same_server(f, alias, node),
+            Self::ReplicatesFromOutside { node, primary } => advice::from_outside(f, node, primary),
             Self::FailingOver { .. } => self.failing_over(f),
-            Self::Unrelated { kept, other } => write!(
-                f,
-                "{other} holds data of its own that shares no history with {kept}: it is not made its replica \
-                 and loses nothing, until settle-unrelated is true or one of the two is emptied"
-            ),
+            Self::Unrelated { kept, other } => advice::unrelated(f, kept, other),
             Self::NoSwitchover(why) => write!(f, "no switchover: {why}"),
             Self::Stranger { node } => write!(
                 f,
@@ -244,9 +233,9 @@ impl Hold {
             Self::ChangedFromOutside { left } => write!(
                 f,
                 "the primary was changed from outside three times within a minute, by hand or by another manager: nothing is \
-                 undone for another {} s, or until POST \
-                 /admin/clusters/NAME/acknowledge (needs admin-operations: true); a dead primary is still replaced",
-                left.as_secs()
+                 undone for another {} s, {}",
+                left.as_secs(),
+                advice::ACKNOWLEDGE
             ),
             Self::Overlaps {
                 cluster,
@@ -293,10 +282,7 @@ impl Hold {
                 sentinel,
                 left,
             } => {
-                write!(
-                    f,
-                    "a Redis Sentinel is at work on {node} ({sentinel}), and the keepers command nothing: stop it, or take the cluster out of this configuration"
-                )?;
+                advice::stop_sentinel(f, node, sentinel)?;
                 match left {
                     Some(left) => write!(
                         f,
@@ -360,9 +346,9 @@ fn silent_keepers(
     write!(
         f,
         "{waits} for {}: it is silent, may go on without ZooKeeper for so long (failsafe-max-seconds), and asks no \
-         keeper that {nobody}; bring it back, or take it off (DELETE /admin/keepers/ID, which needs admin-operations: true) \
-         if it does not run",
-        list(keepers)
+         keeper that {nobody}; {TAKE_OFF}",
+        list(keepers),
+        TAKE_OFF = advice::TAKE_OFF
     )
 }
 

@@ -16,6 +16,12 @@ impl Fake {
         self
     }
 
+    /// This keeper is called so.
+    pub(crate) fn called(mut self, id: &'static str) -> Self {
+        self.id = id;
+        self
+    }
+
     /// A switchover comes to this.
     pub(crate) fn switching(mut self, outcome: Result<Switched, NotSwitched>) -> Self {
         self.switched = outcome;

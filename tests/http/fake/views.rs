@@ -36,6 +36,7 @@ pub(super) fn cluster_view() -> ClusterView {
             node: primary(),
             up: true,
             at: LAST_ALIVE,
+            named: None,
         }],
         name: ClusterName::new("cluster-1"),
         now: NOW,

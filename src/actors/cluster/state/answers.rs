@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::State;
 use crate::actors::cluster_api::{
-    Answer, Ask, ClusterStatus, ClusterView, NodeView, Question, Reason, Ruling,
+    Answer, Ask, ClusterStatus, ClusterView, Contradiction, NodeView, ProxyView, Question, Reason,
+    Ruling,
 };
 use crate::domain::explain::{Explanation, explain};
 use crate::domain::facts::Sighting;
@@ -35,6 +36,12 @@ impl State {
         };
         let deadline = self.deadline(ask.question, lease);
         let reason = self.reason(addr, ask.question, lease, now);
+        let misnamed = self.misnamed(ask).filter(|_| reason != Reason::NoLease);
+        let (addr, reason) = match &misnamed {
+            // What it calls its server says nothing of where its clients are.
+            Some(Contradiction { named, at }) => (at, Reason::Misnamed(named.clone(), at.clone())),
+            None => (addr, reason),
+        };
         let says = matches!(reason.ruling(), Ruling::Yes | Ruling::No);
         Answer {
             reason,
@@ -87,6 +94,26 @@ impl State {
             let reason = self.reason(addr, Question::Writable, lease, now);
             reason.ruling() == Ruling::Yes
         })
+    }
+
+    /// The two nodes that are named, if they are two servers.
+    fn misnamed(&self, ask: &Ask) -> Option<Contradiction> {
+        let nodes = self.observed.nodes.iter();
+        let found = ask
+            .node
+            .contradiction(nodes.map(|(addr, node)| (addr, &node.sighting.addresses)))?;
+        let aliases = self.observed.aliases();
+        let stands = |addr| aliases.get(addr).copied().unwrap_or(addr);
+        (stands(&found.named) != stands(&found.at)).then_some(found)
+    }
+
+    fn proxies(&self, now: Moment) -> Vec<ProxyView> {
+        let mut views = self.proxies.views(now);
+        for view in &mut views {
+            let named = self.misnamed.named(&view.proxy, &view.node, now);
+            view.named = named.cloned();
+        }
+        views
     }
 
     /// A node that the file lacks may be one that others have: published, or in a file that differs from this one. Only a keeper
@@ -168,7 +195,7 @@ impl State {
                 .unwrap_or_default(),
             leading: self.leading().map(|leading| leading.epoch),
             writable: self.any_writable(lease, now),
-            plan: self.plan.to_string(),
+            plan: self.plan.told(&self.observed),
             held: self.held().iter().map(Hold::kind).collect(),
             nodes: self
                 .observed
@@ -177,7 +204,7 @@ impl State {
                 .filter_map(|addr| self.node_view(addr, lease, now))
                 .collect(),
             differences: self.differences(),
-            proxies: self.proxies.views(now),
+            proxies: self.proxies(now),
             other_groups: self.other_groups().to_vec(),
             astray: self.observed.astray.clone(),
         }

@@ -97,6 +97,7 @@ fn a_node_that_the_file_lacks_is_no_firm_no_before_this_keeper_is_up_to_date() {
     let node = NodeRef {
         server_name: Some("b:1".to_owned()),
         address: None,
+        leads_to: None,
     };
     let ask = Ask {
         question: Question::Writable,

@@ -25,6 +25,6 @@ impl Hold {
                 ", follows {outside}, which is not configured here, and is left alone"
             )?;
         }
-        f.write_str(": it takes no writes until that ends, or until FAILOVER ABORT there")
+        f.write_str(": it takes no writes until that ends, or until FAILOVER ABORT there, which leaves it the primary")
     }
 }

@@ -1,0 +1,122 @@
+//! HAProxies whose servers bear the name of one node and lead to another: told once a minute, and shown.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::actors::cluster_api::{Asker, Contradiction};
+use crate::domain::drain::Proxy;
+use crate::domain::node::{ClusterName, Moment, NodeAddr};
+
+/// How often the same two nodes are told of.
+const EVERY: Duration = Duration::from_mins(1);
+
+/// So many pairs of nodes are told of within that time: whoever asks may name any two.
+const MOST_TOLD: usize = 8;
+
+/// How long it is shown that one asked so.
+const SHOWN: Duration = Duration::from_secs(10);
+
+/// How many askers are remembered.
+const MOST: usize = 64;
+
+/// Who asked so, about which nodes.
+#[derive(Debug, Default)]
+pub(super) struct Misnamed {
+    /// What was told lately, and when.
+    told: BTreeMap<Contradiction, Moment>,
+    /// By whom asks, and the node that its clients are sent to: the node that is named, and when.
+    asked: BTreeMap<(Proxy, NodeAddr), (NodeAddr, Moment)>,
+}
+
+impl Misnamed {
+    /// One has asked so. Answers whether that is to be told now.
+    pub(super) fn asked(
+        &mut self,
+        found: &Contradiction,
+        asker: Option<&Asker>,
+        now: Moment,
+    ) -> bool {
+        if let Some(Asker::Proxy { proxy, .. }) = asker {
+            self.asked.retain(|_, (_, at)| now.since(*at) < SHOWN);
+            let key = (proxy.clone(), found.at.clone());
+            if self.asked.len() < MOST || self.asked.contains_key(&key) {
+                self.asked.insert(key, (found.named.clone(), now));
+            }
+        }
+        self.told.retain(|_, told| now.since(*told) < EVERY);
+        if self.told.len() >= MOST_TOLD || self.told.contains_key(found) {
+            return false;
+        }
+        self.told.insert(found.clone(), now);
+        true
+    }
+
+    /// The node that this HAProxy calls its server by that leads to `node`, if that is another one.
+    pub(super) fn named(&self, proxy: &Proxy, node: &NodeAddr, now: Moment) -> Option<&NodeAddr> {
+        let (named, at) = self.asked.get(&(proxy.clone(), node.clone()))?;
+        (now.since(*at) < SHOWN).then_some(named)
+    }
+}
+
+/// Says in the log that a server's name and address are two nodes.
+pub(super) fn tell(cluster: &ClusterName, found: &Contradiction, asker: Option<&Asker>) {
+    let by = match asker {
+        Some(Asker::Proxy { proxy, .. }) => proxy.to_string(),
+        Some(Asker::Unnamed) | None => "a check that does not name its HAProxy".to_owned(),
+    };
+    tracing::warn!(
+        %cluster, named = %found.named, at = %found.at, by,
+        "a check names one node and its server is at another: answered no. Give the server in HAProxy the name of the node at its \
+         address"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Moment {
+        Moment(Duration::from_secs(seconds))
+    }
+
+    fn asker(name: &str) -> Asker {
+        let proxy = Proxy {
+            name: name.to_owned(),
+            backend: "writes".to_owned(),
+            address: None,
+        };
+        Asker::Proxy { proxy, up: true }
+    }
+
+    #[test]
+    fn it_is_told_once_a_minute_whoever_asks_and_shown_for_each_that_asks() {
+        let (a, b) = (NodeAddr::new("a", 1), NodeAddr::new("b", 1));
+        let swapped = Contradiction {
+            named: a.clone(),
+            at: b.clone(),
+        };
+        let mut misnamed = Misnamed::default();
+        assert!(misnamed.asked(&swapped, Some(&asker("lb1")), at(0)));
+        for second in 1..60 {
+            let name = format!("lb{second}");
+            assert!(!misnamed.asked(&swapped, Some(&asker(&name)), at(second)));
+        }
+        assert!(misnamed.asked(&swapped, None, at(60)));
+        let Asker::Proxy { proxy, .. } = asker("lb59") else {
+            unreachable!("named above")
+        };
+        assert_eq!(misnamed.named(&proxy, &b, at(60)), Some(&a));
+        assert_eq!(misnamed.named(&proxy, &a, at(60)), None);
+        assert_eq!(misnamed.named(&proxy, &b, at(70)), None, "no more");
+        for number in 0..1_000 {
+            misnamed.asked(&swapped, Some(&asker(&number.to_string())), at(71));
+        }
+        assert_eq!(misnamed.asked.len(), MOST);
+        let forged = (0..100).map(|number| Contradiction {
+            named: NodeAddr::new(number.to_string(), 1),
+            at: b.clone(),
+        });
+        let told = forged.filter(|it| misnamed.asked(it, None, at(72))).count();
+        assert_eq!(told, MOST_TOLD - 1, "and the one before");
+    }
+}

@@ -1,0 +1,71 @@
+//! Who leads, as far as this session knows: for display.
+
+use super::{Phase, ZkSession};
+use crate::domain::authority::{Absence, Authority, Vacancy, WhoLeads};
+use crate::domain::node::{KeeperId, Moment};
+use crate::layout::keeper::KeeperRecord;
+
+impl ZkSession {
+    pub(super) fn who_leads(&self) -> WhoLeads {
+        let now = self.dependencies.clock.now();
+        WhoLeads {
+            authority: self.authority(now),
+            stopped: self.stopped.map(|(why, at)| (why, now.since(at))),
+        }
+    }
+
+    fn authority(&self, now: Moment) -> Authority {
+        // What was read of the latch is as good as the lease that heartbeats earn.
+        let lease = self.lease_book.lease();
+        let vouched = lease.holds(now);
+        match self.phase {
+            Phase::Refused | Phase::Left => Authority::Nobody(Vacancy::Ended),
+            Phase::Joining | Phase::Reading => Authority::Nobody(Vacancy::Reading),
+            Phase::Connecting | Phase::Disconnected => Authority::Away(self.absence(now)),
+            Phase::Current if !vouched && self.was_current && lease.deadline.is_some() => {
+                Authority::Away(self.absence(now))
+            }
+            Phase::Current => self.leader(),
+        }
+    }
+
+    fn leader(&self) -> Authority {
+        if let Some(leadership) = &self.leadership {
+            return Authority::Leads(leadership.epoch);
+        }
+        let standing = self.line.as_ref().and_then(|line| line.standing.as_ref());
+        let Some(standing) = standing else {
+            return Authority::Nobody(Vacancy::Reading);
+        };
+        match &standing.leader {
+            None => Authority::Nobody(Vacancy::Empty),
+            Some(_) if standing.first => Authority::Nobody(Vacancy::Beginning),
+            Some(latch) => Authority::Follows {
+                leader: latch.keeper.clone(),
+                rest: self.rest_of(&latch.keeper),
+            },
+        }
+    }
+
+    fn rest_of(&self, keeper: &KeeperId) -> Option<String> {
+        let mut online = self.roll.announcements();
+        let (_, record) = online.find(|(id, _)| *id == keeper)?;
+        record.map(|record| record.rest.clone())
+    }
+
+    fn absence(&self, now: Moment) -> Absence {
+        let others = self.roll.announcements();
+        let others = others.filter(|(id, _)| **id != self.identity.id);
+        let rest = |(id, record): (&KeeperId, Option<&KeeperRecord>)| {
+            Some((id.clone(), record?.rest.clone()))
+        };
+        let lease = *self.dependencies.lease.borrow();
+        Absence {
+            place: self.dependencies.coordination.describe(),
+            since: self.part.heard.map(|heard| now.since(heard)),
+            running: now.since(self.part.started),
+            failsafe: lease.consented && lease.holds(now),
+            others: others.filter_map(rest).collect(),
+        }
+    }
+}

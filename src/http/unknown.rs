@@ -1,0 +1,266 @@
+//! What is asked for and not known: clusters, nodes, state headers. Each is told once a minute in the log, a few at a time: whoever
+//! asks may call things as it likes, and as often.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use actix_web::http::header::HeaderValue;
+
+use super::HttpState;
+use super::backend::Unanswered;
+use super::error::{Failure, HeaderRead};
+use super::state_header::BadStateHeader;
+use crate::actors::cluster_api::{NodeRef, Reason};
+use crate::domain::node::Moment;
+
+/// How often the same is told.
+const EVERY: Duration = Duration::from_mins(1);
+
+/// So many different things are told within that time; of the rest only how many there were.
+const MOST: usize = 16;
+
+/// How much of a name is told.
+const LONGEST: usize = 80;
+
+/// How many names of what there is are told.
+const MOST_KNOWN: usize = 8;
+
+/// What was told lately.
+#[derive(Debug, Default)]
+pub(super) struct Unknown(Mutex<Told>);
+
+#[derive(Debug, Default)]
+struct Told {
+    /// What, and when.
+    lately: BTreeMap<(String, String), Moment>,
+    /// How much was not told for want of room, and when that was told last.
+    more: u64,
+    others_at: Option<Moment>,
+}
+
+/// What is to be told now.
+#[derive(Debug, PartialEq, Eq)]
+enum Tell {
+    Nothing,
+    This,
+    /// So many that were not told by themselves.
+    Others(u64),
+}
+
+impl Told {
+    /// It was asked for once more.
+    fn note(&mut self, what: (String, String), now: Moment) -> Tell {
+        self.lately.retain(|_, told| now.since(*told) < EVERY);
+        if self.lately.contains_key(&what) {
+            return Tell::Nothing;
+        }
+        if self.lately.len() < MOST {
+            self.lately.insert(what, now);
+            return Tell::This;
+        }
+        self.more += 1;
+        if self.others_at.is_some_and(|told| now.since(told) < EVERY) {
+            return Tell::Nothing;
+        }
+        self.others_at = Some(now);
+        Tell::Others(std::mem::take(&mut self.more))
+    }
+}
+
+impl HttpState {
+    /// What became of a question to `cluster` that brought no answer.
+    pub(super) fn unanswered(&self, unanswered: Unanswered, cluster: &str) -> Failure {
+        let known = || self.known_clusters();
+        let cluster = || short(cluster);
+        match unanswered {
+            Unanswered::NoSuchCluster => Failure::NoSuchCluster {
+                cluster: cluster(),
+                known: known(),
+            },
+            Unanswered::NotInFile => Failure::NotInFile {
+                cluster: cluster(),
+                known: known(),
+            },
+            Unanswered::NotAnswering => Failure::Unknown(Reason::NotAnswering.to_string()),
+        }
+    }
+
+    fn known_clusters(&self) -> String {
+        let (first, count) = self.backend.first_clusters(MOST_KNOWN);
+        some(first, count)
+    }
+
+    fn known_nodes(&self, cluster: &str) -> String {
+        let nodes = self.backend.nodes(cluster);
+        some(nodes.iter().take(MOST_KNOWN), nodes.len())
+    }
+
+    pub(super) fn no_such_node(&self, cluster: &str, node: impl Display) -> Failure {
+        Failure::NoSuchNode {
+            cluster: short(cluster),
+            node: short(&node.to_string()),
+            known: self.known_nodes(cluster),
+        }
+    }
+
+    pub(super) fn tell_unknown_node(&self, cluster: &str, node: &NodeRef, from: Option<IpAddr>) {
+        // The cluster is known: its name is one of the file's.
+        count("node", cluster);
+        let asked = short(&node.to_string());
+        if self.is_news(cluster, &asked) {
+            let known = self.known_nodes(cluster);
+            tracing::warn!(
+                cluster,
+                asked,
+                from = from.map(tracing::field::display),
+                known,
+                "a check asks for a node that the cluster does not have: answered 404"
+            );
+        }
+    }
+
+    pub(super) fn tell_unknown_cluster(
+        &self,
+        unanswered: Unanswered,
+        cluster: &str,
+        from: Option<IpAddr>,
+    ) {
+        let answered = match unanswered {
+            Unanswered::NoSuchCluster => 404,
+            Unanswered::NotInFile => 500,
+            Unanswered::NotAnswering => return,
+        };
+        count("cluster", "");
+        let cluster = short(cluster);
+        if self.is_news(&cluster, "") {
+            let known = self.known_clusters();
+            tracing::warn!(
+                cluster,
+                from = from.map(tracing::field::display),
+                known,
+                answered,
+                "a check asks for a cluster that this keeper does not have"
+            );
+        }
+    }
+
+    /// A check whose state header names no server; of the header so much as is told.
+    pub(super) fn bad_header(
+        &self,
+        cluster: &str,
+        why: BadStateHeader,
+        header: Option<&HeaderValue>,
+        from: Option<IpAddr>,
+    ) -> Failure {
+        count("header", "");
+        let read = header.map(|value| short(&String::from_utf8_lossy(value.as_bytes())));
+        let failure = Failure::BadStateHeader(why, HeaderRead(read.unwrap_or_default()));
+        let cluster = short(cluster);
+        if self.is_news(&cluster, &why.to_string()) {
+            tracing::warn!(
+                cluster,
+                why = %failure,
+                from = from.map(tracing::field::display),
+                "a check does not say which server it asks about: answered 400"
+            );
+        }
+        failure
+    }
+
+    /// Whether this is to be told now; tells how much was not.
+    fn is_news(&self, cluster: &str, asked: &str) -> bool {
+        let told = &mut *self
+            .unknown
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let what = (cluster.to_owned(), asked.to_owned());
+        match told.note(what, self.clock.now()) {
+            Tell::Nothing => false,
+            Tell::This => true,
+            Tell::Others(count) => {
+                tracing::warn!(
+                    count,
+                    "checks ask for more that is not known than is told by name: redis_keeper_http_unknown_total counts all"
+                );
+                false
+            }
+        }
+    }
+}
+
+fn count(what: &'static str, cluster: &str) {
+    let cluster = cluster.to_owned();
+    ::metrics::counter!("redis_keeper_http_unknown_total", "what" => what, "cluster" => cluster)
+        .increment(1);
+}
+
+/// So much of a name as is told, and nothing that a terminal would take for a command.
+pub(super) fn short(name: &str) -> String {
+    let mut chars = name.chars();
+    let mut told: String = chars
+        .by_ref()
+        .take(LONGEST)
+        .flat_map(char::escape_debug)
+        .collect();
+    if chars.next().is_some() {
+        told.push('…');
+    }
+    told
+}
+
+/// A few of so many, and how many more there are.
+fn some<T: Display>(few: impl IntoIterator<Item = T>, count: usize) -> String {
+    let told = few.into_iter().map(|it| it.to_string());
+    let told = told.collect::<Vec<_>>().join(", ");
+    match count.saturating_sub(MOST_KNOWN) {
+        0 => told,
+        more => format!("{told} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Moment {
+        Moment(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn the_same_is_told_once_a_minute() {
+        let mut told = Told::default();
+        let mut note = |asked: &str, now| told.note(("cache".into(), asked.into()), at(now));
+        assert_eq!(note("a:1", 0), Tell::This);
+        assert_eq!(note("a:1", 59), Tell::Nothing);
+        assert_eq!(note("b:1", 59), Tell::This);
+        assert_eq!(note("a:1", 60), Tell::This);
+    }
+
+    #[test]
+    fn a_flood_of_names_is_told_in_few_lines_and_takes_no_memory() {
+        let mut told = Told::default();
+        let mut lines = 0;
+        let mut counted = 0;
+        for number in 0_u64..100_000 {
+            match told.note(("cache".into(), number.to_string()), at(number / 1_000)) {
+                Tell::Nothing => {}
+                Tell::This => (lines, counted) = (lines + 1, counted + 1),
+                Tell::Others(count) => (lines, counted) = (lines + 1, counted + count),
+            }
+            assert!(told.lately.len() <= MOST);
+        }
+        assert!(lines <= 2 * (MOST + 1), "{lines} lines in 100 s");
+        assert_eq!(counted + told.more, 100_000);
+    }
+
+    #[test]
+    fn a_name_is_told_without_its_control_characters_and_not_at_any_length() {
+        assert_eq!(short("a\x1b[2J\n"), "a\\u{1b}[2J\\n");
+        assert_eq!(short(&"x".repeat(5_000)).chars().count(), LONGEST + 1);
+        assert_eq!(some(0..8, 10), "0, 1, 2, 3, 4, 5, 6, 7 and 2 more");
+    }
+}
