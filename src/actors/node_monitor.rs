@@ -62,6 +62,16 @@ pub struct MonitorSettings {
     pub settings: bool,
 }
 
+impl MonitorSettings {
+    /// The times that votes depend on.
+    fn limits(&self) -> Limits {
+        Limits {
+            mark_down: self.mark_down,
+            probe_timeout: self.probe_timeout,
+        }
+    }
+}
+
 /// Watches one node, and tells its cluster what has changed in substance.
 pub struct NodeMonitor {
     redis: Rc<dyn Redis>,
@@ -138,10 +148,6 @@ impl NodeMonitor {
         fresh: Rc<FreshConnections>,
     ) -> Self {
         let now = clock.now();
-        let limits = Limits {
-            mark_down: settings.mark_down,
-            probe_timeout: settings.probe_timeout,
-        };
         Self {
             node: redis.node(&cluster, &addr),
             slots: Slots::new(settings.tick, &cluster, &addr),
@@ -158,7 +164,7 @@ impl NodeMonitor {
             clock,
             outbox,
             fresh,
-            liveness: Liveness::new(limits, now),
+            liveness: Liveness::new(settings.limits(), now),
             proof: Proof::new(now),
             sighting: Sighting {
                 order: (now, 0),

@@ -43,6 +43,8 @@ pub enum Refusal {
     AliasOf(NodeAddr),
     /// It is loading its data set.
     Loading,
+    /// It is about to end.
+    ShuttingDown,
     /// Its priority is 0.
     NeverByPriority,
     /// It has never completed a synchronisation of this cluster's data.
@@ -71,7 +73,11 @@ impl Refusal {
     pub fn may_pass(&self) -> bool {
         matches!(
             self,
-            Self::NotAnswering(_) | Self::NotSeenByMajority | Self::Unfit | Self::Loading
+            Self::NotAnswering(_)
+                | Self::NotSeenByMajority
+                | Self::Unfit
+                | Self::Loading
+                | Self::ShuttingDown
         )
     }
 }
@@ -91,6 +97,7 @@ impl fmt::Display for Refusal {
             Self::WrongMode => f.write_str("is no plain Redis server"),
             Self::AliasOf(other) => write!(f, "is the same server as {other}"),
             Self::Loading => f.write_str("is loading its data set"),
+            Self::ShuttingDown => f.write_str("is shutting down"),
             Self::NeverByPriority => f.write_str("has priority 0"),
             Self::NeverSynced => {
                 f.write_str("has never completed a synchronisation of this cluster's data")
@@ -206,6 +213,9 @@ impl<'a> Electorate<'a> {
         }
         if facts.loading {
             return Err(Refusal::Loading);
+        }
+        if facts.shutting_down.is_some() {
+            return Err(Refusal::ShuttingDown);
         }
         if priority(addr, facts, self.policy) == 0 && !self.observed.promoted_by_hand(addr, facts) {
             return Err(Refusal::NeverByPriority);

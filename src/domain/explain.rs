@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::brake::Brake;
 use super::confirmation::Confirmation;
 use super::election::{Election, Refusal, elect, left_behind, priority};
+use super::facts::Lag;
 use super::lease::Unacknowledged;
 use super::lineage::generation_of;
 use super::node::{Moment, NodeAddr};
@@ -57,6 +58,10 @@ pub struct Successor {
     pub promotions_back: usize,
     /// Bytes of the replication stream that it has.
     pub offset: u64,
+    /// How far it is behind the primary, by that one's own answer; `None` if that is not known.
+    pub lag: Option<Lag>,
+    /// How long ago this was read; `None` if another keeper told it.
+    pub age: Option<Duration>,
     /// Its priority, configured or its own.
     pub priority: u32,
     /// Time since it started.
@@ -114,6 +119,8 @@ pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation
             history: lineage[promotions_back].clone(),
             promotions_back,
             offset: facts.offset,
+            lag: observed.lag(addr),
+            age: age(observed, addr, now),
             priority: priority(addr, facts, policy),
             uptime: facts.uptime,
         })
@@ -154,6 +161,12 @@ impl Explanation {
         );
         self
     }
+}
+
+fn age(observed: &Observed, addr: &NodeAddr, now: Moment) -> Option<Duration> {
+    let node = observed.nodes.get(addr)?;
+    let own = node.through().is_none();
+    own.then(|| now.since(node.sighting.at))
 }
 
 /// What keeps this keeper from reading or commanding nodes.

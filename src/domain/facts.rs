@@ -13,6 +13,9 @@ pub use attached::{Attached, Lag};
 pub use failover::ServerFailover;
 pub use product::{Family, Version};
 
+pub use age::facts_hold;
+
+mod age;
 mod attached;
 mod failover;
 mod matter;
@@ -58,6 +61,9 @@ pub struct NodeFacts {
     pub append_only: bool,
     /// Somebody has it fail over by Redis's own command.
     pub failover: Option<ServerFailover>,
+    /// It is shutting down, and waits so long yet at most for replicas that lag; it takes no writes meanwhile
+    /// (`shutdown_in_milliseconds`, since 7.0).
+    pub shutting_down: Option<Duration>,
     /// Redis Sentinels that watch this node, by the names and hosts of their connections.
     pub sentinels: Vec<String>,
     /// How many other clients listen on the channel of Sentinels.
@@ -222,6 +228,8 @@ pub struct Sighting {
     /// What answers does not say which process it is, so the facts may be another's; `None` while it does, or nothing has
     /// answered since.
     pub unproven: Option<Unproven>,
+    /// Since when the facts are too old to go by, if they are: probes bring none any more ([`facts_hold`]).
+    pub outdated: Option<Moment>,
     /// Since when it owes an answer: when the first probe was sent that was neither answered nor refused since.
     pub owes_since: Option<Moment>,
     /// What the node answered in place of facts, such as `NOAUTH …`; or why the last probe failed.
@@ -288,6 +296,7 @@ impl Sighting {
             probe_sent: at,
             process: None,
             unproven: None,
+            outdated: None,
             owes_since: None,
             trouble: None,
             login_refused: None,
@@ -301,14 +310,15 @@ impl Sighting {
     /// What the node says of itself, if that is not older than `span`. While it answers with its state, each probe reads
     /// its facts anew, though only what changed in substance is told.
     pub fn said_within(&self, span: Duration, now: Moment) -> Option<&NodeFacts> {
-        let current = self.answering && self.trouble.is_none();
         let facts = self.facts.as_ref();
-        facts.filter(|_| current || now.since(self.at) <= span)
+        facts.filter(|_| self.tells() || now.since(self.at) <= span)
     }
 
-    /// What a process there has said of itself; `None` too where what answers by now does not say which process it is.
+    /// What a process there has said of itself; `None` too where what answers by now does not say which process it is, or
+    /// that was said too long ago.
     pub fn proven(&self) -> Option<&NodeFacts> {
-        self.facts.as_ref().filter(|_| self.unproven.is_none())
+        let gone_by = self.unproven.is_none() && self.outdated.is_none();
+        self.facts.as_ref().filter(|_| gone_by)
     }
 
     /// What the process that answers has said of itself.
@@ -333,6 +343,7 @@ impl Sighting {
             probe_sent: _,
             process,
             unproven,
+            outdated,
             owes_since: _,
             trouble,
             login_refused,
@@ -353,6 +364,7 @@ impl Sighting {
             && *refused == other.refused
             && *process == other.process
             && *unproven == other.unproven
+            && *outdated == other.outdated
             && *trouble == other.trouble
             && *login_refused == other.login_refused
             && *min_replicas == other.min_replicas

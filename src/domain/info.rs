@@ -47,6 +47,8 @@ pub struct Info {
     pub append_only: Option<bool>,
     /// `master_failover_state`: none is `Some(None)`.
     pub failover: Option<Option<ServerFailover>>,
+    /// `shutdown_in_milliseconds`: none is `Some(None)`; with the section `Server`.
+    pub shutting_down: Option<Option<Duration>>,
     /// `role` and what belongs to it.
     pub role: Option<Role>,
     /// `slave0`, `slave1`, … that are online; with the role.
@@ -76,8 +78,14 @@ impl Info {
         for line in text.lines() {
             let line = line.trim_end();
             let Some((field, value)) = line.split_once(':') else {
-                if line == "# Keyspace" {
-                    info.keys.get_or_insert(0);
+                match line {
+                    "# Keyspace" => {
+                        info.keys.get_or_insert(0);
+                    }
+                    "# Server" => {
+                        info.shutting_down.get_or_insert(None);
+                    }
+                    _ => {}
                 }
                 continue;
             };
@@ -94,6 +102,9 @@ impl Info {
                 "config_file" => info.config_file = Some(value.to_owned()),
                 "loading" => info.loading = flag(value),
                 "master_failover_state" => info.failover = Some(ServerFailover::parse(value)),
+                "shutdown_in_milliseconds" => {
+                    info.shutting_down = Some(Some(milliseconds(value)));
+                }
                 "aof_enabled" => info.append_only = flag(value),
                 "role" => {
                     is_replica = match value {
@@ -131,6 +142,8 @@ impl Info {
             Some(false) => Some(Role::Primary { online_replicas }),
             None => None,
         };
+        // Whatever the order of the lines.
+        attached.sort_unstable();
         info.attached = info.role.is_some().then_some(attached);
         info
     }
@@ -225,6 +238,11 @@ fn seconds(value: &str) -> Option<Duration> {
     value.parse().ok().map(Duration::from_secs)
 }
 
+/// Milliseconds; none of what cannot be read, or is over.
+fn milliseconds(value: &str) -> Duration {
+    value.parse().map(Duration::from_millis).unwrap_or_default()
+}
+
 fn mode(value: &str) -> Option<Mode> {
     match value {
         "standalone" => Some(Mode::Standalone),
@@ -281,6 +299,7 @@ impl NodeFacts {
             keys: info.keys.unwrap_or(0),
             append_only: info.append_only.unwrap_or(false),
             failover: info.failover.flatten(),
+            shutting_down: info.shutting_down.flatten(),
             sentinels: Vec::new(),
             other_subscribers: 0,
         };
@@ -318,6 +337,7 @@ impl NodeFacts {
         self.uptime = info.uptime.filter(plausible).unwrap_or(aged);
         take(&mut self.append_only, info.append_only);
         take(&mut self.failover, info.failover);
+        take(&mut self.shutting_down, info.shutting_down);
         take(&mut self.version, info.version);
         take(&mut self.mode, info.mode);
         take(&mut self.loading, info.loading);

@@ -237,6 +237,7 @@ impl Observed {
             sighting.trouble = None;
             sighting.login_refused = None;
             sighting.unproven = None;
+            sighting.outdated = None;
             sighting.min_replicas = None;
             // Whoever reads it commands it, too.
             sighting.commandable = None;

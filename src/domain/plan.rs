@@ -37,6 +37,7 @@ mod overlap;
 mod rebirth;
 mod sentinel;
 mod sharing;
+mod shutdown;
 mod states;
 mod stranger;
 mod switchover;

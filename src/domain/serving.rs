@@ -59,8 +59,8 @@ pub enum Reason {
     DemotedFromOutside,
     /// No: it is a Redis Cluster node or a Sentinel.
     WrongMode,
-    /// No: it answers, but not with its state.
-    Trouble(String),
+    /// No: what answers is no Redis server.
+    Foreign(String),
     /// No: it loads its data set.
     Loading,
     /// No: its first synchronisation has not ended.
@@ -89,6 +89,8 @@ pub enum Reason {
     NotInFile,
     /// Unknown: this node may be the published primary, which this keeper's file does not name so.
     MayBe(NodeAddr),
+    /// Unknown: it does not tell this keeper its state, or has not for too long; others may be told.
+    Unread(String),
     /// Unknown: this keeper has not probed it yet.
     Unprobed,
     /// Unknown: this keeper has not read the cluster's state yet, or nobody has published one.
@@ -113,7 +115,7 @@ impl Reason {
             | Self::Down { .. }
             | Self::DemotedFromOutside
             | Self::WrongMode
-            | Self::Trouble(_)
+            | Self::Foreign(_)
             | Self::Loading
             | Self::Syncing
             | Self::LinkDown(_)
@@ -127,6 +129,7 @@ impl Reason {
             | Self::OtherCluster(_)
             | Self::NotInFile
             | Self::MayBe(_)
+            | Self::Unread(_)
             | Self::Unprobed
             | Self::NoState
             | Self::NoLease
@@ -163,7 +166,10 @@ impl fmt::Display for Reason {
                 f.write_str("it is the published primary, but says it is a replica")
             }
             Self::WrongMode => f.write_str("it is not a plain Redis server"),
-            Self::Trouble(trouble) => write!(f, "it answers, but not with its state: {trouble}"),
+            Self::Foreign(trouble) => write!(f, "it answers, but not as a Redis server: {trouble}"),
+            Self::Unread(trouble) => {
+                write!(f, "this keeper cannot read its state: {trouble}")
+            }
             Self::Loading => f.write_str("it is loading its data set"),
             Self::Syncing => f.write_str("its first synchronisation has not ended"),
             Self::LinkDown(None) => {
@@ -339,10 +345,12 @@ impl Serving<'_> {
         }
         let sighting = &node.sighting;
         let Some(facts) = sighting.proven() else {
-            return if sighting.answering {
-                Reason::Trouble(sighting.trouble_in_words())
-            } else {
-                Reason::Unprobed
+            let trouble = sighting.trouble_in_words();
+            let foreign = sighting.unproven.is_some_and(|it| it.foreign);
+            return match (sighting.probed, foreign && sighting.answering) {
+                (false, _) => Reason::Unprobed,
+                (true, true) => Reason::Foreign(trouble),
+                (true, false) => Reason::Unread(trouble),
             };
         };
         if facts.mode != Mode::Standalone {

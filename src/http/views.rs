@@ -225,6 +225,9 @@ pub(super) fn explanation(cluster: &str, explanation: &Explanation) -> Value {
         json!({
             "node": successor.node.to_string(),
             "offset": successor.offset,
+            "lag-bytes": successor.lag.map(|lag| lag.bytes),
+            "lag-seconds": successor.lag.and_then(|lag| lag.seconds),
+            "facts-age-seconds": successor.age.map(seconds),
             "priority": successor.priority,
             "uptime-seconds": seconds(successor.uptime),
             "replication-history": {
@@ -306,6 +309,7 @@ fn sighting(sighting: &Sighting, now: Moment) -> Value {
             "refused-since": it.refused.is_some(),
             "foreign": it.foreign,
         })),
+        "facts-outdated-seconds": sighting.outdated.map(|since| seconds(now.since(since))),
         "vote": sighting.vote.map(down_reason),
         "trouble": sighting.obstacle(),
         "min-replicas": sighting.min_replicas.as_ref().map(|read| match read {
@@ -317,7 +321,7 @@ fn sighting(sighting: &Sighting, now: Moment) -> Value {
         "addresses": strings(&sighting.addresses),
         "upstream-addresses": strings(&sighting.upstream_addresses),
         "facts": sighting.proven().map(facts),
-        "former-facts": sighting.facts.as_ref().filter(|_| sighting.unproven.is_some()).map(facts),
+        "former-facts": sighting.facts.as_ref().filter(|_| sighting.proven().is_none()).map(facts),
     })
 }
 
@@ -337,6 +341,7 @@ fn facts(facts: &NodeFacts) -> Value {
         "previous-replication-id": facts.previous_replication_id,
         "offset": facts.offset,
         "keys": facts.keys,
+        "shutdown-seconds-left": facts.shutting_down.map(seconds),
         "sentinels": facts.sentinels,
         "other-subscribers": facts.other_subscribers,
     })

@@ -56,6 +56,9 @@ async fn an_explanation_tells_who_would_take_over_and_why_the_others_not() {
             "ranking": [{
                 "node": "10.0.0.2:6379",
                 "offset": 42,
+                "lag-bytes": null,
+                "lag-seconds": null,
+                "facts-age-seconds": 0.0,
                 "priority": 100,
                 "uptime-seconds": 1.5,
                 "replication-history": {"id": "b".repeat(40), "promotions-back": 0},

@@ -1,5 +1,6 @@
 //! Answers that do not say which process gave them.
 
+use redis_keeper::actors::messages::LastSeen;
 use redis_keeper::domain::facts::Sighting;
 use redis_keeper::ports::clock::LeaseClock;
 use tokio::time::sleep;
@@ -115,5 +116,45 @@ fn a_node_that_never_named_itself_is_told_as_that() {
             sighting.trouble_in_words(),
             "NOAUTH Authentication required."
         );
+    });
+}
+
+#[test]
+fn facts_that_nothing_renews_are_told_old_after_the_mark_down_time_and_once() {
+    on_virtual_time(async {
+        let watch = Watch::node(|_| ());
+        watch.probed().await;
+        watch.server.behaves(Manner::Errors("NOPERM"));
+        let (since, turned) = watch.next(|it| it.trouble.is_some()).await;
+        assert!(turned.outdated.is_none() && turned.named().is_some());
+        let (at, old) = watch.next(|it| it.outdated.is_some()).await;
+        let took = at.since(since);
+        assert!(
+            MARK_DOWN - TICK <= took && took <= MARK_DOWN + TICK,
+            "{took:?}"
+        );
+        assert!(old.facts.is_some() && old.named().is_none());
+        assert_eq!(old.vote, None, "it is alive");
+        let told = watch.told.borrow().len();
+        sleep(3 * MARK_DOWN).await;
+        assert_eq!(watch.told.borrow().len(), told);
+        watch.server.behaves(Manner::Answers);
+        let (_, read) = watch.next(|it| it.outdated.is_none()).await;
+        assert!(read.named().is_some());
+    });
+}
+
+#[test]
+fn figures_that_move_by_themselves_are_asked_for_and_told_without_a_probe() {
+    on_virtual_time(async {
+        let watch = Watch::node(|_| ());
+        watch.probed().await;
+        watch.server.tells(|info| info.offset = Some(4_711));
+        watch.probed().await;
+        let deeds = watch.server.deeds().len();
+        let seen = watch.monitor.send(LastSeen).await.expect("a monitor");
+        assert_eq!(seen.facts.map(|facts| facts.offset), Some(4_711));
+        assert_eq!(watch.server.deeds().len(), deeds);
+        assert_eq!(watch.told.borrow().len(), 1, "unasked only what matters");
     });
 }

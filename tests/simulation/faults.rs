@@ -13,8 +13,8 @@ use tokio::task::spawn_local;
 use super::keeper::{Keeper, Surroundings};
 use super::network::{Cut, Host};
 use super::oracle::Oracle;
-use super::redis::Rebirth;
-use super::schedule::{ENSEMBLE, Fault, HOSTS, Node, Planned, Which};
+use super::redis::{Ailment, Rebirth};
+use super::schedule::{Called, ENSEMBLE, Fault, HOSTS, Node, Planned, Which};
 use super::world::note;
 
 /// All that faults strike.
@@ -168,6 +168,16 @@ impl Site {
                 };
                 self.around.fleet.ail(&server, ailment);
                 Box::new(move |site| site.around.fleet.cure(&server))
+            }
+            Fault::End(node, called) => {
+                let Some(server) = self.around.fleet.server(&self.node(node)).cloned() else {
+                    return Box::new(|_| {});
+                };
+                self.around.fleet.ail(&server, Ailment::Ending);
+                Box::new(move |site| match called {
+                    Called::On => site.around.fleet.end(&server),
+                    Called::Off => site.around.fleet.cure(&server),
+                })
             }
             Fault::Isolate(host) => {
                 let ways: Vec<_> = (0..HOSTS)

@@ -288,7 +288,7 @@ impl Fleet {
     /// Whether the server holds up writes.
     pub(crate) fn holds_up_writes(&self, addr: &NodeAddr) -> bool {
         self.server(addr)
-            .is_some_and(|server| server.state.borrow().paused_until > self.world.now())
+            .is_some_and(|server| server.holds_up_writes())
     }
 
     /// The judge's eyes.

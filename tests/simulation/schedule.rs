@@ -11,6 +11,7 @@ use super::redis::Rebirth;
 
 mod ailments;
 mod apart;
+mod ended;
 mod losses;
 mod nameless;
 mod newcomers;
@@ -20,7 +21,7 @@ mod rehearsed;
 mod stories;
 mod switchovers;
 
-pub(crate) use self::planned::{Fault, Node, Planned, When, Which};
+pub(crate) use self::planned::{Called, Fault, Node, Planned, When, Which};
 pub(crate) use self::proxies::{Proxies, Reload};
 pub(crate) use self::switchovers::FAULTS;
 
@@ -151,6 +152,7 @@ impl Schedule {
         match seed % 50 {
             12 | 37 => Self::replaced_keeper(seed),
             24 => Self::late_leader(seed),
+            29 => Self::told_to_end(seed),
             31 => Self::ahead(seed),
             32 => Self::barred(seed),
             33 => Self::stalled(seed),
@@ -298,6 +300,7 @@ impl Schedule {
             schedule.stuns(&mut Chance(StdRng::seed_from_u64(seed ^ 0x57d1)));
             schedule.newcomer(&mut Chance(StdRng::seed_from_u64(seed ^ 0x001d_0ed5)));
             schedule.ailments(&mut Chance(StdRng::seed_from_u64(seed ^ 0x0a11_0e47)));
+            schedule.ends(&mut Chance(StdRng::seed_from_u64(seed ^ 0x0e4d_5000)));
         }
         schedule
     }

@@ -91,7 +91,7 @@ impl ClusterActor {
         });
         let answered = join_all(asked).into_actor(self).map(|seen, actor, _| {
             for (node, sighting) in seen.into_iter().flatten() {
-                actor.state.sighted(&node, sighting);
+                actor.state.measured(&node, sighting);
             }
             let (lease, state, now) = actor.vouched();
             answer(state, lease, now)

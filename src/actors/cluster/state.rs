@@ -183,6 +183,17 @@ impl State {
         }
     }
 
+    /// Takes in figures that move by themselves, for display: nothing follows from them. What changes in substance is told
+    /// unasked.
+    pub(super) fn measured(&mut self, node: &NodeAddr, sighting: Sighting) {
+        if let Some(known) = self.observed.nodes.get_mut(node)
+            && sighting.order >= known.sighting.order
+            && sighting.same_matter(&known.sighting)
+        {
+            known.sighting = sighting;
+        }
+    }
+
     /// Takes in what is shared. A new leadership forgets the failures of the one before.
     pub(super) fn shared(&mut self, shared: &Arc<SharedState>, now: Moment) {
         let shared = self.received(shared);

@@ -5,7 +5,7 @@ use actix::prelude::*;
 use super::NodeMonitor;
 use super::probe::{NoAnswer, Probed};
 use crate::actors::messages::Sighted;
-use crate::domain::facts::{DownReason, NodeFacts, Sighting};
+use crate::domain::facts::{DownReason, NodeFacts, Sighting, facts_hold};
 use crate::domain::liveness::Via;
 use crate::domain::node::Moment;
 use crate::ports::redis::ProbeFailure;
@@ -52,6 +52,8 @@ impl NodeMonitor {
         let now = self.clock.now();
         self.sighting.vote = self.liveness.vote(now);
         self.sighting.last_alive = self.liveness.last_alive();
+        let hold = facts_hold(self.settings.tick, self.settings.limits());
+        self.sighting.outdated = self.sighting.outdated_since(hold);
         self.sighting.order.1 += 1;
         let news = self.told.as_ref().is_none_or(|told| {
             !told.same_matter(&self.sighting) || self.lags(told) != self.lags(&self.sighting)

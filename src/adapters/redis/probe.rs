@@ -9,7 +9,7 @@ use redis::{Pipeline, Value};
 use super::login::Login;
 use super::wire::{Wire, WireError};
 use super::{Server, failure, reply, subscribers};
-use crate::domain::facts::MinReplicas;
+use crate::domain::facts::{MinReplicas, Role};
 use crate::domain::info::Info;
 use crate::ports::redis::{
     Alive, Clients, Depth, ProbeConnection, ProbeFailure, Stir, Subscribers,
@@ -31,6 +31,10 @@ pub(super) struct Probing {
     name: Option<Rc<str>>,
     /// Clients connected to the server, as it said last.
     connected: usize,
+    /// It waits for its replicas before it ends, and takes several sections in one `INFO`: 7.0 or later.
+    waits: bool,
+    /// Each probe asks whether it is shutting down: it is a primary that waits, or it was shutting down when it said so last.
+    may_wait: bool,
 }
 
 enum Peer {
@@ -51,7 +55,18 @@ impl Probing {
             logged_in: false,
             name: None,
             connected: 0,
+            waits: false,
+            may_wait: false,
         }
+    }
+
+    /// Takes in what the next probe is to ask for. A section that was not asked for tells nothing.
+    fn heed(&mut self, info: &Info) {
+        if let Some(version) = info.version {
+            self.waits = version.major >= 7;
+        }
+        let primary = matches!(info.role, Some(Role::Primary { .. }));
+        self.may_wait = self.waits && (primary || info.shutting_down.flatten().is_some());
     }
 }
 
@@ -87,7 +102,7 @@ impl ProbeConnection for Probing {
         if let Some(name) = &name {
             requests.cmd("CLIENT").arg("SETNAME").arg(&**name);
         }
-        ask(&mut requests, depth);
+        ask(&mut requests, depth, self.may_wait);
         let passed_over = wire.owed();
         // The last of the replies, if it is asked for.
         let asks_settings = depth == Depth::FullWithSettings;
@@ -135,6 +150,9 @@ impl ProbeConnection for Probing {
             self.peer = Peer::Useless(None);
         }
         self.connected = answers.connected.unwrap_or(self.connected);
+        if let Some(info) = &alive.info {
+            self.heed(info);
+        }
         // Another password may be right the next time.
         self.logged_in &= !answers.unauthenticated;
         if alive.info.is_none() && answers.error.is_none() {
@@ -205,10 +223,11 @@ fn only_error(error: String) -> Alive {
 }
 
 /// Adds what a probe asks.
-fn ask(requests: &mut Pipeline, depth: Depth) {
+fn ask(requests: &mut Pipeline, depth: Depth, may_wait: bool) {
     // For the one thing `INFO replication` does not tell, that the server is loading.
     requests.cmd("PING");
     match depth {
+        Depth::Tick if may_wait => requests.cmd("INFO").arg(&["server", "replication"]),
         Depth::Tick => requests.cmd("INFO").arg("replication"),
         // All sections, because Redis 5 and 6 take no list of them; and who else looks after this server.
         Depth::Full | Depth::FullWithSettings => {

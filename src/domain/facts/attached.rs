@@ -7,7 +7,7 @@ use super::NodeFacts;
 /// A replica that is attached and online (`slaveN:ip=…,port=…,state=online,offset=…,lag=…`).
 ///
 /// Source: <https://redis.io/docs/latest/commands/info/>.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Attached {
     /// The address that its connection comes from, or the one that it announces (`replica-announce-ip`).
     pub host: String,

@@ -20,6 +20,7 @@ impl NodeFacts {
             keys,
             append_only,
             failover,
+            shutting_down,
             sentinels,
             other_subscribers,
         } = self;
@@ -38,6 +39,7 @@ impl NodeFacts {
             && *previous_offset == other.previous_offset
             && *append_only == other.append_only
             && *failover == other.failover
+            && shutting_down.is_some() == other.shutting_down.is_some()
             && (*keys == 0) == (other.keys == 0)
             && *sentinels == other.sentinels
             && *other_subscribers == other.other_subscribers

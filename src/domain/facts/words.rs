@@ -9,6 +9,9 @@ impl Sighting {
             Some(trouble) if self.answering && self.unproven.is_some_and(|it| it.known) => {
                 format!("what answers there does not say which process it is: {trouble}")
             }
+            Some(trouble) if self.outdated.is_some() => {
+                format!("what it said of itself is too old to go by: {trouble}")
+            }
             Some(trouble) => trouble.clone(),
             None => "it has not answered yet".to_owned(),
         }

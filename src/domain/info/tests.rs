@@ -52,6 +52,34 @@ fn a_primary_is_read_whole() {
 }
 
 #[test]
+fn a_primary_tells_how_far_each_replica_has_come() {
+    let facts = facts(PRIMARY);
+    assert_eq!(facts.attached.len(), 1);
+    let lag = facts.attached[0].lag(&facts);
+    assert!(
+        lag.bytes <= facts.offset && lag.seconds.is_some(),
+        "{lag:?}"
+    );
+}
+
+#[test]
+fn a_server_that_is_shutting_down_says_so_until_that_is_called_off() {
+    let ending = PRIMARY.replacen("run_id:", "shutdown_in_milliseconds:9848\r\nrun_id:", 1);
+    let mut facts = facts(&ending);
+    assert_eq!(facts.shutting_down, Some(Duration::from_millis(9_848)));
+    let replication = Info::parse("# Replication\r\nrole:master\r\n");
+    facts.update(replication, SECOND);
+    assert!(
+        facts.shutting_down.is_some(),
+        "another section says nothing of it"
+    );
+    facts.update(Info::parse(PRIMARY), SECOND);
+    assert_eq!(facts.shutting_down, None);
+    let garbled = Info::parse("# Server\r\nshutdown_in_milliseconds:x\r\n");
+    assert_eq!(garbled.shutting_down, Some(Some(Duration::ZERO)));
+}
+
+#[test]
 fn a_replica_tells_what_it_follows() {
     let facts = facts(REPLICA);
     assert_eq!(facts.offset, 114);
@@ -283,6 +311,10 @@ fn garbled_facts(mut facts: NodeFacts, after: &NodeFacts, field: &str, text: &st
             facts.keys = after.keys;
         }
         _ => {}
+    }
+    if is_attached_replica(field) {
+        facts.attached.retain(|it| after.attached.contains(it));
+        assert!(after.attached.len() <= facts.attached.len());
     }
     match &mut facts.role {
         Role::Primary { online_replicas } if is_attached_replica(field) => {

@@ -1,7 +1,7 @@
 //! How far a replica is behind, by one answer of its primary.
 
 use super::super::facts::{Attached, Lag};
-use super::super::names::known_addresses;
+use super::super::names::{Addresses, known_addresses};
 use super::super::node::NodeAddr;
 use super::Observed;
 
@@ -28,10 +28,67 @@ impl Observed {
 
     fn is_at(&self, node: &NodeAddr, attached: &Attached) -> bool {
         let resolved = self.nodes.get(node).map(|it| &it.sighting.addresses);
-        let known = known_addresses(node.host(), resolved.unwrap_or(&Default::default()));
+        let known = known_addresses(node.host(), resolved.unwrap_or(&Addresses::new()));
         let ip = attached.host.parse().ok();
         let ip = ip.map(|ip: std::net::IpAddr| ip.to_canonical());
         let there = node.host() == attached.host || ip.is_some_and(|ip| known.contains(&ip));
         node.port() == attached.port && there
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::plan::tests::builder::{Cluster, addr, cluster};
+
+    fn attached(host: &str, behind: u64) -> Attached {
+        Attached {
+            host: host.to_owned(),
+            port: 6379,
+            offset: 1_000 - behind,
+            silent: Some(Duration::from_secs(behind)),
+        }
+    }
+
+    fn bytes(cluster: &Cluster, name: &str) -> Option<u64> {
+        let lag = cluster.observed.lag(&addr(name))?;
+        assert_eq!(lag.seconds, Some(lag.bytes));
+        Some(lag.bytes)
+    }
+
+    #[test]
+    fn a_replica_lags_by_what_its_primary_says_of_it() {
+        let trio = cluster().primary("a").replica("b", "a").replica("c", "a");
+        let trio = trio.sighting("c", |c| {
+            c.addresses = ["10.0.0.3".parse().expect("an ip")].into();
+        });
+        let said = |said: &[Attached]| trio_with(&trio, said);
+        let told = said(&[attached("b", 3), attached("::ffff:10.0.0.3", 5)]);
+        assert_eq!((bytes(&told, "b"), bytes(&told, "c")), (Some(3), Some(5)));
+        assert_eq!(bytes(&told, "a"), None, "the primary itself");
+        let masked = said(&[attached("10.9.9.9", 3), attached("10.9.9.9", 5)]);
+        assert_eq!(bytes(&masked, "b"), None, "which of them is not told");
+        assert_eq!(bytes(&said(&[attached("10.9.9.9", 3)]), "b"), None);
+        assert_eq!(bytes(&said(&[]), "b"), None);
+    }
+
+    fn trio_with(trio: &Cluster, said: &[Attached]) -> Cluster {
+        let Cluster { observed, policy } = trio;
+        let trio = Cluster {
+            observed: observed.clone(),
+            policy: policy.clone(),
+        };
+        trio.with("a", |a| a.attached = said.to_vec())
+    }
+
+    #[test]
+    fn the_only_replica_on_its_port_is_known_whatever_its_connection_seems_to_come_from() {
+        let pair = cluster().primary("a").replica("b", "a");
+        let pair = pair.with("a", |a| a.attached = vec![attached("172.17.0.1", 7)]);
+        assert_eq!(bytes(&pair, "b"), Some(7));
+        let silent = pair.silent("a");
+        assert_eq!(bytes(&silent, "b"), None, "that is no answer of now");
     }
 }

@@ -184,6 +184,15 @@ pub enum Hold {
         /// How many keepers online have it in theirs: one of them is to lead.
         voters: usize,
     },
+    /// The primary is shutting down, and takes no writes while it waits for replicas that lag; nobody takes over, and why.
+    ShuttingDown {
+        /// The primary.
+        node: NodeAddr,
+        /// For how long yet, at most. Passes by itself: see [`Hold::same_as`].
+        left: Duration,
+        /// Why nobody takes over.
+        why: String,
+    },
     /// The primary is loading its data set.
     PrimaryLoading(NodeAddr),
     /// A command to the node failed; it is tried again later.
@@ -264,6 +273,7 @@ impl Hold {
             match &mut hold {
                 Self::CoolingDown { left, .. }
                 | Self::Draining { left, .. }
+                | Self::ShuttingDown { left, .. }
                 | Self::ChangedFromOutside { left } => {
                     *left = Duration::ZERO;
                 }

@@ -13,7 +13,7 @@ use super::super::published::Published;
 use super::confirmation::{tell_flapping, unconfirmed};
 use super::stranger::{self, Stranger};
 use super::{
-    Action, Case, Change, Hold, Plan, breaker, by_hand, publishing, rebirth, switchover,
+    Action, Case, Change, Hold, Plan, breaker, by_hand, publishing, rebirth, shutdown, switchover,
     withdrawing, write_safety,
 };
 
@@ -87,6 +87,10 @@ fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
             Some(held) => held.refusing_a_switchover(),
             None => switchover::begin(case, published, primary, facts, requested),
         };
+    } else if let Some(plan) =
+        shutdown::turn(case, published, primary, facts).filter(|_| held.is_none())
+    {
+        return plan;
     } else if let Some(held) = held {
         let plan = settle(case, published, primary, facts);
         return breaker::left_of(case, plan, held);

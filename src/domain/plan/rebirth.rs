@@ -48,7 +48,10 @@ pub(super) fn awaiting_holder(
     let may_hold = |addr: &&NodeAddr, node: &ObservedNode, last: &NodeFacts| {
         let refusal = election.refusals.get(*addr);
         // One that answers with errors alone is never voted down: it is not waited for.
-        let silent = refusal.is_some_and(Refusal::may_pass) && node.sighting.unproven.is_none();
+        let sighting = &node.sighting;
+        let errors_alone =
+            sighting.unproven.is_some() || sighting.answering && sighting.outdated.is_some();
+        let silent = refusal.is_some_and(Refusal::may_pass) && !errors_alone;
         let unread = silent || refusal.is_none() && node.sighting.at < started;
         let missed = unread && generation_of(last, lineage) == Some(0);
         silent && lost_against(facts, last, lineage, process)

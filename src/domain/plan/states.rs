@@ -32,7 +32,7 @@ pub(super) fn publishing(case: &Case<'_>, before: &Published, primary: &NodeAddr
             match node {
                 Some(node) => {
                     let sighting = &node.sighting;
-                    let unread = !sighting.answering || sighting.unproven.is_some();
+                    let unread = sighting.named().is_none();
                     unread && !node.verdict.down()
                 }
                 None => case.left_to_others(Some(addr)).is_some(),

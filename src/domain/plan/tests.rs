@@ -21,6 +21,7 @@ mod rebirth;
 mod refusals;
 mod seen;
 mod sentinels;
+mod shutdown;
 mod strangers;
 mod switchover;
 mod write_safety;

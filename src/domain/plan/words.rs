@@ -187,7 +187,7 @@ impl fmt::Display for Hold {
             Self::WrongMode(node, mode) => write!(f, "{node} {}: it is left alone", wrong(*mode)),
             Self::SameServer(alias, node) => advice::same_server(f, alias, node),
             Self::ReplicatesFromOutside { node, primary } => advice::from_outside(f, node, primary),
-            Self::FailingOver { .. } => self.failing_over(f),
+            Self::FailingOver { .. } | Self::ShuttingDown { .. } => self.failing_over(f),
             Self::Unrelated { kept, other } => advice::unrelated(f, kept, other),
             Self::NoSwitchover(why) => write!(f, "no switchover: {why}"),
             Self::Stranger { node } => write!(

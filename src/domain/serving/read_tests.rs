@@ -55,6 +55,41 @@ fn a_replica_that_was_never_linked_since_its_start_is_as_stale_as_its_process_is
 }
 
 #[test]
+fn a_replica_whose_state_cannot_be_read_is_unknown_to_this_keeper() {
+    let trio = || cluster().primary("a").replica("b", "a").published("a");
+    let error = || Some("NOPERM no permission".to_owned());
+    let errors =
+        |outdated| trio().sighting("b", move |b| (b.trouble, b.outdated) = (error(), outdated));
+    assert_eq!(is_readable(&errors(None)), Reason::Replica);
+    let answer = is_readable(&errors(Some(NOW)));
+    assert_eq!(answer.ruling(), Ruling::Unknown, "{answer}");
+    assert!(
+        answer.to_string().contains("too old to go by: NOPERM"),
+        "{answer}"
+    );
+    let silent = errors(Some(NOW)).sighting("b", |b| b.answering = false);
+    assert_eq!(is_readable(&silent).ruling(), Ruling::Unknown);
+    let never = is_readable(&trio().noauth("b"));
+    assert!(matches!(&never, Reason::Unread(_)), "{never}");
+}
+
+#[test]
+fn what_is_no_redis_server_is_read_from_by_nobody() {
+    let foreign = |foreign| {
+        let trio = cluster().primary("a").replica("b", "a").published("a");
+        let unproven = crate::domain::unproven::Unproven {
+            since: NOW,
+            known: true,
+            refused: None,
+            foreign,
+        };
+        trio.sighting("b", |b| b.unproven = Some(unproven))
+    };
+    assert_eq!(is_readable(&foreign(true)).ruling(), Ruling::No);
+    assert_eq!(is_readable(&foreign(false)).ruling(), Ruling::Unknown);
+}
+
+#[test]
 fn a_replica_whose_link_broke_is_as_stale_as_that_is_long_ago() {
     let after = |seconds| {
         let since = Some(Duration::from_secs(seconds));

@@ -176,6 +176,8 @@ impl From<WireFacts> for (NodeAddr, NodeFacts) {
             keys: wire.keys,
             append_only: wire.append_only,
             failover: wire.failover.as_deref().and_then(ServerFailover::parse),
+            // The leader switches over itself or not at all.
+            shutting_down: None,
             sentinels: wire.sentinels,
             other_subscribers: wire.other_subscribers,
         };

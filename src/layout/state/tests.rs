@@ -118,7 +118,7 @@ prop_compose! {
         NodeFacts {
             run_id, version: Version { major, minor, patch }, family, append_only, mode, uptime, loading, role,
             replication_id: ids.0, previous_replication_id: ids.1, previous_offset: figures.2, offset: figures.0, attached: Vec::new(), keys: figures.1, sentinels,
-            other_subscribers, failover,
+            other_subscribers, failover, shutting_down: None,
         }
     }
 }

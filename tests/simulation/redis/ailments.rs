@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use redis_keeper::ports::redis::{Alive, Depth};
 
-use super::{Fleet, Server};
+use super::{Fleet, Rebirth, Server};
 use crate::world::note;
 
 /// What ails a server.
@@ -18,6 +18,8 @@ pub(crate) enum Ailment {
     Locked,
     /// `maxclients` are connected: it says so to all that connect from then on, and closes.
     Full,
+    /// It was told to end, and waits for replicas that lag: writes are held up, and all else is as ever.
+    Ending,
     /// Everything takes so many microseconds longer.
     Slow(u64),
 }
@@ -29,7 +31,7 @@ impl Ailment {
             Self::Busy => Some("BUSY Redis is busy running a script."),
             Self::Locked => Some("NOAUTH Authentication required."),
             Self::Full => Some("ERR max number of clients reached"),
-            Self::DiskFull | Self::Slow(_) => None,
+            Self::DiskFull | Self::Ending | Self::Slow(_) => None,
         }
     }
 
@@ -43,6 +45,14 @@ impl Fleet {
     pub(crate) fn ail(&self, server: &Server, ailment: Ailment) {
         note!(self.world, "redis {} ails: {ailment:?}", server.addr);
         server.state.borrow_mut().ailment = Some((ailment, self.world.now()));
+    }
+
+    /// It has waited long enough, and ends, unless that was called off or it has died; it is started again at once.
+    pub(crate) fn end(self: &Rc<Self>, server: &Rc<Server>) {
+        if server.is_ending() {
+            self.kill(server);
+            self.start(server, Rebirth::Whole);
+        }
     }
 
     /// It is well again.
@@ -81,6 +91,17 @@ impl Server {
         state
             .ailment
             .is_some_and(|(ailment, since)| ailment == Ailment::Full && opened >= since)
+    }
+
+    /// The process has been told to end.
+    pub(super) fn is_ending(&self) -> bool {
+        let ailment = self.state.borrow().ailment;
+        matches!(ailment, Some((Ailment::Ending, _)))
+    }
+
+    /// Whether writes of clients wait.
+    pub(super) fn holds_up_writes(&self) -> bool {
+        self.is_ending() || self.state.borrow().paused_until > self.world.now()
     }
 
     /// Whether it takes no write of any client.

@@ -11,7 +11,7 @@ use super::{Server, run_id};
 impl Server {
     /// What `INFO` tells.
     fn info(&self) -> Info {
-        let now = self.world.now();
+        let (now, ending) = (self.world.now(), self.is_ending());
         let state = self.state.borrow();
         let span = |since: u64| Duration::from_secs(now.saturating_sub(since) / 1_000_000);
         let role = match &state.replica {
@@ -49,6 +49,7 @@ impl Server {
             append_only: Some(state.append_only),
             offset: Some(state.offset),
             keys: Some(state.log.len() as u64),
+            shutting_down: Some(ending.then_some(Duration::from_secs(10))),
             ..Info::default()
         }
     }
@@ -79,6 +80,7 @@ pub(super) fn tell(server: &Server, depth: Depth) -> Alive {
             previous_replication_id: info.previous_replication_id,
             previous_offset: info.previous_offset,
             offset: info.offset,
+            shutting_down: info.shutting_down,
             ..Info::default()
         },
     };

@@ -140,8 +140,7 @@ impl Fleet {
         {
             return;
         }
-        let paused_until = server.state.borrow().paused_until;
-        if paused_until > self.world.now() {
+        if server.holds_up_writes() {
             let (fleet, inner, started) = (Rc::clone(self), Rc::clone(server), condition.started);
             self.world.after(PAUSED_LOOKS_EVERY, move || {
                 let again = Rc::clone(&inner);

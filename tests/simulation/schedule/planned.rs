@@ -39,6 +39,15 @@ pub(crate) enum Node {
     Primary(usize),
 }
 
+/// What becomes of a server that was told to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Called {
+    /// It ends.
+    On,
+    /// `SHUTDOWN ABORT`.
+    Off,
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fault {
     /// SIGSTOP.
@@ -77,6 +86,8 @@ pub(crate) enum Fault {
     Freeze(Node),
     /// It lives, and is not well.
     Ail(Node, Ailment),
+    /// SIGTERM, while it has replicas that lag: it waits for them, then ends and is started again; or that is called off.
+    End(Node, Called),
     Isolate(Host),
     Sever(Host, Host, Cut),
     SeverOneWay(Host, Host, Cut),

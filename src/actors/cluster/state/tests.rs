@@ -61,6 +61,23 @@ fn a_vote_counts_for_nothing_until_it_is_known_of_whom_it_is_to_be_a_majority() 
 }
 
 #[test]
+fn figures_for_display_are_taken_in_and_what_matters_is_left_to_be_told() {
+    let mut state = state();
+    let later = Moment(Duration::from_secs(9));
+    let seen = |order, refused| Sighting {
+        order: (Moment::default(), order),
+        refused,
+        ..Sighting::unknown(later)
+    };
+    state.measured(&node(), seen(2, false));
+    assert_eq!(state.observed.nodes[&node()].sighting.at, later);
+    state.measured(&node(), seen(3, true));
+    assert!(!state.observed.nodes[&node()].sighting.refused);
+    state.sighted(&node(), seen(3, true));
+    assert!(state.observed.nodes[&node()].sighting.refused);
+}
+
+#[test]
 fn votes_from_before_an_outage_take_no_published_primary_from_its_clients_while_they_are_counted_again()
  {
     let mut state = state();

@@ -100,6 +100,7 @@ fn facts(name: &str, role: Role, replication_id: String) -> NodeFacts {
         keys: 10,
         append_only: false,
         failover: None,
+        shutting_down: None,
         sentinels: Vec::new(),
         other_subscribers: 0,
     }

@@ -1,12 +1,20 @@
-//! A failover by Redis's own command, in words.
+//! What somebody has a server do by Redis's own means, in words: a failover, or its end.
 
 use std::fmt;
 
 use crate::domain::plan::Hold;
 
 impl Hold {
-    /// Somebody has the node fail over; it may follow a server already that is not configured.
+    /// Somebody has the node fail over, whereupon it may follow a server already that is not configured; or has it end.
     pub(super) fn failing_over(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Self::ShuttingDown { node, left, why } = self {
+            return write!(
+                f,
+                "{node} is shutting down: it takes no writes while it waits for replicas that lag, for another {:.1} s at most \
+                 (shutdown-timeout), or until SHUTDOWN ABORT there. Nobody takes over: {why}",
+                left.as_secs_f64()
+            );
+        }
         let Self::FailingOver {
             node,
             state,

@@ -52,6 +52,7 @@ pub(super) fn facts(index: usize, server: &Server, servers: &[Server]) -> NodeFa
         keys: server.keys,
         append_only: false,
         failover: None,
+        shutting_down: None,
         sentinels: Vec::new(),
         other_subscribers: 0,
     }

@@ -1,0 +1,69 @@
+//! How long what a node said of itself is gone by, while later probes bring nothing newer.
+
+use std::time::Duration;
+
+use super::super::liveness::Limits;
+use super::super::node::Moment;
+use super::Sighting;
+
+/// Facts make a statement for the mark-down time, after which a node that is merely silent would be voted down; and for two
+/// probes at least.
+pub fn facts_hold(tick: Duration, limits: Limits) -> Duration {
+    limits.mark_down.max(2 * tick + limits.probe_timeout)
+}
+
+impl Sighting {
+    /// Since when the facts are older than `limit`, if the last probe was sent after that and brought none. Time alone makes no
+    /// facts old: a keeper that stood still has asked nobody.
+    pub fn outdated_since(&self, limit: Duration) -> Option<Moment> {
+        let since = self.at.after(limit);
+        let outdated = self.facts.is_some() && !self.tells() && self.probe_sent > since;
+        outdated.then_some(since)
+    }
+
+    /// The last probe was answered with facts.
+    pub(super) fn tells(&self) -> bool {
+        self.answering && self.trouble.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::plan::tests::builder::{addr, cluster};
+    use super::*;
+
+    #[test]
+    fn facts_hold_as_long_as_silence_would_and_for_two_probes_at_least() {
+        let seconds = Duration::from_secs;
+        let limits = |mark_down| Limits {
+            mark_down: seconds(mark_down),
+            probe_timeout: seconds(1),
+        };
+        assert_eq!(facts_hold(seconds(1), limits(5)), seconds(5));
+        assert_eq!(facts_hold(seconds(4), limits(5)), seconds(9));
+    }
+
+    #[test]
+    fn facts_are_old_by_a_probe_that_brought_none_and_never_by_time_alone() {
+        let cluster = cluster().primary("a").replica("b", "a").published("a");
+        let mut node = cluster.observed.nodes[&addr("b")].sighting.clone();
+        let limit = Duration::from_secs(5);
+        let sent = |sighting: &mut Sighting, seconds| {
+            sighting.probe_sent = sighting.at.after(Duration::from_secs(seconds));
+        };
+        sent(&mut node, 60);
+        assert!(node.outdated_since(limit).is_none(), "it was answered");
+        node.trouble = Some("NOPERM".to_owned());
+        sent(&mut node, 5);
+        assert!(node.outdated_since(limit).is_none());
+        sent(&mut node, 6);
+        assert!(node.outdated_since(limit).is_some(), "answered with errors");
+        (node.answering, node.trouble) = (false, Some("refused".to_owned()));
+        assert!(node.outdated_since(limit).is_some(), "not answered");
+        assert!(
+            Sighting::unknown(Moment::default())
+                .outdated_since(limit)
+                .is_none()
+        );
+    }
+}
