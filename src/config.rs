@@ -152,6 +152,8 @@ pub struct ClusterTiming {
     pub probe_timeout: Duration,
     /// From one reconciliation by the leader to the next.
     pub failover_tick: Duration,
+    /// How long a primary may answer nothing but that it is busy with a script; `None`: for ever.
+    pub busy: Option<Duration>,
 }
 
 /// How the nodes of a cluster are spoken to.

@@ -14,6 +14,7 @@ pub mod facts;
 pub mod failsafe;
 pub mod files;
 pub mod group;
+pub mod hindrance;
 pub mod identity;
 pub mod info;
 pub mod lease;

@@ -6,12 +6,14 @@
 mod anew;
 mod company;
 mod fresh;
+mod hindered;
 mod learn;
 mod probe;
 mod process;
 mod proof;
 mod report;
 mod rush;
+mod settings;
 mod shown;
 mod silence;
 mod slots;
@@ -34,43 +36,17 @@ use self::learn::Names;
 use self::probe::{Connection, Established, NoAnswer, Probe};
 use self::proof::Proof;
 use self::rush::Rush;
+pub use self::settings::MonitorSettings;
 use self::silence::Lateness;
 use self::slots::Slots;
 use self::trial::Trials;
 use super::Outbox;
 use super::messages::{ReadAnew, Refresh, SightAgain, Sighted};
 use crate::domain::facts::Sighting;
-use crate::domain::liveness::{Limits, Liveness};
+use crate::domain::liveness::Liveness;
 use crate::domain::node::{ClusterName, Moment, NodeAddr};
 use crate::ports::clock::LeaseClock;
 use crate::ports::redis::{Depth, Redis, RedisNode, Stir};
-
-/// When a node is probed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MonitorSettings {
-    /// From one probe to the next (`tick-seconds`).
-    pub tick: Duration,
-    /// Time without proof of life until this keeper votes the node down (`seconds-mark-down`).
-    pub mark_down: Duration,
-    /// How long a probe, its connection included, may take.
-    pub probe_timeout: Duration,
-    /// From one probe that asks everything to the next.
-    pub full_every: Duration,
-    /// A replica that begins or ends to be this far behind its primary is reported (`max-lag-seconds`).
-    pub max_lag: Option<Duration>,
-    /// Ask for the settings that keepers hold, too, when everything is asked (`write-safety`).
-    pub settings: bool,
-}
-
-impl MonitorSettings {
-    /// The times that votes depend on.
-    fn limits(&self) -> Limits {
-        Limits {
-            mark_down: self.mark_down,
-            probe_timeout: self.probe_timeout,
-        }
-    }
-}
 
 /// Watches one node, and tells its cluster what has changed in substance.
 pub struct NodeMonitor {
@@ -308,12 +284,7 @@ impl NodeMonitor {
         let again = self
             .full_at
             .is_none_or(|at| now.since(at) >= self.settings.full_every);
-        let wanted = std::mem::take(&mut self.settings_wanted);
-        let full = if wanted || self.settings.settings {
-            Depth::FullWithSettings
-        } else {
-            Depth::Full
-        };
+        let full = self.full(again);
         let probe = Probe {
             node: Rc::clone(&self.node),
             depth: if again || !self.served.is_empty() {

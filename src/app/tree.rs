@@ -186,6 +186,7 @@ impl Wires {
             full_every: FULL_PROBE_EVERY,
             max_lag: cluster.policy.max_lag,
             settings: cluster.policy.write_safety != WriteSafety::None,
+            busy: cluster.timing.busy,
         };
         let sighted: Outbox<Sighted> = outbox(actor);
         let met: Outbox<KeepersMet> = outbox(self.groups.reference());
@@ -253,6 +254,7 @@ impl Wires {
             limits: Limits {
                 mark_down: cluster.timing.mark_down,
                 probe_timeout: cluster.timing.probe_timeout,
+                busy: cluster.timing.busy,
             },
         };
         let shared = watch::Sender::new(None);

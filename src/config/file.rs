@@ -63,6 +63,7 @@ pub(super) struct Tuning {
     pub(super) failover_tick_seconds: Option<f64>,
     pub(super) seconds_mark_down: Option<f64>,
     pub(super) probe_timeout_seconds: Option<f64>,
+    pub(super) busy_seconds: Option<f64>,
     pub(super) max_lag_bytes: Option<u64>,
     pub(super) max_lag_seconds: Option<f64>,
     pub(super) max_stale_seconds: Option<f64>,
@@ -182,7 +183,7 @@ impl Tuning {
             ($($field:ident)*) => { $(self.$field = self.$field.take().or(global.$field.clone());)* };
         }
         inherit! {
-            tick_seconds failover_tick_seconds seconds_mark_down probe_timeout_seconds
+            tick_seconds failover_tick_seconds seconds_mark_down probe_timeout_seconds busy_seconds
             max_lag_bytes max_lag_seconds max_stale_seconds
             parallel_syncs min_votes settle_unrelated chained_replicas
             election_order failover_cooldown_seconds drain_seconds
@@ -197,6 +198,7 @@ impl Tuning {
         self.failover_tick_seconds.get_or_insert(10.0);
         self.probe_timeout_seconds
             .get_or_insert(f64::min(tick, mark_down / 4.0));
+        self.busy_seconds.get_or_insert(0.0);
         self.max_stale_seconds.get_or_insert(60.0);
         self.parallel_syncs.get_or_insert(1);
         self.min_votes.get_or_insert(1);

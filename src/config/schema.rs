@@ -110,6 +110,7 @@ const TUNING: &[Key] = &[
     key("failover-tick-seconds", Kind::Seconds),
     key("seconds-mark-down", Kind::Seconds),
     key("probe-timeout-seconds", Kind::Seconds),
+    key("busy-seconds", Kind::SecondsOrZero),
     key("max-lag-bytes", Kind::Whole(0, u64::MAX)),
     key("max-lag-seconds", Kind::Seconds),
     key("max-stale-seconds", Kind::Seconds),

@@ -39,6 +39,8 @@ pub enum Finding {
     Silent,
     /// It answered that it is loading its data set.
     Loading,
+    /// It answered `BUSY`, as it has for `busy-seconds`.
+    Busy,
     /// It answered.
     Answers,
     /// Another process than the published one answered, as a replica or with data of another history.
@@ -54,7 +56,10 @@ impl Finding {
     }
 
     fn serves_nobody(self) -> bool {
-        matches!(self, Self::Refused | Self::Silent | Self::Loading)
+        matches!(
+            self,
+            Self::Refused | Self::Silent | Self::Loading | Self::Busy
+        )
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::compatibility::{Make, can_follow};
 use super::facts::{Mode, NodeFacts};
+use super::hindrance::HindranceKind;
 use super::lineage::{generation_of, held, lost_against};
 use super::node::{Moment, NodeAddr};
 use super::observed::{Observed, ObservedNode};
@@ -33,7 +34,7 @@ pub enum Refusal {
     Down,
     /// Not a strict majority of the online keepers sees it alive.
     NotSeenByMajority,
-    /// A majority of the online keepers finds it down, or loading for too long: it would be withdrawn again at once.
+    /// A majority of the online keepers finds it down, or loading or busy for too long: it would be withdrawn again at once.
     Unfit,
     /// The leader has no answer from it, and no other keeper has told of one since the last change.
     NotAnswering(String),
@@ -45,6 +46,8 @@ pub enum Refusal {
     Loading,
     /// It is about to end.
     ShuttingDown,
+    /// A script runs in it: it takes no command.
+    Busy,
     /// Its priority is 0.
     NeverByPriority,
     /// It has never completed a synchronisation of this cluster's data.
@@ -78,6 +81,7 @@ impl Refusal {
                 | Self::Unfit
                 | Self::Loading
                 | Self::ShuttingDown
+                | Self::Busy
         )
     }
 }
@@ -91,13 +95,14 @@ impl fmt::Display for Refusal {
                 f.write_str("is not seen alive by a majority of the keepers")
             }
             Self::Unfit => {
-                f.write_str("is found down, or loading for too long, by a majority of the keepers")
+                f.write_str("is found down, or loading or busy for too long, by a majority of the keepers")
             }
             Self::NotAnswering(why) => write!(f, "does not answer the leader: {why}"),
             Self::WrongMode => f.write_str("is no plain Redis server"),
             Self::AliasOf(other) => write!(f, "is the same server as {other}"),
             Self::Loading => f.write_str("is loading its data set"),
             Self::ShuttingDown => f.write_str("is shutting down"),
+            Self::Busy => f.write_str("is busy with a script, and takes no command"),
             Self::NeverByPriority => f.write_str("has priority 0"),
             Self::NeverSynced => {
                 f.write_str("has never completed a synchronisation of this cluster's data")
@@ -168,9 +173,9 @@ pub fn elect(
             }
         }
     }
-    let order = electorate.order();
+    let standard = electorate.standard();
     eligible.sort_by_cached_key(|(addr, facts)| {
-        merit(observed, (*addr, *facts), lineage, policy, order)
+        merit(observed, (*addr, *facts), lineage, policy, standard)
     });
     election.ranking = eligible.into_iter().map(|(addr, _)| addr.clone()).collect();
     election
@@ -217,6 +222,9 @@ impl<'a> Electorate<'a> {
         if facts.shutting_down.is_some() {
             return Err(Refusal::ShuttingDown);
         }
+        if node.sighting.hindered(HindranceKind::Busy).is_some() {
+            return Err(Refusal::Busy);
+        }
         if priority(addr, facts, self.policy) == 0 && !self.observed.promoted_by_hand(addr, facts) {
             return Err(Refusal::NeverByPriority);
         }
@@ -232,7 +240,7 @@ impl<'a> Electorate<'a> {
 
     /// The configured order; but where the primary being replaced lost data, or is a stranger, whoever still holds it comes first (RK-7):
     /// others may have copied the loss.
-    fn order(&self) -> ElectionOrder {
+    fn standard(&self) -> Standard {
         let known = |addr| self.observed.nodes.get(addr)?.sighting.facts.as_ref();
         let published = self.observed.published.as_ref();
         let process = published.and_then(Published::process);
@@ -242,15 +250,41 @@ impl<'a> Electorate<'a> {
                 || online.any(|(_, other)| lost_against(primary, other, self.lineage, process))
         });
         if lossy {
-            ElectionOrder::default()
+            Standard::by_data()
         } else {
-            self.policy.election_order
+            Standard::of(self.policy)
         }
     }
 }
 
-/// Sorts the better node first: newer history, because offsets of different ones can not be compared; then by `order`; then the
-/// smaller name.
+/// By what the better of two eligible nodes is told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Standard {
+    order: ElectionOrder,
+    /// Before anything else counts who holds more of the data.
+    data_first: bool,
+}
+
+impl Standard {
+    /// What the operator has configured.
+    pub(super) fn of(policy: &Policy) -> Self {
+        Self {
+            order: policy.election_order,
+            data_first: false,
+        }
+    }
+
+    /// Nothing of the data is to be lost for a preference.
+    pub(super) fn by_data() -> Self {
+        Self {
+            order: ElectionOrder::default(),
+            data_first: true,
+        }
+    }
+}
+
+/// Sorts the better node first: newer history, because offsets of different ones can not be compared; then whoever can write its
+/// disk, for another refuses every write; then by the order of `standard`; then the smaller name.
 /// - By offset: who holds more of that history; of equals, who was written to since.
 /// - By uptime: of two that differ in it, only the one comes first that more of the others can follow.
 pub(super) fn merit<'a>(
@@ -258,7 +292,7 @@ pub(super) fn merit<'a>(
     (addr, facts): (&'a NodeAddr, &NodeFacts),
     lineage: &[String],
     policy: &Policy,
-    order: ElectionOrder,
+    standard: Standard,
 ) -> impl Ord + use<'a> {
     let (history, extent) = held(facts, lineage).unwrap_or((usize::MAX, facts.offset));
     let rank = |criterion| match criterion {
@@ -272,7 +306,10 @@ pub(super) fn merit<'a>(
             u128::MAX - facts.uptime.as_nanos(),
         ],
     };
-    (history, order.criteria().map(rank), addr)
+    let refuses = facts.refuses_for_its_disk();
+    let Standard { order, data_first } = standard;
+    let ranks = order.criteria().map(rank);
+    (history, refuses && !data_first, ranks, refuses, addr)
 }
 
 /// Nodes that cannot follow this one: they are older, or of another make (RK-6).

@@ -136,7 +136,8 @@ pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation
         .map(|(node, (family, version))| (node, format!("{family} {version}")))
         .collect();
     Explanation {
-        sentence: sentence(next.as_ref(), &refused, &left_behind, &held_by),
+        sentence: sentence(next.as_ref(), &refused, &left_behind, &held_by)
+            + &marred(next.as_ref(), &present),
         primary,
         next,
         ranking,
@@ -263,6 +264,14 @@ fn blocking(plan: Plan) -> Vec<Hold> {
     }
     let holds = plan.holds.into_iter();
     holds.filter(Hold::blocks).collect()
+}
+
+/// Why the node that would take over would take no writes, if so.
+fn marred(next: Option<&NodeAddr>, present: &Plan) -> String {
+    let mars = |hold: &&Hold| next.is_some_and(|next| hold.mars(next));
+    let told = present.holds.iter().filter(mars);
+    let told: Vec<_> = told.map(|hold| format!("; {hold}")).collect();
+    told.concat()
 }
 
 fn sentence(

@@ -6,20 +6,24 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::hindrance::Hindrance;
 use super::node::{Moment, NodeAddr};
 use super::unproven::Unproven;
 
+pub use age::facts_hold;
 pub use attached::{Attached, Lag};
+pub use down_reason::DownReason;
 pub use failover::ServerFailover;
 pub use product::{Family, Version};
-
-pub use age::facts_hold;
+pub use writes::{MinReplicas, Writes};
 
 mod age;
 mod attached;
+mod down_reason;
 mod failover;
 mod matter;
 mod product;
+mod writes;
 
 /// The facts of one node, merged from its probes.
 ///
@@ -64,6 +68,8 @@ pub struct NodeFacts {
     /// It is shutting down, and waits so long yet at most for replicas that lag; it takes no writes meanwhile
     /// (`shutdown_in_milliseconds`, since 7.0).
     pub shutting_down: Option<Duration>,
+    /// What keeps it from taking writes, or would as a primary.
+    pub writes: Writes,
     /// Redis Sentinels that watch this node, by the names and hosts of their connections.
     pub sentinels: Vec<String>,
     /// How many other clients listen on the channel of Sentinels.
@@ -110,25 +116,6 @@ pub struct Upstream {
     pub last_io: Option<Duration>,
     /// Redis's own `replica-priority`: lower is preferred, 0 is never promoted (`slave_priority`); 0 if it cannot be read.
     pub priority: u32,
-}
-
-/// When a primary refuses writes because too few replicas are in touch with it. A setting of each node, which Redis heeds
-/// on a primary only.
-///
-/// Source: <https://redis.io/docs/latest/operate/oss_and_stack/management/replication/>.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MinReplicas {
-    /// So many replicas must be in touch (`min-replicas-to-write`); 0: none.
-    pub to_write: u32,
-    /// One is in touch if it was heard so many seconds ago at most (`min-replicas-max-lag`); 0 turns the whole off.
-    pub max_lag: u32,
-}
-
-impl MinReplicas {
-    /// How many replicas it really takes.
-    pub fn demanded(self) -> u32 {
-        if self.max_lag == 0 { 0 } else { self.to_write }
-    }
 }
 
 /// State of a replica's link to its primary.
@@ -234,6 +221,8 @@ pub struct Sighting {
     pub owes_since: Option<Moment>,
     /// What the node answered in place of facts, such as `NOAUTH …`; or why the last probe failed.
     pub trouble: Option<String>,
+    /// It lives, and answers errors of its own instead of serving: see [`Hindrance`].
+    pub hindrance: Option<Hindrance>,
     /// The node refused this keeper's user or password: why. It answered all the same, as it does anybody, but takes no command.
     pub login_refused: Option<String>,
     /// What the node said of its `min-replicas` settings, or why it did not; `None` until it was asked (RK-9).
@@ -265,21 +254,6 @@ pub enum ConnectionState {
     ClosedByPeer,
 }
 
-/// Why a keeper votes a node down (RK-1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum DownReason {
-    /// A connection was refused.
-    Refused,
-    /// The connection was closed or reset before an answer.
-    Closed,
-    /// No answer within the probe timeout.
-    Unanswered,
-    /// It answers, but has been loading its data set past the mark-down time: down as a primary only.
-    Loading,
-    /// Another process answers in its place, and not as the server ([`Unproven`]); cast for a primary only.
-    Impostor,
-}
-
 impl Sighting {
     /// A node that has not been probed yet.
     pub fn unknown(at: Moment) -> Self {
@@ -299,6 +273,7 @@ impl Sighting {
             outdated: None,
             owes_since: None,
             trouble: None,
+            hindrance: None,
             login_refused: None,
             min_replicas: None,
             commandable: None,
@@ -346,6 +321,7 @@ impl Sighting {
             outdated,
             owes_since: _,
             trouble,
+            hindrance,
             login_refused,
             min_replicas,
             commandable: _,
@@ -366,6 +342,7 @@ impl Sighting {
             && *unproven == other.unproven
             && *outdated == other.outdated
             && *trouble == other.trouble
+            && *hindrance == other.hindrance
             && *login_refused == other.login_refused
             && *min_replicas == other.min_replicas
             && self.not_commandable() == other.not_commandable()

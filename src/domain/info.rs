@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::facts::{
     Attached, Family, Link, Mode, NodeFacts, Role, ServerFailover, UNKNOWN_HOST, Upstream, Version,
+    Writes,
 };
 use super::node::NodeAddr;
 
@@ -49,6 +50,10 @@ pub struct Info {
     pub failover: Option<Option<ServerFailover>>,
     /// `shutdown_in_milliseconds`: none is `Some(None)`; with the section `Server`.
     pub shutting_down: Option<Option<Duration>>,
+    /// `rdb_last_bgsave_status` or `aof_last_write_status` is `err`.
+    pub disk_failed: Option<bool>,
+    /// `min_slaves_good_slaves`, which is there while replicas are demanded.
+    pub replicas_in_touch: Option<usize>,
     /// `role` and what belongs to it.
     pub role: Option<Role>,
     /// `slave0`, `slave1`, … that are online; with the role.
@@ -106,6 +111,10 @@ impl Info {
                     info.shutting_down = Some(Some(milliseconds(value)));
                 }
                 "aof_enabled" => info.append_only = flag(value),
+                "rdb_last_bgsave_status" | "aof_last_write_status" => {
+                    info.disk_failed = Some(info.disk_failed == Some(true) || value == "err");
+                }
+                "min_slaves_good_slaves" => info.replicas_in_touch = value.parse().ok(),
                 "role" => {
                     is_replica = match value {
                         "master" => Some(false),
@@ -300,6 +309,11 @@ impl NodeFacts {
             append_only: info.append_only.unwrap_or(false),
             failover: info.failover.flatten(),
             shutting_down: info.shutting_down.flatten(),
+            writes: Writes {
+                misconf: false,
+                disk_failed: info.disk_failed.unwrap_or(false),
+                replicas_in_touch: info.replicas_in_touch,
+            },
             sentinels: Vec::new(),
             other_subscribers: 0,
         };
@@ -338,6 +352,11 @@ impl NodeFacts {
         take(&mut self.append_only, info.append_only);
         take(&mut self.failover, info.failover);
         take(&mut self.shutting_down, info.shutting_down);
+        take(&mut self.writes.disk_failed, info.disk_failed);
+        if info.role.is_some() {
+            // Both come from one section.
+            self.writes.replicas_in_touch = info.replicas_in_touch;
+        }
         take(&mut self.version, info.version);
         take(&mut self.mode, info.mode);
         take(&mut self.loading, info.loading);

@@ -28,6 +28,8 @@ pub struct Limits {
     pub mark_down: Duration,
     /// How long a probe waits for its answer; a timer later than this means that this keeper was stalled.
     pub probe_timeout: Duration,
+    /// How long a node may answer nothing but `BUSY` until it is down as a primary (`busy-seconds`); `None`: for ever.
+    pub busy: Option<Duration>,
 }
 
 /// What is known of the life of one node.
@@ -44,12 +46,13 @@ pub struct Liveness {
     sent: Option<Moment>,
     /// Only what was sent from here on counts as evidence: this keeper was stalled before.
     fresh_from: Moment,
-    loading: Option<Loading>,
+    loading: Option<Spell>,
+    busy: Option<Spell>,
 }
 
-/// A node that answers `LOADING`.
+/// A node that answers the same error again and again: `LOADING`, or `BUSY`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Loading {
+struct Spell {
     /// When it was first seen so.
     since: Moment,
     /// It said so in answer to a probe that counts as evidence.
@@ -67,6 +70,7 @@ impl Liveness {
             sent: None,
             fresh_from: began,
             loading: None,
+            busy: None,
         }
     }
 
@@ -78,10 +82,12 @@ impl Liveness {
     /// A reply was read now, an error included: proof of life, and the end of any vote but that for loading.
     pub fn answered(&mut self, now: Moment, loading: bool) {
         self.alive_at(now);
-        self.loading = loading.then(|| Loading {
-            since: self.loading.map_or(now, |loading| loading.since),
-            fresh: true,
-        });
+        self.loading = loading.then(|| Spell::go_on(self.loading, now));
+    }
+
+    /// Whether that reply was `BUSY`.
+    pub fn busy(&mut self, now: Moment, busy: bool) {
+        self.busy = busy.then(|| Spell::go_on(self.busy, now));
     }
 
     /// A sign of life that says nothing else, such as a reply that came too late for its probe.
@@ -124,6 +130,11 @@ impl Liveness {
         {
             loading.fresh = false;
         }
+        if self.busy_from().is_some_and(|from| from >= due)
+            && let Some(busy) = &mut self.busy
+        {
+            busy.fresh = false;
+        }
     }
 
     /// The vote at `now`.
@@ -133,6 +144,8 @@ impl Liveness {
             self.evidence
         } else if reached(self.loading_from()) {
             Some(DownReason::Loading)
+        } else if reached(self.busy_from()) {
+            Some(DownReason::Busy)
         } else {
             None
         }
@@ -140,12 +153,12 @@ impl Liveness {
 
     /// The next moment after `now` at which the vote changes if nothing is heard until then.
     pub fn next_change(&self, now: Moment) -> Option<Moment> {
-        // Once it counts as down, that it was loading makes no difference.
+        // Once it counts as down, that it was loading or busy makes no difference.
         let down = self.down_from();
-        let loading = self
-            .loading_from()
-            .filter(|loading| down.is_none_or(|down| *loading < down));
-        [down, loading]
+        let before = |at: &Moment| down.is_none_or(|down| *at < down);
+        let loading = self.loading_from().filter(before);
+        let busy = self.busy_from().filter(before);
+        [down, loading, busy]
             .into_iter()
             .flatten()
             .filter(|at| *at > now)
@@ -187,6 +200,21 @@ impl Liveness {
         self.loading
             .filter(|loading| loading.fresh)
             .map(|loading| loading.since.after(self.limits.mark_down))
+    }
+
+    fn busy_from(&self) -> Option<Moment> {
+        let busy = self.busy.filter(|busy| busy.fresh)?;
+        Some(busy.since.after(self.limits.busy?))
+    }
+}
+
+impl Spell {
+    /// It is seen so `now`, and was before if it is `known`.
+    fn go_on(known: Option<Self>, now: Moment) -> Self {
+        Self {
+            since: known.map_or(now, |known| known.since),
+            fresh: true,
+        }
     }
 }
 

@@ -235,6 +235,7 @@ impl Observed {
             // It was read since.
             sighting.at = sighting.at.max(self.published_at.unwrap_or_default());
             sighting.trouble = None;
+            sighting.hindrance = None;
             sighting.login_refused = None;
             sighting.unproven = None;
             sighting.outdated = None;

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+pub use self::hindered::Then;
 pub use self::hold::Hold;
 pub use self::hold_kind::HoldKind;
 use super::confirmation::Inquiry;
@@ -29,10 +30,12 @@ mod confirmation;
 mod discover;
 mod finish;
 mod foreigners;
+mod hindered;
 mod hold;
 mod hold_kind;
 mod keep;
 mod looks;
+mod min_replicas;
 mod overlap;
 mod rebirth;
 mod sentinel;
@@ -205,6 +208,8 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
     };
     plan.holds.extend(foreign);
     plan.holds.extend(commandable::not_commandable(observed));
+    hindered::tell(observed, &mut plan);
+    plan.holds.extend(min_replicas::told(&case));
     match sentinel {
         Some(hold @ Hold::SentinelAtWork { .. }) => {
             plan = sentinel::left_of(&case, plan, hold);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::facts::{DownReason, Link, Mode, NodeFacts};
+use super::facts::{Link, Mode, NodeFacts};
 use super::group::OtherGroup;
 use super::lineage::{generation_of, lost_against};
 use super::node::{ClusterName, Moment, NodeAddr};
@@ -392,7 +392,7 @@ impl Serving<'_> {
     fn down(&self, node: &ObservedNode) -> Option<Reason> {
         let (votes, keepers) = match node.sighting.vote {
             _ if self.votes_current => (node.verdict.unreachable, node.verdict.keepers),
-            Some(reason) if reason != DownReason::Loading => (1, 1),
+            Some(reason) if !reason.is_alive() => (1, 1),
             _ => (0, 1),
         };
         let down = !self.votes_current || node.verdict.down();

@@ -119,7 +119,7 @@ pub fn gone(
 pub struct Verdict {
     /// Voters that vote it down because it does not answer.
     pub unreachable: usize,
-    /// Voters that vote it down because it has been loading too long.
+    /// Voters that vote it down because it has been loading, or busy with a script, too long.
     pub loading: usize,
     /// Voters whose connections it refuses, whether they vote already or not.
     pub refused: usize,
@@ -149,7 +149,7 @@ impl Verdict {
             let Some(report) = report else { continue };
             let vote = report.votes.get(node);
             match vote {
-                Some(DownReason::Loading) => verdict.loading += 1,
+                Some(DownReason::Loading | DownReason::Busy) => verdict.loading += 1,
                 Some(
                     DownReason::Refused
                     | DownReason::Closed
@@ -174,7 +174,8 @@ impl Verdict {
         self.carries(self.unreachable)
     }
 
-    /// The node can not serve as a primary: a strict majority finds it unreachable, or loading past the mark-down time.
+    /// The node can not serve as a primary: a strict majority finds it unreachable, loading past the mark-down time, or
+    /// busy past `busy-seconds`.
     pub fn unfit_as_primary(&self) -> bool {
         self.carries(self.unreachable + self.loading)
     }

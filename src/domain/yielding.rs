@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::facts::DownReason;
 use super::names::mentioned;
 use super::node::{KeeperId, Moment, NodeAddr};
 use super::published::Published;
@@ -74,10 +73,7 @@ impl Lacks {
                 lacks.unpublished += 1;
             }
         }
-        let unseen = report
-            .votes
-            .iter()
-            .filter(|(_, reason)| **reason != DownReason::Loading);
+        let unseen = report.votes.iter().filter(|(_, reason)| !reason.is_alive());
         let unseen =
             unseen.filter(|(node, _)| Verdict::of(node, online, reports, 1).seen_by_majority());
         let read = |node: &&NodeAddr| {
@@ -173,6 +169,7 @@ impl Yielding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::facts::DownReason;
 
     const PATIENCE: Duration = Duration::from_secs(3);
 

@@ -18,6 +18,7 @@ use crate::domain::authority::Authority;
 use crate::domain::explain::Explanation;
 use crate::domain::facts::{DownReason, Link, MinReplicas, Mode, NodeFacts, Role, Sighting};
 use crate::domain::group::OtherGroup;
+use crate::domain::hindrance::{Hindrance, HindranceKind};
 use crate::domain::node::{KeeperId, Moment, NodeAddr};
 use crate::domain::published::{Intent, Published, Step};
 use crate::domain::rivals::Astray;
@@ -312,6 +313,7 @@ fn sighting(sighting: &Sighting, now: Moment) -> Value {
         "facts-outdated-seconds": sighting.outdated.map(|since| seconds(now.since(since))),
         "vote": sighting.vote.map(down_reason),
         "trouble": sighting.obstacle(),
+        "hindrance": sighting.hindrance.as_ref().map(|it| hindrance(it, now)),
         "min-replicas": sighting.min_replicas.as_ref().map(|read| match read {
             Ok(values) => min_replicas(*values),
             Err(error) => json!({ "error": error }),
@@ -322,6 +324,17 @@ fn sighting(sighting: &Sighting, now: Moment) -> Value {
         "upstream-addresses": strings(&sighting.upstream_addresses),
         "facts": sighting.proven().map(facts),
         "former-facts": sighting.facts.as_ref().filter(|_| sighting.proven().is_none()).map(facts),
+    })
+}
+
+fn hindrance(hindrance: &Hindrance, now: Moment) -> Value {
+    json!({
+        "kind": match hindrance.kind {
+            HindranceKind::Misconf => "misconf",
+            HindranceKind::Busy => "busy",
+        },
+        "seconds": seconds(now.since(hindrance.since)),
+        "said": hindrance.said,
     })
 }
 
@@ -342,6 +355,8 @@ fn facts(facts: &NodeFacts) -> Value {
         "offset": facts.offset,
         "keys": facts.keys,
         "shutdown-seconds-left": facts.shutting_down.map(seconds),
+        "disk-failed": facts.writes.disk_failed,
+        "replicas-in-touch": facts.writes.replicas_in_touch,
         "sentinels": facts.sentinels,
         "other-subscribers": facts.other_subscribers,
     })
@@ -453,6 +468,7 @@ fn down_reason(reason: DownReason) -> &'static str {
         DownReason::Closed => "closed",
         DownReason::Unanswered => "unanswered",
         DownReason::Loading => "loading",
+        DownReason::Busy => "busy",
         DownReason::Impostor => "impostor",
     }
 }

@@ -141,7 +141,8 @@ impl From<Finding> for WireFinding {
         match finding {
             Finding::Refused => Self::Refused,
             Finding::Silent => Self::Silent,
-            Finding::Loading => Self::Loading,
+            // It serves nobody either, as builds know that do not know this.
+            Finding::Loading | Finding::Busy => Self::Loading,
             Finding::Answers => Self::Answers,
             Finding::Replaced => Self::Replaced,
             Finding::Unknown => Self::Unknown,

@@ -72,7 +72,7 @@ pub enum Obstacle {
     Refused(String),
     /// There was no connection, or no answer on it. That may pass.
     Unanswered(String),
-    /// The server cannot tell yet: it is loading its data set.
+    /// The server cannot tell yet: it is loading its data set, or busy with a script.
     NotYet,
 }
 
@@ -145,6 +145,9 @@ pub struct Alive {
     pub loading: bool,
     /// The error it answered instead, such as `NOAUTH Authentication required.`
     pub error: Option<String>,
+    /// The error by which it says that it lives and does not serve: `BUSY`, or `MISCONF`, which it answers to `PING` though it
+    /// tells its state. See [`HindranceKind`](crate::domain::hindrance::HindranceKind).
+    pub hindrance: Option<String>,
     /// The server refused this keeper's user or password: why. It may answer all the same, as it does anybody, but commands
     /// are not sent without a login.
     pub login_refused: Option<String>,

@@ -193,6 +193,18 @@ fn draining_may_be_switched_off_for_one_cluster() {
 }
 
 #[test]
+fn a_busy_primary_is_left_alone_unless_its_time_is_set_for_all_clusters_or_one() {
+    let busy = |top, cluster| {
+        let (config, _) = parse(&document(top, cluster), &[]).unwrap();
+        config.clusters[0].timing.busy
+    };
+    assert_eq!(busy("", ""), None);
+    let long = "'busy-seconds': 90,";
+    assert_eq!(busy(long, ""), Some(Duration::from_secs(90)));
+    assert_eq!(busy(long, "'busy-seconds': 0,"), None, "for ever");
+}
+
+#[test]
 fn write_safety_is_off_unless_asked_for_and_two_nodes_are_warned() {
     let safety = |top: &str, cluster: &str| {
         let (config, warnings) = parse(&document(top, cluster), &[]).unwrap();

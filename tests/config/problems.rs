@@ -167,6 +167,29 @@ fn leases_must_fit_each_other_and_the_session() {
 }
 
 #[test]
+fn less_patience_with_a_busy_primary_than_with_a_silent_one_is_a_warning() {
+    let (_, warnings) = parse(
+        &document("'busy-seconds': 30,", "'busy-seconds': 4.5,"),
+        &[],
+    )
+    .unwrap();
+    let told: Vec<_> = warnings.iter().map(|it| it.path.as_str()).collect();
+    assert_eq!(told, ["clusters[0].busy-seconds"]);
+    let text = "busy-seconds (4.5) is shorter than seconds-mark-down (5)";
+    assert!(warnings[0].text.contains(text), "{}", warnings[0]);
+    for well in ["'busy-seconds': 5,", "'busy-seconds': 0,"] {
+        let (_, warnings) = parse(&document("", well), &[]).unwrap();
+        assert_eq!(warnings, [], "{well}");
+    }
+    let problems = parse(&document("'busy-seconds': -1,", ""), &[]).unwrap_err();
+    let text = problems.to_string();
+    assert!(
+        text.contains("busy-seconds") && text.contains("write 0, or seconds from"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_mark_down_that_a_session_outlasts_is_a_warning_that_says_what_it_costs() {
     let (_, warnings) = parse(
         &document("'seconds-mark-down': 1, 'tick-seconds': 0.5,", ""),

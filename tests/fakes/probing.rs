@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 use redis_keeper::domain::facts::DownReason;
+use redis_keeper::domain::hindrance::HindranceKind;
 use redis_keeper::domain::info::Info;
 use redis_keeper::ports::redis::{Alive, Depth, ProbeConnection, ProbeFailure, Stir, Subscribers};
 use tokio::sync::watch;
@@ -71,6 +72,7 @@ async fn answer(server: Rc<FakeServer>, depth: Depth, sent: Instant, mutes: u64)
     Alive {
         info: error.is_none().then_some(info),
         loading,
+        hindrance: error.clone().filter(|it| HindranceKind::of(it).is_some()),
         error,
         login_refused: None,
         foreign: false,

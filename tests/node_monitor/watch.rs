@@ -60,6 +60,7 @@ impl Watch {
                 full_every: 10 * TICK,
                 max_lag: Some(Duration::from_secs(5)),
                 settings: false,
+                busy: None,
             },
             clock.clone(),
             {

@@ -28,6 +28,7 @@ async fn findings_with(
     let demands = Demands {
         write_safety,
         answers_within: ANSWERS_WITHIN,
+        data_nodes: 3,
     };
     RedisServers::new([(cluster.clone(), access)], SHORT)
         .expect("usable access")

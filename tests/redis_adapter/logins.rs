@@ -16,6 +16,7 @@ use crate::server::{Server, command, impostor};
 const DEMANDS: Demands = Demands {
     write_safety: false,
     answers_within: Duration::from_mins(1),
+    data_nodes: 3,
 };
 
 fn with(username: Option<&str>, passwords: &[&str]) -> Access {

@@ -14,6 +14,7 @@ use crate::server::{Server, free_port, openssl};
 const DEMANDS: Demands = Demands {
     write_safety: false,
     answers_within: std::time::Duration::from_mins(1),
+    data_nodes: 3,
 };
 
 #[tokio::test]

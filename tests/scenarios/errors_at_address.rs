@@ -185,7 +185,8 @@ async fn what_speaks_another_protocol_at_the_primarys_address_is_replaced() {
 
 #[tokio::test]
 async fn what_says_ok_to_everything_at_the_primarys_address_is_replaced() {
-    Stage::replaced_by("+OK\r\n+OK\r\n+OK\r\n+OK\r\n", Then::GoesOn).await;
+    // As many as the first probe on a connection has requests.
+    Stage::replaced_by("+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n", Then::GoesOn).await;
 }
 
 #[tokio::test]

@@ -66,6 +66,8 @@ pub(crate) struct Times {
     pub(crate) mark_down: u64,
     pub(crate) tick: u64,
     pub(crate) probe_timeout: u64,
+    /// A primary that is busy for long is replaced (`busy-seconds`).
+    pub(crate) busy: bool,
 }
 
 /// A transaction that was committed, with what was true before it.
@@ -319,7 +321,8 @@ impl Oracle {
                     "RK-1: {old} of {name} was withdrawn without the votes of a majority"
                 ));
             }
-            if !planned && fleet.serves_since(old, since) {
+            let busy = self.times.busy && fleet.is_busy(old);
+            if !planned && !busy && fleet.serves_since(old, since) {
                 self.judge_confirmation(name, book, old, commit);
             }
         }

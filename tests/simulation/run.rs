@@ -232,7 +232,7 @@ impl Run {
         for number in 0..self.nodes.len() {
             self.let_haproxies_ask(number);
         }
-        if self.schedule.kind == Kind::ToBeReplaced {
+        if matches!(self.schedule.kind, Kind::ToBeReplaced | Kind::DiskFull) {
             self.judge_replacement();
         }
         let healing = Rc::clone(site);
@@ -246,7 +246,7 @@ impl Run {
         self.site.around.world.at(end, move || {
             if site.oracle.withdrawals() == 0 {
                 site.around.world.violated(format_args!(
-                    "RK-2: a primary that a majority does not reach is not replaced"
+                    "RK-2: a primary that serves nobody is not replaced"
                 ));
             }
         });

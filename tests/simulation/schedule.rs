@@ -12,6 +12,7 @@ use super::redis::Rebirth;
 mod ailments;
 mod apart;
 mod ended;
+mod hindered;
 mod losses;
 mod nameless;
 mod newcomers;
@@ -59,6 +60,8 @@ pub(crate) struct Schedule {
     pub(crate) drifts: Vec<i64>,
     /// In milliseconds.
     pub(crate) mark_down: u64,
+    /// `busy-seconds`, in milliseconds too.
+    pub(crate) busy: Option<u64>,
     pub(crate) tick: u64,
     pub(crate) failover_tick: u64,
     pub(crate) faults: Vec<Planned>,
@@ -136,6 +139,8 @@ pub(crate) enum Kind {
     OutageOnly,
     /// A keeper dies meanwhile: then all fall silent.
     OutageAndCrash,
+    /// The disk of a primary is full, and that of one replica at least is not: a switchover loses nothing.
+    DiskFull,
     /// A primary is down for a majority, long enough to be replaced, and nothing else happens (RK-2).
     ToBeReplaced,
     /// A switchover, and faults that leave the servers alone: no write is lost.
@@ -153,6 +158,7 @@ impl Schedule {
             12 | 37 => Self::replaced_keeper(seed),
             24 => Self::late_leader(seed),
             29 => Self::told_to_end(seed),
+            30 => Self::busy(seed),
             31 => Self::ahead(seed),
             32 => Self::barred(seed),
             33 => Self::stalled(seed),
@@ -161,6 +167,7 @@ impl Schedule {
             36 => Self::crowd(seed),
             38 => Self::called_otherwise(seed),
             39 => Self::names_gone(seed),
+            40 => Self::disk_full(seed),
             41 => Self::rehearsed(seed),
             42 => Self::misled(seed),
             43 => Self::foreign(seed).with_odd_file(seed),
@@ -220,6 +227,7 @@ impl Schedule {
                 .map(|_| chance.between(0, 10_000).cast_signed() - 5_000)
                 .collect(),
             mark_down: chance.pick(&[500, 1_000, 1_500]),
+            busy: None,
             tick: chance.pick(&[100, 200]),
             failover_tick: chance.pick(&[1_000, 3_000]),
             faults: Vec::new(),

@@ -66,7 +66,10 @@ impl State {
             .map(|since| since.after(2 * self.settings.limits.probe_timeout));
         match sighting.vote {
             Some(DownReason::Unanswered | DownReason::Closed) => sighting.owes_since,
-            Some(DownReason::Refused | DownReason::Loading | DownReason::Impostor) | None => owed,
+            Some(
+                DownReason::Refused | DownReason::Loading | DownReason::Busy | DownReason::Impostor,
+            )
+            | None => owed,
         }
     }
 

@@ -81,13 +81,18 @@ impl NodeMonitor {
             Ok(alive) => alive,
             Err(finding) => return finding.into(),
         };
-        self.liveness.answered(self.clock.now(), alive.loading);
+        let now = self.clock.now();
+        self.liveness.answered(now, alive.loading);
+        self.hindrance_is(alive.hindrance.as_deref(), now);
         self.sighting.owes_since = None;
         self.report(ctx);
         // What it is now is read in full, if the connection in use still carries anything.
         self.wake.notify_one();
         if alive.loading {
             return Finding::Loading.into();
+        }
+        if self.sighting.vote == Some(DownReason::Busy) {
+            return Finding::Busy.into();
         }
         let facts = alive.info.as_ref().and_then(NodeFacts::of);
         Asked {

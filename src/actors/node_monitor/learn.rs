@@ -11,8 +11,10 @@ use tokio::time::timeout;
 
 use super::{Connection, NodeMonitor};
 use crate::domain::facts::{NodeFacts, Upstream};
+use crate::domain::hindrance::HindranceKind;
 use crate::domain::info::Info;
 use crate::domain::node::Moment;
+use crate::domain::unproven::is_passing;
 use crate::ports::redis::{Alive, Depth, Subscribers};
 
 /// How long somebody who waits for facts waits for this host's resolver, too.
@@ -95,6 +97,7 @@ impl NodeMonitor {
         self.sighting.owes_since = None;
         self.sighting.trouble = alive.error.take();
         self.login_is(alive.login_refused.take());
+        self.hindrance_is(alive.hindrance.as_deref(), at);
         let info = alive.info.take();
         // Text that names no process is no answer to INFO.
         let foreign = alive.foreign || info.is_some();
@@ -103,11 +106,14 @@ impl NodeMonitor {
         if facts.is_none() {
             self.unnamed(foreign);
         }
-        if alive.min_replicas.is_some() {
-            self.sighting.min_replicas = alive.min_replicas;
+        // A server that is busy tells its settings later.
+        let told = |read: &Result<_, String>| read.as_ref().err().is_none_or(|it| !is_passing(it));
+        if let Some(read) = alive.min_replicas.filter(told) {
+            self.sighting.min_replicas = Some(read);
         }
         if let Some(mut facts) = facts {
             facts.loading = alive.loading;
+            facts.writes.misconf = self.sighting.hindered(HindranceKind::Misconf).is_some();
             self.learn(connection, facts, sent, again, ctx);
         } else {
             let proven = self.sighting.unproven.is_none();

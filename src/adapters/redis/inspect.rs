@@ -10,12 +10,14 @@ use super::subscribers::{self, COUNT};
 use super::wire::{Wire, WireError};
 use super::{RedisServers, Server, reply};
 use crate::domain::facts::{Mode, Role, Version};
+use crate::domain::hindrance::HindranceKind;
 use crate::domain::info::Info;
 use crate::domain::node::{ClusterName, NodeAddr};
 use crate::ports::redis::RedisNode as _;
 
 mod rights;
 mod settings;
+mod writes;
 
 use self::settings::Access;
 
@@ -60,6 +62,8 @@ pub struct Demands {
     pub write_safety: bool,
     /// How soon a server that is busy with a script has to answer, if only with an error, so as not to be voted down.
     pub answers_within: Duration,
+    /// How many nodes its cluster has.
+    pub data_nodes: usize,
 }
 
 /// The oldest server that has what keepers use.
@@ -85,6 +89,7 @@ impl RedisServers {
             node: addr.clone(),
             write_safety: demands.write_safety,
             answers_within: demands.answers_within,
+            data_nodes: demands.data_nodes,
             findings: Vec::new(),
         };
         // Some dozens of round trips.
@@ -100,6 +105,14 @@ impl RedisServers {
                 "correct the user or the password of this cluster; commands are not sent without a login, even where the server \
                  answers anybody",
             ),
+            Ok(Err(Stopped::Answered(error)))
+                if HindranceKind::of(&error) == Some(HindranceKind::Busy) =>
+            {
+                inspection.error(
+                    format!("is busy with a script, and serves nobody: {error}"),
+                    "wait for the script, or end it: SCRIPT KILL or FUNCTION KILL, unless it has written",
+                );
+            }
             Ok(Err(Stopped::Answered(error))) => inspection.error(
                 format!("does not answer as it should: {error}"),
                 "correct the user, the password or the TLS settings of this cluster",
@@ -134,6 +147,7 @@ struct Inspection {
     /// The keeper is to hold settings there (RK-9).
     write_safety: bool,
     answers_within: Duration,
+    data_nodes: usize,
     findings: Vec<Finding>,
 }
 
@@ -158,6 +172,7 @@ impl Inspection {
             encrypts: server.way.secrets().tls.is_some(),
         };
         self.settings(&mut wire, access).await?;
+        self.writes(&mut wire, &info).await?;
         self.sentinels(&mut wire).await
     }
 

@@ -10,6 +10,7 @@ use super::login::Login;
 use super::wire::{Wire, WireError};
 use super::{Server, failure, reply, subscribers};
 use crate::domain::facts::{MinReplicas, Role};
+use crate::domain::hindrance::HindranceKind;
 use crate::domain::info::Info;
 use crate::ports::redis::{
     Alive, Clients, Depth, ProbeConnection, ProbeFailure, Stir, Subscribers,
@@ -160,6 +161,7 @@ impl ProbeConnection for Probing {
             answers.error = Some("it takes INFO, and tells nothing".to_owned());
         }
         alive.login_refused = refused;
+        alive.hindrance = answers.hindrance;
         alive.error = answers.error.filter(|_| alive.info.is_none());
         Ok(alive)
     }
@@ -215,6 +217,7 @@ fn only_error(error: String) -> Alive {
         info: None,
         loading: false,
         error: Some(error),
+        hindrance: None,
         login_refused: None,
         foreign: false,
         subscribers: None,
@@ -283,6 +286,8 @@ struct Answers {
     any: bool,
     /// The first error: `AUTH`'s says more than those that follow from it.
     error: Option<String>,
+    /// The first error that tells of a hindrance.
+    hindrance: Option<String>,
     unauthenticated: bool,
     subscribers: Option<usize>,
 }
@@ -292,7 +297,11 @@ impl Answers {
         self.any = true;
         if let Value::ServerError(error) = reply {
             self.unauthenticated |= error.code() == "NOAUTH";
-            self.error.get_or_insert_with(|| reply::words(error));
+            let words = reply::words(error);
+            if self.hindrance.is_none() && HindranceKind::of(&words).is_some() {
+                self.hindrance = Some(words.clone());
+            }
+            self.error.get_or_insert(words);
         }
     }
 

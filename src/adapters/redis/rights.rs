@@ -121,7 +121,8 @@ impl Server {
             return Ok(());
         };
         if let Some(error) = before.iter().find_map(reply::error) {
-            return Err(if error.starts_with("LOADING") {
+            let passes = error.starts_with("LOADING") || error.starts_with("BUSY ");
+            return Err(if passes {
                 Obstacle::NotYet
             } else {
                 Obstacle::Refused(error)

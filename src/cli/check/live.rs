@@ -187,6 +187,7 @@ async fn nodes(redis: &RedisServers, cluster: &ClusterConfig, own: &Own<'_>) -> 
             answers_within: timing
                 .mark_down
                 .saturating_sub(timing.tick + timing.probe_timeout),
+            data_nodes: cluster.nodes.len(),
         };
         let found = redis.inspect(&cluster.name, &node.addr, demands);
         for found in found.await {

@@ -160,6 +160,7 @@ fn timing(
         mark_down: span(tuning.seconds_mark_down?),
         probe_timeout: span(tuning.probe_timeout_seconds?),
         failover_tick: span(tuning.failover_tick_seconds?),
+        busy: Some(span(tuning.busy_seconds?)).filter(|busy| !busy.is_zero()),
     };
     let paths = ["seconds-mark-down", "tick-seconds", "probe-timeout-seconds"]
         .map(|key| scope.path(key, report));
@@ -189,7 +190,24 @@ fn timing(
             text,
         );
     }
+    busy(timing, scope, report);
     Some(timing)
+}
+
+/// Any answer is a sign of life: one that is given is to be trusted for as long as none is.
+fn busy(timing: ClusterTiming, scope: &Scope<'_>, report: &mut Report) {
+    let paths = ["busy-seconds", "seconds-mark-down"].map(|key| scope.path(key, report));
+    let paths = paths.each_ref().map(String::as_str);
+    let short = timing.busy.filter(|busy| *busy < timing.mark_down);
+    if let Some(busy) = short.filter(|_| report.sound(&paths)) {
+        let text = format!(
+            "busy-seconds ({}) is shorter than seconds-mark-down ({}): a primary that answers that it is busy is replaced \
+             sooner than one that answers nothing",
+            busy.as_secs_f64(),
+            timing.mark_down.as_secs_f64()
+        );
+        report.warning(report.first_written(&paths), text);
+    }
 }
 
 fn policy(

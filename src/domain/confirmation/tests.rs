@@ -3,6 +3,7 @@ use super::*;
 const LIMITS: Limits = Limits {
     mark_down: Duration::from_secs(5),
     probe_timeout: Duration::from_secs(1),
+    busy: None,
 };
 const START: Moment = Moment(Duration::from_secs(100));
 

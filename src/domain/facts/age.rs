@@ -38,6 +38,7 @@ mod tests {
         let limits = |mark_down| Limits {
             mark_down: seconds(mark_down),
             probe_timeout: seconds(1),
+            busy: None,
         };
         assert_eq!(facts_hold(seconds(1), limits(5)), seconds(5));
         assert_eq!(facts_hold(seconds(4), limits(5)), seconds(9));

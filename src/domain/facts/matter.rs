@@ -21,6 +21,7 @@ impl NodeFacts {
             append_only,
             failover,
             shutting_down,
+            writes,
             sentinels,
             other_subscribers,
         } = self;
@@ -40,6 +41,7 @@ impl NodeFacts {
             && *append_only == other.append_only
             && *failover == other.failover
             && shutting_down.is_some() == other.shutting_down.is_some()
+            && *writes == other.writes
             && (*keys == 0) == (other.keys == 0)
             && *sentinels == other.sentinels
             && *other_subscribers == other.other_subscribers

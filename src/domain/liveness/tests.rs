@@ -5,6 +5,7 @@ use super::*;
 const LIMITS: Limits = Limits {
     mark_down: Duration::from_secs(3),
     probe_timeout: Duration::from_millis(500),
+    busy: Some(Duration::from_secs(10)),
 };
 
 fn at(millis: u64) -> Moment {
@@ -234,4 +235,50 @@ proptest! {
             prop_assert_eq!(unreachable, expected, "at {}", now);
         }
     }
+}
+
+#[test]
+fn a_node_that_answers_nothing_but_busy_is_voted_down_after_its_time_and_no_sooner() {
+    let mut node = watched();
+    for second in 1..=10 {
+        assert_eq!(node.vote(at(second * 1_000)), None, "{second}");
+        node.sent(at(second * 1_000));
+        node.answered(at(second * 1_000), false);
+        node.busy(at(second * 1_000), true);
+    }
+    assert_eq!(node.vote(at(10_999)), None);
+    assert_eq!(node.vote(at(11_000)), Some(DownReason::Busy));
+    node.answered(at(11_500), false);
+    node.busy(at(11_500), false);
+    assert_eq!(
+        node.vote(at(60_000)),
+        None,
+        "it serves, and no probe has failed"
+    );
+}
+
+#[test]
+fn what_was_busy_before_a_stall_of_this_keeper_is_busy_after_it_only_if_it_says_so_again() {
+    let mut node = watched();
+    node.answered(at(1_000), false);
+    node.busy(at(1_000), true);
+    assert_eq!(node.next_change(at(1_000)), Some(at(11_000)));
+    node.stalled(at(2_000), at(20_000));
+    assert_eq!(node.vote(at(20_000)), None);
+    node.answered(at(20_100), false);
+    node.busy(at(20_100), true);
+    assert_eq!(node.vote(at(20_100)), Some(DownReason::Busy));
+}
+
+#[test]
+fn without_its_time_a_busy_node_is_alive_for_ever() {
+    let limits = Limits {
+        busy: None,
+        ..LIMITS
+    };
+    let mut node = Liveness::new(limits, at(0));
+    node.answered(at(1_000), false);
+    node.busy(at(1_000), true);
+    assert_eq!(node.vote(at(1_000_000_000)), None);
+    assert_eq!(node.next_change(at(1_000)), None);
 }

@@ -1,6 +1,6 @@
 //! A replica that may hold more of the data than all that could take over now (RK-6).
 
-use super::super::election::{Election, Refusal, merit, priority};
+use super::super::election::{Election, Refusal, Standard, merit, priority};
 use super::super::lineage::held;
 use super::super::published::{Intent, Published, Step};
 use super::{Case, Hold, Plan};
@@ -20,13 +20,8 @@ pub(super) fn may_hold_more(
     // One that somebody promoted by hand may show nothing.
     let ours = held(observed.online(best)?, lineage).unwrap_or((usize::MAX, 0));
     let rank = |addr, facts| {
-        merit(
-            observed,
-            (addr, facts),
-            lineage,
-            case.policy,
-            case.policy.election_order,
-        )
+        let standard = Standard::of(case.policy);
+        merit(observed, (addr, facts), lineage, case.policy, standard)
     };
     let best_rank = rank(best, observed.online(best)?);
     let silent = election

@@ -2,10 +2,9 @@
 
 use std::cmp::Reverse;
 
-use super::super::election::{Refusal, elect, merit};
+use super::super::election::{Refusal, Standard, elect, merit};
 use super::super::facts::NodeFacts;
 use super::super::node::NodeAddr;
-use super::super::policy::ElectionOrder;
 use super::super::published::Published;
 use super::{Case, Change, Hold, Plan, publishing, withdrawing};
 
@@ -61,9 +60,14 @@ fn by_data<'a>(
     addr: &'a NodeAddr,
     facts: &NodeFacts,
 ) -> impl Ord + use<'a> {
-    let order = ElectionOrder::default();
     let node = (addr, facts);
-    merit(case.observed, node, &before.lineage, case.policy, order)
+    merit(
+        case.observed,
+        node,
+        &before.lineage,
+        case.policy,
+        Standard::by_data(),
+    )
 }
 
 /// Whether `other` holds data that is as likely the cluster's as that of `kept`, the foremost primary, and shares no

@@ -9,9 +9,12 @@ use crate::domain::drain::Proxy;
 use crate::domain::election::Refusal;
 use crate::domain::facts::{Mode, ServerFailover};
 use crate::domain::group::OtherGroup;
+use crate::domain::hindrance::HindranceKind;
 use crate::domain::lease::Unacknowledged;
 use crate::domain::node::{ClusterName, Generation, KeeperId, NodeAddr};
 use crate::domain::rivals::Astray;
+
+use super::hindered::Then;
 
 /// A reason why nothing (more) is done about a cluster or a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -211,6 +214,37 @@ pub enum Hold {
         /// They are all nodes of the cluster: no failover is possible.
         all: bool,
     },
+    /// The node lives, and answers errors of its own instead of serving. Holds nothing.
+    Hindered {
+        /// The node.
+        node: NodeAddr,
+        /// What keeps it from serving.
+        kind: HindranceKind,
+        /// What it answers.
+        said: String,
+        /// What follows from that.
+        then: Then,
+    },
+    /// The primary refuses every write, because too few replicas are in touch with it. Holds nothing.
+    RefusesForReplicas {
+        /// The primary.
+        node: NodeAddr,
+        /// How many replicas it demands.
+        to_write: u32,
+        /// How many are in touch with it.
+        in_touch: usize,
+    },
+    /// The node that would take over would refuse every write for that reason. Holds nothing.
+    WouldRefuseForReplicas {
+        /// The primary.
+        primary: NodeAddr,
+        /// Who would take over from it.
+        node: NodeAddr,
+        /// How many replicas that one demands.
+        to_write: u32,
+        /// How many it would have.
+        replicas: usize,
+    },
     /// The replica follows the primary, but its link is down.
     NotLinked(NodeAddr),
     /// More replicas wait for their turn (`parallel-syncs`).
@@ -254,6 +288,9 @@ impl Hold {
         !matches!(
             self,
             Self::NotCommandable { .. }
+                | Self::Hindered { .. }
+                | Self::RefusesForReplicas { .. }
+                | Self::WouldRefuseForReplicas { .. }
                 | Self::SentinelPassedOver { .. }
                 | Self::SentinelChannel { .. }
                 | Self::Contended { .. }
@@ -264,6 +301,17 @@ impl Hold {
                     ..
                 }
         )
+    }
+
+    /// Whether the node, should it take over, would take no writes for this reason.
+    pub(in crate::domain) fn mars(&self, successor: &NodeAddr) -> bool {
+        match self {
+            Self::Hindered { node, kind, .. } => {
+                node == successor && *kind == HindranceKind::Misconf
+            }
+            Self::WouldRefuseForReplicas { node, .. } => node == successor,
+            _ => false,
+        }
     }
 
     /// Whether it is the same reason, however much time has passed.
@@ -277,6 +325,10 @@ impl Hold {
                 | Self::ChangedFromOutside { left } => {
                     *left = Duration::ZERO;
                 }
+                Self::Hindered {
+                    then: Then::Switchover(_, left),
+                    ..
+                } => *left = Duration::ZERO,
                 Self::SentinelAtWork { left, .. } => *left = left.map(|_| Duration::ZERO),
                 Self::SilentKeepers { left, .. } => {
                     *left = left.keys().map(|it| (it.clone(), Duration::ZERO)).collect();

@@ -2,6 +2,7 @@
 
 use super::Hold;
 use crate::domain::claims::Part;
+use crate::domain::hindrance::HindranceKind;
 
 macro_rules! kinds {
     ($($kind:ident $word:literal,)+) => {
@@ -66,6 +67,9 @@ kinds! {
     CoolingDown "cooling-down",
     MinReplicasOutOfReach "min-replicas-out-of-reach",
     TooFewReplicas "too-few-replicas",
+    RefusesWrites "refuses-writes",
+    Misconf "misconf",
+    Busy "busy",
 }
 
 impl Hold {
@@ -116,6 +120,13 @@ impl Hold {
             Self::CoolingDown { .. } => HoldKind::CoolingDown,
             Self::MinReplicasOutOfReach { .. } => HoldKind::MinReplicasOutOfReach,
             Self::TooFewReplicas { .. } => HoldKind::TooFewReplicas,
+            Self::Hindered { kind, .. } => match kind {
+                HindranceKind::Misconf => HoldKind::Misconf,
+                HindranceKind::Busy => HoldKind::Busy,
+            },
+            Self::RefusesForReplicas { .. } | Self::WouldRefuseForReplicas { .. } => {
+                HoldKind::RefusesWrites
+            }
         }
     }
 }

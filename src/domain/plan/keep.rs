@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::election::elect;
-use super::super::facts::{Link, Mode, NodeFacts, Upstream};
+use super::super::facts::{DownReason, Link, Mode, NodeFacts, Upstream};
+use super::super::hindrance::HindranceKind;
 use super::super::lineage::generation_of;
 use super::super::node::{KeeperId, Moment, NodeAddr};
-use super::super::observed::ObservedNode;
+use super::super::observed::{Observed, ObservedNode};
 use super::super::policy::ChainedReplicas;
 use super::super::published::Published;
 use super::confirmation::{tell_flapping, unconfirmed};
 use super::stranger::{self, Stranger};
 use super::{
-    Action, Case, Change, Hold, Plan, breaker, by_hand, publishing, rebirth, shutdown, switchover,
-    withdrawing, write_safety,
+    Action, Case, Change, Hold, Plan, breaker, by_hand, hindered, publishing, rebirth, shutdown,
+    switchover, withdrawing, write_safety,
 };
 
 pub(super) fn keep(case: &Case<'_>, published: &Published, primary: &NodeAddr) -> Plan {
@@ -32,7 +33,10 @@ fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
     };
     if node.verdict.unfit_as_primary() {
         let seen = observed.impostor_in_words(case.now);
-        let why = seen.unwrap_or_else(|| "a majority of the keepers holds it down".to_owned());
+        let busy = node.sighting.vote == Some(DownReason::Busy);
+        let busy = busy.then(|| "it has answered nothing but BUSY for busy-seconds".to_owned());
+        let why = seen.or(busy);
+        let why = why.unwrap_or_else(|| "a majority of the keepers holds it down".to_owned());
         let (successor, plan) = withdrawal(case, published, primary, &why);
         let Some(successor) = successor else {
             return plan;
@@ -95,7 +99,8 @@ fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
         let plan = settle(case, published, primary, facts);
         return breaker::left_of(case, plan, held);
     } else {
-        return settle(case, published, primary, facts);
+        let plan = settle(case, published, primary, facts);
+        return hindered::see_to(case, published, primary, facts, plan);
     };
     if observed
         .published_at
@@ -279,6 +284,10 @@ fn settle(case: &Case<'_>, published: &Published, primary: &NodeAddr, facts: &No
             });
             continue;
         }
+        if is_busy(case.observed, addr) {
+            // It refuses every command, and is to follow as soon as its script ends.
+            continue;
+        }
         match case.observed.failed_lately(addr, case.now) {
             Some(failure) => holds.push(Hold::FailedLately {
                 node: addr.clone(),
@@ -362,6 +371,11 @@ fn ours(
         || case.observed.witness.kin.contains(addr, other)
         || case.observed.was_replica(addr, other)
         || case.policy.settle_unrelated
+}
+
+fn is_busy(observed: &Observed, addr: &NodeAddr) -> bool {
+    let node = observed.nodes.get(addr);
+    node.is_some_and(|node| node.sighting.hindered(HindranceKind::Busy).is_some())
 }
 
 /// Whether the replica is where it should be.

@@ -36,7 +36,18 @@ pub(super) fn begin(
     if let Some((hold, _)) = case.silent_keepers(false) {
         return Plan::hold(Hold::NoSwitchover(hold.to_string()));
     }
-    let reason = format!("switchover to {to}: {}", requested.reason);
+    to_successor(case, published, primary, to, &requested.reason)
+}
+
+/// The withdrawal of `primary` in favour of `to`.
+pub(super) fn to_successor(
+    case: &Case<'_>,
+    published: &Published,
+    primary: &NodeAddr,
+    to: NodeAddr,
+    reason: &str,
+) -> Plan {
+    let reason = format!("switchover to {to}: {reason}");
     let mut state = withdrawing(case, published, Some(primary), reason);
     if let Some(intent) = &mut state.intent {
         intent.switchover = Some(to);
@@ -45,7 +56,7 @@ pub(super) fn begin(
 }
 
 /// The node to switch to, or why there is none.
-fn successor(
+pub(super) fn successor(
     case: &Case<'_>,
     published: &Published,
     primary: &NodeAddr,

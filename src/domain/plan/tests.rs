@@ -10,6 +10,7 @@ mod expected;
 mod failover;
 mod flapping;
 mod groups;
+mod hindered;
 mod keeping;
 mod looks;
 mod model;

@@ -13,6 +13,7 @@ use crate::domain::node::{KeeperId, NodeAddr};
 mod advice;
 mod data;
 mod failover;
+mod hindered;
 
 /// What is said before and after the name of another group of keepers.
 const OTHER_GROUP: (&str, &str) = (
@@ -202,6 +203,10 @@ impl fmt::Display for Hold {
             Self::PrimaryLoading(node) => write!(f, "{node} is loading its data set"),
             Self::FailedLately { node, why } => write!(f, "{node} is tried again soon: {why}"),
             Self::NotCommandable { .. } => commandable::tell(f, self),
+            Self::Hindered { .. } => self.hindered(f),
+            Self::RefusesForReplicas { .. } | Self::WouldRefuseForReplicas { .. } => {
+                self.of_min_replicas(f)
+            }
             Self::NotLinked(node) => write!(
                 f,
                 "{node} follows the primary but has no link to it: if that lasts, look at its masterauth and its log"

@@ -105,7 +105,7 @@ impl Entry {
 fn manner(hold: &Hold) -> Option<Manner> {
     let (settles, weight) = match hold {
         // Told by every keeper, not by the leader alone.
-        Hold::NotCommandable { .. } => return None,
+        Hold::NotCommandable { .. } | Hold::Hindered { .. } => return None,
         Hold::NotLinked(_) | Hold::Undecided(_) => (PASSES_WITHIN, Weight::Lasting),
         Hold::Draining { .. } | Hold::Unacknowledged(_) | Hold::ReplicasWaiting(_) => {
             (SETTLES, Weight::Normal)

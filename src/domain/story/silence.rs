@@ -72,5 +72,6 @@ pub fn reason(reason: DownReason) -> &'static str {
         DownReason::Unanswered => "unanswered",
         DownReason::Loading => "loading",
         DownReason::Impostor => "another process answers",
+        DownReason::Busy => "busy with a script",
     }
 }

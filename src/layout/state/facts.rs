@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::WireAddr;
 use crate::domain::facts::{
-    Family, Link, Mode, NodeFacts, Role, ServerFailover, Upstream, Version,
+    Family, Link, Mode, NodeFacts, Role, ServerFailover, Upstream, Version, Writes,
 };
 use crate::domain::node::NodeAddr;
 
@@ -33,9 +33,25 @@ pub(super) struct WireFacts {
     /// As `INFO` names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failover: Option<String>,
+    #[serde(default, skip_serializing_if = "WireWrites::is_default")]
+    writes: WireWrites,
     sentinels: Vec<String>,
     #[serde(default)]
     other_subscribers: usize,
+}
+
+#[derive(Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+struct WireWrites {
+    misconf: bool,
+    disk_failed: bool,
+    replicas_in_touch: Option<usize>,
+}
+
+impl WireWrites {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -118,6 +134,11 @@ impl From<(&NodeAddr, &NodeFacts)> for WireFacts {
             keys: facts.keys,
             append_only: facts.append_only,
             failover: facts.failover.map(|it| it.to_string()),
+            writes: WireWrites {
+                misconf: facts.writes.misconf,
+                disk_failed: facts.writes.disk_failed,
+                replicas_in_touch: facts.writes.replicas_in_touch,
+            },
             sentinels: facts.sentinels.clone(),
             other_subscribers: facts.other_subscribers,
         }
@@ -178,6 +199,11 @@ impl From<WireFacts> for (NodeAddr, NodeFacts) {
             failover: wire.failover.as_deref().and_then(ServerFailover::parse),
             // The leader switches over itself or not at all.
             shutting_down: None,
+            writes: Writes {
+                misconf: wire.writes.misconf,
+                disk_failed: wire.writes.disk_failed,
+                replicas_in_touch: wire.writes.replicas_in_touch,
+            },
             sentinels: wire.sentinels,
             other_subscribers: wire.other_subscribers,
         };

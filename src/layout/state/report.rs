@@ -94,6 +94,9 @@ struct WireVote {
     /// Another process answers there in its place. Builds that do not know this read the reason alone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     impostor: bool,
+    /// It answers nothing but `BUSY`. Builds that do not know this read that it is loading.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    busy: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -118,7 +121,7 @@ impl From<DownReason> for WireReason {
             // The published process has ended the connection.
             DownReason::Closed | DownReason::Impostor => Self::Closed,
             DownReason::Unanswered => Self::Unanswered,
-            DownReason::Loading => Self::Loading,
+            DownReason::Loading | DownReason::Busy => Self::Loading,
         }
     }
 }
@@ -213,6 +216,7 @@ impl Document for Report {
             port: node.port(),
             reason: (*reason).into(),
             impostor: *reason == DownReason::Impostor,
+            busy: *reason == DownReason::Busy,
         });
         encode(WireReport {
             down: down.collect(),
@@ -251,6 +255,8 @@ impl Document for Report {
         let votes = wire.down.into_iter().map(|vote| {
             let reason = if vote.impostor {
                 DownReason::Impostor
+            } else if vote.busy {
+                DownReason::Busy
             } else {
                 vote.reason.into()
             };

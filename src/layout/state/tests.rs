@@ -9,7 +9,8 @@ use super::*;
 use crate::domain::confirmation::{Answer, Finding, Told};
 use crate::domain::drain::{Heard, Proxy};
 use crate::domain::facts::{
-    DownReason, Family, Link, MinReplicas, Mode, NodeFacts, Role, ServerFailover, Upstream, Version,
+    DownReason, Family, Link, MinReplicas, Mode, NodeFacts, Role, ServerFailover, Upstream,
+    Version, Writes,
 };
 use crate::domain::failsafe::Failsafe;
 use crate::domain::group::{GroupToken, OtherGroup};
@@ -73,8 +74,8 @@ prop_compose! {
 }
 
 fn reason() -> impl Strategy<Value = DownReason> {
-    use DownReason::{Closed, Impostor, Loading, Refused, Unanswered};
-    prop::sample::select(vec![Refused, Closed, Unanswered, Loading, Impostor])
+    use DownReason::{Busy, Closed, Impostor, Loading, Refused, Unanswered};
+    prop::sample::select(vec![Refused, Closed, Unanswered, Loading, Busy, Impostor])
 }
 
 fn span() -> impl Strategy<Value = Duration> {
@@ -113,12 +114,14 @@ prop_compose! {
         figures: (u64, u64, Option<u64>),
         sentinels in vec("[a-z ]{1,8}", 0..2),
         other_subscribers: usize,
+        writes in (any::<bool>(), any::<bool>(), option::of(any::<usize>())),
     ) -> NodeFacts {
         let (major, minor, patch) = version;
         NodeFacts {
             run_id, version: Version { major, minor, patch }, family, append_only, mode, uptime, loading, role,
             replication_id: ids.0, previous_replication_id: ids.1, previous_offset: figures.2, offset: figures.0, attached: Vec::new(), keys: figures.1, sentinels,
             other_subscribers, failover, shutting_down: None,
+            writes: Writes { misconf: writes.0, disk_failed: writes.1, replicas_in_touch: writes.2 },
         }
     }
 }

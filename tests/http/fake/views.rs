@@ -7,7 +7,9 @@ use redis_keeper::actors::cluster_api::{ClusterView, NodeView, ProxyView, Reason
 use redis_keeper::domain::drain::Proxy;
 use redis_keeper::domain::election::Refusal as Ineligible;
 use redis_keeper::domain::explain::{Explanation, Successor};
-use redis_keeper::domain::facts::{DownReason, Family, Mode, NodeFacts, Role, Sighting, Version};
+use redis_keeper::domain::facts::{
+    DownReason, Family, Mode, NodeFacts, Role, Sighting, Version, Writes,
+};
 use redis_keeper::domain::lease::Lease;
 use redis_keeper::domain::node::{ClusterName, Generation, KeeperId, Moment, NodeAddr};
 use redis_keeper::domain::plan::HoldKind;
@@ -133,6 +135,7 @@ pub(super) fn sighting() -> Sighting {
             append_only: false,
             failover: None,
             shutting_down: None,
+            writes: Writes::default(),
             sentinels: Vec::new(),
             other_subscribers: 0,
         }),

@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use redis_keeper::domain::hindrance::HindranceKind;
+use redis_keeper::domain::node::NodeAddr;
 use redis_keeper::ports::redis::{Alive, Depth};
 
 use super::{Fleet, Rebirth, Server};
@@ -55,6 +57,12 @@ impl Fleet {
         }
     }
 
+    /// Whether a script runs in it, which is no server for anybody.
+    pub(crate) fn is_busy(&self, addr: &NodeAddr) -> bool {
+        let state = self.server(addr).map(|server| server.state.borrow());
+        state.is_some_and(|state| matches!(state.ailment, Some((Ailment::Busy, _))))
+    }
+
     /// It is well again.
     pub(crate) fn cure(&self, server: &Server) {
         if server.state.borrow_mut().ailment.take().is_some() {
@@ -83,6 +91,12 @@ impl Server {
         let (ailment, since) = self.state.borrow().ailment?;
         let spared = ailment.spares_the_old() && opened < since;
         ailment.error().filter(|_| !spared)
+    }
+
+    /// What it answers to `PING` alone, though it tells its state.
+    pub(super) fn misconf(&self) -> Option<&'static str> {
+        let (ailment, _) = self.state.borrow().ailment?;
+        (ailment == Ailment::DiskFull).then_some("MISCONF Errors writing to the AOF file")
     }
 
     /// Whether it turns a connection away that was opened then: that is closed right behind the error.
@@ -118,6 +132,7 @@ pub(super) fn only_error(error: &str, depth: Depth) -> Alive {
         info: None,
         loading: false,
         error: Some(error.to_owned()),
+        hindrance: HindranceKind::of(error).map(|_| error.to_owned()),
         login_refused: None,
         foreign: false,
         subscribers: None,

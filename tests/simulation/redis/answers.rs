@@ -88,6 +88,7 @@ pub(super) fn tell(server: &Server, depth: Depth) -> Alive {
         info: Some(info),
         loading,
         error: None,
+        hindrance: server.misconf().map(str::to_owned),
         login_refused: None,
         foreign: false,
         subscribers: depth.is_full().then(Subscribers::default),

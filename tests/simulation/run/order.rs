@@ -164,7 +164,8 @@ impl Run {
     /// What happened to keepers and ZooKeeper during a switchover cost no write.
     pub(super) fn judge_losses(&self) {
         let lost = self.outcome().lost;
-        if self.schedule.kind == Kind::SwitchoverOnly && lost > 0 {
+        let planned = [Kind::SwitchoverOnly, Kind::DiskFull];
+        if planned.contains(&self.schedule.kind) && lost > 0 {
             self.site.around.world.violated(format_args!(
                 "switchover: {lost} writes are lost, though no server failed"
             ));

@@ -43,6 +43,7 @@ impl Run {
                 mark_down: schedule.mark_down * 1_000,
                 tick: schedule.tick * 1_000,
                 probe_timeout: schedule.tick.min(schedule.mark_down / 4) * 1_000,
+                busy: schedule.busy.is_some(),
             },
             choosy,
             (0..schedule.keepers)
@@ -142,6 +143,7 @@ pub(super) fn config(
         "failsafe-max-seconds": schedule.failsafe.unwrap_or(3_600),
         "tick-seconds": seconds(schedule.tick),
         "seconds-mark-down": seconds(schedule.mark_down),
+        "busy-seconds": seconds(schedule.busy.unwrap_or_default()),
         "failover-tick-seconds": seconds(schedule.failover_tick),
         "write-safety": if schedule.write_safety { "majority" } else { "none" },
         "clusters": clusters,

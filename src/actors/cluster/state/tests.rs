@@ -26,6 +26,7 @@ fn state_of(node: NodeAddr) -> State {
         limits: Limits {
             mark_down: Duration::from_secs(5),
             probe_timeout: Duration::from_secs(1),
+            busy: None,
         },
     };
     State::new(settings, [node], Moment::default())

@@ -149,7 +149,7 @@ fn says(reply: &Value, word: &str) -> bool {
 }
 
 /// A setting of the server; `None` if it cannot be read or is not known there.
-async fn setting(wire: &mut Wire, name: &str) -> Result<Option<String>, WireError> {
+pub(super) async fn setting(wire: &mut Wire, name: &str) -> Result<Option<String>, WireError> {
     let reply = wire.call(&["CONFIG", "GET", name]).await?;
     Ok(reply::items(&reply)
         .get(1)

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::domain::confirmation::Confirmation;
-use crate::domain::facts::{Family, Link, Mode, NodeFacts, Role, Sighting, Upstream, Version};
+use crate::domain::facts::{
+    Family, Link, Mode, NodeFacts, Role, Sighting, Upstream, Version, Writes,
+};
 use crate::domain::lease::Unacknowledged;
 use crate::domain::liveness::Limits;
 use crate::domain::node::{Epoch, Generation, KeeperId, Moment, NodeAddr};
@@ -22,6 +24,7 @@ pub(in crate::domain) const KEEPERS: usize = 3;
 pub(in crate::domain) const LIMITS: Limits = Limits {
     mark_down: Duration::from_secs(5),
     probe_timeout: Duration::from_secs(1),
+    busy: None,
 };
 
 pub(in crate::domain) struct Cluster {
@@ -101,6 +104,7 @@ fn facts(name: &str, role: Role, replication_id: String) -> NodeFacts {
         append_only: false,
         failover: None,
         shutting_down: None,
+        writes: Writes::default(),
         sentinels: Vec::new(),
         other_subscribers: 0,
     }

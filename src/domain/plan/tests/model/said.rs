@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::builder::addr;
 use super::{OUTSIDE, Server, name_of};
-use crate::domain::facts::{Family, Link, Mode, NodeFacts, Role, Upstream, Version};
+use crate::domain::facts::{Family, Link, Mode, NodeFacts, Role, Upstream, Version, Writes};
 
 /// How many replicas of it are in touch.
 pub(in super::super) fn linked_to(index: usize, servers: &[Server]) -> usize {
@@ -53,6 +53,7 @@ pub(super) fn facts(index: usize, server: &Server, servers: &[Server]) -> NodeFa
         append_only: false,
         failover: None,
         shutting_down: None,
+        writes: Writes::default(),
         sentinels: Vec::new(),
         other_subscribers: 0,
     }

@@ -1,0 +1,73 @@
+//! `min-replicas-to-write` as a server has it, whoever set it: a primary with fewer replicas refuses every write. That is told when
+//! it is so, and before a failover makes it so. It forbids nothing.
+
+use super::super::election::{elect, left_behind};
+use super::super::node::NodeAddr;
+use super::super::observed::Observed;
+use super::{Case, Hold, write_safety};
+
+/// What is told of the published primary and of its successor.
+pub(super) fn told(case: &Case<'_>) -> Vec<Hold> {
+    let observed = case.observed;
+    let published = observed.published.as_ref();
+    let primary = published.and_then(|published| published.primary.as_ref());
+    let Some(primary) = primary else {
+        return Vec::new();
+    };
+    let refuses = refuses(observed, primary);
+    let would_refuse = would_refuse(case, primary);
+    refuses.into_iter().chain(would_refuse).collect()
+}
+
+/// The primary refuses writes. Its setting may have been changed since it was read; that it demands replicas, and how many there
+/// are, is read with every probe.
+fn refuses(observed: &Observed, primary: &NodeAddr) -> Option<Hold> {
+    let facts = observed.online(primary)?;
+    let in_touch = facts.writes.replicas_in_touch?;
+    let to_write = demanded(observed, primary)?;
+    let few = usize::try_from(to_write).is_ok_and(|to_write| in_touch < to_write);
+    (facts.is_primary() && few).then(|| Hold::RefusesForReplicas {
+        node: primary.clone(),
+        to_write,
+        in_touch,
+    })
+}
+
+/// The node that would take over from `primary` would refuse writes, because so few others are left to follow it.
+fn would_refuse(case: &Case<'_>, primary: &NodeAddr) -> Option<Hold> {
+    let observed = case.observed;
+    let demands = |addr: &NodeAddr| demanded(observed, addr).is_some_and(|it| it > 0);
+    // An election for each plan is spared where no setting matters.
+    if !observed
+        .nodes
+        .keys()
+        .any(|addr| addr != primary && demands(addr))
+    {
+        return None;
+    }
+    let lineage = &observed.published.as_ref()?.lineage;
+    let election = elect(observed, case.policy, lineage, Some(primary), case.now);
+    let node = election.ranking.into_iter().next()?;
+    let own = demanded(observed, &node)?;
+    // What keepers hold there is lowered to theirs as soon as it is the primary (RK-9).
+    let managed = write_safety::demanded(observed, case.policy);
+    let to_write = managed.map_or(own, |managed| own.min(managed.demanded()));
+    let stranded = left_behind(observed, &node, observed.online(&node)?);
+    let follows =
+        |addr: &NodeAddr| *addr != node && addr != primary && !stranded.contains_key(addr);
+    let replicas = case.members().filter(|(addr, _)| follows(addr)).count();
+    let few = usize::try_from(to_write).is_ok_and(|to_write| replicas < to_write);
+    few.then(|| Hold::WouldRefuseForReplicas {
+        primary: primary.clone(),
+        node,
+        to_write,
+        replicas,
+    })
+}
+
+/// How many replicas the node demands, if it has told.
+fn demanded(observed: &Observed, addr: &NodeAddr) -> Option<u32> {
+    let node = observed.nodes.get(addr)?;
+    let told = node.sighting.min_replicas.as_ref()?.as_ref();
+    told.ok().map(|told| told.demanded())
+}

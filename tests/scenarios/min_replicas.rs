@@ -1,0 +1,103 @@
+//! The operator's own `min-replicas-to-write`: what it makes of a failover is told before there is one.
+
+use std::process::Command;
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::support::keeper::{Keeper, Settings};
+use super::support::net::Net;
+use super::support::redis::Redis;
+use super::support::wait::{SOON, eventually};
+
+#[tokio::test]
+async fn a_replica_that_would_refuse_every_write_once_promoted_is_named_before_and_after() {
+    let net = Net::new();
+    let demands = [("min-replicas-to-write", "1")];
+    let primary = Redis::start_with(&net, &demands).await;
+    let replica = Redis::replica_of(&net, &primary, &demands).await;
+    let settings = Settings::new();
+    let keeper = Keeper::alone_for(&net, settings, &[&primary, &replica]).await;
+    let (one, other) = (primary.node().to_string(), replica.node().to_string());
+    let before = format!(
+        "if {one} died, {other} would have 0 replicas and its min-replicas-to-write is 1: it would refuse every write"
+    );
+    keeper.wait_plan("cache", &[&before]).await;
+    let view = keeper.admin("clusters/cache/explain").await;
+    let sentence = view["if-the-primary-died-now"]["sentence"].as_str();
+    let sentence = sentence.expect("a sentence");
+    let words = format!("{other} would take over");
+    assert!(
+        sentence.contains(&words) && sentence.contains("it would refuse every write"),
+        "{view}"
+    );
+
+    primary.kill();
+    let successor = keeper.wait_replaced("cache", &primary).await;
+    assert_eq!(successor, replica.node(), "it forbids nothing");
+    let after = format!("{other} refuses every write (NOREPLICAS)");
+    keeper.wait_plan("cache", &[&after]).await;
+    let refused = replica.try_run::<String>("SET key value").await;
+    let refused = refused.expect_err("it refuses").to_string();
+    assert!(refused.contains("NOREPLICAS"), "{refused}");
+
+    replica
+        .run::<()>("CONFIG SET min-replicas-to-write 0")
+        .await;
+    primary.revive().await;
+    keeper.wait_topology("cache", &replica, &[&primary]).await;
+}
+
+#[tokio::test]
+async fn where_enough_replicas_would_be_left_or_settings_cannot_be_read_nothing_is_said() {
+    let net = Net::new();
+    let [primary, first, second] = Redis::trio(&net).await;
+    for redis in [&primary, &first, &second] {
+        redis.run::<()>("CONFIG SET min-replicas-to-write 1").await;
+    }
+    let nodes = [&primary, &first, &second];
+    let keeper = Keeper::alone_for(&net, Settings::new(), &nodes).await;
+    keeper.wait_plan("cache", &["nothing to do"]).await;
+    let view = keeper.node("cache", &first).await;
+    assert_eq!(view["sighting"]["min-replicas"]["to-write"], 1, "{view}");
+}
+
+#[tokio::test]
+async fn a_look_before_use_tells_what_would_refuse_writes_and_what_does() {
+    let net = Net::new();
+    let demands = [("min-replicas-to-write", "1")];
+    let primary = Redis::start_with(&net, &demands).await;
+    let replica = Redis::replica_of(&net, &primary, &demands).await;
+    let nodes = [&primary, &replica];
+    let before = look(&nodes).await;
+    let would = "it would have 0 replicas at most, and refuse every write";
+    assert_eq!(before.matches(would).count(), 2, "{before}");
+    assert!(!before.contains("NOREPLICAS"), "{before}");
+    replica.kill();
+    eventually(SOON, "the primary to have lost its replica", async || {
+        let after = look(&nodes).await;
+        let told = after.contains("refuses every write (NOREPLICAS)");
+        told.then_some(()).ok_or(after)
+    })
+    .await;
+}
+
+/// The report of `check --live`.
+async fn look(nodes: &[&Redis]) -> String {
+    let nodes: Vec<_> = nodes
+        .iter()
+        .map(|redis| json!({"host": redis.at().ip(), "port": redis.at().port()}))
+        .collect();
+    let config = json!({
+        "coordination": "embedded",
+        "clusters": [{"name": "cache", "nodes": nodes}],
+    });
+    let dir = TempDir::new().expect("a directory");
+    let file = dir.path().join("keeper.conf");
+    std::fs::write(&file, config.to_string()).expect("keeper.conf");
+    let mut check = Command::new(env!("CARGO_BIN_EXE_redis-keeper"));
+    check.args(["check", "--live"]).arg(&file);
+    let output = tokio::task::spawn_blocking(move || check.output());
+    let output = output.await.expect("no panic").expect("it runs");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
