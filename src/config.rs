@@ -3,6 +3,7 @@
 //! The way of a document: JSON5 text → merged with the environment ([`figment`]) → checked against the schema, every
 //! problem noted → the shape of the file, defaults filled in → these types. docs/configuration.md describes every key.
 
+mod compared;
 mod environment;
 mod file;
 mod names;

@@ -32,6 +32,7 @@ pub mod rehearsal;
 pub mod rivals;
 pub mod sentinels;
 pub mod serving;
+pub mod settings;
 pub mod silence;
 pub mod story;
 pub mod succession;

@@ -4,4 +4,5 @@ pub mod circle;
 pub mod group;
 pub mod keeper;
 pub mod paths;
+pub mod settings;
 pub mod state;

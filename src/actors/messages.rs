@@ -267,6 +267,8 @@ pub struct Commanded {
     pub through: Option<KeeperId>,
     /// Why it failed; `None` when it was done.
     pub failure: Option<String>,
+    /// It failed because the server ended the connection.
+    pub cut: bool,
 }
 
 /// `FailoverRun` → `ClusterActor`: why a switchover was not carried out. Not held against its successor in a failover.

@@ -40,6 +40,7 @@ use crate::domain::identity::{KeeperProcess, Nonce, Place};
 use crate::domain::lease::Lease;
 use crate::domain::node::{ClusterName, Generation, KeeperId, Moment};
 use crate::domain::rehearsal::Rehearsals;
+use crate::domain::settings::{FileSettings, SettingComparison};
 use crate::domain::yielding::Yielding;
 use crate::layout::keeper::KeeperRecord;
 use crate::ports::clock::LeaseClock;
@@ -66,6 +67,7 @@ mod rehearsal;
 mod report_slot;
 mod reporting;
 mod roll;
+mod settings;
 mod standing;
 mod story;
 mod subject;
@@ -124,6 +126,8 @@ pub struct Settings {
     pub place: Place,
     /// The clusters of its file.
     pub clusters: BTreeSet<ClusterName>,
+    /// The settings of its file that are compared with those of the others.
+    pub file: FileSettings,
     /// Time between heartbeats.
     pub heartbeat: Duration,
     /// How long a heartbeat vouches for what is known, from its sending: at most half the session timeout (RK-3).
@@ -173,6 +177,7 @@ pub struct ZkSession {
     log: Log,
     /// Why this keeper stopped leading the last time, and when.
     stopped: Option<(&'static str, Moment)>,
+    settings: SettingComparison,
 }
 
 /// How far a keeper has come.
@@ -212,6 +217,8 @@ struct Line {
     looking: Option<bool>,
     /// When the roll will be looked at again, though nothing was heard.
     silence: Option<Moment>,
+    /// Keepers whose files' settings are followed.
+    files: BTreeSet<KeeperId>,
     /// It is being looked up whether silence is what it seems.
     surveying: bool,
     /// A silent leader is being deposed.
@@ -239,6 +246,7 @@ impl ZkSession {
                 acknowledged: Generation::default(),
                 polls: Some(BTreeMap::new()),
             },
+            file: settings.file.clone(),
             heartbeat: settings.heartbeat,
             group: settings.group.clone(),
         };
@@ -273,6 +281,7 @@ impl ZkSession {
             yielding: Yielding::default(),
             log: Log::default(),
             stopped: None,
+            settings: SettingComparison::with(settings.file.clone()),
             dependencies,
         }
     }

@@ -121,6 +121,7 @@ impl Wires {
                 nonce: self.nonce.clone(),
                 place: self.place.clone(),
                 clusters: config.clusters.iter().map(|it| it.name.clone()).collect(),
+                file: config.compared(),
                 heartbeat: config.timing.heartbeat,
                 lease: config.timing.lease,
                 failsafe: config.timing.failsafe,

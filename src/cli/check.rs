@@ -1,6 +1,7 @@
 //! `redis-keeper check`: is the configuration right, and what does it amount to?
 
 pub(super) mod live;
+mod settings;
 
 mod cluster;
 mod costs;

@@ -139,14 +139,19 @@ pub struct Failure {
     pub times: u32,
     /// Why it failed last.
     pub why: String,
+    /// How often in a row it failed because the server ended the connection.
+    pub cuts: u32,
     /// Keepers through which it failed, where the leader did not reach the node itself.
     pub through: BTreeSet<KeeperId>,
 }
 
 impl Failure {
     /// When the node may be commanded again: 1 s after the first failure, doubling up to 30 s; up to 2 s while there is no
-    /// primary, and everybody waits.
+    /// primary, and everybody waits. At once if the server merely ended the connection, and not too often.
     pub fn retry_at(&self, urgent: bool) -> Moment {
+        if (1..=50).contains(&self.cuts) {
+            return self.at;
+        }
         let seconds = 1_u64 << self.times.saturating_sub(1).min(5);
         let most = if urgent { 2 } else { 30 };
         self.at.after(Duration::from_secs(seconds.min(most)))
@@ -436,6 +441,7 @@ mod tests {
                 at,
                 times,
                 why,
+                cuts: 0,
                 through: BTreeSet::new(),
             };
             failure.retry_at(false).since(at).as_secs()

@@ -38,6 +38,8 @@ pub struct Lacks {
     pub published: usize,
     /// Clusters that are not published, and nodes that only others' files and votes name, which its file lacks.
     pub unpublished: usize,
+    /// Clusters of which its file lets no replica take over (priority 0).
+    pub barred: usize,
     /// Nodes that it votes down and that a strict majority of the voters sees alive, and nodes that tell it nothing and another
     /// voter what they are.
     pub blind: usize,
@@ -99,6 +101,7 @@ impl std::ops::Add for Lacks {
         Self {
             published: self.published + other.published,
             unpublished: self.unpublished + other.unpublished,
+            barred: self.barred + other.barred,
             blind: self.blind + other.blind,
         }
     }
@@ -131,10 +134,11 @@ pub struct Sight {
 }
 
 impl Sight {
-    /// Whether the file of the next keeper has more.
+    /// Whether the file of the next keeper has more, or lets replicas take over that this one bars.
     pub fn by_file(&self) -> bool {
-        self.next
-            .is_some_and(|next| next.in_file() < self.own.in_file())
+        self.next.is_some_and(|next| {
+            (next.in_file(), next.barred) < (self.own.in_file(), self.own.barred)
+        })
     }
 }
 
@@ -188,6 +192,7 @@ mod tests {
         Lacks {
             published,
             unpublished,
+            barred: 0,
             blind: 0,
         }
     }

@@ -422,6 +422,7 @@ pub(super) fn session(report: &SessionReport) -> Value {
         "keepers": report.keepers.iter().map(announced).collect::<Vec<_>>(),
         "failsafe": report.failsafe.as_ref().map(failsafe),
         "files-lack": report.differences,
+        "settings-differ": report.settings,
         "overlaps": report.overlaps,
     })
 }

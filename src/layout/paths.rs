@@ -22,6 +22,8 @@ pub const LEADER: &str = "/leader";
 pub const KEEPERS: &str = "/keepers";
 /// One persistent child a keeper that takes part in failsafe (RK-8).
 pub const CIRCLE: &str = "/circle";
+/// One ephemeral child a keeper: the settings of its file.
+pub const FILES: &str = "/files";
 /// One child a cluster.
 pub const CLUSTERS: &str = "/clusters";
 
@@ -33,6 +35,11 @@ pub fn registration(keeper: &KeeperId) -> String {
 /// The node a keeper announces itself with, and its heartbeat.
 pub fn keeper(keeper: &KeeperId) -> String {
     format!("{KEEPERS}/{keeper}")
+}
+
+/// The settings of a keeper's file.
+pub fn file(keeper: &KeeperId) -> String {
+    format!("{FILES}/{keeper}")
 }
 
 /// The published state of a cluster.

@@ -260,4 +260,8 @@ pub enum CommandError {
     /// It may have been executed, or may still be: read the node's state before anything else.
     #[error("outcome unknown: {0}")]
     Unknown(String),
+    /// Likewise, since the server ended the connection before it answered, as for a `CLIENT KILL`. Nothing speaks against trying
+    /// again at once on another connection, which fences this one off (RK-4).
+    #[error("outcome unknown, the connection was ended: {0}")]
+    Cut(String),
 }

@@ -329,6 +329,7 @@ impl Backend for Fake {
             epoch: None,
             generation: 7,
             failsafe: None,
+            settings: [].into(),
             differences: [].into(),
             overlaps: [].into(),
             keepers,

@@ -302,8 +302,5 @@ async fn a_server_lost_within_the_transaction_leaves_the_outcome_unknown() {
             .await
     };
     let (outcome, ()) = tokio::join!(promoting, dying);
-    assert!(
-        matches!(outcome, Err(CommandError::Unknown(_))),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Err(CommandError::Cut(_))), "{outcome:?}");
 }

@@ -261,6 +261,27 @@ fn a_leader_waits_for_the_last_consent_of_a_silent_keeper_that_does_not_ask_it()
 }
 
 #[test]
+fn a_lost_primary_is_replaced_while_all_connections_to_zookeeper_are_lost_at_a_rhythm() {
+    let seeds = match loud_seed() {
+        Some(seed) => seed..seed + 1,
+        None => seeds_asked_for(SEEDS / 2),
+    };
+    let loud = seeds.end - seeds.start == 1;
+    for seed in seeds {
+        let outcome = watched(seed, || run::run_unsteady(seed, loud));
+        let violation = outcome.violation.unwrap_or_default();
+        assert_eq!(violation, "", "seed {seed}");
+        assert!(outcome.withdrawals > 0, "seed {seed}: none was withdrawn");
+        // Without what survives a reconnection it lasts as long as the rhythm, more than 20 s.
+        let gap = Duration::from_micros(outcome.gap);
+        assert!(
+            gap < Duration::from_secs(10),
+            "seed {seed}: no primary for {gap:?}"
+        );
+    }
+}
+
+#[test]
 fn a_keeper_that_stops_while_the_leader_asks_what_it_sees_ends() {
     let loud = env::var("SIMULATION_SEED").ok();
     let loud = loud.map(|seed| seed.parse::<u64>().expect("SIMULATION_SEED=n"));

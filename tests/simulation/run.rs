@@ -94,6 +94,11 @@ pub(crate) fn run_late_leader(seed: u64, loud: bool) -> Outcome {
     run_schedule(Schedule::late_leader(seed), seed, loud)
 }
 
+/// All connections to ZooKeeper are lost at a rhythm, and the primary is lost meanwhile.
+pub(crate) fn run_unsteady(seed: u64, loud: bool) -> Outcome {
+    run_schedule(Schedule::unsteady(seed), seed, loud)
+}
+
 /// A switchover is interrupted.
 pub(crate) fn run_interrupted(seed: u64, loud: bool) -> Outcome {
     run_schedule(Schedule::interrupted(seed), seed, loud)

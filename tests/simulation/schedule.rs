@@ -21,6 +21,7 @@ mod proxies;
 mod rehearsed;
 mod stories;
 mod switchovers;
+mod unsteady;
 
 pub(crate) use self::planned::{Called, Fault, Node, Planned, When, Which};
 pub(crate) use self::proxies::{Proxies, Reload};

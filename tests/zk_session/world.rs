@@ -21,6 +21,7 @@ use redis_keeper::domain::identity::{Nonce, Place};
 use redis_keeper::domain::lease::Lease;
 use redis_keeper::domain::node::{ClusterName, Epoch, KeeperId, Moment, NodeAddr};
 use redis_keeper::domain::published::{Intent, Published, Step};
+use redis_keeper::domain::settings::FileSettings;
 use redis_keeper::domain::verdict::Report;
 use redis_keeper::ports::clock::LeaseClock;
 use redis_keeper::ports::coordination::{Coordination, Session};
@@ -141,6 +142,7 @@ impl World {
             peers: Rc::new(OutOfReach),
             clock: self.clock.clone(),
             settings: Settings {
+                file: FileSettings::default(),
                 clusters: self
                     .clusters
                     .borrow()

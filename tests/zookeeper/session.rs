@@ -18,6 +18,7 @@ use redis_keeper::domain::identity::{Nonce, Place};
 use redis_keeper::domain::lease::Lease;
 use redis_keeper::domain::node::{ClusterName, KeeperId, NodeAddr};
 use redis_keeper::domain::published::Published;
+use redis_keeper::domain::settings::FileSettings;
 use redis_keeper::domain::verdict::Report;
 use redis_keeper::ports::clock::LeaseClock;
 use rustix::process::Signal;
@@ -49,6 +50,7 @@ fn keeper(server: &Server, id: &str) -> Keeper {
                 version: "test".into(),
                 process: format!("{id}:1"),
             },
+            file: FileSettings::default(),
             clusters: [ClusterName::new("x")].into(),
             heartbeat: Duration::from_millis(200),
             lease: Duration::from_millis(800),

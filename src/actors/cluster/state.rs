@@ -79,7 +79,8 @@ pub(super) struct State {
     pub(super) doubted: BTreeMap<NodeAddr, String>,
     /// The process at the published address, another than the published one, with which other nodes were compared.
     pub(super) compared: Option<String>,
-    /// While this keeper leads: since when nobody calls the primary of that withdrawal writable.
+    /// Since when nobody calls the primary of that withdrawal writable, as this keeper found when it led. Nobody does again, so
+    /// this outlives the leadership.
     acknowledged: Option<(Generation, Moment)>,
     /// The same, where HAProxies are to be waited for.
     drains: Option<(Generation, Moment)>,
@@ -202,7 +203,6 @@ impl State {
             self.observed.setting_failures.clear();
             self.observed.promoted = None;
             self.observed.confirmation = Confirmation::default();
-            self.acknowledged = None;
             self.outside.forget();
             self.observed.looks = shared.leading.as_ref().map(|_| Looks::since(now));
             self.tasks.take_all_back();
@@ -231,12 +231,11 @@ impl State {
         self.observed
             .unacknowledged
             .clone_from(&shared.unacknowledged);
-        self.acknowledged = withdrawn(&self.observed)
-            .filter(|_| shared.leading.is_some() && shared.unacknowledged.is_empty())
-            .map(|(_, generation)| {
-                let known = self.acknowledged.filter(|known| known.0 == generation);
-                known.unwrap_or((generation, now))
-            });
+        let by_all = shared.leading.is_some() && shared.unacknowledged.is_empty();
+        self.acknowledged = withdrawn(&self.observed).and_then(|(_, generation)| {
+            let known = self.acknowledged.filter(|known| known.0 == generation);
+            known.or_else(|| by_all.then_some((generation, now)))
+        });
         self.observed.told = witnesses(&shared, &self.settings.keeper);
         self.shared = Some(shared);
         self.note_unlisted();
@@ -253,7 +252,7 @@ impl State {
         let me = &self.settings.keeper;
         self.drains = self
             .acknowledged
-            .filter(|_| drain::wanted(&self.observed, policy));
+            .filter(|_| self.leading().is_some() && drain::wanted(&self.observed, policy));
         let asked = match self.drains {
             Some(_) => withdrawn(&self.observed),
             None => self

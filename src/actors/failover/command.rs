@@ -28,15 +28,34 @@ pub(super) struct Authority<'a> {
     pub(super) latch: &'a str,
 }
 
+/// How often a connection is opened for one command if the server ends it each time.
+const ATTEMPTS: u32 = 5;
+
 /// A connection for one command, proven to lead to the server that was decided about, with every command that may still be
 /// under way there fenced off: an older leader's, and one of this leadership whose outcome is not known. What guards the
 /// command is asked after this.
 ///
 /// If another server answers there now, its facts are read at once.
+///
+/// A connection that the server ends meanwhile is replaced at once, some times: nothing was commanded on it.
 pub(super) async fn open(
     means: Means<'_>,
     target: Target<'_>,
     authority: Authority<'_>,
+) -> Result<Box<dyn CommandConnection>, CommandError> {
+    let mut attempts = 1;
+    loop {
+        match open_once(&means, &target, &authority).await {
+            Err(CommandError::Cut(_)) if attempts < ATTEMPTS => attempts += 1,
+            opened => return opened,
+        }
+    }
+}
+
+async fn open_once(
+    means: &Means<'_>,
+    target: &Target<'_>,
+    authority: &Authority<'_>,
 ) -> Result<Box<dyn CommandConnection>, CommandError> {
     let Target { cluster, node, .. } = target;
     let run_id = target.run_id.ok_or_else(|| {

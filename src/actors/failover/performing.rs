@@ -52,7 +52,7 @@ impl Handler<Perform> for TaskPerformer {
             let outcome = match perform_task(&links, &cluster, id, &task).await {
                 Ok(notes) => Outcome::Done(notes),
                 Err(CommandError::NotDone(why)) => Outcome::NotDone(why),
-                Err(CommandError::Unknown(why)) => Outcome::Unknown(why),
+                Err(CommandError::Unknown(why) | CommandError::Cut(why)) => Outcome::Unknown(why),
             };
             match &outcome {
                 Outcome::Done(_) => tracing::info!(%task, "done for the leader"),

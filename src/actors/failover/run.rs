@@ -375,6 +375,7 @@ impl Driver {
         through: Option<KeeperId>,
         result: Result<Vec<String>, CommandError>,
     ) {
+        let cut = matches!(result, Err(CommandError::Cut(_)));
         let failure = match result {
             Ok(notes) => {
                 tell_notes(leadership, &node, notes);
@@ -393,6 +394,7 @@ impl Driver {
                 promotion,
                 through,
                 failure,
+                cut,
             })
             .await;
     }

@@ -43,6 +43,8 @@ pub struct SessionReport {
     pub failsafe: Option<FailsafeReport>,
     /// Where the files of keepers online differ: what each of them lacks.
     pub differences: BTreeMap<String, Vec<String>>,
+    /// Where the files of keepers online have other settings than this keeper's: of each of them, which.
+    pub settings: BTreeMap<String, Vec<String>>,
     /// Where one server is in two clusters, as each keeper online has them in its file.
     pub overlaps: BTreeMap<String, Vec<String>>,
 }
@@ -50,4 +52,11 @@ pub struct SessionReport {
 impl SessionReport {
     /// The state in which everything is read and kept up to date.
     pub const CURRENT: &str = "current";
+
+    /// How many keepers online have files that lack something, or have other settings than this keeper's.
+    pub fn odd_files(&self) -> usize {
+        let settings = self.settings.keys();
+        let others = settings.filter(|keeper| !self.differences.contains_key(*keeper));
+        self.differences.len() + others.count()
+    }
 }

@@ -42,6 +42,7 @@ pub(super) struct Circle {
 #[derive(Debug, Default)]
 struct Entry {
     registration: Registration,
+    created: i64,
     version: i32,
     read: bool,
 }
@@ -123,6 +124,7 @@ impl Circle {
         };
         let entry = Entry {
             registration: registration.unwrap_or(unknown),
+            created: node.created,
             version: node.version,
             read: true,
         };
@@ -263,6 +265,12 @@ impl Circle {
             rest: registration.rest.clone(),
             nonce: registration.nonce.clone(),
         })
+    }
+
+    /// Tells the keeper's registration from every other that it makes.
+    pub(super) fn edition(&self, keeper: &KeeperId) -> Option<(i64, i32)> {
+        let entry = self.entries.get(keeper)?;
+        Some((entry.created, entry.version))
     }
 
     /// The version of the keeper's registration.

@@ -1,5 +1,6 @@
 //! From no session to a connection on which everything is read, again and again.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -147,6 +148,7 @@ impl ZkSession {
             acknowledged: Generation::default(),
             looking: None,
             silence: None,
+            files: BTreeSet::new(),
             surveying: false,
             deposing: false,
             standing: None,
@@ -157,7 +159,7 @@ impl ZkSession {
             cluster.own.new_connection();
             cluster.forget();
         }
-        self.roll.new_connection(self.dependencies.clock.now());
+        self.roll.new_connection();
         self.circle.new_connection();
         self.join();
     }

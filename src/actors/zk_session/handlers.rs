@@ -265,6 +265,7 @@ impl Handler<InspectSession> for ZkSession {
             who_leads: self.who_leads(),
             failsafe: self.failsafe_report(),
             differences: self.differences(),
+            settings: self.setting_differences(),
             overlaps: self.overlaps(),
             keepers: self
                 .roll

@@ -8,6 +8,7 @@ use futures::future::try_join_all;
 use crate::domain::group::GroupToken;
 use crate::domain::lease::outlasting;
 use crate::domain::node::{Epoch, KeeperId};
+use crate::domain::settings::FileSettings;
 use crate::layout::keeper::{KeeperRecord, SharedSettings};
 use crate::layout::paths::{self, LatchName};
 use crate::layout::state::{Document, FormatMark, Generations};
@@ -33,6 +34,8 @@ impl From<CoordinationError> for JoinError {
 pub(super) struct Identity {
     pub(super) id: KeeperId,
     pub(super) record: KeeperRecord,
+    /// The settings of its file.
+    pub(super) file: FileSettings,
     pub(super) heartbeat: Duration,
     /// The token of the group, if there is none yet.
     pub(super) group: GroupToken,
@@ -60,6 +63,7 @@ pub(super) async fn join(session: &dyn Session, who: &Identity) -> Result<Joined
     let group = group_below(session).await?;
     let version = register(session, who).await?;
     agree(session, who).await?;
+    publish_file(session, who).await?;
     Ok(Joined { version, group })
 }
 
@@ -87,6 +91,7 @@ async fn prepare(session: &dyn Session, who: &Identity) -> Result<(), JoinError>
         (paths::LEADER, Vec::new()),
         (paths::KEEPERS, Vec::new()),
         (paths::CIRCLE, Vec::new()),
+        (paths::FILES, Vec::new()),
         (paths::CLUSTERS, Vec::new()),
     ];
     let created = skeleton
@@ -141,6 +146,15 @@ async fn agree(session: &dyn Session, who: &Identity) -> Result<(), JoinError> {
             Err(CoordinationError::BadVersion(_)) => {}
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// Tells the settings of the file. They end with the session, and do not change within one.
+async fn publish_file(session: &dyn Session, who: &Identity) -> Result<(), CoordinationError> {
+    let (path, data) = (paths::file(&who.id), who.file.encode());
+    match session.create(&path, &data, CreateKind::Ephemeral).await {
+        Ok(_) | Err(CoordinationError::NodeExists(_)) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

@@ -100,7 +100,7 @@ impl ZkSession {
             | Subject::Registration(_)
             | Subject::Latch
             | Subject::Clusters => true,
-            Subject::Keeper(keeper) => self.roll.is_online(keeper),
+            Subject::Keeper(keeper) | Subject::File(keeper) => self.roll.is_online(keeper),
             Subject::State(name, serial)
             | Subject::Reports(name, serial)
             | Subject::Report(name, serial, _) => self.subscribed(name, *serial),
@@ -110,11 +110,12 @@ impl ZkSession {
     /// Reads a subject with a watch for its next change.
     pub(super) fn follow(&mut self, subject: Subject) {
         let Some(session) = self.online().filter(|_| self.wanted(&subject)) else {
-            return;
+            return self.let_go(&subject);
         };
         let read: LocalBoxFuture<'static, Outcome<(Reading, Watch)>> = match &subject {
             Subject::Keepers => names(&*session, paths::KEEPERS),
             Subject::Keeper(keeper) => node(&*session, &paths::keeper(keeper)),
+            Subject::File(keeper) => node(&*session, &paths::file(keeper)),
             Subject::Circle => names(&*session, paths::CIRCLE),
             Subject::Registration(keeper) => node(&*session, &paths::registration(keeper)),
             Subject::Latch => names(&*session, paths::LEADER),
@@ -128,7 +129,7 @@ impl ZkSession {
 
     pub(super) fn read(&mut self, subject: Subject, outcome: Outcome<(Reading, Watch)>) {
         if !self.wanted(&subject) {
-            return;
+            return self.let_go(&subject);
         }
         let (reading, watch) = match outcome {
             Ok(read) => read,
@@ -180,6 +181,7 @@ impl ZkSession {
                 let before = self.present();
                 let now = self.dependencies.clock.now();
                 for keeper in self.roll.listed(children, &self.circle, now) {
+                    self.follow_file(&keeper);
                     self.follow(Subject::Keeper(keeper));
                 }
                 self.share_presence(before.as_ref());
@@ -193,6 +195,7 @@ impl ZkSession {
                 self.share_polls(keeper, told.as_ref());
                 return further;
             }
+            (Subject::File(keeper), Reading::Node(node)) => self.file_read(keeper, node.as_ref()),
             (Subject::Circle, Reading::Children(children)) => {
                 for keeper in self.circle.listed(children) {
                     self.follow(Subject::Registration(keeper));
@@ -200,9 +203,9 @@ impl ZkSession {
                 self.amend_registration();
             }
             (Subject::Registration(keeper), Reading::Node(node)) => {
-                let before = self.circle.version(keeper);
+                let before = self.circle.edition(keeper);
                 let further = self.circle.read(keeper, node.as_ref());
-                if self.circle.version(keeper) != before {
+                if self.circle.edition(keeper) != before {
                     self.amended_by(keeper);
                 }
                 self.amend_registration();

@@ -32,13 +32,14 @@ pub(super) struct Roll {
     online: BTreeMap<KeeperId, Online>,
     /// Arrivals and departures since there are keepers, as last counted.
     changes: i32,
-    /// They were counted on this connection.
-    listed: bool,
+    /// What was read on this connection.
+    read: Read,
     /// They have changed since.
     recounting: bool,
     /// Departures noticed since, that the next count will tell of.
     departures: usize,
-    /// Keepers that were never seen count as seen then; `None` until all was read on this connection.
+    /// Keepers that were never seen count as seen then; `None` until all was read. A connection on which
+    /// `ZooKeeper` has counted nobody else since the one before changes nothing.
     strangers: Option<Moment>,
     /// When it was last found that somebody had left who was never seen.
     left_unseen: Option<Moment>,
@@ -47,6 +48,15 @@ pub(super) struct Roll {
     /// The newest withdrawal after which nobody else was found to be, or to have been, online.
     counted: Generation,
     complete_once: bool,
+}
+
+/// How much was read on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Read {
+    Nothing,
+    /// Who is online, and what `ZooKeeper` has counted.
+    Listed,
+    Everything,
 }
 
 #[derive(Debug)]
@@ -98,7 +108,7 @@ impl Roll {
             seen: BTreeMap::new(),
             online: BTreeMap::new(),
             changes: 0,
-            listed: false,
+            read: Read::Nothing,
             recounting: false,
             departures: 0,
             strangers: None,
@@ -109,23 +119,23 @@ impl Roll {
         }
     }
 
-    /// What was read before may be old: everyone counts as just seen.
-    pub(super) fn new_connection(&mut self, now: Moment) {
-        for seen in self.seen.values_mut() {
-            seen.has_changed(now);
-            seen.gone = false;
-        }
+    /// What was read before may be old: nobody's silence counts before all is read again.
+    pub(super) fn new_connection(&mut self) {
         for online in self.online.values_mut() {
             online.read = false;
         }
-        self.listed = false;
-        self.departures = 0;
-        self.strangers = None;
+        self.read = Read::Nothing;
     }
 
     /// Everything has been read on this connection. Whoever left before was not seen.
     pub(super) fn all_read(&mut self, now: Moment) {
-        self.strangers = Some(now);
+        self.read = Read::Everything;
+        self.strangers.get_or_insert(now);
+    }
+
+    /// When keepers that were never seen count as seen, once all was read on this connection.
+    fn strangers(&self) -> Option<Moment> {
+        self.strangers.filter(|_| self.read == Read::Everything)
     }
 
     /// Who is online has changed, and is to be [`listed`](Self::listed) again. A vote that was written later may be known
@@ -157,20 +167,29 @@ impl Roll {
                 Online::default()
             });
         }
-        if !std::mem::replace(&mut self.listed, true) {
+        let passed = children.changes.wrapping_sub(self.changes);
+        self.changes = children.changes;
+        let first = self.read == Read::Nothing;
+        self.read = self.read.max(Read::Listed);
+        if usize::try_from(passed).ok() != Some(left + came) {
+            // Somebody came and went, or went and came back, between the two listings or before the first.
+            self.strangers = self.strangers.filter(|_| !first).map(|_| now);
+            self.left_unseen = Some(now);
+            if first {
+                // It may be anybody who was seen, this keeper's own session included.
+                for seen in self.seen.values_mut() {
+                    seen.has_changed(now);
+                    seen.gone = false;
+                }
+            }
+        }
+        if first {
             // Nothing tells when the others went.
             for ((keeper, _), seen) in &mut self.seen {
                 if !self.online.contains_key(keeper) {
                     seen.has_gone(now);
                 }
             }
-        }
-        let passed = children.changes.wrapping_sub(self.changes);
-        self.changes = children.changes;
-        if usize::try_from(passed).ok() != Some(left + came) {
-            // Somebody came and went, or went and came back, between the two listings or before the first.
-            self.strangers = self.strangers.map(|_| now);
-            self.left_unseen = Some(now);
         }
         let online = &self.online;
         let last_forgotten = &mut self.last_forgotten;
@@ -264,7 +283,7 @@ impl Roll {
 
     /// Whether all who are online were read on this connection.
     pub(super) fn complete(&mut self) -> bool {
-        let complete = self.listed && self.online.values().all(|online| online.read);
+        let complete = self.read >= Read::Listed && self.online.values().all(|online| online.read);
         self.complete_once |= complete;
         complete
     }
@@ -310,7 +329,7 @@ impl Roll {
     pub(super) fn silent(&self, keeper: &KeeperId, session: i64, now: Moment) -> Option<i32> {
         let seen = self.seen.get(&(keeper.clone(), session))?;
         let silent_at = seen.silent_at(Duration::ZERO);
-        (self.strangers.is_some() && now >= silent_at).then_some(seen.version)
+        (self.read == Read::Everything && now >= silent_at).then_some(seen.version)
     }
 
     /// Whether the keeper was seen, in whichever session, and is not forgotten yet.
@@ -321,7 +340,7 @@ impl Roll {
     /// Whether the keeper is gone, and for so long that it cannot go on any more (RK-8).
     pub(super) fn is_dead(&self, keeper: &KeeperId, failsafe: Failsafe, now: Moment) -> bool {
         let lease = self.lease.saturating_add(failsafe.limit);
-        let silent_at = self.strangers.map(|since| since.after(outlasting(lease)));
+        let silent_at = self.strangers().map(|since| since.after(outlasting(lease)));
         let seen = |(id, _): &(KeeperId, i64)| id == keeper;
         let mut seen = self.seen.iter().filter(|(key, _)| seen(key));
         !self.is_online(keeper)

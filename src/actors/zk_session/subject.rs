@@ -8,6 +8,8 @@ use crate::ports::coordination::{Children, Node};
 pub(super) enum Subject {
     Keepers,
     Keeper(KeeperId),
+    /// The settings of its file.
+    File(KeeperId),
     Circle,
     Registration(KeeperId),
     Latch,

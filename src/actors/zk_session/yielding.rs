@@ -6,7 +6,9 @@ use futures::{FutureExt, TryFutureExt};
 use super::leading::Campaign;
 use super::reading::Event;
 use super::{Phase, ZkSession};
-use crate::domain::node::{KeeperId, Moment};
+use crate::domain::names::mentioned;
+use crate::domain::node::{ClusterName, KeeperId, Moment, NodeAddr};
+use crate::domain::published::Published;
 use crate::domain::yielding::{Lacks, Sight};
 use crate::layout::paths::LatchName;
 
@@ -24,13 +26,15 @@ impl ZkSession {
         let Lacks {
             published,
             unpublished,
+            barred,
             blind,
         } = sight.own;
         if sight.by_file() {
             tracing::warn!(
                 published,
                 unpublished,
-                "making way for a keeper whose file has more nodes"
+                barred,
+                "making way for a keeper whose file has more nodes, or lets replicas take over to which this one gives priority 0"
             );
             self.stop_leading("the file of another keeper has more");
         } else {
@@ -52,6 +56,25 @@ impl ZkSession {
         self.spawn(left.map_ok(drop).map(Event::LatchWritten));
     }
 
+    /// Whether the file of the keeper lets no replica of the cluster take over.
+    fn bars_replicas(
+        &self,
+        keeper: &KeeperId,
+        cluster: &ClusterName,
+        state: Option<&Published>,
+    ) -> bool {
+        let Some(state) = state else { return false };
+        let old = || state.intent.as_ref()?.old.as_ref();
+        let primary = state.primary.as_ref().or_else(old);
+        let nodes = mentioned(state).filter(|node| Some(*node) != primary);
+        let replicas: Vec<&NodeAddr> = nodes.collect();
+        if *keeper == self.identity.id {
+            self.settings.own_bars_all(cluster, &replicas)
+        } else {
+            self.settings.bars_all(keeper, cluster, &replicas)
+        }
+    }
+
     /// Who sees how much; `None` if that is not known, or there is nothing to make way in.
     fn sight(&self) -> Option<Sight> {
         let line = self.line.as_ref()?;
@@ -66,11 +89,14 @@ impl ZkSession {
             .clusters
             .iter()
             .filter(|(name, _)| !claims.outweighed(name));
-        let clusters: Vec<_> = clusters.map(|(_, cluster)| cluster).collect();
+        let clusters: Vec<_> = clusters.collect();
         let lacks = |keeper: &KeeperId| -> Lacks {
             let clusters = clusters.iter();
             clusters
-                .map(|it| Lacks::of(keeper, &online, &it.reports, it.published()))
+                .map(|(name, it)| Lacks {
+                    barred: usize::from(self.bars_replicas(keeper, name, it.published())),
+                    ..Lacks::of(keeper, &online, &it.reports, it.published())
+                })
                 .sum()
         };
         let own = lacks(&self.identity.id);

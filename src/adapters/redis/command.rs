@@ -1,5 +1,6 @@
 //! State-changing commands, each on a connection of its own (RK-4).
 
+use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
@@ -44,7 +45,7 @@ impl Commanding {
         let not_done = |text: String| CommandError::NotDone(format!("{}: {text}", server.addr));
         server.locate().await.map_err(not_done)?;
         let opened = timeout(limit, async {
-            let mut wire = server.logged_in().await?;
+            let mut wire = server.logged_in().await.map_err(not_done)?;
             let mut requests = redis::pipe();
             let name = format!("{NAME}{epoch}");
             requests.cmd("CLIENT").arg("SETNAME").arg(name);
@@ -53,15 +54,16 @@ impl Commanding {
             let mut last = Value::Nil;
             for _ in 0..requests.len() {
                 match wire.reply().await {
-                    Ok(Value::ServerError(error)) => return Err(reply::words(&error)),
+                    Ok(Value::ServerError(error)) => return Err(not_done(reply::words(&error))),
                     Ok(reply) => last = reply,
                     Err(error) => {
-                        return Err(sent.err().map_or(error.to_string(), |e| e.to_string()));
+                        let error = sent.err().map_or(error, WireError::Io);
+                        return Err(Lost::from(error).or(not_done));
                     }
                 }
             }
             let run_id = Info::parse(&reply::text(&last).unwrap_or_default()).run_id;
-            let run_id = run_id.ok_or_else(|| "its INFO names no run_id".to_owned())?;
+            let run_id = run_id.ok_or_else(|| not_done("its INFO names no run_id".to_owned()))?;
             Ok((wire, run_id))
         });
         match opened.await {
@@ -71,7 +73,7 @@ impl Commanding {
                 epoch,
                 run_id,
             }),
-            Ok(Err(error)) => Err(not_done(error)),
+            Ok(Err(error)) => Err(error),
             Err(_) => Err(not_done(format!("no connection within {limit:?}"))),
         }
     }
@@ -177,7 +179,8 @@ impl Commanding {
     ) -> Result<Outcome, CommandError> {
         // Sent alone: behind a MULTI that is refused, the rest would run by itself.
         let begun = bounded(self.limit, self.wire.call(&["MULTI"])).await;
-        if let Some(error) = reply::error(&begun.map_err(CommandError::NotDone)?) {
+        let begun = begun.map_err(|lost| lost.or(CommandError::NotDone))?;
+        if let Some(error) = reply::error(&begun) {
             return Err(CommandError::NotDone(error));
         }
         let mut requests = redis::pipe();
@@ -218,7 +221,7 @@ impl Commanding {
             }
             Ok(replies)
         });
-        replies.await.map_err(CommandError::Unknown)
+        replies.await.map_err(|lost| lost.or(CommandError::Unknown))
     }
 
     /// Pauses, and reads the offset in the same transaction: nothing is written in between. The inner error is what the
@@ -247,7 +250,8 @@ impl Commanding {
         let value = value.to_string();
         let request = ["CONFIG", "SET", parameter, &value];
         let reply = bounded(self.limit, self.wire.call(&request)).await;
-        match reply::error(&reply.map_err(CommandError::Unknown)?) {
+        let reply = reply.map_err(|lost| lost.or(CommandError::Unknown))?;
+        match reply::error(&reply) {
             Some(error) => Err(CommandError::NotDone(format!("{parameter}: {error}"))),
             None => Ok(()),
         }
@@ -293,14 +297,49 @@ fn note(command: &[&str], error: &str) -> String {
     format!("{}: {error}", command[..2].join(" "))
 }
 
+/// Why there was no answer.
+enum Lost {
+    /// The server ended the connection.
+    Cut(String),
+    /// It did not answer in time, or something else.
+    Otherwise(String),
+}
+
+impl Lost {
+    /// As an error: `otherwise` if the server did not end the connection.
+    fn or(self, otherwise: impl FnOnce(String) -> CommandError) -> CommandError {
+        match self {
+            Self::Cut(why) => CommandError::Cut(why),
+            Self::Otherwise(why) => otherwise(why),
+        }
+    }
+}
+
+impl From<WireError> for Lost {
+    fn from(error: WireError) -> Self {
+        let why = error.to_string();
+        match error {
+            WireError::Io(_) => Self::Cut(why),
+            WireError::Tls(_) | WireError::Foreign(_) => Self::Otherwise(why),
+        }
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Cut(why) | Self::Otherwise(why)) = self;
+        f.write_str(why)
+    }
+}
+
 /// Waits for an answer for so long.
 async fn bounded<T>(
     limit: Duration,
     answer: impl Future<Output = Result<T, WireError>>,
-) -> Result<T, String> {
+) -> Result<T, Lost> {
     match timeout(limit, answer).await {
-        Ok(answer) => answer.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("no answer within {limit:?}")),
+        Ok(answer) => answer.map_err(Lost::from),
+        Err(_) => Err(Lost::Otherwise(format!("no answer within {limit:?}"))),
     }
 }
 
@@ -331,9 +370,9 @@ impl CommandConnection for Commanding {
 
     async fn fence(&mut self, newest: Option<Epoch>) -> Result<Fence, CommandError> {
         let fenced = bounded(self.limit, self.kill_others(newest)).await;
-        fenced
-            .and_then(|outcome| outcome)
-            .map_err(|why| CommandError::NotDone(format!("older leaders not fenced off: {why}")))
+        let not_done =
+            |why: String| CommandError::NotDone(format!("older leaders not fenced off: {why}"));
+        fenced.map_err(|lost| lost.or(not_done))?.map_err(not_done)
     }
 
     async fn promote(&mut self, remember: Remember) -> Result<Vec<String>, CommandError> {
@@ -354,7 +393,7 @@ impl CommandConnection for Commanding {
 
     async fn rewrite(&mut self) -> Vec<String> {
         let rewritten = bounded(self.limit, self.wire.call(REWRITE)).await;
-        let refused = rewritten.map_or_else(Some, |reply| reply::error(&reply));
+        let refused = rewritten.map_or_else(|lost| Some(lost.to_string()), |it| reply::error(&it));
         refused.map(|why| note(REWRITE, &why)).into_iter().collect()
     }
 
@@ -375,7 +414,8 @@ impl CommandConnection for Commanding {
 
     async fn unpause(&mut self) -> Result<(), CommandError> {
         let answer = bounded(self.limit, self.wire.call(&["CLIENT", "UNPAUSE"])).await;
-        match reply::error(&answer.map_err(CommandError::Unknown)?) {
+        let answer = answer.map_err(|lost| lost.or(CommandError::Unknown))?;
+        match reply::error(&answer) {
             // There is no such command, but there is an answer, so nothing is held up.
             Some(error) if error.contains("Unknown subcommand") => Ok(()),
             Some(error) => Err(CommandError::NotDone(error)),
@@ -385,7 +425,8 @@ impl CommandConnection for Commanding {
 
     async fn offset(&mut self) -> Result<u64, CommandError> {
         let answer = bounded(self.limit, self.wire.call(&["INFO", "replication"])).await;
-        offset_in(&answer.map_err(CommandError::NotDone)?).map_err(CommandError::NotDone)
+        let answer = answer.map_err(|lost| lost.or(CommandError::NotDone))?;
+        offset_in(&answer).map_err(CommandError::NotDone)
     }
 
     async fn set_min_replicas(&mut self, values: MinReplicas) -> Result<Vec<String>, CommandError> {

@@ -8,6 +8,7 @@ use futures::future::join_all;
 use super::keepers;
 use super::lists;
 use super::live::Subject;
+use super::settings;
 use crate::actors::zk_session::stranger_below;
 use crate::adapters::peers::HttpPeers;
 use crate::adapters::zookeeper::ZooKeeper;
@@ -55,6 +56,7 @@ pub(super) async fn look(
                 subjects.extend(keepers::id_taken(config, &*visit.session, &peers).await);
                 subjects.extend(keepers::look(config, &*visit.session, &peers).await);
                 subjects.extend(lists::look(&*visit.session, &config.clusters).await);
+                subjects.extend(settings::look(config, &*visit.session).await);
             }
             let group = visit.session.get(paths::GROUP).await.ok().flatten();
             let group = group.and_then(|node| GroupToken::decode(&node.data).ok());
@@ -198,6 +200,7 @@ async fn rights(session: &dyn Session) -> Result<usize, (String, CoordinationErr
         paths::LEADER,
         paths::KEEPERS,
         paths::CIRCLE,
+        paths::FILES,
         paths::CLUSTERS,
     ] {
         if parent == paths::ROOT || is_there(parent) {

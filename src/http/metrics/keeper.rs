@@ -52,9 +52,9 @@ impl Page {
         online.sample(&[], session.keepers.len());
         let mut differ = self.gauge(
             "redis_keeper_session_files_differ",
-            "Keepers online whose files lack clusters or nodes that others have.",
+            "Keepers online whose files lack clusters or nodes that others have, or have other settings than this one's.",
         );
-        differ.sample(&[], session.differences.len());
+        differ.sample(&[], session.odd_files());
         let failsafe = session.failsafe.as_ref();
         let mut going_on = self.gauge(
             "redis_keeper_failsafe",

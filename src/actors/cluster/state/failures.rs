@@ -15,11 +15,13 @@ impl State {
             promotion,
             through,
             failure,
+            cut,
         } = commanded;
         if promotion && failure.is_none() {
             self.observed.promoted = Some((node.clone(), now));
         }
-        note_failure(&mut self.observed.failures, node, through, failure, now);
+        let failures = &mut self.observed.failures;
+        note_failure(failures, node, through, (failure, cut), now);
     }
 
     /// Notes why a switchover was not carried out.
@@ -30,7 +32,7 @@ impl State {
     /// Notes how the change of a node's settings ended.
     pub(in crate::actors::cluster) fn settings_tried(&mut self, tried: SettingsTried, now: Moment) {
         let failures = &mut self.observed.setting_failures;
-        note_failure(failures, tried.node, None, tried.failure, now);
+        note_failure(failures, tried.node, None, (tried.failure, false), now);
     }
 }
 
@@ -38,7 +40,7 @@ fn note_failure(
     failures: &mut BTreeMap<NodeAddr, Failure>,
     node: NodeAddr,
     through: Option<KeeperId>,
-    failure: Option<String>,
+    (failure, cut): (Option<String>, bool),
     now: Moment,
 ) {
     let Some(why) = failure else {
@@ -47,12 +49,39 @@ fn note_failure(
     };
     let before = failures.remove(&node);
     let times = before.as_ref().map_or(0, |failure| failure.times) + 1;
+    let cuts = before.as_ref().map_or(0, |failure| failure.cuts) + 1;
     let before = before.map(|failure| failure.through).unwrap_or_default();
     let failure = Failure {
         at: now,
         times,
         why,
+        cuts: if cut { cuts } else { 0 },
         through: before.into_iter().chain(through).collect(),
     };
     failures.insert(node, failure);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_node_whose_connections_are_ended_is_commanded_again_at_once_but_not_for_ever() {
+        let node = NodeAddr::new("a", 1);
+        let mut failures = BTreeMap::new();
+        let mut waits = |cut| {
+            let now = Moment(Duration::from_secs(9));
+            let why = Some("failed".to_owned());
+            note_failure(&mut failures, node.clone(), None, (why, cut), now);
+            failures[&node].retry_at(true).since(now)
+        };
+        for _ in 0..50 {
+            assert_eq!(waits(true), Duration::ZERO);
+        }
+        assert_eq!(waits(true), Duration::from_secs(2));
+        assert_eq!(waits(false), Duration::from_secs(2), "it failed otherwise");
+        assert_eq!(waits(true), Duration::ZERO, "counted anew");
+    }
 }

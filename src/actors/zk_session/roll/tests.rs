@@ -2,6 +2,8 @@ use super::*;
 use crate::domain::identity::{KeeperProcess, Nonce};
 use crate::layout::circle::Registration;
 
+mod reconnection;
+
 const LEASE: Duration = Duration::from_millis(800);
 const N: Generation = Generation(7);
 const LIMIT: Duration = Duration::from_secs(9);
@@ -127,20 +129,6 @@ fn an_earlier_session_of_a_keeper_is_waited_for_besides_the_present_one() {
 }
 
 #[test]
-fn after_a_reconnection_all_count_as_just_seen_and_strangers_until_all_was_read() {
-    let mut roll = surveyed(&[("a", 0), ("b", 6)]);
-    roll.new_connection(at(9_000));
-    let strangers = "any that left just before this one led";
-    assert_eq!(waited_for(&roll, 99_000), format!("a, b, {strangers}"));
-    roll.listed(children(&["a"], 3), &circle(), at(9_100));
-    roll.read(&KeeperId::new("a"), Some(&node(1, 0, 0)), at(9_100));
-    roll.all_read(at(9_200));
-    assert_eq!(waited_for(&roll, 9_899), format!("b, {strangers}"));
-    assert_eq!(waited_for(&roll, 10_019), strangers);
-    assert_eq!(waited_for(&roll, 10_020), "");
-}
-
-#[test]
 fn a_keeper_that_came_and_went_between_two_listings_is_a_stranger() {
     let mut roll = surveyed(&[("a", 0), ("b", 7)]);
     roll.listed(children(&["a", "b"], 4), &circle(), at(5_000));
@@ -167,7 +155,7 @@ fn a_leader_is_silent_only_after_its_lease_and_the_margin_on_one_connection() {
     let silent = |roll: &Roll, now| roll.silent(&KeeperId::new("b"), 2, at(now));
     assert_eq!(silent(&roll, 1_819), None);
     assert_eq!(silent(&roll, 1_820), Some(0));
-    roll.new_connection(at(3_000));
+    roll.new_connection();
     assert_eq!(silent(&roll, 9_000), None);
 }
 
@@ -255,10 +243,10 @@ fn whoever_left_unseen_may_have_held_a_lease_and_the_count_of_arrivals_and_depar
     let mut roll = Roll::new(KeeperId::new("a"), LEASE, None);
     roll.listed(children(&["a", "b"], 2), &circle(), at(100));
     assert_eq!(left_unseen(&roll), None, "nobody ever left");
-    roll.new_connection(at(3_000));
+    roll.new_connection();
     roll.listed(children(&["a", "b", "c"], 3), &circle(), at(3_100));
     assert_eq!(left_unseen(&roll), None, "one came meanwhile");
-    roll.new_connection(at(4_000));
+    roll.new_connection();
     roll.listed(children(&["a", "b", "c"], 5), &circle(), at(4_100));
     assert_eq!(left_unseen(&roll), Some(at(4_920)), "one came and went");
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Circle, Roll, Seen};
+use super::{Circle, Read, Roll, Seen};
 use crate::domain::lease::{Unacknowledged, outlasting};
 use crate::domain::node::{Generation, KeeperId, Moment};
 use crate::domain::silence::{Asks, Silence};
@@ -60,7 +60,7 @@ impl Roll {
                 waiting.goes_on(keeper, goes_on);
             }
         }
-        let strangers = self.strangers.map(|at| at.after(outlasting(self.lease)));
+        let strangers = self.strangers().map(|at| at.after(outlasting(self.lease)));
         let silent = strangers.is_some_and(|gone| now >= gone);
         if !silent || self.counted < generation || !circle.complete() {
             waiting.strangers = true;
@@ -124,7 +124,7 @@ impl Roll {
     ) -> Option<Silence> {
         let (limit, asks) = self.asks(keeper, circle, read);
         Some(Silence {
-            since: self.strangers?,
+            since: self.strangers()?,
             lease: self.lease,
             limit,
             asks,
@@ -195,7 +195,7 @@ impl Roll {
         registered: bool,
         generation: Generation,
     ) {
-        if registered && self.listed && self.changes == children.changes {
+        if registered && self.read >= Read::Listed && self.changes == children.changes {
             self.counted = self.counted.max(generation);
         }
     }

@@ -279,6 +279,7 @@ impl Cluster {
             at: Moment(NOW.0.saturating_sub(Duration::from_secs(seconds_ago))),
             times: 1,
             why: "no answer".to_owned(),
+            cuts: 0,
             through: [].into(),
         };
         self.observed.failures.insert(addr(name), failure);

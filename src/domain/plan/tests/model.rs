@@ -414,6 +414,7 @@ fn refused() -> Failure {
         at: NOW,
         times: 1,
         why: "refused".to_owned(),
+        cuts: 0,
         through: [].into(),
     }
 }

@@ -257,6 +257,7 @@ fn a_setting_that_failed_is_tried_again_later_and_does_not_spoil_the_node_for_a_
         at,
         times: 1,
         why: "no permission".to_owned(),
+        cuts: 0,
         through: [].into(),
     };
     let failures = &mut cluster.observed.setting_failures;

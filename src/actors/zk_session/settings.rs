@@ -1,0 +1,67 @@
+//! The settings of the other keepers' files, as each tells its own, compared with those of this keeper's.
+
+use std::collections::BTreeMap;
+
+use super::ZkSession;
+use super::subject::Subject;
+use crate::domain::node::KeeperId;
+use crate::domain::settings::{FileSettings, SettingNews, in_words};
+use crate::layout::state::Document;
+use crate::ports::coordination::Node;
+
+/// How many differences are shown of each keeper.
+const SHOWN: usize = 20;
+
+impl ZkSession {
+    /// Reads what a keeper tells of its file, and whatever it tells later: it is online before it tells anything.
+    pub(super) fn follow_file(&mut self, keeper: &KeeperId) {
+        let followed = self.line.as_mut().map(|line| &mut line.files);
+        if followed.is_some_and(|followed| followed.insert(keeper.clone())) {
+            self.follow(Subject::File(keeper.clone()));
+        }
+    }
+
+    /// A subject is followed no more.
+    pub(super) fn let_go(&mut self, subject: &Subject) {
+        if let (Subject::File(keeper), Some(line)) = (subject, &mut self.line) {
+            line.files.remove(keeper);
+        }
+    }
+
+    /// Takes in what a keeper tells of its file, and tells whether that differs.
+    pub(super) fn file_read(&mut self, keeper: &KeeperId, node: Option<&Node>) {
+        if *keeper == self.identity.id {
+            return;
+        }
+        let file = node.map(|node| FileSettings::decode(&node.data));
+        let file = match file.transpose() {
+            Ok(file) => file,
+            Err(error) => {
+                return tracing::debug!(%keeper, %error, "the settings of a keeper's file are not compared");
+            }
+        };
+        match self.settings.read(keeper, file.as_ref()) {
+            Some(SettingNews::Differ(differences)) => {
+                let settings = in_words(&differences, SHOWN).join("; ");
+                tracing::warn!(
+                    %keeper,
+                    settings,
+                    "the keepers' files differ: that keeper's has other settings; make them the same, and restart that keeper"
+                );
+            }
+            Some(SettingNews::Agree) => {
+                tracing::info!(%keeper, "the settings of that keeper's file differ no more");
+            }
+            None => {}
+        }
+    }
+
+    /// Where the files of keepers online have other settings than this keeper's, in words.
+    pub(super) fn setting_differences(&self) -> BTreeMap<String, Vec<String>> {
+        let differing = self.settings.differing();
+        differing
+            .filter(|(keeper, _)| self.roll.is_online(keeper))
+            .map(|(keeper, differences)| (keeper.to_string(), in_words(differences, SHOWN)))
+            .collect()
+    }
+}
