@@ -14,7 +14,7 @@ async fn wait_unreadable(keeper: &Keeper, replica: &Redis) -> (u16, String) {
         let answer = keeper.is_readable("cache", replica).await;
         let answer = answer.map_err(|error| error.to_string())?;
         let reason = answer.body["reason"].to_string();
-        let ended = (answer.code != 200).then(|| (answer.code, reason));
+        let ended = (answer.code != 200).then_some((answer.code, reason));
         ended.ok_or_else(|| format!("{answer:?}"))
     })
     .await

@@ -56,7 +56,7 @@ impl Handler<InspectCluster> for ClusterActor {
     type Result = ResponseActFuture<Self, ClusterView>;
 
     fn handle(&mut self, _: InspectCluster, _: &mut Self::Context) -> Self::Result {
-        self.with_figures(|state, lease, now| state.view(lease, now))
+        self.with_figures(State::view)
     }
 }
 

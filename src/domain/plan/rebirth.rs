@@ -58,12 +58,12 @@ pub(super) fn awaiting_holder(
             || missed && (lost || case.now < until)
     };
     let mut others = observed.nodes.iter().filter(|(addr, _)| *addr != primary);
-    let (holder, last) = others.find_map(|(addr, node)| {
-        let last = node.last_known()?;
-        may_hold(&addr, node, last).then_some((addr, last))
+    let (holder, read) = others.find_map(|(addr, node)| {
+        let read = node.last_known()?;
+        may_hold(&addr, node, read).then_some((addr, read))
     })?;
     let (node, holder) = (primary.clone(), holder.clone());
-    if lost || lost_against(facts, last, lineage, process) {
+    if lost || lost_against(facts, read, lineage, process) {
         return Some(Plan::hold(Hold::CameBackBehind { node, holder }));
     }
     Some(Plan {
