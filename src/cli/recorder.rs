@@ -13,7 +13,7 @@ const DURATIONS: [f64; 13] = [
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// What is recorded as it happens, and what it tells. Everything else is read at the moment of a scrape: `http/metrics`.
-const HELP: [(&str, &str); 10] = [
+const HELP: [(&str, &str); 11] = [
     (
         "redis_keeper_cluster_other_groups",
         "Other groups of keepers that look after the cluster.",
@@ -29,6 +29,10 @@ const HELP: [(&str, &str); 10] = [
     (
         "redis_keeper_http_connections_closed_total",
         "Connections of HTTP that the keeper closed.",
+    ),
+    (
+        "redis_keeper_http_unknown_total",
+        "Checks of nodes or clusters that are not known, or whose state header names no server.",
     ),
     (
         super::logging::LOST_LINES,

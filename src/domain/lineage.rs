@@ -3,9 +3,11 @@
 //!
 //! A process is known by its run id, data by replication ids. An address tells neither.
 
+use std::collections::BTreeMap;
+
 use super::facts::{Family, NodeFacts, Version};
 use super::node::NodeAddr;
-use super::observed::Observed;
+use super::observed::{Observed, ObservedNode};
 use super::published::{Deposed, Published};
 
 /// The first version that dumps its history, so that its next process still names it. Neither an append-only file nor the
@@ -86,6 +88,17 @@ impl Deposed {
     fn is(&self, facts: &NodeFacts) -> bool {
         let known = |id: &str| self.histories.iter().any(|history| history == id);
         self.run_id.as_ref() == Some(&facts.run_id) || facts.histories().any(known)
+    }
+}
+
+impl Observed {
+    /// Which server process answers at each node, as a plan made now sees it.
+    pub fn run_ids(&self) -> BTreeMap<NodeAddr, String> {
+        let known = |(addr, node): (&NodeAddr, &ObservedNode)| {
+            let run_id = &node.sighting.named().or(node.last_known())?.run_id;
+            Some((addr.clone(), run_id.clone()))
+        };
+        self.nodes.iter().filter_map(known).collect()
     }
 }
 

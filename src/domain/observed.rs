@@ -251,15 +251,6 @@ impl Observed {
         Cow::Owned(observed)
     }
 
-    /// Which server process answers at each node, as a plan made now sees it.
-    pub fn run_ids(&self) -> BTreeMap<NodeAddr, String> {
-        let known = |(addr, node): (&NodeAddr, &ObservedNode)| {
-            let run_id = &node.sighting.named().or(node.last_known())?.run_id;
-            Some((addr.clone(), run_id.clone()))
-        };
-        self.nodes.iter().filter_map(known).collect()
-    }
-
     /// The failure for which the node is left alone now. What failed through one keeper may be tried through another.
     pub(super) fn failed_lately(&self, addr: &NodeAddr, now: Moment) -> Option<&Failure> {
         let failure = self.failures.get(addr)?;

@@ -101,7 +101,10 @@ async fn a_fence_cuts_off_older_leaders_and_earlier_commands_and_yields_to_newer
     for connection in [&mut older, &mut earlier] {
         let refused = connection.promote(Remember::AtOnce).await;
         assert!(
-            matches!(refused, Err(CommandError::NotDone(_))),
+            matches!(
+                refused,
+                Err(CommandError::NotDone(_) | CommandError::Cut(_))
+            ),
             "{refused:?}"
         );
     }
