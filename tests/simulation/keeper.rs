@@ -212,6 +212,11 @@ impl Keeper {
         self.service.get() == Service::Active
     }
 
+    /// Whether its host is gone for good.
+    pub(crate) fn retired(&self) -> bool {
+        self.service.get() == Service::Retired
+    }
+
     /// Starts it, unless it runs or is not to.
     pub(crate) fn start(self: &Rc<Self>) {
         if self.run.borrow().is_some() || !self.serves() {

@@ -11,12 +11,12 @@ use futures::FutureExt;
 use futures::future::{LocalBoxFuture, ready};
 use redis_keeper::actors::Directory;
 use redis_keeper::actors::groups::describe;
-use redis_keeper::actors::messages::{AskConsent, Rehearse};
+use redis_keeper::actors::messages::{AskConsent, DropKeeper, Rehearse};
 use redis_keeper::actors::zk_session::ZkSession;
 use redis_keeper::domain::failsafe::ConsentRequest;
 use redis_keeper::domain::group::GroupAnswer;
 use redis_keeper::domain::identity::KeeperProcess;
-use redis_keeper::domain::node::NodeAddr;
+use redis_keeper::domain::node::{KeeperId, NodeAddr};
 use redis_keeper::domain::rehearsal::{Obstacle, RehearsalRequest};
 use redis_keeper::ports::peers::Peers;
 use redis_keeper::supervision::ChildRef;
@@ -114,6 +114,15 @@ impl Interfaces {
     /// A new run of the program listens on `host`.
     pub(crate) fn listen(&self, host: Host, listening: Listening) {
         self.listening.borrow_mut().insert(host, listening);
+    }
+
+    /// An operator tells every keeper that this one is gone for good (`DELETE /admin/keepers/ID`).
+    pub(crate) fn take_off(&self, gone: &KeeperId) {
+        for there in self.listening.borrow().values() {
+            if !there.process.dead() {
+                there.session.do_send(DropKeeper(gone.clone()));
+            }
+        }
     }
 
     /// Where a request from `from` to `rest` arrives.

@@ -42,6 +42,8 @@ const EVERYTHING_EVERY: u64 = 8;
 const SLOW_SAMPLE: Duration = Duration::from_millis(100);
 /// How long order may take once nothing is wrong any more, in microseconds.
 const ORDER_WITHIN: u64 = 60_000_000;
+/// When an operator says that keepers whose hosts are gone do not run, in microseconds likewise.
+const TAKEN_OFF_AFTER: u64 = 20_000_000;
 
 /// What came of a run.
 pub(crate) struct Outcome {
@@ -264,11 +266,16 @@ impl Run {
         let rest = Duration::from_micros(self.schedule.rest);
         let enough = 10 + rest.as_millis() / SLOW_SAMPLE.as_millis();
         let mut in_order = 0;
+        let mut taken_off = false;
         for sample in 0_u64.. {
             if world.violation().is_some() {
                 return;
             }
             let now = world.now();
+            if now > healed + TAKEN_OFF_AFTER && !taken_off {
+                taken_off = true;
+                self.take_off_retired();
+            }
             // All nodes are asked about now and then; in between, who the primary is: one question a cluster.
             let said = if now >= healed || sample.is_multiple_of(EVERYTHING_EVERY) {
                 let said = self.ask_all().await;
@@ -298,6 +305,13 @@ impl Run {
                 return self.lost_safe_writes();
             }
             sleep(SLOW_SAMPLE).await;
+        }
+    }
+
+    /// What may go on without ZooKeeper is waited for, and only an operator knows that it does not run (RK-8).
+    fn take_off_retired(&self) {
+        for keeper in self.site.keepers.iter().filter(|keeper| keeper.retired()) {
+            self.site.around.interfaces.take_off(&keeper.id);
         }
     }
 

@@ -23,6 +23,8 @@ const HARMLESS: [&str; 14] = [
     "acl|whoami",
     "command",
     "command|info",
+    // What it demands of its replicas.
+    "config|get",
 ];
 
 /// How often servers had run each command, subcommands apart (`config|rewrite`).
