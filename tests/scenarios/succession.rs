@@ -303,7 +303,7 @@ async fn a_successor_that_dies_soon_is_replaced_once_the_cool_down_is_over_and_n
     assert!(held_by.contains("failover-cooldown-seconds"), "{held_by}");
     promoted.kill();
     let held = [
-        &format!("{} is down, but is not replaced", promoted.node()),
+        &format!("{} is not replaced for another", promoted.node()),
         "(failover-cooldown-seconds 12)",
         &format!("in place of {}", primary.node()),
     ];
@@ -312,7 +312,7 @@ async fn a_successor_that_dies_soon_is_replaced_once_the_cool_down_is_over_and_n
     // That is well beyond the mark-down time.
     assert!(began.elapsed() > COOLDOWN / 2);
     let log = keeper.process().log();
-    assert_eq!(log.matches("is down, but is not replaced").count(), 1);
+    assert_eq!(log.matches("is not replaced for another").count(), 1);
 }
 
 /// Whichever of the two is promoted first, at once, and then the other.

@@ -25,8 +25,7 @@ use crate::ports::peers::Peers;
 /// How long a name may take to resolve, and a keeper to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-const REMEDY: &str =
-    "set rest-advertise of each keeper to an address of its own that all other keepers reach";
+const REMEDY: &str = "start it if it does not run; else set rest-advertise of each keeper to an address of its own that all others reach";
 
 /// Whether another keeper that is online holds the id that `config` has: one that is reached elsewhere.
 pub(super) async fn id_taken(

@@ -1,6 +1,6 @@
 //! Why something is left undone, as one word each: the closed list that metrics and alarms name.
 
-use super::Hold;
+use super::{Hold, Then};
 use crate::domain::claims::Part;
 use crate::domain::hindrance::HindranceKind;
 
@@ -68,8 +68,10 @@ kinds! {
     MinReplicasOutOfReach "min-replicas-out-of-reach",
     TooFewReplicas "too-few-replicas",
     RefusesWrites "refuses-writes",
+    WouldRefuseWrites "would-refuse-writes",
     Misconf "misconf",
     Busy "busy",
+    ReplicaHindered "replica-hindered",
 }
 
 impl Hold {
@@ -120,13 +122,16 @@ impl Hold {
             Self::CoolingDown { .. } => HoldKind::CoolingDown,
             Self::MinReplicasOutOfReach { .. } => HoldKind::MinReplicasOutOfReach,
             Self::TooFewReplicas { .. } => HoldKind::TooFewReplicas,
+            Self::Hindered {
+                then: Then::Nothing,
+                ..
+            } => HoldKind::ReplicaHindered,
             Self::Hindered { kind, .. } => match kind {
                 HindranceKind::Misconf => HoldKind::Misconf,
                 HindranceKind::Busy => HoldKind::Busy,
             },
-            Self::RefusesForReplicas { .. } | Self::WouldRefuseForReplicas { .. } => {
-                HoldKind::RefusesWrites
-            }
+            Self::RefusesForReplicas { .. } => HoldKind::RefusesWrites,
+            Self::WouldRefuseForReplicas { .. } => HoldKind::WouldRefuseWrites,
         }
     }
 }

@@ -326,7 +326,7 @@ impl Hold {
             [*left, cooldown.saturating_sub(*left), *cooldown].map(|it| it.as_secs_f64());
         write!(
             f,
-            "{node} is down, but is not replaced for another {left:.1} s (failover-cooldown-seconds {cooldown}): \
+            "{node} is not replaced for another {left:.1} s, should it be down (failover-cooldown-seconds {cooldown}): \
              it became the primary {ago:.1} s ago, in generation {generation}"
         )?;
         replaced

@@ -6,7 +6,7 @@ use super::redis::Redis;
 
 /// Commands that change nothing: a keeper's probes, what servers exchange to replicate, and how the tests' own client
 /// introduces itself to servers that know it (Redis 7.2, Valkey).
-const HARMLESS: [&str; 14] = [
+const HARMLESS: [&str; 15] = [
     // Before 7.0, servers do not tell subcommands apart.
     "client",
     "pubsub",

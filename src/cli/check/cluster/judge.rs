@@ -54,7 +54,7 @@ impl Follows {
 pub(super) fn judge(config: &ClusterConfig, seen: &Cluster, before: Option<&Cluster>) -> Subject {
     let mut subject = Subject::new(format!("{} replication", config.name));
     if seen.nodes.is_empty() {
-        return subject.note("no node answers: nothing is known of who follows whom");
+        return subject.note("no node tells its state: nothing is known of who follows whom");
     }
     let judged = Judged {
         config,
@@ -177,8 +177,8 @@ impl Judged<'_> {
                     "no node that answers is a primary: {} are replicas",
                     names(self.replicas().map(|(addr, _)| addr))
                 ),
-                "start the primary. If it is gone, keepers promote a replica once most of them find it down: what only it had is \
-                 lost then",
+                "see to the primary: it does not run, or what is said of it above. If it is gone, keepers promote a replica \
+                 once most of them find it down: what only it had is lost then",
             ),
             [_] => subject,
             _ => {
@@ -331,6 +331,14 @@ impl Judged<'_> {
             Some((configured.or(own)?, format!("{addr} ({told})")))
         };
         let priorities: Vec<_> = self.replicas().filter_map(priority).collect();
+        if let (Some(primary), None) = (self.primary(), self.replicas().next()) {
+            return subject.problem(
+                format!(
+                    "no failover is possible: no other node that answers is a replica of {primary}"
+                ),
+                "start the other nodes, or see why they do not answer: above",
+            );
+        }
         if priorities.is_empty() || priorities.iter().any(|(priority, _)| *priority > 0) {
             return subject;
         }

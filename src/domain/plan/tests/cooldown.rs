@@ -45,7 +45,7 @@ fn a_primary_that_dies_again_soon_is_held_until_the_cool_down_ends() {
     assert_eq!(plan.again, Some(NOW.after(Duration::from_secs(7))));
     assert_eq!(
         plan.to_string(),
-        "b:6379 is down, but is not replaced for another 7.0 s (failover-cooldown-seconds 10): \
+        "b:6379 is not replaced for another 7.0 s, should it be down (failover-cooldown-seconds 10): \
          it became the primary 3.0 s ago, in generation 4, in place of a:6379"
     );
     took_over(9, true).down("b").plan().again.unwrap();
