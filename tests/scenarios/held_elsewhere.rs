@@ -36,7 +36,18 @@ async fn a_replica_that_has_more_and_hangs_at_the_election_is_waited_for() {
     })
     .await;
     ahead.pause();
-    leader.wait_plan("cache", &["was last read with"]).await;
+    // Whoever leads by now.
+    eventually(
+        SOON,
+        "the leader to wait for the one that hangs",
+        async || {
+            let leader = &keepers[keepers.wait_leader().await];
+            let plan = leader.admin("clusters/cache").await["plan"].to_string();
+            let told = plan.contains("was last read with");
+            told.then_some(()).ok_or(plan)
+        },
+    )
+    .await;
     ahead.resume();
     let takes_over = leader.wait_replaced("cache", primary).await;
     assert_eq!(takes_over, ahead.node());

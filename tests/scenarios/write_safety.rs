@@ -98,14 +98,21 @@ async fn a_primary_that_no_replica_acknowledges_refuses_writes_until_one_does() 
     assert_eq!(demands(&primary).await, Ok([1, 1]));
 
     // An operator who wants the writes all the same gets them.
-    primary
-        .run::<()>("CONFIG SET min-replicas-to-write 0")
-        .await;
     first.kill();
     second.kill();
     keeper
-        .wait_plan("cache", &["min-replicas-to-write 1 is set", "now 0"])
+        .wait_status("cache", "no replica", |status| status.replicas.is_empty())
         .await;
+    primary
+        .run::<()>("CONFIG SET min-replicas-to-write 0")
+        .await;
+    // Settings are read every half minute.
+    eventually(2 * SOON, "the keeper to say what is missing", async || {
+        let plan = keeper.admin("clusters/cache").await["plan"].to_string();
+        let told = plan.contains("min-replicas-to-write 1 is set") && plan.contains("now 0");
+        told.then_some(()).ok_or(plan)
+    })
+    .await;
     write(&primary).await.expect("nothing is demanded");
     first.revive().await;
     wait_demands(&primary, [1, 1]).await;
