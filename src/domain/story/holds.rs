@@ -12,6 +12,9 @@ const SETTLES: Duration = Duration::from_secs(1);
 /// How long a replica takes to link itself to another primary in the ordinary way of things, or a silent node to become a down one.
 const PASSES_WITHIN: Duration = Duration::from_secs(10);
 
+/// What changes its words all the time, as a text with a clock in it does, is told ever more rarely, down to once in this time.
+const AT_LEAST_EVERY: Duration = Duration::from_mins(1);
+
 /// Of what weight it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Weight {
@@ -32,8 +35,10 @@ struct Manner {
 struct Entry {
     hold: Hold,
     since: Moment,
-    /// When it was told last, and that in these words.
+    /// When it was told last, and whether in these words.
     told: Option<(Moment, bool)>,
+    /// How long it is left alone then, whatever its words.
+    rests: Duration,
 }
 
 /// What was told of what is left undone.
@@ -60,13 +65,16 @@ impl HoldsTold {
             };
             let mut entry = Entry::of(hold, &mut before, now);
             let ready = match entry.told {
-                Some((at, _)) => at.after(SETTLES),
+                Some((at, _)) => at.after(entry.rests),
                 None => entry.since.after(settles),
             };
             if entry.told.is_none_or(|(_, same)| !same) {
                 if now < ready {
                     self.again = self.again.into_iter().chain([ready]).min();
                 } else {
+                    if entry.told.is_some() {
+                        entry.rests = AT_LEAST_EVERY.min(entry.rests * 2);
+                    }
                     entry.told = Some((now, true));
                     news.push((weight, hold.clone()));
                 }
@@ -90,6 +98,7 @@ impl Entry {
                 hold: hold.clone(),
                 since: now,
                 told: None,
+                rests: SETTLES,
             };
         };
         let known = before.swap_remove(index);
@@ -97,6 +106,7 @@ impl Entry {
             hold: hold.clone(),
             since: known.since,
             told: known.told.map(|(at, told)| (at, told && same.is_some())),
+            rests: known.rests,
         }
     }
 }
