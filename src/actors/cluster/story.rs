@@ -45,7 +45,7 @@ impl ClusterActor {
             tell(&event);
         }
         for news in self.log.obstacles.look(&self.state.observed, now) {
-            tell_obstacle(&news);
+            tell_obstacle(&news, leads);
         }
         for (weight, why) in self.log.holds.look(self.state.held(), now) {
             match weight {
@@ -193,10 +193,13 @@ fn tell_done(done: &Done) {
     }
 }
 
-fn tell_obstacle(news: &ObstacleNews) {
+fn tell_obstacle(news: &ObstacleNews, leads: bool) {
     match news {
-        ObstacleNews::Obstructed(why) if why.all => {
+        ObstacleNews::Obstructed(why) if why.all && leads => {
             tracing::error!(%why, "no failover is possible");
+        }
+        ObstacleNews::Obstructed(why) if why.all => {
+            tracing::warn!(%why, "no failover would be possible if this keeper led");
         }
         ObstacleNews::Obstructed(why) => {
             tracing::warn!(%why, "nodes cannot be commanded: they are neither promoted nor repointed");

@@ -4,8 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -77,7 +77,7 @@ impl TlsClient {
             .map_err(|error| unusable(&error))?
             .dangerous()
             .with_custom_certificate_verifier(verifier);
-        let config = match &tls.identity {
+        let mut config = match &tls.identity {
             None => builder.with_no_client_auth(),
             Some((chain, key)) => {
                 let private =
@@ -100,6 +100,8 @@ impl TlsClient {
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
             }
         };
+        // A session that is resumed shows no certificate: one that has expired since would be found by nobody before a restart.
+        config.resumption = Resumption::disabled();
         Ok(Self {
             connector: Arc::new(config).into(),
             server_name: tls.server_name.clone(),

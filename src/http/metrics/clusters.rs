@@ -143,8 +143,7 @@ impl Page {
             "Nodes at which this keeper's commands would not be carried out.",
         );
         for (cluster, view) in answered(clusters) {
-            let barring = |node: &&NodeView| node.sighting.not_commandable().is_some();
-            let count = view.nodes.iter().filter(barring).count();
+            let count = view.nodes.iter().filter(|node| is_barred(node)).count();
             barred.sample(&[cluster.label()], count);
         }
     }
@@ -185,4 +184,11 @@ impl NodeState {
             Self::Other => "other",
         }
     }
+}
+
+/// Whether the node would carry out no command of this keeper. One whose state it may not read was not even tried.
+fn is_barred(node: &NodeView) -> bool {
+    let sighting = &node.sighting;
+    let unread = sighting.answering && sighting.named().is_none() && sighting.obstacle().is_some();
+    sighting.not_commandable().is_some() || unread
 }
