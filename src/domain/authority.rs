@@ -170,12 +170,12 @@ impl fmt::Display for Absence {
         match since {
             Some(since) => write!(
                 f,
-                "no keeper leads: ZooKeeper is away since {:.1} s ago, as this keeper sees it ({place})",
+                "no keeper leads: ZooKeeper has been away for {:.1} s, as this keeper sees it ({place})",
                 since.as_secs_f64()
             )?,
             None => write!(
                 f,
-                "no keeper leads: ZooKeeper is away since this keeper started {:.1} s ago and never reached it ({place})",
+                "no keeper leads: ZooKeeper is away: this keeper started {:.1} s ago and has never reached it ({place})",
                 running.as_secs_f64()
             )?,
         }
@@ -257,7 +257,7 @@ mod tests {
         ] {
             let told = who_leads.explanation(b_would(), None);
             assert!(
-                told.held_by[0].starts_with("no keeper leads: ZooKeeper is away since "),
+                told.held_by[0].starts_with("no keeper leads: ZooKeeper "),
                 "{told:?}"
             );
             assert!(

@@ -7,12 +7,15 @@
 //! So it is where another process than the published one answers the leader, as a replica or with data of another history:
 //! the name or the route may lead elsewhere on the leader's host alone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+pub use self::tally::{Answer, Tally, Told};
 use super::brake::Brake;
 use super::liveness::Limits;
 use super::node::{KeeperId, Moment, NodeAddr};
+
+mod tally;
 
 /// How long a confirmation is good for, once everything is known: a withdrawal follows at once, or not at all.
 const GOOD_FOR: Duration = Duration::from_secs(1);
@@ -74,64 +77,14 @@ pub struct Inquiry {
     pub through: Option<KeeperId>,
 }
 
-/// What one keeper tells of the published primary of one cluster.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Told {
-    /// The number under which it asks the others, if it does.
-    pub asks: Option<u64>,
-    /// Its answers, by who asks: a leader that is gone may still seem to.
-    pub answers: BTreeMap<KeeperId, Answer>,
-}
-
-/// An answer to a question of another keeper.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Answer {
-    /// The number under which it was asked.
-    pub number: u64,
-    /// What came of it.
-    pub finding: Finding,
-}
-
-impl Told {
-    /// There is nothing to tell.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// What all voters together have found since they were asked, the leader included.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Keepers online.
-    pub voters: usize,
-    /// Of these, by whose finding the primary serves nobody.
-    pub unfit: usize,
-    /// Those that have told nothing yet.
-    pub untold: BTreeSet<KeeperId>,
-}
-
-impl Tally {
-    fn carries(&self, votes: usize) -> bool {
-        votes * 2 > self.voters
-    }
-
-    /// A strict majority has no answer.
-    fn carried(&self) -> bool {
-        self.carries(self.unfit)
-    }
-
-    /// No strict majority can come about any more.
-    fn lost(&self) -> bool {
-        !self.carries(self.unfit + self.untold.len())
-    }
-}
-
 /// What the leader knows of whether the published primary, which is voted down, is down still.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Confirmation {
     stage: Stage,
     /// The brake has held this primary already, since it was voted down (RK-11).
     braked: bool,
+    /// The primary was withdrawn by votes: whether the successor had answered for the mark-down time.
+    withdrawn: Option<bool>,
     /// Confirmations that failed lately, the newest last.
     failures: Vec<Failure>,
 }
@@ -350,6 +303,23 @@ impl Confirmation {
         };
         self.failed(steady, limits, now);
         true
+    }
+
+    /// The primary is withdrawn. What is known of it from before is kept: it may be back before another is promoted.
+    pub fn withdrawn(&mut self) {
+        self.braked = false;
+        self.withdrawn = match std::mem::take(&mut self.stage) {
+            Stage::Asked(own) | Stage::Polled { own, .. } => Some(own.steady),
+            Stage::Open | Stage::Failed { .. } | Stage::Granted => None,
+        };
+    }
+
+    /// The primary that was withdrawn is published again: it answered before another was promoted. That is as good as a
+    /// confirmation that failed: its clients had to do without it.
+    pub fn called_off(&mut self, limits: Limits, now: Moment) {
+        if let Some(steady) = self.withdrawn.take() {
+            self.failed(steady, limits, now);
+        }
     }
 
     fn failed(&mut self, steady: bool, limits: Limits, now: Moment) {

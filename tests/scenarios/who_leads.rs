@@ -77,7 +77,7 @@ async fn without_zookeeper_there_is_no_plan_and_nobody_would_take_over_for_that_
             let now = explained["now"].as_str().unwrap_or_default();
             let sentence = &explained["if-the-primary-died-now"]["sentence"];
             let sentence = sentence.as_str().unwrap_or_default();
-            held_by(explained).starts_with("no keeper leads: ZooKeeper is away since ")
+            held_by(explained).starts_with("no keeper leads: ZooKeeper ")
                 && plan.starts_with("none: no keeper leads")
                 && now.starts_with("none: no keeper leads")
                 && (sentence.contains("held back: no keeper leads")

@@ -8,10 +8,11 @@ use super::ClusterActor;
 use super::state::State;
 use crate::actors::messages::{AskAnew, AskVoters, Asked, Confirm, SetPoll};
 use crate::domain::brake::Brake;
-use crate::domain::confirmation::{Answer, Finding, Tally, Told};
+use crate::domain::confirmation::{Answer, Confirmation, Finding, Tally, Told};
 use crate::domain::facts::{DownReason, NodeFacts};
 use crate::domain::node::{KeeperId, Moment, NodeAddr};
 use crate::domain::observed::ObservedNode;
+use crate::domain::published::Published;
 use crate::domain::verdict::voters;
 
 /// What other keepers ask, and what this one answers.
@@ -104,6 +105,28 @@ impl State {
             Finding::Replaced
         } else {
             asked.finding
+        }
+    }
+
+    /// Another generation is published: what is known of the primary is of the past, unless the withdrawal is called off.
+    pub(super) fn confirmation_after(&mut self, published: Option<&Published>, now: Moment) {
+        let (limits, before) = (self.settings.limits, self.observed.published.as_ref());
+        let intent = |state: Option<&Published>| state?.intent.clone();
+        let primary = |state: Option<&Published>| state?.primary.clone();
+        let confirmation = &mut self.observed.confirmation;
+        match (
+            primary(before),
+            intent(before),
+            primary(published),
+            intent(published),
+        ) {
+            (Some(_), None, None, Some(begun)) if begun.switchover.is_none() => {
+                confirmation.withdrawn();
+            }
+            (None, Some(begun), Some(again), None) if begun.old.as_ref() == Some(&again) => {
+                confirmation.called_off(limits, now);
+            }
+            _ => *confirmation = Confirmation::default(),
         }
     }
 

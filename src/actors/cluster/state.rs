@@ -219,7 +219,7 @@ impl State {
             self.observed.published_at = Some(now);
             // Begun, or overtaken by something else.
             self.observed.requested = None;
-            self.observed.confirmation = Confirmation::default();
+            self.confirmation_after(shared.published.as_ref(), now);
         }
         self.observed.published.clone_from(&shared.published);
         self.watch_breaker(now);

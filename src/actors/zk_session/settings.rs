@@ -46,7 +46,7 @@ impl ZkSession {
                 tracing::warn!(
                     %keeper,
                     settings,
-                    "the keepers' files differ: that keeper's has other settings; make them the same, and restart that keeper"
+                    "the keepers' files differ: that keeper's and this one's have different settings; make them the same, and restart the keeper whose file was wrong"
                 );
             }
             Some(SettingNews::Agree) => {

@@ -64,6 +64,30 @@ fn what_was_found_a_while_ago_confirms_nothing() {
     assert_eq!(next(&confirmation, after(1_000)), Next::Ask);
 }
 
+/// It answers before another is promoted, each time, so that each failover is called off.
+#[test]
+fn a_primary_that_is_withdrawn_and_back_again_and_again_flaps() {
+    let mut confirmation = Confirmation::default();
+    for time in 1..=3 {
+        let now = after(time * 10_000);
+        assert!(!confirmation.answers_too_often(LIMITS, now));
+        confirmation.found(Finding::Silent, true, true, now);
+        confirmation.withdrawn();
+        assert!(!confirmation.over(LIMITS, now), "it is withdrawn");
+        confirmation.called_off(LIMITS, now);
+    }
+    assert!(confirmation.answers_too_often(LIMITS, after(31_000)));
+    assert!(confirmation.flapping(LIMITS, after(31_000)).is_some());
+    let mut unconfirmed = Confirmation::default();
+    unconfirmed.withdrawn();
+    unconfirmed.called_off(LIMITS, START);
+    assert_eq!(
+        unconfirmed,
+        Confirmation::default(),
+        "no votes were against it"
+    );
+}
+
 /// Nobody could take over meanwhile, and somebody can as the cut ends: the primary may be back, too.
 #[test]
 fn what_a_majority_found_a_while_ago_confirms_nothing() {

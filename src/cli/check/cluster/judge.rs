@@ -54,7 +54,10 @@ impl Follows {
 pub(super) fn judge(config: &ClusterConfig, seen: &Cluster, before: Option<&Cluster>) -> Subject {
     let mut subject = Subject::new(format!("{} replication", config.name));
     if seen.nodes.is_empty() {
-        return subject.note("no node tells its state: nothing is known of who follows whom");
+        return subject.warning(
+            "no node tells its state: nothing is known of who follows whom",
+            "see what is said of each node above",
+        );
     }
     let judged = Judged {
         config,
