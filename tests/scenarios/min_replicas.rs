@@ -69,10 +69,13 @@ async fn a_look_before_use_tells_what_would_refuse_writes_and_what_does() {
     let primary = Redis::start_with(&net, &demands).await;
     let replica = Redis::replica_of(&net, &primary, &demands).await;
     let nodes = [&primary, &replica];
-    let before = look(&nodes).await;
     let would = "it would have 0 replicas at most, and refuse every write";
-    assert_eq!(before.matches(would).count(), 2, "{before}");
-    assert!(!before.contains("NOREPLICAS"), "{before}");
+    eventually(SOON, "the replica to be in touch", async || {
+        let before = look(&nodes).await;
+        let told = before.matches(would).count() == 2 && !before.contains("NOREPLICAS");
+        told.then_some(()).ok_or(before)
+    })
+    .await;
     replica.kill();
     eventually(SOON, "the primary to have lost its replica", async || {
         let after = look(&nodes).await;

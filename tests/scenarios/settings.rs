@@ -73,7 +73,7 @@ async fn a_setting_that_one_file_has_differently_is_told_by_all_with_both_values
     wait_told(odd, &json!({ first.id(): ours, second.id(): ours })).await;
     assert_eq!(odd_files(first).await, format!("{METRIC} 1"));
     assert_eq!(odd_files(odd).await, format!("{METRIC} 2"));
-    let differs = "that keeper's has other settings";
+    let differs = "have different settings";
     for keeper in [first, second] {
         let log = keeper.process().log();
         assert_eq!(log.matches(differs).count(), 1, "told once: {log}");

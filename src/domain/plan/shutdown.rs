@@ -15,6 +15,9 @@ use super::{Case, Hold, Plan, switchover};
 /// From one publication to the next attempt: one that is called off publishes the primary again.
 const AGAIN_AFTER: Duration = Duration::from_secs(2);
 
+/// Replicas that keep up have caught up by then, and the primary ends: that is a restart like any other.
+const CAUGHT_UP_WITHIN: Duration = Duration::from_millis(300);
+
 /// What is to be done about `primary`, which is published and well, if it is shutting down.
 pub(super) fn turn(
     case: &Case<'_>,
@@ -39,6 +42,14 @@ pub(super) fn turn(
             ..Plan::hold(held("a primary was published a moment ago".to_owned()))
         });
     }
+    let seen = case.observed.nodes.get(primary)?.sighting.at;
+    let waited = waited(left.saturating_sub(case.now.since(seen)));
+    if waited < CAUGHT_UP_WITHIN {
+        return Some(Plan {
+            again: Some(case.now.after(CAUGHT_UP_WITHIN.saturating_sub(waited))),
+            ..Plan::hold(held("its replicas may be about to catch up".to_owned()))
+        });
+    }
     let requested = Requested {
         to: None,
         reason: format!("{primary} is shutting down"),
@@ -50,4 +61,9 @@ pub(super) fn turn(
         }
     }
     Some(plan)
+}
+
+/// How long it has waited, but for whole seconds: `shutdown-timeout` is given in these.
+fn waited(left: Duration) -> Duration {
+    Duration::from_secs(left.as_secs() + 1).saturating_sub(left)
 }

@@ -47,11 +47,27 @@ pub(super) fn publishing(case: &Case<'_>, before: &Published, primary: &NodeAddr
         state.extend_lineage(facts.histories());
         state.has_data |= facts.keys > 0;
     }
+    remember_promoted(case, before, &mut state);
     let back = |addr: &NodeAddr| addr == primary || state.replicas.contains(addr);
     state.deposed.retain(|addr, _| !back(addr));
     state.recognise(case.observed);
     note_addresses(case, &mut state);
     state
+}
+
+/// Another one was being promoted, and may have been: by this command, and not by hand. It never was published, so nobody wrote to
+/// it.
+fn remember_promoted(case: &Case<'_>, before: &Published, state: &mut Published) {
+    let begun = before.intent.as_ref();
+    let begun = begun.filter(|intent| intent.step == Step::Promoting);
+    let Some(candidate) = begun.and_then(|intent| intent.candidate.as_ref()) else {
+        return;
+    };
+    let node = case.observed.nodes.get(candidate);
+    if let Some(facts) = node.and_then(|node| node.last_known()) {
+        let deposed = state.deposed.entry(candidate.clone()).or_default();
+        deposed.is_now(&facts.run_id, facts.histories());
+    }
 }
 
 /// Takes in what the names of the nodes resolve to. Some of what is noted is as good as all of it: a resolver that tells

@@ -1,6 +1,7 @@
 //! Somebody has promoted a replica, past the keepers.
 
 use super::builder::{Cluster, NOW, addr, cluster, history};
+use super::failover::trio;
 use crate::domain::election::Refusal;
 use crate::domain::explain::explain;
 use crate::domain::facts::{Link, ServerFailover};
@@ -104,6 +105,23 @@ fn a_primary_moved_twice_by_hand_while_nobody_led_is_adopted_by_those_who_saw_it
     let cluster = cluster.written(Change::Publish);
     assert_eq!(cluster.state().primary, Some(addr("c")));
     assert_eq!(cluster.state().lineage[0], history("c"));
+}
+
+/// Seed 50875: its leader was gone before it knew what had come of the promotion.
+#[test]
+fn a_node_that_keepers_began_to_promote_was_not_promoted_by_hand() {
+    let began = trio().promoting("a", "b").down("b").down("c").primary("a");
+    let again = began.written(Change::Publish);
+    assert_eq!(again.state().primary, Some(addr("a")));
+    let restarted = again.restarted("a", 10, 1_000).primary("b").with("b", |b| {
+        let id = "history by the promotion".to_owned();
+        b.previous_replication_id = Some(std::mem::replace(&mut b.replication_id, id));
+        (b.previous_offset, b.offset) = (Some(1_000), 1_050);
+    });
+    restarted
+        .written(Change::Note)
+        .plan()
+        .assert_follows(["b"], "a");
 }
 
 #[test]

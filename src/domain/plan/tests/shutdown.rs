@@ -46,6 +46,20 @@ fn whoever_has_everything_takes_over_at_once_by_a_switchover() {
     trio().ending("b").assert_settled();
 }
 
+/// Else each restart for which a probe comes at the right moment would be a switchover.
+#[test]
+fn replicas_that_keep_up_are_given_a_moment_to_catch_up() {
+    let ending = |milliseconds| {
+        let left = Duration::from_millis(milliseconds);
+        trio().with("a", |facts| facts.shutting_down = Some(left))
+    };
+    let begun = ending(9_990);
+    assert!(held(&begun).contains("about to catch up"));
+    let again = begun.plan().again.expect("another look");
+    assert_eq!(again, NOW.after(Duration::from_millis(290)));
+    ending(9_700).plan().into_write();
+}
+
 #[test]
 fn if_nobody_may_take_over_that_is_told_with_the_end_of_the_wait() {
     let unlinked = trio().unlinked("b").unlinked("c").ending("a");
