@@ -1,5 +1,7 @@
 //! Servers of HAProxy that bear another node's name, or that no keeper knows.
 
+use serde_json::Value;
+
 use super::support::haproxy::HaProxy;
 use super::support::keeper::{Keeper, Settings};
 use super::support::net::Net;
@@ -39,9 +41,14 @@ async fn servers_with_swapped_names_are_down_and_keepers_say_why_once_a_minute()
         eventually(SOON, format!("{} to show it", keeper.id()), async || {
             let view = keeper.admin("clusters/cluster-1").await;
             let proxies = view["haproxies"].as_array().cloned().unwrap_or_default();
+            // Each keeper is asked about one server or the other.
+            let swapped = |it: &Value| {
+                let pair = [it["named"].as_str(), it["node"].as_str()];
+                pair == [Some(&*named), Some(&*at)] || pair == [Some(&*at), Some(&*named)]
+            };
             let shown = proxies
                 .iter()
-                .any(|it| it["named"] == *named && it["node"] == *at && it["name"].is_string());
+                .any(|it| swapped(it) && it["name"].is_string());
             shown.then_some(()).ok_or(view["haproxies"].to_string())
         })
         .await;
