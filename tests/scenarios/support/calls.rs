@@ -6,9 +6,10 @@ use super::redis::Redis;
 
 /// Commands that change nothing: a keeper's probes, what servers exchange to replicate, and how the tests' own client
 /// introduces itself to servers that know it (Redis 7.2, Valkey).
-const HARMLESS: [&str; 15] = [
+const HARMLESS: [&str; 16] = [
     // Before 7.0, servers do not tell subcommands apart.
     "client",
+    "config",
     "pubsub",
     "info",
     "ping",
