@@ -65,8 +65,12 @@ enum Replicas {
 /// A primary is back within the mark-down time with so many of its 100 keys.
 async fn reborn_with(saved: usize, replicas: Replicas) {
     let net = Net::new();
-    // Redis's default, which these scenarios depend on: other tests have no time for it.
-    let delay = [("repl-diskless-sync-delay", "5")];
+    // The default since 7.0, which these scenarios depend on: other tests have no time for it. Earlier servers send a dump from disk
+    // at once, and replicas have thrown their data away before anybody could act.
+    let delay = [
+        ("repl-diskless-sync", "yes"),
+        ("repl-diskless-sync-delay", "5"),
+    ];
     let primary = Redis::start_with(&net, &delay).await;
     let first = Redis::replica_of(&net, &primary, &delay).await;
     let second = Redis::replica_of(&net, &primary, &delay).await;
