@@ -59,6 +59,8 @@ pub struct NodeFacts {
     pub offset: u64,
     /// Replicas that are attached to it and online, with what it knows of each; of the same moment as `offset`.
     pub attached: Vec<Attached>,
+    /// How many more replicas are attached that take a full synchronisation.
+    pub copied: usize,
     /// Keys in all databases (`db0:keys=…`, summed); a database whose figure cannot be read has one at least.
     pub keys: u64,
     /// It keeps an append-only file, from which it starts without any history that it had (`aof_enabled`).

@@ -58,6 +58,8 @@ pub struct Info {
     pub role: Option<Role>,
     /// `slave0`, `slave1`, … that are online; with the role.
     pub attached: Option<Vec<Attached>>,
+    /// How many more are being copied to; with the role.
+    pub copied: Option<usize>,
     /// `master_replid`.
     pub replication_id: Option<String>,
     /// `master_replid2`, unless all zeros.
@@ -77,7 +79,7 @@ impl Info {
         let mut replica = ReplicaFields::default();
         let mut is_replica = None;
         let mut online_replicas = 0;
-        let mut attached = Vec::new();
+        let (mut attached, mut copied) = (Vec::new(), 0_usize);
         let mut primary_offset = None;
         let mut replica_offset = None;
         for line in text.lines() {
@@ -133,8 +135,11 @@ impl Info {
                 "slave_repl_offset" => replica_offset = Some(value.parse().ok()),
                 _ if replica.read(field, value) => {}
                 _ if is_attached_replica(field) => {
-                    online_replicas +=
-                        usize::from(value.split(',').any(|part| part == "state=online"));
+                    let state = value
+                        .split(',')
+                        .find_map(|part| part.strip_prefix("state="));
+                    online_replicas += usize::from(state == Some("online"));
+                    copied += usize::from(state.is_some_and(|it| !it.is_empty() && it != "online"));
                     attached.extend(Attached::parse(value));
                 }
                 _ if is_numbered(field, "db") => {
@@ -154,6 +159,7 @@ impl Info {
         // Whatever the order of the lines.
         attached.sort_unstable();
         info.attached = info.role.is_some().then_some(attached);
+        info.copied = info.role.is_some().then_some(copied);
         info
     }
 
@@ -305,6 +311,7 @@ impl NodeFacts {
             previous_offset: info.previous_offset,
             offset: info.offset.unwrap_or(0),
             attached: info.attached.clone().unwrap_or_default(),
+            copied: info.copied.unwrap_or(0),
             keys: info.keys.unwrap_or(0),
             append_only: info.append_only.unwrap_or(false),
             failover: info.failover.flatten(),
@@ -363,6 +370,7 @@ impl NodeFacts {
         take(&mut self.role, info.role);
         take(&mut self.offset, info.offset);
         take(&mut self.attached, info.attached);
+        take(&mut self.copied, info.copied);
         take(&mut self.keys, info.keys);
         if let Some(uptime) = info.uptime {
             self.doubt_link_down_since(uptime);

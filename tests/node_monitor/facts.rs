@@ -243,7 +243,9 @@ fn a_name_that_is_known_late_after_a_restart_is_looked_up_again_within_seconds()
     on_virtual_time(async {
         let watch = Watch::of("redis-1", |redis, _| redis.name("redis-1", &["10.0.0.1"]));
         watch.next(|sighting| sighting.facts.is_some()).await;
-        sleep(Duration::from_secs(3)).await;
+        for _ in 0..3 {
+            watch.probed().await;
+        }
         watch.redis.name("redis-1", &["10.0.0.2"]);
         let moved = watch.clock.now();
         let known =

@@ -1,37 +1,25 @@
 //! `redis-keeper check --live` in front of real servers.
 
-use std::process::Command;
-
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use zookeeper_client::{Acl, Acls, AuthId, Client, CreateMode, Permission};
 
+use super::support::look::{cluster, look_live};
 use super::support::net::Net;
 use super::support::redis::Redis;
 use super::support::zookeeper::ZooKeeper;
 
 /// How it exits, and its report.
 async fn look(quorum: &[String], prefix: &str, nodes: &[&Redis]) -> (Option<i32>, String) {
-    let nodes = nodes
-        .iter()
-        .map(|redis| json!({"host": redis.at().ip(), "port": redis.at().port()}));
     let config = json!({
         "keeper-id": "checker",
         "zk-quorum": quorum,
         "zk-prefix": prefix,
-        "clusters": [{"name": "cache", "nodes": nodes.collect::<Value>()}],
+        "clusters": [cluster("cache", nodes)],
     });
-    let dir = TempDir::new().expect("a directory");
-    let file = dir.path().join("keeper.conf");
-    std::fs::write(&file, config.to_string()).expect("keeper.conf");
-    let mut check = Command::new(env!("CARGO_BIN_EXE_redis-keeper"));
-    check.args(["check", "--live"]).arg(&file);
-    let output = tokio::task::spawn_blocking(move || check.output());
-    let output = output.await.expect("no panic").expect("it runs");
-    let effective: Value = serde_json::from_slice(&output.stdout).expect("JSON alone");
+    let look = look_live(&config).await;
+    let effective: Value = serde_json::from_slice(&look.effective).expect("JSON alone");
     assert_eq!(effective["keeper-id"], "checker");
-    let report = String::from_utf8_lossy(&output.stderr).into_owned();
-    (output.status.code(), report)
+    (look.code, look.report)
 }
 
 fn assert_says(report: &str, wanted: &[&str]) {

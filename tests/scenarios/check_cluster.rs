@@ -1,36 +1,23 @@
 //! `redis-keeper check --live` looks at the servers of a cluster together.
 
-use std::process::Command;
-
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
+use super::support::look::{Look, cluster, look_live};
 use super::support::net::Net;
 use super::support::redis::{Redis, Role};
 
 /// How it exits and what it reports of these clusters.
 async fn look(clusters: &[(&str, &[&Redis])]) -> (Option<i32>, String) {
-    let cluster = |(name, nodes): &(&str, &[&Redis])| {
-        let nodes = nodes.iter();
-        let nodes = nodes.map(|it| json!({"host": it.at().ip(), "port": it.at().port()}));
-        json!({ "name": name, "nodes": nodes.collect::<Value>() })
-    };
-    let clusters = clusters.iter().map(cluster).collect::<Value>();
+    let clusters = clusters.iter();
+    let clusters = clusters.map(|(name, nodes)| cluster(name, nodes));
     let config = json!({
         "keeper-id": "checker",
         "coordination": "embedded",
         "redis": { "password": "s3cret" },
-        "clusters": clusters,
+        "clusters": clusters.collect::<Value>(),
     });
-    let dir = TempDir::new().expect("a directory");
-    let file = dir.path().join("keeper.conf");
-    std::fs::write(&file, config.to_string()).expect("keeper.conf");
-    let mut check = Command::new(env!("CARGO_BIN_EXE_redis-keeper"));
-    check.args(["check", "--live"]).arg(&file);
-    let output = tokio::task::spawn_blocking(move || check.output());
-    let output = output.await.expect("no panic").expect("it runs");
-    let report = String::from_utf8_lossy(&output.stderr).into_owned();
-    (output.status.code(), report)
+    let Look { code, report, .. } = look_live(&config).await;
+    (code, report)
 }
 
 /// That the report of these clusters is a failure and says all of this.

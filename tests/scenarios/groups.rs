@@ -1,15 +1,14 @@
 //! Two groups of keepers, of different prefixes, look after one cluster (RK-12).
 
 use std::collections::BTreeSet;
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::time::Instant;
 
 use super::support::checks::Checks;
 use super::support::keeper::{Keeper, Keepers, Settings};
+use super::support::look::{Look, cluster, look_live};
 use super::support::net::Net;
 use super::support::redis::Redis;
 use super::support::wait::{SOON, eventually};
@@ -86,23 +85,14 @@ async fn writable(keepers: &[&Keeper], nodes: &[&Redis]) -> BTreeSet<String> {
 async fn check(prefix: &Prefix<'_>, nodes: &[&Redis]) -> (Option<i32>, String) {
     let servers = prefix.zookeeper().servers();
     let quorum: Vec<_> = servers.iter().map(|it| it.at().to_string()).collect();
-    let nodes = nodes.iter();
-    let nodes = nodes.map(|it| json!({"host": it.at().ip(), "port": it.at().port()}));
     let config = json!({
         "keeper-id": "checker",
         "zk-quorum": quorum,
         "zk-prefix": prefix.path(),
-        "clusters": [{"name": "cache", "nodes": nodes.collect::<Value>()}],
+        "clusters": [cluster("cache", nodes)],
     });
-    let dir = TempDir::new().expect("a directory");
-    let file = dir.path().join("keeper.conf");
-    std::fs::write(&file, config.to_string()).expect("keeper.conf");
-    let mut check = Command::new(env!("CARGO_BIN_EXE_redis-keeper"));
-    check.args(["check", "--live"]).arg(&file);
-    let output = tokio::task::spawn_blocking(move || check.output());
-    let output = output.await.expect("no panic").expect("it runs");
-    let report = String::from_utf8_lossy(&output.stderr).into_owned();
-    (output.status.code(), report)
+    let Look { code, report, .. } = look_live(&config).await;
+    (code, report)
 }
 
 #[tokio::test]

@@ -1,11 +1,9 @@
 //! The operator's own `min-replicas-to-write`: what it makes of a failover is told before there is one.
 
-use std::process::Command;
-
 use serde_json::json;
-use tempfile::TempDir;
 
 use super::support::keeper::{Keeper, Settings};
+use super::support::look::{cluster, look_live};
 use super::support::net::Net;
 use super::support::redis::Redis;
 use super::support::wait::{SOON, eventually};
@@ -87,20 +85,9 @@ async fn a_look_before_use_tells_what_would_refuse_writes_and_what_does() {
 
 /// The report of `check --live`.
 async fn look(nodes: &[&Redis]) -> String {
-    let nodes: Vec<_> = nodes
-        .iter()
-        .map(|redis| json!({"host": redis.at().ip(), "port": redis.at().port()}))
-        .collect();
     let config = json!({
         "coordination": "embedded",
-        "clusters": [{"name": "cache", "nodes": nodes}],
+        "clusters": [cluster("cache", nodes)],
     });
-    let dir = TempDir::new().expect("a directory");
-    let file = dir.path().join("keeper.conf");
-    std::fs::write(&file, config.to_string()).expect("keeper.conf");
-    let mut check = Command::new(env!("CARGO_BIN_EXE_redis-keeper"));
-    check.args(["check", "--live"]).arg(&file);
-    let output = tokio::task::spawn_blocking(move || check.output());
-    let output = output.await.expect("no panic").expect("it runs");
-    String::from_utf8_lossy(&output.stderr).into_owned()
+    look_live(&config).await.report
 }

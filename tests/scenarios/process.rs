@@ -188,6 +188,9 @@ fn may_crowd() -> bool {
     may
 }
 
+/// How long a client of the crowd stays away once its connection was closed: that is how it behaves, and nobody waits for it.
+const STAYS_AWAY: Duration = Duration::from_secs(10);
+
 /// Holds a connection open whatever its other end does, and makes a new one some time after it was closed.
 async fn hold(at: SocketAddrV4, says: &'static [u8], number: usize) {
     // Not all in one instant, and not one by one.
@@ -197,7 +200,7 @@ async fn hold(at: SocketAddrV4, says: &'static [u8], number: usize) {
             let _ = connection.write_all(says).await;
             let _ = connection.read(&mut [0; 256]).await;
         }
-        sleep(Duration::from_secs(10)).await;
+        sleep(STAYS_AWAY).await;
     }
 }
 

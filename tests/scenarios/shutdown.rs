@@ -126,31 +126,21 @@ async fn a_primary_that_is_shutting_down_and_that_nobody_may_replace_is_held_and
 }
 
 #[tokio::test]
-async fn a_restart_of_the_primary_while_its_replicas_keep_up_loses_nothing() {
+async fn a_primary_that_is_restarted_while_its_replicas_keep_up_stays_the_primary() {
     let net = Net::new();
     let primary = Redis::start_with(&net, &[("save", "3600 1")]).await;
     let replica = Redis::replica_of(&net, &primary, &[]).await;
     primary.write_keys("kept", 10).await;
     let settings = Settings::new().set("seconds-mark-down", 20);
     let keeper = Keeper::alone_for(&net, settings, &[&primary, &replica]).await;
-    primary.wait_followed_by(&[&replica]).await;
+    primary.wait_acknowledged_by(&replica).await;
     let generation = keeper.generation("cache").await;
     primary.process().terminate();
     primary.process().wait_exit().await;
     primary.revive().await;
     keeper.wait_probes("cache", &primary, 10).await;
-    // On a busy host its replicas may take so long to catch up that a switchover is the shorter way.
-    let switched = keeper.process().log().contains("is shutting down");
-    if !switched && !primary.forgets_its_history().await {
+    if !primary.forgets_its_history().await {
         assert_eq!(keeper.generation("cache").await, generation);
+        assert!(keeper.calls_writable("cache", &primary).await);
     }
-    let serves = eventually(SOON, "a node to be writable", async || {
-        for redis in [&primary, &replica] {
-            if keeper.calls_writable("cache", redis).await {
-                return Ok(redis);
-            }
-        }
-        Err("none is")
-    });
-    assert_eq!(serves.await.key_count().await, 10);
 }

@@ -17,6 +17,7 @@ pub(crate) mod insistence;
 pub(crate) mod keeper;
 pub(crate) mod leadership;
 pub(crate) mod link;
+pub(crate) mod look;
 pub(crate) mod net;
 pub(crate) mod process;
 pub(crate) mod raw_http;

@@ -1,11 +1,9 @@
 //! Servers of two versions, as during a rolling upgrade. `tests/servers.sh` has a newer server and names it.
 
-use std::process::Command;
-
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use serde_json::json;
 
 use super::support::keeper::{Keeper, Settings};
+use super::support::look::{cluster, look_live};
 use super::support::net::Net;
 use super::support::process::command;
 use super::support::redis::Redis;
@@ -15,23 +13,14 @@ const NEWER: &str = "NEWER_SERVER";
 
 /// What `check --live` says of these nodes.
 async fn check(net: &Net, nodes: [&Redis; 3]) -> String {
-    let nodes = nodes.iter();
-    let nodes = nodes.map(|it| json!({"host": it.at().ip(), "port": it.at().port()}));
     let at = net.socket(Keeper::PORT);
     let config = json!({
         "coordination": "embedded",
         "rest-host": at.ip(),
         "rest-port": at.port(),
-        "clusters": [{"name": "cache", "nodes": nodes.collect::<Value>()}],
+        "clusters": [cluster("cache", &nodes)],
     });
-    let dir = TempDir::new().expect("a directory");
-    let file = dir.path().join("keeper.conf");
-    std::fs::write(&file, config.to_string()).expect("keeper.conf");
-    let mut check = Command::new(env!("CARGO_BIN_EXE_redis-keeper"));
-    check.args(["check", "--live"]).arg(&file);
-    let output = tokio::task::spawn_blocking(move || check.output());
-    let output = output.await.expect("no panic").expect("it runs");
-    String::from_utf8_lossy(&output.stderr).into_owned()
+    look_live(&config).await.report
 }
 
 #[tokio::test]

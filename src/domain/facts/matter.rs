@@ -17,6 +17,7 @@ impl NodeFacts {
             previous_offset,
             offset: _,
             attached: _,
+            copied: _,
             keys,
             append_only,
             failover,

@@ -315,6 +315,8 @@ fn garbled_facts(mut facts: NodeFacts, after: &NodeFacts, field: &str, text: &st
     if is_attached_replica(field) {
         facts.attached.retain(|it| after.attached.contains(it));
         assert!(after.attached.len() <= facts.attached.len());
+        assert!([after.copied, after.copied + 1].contains(&facts.copied));
+        facts.copied = after.copied;
     }
     match &mut facts.role {
         Role::Primary { online_replicas } if is_attached_replica(field) => {

@@ -194,6 +194,7 @@ impl From<WireFacts> for (NodeAddr, NodeFacts) {
             offset: wire.offset,
             // What moves by itself is read where it is shown.
             attached: Vec::new(),
+            copied: 0,
             keys: wire.keys,
             append_only: wire.append_only,
             failover: wire.failover.as_deref().and_then(ServerFailover::parse),

@@ -119,7 +119,7 @@ prop_compose! {
         let (major, minor, patch) = version;
         NodeFacts {
             run_id, version: Version { major, minor, patch }, family, append_only, mode, uptime, loading, role,
-            replication_id: ids.0, previous_replication_id: ids.1, previous_offset: figures.2, offset: figures.0, attached: Vec::new(), keys: figures.1, sentinels,
+            replication_id: ids.0, previous_replication_id: ids.1, previous_offset: figures.2, offset: figures.0, attached: Vec::new(), copied: 0, keys: figures.1, sentinels,
             other_subscribers, failover, shutting_down: None,
             writes: Writes { misconf: writes.0, disk_failed: writes.1, replicas_in_touch: writes.2 },
         }

@@ -131,6 +131,7 @@ pub(super) fn sighting() -> Sighting {
             previous_offset: None,
             offset: 42,
             attached: Vec::new(),
+            copied: 0,
             keys: 1,
             append_only: false,
             failover: None,

@@ -385,6 +385,20 @@ impl Redis {
         }
     }
 
+    /// Until `replica`, its only one, has acknowledged everything: a server that is told to end waits for that.
+    pub(crate) async fn wait_acknowledged_by(&self, replica: &Redis) {
+        replica.wait_in_step_with(self).await;
+        let what = format!("{} to have acknowledged all of {}", replica.at, self.at);
+        eventually(SOON, what, async || {
+            let info = self.info("replication").await;
+            let info = info.map_err(|error| error.to_string())?;
+            let sent = format!("offset={},", info["master_repl_offset"]);
+            let all = info.get("slave0").is_some_and(|it| it.contains(&sent));
+            all.then_some(()).ok_or_else(|| format!("{info:?}"))
+        })
+        .await;
+    }
+
     /// Until its append-only file has all that its first synchronisation brought: Redis rewrites the file behind that.
     pub(crate) async fn wait_append_only(&self) {
         let what = format!("{} to have written its append-only file", self.at);

@@ -29,7 +29,10 @@ pub(super) fn look(
             continue;
         };
         subject = match upstream.link {
-            Link::Down { since } => unlinked(subject, addr, upstream, since),
+            Link::Down { since } => {
+                let copied = upstream.syncing && copies(cluster, node);
+                unlinked(subject, (addr, upstream), since, copied)
+            }
             Link::Up => {
                 let subject = unheard(subject, addr, upstream);
                 let then = before.unwrap_or(cluster);
@@ -50,14 +53,24 @@ fn threshold(policy: &Policy) -> u64 {
     policy.max_lag_bytes.map_or(MUCH, |most| most.min(MUCH))
 }
 
+/// Whether the node that it follows has a replica to copy to, as far as that tells. One that refuses the login of a replica has none,
+/// though the replica says again and again that its synchronisation is under way.
+fn copies(cluster: &Cluster, node: &Node) -> bool {
+    let Some(Follows::Listed(followed)) = &node.follows else {
+        return true;
+    };
+    let followed = cluster.nodes.get(followed);
+    followed.is_none_or(|followed| followed.facts.copied > 0)
+}
+
 fn unlinked(
     subject: Subject,
-    addr: &NodeAddr,
-    upstream: &Upstream,
+    (addr, upstream): (&NodeAddr, &Upstream),
     since: Option<Duration>,
+    copied: bool,
 ) -> Subject {
     let primary = &upstream.primary;
-    if upstream.syncing {
+    if copied {
         let text = format!(
             "{addr} is being copied from {primary} in full, and can take over only when that ends"
         );

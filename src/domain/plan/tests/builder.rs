@@ -100,6 +100,7 @@ fn facts(name: &str, role: Role, replication_id: String) -> NodeFacts {
         previous_offset: None,
         offset: 1_000,
         attached: Vec::new(),
+        copied: 0,
         keys: 10,
         append_only: false,
         failover: None,

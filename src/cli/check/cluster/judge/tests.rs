@@ -190,14 +190,21 @@ fn a_replica_without_a_link_is_a_problem_and_one_that_is_being_copied_a_warning(
         &["problem: c:1 follows a:1 and has had no link to it for 77 s"],
     );
     let syncing = format!("{down}master_sync_in_progress:1\n");
-    let report = trio([
-        primary("a", 1),
-        replica("b", "a", ""),
-        replica("c", "a", &syncing),
-    ]);
+    let report = |copied| {
+        let a = NodeFacts {
+            copied,
+            ..primary("a", 1)
+        };
+        trio([a, replica("b", "a", ""), replica("c", "a", &syncing)])
+    };
     assert_told(
-        &report,
+        &report(1),
         &["warning  cache", "c:1 is being copied from a:1 in full"],
+    );
+    // A primary that refuses its login knows of none.
+    assert_told(
+        &report(0),
+        &["problem: c:1 follows a:1 and has had no link to it for 77 s"],
     );
     let mute = "master_last_io_seconds_ago:34\n";
     let report = trio([

@@ -49,6 +49,7 @@ pub(super) fn facts(index: usize, server: &Server, servers: &[Server]) -> NodeFa
         previous_offset: None,
         offset: server.offset,
         attached: Vec::new(),
+        copied: 0,
         keys: server.keys,
         append_only: false,
         failover: None,

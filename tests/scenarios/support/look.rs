@@ -1,0 +1,39 @@
+//! `redis-keeper check --live`, run as an operator runs it.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::redis::Redis;
+
+/// How it exits, and what it prints.
+pub(crate) struct Look {
+    pub(crate) code: Option<i32>,
+    /// On the standard output: the effective configuration.
+    pub(crate) effective: Vec<u8>,
+    /// On the standard error.
+    pub(crate) report: String,
+}
+
+/// A cluster of these nodes, as a file has it.
+pub(crate) fn cluster(name: &str, nodes: &[&Redis]) -> Value {
+    let node = |redis: &&Redis| json!({"host": redis.at().ip(), "port": redis.at().port()});
+    json!({"name": name, "nodes": nodes.iter().map(node).collect::<Value>()})
+}
+
+/// Has it look with this configuration.
+pub(crate) async fn look_live(config: &Value) -> Look {
+    let dir = TempDir::new().expect("a directory");
+    let file = dir.path().join("keeper.conf");
+    std::fs::write(&file, config.to_string()).expect("keeper.conf");
+    let mut check = Command::new(env!("CARGO_BIN_EXE_redis-keeper"));
+    check.args(["check", "--live"]).arg(&file);
+    let output = tokio::task::spawn_blocking(move || check.output());
+    let output = output.await.expect("no panic").expect("it runs");
+    Look {
+        code: output.status.code(),
+        effective: output.stdout,
+        report: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
