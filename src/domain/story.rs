@@ -111,6 +111,8 @@ pub struct Done {
     pub not_writable: Option<Duration>,
     /// Bytes that the new primary lacked of what the old one was last read to have.
     pub lacked: Option<u64>,
+    /// Another process than the one that was withdrawn is the primary, at the same address.
+    pub another_process: bool,
 }
 
 /// What was told of one node.
@@ -130,6 +132,8 @@ struct Told {
 #[derive(Debug, Clone, Default)]
 struct Change {
     old: Option<NodeAddr>,
+    /// Its process.
+    process: Option<String>,
     switchover: bool,
     /// When the old primary was writable last.
     writable_until: Option<Moment>,
@@ -370,6 +374,7 @@ impl Change {
         let sighting = sighting.filter(|_| facts.is_some());
         Self {
             old: intent.old.clone(),
+            process: intent.old_run_id.clone(),
             switchover: intent.switchover.is_some(),
             writable_until: sighting.and_then(|it| match (it.answering, it.unproven) {
                 (true, None) => Some(now),
@@ -392,7 +397,13 @@ impl Change {
 
     fn done(self, primary: &NodeAddr, generation: Generation, view: View<'_>) -> Done {
         let lacks = self.lacks.filter(|(node, _)| node == primary);
+        let published = view.observed.published.as_ref();
+        let process = published.and_then(|published| published.run_id.as_ref());
+        let same_address = self.old.as_ref() == Some(primary);
         Done {
+            another_process: same_address
+                && self.process.is_some()
+                && self.process.as_ref() != process,
             to: primary.clone(),
             switchover: self.switchover,
             generation,

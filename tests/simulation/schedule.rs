@@ -224,9 +224,7 @@ impl Schedule {
             clients: 2,
             colocated: chance.happens(50),
             latency: chance.pick(&[300, 800, 2_000, 8_000]),
-            drifts: (0..keepers)
-                .map(|_| chance.between(0, 10_000).cast_signed() - 5_000)
-                .collect(),
+            drifts: chance.drifts(keepers),
             mark_down: chance.pick(&[500, 1_000, 1_500]),
             busy: None,
             tick: chance.pick(&[100, 200]),
@@ -390,6 +388,12 @@ impl Schedule {
 struct Chance(StdRng);
 
 impl Chance {
+    /// How far the clocks of so many keepers are off, in microseconds a second at most 5,000.
+    fn drifts(&mut self, keepers: usize) -> Vec<i64> {
+        let mut drift = |_| self.between(0, 10_000).cast_signed() - 5_000;
+        (0..keepers).map(&mut drift).collect()
+    }
+
     fn between(&mut self, least: u64, most: u64) -> u64 {
         self.0.random_range(least..=most)
     }

@@ -167,6 +167,7 @@ fn tell_done(done: &Done) {
         generation,
         not_writable,
         lacked,
+        another_process,
     } = done;
     let generation = generation.0;
     let not_writable_seconds = not_writable.map(seconds);
@@ -174,6 +175,10 @@ fn tell_done(done: &Done) {
     let called_off = from.as_ref() == Some(to);
     let from = from.as_ref().map(tracing::field::display);
     match (called_off, switchover) {
+        (true, _) if *another_process => tracing::warn!(
+            %primary, not_writable_seconds, generation,
+            "nobody could take over: another process at the primary's address is the primary, and may lack data"
+        ),
         (true, true) => tracing::warn!(
             %primary, not_writable_seconds, generation,
             "switchover called off: the primary is the same as before"

@@ -158,8 +158,30 @@ fn the_leader_tells_how_long_nobody_was_writable_and_what_the_new_primary_lacks(
             generation: Generation(3),
             not_writable: Some(Duration::from_millis(5_250)),
             lacked: Some(30),
+            another_process: false,
         })]
     );
+}
+
+#[test]
+fn another_process_at_the_old_address_is_not_the_same_primary() {
+    let back = |process: &str| {
+        let mut story = Story::default();
+        look(&mut story, &trio(), true, 0);
+        look(&mut story, &withdrawn(held_down()), true, 5_100);
+        let mut again = trio();
+        let state = again.observed.published.as_mut().expect("a state");
+        state.run_id = Some(process.to_owned());
+        state.generation = Generation(3);
+        let done = look(&mut story, &again, true, 5_250);
+        let done = done.into_iter().find_map(|event| match event {
+            Event::Done(done) => Some(done),
+            _ => None,
+        });
+        done.expect("an end").another_process
+    };
+    assert!(!back("process of a"));
+    assert!(back("second process of a"));
 }
 
 #[test]

@@ -67,9 +67,7 @@ impl Schedule {
             nodes: 3,
             clusters: 1,
             colocated: false,
-            drifts: (0..3)
-                .map(|_| chance.between(0, 10_000).cast_signed() - 5_000)
-                .collect(),
+            drifts: chance.drifts(3),
             faults,
             healed: dies + random.mark_down * 1_000 + 6_000_000,
             kind: Kind::KeeperReplaced(dies),
@@ -176,9 +174,7 @@ impl Schedule {
             nodes: 3,
             clusters: 1,
             colocated: false,
-            drifts: (0..2)
-                .map(|_| chance.between(0, 10_000).cast_signed() - 5_000)
-                .collect(),
+            drifts: chance.drifts(2),
             faults,
             healed: BEGIN + 20_000_000,
             kind: Kind::Anything,

@@ -38,9 +38,7 @@ impl Schedule {
             faults,
             healed: OUTAGE + lasts,
             keepers: if crash { 3 } else { chance.pick(&[1, 2, 3, 5]) },
-            drifts: (0..5)
-                .map(|_| chance.between(0, 10_000).cast_signed() - 5_000)
-                .collect(),
+            drifts: chance.drifts(5),
             kind: if crash {
                 Kind::OutageAndCrash
             } else {

@@ -48,9 +48,7 @@ impl Schedule {
             nodes: 3,
             clusters: 1,
             colocated: false,
-            drifts: (0..3)
-                .map(|_| chance.between(0, 10_000).cast_signed() - 5_000)
-                .collect(),
+            drifts: chance.drifts(3),
             faults,
             healed: BEGIN + LASTS,
             kind: Kind::Anything,
