@@ -196,8 +196,13 @@ async fn however_many_ask_and_whatever_they_call_themselves_zookeeper_hears_hard
             let state = ["UP", "DOWN"][number / 3 % 2];
             let header = format!("{state}; name=writes/{node}; node={name}; weight=1/1");
             let path = "/cluster/cache/is-writable";
-            let answer = keeper.get_with_state(path, header.as_bytes()).await;
-            assert_eq!(answer.expect("an answer").code, 200);
+            // A keeper on a busy host may answer a burst late; HAProxy asks again, too.
+            eventually(SOON, "a yes", async || {
+                let answer = keeper.get_with_state(path, header.as_bytes()).await;
+                let answer = answer.expect("an answer");
+                (answer.code == 200).then_some(()).ok_or(answer.body)
+            })
+            .await;
         });
         join_all(asked).await;
         sleep(Duration::from_millis(100)).await;
