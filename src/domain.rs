@@ -19,6 +19,7 @@ pub mod identity;
 pub mod info;
 pub mod lease;
 pub mod lineage;
+pub mod listed;
 pub mod liveness;
 pub mod looks;
 pub mod names;

@@ -292,6 +292,7 @@ impl Actor for ClusterActor {
     type Context = Context<Self>;
 
     fn started(&mut self, _: &mut Self::Context) {
+        self.count_silences();
         (self.links.subscribe)(Subscribe(self.state.settings.name.clone()));
         for monitor in self.links.monitors.values() {
             monitor.do_send(SightAgain);

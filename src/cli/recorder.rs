@@ -13,7 +13,11 @@ const DURATIONS: [f64; 13] = [
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// What is recorded as it happens, and what it tells. Everything else is read at the moment of a scrape: `http/metrics`.
-const HELP: [(&str, &str); 11] = [
+const HELP: [(&str, &str); 13] = [
+    (
+        "redis_keeper_cluster_holds_total",
+        "Holds and warnings that began, as the leader saw it.",
+    ),
     (
         "redis_keeper_cluster_other_groups",
         "Other groups of keepers that look after the cluster.",
@@ -37,6 +41,10 @@ const HELP: [(&str, &str); 11] = [
     (
         super::logging::LOST_LINES,
         "Lines of the log that nobody took in time, or that could not be written.",
+    ),
+    (
+        "redis_keeper_node_silences_total",
+        "Silences of a node, each of a second or more, or of half of the mark-down time.",
     ),
     (
         "redis_keeper_probe_connections_mute_total",

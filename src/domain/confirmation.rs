@@ -58,6 +58,19 @@ impl Finding {
         self.serves_nobody() || self == Self::Replaced
     }
 
+    /// As the log tells it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Silent => "no answer",
+            Self::Loading => "loading",
+            Self::Busy => "busy with a script",
+            Self::Answers => "answers",
+            Self::Replaced => "another process answers",
+            Self::Unknown => "not known",
+        }
+    }
+
     fn serves_nobody(self) -> bool {
         matches!(
             self,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use self::choice::{Choice, choice};
+pub use self::foresight::{Foreseen, Foresight};
 pub use self::holds::{HoldsTold, Weight};
 pub use self::obstacles::{News as ObstacleNews, Obstacles};
 pub use self::silence::{Silence, reason};
@@ -17,6 +18,7 @@ use super::plan::{Action, Hold, Plan};
 use super::published::{Intent, Published};
 
 mod choice;
+mod foresight;
 mod holds;
 mod obstacles;
 mod silence;

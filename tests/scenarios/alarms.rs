@@ -175,3 +175,52 @@ async fn wait_one_leader(keepers: &Keepers) {
     })
     .await;
 }
+
+/// Beside the alarm there is a line of the log, for whoever has no Prometheus, and both come before the primary dies.
+#[tokio::test]
+async fn a_failover_that_could_not_follow_is_logged_before_it_is_needed() {
+    let net = Net::new();
+    let [primary, first, second] = Redis::trio(&net).await;
+    let nodes = [&primary, &first, &second];
+    set_priority([&first, &second], 0).await;
+    let keeper = Keeper::alone_for(&net, Settings::new(), &nodes).await;
+    let logged = async |line: &str| {
+        // The keeper waits a minute before it tells what may pass by itself.
+        eventually(3 * SOON, format!("the log to say {line}"), async || {
+            let log = keeper.process().log();
+            log.contains(line).then_some(()).ok_or(log)
+        })
+        .await;
+    };
+    logged("no failover would follow if the primary died now").await;
+    let log = keeper.process().log();
+    assert!(log.contains("priority 0"), "{log}");
+    set_priority([&first, &second], 100).await;
+    logged("a failover would follow again if the primary died").await;
+}
+
+/// A node that is frozen for less than the mark-down time is never voted down; its silences are counted.
+#[tokio::test]
+async fn silences_that_are_no_votes_are_counted() {
+    let net = Net::new();
+    let [primary, first, second] = Redis::trio(&net).await;
+    let keeper = Keeper::alone_for(
+        &net,
+        Settings::new().set("seconds-mark-down", 20),
+        &[&primary, &first, &second],
+    )
+    .await;
+    for count in ["1", "2"] {
+        keeper
+            .wait_samples(&[&of(&first, "up", "1"), &of(&second, "silences_total", "0")])
+            .await;
+        first.pause();
+        keeper
+            .wait_samples(&[
+                &of(&first, "silences_total", count),
+                &of(&first, "votes", "0"),
+            ])
+            .await;
+        first.resume();
+    }
+}

@@ -8,7 +8,7 @@ use super::ClusterActor;
 use super::state::State;
 use crate::actors::messages::{AskAnew, AskVoters, Asked, Confirm, SetPoll};
 use crate::domain::brake::Brake;
-use crate::domain::confirmation::{Answer, Confirmation, Finding, Tally, Told};
+use crate::domain::confirmation::{Answer, Confirmation, Finding, Inquiry, Tally, Told};
 use crate::domain::facts::{DownReason, NodeFacts};
 use crate::domain::node::{KeeperId, Moment, NodeAddr};
 use crate::domain::observed::ObservedNode;
@@ -285,7 +285,7 @@ impl Handler<Confirm> for ClusterActor {
         let (alone, generation) = (inquiry.through.is_none(), self.state.generation());
         let successor = inquiry.successor.clone();
         let first = alone.then(|| self.refresh([successor].into(), limits.probe_timeout));
-        let primary = self.ask_anew(Some(inquiry.primary));
+        let primary = self.ask_anew(Some(inquiry.primary.clone()));
         let asked = async move {
             let answers = match first {
                 Some(first) => first.await,
@@ -308,7 +308,7 @@ impl Handler<Confirm> for ClusterActor {
                 if let Some(asked) = asked.filter(|_| actor.state.generation() == generation) {
                     let now = actor.links.clock.now();
                     let finding = actor.state.judged(&asked, now);
-                    actor.confirmed(finding, alone, &inquiry.successor);
+                    actor.confirmed(finding, &inquiry);
                 }
                 actor.reconsider(ctx);
             });
@@ -317,14 +317,25 @@ impl Handler<Confirm> for ClusterActor {
 }
 
 impl ClusterActor {
-    fn confirmed(&mut self, finding: Finding, alone: bool, successor: &NodeAddr) {
+    fn confirmed(&mut self, finding: Finding, inquiry: &Inquiry) {
+        let Inquiry {
+            successor, through, ..
+        } = inquiry;
+        let alone = through.is_none();
         let now = self.links.clock.now();
         let mark_down = self.state.settings.limits.mark_down;
         let answering = self.state.observed.nodes.get(successor);
         let since = answering.and_then(|node| node.sighting.answering_since);
         let steady = alone && since.is_some_and(|since| now.since(since) >= mark_down);
         let _in_span = self.span.enter();
-        tracing::info!(?finding, alone, %successor, "the primary was asked once more");
+        let by = if alone {
+            "the leader"
+        } else {
+            "a majority of the keepers"
+        };
+        tracing::info!(
+            finding = finding.word(), by, %successor, "the primary was asked once more"
+        );
         let confirmation = &mut self.state.observed.confirmation;
         confirmation.found(finding, alone, steady, now);
     }

@@ -1,13 +1,16 @@
 //! What happens in the cluster, told in the log: constant messages, with fields for the rest. INFO is what is normal, WARN what an
 //! operator should look at, ERROR what needs a hand.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::ClusterActor;
+use crate::domain::listed::listed;
 use crate::domain::node::{Moment, NodeAddr};
-use crate::domain::plan::Action;
+use crate::domain::plan::{Action, Hold, HoldKind};
 use crate::domain::story::{
-    Choice, Done, Event, HoldsTold, ObstacleNews, Obstacles, Story, View, Weight, choice, reason,
+    Choice, Done, Event, Foreseen, Foresight, HoldsTold, ObstacleNews, Obstacles, Story, View,
+    Weight, choice, reason,
 };
 use crate::domain::verdict::Verdict;
 
@@ -17,6 +20,9 @@ pub(super) struct Log {
     story: Story,
     holds: HoldsTold,
     obstacles: Obstacles,
+    foresight: Foresight,
+    /// The kinds of holds when they were counted last.
+    held: BTreeSet<HoldKind>,
 }
 
 impl Log {
@@ -26,6 +32,7 @@ impl Log {
             self.story.again(),
             self.holds.again(),
             self.obstacles.again(),
+            self.foresight.again(),
         ];
         times.into_iter().flatten().min()
     }
@@ -42,8 +49,13 @@ impl ClusterActor {
             now,
         };
         for event in self.log.story.look(view) {
+            if let Event::Silent { node, .. } = &event {
+                self.silences(node).increment(1);
+            }
             tell(&event);
         }
+        self.count_holds();
+        self.foresee(leads, now);
         for news in self.log.obstacles.look(&self.state.observed, now) {
             tell_obstacle(&news, leads);
         }
@@ -53,6 +65,57 @@ impl ClusterActor {
                 Weight::Lasting => tracing::warn!(%why, "held"),
             }
         }
+    }
+
+    /// Logs that no failover would follow if the primary died now: an operator mends that before it is needed. Another keeper does
+    /// not decide, and a cluster of one node has nobody to fail over to.
+    fn foresee(&mut self, leads: bool, now: Moment) {
+        if !leads || self.state.observed.nodes.len() < 2 {
+            self.log.foresight.forget();
+            return;
+        }
+        let state = &self.state;
+        let ask = || {
+            let explanation = state.explanation(now);
+            let possible = explanation.would_fail_over();
+            possible.then_some(()).ok_or(explanation.sentence)
+        };
+        match self.log.foresight.look(now, ask) {
+            Some(Foreseen::Impossible(why)) => {
+                tracing::warn!(%why, "no failover would follow if the primary died now");
+            }
+            Some(Foreseen::Possible) => {
+                tracing::info!("a failover would follow again if the primary died");
+            }
+            None => {}
+        }
+    }
+
+    /// Counts silences of the nodes from now on: a counter that begins with its first silence shows no increase by that one.
+    pub(super) fn count_silences(&self) {
+        for node in self.links.monitors.keys() {
+            self.silences(node).increment(0);
+        }
+    }
+
+    fn silences(&self, node: &NodeAddr) -> metrics::Counter {
+        metrics::counter!(
+            "redis_keeper_node_silences_total",
+            "cluster" => self.state.settings.name.to_string(), "node" => node.to_string()
+        )
+    }
+
+    /// Counts the kinds of holds that have begun: what comes and goes is never held for long.
+    fn count_holds(&mut self) {
+        let held: BTreeSet<_> = self.state.held().iter().map(Hold::kind).collect();
+        for kind in held.difference(&self.log.held) {
+            metrics::counter!(
+                "redis_keeper_cluster_holds_total",
+                "cluster" => self.state.settings.name.to_string(), "reason" => kind.word()
+            )
+            .increment(1);
+        }
+        self.log.held = held;
     }
 
     /// Why the node is chosen that the plan has take over, if there is one.
@@ -142,9 +205,8 @@ fn tell(event: &Event) {
             proxies,
             left,
         } => {
-            let names: Vec<_> = proxies.iter().map(ToString::to_string).collect();
             tracing::info!(
-                %node, haproxies = names.join(", "), at_most_seconds = seconds(*left),
+                %node, haproxies = listed(proxies), at_most_seconds = seconds(*left),
                 "waiting for HAProxies to leave the old primary"
             );
         }

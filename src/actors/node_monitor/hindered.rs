@@ -39,7 +39,7 @@ impl NodeMonitor {
             ),
             HindranceKind::Busy => tracing::warn!(
                 %cluster, %node, said,
-                "the node is busy with a script and serves nobody: SCRIPT KILL or FUNCTION KILL ends it, unless it has written"
+                "the node is busy with a script and serves nobody: SCRIPT KILL or FUNCTION KILL ends it; if it has written, only SHUTDOWN NOSAVE does"
             ),
         }
     }

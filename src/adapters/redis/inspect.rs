@@ -110,7 +110,7 @@ impl RedisServers {
             {
                 inspection.error(
                     format!("is busy with a script, and serves nobody: {error}"),
-                    "wait for the script, or end it: SCRIPT KILL or FUNCTION KILL, unless it has written",
+                    "wait for the script, or end it: SCRIPT KILL or FUNCTION KILL; if it has written, SHUTDOWN NOSAVE",
                 );
             }
             Ok(Err(Stopped::Answered(error))) => inspection.error(

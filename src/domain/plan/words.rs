@@ -8,6 +8,7 @@ use super::{Action, Change, Hold, Plan, commandable};
 use crate::domain::claims::Part;
 use crate::domain::confirmation::{Flapping, Inquiry, Reason};
 use crate::domain::facts::Mode;
+use crate::domain::listed::listed;
 use crate::domain::node::{KeeperId, NodeAddr};
 
 mod advice;
@@ -67,7 +68,7 @@ impl fmt::Display for Action {
             }
             Self::LookFirst(nodes) => {
                 let nodes: Vec<_> = nodes.iter().cloned().collect();
-                write!(f, "look for other groups of keepers at {}", list(&nodes))
+                write!(f, "look for other groups of keepers at {}", listed(&nodes))
             }
             Self::Confirm(Inquiry { primary, .. }) => {
                 write!(f, "ask {primary} once more before it is withdrawn")
@@ -87,7 +88,7 @@ impl fmt::Display for Action {
                 primary,
                 through,
             } => {
-                write!(f, "make {} follow {primary}", list(nodes))?;
+                write!(f, "make {} follow {primary}", listed(nodes))?;
                 for (node, keeper) in through {
                     write!(f, ", {node} through {keeper}")?;
                 }
@@ -261,7 +262,7 @@ impl Hold {
                     f,
                     "two clusters have the same servers: cluster {cluster}, which is published, has {}, too. {then}. \
                      Give each server to one cluster, the same in the files of all keepers",
-                    list(&nodes)
+                    listed(&nodes)
                 )
             }
             Self::Contended { cluster, keepers } => {
@@ -352,7 +353,7 @@ fn silent_keepers(
         f,
         "{waits} for {}: it is silent, may go on without ZooKeeper for so long (failsafe-max-seconds), and asks no \
          keeper that {nobody}; {TAKE_OFF}",
-        list(keepers),
+        listed(keepers),
         TAKE_OFF = advice::TAKE_OFF
     )
 }
@@ -368,7 +369,7 @@ fn replicas_waiting(f: &mut fmt::Formatter<'_>, nodes: &[NodeAddr]) -> fmt::Resu
     write!(
         f,
         "until a synchronisation ends (parallel-syncs), waiting: {}",
-        list(nodes)
+        listed(nodes)
     )
 }
 
@@ -421,13 +422,5 @@ fn said_of<T: fmt::Display>(what: &str, items: &BTreeSet<T>) -> String {
     if items.is_empty() {
         return String::new();
     }
-    format!("; {what}: {}", list(items))
-}
-
-fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
-    items
-        .into_iter()
-        .map(|item| item.to_string())
-        .collect::<Vec<_>>()
-        .join(", ")
+    format!("; {what}: {}", listed(items))
 }

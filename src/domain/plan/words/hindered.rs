@@ -21,8 +21,8 @@ impl Hold {
         match (kind, then) {
             (HindranceKind::Busy, _) => write!(
                 f,
-                "{node} is busy with a script and serves nobody ({said}): SCRIPT KILL or FUNCTION KILL ends it, unless it \
-                 has written"
+                "{node} is busy with a script and serves nobody ({said}): SCRIPT KILL or FUNCTION KILL ends it. If it \
+                 has written, only SHUTDOWN NOSAVE ends it, with the process"
             )?,
             (HindranceKind::Misconf, Then::Nothing) => write!(
                 f,
