@@ -1,11 +1,11 @@
-//! A withdrawal by votes is confirmed once (RK-2): votes tell what was, and the primary may be back since.
+//! A withdrawal by votes is confirmed once (RK-2): votes describe the past, and the primary may be back since.
 //!
-//! The leader asks the primary on a new connection, after an answer of its successor. What the leader finds is enough
-//! when the primary does not answer and the leader reaches the successor itself. Else, and while many primaries are
-//! silent at once (RK-11), the other keepers ask the primary, too, and a strict majority decides.
-//!
-//! So it is where another process than the published one answers the leader, as a replica or with data of another history:
-//! the name or the route may lead elsewhere on the leader's host alone.
+//! First the successor has to answer. Then the leader asks the primary on a new connection. The leader's own finding
+//! suffices if the primary serves nobody and the leader reaches the successor itself. Otherwise the other keepers ask
+//! the primary, too, and a strict majority decides. The majority also decides:
+//! - while many primaries are silent at once, for one probe timeout at most (RK-11);
+//! - if another process than the published one answers the leader, as a replica or with data of another history. The
+//!   name or the route may lead elsewhere from the leader's host alone.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,48 +17,47 @@ use super::node::{KeeperId, Moment, NodeAddr};
 
 mod tally;
 
-/// How long a confirmation is good for, once everything is known: a withdrawal follows at once, or not at all.
+/// For how long a complete confirmation is valid: the withdrawal follows within this time, or the leader asks again.
 const GOOD_FOR: Duration = Duration::from_secs(1);
 
-/// How long the other keepers may take to tell what they find, where nothing has to be done meanwhile.
+/// For how long the leader waits for the other keepers' findings at least, where the primary may still serve.
 const TOLD_WITHIN: Duration = Duration::from_secs(1);
 
-/// When a primary that was reached is asked again, should votes stand against it still: they take a moment to be taken
-/// back.
+/// How long after an answer a primary is asked again if it is still voted down: votes take a moment to be taken back.
 const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// So many failed confirmations within [`FLAPPING_WITHIN`] times the mark-down time are told.
+/// A primary is flapping after this many failed confirmations within [`FLAPPING_WITHIN`] mark-down times.
 const FLAPPING_AFTER: usize = 3;
 
-/// In mark-down times.
+/// The period for [`FLAPPING_AFTER`], in mark-down times.
 const FLAPPING_WITHIN: u32 = 10;
 
-/// What came of asking a node on a new connection.
+/// The result of asking a node on a new connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finding {
-    /// It refused the connection.
+    /// The node refused the connection.
     Refused,
-    /// It gave no answer in time.
+    /// The node gave no answer in time.
     Silent,
-    /// It answered that it is loading its data set.
+    /// The node answered that it is loading its data set.
     Loading,
-    /// It answered `BUSY`, as it has for `busy-seconds`.
+    /// The node answered `BUSY`, and has done so for `busy-seconds`.
     Busy,
-    /// It answered.
+    /// The node answered, and serves.
     Answers,
     /// Another process than the published one answered, as a replica or with data of another history.
     Replaced,
-    /// Nothing is known of it: this keeper had troubles of its own, or stood still.
+    /// This keeper learned nothing of the node: it had a failure of its own, or stood still.
     Unknown,
 }
 
 impl Finding {
-    /// A primary of which this is found serves nobody.
+    /// Whether the finding counts for a withdrawal: no published primary serves there.
     pub fn unfit(self) -> bool {
         self.serves_nobody() || self == Self::Replaced
     }
 
-    /// As the log tells it.
+    /// The word for the log.
     pub fn word(self) -> &'static str {
         match self {
             Self::Refused => "refused",
@@ -79,55 +78,56 @@ impl Finding {
     }
 }
 
-/// Whom the leader asks, and what for.
+/// The leader's question: which primary to ask, and for which successor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inquiry {
     /// The primary that is voted down.
     pub primary: NodeAddr,
-    /// The node that would take over, which has to answer first.
+    /// The node that would take over, which has to answer before the primary is asked.
     pub successor: NodeAddr,
     /// The keeper that reaches the successor, where the leader does not.
     pub through: Option<KeeperId>,
 }
 
-/// What the leader knows of whether the published primary, which is voted down, is down still.
+/// The leader's knowledge of whether the published primary, which is voted down, is still down.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Confirmation {
     stage: Stage,
-    /// The brake has held this primary already, since it was voted down (RK-11).
+    /// The brake has held this primary once since it was voted down (RK-11).
     braked: bool,
-    /// The primary was withdrawn by votes: whether the successor had answered for the mark-down time.
+    /// `Some` after a withdrawal by votes: whether the successor had answered for the mark-down time.
     withdrawn: Option<bool>,
-    /// Confirmations that failed lately, the newest last.
+    /// Recent confirmations that failed, the newest last.
     failures: Vec<Failure>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 enum Stage {
-    /// Nothing is known yet.
+    /// No finding is known yet.
     #[default]
     Open,
     /// The leader has asked the primary.
     Asked(Own),
-    /// The other keepers were asked to ask it, too.
+    /// The leader has asked the other keepers to ask the primary, too.
     Polled {
         own: Own,
         poll: Poll,
         tally: Tally,
-        /// Since when a strict majority has no answer.
+        /// Since when a strict majority finds no primary there that serves.
         carried: Option<Moment>,
     },
-    /// It was reached, by others than the leader if that found it `replaced`. Not asked again before then.
+    /// The confirmation failed: no majority found the primary unfit. The leader does not ask again before `until`.
+    /// With `replaced`, another process had answered the leader.
     Failed { until: Moment, replaced: bool },
-    /// It is taken for confirmed, whatever is found.
+    /// The withdrawal counts as confirmed without any question.
     Granted,
 }
 
-/// What the leader found itself.
+/// The leader's own finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Own {
     finding: Finding,
-    /// It reached the successor itself.
+    /// The leader reached the successor itself.
     alone: bool,
     /// The successor had answered for the mark-down time: the leader was not cut off from it.
     steady: bool,
@@ -137,9 +137,9 @@ struct Own {
 /// A question to the other keepers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Poll {
-    /// Tells it from all others of this keeper.
+    /// A number that no other question of this keeper has.
     pub number: u64,
-    /// When the answers are waited for no longer.
+    /// Until when the leader waits for answers.
     pub until: Moment,
 }
 
@@ -149,35 +149,35 @@ struct Failure {
     steady: bool,
 }
 
-/// What is to be done next.
+/// The leader's next step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
     /// Ask the primary.
     Ask,
-    /// Have the other keepers ask it.
+    /// Have the other keepers ask the primary.
     AskVoters,
-    /// Wait, for this reason, until then at most.
+    /// Wait for this reason, at most until this moment.
     Wait(Reason, Moment),
-    /// Withdraw it.
+    /// Withdraw the primary.
     Withdraw,
 }
 
 /// Why a primary that is voted down is not withdrawn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
-    /// It has answered since.
+    /// The last confirmation failed: no majority found the primary unfit any more.
     Answers,
-    /// Another process answers the leader there, and too few others find the same.
+    /// Another process answers the leader there, and too few other keepers find the same.
     Elsewhere,
-    /// The leader reaches it, or does not reach the successor: a majority of the keepers decides, of whom these have
-    /// told nothing yet.
+    /// The leader reaches the primary, or does not reach the successor. So a majority of the keepers decides. These
+    /// keepers have not reported yet.
     Voters(BTreeSet<KeeperId>),
-    /// Likewise, since so many primaries are silent at once (RK-11).
+    /// A majority decides, since many primaries are silent at once (RK-11). These keepers have not reported yet.
     Brake(Brake, BTreeSet<KeeperId>),
 }
 
 impl Reason {
-    /// The same without what changes from moment to moment.
+    /// The same reason, without the parts that change from moment to moment.
     #[must_use]
     pub fn lasting(&self) -> Self {
         match self {
@@ -189,19 +189,19 @@ impl Reason {
     }
 }
 
-/// A primary that was voted down again and again, and answered whenever it was to be withdrawn.
+/// A primary that was voted down again and again, and answered each time that it was to be withdrawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flapping {
-    /// How often.
+    /// How many times.
     pub times: usize,
-    /// Within this time.
+    /// Within which time.
     pub within: Duration,
-    /// When the first of these is too long ago to count.
+    /// When the flapping ends unless another confirmation fails: fewer than three failures count from then on.
     pub until: Moment,
 }
 
 impl Own {
-    /// What the leader found is enough.
+    /// Whether the leader's own finding suffices for a withdrawal.
     fn confirms(&self) -> bool {
         self.finding.serves_nobody() && self.alone
     }
@@ -212,7 +212,7 @@ impl Own {
 }
 
 impl Confirmation {
-    /// One that needs no question: what would be if there were nothing to be found.
+    /// A confirmation that needs no question, for plans of an assumed failure.
     pub fn granted() -> Self {
         Self {
             stage: Stage::Granted,
@@ -220,7 +220,8 @@ impl Confirmation {
         }
     }
 
-    /// The leader has asked the primary, `alone` if it reached the successor itself, which had been `steady`.
+    /// Takes in the leader's finding. The leader reached the successor itself if `alone`. The successor had answered
+    /// for the mark-down time if `steady`.
     pub fn found(&mut self, finding: Finding, alone: bool, steady: bool, now: Moment) {
         self.stage = Stage::Asked(Own {
             finding,
@@ -230,7 +231,8 @@ impl Confirmation {
         });
     }
 
-    /// The other keepers are asked from now on. Not if what is to be decided has changed meanwhile.
+    /// Begins the question `number` to the other keepers. Does nothing if the leader has not just asked the primary
+    /// itself.
     pub fn poll(&mut self, number: u64, brake: Option<Brake>, limits: Limits, now: Moment) {
         let Stage::Asked(own) = self.stage else {
             return;
@@ -252,7 +254,7 @@ impl Confirmation {
         };
     }
 
-    /// What the other keepers are asked now.
+    /// The question that the other keepers are asked now.
     pub fn polled(&self) -> Option<Poll> {
         match &self.stage {
             Stage::Polled { poll, .. } => Some(*poll),
@@ -260,7 +262,7 @@ impl Confirmation {
         }
     }
 
-    /// What the leader found itself, for the tally.
+    /// The leader's own finding, to be counted with the others.
     pub fn own_finding(&self) -> Finding {
         match &self.stage {
             Stage::Asked(own) | Stage::Polled { own, .. } => own.finding,
@@ -268,7 +270,8 @@ impl Confirmation {
         }
     }
 
-    /// Takes in what the keepers have told. Answers whether the confirmation has failed by that, or by the time.
+    /// Takes in the keepers' findings. Returns whether the confirmation has failed: no majority can come about any
+    /// more, or the time is over.
     pub fn told(&mut self, told: Tally, limits: Limits, now: Moment) -> bool {
         let Stage::Polled {
             own,
@@ -296,9 +299,11 @@ impl Confirmation {
         true
     }
 
-    /// The primary is voted down no longer. Answers whether a confirmation has failed by that: it was under way, and the
-    /// votes were taken back sooner than it was known what all keepers find. Votes come and go one by one, so within a
-    /// mark-down time that counts once.
+    /// Takes in that the primary is not voted down any more. Returns whether a confirmation has failed by that: a
+    /// confirmation was under way, and the votes were taken back before all findings were known. If another process
+    /// answered, nothing failed.
+    ///
+    /// Votes come and go one by one, so failures within one mark-down time count once.
     pub fn over(&mut self, limits: Limits, now: Moment) -> bool {
         self.braked = false;
         let under_way = match &self.stage {
@@ -318,7 +323,8 @@ impl Confirmation {
         true
     }
 
-    /// The primary is withdrawn. What is known of it from before is kept: it may be back before another is promoted.
+    /// Takes in that the primary is withdrawn. Keeps the earlier failures: the primary may be back before another is
+    /// promoted.
     pub fn withdrawn(&mut self) {
         self.braked = false;
         self.withdrawn = match std::mem::take(&mut self.stage) {
@@ -327,8 +333,8 @@ impl Confirmation {
         };
     }
 
-    /// The primary that was withdrawn is published again: it answered before another was promoted. That is as good as a
-    /// confirmation that failed: its clients had to do without it.
+    /// Takes in that the withdrawn primary is published again: it answered before another node was promoted. The
+    /// return counts as a failed confirmation, since the clients were without a primary.
     pub fn called_off(&mut self, limits: Limits, now: Moment) {
         if let Some(steady) = self.withdrawn.take() {
             self.failed(steady, limits, now);
@@ -341,7 +347,7 @@ impl Confirmation {
         self.failures.push(Failure { at: now, steady });
     }
 
-    /// What is to be done about a primary that is voted down, and that somebody can replace.
+    /// The next step for a primary that is voted down, and that another node can replace.
     pub fn next(&self, brake: Option<Brake>, limits: Limits, now: Moment) -> Next {
         match &self.stage {
             Stage::Granted => Next::Withdraw,
@@ -384,7 +390,7 @@ impl Confirmation {
         }
     }
 
-    /// The primary flaps, which is told.
+    /// The flapping of the primary, if it flaps, for a hold that says so.
     pub fn flapping(&self, limits: Limits, now: Moment) -> Option<Flapping> {
         let within = limits.mark_down * FLAPPING_WITHIN;
         let lately = self.lately(limits, now);
@@ -396,8 +402,8 @@ impl Confirmation {
         })
     }
 
-    /// It has been voted down, and was reached after all, so often that it is replaced though it answers: its clients
-    /// had to do without it each time. Failures at the end of a cut that took the successor, too, do not count.
+    /// Whether the primary is withdrawn though it answers, because it flaps: three times its clients were without it.
+    /// A failure at the end of a cut that hid the successor, too, does not count.
     pub fn answers_too_often(&self, limits: Limits, now: Moment) -> bool {
         let steady = self
             .lately(limits, now)

@@ -1,9 +1,12 @@
-//! Waiting until HAProxies have followed a withdrawal (RK-10).
+//! The wait for HAProxies to follow a withdrawal (RK-10).
 //!
-//! Keepers that call nobody writable any more do not stop a client: its HAProxy acts at its next check. If the process of the
-//! old primary is gone, nobody writes to it. If it is merely silent, refuses keepers, or some see it serve, it may live on with
-//! clients that still have theirs: then nobody is promoted or published until each HAProxy that was heard asking says itself that the
-//! server is DOWN, or has had the time to find out (`drain-seconds`).
+//! No keeper calls the old primary writable any more, yet its clients stay: each HAProxy acts at its next check. The
+//! old primary may go on taking writes if it is silent, or refuses keepers, or serves some keepers. Then no node is
+//! promoted or published until each HAProxy that keepers heard asking:
+//! - says itself that the server is DOWN, or
+//! - has had the time to find out (`drain-seconds`).
+//!
+//! If the process of the old primary is gone, it takes no writes, and the leader does not wait.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,14 +19,14 @@ use super::observed::Observed;
 use super::policy::Policy;
 use super::published::Step;
 
-/// One backend of one HAProxy process, as its checks name it.
+/// A backend of a HAProxy process, as its checks name it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Proxy {
-    /// The name that HAProxy gives itself: by default that of its host, so it need not be its alone.
+    /// The name that HAProxy gives itself, by default the name of its host. Several HAProxies may have the same name.
     pub name: String,
     /// The backend that the server belongs to.
     pub backend: String,
-    /// Where its checks come from, if that is known.
+    /// The address that its checks come from, if known.
     pub address: Option<IpAddr>,
 }
 
@@ -39,38 +42,40 @@ impl fmt::Display for Proxy {
     }
 }
 
-/// What one keeper has heard of a withdrawn primary from HAProxies, once the leader asked.
+/// A keeper's answer to the leader: which HAProxies that keeper heard asking about a withdrawn primary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heard {
     /// The withdrawal.
     pub generation: Generation,
-    /// Those that asked for it within `drain-seconds` before, and have not said that it is DOWN since.
+    /// HAProxies that asked about it within `drain-seconds` before, and have not said DOWN since the leader asked.
     pub up: BTreeSet<Proxy>,
-    /// Those that have said so since.
+    /// HAProxies that have said DOWN since the leader asked.
     pub down: BTreeSet<Proxy>,
-    /// There were more than this keeper remembers, or some that do not name themselves: a crowd.
+    /// More HAProxies asked than this keeper remembers, or some that do not name themselves.
     pub more: bool,
 }
 
-/// How far HAProxies have followed a withdrawal, as the leader knows.
+/// How far HAProxies have followed a withdrawal, as far as the leader knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drain {
-    /// Since when no keeper calls the withdrawn primary writable: all have acknowledged, or fell silent long enough ago.
+    /// Since when no keeper calls the withdrawn primary writable: each has acknowledged, or its lease is over.
     pub since: Moment,
-    /// When the last lease was out of keepers that fell silent and may have been asked by others than those that say DOWN;
-    /// `None` if there are none.
+    /// The end of the last lease of a silent keeper that a HAProxy without a DOWN may have asked; `None` without such
+    /// a keeper.
     pub last_lease: Option<Moment>,
-    /// Keepers that are to tell what they have heard, and have not yet.
+    /// Keepers that the leader has asked, and that have not reported yet.
     pub untold: BTreeSet<KeeperId>,
-    /// HAProxies that may not know yet.
+    /// HAProxies that may still call the old primary UP.
     pub up: BTreeSet<Proxy>,
-    /// There are more than the keepers remember or can tell apart.
+    /// There are more HAProxies than the keepers remember or can tell apart.
     pub more: bool,
 }
 
 impl Drain {
-    /// Until when nobody is promoted. HAProxies that only a silent keeper has heard have `drain` from the end of its
-    /// lease; if all others have said DOWN, that is all there is to wait for.
+    /// Until when no node is promoted; `None` if there is nothing to wait for.
+    ///
+    /// `drain` counts from `since` while a known HAProxy has not said DOWN, or a keeper has not reported. If only
+    /// HAProxies of a silent keeper are left, `drain` counts from the end of that keeper's lease.
     pub fn until(&self, drain: Duration) -> Option<Moment> {
         let begun = if self.untold.is_empty() && self.up.is_empty() && !self.more {
             self.last_lease?
@@ -81,10 +86,16 @@ impl Drain {
     }
 }
 
-/// Whether it has to be waited for HAProxies before another node becomes the primary: every lease from before the withdrawal
-/// is out, it was not waited before, and the old primary may still take writes. One that is gone takes none, nor does one
-/// that was demoted or loads its data; the clients of one that was started again had to connect anew; and one that is well is
-/// published again, unless it flapped.
+/// Whether the leader has to wait for HAProxies before another node becomes the primary. All of these hold:
+/// - Every lease from before the withdrawal is over.
+/// - No leader has waited for this withdrawal before.
+/// - The old primary may still take writes.
+///
+/// These take none, or need no wait:
+/// - a primary whose process is gone;
+/// - a primary that was demoted, or loads its data;
+/// - a primary that was started again: its clients had to connect anew;
+/// - a primary that is well: it is published again, unless it flapped.
 pub fn wanted(observed: &Observed, policy: &Policy) -> bool {
     let Some(published) = &observed.published else {
         return false;
@@ -97,16 +108,17 @@ pub fn wanted(observed: &Observed, policy: &Policy) -> bool {
     let Some(old) = &intent.old else {
         return false;
     };
-    // It is not published again though it is well.
+    // The successor was chosen with the withdrawal: the old primary flapped, and is not published again though it is
+    // well.
     let flapped = intent.candidate.is_some();
-    // One that this keeper does not even probe may serve as well.
+    // A primary that this keeper does not even probe may serve, too.
     let seen = observed.nodes.get(old);
     let may_serve = match seen.and_then(|node| Some((node.verdict, node.live()?))) {
         Some((verdict, facts)) => (verdict.unfit_as_primary() || flapped) && serves(facts),
         None => !observed.old_gone,
     };
-    // A candidate is persisted once it was waited, but for a switchover: that holds up writes instead, unless it was
-    // interrupted before.
+    // A candidate is persisted after the wait, so the wait is over. A switchover is different: it pauses writes
+    // instead of waiting, unless it is interrupted before.
     let waited = intent.step == Step::Promoting && intent.switchover.is_none();
     may_serve && !waited && !policy.drain.is_zero() && observed.unacknowledged.is_empty()
 }

@@ -1,4 +1,4 @@
-//! Who may take over, and who does it best (RK-6).
+//! Which nodes may take over, and which of them is best (RK-6).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,65 +14,66 @@ use super::published::Published;
 
 mod data;
 
-/// The outcome of looking at every node as a successor.
+/// The result of judging every node as a successor.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Election {
     /// Eligible nodes, the best first.
     pub ranking: Vec<NodeAddr>,
     /// Why each of the others is not eligible.
     pub refusals: BTreeMap<NodeAddr, Refusal>,
-    /// Some node holds, or held last, data of this history.
+    /// The cluster has data: the published state says so, or keys of the cluster's history were read at some node.
     pub has_data: bool,
 }
 
 /// Why a node is not promoted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// It is the primary being replaced.
+    /// The node is the primary that is being replaced.
     Replaced,
-    /// A majority of the online keepers holds it down.
+    /// A majority of the voters holds the node down.
     Down,
-    /// Not a strict majority of the online keepers sees it alive.
+    /// Not a strict majority of the voters sees the node alive.
     NotSeenByMajority,
-    /// A majority of the online keepers finds it down, or loading or busy for too long: it would be withdrawn again at once.
+    /// A majority of the voters finds the node down, or loading or busy for too long. Once published, it would be
+    /// withdrawn again at once.
     Unfit,
-    /// The leader has no answer from it, and no other keeper has told of one since the last change.
+    /// The leader has no answer from the node. No other keeper has reported an answer since the last change either.
     NotAnswering(String),
-    /// A Redis Cluster node or a Sentinel.
+    /// The node is a Redis Cluster node or a Sentinel.
     WrongMode,
-    /// It is the same server as another configured node.
+    /// The node is the same server as another configured node.
     AliasOf(NodeAddr),
-    /// It is loading its data set.
+    /// The node is loading its data set.
     Loading,
-    /// It is about to end.
+    /// The node is shutting down.
     ShuttingDown,
-    /// A script runs in it: it takes no command.
+    /// A script runs in the node, which takes no command meanwhile.
     Busy,
-    /// Its priority is 0.
+    /// The node's priority is 0.
     NeverByPriority,
-    /// It has never completed a synchronisation of this cluster's data.
+    /// The node has never completed a synchronisation of this cluster's data.
     NeverSynced,
-    /// It holds another data set.
+    /// The node holds another data set.
     OtherData,
-    /// It was started without any history: whether its data are the cluster's is not known.
+    /// The node was started without any history, so nothing shows whether its data are the cluster's.
     HistoryUnknown,
-    /// It is empty while the cluster has data, and was not seen linked to the primary, or is behind it.
+    /// The node is empty, and nothing that keepers saw shows that it has lost nothing.
     Empty,
-    /// It is further behind than allowed.
+    /// The node is further behind than `max-lag-bytes` allows.
     TooFarBehind {
         /// Bytes behind the best known offset.
         behind: u64,
         /// `max-lag-bytes`.
         limit: u64,
     },
-    /// This keeper's commands would not be carried out there.
+    /// Commands of this keeper would not be carried out at the node.
     NotCommandable(String),
-    /// A command to it failed under this leadership.
+    /// A command to the node failed under this leadership, and it is too early to try again.
     FailedLately(String),
 }
 
 impl Refusal {
-    /// Whether it may pass by itself before long, or be overtaken by a verdict.
+    /// Whether the refusal may end soon: by itself, or because a majority comes to hold the node down.
     pub fn may_pass(&self) -> bool {
         matches!(
             self,
@@ -130,7 +131,7 @@ impl fmt::Display for Refusal {
 /// Redis's own default for `replica-priority`.
 const DEFAULT_PRIORITY: u32 = 100;
 
-/// Looks at every node but `replaced` as a successor of the data history `lineage` (newest id first).
+/// Judges every node but `replaced` as a successor for the data history `lineage` (newest replication id first).
 pub fn elect(
     observed: &Observed,
     policy: &Policy,
@@ -181,7 +182,7 @@ pub fn elect(
     election
 }
 
-/// What one node is measured against.
+/// The data against which each node is judged.
 struct Electorate<'a> {
     observed: &'a Observed,
     policy: &'a Policy,
@@ -238,8 +239,10 @@ impl<'a> Electorate<'a> {
         }
     }
 
-    /// The configured order; but where the primary being replaced lost data, or is a stranger, whoever still holds it comes first (RK-7):
-    /// others may have copied the loss.
+    /// The order to rank by: usually the configured order.
+    ///
+    /// A node that still holds the data comes first, if the replaced primary has lost data, or is a server of another
+    /// deployment (RK-7). Other nodes may have copied the loss.
     fn standard(&self) -> Standard {
         let known = |addr| self.observed.nodes.get(addr)?.sighting.facts.as_ref();
         let published = self.observed.published.as_ref();
@@ -257,16 +260,16 @@ impl<'a> Electorate<'a> {
     }
 }
 
-/// By what the better of two eligible nodes is told.
+/// How two eligible nodes are compared.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Standard {
     order: ElectionOrder,
-    /// Before anything else counts who holds more of the data.
+    /// A node with more of the data comes first, even if it refuses writes.
     data_first: bool,
 }
 
 impl Standard {
-    /// What the operator has configured.
+    /// The order that the operator has configured.
     pub(super) fn of(policy: &Policy) -> Self {
         Self {
             order: policy.election_order,
@@ -274,7 +277,7 @@ impl Standard {
         }
     }
 
-    /// Nothing of the data is to be lost for a preference.
+    /// The order that loses no data for any preference.
     pub(super) fn by_data() -> Self {
         Self {
             order: ElectionOrder::default(),
@@ -283,10 +286,16 @@ impl Standard {
     }
 }
 
-/// Sorts the better node first: newer history, because offsets of different ones can not be compared; then whoever can write its
-/// disk, for another refuses every write; then by the order of `standard`; then the smaller name.
-/// - By offset: who holds more of that history; of equals, who was written to since.
-/// - By uptime: of two that differ in it, only the one comes first that more of the others can follow.
+/// The sort key of a node: the better node sorts first. The key compares, in this order:
+/// 1. The newer history, since offsets of different histories cannot be compared.
+/// 2. The node that can write its disk: Redis refuses every write otherwise. With `data_first` this comes after 3.
+/// 3. The criteria of `standard`.
+/// 4. The smaller name.
+///
+/// The criteria compare:
+/// - By offset: more of that history, then more written since, then a node that is a primary already.
+/// - By priority: the lower number.
+/// - By uptime: fewer other nodes that could not follow the node, then the longer uptime.
 pub(super) fn merit<'a>(
     observed: &Observed,
     (addr, facts): (&'a NodeAddr, &NodeFacts),
@@ -312,7 +321,7 @@ pub(super) fn merit<'a>(
     (history, refuses && !data_first, ranks, refuses, addr)
 }
 
-/// Nodes that cannot follow this one: they are older, or of another make (RK-6).
+/// Nodes that cannot follow this one, because they are older or of another make (RK-6).
 pub(super) fn left_behind(
     observed: &Observed,
     addr: &NodeAddr,

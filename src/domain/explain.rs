@@ -1,5 +1,4 @@
-//! "Why did it not fail over, and would it?": the plan and the election, asked of the cluster as it would be if its
-//! primary died at this moment.
+//! "Why did it not fail over, and would it?": the plan and the election for the case that the primary dies now.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,58 +16,59 @@ use super::policy::Policy;
 use super::published::Published;
 use super::sentinels::SentinelWatch;
 
-/// What is being done, and what would be done if the primary died now.
+/// The keepers' present action, and their action if the primary died now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
-    /// The published primary, or the one that is being replaced.
+    /// The published primary, or the primary that is being replaced.
     pub primary: Option<NodeAddr>,
-    /// What would happen, in words.
+    /// The consequence of the primary's death, in words.
     pub sentence: String,
-    /// Who would take over, unless something holds it back; `None` if nobody may.
+    /// The node that would take over, holds aside; `None` if no node may.
     pub next: Option<NodeAddr>,
-    /// All that may take over, the best first.
+    /// All nodes that may take over, the best first.
     pub ranking: Vec<Successor>,
-    /// All that may not, and why.
+    /// All nodes that may not take over, each with the reason.
     pub refused: BTreeMap<NodeAddr, Refusal>,
-    /// Nodes that could not follow the one that would take over, each with its version.
+    /// Nodes that could not follow the successor, each with its version.
     pub left_behind: BTreeMap<NodeAddr, String>,
     /// Nodes that this keeper cannot read or command, each with the reason in words.
     pub troubles: BTreeMap<NodeAddr, String>,
-    /// What would hold it back, in words.
+    /// The reasons that would hold the failover, in words.
     pub held_by: Vec<String>,
-    /// What is being done now, or why nothing is, in words.
+    /// The present action, or the reason why nothing is done, in words.
     pub now: String,
 }
 
 impl Explanation {
-    /// Whether a failover would follow at once: somebody may take over, and nothing holds it back.
+    /// Whether a failover would follow at once: a node may take over, and nothing holds the failover.
     pub fn would_fail_over(&self) -> bool {
         self.next.is_some() && self.held_by.is_empty()
     }
 }
 
-/// A node that may take over, with what it is ranked by.
+/// A node that may take over, with the figures by which it is ranked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Successor {
     /// The node.
     pub node: NodeAddr,
-    /// Its replication id among those of the cluster's history.
+    /// The node's newest replication id that is in the cluster's lineage.
     pub history: String,
-    /// How many promotions back that history lies: 0 is the present one.
+    /// How many promotions ago that history was the newest one: 0 is the present history.
     pub promotions_back: usize,
-    /// Bytes of the replication stream that it has.
+    /// How many bytes of the replication stream the node has.
     pub offset: u64,
-    /// How far it is behind the primary, by that one's own answer; `None` if that is not known.
+    /// How far the node is behind the primary, by the primary's own answer; `None` if not known.
     pub lag: Option<Lag>,
-    /// How long ago this was read; `None` if another keeper told it.
+    /// How long ago these facts were read; `None` if another keeper reported them.
     pub age: Option<Duration>,
-    /// Its priority, configured or its own.
+    /// The configured priority, or else the node's own.
     pub priority: u32,
-    /// Time since it started.
+    /// How long ago the node's process started.
     pub uptime: Duration,
 }
 
-/// Explains one cluster: takes the published primary, or the one that is being replaced, as down and silent.
+/// Explains one cluster for the case that its primary is down and silent. If a change is under way, this is the
+/// primary that is being replaced.
 pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation {
     let observed = &*observed.through_others();
     let present = plan(observed, policy, now);
@@ -97,7 +97,7 @@ pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation
     let (next, election, lineage) = successors(&case, policy, published, primary.as_ref(), now);
 
     let mut holds = blocking(plan(&case, policy, now));
-    // A Sentinel that is seen at the primary alone is not gone when the primary is.
+    // A Sentinel that is seen at the primary alone does not go away when the primary does.
     let sentinel = |hold: &&Hold| matches!(hold, Hold::SentinelAtWork { .. });
     if !holds.iter().any(|hold| sentinel(&hold)) {
         holds.extend(present.holds.iter().filter(sentinel).cloned());
@@ -150,7 +150,7 @@ pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation
 }
 
 impl Explanation {
-    /// The same where nobody acts, whatever else holds it back: why.
+    /// The same explanation with one more reason, put first: `why` no keeper acts.
     #[must_use]
     pub(super) fn held_back(mut self, why: String) -> Self {
         self.held_by.insert(0, why);
@@ -170,7 +170,7 @@ fn age(observed: &Observed, addr: &NodeAddr, now: Moment) -> Option<Duration> {
     own.then(|| now.since(node.sighting.at))
 }
 
-/// What keeps this keeper from reading or commanding nodes.
+/// Why this keeper cannot read or command nodes.
 fn troubles(observed: &Observed) -> BTreeMap<NodeAddr, String> {
     let nodes = observed.nodes.iter();
     nodes
@@ -178,8 +178,8 @@ fn troubles(observed: &Observed) -> BTreeMap<NodeAddr, String> {
         .collect()
 }
 
-/// The cluster with `primary`, under all its names, down and silent; and why the keepers could not vote it down, if they
-/// could not.
+/// A copy of the cluster in which `primary`, under all its names, is down and silent. With the copy comes the reason
+/// why the keepers could not vote the primary down, if there is one.
 fn without(observed: &Observed, primary: Option<&NodeAddr>) -> (Observed, Option<String>) {
     let mut case = observed.clone();
     case.confirmation = Confirmation::granted();
@@ -213,7 +213,7 @@ fn without(observed: &Observed, primary: Option<&NodeAddr>) -> (Observed, Option
     (case, voteless)
 }
 
-/// What the brake demands, while it acts (RK-11).
+/// The brake's demand, while the brake acts (RK-11).
 fn braked(observed: &Observed, primary: Option<&NodeAddr>) -> Option<String> {
     let (Brake { silent, published }, primary) = (observed.brake?, primary?);
     let timeout = observed.limits.probe_timeout.as_secs_f64();
@@ -223,7 +223,7 @@ fn braked(observed: &Observed, primary: Option<&NodeAddr>) -> Option<String> {
     ))
 }
 
-/// Who would take over if nothing held it back, out of which election, by which history.
+/// The node that would take over without any hold, the election that chose it, and the lineage for that election.
 fn successors(
     case: &Observed,
     policy: &Policy,
@@ -246,7 +246,7 @@ fn successors(
     };
     let election = elect(&case, &policy, &lineage, primary, now);
     let next = match action {
-        // What was begun goes on.
+        // A change that was begun goes on.
         Some(Action::Promote { node, .. }) => Some(node),
         Some(Action::Write {
             state,
@@ -257,7 +257,7 @@ fn successors(
     (next, election, lineage)
 }
 
-/// What keeps the plan from acting.
+/// The holds that keep the plan from acting.
 fn blocking(plan: Plan) -> Vec<Hold> {
     if plan.action.is_some() {
         return Vec::new();
@@ -266,7 +266,7 @@ fn blocking(plan: Plan) -> Vec<Hold> {
     holds.filter(Hold::blocks).collect()
 }
 
-/// Why the node that would take over would take no writes, if so.
+/// Why the successor would take no writes, if so.
 fn marred(next: Option<&NodeAddr>, present: &Plan) -> String {
     let mars = |hold: &&Hold| next.is_some_and(|next| hold.mars(next));
     let told = present.holds.iter().filter(mars);

@@ -1,11 +1,13 @@
-//! The heart: from what is observed to the one next action.
+//! The heart of the keeper: from the observed cluster to the one next action.
 //!
-//! [`plan`] is pure and level-triggered. The leader executes ONE action, observes again and plans again. There is no
-//! undo log and no memory of earlier plans: whoever leads continues a half-done change from what it sees and from the
-//! persisted [`Intent`](super::published::Intent) (RK-5).
+//! [`plan`] is pure and level-triggered. The leader executes ONE action, observes again and plans again. The leader
+//! keeps no undo log, and no memory of earlier plans. Each leader continues a half-done change from its observations
+//! and from the persisted [`Intent`](super::published::Intent) (RK-5).
 //!
-//! Three situations, three files: nothing is published yet (`discover`), a primary is published (`keep`), or a
-//! change of primary is under way (`finish`).
+//! Each situation has its file:
+//! - `discover`: nothing is published yet;
+//! - `keep`: a primary is published;
+//! - `finish`: a change of primary is under way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -48,70 +50,78 @@ mod told;
 mod words;
 mod write_safety;
 
-/// What to do next, and everything that is left undone with its reason.
+/// The next action, and everything that is left undone, with the reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
     /// The next action; `None` when there is nothing to do, or nothing that may be done.
     pub action: Option<Action>,
     /// Why something is not done: the answer to "why did it not fail over?".
     pub holds: Vec<Hold>,
-    /// When to look again though nothing may have happened: something is held that time alone releases.
+    /// When to plan again even if nothing happens meanwhile: a hold ends by time alone.
     pub again: Option<Moment>,
 }
 
-/// One action of the leader.
+/// An action of the leader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Write this state (guarded, RK-4).
+    /// Write this state, guarded (RK-4).
     Write {
-        /// The state; epoch and generation are filled in by the writer.
+        /// The state. The writer fills in epoch and generation.
         state: Published,
-        /// What the write means.
+        /// The meaning of the write.
         change: Change,
     },
-    /// Publish what another cluster of the group is published with, which fewer keepers have (guarded, RK-4): the other one's state
-    /// is still the one that this keeper knows.
+    /// Publish this cluster in the state in which another cluster of the group is published. Fewer keepers have the
+    /// other cluster in their files. The guarded write (RK-4) also checks that the other cluster's state has not
+    /// changed.
     TakeOver(ClusterName),
-    /// Look who is connected to these nodes, and ask the keepers of other groups found there, before anything is changed
-    /// (RK-12).
+    /// Before any change, look which clients are connected to these nodes, and ask the keepers of other groups found
+    /// there (RK-12).
     LookFirst(BTreeSet<NodeAddr>),
-    /// Ask a primary that is voted down once more before it is withdrawn (RK-2).
+    /// Ask a primary that is voted down once more, before it is withdrawn (RK-2).
     Confirm(Inquiry),
     /// Have the other keepers ask this primary, too.
     AskVoters(NodeAddr),
-    /// Make this node a primary: with a connection to it open and older leaders fenced off, write this state, which
-    /// names it as the candidate (guarded, RK-4, and persisted before the command, RK-5), then send the command.
+    /// Make this node a primary, in these steps:
+    /// 1. Open a connection to the node, and fence off older leaders.
+    /// 2. Write the state, which names the node as the candidate. The write is guarded (RK-4), and comes before the
+    ///    command (RK-5).
+    /// 3. Send the command.
     Promote {
         /// The candidate.
         node: NodeAddr,
-        /// The state; epoch and generation are filled in by the writer.
+        /// The state. The writer fills in epoch and generation.
         state: Published,
-        /// The keeper that does it, where the leader does not reach the node.
+        /// The keeper that sends the command, where the leader does not reach the node.
         through: Option<KeeperId>,
     },
-    /// Have `to` take over from `from`, which is whole: with connections to both open and older leaders fenced off, write
-    /// this state, which names the candidate; then hold up the writes of `from`, wait until `to` has all of its data, and
-    /// promote `to`. The writes of `from` stay held up until it follows, or is published again.
+    /// Switch from `from`, which has all of the cluster's data, to `to`, in these steps:
+    /// 1. Open connections to both, and fence off older leaders.
+    /// 2. Write the state, which names the candidate.
+    /// 3. Pause the writes of `from`.
+    /// 4. Wait until `to` has all of the data, and promote `to`.
+    ///
+    /// The pause lasts until `from` follows `to`, or is published again.
     Switch {
         /// The primary withdrawn.
         from: NodeAddr,
         /// Its successor.
         to: NodeAddr,
-        /// The state; epoch and generation are filled in by the writer.
+        /// The state. The writer fills in epoch and generation.
         state: Published,
-        /// How long HAProxies may take to follow the withdrawal, which the pause has to outlast (`drain-seconds`).
+        /// How long HAProxies may take to follow the withdrawal (`drain-seconds`). The pause has to last longer.
         drain: Duration,
     },
-    /// Make these nodes follow the primary, side by side, each behind a guard of its own (RK-4).
+    /// Make these nodes follow the primary, all at the same time, each behind a guard of its own (RK-4).
     Follow {
-        /// The nodes, at most `parallel-syncs`.
+        /// The nodes: every other primary, and replicas as far as `parallel-syncs` allows.
         nodes: Vec<NodeAddr>,
-        /// Whom to follow.
+        /// The node to follow.
         primary: NodeAddr,
-        /// The keeper that does it, for each node that the leader does not reach.
+        /// The keeper that sends the command, for each node that the leader does not reach.
         through: BTreeMap<NodeAddr, KeeperId>,
     },
-    /// Give this node these `min-replicas` settings, behind a guard (RK-4). What they were is persisted (RK-9).
+    /// Give this node these `min-replicas` settings, behind a guard (RK-4). The former settings are persisted (RK-9).
     SetMinReplicas {
         /// The node.
         node: NodeAddr,
@@ -120,24 +130,25 @@ pub enum Action {
     },
 }
 
-/// What a write of the published state means.
+/// The meaning of a write of the published state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// The published primary becomes none (RK-2).
+    /// No primary is published any more (RK-2).
     Withdraw,
     /// A primary is published.
     Publish,
-    /// The old primary is published again, and its writes may be held up: a switchover was begun and called off, or left behind.
+    /// The old primary is published again, and its writes may be paused: a switchover was called off or left
+    /// unfinished.
     Resume,
-    /// Another process at the published address is taken for the primary, though it has lost data, or nothing shows that its
-    /// data are the cluster's: nobody who holds those may take over (RK-7).
+    /// Another process at the published address is accepted as the primary, though it has lost data, or cannot show
+    /// that its data are the cluster's. No node that holds the cluster's data may take over (RK-7).
     Accept,
-    /// Bookkeeping: replicas, process or replication ids of the published primary.
+    /// Only notes change: the replicas, process, replication ids and so on of the published primary.
     Note,
 }
 
 impl Action {
-    /// It only looks or asks: what it finds decides what is done.
+    /// Whether the action only looks or asks. The answer decides the next action.
     pub fn changes_nothing(&self) -> bool {
         matches!(
             self,
@@ -168,7 +179,7 @@ impl Plan {
         }
     }
 
-    /// The same, and why a switchover is not begun that an operator asks for.
+    /// The same plan, and the reason why a switchover that an operator asks for is not begun.
     fn refusing_a_switchover(mut self) -> Self {
         let why = self.holds.first().map(ToString::to_string);
         self.holds.push(Hold::NoSwitchover(why.unwrap_or_default()));
@@ -230,7 +241,7 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
     foreigners::tell_failovers(observed, &mut plan.holds);
     plan.holds.extend(foreigners::astray(observed));
     if plan.action.is_none() {
-        // What failed may be tried again, which nothing but time tells.
+        // A command that failed may be tried again later. No event says when, so the plan does.
         let urgent = observed.has_no_primary();
         let retries = observed.failures.values().map(|it| it.retry_at(urgent));
         let later = retries.filter(|at| *at > now);
@@ -239,7 +250,7 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
     plan
 }
 
-/// What every situation decides from.
+/// The input of every situation.
 struct Case<'a> {
     observed: &'a Observed,
     policy: &'a Policy,
@@ -247,7 +258,7 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    /// Nodes that may be commanded: online, and not another name of an earlier one.
+    /// Nodes that may be commanded: online, and not a second name of a server that another node stands for.
     fn members(&self) -> impl Iterator<Item = (&NodeAddr, &NodeFacts)> {
         let aliases = self.observed.aliases();
         self.observed
@@ -260,7 +271,8 @@ impl Case<'_> {
         self.observed.nodes.get(addr)?.through()
     }
 
-    /// The node is not in this keeper's file, and other keepers probe it: one of them is to lead.
+    /// The hold, if the node is not in this keeper's file and other keepers probe it: one of those keepers is to
+    /// lead.
     fn left_to_others(&self, addr: Option<&NodeAddr>) -> Option<Hold> {
         let addr = addr?;
         let unlisted = self.observed.unlisted.get(addr)?;
@@ -270,13 +282,13 @@ impl Case<'_> {
         })
     }
 
-    /// Whether the node is up, but no primary any more.
+    /// Whether the node is up, but is not a primary any more.
     fn demoted(&self, addr: &NodeAddr) -> bool {
         let facts = self.observed.online(addr);
         facts.is_some_and(|facts| !facts.is_primary())
     }
 
-    /// How many members follow `primary`, directly or through another.
+    /// How many members follow `primary`, directly or through another replica.
     fn followers(&self, primary: &NodeAddr) -> usize {
         self.members()
             .filter(|(addr, _)| *addr != primary && self.observed.root_of(addr) == Some(primary))

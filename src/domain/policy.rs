@@ -1,4 +1,4 @@
-//! What the operator has decided for one cluster.
+//! The operator's settings for one cluster.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,52 +10,53 @@ use super::node::NodeAddr;
 pub struct Policy {
     /// Time without proof of life until a keeper votes a node down (`seconds-mark-down`).
     pub mark_down: Duration,
-    /// A replica more than so many bytes behind the best known offset is never promoted (`max-lag-bytes`).
+    /// A replica that is more bytes than this behind the best known offset is never promoted (`max-lag-bytes`).
     pub max_lag_bytes: Option<u64>,
-    /// A replica that has not heard its primary for so long is not readable (`max-lag-seconds`).
+    /// A replica that has not heard its primary for longer than this is not readable (`max-lag-seconds`).
     pub max_lag: Option<Duration>,
     /// How long a replica stays readable after its link broke while the cluster has a primary (`max-stale-seconds`).
     pub max_stale: Duration,
-    /// How many replicas are repointed by one action, less those seen in a full synchronisation (`parallel-syncs`). One
-    /// that continues where it was takes milliseconds and no turn.
+    /// How many replicas one action repoints, less the replicas that are in a full synchronisation
+    /// (`parallel-syncs`). A replica that continues where it was takes milliseconds, and does not count.
     pub parallel_syncs: usize,
-    /// A node is down only with at least so many votes, besides the majority (`min-votes`, RK-1).
+    /// A node is down only with at least this many votes, besides the majority (`min-votes`, RK-1).
     pub min_votes: usize,
-    /// Make even an unrelated, non-empty primary a replica, losing its data (`settle-unrelated`).
+    /// Make even an unrelated primary with keys a replica, which loses its data (`settle-unrelated`).
     pub settle_unrelated: bool,
-    /// What to do with a replica that follows another replica (`chained-replicas`).
+    /// Treatment of a replica that follows another replica (`chained-replicas`).
     pub chained_replicas: ChainedReplicas,
     /// Election priorities that override Redis's own `replica-priority` (`priority`): lower preferred, 0 never.
     pub priorities: BTreeMap<NodeAddr, u32>,
-    /// What decides between eligible successors of the same history (`election-order`).
+    /// Which of the eligible successors with the same history is preferred (`election-order`).
     pub election_order: ElectionOrder,
-    /// After a completed failover, the primary is not replaced for so long because it is down; zero for no such rest
+    /// For how long after a completed failover the primary is not replaced for being down; zero for no cool-down
     /// (`failover-cooldown-seconds`).
     pub failover_cooldown: Duration,
-    /// How long a HAProxy may take to act on a withdrawal; zero to wait for none (`drain-seconds`, RK-10).
+    /// How long a HAProxy may take to act on a withdrawal; zero to wait for no HAProxy (`drain-seconds`, RK-10).
     pub drain: Duration,
-    /// What keeps a primary that is cut off from going on alone (`write-safety`, RK-9).
+    /// How a primary that is cut off is kept from taking writes (`write-safety`, RK-9).
     pub write_safety: WriteSafety,
 }
 
-/// What keeps a primary that is cut off from going on alone.
+/// How a primary that is cut off is kept from taking writes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum WriteSafety {
-    /// Nothing of the keepers'.
+    /// Keepers set nothing.
     #[default]
     None,
-    /// It refuses writes unless half of the data nodes, rounded down, follow it.
+    /// The primary refuses writes unless half of the data nodes, rounded down, follow it: 1 of 3 nodes, 2 of 5.
     Majority {
-        /// A replica counts that it heard so many seconds ago at most (`write-safety-max-lag-seconds`).
+        /// A replica counts while the primary heard it at most this many seconds ago
+        /// (`write-safety-max-lag-seconds`).
         max_lag: u32,
     },
 }
 
-/// What tells the better of two eligible nodes.
+/// A comparison of two eligible nodes: which one is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Criterion {
-    /// The greater replication offset. Between equal ones, a node that is a primary already: somebody promoted it, and
-    /// what was written to it since would be lost.
+    /// The greater replication offset. Of two equal offsets, the node that is a primary already: somebody promoted
+    /// it, and later writes to it would be lost.
     Offset,
     /// The lower priority.
     Priority,
@@ -63,13 +64,13 @@ pub enum Criterion {
     Uptime,
 }
 
-/// Every criterion once, the one that decides first at the front.
+/// Every criterion once. The first one decides first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ElectionOrder([Criterion; 3]);
 
 impl ElectionOrder {
-    /// `first` in this order, what it leaves out after it in the default order. Of a criterion that is repeated, the
-    /// first counts.
+    /// The criteria of `first` in this order, then the missing ones in the default order. A repeated criterion counts
+    /// where it stands first.
     pub fn beginning_with(first: &[Criterion]) -> Self {
         let all = first.iter().copied().chain(Self::default().0);
         let mut order = Self::default().0;
@@ -83,7 +84,7 @@ impl ElectionOrder {
         Self(order)
     }
 
-    /// The criteria, the one that decides first at the front.
+    /// The criteria. The first one decides first.
     pub fn criteria(self) -> [Criterion; 3] {
         self.0
     }
@@ -95,7 +96,7 @@ impl Default for ElectionOrder {
     }
 }
 
-/// What to do with a replica that follows another replica of the cluster.
+/// Treatment of a replica that follows another replica of the cluster.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ChainedReplicas {
     /// Leave it.

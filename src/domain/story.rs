@@ -1,5 +1,6 @@
-//! What happens in a cluster, as one keeper sees it: each event once, with the figures that this keeper has measured. What is not
-//! known is left out. The log is made of these events.
+//! The events of a cluster, as one keeper sees them. The log is made of these events.
+//!
+//! Each event comes once, with the figures that this keeper has measured. Unknown figures are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -23,60 +24,61 @@ mod holds;
 mod obstacles;
 mod silence;
 
-/// One thing that happened.
+/// An event in a cluster.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// A node that lived has not answered this keeper for a while.
+    /// A node has not answered this keeper for a while, and the keepers do not hold it down yet.
     Silent {
         /// The node.
         node: NodeAddr,
-        /// It is the published primary.
+        /// The node is the published primary.
         is_primary: bool,
-        /// For how long, and what follows.
+        /// How long the node has been silent, and what follows.
         silence: Silence,
     },
     /// This keeper votes the node down.
     VotedDown {
         /// The node.
         node: NodeAddr,
-        /// Why.
+        /// The reason of the vote.
         reason: DownReason,
     },
-    /// This keeper votes the node down no more, though it has no answer.
+    /// This keeper takes its vote against the node back, though it still has no answer.
     VoteWithdrawn {
         /// The node.
         node: NodeAddr,
     },
-    /// A node answers again whose silence, or the vote against it, was told.
+    /// A node answers again, after an event of its silence or of the vote against it.
     Answers {
         /// The node.
         node: NodeAddr,
-        /// How long it did not; `None` if it had not been seen alive.
+        /// For how long the node did not answer. `None` if it answered all the time, for example while it was
+        /// loading.
         after: Option<Duration>,
     },
     /// Another keeper has withdrawn the primary.
     Withdrawn {
         /// The primary, if one was published.
         node: Option<NodeAddr>,
-        /// Who, if the state says so.
+        /// The keeper that withdrew it, if the state says so.
         by: Option<KeeperId>,
-        /// In which generation.
+        /// The generation of the withdrawal.
         generation: Generation,
-        /// Why.
+        /// Why it was withdrawn.
         reason: String,
-        /// An operator asked for it.
+        /// The withdrawal begins a switchover.
         switchover: bool,
     },
-    /// Another keeper has published a primary, or this one has read for the first time which one is published.
+    /// Another keeper has published a primary, or this keeper has read for the first time which primary is published.
     Published {
         /// The primary.
         primary: NodeAddr,
-        /// Who, if the state says so.
+        /// The keeper that published it, if the state says so.
         by: Option<KeeperId>,
-        /// In which generation.
+        /// The generation of the publication.
         generation: Generation,
     },
-    /// The change of primary that this keeper led to its end is done.
+    /// The change of primary that this keeper led is complete.
     Done(Done),
     /// HAProxies still send clients to the withdrawn primary.
     Draining {
@@ -84,48 +86,49 @@ pub enum Event {
         node: NodeAddr,
         /// The HAProxies.
         proxies: BTreeSet<Proxy>,
-        /// How long they have at most.
+        /// How long the leader waits for them at most.
         left: Duration,
     },
-    /// A node follows the published primary, linked, after a change of primary or its own absence.
+    /// A node follows the published primary, and its link is up, after a change of primary or an absence of the node.
     Follows {
         /// The node.
         node: NodeAddr,
         /// The primary.
         primary: NodeAddr,
-        /// It was down, or silent.
+        /// The node was down or silent before.
         is_back: bool,
     },
 }
 
-/// A change of primary that has come to its end.
+/// A change of primary that is complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Done {
-    /// Whom it replaced, if anybody.
+    /// The primary before, if there was one.
     pub from: Option<NodeAddr>,
-    /// The primary now.
+    /// The new primary.
     pub to: NodeAddr,
-    /// An operator asked for it.
+    /// The change was a switchover.
     pub switchover: bool,
-    /// In which generation the primary was published.
+    /// The generation in which the new primary was published.
     pub generation: Generation,
-    /// From the last moment at which the old primary was writable, as far as this keeper knows, to the publication.
+    /// For how long no node was writable: from the old primary's last writable moment that this keeper knows, to the
+    /// publication. `None` if not known.
     pub not_writable: Option<Duration>,
-    /// Bytes that the new primary lacked of what the old one was last read to have.
+    /// How many bytes the new primary lacked of the old one's data, as these were last read; `None` if not known.
     pub lacked: Option<u64>,
-    /// Another process than the one that was withdrawn is the primary, at the same address.
+    /// The new primary has the old one's address, but is another process than the withdrawn one.
     pub another_process: bool,
 }
 
-/// What was told of one node.
+/// The events so far of one node.
 #[derive(Debug, Default)]
 struct Told {
-    /// Since when it does not answer.
+    /// Since when the node does not answer.
     silent_since: Option<Moment>,
-    /// That was told.
+    /// Whether the silence has had its event.
     silent: bool,
     vote: Option<DownReason>,
-    /// It has to be told when it follows the primary: it was absent, or the primary has changed.
+    /// An event is due when the node follows the primary: the node was absent, or the primary has changed.
     awaited: bool,
     absent: bool,
 }
@@ -134,35 +137,35 @@ struct Told {
 #[derive(Debug, Clone, Default)]
 struct Change {
     old: Option<NodeAddr>,
-    /// Its process.
+    /// The run id of the withdrawn process.
     process: Option<String>,
     switchover: bool,
-    /// When the old primary was writable last.
+    /// When the old primary was last known to be writable.
     writable_until: Option<Moment>,
-    /// What it was last read to have: bytes of which history.
+    /// The old primary's data as last read: the replication id, and the bytes of that history.
     held: Option<(String, u64)>,
-    /// What the candidate lacks of that.
+    /// The candidate, and how many of those bytes it lacks.
     lacks: Option<(NodeAddr, u64)>,
 }
 
-/// What was told so far.
+/// The state behind the events: earlier observations, and the events that they led to.
 #[derive(Debug, Default)]
 pub struct Story {
     nodes: BTreeMap<NodeAddr, Told>,
     generation: Option<Generation>,
     primary: Option<NodeAddr>,
     change: Option<Change>,
-    /// The withdrawal for which HAProxies were named.
+    /// The withdrawal for which HAProxies were named in an event.
     drained: Option<Generation>,
     again: Option<Moment>,
 }
 
-/// What one look sees.
+/// The input of one look.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
     /// The cluster.
     pub observed: &'a Observed,
-    /// What is to be done.
+    /// The plan for the cluster.
     pub plan: &'a Plan,
     /// This keeper leads.
     pub leads: bool,
@@ -171,18 +174,19 @@ pub struct View<'a> {
 }
 
 impl Story {
-    /// When there may be more to tell though nothing happens.
+    /// When to look again even if nothing happens meanwhile.
     pub fn again(&self) -> Option<Moment> {
         self.again
     }
 
-    /// Bytes that the candidate lacks of what the withdrawn primary was last read to have; `None` if that is not known.
+    /// How many bytes the candidate lacks of the withdrawn primary's data, as these were last read; `None` if not
+    /// known.
     pub fn lacks(&self, candidate: &NodeAddr) -> Option<u64> {
         let (node, bytes) = self.change.as_ref()?.lacks.as_ref()?;
         (node == candidate).then_some(*bytes)
     }
 
-    /// What has happened since the last look.
+    /// The events since the last look.
     pub fn look(&mut self, view: View<'_>) -> Vec<Event> {
         self.again = None;
         let mut events = Vec::new();
@@ -321,7 +325,7 @@ impl Story {
                 }),
             }
         } else if let Some(intent) = &published.intent {
-            // What happened before the first look, nobody has measured here.
+            // This keeper has measured nothing from before its first look.
             let measured = before.map(|_| view.observed);
             self.change = Some(Change::begun(intent, measured, view.now));
             if !view.leads {
@@ -369,7 +373,7 @@ impl Change {
         let node = old.and_then(|old| observed?.nodes.get(old));
         let sighting = node.map(|node| &node.sighting);
         let facts = sighting.and_then(|sighting| sighting.facts.as_ref());
-        // Where another process answers by now, nobody knows until when the withdrawn one did.
+        // If another process answers by now, nothing shows until when the withdrawn process answered.
         let facts = facts.filter(|facts| {
             facts.is_primary() && intent.old_run_id.as_ref() == Some(&facts.run_id)
         });
@@ -388,7 +392,7 @@ impl Change {
         }
     }
 
-    /// `node` is about to be promoted.
+    /// Takes in that `node` is about to be promoted.
     fn chosen(&mut self, node: &NodeAddr, observed: &Observed) {
         let facts = observed.nodes.get(node).and_then(ObservedNode::last_known);
         self.lacks = self.held.as_ref().and_then(|(history, bytes)| {

@@ -1,43 +1,43 @@
-//! What keepers tell of a primary that they were asked about, and what that comes to.
+//! The keepers' findings about a primary that the leader asked about, and their count.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Finding;
 use crate::domain::node::KeeperId;
 
-/// What one keeper tells of the published primary of one cluster.
+/// A keeper's questions and answers about the published primary of one cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Told {
-    /// The number under which it asks the others, if it does.
+    /// The number of this keeper's own question to the others, if it asks.
     pub asks: Option<u64>,
-    /// Its answers, by who asks: a leader that is gone may still seem to.
+    /// The answers, by the keeper that asked: a deposed leader may still seem to ask.
     pub answers: BTreeMap<KeeperId, Answer>,
 }
 
 /// An answer to a question of another keeper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answer {
-    /// The number under which it was asked.
+    /// The number of the question.
     pub number: u64,
-    /// What came of it.
+    /// The result.
     pub finding: Finding,
 }
 
 impl Told {
-    /// There is nothing to tell.
+    /// Whether there is neither a question nor an answer.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// What all voters together have found since they were asked, the leader included.
+/// The findings of all voters since the question, the leader included.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Keepers online.
+    /// How many voters there are: keepers online that probe the primary.
     pub voters: usize,
-    /// Of these, by whose finding the primary serves nobody.
+    /// How many voters find no primary there that serves ([`Finding::unfit`]).
     pub unfit: usize,
-    /// Those that have told nothing yet.
+    /// Voters that have not reported yet.
     pub untold: BTreeSet<KeeperId>,
 }
 
@@ -46,7 +46,7 @@ impl Tally {
         votes * 2 > self.voters
     }
 
-    /// A strict majority has no answer.
+    /// A strict majority finds no primary there that serves.
     pub(super) fn carried(&self) -> bool {
         self.carries(self.unfit)
     }

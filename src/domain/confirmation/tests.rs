@@ -28,21 +28,21 @@ fn next(confirmation: &Confirmation, now: Moment) -> Next {
     confirmation.next(None, LIMITS, now)
 }
 
-/// The leader found this itself, at the start.
+/// The leader made this finding itself, at the start.
 fn found(finding: Finding, alone: bool) -> Confirmation {
     let mut confirmation = Confirmation::default();
     confirmation.found(finding, alone, true, START);
     confirmation
 }
 
-/// Likewise, and the other keepers were asked then.
+/// The leader made this finding itself at the start, and asked the other keepers then.
 fn polled(finding: Finding, brake: Option<Brake>) -> Confirmation {
     let mut confirmation = found(finding, true);
     confirmation.poll(1, brake, LIMITS, START);
     confirmation
 }
 
-/// The leader reaches the primary, and so do the others, at this moment.
+/// The leader reaches the primary at this moment, and so do the other keepers.
 fn fail(confirmation: &mut Confirmation, steady: bool, now: Moment) {
     confirmation.found(Finding::Answers, true, steady, now);
     confirmation.poll(1, None, LIMITS, now);
@@ -64,7 +64,7 @@ fn what_was_found_a_while_ago_confirms_nothing() {
     assert_eq!(next(&confirmation, after(1_000)), Next::Ask);
 }
 
-/// It answers before another is promoted, each time, so that each failover is called off.
+/// Each time the primary answers before another node is promoted, so each failover is called off.
 #[test]
 fn a_primary_that_is_withdrawn_and_back_again_and_again_flaps() {
     let mut confirmation = Confirmation::default();
@@ -88,7 +88,7 @@ fn a_primary_that_is_withdrawn_and_back_again_and_again_flaps() {
     );
 }
 
-/// Nobody could take over meanwhile, and somebody can as the cut ends: the primary may be back, too.
+/// No node could take over during the cut. A node can as the cut ends, and the primary may be back, too.
 #[test]
 fn what_a_majority_found_a_while_ago_confirms_nothing() {
     let mut confirmation = polled(Finding::Answers, None);

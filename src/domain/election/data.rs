@@ -11,7 +11,7 @@ impl Electorate<'_> {
         let syncing = facts.upstream().is_some_and(|upstream| upstream.syncing);
         match held(facts, self.lineage) {
             None if !syncing && facts.keys > 0 => return self.is_chosen_by_hand(addr, facts),
-            // Its data of an older history is about to be thrown away.
+            // A node in a full synchronisation is about to throw away data of an older history, and is refused below.
             Some((generation, extent)) if !syncing || generation == 0 => {
                 let behind = self.best_offset(generation).saturating_sub(extent);
                 match self.policy.max_lag_bytes {
@@ -29,10 +29,10 @@ impl Electorate<'_> {
         Ok(())
     }
 
-    /// A node that cannot show whose data it holds is taken if somebody promoted it: a person has decided what keepers
-    /// cannot know. It ranks behind all that can show it.
+    /// Accepts a node that cannot show the origin of its data, if somebody promoted it by hand: a person has decided
+    /// what keepers cannot know. Such a node ranks behind all that can show their origin.
     fn is_chosen_by_hand(&self, addr: &NodeAddr, facts: &NodeFacts) -> Result<(), Refusal> {
-        // What it was found to copy from elsewhere is known to be another's, whoever has died since.
+        // Data that were found to come from elsewhere stay another's, even if their origin has died since.
         if self.observed.is_astray_by_itself(addr) {
             Err(Refusal::OtherData)
         } else if self.observed.promoted_by_hand(addr, facts) {
@@ -44,8 +44,12 @@ impl Electorate<'_> {
         }
     }
 
-    /// Whether an empty node is so because the cluster is: its process was linked to the primary's, and has all that was
-    /// read there. In a switchover it catches up before it takes over.
+    /// Whether an empty node lost nothing, because the cluster is empty, too. Two observations count:
+    /// - a keeper saw the node's process linked to the primary's process;
+    /// - the node is not behind the last offset that was read at the primary.
+    ///
+    /// A cluster that has data needs both, but in a switchover the first suffices: the node catches up before it
+    /// takes over. A cluster without data needs one of the two.
     fn has_lost_nothing(&self, addr: &NodeAddr, facts: &NodeFacts) -> bool {
         let observed = self.observed;
         let published = observed.published.as_ref();
@@ -64,8 +68,8 @@ impl Electorate<'_> {
         }
     }
 
-    /// How far this generation or a newer one is known to go. Offsets of an older one say nothing here: a primary
-    /// that was cut off may have written on in it.
+    /// The greatest offset that is known of this history or a newer one. `generation` counts promotions back. Offsets
+    /// of an older history say nothing here: a primary that was cut off may have written on in it.
     fn best_offset(&self, generation: usize) -> u64 {
         let offset = |node: &ObservedNode| {
             let (theirs, extent) = held(node.last_known()?, self.lineage)?;

@@ -1,4 +1,4 @@
-//! What is said of a cluster while its primary lives.
+//! Explanations of a cluster whose primary lives.
 
 use std::time::Duration;
 

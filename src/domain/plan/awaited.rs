@@ -1,13 +1,15 @@
-//! A replica that may hold more of the data than all that could take over now (RK-6).
+//! A replica that may hold more of the data than every node that could take over now (RK-6).
 
 use super::super::election::{Election, Refusal, Standard, merit, priority};
 use super::super::lineage::held;
 use super::super::published::{Intent, Published, Step};
 use super::{Case, Hold, Plan};
 
-/// A replica that would be chosen for what was last read of it does not answer at the moment: it is waited for, rather than what it
-/// alone holds be lost. One that hangs is held down by a majority within the mark-down time; one that is merely slow answers. So is
-/// one that failed a command a moment ago, as one that stands still does.
+/// The hold while a better replica, by its last facts, does not answer or has just failed a command. The leader waits
+/// rather than lose data that only this replica holds.
+/// - A replica that hangs is held down by a majority within the mark-down time.
+/// - A replica that is only slow answers before that.
+/// - A replica that failed a command may hang, too. The leader waits for it for twice the mark-down time at most.
 pub(super) fn may_hold_more(
     case: &Case<'_>,
     published: &Published,
@@ -17,7 +19,7 @@ pub(super) fn may_hold_more(
     let (observed, lineage) = (case.observed, &published.lineage);
     let (begun, patience) = (observed.published_at?, observed.limits.mark_down);
     let best = election.ranking.first()?;
-    // One that somebody promoted by hand may show nothing.
+    // A node that somebody promoted by hand may hold nothing of the lineage.
     let ours = held(observed.online(best)?, lineage).unwrap_or((usize::MAX, 0));
     let rank = |addr, facts| {
         let standard = Standard::of(case.policy);
@@ -31,7 +33,8 @@ pub(super) fn may_hold_more(
     let mut silent = silent.filter_map(|(addr, why)| Some((addr, observed.nodes.get(addr)?, why)));
     let (addr, doubt, until, theirs) = silent.find_map(|(addr, node, refusal)| {
         let (doubt, until) = match refusal {
-            // It has its mark-down time once more: it is left alone in between.
+            // After the failed command the replica is left alone for a while. So it gets the mark-down time once
+            // more.
             Refusal::FailedLately(why) => (why.clone(), begun.after(2 * patience)),
             _ => (node.sighting.trouble_in_words(), begun.after(patience)),
         };
@@ -54,7 +57,8 @@ pub(super) fn may_hold_more(
     })
 }
 
-/// Whether the first has more of the lineage than the second: a generation and its extent each.
+/// Whether the first holds more of the lineage than the second. Each is a pair: promotions back, and bytes of that
+/// history.
 fn has_more(theirs: (usize, u64), ours: (usize, u64)) -> bool {
     theirs.0 < ours.0 || theirs.0 == ours.0 && theirs.1 > ours.1
 }

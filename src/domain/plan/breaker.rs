@@ -1,14 +1,17 @@
-//! Somebody else changes the primary again and again: nothing is undone for a while (RK-12).
+//! Another manager or a person changes the primary again and again: the keepers undo nothing for a while (RK-12).
 //!
-//! A primary that is dead, or came back with less data, is replaced all the same, and what has lost its own primary follows. One that
-//! was made a replica is given up once nothing has changed for a while: clients have no primary until then.
+//! Meanwhile:
+//! - A primary that is dead, or came back with less data, is replaced as usual.
+//! - A replica whose own primary is not up follows the published primary.
+//! - A published primary that was made a replica is withdrawn once nothing has changed for a while. Until then
+//!   clients have no primary.
 
 use super::super::node::{Moment, NodeAddr};
 use super::super::outside::{HELD_FOR, SETTLED_AFTER, TOO_MANY};
 use super::super::published::Published;
 use super::{Action, Case, Change, Hold, Plan};
 
-/// Trips the breaker, or closes it again, if it is time.
+/// Trips the breaker, or closes it again, if one of the two is due.
 pub(super) fn turn(case: &Case<'_>, published: &Published) -> Option<Plan> {
     let observed = case.observed;
     let over = |since: Moment| case.now >= since.after(HELD_FOR) || observed.acknowledged;
@@ -22,7 +25,7 @@ pub(super) fn turn(case: &Case<'_>, published: &Published) -> Option<Plan> {
     Some(Plan::write(Change::Note, state))
 }
 
-/// Why nothing is undone, if so.
+/// The hold while the breaker is tripped.
 pub(super) fn hold(case: &Case<'_>, published: &Published) -> Option<Plan> {
     let since = case.observed.breaker_since.filter(|_| published.breaker)?;
     let end = since.after(HELD_FOR);
@@ -34,7 +37,8 @@ pub(super) fn hold(case: &Case<'_>, published: &Published) -> Option<Plan> {
     })
 }
 
-/// The same, while a published primary that was made a replica is not given up: whoever does that may not have come to an end.
+/// The same hold for a published primary that was made a replica. The hold ends once nothing has changed for a while:
+/// before that, more changes from outside may follow.
 pub(super) fn hold_of_demoted(case: &Case<'_>, held: Plan) -> Option<Plan> {
     let observed = case.observed;
     let last = observed.breaker_since.max(observed.outside_changed)?;
@@ -45,7 +49,8 @@ pub(super) fn hold_of_demoted(case: &Case<'_>, held: Plan) -> Option<Plan> {
     })
 }
 
-/// What is left of `plan`, which sees to the replicas of a primary that is well: those follow whose own primary is gone.
+/// The rest of `plan`, which settles the replicas of a primary that is well. Only replicas whose own primary is not
+/// up are repointed.
 pub(super) fn left_of(case: &Case<'_>, plan: Plan, held: Plan) -> Plan {
     let observed = case.observed;
     let gone = |addr: &&NodeAddr| {

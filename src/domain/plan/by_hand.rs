@@ -1,6 +1,7 @@
-//! Somebody promoted a node by hand while the primary was away, and the primary is back before anything was published.
+//! Somebody promoted a node by hand while the primary was away, and the primary is back before anything was
+//! published.
 //!
-//! Both may have writes that the other lacks. Which of them are to be lost, no keeper knows.
+//! Each of the two may have writes that the other lacks. No keeper knows which writes may be lost.
 
 use super::super::facts::NodeFacts;
 use super::super::lineage::generation_of;
@@ -8,11 +9,15 @@ use super::super::node::NodeAddr;
 use super::super::published::Published;
 use super::{Case, Hold, Plan};
 
-/// The hold while the primary is another process than the published one, and another node has left the cluster's newest
-/// history as a primary and has been written to since. The new process is not noted meanwhile: nothing would tell any more that
-/// the primary was away.
+/// The hold while both of these are true:
+/// - The primary is another process than the published one.
+/// - Another node is a primary that went on from the cluster's newest history, and was written to after its
+///   promotion.
 ///
-/// A primary that was replaced by keepers and comes back is none of these.
+/// The new process is not noted in the published state meanwhile. Otherwise nothing would show any more that the
+/// primary was away.
+///
+/// A former primary that keepers have replaced, and that comes back, is not such a node.
 pub(super) fn both_went_on(
     case: &Case<'_>,
     published: &Published,

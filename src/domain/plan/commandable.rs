@@ -1,4 +1,4 @@
-//! Nodes at which this keeper's commands would not be carried out: known before a failover needs them.
+//! Nodes at which this keeper's commands would not be carried out. The holds name them before a failover needs them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use super::super::node::NodeAddr;
 use super::super::observed::Observed;
 use super::Hold;
 
-/// One hold a reason, with the nodes that give it.
+/// A hold for each reason, with all nodes that give this reason.
 pub(super) fn not_commandable(observed: &Observed) -> Vec<Hold> {
     let mut reasons = BTreeMap::<&str, Vec<NodeAddr>>::new();
     for (addr, node) in &observed.nodes {
@@ -25,7 +25,7 @@ pub(super) fn not_commandable(observed: &Observed) -> Vec<Hold> {
     told.collect()
 }
 
-/// Says so in words.
+/// Writes the hold in words.
 pub(super) fn tell(f: &mut fmt::Formatter<'_>, hold: &Hold) -> fmt::Result {
     let Hold::NotCommandable { nodes, why, all } = hold else {
         return Ok(());

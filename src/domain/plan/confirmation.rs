@@ -1,10 +1,10 @@
-//! A primary is voted down: whether that is confirmed, or what is to be done about it (RK-2, RK-11).
+//! The primary is voted down: is its withdrawal confirmed, or what comes first (RK-2, RK-11)?
 
 use super::super::confirmation::{Inquiry, Next};
 use super::super::node::NodeAddr;
 use super::{Action, Case, Hold, Plan};
 
-/// What is to be done before `primary` may be withdrawn in favour of `successor`; `None` once nothing is.
+/// The step before `primary` may be withdrawn in favour of `successor`; `None` once the withdrawal is confirmed.
 pub(super) fn unconfirmed(
     case: &Case<'_>,
     primary: &NodeAddr,
@@ -26,7 +26,7 @@ pub(super) fn unconfirmed(
     }
 }
 
-/// Tells that the primary flaps, if it does.
+/// Adds the hold of a primary that flaps, if it does.
 pub(super) fn tell_flapping(case: &Case<'_>, primary: &NodeAddr, mut plan: Plan) -> Plan {
     let observed = case.observed;
     if let Some(flapping) = observed.confirmation.flapping(observed.limits, case.now) {

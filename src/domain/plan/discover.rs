@@ -1,4 +1,4 @@
-//! Nothing is published: find out what is there, change as little as possible.
+//! Before the first publication the leader finds out which primary is there, and changes as little as possible.
 
 use std::cmp::Reverse;
 
@@ -38,13 +38,13 @@ pub(super) fn discover(case: &Case<'_>, before: &Published) -> Plan {
         .filter(|(addr, _)| *addr != kept.0)
         .find(|other| rivals(case, *kept, *other));
     match rival {
-        // An empty server that happens to be up does not stand for the data of a primary that is down.
+        // An empty server that happens to be up does not prove that the primary which is down had no data.
         Some(_) if kept.1.keys == 0 => only_replicas(case, before),
         Some((other, _)) if !case.policy.settle_unrelated => Plan::hold(Hold::Unrelated {
             kept: kept.0.clone(),
             other: other.clone(),
         }),
-        // A majority has yet to see that it serves: it would be withdrawn again.
+        // No majority finds yet that the node serves, so it would be withdrawn again at once.
         _ if nodes[kept.0].verdict.unfit_as_primary() => {
             let unfit = (kept.0.clone(), Refusal::Unfit.to_string());
             Plan::hold(Hold::Undecided(vec![unfit]))
@@ -53,7 +53,8 @@ pub(super) fn discover(case: &Case<'_>, before: &Published) -> Plan {
     }
 }
 
-/// The better node first, by data before all else: nobody died here, so nothing is to be lost for a preference.
+/// The sort key of a node: the one with more of the data sorts first. No node died here, so no data are lost for a
+/// preference.
 fn by_data<'a>(
     case: &Case<'_>,
     before: &Published,
@@ -70,9 +71,10 @@ fn by_data<'a>(
     )
 }
 
-/// Whether `other` holds data that is as likely the cluster's as that of `kept`, the foremost primary, and shares no
-/// history with it: publishing `kept` would be a guess. Another primary with as many replicas is one, and where `kept`
-/// has none, a replica whose own primary is down.
+/// Whether publishing `kept`, the foremost primary, would be a guess, because of `other`. Both of these hold then:
+/// - `other` has data, and shares no history with `kept`.
+/// - These data are as likely the cluster's: `other` is a primary with as many followers, and `kept` has data, too.
+///   Or `kept` has no followers, and `other` is a replica whose own primary is down.
 fn rivals(case: &Case<'_>, kept: (&NodeAddr, &NodeFacts), other: (&NodeAddr, &NodeFacts)) -> bool {
     let followers = case.followers(kept.0);
     let as_likely = if other.1.is_primary() {
@@ -84,7 +86,8 @@ fn rivals(case: &Case<'_>, kept: (&NodeAddr, &NodeFacts), other: (&NodeAddr, &No
     as_likely && other.1.keys > 0 && !kept.1.shares_history(other.1)
 }
 
-/// No primary is up. Replicas of a configured node that is down: replace it. Replicas of something else: not ours.
+/// No primary is up. If replicas follow a configured node that is down, that node is replaced. Replicas of any other
+/// server are left alone.
 fn only_replicas(case: &Case<'_>, before: &Published) -> Plan {
     let observed = case.observed;
     let mut members: Vec<_> = case.members().collect();
@@ -105,7 +108,8 @@ fn only_replicas(case: &Case<'_>, before: &Published) -> Plan {
     let Some((addr, facts)) = synced else {
         return Plan::hold(Hold::NoNodeUp);
     };
-    // A replica that it follows in a chain is up, and as good a successor as others.
+    // A replica in a chain may follow another replica that is up. No node is replaced then: the other replica may
+    // succeed, too.
     let old = observed
         .upstream_of(addr)
         .filter(|old| observed.online(old).is_none());

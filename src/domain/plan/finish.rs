@@ -1,4 +1,4 @@
-//! A change of primary is under way: finish it from whatever is seen (RK-5).
+//! A change of primary is under way: the leader finishes it from whatever it observes (RK-5).
 
 use std::time::Duration;
 
@@ -11,17 +11,18 @@ use super::super::published::{Intent, Published, Step};
 use super::sentinel::followed_by_all;
 use super::{Action, Case, Change, Hold, Plan, awaited, publishing, switchover};
 
-/// How long a node that confirmed its promotion is given to answer a probe, unless it is voted down before.
+/// How long a node that confirmed its promotion may take to answer a probe, unless it is voted down before.
 const PROMOTED_SHOWS_WITHIN: Duration = Duration::from_secs(1);
 
-/// How long after a withdrawal the other keepers are given to tell what they see of nodes that the leader does not reach.
+/// How long after a withdrawal the other keepers may take to report about nodes that the leader does not reach.
 const TOLD_WITHIN: Duration = Duration::from_millis(50);
 
 pub(super) fn finish(case: &Case<'_>, published: &Published, intent: &Intent) -> Plan {
     let chosen = intent.candidate.as_ref();
     let elsewhere = |addr| case.left_to_others(addr);
     if let Some(hold) = elsewhere(intent.old.as_ref()).or_else(|| elsewhere(chosen)) {
-        // A keeper that sees both is about to lead, and knows whether the one is well or the other promoted.
+        // A keeper that probes both nodes is about to lead, and sees whether the old primary is well, or the
+        // candidate promoted.
         return Plan::hold(hold);
     }
     if let Some(to) = &intent.switchover
@@ -58,7 +59,7 @@ pub(super) fn finish(case: &Case<'_>, published: &Published, intent: &Intent) ->
         .candidate
         .as_ref()
         .filter(|candidate| election.ranking.contains(candidate));
-    // Somebody else promoted it and all follow it: a replica of it that seems ahead was read a moment later.
+    // Somebody else promoted the node, and all others follow it. A follower may seem ahead because it was read later.
     let adopted = followed_by_all(case)
         .filter(|node| intent.candidate.is_none() && election.ranking.contains(node));
     let chosen = chosen.or(adopted);
@@ -69,7 +70,7 @@ pub(super) fn finish(case: &Case<'_>, published: &Published, intent: &Intent) ->
             }
             let facts = case.observed.online(candidate);
             if facts.is_some_and(NodeFacts::is_primary) {
-                // Somebody else promoted it: it takes no command.
+                // Somebody else promoted the node, so no command is needed.
                 return Plan::write(Change::Publish, publishing(case, published, candidate));
             }
             Plan::act(Action::Promote {
@@ -88,7 +89,7 @@ pub(super) fn finish(case: &Case<'_>, published: &Published, intent: &Intent) ->
     }
 }
 
-/// The old primary, if it proves alive and whole before any promotion began: the same process.
+/// The old primary, if the same process serves again before any promotion began.
 fn returned_whole<'a>(
     case: &Case<'_>,
     published: &Published,
@@ -101,7 +102,8 @@ fn returned_whole<'a>(
     (intent.step == Step::Withdrawn && whole).then_some(old)
 }
 
-/// The old primary flapped, so that its successor was named when it was withdrawn; and somebody may take over still.
+/// Whether the old primary stays withdrawn even if it is well: it flapped, so its successor was named with the
+/// withdrawal. A node must still be able to take over.
 fn withdrawn_for_good(case: &Case<'_>, published: &Published, intent: &Intent) -> bool {
     intent.candidate.is_some() && !election(case, published, intent).ranking.is_empty()
 }
@@ -112,7 +114,7 @@ fn election(case: &Case<'_>, published: &Published, intent: &Intent) -> Election
     elect(case.observed, case.policy, lineage, replaced, case.now)
 }
 
-/// The candidate, once it is a primary with the cluster's data: by our command, or somebody else's before it.
+/// The candidate, once it is a primary with the cluster's data, by the leader's command or somebody else's before.
 pub(super) fn promoted<'a>(
     case: &Case<'_>,
     published: &Published,
@@ -125,8 +127,8 @@ pub(super) fn promoted<'a>(
     (whole && !node.verdict.unfit_as_primary()).then_some(candidate)
 }
 
-/// A promotion was confirmed, and the node does not answer yet: a promotion cuts its clients off, probes included. Another
-/// one promoted now would be one too many.
+/// The hold while a node has confirmed its promotion and does not answer yet. A promotion cuts off the node's
+/// clients, probes included. Promoting another node now would make two primaries.
 pub(super) fn shows_soon(case: &Case<'_>, intent: &Intent) -> Option<Plan> {
     let (node, at) = case.observed.promoted.as_ref()?;
     let seen = case.observed.nodes.get(node)?;
@@ -138,7 +140,7 @@ pub(super) fn shows_soon(case: &Case<'_>, intent: &Intent) -> Option<Plan> {
     })
 }
 
-/// A replica does not answer the leader, and others may just be about to tell what they see of it.
+/// The hold while the leader has no answer from a replica, and other keepers may be about to report it.
 fn told_soon(case: &Case<'_>, intent: &Intent, election: &Election) -> Option<Plan> {
     let until = case.observed.published_at?.after(TOLD_WITHIN);
     let awaited: Vec<_> = election
@@ -156,7 +158,7 @@ fn told_soon(case: &Case<'_>, intent: &Intent, election: &Election) -> Option<Pl
     })
 }
 
-/// The old primary may still take writes, and HAProxies may not have noticed yet that it is the primary no more (RK-10).
+/// The hold while the old primary may still take writes, and HAProxies may still send clients to it (RK-10).
 fn draining(case: &Case<'_>, intent: &Intent) -> Option<Plan> {
     let (drain, node) = (case.observed.drain.as_ref()?, intent.old.clone()?);
     let span = case.policy.drain;
@@ -174,9 +176,11 @@ fn draining(case: &Case<'_>, intent: &Intent) -> Option<Plan> {
     })
 }
 
-/// The old primary back as another process, when nobody else can serve, nor soon. Empty where there was data, it would
-/// only spread the loss, unless the loss is complete: every node answers, and none holds anything. And what it holds is not
-/// worth that of a replica that is merely silent at the moment.
+/// The old primary, published again because no other node can take over, now or soon. Usually this is another process
+/// than before. The leader publishes nothing in two cases:
+/// - A replica that may hold data is only silent at the moment.
+/// - The old primary is empty, and the cluster had data: it would spread the loss. The exception is a complete loss:
+///   every node answers, and all are empty.
 fn last_resort<'a>(
     case: &Case<'_>,
     intent: &'a Intent,
@@ -198,7 +202,7 @@ fn last_resort<'a>(
         .map(|_| old)
 }
 
-/// The state that names the candidate.
+/// The state that names the candidate, written before its promotion.
 pub(super) fn choosing(case: &Case<'_>, published: &Published, candidate: &NodeAddr) -> Published {
     let mut state = published.clone();
     if let Some(intent) = &mut state.intent {

@@ -1,4 +1,5 @@
-//! What is not the keepers': servers of other kinds, one server under two names, Redis Sentinels, clients that look like them.
+//! Servers and clients that keepers do not manage: servers of other kinds, one server under two names, Redis
+//! Sentinels, and clients that look like Sentinels.
 
 use super::super::facts::Mode;
 use super::super::node::{Moment, NodeAddr};
@@ -7,7 +8,8 @@ use super::super::published::Published;
 use super::super::sentinels::{AtNode, SentinelHold};
 use super::Hold;
 
-/// A Sentinel that watches this cluster, and until when it holds everything, if it does.
+/// The hold for a Sentinel that watches this cluster. With it comes the moment at which the hold ends or the Sentinel
+/// is forgotten, whichever is first.
 pub(super) fn sentinels(observed: &Observed, now: Moment) -> (Option<Hold>, Option<Moment>) {
     let Some((there, forgotten)) = observed.sentinels.there() else {
         return (None, None);
@@ -15,7 +17,7 @@ pub(super) fn sentinels(observed: &Observed, now: Moment) -> (Option<Hold>, Opti
     let AtNode { node, sentinel } = there.clone();
     let begun = |published: &Published| published.intent.is_some();
     let until = match observed.sentinels.hold() {
-        // What was begun is finished: half of a change serves nobody.
+        // A change that was begun is finished: half a change leaves the cluster without a primary.
         _ if observed.published.as_ref().is_some_and(begun) => None,
         SentinelHold::PassedOver => None,
         SentinelHold::HoldsUntil(until) => Some(Some(until)),
@@ -35,7 +37,8 @@ pub(super) fn sentinels(observed: &Observed, now: Moment) -> (Option<Hold>, Opti
     )
 }
 
-/// Tells of nodes that somebody has fail over by Redis's own command. Such a node refuses REPLICAOF, so no hold speaks of that.
+/// Adds a hold for each node that fails over by Redis's own `FAILOVER` command. Such a node refuses REPLICAOF. So
+/// this hold replaces the hold that advises REPLICAOF.
 pub(super) fn tell_failovers(observed: &Observed, holds: &mut Vec<Hold>) {
     for (addr, node) in &observed.nodes {
         let failover = node.sighting.named().and_then(|facts| facts.failover);
@@ -65,7 +68,7 @@ pub(super) fn tell_failovers(observed: &Observed, holds: &mut Vec<Hold>) {
     }
 }
 
-/// Names of other groups' keepers that do not lead to them.
+/// The hold for names of other groups' keepers that do not lead to these keepers.
 pub(super) fn astray(observed: &Observed) -> Option<Hold> {
     let first = observed.astray.first()?;
     Some(Hold::Astray {
@@ -74,7 +77,7 @@ pub(super) fn astray(observed: &Observed) -> Option<Hold> {
     })
 }
 
-/// Nodes that a keeper does not manage, and why; and clients that are not what they seem.
+/// Holds for nodes that a keeper does not manage, each with its reason, and for clients that look like Sentinels.
 pub(super) fn foreigners(observed: &Observed) -> Vec<Hold> {
     let mut holds = Vec::new();
     for (addr, node) in &observed.nodes {

@@ -1,8 +1,9 @@
-//! Servers that live and answer errors of their own: told, and a primary that refuses every write is switched over.
+//! Servers that live, and answer with errors instead of serving.
 //!
-//! - A primary that cannot write its disk lives, and has all of its data: it is never voted down. A replica that is well takes
-//!   over in a switchover, which loses nothing.
-//! - A primary that is busy with a script is voted down after `busy-seconds`, if that is set (RK-1). The plan only tells it.
+//! - A primary that cannot write its disk refuses every write, but lives and has all of its data. Keepers never vote
+//!   it down. The leader switches over to a replica that is well, which loses nothing.
+//! - A primary that is busy with a script is voted down after `busy-seconds`, if set (RK-1). The plan only reports
+//!   it.
 
 use std::time::Duration;
 
@@ -14,23 +15,24 @@ use super::super::observed::{Observed, Requested};
 use super::super::published::Published;
 use super::{Case, Hold, Plan, switchover};
 
-/// After a switchover that failed, another one is not tried for so long.
+/// How long the leader waits after a failed switchover before it tries another one.
 const REST: Duration = Duration::from_mins(1);
 
-/// What follows from a hindrance.
+/// The consequence of a hindrance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Then {
-    /// The node is no published primary: nothing, as long as it stays so.
+    /// Nothing, as long as the node is not the published primary.
     Nothing,
-    /// A switchover to this node, if it lasts for so long yet. Passes by itself: see [`Hold::same_as`].
+    /// A switchover to this node, if the hindrance lasts this much longer. [`Hold::same_as`] ignores the time.
     Switchover(NodeAddr, Duration),
-    /// No switchover, and why.
+    /// No switchover, for this reason.
     NoSwitchover(String),
-    /// The primary is replaced once it has lasted for so long in all (`busy-seconds`); never without a span.
+    /// The primary is replaced once the hindrance has lasted for this time in all (`busy-seconds`); never if `None`.
     Replaced(Option<Duration>),
 }
 
-/// Tells of all servers that are hindered; of a primary that refuses every write only where [`see_to`] had no say.
+/// Adds a hold for each server that is hindered. A primary that refuses every write gets its hold from [`see_to`], if
+/// that was called.
 pub(super) fn tell(observed: &Observed, plan: &mut Plan) {
     let published = observed.published.as_ref();
     let primary = published.and_then(|published| published.primary.as_ref());
@@ -64,7 +66,7 @@ fn hold(node: &NodeAddr, kind: HindranceKind, said: &str, then: Then) -> Hold {
     }
 }
 
-/// What there is to do about a primary that is well in all else, for which `settled` is the plan: it may refuse every write.
+/// The plan for a primary that is well but may refuse every write. Without that, the plan is `settled`.
 pub(super) fn see_to(
     case: &Case<'_>,
     published: &Published,
@@ -78,7 +80,7 @@ pub(super) fn see_to(
         return settled;
     };
     let due = due(case, hindrance.since);
-    // As for a switchover that an operator asks for: an empty replica has caught up before it takes over.
+    // As in a switchover for an operator, an empty replica catches up before it takes over.
     let reason = format!("{primary} refuses every write ({})", hindrance.said);
     let requested = Requested { to: None, reason };
     let asked = Observed {
@@ -94,7 +96,7 @@ pub(super) fn see_to(
             settled.again = settled.again.into_iter().chain([due]).min();
             Then::Switchover(to, due.since(case.now))
         }
-        // What is being corrected comes first.
+        // Corrections of other nodes come before the switchover.
         Ok(to) if settled.action.is_some() => Then::Switchover(to, Duration::ZERO),
         Ok(to) => {
             let reason = &requested.reason;
@@ -110,10 +112,10 @@ pub(super) fn see_to(
     settled
 }
 
-/// When the primary, which has been seen so `since`, is switched over:
-/// - once that has lasted for the mark-down time, and the primary has been published for as long;
-/// - not within `failover-cooldown-seconds` after the last change, so that nothing goes round in circles;
-/// - not soon after a switchover that failed.
+/// When a primary that has refused every write `since` then is switched over, at the earliest:
+/// - once the refusal has lasted for the mark-down time, and the primary has been published for as long;
+/// - not within `failover-cooldown-seconds` after the last change, so that no two nodes take turns;
+/// - not within a minute after a failed switchover.
 fn due(case: &Case<'_>, since: Moment) -> Moment {
     let (observed, mark_down) = (case.observed, case.policy.mark_down);
     let rest = mark_down.max(case.policy.failover_cooldown);
@@ -124,8 +126,8 @@ fn due(case: &Case<'_>, since: Moment) -> Moment {
     due.into_iter().flatten().max().unwrap_or(since)
 }
 
-/// The best replica that may take over by a switchover and would take writes; or why there is none, and until when if that
-/// passes by itself.
+/// The best replica that may take over by a switchover, and would take writes. If there is none: the reason, and when
+/// that ends if it ends by itself.
 fn successor(
     case: &Case<'_>,
     published: &Published,

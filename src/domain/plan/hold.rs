@@ -1,4 +1,4 @@
-//! Why something is left undone.
+//! The reasons why something is left undone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,17 +19,18 @@ use super::hindered::Then;
 /// A reason why nothing (more) is done about a cluster or a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hold {
-    /// Whether these nodes are up is not known yet, and what is known of them.
+    /// The keepers do not know yet whether these nodes are up. Each comes with what is known of it.
     Undecided(Vec<(NodeAddr, String)>),
-    /// The primary is voted down, and its withdrawal is not confirmed: why (RK-2).
+    /// The primary is voted down, and its withdrawal is not confirmed, for this reason (RK-2).
     Unconfirmed(NodeAddr, Reason),
-    /// The primary was voted down again and again, and answered each time.
+    /// The primary flaps: it was voted down again and again, and answered each time.
     Flapping(NodeAddr, Flapping),
     /// These keepers may still answer from the state before the withdrawal (RK-2).
     Unacknowledged(Unacknowledged),
-    /// These keepers are silent and may go on without ZooKeeper: a change of primary waits for them, once begun (RK-2).
+    /// These keepers are silent and may go on without ZooKeeper. A change of primary would wait for them, or waits
+    /// (RK-2).
     SilentKeepers {
-        /// For how long each may yet. Passes by itself: see [`Hold::same_as`].
+        /// How long each keeper may still go on. [`Hold::same_as`] ignores the time.
         left: BTreeMap<KeeperId, Duration>,
         /// The primary is withdrawn already.
         withdrawn: bool,
@@ -38,48 +39,51 @@ pub enum Hold {
     Draining {
         /// The primary that was withdrawn.
         node: NodeAddr,
-        /// HAProxies that were heard asking and have not said DOWN since.
+        /// HAProxies that keepers heard asking, and that have not said DOWN since.
         up: BTreeSet<Proxy>,
-        /// Keepers that have not told what they have heard.
+        /// Keepers that have not reported yet which HAProxies they heard.
         untold: BTreeSet<KeeperId>,
-        /// How long they have yet. Passes by itself: see [`Hold::same_as`].
+        /// How long the leader still waits at most. [`Hold::same_as`] ignores the time.
         left: Duration,
-        /// The setting.
+        /// The setting `drain-seconds`.
         drain: Duration,
     },
     /// No node of the cluster is up.
     NoNodeUp,
-    /// No node may be promoted; why not, for each.
+    /// No node may be promoted. Each node comes with its refusal.
     NoneEligible {
         /// The primary to be replaced.
         replaced: Option<NodeAddr>,
         /// Why each node is refused.
         refusals: BTreeMap<NodeAddr, Refusal>,
     },
-    /// A Sentinel works on this cluster: two managers would fight. No command is sent; what it has done is published.
+    /// A Sentinel works on this cluster. Two managers would fight, so keepers send no command, and only publish the
+    /// Sentinel's changes.
     SentinelAtWork {
-        /// Where it was found.
+        /// The node where keepers found the Sentinel.
         node: NodeAddr,
-        /// Name and host of its connections.
+        /// The name and host of the Sentinel's connections.
         sentinel: String,
-        /// How long it has yet to replace the primary, which is down. Passes by itself: see [`Hold::same_as`].
+        /// How long the Sentinel may still take to replace the primary, which is down. [`Hold::same_as`] ignores the
+        /// time.
         left: Option<Duration>,
     },
-    /// A Sentinel watches this cluster, and holds nothing: it let its time pass, or came when a change was begun.
+    /// A Sentinel watches this cluster: it let its time pass, or came after a change was begun. Leaves nothing
+    /// undone.
     SentinelPassedOver {
-        /// Where it was found.
+        /// The node where keepers found the Sentinel.
         node: NodeAddr,
-        /// Name and host of its connections.
+        /// The name and host of the Sentinel's connections.
         sentinel: String,
     },
-    /// Clients listen on the channel of Sentinels that are not known to be Sentinels. Holds nothing.
+    /// Clients that are not known to be Sentinels listen on the Sentinels' channel. Leaves nothing undone.
     SentinelChannel {
-        /// Where.
+        /// The node where they listen.
         node: NodeAddr,
-        /// How many.
+        /// How many clients listen.
         clients: usize,
     },
-    /// Another group of keepers looks after the same servers: each would undo what the other does (RK-12).
+    /// Another group of keepers manages the same servers: each group would undo the changes of the other (RK-12).
     OtherGroup(Box<OtherGroup>),
     /// Another published cluster of this group has nodes of this one.
     Overlaps {
@@ -87,19 +91,19 @@ pub enum Hold {
         cluster: ClusterName,
         /// The nodes.
         nodes: BTreeSet<NodeAddr>,
-        /// What follows from it here.
+        /// The consequence for this cluster.
         part: Part,
     },
-    /// Keepers have nodes of this published cluster in another one, which is held. Holds nothing here.
+    /// Keepers have nodes of this published cluster in another one, which is held. Leaves nothing undone here.
     Contended {
         /// The other cluster.
         cluster: ClusterName,
-        /// The keepers.
+        /// The keepers with the other cluster in their files.
         keepers: BTreeSet<KeeperId>,
     },
-    /// Somebody else changed the primary again and again: nothing is undone for a while (RK-12).
+    /// Another manager or a person changed the primary again and again: keepers undo nothing for a while (RK-12).
     ChangedFromOutside {
-        /// For how long yet. Passes by itself: see [`Hold::same_as`].
+        /// How long the breaker still holds. [`Hold::same_as`] ignores the time.
         left: Duration,
     },
     /// The node is not a plain Redis server.
@@ -110,33 +114,36 @@ pub enum Hold {
     ReplicatesFromOutside {
         /// The node.
         node: NodeAddr,
-        /// Whom it follows.
+        /// The server that the node follows.
         primary: NodeAddr,
     },
-    /// Somebody has the node fail over by Redis's own command: it takes no writes, and refuses commands.
+    /// Somebody has the node fail over by Redis's own `FAILOVER` command: the node takes no writes, and refuses
+    /// commands.
     FailingOver {
         /// The node.
         node: NodeAddr,
-        /// How far that is.
+        /// How far the node's failover is.
         state: ServerFailover,
-        /// Whom it follows already, if that is not configured. Otherwise it holds nothing.
+        /// The server that the node follows already, if it is not configured. If `None`, the hold leaves nothing
+        /// undone.
         outside: Option<NodeAddr>,
     },
-    /// Names of other groups' keepers that do not lead to them. They hold nothing (RK-12).
+    /// Names of other groups' keepers that do not lead to these keepers. Such names leave nothing undone (RK-12).
     Astray {
-        /// One of them.
+        /// The first of these names.
         first: Box<Astray>,
-        /// So many others.
+        /// How many others there are.
         more: usize,
     },
-    /// A node with data of its own that shares no history with the primary kept.
+    /// A node has data of its own, and shares no history with the primary that is kept.
     Unrelated {
         /// The primary that is kept, or would be.
         kept: NodeAddr,
-        /// The other.
+        /// The node with other data.
         other: NodeAddr,
     },
-    /// The node says that it follows the primary, and is linked to another server: its own host leads it there.
+    /// The node says that it follows the primary, but is linked to another server: the node's own host leads it
+    /// there.
     FollowsAnother {
         /// The node.
         node: NodeAddr,
@@ -145,139 +152,141 @@ pub enum Hold {
     },
     /// Another process answers at the published address, with data of another history (RK-7).
     Stranger {
-        /// The address.
+        /// The published address.
         node: NodeAddr,
     },
-    /// The primary came back with less data than another node had, which may still be read (RK-7).
+    /// The primary came back with less data than another node had, and that node may still be read (RK-7).
     CameBackBehind {
         /// The primary.
         node: NodeAddr,
-        /// Who had more.
+        /// The node that had more.
         holder: NodeAddr,
     },
-    /// The primary was restarted, and a node that has not been read since may hold more (RK-7).
+    /// The primary was restarted. A node that has not been read since may hold more (RK-7).
     CameBack {
         /// The primary.
         node: NodeAddr,
-        /// Who may hold more.
+        /// The node that may hold more.
         holder: NodeAddr,
     },
-    /// The primary is back as another process, and another node was promoted by hand meanwhile and written to.
+    /// The primary is back as another process. Meanwhile another node was promoted by hand and written to.
     BothWentOn {
         /// The primary.
         primary: NodeAddr,
-        /// The other.
+        /// The node that was promoted.
         other: NodeAddr,
     },
-    /// A replica that does not answer at the moment, or failed a command, may hold more of the data than the best of the others (RK-6).
+    /// A replica that does not answer at the moment, or failed a command, may hold more of the data than any other
+    /// (RK-6).
     MayHoldMore {
         /// The replica.
         node: NodeAddr,
-        /// Why it cannot take over now.
+        /// Why the replica cannot take over now.
         doubt: String,
-        /// The best of the others.
+        /// The best of the other nodes.
         best: NodeAddr,
-        /// By how many bytes more, as it was last read; `None` of another history.
+        /// How many bytes more the replica had when last read; `None` if it has a newer history.
         bytes: Option<u64>,
     },
-    /// A node that matters is not in this keeper's file.
+    /// The file of this keeper lacks a node that the decision needs.
     NotInFile {
         /// The node.
         node: NodeAddr,
-        /// How many keepers online have it in theirs: one of them is to lead.
+        /// How many keepers online have the node in their files. The leader is to be one of them.
         voters: usize,
     },
-    /// The primary is shutting down, and takes no writes while it waits for replicas that lag; nobody takes over, and why.
+    /// The primary is shutting down, and takes no writes while it waits for replicas that lag. No node takes over.
     ShuttingDown {
         /// The primary.
         node: NodeAddr,
-        /// For how long yet, at most. Passes by itself: see [`Hold::same_as`].
+        /// How much longer the shutdown lasts at most. [`Hold::same_as`] ignores the time.
         left: Duration,
-        /// Why nobody takes over.
+        /// Why no node takes over.
         why: String,
     },
     /// The primary is loading its data set.
     PrimaryLoading(NodeAddr),
-    /// A command to the node failed; it is tried again later.
+    /// A command to the node failed. The leader tries again later.
     FailedLately {
         /// The node.
         node: NodeAddr,
         /// Why it failed.
         why: String,
     },
-    /// This keeper's commands would not be carried out at these nodes, for this reason: none of them is promoted or repointed.
+    /// This keeper's commands would not be carried out at these nodes, for this reason. So this keeper can neither
+    /// promote nor repoint them.
     NotCommandable {
         /// The nodes.
         nodes: Vec<NodeAddr>,
         /// Why.
         why: String,
-        /// They are all nodes of the cluster: no failover is possible.
+        /// Whether these are all nodes of the cluster: no failover is possible then.
         all: bool,
     },
-    /// The node lives, and answers errors of its own instead of serving. Holds nothing.
+    /// The node lives, and answers with errors instead of serving. Leaves nothing undone.
     Hindered {
         /// The node.
         node: NodeAddr,
-        /// What keeps it from serving.
+        /// The kind of error.
         kind: HindranceKind,
-        /// What it answers.
+        /// The node's answer.
         said: String,
-        /// What follows from that.
+        /// The consequence.
         then: Then,
     },
-    /// The primary refuses every write, because too few replicas are in touch with it. Holds nothing.
+    /// The primary refuses every write, because too few replicas are in touch with it. Leaves nothing undone.
     RefusesForReplicas {
-        /// The primary.
+        /// The primary that refuses.
         node: NodeAddr,
         /// How many replicas it demands.
         to_write: u32,
         /// How many are in touch with it.
         in_touch: usize,
     },
-    /// The node that would take over would refuse every write for that reason. Holds nothing.
+    /// The successor would refuse every write, for the same reason. Leaves nothing undone.
     WouldRefuseForReplicas {
         /// The primary.
         primary: NodeAddr,
-        /// Who would take over from it.
+        /// The successor.
         node: NodeAddr,
-        /// How many replicas that one demands.
+        /// How many replicas the successor demands.
         to_write: u32,
-        /// How many it would have.
+        /// How many replicas the successor would have.
         replicas: usize,
     },
     /// The replica follows the primary, but its link is down.
     NotLinked(NodeAddr),
-    /// More replicas wait for their turn (`parallel-syncs`).
+    /// More replicas wait to be repointed (`parallel-syncs`).
     ReplicasWaiting(Vec<NodeAddr>),
-    /// The switchover asked for is not begun, or was called off, and why.
+    /// The switchover that was asked for is not begun, or was called off, for this reason.
     NoSwitchover(String),
-    /// The primary is down, but it took over only a moment ago (`failover-cooldown-seconds`).
+    /// The primary is down, but took over only a moment ago (`failover-cooldown-seconds`).
     CoolingDown {
         /// The primary.
         node: NodeAddr,
-        /// Whom it replaced, if anybody.
+        /// The primary before, if there was one.
         replaced: Option<NodeAddr>,
-        /// The generation in which it took over.
+        /// The generation in which the primary was published.
         generation: Generation,
-        /// How long it stays yet. Passes by itself: see [`Hold::same_as`].
+        /// How long the cool-down still lasts. [`Hold::same_as`] ignores the time.
         left: Duration,
-        /// The setting.
+        /// The setting `failover-cooldown-seconds`.
         cooldown: Duration,
     },
-    /// The `min-replicas` settings of a node cannot be kept right (RK-9): why.
+    /// The leader cannot bring the `min-replicas` settings of a node to the right values (RK-9).
     MinReplicasOutOfReach {
         /// The node.
         node: NodeAddr,
         /// Why.
         why: String,
     },
-    /// The primary is not told to demand replicas before it has as many (RK-9).
+    /// The leader does not set `min-replicas-to-write` at the primary before enough replicas are online (RK-9).
     TooFewReplicas {
         /// The primary.
         node: NodeAddr,
-        /// How many it is to demand.
+        /// How many replicas the primary is to demand.
         demanded: u32,
-        /// How many it has.
+        /// How many replicas are online.
         online: usize,
     },
 }
@@ -303,7 +312,7 @@ impl Hold {
         )
     }
 
-    /// Whether the node, should it take over, would take no writes for this reason.
+    /// Whether `successor`, once it took over, would take no writes for this reason.
     pub(in crate::domain) fn mars(&self, successor: &NodeAddr) -> bool {
         match self {
             Self::Hindered { node, kind, .. } => {
@@ -314,7 +323,7 @@ impl Hold {
         }
     }
 
-    /// Whether it is the same reason, however much time has passed.
+    /// Whether both are the same reason, apart from the time that has passed.
     pub fn same_as(&self, other: &Self) -> bool {
         let timeless = |hold: &Self| {
             let mut hold = hold.clone();
@@ -338,7 +347,7 @@ impl Hold {
             }
             hold
         };
-        // Clients may take names as fast as they like.
+        // Clients may change their names as fast as they like, so any two such holds are the same.
         let astray = |hold: &Self| matches!(hold, Self::Astray { .. });
         astray(self) && astray(other) || timeless(self) == timeless(other)
     }

@@ -1,4 +1,4 @@
-//! Why something is left undone, as one word each: the closed list that metrics and alarms name.
+//! The kinds of holds, each with one word: the closed list of words for metrics and alarms.
 
 use super::{Hold, Then};
 use crate::domain::claims::Part;
@@ -6,17 +6,17 @@ use crate::domain::hindrance::HindranceKind;
 
 macro_rules! kinds {
     ($($kind:ident $word:literal,)+) => {
-        /// A kind of [`Hold`], without what it is about.
+        /// A kind of [`Hold`], without its nodes and figures.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub enum HoldKind {
             $(#[doc = concat!("`", $word, "`")] $kind,)+
         }
 
         impl HoldKind {
-            /// All there are.
+            /// All kinds.
             pub const ALL: &[Self] = &[$(Self::$kind,)+];
 
-            /// Its word.
+            /// The word of the kind, in kebab case.
             pub fn word(self) -> &'static str {
                 match self {
                     $(Self::$kind => $word,)+
@@ -75,8 +75,8 @@ kinds! {
 }
 
 impl Hold {
-    /// Its kind. What holds nothing by its nature or its part in it, and is told only, has a kind of its own where the same hold
-    /// may do either.
+    /// The kind of the hold. Some variants have two kinds, for a harmless and a serious case: `not-commandable` and
+    /// `none-commandable`, for example.
     pub fn kind(&self) -> HoldKind {
         match self {
             Self::Undecided(_) => HoldKind::Undecided,

@@ -1,4 +1,4 @@
-//! A primary is published: replace it when it is down, else keep the others following it.
+//! A primary is published: the leader replaces it if it is down, and otherwise keeps the other nodes following it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -106,19 +106,20 @@ fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
         .published_at
         .is_some_and(|published| node.sighting.at < published)
     {
-        // It may have said so before it was promoted.
+        // The answer may be from before the primary's promotion.
         let silent = "it has not answered since it was published".to_owned();
         return Plan::hold(Hold::Undecided(vec![(primary.clone(), silent)]));
     }
     let (successor, plan) = withdrawal(case, published, primary, &unfit);
-    // What one keeper finds at an address may be what its own host leads it to.
+    // A keeper's own host may lead it to another process. So other keepers are asked before the withdrawal.
     let replaced = published.is_replaced_by(facts);
     let asked = successor.filter(|_| replaced);
     let held = asked.and_then(|successor| unconfirmed(case, primary, &successor));
     held.unwrap_or(plan)
 }
 
-/// What answers at the published address where it can be no primary, whatever its data, and the hold while it is left alone.
+/// The reason why the node at the published address can be no primary, whatever its data, if so. With the reason
+/// comes the hold for the case that the node is left alone.
 fn no_primary(
     primary: &NodeAddr,
     node: &ObservedNode,
@@ -137,8 +138,9 @@ fn no_primary(
     Some((format!("a replica of {outside}"), hold))
 }
 
-/// Whether such a process is to be replaced: it is another one than the published one, and somebody holds the cluster's newest
-/// data (RK-7). Otherwise the plan: it is left alone, and never accepted.
+/// Decides whether such a node is to be replaced. `Ok` if both hold: it is another process than the published one,
+/// and another node holds the cluster's newest data (RK-7). `Err` has the plan otherwise: the node is left alone, and
+/// never accepted.
 fn impostor(
     case: &Case<'_>,
     published: &Published,
@@ -163,14 +165,15 @@ fn less_data(holder: &NodeAddr) -> String {
     format!("it came back with less data than {holder} holds")
 }
 
-/// What another keeper told of the primary may be older than what is read of the others. But its new history is none to be
-/// noted before that is known: then nothing would tell any more that it has lost data.
+/// The hold for a primary that only another keeper reads. Its facts may be older than the facts of the other nodes.
+/// The primary's new history is not noted before that is settled. Otherwise nothing would show any more that it has
+/// lost data.
 fn not_read_here(primary: &NodeAddr, node: &ObservedNode) -> Plan {
     Plan::hold(Hold::Undecided(vec![node.doubt(primary)]))
 }
 
-/// The best successor, and the withdrawal of the primary in its favour. If there is none, or not before long, why the
-/// primary stays published, so that it serves again once it is back.
+/// The best successor, and the withdrawal of the primary in its favour. Without a successor, or if the change would
+/// wait for silent keepers, the hold: the primary stays published, and serves again once it is back.
 fn withdrawal(
     case: &Case<'_>,
     published: &Published,
@@ -179,7 +182,7 @@ fn withdrawal(
 ) -> (Option<NodeAddr>, Plan) {
     let observed = case.observed;
     let state = withdrawing(case, published, Some(primary), format!("{primary}: {why}"));
-    // A primary that is up but was demoted from outside may be chosen again.
+    // A primary that is up, and was demoted from outside, may be chosen again.
     let replaced = Some(primary).filter(|primary| !case.demoted(primary));
     let election = elect(observed, case.policy, &state.lineage, replaced, case.now);
     let Some(successor) = election.ranking.into_iter().next() else {
@@ -190,7 +193,7 @@ fn withdrawal(
         return (None, held);
     };
     if let Some((hold, until)) = case.silent_keepers(false) {
-        // It serves again once it is back, which it would not as another process after a withdrawal.
+        // Without a withdrawal the primary serves again once it is back. After one, another process there would not.
         let held = Plan {
             again: Some(until),
             ..Plan::hold(hold)
@@ -200,7 +203,8 @@ fn withdrawal(
     (Some(successor), Plan::write(Change::Withdraw, state))
 }
 
-/// A primary that flaps would be back before another is promoted, and be published again: so its successor is named already.
+/// Adds the successor to the withdrawal of a primary that flaps. Otherwise the primary would be back before another
+/// node is promoted, and be published again.
 fn for_good(case: &Case<'_>, mut plan: Plan, successor: NodeAddr) -> Plan {
     let observed = case.observed;
     if let Some(Action::Write { state, .. }) = &mut plan.action
@@ -216,7 +220,8 @@ fn for_good(case: &Case<'_>, mut plan: Plan, successor: NodeAddr) -> Plan {
 }
 
 impl Case<'_> {
-    /// Keepers that a change of primary waits for beyond their leases, if there are any, and until the first is out.
+    /// Keepers for which a change of primary waits beyond their leases, if there are any. With the hold comes the
+    /// moment at which the first of them is out.
     pub(super) fn silent_keepers(&self, withdrawn: bool) -> Option<(Hold, Moment)> {
         let going_on = self.observed.unacknowledged.going_on.iter();
         let going_on = going_on.filter(|(_, until)| self.now < **until);
@@ -229,9 +234,11 @@ impl Case<'_> {
     }
 }
 
-/// Holds `primary` though it is down, if a failover to it was completed a moment ago: two in a row hint at a fault that
-/// no successor cures, and each costs writes. One that nobody has followed yet is no completed failover, one that was
-/// demoted from outside is not to be waited for, and neither is an operator who promoted another by hand.
+/// The hold for a `primary` that is down, but was promoted by a failover only a moment ago. Two failovers in a row
+/// hint at a fault that no successor cures, and each costs writes. The leader does not hold in these cases:
+/// - No node has followed the primary yet, so its failover is not complete.
+/// - The primary was demoted from outside.
+/// - Another node was promoted by hand.
 fn cooling_down(case: &Case<'_>, published: &Published, primary: &NodeAddr) -> Option<Plan> {
     let (observed, cooldown) = (case.observed, case.policy.failover_cooldown);
     let facts = observed.nodes.get(primary)?.sighting.facts.as_ref();
@@ -256,7 +263,8 @@ fn cooling_down(case: &Case<'_>, published: &Published, primary: &NodeAddr) -> O
     })
 }
 
-/// The primary is well: correct every node that does not follow it, then keep the books.
+/// The plan for a primary that is well: repoint every node that does not follow it, then note changes in the
+/// published state.
 fn settle(case: &Case<'_>, published: &Published, primary: &NodeAddr, facts: &NodeFacts) -> Plan {
     let mut holds = Vec::new();
     let (mut rivals, mut astray) = (Vec::new(), Vec::new());
@@ -285,7 +293,7 @@ fn settle(case: &Case<'_>, published: &Published, primary: &NodeAddr, facts: &No
             continue;
         }
         if is_busy(case.observed, addr) {
-            // It refuses every command, and is to follow as soon as its script ends.
+            // The node refuses every command, and is repointed as soon as its script ends.
             continue;
         }
         match case.observed.failed_lately(addr, case.now) {
@@ -302,14 +310,15 @@ fn settle(case: &Case<'_>, published: &Published, primary: &NodeAddr, facts: &No
             .len()
             .min(case.policy.parallel_syncs.saturating_sub(syncing)),
     );
-    // A second primary may take writes that it is to lose: it waits for nobody's turn.
+    // Another primary may take writes that it is going to lose. So `parallel-syncs` does not delay it.
     rivals.append(&mut astray);
     let astray = rivals;
     if !waiting.is_empty() && astray.is_empty() {
         holds.push(Hold::ReplicasWaiting(waiting));
     }
     let mut state = publishing(case, published, primary);
-    // Nobody copies a history that is not noted: who holds it alone later would pass for a stranger.
+    // No node copies a history before the history is noted. Otherwise a node that alone held the history later would
+    // not count as the cluster's.
     let unnoted = state.run_id != published.run_id || state.lineage != published.lineage;
     let mut again = None;
     let action = if astray.is_empty() || unnoted {
@@ -341,9 +350,11 @@ fn settle(case: &Case<'_>, published: &Published, primary: &NodeAddr, facts: &No
     }
 }
 
-/// Whether a node that is astray may be made a replica of the primary: nothing is lost by it but what it wrote past the
-/// keepers, or copied from elsewhere. That is told by its process and its data, never by its address. A replica has no data of
-/// its own, unless it is linked to a server from outside, or to a node that is not the cluster's: then it has what that one has.
+/// Whether a node that does not follow the primary may be made its replica. Only data that were written past the
+/// keepers, or copied from elsewhere, may be lost. The node's process and data decide, never its address.
+///
+/// A replica has the data of the server to which it is linked. A server from outside, or an unrelated node, makes
+/// these data another's. Any other replica has no data of its own.
 fn ours(
     case: &Case<'_>,
     published: &Published,
@@ -378,7 +389,7 @@ fn is_busy(observed: &Observed, addr: &NodeAddr) -> bool {
     node.is_some_and(|node| node.sighting.hindered(HindranceKind::Busy).is_some())
 }
 
-/// Whether the replica is where it should be.
+/// Whether the replica follows the primary, as `chained-replicas` has it.
 fn in_place(case: &Case<'_>, addr: &NodeAddr, primary: &NodeAddr) -> bool {
     let observed = case.observed;
     let through_another = || {

@@ -1,9 +1,9 @@
-//! Before anything is changed, the leader looks whether another group of keepers is there (RK-12).
+//! Before any change, the leader looks whether another group of keepers is at the servers (RK-12).
 
 use super::super::observed::ObservedNode;
 use super::{Action, Case, Change, Plan};
 
-/// The plan, or the look that comes before it.
+/// The plan itself, or the look that comes before it.
 pub(super) fn first(case: &Case<'_>, plan: Plan) -> Plan {
     let Some(looks) = &case.observed.looks else {
         return plan;
@@ -25,7 +25,7 @@ pub(super) fn first(case: &Case<'_>, plan: Plan) -> Plan {
     }
 }
 
-/// Whether another group would be harmed. A publication that ends a change commands nothing and comes at once.
+/// Whether the action may harm another group. A publication that ends a change commands nothing, and needs no look.
 fn changes(case: &Case<'_>, action: &Action) -> bool {
     let published = case.observed.published.as_ref();
     match action {

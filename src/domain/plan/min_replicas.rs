@@ -1,12 +1,13 @@
-//! `min-replicas-to-write` as a server has it, whoever set it: a primary with fewer replicas refuses every write. That is told when
-//! it is so, and before a failover makes it so. It forbids nothing.
+//! The `min-replicas-to-write` that a server has, whoever set it. A primary with fewer replicas refuses every write.
+//!
+//! Holds report such a primary, and a successor that would become one. They leave nothing undone.
 
 use super::super::election::{elect, left_behind};
 use super::super::node::NodeAddr;
 use super::super::observed::Observed;
 use super::{Case, Hold, write_safety};
 
-/// What is told of the published primary and of its successor.
+/// The holds about the published primary and about its successor.
 pub(super) fn told(case: &Case<'_>) -> Vec<Hold> {
     let observed = case.observed;
     let published = observed.published.as_ref();
@@ -19,8 +20,8 @@ pub(super) fn told(case: &Case<'_>) -> Vec<Hold> {
     refuses.into_iter().chain(would_refuse).collect()
 }
 
-/// The primary refuses writes. Its setting may have been changed since it was read; that it demands replicas, and how many there
-/// are, is read with every probe.
+/// The hold if the primary refuses writes. The setting may be older than the probe. But each probe reads whether the
+/// primary demands replicas, and how many are in touch.
 fn refuses(observed: &Observed, primary: &NodeAddr) -> Option<Hold> {
     let facts = observed.online(primary)?;
     let in_touch = facts.writes.replicas_in_touch?;
@@ -33,11 +34,11 @@ fn refuses(observed: &Observed, primary: &NodeAddr) -> Option<Hold> {
     })
 }
 
-/// The node that would take over from `primary` would refuse writes, because so few others are left to follow it.
+/// The hold if the successor of `primary` would refuse writes, because too few other nodes could follow it.
 fn would_refuse(case: &Case<'_>, primary: &NodeAddr) -> Option<Hold> {
     let observed = case.observed;
     let demands = |addr: &NodeAddr| demanded(observed, addr).is_some_and(|it| it > 0);
-    // An election for each plan is spared where no setting matters.
+    // Where no node demands replicas, the plan saves the election.
     if !observed
         .nodes
         .keys()
@@ -49,7 +50,7 @@ fn would_refuse(case: &Case<'_>, primary: &NodeAddr) -> Option<Hold> {
     let election = elect(observed, case.policy, lineage, Some(primary), case.now);
     let node = election.ranking.into_iter().next()?;
     let own = demanded(observed, &node)?;
-    // What keepers hold there is lowered to theirs as soon as it is the primary (RK-9).
+    // A keeper lowers the setting to the managed value as soon as the node is the primary (RK-9).
     let managed = write_safety::demanded(observed, case.policy);
     let to_write = managed.map_or(own, |managed| own.min(managed.demanded()));
     let stranded = left_behind(observed, &node, observed.online(&node)?);
@@ -65,7 +66,7 @@ fn would_refuse(case: &Case<'_>, primary: &NodeAddr) -> Option<Hold> {
     })
 }
 
-/// How many replicas the node demands, if it has told.
+/// How many replicas the node demands, if it was read.
 fn demanded(observed: &Observed, addr: &NodeAddr) -> Option<u32> {
     let node = observed.nodes.get(addr)?;
     let told = node.sighting.min_replicas.as_ref()?.as_ref();

@@ -1,10 +1,11 @@
-//! Another published cluster of this group has nodes of this one, because keepers' files name or split clusters differently.
+//! Another published cluster of this group has nodes of this one: the keepers' files name or split the clusters
+//! differently.
 //!
-//! - A cluster that is not published is not published, nor anything commanded in it, while another one has a node of it.
-//! - Where more keepers have the cluster that is not published, it takes over what the other one is published with, as it is.
-//! - A published cluster leaves nodes to the other one that only the other one is published with.
-//! - Where both are published with the same nodes, and the primary of either is among them, one of the two is managed. The other
-//!   one is held: no command, no change, not even the end of one.
+//! - An unpublished cluster is not published or commanded while another published cluster has one of its nodes.
+//! - If more keepers have the unpublished cluster in their files, it takes over the published state of the other one.
+//! - A published cluster leaves to the other one every node that only the other one is published with.
+//! - Two published clusters may share nodes, the primary of either among them. Then one of the two is managed, and
+//!   the other is held: no command, and no change, not even the end of one.
 
 use super::super::claims::Part;
 use super::super::node::ClusterName;
@@ -17,14 +18,14 @@ pub(super) fn held(observed: &Observed) -> bool {
     parts.any(|part| matches!(part, Part::Unpublished | Part::Held))
 }
 
-/// What a cluster that is not published takes over, if it does.
+/// The plan to take over another cluster's state, if this unpublished cluster is to do so.
 pub(super) fn take_over(observed: &Observed) -> Option<Plan> {
     let mut others = observed.overlaps.iter();
     let other = others.find(|it| observed.part(it) == Part::Heir)?;
     Some(Plan::act(Action::TakeOver(other.cluster.clone())))
 }
 
-/// What is left of `plan` where the cluster is held.
+/// The rest of `plan` if the cluster is held: no action.
 pub(super) fn nothing_of(observed: &Observed, mut plan: Plan, overlaps: Vec<Hold>) -> Plan {
     plan.action = None;
     let others = std::mem::replace(&mut plan.holds, overlaps);
@@ -35,7 +36,7 @@ pub(super) fn nothing_of(observed: &Observed, mut plan: Plan, overlaps: Vec<Hold
     plan
 }
 
-/// What is told of it.
+/// The holds about such clusters.
 pub(super) fn holds(observed: &Observed) -> Vec<Hold> {
     let overlaps = observed.overlaps.iter().map(|overlap| Hold::Overlaps {
         cluster: overlap.cluster.clone(),

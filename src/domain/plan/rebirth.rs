@@ -8,7 +8,7 @@ use super::super::observed::ObservedNode;
 use super::super::published::Published;
 use super::{Case, Hold, Plan};
 
-/// A node that may take over and holds data that the primary lost when it was restarted.
+/// A node that may take over, and holds data that the primary lost at its restart.
 pub(super) fn holder_of_more(
     case: &Case<'_>,
     published: &Published,
@@ -23,12 +23,13 @@ pub(super) fn holder_of_more(
     })
 }
 
-/// The hold while a node that may hold such data does not answer, and is not voted down either. Nobody notes the primary's new
-/// history meanwhile: nothing would tell any more that the primary has lost data.
+/// The hold while a node that may hold such data does not answer, and is not voted down either. The primary's new
+/// history is not noted in the published state meanwhile. Otherwise nothing would show any more that the primary has
+/// lost data.
 ///
-/// What is known of a node may be older than the new process, and so than what the node had from the former one. Where the
-/// primary has all that it was last read to have, a node that has not been read since is waited for until the process is as
-/// old as the mark-down time.
+/// The last facts of a node may be older than the new process. After these facts, the node may have got more from the
+/// former process. So even if the primary has everything that those facts show, the leader waits for the node to be
+/// read again. The wait ends once the new process is as old as the mark-down time.
 pub(super) fn awaiting_holder(
     case: &Case<'_>,
     published: &Published,
@@ -47,7 +48,7 @@ pub(super) fn awaiting_holder(
     let election = elect(observed, case.policy, lineage, Some(primary), case.now);
     let may_hold = |addr: &&NodeAddr, node: &ObservedNode, last: &NodeFacts| {
         let refusal = election.refusals.get(*addr);
-        // One that answers with errors alone is never voted down: it is not waited for.
+        // A node that answers with errors only is never voted down, so waiting for it would have no end.
         let sighting = &node.sighting;
         let errors_alone =
             sighting.unproven.is_some() || sighting.answering && sighting.outdated.is_some();
@@ -72,8 +73,9 @@ pub(super) fn awaiting_holder(
     })
 }
 
-/// Whether the primary is another process than the published one, and has less than that one had: than it was last read to
-/// have, or nothing where there was data.
+/// Whether the primary is another process than the published one, and has less data. Either of these shows a loss:
+/// - The primary is behind the greatest offset that was read of the published process.
+/// - The primary is empty, and the cluster had data.
 pub(super) fn has_lost_data(case: &Case<'_>, published: &Published, facts: &NodeFacts) -> bool {
     let another = published.process().is_some_and(|it| it != facts.run_id);
     let behind = match (held(facts, &published.lineage), case.observed.last_read()) {

@@ -1,11 +1,13 @@
-//! A Redis Sentinel looks after the same cluster: the keepers command nothing, and publish what it has done (RK-7).
+//! A Redis Sentinel manages the same cluster: the keepers command nothing, and publish the Sentinel's changes (RK-7).
 
 use super::super::lineage::generation_of;
 use super::super::node::NodeAddr;
 use super::{Action, Case, Change, Hold, Plan};
 
-/// What is left of `plan` while a Sentinel is at work: no command. A publication is none, and neither is the withdrawal of
-/// a primary that somebody else has replaced already: the next step publishes its successor.
+/// The rest of `plan` while a Sentinel is at work: no command. These actions stay allowed:
+/// - a change of notes;
+/// - once all nodes follow a new primary: the withdrawal of the old one, and the looks and questions before it;
+/// - the publication of that new primary, as the next step.
 pub(super) fn left_of(case: &Case<'_>, mut plan: Plan, hold: Hold) -> Plan {
     let allowed = match &plan.action {
         Some(Action::Write { state, change }) => match change {

@@ -1,12 +1,12 @@
-//! Another group of keepers looks after the same servers (RK-12).
+//! Another group of keepers manages the same servers (RK-12).
 
 use super::super::observed::Observed;
 use super::{Action, Change, Hold, Plan};
 
-/// What is left of `plan` while another group of keepers looks after the same servers: no command, and no change begun.
-/// - One that was begun may end in a publication, which commands nothing: a cluster that has a primary is not left without
-///   one.
-/// - A first publication may name the primary that the others publish, too: keepers that are moved to another prefix.
+/// The rest of `plan` while another group of keepers manages the same servers: no command, and no new change. Two
+/// publications stay allowed:
+/// - the publication that ends a change under way: it commands nothing, and gives the cluster a primary again;
+/// - a first publication of the primary that all other groups publish, as when keepers move to another prefix.
 pub(super) fn left_of(observed: &Observed, mut plan: Plan) -> Plan {
     let begun = observed
         .published
@@ -32,7 +32,7 @@ pub(super) fn left_of(observed: &Observed, mut plan: Plan) -> Plan {
     plan
 }
 
-/// Whether the plan publishes what all other groups do.
+/// Whether the plan publishes the primary that all other groups publish.
 fn as_others_do(observed: &Observed, plan: &Plan) -> bool {
     let Some(Action::Write { state, .. }) = &plan.action else {
         return false;

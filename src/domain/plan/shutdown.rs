@@ -1,8 +1,9 @@
-//! The primary is shutting down and waits for replicas that lag (Redis 7.0 and later, `shutdown-timeout`).
+//! The primary is shutting down, and waits for replicas that lag (Redis 7.0 and later, `shutdown-timeout`).
 //!
-//! It takes no writes meanwhile, so nothing more is acknowledged, and it answers: whoever has all of its data takes over by a
-//! switchover, which loses nothing (RK-2, RK-10). What calls that off leaves the primary as it is, and the operator may call
-//! the shutdown off (`SHUTDOWN ABORT`) at any moment: the primary then follows its successor, or goes on.
+//! Meanwhile the primary answers and takes no writes, so no further write is acknowledged. A replica that has all of
+//! its data takes over by a switchover, which loses nothing (RK-2, RK-10). If the switchover is called off, the
+//! primary stays as it is. An operator may call the shutdown off at any moment (`SHUTDOWN ABORT`). Then the primary
+//! goes on, or follows its successor if there is one.
 
 use std::time::Duration;
 
@@ -12,13 +13,14 @@ use super::super::observed::Requested;
 use super::super::published::Published;
 use super::{Case, Hold, Plan, switchover};
 
-/// From one publication to the next attempt: one that is called off publishes the primary again.
+/// How long the leader waits after a publication before it tries again. A switchover that is called off publishes the
+/// primary again.
 const AGAIN_AFTER: Duration = Duration::from_secs(2);
 
-/// Replicas that keep up have caught up by then, and the primary ends: that is a restart like any other.
+/// By then replicas that keep up have caught up, and the primary ends, as in any restart.
 const CAUGHT_UP_WITHIN: Duration = Duration::from_millis(300);
 
-/// What is to be done about `primary`, which is published and well, if it is shutting down.
+/// The plan for `primary`, which is published and well, if it is shutting down.
 pub(super) fn turn(
     case: &Case<'_>,
     published: &Published,
@@ -63,7 +65,7 @@ pub(super) fn turn(
     Some(plan)
 }
 
-/// How long it has waited, but for whole seconds: `shutdown-timeout` is given in these.
+/// How long the shutdown has lasted, without its whole seconds: `shutdown-timeout` is a number of seconds.
 fn waited(left: Duration) -> Duration {
     Duration::from_secs(left.as_secs() + 1).saturating_sub(left)
 }

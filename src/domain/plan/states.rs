@@ -1,4 +1,4 @@
-//! The states that plans write: a primary is published, or withdrawn.
+//! The states that plans write: with a published primary, or with a withdrawn one.
 
 use std::cmp::Reverse;
 use std::net::IpAddr;
@@ -9,10 +9,11 @@ use super::super::node::NodeAddr;
 use super::super::published::{Intent, Published, Step};
 use super::Case;
 
-/// Names whose addresses are noted at most, unless the file has more.
+/// How many names keep their addresses in the state, at most; more only if the file has more.
 const ADDRESSES_KEPT: usize = 64;
 
-/// The state in which `primary` is published: no intent, its replicas, its replication ids at the front of the lineage.
+/// The state in which `primary` is published: no intent, its replicas, and its replication ids at the front of the
+/// lineage.
 pub(super) fn publishing(case: &Case<'_>, before: &Published, primary: &NodeAddr) -> Published {
     let mut state = before.clone();
     state.primary = Some(primary.clone());
@@ -26,7 +27,7 @@ pub(super) fn publishing(case: &Case<'_>, before: &Published, primary: &NodeAddr
         .map(|(addr, _)| addr.clone())
         .collect();
     if before.primary.as_ref() == Some(primary) {
-        // One that is silent at the moment is a replica until it is known to be none.
+        // A replica that is silent at the moment stays a replica until a majority holds it down.
         let silent = before.replicas.iter().filter(|addr| {
             let node = case.observed.nodes.get(*addr);
             match node {
@@ -55,8 +56,8 @@ pub(super) fn publishing(case: &Case<'_>, before: &Published, primary: &NodeAddr
     state
 }
 
-/// Another one was being promoted, and may have been: by this command, and not by hand. It never was published, so nobody wrote to
-/// it.
+/// Remembers a candidate whose promotion was begun, since it may have been promoted: by a keeper's command, not by
+/// hand. The candidate never was published, so no client wrote to it.
 fn remember_promoted(case: &Case<'_>, before: &Published, state: &mut Published) {
     let begun = before.intent.as_ref();
     let begun = begun.filter(|intent| intent.step == Step::Promoting);
@@ -70,8 +71,8 @@ fn remember_promoted(case: &Case<'_>, before: &Published, state: &mut Published)
     }
 }
 
-/// Takes in what the names of the nodes resolve to. Some of what is noted is as good as all of it: a resolver that tells
-/// the addresses of a name in turns is no news.
+/// Takes in the addresses of the nodes' names. A subset of the known addresses is no news: a resolver may give the
+/// addresses of a name in turns.
 fn note_addresses(case: &Case<'_>, state: &mut Published) {
     for (addr, node) in &case.observed.nodes {
         let (host, now) = (addr.host(), &node.sighting.addresses);
@@ -81,7 +82,7 @@ fn note_addresses(case: &Case<'_>, state: &mut Published) {
             state.addresses.insert(host.to_owned(), now.clone());
         }
     }
-    // Former names stay: the state may bear one until the next change of primary, whoever reads it then.
+    // Former names stay: until the next change of primary the state may use one, and other keepers read it.
     while state.addresses.len() > ADDRESSES_KEPT {
         let listed = |host: &String| case.observed.nodes.keys().any(|it| it.host() == host);
         let Some(former) = state.addresses.keys().find(|host| !listed(host)).cloned() else {
@@ -91,11 +92,12 @@ fn note_addresses(case: &Case<'_>, state: &mut Published) {
     }
 }
 
-/// The state in which no primary is published because `old` is to be replaced. What `old` said last goes into it, unless
-/// `old` had lost data by then, or was a stranger: then its history is none of the cluster's, and it is not to be published again.
+/// The state in which no primary is published, because `old` is to be replaced. The last replication ids of `old` go
+/// into the lineage, with two exceptions: `old` had lost data by then, or was a server of another deployment. Then
+/// the history of `old` is not the cluster's, and `old` is not to be published again.
 ///
-/// A primary takes a new replication id when its first replica attaches. If it dies before that was seen, its replicas
-/// alone know the id: what they streamed from it is the cluster's history, the last to be preferred.
+/// A primary takes a new replication id when its first replica attaches. If the primary dies before a keeper reads
+/// that id, only its replicas know it. Their history is the cluster's, and goes to the end of the lineage.
 pub(super) fn withdrawing(
     case: &Case<'_>,
     before: &Published,
@@ -130,7 +132,8 @@ pub(super) fn withdrawing(
     if let Some(old) = old {
         let deposed = before.deposing(old, known, &observed.witness.kin);
         state.deposed.insert(old.clone(), deposed);
-        // Unless they have copied a stranger there. Of a primary that this keeper never read, nobody knows what it streamed.
+        // Replicas that copied a server of another deployment there do not count. If this keeper never read the
+        // primary, nothing shows what its replicas copied.
         let foreign = known.filter(|facts| before.is_stranger(facts));
         let synced = |facts: &NodeFacts| {
             let ever = facts.upstream().is_some_and(|it| it.link.ever_up());

@@ -1,8 +1,10 @@
-//! Another process answers at the published address, and cannot show that its data are the cluster's (RK-7): a server from
-//! elsewhere, or the old one, started again without its history.
+//! Another process answers at the published address, and cannot show that its data are the cluster's (RK-7). The
+//! process is a server of another deployment, or the old server, started again without its history.
 //!
-//! Its offset says nothing. It counts as failed if somebody who holds the cluster's newest data may take over. If nobody
-//! does, it is accepted: after a power cut, servers with append-only files have no history in common with anything.
+//! The offset of this process says nothing.
+//! - The process is replaced if another node holds the cluster's newest data and may take over.
+//! - The process is accepted if no such node exists. After a power cut, servers with append-only files share no
+//!   history with anything.
 
 use super::super::election::{Refusal, elect};
 use super::super::facts::NodeFacts;
@@ -11,11 +13,11 @@ use super::super::node::NodeAddr;
 use super::super::published::Published;
 use super::{Case, Change, Hold, Plan, publishing};
 
-/// What becomes of the stranger at the address of `primary`.
+/// The decision about the process at the address of `primary`.
 pub(super) enum Stranger {
-    /// It is replaced: this node holds the cluster's newest data and may take over.
+    /// The process is replaced: this node holds the cluster's newest data, and may take over.
     Fails(NodeAddr),
-    /// It is accepted, or not judged yet.
+    /// The process is accepted, or the decision is still open.
     Stays(Box<Plan>),
 }
 
@@ -23,7 +25,8 @@ pub(super) fn judge(case: &Case<'_>, published: &Published, primary: &NodeAddr) 
     let observed = case.observed;
     let lineage = &published.lineage;
     let election = elect(observed, case.policy, lineage, Some(primary), case.now);
-    // What the primary was last read to have is as good: nobody else may have had its newest history yet.
+    // Data up to the primary's last offset that was read count as the newest: perhaps no other node had its newest
+    // history yet.
     let whole = |facts: &NodeFacts| {
         let read = observed.last_read();
         held(facts, lineage).is_some_and(|(_, extent)| read.is_some_and(|read| extent >= read))
@@ -35,7 +38,7 @@ pub(super) fn judge(case: &Case<'_>, published: &Published, primary: &NodeAddr) 
     if let Some(heir) = election.ranking.iter().find(newest) {
         return Stranger::Fails(heir.clone());
     }
-    // One of those that do not answer, or fail what they are told, at the moment may hold them.
+    // A node that does not answer at the moment, or has just failed a command, may hold the newest data.
     let passes = |it: &Refusal| it.may_pass() || matches!(it, Refusal::FailedLately(_));
     let waits = election.refusals.values().any(passes);
     let mut plan = if waits {

@@ -1,8 +1,11 @@
-//! A planned change of primary: nothing acknowledged is lost, and everything returns to how it was unless it succeeds.
+//! A planned change of primary: no acknowledged write is lost, and without success everything returns to how it was.
 //!
-//! The primary stays whole until its successor has all of its data: it is withdrawn, its writes are held up, the successor
-//! catches up and is promoted. Up to then the primary can be published again at any moment without a loss, and that is
-//! what happens at any doubt: whoever else leads, whatever else is under way.
+//! The primary keeps all of its data until its successor has them, too. The steps:
+//! 1. The leader withdraws the primary, and pauses its writes.
+//! 2. The successor catches up.
+//! 3. The leader promotes the successor.
+//!
+//! Up to step 3 the primary can be published again at any moment without a loss. Any leader does so at any doubt.
 
 use std::time::Duration;
 
@@ -14,14 +17,15 @@ use super::super::published::{Intent, Published, Step};
 use super::finish::{choosing, promoted, shows_soon};
 use super::{Action, Case, Change, Hold, Plan, publishing, withdrawing};
 
-/// How long the other keepers may take to acknowledge the withdrawal, milliseconds when all is well. Meanwhile nobody can
-/// write, so one that is late calls the switchover off.
+/// How long the other keepers may take to acknowledge the withdrawal; usually they take milliseconds. Meanwhile no
+/// client can write, so a late keeper calls the switchover off.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_millis(500);
 
-/// How far behind, in bytes of replication stream, the successor may be: what it makes up for within the pause of writes.
+/// How many bytes of replication stream the successor may be behind, at most: it catches up within the pause of
+/// writes.
 const BEHIND_AT_MOST: u64 = 16 << 20;
 
-/// What is to be done first about a switchover that was asked for, while `primary` is published and well.
+/// The first step of a switchover that was asked for, while `primary` is published and well.
 pub(super) fn begin(
     case: &Case<'_>,
     published: &Published,
@@ -106,7 +110,8 @@ pub(super) fn successor(
     Ok(to.clone())
 }
 
-/// Both servers are commanded within milliseconds of each other, so the leader does it itself or not at all.
+/// Why the leader cannot command the node itself, if so. In a switchover both servers get their commands within
+/// milliseconds, so no other keeper can send them.
 fn out_of_reach(case: &Case<'_>, addr: &NodeAddr) -> Option<String> {
     let keeper = case.through(addr)?;
     Some(format!(
@@ -114,8 +119,8 @@ fn out_of_reach(case: &Case<'_>, addr: &NodeAddr) -> Option<String> {
     ))
 }
 
-/// How a switchover that was begun goes on; `None` once it is to be finished as any change of primary is: the successor
-/// is promoted, or the old primary is no longer what it was.
+/// The next step of a switchover that was begun. `None` if the switchover ends like any other change of primary: the
+/// successor is promoted, or the old primary is not what it was.
 pub(super) fn proceed(
     case: &Case<'_>,
     published: &Published,

@@ -1,11 +1,11 @@
-//! A plan as it is told: it claims nothing of nodes that it does not know.
+//! A plan in words that names the nodes of which nothing is known.
 
 use super::Plan;
 use crate::domain::observed::Observed;
 
 impl Plan {
-    /// The plan in words, which names the nodes that it was made without knowing. A node that
-    /// is voted down is known to be down.
+    /// The plan in words, with the nodes that were unknown when it was made. A node that is voted down is known to be
+    /// down.
     pub fn told(&self, observed: &Observed) -> String {
         if self.action.is_some() || !self.holds.is_empty() {
             return self.to_string();

@@ -16,7 +16,7 @@ mod data;
 mod failover;
 mod hindered;
 
-/// What is said before and after the name of another group of keepers.
+/// The text before and after the name of another group of keepers.
 const OTHER_GROUP: (&str, &str) = (
     "another group of keepers looks after these servers:",
     "Nothing is changed until one of the two is stopped, and a dead primary is not replaced either: compare zk-prefix and \
@@ -232,7 +232,7 @@ impl fmt::Display for Hold {
 }
 
 impl Hold {
-    /// Somebody else is at work (RK-12).
+    /// The words of holds because of another manager, or another cluster with the same servers (RK-12).
     fn of_others(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OtherGroup(other) => write!(f, "{} {other}. {}", OTHER_GROUP.0, OTHER_GROUP.1),
@@ -280,7 +280,7 @@ impl Hold {
         }
     }
 
-    /// What is told of Sentinels and of clients that look like them.
+    /// The words of holds because of Sentinels, or clients that look like Sentinels.
     fn of_sentinels(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SentinelAtWork {
@@ -417,7 +417,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// `; what: these`, or nothing if there are none.
+/// `; what: items`, or nothing if there are none.
 fn said_of<T: fmt::Display>(what: &str, items: &BTreeSet<T>) -> String {
     if items.is_empty() {
         return String::new();

@@ -1,8 +1,8 @@
-//! RK-9, bounded loss: a primary that is cut off from half of its data nodes or more stops taking writes by itself,
-//! because `min-replicas-to-write` demands so many replicas of it.
+//! Bounded loss (RK-9): a primary that is cut off from half of its data nodes or more stops taking writes by itself.
+//! Its `min-replicas-to-write` demands that many replicas.
 //!
-//! Level-triggered like the rest. What a setting was is published before it is changed, and forgotten after it is
-//! restored: whoever leads finds there what is still to be done.
+//! The code is level-triggered like every plan. The former setting is published before the setting is changed, and
+//! removed after it is restored. So each leader finds there what is still to be done.
 
 use std::collections::BTreeMap;
 
@@ -13,28 +13,29 @@ use super::super::policy::{Policy, WriteSafety};
 use super::super::published::Published;
 use super::{Action, Case, Hold};
 
-/// What there is to do about the settings of a cluster whose primary is well.
+/// The next steps for the settings of a cluster whose primary is well.
 pub(super) struct Safety {
-    /// What is to be published as the former settings, before anything is commanded.
+    /// The former settings to publish before any command.
     pub(super) former: BTreeMap<NodeAddr, MinReplicas>,
-    /// What to command, once that is published.
+    /// The command to send once these are published.
     pub(super) command: Option<Action>,
     pub(super) holds: Vec<Hold>,
     pub(super) again: Option<Moment>,
 }
 
-/// What the settings of a primary have to be; `None`: whatever they are without the keepers.
+/// The settings that a primary must have; `None` if keepers leave the settings alone.
 pub(super) fn demanded(observed: &Observed, policy: &Policy) -> Option<MinReplicas> {
     let WriteSafety::Majority { max_lag } = policy.write_safety else {
         return None;
     };
-    // Of all, so that a replica on the primary's side of a cut does not keep it writable where the rest is a majority.
+    // Half of all nodes: a replica on the primary's side of a cut does not keep the primary writable while the rest
+    // is a majority.
     let to_write = u32::try_from(observed.data_nodes() / 2).unwrap_or(u32::MAX);
     (to_write > 0).then_some(MinReplicas { to_write, max_lag })
 }
 
-/// Brings the settings of `primary`, which says `facts`, to what is demanded, and those of all others back to what they
-/// were.
+/// Brings the settings of `primary` to the demanded ones, and the settings of all other nodes back to their former
+/// ones. `facts` are the primary's.
 pub(super) fn keep(
     case: &Case<'_>,
     published: &Published,
@@ -58,7 +59,7 @@ pub(super) fn keep(
     }
     for (node, former) in &published.former_min_replicas {
         let facts = case.observed.online(node);
-        // One that still is a primary of its own goes on refusing writes until it is made a replica.
+        // A node that is still a primary keeps refusing writes until it is made a replica.
         let to_restore = if node == primary {
             demanded.is_none()
         } else {
@@ -79,7 +80,7 @@ pub(super) fn keep(
 }
 
 impl Safety {
-    /// The present settings of the node, if they are known; else it is said why not.
+    /// The node's present settings, if known; otherwise adds a hold that says why not.
     fn seen(&mut self, case: &Case<'_>, node: &NodeAddr) -> Option<MinReplicas> {
         let sighting = &case.observed.nodes.get(node)?.sighting;
         let why = match &sighting.min_replicas {
@@ -94,9 +95,10 @@ impl Safety {
         None
     }
 
-    /// Whether the primary may be told to demand as many replicas. A stricter demand waits until it is met, so that it
-    /// is not itself what stops the writes: neither after a failover, before the others follow, nor while an operator
-    /// has lowered it because replicas are missing.
+    /// Whether the primary may be told to demand this many replicas. A stricter demand waits until enough replicas
+    /// are online, so that the demand itself does not stop the writes. Otherwise it would do so in two cases:
+    /// - after a failover, before the other nodes follow;
+    /// - while replicas are missing, and an operator has lowered the setting for that.
     fn may_demand(
         &mut self,
         primary: &NodeAddr,
@@ -117,7 +119,7 @@ impl Safety {
         may
     }
 
-    /// Commands one thing at a time, and what failed only after a while.
+    /// Sets the command if there is none yet. A command that failed lately waits, with a hold.
     fn command(&mut self, case: &Case<'_>, node: &NodeAddr, values: MinReplicas) {
         let failures = &case.observed.setting_failures;
         if let Some(failure) = failures

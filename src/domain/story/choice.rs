@@ -1,4 +1,4 @@
-//! Why a node was chosen to take over, and why no other.
+//! Why a node was chosen to take over, and why no other node was.
 
 use std::fmt;
 
@@ -13,13 +13,13 @@ use super::super::policy::{Criterion, Policy};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
     merit: &'static str,
-    /// Bytes that it lacks of what the withdrawn primary was last read to have.
+    /// How many bytes the node lacks of the withdrawn primary's data, as these were last read.
     lacks: Option<u64>,
     priority: u32,
     others: Vec<(NodeAddr, String)>,
 }
 
-/// Why `chosen` is to take over, by the election that a plan made now holds; `None` if it does not answer.
+/// Why `chosen` is to take over, by an election held now; `None` if the node does not answer.
 pub fn choice(
     chosen: &NodeAddr,
     observed: &Observed,
@@ -65,7 +65,7 @@ struct Contest<'a> {
 }
 
 impl Contest<'_> {
-    /// How many promotions back the history of its data lies, and how many bytes of that it has.
+    /// The node's data: how many promotions back their history lies, and how many bytes of that history the node has.
     fn data(&self, facts: &NodeFacts) -> (usize, u64) {
         held(facts, self.lineage).unwrap_or((usize::MAX, facts.offset))
     }
@@ -87,7 +87,7 @@ impl Contest<'_> {
         }
     }
 
-    /// The first thing by which the other one is worse.
+    /// The first comparison that the other node loses.
     fn why_not(&self, addr: &NodeAddr, facts: &NodeFacts) -> String {
         let (chosen, best) = self.chosen;
         let ((history, bytes), (its_history, its_bytes)) = (self.data(best), self.data(facts));
@@ -115,7 +115,7 @@ impl Contest<'_> {
 }
 
 impl Choice {
-    /// The same, with the bytes that it lacks, if that is known.
+    /// The same choice, with the bytes that the node lacks, if known.
     #[must_use]
     pub fn lacking(self, lacks: Option<u64>) -> Self {
         Self { lacks, ..self }

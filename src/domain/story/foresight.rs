@@ -1,4 +1,5 @@
-//! Whether a failover would follow if the primary died now: told before it is needed.
+//! Whether a failover would follow if the primary died now. The leader logs an impossible failover before it is
+//! needed.
 
 use std::time::Duration;
 
@@ -7,20 +8,20 @@ use super::super::node::Moment;
 /// How often the leader looks.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// How long no failover is possible before the leader tells it. A failover itself, the cool-down time after it and a replica that
-/// synchronizes are over sooner, or are told as what they are.
+/// How long no failover is possible before the leader logs it. A failover itself, its cool-down and a replica in
+/// synchronisation are over sooner, or have events of their own.
 const LASTS: Duration = Duration::from_mins(1);
 
-/// A change that is to be told.
+/// A change that the leader logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Foreseen {
-    /// No failover would follow, and why, in words.
+    /// No failover would follow; the reason in words.
     Impossible(String),
     /// A failover would follow again.
     Possible,
 }
 
-/// What was seen and told so far.
+/// The state behind these changes: when the leader looked, and what it has logged.
 #[derive(Debug, Default)]
 pub struct Foresight {
     looked: Option<Moment>,
@@ -29,12 +30,13 @@ pub struct Foresight {
 }
 
 impl Foresight {
-    /// When to look again though nothing happens.
+    /// When to look again even if nothing happens meanwhile.
     pub fn again(&self) -> Option<Moment> {
         self.looked.map(|at| at.after(EVERY))
     }
 
-    /// Takes the answer of `ask`, which says why no failover would follow if there is a reason; asks it only now and then.
+    /// Calls `ask` every ten seconds at most, and returns a change to log. `ask` returns `Err` with the reason if no
+    /// failover would follow.
     pub fn look(
         &mut self,
         now: Moment,
@@ -56,7 +58,7 @@ impl Foresight {
         Some(Foreseen::Impossible(why))
     }
 
-    /// Forgets everything: this keeper does not lead.
+    /// Forgets everything, because this keeper does not lead.
     pub fn forget(&mut self) {
         *self = Self::default();
     }

@@ -1,4 +1,4 @@
-//! What is left undone, told once, and again only if it lasts for longer than is normal.
+//! Which holds of a plan are logged, and when: each once, and again only if its words change.
 
 use std::mem::discriminant;
 use std::time::Duration;
@@ -6,27 +6,28 @@ use std::time::Duration;
 use super::super::node::Moment;
 use super::super::plan::Hold;
 
-/// How long what is left undone is given to settle before it is told: what is over by then is no news.
+/// How long a hold lasts before it is logged. A hold that ends sooner is no news.
 const SETTLES: Duration = Duration::from_secs(1);
 
-/// How long a replica takes to link itself to another primary in the ordinary way of things, or a silent node to become a down one.
+/// How long a replica usually takes to link itself to another primary, or a silent node to be marked down.
 const PASSES_WITHIN: Duration = Duration::from_secs(10);
 
-/// What changes its words all the time, as a text with a clock in it does, is told ever more rarely, down to once in this time.
+/// The longest interval between two logs of a hold whose words change all the time, for example because of a time in
+/// them. The interval doubles with each log.
 const AT_LEAST_EVERY: Duration = Duration::from_mins(1);
 
-/// Of what weight it is.
+/// How serious a hold is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Weight {
-    /// It passes by itself in the normal course of things.
+    /// The hold ends by itself in the normal course of things.
     Normal,
     /// An operator should look at it.
     Lasting,
 }
 
-/// How the holds of a plan are told.
+/// How a kind of hold is logged.
 struct Manner {
-    /// How long it stands before it is told.
+    /// How long the hold lasts before it is logged.
     settles: Duration,
     weight: Weight,
 }
@@ -35,13 +36,13 @@ struct Manner {
 struct Entry {
     hold: Hold,
     since: Moment,
-    /// When it was told last, and whether in these words.
+    /// When the hold was logged last, and whether in the present words.
     told: Option<(Moment, bool)>,
-    /// How long it is left alone then, whatever its words.
+    /// How long the hold is not logged again after that, even in other words.
     rests: Duration,
 }
 
-/// What was told of what is left undone.
+/// The state behind the logged holds.
 #[derive(Debug, Default)]
 pub struct HoldsTold {
     entries: Vec<Entry>,
@@ -49,12 +50,12 @@ pub struct HoldsTold {
 }
 
 impl HoldsTold {
-    /// When there may be more to tell though nothing happens.
+    /// When to look again even if nothing happens meanwhile.
     pub fn again(&self) -> Option<Moment> {
         self.again
     }
 
-    /// What of `held` is to be told now.
+    /// The holds of `held` to log now.
     pub fn look(&mut self, held: &[Hold], now: Moment) -> Vec<(Weight, Hold)> {
         let mut before = std::mem::take(&mut self.entries);
         self.again = None;
@@ -86,7 +87,8 @@ impl HoldsTold {
 }
 
 impl Entry {
-    /// The same hold as before, or one of its kind in other words, or a new one.
+    /// The entry for `hold`: the same hold as before, or another of its kind in other words, or a new one. Takes a
+    /// known entry out of `before`.
     fn of(hold: &Hold, before: &mut Vec<Self>, now: Moment) -> Self {
         let same = before.iter().position(|it| it.hold.same_as(hold));
         let kin = || {
@@ -111,10 +113,10 @@ impl Entry {
     }
 }
 
-/// How it is told; `None` if something else tells it.
+/// How the hold is logged; `None` if something else logs it.
 fn manner(hold: &Hold) -> Option<Manner> {
     let (settles, weight) = match hold {
-        // Told by every keeper, not by the leader alone.
+        // Every keeper logs these, not the leader alone.
         Hold::NotCommandable { .. } | Hold::Hindered { .. } => return None,
         Hold::NotLinked(_) | Hold::Undecided(_) => (PASSES_WITHIN, Weight::Lasting),
         Hold::Draining { .. } | Hold::Unacknowledged(_) | Hold::ReplicasWaiting(_) => {

@@ -1,4 +1,4 @@
-//! Nodes that this keeper cannot command, gathered by what stands in the way.
+//! Nodes that this keeper cannot command, grouped by the obstacle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,15 +8,15 @@ use super::super::facts::Sighting;
 use super::super::node::{Moment, NodeAddr};
 use super::super::observed::Observed;
 
-/// How long an obstacle is given to show at other nodes, too, before it is told.
+/// How long an obstacle lasts before it is logged. Meanwhile it may show at other nodes, too.
 const SETTLES: Duration = Duration::from_secs(2);
 
-/// What stands in the way.
+/// The reason why nodes cannot be commanded.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Obstacle {
-    /// The node does not take this keeper's password, or asks for one.
+    /// The node refuses this keeper's password, or asks for one.
     Password,
-    /// As told.
+    /// Any other reason, in its own words.
     Other(String),
 }
 
@@ -24,40 +24,40 @@ enum Obstacle {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Obstructed {
     obstacle: Obstacle,
-    /// Where.
+    /// The nodes with this obstacle.
     nodes: BTreeSet<NodeAddr>,
-    /// One of the answers.
+    /// The answer of one of these nodes.
     answer: String,
-    /// Those are all nodes of the cluster: no failover is possible.
+    /// Whether these are all nodes of the cluster: no failover is possible then.
     pub all: bool,
 }
 
-/// What was told of obstacles.
+/// The state behind the logged obstacles.
 #[derive(Debug, Default)]
 pub struct Obstacles {
     told: Vec<Obstructed>,
-    /// What is seen now, and since when.
+    /// The obstacles seen now. `since` is when they were first seen so.
     seen: Vec<Obstructed>,
     since: Moment,
     again: Option<Moment>,
 }
 
-/// What has changed.
+/// A change of the obstacles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
-    /// Nodes cannot be commanded.
+    /// The keeper cannot command these nodes.
     Obstructed(Obstructed),
-    /// All can be that could not.
+    /// The keeper can command all nodes again.
     Clear,
 }
 
 impl Obstacles {
-    /// When there may be more to tell though nothing happens.
+    /// When to look again even if nothing happens meanwhile.
     pub fn again(&self) -> Option<Moment> {
         self.again
     }
 
-    /// What has changed since the last look.
+    /// The changes since the last look.
     pub fn look(&mut self, observed: &Observed, now: Moment) -> Vec<News> {
         let seen = seen(observed);
         if !same(&seen, &self.seen) {
@@ -81,7 +81,7 @@ impl Obstacles {
 }
 
 impl Obstructed {
-    /// Whatever the words of the answer.
+    /// Whether both are the same obstacle at the same nodes, even if the answers differ.
     fn same_as(&self, other: &Self) -> bool {
         (&self.obstacle, &self.nodes) == (&other.obstacle, &other.nodes)
     }
@@ -128,7 +128,7 @@ fn obstacle(sighting: &Sighting) -> Option<(Obstacle, String)> {
     is_of_password(answer).then(|| (Obstacle::Password, answer.clone()))
 }
 
-/// The codes of servers from 6.0 on, and the words of those before.
+/// Whether the answer is about a password: by the error codes of servers from 6.0 on, or the words of older servers.
 fn is_of_password(answer: &str) -> bool {
     ["NOAUTH", "WRONGPASS", "invalid password"]
         .iter()

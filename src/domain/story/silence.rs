@@ -8,23 +8,23 @@ use super::super::liveness::Limits;
 use super::super::observed::ObservedNode;
 use super::super::verdict::Verdict;
 
-/// Silence that is shorter is not told: a probe may be lost.
+/// A silence that is shorter has no event: a single probe may be lost.
 const WORTH_TELLING: Duration = Duration::from_secs(1);
 
-/// After so long a silence it is told: before it becomes a vote.
+/// How long a silence lasts before its event: 1 s, or half of the mark-down time if that is shorter.
 pub(super) fn patience(limits: Limits) -> Duration {
     WORTH_TELLING.min(limits.mark_down / 2)
 }
 
-/// The silence of one node, to be displayed in words: `refused for 1.0 s, down at 5.0 s if 2 of 3 keepers agree`.
+/// The silence of a node, to be displayed in words: `refused for 1.0 s, down at 5.0 s if 2 of 3 keepers agree`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Silence {
-    /// What the last probe got: a refusal, or its trouble in words.
+    /// The result of the last probe: a refusal, or the trouble in words.
     what: String,
     lasts: Duration,
-    /// The mark-down time; `None` if the node was not seen alive, so that it is not known when it is over.
+    /// The mark-down time; `None` if the node was never seen alive, so that the end of that time is not known.
     mark_down: Option<Duration>,
-    /// Votes needed, and keepers that vote.
+    /// How many votes are needed, and how many keepers vote.
     votes: Option<(usize, usize)>,
 }
 
@@ -64,7 +64,7 @@ impl fmt::Display for Silence {
     }
 }
 
-/// A vote's reason in a word.
+/// The reason of a vote in a few words.
 pub fn reason(reason: DownReason) -> &'static str {
     match reason {
         DownReason::Refused => "refused",

@@ -1,4 +1,4 @@
-//! What is told of one cluster, in which words.
+//! The events and holds of a cluster that are logged, and their words.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn later(ms: u64) -> Moment {
     NOW.after(Duration::from_millis(ms))
 }
 
-/// The primary refuses since the last answer, and nobody votes yet.
+/// The primary has refused connections since its last answer, and no keeper votes yet.
 fn refusing() -> Cluster {
     trio().silent("a").sighting("a", |seen| seen.refused = true)
 }
@@ -42,7 +42,7 @@ fn withdrawn(cluster: Cluster) -> Cluster {
     cluster
 }
 
-/// `b` is promoted and published, and follows nobody any more.
+/// `b` is promoted and published, and follows no node any more.
 fn published(cluster: Cluster) -> Cluster {
     let mut cluster = cluster.promoted("b");
     let state = cluster.observed.published.as_mut().expect("published");
@@ -143,7 +143,7 @@ fn the_leader_tells_how_long_nobody_was_writable_and_what_the_new_primary_lacks(
     let behind = |cluster: Cluster| cluster.with("b", |facts| facts.offset = 970);
     look(&mut story, &trio(), true, 0);
     look(&mut story, &held_down(), true, 5_000);
-    // The other one may not be promoted.
+    // The other replica may not be promoted.
     let election = withdrawn(held_down()).upstream("c", |upstream| upstream.priority = 0);
     let election = behind(election);
     assert_eq!(look(&mut story, &election, true, 5_100), []);

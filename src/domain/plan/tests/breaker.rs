@@ -1,4 +1,4 @@
-//! Somebody else changes the primary again and again (RK-12).
+//! Another manager or a person changes the primary again and again (RK-12).
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn trio() -> Cluster {
 }
 
 trait Tripped {
-    /// The breaker is tripped, and was seen so many seconds ago.
+    /// The breaker is tripped, and this keeper saw it so many seconds ago.
     fn tripped(self, seconds_ago: u64) -> Self;
 }
 
@@ -71,7 +71,7 @@ fn a_primary_that_was_made_a_replica_is_given_up_once_nothing_has_changed_for_te
     assert_eq!(plan.again, Some(NOW.after(Duration::from_secs(6))));
     demoted.observed.outside_changed = Some(ago(10));
     demoted.plan().assert_writes(Change::Withdraw, None);
-    // Whoever leads now has not seen it change.
+    // The present leader has seen no change.
     demoted.observed.outside_changed = None;
     demoted.plan().assert_writes(Change::Withdraw, None);
     let plan = demoted.tripped(9).plan();

@@ -165,7 +165,7 @@ impl Cluster {
         self.add(name, None)
     }
 
-    /// The keepers hold it down and it does not answer; what it said last is remembered.
+    /// The keepers hold the node down, and it does not answer. Its last facts are kept.
     pub(in crate::domain) fn down(self, name: &str) -> Self {
         let cluster = self.sighting(name, |sighting| {
             sighting.probed = true;
@@ -175,12 +175,12 @@ impl Cluster {
         cluster.votes(name, KEEPERS, 0)
     }
 
-    /// It does not answer this keeper; nobody votes yet.
+    /// The node does not answer this keeper, and no keeper votes yet.
     pub(in crate::domain) fn silent(self, name: &str) -> Self {
         self.down(name).votes(name, 0, 0)
     }
 
-    /// It does not answer this keeper, but another one, which tells what it answers.
+    /// The node does not answer this keeper, but another keeper, which reports its facts.
     pub(in crate::domain) fn seen_through(mut self, name: &str, keeper: &str) -> Self {
         let node = self.observed.nodes.get_mut(&addr(name)).unwrap();
         node.elsewhere = Some(Elsewhere {
@@ -195,7 +195,7 @@ impl Cluster {
         })
     }
 
-    /// It answers, but not what it is.
+    /// The node answers, but does not give its facts.
     pub(in crate::domain) fn noauth(self, name: &str) -> Self {
         self.unknown(name).sighting(name, |sighting| {
             sighting.probed = true;
@@ -251,7 +251,7 @@ impl Cluster {
         self.upstream(name, |upstream| upstream.link = Link::Down { since })
     }
 
-    /// Started anew: another process, a history of its own.
+    /// The node was started anew: another process, with a history of its own.
     pub(in crate::domain) fn reborn(self, name: &str, keys: u64, offset: u64) -> Self {
         self.with(name, |facts| {
             facts.run_id = format!("second process of {name}");
@@ -260,7 +260,7 @@ impl Cluster {
         })
     }
 
-    /// What was a replica is now a primary that continues its old history under a new id.
+    /// A former replica is a primary now, and continues its old history under a new id.
     pub(in crate::domain) fn promoted(self, name: &str) -> Self {
         self.with(name, |facts| {
             facts.role = Role::Primary { online_replicas: 0 };
@@ -342,7 +342,7 @@ impl Cluster {
         self
     }
 
-    /// The published primary was withdrawn and the successor persisted.
+    /// The published primary was withdrawn, and the successor persisted.
     pub(in crate::domain) fn promoting(self, old: &str, candidate: &str) -> Self {
         let mut cluster = self.withdrawn(old);
         let state = cluster.observed.published.as_mut().unwrap();
@@ -361,7 +361,7 @@ impl Cluster {
         plan(&self.observed, &self.policy, NOW)
     }
 
-    /// The next action is a write: makes it, and returns the changed cluster.
+    /// Carries out the next action, which is a write, and returns the changed cluster.
     pub(in crate::domain) fn written(mut self, expected: Change) -> Self {
         let (change, state) = self.plan().into_write();
         assert_eq!(change, expected);
@@ -369,7 +369,7 @@ impl Cluster {
         self
     }
 
-    /// The next action is a promotion: persists its candidate, and returns the changed cluster.
+    /// Persists the candidate of the next action, which is a promotion, and returns the changed cluster.
     pub(in crate::domain) fn chosen(mut self) -> Self {
         let (_, state) = self.plan().into_promotion();
         self.observed.published = Some(state);
@@ -394,7 +394,7 @@ impl Cluster {
         self.observed.published.as_ref().unwrap()
     }
 
-    /// Nothing to do, nothing held.
+    /// Asserts a plan without action and without holds.
     pub(in crate::domain) fn assert_settled(&self) {
         assert_eq!(self.plan(), Plan::default());
     }

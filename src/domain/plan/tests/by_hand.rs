@@ -1,4 +1,4 @@
-//! Somebody has promoted a replica, past the keepers.
+//! Somebody has promoted a replica by hand.
 
 use super::builder::{Cluster, NOW, addr, cluster, history};
 use super::failover::trio;
@@ -71,8 +71,8 @@ fn priority_0_keeps_a_node_from_being_chosen_not_from_being_promoted_by_hand() {
     cluster.plan().assert_writes(Change::Publish, Some("b"));
 }
 
-/// `a` dies while nobody can write anything down. By hand `b` is promoted, `c` follows it, then the other way round, and `c` is
-/// written to.
+/// `a` dies, and no state can be written meanwhile. By hand `b` is promoted, and `c` follows it. Then `c` is
+/// promoted, and `b` follows it. Then `c` is written to.
 fn moved_twice() -> Cluster {
     let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
     let cluster = cluster.published("a").looked_at().down("a");
@@ -107,7 +107,7 @@ fn a_primary_moved_twice_by_hand_while_nobody_led_is_adopted_by_those_who_saw_it
     assert_eq!(cluster.state().lineage[0], history("c"));
 }
 
-/// Seed 50875: its leader was gone before it knew what had come of the promotion.
+/// From seed 50875 of the simulation: the leader ended before it knew the outcome of the promotion.
 #[test]
 fn a_node_that_keepers_began_to_promote_was_not_promoted_by_hand() {
     let began = trio().promoting("a", "b").down("b").down("c").primary("a");
@@ -136,7 +136,7 @@ fn the_old_primary_back_from_an_old_dump_is_not_taken_for_the_better_one() {
     };
     let cluster = back(400).written(Change::Withdraw);
     cluster.plan().assert_writes(Change::Publish, Some("c"));
-    // With everything that it ever had, it has none of what was written since: nobody is overwritten.
+    // Even with everything that `a` ever had, it lacks the writes since then. No node is overwritten.
     let held = back(1_000).plan();
     held.assert_holds(&Hold::BothWentOn {
         primary: addr("a"),
@@ -150,7 +150,7 @@ fn to_keepers_that_saw_nothing_a_published_primary_that_follows_another_shows_th
     let alive = || moved_twice().followed("a", "c").restarted_keeper();
     let cluster = alive().looked_at().written(Change::Withdraw);
     cluster.plan().assert_writes(Change::Publish, Some("c"));
-    // Another process there shows nothing.
+    // Another process at the address of `a` shows nothing.
     let another = alive().with("a", |a| a.run_id = "second process of a".to_owned());
     assert_eq!(another.looked_at().plan().action, None);
 }

@@ -1,4 +1,4 @@
-//! After a completed failover the new primary is not replaced for a while because it is down.
+//! The cool-down: after a completed failover the new primary is not replaced for a while for being down.
 
 use std::time::Duration;
 

@@ -327,7 +327,7 @@ fn what_names_resolve_to_is_noted_once_for_keepers_whose_resolver_fails() {
     let noted = named.written(Change::Note);
     let expected = [("b".to_owned(), [ip(2), ip(3)].into())].into();
     assert_eq!(noted.state().addresses, expected);
-    // Told in turns, or not at all.
+    // The resolver gives the addresses in turns, or none.
     let noted = noted.sighting("b", |b| b.addresses = [ip(3)].into());
     noted.assert_settled();
     let noted = noted.sighting("b", |b| b.addresses.clear());

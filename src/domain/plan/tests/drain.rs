@@ -1,4 +1,4 @@
-//! A silent primary's HAProxies are waited for before another is promoted (RK-10).
+//! The wait for HAProxies that may send clients to a silent primary, before another node is promoted (RK-10).
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::domain::published::Step;
 
 const DRAIN: Duration = Duration::from_millis(1_200);
 
-/// `a` is silent and withdrawn, and all have acknowledged that this long ago. One HAProxy says that it is UP.
+/// `a` is silent and withdrawn. All keepers acknowledged this long ago. A HAProxy says UP.
 fn silent(ms_ago: u64) -> Cluster {
     let cluster = cluster().primary("a").replica("b", "a").published("a");
     let mut cluster = cluster.down("a").withdrawn("a");
@@ -201,7 +201,7 @@ fn a_switchover_that_was_interrupted_before_writes_were_held_up_waits_like_any_o
     };
     begun(true).assert_waits(1_200);
     begun(false).assert_promotes();
-    // Writes were held up before.
+    // The writes were paused before.
     let promoted = begun(true).promoted("b").plan();
     promoted.assert_writes(Change::Publish, Some("b"));
 }

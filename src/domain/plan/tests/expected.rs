@@ -1,4 +1,4 @@
-//! What a plan is expected to be, in a few words.
+//! Expected plans, in few words.
 
 use std::collections::BTreeMap;
 
@@ -49,7 +49,7 @@ impl Plan {
         assert_eq!(self.action, Some(follow));
     }
 
-    /// Who is made to follow.
+    /// The nodes that are repointed.
     pub(in crate::domain) fn followers(self) -> Vec<NodeAddr> {
         match self.action {
             Some(Action::Follow { nodes, .. }) => nodes,
@@ -57,7 +57,7 @@ impl Plan {
         }
     }
 
-    /// The plan is to do nothing, for this reason.
+    /// The plan is to do nothing, because of this hold.
     pub(in crate::domain) fn assert_holds(&self, hold: &Hold) {
         assert_eq!(self.action, None);
         assert!(
@@ -67,7 +67,7 @@ impl Plan {
         );
     }
 
-    /// Nobody may take over; why this node may not.
+    /// The reason why this node may not take over, where no node may.
     pub(in crate::domain) fn refusal(&self, name: &str) -> Refusal {
         assert_eq!(self.action, None);
         let refusals = self.holds.iter().find_map(|hold| match hold {

@@ -14,7 +14,8 @@ pub(super) fn trio() -> Cluster {
     cluster.published("a")
 }
 
-/// `c` has left the history of `a` at 100, as a primary made by hand or one that came back from an old dump, and was written to since.
+/// `c` left the history of `a` at offset 100, and was written to since: somebody promoted it, or it came back from an
+/// old dump.
 fn left_behind(at_b: u64) -> Cluster {
     let cluster = cluster()
         .primary("a")
@@ -40,7 +41,7 @@ fn what_a_node_wrote_after_it_left_the_history_counts_for_nothing() {
     let mut cluster = left_behind(120);
     cluster.policy.max_lag_bytes = Some(50);
     assert_eq!(ranking(&cluster), [addr("b"), addr("c")]);
-    // Of two that hold as much of it, the one that was written to lacks nothing.
+    // Both hold as much of that history. The node that was written to since lacks nothing.
     assert_eq!(ranking(&left_behind(100)), [addr("c"), addr("b")]);
 }
 
@@ -190,7 +191,7 @@ fn the_old_primary_back_empty_does_not_serve_while_somebody_had_data() {
     assert_eq!(cluster.plan().refusal("a"), Refusal::Replaced);
 }
 
-/// Its replicas copied the loss after it had been withdrawn for it, and before one of them was promoted.
+/// `a` was withdrawn because it lost its data. Then its replicas copied the loss, before one of them was promoted.
 #[test]
 fn the_old_primary_back_empty_serves_once_every_node_answers_and_none_holds_anything() {
     let lost = || {
@@ -204,7 +205,7 @@ fn the_old_primary_back_empty_serves_once_every_node_answers_and_none_holds_anyt
     };
     lost().plan().assert_writes(Change::Publish, Some("a"));
     lost().written(Change::Publish).assert_settled();
-    // One that is down may still have it.
+    // A node that is down may still have the data.
     assert_eq!(lost().down("c").plan().refusal("c"), Refusal::Down);
     let held = lost().with("c", |c| c.keys = 1);
     assert_eq!(held.plan().refusal("c"), Refusal::OtherData);
@@ -350,7 +351,7 @@ fn a_primary_reborn_without_data_does_not_serve_while_a_replica_is_merely_silent
         .assert_writes(Change::Publish, Some("a"));
 }
 
-/// The primary's name has another member's address, too, and leads there once the primary is dead.
+/// The name of `a` also has the address of `b`, and leads to `b` once `a` is dead.
 #[test]
 fn a_primary_whose_name_leads_to_another_member_is_replaced_by_that_one_under_its_own_name() {
     let places = |places: &[&str]| places.iter().map(|it| it.parse().unwrap()).collect();
@@ -397,7 +398,7 @@ fn a_silent_replica_that_was_last_read_with_more_is_waited_for_until_it_answers_
         .plan()
         .assert_promotes("c");
     ahead_and_silent().down("c").plan().assert_promotes("b");
-    // It stood still while it was to be promoted.
+    // `c` stood still when it was to be promoted.
     let failed = ahead_and_silent().replica("c", "a").failed("c", 0).plan();
     assert!(failed.action.is_none(), "{failed}");
     assert!(failed.to_string().contains("300 bytes more"), "{failed}");

@@ -12,7 +12,8 @@ fn trio() -> Cluster {
     cluster.replica("c", "a").published("a")
 }
 
-/// So many times it was voted down lately, and reached before it could be withdrawn; now it was asked again, and answered.
+/// The primary was voted down this many times lately, and reached before its withdrawal each time. Now it was asked
+/// again, and answered.
 fn flapped(times: u32) -> Cluster {
     let mut confirmation = Confirmation::default();
     for ago in (1..=times).rev() {
@@ -25,7 +26,7 @@ fn flapped(times: u32) -> Cluster {
     down.observing(|observed| observed.confirmation = confirmation)
 }
 
-/// It was withdrawn for that, and answers.
+/// The primary was withdrawn for flapping, and answers.
 fn withdrawn_and_back() -> Cluster {
     trio().withdrawn("a").observing(|observed| {
         let state = observed.published.as_mut().unwrap();

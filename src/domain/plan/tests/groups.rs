@@ -1,4 +1,4 @@
-//! Another group of keepers looks after the same servers (RK-12).
+//! Another group of keepers manages the same servers (RK-12).
 
 use super::builder::{Cluster, addr, cluster};
 use crate::domain::explain::explain;
@@ -32,10 +32,10 @@ fn trio() -> Cluster {
 }
 
 trait Shared {
-    /// The same cluster, looked after by another group that publishes this node.
+    /// The same cluster, managed by another group that publishes this node.
     fn shared(self, primary: Option<&str>) -> Self;
 
-    /// What `is-writable` is answered.
+    /// The answer on `is-writable`.
     fn writable(&self, name: &str) -> Reason;
 }
 
@@ -141,7 +141,7 @@ fn two_groups_that_publish_the_same_primary_answer_as_one() {
 
 #[test]
 fn of_two_published_primaries_neither_is_writable_while_both_may_be() {
-    // As this group and as the other one sees it.
+    // The split as this group sees it, and as the other group sees it.
     let split = || trio().promoted("b");
     let (here, there) = (
         split().shared(Some("b")),
@@ -150,7 +150,7 @@ fn of_two_published_primaries_neither_is_writable_while_both_may_be() {
     for (node, cluster) in [("a", &here), ("b", &here), ("a", &there), ("b", &there)] {
         assert_eq!(cluster.writable(node).ruling(), Ruling::Unknown, "{node}");
     }
-    // One that does not answer may be a primary, and so may one that is unknown here.
+    // A node that does not answer may be a primary, and so may a node that is unknown here.
     for theirs in ["b", "elsewhere"] {
         let unseen = trio().silent("b").shared(Some(theirs));
         assert_eq!(unseen.writable("a").ruling(), Ruling::Unknown, "{theirs}");
@@ -166,7 +166,7 @@ fn of_two_published_primaries_the_one_that_is_a_replica_is_no_obstacle() {
         split().published("b").shared(Some("a")),
     );
     assert_eq!(here.writable("a"), Reason::DemotedFromOutside);
-    // Another keeper may know, and does.
+    // This keeper cannot know, but a keeper of the other group does.
     assert_eq!(here.writable("b").ruling(), Ruling::Unknown);
     assert_eq!(there.writable("b"), Reason::Primary);
     assert_eq!(there.writable("a"), Reason::NotPrimary(addr("b")));

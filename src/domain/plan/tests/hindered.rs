@@ -1,4 +1,4 @@
-//! A primary that cannot write its disk is switched over; one that is busy is told.
+//! A primary that cannot write its disk is switched over. A primary that is busy gets a hold.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ impl Hindered for Cluster {
     }
 }
 
-/// `a` refuses every write, for so long; `b` and `c` follow it.
+/// `a` has refused every write for this many seconds. `b` and `c` follow it.
 fn full(seconds: u64) -> Cluster {
     let trio = cluster()
         .primary("a")
@@ -79,7 +79,7 @@ fn it_does_not_go_round_in_circles_soon_after_a_change_or_a_failed_switchover() 
     lately.observed.published_at = Some(ago(4));
     let left = Duration::from_secs(6);
     assert_eq!(then(&lately), Then::Switchover(addr("b"), left));
-    // Without a rest, the mark-down time is one.
+    // Without a cool-down the leader waits for the mark-down time instead.
     lately.policy.failover_cooldown = Duration::ZERO;
     let left = Duration::from_secs(1);
     assert_eq!(then(&lately), Then::Switchover(addr("b"), left));
@@ -103,7 +103,7 @@ fn a_replica_that_would_refuse_them_too_is_passed_over_and_named() {
         panic!("{}", nobody.plan())
     };
     assert!(why.contains("b:6379 refuses every write, too"), "{why}");
-    // Also one that is not linked: nothing is to be lost.
+    // A replica without a link is not chosen either, because no write may be lost.
     let unlinked = full(5).hindered("b", misconf, 1).unlinked("c");
     let Then::NoSwitchover(why) = then(&unlinked) else {
         panic!("{}", unlinked.plan())
@@ -137,7 +137,7 @@ fn before_7_0_a_replica_tells_it_in_info_alone() {
         trio.published("a").down("a").withdrawn("a").plan()
     };
     assert_eq!(trio(6).into_promotion().0, addr("c"));
-    // Its dumps fail, and it takes writes: it is set so.
+    // The dumps of `b` fail, and it takes writes all the same, since it is configured so.
     assert_eq!(trio(7).into_promotion().0, addr("b"));
 }
 
@@ -202,7 +202,7 @@ fn a_successor_that_would_refuse_every_write_for_want_of_replicas_is_told_before
     };
     demanding(trio(), &["b", "c"], 1).assert_settled();
     assert_eq!(demanding(trio(), &["b", "c"], 2).plan().holds.len(), 1);
-    // Where the setting cannot be read, nothing is said.
+    // Without a readable setting there is no hold.
     let unread = trio().sighting("b", |it| it.min_replicas = Some(Err("NOPERM".to_owned())));
     unread.assert_settled();
 }
@@ -227,6 +227,6 @@ fn a_primary_with_too_few_replicas_in_touch_is_told_as_long_as_it_demands_them()
         "{told:?}"
     );
     in_touch(Some(1)).assert_settled();
-    // The operator has lowered it since it was read.
+    // The operator has lowered the setting since it was read.
     in_touch(None).assert_settled();
 }

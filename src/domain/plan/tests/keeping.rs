@@ -173,7 +173,7 @@ fn a_primary_restarted_in_cluster_mode_is_said() {
 
 #[test]
 fn what_the_primary_said_before_it_was_published_is_no_reason_to_withdraw_it() {
-    // What a new leader knows of a promotion that the one before it made a moment ago.
+    // A new leader's knowledge of a promotion that the former leader made a moment ago.
     let mut known = cluster()
         .primary("a")
         .replica("b", "a")
@@ -215,7 +215,7 @@ fn the_published_name_stands_for_a_server_with_two_names() {
 }
 
 impl Cluster {
-    /// As if the node had been noted as gone.
+    /// The state without this replica, as if it had been noted as gone.
     fn written_without(mut self, name: &str) -> Self {
         let state = self.observed.published.as_mut().unwrap();
         state.replicas.remove(&addr(name));
@@ -229,7 +229,7 @@ fn a_replica_that_is_silent_for_a_moment_is_not_noted_out_and_in_again() {
     cluster.silent("b").assert_settled();
 }
 
-/// `a` is published, and not in this keeper's file; so many others have it.
+/// `a` is published, and is not in this keeper's file. `voters` other keepers have it.
 fn unlisted(voters: usize) -> Cluster {
     let mut cluster = cluster().primary("a").replica("b", "a").published("a");
     cluster.observed.nodes.remove(&addr("a"));

@@ -1,4 +1,4 @@
-//! Nothing is changed before the leader has looked for other groups of keepers (RK-12).
+//! The leader changes nothing before it has looked for other groups of keepers (RK-12).
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn trio() -> Cluster {
         .published("a")
 }
 
-/// Looked at `nodes` so long ago.
+/// The leader looked at `nodes` this long ago.
 fn looked(mut cluster: Cluster, nodes: &[&str], ago: Duration) -> Cluster {
     let at = Moment(NOW.0.saturating_sub(ago));
     let mut looks = Looks::since(at);
@@ -25,7 +25,7 @@ fn looked(mut cluster: Cluster, nodes: &[&str], ago: Duration) -> Cluster {
     cluster
 }
 
-/// Where it is to be looked.
+/// The nodes at which the leader is to look.
 fn looks(cluster: &Cluster) -> Vec<NodeAddr> {
     match cluster.plan().action {
         Some(Action::LookFirst(nodes)) => nodes.into_iter().collect(),

@@ -1,4 +1,5 @@
-//! A cluster of servers that carries plans out. It knows what the core cannot: which data set a server really holds.
+//! A cluster of servers that carries plans out. The model knows which data set a server really holds; the core cannot
+//! know.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,34 +18,36 @@ pub(super) use self::said::linked_to;
 mod said;
 
 pub(super) const KEEPERS: usize = 4;
-/// What `min-replicas` settings are without the keepers.
+/// The `min-replicas` settings without the keepers.
 pub(super) const UNTOUCHED: MinReplicas = MinReplicas {
     to_write: 0,
     max_lag: 10,
 };
 const OUTSIDE: &str = "outside";
 
-/// One server process and its surroundings.
+/// A server process and its surroundings.
 #[derive(Debug, Clone)]
 #[allow(clippy::struct_excessive_bools, reason = "independent faults")]
 pub(super) struct Server {
     pub(super) up: bool,
     pub(super) loading: bool,
-    /// It runs commands that change it; otherwise they fail.
+    /// Whether commands that change the server succeed.
     pub(super) obeys: bool,
-    /// It can log in to primaries.
+    /// Whether the server can log in to primaries.
     pub(super) links: bool,
-    /// Keepers that vote it down although it is up.
+    /// How many keepers vote the server down although it is up.
     pub(super) doubters: usize,
     pub(super) priority: u32,
     pub(super) process: u32,
-    /// What it really holds, whatever the ids say: copies and continuations of one data set have one number.
+    /// The data set that the server really holds, whatever its ids say. Copies and continuations of a data set have
+    /// the same number.
     pub(super) data_set: u32,
     pub(super) history: String,
     pub(super) previous: Option<String>,
     pub(super) offset: u64,
     pub(super) keys: u64,
-    /// The index of the server that it follows; `None` for a primary, one past the last for an outsider.
+    /// The index of the server that this one follows; `None` for a primary, and one past the last index for an
+    /// outsider.
     pub(super) follows: Option<usize>,
     pub(super) linked: bool,
 }
@@ -52,20 +55,20 @@ pub(super) struct Server {
 #[derive(Debug, Clone)]
 pub(super) struct Model {
     pub(super) servers: Vec<Server>,
-    /// Configured names, each with its server.
+    /// The configured names, each with the index of its server.
     pub(super) names: BTreeMap<NodeAddr, usize>,
     pub(super) published: Option<Published>,
     pub(super) policy: Policy,
     pub(super) failures: BTreeMap<NodeAddr, Failure>,
     pub(super) setting_failures: BTreeMap<NodeAddr, Failure>,
-    /// Of each server.
+    /// The settings of each server.
     pub(super) min_replicas: Vec<MinReplicas>,
-    /// What nodes said last.
+    /// The last facts of each node.
     said: BTreeMap<NodeAddr, NodeFacts>,
     born: u32,
 }
 
-/// What happens to a server without the keeper.
+/// An event at a server that no keeper causes.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Event {
     Dies(usize),
@@ -102,7 +105,7 @@ impl Model {
         &self.servers[self.names[name]]
     }
 
-    /// What the keeper may know.
+    /// The keeper's view of the cluster.
     pub(super) fn observe(&mut self) -> Observed {
         let nodes = self.names.clone().into_iter().map(|(name, index)| {
             let server = &self.servers[index];
@@ -143,7 +146,7 @@ impl Model {
         }
     }
 
-    /// Goes so many steps on its way, then the event happens, and nodes that failed are commanded again.
+    /// Takes this many steps, then lets the event happen. After that, nodes that failed are commanded again.
     pub(super) fn live_until(&mut self, steps: u8, event: Event) {
         for _ in 0..steps {
             if let Some(action) = self.plan().action {
@@ -159,7 +162,7 @@ impl Model {
         plan(&self.observe(), &self.policy, NOW)
     }
 
-    /// Carries the action out after checking that it may be.
+    /// Carries the action out, after checking that it is allowed.
     pub(super) fn apply(&mut self, action: &Action) {
         match action {
             Action::Write { state, change } => self.write(state, *change),
@@ -199,7 +202,7 @@ impl Model {
         }
     }
 
-    /// RK-2: A → none → B.
+    /// Checks RK-2: the published primary changes only from A to none to B.
     fn write(&mut self, state: &Published, change: Change) {
         let before = self.published.replace(state.clone()).unwrap_or_default();
         match change {
@@ -226,7 +229,7 @@ impl Model {
         }
     }
 
-    /// RK-5 and RK-6, told from what the servers really are.
+    /// Checks RK-5 and RK-6 by the servers' real data.
     fn promote(&mut self, name: &NodeAddr) {
         let published = self.published.clone().unwrap();
         let intent = published.intent.expect("promotion without an intent");
@@ -261,7 +264,7 @@ impl Model {
         self.turn_primary(index);
     }
 
-    /// RK-7 and the rule against losing foreign data.
+    /// Checks RK-7, and that no foreign data are lost.
     fn follow(&mut self, name: &NodeAddr, primary: &NodeAddr) {
         let published = self.published.clone().unwrap();
         assert_eq!(published.primary.as_ref(), Some(primary));
@@ -290,7 +293,7 @@ impl Model {
         self.servers[index].follows = Some(target);
     }
 
-    /// RK-9: what it was is persisted, and no demand is raised above what the primary has.
+    /// Checks RK-9: the former setting is persisted, and no demand is raised above the replicas that the primary has.
     fn demand(&mut self, name: &NodeAddr, values: MinReplicas) {
         let published = self.published.as_ref().unwrap();
         let former = published.former_min_replicas.get(name);
@@ -318,7 +321,7 @@ impl Model {
         );
     }
 
-    /// The data set that histories of this name are part of.
+    /// The data set of histories with this name.
     fn data_set_of(id: &str) -> Option<u32> {
         id.split('/').next()?.parse().ok()
     }
@@ -331,7 +334,7 @@ impl Model {
         server.previous = Some(std::mem::replace(&mut server.history, history));
     }
 
-    /// Replication runs until nothing moves.
+    /// Runs replication until nothing changes.
     pub(super) fn replicate(&mut self) {
         for server in &mut self.servers {
             server.linked = false;
@@ -393,7 +396,7 @@ impl Model {
         }
     }
 
-    /// Acts until there is nothing left to do; the last plan. Panics if that takes too long.
+    /// Acts until there is nothing left to do, and returns the last plan. Panics if that takes too long.
     pub(super) fn settle(&mut self) -> Plan {
         for _ in 0..20 + 10 * self.servers.len() {
             if let Some(action) = self.plan().action {

@@ -24,7 +24,7 @@ fn ordered(cluster: Cluster, order: &[Criterion]) -> Cluster {
     cluster.policy(|policy| policy.election_order = ElectionOrder::beginning_with(order))
 }
 
-/// A dead primary; `b` has more data, `c` is preferred and has been up for longer.
+/// A dead primary. `b` has more data; `c` is preferred, and has been up for longer.
 fn rivals(order: &[Criterion]) -> Cluster {
     let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
     let cluster = cluster.with("b", |b| b.offset += 1);
@@ -88,7 +88,7 @@ fn a_primary_that_lost_data_is_replaced_by_who_still_holds_it_whatever_the_order
         let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
         let cluster = ordered(cluster.published("a").reborn("a", 5, 400), &order);
         let cluster = cluster.with("a", |a| a.previous_replication_id = Some(history("a")));
-        // It has copied the loss already, and it is preferred.
+        // `b` has copied the loss already, and is preferred.
         let cluster = cluster.replica("b", "a").with("b", |b| {
             (b.offset, b.uptime) = (400, Duration::from_hours(1));
             b.previous_replication_id = Some(history("a"));
@@ -111,7 +111,7 @@ fn several_primaries_at_first_sight_are_told_apart_by_data_whatever_the_order() 
     cluster.plan().assert_writes(Change::Publish, Some("b"));
 }
 
-/// What a candidate is measured by: generation, offset, whether it was promoted by hand, priority, uptime.
+/// The figures by which a candidate is ranked: generation, offset, whether it was promoted by hand, priority, uptime.
 type Merits = (usize, u64, bool, u32, u64);
 
 fn candidates() -> impl Strategy<Value = Vec<Merits>> {
@@ -146,7 +146,7 @@ fn ranking(candidates: &[(usize, Merits)], order: [Criterion; 3]) -> Vec<NodeAdd
     elect(&observed, &policy, &lineage, Some(&addr("dead")), NOW).ranking
 }
 
-/// Whether the first of two candidates is the better, put down once more.
+/// Whether the first of two candidates is the better one, by a second implementation.
 fn better(a: (usize, Merits), b: (usize, Merits), order: [Criterion; 3]) -> bool {
     let by = |criterion| {
         let (a, b) = (a.1, b.1);

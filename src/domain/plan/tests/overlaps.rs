@@ -12,7 +12,8 @@ fn healthy() -> Cluster {
 }
 
 trait Overlapping {
-    /// Another cluster, published with this primary, has these nodes, too; it is newer and managed `instead`, or neither.
+    /// Another cluster, published with this primary, has these nodes, too. The other cluster is newer and managed if
+    /// `instead` is true.
     fn overlapped(self, nodes: &[&str], primary: Option<&str>, instead: bool) -> Self;
 }
 
@@ -80,7 +81,7 @@ fn a_cluster_that_more_keepers_have_takes_over_what_the_other_one_is_published_w
 
 #[test]
 fn a_published_cluster_leaves_to_the_other_what_only_that_one_is_published_with() {
-    // The file has a server of another cluster, a replica of that one's primary.
+    // By mistake the file names a server of another cluster, a replica of that cluster's primary.
     let mistaken = cluster().primary("a").replica("b", "a").published("a");
     let mistaken = mistaken
         .replica("x", "y")
@@ -129,7 +130,7 @@ fn the_older_of_two_answers_yes_only_for_the_primary_of_the_newer() {
         let first = healthy().published("a").overlapped(&all, primary, false);
         assert_eq!(writable(&first, "a"), Reason::Primary);
     }
-    // The first has only nodes that are replicas here.
+    // The other cluster has only nodes that are replicas here.
     let apart = |primary| healthy().published("a").overlapped(&["b"], primary, true);
     assert_eq!(writable(&apart(Some("b")), "a"), Reason::Primary);
     let split = apart(Some("b")).promoted("b");

@@ -1,4 +1,4 @@
-//! What holds for every cluster: each property on thousands of random ones.
+//! Properties of every cluster, each checked on thousands of random clusters.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ fn often() -> impl Strategy<Value = bool> {
     prop::bool::weighted(0.85)
 }
 
-/// A server that is number `index` of its cluster; what it follows may be the outsider just past the last.
+/// The server with this index in its cluster. The server may follow the outsider, one past the last index.
 fn server(index: usize) -> impl Strategy<Value = Server> {
     let health = (
         often(),
@@ -58,7 +58,7 @@ fn server(index: usize) -> impl Strategy<Value = Server> {
                 data_set,
                 history: format!("{data_set}/{age}"),
                 previous: (continued && age > 0).then(|| format!("{data_set}/{}", age - 1)),
-                // Distinct, so that names never decide.
+                // The offsets differ, so that names never decide.
                 offset: offset * 8 + u64::from(process),
                 keys,
                 follows,
@@ -178,7 +178,7 @@ pub(super) fn events() -> impl Strategy<Value = Vec<(u8, Event)>> {
     prop::collection::vec((0..8_u8, event), 0..6)
 }
 
-/// One primary that all others follow, directly, and nothing ails.
+/// A primary that all others follow directly, with no fault anywhere.
 fn healthy() -> impl Strategy<Value = Model> {
     (servers(), policy(), any::<prop::sample::Index>()).prop_map(
         |(mut servers, policy, primary)| {
@@ -196,7 +196,7 @@ fn healthy() -> impl Strategy<Value = Model> {
     )
 }
 
-/// Every node that is up follows the published primary, or a hold says why not; if there is none, a hold says why.
+/// Every node that is up follows the published primary, or a hold says why not. Without a primary a hold says why.
 fn assert_explained(model: &mut Model, plan: &Plan) {
     let observed = model.observe();
     let primary = model
@@ -235,7 +235,7 @@ fn assert_explained(model: &mut Model, plan: &Plan) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// The model checks each action as it is carried out: RK-2, RK-5, RK-6, RK-7, no foreign data lost.
+    /// The model checks each action: RK-2, RK-5, RK-6, RK-7, and that no foreign data are lost.
     #[test]
     fn any_cluster_comes_to_rest_in_an_explained_state_and_stays_there(mut model in models()) {
         let last = model.settle();
@@ -387,7 +387,7 @@ fn rename_state(state: &Published, there: &impl Fn(&NodeAddr) -> NodeAddr) -> Pu
     state
 }
 
-/// The action under other names, without words and order.
+/// The action with other names, without its words and its order.
 fn essence(action: Option<Action>, there: &impl Fn(&NodeAddr) -> NodeAddr) -> Option<Action> {
     action.map(|action| match action {
         Action::Write { state, change } => Action::Write {

@@ -1,4 +1,4 @@
-//! What the leader does not reach, and another keeper does: seen and commanded through that one.
+//! Nodes that the leader does not reach: another keeper sees and commands them.
 
 use super::builder::{Cluster, NOW, addr, addrs, cluster, history};
 use crate::domain::election::Refusal;
@@ -19,7 +19,7 @@ fn lost() -> Cluster {
     trio().down("a").withdrawn("a")
 }
 
-/// Who is to be promoted, and through whom.
+/// The node to promote, and the keeper that sends the command.
 fn promotion(plan: Plan) -> (String, Option<String>) {
     match plan.action {
         Some(Action::Promote { node, through, .. }) => (
@@ -84,7 +84,7 @@ fn what_another_keeper_sees_is_measured_as_what_the_leader_sees() {
             "{plan}"
         );
     }
-    // The failed attempt was the leader's own; through another keeper it is a new one.
+    // The failed attempt was the leader's own. Through another keeper it is a new attempt.
     assert_eq!(
         promotion(behind.plan()),
         ("c".to_owned(), Some(by("keeper-2")))

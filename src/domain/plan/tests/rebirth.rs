@@ -45,7 +45,7 @@ fn a_primary_reborn_behind_whom_nobody_can_replace_stays() {
         .assert_settled();
 }
 
-/// Else its new history would be noted, and the replicas would copy the loss once they are back.
+/// Otherwise the new history would be noted, and the replicas would copy the loss once they are back.
 #[test]
 fn a_primary_reborn_behind_replicas_that_are_merely_silent_is_held_until_one_answers() {
     let reborn = || {
@@ -64,7 +64,7 @@ fn a_primary_reborn_behind_replicas_that_are_merely_silent_is_held_until_one_ans
     reborn().down("b").down("c").written(Change::Accept);
 }
 
-/// That data are lost is told.
+/// The change says that data are lost.
 #[test]
 fn a_primary_that_came_back_without_keys_is_accepted_by_name_where_nobody_may_take_over() {
     let reborn = trio().down("b").down("c").reborn("a", 0, 400);
@@ -72,7 +72,7 @@ fn a_primary_that_came_back_without_keys_is_accepted_by_name_where_nobody_may_ta
     reborn.written(Change::Accept).assert_settled();
 }
 
-/// What it was last read to have may be older than its dump, and so than what a replica has.
+/// The primary's last offset that was read may be older than its dump. So a replica may have more.
 #[test]
 fn a_primary_that_has_just_started_waits_for_a_silent_replica_for_the_mark_down_time() {
     let started = |cluster: Cluster| {

@@ -1,4 +1,4 @@
-//! Why a node is not promoted, each reason (RK-6); and the order among those that may be.
+//! Each reason why a node is not promoted, and the order among the eligible nodes (RK-6).
 
 use std::time::Duration;
 
@@ -356,6 +356,6 @@ fn others_are_given_a_moment_to_tell_of_a_replica_that_does_not_answer_the_leade
     withdrawn(KEEPERS, Moment::default())
         .plan()
         .assert_promotes("b");
-    // A keeper on its own has nobody to wait for.
+    // A keeper that is alone waits for no other keeper.
     withdrawn(1, NOW).plan().assert_promotes("b");
 }

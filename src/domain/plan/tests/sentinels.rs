@@ -20,7 +20,7 @@ fn at_work(left: Option<u64>) -> Hold {
     }
 }
 
-/// The same after the primary has been down for so long, as this keeper saw it.
+/// The same cluster after this keeper has seen the primary down for this many seconds.
 fn down_for(cluster: Cluster, seconds: u64) -> Cluster {
     let mut cluster = cluster.down("a");
     let began = crate::domain::node::Moment(NOW.0.saturating_sub(Duration::from_secs(seconds)));
@@ -32,14 +32,14 @@ fn down_for(cluster: Cluster, seconds: u64) -> Cluster {
 #[test]
 fn a_cluster_that_a_sentinel_works_on_is_held() {
     watched().published("a").plan().assert_holds(&at_work(None));
-    // What would be a command.
+    // Without the Sentinel the plan would have a command.
     let astray = watched().replica("c", "b").published("a");
     astray.plan().assert_holds(&at_work(None));
     let rival = watched().published("a").promoted("b");
     rival.plan().assert_holds(&at_work(None));
 }
 
-/// It has closed its connections after a failover, and not opened new ones yet.
+/// The Sentinel has closed its connections after a failover, and has not opened new ones yet.
 #[test]
 fn a_sentinel_that_is_between_two_connections_holds_the_cluster_still() {
     let between = watched().with("b", |b| b.sentinels.clear());
@@ -55,7 +55,7 @@ fn a_sentinel_that_is_between_two_connections_holds_the_cluster_still() {
 
 #[test]
 fn what_a_sentinel_has_done_is_published_and_commands_nothing() {
-    // It was there first.
+    // The Sentinel was there before the first publication.
     let plan = watched().plan();
     assert!(plan.holds.contains(&at_work(None)), "it is told: {plan}");
     plan.assert_writes(Change::Publish, Some("a"));
@@ -64,7 +64,7 @@ fn what_a_sentinel_has_done_is_published_and_commands_nothing() {
         let cluster = watched().replica("c", "a").published("a");
         down_for(cluster, 2).promoted("b")
     };
-    // Not all follow it yet.
+    // Not all nodes follow `b` yet.
     let plan = replaced().plan();
     assert_eq!(plan.action, None, "{plan}");
     let follows = |name: &str| {
@@ -79,7 +79,7 @@ fn what_a_sentinel_has_done_is_published_and_commands_nothing() {
     let withdrawn = follows("b").written(Change::Withdraw);
     withdrawn.plan().assert_writes(Change::Publish, Some("b"));
 
-    // Demoted while it was up.
+    // The primary was demoted while it was up.
     let cluster = watched().replica("c", "a").published("a").promoted("b");
     let moved = |cluster: Cluster, name: &str| {
         let cluster = cluster.with(name, |it| it.replication_id = super::builder::history("b"));

@@ -46,7 +46,7 @@ fn whoever_has_everything_takes_over_at_once_by_a_switchover() {
     trio().ending("b").assert_settled();
 }
 
-/// Else each restart for which a probe comes at the right moment would be a switchover.
+/// Otherwise a restart would become a switchover whenever a probe comes at the right moment.
 #[test]
 fn replicas_that_keep_up_are_given_a_moment_to_catch_up() {
     let ending = |milliseconds| {

@@ -1,4 +1,4 @@
-//! Servers that are not the cluster's, at addresses that are (RK-7).
+//! Servers of other deployments at the cluster's addresses (RK-7).
 
 use super::builder::{Cluster, addr, addrs, cluster, history};
 use crate::domain::confirmation::Confirmation;
@@ -11,7 +11,7 @@ fn trio() -> Cluster {
     cluster.published("a")
 }
 
-/// A server from elsewhere is a primary at this address, with more data than any of the cluster's.
+/// A server of another deployment is a primary at this address, with more data than any node of the cluster.
 fn foreign(cluster: Cluster, name: &str) -> Cluster {
     cluster.primary(name).reborn(name, 1_000, 9_000)
 }
@@ -25,7 +25,7 @@ fn a_foreign_server_at_the_primarys_address_is_replaced_at_once_whatever_its_off
     assert_eq!(cluster.state().lineage, [history("a")]);
     let cluster = cluster.chosen().promoted("b").written(Change::Publish);
     assert_eq!(cluster.state().primary, Some(addr("b")));
-    // What it holds is somebody's.
+    // The data of the foreign server belong to somebody, so it is not made a replica.
     cluster.plan().assert_follows(["c"], "b");
     let settled = cluster.replica("c", "b").written(Change::Note);
     settled.plan().assert_holds(&Hold::Unrelated {
@@ -34,7 +34,7 @@ fn a_foreign_server_at_the_primarys_address_is_replaced_at_once_whatever_its_off
     });
 }
 
-/// Whatever kind of server has come up at the published address, it is no primary of this cluster.
+/// A server of any other kind at the published address is no primary of this cluster.
 #[test]
 fn another_process_at_the_primarys_address_that_is_no_primary_is_replaced_too() {
     let of_outsider = |cluster: Cluster| {
@@ -51,14 +51,14 @@ fn another_process_at_the_primarys_address_that_is_no_primary_is_replaced_too() 
         assert!(reason.contains("another process"), "{reason}");
         assert!(reason.contains(told), "{reason}");
     }
-    // Nobody may take over: it is not accepted.
+    // No node may take over, and the server is not accepted either.
     let lone = || cluster().primary("a").published("a");
     for other in [of_outsider(lone()), clustered(lone())] {
         assert_eq!(other.plan().action, None, "{}", other.plan());
     }
 }
 
-/// It is another cluster's, at a replica's address.
+/// The server belongs to another cluster, and answers at a replica's address.
 #[test]
 fn a_foreign_replica_is_not_overwritten_and_one_of_this_cluster_is_brought_back() {
     let outside = |cluster: Cluster| {
@@ -103,7 +103,8 @@ fn the_same_process_is_no_stranger_whatever_its_history() {
 
 #[test]
 fn where_nobody_holds_the_newest_data_another_process_is_accepted_and_noted_before_it_is_copied() {
-    // A power cut, append-only files everywhere: all have begun anew, and follow nobody yet.
+    // After a power cut, with append-only files everywhere: all nodes have begun anew, and follow no configured node
+    // yet.
     let cluster = trio()
         .reborn("a", 10, 0)
         .replica("b", "x")
@@ -151,7 +152,7 @@ fn a_foreign_server_at_a_members_address_is_named_and_not_overwritten() {
     }
 }
 
-/// `b` has taken over from `a`, which was dead.
+/// `b` has taken over from `a`, which was down.
 fn taken_over() -> Cluster {
     let cluster = trio().down("a").written(Change::Withdraw).chosen();
     let cluster = cluster.promoted("b").written(Change::Publish);
@@ -238,7 +239,7 @@ fn a_primary_that_started_twice_while_nobody_led_is_known_to_a_keeper_that_saw_b
         let once = again(trio(), "second", extent).looked_at();
         again(once.looked_at(), "third", extent).looked_at()
     };
-    // Whole, it is what it was.
+    // With all of its data, the primary stays published.
     twice(None).plan().assert_writes(Change::Note, Some("a"));
     let unseen = twice(None).restarted_keeper();
     unseen.plan().assert_writes(Change::Withdraw, None);
@@ -266,7 +267,7 @@ fn another_process_at_the_published_address_is_confirmed_by_a_majority_before_th
         cluster.observed.confirmation = Confirmation::granted();
         cluster.plan().assert_writes(Change::Withdraw, None);
     }
-    // The same process was made a replica by somebody: every keeper sees that.
+    // Somebody made the published process a replica. Every keeper sees that, so no confirmation is needed.
     let mut demoted = trio().replica("a", "c");
     demoted.observed.confirmation = Confirmation::default();
     demoted.plan().assert_writes(Change::Withdraw, None);

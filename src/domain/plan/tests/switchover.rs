@@ -23,7 +23,7 @@ impl Cluster {
         self
     }
 
-    /// Withdrawn for a switchover to `b`, all known since just now.
+    /// `a` was withdrawn just now for a switchover to `b`.
     fn switching(self) -> Self {
         let mut cluster = self.withdrawn("a");
         let state = cluster.observed.published.as_mut().unwrap();
@@ -55,7 +55,7 @@ impl Plan {
         self.assert_back(Change::Publish, why);
     }
 
-    /// It is, and its writes may be held up.
+    /// The old primary is published again, and its writes may be paused.
     fn assert_resumed(self, why: &str) {
         self.assert_back(Change::Resume, why);
     }
@@ -151,7 +151,7 @@ fn whatever_goes_wrong_while_the_old_primary_is_whole_brings_it_back() {
     let down = trio().switching().down("b");
     down.plan().assert_called_off("held down");
 
-    // Promoted by a command whose outcome nobody knows: the old primary lacks nothing.
+    // The promotion had an unknown outcome, and the old primary lacks nothing.
     let promoted = trio().switching().begun().promoted("b");
     promoted
         .epoch(EPOCH.0 + 1)
@@ -183,7 +183,7 @@ fn a_successor_that_does_not_serve_once_promoted_brings_the_old_primary_back() {
     confirmed(NOW).votes("b", 1, 1).plan().assert_resumed(why);
     confirmed(NOW).down("b").plan().assert_resumed(why);
 
-    // A promotion cuts all clients off, this keeper among them.
+    // A promotion cuts off all clients, this keeper included.
     assert_eq!(confirmed(NOW).silent("b").plan().action, None);
     let hidden_for_long = confirmed(Moment::default()).silent("b");
     hidden_for_long.plan().assert_resumed(why);

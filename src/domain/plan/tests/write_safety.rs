@@ -1,4 +1,4 @@
-//! RK-9: what the primary demands of its replicas, and that it is put back.
+//! Bounded loss (RK-9): the demand for replicas at the primary, and its restoration.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use crate::domain::policy::WriteSafety;
 
 const MAX_LAG: u32 = 2;
 
-/// What a primary of three nodes has to demand.
+/// The demand for a primary in a cluster of three nodes.
 const ONE: MinReplicas = MinReplicas {
     to_write: 1,
     max_lag: MAX_LAG,
 };
 
-/// `a` with replicas `b` and `c`, all linked, every node with settings of its own.
+/// `a` with replicas `b` and `c`, all linked. Every node has settings of its own.
 fn trio() -> Cluster {
     let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
     let cluster = cluster.published("a").linked("a", 2).majority();
@@ -30,7 +30,7 @@ fn trio() -> Cluster {
         .fold(cluster, |cluster, name| cluster.says(name, UNTOUCHED))
 }
 
-/// The same, with the primary as it is to be.
+/// The same cluster, with the demanded settings at the primary.
 fn armed() -> Cluster {
     trio().recorded("a", UNTOUCHED).says("a", ONE)
 }
@@ -206,7 +206,7 @@ fn a_former_primary_is_made_a_replica_before_anything_is_restored() {
     };
     published.deposed.insert(addr("a"), deposed);
     back.plan().assert_follows(["a"], "b");
-    // Nor if it cannot be made one.
+    // The setting stays even if `a` cannot be made a replica.
     let plan = back.failed("a", 0).plan();
     assert_eq!(plan.action, None, "{plan}");
 }
@@ -219,7 +219,7 @@ fn a_failover_waits_for_no_setting_and_the_record_of_the_old_primary_stays() {
     chosen.assert_recorded(&["a"]);
     let published = chosen.promoted("b").written(Change::Publish);
     published.assert_recorded(&["a"]);
-    // Not before the other replica follows it.
+    // The setting waits until the other replica follows.
     published.plan().assert_follows(["c"], "b");
 }
 
@@ -277,7 +277,7 @@ fn a_setting_that_failed_is_tried_again_later_and_does_not_spoil_the_node_for_a_
     later.assert_sets("a", ONE);
 }
 
-/// Which servers do not have the settings that they should have, though nothing says why.
+/// Servers that lack the right settings although no hold says why.
 fn unexplained(model: &mut Model) -> Vec<String> {
     let plan = model.settle();
     let observed = model.observe();
@@ -323,7 +323,7 @@ fn unexplained(model: &mut Model) -> Vec<String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// The model checks each command as it is carried out: the former setting is persisted, nothing stops by it.
+    /// The model checks each command: the former setting is persisted, and no command stops the writes.
     #[test]
     fn at_rest_the_primary_demands_its_half_and_no_other_node_does_and_off_is_off(
         mut model in models(),

@@ -1,10 +1,10 @@
-//! Holds that somebody can end by hand, in words: each way with what it costs, the harmless one first.
+//! The words of holds that a person can end. Each way comes with its cost, the harmless one first.
 
 use std::fmt;
 
 use crate::domain::node::NodeAddr;
 
-/// A node follows a server that no file names: most often the cluster's own primary.
+/// A node follows a server that no file names. Most often that server is the cluster's own primary.
 pub(super) fn from_outside(
     f: &mut fmt::Formatter<'_>,
     node: &NodeAddr,
@@ -32,7 +32,7 @@ pub(super) fn unrelated(
     )
 }
 
-/// One server bears two names.
+/// The same server has two names.
 pub(super) fn same_server(
     f: &mut fmt::Formatter<'_>,
     alias: &NodeAddr,
@@ -59,10 +59,10 @@ pub(super) fn stop_sentinel(
     )
 }
 
-/// What an acknowledgement does.
+/// The effect of an acknowledgement by an operator.
 pub(super) const ACKNOWLEDGE: &str = "or until POST /admin/clusters/NAME/acknowledge (needs admin-operations: true), by which keepers act at \
      once on what they find; stop whoever changes it first. A dead primary is still replaced";
 
-/// What taking a keeper off the circle may cost.
+/// The possible cost of taking a keeper off the failsafe group.
 pub(super) const TAKE_OFF: &str = "bring it back. Only if its process does not run: take it off (DELETE /admin/keepers/ID, which needs \
      admin-operations: true). One that runs all the same may go on calling the former primary writable beside the next";

@@ -1,11 +1,11 @@
-//! Holds that keep data from being lost, in words.
+//! The words of holds that keep data from being lost.
 
 use std::fmt;
 
 use super::super::Hold;
 
 impl Hold {
-    /// Somebody may have data that others lack (RK-6, RK-7).
+    /// A node may have data that other nodes lack (RK-6, RK-7).
     pub(super) fn of_data(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CameBackBehind { node, holder } => write!(

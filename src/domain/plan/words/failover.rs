@@ -1,11 +1,11 @@
-//! What somebody has a server do by Redis's own means, in words: a failover, or its end.
+//! The words of holds because of Redis's own `FAILOVER` or `SHUTDOWN`.
 
 use std::fmt;
 
 use crate::domain::plan::Hold;
 
 impl Hold {
-    /// Somebody has the node fail over, whereupon it may follow a server already that is not configured; or has it end.
+    /// The node fails over, and may already follow a server that is not configured; or the node is shutting down.
     pub(super) fn failing_over(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Self::ShuttingDown { node, left, why } = self {
             return write!(

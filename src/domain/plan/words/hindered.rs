@@ -1,4 +1,4 @@
-//! Servers that live and do not serve, or would not, in words.
+//! The words of holds for servers that live and do not serve, or would not serve as the primary.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use super::super::hindered::Then;
 use crate::domain::hindrance::HindranceKind;
 
 impl Hold {
-    /// A server answers errors of its own.
+    /// A server answers with errors instead of serving.
     pub(super) fn hindered(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self::Hindered {
             node,
@@ -54,7 +54,7 @@ impl Hold {
         }
     }
 
-    /// Too few replicas for the operator's own `min-replicas-to-write`.
+    /// A primary, or its successor, has too few replicas for the operator's own `min-replicas-to-write`.
     pub(super) fn of_min_replicas(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::RefusesForReplicas {

@@ -1,4 +1,4 @@
-//! What a server of the model says of itself.
+//! The facts that a server of the model reports.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::super::builder::addr;
 use super::{OUTSIDE, Server, name_of};
 use crate::domain::facts::{Family, Link, Mode, NodeFacts, Role, Upstream, Version, Writes};
 
-/// How many replicas of it are in touch.
+/// How many replicas are in touch with the server.
 pub(in super::super) fn linked_to(index: usize, servers: &[Server]) -> usize {
     let linked = |server: &&Server| server.up && server.linked && server.follows == Some(index);
     servers.iter().filter(linked).count()
