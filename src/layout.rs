@@ -1,4 +1,4 @@
-//! What is kept in ZooKeeper: paths and versioned JSON.
+//! The nodes in ZooKeeper: their paths, and their content as versioned JSON.
 
 pub mod circle;
 pub mod group;

@@ -1,14 +1,14 @@
 //! redis-keeper: keeps Redis and Valkey primary/replica clusters writable.
 //!
-//! The modules in the order in which the data flows. Dependencies point one way; `tests/architecture.rs` fails on a
+//! The modules in the order in which the data flows. Dependencies point one way: `tests/architecture.rs` fails on a
 //! back-edge.
 //!
 //! | module | what it is | may use |
 //! |---|---|---|
 //! | [`domain`] | the pure core: facts, votes, election, plan | nothing |
 //! | [`config`] | the file and the environment, validated into domain types | domain |
-//! | [`ports`] | what actors need of the world, as traits | domain |
-//! | [`layout`] | what is kept in ZooKeeper: paths and versioned JSON | domain |
+//! | [`ports`] | the outside world for the actors, as traits | domain |
+//! | [`layout`] | the nodes in ZooKeeper: paths and versioned JSON | domain |
 //! | [`adapters`] | Redis, ZooKeeper, embedded coordination, other keepers, clocks | domain, ports |
 //! | [`supervision`] | restart policy over actix | nothing |
 //! | [`actors`] | thin shells around the core | domain, ports, layout, supervision |

@@ -1,10 +1,10 @@
-//! The `redis-keeper` program: arguments, and how to exit. All else is in the library.
+//! The `redis-keeper` program: arguments and exit code. Everything else is in the library.
 
 use std::process::ExitCode;
 
 use redis_keeper::cli;
 
-/// A fifth of a probe's cost was glibc's allocator (`cargo bench --bench probing`).
+/// With glibc's allocator, a fifth of a probe's cost was allocation (`cargo bench --bench probing`).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

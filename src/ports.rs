@@ -1,7 +1,7 @@
-//! What actors need of the world, as traits: Redis servers, coordination, the other keepers, the lease clock.
+//! The outside world for the actors, as traits: Redis servers, coordination, the other keepers, the lease clock.
 //!
-//! Errors are sorted by what is KNOWN to have happened, because that decides what may be done next. Futures are not
-//! `Send`: all actors live on one thread.
+//! Errors are sorted by what is KNOWN to have happened, because that decides the next step. Futures are not `Send`:
+//! all actors live on one thread.
 
 pub mod clock;
 pub mod coordination;

@@ -1,10 +1,12 @@
 //! One-for-one supervision over actix.
 //!
-//! actix's own `Supervisor` restarts an actor that stops; it does not survive a panic. Here every child lives in its own
-//! task, made by a factory. Its supervisor learns of every end (return, panic, hang), builds a fresh actor, and publishes
-//! the new address in the child's [`Slot`], so that every [`ChildRef`] goes on working. One child's failure touches no
-//! other; a child that fails too often makes its supervisor give up, which is the failure of a child one level up, and
-//! at the [`Root`] the end of the tree, with the whole chain of causes.
+//! actix's own `Supervisor` restarts an actor that stops, but does not survive a panic. Here every child lives in its
+//! own task, made by a factory. Its supervisor learns of every end: a return, a panic, a hang. The supervisor builds
+//! a fresh actor, and publishes the new address in the child's [`Slot`], so that every [`ChildRef`] goes on working.
+//!
+//! One child's failure touches no other. A child that fails too often makes its supervisor give up. For the
+//! supervisor one level up, that is the failure of a child. At the [`Root`] it is the end of the tree, with the whole
+//! chain of causes.
 //!
 //! ```
 //! use actix::prelude::*;
@@ -61,10 +63,10 @@ pub use self::supervisor::Supervisor;
 pub use self::tree::{ChildState, Tree, TreeSnapshot};
 pub use self::watchdog::{Watchdog, WatchdogGuard};
 
-/// How long a supervisor that stops waits for its children to end in order, before it ends without order.
+/// How long a supervisor that stops waits for its children to end in order. After that, it ends without order.
 const STOP_GRACE: Duration = Duration::from_millis(400);
 
-/// What a supervisor is to do: restart each of its children on its own, by one policy.
+/// The orders of a supervisor: restart each of its children on its own, by one policy.
 #[derive(Clone, Default)]
 pub struct OneForOne {
     policy: RestartPolicy,
@@ -81,7 +83,7 @@ impl OneForOne {
         }
     }
 
-    /// Pings every child each `interval`; one that has not answered by the next ping is replaced.
+    /// Pings every child each `interval`. A child that has not answered by the next ping is replaced.
     #[must_use]
     pub fn ping_every(mut self, interval: Duration) -> Self {
         self.ping_every = Some(interval);
@@ -91,7 +93,7 @@ impl OneForOne {
     /// Adds a child that every incarnation of the supervisor starts with.
     ///
     /// # Panics
-    /// If there is one of the same name.
+    /// If there is a child of the same name.
     #[must_use]
     pub fn child(mut self, spec: ChildSpec) -> Self {
         let taken = self.children.iter().any(|other| other.name == spec.name);
@@ -109,7 +111,7 @@ pub struct StartChild(pub ChildSpec);
 /// Why a child was not started.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
-    /// A child of that name is there already, be it down or about to stop.
+    /// A child of that name exists already, be it down or about to stop.
     #[error("{0} is there already")]
     NameTaken(String),
     /// The supervisor is stopping.

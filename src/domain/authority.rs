@@ -1,4 +1,4 @@
-//! Who leads, as one keeper knows it, and so what a plan of its own is worth: only the leader acts.
+//! The leadership as one keeper knows it. Only the leader acts, so the plan of another keeper is an opinion.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,25 +6,25 @@ use std::time::Duration;
 use super::explain::Explanation;
 use super::node::{Epoch, KeeperId};
 
-/// Who leads, as one keeper knows it.
+/// The leadership as one keeper knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Authority {
-    /// This keeper.
+    /// This keeper leads, with this epoch.
     Leads(Epoch),
-    /// Another keeper.
+    /// Another keeper leads.
     Follows {
-        /// Which.
+        /// The leader's id.
         leader: KeeperId,
-        /// Where its HTTP interface listens, if it is known.
+        /// Where the leader's HTTP interface listens (`host:port`), if known.
         rest: Option<String>,
     },
-    /// Nobody, or nobody yet.
+    /// No keeper leads, or none yet.
     Nobody(Vacancy),
     /// ZooKeeper does not answer this keeper.
     Away(Absence),
 }
 
-/// Why nobody leads though ZooKeeper answers.
+/// Why no keeper leads although ZooKeeper answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Vacancy {
     /// This keeper has not read everything yet.
@@ -35,14 +35,14 @@ pub enum Vacancy {
     Empty,
     /// This keeper has ended its session for good.
     Ended,
-    /// This keeper's session did not answer.
+    /// The session actor of this keeper did not answer the question.
     Unheard,
 }
 
 /// ZooKeeper does not answer this keeper.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Absence {
-    /// What it does not reach.
+    /// The coordination that this keeper does not reach, in words: `zookeeper 10.0.0.1:2181,…/prefix`.
     pub place: String,
     /// How long ago `ZooKeeper` confirmed the last heartbeat; `None` if it never did.
     pub since: Option<Duration>,
@@ -50,21 +50,21 @@ pub struct Absence {
     pub running: Duration,
     /// All keepers consent to going on without ZooKeeper (RK-8).
     pub failsafe: bool,
-    /// Other keepers that were online then, each with its address.
+    /// The other keepers that were online then, each with its address.
     pub others: Vec<(KeeperId, String)>,
 }
 
-/// Who leads, and why this keeper stopped leading, if it did so lately.
+/// The leadership, and why this keeper stopped leading, if it did so recently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WhoLeads {
-    /// Who leads.
+    /// The leadership.
     pub authority: Authority,
     /// Why this keeper stopped, and how long ago.
     pub stopped: Option<(&'static str, Duration)>,
 }
 
 impl WhoLeads {
-    /// The session did not answer.
+    /// The leadership is unknown, because the session actor did not answer.
     pub fn unheard() -> Self {
         Self {
             authority: Authority::Nobody(Vacancy::Unheard),
@@ -77,7 +77,8 @@ impl WhoLeads {
         matches!(self.authority, Authority::Leads(_))
     }
 
-    /// The plan that this keeper makes of what it sees, with what it is worth.
+    /// This keeper's own plan in words. Another leader is named before it; without any leader the reason stands in
+    /// its place.
     pub fn plan(&self, plan: &str) -> String {
         match &self.authority {
             Authority::Leads(_) => plan.to_owned(),
@@ -86,7 +87,8 @@ impl WhoLeads {
         }
     }
 
-    /// An explanation out of what this keeper sees, with what it is worth; `unasked` says why the leader has not given its own.
+    /// This keeper's own explanation, marked as its opinion unless this keeper leads. `unasked` says why the leader's
+    /// explanation is missing.
     #[must_use]
     pub fn explanation(&self, own: Explanation, unasked: Option<&str>) -> Explanation {
         match &self.authority {

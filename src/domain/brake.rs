@@ -1,21 +1,21 @@
-//! When so many primaries fall silent at once that this keeper may be the one that is cut off (RK-11).
+//! The brake: so many primaries fall silent at once that this keeper itself may be cut off (RK-11).
 
 use std::collections::BTreeMap;
 
 use super::node::{ClusterName, Moment};
 
-/// Up to so many silent primaries, the brake never acts.
+/// The brake never acts on this many silent primaries or fewer.
 const NEVER_UP_TO: usize = 3;
 
-/// Above that, it acts when more than one in so many is silent.
+/// With more of them, the brake acts if more than one published primary in this many is silent.
 const ONE_IN: usize = 4;
 
 /// How many of the published primaries owe this keeper an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Brake {
-    /// Those that do.
+    /// The silent ones.
     pub silent: usize,
-    /// All.
+    /// All published primaries.
     pub published: usize,
 }
 
@@ -24,7 +24,8 @@ pub struct Brake {
 pub struct Primaries(BTreeMap<ClusterName, Option<Moment>>);
 
 impl Primaries {
-    /// The published primary of a cluster counts as silent from `silent` on, if it does not answer.
+    /// Records the published primary of `cluster`. The primary counts as silent from `silent` on, if it does not
+    /// answer.
     pub fn published(&mut self, cluster: &ClusterName, silent: Option<Moment>) {
         match self.0.get_mut(cluster) {
             Some(known) => *known = silent,
@@ -32,18 +33,18 @@ impl Primaries {
         }
     }
 
-    /// No primary is published for a cluster.
+    /// Records that no primary is published for `cluster`.
     pub fn withdrawn(&mut self, cluster: &ClusterName) {
         self.0.remove(cluster);
     }
 
-    /// How many are silent at `now`.
+    /// How many primaries are silent at `now`.
     pub fn silent(&self, now: Moment) -> usize {
         let silent = |from: &&Option<Moment>| from.is_some_and(|from| from <= now);
         self.0.values().filter(silent).count()
     }
 
-    /// Whether the brake acts at `now`.
+    /// The brake, if it acts at `now`.
     pub fn brake(&self, now: Moment) -> Option<Brake> {
         let (silent, published) = (self.silent(now), self.0.len());
         let acts = silent > NEVER_UP_TO && silent * ONE_IN > published;

@@ -1,11 +1,16 @@
-//! Which published clusters of this group have which servers: one server in two clusters is found by its address and port.
+//! Clusters of one group that overlap: two published clusters with one server, found by its address and port.
 //!
-//! Keepers whose files name or split a cluster differently make two clusters of its servers. A cluster that is published, and
-//! that a keeper online has in its file, claims the servers that it speaks of. Of two published clusters with the same servers:
-//! - one is managed: the one whose change of primary was begun, else the one that more keepers online have, else the newer one;
-//! - the newer one, whose primary was changed last, says which node is writable. Generations tell, which all keepers read alike.
+//! Keepers whose files name or split a cluster differently make two clusters of its servers. A published cluster
+//! claims the servers that its state names, if a keeper online has the cluster in its file.
 //!
-//! A cluster that is not published, and that more keepers online have, takes over what is published in the other one's name.
+//! Of two published clusters with the same servers, one is managed. The first difference decides:
+//! - the cluster whose change of primary was begun, if a keeper online has it;
+//! - the cluster that more keepers online have in their files;
+//! - the cluster with the higher generation.
+//!
+//! The cluster with the higher generation says which node is writable. All keepers read the same generations.
+//!
+//! A cluster that is not published takes over the state of a published one, if more keepers online have the former.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,23 +19,23 @@ use super::node::{ClusterName, Generation, KeeperId, NodeAddr};
 use super::published::Published;
 use super::verdict::{Report, voters};
 
-/// All that a server is called: the node's name, and each address that its host resolves to.
+/// Every name of a server: the node's name, and each address that its host resolves to.
 pub fn places(node: &NodeAddr, resolved: &Addresses) -> BTreeSet<NodeAddr> {
     let addresses = known_addresses(node.host(), resolved).into_iter();
     let at = addresses.map(|ip| NodeAddr::new(ip.to_string(), node.port()));
     at.chain([node.clone()]).collect()
 }
 
-/// What a published cluster claims.
+/// The servers that a published cluster claims, and its weight against other clusters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     nodes: BTreeMap<NodeAddr, BTreeSet<NodeAddr>>,
     primary: Option<NodeAddr>,
-    /// When its primary was changed last, in the order of coordination.
+    /// The generation of the last change of its primary.
     generation: Generation,
     /// A change of its primary is under way.
     changing: bool,
-    /// Keepers online that have it in their files.
+    /// How many keepers online have the cluster in their files.
     keepers: usize,
 }
 
@@ -39,63 +44,67 @@ pub struct Claim {
 pub struct Overlap {
     /// Its name.
     pub cluster: ClusterName,
-    /// The nodes, by their names here.
+    /// The nodes that both have, by their names in this cluster.
     pub nodes: BTreeSet<NodeAddr>,
-    /// Its primary; by the name that it has here, if it is one of these nodes.
+    /// The other cluster's primary, by its name in this cluster if it is one of `nodes`.
     pub primary: Option<NodeAddr>,
-    /// Its primary was changed after this cluster's, or this one is not published.
+    /// The other cluster has the higher generation, or this cluster is not published.
     pub newer: bool,
-    /// It is the one of the two that is managed. If this one is not published, more keepers online have the other one, or as many.
+    /// The other cluster is the managed one of the two. If this cluster is not published, the other one is managed in
+    /// these cases:
+    /// - the other one is changing its primary;
+    /// - no keeper online has the other one;
+    /// - at least as many keepers online have the other one.
     pub managed: bool,
 }
 
-/// What follows for a cluster from another published one that has nodes of it.
+/// How a cluster is affected by another published one that has nodes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// It is not published yet, and is not while the other one is.
+    /// This cluster is not published yet, and stays so while the other one is published.
     Unpublished,
-    /// It is not published yet, and takes over what the other one is published with.
+    /// This cluster is not published yet, and takes over the published state of the other one.
     Heir,
-    /// It is published, too: nothing is changed.
+    /// Both clusters are published, and the other one is managed: this cluster is not changed.
     Held,
-    /// It goes on without these nodes.
+    /// This cluster goes on without the nodes that belong to the other one.
     Without,
-    /// It is the one that is managed: the other one is held.
+    /// This cluster is the managed one, and the other one is held.
     Managed,
 }
 
-/// Another cluster of which keepers say that this published one has nodes of it.
+/// Another cluster, which keepers hold because this published cluster has nodes of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contender {
     /// Its name.
     pub cluster: ClusterName,
-    /// The keepers that have it.
+    /// The keepers that have it in their files.
     pub keepers: BTreeSet<KeeperId>,
 }
 
 /// A cluster that is not published, and that keepers online have in their files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wish {
-    /// What its nodes are called in their reports.
+    /// The names of its nodes, and their addresses where the names are addresses, from those keepers' reports.
     places: BTreeSet<NodeAddr>,
     keepers: usize,
 }
 
-/// The claims of all published clusters.
+/// The claims of all published clusters, and the other clusters that may conflict with them.
 #[derive(Debug, Clone, Default)]
 pub struct Claims {
     published: BTreeMap<ClusterName, Claim>,
-    /// The same, by what their nodes are called.
+    /// An index of `published` by the names and addresses of the nodes.
     by_place: Places,
-    /// Those that are not published.
+    /// Clusters that are not published.
     wishes: BTreeMap<ClusterName, Wish>,
-    /// The same, by what their nodes are called.
+    /// The same index of `wishes`.
     wished: Places,
-    /// The clusters of this keeper's file: their nodes, what those resolve to, and all that they are called.
+    /// The clusters of this keeper's file: each node with the addresses of its host, and with all its names.
     listed: BTreeMap<ClusterName, BTreeMap<NodeAddr, (Addresses, BTreeSet<NodeAddr>)>>,
-    /// What those nodes are called, and by which clusters.
+    /// The same index of `listed`.
     lists: Places,
-    /// Clusters that keepers hold because of others: each of the others with those, and their keepers.
+    /// For each published cluster, the clusters that keepers hold because of it, each with these keepers.
     told: BTreeMap<ClusterName, BTreeMap<ClusterName, BTreeSet<KeeperId>>>,
     changes: u64,
 }
@@ -119,8 +128,8 @@ fn strike(places: &mut Places, place: &NodeAddr, name: &ClusterName) {
 // === impl Claim ===
 
 impl Claim {
-    /// What a cluster claims; `None` if nothing is published, or the cluster is given up: no keeper online has it, and `others` are
-    /// not expected back, which may have it.
+    /// The claim of a cluster. `None` if nothing is published, or if the cluster is given up. A cluster is given up
+    /// once no keeper online has it, and no absent keeper that may have it is expected back (`others`).
     ///
     /// Nodes that the state only remembers count while a keeper online probes them there.
     pub fn of(
@@ -149,14 +158,16 @@ impl Claim {
 }
 
 impl Claim {
-    /// Of two published clusters, the greater one is managed.
+    /// Orders two published clusters: the greater one is managed.
     fn weight(&self) -> impl Ord {
         let begun = self.changing && self.keepers > 0;
         (begun, self.keepers, self.generation)
     }
 
-    /// Whether the cluster of that wish takes over from this one. What was begun is finished first, and a cluster that nobody
-    /// has now is given up first: those who have it may be about to come back.
+    /// Whether the cluster of `wish` takes over from this one, because more keepers online have it. Two cases prevent
+    /// that:
+    /// - this cluster is changing its primary, and finishes the change first;
+    /// - no keeper online has this cluster: those that have it may be about to return.
     fn yields_to(&self, wish: &Wish) -> bool {
         !self.changing && self.keepers > 0 && wish.keepers > self.keepers
     }
@@ -165,7 +176,7 @@ impl Claim {
 // === impl Wish ===
 
 impl Wish {
-    /// Who has a cluster that is not published; `None` if it is published, or no keeper online has told that it has it.
+    /// The wish for a cluster that is not published. `None` if it is published, or if no keeper online reports it.
     pub fn of(
         state: Option<&Published>,
         online: &BTreeSet<KeeperId>,
@@ -191,12 +202,13 @@ impl Wish {
 // === impl Claims ===
 
 impl Claims {
-    /// Counts changes of what [`Self::overlaps`] and [`Self::contenders`] answer.
+    /// A counter that rises whenever the answers of [`Self::overlaps`] and [`Self::contenders`] may change.
     pub fn changes(&self) -> u64 {
         self.changes
     }
 
-    /// Takes in what a cluster claims now. Answers the other clusters of this keeper's file that it touches, or touched before.
+    /// Records the present claim of a cluster. Returns the other clusters of this keeper's file that share a server
+    /// with its old or new claim.
     pub fn set(&mut self, name: &ClusterName, claim: Option<Claim>) -> BTreeSet<ClusterName> {
         let before = self.published.get(name);
         if before == claim.as_ref() {
@@ -226,7 +238,7 @@ impl Claims {
             .collect()
     }
 
-    /// Takes in who has a cluster that is not published.
+    /// Records the keepers that have a cluster that is not published.
     pub fn wish(&mut self, name: &ClusterName, wish: Option<Wish>) {
         let before = self.wishes.get(name);
         if before == wish.as_ref() {
@@ -245,7 +257,8 @@ impl Claims {
         self.changes += 1;
     }
 
-    /// Takes in for which published clusters keepers hold the cluster `name`. Answers those of which that has changed.
+    /// Records the published clusters because of which keepers hold the cluster `name`. Returns those for which this
+    /// changed.
     pub fn tell(
         &mut self,
         name: &ClusterName,
@@ -268,7 +281,7 @@ impl Claims {
         changed
     }
 
-    /// Forgets clusters that are there no more.
+    /// Forgets clusters that no longer exist.
     pub fn retain(&mut self, there: impl Fn(&ClusterName) -> bool) {
         let names = self.published.keys().chain(self.wishes.keys());
         let gone: Vec<_> = names.filter(|name| !there(name)).cloned().collect();
@@ -278,7 +291,7 @@ impl Claims {
         }
     }
 
-    /// Takes in the nodes of a cluster in this keeper's file, and what they resolve to.
+    /// Records the nodes of a cluster in this keeper's file, with the addresses of their hosts.
     pub fn list<'a>(
         &mut self,
         name: &ClusterName,
@@ -322,7 +335,7 @@ impl Claims {
                 };
                 let newer = own.is_none_or(|own| claim.generation > own.generation);
                 if claim.keepers == 0 && !newer {
-                    // Overtaken, and about to be given up.
+                    // A newer cluster has its servers, and no keeper has it: it is about to be given up.
                     continue;
                 }
                 let overlap = met.entry(other).or_insert_with(|| Overlap {
@@ -356,7 +369,8 @@ impl Claims {
         .collect()
     }
 
-    /// Whether another cluster that has its primary is managed instead of this published one, or is to take over from it.
+    /// Whether another cluster is managed in place of the published cluster `name`, or is to take over from it. Only
+    /// clusters that have its primary count.
     pub fn outweighed(&self, name: &ClusterName) -> bool {
         let Some(own) = self.published.get(name) else {
             return false;

@@ -1,10 +1,10 @@
-//! Whether this keeper's commands would be carried out at a node (RK-6): a login on a new connection, and the rights of its user, tell
-//! before a failover needs them.
+//! Whether a node would carry out this keeper's commands (RK-6). The keeper finds out before a failover needs them:
+//! it logs in on a new connection and checks the rights of its user.
 
 use super::facts::Sighting;
 
 impl Sighting {
-    /// Why the node cannot be commanded. That it can be is no news: nobody doubted it.
+    /// Why the node cannot be commanded; `None` if it can, or if it was not tried yet.
     pub fn not_commandable(&self) -> Option<&str> {
         self.commandable
             .as_ref()?

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 /// A command that keepers send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Command {
-    /// In capitals, as keepers send it.
+    /// The name in capitals, as keepers send it.
     pub name: &'static str,
-    /// What is lost where a server does not have it; `None`: keepers cannot do without it.
+    /// The function that is lost where a server lacks the command. `None`: keepers cannot do without the command.
     pub optional: Option<&'static str>,
 }
 
@@ -49,7 +49,7 @@ const fn optional(name: &'static str, gap: &'static str) -> Command {
     }
 }
 
-/// The command of this name, however it is written.
+/// The command of this name, in capitals or not.
 pub fn command(name: &str) -> Option<Command> {
     let mut commands = COMMANDS.iter();
     commands
@@ -57,17 +57,17 @@ pub fn command(name: &str) -> Option<Command> {
         .copied()
 }
 
-/// What the servers of one cluster call the commands that they have renamed.
+/// The names of the commands that the servers of one cluster have renamed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CommandNames(BTreeMap<&'static str, String>);
 
 impl CommandNames {
-    /// The servers call `command` so from now on.
+    /// Records that the servers call `command` by this name.
     pub fn rename(&mut self, command: Command, name: impl Into<String>) {
         self.0.insert(command.name, name.into());
     }
 
-    /// What the servers call `command`, given in capitals.
+    /// The servers' name of `command`, which is given in capitals.
     pub fn of<'a>(&'a self, command: &'a str) -> &'a str {
         self.0.get(command).map_or(command, String::as_str)
     }

@@ -2,18 +2,18 @@
 
 use super::facts::{Family, NodeFacts, Version};
 
-/// A make and version.
+/// The product and the version of a server.
 pub type Make = (Family, Version);
 
 impl NodeFacts {
-    /// Whose server it is, and which version.
+    /// The server's product and version.
     pub fn make(&self) -> Make {
         (self.family, self.version)
     }
 }
 
-/// The version of the dumps that a server makes, and the newest that it loads: `RDB_VERSION` in its `rdb.h`. `None` for one
-/// that is newer than this table.
+/// The version of the dumps that a server makes, and the newest that it loads: `RDB_VERSION` in its `rdb.h`. `None`
+/// for a server that is newer than this table.
 ///
 /// Source: <https://github.com/redis/redis/blob/8.0/src/rdb.h>, <https://github.com/valkey-io/valkey/blob/9.0/src/rdb.h>.
 fn dump_format((family, version): Make) -> Option<u32> {
@@ -29,10 +29,10 @@ fn dump_format((family, version): Make) -> Option<u32> {
     }
 }
 
-/// The last format that the families have in common: Redis 7.2 and Valkey before 9.
+/// The newest dump format that both products load: that of Redis 7.2 and of Valkey before 9.
 const COMMON: u32 = 11;
 
-/// Whether `replica` can load what `primary` dumps.
+/// Whether `replica` can load the dumps of `primary`.
 pub fn can_follow(replica: Make, primary: Make) -> bool {
     let [own, theirs] = [replica, primary].map(dump_format);
     let minor = |(_, version): Make| (version.major, version.minor);

@@ -1,4 +1,4 @@
-//! What a node said of itself, and what this keeper makes of it.
+//! The facts of a node, and the observation that a keeper makes of them.
 
 mod words;
 
@@ -27,50 +27,54 @@ mod writes;
 
 /// The facts of one node, merged from its probes.
 ///
-/// Source: <https://redis.io/docs/latest/commands/info/>. Field names of `INFO` are given in parentheses. A figure that
-/// was never readable is what the field says: it costs none of the others, and errs to the safe side.
+/// The fields of `INFO` are given in parentheses. Where a figure was never readable, its field says which value
+/// stands for it. That value errs to the safe side, and the other figures stay usable.
+///
+/// Source: <https://redis.io/docs/latest/commands/info/>.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeFacts {
     /// Random id of the server process, new at every start (`run_id`).
     pub run_id: String,
-    /// Server version, `valkey_version` where the server gives one (`redis_version`); 0.0.0 if it cannot be read.
+    /// The server's version: `valkey_version` if it gives one, else `redis_version`; 0.0.0 if unreadable.
     pub version: Version,
-    /// Whose server it is; what a version means depends on that (`server_name`).
+    /// The server's product, on which the meaning of a version depends (`server_name`).
     pub family: Family,
     /// How the server runs (`redis_mode`).
     pub mode: Mode,
-    /// Time since the server started, to the second (`uptime_in_seconds`), or since this keeper saw it first, if that is
-    /// longer: a clock that is set back makes no process younger.
+    /// Time since the server started, in whole seconds (`uptime_in_seconds`). If this keeper has known the process
+    /// for longer, that longer time: a clock that is set back makes no process younger.
     pub uptime: Duration,
-    /// The data set is being loaded: alive, not online (`loading`, or a `-LOADING` reply).
+    /// The server is loading its data set: alive, but not online (`loading`, or a `-LOADING` reply).
     pub loading: bool,
-    /// Primary or replica, with what belongs to each.
+    /// Primary or replica, each with its own figures.
     pub role: Role,
-    /// Names the history of the data set; equal ids and comparable offsets mean the same data (`master_replid`). Empty, and
-    /// no history, if it cannot be read.
+    /// The name of the data's history (`master_replid`). Nodes with equal ids and comparable offsets hold the same
+    /// data. Empty, which means no history, if unreadable.
     pub replication_id: String,
-    /// The history before the last promotion (`master_replid2`), if there was one; a primary that Redis 7 restarted from
-    /// its dump names here the history that it dumped.
+    /// The history before the last promotion, if there was one (`master_replid2`). A primary that Redis 7 restarted
+    /// from its dump names the history of the dump here.
     pub previous_replication_id: Option<String>,
-    /// Bytes of that history in its data: what came after is not of that history (`second_repl_offset`, less one).
+    /// How many bytes of the data belong to that earlier history (`second_repl_offset` − 1). Later bytes do not.
     pub previous_offset: Option<u64>,
-    /// Bytes of replication stream produced (primary, `master_repl_offset`) or applied (replica, `slave_repl_offset`); at
-    /// least so many, if the last figure could not be read.
+    /// Bytes of the replication stream: produced by a primary (`master_repl_offset`), or applied by a replica
+    /// (`slave_repl_offset`). If the last figure was unreadable, the node has at least this many.
     pub offset: u64,
-    /// Replicas that are attached to it and online, with what it knows of each; of the same moment as `offset`.
+    /// The replicas that are attached and online, with the primary's figures for each, from the same moment as
+    /// `offset`.
     pub attached: Vec<Attached>,
     /// How many more replicas are attached that take a full synchronisation.
     pub copied: usize,
-    /// Keys in all databases (`db0:keys=…`, summed); a database whose figure cannot be read has one at least.
+    /// Keys in all databases (the sum of `db0:keys=…`). A database with an unreadable figure counts as one key.
     pub keys: u64,
-    /// It keeps an append-only file, from which it starts without any history that it had (`aof_enabled`).
+    /// The server keeps an append-only file (`aof_enabled`). A start from that file forgets every history that the
+    /// server had.
     pub append_only: bool,
-    /// Somebody has it fail over by Redis's own command.
+    /// The `FAILOVER` command that somebody gave to the server, if one is under way.
     pub failover: Option<ServerFailover>,
-    /// It is shutting down, and waits so long yet at most for replicas that lag; it takes no writes meanwhile
-    /// (`shutdown_in_milliseconds`, since 7.0).
+    /// The server is shutting down, and still waits at most this long for replicas that lag
+    /// (`shutdown_in_milliseconds`, since 7.0). Meanwhile the server takes no writes.
     pub shutting_down: Option<Duration>,
-    /// What keeps it from taking writes, or would as a primary.
+    /// The signs that the server refuses writes, or would refuse them as a primary.
     pub writes: Writes,
     /// Redis Sentinels that watch this node, by the names and hosts of their connections.
     pub sentinels: Vec<String>,
@@ -81,42 +85,44 @@ pub struct NodeFacts {
 /// How a server runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// A plain server: what a keeper manages.
+    /// A plain server, the only kind that keepers manage.
     Standalone,
-    /// A Redis Cluster node: fails over by itself, refused.
+    /// A node of Redis Cluster: it fails over by itself, so keepers refuse it.
     Cluster,
     /// A Sentinel, not a data node.
     Sentinel,
 }
 
-/// What a node is in replication.
+/// The role of a node in replication.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Role {
     /// Accepts writes.
     Primary {
-        /// Number of replicas attached and in the `online` state.
+        /// How many replicas are attached and in the state `online`.
         online_replicas: usize,
     },
     /// Follows another server.
     Replica(Upstream),
 }
 
-/// Stands for a host that a replica follows and does not name readably. No host can bear that name.
+/// Stands for the host of a primary that a replica does not name readably. No host can have that name.
 pub const UNKNOWN_HOST: &str = "?";
 
-/// What a replica follows and how well.
+/// The primary that a replica follows, and the state of the link to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
-    /// Where it was told to follow (`master_host`, `master_port`); [`UNKNOWN_HOST`] or port 0 for what cannot be read.
+    /// The address that the replica was told to follow (`master_host`, `master_port`). An unreadable host is
+    /// [`UNKNOWN_HOST`], an unreadable port is 0.
     pub primary: NodeAddr,
     /// State of the link (`master_link_status`).
     pub link: Link,
     /// A full synchronisation is under way (`master_sync_in_progress`).
     pub syncing: bool,
-    /// Time since the primary was last heard on the link (`master_last_io_seconds_ago`), while it is up; `None`, which is
-    /// too long, if that cannot be read.
+    /// Time since the replica last heard its primary on the link (`master_last_io_seconds_ago`), while the link is
+    /// up. `None` if unreadable, which counts as too long.
     pub last_io: Option<Duration>,
-    /// Redis's own `replica-priority`: lower is preferred, 0 is never promoted (`slave_priority`); 0 if it cannot be read.
+    /// Redis's own `replica-priority`: the lower one is preferred, 0 is never promoted (`slave_priority`). 0 if
+    /// unreadable.
     pub priority: u32,
 }
 
@@ -125,28 +131,30 @@ pub struct Upstream {
 pub enum Link {
     /// Connected and streaming.
     Up,
-    /// Not connected, for so long (`master_link_down_since_seconds`).
+    /// Not connected (`master_link_down_since_seconds`).
     Down {
-        /// How long, to the second; `None` when the link was never up since the server started, or if that cannot be read.
+        /// For how long, in whole seconds. `None` if the link was never up since the server started, or if
+        /// unreadable.
         since: Option<Duration>,
     },
 }
 
 impl Upstream {
-    /// Whether the primary was not heard on the link for longer than `limit`, or it cannot be read for how long.
+    /// Whether the link is up, and the replica has not heard its primary for longer than `limit`, or for an
+    /// unreadable time.
     pub fn lags(&self, limit: Duration) -> bool {
         self.link == Link::Up && self.last_io.is_none_or(|heard| heard > limit)
     }
 
-    /// The host that it follows, if it names one.
+    /// The host of the primary, if the replica names one.
     pub fn host(&self) -> Option<&str> {
         Some(self.primary.host()).filter(|host| *host != UNKNOWN_HOST)
     }
 }
 
 impl Link {
-    /// Whether a synchronisation with the server it is told to follow was ever completed: Redis counts the time since a
-    /// link broke only from then on.
+    /// Whether the server ever completed a synchronisation with the primary that it is told to follow. Only from then
+    /// on does Redis report the time since a link broke.
     pub fn ever_up(self) -> bool {
         !matches!(self, Self::Down { since: None })
     }
@@ -158,7 +166,7 @@ impl NodeFacts {
         matches!(self.role, Role::Primary { .. })
     }
 
-    /// Replicas attached to it and online; none at a replica, whatever follows it.
+    /// How many replicas are attached and online; 0 at a replica, even if other nodes follow it.
     pub fn online_replicas(&self) -> usize {
         match self.role {
             Role::Primary { online_replicas } => online_replicas,
@@ -166,7 +174,7 @@ impl NodeFacts {
         }
     }
 
-    /// The histories its data comes from: the present one, then the one before its last promotion or restart.
+    /// The histories that the data come from: the present one, then the one before the last promotion or restart.
     pub fn histories(&self) -> impl Iterator<Item = &str> {
         std::iter::once(&self.replication_id)
             .chain(&self.previous_replication_id)
@@ -174,13 +182,13 @@ impl NodeFacts {
             .filter(|id| !id.is_empty())
     }
 
-    /// Whether its data and that of `other` come from one history.
+    /// Whether these data and those of `other` come from one history.
     pub fn shares_history(&self, other: &Self) -> bool {
         self.histories()
             .any(|id| other.histories().any(|theirs| theirs == id))
     }
 
-    /// What it follows, if it says it is a replica.
+    /// The primary that the node follows, if it says that it is a replica.
     pub fn upstream(&self) -> Option<&Upstream> {
         match &self.role {
             Role::Primary { .. } => None,
@@ -189,75 +197,81 @@ impl NodeFacts {
     }
 }
 
-/// One node as this keeper's monitor sees it. Sent to the cluster whenever it differs [materially](Self::same_matter).
+/// One node as this keeper's monitor sees it. The monitor sends it to the cluster actor whenever it differs
+/// [materially](Self::same_matter).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sighting {
-    /// Orders the sightings of one node: when its monitor was started, and how many it has composed since.
+    /// Orders the observations of one node: when its monitor was started, and how many the monitor has made since.
     pub order: (Moment, u64),
-    /// What the node last said; `None` until it answered `INFO` once since this keeper began to watch it.
+    /// The node's last facts; `None` until the node has answered `INFO` once since this keeper began to watch it.
     pub facts: Option<NodeFacts>,
     /// When the probe was sent that read the facts.
     pub at: Moment,
-    /// This keeper's vote: why the node counts as down here, if it does (RK-1).
+    /// This keeper's vote: the reason why the node counts as down here, if it does (RK-1).
     pub vote: Option<DownReason>,
-    /// At least one probe has ended (answered or failed): this keeper has an opinion.
+    /// At least one probe has ended, by an answer or a failure, so this keeper has an opinion.
     pub probed: bool,
-    /// The last probe was answered, by whatever process. False does not mean down: only a vote says so.
+    /// The last probe was answered, by whatever process. `false` does not mean down: only a vote says so.
     pub answering: bool,
     /// Since when every probe was answered; `None` if the last one was not.
     pub answering_since: Option<Moment>,
-    /// When the last proof of life came, of whatever process; `None` if there was none since this keeper began to watch it.
+    /// When the last proof of life came, from whatever process; `None` if none came since this keeper began to watch
+    /// the node.
     pub last_alive: Option<Moment>,
     /// The last probe's connection was refused.
     pub refused: bool,
     /// When the last probe that has ended was sent.
     pub probe_sent: Moment,
-    /// The server process that this keeper was connected to last, and what became of that connection; `None` if either is not known.
+    /// The server process that this keeper was connected to last, and the state of that connection; `None` if either
+    /// is unknown.
     pub process: Option<ProcessConnection>,
-    /// What answers does not say which process it is, so the facts may be another's; `None` while it does, or nothing has
-    /// answered since.
+    /// The answers do not say which process gives them, so the facts may be another one's. `None` while they do, or
+    /// while nothing has answered since.
     pub unproven: Option<Unproven>,
-    /// Since when the facts are too old to go by, if they are: probes bring none any more ([`facts_hold`]).
+    /// Since when the facts are too old to rely on, because probes bring no more of them ([`facts_hold`]); `None`
+    /// while they count.
     pub outdated: Option<Moment>,
-    /// Since when it owes an answer: when the first probe was sent that was neither answered nor refused since.
+    /// Since when the node owes an answer: when the first probe was sent that was neither answered nor refused since.
     pub owes_since: Option<Moment>,
-    /// What the node answered in place of facts, such as `NOAUTH …`; or why the last probe failed.
+    /// The node's answer in place of facts, such as `NOAUTH …`, or the reason why the last probe failed.
     pub trouble: Option<String>,
-    /// It lives, and answers errors of its own instead of serving: see [`Hindrance`].
+    /// The node lives, and answers errors of its own instead of serving: see [`Hindrance`].
     pub hindrance: Option<Hindrance>,
-    /// The node refused this keeper's user or password: why. It answered all the same, as it does anybody, but takes no command.
+    /// Why the node refused this keeper's user or password. Such a node may answer as it answers anybody, but takes
+    /// no command.
     pub login_refused: Option<String>,
-    /// What the node said of its `min-replicas` settings, or why it did not; `None` until it was asked (RK-9).
+    /// The node's `min-replicas` settings, or why they could not be read; `None` until the node was asked (RK-9).
     pub min_replicas: Option<Result<MinReplicas, String>>,
-    /// Whether this keeper's commands would be carried out there; else why not. `None` until the process was tried (RK-6).
+    /// Whether the node would carry out this keeper's commands; else why not. `None` until the process was tried
+    /// (RK-6).
     pub commandable: Option<Result<(), String>>,
-    /// What the node's host name resolves to here.
+    /// The addresses of the node's host name, as this keeper's host resolves it.
     pub addresses: BTreeSet<IpAddr>,
-    /// What the host its role names as primary resolves to here; empty for a primary.
+    /// The addresses of the host that the node names as its primary; empty for a primary.
     pub upstream_addresses: BTreeSet<IpAddr>,
 }
 
 /// A connection to one server process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessConnection {
-    /// The process, as it named itself on that connection.
+    /// The run id that the process gave on that connection.
     pub run_id: String,
-    /// What became of the connection.
+    /// The state of the connection.
     pub state: ConnectionState,
 }
 
-/// What is known of a connection to a process.
+/// The last known state of a connection to a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectionState {
-    /// It is open, also while the process stays silent on it.
+    /// The connection is open, even if the process is silent on it.
     Open,
-    /// The peer has ended it in order, as the kernel does for a process that ends, and no other was made since. A reset is no
-    /// such end: firewalls send resets, too.
+    /// The peer has ended the connection in order, as the kernel does for a process that ends. No other connection
+    /// was made since. A reset does not count: firewalls send resets, too.
     ClosedByPeer,
 }
 
 impl Sighting {
-    /// A node that has not been probed yet.
+    /// The observation of a node that has not been probed yet.
     pub fn unknown(at: Moment) -> Self {
         Self {
             order: (Moment::default(), 0),
@@ -284,29 +298,29 @@ impl Sighting {
         }
     }
 
-    /// What the node says of itself, if that is not older than `span`. While it answers with its state, each probe reads
-    /// its facts anew, though only what changed in substance is told.
+    /// The node's facts, unless they are older than `span`. While the node answers with its state they are never too
+    /// old: each probe reads them anew, though the monitor sends only material changes.
     pub fn said_within(&self, span: Duration, now: Moment) -> Option<&NodeFacts> {
         let facts = self.facts.as_ref();
         facts.filter(|_| self.tells() || now.since(self.at) <= span)
     }
 
-    /// What a process there has said of itself; `None` too where what answers by now does not say which process it is, or
-    /// that was said too long ago.
+    /// The facts of a process at this node. `None` if the answers no longer say which process gives them, or if the
+    /// facts are too old.
     pub fn proven(&self) -> Option<&NodeFacts> {
         let gone_by = self.unproven.is_none() && self.outdated.is_none();
         self.facts.as_ref().filter(|_| gone_by)
     }
 
-    /// What the process that answers has said of itself.
+    /// The facts of the process that answers now.
     pub fn named(&self) -> Option<&NodeFacts> {
         self.proven().filter(|_| self.answering)
     }
 
-    /// Whether `other` would lead to the same decisions: everything but the figures that move by themselves (offset,
-    /// keys beyond "any", uptime, time since last heard, time of reading).
+    /// Whether `other` would lead to the same decisions. Figures that move by themselves do not count: offset, number
+    /// of keys beyond zero, uptime, time since last heard, time of reading.
     pub fn same_matter(&self, other: &Self) -> bool {
-        // Taken apart without `..`, here and below, so that a new field has to be thought of.
+        // Taken apart without `..`, here and below, so that nobody can forget a new field.
         let Self {
             order: _,
             facts,

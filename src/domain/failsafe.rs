@@ -1,9 +1,12 @@
-//! Going on without ZooKeeper while all keepers are in touch (RK-8).
+//! Failsafe mode: keepers go on without ZooKeeper while all of them consent (RK-8).
 //!
-//! A keeper whose lease is about to end asks every keeper it has declared to ask. It answers on from what it holds for as
-//! long as all of them consent; and whoever consents publishes no other primary until what it gave has run out, or the asker
-//! has acknowledged the withdrawal. So the promise of RK-2 needs nobody but the two of them: a keeper that answers, and a
-//! leader that it has asked.
+//! A keeper whose lease is about to end asks every keeper on its failsafe list. The keeper goes on answering from its
+//! last state as long as all of them consent. A keeper that consented publishes no other primary until one of these
+//! holds:
+//! - its consent has run out;
+//! - the asker has acknowledged the withdrawal.
+//!
+//! So the promise of RK-2 depends on two keepers only: one that answers, and a leader that it has asked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,89 +15,89 @@ use super::identity::{KeeperProcess, Nonce};
 use super::lease::outlasting;
 use super::node::{Generation, KeeperId, Moment};
 
-/// What all keepers agree on about it.
+/// The settings of failsafe mode, which all keepers must share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failsafe {
-    /// *F*: how long a consent lasts, from when the asker sent its request.
+    /// *F*: how long a consent lasts, from the moment at which the asker sent its request.
     pub consent: Duration,
-    /// *D*: how long after the end of its lease a keeper goes on at most.
+    /// *D*: how long a keeper goes on at most, from the end of its lease.
     pub limit: Duration,
 }
 
-/// One keeper's request to another: may I go on?
+/// One keeper's request for another keeper's consent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsentRequest {
-    /// Who asks.
+    /// The asker.
     pub from: KeeperId,
-    /// Which run of it; a keeper of a former build does not tell.
+    /// The nonce of the asker's process; `None` from a keeper of a former build.
     pub nonce: Option<Nonce>,
-    /// Which process is asked; a keeper of a former build names none.
+    /// The process that is asked; `None` from a keeper of a former build.
     pub to: Option<KeeperProcess>,
-    /// The ZooKeeper session that it had last; 0 if it has none.
+    /// The last ZooKeeper session of the asker; 0 if it has none.
     pub session: i64,
-    /// It answers from the states up to this one.
+    /// The asker answers from states up to this generation.
     pub generation: Generation,
-    /// Everyone it asks, and itself.
+    /// All keepers that the asker asks, and the asker itself.
     pub circle: BTreeSet<KeeperId>,
 }
 
 /// Why a keeper does not consent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The request names no process: any other could have been meant.
+    /// The request names no process, so any process may be meant.
     #[error("the request does not name the process that is asked: the asker is of a former build")]
     NoAddressee,
     /// Another process was asked.
     #[error("{asked} was asked, and {is} answers")]
     OtherProcess {
-        /// Whom the asker means.
+        /// The process that the asker means.
         asked: KeeperProcess,
-        /// Who answers.
+        /// The process that answers.
         is: KeeperProcess,
     },
-    /// Two keepers advertise one address: whom a request reaches there is chance.
+    /// Two keepers advertise one address: a request may reach either of them.
     #[error("{0} and {1} have the same address")]
     SharedAddress(KeeperId, KeeperId),
-    /// It would consent to itself.
+    /// The keeper would consent to itself.
     #[error("{0} would consent to itself")]
     Myself(KeeperId),
-    /// It has not read ZooKeeper since it was started: it does not know what it held before.
+    /// The keeper has not read ZooKeeper since its start, so it does not know which state it held before.
     #[error("it has not read ZooKeeper since it was started")]
     NeverRead,
-    /// It reaches ZooKeeper: whoever does not is to fall silent.
+    /// The keeper reaches ZooKeeper. A keeper that does not reach ZooKeeper is to fall silent.
     #[error("it reaches ZooKeeper")]
     InContact,
-    /// It holds another state.
+    /// The keeper holds another generation.
     #[error("it holds generation {holds}, not {asked}")]
     OtherGeneration {
-        /// What it holds.
+        /// The generation that the keeper holds.
         holds: Generation,
-        /// What the asker holds.
+        /// The generation that the asker holds.
         asked: Generation,
     },
-    /// It knows of keepers that the asker does not ask.
+    /// The keeper knows a keeper that the asker does not ask.
     #[error("{0} would have to be asked, too")]
     Unasked(KeeperId),
-    /// It is configured to take no part.
+    /// Failsafe mode is switched off at the keeper.
     #[error("failsafe is switched off there")]
     Off,
 }
 
-/// What a keeper that is asked knows.
+/// The knowledge of a keeper that is asked.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
-    /// Who it is.
+    /// The process of the keeper.
     pub me: &'a KeeperProcess,
-    /// What it holds; `None` if it has not read ZooKeeper since it was started.
+    /// The generation that it holds; `None` if it has not read ZooKeeper since its start.
     pub holds: Option<Generation>,
-    /// It reaches ZooKeeper.
+    /// The keeper reaches ZooKeeper.
     pub in_contact: bool,
-    /// Whom it would ask itself, and itself.
+    /// The keepers that it would ask itself, and itself.
     pub circle: &'a BTreeSet<KeeperId>,
 }
 
 impl Asked<'_> {
-    /// Whether it consents.
+    /// Whether the keeper consents, else why not.
     pub fn consents(&self, request: &ConsentRequest) -> Result<(), Refusal> {
         self.is_meant_by(request)?;
         let holds = self.holds.ok_or(Refusal::NeverRead)?;
@@ -111,7 +114,7 @@ impl Asked<'_> {
         }
     }
 
-    /// Whether it is the process that is asked, and another one than the asker.
+    /// Whether the request means this process, and comes from another one.
     fn is_meant_by(&self, request: &ConsentRequest) -> Result<(), Refusal> {
         let me = self.me;
         if request.from == me.id || request.nonce.as_ref() == Some(&me.nonce) {
@@ -128,7 +131,7 @@ impl Asked<'_> {
     }
 }
 
-/// Why what `by` consents to is no consent of the process that was `asked` by `me`; `None` if it is one.
+/// Why a consent from `by` does not count as that of `asked`, the process that `me` asked; `None` if it counts.
 pub fn unproven(asked: &KeeperProcess, by: &KeeperProcess, me: &KeeperProcess) -> Option<String> {
     if by.nonce == me.nonce || by.id == me.id {
         return Some("this keeper itself answers at its address".to_owned());
@@ -136,16 +139,16 @@ pub fn unproven(asked: &KeeperProcess, by: &KeeperProcess, me: &KeeperProcess) -
     (by != asked).then(|| format!("{by} answers at its address, not {asked}"))
 }
 
-/// The consents that a keeper was given.
+/// The consents that a keeper has received.
 #[derive(Debug, Clone, Default)]
 pub struct Consents {
     generation: Generation,
-    /// When the newest request was sent that was consented to.
+    /// For each keeper that consented: when the newest request that it granted was sent.
     given: BTreeMap<KeeperId, Moment>,
 }
 
 impl Consents {
-    /// `by` has consented to the request for `generation` that was sent at `sent`.
+    /// Records that `by` has consented to the request for `generation` that was sent at `sent`.
     pub fn given(&mut self, by: KeeperId, generation: Generation, sent: Moment) {
         if generation != self.generation {
             (self.generation, self.given) = (generation, BTreeMap::new());
@@ -154,8 +157,9 @@ impl Consents {
         *newest = sent.max(*newest);
     }
 
-    /// Until when a keeper that holds `generation` and whose lease ended, or will end, at `lease` may go on if it has to ask
-    /// `others`. `None` while one of them has not consented. It consents itself `now`.
+    /// Until when a keeper that holds `generation` and asks `others` may go on. `None` while one of `others` has not
+    /// consented. `lease` is the end of the keeper's lease, past or future. The keeper's consent to itself counts
+    /// from `now`.
     pub fn until(
         &self,
         others: &BTreeSet<KeeperId>,
@@ -172,7 +176,8 @@ impl Consents {
     }
 }
 
-/// When the consents that a keeper may have given are out: those it knows of, and those it gave before it was started.
+/// Until when the consents that a keeper may have given bind it: those that it knows of, and those from before its
+/// start.
 pub fn bound_until(last_given: Option<Moment>, started: Moment, failsafe: Failsafe) -> Moment {
     let last = last_given.map_or(started, |given| given.max(started));
     last.after(outlasting(failsafe.consent))

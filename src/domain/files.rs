@@ -1,27 +1,27 @@
-//! Whose file is the odd one, where the files of keepers differ in the nodes of a cluster.
+//! Finds the keepers whose files differ from the others in the nodes of a cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::node::{KeeperId, NodeAddr};
 use super::verdict::{Report, voters};
 
-/// What is told of a keeper that has no such cluster.
+/// The text for a keeper whose file lacks the whole cluster.
 const CLUSTER: &str = "the whole cluster";
 
 /// Where the file of one keeper differs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Difference {
-    /// The others have these nodes, and this keeper has not.
+    /// Nodes that the others have, and this keeper lacks.
     pub lacks: Vec<String>,
-    /// This keeper has these, and most of the others have not.
+    /// Nodes that this keeper has, and most of the others lack.
     pub adds: Vec<String>,
 }
 
-/// What the file of one keeper lacks of all that the keepers online have: nodes; `None` for the whole cluster.
+/// The nodes that the keepers online have and one keeper's file lacks; `None` for the whole cluster.
 type Lacks = Option<BTreeSet<NodeAddr>>;
 
-/// The keepers online whose files are odd. Where more than half of them have the same nodes, only the others are; else all
-/// that lack something are.
+/// The keepers online whose files differ. If more than half of the files have the same nodes, only the others differ.
+/// Else every file differs that lacks something.
 pub fn odd(
     keepers: &BTreeSet<KeeperId>,
     reports: &BTreeMap<KeeperId, Report>,
@@ -58,7 +58,7 @@ fn lacks(
     (!report.absent).then(|| unprobed.collect())
 }
 
-/// What one list lacks that the other does not.
+/// The nodes that `list` lacks and `other` does not.
 fn beyond(list: &Lacks, other: &Lacks) -> Vec<String> {
     match (list, other) {
         (None, Some(_)) => vec![CLUSTER.to_owned()],
@@ -73,7 +73,8 @@ mod tests {
 
     const WHOLE: Option<&[&str]> = None;
 
-    /// The odd keepers among k1, k2 and so on, of which each lacks these nodes: what each lacks, and what it has alone.
+    /// The differing files of the keepers k1, k2, …: each with the nodes that it lacks, and those that it adds.
+    /// `lists` has the nodes that each file lacks.
     fn told(lists: &[Option<&[&str]>]) -> Vec<(String, Vec<String>, Vec<String>)> {
         let reports = lists.iter().zip(1..).map(|(list, number)| {
             let nodes = list.unwrap_or_default().iter();

@@ -1,5 +1,5 @@
-//! Groups of keepers (RK-12): keepers that meet through one ZooKeeper prefix are a group. Two groups that look after the
-//! same servers undo each other's changes, so each has to know of the other.
+//! Groups of keepers (RK-12): the keepers of one ZooKeeper prefix are a group. Two groups at the same servers undo
+//! each other's changes, so each group has to know the other.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
@@ -8,79 +8,80 @@ use std::str::FromStr;
 
 use super::node::{ClusterName, KeeperId, NodeAddr};
 
-/// Tells one group of keepers from another: random, made once below the prefix.
+/// The random name of a group of keepers, made once below its prefix.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupToken(String);
 
-/// How long a token may be.
+/// How many bytes a token may have.
 const LONGEST_TOKEN: usize = 64;
 
-/// How long the name of a connection may be.
+/// How many bytes the name of a connection may have.
 const LONGEST_NAME: usize = 512;
 
-/// What the name of a probe connection begins with. It is no epoch, so no fence takes it for a command connection.
+/// The beginning of a probe connection's name. No epoch looks like this, so no fence takes the connection for one of
+/// commands.
 const PREFIX: &str = "keeper-probe/";
 
 /// The name that a keeper gives its probe connections: `keeper-probe/<group>/<keeper id>/<rest address>`.
 ///
-/// Any client can take any name: a name is a reason to ask that keeper, and nothing more.
+/// Any client can take any name. So a name is a reason to ask that keeper, and nothing more.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ProbeName {
-    /// Its group.
+    /// The group of the keeper.
     pub group: GroupToken,
     /// The keeper.
     pub keeper: KeeperId,
-    /// Where its HTTP interface is reached (`rest-advertise`).
+    /// The address of the keeper's HTTP interface (`rest-advertise`).
     pub rest: NodeAddr,
 }
 
-/// What a keeper tells of itself and of its group, asked by a keeper of another one.
+/// A keeper's answer about itself and its group, to a keeper of another group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupAnswer {
-    /// Its group.
+    /// The group of the keeper.
     pub group: GroupToken,
     /// The keeper.
     pub keeper: KeeperId,
-    /// What the group meets through: ZooKeeper with its prefix, in words.
+    /// The coordination of the group in words: ZooKeeper, with the prefix.
     pub place: String,
-    /// What the group looks after.
+    /// The clusters that the group manages.
     pub clusters: Vec<GroupCluster>,
 }
 
-/// A cluster as a group looks after it.
+/// A cluster, as a group manages it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupCluster {
-    /// What the group calls it.
+    /// The group's name for the cluster.
     pub name: ClusterName,
-    /// Its nodes, and what their host names resolve to there.
+    /// The nodes of the cluster, each with the addresses of its host, as that group resolves it.
     pub nodes: Vec<(NodeAddr, BTreeSet<IpAddr>)>,
     /// The primary that the group publishes.
     pub primary: Option<NodeAddr>,
-    /// The group was told to leave the cluster alone.
+    /// An operator told the group to leave the cluster alone.
     pub paused: bool,
 }
 
-/// Another group that looks after a cluster of this one, as it told last.
+/// Another group that manages a cluster of this one, by its last answer.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OtherGroup {
-    /// Which.
+    /// The token of the group.
     pub group: GroupToken,
-    /// The keeper of it that answered.
+    /// The keeper that answered.
     pub keeper: KeeperId,
-    /// Where.
+    /// The address of that keeper's HTTP interface.
     pub rest: NodeAddr,
-    /// What the group meets through.
+    /// The coordination of the group in words.
     pub place: String,
-    /// What it calls the cluster.
+    /// The group's name for the cluster.
     pub cluster: ClusterName,
-    /// The primary that it publishes, by the name that the node has here if it is one of these.
+    /// The primary that the group publishes. If the primary is a node of this cluster, its name here.
     pub primary: Option<NodeAddr>,
 }
 
 // === impl GroupToken ===
 
 impl GroupToken {
-    /// A token of what was drawn by chance.
+    /// A token from random bits.
     pub fn drawn(chance: u64) -> Self {
         Self(format!("{chance:016x}"))
     }
@@ -109,7 +110,7 @@ impl fmt::Display for GroupToken {
 
 // === impl ProbeName ===
 
-/// Redis admits neither spaces nor what is not ASCII in the name of a connection.
+/// Whether a byte may stand in a connection's name as it is. Redis admits neither spaces nor non-ASCII characters.
 fn plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"._-@:+".contains(&byte)
 }
@@ -153,7 +154,7 @@ impl fmt::Display for ProbeName {
 impl FromStr for ProbeName {
     type Err = ();
 
-    /// Strict: what a keeper would not write is no name of a keeper.
+    /// Strict: text that a keeper would not write is no keeper's name.
     fn from_str(text: &str) -> Result<Self, ()> {
         let rest = text.strip_prefix(PREFIX).ok_or(())?;
         let parts: Vec<_> = rest.split('/').collect();
@@ -180,7 +181,7 @@ impl FromStr for ProbeName {
 // === impl GroupAnswer ===
 
 impl GroupAnswer {
-    /// Whether this is the answer of the keeper that bears the name.
+    /// Whether the keeper with this name gave this answer.
     pub fn is_of(&self, name: &ProbeName) -> bool {
         self.group == name.group && self.keeper == name.keeper
     }
@@ -198,17 +199,17 @@ impl GroupCluster {
         self.nodes.iter().find(same).map(|(addr, _)| addr)
     }
 
-    /// Whether it has this node, by resolved address and port.
+    /// Whether the cluster has this node, by resolved address and port.
     pub fn has(&self, node: &NodeAddr, addresses: &BTreeSet<IpAddr>) -> bool {
         self.at(node, addresses).is_some()
     }
 
-    /// The same, of a node whose host name was not resolved here.
+    /// The same for a node whose host name was not resolved here.
     pub fn names(&self, node: &NodeAddr) -> bool {
         self.nodes.iter().any(|(addr, _)| addr == node) || self.has(node, &BTreeSet::new())
     }
 
-    /// Its published primary by the name that the node has among `nodes`, if it is one of them.
+    /// The published primary of the cluster, by its name among `nodes` if it is one of them.
     pub fn primary_among<'a>(
         &self,
         nodes: impl Iterator<Item = (&'a NodeAddr, &'a BTreeSet<IpAddr>)>,
@@ -220,7 +221,7 @@ impl GroupCluster {
     }
 }
 
-/// What a node's host name resolved to, or is.
+/// The addresses of a node's host: those that it resolved to, and itself if it is an address.
 fn hosts(node: &NodeAddr, resolved: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
     let literal = node.host().parse().ok();
     resolved.iter().copied().chain(literal).collect()

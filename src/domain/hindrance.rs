@@ -1,33 +1,33 @@
-//! A server that lives, and does not do what its clients ask: it answers errors of its own.
+//! A server that lives, but answers errors of its own instead of serving its clients.
 //!
-//! Any answer proves life (RK-1), so such a server is not voted down for its silence. It is told, and may be replaced in
-//! other ways.
+//! Any answer proves life (RK-1), so such a server is not voted down as silent. Keepers report it, and may replace it
+//! for other reasons.
 
 use super::facts::Sighting;
 use super::node::Moment;
 
-/// What keeps a server from serving.
+/// The error that keeps a server from serving.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hindrance {
     /// Which kind.
     pub kind: HindranceKind,
-    /// When it was first seen so, without another answer since.
+    /// When the server first answered so, without another answer since.
     pub since: Moment,
-    /// What it answers, the first sentence.
+    /// The first sentence of the error.
     pub said: String,
 }
 
 /// Kinds of hindrances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HindranceKind {
-    /// It cannot write its disk, and refuses every write (`MISCONF`).
+    /// The server cannot write to its disk, and refuses every write (`MISCONF`).
     Misconf,
-    /// A script or a function runs in it, and it serves nobody meanwhile (`BUSY`).
+    /// A script or a function runs in the server, and meanwhile the server serves nobody (`BUSY`).
     Busy,
 }
 
 impl HindranceKind {
-    /// The hindrance that an error reply tells of, if it is one.
+    /// The hindrance that an error reply shows, if any.
     pub fn of(error: &str) -> Option<Self> {
         match error.split(' ').next()? {
             "MISCONF" => Some(Self::Misconf),
@@ -38,7 +38,7 @@ impl HindranceKind {
 }
 
 impl Hindrance {
-    /// What is to be known once a server has answered `now`: with this error, or without one that matters.
+    /// The hindrance after an answer at `now`, which was `error` or no error. `known` is the hindrance before.
     pub fn seen(known: Option<Self>, error: Option<&str>, now: Moment) -> Option<Self> {
         let error = error?;
         let kind = HindranceKind::of(error)?;
@@ -52,7 +52,7 @@ impl Hindrance {
 }
 
 impl Sighting {
-    /// What keeps the server that answers from serving, if it is of this kind.
+    /// The hindrance of this kind, if the server answers with it.
     pub fn hindered(&self, kind: HindranceKind) -> Option<&Hindrance> {
         let hindrance = self.hindrance.as_ref().filter(|_| self.answering);
         hindrance.filter(|hindrance| hindrance.kind == kind)

@@ -1,29 +1,29 @@
-//! Which run of a keeper speaks, or is meant (RK-8).
+//! Identifies the process of a keeper that speaks, or that is meant (RK-8).
 //!
-//! A keeper's id says who it is configured to be; an address says where somebody listens. Neither says which process
-//! answers: several hosts may bear one name, and a name may lead back to whoever asks. So each run of the program draws
-//! a nonce, and whatever binds a keeper names the run by it.
+//! A keeper's id says which keeper a process is configured to be, and an address says where some process listens.
+//! Neither says which process answers: several hosts may have one name, and a name may lead back to the asker. So
+//! each process draws a nonce, and whatever binds a keeper names its process by the nonce.
 
 use std::fmt;
 
 use super::node::KeeperId;
 
-/// Drawn at random when a process starts: no two processes have the same one.
+/// A random number that a process draws at its start: no two processes have the same one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Nonce(String);
 
 impl Nonce {
-    /// Of a process that has drawn these bits.
+    /// The nonce of a process that has drawn these bits.
     pub fn drawn(bits: u64) -> Self {
         Self(format!("{bits:016x}"))
     }
 
-    /// As another process has written it.
+    /// A nonce that another process has written.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// As text.
+    /// The nonce as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -35,17 +35,17 @@ impl fmt::Display for Nonce {
     }
 }
 
-/// One run of a keeper.
+/// One process of a keeper.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeeperProcess {
     /// The keeper that it is configured to be.
     pub id: KeeperId,
-    /// What tells this run from every other.
+    /// The nonce of this process.
     pub nonce: Nonce,
 }
 
 impl KeeperProcess {
-    /// The run of `id` with this nonce.
+    /// The process of `id` with this nonce.
     pub fn new(id: KeeperId, nonce: Nonce) -> Self {
         Self { id, nonce }
     }
@@ -57,7 +57,8 @@ impl fmt::Display for KeeperProcess {
     }
 }
 
-/// Where a process runs, as far as loopback addresses go: processes with the same place reach each other by them.
+/// The place where a process runs, as far as loopback addresses go: processes at the same place reach each other by
+/// them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place(String);
 

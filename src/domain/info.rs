@@ -1,7 +1,7 @@
 //! The reply of `INFO`, read without trusting it.
 //!
-//! Source: <https://redis.io/docs/latest/commands/info/>. Forks and versions differ in what they print; a field that is
-//! missing, or is not what it should be, is `None`.
+//! Source: <https://redis.io/docs/latest/commands/info/>. Forks and versions print different fields. A field that is
+//! missing or malformed is `None`.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ use super::node::NodeAddr;
 /// Redis's own default of `replica-priority`.
 const DEFAULT_PRIORITY: u32 = 100;
 
-/// The `replica-priority` of a replica that is never promoted: also of one whose priority cannot be read.
+/// The `replica-priority` of a replica that is never promoted, and of a replica whose priority is unreadable.
 const NEVER_PROMOTED: u32 = 0;
 
-/// No server is up for so long (31 years). Before 6.2 a replica that was never linked says that its link has been down
-/// since 1970: <https://github.com/redis/redis/blob/6.0/src/server.c>, `repl_down_since`.
+/// No server is up for this long (31 years). Before 6.2, a replica that was never linked reports that its link has
+/// been down since 1970: `repl_down_since` in <https://github.com/redis/redis/blob/6.0/src/server.c>.
 const LONGER_THAN_ANY_UPTIME: Duration = Duration::from_secs(1_000_000_000);
 
-/// How far two figures of one server, each told in whole seconds, may be apart.
+/// How far apart two figures of one server may be, if both are in whole seconds.
 const WHOLE_SECONDS: Duration = Duration::from_secs(2);
 
 /// The replication id that stands for "none".
 const NO_REPLICATION_ID: &str = "0000000000000000000000000000000000000000";
 
-/// What one `INFO` reply told; a section that was not asked for leaves its fields `None`.
+/// The figures of one `INFO` reply. A section that was not asked for leaves its fields `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Info {
     /// `run_id`.
@@ -46,29 +46,29 @@ pub struct Info {
     pub loading: Option<bool>,
     /// `aof_enabled`.
     pub append_only: Option<bool>,
-    /// `master_failover_state`: none is `Some(None)`.
+    /// `master_failover_state`; `Some(None)` if no failover is under way.
     pub failover: Option<Option<ServerFailover>>,
-    /// `shutdown_in_milliseconds`: none is `Some(None)`; with the section `Server`.
+    /// `shutdown_in_milliseconds`, with the section `Server`; `Some(None)` if the server is not shutting down.
     pub shutting_down: Option<Option<Duration>>,
     /// `rdb_last_bgsave_status` or `aof_last_write_status` is `err`.
     pub disk_failed: Option<bool>,
-    /// `min_slaves_good_slaves`, which is there while replicas are demanded.
+    /// `min_slaves_good_slaves`, which is present while replicas are demanded.
     pub replicas_in_touch: Option<usize>,
-    /// `role` and what belongs to it.
+    /// `role`, with the fields that belong to it.
     pub role: Option<Role>,
-    /// `slave0`, `slave1`, … that are online; with the role.
+    /// `slave0`, `slave1`, … in the state `online`; with the role.
     pub attached: Option<Vec<Attached>>,
-    /// How many more are being copied to; with the role.
+    /// How many more replicas take a full synchronisation; with the role.
     pub copied: Option<usize>,
     /// `master_replid`.
     pub replication_id: Option<String>,
     /// `master_replid2`, unless all zeros.
     pub previous_replication_id: Option<String>,
-    /// `second_repl_offset` less one, unless there is none.
+    /// `second_repl_offset` − 1, unless there is none.
     pub previous_offset: Option<u64>,
     /// `slave_repl_offset` of a replica, else `master_repl_offset`.
     pub offset: Option<u64>,
-    /// Sum of `keys=` over all databases; zero when the section `Keyspace` is there and empty.
+    /// The sum of `keys=` over all databases; zero if the section `Keyspace` is present and empty.
     pub keys: Option<u64>,
 }
 
@@ -156,7 +156,7 @@ impl Info {
             Some(false) => Some(Role::Primary { online_replicas }),
             None => None,
         };
-        // Whatever the order of the lines.
+        // The order of the lines must not matter.
         attached.sort_unstable();
         info.attached = info.role.is_some().then_some(attached);
         info.copied = info.role.is_some().then_some(copied);
@@ -172,7 +172,7 @@ impl Info {
     }
 }
 
-/// What is said of the primary by a replica, in whatever order.
+/// The fields in which a replica describes its primary, in any order.
 #[derive(Default)]
 struct ReplicaFields<'a> {
     host: Option<&'a str>,
@@ -248,12 +248,12 @@ fn replication_id(value: &str) -> Option<String> {
     (is_id && value != NO_REPLICATION_ID).then(|| value.to_owned())
 }
 
-/// Seconds. −1 stands for "never"; other negative figures come of a clock that was set back.
+/// Seconds. −1 stands for "never". Other negative figures come from a clock that was set back.
 fn seconds(value: &str) -> Option<Duration> {
     value.parse().ok().map(Duration::from_secs)
 }
 
-/// Milliseconds; none of what cannot be read, or is over.
+/// Milliseconds; zero for a figure that is unreadable or negative.
 fn milliseconds(value: &str) -> Duration {
     value.parse().map(Duration::from_millis).unwrap_or_default()
 }
@@ -289,14 +289,17 @@ fn keys(value: &str) -> Option<u64> {
         .ok()
 }
 
-/// A Sentinel tells no role, and takes no part in any replication.
+/// The role of a Sentinel, which reports none: a Sentinel takes no part in replication.
 fn sentinels(info: &Info) -> Option<Role> {
     (info.mode == Some(Mode::Sentinel)).then_some(Role::Primary { online_replicas: 0 })
 }
 
 impl NodeFacts {
-    /// The facts that a reply of all sections tells; `None` when it lacks what identifies the process (`run_id`) or says
-    /// what the server is (`role`, or `redis_mode` of a Sentinel). Any other figure that cannot be read errs to the safe side: see the fields.
+    /// The facts from a reply with all sections. `None` if one of these is missing:
+    /// - the process (`run_id`);
+    /// - the kind of server (`role`, or `redis_mode` of a Sentinel).
+    ///
+    /// Any other unreadable figure errs to the safe side: see the fields.
     pub fn of(info: &Info) -> Option<Self> {
         let mut facts = Self {
             run_id: info.run_id.clone()?,
@@ -330,8 +333,8 @@ impl NodeFacts {
         Some(facts)
     }
 
-    /// Takes over what a reply of the same process tells, of whatever sections, so long after the one before. What it does
-    /// not tell, or not readably, stays as it was.
+    /// Takes over the figures of a later reply of the same process, with whatever sections. `elapsed` is the time
+    /// since the reply before. A figure that is missing or unreadable stays as it was.
     pub fn update(&mut self, info: Info, elapsed: Duration) {
         fn take<T>(field: &mut T, told: Option<T>) {
             if let Some(told) = told {
@@ -352,7 +355,7 @@ impl NodeFacts {
             }
             self.replication_id = id;
         }
-        // No process gets younger; one whose clock was set back ages all the same.
+        // No process gets younger. A process whose clock was set back ages all the same.
         let aged = self.uptime.saturating_add(elapsed);
         let plausible = |told: &Duration| told.saturating_add(WHOLE_SECONDS) >= aged;
         self.uptime = info.uptime.filter(plausible).unwrap_or(aged);
@@ -361,7 +364,7 @@ impl NodeFacts {
         take(&mut self.shutting_down, info.shutting_down);
         take(&mut self.writes.disk_failed, info.disk_failed);
         if info.role.is_some() {
-            // Both come from one section.
+            // The role and this figure come from one section.
             self.writes.replicas_in_touch = info.replicas_in_touch;
         }
         take(&mut self.version, info.version);
@@ -381,7 +384,8 @@ impl NodeFacts {
         }
     }
 
-    /// A link that has been down for longer than this was never up: before 6.2, such a replica counts from 1970.
+    /// Forgets since when a link is down, if that is longer than `at_most`: such a link was never up. Before Redis
+    /// 6.2, a replica that was never linked counts from 1970.
     fn doubt_link_down_since(&mut self, at_most: Duration) {
         if let Role::Replica(upstream) = &mut self.role
             && let Link::Down { since } = &mut upstream.link

@@ -1,4 +1,5 @@
-//! Until when a keeper may vouch for what it knows (RK-3), and how long others wait for that to be over (RK-2).
+//! Until when a keeper may vouch for its state (RK-3), and how long other keepers wait for the end of that time
+//! (RK-2).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -6,69 +7,70 @@ use std::time::Duration;
 
 use super::node::{KeeperId, Moment};
 
-/// The right to answer from the last applied state. Measured from the sending of the write that earned it.
+/// The right to answer from the last applied state. The lease counts from the sending of the write that earned it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Lease {
     /// The lease holds strictly before this moment; `None` before the first confirmed write.
     pub deadline: Option<Moment>,
-    /// It was not earned by a heartbeat, but all keepers have consented to it (RK-8).
+    /// All keepers have consented to the lease; no heartbeat earned it (RK-8).
     pub consented: bool,
 }
 
 impl Lease {
-    /// Whether it holds at `now`.
+    /// Whether the lease holds at `now`.
     pub fn holds(&self, now: Moment) -> bool {
         self.deadline.is_some_and(|deadline| now < deadline)
     }
 
-    /// It does not hold from `now` on.
+    /// Ends the lease at `now`, if it holds for longer.
     pub fn end(&mut self, now: Moment) {
         self.deadline = self.deadline.min(Some(now));
     }
 
-    /// How long it has been out at `now`; `None` if it never was held, zero while it holds.
+    /// How long the lease has been over at `now`; zero while it holds, `None` if there never was one.
     pub fn expired_for(&self, now: Moment) -> Option<Duration> {
         self.deadline.map(|deadline| now.since(deadline))
     }
 }
 
-/// The margin *m* for the drift of two clocks over a wait: the larger of 20 ms and 2 % of it.
+/// The margin *m* for the drift of two clocks over a wait: the larger of 20 ms and 2 % of the wait.
 pub fn margin(wait: Duration) -> Duration {
     (wait / 50).max(Duration::from_millis(20))
 }
 
-/// *L + m*: a keeper whose heartbeat node has not changed for so long, as seen by another, holds no lease.
+/// *L + m*: a keeper holds no lease once another keeper has seen no change of its heartbeat node for this long.
 pub fn outlasting(lease: Duration) -> Duration {
     lease.saturating_add(margin(lease))
 }
 
-/// Who may still answer from the state before a withdrawal: nobody else may be promoted or published until there is no
-/// such keeper (RK-2).
+/// The keepers that may still answer from before a withdrawal. While there are any, no other node may be promoted or
+/// published (RK-2).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unacknowledged {
-    /// Keepers that have not acknowledged it, and have not been silent for *L + m* either.
+    /// Keepers that have not acknowledged the withdrawal, and are not out either.
     pub keepers: BTreeSet<KeeperId>,
-    /// This keeper itself has consented to others' going on, and may be relied on yet (RK-8).
+    /// Keepers to which this keeper has consented may still rely on its consent (RK-8).
     pub consents: bool,
-    /// There may be such that this keeper never saw: they left before it came.
+    /// Unknown keepers may still answer: they left before this keeper led.
     pub strangers: bool,
-    /// Keepers that have not acknowledged it, and are not waited for because they have been silent for long enough: when
-    /// their leases were out.
+    /// Keepers that have not acknowledged the withdrawal, and are out: they have been silent for long enough. Each
+    /// with the moment since which it is out.
     pub passed_over: BTreeMap<KeeperId, Moment>,
-    /// Keepers that are not online and may go on by the consent of keepers that are not either (RK-8): until when. Told
-    /// before a withdrawal, too: it would wait for them.
+    /// Keepers that are not online, and may go on by the consent of keepers that have not acknowledged (RK-8): each
+    /// until this moment. Known before a withdrawal, too, since it would wait for them. Then keepers online count as
+    /// acknowledging.
     pub going_on: BTreeMap<KeeperId, Moment>,
-    /// When the last lease was out of any that are no longer known, left unseen, or were restarted.
+    /// Since when the last of these keepers is out: those that are no longer known, left unseen, or were restarted.
     pub last_lease: Option<Moment>,
 }
 
 impl Unacknowledged {
-    /// Nobody.
+    /// Whether there is no such keeper left.
     pub fn is_empty(&self) -> bool {
         self.keepers.is_empty() && !self.strangers && !self.consents
     }
 
-    /// The keeper may go on until then, if at all, in one of its sessions.
+    /// Records that `keeper` may go on in one of its sessions until this moment; `None` if it may not.
     pub fn goes_on(&mut self, keeper: &KeeperId, until: Option<Moment>) {
         if let Some(until) = until {
             let last = self.going_on.entry(keeper.clone()).or_insert(until);

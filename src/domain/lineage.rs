@@ -1,7 +1,7 @@
-//! Histories of the data: how far back a node's data are the cluster's, and what another process at the published address
-//! holds of them (RK-7).
+//! Histories of data (RK-7): how far back a node's data are the cluster's, and which of them another process at the
+//! published address holds.
 //!
-//! A process is known by its run id, data by replication ids. An address tells neither.
+//! A run id identifies a process, and replication ids identify its data. An address identifies neither.
 
 use std::collections::BTreeMap;
 
@@ -10,22 +10,23 @@ use super::node::NodeAddr;
 use super::observed::{Observed, ObservedNode};
 use super::published::{Deposed, Published};
 
-/// The first version that dumps its history, so that its next process still names it. Neither an append-only file nor the
-/// dump of an older version does: <https://github.com/redis/redis/blob/7.0/00-RELEASENOTES>.
+/// The first version of Redis whose dump names its history, so that the next process still knows the history. Neither
+/// an append-only file nor an older dump names it: <https://github.com/redis/redis/blob/7.0/00-RELEASENOTES>.
 const DUMPS_ITS_HISTORY: Version = Version {
     major: 7,
     minor: 0,
     patch: 0,
 };
 
-/// How many promotions back the node's data history lies in the lineage: 0 is the present one, `None` another data set.
+/// How many promotions back the history of the node's data lies in the lineage: 0 is the present one, `None` means
+/// other data.
 pub(super) fn generation_of(facts: &NodeFacts, lineage: &[String]) -> Option<usize> {
     lineage
         .iter()
         .position(|id| facts.histories().any(|own| own == id))
 }
 
-/// Bytes of the history `id` that the node holds.
+/// How many bytes of the history `id` the node holds.
 pub(super) fn extent(facts: &NodeFacts, id: &str) -> Option<u64> {
     let previous = facts.previous_replication_id.as_deref();
     if facts.replication_id == id {
@@ -38,8 +39,8 @@ pub(super) fn extent(facts: &NodeFacts, id: &str) -> Option<u64> {
     }
 }
 
-/// What the node holds of the lineage: how many promotions back, and how many bytes of that history. What was written to it after it
-/// left the lineage counts for nothing.
+/// The node's share of the lineage: how many promotions back, and how many bytes of that history. Writes that the
+/// node took after it left the lineage do not count.
 ///
 /// Source: `second_repl_offset` in <https://redis.io/docs/latest/commands/info/>.
 pub(super) fn held(facts: &NodeFacts, lineage: &[String]) -> Option<(usize, u64)> {
@@ -47,11 +48,11 @@ pub(super) fn held(facts: &NodeFacts, lineage: &[String]) -> Option<(usize, u64)
     Some((generation, extent(facts, &lineage[generation])?))
 }
 
-/// Whether `primary` began a new history with less data than `other` holds of the `lineage` published before: it was
-/// reborn empty, or from an old dump (RK-7). A new history alone tells no loss: a primary also begins one when it has
-/// had no replica for long. `process` is the one that was published, if that is known.
+/// Whether `primary` began a new history with less of the published `lineage` than `other` holds: it was reborn
+/// empty, or from an old dump (RK-7). `process` is the published process, if known.
 ///
-/// What another process wrote after it left the lineage makes up for nothing that it lacks of it.
+/// - A new history alone shows no loss: a primary also begins one when it has had no replica for long.
+/// - Writes of another process after it left the lineage make up for nothing that it lacks.
 pub(super) fn lost_against(
     primary: &NodeFacts,
     other: &NodeFacts,
@@ -77,14 +78,14 @@ pub(super) fn lost_against(
 }
 
 impl NodeFacts {
-    /// Whether the server, when it is started again, cannot name the history that its data are of.
+    /// Whether the server, once started again, cannot name the history of its data.
     pub(super) fn starts_without_history(&self) -> bool {
         self.append_only || self.family == Family::Redis && self.version < DUMPS_ITS_HISTORY
     }
 }
 
 impl Deposed {
-    /// Whether these facts are of the same process, or of one that went on from what it left on disk.
+    /// Whether these facts are of the same process, or of a process that went on from its files.
     fn is(&self, facts: &NodeFacts) -> bool {
         let known = |id: &str| self.histories.iter().any(|history| history == id);
         self.run_id.as_ref() == Some(&facts.run_id) || facts.histories().any(known)
@@ -92,7 +93,7 @@ impl Deposed {
 }
 
 impl Observed {
-    /// Which server process answers at each node, as a plan made now sees it.
+    /// The process at each node, as a plan that is made now sees it: the one that answers, or the one known last.
     pub fn run_ids(&self) -> BTreeMap<NodeAddr, String> {
         let known = |(addr, node): (&NodeAddr, &ObservedNode)| {
             let run_id = &node.sighting.named().or(node.last_known())?.run_id;
@@ -103,28 +104,32 @@ impl Observed {
 }
 
 impl Published {
-    /// The process that is published, or was last, if that is known.
+    /// The process that is published, or was published last, if known.
     pub fn process(&self) -> Option<&str> {
         let withdrawn = || self.intent.as_ref()?.old_run_id.as_deref();
         self.run_id.as_deref().or_else(withdrawn)
     }
 
-    /// Whether these facts, of a primary at the published address, are of another process whose data are none of the
-    /// cluster's, as far as it can show (RK-7).
+    /// Whether these facts, of a primary at the published address, are of a server of another deployment (RK-7). As
+    /// far as the facts show, that is another process, whose data are not the cluster's.
     pub fn is_stranger(&self, facts: &NodeFacts) -> bool {
         let another = self.process().is_some_and(|known| known != facts.run_id);
         another && generation_of(facts, &self.lineage).is_none()
     }
 
-    /// Whether these facts, of a node at the published address, are of another process, which is a replica or a stranger: the
-    /// published one has been replaced, or the address leads elsewhere from here.
+    /// Whether these facts, of a node at the published address, are of another process, which is a replica or a
+    /// server of another deployment. Then the published process was replaced, or the address leads elsewhere from
+    /// here.
     pub fn is_replaced_by(&self, facts: &NodeFacts) -> bool {
         let another = self.process().is_some_and(|known| known != facts.run_id);
         another && (!facts.is_primary() || self.is_stranger(facts))
     }
 
-    /// What is to be remembered of a primary that is withdrawn and said this last. Another process there is the cluster's if
-    /// it has some of its history, or if it came up empty, as `kin` remembers: all that it has later was meant for the cluster.
+    /// The record of a primary that is withdrawn; `last` are its last facts. Another process at its address belongs
+    /// to the cluster in one of these cases:
+    /// - it has some of the cluster's history;
+    /// - it came up empty: all its later data were meant for the cluster;
+    /// - `kin` remembers it.
     pub(super) fn deposing(&self, old: &NodeAddr, last: Option<&NodeFacts>, kin: &Kin) -> Deposed {
         let ours = |facts: &&NodeFacts| {
             !self.is_stranger(facts) || facts.keys == 0 || kin.contains(old, facts)
@@ -139,7 +144,7 @@ impl Published {
         deposed
     }
 
-    /// Keeps up with primaries that were withdrawn and are seen again before they follow.
+    /// Updates the records of withdrawn primaries that are seen again before they follow.
     pub(super) fn recognise(&mut self, observed: &Observed) {
         let (lineage, kin) = (&self.lineage, &observed.witness.kin);
         for (addr, deposed) in &mut self.deposed {
@@ -158,9 +163,10 @@ impl Published {
         }
     }
 
-    /// Whether `facts`, of a primary at `addr`, are of one that was withdrawn and comes back: the same process, or what it
-    /// left on disk; or another one of a server that starts without any history. Such a server cannot show that it is the
-    /// old one, and one that would be left alone would be missed as a replica after every failover.
+    /// Whether `facts`, of a primary at `addr`, are of a withdrawn primary that comes back:
+    /// - the same process, or one that went on from its files;
+    /// - another process, if the server starts without any history. Such a server cannot show that it is the old one.
+    ///   Left alone, it would be missing as a replica after every failover.
     pub(super) fn comes_back(&self, addr: &NodeAddr, facts: &NodeFacts) -> bool {
         let deposed = self.deposed.get(addr);
         deposed.is_some_and(|deposed| facts.starts_without_history() || deposed.is(facts))

@@ -1,9 +1,9 @@
-//! A list in words that stays readable, however many there are.
+//! Lists in words that stay readable, however long they are.
 
-/// As many are named: a line of the log with two hundred names is read by nobody.
+/// How many items are named: a log entry with two hundred names is not read.
 const NAMED: usize = 10;
 
-/// The first ten, with commas between them, and how many more there are.
+/// The first ten items with commas between them, and how many more there are.
 pub fn listed<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
     let mut items = items.into_iter();
     let named: Vec<_> = items

@@ -1,23 +1,23 @@
 //! The vote of one keeper on one node (RK-1), as a function of what its probes met and of time.
 //!
-//! Whoever probes tells what was sent, what came back and when its own timers were late, and arms one timer for
-//! [`Liveness::next_change`]: a vote is cast at the very moment it is due, not at the next tick.
+//! The monitor reports what it sent, what came back, and when its own timers were late. The monitor arms one timer,
+//! for [`Liveness::next_change`]: a vote is cast at the very moment it is due, not at the next tick.
 
 use std::time::Duration;
 
 use super::facts::DownReason;
 use super::node::Moment;
 
-/// How long before the mark-down moment a node that refuses connections is tried for the last time.
+/// How long before the mark-down moment a node that refuses connections is probed for the last time.
 const LAST_LOOK: Duration = Duration::from_millis(10);
 
 /// The connection that a probe was sent on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Via {
-    /// One that was opened for this probe, or beside it while its answer was owed.
+    /// A connection that was opened for this probe, or beside it while its answer was owed.
     NewConnection,
-    /// One that was open before. Its flow can go mute while the node lives: a relay, a firewall or a translation of
-    /// addresses has forgotten it.
+    /// A connection that was open before. Its flow can go mute while the node lives: a relay, a firewall or a
+    /// translation of addresses has forgotten the flow.
     OldConnection,
 }
 
@@ -26,25 +26,25 @@ pub enum Via {
 pub struct Limits {
     /// How long without proof of life until a node is down (`seconds-mark-down`).
     pub mark_down: Duration,
-    /// How long a probe waits for its answer; a timer later than this means that this keeper was stalled.
+    /// How long a probe waits for its answer. A timer that is later than this shows that this keeper was stalled.
     pub probe_timeout: Duration,
     /// How long a node may answer nothing but `BUSY` until it is down as a primary (`busy-seconds`); `None`: for ever.
     pub busy: Option<Duration>,
 }
 
-/// What is known of the life of one node.
+/// The knowledge of one node's life.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Liveness {
     limits: Limits,
     /// The last proof of life, or when the node began to be watched.
     alive: Moment,
-    /// There was one.
+    /// A proof of life has come.
     seen: bool,
-    /// How a probe sent after that failed.
+    /// How a probe failed that was sent after that.
     evidence: Option<DownReason>,
     /// When the last probe was sent.
     sent: Option<Moment>,
-    /// Only what was sent from here on counts as evidence: this keeper was stalled before.
+    /// Only probes sent from here on count as evidence: this keeper was stalled before.
     fresh_from: Moment,
     loading: Option<Spell>,
     busy: Option<Spell>,
@@ -53,14 +53,14 @@ pub struct Liveness {
 /// A node that answers the same error again and again: `LOADING`, or `BUSY`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Spell {
-    /// When it was first seen so.
+    /// When the node first answered this error.
     since: Moment,
-    /// It said so in answer to a probe that counts as evidence.
+    /// The error answered a probe that counts as evidence.
     fresh: bool,
 }
 
 impl Liveness {
-    /// A node watched from `began` on, which counts as its first proof of life.
+    /// A node that is watched from `began` on. `began` counts as its first proof of life.
     pub fn new(limits: Limits, began: Moment) -> Self {
         Self {
             limits,
@@ -74,30 +74,32 @@ impl Liveness {
         }
     }
 
-    /// A probe is sent now.
+    /// Records that a probe is sent at `now`.
     pub fn sent(&mut self, now: Moment) {
         self.sent = Some(now);
     }
 
-    /// A reply was read now, an error included: proof of life, and the end of any vote but that for loading.
+    /// Records a reply that was read at `now`, an error included. A reply is a proof of life. The reply ends any vote
+    /// except those for loading and for being busy.
     pub fn answered(&mut self, now: Moment, loading: bool) {
         self.alive_at(now);
         self.loading = loading.then(|| Spell::go_on(self.loading, now));
     }
 
-    /// Whether that reply was `BUSY`.
+    /// Records whether that reply was `BUSY`.
     pub fn busy(&mut self, now: Moment, busy: bool) {
         self.busy = busy.then(|| Spell::go_on(self.busy, now));
     }
 
-    /// A sign of life that says nothing else, such as a reply that came too late for its probe.
+    /// Records a sign of life that says nothing else, such as a reply that came too late for its probe.
     pub fn alive_at(&mut self, now: Moment) {
         self.alive = now;
         self.seen = true;
         self.evidence = None;
     }
 
-    /// The probe sent last failed by the node's doing. The failures of this host are no evidence and not told here.
+    /// Records that the last probe failed through the node's doing. Failures of this host are no evidence, and are
+    /// not recorded.
     ///
     /// Silence on an old connection alone is no evidence: a node that answers on a new connection is alive (RK-1).
     pub fn failed(&mut self, reason: DownReason, via: Via) {
@@ -118,8 +120,8 @@ impl Liveness {
         now.since(due) > self.limits.probe_timeout
     }
 
-    /// This keeper did nothing between `due` and `now`. A vote that stood before stays; any other needs a probe
-    /// sent from now on.
+    /// Records that this keeper did nothing between `due` and `now`. A vote that stood before stays. Any other vote
+    /// needs a probe that is sent from now on.
     pub fn stalled(&mut self, due: Moment, now: Moment) {
         self.fresh_from = now;
         if self.down_from().is_some_and(|from| from >= due) {
@@ -151,9 +153,9 @@ impl Liveness {
         }
     }
 
-    /// The next moment after `now` at which the vote changes if nothing is heard until then.
+    /// The next moment after `now` at which the vote changes, if nothing is heard until then.
     pub fn next_change(&self, now: Moment) -> Option<Moment> {
-        // Once it counts as down, that it was loading or busy makes no difference.
+        // Once the node counts as down, loading or busy makes no difference.
         let down = self.down_from();
         let before = |at: &Moment| down.is_none_or(|down| *at < down);
         let loading = self.loading_from().filter(before);
@@ -165,9 +167,10 @@ impl Liveness {
             .min()
     }
 
-    /// When, besides the ticks, a probe has to be sent: at once in the beginning and after a stall; early enough before
-    /// the mark-down moment that its failure counts then; and, as a refusal is quick and a server is quickly back, once
-    /// more just before. `None`: ticks do.
+    /// When a probe has to be sent besides the ticks; `None` if ticks suffice:
+    /// - at once in the beginning, and after a stall;
+    /// - so early before the mark-down moment that its failure counts then;
+    /// - once more just before that moment, if the node refuses: a refusal is quick, and a server is quickly back.
     pub fn probe_by(&self) -> Option<Moment> {
         let quick = matches!(
             self.evidence,
@@ -182,7 +185,7 @@ impl Liveness {
             .or_else(|| Some(last_look).filter(|at| quick && owed(at)))
     }
 
-    /// The last proof of life.
+    /// The last proof of life, if one came.
     pub fn last_alive(&self) -> Option<Moment> {
         self.seen.then_some(self.alive)
     }
@@ -209,7 +212,7 @@ impl Liveness {
 }
 
 impl Spell {
-    /// It is seen so `now`, and was before if it is `known`.
+    /// The spell that is seen at `now`: the `known` one goes on, or a new one begins.
     fn go_on(known: Option<Self>, now: Moment) -> Self {
         Self {
             since: known.map_or(now, |known| known.since),

@@ -1,7 +1,7 @@
-//! Who else is connected to the nodes is looked at before the leader changes anything there (RK-12).
+//! Looks for other groups of keepers: before the leader changes a node, it looks who else is connected there (RK-12).
 //!
-//! A look counts if the present leadership began it, and for [`COUNTS_FOR`]. Keepers of other groups that it finds are asked
-//! before it is over.
+//! A look counts only if the present leadership began it, and only for [`COUNTS_FOR`]. The keepers of other groups
+//! that a look finds are asked before the look is over.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::node::{Moment, NodeAddr};
 /// How long a look counts. A group that begins later looks itself, and asks the keepers that it finds.
 pub const COUNTS_FOR: Duration = Duration::from_secs(5);
 
-/// From one look ahead of need to the next: the last one counts whenever the change comes.
+/// From one look in advance to the next. So the last one still counts, whenever the change comes.
 const AHEAD_EVERY: Duration = Duration::from_millis(2_500);
 
 /// The looks of one leadership.
@@ -21,12 +21,12 @@ pub struct Looks {
     since: Moment,
     /// When the last look at each node began.
     at: BTreeMap<NodeAddr, Moment>,
-    /// When a look was begun last ahead of need.
+    /// When the last look in advance was begun.
     ahead: Option<Moment>,
 }
 
 impl Looks {
-    /// A leadership that begins, and has looked nowhere.
+    /// The looks of a leadership that begins at `now`: none yet.
     pub fn since(now: Moment) -> Self {
         Self {
             since: now,
@@ -34,7 +34,8 @@ impl Looks {
         }
     }
 
-    /// Whether to look now, ahead of need: as soon as the leadership begins, and while a change may be near. Notes that it is done.
+    /// Whether to look in advance now: when the leadership begins, and again and again while a change may be near.
+    /// Records that the look is done.
     pub fn ahead(&mut self, change_near: bool, now: Moment) -> bool {
         let wait = |at: Moment| !change_near || now.since(at) < AHEAD_EVERY;
         let looks = !self.ahead.is_some_and(wait);
@@ -44,14 +45,14 @@ impl Looks {
         looks
     }
 
-    /// These nodes were looked at, as well as they could be, in a look that `began` then.
+    /// Records that these nodes were looked at, as well as they could be, in a look that began at `began`.
     pub fn looked(&mut self, nodes: BTreeSet<NodeAddr>, began: Moment) {
         if began >= self.since {
             self.at.extend(nodes.into_iter().map(|node| (node, began)));
         }
     }
 
-    /// Whether the node is to be looked at before anything is changed.
+    /// Whether the leader must look at the node before it changes anything.
     pub fn is_due(&self, node: &NodeAddr, now: Moment) -> bool {
         let last = self.at.get(node);
         last.is_none_or(|at| now.since(*at) >= COUNTS_FOR)

@@ -1,5 +1,5 @@
-//! Which names mean the same node. A node is what its address and port resolve to, not what a file calls it: keepers whose
-//! files name it differently, as during a rename, speak of one node.
+//! Decides which names mean the same node. The resolved address and the port identify a node, not its name in a file.
+//! During a rename, keepers whose files name the node differently still mean one node.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -9,30 +9,30 @@ use super::published::Published;
 use super::task::{Command, Task};
 use super::verdict::Report;
 
-/// What the hosts of nodes resolve to here.
+/// The addresses that a host resolves to here.
 pub type Addresses = BTreeSet<IpAddr>;
 
-/// How other keepers' names of nodes read in this keeper's file.
+/// Translates other keepers' names of nodes into the names of this keeper's file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names {
-    /// Other names of nodes that the file has.
+    /// Other names of nodes that the file has, each with the name in the file.
     own: BTreeMap<NodeAddr, NodeAddr>,
-    /// Nodes that the file lacks, with what their hosts resolve to; empty if that is not known.
+    /// Nodes that the file lacks, with the addresses of their hosts; empty if unknown.
     unlisted: BTreeMap<NodeAddr, Addresses>,
 }
 
 /// Whether two names mean one node, as far as addresses tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Identity {
-    /// They do.
+    /// Both names mean one node.
     Same,
-    /// They do not.
+    /// The names mean two nodes.
     Different,
-    /// The addresses of one of them are not known.
+    /// The addresses of one of the two are unknown.
     Unknown,
 }
 
-/// What `host` is known to resolve to: what it is, if it is an address.
+/// The known addresses of `host`: `host` itself if it is an address, else `resolved`.
 pub fn known_addresses(host: &str, resolved: &Addresses) -> Addresses {
     let literal = host.parse::<IpAddr>().ok();
     let known = literal.into_iter().chain(resolved.iter().copied());
@@ -40,7 +40,7 @@ pub fn known_addresses(host: &str, resolved: &Addresses) -> Addresses {
     known.map(|ip| ip.to_canonical()).collect()
 }
 
-/// Compares two names with what their hosts resolve to.
+/// Compares two names, each with the addresses of its host.
 pub fn identity(one: (&NodeAddr, &Addresses), other: (&NodeAddr, &Addresses)) -> Identity {
     if one.0 == other.0 {
         return Identity::Same;
@@ -60,8 +60,8 @@ pub fn identity(one: (&NodeAddr, &Addresses), other: (&NodeAddr, &Addresses)) ->
 }
 
 impl Names {
-    /// Reads the names that `mentioned` has and the file has not. `listed` is the file, with what its hosts resolve to; `resolved` what
-    /// other hosts do.
+    /// Translates the names in `mentioned` that the file lacks. `listed` is the file, with the addresses of its
+    /// hosts; `resolved` has the addresses of other hosts.
     pub fn of<'a>(
         mentioned: impl IntoIterator<Item = &'a NodeAddr>,
         listed: &BTreeMap<&NodeAddr, &Addresses>,
@@ -95,7 +95,7 @@ impl Names {
         names
     }
 
-    /// Everything is named as in the file.
+    /// Whether no name needs a translation.
     pub fn is_plain(&self) -> bool {
         self.own.is_empty()
     }
@@ -105,7 +105,7 @@ impl Names {
         &self.unlisted
     }
 
-    /// The node's name in the file; as it is, if the file lacks it.
+    /// The node's name in the file; `addr` itself if the file lacks the node.
     fn own(&self, addr: &NodeAddr) -> NodeAddr {
         self.own.get(addr).unwrap_or(addr).clone()
     }
@@ -156,8 +156,8 @@ impl Names {
         told
     }
 
-    /// A state that this keeper has made of `before`, in the names that `before` had: one node does not change its name while it is
-    /// published, however the leaders' files call it.
+    /// A state that this keeper has made from `before`, in the names of `before`. So a node keeps its name while it
+    /// is published, whatever the leaders' files call it.
     pub fn keep(&self, before: &Published, mut state: Published) -> Published {
         if self.is_plain() {
             return state;
@@ -207,7 +207,7 @@ fn rename(state: &mut Published, name: &dyn Fn(&NodeAddr) -> NodeAddr) {
     }
 }
 
-/// The nodes that a published state speaks of now; not those that it only remembers.
+/// The nodes that a published state names now, without those that it only remembers.
 pub fn mentioned(state: &Published) -> impl Iterator<Item = &NodeAddr> {
     let intent = state.intent.as_ref();
     let changing = intent

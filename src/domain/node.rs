@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 /// Where a Redis node listens, as it was configured: host name, IPv4 or IPv6 literal (without brackets), and port.
 ///
-/// This is a node's *name*: two different addresses can be the same server. Whether they are is decided by resolved
-/// socket address or run id ([`super::observed::Observed::aliases`]), never by comparing these.
+/// The address is a node's *name*: two different addresses can be the same server. Resolved socket addresses and run
+/// ids decide that ([`super::observed::Observed::aliases`]), never a comparison of names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeAddr {
     host: String,
@@ -14,7 +14,7 @@ pub struct NodeAddr {
 }
 
 impl NodeAddr {
-    /// An address of `host` (brackets around IPv6 literals are taken off) and `port`.
+    /// The address of `host` and `port`. Brackets around an IPv6 literal are taken off.
     pub fn new(host: impl Into<String>, port: u16) -> Self {
         let host = host.into();
         let host = host
@@ -102,19 +102,19 @@ macro_rules! name_type {
 }
 
 name_type! {
-    /// The name of one primary/replica group, as in `/cluster/{name}/status`.
+    /// The name of one cluster, as in `/cluster/{name}/status`.
     ClusterName
 }
 name_type! {
-    /// The id of one keeper process, unique below a `zk-prefix`.
+    /// The id of one keeper, unique below a `zk-prefix`.
     KeeperId
 }
 
-/// Raised by each leadership; fences the commands of older leaders (RK-4).
+/// The number of a leadership, raised by each new leader. The epoch fences the commands of older leaders (RK-4).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub u64);
 
-/// Raised by every change of a published primary (RK-2); never restarts.
+/// The counter that every withdrawal and publication raises, in any cluster (RK-2). The counter never restarts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u64);
 
@@ -130,8 +130,8 @@ impl fmt::Display for Generation {
     }
 }
 
-/// A reading of the lease clock: time since an arbitrary origin that counts suspension. A value passed in; the core
-/// never reads a clock.
+/// A reading of the lease clock: the time since an arbitrary origin, suspension included. Callers pass the moment in;
+/// the core never reads a clock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(pub std::time::Duration);
 
@@ -142,7 +142,7 @@ impl Moment {
         Self(self.0.saturating_add(span))
     }
 
-    /// How long ago `earlier` was, zero if it lies ahead.
+    /// How long ago `earlier` was; zero if it lies ahead.
     pub fn since(self, earlier: Moment) -> std::time::Duration {
         self.0.saturating_sub(earlier.0)
     }

@@ -1,4 +1,4 @@
-//! All that one decision is made from: what is seen, voted and published of one cluster at one moment.
+//! The inputs of one decision: everything seen, voted and published of one cluster at one moment.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,106 +31,107 @@ mod overlap;
 pub struct Observed {
     /// Every configured node.
     pub nodes: BTreeMap<NodeAddr, ObservedNode>,
-    /// Nodes that are published and that this keeper's file lacks.
+    /// Published nodes that this keeper's file lacks.
     pub unlisted: BTreeMap<NodeAddr, Unlisted>,
-    /// What is published; `None` before the first publication.
+    /// The published state; `None` before the first publication.
     pub published: Option<Published>,
     /// The epoch to act under.
     pub epoch: Epoch,
-    /// Commands that failed lately, by node.
+    /// Commands that failed recently, by node.
     pub failures: BTreeMap<NodeAddr, Failure>,
-    /// Settings that could not be made lately, by node (RK-9). Apart from the others: they say nothing about fitness as a
-    /// primary.
+    /// Settings that could not be made recently, by node (RK-9). Separate from the other failures, since they say
+    /// nothing about fitness as a primary.
     pub setting_failures: BTreeMap<NodeAddr, Failure>,
-    /// When a switchover was last given up in its course, and why. Apart from the others, too: what failed may not be the
-    /// successor's, and a failover needs less of it.
+    /// When and why a switchover was last given up in its course. Separate from the other failures, too: the
+    /// successor may not be at fault, and a failover needs less of it.
     pub switch_failed: Option<(Moment, String)>,
-    /// The node that this leadership made a primary last, as it confirmed, and when.
+    /// The node that confirmed the last promotion of this leadership, and when.
     pub promoted: Option<(NodeAddr, Moment)>,
-    /// When this keeper learned of what is published, a withdrawal or a primary, by its own clock.
+    /// When this keeper, by its own clock, learned of the published withdrawal or primary.
     pub published_at: Option<Moment>,
-    /// Who may still answer from the state before the withdrawal (RK-2).
+    /// The keepers that may still answer from before the withdrawal (RK-2).
     pub unacknowledged: Unacknowledged,
-    /// What an operator has asked this leader for.
+    /// The change that an operator has requested from this leader.
     pub requested: Option<Requested>,
-    /// How far HAProxies have followed the withdrawal, if this keeper leads and nobody is waited for otherwise (RK-10).
+    /// How far HAProxies have followed the withdrawal (RK-10); `None` unless this keeper leads and waits for no
+    /// keeper.
     pub drain: Option<Drain>,
     /// The process of the primary that was withdrawn is gone, and its clients with it (RK-10).
     pub old_gone: bool,
-    /// What this keeper, which leads, knows of whether a primary that is voted down is down still (RK-2).
+    /// This leader's knowledge of whether a primary that is voted down is still down (RK-2).
     pub confirmation: Confirmation,
-    /// So many primaries of all clusters are silent at once that a majority has to confirm each (RK-11).
+    /// The brake: so many primaries of all clusters are silent at once that a majority has to confirm each (RK-11).
     pub brake: Option<Brake>,
     /// The times that votes depend on.
     pub limits: Limits,
-    /// The change of primary that this keeper saw last; `None` if it saw none since it started.
+    /// The last failover that this keeper saw; `None` if it saw none since its start, or a switchover since.
     pub succession: Option<Succession>,
-    /// The Sentinels that are there, and for how long they hold this keeper back.
+    /// The Sentinels that are present, and how long they hold this keeper back.
     pub sentinels: SentinelWatch,
-    /// What this keeper has seen of the published primary and its replicas, since it started (RK-6).
+    /// This keeper's own record of the published primary and its replicas, since its start (RK-6).
     pub witness: Witness,
-    /// What the other keepers online tell of that.
+    /// The same records of the other keepers online.
     pub told: BTreeMap<KeeperId, Witness>,
-    /// Other groups of keepers that look after these servers, in order (RK-12).
+    /// Other groups of keepers at these servers, in order (RK-12).
     pub other_groups: Vec<OtherGroup>,
-    /// Names of other groups' keepers that this keeper met at the cluster's servers, and that do not lead to them (RK-12).
+    /// Names of other groups' keepers, met at the cluster's servers, that lead to no such keeper (RK-12).
     pub astray: Vec<Astray>,
-    /// Where this keeper, which leads, has looked for other groups; `None` if it does not lead (RK-12).
+    /// Where this leader has looked for other groups; `None` if this keeper does not lead (RK-12).
     pub looks: Option<Looks>,
     /// Other published clusters of this group that have nodes of this one.
     pub overlaps: Vec<Overlap>,
-    /// Other clusters of this group that are held because this one is published with nodes of theirs.
+    /// Other clusters of this group that are held because this published cluster has nodes of theirs.
     pub contenders: Vec<Contender>,
-    /// Changes of primary within the last minute that somebody else made, as far as this leader knows (RK-12).
+    /// How many changes of primary from outside this leader knows of, within the last minute (RK-12).
     pub outside_changes: usize,
-    /// When the last one was seen.
+    /// When the last of these changes was seen.
     pub outside_changed: Option<Moment>,
-    /// When this keeper first saw the breaker tripped that is published.
+    /// When this keeper first saw that the published breaker is tripped.
     pub breaker_since: Option<Moment>,
-    /// An operator has acknowledged that.
+    /// An operator has acknowledged the tripped breaker.
     pub acknowledged: bool,
 }
 
 /// A node that this keeper does not probe, because its file lacks it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unlisted {
-    /// What its host resolves to; empty if that is not known.
+    /// The addresses of its host; empty if unknown.
     pub addresses: Addresses,
-    /// Online keepers that probe it.
+    /// How many keepers online probe it.
     pub voters: usize,
 }
 
-/// A planned change of primary that is asked for.
+/// A switchover that somebody requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Requested {
-    /// The node to switch to; `None` for the best.
+    /// The node to switch to; `None` for the best one.
     pub to: Option<NodeAddr>,
-    /// Why, in the operator's words.
+    /// The reason, in the operator's words.
     pub reason: String,
 }
 
-/// One node: what this keeper sees and what all keepers vote.
+/// One node: this keeper's observation, and the votes of all keepers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedNode {
-    /// What this keeper's monitor sees.
+    /// The observation of this keeper's monitor.
     pub sighting: Sighting,
-    /// What the online keepers hold of it.
+    /// The votes of the keepers online.
     pub verdict: Verdict,
-    /// What another keeper read of it since the published generation, if this one has no answer from it. That keeper can
-    /// carry out what is to be done there.
+    /// Another keeper's facts of the node since the published generation, if the node does not answer this keeper.
+    /// That keeper can carry out commands at the node.
     pub elsewhere: Option<Elsewhere>,
 }
 
-/// What another keeper read of a node.
+/// Another keeper's facts of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Elsewhere {
-    /// Who.
+    /// The keeper that read them.
     pub keeper: KeeperId,
-    /// What.
+    /// The facts.
     pub facts: NodeFacts,
 }
 
-/// A node on which a command failed under the present leadership.
+/// A node at which a command failed under the present leadership.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// When it failed last.
@@ -141,13 +142,13 @@ pub struct Failure {
     pub why: String,
     /// How often in a row it failed because the server ended the connection.
     pub cuts: u32,
-    /// Keepers through which it failed, where the leader did not reach the node itself.
+    /// Keepers through which it failed, if the leader did not reach the node itself.
     pub through: BTreeSet<KeeperId>,
 }
 
 impl Failure {
-    /// When the node may be commanded again: 1 s after the first failure, doubling up to 30 s; up to 2 s while there is no
-    /// primary, and everybody waits. At once if the server merely ended the connection, and not too often.
+    /// When the node may be commanded again: 1 s after the first failure, doubled up to 30 s. Without a primary
+    /// (`urgent`) at most 2 s. At once if the server only ended the connection, up to 50 times in a row.
     pub fn retry_at(&self, urgent: bool) -> Moment {
         if (1..=50).contains(&self.cuts) {
             return self.at;
@@ -159,23 +160,24 @@ impl Failure {
 }
 
 impl ObservedNode {
-    /// The keeper through which the node is seen and commanded; `None` if this one reaches it, or nobody does.
+    /// The keeper through which the node is seen and commanded; `None` if this keeper reaches the node, or no keeper
+    /// does.
     pub fn through(&self) -> Option<&KeeperId> {
         self.elsewhere.as_ref().map(|elsewhere| &elsewhere.keeper)
     }
 
-    /// The newest facts known of it, its own or another keeper's; it may be gone since.
+    /// The newest known facts of the node, read by this keeper or by another one. The node may be gone since.
     pub fn last_known(&self) -> Option<&NodeFacts> {
         let elsewhere = self.elsewhere.as_ref().map(|elsewhere| &elsewhere.facts);
         elsewhere.or(self.sighting.facts.as_ref())
     }
 
-    /// The facts of a node that answers and is not held down by the majority, whatever kind of server it is.
+    /// The facts of a node that answers and that no majority votes down, whatever kind of server it is.
     pub fn answering(&self) -> Option<&NodeFacts> {
         self.sighting.named().filter(|_| !self.verdict.down())
     }
 
-    /// The same of a node that runs as a plain server.
+    /// The same for a node that runs as a plain server.
     pub fn live(&self) -> Option<&NodeFacts> {
         self.answering()
             .filter(|facts| facts.mode == Mode::Standalone)
@@ -186,7 +188,7 @@ impl ObservedNode {
         self.live().filter(|facts| !facts.loading)
     }
 
-    /// The node with what is known of it, in words.
+    /// The node, with the reason why its state is in doubt, in words.
     pub(super) fn doubt(&self, addr: &NodeAddr) -> (NodeAddr, String) {
         let words = match self.sighting.named() {
             Some(facts) if facts.mode != Mode::Standalone => {
@@ -202,16 +204,15 @@ impl ObservedNode {
         }
     }
 
-    /// Neither answering nor held down by the majority: it may be either.
+    /// Whether the node may be alive or down: it gives no usable answer, and no majority finds it unfit as a primary.
     pub fn undecided(&self) -> bool {
         !self.verdict.unfit_as_primary() && self.sighting.named().is_none_or(|facts| facts.loading)
     }
 }
 
 impl Observed {
-    /// The cluster as it is seen when a node that does not answer this keeper is seen through another that it does answer, and
-    /// when histories count for what this keeper has seen them to go on from.
-    /// Nodes of other clusters are not there.
+    /// The cluster with the knowledge of other keepers: a node that answers only another keeper has that keeper's
+    /// facts. A history whose origin this keeper has seen names the origin. Nodes of other clusters are left out.
     pub(super) fn through_others(&self) -> Cow<'_, Self> {
         let unseen = |node: &ObservedNode| !node.sighting.answering && node.elsewhere.is_some();
         let foreign = self.foreign();
@@ -237,7 +238,7 @@ impl Observed {
             sighting.upstream_addresses = literal.into_iter().collect();
             sighting.facts = Some(facts.clone());
             sighting.answering = true;
-            // It was read since.
+            // The facts were read after the present state was published.
             sighting.at = sighting.at.max(self.published_at.unwrap_or_default());
             sighting.trouble = None;
             sighting.hindrance = None;
@@ -245,13 +246,14 @@ impl Observed {
             sighting.unproven = None;
             sighting.outdated = None;
             sighting.min_replicas = None;
-            // Whoever reads it commands it, too.
+            // The keeper that reads the node commands it, too.
             sighting.commandable = None;
         }
         Cow::Owned(observed)
     }
 
-    /// The failure for which the node is left alone now. What failed through one keeper may be tried through another.
+    /// The failure for which the node is left alone now. A command that failed through one keeper may be tried
+    /// through another.
     pub(super) fn failed_lately(&self, addr: &NodeAddr, now: Moment) -> Option<&Failure> {
         let failure = self.failures.get(addr)?;
         let through = self.nodes.get(addr).and_then(ObservedNode::through);
@@ -259,13 +261,13 @@ impl Observed {
         (now < failure.retry_at(self.has_no_primary()) && !untried).then_some(failure)
     }
 
-    /// A primary is withdrawn, and no other published yet.
+    /// Whether a primary is withdrawn, and no other one is published yet.
     pub(super) fn has_no_primary(&self) -> bool {
         let published = self.published.as_ref();
         published.is_some_and(|it| it.primary.is_none() && it.intent.is_some())
     }
 
-    /// Takes the time of Sentinels that are seen.
+    /// Updates the record of Sentinels, and of the time that they have.
     pub fn watch_sentinels(&mut self, now: Moment) {
         let seen = |(addr, node): (&NodeAddr, &ObservedNode)| {
             let facts = node.sighting.named()?;
@@ -281,7 +283,7 @@ impl Observed {
         self.sentinels.look(sentinel, down, now);
     }
 
-    /// Whether the published node `primary`, which this keeper's file lacks, may be the node `addr` of the file by another name.
+    /// Whether the published node `primary`, which this keeper's file lacks, may be its node `addr` by another name.
     pub fn may_be(&self, primary: &NodeAddr, addr: &NodeAddr) -> bool {
         let Some((unlisted, node)) = self.unlisted.get(primary).zip(self.nodes.get(addr)) else {
             return false;
@@ -290,7 +292,7 @@ impl Observed {
         identity((primary, &unlisted.addresses), own) == Identity::Unknown
     }
 
-    /// The facts of `addr` if it is configured, live and serving.
+    /// The facts of `addr`, if the node is configured, live and serving.
     pub fn online(&self, addr: &NodeAddr) -> Option<&NodeFacts> {
         self.nodes.get(addr)?.online()
     }
@@ -302,20 +304,21 @@ impl Observed {
             .filter_map(|(addr, node)| Some((addr, node.online()?)))
     }
 
-    /// Whether `replica` follows `target`: by name, or by resolved address and port, or — whatever name it uses — because
-    /// it streams the history that `target` alone of the primaries produces.
+    /// Whether `replica` follows `target`: by name, by resolved address and port, or by the history that it streams.
+    /// Only `target` of all primaries produces that history.
     pub fn follows(&self, replica: &NodeAddr, target: &NodeAddr) -> bool {
         self.upstream_of(replica) == Some(target)
     }
 
-    /// The configured node that `replica` follows, if it is a replica of one; of several names of one server, the one that
-    /// stands for it. Not one that it names only, and is not linked to.
+    /// The configured node that `replica` follows, if it is a replica of one. Of several names of one server, the
+    /// name that stands for it. A node that the replica only names, while it is linked to another server, does not
+    /// count.
     pub fn upstream_of(&self, replica: &NodeAddr) -> Option<&NodeAddr> {
         self.named_by(replica)
             .filter(|_| !self.is_astray_by_itself(replica))
     }
 
-    /// Whether the replica is linked to another server than the one it names: see [`Witness`].
+    /// Whether the replica is linked to another server than the one that it names: see [`Witness`].
     pub(super) fn is_astray_by_itself(&self, replica: &NodeAddr) -> bool {
         let known = self.nodes.get(replica);
         let facts = known.and_then(|node| node.sighting.facts.as_ref());
@@ -349,13 +352,13 @@ impl Observed {
             })
         };
         let found = named.or_else(|| resolved().or_else(streamed).map(|(addr, _)| addr))?;
-        // A name that leads elsewhere, too, may lead the replica there.
+        // If the name leads elsewhere, too, the replica may be there.
         let elsewhere = |stands: &NodeAddr| self.places(stands).len() != self.places(found).len();
         let stands = self.aliases().get(found).copied();
         Some(stands.filter(|it| !elsewhere(it)).unwrap_or(found))
     }
 
-    /// Where the node is, as far as its host's addresses are known here.
+    /// The addresses of the node, as far as they are known here.
     fn places(&self, addr: &NodeAddr) -> Addresses {
         let nothing = Addresses::new();
         let node = self.nodes.get(addr);
@@ -363,8 +366,8 @@ impl Observed {
         known_addresses(addr.host(), resolved)
     }
 
-    /// The primary at the end of the chain that `replica` follows, within the cluster. `None` for a loop or an end
-    /// outside.
+    /// The primary at the end of the chain that `replica` follows, within the cluster. `None` for a loop, or for an
+    /// end outside.
     pub fn root_of<'a>(&'a self, replica: &'a NodeAddr) -> Option<&'a NodeAddr> {
         let mut at = replica;
         for _ in 0..self.nodes.len() {
@@ -384,14 +387,14 @@ impl Observed {
         (is_primary(at) == Some(true)).then_some(at)
     }
 
-    /// How many servers hold the cluster's data when all are up: the configured nodes, further names aside.
+    /// How many servers hold the cluster's data when all are up: the configured nodes without further names.
     pub fn data_nodes(&self) -> usize {
         self.nodes.len() - self.aliases().len()
     }
 
-    /// Configured nodes that are one server under two names: each further name with the one that stands for it. That is the one with
-    /// the fewest addresses, since another may lead elsewhere, too; of equals the name of the published or withdrawn primary, else
-    /// the first.
+    /// Configured nodes that are one server under two names: each further name with the name that stands for it. The
+    /// name with the fewest addresses stands, since another one may lead elsewhere, too. Of equals, the name of the
+    /// published or withdrawn primary stands, else the first one.
     pub fn aliases(&self) -> BTreeMap<&NodeAddr, &NodeAddr> {
         let primary = self.published.as_ref().and_then(|published| {
             let withdrawn = || published.intent.as_ref()?.old.as_ref();

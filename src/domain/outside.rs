@@ -1,4 +1,4 @@
-//! Changes of primary that somebody else made, and when they are too many (RK-12): another manager is at work.
+//! Changes of primary from outside, and when they are too many (RK-12): another manager is at work.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,32 +7,33 @@ use super::facts::NodeFacts;
 use super::node::{Moment, NodeAddr};
 use super::published::Published;
 
-/// So many changes from outside trip the breaker.
+/// How many changes from outside trip the breaker.
 pub const TOO_MANY: usize = 3;
 
-/// Within so long.
+/// The time within which they must occur.
 pub const WITHIN: Duration = Duration::from_mins(1);
 
-/// How long the breaker holds the cluster from when a keeper saw it tripped.
+/// How long the breaker holds the cluster, from the moment at which a keeper saw it tripped.
 pub const HELD_FOR: Duration = Duration::from_mins(10);
 
-/// After so long without another change whoever made them has come to an end: a primary that it demoted is given up.
+/// After this long without another change, the other manager has come to an end: the leader gives up a primary that
+/// was demoted.
 pub const SETTLED_AFTER: Duration = Duration::from_secs(10);
 
-/// What the leader saw change that it had not commanded.
+/// The changes of role that the leader saw and had not commanded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OutsideChanges {
-    /// What each process said last: its run id, and whether it is a primary.
+    /// The last role of each process: its run id, and whether it is a primary.
     roles: BTreeMap<NodeAddr, (String, bool)>,
-    /// When a replica had become a primary that is neither published nor chosen.
+    /// When a replica had become a primary that was neither published nor chosen.
     promotions: Vec<Moment>,
     /// When the published primary had become a replica.
     demotions: Vec<Moment>,
 }
 
 impl OutsideChanges {
-    /// A node said what it is. Only a leader (`leads`) knows what was commanded, so only it counts. Answers whether
-    /// somebody else has changed the node's role.
+    /// Records a node's role. Only a leader (`leads`) knows which changes were commanded, so only a leader counts.
+    /// Returns whether the role was changed from outside.
     pub fn seen(
         &mut self,
         node: &NodeAddr,
@@ -62,7 +63,8 @@ impl OutsideChanges {
         true
     }
 
-    /// How many changes of primary there were within the last minute. One shows as a promotion, a demotion, or both.
+    /// How many changes of primary there were within the last minute. One change shows as a promotion, a demotion, or
+    /// both.
     pub fn lately(&self, now: Moment) -> usize {
         let lately = |changes: &[Moment]| {
             let recent = changes.iter().filter(|at| now.since(**at) < WITHIN);
@@ -71,12 +73,12 @@ impl OutsideChanges {
         lately(&self.promotions).max(lately(&self.demotions))
     }
 
-    /// When the last one was seen.
+    /// When the last change was seen.
     pub fn last(&self) -> Option<Moment> {
         self.promotions.iter().chain(&self.demotions).max().copied()
     }
 
-    /// Counts anew: another leadership has begun, or an operator has acknowledged what there was.
+    /// Forgets all changes: another leadership has begun, or an operator has acknowledged them.
     pub fn forget(&mut self) {
         self.promotions.clear();
         self.demotions.clear();
@@ -92,7 +94,7 @@ mod tests {
         Moment(Duration::from_secs(1_000 + seconds))
     }
 
-    /// What `name` says, being a primary or a replica.
+    /// The facts of `name`, as a primary or as a replica.
     fn facts(name: &str, primary: bool) -> NodeFacts {
         let cluster = if primary {
             cluster().primary(name)

@@ -6,7 +6,7 @@ use super::facts::{MinReplicas, NodeFacts};
 use super::names::Addresses;
 use super::node::{Epoch, Generation, KeeperId, NodeAddr};
 
-/// What is published for one cluster. Its primary changes only A → none → B (RK-2).
+/// The published state of one cluster. Its primary changes only A → none → B (RK-2).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Published {
     /// The one node that may be written to.
@@ -19,44 +19,45 @@ pub struct Published {
     pub by: Option<KeeperId>,
     /// Raised by every withdrawal and publication.
     pub generation: Generation,
-    /// The process that is published, or was last: any other at its address has to show whose data it holds (RK-7).
-    /// `None` where a former build wrote this.
+    /// The process that is published, or was published last. Another process at its address has to show whose data it
+    /// holds (RK-7). `None` from a former build.
     pub run_id: Option<String>,
-    /// Primaries that were withdrawn and have not been seen as replicas since: they may come back as primaries.
+    /// Primaries that were withdrawn, and were not seen as replicas since: they may come back as primaries.
     pub deposed: BTreeMap<NodeAddr, Deposed>,
     /// Every node ever published as a primary or replica.
     pub known: BTreeSet<NodeAddr>,
-    /// The cluster's data history: replication ids of the published primary, newest first. A node whose replication
-    /// id is none of these holds other data (RK-6).
+    /// The cluster's lineage: the replication ids of its published primaries, newest first. A node with none of these
+    /// ids holds other data (RK-6).
     pub lineage: Vec<String>,
-    /// A published primary has held keys. Outlives the memory of all keepers, so that after a blackout an empty node is
-    /// not taken for the data (RK-6).
+    /// A published primary has held keys. The state keeps this even if all keepers forget it: after a blackout, no
+    /// empty node is taken for the data (RK-6).
     pub has_data: bool,
-    /// What the `min-replicas` settings were before the keepers changed them, of each node where they did: to be
-    /// restored by whoever leads then (RK-9).
+    /// For each node whose `min-replicas` settings the keepers have changed, the settings from before. A later leader
+    /// restores them (RK-9).
     pub former_min_replicas: BTreeMap<NodeAddr, MinReplicas>,
-    /// What the names of the nodes resolved to last, by host: a keeper whose resolver fails tries the nodes there (RK-1).
+    /// The last known addresses of the nodes' hosts. A keeper whose resolver fails tries the nodes there (RK-1).
     pub addresses: BTreeMap<String, Addresses>,
-    /// Somebody else changed the primary too often: nothing is undone for a while (RK-12).
+    /// The breaker is tripped: the primary was changed from outside too often, so nothing is undone for a while
+    /// (RK-12).
     pub breaker: bool,
-    /// The failover or adoption in progress (RK-5).
+    /// The change of primary that is under way (RK-5).
     pub intent: Option<Intent>,
 }
 
-/// What tells a primary that was withdrawn from other servers at its address, as far as it was read.
+/// Identifies a withdrawn primary among the servers at its address, as far as the primary was read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Deposed {
     /// Its process.
     pub run_id: Option<String>,
-    /// Histories that it has had since, the newest first: each start begins one, and names only the one before.
+    /// The histories that it has had since, newest first. Each start begins one, and names only the one before.
     pub histories: Vec<String>,
 }
 
-/// How many histories of a primary that was withdrawn are kept.
+/// How many histories of a withdrawn primary are kept.
 const HISTORIES_KEPT: usize = 4;
 
 impl Deposed {
-    /// Takes in that it is this process now, with these histories, the newest first.
+    /// Records that the primary is now this process, with these histories, newest first.
     pub fn is_now<'a>(&mut self, run_id: &str, newest_first: impl IntoIterator<Item = &'a str>) {
         self.run_id = Some(run_id.to_owned());
         let mut histories: Vec<String> = newest_first.into_iter().map(str::to_owned).collect();
@@ -70,18 +71,21 @@ impl Deposed {
     }
 }
 
-/// A change of primary that was begun, persisted before the first command so that any leader can finish it (RK-5).
+/// A change of primary that was begun. The intent is persisted before the first command, so that any leader can
+/// finish it (RK-5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {
     /// The leadership that began it or took it over last.
     pub epoch: Epoch,
     /// The primary that was withdrawn, if one was published.
     pub old: Option<NodeAddr>,
-    /// Its run id when it was withdrawn: the same process coming back whole may be published again.
+    /// The run id of that primary when it was withdrawn: the same process may be published again if it comes back
+    /// whole.
     pub old_run_id: Option<String>,
-    /// The node that an operator has it switched to; `None` for a failover.
+    /// The node to which an operator switches over; `None` for a failover.
     pub switchover: Option<NodeAddr>,
-    /// The node chosen to take over, once chosen; from the beginning, if the old primary flapped and is not to be published again.
+    /// The candidate, once chosen. Set from the beginning if the old primary flapped, and must not be published
+    /// again.
     pub candidate: Option<NodeAddr>,
     /// How far it has come.
     pub step: Step,
@@ -91,7 +95,7 @@ pub struct Intent {
 
 #[cfg(test)]
 impl Intent {
-    /// A failover that was just begun, of no primary in particular.
+    /// A failover that has just begun, without an old primary.
     pub(in crate::domain) fn begun() -> Self {
         Self {
             epoch: Epoch(1),
@@ -118,12 +122,13 @@ pub enum Step {
 pub const LINEAGE_LENGTH: usize = 32;
 
 impl Published {
-    /// Whether it was ever published: it has a primary, or one was withdrawn and is being replaced.
+    /// Whether the cluster was ever published: it has a primary, or a withdrawn one is being replaced.
     pub fn is_begun(&self) -> bool {
         self.primary.is_some() || self.intent.is_some()
     }
 
-    /// Adds the present replication ids of the primary to the front of the lineage. Returns whether that changed it.
+    /// Adds the present replication ids of the primary to the front of the lineage. Returns whether the lineage
+    /// changed.
     pub fn extend_lineage<'a>(&mut self, newest_first: impl IntoIterator<Item = &'a str>) -> bool {
         let before = self.lineage.clone();
         let mut ids: Vec<String> = newest_first.into_iter().map(str::to_owned).collect();
@@ -138,8 +143,9 @@ impl Published {
         self.lineage != before
     }
 
-    /// Whether these are facts of the very process that was withdrawn. Whoever withdrew it may never have seen that; then
-    /// it is known by the history that was published, which a process begins anew when it starts.
+    /// Whether these are facts of the very process that was withdrawn. The leader that withdrew it may never have
+    /// read its run id. Then the published history identifies the process, since a process begins a new history when
+    /// it starts.
     pub fn withdrew(&self, facts: &NodeFacts) -> bool {
         let run_id = self.intent.as_ref().and_then(|it| it.old_run_id.as_ref());
         match run_id {
@@ -148,7 +154,7 @@ impl Published {
         }
     }
 
-    /// Adds a replication id as the oldest of the lineage, unless it is there.
+    /// Adds a replication id to the lineage as the oldest one, unless it is in there.
     pub fn append_lineage(&mut self, id: &str) {
         if !id.is_empty() && !self.lineage.iter().any(|known| known == id) {
             self.lineage.truncate(LINEAGE_LENGTH - 1);

@@ -1,7 +1,8 @@
-//! Trying, while ZooKeeper is well, whether the other keepers could be asked without it (RK-8).
+//! Rehearsals: while ZooKeeper is well, keepers try whether they could ask each other without it (RK-8).
 //!
-//! An address that leads nowhere, or to another process, makes failsafe fail in the outage that it is for. A rehearsal
-//! finds out before: it goes the way of a request for consent, binds nobody, and is recorded by nobody.
+//! An address that leads nowhere, or to another process, makes failsafe mode fail in the outage that it is for. A
+//! rehearsal finds out before. The question goes the way of a request for consent, but binds no keeper and is
+//! recorded by none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -12,65 +13,69 @@ use super::node::{KeeperId, Moment};
 
 /// From one rehearsal with a keeper to the next.
 const EVERY: Duration = Duration::from_mins(1);
-/// From one attempt to the next, until it is known how rehearsals with that keeper go.
+/// From one attempt to the next, until the outcome of rehearsals with that keeper is known.
 const AGAIN: Duration = Duration::from_secs(10);
-/// From when a keeper is known, or ZooKeeper answers again, to the first rehearsal with it.
+/// From when a keeper is known, or ZooKeeper answers again, to the first rehearsal with that keeper.
 const FIRST: Duration = Duration::from_secs(2);
-/// First rehearsals are spread over so long.
+/// First rehearsals are spread over this time.
 const SPREAD: Duration = Duration::from_secs(3);
-/// So many failures in a row are told. Another keeper's answer is told at once: it is proof.
+/// After this many failures in a row an obstacle is reported. The answer of another keeper is proof, and is reported
+/// at once.
 const TOLD_AFTER: u32 = 2;
-/// So many successes in a row are needed before a rehearsal every [`EVERY`] is enough, and before another keeper's answer is
-/// forgotten: a load balancer leads to the right one now and then.
+/// After this many successes in a row:
+/// - a rehearsal every [`EVERY`] is enough;
+/// - the answer of another keeper is forgotten. Fewer prove nothing, since a load balancer leads to the right keeper
+///   now and then.
 const STEADY_AFTER: u32 = 5;
-/// A rehearsal that came from another place proves for so long that this keeper can be reached.
+/// How long a rehearsal that came from another place proves that this keeper can be reached.
 pub const PROVES_FOR: Duration = Duration::from_secs(150);
 
-/// One keeper's question to another: is it you who answers there?
+/// One keeper's question to another: which process answers at this address?
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RehearsalRequest {
-    /// Who asks.
+    /// The asker.
     pub from: KeeperProcess,
-    /// Where that process runs.
+    /// Where the asker's process runs.
     pub place: Option<Place>,
-    /// Whom it means.
+    /// The process that is meant.
     pub to: KeeperProcess,
 }
 
-/// Where a keeper says that it is reached, and which process says so. What a rehearsal finds is true of these alone.
+/// A keeper's advertised address, and the process that advertises it. A rehearsal's result is true of these two
+/// alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Advertised {
     /// `host:port`; empty while it was not read.
     pub rest: String,
-    /// The process; `None` of a former build.
+    /// The nonce of the process; `None` from a former build.
     pub nonce: Option<Nonce>,
 }
 
 /// Why a keeper could not be asked for its consent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Obstacle {
-    /// Its address leads nowhere.
+    /// The address leads nowhere.
     #[error("its address does not resolve: {0}")]
     Unresolved(String),
-    /// Nobody answers there.
+    /// No process answers there.
     #[error("it is not reached: {0}")]
     Unreachable(String),
-    /// Somebody answers there, but not as keepers do.
+    /// A process answers there, but not as a keeper does.
     #[error("the question is refused: {0}")]
     Refused(String),
-    /// Another keeper, or another run of it, answers there.
+    /// Another keeper, or another process of the same keeper, answers there.
     #[error("{0} answers at its address")]
     Other(KeeperProcess),
-    /// Whoever asks reaches itself.
+    /// The asker reaches itself.
     #[error("this keeper itself answers at its address")]
     Myself,
-    /// It knows of no nonce.
+    /// The keeper has no nonce.
     #[error("it cannot prove its consent: a former build")]
     FormerBuild,
     /// Two keepers advertise one address.
     #[error("it has the same address as {0}: give each keeper a rest-advertise of its own")]
     SharedAddress(KeeperId),
-    /// The same, and one of the two is gone.
+    /// Two keepers advertise one address, and one of the two is not online.
     #[error(
         "{gone} is not online and has the address of {of}: it is probably the predecessor of that keeper, under another id. \
          DELETE /admin/keepers/{gone} (needs admin-operations: true)"
@@ -78,7 +83,7 @@ pub enum Obstacle {
     Predecessor {
         /// The keeper that is not online.
         gone: KeeperId,
-        /// The one that is, at its address.
+        /// The keeper that is online, at the same address.
         of: KeeperId,
     },
     /// Keepers on other hosts cannot reach it.
@@ -87,7 +92,7 @@ pub enum Obstacle {
 }
 
 impl Obstacle {
-    /// The keeper's address leads to `asked` and to others: no restart explains it.
+    /// Whether the address of `asked` leads to another keeper as well, which no restart explains.
     fn leads_astray(&self, asked: &KeeperId) -> bool {
         match self {
             Self::Myself => true,
@@ -96,7 +101,7 @@ impl Obstacle {
         }
     }
 
-    /// Whether it was found with one of these keepers, too.
+    /// Whether the obstacle concerns one of these keepers, too.
     fn involves(&self, keepers: &BTreeSet<KeeperId>) -> bool {
         match self {
             Self::Other(process) => keepers.contains(&process.id),
@@ -106,7 +111,7 @@ impl Obstacle {
         }
     }
 
-    /// `keeper` has the same address as `other`.
+    /// The obstacle if `keeper` has the same address as `other`.
     pub fn shared(keeper: &KeeperId, other: &KeeperId, online: impl Fn(&KeeperId) -> bool) -> Self {
         let (gone, of) = match (online(keeper), online(other)) {
             (true, false) => (other.clone(), keeper.clone()),
@@ -117,16 +122,17 @@ impl Obstacle {
     }
 }
 
-/// A change worth telling.
+/// A change that is worth a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
-    /// The keeper could not be asked, for the second time in a row, or for another reason than before.
+    /// The keeper could not be asked, twice in a row or for another reason than was reported. An answer from another
+    /// keeper is reported the first time.
     Obstructed(Obstacle),
-    /// It can be asked again, and the address leads to it alone.
+    /// The keeper can be asked again, and its address leads to it alone.
     Clear,
 }
 
-/// How the rehearsals with all keepers went; with this one itself: what is known of its own address.
+/// The course of the rehearsals with all keepers. The entry of this keeper itself is about its own address.
 #[derive(Debug, Default)]
 pub struct Rehearsals {
     with: BTreeMap<KeeperId, Course>,
@@ -134,39 +140,40 @@ pub struct Rehearsals {
     reached: Option<Moment>,
 }
 
-/// How the rehearsals with one keeper went.
+/// The course of the rehearsals with one keeper.
 #[derive(Debug, Default)]
 struct Course {
-    /// What they were made with.
+    /// The address and the process that they were made with.
     with: Option<Advertised>,
     due: Option<Moment>,
-    /// In a row.
+    /// Failures in a row.
     failures: u32,
-    /// In a row.
+    /// Successes in a row.
     successes: u32,
     /// Why the last one failed.
     obstacle: Option<Obstacle>,
-    /// What was told.
+    /// The obstacle that was reported.
     told: Option<Obstacle>,
-    /// What was told was dropped, and the end of it was not told yet.
+    /// A reported obstacle was dropped, and its end is not reported yet.
     dropped: bool,
     /// When the last one ended.
     tried: Option<Moment>,
-    /// What its address resolved to last.
+    /// The last known addresses of the keeper's host.
     addresses: BTreeSet<SocketAddr>,
 }
 
-/// What is known of one keeper, for display.
+/// The rehearsals with one keeper, for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rehearsed {
     /// When the last rehearsal ended.
     pub tried: Moment,
-    /// Why it failed.
+    /// Why the last rehearsal failed, or the obstacle that was reported and still stands.
     pub obstacle: Option<Obstacle>,
 }
 
 impl Rehearsals {
-    /// Those of `keepers`, all there are, that are to be tried now by `me`. Each is told of by [`ended`](Self::ended).
+    /// The keepers with which `me` has to rehearse now, out of all `keepers`. Report the outcome of each by
+    /// [`ended`](Self::ended).
     pub fn due<'a>(
         &mut self,
         me: &KeeperProcess,
@@ -181,7 +188,7 @@ impl Rehearsals {
             let first = || now.after(FIRST + spread(me, keeper));
             let at = *course.due.get_or_insert_with(first);
             if now >= at {
-                // Until it has ended.
+                // Not again before this rehearsal has ended.
                 course.due = Some(now.after(EVERY));
                 due.push(keeper.clone());
             }
@@ -189,7 +196,7 @@ impl Rehearsals {
         due
     }
 
-    /// Drops what was found with addresses and processes that are others by now, and has the new ones tried at once.
+    /// Drops the results for addresses and processes that have changed, and has the new ones tried at once.
     fn drop_former(&mut self, keepers: &BTreeMap<&KeeperId, Advertised>, now: Moment) {
         let mut changed = BTreeSet::new();
         self.with.retain(|keeper, _| {
@@ -215,21 +222,21 @@ impl Rehearsals {
         }
     }
 
-    /// ZooKeeper does not answer: what comes after begins anew.
+    /// Records that ZooKeeper does not answer: rehearsals begin anew once it answers again.
     pub fn pause(&mut self) {
         for course in self.with.values_mut() {
             course.due = None;
         }
     }
 
-    /// What the keeper's address resolves to now.
+    /// Records the present addresses of the keeper's host.
     pub fn resolved(&mut self, keeper: &KeeperId, addresses: BTreeSet<SocketAddr>) {
         if let Some(course) = self.with.get_mut(keeper) {
             course.addresses = addresses;
         }
     }
 
-    /// A rehearsal with the keeper has ended.
+    /// Records the outcome of a rehearsal with the keeper. Returns the change to report, if there is one.
     pub fn ended(
         &mut self,
         keeper: &KeeperId,
@@ -259,22 +266,22 @@ impl Rehearsals {
         Some(News::Obstructed(obstacle))
     }
 
-    /// A rehearsal has come from another place.
+    /// Records that a rehearsal has come from another place.
     pub fn reached(&mut self, now: Moment) {
         self.reached = Some(now);
     }
 
-    /// Whether one has come lately.
+    /// Whether a rehearsal has come from another place within [`PROVES_FOR`].
     pub fn is_reached(&self, now: Moment) -> bool {
         self.reached.is_some_and(|at| now.since(at) < PROVES_FOR)
     }
 
-    /// What the keeper's address resolved to last.
+    /// The last known addresses of the keeper's host.
     pub fn addresses(&self, keeper: &KeeperId) -> Option<&BTreeSet<SocketAddr>> {
         Some(&self.with.get(keeper)?.addresses)
     }
 
-    /// Those that were tried, and how that ended.
+    /// The keepers that were tried, with the last outcome of each.
     pub fn tried(&self) -> impl Iterator<Item = (&KeeperId, Rehearsed)> {
         self.with.iter().filter_map(|(keeper, course)| {
             let obstacle = course.obstacle.as_ref().or(course.told.as_ref());
@@ -283,7 +290,7 @@ impl Rehearsals {
         })
     }
 
-    /// What was told and stands.
+    /// The obstacles that were reported and still stand.
     pub fn told(&self) -> impl Iterator<Item = (&KeeperId, &Obstacle)> {
         let courses = self.with.iter();
         courses.filter_map(|(keeper, course)| Some((keeper, course.told.as_ref()?)))
@@ -291,7 +298,7 @@ impl Rehearsals {
 }
 
 impl Course {
-    /// What was found is of an address or a process that is another by now.
+    /// Drops the results for an address or a process that has changed.
     fn begin_anew(&mut self, now: Moment) {
         *self = Self {
             with: self.with.take(),
@@ -302,7 +309,7 @@ impl Course {
     }
 }
 
-/// Who answered a rehearsal, as `me` sees it that meant `asked`.
+/// Judges a rehearsal's answer: `me` meant `asked`, and `by` answered.
 pub fn answered(
     asked: &KeeperProcess,
     by: KeeperProcess,
@@ -317,8 +324,8 @@ pub fn answered(
     }
 }
 
-/// What stands in the way of reaching a keeper from `elsewhere` whose own address resolves to `addresses`, unless it is
-/// known to be reached from there.
+/// Checks a keeper's own address, which resolves to `addresses`. `elsewhere` says that keepers run at other places,
+/// and that none is known to reach this one.
 pub fn own_address(addresses: &BTreeSet<SocketAddr>, elsewhere: bool) -> Result<(), Obstacle> {
     let near = |address: &SocketAddr| address.ip().is_loopback() || address.ip().is_unspecified();
     if elsewhere && addresses.iter().all(near) {
@@ -327,17 +334,17 @@ pub fn own_address(addresses: &BTreeSet<SocketAddr>, elsewhere: bool) -> Result<
     Ok(())
 }
 
-/// Where a keeper is reached: as it says, and what that resolves to.
+/// Where a keeper is reached: the advertised address, and the addresses that it resolves to.
 #[derive(Debug, Clone)]
 pub struct Address<'a> {
     /// `host:port`.
     pub rest: &'a str,
-    /// Empty while it is not known.
+    /// The resolved addresses; `None` or empty while unknown.
     pub resolved: Option<&'a BTreeSet<SocketAddr>>,
 }
 
 impl Address<'_> {
-    /// Whether both are one address, by its text or by what it resolves to.
+    /// Whether both are one address, by their text or by an address that both resolve to.
     pub fn is_shared_with(&self, other: &Self) -> bool {
         let resolved = || Some(!self.resolved?.is_disjoint(other.resolved?));
         self.rest.eq_ignore_ascii_case(other.rest) || resolved().unwrap_or(false)
@@ -347,7 +354,7 @@ impl Address<'_> {
 /// Where each keeper is reached.
 pub type Addresses<'a> = BTreeMap<&'a KeeperId, Address<'a>>;
 
-/// The first other keeper that has the address of `keeper`: of the two at most one can be reached there.
+/// The first other keeper that has the address of `keeper`: at most one of the two can be reached there.
 pub fn sharing<'a>(keeper: &KeeperId, all: &Addresses<'a>) -> Option<&'a KeeperId> {
     let address = all.get(keeper)?;
     let others = all.iter().filter(|(other, _)| **other != keeper);
@@ -355,12 +362,12 @@ pub fn sharing<'a>(keeper: &KeeperId, all: &Addresses<'a>) -> Option<&'a KeeperI
     shared.next().map(|(other, _)| *other)
 }
 
-/// The first two that have one address.
+/// The first two keepers that have one address.
 pub fn two_sharing<'a>(all: &Addresses<'a>) -> Option<(&'a KeeperId, &'a KeeperId)> {
     all.keys().find_map(|one| Some((*one, sharing(one, all)?)))
 }
 
-/// Where in [`SPREAD`] the first rehearsal of one process with a keeper lies. FNV-1a.
+/// When, within [`SPREAD`], the first rehearsal of one process with a keeper is due: an FNV-1a hash.
 fn spread(me: &KeeperProcess, keeper: &KeeperId) -> Duration {
     let bytes = me.nonce.as_str().bytes().chain(keeper.as_str().bytes());
     let hash = bytes.fold(0x811c_9dc5_u32, |hash, byte| {

@@ -1,9 +1,9 @@
-//! Which other groups of keepers look after this group's servers (RK-12): from names met in `CLIENT LIST` to groups that
-//! are known, by asking.
+//! Other groups of keepers at this group's servers (RK-12): from names met in `CLIENT LIST` to groups that are known,
+//! because they were asked.
 //!
-//! A name is a reason to ask. A group is a rival once a keeper of it has named itself and the node at which it was met; it
-//! is one no more [`FORGOTTEN_AFTER`] its last answer, and [`ONCE_FORGOTTEN_AFTER`] its only one. The work is bounded whatever
-//! names clients take.
+//! A name is only a reason to ask. A group is a rival once one of its keepers has named itself, and the node at which
+//! it was met. The group stays a rival for [`FORGOTTEN_AFTER`] after its last answer, and for
+//! [`ONCE_FORGOTTEN_AFTER`] after its only one. The work is bounded, whatever names clients take.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -16,58 +16,59 @@ pub use astray::{Astray, LeadsTo};
 
 mod astray;
 
-/// How long after the first answer the second counts as one.
+/// How long after the first answer another one counts as the second.
 pub const TWICE_AFTER: Duration = Duration::from_secs(2);
 
 /// How often a keeper of a group that has answered is asked again: its published primary may have changed.
 pub const ASKED_EVERY: Duration = Duration::from_secs(2);
 
-/// How long after its last answer a group is a rival.
+/// How long a group is a rival after its last answer.
 pub const FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
 
-/// The same for one that has not answered twice: a keeper that is just being moved to another prefix holds nobody for long.
+/// The same for a group that has not answered twice: a keeper that is just being moved to another prefix holds no
+/// cluster for long.
 pub const ONCE_FORGOTTEN_AFTER: Duration = Duration::from_secs(5);
 
-/// So many names are remembered.
+/// How many names are remembered.
 pub const NAMES_REMEMBERED: usize = 64;
 
-/// So many keepers are asked at once.
+/// How many keepers are asked at once.
 pub const ASKED_AT_ONCE: usize = 4;
 
-/// From asking some to asking more.
+/// From one round of questions to the next.
 const ROUND_EVERY: Duration = Duration::from_millis(500);
 
-/// How long after a failure a keeper is asked again, doubled with each.
+/// How long after its first failure a keeper is asked again; doubled with each failure.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 
-/// And at most.
+/// The longest time after which a keeper is asked again.
 const LAST_RETRY: Duration = Duration::from_mins(5);
 
-/// A name that was not met for so long is forgotten.
+/// A name that was not met for this long is forgotten.
 const NAME_FORGOTTEN_AFTER: Duration = Duration::from_mins(15);
 
-/// So many names that do not lead to their keepers are told.
+/// How many names that do not lead to their keepers are reported.
 const ASTRAY_TOLD: usize = 8;
 
-/// After so many failures in a row it is told that nobody answers behind a name: a keeper may just be starting.
+/// After this many failures in a row a name is reported as leading to no keeper: the keeper may just be starting.
 const NOBODY_AFTER: u32 = 2;
 
-/// What all clusters are told.
+/// The knowledge that all clusters get.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Known {
-    /// Groups that look after the same servers.
+    /// Groups that manage the same servers.
     pub rivals: Vec<Rival>,
     /// Names that do not lead to their keepers.
     pub astray: Vec<Astray>,
 }
 
-/// What is known of keepers of other groups.
+/// The knowledge of keepers of other groups.
 #[derive(Debug, Clone, Default)]
 pub struct Rivals {
     own: Option<(GroupToken, KeeperId)>,
     met: BTreeMap<ProbeName, Met>,
     groups: BTreeMap<GroupToken, Group>,
-    /// How often names were met: of more than there is room for, other ones come first each time.
+    /// How often names were met. If they are too many to remember, each time other ones come first.
     turn: usize,
     /// When keepers were asked last.
     round: Option<Moment>,
@@ -77,15 +78,15 @@ pub struct Rivals {
 #[derive(Debug, Clone)]
 struct Met {
     last: Moment,
-    /// The nodes that it is connected to.
+    /// The nodes that have a connection with this name.
     nodes: BTreeSet<NodeAddr>,
     ask_at: Moment,
     asking: bool,
-    /// Its first answer has come, or is not waited for any more.
+    /// The first question to its keeper has ended, by an answer or a failure.
     asked: bool,
     /// Failures in a row.
     failures: u32,
-    /// Who answered last, if not the keeper with this name.
+    /// The process that answered last, if it was not the keeper with this name.
     leads_to: Option<LeadsTo>,
 }
 
@@ -94,28 +95,28 @@ struct Met {
 struct Group {
     first: Moment,
     last: Moment,
-    /// It has answered twice.
+    /// The group has answered twice.
     twice: bool,
     rival: Rival,
 }
 
-/// A group that is known to look after the same servers.
+/// A group that is known to manage the same servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rival {
-    /// What it told last.
+    /// The last answer of the group.
     pub answer: GroupAnswer,
-    /// Where the keeper that told it is reached.
+    /// Where the keeper that gave the answer is reached.
     pub rest: NodeAddr,
-    /// Nodes of this group that keepers of it were met at.
+    /// The nodes of this group at which keepers of the other group were met.
     pub nodes: BTreeSet<NodeAddr>,
-    /// Until when it is a rival if it does not answer again.
+    /// Until when the group is a rival without another answer.
     pub until: Moment,
 }
 
 // === impl Rivals ===
 
 impl Rivals {
-    /// What there was before: groups that were known go on being rivals until they are forgotten.
+    /// Goes on from what was known before: the `known` groups stay rivals until they are forgotten.
     pub fn resumed(known: &[Rival], now: Moment) -> Self {
         let mut rivals = Self::default();
         for rival in known.iter().filter(|rival| now < rival.until) {
@@ -139,21 +140,21 @@ impl Rivals {
         rivals
     }
 
-    /// This keeper, `me`, and its own group: no rival.
+    /// Sets the name of this keeper, `me`, and its own group, which is no rival.
     pub fn own_is(&mut self, own: GroupToken, me: KeeperId) {
         self.met.retain(|name, _| name.group != own);
         self.groups.remove(&own);
         self.own = Some((own, me));
     }
 
-    /// Connections with these names were met at `node`.
+    /// Records that connections with these names were met at `node`.
     pub fn met(
         &mut self,
         node: &NodeAddr,
         names: impl IntoIterator<Item = ProbeName>,
         now: Moment,
     ) {
-        // Before it is known which group this is, a keeper of it could be taken for another's.
+        // Until this keeper knows its own group, it could take a keeper of that group for another group's.
         let Some((own, _)) = self.own.clone() else {
             return;
         };
@@ -172,7 +173,7 @@ impl Rivals {
         for name in others {
             if let Some(met) = self.met.get_mut(&name) {
                 if met.nodes.is_empty() && !met.asking {
-                    // It was gone: a keeper that was restarted is asked at once.
+                    // The name was gone. A keeper that was restarted is asked at once.
                     *met = Met::new(now, []);
                 }
                 met.last = now;
@@ -183,7 +184,7 @@ impl Rivals {
         }
     }
 
-    /// Forgets a name behind which no keeper was found.
+    /// Forgets one name behind which no keeper was found. Returns whether there was one.
     fn make_room(&mut self) -> bool {
         let mut useless = self.met.iter().filter(|(name, met)| {
             met.failures > 0 && !met.asking && !self.groups.contains_key(&name.group)
@@ -192,7 +193,8 @@ impl Rivals {
         name.and_then(|name| self.met.remove(&name)).is_some()
     }
 
-    /// The keepers to ask now, each with a node that it was met at. Each is to be [answered](Self::answered).
+    /// The keepers to ask now, each with a node at which it was met. The outcome of each goes to
+    /// [`answered`](Self::answered).
     pub fn due(&mut self, now: Moment) -> Vec<(ProbeName, Option<NodeAddr>)> {
         if self.next_round(now) > now {
             return Vec::new();
@@ -221,7 +223,7 @@ impl Rivals {
         self.round.map_or(now, |round| round.after(ROUND_EVERY))
     }
 
-    /// Of a group, the keeper that has answered is asked, and the others only when it does not any more.
+    /// Of a group, only the keeper that has answered is asked. The others are asked once that keeper answers no more.
     fn asks(&self, name: &ProbeName, met: &Met) -> bool {
         !met.asking && !self.another_answers(name)
     }
@@ -241,19 +243,18 @@ impl Rivals {
         })
     }
 
-    /// Whether a keeper was met that has not been asked yet, or not answered to its first question: somebody waits for that
-    /// before anything is changed.
+    /// Whether the first question to a keeper that was met is still open. Changes wait for its end.
     pub fn asks_first(&self) -> bool {
         let mut met = self.met.iter();
         met.any(|(name, met)| !met.asked && !self.another_answers(name))
     }
 
-    /// Somebody waits for keepers that have not been asked yet: the next round is due now.
+    /// Makes the next round due now, since a change waits for keepers that have not been asked yet.
     pub fn hurry(&mut self) {
         self.round = None;
     }
 
-    /// What a keeper answered, or why it did not.
+    /// Records a keeper's answer, or why it gave none.
     pub fn answered(&mut self, name: &ProbeName, answer: Result<GroupAnswer, String>, now: Moment) {
         let Some(met) = self.met.get_mut(name) else {
             return;
@@ -304,7 +305,7 @@ impl Rivals {
         self.groups.insert(name.group.clone(), group);
     }
 
-    /// The rivals.
+    /// The groups that are rivals at `now`.
     pub fn known(&self, now: Moment) -> Vec<Rival> {
         let known = self.groups.values();
         known
@@ -313,7 +314,7 @@ impl Rivals {
             .collect()
     }
 
-    /// What all clusters are told now.
+    /// The knowledge that all clusters get now.
     pub fn told(&self, now: Moment) -> Known {
         Known {
             rivals: self.known(now),
@@ -321,7 +322,7 @@ impl Rivals {
         }
     }
 
-    /// Names that do not lead to the keepers that bear them. What is known of a group by another of its keepers is enough.
+    /// Names that do not lead to their keepers. A name is left out once another keeper has made its group known.
     fn astray(&self, now: Moment) -> Vec<Astray> {
         let known = |group: &GroupToken| {
             let group = self.groups.get(group);
@@ -348,7 +349,7 @@ impl Rivals {
         astray
     }
 
-    /// When something is to be done next though nothing is heard: somebody to be asked, or a rival to be forgotten.
+    /// When something is due next though nothing is heard: a keeper to be asked, or a rival to be forgotten.
     pub fn next(&self, now: Moment) -> Option<Moment> {
         let asked = self.met.iter().filter(|(name, met)| self.asks(name, met));
         let round = self.next_round(now);
@@ -375,7 +376,7 @@ impl Met {
     }
 }
 
-/// Those of the `rivals` that look after the cluster of these `nodes`: each was met at one of them, and names it.
+/// The `rivals` that manage the cluster of these `nodes`: each was met at one of the nodes, and names it.
 pub fn of_cluster<'a>(
     rivals: &[Rival],
     nodes: &(impl Iterator<Item = (&'a NodeAddr, &'a BTreeSet<IpAddr>)> + Clone),
@@ -402,7 +403,7 @@ pub fn of_cluster<'a>(
     standing.filter_map(looks_after).collect()
 }
 
-/// Those of the `astray` that were met at one of these `nodes`, and at which of them.
+/// The names in `astray` that were met at some of these `nodes`, with these nodes alone.
 pub fn astray_at<'a>(
     astray: &[Astray],
     nodes: &(impl Iterator<Item = &'a NodeAddr> + Clone),

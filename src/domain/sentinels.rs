@@ -1,20 +1,20 @@
 //! For how long a Redis Sentinel that watches a cluster holds the keepers back.
 //!
-//! Two managers would undo each other's failovers, so a Sentinel holds the cluster. But what a keeper sees of a Sentinel, the
-//! names of its connections, any client can imitate, and no client may stop failovers for ever. So a Sentinel has its time
-//! to replace a primary that is down; then it is passed over.
+//! Two managers would undo each other's failovers, so a Sentinel holds the cluster. But any client can imitate the
+//! names of a Sentinel's connections, which are all that a keeper sees. No client may stop failovers for ever. So a
+//! Sentinel has a limited time to replace a primary that is down; then the keepers go on without it.
 
 use std::time::Duration;
 
 use super::node::{Moment, NodeAddr};
 
-/// How long a Sentinel may take to replace a primary that the keepers hold down. With its defaults it takes half of that:
-/// `down-after-milliseconds` is 30 s.
+/// How long a Sentinel may take to replace a primary that the keepers find down. A Sentinel with default settings
+/// takes half of that: `down-after-milliseconds` is 30 s.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// How long a Sentinel that is seen no more counts as there. After each failover it closes all of its connections, and opens new
-/// ones within a second or two (`SENTINEL_PING_PERIOD`,
-/// <https://github.com/redis/redis/blob/7.0/src/sentinel.c>, `sentinelReconnectInstance`).
+/// How long a Sentinel counts as present after it was seen last. After each failover a Sentinel closes all of its
+/// connections. New ones follow within a second or two: `SENTINEL_PING_PERIOD` and `sentinelReconnectInstance` in
+/// <https://github.com/redis/redis/blob/7.0/src/sentinel.c>.
 const GONE_AFTER: Duration = Duration::from_secs(5);
 
 /// A Sentinel at a node.
@@ -26,30 +26,30 @@ pub struct AtNode {
     pub sentinel: String,
 }
 
-/// What a keeper remembers of Sentinels at one cluster.
+/// A keeper's record of Sentinels at one cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SentinelWatch {
     /// The Sentinel seen last, and when.
     last: Option<(AtNode, Moment)>,
-    /// Since when a majority of the keepers holds the published primary down.
+    /// Since when a majority of the keepers finds the published primary down.
     down_since: Option<Moment>,
-    /// The Sentinels seen have let their time pass.
+    /// The Sentinels that were seen have let their time pass.
     idle: bool,
 }
 
 /// Whether Sentinels hold the keepers back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SentinelHold {
-    /// Until they are gone.
+    /// Until the Sentinels are gone.
     Holds,
-    /// Until then at most.
+    /// Until this moment at most.
     HoldsUntil(Moment),
-    /// Not any more.
+    /// Not any more: the Sentinels have let their time pass.
     PassedOver,
 }
 
 impl SentinelWatch {
-    /// Takes in what is seen now: a Sentinel at any node, and whether the published primary is held down.
+    /// Records what is seen now: a Sentinel at any node, and whether the published primary is down.
     pub fn look(&mut self, seen: Option<AtNode>, primary_down: bool, now: Moment) {
         let remembered = self
             .last
@@ -64,7 +64,7 @@ impl SentinelWatch {
         };
     }
 
-    /// A Sentinel that is there, and when it is forgotten unless it is seen again.
+    /// A Sentinel that counts as present, and when it is forgotten unless it is seen again.
     pub fn there(&self) -> Option<(&AtNode, Moment)> {
         let (sentinel, at) = self.last.as_ref()?;
         Some((sentinel, at.after(GONE_AFTER)))

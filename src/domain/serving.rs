@@ -1,4 +1,4 @@
-//! May clients write to this node, read from it? What the HTTP checks answer, and why.
+//! Answers to the HTTP checks, and the reasons: may clients write to this node, or read from it?
 
 use std::fmt;
 use std::time::Duration;
@@ -13,20 +13,20 @@ use super::published::Published;
 
 mod groups;
 
-/// What an answer comes to.
+/// The outcome of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ruling {
     /// Yes.
     Yes,
     /// No: a statement as firm as a yes.
     No,
-    /// This keeper may not or cannot say; another may.
+    /// This keeper may not or cannot say; another keeper may.
     Unknown,
     /// The cluster has no such node.
     NoSuchNode,
 }
 
-/// Why a question is answered as it is. Reads as a sentence about the node.
+/// The reason for an answer, worded as a sentence about the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
     /// Yes: it is the published primary.
@@ -35,61 +35,61 @@ pub enum Reason {
     Replica,
     /// Yes, to reading: it is a replica without a link to its primary, within `max-stale-seconds`.
     StaleReplica,
-    /// No: the check names this node, and its server is at the other.
+    /// No: the check names the first node, and its server is at the second.
     Misnamed(NodeAddr, NodeAddr),
     /// No: another node is the published primary.
     NotPrimary(NodeAddr),
     /// No: no primary is published.
     NoPrimary,
-    /// No: so many of the voters are refused its connections. Of the published primary only.
+    /// No: the node refuses this many of the voters. Of the published primary only.
     RefusedByMajority {
-        /// Voters that it refuses.
+        /// Voters whose connections the node refuses.
         refused: usize,
         /// Voters.
         keepers: usize,
     },
-    /// No: voted down by so many of the online keepers. Never of the published primary.
+    /// No: this many of the keepers online vote the node down. Never of the published primary.
     Down {
         /// Votes.
         votes: usize,
-        /// Online keepers.
+        /// Keepers online.
         keepers: usize,
     },
     /// No: it is the published primary, but says it is a replica.
     DemotedFromOutside,
     /// No: it is a Redis Cluster node or a Sentinel.
     WrongMode,
-    /// No: what answers is no Redis server.
+    /// No: no Redis server answers there.
     Foreign(String),
     /// No: it loads its data set.
     Loading,
     /// No: its first synchronisation has not ended.
     Syncing,
-    /// No: its link to the primary has been down for so long; `None`: since it started.
+    /// No: its link to the primary has been down for this long; `None`: since it started.
     LinkDown(Option<Duration>),
-    /// No: it has not heard its primary for so long; `None`: it cannot be read for how long.
+    /// No: it has not heard its primary for this long; `None`: for an unreadable time.
     Lagging(Option<Duration>),
     /// No: it says it is a primary, and is not the published one (RK-7).
     UnpublishedPrimary,
-    /// No: it follows a server that is not part of the cluster, or nothing that is known.
+    /// No: it follows a server outside the cluster, or none that is known.
     Stray,
     /// Unknown: the published primary refuses this keeper's connections; others may see it serve.
     RefusedHere,
-    /// Unknown: another process answers this keeper at the published address, as a replica or with data of another history
-    /// (RK-7).
+    /// Unknown: another process answers this keeper at the published address, as a replica or with data of another
+    /// history (RK-7).
     Stranger,
-    /// Unknown: it is another process than the published one, with less data than this other node, which answers, holds (RK-7).
+    /// Unknown: it is another process than the published one, with less data than this other node holds, which
+    /// answers (RK-7).
     CameBackBehind(NodeAddr),
-    /// Unknown: another group of keepers looks after the cluster and publishes another primary, this one or in its stead
-    /// (RK-12).
+    /// Unknown: another group of keepers manages the cluster, and the two groups publish different primaries (RK-12).
     OtherGroup(Box<OtherGroup>),
-    /// Unknown: another cluster of the group has nodes of this one, and another primary since this one's was published.
+    /// Unknown: another cluster of the group has nodes of this one, and published another primary, or none, later.
     OtherCluster(ClusterName),
     /// Unknown: this keeper's file lacks the node, and other keepers may have it.
     NotInFile,
-    /// Unknown: this node may be the published primary, which this keeper's file does not name so.
+    /// Unknown: this node may be the published primary, which this keeper's file lacks under its published name.
     MayBe(NodeAddr),
-    /// Unknown: it does not tell this keeper its state, or has not for too long; others may be told.
+    /// Unknown: the node does not tell this keeper its state, or has not for too long; it may tell other keepers.
     Unread(String),
     /// Unknown: this keeper has not probed it yet.
     Unprobed,
@@ -104,7 +104,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// What the answer comes to.
+    /// The outcome of the answer.
     pub fn ruling(&self) -> Ruling {
         match self {
             Self::Primary | Self::Replica | Self::StaleReplica => Ruling::Yes,
@@ -225,22 +225,22 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What the answers about one cluster are made from.
+/// The inputs of the answers about one cluster.
 #[derive(Debug, Clone, Copy)]
 pub struct Serving<'a> {
     /// The cluster.
     pub observed: &'a Observed,
     /// Its rules.
     pub policy: &'a Policy,
-    /// The votes of the other keepers are as current as a lease is. Without ZooKeeper they are from before it went away, and
-    /// so is the count until all are read again: only what this keeper sees itself counts then.
+    /// The votes of the other keepers are as current as a lease is. Without ZooKeeper they are from before it went
+    /// away, and so is their count until all are read again. Then only this keeper's own observation counts.
     pub votes_current: bool,
     /// The present.
     pub now: Moment,
 }
 
 impl Serving<'_> {
-    /// Whether `addr` is the one node that may be written to. To be asked under a valid lease.
+    /// Whether `addr` is the one node that may be written to. To be asked only under a valid lease.
     pub fn writable(&self, addr: &NodeAddr, node: &ObservedNode) -> Reason {
         self.beyond_the_group(addr, self.within_the_group(addr, node))
     }
@@ -258,8 +258,9 @@ impl Serving<'_> {
         other.map_or(reason, |other| Reason::OtherCluster(other.clone()))
     }
 
-    /// Whether `addr`, which this keeper's file lacks, may be written to. The published primary serves for as long as it is
-    /// published (RK-3), and a keeper that has it in its file knows better. While none is online, each answers for it.
+    /// Whether `addr`, which this keeper's file lacks, may be written to. The published primary serves for as long as
+    /// it is published (RK-3). A keeper online that has the node in its file knows better; while there is none, each
+    /// keeper answers for it.
     pub fn unlisted(&self, addr: &NodeAddr, unlisted: &Unlisted) -> Reason {
         let published = self.observed.published.as_ref();
         let primary = published.and_then(|it| it.primary.as_ref());
@@ -269,7 +270,7 @@ impl Serving<'_> {
         self.beyond_the_group(addr, Reason::Primary)
     }
 
-    /// Whether `addr` is the one node that may be written to, as far as this cluster of this group of keepers goes.
+    /// Whether `addr` is the one node that may be written to, by this group and this cluster alone.
     fn within_the_group(&self, addr: &NodeAddr, node: &ObservedNode) -> Reason {
         let Some(published) = &self.observed.published else {
             return Reason::NoState;
@@ -284,14 +285,17 @@ impl Serving<'_> {
         }
     }
 
-    /// The published primary serves for as long as it is published (RK-3): nobody else may take writes meanwhile, and silence
-    /// towards keepers says nothing of its clients. The exceptions are what a client would find, too:
-    /// - its own answer, not older than the mark-down time: it loads its data, is a replica, or no plain server;
-    /// - a majority of the voters is refused: nobody listens;
-    /// - this keeper alone is refused, or answered by another process that is a replica or a stranger (RK-7): another one may
-    ///   know better;
-    /// - this keeper is answered by another process, with less data than a node holds that answers: what it takes would be lost
-    ///   once the leader replaces it.
+    /// The answer about the published primary, which serves for as long as it is published (RK-3). No other node may
+    /// take writes meanwhile, and its silence towards keepers says nothing of its clients. The exceptions are what a
+    /// client would find, too:
+    /// - The primary itself says that it is loading, is a replica, or is no plain server. That answer counts for the
+    ///   mark-down time.
+    /// - The primary refuses a majority of the voters: nobody listens.
+    /// - The primary refuses this keeper alone: another keeper may know better.
+    /// - Another process answers this keeper, as a replica or as a server of another deployment (RK-7): another
+    ///   keeper may know better.
+    /// - Another process answers this keeper, with less data than a node holds that answers. Its new writes would be
+    ///   lost once the leader replaces it.
     fn published_primary(&self, published: &Published, node: &ObservedNode) -> Reason {
         let (sighting, verdict) = (&node.sighting, &node.verdict);
         match sighting.said_within(self.policy.mark_down, self.now) {
@@ -312,7 +316,8 @@ impl Serving<'_> {
         }
     }
 
-    /// A node that answers and holds data that the primary, another process than the published one, has lost.
+    /// A node that answers, and holds data that the primary has lost. `None` unless the primary is another process
+    /// than the published one.
     fn holder_of_more(&self, published: &Published, primary: &NodeFacts) -> Option<&NodeAddr> {
         let process = published.process().filter(|it| *it != primary.run_id);
         process?;
@@ -376,7 +381,7 @@ impl Serving<'_> {
                 _ => Reason::Replica,
             },
             Link::Down { since } => {
-                // Without a link since its start, its data is from before that.
+                // A replica without a link since its start has data from before the start.
                 let age = self.now.since(sighting.at);
                 let stale = since.unwrap_or(facts.uptime).saturating_add(age);
                 let within_bounds = published.primary.is_none() || stale <= self.policy.max_stale;

@@ -1,56 +1,57 @@
-//! Where the files of keepers differ in settings that decide what is done to a cluster. Lists of nodes: [`super::files`].
+//! Finds differences between keepers' files in settings that decide what happens to a cluster. [`super::files`]
+//! compares lists of nodes.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::node::{ClusterName, KeeperId, NodeAddr};
 
-/// Settings by the names that they have in the file, as text. Secrets are not among them, only whether there are any.
+/// Settings as text, by their names in the file. Secrets are left out, except for whether there are any.
 pub type Settings = BTreeMap<String, String>;
 
 /// The setting that holds the priorities of a cluster's nodes: `a:1 = 50, b:1 = 0`.
 pub const PRIORITY: &str = "priority";
 
-/// The settings of one keeper's file, defaults filled in.
+/// The settings of one keeper's file, with defaults filled in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FileSettings {
-    /// Those of the keeper itself.
+    /// The settings of the keeper itself.
     pub keeper: Settings,
-    /// Those of each cluster.
+    /// The settings of each cluster.
     pub clusters: BTreeMap<ClusterName, Settings>,
 }
 
-/// One setting that two files have differently.
+/// One setting that differs between two files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingDifference {
-    /// Of which cluster; `None` for a setting of the keeper itself.
+    /// The cluster; `None` for a setting of the keeper itself.
     pub cluster: Option<ClusterName>,
     /// Its name in the file.
     pub setting: String,
     /// Its value in this keeper's file.
     pub here: String,
-    /// Its value in the other one's.
+    /// Its value in the other keeper's file.
     pub there: String,
 }
 
-/// Which keepers' files have settings that differ from this one's.
+/// The keepers whose files have settings that differ from this keeper's.
 #[derive(Debug, Default)]
 pub struct SettingComparison {
     own: FileSettings,
-    /// Of the keepers online that tell them, as read last.
+    /// The files of the keepers online that publish them, as read last.
     files: BTreeMap<KeeperId, FileSettings>,
-    /// Where those differ.
+    /// The differences of those files from this keeper's.
     differing: BTreeMap<KeeperId, Vec<SettingDifference>>,
-    /// As told last. A keeper that is away is not said to differ no more.
+    /// The differences that were reported last. A keeper that is away is not reported to agree again.
     told: BTreeMap<KeeperId, Vec<SettingDifference>>,
 }
 
-/// What is to be told after a keeper's file was read.
+/// The news after a keeper's file was read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SettingNews {
-    /// Its settings differ, since now or otherwise than before.
+    /// The keeper's settings differ, for the first time or in another way than before.
     Differ(Vec<SettingDifference>),
-    /// They differ no more.
+    /// The keeper's settings agree again.
     Agree,
 }
 
@@ -73,8 +74,8 @@ impl fmt::Display for SettingDifference {
 // === impl FileSettings ===
 
 impl FileSettings {
-    /// Where `other` has another value. A cluster or a setting that only one of them has is none: a keeper of another build may
-    /// not know it.
+    /// The settings that have another value in `other`. A cluster or a setting that only one of the two has is no
+    /// difference: a keeper of another build may not know it.
     pub fn differences(&self, other: &Self) -> Vec<SettingDifference> {
         let mut found = between(None, &self.keeper, &other.keeper);
         for (name, here) in &self.clusters {
@@ -119,7 +120,7 @@ fn between(
         .collect()
 }
 
-/// `differences` in words, no more of them than `most`.
+/// `differences` in words, at most `most` of them.
 pub fn in_words(differences: &[SettingDifference], most: usize) -> Vec<String> {
     let shown = differences.iter().take(most).map(ToString::to_string);
     let rest = differences.len().saturating_sub(most);
@@ -131,7 +132,7 @@ pub fn in_words(differences: &[SettingDifference], most: usize) -> Vec<String> {
 // === impl SettingComparison ===
 
 impl SettingComparison {
-    /// With this keeper's own file.
+    /// A comparison with this keeper's own file.
     pub fn with(own: FileSettings) -> Self {
         Self {
             own,
@@ -139,7 +140,7 @@ impl SettingComparison {
         }
     }
 
-    /// The settings of a keeper's file were read; `None` if it has told none, as a keeper of a former build.
+    /// Records the settings in a keeper's file; `None` if the keeper publishes none, as one of a former build.
     pub fn read(&mut self, keeper: &KeeperId, file: Option<&FileSettings>) -> Option<SettingNews> {
         let Some(file) = file else {
             self.differing.remove(keeper);
@@ -157,20 +158,20 @@ impl SettingComparison {
         (before.as_ref() != Some(&differences)).then_some(SettingNews::Differ(differences))
     }
 
-    /// Whether the file of `keeper` lets none of these `nodes` of the cluster take over: it gives priority 0 to each. Of one that
-    /// tells no settings that is not known.
+    /// Whether the file of `keeper` gives priority 0 to each of these `nodes`, so that none of them may take over.
+    /// `false` if that keeper publishes no settings.
     pub fn bars_all(&self, keeper: &KeeperId, cluster: &ClusterName, nodes: &[&NodeAddr]) -> bool {
         self.files
             .get(keeper)
             .is_some_and(|file| file.bars_all(cluster, nodes))
     }
 
-    /// The same of this keeper's own file.
+    /// The same for this keeper's own file.
     pub fn own_bars_all(&self, cluster: &ClusterName, nodes: &[&NodeAddr]) -> bool {
         self.own.bars_all(cluster, nodes)
     }
 
-    /// Of each keeper whose settings differ, where.
+    /// Each keeper whose settings differ, with the differences.
     pub fn differing(&self) -> impl Iterator<Item = (&KeeperId, &[SettingDifference])> {
         self.differing.iter().map(|(id, it)| (id, it.as_slice()))
     }

@@ -1,8 +1,8 @@
-//! When a keeper that has fallen silent cannot answer from before a withdrawal any more (RK-2).
+//! When a silent keeper can no longer answer from before a withdrawal (RK-2).
 //!
-//! - Its lease is out *L + m* after its last heartbeat was read.
-//! - With failsafe (RK-8) it may go on after that, while every keeper on its list consents. A keeper that has
-//!   acknowledged the withdrawal consents to nothing older: what it consented to before lasts *F + m* at most.
+//! - The keeper's lease is over *L + m* after its last heartbeat was read.
+//! - With failsafe mode (RK-8) the keeper may go on after that, while every keeper on its list consents. A keeper
+//!   that has acknowledged the withdrawal consents to nothing older, and its earlier consents last *F + m* at most.
 //! - If no keeper on the list is known to have acknowledged, the silent keeper may go on for *D*.
 
 use std::collections::VecDeque;
@@ -11,37 +11,37 @@ use std::time::Duration;
 use super::lease::outlasting;
 use super::node::{Generation, Moment};
 
-/// A keeper that is silent, as a leader knows of it.
+/// A silent keeper, as a leader knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Silence {
-    /// When its last sign of life was read.
+    /// When the keeper's last sign of life was read.
     pub since: Moment,
-    /// *L*: how long it answers after a heartbeat.
+    /// *L*: how long the keeper answers after a heartbeat.
     pub lease: Duration,
-    /// *D*: how long it goes on after that at most; zero if it takes no part in failsafe.
+    /// *D*: how long the keeper goes on after that at most; zero without failsafe mode.
     pub limit: Duration,
-    /// Whose consent it needs for that.
+    /// The consent that the keeper needs for that.
     pub asks: Asks,
 }
 
 /// Whose consent a silent keeper needs to go on past its lease, as its failsafe list says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asks {
-    /// The leader's, who counts what it has consented to itself.
+    /// The consent of the leader, which counts its own consents apart.
     Leader,
-    /// That of a keeper which has acknowledged the withdrawal.
+    /// The consent of a keeper that has acknowledged the withdrawal.
     Acknowledged {
         /// When the leader read the acknowledgement.
         read: Moment,
         /// *F*: how long a consent lasts that was given before.
         consent: Duration,
     },
-    /// Only that of keepers which are not known to have acknowledged it.
+    /// The consent of keepers that are not known to have acknowledged the withdrawal.
     Others,
 }
 
 impl Silence {
-    /// From when on the keeper does not answer from before the withdrawal.
+    /// The moment from which on the keeper does not answer from before the withdrawal.
     pub fn out(&self) -> Moment {
         let leased = self.since.after(outlasting(self.lease));
         let longest = self.lease.saturating_add(self.limit);
@@ -56,16 +56,16 @@ impl Silence {
     }
 }
 
-/// What a keeper has acknowledged in one session, and when a leader read that.
+/// The generations that a keeper has acknowledged in one session, and when a leader read them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Acknowledged {
     newest: Generation,
-    /// The generations at which it rose, oldest first.
+    /// Each rise of the acknowledged generation, oldest first, with the moment at which it was read.
     read: VecDeque<(Generation, Moment)>,
 }
 
 impl Acknowledged {
-    /// How long rises are told apart. An older one counts as read when the next one was, which is never too early.
+    /// How long rises are kept apart. An older rise counts as read when the next one was, which is never too early.
     const KEPT: Duration = Duration::from_secs(30);
 
     /// The newest generation.
@@ -73,7 +73,7 @@ impl Acknowledged {
         self.newest
     }
 
-    /// Takes in what was read now.
+    /// Records a generation that was read at `now`.
     pub fn read(&mut self, generation: Generation, now: Moment) {
         if generation <= self.newest {
             return;
@@ -86,7 +86,7 @@ impl Acknowledged {
         }
     }
 
-    /// When it was first read that `generation`, or a later one, is acknowledged; `None` if it is not.
+    /// When `generation`, or a later one, was first read as acknowledged; `None` if it was not.
     pub fn since(&self, generation: Generation) -> Option<Moment> {
         let place = self.read.partition_point(|(at, _)| *at < generation);
         self.read.get(place).map(|(_, read)| *read)
@@ -104,7 +104,7 @@ mod tests {
         Moment(Duration::from_millis(milliseconds))
     }
 
-    /// When a keeper is out that is silent since 1,000 ms, with a limit in seconds.
+    /// When a keeper is out that has been silent since 1,000 ms, with `limit` in seconds.
     fn out(limit: u64, asks: Asks) -> Moment {
         let silence = Silence {
             since: at(1_000),

@@ -1,27 +1,29 @@
-//! What a keeper remembers of the change of primary that it saw last: when it was, and whether it came to its end.
+//! The last failover that a keeper saw: when it was, and whether it is complete.
 
 use super::node::{Generation, Moment, NodeAddr};
 use super::published::Published;
 
-/// A change of primary that this keeper saw happening.
+/// A change of primary that this keeper saw, and that was no switchover.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Succession {
-    /// Who took over.
+    /// The new primary.
     pub primary: NodeAddr,
-    /// Whom it replaced, if anybody was published before.
+    /// The primary that was replaced, if one was published before.
     pub replaced: Option<NodeAddr>,
-    /// The generation in which it was published.
+    /// The generation of the publication.
     pub generation: Generation,
     /// When this keeper first saw it published, by its own clock.
     pub at: Moment,
-    /// Some replica was published as linked to it since: the change is complete.
+    /// A replica was published as linked to the new primary since: the change is complete.
     pub followed: bool,
 }
 
 impl Succession {
-    /// What is to be remembered once the published state has turned from `before` into `after`, where `known` was
-    /// remembered until then. A primary that is published again after its own withdrawal is no succession; one that was
-    /// published already when this keeper began to look is none that it saw.
+    /// The last failover, once the published state has turned from `before` into `after`. `known` is the last one
+    /// until then. These are no failovers:
+    /// - a primary is published again after its own withdrawal;
+    /// - a primary was published already when this keeper began to look;
+    /// - a switchover.
     pub fn seen(
         known: Option<Self>,
         before: Option<&Published>,
@@ -43,7 +45,7 @@ impl Succession {
             .as_ref()
             .is_some_and(|intent| intent.switchover.is_some())
         {
-            // Planned: it says nothing of the next fault.
+            // A switchover was planned: it says nothing of the next fault.
             return None;
         }
         let replaced = before.primary.as_ref().or_else(|| {

@@ -1,36 +1,37 @@
-//! Tasks: what the leader has another keeper do at a server that it does not reach itself (RK-4).
+//! Tasks: commands that another keeper carries out at a server, where the leader does not reach the server (RK-4).
 
 use std::fmt;
 
 use super::node::{Epoch, KeeperId, NodeAddr};
 
-/// Names a task for good: no two leaderships share an epoch.
+/// Identifies a task for good: no two leaderships share an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TaskId {
-    /// The leadership that gives it.
+    /// The leadership that gives the task.
     pub epoch: Epoch,
-    /// Tells the tasks of one leadership apart.
+    /// Numbers the tasks of one leadership.
     pub number: u64,
 }
 
-/// One command, and what must still hold when it is sent.
+/// One command, with the conditions that must still hold when it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
-    /// Who is to carry it out.
+    /// The keeper that is to carry it out.
     pub keeper: KeeperId,
     /// The latch node of the leader: once it is gone, the task is stale.
     pub latch: String,
-    /// The version of the cluster's published state that the leader decided from: once it is another, the task is stale.
+    /// The version of the cluster's published state from which the leader decided. With another version the task is
+    /// stale.
     pub version: i32,
-    /// The server.
+    /// The node of the server.
     pub node: NodeAddr,
-    /// The process there that the leader decided about; `None` from a leader of a former build.
+    /// The process there about which the leader decided; `None` from a leader of a former build.
     pub run_id: Option<String>,
-    /// What to do there.
+    /// The command.
     pub command: Command,
 }
 
-/// What can be done through another keeper.
+/// The commands that another keeper can carry out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Kill the connections of older leaders, so that what is read afterwards stays true until this leader commands.
@@ -44,16 +45,16 @@ pub enum Command {
 /// How a task ended, by what is known to have happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was done; what was refused without spoiling it.
+    /// The task was done. The texts name commands that were refused without spoiling it.
     Done(Vec<String>),
-    /// It was not done and will not be, and why.
+    /// The task was not done and will not be, and why.
     NotDone(String),
-    /// It may have been done, or may still be, and why that is not known.
+    /// The task may have been done, or may still be, and why that is not known.
     Unknown(String),
 }
 
 impl Task {
-    /// Why it is stale as far as the executing keeper knows, which has seen `newest` published.
+    /// Why the task is stale, as far as the executing keeper knows, which has seen the epoch `newest` published.
     pub fn stale(id: TaskId, newest: Epoch) -> Option<String> {
         let epoch = id.epoch;
         (epoch < newest)

@@ -1,9 +1,12 @@
 //! A server that answers at a node's address, and does not say which process it is (RK-1, RK-7).
 //!
-//! An answer proves the life of the process that gave it. One that names no process, on a connection on which none has
-//! named itself, is no proof that the published one lives: it may be another server with another password, a server of
-//! another kind, or the published one itself, whose password was changed. Its replicas tell these apart: a primary that lives
-//! keeps the links that it has.
+//! An answer proves the life of the process that gave it. If no process has named itself on the connection, the
+//! answer does not prove that the published process lives. One of these may answer:
+//! - another server, with another password;
+//! - a server of another kind;
+//! - the published server itself, whose password was changed.
+//!
+//! The replicas tell these apart: a primary that lives keeps the links that it has.
 
 use std::time::Duration;
 
@@ -11,13 +14,13 @@ use super::facts::{DownReason, Link, NodeFacts, Sighting};
 use super::node::{Moment, NodeAddr};
 use super::observed::{Observed, ObservedNode};
 
-/// How far a time that a server tells in whole seconds may be off.
+/// How far off a time may be that a server gives in whole seconds.
 const A_SECOND: Duration = Duration::from_secs(1);
 
-/// How much later than a primary ended its replica may seem to have lost it: both figures are of whole seconds.
+/// How much later than its primary's end a replica may seem to have lost it: both figures are in whole seconds.
 const ABOUT_THE_SAME_TIME: Duration = Duration::from_secs(2);
 
-/// Errors that Redis gives for a while to whom it knows: the first word of each.
+/// Errors that Redis answers for a while to clients that it knows: the first word of each.
 const OF_ITS_OWN: [&str; 6] = [
     "BUSY",
     "LOADING",
@@ -27,42 +30,43 @@ const OF_ITS_OWN: [&str; 6] = [
     "OOM",
 ];
 
-/// How it says that it has as many clients as it takes.
+/// Part of the error of a server that has as many clients as it admits.
 const FULL: &str = "max number of clients";
 
-/// Whether the error tells of a state of Redis's own that passes, and nothing of which server it is.
+/// Whether the error shows a passing state of Redis, and nothing of which server answers.
 pub fn is_passing(error: &str) -> bool {
     let code = error.split(' ').next();
     code.is_some_and(|code| OF_ITS_OWN.contains(&code)) || error.contains(FULL)
 }
 
-/// What answers does not say which process it is.
+/// The answers at a node do not say which process gives them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unproven {
-    /// When a process last named itself there; when this keeper began to watch the node, if none has since.
+    /// When a process last named itself there. If none has, when this keeper began to watch the node.
     pub since: Moment,
-    /// One has named itself then.
+    /// A process named itself at that moment.
     pub known: bool,
-    /// When the first of the last refusals in a row came since, if there was any: nobody listened, so the process had ended.
+    /// When the first of the last refusals in a row came since, if any came: nobody listened, so the process had
+    /// ended.
     pub refused: Option<Moment>,
-    /// No plain Redis server answers so: what answers is none, whoever asks it.
+    /// No plain Redis server gives such answers to any client.
     pub foreign: bool,
 }
 
 /// A replica that has lost its primary.
 struct Lost {
-    /// When, at the latest.
+    /// The latest moment at which the link was lost.
     at: Moment,
-    /// It was linked before, since it started.
+    /// The replica was linked before, since its start.
     linked: bool,
 }
 
-/// What the replica tells of its link; `None` if that is there, or is being made.
+/// The loss that the replica's facts show; `None` if its link is up, or is being made.
 fn lost(sighting: &Sighting, facts: &NodeFacts) -> Option<Lost> {
     let upstream = facts.upstream().filter(|upstream| !upstream.syncing)?;
     match upstream.link {
         Link::Up => None,
-        // So long before it was read.
+        // The link went down this long before the facts were read.
         Link::Down { since } => Some(Lost {
             at: Moment(sighting.at.0.saturating_sub(since.unwrap_or_default())),
             linked: since.is_some(),
@@ -71,7 +75,7 @@ fn lost(sighting: &Sighting, facts: &NodeFacts) -> Option<Lost> {
 }
 
 impl Unproven {
-    /// Whether what the replica has lost is the process that named itself last, for good.
+    /// Whether the replica has lost the very process that named itself last, for good.
     fn is_borne_out(&self, lost: &Lost) -> bool {
         let watched = lost.linked && lost.at.after(A_SECOND) >= self.since;
         let ended = self
@@ -79,14 +83,14 @@ impl Unproven {
             .is_some_and(|refused| refused.after(ABOUT_THE_SAME_TIME) >= lost.at);
         match (self.known, self.foreign) {
             (true, foreign) => watched && (foreign || ended),
-            // What it was before is not known, but it is none now.
+            // The former process is unknown, but no plain Redis server answers now.
             (false, foreign) => foreign,
         }
     }
 }
 
 impl Observed {
-    /// This keeper's vote on a node (RK-1), as far as others can be told of it.
+    /// This keeper's vote on a node (RK-1). For the published primary, the losses of its replicas may be the reason.
     pub fn vote(&self, addr: &NodeAddr, now: Moment) -> Option<DownReason> {
         let node = self.nodes.get(addr)?;
         let impostor = || {
@@ -99,14 +103,18 @@ impl Observed {
         node.sighting.vote.or_else(impostor)
     }
 
-    /// From when on this keeper votes the published primary down because another process answers in its place, if nothing
-    /// changes:
-    /// - What answers names no process.
-    /// - Nobody listened there since the process named itself last, or no plain Redis server answers so. A server that lives
-    ///   does neither.
-    /// - Each replica that answers and follows it has lost it.
-    /// - One of them lost it after the process named itself last here, and not later than this keeper was refused.
-    /// - So it has been for the mark-down time.
+    /// From when on this keeper votes the published primary down because another process answers in its place, if
+    /// nothing changes. All of these hold:
+    /// - The answers name no process.
+    /// - Nobody listened there since the process last named itself, or no plain Redis server gives such answers. A
+    ///   server that lives does neither.
+    /// - Each replica that answers and follows the primary has lost it.
+    /// - One of these replicas lost the primary after the process last named itself here, and not later than this
+    ///   keeper was refused. If no plain Redis server gives such answers, the refusal is not needed.
+    /// - All this has lasted for the mark-down time.
+    ///
+    /// If no process ever named itself to this keeper at the node, the fourth condition is another: no plain Redis
+    /// server gives such answers.
     pub fn impostor_from(&self) -> Option<Moment> {
         let primary = self.subject()?;
         let unproven = self.nodes.get(primary)?.sighting.unproven?;
@@ -116,7 +124,7 @@ impl Observed {
         borne_out.then(|| unproven.since.max(last).after(self.limits.mark_down))
     }
 
-    /// The vote that this keeper casts for that reason, in words.
+    /// This keeper's vote for that reason, in words.
     pub(super) fn impostor_in_words(&self, now: Moment) -> Option<String> {
         let primary = self.subject()?;
         if self.vote(primary, now) != Some(DownReason::Impostor) {
@@ -129,7 +137,7 @@ impl Observed {
         ))
     }
 
-    /// The replicas that answer and follow the primary; `None` if one of them has it still.
+    /// The losses of the replicas that answer and follow the primary; `None` if one of them still has its link.
     fn lost_by_all(&self, primary: &NodeAddr) -> Option<Vec<Lost>> {
         let others = self.nodes.iter().filter(|(addr, _)| *addr != primary);
         let current = |node: &ObservedNode| node.sighting.trouble.is_none();

@@ -1,4 +1,4 @@
-//! Votes become verdicts: a strict majority of the voters, which are the online keepers that probe the node (RK-1).
+//! Counts votes. The voters are the online keepers that probe the node, and a strict majority of them decides (RK-1).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,74 +9,79 @@ use super::node::{ClusterName, Generation, KeeperId, NodeAddr};
 use super::task::{Outcome, Task, TaskId};
 use super::witness::Witness;
 
-/// What one keeper has to say about one cluster: the nodes it votes down, and why.
+/// One keeper's report on one cluster: its votes, and what else it saw there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     /// Nodes voted down.
     pub votes: BTreeMap<NodeAddr, DownReason>,
-    /// Nodes that others vote down and that refuse this keeper's connections too, before its own vote is due.
+    /// Nodes that others vote down, and that refuse this keeper's connections, too, before its own vote is due.
     pub refused: BTreeSet<NodeAddr>,
-    /// Nodes that the cluster has and this keeper does not probe: it is no voter there (RK-1).
+    /// Nodes of the cluster that this keeper does not probe: it is no voter for them (RK-1).
     pub unprobed: BTreeSet<NodeAddr>,
-    /// Nodes of this keeper's file of which the published state does not speak: others are to know that their files lack them.
+    /// Nodes of this keeper's file that the published state does not name. Other keepers learn from them that their
+    /// files lack them.
     pub unpublished: BTreeSet<NodeAddr>,
-    /// Nodes that answer this keeper, and do not tell it what they are: it has a wrong password, say. Nodes that it could not
-    /// command. And nodes whose names its host has never resolved.
+    /// Nodes that this keeper could not read or use:
+    /// - nodes that answer, but do not tell it what they are, for a wrong password, say;
+    /// - nodes that it could not command;
+    /// - nodes whose names its host has never resolved.
     pub unread: BTreeSet<NodeAddr>,
-    /// This keeper has no such cluster: it is no voter at all.
+    /// This keeper has no such cluster, so it is no voter at all.
     pub absent: bool,
-    /// What this keeper found, after the withdrawal, at the primary that was withdrawn; `None` unless it refuses connections.
+    /// This keeper's finding at the withdrawn primary, after the withdrawal; `None` unless the primary refuses
+    /// connections.
     pub ended: Option<Ended>,
-    /// Nodes that the leader has no answer from: it asks the others what they see of them.
+    /// Nodes that do not answer the leader: the leader asks the others what they see of them.
     pub asks: BTreeSet<NodeAddr>,
-    /// What this keeper sees of nodes that the leader asks for.
+    /// This keeper's facts of the nodes that the leader asks for.
     pub fresh: Option<Fresh>,
-    /// HAProxies that asked this keeper lately whether a node is writable (RK-10).
+    /// HAProxies that recently asked this keeper whether a node is writable (RK-10).
     pub askers: BTreeSet<Proxy>,
-    /// There were more than it remembers.
+    /// More HAProxies asked than this keeper remembers.
     pub crowd: bool,
-    /// The withdrawal for which the leader asks what was heard from HAProxies (RK-10).
+    /// The withdrawal for which the leader asks the keepers about HAProxies (RK-10).
     pub drains: Option<Generation>,
-    /// What this keeper has heard from them.
+    /// This keeper's answer to that.
     pub heard: Option<Heard>,
-    /// What the leader has others do at nodes that it does not reach.
+    /// The leader's tasks for others, at nodes that the leader does not reach.
     pub tasks: BTreeMap<TaskId, Task>,
-    /// How the tasks ended that this keeper was given, while the leader lists them.
+    /// The outcomes of the tasks that this keeper was given, while the leader lists the tasks.
     pub outcomes: BTreeMap<TaskId, Outcome>,
-    /// What this keeper has seen of the primary that it votes down, or that is being replaced, and of its replicas (RK-6).
+    /// This keeper's record of the primary that it votes down, or that is being replaced, and of its replicas (RK-6).
     pub witness: Option<Witness>,
-    /// Other groups of keepers that this one has met at the cluster's servers (RK-12).
+    /// Other groups of keepers that this keeper has met at the cluster's servers (RK-12).
     pub other_groups: Vec<OtherGroup>,
-    /// Other published clusters of this group that have nodes of this one, as this keeper's file has it; and these nodes.
+    /// Other published clusters of this group that have nodes of this one by this keeper's file, each with these
+    /// nodes.
     pub overlaps: BTreeMap<ClusterName, BTreeSet<NodeAddr>>,
 }
 
-/// What one keeper read of nodes that the leader does not reach.
+/// One keeper's facts of nodes that the leader does not reach.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fresh {
-    /// The generation that was published when they were read, a withdrawal's or a publication's.
+    /// The generation that was published when the nodes were read: that of a withdrawal, or of a publication.
     pub generation: Generation,
-    /// Nodes that answered, and what they said.
+    /// The nodes that answered, with their facts.
     pub nodes: BTreeMap<NodeAddr, NodeFacts>,
 }
 
 /// A withdrawn primary refuses a keeper's connections, and the keeper has none open to it (RK-10).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
-    /// The withdrawal: the probe that was refused was sent after this keeper had applied it.
+    /// The withdrawal. The refused probe was sent after this keeper had applied the withdrawal.
     pub generation: Generation,
-    /// The process that the keeper was connected to last, if the peer ended that connection: its run id.
+    /// The run id of the process that the keeper was connected to last, if the peer ended that connection.
     pub closed: Option<String>,
 }
 
 impl Report {
-    /// There is nothing to say.
+    /// Whether the report says nothing.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// The online keepers that probe the node. A keeper that says nothing of it does.
+/// The online keepers that probe the node. A keeper that does not report otherwise probes it.
 pub fn voters<'a>(
     node: &'a NodeAddr,
     keepers: &'a BTreeSet<KeeperId>,
@@ -88,7 +93,7 @@ pub fn voters<'a>(
 }
 
 /// Whether the process `run_id` of the withdrawn primary `node` is gone, so that no client has a connection to it (RK-10).
-/// `generation` is the withdrawal, `own` what this keeper itself has found.
+/// `generation` is the withdrawal, and `own` is this keeper's own finding.
 /// - Every voter is refused, in a probe sent after the withdrawal.
 /// - The peer has ended the connection of one voter to that very process.
 /// - No voter has a connection open.
@@ -114,23 +119,24 @@ pub fn gone(
     closed.is_some_and(|closed| closed.contains(&true))
 }
 
-/// What the voters together hold of one node.
+/// The votes of all voters on one node, counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
-    /// Voters that vote it down because it does not answer.
+    /// How many voters vote it down because it does not answer.
     pub unreachable: usize,
-    /// Voters that vote it down because it has been loading, or busy with a script, too long.
+    /// How many voters vote it down because it has been loading, or busy with a script, for too long.
     pub loading: usize,
-    /// Voters whose connections it refuses, whether they vote already or not.
+    /// How many voters it refuses, whether they vote already or not.
     pub refused: usize,
-    /// The voters: online keepers that probe it.
+    /// How many voters there are: online keepers that probe it.
     pub keepers: usize,
-    /// Votes that are needed at least, besides the majority (`min-votes`).
+    /// How many votes are needed at least, besides the majority (`min-votes`).
     pub min_votes: usize,
 }
 
 impl Verdict {
-    /// Counts the votes for `node` of those `keepers` that are online and probe it. Votes of keepers that are gone do not count.
+    /// Counts the votes on `node` of those `keepers` that are online and probe it. Votes of keepers that are gone do
+    /// not count.
     pub fn of(
         node: &NodeAddr,
         keepers: &BTreeSet<KeeperId>,
@@ -169,18 +175,18 @@ impl Verdict {
         votes * 2 > self.keepers && votes >= self.min_votes
     }
 
-    /// The node is down: a strict majority cannot reach it.
+    /// Whether the node is down: a strict majority cannot reach it.
     pub fn down(&self) -> bool {
         self.carries(self.unreachable)
     }
 
-    /// The node can not serve as a primary: a strict majority finds it unreachable, loading past the mark-down time, or
-    /// busy past `busy-seconds`.
+    /// Whether the node cannot serve as a primary. A strict majority finds it unreachable, loading for longer than
+    /// the mark-down time, or busy for longer than `busy-seconds`.
     pub fn unfit_as_primary(&self) -> bool {
         self.carries(self.unreachable + self.loading)
     }
 
-    /// Why the node can not be held down whatever is seen of it, in words; `None` if it can: all voters together are too few.
+    /// Why no vote can bring the node down, in words: all voters together are too few. `None` if they are enough.
     pub fn out_of_reach(&self) -> Option<String> {
         let (keepers, needed) = (self.keepers, self.min_votes.max(1));
         (keepers < needed).then(|| {
@@ -190,12 +196,12 @@ impl Verdict {
         })
     }
 
-    /// A strict majority is refused its connections.
+    /// Whether the node refuses a strict majority.
     pub fn refused_by_majority(&self) -> bool {
         self.carries(self.refused)
     }
 
-    /// A strict majority of the voters holds it alive: what a candidate needs (RK-6).
+    /// Whether a strict majority of the voters finds the node alive: a candidate needs that (RK-6).
     pub fn seen_by_majority(&self) -> bool {
         (self.keepers - self.unreachable) * 2 > self.keepers
     }
@@ -311,7 +317,7 @@ mod tests {
                 generation: n,
                 closed: None,
             });
-            // What this keeper's report says is older.
+            // This keeper's report is older than its own finding.
             let mine = Report {
                 ended: None,
                 ..mine

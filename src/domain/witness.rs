@@ -1,9 +1,11 @@
-//! What a keeper has seen with its own eyes, since it started, of the published primary's process and of those that follow
-//! it (RK-6).
+//! A keeper's own record of the published primary's process and of its replicas, since the keeper started (RK-6).
 //!
-//! A replica has exactly what its primary had at its own offset, for as long as it is the process that was linked. So an
-//! empty replica has lost nothing if that process was seen linked, and its offset is not behind the last one that was read of
-//! the primary. One that *came back* empty is another process, and shows nothing.
+//! A replica has exactly the data that its primary had at the replica's offset, as long as it is the process that was
+//! linked. So an empty replica has lost nothing if both conditions hold:
+//! - the keeper has seen that process linked;
+//! - its offset is not behind the last offset that was read of the primary.
+//!
+//! A replica that *came back* empty is another process, and shows nothing.
 
 use std::collections::BTreeMap;
 
@@ -13,16 +15,17 @@ use super::node::{Moment, NodeAddr};
 use super::observed::Observed;
 use super::published::Published;
 
-/// What one keeper has seen.
+/// The record of one keeper.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Witness {
     /// The published primary, or the one that was withdrawn last, if this keeper has read it.
     pub primary: Option<LastRead>,
-    /// Nodes that it has seen as replicas of the cluster.
+    /// Nodes that the keeper has seen as replicas of the cluster.
     pub replicas: BTreeMap<NodeAddr, SeenReplica>,
-    /// Histories that it has seen to go on from the cluster's. It keeps that to itself.
+    /// Histories that the keeper has seen to continue the cluster's. They are not part of its report.
     pub kin: Kin,
-    /// Histories that replicas stream which name the primary, while it was not read to have them. It keeps that to itself.
+    /// Histories that replicas stream which name the primary, while the primary was not read to have them. They are
+    /// not part of the report.
     pub(crate) strange: BTreeMap<NodeAddr, Stream>,
 }
 
@@ -30,29 +33,29 @@ pub struct Witness {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stream {
     history: String,
-    /// When it was read of the replica first.
+    /// When it was first read at the replica.
     seen: Moment,
-    /// The primary was read since, and does not have it: the replica's own host leads it to another server.
+    /// The primary was read since, and does not have the history: the replica's host leads it to another server.
     elsewhere: bool,
 }
 
-/// What was read last of a primary's process.
+/// The last reading of a primary's process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastRead {
     /// The primary.
     pub node: NodeAddr,
-    /// Its process.
+    /// The run id of its process.
     pub run_id: String,
-    /// The greatest offset that was read of it.
+    /// The greatest offset that was read.
     pub offset: u64,
 }
 
-/// The process that was seen last as a replica.
+/// The process that was last seen as a replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeenReplica {
     /// Its run id.
     pub run_id: String,
-    /// It was linked to the primary's process.
+    /// The process was linked to the primary's process.
     pub linked: bool,
 }
 
@@ -62,13 +65,13 @@ fn subject(published: &Published) -> Option<&NodeAddr> {
     published.primary.as_ref().or_else(withdrawn)
 }
 
-/// Whether the process is the published one, as far as that is known.
+/// Whether `run_id` is the published process, as far as that is known.
 fn is_published(published: &Published, run_id: &str) -> bool {
     published.process().is_none_or(|known| known == run_id)
 }
 
 impl Witness {
-    /// Takes in what is seen now.
+    /// Updates the record with what is observed now.
     pub fn look(&mut self, observed: &Observed) {
         let Some(published) = &observed.published else {
             return;
@@ -113,8 +116,8 @@ impl Witness {
         }
     }
 
-    /// A linked replica has the replication id of its primary, which has a new one before any replica can have it. So one
-    /// that was read before the primary, and has another, is linked to something else.
+    /// A linked replica has the replication id of its primary, and a primary has a new id before any replica can. So
+    /// a replica that was read before its primary, and has another id, is linked to something else.
     fn look_at_stream(
         &mut self,
         (sighting, primary): (&Sighting, &NodeFacts),
@@ -141,7 +144,7 @@ impl Witness {
         stream.elsewhere |= sighting.at > stream.seen;
     }
 
-    /// Whether these facts are of a replica that streams what was found not to be the primary's.
+    /// Whether these facts are of a replica that streams a history which the primary was found not to have.
     pub(super) fn is_elsewhere(&self, addr: &NodeAddr, facts: &NodeFacts) -> bool {
         let known = self.strange.get(addr).filter(|it| it.elsewhere);
         let same = known.is_some_and(|it| it.history == facts.replication_id);
@@ -179,7 +182,7 @@ impl Witness {
         }
     }
 
-    /// Whether it says something of the process that is published, or was last.
+    /// The record of the primary, if it is about the process that is published, or was published last.
     fn knows(&self, published: &Published) -> Option<&LastRead> {
         let primary = self.primary.as_ref()?;
         let same = subject(published) == Some(&primary.node);
@@ -203,7 +206,8 @@ impl Observed {
         serves.then_some((subject, sighting, facts))
     }
 
-    /// The primary, if it is to be read again: these replicas name it and stream histories that it was not read to have.
+    /// The primary, if it is to be read again, with the replicas that name it and stream histories that it was not
+    /// read to have.
     pub fn doubts(&self) -> Option<(&NodeAddr, BTreeMap<NodeAddr, String>)> {
         let (subject, ..) = self.read_primary()?;
         let strange = self.witness.strange.iter();
@@ -216,14 +220,14 @@ impl Observed {
         std::iter::once(&self.witness).chain(self.told.values())
     }
 
-    /// The greatest offset that any keeper has read of the process that is published, or was last.
+    /// The greatest offset that any keeper has read of the process that is published, or was published last.
     pub(super) fn last_read(&self) -> Option<u64> {
         let published = self.published.as_ref()?;
         let read = self.witnesses().filter_map(|it| it.knows(published));
         read.map(|it| it.offset).max()
     }
 
-    /// Whether a keeper has seen this process linked to the one that is published, or was last.
+    /// Whether a keeper has seen this process linked to the one that is published, or was published last.
     pub(super) fn was_linked(&self, addr: &NodeAddr, run_id: &str) -> bool {
         let Some(published) = &self.published else {
             return false;
@@ -236,8 +240,8 @@ impl Observed {
             .any(|it| it.knows(published).is_some() && linked(it))
     }
 
-    /// Whether these facts, of a primary, are of a process that a keeper has seen as a replica of the cluster: somebody has
-    /// promoted it.
+    /// Whether these facts, of a primary, are of a process that a keeper has seen as a replica of the cluster. Then
+    /// somebody has promoted it.
     pub(super) fn promoted_by_hand(&self, addr: &NodeAddr, facts: &NodeFacts) -> bool {
         facts.is_primary() && self.was_replica(addr, facts)
     }
@@ -251,14 +255,17 @@ impl Observed {
         self.witnesses().any(seen)
     }
 
-    /// What this keeper has to tell the others about the primary that is published, or was last: once it votes it down, it is
-    /// being replaced, or another process answers there. Nothing at rest.
+    /// The record that this keeper reports to the others about the primary, and its replicas. `None` unless one of
+    /// these holds:
+    /// - this keeper votes the primary down;
+    /// - the primary is being replaced, and does not answer;
+    /// - another process answers at its address, or may do so.
     pub fn testimony(&self) -> Option<Witness> {
         let published = self.published.as_ref()?;
         let node = self.nodes.get(subject(published)?)?;
         let facts = node.sighting.facts.as_ref();
         let other = facts.is_some_and(|facts| !is_published(published, &facts.run_id));
-        // While it answers its offset moves, and every report would be another one.
+        // While the primary answers, its offset moves, and every report would differ from the last.
         let replaced = published.intent.is_some() && !node.sighting.answering;
         let unproven = node.sighting.unproven.is_some();
         let due = node.sighting.vote.is_some() || replaced || other || unproven;

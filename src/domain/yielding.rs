@@ -1,8 +1,10 @@
-//! When a keeper that sees less than others makes way for them in the leader latch.
+//! When a leader that sees or has less than other keepers steps down for them.
 //!
-//! A leader does not depend on its own network (others do for it what it does not reach), but one that sees all acts sooner.
-//! What its file lacks, however, no leader does. Leadership must not wander, though: only what lasts counts, nobody makes way for
-//! one that lacks as much, and nobody twice within a minute, or ten seconds where files differ.
+//! A leader does not depend on its own network: other keepers carry out what it does not reach. But a leader that
+//! sees everything acts sooner, and no leader manages what its file lacks. Leadership must not wander, though:
+//! - only a lack that lasts counts;
+//! - no leader steps down for a keeper that lacks as much;
+//! - no leader steps down twice within a minute, or within ten seconds where files differ.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,41 +14,44 @@ use super::node::{KeeperId, Moment, NodeAddr};
 use super::published::Published;
 use super::verdict::{Report, Verdict, voters};
 
-/// How long a keeper that has made way does not do so again.
+/// How long a keeper that has stepped down does not do so again.
 const NOT_AGAIN_WITHIN: Duration = Duration::from_mins(1);
 
-/// The same, for a keeper whose file lacks more than that of the next.
+/// The same for a keeper whose file lacks more than that of the next keeper.
 const FILES_NOT_AGAIN_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long a file must have lacked more than others: a keeper that starts has yet to tell what its own lacks.
+/// How long a file must have lacked more than others. A keeper that has just started has yet to report what its own
+/// file lacks.
 const FILES_SETTLE: Duration = Duration::from_secs(1);
 
-/// How long a keeper must have seen less than others at least, however short the mark-down time.
+/// How long a keeper must have seen less than others at least, however short the mark-down time is.
 const PATIENCE_AT_LEAST: Duration = Duration::from_secs(3);
 
-/// How long a keeper must have seen less than another before it makes way: it votes nodes down only after `mark_down`, and
-/// others may be about to.
+/// How long a keeper must have seen less than another before it steps down. A keeper votes nodes down only after
+/// `mark_down`, so others may be about to.
 pub fn patience(mark_down: Duration) -> Duration {
     mark_down.max(PATIENCE_AT_LEAST)
 }
 
-/// What a keeper lacks for leading: the less, the better. What its file lacks weighs more than what it does not see, and what is
-/// published more than what is not. Of two that lack equally much nobody makes way, so that leadership settles.
+/// The lacks of a keeper that is to lead: the fewer, the better. The fields are in the order of their weight. A lack
+/// in the file weighs more than a lack in sight, and what is published weighs more than what is not. Of two that lack
+/// equally much neither steps down, so that leadership settles.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Lacks {
-    /// Nodes of published clusters that others probe and its file lacks.
+    /// Nodes of published clusters that others probe, and that its file lacks.
     pub published: usize,
-    /// Clusters that are not published, and nodes that only others' files and votes name, which its file lacks.
+    /// Clusters that are not published, and nodes that only others' files and votes name, as far as its file lacks
+    /// them.
     pub unpublished: usize,
-    /// Clusters of which its file lets no replica take over (priority 0).
+    /// Clusters in which its file lets no replica take over (priority 0).
     pub barred: usize,
-    /// Nodes that it votes down and that a strict majority of the voters sees alive, and nodes that tell it nothing and another
-    /// voter what they are.
+    /// Nodes that it votes down while a strict majority of the voters sees them alive. Also nodes that tell another
+    /// voter what they are, but not this keeper.
     pub blind: usize,
 }
 
 impl Lacks {
-    /// What `keeper` lacks in one cluster, of those `online`.
+    /// The lack of `keeper` in one cluster, among those `online`.
     pub fn of(
         keeper: &KeeperId,
         online: &BTreeSet<KeeperId>,
@@ -60,7 +65,7 @@ impl Lacks {
         let published: BTreeSet<&NodeAddr> = state.into_iter().flat_map(mentioned).collect();
         if report.absent {
             let has_it = |keeper| reports.get(keeper).is_none_or(|report| !report.absent);
-            // One that nobody has is given up.
+            // A cluster that no keeper has is given up.
             if online.iter().any(has_it) {
                 lacks.published = published.len();
                 lacks.unpublished = usize::from(published.is_empty());
@@ -88,7 +93,7 @@ impl Lacks {
         lacks
     }
 
-    /// What its file lacks.
+    /// The lack in the file alone.
     fn in_file(self) -> (usize, usize) {
         (self.published, self.unpublished)
     }
@@ -113,28 +118,28 @@ impl std::iter::Sum for Lacks {
     }
 }
 
-/// What a keeper remembers of seeing less than others.
+/// A keeper's record of seeing less than others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Yielding {
-    /// Since when it has seen less than the one that sees most.
+    /// Since when it has seen less than the keeper that sees most.
     since: Option<Moment>,
-    /// When it made way last.
+    /// When it last stepped down.
     last: Option<Moment>,
 }
 
-/// What keepers lack in all clusters.
+/// The lacks of keepers in all clusters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sight {
-    /// Of the keeper itself.
+    /// The lack of the keeper itself.
     pub own: Lacks,
-    /// Of the other keeper online that lacks least; `None` if there is no other.
+    /// The lack of the other keeper online that lacks least; `None` if there is no other.
     pub best: Option<Lacks>,
-    /// Of the keeper behind it in the latch, which would take its place; `None` if there is none online.
+    /// The lack of the keeper behind it in the latch, which would lead next; `None` if none is online.
     pub next: Option<Lacks>,
 }
 
 impl Sight {
-    /// Whether the file of the next keeper has more, or lets replicas take over that this one bars.
+    /// Whether the file of the next keeper has more, or lets replicas take over that this keeper's file bars.
     pub fn by_file(&self) -> bool {
         self.next.is_some_and(|next| {
             (next.in_file(), next.barred) < (self.own.in_file(), self.own.barred)
@@ -143,7 +148,7 @@ impl Sight {
 }
 
 impl Yielding {
-    /// Whether to make way now. To be asked again and again.
+    /// Whether to step down now. To be asked again and again.
     pub fn yields(&mut self, sight: Sight, patience: Duration, now: Moment) -> bool {
         let Sight { own, best, next } = sight;
         if best.is_none_or(|best| best >= own) {
@@ -234,7 +239,7 @@ mod tests {
             assert!(!yielding.yields(sight, PATIENCE, at(0)));
             assert!(!yielding.yields(sight, PATIENCE, at(100)));
         }
-        // Someone further behind sees more: the one between makes way first.
+        // A keeper further behind sees more: the keeper in between steps down first.
         let mut yielding = Yielding::default();
         assert!(!yielding.yields(sight(2, 0, 2), PATIENCE, at(0)));
         assert!(!yielding.yields(sight(2, 0, 2), PATIENCE, at(100)));
@@ -279,7 +284,7 @@ mod tests {
         assert_eq!([lacks("a"), lacks("b"), lacks("c")], [1, 0, 0]);
     }
 
-    /// `a` has a wrong password for one node; another one tells nobody anything.
+    /// `a` has a wrong password for one node. No keeper can read the other node.
     #[test]
     fn a_node_that_tells_one_keeper_nothing_and_another_what_it_is_is_a_blind_spot_too() {
         let keepers: BTreeSet<_> = ["a", "b"].map(KeeperId::new).into();

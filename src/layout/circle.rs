@@ -1,4 +1,4 @@
-//! Who takes part in failsafe, and whom each would ask (RK-8).
+//! `/circle`: the members of the failsafe group, and the keepers that each of them asks (RK-8).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,19 +10,21 @@ use super::state::{Document, LayoutError, decode, encode};
 use crate::domain::identity::{Nonce, Place};
 use crate::domain::node::KeeperId;
 
-/// `/circle/<id>`: a keeper's part in failsafe. It outlives the keeper's session, so that whoever leads knows whether a
-/// keeper that cannot be heard would have asked it.
+/// `/circle/<id>`: the registration of a member of the failsafe group. The registration outlives the keeper's
+/// session, so that a leader knows whether a keeper that it cannot hear would have asked it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Registration {
     /// Where the keeper's HTTP interface listens, `host:port`.
     pub rest: String,
-    /// The process that holds the id; a keeper of a former build has none, and cannot prove that it was it who consented.
+    /// The nonce of the process that holds the id. `None` from a keeper of a former build, which cannot prove its
+    /// consent.
     pub nonce: Option<Nonce>,
     /// Where that process runs.
     pub place: Option<Place>,
-    /// Everyone it asks before it goes on without a lease, and itself; `None`: it asks nobody and does not go on.
+    /// All keepers that this keeper asks before it goes on without a lease, and itself. `None` if the keeper asks
+    /// none, and does not go on.
     pub asks: Option<BTreeSet<KeeperId>>,
-    /// *D*: how long after its lease it goes on at most.
+    /// *D*: how long the keeper goes on at most after its lease.
     pub limit: Duration,
 }
 
@@ -39,8 +41,9 @@ struct WireRegistration {
     limit_ms: u64,
 }
 
-/// Added to the limit of a registration with a nonce. A keeper of a former build that comes to hold the id finds the
-/// registration to be another one than its own, and writes its own: so no nonce stands for a process that knows of none.
+/// Milliseconds that are added to the limit of a registration with a nonce. A keeper of a former build that comes to
+/// hold the id then finds a registration that differs from its own, and writes its own. So no nonce stands for a
+/// process that has none.
 const REPLACED_BY_FORMER: u64 = 1;
 
 impl Document for Registration {
@@ -101,7 +104,7 @@ mod tests {
         assert_eq!(read.limit, Duration::from_hours(1));
     }
 
-    /// As a former build compares a registration that it finds under its id with its own: by address, list and limit.
+    /// A former build compares a registration that it finds under its id with its own: by address, list and limit.
     #[test]
     fn a_former_build_takes_no_registration_with_a_nonce_for_its_own() {
         let wire: WireRegistration = decode(&registration(None).encode()).expect("its own form");

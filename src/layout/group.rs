@@ -1,4 +1,4 @@
-//! `/group`: the token that tells the group of keepers that meets below this prefix from others (RK-12).
+//! `/group`: the token of the group of keepers below this prefix, which tells it from other groups (RK-12).
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What a keeper announces of itself, and what all of them must agree on.
+//! The announcements of keepers, and the settings that all keepers must share.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,34 +13,35 @@ use crate::domain::node::{ClusterName, Generation, KeeperId};
 /// `/keepers/<id>`: what a keeper announces of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeeperRecord {
-    /// Where its HTTP interface listens, `host:port`.
+    /// Where the keeper's HTTP interface listens, `host:port`.
     pub rest: String,
     /// Version of the program.
     pub version: String,
     /// Host name and process id.
     pub process: String,
-    /// How long it answers after a heartbeat that was confirmed, at most.
+    /// How long the keeper answers at most after a heartbeat that was confirmed.
     pub lease: Duration,
-    /// How it goes on without ZooKeeper; `None`: not at all (RK-8).
+    /// The settings of failsafe mode; `None` if the keeper does not go on without ZooKeeper (RK-8).
     pub failsafe: Option<Failsafe>,
-    /// It answers from no state older than this generation: acknowledges every withdrawal up to it (RK-2).
+    /// The keeper answers from no state older than this generation, so it acknowledges every withdrawal up to it
+    /// (RK-2).
     pub acknowledged: Generation,
-    /// What it asks the others of published primaries, and answers, for all clusters at once (RK-2); `None` from a keeper
-    /// that cannot.
+    /// The keeper's questions to the others about published primaries, and its answers, for all clusters at once
+    /// (RK-2). `None` from a keeper that can neither ask nor answer.
     pub polls: Option<BTreeMap<ClusterName, Told>>,
 }
 
-/// `/settings`: what all keepers must agree on.
+/// `/settings`: the settings that all keepers must share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SharedSettings {
     /// How long a keeper answers after a heartbeat that was confirmed.
     pub lease: Duration,
-    /// How keepers go on without ZooKeeper; `None`: not at all (RK-8).
+    /// The settings of failsafe mode; `None` if keepers do not go on without ZooKeeper (RK-8).
     pub failsafe: Option<Failsafe>,
 }
 
 impl KeeperRecord {
-    /// Of what it announces, what all must agree on.
+    /// The part of the announcement that all keepers must share.
     pub fn settings(&self) -> SharedSettings {
         SharedSettings {
             lease: self.lease,
@@ -50,7 +51,7 @@ impl KeeperRecord {
 }
 
 impl SharedSettings {
-    /// Where this differs from what is `shared`, in words.
+    /// The differences from the `shared` settings, in words.
     pub fn differences(&self, shared: &Self) -> String {
         let consent = |it: &Self| it.failsafe.map(|it| it.consent.as_secs_f64());
         let limit = |it: &Self| it.failsafe.map(|it| it.limit.as_secs_f64());
@@ -141,7 +142,7 @@ impl From<Finding> for WireFinding {
         match finding {
             Finding::Refused => Self::Refused,
             Finding::Silent => Self::Silent,
-            // It serves nobody either, as builds know that do not know this.
+            // A busy server serves nobody either, and every build knows this word.
             Finding::Loading | Finding::Busy => Self::Loading,
             Finding::Answers => Self::Answers,
             Finding::Replaced => Self::Replaced,
@@ -211,7 +212,7 @@ impl From<WireFailsafe> for Failsafe {
     }
 }
 
-/// Whole milliseconds, rounded up: a lease is never taken for shorter than it is.
+/// Whole milliseconds, rounded up, so that no lease is taken for shorter than it is.
 pub(super) fn milliseconds(span: Duration) -> u64 {
     u64::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }

@@ -1,38 +1,39 @@
-//! Where everything is, below `zk-prefix`.
+//! The paths of all nodes, below `zk-prefix`.
 //!
-//! Names of clusters and keepers become path elements as they are: configuration admits only such as ZooKeeper does.
+//! Names of clusters and keepers become path elements as they are: configuration admits only names that ZooKeeper
+//! admits.
 
 use crate::domain::node::{ClusterName, KeeperId};
 
 /// The prefix itself.
 pub const ROOT: &str = "/";
-/// The format version, created before anything else: a prefix without it is not ours.
+/// The format version, created before anything else: a prefix without it does not belong to redis-keeper.
 pub const FORMAT: &str = "/format";
-/// What all keepers must agree on.
+/// The settings that all keepers must share.
 pub const SETTINGS: &str = "/settings";
 /// The token that tells this group of keepers from others (RK-12).
 pub const GROUP: &str = "/group";
 /// The last epoch: a decimal number.
 pub const EPOCH: &str = "/epoch";
-/// The last generation, and which clusters changed lately.
+/// The last generation, and the clusters that changed recently.
 pub const GENERATION: &str = "/generation";
-/// The latch: one ephemeral sequential child a keeper.
+/// The latch: one ephemeral sequential child for each keeper.
 pub const LEADER: &str = "/leader";
-/// One ephemeral child a keeper.
+/// One ephemeral child for each keeper.
 pub const KEEPERS: &str = "/keepers";
-/// One persistent child a keeper that takes part in failsafe (RK-8).
+/// One persistent child for each member of the failsafe group (RK-8).
 pub const CIRCLE: &str = "/circle";
-/// One ephemeral child a keeper: the settings of its file.
+/// One ephemeral child for each keeper: the settings of its file.
 pub const FILES: &str = "/files";
-/// One child a cluster.
+/// One child for each cluster.
 pub const CLUSTERS: &str = "/clusters";
 
-/// What a keeper says of its part in failsafe.
+/// The registration of a member of the failsafe group.
 pub fn registration(keeper: &KeeperId) -> String {
     format!("{CIRCLE}/{keeper}")
 }
 
-/// The node a keeper announces itself with, and its heartbeat.
+/// The announcement of a keeper, which is its heartbeat node, too.
 pub fn keeper(keeper: &KeeperId) -> String {
     format!("{KEEPERS}/{keeper}")
 }
@@ -52,24 +53,24 @@ pub fn reports(cluster: &ClusterName) -> String {
     format!("{CLUSTERS}/{cluster}/reports")
 }
 
-/// What one keeper reports of a cluster.
+/// One keeper's report on a cluster.
 pub fn report(cluster: &ClusterName, keeper: &KeeperId) -> String {
     format!("{CLUSTERS}/{cluster}/reports/{keeper}")
 }
 
-/// What stands between a latch node's owner and its sequence number. Curator's latch orders its participants by what
-/// follows this, so that a keeper of the older project which joins our latch queues up behind us instead of leading.
+/// Separates the owner of a latch node from its sequence number. Curator's latch orders its participants by the text
+/// that follows. So a keeper of the older project that joins this latch queues up behind, instead of leading.
 const LATCH: &str = "-latch-";
 
-/// The latch node a session creates, to which ZooKeeper appends the sequence number.
+/// The path of the latch node that a session creates. ZooKeeper appends the sequence number.
 pub fn latch(keeper: &KeeperId, session: i64) -> String {
     format!("{LEADER}/{keeper}@{session:x}{LATCH}")
 }
 
-/// The name of a latch node, taken apart. Ordered as leadership is: the smallest leads.
+/// The name of a latch node, taken apart. The order is that of leadership: the smallest leads.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LatchName {
-    /// Given by ZooKeeper.
+    /// The sequence number from ZooKeeper.
     pub sequence: u64,
     /// The session that created it.
     pub session: i64,
@@ -78,7 +79,7 @@ pub struct LatchName {
 }
 
 impl LatchName {
-    /// Reads the name of a child of [`LEADER`]; `None` if no keeper of this program made it.
+    /// Reads the name of a child of [`LEADER`]; `None` if no keeper of this program created it.
     pub fn parse(name: &str) -> Option<Self> {
         let (owner, sequence) = name.rsplit_once(LATCH)?;
         let (keeper, session) = owner.rsplit_once('@')?;
@@ -89,7 +90,7 @@ impl LatchName {
         })
     }
 
-    /// Full path.
+    /// The full path.
     pub fn path(&self) -> String {
         let Self {
             sequence,

@@ -1,4 +1,4 @@
-//! `/files/<id>`: the settings of a keeper's file, for the others to compare with theirs. No secrets.
+//! `/files/<id>`: the settings of a keeper's file, which other keepers compare with theirs. Secrets are left out.
 
 use std::collections::BTreeMap;
 
@@ -8,19 +8,19 @@ use super::state::{Document, LayoutError, decode, encode};
 use crate::domain::node::ClusterName;
 use crate::domain::settings::{FileSettings, Settings};
 
-/// How many bytes the clusters may take, far below what `ZooKeeper` takes. Those beyond are not told of.
+/// How many bytes the clusters may take, far below the limit of `ZooKeeper`. Clusters beyond that are left out.
 const MOST: usize = 400_000;
 
 #[derive(Serialize, Deserialize)]
 struct WireFile {
     keeper: Settings,
-    /// What holds for each cluster that does not say otherwise.
+    /// The value of a setting for each cluster that does not state its own.
     common: Settings,
     clusters: BTreeMap<String, Settings>,
 }
 
-/// Settings that all clusters have, with the value that most have: so a thousand clusters that are alike take no more than
-/// their names.
+/// The settings that all clusters have, each with its most frequent value. So a thousand similar clusters take no
+/// more than their names.
 fn common<'a>(clusters: impl Iterator<Item = &'a Settings> + Clone) -> Settings {
     let number = clusters.clone().count();
     let mut values: BTreeMap<&String, BTreeMap<&String, usize>> = BTreeMap::new();
@@ -50,7 +50,7 @@ impl Document for FileSettings {
             (name.to_string(), own)
         });
         let clusters = clusters.take_while(|(name, own)| {
-            // Quotes, colons and commas included.
+            // Includes quotes, colons and commas.
             let own = own.iter().map(|(it, value)| it.len() + value.len() + 6);
             size += name.len() + 6 + own.sum::<usize>();
             size <= MOST

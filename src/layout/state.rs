@@ -1,5 +1,5 @@
-//! The JSON that keepers write for each other and for clients. Each document carries its `format`; a newer one than
-//! [`FORMAT`] is refused, unknown fields are ignored, so that keepers of neighbouring versions live together.
+//! The JSON that keepers write for each other and for clients. Each document carries its `format`. A reader refuses a
+//! format newer than [`FORMAT`] and ignores unknown fields, so keepers of neighbouring versions work together.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ mod report;
 mod task;
 mod witness;
 
-/// The format that is written, and the newest that is read.
+/// The format that this build writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;
 
 /// How many of the latest changes `/generation` names.
@@ -26,25 +26,25 @@ pub enum LayoutError {
     /// A newer version of this program wrote it.
     #[error("has format {0}, this redis-keeper reads up to {FORMAT}: update it")]
     Newer(u32),
-    /// It is not what it should be.
+    /// The document is malformed.
     #[error("cannot be read: {0}")]
     Malformed(String),
 }
 
 /// A document kept in ZooKeeper.
 pub trait Document: Sized {
-    /// Its JSON.
+    /// The document as JSON.
     fn encode(&self) -> Vec<u8>;
 
-    /// Reads what any version up to [`FORMAT`] wrote.
+    /// Reads a document from any version up to [`FORMAT`].
     fn decode(data: &[u8]) -> Result<Self, LayoutError>;
 }
 
-/// `/format`: says whose prefix this is.
+/// `/format`: marks the prefix as one of redis-keeper.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FormatMark;
 
-/// `/generation`: the counter and, newest last, the cluster that each of its latest raises was made for.
+/// `/generation`: the counter, and the cluster of each of its latest raises, newest last.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Generations {
     /// The last generation.
@@ -53,7 +53,8 @@ pub struct Generations {
 }
 
 impl Generations {
-    /// The next raise, made for `cluster`, past `published` even if this counter has been set back.
+    /// The counter after the next raise, for `cluster`. The raise goes past `published`, even if the counter has been
+    /// set back.
     #[must_use]
     pub fn raised(mut self, cluster: &ClusterName, published: Generation) -> Self {
         if published > self.generation {
@@ -67,8 +68,8 @@ impl Generations {
         self
     }
 
-    /// The clusters changed after `applied`, each with its latest generation; `None` if that is longer ago than is
-    /// named here.
+    /// The clusters that changed after `applied`, each with its latest generation. `None` if the document no longer
+    /// names all of these changes.
     pub fn since(&self, applied: Generation) -> Option<BTreeMap<&ClusterName, Generation>> {
         let raises = self.generation.0.saturating_sub(applied.0);
         let raises = usize::try_from(raises).ok()?;

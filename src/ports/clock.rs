@@ -2,9 +2,9 @@
 
 use crate::domain::node::Moment;
 
-/// A monotonic clock that goes on counting while the machine is suspended (`CLOCK_BOOTTIME`), behind a trait so that
-/// simulations drive it. Every deadline that safety rests on is measured with it, in all keepers.
+/// A monotonic clock that goes on counting while the machine is suspended (`CLOCK_BOOTTIME`). The trait lets
+/// simulations drive it. All keepers measure every deadline that safety depends on with this clock.
 pub trait LeaseClock: Send + Sync {
-    /// Now.
+    /// The present moment.
     fn now(&self) -> Moment;
 }

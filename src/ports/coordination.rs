@@ -1,6 +1,6 @@
-//! Coordination as ZooKeeper offers it: a tree of versioned nodes, sessions, ephemerals, one-shot watches and
-//! all-or-nothing writes. Small on purpose: everything that safety rests on is built above it, in
-//! [`crate::actors::zk_session`], so that it runs in simulation too.
+//! Coordination as ZooKeeper offers it: a tree of versioned nodes, sessions, ephemeral nodes, one-shot watches and
+//! all-or-nothing writes. The trait is small on purpose. Everything that safety depends on is built above it, in
+//! [`crate::actors::zk_session`], so that simulations run that, too.
 //!
 //! Source: <https://zookeeper.apache.org/doc/current/zookeeperProgrammers.html>.
 
@@ -19,10 +19,11 @@ pub trait Coordination {
     /// Opens a new session, trying the servers in turn for about one session timeout. Dropping the future gives up.
     async fn connect(&self) -> Result<Rc<dyn Session>, CoordinationError>;
 
-    /// What it is, for logs: `zookeeper 10.0.0.1:2181,…/prefix` or `embedded`.
+    /// A description for logs: `zookeeper 10.0.0.1:2181,…/prefix` or `embedded`.
     fn describe(&self) -> String;
 
-    /// Since when it is out of touch, and why; `None` while it is not. What has no servers never is.
+    /// Since when coordination is out of touch, and why; `None` while it is in touch. Coordination without servers
+    /// always is.
     fn outage(&self) -> watch::Receiver<Option<Outage>> {
         watch::Sender::default().subscribe()
     }
@@ -31,14 +32,14 @@ pub trait Coordination {
 /// A time without a connection to coordination, for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outage {
-    /// Since when.
+    /// When it began.
     pub since: Instant,
-    /// What each server did when it was asked last: `10.0.0.1:2181: connection refused`. Empty until all were.
+    /// The last answer of each server: `10.0.0.1:2181: connection refused`. Empty until all were asked.
     pub servers: Vec<String>,
 }
 
 impl Outage {
-    /// One that has begun, of unknown cause.
+    /// An outage that has begun, of unknown cause.
     pub fn since(since: Instant) -> Self {
         Self {
             since,
@@ -46,7 +47,7 @@ impl Outage {
         }
     }
 
-    /// What the servers did; `None` until they were asked.
+    /// The answers of the servers; `None` until they were asked.
     pub fn causes(&self) -> Option<String> {
         (!self.servers.is_empty()).then(|| self.servers.join("; "))
     }
@@ -61,44 +62,46 @@ impl fmt::Display for Outage {
     }
 }
 
-/// A future whose request is sent when the method is CALLED, in the order of the calls; dropping it does not take the
-/// request back. Requests made while disconnected wait and are sent on reconnection.
+/// A future whose request is sent when the method is CALLED, in the order of the calls. Dropping the future does not
+/// take the request back. Requests that are made while disconnected wait, and are sent on reconnection.
 pub type Sent<T> = LocalBoxFuture<'static, Result<T, CoordinationError>>;
 
-/// A session. Paths are absolute below the prefix: `/leader/…`. Dropping the last clone closes the session and with
-/// it its ephemeral nodes.
+/// A session. Paths are absolute below the prefix: `/leader/…`. Dropping the last clone closes the session, which
+/// removes its ephemeral nodes.
 pub trait Session {
-    /// Names the session; new after an expiry.
+    /// The name of the session; a new one after an expiry.
     fn id(&self) -> i64;
 
     /// The session timeout that the servers granted; they may grant more or less than was asked for.
     fn timeout(&self) -> Duration;
 
-    /// The state as the client knows it. NOT a lease: a follower cut off from its ensemble keeps it connected.
+    /// The state as the client knows it. NOT a lease: a follower that is cut off from its ensemble stays connected to
+    /// the client.
     fn state(&self) -> watch::Receiver<SessionState>;
 
-    /// Data and stat of a node, `None` if it does not exist.
+    /// The data and the counters of a node; `None` if the node does not exist.
     fn get(&self, path: &str) -> Sent<Option<Node>>;
 
     /// The same with a one-shot watch for the next change (creation and deletion included).
     fn get_and_watch(&self, path: &str) -> Sent<(Option<Node>, Watch)>;
 
-    /// What stands below a node; nothing if it does not exist.
+    /// The children of a node; none if the node does not exist.
     fn children(&self, path: &str) -> Sent<Children>;
 
     /// The same with a one-shot watch for the next arrival or departure. The node must exist.
     fn children_and_watch(&self, path: &str) -> Sent<(Children, Watch)>;
 
-    /// Creates a node; answers its path (with the sequence number, for sequential kinds) and stat.
+    /// Creates a node. Returns its path, with the sequence number if there is one, and the transaction that created
+    /// it.
     fn create(&self, path: &str, data: &[u8], kind: CreateKind) -> Sent<Created>;
 
-    /// Sets the data, at any version or only at `version`; answers the new version.
+    /// Sets the data, at any version or only at `version`. Returns the new version.
     fn set(&self, path: &str, data: &[u8], version: Option<i32>) -> Sent<i32>;
 
     /// Deletes a node, at any version or only at `version`.
     fn delete(&self, path: &str, version: Option<i32>) -> Sent<()>;
 
-    /// All of `writes` or none.
+    /// Makes all of `writes`, or none.
     fn multi(&self, writes: Vec<Write>) -> Sent<()>;
 }
 
@@ -115,21 +118,21 @@ pub struct Node {
     pub owner: i64,
 }
 
-/// What stands below a node.
+/// The children of a node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Children {
     /// Their names, in no order.
     pub names: Vec<String>,
-    /// Arrivals and departures so far (`cversion`): tells of a child that came and went between two reads.
+    /// Arrivals and departures so far (`cversion`). The count shows a child that came and went between two reads.
     pub changes: i32,
 }
 
-/// What [`Session::create`] made.
+/// The result of [`Session::create`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Created {
     /// Full path, sequence number included.
     pub path: String,
-    /// The transaction that created it.
+    /// The transaction that created the node.
     pub created: i64,
 }
 
@@ -161,7 +164,7 @@ pub enum Write {
         /// Content.
         data: Vec<u8>,
     },
-    /// Set the data at this version.
+    /// Set the data, at this version if one is given.
     Set {
         /// Path.
         path: String,
@@ -170,7 +173,7 @@ pub enum Write {
         /// Version, any if `None`.
         version: Option<i32>,
     },
-    /// Delete the node at this version.
+    /// Delete the node, at this version if one is given.
     Delete {
         /// Path.
         path: String,
@@ -179,29 +182,29 @@ pub enum Write {
     },
 }
 
-/// Resolves when the watched node changed, or when the session lost its connection and what was read may be old: in
-/// either case read again.
+/// Resolves when the watched node has changed, or when the session has lost its connection. In the latter case the
+/// last reading may be old. In either case, read again.
 pub type Watch = LocalBoxFuture<'static, Fired>;
 
-/// What a watch tells.
+/// The event that a watch reports.
 ///
 /// Source: <https://zookeeper.apache.org/doc/current/zookeeperProgrammers.html#ch_zkWatches>.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fired {
-    /// The node was deleted; between the reading that armed the watch and that, nothing happened to it.
+    /// The node was deleted, and did not change between the reading that armed the watch and the deletion.
     Deleted,
-    /// Anything else, or not known.
+    /// Any other event, or an unknown one.
     Changed,
 }
 
 /// State of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionState {
-    /// Connected. The number is raised by every reconnection: what was read under a lower one must be read again.
+    /// Connected. Each reconnection raises the number: what was read under a lower number must be read again.
     Connected(u64),
     /// The connection is lost; the session may live on.
     Disconnected,
-    /// The session is over, with all its ephemeral nodes. Final.
+    /// The session is over, with all of its ephemeral nodes. Final.
     Expired,
 }
 
@@ -214,13 +217,13 @@ pub enum CoordinationError {
     /// The node exists already.
     #[error("node {0} exists")]
     NodeExists(String),
-    /// The version is another one: somebody else wrote.
+    /// The node has another version: another client has written.
     #[error("node {0} has another version")]
     BadVersion(String),
-    /// Write number `.0` (from 0) of a multi did not hold, so none was made.
+    /// Write number `.0` (from 0) of a transaction did not hold, so no write was made.
     #[error("write {0} of the transaction does not hold: {1}")]
     MultiRefused(usize, Box<CoordinationError>),
-    /// The access control list refuses it.
+    /// The access control list forbids the request.
     #[error(
         "no right to {0}: set zk-auth to the login of the keepers that made it (is the password right?), or change the node's access control list"
     )]
@@ -228,13 +231,13 @@ pub enum CoordinationError {
     /// The session is over; the request may or may not have been executed before.
     #[error("the session has expired")]
     Expired,
-    /// No server granted a session: what each of them did.
+    /// No server granted a session: the answer of each of them.
     #[error("no session: {0}")]
     NoSession(String),
     /// The connection was lost: the request may or may not be executed.
     #[error("connection lost, outcome unknown: {0}")]
     Unknown(String),
-    /// It was refused and not executed, for another reason.
+    /// The request was refused for another reason, and not executed.
     #[error("refused: {0}")]
     Refused(String),
 }

@@ -1,4 +1,4 @@
-//! The other keepers, reached directly: what is asked of them without ZooKeeper, and its rehearsal (RK-8).
+//! The other keepers, reached directly: requests for consent without ZooKeeper, and their rehearsal (RK-8).
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -11,29 +11,29 @@ use crate::domain::identity::KeeperProcess;
 use crate::domain::node::NodeAddr;
 use crate::domain::rehearsal::{Obstacle, RehearsalRequest};
 
-/// The other keepers. An answer that never comes is the caller's to give up on.
+/// The other keepers. The caller bounds the time for which it waits for an answer.
 pub trait Peers {
-    /// Asks the keeper whose HTTP interface is at `rest` (`host:port`) for its consent: the process that says it has
-    /// consented, which may be another one than was asked. The error says in words why there is no consent: it was
-    /// refused, or the keeper was not reached.
+    /// Asks the keeper at `rest` (`host:port` of its HTTP interface) for its consent. Returns the process that says
+    /// it has consented, which may be another one than was asked. The error says in words why there is no consent:
+    /// the keeper refused, or was not reached.
     fn ask_consent(
         &self,
         rest: &str,
         request: &ConsentRequest,
     ) -> LocalBoxFuture<'static, Result<KeeperProcess, String>>;
 
-    /// Asks who answers at `rest`, on a new connection, as a request for consent would be made. Binds nobody.
+    /// Asks which process answers at `rest`, on a new connection, as a request for consent would. Binds no keeper.
     fn rehearse(
         &self,
         rest: &str,
         request: &RehearsalRequest,
     ) -> LocalBoxFuture<'static, Result<KeeperProcess, Obstacle>>;
 
-    /// The addresses that `rest` stands for now; the error says in words why there is none.
+    /// The addresses that `rest` stands for now. The error says in words why there is none.
     fn resolve(&self, rest: &str) -> LocalBoxFuture<'static, Result<BTreeSet<SocketAddr>, String>>;
 
-    /// Asks the keeper at `rest` which group it belongs to and what that looks after, and tells it the node at which it
-    /// was met, so that it looks there in its turn (RK-12). As above, the caller gives up on what never comes.
+    /// Asks the keeper at `rest` for its group and the clusters of that group (RK-12). `met_at` tells that keeper the
+    /// node at which it was met, so that it looks there in its turn. The caller bounds the time.
     fn ask_group(
         &self,
         rest: &NodeAddr,
@@ -41,7 +41,8 @@ pub trait Peers {
     ) -> LocalBoxFuture<'static, Result<GroupAnswer, String>>;
 }
 
-/// Why a request to a keeper failed: the last cause in the chain of its error. The ones before it only introduce that.
+/// Why a request to a keeper failed: the last cause in the chain of its error. The causes before only introduce that
+/// one.
 pub fn root_cause(error: &dyn std::error::Error) -> String {
     let mut last = error;
     while let Some(source) = last.source() {

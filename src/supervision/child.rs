@@ -18,13 +18,15 @@ use super::{OneForOne, Stop, Supervisor};
 
 /// A child to be supervised: its name, the slot where it is found, how to make it, and when to restart it.
 ///
-/// What a supervised actor must know:
-/// - Its factory runs in its own task: a panic there is the child's exit like any other.
-/// - It answers pings as long as it can handle messages. A handler that waits for longer than the supervisor's ping
-///   interval with `ctx.wait` or `AtomicResponse` counts as hung.
-/// - After a panic nothing of it runs but the `Drop` of its fields. Otherwise `stopping` and `stopped` are called: when
-///   it stops by itself, when it is stopped, and when it is killed for hanging. `stopping` must return `Running::Stop`.
-/// - Work it spawned with its context dies with it; `ResponseFuture` and `actix::spawn` work does not.
+/// A supervised actor has to meet these conditions:
+/// - The factory runs in the child's own task: a panic there is the child's exit like any other.
+/// - The actor answers pings as long as it can handle messages. A handler counts as hung if it waits with `ctx.wait`
+///   or `AtomicResponse` for longer than the supervisor's ping interval.
+/// - After a panic, only the `Drop` of the actor's fields runs. Otherwise `stopping` and `stopped` are called: when
+///   the actor stops by itself, when it is stopped, and when it is killed for hanging. `stopping` must return
+///   `Running::Stop`.
+/// - Work that the actor spawned with its context dies with it. Work from `ResponseFuture` and `actix::spawn` does
+///   not.
 #[derive(Clone)]
 pub struct ChildSpec {
     pub(super) name: Arc<str>,
@@ -37,7 +39,7 @@ pub struct ChildSpec {
 pub(super) enum Kind {
     /// Whenever it exits.
     Permanent,
-    /// When it fails; it is removed when it stops by itself.
+    /// When it fails. A child that stops by itself is removed.
     Transient,
 }
 
@@ -60,8 +62,8 @@ impl ChildSpec {
         Self::actor(name.into(), Kind::Transient, slot, factory)
     }
 
-    /// A supervisor as a child. Each incarnation starts with the children of `plan`; those added since by
-    /// [`StartChild`](super::StartChild) end with the one before, and whoever started them starts them again.
+    /// A supervisor as a child. Each incarnation starts with the children of `plan`. Children that were added since
+    /// by [`StartChild`](super::StartChild) end with their incarnation. Their starter has to start them again.
     pub fn supervisor(name: impl Into<Arc<str>>, slot: &Slot<Supervisor>, plan: OneForOne) -> Self {
         Self {
             name: name.into(),
@@ -86,13 +88,13 @@ impl ChildSpec {
     }
 }
 
-/// A child with its type forgotten.
+/// A child without its type.
 pub(super) trait Launch: Send + Sync {
     /// Starts and publishes a new incarnation.
     fn launch(&self, node: &Node, seed: u64, report: Report) -> Incarnation;
     /// Makes references see that the child is down.
     fn withdraw(&self);
-    /// Asks the child to end in its own order; `false` if it knows none and is to be aborted.
+    /// Asks the child to end in its own order; `false` if the child has none, and is to be aborted.
     fn ask_to_stop(&self) -> bool;
 }
 
@@ -166,7 +168,7 @@ where
     Incarnation { task, pulse }
 }
 
-/// The task of one incarnation. The report is the last of it to be dropped.
+/// The task of one incarnation. The report is dropped last.
 struct Life<A: Actor<Context = Context<A>>, F> {
     stage: Stage<A, F>,
     report: Report,
@@ -219,7 +221,7 @@ where
         }
     }
 
-    /// Keeps actix from calling into an actor that a panic left half-written when it is dropped.
+    /// Keeps actix from calling into a dropped actor that a panic left half-written.
     fn terminate(&mut self) {
         if let Self::Born(actor) = self {
             actor.ctx().terminate();
@@ -227,7 +229,7 @@ where
     }
 }
 
-/// Tells the supervisor, when the child's task is gone with all it held, how it ended.
+/// Tells the supervisor how the child ended, once the child's task is gone with all that it held.
 pub(super) struct Report {
     exit: Exit,
     to: Option<Box<dyn FnOnce(Exit)>>,
@@ -250,8 +252,8 @@ impl Drop for Report {
     }
 }
 
-/// How a supervisor pings its child, whatever its type: a future in the child's context that actix polls only while
-/// the child can handle messages. A ping is a wake-up of the child; being polled is the answer.
+/// How a supervisor pings a child of any type: by a future in the child's context, which actix polls only while the
+/// child can handle messages. A ping wakes the child, and the poll is the answer.
 #[derive(Clone, Default)]
 pub(super) struct Pulse(Rc<Beat>);
 

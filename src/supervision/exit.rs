@@ -9,15 +9,15 @@ use super::panics::Panic;
 /// Why a child's task ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exit {
-    /// It stopped by itself.
+    /// The child stopped by itself.
     Normal,
-    /// Its task was cancelled, by its supervisor or with the whole runtime.
+    /// The child's task was cancelled, by its supervisor or with the whole runtime.
     Killed,
-    /// It left a ping unanswered for so long, and its task was cancelled for it.
+    /// The child left a ping unanswered for this long, so its task was cancelled.
     Hung(Duration),
-    /// It panicked: in its factory, in a handler, or in a future that it spawned.
+    /// The child panicked: in its factory, in a handler, or in a future that it spawned.
     Panicked(Panic),
-    /// It is a supervisor, and one of its own children failed too often.
+    /// The child is a supervisor, and one of its own children failed too often.
     GaveUp(Arc<GaveUp>),
 }
 

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 
-/// What a panic said, and where it was if [`install_panic_hook`] was called.
+/// The message of a panic, and its place if [`install_panic_hook`] was called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Panic {
     /// The panic's message; empty if it was not text.
@@ -39,9 +39,9 @@ thread_local! {
     static LOCATION: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Lets the causes of exits say where a child panicked. To be called once, at the start of the process.
+/// Lets the causes of exits name the place where a child panicked. To be called once, at the start of the process.
 ///
-/// A panic of supervised code is then no longer printed, since its supervisor logs it; every other panic goes to the
+/// A panic of supervised code is then no longer printed, since its supervisor logs it. Every other panic goes to the
 /// hook that was there before.
 pub fn install_panic_hook() {
     let previous = panic::take_hook();

@@ -10,9 +10,9 @@ use tokio::time::Instant;
 pub struct RestartPolicy {
     /// Delay before the second restart within `window`; the first is immediate. Doubled for each further one.
     pub backoff_min: Duration,
-    /// No delay is longer.
+    /// The longest delay.
     pub backoff_max: Duration,
-    /// A child that has been restarted so often within `window` and exits again is given up.
+    /// A child is given up if it exits again after this many restarts within `window`.
     pub max_restarts: usize,
     /// The span of time in which restarts count.
     pub window: Duration,
@@ -21,8 +21,9 @@ pub struct RestartPolicy {
 impl RestartPolicy {
     /// The delay before the next restart of a child restarted `recent` times within the window, or `None` to give up.
     ///
-    /// The first restart is immediate. Delays after it grow from `backoff_min` by doubling up to `backoff_max`;
-    /// `jitter` (0 to 1, random) shortens each by up to one half, so that what failed together does not return together.
+    /// The first restart is immediate. Later delays grow from `backoff_min` by doubling, up to `backoff_max`.
+    /// `jitter` (0 to 1, random) shortens each delay by up to one half, so that children that failed together do not
+    /// return together.
     pub fn next_delay(&self, recent: usize, jitter: f64) -> Option<Duration> {
         if recent >= self.max_restarts {
             return None;

@@ -44,7 +44,7 @@ impl Root {
         }
     }
 
-    /// The view of the tree to hand to whoever shows it.
+    /// The view of the tree, for display.
     pub fn tree(&self) -> Tree {
         self.tree.clone()
     }
@@ -54,8 +54,8 @@ impl Root {
         self.supervisor.clone()
     }
 
-    /// Resolves when the whole tree has ended: [`Exit::Normal`] after [`Root::stop`], or else with the cause, which is
-    /// then to end the process.
+    /// Resolves when the whole tree has ended: with [`Exit::Normal`] after [`Root::stop`], else with the cause, which
+    /// is then to end the process.
     pub async fn ended(&self) -> Exit {
         let mut ended = self.ended.clone();
         match ended.wait_for(Option::is_some).await.as_deref() {
@@ -64,7 +64,8 @@ impl Root {
         }
     }
 
-    /// Stops every child, the last started first, each gone before the next is stopped; what takes too long is killed.
+    /// Stops every child, the last started first. Each child is gone before the next one is stopped. A child that
+    /// takes too long is killed.
     pub async fn stop(&self) -> Exit {
         self.spec.launch.ask_to_stop();
         if let Ok(exit) = timeout(STOP_GRACE * 2, self.ended()).await {

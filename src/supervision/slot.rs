@@ -6,8 +6,8 @@ use tokio::sync::watch;
 
 /// Where the current incarnation of a child is published.
 ///
-/// Made before the child and outside of its supervisor, so that references stay valid when either is restarted, and so
-/// that two children can refer to each other.
+/// A slot is made before the child and outside of its supervisor. So references stay valid when either is restarted,
+/// and two children can refer to each other.
 pub struct Slot<A: Actor>(watch::Sender<Option<Addr<A>>>);
 
 impl<A: Actor> Slot<A> {
@@ -48,8 +48,8 @@ impl<A: Actor> Default for Slot<A> {
 
 /// A restart-proof reference to a child, for any thread: the address is resolved at every send.
 ///
-/// A message is never sent twice: what was queued or in work when the child died is lost, and its sender is told
-/// [`MailboxError::Closed`].
+/// A message is never sent twice. A message that was queued or in work when the child died is lost, and its sender is
+/// told [`MailboxError::Closed`].
 pub struct ChildRef<A: Actor>(watch::Receiver<Option<Addr<A>>>);
 
 impl<A: Actor> ChildRef<A> {
@@ -105,7 +105,7 @@ impl<A: Actor> ChildRef<A> {
     /// Resolves once an incarnation is up.
     ///
     /// # Errors
-    /// [`MailboxError::Closed`] if there can be none any more: the child was removed and its slot dropped.
+    /// [`MailboxError::Closed`] if no incarnation can come any more: the child was removed, and its slot dropped.
     pub async fn up(&self) -> Result<(), MailboxError> {
         let mut slot = self.0.clone();
         let up = slot

@@ -21,7 +21,7 @@ use super::{OneForOne, STOP_GRACE, StartChild, StartError, Stop, StopChild};
 #[rtype(result = "()")]
 struct Exited(Key, Exit);
 
-/// Children in the order of their start.
+/// Numbers the children in the order of their start.
 type Key = u64;
 
 /// The actor that does what a [`OneForOne`] says.
@@ -44,20 +44,20 @@ struct Child {
     fate: Fate,
 }
 
-/// What the next exit of a child will mean.
+/// The meaning of a child's next exit.
 enum Fate {
-    /// Its own doing.
+    /// The child's own doing.
     Open,
-    /// It was killed for not answering for so long.
+    /// The child was killed because it did not answer for this long.
     Hung(Duration),
-    /// It was stopped on request, and these wait for it.
+    /// The child was stopped on request, and these senders wait for its end.
     Stop(Vec<oneshot::Sender<()>>),
 }
 
 // === impl Child ===
 
 impl Child {
-    /// Ends the present incarnation; its exit is reported once it is gone. `false` if there is none.
+    /// Ends the present incarnation, whose exit is reported once it is gone. `false` if there is none.
     fn end(&self) -> bool {
         let Some(incarnation) = &self.incarnation else {
             return false;
@@ -68,7 +68,7 @@ impl Child {
         true
     }
 
-    /// Takes note that the incarnation is gone, and says why in full.
+    /// Records that the incarnation is gone. Returns the cause in full.
     fn ended(&mut self, exit: Exit) -> Exit {
         self.incarnation = None;
         self.spec.launch.withdraw();
@@ -83,13 +83,14 @@ impl Child {
             || (self.spec.kind == Kind::Transient && *exit == Exit::Normal)
     }
 
-    /// Counts so many restarts. None are counted, too: a counter that is there from the start shows its first growth.
+    /// Counts this many restarts. Zero restarts are counted, too: only a counter that exists from the start shows its
+    /// first growth.
     fn count_restarts(&self, restarts: u64) {
         metrics::counter!("redis_keeper_supervision_restarts_total", "child" => self.sort())
             .increment(restarts);
     }
 
-    /// The part of the name before the colon, of which there are few.
+    /// The part of the name before the colon, such as `cluster`. Such parts are few, so they can label a metric.
     fn sort(&self) -> String {
         let name = self.node.name();
         name.split_once(':')
@@ -217,7 +218,7 @@ impl Supervisor {
         }
     }
 
-    /// Stops the youngest child; its exit brings us here again.
+    /// Stops the youngest child. The exit of that child calls this function again.
     fn stop_next(&mut self, ctx: &mut Context<Self>) {
         while let Some((_, child)) = self.children.last_key_value() {
             if child.end() {
@@ -229,7 +230,8 @@ impl Supervisor {
         ctx.stop();
     }
 
-    /// Not by `run_interval`: that makes up for ticks missed in a stall, and children would be judged in no time.
+    /// `run_interval` makes up for ticks that were missed in a stall, and would judge children in no time. So each
+    /// ping arms the next.
     fn ping_after(interval: Duration, ctx: &mut Context<Self>) {
         ctx.run_later(interval, move |supervisor, ctx| {
             supervisor.ping_children(interval);

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::exit::{Exit, GaveUp};
 
-/// A view of the whole tree, for any thread. Supervisors write into it; nobody is asked when it is read.
+/// A view of the whole tree, for any thread. Supervisors write into it, so a reader waits for no actor.
 #[derive(Clone)]
 pub struct Tree(pub(super) Node);
 
@@ -23,7 +23,7 @@ impl Tree {
 pub struct TreeSnapshot {
     /// Its name under its supervisor.
     pub name: String,
-    /// What it is doing.
+    /// The child's state.
     pub state: ChildState,
     /// How often its supervisor has restarted it. A restart of the supervisor itself begins a new count.
     pub restarts: u64,
@@ -35,19 +35,19 @@ pub struct TreeSnapshot {
     pub children: Vec<TreeSnapshot>,
 }
 
-/// What a child is doing.
+/// The state of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChildState {
-    /// It is up.
+    /// The child is up.
     Running,
-    /// It is down and will be restarted.
+    /// The child is down and will be restarted.
     Restarting {
         /// Time left until then.
         due_in: Duration,
     },
-    /// It is down with its supervisor.
+    /// The child is down with its supervisor.
     Stopped,
-    /// It failed too often, or is the supervisor of one that did.
+    /// The child failed too often, or is the supervisor of one that did.
     GivenUp,
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-/// So many times per stall time the arbiter beats, and the watching thread looks.
+/// How many times per stall time the arbiter beats, and the watching thread looks.
 const BEATS: u32 = 10;
 
 /// How long the cause of an abort may take to be written.
@@ -15,8 +15,8 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// Watches one arbiter from a thread of its own.
 ///
-/// By default a stall aborts the process, with its cause as the last line if somebody reads it, so that the service manager restarts it: a
-/// blocked arbiter can not be unblocked from outside.
+/// By default a stall aborts the process, so that the service manager restarts it: nothing outside can unblock a
+/// blocked arbiter. The cause is the last text on standard error, if somebody reads there.
 pub struct Watchdog {
     stall: Duration,
     on_stall: Box<dyn FnOnce(Duration) + Send>,
@@ -24,7 +24,7 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// A watchdog that bites when the arbiter has been blocked for `stall`.
+    /// A watchdog that acts when the arbiter has been blocked for `stall`.
     pub fn new(stall: Duration) -> Self {
         Self {
             stall,
@@ -36,14 +36,14 @@ impl Watchdog {
         }
     }
 
-    /// Does this instead of aborting, on the watching thread, which then ends. It is given the length of the stall.
+    /// Runs `bite` instead of aborting, on the watching thread, which then ends. `bite` gets the length of the stall.
     #[must_use]
     pub fn on_stall(mut self, bite: impl FnOnce(Duration) + Send + 'static) -> Self {
         self.on_stall = Box::new(bite);
         self
     }
 
-    /// Does this at every beat, on the arbiter, ten times per stall time: the place to reassure a service manager.
+    /// Runs `beat` at every beat, on the arbiter, ten times per stall time: the place to reassure a service manager.
     #[must_use]
     pub fn on_beat(mut self, beat: impl FnMut() + 'static) -> Self {
         self.on_beat = Box::new(beat);
@@ -53,7 +53,7 @@ impl Watchdog {
     /// Starts to watch the current arbiter, until the guard is dropped.
     ///
     /// # Errors
-    /// When the system has no thread to give.
+    /// If the system has no thread to give.
     pub fn spawn(self) -> std::io::Result<WatchdogGuard> {
         let (beats, heard) = channel();
         let (stall, on_stall) = (self.stall, self.on_stall);
@@ -69,8 +69,8 @@ impl Watchdog {
     }
 }
 
-/// Writes the cause on standard error, from a thread that is waited for only so long: whoever blocks the arbiter may hold
-/// the lock of standard error, and nobody may read there.
+/// Writes the cause on standard error, from a thread that is waited for only briefly. The code that blocks the
+/// arbiter may hold the lock of standard error, and nobody may read there.
 fn try_to_tell(silence: Duration) {
     let (done, told) = channel::<()>();
     let telling = std::thread::Builder::new().spawn(move || {
@@ -141,8 +141,9 @@ impl Silence {
         self.length = Duration::ZERO;
     }
 
-    /// Takes account of one look that took `slept`; `true` if this is a stall. A look much longer than asked for means
-    /// that the whole process was stopped (SIGSTOP, a suspended machine): the arbiter could not beat, so the count begins anew.
+    /// Counts one look that took `slept`; `true` if this is a stall. A look may take much longer than asked for. Then
+    /// the whole process was stopped (SIGSTOP, a suspended machine) and the arbiter could not beat, so the count
+    /// begins anew.
     fn grew(&mut self, slept: Duration) -> bool {
         if slept > self.look * 2 {
             self.broken();

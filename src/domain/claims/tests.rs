@@ -20,7 +20,7 @@ fn absent() -> Report {
     }
 }
 
-/// Published with this primary and this replica.
+/// A state that publishes this primary and this replica.
 fn published(primary: &str, replica: &str) -> Published {
     Published {
         primary: Some(at(primary)),
@@ -30,7 +30,7 @@ fn published(primary: &str, replica: &str) -> Published {
     }
 }
 
-/// The same, while its primary is being replaced.
+/// The same state while its primary is being replaced.
 fn changing(state: Published) -> Published {
     Published {
         intent: Some(Intent::begun()),
@@ -38,7 +38,7 @@ fn changing(state: Published) -> Published {
     }
 }
 
-/// What a cluster claims that so many of three keepers have.
+/// The claim of a cluster that `keepers_with` of three keepers have.
 fn claim(state: &Published, generation: u64, keepers_with: usize) -> Option<Claim> {
     let online = keepers(["a", "b", "c"]);
     let without = online.iter().skip(keepers_with);
@@ -50,7 +50,7 @@ fn claim(state: &Published, generation: u64, keepers_with: usize) -> Option<Clai
     Claim::of(&state, &online, &reports, false)
 }
 
-/// With whom a cluster of the file overlaps that has these nodes.
+/// The overlaps of a cluster that has these nodes in this keeper's file.
 fn overlaps_of(claims: &Claims, cluster: &str, nodes: &[NodeAddr]) -> Vec<Overlap> {
     let nothing = Addresses::new();
     let mut claims = claims.clone();
@@ -92,7 +92,7 @@ fn a_cluster_that_no_keeper_has_or_nobody_published_claims_nothing() {
     let away = Claim::of(&state, &keepers(["a"]), &reports, true);
     assert!(away.is_some(), "whoever is away may have it");
     assert_eq!(claim(&Published::default(), 1, 3), None);
-    // Taken out of all files, it is only remembered.
+    // Taken out of all files, the node is only remembered.
     let online = keepers(["a"]);
     let mut state = published("p", "q");
     state.known.insert(at("moved"));
@@ -108,7 +108,7 @@ fn a_cluster_that_no_keeper_has_or_nobody_published_claims_nothing() {
     assert_eq!(overlaps(&claims, "c2", &["moved"]).len(), 1);
 }
 
-/// Whether `c2` is newer than `c1`, whether it is managed rather, and its primary as `c1` sees it.
+/// Whether `c2` is newer than `c1`, whether `c2` is the managed one, and the primary of `c2` as `c1` sees it.
 fn relation(first: Option<Claim>, second: Option<Claim>) -> Option<(bool, bool, NodeAddr)> {
     let mut claims = Claims::default();
     claims.set(&name("c1"), first);
@@ -169,7 +169,8 @@ fn whom_a_claim_touches_is_told_and_so_is_who_is_held() {
     assert!(overlaps(&claims, "c2", &["p"]).is_empty());
 }
 
-/// What `c1` sees of `c2`, which is published, while so many keepers have `c1`, which is not: is `c2` managed?
+/// Whether the published `c2` is managed, and whether it is outweighed, if `wishes` keepers have the unpublished
+/// `c1`.
 fn heir(wishes: usize, second: Option<Claim>) -> (bool, bool) {
     let online = keepers(["a", "b", "c"]);
     let has_it = Report {
@@ -202,7 +203,7 @@ fn a_cluster_that_more_keepers_have_takes_over_from_a_published_one_that_is_not_
     assert_eq!(heir(2, left), (true, false), "its keepers may come back");
     state = changing(state);
     assert_eq!(heir(2, claim(&state, 5, 1)), (true, false), "it changes");
-    // Nobody wishes for what is published, or for what is elsewhere.
+    // A published cluster has no wish, and neither has a cluster that no keeper reports.
     let online = keepers(["a"]);
     assert_eq!(Wish::of(Some(&state), &online, &[].into()), None);
     assert_eq!(Wish::of(None, &online, &[].into()), None);

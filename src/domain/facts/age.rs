@@ -1,4 +1,4 @@
-//! How long what a node said of itself is gone by, while later probes bring nothing newer.
+//! How long a node's facts count, while later probes bring none that are newer.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use super::super::liveness::Limits;
 use super::super::node::Moment;
 use super::Sighting;
 
-/// Facts make a statement for the mark-down time, after which a node that is merely silent would be voted down; and for two
-/// probes at least.
+/// How long facts count: the mark-down time, after which a silent node would be voted down. The least is the time of
+/// two probes.
 pub fn facts_hold(tick: Duration, limits: Limits) -> Duration {
     limits.mark_down.max(2 * tick + limits.probe_timeout)
 }
 
 impl Sighting {
-    /// Since when the facts are older than `limit`, if the last probe was sent after that and brought none. Time alone makes no
-    /// facts old: a keeper that stood still has asked nobody.
+    /// Since when the facts are older than `limit`, if a probe sent after that moment brought none. Time alone makes
+    /// no facts old: a keeper that was frozen has asked nothing.
     pub fn outdated_since(&self, limit: Duration) -> Option<Moment> {
         let since = self.at.after(limit);
         let outdated = self.facts.is_some() && !self.tells() && self.probe_sent > since;

@@ -1,4 +1,4 @@
-//! What a primary knows of a replica that is attached to it.
+//! A primary's figures for a replica that is attached to it.
 
 use std::time::Duration;
 
@@ -9,27 +9,27 @@ use super::NodeFacts;
 /// Source: <https://redis.io/docs/latest/commands/info/>.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Attached {
-    /// The address that its connection comes from, or the one that it announces (`replica-announce-ip`).
+    /// The address that its connection comes from, or the address that it announces (`replica-announce-ip`).
     pub host: String,
-    /// The port that it listens on, or the one that it announces.
+    /// The port at which it listens, or the port that it announces.
     pub port: u16,
-    /// Bytes of replication stream that it has acknowledged. It acknowledges once a second.
+    /// Bytes of the replication stream that it has acknowledged. A replica acknowledges once a second.
     pub offset: u64,
-    /// Time since it acknowledged last, to the second; `None` if that cannot be read.
+    /// Time since its last acknowledgement, in whole seconds; `None` if unreadable.
     pub silent: Option<Duration>,
 }
 
-/// How far a replica is behind its primary, as that told both offsets in one answer.
+/// How far a replica is behind its primary, by one answer of the primary that has both offsets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lag {
-    /// Bytes of replication stream that it has not acknowledged.
+    /// Bytes of the replication stream that the replica has not acknowledged.
     pub bytes: u64,
-    /// Whole seconds since it acknowledged last; `None` if that cannot be read.
+    /// Whole seconds since its last acknowledgement; `None` if unreadable.
     pub seconds: Option<u64>,
 }
 
 impl Attached {
-    /// Reads what follows the colon; `None` unless the replica is online, and its address and offset are readable.
+    /// Reads the value of `slaveN`. `None` unless the replica is online, and its address and offset are readable.
     pub fn parse(text: &str) -> Option<Self> {
         let field = |name: &str| {
             let mut fields = text.split(',');
@@ -44,7 +44,7 @@ impl Attached {
         })
     }
 
-    /// How far it is behind the server that said `facts`, this among them.
+    /// How far the replica is behind the server whose `facts` list it.
     pub fn lag(&self, facts: &NodeFacts) -> Lag {
         Lag {
             bytes: facts.offset.saturating_sub(self.offset),

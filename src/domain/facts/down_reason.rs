@@ -9,16 +9,18 @@ pub enum DownReason {
     Closed,
     /// No answer within the probe timeout.
     Unanswered,
-    /// It answers, but has been loading its data set past the mark-down time: down as a primary only.
+    /// The node answers, but has been loading its data set for longer than the mark-down time: down as a primary
+    /// only.
     Loading,
-    /// It answers, but nothing other than `BUSY` for `busy-seconds`: down as a primary only.
+    /// The node answers nothing but `BUSY` for `busy-seconds`: down as a primary only.
     Busy,
-    /// Another process answers in its place, and not as the server ([`Unproven`](crate::domain::unproven::Unproven)); cast for a primary only.
+    /// Another process answers in the server's place, and not as the server
+    /// ([`Unproven`](crate::domain::unproven::Unproven)). Only a primary gets this vote.
     Impostor,
 }
 
 impl DownReason {
-    /// It answers whoever asks, though it serves nobody: down as a primary only.
+    /// The node answers, though it serves nobody: down as a primary only.
     pub fn is_alive(self) -> bool {
         matches!(self, Self::Loading | Self::Busy)
     }

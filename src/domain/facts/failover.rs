@@ -2,20 +2,20 @@
 
 use std::fmt;
 
-/// How far a `FAILOVER` is that somebody has given this server (`master_failover_state`, since Redis 6.2). The server takes no
-/// writes meanwhile, and refuses `REPLICAOF`.
+/// How far a `FAILOVER` has come that somebody gave to this server (`master_failover_state`, since Redis 6.2).
+/// Meanwhile the server takes no writes, and refuses `REPLICAOF`.
 ///
 /// Source: <https://redis.io/docs/latest/commands/failover/>.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerFailover {
-    /// It holds writes up until the target has all of its data, however long that takes.
+    /// The server holds up writes until the target has all of its data, by default without a time limit.
     WaitingForSync,
-    /// It has the target take over, and follows it already.
+    /// The server makes the target take over, and follows it already.
     InProgress,
 }
 
 impl ServerFailover {
-    /// As `INFO` names it; `None` for none.
+    /// Reads the value in `INFO`; `None` if no failover is under way.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "waiting-for-sync" => Some(Self::WaitingForSync),

@@ -1,4 +1,4 @@
-//! What of a node's facts decisions depend on, told from the figures that move by themselves.
+//! The facts that decisions depend on, without the figures that move by themselves.
 
 use super::{Link, NodeFacts, Role, Upstream};
 

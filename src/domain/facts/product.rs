@@ -1,11 +1,11 @@
-//! Whose server it is, and of which version.
+//! The product of a server, and its version.
 
 use std::fmt;
 
-/// Who makes a server.
+/// The product of a server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Family {
-    /// Redis, and what passes itself off as one.
+    /// Redis, or a server that presents itself as Redis.
     #[default]
     Redis,
     /// Valkey.

@@ -1,4 +1,4 @@
-//! What stands between a keeper and a node, in words.
+//! Obstacles between a keeper and a node, in words.
 
 use super::Sighting;
 
@@ -17,7 +17,7 @@ impl Sighting {
         }
     }
 
-    /// What keeps this keeper from the node's facts, or from commanding it.
+    /// The obstacle between this keeper and the node's facts or its commands, if there is one.
     pub fn obstacle(&self) -> Option<String> {
         let refused =
             |why| format!("the node refuses this keeper's login, and commands with it: {why}");

@@ -1,53 +1,54 @@
-//! What keeps a server from taking writes, or would, were it a primary.
+//! Signs that a server refuses writes, or would refuse them as a primary.
 
 use super::{NodeFacts, Version};
 
-/// From this version on a replica, too, answers `PING` with `MISCONF` when its disk fails.
+/// From this version on, a replica also answers `PING` with `MISCONF` when its disk fails.
 const REPLICAS_TELL: Version = Version {
     major: 7,
     minor: 0,
     patch: 0,
 };
 
-/// When a primary refuses writes because too few replicas are in touch with it. A setting of each node, which Redis heeds
-/// on a primary only.
+/// The `min-replicas` settings of a node: when a primary refuses writes because too few replicas are in touch with
+/// it. Redis applies them on a primary only.
 ///
 /// Source: <https://redis.io/docs/latest/operate/oss_and_stack/management/replication/>.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MinReplicas {
-    /// So many replicas must be in touch (`min-replicas-to-write`); 0: none.
+    /// How many replicas must be in touch (`min-replicas-to-write`); 0 demands none.
     pub to_write: u32,
-    /// One is in touch if it was heard so many seconds ago at most (`min-replicas-max-lag`); 0 turns the whole off.
+    /// A replica is in touch if it was heard at most this many seconds ago (`min-replicas-max-lag`); 0 switches the
+    /// check off.
     pub max_lag: u32,
 }
 
 impl MinReplicas {
-    /// How many replicas it really takes.
+    /// How many replicas the two settings together demand.
     pub fn demanded(self) -> u32 {
         if self.max_lag == 0 { 0 } else { self.to_write }
     }
 }
 
-/// What a server tells of whether it can take writes.
+/// Signs of whether a server can take writes.
 ///
-/// - It answers `MISCONF` to writes and to `PING` after a failed dump, if it is to save at points in time and has
-///   `stop-writes-on-bgsave-error yes`, as by default.
-/// - It answers so, too, after a failed write to its append-only file.
+/// - After a failed dump, the server answers `MISCONF` to writes and to `PING`. Two settings must hold: it saves at
+///   points in time, and `stop-writes-on-bgsave-error` is `yes`, the default.
+/// - After a failed write to its append-only file, the server answers `MISCONF`, too.
 ///
 /// Source: <https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/>.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Writes {
-    /// It answered `PING` with `MISCONF`.
+    /// The server answered `PING` with `MISCONF`.
     pub misconf: bool,
-    /// Its last dump failed, or its last write to the append-only file (`rdb_last_bgsave_status`, `aof_last_write_status`).
-    /// Whether it refuses writes for that depends on its settings.
+    /// The last dump failed, or the last write to the append-only file (`rdb_last_bgsave_status`,
+    /// `aof_last_write_status`). The server's settings decide whether it refuses writes for that.
     pub disk_failed: bool,
-    /// Replicas in touch with it; `None` unless its `min-replicas` settings demand any (`min_slaves_good_slaves`).
+    /// The replicas in touch (`min_slaves_good_slaves`); `None` unless the `min-replicas` settings demand any.
     pub replicas_in_touch: Option<usize>,
 }
 
 impl NodeFacts {
-    /// Whether it refuses every write as a primary because of its disk, as far as it tells.
+    /// Whether the server, as a primary, refuses every write because of its disk, as far as its answers show.
     pub fn refuses_for_its_disk(&self) -> bool {
         let untold = self.upstream().is_some() && self.version < REPLICAS_TELL;
         self.writes.misconf || untold && self.writes.disk_failed

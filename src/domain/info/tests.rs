@@ -167,7 +167,7 @@ fn a_light_reply_updates_replication_and_leaves_the_rest() {
     assert_eq!(facts.uptime, before.uptime + SECOND);
 }
 
-/// A replica of this uptime, whose link has been down as the second figure says.
+/// A replica with this uptime, whose link has been down for `down_since` seconds.
 fn unlinked(uptime: &str, down_since: &str) -> Info {
     Info::parse(&format!(
         "run_id:r\nuptime_in_seconds:{uptime}\nrole:slave\nmaster_host:a\nmaster_port:1\nmaster_link_status:down\n\
@@ -260,7 +260,7 @@ fn half_a_version_is_a_version() {
     assert_eq!(read(""), None);
 }
 
-/// `sample` with this text in place of what line `at` says, and the name of that field.
+/// `sample` with `text` as the value in line `at`, and the name of that field.
 fn garbled(sample: &str, at: usize, text: &str) -> Option<(String, String)> {
     let mut lines: Vec<&str> = sample.lines().collect();
     let (field, _) = lines[at].split_once(':')?;
@@ -291,7 +291,7 @@ fn a_field_that_cannot_be_read_errs_to_the_safe_side_and_costs_no_other() {
     }
 }
 
-/// What is left of these facts when `field` holds this `text`. What may come of it in several ways is taken from `after`.
+/// The facts that remain when `field` holds `text`. A value that may be read in several ways is taken from `after`.
 fn garbled_facts(mut facts: NodeFacts, after: &NodeFacts, field: &str, text: &str) -> NodeFacts {
     match field {
         "run_id" => text.clone_into(&mut facts.run_id),

@@ -1,8 +1,9 @@
-//! Histories that go on from the cluster's, as one keeper has seen.
+//! Histories that continue the cluster's, as one keeper has seen them.
 //!
-//! A promotion, and some starts, begin a new history, and a server names only the one before it: of two in a row the second
-//! shows nothing to those who have not seen the first. So a keeper remembers what it has seen, also while nobody can write it
-//! down: operators who move the primary by hand while `ZooKeeper` is away leave no other trace.
+//! A promotion, and some starts, begin a new history, and a server names only the history before. After two in a row,
+//! a keeper that missed the first cannot see the relation any more. So a keeper remembers what it has seen, even
+//! while no keeper can write to ZooKeeper. Operators who move the primary by hand during such an outage leave no
+//! other trace.
 
 use std::collections::BTreeMap;
 
@@ -12,24 +13,24 @@ use crate::domain::node::NodeAddr;
 use crate::domain::observed::{Observed, ObservedNode};
 use crate::domain::published::Published;
 
-/// What one keeper remembers, of each node.
+/// The histories that one keeper remembers, for each node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Kin(BTreeMap<NodeAddr, Vec<Known>>);
 
-/// A history.
+/// A remembered history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Known {
     id: String,
-    /// Where it comes from; `None` of a history that was begun in the cluster's place, without any of its data.
+    /// The origin of the history; `None` if it was begun in the cluster's place, without any of the cluster's data.
     origin: Option<Origin>,
 }
 
-/// How much of the cluster's data a history goes on from.
+/// The part of the cluster's data that a history continues.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::domain) struct Origin {
     /// A history of the lineage.
     id: String,
-    /// Bytes of it.
+    /// How many bytes of it.
     extent: u64,
 }
 
@@ -37,14 +38,14 @@ pub(in crate::domain) struct Origin {
 const KEPT: usize = 8;
 
 impl Kin {
-    /// Whether one of the node's histories goes on from the cluster's, or was begun there in its place.
+    /// Whether one of the node's histories continues the cluster's, or was begun at this node in its place.
     pub(in crate::domain) fn contains(&self, addr: &NodeAddr, facts: &NodeFacts) -> bool {
         let mut known = self.0.get(addr).into_iter().flatten();
         known.any(|known| facts.histories().any(|own| own == known.id))
             || self.origin(facts).is_some()
     }
 
-    /// What the node's data go on from, whichever node was seen with that history.
+    /// The origin of the node's data, whichever node was seen with that history.
     fn origin(&self, facts: &NodeFacts) -> Option<&Origin> {
         let known = |id: &str| {
             let mut all = self.0.values().flatten();
@@ -53,7 +54,7 @@ impl Kin {
         facts.histories().find_map(known)
     }
 
-    /// Remembers the present history of a node if it goes on from one that is the cluster's, or is begun in its place.
+    /// Remembers the present history of a node if it continues the cluster's, or was begun in its place.
     pub(in crate::domain) fn look(
         &mut self,
         published: &Published,
@@ -89,8 +90,8 @@ impl Kin {
     }
 }
 
-/// The published process itself, linked as a replica: it has thrown its own data away for those that it follows now. Whoever
-/// did that has moved the primary.
+/// The origin of the published process once it is linked as a replica. The process has thrown its own data away for
+/// those that it follows, so somebody has moved the primary.
 fn led_away(published: &Published, facts: &NodeFacts) -> Option<Origin> {
     let upstream = facts.upstream()?;
     let linked = upstream.link == Link::Up && !upstream.syncing && !facts.loading;
@@ -103,7 +104,7 @@ fn led_away(published: &Published, facts: &NodeFacts) -> Option<Origin> {
 }
 
 impl Observed {
-    /// What nodes go on from whose facts name no history of the lineage, as this keeper has seen.
+    /// The origins of nodes whose facts name no history of the lineage, as this keeper has seen them.
     pub(in crate::domain) fn traces(&self) -> BTreeMap<NodeAddr, Origin> {
         let lineage = self.published.as_ref().map(|it| &it.lineage);
         let trace = |(addr, node): (&NodeAddr, &ObservedNode)| {
@@ -117,7 +118,7 @@ impl Observed {
 }
 
 impl NodeFacts {
-    /// Names the history that the node's data go on from, as it would if it remembered more than one.
+    /// Names `origin` as the node's history before, as the node would if it remembered more than one.
     pub(in crate::domain) fn trace_to(&mut self, origin: Origin) {
         self.previous_replication_id = Some(origin.id);
         self.previous_offset = Some(origin.extent);

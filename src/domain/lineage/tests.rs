@@ -1,7 +1,7 @@
 use super::*;
 use crate::domain::plan::tests::builder::{addr, cluster, history};
 
-/// A node that has `offset` bytes of the histories, the first of them its present one.
+/// A node that has `offset` bytes of two histories; the first is its present one.
 fn node(ids: [&str; 2], offset: u64, previous_offset: u64) -> NodeFacts {
     let cluster = cluster().primary("a").with("a", |a| {
         a.run_id = "another process".to_owned();
@@ -24,7 +24,7 @@ fn what_another_process_wrote_after_it_left_the_history_makes_up_for_nothing_it_
     assert!(!lost(&node(["own", "newest"], 1_000, 1_000), &replica));
     assert!(!lost(&node(["own", "newest"], 9_000, 1_000), &replica));
     assert!(lost(&node(["own", "newest"], 9_000, 400), &replica));
-    // A former build tells no more than the offset.
+    // A former build reports no more than the offset.
     let untold = NodeFacts {
         previous_offset: None,
         ..node(["own", "newest"], 400, 0)
@@ -36,7 +36,7 @@ fn what_another_process_wrote_after_it_left_the_history_makes_up_for_nothing_it_
 fn a_process_of_an_older_history_lacks_the_newest_whatever_its_offset() {
     let replica = node(["newest", "older"], 1_000, 500);
     assert!(lost(&node(["own", "older"], 9_000, 9_000), &replica));
-    // Nobody else holds the newest either.
+    // No other node holds the newest history either.
     let behind = node(["older", ""], 500, 0);
     assert!(!lost(&node(["own", "older"], 9_000, 500), &behind));
     assert!(lost(&node(["own", "older"], 9_000, 499), &behind));

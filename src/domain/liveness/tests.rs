@@ -154,7 +154,7 @@ fn a_probe_is_owed_one_timeout_before_mark_down_and_just_before_if_refused() {
     assert_eq!(node.probe_by(), None, "a hung node is given its time once");
 }
 
-/// What may happen to a monitor, each some time after the last.
+/// Events that a monitor may meet, each some time after the last.
 #[derive(Debug, Clone)]
 enum Event {
     Sent,
@@ -190,7 +190,7 @@ proptest! {
         let (mut now, mut alive, mut sent, mut fresh) = (0, 0, None, 0);
         let mut failed_since = false;
         for (wait, event) in events {
-            // Until the next event, the vote is what was announced.
+            // Until the next event, the vote changes only as announced.
             let before = node.vote(at(now));
             let change = node.next_change(at(now));
             for probe in [now, now + wait / 2, now + wait] {

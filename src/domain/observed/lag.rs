@@ -6,8 +6,8 @@ use super::super::node::NodeAddr;
 use super::Observed;
 
 impl Observed {
-    /// How far the replica is behind the primary that it follows, as that told last; `None` if the primary does not name it
-    /// so that it can be told apart: behind a translation of addresses a replica has to announce its own
+    /// How far the replica is behind the primary that it follows, by the primary's last answer. `None` if that answer
+    /// does not tell which replica is meant: behind a translation of addresses, a replica has to announce its own
     /// (`replica-announce-ip`).
     pub fn lag(&self, replica: &NodeAddr) -> Option<Lag> {
         let primary = self.upstream_of(replica)?;
@@ -15,7 +15,7 @@ impl Observed {
         let attached = facts.attached.iter().filter(|_| facts.is_primary());
         let named = attached.clone().find(|it| self.is_at(replica, it));
         let found = named.or_else(|| {
-            // Alone on its port, it is that one wherever its connection seems to come from.
+            // A replica that is alone at its port is that node, wherever its connection seems to come from.
             let at_port = |it: &&Attached| it.port == replica.port();
             let others = self.nodes.keys().filter(|addr| *addr != primary);
             let mut nodes = others.filter(|addr| addr.port() == replica.port());

@@ -1,4 +1,4 @@
-//! What is this cluster's where another published one of the group has nodes of it.
+//! Which nodes belong to this cluster, if another published cluster of the group has some of them.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,12 @@ use crate::domain::node::{ClusterName, NodeAddr};
 use crate::domain::published::Published;
 
 impl Observed {
-    /// Whether the cluster was published: it has a primary, or one was withdrawn and is being replaced.
+    /// Whether the cluster was published: it has a primary, or a withdrawn one is being replaced.
     pub(in crate::domain) fn is_published(&self) -> bool {
         self.published.as_ref().is_some_and(Published::is_begun)
     }
 
-    /// Those of the other's nodes that this cluster is published with, too.
+    /// The nodes of the other cluster with which this cluster is published, too.
     fn shared<'a>(&'a self, overlap: &'a Overlap) -> BTreeSet<&'a NodeAddr> {
         let own = self.published.iter();
         let own: BTreeSet<&NodeAddr> = own.flat_map(|it| mentioned(it).chain(&it.known)).collect();
@@ -36,7 +36,7 @@ impl Observed {
         primaries || (overlap.primary.is_none() && !shared.is_empty())
     }
 
-    /// What follows from another published cluster that has nodes of this one.
+    /// How this cluster is affected by another published one that has nodes of it.
     pub(in crate::domain) fn part(&self, overlap: &Overlap) -> Part {
         let yields = overlap.managed;
         if !self.is_published() {
@@ -64,10 +64,10 @@ impl Observed {
         foreign
     }
 
-    /// The cluster, changed after this one, for which this one's primary `addr` must not be written to: no two nodes of one
-    /// cluster are writable.
-    /// - It has the node, and does not publish it as its primary now.
-    /// - Its primary is a node of this cluster, too, and does not say that it is a replica.
+    /// The cluster, changed after this one, that forbids writes to this one's primary `addr`: no two nodes of one
+    /// cluster are writable. One of these holds:
+    /// - The other cluster has the node, and does not publish it as its primary now.
+    /// - The other cluster's primary is a node of this cluster, too, and does not say that it is a replica.
     pub(in crate::domain) fn gainsaid(&self, addr: &NodeAddr) -> Option<&ClusterName> {
         let replica = |node: &NodeAddr| self.online(node).is_some_and(|it| !it.is_primary());
         let gainsays = |overlap: &&Overlap| {
@@ -80,7 +80,7 @@ impl Observed {
         self.overlaps.iter().find(gainsays).map(|it| &it.cluster)
     }
 
-    /// The cluster, changed after this one, whose primary `addr` is: this one is not to deny it.
+    /// The cluster, changed after this one, whose primary is `addr`: this cluster must not deny that.
     pub(in crate::domain) fn proclaimed(&self, addr: &NodeAddr) -> Option<&ClusterName> {
         let mut others = self.overlaps.iter().filter(|overlap| overlap.newer);
         let other = others.find(|overlap| overlap.primary.as_ref() == Some(addr))?;

@@ -18,7 +18,7 @@ fn due(rehearsals: &mut Rehearsals, names: &[&str], now: u64) -> Vec<KeeperId> {
     due_at(rehearsals, &advertised, now)
 }
 
-/// The same of keepers that are reached at these hosts, each with the bits that its process has drawn.
+/// The rehearsals that are due with keepers at these hosts, each with the bits that its process has drawn.
 fn due_at(rehearsals: &mut Rehearsals, keepers: &[(&str, &str, u64)], now: u64) -> Vec<KeeperId> {
     let advertised = |(id, host, bits): &(&str, &str, u64)| {
         let advertised = Advertised {

@@ -1,4 +1,4 @@
-//! Names of other groups' keepers that do not lead to the keeper that bears them.
+//! Names of other groups' keepers that lead to another process, or nowhere.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -6,11 +6,11 @@ use std::fmt;
 use super::super::group::{GroupAnswer, GroupToken, ProbeName};
 use super::super::node::{KeeperId, NodeAddr};
 
-/// A name that was met at servers, and that leads elsewhere, or nowhere. It holds nothing, since any client can take a name. It
-/// is told, since a group behind it and this one do not know of each other.
+/// A name that was met at servers, and that leads elsewhere or nowhere. The name holds nothing, since any client can
+/// take a name. Keepers report it, since the group behind it and this one do not know of each other.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Astray {
-    /// What is found where the name leads.
+    /// The result of asking at the address in the name.
     pub leads_to: LeadsTo,
     /// The name.
     pub name: ProbeName,
@@ -18,21 +18,21 @@ pub struct Astray {
     pub nodes: BTreeSet<NodeAddr>,
 }
 
-/// Who answers at the address in a name, if not the keeper that bears it. What was proven comes first.
+/// The process at the address in a name, if it is not the keeper with that name. Proven cases come first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LeadsTo {
-    /// Whoever asks.
+    /// The asker itself.
     Myself,
     /// Another keeper of its group.
     OwnGroup(KeeperId),
-    /// A keeper of another group, or another keeper of that group.
+    /// A keeper of a third group, or another keeper of the group in the name.
     Another(KeeperId, GroupToken),
-    /// Nobody, or nobody who answers as a keeper does: why.
+    /// No process, or none that answers as a keeper does: why.
     Nobody(String),
 }
 
 impl LeadsTo {
-    /// Of what was answered to keeper `me` of group `own`, if not by the keeper with that name.
+    /// Classifies an `answer` to keeper `me` of group `own` that is not from the keeper with that name.
     pub fn of(answer: &GroupAnswer, own: Option<&GroupToken>, me: Option<&KeeperId>) -> Self {
         let keeper = answer.keeper.clone();
         if own != Some(&answer.group) {

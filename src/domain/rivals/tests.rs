@@ -18,7 +18,7 @@ fn name(group: u64, keeper: &str) -> ProbeName {
     }
 }
 
-/// Keeper `keeper` of `group`, which looks after the nodes 1 and 2.
+/// Keeper `keeper` of `group`, which manages the nodes 1 and 2.
 fn answer(group: u64, keeper: &str) -> GroupAnswer {
     GroupAnswer {
         group: GroupToken::drawn(group),
@@ -39,7 +39,7 @@ fn watching() -> Rivals {
     rivals
 }
 
-/// Who is asked now, answered by all with what `answer` says.
+/// The keepers that are asked now; `answer` says what each answers.
 fn ask(
     rivals: &mut Rivals,
     now: Moment,
@@ -182,7 +182,7 @@ fn what_was_known_before_a_restart_is_known_after_it() {
     restarted.own_is(GroupToken::drawn(1), KeeperId::new("me"));
     assert_eq!(ask(&mut restarted, at(3), |_| Ok(answer(2, "x"))), ["x"]);
     assert!(Rivals::resumed(&known, at(40)).known(at(40)).is_empty());
-    // Its own token had changed: the others are no rivals.
+    // This keeper's own token had changed: the others are no rivals.
     restarted.own_is(GroupToken::drawn(2), KeeperId::new("me"));
     assert!(restarted.known(at(4)).is_empty());
 }

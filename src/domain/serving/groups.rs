@@ -1,14 +1,15 @@
-//! What is answered of the primary when two groups of keepers look after the cluster (RK-12).
+//! Answers about the primary when two groups of keepers manage the cluster (RK-12).
 
 use super::Reason;
 use crate::domain::group::OtherGroup;
 use crate::domain::node::NodeAddr;
 use crate::domain::observed::Observed;
 
-/// The other group with which this answer could make two nodes writable, or deny the one that is:
-/// - this group's primary is writable if the other publishes the same, none, or a node that says itself that it is a
-///   replica, which the other group can see, too;
-/// - the other's primary is not denied to be one, unless it says that it is a replica.
+/// The other group with which this answer could make two nodes writable, or deny the one that is. No group does so in
+/// these cases:
+/// - The answer is yes, and the other group publishes the same node, or none, or a node that says that it is a
+///   replica. The other group can see that, too.
+/// - The answer is no, and the other group does not publish the node, or the node says that it is a replica.
 pub(super) fn disagreement<'a>(
     observed: &'a Observed,
     addr: &NodeAddr,

@@ -1,4 +1,4 @@
-//! How old the data of a replica may be that is read from.
+//! How old the data of a replica may be for clients to read them.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::domain::plan::tests::builder::{Cluster, NOW, addr, cluster};
 
 const LIMIT: Duration = Duration::from_secs(4);
 
-/// What is answered of replica `b`, once it is changed so; a link may be down for 4 s, and silent for as long.
+/// The answer about replica `b` after `change`. A link may be down for 4 s, and silent for as long.
 fn answer(change: impl FnOnce(&mut NodeFacts)) -> Reason {
     asked(
         cluster()

@@ -1,4 +1,4 @@
-//! What is answered about the published primary while it is published (RK-3).
+//! Answers about the published primary, while it is published (RK-3).
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::domain::node::Moment;
 use crate::domain::observed::Unlisted;
 use crate::domain::plan::tests::builder::{Cluster, KEEPERS, NOW, addr, cluster};
 
-/// Of `a`, a published primary with a replica.
+/// A cluster with the published primary `a` and a replica.
 fn published() -> Cluster {
     cluster().primary("a").replica("b", "a").published("a")
 }
@@ -30,7 +30,7 @@ impl Cluster {
         (serving.writable(&addr, node), serving.readable(&addr, node))
     }
 
-    /// `a` is refused by so many, by this keeper too.
+    /// `a` refuses this many keepers, this one included.
     fn refused_by(mut self, keepers: usize) -> Self {
         let node = self.observed.nodes.get_mut(&addr("a")).expect("a is there");
         node.verdict.refused = keepers;
@@ -38,7 +38,7 @@ impl Cluster {
         self
     }
 
-    /// The last answer of `a` was read then.
+    /// The last answer of `a` was read this long ago.
     fn last_answer(self, seconds_ago: u64) -> Self {
         let at = Moment(NOW.0.saturating_sub(Duration::from_secs(seconds_ago)));
         self.sighting("a", |a| (a.at, a.answering) = (at, false))
@@ -90,7 +90,7 @@ fn what_it_said_itself_counts_while_it_answers_and_for_the_mark_down_time_after(
     let lately = demoted().last_answer(5).is_answered("a").0;
     assert_eq!(lately, Reason::DemotedFromOutside);
     assert_eq!(demoted().last_answer(6).is_answered("a").0, Reason::Primary);
-    // It answers, but not any more what it is.
+    // The node answers, but no longer says what it is.
     let old = demoted().last_answer(6).sighting("a", |a| {
         (a.answering, a.trouble) = (true, Some("NOAUTH".to_owned()));
     });
@@ -139,7 +139,7 @@ fn a_primary_that_came_back_with_less_than_a_node_holds_that_answers_is_no_firm_
     };
     let unknown = Reason::CameBackBehind(addr("b"));
     assert_eq!(back().is_answered("a"), (unknown.clone(), unknown));
-    // Nobody who has more answers, or it has all: it serves.
+    // No node that answers has more, or the primary has everything: it serves.
     let alone = back().silent("b");
     assert_eq!(alone.is_answered("a").0, Reason::Primary);
     let whole = back().with("a", |a| {

@@ -18,8 +18,8 @@ fn unproven(since: u64, refused: Option<u64>, foreign: bool) -> Unproven {
     }
 }
 
-/// The primary ended six seconds ago, which is longer than the mark-down time, and its replicas lost it then; what answers
-/// there is `unproven`.
+/// The primary ended six seconds ago, which is longer than the mark-down time, and its replicas lost it then. The
+/// answers there are `unproven`.
 fn replaced(unproven: Unproven) -> Cluster {
     let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
     let cluster = ["b", "c"]
@@ -59,7 +59,7 @@ fn an_answer_that_names_no_process_is_a_vote_where_nobody_listened_and_the_repli
         None,
         "another password"
     );
-    // The figures are of whole seconds.
+    // The figures are in whole seconds.
     assert_eq!(vote(&replaced(unproven(6, Some(6), false))), IMPOSTOR);
     assert_eq!(vote(&replaced(unproven(5, Some(5), false))), IMPOSTOR);
 }
@@ -95,7 +95,7 @@ fn links_that_were_lost_before_the_primary_was_read_last_show_nothing() {
     }
 }
 
-/// It was restarted with another password long ago, and its replicas have lost it now.
+/// The server was restarted with another password long ago, and its replicas have lost it now.
 #[test]
 fn a_refusal_long_before_the_replicas_lost_the_primary_shows_nothing() {
     assert_eq!(vote(&replaced(unproven(600, Some(599), false))), None);

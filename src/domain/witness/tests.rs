@@ -3,7 +3,7 @@ use crate::domain::node::Moment;
 use crate::domain::plan::tests::builder::{Cluster, addr, cluster};
 use crate::domain::plan::{Change, Hold};
 
-/// A cluster that has had data and has none any more: `a` is dead, and `b` was linked to it.
+/// A cluster that has had data and has none any more. `a` is dead, and `b` was linked to it.
 fn drained() -> Cluster {
     let cluster = cluster().primary("a").replica("b", "a").published("a");
     let cluster = cluster.with("a", |a| a.keys = 0).with("b", |b| b.keys = 0);
@@ -91,7 +91,7 @@ fn keepers_tell_what_they_have_seen_once_the_primary_is_voted_down_and_nothing_a
     assert_eq!(told.primary.as_ref().unwrap().offset, 1_000);
 }
 
-/// `b` names `a`, is linked, and streams another history; it was read before `a`.
+/// `b` names `a`, is linked, and streams another history. `b` was read before `a`.
 fn led_elsewhere() -> Cluster {
     let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
     let cluster = cluster.published("a");

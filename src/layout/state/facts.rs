@@ -1,4 +1,4 @@
-//! What a keeper read of a node, for others.
+//! The facts of a node, as a keeper reports them to others.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub(super) struct WireFacts {
     keys: u64,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     append_only: bool,
-    /// As `INFO` names it.
+    /// The name in `INFO`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failover: Option<String>,
     #[serde(default, skip_serializing_if = "WireWrites::is_default")]
@@ -192,13 +192,13 @@ impl From<WireFacts> for (NodeAddr, NodeFacts) {
             previous_replication_id: wire.previous_replication_id,
             previous_offset: wire.previous_offset,
             offset: wire.offset,
-            // What moves by itself is read where it is shown.
+            // Figures that move by themselves are read where they are shown.
             attached: Vec::new(),
             copied: 0,
             keys: wire.keys,
             append_only: wire.append_only,
             failover: wire.failover.as_deref().and_then(ServerFailover::parse),
-            // The leader switches over itself or not at all.
+            // The leader switches over by its own facts, or not at all.
             shutting_down: None,
             writes: Writes {
                 misconf: wire.writes.misconf,

@@ -1,4 +1,4 @@
-//! `/clusters/<name>/reports/<id>`: what one keeper has to say about one cluster.
+//! `/clusters/<name>/reports/<id>`: one keeper's report on one cluster.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -91,10 +91,10 @@ struct WireVote {
     host: String,
     port: u16,
     reason: WireReason,
-    /// Another process answers there in its place. Builds that do not know this read the reason alone.
+    /// Another process answers in the node's place. Builds that do not know this field read the reason alone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     impostor: bool,
-    /// It answers nothing but `BUSY`. Builds that do not know this read that it is loading.
+    /// The node answers nothing but `BUSY`. Builds that do not know this field read that it is loading.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     busy: bool,
 }
@@ -118,7 +118,7 @@ impl From<DownReason> for WireReason {
     fn from(reason: DownReason) -> Self {
         match reason {
             DownReason::Refused => Self::Refused,
-            // The published process has ended the connection.
+            // For builds that know no impostor: the published process has ended the connection.
             DownReason::Closed | DownReason::Impostor => Self::Closed,
             DownReason::Unanswered => Self::Unanswered,
             DownReason::Loading | DownReason::Busy => Self::Loading,

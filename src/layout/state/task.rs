@@ -1,5 +1,5 @@
-//! Tasks and their outcomes, within `/clusters/<name>/reports/<id>`: of the leader what others are to do, of the others
-//! what became of it.
+//! Tasks and their outcomes, within `/clusters/<name>/reports/<id>`. The leader's report has the tasks for others,
+//! and their reports have the outcomes.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What a keeper has seen of a primary and its replicas, as its report has it.
+//! A keeper's record of a primary and its replicas, as part of its report.
 
 use serde::{Deserialize, Serialize};
 
