@@ -1,8 +1,10 @@
-//! What it costs to watch many nodes: CPU a node a second, and memory a node.
+//! Measures the costs of probing many nodes: CPU time for each node and second, and memory for each node.
 //!
-//! `cargo bench --bench probing [-- NODES…]` (default 100 1000). For each number of nodes it runs the built keeper with
-//! embedded coordination against stand-in servers of this process (a real `redis-server` a node would not fit), one probe
-//! a second, and reads the keeper's own CPU time and memory from `/proc`. Linux only.
+//! `cargo bench --bench probing [-- NODES…]` (default 100 1000). Linux only.
+//!
+//! For each number of nodes, the benchmark runs the built keeper with embedded coordination and one probe a second.
+//! The servers are stand-ins in this process: a real `redis-server` for each node would not fit. The keeper's CPU
+//! time and memory are read from `/proc`.
 
 #![allow(clippy::cast_precision_loss)] // figures, far below 2^52
 
@@ -16,7 +18,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Measured after the keeper has settled.
+/// The length of the measurement, which begins after `SETTLING`.
 const MEASURED: Duration = Duration::from_secs(20);
 const SETTLING: Duration = Duration::from_secs(5);
 const NODES_A_CLUSTER: usize = 3;
@@ -135,7 +137,7 @@ fn memory_kb(keeper: &Keeper) -> i64 {
 
 // === a stand-in for a server ===
 
-/// So many servers in one thread, so that they cost little beside the keeper. Returns their ports.
+/// Starts `nodes` servers in one thread, so that they cost little beside the keeper. Returns their ports.
 fn start_stand_ins(nodes: usize) -> Vec<u16> {
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -167,7 +169,7 @@ fn start_stand_ins(nodes: usize) -> Vec<u16> {
     told.recv().expect("stand-ins that start")
 }
 
-/// Answers probes as the primary or a replica of a healthy trio.
+/// Answers probes as the primary or a replica of a healthy cluster of three.
 async fn stand_in(listener: TcpListener, index: usize, primary: u16) {
     while let Ok((stream, _)) = listener.accept().await {
         tokio::spawn(serve(stream, index, primary));
@@ -198,7 +200,7 @@ async fn serve(stream: TcpStream, index: usize, primary: u16) -> io::Result<()> 
     Ok(())
 }
 
-/// The words of one request; `None` at the end of the stream.
+/// Reads the words of one request; `None` at the end of the stream.
 async fn request(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Vec<String>>> {
     let mut line = String::new();
     if stream.read_line(&mut line).await? == 0 {

@@ -1,8 +1,10 @@
-//! How many `is-writable` checks a second, one connection each as HAProxy makes them, against a bare actix-web handler.
+//! Measures how many `is-writable` checks the HTTP server answers in a second, against a bare actix-web handler. Each
+//! check has a connection of its own, as with HAProxy.
 //!
-//! Both servers run in this process with the same number of workers and are loaded in turns with the same requests; the
-//! checks are answered in two ways: by an actor on the system's thread, through its mailbox, and from a snapshot that an
-//! actor lays out for the workers to read. Prints requests a second, CPU time a request, and the ratios.
+//! - Both servers run in this process with the same number of workers. They get the same requests in turns.
+//! - Checks are answered in two ways: by an actor on the system's thread, through its mailbox; or from a snapshot
+//!   that an actor provides to the workers.
+//! - The example prints requests a second, CPU time for each request, and the ratios.
 //!
 //! `cargo run --release --example bench_http [workers] [requests a turn] [turns]`
 
@@ -100,7 +102,7 @@ fn serve(way: Way, workers: usize) -> std::io::Result<SocketAddr> {
     Ok(addr)
 }
 
-/// One server against the bare one, turn by turn.
+/// One server compared with the bare one, turn by turn.
 #[derive(Default)]
 struct Comparison {
     requests: Vec<f64>,
@@ -131,7 +133,8 @@ fn median(values: &[f64]) -> f64 {
     values[values.len() / 2]
 }
 
-/// What one turn came to. CPU time counts server and clients alike, and hardly depends on what else the machine does.
+/// The figures of one turn. The CPU time includes server and clients, and hardly depends on the other load of the
+/// machine.
 struct Turn {
     per_second: f64,
     cpu: Duration,
@@ -153,7 +156,7 @@ impl fmt::Display for Turn {
     }
 }
 
-/// Makes so many requests, each on its own connection, from blocking clients.
+/// Sends `requests` requests from blocking clients, each on a connection of its own.
 async fn load(server: SocketAddr, requests: u32) -> Turn {
     let began = Instant::now();
     let cpu_began = cpu_time();
@@ -190,7 +193,7 @@ fn cpu_time() -> Duration {
     time.try_into().expect("CPU time is positive")
 }
 
-/// Makes one request; whether the answer was 200.
+/// Sends one request. Returns whether the answer was 200.
 fn request(server: SocketAddr) -> std::io::Result<bool> {
     let mut connection = TcpStream::connect(server)?;
     connection.write_all(REQUEST)?;
@@ -243,11 +246,11 @@ impl StandIn {
     }
 }
 
-/// How an answer is come by.
+/// The way to an answer.
 enum Way {
-    /// By asking the actor.
+    /// Ask the actor.
     Mailbox(Addr<StandIn>),
-    /// By reading what the actor last laid out.
+    /// Read the actor's last snapshot.
     Snapshot(watch::Receiver<StandIn>),
 }
 
@@ -374,7 +377,7 @@ impl Backend for Way {
     }
 }
 
-/// What this example never asks.
+/// The answer to questions that this example never asks.
 fn unasked<'a, T: 'a>() -> LocalBoxFuture<'a, Result<T, Unanswered>> {
     ready(Err(Unanswered::NoSuchCluster)).boxed_local()
 }

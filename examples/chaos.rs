@@ -1,5 +1,5 @@
-//! Kills, freezes, cuts off and restarts everything, as a seed says, under clients that write; then judges what was promised.
-//! `docs/chaos.md` explains it.
+//! Kills, freezes, cuts off and restarts every part of a site under clients that write, as a seed decides. Then
+//! judges whether the promises were kept. `docs/chaos.md` explains the run.
 //!
 //! `cargo run --release --example chaos -- --seed N [--minutes M]`
 
@@ -65,11 +65,11 @@ use self::support::BACKGROUND;
 use self::verdict::{Verdict, keep_logs};
 use self::whole::{same_data, settled};
 
-/// Until everything is whole, from its start.
+/// The time limit from the start until all clusters are in order.
 const START: Duration = Duration::from_mins(2);
-/// The same from the end of a round's faults: the bound that is judged.
+/// The time limit from the end of a round's faults until all clusters are in order. A longer recovery is a breach.
 const RECOVERY: Duration = Duration::from_mins(1);
-/// From then on it is told what was waited for.
+/// After a longer recovery, the log says which condition was the last to be met.
 const LONG: Duration = Duration::from_secs(10);
 
 /// Breaks everything but the promises.
@@ -109,7 +109,7 @@ pub(crate) struct Settings {
 }
 
 fn main() -> ExitCode {
-    // The keepers of the run are this program, too.
+    // The keepers of the run are started from this program, too.
     if std::env::args().nth(1).as_deref() == Some("run") {
         return redis_keeper::cli::main(std::env::args_os()).into();
     }
@@ -124,7 +124,7 @@ fn main() -> ExitCode {
         let mut interrupt = signal(SignalKind::interrupt()).expect("a signal handler");
         tokio::select! {
             code = run(&arguments) => code,
-            // What was started ends with the run that is dropped here.
+            // All started processes end with the run, which is dropped here.
             _ = terminate.recv() => ended_by("SIGTERM", 143),
             _ = interrupt.recv() => ended_by("SIGINT", 130),
         }
@@ -196,7 +196,7 @@ async fn run(arguments: &Arguments) -> ExitCode {
     ExitCode::from(u8::from(!verdict.breaches.is_empty()))
 }
 
-/// A client a host and cluster, and one that asks the keeper of each host.
+/// Starts a client on each host for each cluster, and an observer of each host's keeper.
 fn start_clients(site: &Site, start: Instant) -> (Vec<Client>, Vec<Observer>) {
     let nodes = site.redis().iter().map(|cluster| {
         let nodes = cluster.iter().map(|redis| redis.node().to_string());
@@ -212,7 +212,7 @@ fn start_clients(site: &Site, start: Instant) -> (Vec<Client>, Vec<Observer>) {
     (clients, observers)
 }
 
-/// Round after round until the time is over, or something does not recover.
+/// Strikes round after round, until the time is over or a cluster does not recover.
 async fn strike(
     arguments: &Arguments,
     clusters: &[Cluster],

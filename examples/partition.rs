@@ -1,5 +1,5 @@
-//! Cuts two of five hosts off for some seconds, under clients that write, and prints what became of their writes: with
-//! redis-keeper, with Redis Sentinel, or with one after the other. `docs/partition.md` explains it.
+//! Cuts two of five hosts off for some seconds under clients that write, and prints how many writes were lost. The
+//! manager is redis-keeper, Redis Sentinel, or each in turn. `docs/partition.md` explains the run.
 //!
 //! `cargo run --release --example partition -- [redis-keeper|sentinel|both] [--cut SECONDS] [--leaders-cut-off]`
 
@@ -36,7 +36,7 @@ use self::script::figures::Figures;
 use self::script::site::{Manager, Names};
 use self::support::BACKGROUND;
 
-/// Before the cut and, at least, after it.
+/// The time before the cut, and the shortest time after the cut.
 const AROUND: Duration = Duration::from_secs(10);
 const MARK_DOWN: Duration = Duration::from_secs(1);
 
@@ -62,7 +62,7 @@ enum Who {
 }
 
 fn main() -> ExitCode {
-    // The keepers of the test are this program, too.
+    // The keepers of the test are started from this program, too.
     if std::env::args().nth(1).as_deref() == Some("run") {
         return redis_keeper::cli::main(std::env::args_os()).into();
     }
@@ -94,7 +94,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// A row a figure, a column a manager, in Markdown.
+/// A Markdown table with a row for each figure and a column for each manager.
 fn table(columns: &[(&str, Figures)]) -> String {
     type Row = (&'static str, fn(&Figures) -> String);
     const ROWS: [Row; 7] = [

@@ -1,4 +1,4 @@
-//! The world behind the ports: Redis, ZooKeeper, embedded coordination, the other keepers, clocks.
+//! Adapters: the implementations of the ports for Redis, ZooKeeper, embedded coordination, other keepers and clocks.
 
 pub mod clock;
 pub mod embedded;

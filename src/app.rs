@@ -1,4 +1,4 @@
-//! Wiring: configuration and ports become the root of the supervision tree and the HTTP server.
+//! Wiring: builds the root of the supervision tree and the HTTP server from the configuration and the ports.
 //!
 //! ```text
 //! root ─┬─ session             ZkSession
@@ -37,53 +37,55 @@ mod backend;
 mod http_server;
 mod tree;
 
-/// How long the orderly departure from ZooKeeper may take before it is left to the session's expiry.
+/// The time limit for an orderly departure from ZooKeeper. After that, the keeper's nodes stay until the session
+/// expires.
 const LEAVE_WITHIN: Duration = Duration::from_millis(500);
 
-/// How often every supervisor pings its children; one that has not answered by the next ping is replaced.
+/// How often every supervisor pings its children. A child that has not answered by the next ping is replaced.
 const PING_EVERY: Duration = Duration::from_secs(2);
 
-/// The world the daemon runs in.
+/// The ports through which a keeper reaches the rest of the world.
 pub struct Ports {
-    /// The servers.
+    /// The Redis servers.
     pub redis: Rc<dyn Redis>,
-    /// ZooKeeper, or what stands in for it.
+    /// ZooKeeper, or the embedded coordination in its place.
     pub coordination: Rc<dyn Coordination>,
     /// The other keepers.
     pub peers: Rc<dyn Peers>,
-    /// What leases are measured with.
+    /// The clock that measures leases.
     pub clock: Arc<dyn LeaseClock>,
-    /// What jitter is drawn from.
+    /// The seed of random delays.
     pub seed: u64,
-    /// What tells this process from every other (RK-8).
+    /// The random number of this process, which tells it from every other process (RK-8).
     pub nonce: Nonce,
-    /// Where it runs.
+    /// The place of this process: processes at one place share their loopback addresses.
     pub place: Place,
 }
 
-/// What the HTTP server is made of, beside the actors.
+/// The parts of the HTTP server, besides the actors.
 pub struct Front {
-    /// Where it listens.
+    /// The socket on which the server listens.
     pub listener: TcpListener,
-    /// How many connections it has at most.
+    /// The most connections at once.
     pub connections: usize,
-    /// What the process has recorded.
+    /// The metrics that the process has recorded.
     pub metrics: PrometheusHandle,
 }
 
-/// Where the actors of a running keeper are found, across their restarts.
+/// References to the actors of a running keeper. The references stay valid across restarts of the actors.
 pub struct References {
     /// The coordination session.
     pub session: ChildRef<ZkSession>,
-    /// What acts while this keeper leads.
+    /// The actor that acts while this keeper leads.
     pub leader: ChildRef<FailoverActor>,
-    /// Each cluster's actor, and its monitors.
+    /// The actor of each cluster, and the cluster's monitors.
     pub clusters: Directory,
-    /// Keepers that could not be asked without ZooKeeper, and why, as far as that was told.
+    /// The obstacles found by rehearsals: keepers that could not be asked for consent, and why (RK-8).
     pub obstacles: watch::Receiver<Arc<[String]>>,
 }
 
-/// A running keeper. Dropping it stops everything at once, without giving back what it holds in ZooKeeper.
+/// A running keeper. To drop the daemon is to stop all of it at once; its latch and heartbeat then stay in ZooKeeper
+/// until the session expires.
 pub struct Daemon {
     root: Root,
     references: References,
@@ -92,24 +94,24 @@ pub struct Daemon {
     clock: Arc<dyn LeaseClock>,
 }
 
-/// Why a keeper ended by itself.
+/// The reason why a keeper ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// It can not take part as it is configured or placed: a restart alone will not help.
+    /// The keeper cannot take part with its configuration or at its place. A restart alone will not help.
     #[error("{0}")]
     Refused(String),
-    /// A part of it failed too often.
+    /// An actor of the keeper failed too often.
     #[error("{0}")]
     GaveUp(Exit),
 }
 
 impl Daemon {
-    /// Starts the tree on the current arbiter, and serves HTTP as `front` says.
+    /// Starts the tree on the current arbiter, and serves HTTP as `front` describes.
     pub fn start(config: &Config, ports: Ports, front: Front) -> Self {
         Self::assemble(config, ports, Some(front))
     }
 
-    /// Starts the tree without its HTTP server: what a simulation runs.
+    /// Starts the tree without its HTTP server, for the simulation.
     pub fn start_unserved(config: &Config, ports: Ports) -> Self {
         Self::assemble(config, ports, None)
     }
@@ -186,16 +188,16 @@ impl Daemon {
         }
     }
 
-    /// Where its actors are found.
+    /// References to the actors.
     pub fn references(&self) -> &References {
         &self.references
     }
 
-    /// Resolves when this keeper first holds a lease: it takes part and may answer.
+    /// Resolves when this keeper first holds a lease: the keeper takes part and may answer.
     pub fn ready(&self) -> impl Future<Output = ()> + use<> {
         let mut lease = self.lease.clone();
         async move {
-            // An error means that the daemon ends: then it never gets ready.
+            // An error means that the daemon has ended: the keeper will never be ready.
             if lease
                 .wait_for(|lease| lease.deadline.is_some())
                 .await
@@ -206,8 +208,10 @@ impl Daemon {
         }
     }
 
-    /// Runs until `stop` resolves, then gives back latch, votes and membership. Ends early with the cause when the keeper
-    /// can not go on.
+    /// Runs until `stop` resolves, and then removes this keeper's latch, reports and heartbeat from ZooKeeper.
+    ///
+    /// # Errors
+    /// The keeper cannot go on. The error has the cause.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), Failure> {
         tokio::select! {
             biased;
@@ -239,8 +243,8 @@ fn supervised() -> OneForOne {
     OneForOne::new(RestartPolicy::default()).ping_every(PING_EVERY)
 }
 
-/// The root remembers for longer: the supervisors below it take up to half a minute to give up on a child, and one that
-/// does nothing else must end the keeper, not be restarted for ever.
+/// The root counts restarts over a longer window. A supervisor below the root takes up to half a minute to give up on
+/// a child. If a supervisor does nothing but give up, it must end the keeper, and not be restarted for ever.
 fn at_root() -> OneForOne {
     let policy = RestartPolicy {
         window: Duration::from_mins(10),

@@ -1,4 +1,4 @@
-//! Subcommands of the program.
+//! The subcommands of the program.
 
 pub mod args;
 pub mod check;
@@ -18,7 +18,7 @@ use std::ffi::OsString;
 use self::args::Command;
 use self::exit::Exit;
 
-/// Does what `arguments` (the program's name first) ask for.
+/// Runs the command in `arguments`. The first argument is the program's name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     match args::parse(arguments) {
         Ok(Command::Run { file }) => run::run(&file),

@@ -1,7 +1,12 @@
 //! The configuration: file and environment, validated into domain types.
 //!
-//! The way of a document: JSON5 text → merged with the environment ([`figment`]) → checked against the schema, every
-//! problem noted → the shape of the file, defaults filled in → these types. docs/configuration.md describes every key.
+//! A document takes these steps; docs/configuration.md describes every key:
+//!
+//! 1. The JSON5 text is parsed.
+//! 2. The environment is merged into the document ([`figment`]).
+//! 3. The schema checks the document, and notes every problem.
+//! 4. The document takes the shape of the file, with defaults filled in.
+//! 5. Validation makes the types of this module.
 
 mod compared;
 mod environment;
@@ -37,35 +42,36 @@ pub use secret::{Secret, SecretFileError};
 /// A validated configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// This process among the keepers.
+    /// The id of this keeper.
     pub keeper_id: KeeperId,
-    /// Where the keepers meet.
+    /// The coordination service.
     pub coordination: CoordinationConfig,
     /// The HTTP server.
     pub rest: RestConfig,
-    /// Leases of this keeper.
+    /// Leases and heartbeats of this keeper.
     pub timing: TimingConfig,
-    /// At least one.
+    /// The clusters; at least one.
     pub clusters: Vec<ClusterConfig>,
     /// The log.
     pub log: LogConfig,
     document: Document,
 }
 
-/// Where the keepers meet.
+/// The coordination service, through which the keepers agree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CoordinationConfig {
-    /// One keeper without ZooKeeper.
+    /// A single keeper without ZooKeeper.
     Embedded,
-    /// An ensemble.
+    /// A ZooKeeper ensemble.
     ZooKeeper {
-        /// Its servers, at least one.
+        /// The servers; at least one.
         quorum: Vec<HostPort>,
-        /// The path below which everything is kept: begins with a slash, does not end with one.
+        /// The path of the node below which all others are: begins with a slash, and does not end with one.
         prefix: String,
-        /// What is asked for; the servers may grant another (their `minSessionTimeout`, `maxSessionTimeout`).
+        /// The session timeout that the keeper asks for. The servers may grant another (`minSessionTimeout`,
+        /// `maxSessionTimeout`).
         session_timeout: Duration,
-        /// Who to log in as.
+        /// The login, if any.
         auth: Option<ZkAuth>,
     },
 }
@@ -73,115 +79,116 @@ pub enum CoordinationConfig {
 /// A login of ZooKeeper's `digest` scheme.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZkAuth {
-    /// Without a colon.
+    /// The user name, without a colon.
     pub user: String,
-    /// Its password.
+    /// The user's password.
     pub password: Secret,
-    /// Where both were read.
+    /// The file with both; `None` if they were given directly.
     pub file: Option<PathBuf>,
 }
 
 /// The HTTP server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestConfig {
-    /// What it binds: a host name or an IP literal; IPv6 without brackets.
+    /// The host name or IP literal on which the server listens; IPv6 without brackets.
     pub host: String,
     /// TCP port.
     pub port: u16,
-    /// How other keepers reach it.
+    /// The address at which other keepers reach the server.
     pub advertise: HostPort,
-    /// Worker threads, at least one.
+    /// The number of worker threads; at least one.
     pub workers: usize,
-    /// Operators may have the keepers do something, a switchover for one.
+    /// Whether operations of operators are permitted, such as a switchover.
     pub operations: bool,
 }
 
 /// Leases of this keeper (RK-3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimingConfig {
-    /// How long an answer is certain after a heartbeat was sent; at most half the session timeout.
+    /// How long an answer holds after a heartbeat was sent; at most half the session timeout.
     pub lease: Duration,
     /// From one heartbeat to the next; shorter than the lease.
     pub heartbeat: Duration,
-    /// How long reads are answered after a heartbeat was sent; not shorter than the lease.
+    /// How long checks of readability are answered after a heartbeat was sent; not shorter than the lease.
     pub read_lease: Duration,
-    /// How this keeper goes on without ZooKeeper; `None`: not at all (RK-8).
+    /// The settings of failsafe mode; `None` if the keeper does not go on without ZooKeeper (RK-8).
     pub failsafe: Option<Failsafe>,
 }
 
 /// The log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
-    /// The form of its lines.
+    /// The format of the lines.
     pub format: LogFormat,
-    /// What is logged, in the syntax of `tracing_subscriber::EnvFilter`; known to parse.
+    /// The filter, in the syntax of `tracing_subscriber::EnvFilter`; known to be valid.
     pub level: String,
 }
 
-/// One primary/replica group.
+/// A primary and its replicas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterConfig {
     /// Unique among the clusters.
     pub name: ClusterName,
-    /// At least one; none is a node of another cluster too, by configured address.
+    /// The nodes; at least one. No address is in two clusters.
     pub nodes: Vec<NodeConfig>,
-    /// When it is probed, and when a node is down.
+    /// When the nodes are probed, and when a node is down.
     pub timing: ClusterTiming,
-    /// How it is judged and led.
+    /// The rules of votes, elections and failovers.
     pub policy: Policy,
-    /// How its nodes are spoken to.
+    /// The settings for connections to the nodes.
     pub redis: RedisAccess,
 }
 
 /// One Redis node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeConfig {
-    /// Where it listens.
+    /// The address of the server.
     pub addr: NodeAddr,
-    /// Overrides the node's own `replica-priority`: lower preferred, 0 never promoted. Also in [`Policy::priorities`].
+    /// Overrides the node's own `replica-priority`: a lower one is preferred, 0 is never promoted. Also in
+    /// [`Policy::priorities`].
     pub priority: Option<u32>,
 }
 
-/// When a cluster is probed, and when a node is down.
+/// When the nodes of a cluster are probed, and when a node is down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClusterTiming {
     /// From one probe of a node to the next.
     pub tick: Duration,
-    /// How long a node gives no proof of life before it is voted down; at least `tick` + `probe_timeout`.
+    /// How long a node may give no proof of life until it is voted down; at least `tick` + `probe_timeout`.
     pub mark_down: Duration,
-    /// How long an answer to a probe is awaited.
+    /// The time limit for the answer to a probe.
     pub probe_timeout: Duration,
     /// From one reconciliation by the leader to the next.
     pub failover_tick: Duration,
-    /// How long a primary may answer nothing but that it is busy with a script; `None`: for ever.
+    /// How long a primary may answer only that it is busy with a script; `None` for any time.
     pub busy: Option<Duration>,
 }
 
-/// How the nodes of a cluster are spoken to.
+/// The settings for connections to the nodes of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedisAccess {
     /// ACL user; `None` is the default user.
     pub username: Option<String>,
-    /// None: no AUTH is sent. At most two, of which a server has one.
+    /// If the list is empty, no `AUTH` is sent. There are at most two passwords, of which a server accepts one.
     pub passwords: Vec<Secret>,
-    /// Where they were read.
+    /// The file with the passwords; `None` if they were given directly.
     pub password_file: Option<PathBuf>,
     /// `None`: plain TCP.
     pub tls: Option<TlsConfig>,
-    /// Commands that the servers call otherwise.
+    /// The commands that the servers know by another name (`rename-command`).
     pub names: CommandNames,
 }
 
-/// TLS towards Redis.
+/// TLS for connections to Redis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsConfig {
-    /// PEM file of the authorities trusted; `None`: those of the system.
+    /// PEM file of the trusted authorities; `None` for those of the system.
     pub ca_file: Option<PathBuf>,
     /// PEM files of this client's certificate and its key.
     pub identity: Option<TlsIdentity>,
     /// The name expected in the servers' certificates instead of the configured host.
     pub server_name: Option<String>,
-    /// The servers' certificates are not verified.
+    /// Whether the servers' certificates are accepted without verification.
     pub insecure: bool,
 }
 
@@ -197,10 +204,10 @@ pub struct TlsIdentity {
 // === impl Config ===
 
 impl Config {
-    /// Reads the file at `path`; variables of `environment` that begin with `REDIS_KEEPER_` override it.
+    /// Reads the file at `path`. Variables of `environment` that begin with `REDIS_KEEPER_` override the file.
     ///
     /// # Errors
-    /// The file cannot be read, or it and the environment have problems: all of them.
+    /// The file cannot be read, or the file and the environment have problems. The error lists all problems.
     pub fn load(
         path: &Path,
         environment: impl Iterator<Item = (String, String)>,
@@ -212,10 +219,10 @@ impl Config {
         Self::parse(&path.display().to_string(), &text, environment)
     }
 
-    /// Like [`Config::load`], from the text of a file that problems call `name`.
+    /// The same as [`Config::load`], with the file's text. Messages call the file `name`.
     ///
     /// # Errors
-    /// The text and the environment have problems: all of them.
+    /// The text and the environment have problems. The error lists all problems.
     #[expect(
         clippy::missing_panics_doc,
         reason = "it never does; property tests try"
@@ -248,8 +255,8 @@ impl Config {
         ))
     }
 
-    /// The effective configuration as JSON: every default filled in, each cluster with what it inherits, secrets masked.
-    /// But for the masks it can be loaded, and means the same.
+    /// The effective configuration as JSON: with every default, with each cluster's inherited settings, and with
+    /// secrets masked. Apart from the masks, the JSON can be loaded, and means the same.
     #[expect(
         clippy::missing_panics_doc,
         reason = "it never does; property tests try"
@@ -259,13 +266,13 @@ impl Config {
     }
 }
 
-/// The environment of this process, for [`Config::load`]. What is not Unicode is replaced.
+/// The environment of this process, for [`Config::load`]. Bytes that are no Unicode are replaced.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     std::env::vars_os().map(move |(name, value)| (text(name), text(value)))
 }
 
-/// The object that `text` is.
+/// Parses `text` into an object.
 fn read(text: &str, spans: &Spans) -> Result<Dict, Problem> {
     let problem = |line: Option<usize>, fault: String, remedy: &str| Problem {
         path: String::new(),

@@ -1,7 +1,12 @@
-//! The HTTP interface: HAProxy checks, admin, health, metrics. What it answers, path by path: `docs/http.md`.
+//! The HTTP interface: checks of HAProxy, administration, health, metrics. `docs/http.md` has the answers for each
+//! path.
 //!
-//! Handlers hold no state of their own: they ask the [`Backend`], wait for it at most [`backend::PATIENCE`], and write
-//! down what it said. Everything is read-only but what an operator has to switch on: see `operations`.
+//! Handlers hold no state of their own. They ask the [`Backend`], and write its answer as JSON. They wait for an
+//! actor's answer for [`backend::PATIENCE`] at most, and for an operation until it is done. All paths only read, with
+//! two exceptions:
+//!
+//! - the operations, which an operator must permit: see `operations`;
+//! - the requests of other keepers for consent: see `failsafe`.
 
 pub mod backend;
 pub mod server;
@@ -45,13 +50,13 @@ use crate::actors::cluster_api::Reason;
 use crate::domain::node::Moment;
 use crate::ports::clock::LeaseClock;
 
-/// What every handler works with. One for the whole server, across its restarts.
+/// The state that all handlers share. The state lives as long as the process, across restarts of the server.
 pub struct HttpState {
     backend: Arc<dyn Backend>,
     clock: Arc<dyn LeaseClock>,
     metrics: PrometheusHandle,
     tally: Tally,
-    /// Operations may be asked for (`admin-operations`).
+    /// Whether operations are permitted (`admin-operations`).
     operations: bool,
     to_leader: ToLeader,
     ask_leader: AskLeader,
@@ -59,8 +64,8 @@ pub struct HttpState {
 }
 
 impl HttpState {
-    /// Answers from `backend`, testing deadlines against `clock`; `metrics` renders what the rest of the process has
-    /// recorded.
+    /// Answers from `backend`, and tests deadlines against `clock`. `metrics` renders the metrics that the rest of
+    /// the process has recorded.
     pub fn new(
         backend: Arc<dyn Backend>,
         clock: Arc<dyn LeaseClock>,
@@ -78,13 +83,13 @@ impl HttpState {
         }
     }
 
-    /// Takes operators' requests too, if so.
+    /// Permits operations of operators if `operations` is true.
     #[must_use]
     pub fn with_operations(self, operations: bool) -> Self {
         Self { operations, ..self }
     }
 
-    /// Since when and why ZooKeeper is away, if that is why this keeper cannot say.
+    /// The time and the cause of ZooKeeper's outage, if `reason` is a consequence of that outage.
     fn outage_behind(&self, reason: &Reason) -> Option<String> {
         let unconfirmed = matches!(reason, Reason::NoLease | Reason::NoState);
         unconfirmed.then(|| self.backend.outage()).flatten()
@@ -97,7 +102,7 @@ impl HttpState {
         }
     }
 
-    /// What is said, and since when and why ZooKeeper is away, if it is.
+    /// The text, with the time and the cause of ZooKeeper's outage if there is one.
     fn with_outage(&self, said: impl Display) -> String {
         match self.backend.outage() {
             Some(outage) => format!("{said}: {outage}"),
@@ -105,13 +110,13 @@ impl HttpState {
         }
     }
 
-    /// Whether an answer with this deadline may still be passed on (RK-3).
+    /// Whether an answer with this deadline still holds, so that it may be sent (RK-3).
     fn holds(&self, deadline: Option<Moment>) -> bool {
         deadline.is_none_or(|deadline| self.clock.now() < deadline)
     }
 }
 
-/// Paths of the interface, as `GET /` lists them.
+/// The paths of the interface, as `GET /` lists them.
 const PATHS: [&str; 17] = [
     "/cluster/{name}/status",
     "/cluster/{name}/master",
@@ -132,7 +137,7 @@ const PATHS: [&str; 17] = [
     "/",
 ];
 
-/// What else can be asked for, likewise.
+/// The paths with other methods, as `GET /` lists them.
 const OPERATIONS: [&str; 5] = [
     "POST /admin/clusters/{name}/switchover",
     "POST /admin/clusters/{name}/acknowledge",
@@ -141,7 +146,7 @@ const OPERATIONS: [&str; 5] = [
     "POST /failsafe/rehearsal",
 ];
 
-/// The application: all routes, and what surrounds them.
+/// The application: all routes, with the count of connections and the answer for a handler that panics.
 pub fn app(
     state: Arc<HttpState>,
 ) -> App<
@@ -159,13 +164,14 @@ pub fn app(
         .default_service(web::to(error::no_such_path))
         .wrap_fn(|request, service| {
             let connection = Connection::of(request.request());
-            // A handler that takes a body says itself when that has come whole.
+            // A request with a body begins to be served once the whole body has come. Its handler notes that moment.
             if let Some(connection) = &connection
                 && request.method() != Method::POST
             {
                 connection.serve();
             }
-            // A handler that crashes costs its own answer only, and says so: HAProxy asks another keeper after a 500.
+            // A panic in a handler costs only this answer, which becomes a 500. Then HAProxy asks another keeper
+            // (`retry-on` in `conf/haproxy.cfg`).
             AssertUnwindSafe(service.call(request))
                 .catch_unwind()
                 .map(move |answer| {
@@ -178,7 +184,7 @@ pub fn app(
 }
 
 fn routes(config: &mut ServiceConfig) {
-    // The checks come first: they are nearly all of the traffic.
+    // The checks come first, since they are nearly all of the traffic.
     config
         .service(check("/cluster/{name}/is-writable", haproxy::is_writable))
         .service(check("/cluster/{name}/is-readable", haproxy::is_readable))
@@ -230,7 +236,7 @@ fn routes(config: &mut ServiceConfig) {
         .service(read("/", admin::index));
 }
 
-/// A path that can be read, and nothing else.
+/// A path with the methods `GET` and `HEAD`.
 fn read<F, Args>(path: &str, handler: F) -> Resource
 where
     F: Handler<Args>,
@@ -240,7 +246,8 @@ where
     readable(path, handler).default_service(web::to(error::method_not_allowed))
 }
 
-/// A path that load balancers check. `OPTIONS`, HAProxy's method unless it is told another, is answered as `HEAD` is.
+/// A path for the checks of load balancers. `OPTIONS` gets the answer of `HEAD`: HAProxy uses `OPTIONS` if its
+/// configuration names no method.
 fn check<F, Args>(path: &str, handler: F) -> Resource
 where
     F: Handler<Args>,

@@ -1,5 +1,5 @@
-//! A host is lost with the primary, the leading keeper and a ZooKeeper server on it: milliseconds from the kill to the
-//! promotion.
+//! A host is lost with the primary, the leading keeper and a ZooKeeper server on it. The figure is the time from the
+//! kill to the promotion, in milliseconds.
 
 use std::time::Duration;
 

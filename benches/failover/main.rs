@@ -1,9 +1,12 @@
-//! How long failovers take, side by side with Redis Sentinel.
+//! Measures how long failovers take, side by side with Redis Sentinel.
 //!
-//! `cargo bench --bench failover [-- [trio|storm|host-loss|reborn|switchover] [ROUNDS]]` (default: trio, 5 rounds, as of switchover; 20 of reborn, 1 of the others). Keepers
-//! and ZooKeeper, Sentinels, and all servers run on this machine, both sides with the same mark-down time. Processes are
-//! killed with SIGKILL; the clock runs from the kill until a replica says that it is the primary. With `SHOW_LOGS` set, the
-//! logs of the keepers are printed, too: they tell where the time goes.
+//! `cargo bench --bench failover [-- [trio|storm|host-loss|reborn|switchover] [ROUNDS]]`
+//!
+//! - The default is `trio`.
+//! - The default number of rounds is 5 for `trio` and `switchover`, 20 for `reborn`, and 1 for the others.
+//! - All keepers, ZooKeeper, Sentinels and servers run on this machine. Both sides have the same mark-down time.
+//! - Processes are killed with SIGKILL. The clock runs from the kill until a replica says that it is the primary.
+//! - With `SHOW_LOGS` set, the logs of the keepers are printed, too. They show where the time goes.
 
 use std::time::{Duration, Instant};
 
@@ -58,7 +61,7 @@ fn main() {
     });
 }
 
-/// One line of figures, in milliseconds.
+/// Prints one line of figures, in milliseconds.
 fn show(name: &str, millis: &mut [i128]) {
     millis.sort_unstable();
     let (least, median, most) = (
@@ -72,7 +75,7 @@ fn show(name: &str, millis: &mut [i128]) {
     );
 }
 
-/// What the keepers logged, if that is wanted.
+/// Prints the logs of the keepers if `SHOW_LOGS` is set.
 fn show_logs(keepers: &Keepers) {
     if std::env::var_os("SHOW_LOGS").is_some() {
         for keeper in keepers.iter() {
@@ -81,7 +84,7 @@ fn show_logs(keepers: &Keepers) {
     }
 }
 
-/// Milliseconds from the begin of `kill` to each of the first `wanted` promotions among `replicas`.
+/// Returns the milliseconds from the beginning of `kill` to each of the first `wanted` promotions among `replicas`.
 async fn kill_and_time(
     kill: impl FnOnce(),
     replicas: &[&Redis],
@@ -119,7 +122,7 @@ async fn kill_and_time(
     promoted
 }
 
-/// Asks by `ROLE`. A promotion ends the connections of clients: then a new one is made.
+/// Asks with `ROLE`. A promotion closes the connections of clients, so the next call connects again.
 async fn says_primary(replica: &Redis, connection: &mut Option<MultiplexedConnection>) -> bool {
     if connection.is_none() {
         *connection = connect(replica.at()).await.ok();

@@ -1,5 +1,6 @@
-//! A primary dies and is back at once, empty, long before the mark-down time: how often its data is kept. Its replicas ask
-//! it for everything anew within a second or so, and throw away what they have when they get the answer.
+//! A primary dies, and is back at once without its data, long before the mark-down time. The figure is how often the
+//! data are kept. The replicas ask the primary for a full copy within about a second, and drop their own data when
+//! they get the copy.
 
 use std::time::Duration;
 
@@ -44,12 +45,12 @@ async fn is_kept(delay: &str, round: usize) -> bool {
     first.wait_in_step_with(&primary).await;
     second.wait_in_step_with(&primary).await;
 
-    // A leader that has just begun waits for keepers it may never have seen.
+    // A leader that has just begun waits for keepers that it may never have seen.
     tokio::time::sleep(Duration::from_secs(1)).await;
 
     primary.kill();
     primary.revive().await;
-    // Lost or kept, in the end all hold the same.
+    // Whether the data are lost or kept, all servers have the same data in the end.
     let all = [&primary, &first, &second];
     eventually(SOON, "one data set", async || {
         let mut seen = Vec::new();

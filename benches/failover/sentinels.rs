@@ -1,4 +1,4 @@
-//! Three Redis Sentinels.
+//! Starts three Redis Sentinels.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,16 +12,17 @@ use super::support::process::{Process, command};
 use super::support::redis::{Redis, connect};
 use super::support::wait::eventually;
 
-/// They find each other through the servers, every two seconds, and ask for replicas every ten.
+/// The time limit for the Sentinels to know each other and all replicas. They find each other through the servers
+/// every two seconds, and ask for replicas every ten seconds.
 const MEETING: Duration = Duration::from_mins(2);
 
-/// Sentinels that know each other and all replicas. The first of them leads no more than the others.
+/// Sentinels that know each other and all replicas. The first Sentinel has no special role.
 pub(crate) struct Sentinels {
     pub(crate) processes: Vec<Process>,
     _directory: TempDir,
 }
 
-/// Starts three that watch `primaries` with so many `replicas` each.
+/// Starts three Sentinels that watch `primaries`, each with `replicas` replicas.
 pub(crate) async fn start(
     net: &Net,
     primaries: &[&Redis],

@@ -1,4 +1,5 @@
-//! A hundred clusters of two servers lose their primaries at once: milliseconds from the first kill to each promotion.
+//! A hundred clusters of two servers lose their primaries at once. The figures are the times from the first kill to
+//! each promotion, in milliseconds.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::support::zookeeper::ZooKeeper;
 use super::{kill_and_time, sentinels, show, show_logs};
 
 const CLUSTERS: usize = 100;
-/// Servers that are started side by side.
+/// The number of servers that are started at once.
 const AT_ONCE: usize = 25;
 const MARK_DOWN: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_millis(10);

@@ -1,5 +1,8 @@
-//! A planned switchover under load, through HAProxy as `conf/haproxy.cfg` has it (a check every 200 ms): for how long the
-//! old primary held up writes, the longest time between two writes of a client, and what was lost.
+//! A switchover under load, through HAProxy with `conf/haproxy.cfg` (a check every 200 ms). The figures:
+//!
+//! - how long the old primary paused writes;
+//! - the longest time between two writes of a client;
+//! - the number of acknowledged writes that were lost.
 
 use serde_json::Value;
 
@@ -9,7 +12,7 @@ use super::support::writer::Writer;
 use super::support::zookeeper::ZooKeeper;
 use super::{show, show_logs};
 
-/// Writes before and after.
+/// The number of writes before and after the switchover.
 const WRITES: usize = 200;
 const PATH: &str = "/admin/clusters/cluster-1/switchover";
 const HELD_UP: &str = "held_up=";
@@ -44,7 +47,7 @@ pub(crate) async fn measure(rounds: usize) {
     println!("to reach: at most 20 ms; one check interval (200 ms) + 50 ms; none");
 }
 
-/// What the leader logged.
+/// Reads the duration of the pause from the leader's log, in milliseconds.
 fn pause(site: &Site) -> i128 {
     let mut logs = site.keepers.iter().map(|keeper| keeper.process().log());
     let told = logs.find_map(|log| {

@@ -1,5 +1,8 @@
-//! One primary of three servers is killed: milliseconds from the end of the mark-down time to the promotion. Both sides
-//! count from the last answer, which is a little before the kill, so figures can be negative.
+//! The primary of a cluster of three servers is killed. The figure is the time from the end of the mark-down time to
+//! the promotion, in milliseconds.
+//!
+//! Both sides count the mark-down time from the last answer, which comes shortly before the kill. So figures can be
+//! negative.
 
 use std::time::Duration;
 

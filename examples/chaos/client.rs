@@ -1,4 +1,5 @@
-//! Clients that write through the proxy of their own host and remember each acknowledgement, and one that asks its keeper.
+//! Clients that write through the HAProxy of their host and record each acknowledgement, and observers that ask a
+//! keeper.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::rc::Rc;
@@ -15,12 +16,12 @@ use crate::site::{name, proxy_port};
 use crate::support::keeper::Keeper;
 use crate::support::session::Session;
 
-/// Between two writes of one client, and before a new session after an error.
+/// The pause between two writes of one client, and before a new session after an error.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Between two rounds of questions to a keeper.
+/// The pause between two rounds of questions to a keeper.
 const QUESTIONS: Duration = Duration::from_millis(100);
 
-/// Sets bit after bit of a key of its own, until stopped or dropped: bit `n` stands for its write number `n`.
+/// Sets one bit after another in a key of its own, until stopped or dropped. Bit `n` stands for write number `n`.
 pub(crate) struct Client {
     cluster: usize,
     host: usize,
@@ -35,11 +36,11 @@ struct Diary {
 
 /// Asks the keeper of its host about every node of every cluster, as HAProxy does.
 pub(crate) struct Observer {
-    /// By cluster.
+    /// The answers by cluster.
     heard: Arc<Mutex<Vec<Vec<Writable>>>>,
 }
 
-/// The key that the client on `host` writes to.
+/// The key of the client on `host`.
 pub(crate) fn key(host: usize) -> String {
     format!("client-{host}")
 }
@@ -51,7 +52,7 @@ fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 // === impl Client ===
 
 impl Client {
-    /// Begins to write to `cluster` on `host`. Times count from `start`.
+    /// Starts a client that writes to `cluster` on `host`. Times count from `start`.
     pub(crate) fn start(host: &Host, cluster: usize, start: Instant) -> Self {
         let diary = Arc::<Mutex<Diary>>::default();
         let writing = Writing {
@@ -68,22 +69,22 @@ impl Client {
         }
     }
 
-    /// The cluster it writes to.
+    /// The cluster to which the client writes.
     pub(crate) fn cluster(&self) -> usize {
         self.cluster
     }
 
-    /// The host it is on.
+    /// The host on which the client runs.
     pub(crate) fn host(&self) -> usize {
         self.host
     }
 
-    /// The latest of its writes that was acknowledged.
+    /// The client's latest acknowledged write.
     pub(crate) fn latest(&self) -> Option<Write> {
         locked(&self.diary).writes.last().copied()
     }
 
-    /// Stops writing: all that was acknowledged.
+    /// Stops writing. Returns all acknowledged writes.
     pub(crate) fn stop(&self) -> Vec<Write> {
         let mut diary = locked(&self.diary);
         diary.stopped = true;
@@ -113,7 +114,7 @@ impl Writing {
         }
     }
 
-    /// Writes until a session ends, or a write is refused.
+    /// Writes until the session ends, or a write is refused.
     async fn use_up(&self, number: &mut u32) -> RedisResult<()> {
         let mut session = Session::open(self.proxy).await?;
         while !self.is_stopped() {
@@ -149,7 +150,8 @@ impl Writing {
 // === impl Observer ===
 
 impl Observer {
-    /// Begins to ask `keeper` from its own host about the nodes of each cluster, which are named by their hosts.
+    /// Starts to ask `keeper`, from the keeper's host, about the nodes of each cluster. Each node has the number of
+    /// its host.
     pub(crate) fn start(
         host: &Host,
         keeper: &Arc<Keeper>,
@@ -180,7 +182,7 @@ impl Observer {
         Self { heard }
     }
 
-    /// What the keeper called writable so far, by cluster.
+    /// The nodes that the keeper has called writable so far, by cluster.
     pub(crate) fn heard(&self) -> Vec<Vec<Writable>> {
         locked(&self.heard).clone()
     }

@@ -1,4 +1,4 @@
-//! Operators who ask for switchovers whatever else is under way.
+//! Operators who ask for switchovers at any time.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -13,19 +13,19 @@ use crate::network::Host;
 use crate::site::name;
 use crate::support::keeper::Keeper;
 
-/// Between two requests of one operator, at most.
+/// The longest pause between two requests of one operator.
 const REST: Duration = Duration::from_secs(20);
 
-/// Asks the keeper of its host, now and then, to switch a cluster over to whichever node is best. Until dropped.
+/// Asks the keeper of its host from time to time to switch a cluster over to the best node, until dropped.
 pub(crate) struct Operator {
-    /// How often each answer came.
+    /// The number of times that each answer came.
     answers: Arc<Mutex<BTreeMap<String, usize>>>,
 }
 
 // === impl Operator ===
 
 impl Operator {
-    /// Begins. The seed decides when, and which of the clusters. Times count from `start`.
+    /// Starts an operator. The seed decides the times and the clusters. Times count from `start`.
     pub(crate) fn start(
         host: &Host,
         keeper: &Arc<Keeper>,
@@ -41,7 +41,7 @@ impl Operator {
         Self { answers }
     }
 
-    /// How often each answer came so far.
+    /// The number of times that each answer has come so far.
     pub(crate) fn answers(&self) -> BTreeMap<String, usize> {
         let answers = self.answers.lock();
         answers.unwrap_or_else(PoisonError::into_inner).clone()

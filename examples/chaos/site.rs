@@ -1,4 +1,4 @@
-//! What runs on the three hosts.
+//! The programs on the three hosts.
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -17,15 +17,15 @@ use crate::support::process::Process;
 use crate::support::redis::Redis;
 use crate::support::zookeeper::Server;
 
-/// Where clients find the proxy of their host, for the first cluster; the others follow.
+/// The port of the HAProxy on each host for clients of the first cluster. The other clusters have the next ports.
 const PROXY_PORT: u16 = 1301;
 const READABLE_PORT: u16 = 9301;
 const ZOOKEEPER_PORT: u16 = 2181;
 const TEMPLATE: &str = include_str!("../../conf/haproxy.cfg");
 
-/// Three hosts at work. The host with number `n` has the `n`th of everything.
+/// Three hosts. The host with number `n` has the `n`th of each kind of program.
 pub(crate) struct Site {
-    // Dropped in this order: programs first, then the hosts that they are on.
+    // The fields are dropped in this order: the programs first, then the hosts on which they run.
     proxies: Vec<Arc<HaProxy>>,
     keepers: Vec<Arc<Keeper>>,
     zookeeper: Vec<Arc<Server>>,
@@ -34,12 +34,12 @@ pub(crate) struct Site {
     _dir: TempDir,
 }
 
-/// How clusters are called.
+/// The name of a cluster.
 pub(crate) fn name(cluster: usize) -> String {
     format!("cluster-{}", cluster + 1)
 }
 
-/// Where clients of a cluster find the proxy of their host.
+/// The port of the HAProxy on each host for clients of a cluster.
 pub(crate) fn proxy_port(cluster: usize) -> u16 {
     PROXY_PORT + port_offset(cluster)
 }
@@ -48,7 +48,7 @@ fn port_offset(cluster: usize) -> u16 {
     u16::try_from(cluster).expect("a few clusters")
 }
 
-/// Every cluster has a network of its own on the same cable.
+/// The address of a node. Every cluster has a network of its own on the same cable.
 fn address(cluster: usize, host: usize) -> Ipv4Addr {
     let octet = |number: usize| u8::try_from(number).expect("a small number");
     Ipv4Addr::new(10, 0, octet(cluster + 1), octet(host))
@@ -57,7 +57,7 @@ fn address(cluster: usize, host: usize) -> Ipv4Addr {
 // === impl Site ===
 
 impl Site {
-    /// Starts all of it. The nodes of host 1 are the primaries.
+    /// Starts all programs. The nodes of host 1 are the primaries.
     pub(crate) async fn open(clusters: &[Cluster], settings: &Settings) -> Self {
         let network = Network::new(HOSTS);
         for host in network.hosts() {
@@ -117,7 +117,7 @@ impl Site {
         node.host().rsplit('.').next()?.parse().ok()
     }
 
-    /// A process.
+    /// The process of a target.
     pub(crate) fn process(&self, target: Target) -> &Process {
         match target {
             Target::Keeper(host) => self.keepers[host - 1].process(),
@@ -128,7 +128,7 @@ impl Site {
     }
 }
 
-/// A primary on host 1 and replicas in step with it.
+/// Starts a primary on host 1 and replicas on the other hosts, and waits until the replicas are in step.
 async fn start_redis(network: &Network, number: usize, cluster: &Cluster) -> Vec<Arc<Redis>> {
     let mut servers = Vec::<Arc<Redis>>::new();
     for host in network.hosts() {
@@ -208,7 +208,7 @@ fn keeper_settings(
     })
 }
 
-/// The file that is recommended, with the addresses of this site and as many clusters as it has.
+/// The recommended configuration of HAProxy, with the addresses and clusters of this site.
 fn proxy_config(network: &Network, redis: &[Vec<Arc<Redis>>]) -> String {
     const SOCKET: &str = "  stats socket /run/haproxy/admin.sock mode 600 level admin\n";
     let (common, cluster) = TEMPLATE
@@ -236,7 +236,7 @@ fn proxy_config(network: &Network, redis: &[Vec<Arc<Redis>>]) -> String {
     config
 }
 
-/// `text` with `servers` instead of those that are there, of which `first` is the first.
+/// Replaces the servers in `text` by `servers`, which come in place of the one named `first`.
 fn with_servers(text: &str, first: &str, servers: &str) -> String {
     let mut replaced = String::new();
     for line in text.lines() {

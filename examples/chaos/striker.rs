@@ -1,4 +1,4 @@
-//! Does what a schedule says to a site, and undoes it.
+//! Carries out the faults of a schedule, and undoes them.
 
 use std::collections::BTreeSet;
 use std::fmt::{Display, Write as _};
@@ -10,7 +10,7 @@ use crate::judge::Frozen;
 use crate::schedule::{Cut, Direction, Fault, HOSTS, Loss, Planned, Target, targets};
 use crate::site::Site;
 
-/// Strikes, and keeps a diary of it.
+/// Carries out faults, and records them.
 pub(crate) struct Striker<'a> {
     site: &'a Site,
     clusters: usize,
@@ -18,22 +18,22 @@ pub(crate) struct Striker<'a> {
     down: BTreeSet<Target>,
     frozen: BTreeSet<Target>,
     cuts: Vec<Cut>,
-    /// Of the HAProxies, with the time at which they were frozen.
+    /// The HAProxies that are frozen now, each with the time of its freeze.
     standing: Vec<(usize, Duration)>,
-    /// When HAProxies stood still.
+    /// The times in which HAProxies were frozen or did not know the servers' states.
     pub(crate) stood_still: Vec<Frozen>,
-    /// Processes that ended by themselves.
+    /// The processes that ended by themselves.
     pub(crate) ended: Vec<String>,
-    /// What was done, a line each.
+    /// The record of the run, line by line.
     pub(crate) story: Vec<String>,
-    /// How many faults struck.
+    /// The number of faults so far.
     pub(crate) faults: usize,
 }
 
 // === impl Striker ===
 
 impl<'a> Striker<'a> {
-    /// Nothing is struck yet. Times count from `start`.
+    /// A striker that has done nothing yet. Times count from `start`.
     pub(crate) fn new(site: &'a Site, clusters: usize, start: Instant) -> Self {
         Self {
             site,
@@ -50,17 +50,17 @@ impl<'a> Striker<'a> {
         }
     }
 
-    /// What is struck.
+    /// The site that is struck.
     pub(crate) fn site(&self) -> &'a Site {
         self.site
     }
 
-    /// When the run began.
+    /// The time at which the run began.
     pub(crate) fn start(&self) -> Instant {
         self.start
     }
 
-    /// Does all that is planned, each thing at its time from now, and has undone it when this returns.
+    /// Carries out the planned faults, each at its time from now. All faults are undone on return.
     pub(crate) async fn play(&mut self, round: &[Planned]) {
         let begin = Instant::now();
         let strikes = round.iter().map(|it| (it.from, true, &it.fault));
@@ -81,7 +81,7 @@ impl<'a> Striker<'a> {
         }
     }
 
-    /// Notes processes that ended though nobody ended them, and starts them again as a service manager would.
+    /// Records processes that ended although no fault ended them, and starts them again as a service manager would.
     pub(crate) fn look_for_dead(&mut self) {
         let clusters = self.clusters;
         let all = (1..=HOSTS).flat_map(|host| targets(host, clusters));
@@ -98,7 +98,7 @@ impl<'a> Striker<'a> {
         }
     }
 
-    /// One more line of the story.
+    /// Adds a line to the record.
     pub(crate) fn tell(&mut self, what: impl Display) {
         let line = format!("{:8.3} {what}", self.start.elapsed().as_secs_f64());
         eprintln!("{line}");
@@ -132,7 +132,7 @@ impl<'a> Striker<'a> {
     }
 
     fn kill(&mut self, target: Target) {
-        // What is frozen is left dead, too: it stays down until the later of both ends.
+        // A process that was frozen is dead, too: it stays down until the later of the two faults ends.
         self.site.process(target).kill();
         self.frozen.remove(&target);
         self.down.insert(target);
@@ -178,14 +178,14 @@ impl<'a> Striker<'a> {
         if self.down.remove(&target) {
             self.site.process(target).restart();
             if let Target::Proxy(host) = target {
-                // It takes every server for UP that it has not checked yet.
+                // A HAProxy that has just started takes servers for UP before their first check.
                 let (from, to) = (self.start.elapsed(), self.start.elapsed());
                 self.stood_still.push(Frozen { host, from, to });
             }
         }
     }
 
-    /// Has the host let pass what its present cuts allow.
+    /// Applies the present cuts to the packet filter of the host.
     fn filter(&self, number: usize) {
         let mut rules = String::from("flush ruleset\ntable ip chaos {\n");
         for (chain, interface, address, direction) in [
@@ -202,7 +202,7 @@ impl<'a> Striker<'a> {
                     continue;
                 }
                 for peer in &cut.peers {
-                    // A host's addresses differ from those of others in the last byte.
+                    // The addresses of one host end in the host's number, in every cluster's network.
                     let packets =
                         format!("{interface} eth0 ip {address} & 0.0.0.255 == 0.0.0.{peer}");
                     let verdict = match cut.loss {

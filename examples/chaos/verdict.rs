@@ -1,4 +1,4 @@
-//! What a run amounts to: its figures, and what must not be.
+//! The result of a run: its figures, and the breaches of promises.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -13,20 +13,20 @@ use crate::schedule::{Cluster, HOSTS, Persistence, Target, targets};
 use crate::site::{Site, name};
 use crate::whole::Values;
 
-/// Figures and breaches of one run.
+/// The figures and the breaches of one run.
 #[derive(Default)]
 pub(crate) struct Verdict {
     pub(crate) rounds: usize,
     pub(crate) faults: usize,
-    /// From the end of a round's faults until everything was whole, the longest.
+    /// The longest time from the end of a round's faults until all clusters were in order.
     pub(crate) longest_recovery: Duration,
-    /// Answers to those who asked for one, and how often.
+    /// The answers to operators who asked for a switchover, with their numbers.
     pub(crate) switchovers: BTreeMap<String, usize>,
-    /// Processes that ended by themselves, and all else that must not be.
+    /// The breaches, processes that ended by themselves included.
     pub(crate) breaches: Vec<String>,
-    /// How often a keeper said "writable" of another node or generation than before.
+    /// The number of different "writable" answers, counted by keeper, node and generation.
     heard: usize,
-    /// Where and when lost writes had been acknowledged.
+    /// The places and times at which lost writes had been acknowledged.
     lost: Vec<String>,
     clusters: Vec<Figures>,
 }
@@ -34,7 +34,7 @@ pub(crate) struct Verdict {
 struct Figures {
     what: String,
     acknowledged: usize,
-    /// How many, if that could be counted.
+    /// The number of lost writes, if they could be counted.
     lost: Option<usize>,
     publications: usize,
     promotions: usize,
@@ -45,7 +45,7 @@ struct Figures {
 // === impl Verdict ===
 
 impl Verdict {
-    /// Judges the writes of one cluster, the published primaries, and the logs of its servers.
+    /// Judges the writes of one cluster, the published primaries, and the logs of the servers.
     pub(crate) fn judge_cluster(
         &mut self,
         site: &Site,
@@ -102,7 +102,7 @@ impl Verdict {
         });
     }
 
-    /// Judges what keepers answered and logged.
+    /// Judges the answers and the logs of the keepers.
     pub(crate) fn judge_keepers(&mut self, site: &Site, observers: &[Observer]) {
         let heard: Vec<_> = observers.iter().map(Observer::heard).collect();
         for cluster in 0..site.redis().len() {
@@ -156,7 +156,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Writes by the node that acknowledged them and when, in words: those less than a second apart together.
+/// Describes writes by their node and time. Writes of one node that are less than a second apart share a line.
 fn stretches(writes: &[Write]) -> Vec<String> {
     let mut writes = writes.to_vec();
     writes.sort_by_key(|write| (write.node, write.acknowledged));
@@ -176,7 +176,7 @@ fn stretches(writes: &[Write]) -> Vec<String> {
     stretches.collect()
 }
 
-/// All logs and the story in a directory of their own.
+/// Writes all logs and the record of the run into a new directory below `into`.
 pub(crate) fn keep_logs(site: &Site, seed: u64, story: &[String], into: &Path) -> PathBuf {
     let dir = into.join(format!("chaos-{seed}-{}", std::process::id()));
     let write = |name: &str, text: &str| {
@@ -202,7 +202,7 @@ pub(crate) fn keep_logs(site: &Site, seed: u64, story: &[String], into: &Path) -
     dir
 }
 
-/// Whatever leaders began to publish, since the run began at `began` (since 1970).
+/// Collects the publications that leaders began. `began` is the beginning of the run, since 1970.
 fn publications(site: &Site, cluster: usize, began: Duration) -> Vec<Publication> {
     let nodes = site.redis()[cluster].iter().map(|redis| redis.node());
     let nodes: Vec<_> = nodes.map(|node| format!(" primary={node}")).collect();
@@ -219,7 +219,7 @@ fn publications(site: &Site, cluster: usize, began: Duration) -> Vec<Publication
     found
 }
 
-/// Bit `number` as `SETBIT` counts: the first is the highest of the first byte.
+/// Whether bit `number` of `value` is set. Bit 0 is the highest bit of the first byte, as in `SETBIT`.
 fn has_bit(value: &[u8], number: u32) -> bool {
     let byte = usize::try_from(number / 8).ok();
     let byte = byte.and_then(|byte| value.get(byte)).copied();

@@ -1,4 +1,4 @@
-//! Whether every cluster is whole again.
+//! Checks whether every cluster is in order again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,18 +12,22 @@ use crate::schedule::HOSTS;
 use crate::site::{Site, name};
 use crate::support::redis::Redis;
 
-/// Between two looks.
+/// The pause between two checks.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The values of all clients' keys at one node.
 pub(crate) type Values = BTreeMap<usize, Vec<u8>>;
 
-/// Waits until all keepers publish one and the same primary for each cluster and call the other two nodes online, these follow
-/// it with their links up, and each client was acknowledged by it after this was called: the primary of each cluster, and what
-/// was waited for last.
+/// Waits until all clusters are in order:
+///
+/// - All keepers publish the same primary for each cluster, and call the other two nodes online.
+/// - The other two nodes follow the primary, with their links up.
+/// - The primary has acknowledged a write of each client since this call.
+///
+/// Returns the primary of each cluster, and the condition that was met last.
 ///
 /// # Errors
-/// What was seen last, when that has not come within the time.
+/// The time is over. The error is the last unmet condition.
 pub(crate) async fn settled(
     site: &Site,
     clients: &[Client],
@@ -55,10 +59,10 @@ pub(crate) async fn settled(
     .await
 }
 
-/// Waits until all nodes of `cluster` hold the same: that.
+/// Waits until all nodes of `cluster` have the same data, and returns the data.
 ///
 /// # Errors
-/// What differed last, when that has not come within the time.
+/// The time is over. The error is the last difference.
 pub(crate) async fn same_data(
     site: &Site,
     cluster: usize,
@@ -136,12 +140,12 @@ async fn primary_of(site: &Site, cluster: usize) -> Result<usize, String> {
     Ok(primary)
 }
 
-/// Whether a node is a primary with replicas, or follows another with its link up.
+/// Whether a node is a primary with all replicas, or follows the given primary with its link up.
 fn is_in_order(info: &BTreeMap<String, String>, follows: Option<&NodeAddr>) -> bool {
     let says = |key: &str, value: &str| info.get(key).is_some_and(|it| it == value);
     match follows {
         None => {
-            // A connection that was lost silently is counted until it times out.
+            // A connection that was lost silently counts until it times out.
             let replicas = info.get("connected_slaves").and_then(|it| it.parse().ok());
             says("role", "master") && replicas.is_some_and(|count: usize| count >= HOSTS - 1)
         }
@@ -153,7 +157,7 @@ fn is_in_order(info: &BTreeMap<String, String>, follows: Option<&NodeAddr>) -> b
     }
 }
 
-/// What `look` finds, and what the last look before saw instead.
+/// Repeats `look` until it succeeds. Returns the result, and the error of the attempt before.
 async fn until<T>(
     within: Duration,
     mut look: impl AsyncFnMut() -> Result<T, String>,

@@ -1,4 +1,4 @@
-//! Clocks that leases are measured with.
+//! Clocks that measure leases.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::domain::node::Moment;
 use crate::ports::clock::LeaseClock;
 
-/// Time since the machine started, suspension included (`CLOCK_BOOTTIME`): a keeper that was asleep wakes without its
-/// lease. Source: <https://man7.org/linux/man-pages/man2/clock_gettime.2.html>.
+/// Time since the machine started, suspension included (`CLOCK_BOOTTIME`). So the lease of a keeper ends while its
+/// machine is suspended. Source: <https://man7.org/linux/man-pages/man2/clock_gettime.2.html>.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BootClock;
 

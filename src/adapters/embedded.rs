@@ -1,6 +1,8 @@
-//! Coordination inside the process: one tree, any number of sessions on it, nothing kept on disk. It is what
-//! `"coordination": "embedded"` runs on, and what tests and the simulation take for ZooKeeper: sessions can be
-//! disconnected, expired and cut off in the middle of a request.
+//! Coordination inside the process: one tree, any number of sessions, nothing on disk.
+//!
+//! - The setting `"coordination": "embedded"` uses this module.
+//! - Tests and the simulation use this module in place of ZooKeeper. They can disconnect a session, expire a session,
+//!   or cut its connection in the middle of a request.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -31,7 +33,7 @@ struct World {
     reachable: bool,
 }
 
-/// A watch: the session that set it, and what resolves it.
+/// A watch: the id of the session that set the watch, and the sender that fires it.
 type Armed = (i64, oneshot::Sender<Fired>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,7 +48,7 @@ struct Line {
     connections: u64,
     /// Requests made while disconnected.
     waiting: VecDeque<Request>,
-    /// The next request is executed and its answer lost with the connection.
+    /// Whether the next request is executed, and its answer is lost with the connection.
     cut_at_next: bool,
 }
 
@@ -67,7 +69,7 @@ impl Default for Embedded {
 }
 
 impl Embedded {
-    /// An empty tree, reachable.
+    /// An empty tree that accepts new sessions.
     pub fn new() -> Self {
         Self(Rc::new(RefCell::new(World {
             tree: Tree::new(),
@@ -78,7 +80,7 @@ impl Embedded {
         })))
     }
 
-    /// The sessions that live, oldest first.
+    /// The ids of the sessions that live, oldest first.
     pub fn sessions(&self) -> Vec<i64> {
         self.0.borrow().sessions.keys().copied().collect()
     }
@@ -88,22 +90,22 @@ impl Embedded {
         self.0.borrow_mut().reachable = reachable;
     }
 
-    /// Ends a session as the server does when it has not heard from its client for the session timeout.
+    /// Ends a session, as ZooKeeper does when a client was silent for the session timeout.
     pub fn expire(&self, session: i64) {
         self.0.borrow_mut().end(session);
     }
 
-    /// Cuts the connection of a session; its requests wait.
+    /// Cuts the connection of a session. Later requests of the session wait for [`Self::reconnect`].
     pub fn disconnect(&self, session: i64) {
         self.0.borrow_mut().disconnect(session);
     }
 
-    /// Connects a session again and executes what has waited.
+    /// Connects a session again, and executes the requests that have waited.
     pub fn reconnect(&self, session: i64) {
         self.0.borrow_mut().reconnect(session);
     }
 
-    /// Executes the next request of a session, but loses the answer together with the connection.
+    /// Lets the next request of a session be executed, and then loses its answer together with the connection.
     pub fn cut_at_next_request(&self, session: i64) {
         if let Some(line) = self.0.borrow_mut().sessions.get_mut(&session) {
             line.cut_at_next = true;
@@ -190,7 +192,7 @@ impl World {
         let watches = self.watches.entry((kind, path.to_owned())).or_default();
         watches.push((session, fire));
         async move {
-            // A dropped sender is a lost connection: the reader is to read again in either case.
+            // A lost connection drops the sender. The reader then reads again, as after a change.
             fired.await.unwrap_or(Fired::Changed)
         }
         .boxed_local()

@@ -1,4 +1,4 @@
-//! The other keepers over HTTP.
+//! Requests to the other keepers over HTTP.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -24,24 +24,24 @@ mod group;
 /// How long a connection to another keeper may take.
 const CONNECTED_WITHIN: Duration = Duration::from_secs(1);
 
-/// Reaches the other keepers at the addresses that they announce.
+/// A client for the other keepers, at the addresses that they announce.
 #[derive(Debug, Clone)]
 pub struct HttpPeers {
     client: reqwest::Client,
     resolver: Resolver,
 }
 
-/// What a keeper answers that is asked for its consent.
+/// The answer of a keeper that was asked for its consent.
 #[derive(Deserialize)]
 struct Answer {
     consents: bool,
     reason: Option<String>,
-    /// Who consents; a keeper of a former build does not say.
+    /// The process that consents. A keeper of a former build does not name its process.
     #[serde(flatten)]
     by: Option<Process>,
 }
 
-/// One run of a keeper.
+/// One process of a keeper, with its nonce (a random number of that process).
 #[derive(Deserialize)]
 struct Process {
     keeper: String,
@@ -59,12 +59,13 @@ fn process(process: &KeeperProcess) -> serde_json::Value {
 }
 
 impl HttpPeers {
-    /// Peers whose names the operating system resolves.
+    /// A client that resolves host names through the operating system.
     pub fn new() -> Self {
         Self::resolved_by(Resolver::default())
     }
 
-    /// A connection for each question: one kept from before an outage may be dead without a sign of it.
+    /// A client that resolves host names through `resolver`. Each question opens a connection of its own, because a
+    /// connection kept from before an outage may be dead without a sign.
     pub fn resolved_by(resolver: Resolver) -> Self {
         let client = reqwest::Client::builder()
             .connect_timeout(CONNECTED_WITHIN)
@@ -73,7 +74,7 @@ impl HttpPeers {
             .dns_resolver(Arc::new(resolver.clone()))
             .no_proxy();
         Self {
-            // Without TLS there is nothing that could fail.
+            // The builder can fail only in its TLS setup, and this client has no TLS.
             client: client.build().unwrap_or_default(),
             resolver,
         }

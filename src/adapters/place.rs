@@ -1,17 +1,18 @@
-//! Where this process runs: which processes share its loopback addresses.
+//! The place of this process: processes at one place share their loopback addresses.
 
 use std::fs;
 use std::path::Path;
 
 use crate::domain::identity::Place;
 
-/// Drawn by the kernel when it starts. Source: <https://man7.org/linux/man-pages/man5/proc_sys_kernel.5.html>.
+/// A random id that the kernel draws at each boot. Source:
+/// <https://man7.org/linux/man-pages/man5/proc_sys_kernel.5.html>.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// The network namespace. Source: <https://man7.org/linux/man-pages/man7/namespaces.7.html>.
 const NETWORK: &str = "/proc/self/ns/net";
 
-/// The place of this process: the running kernel and the network namespace. Where either cannot be read, it is a place
-/// of its own, which no other process shares.
+/// The place of this process: the running kernel and the network namespace. If either cannot be read, the place is a
+/// random one, which no other process shares.
 pub fn place() -> Place {
     let boot = fs::read_to_string(BOOT_ID).ok();
     let network = fs::read_link(NETWORK).ok();

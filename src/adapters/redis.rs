@@ -1,11 +1,12 @@
 //! Redis and Valkey servers over TCP and TLS.
 //!
-//! The `redis` crate encodes requests and parses replies. The stream is ours: a vote (RK-1) and a command (RK-4) need to
-//! know what that crate's connections hide.
+//! The `redis` crate encodes requests and parses replies, and the stream is opened and read here. A vote (RK-1) and a
+//! command (RK-4) need facts that the connections of that crate hide:
 //!
-//! - A server sends an error unasked before it closes ("max number of clients reached"): proof of life.
-//! - A reply comes too late: proof of life, too.
-//! - Some replies of a transaction came, and others did not.
+//! - A server may send an error before it closes the connection, without a request ("max number of clients reached").
+//!   The error is a proof of life.
+//! - A reply that comes too late is a proof of life, too.
+//! - Some replies of a transaction may come, and others not.
 
 mod access;
 mod command;
@@ -46,16 +47,17 @@ use crate::ports::redis::{
 /// The servers of all clusters.
 pub struct RedisServers {
     clusters: BTreeMap<ClusterName, Rc<Way>>,
-    /// For clusters that nothing was said of.
+    /// The access to clusters without settings of their own.
     plain: Rc<Way>,
 }
 
 impl RedisServers {
-    /// Servers reached by what `access` says of their cluster (plain TCP and no password where it says nothing). A
-    /// command, its connection included, is given `command_timeout` for each round trip.
+    /// A client for the servers of all clusters. `access` says how to reach the servers of each cluster. A cluster
+    /// without an entry in `access` is reached over plain TCP without a password. Each round trip of a command, and
+    /// the opening of its connection, may take `command_timeout`.
     ///
     /// # Errors
-    /// TLS that cannot be used, with the name of the file at fault.
+    /// The TLS settings cannot be used. The error names the file at fault.
     pub fn new(
         access: impl IntoIterator<Item = (ClusterName, Access)>,
         command_timeout: Duration,
@@ -63,7 +65,7 @@ impl RedisServers {
         Self::resolved_by(&Resolver::default(), access, command_timeout)
     }
 
-    /// The same, with names resolved by `resolver`.
+    /// The same as [`Self::new`], with host names resolved by `resolver`.
     pub fn resolved_by(
         resolver: &Resolver,
         access: impl IntoIterator<Item = (ClusterName, Access)>,
@@ -90,7 +92,7 @@ impl RedisServers {
         })
     }
 
-    /// From now on, connections to the nodes of `cluster` are opened with these. Open connections stay as they are.
+    /// Replaces the secrets of `cluster`. New connections use `secrets`; open connections stay as they are.
     pub fn replace_secrets(&self, cluster: &ClusterName, secrets: Secrets) {
         if let Some(way) = self.clusters.get(cluster) {
             *way.secrets.borrow_mut() = Rc::new(secrets);
@@ -124,13 +126,13 @@ impl Redis for RedisServers {
     }
 }
 
-/// What connections of one cluster are made with.
+/// The settings for connections to the nodes of one cluster.
 struct Way {
     secrets: RefCell<Rc<Secrets>>,
     names: Rc<CommandNames>,
     resolver: Resolver,
     reach: Rc<Reach>,
-    /// The name that probe connections bear; `None` until it is known (RK-12).
+    /// The name of this keeper's probe connections; `None` until the name is known (RK-12).
     probe_name: Rc<RefCell<Option<Rc<str>>>>,
     command_timeout: Duration,
 }
@@ -175,7 +177,7 @@ impl RedisNode for Server {
 }
 
 impl Server {
-    /// Connects, and wraps the connection in TLS if that is asked for.
+    /// Connects, and wraps the connection in TLS if the cluster is configured with TLS.
     async fn wire(&self) -> Result<Result<Wire, WireError>, ProbeFailure> {
         let tcp = self.tcp().await?;
         let names = Rc::clone(&self.way.names);
@@ -189,13 +191,13 @@ impl Server {
             .map_err(WireError::from))
     }
 
-    /// Logs in on a connection that owes no reply.
+    /// Logs in. The connection must owe no reply.
     async fn log_in(&self, wire: &mut Wire) -> Result<Login, WireError> {
         let secrets = self.way.secrets();
         secrets.credentials.log_in(wire, &self.addr).await
     }
 
-    /// A connection that is logged in as far as the server minds, as each command takes one.
+    /// Opens a connection and logs in, for a command. A server that wants no password is no error.
     async fn logged_in(&self) -> Result<Wire, String> {
         let wire = self.wire().await.map_err(|failure| failure.to_string())?;
         let mut wire = wire.map_err(|error| error.to_string())?;
@@ -206,8 +208,10 @@ impl Server {
         }
     }
 
-    /// Connects to the first of the host's addresses that accepts. A name that was never resolved is this host's own
-    /// trouble: nobody waits for the resolver here.
+    /// Connects to the first address of the host that accepts.
+    ///
+    /// This function does not wait for the resolver. If the host name was never resolved, the failure is this host's
+    /// own and no evidence about the node.
     async fn tcp(&self) -> Result<TcpStream, ProbeFailure> {
         let host = self.addr.host();
         let unknown = || ProbeFailure::Own(format!("`{host}` has not been resolved yet"));
@@ -216,7 +220,7 @@ impl Server {
         for ip in addresses {
             match self.tcp_to(ip).await {
                 Ok(tcp) => return Ok(tcp),
-                // That an address of another family has no route here does not hide what the first one told.
+                // A missing route to an address of another family does not replace evidence from an earlier address.
                 Err(ProbeFailure::Own(_))
                     if matches!(failure, Some(ProbeFailure::Evidence(..))) => {}
                 Err(sorted) => failure = Some(sorted),

@@ -1,10 +1,10 @@
-//! This host's resolver, kept apart from those who need addresses.
+//! Name resolution through this host's resolver, on threads of its own.
 //!
-//! - A lookup runs on a thread of its own, one a host, sixteen at once in all. `getaddrinfo` blocks for many seconds while
-//!   a name server does not answer; whoever waits for it goes on long before.
-//! - What a host resolved to last stays known. While the resolver does not answer, or no longer knows the name, a node
-//!   is still tried where it was, so that its silence is seen for what it is (RK-1).
-//! - A host with known addresses is waited for only while the resolver is quick, and never for longer than 50 ms.
+//! - Each lookup runs on a separate thread: one lookup for each host, sixteen at once in all. While a name server
+//!   does not answer, `getaddrinfo` blocks for many seconds. Callers stop waiting long before.
+//! - The last addresses of a host stay known. While the resolver does not answer, or no longer knows the name,
+//!   keepers still try the node at its last address. So they see a silent node as silent (RK-1).
+//! - For a host with known addresses, a caller waits only while the resolver is quick, and for 50 ms at most.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
@@ -18,25 +18,26 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-/// How long a host whose addresses are known is waited for; a resolver that takes longer is not quick.
+/// How long a caller waits for a host with known addresses. A lookup that takes longer is slow.
 const QUICK: Duration = Duration::from_millis(50);
 
-/// How long a host is waited for whose addresses are not known.
+/// How long a caller waits for a host without known addresses.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What was looked up so lately is not looked up again.
+/// The time for which the result of a lookup is used again.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Lookups under way at once. Hosts that kept the resolver waiting have half of them, so that they hold up no other.
+/// The number of lookups at once. Hosts whose last lookup was slow get half of them, so that they delay no other
+/// host.
 const LOOKUPS: usize = 16;
 
-/// Addresses of one host that are remembered at most.
+/// The most addresses that are remembered for one host.
 const MOST_ADDRESSES: usize = 16;
 
 type Addresses = BTreeSet<IpAddr>;
 type Lookup = dyn Fn(&str) -> io::Result<Addresses> + Send + Sync;
 
-/// The resolver of a process; clones share what they know.
+/// The resolver of a process. Clones share the known addresses.
 #[derive(Clone)]
 pub struct Resolver(Arc<Shared>);
 
@@ -49,7 +50,7 @@ struct Shared {
 struct State {
     hosts: HashMap<String, Host>,
     queue: VecDeque<String>,
-    /// Hosts whose last lookup was not quick.
+    /// Hosts whose last lookup was slow.
     slow_queue: VecDeque<String>,
     workers: usize,
     slow_workers: usize,
@@ -57,10 +58,10 @@ struct State {
 
 struct Host {
     known: Option<Addresses>,
-    /// Why the last lookup failed, if it did.
+    /// The error of the last lookup, if it failed.
     error: Option<String>,
     looked_up: Option<Instant>,
-    /// When the lookup that is under way was asked for.
+    /// The time of the request for the lookup that is under way.
     asked: Option<Instant>,
     slow: bool,
     /// Raised by every lookup that ends.
@@ -70,7 +71,7 @@ struct Host {
 // === impl Resolver ===
 
 impl Resolver {
-    /// One that asks `lookup`, which may block for as long as it likes.
+    /// A resolver that calls `lookup`, which may block for any time.
     pub fn new(lookup: impl Fn(&str) -> io::Result<Addresses> + Send + Sync + 'static) -> Self {
         Self(Arc::new(Shared {
             lookup: Box::new(lookup),
@@ -78,10 +79,11 @@ impl Resolver {
         }))
     }
 
-    /// What `host` (a name or IP literal) resolves to; what it resolved to last, if the resolver does not answer or fails.
+    /// The addresses of `host`, a name or an IP literal. If the resolver fails or does not answer in time, the last
+    /// known addresses.
     ///
     /// # Errors
-    /// No address is known, after a second at most: a trouble of this host's own.
+    /// No address is known after one second at most. The failure is this host's own, and no evidence about a node.
     pub async fn addresses(&self, host: &str) -> Result<Addresses, String> {
         if let Ok(ip) = host.parse() {
             return Ok(Addresses::from([ip]));
@@ -108,7 +110,7 @@ impl Resolver {
         self.0.state().host(host).told(host)
     }
 
-    /// What `host` is known to resolve to, without waiting.
+    /// The known addresses of `host`, without waiting.
     pub fn known(&self, host: &str) -> Option<Addresses> {
         if let Ok(ip) = host.parse() {
             return Some(Addresses::from([ip]));
@@ -116,7 +118,8 @@ impl Resolver {
         self.0.state().hosts.get(host)?.known.clone()
     }
 
-    /// `host` once resolved to `addresses`: used until the resolver says otherwise.
+    /// Notes that `host` once resolved to `addresses`. Used until the resolver gives an answer, and never instead of
+    /// a known one.
     pub fn remember(&self, host: &str, addresses: &Addresses) {
         if addresses.is_empty() || host.parse::<IpAddr>().is_ok() {
             return;
@@ -126,7 +129,7 @@ impl Resolver {
         known.get_or_insert_with(|| addresses.iter().take(MOST_ADDRESSES).copied().collect());
     }
 
-    /// Has `host` looked up, unless it is.
+    /// Queues a lookup of `host`, unless one is under way.
     fn look_up(&self, state: &mut State, host: &str) {
         let known = state.host(host);
         if known.asked.is_some() {
@@ -143,7 +146,8 @@ impl Resolver {
             let worker = thread::Builder::new().name("resolver".to_owned());
             match worker.spawn(move || shared.work()) {
                 Ok(_) => state.workers += 1,
-                // Whoever works takes it; with nobody at work, the next to ask tries again.
+                // A running worker takes the host. Without a running worker, all queued hosts fail, and the next
+                // caller tries again.
                 Err(error) if state.workers == 0 => {
                     let error = format!("no thread for name resolution: {error}");
                     while let Some(host) = state.next().map(|(host, _)| host) {
@@ -172,7 +176,7 @@ impl fmt::Debug for Resolver {
     }
 }
 
-/// As HTTP clients ask.
+/// For HTTP clients of the `reqwest` crate.
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let resolver = self.clone();
@@ -191,7 +195,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks up what is queued, until nothing is.
+    /// Looks up queued hosts until the queue is empty.
     fn work(&self) {
         let mut state = self.state();
         while let Some((host, slow)) = state.next() {
@@ -217,7 +221,7 @@ impl State {
         self.hosts.entry(host.to_owned()).or_default()
     }
 
-    /// The next to be looked up, and whether it counts among the slow ones.
+    /// The next host to look up, and whether it counts as slow.
     fn next(&mut self) -> Option<(String, bool)> {
         if let Some(host) = self.queue.pop_front() {
             return Some((host, false));
@@ -251,12 +255,12 @@ impl Host {
         self.looked_up.is_some_and(|at| at.elapsed() < FRESH)
     }
 
-    /// The last lookup was quick, and the one under way may still be.
+    /// Whether the last lookup was quick, and the one under way is still younger than `QUICK`.
     fn is_quick(&self) -> bool {
         !self.slow && self.asked.is_none_or(|asked| asked.elapsed() < QUICK)
     }
 
-    /// A lookup has ended.
+    /// Takes the result of a lookup.
     fn end(&mut self, found: Result<Addresses, String>) {
         let asked = self.asked.take();
         self.slow = asked.is_some_and(|asked| asked.elapsed() >= QUICK);
@@ -292,7 +296,7 @@ mod tests {
 
     use super::*;
 
-    /// A resolver whose lookups end when the test says so, each with what it says.
+    /// A resolver whose lookups end when the test sends a result, and with that result.
     fn by_hand() -> (Resolver, Sender<io::Result<Addresses>>, Receiver<String>) {
         let (answer, answers) = channel::<io::Result<Addresses>>();
         let (ask, asked) = channel();
@@ -313,7 +317,7 @@ mod tests {
             .collect()
     }
 
-    /// What was looked up is old by now.
+    /// Makes the last lookup of a host old.
     fn age(resolver: &Resolver, host: &str) {
         let mut state = resolver.0.state();
         state.host(host).looked_up = None;
@@ -325,7 +329,7 @@ mod tests {
         answer.send(Ok(ips(&["10.0.0.1"]))).expect("open");
         assert_eq!(resolver.addresses("a").await, Ok(ips(&["10.0.0.1"])));
         age(&resolver, "a");
-        // The lookup under way never ends; only its first moments are waited for.
+        // The lookup under way never ends; callers wait only for its first moments.
         let begun = Instant::now();
         for _ in 0..100 {
             assert_eq!(resolver.addresses("a").await, Ok(ips(&["10.0.0.1"])));

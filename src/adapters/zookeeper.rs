@@ -1,7 +1,7 @@
 //! Coordination over ZooKeeper.
 //!
-//! Only one-shot watches are used: the client library never re-arms persistent ones after a reconnection. Its sessions
-//! keep their own timers, so virtual time does not reach them.
+//! - Only one-shot watches are used: the client library never sets persistent watches again after a reconnection.
+//! - The sessions of the library keep their own timers, which tokio's virtual time does not reach.
 
 mod as_name;
 mod contact;
@@ -27,21 +27,25 @@ use crate::ports::coordination::{
     Session, SessionState, Watch, Write,
 };
 
-/// An ensemble and the prefix below which everything of ours lives.
+/// An ensemble, and the prefix of all nodes of this group of keepers.
 #[derive(Clone)]
 pub struct ZooKeeper {
     servers: Arc<[String]>,
     prefix: String,
     session_timeout: Duration,
-    /// What the next session logs in with.
+    /// The login of the next session.
     digest: Rc<RefCell<Option<String>>>,
     contact: Arc<Contact>,
 }
 
 impl ZooKeeper {
-    /// The ensemble at `servers` (each `host:port`), below `prefix` (`/a/b`, created as needed; `/` for none), with the
-    /// session timeout to ask for. `digest` is `user:password` of ZooKeeper's digest authentication; with it, the nodes
-    /// created can be touched by that user only.
+    /// A client for the ensemble at `servers`.
+    ///
+    /// - `servers`: each `host:port`.
+    /// - `prefix`: the node below which all others are created, such as `/a/b`; created as needed; `/` for none.
+    /// - `session_timeout`: the timeout that the client asks for. The ensemble may grant another one.
+    /// - `digest`: `user:password` of ZooKeeper's digest authentication. If set, only that user can use the nodes
+    ///   that are created.
     pub fn new(
         servers: Vec<String>,
         prefix: impl Into<String>,
@@ -58,8 +62,11 @@ impl ZooKeeper {
         }
     }
 
-    /// The next session, of any clone of this, logs in with `digest` (`user:password`). The present one goes on with its own:
-    /// a login that is added to a session would own what is created beside the former one. Returns whether that is news.
+    /// Sets the login (`user:password`) of the next session, in all clones of this client. Returns whether the login
+    /// has changed.
+    ///
+    /// The present session keeps its login. A second login in one session would own new nodes together with the first
+    /// one.
     pub fn replace_digest(&self, digest: String) -> bool {
         let former = self.digest.replace(Some(digest));
         former != *self.digest.borrow()
@@ -70,12 +77,12 @@ impl ZooKeeper {
         &self.servers
     }
 
-    /// Where everything of ours lives.
+    /// The prefix of all nodes of this group of keepers.
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// The session timeout that is asked for.
+    /// The session timeout that the client asks for.
     pub fn session_timeout(&self) -> Duration {
         self.session_timeout
     }
@@ -113,7 +120,7 @@ impl ZooKeeper {
         }
     }
 
-    /// `client` with its paths beginning at `place`.
+    /// Returns `client` with its paths relative to `place`.
     fn below(client: zk::Client, place: &str) -> Result<zk::Client, CoordinationError> {
         client
             .chroot(place.to_owned())
@@ -148,8 +155,8 @@ impl Coordination for ZooKeeper {
     }
 }
 
-/// Translates the client's states, counting reconnections, until the session is over. Each connection to one of `servers`
-/// is made to send at once.
+/// Translates the client's states until the session is over, and counts reconnections. After each connection to one
+/// of `servers`, sets `TCP_NODELAY`.
 fn follow_state(
     client: &zk::Client,
     servers: Arc<[String]>,
@@ -163,12 +170,12 @@ fn follow_state(
         loop {
             match state {
                 zk::SessionState::SyncConnected => contact.made(),
-                // By this keeper itself.
+                // This keeper has closed the session itself.
                 zk::SessionState::Closed => {}
                 _ => contact.lost(),
             }
             let translated = match state {
-                // Reported twice in a row when the loss in between was too short to be seen.
+                // The library reports this state twice in a row if the loss in between was too short to be seen.
                 zk::SessionState::SyncConnected => SessionState::Connected(connections),
                 zk::SessionState::Disconnected | zk::SessionState::ConnectedReadOnly => {
                     SessionState::Disconnected
@@ -213,7 +220,7 @@ fn failure(subject: &str, error: &zk::Error) -> CoordinationError {
     }
 }
 
-/// Makes a future of the client library send its request NOW: the library does so at the first poll at the latest.
+/// Sends the request of a future at once: the client library sends a request at the first poll at the latest.
 fn send<T: 'static>(
     request: impl Future<Output = Result<T, CoordinationError>> + 'static,
 ) -> Sent<T> {
@@ -257,7 +264,7 @@ impl ZkClient {
         .boxed_local()
     }
 
-    /// The state as of now: whoever waits for its change learns of a connection lost since.
+    /// The present state, marked as seen. A caller that waits for a change learns of a connection lost since.
     fn state_seen(&self) -> watch::Receiver<SessionState> {
         let mut state = self.state.clone();
         state.mark_unchanged();
@@ -292,7 +299,8 @@ impl Session for ZkClient {
     fn get_and_watch(&self, path: &str) -> Sent<(Option<Node>, Watch)> {
         let (client, path, state) = (self.client.clone(), path.to_owned(), self.state_seen());
         send(async move {
-            // Only `exists` can watch for a creation. It goes first, so that a change before the read fires it.
+            // Only `exists` can watch for a creation. `exists` goes before the read, so that a change before the read
+            // fires the watch.
             let (watcher, read) =
                 future::join(client.check_and_watch_stat(&path), client.get_data(&path)).await;
             let (_, watcher) = watcher.map_err(|error| failure(&path, &error))?;
@@ -378,7 +386,7 @@ impl Session for ZkClient {
             let mut transaction = client.new_multi_writer();
             for write in &writes {
                 let added = match write {
-                    // -1 is ZooKeeper's "any version".
+                    // ZooKeeper reads −1 as "any version".
                     Write::Check { path, version } => {
                         transaction.add_check_version(path, version.unwrap_or(-1))
                     }

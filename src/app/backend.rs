@@ -1,4 +1,4 @@
-//! The actors as HTTP sees them.
+//! The actors as the backend of the HTTP interface.
 
 use std::sync::{Arc, OnceLock};
 
@@ -32,7 +32,7 @@ use crate::ports::clock::LeaseClock;
 use crate::ports::coordination::Outage;
 use crate::supervision::{ChildRef, ChildState, Tree, TreeSnapshot};
 
-/// Asks the actors through references that survive their restarts.
+/// Asks the actors through references that stay valid across their restarts.
 pub(super) struct Actors {
     pub(super) directory: Directory,
     pub(super) session: ChildRef<ZkSession>,
@@ -40,9 +40,9 @@ pub(super) struct Actors {
     pub(super) obstacles: watch::Receiver<Arc<[String]>>,
     pub(super) outage: watch::Receiver<Option<Outage>>,
     pub(super) clock: Arc<dyn LeaseClock>,
-    /// The thread that all actors run on.
+    /// The thread of all actors.
     pub(super) arbiter: ArbiterHandle,
-    /// Set once the tree stands.
+    /// The supervision tree, once it is built.
     pub(super) tree: Arc<OnceLock<Tree>>,
 }
 
@@ -56,7 +56,7 @@ impl Actors {
         ClusterActor: Handler<M>,
     {
         let actor = self.directory.get(cluster);
-        // Only a keeper that is up to date knows that no other has it.
+        // Only a keeper with a valid lease knows whether other keepers have the cluster.
         let up_to_date = self.lease.borrow().holds(self.clock.now());
         let elsewhere = !up_to_date || self.directory.may_be_elsewhere(cluster);
         let lacking = if actor.is_none() && elsewhere {
@@ -207,7 +207,7 @@ impl Backend for Actors {
     fn event_loop(&self) -> Reply<'_, ()> {
         let (reply, answer) = oneshot::channel();
         self.arbiter.spawn(async {
-            // Whoever asked may have given up.
+            // The request may have ended meanwhile.
             let _ = reply.send(());
         });
         answer.map_err(|_| Unanswered::NotAnswering).boxed_local()

@@ -1,4 +1,5 @@
-//! The HTTP server as a child of the tree. Its socket outlives its restarts, so that clients are queued meanwhile.
+//! The HTTP server as a child of the supervision tree. Its socket outlives restarts, so that the system queues
+//! clients meanwhile.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use crate::http::HttpState;
 use crate::http::server::serve;
 use crate::supervision::{ChildSpec, Slot};
 
-/// Runs the workers; dies with them.
+/// Runs the workers, and ends with them.
 struct HttpServer {
     listener: Arc<TcpListener>,
     state: Arc<HttpState>,
@@ -36,7 +37,8 @@ impl Actor for HttpServer {
     type Context = Context<Self>;
 
     /// # Panics
-    /// When the server cannot be started or ends: so its supervisor knows why, and tells it if restarts do not help.
+    /// The server cannot be started, or ends. The panic tells the supervisor why, for its report if restarts do not
+    /// help.
     fn started(&mut self, ctx: &mut Self::Context) {
         let (state, workers, connections) = (self.state.clone(), self.workers, self.connections);
         let server = self

@@ -1,4 +1,4 @@
-//! The children of the tree: what each is made of and how it reaches the others.
+//! Builds the children of the supervision tree, each with its settings and its references to the others.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -39,10 +39,10 @@ use crate::ports::peers::Peers;
 use crate::ports::redis::Redis;
 use crate::supervision::{ChildRef, ChildSpec, Slot, Supervisor};
 
-/// How often a probe asks for everything.
+/// How often a probe asks for all sections of `INFO`.
 const FULL_PROBE_EVERY: Duration = Duration::from_secs(30);
 
-/// What the children are wired with. Slots are made here once, so that references stay good across all restarts.
+/// The connections between the children. Each slot is made once, so that references stay valid across all restarts.
 pub(super) struct Wires {
     pub(super) directory: Directory,
     pub(super) session: Slot<ZkSession>,
@@ -56,7 +56,7 @@ pub(super) struct Wires {
     pub(super) groups: Slot<GroupWatch>,
     pub(super) group: watch::Sender<Option<GroupToken>>,
     pub(super) rivals: watch::Sender<Arc<Known>>,
-    /// Drawn by chance, for this run.
+    /// A random number for this run of the keeper.
     pub(super) chance: u64,
     pub(super) fatal: mpsc::UnboundedSender<Fatal>,
     pub(super) redis: Rc<dyn Redis>,
@@ -78,7 +78,7 @@ pub(super) fn node_child(node: &NodeAddr) -> String {
     format!("node:{node}")
 }
 
-/// What this keeper tells the others of itself.
+/// The announcement of this keeper to the others.
 fn announcement(config: &Config) -> KeeperAnnouncement {
     let host = hostname::get().map_or_else(
         |_| "unknown host".to_owned(),
@@ -92,7 +92,7 @@ fn announcement(config: &Config) -> KeeperAnnouncement {
     }
 }
 
-/// An outbox that resolves the actor at each send.
+/// An outbox that looks the actor up at each send.
 fn outbox<A, M>(actor: ChildRef<A>) -> Outbox<M>
 where
     A: Actor<Context = Context<A>> + Handler<M>,
@@ -141,7 +141,7 @@ impl Wires {
             }),
             leading: outbox(self.leader.reference()),
             fatal: Rc::new(move |message| {
-                // The daemon that listens may be gone already: then it is ending anyway.
+                // The daemon that receives may have ended: then the keeper is ending anyway.
                 let _ = fatal.send(message);
             }),
         });
@@ -237,7 +237,8 @@ impl Wires {
         ChildSpec::supervisor("failover", &self.runs, plan)
     }
 
-    /// A cluster's supervisor with its actor and a monitor per node; enters the cluster into the directory.
+    /// Builds a cluster's supervisor with its actor and a monitor for each node. Enters the cluster into the
+    /// directory.
     pub(super) fn cluster(&self, config: &Config, cluster: &ClusterConfig) -> ChildSpec {
         let actor_slot = Slot::new();
         let mut monitors = BTreeMap::new();

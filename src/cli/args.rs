@@ -1,4 +1,4 @@
-//! What is asked for on the command line.
+//! The arguments of the command line. Doc comments of the types with clap derives are the text of `--help`.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use super::exit::Exit;
 
-/// The configuration that is used when none is named.
+/// The configuration file that is used if the arguments name none.
 pub const DEFAULT_FILE: &str = "/etc/redis-keeper/keeper.conf";
 
-// Lines of at most 80 characters: clap breaks longer ones, and with them the columns.
+// Lines have at most 80 characters: clap breaks longer ones, and their columns with them.
 const AFTER_LONG_HELP: &str = "\
 Run three or more keepers, each on a host of its own, with the same clusters and
 the same ZooKeeper. HAProxy asks any of them which server is writable; clients
@@ -125,17 +125,18 @@ struct Args {
     command: Option<Command>,
 }
 
-/// The command that `arguments` (the program's name first) ask for.
+/// Parses `arguments`, the program's name first, into a command.
 ///
 /// # Errors
-/// Help or the version was asked for, or the arguments are wrong; it has been printed, and this is how to exit.
+/// The arguments ask for help or the version, or are wrong. The text has been printed, and the error is the exit
+/// code.
 pub fn parse<I, A>(arguments: I) -> Result<Command, Exit>
 where
     I: IntoIterator<Item = A>,
     A: Into<OsString> + Clone,
 {
     command(arguments, Path::new(DEFAULT_FILE)).map_err(|error| {
-        // Nobody is left to tell if the terminal is gone.
+        // If the terminal is closed, no message is possible.
         let _ = error.print();
         if error.use_stderr() {
             Exit::Usage

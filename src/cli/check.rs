@@ -1,4 +1,4 @@
-//! `redis-keeper check`: is the configuration right, and what does it amount to?
+//! `redis-keeper check`: checks a configuration, and prints the effective settings and their costs.
 
 pub(super) mod live;
 mod settings;
@@ -17,11 +17,14 @@ use std::path::Path;
 use super::exit::Exit;
 use crate::config::{self, Config};
 
-/// Prints the effective configuration of `file` on standard output, its warnings and costs or its problems on standard
-/// error. If it is right, `live` goes on to look at the servers and decides how to exit.
+/// Checks the configuration in `file`.
+///
+/// - Standard output gets the effective configuration.
+/// - Standard error gets the warnings and costs, or the problems.
+/// - For a right configuration, `live` then inspects the servers and decides the exit code.
 ///
 /// # Errors
-/// Standard output is gone.
+/// Standard output is closed.
 pub fn run(file: &Path, live: Option<impl FnOnce(&Config) -> Exit>) -> io::Result<Exit> {
     match Config::load(file, config::environment()) {
         Ok((config, warnings)) => {

@@ -1,7 +1,7 @@
-//! `redis-keeper demo`: a failover to watch, on servers of its own, and a cluster to play with afterwards.
+//! `redis-keeper demo`: shows a failover on servers of its own, and then keeps the cluster up for experiments.
 //!
-//! Nothing is staged: a real client writes to real servers, and what is told are the keepers' own log lines, the ends of
-//! processes, the client's replies, and what the keepers answer over HTTP, each with the time at which it came in.
+//! The demo stages nothing: a real client writes to real servers. The demo prints only events, each with its time:
+//! log lines of the keepers, ends of processes, replies to the client, and answers of the keepers over HTTP.
 
 use std::cell::RefCell;
 use std::io;
@@ -33,13 +33,13 @@ mod screen;
 mod stage;
 mod story;
 
-/// The cluster of the demo.
+/// The name of the demo's cluster.
 const CLUSTER: &str = "demo";
 
-/// How long anything may take that takes a second or two on a machine with nothing else to do.
+/// The time limit for each step. On an idle machine a step takes a second or two.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Why the demo can not go on.
+/// The reason why the demo cannot go on.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
     #[error(
@@ -55,15 +55,15 @@ enum Trouble {
 }
 
 impl Trouble {
-    /// For `map_err`: what was being done.
+    /// Converts an I/O error, for `map_err`. `what` names the step that failed.
     fn at(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         move |error| Self::Io(what, error)
     }
 }
 
-/// Plays the demo until SIGINT, SIGTERM or SIGHUP; with `full`, on ZooKeeper, three keepers and HAProxy. Leaves neither
-/// processes nor files behind.
+/// Runs the demo until SIGINT, SIGTERM or SIGHUP. With `full`, on ZooKeeper, with three keepers and HAProxy. The demo
+/// leaves neither processes nor files behind.
 pub fn run(full: bool) -> Exit {
     run::prepare();
     match actix::System::new().block_on(perform(full)) {
@@ -76,7 +76,7 @@ pub fn run(full: bool) -> Exit {
 }
 
 async fn perform(full: bool) -> Result<(), Trouble> {
-    // First of all, so that no signal finds servers without anybody to end them.
+    // The signal handlers come first: no signal may end the demo while its servers run unattended.
     let mut quit = Quit::new().map_err(Trouble::at("signals can not be handled"))?;
     let (newsroom, news) = mpsc::unbounded_channel();
     let newsroom = Newsroom::new(newsroom);
@@ -101,14 +101,14 @@ async fn perform(full: bool) -> Result<(), Trouble> {
         stage.show_logs(trouble);
     }
     stage.close().await;
-    // That nobody is there any more to read it is a way of asking to stop.
+    // A closed standard output is a request to stop.
     match told {
         Err(Trouble::Io(_, error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         told => told,
     }
 }
 
-/// Runs the keeper in this process while the story is told.
+/// Runs the keeper in this process until the story ends.
 async fn keep(
     config: &Config,
     tap: LogTap,
@@ -133,7 +133,7 @@ impl Quit {
         ]))
     }
 
-    /// What `future` comes to, or `None` if a signal comes first.
+    /// The output of `future`, or `None` if a signal comes first.
     async fn or<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
         let Self([interrupt, terminate, hangup]) = self;
         tokio::select! {

@@ -1,24 +1,25 @@
-//! Open files: as many as the system allows, and who may have how many.
+//! File descriptors: raises the limit, and shares the descriptors out.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
 use crate::http::server::PER_WORKER;
 
-/// What a keeper has open beside connections to nodes and of HTTP: ZooKeeper, name servers, other keepers, event queues, a
-/// new connection to each of some silent nodes.
+/// The descriptors of a keeper, apart from those of nodes and of HTTP: ZooKeeper, name servers, other keepers, event
+/// queues, and new connections to some silent nodes.
 const FOR_ITSELF: usize = 160;
 
-/// What a node takes: its probes, its commands, and one of either that is being replaced.
+/// The descriptors for one node: probes, commands, and one of either that is being replaced.
 const PER_NODE: usize = 4;
 
-/// More connections of HTTP than this are of no use, and each takes some 20 kB.
+/// The most connections of HTTP. Further ones are of no use, and each takes some 20 kB.
 const MOST_FOR_HTTP: usize = 4096;
 
-/// Fewer are not enough for the checks of a few HAProxies.
+/// The fewest connections of HTTP: enough for the checks of a few HAProxies.
 const FEWEST_FOR_HTTP: usize = 64;
 
-/// Raises the limit of open files to what the system allows; how many connections of HTTP that leaves.
+/// Raises the limit of open files as far as the system permits. Returns the number of HTTP connections that the limit
+/// allows.
 pub(super) fn for_http(config: &Config) -> usize {
     let limit = raise();
     let nodes = config.clusters.iter().map(|cluster| cluster.nodes.len());
@@ -42,7 +43,7 @@ fn share(limit: usize, kept: usize) -> usize {
         .clamp(FEWEST_FOR_HTTP, MOST_FOR_HTTP)
 }
 
-/// The limit in force from now on.
+/// Raises the limit, and returns the limit in force.
 fn raise() -> usize {
     let now = getrlimit(Resource::Nofile);
     let most = Rlimit {

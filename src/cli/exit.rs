@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-/// How the process ends.
+/// The way in which the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// All is well: 0.
+    /// Success: 0.
     Success,
-    /// It gave up; the last line of the log says why: 1.
+    /// The program gave up; the last line of the log says why: 1.
     Failure,
     /// The arguments are wrong (`EX_USAGE`): 64.
     Usage,

@@ -1,4 +1,4 @@
-//! The log: one line an event on standard error, text or JSON.
+//! The log: one line for each event on standard error, as text or JSON.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _};
@@ -17,11 +17,11 @@ mod lines;
 pub(super) use self::lines::LOST_LINES;
 use self::lines::{Flush, Lines};
 
-/// Libraries that tell of their daily business, unless the configured level names them. The client of ZooKeeper warns of each
-/// attempt at each server: the session tells once that coordination is in trouble.
+/// The log levels of libraries with many messages, unless the configured level names them. The client of ZooKeeper
+/// warns of each attempt at each server, but the session logs a trouble with coordination once.
 const LIBRARIES: &str = "actix_server=warn,zookeeper_client=error";
 
-/// Writes the last lines when it is dropped, if somebody takes them in time.
+/// Writes the waiting lines when it is dropped, if standard error accepts them in time.
 pub(super) struct LogGuard(Option<Flush>);
 
 impl Drop for LogGuard {
@@ -32,9 +32,9 @@ impl Drop for LogGuard {
     }
 }
 
-/// Starts the log of this process, panics included. Later calls change nothing.
+/// Starts the log of this process, with panics. Later calls change nothing.
 pub(super) fn start(config: &LogConfig) -> LogGuard {
-    // A handle of its own: the lock of standard error is held by whoever is stuck in writing there.
+    // A handle of its own: a thread that hangs while it writes to standard error holds that stream's lock.
     let stderr = io::stderr().as_fd().try_clone_to_owned().map(File::from);
     let queue = stderr.and_then(Lines::written_to);
     let (lines, flush) = match queue {
@@ -54,7 +54,7 @@ pub(super) fn start(config: &LogConfig) -> LogGuard {
     LogGuard(Some(flush))
 }
 
-/// The same on another `writer`, which gets each line in one piece.
+/// Starts the log with another `writer`, which gets each line in one piece.
 pub(super) fn start_into(
     config: &LogConfig,
     writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -62,7 +62,8 @@ pub(super) fn start_into(
     let filter = EnvFilter::new(format!("{LIBRARIES},{}", config.level));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        // Of a line that cannot be written it would tell on standard error, and panic when that is what fails.
+        // With internal errors on, the library reports an unwritable line on standard error, and panics if that
+        // fails, too.
         .log_internal_errors(false)
         .with_writer(writer);
     let started = match config.format {
@@ -77,7 +78,7 @@ pub(super) fn start_into(
     }
 }
 
-/// Standard error, where panics are told by default, may be full.
+/// Logs a panic. By default panics go to standard error, which may be full.
 fn log_panic(info: &PanicHookInfo<'_>) {
     let message = info.payload_as_str().unwrap_or_default();
     let location = info.location().map(ToString::to_string);
@@ -90,7 +91,7 @@ mod tests {
 
     use super::*;
 
-    /// Set for a copy of this test binary that is to panic.
+    /// Set in the environment of a copy of this test binary, which then panics.
     const VICTIM: &str = "REDIS_KEEPER_TEST_VICTIM";
 
     #[test]

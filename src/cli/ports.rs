@@ -1,4 +1,4 @@
-//! The world as the configuration describes it.
+//! Builds the adapters from the configuration.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,10 +10,11 @@ use crate::adapters::zookeeper::ZooKeeper;
 use crate::config::{Config, CoordinationConfig, RedisAccess, TlsConfig, ZkAuth};
 use crate::ports::coordination::Coordination;
 
-/// How long one round trip of a command may take: longer than a server is usually kept busy by the commands of a few clients.
+/// The time limit for one round trip of a command: longer than the commands of a few clients usually keep a server
+/// busy.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The servers, with the credentials of each cluster, and their names as `resolver` knows them.
+/// The client for the Redis servers, with the credentials of each cluster. `resolver` resolves the host names.
 pub(super) fn redis(config: &Config, resolver: &Resolver) -> Result<RedisServers, TlsError> {
     let access = config
         .clusters
@@ -22,7 +23,7 @@ pub(super) fn redis(config: &Config, resolver: &Resolver) -> Result<RedisServers
     RedisServers::resolved_by(resolver, access, COMMAND_TIMEOUT)
 }
 
-/// What the keepers meet through: the ensemble, if there is one.
+/// The coordination: the ensemble if there is one, else embedded.
 pub(super) fn coordination(ensemble: Option<ZooKeeper>) -> Rc<dyn Coordination> {
     let Some(ensemble) = ensemble else {
         tracing::warn!(
@@ -34,7 +35,7 @@ pub(super) fn coordination(ensemble: Option<ZooKeeper>) -> Rc<dyn Coordination> 
     Rc::new(ensemble)
 }
 
-/// The ensemble, if there is to be one.
+/// The client for the ensemble, if the configuration names one.
 pub(super) fn zookeeper(config: &Config) -> Option<ZooKeeper> {
     let CoordinationConfig::ZooKeeper {
         quorum,
@@ -50,12 +51,12 @@ pub(super) fn zookeeper(config: &Config) -> Option<ZooKeeper> {
     Some(ZooKeeper::new(servers, prefix, *session_timeout, auth))
 }
 
-/// A login as ZooKeeper takes it.
+/// The login in ZooKeeper's form: `user:password`.
 pub(super) fn digest(auth: &ZkAuth) -> String {
     format!("{}:{}", auth.user, auth.password.expose())
 }
 
-/// How the nodes of a cluster are spoken to.
+/// The settings for connections to the nodes of a cluster.
 pub(super) fn access(redis: &RedisAccess) -> Access {
     let tls = |tls: &TlsConfig| Tls {
         ca_file: tls.ca_file.clone(),

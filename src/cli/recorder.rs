@@ -1,18 +1,21 @@
-//! Where metrics are recorded, within bounded memory.
+//! The recorder of metrics, within bounded memory.
 
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
-/// Upper bounds of the buckets that durations are counted in, in seconds: from a server on this host to a probe timeout.
+/// The upper bounds of the buckets for durations, in seconds: from a server on this host (0.1 ms) to a probe timeout
+/// (1 s).
 const DURATIONS: [f64; 13] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 ];
 
-/// How often what was recorded is counted into the buckets. Until then every single duration is kept.
+/// The time between two rounds of upkeep, which count recorded durations into the buckets. Until then every duration
+/// is kept.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// What is recorded as it happens, and what it tells. Everything else is read at the moment of a scrape: `http/metrics`.
+/// The metrics that are recorded when an event happens, each with its help text. All other metrics are read at the
+/// time of a scrape: `http/metrics`.
 const HELP: [(&str, &str); 13] = [
     (
         "redis_keeper_cluster_holds_total",
@@ -65,11 +68,11 @@ const HELP: [(&str, &str); 13] = [
     ),
 ];
 
-/// Has all metrics of this process recorded, and keeps the record small as long as the current actix system runs.
+/// Installs the recorder for all metrics of this process. The upkeep runs as long as the current actix system.
 pub(super) fn install() -> Result<PrometheusHandle, BuildError> {
     let recorded = builder()?.install_recorder()?;
     describe();
-    // There from the start, so that its first growth is seen.
+    // The counter exists from the start, so that its first increase is visible.
     metrics::counter!(super::logging::LOST_LINES).absolute(0);
     let kept = recorded.clone();
     actix::spawn(async move {
@@ -81,7 +84,7 @@ pub(super) fn install() -> Result<PrometheusHandle, BuildError> {
     Ok(recorded)
 }
 
-/// Says what each metric tells. Only the kind that is recorded is looked up.
+/// Registers the help text of each metric, under the kind by which the metric is recorded.
 fn describe() {
     for (name, help) in HELP {
         if name.ends_with("_total") {
@@ -94,7 +97,7 @@ fn describe() {
     }
 }
 
-/// Durations as histograms: summaries, the default, can not be added up over keepers, and keep samples.
+/// Durations are recorded as histograms. Summaries, the default, cannot be added up over keepers, and keep samples.
 fn builder() -> Result<PrometheusBuilder, BuildError> {
     let durations = Matcher::Suffix("_duration_seconds".to_owned());
     PrometheusBuilder::new().set_buckets_for_metric(durations, &DURATIONS)
@@ -107,7 +110,7 @@ mod tests {
 
     use super::*;
 
-    /// The names that the sources record under.
+    /// Collects the metric names that the sources record.
     fn recorded(folder: &Path, names: &mut BTreeSet<String>) {
         for entry in std::fs::read_dir(folder).expect("a folder of the sources") {
             let path = entry.expect("a readable folder").path();

@@ -1,4 +1,4 @@
-//! `redis-keeper run`: the daemon, from its configuration to its exit code.
+//! `redis-keeper run`: runs a keeper, from its configuration to its exit code.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -22,11 +22,12 @@ use crate::domain::identity::Nonce;
 use crate::http::server::bind_patiently;
 use crate::supervision::{Watchdog, install_panic_hook};
 
-/// After so long a block of the event loop the process aborts, to be restarted by its service manager.
+/// The time for which the event loop may stand still. After that, the process aborts, so that its service manager
+/// restarts it.
 const STALL: Duration = Duration::from_secs(5);
 
-/// Runs a keeper with the configuration in `file` until SIGTERM or SIGINT. The last line of the log is the cause of
-/// a failure.
+/// Runs a keeper with the configuration in `file` until SIGTERM or SIGINT. After a failure, the last line of the log
+/// has the cause.
 pub fn run(file: &Path) -> Exit {
     let (config, warnings) = match Config::load(file, config::environment()) {
         Ok(loaded) => loaded,
@@ -40,7 +41,7 @@ pub fn run(file: &Path) -> Exit {
         tracing::warn!("configuration: {warning}");
     }
     prepare();
-    // The system is gone, with everything that could still log, before the last words.
+    // The actix system ends before the last message, so that no other message comes after it.
     let ended = actix::System::new().block_on(serve(&config, std::future::pending()));
     match ended {
         Ok(()) => Exit::Success,
@@ -51,7 +52,7 @@ pub fn run(file: &Path) -> Exit {
     }
 }
 
-/// What a process needs once, before it keeps anything.
+/// Prepares the process once, before a keeper starts.
 pub(super) fn prepare() {
     install_panic_hook();
     if rustls::crypto::ring::default_provider()
@@ -62,7 +63,7 @@ pub(super) fn prepare() {
     }
 }
 
-/// Runs a keeper until a signal, or until `stop`.
+/// Runs a keeper until a signal comes, or until `stop` resolves.
 pub(super) async fn serve(config: &Config, stop: impl Future<Output = ()>) -> Result<(), Failure> {
     let failed = |what: &str| {
         let what = what.to_owned();
@@ -130,7 +131,7 @@ pub(super) async fn serve(config: &Config, stop: impl Future<Output = ()>) -> Re
     daemon.run(stopped).await
 }
 
-/// Tells the service manager, if there is one.
+/// Sends states to the service manager, if there is one.
 fn notify(states: &[NotifyState]) {
     if let Err(error) = sd_notify::notify(false, states) {
         tracing::debug!(%error, "the service manager was not told");

@@ -1,10 +1,11 @@
-//! Secrets that are read again while a keeper runs: when one of their files changes, and on SIGHUP.
+//! Reads secrets again while a keeper runs: when one of their files changes, and on SIGHUP.
 //!
-//! - A file counts as changed once its metadata differ from what they were when it was read last, and no more from one look
-//!   to the next: a file that is being written is left alone. An atomic rename and a symbolic link that is changed differ by
-//!   their inode.
-//! - A file that cannot be used leaves what it held before in use. It is tried again at each look, and told once.
-//! - New connections use what was read; open ones stay as they are.
+//! - A file counts as changed if its metadata differ from those at the last reading, and did not change between the
+//!   last two checks. So a file that is still being written is left alone.
+//! - An atomic rename, or a changed symbolic link, shows in the inode.
+//! - If a file cannot be used, its former secrets stay in use. The keeper tries again at each check, and logs the
+//!   fault once.
+//! - New connections use the new secrets; open connections stay as they are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
@@ -22,27 +23,27 @@ use crate::adapters::zookeeper::ZooKeeper;
 use crate::config::{Config, CoordinationConfig, RedisAccess, ZkAuth};
 use crate::domain::node::ClusterName;
 
-/// From one look at the files to the next.
+/// The time from one check of the files to the next.
 const EVERY: Duration = Duration::from_secs(2);
 
-/// What tells one version of a file from another; `None`: it is not there, or out of reach.
+/// The metadata that tell one version of a file from another; `None` if the file is missing or out of reach.
 type Version = Option<[i128; 7]>;
 
-/// All files that hold secrets of this keeper.
+/// All files with secrets of this keeper.
 pub(super) struct SecretFiles {
     holders: Vec<Holder>,
-    /// Each file as it was at the last look.
+    /// The version of each file at the last check.
     seen: BTreeMap<PathBuf, Version>,
 }
 
-/// Who uses secrets, and the files that they stand in.
+/// A user of secrets, with the files of these secrets.
 struct Holder {
     whose: Whose,
-    /// Each file as it was when it was read last.
+    /// The version of each file when it was last read.
     read: BTreeMap<PathBuf, Version>,
-    /// Files that have changed since they were last used.
+    /// The files that have changed since they were last used.
     unused: BTreeSet<PathBuf>,
-    /// Why they cannot be used as they are.
+    /// The reason why the files cannot be used as they are.
     fault: Option<String>,
 }
 
@@ -51,30 +52,30 @@ enum Whose {
     ZooKeeper(ZkAuth),
 }
 
-/// Why the files are looked at.
+/// The occasion of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Occasion {
-    /// They may have changed since the configuration was read.
+    /// The start of the keeper: files may have changed since the configuration was read.
     Start,
     Time,
     Signal,
 }
 
-/// What one look has found.
+/// The results of one check.
 #[derive(Default)]
 struct Found {
     redis: Vec<(ClusterName, Secrets)>,
     digest: Option<String>,
-    /// Files that are used anew.
+    /// The files whose new contents are used.
     files: BTreeSet<PathBuf>,
-    /// Faults that were not told before.
+    /// The faults that were not logged before.
     faults: BTreeSet<String>,
 }
 
 // === impl SecretFiles ===
 
 impl SecretFiles {
-    /// The files that `config` names.
+    /// Collects the files that `config` names.
     pub(super) fn of(config: &Config) -> Self {
         let clusters = config.clusters.iter();
         let clusters = clusters.map(|it| Whose::Cluster(it.name.clone(), it.redis.clone()));
@@ -89,7 +90,7 @@ impl SecretFiles {
         }
     }
 
-    /// Looks again and again, and gives what was read to those who open connections.
+    /// Checks the files again and again, and passes new secrets to the clients of Redis and ZooKeeper.
     pub(super) async fn follow(
         mut self,
         redis: Rc<RedisServers>,
@@ -98,7 +99,7 @@ impl SecretFiles {
     ) {
         let mut occasion = Occasion::Start;
         loop {
-            // Files may be on a disk that hangs.
+            // On a thread of its own: the disk of a file may hang.
             let look = spawn_blocking(move || {
                 let found = self.look(occasion);
                 (self, found)
@@ -163,7 +164,7 @@ impl Holder {
         }
     }
 
-    /// There is a file, or there are the authorities of the system, which only a signal has read again.
+    /// Whether there is anything to read again: a file, or the system's authorities, which only a signal reads again.
     fn holds_anything(&self) -> bool {
         let tls = matches!(&self.whose, Whose::Cluster(_, access) if access.tls.is_some());
         tls || !self.read.is_empty()
@@ -215,7 +216,7 @@ impl Holder {
 // === impl Found ===
 
 impl Found {
-    /// Tells what is used anew, by the names of the files, and what cannot be used.
+    /// Logs the files that are used anew, and the faults.
     fn tell(&self, occasion: Occasion) {
         for fault in &self.faults {
             tracing::warn!(
@@ -246,7 +247,7 @@ impl Found {
     }
 }
 
-/// The file that `path` leads to, symbolic links followed.
+/// The version of the file at `path`. Symbolic links are followed.
 fn version(path: &Path) -> Version {
     let it = std::fs::metadata(path).ok()?;
     Some([

@@ -1,4 +1,4 @@
-//! `redis-keeper switchover`: asks a running keeper for a planned change of primary.
+//! `redis-keeper switchover`: asks a running keeper for a switchover.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,10 +10,11 @@ use super::exit::Exit;
 use crate::config::{self, Config};
 use crate::ports::peers::root_cause;
 
-/// How long an answer may take: longer than any keeper takes to give one.
+/// The time limit for the answer. Keepers always answer sooner.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Asks, and says what came of it: on standard output if it was made, else on standard error.
+/// Asks for the switchover, and prints the result: on standard output if the switchover was made, else on standard
+/// error.
 pub fn run(args: &SwitchoverArgs) -> Exit {
     let keeper = match &args.keeper {
         Some(keeper) => keeper.clone(),
@@ -38,7 +39,7 @@ pub fn run(args: &SwitchoverArgs) -> Exit {
     }
 }
 
-/// Where the keeper with this configuration listens on this host.
+/// The address on this host at which the keeper with this configuration listens.
 fn keeper_of(file: &Path) -> Result<String, config::ConfigError> {
     let (config, _) = Config::load(file, config::environment())?;
     let host = match config.rest.host.as_str() {

@@ -1,4 +1,5 @@
-//! The settings that keepers compare with each other's: all that decide what is done to a cluster, and no secret.
+//! The settings that keepers compare with each other: all settings that decide what happens to a cluster, without
+//! secrets.
 
 use std::fmt::Write as _;
 
@@ -10,13 +11,13 @@ use super::{Config, Document};
 use crate::domain::node::ClusterName;
 use crate::domain::settings::{FileSettings, PRIORITY, Settings};
 
-/// What is told of a setting that may be a secret, or names a file of this host.
+/// The value of a setting that may be a secret, or that names a file of this host.
 const GIVEN: &str = "given";
-/// What is told of one that the file does not have.
+/// The value of a setting that the file does not have.
 const NONE: &str = "none";
 
 impl Config {
-    /// The settings of the file that have to be the same in those of all keepers, defaults filled in.
+    /// The settings that must be the same in the files of all keepers, with defaults filled in.
     pub fn compared(&self) -> FileSettings {
         let clusters = self.document.clusters.iter().flatten().flatten();
         FileSettings {
@@ -50,7 +51,8 @@ fn of_keeper(document: &Document) -> Settings {
         .collect()
 }
 
-/// Whatever can be said of a cluster; of `redis`, what can be told; and the priorities of its nodes.
+/// The settings of one cluster: those that can be set for all clusters, the public part of `redis`, and the
+/// priorities of the nodes.
 fn of(cluster: &Cluster) -> Settings {
     let tuning = Tuning {
         redis: Redis::default(),
@@ -87,7 +89,7 @@ fn access(redis: &Redis) -> Settings {
         .collect()
 }
 
-/// `a:1 = 50, b:1 = 0`.
+/// The priorities of the nodes: `a:1 = 50, b:1 = 0`.
 fn priorities(cluster: &Cluster) -> String {
     let nodes = cluster.nodes.iter().flatten().flatten();
     let mut all: Vec<String> = nodes
@@ -106,7 +108,7 @@ fn priorities(cluster: &Cluster) -> String {
     }
 }
 
-/// As an operator would write it.
+/// The value as an operator would write it.
 fn text(value: impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(Value::Null) | Err(_) => NONE.to_owned(),

@@ -1,9 +1,11 @@
 //! `REDIS_KEEPER_…` environment variables, which override the file.
 //!
-//! A key's variable is its path in capitals with underscores: `rest-port` is `REDIS_KEEPER_REST_PORT`, `redis.password` is
-//! `REDIS_KEEPER_REDIS_PASSWORD`. One cluster's keys are set by `REDIS_KEEPER_CLUSTERS__<NAME>__<KEY>`, the name likewise in
-//! capitals with an underscore for every character that is no letter or digit. Lists are separated by commas, or JSON5;
-//! lists of objects are JSON5. An empty variable counts as not set.
+//! - A key's variable is its path in capitals with underscores: `rest-port` is `REDIS_KEEPER_REST_PORT`,
+//!   `redis.password` is `REDIS_KEEPER_REDIS_PASSWORD`.
+//! - A key of one cluster has the variable `REDIS_KEEPER_CLUSTERS__<NAME>__<KEY>`. The name is in capitals, too, with
+//!   an underscore for every character that is no letter or digit.
+//! - Lists are separated by commas, or written as JSON5. Lists of objects are written as JSON5.
+//! - An empty variable counts as not set.
 
 use std::collections::BTreeMap;
 
@@ -15,20 +17,21 @@ use super::report::{Override, Report};
 use super::schema::{self, CLUSTER, DOCUMENT, Key, Kind};
 use super::spans::{self, Spans};
 
-/// What all variables of this program begin with.
+/// The prefix of all variables of this program.
 const PREFIX: &str = "REDIS_KEEPER_";
-/// What those of one cluster go on with.
+/// The prefix of the variables of one cluster, behind [`PREFIX`].
 const CLUSTERS: &str = "CLUSTERS__";
-/// What Kubernetes sets in every container beside a service called `redis-keeper`; not meant for the program.
+/// Variables that Kubernetes sets in each container beside a service called `redis-keeper`. They are not for this
+/// program.
 const FOREIGN: [&str; 3] = ["PORT_", "SERVICE_HOST", "SERVICE_PORT"];
 
-/// The variables meant for this program, by the rest of their names.
+/// The variables for this program, by their names without the prefix.
 #[derive(Debug, Default)]
 pub(super) struct Environment {
     variables: BTreeMap<String, String>,
-    /// What was taken from them, by path.
+    /// The values that were used, by path.
     overrides: BTreeMap<String, Override>,
-    /// Variables that could not be used, by their whole names.
+    /// The variables that could not be used, by their whole names.
     faults: Vec<(String, Refused)>,
 }
 
@@ -53,7 +56,7 @@ impl Provider for Layer {
 // === impl Environment ===
 
 impl Environment {
-    /// Those of `variables` that are meant for this program.
+    /// Keeps those of `variables` that are for this program.
     pub(super) fn new(variables: impl Iterator<Item = (String, String)>) -> Self {
         let ours =
             |(name, text): (String, String)| Some((name.strip_prefix(PREFIX)?.to_owned(), text));
@@ -67,7 +70,7 @@ impl Environment {
         }
     }
 
-    /// The layer of what is said for the whole document.
+    /// The layer of variables for the whole document.
     pub(super) fn layer(&mut self) -> Layer {
         let mut dict = Dict::new();
         for (name, path, kind) in variables_of(DOCUMENT) {
@@ -106,7 +109,7 @@ impl Environment {
         }
     }
 
-    /// A report that knows what was taken from the environment, and tells what could not be used.
+    /// A report that knows the used variables, and has a problem for each variable that could not be used.
     pub(super) fn into_report(self, spans: Spans) -> Report {
         let mut report = Report::new(spans, self.overrides);
         for (variable, Refused { fault, remedy }) in self.faults {
@@ -115,7 +118,7 @@ impl Environment {
         report
     }
 
-    /// Puts what `variable` says at `path` of the object `dict`, which stands at `base`.
+    /// Sets the value of `variable` at `path` below the object `dict`, whose own path is `base`.
     fn set(
         &mut self,
         dict: &mut Dict,
@@ -141,7 +144,7 @@ impl Environment {
             if matches!(inner, Value::Empty(..)) {
                 *inner = Dict::new().into();
             }
-            // What is no object there is the schema's to refuse.
+            // If the value there is no object, the schema reports the problem.
             let Value::Dict(_, inner) = inner else { return };
             dict = inner;
         }
@@ -161,8 +164,8 @@ impl Environment {
     }
 }
 
-/// What the variable `name`, without its prefix, sets: the index of a cluster, the path and the kind of its key. `names`
-/// are those of the clusters, as they stand in variables.
+/// The setting of the variable `name` (without its prefix): the index of a cluster, the path and the kind of the key.
+/// `names` are the clusters' names in the form of variables.
 fn setting_of_cluster(
     name: &str,
     names: &[Option<String>],
@@ -205,7 +208,7 @@ fn setting_of_cluster(
         })
 }
 
-/// The variables of an object, without their prefix, each with the path and the kind of its key.
+/// The variables of an object without their prefix, each with the path and the kind of its key.
 fn variables_of(
     groups: &'static [&'static [Key]],
 ) -> impl Iterator<Item = (String, Vec<&'static str>, Kind)> {
@@ -222,7 +225,7 @@ fn variables_of(
     })
 }
 
-/// The key that says the same in another way, and which a variable therefore overrides as well.
+/// The other key for the same setting. A variable for `key` therefore overrides that key, too.
 fn rival(key: &str) -> Option<&'static str> {
     match key {
         "password" => Some("password-file"),
@@ -233,7 +236,7 @@ fn rival(key: &str) -> Option<&'static str> {
     }
 }
 
-/// `name` as it stands in a variable.
+/// Converts `name` to the form of variables.
 fn variable_name(name: &str) -> String {
     let allowed = |c: char| {
         if c.is_ascii_alphanumeric() {
@@ -245,7 +248,7 @@ fn variable_name(name: &str) -> String {
     name.chars().map(allowed).collect()
 }
 
-/// The value that `text` stands for where `kind` is expected. Text that does not fit stays text, for the schema to refuse.
+/// Reads `text` as a value of `kind`. Unsuitable text stays text, so that the schema reports the problem.
 fn read(kind: Kind, text: &str) -> Option<Value> {
     let text = if matches!(kind, Kind::Secret | Kind::Passwords) {
         text
@@ -258,7 +261,7 @@ fn read(kind: Kind, text: &str) -> Option<Value> {
     };
     match kind {
         Kind::Text | Kind::Secret | Kind::Choice(_) => Some(text.into()),
-        // A password may begin with a bracket; a list of texts is no password that anybody has.
+        // A password may begin with a bracket. A JSON5 list of texts is taken as a list of passwords.
         Kind::Passwords => Some(
             json()
                 .filter(is_list_of_texts)

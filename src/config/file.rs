@@ -1,4 +1,4 @@
-//! The shape of the file, key by key, and the defaults of what it leaves out.
+//! The shape of the file, key by key, and the defaults.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::names;
 use super::secret::{Passwords, Secret};
 
-/// The document. After [`Document::resolve`] whatever has a default is filled in.
+/// The document. After [`Document::resolve`], each key with a default has a value.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub(super) struct Document {
@@ -55,7 +55,7 @@ pub(super) struct Node {
     pub(super) priority: Option<u32>,
 }
 
-/// What can be said for all clusters and again for one.
+/// The settings that can be given for all clusters, and again for one cluster.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub(super) struct Tuning {
@@ -79,7 +79,7 @@ pub(super) struct Tuning {
     pub(super) redis: Redis,
 }
 
-/// How Redis is spoken to.
+/// The settings for connections to Redis.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub(super) struct Redis {
@@ -95,7 +95,7 @@ pub(super) struct Redis {
     pub(super) rename_commands: Option<BTreeMap<String, String>>,
 }
 
-/// Where keepers meet.
+/// The coordination service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum CoordinationKind {
@@ -103,17 +103,17 @@ pub(super) enum CoordinationKind {
     Embedded,
 }
 
-/// The form of log lines.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
-    /// For people.
+    /// Plain text.
     Text,
-    /// One JSON object a line.
+    /// One JSON object for each line.
     Json,
 }
 
-/// What becomes of a replica that follows another replica.
+/// The treatment of a replica that follows another replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum ChainedReplicas {
@@ -121,7 +121,7 @@ pub(super) enum ChainedReplicas {
     Correct,
 }
 
-/// What keeps a primary that is cut off from going on alone.
+/// Whether a primary that is cut off refuses writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum WriteSafety {
@@ -129,7 +129,7 @@ pub(super) enum WriteSafety {
     Majority,
 }
 
-/// What tells the better of two successors.
+/// A criterion that ranks two candidates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Criterion {
@@ -139,8 +139,8 @@ pub(super) enum Criterion {
 }
 
 impl Document {
-    /// Fills in the defaults, those of names from the machine's; each cluster inherits from the document what it does not
-    /// say itself.
+    /// Fills in the defaults. `host_name` is the default of names. Each cluster inherits from the document the
+    /// settings that it does not have itself.
     pub(super) fn resolve(mut self, host_name: &str) -> Self {
         self.keeper_id.get_or_insert_with(|| host_name.to_owned());
         self.coordination.get_or_insert(CoordinationKind::Zookeeper);
@@ -151,7 +151,8 @@ impl Document {
         let heartbeat = *self.heartbeat_seconds.get_or_insert(0.2);
         self.read_lease_seconds.get_or_insert(30.0);
         self.failsafe.get_or_insert(true);
-        // Whoever consented holds its failovers up for so long once ZooKeeper is back.
+        // After ZooKeeper's return, a keeper that consented holds failovers for the length of a consent. So the
+        // default is short.
         self.failsafe_consent_seconds
             .get_or_insert(lease.min(heartbeat * 4.0));
         self.failsafe_max_seconds.get_or_insert(3_600.0);

@@ -1,9 +1,9 @@
-//! What may be a host, an address, a name.
+//! Checks of hosts, addresses and names.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Why a text is refused, and what would be right.
+/// The fault of a text, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refused {
     pub(super) fault: String,
@@ -39,7 +39,7 @@ impl fmt::Display for HostPort {
 }
 
 impl HostPort {
-    /// Reads `host`, `host:port`, `[ipv6]`, `[ipv6]:port` or a bare IPv6 literal.
+    /// Parses `host`, `host:port`, `[ipv6]`, `[ipv6]:port` or a bare IPv6 literal.
     pub(super) fn parse(text: &str, default_port: u16) -> Result<Self, Refused> {
         let (name, port) = match text.rsplit_once(':') {
             Some(_) if text.parse::<Ipv6Addr>().is_ok() || text.ends_with(']') => (text, None),
@@ -73,7 +73,7 @@ impl HostPort {
     }
 }
 
-/// Checks a host name or IP literal; takes the brackets off IPv6.
+/// Checks a host name or IP literal. Removes the brackets of IPv6.
 pub(super) fn host(text: &str) -> Result<String, Refused> {
     let bracketed = text
         .strip_prefix('[')
@@ -125,7 +125,8 @@ pub(super) fn host(text: &str) -> Result<String, Refused> {
     }
 }
 
-/// Checks the address of a node, a keeper or a ZooKeeper server: a host that means one machine, the same to all hosts.
+/// Checks the address of a node, a keeper or a ZooKeeper server. The host must mean one machine, and the same machine
+/// from all hosts.
 pub(super) fn peer(text: &str) -> Result<String, Refused> {
     let host = host(text)?;
     let remedy = "write the address that the keepers connect to";
@@ -157,7 +158,7 @@ pub(super) fn is_wildcard(host: &str) -> bool {
         .is_ok_and(|address| address.is_unspecified())
 }
 
-/// The form in which two spellings of a host are compared.
+/// The form in which hosts are compared: two spellings of one host have the same form.
 pub(super) fn canonical(host: &str) -> String {
     match host.parse::<IpAddr>() {
         Ok(address) => address.to_canonical().to_string(),
@@ -165,7 +166,7 @@ pub(super) fn canonical(host: &str) -> String {
     }
 }
 
-/// Checks what becomes a ZooKeeper node's name and a segment of a URL.
+/// Checks a name that becomes a ZooKeeper node and a segment of a URL.
 pub(super) fn segment(text: &str) -> Result<(), Refused> {
     let remedy = "write a name of letters, digits, '-', '_' and '.'";
     let bad = |c: char| zookeeper_refuses(c) || c.is_whitespace() || "/?#%\\".contains(c);
@@ -183,7 +184,7 @@ pub(super) fn segment(text: &str) -> Result<(), Refused> {
     }
 }
 
-/// Checks the path below which keepers meet.
+/// Checks the path of the node below which all nodes of the keepers are.
 pub(super) fn prefix(text: &str) -> Result<(), Refused> {
     let Some(rest) = text.strip_prefix('/') else {
         return Err(refused(
@@ -212,7 +213,8 @@ pub(super) fn prefix(text: &str) -> Result<(), Refused> {
     rest.split('/').try_for_each(segment)
 }
 
-/// Characters that no ZooKeeper path contains (its programmer's guide, "The ZooKeeper Data Model").
+/// Whether no ZooKeeper path may contain `c`. Source:
+/// <https://zookeeper.apache.org/doc/current/zookeeperProgrammers.html#ch_zkDataModel>.
 fn zookeeper_refuses(c: char) -> bool {
     c.is_control() || matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..='\u{ffff}')
 }

@@ -1,4 +1,4 @@
-//! Everything that is wrong with a configuration, told at once.
+//! Collects all problems of a configuration, to report them at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,15 +7,16 @@ use std::path::PathBuf;
 
 use super::spans::{self, Spans};
 
-/// Longest value that is quoted in full, in characters.
+/// The longest value that is quoted in full, in characters.
 const QUOTED: usize = 60;
 
-/// Where a value was written.
+/// The place where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// In the file, at this line (the first is 1) where it is known.
+    /// In the file.
     File {
-        /// The line of the value, or of what should contain it.
+        /// The line of the value, or of the object that should contain the value; the first line is 1. `None` if
+        /// unknown.
         line: Option<usize>,
     },
     /// In this environment variable.
@@ -25,33 +26,34 @@ pub enum Origin {
     },
 }
 
-/// One thing that keeps a configuration from being used.
+/// A problem that makes the configuration unusable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where in the document: `clusters[1].nodes[0].port`; empty for the document itself.
+    /// The path in the document: `clusters[1].nodes[0].port`; empty for the document itself.
     pub path: String,
-    /// Where it was written.
+    /// The place where the value was written.
     pub origin: Origin,
-    /// What was written, unless it is absent, long, an object, a list, or may be a secret.
+    /// The value as written, cut to 60 characters. `None` if the value is absent, an object or a list, or may be a
+    /// secret.
     pub value: Option<String>,
-    /// What is wrong: `is not a port`.
+    /// The fault: `is not a port`.
     pub fault: String,
-    /// What would be right: `write a whole number from 1 to 65535`.
+    /// The remedy: `write a whole number from 1 to 65535`.
     pub remedy: String,
 }
 
-/// Something that is allowed and has a cost.
+/// A permitted setting that has a cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
-    /// Where in the document.
+    /// The path in the document.
     pub path: String,
-    /// Where it was written.
+    /// The place where the value was written.
     pub origin: Origin,
     /// The cost, and how to avoid it.
     pub text: String,
 }
 
-/// Why there is no configuration.
+/// The reason why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
@@ -59,30 +61,30 @@ pub enum ConfigError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The file and the environment were read, and these are all their problems.
+    /// The file and the environment were read, and have problems.
     #[error("{}", listing(file, problems, warnings))]
     Invalid {
         /// The name of the file, as it is shown.
         file: String,
-        /// At least one, in the order of the file, those of the environment last.
+        /// The problems, at least one: in the order of the file, then those of the environment.
         problems: Vec<Problem>,
-        /// What is also worth knowing.
+        /// The warnings about the same file.
         warnings: Vec<Warning>,
     },
 }
 
-/// What the environment says about one path.
+/// The value of an environment variable for one path.
 #[derive(Debug, Clone)]
 pub(super) struct Override {
     pub(super) variable: String,
-    /// As written, unless it is a secret or an object.
+    /// The value as written; `None` for a secret or an object.
     pub(super) text: Option<String>,
 }
 
-/// Collects problems and warnings, and knows where every value was written.
+/// Collects problems and warnings, and knows the place of every value.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     spans: Spans,
@@ -118,7 +120,7 @@ impl fmt::Display for Warning {
 // === impl Origin ===
 
 impl Origin {
-    /// What precedes a message: `keeper.conf:7`, or the variable's name.
+    /// The prefix of a message: `keeper.conf:7`, or the name of the variable.
     pub fn prefix(&self, file: &str) -> String {
         match self {
             Self::File { line: Some(line) } => format!("{file}:{line}"),
@@ -158,7 +160,7 @@ impl Report {
         }
     }
 
-    /// Notes a problem with the value at `path`, which is quoted.
+    /// Adds a problem with the value at `path`. The message quotes the value.
     pub(super) fn problem(
         &mut self,
         path: &str,
@@ -169,7 +171,7 @@ impl Report {
         self.push(path, self.origin(path), value, fault.into(), remedy.into());
     }
 
-    /// Notes a problem at `path` and does not quote what was written there: it is absent, or may be a secret.
+    /// Adds a problem at `path` without a quotation: the value is absent, or may be a secret.
     pub(super) fn unquoted(
         &mut self,
         path: &str,
@@ -179,7 +181,7 @@ impl Report {
         self.push(path, self.origin(path), None, fault.into(), remedy.into());
     }
 
-    /// Notes a problem with an environment variable that has no place in the document.
+    /// Adds a problem with an environment variable that fits no path in the document.
     pub(super) fn variable(
         &mut self,
         variable: &str,
@@ -213,7 +215,7 @@ impl Report {
         }
     }
 
-    /// Notes a cost of what is written at `path`.
+    /// Adds a warning about the value at `path`.
     pub(super) fn warning(&mut self, path: &str, text: impl Into<String>) {
         let warning = Warning {
             path: path.to_owned(),
@@ -225,7 +227,7 @@ impl Report {
         }
     }
 
-    /// Notes the keys that an object of the file has twice.
+    /// Adds a problem for each key that an object of the file has twice.
     pub(super) fn repeated_keys(&mut self) {
         for (path, line) in std::mem::take(&mut self.spans.repeated) {
             let origin = Origin::File { line: Some(line) };
@@ -239,17 +241,17 @@ impl Report {
         }
     }
 
-    /// Whether nothing is known to be wrong with any of `paths`, so that a comparison of their values means something.
+    /// Whether none of `paths` has a problem, so that their values can be compared.
     pub(super) fn sound(&self, paths: &[&str]) -> bool {
         !paths.iter().any(|path| self.unsound.contains(*path))
     }
 
-    /// Whether something is written at `path`.
+    /// Whether the file or the environment has a value at `path`.
     pub(super) fn is_written(&self, path: &str) -> bool {
         self.override_of(path).is_some() || self.spans.get(path).is_some()
     }
 
-    /// The first of `paths` that is written anywhere, or else the very first.
+    /// The first of `paths` that has a written value; else the first of all.
     pub(super) fn first_written<'p>(&self, paths: &[&'p str]) -> &'p str {
         paths
             .iter()
@@ -257,7 +259,10 @@ impl Report {
             .unwrap_or(&paths[0])
     }
 
-    /// Everything collected: the problems in the order of the file, or the warnings if there are none.
+    /// Ends the report, and returns the warnings.
+    ///
+    /// # Errors
+    /// There are problems. The error has them in the order of the file.
     pub(super) fn finish(self, file: &str) -> Result<Vec<Warning>, ConfigError> {
         let Self {
             mut problems,
@@ -279,7 +284,7 @@ impl Report {
         })
     }
 
-    /// Where `path` is written, or else what encloses it.
+    /// The place of `path`, or of the nearest object or list around it.
     fn origin(&self, path: &str) -> Origin {
         if let Some((_, Override { variable, .. })) = self.override_of(path) {
             return Origin::Environment {
@@ -290,13 +295,14 @@ impl Report {
         Origin::File { line }
     }
 
-    /// What the environment put at `path` or in place of what encloses it.
+    /// The variable that sets `path`, or an object or list around it. The flag says whether the variable sets `path`
+    /// itself.
     fn override_of(&self, path: &str) -> Option<(bool, &Override)> {
         spans::and_enclosing(path)
             .find_map(|above| Some((above == path, self.overrides.get(above)?)))
     }
 
-    /// The scalar written at `path`, shortened.
+    /// The scalar as written at `path`, shortened.
     fn written(&self, path: &str) -> Option<String> {
         let text = match self.override_of(path) {
             Some((here, Override { text, .. })) => text.as_ref().filter(|_| here)?,
@@ -310,7 +316,7 @@ impl Report {
     }
 }
 
-/// A character as it can be shown on a terminal.
+/// The character in a form that a terminal can show.
 fn printable(c: char) -> impl Iterator<Item = char> {
     let escaped = c.is_control().then(|| c.escape_default());
     let plain = (!c.is_control()).then_some(c);

@@ -1,5 +1,5 @@
-//! Which keys there are and what each takes; checks a whole document against that, so that every problem is found and not
-//! only the first.
+//! The schema: the keys, and the kind of value that each key takes. The check covers the whole document, so that it
+//! finds every problem and not only the first.
 
 use figment::value::{Dict, Num, Value};
 
@@ -7,28 +7,28 @@ use super::report::Report;
 use super::secret::Passwords;
 use super::spans;
 
-/// What a key takes.
+/// The kind of a key's value.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
     Text,
-    /// Text that no message shows.
+    /// Text that messages do not show.
     Secret,
-    /// The same, or a list of one or two.
+    /// A secret, or a list of one or two.
     Passwords,
     Flag,
-    /// A whole number from the first to the second.
+    /// A whole number between these two, both included.
     Whole(u64, u64),
     Port,
     /// Seconds, fractions allowed, from [`SHORTEST`] to [`LONGEST`].
     Seconds,
-    /// The same, or 0.
+    /// As [`Self::Seconds`], or 0.
     SecondsOrZero,
     Choice(&'static [&'static str]),
-    /// A list of at least one.
+    /// A list of at least one item.
     List(&'static Kind),
     /// An object of texts with any keys.
     Texts,
-    /// An object whose keys come in groups.
+    /// An object with the keys of these groups.
     Object(&'static [&'static [Key]]),
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Key {
 
 /// The shortest span of time that can be configured, in seconds.
 const SHORTEST: f64 = 0.001;
-/// The longest, in seconds: a day.
+/// The longest span of time that can be configured, in seconds: a day.
 const LONGEST: f64 = 86_400.0;
 
 const fn key(name: &'static str, kind: Kind) -> Key {
@@ -104,7 +104,7 @@ const NODE: &[&[Key]] = &[&[
     key("priority", Kind::Whole(0, u32::MAX as u64)),
 ]];
 
-/// What can be said for all clusters and again for one.
+/// The settings that can be given for all clusters, and again for one cluster.
 const TUNING: &[Key] = &[
     key("tick-seconds", Kind::Seconds),
     key("failover-tick-seconds", Kind::Seconds),
@@ -144,7 +144,7 @@ const REDIS: &[&[Key]] = &[&[
 // === impl Kind ===
 
 impl Kind {
-    /// What is right, for a remedy.
+    /// The remedy of a message: the right form of a value.
     pub(super) fn expected(self) -> String {
         match self {
             Self::Text | Self::Secret => "write text in quotes".to_owned(),
@@ -169,7 +169,7 @@ impl Kind {
         }
     }
 
-    /// Whether `value` is what this kind takes; members and items aside.
+    /// Whether `value` is of this kind. Members and items are not checked.
     fn takes(self, value: &Value) -> bool {
         match (self, value) {
             (Self::Text | Self::Secret | Self::Passwords, Value::String(..) | Value::Char(..))
@@ -193,7 +193,7 @@ impl Kind {
         }
     }
 
-    /// Why `value` is not taken.
+    /// The reason why `value` is not of this kind.
     fn fault(self, value: &Value) -> &'static str {
         match (self, value) {
             (_, Value::Empty(..)) => "is null",
@@ -223,8 +223,8 @@ impl Kind {
         }
     }
 
-    /// Checks `value`, found at `path`, and all that it contains. What is wrong goes to the report and is left out:
-    /// `None` for the value itself.
+    /// Checks `value` at `path` with all its members and items. Wrong parts go to the report, and are left out of the
+    /// result. The result is `None` if `value` itself is wrong.
     fn check(self, value: Value, path: &str, report: &mut Report) -> Option<Value> {
         if !self.takes(&value) {
             let scalar = !matches!(
@@ -271,7 +271,7 @@ impl Kind {
     }
 }
 
-/// `number` as a whole number, if it was written as one that is not negative.
+/// The number as a whole number; `None` if it is negative, or was not written as a whole number.
 fn whole(number: Num) -> Option<u64> {
     let from_signed = || {
         number
@@ -299,12 +299,12 @@ fn real(number: Num) -> f64 {
         .unwrap_or(f64::NAN)
 }
 
-/// The keys of an object, all groups together.
+/// The keys of all groups of an object.
 pub(super) fn keys(groups: &'static [&'static [Key]]) -> impl Iterator<Item = &'static Key> {
     groups.iter().copied().flatten()
 }
 
-/// Checks the members of the object at `path`; returns those that are right. Null stands for absent.
+/// Checks the members of the object at `path`, and returns the right ones. A null counts as absent.
 pub(super) fn check(
     groups: &'static [&'static [Key]],
     dict: Dict,
@@ -339,7 +339,7 @@ pub(super) fn check(
     right
 }
 
-/// What to write instead of the unknown `name`; `prefix` is what it and all of `known` begin with besides.
+/// The remedy for the unknown `name`. `prefix` stands before `name` and before all of `known`.
 pub(super) fn suggestion<N: AsRef<str>>(
     name: &str,
     prefix: &str,
@@ -361,7 +361,7 @@ pub(super) fn suggestion<N: AsRef<str>>(
         )
 }
 
-/// The words of `name` in the order of the alphabet, so that names of the same words are alike.
+/// The words of `name` in alphabetical order, so that names of the same words are alike.
 fn in_order(name: &str) -> String {
     let name = name.to_lowercase();
     let mut words: Vec<_> = name.split(|c: char| !c.is_alphanumeric()).collect();

@@ -1,4 +1,4 @@
-//! Text that is never shown.
+//! Texts that messages and logs do not show.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::names::{Refused, refused};
 
-/// What is shown instead of a secret.
+/// The mask that is shown instead of a secret.
 const MASK: &str = "***";
 
-/// A password or the like. `Debug`, `Display` and serialization show `***`.
+/// A password or another secret text. `Debug`, `Display` and serialization show `***`.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -21,7 +21,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The text itself, for the one who must send it.
+    /// The text itself, for a login.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -45,7 +45,7 @@ impl Serialize for Secret {
     }
 }
 
-/// The password of one user; two while it is changed from one to the other.
+/// The password of one user, or two during a rotation.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(untagged)]
 pub(super) enum Passwords {
@@ -53,7 +53,7 @@ pub(super) enum Passwords {
     Several(Vec<Secret>),
 }
 
-/// Why a file holds no secret.
+/// The reason why a file has no usable secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{} = {}: {}; {}", key, path.display(), refused.fault, refused.remedy)]
 pub struct SecretFileError {
@@ -66,7 +66,7 @@ pub struct SecretFileError {
 // === impl Passwords ===
 
 impl Passwords {
-    /// So many a server may be tried with.
+    /// The most passwords that a server may be tried with.
     pub(super) const MOST: usize = 2;
 
     pub(super) fn into_list(self) -> Vec<Secret> {
@@ -89,7 +89,7 @@ impl SecretFileError {
     }
 }
 
-/// The secrets that the file at `path` holds, one a line, at most `most`.
+/// The secrets in the file at `path`, one for each line, at most `most`.
 pub(super) fn lines_of(path: &Path, most: usize) -> Result<Vec<Secret>, Refused> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| refused(format!("cannot be read: {error}"), "name a readable file"))?;

@@ -1,4 +1,4 @@
-//! Files of secrets, which are read at start and again when they change.
+//! Files with secrets. The keeper reads them at its start, and again when they change.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::{RedisAccess, ZkAuth};
 // === impl RedisAccess ===
 
 impl RedisAccess {
-    /// Every file that a connection is made with.
+    /// All files that connections of this cluster use.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let tls = self.tls.iter().flat_map(|tls| {
             let identity = tls.identity.iter();
@@ -20,7 +20,7 @@ impl RedisAccess {
         files.map(AsRef::as_ref)
     }
 
-    /// The same with the passwords that the file holds now.
+    /// The same settings, with the present passwords of the file.
     ///
     /// # Errors
     /// The file cannot be read, or holds no password or more than two.
@@ -63,10 +63,10 @@ impl ZkAuth {
         })
     }
 
-    /// The login that the file holds now; the same if it came from no file.
+    /// The present login of the file; the same login if it came from no file.
     ///
     /// # Errors
-    /// The file cannot be read, or holds no login.
+    /// The file cannot be read, or has no login.
     pub fn read_again(&self) -> Result<Self, SecretFileError> {
         self.file.as_ref().map_or_else(
             || Ok(self.clone()),

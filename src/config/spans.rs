@@ -1,11 +1,12 @@
-//! Where in a JSON5 text each value stands, so that a problem can name its line and quote what was written.
+//! The place of each value in a JSON5 text, so that a problem can name the line and quote the value.
 //!
-//! A tolerant scanner: it knows strings, comments, brackets, commas and colons, and nothing of what is allowed. On a text
-//! that parses it is exact; on any other it is exact up to the first fault, and ends.
+//! The tolerant scanner knows strings, comments, brackets, commas and colons, but not the allowed keys. The scanner
+//! is exact on a text that parses. On any other text, the scanner is exact up to the first fault, and then ends.
 
 use std::collections::BTreeMap;
 
-/// Deeper nesting than any configuration has; bounds the recursion of the JSON5 parser.
+/// The deepest nesting that is scanned. The limit bounds the recursion of the JSON5 parser; no configuration is
+/// nested as deep.
 const MAX_DEPTH: usize = 32;
 
 /// The path of member `key` of the object at `parent`.
@@ -33,12 +34,12 @@ pub(super) fn and_enclosing(path: &str) -> impl Iterator<Item = &str> {
     .filter(|path| !path.is_empty())
 }
 
-/// Where one value stands.
+/// The place of one value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
-    /// Line of its key, or of itself in a list; the first line is 1.
+    /// The line of the value's key, or of the value itself in a list; the first line is 1.
     pub(super) line: usize,
-    /// What was written, unless it is an object or a list.
+    /// The value as written; `None` for an object or a list.
     pub(super) text: Option<String>,
 }
 
@@ -46,13 +47,13 @@ pub(super) struct Place {
 #[derive(Debug, Default)]
 pub(super) struct Spans {
     places: BTreeMap<String, Place>,
-    /// Keys written again in the same object: path and line.
+    /// The keys that occur again in the same object, with path and line.
     pub(super) repeated: Vec<(String, usize)>,
     /// The line at which the text is nested deeper than any configuration.
     pub(super) too_deep: Option<usize>,
 }
 
-/// An object or list that the scanner is inside of.
+/// An object or list around the scanner's position.
 enum Open {
     Object {
         path: String,
@@ -120,7 +121,7 @@ impl Spans {
         spans
     }
 
-    /// Where `path` stands.
+    /// The place of `path`.
     pub(super) fn get(&self, path: &str) -> Option<&Place> {
         self.places.get(path)
     }
@@ -132,7 +133,7 @@ impl Spans {
         }
     }
 
-    /// A value begins inside `open`; returns its path.
+    /// Notes a value that begins inside `open`, and returns the value's path.
     fn begin(&mut self, open: Option<&Open>, line: usize, text: Option<&str>) -> String {
         let text = text.map(str::to_owned);
         match open {
@@ -153,7 +154,7 @@ impl Spans {
     }
 }
 
-/// The name that a key, as written, stands for.
+/// The name of a key, without quotes and escapes.
 fn key_of(written: &str) -> String {
     json5::from_str(written).unwrap_or_else(|_| written.to_owned())
 }
@@ -165,7 +166,7 @@ struct Tokens<'a> {
 }
 
 impl<'a> Tokens<'a> {
-    /// Takes the next `length` bytes, counting the lines they end.
+    /// Takes the next `length` bytes, and counts their line ends.
     fn take(&mut self, length: usize) -> &'a str {
         let (taken, rest) = self.rest.split_at(length);
         self.line += taken.matches('\n').count();

@@ -1,4 +1,4 @@
-//! From the shape of the file to domain types: what no key can tell alone.
+//! Makes domain types from the shape of the file. Checks the rules that concern several keys.
 
 mod clusters;
 mod redis;
@@ -15,10 +15,11 @@ use super::{Config, CoordinationConfig, LogConfig, RestConfig, TimingConfig, ZkA
 use crate::domain::failsafe::Failsafe;
 use crate::domain::node::KeeperId;
 
-/// Where ZooKeeper listens unless told otherwise.
+/// The default port of ZooKeeper.
 const ZOOKEEPER_PORT: u16 = 2181;
 
-/// The configuration that `document`, with its defaults filled in, stands for. `None` if and only if the report says why.
+/// The configuration from `document`, whose defaults are filled in. `None` only if the report has a problem. The
+/// result may also have parts with problems, so the report decides whether it is used.
 pub(super) fn config(document: Document, report: &mut Report) -> Option<Config> {
     let keeper_id = keeper_id(&document, report);
     let coordination = coordination(&document, report);
@@ -37,14 +38,14 @@ pub(super) fn config(document: Document, report: &mut Report) -> Option<Config> 
     })
 }
 
-/// What was accepted, or a note of why not.
+/// The accepted value, or `None` and a problem in the report.
 fn accept<T>(result: Result<T, Refused>, path: &str, report: &mut Report) -> Option<T> {
     result
         .map_err(|refused| report.problem(path, refused.fault, refused.remedy))
         .ok()
 }
 
-/// Seconds that the schema has found to be a span of time.
+/// Converts seconds that the schema has accepted as a span of time.
 fn span(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds)
 }
@@ -200,7 +201,7 @@ fn timing(document: &Document, report: &mut Report) -> Option<TimingConfig> {
     })
 }
 
-/// How keepers go on without ZooKeeper; `None` if they do not.
+/// The settings of failsafe mode; `None` if it is off.
 fn failsafe(document: &Document, heartbeat: f64, report: &mut Report) -> Option<Failsafe> {
     let [consent, limit] = [
         document.failsafe_consent_seconds?,
@@ -217,7 +218,7 @@ fn failsafe(document: &Document, heartbeat: f64, report: &mut Report) -> Option<
         let remedy = format!("lower failsafe-consent-seconds to {limit} or less");
         report.problem(report.first_written(&keys), fault, remedy);
     }
-    // One request may be lost, and the next comes a heartbeat later.
+    // One request for consent may be lost; the next one comes a heartbeat later.
     let two = heartbeat * 2.0;
     if consent < two && report.sound(&["failsafe-consent-seconds", "heartbeat-seconds"]) {
         let path = report.first_written(&[
@@ -243,7 +244,7 @@ fn failsafe(document: &Document, heartbeat: f64, report: &mut Report) -> Option<
 fn log(document: &Document, report: &mut Report) -> Option<LogConfig> {
     let level = document.log_level.as_ref()?;
     let unknown = || {
-        // A filter takes any other word for a module, and lets nothing else through.
+        // `EnvFilter` takes any other word for the name of a module, and then passes nothing else.
         let mut words = level.split(',').map(str::trim);
         let word =
             words.find(|word| !word.contains(['=', '[']) && word.parse::<LevelFilter>().is_err());

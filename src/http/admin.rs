@@ -1,4 +1,4 @@
-//! What an operator asks: what does this keeper see, and what does it make of it?
+//! Questions of an operator: the view of this keeper, and its conclusions.
 
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
@@ -12,7 +12,7 @@ use crate::actors::messages::SessionReport;
 use crate::domain::authority::WhoLeads;
 use crate::domain::node::{ClusterName, KeeperId, NodeAddr};
 
-/// The paths there are.
+/// Lists the paths.
 pub(super) async fn index() -> HttpResponse {
     let body = json!({
         "name": env!("CARGO_PKG_NAME"),
@@ -42,7 +42,7 @@ pub(super) async fn cluster(
     Ok(views::json(StatusCode::OK, &body))
 }
 
-/// The leader's explanation; else this keeper's own, and why it is that.
+/// The leader's explanation. If the leader cannot be asked, this keeper's own, with the reason.
 pub(super) async fn explain(
     request: HttpRequest,
     name: Path<String>,
@@ -53,7 +53,7 @@ pub(super) async fn explain(
     let (keeper, who_leads) = state.who_leads().await;
     let unasked = match state.ask_leader.ask(&request, &who_leads).await {
         Some(Ok(mut said)) => {
-            // What this keeper cannot read or command is its own affair.
+            // Troubles with reading or commanding nodes differ between keepers. So the answer has both lists.
             said["leader-troubles"] = said["troubles"].take();
             said["troubles"] = views::explanation(&name, &own)["troubles"].take();
             return Ok(views::json(StatusCode::OK, &said));
@@ -86,7 +86,8 @@ pub(super) async fn keepers(state: Data<HttpState>) -> Result<HttpResponse, Fail
 }
 
 impl HttpState {
-    /// This keeper and who leads, as its session knows; a page does without that.
+    /// This keeper's id, and which keeper leads, as the session knows. Without an answer of the session, the page
+    /// leaves them out.
     async fn who_leads(&self) -> (Option<KeeperId>, WhoLeads) {
         match self.session().await {
             Ok(session) => (Some(session.keeper), session.who_leads),
@@ -94,7 +95,7 @@ impl HttpState {
         }
     }
 
-    /// What the session knows of itself and of the other keepers.
+    /// The session's report about itself and the other keepers.
     async fn session(&self) -> Result<SessionReport, Failure> {
         let report = patiently(|| self.backend.inspect_session()).await;
         report.map_err(|why| self.unanswered(why, ""))

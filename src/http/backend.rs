@@ -1,4 +1,5 @@
-//! What HTTP needs of the actors, as a trait: so that it knows neither the supervision tree nor where actors run.
+//! The questions of the HTTP interface to the actors, as a trait. So the interface depends neither on the supervision
+//! tree nor on the threads of the actors.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,22 +18,24 @@ use crate::domain::node::{ClusterName, KeeperId, Moment, NodeAddr};
 use crate::domain::observed::Requested;
 use crate::domain::rehearsal::RehearsalRequest;
 
-/// How long a request waits for an actor, its restarts included: short enough for any health check, long enough for a
-/// restart to pass unseen.
+/// How long a request waits for an actor, restarts of the actor included. The time is short enough for any health
+/// check, and long enough to hide a restart.
 pub const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Pause before a question is put again to an actor that was down.
+/// The pause before a question goes again to an actor that was down.
 const RETRY_PAUSE: Duration = Duration::from_millis(5);
 
-/// The actors, as HTTP sees them. Each method makes one attempt and does not wait for a restart: that is the caller's
-/// part.
+/// The actors, as the HTTP interface sees them. Each method makes one attempt, and does not wait for a restart of the
+/// actor: the caller repeats the question.
 ///
-/// Shared by all worker threads; a future stays on the thread that made it. Dropping a future gives the question up.
+/// All worker threads share one backend. A future stays on the thread that made it. To drop a future is to give up
+/// the question.
 pub trait Backend: Send + Sync {
-    /// The clusters there are at this moment, by name.
+    /// The names of the present clusters.
     fn clusters(&self) -> Vec<ClusterName>;
 
-    /// The first of them, and how many there are: thousands are not to be copied for everybody who asks for one that is none.
+    /// The first `most` names, and the number of all clusters. An implementation need not copy thousands of names for
+    /// each request about an unknown cluster.
     fn first_clusters(&self, most: usize) -> (Vec<ClusterName>, usize) {
         let mut names = self.clusters();
         let count = names.len();
@@ -40,83 +43,86 @@ pub trait Backend: Send + Sync {
         (names, count)
     }
 
-    /// The nodes of a cluster at this moment; none if there is no such cluster.
+    /// The present nodes of a cluster; empty if there is no such cluster.
     fn nodes(&self, cluster: &str) -> Vec<NodeAddr>;
 
-    /// Puts a question about one node to the cluster's actor.
+    /// Asks the cluster's actor about one node.
     fn ask<'a>(
         &'a self,
         cluster: &'a str,
         ask: Ask,
     ) -> LocalBoxFuture<'a, Result<Answer, Unanswered>>;
 
-    /// Asks the cluster's actor for its status. The inner `Err` says why that is unknown.
+    /// Asks the cluster's actor for its status. The inner `Err` says why the status is unknown.
     fn status<'a>(
         &'a self,
         cluster: &'a str,
     ) -> LocalBoxFuture<'a, Result<Result<ClusterStatus, Reason>, Unanswered>>;
 
-    /// What the cluster's actor knows.
+    /// Asks the cluster's actor for its knowledge.
     fn inspect_cluster<'a>(
         &'a self,
         cluster: &'a str,
     ) -> LocalBoxFuture<'a, Result<ClusterView, Unanswered>>;
 
-    /// What the cluster's actor is doing, and what it would do if the primary died now.
+    /// Asks the cluster's actor for its present work, and for its reaction if the primary died now.
     fn explain_cluster<'a>(
         &'a self,
         cluster: &'a str,
     ) -> LocalBoxFuture<'a, Result<Explanation, Unanswered>>;
 
-    /// Has the cluster's actor switch over; waits until that is done, or everything is as it was.
+    /// Tells the cluster's actor to switch over. Resolves when the switchover is done, or when everything is as it
+    /// was.
     fn switchover<'a>(
         &'a self,
         cluster: &'a str,
         requested: Requested,
     ) -> LocalBoxFuture<'a, Result<Result<Switched, NotSwitched>, Unanswered>>;
 
-    /// Has the cluster go on though its primary was changed from outside (RK-12).
+    /// Closes the breaker: the leader goes on although the primary was changed from outside (RK-12).
     fn acknowledge<'a>(
         &'a self,
         cluster: &'a str,
     ) -> LocalBoxFuture<'a, Result<Result<(), NotAcknowledged>, Unanswered>>;
 
-    /// What is known of one node; `None` if the cluster does not have it.
+    /// Asks for a report about one node; `None` if the cluster does not have the node.
     fn inspect_node<'a>(
         &'a self,
         cluster: &'a str,
         node: NodeAddr,
     ) -> LocalBoxFuture<'a, Result<Option<NodeReport>, Unanswered>>;
 
-    /// What the session knows of itself and of the other keepers.
+    /// Asks the session for its report about itself and the other keepers.
     fn inspect_session(&self) -> LocalBoxFuture<'_, Result<SessionReport, Unanswered>>;
 
-    /// Which group this keeper belongs to, and what that looks after; `None` if it has joined none yet. Monitors of the
-    /// node where another keeper has met this one look who is there (RK-12).
+    /// The group of this keeper with its clusters; `None` if this keeper has not joined a group yet. `met_at` is the
+    /// node where another keeper has met this one. The monitors of that node then look for other groups, too (RK-12).
     fn group<'a>(
         &'a self,
         met_at: Option<&'a NodeAddr>,
     ) -> LocalBoxFuture<'a, Result<Option<GroupAnswer>, Unanswered>>;
 
-    /// Asks for this keeper's consent to another's going on without ZooKeeper (RK-8): the process that consents.
+    /// Asks for this keeper's consent that another keeper goes on without ZooKeeper (RK-8). The answer names the
+    /// process that consents.
     fn consent(
         &self,
         request: ConsentRequest,
     ) -> LocalBoxFuture<'_, Result<Result<KeeperProcess, Refusal>, Unanswered>>;
 
-    /// Who this keeper is, for one that tries whether it could be asked for its consent (RK-8).
+    /// The answer to a rehearsal: this keeper's process. The other keeper tries whether it could ask for consent
+    /// (RK-8).
     fn rehearse(
         &self,
         request: RehearsalRequest,
     ) -> LocalBoxFuture<'_, Result<KeeperProcess, Unanswered>>;
 
-    /// Why others could not be asked for their consent, as far as that is known: who, and why (RK-8).
+    /// The obstacles found by rehearsals, as texts that name the keeper and the reason (RK-8).
     fn obstacles(&self) -> Arc<[String]>;
 
-    /// Since when and why coordination is out of touch, in words; `None` while it is not.
+    /// The time and the cause of ZooKeeper's outage, in words; `None` without an outage.
     fn outage(&self) -> Option<String>;
 
-    /// Takes a keeper that does not run any more off the circle (RK-8).
+    /// Removes a keeper that does not run any more from the failsafe group (RK-8).
     fn drop_keeper(
         &self,
         keeper: KeeperId,
@@ -125,67 +131,67 @@ pub trait Backend: Send + Sync {
     /// Whether this keeper may answer for its clusters.
     fn readiness(&self) -> LocalBoxFuture<'_, Result<Readiness, Unanswered>>;
 
-    /// Answered by the event loop that all actors share, whatever they do.
+    /// Resolves when the event loop, which all actors share, has run a task.
     fn event_loop(&self) -> LocalBoxFuture<'_, Result<(), Unanswered>>;
 
     /// The supervision tree, from its root.
     fn supervision(&self) -> ChildReport;
 }
 
-/// Why a question brought no answer.
+/// The reason why a question got no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unanswered {
     /// There is no such cluster.
     NoSuchCluster,
-    /// This keeper's file lacks the cluster, and other keepers may have it.
+    /// This keeper's file lacks the cluster, but other keepers may have the cluster.
     NotInFile,
-    /// The actor is down at this moment, or went down before it answered.
+    /// The actor is down now, or went down before it answered.
     NotAnswering,
 }
 
 /// Whether a keeper may answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {
-    /// It may, strictly before this moment; `None` where no lease is needed.
+    /// The keeper may answer strictly before `until`.
     Ready {
-        /// End of the lease.
+        /// The end of the lease; `None` if no lease is needed.
         until: Option<Moment>,
-        /// Not a lease, but the consent of all keepers: ZooKeeper does not answer.
+        /// Whether the lease is by consent of all keepers, because ZooKeeper does not answer.
         failsafe: bool,
     },
-    /// It may not: why, in words.
+    /// The keeper may not answer. Holds the reason in words.
     NotReady(String),
 }
 
-/// One node as its cluster, its monitor and its supervisor see it.
+/// The report about one node: from its cluster, its monitor and its supervisor.
 #[derive(Debug, Clone)]
 pub struct NodeReport {
     /// The cluster's view.
     pub view: NodeView,
-    /// The monitor's state; `None` while it is down.
+    /// The monitor's state; `None` while the monitor is down.
     pub monitor: Option<MonitorState>,
-    /// How often the monitor was restarted.
+    /// The number of restarts of the monitor.
     pub restarts: u64,
 }
 
 /// One place in the supervision tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChildReport {
-    /// Its name under its supervisor.
+    /// The child's name, unique below its supervisor.
     pub name: String,
     /// `running`, `restarting`, `stopped`, `given-up`.
     pub state: &'static str,
-    /// How often it was restarted.
+    /// The number of restarts.
     pub restarts: u64,
-    /// Why it ended the last time.
+    /// The reason of the last exit.
     pub last_exit: Option<String>,
-    /// Age of its present incarnation.
+    /// The time since the last start.
     pub uptime: Duration,
-    /// What it supervises.
+    /// The children of this child, if it is a supervisor.
     pub children: Vec<ChildReport>,
 }
 
-/// Makes attempts until one is answered, as long as [`PATIENCE`] lasts.
+/// Repeats `attempt` until it gets an answer, for [`PATIENCE`] at most.
 pub(super) async fn patiently<T>(
     mut attempt: impl AsyncFnMut() -> Result<T, Unanswered>,
 ) -> Result<T, Unanswered> {

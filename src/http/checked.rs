@@ -1,4 +1,4 @@
-//! `OPTIONS`, by which HAProxy checks where its configuration names no method
+//! The method `OPTIONS` for checks. HAProxy uses this method if its configuration names none
 //! (<https://docs.haproxy.org/2.6/configuration.html#4.2-option%20httpchk>).
 
 use actix_web::http::header::{ALLOW, HeaderValue};
@@ -6,10 +6,10 @@ use actix_web::{Handler, HttpRequest, HttpResponse, Responder};
 use futures::FutureExt as _;
 use futures::future::Map;
 
-/// Methods of a path that is checked.
+/// The methods of a path for checks.
 pub(super) const METHODS: &str = "GET, HEAD, OPTIONS";
 
-/// Answers as this handler does, without the body.
+/// A handler with the answers of another one, without their bodies.
 #[derive(Clone)]
 pub(super) struct AsHead<F>(pub(super) F);
 

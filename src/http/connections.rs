@@ -1,7 +1,10 @@
-//! The connections of one worker: how many there may be, and which of them are closed for newcomers.
+//! The connections of one worker: their number is limited, and the longest idle one is closed for a new one.
 //!
-//! Checks must be answered however many others hold connections: HAProxy makes a new one for each. So the one that has
-//! waited longest for its client gives way when there are too many, and half a request is not waited for.
+//! HAProxy opens a connection for each check. The keeper must answer checks however many connections other clients
+//! hold. Therefore:
+//!
+//! - At the limit, the connection that has waited longest for its client is closed.
+//! - A client that does not complete its request in time is cut off.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -20,14 +23,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Time is counted in ticks, so that it stands still while the process does: a client that has sent its request meanwhile
-/// gets an answer.
+/// Time is counted in ticks, so that no time passes while the process stands still. A client that has sent its
+/// request meanwhile still gets an answer.
 const TICK: Duration = Duration::from_millis(250);
 
-/// How long a client may take to send a request that it has begun, its body included.
+/// The time limit for the rest of a request after its first byte, the body included.
 const REQUEST_WITHIN: Duration = Duration::from_secs(2);
 
-/// How long a connection may lie idle between requests.
+/// The time limit for an idle connection between two requests.
 const IDLE_FOR: Duration = Duration::from_secs(15);
 
 /// The connections of one worker.
@@ -39,24 +42,24 @@ struct Table {
     open: Cell<usize>,
     tick: Cell<u64>,
     next_turn: Cell<u64>,
-    /// Those that wait for their clients, the longest waiting first.
+    /// The connections that wait for their clients, the longest waiting first.
     waiting: RefCell<BTreeMap<u64, Rc<Connection>>>,
 }
 
-/// One connection, as its stream, its requests and its table see it.
+/// One connection. Its stream, its requests and the table share it.
 pub(super) struct Connection {
     table: Rc<Table>,
     phase: Cell<Phase>,
     /// The tick at which the phase began.
     since: Cell<u64>,
-    /// Its place in the table while it waits.
+    /// The connection's key in `waiting`; later turns are higher.
     turn: Cell<u64>,
     closed: Notify,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Nothing of a request has come.
+    /// No byte of a request has come.
     Idle,
     /// A part of a request has come.
     Sending,
@@ -65,7 +68,7 @@ enum Phase {
     Closed,
 }
 
-/// A stream whose connection is counted for as long as the stream lives.
+/// A stream that counts as a connection as long as the stream lives.
 pub(super) struct Counted<S> {
     stream: S,
     connection: Rc<Connection>,
@@ -74,7 +77,7 @@ pub(super) struct Counted<S> {
 // === impl Connections ===
 
 impl Connections {
-    /// No connection yet, and `limit` at most.
+    /// A table without connections, for `limit` connections at most.
     pub(super) fn new(limit: usize) -> Self {
         Self(Rc::new(Table {
             limit,
@@ -85,7 +88,7 @@ impl Connections {
         }))
     }
 
-    /// Takes one more in, for which the longest waiting one is closed if there are too many.
+    /// Adds a connection. At the limit, closes the connection that has waited longest.
     pub(super) fn count<S>(&self, stream: S) -> Counted<S> {
         let table = &self.0;
         if table.open.get() >= table.limit {
@@ -106,7 +109,7 @@ impl Connections {
         Counted { stream, connection }
     }
 
-    /// Closes connections whose clients take too long. Never ends.
+    /// Closes connections whose clients take too long. This future never ends.
     pub(super) async fn watch(self) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -118,7 +121,7 @@ impl Connections {
 }
 
 impl Table {
-    /// One more tick has passed.
+    /// Counts one tick, and closes the connections whose time is over.
     fn pass(&self) {
         let now = self.tick.get() + 1;
         self.tick.set(now);
@@ -149,12 +152,12 @@ impl Phase {
 // === impl Connection ===
 
 impl Connection {
-    /// The one by which `request` came, if that is counted.
+    /// The connection of `request`, if it is counted.
     pub(super) fn of(request: &HttpRequest) -> Option<Rc<Self>> {
         request.conn_data::<Rc<Self>>().cloned()
     }
 
-    /// A handler has begun to work on a request that came whole.
+    /// Notes that a handler begins to work on a complete request.
     pub(super) fn serve(&self) {
         if self.is_waiting() {
             self.table.waiting.borrow_mut().remove(&self.turn.get());
@@ -162,7 +165,7 @@ impl Connection {
         }
     }
 
-    /// The handler has ended.
+    /// Notes that the handler has ended.
     pub(super) fn served(self: &Rc<Self>) {
         if self.phase.get() == Phase::Served {
             self.wait();
@@ -171,7 +174,7 @@ impl Connection {
         }
     }
 
-    /// Resolves when it is to be closed.
+    /// Resolves when the connection is to be closed.
     pub(super) async fn closed(&self) {
         self.closed.notified().await;
     }
@@ -185,28 +188,28 @@ impl Connection {
         waiting.insert(turn, self.clone());
     }
 
-    /// Closes it, as its client does not.
+    /// Closes the connection and counts the reason.
     fn close_for(&self, reason: &'static str) {
         metrics::counter!("redis_keeper_http_connections_closed_total", "reason" => reason)
             .increment(1);
         self.close();
     }
 
-    /// Leaves its place in the table to the caller.
+    /// Closes the connection. The caller removes it from `waiting`.
     fn close(&self) {
         self.enter(Phase::Closed);
         self.table.open.set(self.table.open.get() - 1);
         self.closed.notify_one();
     }
 
-    /// Its stream has got bytes.
+    /// Notes that the stream has received bytes.
     fn got(&self) {
         if self.phase.get() == Phase::Idle {
             self.enter(Phase::Sending);
         }
     }
 
-    /// Its client has taken a part of an answer.
+    /// Notes that the client has taken a part of an answer.
     fn gave(&self) {
         if self.phase.get() == Phase::Idle {
             self.enter(Phase::Idle);
@@ -230,7 +233,7 @@ impl<S> Counted<S> {
         self.connection.clone()
     }
 
-    /// Lets requests find their connection.
+    /// Makes the connection available to its requests.
     pub(super) fn tell(&self, data: &mut Extensions) {
         data.insert(self.connection());
     }
@@ -286,7 +289,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
     }
 }
 
-/// The body of a request: until it has come whole, the request is not served.
+/// The whole body of a request. Once the body has come, the request counts as served.
 pub(super) struct Body(pub(super) Bytes);
 
 impl FromRequest for Body {
@@ -328,7 +331,7 @@ mod tests {
         assert!(is_closed(&first));
         assert_eq!(connections.0.open.get(), 3);
 
-        // One that was served just now is the last to go.
+        // A connection that was served just now is the last to be closed.
         second.connection.serve();
         second.connection.served();
         let _fourth = connections.count(());

@@ -1,4 +1,4 @@
-//! What is answered when there is nothing else to answer: a status code, and JSON with a code and a sentence.
+//! The answers to requests that fail: a status code, and JSON with a code and a sentence.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde_json::json;
 use super::state_header::BadStateHeader;
 use super::{checked, unknown, views};
 
-/// Why a request gets no other answer.
+/// The reason why a request fails.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     #[error("there is no path `{0}`; GET / lists those there are")]
@@ -78,7 +78,7 @@ pub(super) enum Failure {
     Crashed,
 }
 
-/// What a state header reads; empty if there is none, or more than one.
+/// The text of the state header, or of the first one if there are several; empty if there is none.
 #[derive(Debug)]
 pub(super) struct HeaderRead(pub(super) String);
 

@@ -1,4 +1,4 @@
-//! What other keepers ask of this one when ZooKeeper does not answer, and its rehearsal (RK-8).
+//! Questions of other keepers while ZooKeeper does not answer, and their rehearsal (RK-8).
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -14,21 +14,21 @@ use crate::domain::identity::{KeeperProcess, Nonce, Place};
 use crate::domain::node::{Generation, KeeperId};
 use crate::domain::rehearsal::RehearsalRequest;
 
-/// The body of the request.
+/// The body of a request for consent.
 #[derive(Deserialize)]
 struct ConsentBody {
     from: String,
-    /// Former builds did not tell, nor whom they ask.
+    /// Missing in requests of former builds, like `to`.
     nonce: Option<String>,
     to: Option<ProcessBody>,
-    /// Earlier ones did not tell this either.
+    /// Missing in requests of still older builds.
     #[serde(default)]
     session: i64,
     generation: u64,
     circle: Vec<String>,
 }
 
-/// One run of a keeper.
+/// One process of a keeper, with its nonce.
 #[derive(Deserialize)]
 struct ProcessBody {
     keeper: String,
@@ -41,9 +41,11 @@ impl From<ProcessBody> for KeeperProcess {
     }
 }
 
-/// May the asker go on without ZooKeeper? 200 and who consents, if this keeper does; 409 and why if not.
+/// Answers whether the asking keeper may go on without ZooKeeper: 200 and this process if this keeper consents, 409
+/// and the reason if not.
 ///
-/// Asked once: a consent counts from when it was asked for, so that waiting for a restart makes it worthless.
+/// The session is asked only once. A consent counts from the moment of the request, so a wait for a restarted session
+/// would make the consent worthless.
 pub(super) async fn consent(
     Body(body): Body,
     state: Data<HttpState>,
@@ -77,7 +79,8 @@ struct RehearsalBody {
     to: ProcessBody,
 }
 
-/// Who answers here? Tells it whomever the asker means: the asker compares. Binds nobody.
+/// Answers with this keeper's process, whichever process the request names: the asking keeper compares. The answer
+/// binds no keeper.
 pub(super) async fn rehearsal(
     Body(body): Body,
     state: Data<HttpState>,

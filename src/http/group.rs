@@ -1,4 +1,4 @@
-//! What a keeper of another group asks that has met this one at a server (RK-12).
+//! The question of a keeper of another group, which has met this keeper at a server (RK-12).
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -12,15 +12,15 @@ use super::{HttpState, views};
 use crate::domain::group::{GroupAnswer, GroupCluster};
 use crate::domain::node::NodeAddr;
 
-/// Where the asker has met this keeper.
+/// The node at which the asking keeper has met this one.
 #[derive(Deserialize)]
 pub(super) struct Met {
     #[serde(rename = "met-at")]
     at: Option<String>,
 }
 
-/// Which group this keeper belongs to, and what that looks after. This keeper looks in its turn who is connected to the
-/// node that the asker names.
+/// Answers with this keeper's group and the group's clusters. This keeper in turn looks for other keepers at the node
+/// that the request names.
 pub(super) async fn group(
     met: Query<Met>,
     state: Data<HttpState>,

@@ -1,4 +1,4 @@
-//! What HAProxy, and clients of the older project, ask: is this node writable, is it readable, who is the primary?
+//! The questions of HAProxy and of clients: is this node writable, is this node readable, which node is the primary?
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -91,7 +91,7 @@ async fn check_node_in_path(
     request: &HttpRequest,
     state: &HttpState,
 ) -> Result<HttpResponse, Failure> {
-    // The path says which node is meant; a header, where there is one, only where the server is.
+    // The path names the node. A state header, if there is one, says only at which address the server is.
     let said = state_header::server_state(request.headers()).ok();
     let node = NodeRef {
         server_name: Some(node.clone()),
@@ -105,7 +105,7 @@ async fn check_node_in_path(
     check((question, cluster), node, (asker, peer(request)), state).await
 }
 
-/// Where the request comes from.
+/// The address of the client.
 fn peer(request: &HttpRequest) -> Option<IpAddr> {
     request.peer_addr().map(|peer| peer.ip())
 }
@@ -156,7 +156,8 @@ async fn check(
     Ok(views::check(code, question, &answer, outage.as_deref()))
 }
 
-/// An actor that was restarted a moment ago says so until it has been told everything again: that is worth asking again.
+/// Whether the actor gives this reason until it has received everything after a restart. Such an answer is worth
+/// another attempt.
 fn not_told_yet(reason: &Reason) -> bool {
     matches!(reason, Reason::NoState | Reason::Unprobed)
 }

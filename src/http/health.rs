@@ -1,4 +1,4 @@
-//! Whether this process works, and whether it may answer for its clusters.
+//! Health: whether this process works. Readiness: whether this keeper may answer for its clusters.
 
 use std::time::Duration;
 
@@ -13,10 +13,11 @@ use super::error::Failure;
 use super::views;
 use crate::actors::cluster_api::Reason;
 
-/// How long the event loop may take to answer: longer than a busy host delays it, shorter than a service manager waits.
+/// The time limit for the event loop: longer than the delays of a busy host, shorter than a service manager's
+/// patience.
 const EVENT_LOOP_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
-/// The process works: its event loop takes what it is given. Nothing more.
+/// Answers 200 if the event loop runs tasks. No other condition counts.
 pub(super) async fn health(state: Data<HttpState>) -> Result<HttpResponse, Failure> {
     match tokio::time::timeout(EVENT_LOOP_ANSWERS_WITHIN, state.backend.event_loop()).await {
         Ok(Ok(())) => Ok(views::json(StatusCode::OK, &json!({ "healthy": true }))),
@@ -24,7 +25,7 @@ pub(super) async fn health(state: Data<HttpState>) -> Result<HttpResponse, Failu
     }
 }
 
-/// This keeper holds its lease: what HAProxy asks before it asks anything else of it.
+/// Answers 200 if this keeper holds its lease. In `conf/haproxy.cfg`, HAProxy asks this path first.
 pub(super) async fn ready(state: Data<HttpState>) -> Result<HttpResponse, Failure> {
     let failsafe = may_answer(&state).await?;
     let mut body = json!({ "ready": true, "failsafe": failsafe });
@@ -35,7 +36,8 @@ pub(super) async fn ready(state: Data<HttpState>) -> Result<HttpResponse, Failur
     Ok(views::json(StatusCode::OK, &body))
 }
 
-/// Whether this keeper may answer for its clusters: if so, whether by the consent of all keepers alone.
+/// Whether this keeper may answer for its clusters. The value says whether the lease is only by consent of all
+/// keepers.
 pub(super) async fn may_answer(state: &HttpState) -> Result<bool, Failure> {
     let why = match patiently(|| state.backend.readiness()).await {
         Ok(Readiness::Ready { until, failsafe }) if state.holds(until) => return Ok(failsafe),
@@ -46,7 +48,7 @@ pub(super) async fn may_answer(state: &HttpState) -> Result<bool, Failure> {
     Err(Failure::NotReady(with_cause(state, why).await))
 }
 
-/// Why there is no lease, with what is wrong with ZooKeeper: it is away, or refuses what this keeper asks of it.
+/// The reason for a missing lease, with ZooKeeper's part in it: an outage, or a refusal of this keeper's requests.
 async fn with_cause(state: &HttpState, why: String) -> String {
     let mut cause = state.backend.outage();
     if cause.is_none() {

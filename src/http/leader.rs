@@ -1,4 +1,4 @@
-//! What only the leader can tell, asked of it on the asker's behalf.
+//! Questions that only the leader can answer, and that this keeper passes on.
 
 use std::time::Duration;
 
@@ -10,19 +10,20 @@ use super::operations::PASSED_ON;
 use crate::domain::authority::{Authority, WhoLeads};
 use crate::domain::node::KeeperId;
 
-/// How long the leader may take. Then this keeper tells what it knows itself.
+/// The time limit for the leader's answer. After that, this keeper answers with its own knowledge.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
-/// How long a connection to the leader may take.
+/// The time limit for the connection to the leader.
 const CONNECTS_WITHIN: Duration = Duration::from_millis(500);
 
-/// So many questions are passed on at a time: a flood of them ends here.
+/// The number of questions that are passed on at once. Further questions get this keeper's own answer, so a flood of
+/// them does not reach the leader.
 const MOST: usize = 4;
 
-/// How long an answer may be.
+/// The longest answer that is read, in bytes.
 const LONGEST: usize = 4 << 20;
 
-/// Passes questions on to the leader.
+/// A client that passes questions on to the leader.
 #[derive(Debug)]
 pub(super) struct AskLeader {
     client: reqwest::Client,
@@ -37,16 +38,17 @@ impl AskLeader {
             .pool_max_idle_per_host(0)
             .no_proxy();
         Self {
-            // Without TLS and name resolution of its own there is nothing that could fail.
+            // The builder can fail only in its TLS setup and its own name resolution, and this client has neither.
             client: client.build().unwrap_or_default(),
             turns: Semaphore::new(MOST),
         }
     }
 
-    /// What another keeper answers that leads; `None` if none does, or the request was passed on already.
+    /// The answer of the leader, if another keeper leads. `None` if no other keeper leads, or if a keeper has already
+    /// passed the request on.
     ///
     /// # Errors
-    /// Why it has not answered, in words.
+    /// The reason why the leader has not answered, in words.
     pub(super) async fn ask(
         &self,
         request: &HttpRequest,

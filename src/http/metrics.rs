@@ -1,5 +1,5 @@
-//! `/metrics`, for Prometheus: what the process has recorded, and the state of every cluster at the moment of asking.
-//! Each name is told in `docs/http.md`; what to be woken for is in `conf/prometheus-rules.yml`.
+//! `/metrics`, for Prometheus: the metrics that the process has recorded, and the state of every cluster at the time
+//! of the request. `docs/http.md` describes each metric; `conf/prometheus-rules.yml` has the alarms.
 //!
 //! Sources: <https://prometheus.io/docs/instrumenting/exposition_formats/>, <https://prometheus.io/docs/practices/naming/>.
 
@@ -22,7 +22,8 @@ mod nodes;
 mod page;
 mod tally;
 
-/// So many clusters are asked at a time: a scrape of thousands leaves the event loop to others in between.
+/// The number of clusters that are asked at once. A scrape of thousands of clusters leaves the event loop time for
+/// other work.
 const ASKED_AT_ONCE: usize = 8;
 
 pub(super) async fn metrics(state: Data<HttpState>) -> HttpResponse {

@@ -1,4 +1,5 @@
-//! What an operator has the keepers do. Any keeper takes a request; one that does not lead passes it on to the leader.
+//! Operations of an operator. Any keeper takes a request; a keeper that does not lead passes the request on to the
+//! leader.
 
 use std::time::Duration;
 
@@ -17,19 +18,20 @@ use crate::domain::node::{KeeperId, NodeAddr};
 use crate::domain::observed::Requested;
 use crate::ports::peers::root_cause;
 
-/// Says that a request comes from another keeper, and for which it is meant: who does not lead passes it on no further.
+/// The header of a request that another keeper has passed on, with the id of the leader that it is meant for. A
+/// keeper that does not lead passes such a request on no further.
 pub(super) const PASSED_ON: &str = "x-redis-keeper-passed-on";
 
-/// What a former build says there: it names no keeper.
+/// The value of the header from a former build, which names no keeper.
 const TO_ANYBODY: &str = "1";
 
-/// How long a keeper waits for the leader's answer; longer than the leader itself takes to give one.
+/// How long a keeper waits for the leader's answer. The leader itself answers sooner.
 const LEADER_ANSWERS_WITHIN: Duration = Duration::from_secs(8);
 
 /// How long a keeper waits for a connection to the leader.
 const LEADER_CONNECTS_WITHIN: Duration = Duration::from_secs(2);
 
-/// The body of a request for a switchover; all of it may be left out.
+/// The body of a request for a switchover. Both fields are optional.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SwitchoverBody {
@@ -37,7 +39,7 @@ struct SwitchoverBody {
     reason: Option<String>,
 }
 
-/// Passes requests on to the leader.
+/// A client that passes requests on to the leader.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ToLeader(reqwest::Client);
 
@@ -85,7 +87,7 @@ pub(super) async fn switchover(
     }
 }
 
-/// Has the keepers go on though the primary was changed from outside.
+/// Closes the breaker, so that the leader goes on although the primary was changed from outside.
 pub(super) async fn acknowledge(
     request: HttpRequest,
     cluster: Path<String>,
@@ -110,7 +112,8 @@ pub(super) async fn acknowledge(
     }
 }
 
-/// Takes a keeper off the circle that does not run any more. Any keeper that reaches ZooKeeper does it.
+/// Removes a keeper that does not run any more from the failsafe group. Any keeper with contact to ZooKeeper can do
+/// so.
 pub(super) async fn drop_keeper(
     keeper: Path<String>,
     state: Data<HttpState>,
@@ -153,7 +156,7 @@ impl HttpState {
     /// Whether another keeper has passed the request on.
     ///
     /// # Errors
-    /// It was meant for another keeper than this one: the address that the leader advertises leads here.
+    /// The request was meant for another keeper: the address that the leader advertises leads to this one.
     async fn passed_on(&self, request: &HttpRequest) -> Result<bool, Failure> {
         let Some(meant) = request.headers().get(PASSED_ON) else {
             return Ok(false);
@@ -169,7 +172,7 @@ impl HttpState {
         )))
     }
 
-    /// Has the leader answer.
+    /// Passes the request on to the leader, and returns the leader's answer.
     async fn pass_on(&self, path: &str, body: Bytes) -> Result<HttpResponse, Failure> {
         let session = self.backend.inspect_session().await;
         let session = session.map_err(|why| self.unanswered(why, ""))?;
@@ -214,7 +217,7 @@ impl ToLeader {
         let client = reqwest::Client::builder()
             .connect_timeout(LEADER_CONNECTS_WITHIN)
             .no_proxy();
-        // Without TLS and name resolution of its own there is nothing that could fail.
+        // The builder can fail only in its TLS setup and its own name resolution, and this client has neither.
         Self(client.build().unwrap_or_default())
     }
 }

@@ -1,4 +1,4 @@
-//! The server: a socket that outlives restarts, and the workers behind it.
+//! The HTTP server: a socket that outlives restarts of the server, and the workers behind the socket.
 
 use std::io;
 use std::net::TcpListener;
@@ -18,26 +18,28 @@ use tokio::time::{Instant, sleep};
 use super::connections::{Connections, Counted};
 use super::{HttpState, app};
 
-/// Connections that may wait to be accepted: every server of every cluster is checked by each proxy, often at the same
-/// instant, and the queue must also hold what comes in while the server is restarted.
+/// The length of the queue of connections that wait to be accepted. Each HAProxy checks every server of every
+/// cluster, often at the same instant. The queue must also hold the connections that arrive while the server
+/// restarts.
 const BACKLOG: i32 = 4096;
 
-/// Connections of one worker that may be closing while others come.
+/// The number of a worker's connections that may be closing while new ones come.
 const CLOSING: usize = 32;
 
-/// What one worker has open beside its connections: those that are closing, and its event queue.
+/// The file descriptors of one worker besides its connections: those of closing connections, and of its event queue.
 pub const PER_WORKER: usize = CLOSING + 8;
 
-/// How long a graceful stop waits for requests under way, in seconds. They take [`super::backend::PATIENCE`] at most.
+/// How long a graceful stop waits for requests under way, in seconds. A check takes [`super::backend::PATIENCE`] at
+/// most.
 const STOP_TIMEOUT: u64 = 1;
 
-/// How long [`bind_patiently`] tries.
+/// How long [`bind_patiently`] tries to listen.
 const BIND_WITHIN: Duration = Duration::from_secs(5);
 
-/// Pause before the next try.
+/// The pause before the next attempt to listen.
 const BIND_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
-/// The address can not be listened on.
+/// The keeper cannot listen on the address.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {host}:{port} (`rest-host`, `rest-port`): {source}")]
 pub struct BindError {
@@ -47,7 +49,7 @@ pub struct BindError {
 }
 
 impl BindError {
-    /// A former process may be about to end, or the host may be about to get the address.
+    /// Whether the error may pass: a former process may be about to end, or the host may be about to get the address.
     fn may_pass(&self) -> bool {
         let kind = self.source.kind();
         matches!(
@@ -57,7 +59,7 @@ impl BindError {
     }
 }
 
-/// [Opens the socket](bind), and tries again for some seconds while its address is in use or not there.
+/// Calls [`bind`], and tries again for some seconds while the address is in use or absent.
 pub async fn bind_patiently(host: &str, port: u16) -> Result<TcpListener, BindError> {
     let give_up = Instant::now() + BIND_WITHIN;
     let mut told = false;
@@ -75,8 +77,8 @@ pub async fn bind_patiently(host: &str, port: u16) -> Result<TcpListener, BindEr
     }
 }
 
-/// Opens the socket. Clients are queued from here on, and go on being queued while the server is restarted: each
-/// incarnation gets a [clone](TcpListener::try_clone).
+/// Opens the socket. From then on the system queues clients, also while the server restarts. Each start of the server
+/// gets a [clone](TcpListener::try_clone) of the socket.
 pub fn bind(host: &str, port: u16) -> Result<TcpListener, BindError> {
     let listen = || {
         let listener = TcpListener::bind((host, port))?;
@@ -90,9 +92,12 @@ pub fn bind(host: &str, port: u16) -> Result<TcpListener, BindError> {
     })
 }
 
-/// Serves on `listener` with so many worker threads and `connections`, within an actix system. Nothing runs before the server
-/// is polled; dropping it stops it, a request under way included, so that it can be owned by an actor and die with it.
-/// Signals are left alone.
+/// Serves on `listener` with `workers` threads and `connections` connections in all, within an actix system.
+///
+/// - The server runs only while it is polled.
+/// - To drop the server is to stop it, with the requests under way. So an actor can own the server, and end it by its
+///   own end.
+/// - The server handles no signals.
 pub fn serve(
     listener: TcpListener,
     state: Arc<HttpState>,
@@ -111,8 +116,8 @@ pub fn serve(
     Ok(server.run())
 }
 
-/// What one worker does with each connection. Times are kept by [`Connections`], not by the library: its clock runs on while
-/// the process stands still.
+/// Serves the connections of one worker. [`Connections`] keeps the time limits, not the library: the library's clock
+/// runs on while the process stands still.
 fn worker(
     state: Arc<HttpState>,
     connections: Connections,

@@ -1,6 +1,7 @@
-//! The header in which HAProxy names the server it asks about.
+//! The header in which HAProxy names the server that a check asks about.
 //!
-//! Sent by `http-check send-state`: `UP 1/3; address=10.0.0.1; port=6379; name=backend/server; node=lb1; weight=1/1; …`.
+//! `http-check send-state` sends the header:
+//! `UP 1/3; address=10.0.0.1; port=6379; name=backend/server; node=lb1; weight=1/1; …`.
 //! Source: <https://docs.haproxy.org/2.6/configuration.html#4.2-http-check%20send-state>.
 
 use std::net::IpAddr;
@@ -10,45 +11,46 @@ use actix_web::http::header::HeaderMap;
 use crate::actors::cluster_api::{Asker, NodeRef};
 use crate::domain::drain::Proxy;
 
-/// Name of the header, as it is looked up.
+/// The name of the header.
 pub const STATE_HEADER: &str = "x-haproxy-server-state";
 
-/// Longest value that is looked at. HAProxy's own stay well below: its names have at most 64 bytes or so.
+/// The longest value that is read. HAProxy's own values are far shorter: its names have at most about 64 bytes.
 const LONGEST: usize = 1024;
 
-/// Why a header names no server. Each is answered with 400: a check that cannot be understood must not pass.
+/// The reason why a header names no server. The answer is 400 in each case: a check that cannot be understood must
+/// not pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadStateHeader {
-    /// It is not there.
+    /// The header is missing.
     #[error(
         "the X-Haproxy-Server-State header is missing: add `http-check send-state` to the HAProxy backend, \
          or name the node in the path"
     )]
     Missing,
-    /// It is there more than once.
+    /// The header occurs more than once.
     #[error("more than one X-Haproxy-Server-State header")]
     Repeated,
-    /// It is longer than any HAProxy sends.
+    /// The value is longer than any that HAProxy sends.
     #[error("the X-Haproxy-Server-State header is longer than {LONGEST} bytes")]
     TooLong,
-    /// It does not read `STATE; key=value; …`.
+    /// The value does not have the form `STATE; key=value; …`.
     #[error("the X-Haproxy-Server-State header does not read `STATE; key=value; …`")]
     Malformed,
-    /// A key comes twice.
+    /// A key occurs twice.
     #[error("the X-Haproxy-Server-State header has a key twice")]
     Ambiguous,
-    /// Its `name` is not `backend/server`.
+    /// The field `name` is not `backend/server`.
     #[error("`name` in the X-Haproxy-Server-State header is not `backend/server`")]
     BadName,
-    /// Its `port` is no port.
+    /// The field `port` is no port.
     #[error("`port` in the X-Haproxy-Server-State header is not a port")]
     BadPort,
-    /// It has neither a name nor an address with a port.
+    /// The value has neither a name, nor an address with a port.
     #[error("the X-Haproxy-Server-State header has neither `name` nor `address` and `port`")]
     Nameless,
 }
 
-/// What the header says. Text is as it was sent.
+/// The content of the header. Texts are as HAProxy sent them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServerState<'a> {
     state: &'a str,
@@ -59,7 +61,7 @@ pub struct ServerState<'a> {
 }
 
 impl ServerState<'_> {
-    /// The server that is asked about.
+    /// The server that the check asks about.
     pub fn node(&self) -> NodeRef {
         NodeRef {
             server_name: self.server.map(str::to_owned),
@@ -68,9 +70,11 @@ impl ServerState<'_> {
         }
     }
 
-    /// Who asks, from `address`, and whether it sends clients to the server: `UP`, `UP 1/3` (about to go down), `NOLB`
-    /// (stopping, its sessions go on), or not: `DOWN`, `DOWN 1/2` (about to come up), `MAINT`. Unnamed if it does not say
-    /// who it is, or something else.
+    /// The HAProxy that asks, from `address`, and whether it may send clients to the server.
+    ///
+    /// - It sends clients: `UP`, `UP 1/3` (about to go down), `NOLB` (stopping, its sessions go on).
+    /// - It sends none: `DOWN`, `DOWN 1/2` (about to come up), `MAINT`.
+    /// - Unnamed: the value has no `node`, no backend, or another state.
     pub fn asker(&self, address: Option<IpAddr>) -> Asker {
         self.proxy(address).unwrap_or(Asker::Unnamed)
     }
@@ -91,7 +95,7 @@ impl ServerState<'_> {
     }
 }
 
-/// What the request's one state header says.
+/// The content of the request's only state header.
 pub fn server_state(headers: &HeaderMap) -> Result<ServerState<'_>, BadStateHeader> {
     let mut values = headers.get_all(STATE_HEADER);
     let value = values.next().ok_or(BadStateHeader::Missing)?;
@@ -101,7 +105,7 @@ pub fn server_state(headers: &HeaderMap) -> Result<ServerState<'_>, BadStateHead
     parse(value.as_bytes())
 }
 
-/// Reads one header value. Keys that are not needed are passed over, whatever they hold.
+/// Parses one header value. Unknown keys are ignored, whatever their values.
 pub fn parse(value: &[u8]) -> Result<ServerState<'_>, BadStateHeader> {
     if value.len() > LONGEST {
         return Err(BadStateHeader::TooLong);
@@ -146,7 +150,8 @@ pub fn parse(value: &[u8]) -> Result<ServerState<'_>, BadStateHeader> {
     })
 }
 
-/// The two of `backend/server`. A backend's name has no slash; what follows the first one is the server's.
+/// Splits `backend/server`. The name of a backend has no slash; everything after the first slash is the server's
+/// name.
 fn backend_and_server(name: &str) -> Result<(&str, &str), BadStateHeader> {
     match name.split_once('/') {
         Some(names @ (backend, server)) if !backend.is_empty() && !server.is_empty() => Ok(names),
@@ -154,7 +159,7 @@ fn backend_and_server(name: &str) -> Result<(&str, &str), BadStateHeader> {
     }
 }
 
-/// The port, unless the server has none of its own: HAProxy then sends nothing, or 0.
+/// The port; `None` if the server has none of its own: HAProxy then sends an empty text, or 0.
 fn port_of(port: &str) -> Result<Option<u16>, BadStateHeader> {
     match port {
         "" | "0" => Ok(None),
@@ -176,7 +181,7 @@ mod tests {
         super::parse(value).map(|said| said.node())
     }
 
-    /// Which HAProxy asks by this state, and whether it sends clients to the server.
+    /// The name of the HAProxy in this value, and whether it sends clients to the server.
     fn asker(value: &str) -> Option<(String, bool)> {
         let said = super::parse(value.as_bytes()).unwrap();
         match said.asker(Some([10, 0, 0, 9].into())) {
@@ -237,7 +242,7 @@ mod tests {
         );
     }
 
-    /// `httpchk_build_status_header` has written it so from 2.2 to 3.2
+    /// The function `httpchk_build_status_header` has written this form from HAProxy 2.2 to 3.2
     /// (<https://github.com/haproxy/haproxy/blob/v3.2.0/src/tcpcheck.c>).
     #[test]
     fn the_header_of_every_haproxy_since_2_2_is_read() {

@@ -1,5 +1,5 @@
-//! What is asked for and not known: clusters, nodes, state headers. Each is told once a minute in the log, a few at a time: whoever
-//! asks may call things as it likes, and as often.
+//! The log of requests for unknown clusters, unknown nodes and unreadable state headers. Clients can send any name,
+//! as often as they like. So each name is logged once a minute, and only a few names in that time.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -16,42 +16,43 @@ use super::state_header::BadStateHeader;
 use crate::actors::cluster_api::{NodeRef, Reason};
 use crate::domain::node::Moment;
 
-/// How often the same is told.
+/// The time before the same name is logged again.
 const EVERY: Duration = Duration::from_mins(1);
 
-/// So many different things are told within that time; of the rest only how many there were.
+/// The number of different names that are logged within that time. Of further names only the count is logged.
 const MOST: usize = 16;
 
-/// How much of a name is told.
+/// The number of characters of a name that are logged.
 const LONGEST: usize = 80;
 
-/// How many names of what there is are told.
+/// The number of known names that a message lists.
 const MOST_KNOWN: usize = 8;
 
-/// What was told lately.
+/// The names that were logged lately.
 #[derive(Debug, Default)]
 pub(super) struct Unknown(Mutex<Told>);
 
 #[derive(Debug, Default)]
 struct Told {
-    /// What, and when.
+    /// Cluster and name, with the time of the log message.
     lately: BTreeMap<(String, String), Moment>,
-    /// How much was not told for want of room, and when that was told last.
+    /// The number of names that were not logged for want of room. `others_at` is the time of the last message with
+    /// this count.
     more: u64,
     others_at: Option<Moment>,
 }
 
-/// What is to be told now.
+/// The message that is due now.
 #[derive(Debug, PartialEq, Eq)]
 enum Tell {
     Nothing,
     This,
-    /// So many that were not told by themselves.
+    /// A count of requests whose names were not logged.
     Others(u64),
 }
 
 impl Told {
-    /// It was asked for once more.
+    /// Notes another request for `what`.
     fn note(&mut self, what: (String, String), now: Moment) -> Tell {
         self.lately.retain(|_, told| now.since(*told) < EVERY);
         if self.lately.contains_key(&what) {
@@ -71,7 +72,7 @@ impl Told {
 }
 
 impl HttpState {
-    /// What became of a question to `cluster` that brought no answer.
+    /// The answer to a question about `cluster` that no actor answered.
     pub(super) fn unanswered(&self, unanswered: Unanswered, cluster: &str) -> Failure {
         let known = || self.known_clusters();
         let cluster = || short(cluster);
@@ -107,7 +108,7 @@ impl HttpState {
     }
 
     pub(super) fn tell_unknown_node(&self, cluster: &str, node: &NodeRef, from: Option<IpAddr>) {
-        // The cluster is known: its name is one of the file's.
+        // The cluster's name is in the configuration file, so it is safe as a label.
         count("node", cluster);
         let asked = short(&node.to_string());
         if self.is_news(cluster, &asked) {
@@ -147,7 +148,8 @@ impl HttpState {
         }
     }
 
-    /// A check whose state header names no server; of the header so much as is told.
+    /// Counts and logs a check whose state header names no server. The answer quotes the header up to `LONGEST`
+    /// characters.
     pub(super) fn bad_header(
         &self,
         cluster: &str,
@@ -170,7 +172,7 @@ impl HttpState {
         failure
     }
 
-    /// Whether this is to be told now; tells how much was not.
+    /// Whether the name is to be logged now. Logs the count of the names that were not logged, if that is due.
     fn is_news(&self, cluster: &str, asked: &str) -> bool {
         let told = &mut *self
             .unknown
@@ -198,7 +200,7 @@ fn count(what: &'static str, cluster: &str) {
         .increment(1);
 }
 
-/// So much of a name as is told, and nothing that a terminal would take for a command.
+/// The name, cut to `LONGEST` characters. Control characters are escaped, so that a terminal does not execute them.
 pub(super) fn short(name: &str) -> String {
     let mut chars = name.chars();
     let mut told: String = chars
@@ -212,7 +214,7 @@ pub(super) fn short(name: &str) -> String {
     told
 }
 
-/// A few of so many, and how many more there are.
+/// The texts of `few`, and the number of further ones if `count` is more than `MOST_KNOWN`.
 fn some<T: Display>(few: impl IntoIterator<Item = T>, count: usize) -> String {
     let told = few.into_iter().map(|it| it.to_string());
     let told = told.collect::<Vec<_>>().join(", ");

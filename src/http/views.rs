@@ -1,4 +1,4 @@
-//! The JSON that is only written: nobody of ours reads it back.
+//! The JSON of the answers. This program only writes these shapes, and does not read them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::domain::rivals::Astray;
 
 mod node;
 
-/// An answer with a JSON body. Every one is true only at its moment, so none may be cached.
+/// An answer with a JSON body. Each answer is true only at its moment, so no cache may keep it.
 pub(super) fn json(code: StatusCode, body: &impl Serialize) -> HttpResponse {
     let mut text = Vec::with_capacity(192);
     // Writing to a vector does not fail, and all keys are strings.
@@ -40,8 +40,8 @@ pub(super) const NO_STORE: header::HeaderValue = header::HeaderValue::from_stati
 
 // === checks ===
 
-/// The answer to one check: `{"is-writable":…,"node":…,"reason":…,"generation":…}`, with since when and why this keeper cannot say, if
-/// that is known.
+/// The answer to one check: `{"is-writable":…,"node":…,"reason":…,"generation":…}`. If an outage of ZooKeeper is the cause,
+/// `reason` includes the time and the cause of the outage.
 pub(super) fn check(
     code: StatusCode,
     question: Question,
@@ -97,7 +97,8 @@ impl Serialize for Check<'_> {
     }
 }
 
-/// `{"master":{"host","port"}|null,"slaves":[…]}`, as the older project has it.
+/// `{"master":{"host","port"}|null,"slaves":[…]}`: the form of the older redis-keeper, so that its clients need no
+/// change.
 pub(super) fn status(status: &ClusterStatus) -> impl Serialize {
     #[derive(Serialize)]
     struct Status<'a> {
@@ -154,7 +155,7 @@ fn other_group(other: &OtherGroup) -> Value {
     })
 }
 
-/// The name of another group's keeper that does not lead to it.
+/// The name of another group's keeper, if the name does not lead to that keeper.
 fn astray(astray: &Astray) -> Value {
     json!({
         "group": astray.name.group.as_str(),
@@ -211,7 +212,7 @@ fn intent(intent: &Intent) -> Value {
     })
 }
 
-/// Adds who tells this, and who leads.
+/// Adds the keeper that answers, and the keeper that leads.
 pub(super) fn tell_leader(body: &mut Value, by: Option<&KeeperId>, authority: &Authority) {
     let leader = match authority {
         Authority::Leads(_) => by,
@@ -335,7 +336,7 @@ fn strings<T: ToString>(items: impl IntoIterator<Item = T>) -> Vec<String> {
     items.into_iter().map(|item| item.to_string()).collect()
 }
 
-/// Seconds, to the microsecond: what comes after that is noise.
+/// Seconds, rounded to the microsecond.
 fn seconds(span: Duration) -> f64 {
     (span.as_secs_f64() * 1e6).round() / 1e6
 }

@@ -1,4 +1,4 @@
-//! The tree of versioned nodes, without sessions or watches: pure, and deterministic.
+//! The tree of versioned nodes, without sessions and watches. Each operation is deterministic.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +14,11 @@ pub(super) struct Tree {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
     node: Node,
-    /// The number the next sequential child gets: counts all children ever created.
+    /// The number of the next sequential child: the number of children ever created.
     sequence: u64,
 }
 
-/// What a write did to a node: what watches fire for.
+/// The effect of a write on a node. Watches fire for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Change {
     Created(String),
@@ -161,7 +161,7 @@ impl Tree {
         Ok(Change::Deleted(path.to_owned()))
     }
 
-    /// All of the writes, or none and which of them did not hold.
+    /// Executes all of the writes, or none. The error names the index of the first write that was refused.
     pub(super) fn multi(&mut self, writes: &[Write]) -> Result<Vec<Change>> {
         let mut next = self.clone();
         let mut changes = Vec::new();

@@ -1,4 +1,4 @@
-//! What a keeper of another group answers about itself: `GET /admin/group`.
+//! The answer of a keeper of another group about itself: `GET /admin/group` (RK-12).
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::domain::group::{GroupAnswer, GroupCluster};
 use crate::domain::node::{ClusterName, KeeperId, NodeAddr};
 
-/// How long the answer may be: some 100,000 clusters.
+/// The longest answer that is read, in bytes: enough for about 100,000 clusters.
 const LONGEST: usize = 32 << 20;
 
 #[derive(Deserialize)]
@@ -73,7 +73,10 @@ fn address(text: &str) -> Result<NodeAddr, String> {
     text.parse().map_err(|error| format!("{error}"))
 }
 
-/// The body of the answer, if it is no longer than such an answer may be.
+/// Reads the body of the answer.
+///
+/// # Errors
+/// The body is longer than `LONGEST`, or the connection fails.
 pub(super) async fn bounded(mut answer: reqwest::Response) -> Result<Vec<u8>, String> {
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(|error| error.to_string())? {

@@ -1,4 +1,4 @@
-//! How the nodes of one cluster are spoken to.
+//! The settings and secrets for connections to the nodes of one cluster.
 
 use std::fmt;
 
@@ -6,16 +6,17 @@ use super::login::Credentials;
 use super::tls::{Tls, TlsClient, TlsError};
 use crate::domain::commands::CommandNames;
 
-/// How the nodes of one cluster are spoken to.
+/// The settings for connections to the nodes of one cluster.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Access {
     /// ACL user; `None` is the default user.
     pub username: Option<String>,
-    /// None: no `AUTH` is sent. Of several, a server has one: during a rotation there are two. `Debug` does not show them.
+    /// If the list is empty, no `AUTH` is sent. During a rotation there are two passwords, and a server accepts one
+    /// of them. `Debug` does not show the passwords.
     pub passwords: Vec<String>,
     /// `None`: plain TCP.
     pub tls: Option<Tls>,
-    /// Commands that the servers call otherwise.
+    /// The commands that the servers know by another name (`rename-command`).
     pub names: CommandNames,
 }
 
@@ -30,7 +31,7 @@ impl fmt::Debug for Access {
     }
 }
 
-/// What connections of one cluster are opened with: credentials, and the TLS files as they are now.
+/// The credentials of one cluster, and the contents of its TLS files at the time of reading.
 #[derive(Clone, Default)]
 pub struct Secrets {
     pub(super) credentials: Credentials,
@@ -41,7 +42,7 @@ impl Secrets {
     /// Reads the TLS files that `access` names.
     ///
     /// # Errors
-    /// TLS that cannot be used, with the name of the file at fault.
+    /// The TLS settings cannot be used. The error names the file at fault.
     pub fn read(access: &Access) -> Result<Self, TlsError> {
         Ok(Self {
             credentials: Credentials::new(access.username.clone(), access.passwords.clone()),

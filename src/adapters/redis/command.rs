@@ -1,4 +1,4 @@
-//! State-changing commands, each on a connection of its own (RK-4).
+//! Commands that change the state of a server. Each change has a connection of its own (RK-4).
 
 use std::fmt;
 use std::future::Future;
@@ -15,16 +15,17 @@ use crate::domain::info::Info;
 use crate::domain::node::{Epoch, NodeAddr};
 use crate::ports::redis::{CommandConnection, CommandError, Fence, RedisNode as _, Remember};
 
-/// Persists the new role. Refused by a server without a configuration file, which changes its role all the same.
+/// Writes the new role into the configuration file. A server without such a file refuses, and has its new role
+/// anyway.
 const REWRITE: &[&str] = &["CONFIG", "REWRITE"];
 
-/// Cuts the clients off that took the node for what it was. Replicas stay.
+/// Closes the connections of clients that still expect the old role. Connections of replicas stay.
 const CUT_CLIENTS: &[&str] = &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"];
 
-/// What the name of a command connection begins with; its epoch follows.
+/// The prefix of a command connection's name; the epoch of the leader follows.
 const NAME: &str = "keeper-";
 
-/// A connection that bears the epoch of its leader.
+/// A command connection, named after the epoch of its leader.
 pub(super) struct Commanding {
     wire: Wire,
     limit: Duration,
@@ -32,14 +33,14 @@ pub(super) struct Commanding {
     run_id: String,
 }
 
-/// What `ROLE` has to say afterwards.
+/// The role that `ROLE` must report after the transaction.
 enum Wanted<'a> {
     Primary,
     ReplicaOf(&'a NodeAddr),
 }
 
 impl Commanding {
-    /// Connects, authenticates, takes the name, and asks which process answers.
+    /// Connects, logs in, sets the connection's name, and reads the server's `run_id`.
     pub(super) async fn open(server: &Server, epoch: Epoch) -> Result<Self, CommandError> {
         let limit = server.way.command_timeout;
         let not_done = |text: String| CommandError::NotDone(format!("{}: {text}", server.addr));
@@ -78,8 +79,9 @@ impl Commanding {
         }
     }
 
-    /// `CLIENT KILL` of every other command connection, unless one is of a newer epoch that may have been raised. The inner
-    /// error is what the server has against it.
+    /// Kills every other command connection with `CLIENT KILL`, those with an epoch above `newest` included: no
+    /// leader ever had that epoch. If a connection has a higher epoch up to `newest`, a newer leader is at work. Then
+    /// nothing is killed, and the result is `Fence::Newer`. The inner error is the server's own error message.
     async fn kill_others(
         &mut self,
         newest: Option<Epoch>,
@@ -109,7 +111,7 @@ impl Commanding {
         for Named { id, epoch, client } in others {
             let text = id.to_string();
             let killed = self.wire.call(&["CLIENT", "KILL", "ID", &text]).await?;
-            // None killed is as good: it is gone by itself.
+            // A reply of 0 is no error: that connection has closed meanwhile.
             if let Some(error) = reply::error(&killed) {
                 return Ok(Err(error));
             }
@@ -125,10 +127,10 @@ impl Commanding {
         Ok(Ok(Fence::Closed))
     }
 
-    /// Runs `REPLICAOF target` and what goes with it as one transaction, and asks for the role behind it.
+    /// Runs `REPLICAOF target` and its accompanying commands as one transaction, and then asks for the role.
     ///
-    /// What goes with it is left out if the server does not even take it into the transaction (a right that is missing,
-    /// a command that was renamed): such a transaction is known not to have run.
+    /// If the server refuses to queue an accompanying command (a missing right, a renamed command), the transaction
+    /// is aborted and has changed nothing. The transaction is then sent again without that command.
     async fn change_role(
         &mut self,
         target: [&str; 2],
@@ -177,7 +179,7 @@ impl Commanding {
         target: [&str; 2],
         accompanying: &[&'static [&'static str]],
     ) -> Result<Outcome, CommandError> {
-        // Sent alone: behind a MULTI that is refused, the rest would run by itself.
+        // `MULTI` is sent alone: behind a refused `MULTI`, the server would execute the rest outside a transaction.
         let begun = bounded(self.limit, self.wire.call(&["MULTI"])).await;
         let begun = begun.map_err(|lost| lost.or(CommandError::NotDone))?;
         if let Some(error) = reply::error(&begun) {
@@ -210,7 +212,7 @@ impl Commanding {
         }
     }
 
-    /// Sends all requests at once; a reply to each, in their order, or nobody knows what came of them.
+    /// Sends all requests at once, and reads the replies in order. If a reply is missing, the outcome is unknown.
     async fn exchange(&mut self, requests: &redis::Pipeline) -> Result<Vec<Value>, CommandError> {
         let wire = &mut self.wire;
         let replies = bounded(self.limit, async {
@@ -224,8 +226,8 @@ impl Commanding {
         replies.await.map_err(|lost| lost.or(CommandError::Unknown))
     }
 
-    /// Pauses, and reads the offset in the same transaction: nothing is written in between. The inner error is what the
-    /// server has against the pause.
+    /// Pauses the clients and reads the offset in one transaction, so that no write comes between the two. The inner
+    /// error is the server's error message about the pause or the offset.
     async fn pause(&mut self, pause: &[&str]) -> Result<Result<u64, String>, CommandError> {
         let mut requests = redis::pipe();
         let info: &[&str] = &["INFO", "replication"];
@@ -245,7 +247,7 @@ impl Commanding {
         )
     }
 
-    /// `CONFIG SET` of one parameter: several at once need Redis 7.
+    /// Sets one parameter with `CONFIG SET`. Redis before 7.0 takes only one parameter a command.
     async fn set(&mut self, parameter: &str, value: u32) -> Result<(), CommandError> {
         let value = value.to_string();
         let request = ["CONFIG", "SET", parameter, &value];
@@ -260,7 +262,7 @@ impl Commanding {
 
 impl Wanted<'_> {
     fn is_met_by(&self, role: &Value) -> bool {
-        // Not `redis::Role`, which cannot hold the offset −1 of a replica that is not connected yet.
+        // `redis::Role` cannot hold the offset −1 of a replica that is not connected yet.
         match (self, reply::items(role)) {
             (Self::Primary, [kind, ..]) => says(kind, "master"),
             (Self::ReplicaOf(primary), [kind, host, Value::Int(port), ..]) => {
@@ -273,11 +275,11 @@ impl Wanted<'_> {
     }
 }
 
-/// How a transaction ended.
+/// The result of a transaction.
 enum Outcome {
-    /// It ran; what each command was answered, and what the server was then.
+    /// The transaction ran: the reply to each command, and the reply to `ROLE` behind it.
     Executed { replies: Vec<Value>, role: Value },
-    /// It did not run, because the server refused these accompanying commands.
+    /// The transaction did not run, because the server refused these accompanying commands.
     Refused(Vec<(&'static [&'static str], String)>),
 }
 
@@ -297,16 +299,16 @@ fn note(command: &[&str], error: &str) -> String {
     format!("{}: {error}", command[..2].join(" "))
 }
 
-/// Why there was no answer.
+/// The reason for a missing answer.
 enum Lost {
     /// The server ended the connection.
     Cut(String),
-    /// It did not answer in time, or something else.
+    /// The server did not answer in time, or answered in another protocol.
     Otherwise(String),
 }
 
 impl Lost {
-    /// As an error: `otherwise` if the server did not end the connection.
+    /// Converts to `CommandError::Cut` if the server ended the connection, and to `otherwise` if not.
     fn or(self, otherwise: impl FnOnce(String) -> CommandError) -> CommandError {
         match self {
             Self::Cut(why) => CommandError::Cut(why),
@@ -332,7 +334,7 @@ impl fmt::Display for Lost {
     }
 }
 
-/// Waits for an answer for so long.
+/// Waits for `answer` for `limit` at most.
 async fn bounded<T>(
     limit: Duration,
     answer: impl Future<Output = Result<T, WireError>>,
@@ -347,11 +349,11 @@ async fn bounded<T>(
 struct Named<'a> {
     id: i64,
     epoch: Epoch,
-    /// Where it comes from.
+    /// The address of the client at the other end.
     client: &'a str,
 }
 
-/// The command connection that a line of `CLIENT LIST` tells of (<https://redis.io/docs/latest/commands/client-list/>).
+/// Parses a line of `CLIENT LIST` (<https://redis.io/docs/latest/commands/client-list/>): `None` for another client.
 fn command_connection(line: &str) -> Option<Named<'_>> {
     let field = |key: &str| line.split(' ').find_map(|field| field.strip_prefix(key));
     let epoch = field("name=")?.strip_prefix(NAME)?.parse().ok()?;
@@ -402,7 +404,8 @@ impl CommandConnection for Commanding {
         let writes_only = self.pause(&["CLIENT", "PAUSE", &millis, "WRITE"]).await?;
         match writes_only {
             Ok(offset) => Ok(offset),
-            // Redis before 6.2 knows no modes.
+            // Redis before 6.2 knows no `WRITE` mode. Without a mode the pause also delays the commands on this
+            // connection, so the limit grows by the length of the pause.
             Err(error) if error.contains("syntax") || error.contains("Unknown subcommand") => {
                 let paused = self.pause(&["CLIENT", "PAUSE", &millis]).await?;
                 self.limit += limit;
@@ -416,7 +419,7 @@ impl CommandConnection for Commanding {
         let answer = bounded(self.limit, self.wire.call(&["CLIENT", "UNPAUSE"])).await;
         let answer = answer.map_err(|lost| lost.or(CommandError::Unknown))?;
         match reply::error(&answer) {
-            // There is no such command, but there is an answer, so nothing is held up.
+            // A server without `CLIENT UNPAUSE` (before 6.2) has answered, so its pause is over.
             Some(error) if error.contains("Unknown subcommand") => Ok(()),
             Some(error) => Err(CommandError::NotDone(error)),
             None => Ok(()),
@@ -430,7 +433,7 @@ impl CommandConnection for Commanding {
     }
 
     async fn set_min_replicas(&mut self, values: MinReplicas) -> Result<Vec<String>, CommandError> {
-        // Either is 0 where nothing is demanded, and no demand is to arise between the two.
+        // If the new values demand nothing, one of them is 0. That 0 goes first, so that no demand arises in between.
         let mut settings = [
             ("min-replicas-to-write", values.to_write),
             ("min-replicas-max-lag", values.max_lag),

@@ -1,4 +1,4 @@
-//! Which failures of a connection say something of the node, and which only of this host (RK-1).
+//! Sorts failures of connections: evidence about the node, or a trouble of this host alone (RK-1).
 
 use std::io;
 use std::net::IpAddr;
@@ -9,10 +9,13 @@ use super::reach::{Reach, Reached};
 use crate::domain::facts::DownReason;
 use crate::ports::redis::ProbeFailure;
 
-/// Sorts the failure of a connection or of an attempt at one.
+/// Sorts the failure of a connection, or of an attempt to connect.
 ///
-/// A host that does not answer on the local network, or a router that says so (`EHOSTUNREACH`), is as silent as one that
-/// drops packets. Having no route at all (`ENETUNREACH`), or neither files, ports nor permission, is this host's own.
+/// - Refused or closed: evidence about the node.
+/// - `ETIMEDOUT`, `EHOSTUNREACH`, `EHOSTDOWN`: evidence. The node's host does not answer, or a router reports so. For
+///   the keeper that is the same as dropped packets.
+/// - Everything else is this host's own failure: no route (`ENETUNREACH`), no file descriptors, no ports, no
+///   permission.
 pub(super) fn sorted(error: &io::Error) -> ProbeFailure {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     let reason = match (error.kind(), errno) {
@@ -37,8 +40,8 @@ pub(super) fn sorted(error: &io::Error) -> ProbeFailure {
     ProbeFailure::Evidence(reason, text)
 }
 
-/// Sorts the failure of an attempt to connect to `ip`. What bars this destination, and not others, is as silent as a node that
-/// drops packets.
+/// Sorts the failure of an attempt to connect to `ip`. If this host reaches other destinations, a local error for
+/// `ip` counts as silence of the node, like dropped packets.
 pub(super) async fn of_attempt(error: &io::Error, ip: IpAddr, reach: &Reach) -> ProbeFailure {
     if let Some(least) = barred(error)
         && reach.others(ip).await >= least
@@ -49,13 +52,13 @@ pub(super) async fn of_attempt(error: &io::Error, ip: IpAddr, reach: &Reach) -> 
     sorted(error)
 }
 
-/// Whether a connection failed as it does when one destination is barred, by a route or by a policy; then what else has
-/// to be reached for that to be the reason, and not the network of this host.
+/// For an error that one barred destination may cause, by a route or by a policy: the destination that must still
+/// answer, to rule out the network of this host. `None` for other errors.
 fn barred(error: &io::Error) -> Option<Reached> {
     match error.raw_os_error().map(Errno::from_raw_os_error)? {
-        // What a blackhole and a prohibiting route answer.
+        // Errors of a `blackhole` route and of a `prohibit` route.
         Errno::INVAL | Errno::ACCESS => Some(Reached::ThisHost),
-        // What a missing route, a local firewall, and a network that is down answer.
+        // Errors of a missing route, of a local firewall, and of a network that is down.
         Errno::NETUNREACH | Errno::PERM | Errno::NETDOWN | Errno::AFNOSUPPORT => {
             Some(Reached::AnotherHost)
         }
@@ -118,7 +121,7 @@ mod tests {
             assert!(unanswered(errno, &reach).await, "{errno:?}");
             assert!(!unanswered(errno, &nobody).await, "{errno:?}");
         }
-        // What a network that is down answers, too: a destination on this host proves nothing.
+        // A network that is down gives these errors, too. A destination on this host proves nothing then.
         for errno in [Errno::NETUNREACH, Errno::PERM] {
             assert!(!unanswered(errno, &reach).await, "{errno:?}");
         }

@@ -1,4 +1,4 @@
-//! A look at a live server for what would stand in a keeper's way (`check --live`). Changes nothing there.
+//! Inspects a live server for obstacles to a keeper's work (`check --live`). The inspection changes nothing there.
 
 use std::fmt;
 use std::time::Duration;
@@ -21,12 +21,12 @@ mod writes;
 
 use self::settings::Access;
 
-/// How much a finding matters.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Worth knowing.
+    /// Information without a need to act.
     Note,
-    /// Safe operation depends on it in some case.
+    /// In some case, safe operation depends on a remedy.
     Warning,
     /// The keeper cannot do its work on this node.
     Error,
@@ -42,31 +42,32 @@ impl fmt::Display for Severity {
     }
 }
 
-/// Something found at a node.
+/// A finding at a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Where.
+    /// The node.
     pub node: NodeAddr,
-    /// How much it matters.
+    /// The severity.
     pub severity: Severity,
-    /// What was found.
+    /// The finding, as a phrase that follows the node's address.
     pub finding: String,
-    /// What to do about it; empty if nothing.
+    /// The remedy; empty if none is needed.
     pub remedy: String,
 }
 
-/// What the keeper's settings demand of a node.
+/// The demands of the keeper's settings on a node.
 #[derive(Debug, Clone, Copy)]
 pub struct Demands {
-    /// The keeper is to hold settings there (RK-9).
+    /// Whether `write-safety` is on, so that the keeper sets `min-replicas-*` there (RK-9).
     pub write_safety: bool,
-    /// How soon a server that is busy with a script has to answer, if only with an error, so as not to be voted down.
+    /// The longest time for which a server may answer nothing while it runs a script. An error is an answer, too. A
+    /// server that is silent for longer is voted down.
     pub answers_within: Duration,
-    /// How many nodes its cluster has.
+    /// The number of nodes in the node's cluster.
     pub data_nodes: usize,
 }
 
-/// The oldest server that has what keepers use.
+/// The oldest server version with the commands that keepers use.
 const OLDEST: Version = Version {
     major: 5,
     minor: 0,
@@ -74,7 +75,8 @@ const OLDEST: Version = Version {
 };
 
 impl RedisServers {
-    /// What stands in the way at the node of `cluster` at `addr`; at least one note that names its version and role.
+    /// Inspects the node of `cluster` at `addr`. The findings of a server that answers include a note with its
+    /// version and role.
     pub async fn inspect(
         &self,
         cluster: &ClusterName,
@@ -92,7 +94,7 @@ impl RedisServers {
             data_nodes: demands.data_nodes,
             findings: Vec::new(),
         };
-        // Some dozens of round trips.
+        // An inspection takes some dozens of round trips.
         let limit = server.way.command_timeout * 10;
         match timeout(limit, inspection.run(&server)).await {
             Ok(Ok(())) => {}
@@ -126,7 +128,7 @@ impl RedisServers {
     }
 }
 
-/// Why no more can be found.
+/// The reason why the inspection ended early.
 enum Stopped {
     Unreachable(String),
     Refused(String),
@@ -144,7 +146,7 @@ impl From<WireError> for Stopped {
 
 struct Inspection {
     node: NodeAddr,
-    /// The keeper is to hold settings there (RK-9).
+    /// Whether `write-safety` is on (RK-9).
     write_safety: bool,
     answers_within: Duration,
     data_nodes: usize,
@@ -176,7 +178,8 @@ impl Inspection {
         self.sentinels(&mut wire).await
     }
 
-    /// Logs in as commands do, and tells which password the server accepts if there are two. Returns whether it wants any.
+    /// Logs in as commands do. Adds a note about the accepted passwords if two are configured. Returns whether the
+    /// server wants a password.
     async fn login(&mut self, server: &Server, wire: &mut Wire) -> Result<bool, Stopped> {
         let secrets = server.way.secrets();
         if secrets.credentials.is_empty() {

@@ -1,4 +1,4 @@
-//! Logging in: what probes, commands and `check --live` do first on each connection.
+//! The login: probes, commands and `check --live` log in first on each connection.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -10,28 +10,28 @@ use super::reply;
 use super::wire::{Wire, WireError};
 use crate::domain::node::NodeAddr;
 
-/// What a server's answer to `AUTH` means.
+/// The meaning of a server's answer to `AUTH`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Login {
-    /// The connection is the user's.
+    /// The server has authenticated the connection as the user.
     LoggedIn,
-    /// The server wants no password of the default user: the connection may do what that user may.
+    /// The server wants no password from the default user. The connection has the rights of that user.
     NotWanted,
-    /// User and password do not fit; another password may.
+    /// The server does not know this user with this password. Another password may fit.
     WrongPassword(String),
-    /// The server knows no users: it is older than Redis 6, and takes a password alone.
+    /// The server knows no users: a server before Redis 6 takes only a password.
     NoUsers(String),
-    /// Another answer: no password would help.
+    /// Another answer. No other password would help.
     Refused(String),
 }
 
-/// Who to log in as.
+/// The user name and the passwords for the login.
 #[derive(Clone, Default)]
 pub(super) struct Credentials {
     username: Option<String>,
-    /// None: no `AUTH` is sent. Two during a rotation.
+    /// If the list is empty, no `AUTH` is sent. During a rotation there are two passwords.
     passwords: Vec<String>,
-    /// Which of the passwords each server accepted last, where it is not the first.
+    /// The index of the password that each server accepted last. Missing entries mean 0.
     worked: RefCell<BTreeMap<NodeAddr, usize>>,
 }
 
@@ -40,10 +40,11 @@ pub(super) struct Credentials {
 impl Login {
     /// Reads the answer to `AUTH`.
     ///
-    /// | server | it wants no password | wrong password |
-    /// |---|---|---|
-    /// | Redis 5 | `ERR Client sent AUTH, but no password is set` | `ERR invalid password` |
-    /// | Redis 6 and later, Valkey | `ERR AUTH <password> called without any password configured for the default user. …` | `WRONGPASS …` |
+    /// - No password wanted, Redis 5: `ERR Client sent AUTH, but no password is set`.
+    /// - No password wanted, Redis 6 and later, Valkey:
+    ///   `ERR AUTH <password> called without any password configured for the default user. …`.
+    /// - Wrong password, Redis 5: `ERR invalid password`.
+    /// - Wrong password, Redis 6 and later, Valkey: `WRONGPASS …`.
     ///
     /// Sources: <https://github.com/redis/redis/blob/5.0/src/server.c>,
     /// <https://github.com/redis/redis/blob/7.0/src/acl.c> (`authCommand`).
@@ -65,7 +66,7 @@ impl Login {
         }
     }
 
-    /// Why the connection is not the user's, if the server minds.
+    /// The server's error message if the login failed; `None` if the connection may be used.
     pub(super) fn refusal(self) -> Option<String> {
         match self {
             Self::LoggedIn | Self::NotWanted => None,
@@ -106,14 +107,14 @@ impl Credentials {
         self.passwords.iter().filter(move |_| two).map(alone)
     }
 
-    /// Logs in at `addr`, on a connection that owes no reply: with the password that worked there last, then with the other
-    /// one. Each `AUTH` waits for its answer, so that a server never sees two passwords at once.
+    /// Logs in at `addr`, on a connection that owes no reply. The password that worked there last goes first, then
+    /// the other one. Each `AUTH` waits for its answer, so a server never gets two passwords at once.
     ///
     /// # Errors
-    /// No answer can be read.
+    /// The answer cannot be read.
     ///
     /// # Cancellation safety
-    /// The answer stays owed. `AUTH` may be sent again behind it.
+    /// A cancelled call leaves the connection owing the answer. A later call may send `AUTH` again behind it.
     pub(super) async fn log_in(
         &self,
         wire: &mut Wire,

@@ -16,32 +16,35 @@ use crate::ports::redis::{
     Alive, Clients, Depth, ProbeConnection, ProbeFailure, Stir, Subscribers,
 };
 
-/// With more clients than that, a server is not asked who they are: the list takes it a microsecond a client.
+/// A server with more clients than this is not asked for `CLIENT LIST`: the list costs the server about a microsecond
+/// for each client.
 const LISTED_AT_MOST: usize = 50_000;
 
-/// So many keepers are told of at most.
+/// The most keepers that one list yields.
 const KEEPERS_AT_MOST: usize = 256;
 
 /// A connection for probing.
 pub(super) struct Probing {
     peer: Peer,
     server: Server,
-    /// Nothing is left to be said of who this keeper is, on this connection.
+    /// Whether the login needs no further attempt on this connection.
     logged_in: bool,
-    /// The name that the server was told (RK-12).
+    /// The connection's name that was last sent to the server (RK-12).
     name: Option<Rc<str>>,
-    /// Clients connected to the server, as it said last.
+    /// The number of clients connected to the server, as the last full probe read it.
     connected: usize,
-    /// It waits for its replicas before it ends, and takes several sections in one `INFO`: 7.0 or later.
+    /// Whether the server is of version 7.0 or later. Such a primary waits for its replicas before it shuts down, and
+    /// its `INFO` takes several sections.
     waits: bool,
-    /// Each probe asks whether it is shutting down: it is a primary that waits, or it was shutting down when it said so last.
+    /// Whether each probe asks if the server is shutting down: for a primary of 7.0 or later, and for a server that
+    /// was shutting down at the last answer.
     may_wait: bool,
 }
 
 enum Peer {
-    /// Speaks Redis, as far as is known.
+    /// A server that speaks the Redis protocol, as far as is known.
     Server(Wire),
-    /// Answers, but nothing that can be used: what is wrong, until a probe has told it.
+    /// A peer whose answers cannot be used. Holds the error until a probe has returned it.
     Useless(Option<String>),
 }
 
@@ -61,7 +64,7 @@ impl Probing {
         }
     }
 
-    /// Takes in what the next probe is to ask for. A section that was not asked for tells nothing.
+    /// Decides what the next probe asks for. A section that was not asked for changes nothing.
     fn heed(&mut self, info: &Info) {
         if let Some(version) = info.version {
             self.waits = version.major >= 7;
@@ -105,18 +108,19 @@ impl ProbeConnection for Probing {
         }
         ask(&mut requests, depth, self.may_wait);
         let passed_over = wire.owed();
-        // The last of the replies, if it is asked for.
+        // The settings are the last of the replies, if they were asked for.
         let asks_settings = depth == Depth::FullWithSettings;
         let sent = wire.send(&requests).await;
-        // Also when sending failed: a server that turns a client away says why before it closes.
+        // The replies are read even if sending failed: a server that turns a client away says why before it closes.
         let mut alive = only_error(String::new());
         let owed = wire.owed();
         for at in 0..owed {
             let reply = wire.reply().await;
             match reply {
                 Ok(_) if at < passed_over => {}
-                // Refused, it is of no account where the state is told: the same name is not tried again on this connection. A
-                // server that turns a client away answers the first request with that, whatever it is.
+                // A refused name does not matter if the server otherwise answers. The same name is not tried again on
+                // this connection. A server that turns a client away sends that error as the answer to the first
+                // request.
                 Ok(reply) if name.is_some() && at == passed_over => {
                     answers.note(&reply);
                     if !matches!(&reply, Value::ServerError(error) if error.code() == "NOAUTH") {
@@ -154,7 +158,7 @@ impl ProbeConnection for Probing {
         if let Some(info) = &alive.info {
             self.heed(info);
         }
-        // Another password may be right the next time.
+        // At the next probe, another password may fit.
         self.logged_in &= !answers.unauthenticated;
         if alive.info.is_none() && answers.error.is_none() {
             alive.foreign = true;
@@ -185,7 +189,7 @@ impl ProbeConnection for Probing {
     }
 }
 
-/// Logs in, behind the answers that are still owed; `None` without a password.
+/// Logs in, after reading the replies that are still owed. `None` if no password is configured.
 async fn log_in(wire: &mut Wire, server: &Server) -> Result<Option<Login>, WireError> {
     if server.way.secrets().credentials.is_empty() {
         return Ok(None);
@@ -196,7 +200,7 @@ async fn log_in(wire: &mut Wire, server: &Server) -> Result<Option<Login>, WireE
     server.log_in(wire).await.map(Some)
 }
 
-/// What is known of a peer whose answer to `AUTH` cannot be read.
+/// The result of a probe whose login got no readable answer.
 fn useless(error: WireError) -> Result<Alive, ProbeFailure> {
     match error {
         WireError::Io(error) => Err(failure::sorted(&error)),
@@ -225,14 +229,15 @@ fn only_error(error: String) -> Alive {
     }
 }
 
-/// Adds what a probe asks.
+/// Adds the requests of a probe.
 fn ask(requests: &mut Pipeline, depth: Depth, may_wait: bool) {
-    // For the one thing `INFO replication` does not tell, that the server is loading.
+    // `PING` shows whether the server is loading: `INFO replication` does not.
     requests.cmd("PING");
     match depth {
         Depth::Tick if may_wait => requests.cmd("INFO").arg(&["server", "replication"]),
         Depth::Tick => requests.cmd("INFO").arg("replication"),
-        // All sections, because Redis 5 and 6 take no list of them; and who else looks after this server.
+        // `INFO` without a list of sections, because Redis 5 and 6 take no list. `PUBSUB NUMSUB` shows whether
+        // Sentinels watch this server.
         Depth::Full | Depth::FullWithSettings => {
             requests.cmd("INFO").cmd("PUBSUB").arg(&subscribers::COUNT)
         }
@@ -242,7 +247,7 @@ fn ask(requests: &mut Pipeline, depth: Depth, may_wait: bool) {
     }
 }
 
-/// What `CONFIG GET min-replicas-*` was answered: names and values by turns.
+/// Parses the reply to `CONFIG GET min-replicas-*`: names and values in turn.
 fn min_replicas(reply: &Value) -> Result<MinReplicas, String> {
     if let Some(error) = reply::error(reply) {
         return Err(error);
@@ -258,8 +263,8 @@ fn min_replicas(reply: &Value) -> Result<MinReplicas, String> {
     Ok(MinReplicas { to_write, max_lag })
 }
 
-/// Who is among the connections that `CLIENT LIST` told. So many keepers there may be; whoever takes more names than that
-/// hides others, and makes no more work.
+/// Parses the reply to `CLIENT LIST`: the number of clients, and the names of keepers' probe connections. At most
+/// `KEEPERS_AT_MOST` names are kept. A client that takes many such names may hide others, and causes no further work.
 fn clients(list: &str) -> Clients {
     let name = |line: &str| {
         let mut fields = line.split(' ');
@@ -278,15 +283,15 @@ fn clients(list: &str) -> Clients {
     clients
 }
 
-/// What the replies to one probe have in common.
+/// The replies to one probe, summed up.
 #[derive(Default)]
 struct Answers {
-    /// Clients connected to the server (`connected_clients`).
+    /// The number of clients connected to the server (`connected_clients`).
     connected: Option<usize>,
     any: bool,
-    /// The first error: `AUTH`'s says more than those that follow from it.
+    /// The first error. An error from `AUTH` says more than the errors that follow from it.
     error: Option<String>,
-    /// The first error that tells of a hindrance.
+    /// The first error that names a hindrance.
     hindrance: Option<String>,
     unauthenticated: bool,
     subscribers: Option<usize>,

@@ -1,12 +1,12 @@
-//! Whether one destination is out of reach, or the network of this host (RK-1).
+//! Tells apart whether one destination is out of reach, or the network of this host is down (RK-1).
 //!
-//! A route or a policy can forbid one destination: `connect` fails at once, with an error that a network that is down makes
-//! too. So another destination is connected to anew, then and there:
+//! A route or a policy can forbid one destination. Then `connect` fails at once, with an error that a network that is
+//! down can give, too. So this module at once tries new connections to other destinations:
 //!
-//! - It is on another host, and answers or refuses: the network works. The failure is the first destination's.
-//! - It is on this host: that says nothing of a network that is down. It counts only where the error is never that of
-//!   a missing network (`EINVAL`, `EACCES`: a route for this very destination forbids it).
-//! - None answers, or there is none: the failure is this host's own.
+//! - A destination on another host answers or refuses: the network works. The failure is the first destination's.
+//! - Only a destination on this host answers: no proof that the network works. The answer counts only for
+//!   errors that never mean a missing network (`EINVAL`, `EACCES`: a route forbids this very destination).
+//! - No destination answers, or none is known: the failure is this host's own.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -18,19 +18,19 @@ use futures::future::select_all;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-/// Destinations that are remembered.
+/// The number of destinations that are remembered.
 const REMEMBERED: usize = 16;
 
-/// So many of them are tried at once.
+/// The number of destinations that are tried at once.
 const TRIED: usize = 4;
 
-/// How long they have to answer.
+/// The time limit for one trial.
 const ANSWER_WITHIN: Duration = Duration::from_millis(50);
 
-/// What was found so lately is not tried again.
+/// The time for which the result of a trial is used again.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// What still answers.
+/// The farthest destination that answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Reached {
     Nobody,
@@ -38,10 +38,10 @@ pub(super) enum Reached {
     AnotherHost,
 }
 
-/// Where connections of this process have led.
+/// The destinations to which this process has connected.
 #[derive(Default)]
 pub(super) struct Reach {
-    /// The last to be connected to comes last.
+    /// The most recent destination comes last.
     recent: RefCell<VecDeque<Destination>>,
     found: RefCell<Option<Found>>,
 }
@@ -52,10 +52,10 @@ struct Destination {
     on_this_host: bool,
 }
 
-/// The last trial.
+/// The result of the last trial.
 struct Found {
     at: Instant,
-    /// Where it was for.
+    /// The failed destination, which the trial left out.
     but: IpAddr,
     reached: Reached,
 }
@@ -63,7 +63,7 @@ struct Found {
 // === impl Reach ===
 
 impl Reach {
-    /// A connection was made.
+    /// Remembers the destination of a connection that was made.
     pub(super) fn note(&self, connected: &TcpStream) {
         let (Ok(near), Ok(far)) = (connected.local_addr(), connected.peer_addr()) else {
             return;
@@ -80,7 +80,7 @@ impl Reach {
         recent.push_back(destination);
     }
 
-    /// What answers now besides `but`.
+    /// The farthest destination, other than `but`, that answers now.
     pub(super) async fn others(&self, but: IpAddr) -> Reached {
         if let Some(found) = &*self.found.borrow()
             && found.but == but
@@ -98,7 +98,7 @@ impl Reach {
         let mut candidates: Vec<_> = self.recent.borrow().iter().copied().collect();
         candidates.retain(|it| it.addr.ip() != but);
         candidates.reverse();
-        // One on another host says most.
+        // A destination on another host is the best evidence, so it is tried first.
         candidates.sort_by_key(|it| it.on_this_host);
         candidates.truncate(TRIED);
         let mut trials: Vec<_> = candidates
@@ -156,7 +156,7 @@ mod tests {
         reach.note(&TcpStream::connect(addr).await.expect("connected"));
         let but = "127.0.0.1".parse().expect("an address");
         assert_eq!(reach.others(but).await, Reached::ThisHost);
-        // As if it were another host.
+        // As if the destination were on another host.
         reach.recent.borrow_mut()[0].on_this_host = false;
         reach.found.take();
         assert_eq!(reach.others(but).await, Reached::AnotherHost);

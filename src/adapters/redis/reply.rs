@@ -1,10 +1,10 @@
-//! What replies, as the `redis` crate reads them, say in words.
+//! Texts of replies that the `redis` crate has parsed.
 
 use std::borrow::Cow;
 
 use redis::{ServerError, Value};
 
-/// Text of a status or bulk reply; what is no UTF-8 in it is replaced.
+/// The text of a status or bulk reply. Bytes that are no UTF-8 are replaced.
 pub(super) fn text(reply: &Value) -> Option<Cow<'_, str>> {
     match reply {
         Value::Okay => Some("OK".into()),
@@ -14,12 +14,12 @@ pub(super) fn text(reply: &Value) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The elements of an array.
+/// The elements of an array; empty for any other reply.
 pub(super) fn items(reply: &Value) -> &[Value] {
     reply.as_sequence().unwrap_or_default()
 }
 
-/// Text of an error reply.
+/// The text of an error reply.
 pub(super) fn error(reply: &Value) -> Option<String> {
     match reply {
         Value::ServerError(error) => Some(words(error)),

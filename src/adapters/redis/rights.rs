@@ -1,4 +1,4 @@
-//! Which commands a server would carry out for this keeper.
+//! Checks which commands a server permits to this keeper.
 
 use redis::{Pipeline, ServerErrorKind, Value};
 use tokio::time::timeout;
@@ -9,14 +9,14 @@ use crate::domain::facts::Version;
 use crate::domain::info::Info;
 use crate::ports::redis::{Obstacle, ProbeFailure, RedisNode as _};
 
-/// `ACL DRYRUN` came with this version.
+/// The first version with `ACL DRYRUN`.
 pub(super) const DRY_RUN: Version = Version {
     major: 7,
     minor: 0,
     patch: 0,
 };
 
-/// Without these there is no failover.
+/// The commands that every failover needs.
 pub(super) const NEEDED: &[&[&str]] = &[
     &["PING"],
     &["INFO"],
@@ -30,7 +30,8 @@ pub(super) const NEEDED: &[&[&str]] = &[
     &["CLIENT", "KILL", "ID", "1"],
 ];
 
-/// `CLIENT KILL`, but `REPLICAOF`: a subcommand belongs to a command's name, an argument does not.
+/// The name of a command for messages. A subcommand belongs to the name (`CLIENT KILL`), an argument does not
+/// (`REPLICAOF`).
 pub(super) fn name(command: &[&str]) -> String {
     match command {
         [container @ ("CLIENT" | "CONFIG" | "PUBSUB"), subcommand, ..] => {
@@ -41,7 +42,8 @@ pub(super) fn name(command: &[&str]) -> String {
     }
 }
 
-/// Why each of `commands` is not permitted to `user`, or, before 7.0, that it is not there. One round trip.
+/// The reason why each of `commands` cannot be used, or `None`. With `user`, the server says whether that user may.
+/// Without (before 7.0), the server says only whether the command exists. One round trip.
 ///
 /// Sources: <https://redis.io/docs/latest/commands/acl-dryrun/>, <https://redis.io/docs/latest/commands/command-info/>.
 pub(super) async fn obstacles(
@@ -68,7 +70,7 @@ pub(super) async fn obstacles(
 fn not_permitted(answer: &Value) -> Option<String> {
     match answer {
         Value::Okay => None,
-        // Whoever may not try out is not thereby forbidden to do.
+        // A user without the right to `ACL DRYRUN` may still have the right to the command.
         Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoPerm) => None,
         why => reply::error(why).or_else(|| Some(reply::text(why)?.into_owned())),
     }
@@ -78,8 +80,8 @@ fn missing(answer: &Value) -> Option<String> {
     matches!(reply::items(answer), [Value::Nil]).then(|| "there is no such command".to_owned())
 }
 
-/// All answers, in the order of the requests. Also when sending failed: a server that turns a client away says why before it
-/// closes.
+/// Reads all answers, in the order of the requests. The answers are read even if sending failed: a server that turns
+/// a client away says why before it closes.
 async fn asked(wire: &mut Wire, requests: &Pipeline) -> Result<Vec<Value>, WireError> {
     let sent = wire.send(requests).await;
     let mut answers = Vec::with_capacity(requests.len());
@@ -95,7 +97,7 @@ async fn asked(wire: &mut Wire, requests: &Pipeline) -> Result<Vec<Value>, WireE
 }
 
 impl Server {
-    /// Logs in on a new connection as commands do, and looks how they would be answered.
+    /// Logs in on a new connection as commands do, and checks whether the needed commands would be permitted.
     pub(super) async fn rehearse(&self) -> Result<(), Obstacle> {
         self.locate().await.map_err(Obstacle::Unanswered)?;
         let limit = self.way.command_timeout;

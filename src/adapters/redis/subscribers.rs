@@ -1,4 +1,4 @@
-//! Who listens on the channel on which Redis Sentinels greet each other.
+//! Lists the subscribers of the channel on which Redis Sentinels announce themselves.
 
 use redis::Value;
 
@@ -6,18 +6,21 @@ use super::reply;
 use super::wire::{Wire, WireError};
 use crate::ports::redis::Subscribers;
 
-/// Sentinels publish what they are here, and read it of each other.
+/// Each Sentinel publishes its address here, and reads the addresses of the others.
 const CHANNEL: &str = "__sentinel__:hello";
 
-/// Asks how many listen.
+/// The arguments of `PUBSUB` that ask for the number of subscribers.
 pub(super) const COUNT: [&str; 2] = ["NUMSUB", CHANNEL];
 
-/// How many hexadecimal digits of a Sentinel's id are in the names of its connections.
+/// The number of hexadecimal digits of a Sentinel's id in the names of its connections.
 const ID_DIGITS: usize = 8;
 
-/// Sorts those who listen, `count` of them. A Sentinel has two connections from one host to every server that it watches,
-/// named after its id: `sentinel-<8 digits>-pubsub`, which listens, and `sentinel-<8 digits>-cmd`
-/// (<https://github.com/redis/redis/blob/7.0/src/sentinel.c>, `sentinelSetClientName`). Any client can listen, too.
+/// Sorts the `count` subscribers into Sentinels and others.
+///
+/// A Sentinel has two connections from one host to every server that it watches. Both bear its id:
+/// `sentinel-<8 digits>-pubsub` subscribes, `sentinel-<8 digits>-cmd` sends commands. Source:
+/// <https://github.com/redis/redis/blob/7.0/src/sentinel.c>, `sentinelSetClientName`. Any other client can subscribe,
+/// too.
 pub(super) async fn sorted(wire: &mut Wire, count: usize) -> Subscribers {
     let mut sentinels = match listed(wire, "pubsub", "-pubsub").await {
         Ok(listening) if !listening.is_empty() => {
@@ -35,7 +38,8 @@ pub(super) async fn sorted(wire: &mut Wire, count: usize) -> Subscribers {
     }
 }
 
-/// The connections of this type whose names are those of Sentinels and end so: as `sentinel-<8 digits> at <host>`.
+/// Lists the connections of type `kind` with a Sentinel's name that ends in `suffix`, each as
+/// `sentinel-<8 digits> at <host>`.
 async fn listed(wire: &mut Wire, kind: &str, suffix: &str) -> Result<Vec<String>, WireError> {
     let list = wire.call(&["CLIENT", "LIST", "TYPE", kind]).await?;
     let list = reply::text(&list).unwrap_or_default();
@@ -43,7 +47,8 @@ async fn listed(wire: &mut Wire, kind: &str, suffix: &str) -> Result<Vec<String>
     Ok(lines.filter_map(|line| sentinel(line, suffix)).collect())
 }
 
-/// `id=3 addr=10.0.0.9:41000 … name=sentinel-a1b2c3d4-pubsub …`. Its port, which each connection has anew, is left out.
+/// Parses one client of `CLIENT LIST`: `id=3 addr=10.0.0.9:41000 … name=sentinel-a1b2c3d4-pubsub …`. The result
+/// leaves out the port, which differs for each connection.
 fn sentinel(client: &str, suffix: &str) -> Option<String> {
     let value = |key| client.split(' ').find_map(|field| field.strip_prefix(key));
     let name = value("name=")?.strip_suffix(suffix)?;
@@ -53,7 +58,7 @@ fn sentinel(client: &str, suffix: &str) -> Option<String> {
     is_id.then(|| format!("{name} at {host}"))
 }
 
-/// How many listen, as [`COUNT`] is answered.
+/// The number of subscribers in the reply to [`COUNT`].
 pub(super) fn counted(reply: &Value) -> Option<usize> {
     match reply::items(reply) {
         [_, Value::Int(count)] => usize::try_from(*count).ok(),

@@ -1,4 +1,4 @@
-//! TLS towards Redis.
+//! TLS for connections to Redis.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,43 +17,43 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// What is said of a server whose certificate has no extensions.
+/// The error message for a server certificate without extensions.
 const VERSION_1: &str = "the server's certificate is of version 1, without extensions: issue one of version 3 with a \
     subjectAltName (openssl x509 -req -extfile …), or set tls-insecure";
 
-/// What is asked of TLS.
+/// The TLS settings of a cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// PEM file of the authorities trusted; `None`: those of the system.
+    /// PEM file of the trusted authorities; `None` for those of the system.
     pub ca_file: Option<PathBuf>,
     /// PEM files of this client's certificate chain and its private key.
     pub identity: Option<(PathBuf, PathBuf)>,
     /// The name expected in the servers' certificates instead of the configured host.
     pub server_name: Option<String>,
-    /// The servers' certificates are not verified.
+    /// Whether the servers' certificates are accepted without verification.
     pub insecure: bool,
 }
 
-/// TLS cannot be used as it is configured.
+/// The TLS settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file is missing, or is not PEM of what it should be.
+    /// A file is missing, or has no usable PEM content.
     #[error("`{}` cannot be used for TLS: {problem}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem with the file.
         problem: String,
     },
-    /// The system has no certificates of authorities.
+    /// The system has no trusted authorities.
     #[error("no authorities of the system to trust ({0}): name a file of them")]
     NoAuthorities(String),
-    /// The certificates or the key are of no use.
+    /// The certificates or the key cannot be used.
     #[error("the certificates cannot be used: {0}")]
     Unusable(String),
 }
 
-/// What TLS connections are made with.
+/// The prepared TLS client of a cluster.
 #[derive(Clone)]
 pub(super) struct TlsClient {
     connector: TlsConnector,
@@ -91,7 +91,8 @@ impl TlsClient {
                 let private = private.map_err(|error| unusable_file(key, &error))?;
                 let certified = CertifiedKey::new(certificates, private);
                 match certified.keys_match() {
-                    // Whether its key fits cannot be seen then. The servers look themselves.
+                    // For a certificate of version 1, rustls cannot compare the key. The servers check the pair
+                    // themselves.
                     Err(error) if is_of_version_1(&error) => {}
                     matching => {
                         matching.map_err(|error| unusable_file(chain, &with_key(error)))?;
@@ -100,7 +101,8 @@ impl TlsClient {
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
             }
         };
-        // A session that is resumed shows no certificate: one that has expired since would be found by nobody before a restart.
+        // A resumed session shows no certificate. With resumption, a certificate that expired meanwhile would go
+        // unnoticed until a restart.
         config.resumption = Resumption::disabled();
         Ok(Self {
             connector: Arc::new(config).into(),
@@ -108,7 +110,7 @@ impl TlsClient {
         })
     }
 
-    /// Wraps a connection to `host`.
+    /// Wraps a TCP connection to `host` in TLS.
     pub(super) async fn wrap(
         &self,
         host: &str,
@@ -129,7 +131,8 @@ impl TlsClient {
     }
 }
 
-/// Whether a certificate is refused because it has no extensions: webpki takes those of version 3 only.
+/// Whether a certificate was refused because it has no extensions. The webpki crate accepts only certificates of
+/// version 3.
 fn is_of_version_1(error: &rustls::Error) -> bool {
     let rustls::Error::InvalidCertificate(CertificateError::Other(cause)) = error else {
         return false;
@@ -149,7 +152,7 @@ fn authorities(file: Option<&Path>) -> Result<RootCertStore, TlsError> {
         found.certs
     };
     let mut store = RootCertStore::empty();
-    // A system's collection may hold some that cannot be read; what remains is trusted.
+    // A system's collection may hold certificates that cannot be parsed; the others are trusted.
     let (added, _) = store.add_parsable_certificates(certificates);
     match file {
         Some(file) if added == 0 => Err(unusable_file(file, &"no certificate in it")),
@@ -170,8 +173,8 @@ fn unusable_file(path: &Path, problem: &dyn std::fmt::Display) -> TlsError {
     }
 }
 
-/// Takes any certificate, as the operator asked for. What is signed with it proves nothing then: whoever stands between
-/// has a certificate of its own.
+/// Accepts any certificate, as the operator asked with `tls-insecure`. The signatures are not verified either: an
+/// attacker between the two ends could show a certificate of its own.
 #[derive(Debug)]
 struct NoVerification(Arc<CryptoProvider>);
 

@@ -1,4 +1,4 @@
-//! One connection to one server: a stream of our own, with the encoder and the parser of the `redis` crate.
+//! One connection to one server. This program owns the stream; the `redis` crate encodes requests and parses replies.
 
 use std::borrow::Cow;
 use std::io;
@@ -14,11 +14,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, R
 use crate::domain::commands::{CommandNames, command};
 use crate::ports::redis::Stir;
 
-/// How long a reply may be; the longest read here, `CLIENT LIST`, stays far below.
+/// The longest reply that is read, in bytes. The longest expected reply, to `CLIENT LIST`, is far shorter.
 const LONGEST: usize = 64 << 20;
 
-/// Room for the replies to a light probe, so that one read of the stream takes them whole: the decoder by itself reads 64
-/// bytes first, then as many again.
+/// The size of the read buffer in bytes, so that a single read of the stream takes all replies to a light probe. The
+/// decoder alone would read 64 bytes first, then as many again.
 const CHUNK: usize = 1024;
 
 /// A TCP or TLS stream.
@@ -26,34 +26,35 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
-/// A connection that knows how many replies it is owed, so that it stays usable when a reply is not waited for.
+/// A connection that counts the replies it is owed. So it stays usable after a caller has given up waiting for a
+/// reply.
 pub(super) struct Wire {
     source: BufReader<Source>,
-    /// Holds what came of a reply that is not complete; between replies it holds no memory.
+    /// Holds the bytes of an incomplete reply. Between replies the decoder holds no memory.
     decoder: Decoder<AnySendSyncPartialState, PointerOffset<[u8]>>,
     owed: usize,
-    /// A reply came that nobody was told of: a late one, or one of several before the time was up.
+    /// Whether a reply came that no caller was told of: a late reply, or the first of several before the time limit.
     untold: bool,
     names: Rc<CommandNames>,
 }
 
-/// No reply can be read.
+/// The reason why no reply can be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WireError {
     /// The stream failed or ended.
     #[error("{0}")]
     Io(io::Error),
-    /// The peer answers, but not with the TLS that is asked for, or takes none of this host's.
+    /// The peer answers, but the TLS handshake or a TLS record fails.
     #[error("{0}")]
     Tls(String),
-    /// The peer answers, but not as Redis does.
+    /// The peer answers in another protocol than Redis'.
     #[error("{0}")]
     Foreign(String),
 }
 
 impl From<io::Error> for WireError {
     fn from(error: io::Error) -> Self {
-        // What rustls makes of alerts, bad certificates and other protocols.
+        // rustls reports alerts, bad certificates and other protocols as `InvalidData`.
         match error.kind() {
             io::ErrorKind::InvalidData => Self::Tls(format!("TLS: {error}")),
             _ => Self::Io(error),
@@ -61,20 +62,20 @@ impl From<io::Error> for WireError {
     }
 }
 
-/// A request of these words.
+/// A request of the given words.
 pub(super) fn request(words: &[&str]) -> Cmd {
     let mut request = Cmd::new();
     request.arg(words);
     request
 }
 
-/// Whether operators can say that servers call this command otherwise.
+/// Whether the command is in the list of commands that `rename-commands` can rename.
 fn is_listed(request: &Cmd) -> bool {
     let name = request.args_iter().next();
     matches!(name, Some(Arg::Simple(name)) if std::str::from_utf8(name).is_ok_and(|it| command(it).is_some()))
 }
 
-/// The requests as a server takes them that calls commands by `names`.
+/// The requests with the commands' names replaced by `names`.
 fn renamed<'a>(requests: &'a Pipeline, names: &CommandNames) -> Cow<'a, Pipeline> {
     if names.is_empty() {
         return Cow::Borrowed(requests);
@@ -102,7 +103,7 @@ fn renamed<'a>(requests: &'a Pipeline, names: &CommandNames) -> Cow<'a, Pipeline
 // === impl Wire ===
 
 impl Wire {
-    /// A connection to a server that calls commands by `names`.
+    /// A connection to a server that knows commands by `names`.
     pub(super) fn new(stream: Box<dyn Stream>, names: Rc<CommandNames>) -> Self {
         Self {
             source: BufReader::with_capacity(
@@ -119,17 +120,17 @@ impl Wire {
         }
     }
 
-    /// What the server calls `command`.
+    /// The server's name for `command`.
     pub(super) fn name_of<'a>(&'a self, command: &'a str) -> &'a str {
         self.names.of(command)
     }
 
-    /// Replies sent for and not read yet.
+    /// The number of replies that were asked for and not read yet.
     pub(super) fn owed(&self) -> usize {
         self.owed
     }
 
-    /// Sends requests, each of which will have a reply, by the names that the server knows.
+    /// Sends requests under the names that the server knows. Each request will have one reply.
     pub(super) async fn send(&mut self, requests: &Pipeline) -> io::Result<()> {
         debug_assert!(requests.cmd_iter().all(is_listed), "{requests:?}");
         self.owed += requests.len();
@@ -139,8 +140,8 @@ impl Wire {
         stream.flush().await
     }
 
-    /// Sends one request and reads its reply. Also when sending failed: a server that turns a client away says why before it
-    /// closes.
+    /// Sends one request and reads its reply. The reply is read even if sending failed: a server that turns a client
+    /// away says why before it closes.
     pub(super) async fn call(&mut self, words: &[&str]) -> Result<Value, WireError> {
         let sent = self.send(redis::pipe().add_command(request(words))).await;
         match (self.reply().await, sent) {
@@ -149,7 +150,7 @@ impl Wire {
         }
     }
 
-    /// Everything that came so far has been told.
+    /// Notes that the caller knows of every reply so far.
     pub(super) fn told(&mut self) {
         self.untold = false;
     }
@@ -157,7 +158,7 @@ impl Wire {
     /// Reads the next reply.
     ///
     /// # Cancellation safety
-    /// What was received stays in the reader and the decoder, from which the next call goes on.
+    /// Received bytes stay in the reader and the decoder. The next call continues from there.
     pub(super) async fn reply(&mut self) -> Result<Value, WireError> {
         let room = LONGEST.saturating_sub(self.decoder.buffer().len());
         let mut bounded = (&mut self.source).take(room as u64);
@@ -184,7 +185,8 @@ impl Wire {
         }
     }
 
-    /// Waits for what comes without having been asked for, or came and was not told of. Cancellation safe.
+    /// Waits for a sign of the server outside a probe: bytes without a request, a reply that no caller was told of,
+    /// or the end of the connection. Cancellation safe.
     pub(super) async fn stirred(&mut self) -> Stir {
         if std::mem::take(&mut self.untold) {
             return Stir::Answered;
@@ -202,7 +204,8 @@ impl Wire {
     }
 }
 
-/// What replies are read from. It keeps the error that ends it, because the parser gives it back in a form of its own.
+/// The source of replies. The source keeps the error of the stream, because the parser returns that error in another
+/// form.
 struct Source {
     stream: Box<dyn Stream>,
     failure: Option<io::Error>,
@@ -211,7 +214,7 @@ struct Source {
 // === impl Source ===
 
 impl Source {
-    /// Why no more can be read.
+    /// The error that ended the stream; `UnexpectedEof` if there was none.
     fn failure(&mut self) -> io::Error {
         self.failure
             .take()
@@ -260,7 +263,7 @@ mod tests {
         (Wire::new(Box::new(near), Rc::default()), far)
     }
 
-    /// Has `bytes` come, and gives up waiting as soon as there is nothing more to read.
+    /// Sends `bytes` to the wire, and reads replies until no more are complete.
     fn read_after(wire: &mut Wire, far: &mut DuplexStream, bytes: &[u8]) -> Vec<Value> {
         far.write_all(bytes)
             .now_or_never()

@@ -1,21 +1,24 @@
-//! Servers as the client library gets them: an address is spelled so that the library takes it for a name.
+//! Spells the address of a server so that the client library takes it for a host name.
 //!
-//! The library looks at its session's deadline only while a connection is being opened. `connect()` can fail at once, as
-//! with a route that is `unreachable` or without a descriptor; then the deadline passes unseen, and from there on the
-//! library tries again without a pause and without letting any other task run. A name is resolved on another thread,
-//! which takes a moment each time. Why this way, and what else there was: `docs/adr/038-addresses-as-names.md`.
+//! The library checks the deadline of its session only while it opens a connection. `connect()` can fail at once, as
+//! with an `unreachable` route or without a free file descriptor. Then the deadline passes unseen. From then on the
+//! library tries again without a pause, and lets no other task run.
+//!
+//! The library resolves a name on another thread, which takes a moment each time and lets other tasks run. The
+//! alternatives are in `docs/adr/038-addresses-as-names.md`.
 
 use std::net::SocketAddr;
 
-/// `server` (`host:port`), with the same meaning to the system's resolver and none to Rust's parser of addresses.
+/// Spells `server` (`host:port`) so that the system's resolver reads the same address, and Rust's parser of addresses
+/// reads none.
 ///
-/// - IPv4: the last number is hexadecimal, as in `192.0.2.0x1`. The resolver reads whatever `inet_addr` does. Source:
-///   <https://pubs.opengroup.org/onlinepubs/9699919799/functions/getaddrinfo.html>.
-/// - IPv6: the zone is written out, as in `2001:db8::1%0`. 0 is the default zone, as without any. Source:
+/// - IPv4: the last number is hexadecimal, as in `192.0.2.0x1`. The resolver accepts the forms of `inet_addr`.
+///   Source: <https://pubs.opengroup.org/onlinepubs/9699919799/functions/getaddrinfo.html>.
+/// - IPv6: the zone is written out, as in `2001:db8::1%0`. Zone 0 is the default zone. Source:
 ///   <https://www.rfc-editor.org/rfc/rfc4007#section-11.2>.
 /// - A name stays as it is.
 ///
-/// The resolver reads either without asking anybody.
+/// The resolver reads both forms without a query to a name server.
 pub(super) fn as_name(server: &str) -> String {
     match server.parse() {
         Ok(SocketAddr::V4(address)) => {
@@ -66,13 +69,13 @@ mod tests {
         }
     }
 
-    /// The system refuses TCP to these before it sends anything, whatever its routes are.
+    /// The system refuses TCP to these addresses before it sends anything, whatever its routes are.
     #[test]
     fn a_connection_that_fails_at_once_each_time_ends_with_the_session_timeout() {
         const SESSION: Duration = Duration::from_millis(500);
         for server in ["255.255.255.255:2181", "[ff02::1]:2181"] {
             let (ended, end) = mpsc::channel();
-            // Not on this thread, which the library might never give back.
+            // On a thread of its own: the library might never return.
             thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().build();
                 runtime.expect("a runtime").block_on(async move {
@@ -82,7 +85,7 @@ mod tests {
                 });
             });
             let error = end.recv_timeout(20 * SESSION).expect("it gives up");
-            // Not `Refused`: the library could read where the server is.
+            // Not `Refused`: the library could parse the server's address.
             assert!(
                 matches!(error, Some(CoordinationError::Unknown(_))),
                 "{server}: {error:?}"

@@ -1,5 +1,5 @@
-//! Why there is no session. The client library tells only that it took too long: while it is out of touch, each server is
-//! asked, on a connection of its own, what is the matter. The session itself never waits for that.
+//! Finds out why there is no session. The client library reports only a timeout. So while the connection is lost,
+//! this module asks each server for its state, on a separate connection. The session never waits for these questions.
 
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Weak};
@@ -13,13 +13,13 @@ use super::ZooKeeper;
 use super::inspect::ServerState;
 use crate::ports::coordination::Outage;
 
-/// What takes no longer than this is no outage: a start, or an election of the ensemble.
+/// The time from a loss to the first questions. A start, or an election in the ensemble, takes less.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Between two rounds of questions.
+/// The time between two rounds of questions.
 const ASKED_EVERY: Duration = Duration::from_secs(1);
 
-/// Whether a session has its connection, and if not, why.
+/// The state of the connection to the ensemble: present, or lost and why.
 pub(super) struct Contact {
     servers: Arc<[String]>,
     outage: watch::Sender<Option<Outage>>,
@@ -35,18 +35,18 @@ impl Contact {
         self.outage.subscribe()
     }
 
-    /// What the servers did, as found last; `None` if none was asked.
+    /// The states that the servers last gave; `None` if no server was asked.
     pub(super) fn causes(&self) -> Option<String> {
         let outage = self.outage.borrow();
         outage.as_ref().and_then(Outage::causes)
     }
 
-    /// There is a connection.
+    /// Notes that there is a connection: the outage is over.
     pub(super) fn made(&self) {
         self.outage.send_replace(None);
     }
 
-    /// There is no connection; nothing new if there was none before.
+    /// Notes that there is no connection. Changes nothing if the outage had begun before.
     pub(super) fn lost(self: &Arc<Self>) {
         let since = Instant::now();
         let news = self.outage.send_if_modified(|outage| {
@@ -59,7 +59,7 @@ impl Contact {
         }
     }
 
-    /// Takes note of what the servers did in the outage that began at `since`. Logs it if it is news.
+    /// Notes the servers' states in the outage that began at `since`, and logs them if they have changed.
     fn found(&self, since: Instant, servers: Vec<String>) {
         let news = self.outage.send_if_modified(|outage| {
             let outage = outage.as_mut().filter(|outage| outage.since == since);
@@ -77,7 +77,7 @@ impl Contact {
     }
 }
 
-/// Asks all servers, again and again, until the outage is over or nobody is left to be told.
+/// Asks all servers again and again, until the outage is over or its `Contact` is dropped.
 async fn ask(contact: Weak<Contact>, since: Instant) {
     sleep(GRACE).await;
     while let Some(contact) = contact.upgrade().filter(|it| it.lasts(since)) {
@@ -110,7 +110,7 @@ fn in_words(state: io::Result<ServerState>) -> String {
     }
 }
 
-/// A message of the operating system without its capital and its number.
+/// A message of the operating system, without its capital letter and its error number.
 fn plain(message: &str) -> String {
     let words = message.split(" (os error").next().unwrap_or_default();
     let mut letters = words.chars();
@@ -134,7 +134,7 @@ mod tests {
         assert!(told.is_ok(), "{wanted}: {:?}", contact.causes());
     }
 
-    /// Where nobody listens.
+    /// An address where no process listens.
     fn nobody() -> String {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let at = listener.local_addr().expect("its address");

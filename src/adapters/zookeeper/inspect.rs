@@ -1,4 +1,5 @@
-//! A look at live servers for what would stand in a keeper's way (`check --live`). Changes nothing there.
+//! Inspects live ZooKeeper servers for obstacles to a keeper's work (`check --live`). The inspection changes nothing
+//! there.
 
 use std::io;
 use std::rc::Rc;
@@ -12,44 +13,44 @@ use super::{ZooKeeper, failure};
 use crate::domain::facts::Version;
 use crate::ports::coordination::{CoordinationError, Session};
 
-/// How long one server may take to say what it is.
+/// The time limit for the answer of one server.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
-/// What a server says of itself.
+/// The state of a server, in its own words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerState {
-    /// It serves.
+    /// The server serves.
     Serving {
-        /// Its version.
+        /// The server's version.
         version: Version,
         /// `leader`, `follower`, `observer`, `standalone`, `read-only`.
         mode: String,
     },
-    /// It serves nobody: its ensemble has no quorum, or is about to elect a leader.
+    /// The server serves no client: its ensemble has no quorum, or is about to elect a leader.
     NotServing,
-    /// It may not say (`4lw.commands.whitelist`).
+    /// The server may not say: `4lw.commands.whitelist` lacks the command.
     Silenced,
 }
 
-/// A session that has created nothing, not even the prefix.
+/// A session that has created no node, not even the prefix.
 pub struct Visit {
-    /// Paths begin at [`Visit::place`].
+    /// The session. Its paths are relative to [`Visit::place`].
     pub session: Rc<dyn Session>,
-    /// As much of the prefix as exists; empty for the root.
+    /// The existing part of the prefix; empty for the root.
     pub place: String,
-    /// The first part of the prefix that does not exist; `None` when all of it does.
+    /// The first part of the prefix that does not exist; `None` if the whole prefix exists.
     pub missing: Option<String>,
     /// The session timeout that the ensemble grants.
     pub granted: Duration,
 }
 
 impl ZooKeeper {
-    /// What the server at `server` (`host:port`) says of itself (`srvr`).
+    /// The state of the server at `server` (`host:port`), read with the four-letter word `srvr`.
     ///
     /// Source: <https://zookeeper.apache.org/doc/current/zookeeperAdmin.html#sc_4lw>.
     ///
     /// # Errors
-    /// It cannot be reached, or what answers is no ZooKeeper.
+    /// The server cannot be reached, or the answer is not ZooKeeper's.
     pub async fn server_state(server: &str) -> io::Result<ServerState> {
         let answer = four_letters(server, "srvr").await?;
         parse(&answer).ok_or_else(|| {
@@ -62,16 +63,16 @@ impl ZooKeeper {
         })
     }
 
-    /// How many bytes the logs and snapshots of the server at `server` (`host:port`) take on disk (`dirs`); `None` if it does
-    /// not say.
+    /// The bytes on disk of the logs and snapshots of the server at `server` (`host:port`), read with `dirs`. `None`
+    /// if the server does not say.
     pub async fn disk_use(server: &str) -> Option<u64> {
         disk_use(&four_letters(server, "dirs").await.ok()?)
     }
 
-    /// A session at as much of the prefix as exists.
+    /// Opens a session at the existing part of the prefix.
     ///
     /// # Errors
-    /// No server grants one within about a session timeout, or the prefix cannot be looked for.
+    /// No server grants a session within about a session timeout, or the prefix cannot be read.
     pub async fn visit(&self) -> Result<Visit, CoordinationError> {
         let client = self.client().await?;
         let granted = client.session_timeout();
@@ -100,7 +101,7 @@ impl ZooKeeper {
     }
 }
 
-/// What the server at `server` answers to one of its four-letter words.
+/// The answer of the server at `server` to a four-letter word.
 async fn four_letters(server: &str, word: &str) -> io::Result<String> {
     let answer = timeout(ANSWER_WITHIN, async {
         let mut stream = TcpStream::connect(server).await?;
@@ -112,7 +113,8 @@ async fn four_letters(server: &str, word: &str) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&answer.await??).into_owned())
 }
 
-/// Both figures count one directory if that is where both kinds of files are: the default.
+/// Returns the larger of the two figures. By default logs and snapshots are in one directory, and both figures count
+/// that directory.
 fn disk_use(answer: &str) -> Option<u64> {
     let sizes = answer.lines().filter_map(|line| {
         let (_, size) = line.split_once("dir_size:")?;

@@ -1,7 +1,8 @@
-//! `TCP_NODELAY` for the connections to `ZooKeeper`, which the client library opens without it and does not lend.
+//! Sets `TCP_NODELAY` on the connections to `ZooKeeper`. The client library opens them without the option, and does
+//! not give access to them.
 //!
-//! With Nagle's algorithm a request that is sent while another is under way waits until the server acknowledges that
-//! one: with its reply, or after 40 ms. Why it is done from outside, and how: `docs/adr/012-nodelay-from-outside.md`.
+//! With Nagle's algorithm a second request waits until the server acknowledges the first one: with its reply, or
+//! after 40 ms. The reasons for this way are in `docs/adr/012-nodelay-from-outside.md`.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -14,8 +15,8 @@ use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_op
 use tokio::net::lookup_host;
 use tokio::task::spawn_blocking;
 
-/// Sets it on every connection that this process has to one of `servers` (each `host:port`) now. A failure is told of
-/// once in the life of the process: what it costs is milliseconds here and there.
+/// Sets the option on every present connection of this process to one of `servers` (each `host:port`). A failure
+/// costs some milliseconds a request, so it is logged only once in the life of the process.
 pub(super) async fn set(servers: Arc<[String]>) {
     static TOLD: Once = Once::new();
 
@@ -26,7 +27,8 @@ pub(super) async fn set(servers: Arc<[String]>) {
             Err(error) => tracing::debug!(server, %error, "a server of ZooKeeper has no address"),
         }
     }
-    // Thousands of descriptors take milliseconds, which the event loop should not lose after a reconnection.
+    // With thousands of descriptors the search takes milliseconds, which would delay the event loop after a
+    // reconnection.
     let outcome = spawn_blocking(move || on_connections_to(&peers)).await;
     match outcome.map_err(io::Error::other).flatten() {
         Ok(connections) => tracing::debug!(connections, "connections to ZooKeeper do not delay"),
@@ -39,8 +41,9 @@ pub(super) async fn set(servers: Arc<[String]>) {
     }
 }
 
-/// How many there are. Every descriptor is looked at through a duplicate, so that it can not become another one between
-/// the look and the deed; an option that is set on the duplicate holds for the original.
+/// Sets the option on the connections to `peers`, and returns their number. Each descriptor is examined through a
+/// duplicate, so that its number cannot be reused between the check and the change. An option set on the duplicate
+/// holds for the original.
 fn on_connections_to(peers: &BTreeSet<SocketAddr>) -> io::Result<usize> {
     let this_process = pidfd_open(getpid(), PidfdFlags::empty())?;
     let mut connections = 0;
@@ -51,11 +54,11 @@ fn on_connections_to(peers: &BTreeSet<SocketAddr>) -> io::Result<usize> {
         };
         let socket = match pidfd_getfd(&this_process, descriptor, PidfdGetfdFlags::empty()) {
             Ok(duplicate) => duplicate,
-            // Closed since it was listed.
+            // The descriptor was closed after it was listed.
             Err(Errno::BADF) => continue,
             Err(error) => return Err(error.into()),
         };
-        // Neither a file nor an unconnected socket has a peer, and a peer of another family is no server of ours.
+        // Files and unconnected sockets have no peer. A peer of another address family is no server of ZooKeeper.
         let Ok(Some(peer)) = getpeername(&socket) else {
             continue;
         };
@@ -68,7 +71,7 @@ fn on_connections_to(peers: &BTreeSet<SocketAddr>) -> io::Result<usize> {
     Ok(connections)
 }
 
-/// An IPv4 address is the same one when it is written as IPv6, whatever the scope it was found with.
+/// Converts an IPv4 address in IPv6 form to IPv4, and drops the scope.
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }

@@ -1,4 +1,4 @@
-//! The servers of one cluster, looked at together (`check --live`): who follows whom, how well, and who could take over.
+//! Checks the servers of one cluster together (`check --live`): the links, the lag, and the possible successors.
 
 mod judge;
 mod lag;
@@ -20,16 +20,17 @@ use crate::domain::names::{Identity, identity};
 use crate::domain::node::{ClusterName, NodeAddr};
 use crate::ports::redis::{Depth, Redis};
 
-/// How long a server may take to answer: the look at each has told already if it does not.
+/// The time limit for the answer of one server. The inspection of each server reports those that do not answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// When servers are read once more that were not in order: what is over by then, as a failover is, is no finding.
+/// The pause before servers with a finding are read again. A state that is over by then, such as a failover, is no
+/// finding.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// What each node of one cluster says of itself; a node that does not is left out.
+/// The facts of each node of one cluster. A node without facts is left out.
 type Facts = BTreeMap<NodeAddr, NodeFacts>;
 
-/// What is to be said of each cluster as a whole.
+/// The findings about each cluster as a whole.
 pub(super) async fn look(
     redis: &RedisServers,
     config: &Config,
@@ -64,7 +65,7 @@ pub(super) async fn look(
     subjects
 }
 
-/// All servers of the file, and what the hosts of their addresses resolve to.
+/// All servers of the file, and the addresses of their hosts.
 #[derive(Default)]
 struct Site {
     clusters: BTreeMap<ClusterName, Facts>,
@@ -76,7 +77,7 @@ impl Site {
         self.clusters.get(cluster).cloned().unwrap_or_default()
     }
 
-    /// Reads the nodes of `cluster`, all at once.
+    /// Reads all nodes of `cluster` at once.
     async fn read(&mut self, redis: &RedisServers, cluster: &ClusterConfig) {
         let reads = cluster.nodes.iter().map(async |node| {
             let addr = &node.addr;
@@ -95,7 +96,7 @@ impl Site {
         self.clusters.insert(cluster.name.clone(), answered);
     }
 
-    /// What was read of `cluster`, with whom each of its replicas follows.
+    /// The facts about `cluster`, with the upstream of each replica.
     async fn cluster(&self, redis: &RedisServers, cluster: &ClusterConfig) -> Cluster {
         let facts = self.facts(&cluster.name);
         let followed = facts.values().filter_map(|facts| facts.upstream());
@@ -116,7 +117,7 @@ impl Site {
         }
     }
 
-    /// Processes of other clusters, each with where it is listed.
+    /// The processes of the other clusters by run id, each with the cluster and node that list it.
     fn elsewhere(&self, cluster: &ClusterName) -> BTreeMap<String, (ClusterName, NodeAddr)> {
         let others = self.clusters.iter().filter(|(name, _)| *name != cluster);
         let nodes = others.flat_map(|(name, facts)| facts.iter().map(move |it| (name, it)));
@@ -125,7 +126,8 @@ impl Site {
             .collect()
     }
 
-    /// Which server is at `addr`, as a node of `cluster` names it that follows it: by name, by address, or by its process.
+    /// Finds the server at `addr`, the address that a replica of `cluster` follows. The search compares names, then
+    /// IP addresses, then processes.
     async fn leads_to(
         &self,
         redis: &RedisServers,
@@ -137,13 +139,14 @@ impl Site {
         let same = |listed: &(&NodeAddr, &(ClusterName, BTreeSet<IpAddr>))| {
             identity((addr, &resolved), (listed.0, &listed.1.1)) == Identity::Same
         };
-        // Servers of one cluster may call hosts what those of another do: the own one comes first.
+        // Servers of different clusters may use one host name for different hosts. So the replica's own cluster comes
+        // first.
         let mut known: Vec<_> = self.listed.iter().filter(same).collect();
         known.sort_by_key(|(_, (name, _))| name != cluster);
         if let Some((node, (name, _))) = known.first() {
             return Follows::listed(cluster, name, node);
         }
-        // No server that is not listed is told a password.
+        // An unlisted server gets no password.
         let answer = facts(redis, &ClusterName::new(""), addr).await;
         let process = answer.as_ref().ok().map(|facts| &facts.run_id);
         let clusters = self.clusters.iter();
@@ -159,7 +162,7 @@ impl Site {
     }
 }
 
-/// What the server at `addr` says of itself, or why it does not.
+/// The facts of the server at `addr`, or the reason why it does not answer.
 async fn facts(
     redis: &RedisServers,
     cluster: &ClusterName,

@@ -1,4 +1,4 @@
-//! What the times of a configuration cost: how long which failure lasts, in words.
+//! The costs of the configured times: how long each failure lasts, in words.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,10 +7,10 @@ use std::time::Duration;
 use crate::config::{ClusterConfig, Config, CoordinationConfig};
 use crate::domain::lease::outlasting;
 
-/// Names of clusters that are listed before it is said how many more there are.
+/// The number of clusters that are listed by name. Of further ones only the count is printed.
 const NAMED: usize = 5;
 
-/// One line a cost. All figures are seconds.
+/// The costs, one for each line. All figures are seconds.
 pub(super) fn costs(config: &Config) -> String {
     let mut text = "what these times cost, in seconds:".to_owned();
     let silence = match &config.coordination {
@@ -38,7 +38,7 @@ pub(super) fn costs(config: &Config) -> String {
     text
 }
 
-/// What lease, heartbeat and session mean for the keepers.
+/// The costs of lease, heartbeat and session timeout for the keepers.
 fn keepers(config: &Config, session: Duration) -> String {
     let timing = &config.timing;
     let [lease, heartbeat, session] = [timing.lease, timing.heartbeat, session].map(Seconds::of);
@@ -55,7 +55,8 @@ fn keepers(config: &Config, session: Duration) -> String {
     )
 }
 
-/// How long clusters with these times are without a primary; `silence` is how long a silent keeper holds a promotion up.
+/// How long clusters with these times are without a primary. `silence` is the time for which a silent keeper delays a
+/// promotion.
 fn failovers(
     clusters: &[&ClusterConfig],
     [mark_down, cooldown, drain]: [Duration; 3],
@@ -95,7 +96,7 @@ fn failovers(
     text
 }
 
-/// Seconds, to the millisecond.
+/// Seconds, rounded to the millisecond.
 struct Seconds(f64);
 
 impl Seconds {

@@ -1,4 +1,4 @@
-//! Whether keepers of another group look after a server, too (RK-12).
+//! Checks whether keepers of another group look after a server, too (RK-12).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::domain::node::{ClusterName, NodeAddr};
 use crate::domain::rivals::LeadsTo;
 use crate::ports::peers::Peers as _;
 
-/// How long a keeper may take to say which group it belongs to.
+/// The time limit for a keeper's answer about its group.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
-/// So many keepers of one group are asked at most.
+/// The most keepers of one group that are asked.
 const MOST_ASKED: usize = 8;
 
 const REMEDY: &str = "compare zk-quorum and zk-prefix of that keeper with these, and stop one of the two groups: while both \
@@ -27,11 +27,11 @@ const REMEDY: &str = "compare zk-quorum and zk-prefix of that keeper with these,
 const ASTRAY_REMEDY: &str = "correct that keeper's rest-advertise, or stop it: CLIENT LIST shows where its connection comes from. While it \
                              cannot be asked, the two groups may undo each other's changes";
 
-/// Whose keepers are no others.
+/// The own group, whose keepers are no finding.
 pub(super) struct Own<'a> {
-    /// The group that meets at the configured place, if there is one yet, and that can be read.
+    /// The group at the configured place. `None` if there is none yet, or if ZooKeeper cannot be read.
     pub(super) group: Option<GroupToken>,
-    /// That place, as keepers describe it.
+    /// The configured place, as keepers describe it.
     pub(super) place: String,
     pub(super) config: &'a Config,
 }
@@ -40,14 +40,14 @@ impl Own<'_> {
     fn has(&self, name: &ProbeName) -> bool {
         match &self.config.coordination {
             CoordinationConfig::ZooKeeper { .. } => self.group.as_ref() == Some(&name.group),
-            // Its group is nowhere to be read.
+            // With embedded coordination, the group is not stored anywhere.
             CoordinationConfig::Embedded => name.keeper == self.config.keeper_id,
         }
     }
 }
 
-/// Adds what keepers of other groups do at this node. Each group is told once, by the first of its keepers that answers. A
-/// name that no keeper answers to may be any client's.
+/// Adds findings about keepers of other groups at this node. Each group is reported once, by the first of its keepers
+/// that answers. Any client may take a keeper's name, so a name without an answer is only a warning.
 pub(super) async fn look(
     redis: &RedisServers,
     own: &Own<'_>,
@@ -66,7 +66,7 @@ pub(super) async fn look(
             .iter()
             .find_map(|(name, answer)| Some((name, answer.as_ref().ok()?)));
         subject = match (answered, answers.first()) {
-            // While ZooKeeper is away, which group is the own one is nowhere to be read.
+            // While ZooKeeper is out of reach, the own group is unknown.
             (Some((_, answer)), _) if own.group.is_none() && answer.place == own.place => continue,
             (Some((name, answer)), _) => {
                 let who = who(name);
@@ -105,6 +105,6 @@ async fn ask(name: &ProbeName, own: &Own<'_>) -> Result<GroupAnswer, LeadsTo> {
     if answer.is_of(name) {
         return Ok(answer);
     }
-    // Nobody who asks is a keeper here.
+    // This program is no keeper, so there is no own process to compare with.
     Err(LeadsTo::of(&answer, own.group.as_ref(), None))
 }

@@ -1,4 +1,4 @@
-//! Could the keepers that are registered ask each other without ZooKeeper, and would they find this one? (RK-8)
+//! Checks whether the registered keepers could ask each other for consent, and would find this one (RK-8).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -22,12 +22,13 @@ use crate::layout::state::Document as _;
 use crate::ports::coordination::{CoordinationError, Session};
 use crate::ports::peers::Peers;
 
-/// How long a name may take to resolve, and a keeper to answer.
+/// The time limit for resolving a name, and for a keeper's answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 const REMEDY: &str = "start it if it does not run; else set rest-advertise of each keeper to an address of its own that all others reach";
 
-/// Whether another keeper that is online holds the id that `config` has: one that is reached elsewhere.
+/// A warning if another keeper that is online holds the id in `config`. A keeper at another address is another
+/// keeper.
 pub(super) async fn id_taken(
     config: &Config,
     session: &dyn Session,
@@ -55,7 +56,7 @@ pub(super) async fn id_taken(
     Some(Subject::new(format!("keeper-id {id}")).warning(text, remedy))
 }
 
-/// A keeper that is registered, or would be.
+/// A keeper that is registered, or the one of the configuration.
 struct Keeper {
     registration: Registration,
     addresses: Result<BTreeSet<SocketAddr>, String>,
@@ -63,7 +64,7 @@ struct Keeper {
 
 type Keepers = BTreeMap<KeeperId, Keeper>;
 
-/// Each keeper that takes part in failsafe, and the one that `config` is for if it does not run.
+/// Checks each member of the failsafe group, and the keeper of `config` even if that one does not run.
 pub(super) async fn look(
     config: &Config,
     session: &dyn Session,
@@ -74,7 +75,7 @@ pub(super) async fn look(
     }
     let registered = match registered(session).await {
         Ok(registered) => registered,
-        // Nothing is below the prefix yet.
+        // There are no nodes below the prefix yet.
         Err(CoordinationError::NoNode(_)) => return Vec::new(),
         Err(error) => {
             let subject = Subject::new("keepers");
@@ -120,7 +121,7 @@ async fn registered(
     Ok(registered)
 }
 
-/// With the keeper that `config` is for, if it is not registered: as it would be.
+/// Adds the keeper of `config`, if it is not registered, with the registration that it would make.
 fn with_own(
     config: &Config,
     mut registered: BTreeMap<KeeperId, Registration>,
@@ -134,7 +135,10 @@ fn with_own(
     registered
 }
 
-/// Why the keeper could not be asked, as seen from here; or what is known of it.
+/// Checks one keeper from here.
+///
+/// # Errors
+/// The obstacle because of which the keeper could not be asked.
 async fn obstacle(
     id: &KeeperId,
     keepers: &Keepers,
@@ -152,7 +156,7 @@ async fn obstacle(
         .collect();
     own_address(&addresses, places.len() > 1)?;
     let Some(nonce) = keeper.registration.nonce.clone() else {
-        // Neither a list nor a nonce: it is the one that does not run.
+        // The registration has neither a list nor a nonce: the keeper of the configuration, which does not run.
         let runs = keeper.registration.asks.is_some();
         return if runs {
             Err(Obstacle::FormerBuild)
@@ -193,7 +197,7 @@ mod tests {
     use crate::domain::node::{Generation, NodeAddr};
     use crate::ports::coordination::{Coordination, CreateKind};
 
-    /// At each address, the keeper with this nonce.
+    /// Other keepers, by address: the process that answers there.
     struct There(BTreeMap<String, KeeperProcess>);
 
     impl Peers for There {
@@ -241,7 +245,7 @@ mod tests {
         }
     }
 
-    /// What is said of each of these, and of keeper-0 at `own`, which does not run.
+    /// The findings about the keepers in `registered`, and about keeper-0 at `own`, which does not run.
     async fn said(
         own: &str,
         registered: &[(&str, Registration)],

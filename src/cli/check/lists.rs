@@ -1,4 +1,5 @@
-//! Does the file have the nodes that the keepers have published? A keeper whose file lacks some cannot answer for them.
+//! Checks whether the file has the nodes that the keepers have published. A keeper cannot answer for nodes that its
+//! file lacks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +16,7 @@ use crate::ports::coordination::Session;
 const REMEDY: &str =
     "give all keepers the same clusters and nodes; take a primary out only after a switchover";
 
-/// Compares the file with what is published, cluster by cluster; says nothing of what agrees.
+/// Compares the file with the published state of each cluster. Clusters that agree give no finding.
 pub(super) async fn look(session: &dyn Session, clusters: &[ClusterConfig]) -> Vec<Subject> {
     let Ok(there) = session.children(paths::CLUSTERS).await else {
         return Vec::new();
@@ -51,7 +52,7 @@ pub(super) async fn look(session: &dyn Session, clusters: &[ClusterConfig]) -> V
     subjects
 }
 
-/// What the hosts of these nodes resolve to.
+/// The IP addresses of the nodes' hosts.
 async fn resolve(nodes: impl Iterator<Item = &NodeAddr>) -> BTreeMap<String, Addresses> {
     let mut resolved = BTreeMap::new();
     for addr in nodes {
@@ -62,7 +63,7 @@ async fn resolve(nodes: impl Iterator<Item = &NodeAddr>) -> BTreeMap<String, Add
     resolved
 }
 
-/// What a published cluster claims, if keepers have it.
+/// The claim of a published cluster, as if a keeper had the cluster in its file.
 async fn claim(published: &Published) -> Option<Claim> {
     let state = Published {
         addresses: resolve(mentioned(published)).await,
@@ -71,7 +72,7 @@ async fn claim(published: &Published) -> Option<Claim> {
     Claim::of(&state, &BTreeSet::new(), &BTreeMap::new(), true)
 }
 
-/// Whether another published cluster has nodes that the file lists in the cluster `name`.
+/// Warns if another published cluster has nodes that the file lists in the cluster `name`.
 async fn overlap(claims: &mut Claims, name: &ClusterName, listed: &[&NodeAddr]) -> Option<Subject> {
     let resolved = resolve(listed.iter().copied()).await;
     let nodes = listed.iter().map(|node| (*node, &resolved[node.host()]));

@@ -1,4 +1,4 @@
-//! `redis-keeper check --live`: are the servers as they should be?
+//! `redis-keeper check --live`: inspects ZooKeeper and the Redis servers.
 
 use std::fmt;
 
@@ -15,21 +15,21 @@ use crate::config::{ClusterConfig, Config};
 use crate::domain::policy::WriteSafety;
 use crate::ports::coordination::Coordination as _;
 
-/// All that was found about one server, or about something that servers hold together.
+/// The findings about one server, or about a matter of several servers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Subject {
-    /// What it is called.
+    /// The name of the subject.
     pub(super) name: String,
-    /// What was found, each with what to do about it.
+    /// The findings, each with its remedy.
     pub(super) findings: Vec<Finding>,
 }
 
-/// One thing that was found.
+/// A finding.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Finding {
     pub(super) severity: Severity,
     pub(super) text: String,
-    /// What to do about it; empty if nothing.
+    /// The remedy; empty if none is needed.
     pub(super) remedy: String,
 }
 
@@ -71,7 +71,7 @@ impl Subject {
         });
     }
 
-    /// Nothing but what is worth knowing was found.
+    /// Whether there are only notes.
     pub(super) fn is_ok(&self) -> bool {
         self.severity() == Severity::Note
     }
@@ -118,8 +118,8 @@ fn word(severity: Severity) -> &'static str {
     }
 }
 
-/// Looks at every server that `config` names and prints what it finds on standard error. A problem is a failure, a
-/// warning is not.
+/// Inspects all servers of `config`, and prints the findings on standard error. A problem makes the exit code a
+/// failure; a warning does not.
 pub(in crate::cli) fn run(config: &Config) -> Exit {
     run::prepare();
     let subjects = actix::System::new().block_on(look(config));
@@ -177,7 +177,7 @@ async fn look(config: &Config) -> Vec<Subject> {
     subjects
 }
 
-/// The nodes of one cluster, all at once.
+/// Inspects all nodes of one cluster at once.
 async fn nodes(redis: &RedisServers, cluster: &ClusterConfig, own: &Own<'_>) -> Vec<Subject> {
     let looks = cluster.nodes.iter().map(|node| async {
         let mut subject = Subject::new(format!("{} {}", cluster.name, node.addr));

@@ -1,4 +1,4 @@
-//! Do the keepers that are at work have the settings of this file?
+//! Checks whether the running keepers have the settings of this file.
 
 use super::live::Subject;
 use crate::config::Config;
@@ -8,10 +8,11 @@ use crate::layout::paths;
 use crate::layout::state::Document as _;
 use crate::ports::coordination::{CoordinationError, Session};
 
-/// How many differences are shown of each keeper.
+/// The number of differences that are shown of each keeper.
 const SHOWN: usize = 20;
 
-/// Each keeper at work whose settings differ from those of the file, and where. Keepers of former builds tell none.
+/// Warns of each running keeper whose settings differ from the file's. Keepers of former builds do not publish their
+/// settings.
 pub(super) async fn look(config: &Config, session: &dyn Session) -> Vec<Subject> {
     let own = config.compared();
     let read = match read(session).await {

@@ -1,4 +1,4 @@
-//! Servers of one cluster that could not follow each other (`check --live`).
+//! Finds servers of one cluster that could not follow each other (`check --live`).
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::domain::compatibility::{Make, can_follow};
 use crate::domain::facts::NodeFacts;
 use crate::domain::node::{ClusterName, NodeAddr};
 
-/// What is to be said of the cluster's versions, if anything.
+/// Warns of versions in the cluster that do not fit together; `None` if all fit.
 pub(super) fn look(
     cluster: &ClusterName,
     facts: &BTreeMap<NodeAddr, NodeFacts>,
@@ -32,7 +32,7 @@ pub(super) fn look(
     Some(subject)
 }
 
-/// Replicas that others could not follow, each with those.
+/// The replicas that other nodes could not follow once promoted, each with those nodes.
 fn left_behind(nodes: &BTreeMap<NodeAddr, (bool, Make)>) -> BTreeMap<NodeAddr, Vec<NodeAddr>> {
     let replicas = nodes.iter().filter(|(_, (is_primary, _))| !is_primary);
     let left = replicas.map(|(addr, (_, make))| {

@@ -1,5 +1,5 @@
-//! What stands in a keeper's way at ZooKeeper. Looks, and rehearses writes in transactions that cannot succeed, so that
-//! nothing is left behind.
+//! Checks ZooKeeper for obstacles to a keeper's work. Writes are only rehearsed, in transactions that cannot succeed.
+//! So the check leaves nothing behind.
 
 use std::time::Duration;
 
@@ -20,24 +20,25 @@ use crate::layout::paths;
 use crate::layout::state::Document as _;
 use crate::ports::coordination::{CoordinationError, Session, Write};
 
-/// The oldest server that has what keepers use.
+/// The oldest server version with the operations that keepers use.
 const OLDEST: Version = Version {
     major: 3,
     minor: 6,
     patch: 0,
 };
 
-/// More than a server has that deletes all but three snapshots, and the logs since: four logs of 64 MiB, and snapshots of some MB.
+/// The bytes on disk above which a server probably deletes nothing. A server that deletes all but three snapshots has
+/// less: four logs of 64 MiB, and snapshots of some MB.
 const MUCH: u64 = 1_000_000_000;
 
-/// How long the ensemble may take to grant a session.
+/// The time limit for a session.
 const SESSION_WITHIN: Duration = Duration::from_secs(10);
 
-/// A version that no node ever has: a transaction that checks for it changes nothing.
+/// A version that no node ever has. A transaction that checks for this version changes nothing.
 const NEVER: i32 = i32::MAX;
 
-/// Each server of the ensemble, the session, the prefix, and the keepers that are registered there; and the group that they
-/// are, if one meets there.
+/// Checks each server of the ensemble, the session, the prefix, and the registered keepers. Returns the group of
+/// keepers, too, if there is one below the prefix.
 pub(super) async fn look(
     ensemble: &ZooKeeper,
     config: &Config,
@@ -105,7 +106,7 @@ async fn look_at(server: &str, alone: bool) -> Subject {
     }
 }
 
-/// What logs and snapshots take on disk. A server does not say whether it ever deletes any.
+/// Warns if logs and snapshots take too much space on disk. A server does not say whether it ever deletes any.
 fn growth(subject: Subject, bytes: Option<u64>) -> Subject {
     match bytes {
         Some(bytes) if bytes > MUCH => subject.warning(
@@ -119,7 +120,8 @@ fn growth(subject: Subject, bytes: Option<u64>) -> Subject {
     }
 }
 
-/// What the ensemble made of the session that was `asked` for, and whether the `lease` is at most half of it (RK-3).
+/// Compares the granted session timeout with the one asked for, and with the `lease`: a lease may be half of it at
+/// most (RK-3).
 fn granted(session: Subject, asked: Duration, granted: Duration, lease: Duration) -> Subject {
     let text = format!("{granted:?} granted, {asked:?} asked for");
     let fits = granted / 2;
@@ -186,7 +188,10 @@ async fn prefix(visit: &Visit, prefix: &str) -> Subject {
 
 const RIGHTS: &str = "set zk-auth to the user whom the access control lists name, or give all rights to the keepers' user (setAcl -R)";
 
-/// Tries what keepers do with the nodes that are there: how many, or where it may not be done and why.
+/// Rehearses the writes of keepers at the existing nodes. Returns the number of nodes.
+///
+/// # Errors
+/// The path of the node where a write is not permitted, and the reason.
 async fn rights(session: &dyn Session) -> Result<usize, (String, CoordinationError)> {
     let names = session
         .children(paths::ROOT)
@@ -233,7 +238,8 @@ async fn rights(session: &dyn Session) -> Result<usize, (String, CoordinationErr
     Ok(there)
 }
 
-/// Whether `writes` would be made, without making them: the transaction ends with a condition that never holds.
+/// Checks whether `writes` would succeed, without making them: the transaction ends with a condition that never
+/// holds.
 async fn rehearse(session: &dyn Session, mut writes: Vec<Write>) -> Result<(), CoordinationError> {
     let last = writes.len();
     writes.push(Write::Check {

@@ -1,4 +1,4 @@
-//! A client that writes one value after the other and notices when it cannot.
+//! A client that counts up at the server, and notices when its writes fail.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -11,28 +11,28 @@ use tokio::time::{Instant, sleep, timeout};
 use super::news::{News, Newsroom, Outage};
 use super::{CLUSTER, http};
 
-/// Between two writes, and between two attempts.
+/// The pause between two writes, and between two attempts.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// How long a reply is awaited.
+/// The time limit for a reply.
 const REPLY_WITHIN: Duration = Duration::from_millis(250);
 
 /// How a client finds the server to write to.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Way {
-    /// It asks the keeper that answers on this port.
+    /// Ask the keeper on this port for the primary.
     AskKeeper(u16),
-    /// A proxy listens on this port.
+    /// Write to the proxy on this port.
     Proxy(u16),
 }
 
-/// One connection, or none.
+/// The client, with a connection or without.
 struct Client {
     way: Way,
     connection: Option<BufStream<TcpStream>>,
 }
 
-/// Writes until it is dropped.
+/// Writes until the future is dropped.
 pub(super) async fn write(way: Way, newsroom: Newsroom) {
     let mut client = Client {
         way,
@@ -69,7 +69,7 @@ pub(super) async fn write(way: Way, newsroom: Newsroom) {
 }
 
 impl Client {
-    /// Counts one further at the server; the count tells whether all earlier ones are there.
+    /// Increments the counter at the server. The new count shows whether all earlier writes are still there.
     async fn count(&mut self) -> io::Result<u64> {
         if self.connection.is_none() {
             let server = SocketAddrV4::new(Ipv4Addr::LOCALHOST, self.way.port().await?);

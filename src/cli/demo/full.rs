@@ -1,4 +1,4 @@
-//! What `demo --full` adds: ZooKeeper, keepers as processes of their own, and HAProxy in front.
+//! The additions of `demo --full`: ZooKeeper, keepers in processes of their own, and HAProxy.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -10,13 +10,13 @@ use super::processes::{Processes, Program, find};
 use super::stage::{answers, name, until, write};
 use super::{CLUSTER, Trouble};
 
-/// The proxy's configuration as it is shipped; the demo changes what it marks with CHANGE.
+/// The shipped configuration of HAProxy. The demo changes the lines marked with CHANGE.
 const SHIPPED: &str = include_str!("../../../conf/haproxy.cfg");
 
-/// Where Debian's packages keep Java libraries.
+/// The directory of Java libraries in Debian's packages.
 const JAVA_LIBRARIES: &str = "/usr/share/java";
 
-/// What a ZooKeeper server needs of them.
+/// The libraries that a ZooKeeper server needs.
 const JARS: [&str; 5] = [
     "zookeeper",
     "slf4j-log4j12",
@@ -30,16 +30,16 @@ const ZOOKEEPER_LOG: &str = "log4j.rootLogger=WARN, console\n\
     log4j.appender.console.layout=org.apache.log4j.PatternLayout\n\
     log4j.appender.console.layout.ConversionPattern=%d{ISO8601} %p %c{1} %m%n\n";
 
-/// Programs and ports of the full demo.
+/// The programs and ports of the full demo.
 pub(super) struct Full {
     java: PathBuf,
     haproxy: PathBuf,
     keepers: [u16; 3],
-    /// Where HAProxy passes the keepers' checks on.
+    /// HAProxy's own port for checks, from which the checks go to a keeper.
     checks: u16,
-    /// Where clients write.
+    /// The port for clients that write.
     pub(super) writable: u16,
-    /// Where clients read.
+    /// The port for clients that read.
     pub(super) readable: u16,
     coordination: [u16; 3],
     peers: [u16; 3],
@@ -49,7 +49,7 @@ pub(super) struct Full {
 // === impl Full ===
 
 impl Full {
-    /// Finds the programs; takes its ports from `ports`.
+    /// Finds the programs, and takes the ports from `ports`.
     pub(super) fn new(ports: [u16; 16]) -> Result<Self, Trouble> {
         let zookeeper = library("zookeeper")
             .is_file()
@@ -89,7 +89,7 @@ impl Full {
         })
     }
 
-    /// Names and ports of the keepers.
+    /// The names and ports of the keepers.
     pub(super) fn keepers(&self) -> Vec<(String, u16)> {
         let named = (1..).zip(self.keepers);
         named
@@ -99,7 +99,7 @@ impl Full {
 
     // === ZooKeeper ===
 
-    /// What makes keepers meet there.
+    /// The settings for coordination through the ensemble.
     pub(super) fn coordination(&self) -> Value {
         json!({"zk-quorum": self.coordination.map(name), "zk-prefix": "/redis-keeper-demo"})
     }
@@ -115,7 +115,7 @@ impl Full {
     ) -> Result<(), Trouble> {
         let mut ensemble = String::new();
         for (number, (peer, election)) in (1..).zip(self.peers.iter().zip(self.elections)) {
-            // A string takes all.
+            // Writing to a string does not fail.
             let _ = writeln!(ensemble, "server.{number}=127.0.0.1:{peer}:{election}");
         }
         for (number, port) in (1..).zip(self.coordination) {
@@ -157,7 +157,7 @@ impl Full {
         Ok(())
     }
 
-    /// Until all servers of the ensemble serve.
+    /// Waits until all servers of the ensemble serve.
     pub(super) async fn wait_for_coordination(&self) -> Result<(), Trouble> {
         for port in self.coordination {
             let what = format!("ZooKeeper at {} to serve", name(port));

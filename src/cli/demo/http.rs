@@ -1,4 +1,4 @@
-//! A keeper as whoever asks it over HTTP sees it.
+//! HTTP requests to a keeper.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -9,10 +9,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// How long an answer may take.
+/// The time limit for an answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
-/// `GET path` of whatever listens on `port` of this machine: the status code and the JSON body, null if it is none.
+/// Sends `GET path` to `port` of this machine. Returns the status code and the JSON body; null for another body.
 pub(super) async fn get(port: u16, path: &str) -> io::Result<(u16, Value)> {
     let text = timeout(ANSWER_WITHIN, exchange(port, path)).await??;
     let broken = || io::Error::new(io::ErrorKind::InvalidData, "that is not HTTP");

@@ -1,4 +1,4 @@
-//! What happens, with the time at which it came in.
+//! The events of the demo, each with the time at which it came in.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -11,20 +11,20 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// One thing that happened.
+/// One event.
 #[derive(Debug)]
 pub(super) enum News {
-    /// A process ended.
+    /// A process ended, with this status.
     Ended(String, ExitStatus),
     /// A process was started again.
     Restarted(String),
     /// A keeper logged a line.
     Log(LogLine),
-    /// The client's writes are not accepted any more, and why.
+    /// The client's writes fail from now on, for this reason.
     Cut(String),
     /// The client's writes are accepted again.
     Accepted(Outage),
-    /// All keepers that run say that this node may be written to.
+    /// All running keepers call this node writable.
     Writable(String),
     /// The first node replicates from the second, as a keeper sees it.
     InStep(String, String),
@@ -33,24 +33,24 @@ pub(super) enum News {
 /// A time in which no write of the client was accepted.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Outage {
-    /// When the last write before it was accepted.
+    /// The time of the last accepted write before the gap.
     pub(super) since: Instant,
-    /// Attempts to write meanwhile.
+    /// The failed attempts to write.
     pub(super) attempts: u64,
-    /// Writes that had been accepted and are not there any more.
+    /// The number of writes that were accepted before, and are missing now.
     pub(super) lost: u64,
 }
 
 /// One line of a keeper's log.
 #[derive(Debug)]
 pub(super) struct LogLine {
-    /// Who wrote it.
+    /// The keeper that wrote the line.
     pub(super) keeper: String,
     fields: Map<String, Value>,
 }
 
 impl LogLine {
-    /// Reads a line of the JSON form; `None` if it is none.
+    /// Parses a line in JSON format; `None` for any other line.
     fn parse(keeper: &str, line: &str) -> Option<Self> {
         Some(Self {
             keeper: keeper.to_owned(),
@@ -58,7 +58,7 @@ impl LogLine {
         })
     }
 
-    /// The constant text that says what happened.
+    /// The constant message of the event.
     pub(super) fn message(&self) -> &str {
         self.fields
             .get("message")
@@ -66,7 +66,7 @@ impl LogLine {
             .unwrap_or_default()
     }
 
-    /// A field as text; empty if there is none.
+    /// A field as text; empty if the line does not have the field.
     pub(super) fn field(&self, name: &str) -> String {
         match self.fields.get(name) {
             Some(Value::String(text)) => text.clone(),
@@ -76,7 +76,7 @@ impl LogLine {
     }
 }
 
-/// Takes news in.
+/// The sender of events.
 #[derive(Debug, Clone)]
 pub(super) struct Newsroom(mpsc::UnboundedSender<(Instant, News)>);
 
@@ -85,13 +85,13 @@ impl Newsroom {
         Self(sender)
     }
 
-    /// Tells what has happened just now.
+    /// Sends an event with the present time.
     pub(super) fn tell(&self, news: News) {
-        // Nobody listens when the demo ends.
+        // At the end of the demo, no receiver is left.
         let _ = self.0.send((Instant::now(), news));
     }
 
-    /// Tells what a keeper has just logged.
+    /// Sends a keeper's log line as an event.
     pub(super) fn logged(&self, keeper: &str, line: &str) {
         if let Some(line) = LogLine::parse(keeper, line) {
             self.tell(News::Log(line));
@@ -99,7 +99,7 @@ impl Newsroom {
     }
 }
 
-/// Where the keeper of this process logs to: a file, and the newsroom.
+/// The log writer of the keeper in this process: to a file, and as events.
 #[derive(Clone)]
 pub(super) struct LogTap {
     file: Arc<File>,
@@ -114,7 +114,7 @@ impl LogTap {
 }
 
 impl Write for LogTap {
-    /// The log is written line by line, each in one piece.
+    /// The log calls this once for each line, with the whole line.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.newsroom
             .logged(super::stage::KEEPER, &String::from_utf8_lossy(line));

@@ -1,11 +1,11 @@
-//! What can be tried while the demo stays up.
+//! Suggestions for experiments while the demo stays up.
 
 use super::processes::RESTART_AFTER;
 use super::screen::Screen;
 use super::stage::Stage;
 use super::{CLUSTER, Trouble};
 
-/// Prints commands with the ports and process ids of this demo; `primary` is the server that is the primary now.
+/// Prints commands with the ports and process ids of this demo. `primary` is the present primary.
 pub(super) fn invite(stage: &Stage, screen: &Screen, primary: &str) -> Result<(), Trouble> {
     let (keeper, port) = &stage.keepers[0];
     let at = format!("http://127.0.0.1:{port}");

@@ -1,4 +1,4 @@
-//! The demo's processes: started again when they end, as a service manager would, and ended with the demo.
+//! The demo's processes. A process that ends is started again, as by a service manager. All end with the demo.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -21,28 +21,28 @@ use super::Trouble;
 use super::guardian::Guardian;
 use super::news::{News, Newsroom};
 
-/// From the end of a process to its new start.
+/// The time from the end of a process to its next start.
 pub(super) const RESTART_AFTER: Duration = Duration::from_secs(4);
 
-/// How long a process may take to end when it is asked to.
+/// The time limit for a process to end after SIGTERM.
 const END_WITHIN: Duration = Duration::from_secs(2);
 
-/// A program and how it is called.
+/// A program with its arguments.
 #[derive(Debug, Clone)]
 pub(super) struct Program {
-    /// What it is in the story.
+    /// The name of the program in the story.
     pub(super) name: String,
     /// The file to execute.
     pub(super) path: PathBuf,
-    /// Its arguments.
+    /// The arguments.
     pub(super) arguments: Vec<OsString>,
-    /// Where its output goes.
+    /// The file for the output.
     pub(super) log: PathBuf,
-    /// Whether what it says on standard error is news: a keeper's log.
+    /// Whether standard error has a keeper's log, whose lines are events.
     pub(super) is_keeper: bool,
 }
 
-/// All that were started.
+/// All started processes.
 pub(super) struct Processes {
     newsroom: Newsroom,
     ids: Rc<RefCell<BTreeMap<String, u32>>>,
@@ -54,7 +54,8 @@ pub(super) struct Processes {
 // === impl Processes ===
 
 impl Processes {
-    /// None yet. Those to come end with this process at the latest, and `dir` goes with them.
+    /// Creates the set without a process. All later processes end with this process at the latest, and `dir` is
+    /// removed then.
     pub(super) fn new(dir: &Path, newsroom: Newsroom) -> Result<Self, Trouble> {
         Ok(Self {
             newsroom,
@@ -86,21 +87,21 @@ impl Processes {
         self.ids.borrow().get(name).copied()
     }
 
-    /// Kills it as `kill -9` does.
+    /// Kills a process, as `kill -9` does.
     pub(super) fn kill(&self, name: &str) -> io::Result<()> {
         let id = self.id(name).and_then(|id| Pid::from_raw(id.cast_signed()));
         let id = id.ok_or_else(|| io::Error::other("it does not run"))?;
         Ok(kill_process(id, Signal::KILL)?)
     }
 
-    /// Ends all of them and sees them gone.
+    /// Ends all processes, and waits for their ends.
     pub(super) async fn close(&mut self) {
         self.closing.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
     }
 }
 
-/// One process after the other of one program. Dropping it kills the present one.
+/// The successive processes of one program. To drop the life is to kill the present process.
 struct Life {
     program: Program,
     group: i32,
@@ -140,7 +141,7 @@ impl Life {
 
 async fn end(mut child: Child) {
     if let Some(id) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
-        // It may have ended in the meantime; a stopped one does not hear the first signal without the second.
+        // The process may have ended meanwhile. A stopped process handles SIGTERM only after SIGCONT.
         let _ = kill_process(id, Signal::TERM);
         let _ = kill_process(id, Signal::CONT);
     }
@@ -157,7 +158,7 @@ impl Program {
         let mut command = Command::new(&self.path);
         command
             .args(&self.arguments)
-            // Nothing of this environment may change what the demo has configured.
+            // The environment of the demo must not change the demo's configuration.
             .env_clear()
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -176,7 +177,7 @@ impl Program {
     }
 }
 
-/// Takes down what a keeper logs, until it ends.
+/// Reads a keeper's log until the keeper ends.
 async fn listen(
     keeper: String,
     lines: tokio::process::ChildStderr,
@@ -186,12 +187,12 @@ async fn listen(
     let mut lines = BufReader::new(lines).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         newsroom.logged(&keeper, &line);
-        // The story goes on without the file.
+        // A failure to write the file does not stop the story.
         let _ = writeln!(log, "{line}");
     }
 }
 
-/// The first of `names` found where programs are; also where Debian keeps daemons, which is not in everybody's path.
+/// The first of `names` found in `PATH`, or in Debian's directories of daemons, which `PATH` may lack.
 pub(super) fn find(names: &[&str]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders: Vec<_> = std::env::split_paths(&path)

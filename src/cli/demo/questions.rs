@@ -1,4 +1,4 @@
-//! What the log does not say, asked of the keepers over HTTP.
+//! Questions to the keepers over HTTP, for facts that the log does not have.
 
 use std::io;
 use std::rc::Rc;
@@ -12,10 +12,11 @@ use super::news::{LogLine, News, Newsroom};
 use super::stage::Stage;
 use super::{CLUSTER, PATIENCE, client, http};
 
-/// Between two questions for something that is about to happen.
+/// The pause between two questions about an expected event.
 const ASK_AGAIN: Duration = Duration::from_millis(1);
 
-/// Asks at once, or goes on asking on the side and tells when it is so. What is under way ends with it.
+/// Asks the keepers at once, or repeats a question in the background until the expected event. To drop the questions
+/// is to end those in the background.
 pub(super) struct Questions {
     keepers: Rc<[(String, u16)]>,
     newsroom: Newsroom,
@@ -24,9 +25,9 @@ pub(super) struct Questions {
 
 /// A keeper's last proof of life of a server.
 pub(super) struct Silence {
-    /// When it was.
+    /// The time of that proof of life.
     pub(super) since: Instant,
-    /// What the keeper got since, in a word.
+    /// The keeper's reason for its vote since then, in a word.
     pub(super) reason: String,
 }
 
@@ -41,13 +42,13 @@ impl Questions {
         }
     }
 
-    /// A client that writes from now on.
+    /// Starts a client that writes from now on.
     pub(super) fn start_client(&mut self, way: client::Way) {
         self.tasks
             .spawn_local(client::write(way, self.newsroom.clone()));
     }
 
-    /// What the keeper that wrote `line` has from `node`.
+    /// The last proof of life of `node` at the keeper that wrote `line`.
     pub(super) async fn silence(&self, line: &LogLine, node: &str) -> io::Result<Silence> {
         let path = format!("/admin/clusters/{CLUSTER}/nodes/{node}");
         let (_, view) = http::get(self.port_of(line)?, &path).await?;
@@ -64,8 +65,8 @@ impl Questions {
         })
     }
 
-    /// The replication offset of the candidate, and those of the others that answer, as the leader, who wrote `line`, knows
-    /// them.
+    /// The replication offsets of the candidate and of the other nodes that answer. The leader, which wrote `line`,
+    /// gives them.
     pub(super) async fn offsets(&self, line: &LogLine, candidate: &str) -> io::Result<String> {
         let path = format!("/admin/clusters/{CLUSTER}");
         let (_, view) = http::get(self.port_of(line)?, &path).await?;
@@ -90,7 +91,7 @@ impl Questions {
         Ok(chosen + &others)
     }
 
-    /// Tells when all keepers that run say that `node` may be written to.
+    /// Sends an event once all running keepers call `node` writable.
     pub(super) fn await_writable(&mut self, node: String) {
         let (keepers, path) = (
             Rc::clone(&self.keepers),
@@ -109,7 +110,7 @@ impl Questions {
         });
     }
 
-    /// Tells when the first keeper that answers sees that `node` replicates from `primary`.
+    /// Sends an event once the first keeper that answers sees `node` replicate from `primary`.
     pub(super) fn await_in_step(&mut self, node: String, primary: String) {
         let (keepers, path) = (
             Rc::clone(&self.keepers),

@@ -1,22 +1,22 @@
-//! The terminal, or whatever standard output is.
+//! The output of the demo, on a terminal or elsewhere.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use super::Trouble;
 
-/// How a step is to be taken.
+/// The kind of a step, shown as a colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
-    /// Something was lost.
+    /// A loss.
     Bad,
-    /// Something is on its way.
+    /// Progress.
     Plain,
-    /// Something is well again.
+    /// A recovery.
     Good,
 }
 
-/// Writes lines; with colours only where they show.
+/// Writes lines. Colours are used only on a terminal.
 pub(super) struct Screen {
     out: io::Stdout,
     colours: bool,
@@ -33,12 +33,12 @@ impl Screen {
         }
     }
 
-    /// The beginning of a part.
+    /// Prints the heading of a chapter.
     pub(super) fn heading(&self, text: &str) -> Result<(), Trouble> {
         self.line(&format!("\n{}\n", self.paint("1", text)))
     }
 
-    /// What something is: a short name, and the rest.
+    /// Prints a fact: a short name, and its text.
     pub(super) fn fact(&self, name: &str, text: &str) -> Result<(), Trouble> {
         self.line(&format!(
             "  {} {text}",
@@ -46,13 +46,13 @@ impl Screen {
         ))
     }
 
-    /// A command to try, and what for.
+    /// Prints a command to try, with its purpose.
     pub(super) fn command(&self, command: &str, purpose: &str) -> Result<(), Trouble> {
         self.line(&format!("  {}", self.paint("2", &format!("# {purpose}"))))?;
         self.line(&format!("  {command}"))
     }
 
-    /// What happened so long after the beginning of the chapter.
+    /// Prints an event with its time since the beginning of the chapter.
     pub(super) fn step(
         &self,
         after: Duration,

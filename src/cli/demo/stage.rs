@@ -20,41 +20,41 @@ use super::screen::Screen;
 use super::{CLUSTER, PATIENCE, Trouble};
 use crate::config::Config;
 
-/// The keeper that runs in this process.
+/// The id of the keeper that runs in this process.
 pub(super) const KEEPER: &str = "keeper";
 
-/// From one probe of a server to the next, in seconds.
+/// The time from one probe of a server to the next, in seconds.
 const TICK: f64 = 0.1;
 
-/// Between two looks at something that is awaited.
+/// The pause between two checks of an expected state.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// All that the demo runs on.
+/// The servers, keepers and files of one demo.
 pub(super) struct Stage {
     pub(super) processes: Processes,
     pub(super) newsroom: Newsroom,
-    /// Ports of the Redis servers; the first is the primary at the beginning.
+    /// The ports of the Redis servers. The first server is the primary at the beginning.
     pub(super) servers: [u16; 3],
-    /// Names of the keepers and the ports on which they answer.
+    /// The names of the keepers, with their HTTP ports.
     pub(super) keepers: Vec<(String, u16)>,
     pub(super) full: Option<Full>,
     redis: PathBuf,
-    // Last, so that nothing writes there any more when it goes.
+    // The last field, so that it is dropped last, when no process writes there any more.
     dir: TempDir,
 }
 
-/// Where the keepers run.
+/// The place of the keepers.
 pub(super) enum KeeperPlace {
-    /// The only one is to run in this process, with this configuration.
+    /// A single keeper, to be run in this process with this configuration.
     InProcess(Box<Config>),
-    /// They run already.
+    /// The keepers already run in processes of their own.
     Processes,
 }
 
 // === impl Stage ===
 
 impl Stage {
-    /// Finds what is needed: programs, ports, a directory. Starts nothing yet.
+    /// Finds the programs, the ports and a directory. Starts no process.
     pub(super) fn new(full: bool, newsroom: Newsroom) -> Result<Self, Trouble> {
         let redis = find(&["redis-server", "valkey-server"]).ok_or(Trouble::Missing(
             "redis-server or valkey-server",
@@ -82,7 +82,7 @@ impl Stage {
         })
     }
 
-    /// Starts everything but a keeper in this process, and waits until the servers answer.
+    /// Starts everything except a keeper in this process, and waits until the servers answer.
     pub(super) async fn open(&mut self, screen: &Screen) -> Result<KeeperPlace, Trouble> {
         screen.heading("Starting")?;
         if let Some(full) = &self.full {
@@ -161,7 +161,7 @@ impl Stage {
         })
     }
 
-    /// The configuration of a keeper.
+    /// The text of a keeper's configuration file.
     fn settings(&self, keeper: &str, port: u16, coordination: &Value) -> String {
         let nodes = self
             .servers
@@ -172,7 +172,7 @@ impl Stage {
             "rest-port": port,
             "tick-seconds": TICK,
             "seconds-mark-down": self.mark_down().as_secs_f64(),
-            // Whoever plays may kill as often as they like.
+            // A user of the demo may kill servers as often as they like.
             "failover-cooldown-seconds": 0,
             "log-format": "json",
             "clusters": [{"name": CLUSTER, "nodes": nodes}],
@@ -185,13 +185,13 @@ impl Stage {
         format!("{settings:#}\n")
     }
 
-    /// How long a server gives no sign of life before it is marked down.
+    /// How long a server may give no proof of life until it is marked down.
     pub(super) fn mark_down(&self) -> Duration {
-        // Eleven processes have less of the machine each than four.
+        // With eleven processes instead of four, each has less of the machine.
         Duration::from_secs(if self.full.is_some() { 2 } else { 1 })
     }
 
-    /// How the client finds the server to write to.
+    /// The client's way to the server that takes writes.
     pub(super) fn way(&self) -> Way {
         match &self.full {
             Some(full) => Way::Proxy(full.writable),
@@ -199,12 +199,12 @@ impl Stage {
         }
     }
 
-    /// Where a keeper logs to.
+    /// The log file of a keeper.
     pub(super) fn log_of(&self, keeper: &str) -> PathBuf {
         self.dir.path().join(format!("{keeper}.log"))
     }
 
-    /// The last lines of the keepers' logs on standard error, for who has to find out about `trouble`.
+    /// Prints the last lines of the keepers' logs on standard error, to explain `trouble`.
     pub(super) fn show_logs(&self, trouble: &Trouble) {
         if !matches!(trouble, Trouble::Overdue(_) | Trouble::Keeper(_)) {
             return;
@@ -218,19 +218,19 @@ impl Stage {
         }
     }
 
-    /// Ends everything.
+    /// Ends all processes.
     pub(super) async fn close(mut self) {
         self.processes.close().await;
     }
 }
 
-/// The name of the server on `port`, as the keepers have it.
+/// The name of the server on `port`, as the keepers know it.
 pub(super) fn name(port: u16) -> String {
     format!("127.0.0.1:{port}")
 }
 
-/// Ports that nothing listens on. They lie below those that the kernel gives to clients: else a client that tries again and
-/// again to reach a dead server would at last be given the server's own port, and reach itself.
+/// Finds ports without a listener, below the range from which the kernel gives ports to clients. From that range, a
+/// client that keeps trying to reach a dead server might get the server's own port, and connect to itself.
 fn free_ports() -> Result<[u16; 20], Trouble> {
     let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     for _ in 0..100 {
@@ -248,7 +248,7 @@ pub(super) fn write(file: &Path, text: &str) -> Result<(), Trouble> {
     std::fs::write(file, text).map_err(Trouble::at(file.display().to_string()))
 }
 
-/// Looks until `look` finds what is called `what`.
+/// Repeats `look` until it returns true. `what` names the expected state in the error.
 pub(super) async fn until(what: &str, mut look: impl AsyncFnMut() -> bool) -> Result<(), Trouble> {
     let deadline = Instant::now() + PATIENCE;
     while !look().await {
@@ -260,7 +260,7 @@ pub(super) async fn until(what: &str, mut look: impl AsyncFnMut() -> bool) -> Re
     Ok(())
 }
 
-/// Whether the server on `port` answers `request` with something that contains `wanted`.
+/// Whether the server on `port` answers `request` with a text that contains `wanted`.
 pub(super) async fn answers(port: u16, request: &str, wanted: &str) -> bool {
     let exchange = async {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;

@@ -1,4 +1,4 @@
-//! What happens, told as it happens.
+//! Tells the events of the demo as they happen.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::os::unix::process::ExitStatusExt as _;
@@ -14,35 +14,35 @@ use super::screen::{Screen, Tone};
 use super::stage::{Stage, name, until};
 use super::{CLUSTER, PATIENCE, Trouble, http, play};
 
-/// News after so long a quiet begin a new chapter.
+/// An event after a quiet of this length begins a new chapter.
 const QUIET: Duration = Duration::from_secs(20);
 
-/// From the start of the client to the death of the primary.
+/// The time from the start of the client to the death of the primary.
 const WRITES_BEFORE: Duration = Duration::from_secs(1);
 
-/// How long after its consequence a cause may become known.
+/// How much later than its consequence a cause may become known.
 const CAUSE_WITHIN: Duration = Duration::from_millis(20);
 
-/// Tells the story of one demo.
+/// The story of one demo.
 pub(super) struct Story<'a> {
     stage: &'a Stage,
     screen: &'a Screen,
     news: mpsc::UnboundedReceiver<(Instant, News)>,
-    /// News that came in and were not told yet.
+    /// The events that came in and were not told yet.
     backlog: VecDeque<(Instant, News)>,
     chapter: Chapter,
-    /// Who is the primary, as it was published last.
+    /// The primary that was published last.
     primary: String,
     questions: Questions,
 }
 
-/// A stretch of the story whose times are counted from one moment.
+/// A part of the story, with times counted from one moment.
 struct Chapter {
     origin: Instant,
     latest: Instant,
-    /// Whatever comes next begins another one.
+    /// Whether the next event begins another chapter.
     closed: bool,
-    /// What was told once and need not be told again by another keeper.
+    /// The events that were told, so that no other keeper's report repeats them.
     told: BTreeSet<String>,
 }
 
@@ -57,12 +57,12 @@ impl Chapter {
     }
 }
 
-/// How it is remembered that it was told that `node` is down.
+/// The key in `told` for the event that `node` is down.
 fn down(node: &str) -> String {
     format!("down {node}")
 }
 
-/// From one moment to the other, negative if the second came first.
+/// The seconds from `one` to `other`; negative if `other` came first.
 fn seconds_between(one: Instant, other: Instant) -> f64 {
     match other.checked_duration_since(one) {
         Some(after) => after.as_secs_f64(),
@@ -89,12 +89,12 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// From the first good order to the end of the demo; returns only when it fails.
+    /// Tells the story from the first good order to the end of the demo. Returns only on an error.
     pub(super) async fn tell(mut self) -> Result<(), Trouble> {
         let old = self.primary.clone();
         self.wait_for_order().await?;
         self.questions.start_client(self.stage.way());
-        // The first write, so that there is something to be cut.
+        // The client needs an accepted write before the primary dies.
         sleep(WRITES_BEFORE).await;
         self.skip_news();
 
@@ -126,7 +126,7 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    /// Until the keepers have found out who is who.
+    /// Waits until all keepers know the primary and the replicas.
     async fn wait_for_order(&self) -> Result<(), Trouble> {
         let path = format!("/cluster/{CLUSTER}/status");
         for (keeper, port) in &self.stage.keepers {
@@ -158,7 +158,8 @@ impl<'a> Story<'a> {
         while self.news.try_recv().is_ok() {}
     }
 
-    /// The next news. The client may notice the end of its server before the demo does: what the cause is comes first.
+    /// The next event. The client may notice the end of its server before the demo does. So the end, as the cause,
+    /// comes first.
     async fn next(&mut self) -> Option<(Instant, News)> {
         if self.backlog.is_empty() {
             let first = self.news.recv().await?;
@@ -364,7 +365,7 @@ impl<'a> Story<'a> {
         )
     }
 
-    /// A step that is told once in a chapter, whoever else notices it.
+    /// Tells an event once for each chapter, whichever keeper reports it.
     fn once(&mut self, at: Instant, tone: Tone, name: &str, text: &str) -> Result<(), Trouble> {
         if self.chapter.told.insert(format!("{name} {text}")) {
             return self.step(at, tone, name, text);

@@ -1,4 +1,4 @@
-//! A line of the log for machines: one flat JSON object, no key twice, each field of one type in all lines.
+//! The JSON format of the log: each line is one flat object, with each key once. A field has one type in all lines.
 
 use std::fmt;
 
@@ -10,11 +10,14 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
-/// Fields that are numbers though their types write themselves as text.
+/// Fields with numbers whose types write themselves as text.
 const NUMBERS: [&str; 3] = ["epoch", "newest", "seen"];
 
-/// Writes an event with the fields of its spans beside its own: the inner ones win, and what the line itself has wins over all.
-/// A span's field `name` is called as the span is: `cluster{name=orders}` becomes `"cluster":"orders"`.
+/// Writes an event together with the fields of its spans.
+///
+/// - The event's fields win over those of spans, and inner spans win over outer ones. The line's own keys
+///   (`timestamp`, `level`, `target`) win over all.
+/// - A span's field `name` gets the name of the span as its key: `cluster{name=orders}` becomes `"cluster":"orders"`.
 pub(super) struct JsonLine;
 
 impl<S, N> FormatEvent<S, N> for JsonLine
@@ -70,7 +73,7 @@ where
     }
 }
 
-/// The fields that `text` has, which is an object.
+/// Parses `text`, an object, into its fields.
 fn object(text: &str) -> Map<String, Value> {
     serde_json::from_str(text).unwrap_or_default()
 }
@@ -96,7 +99,7 @@ mod tests {
         }
     }
 
-    /// What is logged meanwhile, without the times.
+    /// The lines that `tell` logs, without their times.
     fn logged(tell: impl FnOnce()) -> Vec<String> {
         let lines = Lines::default();
         let writer = lines.clone();

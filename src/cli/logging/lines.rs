@@ -1,4 +1,4 @@
-//! Lines of the log on their way out. A thread of its own writes them: whoever logs never waits for whoever reads.
+//! The queue of log lines. A separate thread writes them, so that no other thread waits for the reader of the log.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -8,40 +8,41 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// The metric that counts lines which were lost.
+/// The name of the metric that counts lost lines.
 pub(in crate::cli) const LOST_LINES: &str = "redis_keeper_log_lines_dropped_total";
 
-/// Lines that may wait to be written. Those that find no room are lost.
+/// The number of lines that may wait. Lines beyond it are lost.
 const ROOM: usize = 8192;
 
-/// How long [`Flush::run`] waits, once for room and once for its turn: a keeper that ends must not hang for its log.
+/// How long [`Flush::run`] waits for room in the queue, and then again for its turn. A keeper that ends must not hang
+/// for its log.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 enum Entry {
     Line(Vec<u8>),
-    /// Dropped once all lines before it are written.
+    /// A mark that is dropped once all lines before it are written.
     Mark(#[expect(dead_code, reason = "its drop is what counts")] Sender<()>),
 }
 
-/// The queue's end for those who log.
+/// The writing end of the queue.
 #[derive(Clone)]
 pub(super) struct Lines {
     queue: Sender<Entry>,
     lost: Arc<Lost>,
 }
 
-/// Waits for what is in the queue.
+/// Waits until the lines in the queue are written.
 #[derive(Clone)]
 pub(super) struct Flush(Sender<Entry>);
 
-/// How many lines were lost: they found no room, or could not be written.
+/// The number of lost lines: without room in the queue, or not writable.
 #[derive(Default)]
 struct Lost(AtomicU64);
 
 // === impl Lines ===
 
 impl Lines {
-    /// Has lines written to `out`, each in one piece, by a thread that lives as long as the process.
+    /// Starts a thread that writes each line to `out` in one piece. The thread lives as long as the process.
     pub(super) fn written_to(out: impl Write + Send + 'static) -> io::Result<(Self, Flush)> {
         let (queue, entries) = bounded(ROOM);
         let lost = Arc::new(Lost::default());
@@ -90,11 +91,11 @@ fn write_out(entries: &Receiver<Entry>, mut out: impl Write, lost: &Lost) {
 // === impl Flush ===
 
 impl Flush {
-    /// Returns once everything logged so far is written, or it is clear that nobody takes it.
+    /// Returns once all lines so far are written, or after the time limits.
     pub(super) fn run(&self) {
         let (mark, written) = bounded::<()>(0);
         if self.0.send_timeout(Entry::Mark(mark), PATIENCE).is_ok() {
-            // Its end is the answer.
+            // The mark's end is the answer.
             let _ = written.recv_timeout(PATIENCE);
         }
     }
@@ -108,7 +109,7 @@ impl Lost {
         metrics::counter!(LOST_LINES).absolute(total);
     }
 
-    /// Logs how many were lost beyond those that were `told`; how many are told now.
+    /// Logs the number of lost lines beyond `told`. Returns the total, as the next `told`.
     fn tell(&self, told: u64) -> u64 {
         let total = self.0.load(Ordering::Relaxed);
         if total > told {
@@ -128,7 +129,7 @@ mod tests {
 
     use super::*;
 
-    /// Somebody who takes a line only when told to, by a message or by the end of all messages.
+    /// A reader that takes a line for each message, and all lines after the last message.
     struct Reader {
         may_take: mpsc::Receiver<()>,
         taken: mpsc::Sender<String>,
@@ -153,7 +154,7 @@ mod tests {
         let (taken, out) = mpsc::channel();
         let (mut lines, flush) = Lines::written_to(Reader { may_take, taken }).expect("a thread");
         writeln!(lines, "the first").expect("no error");
-        // The thread holds the first one, so that the room is empty again.
+        // The thread holds the first line, so the queue is empty again.
         while !lines.queue.is_empty() {
             std::thread::yield_now();
         }

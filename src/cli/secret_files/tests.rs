@@ -3,7 +3,7 @@ use std::os::unix::fs::symlink;
 
 use super::*;
 
-/// Files of the secrets of one cluster, `c`, whose password stands in `password`.
+/// The files of the cluster `c`, whose password is in the file `password`.
 fn files(dir: &Path, more: &str) -> SecretFiles {
     let text = format!(
         "{{coordination: 'embedded', redis: {{'password-file': {:?}, {more}}}, \
@@ -16,7 +16,7 @@ fn files(dir: &Path, more: &str) -> SecretFiles {
     files
 }
 
-/// What two looks find that come after each other, for a file has to rest from one to the next.
+/// The result of the second of two checks: a file must not change from one check to the next.
 fn looked(files: &mut SecretFiles) -> Found {
     let first = files.look(Occasion::Time);
     assert!(first.redis.is_empty(), "it may still be written");
@@ -46,7 +46,8 @@ fn a_file_that_was_written_renamed_or_linked_anew_is_read_again_and_only_once() 
             fs::rename(at("new"), at("password")).expect("renamed");
         },
         &|| {
-            // As Kubernetes replaces a mounted secret: the link that all files go through is changed.
+            // Kubernetes replaces a mounted secret in this way: it changes the symbolic link through which all files
+            // lead.
             for (folder, text) in [("a", "one"), ("b", "two")] {
                 fs::create_dir(at(folder)).expect("a folder");
                 fs::write(at(folder).join("password"), text).expect("written");

@@ -1,4 +1,4 @@
-//! Clusters, their nodes, and the times that must fit each other.
+//! Checks clusters, their nodes, and times that depend on each other.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use crate::config::{ClusterConfig, ClusterTiming, NodeConfig, names, spans};
 use crate::domain::node::{ClusterName, NodeAddr};
 use crate::domain::policy::{self, ElectionOrder, Policy};
 
-/// What has been seen so far, by the form in which it is compared, with the path where.
+/// The names and nodes so far, in the form in which they are compared, with their paths.
 #[derive(Default)]
 struct Seen {
     names: BTreeMap<String, String>,
     nodes: BTreeMap<(String, u16), String>,
 }
 
-/// Where a setting of one cluster is written: with the cluster, or for all of them.
+/// The place of a cluster's settings: with the cluster, or for all clusters.
 pub(super) struct Scope<'a> {
     /// The path of the cluster, or of the document.
     base: &'a str,
@@ -43,7 +43,7 @@ impl Scope<'_> {
     }
 }
 
-/// The clusters that are right; of the others, the report says what is not.
+/// The valid clusters. The report has the problems of the others.
 pub(super) fn clusters(document: &Document, report: &mut Report) -> Vec<ClusterConfig> {
     let session = match document.coordination {
         Some(CoordinationKind::Zookeeper) => document.zk_session_timeout_seconds.map(span),
@@ -194,7 +194,7 @@ fn timing(
     Some(timing)
 }
 
-/// Any answer is a sign of life: one that is given is to be trusted for as long as none is.
+/// Warns if a primary that answers "busy" would be replaced sooner than a silent one. Any answer is a proof of life.
 fn busy(timing: ClusterTiming, scope: &Scope<'_>, report: &mut Report) {
     let paths = ["busy-seconds", "seconds-mark-down"].map(|key| scope.path(key, report));
     let paths = paths.each_ref().map(String::as_str);
@@ -263,7 +263,7 @@ fn write_safety(
     Some(majority)
 }
 
-/// The order as it stands, every criterion once.
+/// The order of the election as configured. Each criterion occurs once.
 fn election_order(
     tuning: &Tuning,
     scope: &Scope<'_>,

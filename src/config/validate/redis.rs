@@ -1,4 +1,4 @@
-//! Credentials and TLS towards Redis.
+//! Checks the credentials and TLS settings for Redis.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -13,7 +13,7 @@ use crate::config::secret::{Passwords, lines_of};
 use crate::config::{RedisAccess, TlsConfig, TlsIdentity, spans};
 use crate::domain::commands::{COMMANDS, CommandNames, command};
 
-/// How the nodes within `scope` are spoken to.
+/// The settings for connections to the nodes in `scope`.
 pub(super) fn access(redis: &Redis, scope: &Scope<'_>, report: &mut Report) -> Option<RedisAccess> {
     let passwords = match (&redis.password, &redis.password_file) {
         (Some(_), Some(_)) => {
@@ -54,7 +54,7 @@ pub(super) fn access(redis: &Redis, scope: &Scope<'_>, report: &mut Report) -> O
     })
 }
 
-/// What the servers call the commands that they have renamed.
+/// The names of the commands that the servers have renamed.
 fn names(redis: &Redis, scope: &Scope<'_>, report: &mut Report) -> CommandNames {
     let mut names = CommandNames::default();
     let mut renamed = BTreeSet::new();
@@ -138,7 +138,7 @@ fn tls(redis: &Redis, scope: &Scope<'_>, report: &mut Report) -> Option<TlsConfi
     })
 }
 
-/// The file that `key` names; the report says if it cannot be read.
+/// The file that `key` names. The report has a problem if the file cannot be read.
 fn readable(
     file: Option<&String>,
     key: &str,
@@ -157,7 +157,7 @@ fn readable(
     Some(file.into())
 }
 
-/// Tells that `key` needs `other` beside it.
+/// Adds the problem that `key` needs `other`.
 fn alone(key: &str, other: &str, scope: &Scope<'_>, report: &mut Report) -> Option<TlsIdentity> {
     let (path, other_path) = (scope.path(key, report), scope.path(other, report));
     if report.sound(&[&path, &other_path]) {

@@ -1,4 +1,4 @@
-//! What is told of each cluster.
+//! The metrics of each cluster.
 
 use super::page::Page;
 use crate::actors::cluster_api::{ClusterView, NodeView};
@@ -6,13 +6,13 @@ use crate::actors::messages::SessionReport;
 use crate::domain::explain::Explanation;
 use crate::domain::node::{ClusterName, Moment};
 
-/// One cluster, and what its actor said if it answered.
+/// One cluster, and the answer of its actor if there is one.
 pub(super) struct ClusterSamples<'a> {
     name: &'a ClusterName,
     pub(super) view: Option<ClusterView>,
-    /// This keeper answers 200 to `is-writable` for one of its nodes.
+    /// Whether this keeper answers 200 to `is-writable` for a node of the cluster.
     writable: bool,
-    /// The death of the primary would be followed by a failover, as far as this keeper knows.
+    /// Whether a failover would follow the death of the primary, as far as this keeper knows.
     failover_possible: bool,
 }
 
@@ -30,8 +30,10 @@ impl<'a> ClusterSamples<'a> {
         }
     }
 
-    /// Takes back what this keeper can not say any more: without a lease that `holds` nothing is writable, and what it sees
-    /// decides no failover without ZooKeeper or a leader.
+    /// Takes back the values that this keeper cannot vouch for:
+    ///
+    /// - Without a lease that `holds`, no node is writable.
+    /// - With a lease by consent only, or without a leader, no failover is possible.
     pub(super) fn judge(
         &mut self,
         session: Option<&SessionReport>,
@@ -45,7 +47,7 @@ impl<'a> ClusterSamples<'a> {
         self.failover_possible &= earned && led;
     }
 
-    /// Its label.
+    /// The label of the cluster.
     pub(super) fn label(&self) -> (&'static str, &'a str) {
         ("cluster", self.name.as_str())
     }
@@ -58,7 +60,7 @@ impl Page {
         self.counted(clusters);
     }
 
-    /// What somebody has to be woken for.
+    /// The metrics that should trigger an alarm.
     fn urgent(&mut self, clusters: &[ClusterSamples]) {
         let mut writable = self.gauge(
             "redis_keeper_cluster_writable",
@@ -186,7 +188,8 @@ impl NodeState {
     }
 }
 
-/// Whether the node would carry out no command of this keeper. One whose state it may not read was not even tried.
+/// Whether the node would carry out no command of this keeper. A node that answers, but whose state this keeper may
+/// not read, was never tried.
 fn is_barred(node: &NodeView) -> bool {
     let sighting = &node.sighting;
     let unread = sighting.answering && sighting.named().is_none() && sighting.obstacle().is_some();

@@ -1,4 +1,4 @@
-//! What is told of this keeper.
+//! The metrics of this keeper.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use super::page::Page;
 use super::tally::Tally;
 use crate::actors::messages::{FailsafeReport, SessionReport};
 
-/// What the samples are made from.
+/// The sources of the samples.
 pub(super) struct KeeperSamples<'a> {
     pub(super) tally: &'a Tally,
-    /// `/ready` answers 200.
+    /// Whether `/ready` answers 200.
     pub(super) ready: bool,
     pub(super) uptime: Duration,
-    /// `None` while the session's actor does not answer.
+    /// The session's report; `None` while the session's actor does not answer.
     pub(super) session: Option<&'a SessionReport>,
 }
 

@@ -1,4 +1,4 @@
-//! What is told of each node.
+//! The metrics of each node.
 
 use std::time::Duration;
 
@@ -93,7 +93,8 @@ fn role(facts: Option<&NodeFacts>) -> &'static str {
     }
 }
 
-/// What a replica lacks, as its primary says; without a link to that, what it lacks of the published one's last offset.
+/// The bytes that a replica lacks, as its primary says. Without a link to the primary: the difference to the last
+/// offset of the published primary, if the two share a history.
 fn lag_bytes(view: &ClusterView, node: &NodeView) -> Option<u64> {
     node.lag_bytes.or_else(|| {
         let facts = unlinked(node)?;
@@ -105,7 +106,7 @@ fn lag_bytes(view: &ClusterView, node: &NodeView) -> Option<u64> {
     })
 }
 
-/// Since when a replica has not heard its primary, or that one the replica: whichever is longer.
+/// The time since the last contact between a replica and its primary: the longer of the two ends' statements.
 fn lag(node: &NodeView) -> Option<Duration> {
     let by_primary = node.lag_seconds.map(Duration::from_secs);
     by_primary.max(by_itself(node))
@@ -121,7 +122,7 @@ fn by_itself(node: &NodeView) -> Option<Duration> {
     Some(said.saturating_add(node.now.since(node.sighting.at)))
 }
 
-/// What a replica says whose link is down.
+/// The facts of a replica whose link is down.
 fn unlinked(node: &NodeView) -> Option<&NodeFacts> {
     let facts = node.sighting.proven()?;
     (facts.upstream()?.link != Link::Up).then_some(facts)

@@ -1,18 +1,18 @@
-//! The text format: families of samples, one after the other.
+//! The text format of Prometheus: families of samples, one after the other.
 
 use std::fmt::{Display, Write as _};
 
-/// The page, as far as it is written.
+/// The page as written so far.
 pub(super) struct Page(String);
 
-/// One family: its samples follow each other.
+/// A family of samples with one name.
 pub(super) struct Family<'a> {
     page: &'a mut Page,
     name: &'static str,
 }
 
 impl Page {
-    /// Goes on after what others have written.
+    /// Continues a page after the given text.
     pub(super) fn after(text: String) -> Self {
         Self(text)
     }
@@ -21,12 +21,12 @@ impl Page {
         self.0
     }
 
-    /// Begins a family of values that rise and fall.
+    /// Begins a family of gauges: values that rise and fall.
     pub(super) fn gauge(&mut self, name: &'static str, help: &str) -> Family<'_> {
         self.family(name, "gauge", help)
     }
 
-    /// Begins a family of counts since the process began.
+    /// Begins a family of counters: counts since the process began.
     pub(super) fn counter(&mut self, name: &'static str, help: &str) -> Family<'_> {
         self.family(name, "counter", help)
     }
@@ -58,7 +58,7 @@ impl Family<'_> {
         }
     }
 
-    /// A sample that is 1 if so, and 0 if not.
+    /// Adds a sample that is 1 if `set`, and 0 if not.
     pub(super) fn flag(&mut self, labels: &[(&str, &str)], set: bool) {
         self.sample(labels, u8::from(set));
     }

@@ -1,4 +1,4 @@
-//! Nodes: what a probe saw, what the keepers hold of them, and what their monitors do.
+//! The JSON of nodes: the result of the probes, the keepers' conclusions, and the state of the monitor.
 
 use serde_json::{Value, json};
 

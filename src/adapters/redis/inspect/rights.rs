@@ -1,4 +1,4 @@
-//! Whether the commands that keepers send are there, and permitted.
+//! Checks whether the server has the commands that keepers send, and permits them.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -11,13 +11,13 @@ use crate::adapters::redis::rights::{DRY_RUN, NEEDED, name, obstacles};
 use crate::adapters::redis::wire::{Wire, WireError};
 use crate::domain::facts::Version;
 
-/// Without these `write-safety` does nothing.
+/// The commands that `write-safety` needs.
 const NEEDED_FOR_WRITE_SAFETY: &[&[&str]] = &[
     &["CONFIG", "GET", "min-replicas-*"],
     &["CONFIG", "SET", "min-replicas-to-write", "1"],
 ];
 
-/// Without these there is one, with a gap: what it is.
+/// The commands without which failovers still work, each with the gap that its absence leaves.
 const USEFUL: &[(&[&str], &str)] = &[
     (
         &["CONFIG", "REWRITE"],
@@ -42,7 +42,7 @@ const USEFUL: &[(&[&str], &str)] = &[
 ];
 
 impl Inspection {
-    /// Tells which commands are missing or not permitted, and what for they are needed.
+    /// Adds a finding for each command that is missing or not permitted, with its use.
     pub(super) async fn rights(
         &mut self,
         wire: &mut Wire,
@@ -93,7 +93,7 @@ impl Inspection {
         Ok(())
     }
 
-    /// The commands that the server does not have by the name that the keeper calls them by.
+    /// The commands that the server does not have under the name that the keeper uses.
     async fn missing(
         &mut self,
         wire: &mut Wire,
@@ -124,14 +124,15 @@ impl Inspection {
     }
 }
 
-/// Whether the server has `command`. Where it does not describe commands, one call that cannot be carried out tells.
+/// Whether the server has `command`. If `COMMAND INFO` is refused, a call of the command with a wrong number of
+/// arguments shows whether the command exists.
 async fn exists(wire: &mut Wire, command: &str) -> Result<bool, WireError> {
     let called = wire.name_of(command).to_owned();
     let described = wire.call(&["COMMAND", "INFO", &called]).await?;
     if reply::error(&described).is_none() {
         return Ok(!matches!(reply::items(&described), [Value::Nil]));
     }
-    // Of those that keepers need, only MULTI does something when it stands alone.
+    // Of the commands that keepers need, only `MULTI` would take effect without arguments.
     let words: &[&str] = match command {
         "MULTI" => &["MULTI", "too many words"],
         other => &[other],

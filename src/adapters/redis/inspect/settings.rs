@@ -1,4 +1,4 @@
-//! Settings of a server that would stand in the way of a failover, or cost data.
+//! Checks the settings of a server that could prevent a failover, or lose data.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::{Inspection, Severity, Stopped};
 use crate::adapters::redis::reply;
 use crate::adapters::redis::wire::{Wire, WireError};
 
-/// How the keeper comes to a server.
+/// The keeper's way to a server: with a password or without, with TLS or without.
 #[derive(Clone, Copy)]
 pub(super) struct Access {
     pub(super) authenticates: bool,
@@ -74,7 +74,8 @@ impl Inspection {
         self.replication(wire, access.encrypts).await
     }
 
-    /// Replicas are told to follow the port at which the keeper comes to their primary.
+    /// Compares `tls-replication` with the keeper's TLS setting. A leader tells replicas to follow the port that
+    /// keepers use, so replication must use TLS exactly if that port does.
     async fn replication(&mut self, wire: &mut Wire, encrypts: bool) -> Result<(), Stopped> {
         match (encrypts, setting(wire, "tls-replication").await?.as_deref()) {
             (true, Some("no")) => self.error(
@@ -92,11 +93,12 @@ impl Inspection {
 }
 
 impl Inspection {
-    /// A server that runs a script answers nothing for this long, and errors from then on. Only those are signs of life.
+    /// Warns if a script may silence the server for longer than keepers wait. Up to `busy-reply-threshold` a server
+    /// with a running script answers nothing; from then on it answers errors, which are proofs of life.
     ///
     /// Source: <https://redis.io/docs/latest/develop/programmability/>.
     async fn busy(&mut self, wire: &mut Wire) -> Result<(), Stopped> {
-        // By its name since Redis 7.0, and before.
+        // The name since Redis 7.0, then the name before.
         let mut name = "busy-reply-threshold";
         let mut threshold = setting(wire, name).await?;
         if threshold.is_none() {
@@ -113,8 +115,10 @@ impl Inspection {
     }
 }
 
-/// What to warn of if a server answers nothing for `threshold` milliseconds of a script, without end if that is not positive,
-/// and the keepers wait for `within`.
+/// The finding and the remedy if a script can silence the server for at least `within`, the time that keepers wait.
+///
+/// - `threshold` is in milliseconds. With 0 or less the server is silent until the script ends.
+/// - Returns `None` if the server answers soon enough.
 fn slow_when_busy(name: &str, threshold: i64, within: Duration) -> Option<(String, String)> {
     let limit = within.as_millis();
     let silent = match u128::try_from(threshold) {
@@ -135,7 +139,7 @@ fn slow_when_busy(name: &str, threshold: i64, within: Duration) -> Option<(Strin
     Some((finding, remedy))
 }
 
-/// Whether the default user, as `ACL GETUSER` describes it, needs no password.
+/// Whether the default user needs no password, as `ACL GETUSER` describes that user.
 fn lets_anybody_in(user: &Value) -> bool {
     says(user, "nopass") && !says(user, "off")
 }
@@ -148,7 +152,7 @@ fn says(reply: &Value, word: &str) -> bool {
     }
 }
 
-/// A setting of the server; `None` if it cannot be read or is not known there.
+/// Reads a setting of the server. `None` if the server does not know the setting, or does not permit reading it.
 pub(super) async fn setting(wire: &mut Wire, name: &str) -> Result<Option<String>, WireError> {
     let reply = wire.call(&["CONFIG", "GET", name]).await?;
     Ok(reply::items(&reply)

@@ -1,4 +1,4 @@
-//! What would keep a server from taking writes as a primary.
+//! Checks whether a server would refuse writes as a primary.
 
 use super::settings::setting;
 use super::{Inspection, Stopped};
@@ -9,8 +9,13 @@ use crate::domain::hindrance::HindranceKind;
 use crate::domain::info::Info;
 
 impl Inspection {
-    /// It cannot write its disk, or demands more replicas than it has, or would have once it has taken over. Nothing is said of a
-    /// setting that may not be read.
+    /// Adds a finding in these cases:
+    ///
+    /// - The server cannot write its disk (`MISCONF`).
+    /// - The server is a primary and demands more replicas (`min-replicas-to-write`) than it has.
+    /// - The server would demand more replicas than are left once it has taken over.
+    ///
+    /// If the settings cannot be read, the last two add nothing.
     pub(super) async fn writes(&mut self, wire: &mut Wire, info: &Info) -> Result<(), Stopped> {
         let error = reply::error(&wire.call(&["PING"]).await?);
         let misconf = error.filter(|it| HindranceKind::of(it) == Some(HindranceKind::Misconf));
@@ -39,7 +44,7 @@ impl Inspection {
                 "bring a replica back, or lower min-replicas-to-write",
             );
         }
-        // Keepers lower it to theirs once the node is the primary (RK-9).
+        // With `write-safety`, keepers lower the demand to half of the nodes once the node is the primary (RK-9).
         let kept = if self.write_safety {
             demanded.min(self.data_nodes / 2)
         } else {

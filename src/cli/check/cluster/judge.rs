@@ -1,4 +1,4 @@
-//! What is wrong with the servers of one cluster, taken together: a pure function of what they say.
+//! Judges the servers of one cluster together: a pure function of their facts.
 
 use std::collections::BTreeMap;
 
@@ -13,34 +13,34 @@ use crate::domain::policy::{ChainedReplicas, Policy};
 #[derive(Debug)]
 pub(super) struct Cluster {
     pub(super) nodes: BTreeMap<NodeAddr, Node>,
-    /// Processes of other clusters of the file, by run id, each with where it is listed.
+    /// The processes of other clusters of the file by run id, each with the cluster and node that list it.
     pub(super) elsewhere: BTreeMap<String, (ClusterName, NodeAddr)>,
 }
 
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) facts: NodeFacts,
-    /// Whom it follows, if it is a replica.
+    /// The upstream; `None` for a primary.
     pub(super) follows: Option<Follows>,
 }
 
-/// Whom a replica follows.
+/// The upstream of a replica.
 #[derive(Debug, Clone)]
 pub(super) enum Follows {
-    /// A node of its cluster, as the file names it.
+    /// A node of the same cluster, as the file names it.
     Listed(NodeAddr),
     /// A node of another cluster of the file.
     OtherCluster(ClusterName, NodeAddr),
     /// A server that the file does not name.
     Unlisted {
         addr: NodeAddr,
-        /// What it says of itself, or why it does not.
+        /// The facts of that server, or the reason why it does not answer.
         answer: Box<Result<NodeFacts, String>>,
     },
 }
 
 impl Follows {
-    /// The node of cluster `of`, as a node of `cluster` sees it.
+    /// The upstream `node` of cluster `of`, as seen from a replica of `cluster`.
     pub(super) fn listed(cluster: &ClusterName, of: &ClusterName, node: &NodeAddr) -> Self {
         if cluster == of {
             Self::Listed(node.clone())
@@ -50,7 +50,7 @@ impl Follows {
     }
 }
 
-/// What is to be said of the cluster as a whole; `before` was read a while earlier.
+/// The findings about the cluster as a whole. `before` was read a while earlier than `seen`.
 pub(super) fn judge(config: &ClusterConfig, seen: &Cluster, before: Option<&Cluster>) -> Subject {
     let mut subject = Subject::new(format!("{} replication", config.name));
     if seen.nodes.is_empty() {
@@ -101,7 +101,7 @@ impl Judged<'_> {
         self.nodes().filter(|(_, node)| !node.facts.is_primary())
     }
 
-    /// The one primary, where there is one.
+    /// The primary, if there is exactly one.
     fn primary(&self) -> Option<&NodeAddr> {
         match *self.listed_primaries() {
             [(primary, _)] => Some(primary),
@@ -109,12 +109,12 @@ impl Judged<'_> {
         }
     }
 
-    /// All nodes of the file answer.
+    /// Whether all nodes of the file answer.
     fn is_whole(&self) -> bool {
         self.seen.nodes.len() == self.config.nodes.len()
     }
 
-    /// There are replicas, and each follows a node of the cluster.
+    /// Whether there are replicas, and each follows a node of the cluster.
     fn all_follow_listed(&self) -> bool {
         let listed = |node: &Node| matches!(node.follows, Some(Follows::Listed(_)));
         self.replicas().next().is_some() && self.replicas().all(|(_, node)| listed(node))
@@ -267,7 +267,8 @@ impl Judged<'_> {
         subject
     }
 
-    /// Replicas whose data are not those of the node that they name: their own host leads them elsewhere.
+    /// Finds replicas whose data differ from those of the node that they name. In this case, the name leads to
+    /// another server from the replica's host.
     fn other_data(&self, mut subject: Subject) -> Subject {
         for (addr, node) in self.replicas() {
             let (Some(Follows::Listed(of)), Some(upstream)) =
@@ -318,7 +319,7 @@ impl Judged<'_> {
         subject
     }
 
-    /// Whether anybody may ever take over.
+    /// Checks whether any node could take over from the primary.
     fn successors(&self, subject: Subject) -> Subject {
         if self.config.nodes.len() < 2 {
             let text = "only one node is listed: nobody can take over from it";

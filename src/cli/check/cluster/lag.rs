@@ -1,4 +1,4 @@
-//! How far replicas are behind (`check --live`).
+//! Checks the links and the lag of replicas (`check --live`).
 
 use std::time::Duration;
 
@@ -8,16 +8,17 @@ use crate::domain::facts::{Link, Upstream};
 use crate::domain::node::NodeAddr;
 use crate::domain::policy::Policy;
 
-/// A replica that is so many bytes behind has to be copied anew if its link breaks: `repl-backlog-size`, as it is by default.
+/// The lag in bytes from which a replica needs a full copy if its link breaks: the default of `repl-backlog-size`.
 ///
 /// Source: <https://redis.io/docs/latest/operate/oss_and_stack/management/replication/>.
 const MUCH: u64 = 1 << 20;
 
-/// A primary that lives is heard every ten seconds, by `repl-ping-replica-period` as it is by default.
+/// The silence that is too long: a living primary pings its replicas every ten seconds (default of
+/// `repl-ping-replica-period`).
 const SILENT_FOR: Duration = Duration::from_secs(21);
 
-/// What is wrong with the links of the replicas. `before` was read a while earlier; what a replica lacks now of what its
-/// primary had then, it has lacked for so long.
+/// Adds findings about the replicas' links. `before` was read a while earlier. The lag is measured against the
+/// primary's offset at that time, so each missing byte has been missing since then.
 pub(super) fn look(
     policy: &Policy,
     cluster: &Cluster,
@@ -53,8 +54,8 @@ fn threshold(policy: &Policy) -> u64 {
     policy.max_lag_bytes.map_or(MUCH, |most| most.min(MUCH))
 }
 
-/// Whether the node that it follows has a replica to copy to, as far as that tells. One that refuses the login of a replica has none,
-/// though the replica says again and again that its synchronisation is under way.
+/// Whether the upstream of `node` has a replica to copy to; true if the upstream is unknown. An upstream that refuses
+/// the replica's login has none, although the replica keeps saying that its synchronisation is under way.
 fn copies(cluster: &Cluster, node: &Node) -> bool {
     let Some(Follows::Listed(followed)) = &node.follows else {
         return true;
@@ -88,7 +89,7 @@ fn unlinked(
     )
 }
 
-/// The link is up as far as the replica knows, and nothing comes.
+/// Adds a problem if the link is up, as the replica says, but nothing comes.
 fn unheard(subject: Subject, addr: &NodeAddr, upstream: &Upstream) -> Subject {
     let Some(silence) = upstream.last_io.filter(|it| *it >= SILENT_FOR) else {
         return subject;
@@ -103,7 +104,7 @@ fn unheard(subject: Subject, addr: &NodeAddr, upstream: &Upstream) -> Subject {
     )
 }
 
-/// Bytes of the history of the node it follows that `node` lacks.
+/// The bytes of its upstream's history that `node` lacks.
 fn behind(then: &Cluster, node: &Node) -> Option<u64> {
     let Some(Follows::Listed(followed)) = &node.follows else {
         return None;
@@ -113,7 +114,7 @@ fn behind(then: &Cluster, node: &Node) -> Option<u64> {
     comparable.then(|| followed.offset.saturating_sub(node.facts.offset))
 }
 
-/// Whether the replica has gone on since; `None` if it was not read before.
+/// Whether the replica's offset has changed since; `None` if the replica was not read before.
 fn moves(before: Option<&Cluster>, addr: &NodeAddr, node: &Node) -> Option<bool> {
     let former = before?.nodes.get(addr)?;
     Some(former.facts.offset != node.facts.offset)

@@ -23,7 +23,7 @@ fn primary(host: &str, replicas: usize) -> NodeFacts {
     facts(host, &text)
 }
 
-/// A replica in good order, with these fields changed.
+/// A replica in good order, but for the fields in `changed`.
 fn replica(host: &str, of: &str, changed: &str) -> NodeFacts {
     let text = format!(
         "role:slave\nmaster_host:{of}\nmaster_port:1\nmaster_link_status:up\nmaster_last_io_seconds_ago:0\n\
@@ -48,7 +48,8 @@ fn config(hosts: &[&str]) -> ClusterConfig {
     config.clusters.into_iter().next().expect("a cluster")
 }
 
-/// Servers that name each other as the file does; `z` and what begins with it is not listed, and answers as `outside` does.
+/// A cluster whose servers name each other as the file does. A host that begins with `z` is not listed, and answers
+/// as `outside` says.
 fn seen(nodes: Vec<NodeFacts>, outside: &Result<NodeFacts, String>) -> Cluster {
     let listed: Vec<_> = nodes.iter().map(|facts| facts.run_id.clone()).collect();
     let node = |facts: NodeFacts| {
@@ -201,7 +202,7 @@ fn a_replica_without_a_link_is_a_problem_and_one_that_is_being_copied_a_warning(
         &report(1),
         &["warning  cache", "c:1 is being copied from a:1 in full"],
     );
-    // A primary that refuses its login knows of none.
+    // A primary that refuses the login of a replica knows of no replica.
     assert_told(
         &report(0),
         &["problem: c:1 follows a:1 and has had no link to it for 77 s"],
