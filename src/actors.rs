@@ -1,7 +1,9 @@
-//! Thin shells around the core: one file an actor. All of them live on one thread (one arbiter).
+//! The actors: thin shells around the core, one file for each actor. All actors live on one thread (one arbiter).
 //!
-//! Handlers are short and leave the deciding to [`crate::domain`]. An actor's `stopping` and `stopped` must not panic,
-//! and `stopping` must not return `Continue`: both also run while a crashed actor is unwound.
+//! Handlers are short, and leave the decisions to [`crate::domain`]. Both `stopping` and `stopped` also run while a
+//! crashed actor is unwound. Therefore:
+//! - neither of the two may panic;
+//! - `stopping` must not return `Continue`.
 
 pub mod cluster;
 pub mod cluster_api;
@@ -17,6 +19,8 @@ use std::rc::Rc;
 
 pub use self::directory::{ClusterRefs, Directory};
 
-/// Where an actor sends one kind of message. Resolves the receiver at each send and drops the message while it is down:
-/// whoever starts afresh asks for what it needs.
+/// A destination for one kind of message.
+///
+/// An outbox resolves the receiver at each send. While the receiver is down, the message is dropped: an actor that
+/// starts again asks for what it needs.
 pub type Outbox<M> = Rc<dyn Fn(M)>;

@@ -1,5 +1,8 @@
-//! The actor of one cluster: gathers what the monitors see and what is shared, counts votes, answers HTTP from memory,
-//! and tells the leader when there is something to do.
+//! The actor of one cluster. The actor does four things:
+//! - gather what the monitors see, and what the session shares;
+//! - count votes;
+//! - answer HTTP from memory;
+//! - call the failover actor when this keeper leads and something is to be done.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,81 +57,84 @@ mod switching;
 mod tasks;
 mod telling;
 
-/// How long fresh facts may take before a decision is made without them: a hung node delays nobody.
+/// How long a decision waits for fresh facts. A node that hangs delays no decision for longer.
 const FRESH_FACTS: Duration = Duration::from_millis(50);
 
-/// How long they may take when they are read for another keeper, which leads: two probes of a busy host. It holds up nobody
-/// but whoever waits for nodes that the leader does not reach.
+/// How long fresh facts may take when they are read for another keeper, which leads: two probes of a busy host. Only
+/// a leader that does not reach these nodes itself waits for them.
 const TOLD_FACTS: Duration = Duration::from_millis(300);
 
-/// When what did not answer then is read again: not at once, for a monitor that is down answers nothing, at once.
+/// The pause until nodes that did not answer are read again. Without a pause, a monitor that is down would be asked
+/// in an endless loop: its answer, none, comes at once.
 const READ_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
-/// How long differences of files are given to settle before they are logged: what is over by then is no news.
+/// How long differences between the keepers' files may settle before they are logged. A difference that ends sooner
+/// is not logged.
 const DIFFERENCES_SETTLE: Duration = Duration::from_secs(1);
 
-/// What a [`ClusterActor`] needs of others.
+/// Everything that a [`ClusterActor`] needs of others.
 #[derive(Clone)]
 pub struct ClusterLinks {
-    /// The monitors of its nodes.
+    /// The monitors of the cluster's nodes.
     pub monitors: BTreeMap<NodeAddr, ChildRef<NodeMonitor>>,
-    /// What the session shares about it.
+    /// The cell in which the session shares its knowledge of this cluster.
     pub shared: watch::Receiver<Option<Arc<SharedState>>>,
     /// This keeper's lease.
     pub lease: watch::Receiver<Lease>,
-    /// Other groups of keepers that are known to look after the same servers (RK-12).
+    /// The other groups of keepers that are known to look after the same servers (RK-12).
     pub rivals: watch::Receiver<Arc<Known>>,
-    /// Asks the keepers of other groups.
+    /// The actor that asks the keepers of other groups.
     pub groups: ChildRef<GroupWatch>,
-    /// The clock that the lease is measured with.
+    /// The clock by which the lease is measured.
     pub clock: Arc<dyn LeaseClock>,
-    /// To the session.
+    /// To the session: send me what is shared of this cluster.
     pub subscribe: Outbox<Subscribe>,
-    /// To the session.
+    /// To the session: write this report.
     pub report: Outbox<SetReport>,
-    /// To the session.
+    /// To the session: write these questions and answers of a confirmation.
     pub poll: Outbox<SetPoll>,
     /// The published primaries of all clusters of this keeper.
     pub primaries: Rc<RefCell<Primaries>>,
-    /// Which published clusters have which servers.
+    /// Which published clusters of this group have which servers.
     pub claims: Rc<RefCell<Claims>>,
-    /// To the failover actor.
+    /// To the failover actor: there is something to do.
     pub wanted: Outbox<Wanted>,
     /// To the performer of tasks.
     pub perform: Outbox<Perform>,
-    /// What hosts resolve to that this keeper's file does not name.
+    /// Resolves host names that this keeper's file does not have, and remembers published addresses.
     pub redis: Rc<dyn Redis>,
 }
 
-/// Gathers, counts, answers. See the module's page.
+/// Gathers, counts and answers: see the module's page.
 pub struct ClusterActor {
     state: State,
     links: ClusterLinks,
-    /// The report the session was given last.
+    /// The last report that the session was given.
     reported: Report,
-    /// What it was told last of polls.
+    /// The last questions and answers of a confirmation that the session was given.
     poll_told: Told,
-    /// What was logged of what happens.
+    /// Which events were logged.
     log: Log,
-    /// What was logged last of how the keepers' files differ.
+    /// The differences between the keepers' files that were logged last.
     told_differences: BTreeMap<KeeperId, Difference>,
-    /// They will be looked at again soon.
+    /// Whether a timer is running, after which the differences are looked at again.
     differences_settle: bool,
-    /// How many changes of claims were taken in.
+    /// The number of changes of claims that this actor has taken in.
     claims_seen: u64,
-    /// What is shared has changed, and its consequences were not taken yet.
+    /// Whether the shared state has changed without [`changed`](Self::changed) having run since.
     news: bool,
-    /// When everything is looked at again, and what will see to it.
+    /// When the plan is made again, and the timer for that moment.
     again: Option<(Moment, SpawnHandle)>,
-    /// A switchover that an operator waits for.
+    /// The switchover that an operator waits for.
     switching: Option<Switching>,
     span: tracing::Span,
 }
 
 impl ClusterActor {
-    /// An actor that knows nothing yet and asks for everything when it starts.
+    /// Creates an actor that knows nothing yet. Once started, the actor asks for everything.
     pub fn new(settings: ClusterSettings, links: ClusterLinks) -> Self {
-        // An error's: a span is there only at levels that are logged, and every line is to name its cluster.
+        // The level is that of errors: a span exists only at levels that are logged, and every log line is to name
+        // its cluster.
         let span = tracing::error_span!("cluster", name = %settings.name);
         let state = State::new(settings, links.monitors.keys().cloned(), links.clock.now());
         Self {
@@ -147,7 +153,8 @@ impl ClusterActor {
         }
     }
 
-    /// After news: takes its consequences, and calls the leader if there is something to do.
+    /// Updates everything that depends on the news. Calls the failover actor if this keeper leads and something is to
+    /// be done.
     fn changed(&mut self, ctx: &mut Context<Self>) {
         self.news = false;
         self.take_up_tasks();
@@ -164,7 +171,7 @@ impl ClusterActor {
         }
     }
 
-    /// Counts votes, plans, and gives the session this keeper's report if it is another one now.
+    /// Counts votes, plans, and gives the session this keeper's report if the report has changed.
     fn reconsider(&mut self, ctx: &mut Context<Self>) {
         let _in_span = self.span.clone().entered();
         let now = self.links.clock.now();
@@ -190,7 +197,7 @@ impl ClusterActor {
         }
     }
 
-    /// Tells an operator what has become of the switchover, if that is known.
+    /// Tells the operator the outcome of the switchover, once the outcome is known.
     fn settle(&mut self) {
         self.switching = self.switching.take().and_then(|switching| {
             switching.settle(self.state.published(), self.state.leading().is_some())
@@ -200,7 +207,7 @@ impl ClusterActor {
         }
     }
 
-    /// Sees to it that the plan is made again when it says so.
+    /// Sets the timer for the moment at which the plan, or a log event, is due again.
     fn look_again(&mut self, ctx: &mut Context<Self>) {
         let wanted = self.state.again().into_iter().chain(self.log.again()).min();
         if self.again.map(|(at, _)| at) == wanted {
@@ -227,7 +234,7 @@ impl ClusterActor {
         });
     }
 
-    /// Asks these nodes for fresh facts, all at once.
+    /// Asks these nodes for fresh facts, all at once. A node without an answer within `limit` is left out.
     fn refresh(
         &self,
         nodes: BTreeSet<NodeAddr>,
@@ -247,7 +254,7 @@ impl ClusterActor {
         async { answers.await.into_iter().flatten().collect() }
     }
 
-    /// Reads afresh what the leader does not reach, to report what it says.
+    /// Reads the nodes that the leader does not reach, and reports their facts to the leader.
     fn read_for_the_leader(&mut self, ctx: &mut Context<Self>) {
         let Some((generation, nodes)) = self.state.begin_reading() else {
             return;
@@ -263,8 +270,10 @@ impl ClusterActor {
         ctx.spawn(read);
     }
 
-    /// The lease, the state it vouches for and the time, in one step (RK-3): the lease first, for the state is never
-    /// older than what a lease was extended for.
+    /// Returns the lease, the state that it vouches for, and the time, in one step (RK-3).
+    ///
+    /// The lease is read before the state. So the state is never older than the state for which the lease was
+    /// extended.
     fn vouched(&mut self) -> (Lease, &State, Moment) {
         let lease = *self.links.lease.borrow();
         self.catch_up();
@@ -272,9 +281,9 @@ impl ClusterActor {
         (lease, &self.state, self.links.clock.now())
     }
 
-    /// Takes in what is shared, if that has changed.
+    /// Takes in the shared state, if that has changed.
     fn catch_up(&mut self) {
-        // An error means that the keeper ends.
+        // An error means that the sender of the cell is gone: the keeper is ending.
         if self.links.shared.has_changed().unwrap_or(false)
             && let Some(shared) = self.links.shared.borrow_and_update().clone()
         {
@@ -314,7 +323,7 @@ impl Handler<Shared> for ClusterActor {
 
     fn handle(&mut self, _: Shared, ctx: &mut Self::Context) {
         self.catch_up();
-        // Several at once are one piece of news.
+        // Several messages that arrived together are handled by one call.
         if self.news {
             self.changed(ctx);
         }
@@ -359,7 +368,8 @@ impl Handler<Decide> for ClusterActor {
                     let mut decision = actor.state.decision();
                     decision.choice = actor.choice();
                     if let Some(switching) = &mut actor.switching {
-                        // In the names of the file, as what is published is read.
+                        // The plan names the nodes as this keeper's file does; the published state is read in the
+                        // same names.
                         switching.decided(actor.state.plan());
                         actor.settle();
                     }

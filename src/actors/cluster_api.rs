@@ -1,5 +1,4 @@
-//! What HTTP asks of a `ClusterActor`, and what it answers. Every answer is made in one step from what the actor holds in
-//! memory: it waits for neither Redis nor ZooKeeper.
+//! The questions of HTTP to a `ClusterActor`, and the answers. No answer waits for Redis or ZooKeeper.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -30,29 +29,30 @@ mod contradiction;
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Answer")]
 pub struct Ask {
-    /// What is asked.
+    /// The question.
     pub question: Question,
-    /// Of which node. Shared, because a question that met a restarting actor is sent again.
+    /// The node that is meant. Shared, because a question to an actor that was just restarting is sent again.
     pub node: Arc<NodeRef>,
-    /// Who asks whether the node is writable, and acts on it; `None` where nothing depends on that.
+    /// The HAProxy that asks whether the node is writable, and acts on the answer; `None` where nothing depends on
+    /// that.
     pub asker: Option<Arc<Asker>>,
 }
 
-/// Who asks whether a node is writable (RK-10).
+/// The sender of a check of `is-writable` (RK-10).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Asker {
-    /// A HAProxy that says who it is.
+    /// A HAProxy that names itself in the check.
     Proxy {
-        /// Which.
+        /// The name of the HAProxy.
         proxy: Proxy,
-        /// It sends clients to the node at the moment it asks.
+        /// Whether the HAProxy sends clients to the node at the moment of the check.
         up: bool,
     },
-    /// Whoever does not: one of a crowd, of which nobody can be told to have followed a withdrawal.
+    /// A HAProxy that does not name itself. Unnamed HAProxies cannot be told apart, so no DOWN of theirs counts.
     Unnamed,
 }
 
-/// What may be asked of a node.
+/// The questions about a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Question {
     /// Is it the primary?
@@ -61,20 +61,24 @@ pub enum Question {
     Readable,
 }
 
-/// A node as whoever asks names it.
+/// A node, as a check names it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NodeRef {
-    /// The name of the server in the asker's own configuration; by custom the node's `host:port`.
+    /// The name of the server in HAProxy's configuration: usually the node's `host:port`.
     pub server_name: Option<String>,
-    /// Where the asker reaches it: host name or IP literal without brackets, and port.
+    /// The address of the server: host name or IP literal without brackets, and port.
     pub address: Option<(String, u16)>,
-    /// Where its clients are sent, where that says nothing of which node is meant.
+    /// Where clients are sent, if the check names the node in another way: this address does not choose the node.
     pub leads_to: Option<(String, u16)>,
 }
 
 impl NodeRef {
-    /// The node that is meant: the one whose address reads as the server name, else the one at the address, as it is
-    /// configured or as its host name resolves, else the one that the server name is an address of. `nodes` pairs each node with what its host name resolves to.
+    /// Finds the node that is meant. `nodes` pairs each node with the addresses that its host name resolves to.
+    ///
+    /// The first of these that exists is the node:
+    /// - the node whose configured address equals the server name;
+    /// - the node at the check's address, as configured or as its host name resolves;
+    /// - the node at the address that the server name says.
     pub fn find<'a>(
         &self,
         nodes: impl Iterator<Item = (&'a NodeAddr, &'a BTreeSet<IpAddr>)> + Clone,
@@ -84,7 +88,7 @@ impl NodeRef {
             .or_else(|| self.name_as_address()?.by_address(nodes))
     }
 
-    /// What the server name says, taken for where the server is.
+    /// The server name, read as an address.
     fn name_as_address(&self) -> Option<Self> {
         let named: NodeAddr = self.server_name.as_deref()?.parse().ok()?;
         Some(Self {
@@ -94,7 +98,7 @@ impl NodeRef {
         })
     }
 
-    /// Where it is, if that is said by an address and not by a name.
+    /// The address of the node, if the check gives an IP literal and not a name.
     pub(super) fn literal(&self) -> Option<SocketAddr> {
         let named = self.name_as_address();
         let named = named.as_ref().and_then(|named| named.address.as_ref());
@@ -121,7 +125,8 @@ impl NodeRef {
             return Some(node);
         }
         let known = at_port.map(|(node, resolved)| (node, known_addresses(node.host(), resolved)));
-        // A name with more addresses may have one of another node by mistake.
+        // A host name with several addresses may have an address of another node by mistake: the name with the fewest
+        // addresses wins.
         known
             .filter(|(_, known)| ip.is_some_and(|ip| known.contains(&ip)))
             .min_by_key(|(_, known)| known.len())
@@ -145,21 +150,23 @@ impl fmt::Display for NodeRef {
 /// The answer to [`Ask`].
 #[derive(Debug, Clone, PartialEq, Eq, MessageResponse)]
 pub struct Answer {
-    /// Why, and with it [what](Reason::ruling).
+    /// The reason, which decides the [ruling](Reason::ruling).
     pub reason: Reason,
-    /// The node that was meant, as it is configured.
+    /// The node that is meant, as it is configured.
     pub node: Option<NodeAddr>,
-    /// The generation it was answered from; `None` before any state was read.
+    /// The generation from which the answer was made; `None` before any state was read.
     pub generation: Option<Generation>,
-    /// The answer holds strictly before this moment (RK-3), so that whoever passes it on can test that again. `None`
-    /// where no deadline applies: the answer is "unknown" or "no such node".
+    /// The answer holds strictly before this moment (RK-3). So the HTTP handler can test the moment again before it
+    /// sends the answer.
+    ///
+    /// `None` if no deadline applies: the answer is "unknown" or "no such node".
     pub deadline: Option<Moment>,
-    /// It is not vouched for by a lease, but by the consent of all keepers (RK-8).
+    /// Whether the consent of all keepers vouches for the answer, and not a lease (RK-8).
     pub consented: bool,
 }
 
 impl Answer {
-    /// An answer that says nothing but why.
+    /// An answer that contains only a reason.
     pub fn unknown(reason: Reason) -> Self {
         Self {
             reason,
@@ -171,7 +178,7 @@ impl Answer {
     }
 }
 
-/// HTTP → `ClusterActor`: who is the primary, and which replicas are online? `Err` says why that is unknown.
+/// HTTP → `ClusterActor`: which node is the primary, and which replicas are online? `Err` says why that is unknown.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<ClusterStatus, Reason>")]
 pub struct AskStatus;
@@ -179,17 +186,17 @@ pub struct AskStatus;
 /// The answer to [`AskStatus`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterStatus {
-    /// The published primary.
+    /// The published primary, if it is writable.
     pub primary: Option<NodeAddr>,
     /// Replicas that are online.
     pub replicas: Vec<NodeAddr>,
-    /// As [`Answer::deadline`].
+    /// Until when the answer holds, as [`Answer::deadline`].
     pub deadline: Option<Moment>,
-    /// It is not vouched for by a lease, but by the consent of all keepers (RK-8).
+    /// Whether the consent of all keepers vouches for the answer, and not a lease (RK-8).
     pub consented: bool,
 }
 
-/// Anyone → `ClusterActor`: all that it knows and means to do, for display.
+/// Anyone → `ClusterActor`: everything that it knows and plans, for display.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "ClusterView")]
 pub struct InspectCluster;
@@ -197,59 +204,59 @@ pub struct InspectCluster;
 /// One cluster as this keeper sees it, for display.
 #[derive(Debug, Clone, MessageResponse)]
 pub struct ClusterView {
-    /// Its name.
+    /// The name of the cluster.
     pub name: ClusterName,
-    /// When this was seen.
+    /// When this view was made.
     pub now: Moment,
     /// Until when this keeper vouches for the state.
     pub lease: Lease,
     /// The published state, if one was read.
     pub published: Option<Published>,
-    /// Version of its node in ZooKeeper.
+    /// The version of the published state's node in ZooKeeper.
     pub version: Option<i32>,
     /// Keepers online.
     pub keepers: BTreeSet<KeeperId>,
     /// The epoch this keeper leads with, if it does.
     pub leading: Option<Epoch>,
-    /// `is-writable` answers "yes" for a node at this moment.
+    /// Whether `is-writable` answers "yes" for any node at this moment.
     pub writable: bool,
-    /// What the plan is, in words: the next action, or why there is none.
+    /// The plan in words: the next action, or why there is none.
     pub plan: String,
-    /// Why something is left undone, if this keeper is the one to do it.
+    /// The reasons for everything that is left undone, if this keeper leads.
     pub held: BTreeSet<HoldKind>,
-    /// The nodes, in the order of their configuration.
+    /// The nodes, sorted by address.
     pub nodes: Vec<NodeView>,
-    /// Where the files of keepers online differ: the nodes of this cluster that each of them lacks.
+    /// The nodes of this cluster that the file of each keeper online lacks.
     pub differences: BTreeMap<String, Vec<String>>,
     /// HAProxies that asked this keeper lately whether a node is writable.
     pub proxies: Vec<ProxyView>,
     /// Other groups of keepers that look after the cluster (RK-12).
     pub other_groups: Vec<OtherGroup>,
-    /// Names of other groups' keepers that this keeper met at its nodes, and that do not lead to them.
+    /// Names of other groups' keepers that this keeper met at its nodes, and that lead elsewhere.
     pub astray: Vec<Astray>,
 }
 
-/// What one HAProxy said of one node last, to this keeper, for display.
+/// The last state that one HAProxy reported of one node to this keeper, for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProxyView {
-    /// Which.
+    /// The HAProxy.
     pub proxy: Proxy,
     /// The node.
     pub node: NodeAddr,
-    /// It sends clients to the node.
+    /// Whether the HAProxy sends clients to the node.
     pub up: bool,
-    /// When it said so.
+    /// When the HAProxy reported this.
     pub at: Moment,
-    /// The other node that its server bears the name of, if it does: it is answered no.
+    /// The other node after which HAProxy names its server, if any. The answer to such a check is "no".
     pub named: Option<NodeAddr>,
 }
 
-/// Anyone → `ClusterActor`: what is being done, and what if the primary died now?
+/// Anyone → `ClusterActor`: what is being done, and what would happen if the primary died now?
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Explanation")]
 pub struct ExplainCluster;
 
-/// Anyone → `ClusterActor`: what is known of one node, for display. `None` if the cluster does not have it.
+/// Anyone → `ClusterActor`: the knowledge of one node, for display. `None` if the cluster does not have the node.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Option<NodeView>")]
 pub struct InspectNode(pub NodeAddr);
@@ -259,30 +266,33 @@ pub struct InspectNode(pub NodeAddr);
 pub struct NodeView {
     /// The node.
     pub node: NodeAddr,
-    /// When this was seen.
+    /// When this view was made.
     pub now: Moment,
-    /// What its monitor saw last.
+    /// The last observation of its monitor.
     pub sighting: Sighting,
     /// The votes of all online keepers, counted.
     pub verdict: Verdict,
-    /// Each vote against it.
+    /// The votes against the node, by keeper.
     pub votes: BTreeMap<KeeperId, DownReason>,
-    /// What `is-writable` answers at this moment.
+    /// The answer to `is-writable` at this moment.
     pub writable: Reason,
-    /// What `is-readable` answers at this moment.
+    /// The answer to `is-readable` at this moment.
     pub readable: Reason,
-    /// Bytes of replication stream that it has produced or applied; `None` if that was never read.
+    /// The replication offset in bytes, produced or applied; `None` if it was never read.
     pub offset: Option<u64>,
-    /// Bytes that it, a replica, is behind its primary, by that one's own answer; `None` if that is not known.
+    /// How many bytes this replica is behind, by its primary's answer; `None` if that is not known.
     pub lag_bytes: Option<u64>,
-    /// Whole seconds since that primary heard from it, by the same answer; `None` if that is not known.
+    /// Whole seconds since the primary heard from this replica, by the same answer; `None` if that is not known.
     pub lag_seconds: Option<u64>,
-    /// How long ago its facts were read; `None` if they never were.
+    /// How long ago the facts were read; `None` if they never were.
     pub age: Option<Duration>,
 }
 
 impl NodeView {
-    /// Whether it is online: reachable, and not loading.
+    /// Whether the node is online. All must hold:
+    /// - the facts are proven, and the server is not loading;
+    /// - this keeper does not vote the node down;
+    /// - no majority holds it down.
     pub fn online(&self) -> bool {
         let facts = self.sighting.proven();
         let serves = facts.is_some_and(|facts| !facts.loading);

@@ -1,4 +1,4 @@
-//! Where the actors of each cluster are found, from any thread. Clusters and nodes come and go at run time.
+//! Finds the actors of each cluster, from any thread. Clusters and nodes come and go at run time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, RwLock};
@@ -14,11 +14,11 @@ use crate::supervision::ChildRef;
 /// The references of one cluster.
 #[derive(Clone)]
 pub struct ClusterRefs {
-    /// Its actor.
+    /// The actor of the cluster.
     pub actor: ChildRef<ClusterActor>,
-    /// The monitors of its nodes.
+    /// The monitors of the cluster's nodes.
     pub monitors: BTreeMap<NodeAddr, ChildRef<NodeMonitor>>,
-    /// What is shared about it, as the session knows it; `None` until that knows.
+    /// The state that the session shares about the cluster; `None` until the session has read it.
     pub shared: watch::Sender<Option<Arc<SharedState>>>,
 }
 
@@ -45,7 +45,7 @@ impl Directory {
         self.read().get(name)?.monitors.get(node).cloned()
     }
 
-    /// The first names, and how many there are.
+    /// The first `most` names, and the number of all clusters.
     pub fn first_names(&self, most: usize) -> (Vec<ClusterName>, usize) {
         let clusters = self.read();
         let first = clusters.keys().take(most).cloned();
@@ -59,7 +59,7 @@ impl Directory {
         nodes.into_iter().flatten().cloned().collect()
     }
 
-    /// Fills the cell of a cluster, then tells its actor.
+    /// Fills the cell of a cluster with its state, then tells its actor.
     pub fn share(&self, name: &ClusterName, state: SharedState) {
         if let Some(refs) = self.read().get(name) {
             refs.shared.send_replace(Some(Arc::new(state)));
@@ -76,7 +76,7 @@ impl Directory {
         *known = Some(unlisted.clone());
     }
 
-    /// Whether other keepers may have a cluster of this name, which this keeper's file lacks.
+    /// Whether other keepers may have a cluster of this name. The answer is "yes" until the clusters were listed.
     pub fn may_be_elsewhere(&self, name: &str) -> bool {
         let known = self
             .1
@@ -95,7 +95,7 @@ impl Directory {
             .collect()
     }
 
-    /// Has every monitor of a node look who is connected to it (RK-12).
+    /// Has every monitor of this node look for keepers of other groups among the node's clients (RK-12).
     pub fn look_around(&self, node: &NodeAddr) {
         for refs in self.read().values() {
             if let Some(monitor) = refs.monitors.get(node) {
@@ -104,7 +104,7 @@ impl Directory {
         }
     }
 
-    /// Has every monitor tell its server the name of this keeper's connections, and look who else is connected (RK-12).
+    /// Has every monitor tell its server the name of this keeper's connections, then look for other keepers (RK-12).
     pub fn introduce(&self) {
         for refs in self.read().values() {
             for monitor in refs.monitors.values() {
@@ -118,7 +118,7 @@ impl Directory {
         self.read().keys().cloned().collect()
     }
 
-    // A panic while the lock is held cannot leave the map half-written: every use is one call on it.
+    // A panic under the lock cannot leave the map half-written: every use is one call on the map.
     fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<ClusterName, ClusterRefs>> {
         self.0
             .read()

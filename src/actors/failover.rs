@@ -1,5 +1,5 @@
-//! What only the leader does: one [`FailoverRun`] per cluster in motion, each its own supervised actor, so that a panic
-//! stops one failover and no other.
+//! The work of the leader alone. Each cluster in motion has one [`FailoverRun`]. Each run is a supervised actor of
+//! its own, so that a panic stops one failover and no other.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -25,7 +25,7 @@ mod performing;
 mod run;
 mod switch;
 
-/// What failovers need of others.
+/// Everything that failovers need of others.
 #[derive(Clone)]
 pub struct FailoverLinks {
     /// The clusters of this keeper.
@@ -34,26 +34,26 @@ pub struct FailoverLinks {
     pub session: ChildRef<ZkSession>,
     /// Commands servers.
     pub redis: Rc<dyn Redis>,
-    /// The supervisor that the runs live under.
+    /// The supervisor of the runs.
     pub runs: ChildRef<Supervisor>,
-    /// Measures how long writes are held up.
+    /// The clock that measures how long writes are held up.
     pub clock: Arc<dyn LeaseClock>,
-    /// How often every cluster is looked at without an event (`failover-tick-seconds`).
+    /// How often every cluster is planned anew without an event (`failover-tick-seconds`).
     pub reconcile_every: Duration,
 }
 
-/// Starts a run for each cluster that needs one while this keeper leads, and stops them all when it does not.
+/// Starts a run for each cluster that needs one while this keeper leads. Stops all runs when the leadership ends.
 pub struct FailoverActor {
     links: FailoverLinks,
     leading: Option<Leadership>,
     /// Clusters with a run.
     running: BTreeSet<ClusterName>,
-    /// Clusters with a run that were called for again since it started.
+    /// Clusters with a run, for which another run was wanted since it started.
     again: BTreeSet<ClusterName>,
 }
 
 impl FailoverActor {
-    /// An actor that is idle until it is told that this keeper leads.
+    /// Creates an actor that is idle until it learns that this keeper leads.
     pub fn new(links: FailoverLinks) -> Self {
         Self {
             links,
@@ -105,7 +105,7 @@ impl FailoverActor {
         }
     }
 
-    /// Catches what no event told, and what time alone changes.
+    /// Has every cluster plan anew, for changes that no event reported or that time alone brings.
     fn reconcile(&mut self) {
         if self.leading.is_some() {
             for cluster in self.links.clusters.actors() {

@@ -1,5 +1,7 @@
-//! Watches for other groups of keepers at this keeper's servers (RK-12): names that monitors met come in, the keepers
-//! behind them are asked, and what is known of rivals goes to the actors of all clusters.
+//! Watches for other groups of keepers at this keeper's servers (RK-12):
+//! 1. Monitors report the names of keepers' connections that they met at their nodes.
+//! 2. This actor asks the keepers behind those names.
+//! 3. This actor gives the actors of all clusters what it knows of other groups.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,13 +29,13 @@ use crate::supervision::ChildRef;
 /// How long a keeper of another group may take to answer.
 pub const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
-/// How long what was heard may wait to be looked at: what several monitors meet at once is looked at once.
+/// How long a met name may wait until it is looked at, so that the names of several monitors are looked at together.
 const GATHERED_WITHIN: Duration = Duration::from_millis(50);
 
-/// How often it is told that nobody answers behind a name.
+/// How often at most it is logged that no keeper answers behind a name.
 const UNANSWERED_TOLD_EVERY: Duration = Duration::from_mins(1);
 
-/// What a keeper tells another group of its own; `None` if it has joined none yet.
+/// Describes this keeper's group and clusters to another group; `None` before this keeper has joined a group.
 ///
 /// # Errors
 /// The session does not answer.
@@ -53,44 +55,44 @@ pub async fn describe(
     }))
 }
 
-/// What a [`GroupWatch`] needs of others.
+/// Everything that a [`GroupWatch`] needs of others.
 #[derive(Clone)]
 pub struct GroupLinks {
-    /// This keeper.
+    /// The id of this keeper.
     pub keeper: KeeperId,
-    /// Where its HTTP interface is reached (`rest-advertise`).
+    /// The address of this keeper's HTTP interface (`rest-advertise`).
     pub rest: NodeAddr,
-    /// Its group, once the session has joined it.
+    /// The group of this keeper, once the session has joined it.
     pub own: watch::Receiver<Option<GroupToken>>,
-    /// Where the rivals are told; kept across restarts.
+    /// The cell with what is known of other groups. The cell outlives a restart of this actor.
     pub known: watch::Sender<Arc<Known>>,
-    /// To the monitors of all nodes.
+    /// To the monitors of all nodes: the connections have a name now.
     pub introduced: Outbox<Introduced>,
-    /// To the actors of all clusters.
+    /// To the actors of all clusters: plan anew.
     pub reconsider: Outbox<Reconsider>,
-    /// The keepers of other groups.
+    /// Asks the keepers of other groups.
     pub peers: Rc<dyn Peers>,
-    /// Where names are met.
+    /// Gives probe connections their name.
     pub redis: Rc<dyn Redis>,
     /// The clock.
     pub clock: Arc<dyn LeaseClock>,
 }
 
-/// Knows the rivals. See the module's page.
+/// Knows the other groups: see the module's page.
 pub struct GroupWatch {
     links: GroupLinks,
     rivals: Rivals,
     timer: Option<(Moment, SpawnHandle)>,
-    /// When it was told last that nobody answers behind a name.
+    /// When it was logged last that no keeper answers behind a name.
     unanswered_told: Option<Moment>,
-    /// When it was told last that another keeper answers behind a name.
+    /// When it was logged last that another keeper answers behind a name.
     astray_told: Option<Moment>,
-    /// Whoever waits until all that were met have been asked.
+    /// The changes that wait until every met keeper was asked.
     waiting: Vec<oneshot::Sender<()>>,
 }
 
 impl GroupWatch {
-    /// A watch that goes on from what was known before.
+    /// Creates a watch that continues from what was known before.
     pub fn new(links: GroupLinks) -> Self {
         let known = Arc::clone(&links.known.borrow());
         let rivals = Rivals::resumed(&known.rivals, links.clock.now());
@@ -129,7 +131,7 @@ impl GroupWatch {
         }));
     }
 
-    /// Asks whoever is to be asked, tells what has changed, and looks again when something is due.
+    /// Asks the keepers that are due, shares what has changed, and sets the timer for the next one.
     fn look(&mut self, ctx: &mut Context<Self>) {
         let now = self.links.clock.now();
         for (name, met_at) in self.rivals.due(now) {
@@ -137,7 +139,7 @@ impl GroupWatch {
         }
         self.tell(now);
         if !self.rivals.asks_first() {
-            // They go on.
+            // Dropping the senders lets those that wait go on.
             self.waiting.clear();
         }
         let next = self.rivals.next(now);
@@ -170,7 +172,8 @@ impl GroupWatch {
         self.look(ctx);
     }
 
-    /// Tells of a name behind which nobody answers. Any client can take one, as often as it likes: a line a minute is enough.
+    /// Logs a name behind which no keeper answers, once a minute at most: any client can take such a name, as often
+    /// as it likes.
     fn unanswered(&mut self, name: &ProbeName, error: &str, now: Moment) {
         let lately = |told| now.since(told) < UNANSWERED_TOLD_EVERY;
         if self.unanswered_told.is_some_and(lately) {
@@ -185,7 +188,7 @@ impl GroupWatch {
         );
     }
 
-    /// Tells the rivals, and has all clusters look at them if something of it is news.
+    /// Shares what is known of other groups. Has all clusters plan anew if it matters to them.
     fn tell(&mut self, now: Moment) {
         let known = self.rivals.told(now);
         let told = Arc::clone(&self.links.known.borrow());
@@ -205,7 +208,8 @@ impl GroupWatch {
         }
     }
 
-    /// Tells of names that lead to other keepers. Of those that lead to nobody it is [told](Self::unanswered) already.
+    /// Logs a name that leads to another keeper. For a name that leads to no keeper, see
+    /// [`unanswered`](Self::unanswered).
     fn tell_astray(&mut self, told: &[Astray], known: &[Astray], now: Moment) {
         let proven = |it: &&Astray| !matches!(it.leads_to, LeadsTo::Nobody(_));
         let mut news = known.iter().filter(proven).filter(|it| {

@@ -1,4 +1,4 @@
-//! What actors say to each other. Each message says who sends it to whom.
+//! The messages between actors. Each comment names the sender, the receiver and the content.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -25,26 +25,26 @@ mod deciding;
 mod failsafe;
 mod session;
 
-/// `NodeMonitor` → `ClusterActor`: what the monitor sees has changed in substance, or the monitor has just started.
+/// `NodeMonitor` → `ClusterActor`: my observation has changed in substance, or I have just started.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Sighted {
-    /// The node watched.
+    /// The node that is watched.
     pub node: NodeAddr,
-    /// What is seen.
+    /// The observation.
     pub sighting: Sighting,
 }
 
-/// `ClusterActor` → `NodeMonitor`: probe in full now, on the persistent connection (or a new one if there is none), and
-/// answer with what is then known. Also feeds the vote as any probe does.
+/// `ClusterActor` → `NodeMonitor`: probe in full now, on the persistent connection (or a new one if there is none). Answers
+/// with the observation after that probe. The probe feeds the vote as any probe does.
 #[derive(Debug, Clone, Copy, Default, Message)]
 #[rtype(result = "Sighting")]
 pub struct Refresh {
-    /// The settings that keepers hold, too (RK-9).
+    /// Whether to read the settings that keepers change, too (RK-9).
     pub settings: bool,
 }
 
-/// `FailoverRun`, `TaskPerformer` → `NodeMonitor`: a new connection leads to another server than yours; probe on one now.
+/// `FailoverRun`, `TaskPerformer` → `NodeMonitor`: a new connection leads to another server than yours. Probe on a new one now.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct ReadAnew;
@@ -54,13 +54,13 @@ pub struct ReadAnew;
 #[rtype(result = "()")]
 pub struct SightAgain;
 
-/// `ClusterActor` → `NodeMonitor`: what do you see, with the figures that move by themselves? Answered at once, with what the
-/// last probe told.
+/// `ClusterActor` → `NodeMonitor`: what is your observation, with the figures that move by themselves? The answer comes at
+/// once, from the last probe.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Sighting")]
 pub struct LastSeen;
 
-/// `NodeMonitor` → `GroupWatch`: keepers' probe connections, of whatever group, were met at a node (RK-12).
+/// `NodeMonitor` → `GroupWatch`: I have met probe connections of keepers, of any group, at a node (RK-12).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct KeepersMet {
@@ -70,33 +70,33 @@ pub struct KeepersMet {
     pub names: BTreeSet<ProbeName>,
 }
 
-/// HTTP → `NodeMonitor`: a keeper of another group says that it has met this one at the node. Look who is connected there.
+/// HTTP → `NodeMonitor`: a keeper of another group has met this keeper at the node. List the node's clients.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct LookAround;
 
-/// `GroupWatch` → `NodeMonitor`: this keeper's probe connections have a name now. Tell it to the server, then look who is
-/// connected there: of two keepers that do so, one sees the other.
+/// `GroupWatch` → `NodeMonitor`: this keeper's probe connections have a name now. Tell the server, then list its clients. Of
+/// two keepers that do so, at least one sees the other.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Introduced;
 
-/// `ClusterActor` → `NodeMonitor`: look who is connected to the node at once. Answered once that was done, or cannot be.
+/// `ClusterActor` → `NodeMonitor`: list the node's clients at once. Answered when that is done, or not possible.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct LookNow;
 
-/// `ClusterActor` → `GroupWatch`: a change waits for the keepers that were met and not asked yet. Answered once all were.
+/// `ClusterActor` → `GroupWatch`: a change waits for the keepers that were met and not asked yet. Answered when all were asked.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct AskFirst;
 
-/// `FailoverRun` → `ClusterActor`: look for other groups at these nodes. Answered once what was found is taken in.
+/// `FailoverRun` → `ClusterActor`: look for other groups at these nodes. Answered when the result is taken in.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct LookFirst(pub BTreeSet<NodeAddr>);
 
-/// HTTP → `ClusterActor`: what is told to another group of keepers.
+/// HTTP → `ClusterActor`: describe the cluster to another group of keepers.
 #[derive(Debug, Message)]
 #[rtype(result = "GroupCluster")]
 pub struct DescribeCluster;
@@ -109,9 +109,9 @@ pub struct InspectMonitor;
 /// The state of one monitor, for display.
 #[derive(Debug, Clone)]
 pub struct MonitorState {
-    /// What it sees.
+    /// Its observation.
     pub sighting: Sighting,
-    /// When it read this state.
+    /// When this state was made.
     pub now: Moment,
     /// The last probe that ended: when it was sent, and how long until its answer or failure.
     pub last_probe: Option<(Moment, Duration)>,
@@ -125,16 +125,16 @@ pub struct MonitorState {
     pub failures: u64,
 }
 
-/// Leadership of all keepers, as long as the latch node behind it stands.
+/// A leadership, which lasts as long as its latch node exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leadership {
-    /// The epoch this leadership raised.
+    /// The epoch of this leadership.
     pub epoch: Epoch,
-    /// Path of the latch node.
+    /// Path of the latch node in ZooKeeper.
     pub latch: String,
 }
 
-/// `ZkSession` → `FailoverActor`: leadership won (`Some`), or lost or not known to be held any more (`None`).
+/// `ZkSession` → `FailoverActor`: this keeper leads (`Some`), or may not lead any more (`None`).
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct Leading(pub Option<Leadership>);
@@ -144,33 +144,33 @@ pub struct Leading(pub Option<Leadership>);
 #[rtype(result = "()")]
 pub struct LeadAgain;
 
-/// `ZkSession` → `ClusterActor`: the cell that holds the cluster's [`SharedState`] has been filled anew, as it is at every
-/// change and on [`Subscribe`].
+/// `ZkSession` → `ClusterActor`: the cell with the cluster's [`SharedState`] has new content. Sent at every change and on
+/// [`Subscribe`].
 ///
-/// The state itself does not travel in a mailbox: the cell is filled before the lease is extended and before the change
-/// is acknowledged, so that no answer pairs an older state with a newer lease (RK-3).
+/// The state itself does not travel in a mailbox. The cell is filled before the lease is extended, and before the change is
+/// acknowledged. So no answer pairs an older state with a newer lease (RK-3).
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct Shared;
 
-/// What ZooKeeper holds about one cluster, as last read.
+/// ZooKeeper's content about one cluster, as last read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SharedState {
     /// The published state; `None` before the first publication.
     pub published: Option<Published>,
-    /// Version of the node that holds it, for compare-and-set; `None` when there is no node yet.
+    /// Version of the state's node, for compare-and-set; `None` if there is no node yet.
     pub version: Option<i32>,
-    /// Reports of all keepers, this one's as it was last confirmed.
+    /// The reports of all keepers; of this keeper, the one that was last confirmed.
     pub reports: BTreeMap<KeeperId, Report>,
     /// Keepers online.
     pub keepers: BTreeSet<KeeperId>,
-    /// What keepers ask of the published primary, and answer; of those that can.
+    /// Questions and answers about the published primary, of each keeper whose build can ask.
     pub polls: BTreeMap<KeeperId, Told>,
-    /// That has changed, and is being read again: of whom votes are a majority is not known.
+    /// Whether the set of keepers online has changed and is being read: the number that makes a majority is not known.
     pub recounting: bool,
-    /// Set while this keeper leads.
+    /// The leadership, while this keeper leads.
     pub leading: Option<Leadership>,
-    /// Who may still answer from the state before the withdrawal that is published; told to the leader only.
+    /// Keepers that may still answer from before the published withdrawal; known to the leader only.
     pub unacknowledged: Unacknowledged,
 }
 
@@ -179,111 +179,116 @@ pub struct SharedState {
 #[rtype(result = "()")]
 pub struct Subscribe(pub ClusterName);
 
-/// `ClusterActor`'s supervisor → `ZkSession`: the cluster is managed no more; forget it and take this keeper's report back.
+/// The supervisor of the `ClusterActor` → `ZkSession`: this cluster is not managed any more. Forget it, and delete this
+/// keeper's report.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Unsubscribe(pub ClusterName);
 
-/// `ZkSession` → `ClusterActor`: send me your present [`SetReport`]; I have just (re)started, or hold a new session.
+/// `ZkSession` → `ClusterActor`: send me your present [`SetReport`]. I have just (re)started, or have a new session.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ResendReport;
 
-/// `ClusterActor` → `ZkSession`: this keeper's report from now on. An empty one has no node in ZooKeeper.
+/// `ClusterActor` → `ZkSession`: this is this keeper's report from now on. An empty report has no node in ZooKeeper.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct SetReport {
     /// The cluster.
     pub cluster: ClusterName,
-    /// Its votes.
+    /// The report.
     pub report: Report,
 }
 
-/// `FailoverRun` → `ZkSession`: a guarded write of a cluster's state (RK-4): one transaction that checks the latch node
-/// and the version. Answers what was written (with its generation) and its version, and has handed the same to the
-/// `ClusterActor` as [`Shared`] before the answer is sent.
+/// `FailoverRun` → `ZkSession`: a guarded write of a cluster's state (RK-4). One transaction checks the latch node and the
+/// version.
+///
+/// Answers with the written state, its generation included, and its version. The `ClusterActor` has got the same as [`Shared`]
+/// before.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(Published, i32), WriteError>")]
 pub struct WriteState {
     /// The cluster.
     pub cluster: ClusterName,
-    /// The leadership under which it was decided.
+    /// The leadership under which the state was decided.
     pub leadership: Leadership,
-    /// The version it was decided from; `None` when there was no node.
+    /// The version from which the state was decided; `None` if there was no node.
     pub version: Option<i32>,
-    /// The state to write; its epoch and generation are filled in.
+    /// The state to write. The session fills in its epoch and generation.
     pub state: Published,
-    /// Whether it changes the published primary, so that `/generation` is raised in the same transaction (RK-2).
+    /// Whether the published primary changes, so that the transaction raises `/generation`, too (RK-2).
     pub raise_generation: bool,
 }
 
-/// `FailoverRun` → `ZkSession`: publish in a cluster what another one is published with, as this keeper knows it (RK-4). A state of
-/// the other one that has changed since refuses it. Answered as [`WriteState`] is.
+/// `FailoverRun` → `ZkSession`: publish in a cluster the state of another cluster, as this keeper knows it (RK-4).
+///
+/// Refused if the other cluster's state has changed since. Answered as [`WriteState`] is.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(Published, i32), WriteError>")]
 pub struct TakeOver {
     /// The cluster.
     pub cluster: ClusterName,
-    /// The other one.
+    /// The cluster whose state is taken over.
     pub other: ClusterName,
-    /// The leadership under which it was decided.
+    /// The leadership under which this was decided.
     pub leadership: Leadership,
-    /// The version it was decided from; `None` when there was no node.
+    /// The version from which this was decided; `None` if there was no node.
     pub version: Option<i32>,
 }
 
-/// `FailoverRun` → `ZkSession`: is this still the leadership, and the state the one decided from? Asked of all of ZooKeeper,
-/// in its order of writes: a transaction of checks only (RK-4).
+/// `FailoverRun` → `ZkSession`: is this still the leadership, and the state the one that was decided from? A transaction of
+/// checks only, so ZooKeeper answers in its order of writes (RK-4).
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), WriteError>")]
 pub struct Guard {
     /// The cluster.
     pub cluster: ClusterName,
-    /// The leadership under which it was decided.
+    /// The leadership under which the command was decided.
     pub leadership: Leadership,
-    /// The version it was decided from.
+    /// The version from which the command was decided.
     pub version: Option<i32>,
 }
 
-/// `ClusterActor` → `FailoverActor`: there is something to do, or something that is held, while this keeper leads.
+/// `ClusterActor` → `FailoverActor`: the plan has an action or a hold, while this keeper leads.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Wanted(pub ClusterName);
 
-/// `FailoverActor` → `ClusterActor`: look again, though nothing may have changed, and send [`Wanted`] if it is so.
+/// `FailoverActor` → `ClusterActor`: plan anew, even if nothing has changed. Send [`Wanted`] if there is something to do.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Reconsider;
 
-/// `FailoverRun` → `ClusterActor`: how a command to a node ended.
+/// `FailoverRun` → `ClusterActor`: a command to a node has ended.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Commanded {
     /// The node.
     pub node: NodeAddr,
-    /// It was to become a primary.
+    /// Whether the command was a promotion.
     pub promotion: bool,
-    /// The keeper through which it was commanded, if not by the leader itself.
+    /// The keeper that sent the command, if not the leader itself.
     pub through: Option<KeeperId>,
-    /// Why it failed; `None` when it was done.
+    /// Why the command failed; `None` if it was carried out.
     pub failure: Option<String>,
-    /// It failed because the server ended the connection.
+    /// Whether it failed because the server ended the connection.
     pub cut: bool,
 }
 
-/// `FailoverRun` → `ClusterActor`: why a switchover was not carried out. Not held against its successor in a failover.
+/// `FailoverRun` → `ClusterActor`: a switchover was not carried out, for this reason. The failure does not count against the
+/// successor in a failover.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct SwitchFailed(pub String);
 
-/// `FailoverRun` → `ClusterActor` of the leader: have another keeper do this. Answers how it ended; `Unknown` if that keeper
-/// does not tell in time.
+/// `FailoverRun` → `ClusterActor` of the leader: have another keeper carry out a task. Answers with the outcome; `Unknown` if
+/// that keeper does not report in time.
 #[derive(Debug, Message)]
 #[rtype(result = "Outcome")]
 pub struct Delegate {
-    /// The leadership that gives the task.
+    /// The epoch of the leadership that gives the task.
     pub epoch: Epoch,
-    /// What to do.
+    /// The task.
     pub task: Task,
 }
 
@@ -293,26 +298,26 @@ pub struct Delegate {
 pub struct Perform {
     /// The cluster.
     pub cluster: ClusterName,
-    /// Which task.
+    /// The id of the task.
     pub id: TaskId,
-    /// What to do.
+    /// The task.
     pub task: Task,
 }
 
-/// `TaskPerformer` → `ClusterActor`: how a task ended.
+/// `TaskPerformer` → `ClusterActor`: a task has ended.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Performed {
-    /// Which task.
+    /// The id of the task.
     pub id: TaskId,
-    /// The node it was about.
+    /// The node of the task.
     pub node: NodeAddr,
-    /// How it ended.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
-/// `TaskPerformer` → `ZkSession`: is the leader that gave this task still the leader, and the state the one it decided
-/// from? Asked of all of ZooKeeper, as with [`Guard`] (RK-4).
+/// `TaskPerformer` → `ZkSession`: does the leader that gave this task still lead, and is the state the one it decided from? A
+/// transaction of checks only, as with [`Guard`] (RK-4).
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), WriteError>")]
 pub struct GuardTask {
@@ -320,11 +325,11 @@ pub struct GuardTask {
     pub cluster: ClusterName,
     /// The latch node of the leader.
     pub latch: String,
-    /// The version it decided from.
+    /// The version from which the leader decided.
     pub version: i32,
 }
 
-/// `FailoverRun`, `TaskPerformer` → `ZkSession`: the newest epoch raised, read while this latch node stands (RK-4).
+/// `FailoverRun`, `TaskPerformer` → `ZkSession`: what is the newest epoch? Refused if this latch node is gone (RK-4).
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Epoch, WriteError>")]
 pub struct ReadEpoch {
@@ -332,47 +337,46 @@ pub struct ReadEpoch {
     pub latch: String,
 }
 
-/// HTTP → `ClusterActor` of the leader: switch over, in the operator's name. Answers when that is done, or when
-/// everything is as it was.
+/// HTTP → `ClusterActor` of the leader: switch over, in the operator's name. Answers when the switchover is done, or when
+/// everything is as before.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Switched, NotSwitched>")]
 pub struct Switchover(pub Requested);
 
-/// A switchover that was made.
+/// A switchover that was carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Switched {
-    /// Who was the primary.
+    /// The old primary.
     pub from: NodeAddr,
-    /// Who is now.
+    /// The new primary.
     pub to: NodeAddr,
-    /// The generation in which it was published.
+    /// The generation in which the new primary is published.
     pub generation: Generation,
 }
 
-/// A switchover that was not made, or is not known to be.
+/// A switchover that was not carried out, or whose outcome is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotSwitched {
     /// This keeper does not lead.
     #[error("this keeper does not lead")]
     NotLeading,
-    /// It was not begun, and why.
+    /// The switchover was not begun, for this reason.
     #[error("{0}")]
     Refused(String),
-    /// It was begun and called off: the primary is the same as before, and why.
+    /// The switchover was begun and called off: the primary is the same as before.
     #[error("called off, {primary} is the primary again: {why}")]
     CalledOff {
         /// The primary.
         primary: NodeAddr,
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// Something else came in between, or it took too long: look at the cluster.
+    /// Another change came in between, or the switchover took too long: look at the cluster.
     #[error("not known what became of it: {0}")]
     Unknown(String),
 }
 
-/// HTTP → `ClusterActor` of the leader: an operator has seen that the primary was changed from outside, and the keepers are
-/// to go on (RK-12).
+/// HTTP → `ClusterActor` of the leader: an operator knows of the changes from outside. The keepers may go on (RK-12).
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<(), NotAcknowledged>")]
 pub struct Acknowledge;
@@ -390,13 +394,13 @@ pub enum NotAcknowledged {
     Nothing,
 }
 
-/// `FailoverRun` → `ClusterActor`: how the change of a node's settings ended (RK-9).
+/// `FailoverRun` → `ClusterActor`: a change of a node's settings has ended (RK-9).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct SettingsTried {
     /// The node.
     pub node: NodeAddr,
-    /// Why it failed; `None` when it was done.
+    /// Why the change failed; `None` if it was carried out.
     pub failure: Option<String>,
 }
 
@@ -408,37 +412,37 @@ pub struct RunEnded(pub ClusterName);
 /// A guarded write that was not confirmed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
-    /// It was not made: the leadership is lost, or the state is newer than the decision.
+    /// The write was not made: the leadership is lost, or the state is newer than the decision.
     #[error("not written: {0}")]
     NotDone(String),
-    /// It may have been made: read the state again before anything else.
+    /// The write may have been made: read the state again before anything else.
     #[error("outcome of the write unknown: {0}")]
     Unknown(String),
 }
 
-/// `ZkSession` → the root: this keeper can not take part, and trying again would not help; end the process with this as
-/// its last words.
+/// `ZkSession` → the root: this keeper cannot join the others, and another try would not help. End the process with this
+/// message.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct Fatal {
-    /// What is wrong and what to do about it.
+    /// The fault, and what to do about it.
     pub message: String,
 }
 
-/// What a keeper announces of itself in its heartbeat node.
+/// The content of a keeper's heartbeat node about the keeper itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeeperAnnouncement {
-    /// Its id.
+    /// The keeper's id.
     pub id: KeeperId,
-    /// Where its HTTP interface listens, `host:port` as others can reach it best.
+    /// The `host:port` at which others can best reach its HTTP interface.
     pub rest: String,
     /// Version of the program.
     pub version: String,
-    /// Host name and process id, to name the holder of an id.
+    /// Host name and process id, to identify the process that holds an id.
     pub process: String,
 }
 
-/// Anyone → `ZkSession`: give back latch, votes and membership, close the session. Answers when that is done.
+/// Anyone → `ZkSession`: give up latch, votes and membership, and close the session. Answered when that is done.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Leave;

@@ -1,7 +1,7 @@
-//! Watches one Redis node: a probe each tick on one persistent connection, this keeper's vote, what the node says.
+//! Watches one Redis node: a probe each tick on one persistent connection, the keeper's vote, and the node's facts.
 //!
-//! A monitor goes through `rest` → `woken` → `probe` → `ended` → (`learn` →) `rest`. It owns the future of the stage it is
-//! in, and the connection travels through the stages with it; all of it ends with the actor.
+//! A monitor goes through these stages: `rest` → `woken` → `probe` → (`learn` →) `conclude` → `rest`. The monitor
+//! owns the future of its stage, and the connection travels through the stages. Both end with the actor.
 
 mod anew;
 mod company;
@@ -65,36 +65,36 @@ pub struct NodeMonitor {
     liveness: Liveness,
     proof: Proof,
     sighting: Sighting,
-    /// What the cluster was told last.
+    /// The last observation that the cluster was told.
     told: Option<Sighting>,
-    /// When, on the present connection, everything was asked last because its time had come.
+    /// When everything was last asked on schedule, on the present connection.
     full_at: Option<Moment>,
-    /// When something on the connection was answered with a probe at once.
+    /// When an event on the connection was last answered with a probe at once.
     hastened: Option<Moment>,
-    /// How long the last answer took on a connection that had to be set up for it.
+    /// How long the last answer took on a connection that had to be opened for it.
     set_up: Option<Duration>,
-    /// Probes unanswered on the present connection.
+    /// How many probes are unanswered on the present connection.
     timeouts: u32,
-    /// Ends the rest.
+    /// Ends a rest.
     wake: Rc<Notify>,
-    /// The next probe goes over a new connection: the present one leads to another server than a new one does.
+    /// Whether the next probe uses a new connection, because a new one leads to another server than the present one.
     anew: bool,
     /// Where the present connection leads.
     names: Names,
     lateness: Lateness,
-    /// Asked for before the probe under way was sent.
+    /// The actors that asked before the next probe is sent.
     waiting: Vec<oneshot::Sender<Sighting>>,
-    /// Whoever asked wants to know the settings, too.
+    /// Whether one of those that asked needs the settings, too.
     settings_wanted: bool,
-    /// To be answered with the outcome of the probe under way.
+    /// The actors that get the outcome of the probe under way.
     served: Vec<oneshot::Sender<Sighting>>,
     vote_timer: Option<SpawnHandle>,
-    /// The last probe failed because nobody listens.
+    /// Whether the last probe failed with evidence against the node: a refused or closed connection, but not silence.
     refused: bool,
     last_probe: Option<(Moment, Duration)>,
     /// How long the last answer took.
     usual: Duration,
-    /// When it was told last that an old connection was mute.
+    /// When it was logged last that an old connection was mute.
     mute_told: Option<Moment>,
     consecutive_failures: u64,
     probes: u64,
@@ -104,7 +104,7 @@ pub struct NodeMonitor {
 
 /// Why a rest ended.
 enum Woken {
-    /// The time has come, or somebody asked.
+    /// The next probe is due, or an actor asked.
     Due,
     Stirred(Stir),
 }
@@ -112,8 +112,8 @@ enum Woken {
 // === impl NodeMonitor ===
 
 impl NodeMonitor {
-    /// A monitor of the node of `cluster` at `addr`. It probes as soon as it is started. `fresh` is shared by all monitors
-    /// of the process.
+    /// A monitor of the node of `cluster` at `addr`. The monitor probes as soon as it is started. All monitors of the
+    /// process share `fresh`.
     pub fn new(
         redis: Rc<dyn Redis>,
         cluster: ClusterName,
@@ -169,10 +169,10 @@ impl NodeMonitor {
         }
     }
 
-    /// Waits for the next probe to be due, with an ear on the connection.
+    /// Waits until the next probe is due, or something happens on the connection.
     fn rest(&mut self, connection: Connection, ctx: &mut Context<Self>) {
         if self.waiting.is_empty() && !self.anew && !self.company.is_wanted() {
-            // What it was to wake for may be done already.
+            // A former wake-up may be left whose purpose is done already.
             let _ = self.wake.notified().now_or_never();
         }
         let now = self.clock.now();
@@ -251,12 +251,12 @@ impl NodeMonitor {
         }
     }
 
-    /// Somebody waits for a look, and nothing else is to be done.
+    /// Whether an actor waits for a look at the clients, and nothing else comes first.
     fn looks_at_once(&self) -> bool {
         self.company.looks_at_once() && self.sighting.answering && !self.anew
     }
 
-    /// Whether what happened on the connection is answered with a probe at once: not more than once a tick.
+    /// Whether an event on the connection is answered with a probe at once: at most once a tick.
     fn hastens(&mut self) -> bool {
         let now = self.clock.now();
         let hastens = self
@@ -332,10 +332,10 @@ impl NodeMonitor {
         ));
     }
 
-    /// A probe has had all its consequences.
+    /// Ends a probe: reports, answers those that asked, and rests or probes again.
     fn conclude(&mut self, connection: Connection, ctx: &mut Context<Self>) {
         if self.anew && self.sighting.answering {
-            // What was read is of the server that the name meant before.
+            // The facts are those of the server that the name meant before.
             self.waiting.append(&mut self.served);
             self.probe(connection, ctx);
             return;
@@ -349,14 +349,14 @@ impl NodeMonitor {
             self.rush.end();
         }
         for asker in self.served.drain(..) {
-            // Whoever asked may have stopped waiting.
+            // The actor that asked may have stopped waiting.
             let _ = asker.send(self.sighting.clone());
         }
         if self.sighting.answering && !self.waiting.is_empty() {
             self.probe(connection, ctx);
             return;
         }
-        // What just failed to answer is not asked again before its time.
+        // A node that has just failed to answer is not probed again before the next tick.
         for asker in self.waiting.drain(..) {
             let _ = asker.send(self.sighting.clone());
         }
@@ -381,7 +381,7 @@ impl Handler<Refresh> for NodeMonitor {
         self.waiting.push(asker);
         self.wake.notify_one();
         Box::pin(wrap_future::<_, Self>(answer).map(|answer, monitor, _| {
-            // The monitor holds the other end as long as it lives.
+            // The monitor holds the sender while it lives.
             answer.unwrap_or_else(|_| monitor.sighting.clone())
         }))
     }

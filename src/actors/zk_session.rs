@@ -1,10 +1,13 @@
-//! The actor that holds the coordination session: membership, heartbeat and lease, leader latch, the state of every
-//! cluster, this keeper's reports, guarded writes.
+//! The actor that holds the ZooKeeper session: membership, heartbeat and lease, leader latch, the state of every
+//! cluster, this keeper's reports, and guarded writes.
 //!
-//! Safety rests on three things kept in plain structs beside it: what a heartbeat is worth
-//! (`lease_book`, RK-3), what may be applied (`cluster`: never a lower generation), and what guards a write
-//! (`writing`, RK-4). Watches only hasten. On every new connection all requests, reads and watches of the one before
-//! are dropped, and everything is read again before anything counts.
+//! Safety rests on three plain structs beside it:
+//! - `lease_book`: the lease that a heartbeat earns (RK-3);
+//! - `cluster`: which states may be applied, never a lower generation;
+//! - `writing`: what guards a write (RK-4).
+//!
+//! Watches only make a keeper faster. On every new connection the keeper drops all requests, reads and watches of the
+//! connection before. Then it reads everything again before anything counts.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -78,109 +81,110 @@ mod yielding;
 
 pub use self::joining::stranger_below;
 
-/// Where the state of the cluster named goes: to its actor.
+/// Takes the state of the named cluster to its actor.
 pub type SharedOutbox = Rc<dyn Fn(&ClusterName, SharedState)>;
 
-/// Where the clusters go that ZooKeeper has and the file lacks.
+/// Takes the clusters that ZooKeeper has and the file lacks.
 pub type LackingOutbox = Rc<dyn Fn(&BTreeSet<ClusterName>)>;
 
-/// What [`ZkSession`] needs. Cloned for every restart.
+/// Everything that a [`ZkSession`] needs. Cloned for every restart.
 #[derive(Clone)]
 pub struct Dependencies {
-    /// Makes sessions.
+    /// Opens sessions with ZooKeeper.
     pub coordination: Rc<dyn Coordination>,
-    /// The other keepers.
+    /// Asks the other keepers without ZooKeeper.
     pub peers: Rc<dyn Peers>,
-    /// Measures the lease.
+    /// The clock that measures the lease.
     pub clock: Arc<dyn LeaseClock>,
-    /// What the operator decided.
+    /// The settings of the operator.
     pub settings: Settings,
-    /// Where the lease is told; shortened only by its revocation.
+    /// The cell with the lease. Only a revocation makes the lease shorter.
     pub lease: watch::Sender<Lease>,
-    /// Where it is told who could not be asked without ZooKeeper, and why.
+    /// The cell with the keepers that could not be asked without ZooKeeper, each with the reason.
     pub obstacles: watch::Sender<Arc<[String]>>,
-    /// Where the group is told that this keeper has joined.
+    /// The cell with the group, once this keeper has joined it.
     pub group: watch::Sender<Option<GroupToken>>,
-    /// To the actor of the cluster named.
+    /// To the actor of the named cluster: its state.
     pub shared: SharedOutbox,
-    /// Where the clusters are told that the file lacks.
+    /// Takes the clusters that the file lacks.
     pub unlisted: LackingOutbox,
     /// Which published clusters have which servers.
     pub claims: Rc<RefCell<Claims>>,
-    /// To the actors of all clusters.
+    /// To the actors of all clusters: send your reports again.
     pub resend: Outbox<ResendReport>,
-    /// To the failover actor.
+    /// To the failover actor: whether this keeper leads.
     pub leading: Outbox<Leading>,
-    /// To the root.
+    /// To the root: end the process.
     pub fatal: Outbox<Fatal>,
 }
 
-/// What the operator decided.
+/// The settings of the operator.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// This keeper.
+    /// This keeper, as its heartbeat node announces it.
     pub announcement: KeeperAnnouncement,
-    /// Tells this process from every other that has the same id (RK-8).
+    /// Tells this process apart from every other with the same id (RK-8).
     pub nonce: Nonce,
-    /// Where it runs.
+    /// The place where this process runs.
     pub place: Place,
-    /// The clusters of its file.
+    /// The clusters of this keeper's file.
     pub clusters: BTreeSet<ClusterName>,
-    /// The settings of its file that are compared with those of the others.
+    /// The settings of this keeper's file that are compared with those of other keepers.
     pub file: FileSettings,
     /// Time between heartbeats.
     pub heartbeat: Duration,
-    /// How long a heartbeat vouches for what is known, from its sending: at most half the session timeout (RK-3).
+    /// How long a heartbeat vouches for this keeper's knowledge, from its sending. At most half the session timeout
+    /// (RK-3).
     pub lease: Duration,
-    /// How this keeper goes on without ZooKeeper; `None`: not at all (RK-8).
+    /// The settings of failsafe mode; `None` if it is switched off (RK-8).
     pub failsafe: Option<Failsafe>,
-    /// How long this keeper must see less than another before it makes way for that one as the leader.
+    /// How long this keeper must see less than another one before it steps down for that keeper.
     pub patience: Duration,
-    /// The token of the group if this keeper is the first below its prefix (RK-12).
+    /// The token that the group gets if this keeper is the first below its prefix (RK-12).
     pub group: GroupToken,
 }
 
-/// The coordination session of this keeper.
+/// This keeper's session with ZooKeeper.
 pub struct ZkSession {
     dependencies: Dependencies,
     identity: Identity,
-    /// This very process.
+    /// The process of this keeper: its id and its nonce.
     me: KeeperProcess,
     phase: Phase,
     session: Option<Rc<dyn Session>>,
-    /// The number of the connection in use, as the session counts them.
+    /// The number of the connection in use, as the session counts connections.
     connection: u64,
     line: Option<Line>,
     lines: u64,
     retry: Duration,
-    /// What is wrong, as logged last.
+    /// The trouble that was logged last.
     trouble: Option<String>,
     clusters: BTreeMap<ClusterName, Cluster>,
-    /// Those among them that the file lacks.
+    /// The clusters among them that the file lacks.
     unlisted: BTreeSet<ClusterName>,
     subscriptions: u64,
     roll: Roll,
-    /// What this keeper asks the others of published primaries, and answers.
+    /// This keeper's questions about published primaries, and its answers.
     polls: Polls,
     circle: Circle,
-    /// Keepers that a failover would wait for beyond all leases, and until when, as told last.
+    /// The keepers that a failover would wait for beyond all leases, each with the end of that wait, as logged last.
     foreseen: BTreeMap<KeeperId, Moment>,
     part: Part,
     rehearsals: Rehearsals,
-    /// Everything was read once since the start.
+    /// Whether everything was read once since the start.
     was_current: bool,
     lease_book: LeaseBook,
     pace: Pace,
     leadership: Option<Leadership>,
     yielding: Yielding,
-    /// What was told in the log of keepers and of this one's lease.
+    /// The events of keepers and of this keeper's lease that were logged.
     log: Log,
     /// Why this keeper stopped leading the last time, and when.
     stopped: Option<(&'static str, Moment)>,
     settings: SettingComparison,
 }
 
-/// How far a keeper has come.
+/// The progress of a keeper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Connecting,
@@ -194,36 +198,36 @@ enum Phase {
     Left,
 }
 
-/// All that belongs to one connection, from its beginning until everything is read again. Dropped as a whole, and what
-/// still arrives from it is ignored.
+/// Everything that belongs to one connection. A lost connection drops all of it: events that still arrive from it are
+/// ignored.
 struct Line {
     number: u64,
-    /// What is under way. Many futures behind one of actix, which polls each of its own at every wake.
+    /// The futures under way, behind a single future of actix: actix polls each of its own at every wake.
     futures: mpsc::UnboundedSender<LocalBoxFuture<'static, Event>>,
     handle: SpawnHandle,
     /// `/generation` as read before anything else.
     first_generation: Option<Generation>,
-    /// Clusters that were not read completely.
+    /// The clusters that were not read completely.
     unread: BTreeSet<ClusterName>,
-    /// Version of this keeper's own node.
+    /// The version of this keeper's own heartbeat node.
     own_version: i32,
     /// When the heartbeat was sent that is not answered yet.
     beating: Option<Moment>,
-    /// The registration for failsafe is being written.
+    /// Whether the registration for the failsafe group is being written.
     amending: bool,
-    /// What the last heartbeat sent acknowledges.
+    /// The generation that the last heartbeat acknowledges.
     acknowledged: Generation,
-    /// `/generation` is being read to learn what has changed, and whether it is to be read once more.
+    /// `Some` while `/generation` is being read to learn what has changed; `true` if it is to be read once more.
     looking: Option<bool>,
-    /// When the roll will be looked at again, though nothing was heard.
+    /// When the silence of keepers is checked again, even if nothing is read.
     silence: Option<Moment>,
-    /// Keepers whose files' settings are followed.
+    /// The keepers whose file settings are followed.
     files: BTreeSet<KeeperId>,
-    /// It is being looked up whether silence is what it seems.
+    /// Whether a survey of silent keepers is under way.
     surveying: bool,
-    /// A silent leader is being deposed.
+    /// Whether a silent leader is being deposed.
     deposing: bool,
-    /// `None` until it was read.
+    /// The latch, as read last; `None` before the first read.
     standing: Option<Standing>,
     campaign: Campaign,
     counter: Counter,
@@ -232,7 +236,7 @@ struct Line {
 // === impl ZkSession ===
 
 impl ZkSession {
-    /// The session of the keeper described, to be started.
+    /// Creates the session of the keeper that is described, to be started.
     pub fn new(dependencies: Dependencies) -> Self {
         let settings = &dependencies.settings;
         let identity = Identity {
@@ -289,7 +293,7 @@ impl ZkSession {
     /// Runs a future for as long as this connection lasts.
     fn spawn(&self, future: impl Future<Output = Event> + 'static) {
         if let Some(line) = &self.line {
-            // The receiver lives as long as the line.
+            // The receiver lives as long as `line`.
             let _ = line.futures.unbounded_send(future.boxed_local());
         }
     }
@@ -298,7 +302,7 @@ impl ZkSession {
         matches!(self.phase, Phase::Refused | Phase::Left)
     }
 
-    /// Joined, on a connection that is up.
+    /// The session, if this keeper has joined on a connection that is up.
     fn online(&self) -> Option<Rc<dyn Session>> {
         match self.phase {
             Phase::Reading | Phase::Current => self.session.clone(),
@@ -390,6 +394,6 @@ impl StreamHandler<(u64, Event)> for ZkSession {
         self.settle(ctx);
     }
 
-    /// A line ends; the actor goes on.
+    /// The stream of one connection ends; the actor goes on.
     fn finished(&mut self, _: &mut Self::Context) {}
 }

@@ -1,5 +1,6 @@
-//! Questions to a cluster, each answered from memory: those of clients in one step, those for display with the figures that
-//! the monitors of its nodes hold.
+//! Answers the questions to a cluster.
+//! - A client's question is answered from memory, in one step.
+//! - A question for display waits up to 20 ms for the latest figures of the node monitors.
 
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ use crate::domain::explain::Explanation;
 use crate::domain::lease::Lease;
 use crate::domain::node::Moment;
 
-/// How long a monitor has to tell what it saw last: it is asked for nothing else. One that hangs holds up no display.
+/// How long a monitor may take to return its last observation. The monitor does no work for that answer, and a
+/// monitor that hangs must not hold up a display.
 const FIGURES: Duration = Duration::from_millis(20);
 
 impl Handler<Ask> for ClusterActor {
@@ -77,7 +79,8 @@ impl Handler<InspectNode> for ClusterActor {
 }
 
 impl ClusterActor {
-    /// Answers for display, from what the last probes told. Monitors tell unasked only what changes in substance.
+    /// Answers for display, from the last probes. The monitors are asked because they report only changes in
+    /// substance by themselves.
     fn with_figures<T: 'static>(
         &self,
         answer: impl FnOnce(&State, Lease, Moment) -> T + 'static,

@@ -1,4 +1,4 @@
-//! The withdrawal of a primary is confirmed (RK-2): what the leader asks, and what every keeper answers.
+//! The confirmation of a withdrawal (RK-2): what the leader asks, and what every keeper answers.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,10 @@ use crate::domain::observed::ObservedNode;
 use crate::domain::published::Published;
 use crate::domain::verdict::voters;
 
-/// What other keepers ask, and what this one answers.
+/// The questions of other keepers, and this keeper's answers.
 #[derive(Debug, Default)]
 pub(super) struct Polled {
-    /// Who asks, and under which number.
+    /// The keepers that ask, with the number of their question.
     questions: Questions,
     answers: BTreeMap<KeeperId, Answer>,
 }
@@ -26,7 +26,7 @@ pub(super) struct Polled {
 type Questions = BTreeMap<KeeperId, u64>;
 
 impl Polled {
-    /// Takes in the questions that stand now; answers those for which the primary is to be asked.
+    /// Takes in the current questions. Returns the new ones, for which the primary is to be asked.
     fn begin(&mut self, questions: Questions) -> Questions {
         let known =
             |(asker, number): &(&KeeperId, &u64)| self.questions.get(*asker) == Some(*number);
@@ -40,7 +40,7 @@ impl Polled {
         fresh
     }
 
-    /// This came of it, for those who still wait.
+    /// Keeps the finding as the answer to each of these questions that is still asked.
     fn found(&mut self, questions: Questions, finding: Finding) {
         for (asker, number) in questions {
             if self.questions.get(&asker) == Some(&number) {
@@ -58,8 +58,10 @@ impl State {
         self.observed.published.as_ref()?.primary.as_ref()
     }
 
-    /// From when on the published primary counts as silent here: voted down, but not refusing, or an answer short for
-    /// two probe timeouts (RK-11).
+    /// Since when this keeper counts the published primary as silent (RK-11), if it does. The time counts from the
+    /// first probe that was neither answered nor refused:
+    /// - from that probe itself, if the primary is voted down as unanswered or closed;
+    /// - otherwise from two probe timeouts later, which may lie ahead.
     fn primary_silent(&self) -> Option<Moment> {
         let sighting = &self.observed.nodes.get(self.primary()?)?.sighting;
         let owed = sighting
@@ -74,14 +76,15 @@ impl State {
         }
     }
 
-    /// Whether the published primary is voted down.
+    /// Whether a majority finds the published primary unreachable, loading for too long, or busy for too long.
     fn primary_unfit(&self) -> bool {
         let primary = self.primary();
         let node = primary.and_then(|primary| self.observed.nodes.get(primary));
         node.is_some_and(|node| node.verdict.unfit_as_primary())
     }
 
-    /// Whether another process answers at the address of the published primary, which is not in its place.
+    /// Whether another process than the published one answers at the address of the published primary, as a replica
+    /// or with other data.
     fn primary_replaced(&self) -> bool {
         let node = self.primary().and_then(|it| self.observed.nodes.get(it));
         let facts = node.and_then(ObservedNode::answering);
@@ -93,8 +96,10 @@ impl State {
         published.is_some_and(|published| published.is_replaced_by(facts))
     }
 
-    /// What was found at the published address. An answer that names no process is none of the published one's where this
-    /// keeper finds another in its place.
+    /// Judges what was found at the published address.
+    ///
+    /// An answer may name no process. Such an answer counts as one of another process if this keeper votes that
+    /// another process has replaced the primary.
     fn judged(&self, asked: &Asked, now: Moment) -> Finding {
         let vote = self.primary().and_then(|it| self.observed.vote(it, now));
         let replaced = match &asked.facts {
@@ -108,7 +113,10 @@ impl State {
         }
     }
 
-    /// Another generation is published: what is known of the primary is of the past, unless the withdrawal is called off.
+    /// Forgets what is known of the published primary when another generation is published.
+    ///
+    /// Two publications are exceptions: a withdrawal by failover, and the publication that calls such a withdrawal
+    /// off.
     pub(super) fn confirmation_after(&mut self, published: Option<&Published>, now: Moment) {
         let (limits, before) = (self.settings.limits, self.observed.published.as_ref());
         let intent = |state: Option<&Published>| state?.intent.clone();
@@ -130,8 +138,8 @@ impl State {
         }
     }
 
-    /// Takes in what the others have told of a primary that is voted down, or in whose place another process answers; or that
-    /// it is not so any more.
+    /// Takes in the other keepers' findings while a majority finds the primary unfit, or while another process
+    /// answers in its place. Ends the confirmation once neither is the case.
     pub(super) fn confirm(&mut self, now: Moment) {
         let limits = self.settings.limits;
         let failed = if !self.primary_unfit() && !self.primary_replaced() {
@@ -152,8 +160,8 @@ impl State {
         }
     }
 
-    /// What the voters have found since they were asked under this number. A keeper that cannot be asked, of a former
-    /// build, stands by its vote.
+    /// Counts what the voters have found since they were asked under this number. A keeper of an earlier build cannot
+    /// be asked: its vote counts as its finding.
     pub(super) fn tally(&self, number: u64) -> Tally {
         let (Some(shared), Some(primary)) = (&self.shared, self.primary()) else {
             return Tally::default();
@@ -185,7 +193,7 @@ impl State {
         tally
     }
 
-    /// What other keepers ask this one.
+    /// The questions that other keepers ask this one.
     fn questions(&self) -> Questions {
         let polls = self.shared.iter().flat_map(|shared| &shared.polls);
         let others = polls.filter(|(keeper, _)| **keeper != self.settings.keeper);
@@ -194,7 +202,7 @@ impl State {
             .collect()
     }
 
-    /// What this keeper asks the others and answers.
+    /// This keeper's question to the others, and its answers to theirs.
     fn poll(&self) -> Told {
         let asks = self.leading().and(self.observed.confirmation.polled());
         Told {
@@ -214,7 +222,7 @@ fn count(cluster: &str, outcome: &'static str) {
 // === asking and answering ===
 
 impl ClusterActor {
-    /// Whether the brake acts (RK-11), where that matters.
+    /// Whether the brake acts (RK-11). The answer is `None` while no majority finds the primary unfit.
     pub(super) fn brake(&self, now: Moment) -> Option<Brake> {
         let name = &self.state.settings.name;
         let mut primaries = self.links.primaries.borrow_mut();
@@ -228,7 +236,7 @@ impl ClusterActor {
             .flatten()
     }
 
-    /// Has the session tell what this keeper asks and answers, if that has changed.
+    /// Gives the session this keeper's questions and answers, if they have changed.
     pub(super) fn tell_poll(&mut self) {
         let told = self.state.poll();
         if told != self.poll_told {
@@ -244,7 +252,7 @@ impl ClusterActor {
         });
     }
 
-    /// Asks the primary for another keeper that has asked this one.
+    /// Asks the primary on behalf of the keepers that have asked this one.
     pub(super) fn answer_polls(&mut self, ctx: &mut Context<Self>) {
         let questions = self.state.questions();
         let questions = self.state.polled.begin(questions);
@@ -260,7 +268,7 @@ impl ClusterActor {
         ctx.spawn(answered);
     }
 
-    /// What a node answers on a new connection.
+    /// Asks a node on a new connection.
     fn ask_anew(&self, node: Option<NodeAddr>) -> impl Future<Output = Asked> + use<> {
         let monitor = node.and_then(|node| self.links.monitors.get(&node).cloned());
         async move {
@@ -278,8 +286,10 @@ impl ClusterActor {
 impl Handler<Confirm> for ClusterActor {
     type Result = ResponseActFuture<Self, ()>;
 
-    /// The successor first: an answer of it that is newer than any of the primary's. Where another keeper reaches it, what
-    /// that tells is such an answer.
+    /// Asks the successor first, and the primary only if the successor answers. So the successor's answer is newer
+    /// than any answer of the primary.
+    ///
+    /// Where another keeper reaches the successor, the report of that keeper stands in for the successor's answer.
     fn handle(&mut self, Confirm(inquiry): Confirm, _: &mut Self::Context) -> Self::Result {
         let limits = self.state.settings.limits;
         let (alone, generation) = (inquiry.through.is_none(), self.state.generation());
@@ -344,7 +354,8 @@ impl ClusterActor {
 impl Handler<AskVoters> for ClusterActor {
     type Result = ();
 
-    /// Numbers are drawn from the clock, so that one is never used again after a restart of this actor.
+    /// Takes the number of the question from the clock, so that no number is used again after a restart of this
+    /// actor.
     fn handle(&mut self, _: AskVoters, ctx: &mut Self::Context) {
         let now = self.links.clock.now();
         let number = u64::try_from(now.0.as_micros()).unwrap_or(u64::MAX);

@@ -1,4 +1,5 @@
-//! Keepers whose files differ: names are resolved that this keeper's file does not have, and what differs is told.
+//! Differences between the keepers' files. This keeper resolves names that only other files have, and logs which
+//! files differ.
 
 use std::time::Duration;
 
@@ -8,11 +9,11 @@ use tokio::time::timeout;
 
 use super::ClusterActor;
 
-/// How long this host's resolver may take.
+/// How long the resolver of this host may take for a name.
 const RESOLVED_WITHIN: Duration = Duration::from_secs(5);
 
 impl ClusterActor {
-    /// Learns what other keepers' names resolve to: they may be other names of nodes of this file.
+    /// Resolves the names of other keepers' files: a name may mean a node that this file has under another name.
     pub(super) fn resolve_foreign_names(&mut self, ctx: &mut Context<Self>) {
         let hosts = self.state.begin_resolving(self.links.clock.now());
         if hosts.is_empty() {
@@ -56,7 +57,7 @@ impl ClusterActor {
         self.state.odd_files() != self.told_differences
     }
 
-    /// Tells which keepers' files are the odd ones, whenever that has changed.
+    /// Logs which keepers' files differ from those of most keepers, whenever that has changed.
     pub(super) fn tell_differences(&mut self) {
         self.differences_settle = false;
         let differences = self.state.odd_files();

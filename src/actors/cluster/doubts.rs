@@ -1,5 +1,5 @@
-//! A replica that streams a history which the primary was not read to have: the primary is read again, which tells whether it
-//! has begun a new one, or the replica is linked to another server.
+//! A replica may stream a history that the primary did not have when it was read last. Either the primary has begun a
+//! new history since, or the replica is linked to another server. This keeper reads the primary again to find out.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::{ClusterActor, READ_AGAIN_AFTER, TOLD_FACTS};
 use crate::domain::node::NodeAddr;
 
 impl State {
-    /// The primary, if it is to be read again; once for each history of each replica.
+    /// The primary, if it is to be read again: once for each history of each replica.
     fn begin_doubting(&mut self) -> Option<NodeAddr> {
         let (primary, doubts) = self.observed.doubts().unzip();
         let doubts = doubts.unwrap_or_default();
@@ -22,7 +22,7 @@ impl State {
     }
 }
 
-/// Whether the primary answers, and what it said was asked before the replica was read.
+/// Whether the primary answers, and a doubt is left although it was read again.
 fn read_again(state: &State) -> bool {
     let doubts = state.observed.doubts();
     doubts.is_some_and(|(primary, doubts)| {

@@ -1,5 +1,5 @@
-//! What the leader asks and gathers about HAProxies that may still send clients to a withdrawn primary, and what this
-//! keeper tells of them (RK-10).
+//! HAProxies that may still send clients to a withdrawn primary (RK-10): what the leader asks and gathers about them,
+//! and what this keeper reports.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,8 @@ use crate::domain::observed::Observed;
 use crate::domain::verdict::{Ended, Report, gone};
 
 impl ClusterActor {
-    /// Probes the withdrawn primary if it refused the last probe: all keepers have to be refused after the withdrawal (RK-10).
+    /// Probes the withdrawn primary again if that refused the last probe. The process counts as gone only if every
+    /// voter is refused in a probe sent after the withdrawal (RK-10).
     pub(super) fn look_at_the_withdrawn(&mut self, ctx: &mut Context<Self>) {
         let Some(node) = self.state.begin_look() else {
             return;
@@ -36,7 +37,7 @@ impl ClusterActor {
     }
 }
 
-/// The withdrawn primary that another keeper, which leads, asks about.
+/// The withdrawn primary about whose HAProxies another keeper, the leader, asks.
 pub(super) fn asked<'a>(
     observed: &'a Observed,
     shared: &SharedState,
@@ -48,14 +49,16 @@ pub(super) fn asked<'a>(
     asks.then_some(withdrawn)
 }
 
-/// The primary that is withdrawn now, if one is.
+/// The primary that is withdrawn now, with the generation of its withdrawal.
 pub(super) fn withdrawn(observed: &Observed) -> Option<(&NodeAddr, Generation)> {
     let published = observed.published.as_ref()?;
     let old = published.intent.as_ref()?.old.as_ref()?;
     Some((old, published.generation))
 }
 
-/// What all keepers have heard together, where `own` is what this one has.
+/// Combines what all keepers have heard of HAProxies; `own` is what this keeper has heard.
+///
+/// Example: keeper 2 heard lb1 and lb2 UP, keeper 3 heard lb1 DOWN. Then only lb2 is still waited for.
 pub(super) fn gathered(
     generation: Generation,
     since: Moment,
@@ -74,7 +77,7 @@ pub(super) fn gathered(
         .keepers
         .iter()
         .filter(|keeper| *keeper != me && !silent.contains_key(*keeper) && told(keeper).is_none())
-        // One that has no such cluster has called none of its nodes writable.
+        // A keeper without this cluster in its file has called none of the nodes writable.
         .filter(|keeper| {
             shared
                 .reports
@@ -83,7 +86,7 @@ pub(super) fn gathered(
         });
     let down: BTreeSet<_> = all.iter().flat_map(|heard| &heard.down).collect();
     let up = all.iter().flat_map(|heard| &heard.up);
-    // Who asked a keeper that has fallen silent is known for as long as its session lives: it told before.
+    // A silent keeper cannot be asked. Its last report names the HAProxies that asked it, while its session lives.
     let followed = |keeper: &KeeperId| {
         let report = shared.reports.get(keeper);
         let followed =
@@ -101,7 +104,9 @@ pub(super) fn gathered(
     }
 }
 
-/// What this keeper found at the withdrawn primary, if that has refused it since the withdrawal and none of its connections is open.
+/// This keeper's proof that the withdrawn primary refuses connections. Both must hold:
+/// - the primary refused a probe that was sent after the withdrawal;
+/// - no connection of this keeper to the primary is open.
 pub(super) fn refused_since(observed: &Observed) -> Option<Ended> {
     let (old, generation) = withdrawn(observed)?;
     let sighting = &observed.nodes.get(old)?.sighting;
@@ -114,7 +119,7 @@ pub(super) fn refused_since(observed: &Observed) -> Option<Ended> {
     })
 }
 
-/// Whether the withdrawn primary is gone by what all voters found, this one too.
+/// Whether the process of the withdrawn primary is gone, by the findings of all voters, this keeper included.
 pub(super) fn old_gone(observed: &Observed, shared: &SharedState, me: &KeeperId) -> bool {
     let Some((old, generation)) = withdrawn(observed) else {
         return false;
@@ -130,8 +135,10 @@ pub(super) fn old_gone(observed: &Observed, shared: &SharedState, me: &KeeperId)
     gone((old, run_id), generation, keepers, reports, (me, &own))
 }
 
-/// The primary, published or withdrawn, if it refuses this keeper's connections and others vote it down already: told
-/// before this keeper's own vote is due, so that nobody waits for the clients of a process that is gone.
+/// The primary, published or withdrawn, if it refuses this keeper while another keeper already votes it down.
+///
+/// The report names the refusal before this keeper's own vote is due. So the leader sees early that the process is
+/// gone, and does not wait for clients of that process.
 pub(super) fn refused_early(
     observed: &Observed,
     shared: Option<&SharedState>,

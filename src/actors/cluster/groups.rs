@@ -1,4 +1,4 @@
-//! Other groups of keepers that look after this cluster (RK-12): what is held of them here, and what they are told.
+//! Other groups of keepers that look after this cluster (RK-12): what this actor knows of them, and tells them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,18 +18,18 @@ use crate::domain::looks::COUNTS_FOR;
 use crate::domain::node::{Moment, NodeAddr};
 use crate::domain::rivals::{Astray, Rival, astray_at, of_cluster};
 
-/// How long the look at a node may take that a change waits for; a monitor gives it up sooner.
+/// How long a change waits for the look at one node. A monitor gives its look up sooner.
 const LOOKS_WITHIN: Duration = Duration::from_millis(100);
 
-/// How much longer than each other keeper's answer all of them may take.
+/// How much longer the answers of all other keepers together may take than the answer of a single one.
 const MARGIN: Duration = Duration::from_millis(100);
 
 impl ClusterActor {
-    /// Looks for other groups at these nodes, and waits until the keepers found there have been asked.
+    /// Looks for other groups at these nodes. Waits until the keepers found there have been asked.
     pub(super) fn look(&self, nodes: &BTreeSet<NodeAddr>) -> impl Future<Output = ()> + use<> {
         let monitors = nodes.iter().filter_map(|it| self.links.monitors.get(it));
         let looks = monitors.cloned().map(|monitor| async move {
-            // A node that does not let itself be looked at holds nothing up.
+            // A node at which no look is possible holds nothing up.
             let _ = timeout(LOOKS_WITHIN, monitor.send(LookNow)).await;
         });
         let looks = join_all(looks);
@@ -40,7 +40,9 @@ impl ClusterActor {
         }
     }
 
-    /// Looks ahead of need: as soon as this keeper leads, and while the primary does not answer, so that a failover finds it done.
+    /// Looks before a change needs it, so that a failover finds the look done. A look ahead is due in two cases:
+    /// - this keeper has just begun to lead;
+    /// - the primary does not answer.
     pub(super) fn look_ahead(&mut self, ctx: &mut Context<Self>) {
         let now = self.links.clock.now();
         let falls_silent = self.state.primary_falls_silent(now);
@@ -63,7 +65,7 @@ impl ClusterActor {
         })
     }
 
-    /// Takes in what is known of other groups, and tells if that is news.
+    /// Takes in what is known of other groups, and logs groups that are new or gone.
     pub(super) fn look_at_rivals(&mut self, now: Moment) {
         let known = std::sync::Arc::clone(&self.links.rivals.borrow());
         self.state.astray(&known.astray);
@@ -95,7 +97,7 @@ impl ClusterActor {
 }
 
 impl State {
-    /// The nodes that answer this keeper, if it leads: they are looked at before anything is changed.
+    /// The nodes that answer this keeper, if it leads. The leader looks at each of them before it changes anything.
     pub(super) fn reached(&self) -> BTreeSet<NodeAddr> {
         let leads = self.observed.looks.is_some();
         let nodes = self.observed.nodes.iter().filter(|_| leads);
@@ -103,7 +105,7 @@ impl State {
         reached.map(|(addr, _)| addr.clone()).collect()
     }
 
-    /// Whether the published primary does not answer this keeper, and did lately.
+    /// Whether the published primary does not answer this keeper, but did a short time ago.
     fn primary_falls_silent(&self, now: Moment) -> bool {
         let primary = self.published().and_then(|it| it.primary.as_ref());
         let node = primary.and_then(|primary| self.observed.nodes.get(primary));
@@ -111,25 +113,25 @@ impl State {
         node.is_some_and(|node| !node.sighting.answering && now.since(node.sighting.at) < lately)
     }
 
-    /// These nodes were looked at in a look that began then.
+    /// Notes that these nodes were looked at, in a look that began at `began`.
     pub(super) fn looked(&mut self, nodes: BTreeSet<NodeAddr>, began: Moment) {
         if let Some(looks) = &mut self.observed.looks {
             looks.looked(nodes, began);
         }
     }
 
-    /// Takes in what is known of other groups; answers what was known before if that has changed.
+    /// Takes in what is known of other groups. Returns what was known before, if that has changed.
     fn rivals(&mut self, rivals: &[Rival], now: Moment) -> Option<Vec<OtherGroup>> {
         let own = of_cluster(rivals, &self.nodes_with_addresses(), now);
         self.own_rivals(own)
     }
 
-    /// Takes in names of other groups' keepers that do not lead to them.
+    /// Takes in names of other groups' keepers that lead elsewhere.
     fn astray(&mut self, astray: &[Astray]) {
         self.observed.astray = astray_at(astray, &self.observed.nodes.keys());
     }
 
-    /// What another group of keepers is told of this cluster.
+    /// Describes this cluster to another group of keepers.
     fn described(&self) -> GroupCluster {
         let nodes = self.nodes_with_addresses();
         GroupCluster {

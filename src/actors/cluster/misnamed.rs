@@ -1,4 +1,5 @@
-//! HAProxies whose servers bear the name of one node and lead to another: told once a minute, and shown.
+//! HAProxies whose server has the name of one node and the address of another. Each such pair is logged once a
+//! minute, and shown.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,29 +8,30 @@ use crate::actors::cluster_api::{Asker, Contradiction};
 use crate::domain::drain::Proxy;
 use crate::domain::node::{ClusterName, Moment, NodeAddr};
 
-/// How often the same two nodes are told of.
+/// How often the same pair of nodes is logged.
 const EVERY: Duration = Duration::from_mins(1);
 
-/// So many pairs of nodes are told of within that time: whoever asks may name any two.
+/// How many pairs of nodes are logged within that time at most: a client may name any two.
 const MOST_TOLD: usize = 8;
 
-/// How long it is shown that one asked so.
+/// How long such a check is shown.
 const SHOWN: Duration = Duration::from_secs(10);
 
-/// How many askers are remembered.
+/// How many pairs of a HAProxy and a node are remembered at most.
 const MOST: usize = 64;
 
-/// Who asked so, about which nodes.
+/// The checks that name one node and lead to another.
 #[derive(Debug, Default)]
 pub(super) struct Misnamed {
-    /// What was told lately, and when.
+    /// The pairs that were logged lately, and when.
     told: BTreeMap<Contradiction, Moment>,
-    /// By whom asks, and the node that its clients are sent to: the node that is named, and when.
+    /// By the HAProxy and the node to which its clients are sent: the node that the check names, and when it was
+    /// sent.
     asked: BTreeMap<(Proxy, NodeAddr), (NodeAddr, Moment)>,
 }
 
 impl Misnamed {
-    /// One has asked so. Answers whether that is to be told now.
+    /// Notes such a check. Answers whether it is to be logged now.
     pub(super) fn asked(
         &mut self,
         found: &Contradiction,
@@ -51,14 +53,14 @@ impl Misnamed {
         true
     }
 
-    /// The node that this HAProxy calls its server by that leads to `node`, if that is another one.
+    /// The node after which this HAProxy names its server at `node`, if that is another node.
     pub(super) fn named(&self, proxy: &Proxy, node: &NodeAddr, now: Moment) -> Option<&NodeAddr> {
         let (named, at) = self.asked.get(&(proxy.clone(), node.clone()))?;
         (now.since(*at) < SHOWN).then_some(named)
     }
 }
 
-/// Says in the log that a server's name and address are two nodes.
+/// Logs that the name and the address of a server are two nodes.
 pub(super) fn tell(cluster: &ClusterName, found: &Contradiction, asker: Option<&Asker>) {
     let by = match asker {
         Some(Asker::Proxy { proxy, .. }) => proxy.to_string(),

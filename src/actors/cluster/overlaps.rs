@@ -5,14 +5,14 @@ use super::state::State;
 use crate::domain::claims::{Contender, Overlap};
 
 impl ClusterActor {
-    /// Notes what the nodes of this cluster are called, so that claims to them are told here.
+    /// Lists the nodes of this cluster with their addresses, so that claims of other clusters to them are noticed.
     pub(super) fn list_nodes(&mut self) {
         let nodes = self.state.nodes_with_addresses();
         let mut claims = self.links.claims.borrow_mut();
         claims.list(&self.state.settings.name, nodes);
     }
 
-    /// Takes in who else has these nodes, and tells if that is news.
+    /// Takes in which other clusters have these nodes, and logs what is new.
     pub(super) fn look_at_claims(&mut self) {
         let claims = self.links.claims.borrow();
         if self.claims_seen == claims.changes() {
@@ -58,7 +58,7 @@ fn names(overlap: &Overlap) -> Vec<String> {
 }
 
 impl State {
-    /// Takes in who else has nodes of this cluster; answers what was known before.
+    /// Takes in which other clusters have nodes of this one. Returns what was known before.
     fn take_overlaps(
         &mut self,
         overlaps: Vec<Overlap>,

@@ -1,4 +1,4 @@
-//! Which HAProxies ask this keeper whether a node is writable, and what they say they take it for (RK-10).
+//! The HAProxies that ask this keeper whether a node is writable, and how each sees the node: UP or DOWN (RK-10).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -7,29 +7,29 @@ use crate::actors::cluster_api::{Asker, ProxyView};
 use crate::domain::drain::{Heard, Proxy};
 use crate::domain::node::{Generation, Moment, NodeAddr};
 
-/// How many are remembered for each node.
+/// How many HAProxies are remembered for each node.
 const MOST: usize = 64;
 
-/// How long one that asks no more is remembered, at least.
+/// How long a HAProxy that has stopped asking is remembered, at least.
 const REMEMBERED: Duration = Duration::from_secs(10);
 
-/// All that were heard, and what is told of them.
+/// All HAProxies that were heard, and what is reported of them.
 #[derive(Debug, Default)]
 pub(super) struct Proxies {
-    /// By what they asked about.
+    /// The HAProxies by the node they asked about.
     of: BTreeMap<NodeAddr, Askers>,
-    /// What is told to the leader since it asked, of which node.
+    /// The node about which the leader asks, and what this keeper has heard since it asked.
     told: Option<(NodeAddr, Heard)>,
 }
 
 #[derive(Debug, Default)]
 struct Askers {
     said: BTreeMap<Proxy, Said>,
-    /// When one asked last for which there was no room, or that does not name itself.
+    /// When the last check came that could not be noted: without a name, or beyond the space.
     crowded: Option<Moment>,
 }
 
-/// What one said last.
+/// The last state that one HAProxy reported.
 #[derive(Debug, Clone, Copy)]
 struct Said {
     up: bool,
@@ -37,7 +37,7 @@ struct Said {
 }
 
 impl Proxies {
-    /// One has asked about `node`. Answers whether there may be something new to tell.
+    /// Notes a check about `node`. Answers whether there may be something new to report.
     pub(super) fn asked(&mut self, node: &NodeAddr, asker: &Asker, now: Moment) -> bool {
         if !self.of.contains_key(node) {
             self.of.insert(node.clone(), Askers::default());
@@ -52,7 +52,7 @@ impl Proxies {
         let fresh = askers.note(proxy, Said { up, at: now });
         let changed = match &mut self.told {
             Some((told, heard)) if told == node && !up => {
-                // It may be another keeper that heard it before.
+                // The earlier checks of this HAProxy may have gone to another keeper.
                 let news = heard.down.len() < MOST && !heard.down.contains(proxy);
                 if news {
                     heard.up.remove(proxy);
@@ -65,7 +65,7 @@ impl Proxies {
         fresh || changed
     }
 
-    /// Those that asked about any node lately, and whether there were more than are remembered.
+    /// The HAProxies that asked about any node lately, and whether there were more than are remembered.
     pub(super) fn lately(&self, now: Moment) -> (BTreeSet<Proxy>, bool) {
         let recent = |at: Moment| now.since(at) < REMEMBERED;
         let crowded = |askers: &Askers| askers.crowded.is_some_and(recent);
@@ -75,10 +75,11 @@ impl Proxies {
         (lately, self.of.values().any(crowded))
     }
 
-    /// The leader asks what was heard of `node` since it was withdrawn; or nobody asks any more.
+    /// Begins to listen for DOWN, once the leader asks about `node`, withdrawn in that generation. Stops if no leader
+    /// asks any more.
     ///
-    /// Begins to listen for DOWN now. What was said before does not count: a keeper that had not applied the withdrawal by
-    /// then may have called the node writable again.
+    /// A DOWN from before does not count: a keeper that had not yet applied the withdrawal may have called the node
+    /// writable again.
     pub(super) fn listen(
         &mut self,
         asked: Option<(&NodeAddr, Generation)>,
@@ -106,12 +107,12 @@ impl Proxies {
         self.told = Some((node.clone(), heard));
     }
 
-    /// What is told.
+    /// The states that HAProxies have reported since the leader asked, for this keeper's report.
     pub(super) fn told(&self) -> Option<&Heard> {
         self.told.as_ref().map(|(_, heard)| heard)
     }
 
-    /// Those heard lately.
+    /// The HAProxies heard lately, for display.
     pub(super) fn views(&self, now: Moment) -> Vec<ProxyView> {
         let askers = self.of.iter();
         let said = askers.flat_map(|(node, askers)| askers.said.iter().map(move |it| (node, it)));
@@ -128,16 +129,18 @@ impl Proxies {
 }
 
 impl Askers {
-    /// One has asked that cannot be told from others. Answers whether none had lately.
+    /// Notes a check that cannot be told from others. Answers whether none had come lately.
     fn crowd(&mut self, now: Moment) -> bool {
         let before = self.crowded.replace(now);
         before.is_none_or(|before| now.since(before) >= REMEMBERED)
     }
 
-    /// Answers whether it was not heard lately. One that finds no room is one of a crowd: those that are known stay known
-    /// while they ask, so that however many ask, they are news only once.
+    /// Notes the state of a HAProxy. Answers whether that HAProxy was not heard lately.
+    ///
+    /// If there is no room, the check only counts as one more than are remembered. The remembered HAProxies keep
+    /// their place while they ask. So they are news only once, however many ask.
     fn note(&mut self, proxy: &Proxy, said: Said) -> bool {
-        // No copy is made of one that is known: nearly all are, at every check.
+        // A known HAProxy is not copied: nearly every check comes from one.
         if let Some(known) = self.said.get_mut(proxy) {
             let before = std::mem::replace(known, said);
             return said.at.since(before.at) >= REMEMBERED;
@@ -198,7 +201,7 @@ mod tests {
     fn a_haproxy_counts_as_down_once_it_has_said_so_after_the_leader_asked() {
         let mut proxies = Proxies::default();
         asks(&mut proxies, "lb1", true, 1_000);
-        // Whoever had not applied the withdrawal may have called the node writable since.
+        // A keeper that had not applied the withdrawal may have called the node writable since.
         asks(&mut proxies, "lb2", false, 1_100);
         assert_eq!(proxies.told(), None);
         proxies.listen(Some((&a(), N)), DRAIN, at(1_200));

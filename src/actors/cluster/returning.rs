@@ -1,6 +1,8 @@
-//! Another process answers at the published address: it may have less data than other nodes hold (RK-7). What is known of them
-//! at rest may be old, since offsets are told only now and then. So each keeper reads them once, whether somebody leads or not:
-//! until a leader has decided, what it answers HAProxy depends on it (RK-3).
+//! A process that has returned at the published address may have less data than other nodes hold (RK-7).
+//!
+//! Offsets are reported only now and then, so the known offsets may be old. Each keeper therefore reads the other
+//! nodes once, whether it leads or not. Until a leader has decided, the keeper's answers to HAProxy depend on it
+//! (RK-3).
 
 use actix::prelude::*;
 

@@ -1,4 +1,5 @@
-//! All that a `ClusterActor` holds in memory, and what changes it. What it answers from that: `answers`.
+//! Everything that a `ClusterActor` holds in memory, and what changes it. The module `answers` answers questions from
+//! it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,56 +38,56 @@ mod outside;
 mod rivals;
 mod summary;
 
-/// Who this cluster is and by what rules it is kept.
+/// The identity of a cluster, and its rules.
 #[derive(Debug, Clone)]
 pub struct ClusterSettings {
     /// The cluster's name.
     pub name: ClusterName,
-    /// This keeper.
+    /// The id of this keeper.
     pub keeper: KeeperId,
-    /// The rules.
+    /// The rules by which the leader decides.
     pub policy: Arc<Policy>,
-    /// How long reads outlive the lease (`read-lease-seconds`).
+    /// How long answers to `is-readable` outlive the lease (`read-lease-seconds`).
     pub read_lease: std::time::Duration,
     /// The times that votes depend on.
     pub limits: Limits,
 }
 
-/// What a cluster actor knows.
+/// The knowledge of a cluster actor.
 pub(super) struct State {
     pub(super) settings: ClusterSettings,
-    /// What is shared; `None` until the session has told.
+    /// The state that the session shares; `None` before its first message.
     pub(super) shared: Option<Arc<SharedState>>,
     foreign: Foreign,
     pub(super) observed: Observed,
-    /// What this keeper was asked of the published primary, and answers.
+    /// The questions of other keepers about the published primary, and this keeper's answers.
     pub(super) polled: Polled,
     /// Other groups of keepers that this one has met (RK-12).
     met: Vec<OtherGroup>,
-    /// Changes of primary that somebody else made.
+    /// Changes of the primary that were made from outside.
     outside: OutsideChanges,
-    /// What is told to the leader of nodes that it does not reach.
+    /// This keeper's facts about nodes that the leader does not reach.
     telling: Telling,
-    /// What keepers do for each other there.
+    /// The tasks that keepers carry out for each other, where the leader reaches no node.
     pub(super) tasks: Tasks,
     /// HAProxies that ask whether nodes are writable.
     proxies: Proxies,
-    /// Those among them whose servers bear another node's name.
+    /// Checks whose server bears the name of another node.
     pub(super) misnamed: Misnamed,
-    /// The withdrawal after which the old primary was last looked at again, because it refuses connections.
+    /// The generation of the withdrawal after which the old primary was probed again, because it refuses connections.
     looked: Option<Generation>,
-    /// Replicas with histories for which the primary was read again.
+    /// Replicas, each with the history for which the primary was read again.
     pub(super) doubted: BTreeMap<NodeAddr, String>,
-    /// The process at the published address, another than the published one, with which other nodes were compared.
+    /// The run id of another process at the published address, with which the other nodes were already compared.
     pub(super) compared: Option<String>,
-    /// Since when nobody calls the primary of that withdrawal writable, as this keeper found when it led. Nobody does again, so
-    /// this outlives the leadership.
+    /// Since when no keeper calls the primary of that withdrawal writable, as this keeper found while it led. The
+    /// moment stays valid without the leadership: no keeper calls that primary writable again.
     acknowledged: Option<(Generation, Moment)>,
-    /// The same, where HAProxies are to be waited for.
+    /// The same moment, if the leader has to wait for HAProxies.
     drains: Option<(Generation, Moment)>,
-    /// When this keeper votes the primary down if nothing changes, for what its replicas tell of it.
+    /// When this keeper votes the primary down for what its replicas say, if nothing changes.
     vote_due: Option<Moment>,
-    /// The plan as of the last change, for display and to tell whether the leader is wanted.
+    /// The plan as of the last change. The plan serves display, and tells whether the leader has something to do.
     plan: Plan,
 }
 
@@ -168,8 +169,9 @@ impl State {
 
     // === changes ===
 
-    /// Takes in what a monitor sees. A node that is not configured (any more) is ignored, and so is what is older than
-    /// what is known: answers to questions and what is told unasked overtake each other.
+    /// Takes in an observation of a monitor. Two kinds are ignored:
+    /// - the observation of a node that is not configured (any more);
+    /// - an observation older than the known one: an answer and an unasked report may overtake each other.
     pub(super) fn sighted(&mut self, node: &NodeAddr, sighting: Sighting) {
         if let Some(known) = self.observed.nodes.get_mut(node)
             && sighting.order >= known.sighting.order
@@ -184,8 +186,8 @@ impl State {
         }
     }
 
-    /// Takes in figures that move by themselves, for display: nothing follows from them. What changes in substance is told
-    /// unasked.
+    /// Takes in figures that move by themselves, for display. No decision follows from them: a monitor reports
+    /// changes in substance unasked.
     pub(super) fn measured(&mut self, node: &NodeAddr, sighting: Sighting) {
         if let Some(known) = self.observed.nodes.get_mut(node)
             && sighting.order >= known.sighting.order
@@ -195,7 +197,7 @@ impl State {
         }
     }
 
-    /// Takes in what is shared. A new leadership forgets the failures of the one before.
+    /// Takes in what the session shares. A new leadership forgets the failures of the one before.
     pub(super) fn shared(&mut self, shared: &Arc<SharedState>, now: Moment) {
         let shared = self.received(shared);
         if self.leading() != shared.leading.as_ref() {
@@ -217,7 +219,7 @@ impl State {
         let generation = shared.published.as_ref().map(|it| it.generation);
         if generation != self.generation() {
             self.observed.published_at = Some(now);
-            // Begun, or overtaken by something else.
+            // The requested switchover was begun, or something else came first.
             self.observed.requested = None;
             self.confirmation_after(shared.published.as_ref(), now);
         }
@@ -241,12 +243,12 @@ impl State {
         self.note_unlisted();
     }
 
-    /// A HAProxy has asked about a node of this cluster. Answers whether that is to be told.
+    /// Notes that a HAProxy has asked about a node of this cluster. Answers whether that is to be reported.
     pub(super) fn asked(&mut self, node: &NodeAddr, asker: &Asker, now: Moment) -> bool {
         self.proxies.asked(node, asker, now)
     }
 
-    /// Listens to HAProxies if that is wanted by whoever leads, and gathers what was heard if that is this keeper (RK-10).
+    /// Listens to HAProxies if a leader asks for it. If this keeper leads, gathers what all keepers heard (RK-10).
     fn drain(&mut self, now: Moment) {
         let policy = &self.settings.policy;
         let me = &self.settings.keeper;
@@ -274,15 +276,16 @@ impl State {
             .map(|published| published.generation)
     }
 
-    /// The nodes to be read now because another keeper, which leads, asks what is seen of them, and the generation that is
-    /// published now; once for each.
+    /// The nodes about which another keeper, the leader, asks now, and the published generation. Each combination is
+    /// returned once.
     pub(super) fn begin_reading(&mut self) -> Option<(Generation, BTreeSet<NodeAddr>)> {
         let shared = self.shared.as_ref()?;
         let asked = asked(&self.observed, &shared.reports, &self.settings.keeper);
         self.telling.begin(self.generation(), asked)
     }
 
-    /// The withdrawn primary, if it is to be probed now to learn whether it refuses connections still; once for each withdrawal.
+    /// The withdrawn primary, if it is to be probed now to learn whether it still refuses connections: once for each
+    /// withdrawal.
     pub(super) fn begin_look(&mut self) -> Option<NodeAddr> {
         let (old, generation) = withdrawn(&self.observed)?;
         let refused = self.observed.nodes.get(old)?.sighting.refused;
@@ -295,12 +298,12 @@ impl State {
         Some(old)
     }
 
-    /// That was done; where nothing was learned, it is due again.
+    /// Ends the look. If the look brought no newer probe, another look is due.
     pub(super) fn end_look(&mut self) {
         self.looked = None;
     }
 
-    /// Tasks that this keeper was given and has not begun yet.
+    /// The tasks that were given to this keeper and are not yet begun.
     pub(super) fn due_tasks(&mut self) -> Vec<(TaskId, Task)> {
         let Some(shared) = &self.shared else {
             return Vec::new();
@@ -311,7 +314,7 @@ impl State {
             .due(&shared.reports, me, newest.unwrap_or_default())
     }
 
-    /// Nodes were read for the leader while this generation was published.
+    /// Takes in what was read for the leader while this generation was published.
     pub(super) fn read(&mut self, generation: Generation, sightings: Vec<(NodeAddr, Sighting)>) {
         self.telling.read(generation, &sightings);
         for (node, sighting) in sightings {
@@ -319,15 +322,16 @@ impl State {
         }
     }
 
-    /// Whether anything depends on the settings of nodes (RK-9).
+    /// Whether a decision depends on the settings of the nodes (RK-9).
     pub(super) fn settings_matter(&self) -> bool {
         let published = self.observed.published.as_ref();
         self.settings.policy.write_safety != WriteSafety::None
             || published.is_some_and(|published| !published.former_min_replicas.is_empty())
     }
 
-    /// Counts the votes, this keeper's own once the others can read it too and if it is known who is online, and plans
-    /// anew. Returns the nodes whose verdict changed.
+    /// Counts the votes and plans anew. Returns the nodes whose verdict changed.
+    /// - This keeper's own vote counts once the other keepers can read it, too.
+    /// - While it is not known who is online, the verdicts stay as they are.
     pub(super) fn reconsider(&mut self, now: Moment) -> Vec<(NodeAddr, Verdict)> {
         let mut witness = std::mem::take(&mut self.observed.witness);
         witness.look(&self.observed);

@@ -1,5 +1,7 @@
-//! What happens in the cluster, told in the log: constant messages, with fields for the rest. INFO is what is normal, WARN what an
-//! operator should look at, ERROR what needs a hand.
+//! The log of what happens in the cluster: constant messages, with fields for the rest.
+//! - INFO is normal.
+//! - WARN is to be looked at by an operator.
+//! - ERROR needs an operator's action.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,19 +16,19 @@ use crate::domain::story::{
 };
 use crate::domain::verdict::Verdict;
 
-/// What was told so far.
+/// The events that were logged so far.
 #[derive(Default)]
 pub(super) struct Log {
     story: Story,
     holds: HoldsTold,
     obstacles: Obstacles,
     foresight: Foresight,
-    /// The kinds of holds when they were counted last.
+    /// The kinds of holds at the last count.
     held: BTreeSet<HoldKind>,
 }
 
 impl Log {
-    /// When there may be more to tell though nothing happens.
+    /// When there may be more to log even if nothing happens.
     pub(super) fn again(&self) -> Option<Moment> {
         let times = [
             self.story.again(),
@@ -67,8 +69,12 @@ impl ClusterActor {
         }
     }
 
-    /// Logs that no failover would follow if the primary died now: an operator mends that before it is needed. Another keeper does
-    /// not decide, and a cluster of one node has nobody to fail over to.
+    /// Logs that no failover would follow if the primary died now, so that an operator can act before the failover is
+    /// needed.
+    ///
+    /// Two kinds of keepers log nothing:
+    /// - a keeper that does not lead, since it does not decide;
+    /// - a keeper whose cluster has a single node, since no other node could take over.
     fn foresee(&mut self, leads: bool, now: Moment) {
         if !leads || self.state.observed.nodes.len() < 2 {
             self.log.foresight.forget();
@@ -91,7 +97,8 @@ impl ClusterActor {
         }
     }
 
-    /// Counts silences of the nodes from now on: a counter that begins with its first silence shows no increase by that one.
+    /// Creates the counters of silences at zero. A counter that first appears with the value 1 shows no increase in
+    /// Prometheus.
     pub(super) fn count_silences(&self) {
         for node in self.links.monitors.keys() {
             self.silences(node).increment(0);
@@ -105,7 +112,8 @@ impl ClusterActor {
         )
     }
 
-    /// Counts the kinds of holds that have begun: what comes and goes is never held for long.
+    /// Counts each kind of hold that has begun. A hold that comes and goes never lasts long, but this counter shows
+    /// it.
     fn count_holds(&mut self) {
         let held: BTreeSet<_> = self.state.held().iter().map(Hold::kind).collect();
         for kind in held.difference(&self.log.held) {
@@ -118,7 +126,7 @@ impl ClusterActor {
         self.log.held = held;
     }
 
-    /// Why the node is chosen that the plan has take over, if there is one.
+    /// Why the plan promotes the node that it promotes; `None` if the plan promotes no node.
     pub(super) fn choice(&self) -> Option<Choice> {
         let Some(Action::Promote { node, .. }) = &self.state.plan().action else {
             return None;
@@ -138,7 +146,7 @@ pub(super) fn log_verdict(node: &NodeAddr, verdict: Verdict) {
     }
 }
 
-/// In seconds, to the millisecond.
+/// The span in seconds, rounded to a millisecond.
 fn seconds(span: Duration) -> f64 {
     (span.as_secs_f64() * 1_000.0).round() / 1_000.0
 }

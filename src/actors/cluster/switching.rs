@@ -1,4 +1,4 @@
-//! The switchover that an operator waits for: from the request to what became of it.
+//! The switchover that an operator waits for, from the request to its outcome.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::domain::observed::Requested;
 use crate::domain::plan::{Action, Hold, Plan};
 use crate::domain::published::Published;
 
-/// How long they may take when an operator waits and nothing is amiss.
+/// How long fresh facts may take while an operator waits and no failover is urgent.
 const ASKED_FACTS: Duration = Duration::from_secs(1);
 
-/// How long an operator waits for a switchover; it takes milliseconds, or is called off.
+/// How long an operator waits for a switchover. A switchover takes milliseconds, or is called off.
 const SWITCHED_WITHIN: Duration = Duration::from_secs(5);
 
 /// One switchover under way.
@@ -25,7 +25,7 @@ pub(super) struct Switching {
     from: NodeAddr,
     to: Option<NodeAddr>,
     generation: Generation,
-    /// Why it was called off.
+    /// Why the switchover was called off.
     why: Option<String>,
     told: oneshot::Sender<Result<Switched, NotSwitched>>,
 }
@@ -45,7 +45,7 @@ impl Switching {
         })
     }
 
-    /// Takes in what was decided.
+    /// Takes in a plan: the successor, or why there is no switchover.
     pub(super) fn decided(&mut self, plan: &Plan) {
         let why = plan.holds.iter().find_map(|hold| match hold {
             Hold::NoSwitchover(why) => Some(why.clone()),
@@ -58,23 +58,23 @@ impl Switching {
                     self.to.clone_from(&intent.switchover);
                 }
             }
-            // A failover by now, though it be to the same node.
+            // By now this change is a failover, even if the candidate is the same node.
             Some(Action::Promote { .. }) => self.to = None,
             _ => {}
         }
     }
 
-    /// Whether it is to be begun.
+    /// Whether the plan begins the switchover.
     pub(super) fn begins(&self) -> bool {
         self.to.is_some()
     }
 
-    /// Why it is not begun, or called off.
+    /// Why the switchover is not begun, or called off.
     pub(super) fn why(&self) -> Option<String> {
         self.why.clone()
     }
 
-    /// What has become of it, if that is known by now.
+    /// The outcome of the switchover, if it is known by now.
     fn outcome(
         &self,
         published: Option<&Published>,
@@ -109,14 +109,15 @@ impl Switching {
         }
     }
 
-    /// Tells whoever waits what has become of it; answers itself if that is not known yet and still waited for.
+    /// Tells the waiting operator the outcome. Returns itself if the outcome is not known yet and an operator still
+    /// waits.
     pub(super) fn settle(self, published: Option<&Published>, leads: bool) -> Option<Self> {
         if self.told.is_closed() {
             return None;
         }
         match self.outcome(published, leads) {
             Some(outcome) => {
-                // Whoever asked may have gone this very moment.
+                // The operator's request may have ended at this very moment.
                 let _ = self.told.send(outcome);
                 None
             }
@@ -126,7 +127,7 @@ impl Switching {
 }
 
 impl ClusterActor {
-    /// Has the switchover begun, if it may be; answers where its outcome will be told.
+    /// Begins the switchover, if nothing forbids it. Returns the channel that will tell the outcome.
     fn begin_switchover(
         &mut self,
         requested: Requested,

@@ -1,7 +1,8 @@
 //! Tasks of one cluster: those that this keeper gives while it leads, and those that it is given.
 //!
-//! They travel in the reports. The leader lists a task until it has read its outcome in the report of the keeper that it
-//! is for, or does not wait any longer; that keeper tells the outcome for as long as the task is listed.
+//! Tasks travel in the reports:
+//! - The leader lists a task until it reads the outcome, or waits no longer.
+//! - The keeper that carries the task out reports the outcome while the task is listed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,19 +20,20 @@ use crate::domain::verdict::Report;
 /// How long the leader waits for the outcome of a task.
 const TOLD_WITHIN: Duration = Duration::from_secs(1);
 
-/// Tasks given and taken.
+/// The tasks given and the tasks taken.
 #[derive(Debug, Default)]
 pub(super) struct Tasks {
     given: BTreeMap<TaskId, (Task, oneshot::Sender<Outcome>)>,
-    /// The number of the task given last.
+    /// The number of the last task given.
     last: u64,
-    /// Tasks of this keeper's that are listed, and how they ended.
+    /// The tasks listed for this keeper, with the outcome of those that have ended.
     taken: BTreeMap<TaskId, Option<Outcome>>,
 }
 
 impl Tasks {
-    /// Lists a task; answers its name, and where its outcome will be told. Names are drawn from the clock, so that one is
-    /// never used again after a restart of this actor.
+    /// Lists a task. Returns its id, and the channel that will tell its outcome.
+    ///
+    /// The number in the id comes from the clock, so that no id is used again after a restart of this actor.
     fn give(
         &mut self,
         epoch: Epoch,
@@ -49,17 +51,17 @@ impl Tasks {
         (id, told)
     }
 
-    /// Nobody waits for its outcome any longer.
+    /// Takes a task off the list: the leader does not wait for its outcome any longer.
     fn take_back(&mut self, id: TaskId) {
         self.given.remove(&id);
     }
 
-    /// The leadership has changed.
+    /// Takes all tasks off the list, because the leadership has changed.
     pub(super) fn take_all_back(&mut self) {
         self.given.clear();
     }
 
-    /// Takes in what the keepers tell of the tasks given. One that is gone tells nothing any more.
+    /// Takes in the outcomes that keepers report. A task of a keeper that is offline has an unknown outcome.
     pub(super) fn told(
         &mut self,
         reports: &BTreeMap<KeeperId, Report>,
@@ -79,14 +81,15 @@ impl Tasks {
             .collect();
         for (id, outcome) in ended {
             if let Some((_, tell)) = self.given.remove(&id) {
-                // Whoever waited may have been stopped.
+                // The run that waited may have been stopped.
                 let _ = tell.send(outcome);
             }
         }
     }
 
-    /// Tasks for `me` that are listed and were not taken yet. One that is stale for all that `newest`, the epoch published
-    /// last, tells is refused at once.
+    /// Returns the tasks listed for `me` that were not taken yet.
+    ///
+    /// A task of an epoch before `newest`, the epoch published last, is stale: it is refused at once.
     pub(super) fn due(
         &mut self,
         reports: &BTreeMap<KeeperId, Report>,
@@ -115,20 +118,20 @@ impl Tasks {
         due
     }
 
-    /// A task taken has ended.
+    /// Notes the outcome of a task that was taken.
     fn performed(&mut self, id: TaskId, outcome: Outcome) {
         if let Some(taken) = self.taken.get_mut(&id) {
             *taken = Some(outcome);
         }
     }
 
-    /// What is listed.
+    /// The tasks that the report lists.
     pub(super) fn listed(&self) -> BTreeMap<TaskId, Task> {
         let given = self.given.iter();
         given.map(|(id, (task, _))| (*id, task.clone())).collect()
     }
 
-    /// What is told of the tasks taken.
+    /// The outcomes of the tasks that this keeper took.
     pub(super) fn outcomes(&self) -> BTreeMap<TaskId, Outcome> {
         let ended = |(id, outcome): (&TaskId, &Option<Outcome>)| Some((*id, outcome.clone()?));
         self.taken.iter().filter_map(ended).collect()
@@ -136,12 +139,13 @@ impl Tasks {
 }
 
 impl ClusterActor {
-    /// Has the tasks carried out that this keeper was given.
+    /// Gives the tasks of this keeper to the performer.
     pub(super) fn take_up_tasks(&mut self) {
         let _in_span = self.span.clone().entered();
         let cluster = self.state.settings.name.clone();
         for (id, mut task) in self.state.due_tasks() {
-            // A leader of a former build names no process; it decided from what this keeper has told it.
+            // A leader of an earlier build names no process. Such a leader decided from this keeper's report, so the
+            // process is the one that this keeper reads.
             if task.run_id.is_none() {
                 task.run_id = self.state.run_id(&task.node);
             }
@@ -185,7 +189,7 @@ impl Handler<Delegate> for ClusterActor {
 impl Handler<Performed> for ClusterActor {
     type Result = ();
 
-    /// What the node says now is told together with the outcome, so that the leader sees both at once.
+    /// Reads the node once more, and reports the facts together with the outcome. So the leader sees both at once.
     fn handle(&mut self, performed: Performed, ctx: &mut Self::Context) {
         let Performed { id, node, outcome } = performed;
         let read = self.refresh([node].into(), FRESH_FACTS).into_actor(self);

@@ -1,4 +1,4 @@
-//! What this keeper tells of nodes that the leader does not reach, and what others tell of such nodes.
+//! The facts that this keeper relays of nodes which the leader does not reach, and the facts that others relay.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,17 +9,17 @@ use crate::domain::observed::{Elsewhere, Observed};
 use crate::domain::verdict::{Fresh, Report};
 use crate::domain::witness::Witness;
 
-/// What this keeper tells whoever leads.
+/// The facts that this keeper relays to the leader.
 #[derive(Debug, Default)]
 pub(super) struct Telling {
-    /// What was read last; nothing while nothing is asked for.
+    /// The facts read last; `None` while no keeper asks for them.
     fresh: Option<Fresh>,
-    /// The nodes that were, or are being, read, and the generation published when that began.
+    /// The nodes that were read, or are being read, and the generation that was published when the read began.
     reading: (Option<Generation>, BTreeSet<NodeAddr>),
 }
 
 impl Telling {
-    /// The nodes to be read now, with the generation that is published now: `asked` for, and not read yet since.
+    /// The nodes to read now, with the published generation: the nodes `asked` for, and not read since.
     pub(super) fn begin(
         &mut self,
         generation: Option<Generation>,
@@ -36,7 +36,7 @@ impl Telling {
         Some((generation, asked))
     }
 
-    /// The nodes were read.
+    /// Takes in what was read of the nodes.
     pub(super) fn read(&mut self, generation: Generation, sightings: &[(NodeAddr, Sighting)]) {
         if self.reading.0 == Some(generation) && !self.reading.1.is_empty() {
             let answered = |(addr, sighting): &(NodeAddr, Sighting)| {
@@ -44,13 +44,13 @@ impl Telling {
                 Some((addr.clone(), facts.clone()))
             };
             let nodes: BTreeMap<_, _> = sightings.iter().filter_map(answered).collect();
-            // What was not read in time is read again, and what did not answer then: by now it may.
+            // A node that did not answer in time is read again: by now it may answer.
             self.reading.1.retain(|node| nodes.contains_key(node));
             self.fresh = Some(Fresh { generation, nodes });
         }
     }
 
-    /// Something else is seen of a node now: what is told of it follows.
+    /// Updates the relayed facts of a node when a probe has found other facts.
     pub(super) fn sighted(&mut self, node: &NodeAddr, sighting: &Sighting) {
         let Some(fresh) = &mut self.fresh else { return };
         let Some(told) = fresh.nodes.get_mut(node) else {
@@ -60,18 +60,18 @@ impl Telling {
             told.clone_from(facts);
         } else {
             fresh.nodes.remove(node);
-            // Read again once it answers, however soon that is.
+            // The node is read again as soon as it answers.
             self.reading.1.remove(node);
         }
     }
 
-    /// What is told.
+    /// The facts to relay, if there are any.
     pub(super) fn told(&self) -> Option<Fresh> {
         self.fresh.clone().filter(|fresh| !fresh.nodes.is_empty())
     }
 }
 
-/// Nodes that others ask for and that `me` has an answer from.
+/// The nodes that other keepers ask for, and from which `me` has an answer.
 pub(super) fn asked(
     observed: &Observed,
     reports: &BTreeMap<KeeperId, Report>,
@@ -86,15 +86,17 @@ pub(super) fn asked(
     asked.filter(answering).cloned().collect()
 }
 
-/// Nodes that this keeper has probed and has no answer from.
+/// The nodes that this keeper has probed without an answer.
 pub(super) fn unanswered(observed: &Observed) -> BTreeSet<NodeAddr> {
     let nodes = observed.nodes.iter();
     let unanswered = nodes.filter(|(_, node)| node.sighting.probed && !node.sighting.answering);
     unanswered.map(|(addr, _)| addr.clone()).collect()
 }
 
-/// What the keeper that saw `node` furthest says of it since `generation` was published; one through which a command to it
-/// has failed is asked last.
+/// The facts of `node` as relayed by one keeper, read since `generation` was published.
+///
+/// Of several keepers the one with the greatest offset is chosen. A keeper through which a command to the node has
+/// failed comes last.
 pub(super) fn elsewhere(
     node: &NodeAddr,
     generation: Option<Generation>,
@@ -115,7 +117,7 @@ pub(super) fn elsewhere(
     })
 }
 
-/// What the others that are online have seen, each since it started.
+/// The observations of the other keepers online, each since its start.
 pub(super) fn witnesses(shared: &SharedState, me: &KeeperId) -> BTreeMap<KeeperId, Witness> {
     let others = shared
         .reports

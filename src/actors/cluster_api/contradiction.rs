@@ -1,4 +1,5 @@
-//! A check that names one node and whose server is at another: swapped lines in a HAProxy's configuration.
+//! A check that names one node while its server is at another. The usual cause: two lines of a HAProxy configuration
+//! are swapped.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -7,18 +8,19 @@ use super::NodeRef;
 use crate::domain::names::known_addresses;
 use crate::domain::node::NodeAddr;
 
-/// Two nodes of one cluster: the asker means one, and sends its clients to the other.
+/// Two nodes of one cluster: HAProxy names the first, and sends its clients to the second.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Contradiction {
-    /// The node that the server's name or the path says.
+    /// The node that the server's name or the path names.
     pub named: NodeAddr,
     /// The node at the server's address.
     pub at: NodeAddr,
 }
 
 impl NodeRef {
-    /// The two nodes that are named, if the server's address is that of another node than is meant. `nodes` as in
-    /// [`Self::find`]; a node whose addresses are not known contradicts nothing.
+    /// The two nodes, if the server's address belongs to another node than its name. `nodes` is as in [`Self::find`].
+    ///
+    /// A node whose addresses are not known contradicts nothing.
     pub fn contradiction<'a>(
         &self,
         mut nodes: impl Iterator<Item = (&'a NodeAddr, &'a BTreeSet<IpAddr>)> + Clone,

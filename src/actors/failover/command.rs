@@ -1,4 +1,5 @@
-//! A connection for one command (RK-4), whoever decided it: this keeper as the leader, or another that gave a task.
+//! Opens the connection for one command (RK-4). The command was decided by this keeper as the leader, or by a leader
+//! that gave this keeper a task.
 
 use crate::actors::Directory;
 use crate::actors::messages::{ReadAnew, ReadEpoch, WriteError};
@@ -7,22 +8,22 @@ use crate::domain::node::{ClusterName, Epoch, NodeAddr};
 use crate::ports::redis::{CommandConnection, CommandError, Fence, Redis};
 use crate::supervision::ChildRef;
 
-/// What opening a connection needs of others.
+/// Everything that opening a connection needs of others.
 pub(super) struct Means<'a> {
     pub(super) redis: &'a dyn Redis,
     pub(super) clusters: &'a Directory,
     pub(super) session: &'a ChildRef<ZkSession>,
 }
 
-/// The server that is to be commanded.
+/// The server to command.
 pub(super) struct Target<'a> {
     pub(super) cluster: &'a ClusterName,
     pub(super) node: &'a NodeAddr,
-    /// The process that the facts are of that the command was decided from.
+    /// The run id in the facts from which the command was decided.
     pub(super) run_id: Option<&'a str>,
 }
 
-/// In whose name it is commanded.
+/// The leadership in whose name the command is sent.
 pub(super) struct Authority<'a> {
     pub(super) epoch: Epoch,
     pub(super) latch: &'a str,
@@ -31,13 +32,14 @@ pub(super) struct Authority<'a> {
 /// How often a connection is opened for one command if the server ends it each time.
 const ATTEMPTS: u32 = 5;
 
-/// A connection for one command, proven to lead to the server that was decided about, with every command that may still be
-/// under way there fenced off: an older leader's, and one of this leadership whose outcome is not known. What guards the
-/// command is asked after this.
+/// Opens a connection for one command. Before it returns, these hold:
+/// - The connection leads to the server that was decided about, proven by its run id.
+/// - Earlier commands there are fenced off: those of older leaders, and those of this leadership with an unknown
+///   outcome.
 ///
-/// If another server answers there now, its facts are read at once.
+/// The caller asks for the guard after this call. If another server answers there now, its monitor reads it at once.
 ///
-/// A connection that the server ends meanwhile is replaced at once, some times: nothing was commanded on it.
+/// A connection that the server ends meanwhile is opened again, up to [`ATTEMPTS`] times: no command was sent on it.
 pub(super) async fn open(
     means: Means<'_>,
     target: Target<'_>,
@@ -73,7 +75,7 @@ async fn open_once(
         )));
     }
     if let Fence::Newer(seen) = connection.fence(None).await? {
-        // Any client can take such a name: only an epoch that was raised is a leader's.
+        // Any client can take such a name. Only an epoch that was raised in ZooKeeper is a leader's.
         let newest = newest_epoch(means.session, authority.latch).await?;
         tracing::warn!(%node, %seen, %newest, "a connection bears a newer epoch than this leader's");
         if let Fence::Newer(newer) = connection.fence(Some(newest)).await? {
@@ -84,7 +86,7 @@ async fn open_once(
     Ok(connection)
 }
 
-/// The newest epoch that was raised, while the latch node of the one who commands stands.
+/// The newest epoch that was raised. The read fails if the latch node of the leader that commands is gone.
 async fn newest_epoch(session: &ChildRef<ZkSession>, latch: &str) -> Result<Epoch, CommandError> {
     let latch = latch.to_owned();
     let read = session.send(ReadEpoch { latch }).await;

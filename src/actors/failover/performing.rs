@@ -1,4 +1,4 @@
-//! Carries out, on every keeper, what the leader does not reach itself.
+//! Carries out the leader's commands to nodes that the leader does not reach. Every keeper has this actor.
 
 use std::rc::Rc;
 
@@ -14,24 +14,24 @@ use crate::domain::task::{Command, Outcome, Task, TaskId};
 use crate::ports::redis::{CommandError, Redis, Remember};
 use crate::supervision::ChildRef;
 
-/// What a [`TaskPerformer`] needs of others.
+/// Everything that a [`TaskPerformer`] needs of others.
 #[derive(Clone)]
 pub struct PerformerLinks {
     /// The clusters of this keeper.
     pub clusters: Directory,
-    /// Guards tasks.
+    /// Asks ZooKeeper for the guard of a task.
     pub session: ChildRef<ZkSession>,
     /// Commands servers.
     pub redis: Rc<dyn Redis>,
 }
 
-/// Carries out tasks, side by side. A task that is lost in a crash is never done: its connection is gone.
+/// Carries out tasks, side by side. A task that is lost in a crash is not carried out later: its connection is gone.
 pub struct TaskPerformer {
     links: PerformerLinks,
 }
 
 impl TaskPerformer {
-    /// An actor that waits for tasks.
+    /// Creates an actor that waits for tasks.
     pub fn new(links: PerformerLinks) -> Self {
         Self { links }
     }
@@ -68,8 +68,10 @@ impl Handler<Perform> for TaskPerformer {
     }
 }
 
-/// In the order that RK-4 demands: a connection that bears the epoch and leads to the server meant, older leaders fenced off,
-/// the guard, and only then the command, on that connection.
+/// Carries out a task in the order that RK-4 demands:
+/// 1. Open a connection that bears the epoch and leads to the server that is meant; fence off older leaders.
+/// 2. Ask for the guard.
+/// 3. Send the command, on that connection.
 async fn perform_task(
     links: &PerformerLinks,
     cluster: &ClusterName,

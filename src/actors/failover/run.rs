@@ -1,4 +1,4 @@
-//! One cluster in motion: decide, do one thing, decide again, until nothing is left to do (RK-5).
+//! One cluster in motion: decide, carry out one action, decide again, until nothing is left to do (RK-5).
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -27,16 +27,16 @@ use crate::supervision::ChildRef;
 mod delegating;
 mod switching;
 
-/// How long to wait before the same action is tried again.
+/// The pause before the same action is tried again.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// How soon to look again while writes are held up.
+/// The pause before the next decision while writes are held up.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
-/// Facts read so long ago are good enough to go on with, after a look or a question that changed nothing.
+/// How old facts may be to decide from them again, after an action that changed nothing.
 const STILL_FRESH: Duration = Duration::from_millis(100);
 
-/// Drives one cluster to where its plan has nothing more to do. Dies with the leadership.
+/// Drives one cluster until its plan has no action left. Ends with the leadership.
 pub struct FailoverRun {
     cluster: ClusterName,
     links: FailoverLinks,
@@ -44,7 +44,7 @@ pub struct FailoverRun {
 }
 
 impl FailoverRun {
-    /// A run for `cluster` that tells `ended` when it is through.
+    /// A run for `cluster` that tells `ended` when it has ended.
     pub fn new(cluster: ClusterName, links: FailoverLinks, ended: Addr<FailoverActor>) -> Self {
         Self {
             cluster,
@@ -80,7 +80,7 @@ impl Actor for FailoverRun {
     }
 }
 
-/// The loop itself, free of actor machinery.
+/// The loop of a run, free of actor machinery.
 struct Driver {
     name: ClusterName,
     cluster: ChildRef<ClusterActor>,
@@ -89,19 +89,19 @@ struct Driver {
     paused: RefCell<Option<Paused>>,
 }
 
-/// Something to be done.
+/// An action, with everything that guards it.
 struct Decided {
     action: Action,
     version: Option<i32>,
     leadership: Leadership,
-    /// Which server process answered at each node.
+    /// The run id of the server process that answered at each node.
     run_ids: BTreeMap<NodeAddr, String>,
-    /// Why the node is chosen that is to be promoted.
+    /// Why this node is to be promoted.
     choice: Option<Choice>,
 }
 
 impl Decided {
-    /// Whether it was decided under the same leadership as `first`, about the same servers at these nodes.
+    /// Whether this was decided under the same leadership as `first`, about the same servers at these nodes.
     fn confirms(&self, first: &Self, nodes: &[&NodeAddr]) -> bool {
         let same = |node: &&NodeAddr| self.run_ids.get(node) == first.run_ids.get(node);
         self.leadership == first.leadership && nodes.iter().all(same)
@@ -111,7 +111,7 @@ impl Decided {
 impl Driver {
     async fn drive(self) {
         let mut last = None;
-        // When facts were read that no action of this run has changed since.
+        // When facts were read last, if no action of this run has changed anything since.
         let mut read_at: Option<Moment> = None;
         loop {
             let now = self.links.clock.now();
@@ -123,7 +123,7 @@ impl Driver {
             };
             let Some(decision) = decided else {
                 if self.holds_up_writes() {
-                    // The successor's clients were cut off, this keeper's probe included.
+                    // The promotion has cut off the successor's clients, this keeper's probe included.
                     tokio::time::sleep(LOOK_AGAIN).await;
                     read_at = None;
                     continue;
@@ -131,7 +131,7 @@ impl Driver {
                 return;
             };
             if last.as_ref() == Some(&decision.action) {
-                // It failed, or its effect is not seen yet.
+                // The action failed, or its effect is not seen yet.
                 tokio::time::sleep(RETRY).await;
             }
             last = Some(decision.action.clone());
@@ -178,8 +178,9 @@ impl Driver {
         }
     }
 
-    /// What is to be done now, from facts read now, while writes are held up only of the node that matters; `None` if there is
-    /// nothing, or this keeper does not lead.
+    /// Decides the next action from facts that are read now. While writes are held up, only the successor is read.
+    ///
+    /// `None` if there is nothing to do, or if this keeper does not lead.
     async fn decide(&self) -> Option<Decided> {
         let paused = self.paused.borrow().as_ref().map(|it| it.successor.clone());
         self.decide_after(paused.map_or(Reads::All, Reads::Only))
@@ -197,7 +198,7 @@ impl Driver {
         })
     }
 
-    /// The version of the state once it is written.
+    /// Writes the state, guarded. Returns the version of the written state; `None` if the write is not confirmed.
     async fn write(
         &self,
         leadership: Leadership,
@@ -217,7 +218,7 @@ impl Driver {
         written.map(|(_, version)| version)
     }
 
-    /// Publishes what another cluster is published with.
+    /// Publishes in this cluster the state that another cluster publishes.
     async fn take_over(&self, decision: Decided, other: ClusterName) {
         let Leadership { epoch, .. } = &decision.leadership;
         tracing::warn!(%epoch, %other, "taking over what another cluster is published with: more keepers have this one");
@@ -230,9 +231,11 @@ impl Driver {
         confirmed(self.links.session.send(take_over).await);
     }
 
-    /// Promotes in the order that RK-4 demands: a connection that bears the epoch and leads to the server decided about, older
-    /// leaders fenced off, the facts read again, the guarded write that persists the candidate, and only then the command, on
-    /// that connection.
+    /// Promotes a node in the order that RK-4 demands:
+    /// 1. Open a connection that bears the epoch and leads to the server decided about; fence off older leaders.
+    /// 2. Read the facts again, and decide again.
+    /// 3. Make the guarded write that persists the candidate.
+    /// 4. Send the command, on that connection.
     async fn promote(&self, first: &Decided, node: NodeAddr) {
         let leadership = &first.leadership;
         let mut connection = match self.open(first, &node).await {
@@ -269,8 +272,8 @@ impl Driver {
         self.commanded(leadership, node, true, result).await;
     }
 
-    /// Makes `node` follow `primary`, likewise, or through another keeper; there is no new state to write, so the guard
-    /// only checks.
+    /// Makes `node` follow `primary`, in the same order, or through `keeper`. No new state is written, so the guard only
+    /// checks.
     async fn follow(
         &self,
         decision: &Decided,
@@ -297,7 +300,7 @@ impl Driver {
         self.commanded(leadership, node, false, result).await;
     }
 
-    /// Gives `node` these settings, likewise.
+    /// Sets `min-replicas-to-write` and `min-replicas-max-lag` of `node`, in the same order.
     async fn set_min_replicas(&self, decision: &Decided, node: NodeAddr, values: MinReplicas) {
         let leadership = &decision.leadership;
         let result = match self.open(decision, &node).await {
@@ -324,7 +327,7 @@ impl Driver {
         let _ = self.cluster.send(SettingsTried { node, failure }).await;
     }
 
-    /// Whether this is still the leadership, and the state the one decided from (RK-4).
+    /// Whether this is still the leadership, and the state the one that was decided from (RK-4).
     async fn guarded(&self, leadership: &Leadership, version: Option<i32>) -> bool {
         let guard = Guard {
             cluster: self.name.clone(),
@@ -366,7 +369,7 @@ impl Driver {
         self.ended(leadership, node, promotion, None, result).await;
     }
 
-    /// Tells the cluster how a command ended, which was sent by this keeper or `through` another.
+    /// Tells the cluster how a command ended that this keeper, or another one (`through`), has sent.
     async fn ended(
         &self,
         leadership: &Leadership,
@@ -406,7 +409,7 @@ fn tell_notes(leadership: &Leadership, node: &NodeAddr, notes: Vec<String>) {
     }
 }
 
-/// What a confirmed write to coordination answered; else says why it is not confirmed.
+/// The answer of a confirmed write to ZooKeeper. Otherwise logs why the write is not confirmed.
 fn confirmed<T>(outcome: Result<Result<T, WriteError>, impl std::fmt::Display>) -> Option<T> {
     let error = match outcome {
         Ok(Ok(answer)) => return Some(answer),
@@ -417,7 +420,7 @@ fn confirmed<T>(outcome: Result<Result<T, WriteError>, impl std::fmt::Display>) 
     None
 }
 
-/// The story in the log: one line a step.
+/// Logs each step of a change.
 fn tell(leadership: &Leadership, state: &Published, change: Change) {
     let epoch = leadership.epoch;
     match (change, &state.intent, &state.primary) {

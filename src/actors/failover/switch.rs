@@ -1,4 +1,4 @@
-//! The heart of a switchover: hold up writes, let the successor catch up, promote it, all within one pause.
+//! The core of a switchover: pause the writes, let the successor catch up, promote it, all within one pause.
 
 use std::time::Duration;
 
@@ -6,32 +6,38 @@ use crate::domain::node::NodeAddr;
 use crate::ports::clock::LeaseClock;
 use crate::ports::redis::{CommandConnection, CommandError, Remember};
 
-/// By when the successor must have been promoted, from before the pause began. What is confirmed later may have happened
-/// after the pause.
+/// By when the promotion must be confirmed, counted from just before the pause. A promotion that is confirmed later
+/// may have been carried out after the pause.
 const PROMOTED_BY: Duration = Duration::from_millis(800);
 
-/// What the pause lasts beyond that at least, however soon HAProxies follow: a publication may be long in coming.
+/// How much longer the pause lasts at least, however soon HAProxies follow: the publication may be slow.
 const MARGIN: Duration = Duration::from_millis(1_200);
 
-/// How long the successor may take to catch up: writes wait meanwhile.
+/// How long the successor may take to catch up. Clients' writes wait meanwhile.
 const CAUGHT_UP_WITHIN: Duration = Duration::from_millis(100);
 
-/// How often it is asked.
+/// How often the successor is asked for its offset.
 const ASK_EVERY: Duration = Duration::from_millis(1);
 
-/// How long writes are held up at most, should nobody end the pause: a leader that dies leaves it behind. Longer than
-/// HAProxies take to notice the withdrawal and to shut the sessions (`drain`), so that even then, or when the publication is
-/// long in coming, nobody writes to the old primary after it.
+/// How long writes are held up if no keeper ends the pause: a leader that dies leaves the pause behind.
+///
+/// The pause is longer than HAProxies take to notice the withdrawal and to shut their sessions (`drain`). So no
+/// client writes to the old primary afterwards, even if the leader dies or the publication is slow.
+///
+/// Example: with a `drain` of up to 1.2 s the pause is 0.8 s + 1.2 s = 2 s.
+///
+/// Source: <https://redis.io/docs/latest/commands/client-pause/>.
 pub(super) fn longest_pause(drain: Duration) -> Duration {
     PROMOTED_BY + drain.max(MARGIN)
 }
 
-/// Promotes `to` in place of `from`, on a connection to either, and leaves it to the caller to have it remember that.
-/// Whatever is answered, the writes of `from`, held up for `pause` at most, are to be let go on afterwards.
+/// Promotes `to` in place of `from`, on a connection to each. The caller later has the servers remember their roles.
+///
+/// Whatever the outcome, the caller has to end the pause at `from`. The pause lasts for `pause` at most.
 ///
 /// # Errors
-/// `to` was not promoted, or not surely while the writes of `from` were held up, and why: `from` has everything that was
-/// acknowledged, and is to stay the primary.
+/// `to` was not promoted, or may have been promoted after the pause of `from`. Then `from` has every acknowledged
+/// write, and is to stay the primary. The error is the reason.
 pub(super) async fn hand_over(
     (from, old): (&NodeAddr, &mut dyn CommandConnection),
     (to, new): (&NodeAddr, &mut dyn CommandConnection),

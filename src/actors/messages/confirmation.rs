@@ -1,4 +1,4 @@
-//! The withdrawal of a primary is confirmed (RK-2): who asks whom.
+//! Messages of the confirmation of a withdrawal (RK-2).
 
 use actix::Message;
 
@@ -6,20 +6,20 @@ use crate::domain::confirmation::{Finding, Inquiry, Told};
 use crate::domain::facts::NodeFacts;
 use crate::domain::node::ClusterName;
 
-/// `ClusterActor` → `NodeMonitor`: ask the node now, on a new connection. Answers what came of it; an answer of the node
-/// is a proof of life like any other.
+/// `ClusterActor` → `NodeMonitor`: ask the node now, on a new connection. An answer of the node is a proof of life,
+/// as any answer is.
 #[derive(Debug, Message)]
 #[rtype(result = "Asked")]
 pub struct AskAnew;
 
-/// What came of asking a node on a new connection.
+/// The outcome of a question on a new connection.
 #[derive(Debug)]
 pub struct Asked {
-    /// In short.
+    /// The outcome in short.
     pub finding: Finding,
-    /// What the process said of itself, if it answered with that.
+    /// The facts, if the process answered with them.
     pub facts: Option<Box<NodeFacts>>,
-    /// It answered with something that names no process, and that does not pass by itself.
+    /// Whether the answer names no process, for a reason that does not pass by itself.
     pub unproven: bool,
 }
 
@@ -33,7 +33,7 @@ impl From<Finding> for Asked {
     }
 }
 
-/// `FailoverRun` → `ClusterActor`: ask the successor, then the primary. Answers once what came of it is taken in.
+/// `FailoverRun` → `ClusterActor`: ask the successor, then the primary. Answered when the outcome is taken in.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Confirm(pub Inquiry);
@@ -43,13 +43,13 @@ pub struct Confirm(pub Inquiry);
 #[rtype(result = "()")]
 pub struct AskVoters;
 
-/// `ClusterActor` → `ZkSession`: what this keeper asks the others of the published primary of this cluster, and what it
-/// answers. Told with the heartbeat, of all clusters at once.
+/// `ClusterActor` → `ZkSession`: this keeper's question to the others about this cluster's published primary, and its
+/// answers. The heartbeat carries those of all clusters at once.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct SetPoll {
     /// The cluster.
     pub cluster: ClusterName,
-    /// What it asks and answers; nothing, mostly.
+    /// The question and the answers; mostly empty.
     pub told: Told,
 }

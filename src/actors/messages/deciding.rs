@@ -1,4 +1,4 @@
-//! What is to be done next in a cluster.
+//! Messages that ask for the next action in a cluster.
 
 use std::collections::BTreeMap;
 
@@ -13,18 +13,18 @@ use crate::domain::story::Choice;
 #[derive(Debug, Message)]
 #[rtype(result = "Decision")]
 pub struct Decide {
-    /// Whose facts to read first. A node that does not answer in time is judged by what is known.
+    /// The nodes to read first. A node that does not answer in time is judged by its known facts.
     pub reads: Reads,
 }
 
-/// The nodes whose facts are read before it is decided what to do.
+/// The nodes whose facts are read before the decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reads {
-    /// All.
+    /// All nodes.
     All,
-    /// This one.
+    /// Only this node.
     Only(NodeAddr),
-    /// None: they were read for the decision before, a moment ago, and nothing was changed since.
+    /// None: they were read a moment ago for the decision before, and nothing was changed since.
     Nothing,
 }
 
@@ -33,12 +33,12 @@ pub enum Reads {
 pub struct Decision {
     /// The next action, or why there is none.
     pub plan: Plan,
-    /// The version of the published state it was decided from.
+    /// The version of the published state from which this was decided.
     pub version: Option<i32>,
-    /// The leadership it was decided under; without one nothing may be done.
+    /// The leadership under which this was decided; without a leadership nothing may be done.
     pub leading: Option<Leadership>,
-    /// Which server process answered at each node when it was decided.
+    /// The run id of the server process that answered at each node at the decision.
     pub run_ids: BTreeMap<NodeAddr, String>,
-    /// Why the node is chosen that is to be promoted.
+    /// Why this node is to be promoted.
     pub choice: Option<Choice>,
 }

@@ -1,4 +1,4 @@
-//! Asks the node on a new connection, besides the probes, because its withdrawal is to be confirmed (RK-2).
+//! Asks the node on a new connection, besides the probes, to confirm a withdrawal (RK-2).
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,19 +16,20 @@ use crate::domain::unproven::is_passing;
 use crate::ports::clock::LeaseClock;
 use crate::ports::redis::{Alive, Depth, ProbeFailure, RedisNode};
 
-/// How long an answer is waited for at least.
+/// How long the node has for its answer at least.
 const LEAST: Duration = Duration::from_millis(50);
 
-/// And in times of what the node usually takes to answer on a new connection.
+/// The node has this many times the time that an answer on a new connection took last.
 const PATIENCE: u32 = 4;
 
-/// When a connection that was closed before the answer is tried again: that is silence, not a refusal.
+/// The pause until the next try after a connection that was closed before the answer. Such an end is silence, not a
+/// refusal.
 const AGAIN_AFTER: Duration = Duration::from_millis(5);
 
-/// The answer, or what there was instead.
+/// The answer, or the finding without one.
 type Answer = Result<Alive, Finding>;
 
-/// One question.
+/// One question to the node.
 struct Question {
     node: Rc<dyn RedisNode>,
     /// New connections take turns: many nodes may be asked at once.
@@ -36,7 +37,7 @@ struct Question {
     clock: Arc<dyn LeaseClock>,
     /// How long the node has for its answer.
     patience: Duration,
-    /// How long a turn is waited for.
+    /// How long the question waits for its turn.
     limit: Duration,
 }
 
@@ -48,7 +49,7 @@ impl Question {
         let began = self.clock.now();
         match timeout(self.patience, self.answer()).await {
             Ok(asked) => asked,
-            // This keeper stood still meanwhile.
+            // This keeper stood still meanwhile: its timer says nothing of the node.
             Err(_) if self.clock.now().since(began) > 2 * self.patience => Err(Finding::Unknown),
             Err(_) => Err(Finding::Silent),
         }
@@ -70,7 +71,8 @@ impl Question {
 }
 
 impl NodeMonitor {
-    /// How long the node has for its answer.
+    /// How long the node has for its answer: 4 × the time that an answer on a new connection took last. The least
+    /// time is 50 ms, and the most is the probe timeout.
     fn patience(&self) -> Duration {
         let usual = self.set_up.unwrap_or_default() * PATIENCE;
         usual.max(LEAST).min(self.settings.probe_timeout)
@@ -86,7 +88,7 @@ impl NodeMonitor {
         self.hindrance_is(alive.hindrance.as_deref(), now);
         self.sighting.owes_since = None;
         self.report(ctx);
-        // What it is now is read in full, if the connection in use still carries anything.
+        // Probes in full on the connection in use, if that still carries anything.
         self.wake.notify_one();
         if alive.loading {
             return Finding::Loading.into();

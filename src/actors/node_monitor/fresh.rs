@@ -1,4 +1,4 @@
-//! New connections beside silent ones: so many at once in one process.
+//! Limits how many new connections one process opens at once beside silent ones.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -6,17 +6,18 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::sleep;
 
-/// What one process opens at once beside probes that are not answered. A firewall that forgets all flows at one moment
-/// must not meet a connection for each of them in the next.
+/// How many connections one process opens at once beside probes without an answer. A firewall that forgets all flows
+/// at one moment must not get a new connection for each of them in the next.
 const AT_ONCE: usize = 64;
 
-/// Trials of commands at once: they are no hurry, and take no turn from a new connection beside a silent one.
+/// How many trials of commands run at once. A trial can wait, and takes no turn from a new connection beside a silent
+/// one.
 const TRIALS_AT_ONCE: usize = 8;
 
-/// The least time that a new connection is given before it makes way for others that wait.
+/// The least time that a new connection has before it makes way for others that wait.
 pub(super) const PATIENCE: Duration = Duration::from_millis(50);
 
-/// The turns that the monitors of a process take.
+/// The turns of the monitors of a process.
 #[derive(Debug)]
 pub struct FreshConnections {
     turns: Semaphore,
@@ -24,13 +25,13 @@ pub struct FreshConnections {
     waiting: Cell<usize>,
 }
 
-/// Leave to open one connection; ends when it is dropped.
+/// The permission to open one connection. The turn ends when this is dropped.
 pub(super) struct Turn<'f> {
     fresh: &'f FreshConnections,
     _permit: Option<SemaphorePermit<'f>>,
 }
 
-/// Counts one that waits.
+/// Counts one monitor that waits.
 struct Waits<'f>(&'f Cell<usize>);
 
 // === impl FreshConnections ===
@@ -56,7 +57,7 @@ impl FreshConnections {
         }
     }
 
-    /// Waits for leave to try what commands would be answered; it ends when it is dropped.
+    /// Waits for the permission to try commands. The permission ends when it is dropped.
     pub(super) async fn trial(&self) -> Option<SemaphorePermit<'_>> {
         // The semaphore is never closed.
         self.trials.acquire().await.ok()
@@ -66,7 +67,7 @@ impl FreshConnections {
 // === impl Turn ===
 
 impl Turn<'_> {
-    /// Resolves once `patience` is over and others wait.
+    /// Resolves once `patience` is over and another monitor waits.
     pub(super) async fn is_wanted(&self, patience: Duration) {
         sleep(patience).await;
         while self.fresh.waiting.get() == 0 {

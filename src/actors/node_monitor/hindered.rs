@@ -1,11 +1,11 @@
-//! The server lives, and answers errors of its own instead of serving: told when that begins and when it ends.
+//! A server that lives, but answers with errors of its own instead of serving. The beginning and the end are logged.
 
 use super::NodeMonitor;
 use crate::domain::hindrance::{Hindrance, HindranceKind};
 use crate::domain::node::Moment;
 
 impl NodeMonitor {
-    /// Takes in whether the server answered `at` with such an error.
+    /// Takes in whether the server answered with such an error, `at` this time.
     pub(super) fn hindrance_is(&mut self, error: Option<&str>, at: Moment) {
         let known = self.sighting.hindrance.take();
         let before = known.as_ref().map(|hindrance| hindrance.kind);

@@ -1,4 +1,4 @@
-//! How an answer becomes facts, together with the addresses that belong to them.
+//! Turns an answer into facts, together with the addresses that belong to them.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -17,27 +17,27 @@ use crate::domain::node::Moment;
 use crate::domain::unproven::is_passing;
 use crate::ports::redis::{Alive, Depth, Subscribers};
 
-/// How long somebody who waits for facts waits for this host's resolver, too.
+/// How long an actor that waits for facts also waits for this host's resolver.
 const QUICK: Duration = Duration::from_millis(50);
 
-/// How soon the name of a node is looked up again after a connection was made.
+/// How soon after a connection was made the name of the node is looked up again.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 
 type Addresses = BTreeSet<IpAddr>;
 
-/// What the node's name means, compared with where the present connection leads.
+/// The addresses of the node's name, compared with where the present connection leads.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    /// What it meant when the connection was made, or what that has become since.
+    /// The addresses of the name when the connection was made, updated since while they overlapped.
     leads_to: Option<Addresses>,
     /// When the connection was made.
     since: Moment,
-    /// How long after that the name was looked up last, besides full probes.
+    /// How long after that the name was last looked up, besides full probes.
     looked_up: Duration,
 }
 
 impl Names {
-    /// Of a connection that is made now.
+    /// The names of a connection that is made now.
     pub(super) fn new(now: Moment) -> Self {
         Self {
             since: now,
@@ -45,8 +45,8 @@ impl Names {
         }
     }
 
-    /// Whether it is time to look the name up again: a second after the connection was made, two, four, and so on. What a host
-    /// resolved to when a server was restarted may be what it was before.
+    /// Whether the name is due to be looked up again: 1 s after the connection was made, then 2 s, 4 s, and so on.
+    /// Just after a restart of the server, the resolver may still return the old address.
     fn is_due(&mut self, now: Moment) -> bool {
         let old = now.since(self.since);
         let due = old >= (self.looked_up * 2).max(FIRST_LOOK);
@@ -57,28 +57,28 @@ impl Names {
     }
 }
 
-/// Facts on their way into the sighting.
+/// Facts on their way into the observation.
 struct Lesson {
     facts: NodeFacts,
-    /// When the probe was sent that read them.
+    /// When the probe was sent that read the facts.
     at: Moment,
-    /// The node follows another host than before, or none any more.
+    /// Whether the node follows another host than before, or no host any more.
     moved: bool,
     own: Host,
     upstream: Host,
 }
 
-/// What is to be known of a host.
+/// The addresses of a host, as far as they are to be learned.
 enum Host {
-    /// Nothing new.
+    /// The addresses stay as they were.
     AsBefore,
     Is(Addresses),
-    /// A name that this host's resolver has to be asked for.
+    /// The addresses have to be asked of this host's resolver.
     Named(String),
 }
 
 impl NodeMonitor {
-    /// Takes an answer in, to a probe `sent` then. `again`: the time has come to resolve names again, too.
+    /// Takes in an answer to a probe that was `sent` then. With `again`, the names are resolved again, too.
     pub(super) fn answered(
         &mut self,
         connection: Connection,
@@ -99,14 +99,14 @@ impl NodeMonitor {
         self.login_is(alive.login_refused.take());
         self.hindrance_is(alive.hindrance.as_deref(), at);
         let info = alive.info.take();
-        // Text that names no process is no answer to INFO.
+        // A text that names no process is no answer to `INFO`.
         let foreign = alive.foreign || info.is_some();
         let subscribers = alive.subscribers.take();
         let facts = info.and_then(|info| self.read(info, subscribers, (depth, again), sent, at));
         if facts.is_none() {
             self.unnamed(foreign);
         }
-        // A server that is busy tells its settings later.
+        // A busy server tells its settings later.
         let told = |read: &Result<_, String>| read.as_ref().err().is_none_or(|it| !is_passing(it));
         if let Some(read) = alive.min_replicas.filter(told) {
             self.sighting.min_replicas = Some(read);
@@ -124,7 +124,8 @@ impl NodeMonitor {
         }
     }
 
-    /// What the answer tells of the node; `None` if no process has named itself, neither in it nor earlier on this connection.
+    /// The facts in the answer. `None` if no process has named itself, neither in the answer nor before on this
+    /// connection.
     fn read(
         &mut self,
         info: Info,
@@ -166,8 +167,8 @@ impl NodeMonitor {
     ) {
         let host = upstream_host(&facts);
         let moved = self.sighting.facts.as_ref().and_then(upstream_host) != host;
-        // Whoever asked is about to act on what the names mean: only known addresses may have changed, and the answer does not
-        // wait for a resolver that is slow.
+        // The actors that asked will act on the addresses of the names. Only known addresses may have changed, and
+        // the answer does not wait for a slow resolver.
         let asked = !again && (self.names.is_due(self.clock.now()) || !self.served.is_empty());
         let old = |known: &Addresses| asked && !known.is_empty();
         let own = again || old(&self.sighting.addresses);
@@ -189,7 +190,7 @@ impl NodeMonitor {
             self.conclude(connection, ctx);
             return;
         }
-        // The vote does not wait for this host's resolver; what was known before stands meanwhile.
+        // The vote does not wait for this host's resolver. The former facts stay valid meanwhile.
         self.report(ctx);
         let redis = Rc::clone(&self.redis);
         let resolving = async move {
@@ -220,7 +221,7 @@ impl NodeMonitor {
                 .as_ref()
                 .is_some_and(|before| before.is_disjoint(addresses))
             {
-                // The name has moved, and the connection leads where it did.
+                // The name leads to another address now, but the connection still leads to the old one.
                 self.anew = true;
                 return;
             }

@@ -1,7 +1,6 @@
-//! One probe: on the connection that is there, and on a new one beside it while the first owes its answer (RK-1).
-//!
-//! - A node that is silent on both is silent.
-//! - A node that answers on the new connection alone is alive, and its old connection is dropped.
+//! One probe: on the present connection, and on a new one beside it while the first owes its answer (RK-1).
+//! - A node that is silent on both connections is silent.
+//! - A node that answers only on the new connection is alive, and its old connection is dropped.
 //! - While a node answers within half of the probe timeout, no second connection is opened.
 
 use std::cell::RefCell;
@@ -17,48 +16,49 @@ use crate::domain::facts::DownReason;
 use crate::domain::liveness::Via;
 use crate::ports::redis::{Alive, Depth, ProbeConnection, ProbeFailure, RedisNode};
 
-/// How many times as long as its last answer took a node's new connection may be silent before it makes way for others:
-/// its set-up takes one round trip, two more with TLS, and its answer another.
+/// After how many times the node's last answer time a silent new connection makes way for others. The set-up takes
+/// one round trip, or three with TLS. The answer takes another one.
 const ROUND_TRIPS: u32 = 8;
 
 /// A connection that is kept from probe to probe.
 pub(super) struct Established {
     pub(super) connection: Box<dyn ProbeConnection>,
-    /// Something was answered on it.
+    /// Whether anything was answered on the connection.
     pub(super) answered: bool,
 }
 
 pub(super) type Connection = Option<Established>;
 
-/// How a probe ended.
+/// The outcome of a probe.
 pub(super) type Outcome = Result<Alive, NoAnswer>;
 
 /// Why a probe has no answer.
 pub(super) enum NoAnswer {
     Failed(ProbeFailure, Via),
-    /// Not within its time.
+    /// There was no answer within the probe's time.
     Silent(Silence),
 }
 
-/// What a silent probe says of the node.
+/// The meaning of a silent probe for the node.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Silence {
-    /// A new connection was not answered either.
+    /// A new connection was silent, too.
     Complete,
-    /// No new connection was tried, for this reason of this host's own if there is one.
+    /// No new connection was tried, or not for long enough for an answer. The reason is given if it lies in this
+    /// host.
     OldConnectionOnly(Option<String>),
 }
 
 /// A probe that has ended.
 pub(super) struct Probed {
-    /// What the next probe is sent on.
+    /// The connection for the next probe.
     pub(super) connection: Connection,
     pub(super) outcome: Outcome,
-    /// What was asked on the connection that is left.
+    /// How much was asked on the connection that is left.
     pub(super) depth: Depth,
-    /// The old connection was silent, and a new one was answered.
+    /// Whether the old connection was silent, and a new one was answered.
     pub(super) replaced: bool,
-    /// How long it took, before all else, until an address was known.
+    /// How long it took, before the probe itself, to resolve the node's name.
     pub(super) located: Duration,
 }
 
@@ -66,33 +66,33 @@ pub(super) struct Probed {
 pub(super) struct Probe {
     pub(super) node: Rc<dyn RedisNode>,
     pub(super) depth: Depth,
-    /// How long it may take, its connection included.
+    /// How long the probe may take, its connection included.
     pub(super) limit: Duration,
-    /// How a new connection is tried beside it, if one is.
+    /// How a new connection is tried beside the old one, if at all.
     pub(super) beside: Option<Beside>,
 }
 
 /// A new connection beside the old one.
 pub(super) struct Beside {
     pub(super) fresh: Rc<FreshConnections>,
-    /// How long the old one may owe its answer before.
+    /// How long the old connection may owe its answer before the new one is tried.
     pub(super) after: Duration,
-    /// Everything is asked: another process may answer there.
+    /// How much is asked on the new connection: everything, for another process may answer there.
     pub(super) depth: Depth,
     /// How long the node's last answer took.
     pub(super) usual: Duration,
 }
 
-/// How far a new connection has come.
+/// The progress of a new connection.
 enum Attempt {
-    /// Too many others are tried.
+    /// Too many new connections to other nodes are being tried.
     NoTurn,
     Since(Instant),
     Silent,
     Own(String),
 }
 
-/// A new connection, and what was answered on it.
+/// A new connection, and the answer on it.
 type Found = (Established, Alive);
 
 // === impl Probe ===
@@ -107,7 +107,7 @@ impl Probe {
 
     async fn on_new(self) -> Probed {
         let mut connection = None;
-        // Name resolution has a time of its own: what it takes is no silence of the node.
+        // Resolving the name has a time of its own: a slow resolver is no silence of the node.
         let begun = Instant::now();
         if let Err(why) = self.node.locate().await {
             return self.ended(
@@ -193,7 +193,7 @@ impl Beside {
         PATIENCE.max(self.usual * ROUND_TRIPS)
     }
 
-    /// Resolves only if a new connection is answered; `attempt` tells how far it has come.
+    /// Resolves only if a new connection is answered; `attempt` has the progress.
     async fn found(&self, node: &dyn RedisNode, attempt: &RefCell<Attempt>) -> Found {
         let turn = self.fresh.turn().await;
         attempt.replace(Attempt::Since(Instant::now()));
@@ -220,8 +220,8 @@ impl Beside {
 // === impl Attempt ===
 
 impl Attempt {
-    /// What it means that the deadline has come. One that had its turn in the last moment was not given the time that an
-    /// answer takes.
+    /// The meaning of a passed deadline. A new connection that got its turn only a moment ago had no time for an
+    /// answer. Then only the old connection counts as silent.
     fn silence(self, least: Duration) -> Silence {
         match self {
             Self::Silent => Silence::Complete,
@@ -243,7 +243,7 @@ impl Established {
         })
     }
 
-    /// A late answer came.
+    /// Notes that a late answer came.
     pub(super) fn heard(self) -> Self {
         Self {
             answered: true,
@@ -262,8 +262,8 @@ impl Established {
     }
 }
 
-/// A connection that is accepted and closed before anything is answered on it is silence: a relay in front of the node
-/// does so, whatever became of the node.
+/// Turns a connection that was closed before its first answer into silence. A relay in front of the node closes
+/// connections in this way, whether the node lives or not.
 fn unheard(failure: ProbeFailure) -> ProbeFailure {
     match failure {
         ProbeFailure::Evidence(DownReason::Closed, _) => ProbeFailure::Evidence(

@@ -1,4 +1,4 @@
-//! Which server process this keeper is connected to, and how that connection ended (RK-10).
+//! The server process that this keeper is connected to, and how that connection ended (RK-10).
 
 use super::NodeMonitor;
 use super::probe::{NoAnswer, Probed};
@@ -7,7 +7,7 @@ use crate::domain::node::Moment;
 use crate::ports::redis::ProbeFailure;
 
 impl NodeMonitor {
-    /// The process named itself on the present connection.
+    /// Notes that the process has named itself on the present connection.
     pub(super) fn connected_to(&mut self, run_id: &str) {
         let state = ConnectionState::Open;
         let known = self.sighting.facts.as_ref();
@@ -15,7 +15,7 @@ impl NodeMonitor {
             self.try_anew();
         }
         match &mut self.sighting.process {
-            // No copy is made at each probe.
+            // The run id is not copied at each probe.
             Some(process) if process.run_id == run_id => process.state = state,
             process => {
                 *process = Some(ProcessConnection {
@@ -26,15 +26,20 @@ impl NodeMonitor {
         }
     }
 
-    /// The peer has ended the connection in order.
+    /// Notes that the peer has ended the connection in order.
     pub(super) fn closed_by_peer(&mut self) {
         if let Some(process) = &mut self.sighting.process {
             process.state = ConnectionState::ClosedByPeer;
         }
     }
 
-    /// A probe sent then has ended. What was known of a process stays known while nothing but refusals follows: a connection that
-    /// was made, or may have been, is one to a process that is not known yet.
+    /// Takes in that a probe, `sent` then, has ended. The process stays known in three cases:
+    /// - the present connection was answered;
+    /// - the present connection was silent, and is kept;
+    /// - no connection was left, and the new one was refused.
+    ///
+    /// In any other case a new connection was made, or may have been made. The process behind that one is not known
+    /// yet.
     pub(super) fn probed_process(&mut self, sent: Moment, was_connected: bool, probed: &Probed) {
         self.sighting.probe_sent = sent;
         let known = match &probed.outcome {

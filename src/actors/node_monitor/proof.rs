@@ -1,22 +1,22 @@
-//! Which answers prove that the process lives that named itself last (RK-1).
+//! Which answers prove that the process that named itself last still lives (RK-1).
 //!
-//! A process names itself once on each connection, by its run id. What is answered on a connection before that may be
-//! another's answer.
+//! A process names itself once on each connection, by its run id. An answer before that may come from another
+//! process.
 
 use super::NodeMonitor;
 use crate::domain::node::Moment;
 use crate::domain::unproven::{Unproven, is_passing};
 
-/// What is known of who answers.
+/// The state of the proof that the known process still answers.
 #[derive(Debug)]
 pub(super) struct Proof {
-    /// When the node began to be watched.
+    /// When this monitor began to watch the node.
     began: Moment,
-    /// When a process last said what it is, on a connection on which it has named itself.
+    /// When a process last answered on a connection on which it has named itself.
     named: Option<Moment>,
-    /// One has named itself on the present connection.
+    /// Whether a process has named itself on the present connection.
     here: bool,
-    /// When the first of the last refusals in a row came, since then.
+    /// When the last row of refusals began, if there was one since a process last named itself.
     refused: Option<Moment>,
 }
 
@@ -30,7 +30,7 @@ impl Proof {
         }
     }
 
-    /// What comes now comes on another connection.
+    /// Notes that the next answer comes on another connection.
     pub(super) fn on_another_connection(&mut self) {
         self.here = false;
     }
@@ -57,14 +57,14 @@ impl Proof {
 }
 
 impl NodeMonitor {
-    /// Nobody listens.
+    /// Notes a refusal: no process listens at the port.
     pub(super) fn refused(&mut self) {
         if !self.sighting.refused {
             self.proof.refused = Some(self.clock.now());
         }
     }
 
-    /// The process has said what it is.
+    /// Notes that the process has named itself.
     pub(super) fn proven(&mut self, at: Moment) {
         self.proof.named(at);
         if self.sighting.unproven.take().is_some_and(|it| it.known) {
@@ -72,7 +72,7 @@ impl NodeMonitor {
         }
     }
 
-    /// An answer says nothing of the process that gave it; no plain Redis server answers so if it is `foreign`.
+    /// Notes an answer that names no process. With `foreign`, the answer is one that no plain Redis server gives.
     pub(super) fn unnamed(&mut self, foreign: bool) {
         if self.proof.here {
             return;

@@ -1,4 +1,4 @@
-//! What a monitor makes known: the vote, what changed in substance, figures.
+//! The output of a monitor: its vote, changes in substance, and figures.
 
 use actix::prelude::*;
 
@@ -34,7 +34,7 @@ impl NodeMonitor {
         }
     }
 
-    /// Takes in what the node made of this keeper's login. The cluster tells of it, once for all of its nodes.
+    /// Takes in whether the node refused this keeper's login. The cluster logs a refusal once for all of its nodes.
     pub(super) fn login_is(&mut self, refused: Option<String>) {
         self.sighting.login_refused = refused;
     }
@@ -47,7 +47,8 @@ impl NodeMonitor {
         self.liveness.stalled(due, now);
     }
 
-    /// Brings the vote up to date, tells the cluster what matters, and arms the timer for the vote's next change.
+    /// Updates the vote, tells the cluster any change in substance, and sets the timer for the next change of the
+    /// vote.
     pub(super) fn report(&mut self, ctx: &mut Context<Self>) {
         let now = self.clock.now();
         self.sighting.vote = self.liveness.vote(now);

@@ -1,5 +1,7 @@
-//! A primary that went away and may come back within the mark-down time is asked more often than each tick: if it comes
-//! back with less data than its replicas hold, they follow it within a second and copy the loss (RK-7).
+//! Probes a primary that went away, and may come back within the mark-down time, more often than each tick.
+//!
+//! The primary may come back with less data than its replicas hold. Then the replicas follow it within a second and
+//! copy the loss (RK-7).
 
 use std::time::Duration;
 
@@ -7,15 +9,16 @@ use super::NodeMonitor;
 use crate::domain::facts::Sighting;
 
 const FIRST: Duration = Duration::from_millis(10);
-/// A primary that stays away costs a refused connection this often, until it is voted down.
+/// The longest pause between two such probes. A primary that stays away costs one refused connection for each of
+/// them, until it is voted down.
 const LONGEST: Duration = Duration::from_millis(50);
 
-/// How soon to ask again.
+/// The pause until the next probe; none if the next probe waits for its tick.
 #[derive(Debug, Default)]
 pub(super) struct Rush(Option<Duration>);
 
 impl Rush {
-    /// The primary is away still: less and less often.
+    /// Makes the next pause longer, since the primary is still away: 10 ms, 15 ms, 22 ms, and so on up to 50 ms.
     pub(super) fn go_on(&mut self) {
         self.0 = Some(self.0.map_or(FIRST, |wait| (wait * 3 / 2).min(LONGEST)));
     }
@@ -24,14 +27,16 @@ impl Rush {
         self.0 = None;
     }
 
-    /// Until the next probe, if that is not to wait for the tick.
+    /// The pause until the next probe, if that does not wait for its tick.
     pub(super) fn wait(&self) -> Option<Duration> {
         self.0
     }
 }
 
 impl NodeMonitor {
-    /// A primary that is not voted down yet refuses connections, or loads its data set.
+    /// Whether a primary that is not voted down yet is away, for one of these reasons:
+    /// - the last probe failed with evidence, such as a refused or closed connection;
+    /// - the node loads its data set.
     pub(super) fn may_come_back(&self) -> bool {
         let Sighting {
             facts,

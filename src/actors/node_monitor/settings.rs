@@ -1,4 +1,4 @@
-//! How a node is watched, and how much it is asked.
+//! The settings of a monitor, and how much a probe asks.
 
 use std::time::Duration;
 
@@ -6,22 +6,23 @@ use super::NodeMonitor;
 use crate::domain::liveness::Limits;
 use crate::ports::redis::Depth;
 
-/// When a node is probed.
+/// How and when a node is probed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MonitorSettings {
     /// From one probe to the next (`tick-seconds`).
     pub tick: Duration,
-    /// Time without proof of life until this keeper votes the node down (`seconds-mark-down`).
+    /// How long without a proof of life until this keeper votes the node down (`seconds-mark-down`).
     pub mark_down: Duration,
     /// How long a probe, its connection included, may take.
     pub probe_timeout: Duration,
-    /// From one probe that asks everything to the next.
+    /// From one probe that asks everything to the next one.
     pub full_every: Duration,
-    /// A replica that begins or ends to be this far behind its primary is reported (`max-lag-seconds`).
+    /// The lag behind its primary at which a replica's lag is reported, when it begins and when it ends
+    /// (`max-lag-seconds`).
     pub max_lag: Option<Duration>,
-    /// Keepers hold settings there: ask for them, too, whenever everything is asked (`write-safety`).
+    /// Whether each probe that asks everything reads the settings that keepers change, too (`write-safety`).
     pub settings: bool,
-    /// How long the node may answer nothing but `BUSY` until this keeper votes it down (`busy-seconds`); `None`: for ever.
+    /// How long the node may answer only `BUSY` until this keeper votes it down (`busy-seconds`); `None`: for ever.
     pub busy: Option<Duration>,
 }
 
@@ -37,11 +38,13 @@ impl MonitorSettings {
 }
 
 impl NodeMonitor {
-    /// What a probe asks that asks everything, `again` if because its time has come. Others than that are often waited for: they
-    /// ask for settings only if these are wanted.
+    /// How much a full probe asks; `again` if the probe is full because its time has come.
+    ///
+    /// A full probe for another reason is usually waited for. Such a probe reads the settings only if they are
+    /// wanted.
     pub(super) fn full(&mut self, again: bool) -> Depth {
         let wanted = std::mem::take(&mut self.settings_wanted);
-        // A server that has refused to tell them is asked no more on this connection.
+        // A server that has refused to tell its settings is not asked for them again on this connection.
         let refused = matches!(self.sighting.min_replicas, Some(Err(_)));
         let known = again && (self.full_at.is_none() || !refused);
         if wanted || self.settings.settings || known {

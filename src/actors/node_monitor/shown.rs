@@ -1,4 +1,4 @@
-//! What a monitor tells for display, at once and without a probe.
+//! The answers of a monitor for display: at once, without a probe.
 
 use actix::prelude::*;
 

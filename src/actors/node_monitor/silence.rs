@@ -1,4 +1,4 @@
-//! What a silent connection means: a silent node, or a flow that went mute.
+//! The meaning of a silent connection: a silent node, or a connection that went mute.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,25 +12,29 @@ use crate::domain::liveness::Via;
 use crate::domain::node::Moment;
 use crate::ports::redis::{Depth, ProbeFailure};
 
-/// So many probes may go unanswered on one connection: a server that hung and goes on answers there at once, one whose
-/// host was replaced never does.
+/// How many probes may go unanswered on one connection. A server that hung answers there as soon as it goes on. A
+/// server whose host was replaced never answers there.
 const TIMEOUTS_PER_CONNECTION: u32 = 3;
 
-/// How often it is told at most that old connections to a node go mute.
+/// How often at most it is logged that old connections to a node went mute.
 const MUTE_TOLD_EVERY: Duration = Duration::from_mins(1);
 
 /// How late the node answers.
 #[derive(Debug, Default)]
 pub(super) struct Lateness {
-    /// How long its last answer took, if that was longer than a probe usually waits.
+    /// How long the last answer took, if it took longer than the probe timeout.
     by: Option<Duration>,
     /// How long the probe under way may take.
     allowed: Duration,
 }
 
 impl NodeMonitor {
-    /// How long the probe that is sent `now` may take. A node whose last answer came late is given that time again, and at most
-    /// until it is voted down: it is alive, and whoever waits for its facts gets none from a probe that is given up.
+    /// How long the probe that is sent `now` may take.
+    ///
+    /// A node whose last answer was late gets half as much time again, but not beyond the moment at which it is voted
+    /// down. The node is alive, and a probe that is given up brings no facts.
+    ///
+    /// Example: the probe timeout is 1 s, and the last answer took 2 s. Then the next probe may take 3 s.
     pub(super) fn allow(&mut self, now: Moment) -> Duration {
         let usual = self.settings.probe_timeout;
         let late = self.lateness.by.unwrap_or_default();
@@ -43,21 +47,25 @@ impl NodeMonitor {
         self.lateness.allowed
     }
 
-    /// A probe that was sent then is answered `now`.
+    /// Notes that the probe `sent` then is answered `now`.
     pub(super) fn took(&mut self, sent: Moment, now: Moment) {
         let took = now.since(sent);
         self.lateness.by = Some(took).filter(|took| *took > self.settings.probe_timeout);
     }
 
-    /// An answer came `now` that no probe waits for any more.
+    /// Notes an answer that came `now`, after its probe was given up.
     pub(super) fn answered_late(&mut self, now: Moment) {
         self.timeouts = 0;
         let owes = self.sighting.owes_since;
         self.took(owes.unwrap_or(now), now);
     }
 
-    /// How a new connection is tried beside a silent one: at once if the last probe on that was silent, too. A node that
-    /// is voted down is asked on a new connection every so many probes, as any other is.
+    /// How a new connection is tried beside a silent one. The new connection is tried:
+    /// - at once, if the last probe on the silent one was silent, too;
+    /// - after half a probe timeout otherwise.
+    ///
+    /// `None` for a node that is voted down. Such a node gets a new connection after [`TIMEOUTS_PER_CONNECTION`]
+    /// silent probes, as any node does.
     pub(super) fn beside(&self, depth: Depth) -> Option<Beside> {
         self.sighting.vote.is_none().then(|| Beside {
             fresh: Rc::clone(&self.fresh),
@@ -107,7 +115,7 @@ impl NodeMonitor {
         self.conclude(connection, ctx);
     }
 
-    /// An old connection to the node was silent while a new one was answered.
+    /// Logs and counts that an old connection to the node was silent while a new one was answered.
     pub(super) fn tell_mute(&mut self) {
         metrics::counter!(
             "redis_keeper_probe_connections_mute_total", "cluster" => self.cluster.to_string()

@@ -1,15 +1,15 @@
-//! When a monitor's ticks fall.
+//! The times of a monitor's ticks.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use crate::domain::node::{ClusterName, Moment, NodeAddr};
 
-/// All monitors' ticks lie on this grid, so that a process with thousands of them wakes at most so often for all of
-/// them: waking costs more than probing.
+/// The grid of all monitors' ticks. A process with thousands of monitors wakes at most once in this time for all of
+/// them: to wake costs more than to probe.
 const GRID: Duration = Duration::from_millis(100);
 
-/// The ticks of one monitor: one each period, at a place on the grid that spreads the monitors evenly.
+/// The ticks of one monitor: one in each period, at a place on the grid that spreads the monitors evenly.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slots {
     period: Duration,
@@ -24,7 +24,7 @@ impl Slots {
         let place = u128::from(hasher.finish()) % places;
         Self {
             period,
-            // Below `places`, which fits.
+            // The place is below `places`, which fits into a `u32`.
             phase: GRID * u32::try_from(place).unwrap_or(0),
         }
     }

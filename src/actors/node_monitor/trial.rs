@@ -1,5 +1,5 @@
-//! Tries from time to time, on a new connection, whether this keeper could command the node (RK-6): what a failover needs is
-//! to be known before.
+//! Tries from time to time, on a new connection, whether this keeper could command the node (RK-6). So an obstacle to
+//! a failover is known before the failover is needed.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,16 +12,16 @@ use super::slots::Slots;
 use crate::domain::node::Moment;
 use crate::ports::redis::Obstacle;
 
-/// From one trial to the next, while it is not known that commands would be carried out.
+/// From one trial to the next, unless the last one found that commands would be carried out.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// Trials in a row without an answer that count: one may pass.
+/// How many trials in a row without an answer count as an obstacle: a single one may be chance.
 const UNANSWERED: u32 = 2;
 
-/// When the next trial is due, and what came of the last ones.
+/// When the next trial is due, and the outcome of the last ones.
 #[derive(Debug)]
 pub(super) struct Trials {
-    /// Spread evenly over all nodes of a process.
+    /// The slots of the trials, spread evenly over all nodes of a process.
     slots: Slots,
     due: Moment,
     under_way: bool,
@@ -40,13 +40,13 @@ impl Trials {
         }
     }
 
-    /// The next trial is due `now`: another process answers.
+    /// Makes the next trial due `now`, since another process answers.
     fn hurry(&mut self, now: Moment) {
         self.due = now;
         self.unanswered = 0;
     }
 
-    /// What a trial that ended `now` tells; `None` if nothing.
+    /// Takes in a trial that ended `now`. Returns its result; `None` if it says nothing yet.
     fn ended(&mut self, outcome: Result<(), Obstacle>, now: Moment) -> Option<Result<(), String>> {
         self.under_way = false;
         self.due = now.after(AGAIN_AFTER);
@@ -67,13 +67,13 @@ impl Trials {
 }
 
 impl NodeMonitor {
-    /// Another process than before answers: what was tried says nothing of it.
+    /// Forgets the result of the last trial, since another process answers.
     pub(super) fn try_anew(&mut self) {
         self.sighting.commandable = None;
         self.trials.hurry(self.clock.now());
     }
 
-    /// Tries whether the node could be commanded, if it is time and the node serves.
+    /// Tries whether the node could be commanded, if a trial is due and the node serves.
     pub(super) fn try_commands(&mut self, ctx: &mut Context<Self>) {
         let now = self.clock.now();
         let serves = self.sighting.named().is_some_and(|facts| !facts.loading);
@@ -95,7 +95,7 @@ impl NodeMonitor {
             let told = monitor.trials.ended(outcome, monitor.clock.now());
             let facts = monitor.sighting.facts.as_ref();
             if facts.map(|facts| &facts.run_id) != process.as_ref() {
-                // It may have been either process that answered.
+                // Either process may have answered the trial.
                 return monitor.try_anew();
             }
             if told.is_some() && told != monitor.sighting.commandable {

@@ -1,4 +1,4 @@
-//! Waiting for the others after a withdrawal (RK-2), and not waiting for a leader that is gone (RK-4).
+//! Waits for other keepers after a withdrawal (RK-2). Deposes a leader that has fallen silent (RK-4).
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,9 @@ use crate::domain::node::{ClusterName, Generation, KeeperId, Moment};
 use crate::layout::paths;
 use crate::ports::coordination::{Children, CoordinationError, Node, Write};
 
-/// What is found when it is looked up whether keepers are as silent as they seem (RK-2).
+/// The result of a survey: what ZooKeeper says of keepers that seem silent (RK-2).
 pub(super) struct Survey {
-    /// The withdrawal that was known to be committed before.
+    /// The withdrawal that was known to be committed before the survey.
     generation: Generation,
     online: Result<Children, CoordinationError>,
     registered: Result<Children, CoordinationError>,
@@ -22,8 +22,9 @@ pub(super) struct Survey {
 }
 
 impl ZkSession {
-    /// Who may still answer from the state before the withdrawal that is published, if this keeper is to act on it. Makes
-    /// sure that it is looked at again when the first of them will have been silent for long enough.
+    /// The keepers that may still answer from before the published withdrawal, if this keeper leads.
+    ///
+    /// Sets a timer for the moment at which the first of them has been silent for long enough.
     pub(super) fn unacknowledged(&mut self, name: &ClusterName) -> Unacknowledged {
         let cluster = self
             .clusters
@@ -53,7 +54,7 @@ impl ZkSession {
         unacknowledged
     }
 
-    /// As the leader, tells whom a failover would wait for beyond all leases, before there is one.
+    /// Logs, as the leader and before any failover, the keepers that a failover would wait for beyond all leases.
     pub(super) fn foresee(&mut self, now: Moment) {
         let foreseen = match self.leadership {
             Some(_) => self.roll.foreseen(&self.circle, now),
@@ -80,8 +81,10 @@ impl ZkSession {
         }
     }
 
-    /// Looks up, after a withdrawal is known to be committed, that keepers are as silent as they seem: a heartbeat from
-    /// before the withdrawal may be on its way here, and what it has earned ends later than what is known.
+    /// Surveys the silent keepers, after a withdrawal is known to be committed.
+    ///
+    /// A heartbeat from before the withdrawal may still be on its way to this keeper. The lease of that heartbeat
+    /// ends later than the lease that this keeper knows of.
     fn survey(&mut self, generation: Generation, now: Moment) {
         let Some(keepers) = self.roll.to_survey(generation, &self.circle, now) else {
             return;
@@ -92,7 +95,7 @@ impl ZkSession {
         if std::mem::replace(&mut line.surveying, true) {
             return;
         }
-        // Whatever is known of any cluster is committed.
+        // Every state that this keeper knows is committed.
         let generation = generation.max(self.lease_book.highest());
         let reads = keepers.into_iter().map(|keeper| {
             let read = session.get(&paths::keeper(&keeper));
@@ -147,7 +150,7 @@ impl ZkSession {
         self.spawn(silence.map(|()| Event::Silence));
     }
 
-    /// Tells the clusters that wait whenever there are fewer to wait for.
+    /// Tells the waiting clusters whenever the leader has fewer keepers to wait for.
     pub(super) fn share_acknowledgements(&mut self) {
         if self.leadership.is_none() {
             return;
@@ -163,8 +166,8 @@ impl ZkSession {
         }
     }
 
-    /// Takes the latch from a leader whose heartbeat node has not changed for *L + m*: it leads no more by its own clock,
-    /// and its session may live for long.
+    /// Deposes a leader whose heartbeat node has not changed for *L + m*. By its own clock, such a leader leads no
+    /// more. Its session, and with it its latch node, may live for long.
     pub(super) fn depose_silent_leader(&mut self, now: Moment) {
         let leased = self.lease_book.lease().holds(now) && self.phase == Phase::Current;
         let (Some(session), Some(line)) = (self.online().filter(|_| leased), &mut self.line) else {
@@ -196,7 +199,7 @@ impl ZkSession {
             line.deposing = false;
         }
         if let Err(error) = outcome {
-            // It was heard again, or another keeper was quicker.
+            // The leader was heard again, or another keeper was faster.
             tracing::info!(%error, "the silent leader was not deposed by this keeper");
         }
     }

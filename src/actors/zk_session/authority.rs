@@ -1,4 +1,4 @@
-//! Who leads, as far as this session knows: for display.
+//! The leader, as far as this session knows it, for display.
 
 use super::{Phase, ZkSession};
 use crate::domain::authority::{Absence, Authority, Vacancy, WhoLeads};
@@ -15,7 +15,7 @@ impl ZkSession {
     }
 
     fn authority(&self, now: Moment) -> Authority {
-        // What was read of the latch is as good as the lease that heartbeats earn.
+        // The latch that was read counts only while a heartbeat's lease holds.
         let lease = self.lease_book.lease();
         let vouched = lease.holds(now);
         match self.phase {

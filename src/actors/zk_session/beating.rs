@@ -15,7 +15,7 @@ use crate::layout::state::{Document, Generations};
 use crate::ports::coordination::{CoordinationError, Node};
 
 impl ZkSession {
-    /// Every heartbeat interval, whatever the connection.
+    /// Runs every heartbeat interval, with or without a connection.
     pub(super) fn tick(&mut self, ctx: &mut Context<Self>) {
         let now = self.dependencies.clock.now();
         if self.leadership.is_some() && !self.lease_book.lease().holds(now) {
@@ -32,11 +32,14 @@ impl ZkSession {
         self.look_for_given_up();
     }
 
-    /// Writes the own node, with a read of the generation right behind it: the read sees all that was committed before
-    /// the write.
+    /// Writes the own heartbeat node, and reads `/generation` right behind it. `ZooKeeper` executes both in this
+    /// order. So the read sees every commit from before the write.
     ///
-    /// A keeper that has not read everything, or whose lease ran out while it waits for a state to be applied, falls
-    /// silent instead: nobody waits for its acknowledgement longer than its lease may last (RK-2).
+    /// A keeper sends no heartbeat in two cases:
+    /// - it has not read everything on this connection;
+    /// - its lease ran out while it waits for a state to be applied.
+    ///
+    /// So a leader waits for the acknowledgement of this keeper no longer than its lease may last (RK-2).
     pub(super) fn beat(&mut self) {
         let now = self.dependencies.clock.now();
         let silenced = self.lease_book.waits() && !self.lease_book.lease().holds(now);
@@ -93,7 +96,7 @@ impl ZkSession {
         self.campaign();
     }
 
-    /// Reads `/generation`, to learn what has changed before the next heartbeat does.
+    /// Reads `/generation` now, so that a change is known before the next heartbeat.
     pub(super) fn look(&mut self) {
         let (Some(session), Some(line)) = (self.online(), &mut self.line) else {
             return;
@@ -140,13 +143,14 @@ impl ZkSession {
         }
     }
 
-    /// Whatever has just happened may have completed what the lease, an acknowledgement or the leader waits for.
+    /// Checks, after each event, whether the event has completed one of these: the lease, an acknowledgement, or what
+    /// the leader waits for.
     pub(super) fn settle(&mut self, ctx: &mut Context<Self>) {
         let completed = self.completed();
         let clusters = &self.clusters;
         let applied_of = |name: &ClusterName| clusters.get(name).map(super::Cluster::generation);
         match self.lease_book.settle(applied_of) {
-            // Already being read.
+            // The missing clusters are already being read.
             Some(Verdict::Missing(_)) | None => {}
             Some(verdict) => self.act_on(verdict, ctx),
         }
@@ -161,7 +165,7 @@ impl ZkSession {
         self.tell_keepers();
     }
 
-    /// Tells the lease, if it is longer now.
+    /// Shares the lease with the cluster actors, if it is longer now.
     pub(super) fn tell_lease(&self, lease: Lease) -> bool {
         self.dependencies.lease.send_if_modified(|told| {
             let later = lease.deadline > told.deadline;
@@ -172,9 +176,12 @@ impl ZkSession {
         })
     }
 
-    /// The session is over. A lease that a heartbeat earned is out long before its session is, so if it still holds, this
-    /// keeper's clock has stood still meanwhile, and nothing measured by it is worth anything: not the lease, nor what
-    /// others have consented to. A lease by consent alone outlives sessions (RK-8).
+    /// Revokes the lease when the session is over, if the lease still holds.
+    ///
+    /// A lease that a heartbeat earned ends long before its session does. If it still holds, this keeper's clock has
+    /// stood still meanwhile. Then neither the lease nor the consents of other keepers can be trusted.
+    ///
+    /// A lease by consent alone outlives sessions, and is not revoked (RK-8).
     pub(super) fn revoke_lease(&mut self) {
         let now = self.dependencies.clock.now();
         if !self.lease_book.revoke(now) {
@@ -186,14 +193,14 @@ impl ZkSession {
         );
     }
 
-    /// No answer is certain from `now` on: neither by a heartbeat, nor by what others have consented to.
+    /// Ends every lease `now`: the one of heartbeats, and the one by consent.
     pub(super) fn end_lease(&mut self, now: Moment) {
         self.part.consents_lost();
         self.dependencies.lease.send_modify(|told| told.end(now));
     }
 
-    /// A lower `/generation` was read than one that is known. Either that read comes late, or `ZooKeeper` has lost data: a
-    /// read that is sent now tells.
+    /// Reads `/generation` again, after a read that was lower than a known value. Either that read came late, or
+    /// `ZooKeeper` has lost data: a read that is sent now decides.
     fn recount(&mut self) {
         let Some(session) = self.online() else { return };
         let known = self.lease_book.highest();
@@ -201,7 +208,7 @@ impl ZkSession {
         self.spawn(read.map(move |read| Event::Recounted(known, read)));
     }
 
-    /// `/generation` was read in a read that was sent when `known` had been read already.
+    /// Takes in `/generation`, from a read that was sent when `known` was already known.
     pub(super) fn recounted(
         &mut self,
         known: Generation,

@@ -1,11 +1,13 @@
-//! Who takes part in failsafe, and whom this keeper has declared to ask (RK-8).
+//! The members of the failsafe group, and this keeper's own failsafe list (RK-8).
 //!
-//! Each keeper keeps its list in a persistent node. A leader that hears nothing of a keeper reads there whether that would
-//! ask it.
+//! Each keeper keeps its list in a persistent node. A leader that hears nothing of a keeper reads there whether that
+//! keeper would ask the leader.
 //!
-//! A keeper may go on from before a withdrawal. Its list was committed before the heartbeat that earned its last lease, and so
-//! before the withdrawal. A leader that reads the node after the withdrawal finds that list or a later one, and the keeper
-//! asks everyone in either.
+//! Why that node tells enough, although a silent keeper may go on from before a withdrawal:
+//! 1. The silent keeper's list was committed before the heartbeat that earned its last lease.
+//! 2. That heartbeat was committed before the withdrawal.
+//! 3. A leader that reads the node after the withdrawal finds that list or a later one.
+//! 4. The silent keeper asks every keeper in either list.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -17,25 +19,25 @@ use crate::layout::circle::Registration;
 use crate::layout::state::Document;
 use crate::ports::coordination::{Children, Node};
 
-/// How long a keeper may go on that says of it what cannot be read.
+/// How long a keeper may go on at most if its registration cannot be read.
 const AGES: Duration = Duration::from_hours(24 * 365);
 
 /// All registrations, and this keeper's own lists.
 #[derive(Debug)]
 pub(super) struct Circle {
     me: KeeperProcess,
-    /// Listed on this connection, with ZooKeeper's count of changes.
+    /// ZooKeeper's count of changes, if the group was listed on this connection.
     changes: Option<i32>,
-    /// Everyone registered. What was read on an earlier connection tells where to ask, no more.
+    /// All registered keepers. An entry that was read on an earlier connection only says where to ask.
     entries: BTreeMap<KeeperId, Entry>,
-    /// Lists sent, oldest first, from the one vouched for on.
+    /// The lists that were sent, oldest first. The oldest is the one that the last lease vouches for.
     lists: Vec<List>,
     serial: u64,
     /// The list that was read back on this connection.
     confirmed: Option<u64>,
-    /// What was confirmed when heartbeats were sent that have not earned a lease yet.
+    /// For each heartbeat that has not earned a lease yet: when it was sent, and which list was confirmed then.
     declared: VecDeque<(Moment, Option<u64>)>,
-    /// What was confirmed when the heartbeat was sent that earned the last lease.
+    /// The list that was confirmed when the heartbeat was sent that earned the last lease.
     vouched: Option<u64>,
 }
 
@@ -53,14 +55,14 @@ struct List {
     ids: BTreeSet<KeeperId>,
 }
 
-/// What is to be done about the own registration.
+/// The next write to the own registration.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Amendment {
-    /// Make it, without a list: one that includes this keeper is read after that.
+    /// Create the registration, without a list. A list that includes this keeper is read afterwards.
     Register(Registration),
-    /// Write it at this version.
+    /// Write the registration at this version.
     Declare(Registration, i32),
-    /// Take it back, at this version.
+    /// Delete the registration at this version.
     Withdraw(i32),
 }
 
@@ -80,7 +82,7 @@ impl Circle {
         }
     }
 
-    /// What was read before may be old.
+    /// Marks everything that was read before as old.
     pub(super) fn new_connection(&mut self) {
         self.changes = None;
         self.confirmed = None;
@@ -90,7 +92,7 @@ impl Circle {
         }
     }
 
-    /// Takes in who is registered; answers those to be followed from now on.
+    /// Takes in which keepers are registered. Returns those to be followed from now on.
     pub(super) fn listed(&mut self, children: Children) -> Vec<KeeperId> {
         self.changes = Some(children.changes);
         let names: BTreeSet<KeeperId> = children.names.into_iter().map(KeeperId::new).collect();
@@ -106,7 +108,7 @@ impl Circle {
         fresh
     }
 
-    /// Takes in a registration; answers whether it is to be followed further.
+    /// Takes in a registration. Answers whether it is to be followed further.
     pub(super) fn read(&mut self, keeper: &KeeperId, node: Option<&Node>) -> bool {
         let Some(node) = node else {
             self.entries.remove(keeper);
@@ -116,7 +118,7 @@ impl Circle {
         if let Err(error) = &registration {
             tracing::warn!(%keeper, %error, "the registration of a keeper for failsafe");
         }
-        // Whoever cannot be understood may ask anybody.
+        // A keeper whose registration cannot be read may ask any keeper.
         let unknown = Registration {
             asks: Some(BTreeSet::new()),
             limit: AGES,
@@ -129,7 +131,7 @@ impl Circle {
             read: true,
         };
         if *keeper == self.me.id {
-            // What another process of this id has declared is not what this one would ask.
+            // The list of another process with this id is not the list of this process.
             let mine = entry.registration.nonce.as_ref() == Some(&self.me.nonce);
             let asks = entry.registration.asks.clone().filter(|_| mine);
             self.confirmed = asks.map(|ids| self.serial_of(ids));
@@ -138,7 +140,7 @@ impl Circle {
         true
     }
 
-    /// A watch has told that the registration has changed, or who is registered: it counts as read once it was read again.
+    /// Notes that a watch has fired: the registration, or the list of members, counts as read once it was read again.
     pub(super) fn changed(&mut self, registration: Option<&KeeperId>) {
         match registration {
             None => self.changes = None,
@@ -150,9 +152,9 @@ impl Circle {
         }
     }
 
-    /// The number of the list, which may have been sent before this actor was started.
+    /// The number of a list that was read. The list may have been sent before this actor was started.
     fn serial_of(&mut self, ids: BTreeSet<KeeperId>) -> u64 {
-        // The first that it may be: whatever was sent after it may still arrive.
+        // The first list with this content: every later one may still arrive.
         if let Some(list) = self.lists.iter().find(|list| list.ids == ids) {
             return list.serial;
         }
@@ -162,17 +164,18 @@ impl Circle {
         serial
     }
 
-    /// Whether all was read on this connection.
+    /// Whether everything was read on this connection.
     pub(super) fn complete(&self) -> bool {
         self.changes.is_some() && self.entries.values().all(|entry| entry.read)
     }
 
-    /// Whether a listing with this count of changes is the one that is known.
+    /// Whether a listing with this count of changes is the known one.
     pub(super) fn is_listed_as(&self, children: &Children) -> bool {
         self.changes == Some(children.changes)
     }
 
-    /// What is to be done so that this keeper's registration is as it should be: as `own` but for the list, or not there.
+    /// The next write that makes this keeper's registration as it should be: like `own` apart from the list, or
+    /// absent.
     pub(super) fn amendment(&self, own: Option<&Registration>) -> Option<Amendment> {
         self.changes?;
         let entry = match (self.entries.get(&self.me.id), own) {
@@ -190,7 +193,7 @@ impl Circle {
         changes.then_some(Amendment::Declare(wanted, entry.version))
     }
 
-    /// A list is being sent.
+    /// Notes that a list is being sent.
     pub(super) fn sending(&mut self, registration: &Registration) {
         if let Some(ids) = &registration.asks {
             self.serial += 1;
@@ -199,12 +202,12 @@ impl Circle {
         }
     }
 
-    /// A heartbeat is being sent.
+    /// Notes that a heartbeat is being sent.
     pub(super) fn beat(&mut self, sent: Moment) {
         self.declared.push_back((sent, self.confirmed));
     }
 
-    /// The heartbeat sent at `sent` has earned a lease.
+    /// Notes that the heartbeat that was sent at `sent` has earned a lease.
     pub(super) fn earned(&mut self, sent: Moment) {
         while let Some((at, confirmed)) = self.declared.front().copied()
             && at <= sent
@@ -219,7 +222,7 @@ impl Circle {
         }
     }
 
-    /// Whom this keeper has to ask past its lease; `None`: it must not go on.
+    /// The keepers that this keeper has to ask past its lease; `None` if it must not go on.
     pub(super) fn to_ask(&self) -> Option<BTreeSet<KeeperId>> {
         let vouched = self.vouched?;
         let lists = self.lists.iter().filter(|list| list.serial >= vouched);
@@ -228,7 +231,7 @@ impl Circle {
         Some(ids)
     }
 
-    /// Everyone this keeper knows to take part, and itself.
+    /// All members of the failsafe group that this keeper knows, itself included.
     pub(super) fn members(&self) -> BTreeSet<KeeperId> {
         let listed = self.lists.iter().flat_map(|list| &list.ids);
         let me = std::iter::once(&self.me.id);
@@ -240,12 +243,12 @@ impl Circle {
             .collect()
     }
 
-    /// Everyone registered.
+    /// All registered keepers.
     pub(super) fn registered(&self) -> impl Iterator<Item = &KeeperId> {
         self.entries.keys()
     }
 
-    /// Whether this very process is registered, as read on this connection.
+    /// Whether this process is registered, as read on this connection.
     pub(super) fn has_registered(&self) -> bool {
         let entry = self.entries.get(&self.me.id);
         entry.is_some_and(|entry| {
@@ -253,12 +256,12 @@ impl Circle {
         })
     }
 
-    /// What the keeper has registered.
+    /// The registration of a keeper.
     pub(super) fn registration(&self, keeper: &KeeperId) -> Option<&Registration> {
         Some(&self.entries.get(keeper)?.registration)
     }
 
-    /// Where the keeper says that it is reached, and which process does.
+    /// The address at which the keeper says that it is reached, and its nonce.
     pub(super) fn advertised(&self, keeper: &KeeperId) -> Option<Advertised> {
         let registration = self.registration(keeper)?;
         Some(Advertised {
@@ -267,7 +270,7 @@ impl Circle {
         })
     }
 
-    /// Tells the keeper's registration from every other that it makes.
+    /// The creation and version of the keeper's registration: they differ for every change of it.
     pub(super) fn edition(&self, keeper: &KeeperId) -> Option<(i64, i32)> {
         let entry = self.entries.get(keeper)?;
         Some((entry.created, entry.version))
@@ -278,21 +281,22 @@ impl Circle {
         Some(self.entries.get(keeper)?.version)
     }
 
-    /// Whom the keeper asks before it goes on past its lease, and for how long it does at most; `None` if it does not.
+    /// The keepers that this keeper asks before it goes on past its lease, and how long it goes on at most; `None` if
+    /// it does not go on.
     pub(super) fn asked_by(&self, keeper: &KeeperId) -> Option<(&BTreeSet<KeeperId>, Duration)> {
         let registration = &self.entries.get(keeper)?.registration;
         let asks = registration.asks.as_ref()?;
         Some((asks, registration.limit))
     }
 
-    /// Whether the keeper is of a build that asks a process by its nonce. One of a former build may have taken anybody's
-    /// answer for another's.
+    /// Whether the keeper's build asks a process by its nonce. An earlier build may have taken the answer of any
+    /// process for that of another one.
     pub(super) fn asks_processes(&self, keeper: &KeeperId) -> bool {
         self.registration(keeper)
             .is_some_and(|registration| registration.nonce.is_some())
     }
 
-    /// How long after its lease the keeper may go on at most, whomever it asks.
+    /// How long after its lease the keeper may go on at most, whichever keepers it asks.
     pub(super) fn limit(&self, keeper: &KeeperId) -> Duration {
         self.asked_by(keeper)
             .map_or(Duration::ZERO, |(_, limit)| limit)

@@ -1,5 +1,5 @@
-//! Which published clusters have which servers: noted in the step in which a state is taken in, so that no answer of another
-//! cluster with the same servers is older than what this keeper acknowledges (RK-2, RK-3).
+//! Which published clusters have which servers. The claim is noted in the same step that takes in the state. So no
+//! answer for another cluster with the same servers is older than what this keeper acknowledges (RK-2, RK-3).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,14 +8,15 @@ use super::ZkSession;
 use crate::domain::claims::{Claim, Wish};
 use crate::domain::node::{ClusterName, KeeperId};
 
-/// How long no keeper online must have had a cluster: one that is restarted is back by then.
+/// How long no keeper online must have a cluster until it is given up: a keeper that is restarted is back sooner.
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(10);
 
-/// How many nodes are shown of each keeper.
+/// How many nodes are shown for each keeper.
 const SHOWN: usize = 20;
 
 impl ZkSession {
-    /// Notes what a cluster claims and for which others it is held. Answers the clusters of the file for which that is news.
+    /// Notes what a cluster claims, and for which other clusters it is held. Returns the clusters of the file for
+    /// which this is news.
     pub(super) fn note_claim(&mut self, name: &ClusterName) -> BTreeSet<ClusterName> {
         let mut claims = self.dependencies.claims.borrow_mut();
         let now = self.dependencies.clock.now();
@@ -26,10 +27,10 @@ impl ZkSession {
             return news;
         };
         let online = self.roll.online();
-        // A keeper that is registered and silent, as after a crash, may have it in its file.
+        // A keeper that is registered and silent, as after a crash, may have the cluster in its file.
         let away = self.circle.registered().any(|it| !online.contains(it));
         let lately = cluster.was_had(&online, now, GIVEN_UP_AFTER);
-        // Until it is known who is online and what they have, nobody is known to be gone.
+        // Before the keepers online and their files are known, no cluster counts as given up.
         let unknown = !self.roll.known() || self.roll.recounting() || !cluster.known();
         let others = away || lately || unknown;
         let claim = cluster
@@ -54,21 +55,21 @@ impl ZkSession {
         news
     }
 
-    /// The same, and tells those clusters.
+    /// Does the same as [`note_claim`](Self::note_claim), and tells the clusters for which it is news.
     pub(super) fn claim(&mut self, name: &ClusterName) {
         for other in self.note_claim(name) {
             self.share(&other);
         }
     }
 
-    /// Clusters that only others have may be given up, which time tells.
+    /// Checks whether clusters that only other keepers have are given up: only time tells.
     pub(super) fn look_for_given_up(&mut self) {
         for name in self.unlisted.clone() {
             self.claim(&name);
         }
     }
 
-    /// Where one server is in several clusters, as each keeper online has them in its file: in words.
+    /// For each keeper online, in words: nodes of its clusters that are published in another cluster, too.
     pub(super) fn overlaps(&self) -> BTreeMap<String, Vec<String>> {
         let online = self.roll.online();
         let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! What is known of one cluster from coordination.
+//! The content of ZooKeeper about one cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,25 +11,25 @@ use crate::domain::verdict::Report;
 use crate::layout::state::Document;
 use crate::ports::coordination::Node;
 
-/// One subscribed cluster.
+/// One cluster that is followed.
 #[derive(Debug)]
 pub(super) struct Cluster {
-    /// Tells this subscription from an earlier one of the same cluster.
+    /// Tells this subscription apart from an earlier one of the same cluster.
     pub(super) serial: u64,
-    /// This keeper's own report.
+    /// The node of this keeper's own report.
     pub(super) own: ReportSlot,
     /// Reports of all keepers.
     pub(super) reports: BTreeMap<KeeperId, Report>,
-    /// As last shared.
+    /// The keepers to wait for, as last shared.
     pub(super) unacknowledged: Unacknowledged,
-    /// Since when no keeper online has it in its file.
+    /// Since when no keeper online has the cluster in its file.
     given_up: Option<Moment>,
     state: State,
-    /// It was read completely once: it can be shared.
+    /// Whether the cluster was read completely once: then it can be shared.
     known: bool,
     state_read: StateRead,
     listed: bool,
-    /// Keepers whose reports are followed, and whether each was read.
+    /// The keepers whose reports are followed, and whether each report was read.
     followed: BTreeMap<KeeperId, bool>,
 }
 
@@ -38,7 +38,7 @@ struct State {
     published: Option<Published>,
     version: Option<i32>,
     created: i64,
-    /// Why the node cannot be read, if it cannot. Nothing is published then, and nothing may be written over it.
+    /// Why the node cannot be read, if so. Then no primary is published, and no write may replace the node.
     unreadable: Option<String>,
 }
 
@@ -47,31 +47,31 @@ struct State {
 enum StateRead {
     Never,
     Done,
-    /// It has to be read once more.
+    /// The state has to be read once more.
     Doubted,
 }
 
-/// What became of a state that was read.
+/// The result of applying a state that was read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Applied {
-    /// It is the state now.
+    /// The state has changed.
     Changed,
-    /// It was known.
+    /// The state was known already.
     Same,
-    /// It is older than what is known, for this reason: dropped.
+    /// The state is older than the known one, for this reason: it is dropped.
     Older(String),
-    /// It is older than what was read on an earlier connection, for this reason: `ZooKeeper` has lost data.
+    /// The state is older than one from an earlier connection, for this reason: `ZooKeeper` has lost data.
     SetBack(String),
 }
 
-/// What something that was read changes.
+/// The consequence of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum News {
     /// Nothing.
     Nothing,
-    /// What is shared.
+    /// The shared state.
     Shared,
-    /// Also what the cluster claims, or for which others it is held.
+    /// The shared state, and the cluster's claims or the clusters for which it is held.
     Claims,
 }
 
@@ -107,14 +107,14 @@ impl Cluster {
         }
     }
 
-    /// Everything must be read again before it counts as read.
+    /// Forgets what was read: everything must be read again.
     pub(super) fn forget(&mut self) {
         self.state_read = StateRead::Never;
         self.listed = false;
         self.followed.clear();
     }
 
-    /// The outcome of a write is not known: no other write before the state was read again.
+    /// Forbids further writes until the state was read again, since the outcome of a write is unknown.
     pub(super) fn doubt_state(&mut self) {
         if self.state_read == StateRead::Done {
             self.state_read = StateRead::Doubted;
@@ -125,7 +125,8 @@ impl Cluster {
         self.state.published.as_ref()
     }
 
-    /// Whether a keeper of those `online` has it in its file, or one had within `span`, as far as this was asked.
+    /// Whether a keeper of those `online` has the cluster in its file, or had it within `span`. The method sees only
+    /// the moments at which it is called.
     pub(super) fn was_had(
         &mut self,
         online: &BTreeSet<KeeperId>,
@@ -147,13 +148,13 @@ impl Cluster {
         self.state.version
     }
 
-    /// The generation that has been applied; lower than any raised one until the state was read.
+    /// The applied generation. Until the state was read, it is lower than any raised one.
     pub(super) fn generation(&self) -> Generation {
         if self.state_read != StateRead::Done {
             return Generation(0);
         }
         if self.state.unreadable.is_some() {
-            // Nothing older is answered from: that is as good as having applied it.
+            // No answer comes from an older state: that is as good as having applied the unreadable one.
             return Generation(u64::MAX);
         }
         self.published_generation()
@@ -164,25 +165,25 @@ impl Cluster {
             .map_or(Generation(0), |published| published.generation)
     }
 
-    /// Whether all was read on this connection.
+    /// Whether everything was read on this connection.
     pub(super) fn complete(&self) -> bool {
         self.state_read == StateRead::Done
             && self.listed
             && self.followed.values().all(|read| *read)
     }
 
-    /// Whether it may be shared: it was complete once, on this connection or an earlier one.
+    /// Whether the cluster may be shared: it was complete once, on this connection or an earlier one.
     pub(super) fn known(&self) -> bool {
         self.known
     }
 
-    /// Something was read; whether that made it known.
+    /// Notes that a part was read. Answers whether that made the cluster known.
     pub(super) fn becomes_known(&mut self) -> bool {
         let known = self.known || self.complete();
         known != std::mem::replace(&mut self.known, known)
     }
 
-    /// Why its state may not be written to now.
+    /// Why the state may not be written now, if so.
     pub(super) fn unwritable(&self) -> Option<String> {
         match &self.state.unreadable {
             Some(reason) => Some(format!("the published state {reason}")),
@@ -195,13 +196,14 @@ impl Cluster {
 
     /// Takes in a state that was read. A lower generation is never applied (RK-3).
     ///
-    /// A read may come late, after a write of this keeper's. The first one on a connection cannot: it was sent after everything
-    /// that is known. `ZooKeeper` lets no session see less than it saw, and a new one begins with a write.
+    /// A read may arrive late, after a write of this keeper. The first read on a connection cannot:
+    /// - it was sent after everything that this keeper knows;
+    /// - `ZooKeeper` lets no session see less than it saw before, and a new session begins with a write.
     pub(super) fn apply(&mut self, node: Option<&Node>) -> Applied {
         let first = self.state_read == StateRead::Never;
         self.state_read = StateRead::Done;
         let Some(node) = node else {
-            // What was published stays: generations never restart. Without a node it can be written anew.
+            // The published state stays: generations never restart. Without a node the state can be written anew.
             let vanished = self.state.version.take().is_some();
             return if vanished {
                 Applied::Changed
@@ -242,7 +244,7 @@ impl Cluster {
             };
             if let Some(older) = older {
                 if read_at > known_at {
-                    // Somebody wrote an older state: it can be written over with what is known.
+                    // Another program wrote an older state: the known state can be written over it.
                     self.state.version = state.version;
                     self.state.created = state.created;
                 } else if first {
@@ -263,7 +265,7 @@ impl Cluster {
         }
     }
 
-    /// Takes in what this keeper has written itself.
+    /// Takes in a state that this keeper has written.
     pub(super) fn wrote(&mut self, published: Published, version: i32) {
         let newer = published.generation >= self.published_generation()
             && self.state.version.is_none_or(|known| version > known);
@@ -273,7 +275,7 @@ impl Cluster {
         }
     }
 
-    /// Takes in the names below the reports; answers those to be followed from now on.
+    /// Takes in the names below the reports. Returns the keepers to be followed from now on.
     pub(super) fn list(&mut self, names: Vec<String>, me: &KeeperId) -> Vec<KeeperId> {
         let names: BTreeSet<KeeperId> = names.into_iter().map(KeeperId::new).collect();
         self.listed = true;
@@ -289,7 +291,7 @@ impl Cluster {
         fresh
     }
 
-    /// Takes in one keeper's report; answers what that changes. It is to be followed further if there is one.
+    /// Takes in one keeper's report. Returns what that changes. A report that exists is followed further.
     pub(super) fn report(&mut self, keeper: &KeeperId, node: Option<&Node>) -> News {
         let report = node.and_then(|node| match Report::decode(&node.data) {
             Ok(report) => Some(report),
@@ -355,7 +357,7 @@ mod tests {
         assert_eq!(cluster.apply(Some(&node(6, 4, 1))), Applied::Same);
     }
 
-    /// Whatever its generation: others may have published another primary since.
+    /// The same for any generation: other keepers may have published another primary since.
     #[test]
     fn an_older_version_on_a_new_connection_tells_that_zookeeper_was_set_back() {
         for (generation, version, created) in [(5, 2, 1), (6, 2, 1), (4, 2, 1), (6, 9, 0)] {

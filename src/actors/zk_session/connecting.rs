@@ -1,4 +1,4 @@
-//! From no session to a connection on which everything is read, again and again.
+//! From no session to a connection on which everything is read, again after each loss.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -56,7 +56,8 @@ impl ZkSession {
         self.follow_session(state, ctx);
     }
 
-    /// A lease is at most half the session timeout that was granted (RK-3). A shorter one than others reckon with is safe.
+    /// Limits the lease to half the session timeout that was granted (RK-3). A lease that is shorter than other
+    /// keepers assume is safe.
     fn limit_lease(&mut self, granted: Duration) {
         let configured = self.dependencies.settings.lease;
         let lease = configured.min(granted / 2);
@@ -72,7 +73,7 @@ impl ZkSession {
         self.lease_book.set_length(lease);
     }
 
-    /// Acts on the state as it is and on every change of it, as long as the session lives.
+    /// Acts on the state of the session, now and at every change, for as long as the session lives.
     fn follow_session(
         &mut self,
         mut state: watch::Receiver<SessionState>,
@@ -118,7 +119,7 @@ impl ZkSession {
         }
     }
 
-    /// Everything that was asked, read or watched so far counts no more.
+    /// Drops everything that was asked, read or watched so far.
     pub(super) fn drop_line(&mut self, why: &'static str, ctx: &mut Context<Self>) {
         self.stop_leading(why);
         self.part.contact_lost();
@@ -128,7 +129,7 @@ impl ZkSession {
         self.lease_book.forget();
     }
 
-    /// Starts anew on a connection: joins, then reads everything.
+    /// Starts again on a connection: joins, then reads everything.
     pub(super) fn begin(&mut self, ctx: &mut Context<Self>) {
         self.drop_line("everything is read again", ctx);
         self.phase = Phase::Joining;
@@ -211,8 +212,11 @@ impl ZkSession {
         (self.dependencies.fatal)(Fatal { message });
     }
 
-    /// `ZooKeeper` has lost data, as `what` shows. What this keeper knows may have been superseded there by what it cannot tell
-    /// from it: generations are counted anew. It answers nothing more, and ends; a new process knows only what is there.
+    /// Ends this keeper, since `ZooKeeper` has lost data, as `what` shows.
+    ///
+    /// Generations are counted anew there. So this keeper cannot tell whether its knowledge is newer or older than
+    /// what ZooKeeper has now. From now on this keeper answers nothing. A new process goes on with what ZooKeeper
+    /// has.
     pub(super) fn set_back(&mut self, what: &str, ctx: &mut Context<Self>) {
         if self.over() {
             return;
@@ -229,13 +233,13 @@ impl ZkSession {
         );
     }
 
-    /// The own node was found gone or replaced: the keeper joins again and reads everything again.
+    /// Joins again and reads everything again, since the own heartbeat node is gone or replaced.
     pub(super) fn rejoin(&mut self, ctx: &mut Context<Self>) {
         tracing::warn!(keeper = %self.identity.id, "the keeper's own node is gone: joining again");
         self.begin(ctx);
     }
 
-    /// Logs what is wrong, once until it changes.
+    /// Logs trouble, once until it changes.
     pub(super) fn report_trouble(&mut self, trouble: &dyn std::fmt::Display) {
         let trouble = trouble.to_string();
         if self.trouble.as_ref() != Some(&trouble) {

@@ -1,4 +1,4 @@
-//! Consenting to another keeper's going on without ZooKeeper, and what that binds this one to (RK-8).
+//! Consents to another keeper's going on without ZooKeeper, and what such a consent binds this keeper to (RK-8).
 
 use std::time::Duration;
 
@@ -11,13 +11,16 @@ use crate::domain::identity::KeeperProcess;
 use crate::domain::lease::{Unacknowledged, outlasting};
 use crate::domain::node::{Generation, Moment};
 
-/// So many leases must have passed since heartbeats are confirmed again before a keeper counts as being in contact: the
-/// others are given time to reconnect, too. What it consents to meanwhile binds it as ever.
+/// How many leases after its first confirmed heartbeat a keeper counts as being in contact with ZooKeeper. Until then
+/// the keeper still consents, so that the others have time to reconnect, too. Such a consent binds as any other does.
 const SETTLES_AFTER: u32 = 3;
 
 impl ZkSession {
-    /// Until when nobody but the primary withdrawn in `generation` may be promoted or published, for what this keeper has
-    /// consented to (RK-2). Whoever has acknowledged that since goes on from it, if at all.
+    /// Until when this keeper's consents forbid it to promote or publish another node than the primary that was
+    /// withdrawn in `generation` (RK-2).
+    ///
+    /// A consent to a keeper that has acknowledged that generation since does not count: that keeper goes on from
+    /// there, if at all.
     pub(super) fn bound_until(&self, generation: Generation) -> Option<Moment> {
         let failsafe = self.dependencies.settings.failsafe?;
         let older = self.part.consented.iter().filter(|((asker, session), _)| {
@@ -28,7 +31,7 @@ impl ZkSession {
         Some(bound_until(last, self.part.started, failsafe))
     }
 
-    /// Adds what this keeper has consented to, to when the leases are out of those that have not acknowledged.
+    /// Adds this keeper's own consents to the ends of the leases of keepers that have not acknowledged.
     pub(super) fn count_consents(&self, unacknowledged: &mut Unacknowledged) {
         let Some(failsafe) = self.dependencies.settings.failsafe else {
             return;
@@ -54,7 +57,7 @@ impl ZkSession {
         self.part.contact.is_some_and(settled) && !self.out_of_touch(now)
     }
 
-    /// The newest generation that this keeper knows of.
+    /// The newest generation that this keeper knows.
     fn holds(&self) -> Generation {
         let published = self.clusters.values().filter_map(|it| it.published());
         let newest = published.map(|published| published.generation).max();

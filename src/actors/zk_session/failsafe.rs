@@ -1,4 +1,4 @@
-//! Going on without ZooKeeper while all keepers are in touch (RK-8): taking part, asking.
+//! Going on without ZooKeeper while all keepers consent (RK-8): registering, and asking the others.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,21 +25,21 @@ use crate::ports::coordination::{CoordinationError, CreateKind, Session, Write};
 
 mod over;
 
-/// This keeper's part in failsafe, whatever becomes of its connection.
+/// This keeper's state in failsafe mode, which outlives connections.
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) started: Moment,
-    /// What others have consented to.
+    /// The consents of the other keepers.
     consents: Consents,
-    /// Why others do not consent, as they said last.
+    /// Why others do not consent, as each said last.
     refusals: BTreeMap<KeeperId, String>,
-    /// To whom this keeper consented, in which of its sessions, and when last, as far as that is not out yet.
+    /// The keepers, with their sessions, to which this keeper consented, and when last; as long as the consent binds.
     pub(super) consented: BTreeMap<(KeeperId, i64), Moment>,
     /// Since when heartbeats are confirmed on this connection.
     pub(super) contact: Option<Moment>,
-    /// When the last heartbeat was confirmed, on whatever connection.
+    /// When the last heartbeat was confirmed, on any connection.
     pub(super) heard: Option<Moment>,
-    /// It goes on by consent, as was logged.
+    /// Whether it was logged that this keeper goes on by consent.
     going_on: bool,
 }
 
@@ -60,22 +60,22 @@ impl Part {
         self.contact = None;
     }
 
-    /// The clock has stood still: when others consented is not known any more.
+    /// Forgets all consents: the clock has stood still, so it is not known when they were given.
     pub(super) fn consents_lost(&mut self) {
         self.consents = Consents::default();
     }
 
-    /// A heartbeat was confirmed.
+    /// Notes a confirmed heartbeat.
     pub(super) fn contact_made(&mut self, now: Moment) {
         self.contact.get_or_insert(now);
         self.heard = Some(now);
     }
 }
 
-// === impl ZkSession: taking part ===
+// === impl ZkSession: registering ===
 
 impl ZkSession {
-    /// Brings this keeper's registration up to date with who is registered, one write at a time.
+    /// Updates this keeper's registration to the current list of members, one write at a time.
     pub(super) fn amend_registration(&mut self) {
         let settings = &self.dependencies.settings;
         let own = settings.failsafe.map(|failsafe| Registration {
@@ -102,12 +102,12 @@ impl ZkSession {
         self.spawn(write(&*session, &path, amendment).map(Event::Amended));
     }
 
-    /// Whether the others can ask this very process: no heartbeat counts before.
+    /// Whether the others can ask this process. No heartbeat counts before.
     pub(super) fn is_registered(&self) -> bool {
         self.dependencies.settings.failsafe.is_none() || self.circle.has_registered()
     }
 
-    /// The registration was written, or may have been: the watch on it tells.
+    /// Takes in the outcome of a write to the registration. The watch on it tells what was written.
     pub(super) fn amended(&mut self, outcome: Result<(), CoordinationError>) {
         if let Some(line) = &mut self.line {
             line.amending = false;
@@ -116,7 +116,7 @@ impl ZkSession {
             Ok(()) => self.amend_registration(),
             Err(error) => {
                 if !self.circle.has_registered() {
-                    // Heartbeats wait for it.
+                    // Heartbeats do not count before the registration.
                     self.report_trouble(&format!("no registration for failsafe: {error}"));
                 }
                 self.spawn(tokio::time::sleep(PAUSE).map(|()| Event::Changed(Subject::Circle)));
@@ -124,7 +124,7 @@ impl ZkSession {
         }
     }
 
-    /// Another keeper has another list of whom it asks, or none any more.
+    /// Notes that another keeper has changed its failsafe list, or has none any more.
     pub(super) fn amended_by(&mut self, keeper: &KeeperId) {
         let settings = &self.dependencies.settings;
         let consent = settings.failsafe.map_or(Duration::ZERO, |it| it.consent);
@@ -133,7 +133,8 @@ impl ZkSession {
         self.roll.amended(keeper, now.after(beyond));
     }
 
-    /// As the leader, takes keepers off the circle that have been gone for so long that none of them goes on any more.
+    /// As the leader, deletes the registrations of keepers that have been gone for so long that none of them can
+    /// still go on.
     pub(super) fn drop_the_dead(&mut self, now: Moment) {
         let (Some(failsafe), Some(_)) = (self.dependencies.settings.failsafe, &self.leadership)
         else {
@@ -157,7 +158,8 @@ impl ZkSession {
                 path: paths::registration(keeper),
                 version: Some(version),
             };
-            // The watch on the circle tells what came of it; otherwise it is tried again with the next heartbeat.
+            // The watch on the failsafe group tells the outcome. If the deletion failed, the next heartbeat tries
+            // again.
             drop(session.multi(vec![check, delete]));
         }
     }
@@ -181,7 +183,7 @@ impl Handler<DropKeeper> for ZkSession {
 }
 
 impl ZkSession {
-    /// Takes a keeper off the circle that is not online.
+    /// Takes a keeper that is not online off the failsafe group.
     fn dropping(
         &self,
         keeper: &KeeperId,
@@ -222,8 +224,9 @@ fn write(
 // === impl ZkSession: asking ===
 
 impl ZkSession {
-    /// Whether ZooKeeper does not answer: there is no connection on which everything was read, or a heartbeat is not
-    /// confirmed when the next one is due.
+    /// Whether ZooKeeper does not answer, by one of two signs:
+    /// - no connection exists on which everything was read;
+    /// - a heartbeat is not confirmed when the next one is due.
     pub(super) fn out_of_touch(&self, now: Moment) -> bool {
         let heartbeat = self.dependencies.settings.heartbeat;
         let late = |sent: Moment| now.since(sent) >= heartbeat;
@@ -231,7 +234,7 @@ impl ZkSession {
         self.phase != Phase::Current || line.is_none_or(|line| line.beating.is_some_and(late))
     }
 
-    /// Asks all it has to ask whether it may go on, if ZooKeeper does not answer.
+    /// Asks all keepers on the list for their consent, if ZooKeeper does not answer.
     pub(super) fn go_on(&mut self, ctx: &mut Context<Self>) {
         let now = self.dependencies.clock.now();
         let Some(failsafe) = self.dependencies.settings.failsafe else {
@@ -242,10 +245,10 @@ impl ZkSession {
         };
         self.tell_whether_it_goes_on(now);
         if !self.out_of_touch(now) {
-            // Of an outage that is over.
+            // These refusals are from an outage that is over.
             self.part.refusals.clear();
         }
-        // What is known to be superseded is not gone on from.
+        // A keeper does not go on from a state that it knows to be superseded.
         let over = now >= lease.after(failsafe.limit);
         if over || self.lease_book.waits() || self.over() || !self.out_of_touch(now) {
             return;
@@ -295,7 +298,7 @@ impl ZkSession {
         }
     }
 
-    /// An answer has come at the address of the process that was `asked`.
+    /// Takes in the answer that came from the address of the process that was `asked`.
     fn answered(
         &mut self,
         asked: &KeeperProcess,
@@ -320,7 +323,7 @@ impl ZkSession {
         }
     }
 
-    /// Goes on for as long as all consent.
+    /// Extends the lease for as long as all keepers on the list consent.
     fn consented_by_all(&self) {
         let settings = &self.dependencies.settings;
         let until = self.circle.to_ask().and_then(|others| {
@@ -341,7 +344,7 @@ impl ZkSession {
         }
     }
 
-    /// Logs that it goes on by consent, and that it does no more.
+    /// Logs when this keeper begins and ends to go on by consent.
     fn tell_whether_it_goes_on(&mut self, now: Moment) {
         let leased = self.lease_book.lease().holds(now);
         let consented = self.dependencies.lease.borrow().holds(now) && !leased;
@@ -360,7 +363,7 @@ impl ZkSession {
         }
     }
 
-    /// Why this keeper goes on by consent no more.
+    /// Why this keeper does not go on by consent any more.
     pub(super) fn why_over(&self, now: Moment) -> Over<'_> {
         let settings = &self.dependencies.settings;
         let end = self.lease_book.lease().deadline.zip(settings.failsafe);

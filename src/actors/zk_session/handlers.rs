@@ -1,4 +1,4 @@
-//! What others ask of the session.
+//! The messages of other actors to the session.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -50,7 +50,8 @@ impl ZkSession {
         self.follow_cluster(name, serial);
     }
 
-    /// The session and the latch node that guard what is done to a cluster under `leadership`, or why nothing may be.
+    /// The session and the latch node that guard a command or write to a cluster under `leadership`. The error is the
+    /// reason why none may be made.
     fn guarded_by(
         &self,
         leadership: &Leadership,
@@ -100,7 +101,7 @@ impl ZkSession {
         })
     }
 
-    /// The write of another cluster's state, as this keeper knows it, under this one's name.
+    /// Prepares the write of another cluster's state, as this keeper knows it, to this cluster.
     fn heir(&self, take_over: TakeOver) -> Result<Guarded, String> {
         let TakeOver {
             cluster,
@@ -125,7 +126,7 @@ impl ZkSession {
         })
     }
 
-    /// Sends a guarded write, and takes in what came of it.
+    /// Sends a guarded write, and takes in its outcome.
     fn send_guarded(
         &self,
         name: ClusterName,
@@ -144,7 +145,7 @@ impl ZkSession {
         }
     }
 
-    /// Takes in what was written, before anyone is told.
+    /// Takes in a written state, before the answer is sent.
     fn written(&mut self, name: &ClusterName, published: &Published, version: i32) {
         if let Some(cluster) = self.clusters.get_mut(name) {
             cluster.wrote(published.clone(), version);
@@ -153,7 +154,8 @@ impl ZkSession {
         }
     }
 
-    /// Takes the consequences of a write that was not confirmed.
+    /// Takes in a write that was not confirmed: stops leading if deposed, reads the state again if the outcome is
+    /// unknown.
     fn refused(&mut self, name: &ClusterName, failure: Failure) -> WriteError {
         match failure {
             Failure::Deposed => {
@@ -289,13 +291,14 @@ impl Handler<InspectSession> for ZkSession {
 impl Handler<Leave> for ZkSession {
     type Result = ResponseActFuture<Self, ()>;
 
-    /// Closing the session removes latch, reports and membership in one transaction. It closes when its last user is
-    /// gone, so everything under way is dropped with it.
+    /// Closes the session, which removes latch, reports and membership in one transaction. The session closes when
+    /// its last user is gone. So everything under way is dropped with it.
     fn handle(&mut self, _: Leave, ctx: &mut Self::Context) -> Self::Result {
         if let Some(session) = self.online()
             && self.dependencies.settings.failsafe.is_some()
         {
-            // Nobody need ask a keeper that has left. If this does not arrive, it is dropped from the circle in time.
+            // The others need not ask a keeper that has left. If this deletion does not arrive, the leader makes it
+            // later.
             drop(session.delete(&paths::registration(&self.identity.id), None));
         }
         self.drop_line("this keeper leaves", ctx);

@@ -1,4 +1,4 @@
-//! What a keeper does first on every connection: see that the prefix is ours, then hold its id.
+//! A keeper's first steps on every connection: check that the prefix belongs to this program, then take its id.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use crate::layout::paths::{self, LatchName};
 use crate::layout::state::{Document, FormatMark, Generations};
 use crate::ports::coordination::{CoordinationError, CreateKind, Node, Session};
 
-/// Why a keeper can not join.
+/// Why a keeper cannot join.
 #[derive(Debug)]
 pub(super) enum JoinError {
-    /// Trying again does not help.
+    /// Another try does not help.
     Refused(String),
-    /// Trying again may help.
+    /// Another try may help.
     Coordination(CoordinationError),
 }
 
@@ -29,24 +29,24 @@ impl From<CoordinationError> for JoinError {
     }
 }
 
-/// Who joins.
+/// The keeper that joins.
 #[derive(Debug, Clone)]
 pub(super) struct Identity {
     pub(super) id: KeeperId,
     pub(super) record: KeeperRecord,
-    /// The settings of its file.
+    /// The settings of the keeper's file.
     pub(super) file: FileSettings,
     pub(super) heartbeat: Duration,
-    /// The token of the group, if there is none yet.
+    /// The token for the group, if it has none yet.
     pub(super) group: GroupToken,
 }
 
-/// What a keeper learns when it joins.
+/// The result of joining.
 #[derive(Debug)]
 pub(super) struct Joined {
-    /// Version of its node.
+    /// The version of its heartbeat node.
     pub(super) version: i32,
-    /// The group.
+    /// The token of the group.
     pub(super) group: GroupToken,
 }
 
@@ -56,8 +56,8 @@ impl Identity {
     }
 }
 
-/// Prepares the prefix, registers the keeper and sees that it is configured as the others are. Waits as long as a leftover
-/// of an earlier run holds the id.
+/// Prepares the prefix, registers the keeper, and checks that its settings are those of the others. Waits while a
+/// leftover of an earlier run holds the id.
 pub(super) async fn join(session: &dyn Session, who: &Identity) -> Result<Joined, JoinError> {
     prepare(session, who).await?;
     let group = group_below(session).await?;
@@ -67,7 +67,7 @@ pub(super) async fn join(session: &dyn Session, who: &Identity) -> Result<Joined
     Ok(Joined { version, group })
 }
 
-/// The token of the group that meets here.
+/// The token of the group below this prefix.
 async fn group_below(session: &dyn Session) -> Result<GroupToken, JoinError> {
     let node = session.get(paths::GROUP).await?;
     let node = node.ok_or_else(|| CoordinationError::NoNode(paths::GROUP.into()))?;
@@ -110,9 +110,11 @@ async fn prepare(session: &dyn Session, who: &Identity) -> Result<(), JoinError>
     Ok(())
 }
 
-/// Compares this keeper's settings with those of all. Where every keeper online is configured as this one, they may be
-/// changed, once the lease of any that was there before is out. All this after the registration, so that of two that come
-/// at once at least one sees the other.
+/// Compares this keeper's settings with the shared ones. The shared settings may be changed under two conditions:
+/// - every keeper online has the settings of this keeper;
+/// - the leases and consents of all keepers that were there before are out.
+///
+/// The comparison comes after the registration. So of two keepers that join at once, at least one sees the other.
 async fn agree(session: &dyn Session, who: &Identity) -> Result<(), JoinError> {
     let own = who.settings();
     loop {
@@ -149,7 +151,7 @@ async fn agree(session: &dyn Session, who: &Identity) -> Result<(), JoinError> {
     }
 }
 
-/// Tells the settings of the file. They end with the session, and do not change within one.
+/// Writes the settings of the file. The node ends with the session; the settings do not change within one.
 async fn publish_file(session: &dyn Session, who: &Identity) -> Result<(), CoordinationError> {
     let (path, data) = (paths::file(&who.id), who.file.encode());
     match session.create(&path, &data, CreateKind::Ephemeral).await {
@@ -158,7 +160,7 @@ async fn publish_file(session: &dyn Session, who: &Identity) -> Result<(), Coord
     }
 }
 
-/// Keepers online whose settings are not this one's.
+/// The keepers online that have other settings than this keeper.
 async fn configured_otherwise(
     session: &dyn Session,
     who: &Identity,
@@ -180,18 +182,18 @@ async fn configured_otherwise(
         .collect())
 }
 
-/// The names below the prefix if it is free or ours, else whose it is instead.
+/// The names below the prefix, if it is empty or belongs to this program. Otherwise, in words, what is there instead.
 async fn examine(
     session: &dyn Session,
 ) -> Result<Result<BTreeSet<String>, String>, CoordinationError> {
-    // In this order: whatever of ours stands below the prefix was created after the format.
+    // The order of the reads matters: every node of this program below the prefix was created after the format.
     let (children, latches, format) = (
         session.children(paths::ROOT),
         session.children(paths::LEADER),
         session.get(paths::FORMAT),
     );
     let (mut children, latches) = (children.await?.names, latches.await?.names);
-    // ZooKeeper's own.
+    // ZooKeeper's own node.
     children.retain(|name| name != "zookeeper");
     let Some(format) = format.await? else {
         let free = children.is_empty();
@@ -221,7 +223,8 @@ async fn examine(
     }
 }
 
-/// Why no keeper of this program can join where `session` is, if another program or format is at home there.
+/// Why no keeper of this build can join below the prefix of `session`: another program or format is there. `None` if
+/// it can.
 pub async fn stranger_below(session: &dyn Session) -> Result<Option<String>, CoordinationError> {
     Ok(examine(session).await?.err())
 }
@@ -271,8 +274,9 @@ async fn register(session: &dyn Session, who: &Identity) -> Result<i32, JoinErro
     }
 }
 
-/// Tells a living holder of an id from the leftover of a run that has ended: only the former goes on writing. One change
-/// may have been on its way when its writer died.
+/// Tells a living holder of an id apart from the leftover of a run that has ended: only a living one goes on writing.
+///
+/// A single change may have been on its way when its writer died. So three changes are needed ([`Contest::LIVING`]).
 #[derive(Debug, Default)]
 struct Contest {
     seen: Option<(i64, i32)>,

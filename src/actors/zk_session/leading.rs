@@ -1,6 +1,11 @@
-//! The leader latch. The smallest sequence number leads, and only after it has raised the epoch in a transaction that
-//! checks its latch node. Leading ends the moment it is not known to hold: connection lost, lease run out, latch node
-//! gone, a guarded write refused.
+//! The leader latch. The keeper with the lowest sequence number leads, once it has raised the epoch in a transaction
+//! that checks its latch node.
+//!
+//! The leadership ends as soon as one of these happens:
+//! - the connection is lost;
+//! - the lease has run out;
+//! - the latch node is gone;
+//! - a guarded write is refused.
 
 use futures::future::try_join_all;
 use futures::{FutureExt, TryFutureExt};
@@ -12,18 +17,18 @@ use crate::actors::messages::{Leadership, Leading};
 use crate::layout::paths::{self, LatchName};
 use crate::ports::coordination::{CoordinationError, CreateKind};
 
-/// What is under way on the way to leadership.
+/// The step under way towards leadership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Campaign {
     Idle,
-    /// Own latch nodes are being made or removed; the next read of the latch tells what came of it.
+    /// Own latch nodes are being created or deleted. The next read of the latch shows the outcome.
     Changing,
-    /// The epoch is being raised, or a pause kept after that failed.
+    /// The epoch is being raised, or the pause after a failure is running.
     Raising,
 }
 
 impl ZkSession {
-    /// Does what the standing in the latch calls for.
+    /// Takes the next step towards leadership, by the latch as it was read last.
     pub(super) fn campaign(&mut self) {
         let (Some(session), Some(line)) = (self.online(), &mut self.line) else {
             return;
@@ -31,7 +36,7 @@ impl ZkSession {
         let Some(standing) = &mut line.standing else {
             return;
         };
-        // An older keeper in our latch stays behind us for as long as this keeper lives.
+        // A keeper of the older program in this latch stays behind this keeper for as long as this keeper lives.
         for name in std::mem::take(&mut standing.foreign) {
             tracing::error!(
                 name,

@@ -1,4 +1,7 @@
-//! When this keeper may vouch for what it knows (RK-3).
+//! For how long this keeper may vouch for its knowledge (RK-3).
+//!
+//! Example, with a lease of 0.8 s: a heartbeat was sent at 10.000, and everything that it names was applied at
+//! 10.030. Then the lease reaches to 10.800.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -7,32 +10,32 @@ use crate::domain::lease::Lease;
 use crate::domain::node::{ClusterName, Generation, Moment};
 use crate::layout::state::Generations;
 
-/// What a read of `/generation` comes to.
+/// The result of a read of `/generation`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// All that was read about has been applied; this is the lease now.
+    /// Everything that the read names has been applied; this is the lease now.
     Settled(Lease),
     /// These clusters have changed since they were last read: read them.
     Missing(BTreeSet<ClusterName>),
-    /// More has changed than is named: read everything.
+    /// More has changed than the read names: read everything.
     MissingAll,
-    /// The generation is lower than one that was applied: nothing of it is.
+    /// The generation is lower than one that was applied: the read counts for nothing.
     WentBack,
 }
 
-/// Counts what has been applied, and so what a heartbeat is worth.
+/// Counts the applied generations, and the lease that a heartbeat earns.
 #[derive(Debug)]
 pub(super) struct LeaseBook {
     length: Duration,
     lease: Lease,
-    /// When the heartbeat was sent that earned it.
+    /// When the heartbeat was sent that earned the lease.
     earned: Option<Moment>,
-    /// Every cluster state up to this one has been applied on the present connection; `None` until all were read.
+    /// Every cluster state up to this generation was applied on the present connection; `None` until all were read.
     applied: Option<Generation>,
-    /// The highest ever applied: survives reconnections.
+    /// The highest generation ever applied, which survives reconnections.
     highest: Generation,
-    /// Reads of `/generation` that wait for states to be applied, oldest first; those that belong to a heartbeat with
-    /// the time of its sending.
+    /// Reads of `/generation` that wait for states to be applied, oldest first. The moment is when the heartbeat of
+    /// the read was sent, if the read belongs to one.
     pending: VecDeque<(Generations, Option<Moment>)>,
 }
 
@@ -48,7 +51,7 @@ impl LeaseBook {
         }
     }
 
-    /// From now on a heartbeat is worth so much.
+    /// Sets how long a lease lasts, for heartbeats that are confirmed from now on.
     pub(super) fn set_length(&mut self, length: Duration) {
         self.length = length;
     }
@@ -57,7 +60,7 @@ impl LeaseBook {
         self.lease
     }
 
-    /// If the lease holds at `now`, it does no more, and none is known until a heartbeat earns another one.
+    /// Revokes the lease if it holds at `now`. Then there is no lease until a heartbeat earns another one.
     pub(super) fn revoke(&mut self, now: Moment) -> bool {
         let held = self.lease.holds(now);
         if held {
@@ -66,34 +69,36 @@ impl LeaseBook {
         held
     }
 
-    /// When the newest heartbeat was sent that earned a lease.
+    /// When the newest heartbeat was sent that has earned a lease.
     pub(super) fn earned(&self) -> Option<Moment> {
         self.earned
     }
 
-    /// Every state up to this one was applied at some time, and none is older now: what may be acknowledged (RK-2).
+    /// The generation that may be acknowledged (RK-2): every state up to it was applied at some time, and none is
+    /// older now.
     pub(super) fn highest(&self) -> Generation {
         self.highest
     }
 
-    /// Whether something read about has not been applied yet.
+    /// Whether a state that a read names is not applied yet.
     pub(super) fn waits(&self) -> bool {
         !self.pending.is_empty()
     }
 
-    /// The connection is lost or new: what was read before counts no more, nor does a heartbeat sent before.
+    /// Forgets all reads and heartbeats of the connection before: the connection is lost or new.
     pub(super) fn forget(&mut self) {
         self.applied = None;
         self.pending.clear();
     }
 
-    /// Everything has been read, after `/generation` had been read as `generation`.
+    /// Notes that everything was read, after `/generation` had been read as `generation`.
     pub(super) fn all_read(&mut self, generation: Generation) {
         self.applied = Some(generation);
         self.highest = self.highest.max(generation);
     }
 
-    /// `/generation` was read: behind a confirmed heartbeat sent at `sent`, or only to learn what has changed.
+    /// Takes in a read of `/generation`: behind a confirmed heartbeat that was sent at `sent`, or only to learn what
+    /// has changed.
     pub(super) fn confirmed(
         &mut self,
         read: Generations,
@@ -108,8 +113,10 @@ impl LeaseBook {
             .unwrap_or(Verdict::Settled(self.lease))
     }
 
-    /// Settles what waits and can be settled; `None` if nothing waits. `applied_of` tells the generation a cluster's
-    /// state has been applied with, `None` for a cluster this keeper does not answer for.
+    /// Settles the waiting reads whose states are applied; `None` if no read waits.
+    ///
+    /// `applied_of` returns the applied generation of a cluster; `None` for a cluster that this keeper does not
+    /// answer for.
     pub(super) fn settle(
         &mut self,
         applied_of: impl Fn(&ClusterName) -> Option<Generation>,

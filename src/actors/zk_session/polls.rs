@@ -1,5 +1,5 @@
-//! What keepers ask each other of published primaries, and answer: with their heartbeats, for all clusters at once, so that
-//! a thousand primaries that fall silent make no thousand writes (RK-2, RK-11).
+//! The keepers' questions about published primaries, and their answers (RK-2, RK-11). Both travel with the
+//! heartbeats, for all clusters at once. So a thousand primaries that fall silent do not cause a thousand writes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,14 +10,15 @@ use crate::actors::messages::SetPoll;
 use crate::domain::confirmation::Told;
 use crate::domain::node::{ClusterName, KeeperId};
 
-/// Of so many clusters at most: a heartbeat stays far below what ZooKeeper takes. The others' turn comes as these end.
+/// How many clusters a heartbeat carries at most, so that it stays far below ZooKeeper's limit for a node. The other
+/// clusters follow as these end.
 const AT_ONCE: usize = 2_000;
 
-/// What this keeper tells.
+/// This keeper's questions and answers.
 #[derive(Debug, Default)]
 pub(super) struct Polls {
     told: BTreeMap<ClusterName, Told>,
-    /// It was told since by no heartbeat.
+    /// Whether no heartbeat has carried the newest ones yet.
     news: bool,
 }
 
@@ -30,17 +31,17 @@ impl Polls {
         };
     }
 
-    /// The cluster is managed no more.
+    /// Forgets a cluster that is not managed any more.
     pub(super) fn forget(&mut self, cluster: &ClusterName) {
         self.news |= self.told.remove(cluster).is_some();
     }
 
-    /// There is something that no heartbeat has told.
+    /// Whether no heartbeat has carried the newest questions and answers yet.
     pub(super) fn news(&self) -> bool {
         self.news
     }
 
-    /// What the heartbeat tells that is sent now.
+    /// The questions and answers for the heartbeat that is sent now.
     pub(super) fn sent(&mut self) -> BTreeMap<ClusterName, Told> {
         self.news = false;
         let told = self.told.iter().take(AT_ONCE);
@@ -50,7 +51,7 @@ impl Polls {
 }
 
 impl ZkSession {
-    /// What those keepers online that can tell of the published primary of a cluster.
+    /// The questions and answers about one cluster, of each keeper online whose build has them.
     pub(super) fn polls_of(&self, cluster: &ClusterName) -> BTreeMap<KeeperId, Told> {
         let announcements = self.roll.announcements();
         announcements
@@ -64,14 +65,14 @@ impl ZkSession {
             .collect()
     }
 
-    /// All that a keeper tells of published primaries, if it can and is online.
+    /// All questions and answers of a keeper, if it is online and its build has them.
     pub(super) fn told_by(&self, keeper: &KeeperId) -> Option<&BTreeMap<ClusterName, Told>> {
         let mut announcements = self.roll.announcements();
         let (_, record) = announcements.find(|(id, _)| *id == keeper)?;
         record?.polls.as_ref()
     }
 
-    /// Tells the clusters of which the keeper tells another thing now than `before`.
+    /// Tells the clusters for which the keeper's questions and answers differ from `before`.
     pub(super) fn share_polls(
         &mut self,
         keeper: &KeeperId,

@@ -1,4 +1,4 @@
-//! Reading and following what keepers share: every read arms a one-shot watch, every watch that fires reads again.
+//! Reads and follows what keepers share: every read sets a one-shot watch, every watch that fires reads again.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -21,14 +21,14 @@ use crate::ports::coordination::{CoordinationError, CreateKind, Fired, Node, Ses
 
 type Outcome<T> = Result<T, CoordinationError>;
 
-/// How something under way on this connection ended.
+/// The end of something under way on this connection.
 pub(super) enum Event {
     Joined(Result<Joined, JoinError>),
     Rejoin,
     Generation(Outcome<Option<Node>>),
     Read(Subject, Outcome<(Reading, Watch)>),
     Changed(Subject),
-    /// The watch on a keeper's node, which belonged to this session.
+    /// The watch on the node of a keeper has fired; the node belonged to this session.
     KeeperFired(KeeperId, i64, Fired),
     Surveyed(Survey),
     Fetch(ClusterName),
@@ -46,24 +46,24 @@ pub(super) enum Event {
     LatchWritten(Outcome<()>),
     Raised(Outcome<Leadership>),
     CampaignAgain,
-    /// `ZooKeeper` has lost data: this shows it.
+    /// `ZooKeeper` has lost data, as this shows.
     SetBack(String),
     /// A node that all keepers need is gone.
     Begin,
-    /// `/generation`, read since this one was known.
+    /// `/generation`, from a read that was sent when this one was known.
     Recounted(Generation, Outcome<Option<Node>>),
     Reported(ClusterName, u64, Outcome<()>),
     Converge(ClusterName, u64),
 }
 
-/// How long to wait before a failed request is made again on a connection that is up.
+/// The pause before a failed request is sent again on a connection that is up.
 pub(super) const PAUSE: Duration = Duration::from_millis(200);
 
-/// From one listing of the clusters to the next: at first, thousands are made one after the other.
+/// From one listing of the clusters to the next. On the first start, thousands of clusters are created one by one.
 const CLUSTERS_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 impl ZkSession {
-    /// Reads and follows everything, `/generation` first: what is read after it is at least as new.
+    /// Reads and follows everything, `/generation` first: everything that is read later is at least as new.
     pub(super) fn read_everything(&mut self) {
         let Some(session) = self.online() else { return };
         self.spawn(session.get(paths::GENERATION).map(Event::Generation));
@@ -145,7 +145,7 @@ impl ZkSession {
                 return;
             }
             Err(error) => {
-                // A lost connection ends this line, and all is read again on the next one.
+                // A lost connection ends all of this, and everything is read again on the next one.
                 match error {
                     CoordinationError::Unknown(_) | CoordinationError::Expired => {}
                     error => self.report_trouble(&format!("{subject:?}: {error}")),
@@ -174,7 +174,7 @@ impl ZkSession {
         }
     }
 
-    /// Takes in a reading; answers whether the subject is to be followed further.
+    /// Takes in a reading. Answers whether the subject is to be followed further.
     fn take(&mut self, subject: &Subject, reading: Reading) -> bool {
         match (subject, reading) {
             (Subject::Keepers, Reading::Children(children)) => {
@@ -255,7 +255,7 @@ impl ZkSession {
         true
     }
 
-    /// Who is online, once that is known, and whether they are to be listed again.
+    /// The keepers online, once they are known, and whether they are to be listed again.
     fn present(&mut self) -> Option<(BTreeSet<KeeperId>, bool)> {
         let known = self.roll.complete() || self.roll.known();
         known.then(|| (self.roll.online(), self.roll.recounting()))
@@ -273,8 +273,8 @@ impl ZkSession {
         self.changed(Subject::Keeper(keeper));
     }
 
-    /// A watch fired. What a state's change has raised is looked up right behind it, so that it can be acknowledged at
-    /// once (RK-2).
+    /// Acts on a watch that fired. Behind a state, `/generation` is read at once, so that the change is acknowledged
+    /// soon (RK-2).
     pub(super) fn changed(&mut self, subject: Subject) {
         let state = matches!(subject, Subject::State(..));
         match &subject {
@@ -308,7 +308,7 @@ impl ZkSession {
         self.cluster_read(name, if same { News::Nothing } else { News::Claims });
     }
 
-    /// A cluster has no reports yet, nor a place for them.
+    /// Handles a cluster without reports, and without a node for them.
     fn no_reports(&mut self, name: ClusterName, serial: u64) {
         if !self.unlisted.contains(&name) {
             return self.make_subtree(name, serial);
@@ -322,7 +322,7 @@ impl ZkSession {
         self.spawn(again.map(|()| Event::Changed(subject)));
     }
 
-    /// Something of a cluster was read: its actor is told if that changed anything.
+    /// Takes in that a part of a cluster was read. Tells its actor if that has changed anything.
     fn cluster_read(&mut self, name: &ClusterName, news: News) {
         let (Some(cluster), Some(line)) = (self.clusters.get_mut(name), &mut self.line) else {
             return;
@@ -340,13 +340,13 @@ impl ZkSession {
     }
 
     pub(super) fn make_subtree(&self, name: ClusterName, serial: u64) {
-        // What an operator removes of a cluster that this keeper does not have stays removed.
+        // If an operator removes a cluster that this keeper does not have, it stays removed.
         let Some(session) = self.online().filter(|_| !self.unlisted.contains(&name)) else {
             return;
         };
         let made = [paths::cluster(&name), paths::reports(&name)]
             .map(|path| session.create(&path, b"", CreateKind::Persistent));
-        // Another keeper may have been quicker; the read that follows tells.
+        // Another keeper may have been faster: the read that follows shows it.
         self.spawn(join_all(made).map(move |_| Event::Subtree(name, serial)));
     }
 

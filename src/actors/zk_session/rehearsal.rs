@@ -1,4 +1,4 @@
-//! Trying, while ZooKeeper is well, whether the other keepers could be asked without it (RK-8).
+//! Tries, while ZooKeeper is well, whether the other keepers could be asked without it (RK-8).
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -21,15 +21,15 @@ const RESOLVES_WITHIN: Duration = Duration::from_secs(3);
 /// How long the answer to a rehearsal may take.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 
-/// What one attempt found.
+/// The findings of one attempt.
 struct Attempt {
     addresses: Result<BTreeSet<SocketAddr>, String>,
-    /// Who answered; `None`: nobody was to be asked.
+    /// The process that answered, or the obstacle; `None` if no process was to be asked.
     answer: Option<Result<KeeperProcess, Obstacle>>,
 }
 
 impl ZkSession {
-    /// Tries those whose turn it is, this keeper's own address among them.
+    /// Tries the keepers that are due, this keeper's own address among them.
     pub(super) fn rehearse(&mut self, now: Moment, ctx: &mut Context<Self>) {
         if self.dependencies.settings.failsafe.is_none() {
             return;
@@ -43,7 +43,7 @@ impl ZkSession {
         for keeper in self.rehearsals.due(&self.me, keepers, now) {
             self.rehearse_with(keeper, ctx);
         }
-        // Of one that is registered no more nothing is told.
+        // Obstacles of keepers that are no longer registered are dropped.
         self.tell_obstacles();
     }
 
@@ -78,7 +78,7 @@ impl ZkSession {
         };
         let attempt = attempt.into_actor(self);
         ctx.spawn(attempt.map(move |attempt, act, _| {
-            // Of an address or a process that is another by now nothing is to be learned.
+            // The address or the process has changed meanwhile: the attempt says nothing of the new one.
             if act.circle.advertised(&keeper).as_ref() == Some(&advertised) {
                 act.rehearsed(&keeper, asked.as_ref(), attempt);
             }
@@ -150,13 +150,13 @@ impl ZkSession {
         own_address(&addresses.map_err(Obstacle::Unresolved)?, elsewhere)
     }
 
-    /// Two keepers have one address.
+    /// The obstacle of two keepers that have one address.
     fn shared(&self, keeper: &KeeperId, other: &KeeperId) -> Obstacle {
         let online = |it: &KeeperId| *it == self.me.id || self.roll.is_online(it);
         Obstacle::shared(keeper, other, online)
     }
 
-    /// Where each of `keepers` is reached.
+    /// The address of each of `keepers`.
     fn addresses<'a>(&'a self, keepers: impl Iterator<Item = &'a KeeperId>) -> Addresses<'a> {
         let address = |keeper: &'a KeeperId| {
             let registration = self.circle.registration(keeper)?;
@@ -169,14 +169,15 @@ impl ZkSession {
         keepers.filter_map(address).collect()
     }
 
-    /// Two of `keepers`, or this one and another, that have one address: a group with such members does not go on.
+    /// Two of `keepers`, or this keeper and another one, that have one address. A failsafe group with such members
+    /// does not go on.
     pub(super) fn two_sharing(&self, keepers: &BTreeSet<KeeperId>) -> Option<(KeeperId, KeeperId)> {
         let members = keepers.iter().chain([&self.me.id]);
         let addresses = self.addresses(members);
         two_sharing(&addresses).map(|(one, other)| (one.clone(), other.clone()))
     }
 
-    /// What stands in the way of going on without ZooKeeper, for whoever asks whether this keeper is ready.
+    /// Shares the obstacles to going on without ZooKeeper, for the readiness check.
     fn tell_obstacles(&self) {
         let told = self.rehearsals.told().map(|(keeper, why)| {
             let registration = self.circle.registration(keeper);

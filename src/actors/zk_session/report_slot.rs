@@ -1,9 +1,9 @@
-//! Makes this keeper's node below a cluster's reports be what the cluster last wanted.
+//! Makes this keeper's report node of a cluster contain what the cluster actor last wanted.
 
 use crate::domain::verdict::Report;
 use crate::ports::coordination::CoordinationError;
 
-/// What is wanted and what is there.
+/// The wanted report, and what is known of the node.
 #[derive(Debug, Default)]
 pub(super) struct ReportSlot {
     wanted: Report,
@@ -13,18 +13,18 @@ pub(super) struct ReportSlot {
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 enum Held {
-    /// No node.
+    /// The node does not exist.
     #[default]
     Nothing,
-    /// A node with this report.
+    /// The node exists, with this report.
     This(Box<Report>),
-    /// A node with some report.
+    /// The node exists, with an unknown report.
     Something,
-    /// A node or none, since a connection was lost.
+    /// The node may exist or not, since a connection was lost.
     Unknown,
 }
 
-/// One write towards what is wanted. Only one is under way at a time.
+/// One write towards the wanted report. Only one is under way at a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
     Create(Report),
@@ -32,14 +32,14 @@ pub(super) enum Step {
     Delete,
 }
 
-/// How a step ended.
+/// The end of a step.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// The node is as the step wanted it, or another step will tell more.
+    /// The node is as the step wanted it, or another step will find out more.
     Moved,
     /// The parent node is missing.
     NoParent,
-    /// Not known or refused: wait before the next step.
+    /// The step was refused, or its outcome is unknown: wait before the next step.
     Failed,
 }
 
@@ -48,19 +48,19 @@ impl ReportSlot {
         self.wanted = report;
     }
 
-    /// The session is new: nothing of an earlier one is left, since its end was waited for.
+    /// Begins with a new session. No node of an earlier session is left, since its end was waited for.
     pub(super) fn new_session(&mut self) {
         self.held = Held::Nothing;
         self.sent = None;
     }
 
-    /// The session goes on over a new connection: the last step may have been executed or not.
+    /// Begins with a new connection of the same session. The last step may have been executed or not.
     pub(super) fn new_connection(&mut self) {
         self.held = Held::Unknown;
         self.sent = None;
     }
 
-    /// The children were listed, this keeper's among them or not.
+    /// Takes in a listing, in which this keeper's node is `present` or not.
     pub(super) fn listed(&mut self, present: bool) {
         if self.sent.is_none() {
             match (&self.held, present) {
@@ -87,7 +87,7 @@ impl ReportSlot {
         self.sent.clone()
     }
 
-    /// The step taken has ended so.
+    /// Takes in the outcome of the step.
     pub(super) fn ended(&mut self, outcome: Result<(), CoordinationError>) -> Ended {
         use CoordinationError::{NoNode, NodeExists};
         let Some(step) = self.sent.take() else {
@@ -108,12 +108,12 @@ impl ReportSlot {
         ended
     }
 
-    /// Whether there may be a node.
+    /// Whether the node may exist.
     pub(super) fn may_exist(&self) -> bool {
         self.held != Held::Nothing || self.sent.is_some()
     }
 
-    /// What is known to be there.
+    /// The report that is known to be in the node.
     pub(super) fn confirmed(&self) -> Option<&Report> {
         match &self.held {
             Held::This(report) => Some(report),

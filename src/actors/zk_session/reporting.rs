@@ -1,4 +1,5 @@
-//! This keeper's reports: ephemeral nodes that follow what the clusters want, at once and one write at a time each.
+//! Writes this keeper's reports: ephemeral nodes that follow what the cluster actors want. Each report is written at
+//! once, one write at a time.
 
 use futures::{FutureExt, TryFutureExt};
 
@@ -11,7 +12,7 @@ use crate::layout::state::Document;
 use crate::ports::coordination::{CoordinationError, CreateKind};
 
 impl ZkSession {
-    /// Takes the next step towards the report wanted.
+    /// Takes the next step towards the wanted report.
     pub(super) fn converge(&mut self, name: &ClusterName) {
         let Some(session) = self.online() else { return };
         let Some(cluster) = self.clusters.get_mut(name) else {

@@ -1,9 +1,15 @@
-//! The roll of keepers: which of them may still answer from an older state (RK-2), and which have fallen silent (RK-4).
+//! All keepers ever seen: which of them may still answer from an older state (RK-2), and which are silent (RK-4).
 //!
-//! A keeper is known by its id and session, and stays on the roll after its node is gone: an expired session ends no
-//! lease. Silence is measured with this keeper's clock, from when it READ the last change; that is never too early. But a
-//! change may be on its way while silence is found long enough: so silence counts for a withdrawal only once a survey,
-//! a look begun after the withdrawal was known to be committed, has found no change and nobody else.
+//! A keeper is known by its id and session. Its entry stays after its node is gone: an expired session ends no lease.
+//!
+//! The silence of a keeper is measured with this keeper's clock, from the moment at which this keeper READ the last
+//! change. So the silence never begins too early.
+//!
+//! A change may still be on its way to this keeper while the silence is already long enough. So silence counts for a
+//! withdrawal only after a survey. A survey is a read that is sent after the withdrawal was known to be committed.
+//! The survey must find:
+//! - no change of the keeper's node;
+//! - no keeper online that is not known.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,33 +25,34 @@ use crate::ports::coordination::{Children, Fired, Node};
 
 mod waiting;
 
-/// All keepers ever seen that may still hold a lease, and those online.
+/// The keepers that may still hold a lease, and the keepers online.
 #[derive(Debug)]
 pub(super) struct Roll {
     me: KeeperId,
-    /// How long keepers answer without a heartbeat, where they do not say it themselves.
+    /// How long a keeper counts as answering after a heartbeat, unless it announces a longer lease.
     lease: Duration,
-    /// How long a consent lasts that a keeper gave; `None`: nobody goes on without ZooKeeper (RK-8).
+    /// How long a consent lasts; `None` if no keeper goes on without ZooKeeper (RK-8).
     consent: Option<Duration>,
     seen: BTreeMap<(KeeperId, i64), Seen>,
-    /// Keepers online, with what they announce and whether that was read on this connection.
+    /// The keepers online, with their announcements, and whether each was read on this connection.
     online: BTreeMap<KeeperId, Online>,
-    /// Arrivals and departures since there are keepers, as last counted.
+    /// ZooKeeper's count of all arrivals and departures, as listed last.
     changes: i32,
-    /// What was read on this connection.
+    /// How much was read on this connection.
     read: Read,
-    /// They have changed since.
+    /// Whether the set of keepers online has changed since it was listed.
     recounting: bool,
-    /// Departures noticed since, that the next count will tell of.
+    /// How many departures were noticed since the last listing. The next count will include them.
     departures: usize,
-    /// Keepers that were never seen count as seen then; `None` until all was read. A connection on which
-    /// `ZooKeeper` has counted nobody else since the one before changes nothing.
+    /// When keepers that were never seen count as seen; `None` until everything was read.
+    ///
+    /// A reconnection changes nothing here if `ZooKeeper` has counted no other keeper since the connection before.
     strangers: Option<Moment>,
-    /// When it was last found that somebody had left who was never seen.
+    /// When it was last found that an unseen keeper had left.
     left_unseen: Option<Moment>,
-    /// When the last lease of those that are known no longer was out.
+    /// When the last lease ended among the keepers that are forgotten.
     last_forgotten: Option<Moment>,
-    /// The newest withdrawal after which nobody else was found to be, or to have been, online.
+    /// The newest withdrawal after which a survey found no unknown keeper.
     counted: Generation,
     complete_once: bool,
 }
@@ -54,7 +61,7 @@ pub(super) struct Roll {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Read {
     Nothing,
-    /// Who is online, and what `ZooKeeper` has counted.
+    /// The keepers online, and ZooKeeper's count of changes.
     Listed,
     Everything,
 }
@@ -66,9 +73,9 @@ struct Seen {
     created: i64,
     version: i32,
     changed: Moment,
-    /// The newest withdrawal after which nothing newer was found.
+    /// The newest withdrawal after which a survey found no change of the node.
     confirmed: Generation,
-    /// Its node is gone, so nothing newer will come.
+    /// Whether the node is gone: then no newer heartbeat comes.
     gone: bool,
 }
 
@@ -79,18 +86,20 @@ struct Online {
 }
 
 impl Seen {
-    /// When it has been silent for *L + m*, or for *L + D + m* if it may go on for *D* `beyond` its lease.
+    /// When the keeper has been silent for *L + m*, or for *L + D + m* if it may go on for *D* `beyond` its lease.
+    ///
+    /// Example: with a lease of 0.8 s and the last change read at 49.0, the keeper is silent at 49.82.
     fn silent_at(&self, beyond: Duration) -> Moment {
         self.changed
             .after(outlasting(self.lease.saturating_add(beyond)))
     }
 
-    /// What may earn it a lease, or is as good as one, happened at `at` at the latest.
+    /// Notes that the last event which can earn the keeper a lease happened at `at` at the latest.
     fn has_changed(&mut self, at: Moment) {
         self.changed = self.changed.max(at);
     }
 
-    /// Its node is gone, and it may have changed just before.
+    /// Notes that the node is gone, and may have changed just before.
     fn has_gone(&mut self, now: Moment) {
         if !self.gone {
             self.gone = true;
@@ -119,7 +128,7 @@ impl Roll {
         }
     }
 
-    /// What was read before may be old: nobody's silence counts before all is read again.
+    /// Begins with a new connection. No silence counts before everything is read again.
     pub(super) fn new_connection(&mut self) {
         for online in self.online.values_mut() {
             online.read = false;
@@ -127,24 +136,25 @@ impl Roll {
         self.read = Read::Nothing;
     }
 
-    /// Everything has been read on this connection. Whoever left before was not seen.
+    /// Notes that everything has been read on this connection. A keeper that left before was not seen.
     pub(super) fn all_read(&mut self, now: Moment) {
         self.read = Read::Everything;
         self.strangers.get_or_insert(now);
     }
 
-    /// When keepers that were never seen count as seen, once all was read on this connection.
+    /// When keepers that were never seen count as seen, if everything was read on this connection.
     fn strangers(&self) -> Option<Moment> {
         self.strangers.filter(|_| self.read == Read::Everything)
     }
 
-    /// Who is online has changed, and is to be [`listed`](Self::listed) again. A vote that was written later may be known
-    /// sooner, and counts for nothing before.
+    /// Notes that the set of keepers online has changed, and has to be [`listed`](Self::listed) again.
+    ///
+    /// A vote that was written later may be known sooner. Such a vote counts for nothing before the listing.
     pub(super) fn changed(&mut self) {
         self.recounting = true;
     }
 
-    /// Takes in who is online; answers those to be followed from now on.
+    /// Takes in the keepers online. Returns those to be followed from now on.
     pub(super) fn listed(
         &mut self,
         children: Children,
@@ -172,11 +182,12 @@ impl Roll {
         let first = self.read == Read::Nothing;
         self.read = self.read.max(Read::Listed);
         if usize::try_from(passed).ok() != Some(left + came) {
-            // Somebody came and went, or went and came back, between the two listings or before the first.
+            // A keeper came and went, or went and came back, between the two listings or before the first one.
             self.strangers = self.strangers.filter(|_| !first).map(|_| now);
             self.left_unseen = Some(now);
             if first {
-                // It may be anybody who was seen, this keeper's own session included.
+                // Any keeper that was seen may be the one that came and went, this keeper in an earlier session
+                // included.
                 for seen in self.seen.values_mut() {
                     seen.has_changed(now);
                     seen.gone = false;
@@ -184,7 +195,7 @@ impl Roll {
             }
         }
         if first {
-            // Nothing tells when the others went.
+            // Nothing shows when the other keepers went.
             for ((keeper, _), seen) in &mut self.seen {
                 if !self.online.contains_key(keeper) {
                     seen.has_gone(now);
@@ -204,7 +215,7 @@ impl Roll {
         fresh
     }
 
-    /// The watch on the node of a keeper's session has fired.
+    /// Takes in that the watch on the node of a keeper's session has fired.
     pub(super) fn fired(&mut self, keeper: &KeeperId, session: i64, fired: Fired, now: Moment) {
         let online = self.is_online(keeper);
         let Some(seen) = self.seen.get_mut(&(keeper.clone(), session)) else {
@@ -212,13 +223,13 @@ impl Roll {
         };
         match fired {
             Fired::Deleted => seen.gone = true,
-            // If it is not listed any more, it is not read again.
+            // A keeper that is not listed any more is not read again.
             Fired::Changed if !online => seen.has_gone(now),
             Fired::Changed => {}
         }
     }
 
-    /// Takes in a keeper's node; answers whether it is to be followed further.
+    /// Takes in a keeper's node. Answers whether the node is to be followed further.
     pub(super) fn read(&mut self, keeper: &KeeperId, node: Option<&Node>, now: Moment) -> bool {
         let Some(node) = node else {
             if let Some(online) = self.online.remove(keeper) {
@@ -271,8 +282,8 @@ impl Roll {
         *keeper != self.me
     }
 
-    /// The keeper has another list of whom it asks (RK-8): what others consented to by the one before lasts no longer than
-    /// a lease that began at `since`.
+    /// Notes that the keeper has changed its failsafe list (RK-8). Consents by the former list last no longer than a
+    /// lease that began at `since`.
     pub(super) fn amended(&mut self, keeper: &KeeperId, since: Moment) {
         for ((id, _), seen) in &mut self.seen {
             if id == keeper {
@@ -281,19 +292,19 @@ impl Roll {
         }
     }
 
-    /// Whether all who are online were read on this connection.
+    /// Whether all keepers online were read on this connection.
     pub(super) fn complete(&mut self) -> bool {
         let complete = self.read >= Read::Listed && self.online.values().all(|online| online.read);
         self.complete_once |= complete;
         complete
     }
 
-    /// Whether who is online has changed, and was not listed again yet.
+    /// Whether the set of keepers online has changed, and was not listed again yet.
     pub(super) fn recounting(&self) -> bool {
         self.recounting
     }
 
-    /// Whether it was complete once, on this connection or an earlier one.
+    /// Whether all keepers online were read once, on this connection or an earlier one.
     pub(super) fn known(&self) -> bool {
         self.complete_once
     }
@@ -313,31 +324,31 @@ impl Roll {
         seen.is_some_and(|seen| seen.acknowledged.newest() >= generation)
     }
 
-    /// Ids of those online.
+    /// The ids of the keepers online.
     pub(super) fn online(&self) -> BTreeSet<KeeperId> {
         self.online.keys().cloned().collect()
     }
 
-    /// What those online announce; `None` where it could not be read.
+    /// The announcements of the keepers online; `None` where one could not be read.
     pub(super) fn announcements(&self) -> impl Iterator<Item = (&KeeperId, Option<&KeeperRecord>)> {
         self.online
             .iter()
             .map(|(keeper, online)| (keeper, online.record.as_ref()))
     }
 
-    /// The version of the keeper's node, if that has not changed for *L + m*: it may be deposed.
+    /// The version of the keeper's node, if that has not changed for *L + m*: then the keeper may be deposed.
     pub(super) fn silent(&self, keeper: &KeeperId, session: i64, now: Moment) -> Option<i32> {
         let seen = self.seen.get(&(keeper.clone(), session))?;
         let silent_at = seen.silent_at(Duration::ZERO);
         (self.read == Read::Everything && now >= silent_at).then_some(seen.version)
     }
 
-    /// Whether the keeper was seen, in whichever session, and is not forgotten yet.
+    /// Whether the keeper was seen, in any session, and is not forgotten yet.
     fn has_seen(&self, keeper: &KeeperId) -> bool {
         self.seen.keys().any(|(id, _)| id == keeper)
     }
 
-    /// Whether the keeper is gone, and for so long that it cannot go on any more (RK-8).
+    /// Whether the keeper has been gone for so long that it cannot go on any more (RK-8).
     pub(super) fn is_dead(&self, keeper: &KeeperId, failsafe: Failsafe, now: Moment) -> bool {
         let lease = self.lease.saturating_add(failsafe.limit);
         let silent_at = self.strangers().map(|since| since.after(outlasting(lease)));

@@ -1,4 +1,5 @@
-//! The settings of the other keepers' files, as each tells its own, compared with those of this keeper's.
+//! The file settings of the other keepers, compared with those of this keeper. Each keeper writes its own to
+//! ZooKeeper.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +10,11 @@ use crate::domain::settings::{FileSettings, SettingNews, in_words};
 use crate::layout::state::Document;
 use crate::ports::coordination::Node;
 
-/// How many differences are shown of each keeper.
+/// How many differences are shown for each keeper.
 const SHOWN: usize = 20;
 
 impl ZkSession {
-    /// Reads what a keeper tells of its file, and whatever it tells later: it is online before it tells anything.
+    /// Follows the file settings of a keeper. A keeper is online before it writes them.
     pub(super) fn follow_file(&mut self, keeper: &KeeperId) {
         let followed = self.line.as_mut().map(|line| &mut line.files);
         if followed.is_some_and(|followed| followed.insert(keeper.clone())) {
@@ -21,14 +22,14 @@ impl ZkSession {
         }
     }
 
-    /// A subject is followed no more.
+    /// Notes that a subject is not followed any more.
     pub(super) fn let_go(&mut self, subject: &Subject) {
         if let (Subject::File(keeper), Some(line)) = (subject, &mut self.line) {
             line.files.remove(keeper);
         }
     }
 
-    /// Takes in what a keeper tells of its file, and tells whether that differs.
+    /// Takes in a keeper's file settings, and logs whether they differ.
     pub(super) fn file_read(&mut self, keeper: &KeeperId, node: Option<&Node>) {
         if *keeper == self.identity.id {
             return;
@@ -56,7 +57,7 @@ impl ZkSession {
         }
     }
 
-    /// Where the files of keepers online have other settings than this keeper's, in words.
+    /// The settings in which each keeper online differs from this keeper's file, in words.
     pub(super) fn setting_differences(&self) -> BTreeMap<String, Vec<String>> {
         let differing = self.settings.differing();
         differing

@@ -1,25 +1,25 @@
-//! Who leads, read from the names in the latch.
+//! The leader, read from the names of the latch nodes.
 
 use crate::domain::node::KeeperId;
 use crate::layout::paths::LatchName;
 
-/// Where a session stands in the latch.
+/// The latch, as one session sees it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Standing {
-    /// The session's own nodes, the first one first. More than one when the answer to a creation was lost.
+    /// The session's own nodes, lowest sequence number first. Several exist if the answer to a creation was lost.
     pub(super) own: Vec<LatchName>,
-    /// Who leads.
+    /// The node of the leader.
     pub(super) leader: Option<LatchName>,
-    /// Whether that is this session.
+    /// Whether this session leads.
     pub(super) first: bool,
-    /// The keeper queued up behind it, which would take its place.
+    /// The keeper behind this session in the latch, which would lead next.
     pub(super) next: Option<KeeperId>,
-    /// Nodes that no keeper of this program made.
+    /// The nodes that no keeper of this program made.
     pub(super) foreign: Vec<String>,
 }
 
 impl Standing {
-    /// The standing of `session` among the children of the latch.
+    /// The latch as `session` sees it, from the children of `/leader`.
     pub(super) fn of(session: i64, children: Vec<String>) -> Self {
         let mut standing = Self::default();
         let mut latches = Vec::new();

@@ -1,4 +1,4 @@
-//! What happens among the keepers, told once in the log: who leads, who comes and goes, whether this keeper answers.
+//! The log of the keepers: which one leads, which ones come and go, and whether this keeper answers.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,29 +6,29 @@ use std::time::Duration;
 use super::{Phase, ZkSession};
 use crate::domain::node::{KeeperId, Moment};
 
-/// What was told so far.
+/// The events that were logged so far.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     leader: Option<KeeperId>,
-    /// The keepers online; `None` until they were counted once.
+    /// The keepers online, as logged; `None` until they were counted once.
     online: Option<BTreeSet<KeeperId>>,
     readiness: Readiness,
 }
 
-/// Whether this keeper holds a lease, as it was told.
+/// Whether this keeper holds a lease, as logged.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Readiness {
-    /// It never did.
+    /// This keeper has held no lease yet.
     #[default]
     Awaited,
-    /// Likewise, and that was told.
+    /// This keeper has held no lease yet, and that was logged.
     Missing,
     Ready,
-    /// It does no more, since then.
+    /// This keeper holds no lease any more, since then.
     Lost(Moment),
 }
 
-/// What is to be told of a change.
+/// A change to log.
 #[derive(Debug, PartialEq, Eq)]
 enum News {
     Missing,
@@ -37,7 +37,8 @@ enum News {
 }
 
 impl Readiness {
-    /// `ends` is when the lease is, or was, out; `None` if there never was one. `missing`: it is late, and ZooKeeper is away.
+    /// Takes in when the lease ends or ended; `None` if there never was a lease. `missing` means that the first lease
+    /// is late while ZooKeeper does not answer.
     fn look(&mut self, ends: Option<Moment>, missing: bool, now: Moment) -> Option<News> {
         let holds = ends.filter(|ends| now < *ends);
         let (next, news) = match (*self, ends, holds) {
@@ -53,7 +54,7 @@ impl Readiness {
 }
 
 impl ZkSession {
-    /// Tells which keeper leads, and which ones have come or gone, once both are known.
+    /// Logs which keeper leads, and which keepers have come or gone, once both are known.
     pub(super) fn tell_keepers(&mut self) {
         let standing = self.line.as_ref().and_then(|line| line.standing.as_ref());
         let leader = standing.and_then(|standing| standing.leader.as_ref());
@@ -94,7 +95,7 @@ impl ZkSession {
         }
     }
 
-    /// Tells that this keeper calls no node writable, or does so again.
+    /// Logs when this keeper calls no node writable any more, and when it does so again.
     pub(super) fn tell_readiness(&mut self, now: Moment) {
         if self.over() {
             return;

@@ -1,14 +1,14 @@
-//! What is followed in `ZooKeeper`.
+//! The nodes that are followed in `ZooKeeper`.
 
 use crate::domain::node::{ClusterName, KeeperId};
 use crate::ports::coordination::{Children, Node};
 
-/// Something followed. Numbers tell subscriptions of one cluster apart.
+/// A subject that is followed. The numbers tell subscriptions of one cluster apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Subject {
     Keepers,
     Keeper(KeeperId),
-    /// The settings of its file.
+    /// The file settings of a keeper.
     File(KeeperId),
     Circle,
     Registration(KeeperId),
@@ -20,7 +20,8 @@ pub(super) enum Subject {
 }
 
 impl Subject {
-    /// Its node is made before anything is read, and is there for as long as nobody else removes it.
+    /// Whether its node always exists. Such a node is created before anything is read; only another program removes
+    /// it.
     pub(super) fn is_needed(&self) -> bool {
         matches!(
             self,
@@ -29,7 +30,7 @@ impl Subject {
     }
 }
 
-/// What a read of a subject brought.
+/// The result of reading a subject.
 pub(super) enum Reading {
     Children(Children),
     Node(Option<Node>),

@@ -1,4 +1,5 @@
-//! What guards commands besides the leader's own writes (RK-4): tasks, and names that newer leaders seem to bear.
+//! Guards for commands that the leader's own writes do not guard (RK-4). These are tasks, and connections whose name
+//! has a newer epoch.
 
 use actix::prelude::*;
 use futures::future::ready;

@@ -1,5 +1,6 @@
-//! Clusters that ZooKeeper has and this keeper's file lacks. This keeper follows them as any other, to say in its report that it is
-//! no voter there (RK-1), and to know whether others are.
+//! Clusters that ZooKeeper has and this keeper's file lacks. This keeper follows them as any other, for two purposes:
+//! - its report says that it is no voter there (RK-1);
+//! - this keeper knows whether others are voters there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,14 +8,14 @@ use super::ZkSession;
 use crate::domain::node::{ClusterName, KeeperId, NodeAddr};
 use crate::domain::verdict::{Report, voters};
 
-/// How many are followed. A file that lacks more is another group's.
+/// How many such clusters are followed at most. A file that lacks more is that of another group.
 const MOST: usize = 1_000;
 
-/// How many differences are shown of each keeper.
+/// How many differences are shown for each keeper.
 const SHOWN: usize = 20;
 
 impl ZkSession {
-    /// Takes in the clusters that there are.
+    /// Takes in the names of all clusters.
     pub(super) fn clusters_listed(&mut self, names: Vec<String>) {
         let names: BTreeSet<ClusterName> = names.into_iter().map(ClusterName::new).collect();
         let file = &self.dependencies.settings.clusters;
@@ -46,7 +47,8 @@ impl ZkSession {
         }
     }
 
-    /// Where the files of keepers online differ: what each lacks, in words. A cluster that nobody has is given up.
+    /// The clusters and nodes that the file of each keeper online lacks, in words. A cluster that no keeper has is
+    /// given up and not shown.
     pub(super) fn differences(&self) -> BTreeMap<String, Vec<String>> {
         let online = self.roll.online();
         let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();

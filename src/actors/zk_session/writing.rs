@@ -1,4 +1,4 @@
-//! Guarded writes: one transaction that checks the latch node and the versions it was decided from (RK-4).
+//! Guarded writes: one transaction checks the latch node, and the versions from which the write was decided (RK-4).
 
 use std::rc::Rc;
 
@@ -11,12 +11,19 @@ use crate::layout::paths;
 use crate::layout::state::{Document, Generations};
 use crate::ports::coordination::{CoordinationError, Session, Write};
 
-/// `/generation` as it will be when all transactions sent have been executed, and its version; `None` when that must be
-/// read. Transactions of one session are executed in the order of sending, so each is sent with the version that the
-/// one before leaves behind, without waiting for it. A wrong prediction is refused by the version.
+/// `/generation` and its version, as they will be when all transactions that were sent have been executed. `None` if
+/// they must be read.
+///
+/// `ZooKeeper` executes the transactions of one session in the order of sending. So each transaction is sent with the
+/// version that the one before leaves behind, without waiting for its answer. A wrong prediction is refused by the
+/// version.
+///
+/// Example: the version is 3. The first transaction is sent with version 3, and the next one at once with version 4.
+///
+/// Source: <https://zookeeper.apache.org/doc/current/zookeeperProgrammers.html#ch_zkGuarantees>.
 pub(super) type Counter = Rc<Mutex<Option<(Generations, i32)>>>;
 
-/// A state to be written and what guards it.
+/// A state to be written, and what guards it.
 pub(super) struct Guarded {
     pub(super) session: Rc<dyn Session>,
     pub(super) latch: String,
@@ -25,27 +32,27 @@ pub(super) struct Guarded {
     pub(super) state: Published,
     pub(super) version: Option<i32>,
     pub(super) raise_generation: bool,
-    /// Another cluster whose state has to have this version.
+    /// Another cluster, whose state must have this version.
     pub(super) beside: Option<(ClusterName, i32)>,
 }
 
 /// Why a guarded write was not confirmed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The latch node is gone: this keeper leads no more.
+    /// The latch node is gone: this keeper does not lead any more.
     Deposed,
-    /// As told.
+    /// The write failed for this reason.
     Write(WriteError),
 }
 
-/// How often a transaction is sent anew because `/generation` had another version than predicted.
+/// How often a transaction is sent at most if `/generation` has another version than predicted.
 const ATTEMPTS: usize = 5;
 
 /// The place of the write to `/generation` in the transaction.
 const RAISE: usize = 1;
 
 impl Guarded {
-    /// Writes, and answers what was written and its version.
+    /// Makes the write. Returns the written state and its version.
     pub(super) async fn write(self) -> Result<(Published, i32), Failure> {
         for _ in 0..ATTEMPTS {
             let (reply, state) = if self.raise_generation {
@@ -123,7 +130,7 @@ impl Guarded {
 }
 
 impl Failure {
-    /// What became of a transaction that begins with the check of the latch node.
+    /// The meaning of an error of a transaction that begins with the check of the latch node.
     fn of(error: &CoordinationError) -> Self {
         match error {
             CoordinationError::MultiRefused(0, _) => Self::Deposed,
@@ -135,7 +142,7 @@ impl Failure {
     }
 }
 
-/// The latch node stands: its owner leads.
+/// Checks that the latch node exists: its owner leads.
 fn standing(latch: String) -> Write {
     Write::Check {
         path: latch,
@@ -143,7 +150,7 @@ fn standing(latch: String) -> Write {
     }
 }
 
-/// Checks that the latch node stands and that the cluster's state has this version, in ZooKeeper's order of writes.
+/// Checks that the latch node exists and that the cluster's state has this version, in ZooKeeper's order of writes.
 pub(super) async fn check(
     session: Rc<dyn Session>,
     latch: String,
@@ -156,8 +163,8 @@ pub(super) async fn check(
     checked.map_err(|error| Failure::of(&error))
 }
 
-/// The newest epoch raised by then, if the latch node stands: the check is a transaction, so that the read behind it sees all
-/// that was committed before this was asked.
+/// The newest epoch, if the latch node exists. The check is a transaction. So the read behind it sees everything that
+/// was committed before this call.
 pub(super) async fn newest_epoch(
     session: Rc<dyn Session>,
     latch: String,
@@ -171,7 +178,7 @@ pub(super) async fn newest_epoch(
     Epoch::decode(&node.data).map_err(|error| not_read(format!("{} {error}", paths::EPOCH)))
 }
 
-/// Raises `/epoch` in the first guarded write of a leadership.
+/// Raises `/epoch`, in the first guarded write of a leadership.
 pub(super) async fn raise_epoch(
     session: Rc<dyn Session>,
     latch: String,

@@ -1,4 +1,4 @@
-//! Making way, in the latch, for a keeper whose file has more, or that sees more.
+//! Stepping down for a keeper whose file has more nodes, or that sees more of them alive.
 
 use futures::future::try_join_all;
 use futures::{FutureExt, TryFutureExt};
@@ -13,7 +13,7 @@ use crate::domain::yielding::{Lacks, Sight};
 use crate::layout::paths::LatchName;
 
 impl ZkSession {
-    /// Queues up behind the others if one of them has seen more for long enough.
+    /// Steps down, to the end of the latch, if another keeper has seen more for long enough.
     pub(super) fn make_way(&mut self, now: Moment) {
         if self.phase != Phase::Current {
             return;
@@ -51,12 +51,12 @@ impl ZkSession {
         let own = line.standing.as_ref().map(|standing| &standing.own);
         let latches: Vec<String> = own.into_iter().flatten().map(LatchName::path).collect();
         let left = try_join_all(latches.iter().map(|latch| session.delete(latch, None)));
-        // The next read of the latch finds none of its own, and queues up again.
+        // The next read of the latch finds no own node. Then this keeper creates a new one, at the end.
         line.campaign = Campaign::Changing;
         self.spawn(left.map_ok(drop).map(Event::LatchWritten));
     }
 
-    /// Whether the file of the keeper lets no replica of the cluster take over.
+    /// Whether the keeper's file lets no replica of the cluster take over.
     fn bars_replicas(
         &self,
         keeper: &KeeperId,
@@ -75,7 +75,7 @@ impl ZkSession {
         }
     }
 
-    /// Who sees how much; `None` if that is not known, or there is nothing to make way in.
+    /// How much each keeper sees; `None` if that is not known, or if this keeper has no place in the latch.
     fn sight(&self) -> Option<Sight> {
         let line = self.line.as_ref()?;
         let standing = line.standing.as_ref()?;
@@ -84,7 +84,8 @@ impl ZkSession {
         }
         let online = self.roll.online();
         let claims = self.dependencies.claims.borrow();
-        // One that is held because of another is led no better by those who have it.
+        // A cluster that is held because of another cluster is left out: a keeper that has it would lead it no
+        // better.
         let clusters = self
             .clusters
             .iter()

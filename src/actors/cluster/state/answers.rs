@@ -1,4 +1,4 @@
-//! Every question to a `ClusterActor`, answered in one synchronous step from what it holds in memory.
+//! The answers of a `ClusterActor`, each given in one synchronous step from memory.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ impl State {
         let reason = self.reason(addr, ask.question, lease, now);
         let misnamed = self.misnamed(ask).filter(|_| reason != Reason::NoLease);
         let (addr, reason) = match &misnamed {
-            // What it calls its server says nothing of where its clients are.
+            // The answer is about the address: the clients are there, whatever HAProxy calls its server.
             Some(Contradiction { named, at }) => (at, Reason::Misnamed(named.clone(), at.clone())),
             None => (addr, reason),
         };
@@ -56,7 +56,7 @@ impl State {
         }
     }
 
-    /// Until when what is said of nodes holds (RK-3).
+    /// Until when an answer about a node holds (RK-3).
     fn deadline(&self, question: Question, lease: Lease) -> Option<Moment> {
         match question {
             Question::Writable => lease.deadline,
@@ -66,7 +66,7 @@ impl State {
         }
     }
 
-    /// What is said of a node that the file has, or that others have.
+    /// The answer about a node that is in this keeper's file, or in other keepers' files.
     fn reason(&self, addr: &NodeAddr, question: Question, lease: Lease, now: Moment) -> Reason {
         let deadline = self.deadline(question, lease);
         if deadline.is_none_or(|deadline| now >= deadline) {
@@ -83,7 +83,7 @@ impl State {
         }
     }
 
-    /// Whether a node is answered to be writable.
+    /// Whether this keeper answers for any node that it is writable.
     fn any_writable(&self, lease: Lease, now: Moment) -> bool {
         let mut nodes = self
             .observed
@@ -96,7 +96,7 @@ impl State {
         })
     }
 
-    /// The two nodes that are named, if they are two servers.
+    /// The node that a check names and the node at its address, if they are two servers.
     fn misnamed(&self, ask: &Ask) -> Option<Contradiction> {
         let nodes = self.observed.nodes.iter();
         let found = ask
@@ -116,8 +116,8 @@ impl State {
         views
     }
 
-    /// A node that the file lacks may be one that others have: published, or in a file that differs from this one. Only a keeper
-    /// that is up to date knows that it is none.
+    /// The reason for a node that this keeper's file lacks. Other keepers may have that node: published, or in a file
+    /// that differs. Only a keeper that is up to date can say that no such node exists.
     fn not_found(&self, ask: &Ask, up_to_date: bool) -> Reason {
         if self.shared.is_none() {
             return Reason::NoState;
@@ -135,7 +135,7 @@ impl State {
         let mut ports = unresolved.map(|(addr, _)| addr.port());
         let asked = ask.node.literal();
         if asked.is_some_and(|asked| ports.any(|port| port == asked.port())) {
-            // It may be one whose name has not been resolved yet.
+            // The address may belong to a node whose name is not resolved yet.
             Reason::Unprobed
         } else {
             Reason::NoSuchNode

@@ -1,4 +1,4 @@
-//! How commands ended, as far as later decisions depend on it.
+//! The outcomes of commands, as far as later decisions depend on them.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::domain::node::{KeeperId, Moment, NodeAddr};
 use crate::domain::observed::Failure;
 
 impl State {
-    /// Notes how a command to a node ended.
+    /// Notes the outcome of a command to a node.
     pub(in crate::actors::cluster) fn commanded(&mut self, commanded: Commanded, now: Moment) {
         let Commanded {
             node,
@@ -29,7 +29,7 @@ impl State {
         self.observed.switch_failed = Some((now, why));
     }
 
-    /// Notes how the change of a node's settings ended.
+    /// Notes the outcome of a change of a node's settings.
     pub(in crate::actors::cluster) fn settings_tried(&mut self, tried: SettingsTried, now: Moment) {
         let failures = &mut self.observed.setting_failures;
         note_failure(failures, tried.node, None, (tried.failure, false), now);

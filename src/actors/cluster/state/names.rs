@@ -1,4 +1,7 @@
-//! How what other keepers write reads in the names of this keeper's file, and which nodes of the cluster the file lacks.
+//! Translates the names that other keepers write into the names of this keeper's file. Finds the nodes of the cluster
+//! that the file lacks.
+//!
+//! Two names mean one node if they are equal, or if they have the same port and their hosts share an address.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,37 +16,37 @@ use crate::domain::plan::{Action, Change};
 use crate::domain::published::Published;
 use crate::domain::verdict::{Report, voters};
 
-/// How long a name that does not resolve is left alone.
+/// The pause until a name that did not resolve is looked up again.
 const RESOLVE_AGAIN_AFTER: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// All nodes of which a published state speaks, or that it remembers.
+/// All nodes that a published state names or remembers.
 fn spoken_of(state: &Published) -> impl Iterator<Item = &NodeAddr> {
     mentioned(state).chain(&state.known)
 }
 
-/// Names that the file does not have.
+/// Names that this keeper's file does not have.
 #[derive(Debug, Default)]
 pub(super) struct Foreign {
-    /// What is shared, as it was read.
+    /// The shared state as it was read, before any name was translated.
     received: Option<Arc<SharedState>>,
     names: Names,
-    /// What hosts that the file does not name resolve to.
+    /// The addresses of hosts that the file does not name.
     resolved: BTreeMap<String, Addresses>,
-    /// When each was asked for last.
+    /// When each host was looked up last.
     asked: BTreeMap<String, Moment>,
-    /// Those that did not resolve.
+    /// The hosts that did not resolve.
     unresolved: BTreeSet<String>,
 }
 
 impl State {
-    /// Takes in what is shared; answers it in the names of the file.
+    /// Takes in the shared state. Returns it in the names of the file.
     pub(super) fn received(&mut self, shared: &Arc<SharedState>) -> Arc<SharedState> {
         self.foreign.names = self.read_names(shared);
         self.foreign.received = Some(Arc::clone(shared));
         self.localised(shared)
     }
 
-    /// More is known of what hosts resolve to.
+    /// Translates the shared state again, once more is known of the addresses of hosts.
     pub(super) fn names_may_have_changed(&mut self) {
         let Some(received) = self.foreign.received.clone() else {
             return;
@@ -97,8 +100,12 @@ impl State {
         Arc::new(shared)
     }
 
-    /// Nodes that the cluster has and the file has not. Another file's name that is not resolved may be that of a node of this one, of
-    /// which this keeper is a voter (RK-1). So may any, of a node whose own name has not been looked up yet.
+    /// The nodes that the cluster has and this keeper's file lacks.
+    ///
+    /// A name of another file may mean a node of this file, of which this keeper is a voter (RK-1). So the name does
+    /// not count as lacking while one of these is not resolved yet:
+    /// - the name itself, at the port of a node of this file;
+    /// - the host name of that node.
     pub(super) fn lacking(&self) -> BTreeSet<NodeAddr> {
         let Some(shared) = &self.shared else {
             return BTreeSet::new();
@@ -120,7 +127,7 @@ impl State {
         published.chain(told).filter(lacks).cloned().collect()
     }
 
-    /// Nodes of the file of which the published state does not speak.
+    /// The nodes of the file that the published state does not name.
     pub(super) fn unpublished(&self) -> BTreeSet<NodeAddr> {
         let Some(shared) = &self.shared else {
             return BTreeSet::new();
@@ -133,7 +140,7 @@ impl State {
             .collect()
     }
 
-    /// Brings up to date what is known of nodes that are published and not in the file.
+    /// Updates what is known of nodes that are published and not in the file.
     pub(super) fn note_unlisted(&mut self) {
         self.observed.unlisted.clear();
         let Some(shared) = &self.shared else { return };
@@ -151,13 +158,13 @@ impl State {
                 self.observed.unlisted.insert(addr.clone(), unlisted);
             }
         }
-        // One that is only remembered, and that no keeper has any more, was taken out.
+        // A node that is only remembered, and that no keeper has in its file any more, was taken out.
         let remembered: BTreeSet<&NodeAddr> = mentioned(published).collect();
         let kept = |addr: &NodeAddr, it: &Unlisted| it.voters > 0 || remembered.contains(addr);
         self.observed.unlisted.retain(|addr, it| kept(addr, it));
     }
 
-    /// Hosts that the file does not name and that are to be resolved now.
+    /// The hosts that the file does not name and that are due to be resolved.
     pub(in crate::actors::cluster) fn begin_resolving(&mut self, now: Moment) -> Vec<String> {
         let unlisted = self.foreign.names.unlisted().iter();
         let unknown = unlisted.filter(|(_, addresses)| addresses.is_empty());
@@ -174,26 +181,26 @@ impl State {
         hosts.into_iter().filter(due).collect()
     }
 
-    /// A host was not resolved. Whether that is news.
+    /// Notes that a host did not resolve. Answers whether that is news.
     pub(in crate::actors::cluster) fn unresolved(&mut self, host: &str) -> bool {
         self.foreign.unresolved.insert(host.to_owned())
     }
 
-    /// A host was resolved.
+    /// Notes the addresses of a host.
     pub(in crate::actors::cluster) fn resolved(&mut self, host: String, addresses: Addresses) {
         self.foreign.unresolved.remove(&host);
         self.foreign.resolved.insert(host, addresses);
         self.names_may_have_changed();
     }
 
-    /// The decision in the names that are published: a node keeps its name while it is.
+    /// The decision in the published names: a node keeps its name for as long as it is published.
     pub(super) fn in_published_names(&self, mut decision: Decision) -> Decision {
         let received = self.foreign.received.as_ref();
         let Some(before) = received.and_then(|received| received.published.as_ref()) else {
             return decision;
         };
         let state = match &mut decision.plan.action {
-            // A new primary is published by the name that its leader has for it, so that old names die out.
+            // A new primary is published by the name in its leader's file, so that old names die out.
             Some(Action::Write { change, .. }) if *change == Change::Publish => None,
             Some(
                 Action::Write { state, .. }
@@ -208,7 +215,7 @@ impl State {
         decision
     }
 
-    /// The keepers online whose files are odd.
+    /// The keepers online whose files differ from those of most keepers, with the difference.
     pub(in crate::actors::cluster) fn odd_files(&self) -> BTreeMap<KeeperId, Difference> {
         let shared = self.shared.as_ref();
         shared
@@ -216,7 +223,7 @@ impl State {
             .unwrap_or_default()
     }
 
-    /// Which nodes of the cluster the files of keepers online lack, though others have them.
+    /// The nodes of the cluster that the file of each keeper online lacks, though other keepers have them.
     pub(in crate::actors::cluster) fn differences(&self) -> BTreeMap<String, Vec<String>> {
         let Some(shared) = &self.shared else {
             return BTreeMap::new();

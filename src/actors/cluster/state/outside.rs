@@ -1,10 +1,10 @@
-//! What somebody else changes, and the breaker (RK-12).
+//! Changes of roles from outside, and the breaker (RK-12).
 
 use super::State;
 use crate::domain::node::{Moment, NodeAddr};
 
 impl State {
-    /// A node has said something: was its role changed by somebody else?
+    /// Checks, after an answer of a node, whether the role of the node was changed from outside.
     pub(super) fn watch_role(&mut self, node: &NodeAddr) {
         let leads = self.leading().is_some();
         let Some(known) = self.observed.nodes.get(node) else {
@@ -31,7 +31,7 @@ impl State {
         }
     }
 
-    /// The published state has been read anew.
+    /// Takes in the breaker of a published state that was just read.
     pub(super) fn watch_breaker(&mut self, now: Moment) {
         let tripped = self.published().is_some_and(|published| published.breaker);
         let since = self.observed.breaker_since;
@@ -39,7 +39,7 @@ impl State {
         self.observed.acknowledged &= tripped;
     }
 
-    /// An operator has seen that the breaker is tripped. Answers whether it is.
+    /// Notes that an operator knows of the changes from outside. Answers whether the breaker was tripped.
     pub(in crate::actors::cluster) fn acknowledge(&mut self) -> bool {
         let tripped = self.observed.breaker_since.is_some();
         self.observed.acknowledged = tripped;

@@ -1,4 +1,4 @@
-//! Other groups of keepers, as this one and others of its own have met them (RK-12).
+//! Other groups of keepers, as keepers of this group have met them (RK-12).
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -9,8 +9,10 @@ use crate::domain::group::OtherGroup;
 use crate::domain::node::NodeAddr;
 
 impl State {
-    /// The other groups that this keeper has met. Together with those that others of its group have met, they hold the
-    /// cluster. Answers what was known before if that has changed.
+    /// Takes in the other groups that this keeper has met. Together with those that keepers of its group have met,
+    /// they hold the cluster.
+    ///
+    /// Returns what was known before, if that has changed.
     pub(in crate::actors::cluster) fn own_rivals(
         &mut self,
         met: Vec<OtherGroup>,
@@ -37,7 +39,7 @@ impl State {
         &self.observed.other_groups
     }
 
-    /// Every configured node and what its host name resolves to.
+    /// Every configured node, and the addresses that its host name resolves to.
     pub(in crate::actors::cluster) fn nodes_with_addresses(
         &self,
     ) -> impl Iterator<Item = (&NodeAddr, &BTreeSet<IpAddr>)> + Clone {

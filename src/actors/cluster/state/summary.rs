@@ -1,4 +1,4 @@
-//! What the state of a `ClusterActor` comes to: what is held, reported and decided.
+//! The holds, the report and the decision that follow from the state of a `ClusterActor`.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::domain::published::Published;
 use crate::domain::verdict::Report;
 
 impl State {
-    /// Why something is left undone, if this keeper is the one to do it.
+    /// The reasons for everything that is left undone, if this keeper leads.
     pub(in crate::actors::cluster) fn held(&self) -> &[Hold] {
         if self.leading().is_some() {
             &self.plan.holds
@@ -23,12 +23,15 @@ impl State {
         }
     }
 
-    /// When to look again though nothing may have happened.
+    /// When to plan again even if nothing happens.
     pub(in crate::actors::cluster) fn again(&self) -> Option<Moment> {
         self.plan.again.into_iter().chain(self.vote_due).min()
     }
 
-    /// This keeper's own votes, what it asks for if it leads, and what it tells whoever leads.
+    /// This keeper's report:
+    /// - its own votes;
+    /// - what it asks for, if it leads;
+    /// - what it tells the leader.
     pub(in crate::actors::cluster) fn report(&self, now: Moment) -> Report {
         let (askers, crowd) = self.proxies.lately(now);
         let vote = |addr: &NodeAddr| Some((addr.clone(), self.observed.vote(addr, now)?));
@@ -66,8 +69,10 @@ impl State {
         }
     }
 
-    /// Nodes that answer, and not what they are, or refuse this keeper's login; nodes that this keeper could not command; and
-    /// nodes whose names this host has never resolved.
+    /// The nodes that this keeper cannot read or command, for any of these reasons:
+    /// - the node answers, but not with its role, or refuses this keeper's login;
+    /// - the last trial found that commands to the node would not be carried out;
+    /// - the host name was probed, and has never resolved here.
     fn unread(&self) -> BTreeSet<NodeAddr> {
         let nodes = self.observed.nodes.iter();
         let unread = nodes.filter(|(addr, ObservedNode { sighting, .. })| {
@@ -99,12 +104,12 @@ impl State {
             .and_then(|shared| shared.leading.as_ref())
     }
 
-    /// Whether this keeper leads and the plan is not simply "all is well".
+    /// Whether this keeper leads, and has an action or a hold in its plan.
     pub(in crate::actors::cluster) fn wants_leader(&self) -> bool {
         self.leading().is_some() && (self.plan.action.is_some() || !self.plan.holds.is_empty())
     }
 
-    /// Nodes that are worth asking again before a decision: all but those this keeper holds down.
+    /// The nodes to ask again before a decision: all but those that this keeper votes down.
     pub(in crate::actors::cluster) fn worth_asking(&self) -> BTreeSet<NodeAddr> {
         let asked = self
             .observed
@@ -114,7 +119,7 @@ impl State {
         asked.map(|(addr, _)| addr.clone()).collect()
     }
 
-    /// Which server process answers at this node.
+    /// The run id of the server process that answers at this node.
     pub(in crate::actors::cluster) fn run_id(&self, node: &NodeAddr) -> Option<String> {
         self.observed.run_ids().remove(node)
     }

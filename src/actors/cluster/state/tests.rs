@@ -1,4 +1,4 @@
-//! What is counted when.
+//! Tests of when votes, figures and names count.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ fn state_of(node: NodeAddr) -> State {
     State::new(settings, [node], Moment::default())
 }
 
-/// These keepers are online, and `me` votes the node down.
+/// A state in which these keepers are online, and `me` votes the node down.
 fn voted<const COUNT: usize>(keepers: [&str; COUNT], recounting: bool) -> SharedState {
     let report = Report {
         votes: [(node(), DownReason::Refused)].into(),
@@ -184,7 +184,7 @@ fn a_keeper_says_that_its_file_lacks_a_node_only_once_its_name_is_known_to_be_no
     assert!(lacks("redis-2", 1, Some("10.0.0.2")));
     assert!(lacks("redis-3", 2, None), "another port is another node");
     assert!(lacks("10.0.0.4", 1, None));
-    // Its own name leads nowhere: it probes none of these.
+    // The own node's name does not resolve: it is not known yet which node it is.
     let mut state = state_of(NodeAddr::new("nowhere", 1));
     state.shared(&named("10.0.0.4", 1).into(), Moment::default());
     assert!(state.report(Moment::default()).unprobed.is_empty(), "yet");

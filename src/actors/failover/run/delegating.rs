@@ -1,4 +1,4 @@
-//! What the leader does not reach itself, done through another keeper (RK-4).
+//! Commands through another keeper, at nodes that the leader does not reach itself (RK-4).
 
 use super::{Decided, Driver};
 use crate::actors::messages::Delegate;
@@ -8,8 +8,11 @@ use crate::domain::task::{Command, Outcome, Task};
 use crate::ports::redis::CommandError;
 
 impl Driver {
-    /// Promotes `node` through `keeper`, in the same order as this keeper does itself: older leaders fenced off, what the
-    /// node says read again, by that keeper; then the guarded write that persists the candidate, and only then the command.
+    /// Promotes `node` through `keeper`, in the order that RK-4 demands:
+    /// 1. `keeper` fences off older leaders, and reads the node again.
+    /// 2. This keeper decides again.
+    /// 3. This keeper makes the guarded write that persists the candidate.
+    /// 4. `keeper` sends the command.
     pub(super) async fn promote_through(&self, first: Decided, node: NodeAddr, keeper: KeeperId) {
         let leadership = &first.leadership;
         let fenced = self
@@ -71,7 +74,9 @@ impl Driver {
             .await;
     }
 
-    /// Has `keeper` do this at `node`, if the server decided about answers there, as long as the state has the version.
+    /// Has `keeper` send a command to `node`. Two conditions guard the command:
+    /// - the server decided about still answers there;
+    /// - the state still has the version.
     async fn delegate(
         &self,
         decided: &Decided,

@@ -1,4 +1,4 @@
-//! A switchover, and the writes that are held up for it.
+//! Carries out a switchover, and ends the pause of writes after it.
 
 use std::time::Duration;
 
@@ -11,8 +11,9 @@ use crate::domain::node::{Moment, NodeAddr};
 use crate::domain::plan::{Action, Change};
 use crate::ports::redis::{CommandConnection, CommandError, Remember};
 
-/// A server whose writes are held up, from when and until when at most, its successor, and a connection to either: that of
-/// the first is the one that they were held up on.
+/// A server whose writes are held up: since when, until when at most, and for which successor.
+///
+/// Each of the two servers has a connection. The writes were held up on that of the first one.
 pub(super) struct Paused {
     node: NodeAddr,
     connection: Box<dyn CommandConnection>,
@@ -23,15 +24,16 @@ pub(super) struct Paused {
 }
 
 impl Driver {
-    /// Whether the writes of a server are held up.
+    /// Whether a server's writes are held up by this run.
     pub(super) fn holds_up_writes(&self) -> bool {
         let now = self.links.clock.now();
         let paused = self.paused.borrow();
         paused.as_ref().is_some_and(|paused| now < paused.until)
     }
 
-    /// Switches over, in the same order, with a connection to either. The writes of `from` stay held up: see
-    /// [`let_write`](Self::let_write).
+    /// Switches over in the order that RK-4 demands, with a connection to each of the two servers.
+    ///
+    /// The writes of `from` stay held up afterwards: see [`let_write`](Self::let_write).
     pub(super) async fn switch(&self, first: &Decided, from: NodeAddr, to: NodeAddr) {
         let leadership = &first.leadership;
         let opened = join(self.open(first, &from), self.open(first, &to)).await;
@@ -97,9 +99,14 @@ impl Driver {
         let _ = self.cluster.send(SwitchFailed(why)).await;
     }
 
-    /// Once `primary` is published by this `change`, in this `version`: makes the server whose writes are held up follow it,
-    /// unless it is the one, and lets its clients go on; only then are the servers to remember their new roles. The
-    /// publication, made after that connection was opened, is the guard of the command (RK-4).
+    /// Ends the pause once `primary` is published by this `change`, in this `version`:
+    /// 1. The server whose writes are held up is made to follow `primary`, unless it is `primary` itself.
+    /// 2. The pause ends, and the server's clients go on. If the server could not be made to follow, the pause ends
+    ///    by itself.
+    /// 3. The servers write their new roles to their configuration files.
+    ///
+    /// The publication was made after the connection was opened. So the publication is the guard of the command
+    /// (RK-4).
     pub(super) async fn let_write(
         &self,
         decided: &Decided,
@@ -137,7 +144,7 @@ impl Driver {
         }
     }
 
-    /// Whether that is over.
+    /// Ends the pause. Answers whether it has ended.
     async fn unpause(&self, paused: &mut Paused) -> bool {
         let ended = paused.connection.unpause().await;
         let held_up = self.links.clock.now().since(paused.since);
@@ -145,8 +152,8 @@ impl Driver {
         ended.is_ok()
     }
 
-    /// Lets the clients of a server go on whose writes another leader held up, or a run of this one that was restarted, or on
-    /// a connection that is gone.
+    /// Ends a pause for which this run has no connection. The pause is that of another leader, of a run of this
+    /// leader that was restarted, or of a connection that is gone.
     async fn resume(&self, decided: &Decided, version: i32, node: &NodeAddr) {
         let leadership = &decided.leadership;
         let ended = match self.open(decided, node).await {

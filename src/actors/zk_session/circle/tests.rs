@@ -9,7 +9,7 @@ fn ids(names: &[&str]) -> BTreeSet<KeeperId> {
     names.iter().map(|name| KeeperId::new(*name)).collect()
 }
 
-/// Of keeper `a`.
+/// The registration of keeper `a`.
 fn registration(asks: Option<&[&str]>) -> Registration {
     Registration {
         rest: "there:1".to_owned(),
@@ -33,7 +33,7 @@ fn written(registration: &Registration, version: i32) -> Node {
     }
 }
 
-/// The circle of keeper `a`, as listed; nothing else is read.
+/// Lists the members that keeper `a` sees; no registration is read.
 fn listed(circle: &mut Circle, names: &[&str], changes: i32) {
     let names = names.iter().map(ToString::to_string).collect();
     circle.listed(Children { names, changes });

@@ -1,27 +1,27 @@
-//! Why a keeper goes on without ZooKeeper no more, in words.
+//! The reasons why a keeper does not go on without ZooKeeper any more, in words.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::domain::node::KeeperId;
 
-/// What has ended a lease by consent.
+/// The reason for the end of a lease by consent.
 pub(in crate::actors::zk_session) enum Over<'a> {
-    /// This keeper takes part no more.
+    /// This keeper has left the group.
     Left,
-    /// There is no lease to go on from.
+    /// This keeper has no lease to go on from.
     Revoked,
-    /// `failsafe-max-seconds` have passed since it ran out.
+    /// `failsafe-max-seconds` have passed since the lease ran out.
     Limit,
-    /// Something newer was read about.
+    /// ZooKeeper holds a newer state than the applied one.
     Superseded,
-    /// It is not known who has to consent.
+    /// This keeper does not know which keepers have to consent.
     NobodyKnown,
     /// ZooKeeper answers.
     InTouch,
-    /// Keepers do not consent, and why.
+    /// Keepers refuse their consent, for these reasons.
     Refused(&'a BTreeMap<KeeperId, String>),
-    /// Of these, not all have consented in time.
+    /// Not all of these keepers have consented in time.
     Late(BTreeSet<KeeperId>),
 }
 

@@ -39,14 +39,14 @@ fn me() -> KeeperProcess {
     KeeperProcess::new(KeeperId::new("a"), Nonce::drawn(1))
 }
 
-/// Nobody takes part in failsafe.
+/// A failsafe group without members.
 fn circle() -> Circle {
     let mut circle = Circle::new(me());
     circle.listed(children(&[], 0));
     circle
 }
 
-/// The roll of keeper `a` on a connection that had read everything at 0 ms, and all unseen keepers silent since.
+/// The table of keeper `a`, on a connection that had read everything at 0 ms; all unseen keepers are silent since.
 fn roll(keepers: &[(&str, u64)]) -> Roll {
     let failsafe = Failsafe {
         consent: Duration::from_millis(600),
@@ -67,7 +67,7 @@ fn roll(keepers: &[(&str, u64)]) -> Roll {
     roll
 }
 
-/// The same, surveyed after the withdrawal.
+/// The same table, surveyed after the withdrawal.
 fn surveyed(keepers: &[(&str, u64)]) -> Roll {
     let mut roll = roll(keepers);
     let names: Vec<&str> = keepers.iter().map(|(name, _)| *name).collect();
@@ -216,7 +216,8 @@ fn a_keeper_that_may_have_beaten_just_before_it_went_is_waited_for_from_then_on(
     }
 }
 
-/// Who is passed over for its silence, and when its lease was out; and when the last one was of those that are not known.
+/// The silent keepers that are not waited for, each with the end of its lease. Then the end of the last lease among
+/// keepers that are not known.
 fn passed_over(roll: &Roll, now: u64) -> (Vec<(String, Moment)>, Option<Moment>) {
     let (waiting, _) = roll.unacknowledged(N, &circle(), at(now));
     let passed_over = waiting.passed_over.into_iter();
@@ -232,7 +233,7 @@ fn who_is_passed_over_for_its_silence_is_named_with_the_end_of_its_lease() {
     assert_eq!(passed_over(&roll, 5_000), expected);
 }
 
-/// Until when somebody who left unseen may have held a lease.
+/// Until when a keeper that left unseen may have held a lease.
 fn left_unseen(roll: &Roll) -> Option<Moment> {
     passed_over(roll, 99_000).1
 }
@@ -311,12 +312,12 @@ fn a_keeper_has_acknowledged_in_the_session_in_which_it_did() {
     assert!(acknowledged(&roll, 2), "what it did, it did");
 }
 
-/// Keeper `d` takes part in failsafe and asks these, as read on this connection.
+/// A failsafe group in which keeper `d` asks these keepers, as read on this connection.
 fn circle_of_d(asks: &[&str]) -> Circle {
     circle_of_d_with(Some(Nonce::drawn(4)), asks)
 }
 
-/// Likewise; without a nonce it is of a former build.
+/// The same, with this nonce; without a nonce `d` is of an earlier build.
 fn circle_of_d_with(nonce: Option<Nonce>, asks: &[&str]) -> Circle {
     let mut circle = circle();
     circle.listed(children(&["d"], 1));
@@ -335,7 +336,7 @@ fn circle_of_d_with(nonce: Option<Nonce>, asks: &[&str]) -> Circle {
     circle
 }
 
-/// Until when `d` is waited for, in milliseconds; it is not online.
+/// Until when the leader waits for `d`, which is not online, in milliseconds.
 fn waits_for_d_until(roll: &Roll, circle: &Circle) -> u64 {
     let waits = |now: u64| {
         let (waiting, _) = roll.unacknowledged(N, circle, at(now));
@@ -344,7 +345,10 @@ fn waits_for_d_until(roll: &Roll, circle: &Circle) -> u64 {
     (0..12_000).find(|now| !waits(*now)).expect("an end")
 }
 
-/// When `d`, which was never seen, is out: its lease, its lease and D, or what it asked those for that acknowledged at 1 s.
+/// When `d`, which was never seen, is out, in milliseconds:
+/// 1. after its lease, if it asks the leader;
+/// 2. after its lease and *D*, if no keeper on its list has acknowledged;
+/// 3. after the consents of a keeper on its list that acknowledged at 1,000 ms.
 const OUT: [u64; 3] = [820, 9_996, 1_620];
 
 #[test]

@@ -1,4 +1,4 @@
-//! Who may still answer from before a withdrawal, and until when (RK-2).
+//! The keepers that may still answer from before a withdrawal, and until when (RK-2).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,8 +10,9 @@ use crate::domain::silence::{Asks, Silence};
 use crate::ports::coordination::{Children, Node};
 
 impl Roll {
-    /// Who may still answer from a state older than `generation`, and when that is to be looked at again if nothing is
-    /// heard before.
+    /// Returns two things:
+    /// - the keepers that may still answer from a state older than `generation`;
+    /// - when to check again, if nothing is read before.
     pub(in super::super) fn unacknowledged(
         &self,
         generation: Generation,
@@ -43,7 +44,7 @@ impl Roll {
                 *last = out.max(*last);
             }
         }
-        // Those that were restarted answer for themselves, and know nothing of before.
+        // A keeper that was restarted answers for itself, and its process knows nothing of before.
         for keeper in acknowledged {
             let out = waiting.passed_over.remove(keeper);
             waiting.last_lease = waiting.last_lease.max(out);
@@ -69,15 +70,15 @@ impl Roll {
         (waiting, until.into_iter().min())
     }
 
-    /// Keepers that are not online and may go on, whoever of those online acknowledges: until when. A withdrawal made now
-    /// would wait for them.
+    /// The keepers that are not online and may go on, even if every keeper online acknowledges; each with the end of
+    /// that time. A withdrawal made now would wait for them.
     pub(in super::super) fn foreseen(
         &self,
         circle: &Circle,
         now: Moment,
     ) -> BTreeMap<KeeperId, Moment> {
         let mut foreseen = Unacknowledged::default();
-        // Whoever is online is going to acknowledge.
+        // Every keeper online is going to acknowledge.
         let read = |keeper: &KeeperId| self.is_online(keeper).then_some(now);
         let seen = self.seen.iter().map(|((keeper, _), seen)| {
             let silence = self.silence(keeper, seen, circle, read);
@@ -92,7 +93,7 @@ impl Roll {
         foreseen.going_on
     }
 
-    /// Until when the keeper may go on by the consent of others, if it is not online and has the time.
+    /// Until when the keeper may go on by the consent of others, if it is not online and its time is not over.
     fn goes_on(&self, keeper: &KeeperId, silence: &Silence, now: Moment) -> Option<Moment> {
         let beyond = silence.asks == Asks::Others && !silence.limit.is_zero();
         let until = silence.out();
@@ -115,7 +116,8 @@ impl Roll {
         }
     }
 
-    /// Of a keeper that is registered for failsafe and was never seen; `None` until all was read on this connection.
+    /// The silence of a member of the failsafe group that was never seen; `None` until everything was read on this
+    /// connection.
     fn silence_of_unseen(
         &self,
         keeper: &KeeperId,
@@ -131,8 +133,8 @@ impl Roll {
         })
     }
 
-    /// How long the keeper may go on past its lease, and by whose consent, where `read` tells when the acknowledgement of
-    /// another was read.
+    /// How long the keeper may go on past its lease, and by which consent. `read` returns when the acknowledgement of
+    /// another keeper was read.
     fn asks(
         &self,
         keeper: &KeeperId,
@@ -151,13 +153,13 @@ impl Roll {
         let others = asked.iter().filter(|asked| *asked != keeper);
         let first = others.filter_map(read).min();
         let asks = first.zip(self.consent).map(|(read, consent)| {
-            // Whoever holds the withdrawal consents to nothing from before.
+            // A keeper that has applied the withdrawal consents to nothing from before.
             Asks::Acknowledged { read, consent }
         });
         (limit, asks.unwrap_or(Asks::Others))
     }
 
-    /// When it was first read that the keeper has acknowledged `generation` in the session that it has now.
+    /// When it was first read that the keeper has acknowledged `generation` in its present session.
     fn acknowledgement_read(&self, keeper: &KeeperId, generation: Generation) -> Option<Moment> {
         let read = self.online.get(keeper).is_some_and(|online| online.read);
         let mut sessions = self.seen.iter().filter(|((id, _), _)| id == keeper);
@@ -165,12 +167,13 @@ impl Roll {
         seen.acknowledged.since(generation).filter(|_| read)
     }
 
-    /// Those registered for failsafe that were not seen in any session, or are forgotten.
+    /// The members of the failsafe group that were not seen in any session, or are forgotten.
     fn unseen<'a>(&self, circle: &'a Circle) -> impl Iterator<Item = &'a KeeperId> {
         circle.registered().filter(|keeper| !self.has_seen(keeper))
     }
 
-    /// Whose silence is long enough for the withdrawal but for a survey; `None` if no survey is wanted.
+    /// The keepers whose silence is long enough for the withdrawal, but not yet surveyed. `None` if no survey is
+    /// needed.
     pub(in super::super) fn to_survey(
         &self,
         generation: Generation,
@@ -187,8 +190,10 @@ impl Roll {
         (self.counted < generation || !keepers.is_empty()).then_some(keepers)
     }
 
-    /// A survey begun after the withdrawal was committed found these online, and those `registered` for failsafe that are
-    /// known. What differs from what is known is about to be told by a watch.
+    /// Takes in the keepers online, as found by a survey that was sent after the withdrawal was committed.
+    /// `registered` says whether the survey found the known members of the failsafe group.
+    ///
+    /// A difference from what is known counts for nothing here: a watch is about to report it.
     pub(in super::super) fn counted(
         &mut self,
         children: &Children,
@@ -200,7 +205,8 @@ impl Roll {
         }
     }
 
-    /// It found this of a keeper. Of one that is gone nothing may have told: its silence begins now.
+    /// Takes in a keeper's node, as found by such a survey. If the node is gone, the silence of that keeper begins
+    /// now: no watch may have reported it.
     pub(in super::super) fn surveyed(
         &mut self,
         keeper: &KeeperId,

@@ -1,10 +1,10 @@
-//! What is known after a reconnection.
+//! Tests of what is known after a reconnection.
 
 use super::*;
 
 const STRANGERS: &str = "any that left just before this one led";
 
-/// After a reconnection, as ZooKeeper's count of arrivals and departures and the node of `b` are found.
+/// The table after a reconnection that finds this count of arrivals and departures, and this node of `b`.
 fn reconnected(changes: i32, b: Option<Node>) -> Roll {
     let mut roll = surveyed(&[("a", 0), ("b", 6)]);
     roll.new_connection();
