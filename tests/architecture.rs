@@ -1,13 +1,17 @@
-//! Guards the shape of `src/`: which module may use which (the table in `src/lib.rs` is the law), that the core stays
-//! pure, and that files stay small.
+//! Guards the shape of `src/`:
+//!
+//! - which module may use which; the table in `src/lib.rs` is the law;
+//! - a pure core;
+//! - small files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// Lines of a file in `src/` at most.
+/// The most lines that a file in `src/` may have.
 const LONGEST: usize = 450;
 
-/// What the core never names: it has no time but what is passed in, no I/O, and no order that changes from run to run.
+/// Words that the core never uses. The core gets the time from outside, does no I/O, and has no order that changes
+/// between runs.
 const IMPURE: [&str; 15] = [
     "async",
     "await",
@@ -26,25 +30,26 @@ const IMPURE: [&str; 15] = [
     "UnixStream",
 ];
 
-/// Modules of `std` that the core never names.
+/// Modules of `std` that the core never uses.
 const IMPURE_STD: [&str; 4] = ["env", "fs", "process", "thread"];
 
-/// Which of our modules each top module may use, besides itself.
+/// For each top module, the modules that it may use besides itself.
 struct Layers(BTreeMap<String, BTreeSet<String>>);
 
-/// A path as the code names it, `use` groups taken apart.
+/// A path in the code, with `use` groups taken apart.
 struct Mention {
     segments: Vec<String>,
     line: usize,
-    /// Modules written inside the file around it.
+    /// How many inline modules surround the path.
     inline_modules: usize,
 }
 
 // === impl Layers ===
 
 impl Layers {
-    /// Reads the table ``//! | [`name`] | … | what it may use |``, whose last column is a list of modules, `nothing`, or
-    /// `all above`.
+    /// Reads the table ``//! | [`name`] | … | what it may use |``.
+    ///
+    /// The last column is a list of modules, `nothing`, or `all above`.
     fn read(lib: &str) -> Self {
         let mut layers = BTreeMap::new();
         for line in lib.lines() {
@@ -65,7 +70,7 @@ impl Layers {
         Self(layers)
     }
 
-    /// What is wrong with the file at `path`, relative to `src/`.
+    /// The faults of the file at `path`, relative to `src/`.
     fn violations(&self, path: &str, text: &str) -> Vec<String> {
         let mut found = Vec::new();
         let file = path.trim_end_matches(".rs");
@@ -109,7 +114,7 @@ impl Layers {
 // === impl Mention ===
 
 impl Mention {
-    /// The module below the crate's root that it leads to by `crate::` or by enough `super::` from a file `modules` deep.
+    /// The top module that the path leads to, by `crate::` or by enough `super::` from a file `modules` deep.
     fn top_module(&self, modules: usize) -> Option<&str> {
         let segments = self.segments.iter().map(String::as_str);
         let mut path = segments.skip_while(|it| *it == "self").peekable();
@@ -131,10 +136,10 @@ impl Mention {
     }
 }
 
-/// A word, `::`, or one other sign; and the line it is on.
+/// A word, `::`, or one other sign, with its line number.
 type Token<'a> = (&'a str, usize);
 
-/// Every path in `text`; comments and strings are no code.
+/// Every path in the code of `text`, comments and strings left out.
 fn mentions(text: &str) -> Vec<Mention> {
     let code = without_comments_and_strings(text);
     let mut tokens = Vec::new();
@@ -155,7 +160,7 @@ fn mentions(text: &str) -> Vec<Mention> {
     found
 }
 
-/// Takes what belongs to one pair of braces. Inside those of a `use`, every path begins with `prefix`.
+/// Collects the paths within one pair of braces. Within those of a `use`, every path begins with `prefix`.
 fn collect(
     tokens: &mut &[Token],
     prefix: &[String],
@@ -200,7 +205,7 @@ fn is_of_word(sign: char) -> bool {
     sign.is_alphanumeric() || sign == '_'
 }
 
-/// The same lines with nothing but code in them.
+/// The same lines, with everything but code removed.
 fn without_comments_and_strings(text: &str) -> String {
     let mut code = String::new();
     let mut rest = text;
@@ -226,7 +231,7 @@ fn without_comments_and_strings(text: &str) -> String {
     code
 }
 
-/// Length of the comment that `text` begins with; they nest.
+/// The length of the comment at the beginning of `text`; comments nest.
 fn block_comment(text: &str) -> usize {
     let mut depth = 0;
     let mut at = 0;
@@ -245,7 +250,7 @@ fn block_comment(text: &str) -> usize {
     text.len()
 }
 
-/// Length of the string that `text` begins with.
+/// The length of the string at the beginning of `text`.
 fn string(text: &str) -> usize {
     let mut escaped = true;
     for (at, sign) in text.char_indices() {
@@ -259,7 +264,7 @@ fn string(text: &str) -> usize {
     text.len()
 }
 
-/// Length of the raw string that `text` begins with; 0 if `r` begins something else.
+/// The length of the raw string at the beginning of `text`; 0 if `r` begins something else.
 fn raw_string(text: &str) -> usize {
     let hashes = text[1..].bytes().take_while(|it| *it == b'#').count();
     let body = 1 + hashes + 1;
@@ -272,7 +277,7 @@ fn raw_string(text: &str) -> usize {
         .map_or(text.len(), |at| body + at + end.len())
 }
 
-/// Length of the character literal that `text` begins with; 0 for a lifetime.
+/// The length of the character literal at the beginning of `text`; 0 for a lifetime.
 fn character(text: &str) -> usize {
     let mut signs = text.char_indices().skip(1);
     match (signs.next(), signs.next()) {
@@ -313,7 +318,7 @@ fn the_source_keeps_its_shape() {
     assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
 }
 
-/// What is wrong with a file of `src/`, under a law of three layers.
+/// The faults of a file of `src/`, by a law of three layers.
 fn judge(path: &str, text: &str) -> Vec<String> {
     let law = "//! | module | what it is | may use |\n//! |---|---|---|\n\
         //! | [`domain`] | core | nothing |\n//! | [`ports`] | traits | domain |\n//! | [`app`] | wiring | all above |";

@@ -1,4 +1,4 @@
-//! The documentation says what is there: links lead somewhere, configurations load, scripts can be run.
+//! The documentation is true where a test can tell: links lead somewhere, configurations load, scripts run.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -26,14 +26,14 @@ fn pages() -> Vec<(PathBuf, String)> {
     pages
 }
 
-/// What stands between `](` and `)`.
+/// The targets of Markdown links: the text between `](` and `)`.
 fn links(text: &str) -> impl Iterator<Item = &str> {
     text.split("](")
         .skip(1)
         .filter_map(|rest| rest.split(')').next())
 }
 
-/// The contents of fenced blocks of that language.
+/// The contents of fenced blocks of this language.
 fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
     let fence = format!("```{language}\n");
     text.split(fence.as_str())
@@ -139,14 +139,14 @@ fn the_two_commands_of_the_readme_can_be_run() {
     }
 }
 
-/// The configuration that `text` is, with nothing from the environment.
+/// The configuration in `text`, with no variables of the environment.
 fn configuration(name: &str, text: &str) -> Config {
     Config::parse(name, text, std::iter::empty())
         .unwrap_or_else(|error| panic!("{error}"))
         .0
 }
 
-/// The words of each line of `text` that begins with `first`.
+/// The words of each line of `text` whose first word is `first`.
 fn lines<'a>(text: &'a str, first: &str) -> Vec<Vec<&'a str>> {
     let words = text
         .lines()

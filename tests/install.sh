@@ -1,8 +1,9 @@
 # shellcheck shell=bash
-# Installs servers that the tests and the demo start by themselves. To be sourced; call: ensure_installed redis-server …
+# Installs servers that the tests and the demo start by themselves. Source this file, then call:
+# ensure_installed redis-server …
 #
-# Nothing is done for what is there already. Debian starts a service on installation; ours must not run, so that is
-# denied for the time of the installation.
+# The function skips programs that are installed already. Debian starts a service when its package is installed. These
+# services must not run, so the function denies the start during the installation.
 
 # Debian keeps daemons out of the path of ordinary users.
 export PATH="$PATH:/usr/sbin:/sbin"
@@ -11,7 +12,7 @@ export PATH="$PATH:/usr/sbin:/sbin"
 is_installed() {
     case $1 in
         zookeeper) command -v java >/dev/null && [ -e /usr/share/java/zookeeper.jar ] ;;
-        # Only its tool is used, which checks alarms; no server runs.
+        # The tests use only the tool promtool, which checks alarms; no Prometheus server runs.
         prometheus) command -v promtool >/dev/null ;;
         iproute2) command -v ip >/dev/null ;;
         nftables) command -v nft >/dev/null ;;
@@ -27,7 +28,7 @@ ensure_installed() {
     for name in "$@"; do
         is_installed "$name" && continue
         case $name in
-            # The server is a jar; the package that only adds a service to it is not needed.
+            # The server is a jar. Another package only adds a service to the jar, and is not needed.
             zookeeper) packages+=(libzookeeper-java default-jre-headless) ;;
             *) packages+=("$name") ;;
         esac

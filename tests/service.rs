@@ -1,4 +1,4 @@
-//! The unit of systemd, as systemd itself sees it.
+//! The systemd unit, as systemd itself judges it.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -6,10 +6,10 @@ use std::process::Command;
 
 const UNIT: &str = "conf/redis-keeper.service";
 
-/// The most that `systemd-analyze security` may find, in its own points of 0 to 10, times ten.
+/// The highest exposure that `systemd-analyze security` may find: its points from 0 to 10, times ten.
 const EXPOSURE: &str = "20";
 
-/// What `systemd-analyze` says of the unit and whether it is content; `None` where there is no such program.
+/// The output of `systemd-analyze` for the unit, and whether it succeeded; `None` if the program is not installed.
 fn analyze(arguments: &[&str]) -> Option<(bool, String)> {
     let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join(UNIT);
     let output = Command::new("systemd-analyze")
@@ -42,7 +42,7 @@ fn the_unit_gives_the_keeper_little_more_than_sockets() {
 #[test]
 fn systemd_understands_every_line_of_the_unit() {
     if let Some((_, said)) = analyze(&["verify"]) {
-        // The program need not be installed here.
+        // The keeper's program need not be installed here.
         let other = said
             .lines()
             .filter(|line| line.contains(UNIT) && !line.contains("is not executable"));

@@ -1,4 +1,4 @@
-//! What supervision costs in memory; alone in its binary, since it measures the whole process.
+//! The memory that supervision takes. The test is alone in its binary, since it measures the whole process.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ impl Actor for Idle {
     type Context = Context<Self>;
 }
 
-/// Resident memory of this process in bytes.
+/// The resident memory of this process, in bytes.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").expect("procfs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

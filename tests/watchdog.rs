@@ -1,4 +1,5 @@
-//! The watchdog against a real clock and a really stopped process; alone in its binary, since that stops every thread.
+//! The watchdog, with a real clock and a process that is really stopped. The test is alone in its binary, since every
+//! thread stops.
 
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
@@ -18,12 +19,12 @@ const SIGABRT: i32 = 6;
 /// Set for a copy of this test binary whose event loop is to be blocked.
 const VICTIM: &str = "REDIS_KEEPER_TEST_VICTIM";
 
-/// What the victim of [`the_watchdog_aborts_though_the_log_is_stuck`] does, in a process of its own.
+/// The victim of [`the_watchdog_aborts_though_the_log_is_stuck`], in a process of its own.
 fn be_blocked_in_the_log() -> ! {
     System::new().block_on(async {
         let _guard = Watchdog::new(STALL).spawn().expect("a thread");
         sleep(STALL / 4).await;
-        // Its parent does not read: the pipe is full, and the lock of standard error is held for ever.
+        // The parent does not read: the pipe is full, and the lock of standard error is held for ever.
         let mut stderr = std::io::stderr().lock();
         loop {
             let _ = stderr.write_all(&[b'.'; 8192]);

@@ -1,32 +1,32 @@
-//! Which acknowledged writes should not have been, and which answers of keepers contradict each other.
+//! Finds acknowledged writes that break a rule, and answers of keepers that contradict each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// A HAProxy that stood still acts on what it missed this long after it goes on, at most.
+/// How long a HAProxy that thaws may act on what it missed.
 const THAW: Duration = Duration::from_secs(2);
 
-/// One acknowledged write. Times count from the start of the run, on one clock.
+/// An acknowledged write. Times count from the start of the run, on one clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Write {
-    /// The client, by its host.
+    /// The host of the client.
     pub(crate) client: usize,
-    /// The server that acknowledged it, by its host.
+    /// The host of the server that acknowledged.
     pub(crate) node: usize,
-    /// Of this client's writes.
+    /// The number of the write, counted for each client.
     pub(crate) number: u32,
     pub(crate) sent: Duration,
     pub(crate) acknowledged: Duration,
 }
 
-/// A leader begins to publish a primary.
+/// The moment at which a leader begins to publish a primary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Publication {
     pub(crate) at: Duration,
     pub(crate) node: usize,
 }
 
-/// A time during which the HAProxy of a host stood still; no time at all if it was started then.
+/// A time in which the HAProxy of a host was frozen; an empty time if the HAProxy was started then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Frozen {
     pub(crate) host: usize,
@@ -34,18 +34,18 @@ pub(crate) struct Frozen {
     pub(crate) to: Duration,
 }
 
-/// Writes of one cluster that a deposed primary acknowledged after its successor's first.
+/// Writes of one cluster that a deposed primary acknowledged after its successor's first acknowledgement.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Late {
-    /// Sent after the successor's first acknowledgement.
+    /// Writes that were sent after the successor's first acknowledgement.
     pub(crate) breaches: Vec<Write>,
-    /// The same, by way of a HAProxy that had just stood still or was just started.
+    /// Such writes through a HAProxy that had just thawed or started.
     pub(crate) through_a_thawed_proxy: Vec<Write>,
-    /// Sent before, acknowledged after.
+    /// Writes that were sent before and acknowledged after.
     pub(crate) in_flight: Vec<Write>,
 }
 
-/// Judges one cluster. `publications` in any order, the first primary among them.
+/// Judges one cluster. `publications` may come in any order, and include the first primary.
 pub(crate) fn late(writes: &[Write], publications: &[Publication], frozen: &[Frozen]) -> Late {
     let mut reigns = publications.to_vec();
     reigns.sort_unstable();
@@ -88,20 +88,20 @@ pub(crate) fn late(writes: &[Write], publications: &[Publication], frozen: &[Fro
     late
 }
 
-/// A keeper's 200 to `is-writable`, for as long as it said the same.
+/// The time in which a keeper answered 200 to `is-writable` about one node and generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Writable {
-    /// The keeper, by its host.
+    /// The host of the keeper.
     pub(crate) keeper: usize,
     pub(crate) node: usize,
     pub(crate) generation: u64,
-    /// When the first such answer had been received.
+    /// When the first such answer arrived.
     pub(crate) first: Duration,
-    /// When the question was sent to which the last such answer came.
+    /// When the question of the last such answer was sent.
     pub(crate) last: Duration,
 }
 
-/// Of one cluster: a node that was called writable though another had been so of a later generation.
+/// Contradictions in one cluster: a node was called writable after another one of a later generation.
 pub(crate) fn contradictions(answers: &[Writable]) -> Vec<(Writable, Writable)> {
     let pairs = answers
         .iter()
@@ -152,7 +152,7 @@ mod tests {
         let writes = [write(2, 1, 110, 111), write(1, 2, 112, 113)];
         let found = late(&writes, &REIGNS, &[]);
         assert_eq!(found.breaches, [writes[1]]);
-        // Before the successor took any it is none.
+        // A write before the successor took any is no breach.
         let writes = [write(2, 1, 110, 111), write(1, 2, 105, 106)];
         assert_eq!(late(&writes, &REIGNS, &[]), Late::default());
     }
@@ -206,7 +206,7 @@ mod tests {
             ..new
         };
         assert_eq!(contradictions(&[old, early]), [(old, early)]);
-        // The same node published again is none.
+        // A new publication of the same node is no contradiction.
         let again = Writable { node: 1, ..early };
         assert_eq!(contradictions(&[old, again]), []);
     }

@@ -1,16 +1,16 @@
-//! What the logs of Redis servers and keepers say about a run.
+//! Reads the logs of Redis servers and keepers after a run.
 
 use std::time::Duration;
 
-/// Promotions that should not have been, as the log of the Redis server tells that was promoted: each with the reason.
+/// Promotions of nodes that were not eligible, with the reasons, from the log of the promoted server.
 ///
-/// It knows better than the keepers: whether its process had any data by then, and whether it was just replacing them.
+/// The server knows more than the keepers: whether its process had data, and whether it was replacing them.
 pub(crate) fn ineligible(log: &str, is_barred: bool) -> Vec<String> {
     #[derive(Clone, Copy, PartialEq)]
     enum Data {
-        /// It started and has neither loaded nor received any.
+        /// The process started, and has neither loaded nor received data.
         Never,
-        /// It threw its own away and has not received the primary's.
+        /// The process dropped its data, and has not yet received the primary's.
         Replacing,
         Some,
     }
@@ -23,7 +23,7 @@ pub(crate) fn ineligible(log: &str, is_barred: bool) -> Vec<String> {
             data = Data::Replacing;
         } else if line.contains("DB loaded from")
             || line.contains("REPLICA sync: Finished with success")
-            // It began empty, as a primary, and holds what it was given since.
+            // The process began empty, as a primary, and holds what clients have written since.
             || line.contains("REPLICA sync: Master accepted a Partial Resynchronization")
         {
             data = Data::Some;
@@ -40,27 +40,27 @@ pub(crate) fn ineligible(log: &str, is_barred: bool) -> Vec<String> {
     found
 }
 
-/// Promotions by keepers.
+/// How many promotions by keepers the log has.
 pub(crate) fn promotions(log: &str) -> usize {
     let is_promotion =
         |line: &&str| line.contains("MASTER MODE enabled") && line.contains("name=keeper-");
     log.lines().filter(is_promotion).count()
 }
 
-/// Lines of a keeper's log that tell of a panic or of giving up.
+/// Lines of a keeper's log that report a panic or a give-up.
 pub(crate) fn collapses(log: &str) -> impl Iterator<Item = &str> {
     const SIGNS: [&str; 4] = ["panicked", "gives up", "child exited", "watchdog"];
     log.lines()
         .filter(|line| SIGNS.iter().any(|sign| line.contains(sign)))
 }
 
-/// The time at which a line of a keeper's log was written, such as `2026-11-23T01:02:03.456789Z`, since 1970.
+/// The time of a line of a keeper's log, since 1970; a time stamp is like `2026-11-23T01:02:03.456789Z`.
 pub(crate) fn time(stamp: &str) -> Option<Duration> {
     let number = |range: std::ops::Range<usize>| stamp.get(range)?.parse::<u64>().ok();
     let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
     let (hours, minutes) = (number(11..13)?, number(14..16)?);
     let seconds: f64 = stamp.get(17..)?.strip_suffix('Z')?.parse().ok()?;
-    // Years begin with March, so that the leap day is their last. 719 468 days lie before 1970.
+    // Years begin with March, so that the leap day comes last. 719 468 days lie before 1970.
     let (year, month) = if month > 2 {
         (year, month - 3)
     } else {

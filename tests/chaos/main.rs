@@ -1,4 +1,6 @@
-//! What the chaos run draws and how it judges, each shown to see what it is for. `examples/chaos.rs` is the run itself.
+//! Tests of the draws and the judge of the chaos run: each judge finds the fault that it is for.
+//!
+//! `examples/chaos.rs` is the run itself.
 
 mod judge;
 mod logs;

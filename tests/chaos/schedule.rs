@@ -1,4 +1,4 @@
-//! What happens in a chaos run: the clusters and the faults, all drawn from the seed.
+//! The schedule of a chaos run: clusters and faults, all drawn from the seed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,29 +7,29 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
-/// Hosts, each with a keeper, a ZooKeeper server, a HAProxy and a node of every cluster.
+/// How many hosts there are. Each has a keeper, a ZooKeeper server, a HAProxy and a node of every cluster.
 pub(crate) const HOSTS: usize = 3;
-/// For how long faults strike before everything is healed and looked at.
+/// How long faults strike before everything is healed and judged.
 pub(crate) const ROUND: Duration = Duration::from_secs(45);
-/// Faults at the same time, a lost host counted once.
+/// The most faults at the same time; a lost host counts once.
 const AT_ONCE: usize = 5;
-/// Between two faults, on average.
+/// The average time between two faults.
 const GAP: Duration = Duration::from_millis(1_300);
 const SHORTEST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(20);
 
-/// What a node has after its process was killed.
+/// The data that a node has after its process was killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Persistence {
-    /// Nothing. Such nodes are killed once a round, one at a time: when all lose their data at once, no manager can help.
+    /// None. Such nodes are killed once a round, one at a time: if all lose their data at once, no manager can help.
     None,
-    /// A dump, some seconds old.
+    /// A dump that is some seconds old.
     Dump,
-    /// An append-only file, up to a second old.
+    /// An append-only file that is up to a second old.
     AppendOnly,
 }
 
-/// A cluster of one node a host.
+/// A cluster with a node on each host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cluster {
     pub(crate) persistence: Persistence,
@@ -48,16 +48,16 @@ pub(crate) enum Target {
     Redis { cluster: usize, host: usize },
 }
 
-/// What becomes of packets that do not pass.
+/// The end of packets that do not pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Loss {
-    /// They vanish.
+    /// The packets vanish.
     Silent,
-    /// They are answered with a reset.
+    /// Each packet is answered with a reset.
     Reset,
 }
 
-/// As the host sees it that is cut off.
+/// The direction of the cut, as the host sees it that is cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
     Both,
@@ -65,7 +65,7 @@ pub(crate) enum Direction {
     Out,
 }
 
-/// Nothing passes between a host and another, or all others.
+/// A cut between a host and some or all other hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cut {
     pub(crate) host: usize,
@@ -74,7 +74,7 @@ pub(crate) struct Cut {
     pub(crate) direction: Direction,
 }
 
-/// What goes wrong.
+/// A fault of the environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// `SIGKILL`; started again at the end.
@@ -84,11 +84,11 @@ pub(crate) enum Fault {
     /// `SIGSTOP`, and `SIGCONT` at the end.
     Frozen(Target),
     Cut(Cut),
-    /// Every process of it is killed.
+    /// Every process of the host is killed.
     HostLost(usize),
 }
 
-/// A fault and its time, from the beginning of its round.
+/// A fault, and its time from the beginning of its round.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Planned {
     pub(crate) from: Duration,
@@ -96,7 +96,7 @@ pub(crate) struct Planned {
     pub(crate) fault: Fault,
 }
 
-/// Two to four clusters. One of them always forgets its data, one always has a node that is barred.
+/// Draws two to four clusters. The first always forgets its data, and the second has a node that is barred.
 pub(crate) fn draw_clusters(seed: u64) -> Vec<Cluster> {
     let mut chance = StdRng::seed_from_u64(seed);
     let count = chance.random_range(2..=4);
@@ -116,7 +116,7 @@ pub(crate) fn draw_clusters(seed: u64) -> Vec<Cluster> {
     (0..count).map(draw).collect()
 }
 
-/// The faults of round `number`, in the order in which they strike; each ends with the round at the latest.
+/// The faults of round `number`, in the order in which they strike. Each ends with the round at the latest.
 pub(crate) fn draw_round(seed: u64, number: u64, clusters: &[Cluster]) -> Vec<Planned> {
     let mut draw = Draw {
         chance: StdRng::seed_from_u64(seed.wrapping_mul(1_000_003).wrapping_add(number + 1)),
@@ -148,7 +148,7 @@ pub(crate) fn draw_round(seed: u64, number: u64, clusters: &[Cluster]) -> Vec<Pl
 struct Draw<'a> {
     chance: StdRng,
     clusters: &'a [Cluster],
-    /// Until when something is done to it already.
+    /// Targets that already have a fault, and until when.
     busy: BTreeMap<String, Duration>,
     forgetful_killed: bool,
 }
@@ -160,7 +160,7 @@ impl Draw<'_> {
         GAP.mul_f64(-(1.0 - self.chance.random::<f64>()).ln())
     }
 
-    /// As often between 0.2 and 2 s as between 2 and 20 s.
+    /// The length of a fault: between 0.2 and 2 s as often as between 2 and 20 s.
     fn length(&mut self) -> Duration {
         let ratio = LONGEST.as_secs_f64() / SHORTEST.as_secs_f64();
         SHORTEST.mul_f64(ratio.powf(self.chance.random()))
@@ -170,7 +170,7 @@ impl Draw<'_> {
         self.chance.random_range(1..=HOSTS)
     }
 
-    /// Nothing if what was drawn cannot be done now.
+    /// Draws a fault; `None` if the drawn fault cannot strike now.
     fn fault(&mut self, at: Duration, to: Duration) -> Option<Fault> {
         let fault = match self.chance.random_range(0..100) {
             0..22 => Fault::Cut(self.cut()),
@@ -247,7 +247,7 @@ impl Draw<'_> {
     }
 }
 
-/// Every process of a host.
+/// All processes of a host.
 pub(crate) fn targets(host: usize, clusters: usize) -> Vec<Target> {
     let redis = (0..clusters).map(|cluster| Target::Redis { cluster, host });
     [

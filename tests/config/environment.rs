@@ -67,7 +67,7 @@ fn a_password_file_that_systemd_hands_over_is_found_by_its_variable() {
     ] {
         std::fs::write(given.path().join(name), secret).unwrap();
     }
-    // As docs/operations.md has them.
+    // The lines of docs/operations.md.
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
     let page = std::fs::read_to_string(page).unwrap();
     let drop_in = page.split("```ini\n").nth(1).unwrap();

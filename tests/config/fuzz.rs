@@ -1,4 +1,4 @@
-//! Whatever is written: a configuration or a report, never a panic.
+//! Any text as a configuration gives a configuration or a report, and never a panic.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +50,7 @@ const VALUES: &[&str] = &[
     "{a: 1}",
 ];
 
-/// The text of a right document, and what it was made from.
+/// The text of a correct document, and the values it was made from.
 fn right_documents() -> impl Strategy<Value = String> {
     let seconds = (1..2_000_u32).prop_map(|millis| f64::from(millis) / 1000.0);
     let node = (0..=3_u8, prop::option::of(0..1000_u32));

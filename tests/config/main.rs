@@ -1,4 +1,4 @@
-//! The configuration as its users meet it: files, variables, and the report of what is wrong with them.
+//! The configuration as its users meet it: files, variables, and reports of faults.
 
 mod environment;
 mod fuzz;
@@ -47,7 +47,7 @@ fn document(top: &str, cluster: &str) -> String {
     format!("{{'zk-quorum': ['zk'],\n {top}\n clusters: [{{name: 'c-1', {cluster} {nodes}}}]}}")
 }
 
-/// The policy of that cluster.
+/// The policy of the cluster in that document.
 fn policy(top: &str, cluster: &str) -> Policy {
     config(&document(top, cluster), &[]).clusters[0]
         .policy

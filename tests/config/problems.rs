@@ -1,4 +1,4 @@
-//! Scenario 28: every problem at once, each with its path, line where known, value, and what would be right.
+//! Scenario 28: all problems at once, each with its path, its line where known, its value, and the correct form.
 
 use std::path::Path;
 
@@ -130,7 +130,7 @@ fn a_mark_down_that_leaves_no_room_for_a_probe_is_refused() {
     assert!(faults(&text, &[])[0].starts_with("clusters[0].tick-seconds: "));
 }
 
-/// A filter would take the word for a module, and the keeper would say nothing.
+/// A log filter would take the word for the name of a module, and the keeper would log nothing.
 #[test]
 fn a_log_level_that_is_no_level_is_a_problem() {
     for level in ["warning", "verbose", "info,inf"] {

@@ -1,4 +1,4 @@
-//! Passwords, two of them while they are changed, and commands by other names.
+//! Passwords, two of them during a change, and renamed commands.
 
 use redis_keeper::config::Secret;
 use redis_keeper::domain::commands::CommandNames;

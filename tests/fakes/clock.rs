@@ -7,7 +7,7 @@ use redis_keeper::domain::node::Moment;
 use redis_keeper::ports::clock::LeaseClock;
 use tokio::time::Instant;
 
-/// Follows tokio's clock, paused or not.
+/// A clock that follows tokio's, paused or not.
 pub(crate) struct VirtualClock {
     origin: Instant,
     suspended_millis: AtomicU64,
@@ -22,7 +22,7 @@ impl VirtualClock {
         }
     }
 
-    /// The machine was suspended for so long: this clock went on, timers did not.
+    /// Suspends the machine for this time: the clock goes on, and timers do not.
     pub(crate) fn suspend(&self, span: Duration) {
         let millis = u64::try_from(span.as_millis()).expect("less than an age");
         self.suspended_millis.fetch_add(millis, Ordering::Relaxed);

@@ -10,7 +10,7 @@ use redis_keeper::ports::redis::{CommandConnection, CommandError, Fence, Remembe
 
 use super::{Deed, FakeServer, replica_of};
 
-/// One connection, of the leader of an epoch.
+/// A command connection of the leader of an epoch.
 pub(super) struct Commands {
     pub(super) server: Rc<FakeServer>,
     pub(super) run_id: String,

@@ -1,4 +1,4 @@
-//! Other keepers that nobody reaches.
+//! Other keepers that cannot be reached.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

@@ -13,20 +13,20 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Deed, FakeServer, Manner, State};
 
-/// One connection.
+/// A probe connection.
 pub(super) struct Connection {
     pub(super) server: Rc<FakeServer>,
     pub(super) state: watch::Receiver<State>,
     pub(super) cuts: u64,
     pub(super) mutes: u64,
-    /// When the probe was sent whose answer was not waited for.
+    /// When the probe was sent whose answer the keeper stopped waiting for.
     pub(super) owed: Option<Instant>,
 }
 
 impl Connection {
     async fn cut(&mut self) {
         let (cuts, mutes) = (self.cuts, self.mutes);
-        // The sender lives as long as the server that is held here.
+        // The sender lives as long as the server, which the connection holds.
         let _ = self
             .state
             .wait_for(|state| state.mutes == mutes && state.cuts != cuts)
@@ -40,7 +40,8 @@ impl Drop for Connection {
     }
 }
 
-/// The answer to a probe that was sent at `sent`; never on a connection that has gone mute, whose number is not `mutes`.
+/// The answer to a probe that was sent at `sent`. A connection that has gone mute gets none: its number is not
+/// `mutes`.
 async fn answer(server: Rc<FakeServer>, depth: Depth, sent: Instant, mutes: u64) -> Alive {
     let mut state = server.state.subscribe();
     let State {

@@ -1,4 +1,4 @@
-//! Redis servers inside the test process, for virtual time.
+//! Redis servers in the test process, for virtual time.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,29 +23,29 @@ use self::probing::Connection;
 mod commands;
 mod probing;
 
-/// How long the resolver is waited for.
+/// How long the keeper waits for the resolver.
 const RESOLVED_WITHIN: Duration = Duration::from_secs(1);
 
-/// How a server treats its keepers.
+/// How a server behaves towards keepers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Manner {
-    /// Answers.
+    /// The server answers.
     Answers,
-    /// Answers, loading its data set.
+    /// The server answers, and is loading its data.
     Loading,
-    /// Answers everything with this error.
+    /// The server answers every request with this error.
     Errors(&'static str),
-    /// Accepts, answers nothing.
+    /// The server accepts connections, and answers nothing.
     Hangs,
-    /// Accepts, and closes before it answers.
+    /// The server accepts connections, and closes them without an answer.
     Closes,
-    /// Nobody listens.
+    /// The server refuses connections.
     Refuses,
-    /// This host cannot even try.
+    /// The keeper's host cannot even try.
     HostFails,
 }
 
-/// What happened at a server.
+/// An event at a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Deed {
     /// A connection was tried.
@@ -59,54 +59,55 @@ pub(crate) enum Deed {
 #[derive(Clone)]
 struct State {
     manner: Manner,
-    /// Raised whenever all connections are cut.
+    /// Counts how many times all connections were cut.
     cuts: u64,
-    /// Raised whenever all connections go mute.
+    /// Counts how many times all connections went mute.
     mutes: u64,
-    /// The keeper's host opens no new connections.
+    /// Whether the keeper's host can open no new connections.
     host_fails: bool,
     latency: Duration,
 }
 
-/// One server.
+/// A server in the test process.
 pub(crate) struct FakeServer {
     state: watch::Sender<State>,
     info: RefCell<Info>,
     sentinels: RefCell<Vec<String>>,
     min_replicas: Cell<MinReplicas>,
     deeds: RefCell<Vec<Deed>>,
-    /// What the next command answers instead of being executed.
+    /// The error of the next command, which is then not executed.
     command_error: RefCell<Option<CommandError>>,
-    /// What whoever tries out commands is told.
+    /// The obstacle that a trial of commands finds.
     pub(crate) obstacle: RefCell<Option<Obstacle>>,
-    /// How often somebody did.
+    /// How many times commands were tried.
     pub(crate) trials: Cell<usize>,
-    /// New connections for commands lead to this process instead.
+    /// The run id of the other process to which new command connections lead.
     pub(crate) moved: RefCell<Option<String>>,
-    /// A client bears the name of a command connection of this epoch, until it is killed.
+    /// The epoch in the name that a client has taken for itself, until the client is killed.
     pub(crate) named: Cell<Option<Epoch>>,
-    /// Whoever promotes it next panics.
+    /// Whether the next promotion panics.
     pub(crate) fatal: Cell<bool>,
-    /// The resolver does not answer, and no address is known.
+    /// Whether the resolver gives no answer, and no address is known.
     unknown: Cell<bool>,
-    /// Connections for probes that are open.
+    /// How many probe connections are open.
     open: Cell<usize>,
-    /// The connection breaks on which writes are held up next, before that is answered.
+    /// Whether the connection breaks that pauses writes next, before it gets an answer.
     pub(crate) breaks: Cell<bool>,
 }
 
 impl FakeServer {
-    /// What happened since the last [`Self::take_deeds`].
+    /// The events since the last [`Self::take_deeds`].
     pub(crate) fn deeds(&self) -> Vec<Deed> {
         self.deeds.borrow().clone()
     }
 
-    /// What happened since this was called last.
+    /// The events since the last call.
     pub(crate) fn take_deeds(&self) -> Vec<Deed> {
         self.deeds.take()
     }
 
-    /// From now on. What the server does before a connection dies is up to the test: see [`Self::cut`].
+    /// Changes the server's behaviour. Open connections stay open: a test that wants them closed also calls
+    /// [`Self::cut`].
     pub(crate) fn behaves(&self, manner: Manner) {
         self.state.send_modify(|state| state.manner = manner);
     }
@@ -116,48 +117,48 @@ impl FakeServer {
         self.state.send_modify(|state| state.cuts += 1);
     }
 
-    /// Nothing passes on the connections there are any more; new ones work.
+    /// Makes all open connections mute; new ones work.
     pub(crate) fn mutes(&self) {
         self.state.send_modify(|state| state.mutes += 1);
     }
 
-    /// The keeper's host opens no new connections, or does again.
+    /// Sets whether the keeper's host can open no new connections.
     pub(crate) fn host_fails(&self, fails: bool) {
         self.state.send_modify(|state| state.host_fails = fails);
     }
 
-    /// No address of it is known from now on, and the resolver does not answer; or the other way round.
+    /// Sets whether the resolver gives no answer, and no address is known.
     pub(crate) fn is_unknown(&self, unknown: bool) {
         self.unknown.set(unknown);
     }
 
-    /// How many connections for probes are open.
+    /// How many probe connections are open.
     pub(crate) fn open(&self) -> usize {
         self.open.get()
     }
 
-    /// The process dies: connections are cut, nobody listens.
+    /// Ends the process: connections are cut, and new ones refused.
     pub(crate) fn dies(&self) {
         self.behaves(Manner::Refuses);
         self.cut();
     }
 
-    /// Answers take so long.
+    /// Sets how long answers take.
     pub(crate) fn takes(&self, latency: Duration) {
         self.state.send_modify(|state| state.latency = latency);
     }
 
-    /// Changes what `INFO` tells.
+    /// Changes the contents of `INFO`.
     pub(crate) fn tells(&self, change: impl FnOnce(&mut Info)) {
         change(&mut self.info.borrow_mut());
     }
 
-    /// Who is subscribed as a Sentinel.
+    /// Sets the Sentinels that are subscribed.
     pub(crate) fn watched_by(&self, sentinels: &[&str]) {
         *self.sentinels.borrow_mut() = sentinels.iter().map(ToString::to_string).collect();
     }
 
-    /// The next command ends so, and is not executed.
+    /// Lets the next command end with this error, without being executed.
     pub(crate) fn fails_command(&self, error: CommandError) {
         *self.command_error.borrow_mut() = Some(error);
     }
@@ -167,7 +168,7 @@ impl FakeServer {
     }
 }
 
-/// All servers; a host with no server refuses.
+/// All servers. An address without a server refuses connections.
 #[derive(Default)]
 pub(crate) struct FakeRedis {
     servers: RefCell<BTreeMap<NodeAddr, Rc<FakeServer>>>,
@@ -177,7 +178,7 @@ pub(crate) struct FakeRedis {
 }
 
 impl FakeRedis {
-    /// The server at `addr`, made as an empty primary if there is none.
+    /// The server at `addr`; a new, empty primary if there is none.
     pub(crate) fn server(&self, addr: &NodeAddr) -> Rc<FakeServer> {
         let mut servers = self.servers.borrow_mut();
         let number = servers.len();
@@ -210,7 +211,7 @@ impl FakeRedis {
         }))
     }
 
-    /// What `host` resolves to from now on.
+    /// Sets the addresses of `host`.
     pub(crate) fn name(&self, host: &str, addresses: &[&str]) {
         let addresses = addresses.iter().map(|ip| ip.parse().expect("an address"));
         self.names
@@ -219,7 +220,7 @@ impl FakeRedis {
     }
 }
 
-/// What an empty primary tells, the `number`th of its kind.
+/// The contents of `INFO` at the `number`th empty primary.
 pub(crate) fn primary(number: usize) -> Info {
     Info {
         run_id: Some(format!("{number:040x}")),
@@ -239,7 +240,7 @@ pub(crate) fn primary(number: usize) -> Info {
     }
 }
 
-/// The role of a replica in touch with its primary.
+/// The role of a replica whose link to its primary is up.
 pub(crate) fn replica_of(primary: &NodeAddr) -> Role {
     Role::Replica(Upstream {
         primary: primary.clone(),

@@ -3,11 +3,11 @@
 use actix::System;
 use tokio::runtime::Builder;
 
-/// Runs `test` on this thread. The clock stands still as long as there is work, then leaps to the next timer.
+/// Runs `test` on this thread. The clock stands still while there is work, then leaps to the next timer.
 pub(crate) fn on_virtual_time<F: Future>(test: F) -> F::Output {
     let runtime = || {
         let builder = &mut Builder::new_current_thread();
-        // No sockets, no processes: nothing here takes its time from elsewhere.
+        // The test needs no sockets and no processes, so everything takes virtual time.
         let paused = builder.enable_time().start_paused(true);
         paused.build().expect("a runtime")
     };

@@ -1,4 +1,4 @@
-//! A client that never stops asking.
+//! A client that asks without end.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Begins to `GET url`, from a thread of its own.
+    /// Begins to `GET url`, in a thread of its own.
     pub(crate) fn start(url: String) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let asked = Arc::new(AtomicU64::new(0));
@@ -57,31 +57,32 @@ impl Client {
         }
     }
 
-    /// Every answer but 200 since this was asked last.
+    /// All answers but 200 since the last call.
     pub(crate) fn take_trouble(&self) -> Vec<(Duration, u16, String)> {
         std::mem::take(&mut *self.answers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The same, but for answers that took as long as HTTP waits for an actor: on a busy machine they prove nothing.
+    /// All answers but 200 since the last call, except for slow ones. An answer is slow if it took as long as HTTP waits
+    /// for an actor: on a busy machine, such an answer proves nothing.
     pub(crate) fn take_wrong(&self) -> Vec<(Duration, u16, String)> {
         let mut answers = self.take_trouble();
         answers.retain(|(took, ..)| *took < PATIENCE);
         answers
     }
 
-    /// How often it has been answered.
+    /// How many answers the client has had.
     pub(crate) fn asked(&self) -> u64 {
         self.asked.load(Ordering::Relaxed)
     }
 
-    /// Asks no more.
+    /// Stops asking.
     pub(crate) fn stop(self) {
         self.over.store(true, Ordering::Relaxed);
         self.thread.join().expect("a client that does not panic");
     }
 }
 
-/// What requests are made with.
+/// The HTTP client for requests.
 pub(crate) fn client() -> reqwest::Client {
     let client = reqwest::Client::builder()
         .no_proxy()

@@ -1,4 +1,4 @@
-//! What a leader commands reaches the server that it decided about, or none; and no client's name keeps it from that.
+//! A command reaches the server that the leader decided about, or none. No client's name keeps a command away.
 
 use redis_keeper::domain::facts::Role;
 use redis_keeper::domain::node::Epoch;
@@ -7,7 +7,7 @@ use serde_json::json;
 use super::redis::Deed;
 use super::site::Site;
 
-/// The commands that changed the second server since this was asked last.
+/// The commands that changed the second server since the last call.
 fn commands(site: &Site) -> Vec<String> {
     let deeds = site.server(1).take_deeds().into_iter();
     let commands = deeds.filter_map(|deed| match deed {
@@ -17,7 +17,7 @@ fn commands(site: &Site) -> Vec<String> {
     commands.collect()
 }
 
-/// Somebody promotes the second server, which is to follow again.
+/// Makes the second server a primary, as if an operator had promoted it. The leader has to make it a replica again.
 fn astray(site: &Site) {
     site.server(1)
         .tells(|info| info.role = Some(Role::Primary { online_replicas: 0 }));

@@ -1,4 +1,4 @@
-//! What can be made to fail: the actors, by one message more than they know, and the ports.
+//! Parts that can be made to fail: actors, by one more message that they handle, and ports.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -22,15 +22,15 @@ use redis_keeper::ports::redis::{
 
 use super::redis::FakeRedis;
 
-/// What every fault says.
+/// The text of every such fault.
 pub(crate) const CAUSE: &str = "a fault made by a test";
 
-/// Panics whoever handles it.
+/// Makes the actor that handles it panic.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Crash;
 
-/// Keeps whoever handles it from handling anything else, for ever.
+/// Keeps the actor that handles it busy for ever.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Hang;
@@ -57,13 +57,13 @@ macro_rules! can_fail {
 
 can_fail!(ZkSession, FailoverActor, ClusterActor, NodeMonitor);
 
-/// Fake servers, of which one command or every monitor of one node may panic.
+/// Fake servers. A command, or every monitor of one node, may be made to panic.
 #[derive(Default)]
 pub(crate) struct FaultyRedis {
     pub(crate) servers: FakeRedis,
-    /// The next command panics.
+    /// Whether the next command panics.
     pub(crate) command: Rc<Cell<bool>>,
-    /// Whoever asks for this node panics.
+    /// The node whose every use panics.
     pub(crate) node: Cell<Option<NodeAddr>>,
 }
 
@@ -104,7 +104,7 @@ impl RedisNode for FaultyNode {
     }
 }
 
-/// A clock at which a thread of the HTTP server panics once, when armed. Made on the actors' thread.
+/// A clock that once panics in a thread of the HTTP server, when armed. Make the clock on the actors' thread.
 pub(crate) struct FaultyClock {
     actors: ThreadId,
     pub(crate) armed: AtomicBool,

@@ -1,4 +1,4 @@
-//! A child that keeps failing: given up, with the cause.
+//! A child that fails again and again is given up, with the cause.
 
 use std::rc::Rc;
 use std::sync::Arc;

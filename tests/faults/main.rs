@@ -1,7 +1,8 @@
-//! Faults inside a keeper: a panic or a hang in one part, and what the others and the clients see of it.
+//! Faults in a keeper: a panic or a hang in one part, and its effect on the other parts and on clients.
 //!
-//! The whole tree runs in this process on the embedded coordination and fake servers, asked over real HTTP. Nothing in the
-//! daemon is made to fail on purpose: the tests teach its actors one more message, which panics or never ends.
+//! The whole tree runs in this process, with the embedded coordination and fake servers, and is asked over real HTTP.
+//! The daemon has no code that fails on purpose. The tests teach its actors one more message, which panics or never
+//! ends.
 
 mod asking;
 #[path = "../fakes/clock.rs"]

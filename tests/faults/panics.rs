@@ -1,4 +1,4 @@
-//! Panics: only what panicked is restarted.
+//! Panics: only the child that panicked is restarted.
 
 use std::sync::atomic::Ordering;
 
@@ -9,7 +9,7 @@ use super::faulty::{CAUSE, Crash};
 use super::redis::Deed;
 use super::site::Site;
 
-/// Until the child at `path` has been restarted for [`CAUSE`]; then nobody else may have been.
+/// Waits until the child at `path` was restarted for [`CAUSE`]. Asserts that no other child was restarted.
 async fn restarted_alone(site: &Site, path: &str, before: &[(String, Value)]) {
     site.wait_restarts(path, 1).await;
     for (place, now) in site.tree().await {
@@ -54,7 +54,7 @@ async fn a_panic_in_any_actor_restarts_it_alone_and_no_client_gets_another_answe
         let probes = site.probes(1).await;
         assert!(crash(), "{path} is up");
         restarted_alone(&site, path, &before).await;
-        // The others go on, from where they were.
+        // The other children go on from where they were.
         site.eventually("more probes", async || {
             let now = site.probes(1).await;
             (now > probes + 2).then_some(()).ok_or(now.into())
@@ -71,7 +71,7 @@ async fn a_panic_in_any_actor_restarts_it_alone_and_no_client_gets_another_answe
     }
     client.stop();
 
-    // What was restarted works: a failover needs them all.
+    // The restarted children work: a failover needs all of them.
     site.server(0).dies();
     site.wait_writable(1).await;
     site.stop().await;
@@ -92,7 +92,7 @@ async fn a_panic_in_a_failover_is_restarted_and_finishes_it() {
         1,
         "{deeds:?}"
     );
-    // The run is through and gone; nobody else noticed.
+    // The run is over, and no other child was disturbed.
     for (place, now) in site.tree().await {
         if let Some((_, then)) = before.iter().find(|(earlier, _)| *earlier == place) {
             assert_eq!(now["restarts"], then["restarts"], "{place}");

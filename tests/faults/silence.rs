@@ -1,4 +1,4 @@
-//! Hangs: who leaves a ping unanswered is replaced.
+//! Hangs: a child that leaves a ping unanswered is replaced.
 
 use std::collections::BTreeSet;
 

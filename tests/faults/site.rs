@@ -1,4 +1,4 @@
-//! A keeper inside this process, asked over HTTP.
+//! A keeper in this process, asked over HTTP.
 
 use std::net::SocketAddrV4;
 use std::rc::Rc;
@@ -27,7 +27,7 @@ use super::redis::{FakeRedis, FakeServer, primary, replica_of};
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// A keeper of one cluster: a primary and two replicas.
+/// A keeper with one cluster: a primary and two replicas.
 pub(crate) struct Site {
     pub(crate) daemon: Daemon,
     pub(crate) redis: Rc<FaultyRedis>,
@@ -39,7 +39,7 @@ pub(crate) struct Site {
     _turn: MutexGuard<'static, ()>,
 }
 
-/// A server of its own at `http`.
+/// The listener and the limits of an HTTP server at `http`.
 pub(crate) fn front(http: SocketAddrV4) -> Front {
     Front {
         listener: bind(&http.ip().to_string(), http.port()).expect("a port of its own"),
@@ -48,7 +48,7 @@ pub(crate) fn front(http: SocketAddrV4) -> Front {
     }
 }
 
-/// One recorder for the process: that is how metrics are.
+/// The recorder of metrics: a process can have only one.
 fn metrics() -> PrometheusHandle {
     static METRICS: LazyLock<PrometheusHandle> = LazyLock::new(|| {
         PrometheusBuilder::new()
@@ -78,7 +78,7 @@ pub(crate) fn config(http: SocketAddrV4, nodes: &[NodeAddr]) -> Config {
     parsed.unwrap_or_else(|error| panic!("{error}")).0
 }
 
-/// A primary and two replicas of it, of which the second lags.
+/// A primary and two replicas, of which the second lags.
 pub(crate) fn trio(servers: &FakeRedis) -> [NodeAddr; 3] {
     let nodes = [1, 2, 3].map(|number| NodeAddr::new(format!("10.0.0.{number}"), 6379));
     let history = servers.server(&nodes[0]);
@@ -99,10 +99,10 @@ pub(crate) fn trio(servers: &FakeRedis) -> [NodeAddr; 3] {
 }
 
 impl Site {
-    /// Starts it, and waits until it answers that the first node is writable.
+    /// Starts the keeper, and waits until it calls the first node writable.
     pub(crate) async fn start() -> Self {
         static HOOK: Once = Once::new();
-        // One at a time: what is looked at takes microseconds, or should.
+        // One site at a time: the tests look at spans of microseconds.
         static TURN: Mutex<()> = Mutex::const_new(());
         HOOK.call_once(install_panic_hook);
         let turn = TURN.lock().await;
@@ -142,17 +142,17 @@ impl Site {
         site
     }
 
-    /// One of the servers.
+    /// The server with this index.
     pub(crate) fn server(&self, place: usize) -> Rc<FakeServer> {
         self.redis.servers.server(&self.nodes[place])
     }
 
-    /// Status code and body of `GET path`.
+    /// The status code and the body of `GET path`.
     pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         self.ask(reqwest::Method::GET, path).await
     }
 
-    /// Status code and body of a request without a body.
+    /// The status code and the body of the answer to a request without a body.
     pub(crate) async fn ask(&self, method: reqwest::Method, path: &str) -> (u16, Value) {
         let url = format!("http://{}{path}", self.http);
         match self.client.request(method, url).send().await {
@@ -168,12 +168,12 @@ impl Site {
         }
     }
 
-    /// The path that asks whether a node may be written.
+    /// The path of `is-writable` about the node with this index.
     pub(crate) fn is_writable(&self, place: usize) -> String {
         format!("/cluster/cache/is-writable/{}", self.nodes[place])
     }
 
-    /// Until a node may be written.
+    /// Waits until the node with this index is writable.
     pub(crate) async fn wait_writable(&self, place: usize) {
         self.eventually("a node to be writable", async || {
             let (code, body) = self.get(&self.is_writable(place)).await;
@@ -182,7 +182,7 @@ impl Site {
         .await;
     }
 
-    /// The supervision tree, flat: path → its entry.
+    /// The supervision tree as a list: each path with its entry.
     pub(crate) async fn tree(&self) -> Vec<(String, Value)> {
         let (_, root) = self.get("/admin/supervision").await;
         let mut places = Vec::new();
@@ -190,7 +190,7 @@ impl Site {
         places
     }
 
-    /// The entry of the tree at `path`.
+    /// The entry at `path` in the tree.
     pub(crate) async fn place(&self, path: &str) -> Value {
         let tree = self.tree().await;
         let found = tree.iter().find(|(place, _)| place == path);
@@ -200,7 +200,7 @@ impl Site {
             .clone()
     }
 
-    /// The actor of the cluster.
+    /// The cluster's actor.
     pub(crate) fn cluster_actor(&self) -> ChildRef<ClusterActor> {
         let actor = self.daemon.references().clusters.get("cache");
         actor.expect("its actor")
@@ -213,7 +213,7 @@ impl Site {
         monitor.expect("a monitor")
     }
 
-    /// Until the child at `path` is up again after so many restarts.
+    /// Waits until the child at `path` runs again after this many restarts.
     pub(crate) async fn wait_restarts(&self, path: &str, restarts: u64) {
         let what = format!("restart {restarts} of {path}");
         self.eventually(&what, async || {
@@ -224,7 +224,7 @@ impl Site {
         .await;
     }
 
-    /// Until `client` has been answered so many times more.
+    /// Waits until `client` has had `more` further answers.
     pub(crate) async fn wait_answers(&self, client: &Client, more: u64) {
         let asked = client.asked();
         self.eventually("more answers", async || {
@@ -234,7 +234,7 @@ impl Site {
         .await;
     }
 
-    /// The place of a node's monitor in the tree.
+    /// The path of a node's monitor in the tree.
     pub(crate) fn monitor_at(&self, place: usize) -> String {
         format!("root/cluster:cache/node:{}", self.nodes[place])
     }
@@ -250,7 +250,7 @@ impl Site {
         node["monitor"]["probes"].as_u64().unwrap_or_default()
     }
 
-    /// Until `look` returns `Ok`.
+    /// Waits until `look` returns `Ok`.
     pub(crate) async fn eventually<T>(
         &self,
         what: &str,
@@ -269,12 +269,12 @@ impl Site {
         }
     }
 
-    /// The path that asks whether a node may be read.
+    /// The path of `is-readable` about the node with this index.
     pub(crate) fn is_readable(&self, place: usize) -> String {
         format!("/cluster/cache/is-readable/{}", self.nodes[place])
     }
 
-    /// Starts to `GET path` without pause, from a thread of its own.
+    /// Begins to `GET path` without a pause, in a thread of its own.
     pub(crate) fn client(&self, path: &str) -> Client {
         Client::start(format!("http://{}{path}", self.http))
     }

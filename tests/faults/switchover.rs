@@ -1,4 +1,4 @@
-//! What goes wrong in the midst of a switchover leaves no writes held up.
+//! A fault in the middle of a switchover leaves no writes paused.
 
 use std::cell::Cell;
 
@@ -17,12 +17,14 @@ async fn a_connection_that_breaks_when_writes_are_held_up_leaves_none_held_up() 
     interrupted(0, |server| &server.breaks).await;
 }
 
-/// Asks for switchovers until this has happened: the old primary is the primary again, and has gone on.
+/// Asks for switchovers until `fault` has interrupted one. Asserts that the old primary is the primary again, and
+/// takes writes.
 async fn interrupted(number: usize, fault: fn(&FakeServer) -> &Cell<bool>) {
     let site = Site::start().await;
     let server = site.server(number);
     fault(&server).set(true);
-    // One that has just begun to lead does not know at first who left before, and calls it off.
+    // A leader that has just begun to lead calls the switchover off: it does not know at first which keepers left
+    // before.
     site.eventually("a switchover to be interrupted", async || {
         let path = "/admin/clusters/cache/switchover";
         let (code, why) = site.ask(Method::POST, path).await;

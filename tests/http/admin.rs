@@ -1,4 +1,4 @@
-//! What operators and Prometheus read.
+//! The pages for operators and for Prometheus.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -154,7 +154,7 @@ fn assert_has(page: &str, line: &str) {
 async fn metrics_say_that_nothing_is_writable_once_the_lease_is_out() {
     let fake = Arc::new(Fake::healthy());
     let server = served(Arc::clone(&fake));
-    // The clock has passed the deadline of what the cluster's actor has just said.
+    // The clock has passed the deadline of the cluster actor's last answer.
     fake.set_clock(Moment(Duration::from_secs(1001)));
     let page = server.get("/metrics", "").await.body;
     for line in [
@@ -200,7 +200,7 @@ async fn a_keeper_that_does_not_lead_passes_on_what_the_leader_explains() {
         plan.starts_with(&label) && plan.ends_with("nothing to do"),
         "{plan}"
     );
-    // What another keeper has passed on ends here.
+    // A request that another keeper has passed on is not passed on again.
     let passed_on = server.get(
         "/admin/clusters/cluster-1/explain",
         "x-redis-keeper-passed-on: keeper-1\r\n",

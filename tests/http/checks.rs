@@ -1,4 +1,4 @@
-//! What HAProxies and clients ask: `is-writable`, `is-readable`, status and master.
+//! The questions of HAProxies and clients: `is-writable`, `is-readable`, status and master.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What keepers ask each other when ZooKeeper does not answer, and its rehearsal.
+//! The questions of keepers to each other without ZooKeeper, and their rehearsal.
 
 use std::sync::Arc;
 

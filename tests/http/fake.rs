@@ -1,4 +1,4 @@
-//! Actors that say what a test wants.
+//! Actors that answer as a test wants.
 
 use std::future::{pending, ready};
 use std::net::SocketAddr;
@@ -32,7 +32,8 @@ use self::views::{LAST_ALIVE, NOW, cluster_view, explanation, node_view, primary
 mod manners;
 mod views;
 
-/// One cluster, `cluster-1`: a primary at 10.0.0.1:6379, a replica at 10.0.0.2:6379. Its clock stands still.
+/// One cluster, `cluster-1`: a primary at 10.0.0.1:6379 and a replica at 10.0.0.2:6379. The clock of the fake stands
+/// still.
 pub(crate) struct Fake {
     reason: Mutex<Reason>,
     primary: Option<NodeAddr>,
@@ -46,30 +47,30 @@ pub(crate) struct Fake {
     asked: Mutex<Option<(Question, NodeRef)>>,
     asker: Mutex<Option<Asker>>,
     answers: AtomicUsize,
-    /// What a switchover comes to.
+    /// The result of a switchover.
     switched: Result<Switched, NotSwitched>,
     switching_takes: Duration,
-    /// The last one asked for.
+    /// The last switchover that was asked for.
     pub(crate) requested: Mutex<Option<Requested>>,
-    /// A cluster is held because its primary was changed from outside.
+    /// Whether the cluster is held because its primary was changed from outside.
     pub(crate) held: AtomicBool,
-    /// What a keeper of another group is told.
+    /// The answer to a keeper of another group.
     pub(crate) group: Mutex<Option<GroupAnswer>>,
-    /// Where such a keeper has met this one.
+    /// The node at which such a keeper has met this one.
     pub(crate) met_at: Mutex<Option<NodeAddr>>,
-    /// What another keeper asked last.
+    /// The last request for a consent.
     pub(crate) consent: Mutex<Option<ConsentRequest>>,
-    /// What another keeper tried last.
+    /// The last request of a rehearsal.
     pub(crate) rehearsal: Mutex<Option<RehearsalRequest>>,
-    /// Why others could not be asked without ZooKeeper.
+    /// The obstacles: keepers that could not be asked without ZooKeeper, with the reasons.
     pub(crate) obstacles: Vec<String>,
-    /// What is wrong with ZooKeeper, though it is there.
+    /// A trouble of ZooKeeper, though it can be reached.
     pub(crate) trouble: Option<String>,
-    /// Since when and why ZooKeeper is out of touch.
+    /// Since when and why ZooKeeper is away.
     pub(crate) outage: Option<String>,
-    /// Where the keeper listens that leads, if it is another one.
+    /// The address of the leader, if another keeper leads.
     leader: Option<SocketAddr>,
-    /// What this keeper is called.
+    /// The id of this keeper.
     id: &'static str,
 }
 
@@ -79,12 +80,12 @@ pub(crate) fn process() -> KeeperProcess {
 }
 
 impl Fake {
-    /// All is well: what is asked is the primary.
+    /// A healthy keeper: the node that is asked about is the primary.
     pub(crate) fn healthy() -> Self {
         Self::saying(Reason::Primary)
     }
 
-    /// Every question gets this answer.
+    /// A keeper that gives this answer to every question.
     pub(crate) fn saying(reason: Reason) -> Self {
         Self {
             reason: Mutex::new(reason),
@@ -128,7 +129,7 @@ impl Fake {
         *self.reason.lock().unwrap() = reason;
     }
 
-    /// Questions answered so far.
+    /// How many questions were answered so far.
     pub(crate) fn answers(&self) -> usize {
         self.answers.load(Ordering::SeqCst)
     }
@@ -137,7 +138,7 @@ impl Fake {
         self.ready.store(ready, Ordering::SeqCst);
     }
 
-    /// The next question makes the handler panic.
+    /// Makes the handler of the next question panic.
     pub(crate) fn crash_next(&self) {
         self.crash.store(true, Ordering::SeqCst);
     }
@@ -146,7 +147,7 @@ impl Fake {
         self.asked.lock().unwrap().clone()
     }
 
-    /// The HAProxy that asked last; `None` if it was nobody known.
+    /// The client that asked last; `None` if it did not name itself.
     pub(crate) fn last_asker(&self) -> Option<Asker> {
         self.asker.lock().unwrap().clone()
     }

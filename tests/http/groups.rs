@@ -1,4 +1,4 @@
-//! What keepers of two groups tell each other (RK-12).
+//! The questions and answers of keepers of two groups (RK-12).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

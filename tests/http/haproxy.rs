@@ -1,4 +1,5 @@
-//! `conf/haproxy.cfg` under a real HAProxy: no keeper that is missing, frozen or without a lease may be felt.
+//! `conf/haproxy.cfg` under a real HAProxy: a keeper that is missing, frozen or without a lease has no effect on
+//! clients.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,10 +20,10 @@ use tokio::time::{sleep, timeout};
 use crate::fake::Fake;
 use crate::served::Served;
 
-/// How long anything may take before the test gives up.
+/// The limit of every wait of a test.
 const DEADLINE: Duration = Duration::from_mins(1);
 
-/// Where the sample configuration looks for keepers.
+/// The keepers' port in the sample configuration.
 const PORT: u16 = 46379;
 
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/conf/haproxy.cfg");
@@ -82,23 +83,24 @@ async fn without_any_lease_nothing_is_writable_and_what_is_readable_stays() {
     site.until("nothing is writable", down).await;
 }
 
-/// What is wrong with a keeper.
+/// A fault of a keeper.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
-    /// Connections are refused.
+    /// The kernel refuses connections.
     Killed,
-    /// The kernel accepts connections, nobody serves them.
+    /// The kernel accepts connections, and no process serves them.
     Frozen,
-    /// It says so, and that it is not ready.
+    /// The keeper answers that it has no lease, and that it is not ready.
     LeaseLost,
-    /// It says it is ready, and cannot answer.
+    /// The keeper answers that it is ready, and that it cannot answer.
     ActorDown,
-    /// It says it is ready, and that there is no such node, as for a cluster that its file lacks.
+    /// The keeper answers that it is ready, and that there is no such node: the cluster is not in its file.
     Lacking,
 }
 
 impl Fault {
-    /// For how many checks it lasts. A freeze outlasts `timeout check`: the thawed keeper could answer in time otherwise.
+    /// How many checks the fault lasts. A freeze outlasts `timeout check`, since a thawed keeper could answer in time
+    /// otherwise.
     fn checks(self) -> usize {
         match self {
             Self::Frozen => 80,
@@ -208,7 +210,7 @@ impl Site {
         }
     }
 
-    /// Waits until the other keepers have answered so many checks more.
+    /// Waits until the other keepers have answered `checks` more checks.
     async fn checks_go_on(&self, but: usize, checks: usize) {
         let answers = || -> usize {
             let others = self.keepers.iter().enumerate().filter(|(at, _)| *at != but);
@@ -223,7 +225,7 @@ impl Site {
         timeout(DEADLINE, going_on).await.expect("checks go on");
     }
 
-    /// No server that ought to be up was ever marked down.
+    /// Asserts that no server that should be UP was ever marked DOWN.
     async fn nothing_was_felt(&self, when: &str) {
         let stat = self.stat().await;
         let node = |last| format!("{}.{last}:6379", self.net);
@@ -248,7 +250,7 @@ impl Site {
         timeout(DEADLINE, met).await.expect(what);
     }
 
-    /// `show stat`, by `proxy/server` and column.
+    /// The table of `show stat`: by `proxy/server`, then by column.
     async fn stat(&self) -> Stat {
         let text = loop {
             let Ok(mut socket) = UnixStream::connect(&self.socket).await else {
@@ -276,7 +278,7 @@ impl Site {
             .collect()
     }
 
-    /// A client that writes through HAProxy from now on.
+    /// Opens a client's session that writes through HAProxy from now on.
     async fn client_session(&self) -> Session {
         let addr = format!("{}.100:1301", self.net);
         let connection = TcpStream::connect(addr).await.unwrap();
@@ -293,7 +295,7 @@ fn haproxy(net: &str, directory: &Path, socket: &Path) -> Child {
         .replace("/run/haproxy/admin.sock", &socket.display().to_string());
     let file = directory.join("haproxy.cfg");
     std::fs::write(&file, config).unwrap();
-    // Dies with this process, however that ends.
+    // HAProxy dies with this process, however the process ends.
     Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "haproxy", "-db", "-f"])
         .arg(file)
@@ -304,7 +306,7 @@ fn haproxy(net: &str, directory: &Path, socket: &Path) -> Child {
         .expect("haproxy is installed")
 }
 
-// === what stands in for Redis, and its client ===
+// === a server in place of Redis, and its client ===
 
 struct Echo(JoinHandle<()>);
 
@@ -353,7 +355,7 @@ impl Session {
         self.echoes.load(Ordering::SeqCst)
     }
 
-    /// The connection is still the first one, and still carries.
+    /// Asserts that the session still has its first connection, and that the connection still carries bytes.
     async fn ends_unbroken(mut self) {
         let enough = self.echoes() + 3;
         let carries = async {

@@ -1,4 +1,4 @@
-//! What operators post.
+//! Operators' requests by POST.
 
 use std::io::Read as _;
 use std::net::TcpListener;
@@ -57,7 +57,7 @@ async fn a_switchover_is_told_as_it_ends() {
             "called-off",
         ),
         (NotSwitched::Unknown(why()), 500, "outcome-unknown"),
-        // The keeper that leads by its own account is the one that was asked.
+        // The keeper that was asked is the one that leads by its own account.
         (NotSwitched::NotLeading, 503, "no-leader"),
     ] {
         let reply = posted(Fake::healthy().switching(Err(outcome)), "{}").await;
@@ -80,7 +80,7 @@ async fn what_nobody_was_asked_for_is_told_apart_from_what_nobody_answered() {
     });
     for (leader, code, name, cause) in [
         (nowhere, 503, "no-leader", "Connection refused"),
-        // Closed or reset, as it comes.
+        // The connection is closed or reset, by chance.
         (falls_silent, 500, "outcome-unknown", "onnection "),
     ] {
         let reply = posted(Fake::healthy().led_from(leader), "{}").await;

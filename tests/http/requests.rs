@@ -1,4 +1,4 @@
-//! Requests of every kind, hostile ones too, and the sockets they come in by.
+//! Requests of all kinds, hostile ones too, and their sockets.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,7 +101,7 @@ async fn options_answers_as_head_does_whatever_that_is() {
             assert_eq!(reply.header("cache-control"), head.header("cache-control"));
         }
     }
-    // Who asks, and of which server, counts as in any other check.
+    // The asker and the server that it names count as in any other check.
     fake.set_reason(Reason::Primary);
     let path = "/cluster/cluster-1/is-writable";
     let reply = server.send(&request("OPTIONS", path, STATE)).await;

@@ -13,14 +13,14 @@ use tokio::task::JoinHandle;
 
 use crate::fake::Fake;
 
-/// How long any answer may take before the test gives up.
+/// The limit of every wait for an answer.
 const DEADLINE: Duration = Duration::from_mins(1);
 
-/// What a HAProxy says of the server that it checks, as a header line.
+/// A HAProxy's state header about a server, as a header line.
 pub(crate) const STATE: &str = "x-haproxy-server-state: UP 1/3; address=10.0.0.1; port=6379; \
     name=cluster-1-writable/10.0.0.1:6379; node=lb1; weight=1/3\r\n";
 
-/// Serves what `fake` says.
+/// Serves the answers of `fake`.
 pub(crate) fn served(fake: impl Into<Arc<Fake>>) -> Served {
     Served::on(server::bind("127.0.0.1", 0).unwrap(), fake.into())
 }
@@ -45,7 +45,7 @@ impl Served {
         }
     }
 
-    /// Drops the server, as the end of an actor that owns it would, and waits until it is gone.
+    /// Drops the server, as the end of its actor would, and waits until the server is gone.
     pub(crate) async fn stop(mut self) {
         self.task.abort();
         let _ = (&mut self.task).await;
@@ -68,7 +68,7 @@ impl Served {
         Reply::parse(&self.try_send(request).await)
     }
 
-    /// Sends these bytes; whatever comes back until the server closes.
+    /// Sends these bytes. Returns everything that comes back until the server closes the connection.
     pub(crate) async fn try_send(&self, request: &[u8]) -> String {
         Self::ask(TcpStream::connect(self.addr).await.unwrap(), request).await
     }
@@ -76,7 +76,7 @@ impl Served {
     pub(crate) async fn ask(mut connection: TcpStream, request: &[u8]) -> String {
         let exchange = async {
             let mut answer = Vec::new();
-            // A server that has seen enough closes before it has read all: what it answered still counts.
+            // A server that has seen enough may close before it has read everything; its answer counts.
             let _ = connection.write_all(request).await;
             let _ = connection.read_to_end(&mut answer).await;
             String::from_utf8_lossy(&answer).into_owned()
@@ -91,7 +91,7 @@ impl Drop for Served {
     }
 }
 
-/// An answer, taken apart.
+/// An answer, split into its parts.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) code: u16,

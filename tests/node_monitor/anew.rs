@@ -1,4 +1,4 @@
-//! A node is asked on a new connection, besides the probes (RK-2).
+//! A question to a node on a new connection, besides the probes (RK-2).
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::watch::{MARK_DOWN, PRECISION, Watch};
 
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// What came of it, and how long that took.
+/// The finding of a question on a new connection, and how long it took.
 async fn asked(watch: &Watch) -> (Finding, Duration) {
     let began = watch.clock.now();
     let asked = watch.monitor.send(AskAnew).await.expect("running");
@@ -71,7 +71,7 @@ fn an_answer_on_a_new_connection_takes_the_vote_back_though_the_old_one_is_mute(
         let (found, _) = asked(&watch).await;
         assert_eq!(found, Finding::Answers);
         assert_eq!(watch.last().vote, None);
-        // Nothing but another span without a proof of life brings it back.
+        // The vote comes back only after another mark-down time without a proof of life.
         watch.server.behaves(Manner::Hangs);
         let answered = watch.clock.now();
         let (again, _) = watch.next(|sighting| sighting.vote.is_some()).await;

@@ -1,4 +1,5 @@
-//! What is told of a node, and when: its first probe, changes of its role, the addresses of names.
+//! The facts that a monitor reports, and when: after the first probe, at changes of the role, and with addresses of
+//! names.
 
 use std::time::Duration;
 
@@ -88,7 +89,7 @@ fn falling_behind_is_told_once_in_each_direction() {
                     .map(|heard| heard.as_secs())
             })
             .collect();
-        // It lags once it is further behind than the limit, or does not say how far.
+        // The replica lags once it is further behind than the limit, or if it does not say how far.
         assert_eq!(heard, [Some(0), Some(6), Some(1), None, Some(1)]);
     });
 }

@@ -1,4 +1,4 @@
-//! The node monitor on virtual time, with servers inside the process.
+//! The node monitor on virtual time, with servers in the test process.
 
 mod anew;
 #[path = "../fakes/clock.rs"]

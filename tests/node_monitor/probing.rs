@@ -1,4 +1,4 @@
-//! How often a node is asked, for what, and over which connections.
+//! How often a monitor asks a node, for what, and over which connections.
 
 use std::time::Duration;
 
@@ -152,7 +152,7 @@ fn settings_are_read_when_they_are_asked_for_and_remembered_until_the_next_time(
     on_virtual_time(async {
         let watch = Watch::node(|_| ());
         watch.probed().await;
-        // Besides, with every probe whose time has come to ask everything.
+        // The settings are also read with every probe that is due to read everything.
         assert!(matches!(watch.last().min_replicas, Some(Ok(_))));
         let refresh = Refresh { settings: true };
         let sighting = watch.monitor.send(refresh).await.unwrap();

@@ -1,4 +1,4 @@
-//! A silent connection is not a silent node: when a new one is tried beside it, and what follows.
+//! A silent connection is not a silent node: when a monitor tries a new connection, and what follows.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::fake_redis::{Deed, Manner};
 use crate::time::on_virtual_time;
 use crate::watch::{MARK_DOWN, PRECISION, PROBE_TIMEOUT, TICK, Watch};
 
-/// New connections beside silent ones, in one process.
+/// The most new connections that a process opens at once beside silent ones.
 const AT_ONCE: usize = 64;
 
 fn connects(watch: &Watch) -> usize {
@@ -66,7 +66,7 @@ fn a_blackout_and_then_mute_flows_are_no_vote() {
     on_virtual_time(async {
         let watch = Watch::node(|_| ());
         watch.probed().await;
-        // Both the old and a new connection are silent for a while, and the old one from then on.
+        // The old connection and a new one are silent for a while, and then only the old one.
         watch.server.behaves(Manner::Hangs);
         sleep(2 * TICK + PROBE_TIMEOUT).await;
         watch.server.mutes();
@@ -216,7 +216,7 @@ fn a_node_that_answers_late_is_waited_for_by_whoever_asks_and_voted_down_no_late
             let asked = watch.monitor.send(Refresh::default()).await.unwrap();
             asked.answering
         };
-        // The first answers that come late are not waited for.
+        // The monitor does not wait for the first, late answers.
         sleep(10 * TICK).await;
         for _ in 0..5 {
             assert!(answering().await);

@@ -1,4 +1,4 @@
-//! Whether the node could be commanded, tried from time to time.
+//! Trials: from time to time a monitor tries whether the node could be commanded.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use crate::time::on_virtual_time;
 use crate::watch::{TICK, Watch};
 
-/// See `Watch`: everything is asked, and commands are tried, every ten ticks.
+/// See `Watch`: every ten ticks, a probe reads everything, and commands are tried.
 const PERIOD: Duration = TICK.saturating_mul(10);
 
 #[test]

@@ -1,4 +1,4 @@
-//! Answers that do not say which process gave them.
+//! Answers that do not show which process gave them.
 
 use redis_keeper::actors::messages::LastSeen;
 use redis_keeper::domain::facts::Sighting;
@@ -11,7 +11,7 @@ use crate::watch::{MARK_DOWN, TICK, Watch};
 
 const NOAUTH: Manner = Manner::Errors("NOAUTH Authentication required.");
 
-/// A node that was read, and then answers like this on new connections.
+/// A node that was read, and then behaves like this on new connections.
 async fn turned(watch: &Watch, manner: Manner) -> Sighting {
     watch.probed().await;
     watch.server.behaves(manner);
@@ -38,7 +38,7 @@ fn an_error_on_a_new_connection_proves_no_process_and_what_was_read_is_kept() {
         assert!(sighting.answering && sighting.facts.is_some());
         assert_eq!((sighting.named(), &sighting.process), (None, &None));
 
-        // A reply is proof of life of the process that gave it.
+        // A reply proves that the process lives that gave it.
         sleep(3 * MARK_DOWN).await;
         assert_eq!(watch.last().vote, None);
         assert_eq!(watch.last().unproven, Some(unproven));

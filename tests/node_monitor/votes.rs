@@ -1,4 +1,4 @@
-//! When a node is voted down, to the millisecond, and what is no evidence.
+//! The moment at which a node is voted down, to the millisecond, and what is no evidence.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use crate::fake_redis::Manner;
 use crate::time::on_virtual_time;
 use crate::watch::{MARK_DOWN, PRECISION, PROBE_TIMEOUT, TICK, Watch};
 
-/// Alive for the last time at `since`, it is voted down for `reason` when the mark-down time is over.
+/// Asserts that a node whose last proof of life was at `since` is voted down for `reason` at the end of the mark-down
+/// time.
 async fn voted_down_at_the_mark_down_moment(watch: &Watch, since: Moment, reason: DownReason) {
     let (at, sighting) = watch.next(|sighting| sighting.vote.is_some()).await;
     assert_eq!(sighting.vote, Some(reason));

@@ -1,4 +1,4 @@
-//! A monitor at work, and what it tells.
+//! A monitor at work, and its reports.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -20,10 +20,10 @@ use crate::fake_redis::{Deed, FakeRedis, FakeServer};
 pub(crate) const TICK: Duration = Duration::from_secs(1);
 pub(crate) const MARK_DOWN: Duration = Duration::from_secs(3);
 pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
-/// What timers of a millisecond's resolution may add.
+/// The most that timers with a resolution of a millisecond add.
 pub(crate) const PRECISION: Duration = Duration::from_millis(3);
 
-/// A monitor at work, and what it told.
+/// A monitor at work, with all its reports.
 pub(crate) struct Watch {
     pub(crate) redis: Rc<FakeRedis>,
     pub(crate) server: Rc<FakeServer>,
@@ -37,7 +37,7 @@ impl Watch {
         Self::with(Rc::default(), host, prepare)
     }
 
-    /// One of several monitors of a process, which share `fresh`.
+    /// A monitor of a process with several; they share `fresh`.
     pub(crate) fn with(
         fresh: Rc<FreshConnections>,
         host: &str,
@@ -96,7 +96,7 @@ impl Watch {
         self.told.borrow().len()
     }
 
-    /// The next sighting that is as wanted, with the moment it was told; within a minute.
+    /// Waits up to a minute for a report as wanted. Returns the report and its time.
     pub(crate) async fn next(&self, wanted: impl Fn(&Sighting) -> bool) -> (Moment, Sighting) {
         let from = self.count();
         for _ in 0..60_000 {
@@ -112,7 +112,7 @@ impl Watch {
         panic!("never told; last: {:?}", self.last());
     }
 
-    /// Until just after a probe was answered.
+    /// Waits until just after a probe was answered.
     pub(crate) async fn probed(&self) -> Moment {
         self.server.take_deeds();
         loop {

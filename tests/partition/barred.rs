@@ -9,7 +9,7 @@ use crate::script::client::key;
 use crate::script::site::CLUSTER;
 use crate::support::net::Net;
 
-/// Ticks in a mark-down time, and some more.
+/// More ticks than a mark-down time has.
 const PAST_MARK_DOWN: u64 = 15;
 
 /// Changes the routes of all keepers to the server on host `to`.
@@ -21,7 +21,7 @@ fn route(hosts: &Hosts, order: &str, kind: &str, to: usize) {
     }
 }
 
-/// The host of the server answers what these hosts send to the server as `verdict` says.
+/// The host of the server answers packets from these hosts to the server by `verdict`.
 fn reject(hosts: &Hosts, server: usize, from: &[usize], verdict: &str) {
     let port = hosts.redis(server).at().port();
     let mut rules = "add table inet barred\n\
@@ -63,7 +63,7 @@ async fn a_primary_that_rejects_all_keepers_is_replaced_after_its_clients_are_dr
     let _turn = (TURN.lock().await, Net::fleet().await);
     let hosts = Hosts::open().await;
     let falls = hosts.falls().await;
-    // One keeper alone is not felt.
+    // A single keeper that is barred has no effect on clients.
     reject(&hosts, 1, &KEEPERS[..1], "reject with tcp reset");
     let node = Arc::clone(hosts.redis(1));
     hosts
@@ -90,7 +90,7 @@ async fn a_primary_that_rejects_all_keepers_is_replaced_after_its_clients_are_dr
         order.push(new);
     }
 
-    // Each server took writes once, and no other meanwhile; what it took is not lost.
+    // Each server took writes during one time, with no other server meanwhile, and its writes are not lost.
     let acknowledged = hosts.acknowledged();
     let mut writers: Vec<_> = acknowledged.iter().map(|write| write.node).collect();
     writers.dedup();

@@ -1,4 +1,4 @@
-//! A client that writes through the proxy of its own host, and remembers each acknowledgement.
+//! A client that writes through the proxy of its own host, and records each acknowledgement.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,10 +11,10 @@ use super::figures::Acknowledgement;
 use super::network::Host;
 use crate::support::session::Session;
 
-/// Between two writes of one client, and before a new session after an error.
+/// The time between two writes of a client, and before a new session after an error.
 pub(crate) const PAUSE: Duration = Duration::from_millis(5);
 
-/// Writes `1:1`, `1:2`, … (the client's number, the write's) one after another, until dropped or stopped.
+/// Writes `1:1`, `1:2`, … (client number, write number) one after another, until dropped or stopped.
 pub(crate) struct Client {
     diary: Arc<Mutex<Diary>>,
 }
@@ -25,7 +25,7 @@ struct Diary {
     stopped: bool,
 }
 
-/// What a client needs to know.
+/// The data of a client that writes.
 struct Writing {
     client: usize,
     proxy: SocketAddrV4,
@@ -41,7 +41,7 @@ pub(crate) fn key(client: usize, number: u64) -> String {
 // === impl Client ===
 
 impl Client {
-    /// Begins to write on `host`, through `port` there. Times count from `start`.
+    /// Begins to write on `host`, through its port `port`. Times count from `start`.
     pub(crate) fn start(host: &Host, port: u16, start: Instant) -> Self {
         let diary = Arc::<Mutex<Diary>>::default();
         let writing = Writing {
@@ -54,12 +54,12 @@ impl Client {
         Self { diary }
     }
 
-    /// The latest of its writes that was acknowledged.
+    /// The latest acknowledged write.
     pub(crate) fn latest(&self) -> Option<Acknowledgement> {
         self.with(|diary| diary.acknowledged.last().copied())
     }
 
-    /// Stops writing: all that was acknowledged.
+    /// Stops writing. Returns all acknowledgements.
     pub(crate) fn stop(&self) -> Vec<Acknowledgement> {
         self.with(|diary| {
             diary.stopped = true;
@@ -89,7 +89,7 @@ impl Writing {
         }
     }
 
-    /// Writes until a session ends, or a write is refused: by what stands on the other side it should not be.
+    /// Writes until a session ends, or the server refuses a write.
     async fn use_up(&self, number: &mut u64) -> RedisResult<()> {
         let mut session = Session::open(self.proxy).await?;
         while !self.is_stopped() {

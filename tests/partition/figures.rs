@@ -1,62 +1,65 @@
-//! What the acknowledgements of one run amount to.
+//! The figures of a run, computed from the acknowledgements.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::client::PAUSE;
 
-/// Acknowledgements of one node that are not further apart belong to one stretch of time in which it acknowledged.
+/// Acknowledgements of a node that are at most this far apart belong to one stretch.
 const JOINED: Duration = Duration::from_millis(200);
 
-/// One write that a client was told had been done. Times count from the start of the run.
+/// A write that a client was told had been done. Times count from the start of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Acknowledgement {
-    /// The client, by its host.
+    /// The host of the client.
     pub(crate) client: usize,
-    /// The server that did it, by its host.
+    /// The host of the server that did the write.
     pub(crate) node: usize,
-    /// Of this client's writes.
+    /// The number of the write, counted for each client.
     pub(crate) number: u64,
     /// When the client was told.
     pub(crate) at: Duration,
 }
 
-/// What was done to the network.
+/// A cut of the network.
 #[derive(Debug, Clone)]
 pub(crate) struct Cut {
-    /// The hosts on the smaller side, where the primary was.
+    /// The hosts on the smaller side, which had the primary.
     pub(crate) apart: Vec<usize>,
-    /// Just before.
+    /// The time just before the cut.
     pub(crate) from: Duration,
-    /// Just after.
+    /// The time just after its end.
     pub(crate) to: Duration,
 }
 
-/// The figures of one run.
+/// The figures of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Figures {
-    /// Acknowledged writes.
+    /// How many writes were acknowledged.
     pub(crate) acknowledged: usize,
-    /// Those that the final primary does not hold.
+    /// How many of these the final primary does not hold.
     pub(crate) lost: usize,
-    /// Those lost that were not acknowledged on the smaller side during the cut or within a second before.
+    /// How many lost writes were acknowledged elsewhere than on the smaller side, or not during the cut or within a
+    /// second before.
     pub(crate) lost_elsewhere: usize,
-    /// How long two servers, or more, acknowledged at the same time until the cut ended.
+    /// How long two or more servers acknowledged at the same time, until the end of the cut.
     pub(crate) both_sides: Duration,
-    /// The same after it.
+    /// How long two or more servers acknowledged at the same time, after the end of the cut.
     pub(crate) both_after: Duration,
-    /// From the cut to the last acknowledgement on the smaller side before the cut ended, if there was one.
+    /// The time from the cut to the last acknowledgement on the smaller side during the cut, if there was one.
     pub(crate) minority_went_on: Option<Duration>,
-    /// From the cut to the first acknowledgement by a server on the larger side.
+    /// The time from the cut to the first acknowledgement by a server on the larger side.
     pub(crate) majority_resumed: Option<Duration>,
-    /// From the end of the cut until all clients were acknowledged by the final primary, and by no other afterwards.
+    /// The time from the end of the cut until the final primary has acknowledged all clients, and no other server
+    /// does later.
     pub(crate) reunited: Option<Duration>,
 }
 
 // === impl Figures ===
 
 impl Figures {
-    /// Of `clients` whose writes were acknowledged as `all` says and are held, in the end, as `is_held` says, by `primary`.
+    /// Computes the figures from the acknowledgements `all` of `clients`. `is_held` says whether `primary`, the final
+    /// one, holds a write.
     pub(crate) fn new(
         all: &[Acknowledgement],
         cut: &Cut,
@@ -91,20 +94,20 @@ impl Figures {
         }
     }
 
-    /// Lost writes in per cent of the acknowledged ones.
+    /// The lost writes, in per cent of the acknowledged ones.
     pub(crate) fn lost_percent(&self) -> f64 {
         let count = |number: usize| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
         100.0 * count(self.lost) / count(self.acknowledged).max(1.0)
     }
 }
 
-/// How long stretches of two nodes or more lie over each other, between `from` and `to`.
+/// How long the stretches of two or more nodes overlap, between `from` and `to`.
 fn together(all: &[Acknowledgement], from: Duration, to: Duration) -> Duration {
     let mut times = BTreeMap::<usize, BTreeSet<Duration>>::new();
     for write in all {
         times.entry(write.node).or_default().insert(write.at);
     }
-    // +1 where a node begins a stretch, -1 where it ends one. A write stands for the time until the client's next one.
+    // +1 where a stretch of a node begins, -1 where it ends. A write stands for the time until the client's next one.
     let mut steps = Vec::new();
     for times in times.values() {
         let mut before: Option<Duration> = None;
@@ -157,7 +160,7 @@ mod tests {
         Duration::from_millis(millis)
     }
 
-    /// Writes of `client` acknowledged by `node` every 5 ms from `from` to before `to`.
+    /// Writes of `client` that `node` acknowledges every 5 ms, from `from` to just before `to`, in milliseconds.
     fn stretch(client: usize, node: usize, from: u64, to: u64) -> Vec<Acknowledgement> {
         (from..to)
             .step_by(5)

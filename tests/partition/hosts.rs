@@ -1,4 +1,4 @@
-//! Servers, keepers and clients, each on a host of its own: what bars one from another bars nobody else.
+//! Servers, keepers and a client, each on its own host. A filter that bars one host from another bars no other host.
 
 use std::net::SocketAddrV4;
 use std::sync::Arc;
@@ -18,14 +18,14 @@ use crate::support::wait::{SOON, eventually};
 use crate::support::zookeeper::Server;
 
 const SERVERS: [usize; 3] = [1, 2, 3];
-/// Of keepers. The first has ZooKeeper, too.
+/// The hosts of the keepers. The first also has ZooKeeper.
 pub(crate) const KEEPERS: [usize; 3] = [4, 5, 6];
-/// Of a proxy and a client.
+/// The host of the proxy and of the client.
 pub(crate) const CLIENT: usize = 7;
 
 /// Seven hosts at work.
 pub(crate) struct Hosts {
-    // Dropped in this order: programs first, then the hosts that they are on.
+    // The fields are dropped in this order: programs first, then their hosts.
     client: Client,
     proxy: HaProxy,
     keepers: Vec<Arc<Keeper>>,
@@ -37,7 +37,7 @@ pub(crate) struct Hosts {
 // === impl Hosts ===
 
 impl Hosts {
-    /// Starts all of it, and waits until a client on host 7 writes to the server on host 1.
+    /// Starts everything, and waits until the client on host 7 writes to the server on host 1.
     pub(crate) async fn open() -> Self {
         let network = Network::new(CLIENT);
         let redis = start_redis(&network).await;
@@ -70,7 +70,7 @@ impl Hosts {
         &self.redis[host - 1]
     }
 
-    /// Does `work` for each keeper, on its host.
+    /// Does `work` for each keeper, on the keeper's host.
     pub(crate) async fn at_keepers<Work>(
         &self,
         work: impl Fn(Arc<Keeper>) -> Work + Clone + Send + 'static,
@@ -83,7 +83,8 @@ impl Hosts {
         }
     }
 
-    /// Until another than the server on host `old` is published, and the client writes there: its host.
+    /// Waits until another server than that on host `old` is published, and the client writes there. Returns its
+    /// host.
     pub(crate) async fn wait_failover(&self, old: usize) -> usize {
         let gone = Arc::clone(self.redis(old));
         let keeper = Arc::clone(&self.keepers[0]);
@@ -99,7 +100,7 @@ impl Hosts {
         new
     }
 
-    /// Until all keepers name the server on host `primary`, and the client writes there.
+    /// Waits until all keepers name the server on host `primary`, and the client writes there.
     async fn wait_primary(&self, primary: usize) {
         let name = self.redis(primary).node();
         let wanted = name.clone();
@@ -127,7 +128,7 @@ impl Hosts {
         .await;
     }
 
-    /// Until all servers but that on host `primary` follow it.
+    /// Waits until all other servers follow the server on host `primary`.
     pub(crate) async fn wait_all_follow(&self, primary: usize) {
         for host in SERVERS.into_iter().filter(|host| *host != primary) {
             let (redis, primary) = (
@@ -152,17 +153,17 @@ impl Hosts {
             .await;
     }
 
-    /// What HAProxy has turned down so far.
+    /// How many times HAProxy has marked a server DOWN so far.
     pub(crate) async fn falls(&self) -> u64 {
         self.proxy.falls(WRITABLE).await.values().sum()
     }
 
-    /// All that the client was acknowledged.
+    /// Stops the client. Returns all its acknowledgements.
     pub(crate) fn acknowledged(&self) -> Vec<Acknowledgement> {
         self.client.stop()
     }
 
-    /// Which of `keys` the server on `host` holds.
+    /// How many of `keys` the server on `host` holds.
     pub(crate) async fn count_held(&self, host: usize, keys: Vec<String>) -> usize {
         let redis = Arc::clone(self.redis(host));
         let count = || async move {
@@ -180,7 +181,7 @@ impl Hosts {
     }
 }
 
-/// A primary on host 1, and replicas in step with it on two others.
+/// Starts a primary on host 1, and two replicas in step with it on the other hosts.
 async fn start_redis(network: &Network) -> Vec<Arc<Redis>> {
     let mut servers = Vec::<Arc<Redis>>::new();
     for host in SERVERS.map(|number| network.host(number)) {

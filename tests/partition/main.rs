@@ -1,5 +1,6 @@
-//! The network is parted for a few seconds under five hosts with clients. `examples/partition.rs` does it for as long as one
-//! likes, for Redis Sentinel, too, and prints the figures.
+//! A network of five hosts with clients is cut for a few seconds.
+//!
+//! `examples/partition.rs` cuts it for any time, for Redis Sentinel, too, and prints the figures.
 
 mod barred;
 mod hosts;
@@ -48,13 +49,13 @@ const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// One test has the machine; the others wait.
+/// One test uses the machine at a time.
 static TURN: Mutex<()> = Mutex::const_new(());
 
-/// Of a cut.
+/// The length of a cut.
 const LENGTH: Duration = seconds(12);
 
-/// With keepers as they are by default.
+/// Keepers with their default configuration.
 const KEEPERS: Manager = known_by(Names::Own);
 
 const fn known_by(names: Names) -> Manager {
@@ -65,7 +66,7 @@ async fn cut(manager: Manager, leaders_cut_off: bool) -> (Figures, (Site, impl S
     let turn = (TURN.lock().await, Net::fleet().await);
     let script = Script {
         manager,
-        // A busy machine does not reach it by accident.
+        // A busy machine does not exceed this time by accident.
         mark_down: seconds(2),
         leaders_cut_off,
         before: seconds(2),
@@ -77,8 +78,9 @@ async fn cut(manager: Manager, leaders_cut_off: bool) -> (Figures, (Site, impl S
     (figures, (site, turn))
 }
 
-/// The smaller side stops within a lease, a check of HAProxy's, and what a busy machine needs; what is lost was acknowledged
-/// by it until then.
+/// Asserts that the smaller side stops in time, and that lost writes were acknowledged there before.
+///
+/// The time covers a lease, a check of HAProxy, and the slowness of a busy machine.
 fn assert_safe(figures: &Figures, stops_within: Duration) {
     let both = figures.both_sides + figures.both_after;
     assert_eq!(both, Duration::ZERO, "never both sides: {figures:?}");
@@ -97,7 +99,7 @@ fn assert_safe(figures: &Figures, stops_within: Duration) {
 async fn of_two_sides_of_a_cut_only_the_larger_goes_on_writing_and_never_both_at_once() {
     let (figures, _site) = cut(KEEPERS, false).await;
     assert_safe(&figures, seconds(3));
-    // Of a run this short; of the longer one that the example makes it is less than 1 %.
+    // The run is short, so the share is high; in the longer run of the example it is below 1 %.
     assert!(figures.lost_percent() <= 10.0, "{figures:?}");
 }
 
@@ -107,7 +109,7 @@ async fn the_larger_side_goes_on_without_the_leaders_that_were_cut_off() {
     assert_safe(&figures, seconds(3));
 }
 
-/// Each keeper that is cut off asks the others, and reaches itself: that is nobody's consent but its own.
+/// Each cut-off keeper asks the others, and reaches only itself. Its own consent does not count as theirs.
 #[tokio::test]
 async fn hosts_of_one_name_that_each_takes_for_its_own_never_write_on_both_sides() {
     let (figures, (site, _turn)) = cut(known_by(Names::OneForAll), false).await;
@@ -122,7 +124,7 @@ async fn keepers_that_advertise_a_loopback_address_never_write_on_both_sides() {
     site.wait_obstacles("it has the same address as").await;
 }
 
-/// The smaller side goes on for as long as a lease, and the larger side has taken its primary for down long before.
+/// The smaller side goes on for a lease. The larger side marked its primary down long before.
 #[tokio::test]
 async fn a_lease_that_outlasts_the_mark_down_time_is_waited_for() {
     let lease = Some(seconds(4));
@@ -136,7 +138,7 @@ async fn a_lease_that_outlasts_the_mark_down_time_is_waited_for() {
     );
 }
 
-/// What the others assert can be seen to fail: Sentinel lets the smaller side write.
+/// The assertions of the other tests can fail: Sentinel lets the smaller side write.
 #[tokio::test]
 async fn two_sides_that_write_at_once_and_the_writes_that_are_lost_are_noticed() {
     let (figures, _site) = cut(Manager::Sentinel, false).await;

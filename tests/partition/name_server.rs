@@ -1,4 +1,4 @@
-//! A name server that answers, denies every name, or does not answer: RFC 1035 as far as a resolver asks for addresses.
+//! A name server that answers, denies every name, or hangs: RFC 1035, as far as a resolver asks for addresses.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -9,16 +9,16 @@ use tokio::task::AbortHandle;
 
 use crate::support::BACKGROUND;
 
-/// Where name servers are asked; files cannot say otherwise.
+/// The port of name servers; configuration files cannot change it.
 const PORT: u16 = 53;
 
-/// What it does with questions.
+/// How the server treats questions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mood {
     Answers,
-    /// No name exists any more.
+    /// The server denies every name.
     Denies,
-    /// It takes questions, and says nothing.
+    /// The server takes questions, and does not answer.
     Hangs,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct NameServer {
 // === impl NameServer ===
 
 impl NameServer {
-    /// One at `at` that knows these names.
+    /// Starts a name server at `at` that knows these names.
     pub(crate) async fn start(at: Ipv4Addr, names: &[(&str, Ipv4Addr)]) -> Self {
         let names = names.iter().map(|(name, ip)| ((*name).to_owned(), *ip));
         let names: BTreeMap<_, _> = names.collect();
@@ -65,7 +65,7 @@ impl NameServer {
         self.at
     }
 
-    /// From now on.
+    /// Sets how the server treats questions from now on.
     pub(crate) fn set(&self, mood: Mood) {
         *self.mood.lock().unwrap_or_else(PoisonError::into_inner) = mood;
     }
@@ -77,7 +77,7 @@ impl Drop for NameServer {
     }
 }
 
-/// What is answered to a question, if anything.
+/// The answer to a question, if there is one.
 fn answer(asked: &[u8], mood: Mood, names: &BTreeMap<String, Ipv4Addr>) -> Option<Vec<u8>> {
     const HEADER: usize = 12;
     if mood == Mood::Hangs {
@@ -98,7 +98,7 @@ fn answer(asked: &[u8], mood: Mood, names: &BTreeMap<String, Ipv4Addr>) -> Optio
     let known = names
         .get(&labels.join("."))
         .filter(|_| mood == Mood::Answers);
-    // An address of version 4 in the class of the internet; there are no others.
+    // An IPv4 address in the class of the internet; the server knows no others.
     let found = known.filter(|_| *kind == [0, 1, 0, 1]);
     let no_such_name = u8::from(known.is_none()) * 3;
     let mut reply = asked.get(..2)?.to_vec();
@@ -106,7 +106,7 @@ fn answer(asked: &[u8], mood: Mood, names: &BTreeMap<String, Ipv4Addr>) -> Optio
     reply.extend([0, u8::from(found.is_some()), 0, 0, 0, 0]);
     reply.extend(&asked[HEADER..at + 4]);
     if let Some(ip) = found {
-        // The name is that of the question; good for no time.
+        // The name is that of the question, and the answer may be kept for 0 seconds.
         reply.extend([0xC0, 0x0C, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4]);
         reply.extend(ip.octets());
     }

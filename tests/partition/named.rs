@@ -1,4 +1,4 @@
-//! Servers that have names, which each program resolves for itself.
+//! Servers with host names, which each program resolves for itself.
 
 use std::net::Ipv4Addr;
 
@@ -12,15 +12,15 @@ use crate::support::site::{RECOMMENDED, Site};
 use crate::support::wait::{SOON, eventually};
 use crate::support::zookeeper::ZooKeeper;
 
-/// Of the primary, at first, and its replicas.
+/// The names of the first primary and of its replicas.
 pub(crate) const NAMES: [&str; 3] = ["redis-1", "redis-2", "redis-3"];
 
-/// Servers, keepers, and HAProxy before them.
+/// Servers, keepers, and HAProxy in front of them.
 pub(crate) struct Named {
     pub(crate) site: Site,
-    /// What each keeper has below `/etc`.
+    /// The files below `/etc` that each keeper sees.
     pub(crate) keepers_see: Vec<Etc>,
-    /// And all servers.
+    /// The files below `/etc` that the servers see.
     _servers_see: Etc,
     /// An address that nothing uses.
     pub(crate) spare: Ipv4Addr,
@@ -30,7 +30,7 @@ pub(crate) fn ip(redis: &Redis) -> Ipv4Addr {
     *redis.at().ip()
 }
 
-/// A primary and two replicas in step with it, which know each other by name.
+/// A primary, and two replicas in step with it; they know each other by name.
 async fn trio(net: &Net, etc: &Etc) -> [Redis; 3] {
     let start = async |options: &[(&str, &str)]| {
         Redis::start_by(etc.command("redis-server"), net, options).await
@@ -45,7 +45,7 @@ async fn trio(net: &Net, etc: &Etc) -> [Redis; 3] {
     redis
 }
 
-/// Until `primary` has all `replicas` linked to it, by whatever name they know it.
+/// Waits until all `replicas` are linked to `primary`, under whatever name they know it.
 pub(crate) async fn wait_followed(primary: &Redis, replicas: &[&Redis]) {
     for replica in replicas {
         let (ip, port) = (ip(replica), replica.at().port());
@@ -67,7 +67,7 @@ pub(crate) async fn wait_followed(primary: &Redis, replicas: &[&Redis]) {
 // === impl Named ===
 
 impl Named {
-    /// Keepers whose files have the servers' addresses, and which can resolve their names.
+    /// Keepers whose files have the servers' addresses. The keepers can resolve the servers' names.
     pub(crate) async fn open(name: &str) -> Self {
         Self::open_with(name, |redis, _| ip(redis).to_string()).await
     }
@@ -102,7 +102,7 @@ impl Named {
         }
     }
 
-    /// Of every server.
+    /// The port of every server.
     pub(crate) fn port(&self) -> u16 {
         self.site.redis[0].at().port()
     }

@@ -1,5 +1,7 @@
-//! A network namespace without a name: the kernel removes it, with all its interfaces, once nothing of this process and
-//! of its children uses it, however they end.
+//! A network namespace without a name.
+//!
+//! The kernel removes the namespace with all its interfaces once no process uses it: neither this one nor a child,
+//! however they end.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -9,7 +11,7 @@ use std::process::{Command, Stdio};
 use rustix::process::geteuid;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-/// What to do when the system refuses.
+/// The remedy, for a system that refuses namespaces.
 const REFUSED: &str = "network namespaces can only be made by root: run this as root, or make it root of a user \
     namespace by putting `unshare --map-root-user` before the command";
 
@@ -19,13 +21,14 @@ pub(crate) struct Namespace(File);
 // === impl Namespace ===
 
 impl Namespace {
-    /// A new one.
+    /// Creates a namespace.
     ///
     /// # Panics
-    /// Without the rights of root, saying what to do.
+    /// Without the rights of root; the message names the remedy.
     pub(crate) fn new() -> Self {
         assert!(geteuid().is_root(), "{REFUSED}");
-        // The first to be in it. It says so, and waits until this process has opened its namespace or is dead.
+        // The first process in the namespace reports that it runs. Then it waits until this process has opened the
+        // namespace or has died.
         let mut first = Command::new("unshare")
             .args(["--net", "--", "sh", "-c", "echo; read -r _"])
             .stdin(Stdio::piped())
@@ -41,23 +44,23 @@ impl Namespace {
         Self(file.expect("a namespace of ours"))
     }
 
-    /// Its path, for programs that this process starts.
+    /// The path of the namespace, for programs that this process starts.
     pub(crate) fn path(&self) -> String {
         format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
     }
 
-    /// Moves the calling thread into it.
+    /// Moves the calling thread into the namespace.
     pub(crate) fn enter(&self) {
         move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network))
             .expect("root may change its namespace");
     }
 
-    /// Gives `orders` to `ip` within it, one a line.
+    /// Runs the commands `orders` of `ip` in the namespace, one a line.
     pub(crate) fn ip(&self, orders: &str) {
         self.feed(&["ip", "-batch", "-"], orders);
     }
 
-    /// Gives `orders` to `nft` within it, one a line.
+    /// Runs the commands `orders` of `nft` in the namespace, one a line.
     #[allow(dead_code, reason = "not every program that has hosts filters packets")]
     pub(crate) fn nft(&self, orders: &str) {
         self.feed(&["nft", "-f", "-"], orders);

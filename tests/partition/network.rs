@@ -1,4 +1,4 @@
-//! Hosts of their own, cabled to one switch, that can be parted.
+//! Hosts in network namespaces, connected to one switch, which can be parted.
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
@@ -15,7 +15,7 @@ use super::namespace::Namespace;
 
 type Job = Box<dyn FnOnce() -> LocalBoxFuture<'static, ()> + Send>;
 
-/// Hosts numbered from 1, each with one cable to a switch. Nothing outside of them is touched or reached.
+/// Hosts numbered from 1, each with a cable to a switch. The network touches and reaches nothing outside.
 pub(crate) struct Network {
     hosts: Vec<Host>,
     switch: Namespace,
@@ -33,7 +33,7 @@ pub(crate) struct Host {
 // === impl Network ===
 
 impl Network {
-    /// `count` hosts that all reach each other.
+    /// Creates `count` hosts that all reach each other.
     pub(crate) fn new(count: usize) -> Self {
         let switch = Namespace::new();
         // The second bridge is the other side of a cut.
@@ -72,12 +72,12 @@ impl Network {
         &self.hosts
     }
 
-    /// The host with that number.
+    /// The host with this number.
     pub(crate) fn host(&self, number: usize) -> &Host {
         &self.hosts[number - 1]
     }
 
-    /// From now on nothing passes between `apart` and the others: packets vanish, and no connection is told.
+    /// Lets nothing pass between `apart` and the other hosts: packets vanish, and no connection learns of it.
     pub(crate) fn cut(&self, apart: &[usize]) {
         self.replug(apart, "apart");
     }
@@ -122,23 +122,23 @@ impl Host {
         }
     }
 
-    /// Its number, from 1.
+    /// The number of the host, from 1.
     pub(crate) fn number(&self) -> usize {
         self.number
     }
 
-    /// Its address.
+    /// The address of the host.
     pub(crate) fn at(&self) -> Ipv4Addr {
         self.at
     }
 
-    /// Its network, to give it more addresses or a packet filter. The cable is `eth0`.
+    /// The host's network, for more addresses or a packet filter. The cable is `eth0`.
     #[allow(dead_code, reason = "the example only parts hosts")]
     pub(crate) fn namespace(&self) -> &Namespace {
         &self.namespace
     }
 
-    /// Does `work` on this host: sockets that it opens and programs that it starts belong to it.
+    /// Does `work` on this host: its sockets and programs belong to the host.
     ///
     /// # Panics
     /// If `work` does.
@@ -158,7 +158,7 @@ impl Host {
         }
     }
 
-    /// Begins `work` on this host; it ends with it.
+    /// Begins `work` on this host. The work ends with the host.
     pub(crate) fn start<Work>(&self, work: impl FnOnce() -> Work + Send + 'static)
     where
         Work: Future<Output = ()> + 'static,

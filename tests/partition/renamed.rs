@@ -1,4 +1,4 @@
-//! Nodes get other names, in one keeper's file after the other: a node is what its name resolves to.
+//! Nodes get other names, in the file of one keeper after the other. A node is what its name resolves to.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use crate::support::redis::Redis;
 use crate::support::wait::{SOON, eventually};
 use crate::support::writer::Writer;
 
-/// A misprint of the first.
+/// A misprint of the first name.
 const UNKNOWN: &str = "redis-l";
 
 /// Changes the names of nodes in the keeper's file, and restarts it.
@@ -29,7 +29,7 @@ async fn rename(keeper: &Keeper, names: &[(String, &str)]) {
     keeper.wait_ready().await;
 }
 
-/// Until the keeper, with whatever name it has for it, calls `primary` writable and the others not.
+/// Waits until the keeper, with its own names, calls `primary` writable and the other two not.
 async fn wait_answers(keeper: &Keeper, [primary, first, second]: [&Redis; 3]) {
     eventually(SOON, format!("{} to know all", keeper.id()), async || {
         for (node, expected) in [(primary, 200), (first, 503), (second, 503)] {
@@ -81,7 +81,7 @@ async fn nodes_renamed_keeper_by_keeper_stay_what_they_are_to_haproxy_and_keeper
         undisturbed(keeper.id()).await;
     }
 
-    // A name that leads nowhere: that keeper cannot tell, all say so, and nobody feels it.
+    // A name that leads nowhere: its keeper cannot answer, all keepers report that, and no client notices.
     let leader = site.keepers.wait_leader().await;
     let odd = (leader + 1) % 3;
     let keeper = &site.keepers[odd];
@@ -110,7 +110,7 @@ async fn nodes_renamed_keeper_by_keeper_stay_what_they_are_to_haproxy_and_keeper
     wait_answers(keeper, nodes).await;
     undisturbed("and then leads there").await;
 
-    // All of that changes nothing about a failover, and new names are published by it.
+    // A failover works in spite of all that, and publishes the new names.
     primary.kill();
     let all: Vec<_> = site.keepers.iter().collect();
     let mut elected = Vec::new();

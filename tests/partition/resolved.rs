@@ -1,4 +1,4 @@
-//! Nodes have names, and the name server that keepers ask stops answering, or knows the names no more.
+//! Nodes have names, and the keepers' name server hangs, or denies the names.
 
 use futures::future::join_all;
 use serde_json::json;
@@ -10,10 +10,10 @@ use crate::support::redis::Redis;
 use crate::support::wait::{SOON, eventually};
 use crate::support::writer::Writer;
 
-/// Ticks in a mark-down time, and some more.
+/// More ticks than a mark-down time has.
 const PAST_MARK_DOWN: u64 = 15;
 
-/// Keepers whose files have names, which only a name server resolves.
+/// Keepers whose files have names that only a name server resolves.
 async fn open(name: &str) -> (Named, NameServer) {
     let named = Named::open_by_name(name).await;
     let site = &named.site;
@@ -28,7 +28,7 @@ async fn open(name: &str) -> (Named, NameServer) {
     (named, server)
 }
 
-/// Kills `primary`, and waits until another is published and HAProxy sends writers there: which.
+/// Kills `primary`, waits until another one is published and HAProxy sends writers there, and returns that one.
 async fn assert_replaced<'a>(named: &'a Named, primary: &Redis) -> &'a Redis {
     let site = &named.site;
     primary.kill();
@@ -46,7 +46,7 @@ async fn assert_replaced<'a>(named: &'a Named, primary: &Redis) -> &'a Redis {
     new
 }
 
-/// No keeper has a vote against a node, after some probes of all.
+/// Asserts that no keeper has a vote against a node, after some probes of all nodes.
 async fn assert_no_votes(named: &Named) {
     let keepers = named.site.keepers.iter();
     let pairs = keepers.flat_map(|keeper| NAMES.map(|name| (keeper, name)));
@@ -118,7 +118,7 @@ async fn a_dead_primary_whose_name_is_gone_is_replaced_by_restarted_keepers() {
     assert_replaced(&named, primary).await;
 }
 
-/// As of a line left over in `/etc/hosts`: once the primary is dead, its name leads keepers to a replica.
+/// A line may be left over in `/etc/hosts`: once the primary is dead, its name leads keepers to a replica.
 #[tokio::test]
 async fn a_primary_whose_name_has_a_replicas_address_too_is_replaced_and_nothing_is_lost() {
     let _turn = TURN.lock().await;
@@ -143,7 +143,7 @@ async fn a_primary_whose_name_has_a_replicas_address_too_is_replaced_and_nothing
     for keeper in site.keepers.iter() {
         keeper.wait_plan("cluster-1", &told).await;
     }
-    // Until that line is gone, nobody sees the old primary.
+    // While that line is there, no keeper sees the old primary.
     for etc in &named.keepers_see {
         etc.set_hosts(&[one, two, three]);
     }

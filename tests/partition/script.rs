@@ -1,5 +1,7 @@
-//! The partition test: five hosts, each with a server, a proxy, a client and a manager; hosts 1 and 2 are cut from the other
-//! three, and joined again. What was acknowledged is compared with what is left.
+//! The partition test: five hosts, each with a server, a proxy, a client and a manager.
+//!
+//! Hosts 1 and 2 are cut off from the other three, and joined again. The acknowledged writes are compared with the
+//! data at the end.
 
 pub(crate) mod client;
 pub(crate) mod figures;
@@ -19,35 +21,35 @@ use crate::support::wait::{SOON, eventually};
 
 /// The hosts that are cut off. Host 1 has the primary.
 const APART: [usize; 2] = [1, 2];
-/// Of those with a ZooKeeper server, on each side.
+/// A host with a ZooKeeper server, on each side.
 const CUT_OFF: usize = 1;
 const STAYING: usize = 5;
 
-/// One run.
+/// The script of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Script {
-    /// Who looks after the servers.
+    /// The manager of the servers.
     pub(crate) manager: Manager,
-    /// How long a server must be silent to be taken for down.
+    /// How long a server must be silent to count as down.
     pub(crate) mark_down: Duration,
-    /// Whether the leading keeper and ZooKeeper's leader are cut off, too. Else they are on host 5.
+    /// Whether the leading keeper and ZooKeeper's leader are on the smaller side; else they are on host 5.
     pub(crate) leaders_cut_off: bool,
-    /// How long clients write before the cut, all of them acknowledged.
+    /// How long clients write before the cut, with all writes acknowledged.
     pub(crate) before: Duration,
     /// How long the cut lasts.
     pub(crate) cut: Duration,
-    /// How long clients write afterwards, at least; always until all of them write to one server.
+    /// How long clients write at least after the cut. They go on until all of them write to one server.
     pub(crate) after: Duration,
 }
 
 // === impl Script ===
 
 impl Script {
-    /// Plays it: the figures, and the site as it is afterwards, whose programs show their logs if the figures make the test
-    /// fail.
+    /// Plays the script. Returns the figures, and the site: its programs show their logs if a test fails by the
+    /// figures.
     ///
     /// # Panics
-    /// When something does not start, or the hosts do not come together again.
+    /// If something does not start, or if the hosts do not come together again.
     pub(crate) async fn play(&self) -> (Figures, Site) {
         let leader = if self.leaders_cut_off {
             CUT_OFF
@@ -64,7 +66,7 @@ impl Script {
             .collect();
         wait_writes(&clients, start, site.wait_one_primary().await).await;
 
-        // The times are what is tested, so they are slept, not waited for.
+        // The test is about these times, so it sleeps here.
         sleep(self.before).await;
         let from = start.elapsed();
         network.cut(&APART);
@@ -96,7 +98,7 @@ impl Script {
     }
 }
 
-/// Waits until every client was acknowledged by the server on host `primary` after this was called.
+/// Waits until the server on host `primary` has acknowledged every client after this call.
 async fn wait_writes(clients: &[Client], start: Instant, primary: usize) {
     let called = start.elapsed();
     let what = format!("all clients to write to host {primary}");

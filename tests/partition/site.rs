@@ -1,4 +1,4 @@
-//! What runs on the five hosts.
+//! The programs on the five hosts.
 
 use std::fmt::Write as _;
 use std::net::SocketAddrV4;
@@ -18,51 +18,51 @@ use crate::support::sentinel::Sentinel;
 use crate::support::wait::{SOON, eventually};
 use crate::support::zookeeper::{Mode, Server};
 
-/// Hosts, servers and clients.
+/// How many hosts there are, each with a server and a client.
 pub(crate) const HOSTS: usize = 5;
-/// Where clients find the proxy of their host.
+/// The port of each host's proxy.
 pub(crate) const PROXY_PORT: u16 = 1301;
 
-/// Sentinels take ten seconds and more to make the old primary a replica.
+/// The limit for one primary; Sentinels take ten seconds and more to make the old primary a replica.
 const REUNION: Duration = Duration::from_mins(2);
-/// Hosts with a ZooKeeper server.
+/// The hosts with a ZooKeeper server.
 const ZOOKEEPERS: [usize; 3] = [1, 3, 5];
-/// The cluster, and where HAProxy has its writers, as the recommended file calls them.
+/// The cluster and its writers' backend, as the recommended file names them.
 pub(crate) const CLUSTER: &str = "cluster-1";
 pub(crate) const WRITABLE: &str = "cluster-1-writable";
 
 const FOR_KEEPERS: &str = include_str!("../../conf/haproxy.cfg");
 const FOR_SENTINEL: &str = include_str!("sentinel-haproxy.cfg");
 
-/// Who looks after the servers.
+/// The manager of the servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manager {
-    /// A keeper on each host, ZooKeeper on 1, 3 and 5.
+    /// A keeper on each host, with ZooKeeper on hosts 1, 3 and 5.
     RedisKeeper {
-        /// Instead of the default.
+        /// `lease-seconds`, if it is not the default.
         lease: Option<Duration>,
-        /// What the keepers take their addresses for.
+        /// The addresses that the keepers advertise.
         names: Names,
     },
-    /// A Sentinel on each host, three of which must agree.
+    /// A Sentinel on each host; three have to agree.
     Sentinel,
 }
 
-/// How keepers find each other.
+/// The addresses by which keepers find each other.
 #[allow(dead_code, reason = "the example has hosts of one kind of name only")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Names {
-    /// By the addresses of their hosts.
+    /// The address of each host.
     Own,
-    /// All hosts bear one name, and each resolves it to itself; `rest-advertise` is left out.
+    /// All hosts have one name, and each resolves it to itself; `rest-advertise` is not set.
     OneForAll,
-    /// All advertise a loopback address.
+    /// A loopback address on every host.
     Loopback,
 }
 
 /// Five hosts at work.
 pub(crate) struct Site {
-    // Dropped in this order: programs first, then the hosts that they are on.
+    // The fields are dropped in this order: programs first, then their hosts.
     _proxies: Vec<HaProxy>,
     managers: Managers,
     redis: Vec<Arc<Redis>>,
@@ -78,9 +78,9 @@ enum Managers {
 // === impl Site ===
 
 impl Site {
-    /// Starts all of it, and waits until the managers know every server and every proxy sends writes to host 1 alone.
+    /// Starts everything. Waits until the managers know every server, and every proxy sends writes only to host 1.
     ///
-    /// The keeper on host `leader` leads, if there are keepers, and the ZooKeeper server there; it must have one.
+    /// If there are keepers, the keeper and the ZooKeeper server on host `leader` lead; that host must have one.
     pub(crate) async fn open(manager: Manager, mark_down: Duration, leader: usize) -> Self {
         let network = Network::new(HOSTS);
         let redis = start_redis(&network).await;
@@ -117,7 +117,8 @@ impl Site {
         &self.network
     }
 
-    /// Waits until every keeper says that others could not be asked without ZooKeeper, and why in words that contain `why`.
+    /// Waits until every keeper reports that others could not be asked without ZooKeeper, with a reason that contains
+    /// `why`.
     #[allow(dead_code, reason = "the example has keepers that can be asked")]
     pub(crate) async fn wait_obstacles(&self, why: &str) {
         let Managers::Keepers(keepers, ..) = &self.managers else {
@@ -141,7 +142,7 @@ impl Site {
         }
     }
 
-    /// Waits until one server says that it is a primary and all others that they are replicas: its host.
+    /// Waits until exactly one server is a primary, and all others are replicas. Returns the primary's host.
     pub(crate) async fn wait_one_primary(&self) -> usize {
         eventually(REUNION, "one primary", async || {
             let mut roles = Vec::new();
@@ -160,7 +161,7 @@ impl Site {
         .await
     }
 
-    /// Which of `keys` the server on `host` holds.
+    /// For each of `keys`, whether the server on `host` holds it.
     pub(crate) async fn held_at(&self, host: usize, keys: Vec<String>) -> Vec<bool> {
         let redis = Arc::clone(&self.redis[host - 1]);
         let host = self.network.host(host);
@@ -185,7 +186,7 @@ async fn exist(connection: &mut MultiplexedConnection, keys: &[String]) -> Vec<b
     held.expect("a primary that answers")
 }
 
-/// A primary on host 1, and replicas in step with it on the others.
+/// Starts a primary on host 1, and replicas in step with it on the other hosts.
 async fn start_redis(network: &Network) -> Vec<Arc<Redis>> {
     let mut servers = Vec::<Arc<Redis>>::new();
     for host in network.hosts() {
@@ -213,7 +214,7 @@ fn keeper_settings(mark_down: Duration, lease: Option<Duration>, redis: &[Arc<Re
         .cluster_with(json!({"name": CLUSTER, "nodes": nodes.collect::<Vec<_>>()}));
     match lease {
         None => settings,
-        // The shortest session that allows it.
+        // The shortest session that allows this lease.
         Some(lease) => settings
             .set("lease-seconds", lease.as_secs_f64())
             .set("zk-session-timeout-seconds", (2 * lease).as_secs_f64()),
@@ -230,7 +231,7 @@ async fn start_keepers(
     let zookeeper = start_zookeeper(network, &dir, leader).await;
     let quorum = zookeeper.iter().map(|server| server.at().to_string());
     let settings = settings.set("zk-quorum", quorum.collect::<Vec<_>>());
-    // The first to come leads.
+    // The keeper that starts first leads.
     let mut hosts: Vec<_> = network.hosts().iter().collect();
     hosts.sort_by_key(|host| host.number() != leader);
     let mut keepers = Vec::<Arc<Keeper>>::new();
@@ -278,7 +279,7 @@ async fn wait_leading(keeper: &Keeper) {
 
 async fn start_zookeeper(network: &Network, dir: &TempDir, leader: usize) -> Vec<Server> {
     const PORT: u16 = 2181;
-    // Of servers that know equally much, that with the greatest id becomes the leader.
+    // Of servers with equally new data, the one with the highest id becomes the leader.
     let mut numbers = ZOOKEEPERS;
     numbers.sort_by_key(|host| *host == leader);
     let addresses = numbers.map(|host| SocketAddrV4::new(network.host(host).at(), PORT));
@@ -320,7 +321,7 @@ async fn start_sentinels(network: &Network, mark_down: Duration, redis: &[Arc<Re
     Managers::Sentinels(sentinels)
 }
 
-/// The file that is recommended for keepers, or the usual one for Sentinel, with the addresses of this site.
+/// The recommended file for keepers, or the usual one for Sentinel, with the addresses of this site.
 fn proxy_config(manager: Manager, network: &Network, redis: &[Arc<Redis>]) -> String {
     let template = match manager {
         Manager::RedisKeeper { .. } => FOR_KEEPERS,
@@ -330,7 +331,7 @@ fn proxy_config(manager: Manager, network: &Network, redis: &[Arc<Redis>]) -> St
     filled_in(template, &keepers, redis)
 }
 
-/// The file that is recommended for keepers, for those on these hosts.
+/// The recommended file for keepers, with the addresses of these hosts.
 #[allow(dead_code, reason = "the example has sites of one kind only")]
 pub(crate) fn recommended(keepers: &[&Host], redis: &[Arc<Redis>]) -> String {
     filled_in(FOR_KEEPERS, keepers, redis)
@@ -348,7 +349,7 @@ fn filled_in(template: &str, keepers_on: &[&Host], redis: &[Arc<Redis>]) -> Stri
     }
     let mut config = String::new();
     for line in template.lines().filter(|line| line.trim() != SOCKET) {
-        // The first of several servers stands for all.
+        // The first of several servers in the file stands for all.
         match line.trim().split(' ').collect::<Vec<_>>()[..] {
             ["server", "keeper-1", _] => config += &keepers,
             ["server", "192.168.1.40:6379", _] => config += &nodes,

@@ -1,4 +1,4 @@
-//! The hosts of keepers have no way to ZooKeeper: each `connect()` to it fails at once.
+//! The hosts of keepers have no route to ZooKeeper: each `connect()` fails at once.
 
 use std::net::SocketAddrV4;
 use std::sync::Arc;
@@ -17,17 +17,18 @@ use crate::support::redis::Redis;
 use crate::support::wait::{SOON, eventually};
 use crate::support::zookeeper::Server;
 
-/// The host of ZooKeeper. Three hosts of keepers follow; the first of these has a server, too.
+/// The host of ZooKeeper. Three hosts of keepers follow; the first of them also has a server.
 const ZOOKEEPER: usize = 1;
 const HOSTS: usize = 4;
-/// In seconds. A lease and a consent last for half of it, so that a busy machine ends neither.
+/// The session timeout, in seconds. A lease and a consent last half of it, so that a busy machine ends neither.
 const SESSION: u64 = 4;
-/// A keeper gives its session up after 7/5 of its length. A keeper that stands still after that is killed by its watchdog
-/// within another 5 s.
+/// How long a keeper is watched. A keeper gives its session up after 7/5 of the timeout. If it hangs then, its
+/// watchdog kills it within another 5 s.
 const LENGTH: Duration = Duration::from_secs(SESSION * 7 / 5 + 5 + 4);
-/// Between two looks at a keeper.
+/// The time between two questions to a keeper.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Of one processor. These keepers are built without optimization, on a machine that does other work.
+/// The share of one processor that a keeper may use: it is built without optimisation, and the machine does other
+/// work.
 const MOST_CPU: f64 = 0.5;
 
 /// Changes the route of `host` to the host of ZooKeeper.
@@ -37,19 +38,23 @@ fn route(network: &Network, order: &str, kind: &str, host: &Host) {
         .ip(&format!("route {order} {kind} {to}/32\n"));
 }
 
-/// Processor time that the keeper has used so far.
+/// The processor time that the keeper has used so far.
 fn used(keeper: &Keeper) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", keeper.process().id()));
     let stat = stat.expect("the keeper runs");
-    // After the name, which ends with the last parenthesis: utime is the 12th field, stime the 13th, in ticks of 10 ms.
+    // After the name, which ends with the last parenthesis: utime is the 12th field, stime the 13th, in ticks of 10
+    // ms.
     let fields = stat.rsplit(')').next().unwrap_or_default();
     let ticks = fields.split_whitespace().skip(11).take(2);
     let ticks: u64 = ticks.map(|it| it.parse::<u64>().expect("ticks")).sum();
     Duration::from_millis(10 * ticks)
 }
 
-/// Asks the keeper on `host` for a while, which begins with its first answer: it answers each time, and it does not work
-/// much. With `node`, it calls this node writable each time.
+/// Asks the keeper on `host` for a while, which begins with its first answer. Asserts three things:
+///
+/// - The keeper answers each time.
+/// - The keeper works little.
+/// - With `node`, the keeper calls this node writable each time.
 async fn assert_well(host: &Host, keeper: &Arc<Keeper>, node: Option<&Arc<Redis>>) {
     let (keeper, node) = (Arc::clone(keeper), node.map(Arc::clone));
     host.run(move || async move {
@@ -144,7 +149,7 @@ async fn keepers_whose_connections_to_zookeeper_all_fail_at_once_go_on_and_are_r
     for (host, kind) in barred {
         route(&network, "add", kind, host);
     }
-    // It is not asked by the others: none has ever heard of it.
+    // The other keepers do not ask the newcomer: none of them knows it.
     let newcomer = launch(late, &settings).await;
     tokio::join!(
         assert_well(first, &keepers[0], Some(&redis)),

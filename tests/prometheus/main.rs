@@ -1,4 +1,4 @@
-//! The alarms that are shipped: `promtool` understands them, they ring when they should, and the pages name them.
+//! The shipped alarms: `promtool` accepts them, they fire when they should, and the pages name them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -19,7 +19,7 @@ fn read(file: impl AsRef<Path>) -> String {
     fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }
 
-/// What `promtool` says, and whether it is content.
+/// Runs `promtool` on a file. Returns whether it succeeded, and its output.
 fn promtool(arguments: &[&str], file: &Path) -> (bool, String) {
     let output = Command::new("promtool").args(arguments).arg(file).output();
     let output =
@@ -62,7 +62,7 @@ fn sources(folder: &Path) -> String {
     texts.collect()
 }
 
-/// What a link to a heading of that page ends in.
+/// The anchors of the headings of a page, as links name them.
 fn anchors(page: &str) -> BTreeSet<String> {
     let headings = page.lines().filter(|line| line.starts_with('#'));
     let anchor = |heading: &str| {

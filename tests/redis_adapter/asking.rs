@@ -1,4 +1,4 @@
-//! How the tests reach a server through the adapter.
+//! Helpers of the tests to reach a server through the adapter.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -49,7 +49,7 @@ pub(crate) async fn probed(connection: &mut dyn ProbeConnection, depth: Depth) -
         .expect("an answer")
 }
 
-/// A connection for a command to `server`, as the leader of this epoch has one.
+/// A command connection to `server`, as the leader of this epoch opens it.
 pub(crate) async fn commanding(
     server: &Server,
     access: Access,

@@ -272,7 +272,7 @@ async fn a_command_to_a_stopped_server_is_known_not_done_only_if_nothing_was_sen
         .expect("a connection");
     server.signal(Signal::STOP);
     let late = commands.promote(Remember::AtOnce).await;
-    // Only MULTI was sent, which changes nothing.
+    // The adapter has sent only MULTI, which changes nothing.
     assert!(matches!(late, Err(CommandError::NotDone(_))), "{late:?}");
     let unopened = plain(&server).command(Epoch(1)).await.err();
     assert!(

@@ -1,4 +1,4 @@
-//! What `check` finds in a server's set-up.
+//! The findings of `check` in a server's set-up.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use redis_keeper::ports::redis::{Depth, Fence, Remember};
 use crate::asking::{SHORT, as_keeper, commanding, connected, node, probed, replica_of};
 use crate::server::{Server, command};
 
-/// Longer than Redis's own default lets a script go on in silence.
+/// Longer than a script may run by Redis's default before the server answers BUSY.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(6);
 
 async fn findings(server: &Server, access: Access) -> Vec<(Severity, String)> {
@@ -188,7 +188,7 @@ async fn a_server_that_is_silent_during_a_script_for_longer_than_keepers_wait_is
     }
 }
 
-/// The rules that docs/operations.md gives a keeper's user: the usual ones, and those for Redis 6.0.
+/// The rules for a keeper's user in docs/operations.md: the usual ones, and those for Redis 6.0.
 fn documented_rules() -> Vec<String> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
     let page = std::fs::read_to_string(page).expect("a page");
@@ -203,7 +203,7 @@ async fn the_documented_rules_let_a_keeper_do_all_it_needs() {
     let [usual, oldest] = &documented_rules()[..] else {
         panic!("docs/operations.md has two lines");
     };
-    // Redis 6.0 knows no channels, and has nothing to try commands out with.
+    // Redis 6.0 has no channel rules, and no way to try commands out.
     let known = usual
         .replace(" resetchannels", "")
         .replace(" +acl|dryrun", "");

@@ -1,4 +1,4 @@
-//! What comes of a keeper's user and password at servers that want others, or none.
+//! The keeper's user and password at servers that want others, or none.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use crate::asking::{SHORT, commanding, connected, node, probed};
 use crate::server::{Server, command, impostor};
 
-/// Nothing that this file is about.
+/// The tests of this file do not depend on these demands.
 const DEMANDS: Demands = Demands {
     write_safety: false,
     answers_within: Duration::from_mins(1),
@@ -27,7 +27,7 @@ fn with(username: Option<&str>, passwords: &[&str]) -> Access {
     }
 }
 
-/// What `check --live` finds, the cheap notes aside.
+/// The findings of `check --live`, without the usual notes.
 async fn findings(server: &Server, access: Access) -> Vec<(Severity, String)> {
     let cluster = ClusterName::new("c");
     let servers = RedisServers::new([(cluster.clone(), access)], SHORT).expect("usable access");
@@ -74,7 +74,7 @@ async fn a_password_that_the_server_does_not_want_is_no_obstacle_to_anything() {
 
 #[tokio::test]
 async fn a_server_that_knows_no_users_is_given_the_password_alone() {
-    // As Redis 5 answers; its own words.
+    // The replies of Redis 5, in its own words.
     for (to_password, logged_in) in [
         ("-ERR Client sent AUTH, but no password is set\r\n", true),
         ("+OK\r\n", true),

@@ -1,4 +1,4 @@
-//! Nodes by name: what a resolver that fails or hangs means to probes and commands.
+//! Nodes by name: the effect of a resolver that fails or hangs on probes and commands.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -17,20 +17,20 @@ use tokio::time::{Instant, timeout};
 use crate::asking::{SHORT, connected, probed};
 use crate::server::{PATIENCE, Server, eventually};
 
-/// A resolver that answers until it is told to hang, and how often it was asked.
+/// A resolver that answers until it is told to hang, and counts how many times it is asked.
 #[derive(Default)]
 struct NameServer {
     hangs: AtomicBool,
     asked: AtomicUsize,
 }
 
-/// A server's node by the name `redis-1`.
+/// The node of a server, by the name `redis-1`.
 fn named(server: &Server, names: &Arc<NameServer>) -> Rc<dyn RedisNode> {
     let names = Arc::clone(names);
     let resolver = Resolver::new(move |_| {
         names.asked.fetch_add(1, Ordering::SeqCst);
         if names.hangs.load(Ordering::SeqCst) {
-            // Its sender stays: nobody answers.
+            // The sender stays open, so no answer comes.
             let (_open, never) = channel::<()>();
             let _ = never.recv();
         }
@@ -49,7 +49,7 @@ async fn a_resolver_that_hangs_keeps_no_probe_and_no_command_from_an_address_tha
     let node = named(&server, &names);
     node.locate().await.expect("it resolves");
     names.hangs.store(true, Ordering::SeqCst);
-    // What was looked up a moment ago is not looked up again at once.
+    // A name that was looked up a moment ago is not looked up again at once.
     eventually("it is asked again", async || {
         node.locate().await.expect("known");
         (names.asked.load(Ordering::SeqCst) == 2).then_some(())
@@ -76,7 +76,7 @@ async fn a_resolver_that_hangs_from_the_start_is_this_hosts_own_trouble_within_i
     let why = timeout(PATIENCE, node.locate()).await.expect("in time");
     assert!(why.is_err_and(|why| why.contains("has not answered")));
     assert!(begun.elapsed() < PATIENCE / 4);
-    // Nobody who connects waits for it, whatever his own time is.
+    // No connection waits for the resolver, whatever the connection's own limit is.
     let failed = timeout(SHORT, node.connect()).await.expect("at once").err();
     assert!(matches!(failed, Some(ProbeFailure::Own(_))), "{failed:?}");
 }

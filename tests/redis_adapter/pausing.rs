@@ -1,4 +1,4 @@
-//! Writes that are held up for a switchover.
+//! Writes that are paused for a switchover.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use crate::asking::{commanding, facts, node};
 use crate::server::{PATIENCE, Server, command, eventually, impostor};
 
-/// What `INFO replication` says there.
+/// The server's `INFO replication`.
 const INFO: &str = "# Replication\r\nrole:master\r\nmaster_repl_offset:4711\r\n";
 
 #[tokio::test]
@@ -38,7 +38,7 @@ async fn writes_wait_until_the_pause_is_ended_and_reads_do_not() {
     assert_eq!(written, Ok(()));
 }
 
-/// As Redis 5.0 and 6.0 answer, as far as they are asked here.
+/// A server that answers as Redis 5.0 and 6.0 do, as far as this test asks.
 #[tokio::test]
 async fn a_server_that_knows_no_pause_of_writes_alone_is_paused_whole() {
     let (listener, addr) = impostor().await;
@@ -48,7 +48,7 @@ async fn a_server_that_knows_no_pause_of_writes_alone_is_paused_whole() {
     let mut commands = commands.expect("a connection");
     let paused = commands.pause_writes(Duration::from_secs(1)).await;
     assert_eq!(paused, Ok(4711));
-    // Who is answered is not paused any more.
+    // A client that gets an answer is not paused any more.
     assert_eq!(commands.unpause().await, Ok(()));
     drop(commands);
     let asked = old.await.expect("no panic");
@@ -59,7 +59,7 @@ async fn a_server_that_knows_no_pause_of_writes_alone_is_paused_whole() {
     assert_eq!(tries, ["CLIENT PAUSE 1000 WRITE", "CLIENT PAUSE 1000"]);
 }
 
-/// Answers one connection; tells what it was asked.
+/// Serves one connection. Returns the requests.
 async fn old_server(listener: TcpListener) -> Vec<String> {
     let (mut peer, _) = listener.accept().await.expect("a client");
     let (mut asked, mut received) = (Vec::new(), String::new());
@@ -109,7 +109,7 @@ fn answer(words: &str) -> String {
     }
 }
 
-/// The first whole request in `received`, its words parted by spaces, and what follows it.
+/// The first complete request in `received`, its words separated by spaces, and the text after it.
 fn request(received: &str) -> Option<(String, String)> {
     let mut lines = received.split("\r\n");
     let count: usize = lines.next()?.strip_prefix('*')?.parse().ok()?;
@@ -119,6 +119,6 @@ fn request(received: &str) -> Option<(String, String)> {
         words.push(lines.next()?);
     }
     let rest: Vec<_> = lines.collect();
-    // What ends in a line break has an empty rest; without, the last word is not whole.
+    // A text that ends with a line break has an empty rest. Without a line break, the last word is not complete.
     (!rest.is_empty()).then(|| (words.join(" "), rest.join("\r\n")))
 }

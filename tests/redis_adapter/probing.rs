@@ -1,4 +1,4 @@
-//! What a probe tells of a server in every state, and what counts as a sign of life.
+//! The findings of a probe for every state of a server, and what counts as a proof of life.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ async fn a_primary_and_its_replica_tell_their_facts() {
     let primary = Server::start(&[]).await;
     let replica = replica_of(&primary).await;
     primary.run::<()>("SET key value");
-    // The primary calls a replica online only after the replica's first acknowledgement.
+    // The primary lists a replica as online only after the replica's first acknowledgement.
     let of_primary = eventually("the replica is online", async || {
         let facts = facts(&primary).await?;
         (facts.role == Role::Primary { online_replicas: 1 }).then_some(facts)
@@ -94,7 +94,7 @@ async fn a_server_that_wants_another_password_is_alive_and_says_what_it_wants() 
 async fn a_server_that_turns_clients_away_is_alive() {
     let server = Server::start(&["--maxclients", "1"]).await;
     let _only = eventually("its place is free", async || server.try_client().ok()).await;
-    // Whether the refusal is read before or after the probe is sent is up to the kernel.
+    // The kernel decides whether the refusal is read before or after the probe is sent.
     for pause in [Duration::ZERO, Duration::from_millis(50)].repeat(5) {
         let mut connection = connected(&*plain(&server)).await;
         tokio::time::sleep(pause).await;

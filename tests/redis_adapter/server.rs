@@ -1,4 +1,4 @@
-//! A redis-server of the test's own.
+//! A `redis-server` for one test.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 
-/// How long anything may take on a busy machine.
+/// The limit of every wait, for a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Server {
@@ -21,13 +21,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// A server with `arguments` beyond those of a test, ready or loading.
+    /// Starts a server with further `arguments`; it may still be loading.
     pub(crate) async fn start(arguments: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         Self::start_in(dir, None, arguments).await
     }
 
-    /// A server with a configuration file, which may rewrite it.
+    /// Starts a server with a configuration file, which the server may rewrite.
     pub(crate) async fn with_config(lines: &str) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("redis.conf");
@@ -76,7 +76,7 @@ impl Server {
         self.child.wait().expect("gone");
     }
 
-    /// A client of another kind, for what the test does behind the keeper's back.
+    /// A client for the test's own commands, past the keeper.
     pub(crate) fn client(&self) -> redis::Connection {
         self.try_client().expect("a connection")
     }
@@ -85,7 +85,7 @@ impl Server {
         redis::Client::open((self.addr.host(), self.addr.port()))?.get_connection()
     }
 
-    /// Runs a command given as words.
+    /// Runs a command, its words separated by spaces.
     pub(crate) fn run<T: redis::FromRedisValue>(&self, words: &str) -> T {
         command(words).query(&mut self.client()).expect("an answer")
     }
@@ -111,14 +111,14 @@ fn spawn(arguments: &[String]) -> Child {
         .expect("redis-server is installed")
 }
 
-/// A place where the test itself answers, and its address.
+/// A listener for answers by the test itself, and its address.
 pub(crate) async fn impostor() -> (TcpListener, NodeAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("bound").port();
     (listener, NodeAddr::new("127.0.0.1", port))
 }
 
-/// What a server takes before it obeys DEBUG: before 7.0 it always does.
+/// The arguments with which a server allows DEBUG: none before 7.0, where DEBUG is always allowed.
 pub(crate) fn debugging() -> &'static [&'static str] {
     let version = Command::new("redis-server").arg("--version").output();
     let version = version.expect("redis-server is installed").stdout;
@@ -130,7 +130,7 @@ pub(crate) fn debugging() -> &'static [&'static str] {
     }
 }
 
-/// A port where nobody listens yet.
+/// A port at which no process listens yet.
 pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
@@ -146,7 +146,7 @@ pub(crate) fn command(words: &str) -> redis::Cmd {
     command
 }
 
-/// What `attempt` gives once it gives something.
+/// Waits until `attempt` returns a value, and returns that value.
 pub(crate) async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -158,7 +158,7 @@ pub(crate) async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> 
     }
 }
 
-/// Runs openssl in `dir`.
+/// Runs `openssl` in `dir`.
 pub(crate) fn openssl(dir: &Path, words: &str) {
     let done = Command::new("openssl")
         .args(words.split(' '))

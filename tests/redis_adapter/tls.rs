@@ -10,7 +10,7 @@ use redis_keeper::ports::redis::{Depth, Redis as _};
 use crate::asking::{SHORT, connected, node, probed};
 use crate::server::{Server, free_port, openssl};
 
-/// Nothing that this file is about.
+/// The tests of this file do not depend on these demands.
 const DEMANDS: Demands = Demands {
     write_safety: false,
     answers_within: std::time::Duration::from_mins(1),
@@ -85,7 +85,7 @@ async fn tls_is_spoken_and_a_certificate_that_is_not_trusted_is_no_evidence() {
         assert!(said.is_some(), "{wrong:?}");
     }
 
-    // The authorities are replaced while the program runs.
+    // The file of authorities is replaced while the program runs.
     let bundle = file("bundle.crt");
     std::fs::copy(file("other.crt"), &bundle).expect("copied");
     let access = with(Tls {
@@ -115,7 +115,7 @@ async fn tls_is_spoken_and_a_certificate_that_is_not_trusted_is_no_evidence() {
     assert!(unusable.expect("an error").to_string().contains("none.crt"));
 }
 
-/// A server's certificate as Redis's `gen-test-certs.sh` makes it: of version 1, which has no extensions.
+/// Makes a server's certificate as Redis's `gen-test-certs.sh` does: of version 1, without extensions.
 fn make_old_certificate(dir: &Path) {
     for line in [
         "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout ca.key -out ca.crt -subj /CN=ca.test",

@@ -1,4 +1,4 @@
-//! What an operator is woken for shows in the metrics: red while nobody can write, green again when somebody can.
+//! The alarms of an operator show in the metrics: red while no client can write, green again when clients can.
 
 use super::support::keeper::{Keeper, Keepers, Settings};
 use super::support::net::Net;
@@ -84,7 +84,7 @@ async fn a_primary_that_was_made_a_replica_of_a_stranger_turns_the_metrics_red()
     let keeper = Keeper::alone_for(&net, Settings::new(), &nodes).await;
     keeper.wait_samples(&[WRITABLE, POSSIBLE, NOT_HELD]).await;
 
-    // It refuses the synchronisation, so that the primary keeps its data.
+    // The server of another deployment refuses the synchronisation, so that the primary keeps its data.
     stranger.run::<()>("CONFIG SET requirepass other").await;
     primary.follow(&stranger).await;
     keeper
@@ -147,7 +147,8 @@ async fn keepers_without_zookeeper_and_without_all_others_turn_the_metrics_red()
     wait_one_leader(&keepers).await;
 }
 
-/// Until it says, wherever it cannot answer, since when ZooKeeper is away, and what a server did.
+/// Waits until the keeper gives `cause` wherever it cannot answer: since when ZooKeeper is away, and what a server
+/// did.
 async fn wait_cause(keeper: &Keeper, cause: &str) {
     let paths = ["/ready", "/cluster/cache/status"];
     for path in paths {
@@ -176,7 +177,7 @@ async fn wait_one_leader(keepers: &Keepers) {
     .await;
 }
 
-/// Beside the alarm there is a line of the log, for whoever has no Prometheus, and both come before the primary dies.
+/// Besides the alarm, the log has a line for operators without Prometheus. Both come before the primary dies.
 #[tokio::test]
 async fn a_failover_that_could_not_follow_is_logged_before_it_is_needed() {
     let net = Net::new();
@@ -185,7 +186,7 @@ async fn a_failover_that_could_not_follow_is_logged_before_it_is_needed() {
     set_priority([&first, &second], 0).await;
     let keeper = Keeper::alone_for(&net, Settings::new(), &nodes).await;
     let logged = async |line: &str| {
-        // The keeper waits a minute before it tells what may pass by itself.
+        // The keeper waits a minute before it reports an obstacle that may pass by itself.
         eventually(3 * SOON, format!("the log to say {line}"), async || {
             let log = keeper.process().log();
             log.contains(line).then_some(()).ok_or(log)

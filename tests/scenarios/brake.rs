@@ -1,4 +1,4 @@
-//! Many primaries fall silent at once (RK-11): the keepers may be the ones that are cut off.
+//! The brake (RK-11): many primaries fall silent at once, and the keepers may be the side that is cut off.
 
 use futures::future::join_all;
 
@@ -21,7 +21,7 @@ struct Many {
     primaries: Vec<Redis>,
     replicas: Vec<Redis>,
     prefix: Prefix<'static>,
-    // The last to be dropped: with it the turn of this fleet ends.
+    // Dropped last: with the network, this fleet's turn ends.
     _net: Net,
 }
 
@@ -65,7 +65,7 @@ impl Many {
         }
     }
 
-    /// Until every keeper counts exactly the votes of `keepers` against every primary.
+    /// Waits until every keeper counts exactly the votes of `keepers` against every primary.
     async fn wait_votes(&self, keepers: &[&str]) {
         for keeper in self.keepers.iter() {
             for (name, primary, _) in self.pairs() {
@@ -93,7 +93,7 @@ async fn at_the_end_of_a_cut_from_all_clusters_no_healthy_primary_is_replaced() 
         let links = || many.replicas.iter().chain(&many.primaries).map(Redis::link);
         links().for_each(Link::silence);
         many.wait_votes(&KEEPERS).await;
-        // The replicas first.
+        // The replicas' links are restored first.
         join_all(links().map(Link::restore)).await;
         many.wait_votes(&[]).await;
         assert_eq!(many.generations().await, generations, "round {round}");

@@ -1,4 +1,5 @@
-//! Somebody else changes the primary again and again (RK-12): the keepers stop undoing it until an operator has seen it.
+//! The breaker (RK-12): someone else changes the primary again and again. The keepers stop undoing that until an
+//! operator acknowledges.
 
 use serde_json::{Value, json};
 
@@ -9,7 +10,7 @@ use super::support::wait::{SOON, eventually};
 
 const ACKNOWLEDGE: &str = "/admin/clusters/cache/acknowledge";
 
-/// Until the log of the leader says so often that `node` was made to follow `primary`.
+/// Waits until the leader's log has `times` lines that say that `node` was made to follow `primary`.
 async fn wait_undone(leader: &Keeper, node: &Redis, primary: &Redis, times: usize) {
     let undone = format!("node={} primary={}", node.node(), primary.node());
     let what = format!("{} to be made a replica again, time {times}", node.node());
@@ -90,7 +91,8 @@ async fn what_is_changed_from_outside_three_times_is_undone_only_once_an_operato
     checks.assert_only(primary);
 }
 
-/// As in a restart of all servers, one after the other: clients have a primary again without anybody's word.
+/// The story is a restart of all servers, one after the other: clients have a primary again without an operator's
+/// word.
 #[tokio::test]
 async fn a_primary_that_is_moved_by_hand_three_times_is_followed_once_that_has_ended() {
     let trio = Trio::start("moved_by_hand", 3, Settings::patient()).await;

@@ -1,4 +1,4 @@
-//! A primary in which a script does not end lives, and serves nobody (`BUSY`).
+//! A primary with a script that does not end lives, and serves no client (`BUSY`).
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use super::support::keeper::{Keeper, Settings};
 use super::support::net::Net;
 use super::support::redis::{Redis, connect};
 
-/// How soon a server answers that it is busy.
+/// How soon a server with a script answers BUSY: `lua-time-limit` in milliseconds.
 const ANSWERS: (&str, &str) = ("lua-time-limit", "50");
 
 #[tokio::test]

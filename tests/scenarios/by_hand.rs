@@ -21,9 +21,9 @@ async fn a_promotion_by_hand_is_undone_beside_a_living_primary_and_adopted_in_pl
     let leader = &keepers[keepers.wait_leader().await];
     let generation = leader.generation("cache").await;
 
-    // The primary lives: whoever writes past the keepers loses what he wrote.
+    // The primary lives: a client that writes to the promoted node loses its writes.
     second.run::<()>("REPLICAOF NO ONE").await;
-    // It may have been corrected before.
+    // The keepers may have corrected the promotion before the write.
     let _ = second.try_run::<()>("SET stray 1").await;
     let corrected = format!("node={} primary={}", second.node(), primary.node());
     eventually(SOON, "the correction to be told", async || {
@@ -68,13 +68,13 @@ async fn a_promotion_by_hand_is_undone_beside_a_living_primary_and_adopted_in_pl
     );
     for keeper in keepers.iter() {
         keeper.wait_plan("cache", &["nothing to do"]).await;
-        // Withdrawn once, published once.
+        // One withdrawal and one publication.
         assert_eq!(keeper.generation("cache").await, generation + 2);
     }
     checks.assert_never_two();
 }
 
-/// What was written there counts for nothing: another replica holds more of what the cluster wrote.
+/// Writes to the node that left count for nothing: another replica holds more of the cluster's history.
 #[tokio::test]
 async fn a_node_that_left_the_history_and_was_written_to_since_does_not_take_over() {
     let net = Net::fleet().await;
@@ -86,7 +86,7 @@ async fn a_node_that_left_the_history_and_was_written_to_since_does_not_take_ove
     primary.write_keys("kept", 100).await;
     primary.wait_followed_by(&[&first, &second]).await;
 
-    // Nobody corrects that before the primary dies.
+    // The keepers are frozen, so that they correct nothing before the primary dies.
     for keeper in keepers.iter() {
         keeper.process().pause();
     }
@@ -104,7 +104,8 @@ async fn a_node_that_left_the_history_and_was_written_to_since_does_not_take_ove
     second.wait_key_count(200).await;
 }
 
-/// An operator has Redis itself fail over, to a node that hangs: it holds writes up for as long as that takes.
+/// An operator has Redis itself fail over (`FAILOVER`) to a node that hangs. Redis pauses writes until the failover
+/// ends.
 #[tokio::test]
 async fn a_failover_of_redis_itself_that_does_not_end_is_told_with_what_ends_it() {
     let net = Net::fleet().await;

@@ -8,7 +8,7 @@ use super::support::net::Net;
 use super::support::redis::Redis;
 use super::support::zookeeper::ZooKeeper;
 
-/// How it exits, and its report.
+/// The exit code and the report of `check --live` for this quorum, prefix and cluster.
 async fn look(quorum: &[String], prefix: &str, nodes: &[&Redis]) -> (Option<i32>, String) {
     let config = json!({
         "keeper-id": "checker",

@@ -1,4 +1,4 @@
-//! `redis-keeper check --live` looks at the servers of a cluster together.
+//! `redis-keeper check --live` judges the servers of a cluster together.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::support::look::{Look, cluster, look_live};
 use super::support::net::Net;
 use super::support::redis::{Redis, Role};
 
-/// How it exits and what it reports of these clusters.
+/// The exit code and the report of `check --live` for these clusters.
 async fn look(clusters: &[(&str, &[&Redis])]) -> (Option<i32>, String) {
     let clusters = clusters.iter();
     let clusters = clusters.map(|(name, nodes)| cluster(name, nodes));
@@ -20,7 +20,7 @@ async fn look(clusters: &[(&str, &[&Redis])]) -> (Option<i32>, String) {
     (code, report)
 }
 
-/// That the report of these clusters is a failure and says all of this.
+/// Asserts that the report of these clusters is a failure and contains all these texts.
 async fn assert_problem(clusters: &[(&str, &[&Redis])], wanted: &[&str]) {
     let (code, report) = look(clusters).await;
     assert_eq!(code, Some(1), "{report}");
@@ -109,7 +109,7 @@ async fn two_primaries_a_broken_link_and_priority_0_everywhere_are_problems() {
     let wanted = ["problem: 2 nodes say that they are primaries"];
     assert_problem(&cache, &wanted).await;
 
-    // The primary wants a password from now on, and the replica has none to give.
+    // The primary now wants a password, and the replica has none.
     second.follow(primary).await;
     second.wait_in_step_with(primary).await;
     for redis in [first, primary] {

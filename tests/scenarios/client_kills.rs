@@ -1,4 +1,4 @@
-//! Somebody's script ends the connections of all clients of all servers again and again, those of keepers among them.
+//! A script ends the connections of all clients at all servers again and again, the keepers' connections included.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -12,10 +12,11 @@ use super::support::redis::Redis;
 use super::support::trio::Trio;
 use super::support::wait::{SOON, eventually};
 
-/// So many times as long as a command takes, connections live at least: on a busy host none of them would come to anything else.
+/// Connections live for at least this many times the duration of a command. On a busy host, shorter ones would do
+/// nothing.
 const COMMANDS: u32 = 20;
 
-/// Ends the connections of all clients but its own, and counts these.
+/// Ends the connections of all other clients at an interval, and counts them.
 async fn kill_clients(redis: &Redis, every: Duration, ended: &Cell<u64>) {
     let mut connection: Option<MultiplexedConnection> = None;
     let mut next = Instant::now();
@@ -37,7 +38,7 @@ async fn kill_clients(redis: &Redis, every: Duration, ended: &Cell<u64>) {
     }
 }
 
-/// How long it takes to replace a primary that is killed meanwhile.
+/// How long the keepers take to replace a primary that is killed while connections are ended.
 async fn replaced_within(prefix: &str, every: Duration) -> Duration {
     let trio = Trio::start(prefix, 3, Settings::new()).await;
     let [primary, ..] = &trio.redis;
@@ -65,7 +66,7 @@ async fn replaced_within(prefix: &str, every: Duration) -> Duration {
     took
 }
 
-/// Far below the 8 to 20 s that it took while every connection that was ended put the failover off.
+/// Far below the 8 to 20 s that a failover took while every ended connection delayed it.
 const SOON_ENOUGH: Duration = Duration::from_secs(6);
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The program as it is called: exit codes, and what it says of a configuration.
+//! The program on the command line: exit codes, and its messages about a configuration.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Eight things wrong, one a line.
+/// A configuration with eight faults, one a line.
 const WRONG: &str = "{
   'zk-quorum': ['zk:2181', 'zk:99999'],
   'rest-port': 0,
@@ -42,7 +42,7 @@ fn written(dir: &TempDir, config: &str) -> String {
 fn a_bad_configuration_exits_78_with_every_problem_its_line_value_and_remedy_at_once() {
     let dir = TempDir::new().expect("a directory");
     let file = written(&dir, WRONG);
-    // What must be told of each: line, path, what was written, and a word of the remedy.
+    // Each message has the line, the path, the wrong value, and a word of the remedy.
     let problems = [
         (2, "zk-quorum[1]", "zk:99999", "host:port"),
         (3, "rest-port", "0", "65535"),

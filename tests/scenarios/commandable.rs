@@ -1,4 +1,4 @@
-//! What would keep a failover from being commanded is known and told before there is one.
+//! The leader knows and reports an obstacle to commands before a failover needs them.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::support::net::Net;
 use super::support::redis::Redis;
 use super::support::wait::eventually;
 
-/// Commands are tried every 30 s.
+/// Keepers try commands every 30 s.
 const TRIED_WITHIN: Duration = Duration::from_mins(1);
 
 async fn wait_told(keeper: &Keeper, words: &[&str]) {
@@ -60,7 +60,7 @@ async fn a_replica_that_a_keeper_may_not_promote_is_named_and_another_takes_over
     let [primary, first, second] = Redis::trio(&net).await;
     let revoked = first.try_run::<()>("ACL SETUSER default -replicaof").await;
     if revoked.is_err() {
-        // Rights came with 6.0.
+        // Redis has ACLs since 6.0.
         return;
     }
     let nodes = [&primary, &first, &second];
@@ -72,7 +72,7 @@ async fn a_replica_that_a_keeper_may_not_promote_is_named_and_another_takes_over
         .await
         .is_err()
     {
-        // They can be tried out from 7.0 on.
+        // Redis can try commands out (`ACL DRYRUN`) since 7.0.
         return;
     }
     wait_told(&keeper, &["cannot command", &at, "REPLICAOF"]).await;

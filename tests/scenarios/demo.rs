@@ -1,4 +1,4 @@
-//! `redis-keeper demo` as somebody who tries it sees it.
+//! `redis-keeper demo`, as a person who tries it sees it.
 
 use std::path::Path;
 
@@ -8,10 +8,10 @@ use super::support::net::Net;
 use super::support::process::{Process, command};
 use super::support::wait::{SOON, eventually};
 
-/// What a demo says when its story is over.
+/// The words with which a demo ends its story.
 const INVITATION: &str = "Now it is yours";
 
-/// A demo whose temporary files lie in a directory of its own.
+/// A demo with a directory of its own for its temporary files.
 struct Demo {
     process: Process,
     files: TempDir,
@@ -40,7 +40,7 @@ impl Demo {
         .await;
     }
 
-    /// Until neither a process nor a file of it is left.
+    /// Waits until no process and no file of the demo is left.
     async fn wait_gone(&self) {
         eventually(SOON, "nothing of the demo to be left", async || {
             let files: Vec<_> = std::fs::read_dir(self.files.path())
@@ -58,7 +58,7 @@ impl Demo {
     }
 }
 
-/// Ids of processes that work in `dir` or were called with a file there.
+/// Ids of the processes that work in `dir` or were started with a file there.
 fn processes_of(dir: &Path) -> Vec<String> {
     let dir = dir.to_str().expect("a name that is text");
     let all = std::fs::read_dir("/proc").expect("/proc").flatten();

@@ -1,4 +1,4 @@
-//! Signals, and what a keeper gives back when it goes.
+//! Signals to a keeper, and what the keeper gives back when it ends.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -18,10 +18,10 @@ use super::support::tree::Tree;
 use super::support::wait::{SOON, eventually};
 use super::support::zookeeper::ZooKeeper;
 
-/// How soon a keeper ends after SIGTERM.
+/// The limit for a keeper to end after SIGTERM.
 const A_SECOND: Duration = Duration::from_secs(1);
 
-/// What each node was told so far that changes something.
+/// How many state-changing commands each node has run so far, by command.
 async fn writes(nodes: &[&Redis]) -> BTreeMap<String, [u64; 5]> {
     let mut writes = BTreeMap::new();
     for redis in nodes {
@@ -41,7 +41,7 @@ async fn writes(nodes: &[&Redis]) -> BTreeMap<String, [u64; 5]> {
     writes
 }
 
-/// Sends SIGTERM and sees the keeper end as it should.
+/// Sends SIGTERM, and asserts that the keeper ends as it should.
 async fn terminate(keeper: &Keeper) {
     let asked = Instant::now();
     keeper.process().terminate();
@@ -66,7 +66,7 @@ async fn a_keeper_asked_to_end_gives_everything_back_at_once_and_its_restart_cha
             status.replicas.len() == 2
         })
         .await;
-    // So that there is a vote to give back.
+    // The keeper now has a vote to give back.
     gone.kill();
     eventually(SOON, "a vote", async || {
         let votes = tree.children(reports).await;
@@ -135,11 +135,11 @@ async fn a_hangup_is_ignored() {
 async fn a_keeper_that_is_cut_from_zookeeper_ends_as_quickly() {
     let Solo { keeper, .. } = &Solo::start("departure_cut").await;
     keeper.cut_from_zookeeper().await;
-    // It is the only one, so it goes on by its own consent.
+    // The keeper is the only one, so it goes on by its own consent.
     goes_on(keeper).await;
     terminate(keeper).await;
 
-    // And one that never reached it.
+    // A keeper that never reached ZooKeeper ends the same way.
     keeper.process().restart();
     eventually(SOON, "it to listen", async || keeper.get("/health").await).await;
     terminate(keeper).await;
@@ -183,7 +183,7 @@ async fn a_keeper_with_a_part_that_never_comes_up_exits_with_the_cause_as_its_la
     });
     let file = dir.path().join("keeper.conf");
     std::fs::write(&file, config.to_string()).expect("keeper.conf");
-    // Too few file descriptors for so many threads.
+    // Too few file descriptors for the keeper's threads.
     let mut keeper = command("prlimit");
     keeper
         .arg("--nofile=48")
@@ -191,7 +191,7 @@ async fn a_keeper_with_a_part_that_never_comes_up_exits_with_the_cause_as_its_la
         .arg(file);
     let log = dir.path().join("log");
     let keeper = Process::start("keeper", &log, keeper);
-    // Ten restarts, further and further apart.
+    // The keeper restarts ten times, at growing intervals.
     let status = eventually(4 * SOON, "it to give up", async || {
         keeper.exit_status().ok_or("it tries again")
     })

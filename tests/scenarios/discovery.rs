@@ -1,4 +1,4 @@
-//! A keeper meets a cluster: it finds out what is there and changes as little as possible.
+//! A keeper meets a cluster: it reads the state of the servers, and changes as little as possible.
 
 use std::time::Duration;
 
@@ -112,7 +112,7 @@ async fn a_server_is_known_by_its_run_id_and_history_whatever_it_is_called() {
     let everywhere = format!("{name} {alias} {hidden}");
     let primary = Redis::start_at(name, &[("bind", &everywhere)]).await;
     let follow = format!("{hidden} {}", primary.at().port());
-    // It follows the primary by an address that no keeper was told of.
+    // The replica follows the primary by an address that no keeper's file has.
     let replica = Redis::start_with(&net, &[("replicaof", &follow)]).await;
     primary.write_keys("kept", 10).await;
     let settings = Settings::new().cluster_with(serde_json::json!({"name": "cache", "nodes": [
@@ -208,7 +208,7 @@ async fn a_stranger_with_data_is_not_overwritten_by_a_cluster_that_is_well() {
     assert_eq!(stranger.key_count().await, 100);
     assert!(!keeper.calls_writable("cache", &stranger).await);
 
-    // Emptied by its owner, it is welcome.
+    // Once its owner has emptied the server of another deployment, the keeper takes that server into the cluster.
     stranger.run::<()>("FLUSHALL").await;
     keeper
         .wait_topology("cache", &primary, &[&replica, &stranger])
@@ -253,7 +253,7 @@ async fn a_primary_that_replicates_from_outside_is_left_alone() {
     keeper.wait_probes("cache", &head, 10).await;
     calls.assert_harmless().await;
 
-    // The migration is over.
+    // The operator ends the migration.
     head.run::<()>("REPLICAOF NO ONE").await;
     keeper.wait_topology("cache", &head, &[&replica]).await;
     replica.wait_role(Role::Replica).await;
@@ -277,12 +277,12 @@ async fn a_cluster_that_a_sentinel_looks_after_is_held_and_the_sentinel_named() 
     assert_eq!(second.calls("replicaof").await, 0);
 }
 
-/// A real Sentinel does its work beside the keepers, which command nothing and publish what it has done.
+/// A real Sentinel works beside the keepers. The keepers command nothing, and publish Sentinel's result.
 #[tokio::test]
 async fn what_a_sentinel_has_promoted_is_published_while_it_is_at_work() {
     let net = Net::new();
     let [primary, first, second] = Redis::trio(&net).await;
-    // It asks once a second: with less, a busy machine makes it replace healthy primaries.
+    // Sentinel asks once a second. With a shorter time, a busy machine makes it replace healthy primaries.
     let down_after = Duration::from_secs(5);
     let sentinel = Sentinel::launch(net.host(), primary.at(), 1, down_after);
     sentinel.wait_knowing(2, 1).await;
@@ -317,7 +317,7 @@ async fn lone_servers(net: &Net) -> [Redis; 3] {
     ]
 }
 
-/// The id of the leader that `keeper` sees.
+/// The id of the leader, as `keeper` sees it.
 async fn leading(keeper: &Keeper) -> Result<String, String> {
     let session = keeper.admin("keepers").await;
     let leader = session["leader"].as_str().map(str::to_owned);

@@ -7,7 +7,7 @@ use super::support::net::Net;
 use super::support::redis::Redis;
 use super::support::wait::{SOON, eventually};
 
-/// A dump is due once in an hour: no test waits for it.
+/// Redis saves by itself at most once an hour: no test waits that long.
 const SAVES: (&str, &str) = ("save", "3600 1000000");
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn where_no_replica_can_write_its_disk_either_nobody_is_switched_over_and_
     let generation = keeper.generation("cache").await;
     fill_disk(&replica).await;
     if !ping(&replica).await.contains("MISCONF") {
-        // Before 7.0, a replica tells that in INFO alone.
+        // Before 7.0, a replica reports a failed save only in INFO.
         return;
     }
     fill_disk(&primary).await;
@@ -115,14 +115,14 @@ async fn ping(redis: &Redis) -> String {
     answer.unwrap_or_else(|error| error.to_string())
 }
 
-/// Something that no dump can replace.
+/// The path of the dump. A directory at that path keeps Redis from writing a dump.
 async fn obstacle(redis: &Redis) -> PathBuf {
     let dir: Vec<String> = redis.run("CONFIG GET dir").await;
     let file: Vec<String> = redis.run("CONFIG GET dbfilename").await;
     PathBuf::from(&dir[1]).join(&file[1])
 }
 
-/// From now on it cannot write its dump, and has tried.
+/// Makes the server's dump impossible, and waits until the server has tried to save.
 async fn fill_disk(redis: &Redis) {
     let path = obstacle(redis).await;
     // A full synchronisation may have left a dump there.
@@ -139,7 +139,7 @@ async fn empty_disk(redis: &Redis) {
 async fn wait_saved(redis: &Redis, status: &str) {
     let what = format!("a dump of {} to end: {status}", redis.at());
     eventually(SOON, what, async || {
-        // Refused while another one is written.
+        // Redis refuses BGSAVE while another save is running.
         let _ = redis.try_run::<String>("BGSAVE").await;
         let info = redis.info("persistence").await;
         let info = info.map_err(|error| error.to_string())?;

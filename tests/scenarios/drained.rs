@@ -1,4 +1,5 @@
-//! Clients that still reach a primary which has gone silent: nobody takes over before their HAProxies have noticed (RK-10).
+//! The drain (RK-10): clients still reach a silent primary, so no successor takes writes before their HAProxies have
+//! noticed.
 
 use redis_keeper::domain::node::NodeAddr;
 
@@ -10,16 +11,16 @@ use super::support::trio::Trio;
 use super::support::wait::{SOON, eventually};
 use super::support::zookeeper::ZooKeeper;
 
-/// Longer than any test waits: whatever goes on does so because of what HAProxy says.
+/// Longer than any test waits, in seconds: a failover that happens follows from HAProxy's words.
 const FOR_EVER: u64 = 3_600;
 
-/// Keepers that give the clients of a silent primary all the time in the world.
+/// Keepers that never end a drain by `drain-seconds`.
 async fn patient(prefix: &str) -> Trio {
     let settings = Settings::new().set("drain-seconds", FOR_EVER);
     Trio::start(prefix, 3, settings).await
 }
 
-/// A HAProxy asks `keeper` whether `node` is writable, and says that it takes it for `state`.
+/// Checks `node` at `keeper` as HAProxy `haproxy`, which takes the node for `state`. Returns the status code.
 async fn check(keeper: &Keeper, node: &NodeAddr, haproxy: &str, state: &str) -> u16 {
     let header = format!("{state}; name=writes/{node}; node={haproxy}; weight=1/1");
     let path = "/cluster/cache/is-writable";
@@ -46,7 +47,7 @@ async fn a_silent_primary_is_replaced_once_every_haproxy_that_asked_any_keeper_s
     keepers[leader].wait_plan("cache", &words).await;
     assert_nobody_took_over(redis).await;
 
-    // Asked again, it is told no, and that is all that is known of it until it says that it has acted.
+    // The leader waits for lb1 until a check of lb1 says DOWN, though lb1 has got a 503.
     assert_eq!(check(other, &old, "lb1", "UP").await, 503);
     assert_eq!(check(other, &old, "lb1", "DOWN").await, 503);
     let plan = eventually(SOON, "lb2 alone to be waited for", async || {
@@ -75,7 +76,7 @@ async fn a_silent_primary_that_is_asked_about_by_path_is_not_replaced_before_the
     assert_eq!(answer.expect("an answer").code, 200);
     redis[0].pause();
     keepers[leader].wait_plan("cache", &["drain-seconds"]).await;
-    // Published it was called writable all the time, and is not any more.
+    // Keepers called the primary writable while it was published, and answer 503 since the withdrawal.
     assert_eq!(check(&keepers[leader], &old, "lb1", "DOWN").await, 503);
     assert_nobody_took_over(redis).await;
 }
@@ -94,8 +95,8 @@ async fn a_primary_that_was_killed_is_replaced_whatever_haproxy_says() {
         (&seen["name"], &seen["state"]),
         (&"lb1".into(), &"UP".into())
     );
-    // A process that is killed with a question unread resets its connection, which proves no end. Keepers of one host ask at the
-    // same instants: it is killed between two of them.
+    // A process that is killed with an unread question resets its connection, and a reset proves no end. The keepers
+    // of a host probe at the same instants, so the test kills the process between two probes.
     eventually(SOON, "a rest between two probes", async || {
         let node = keepers[0].node("cache", &redis[0]).await;
         let age = node["monitor"]["last-probe"]["age-seconds"].as_f64();
@@ -115,7 +116,7 @@ async fn a_primary_that_stands_still_is_replaced_after_a_real_haproxy_has_marked
     let zookeeper = ZooKeeper::shared().await;
     let prefix = zookeeper.prefix("drained_proxy");
     let settings = Settings::new().set("drain-seconds", FOR_EVER);
-    // Seconds between two checks: long enough to see who comes first.
+    // Two seconds between two checks: long enough to see which comes first.
     let slow = [("inter 200ms", "inter 2s")];
     let site = Site::open_with(net, &prefix, RECOMMENDED, &slow, settings).await;
     let [primary, first, second] = &site.redis;

@@ -1,4 +1,5 @@
-//! No keeper reaches any server for a while. At the end a replica often answers first: the primary is whole, and stays.
+//! No keeper reaches any server for a while. When the cut ends, a replica often answers first, and the healthy
+//! primary stays.
 
 use futures::future::join_all;
 
@@ -16,7 +17,7 @@ const KEEPERS: [&str; 3] = ["keeper-1", "keeper-2", "keeper-3"];
 /// How the ways to the servers are cut.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Cut {
-    /// Nothing passes.
+    /// No packet passes.
     Silent,
     /// Connections are refused.
     Refusing,
@@ -32,7 +33,7 @@ async fn a_healthy_primary_outlives_cuts(prefix: &str, cut: Cut) {
     primary.wait_followed_by(&[first, second]).await;
     let generation = keepers[0].generation("cache").await;
     let checks = Checks::start(&keepers, "cache", &nodes);
-    // Silence towards keepers says nothing of its clients.
+    // Silence towards keepers says nothing of clients, so the keepers go on calling the primary writable.
     let insists = cut == Cut::Silent;
     let insistence = insists.then(|| Insistence::start(&keepers, &[("cache", primary)]));
     for round in 1..=ROUNDS {
@@ -46,7 +47,7 @@ async fn a_healthy_primary_outlives_cuts(prefix: &str, cut: Cut) {
             .iter()
             .flat_map(|keeper| nodes.map(|node| keeper.wait_votes("cache", node, &KEEPERS)));
         join_all(voted_down).await;
-        // The primary last.
+        // The primary's link is restored last.
         join_all([second, first, primary].map(Redis::link).map(Link::restore)).await;
         let taken_back = keepers
             .iter()

@@ -1,5 +1,6 @@
-//! Something else comes up at a node's address and answers nothing but errors, or nothing that Redis would answer. It proves
-//! its own life, and not that of the server that was there (RK-1, RK-7).
+//! A program comes up at a node's address, and answers only errors or no Redis replies at all.
+//!
+//! The program proves its own life, and not the life of the server that was there (RK-1, RK-7).
 
 use std::net::SocketAddrV4;
 use std::time::Duration;
@@ -17,13 +18,13 @@ use super::support::sentinel::Sentinel;
 use super::support::trio::Trio;
 use super::support::wait::{SOON, eventually};
 
-/// Until something else listens.
+/// How long after the server's death the program listens.
 const LATER: Duration = Duration::from_millis(200);
 
-/// Listens at an address and gives one answer to whatever it is asked, until it is dropped.
+/// Listens at an address and sends one fixed answer to every request, until dropped.
 struct Answers(JoinHandle<()>);
 
-/// What becomes of the connection behind the answer.
+/// The end of the connection after the answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Then {
     Closes,
@@ -82,7 +83,7 @@ impl Stage {
         Self { keeper, nodes, net }
     }
 
-    /// One of the replicas takes over from the primary, and the other follows it.
+    /// Waits until a replica has taken over from the primary, and the other replica follows it.
     async fn succeeded(&self) {
         let [primary, first, second] = &self.nodes;
         self.keeper.wait_replaced("cache", primary).await;
@@ -92,7 +93,7 @@ impl Stage {
         assert!(!self.keeper.calls_writable("cache", primary).await);
     }
 
-    /// The primary dies, and something else answers at its address a moment later.
+    /// Kills the primary, and lets a program answer at its address a moment later.
     async fn replaced_by(answer: &'static str, then: Then) {
         let stage = Self::new().await;
         let [primary, ..] = &stage.nodes;
@@ -102,7 +103,7 @@ impl Stage {
         stage.succeeded().await;
     }
 
-    /// Nobody has voted against the primary, which is published still.
+    /// Asserts that no keeper has a vote against the primary, which is still published.
     async fn assert_untouched(&self, generation: u64) {
         let [primary, ..] = &self.nodes;
         let node = self.keeper.node("cache", primary).await;
@@ -112,7 +113,7 @@ impl Stage {
     }
 }
 
-/// Ends the connections of these kinds to the server, over one that was open when its password was set.
+/// Ends the connections of these kinds with an administrator's session that was open when the password was set.
 async fn locked(redis: &Redis, kinds: &[&str]) {
     let mut connection = redis.connect().await.expect("a connection");
     let mut run = async |words: &[&str]| {
@@ -185,7 +186,7 @@ async fn what_speaks_another_protocol_at_the_primarys_address_is_replaced() {
 
 #[tokio::test]
 async fn what_says_ok_to_everything_at_the_primarys_address_is_replaced() {
-    // As many as the first probe on a connection has requests.
+    // As many replies as the first probe on a connection has requests.
     Stage::replaced_by("+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n", Then::GoesOn).await;
 }
 

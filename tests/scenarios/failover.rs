@@ -1,4 +1,4 @@
-//! The primary is lost: three keepers vote, one of them acts, and the old primary comes back as a replica.
+//! Three keepers vote on a lost primary, one of them leads the failover, and the old primary comes back as a replica.
 
 use super::support::checks::Checks;
 use super::support::keeper::{Keepers, Settings};
@@ -45,7 +45,7 @@ async fn a_primary_that_fell_off_the_network_is_replaced_and_rejoins_without_wha
     story.end(successor).await;
 }
 
-/// A primary behind a link, and two replicas that follow it through that.
+/// A primary behind a link, and two replicas that follow it through the link.
 async fn trio_behind_link(net: &Net) -> [Redis; 3] {
     let primary = Redis::start_behind_link(net, &[]).await;
     let first = Redis::replica_of(net, &primary, &[]).await;
@@ -53,7 +53,7 @@ async fn trio_behind_link(net: &Net) -> [Redis; 3] {
     [primary, first, second]
 }
 
-/// What all losses of a primary have in common.
+/// The part that all losses of a primary share.
 struct Story<'a> {
     keepers: Keepers,
     checks: Checks,
@@ -62,7 +62,7 @@ struct Story<'a> {
 }
 
 impl<'a> Story<'a> {
-    /// Three keepers agree on a healthy cluster with data.
+    /// Starts three keepers on a healthy cluster with data, and waits until they agree.
     async fn begin(prefix: &str, net: &Net, nodes: &'a [Redis; 3]) -> Self {
         let [primary, first, second] = nodes;
         primary.write_keys("kept", 100).await;
@@ -80,7 +80,7 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// Another node is the primary at every keeper, and the third follows it.
+    /// Waits until every keeper names another primary, and the third node follows that primary.
     async fn wait_successor(&self) -> &'a Redis {
         let [old, first, second] = self.nodes;
         self.keepers
@@ -100,7 +100,7 @@ impl<'a> Story<'a> {
         successor
     }
 
-    /// The old primary is back, with the others' data, and was at no time writable again.
+    /// Asserts that the old primary is back, has the others' data, and was never writable again.
     async fn end(self, successor: &Redis) {
         let [old, first, second] = self.nodes;
         let others: Vec<_> = [old, first, second]
@@ -117,7 +117,7 @@ impl<'a> Story<'a> {
         }
         for keeper in self.keepers.iter() {
             keeper.wait_plan("cache", &["nothing to do"]).await;
-            // Withdrawn once, published once.
+            // One withdrawal and one publication.
             assert_eq!(keeper.generation("cache").await, self.generation + 2);
         }
         self.checks.assert_never_again(old);

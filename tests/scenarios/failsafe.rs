@@ -1,4 +1,4 @@
-//! Going on without ZooKeeper while all keepers are in touch (RK-8).
+//! Failsafe mode: keepers go on without ZooKeeper while all of them consent (RK-8).
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -11,7 +11,7 @@ use super::support::redis::Redis;
 use super::support::wait::{SOON, eventually};
 use super::support::zookeeper::{Prefix, ZooKeeper};
 
-/// Until the keeper answers by the consent of all, or no more.
+/// Waits until the keeper answers by the consent of all, or does so no more.
 async fn wait_failsafe(keeper: &Keeper, wanted: bool) {
     let what = format!("{}, failsafe {wanted}", keeper.id());
     eventually(SOON, what, async || {
@@ -23,7 +23,7 @@ async fn wait_failsafe(keeper: &Keeper, wanted: bool) {
     .await;
 }
 
-/// Until the keeper has declared to ask so many others.
+/// Waits until the keeper's failsafe list has this many others.
 async fn wait_asks(keeper: &Keeper, others: usize) {
     eventually(SOON, format!("{others} to ask"), async || {
         let answer = keeper.get("/admin/keepers").await;
@@ -35,7 +35,7 @@ async fn wait_asks(keeper: &Keeper, others: usize) {
     .await;
 }
 
-/// Three keepers that have declared to ask each other.
+/// Three keepers that have each other on their failsafe lists.
 async fn in_touch(net: &Net, prefix: &Prefix<'_>, settings: Settings, nodes: &[&Redis]) -> Keepers {
     let keepers = Keepers::start_for(3, net, prefix, settings, nodes).await;
     for keeper in keepers.iter() {
@@ -73,7 +73,7 @@ async fn a_stopped_ensemble_stops_no_writes_and_its_return_is_not_felt() {
     insistence.assert_always_yes();
     checks.assert_only(&redis[0]);
 
-    // And failovers go on as ever: no consent outlives the outage.
+    // Failovers work as before: no consent outlives the outage.
     redis[0].process().kill();
     keepers[0].wait_replaced("cache", &redis[0]).await;
     checks.assert_never_two();
@@ -182,7 +182,7 @@ async fn while_zookeeper_elects_or_lacks_a_majority_nobody_falls_silent_and_noth
     for keeper in keepers.iter() {
         wait_failsafe(keeper, false).await;
     }
-    // Of three, one goes on alone: it cannot.
+    // A single server of three has no majority.
     let others = zookeeper.servers().iter();
     let others: Vec<_> = others
         .filter(|server| server.at() != elected.at())
@@ -206,7 +206,7 @@ async fn while_zookeeper_elects_or_lacks_a_majority_nobody_falls_silent_and_noth
     }
 }
 
-/// Until the keeper says of each of these that it could not be asked, and why.
+/// Waits until the keeper reports each of these obstacles: a keeper that it could not ask, and the reason.
 async fn wait_obstacles(keeper: &Keeper, wanted: &[(&str, &str)]) {
     eventually(
         SOON,
@@ -267,7 +267,7 @@ async fn keepers_that_could_not_ask_each_other_say_so_while_zookeeper_is_well() 
     let wanted = "failsafe: a keeper cannot be asked for its consent";
     assert!(log.contains(wanted), "{log}");
 
-    // Without ZooKeeper none of them goes on, and each says why.
+    // Without ZooKeeper no keeper of these goes on, and each gives the reason.
     let [server] = zookeeper.servers() else {
         panic!("one server")
     };

@@ -1,4 +1,4 @@
-//! Keepers whose files differ.
+//! Keepers whose configuration files differ.
 
 use super::support::checks::Checks;
 use super::support::keeper::{Keeper, Keepers, Settings};
@@ -10,14 +10,14 @@ use super::support::wait::{SOON, eventually};
 use super::support::writer::Writer;
 use super::support::zookeeper::ZooKeeper;
 
-/// The file lacks that server from now on.
+/// Removes the server from the file.
 fn take_out(config: &mut serde_json::Value, redis: &Redis) {
     let ip = redis.at().ip().to_string();
     let nodes = config["clusters"][0]["nodes"].as_array_mut();
     nodes.expect("nodes").retain(|node| node["host"] != *ip);
 }
 
-/// Until all `keepers` answer with this code whether `node` is writable.
+/// Waits until all `keepers` answer this code to whether `node` is writable.
 async fn wait_answer(keepers: &[Keeper], cluster: &str, node: &Redis, code: u16) {
     for keeper in keepers {
         let what = format!("{code} from {}", keeper.id());
@@ -79,8 +79,8 @@ async fn a_keeper_whose_file_lacks_the_primary_cuts_no_writer_and_throws_nobody_
     assert_eq!(cuts, (0, 0, Vec::new()));
     assert_eq!(site.falls().await, falls, "one keeper alone is not felt");
 
-    // The others queue up behind it in the latch: it leads, until it has made way for one of them. Two keepers at once cannot
-    // tell meanwhile, which checks may feel.
+    // The other keepers queue up behind this keeper in the latch, so it leads until it steps down for one of them.
+    // Meanwhile two keepers at once cannot answer, and checks may notice.
     for keeper in [other, &site.keepers[leader]] {
         keeper.process().terminate();
         keeper.process().wait_exit().await;
@@ -145,7 +145,7 @@ async fn a_keeper_that_calls_the_cluster_otherwise_calls_nothing_writable_and_de
     })
     .await;
 
-    // It leads when the primary dies, with nobody else there.
+    // The keeper with the odd file leads alone when the primary dies.
     for keeper in [leader, other] {
         keeper.process().terminate();
         keeper.process().wait_exit().await;
@@ -166,7 +166,8 @@ async fn a_keeper_that_calls_the_cluster_otherwise_calls_nothing_writable_and_de
     assert!(published["primary"].is_null(), "{published}");
 }
 
-/// Two of three files call the cluster otherwise after that: a cluster that is renamed, or one wrong file that was used first.
+/// Two of three files then have another name for the cluster. Either the cluster was renamed, or the first file was
+/// wrong.
 #[tokio::test]
 async fn a_name_that_was_used_first_gives_way_to_the_one_that_more_keepers_have() {
     let trio = Trio::start("name_used_first", 3, Settings::new()).await;
@@ -214,7 +215,7 @@ async fn a_primary_that_only_a_dead_keeper_had_in_its_file_is_called_writable_by
     wait_answer(lack, "cache", primary, 500).await;
 }
 
-/// One keeper's file has a replica of a replica that nobody has published. The leader's file lacks it.
+/// A keeper's file has a replica of a replica that is not published. The leader's file lacks the node.
 #[tokio::test]
 async fn a_node_that_only_one_file_has_is_looked_after_by_the_keeper_that_has_it() {
     let net = Net::fleet().await;

@@ -1,4 +1,4 @@
-//! A primary stands still for longer than the mark-down time, answers for a moment, and stands still again (RK-2).
+//! A primary freezes for longer than the mark-down time, answers for a moment, and freezes again (RK-2).
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use super::support::keeper::Settings;
 use super::support::trio::Trio;
 use super::support::wait::{SOON, eventually};
 
-/// The fourth verdict within ten mark-down times is final; a busy machine may let some go uncounted.
+/// The fourth verdict within ten mark-down times is final. On a busy machine some verdicts may not be counted.
 const ROUNDS: usize = 12;
 
-/// A moment, next to the 50 ms at least that the primary has to answer before it is withdrawn.
+/// Short beside the 50 ms that a keeper gives the primary at least to answer before a withdrawal.
 const MOMENT: Duration = Duration::from_millis(1);
 
 #[tokio::test]
@@ -44,7 +44,7 @@ async fn a_primary_that_answers_whenever_it_is_to_be_withdrawn_is_replaced_at_la
             .await
             .expect("a verdict");
         primary.resume();
-        // Whichever comes first.
+        // Waits for the first of the two.
         eventually(SOON, "its votes taken back, or a successor", async || {
             if replaced().await {
                 return Ok(());

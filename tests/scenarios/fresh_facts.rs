@@ -1,4 +1,4 @@
-//! What is shown of a node is what the last probe told; what was read too long ago makes no statement.
+//! A keeper shows what the last probe found. Facts that are too old make no statement.
 
 use redis::aio::MultiplexedConnection;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use super::support::net::Net;
 use super::support::redis::Redis;
 use super::support::wait::{SOON, eventually};
 
-/// Until `replica` is called readable no more: why not.
+/// Waits until `replica` is not readable. Returns the status code and the reason.
 async fn wait_unreadable(keeper: &Keeper, replica: &Redis) -> (u16, String) {
     eventually(SOON, "the replica to be readable no more", async || {
         let answer = keeper.is_readable("cache", replica).await;
@@ -20,7 +20,7 @@ async fn wait_unreadable(keeper: &Keeper, replica: &Redis) -> (u16, String) {
     .await
 }
 
-/// Runs these commands at `node` as one transaction; answers with the connection.
+/// Runs these commands at `node` as one transaction. Returns the connection.
 async fn at_once(node: &Redis, commands: &[&str]) -> MultiplexedConnection {
     let mut transaction = redis::pipe();
     transaction.atomic();
@@ -52,7 +52,8 @@ async fn a_replica_that_tells_its_state_no_more_is_unknown_and_not_in_good_order
     let keeper = Keeper::alone_for(&net, settings, &nodes.each_ref()).await;
     assert!(keeper.calls_readable("cache", first).await);
 
-    // The keeper's connection lives and is answered with errors; or it is cut, and no password fits any more.
+    // The keeper's connection to the first replica lives, and gets errors. The second replica cut the connection, and
+    // refuses the password.
     at_once(first, &["ACL SETUSER default -info", &away]).await;
     let cut = "CLIENT KILL TYPE normal SKIPME yes";
     at_once(second, &["CONFIG SET requirepass changed", &away, cut]).await;
@@ -72,7 +73,7 @@ async fn a_replica_that_tells_its_state_no_more_is_unknown_and_not_in_good_order
     );
     assert!(keeper.calls_readable("cache", primary).await);
 
-    // What it tells again is a statement again, and what was done is undone.
+    // A fact that is read again is a statement again, and the changes are undone.
     first.run::<()>("ACL SETUSER default +info").await;
     eventually(SOON, "the replica to be read again", async || {
         let answer = keeper.is_readable("cache", first).await;
@@ -102,7 +103,7 @@ async fn a_replica_that_is_full_of_clients_is_unknown_once_its_state_is_old() {
     assert!(keeper.calls_readable("cache", &replica).await);
 }
 
-/// The offset and the lag of `node`, as the view of its cluster has them.
+/// The offset and the lags of `node` in the view of its cluster.
 async fn figures(keeper: &Keeper, node: &Redis) -> (Option<u64>, Option<u64>, Option<u64>) {
     let view = keeper.admin("clusters/cache").await;
     let nodes = view["nodes"].as_array().expect("nodes");
@@ -153,7 +154,7 @@ async fn offsets_and_lag_are_those_of_the_last_probe_wherever_they_are_shown() {
         .await;
     }
 
-    // One that stands still answers no probe: its primary tells how far it is behind.
+    // A frozen replica answers no probe. Its primary tells how far the replica is behind.
     second.pause();
     let before = primary.info("replication").await.expect("the primary");
     primary.write_keys("missed", 1_000).await;

@@ -1,4 +1,4 @@
-//! The steps of `docs/from-sentinel.md`, on a site that Sentinels look after.
+//! The steps of `docs/from-sentinel.md`, on a site that Sentinels manage.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use super::support::wait::{SOON, eventually};
 use super::support::writer::{Diary, Writer};
 use super::support::zookeeper::{Prefix, ZooKeeper};
 
-/// Longer than a busy machine stands still, as Sentinel's default of 30 s is.
+/// Longer than a busy machine freezes, as Sentinel's default of 30 s is.
 const DOWN_AFTER: Duration = Duration::from_secs(10);
 
-/// What the writer that moves to HAProxy begins with.
+/// The first number of the writer that moves to HAProxy.
 const MOVED: u64 = 1_000_000;
 
-/// Three Sentinels with a quorum of two, once they know each other and the replicas.
+/// Three Sentinels with a quorum of two. Returns once they know each other and the replicas.
 async fn sentinels(net: &Net, primary: &Redis) -> [Sentinel; 3] {
     let launch = || Sentinel::launch(net.host(), primary.at(), 2, DOWN_AFTER);
     let sentinels = [launch(), launch(), launch()];
@@ -27,7 +27,7 @@ async fn sentinels(net: &Net, primary: &Redis) -> [Sentinel; 3] {
     sentinels
 }
 
-/// Three keepers that have found the Sentinels.
+/// Three keepers that have noticed the Sentinels.
 async fn keepers_beside(net: &Net, prefix: &Prefix<'_>, redis: &[Redis; 3]) -> Keepers {
     let settings = Settings::new()
         .set("admin-operations", true)
@@ -44,7 +44,7 @@ async fn keepers_beside(net: &Net, prefix: &Prefix<'_>, redis: &[Redis; 3]) -> K
     keepers
 }
 
-/// Nothing was refused or cut, and no write waited for longer than a new connection takes on a busy machine.
+/// Asserts that no write was refused, no session was cut, and no write waited longer than a new connection may take.
 fn assert_undisturbed(diary: &Diary, until: &str) {
     let cuts = (diary.cut_sessions, diary.failed_connects, &diary.refusals);
     assert_eq!(cuts, (0, 0, &Vec::new()), "{until}");
@@ -65,11 +65,11 @@ async fn a_site_moves_from_sentinels_to_keepers_without_a_gap_or_a_lost_write() 
     let before = Writer::start(told);
     before.wait_writes(50).await;
 
-    // The keepers are started beside the Sentinels: they publish the primary, and command nothing.
+    // The keepers start beside the Sentinels: they publish the primary, and command nothing.
     let keepers = keepers_beside(&net, &prefix, &redis).await;
     let leader = keepers.wait_leader().await;
 
-    // HAProxy, and then the clients, one after another.
+    // Then HAProxy starts, and then the clients move, one after another.
     let site = Site::open_for(net, (redis, keepers), RECOMMENDED, &[]).await;
     let [primary, first, second] = &site.redis;
     site.wait_routes(primary, &[first, second]).await;
@@ -79,7 +79,7 @@ async fn a_site_moves_from_sentinels_to_keepers_without_a_gap_or_a_lost_write() 
     let before = before.stop();
     assert_undisturbed(&before, "the client moves");
 
-    // The Sentinels leave. Each says that it has no such primary from now on; clients that still ask it would stop here.
+    // The Sentinels leave: each says that it has no such primary. A client that still asked one would stop here.
     for sentinel in &sentinels {
         sentinel.remove().await;
     }
@@ -101,7 +101,7 @@ async fn a_site_moves_from_sentinels_to_keepers_without_a_gap_or_a_lost_write() 
     );
     assert_eq!(roles, (true, false, false), "nobody was commanded");
 
-    // The first change of primary by keepers: on purpose, and nothing is lost.
+    // The keepers' first change of the primary is a switchover, and loses nothing.
     first.wait_data().await;
     site.switch_over(first).await;
     site.wait_routes(first, &[primary, second]).await;
@@ -116,7 +116,7 @@ async fn a_site_moves_from_sentinels_to_keepers_without_a_gap_or_a_lost_write() 
         assert_eq!(diary.lost_at(first).await, Vec::<u64>::new());
     }
 
-    // And one that nobody asked for.
+    // The second change is a failover.
     first.kill();
     let asked: Vec<_> = site.keepers.iter().collect();
     site.wait_failover(&asked, first).await;

@@ -1,4 +1,4 @@
-//! Keepers that stand still for a while, and one that keeps another time.
+//! Keepers that freeze for a while, and a keeper whose clock differs.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -11,7 +11,7 @@ use super::support::tree::Tree;
 use super::support::trio::Trio;
 use super::support::wait::{SOON, eventually};
 
-/// Longer than anything here takes: whoever waits for a session to end waits in vain.
+/// Longer than any test, in seconds: a test that waited for the end of a session would fail.
 const LONG_SESSION: u64 = 50;
 
 #[tokio::test]
@@ -32,7 +32,7 @@ async fn a_keeper_frozen_for_longer_than_its_lease_knows_nothing_until_it_has_re
     }
     let [winner, _] = keepers[leader].elected("cache", [first, second]).await;
 
-    // Asked while it stands still: these are the first it reads.
+    // Questions that are sent while the keeper is frozen: it reads these first.
     let mut questions = Vec::new();
     for node in &trio.redis {
         questions.push(ask(frozen, &format!("is-writable/{}", node.node())).await);
@@ -40,13 +40,13 @@ async fn a_keeper_frozen_for_longer_than_its_lease_knows_nothing_until_it_has_re
     for question in ["status", "master"] {
         questions.push(ask(frozen, question).await);
     }
-    // What it would have to read is withheld.
+    // The test withholds what the keeper would have to read.
     frozen.silence_zookeeper();
     frozen.process().resume();
     for question in questions {
         assert_eq!(question.answer().await, "500");
     }
-    // Its probes go on; its answers stay the same.
+    // The keeper goes on probing, and its answers stay the same.
     frozen.wait_probes("cache", winner, 5).await;
     for node in &trio.redis {
         let answer = frozen.is_writable("cache", node).await.expect("an answer");
@@ -65,7 +65,7 @@ async fn a_keeper_frozen_for_longer_than_its_lease_knows_nothing_until_it_has_re
     checks.assert_never_two();
 }
 
-/// A question that was sent and not answered yet.
+/// A question that was sent, and is not answered yet.
 struct Asked(TcpStream);
 
 async fn ask(keeper: &Keeper, question: &str) -> Asked {
@@ -83,7 +83,7 @@ async fn ask(keeper: &Keeper, question: &str) -> Asked {
 }
 
 impl Asked {
-    /// The status code.
+    /// The status code of the answer.
     async fn answer(mut self) -> String {
         let mut answer = String::new();
         let read = timeout(SOON, self.0.read_to_string(&mut answer)).await;
@@ -131,7 +131,7 @@ async fn a_frozen_leader_is_deposed_and_a_frozen_follower_passed_over_while_thei
     .await;
     keepers[leader].wait_ready().await;
 
-    // A follower is frozen: the others have two votes of three, and its acknowledgement never comes.
+    // A follower is frozen. The others have two votes of three, and the follower's acknowledgement never comes.
     let follower = &keepers[leader];
     let others = [&keepers[heir], &keepers[3 - leader - heir]];
     let before = keepers[heir].generation("cache").await;

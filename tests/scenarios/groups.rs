@@ -1,4 +1,4 @@
-//! Two groups of keepers, of different prefixes, look after one cluster (RK-12).
+//! Two groups of keepers, with different prefixes, manage one cluster (RK-12).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,14 +17,14 @@ use super::support::zookeeper::{Prefix, ZooKeeper};
 const SWITCHOVER: &str = "/admin/clusters/cache/switchover";
 const ACKNOWLEDGE: &str = "/admin/clusters/cache/acknowledge";
 
-/// After its last answer, another group is reckoned with for 30 s.
+/// The limit for a group to be forgotten: keepers remember another group for 30 s after its last answer.
 const FORGOTTEN: Duration = Duration::from_mins(2);
 
 fn settings() -> Settings {
     Settings::new().set("admin-operations", true)
 }
 
-/// The REST addresses of the keepers of other groups that it names.
+/// The REST addresses of the keepers of other groups that `keeper` names.
 async fn others(keeper: &Keeper) -> Result<BTreeSet<String>, String> {
     let answer = keeper.get("/admin/clusters/cache").await;
     let body = answer.map_err(|error| error.to_string())?.body;
@@ -35,7 +35,7 @@ async fn others(keeper: &Keeper) -> Result<BTreeSet<String>, String> {
     Ok(rest.map(str::to_owned).collect())
 }
 
-/// Until it names a keeper of the other group.
+/// Waits until `keeper` names a keeper of the other group.
 async fn wait_meets(keeper: &Keeper, others_of: &[Keeper]) {
     let rests = others_of.iter().map(|it| it.http().to_string());
     let rests: BTreeSet<_> = rests.collect();
@@ -52,7 +52,7 @@ async fn wait_meets(keeper: &Keeper, others_of: &[Keeper]) {
     .await;
 }
 
-/// How often the servers were told to be primaries, as their logs say.
+/// How often the servers became primaries by command, as their logs say.
 fn made_primaries(nodes: &[&Redis]) -> usize {
     let logs = nodes.iter().map(|it| it.process().log());
     logs.map(|log| log.matches("MASTER MODE enabled").count())
@@ -67,7 +67,7 @@ async fn promotions(nodes: &[&Redis]) -> u64 {
     calls
 }
 
-/// All that keepers of both groups call writable in one look.
+/// All nodes that keepers of both groups call writable, asked once.
 async fn writable(keepers: &[&Keeper], nodes: &[&Redis]) -> BTreeSet<String> {
     let mut yes = BTreeSet::new();
     for keeper in keepers {
@@ -81,7 +81,7 @@ async fn writable(keepers: &[&Keeper], nodes: &[&Redis]) -> BTreeSet<String> {
     yes
 }
 
-/// What `check --live` says with the prefix of one of them.
+/// The exit code and the report of `check --live` with the prefix of one group.
 async fn check(prefix: &Prefix<'_>, nodes: &[&Redis]) -> (Option<i32>, String) {
     let servers = prefix.zookeeper().servers();
     let quorum: Vec<_> = servers.iter().map(|it| it.at().to_string()).collect();
@@ -104,7 +104,7 @@ async fn two_groups_that_meet_hold_the_cluster_name_each_other_and_one_goes_on_a
     let nodes = trio.each_ref();
     let [primary, first, _] = nodes;
     let ours = Keepers::start_for(2, &net, &right, settings(), &nodes).await;
-    // It publishes what the others do, at most: it asks them before.
+    // The second group asks the first before it publishes, so it publishes at most the same primary.
     let theirs = settings().cluster("cache", &trio);
     let theirs = Keepers::start(1, &net, &typo, &theirs).await;
     for keeper in ours.iter() {
@@ -121,7 +121,7 @@ async fn two_groups_that_meet_hold_the_cluster_name_each_other_and_one_goes_on_a
         assert_eq!(answer.code, 412, "{answer:?}");
         let refused = answer.body["error"].as_str().expect("an error");
         assert!(refused.contains(others.path()), "{refused}");
-        // An operator's word does not end that (ADR 037).
+        // An operator's acknowledgement does not end that hold (ADR 037).
         let answer = keepers[leader].post(ACKNOWLEDGE, &Value::Null).await;
         let answer = answer.expect("an answer");
         assert_eq!(
@@ -148,7 +148,7 @@ async fn two_groups_that_meet_hold_the_cluster_name_each_other_and_one_goes_on_a
         "{report}"
     );
 
-    // Not even a primary that dies is replaced: which group would it be?
+    // Even a primary that dies is not replaced: two groups would both replace it.
     let all = [&ours[0], &ours[1], &theirs[0]];
     assert_eq!(
         writable(&all, &nodes).await,
@@ -179,11 +179,16 @@ async fn two_groups_that_meet_hold_the_cluster_name_each_other_and_one_goes_on_a
     assert_eq!(others(&ours[0]).await, Ok(BTreeSet::new()));
 }
 
-/// The switchover, what two groups undo of each other's changes until the breaker of each acts, and successors that the other
-/// group's doing turns into strangers meanwhile. Three to six are seen; without a breaker it was five a second.
+/// The most promotions of a fight. The limit covers three kinds, and tests saw three to six promotions:
+///
+/// - the switchover;
+/// - changes that the two groups undo until each breaker trips;
+/// - successors that become servers of another deployment by the other group's changes.
+///
+/// Without a breaker, a fight had five promotions a second.
 const MOST: usize = 8;
 
-/// Which group is there first.
+/// Which group runs first.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum First {
     Ours,
@@ -191,7 +196,7 @@ enum First {
     Neither,
 }
 
-/// Both groups run, and have not met yet, when one of them is asked for a switchover.
+/// Both groups run and have not met when an operator asks one of them for a switchover.
 async fn one_switchover_is_no_fight(name: &str, first: First) {
     let net = Net::fleet().await;
     let zookeeper = ZooKeeper::shared().await;
@@ -222,7 +227,7 @@ async fn one_switchover_is_no_fight(name: &str, first: First) {
     }
     let checks = [&ours, &theirs].map(|keepers| Checks::start(keepers, "cache", &nodes));
     if first != First::Neither {
-        // Two groups that begin at once meet before either has published anything, and neither does.
+        // Two groups that begin at once meet before either has published a primary, so neither publishes one.
         at_work(&ours).await;
         at_work(&theirs).await;
     }
@@ -264,7 +269,7 @@ async fn one_switchover_is_no_fight(name: &str, first: First) {
         }
     }
 
-    // The typo is mended.
+    // The operator mends the typo.
     theirs[0].process().terminate();
     theirs[0].process().wait_exit().await;
     let what = "one primary and two replicas";
@@ -293,8 +298,8 @@ async fn a_switchover_while_two_groups_begin_is_no_fight() {
     one_switchover_is_no_fight("at_once", First::Neither).await;
 }
 
-/// A keeper with a typo in its prefix is started beside a group that has led for long, and its host loses the primary at
-/// once.
+/// A keeper with a typo in its prefix starts beside a group that has led for long. The keeper's host loses the
+/// primary at once.
 #[tokio::test]
 async fn a_group_that_begins_late_and_loses_the_primary_at_once_changes_nothing() {
     let net = Net::fleet().await;
@@ -311,7 +316,7 @@ async fn a_group_that_begins_late_and_loses_the_primary_at_once_changes_nothing(
     ours.wait_topology("cache", primary, &[first, second]).await;
     let before = promotions(&[first, second]).await;
 
-    // It publishes what the others do, at most: it asks them before.
+    // The second group asks the first before it publishes, so it publishes at most the same primary.
     let theirs = settings().cluster("cache", &trio);
     let theirs = Keepers::start(1, &net, &typo, &theirs).await;
     primary.link().bar(theirs[0].process().id());
@@ -336,14 +341,14 @@ async fn a_group_that_begins_late_and_loses_the_primary_at_once_changes_nothing(
     wait_meets(&theirs[0], &ours).await;
 }
 
-/// What its plan and `explain` say now.
+/// The plan and the `now` of `explain`, as `keeper` gives them.
 async fn says_now(keeper: &Keeper) -> [String; 2] {
     let view = keeper.admin("clusters/cache").await;
     let explained = keeper.admin("clusters/cache/explain").await;
     [&view["plan"], &explained["now"]].map(|text| text.as_str().unwrap_or_default().to_owned())
 }
 
-/// The other group's keeper advertises the address of a keeper of this one.
+/// The other group's keeper advertises the address of a keeper of this group.
 #[tokio::test]
 async fn a_keeper_whose_advertised_address_leads_to_our_own_keeper_is_told_with_the_remedy() {
     let net = Net::fleet().await;

@@ -1,4 +1,4 @@
-//! The leader is lost in the middle of a failover, after each step that it persists: the next one finishes.
+//! The leader is lost in a failover, after each step that it has written. The next leader finishes the failover.
 
 use futures::future::{join_all, select_all};
 use serde_json::Value;
@@ -12,18 +12,18 @@ use super::support::tree::Tree;
 use super::support::wait::{SOON, eventually};
 use super::support::zookeeper::{Prefix, ZooKeeper};
 
-/// How far the failover got when its leader was lost. Each is a message of the leader's that is stopped on its way.
+/// The step of the failover at which its leader is lost. Each step stops one message of the leader on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Moment {
     /// The primary is withdrawn; the connection to the candidate is being opened.
     Withdrawn,
-    /// The candidate is persisted; the promotion is on its way.
+    /// The candidate is written to ZooKeeper; the promotion is on its way.
     Commanded,
     /// The candidate is a primary; its reply is on its way.
     Promoted,
     /// The publication is on its way.
     Publishing,
-    /// The successor is published; the order to follow it is on its way to the other replica.
+    /// The successor is published; the command to follow it is on its way to the other replica.
     Published,
 }
 
@@ -65,7 +65,7 @@ async fn a_leader_frozen_after_any_step_of_a_failover_is_succeeded_and_changes_n
         scene.leader().process().pause();
         scene.assert_reached().await;
         let finished = scene.wait_finished().await;
-        // What it had sent arrives after all, and it goes on from where it was.
+        // The stopped message now arrives, and the old leader goes on from where it was.
         scene.release();
         scene.leader().process().resume();
         scene.assert_nothing_more_happens(&finished).await;
@@ -81,7 +81,7 @@ struct Stage {
     checks: Checks,
 }
 
-/// One failover whose leader is stopped.
+/// A failover whose leader is stopped.
 struct Scene<'a> {
     stage: &'a Stage,
     moment: Moment,
@@ -91,7 +91,7 @@ struct Scene<'a> {
     replicas: [&'a Redis; 2],
 }
 
-/// The published state, and how many commands of what kind each server has run.
+/// The published state, and how many commands of each kind each server has run.
 type Picture = (Value, Vec<u64>);
 
 // === impl Stage ===
@@ -114,7 +114,7 @@ impl Stage {
         }
     }
 
-    /// Kills the primary and returns when the leader has got as far as `moment`.
+    /// Kills the primary, and returns when the leader has reached `moment`.
     async fn lose_the_primary(&self, moment: Moment) -> Scene<'_> {
         let leader = self.keepers.wait_leader().await;
         let epoch = self.keepers[leader].leads_with().await.expect("it leads");
@@ -131,7 +131,7 @@ impl Stage {
             primary,
             replicas: [first, second],
         };
-        // Whoever is promoted, its link knows.
+        // Either replica may be promoted: the trap is set at both links.
         let promotion = || PROMOTION.to_owned();
         for (replica, other) in [(first, second), (second, first)] {
             replica.link().set_trap(match moment {
@@ -156,7 +156,7 @@ impl Stage {
         scene
     }
 
-    /// The primary that all keepers name.
+    /// The published primary.
     async fn published(&self) -> &Redis {
         let (state, _) = self.tree.json("/clusters/cache").await;
         let host = &state["master"]["host"];
@@ -170,7 +170,7 @@ impl Stage {
     }
 }
 
-/// As the protocol of Redis puts it.
+/// The command to follow `primary`, in the Redis protocol.
 fn order_to_follow(primary: &Redis) -> String {
     let host = primary.at().ip().to_string();
     format!("REPLICAOF\r\n${}\r\n{host}\r\n", host.len())
@@ -183,25 +183,25 @@ impl Scene<'_> {
         &self.stage.keepers[self.leader]
     }
 
-    /// The keepers that nothing happened to.
+    /// The keepers that are not disturbed.
     fn bystanders(&self) -> impl Iterator<Item = &Keeper> + Clone {
         let keepers = self.stage.keepers.iter().enumerate();
         let others = keepers.filter(|(place, _)| *place != self.leader);
         others.map(|(_, keeper)| keeper)
     }
 
-    /// Those that may have caught something.
+    /// The links that may have caught a message.
     fn links(&self) -> impl Iterator<Item = &Link> {
         let servers = self.replicas.iter().map(|redis| redis.link());
         servers.chain(self.leader().zookeeper_links())
     }
 
-    /// Lets everything that was caught go on.
+    /// Lets every message that was caught go on.
     fn release(&self) {
         self.links().for_each(Link::let_go);
     }
 
-    /// What the leader left behind is what this is about.
+    /// Asserts that the leader left the failover at the step that the test is about.
     async fn assert_reached(&self) {
         let (state, _) = self.stage.tree.json("/clusters/cache").await;
         let step = &state["failover"]["step"];
@@ -211,7 +211,7 @@ impl Scene<'_> {
             first.is_primary().await || second.is_primary().await
         };
         if self.moment == Moment::Promoted {
-            // The order has reached the server; what it does next is up to that.
+            // The promotion has reached the server, which may still be executing it.
             eventually(SOON, "the candidate to be a primary", async || {
                 promoted().await.then_some(()).ok_or("it is not")
             })
@@ -229,7 +229,7 @@ impl Scene<'_> {
         assert_eq!(state["epoch"].as_u64(), Some(self.epoch), "{state}");
     }
 
-    /// Until another leader has brought everything to its end, the old primary included; what there is then.
+    /// Waits until another leader has finished everything, the old primary included. Returns the picture then.
     async fn wait_finished(&self) -> Picture {
         for keeper in self.bystanders() {
             keeper
@@ -255,7 +255,7 @@ impl Scene<'_> {
         self.picture().await
     }
 
-    /// The command that was under way was dead before the next leader sent its own.
+    /// Asserts that the next leader killed the command connection before it sent its own command.
     fn assert_fenced(&self) {
         let fenced = |log: &str| {
             let killed = |line: &&str| line.contains("killed an older command connection");
@@ -267,7 +267,7 @@ impl Scene<'_> {
         assert!(by.is_some(), "{:?}: nobody fenced it off", self.moment);
     }
 
-    /// Until `keepers` agree that all is in place.
+    /// Waits until `keepers` agree that nothing is left to do.
     async fn wait_rest<'k>(&self, keepers: impl Iterator<Item = &'k Keeper> + Clone) {
         let successor = self.stage.published().await;
         let others = self.stage.others(successor);
@@ -286,11 +286,12 @@ impl Scene<'_> {
         }
     }
 
-    /// The lost leader is back: it takes part again, and neither ZooKeeper nor a server has heard a command of its.
+    /// Asserts that the lost leader takes part again, and that neither ZooKeeper nor a server executed a command of
+    /// it.
     async fn assert_nothing_more_happens(&self, finished: &Picture) {
         let leader = self.leader();
         eventually(SOON, "the old leader to know better", async || {
-            // One that was frozen answers only once it has gone on.
+            // A frozen keeper answers only after it goes on.
             match leader.leads_with().await {
                 Some(epoch) if epoch == self.epoch => Err("it leads with its old epoch"),
                 _ => Ok(()),
@@ -310,8 +311,10 @@ impl Scene<'_> {
         }
     }
 
-    /// The published state, and what each server was told so far. Replicas may come and go in the state for a moment: the
-    /// order to follow cuts the connections of probes.
+    /// The published state, and how many commands each server has run so far.
+    ///
+    /// The list of replicas is left out. A replica may drop out of the state for a moment, since the command to
+    /// follow cuts the connections of probes.
     async fn picture(&self) -> Picture {
         let (mut state, _) = self.stage.tree.json("/clusters/cache").await;
         state["slaves"].take();

@@ -1,4 +1,4 @@
-//! HAProxies that are run, configured or many otherwise than in the sample.
+//! HAProxies that are run or configured differently from the sample, and many HAProxies at once.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -83,7 +83,7 @@ async fn a_session_that_an_old_process_of_haproxy_keeps_is_shut_once_its_primary
     primary.wait_in_step_with(elected).await;
 }
 
-/// Checks by path, which say neither who asks nor what it takes the server for: by HTTP, and as plain text over TCP.
+/// Checks by path without a state header: by HTTP, and as plain text over TCP.
 fn checks_by_path(node: &NodeAddr) -> [String; 2] {
     let path = format!("/cluster/cache/is-writable/{node}");
     let crlf = "\\r\\n";
@@ -96,8 +96,9 @@ fn checks_by_path(node: &NodeAddr) -> [String; 2] {
     ]
 }
 
-/// A HAProxy before `redis` that asks in each of these ways, in a backend a way: `writes-0` and `writes-1`. Each server is asked
-/// about in a backend of its own, as it takes a path of its own.
+/// A HAProxy before `redis` with a backend for each way of asking: `writes-0` and `writes-1`.
+///
+/// Each server is checked in a backend of its own, since each has its own path.
 async fn asking_by_path(keepers: &Keepers, redis: &[Redis; 3]) -> HaProxy {
     let mut config = "defaults\n  mode tcp\n  timeout connect 1s\n  timeout client 1h\n  \
                       timeout server 1h\n"
@@ -127,7 +128,7 @@ async fn asking_by_path(keepers: &Keepers, redis: &[Redis; 3]) -> HaProxy {
     HaProxy::start(&config).await
 }
 
-/// How often `keeper` has said that a node is not writable.
+/// How often `keeper` has answered that a node is not writable.
 async fn firm_noes(keeper: &Keeper) -> u64 {
     let page = keeper.get("/metrics").await.expect("the metrics").body;
     let page = page.as_str().expect("text");
@@ -154,7 +155,7 @@ async fn a_haproxy_that_asks_by_path_is_waited_for_to_the_end_though_it_has_mark
     }
     let leader = keepers.wait_leader().await;
     keepers[leader].wait_plan("cache", &["drain-seconds"]).await;
-    // Several of its checks later.
+    // Several checks of the HAProxy later.
     let before = firm_noes(&keepers[0]).await;
     eventually(SOON, "more checks", async || {
         let answered = firm_noes(&keepers[0]).await - before;
@@ -165,7 +166,7 @@ async fn a_haproxy_that_asks_by_path_is_waited_for_to_the_end_though_it_has_mark
     assert!(!redis[1].is_primary().await && !redis[2].is_primary().await);
 }
 
-/// How many transactions `server` takes in while this goes on for five seconds.
+/// How many transactions `server` commits in five seconds in which `round` runs again and again.
 async fn transactions_during(server: &Server, mut round: impl AsyncFnMut()) -> u64 {
     let (before, end) = (
         server.transactions().await,
@@ -189,14 +190,14 @@ async fn however_many_ask_and_whatever_they_call_themselves_zookeeper_hears_hard
     let [server] = zookeeper.servers() else {
         unreachable!("one server")
     };
-    // All at once, each at one of the keepers about the primary, as round-robin has it.
+    // All HAProxies check the primary at once, each at another keeper, as round-robin has it.
     let ask = async |names: Vec<String>| {
         let asked = names.iter().enumerate().map(async |(number, name)| {
             let (keeper, node) = (&keepers[number % 3], nodes[0].node());
             let state = ["UP", "DOWN"][number / 3 % 2];
             let header = format!("{state}; name=writes/{node}; node={name}; weight=1/1");
             let path = "/cluster/cache/is-writable";
-            // A keeper on a busy host may answer a burst late; HAProxy asks again, too.
+            // A keeper on a busy host may answer a burst late; HAProxy checks again, too.
             eventually(SOON, "a yes", async || {
                 let answer = keeper.get_with_state(path, header.as_bytes()).await;
                 let answer = answer.expect("an answer");

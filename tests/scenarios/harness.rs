@@ -1,4 +1,4 @@
-//! The harness itself: what scenarios rely on.
+//! Tests of the harness itself, on which all scenarios rely.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,7 +15,7 @@ use super::support::wait::{SOON, eventually};
 use super::support::writer::Writer;
 use super::support::zookeeper::{Mode, ZooKeeper};
 
-/// Set for a copy of this test binary that is to be killed: where to leave its child's process id.
+/// Names the file for the child's process id, in a copy of this test binary that is to be killed.
 const VICTIM: &str = "REDIS_KEEPER_TEST_VICTIM";
 
 #[tokio::test]
@@ -51,7 +51,7 @@ async fn children_die_with_the_test_process_however_it_ends() {
     victim.kill().expect("the victim runs");
     victim.wait().expect("the victim is ours");
     eventually(SOON, "the child to be gone", async || {
-        // An orphan that nobody has reaped yet is dead, too: it has no executable.
+        // An orphan without a parent that reaps it is dead, too: it has no executable.
         if child.join("exe").exists() {
             Err("it runs")
         } else {

@@ -1,4 +1,5 @@
-//! Data that a node of the cluster holds are not lost because it hangs, or because nobody could write down who holds them.
+//! Data survive that a single node holds: though the node hangs, and though no keeper could write down which node
+//! holds them.
 
 use super::support::checks::Checks;
 use super::support::keeper::{Keepers, Settings};
@@ -28,7 +29,7 @@ async fn a_replica_that_has_more_and_hangs_at_the_election_is_waited_for() {
     ahead.wait_key_count(200).await;
     leader.wait_probes("cache", ahead, 2).await;
     primary.kill();
-    // The vote on the one that hangs is due later than that on the primary.
+    // The vote on the node that hangs is due later than the vote on the primary.
     eventually(SOON, "the primary to be silent for a while", async || {
         let node = leader.node("cache", primary).await;
         let silent = node["monitor"]["last-proof-of-life-age-seconds"].as_f64();
@@ -36,7 +37,7 @@ async fn a_replica_that_has_more_and_hangs_at_the_election_is_waited_for() {
     })
     .await;
     ahead.pause();
-    // Whoever leads by now.
+    // The leader may have changed by now.
     eventually(
         SOON,
         "the leader to wait for the one that hangs",
@@ -123,7 +124,7 @@ async fn without_zookeeper_a_primary_back_with_less_than_its_replicas_hold_is_no
     keepers
         .wait_topology("cache", primary, &[first, second])
         .await;
-    // Another history than the present one is no news by then.
+    // By then a history that differs from the present one is no news.
     keeper.wait_plan("cache", &["nothing to do"]).await;
     primary.write_keys("new", 50).await;
     for replica in [first, second] {

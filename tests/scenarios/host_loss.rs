@@ -1,4 +1,4 @@
-//! A host is lost with all that ran on it.
+//! A host is lost with every process on it.
 
 use rustix::process::Signal;
 
@@ -22,7 +22,7 @@ async fn when_the_primary_the_leader_and_a_zookeeper_server_die_at_once_the_rest
     let checks = Checks::start(&keepers, "cache", &nodes);
     let leader = keepers.wait_leader().await;
     let epoch = keepers[leader].leads_with().await;
-    // Of the ensemble the one that matters most.
+    // The lost ZooKeeper server is the leader of the ensemble.
     let server = zookeeper.leader().await;
 
     for process in [
@@ -48,7 +48,7 @@ async fn when_the_primary_the_leader_and_a_zookeeper_server_die_at_once_the_rest
     winner.write_keys("new", 10).await;
     other.wait_in_step_with(winner).await;
 
-    // The host is back.
+    // The host comes back.
     server.revive().await;
     primary.revive().await;
     keepers[leader].process().restart();

@@ -1,4 +1,4 @@
-//! Clients and servers that are not what they seem: they stop no failover, and no command reaches the wrong server.
+//! Clients and servers that pass for others. They stop no failover, and no command reaches a wrong server.
 
 use redis::aio::PubSub;
 
@@ -59,7 +59,7 @@ async fn a_name_that_leads_to_another_server_is_not_commanded_there() {
     let keeper = Keeper::alone(&net, &settings).await;
     keeper.wait_topology("cache", &primary, &[&replica]).await;
 
-    // The keeper's connection goes on leading to the replica, a new one does not.
+    // The keeper's open connection still leads to the replica; a new connection does not.
     let other = Redis::start(&net).await;
     replica.link().lead_to(other.at());
     primary.kill();
@@ -79,7 +79,7 @@ async fn a_name_that_leads_to_another_server_is_not_commanded_there() {
     assert_eq!(replica.key_count().await, 10);
 }
 
-/// Options of a replica that its primary turns away, whatever it is asked for.
+/// Options of a replica whose primary refuses its login.
 const TURNED_AWAY: [(&str, &str); 2] = [("masteruser", "nobody"), ("masterauth", "wrong")];
 
 #[tokio::test]

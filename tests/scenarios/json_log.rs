@@ -1,4 +1,4 @@
-//! The log for machines: every line is JSON, no key comes twice, and each field has one type in all lines.
+//! The JSON log: every line is JSON, no key comes twice, and each field has one type in all lines.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,7 +11,7 @@ use super::support::net::Net;
 use super::support::redis::Redis;
 use super::support::trio::Trio;
 
-/// One line. A key that comes twice, or a value that is no plain one, makes it none.
+/// A line of the log. A line is refused if a key comes twice or a value is no plain value.
 #[derive(Debug)]
 struct Line(BTreeMap<String, Value>);
 
@@ -51,8 +51,10 @@ impl Line {
     }
 }
 
-/// What `keeper` has logged. Each line has what every line has; and what names a node of the cluster, or is part of its
-/// failover, names the cluster.
+/// All lines that `keeper` has logged, after these checks:
+///
+/// - Each line has the fields that every line has.
+/// - A line that names a node, or that belongs to a failover, names the cluster.
 fn told(keeper: &Keeper) -> Vec<Line> {
     let log = keeper.process().log();
     let read = |line: &str| {

@@ -1,4 +1,4 @@
-//! Keepers that come, go and are taken for others.
+//! Keepers that join, leave, and are taken for others.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ use super::support::trio::Trio;
 use super::support::wait::{SOON, eventually};
 use super::support::zookeeper::ZooKeeper;
 
-// === three of four are gone ===
+// === three of four keepers have left or died ===
 
 #[tokio::test]
 async fn of_four_keepers_the_one_left_by_three_orderly_departures_fails_over() {
@@ -70,7 +70,7 @@ async fn a_leader_whose_session_is_expired_from_outside_does_nothing_under_its_o
 
     let checks = Checks::start(&keepers, "cache", &all);
 
-    // It loses its session with a promotion on the way to the server.
+    // The leader loses its session while its promotion is on its way to the server.
     kill_until_promotion(&primary, [&first, &second]).await;
     prefix
         .expire_owner_of(&format!("/keepers/{}", expired.id()))
@@ -93,13 +93,13 @@ async fn a_leader_whose_session_is_expired_from_outside_does_nothing_under_its_o
         log.contains("killed an older command connection"),
         "the promotion under way was fenced off: {log}"
     );
-    // Only now it arrives.
+    // Only now the promotion arrives.
     for replica in [&first, &second] {
         replica.link().let_go();
     }
     assert_epochs_in_order(&keepers.deeds());
 
-    // It takes part again: its heartbeat and its place in the latch are back, and left alone it leads and acts.
+    // The keeper takes part again: its heartbeat and its latch node are back. Alone, it leads and acts.
     expired.wait_ready().await;
     eventually(SOON, "its place in the latch", async || {
         let latches = tree.children("/leader").await;
@@ -150,7 +150,7 @@ async fn kill_until_promotion(primary: &Redis, replicas: [&Redis; 2]) {
     }
 }
 
-/// The servers received no order of an epoch once they had one of a higher; and there was one of a higher than `epoch`.
+/// Asserts that the servers got commands in the order of epochs, and that an epoch above `epoch` was among them.
 fn assert_orders_in_order(nodes: [&Redis; 3], epoch: u64) {
     let mut orders: Vec<_> = nodes.iter().flat_map(|it| it.link().orders()).collect();
     orders.retain(|order| order.epoch.is_some());
@@ -161,7 +161,7 @@ fn assert_orders_in_order(nodes: [&Redis; 3], epoch: u64) {
     assert!(later, "{orders:#?}");
 }
 
-/// Nothing is done under an epoch once a higher one has begun, and no two leaderships have the same.
+/// Asserts that no leader acts under an epoch once a higher one has begun, and that no epoch has two leaderships.
 fn assert_epochs_in_order(deeds: &[Deed]) {
     let in_order = deeds.windows(2).all(|two| two[0].epoch <= two[1].epoch);
     assert!(in_order, "{deeds:#?}");
@@ -172,7 +172,7 @@ fn assert_epochs_in_order(deeds: &[Deed]) {
     assert!(!begun.is_empty(), "somebody has led");
 }
 
-// === one id ===
+// === two keepers with one id ===
 
 #[tokio::test]
 async fn a_second_keeper_with_the_same_id_ends_naming_the_holder_who_goes_on_undisturbed() {

@@ -1,4 +1,4 @@
-//! Users and passwords: servers that want none, others, or new ones, and commands by other names.
+//! Users and passwords: servers with none, with others or with new ones, and renamed commands.
 
 use std::path::Path;
 
@@ -12,14 +12,14 @@ use super::support::redis::{Redis, connect};
 use super::support::trio::Trio;
 use super::support::wait::{SOON, eventually};
 
-/// Settings by which the servers are spoken to as `redis` says.
+/// Settings with `redis` as their section of logins.
 fn speaking(redis: serde_json::Value) -> Settings {
     Settings::new()
         .set("admin-operations", true)
         .set("redis", redis)
 }
 
-/// Runs a command, its words parted by spaces, as somebody who knows the password.
+/// Runs a command, its words separated by spaces, after a login with the password.
 async fn run_with(redis: &Redis, password: &str, words: &str) {
     let mut connection = connect(redis.past_link()).await.expect("a connection");
     for words in [format!("AUTH {password}"), words.to_owned()] {
@@ -40,7 +40,7 @@ async fn wait_log(keeper: &Keeper, what: &str) {
     .await;
 }
 
-/// Switches over to `successor`, again while the keeper has just begun to lead.
+/// Asks for a switchover to `successor`, again while the keeper has just begun to lead.
 async fn switch_over(keeper: &Keeper, successor: &Redis) {
     let body = json!({ "to": successor.node().to_string() });
     eventually(SOON, "a switchover", async || {
@@ -52,7 +52,7 @@ async fn switch_over(keeper: &Keeper, successor: &Redis) {
     .await;
 }
 
-/// Writes `text` as a file that takes the place of another at once.
+/// Replaces `file` by a file with `text`, atomically.
 fn replace(file: &Path, text: &str) {
     let new = file.with_extension("new");
     std::fs::write(&new, text).expect("written");

@@ -1,7 +1,8 @@
-//! Scenarios on real servers: redis-server, ZooKeeper and HAProxy as child processes, and the built `redis-keeper`.
+//! Scenarios with real servers: `redis-server`, ZooKeeper and HAProxy as child processes, and the built
+//! `redis-keeper`.
 //!
-//! `tests/run.sh` installs what they need. Each test takes a network of its own, so all may run at once, next to
-//! other copies of themselves.
+//! `tests/run.sh` installs what the scenarios need. Each test takes a network of its own. So all tests may run at
+//! once, also beside other copies of this binary.
 
 mod alarms;
 mod brake;

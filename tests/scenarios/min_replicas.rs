@@ -1,4 +1,4 @@
-//! The operator's own `min-replicas-to-write`: what it makes of a failover is told before there is one.
+//! The operator's own `min-replicas-to-write`: the keeper reports its effect on a failover before there is one.
 
 use serde_json::json;
 
@@ -83,7 +83,7 @@ async fn a_look_before_use_tells_what_would_refuse_writes_and_what_does() {
     .await;
 }
 
-/// The report of `check --live`.
+/// The report of `check --live` for these nodes.
 async fn look(nodes: &[&Redis]) -> String {
     let config = json!({
         "coordination": "embedded",

@@ -1,4 +1,4 @@
-//! Servers of HAProxy that bear another node's name, or that no keeper knows.
+//! Servers of HAProxy that bear another node's name, or a name that no keeper knows.
 
 use serde_json::Value;
 
@@ -41,7 +41,7 @@ async fn servers_with_swapped_names_are_down_and_keepers_say_why_once_a_minute()
         eventually(SOON, format!("{} to show it", keeper.id()), async || {
             let view = keeper.admin("clusters/cluster-1").await;
             let proxies = view["haproxies"].as_array().cloned().unwrap_or_default();
-            // Each keeper is asked about one server or the other.
+            // Each keeper hears of one of the two servers.
             let swapped = |it: &Value| {
                 let pair = [it["named"].as_str(), it["node"].as_str()];
                 pair == [Some(&*named), Some(&*at)] || pair == [Some(&*at), Some(&*named)]
@@ -72,7 +72,7 @@ async fn servers_with_swapped_names_are_down_and_keepers_say_why_once_a_minute()
                 .unwrap_or_default()
                 .to_owned();
             assert!(reason.contains(&named) && reason.contains(&at), "{reason}");
-            // The path means one node, and the header says where the clients are sent.
+            // The path means one node, and the header names another, to which HAProxy sends the clients.
             let path = format!("{path}/{named}");
             let answer = keeper.get_with_state(&path, header.as_bytes()).await;
             assert_eq!(answer.expect("an answer").code, 503);
@@ -80,7 +80,7 @@ async fn servers_with_swapped_names_are_down_and_keepers_say_why_once_a_minute()
     }
 }
 
-/// A HAProxy with a server that is no node of the cluster, and one that asks for a cluster that there is not.
+/// A HAProxy with a server that is no node of the cluster, and with a backend for a cluster that does not exist.
 async fn mistaken(keeper: &Keeper) -> HaProxy {
     let at = keeper.http();
     let (ip, port) = (at.ip(), at.port());

@@ -1,4 +1,5 @@
-//! A keeper dies for good, and others join under new ids (RK-2): whom a failover waits for, and who is told beforehand.
+//! A keeper dies for good, and others join under new ids (RK-2): which keepers a failover waits for, and who
+//! announces the wait.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,13 +15,13 @@ use super::support::redis::Redis;
 use super::support::wait::{SOON, eventually};
 use super::support::zookeeper::{Prefix, ZooKeeper};
 
-/// How `explain` and the plan begin when a failover would wait.
+/// The beginning of the plan and of `explain` while a failover would wait.
 const WOULD_WAIT: &str = "a failover now would wait for keeper-3 for another";
 
-/// The mark-down time, a lease, the drain, and much more for a busy machine. `failsafe-max-seconds` is an hour.
+/// The mark-down time, a lease and the drain, with room for a busy machine; `failsafe-max-seconds` is an hour.
 const ABOUT_A_LEASE: Duration = Duration::from_secs(15);
 
-/// Keepers that come and go, on one ZooKeeper.
+/// Keepers that join and leave at one ZooKeeper.
 struct Fleet<'a> {
     net: &'a Net,
     prefix: Prefix<'static>,
@@ -42,7 +43,7 @@ impl<'a> Fleet<'a> {
         Keeper::launch(&id, self.net, &self.prefix, &self.settings).await
     }
 
-    /// `keeper-1` to `keeper-3`, each of which would ask both others.
+    /// Starts `keeper-1` to `keeper-3`, and waits until each has both others on its failsafe list.
     async fn first_three(&self, nodes: [&Redis; 3]) -> Vec<Keeper> {
         let keepers = join_all((1..=3).map(|number| self.launch(number))).await;
         let [primary, first, second] = nodes;
@@ -56,7 +57,7 @@ impl<'a> Fleet<'a> {
     }
 }
 
-/// Until the keeper has declared that it asks all the others.
+/// Waits until the failsafe list of the keeper has all the others.
 async fn wait_asks(keeper: &Keeper, all: &[Keeper]) {
     let others = all.iter().map(Keeper::id).filter(|id| *id != keeper.id());
     let others: BTreeSet<_> = others.collect();
@@ -80,7 +81,7 @@ async fn wait_leads(keeper: &Keeper) {
     .await;
 }
 
-/// Ends the keeper in order.
+/// Ends the keeper in order (SIGTERM).
 async fn end(keeper: &Keeper) {
     keeper.process().terminate();
     keeper.process().wait_exit().await;
@@ -160,7 +161,7 @@ async fn a_wait_for_a_keeper_whose_peers_are_all_gone_is_told_before_it_comes() 
     let generation = leader.generation("cache").await;
     let checks = Checks::start(&newcomers, "cache", &nodes);
 
-    // It is not withdrawn into the wait, and serves again once it is back.
+    // The leader does not withdraw the primary into the wait, so the primary serves again once it is back.
     primary.save().await;
     primary.kill();
     leader.wait_plan("cache", &[WOULD_WAIT]).await;
@@ -178,7 +179,7 @@ async fn a_wait_for_a_keeper_whose_peers_are_all_gone_is_told_before_it_comes() 
     assert_eq!(leader.generation("cache").await, generation);
     checks.assert_only(primary);
 
-    // An operator who knows that it is dead takes it off.
+    // An operator who knows that the keeper is dead removes it.
     let answer = leader.delete("/admin/keepers/keeper-3").await;
     let answer = answer.expect("an answer");
     assert_eq!(answer.code, 200, "{answer:?}");

@@ -1,4 +1,4 @@
-//! No keeper reaches the published primary; clients do.
+//! No keeper reaches the published primary, and clients do.
 
 use super::support::insistence::Insistence;
 use super::support::keeper::{Keepers, Settings};
@@ -12,14 +12,14 @@ use super::support::zookeeper::ZooKeeper;
 const CLUSTER: &str = "cluster-1";
 const KEEPERS: [&str; 3] = ["keeper-1", "keeper-2", "keeper-3"];
 
-/// Several checks of every server.
+/// Enough writes for several checks of every server.
 const WRITES: usize = 500;
 
 #[tokio::test]
 async fn a_cut_between_keepers_and_servers_costs_no_client_of_the_primary_its_session() {
     let net = Net::fleet().await;
     let trio = Redis::trio_behind_links(&net).await;
-    // Nobody may take over, whoever else is silent.
+    // No replica may take over, so the silence of others changes nothing.
     for replica in &trio[1..] {
         replica.run::<()>("CONFIG SET replica-priority 0").await;
     }
@@ -58,7 +58,7 @@ async fn a_cut_between_keepers_and_servers_costs_no_client_of_the_primary_its_se
     let writer = Writer::start(site.writes());
     writer.wait_writes(WRITES).await;
 
-    // The primary alone: no server is marked down.
+    // Only the primary falls silent: HAProxy marks no server DOWN.
     primary.link().silence();
     for keeper in site.keepers.iter() {
         keeper.wait_votes(CLUSTER, primary, &KEEPERS).await;
@@ -66,7 +66,7 @@ async fn a_cut_between_keepers_and_servers_costs_no_client_of_the_primary_its_se
     writer.wait_writes(WRITES).await;
     assert_eq!(site.falls().await, falls);
 
-    // All of them: no replica may be read any more.
+    // All servers fall silent: no replica is readable any more.
     for replica in [first, second] {
         replica.link().silence();
     }

@@ -1,4 +1,4 @@
-//! A keeper as a process: its log, its descriptors, its port.
+//! A keeper as a process: its log, its file descriptors, its port.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -23,10 +23,10 @@ use super::support::zookeeper::ZooKeeper;
 
 // === the log ===
 
-/// A pipe for a log, in place of standard error.
+/// A pipe that takes the place of standard error.
 struct LogPipe {
     path: PathBuf,
-    /// Somebody has it open, whether or not it is read.
+    /// A handle that keeps the pipe open, whether or not the test reads it.
     end: File,
     _dir: TempDir,
 }
@@ -46,12 +46,12 @@ impl LogPipe {
         }
     }
 
-    /// What starts a keeper that logs there.
+    /// The line of shell that starts a keeper with this pipe as its log.
     fn line(&self) -> String {
         format!("exec \"$@\" 2>{}", self.path.display())
     }
 
-    /// Reads from now on; what was read so far.
+    /// Reads the pipe from now on, into the returned bytes.
     fn read(&self) -> Arc<Mutex<Vec<u8>>> {
         let all = Arc::new(Mutex::new(Vec::new()));
         let (mut end, read) = (self.end.try_clone().expect("a handle"), all.clone());
@@ -66,10 +66,10 @@ impl LogPipe {
     }
 }
 
-/// Its sample on the page of metrics.
+/// The name of the metric of dropped log lines, up to its value.
 const LOST: &str = "redis_keeper_log_lines_dropped_total ";
 
-/// Asks until so many lines have found no room that the log is surely full.
+/// Asks the keeper until it has dropped so many lines that the pipe is surely full.
 async fn wait_lost(keeper: &Keeper) {
     eventually(4 * SOON, "lines to be lost", async || {
         for _ in 0..50 {
@@ -166,13 +166,13 @@ async fn a_keeper_whose_log_cannot_be_written_goes_on() {
 
 // === descriptors ===
 
-/// What others hold open at a keeper.
+/// How many connections others hold open at a keeper.
 const CROWD: usize = 5000;
 
-/// Descriptors of this process beside those.
+/// How many more descriptors this process needs.
 const SPARE: u64 = 1000;
 
-/// Whether this process may open so many connections; says so if not.
+/// Whether this process may open so many connections; prints a message if it may not.
 fn may_crowd() -> bool {
     let limit = getrlimit(Resource::Nofile);
     let enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= CROWD as u64 + SPARE);
@@ -188,12 +188,13 @@ fn may_crowd() -> bool {
     may
 }
 
-/// How long a client of the crowd stays away once its connection was closed: that is how it behaves, and nobody waits for it.
+/// How long such a client stays away after its connection was closed. The value is a property of the client, and no
+/// test waits for it.
 const STAYS_AWAY: Duration = Duration::from_secs(10);
 
-/// Holds a connection open whatever its other end does, and makes a new one some time after it was closed.
+/// Holds a connection open for ever, and opens a new one some time after the other end closed it.
 async fn hold(at: SocketAddrV4, says: &'static [u8], number: usize) {
-    // Not all in one instant, and not one by one.
+    // The connections begin spread over time: neither all at once nor one by one.
     sleep(Duration::from_millis(number as u64 / 4)).await;
     loop {
         if let Ok(mut connection) = TcpStream::connect(at).await {
@@ -204,7 +205,7 @@ async fn hold(at: SocketAddrV4, says: &'static [u8], number: usize) {
     }
 }
 
-/// Asks as HAProxy does, on a connection of its own, and says how long the answer took.
+/// Checks as HAProxy does, on a connection of its own. Returns how long the answer took.
 async fn check(at: SocketAddrV4, node: &Redis) -> Duration {
     let asked = Instant::now();
     let request = format!(
@@ -265,7 +266,7 @@ async fn a_crowd_of_idle_clients_and_half_requests_takes_no_check_and_no_connect
     );
     assert!(usual < Duration::from_millis(100), "{took:?}");
 
-    // New connections to ZooKeeper, and to servers.
+    // The keeper needs new connections to ZooKeeper and to the servers.
     keeper.cut_from_zookeeper().await;
     primary.run::<()>("CLIENT KILL TYPE normal").await;
     keeper.restore_zookeeper().await;

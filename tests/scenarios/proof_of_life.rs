@@ -1,6 +1,6 @@
-//! A server that answers anything is alive, and a keeper's own troubles say nothing of a server.
+//! A server that answers anything is alive. A keeper's own trouble says nothing of a server.
 //!
-//! One keeper, whose vote alone would mark a node down.
+//! The tests have a single keeper, whose vote alone would mark a node down.
 
 use std::process::Command;
 
@@ -23,7 +23,8 @@ async fn a_server_busy_with_a_script_is_alive() {
     scene.end().await;
 }
 
-/// Sets a parameter by which the server accepts nobody else, and cuts off all others at once.
+/// Sets a parameter with which the server accepts no other client, and cuts off all other clients in the same
+/// transaction.
 async fn turn_away(owner: &mut MultiplexedConnection, parameter: &str, value: &str) {
     let both = redis::pipe()
         .cmd("CONFIG")
@@ -65,7 +66,7 @@ async fn a_server_without_room_for_another_client_is_alive() {
 
 #[tokio::test]
 async fn a_server_that_is_slow_for_less_than_the_mark_down_time_is_alive() {
-    // Before 7.0 the command is always there, and the option is unknown.
+    // Before 7.0 the command is always available, and the option is unknown.
     let version = command("redis-server").arg("--version").output();
     let version = String::from_utf8(version.expect("redis-server runs").stdout);
     let old = version.is_ok_and(|it| it.contains("v=5.") || it.contains("v=6."));
@@ -142,7 +143,7 @@ async fn a_keeper_that_was_frozen_for_longer_than_the_mark_down_time_blames_no_s
     scene.end().await;
 }
 
-/// One keeper and a cluster in good order.
+/// A keeper, and a cluster in good order.
 struct Scene {
     keeper: Keeper,
     primary: Redis,
@@ -152,7 +153,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// `options` are lines of the primary's `redis.conf`.
+    /// Starts the scene; `options` are lines of the primary's `redis.conf`.
     async fn set(options: &[(&str, &str)]) -> Self {
         let net = Net::new();
         let primary = Redis::start_with(&net, options).await;
@@ -180,7 +181,7 @@ impl Scene {
         self.keeper.node("cache", &self.primary).await
     }
 
-    /// Sends the primary a command that it will not answer soon.
+    /// Sends the primary a command that it does not answer soon.
     async fn start(&self, command: &str, words: &[&str]) -> MultiplexedConnection {
         let mut connection = connect(self.primary.at()).await.expect("a connection");
         let mut command = redis::cmd(command);
@@ -190,7 +191,8 @@ impl Scene {
         connection
     }
 
-    /// The primary's monitor meets `trouble` for longer than the mark-down time, which is ten ticks, and casts no vote.
+    /// Asserts that the monitor meets `trouble` for longer than the mark-down time, which is ten ticks, and casts no
+    /// vote.
     async fn assert_no_vote_while(&self, trouble: &str) {
         let what = format!("the monitor to meet {trouble}");
         eventually(SOON, what, async || {
@@ -206,7 +208,7 @@ impl Scene {
         assert!(self.keeper.calls_writable("cache", &self.primary).await);
     }
 
-    /// All is as it was, and nobody ever held the primary down.
+    /// Asserts that everything is as before, and that no keeper ever marked the primary down.
     async fn end(self) {
         let [first, second] = &self.replicas;
         self.keeper

@@ -1,4 +1,4 @@
-//! HAProxy in front: the configuration of old, and the one recommended here.
+//! HAProxy in front of the keepers: with the former configuration, and with the recommended one.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use super::support::wait::{SOON, eventually};
 use super::support::writer::Writer;
 use super::support::zookeeper::{Prefix, ZooKeeper};
 
-/// Longer than the lease and than the session in ZooKeeper: whatever a missing keeper costs has been paid by then.
+/// Longer than the lease and the ZooKeeper session: by then a missing keeper has had every effect that it can have.
 const LONG: Duration = Duration::from_secs(3);
-/// Several checks of every server.
+/// Long enough for several checks of every server.
 const SHORT: Duration = Duration::from_secs(1);
 
 fn ip(redis: &Redis) -> String {
@@ -27,7 +27,7 @@ fn ips(redis: &[&Redis]) -> Vec<String> {
     ips
 }
 
-/// The recommended configuration, which sends writes to the first server.
+/// A site with the recommended configuration, which sends writes to the first server.
 async fn recommended(prefix: &Prefix<'_>) -> Site {
     let net = Net::fleet().await;
     let site = Site::open(net, prefix, RECOMMENDED, &[]).await;
@@ -80,7 +80,7 @@ async fn any_one_keeper_may_be_killed_frozen_restarted_or_cut_from_zookeeper_wit
  {
     let prefix = ZooKeeper::shared().await.prefix("one_keeper_away");
     let site = recommended(&prefix).await;
-    // After its start HAProxy takes every server for up until its first check.
+    // After its start, HAProxy takes every server for UP until its first check.
     let falls = site.falls().await;
     let writer = Writer::start(site.writes());
     let mut idle = RawSession::open(site.reads()).await;
@@ -93,7 +93,7 @@ async fn any_one_keeper_may_be_killed_frozen_restarted_or_cut_from_zookeeper_wit
         assert_eq!(site.falls().await, falls, "{what}");
     };
     for turn in 0..2 {
-        // Once the leader, once another.
+        // The keeper is the leader in the first turn, and another one in the second.
         let keeper = &site.keepers[(site.keepers.wait_leader().await + turn) % 3];
         let back = async |from: &str| {
             keeper.wait_ready().await;
@@ -154,7 +154,7 @@ async fn a_stale_keeper_of_three_keeps_no_old_primary_up_and_old_sessions_are_sh
     let primary = &site.redis[0];
     let mut session = RawSession::open(site.writes()).await;
 
-    // One keeper, not the leader, hears nothing of what follows.
+    // A keeper that does not lead hears nothing of the following changes.
     let leader = site.keepers.wait_leader().await;
     let stale = &site.keepers[(leader + 1) % 3];
     let others: Vec<_> = site

@@ -1,4 +1,4 @@
-//! The leader does not reach what the other keepers reach.
+//! The leader does not reach servers that other keepers reach.
 
 use serde_json::json;
 
@@ -19,7 +19,8 @@ async fn a_leader_that_reaches_no_replica_fails_over_through_the_keepers_that_do
     primary.wait_followed_by(&[first, second]).await;
     let zookeeper = ZooKeeper::shared().await;
     let prefix = zookeeper.prefix("blind_leader");
-    // A leader waits for the longest mark-down time before it makes way: this one goes on leading.
+    // A leader waits for the longest mark-down time of its clusters before it steps down, so this leader goes on
+    // leading.
     let at = patient.at();
     let settings = Settings::new()
         .cluster("cache", &nodes)
@@ -90,7 +91,8 @@ async fn a_leader_that_sees_less_than_the_others_makes_way_for_them() {
     keepers.wait_leader_other_than(Some(leader)).await;
 }
 
-/// One keeper was missed when the password was changed. It comes to lead, and the servers tell it nothing.
+/// One keeper kept its password when the servers' password changed. That keeper comes to lead, and the servers tell
+/// it nothing.
 #[tokio::test]
 async fn a_leader_that_the_servers_turn_away_makes_way_for_the_others() {
     let net = Net::fleet().await;
@@ -111,7 +113,7 @@ async fn a_leader_that_the_servers_turn_away_makes_way_for_the_others() {
         .wait_topology("cache", primary, &[first, second])
         .await;
 
-    // Whoever does not log in is told nothing.
+    // A client that is not logged in is told nothing.
     for node in &nodes {
         node.run::<()>("ACL SETUSER default -info").await;
     }

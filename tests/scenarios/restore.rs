@@ -1,4 +1,4 @@
-//! A backup is restored, as docs/operations.md says.
+//! An operator restores a backup, as docs/operations.md says.
 
 use super::support::keeper::{Keeper, Settings};
 use super::support::net::Net;
@@ -16,7 +16,7 @@ async fn a_backup_that_is_restored_by_the_book_is_not_undone() {
     let settings = Settings::new().cluster("cache", &redis);
     let keeper = Keeper::launch("keeper-1", &net, &prefix, &settings).await;
     primary.write_keys("backed-up", 100).await;
-    // The backup: what follows is not in it.
+    // The backup is taken here, without the later writes.
     primary.save().await;
     primary.write_keys("too-much", 50).await;
     for replica in [first, second] {

@@ -1,4 +1,4 @@
-//! Whoever comes back, from whatever state, finds its place, and nobody's data is lost by it.
+//! Servers come back from whatever state. Each finds its place, and none costs another server its data.
 
 use super::support::calls::Calls;
 use super::support::keeper::{Keeper, Settings};
@@ -20,7 +20,8 @@ async fn a_primary_that_returns_with_its_data_within_the_mark_down_time_stays_th
     primary.kill();
     primary.revive().await;
     if primary.forgets_its_history().await {
-        // It may be anybody's: a replica that has the cluster's history takes over, and nothing is lost.
+        // The server cannot show whose data it has, so a replica with the cluster's history takes over, and no write
+        // is lost.
         keeper.wait_replaced("cache", &primary).await;
         let [successor, other] = keeper.elected("cache", [&first, &second]).await;
         for redis in [&primary, other] {
@@ -55,18 +56,18 @@ async fn a_primary_reborn_from_an_old_dump_while_its_replicas_stand_still_is_not
     reborn_with(50, Replicas::StandStill).await;
 }
 
-/// What the replicas do while the primary is back.
+/// The behaviour of the replicas when the primary comes back.
 #[derive(PartialEq, Eq)]
 enum Replicas {
     Answer,
     StandStill,
 }
 
-/// A primary is back within the mark-down time with so many of its 100 keys.
+/// A primary comes back within the mark-down time with `saved` of its 100 keys.
 async fn reborn_with(saved: usize, replicas: Replicas) {
     let net = Net::new();
-    // The default since 7.0, which these scenarios depend on: other tests have no time for it. Earlier servers send a dump from disk
-    // at once, and replicas have thrown their data away before anybody could act.
+    // Redis's default since 7.0, on which these scenarios depend; other tests save the time. Earlier servers send a
+    // dump from disk at once, and their replicas drop their data before a keeper can act.
     let delay = [
         ("repl-diskless-sync", "yes"),
         ("repl-diskless-sync-delay", "5"),
@@ -130,12 +131,12 @@ async fn a_replica_that_was_dead_during_the_failover_is_repointed_on_its_return(
     second.kill();
     primary.kill();
     keeper.wait_topology("cache", &first, &[]).await;
-    // It looks for the old primary, which is dead.
+    // The replica looks for the old primary, which is dead.
     second.revive().await;
     keeper.wait_topology("cache", &first, &[&second]).await;
     second.wait_in_step_with(&first).await;
     assert_eq!(second.key_count().await, 100);
-    // It will not look for the old one after its next restart.
+    // After its next restart the replica does not look for the old primary any more.
     second.kill();
     second.revive().await;
     second.wait_in_step_with(&first).await;
@@ -156,7 +157,7 @@ async fn after_a_blackout_the_first_to_return_with_the_data_serves() {
         redis.kill();
     }
     keeper.wait_plan("cache", &["no node may take over"]).await;
-    // It was a replica of the primary, and has nothing to show for it.
+    // The second server was a replica of the primary, and comes back without data.
     second.revive().await;
     keeper
         .wait_plan("cache", &["no node may take over", "is empty"])
@@ -212,7 +213,7 @@ async fn a_replica_of_a_replica_is_left_alone_where_chains_are_accepted() {
     keeper.wait_probes("cache", &second, 10).await;
     calls.assert_harmless().await;
 
-    // Its link to the primary is gone for good: then it follows the primary itself.
+    // The first server is gone for good, so the second follows the primary directly.
     first.kill();
     second.wait_in_step_with(&primary).await;
 }
@@ -243,7 +244,7 @@ async fn an_old_primary_that_returns_waits_for_no_synchronisation_of_another() {
     third.kill();
     old.kill();
     keeper.wait_topology("cache", &new, &[]).await;
-    // It comes back empty, and copies everything, for a quarter of a minute.
+    // The third server comes back empty, and copies everything for a quarter of a minute.
     let slow = "CONFIG SET rdb-key-save-delay 100000";
     new.run::<()>(slow).await;
     third.forget();
@@ -254,7 +255,7 @@ async fn an_old_primary_that_returns_waits_for_no_synchronisation_of_another() {
     third.wait_synchronising_with(&new).await;
     assert!(!keeper.calls_writable("cache", &old).await);
 
-    // The one that is under way keeps its pace; then comes the other.
+    // The synchronisation that is under way keeps its pace; the other one follows.
     new.run::<()>("CONFIG SET rdb-key-save-delay 0").await;
     for redis in [&third, &old] {
         redis.wait_in_step_with(&new).await;
@@ -263,7 +264,7 @@ async fn an_old_primary_that_returns_waits_for_no_synchronisation_of_another() {
     keeper.wait_topology("cache", &new, &[&old, &third]).await;
 }
 
-/// A primary, its replica, and a replica of that.
+/// A chain: a primary, its replica, and a replica of that replica.
 async fn chain(net: &Net) -> [Redis; 3] {
     let primary = Redis::start(net).await;
     let first = Redis::replica_of(net, &primary, &[]).await;

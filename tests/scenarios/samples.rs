@@ -1,4 +1,4 @@
-//! The sample files, as they are shipped but for the hosts in them: what they say of ports, paths and names fits together.
+//! The sample files as shipped, with other hosts: their ports, paths and names fit together.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -10,10 +10,10 @@ use super::support::writer::Writer;
 use super::support::zookeeper::ZooKeeper;
 
 const KEEPER: &str = include_str!("../../conf/keeper.conf");
-/// The port that keepers have unless they are told another.
+/// The default of `rest-port`.
 const REST_PORT: u16 = 46379;
 
-/// Puts `hosts` in the places of those that a sample names. Nothing else changes: no port, no path, no name.
+/// Replaces the hosts that a sample names by `hosts`. No port, no path and no name changes.
 fn moved(sample: &str, hosts: &[(impl AsRef<str>, String)]) -> String {
     let mut text = sample.to_owned();
     for (from, to) in hosts {
@@ -37,7 +37,7 @@ async fn servers(net: &Net, port: u16) -> [Redis; 3] {
     [primary, first, second]
 }
 
-/// Where the three nodes of a sample's `network` are.
+/// The hosts of a sample's three nodes in `network`, each with its real address.
 fn placed(network: &str, redis: &[Redis; 3]) -> Vec<(String, String)> {
     let samples = [40, 50, 60].map(|host| format!("{network}.{host}"));
     let real = redis.iter().map(|it| it.at().ip().to_string());
@@ -88,7 +88,8 @@ async fn the_sample_files_as_shipped_serve_a_writer_through_a_failover() {
             ("bind 127.0.0.1:", format!("bind {front}:")),
             ("addr 127.0.0.1 ", format!("addr {front} ")),
             ("bind :", format!("bind {front}:")),
-            // Not an address, but a place that not every machine has; the support has a socket of its own.
+            // This path is no address, and does not exist on every machine. The test support adds a socket of its
+            // own.
             (
                 "stats socket /run/haproxy/admin.sock mode 600 level admin",
                 String::new(),

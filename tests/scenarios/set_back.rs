@@ -1,4 +1,4 @@
-//! ZooKeeper loses data: it is set back to a copy, or begins with nothing.
+//! ZooKeeper loses data: it is set back to a copy, or starts empty.
 
 use super::support::checks::Checks;
 use super::support::keeper::{Keeper, Keepers, Settings};
@@ -7,7 +7,7 @@ use super::support::redis::Redis;
 use super::support::wait::{SOON, eventually};
 use super::support::zookeeper::ZooKeeper;
 
-/// The generation is the same in the copy: only what is noted of the published primary has changed since.
+/// The copy has the same generation. Only notes on the published primary changed since the copy.
 #[tokio::test]
 async fn keepers_end_when_zookeeper_is_set_back_at_the_same_generation_and_fail_over_once_they_run_again()
  {
@@ -50,7 +50,7 @@ async fn lost(name: &str, loss: Loss) {
     second.kill();
     let noted = wait_version(&keepers[0], kept + 1).await;
     second.revive().await;
-    // Who has not read it has nothing that goes back.
+    // For a keeper that has not read the newer version, nothing goes back.
     for keeper in keepers.iter() {
         wait_version(keeper, noted + 1).await;
     }

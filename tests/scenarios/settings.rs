@@ -1,4 +1,4 @@
-//! The file of one keeper has other settings than those of the others.
+//! The file of one keeper has other settings than the files of the others.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use super::support::zookeeper::ZooKeeper;
 
 const METRIC: &str = "redis_keeper_session_files_differ";
 
-/// Until the keeper says that these keepers' settings differ from its own, and how.
+/// Waits until the keeper reports that these keepers' settings differ from its own, and how.
 async fn wait_told(keeper: &Keeper, differ: &Value) {
     let what = format!("{} to tell of {differ}", keeper.id());
     eventually(SOON, what, async || {

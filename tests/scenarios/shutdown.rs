@@ -1,5 +1,7 @@
-//! A primary that is told to end waits for replicas that lag, up to `shutdown-timeout`, and takes no writes meanwhile (since
-//! Redis 7.0). Whoever has everything takes over at once.
+//! A primary is told to end (`SHUTDOWN`, since Redis 7.0).
+//!
+//! The primary waits for replicas that lag, up to `shutdown-timeout`, and pauses writes meanwhile. A replica that has
+//! everything takes over at once.
 
 use super::support::keeper::{Keeper, Settings};
 use super::support::net::Net;
@@ -8,7 +10,7 @@ use super::support::trio::Trio;
 use super::support::wait::{SOON, eventually};
 use super::support::writer::Writer;
 
-/// Has `primary` wait for `lagging` when it is told to end; false if it is too old to wait for anybody.
+/// Has `primary` wait for `lagging` when it is told to end. Returns false if the server is too old to wait.
 async fn waits_for(primary: &Redis, lagging: &Redis) -> bool {
     let long = primary
         .try_run::<()>("CONFIG SET shutdown-timeout 300")
@@ -20,7 +22,7 @@ async fn waits_for(primary: &Redis, lagging: &Redis) -> bool {
     long.is_ok()
 }
 
-/// Whether `node` says that it is shutting down.
+/// Whether `node` reports that it is shutting down.
 async fn is_shutting_down(node: &Redis) -> bool {
     let server = node.info("server").await;
     server.is_ok_and(|it| it.contains_key("shutdown_in_milliseconds"))
@@ -60,7 +62,8 @@ async fn a_primary_that_waits_for_a_lagging_replica_before_it_ends_is_replaced_a
     let log = leader.process().log();
     assert!(log.contains("is shutting down"), "{log}");
 
-    // The operator thinks better of it: nothing is to be undone. It may have ended by now, for its replicas have left it.
+    // The operator calls the shutdown off: the keepers have nothing to undo. The server may have ended already, since
+    // its replicas have left it.
     let generation = leader.generation("cache").await;
     let aborted = primary.try_run::<()>("SHUTDOWN ABORT").await;
     if aborted.is_err() && primary.info("server").await.is_err() {
@@ -112,7 +115,7 @@ async fn a_primary_that_is_shutting_down_and_that_nobody_may_replace_is_held_and
     })
     .await;
 
-    // Called off, it goes on as the primary that it has been all the time.
+    // When the shutdown is called off, the server goes on as the primary that it has been all the time.
     primary.run::<()>("SHUTDOWN ABORT").await;
     eventually(SOON, "the hold to end", async || {
         let plan = keeper.admin("clusters/cache").await["plan"].to_string();

@@ -1,4 +1,4 @@
-//! A connection goes mute; the server behind it lives.
+//! A connection goes mute, and the server behind it lives.
 
 use super::support::checks::Checks;
 use super::support::keeper::{Keepers, Settings};
@@ -6,7 +6,7 @@ use super::support::net::Net;
 use super::support::redis::Redis;
 use super::support::zookeeper::ZooKeeper;
 
-/// Ticks in a mark-down time, and some more.
+/// More ticks than a mark-down time has.
 const PAST_MARK_DOWN: u64 = 15;
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What HAProxy never sends, and somebody else might.
+//! State headers that HAProxy never sends, and another client might.
 
 use super::support::keeper::{Keeper, Settings};
 use super::support::net::Net;
@@ -23,7 +23,7 @@ async fn a_malformed_missing_huge_or_hostile_state_header_is_refused_and_the_kee
                 .expect("an answer");
             assert_eq!(code, Some(400), "{question} with {what}");
         }
-        // Past what any HTTP server reads of a head: refused one way or another, never passed.
+        // Longer than any HTTP server reads a request head: refused in one way or another, never accepted.
         for (what, lines) in [
             ("megabytes", padded("UP", 4_000_000)),
             ("very many", header(b"UP").repeat(5_000)),
@@ -40,7 +40,7 @@ async fn a_malformed_missing_huge_or_hostile_state_header_is_refused_and_the_kee
         }
     }
 
-    // A server of the right form that is no node of the cluster, and a cluster that is none.
+    // A server of the right form that is no node of the cluster, and a cluster that does not exist.
     let stranger = b"UP; address=192.0.2.1; port=1; name=b/192.0.2.1:1";
     for path in ["/cluster/cache/is-writable", "/cluster/none/is-writable"] {
         let answer = keeper
@@ -65,7 +65,7 @@ async fn a_malformed_missing_huge_or_hostile_state_header_is_refused_and_the_kee
     );
 }
 
-/// Headers that name no server, each with what is wrong with it.
+/// Headers that name no server, each with its fault.
 fn hostile(redis: &Redis) -> Vec<(&'static str, Vec<u8>)> {
     let node = redis.node();
     let at = redis.at();

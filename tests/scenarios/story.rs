@@ -1,4 +1,6 @@
-//! The log reads as a story: a failover, a rejoin, a switchover and an outage of `ZooKeeper`, on the leader and on the other keepers.
+//! The log reads as a story, on the leader and on the other keepers.
+//!
+//! The story has a failover, a rejoin, a switchover and an outage of `ZooKeeper`.
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -12,14 +14,14 @@ use super::support::zookeeper::ZooKeeper;
 
 const SWITCHOVER: &str = "/admin/clusters/cache/switchover";
 
-/// A line of the log: its level, and what it tells without its spans.
+/// A line of the log: its level, and its text without the spans.
 #[derive(Debug, Clone)]
 struct Told {
     level: String,
     text: String,
 }
 
-/// What a keeper has logged beyond the first `passed` lines.
+/// The lines that a keeper has logged after the first `passed` lines.
 fn told(keeper: &Keeper, passed: usize) -> Vec<Told> {
     let log = keeper.process().log();
     let line = |line: &str| {
@@ -38,7 +40,8 @@ fn line_count(keeper: &Keeper) -> usize {
     keeper.process().log().lines().count()
 }
 
-/// What is missing of these events, in this order. Each is a level and words of its line: `INFO promoted | node=A`.
+/// The first of these events that is missing in `lines`, in this order. An event is a level and words of its line:
+/// `INFO promoted | node=A`.
 fn missing(lines: &[Told], events: &[impl AsRef<str>]) -> Option<String> {
     let mut rest = lines.iter();
     for event in events {
@@ -62,7 +65,7 @@ async fn wait_told(keeper: &Keeper, passed: usize, events: &[impl AsRef<str>]) {
     .await;
 }
 
-/// Warnings that nobody expects.
+/// Warnings and errors that are not `expected`.
 fn unexpected(lines: &[Told], expected: &[&str]) -> Vec<String> {
     let grave = |line: &&Told| line.level != "INFO" && line.level != "DEBUG";
     let known = |line: &&Told| expected.iter().any(|it| line.text.starts_with(it));
@@ -88,7 +91,7 @@ async fn a_failover_a_rejoin_and_a_switchover_read_as_one_story_on_every_keeper(
     leave(&trio, leader).await;
 }
 
-/// The first server dies and comes back; the new primary, and the replica that had to follow it.
+/// The first server dies and comes back. Returns the new primary, and the replica that had to follow it.
 async fn fail_over(trio: &Trio, leader: usize) -> [&Redis; 2] {
     let Trio { keepers, redis, .. } = trio;
     let [a, first, second] = redis;
@@ -164,7 +167,7 @@ async fn fail_over(trio: &Trio, leader: usize) -> [&Redis; 2] {
     [b, c]
 }
 
-/// On purpose, nobody is warned.
+/// A switchover writes no warning.
 async fn switch_over(trio: &Trio, leader: usize, from: &Redis, to: &Redis) {
     let Trio { keepers, redis, .. } = trio;
     let passed: Vec<_> = keepers.iter().map(line_count).collect();
@@ -197,7 +200,7 @@ async fn switch_over(trio: &Trio, leader: usize, from: &Redis, to: &Redis) {
     }
 }
 
-/// A keeper dies, and one signs off.
+/// A keeper dies, and another one ends in order.
 async fn leave(trio: &Trio, leader: usize) {
     let keepers = &trio.keepers;
     let (stays, gone, last) = (
@@ -254,7 +257,7 @@ async fn a_password_that_all_nodes_refuse_is_one_line_on_every_keeper_that_a_fai
             .try_run::<()>("ACL SETUSER keeper on >right ~* +@all")
             .await;
         if made.is_err() {
-            // Users came with 6.0.
+            // Redis has users since 6.0.
             return;
         }
     }

@@ -1,19 +1,21 @@
-//! Servers of somebody else at the cluster's addresses, and servers of its own that cannot show that they are.
+//! Servers of another deployment at the cluster's addresses, and servers of the cluster that cannot show that they
+//! are.
 
 use super::support::keeper::{Keeper, Settings};
 use super::support::net::Net;
 use super::support::redis::Redis;
 
-/// So many keys has a server from elsewhere.
+/// How many keys a server of another deployment has.
 const FOREIGN: usize = 1_000;
 
-/// So many has the cluster.
+/// How many keys the cluster has.
 const KEPT: usize = 100;
 
-/// In the place of `redis`, which is dead: another server, with data of its own and an offset beyond what the cluster ever had.
+/// Starts a server of another deployment in place of `redis`, which is dead. The server has an offset above any that
+/// the cluster had.
 async fn foreign_at(net: &Net, redis: &Redis) -> Redis {
     let elsewhere = Redis::start(net).await;
-    // Without a replica it would count no offset.
+    // Without a replica the server would count no offset.
     let follower = Redis::replica_of(net, &elsewhere, &[]).await;
     elsewhere.write_keys("foreign", FOREIGN).await;
     follower.wait_in_step_with(&elsewhere).await;
@@ -23,14 +25,15 @@ async fn foreign_at(net: &Net, redis: &Redis) -> Redis {
     elsewhere.moved_to(*redis.at().ip()).await
 }
 
-/// In the place of `redis`, which is dead: a replica of `primary`, from its start on.
+/// Starts a replica of `primary` in place of `redis`, which is dead.
 async fn follower_at(redis: &Redis, primary: &Redis) -> Redis {
     let follows = format!("{} {}", primary.at().ip(), primary.at().port());
     Redis::start_at(*redis.at().ip(), &[("replicaof", &follows)]).await
 }
 
-/// A primary with so many keys and two replicas, none of which copies what comes up at its address before a keeper sees it; and
-/// a keeper that does not vote it down before long.
+/// A primary with [`KEPT`] keys and two replicas, and a keeper with a long mark-down time.
+///
+/// No replica copies a server that comes up at the primary's address before a keeper has seen that server.
 async fn slow_to_copy(net: &Net) -> ([Redis; 3], Keeper) {
     // Redis's default, as in `returning`.
     let delay = [("repl-diskless-sync-delay", "5")];
@@ -44,7 +47,8 @@ async fn slow_to_copy(net: &Net) -> ([Redis; 3], Keeper) {
     ([primary, first, second], keeper)
 }
 
-/// Until a replica has taken over from the primary, with all that the cluster had, and the other one follows it.
+/// Waits until a replica has taken over from the primary with all the cluster's keys, and the other replica follows
+/// it.
 async fn succeeded<'a>(keeper: &Keeper, [primary, first, second]: &'a [Redis; 3]) -> &'a Redis {
     keeper.wait_replaced("cache", primary).await;
     let [successor, other] = keeper.elected("cache", [first, second]).await;
@@ -66,7 +70,7 @@ async fn a_foreign_server_at_the_primarys_address_is_replaced_and_its_data_stay(
     let foreign = foreign_at(&net, primary).await;
     let successor = succeeded(&keeper, &cluster).await;
     if forgets {
-        // It passes for the primary that was replaced (ADR 028).
+        // The server passes for the primary that was replaced (ADR 028).
         return foreign.wait_in_step_with(successor).await;
     }
     keeper
@@ -93,7 +97,7 @@ async fn a_foreign_server_at_a_replicas_address_is_named_and_not_overwritten() {
     assert!(foreign.is_primary().await);
 }
 
-/// A replica of another cluster comes up there, linked to its own primary.
+/// A replica of another cluster comes up at the address, linked to its own primary.
 #[tokio::test]
 async fn another_clusters_replica_at_a_replicas_address_is_named_and_not_overwritten() {
     let net = Net::new();
@@ -112,7 +116,7 @@ async fn another_clusters_replica_at_a_replicas_address_is_named_and_not_overwri
     foreign.wait_in_step_with(&outside).await;
 }
 
-/// What comes up at the primary's address is no primary at all, and answers: it is never voted down.
+/// The process at the primary's address is no primary, and answers, so it is never voted down.
 #[tokio::test]
 async fn another_process_at_the_primarys_address_is_replaced_whatever_kind_of_server_it_is() {
     for clustered in [true, false] {

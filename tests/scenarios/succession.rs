@@ -1,4 +1,4 @@
-//! Who takes over: the best that may, and nobody else.
+//! The election: the best eligible node takes over, and no other.
 
 use std::slice;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::support::net::Net;
 use super::support::redis::{Redis, Role};
 use super::support::wait::{SOON, eventually};
 
-/// More than what the sockets between two servers hold: a replica that was frozen meanwhile lacks some of it.
+/// More bytes than the sockets between two servers hold: a replica that was frozen meanwhile lacks some of them.
 const MORE_THAN_SOCKETS_HOLD: usize = 48 << 20;
 
 #[tokio::test]
@@ -71,11 +71,11 @@ async fn without_an_eligible_replica_nobody_takes_over_each_refusal_is_told_and_
     let net = Net::new();
     let primary = Redis::start(&net).await;
     if primary.forgets_its_history().await {
-        // Nor can its loading be slowed down.
+        // Such a server's loading cannot be slowed down either.
         return;
     }
     let never = Redis::replica_of(&net, &primary, &[("replica-priority", "0")]).await;
-    // 10 ms a key, answering after each.
+    // Loading takes 10 ms a key, and the server answers after each key.
     let slow_to_load = [
         ("key-load-delay", "10000"),
         ("loading-process-events-interval-bytes", "1024"),
@@ -87,7 +87,7 @@ async fn without_an_eligible_replica_nobody_takes_over_each_refusal_is_told_and_
     let all = [&primary, &never, &loading, &behind, &syncing];
     primary.wait_followed_by(&[&never, &loading, &behind]).await;
     loading.save().await;
-    // A first synchronisation that does not end before the primary does.
+    // A first synchronisation that does not end before the primary dies.
     primary
         .run::<()>("CONFIG SET rdb-key-save-delay 1000000")
         .await;
@@ -168,13 +168,13 @@ async fn when_the_best_replica_fails_its_promotion_the_next_takes_over_at_once()
     )
     .await;
 
-    // From here on it may not. The next trial comes within 30 s.
+    // From here on the replica's user may not promote it. The next trial of commands comes within 30 s.
     if best
         .try_run::<()>("ACL SETUSER default -replicaof")
         .await
         .is_err()
     {
-        // Rights came with 6.0.
+        // Redis has ACLs since 6.0.
         return;
     }
     primary.kill();
@@ -185,7 +185,7 @@ async fn when_the_best_replica_fails_its_promotion_the_next_takes_over_at_once()
         assert!(failed < promoted, "{log}");
         return;
     }
-    // A trial fell between, and told before the election that it may not.
+    // A trial came in between, and reported before the election that the command is not allowed.
     let held = "the refusal to be held against it";
     eventually(SOON, held, async || {
         let log = keeper.process().log();
@@ -203,7 +203,7 @@ async fn when_the_promoted_node_dies_before_the_others_follow_it_the_next_takes_
     let keeper = Keeper::alone_for(&net, Settings::new(), &[&primary, &first, &second]).await;
     primary.wait_followed_by(&[&first, &second]).await;
 
-    // It can not be told to follow anybody.
+    // A frozen server cannot be told to follow another.
     second.pause();
     primary.kill();
     keeper.wait_topology("cache", &first, &[]).await;
@@ -262,7 +262,7 @@ async fn a_candidate_that_falls_silent_is_passed_over_and_its_late_promotion_is_
         log.contains(&held_down).then_some(()).ok_or("it is not")
     })
     .await;
-    // The commands to it may be under way, unanswered: they reach it when all is decided.
+    // Commands to this node may be under way without an answer. They reach the node when the election is over.
     silent.link().silence();
     keeper.wait_primary("cache", &next_best).await;
     let checks = Checks::start(slice::from_ref(&keeper), "cache", &nodes);
@@ -277,7 +277,7 @@ async fn a_successor_that_dies_soon_is_replaced_once_the_cool_down_is_over_and_n
     const COOLDOWN: Duration = Duration::from_secs(12);
     let net = Net::new();
     let [primary, first, second] = Redis::trio(&net).await;
-    // Nothing but the end of the cool-down calls for the second failover.
+    // Only the end of the cool-down leads to the second failover.
     let settings = Settings::new()
         .set("failover-cooldown-seconds", COOLDOWN.as_secs())
         .set("failover-tick-seconds", 3600);
@@ -309,13 +309,13 @@ async fn a_successor_that_dies_soon_is_replaced_once_the_cool_down_is_over_and_n
     ];
     keeper.wait_plan("cache", &held).await;
     keeper.wait_topology("cache", other, &[]).await;
-    // That is well beyond the mark-down time.
+    // The cool-down is well beyond the mark-down time.
     assert!(began.elapsed() > COOLDOWN / 2);
     let log = keeper.process().log();
     assert_eq!(log.matches("is not replaced for another").count(), 1);
 }
 
-/// Whichever of the two is promoted first, at once, and then the other.
+/// The replica that is promoted first, at once, and then the other.
 async fn promoted<'a>(one: &'a Redis, other: &'a Redis) -> [&'a Redis; 2] {
     let deadline = Instant::now() + SOON;
     while Instant::now() < deadline {
@@ -340,7 +340,7 @@ async fn fill(primary: &Redis, count: usize) {
     written.expect("room for a few megabytes");
 }
 
-/// Freezes `behind`, and has `primary` take more than `behind` can be sent meanwhile.
+/// Freezes `behind`, and has `primary` take more writes than the sockets to `behind` hold.
 async fn leave_behind(primary: &Redis, behind: &Redis, in_step_with: &[&Redis]) {
     behind.pause();
     let value = "x".repeat(MORE_THAN_SOCKETS_HOLD / 16);

@@ -1,4 +1,5 @@
-//! What scenarios are told with: servers that start, fail and come back, and a way to wait for consequences.
+//! The words in which scenarios are told: servers that start, fail and come back, and functions that wait for the
+//! consequences.
 //!
 //! ```ignore
 //! let trio = Trio::start("killed_primary", 3, Settings::new()).await;

@@ -1,4 +1,4 @@
-//! Switching over on purpose: nothing lost, or nothing changed.
+//! Switchovers: either no write is lost, or nothing changes.
 
 use std::process::Command;
 
@@ -24,14 +24,14 @@ async fn through_any_keeper_and_the_command_line_nothing_written_is_lost() {
     let [primary, first, second] = &trio.redis;
     let checks = trio.checks();
     let leader = keepers.wait_leader().await;
-    // A client that knows nothing of keepers: what it writes goes to this server, whatever becomes of it.
+    // A client that asks no keeper: it always writes to this server.
     let writer = Writer::start(primary.at());
     writer.wait_writes(50).await;
 
     let other = &keepers[(leader + 1) % 3];
     let body = json!({ "to": first.node().to_string(), "reason": "new kernel" });
-    // A replica whose first ACK reaches the primary before the primary's fork for that synchronisation has ended is sent
-    // no write until its next one, up to a second later (Redis 7.0): until then it is rightly refused as empty.
+    // The keeper may refuse the replica as empty at first (Redis 7.0). If the replica's first ACK came before the
+    // primary's fork had ended, the primary sends the replica no write until its next ACK, up to a second later.
     first.wait_data().await;
     let answer = other.post(PATH, &body).await.expect("an answer");
     assert_eq!(answer.code, 200, "{answer:?}");
@@ -41,7 +41,7 @@ async fn through_any_keeper_and_the_command_line_nothing_written_is_lost() {
     keepers
         .wait_topology("cache", first, &[primary, second])
         .await;
-    // It was cut off, and its next sessions are refused: the old primary is read-only now.
+    // The old primary is read-only now: it cut the client off, and refuses the client's next sessions.
     eventually(SOON, "the client to be cut off", async || {
         let diary = writer.diary();
         let cut = diary.cut_sessions > 0;
@@ -52,7 +52,7 @@ async fn through_any_keeper_and_the_command_line_nothing_written_is_lost() {
     let diary = writer.stop();
     assert_eq!(diary.lost_at(first).await, Vec::<u64>::new());
 
-    // And on, to the best of the others, as an operator types it.
+    // A second switchover, to the best of the others, as an operator types the command.
     let writer = Writer::start(first.at());
     writer.wait_writes(50).await;
     let output = Command::new(env!("CARGO_BIN_EXE_redis-keeper"))
@@ -106,7 +106,7 @@ async fn what_would_lose_data_is_refused_with_the_reason_and_changes_nothing() {
 
 #[tokio::test]
 async fn one_late_keeper_calls_it_off_and_the_primary_goes_on_as_before() {
-    // Its session lives on while it stands still, and so does its lease.
+    // The session and the lease of the frozen keeper outlast the test.
     let settings = settings()
         .set("zk-session-timeout-seconds", 50)
         .set("lease-seconds", 20);

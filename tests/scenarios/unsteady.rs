@@ -1,4 +1,4 @@
-//! The connections of all keepers to ZooKeeper are closed again and again, and refused for a moment each time.
+//! The keepers' connections to ZooKeeper are closed again and again, and refused for a moment each time.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::{interval, sleep};
 use super::support::keeper::{Keeper, Settings};
 use super::support::trio::Trio;
 
-/// How often the connections are closed, and for how long new ones are refused.
+/// The interval of the closings, and how long new connections are refused.
 #[derive(Clone, Copy)]
 struct Rhythm {
     every: Duration,
@@ -38,11 +38,11 @@ impl Rhythm {
 #[derive(Clone, Copy)]
 enum Loss {
     Killed,
-    /// It stands still, so clients that may have it are waited for (RK-10).
+    /// The primary freezes, so the leader waits for clients that it may still have (RK-10).
     Frozen,
 }
 
-/// It is replaced while the connections are closed on.
+/// Asserts that the primary is replaced while the connections are closed again and again.
 async fn a_lost_primary_is_replaced(prefix: &str, rhythm: Rhythm, loss: Loss) {
     let trio = Trio::start(prefix, 3, Settings::new()).await;
     let [primary, ..] = &trio.redis;

@@ -1,4 +1,4 @@
-//! Servers of two versions, as during a rolling upgrade. `tests/servers.sh` has a newer server and names it.
+//! Servers of two versions, as during a rolling upgrade. `tests/servers.sh` provides a newer server and names it.
 
 use serde_json::json;
 
@@ -11,7 +11,7 @@ use super::support::redis::Redis;
 /// The program of a server whose dumps the installed one cannot load.
 const NEWER: &str = "NEWER_SERVER";
 
-/// What `check --live` says of these nodes.
+/// The report of `check --live` for these nodes.
 async fn check(net: &Net, nodes: [&Redis; 3]) -> String {
     let at = net.socket(Keeper::PORT);
     let config = json!({
@@ -30,7 +30,7 @@ async fn of_equal_replicas_the_one_that_all_others_can_follow_takes_over() {
     let net = Net::new();
     let old = Redis::start(&net).await;
     let follow = format!("{} {}", old.at().ip(), old.at().port());
-    // Of equals, the first by address would be as good.
+    // Among equals the address decides: if versions did not count, the upgraded node would win.
     let upgraded = Redis::start_by(command(&newer), &net, &[("replicaof", &follow)]).await;
     let third = Redis::replica_of(&net, &old, &[]).await;
     old.write_keys("kept", 100).await;

@@ -1,4 +1,4 @@
-//! What a keeper says of plans that it would not carry out: another one leads, or nobody does.
+//! A keeper that does not lead explains why it would not carry out its plan: another keeper leads, or none does.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use super::support::trio::Trio;
 use super::support::wait::{SOON, eventually};
 use super::support::zookeeper::ZooKeeper;
 
-/// Until what it says of the cluster is as wanted: its page, and the explanation.
+/// Waits until the keeper's page of the cluster and its explanation are as wanted.
 async fn wait_told(keeper: &Keeper, what: &str, wanted: impl Fn(&Value, &Value) -> bool) {
     eventually(
         SOON,

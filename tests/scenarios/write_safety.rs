@@ -1,4 +1,4 @@
-//! RK-9: a primary that is cut off from its replicas stops taking writes by itself.
+//! `write-safety: majority` (RK-9): a primary that is cut off from its replicas refuses writes by itself.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use super::support::redis::{Redis, Role};
 use super::support::wait::{SOON, eventually};
 use super::support::zookeeper::ZooKeeper;
 
-/// `min-replicas-to-write` and `min-replicas-max-lag` as they are by default.
+/// Redis's defaults of `min-replicas-to-write` and `min-replicas-max-lag`.
 const UNTOUCHED: [u32; 2] = [0, 10];
 
 #[tokio::test]
@@ -27,7 +27,7 @@ async fn the_demand_follows_the_primary_and_is_put_back_where_it_was_and_when_it
     for keeper in keepers.iter() {
         wait_recorded(keeper, &[(&primary, [0, 7])]).await;
     }
-    // The others look at the settings again within half a minute.
+    // The keepers read the servers' settings again within half a minute.
     let leader = &keepers[keepers.wait_leader().await];
     leader.wait_plan("cache", &["nothing to do"]).await;
     for replica in [&first, &second] {
@@ -43,7 +43,7 @@ async fn the_demand_follows_the_primary_and_is_put_back_where_it_was_and_when_it
         (&second, &first)
     };
     wait_demands(successor, [1, 2]).await;
-    // It remembers, and so is as strict when it is back as it was before.
+    // The old primary has the settings in its file, so it is as strict after its return as before.
     primary.revive().await;
     primary.wait_role(Role::Replica).await;
     wait_demands(&primary, [0, 7]).await;
@@ -63,7 +63,7 @@ async fn the_demand_follows_the_primary_and_is_put_back_where_it_was_and_when_it
     for keeper in keepers.iter() {
         wait_recorded(keeper, &[]).await;
     }
-    // For good.
+    // The settings outlive a restart.
     successor.save().await;
     successor.kill();
     successor.revive().await;
@@ -92,7 +92,7 @@ async fn a_primary_that_no_replica_acknowledges_refuses_writes_until_one_does() 
         }
     })
     .await;
-    // Stopping by itself is no reason to be replaced, and nothing is lowered for it.
+    // A primary that refuses writes by itself is not replaced for that, and its settings are not lowered.
     keeper.wait_probes("cache", &primary, 3).await;
     assert!(keeper.calls_writable("cache", &primary).await);
     assert_eq!(demands(&primary).await, Ok([1, 1]));
@@ -106,7 +106,7 @@ async fn a_primary_that_no_replica_acknowledges_refuses_writes_until_one_does() 
     primary
         .run::<()>("CONFIG SET min-replicas-to-write 0")
         .await;
-    // Settings are read every half minute.
+    // Keepers read settings every half minute.
     eventually(2 * SOON, "the keeper to say what is missing", async || {
         let plan = keeper.admin("clusters/cache").await["plan"].to_string();
         let told = plan.contains("min-replicas-to-write 1 is set") && plan.contains("now 0");
@@ -150,7 +150,7 @@ async fn without_the_right_to_read_settings_it_is_said_and_failovers_go_on() {
     keeper.wait_replaced("cache", primary).await;
 }
 
-/// What it demands: replicas, and the lag at which one counts no more.
+/// The settings in force: how many replicas are demanded, and the lag in seconds at which a replica does not count.
 async fn demands(redis: &Redis) -> Result<[u32; 2], String> {
     let mut values = Vec::new();
     for parameter in ["min-replicas-to-write", "min-replicas-max-lag"] {
@@ -172,7 +172,7 @@ async fn wait_demands(redis: &Redis, wanted: [u32; 2]) {
     .await;
 }
 
-/// Until `keeper` has read that exactly these former settings are published.
+/// Waits until `keeper` has read exactly these former settings in the published state.
 async fn wait_recorded(keeper: &Keeper, former: &[(&Redis, [u32; 2])]) {
     let wanted: serde_json::Map<_, _> = former
         .iter()

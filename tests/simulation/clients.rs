@@ -1,4 +1,6 @@
-//! Clients, each behind a HAProxy of its own; and the questions that are put to keepers.
+//! Clients behind HAProxies, and the functions that ask a keeper which node is writable.
+//!
+//! Each client has a HAProxy of its own.
 
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
@@ -18,17 +20,17 @@ use super::proxies::Worker;
 use super::redis::Fleet;
 use super::world::World;
 
-/// A write that was acknowledged.
+/// A write that the server acknowledged to a client.
 #[derive(Debug, Clone)]
 pub(crate) struct Acknowledged {
     pub(crate) write: u64,
     pub(crate) cluster: ClusterName,
 }
 
-/// How often a client writes from one check of its HAProxy to the next.
+/// How many writes a client sends between two checks of its HAProxy.
 const WRITES_EACH_INTERVAL: u32 = 6;
 
-/// How often one writes that its HAProxy has left to itself.
+/// The interval of a client's writes on a session that a reloaded HAProxy has left open.
 const LEFT_WRITES_EVERY: Duration = Duration::from_millis(30);
 
 /// A client of one cluster, with its HAProxy.
@@ -37,7 +39,7 @@ pub(crate) struct Writer {
     pub(crate) client: Rc<Client>,
 }
 
-/// What writes.
+/// The client itself: it writes to the server that its HAProxy names.
 pub(crate) struct Client {
     pub(crate) world: Rc<World>,
     pub(crate) network: Rc<Network>,
@@ -45,27 +47,27 @@ pub(crate) struct Client {
     pub(crate) host: Host,
     pub(crate) cluster: ClusterName,
     pub(crate) ledger: Rc<RefCell<Vec<Acknowledged>>>,
-    /// It writes nothing then, in microseconds.
+    /// The span in which the client writes nothing, in microseconds.
     pub(crate) quiet: Range<u64>,
 }
 
-/// A connection to a server, through a HAProxy.
+/// A client's session with a server, through a HAProxy.
 struct Session {
     node: NodeAddr,
-    /// Nobody has shut it.
+    /// False once the session is shut.
     open: Cell<bool>,
-    /// The worker that it goes through was replaced: once it is ended, nothing opens it again.
+    /// The HAProxy worker of this session was replaced: nothing reopens a connection that the server ends.
     left: Cell<bool>,
-    /// How often the server had ended its clients' connections when this one was opened.
+    /// The server's count of ended client connections when this session opened its connection.
     opened: Cell<Option<u64>>,
 }
 
-/// Asks a keeper whether a node is writable; answered within this instant or not at all.
+/// Asks a keeper whether a node is writable. A keeper that does not answer within 1 ms counts as not answering.
 pub(crate) async fn ask(clusters: &Directory, cluster: &ClusterName, node: &NodeAddr) -> Answer {
     check(clusters, cluster, node, None).await
 }
 
-/// The same, by a HAProxy.
+/// Asks as [`ask`] does, in the name of a HAProxy.
 pub(super) async fn check(
     clusters: &Directory,
     cluster: &ClusterName,
@@ -77,7 +79,7 @@ pub(super) async fn check(
     answer.unwrap_or_else(|_| Answer::unknown(Reason::NotAnswering))
 }
 
-/// Asks a keeper whether a node is writable; answered when the keeper has its turn.
+/// Asks a keeper whether a node is writable, and waits for the answer without a limit.
 pub(crate) async fn ask_in_time(
     clusters: &Directory,
     cluster: &ClusterName,
@@ -108,7 +110,9 @@ async fn put(
     answer.unwrap_or_else(|_| Answer::unknown(Reason::NotAnswering))
 }
 
-/// The node that a keeper calls writable, in one question, and its deadline; answered within this instant or not at all.
+/// The node that a keeper calls writable, the end of its lease, and whether the keeper goes on by consent.
+///
+/// One question answers all three. A keeper that does not answer within 1 ms gives `None`.
 pub(crate) async fn primary(
     clusters: &Directory,
     cluster: &ClusterName,
@@ -126,9 +130,12 @@ pub(crate) async fn primary(
 // === impl Writer ===
 
 impl Writer {
-    /// Has its HAProxy check, and writes for ever. Between two checks clients go on to where the last one sent them. A server
-    /// that is taken for DOWN has its sessions shut (`on-marked-down shutdown-sessions`): what it takes of them later,
-    /// acknowledges nobody. A worker that was replaced shuts none any more.
+    /// Lets the HAProxy check and the client write, for ever.
+    ///
+    /// - Between two checks the client writes to the server that the last check found.
+    /// - HAProxy shuts the sessions of a server that it takes for DOWN (`on-marked-down shutdown-sessions`). A write
+    ///   that the server takes on such a session later is acknowledged to no client.
+    /// - A worker that was replaced shuts no sessions any more.
     pub(crate) async fn run(mut self) {
         let mut session: Option<Rc<Session>> = None;
         loop {
@@ -187,7 +194,7 @@ impl Client {
         self.network.send(there, &Lane::default(), arrives);
     }
 
-    /// Writes until the server ends the session.
+    /// Writes on this session until the server ends the connection.
     async fn write_to_the_end(self: Rc<Self>, session: Rc<Session>) {
         while session.open.get() {
             self.write(&session);
@@ -208,8 +215,9 @@ impl Session {
         })
     }
 
-    /// Whether a request on it has a connection to a server that has ended those of its clients so often. A client whose
-    /// connection was ended opens another one, unless its HAProxy has left it.
+    /// Whether a request on this session reaches a server that has ended its clients' connections `ended` times.
+    ///
+    /// A client whose connection was ended opens another one, unless a reloaded HAProxy has left the session.
     fn reaches(&self, ended: u64) -> bool {
         if !self.left.get() {
             self.opened.set(Some(ended));

@@ -1,4 +1,4 @@
-//! How a planned fault strikes, and how it is undone.
+//! How a planned fault is applied to the site, and how the fault is undone.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use super::redis::{Ailment, Rebirth};
 use super::schedule::{Called, ENSEMBLE, Fault, HOSTS, Node, Planned, Which};
 use super::world::note;
 
-/// All that faults strike.
+/// Everything that faults are applied to.
 pub(crate) struct Site {
     pub(crate) around: Surroundings,
     pub(crate) keepers: Rc<Vec<Rc<Keeper>>>,
@@ -29,7 +29,7 @@ pub(crate) struct Site {
 type Undo = Box<dyn FnOnce(&Site)>;
 
 impl Site {
-    /// A fault strikes now, and ends after its time.
+    /// Applies a fault now, and undoes it after `lasts` microseconds.
     pub(crate) fn strike(self: &Rc<Self>, planned: &Planned) {
         let Planned { lasts, fault, .. } = planned;
         note!(
@@ -46,7 +46,7 @@ impl Site {
         });
     }
 
-    /// Every keeper is asked; the one that leads does it.
+    /// Sends the request for a switchover to every keeper; only the leader carries it out.
     fn switch_over(&self, cluster: usize, to: Option<usize>) {
         let name = &self.clusters[cluster];
         let nodes = self.nodes.len() / self.clusters.len();
@@ -239,8 +239,7 @@ impl Site {
         }
     }
 
-    /// From the host of `node`, or those of all nodes.
-    /// From all keepers to this node's host and back; to those of all nodes, if none is named.
+    /// The ways between all keepers and the host of `node`, in both directions; with `None`, the hosts of all nodes.
     fn ways_to_keepers(&self, node: Option<Node>) -> Vec<(Host, Host)> {
         let fleet = &self.around.fleet;
         let nodes = node.map_or_else(|| self.nodes.clone(), |node| vec![self.node(node)]);
@@ -263,7 +262,7 @@ impl Site {
         Box::new(|_| {})
     }
 
-    /// A primary's name stays where it is.
+    /// Moves the name of a replica to another server. The name of a primary stays where it is.
     fn move_name(&self, addr: NodeAddr) -> Undo {
         let fleet = &self.around.fleet;
         let replica = fleet.server(&addr).cloned();
@@ -338,7 +337,7 @@ impl Site {
         Rc::clone(&self.keepers[number.unwrap_or(0)])
     }
 
-    /// Whose latch node is the first.
+    /// The keeper that leads: the latch node with the lowest sequence number is that keeper's.
     pub(crate) fn leader(&self) -> Option<usize> {
         let latches = self.around.ensemble.tree().children(paths::LEADER)?;
         let first = latches
@@ -363,7 +362,7 @@ impl Site {
         primary.unwrap_or_else(|| self.nodes[0].clone())
     }
 
-    /// Everything works again.
+    /// Undoes every fault: network, ensemble, keepers and servers.
     pub(crate) fn heal(&self) {
         note!(self.around.world, "everything is healed");
         self.oracle.fault_begins();

@@ -24,23 +24,24 @@ use super::run::LEASE;
 use super::world::{DriftingClock, World, note};
 use super::zookeeper::{Coordinator, Ensemble};
 
-/// One run of the program, as others see it.
+/// One process of the program, as the network and the ensemble see it.
 pub(crate) struct Process {
     pub(crate) name: String,
     pub(crate) host: Host,
     paused: Cell<bool>,
     dead: Cell<bool>,
-    /// Its clock has stood still, and what it measured before may not be over by it: nobody relies on it until then, in
-    /// microseconds.
+    /// The time up to which no rule is judged by this keeper, in microseconds, since its clock has stood still.
+    ///
+    /// A lease that the keeper measured before may seem valid to the keeper when it is over.
     distrusted: Cell<u64>,
-    /// When it learned last that a session of it was over, in microseconds.
+    /// When the process last learned that one of its sessions was over, in microseconds.
     session_over: Cell<Option<u64>>,
     waker: RefCell<Waker>,
-    /// Called whenever something reaches it, before it has its turn.
+    /// Called whenever a message reaches the process, before the process handles the message.
     reached: RefCell<Option<Box<dyn Fn()>>>,
 }
 
-/// What answers questions in a run of the program.
+/// A handle that asks one run of the program: its cluster actors, its clock, its obstacles.
 #[derive(Clone)]
 pub(crate) struct Voice {
     pub(crate) clusters: Directory,
@@ -50,22 +51,22 @@ pub(crate) struct Voice {
 }
 
 impl Voice {
-    /// Whether its clock has stood still, so that it may rely on what is over: that is not promised to be safe.
+    /// Whether the clock of this keeper has stood still lately: the promise does not cover such a keeper.
     pub(crate) fn distrusted(&self, world: &World) -> bool {
         world.now() < self.process.distrusted.get()
     }
 
-    /// When it learned last that a session of it was over, in microseconds.
+    /// When the keeper last learned that one of its sessions was over, in microseconds.
     pub(crate) fn session_over(&self) -> Option<u64> {
         self.process.session_over.get()
     }
 
-    /// Keepers that it could not ask without ZooKeeper, and why, as it tells them.
+    /// The keepers that this keeper could not ask for a consent in a rehearsal, with the reasons, as it reports them.
     pub(crate) fn obstacles(&self) -> Arc<[String]> {
         self.obstacles.borrow().clone()
     }
 
-    /// When the heartbeat was sent that earned a lease up to `deadline`, and the present, both in microseconds.
+    /// When the heartbeat was sent that earned the lease up to `deadline`, and the present, both in microseconds.
     pub(crate) fn earned(&self, deadline: Option<Moment>, world: &World) -> (Option<u64>, u64) {
         let now = world.now();
         let ago = deadline.map(|deadline| self.clock.since(deadline, LEASE));
@@ -73,10 +74,10 @@ impl Voice {
     }
 }
 
-/// Asks a keeper something in the instant in which something else reaches it.
+/// Asks a keeper at the instant at which a message reaches that keeper.
 type Asker = Rc<dyn Fn(&Voice)>;
 
-/// A keeper, across its runs.
+/// A keeper, across the runs of its program.
 pub(crate) struct Keeper {
     pub(crate) id: KeeperId,
     pub(crate) host: Host,
@@ -86,26 +87,26 @@ pub(crate) struct Keeper {
     fleet: Rc<Fleet>,
     interfaces: Rc<Interfaces>,
     config: Config,
-    /// In millionths.
+    /// How much too fast this keeper's clock goes, in millionths.
     drift: i64,
-    /// How long anything that it is given may be relied on, in microseconds.
+    /// How long a lease or a consent of this keeper may last at most, in microseconds.
     relied_on: u64,
     service: Cell<Service>,
     run: RefCell<Option<Run>>,
     asker: RefCell<Option<Asker>>,
 }
 
-/// Whether a keeper is one of those that are to run.
+/// Whether a keeper is to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Service {
-    /// It joins later.
+    /// A newcomer: it starts when a fault says so.
     Awaited,
     Active,
-    /// Its host is gone for good.
+    /// The keeper's host died for good.
     Retired,
 }
 
-/// A run under way.
+/// A process that runs, and the handles to it.
 struct Run {
     process: Rc<Process>,
     voice: Voice,
@@ -113,7 +114,7 @@ struct Run {
     stop: Option<oneshot::Sender<()>>,
 }
 
-/// Where keepers live.
+/// The world that keepers run in.
 pub(crate) struct Surroundings {
     pub(crate) world: Rc<World>,
     pub(crate) network: Rc<Network>,
@@ -125,7 +126,7 @@ pub(crate) struct Surroundings {
 // === impl Process ===
 
 impl Process {
-    /// A program that is no keeper.
+    /// A process that is no keeper.
     pub(crate) fn client(host: Host) -> Rc<Self> {
         Rc::new(Self::new("a client".to_owned(), host))
     }
@@ -151,12 +152,12 @@ impl Process {
         self.dead.get()
     }
 
-    /// Its session is over, and it knows from now on.
+    /// Notes that one of its sessions is over, and that the process knows from `now` on.
     pub(crate) fn learned_over(&self, now: u64) {
         self.session_over.set(Some(now));
     }
 
-    /// Something has reached it.
+    /// Called when a message reaches the process.
     pub(crate) fn reached(&self) {
         if let Some(reached) = &*self.reached.borrow() {
             reached();
@@ -185,39 +186,39 @@ impl Keeper {
         })
     }
 
-    /// Has `asker` ask whenever an answer of ZooKeeper reaches it, though it be stopped.
+    /// Has `asker` ask whenever an answer of ZooKeeper reaches the keeper, even while the keeper is stopped.
     pub(crate) fn asked_by(&self, asker: impl Fn(&Voice) + 'static) {
         *self.asker.borrow_mut() = Some(Rc::new(asker));
     }
 
-    /// It is started by [`join`](Self::join) only.
+    /// Keeps the keeper from starting until [`join`](Self::join).
     pub(crate) fn joins_later(&self) {
         self.service.set(Service::Awaited);
     }
 
-    /// Starts it for the first time.
+    /// Starts a newcomer for the first time.
     pub(crate) fn join(self: &Rc<Self>) {
         self.service.set(Service::Active);
         self.start();
     }
 
-    /// Kills it, and it never comes back.
+    /// Kills the keeper for good.
     pub(crate) fn retire(&self) {
         self.service.set(Service::Retired);
         self.crash();
     }
 
-    /// Whether it is one of those that are to run.
+    /// Whether the keeper is to run.
     pub(crate) fn serves(&self) -> bool {
         self.service.get() == Service::Active
     }
 
-    /// Whether its host is gone for good.
+    /// Whether the keeper's host died for good.
     pub(crate) fn retired(&self) -> bool {
         self.service.get() == Service::Retired
     }
 
-    /// Starts it, unless it runs or is not to.
+    /// Starts the keeper, unless it runs already or is not to run.
     pub(crate) fn start(self: &Rc<Self>) {
         if self.run.borrow().is_some() || !self.serves() {
             return;
@@ -294,17 +295,18 @@ impl Keeper {
         });
     }
 
-    /// It has ended by itself, or as it was asked to: the run is cleared away from outside it.
+    /// Clears a run away that has ended by itself or was asked to end. The clearing happens outside the run, one
+    /// microsecond later.
     fn ended(self: &Rc<Self>, why: &str) {
         note!(self.world, "{} ends: {why}", self.id);
         let keeper = Rc::clone(self);
         self.world.after(1, move || keeper.crash());
         let keeper = Rc::clone(self);
-        // As systemd would.
+        // systemd restarts a service, too.
         self.world.after(1_000_000, move || keeper.start());
     }
 
-    /// Asks it to end in order; it is started again soon after.
+    /// Asks the keeper to end in order (SIGTERM). The keeper is started again a second later.
     pub(crate) fn stop(&self) {
         if let Some(run) = &mut *self.run.borrow_mut()
             && let Some(stop) = run.stop.take()
@@ -314,7 +316,7 @@ impl Keeper {
         }
     }
 
-    /// Kills it: its ZooKeeper session lives on until it expires.
+    /// Kills the process. Its ZooKeeper session lives on until the session expires.
     pub(crate) fn crash(&self) {
         let Some(run) = self.run.borrow_mut().take() else {
             return;
@@ -326,14 +328,14 @@ impl Keeper {
         drop(actors);
     }
 
-    /// Has it asked now, as whenever something reaches it.
+    /// Has the keeper asked now, as if a message had reached it.
     pub(crate) fn ask(&self) {
         if let Some(run) = &*self.run.borrow() {
             run.process.reached();
         }
     }
 
-    /// SIGSTOP and SIGCONT.
+    /// Stops the process (SIGSTOP), or lets it continue (SIGCONT).
     pub(crate) fn pause(&self, paused: bool) {
         if let Some(run) = &*self.run.borrow() {
             note!(
@@ -351,7 +353,7 @@ impl Keeper {
         }
     }
 
-    /// The machine that it runs on is suspended, its clock with it, until it continues.
+    /// Suspends the keeper's machine, and the machine's clock, until the keeper continues.
     pub(crate) fn stun(&self) {
         self.pause(true);
         if let Some(run) = &*self.run.borrow() {
@@ -359,21 +361,21 @@ impl Keeper {
         }
     }
 
-    /// Who answers for it, if it can answer now.
+    /// The handle to ask this keeper, if the keeper runs and is not stopped.
     pub(crate) fn answering(&self) -> Option<Voice> {
         let run = self.run.borrow();
         let run = run.as_ref().filter(|run| !run.process.paused())?;
         Some(run.voice.clone())
     }
 
-    /// The same, unless its clock has stood still.
+    /// The same handle, unless the keeper's clock has stood still lately.
     pub(crate) fn trusted(&self) -> Option<Voice> {
         let voice = self.answering();
         voice.filter(|voice| !voice.distrusted(&self.world))
     }
 }
 
-/// The longest of a lease and a consent by its clock, and what sampling makes of it, in microseconds.
+/// How long a lease or a consent lasts at most, and a tenth of a lease for the sampling, in microseconds.
 fn relied_on(config: &Config) -> u64 {
     let consent = config.timing.failsafe.map_or(0, |failsafe| {
         u64::try_from(failsafe.consent.as_micros()).expect("seconds")
@@ -381,7 +383,7 @@ fn relied_on(config: &Config) -> u64 {
     LEASE.max(consent) + LEASE / 10
 }
 
-/// Runs the actors of a process while it is not paused, until it is dead.
+/// Polls the actors of a process while the process is not paused, until it is dead.
 async fn live(process: Rc<Process>, actors: Rc<RefCell<Option<LocalSet>>>) {
     poll_fn(move |cx| {
         process.waker.borrow_mut().clone_from(cx.waker());

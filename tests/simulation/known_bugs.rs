@@ -1,5 +1,7 @@
-//! Bugs that `tests/known_bugs.sh` puts back one at a time, for the simulation to find, or for the unit tests of an adapter that
-//! is below it: each still fits the sources.
+//! Checks that every known bug still fits the sources.
+//!
+//! `tests/known_bugs.sh` puts the bugs back one at a time. The simulation has to find each of them. A bug below the
+//! simulation is found by a unit test of its adapter.
 
 use std::fs;
 use std::path::Path;

@@ -1,9 +1,12 @@
-//! Several whole keepers on virtual time, in one thread: their real actors and their real decisions, against servers, a
-//! ZooKeeper and a network that fail in every way, all of it drawn from one seed.
+//! Several whole keepers on virtual time, in one thread.
 //!
-//! `SIMULATION_SEEDS=FROM..TO` (or a count) runs a range of seeds, best with `--release`; `SIMULATION_SEED=n` one seed
-//! with its whole trace. `SIMULATION_UNTIL=RK-n` ends a range at the first seed that breaks that rule. `SIMULATION_STEP=50`
-//! takes every fiftieth seed of a range: one story.
+//! The keepers run their real actors and decisions. The servers, the ZooKeeper and the network around them fail in
+//! every way. One seed decides everything that is drawn. `docs/simulation.md` describes how to run seeds.
+//!
+//! - `SIMULATION_SEEDS=FROM..TO` (or a count) runs a range of seeds, best with `--release`.
+//! - `SIMULATION_SEED=n` runs one seed, and prints its whole trace.
+//! - `SIMULATION_UNTIL=RK-n` ends a range at the first seed that breaks that rule.
+//! - `SIMULATION_STEP=50` takes every fiftieth seed of a range: a single story.
 
 #![allow(
     clippy::too_many_lines,
@@ -20,7 +23,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 use std::{process, thread};
 
-// Where the tree, shared with the embedded coordination, looks for what it implements.
+// The tree is shared with the embedded coordination, and finds here the items that it imports.
 use redis_keeper::ports;
 
 use run::Outcome;
@@ -38,23 +41,23 @@ mod proxies;
 mod redis;
 mod run;
 mod schedule;
-// ZooKeeper's tree is the one that runs embedded.
+// The tree of the simulated ZooKeeper is the tree of the embedded coordination.
 #[path = "../../src/adapters/embedded/tree.rs"]
 mod tree;
 mod world;
 mod zookeeper;
 
-// Most of a run is small boxes.
+// A run allocates mostly small boxes; mimalloc is faster for them.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Seeds run when nothing else is asked for.
+/// How many seeds a test runs without `SIMULATION_SEEDS`.
 const SEEDS: u64 = 20;
 
-/// A run that takes so long of real time hangs: an actor is busy for ever, and virtual time stands still.
+/// A run hangs if it takes this much real time: an actor is busy for ever, and virtual time stands still.
 const HANGS_AFTER: Duration = Duration::from_mins(2);
 
-/// Runs that are under way. Ends the process if one hangs: it cannot be interrupted.
+/// Runs `run`, and ends the process if the run hangs: a hanging run cannot be interrupted.
 fn watched<T>(seed: u64, run: impl FnOnce() -> T) -> T {
     let (ended, watch) = mpsc::channel::<()>();
     let watcher = thread::spawn(move || {
@@ -69,8 +72,11 @@ fn watched<T>(seed: u64, run: impl FnOnce() -> T) -> T {
     outcome
 }
 
-/// Runs all seeds of a range, on all cores, and tells how many primaries were withdrawn in them. Panics with the seeds that
-/// broke a rule.
+/// Runs all seeds of a range on all cores, and returns how many primaries were withdrawn in them.
+///
+/// # Panics
+///
+/// If a seed broke a rule; the message names those seeds.
 fn run_all(seeds: Range<u64>, run: fn(u64, bool) -> Outcome) -> u64 {
     let next = AtomicU64::new(seeds.start);
     let broken = Mutex::new(BTreeMap::new());
@@ -127,7 +133,7 @@ fn run_all(seeds: Range<u64>, run: fn(u64, bool) -> Outcome) -> u64 {
     withdrawals
 }
 
-/// What the environment asks for; `0..few` if nothing.
+/// The seeds that the environment names, or `0..few`.
 fn seeds_asked_for(few: u64) -> Range<u64> {
     let Ok(asked) = env::var("SIMULATION_SEEDS") else {
         return 0..few;
@@ -143,7 +149,7 @@ fn seeds_asked_for(few: u64) -> Range<u64> {
     }
 }
 
-/// The one seed that is to be run with its whole trace, if one is; the keepers' own logs are printed then, too.
+/// The seed of `SIMULATION_SEED`, if the variable is set. The keepers' own logs are printed, too.
 fn loud_seed() -> Option<u64> {
     let seed = env::var("SIMULATION_SEED").ok()?;
     tracing_subscriber::fmt()
@@ -225,7 +231,8 @@ fn a_leader_that_sees_no_replica_fails_over_through_the_other_keepers() {
         let violation = outcome.violation.unwrap_or_default();
         assert_eq!(violation, "", "seed {seed}");
         assert_eq!(outcome.errands, 1, "seed {seed}: promotions by others");
-        // Without them, the cluster waits until the leader sees a replica again or another one leads.
+        // Without a task for another keeper, the cluster would wait until the leader sees a replica again or another
+        // keeper leads.
         let gap = Duration::from_micros(outcome.gap);
         assert!(
             gap < Duration::from_secs(2),
@@ -272,7 +279,7 @@ fn a_lost_primary_is_replaced_while_all_connections_to_zookeeper_are_lost_at_a_r
         let violation = outcome.violation.unwrap_or_default();
         assert_eq!(violation, "", "seed {seed}");
         assert!(outcome.withdrawals > 0, "seed {seed}: none was withdrawn");
-        // Without what survives a reconnection it lasts as long as the rhythm, more than 20 s.
+        // If a reconnection voided all older observations, the gap would last as long as the rhythm: more than 20 s.
         let gap = Duration::from_micros(outcome.gap);
         assert!(
             gap < Duration::from_secs(10),
@@ -285,7 +292,7 @@ fn a_lost_primary_is_replaced_while_all_connections_to_zookeeper_are_lost_at_a_r
 fn a_keeper_that_stops_while_the_leader_asks_what_it_sees_ends() {
     let loud = env::var("SIMULATION_SEED").ok();
     let loud = loud.map(|seed| seed.parse::<u64>().expect("SIMULATION_SEED=n"));
-    // A keeper that read again and again what its monitors, which had ended, did not answer hung in seed 50.
+    // In seed 50 a stopping keeper hung: it read nodes again and again whose monitors had ended.
     let seeds = loud.map_or(47..52, |seed| seed..seed + 1);
     for seed in seeds {
         let outcome = watched(seed, || run::run_stopping(seed, loud.is_some()));

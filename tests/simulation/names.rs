@@ -1,4 +1,4 @@
-//! Names of servers: each may be called by an address or by a host name.
+//! Names of servers: a keeper's file may name a server by its address or by a host name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use redis_keeper::domain::names::{Names, mentioned};
 use redis_keeper::domain::node::{ClusterName, NodeAddr};
 use redis_keeper::domain::published::Published;
 
-/// What one keeper's file may call a cluster instead.
+/// Another name for a cluster, as in the file of one keeper with [`Oddity::Called`](crate::schedule::Oddity::Called).
 pub(crate) fn otherwise(cluster: &ClusterName) -> ClusterName {
     ClusterName::new(format!("other-{cluster}"))
 }
@@ -18,13 +18,13 @@ pub(crate) fn alias(addr: &NodeAddr) -> NodeAddr {
     NodeAddr::new(format!("redis-{host}"), addr.port())
 }
 
-/// What a host resolves to.
+/// The address of a host name of [`alias`], or the address itself.
 pub(crate) fn resolve(host: &str) -> Option<IpAddr> {
     let named = host.strip_prefix("redis-").map(|ip| ip.replace('-', "."));
     named.as_deref().unwrap_or(host).parse().ok()
 }
 
-/// The server's address, by whichever name.
+/// The address and port of a server, whichever name is given.
 pub(crate) fn canonical(addr: &NodeAddr) -> NodeAddr {
     resolve(addr.host()).map_or_else(
         || addr.clone(),
@@ -32,7 +32,7 @@ pub(crate) fn canonical(addr: &NodeAddr) -> NodeAddr {
     )
 }
 
-/// A state by the addresses of its servers.
+/// A published state with all host names replaced by addresses.
 pub(crate) fn by_address(state: Published) -> Published {
     let named: BTreeSet<NodeAddr> = mentioned(&state).chain(&state.known).cloned().collect();
     let servers: BTreeSet<NodeAddr> = named.iter().map(canonical).collect();

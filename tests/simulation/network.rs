@@ -1,5 +1,8 @@
-//! Links between hosts: latency with jitter, slowness, cuts. What is sent over a silent cut arrives when it heals, as
-//! TCP has it, unless its connection is closed by then; what is sent over a cut that resets is lost.
+//! Links between hosts: latency with jitter, slowness, cuts.
+//!
+//! - A message that is sent over a silent cut arrives when the cut heals, as TCP has it. If its connection is closed
+//!   by then, the message is dropped.
+//! - A message that is sent over a cut that resets is lost.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -7,10 +10,10 @@ use std::rc::Rc;
 
 use super::world::{Event, World};
 
-/// Where something runs.
+/// The number of a host.
 pub(crate) type Host = u8;
 
-/// One way of a connection: what is sent on it arrives in order.
+/// One direction of a connection: messages arrive in the order in which they were sent.
 #[derive(Default)]
 pub(crate) struct Lane(Cell<u64>);
 
@@ -20,12 +23,12 @@ impl Lane {
         self.0.get() < world.now()
     }
 
-    /// Nobody waits any more for what was sent.
+    /// Forgets what is on its way, so that the next message need not arrive behind it.
     pub(crate) fn forget(&self) {
         self.0.set(0);
     }
 
-    /// Has `event` happen `after` microseconds from now, or right after what was sent before.
+    /// Runs `event` `after` microseconds from now, or right after the message that was sent before.
     pub(crate) fn pass(&self, world: &World, after: u64, event: impl FnOnce() + 'static) {
         let arrives = (world.now() + after).max(self.0.get() + 1);
         self.0.set(arrives);
@@ -36,22 +39,23 @@ impl Lane {
 /// How one way between two hosts is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// Nothing arrives until it heals.
+    /// Messages are held until the cut heals.
     Silent,
-    /// Whatever is sent is answered by a reset.
+    /// Every message is answered by a reset.
     Resets,
 }
 
-/// All links.
+/// The links between all hosts.
 pub(crate) struct Network {
     world: Rc<World>,
     cuts: RefCell<BTreeMap<(Host, Host), Cut>>,
     held: RefCell<BTreeMap<(Host, Host), Vec<Event>>>,
-    /// Added to the latency of all that a host sends or receives, at most so many microseconds.
+    /// For each slow host: the most that is added to the latency of its messages, in microseconds.
     slow: RefCell<BTreeMap<Host, u64>>,
-    /// When the flows with a host went mute last: nothing passes on those that were open by then, and none is closed.
+    /// When the flows with a host went mute last. Nothing passes on flows that were open by then, and none of them is
+    /// closed.
     mute: RefCell<BTreeMap<Host, u64>>,
-    /// Of every link, at most, in microseconds.
+    /// The most that a message takes on any link, in microseconds.
     latency: u64,
 }
 
@@ -67,7 +71,7 @@ impl Network {
         })
     }
 
-    /// Has `event` happen when a message sent now arrives.
+    /// Runs `event` when a message that is sent now arrives.
     pub(crate) fn send(
         self: &Rc<Self>,
         (from, to): (Host, Host),
@@ -92,7 +96,7 @@ impl Network {
         }
         let slow = self.slow.borrow();
         let slowness = slow.get(&from).max(slow.get(&to)).copied().unwrap_or(0);
-        // Mostly quick, now and then several times as slow.
+        // Most messages are quick; 3 of 100 take five times as long.
         let base = self.world.draw(self.latency / 4..=self.latency);
         let straggles = if self.world.happens(3) { 5 } else { 1 };
         base * straggles + self.world.draw(0..=slowness)
@@ -114,24 +118,24 @@ impl Network {
             .any(|way| self.cut(*way) == Some(Cut::Resets))
     }
 
-    /// Cuts one way.
+    /// Cuts one direction between two hosts.
     pub(crate) fn sever(&self, way: (Host, Host), cut: Cut) {
         if way.0 != way.1 {
             self.cuts.borrow_mut().insert(way, cut);
         }
     }
 
-    /// Heals one way: what was held arrives now.
+    /// Heals one direction: the messages that were held arrive now.
     pub(crate) fn heal(&self, way: (Host, Host)) {
         self.cuts.borrow_mut().remove(&way);
         let held = self.held.borrow_mut().remove(&way);
         for event in held.into_iter().flatten() {
-            // In the order of sending, and before whatever is sent from now on.
+            // In the order of sending, and before any message that is sent later.
             self.world.after(1, event);
         }
     }
 
-    /// A host's links all take up to so many microseconds more.
+    /// Adds up to `most` microseconds to every message of a host; 0 ends that.
     pub(crate) fn slow_down(&self, host: Host, most: u64) {
         if most == 0 {
             self.slow.borrow_mut().remove(&host);
@@ -140,19 +144,20 @@ impl Network {
         }
     }
 
-    /// The flows that are open now between a host and any other are forgotten on the way; new ones work.
+    /// Makes the flows mute that are open now between a host and any other, as a firewall that forgot them. New flows
+    /// work.
     pub(crate) fn mute(&self, host: Host) {
         self.mute.borrow_mut().insert(host, self.world.now());
     }
 
-    /// Whether nothing passes between the two on a flow that was `opened` then.
+    /// Whether a flow between the two hosts that was opened at `opened` is mute.
     pub(crate) fn is_mute(&self, (one, other): (Host, Host), opened: u64) -> bool {
         let mute = self.mute.borrow();
         let last = mute.get(&one).max(mute.get(&other));
         last.is_some_and(|last| opened <= *last)
     }
 
-    /// Heals everything.
+    /// Heals all cuts, and ends all slowness.
     pub(crate) fn heal_all(&self) {
         let cut: Vec<(Host, Host)> = self.cuts.borrow().keys().copied().collect();
         for way in cut {

@@ -1,4 +1,4 @@
-//! What must hold at every step, told by what really happens: commits, commands executed, answers given.
+//! The judge: it checks the safety rules at every step, from commits, executed commands and answers.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,93 +33,93 @@ mod refusals;
 mod rest;
 mod votes;
 
-/// How long before a withdrawal the votes for it may have stood (RK-1), in microseconds.
+/// How long before a withdrawal the votes for it may last have stood (RK-1), in microseconds.
 const VOTES_STOOD: u64 = 2_000_000;
 
 /// Judges one run.
 pub(crate) struct Oracle {
     world: Rc<World>,
-    /// L, in microseconds.
+    /// The lease *L*, in microseconds.
     lease: u64,
-    /// F, likewise.
+    /// How long a consent lasts (*F*), in microseconds.
     consent: u64,
     times: Times,
-    /// Faults strike the primary and replication only, so the one promoted is the best of the others (RK-6).
+    /// Faults strike only primaries and replication, so the promoted node has to be the best of the replicas (RK-6).
     choosy: bool,
     books: RefCell<BTreeMap<ClusterName, Book>>,
     heartbeats: RefCell<Heartbeats>,
     consents: RefCell<Given>,
-    /// Which processes of servers each keeper had answers from.
+    /// The pairs of a keeper and a server process that has answered that keeper.
     read: RefCell<BTreeSet<(String, String)>>,
     up: RefCell<Up>,
     refused: RefCell<Refused>,
-    /// From when on every server answers on new connections.
+    /// The time from which every server answers on new connections; `None` if that is not promised.
     answering_from: Cell<Option<u64>>,
     contacts: RefCell<Contacts>,
     rest: RefCell<Rest>,
     deposed: RefCell<Deposed>,
 }
 
-/// What keepers are configured with, in microseconds.
+/// The keepers' configuration, in microseconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Times {
     pub(crate) mark_down: u64,
     pub(crate) tick: u64,
     pub(crate) probe_timeout: u64,
-    /// A primary that is busy for long is replaced (`busy-seconds`).
+    /// `busy-seconds` is set: a primary that is busy for that long is replaced.
     pub(crate) busy: bool,
 }
 
-/// A transaction that was committed, with what was true before it.
+/// A committed transaction, with what was true before it.
 struct Commit<'a> {
     fleet: &'a Fleet,
     leader: String,
     keepers: &'a [String],
-    /// Published before.
+    /// The primaries that were published before the transaction.
     primaries: Vec<NodeAddr>,
 }
 
-/// What is known of one cluster.
+/// The judge's records of one cluster.
 #[derive(Default)]
 struct Book {
     published: Option<Published>,
-    /// Who was the published primary from when on.
+    /// Each published primary (`None` after a withdrawal), with the time of its publication.
     primaries: Vec<(u64, Option<NodeAddr>)>,
     highest: Generation,
     /// When each generation was published.
     generations: Vec<(u64, Generation)>,
-    /// The last one.
+    /// The last withdrawal.
     withdrawal: Option<Withdrawal>,
-    /// Promotions that were persisted before they were commanded.
+    /// Candidates that were written to ZooKeeper before their promotion was commanded.
     intents: BTreeMap<(NodeAddr, Epoch), Choice>,
-    /// Who voted which node down, when last, and whether the vote stands.
+    /// For each node and voter: the time of the last vote, and whether the vote stands.
     votes: BTreeMap<(NodeAddr, String), (u64, bool)>,
     /// Nodes that a majority votes down now.
     down: BTreeSet<NodeAddr>,
-    /// Nodes that not more than half of the keepers see alive now.
+    /// Nodes that at most half of the keepers see alive now.
     unseen: BTreeSet<NodeAddr>,
-    /// When a majority began to vote down whoever was the published primary.
+    /// The times at which a majority began to vote the published primary down.
     falls: Vec<u64>,
-    /// When a majority voted the node down last.
+    /// For each node: the last time at which a majority voted it down.
     last_down: BTreeMap<NodeAddr, u64>,
-    /// The newest epoch of a command executed.
+    /// For each node: the newest epoch of an executed command.
     commanded: BTreeMap<NodeAddr, Epoch>,
     withdrawals: u32,
-    /// How often a candidate was chosen.
+    /// How many candidates were chosen.
     choices: u32,
-    /// How often another keeper than the leader promoted it.
+    /// How many promotions another keeper than the leader carried out.
     errands: u32,
-    /// Somebody was acknowledged a write, or the cluster began with data.
+    /// A client's write was acknowledged, or the cluster began with data.
     has_data: bool,
-    /// Processes that were ever published.
+    /// The run ids of all processes that were ever published.
     processes: BTreeSet<String>,
 }
 
-/// A candidate, as it was persisted.
+/// A candidate, as it was written to ZooKeeper.
 struct Choice {
-    /// Who led then.
+    /// The leader that chose.
     leader: String,
-    /// Nodes that not more than half of the keepers saw alive then: none of them may take over (RK-6).
+    /// Nodes that at most half of the keepers saw alive at the choice: none of them may take over (RK-6).
     unseen: BTreeSet<NodeAddr>,
 }
 
@@ -164,25 +164,25 @@ impl Oracle {
         books[cluster].published.as_ref()?.primary.clone()
     }
 
-    /// How often a primary was withdrawn, in all clusters.
+    /// How many primaries were withdrawn, in all clusters.
     pub(crate) fn withdrawals(&self) -> u32 {
         let books = self.books.borrow();
         books.values().map(|book| book.withdrawals).sum()
     }
 
-    /// How often a candidate was chosen, in all clusters.
+    /// How many candidates were chosen, in all clusters.
     pub(crate) fn choices(&self) -> u32 {
         let books = self.books.borrow();
         books.values().map(|book| book.choices).sum()
     }
 
-    /// How often a keeper has promoted a node for the leader, in all clusters.
+    /// How many promotions another keeper than the leader carried out, in all clusters.
     pub(crate) fn errands(&self) -> u32 {
         let books = self.books.borrow();
         books.values().map(|book| book.errands).sum()
     }
 
-    /// Whether the process is, or was, a published primary.
+    /// Whether the process is or was the process of a published primary.
     pub(crate) fn was_published(&self, cluster: &ClusterName, run_id: &str) -> bool {
         self.books.borrow()[cluster].processes.contains(run_id)
     }
@@ -199,9 +199,9 @@ impl Oracle {
         books.values().filter_map(gap).max().unwrap_or(0)
     }
 
-    /// A transaction is done, with these changes or, where it failed, with none.
+    /// Judges a transaction with its changes; a transaction that failed has none.
     ///
-    /// Answers whether a state changed or was acknowledged, so that what keepers answer now is worth asking.
+    /// Returns whether a state changed or was acknowledged, so that the keepers are worth asking now.
     pub(crate) fn committed(&self, fleet: &Fleet, tree: &Tree, changes: &[Change]) -> bool {
         let now = self.world.now();
         self.judge_rest(tree, changes);

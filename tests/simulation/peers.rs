@@ -1,4 +1,4 @@
-//! How keepers reach each other without ZooKeeper: by addresses that may lead to another one, or nowhere.
+//! How keepers reach each other without ZooKeeper: an address may lead to another keeper, or nowhere.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,11 +36,11 @@ pub(crate) struct Interfaces {
     addressing: Addressing,
     listening: RefCell<BTreeMap<Host, Listening>>,
     judge: RefCell<Weak<Oracle>>,
-    /// Keepers of one group do not reach those of another.
+    /// The two groups of keepers do not reach each other's interfaces.
     deaf: Cell<bool>,
 }
 
-/// One that is listened at.
+/// A keeper that listens.
 #[derive(Clone)]
 pub(crate) struct Listening {
     pub(crate) process: Rc<Process>,
@@ -49,7 +49,7 @@ pub(crate) struct Listening {
     pub(crate) actors: Rc<RefCell<Option<LocalSet>>>,
 }
 
-/// The interfaces as one process reaches them.
+/// The interfaces, as one process reaches them.
 pub(crate) struct Reach {
     pub(crate) process: Rc<Process>,
     pub(crate) interfaces: Rc<Interfaces>,
@@ -57,7 +57,7 @@ pub(crate) struct Reach {
 
 const PORT: u16 = 46_379;
 
-/// What keeper `number` advertises.
+/// The address that keeper `number` advertises.
 pub(crate) fn advertised(number: usize, addressing: Addressing) -> String {
     let whose = match (addressing, number) {
         (Addressing::Loopback, _) => return format!("127.0.0.1:{PORT}"),
@@ -69,10 +69,10 @@ pub(crate) fn advertised(number: usize, addressing: Addressing) -> String {
     format!("10.1.1.{}:{PORT}", whose + 1)
 }
 
-/// Which of the keepers no other reaches, whatever it tries.
+/// The keepers that no other keeper can reach by their addresses.
 pub(crate) fn unaskable(keepers: usize, addressing: Addressing) -> Vec<usize> {
     match addressing {
-        // With luck, anybody is reached.
+        // With luck, any keeper is reached.
         Addressing::Own | Addressing::Astray => Vec::new(),
         Addressing::Loopback | Addressing::Mirror => (0..keepers).collect(),
         Addressing::Swapped | Addressing::Reused | Addressing::Shared => vec![0, 1],
@@ -80,7 +80,7 @@ pub(crate) fn unaskable(keepers: usize, addressing: Addressing) -> Vec<usize> {
     }
 }
 
-/// The host whose own address that is.
+/// The host that really has this address.
 fn host_of(rest: &str) -> Option<Host> {
     let address: SocketAddr = rest.parse().ok()?;
     let SocketAddr::V4(address) = address else {
@@ -102,7 +102,7 @@ impl Interfaces {
         })
     }
 
-    /// Whether keepers of one group do not reach those of another.
+    /// Sets whether the two groups of keepers cannot reach each other.
     pub(crate) fn deaf_to_groups(&self, deaf: bool) {
         self.deaf.set(deaf);
     }
@@ -111,12 +111,12 @@ impl Interfaces {
         *self.judge.borrow_mut() = Rc::downgrade(judge);
     }
 
-    /// A new run of the program listens on `host`.
+    /// Notes that a new process of a keeper listens on `host`.
     pub(crate) fn listen(&self, host: Host, listening: Listening) {
         self.listening.borrow_mut().insert(host, listening);
     }
 
-    /// An operator tells every keeper that this one is gone for good (`DELETE /admin/keepers/ID`).
+    /// Tells every keeper, as an operator, that this keeper is gone for good (`DELETE /admin/keepers/ID`).
     pub(crate) fn take_off(&self, gone: &KeeperId) {
         for there in self.listening.borrow().values() {
             if !there.process.dead() {
@@ -125,7 +125,7 @@ impl Interfaces {
         }
     }
 
-    /// Where a request from `from` to `rest` arrives.
+    /// The host that a request from `from` to the address `rest` reaches.
     fn destination(&self, from: Host, rest: &str) -> Option<Host> {
         match self.addressing {
             Addressing::Loopback | Addressing::Mirror => Some(from),
@@ -143,8 +143,9 @@ impl Interfaces {
         }
     }
 
-    /// Has `message` answered by whoever is reached at `rest`, which is told to `answered` there; what comes of that
-    /// arrives back here.
+    /// Sends `message` to the keeper that is reached at `rest`.
+    ///
+    /// `answered` gets the reply at that keeper, and its result travels back to the asker.
     fn put<M, T>(
         self: &Rc<Self>,
         (from, rest): (Host, &str),
@@ -162,7 +163,7 @@ impl Interfaces {
         let to = self.destination(from, rest);
         let there = to.filter(|to| self.listening.borrow().contains_key(to));
         let Some(to) = there else {
-            // It waits for ever.
+            // The asker waits for ever.
             std::mem::forget(reply);
             return answer;
         };
@@ -192,7 +193,7 @@ impl Interfaces {
         answer
     }
 
-    /// A keeper of another group asks.
+    /// Delivers a question of a keeper of another group.
     fn met(
         self: &Rc<Self>,
         (from, to): (Host, Host),
@@ -223,7 +224,7 @@ impl Interfaces {
     }
 }
 
-/// What was answered, or nothing for ever.
+/// Waits for an answer; if none can come, for ever.
 async fn awaited<T>(answer: oneshot::Receiver<T>) -> T {
     match answer.await {
         Ok(answer) => answer,

@@ -1,4 +1,4 @@
-//! HAProxies: each asks the keepers about every server of a cluster, and sends clients to the one that is writable.
+//! HAProxies: each asks the keepers about every server of a cluster, and sends clients to the writable one.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use super::oracle::Oracle;
 use super::schedule::Reload;
 use super::world::{World, note};
 
-/// The worker process of a HAProxy that checks. `fall 1 rise 1`.
+/// The worker process of a HAProxy that checks, with `fall 1 rise 1`.
 pub(crate) struct Worker {
     pub(crate) world: Rc<World>,
     pub(crate) network: Rc<Network>,
@@ -26,18 +26,18 @@ pub(crate) struct Worker {
     pub(crate) host: Host,
     pub(crate) cluster: ClusterName,
     pub(crate) nodes: Vec<NodeAddr>,
-    /// It says who it is.
+    /// The checks carry a state header with `node=…` (`http-check send-state`).
     pub(crate) named: bool,
-    /// What it takes servers for.
+    /// Which servers the worker takes for UP.
     pub(crate) up: BTreeMap<NodeAddr, bool>,
-    /// The keeper it asks first is this one.
+    /// The number of the check, which decides the keeper that is asked first.
     pub(crate) turn: usize,
-    /// When other workers take its place.
+    /// When the HAProxy is reloaded.
     pub(crate) reloads: Vec<Reload>,
 }
 
 impl Worker {
-    /// Checks for ever, and has no clients.
+    /// Checks for ever, without clients.
     pub(crate) async fn run(mut self) {
         loop {
             sleep(self.interval()).await;
@@ -46,12 +46,13 @@ impl Worker {
         }
     }
 
-    /// From one check of a server to the next.
+    /// The time from one check of a server to the next.
     pub(crate) fn interval(&self) -> Duration {
         Duration::from_micros(self.world.draw(100_000..=200_000))
     }
 
-    /// Where a new session leads: to the only server that is UP. `tcp-request connection reject if { nbsrv gt 1 }`.
+    /// The server of a new session: the only one that is UP, as with `tcp-request connection reject if { nbsrv gt 1
+    /// }`.
     pub(crate) fn target(&self) -> Option<NodeAddr> {
         let mut up = self.up.iter().filter(|(_, up)| **up);
         let only = up.next().filter(|_| up.next().is_none());
@@ -62,10 +63,11 @@ impl Worker {
         self.up.get(node).copied().unwrap_or(false)
     }
 
-    /// If it is time, another worker takes its place: it takes every server for UP or for DOWN until it has checked it. The
-    /// old one checks no more, and keeps the sessions that it has. Answers whether that happened.
+    /// Reloads the HAProxy if the time has come. Returns whether that happened.
     ///
-    /// What a worker takes a server for before it has asked is nobody's to wait for (RK-10).
+    /// - The new worker takes every server for UP or for DOWN until it has checked the server.
+    /// - The old worker checks no more, and keeps its sessions.
+    /// - No leader waits for what a worker takes a server for before its first check (RK-10).
     pub(crate) fn reload(&mut self) -> bool {
         let now = self.world.now();
         let Some(at) = self.reloads.iter().position(|reload| reload.at <= now) else {
@@ -92,7 +94,7 @@ impl Worker {
         }
     }
 
-    /// One check, sent again to another keeper when one does not know.
+    /// Checks a server; asks the next keeper where one does not know the answer.
     async fn check(&self, node: &NodeAddr, up: bool) -> bool {
         let proxy = Proxy {
             name: format!("host-{}", self.host),

@@ -1,5 +1,6 @@
-//! Redis servers: what a process holds, and what is true of it. How it lives and dies, what it answers, replication and
-//! commands have their own files.
+//! Redis servers: the state of a process, and the questions that the judge asks about it.
+//!
+//! Life and death of processes, answers, replication and commands have their own files.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -28,132 +29,133 @@ pub(crate) mod port;
 mod replication;
 mod squatters;
 
-/// What `min-replicas` settings are by default.
+/// Redis's defaults of the `min-replicas` settings.
 pub(crate) const UNTOUCHED: MinReplicas = MinReplicas {
     to_write: 0,
     max_lag: 10,
 };
 
-/// All servers.
+/// All servers of a run.
 pub(crate) struct Fleet {
     world: Rc<World>,
     network: Rc<Network>,
     servers: OnceCell<BTreeMap<NodeAddr, Rc<Server>>>,
-    /// Where names lead that keepers look up now, if that is another server.
+    /// Names that lead keepers to another server now, when a keeper looks them up.
     moved: RefCell<BTreeMap<NodeAddr, Rc<Server>>>,
     /// Servers keep append-only files.
     append_only: bool,
     judge: OnceCell<Rc<Oracle>>,
-    /// Servers tell who is connected to them.
+    /// Servers list their connected clients (`CLIENT LIST`).
     tells: Cell<bool>,
     /// No resolver answers.
     nameless: Cell<bool>,
-    /// When a server was promoted.
+    /// The times of all promotions, in microseconds.
     promotions: RefCell<Vec<u64>>,
 }
 
-/// One server, across its processes.
+/// A node's server, across its processes.
 pub(crate) struct Server {
     pub(crate) addr: NodeAddr,
     pub(crate) cluster: ClusterName,
     pub(crate) host: Host,
     world: Rc<World>,
     network: Rc<Network>,
-    /// Requests that wait for others.
+    /// Requests that wait until the server has executed the ones before.
     work: Lane,
     state: RefCell<State>,
 }
 
-/// What a process holds.
+/// The state of a server process, and what of it outlives the process.
 struct State {
     up: bool,
     frozen: bool,
-    /// The process: nothing that was sent to an earlier one reaches it.
+    /// The number of the process: nothing that was sent to an earlier process reaches this one.
     incarnation: u64,
     started: u64,
     loading_until: u64,
     replication_id: String,
-    /// And the offset up to which it was this server's history.
+    /// The history before, with the offset up to which the server followed that history.
     previous: Option<(String, u64)>,
     offset: u64,
-    /// Somebody made it a primary by hand.
+    /// An operator promoted the server by hand.
     wandered: bool,
-    /// How often it was started since it last took over data from a primary.
+    /// How many times the server was started since it last took over data from a primary.
     starts: u32,
-    /// The data have changed since the history began: what is on disk is of this history, too.
+    /// The data have changed since the history began, so the dump on disk is of this history, too.
     changed: bool,
-    /// The process to which clients wrote before every keeper had read it: it may be anybody's.
+    /// The process to which clients wrote before every keeper had read it: keepers cannot know whose process it is.
     written_unread: Option<u64>,
-    /// The data set: each write with the offset behind it.
+    /// The data set, as pairs: the offset behind a write, and the number of the write.
     log: Vec<(u64, u64)>,
-    /// The offset behind which everything was deleted last.
+    /// The offset behind which a client last deleted everything.
     drained_at: u64,
-    /// The process that its data come from by a link of this process; its own, of a primary.
+    /// The process from which the data came over a link of this process; for a primary, its own number.
     origin: Option<u64>,
     priority: u32,
-    /// It keeps an append-only file: a start brings its data back, and no history.
+    /// The server keeps an append-only file: a start restores the data, and no history.
     append_only: bool,
-    /// Its data are those of another site, until it copies somebody's.
+    /// The data belong to another site, until the server copies a primary of its cluster.
     foreign: bool,
-    /// Its own host leads it to a server of another site, by the name of its primary: it copies that one.
+    /// The server's host resolves the name of its primary to a server of another site, and the server copies that
+    /// one.
     misled: bool,
-    /// Survive its process, as after `CONFIG REWRITE`.
+    /// These settings outlive the process, as after `CONFIG REWRITE`.
     min_replicas: MinReplicas,
-    /// Set while it is a replica.
+    /// Set while the server is a replica.
     replica: Option<Replica>,
-    /// Whom it follows from its next start on, as its configuration file says.
+    /// The primary in the configuration file, which the server follows from its next start on.
     remembered: Option<NodeAddr>,
-    /// Its own replicas.
+    /// The replicas that are linked to this server.
     attached: BTreeMap<NodeAddr, Attached>,
-    /// Writes are held up until then.
+    /// Writes are paused until then, in microseconds.
     paused_until: u64,
-    /// What arrived while it was stopped.
+    /// Messages that arrived while the process was stopped.
     inbox: VecDeque<Event>,
     connections: BTreeMap<u64, Connection>,
-    /// How often it has ended its clients' connections, or has died with them.
+    /// How many times the server has ended its clients' connections, its deaths included.
     clients_ended: u64,
-    /// What ails the process, and since when.
+    /// The ailment of the process, and since when, in microseconds.
     ailment: Option<(Ailment, u64)>,
-    /// It is dead, and something else listens at its address.
+    /// Another program that listens at the address of a dead server.
     taken: Option<Squatter>,
 }
 
 /// A server's end of a keeper's connection.
 struct Connection {
     process: Rc<Process>,
-    /// Of a command connection.
+    /// The epoch of a command connection.
     epoch: Option<Epoch>,
-    /// Of a probe connection.
+    /// The name of a probe connection.
     name: Rc<RefCell<Option<ProbeName>>>,
     opened: u64,
     to_peer: Rc<Lane>,
     closed: Rc<dyn Fn()>,
 }
 
-/// What there is to know of a server from outside.
+/// The condition of a server, as an observer from outside would know it.
 pub(crate) struct Condition {
     pub(crate) up: bool,
     pub(crate) loading: bool,
     pub(crate) syncing: bool,
-    /// Whom it follows over a link that is up; itself if it is a primary.
+    /// The primary that it follows over a link that is up; a primary follows itself.
     pub(crate) follows: Option<NodeAddr>,
-    /// Offsets of one history can be compared.
+    /// The replication id; offsets of one history can be compared.
     pub(crate) history: String,
     pub(crate) offset: u64,
     pub(crate) keys: usize,
     pub(crate) priority: u32,
     pub(crate) foreign: bool,
-    /// The history that it left, and how much it has of that, if somebody made it a primary by hand.
+    /// The history that it left, and its offset there, if an operator promoted it by hand.
     pub(crate) left: Option<(String, u64)>,
-    /// Its process.
+    /// The run id of its process.
     pub(crate) run_id: String,
-    /// How often it was started since it last took over data from a primary.
+    /// How many times it was started since it last took over data from a primary.
     pub(crate) starts: u32,
     /// Clients wrote to it before every keeper had read it.
     pub(crate) written_unread: bool,
-    /// The process at the head of the links that this one has had; `None` if it had none.
+    /// The process at the head of this process's links; `None` if it never had a link.
     pub(crate) linked_to: Option<String>,
-    /// When its process started.
+    /// When its process started, in microseconds.
     pub(crate) started: u64,
 }
 
@@ -174,7 +176,7 @@ impl Fleet {
         })
     }
 
-    /// Sets up every cluster: its first node is the primary, with data, the others are replicas of it in good order.
+    /// Sets up every cluster: the first node is the primary and has data, the other nodes are replicas in good order.
     pub(crate) fn populate(
         self: &Rc<Self>,
         clusters: &BTreeMap<ClusterName, Vec<(NodeAddr, Host)>>,
@@ -213,17 +215,17 @@ impl Fleet {
         self.judge.set(judge).ok().expect("once");
     }
 
-    /// From now on servers tell who is connected to them.
+    /// Lets all servers list their connected clients from now on.
     pub(crate) fn tells_of_clients(&self) {
         self.tells.set(true);
     }
 
-    /// Whether no resolver answers from now on.
+    /// Sets whether no resolver answers.
     pub(crate) fn resolves_no_names(&self, nameless: bool) {
         self.nameless.set(nameless);
     }
 
-    /// How many servers were promoted since.
+    /// How many promotions happened after `since`.
     pub(crate) fn promotions_since(&self, since: u64) -> u32 {
         let promotions = self.promotions.borrow();
         let count = promotions.iter().filter(|at| **at > since).count();
@@ -238,7 +240,7 @@ impl Fleet {
         self.servers.get().into_iter().flat_map(BTreeMap::values)
     }
 
-    /// An empty primary that begins this history.
+    /// The state of an empty primary that begins the history `replication_id`.
     fn fresh(&self, replication_id: String) -> State {
         State {
             up: true,
@@ -277,7 +279,7 @@ impl Fleet {
         format!("{:040x}", self.world.number())
     }
 
-    /// Whether the server is a primary, and the same process as at `since`.
+    /// Whether the server is a primary, and still the process that it was at `since`.
     pub(crate) fn serves_since(&self, addr: &NodeAddr, since: u64) -> bool {
         self.server(addr).is_some_and(|server| {
             let condition = server.condition();
@@ -285,13 +287,13 @@ impl Fleet {
         })
     }
 
-    /// Whether the server holds up writes.
+    /// Whether the server's writes are paused.
     pub(crate) fn holds_up_writes(&self, addr: &NodeAddr) -> bool {
         self.server(addr)
             .is_some_and(|server| server.holds_up_writes())
     }
 
-    /// The judge's eyes.
+    /// The judge, once it is set.
     fn judge(&self) -> Option<&Rc<Oracle>> {
         self.judge.get()
     }
@@ -300,7 +302,8 @@ impl Fleet {
 // === impl Server ===
 
 impl Server {
-    /// Something arrives that was sent to the process `incarnation`, or to any (`None`).
+    /// Runs `event` at the process `incarnation`, or at any process (`None`). A frozen process runs it when it thaws;
+    /// a dead or different process drops it.
     fn arrive(&self, incarnation: Option<u64>, event: impl FnOnce() + 'static) {
         let mut state = self.state.borrow_mut();
         if !state.up || incarnation.is_some_and(|it| it != state.incarnation) {
@@ -314,7 +317,7 @@ impl Server {
         }
     }
 
-    /// Closes all connections but this one of a keeper's.
+    /// Closes all connections of keepers and clients, except the one numbered `but`.
     fn close_connections(&self, but: Option<u64>) {
         let mut state = self.state.borrow_mut();
         state.clients_ended += 1;
@@ -334,7 +337,7 @@ impl Server {
             .send(way, &connection.to_peer, move || closed());
     }
 
-    /// What is true of it.
+    /// The server's present condition.
     pub(crate) fn condition(&self) -> Condition {
         let state = self.state.borrow();
         Condition {
@@ -359,29 +362,29 @@ impl Server {
         }
     }
 
-    /// Whether it holds the write.
+    /// Whether the server holds this write.
     pub(crate) fn holds(&self, write: u64) -> bool {
         let state = self.state.borrow();
         state.log.iter().any(|(_, number)| *number == write)
     }
 
-    /// How often it has ended its clients' connections.
+    /// How many times the server has ended its clients' connections.
     pub(crate) fn clients_ended(&self) -> u64 {
         self.state.borrow().clients_ended
     }
 
-    /// What it demands of its replicas.
+    /// The `min-replicas` settings in force.
     pub(crate) fn min_replicas(&self) -> MinReplicas {
         self.state.borrow().min_replicas
     }
 
-    /// All writes it holds.
+    /// All writes that the server holds.
     pub(crate) fn writes(&self) -> BTreeSet<u64> {
         let state = self.state.borrow();
         state.log.iter().map(|(_, number)| *number).collect()
     }
 
-    /// Names its process.
+    /// The run id of the present process.
     pub(crate) fn run_id(&self) -> String {
         run_id(self.state.borrow().incarnation)
     }
@@ -394,13 +397,13 @@ fn run_id(process: u64) -> String {
 // === impl State ===
 
 impl State {
-    /// Its dump has the first `kept` of its writes.
+    /// Truncates the data to the first `kept` writes, as an older dump has them.
     fn keep(&mut self, kept: usize) {
         self.log.truncate(kept.max(1));
         self.offset = self.log.last().map_or(0, |(offset, _)| *offset);
     }
 
-    /// As `CONFIG REWRITE` does.
+    /// Writes the role to the configuration file, as `CONFIG REWRITE` does.
     fn remember(&mut self) {
         self.remembered = self.replica.as_ref().map(|it| it.primary.clone());
     }

@@ -1,5 +1,6 @@
-//! One run: a site drawn from the seed, a phase of faults in which nothing unsafe may happen, then a phase without in
-//! which everything must come to order.
+//! One run: a site drawn from the seed, a phase of faults, and a phase of rest.
+//!
+//! While there are faults, nothing unsafe may happen. In the rest everything must come to order.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,34 +31,34 @@ mod set_up;
 
 pub(crate) use self::groups::run_groups;
 
-/// L, in microseconds: what the configuration says.
+/// The lease *L* of the configuration, in microseconds.
 pub(crate) const LEASE: u64 = 800_000;
-/// `drain-seconds`, in microseconds, as by default.
+/// The default of `drain-seconds`, in microseconds.
 const DRAIN: u64 = 1_200_000;
-/// How often all keepers are asked while there are faults.
+/// The interval at which all keepers are asked while there are faults.
 const SAMPLE: Duration = Duration::from_millis(10);
-/// In every so many samples, about all nodes.
+/// Every eighth sample asks about all nodes, the others only for the primaries.
 const EVERYTHING_EVERY: u64 = 8;
-/// And afterwards.
+/// The interval at which all keepers are asked once the faults are over.
 const SLOW_SAMPLE: Duration = Duration::from_millis(100);
-/// How long order may take once nothing is wrong any more, in microseconds.
+/// How long order may take once the faults are over, in microseconds.
 const ORDER_WITHIN: u64 = 60_000_000;
-/// When an operator says that keepers whose hosts are gone do not run, in microseconds likewise.
+/// How long after the faults an operator removes keepers whose hosts are gone, in microseconds.
 const TAKEN_OFF_AFTER: u64 = 20_000_000;
 
-/// What came of a run.
+/// The result of a run.
 pub(crate) struct Outcome {
     pub(crate) violation: Option<String>,
-    /// The same for the same seed.
+    /// A digest of the trace: the same seed has the same digest.
     pub(crate) digest: u64,
     pub(crate) withdrawals: u32,
-    /// Promotions by another keeper than the leader.
+    /// How many promotions another keeper than the leader carried out.
     pub(crate) errands: u32,
     /// The longest time without a published primary, in microseconds.
     pub(crate) gap: u64,
-    /// Writes that clients were acknowledged.
+    /// How many writes clients had acknowledged.
     pub(crate) writes: usize,
-    /// Of these, not held by the primary in the end.
+    /// How many of these the primary does not hold in the end.
     pub(crate) lost: usize,
 }
 
@@ -66,7 +67,7 @@ pub(crate) fn run(seed: u64, loud: bool) -> Outcome {
     run_schedule(Schedule::draw(seed), seed, loud)
 }
 
-/// The same with `write-safety: majority` (RK-9).
+/// Runs a seed with `write-safety: majority` (RK-9).
 pub(crate) fn run_write_safe(seed: u64, loud: bool) -> Outcome {
     let schedule = Schedule {
         write_safety: true,
@@ -76,37 +77,37 @@ pub(crate) fn run_write_safe(seed: u64, loud: bool) -> Outcome {
     run_schedule(schedule, seed, loud)
 }
 
-/// ZooKeeper is away for a while, and a keeper dies meanwhile if so (RK-8).
+/// Runs a seed in which ZooKeeper is away for a while; with `crash`, a keeper dies meanwhile (RK-8).
 pub(crate) fn run_outage(seed: u64, crash: bool, loud: bool) -> Outcome {
     run_schedule(Schedule::outage(seed, crash), seed, loud)
 }
 
-/// Whoever leads loses sight of all replicas, then the primary dies.
+/// Runs a seed in which the leader loses sight of all replicas, and then the primary dies.
 pub(crate) fn run_blind_leader(seed: u64, loud: bool) -> Outcome {
     run_schedule(Schedule::blind_leader(seed), seed, loud)
 }
 
-/// A keeper dies for good and another joins, then the primary dies (RK-2).
+/// Runs a seed in which a keeper dies for good, another joins, and then the primary dies (RK-2).
 pub(crate) fn run_replaced_keeper(seed: u64, loud: bool) -> Outcome {
     run_schedule(Schedule::replaced_keeper(seed), seed, loud)
 }
 
-/// A keeper comes to lead that is not asked by those which go on without ZooKeeper (RK-2).
+/// Runs a seed in which a newcomer leads while other keepers go on by consent, and do not ask the newcomer (RK-2).
 pub(crate) fn run_late_leader(seed: u64, loud: bool) -> Outcome {
     run_schedule(Schedule::late_leader(seed), seed, loud)
 }
 
-/// All connections to ZooKeeper are lost at a rhythm, and the primary is lost meanwhile.
+/// Runs a seed in which all connections to ZooKeeper are lost at a rhythm, and the primary is lost meanwhile.
 pub(crate) fn run_unsteady(seed: u64, loud: bool) -> Outcome {
     run_schedule(Schedule::unsteady(seed), seed, loud)
 }
 
-/// A switchover is interrupted.
+/// Runs a seed in which a fault interrupts a switchover.
 pub(crate) fn run_interrupted(seed: u64, loud: bool) -> Outcome {
     run_schedule(Schedule::interrupted(seed), seed, loud)
 }
 
-/// The primary freezes, and keepers that do not lead are stopped just after.
+/// Runs a seed in which the primary freezes, and each keeper is restarted within the next second.
 pub(crate) fn run_stopping(seed: u64, loud: bool) -> Outcome {
     run_schedule(Schedule::stopping(seed), seed, loud)
 }
@@ -118,7 +119,7 @@ fn run_schedule(schedule: Schedule, seed: u64, loud: bool) -> Outcome {
 fn in_a_runtime(run: impl Future<Output = Outcome>) -> Outcome {
     let runtime = || {
         let builder = &mut Builder::new_current_thread();
-        // No sockets, no processes: without their drivers, waiting takes no system call.
+        // The run needs no sockets and no processes. Without their drivers, waiting takes no system call.
         let paused = builder.enable_time().start_paused(true);
         paused.build().expect("a runtime")
     };
@@ -145,12 +146,12 @@ struct Run {
     site: Rc<Site>,
     nodes: BTreeMap<ClusterName, Vec<(NodeAddr, Host)>>,
     ledger: Rc<RefCell<Vec<Acknowledged>>>,
-    /// Before the only fault: what replicas held of the writes acknowledged (RK-7).
+    /// The acknowledged writes that all replicas held just before the only fault (RK-7).
     safe: Rc<RefCell<BTreeSet<u64>>>,
 }
 
 impl Run {
-    /// Starts keepers and clients, and has the faults strike when their time comes.
+    /// Starts keepers and clients, and schedules the faults.
     fn begin(&self) {
         let (site, world) = (&self.site, &self.site.around.world);
         let mut waiting: Vec<Planned> = Vec::new();
@@ -246,7 +247,7 @@ impl Run {
         world.at(healed, move || healing.heal());
     }
 
-    /// By the end of the only fault, the primary is replaced (RK-2).
+    /// Judges, at the end of the only fault, that the primary has been replaced (RK-2).
     fn judge_replacement(&self) {
         let site = Rc::clone(&self.site);
         let end = self.schedule.healed - 1;
@@ -259,7 +260,7 @@ impl Run {
         });
     }
 
-    /// Asks all keepers again and again, until a rule is broken or everything has come to order.
+    /// Asks all keepers again and again, until a rule is broken or everything is in order.
     async fn watch(&self) {
         let world = &self.site.around.world;
         let healed = self.schedule.healed;
@@ -276,7 +277,8 @@ impl Run {
                 taken_off = true;
                 self.take_off_retired();
             }
-            // All nodes are asked about now and then; in between, who the primary is: one question a cluster.
+            // Every eighth sample asks about all nodes. The samples between ask for the primary: one question a
+            // cluster.
             let said = if now >= healed || sample.is_multiple_of(EVERYTHING_EVERY) {
                 let said = self.ask_all().await;
                 self.judge_servers(&said);
@@ -287,7 +289,7 @@ impl Run {
             self.site.oracle.heard(&said);
             self.judge_failsafe(&said, now);
             self.judge_gap(now);
-            // What was undone last may have been undone after everything was healed.
+            // The last fault may end after everything was healed.
             if now <= healed + 8_000_000 {
                 sleep(if now < healed { SAMPLE } else { SLOW_SAMPLE }).await;
                 continue;
@@ -308,7 +310,8 @@ impl Run {
         }
     }
 
-    /// What may go on without ZooKeeper is waited for, and only an operator knows that it does not run (RK-8).
+    /// Removes keepers whose hosts are gone, as an operator does: only an operator knows that such a keeper does not
+    /// run (RK-8).
     fn take_off_retired(&self) {
         for keeper in self.site.keepers.iter().filter(|keeper| keeper.retired()) {
             self.site.around.interfaces.take_off(&keeper.id);
@@ -377,7 +380,7 @@ impl Run {
         let links = (&*around.network, &hosts[..], CLIENTS);
         let oracle = &self.site.oracle;
         oracle.judge_refusals(&around.fleet, links, said);
-        // A leader that lacks a node of the cluster makes way first, and looks for some seconds whether it has to.
+        // A leader whose file lacks a node of the cluster steps down first, and takes some seconds to decide that.
         if self.schedule.odd_file.is_none() {
             oracle.judge_deposed(&around.fleet, &around.network, &hosts);
         }

@@ -1,4 +1,4 @@
-//! What happens in a run: sizes, timings and faults, all drawn from the seed.
+//! The schedule of a run: sizes, timings and faults, all drawn from the seed.
 
 use std::ops::Range;
 
@@ -27,133 +27,135 @@ pub(crate) use self::planned::{Called, Fault, Node, Planned, When, Which};
 pub(crate) use self::proxies::{Proxies, Reload};
 pub(crate) use self::switchovers::FAULTS;
 
-/// Where keepers run: keeper 0 on this host, and so on.
+/// The host of keeper 0; keeper *n* runs on this host plus *n*.
 pub(crate) const KEEPERS: Host = 0;
-/// Where servers run that do not share a host with a keeper.
+/// The host of the first server, where servers share no hosts with keepers.
 pub(crate) const SERVERS: Host = 10;
-/// Where the ensemble runs.
+/// The host of the ensemble.
 pub(crate) const ENSEMBLE: Host = 20;
-/// Where clients run.
+/// The host of the first client.
 pub(crate) const CLIENTS: Host = 30;
-/// Behind the last host that is cut off.
+/// The host after the last host that can be cut off.
 pub(crate) const HOSTS: Host = 34;
-/// Where HAProxies without clients run.
+/// The host of the first HAProxy without clients.
 pub(crate) const CROWD: Host = 40;
 
-/// When ZooKeeper goes away, in runs about that, in microseconds.
+/// When ZooKeeper goes away, in runs about an outage, in microseconds.
 pub(crate) const OUTAGE: u64 = 6_000_000;
-/// How long after that a keeper dies.
+/// How long after that a keeper dies, in microseconds.
 pub(crate) const CRASH_AFTER: u64 = 2_000_000;
 
-/// One run. Times in microseconds.
+/// The schedule of a run. Times are in microseconds unless a field says otherwise.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     pub(crate) keepers: usize,
-    /// Further keepers, under ids of their own, that join only when a fault says so.
+    /// Newcomers: keepers with ids of their own that join only when a fault says so.
     pub(crate) newcomers: usize,
     pub(crate) nodes: usize,
     pub(crate) clusters: usize,
     pub(crate) clients: usize,
-    /// Keepers and servers share hosts.
+    /// Whether keepers and servers share hosts.
     pub(crate) colocated: bool,
     pub(crate) latency: u64,
-    /// Of each keeper's clock, in millionths; none of further ones.
+    /// How much too fast each keeper's clock goes, in millionths; newcomers' clocks are exact.
     pub(crate) drifts: Vec<i64>,
-    /// In milliseconds.
+    /// `seconds-mark-down`, in milliseconds.
     pub(crate) mark_down: u64,
-    /// `busy-seconds`, in milliseconds too.
+    /// `busy-seconds`, in milliseconds.
     pub(crate) busy: Option<u64>,
     pub(crate) tick: u64,
     pub(crate) failover_tick: u64,
     pub(crate) faults: Vec<Planned>,
-    /// When everything is healed.
+    /// When all faults are undone.
     pub(crate) healed: u64,
     pub(crate) kind: Kind,
-    /// `write-safety: majority`; never drawn, so that the seeds stay what they are.
+    /// `write-safety: majority`. Never drawn, so that the other draws of a seed stay what they are.
     pub(crate) write_safety: bool,
-    /// How long keepers go on without ZooKeeper at most, in seconds; `None`: not at all.
+    /// `failsafe-max-seconds`, in seconds; `None` without failsafe mode.
     pub(crate) failsafe: Option<u64>,
-    /// F, in milliseconds.
+    /// How long a consent lasts (*F*), in milliseconds.
     pub(crate) consent: u64,
-    /// Clients' HAProxies do not say who they are.
+    /// The checks of the clients' HAProxies have no state header with `node=…`.
     pub(crate) unnamed: bool,
     pub(crate) proxies: Proxies,
-    /// How long it is watched in the end that nothing happens, in microseconds.
+    /// How long the run goes on at the end to show that nothing happens.
     pub(crate) rest: u64,
-    /// A keeper whose file differs from those of the others.
+    /// The number of a keeper whose file differs from those of the others, and how.
     pub(crate) odd_file: Option<(usize, Oddity)>,
-    /// All keepers have host names for addresses.
+    /// All keepers' files name nodes by host names.
     pub(crate) named: bool,
-    /// Servers keep append-only files: whoever starts anew has no history.
+    /// Servers keep append-only files: a server that starts anew has no history.
     pub(crate) append_only: bool,
-    /// Clients write nothing then.
+    /// The span in which clients write nothing.
     pub(crate) quiet: Range<u64>,
-    /// Where keepers find each other.
+    /// The addresses that keepers advertise.
     pub(crate) addressing: Addressing,
 }
 
-/// What the addresses are that keepers advertise, and whom a request to one reaches.
+/// The addresses that keepers advertise, and the keeper that a request to each reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Addressing {
-    /// Each has its own.
+    /// Each keeper has its own address.
     Own,
-    /// All advertise a loopback address: each reaches itself.
+    /// All keepers advertise a loopback address: each reaches itself.
     Loopback,
-    /// Each has a name of its own, and reaches itself by all of them.
+    /// Each keeper has a name of its own, and reaches itself by all names.
     Mirror,
-    /// Each has a name of its own, and a request to it reaches any keeper, as behind a load balancer.
+    /// Each keeper has a name of its own, and a request reaches any keeper, as behind a load balancer.
     Astray,
-    /// The first two have each other's.
+    /// The first two keepers advertise each other's address.
     Swapped,
-    /// The second has the first one's.
+    /// The second keeper advertises the address of the first.
     Reused,
-    /// The first one's name resolves nowhere.
+    /// The name of the first keeper does not resolve.
     Nowhere,
-    /// The first two have one address, and a request to it reaches either, as behind a load balancer.
+    /// The first two keepers share an address, and a request reaches either of them, as behind a load balancer.
     Shared,
 }
 
-/// How one keeper's file differs.
+/// How a keeper's file differs from the files of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Oddity {
-    /// It lacks the node of this number in every cluster.
+    /// The file lacks the node with this number in every cluster.
     Lacks(usize),
-    /// It has host names for addresses.
+    /// The file has host names for addresses.
     Named,
-    /// It calls the clusters otherwise.
+    /// The file has other names for the clusters.
     Called,
 }
 
-/// What a run is to prove besides safety.
+/// The point that a run proves besides safety.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Anything,
     /// Faults strike primaries and replication only (RK-6).
     PrimaryOnly,
-    /// A primary is reborn without its data, or another server in its place, and nothing else happens (RK-7).
+    /// A primary comes back without its data, or another server comes up in its place, and nothing else happens
+    /// (RK-7).
     RebirthOnly,
     /// All servers of a site lose power, and some come back without their data (RK-6, RK-7).
     PowerCut,
-    /// A primary without any key left dies, and nothing else happens: it is replaced (RK-6).
+    /// A primary without any key dies, and nothing else happens: the primary is replaced (RK-6).
     Drained,
-    /// ZooKeeper is away for a while, and nothing else happens: nobody falls silent (RK-8).
+    /// ZooKeeper is away for a while, and nothing else happens: no keeper falls silent (RK-8).
     OutageOnly,
-    /// A keeper dies meanwhile: then all fall silent.
+    /// ZooKeeper is away, and a keeper dies meanwhile: then all keepers fall silent (RK-8).
     OutageAndCrash,
-    /// The disk of a primary is full, and that of one replica at least is not: a switchover loses nothing.
+    /// The disk of a primary is full, and that of at least one replica is not: a switchover loses nothing.
     DiskFull,
-    /// A primary is down for a majority, long enough to be replaced, and nothing else happens (RK-2).
+    /// A majority marks a primary down for long enough, and nothing else happens: the primary is replaced (RK-2).
     ToBeReplaced,
-    /// A switchover, and faults that leave the servers alone: no write is lost.
+    /// A switchover, and faults that spare the servers: no write is lost.
     SwitchoverOnly,
-    /// A keeper was replaced by another for good, then the primary dies at this time: it is replaced, too, and soon (RK-2).
+    /// A keeper was replaced by another for good, then the primary dies at this time: a successor is published soon
+    /// (RK-2).
     KeeperReplaced(u64),
-    /// Nearly nothing happens: keepers tell which of them could not be asked without ZooKeeper (RK-8).
+    /// Nearly nothing happens: keepers name those that they could not ask without ZooKeeper (RK-8).
     Rehearsed,
 }
 
 impl Schedule {
-    /// Nearly always faults at random; a few seeds in fifty tell stories that they would rarely tell.
+    /// Most seeds draw faults at random. Some seeds of every fifty tell a story that chance would rarely bring about.
     pub(crate) fn draw(seed: u64) -> Self {
         match seed % 50 {
             12 | 37 => Self::replaced_keeper(seed),
@@ -190,7 +192,7 @@ impl Schedule {
         }
     }
 
-    /// In some runs, the file of one keeper differs.
+    /// Lets the file of one keeper differ, in some runs.
     fn with_odd_file(self, seed: u64) -> Self {
         Self {
             odd_file: odd_file(seed, self.keepers, self.nodes),
@@ -255,7 +257,7 @@ impl Schedule {
             let in_failover = kind == Kind::Anything && chance.happens(40);
             let when = if in_failover {
                 let number = chance.pick(&[1, 1, 1, 2, 2, 3]);
-                // In the middle of the step that follows, or at any time in the failover.
+                // In the middle of the next step, or at any time in the failover.
                 let after = if chance.happens(50) {
                     let most = chance.pick(&[2, 8]) * schedule.latency;
                     chance.between(0, most)
@@ -278,7 +280,7 @@ impl Schedule {
             };
             if let (Fault::Pause(_), When::Choice { number, after }) = (planned.fault, planned.when)
             {
-                // It goes on in the middle of what its successor does.
+                // The paused keeper goes on in the middle of what its successor does.
                 let number = number + 1;
                 let when = When::Choice {
                     number,
@@ -298,7 +300,7 @@ impl Schedule {
                 let planned = schedule.failover(&mut chance);
                 schedule.faults.push(planned);
             }
-            // Drawn apart, so that the rest of a seed stays what it is.
+            // Each of these draws from a generator of its own, so that the other draws of a seed stay what they are.
             schedule.blind_leaders(&mut Chance(StdRng::seed_from_u64(seed ^ 0xb11d)));
             schedule.partial_outage(&mut Chance(StdRng::seed_from_u64(seed ^ 0x9a27)));
             schedule.unreachable(&mut Chance(StdRng::seed_from_u64(seed ^ 0x0ead)));
@@ -368,7 +370,7 @@ impl Schedule {
         }
     }
 
-    /// A host that something runs on.
+    /// Draws a host: a keeper's, a server's, or the ensemble's.
     fn host(&self, chance: &mut Chance) -> Host {
         let small = |number: usize| Host::try_from(number).expect("few hosts");
         match chance.below(5) {
@@ -378,7 +380,7 @@ impl Schedule {
         }
     }
 
-    /// Where the `number`th node of every cluster runs.
+    /// The host of the node with this number, in every cluster.
     pub(crate) fn server_host(&self, number: usize) -> Host {
         let first = if self.colocated { KEEPERS } else { SERVERS };
         first + Host::try_from(number).expect("few hosts")
@@ -388,7 +390,7 @@ impl Schedule {
 struct Chance(StdRng);
 
 impl Chance {
-    /// How far the clocks of so many keepers are off, in microseconds a second at most 5,000.
+    /// Draws how much too fast the clocks of the keepers go: at most 5,000 millionths either way.
     fn drifts(&mut self, keepers: usize) -> Vec<i64> {
         let mut drift = |_| self.between(0, 10_000).cast_signed() - 5_000;
         (0..keepers).map(&mut drift).collect()

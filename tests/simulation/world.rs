@@ -1,5 +1,6 @@
-//! Virtual time, chance and the trace: everything that happens in a run happens as an event here, in one order that the
-//! seed alone decides.
+//! Virtual time, chance and the trace.
+//!
+//! Everything in a run happens as an event, in one order that the seed alone decides.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -15,18 +16,18 @@ use redis_keeper::ports::clock::LeaseClock;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-/// How much of the trace a violation is shown with.
+/// How many lines of the trace a violation shows.
 const STORY: usize = 120;
 
-/// Something that is to happen.
+/// Something that will happen at an instant.
 pub(crate) type Event = Box<dyn FnOnce()>;
 
-/// The world of one run.
+/// The world of a run: its time, its events, its chance and its trace.
 pub(crate) struct World {
     origin: Instant,
     events: RefCell<BTreeMap<(u64, u64), Event>>,
     numbers: Cell<u64>,
-    /// Of the event that happens, in microseconds; between events tokio's clock tells.
+    /// The instant of the event that is running, in microseconds; between events, tokio's clock gives the time.
     instant: Cell<u64>,
     earlier: Notify,
     chance: RefCell<StdRng>,
@@ -38,7 +39,7 @@ pub(crate) struct World {
 struct Trace {
     story: VecDeque<String>,
     digest: u64,
-    /// Every line is also printed.
+    /// Whether every line is printed, too.
     loud: bool,
 }
 
@@ -59,20 +60,20 @@ impl World {
         })
     }
 
-    /// Microseconds since the run began.
+    /// The time since the run began, in microseconds.
     pub(crate) fn now(&self) -> u64 {
         let elapsed = u64::try_from(self.origin.elapsed().as_micros()).expect("less than an age");
-        // An event between two ticks of tokio's clock happens at the later one.
+        // tokio's clock ticks in milliseconds: an event between two ticks runs at the later tick.
         let tick = elapsed.saturating_sub(999);
         self.instant.get().max(tick)
     }
 
-    /// Has `event` happen `after` microseconds from now.
+    /// Runs `event` `after` microseconds from now.
     pub(crate) fn after(&self, after: u64, event: impl FnOnce() + 'static) {
         self.at(self.now() + after, event);
     }
 
-    /// Has `event` happen at the instant `at`.
+    /// Runs `event` at the instant `at`, in microseconds.
     pub(crate) fn at(&self, at: u64, event: impl FnOnce() + 'static) {
         let mut events = self.events.borrow_mut();
         let first = events.keys().next().is_none_or(|(first, _)| at < *first);
@@ -82,23 +83,23 @@ impl World {
         }
     }
 
-    /// A number never given before.
+    /// A number that was never given before.
     pub(crate) fn number(&self) -> u64 {
         self.numbers.set(self.numbers.get() + 1);
         self.numbers.get()
     }
 
-    /// Drawn from `range`, its end included.
+    /// A number drawn from `range`, its end included.
     pub(crate) fn draw(&self, range: std::ops::RangeInclusive<u64>) -> u64 {
         self.chance.borrow_mut().random_range(range)
     }
 
-    /// True so many times of a hundred.
+    /// True with a probability of `percent` in a hundred.
     pub(crate) fn happens(&self, percent: u64) -> bool {
         self.draw(0..=99) < percent
     }
 
-    /// Lets events happen for ever, each after whatever the one before woke had its turn.
+    /// Runs events for ever. Before each event, all tasks that the last event woke have run.
     pub(crate) async fn go_on(self: Rc<Self>) {
         loop {
             let next = self.events.borrow().keys().next().copied();
@@ -124,7 +125,7 @@ impl World {
         }
     }
 
-    /// Writes a line of the trace.
+    /// Writes a line to the trace.
     pub(crate) fn note(&self, line: fmt::Arguments<'_>) {
         let now = self.now();
         let line = format!("{:>4}.{:06} {line}", now / 1_000_000, now % 1_000_000);
@@ -144,12 +145,12 @@ impl World {
         }
     }
 
-    /// What tells two runs apart.
+    /// A digest of the trace: two runs that differ have different digests.
     pub(crate) fn digest(&self) -> u64 {
         self.trace.borrow().digest
     }
 
-    /// A rule is broken. The first time counts.
+    /// Notes that a rule is broken. The first violation counts.
     pub(crate) fn violated(&self, what: fmt::Arguments<'_>) {
         if self.violation.borrow().is_none() {
             self.note(format_args!("VIOLATION {what}"));
@@ -159,12 +160,12 @@ impl World {
         }
     }
 
-    /// The first broken rule, with the story that led to it.
+    /// The first broken rule, with the lines of the trace before it.
     pub(crate) fn violation(&self) -> Option<String> {
         self.violation.borrow().clone()
     }
 
-    /// Nothing more is to happen: events hold parts of the world, and the world holds them.
+    /// Drops all events. Events hold parts of the world, and the world holds the events.
     pub(crate) fn end(&self) {
         let events = std::mem::take(&mut *self.events.borrow_mut());
         drop(events);
@@ -177,21 +178,21 @@ macro_rules! note {
 }
 pub(crate) use note;
 
-/// A keeper's lease clock: an origin and a drift of its own.
+/// A keeper's lease clock, with an origin and a drift of its own.
 pub(crate) struct DriftingClock {
     began: Instant,
     reads: Duration,
-    /// How much too fast it goes, in millionths.
+    /// How much too fast the clock goes, in millionths.
     drift: i64,
     stops: Mutex<Stops>,
 }
 
-/// When the clock stood still, as that of a virtual machine does which is suspended.
+/// The spans in which the clock stood still, as the clock of a suspended virtual machine does.
 #[derive(Default)]
 struct Stops {
-    /// It does since then.
+    /// Since when the clock stands still, if it does.
     since: Option<Instant>,
-    /// What it read, and for how long it did not go on.
+    /// For each span that is over: the reading of the clock, and how long it stood still.
     lost: Vec<(Moment, Duration)>,
 }
 
@@ -205,13 +206,13 @@ impl DriftingClock {
         }
     }
 
-    /// It stands still from now on.
+    /// Stops the clock.
     pub(crate) fn stop(&self) {
         let mut stops = self.stops.lock().expect("nothing panics with it");
         stops.since.get_or_insert_with(Instant::now);
     }
 
-    /// It goes on from where it stood; answers whether it did.
+    /// Lets the clock go on from where it stood. Returns whether it stood still.
     pub(crate) fn go_on(&self) -> bool {
         let reads = self.now();
         let mut stops = self.stops.lock().expect("nothing panics with it");
@@ -229,7 +230,7 @@ impl DriftingClock {
         Moment(self.reads + Duration::from_nanos(nanos))
     }
 
-    /// How long ago, in microseconds, it read `span` microseconds less than `moment`.
+    /// How long ago, in microseconds, the clock read `span` microseconds less than `moment`.
     pub(crate) fn since(&self, moment: Moment, span: u64) -> u64 {
         let micros =
             |moment: Moment| i128::try_from(moment.0.as_micros()).expect("less than an age");

@@ -1,8 +1,15 @@
-//! ZooKeeper over the network: one leader's tree, and per session a follower that applies its commits a little later.
+//! ZooKeeper over the network: one leader's tree, and per session a follower that applies commits a little later.
 //!
-//! What is kept of ZooKeeper's promises: requests of a session are executed in order, a read waits for the session's
-//! writes before it, watch events come before the answer of any later read. What is not promised is not given: a
-//! follower lags, and one that is cut off from the leader goes on answering reads and keeping its client connected.
+//! The simulation keeps these promises of ZooKeeper:
+//!
+//! - The requests of a session are executed in order.
+//! - A read waits for the session's own writes before it.
+//! - A watch event comes before the answer of any later read.
+//!
+//! The simulation gives nothing that ZooKeeper does not promise:
+//!
+//! - A follower lags behind the leader.
+//! - A follower that is cut off from the leader goes on answering reads, and keeps its client connected.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -23,12 +30,12 @@ pub(crate) use self::port::Coordinator;
 
 /// The session timeout, in microseconds.
 const TIMEOUT: u64 = 2_000_000;
-/// How often the server and each client look after a session.
+/// The interval at which the server and each client look after a session, in microseconds.
 const TICK: u64 = 50_000;
-/// From a follower to its leader or back, at most, in microseconds.
+/// The longest way from a follower to its leader or back, in microseconds.
 const FORWARD: u64 = 1_500;
 
-/// What is told of every transaction, those that change nothing included.
+/// Called after every transaction, even one that changes nothing.
 type Watcher = Box<dyn Fn(&Tree, &[Change])>;
 
 /// The ensemble.
@@ -50,9 +57,9 @@ struct State {
 /// The servers' end of a session.
 struct Line {
     client: Rc<Client>,
-    /// When the leader heard of the client last.
+    /// When the leader last heard of the client, in microseconds.
     heard: u64,
-    /// The leader has ended the session, and its follower, being cut off, does not know.
+    /// The leader has ended the session, and the follower, which is cut off, does not know.
     over: bool,
     follower: Follower,
 }
@@ -75,12 +82,12 @@ impl Ensemble {
         })
     }
 
-    /// Who is told of every transaction.
+    /// Sets the function that is called after every transaction.
     pub(crate) fn watched_by(&self, watcher: impl Fn(&Tree, &[Change]) + 'static) {
         *self.watcher.borrow_mut() = Some(Box::new(watcher));
     }
 
-    /// Nobody is told any more.
+    /// Removes that function.
     pub(crate) fn unwatched(&self) {
         self.watcher.take();
     }
@@ -100,7 +107,7 @@ impl Ensemble {
             .collect()
     }
 
-    /// The whole ensemble stops, or is back: then every session has its full time again.
+    /// Stops or starts the whole ensemble. After a start every session has its full timeout again.
     pub(crate) fn set_up(self: &Rc<Self>, up: bool) {
         let now = self.world.now();
         let ids: Vec<i64> = {
@@ -118,7 +125,7 @@ impl Ensemble {
         }
     }
 
-    /// Closes the connection of a session. Its client tries again after `offline` microseconds or more.
+    /// Closes the connection of a session. The client tries again after at least `offline` microseconds.
     pub(crate) fn drop_connection(self: &Rc<Self>, id: i64, offline: u64) {
         let client = {
             let mut state = self.state.borrow_mut();
@@ -132,7 +139,8 @@ impl Ensemble {
         client.lost(&self.world, offline);
     }
 
-    /// Cuts the follower of a session off from the leader, or ends that: the follower then closes the connection.
+    /// Cuts the follower of a session off from the leader, or ends the cut. At the end the follower closes the
+    /// connection.
     pub(crate) fn cut_follower(self: &Rc<Self>, id: i64, cut: bool) {
         if !cut {
             return self.drop_connection(id, 0);
@@ -156,7 +164,7 @@ impl Ensemble {
         }
     }
 
-    /// Ends a session as the leader does when it has not heard of it for too long.
+    /// Ends a session, as the leader does after the session timeout.
     pub(crate) fn expire(self: &Rc<Self>, id: i64) {
         {
             let mut state = self.state.borrow_mut();
@@ -165,7 +173,7 @@ impl Ensemble {
             };
             let name = &line.client.process.name;
             note!(self.world, "zookeeper: session {id:x} of {name} over");
-            // The client learns it when it hears of a server again.
+            // The client learns of the end when it next hears a server.
             line.over = true;
             if !line.follower.cut {
                 state.sessions.remove(&id);
@@ -208,7 +216,7 @@ impl Ensemble {
         }
     }
 
-    /// A commit arrives at the follower of a session.
+    /// Applies a commit at the follower of a session.
     fn apply(
         self: &Rc<Self>,
         id: i64,
@@ -250,7 +258,7 @@ impl Ensemble {
         self.serve(id, connection);
     }
 
-    /// A request arrives at the follower of a session.
+    /// Takes a request in at the follower of a session.
     fn receive(self: &Rc<Self>, id: i64, connection: u64, number: u64, work: Work) {
         {
             let mut state = self.state.borrow_mut();
@@ -265,7 +273,7 @@ impl Ensemble {
         self.serve(id, connection);
     }
 
-    /// The follower of a session does what is next.
+    /// Has the follower of a session do the requests that are due.
     fn serve(self: &Rc<Self>, id: i64, connection: u64) {
         loop {
             let mut state = self.state.borrow_mut();
@@ -309,11 +317,11 @@ impl Ensemble {
         }
     }
 
-    /// A write arrives at the leader.
+    /// Executes a write at the leader.
     fn execute(self: &Rc<Self>, id: i64, number: u64, write: Write) {
         {
             let state = self.state.borrow();
-            // A write that was on its way when its connection was lost may still be executed.
+            // A write on its way may still be executed after its connection is lost.
             let living = state.sessions.get(&id).is_some_and(|line| !line.over);
             if !state.up || !living {
                 return;

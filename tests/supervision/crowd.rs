@@ -7,7 +7,7 @@ use tokio::time::{sleep, timeout};
 
 use super::*;
 
-/// How long a round of restarts may take: far longer than the backoff.
+/// The limit of a round of restarts: far longer than the backoff.
 const DEADLINE: Duration = Duration::from_mins(1);
 
 #[test]
@@ -44,7 +44,7 @@ fn a_thousand_children_that_die_at_once_are_all_restarted() {
                 );
             }
         }
-        // That none is replaced any more shows only in time: all are pinged again and again.
+        // Only time shows that no child is replaced any more: all are pinged again and again.
         sleep(PING * 10).await;
         let tree = root.tree().snapshot();
         assert!(tree.children.iter().all(|child| child.restarts == 3));

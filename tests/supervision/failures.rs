@@ -1,4 +1,4 @@
-//! What happens when children fail.
+//! The failures of children, and their effects.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -64,7 +64,7 @@ fn the_first_restart_is_immediate_and_later_ones_back_off_with_jitter() {
     };
     let first = delays(1);
     assert_eq!(first[0], Duration::ZERO);
-    // Timers have a granularity of one millisecond and never fire early.
+    // Timers have a granularity of one millisecond, and never fire early.
     assert!((500..=1001).contains(&first[1].as_millis()), "{first:?}");
     assert!((1000..=2001).contains(&first[2].as_millis()), "{first:?}");
     assert_eq!(first, delays(1), "the same seed gives the same delays");
@@ -314,7 +314,7 @@ fn an_exit_says_where_the_child_panicked() {
     });
 }
 
-/// Panics wherever it can.
+/// An actor that panics wherever it can.
 struct Clumsy;
 
 impl Actor for Clumsy {

@@ -1,4 +1,4 @@
-//! How children come and go when nothing fails.
+//! How children start and end when none fails.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, mpsc};

@@ -30,7 +30,7 @@ struct Hang;
 #[rtype(result = "()")]
 struct Finish;
 
-/// Counts, and fails in every way on request.
+/// An actor that counts, and fails in every way on request.
 #[derive(Default)]
 struct Counter(u32);
 
@@ -86,7 +86,7 @@ fn counter(name: &str, slot: &Slot<Counter>) -> ChildSpec {
     ChildSpec::permanent(name, slot, Counter::default)
 }
 
-/// Makes `child` fail until it stays down for good, as seen by `given_up`.
+/// Makes `child` fail until it stays down for good, as `given_up` tells.
 async fn fail_until(child: &ChildRef<Counter>, given_up: impl Fn() -> bool) {
     while !given_up() {
         if child.send(Boom).await.is_err() {

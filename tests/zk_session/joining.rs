@@ -1,4 +1,4 @@
-//! Who may take part, and what keeps a keeper out.
+//! Which keepers may take part, and what keeps a keeper out.
 
 use redis_keeper::actors::messages::Leave;
 use redis_keeper::layout::state::{Document, FormatMark};
@@ -51,11 +51,12 @@ fn the_leftover_of_an_earlier_run_is_waited_out() {
         let world = World::new();
         let earlier = world.keeper("a");
         earlier.current().await;
-        // Its process is gone, its session not yet.
+        // The process is dead, and its session still lives.
         let session = earlier.session().await;
         world.embedded.disconnect(session);
         let again = world.keeper("a");
-        // It looks once a heartbeat: another one's heartbeats count how often it has found the leftover.
+        // The new process looks once a heartbeat. The heartbeats of another keeper count how many times it has found
+        // the leftover.
         let witness = world.keeper("witness");
         witness.current().await;
         let observer = world.observer().await;

@@ -1,4 +1,4 @@
-//! Who leads, from when on, and whom a leader waits for.
+//! Which keeper leads, from when on, and which keepers a leader waits for.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -107,7 +107,7 @@ fn a_keeper_that_cannot_acknowledge_is_waited_for_until_its_lease_is_out() {
             world.embedded.disconnect(session);
             let deadline = other.lease.borrow().deadline.unwrap();
             if expired {
-                // Its node is gone; nobody knows whether it knows.
+                // The keeper's node is gone, and no other keeper knows whether that keeper has learned so.
                 world.embedded.set_reachable(false);
                 world.embedded.expire(session);
             }

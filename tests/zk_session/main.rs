@@ -1,4 +1,4 @@
-//! The session actor on virtual time: several keepers on one embedded tree, whose sessions are expired and cut.
+//! The session actor on virtual time: several keepers on one embedded tree. The tests expire and cut their sessions.
 
 mod joining;
 mod leading;

@@ -1,4 +1,4 @@
-//! What keepers ask each other of published primaries, and answer (RK-2, RK-11).
+//! The keepers' questions to each other about published primaries, and the answers (RK-2, RK-11).
 
 use redis_keeper::actors::messages::SetPoll;
 use redis_keeper::domain::confirmation::{Answer, Finding, Told};

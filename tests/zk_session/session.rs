@@ -1,4 +1,4 @@
-//! A session that is cut, goes on, and ends, and the lease and the nodes that go with it.
+//! A session that is cut, goes on, and ends, with its lease and its nodes.
 
 use std::time::Duration;
 
@@ -123,7 +123,7 @@ fn an_own_node_that_somebody_removed_is_made_again() {
     });
 }
 
-/// A lease is at most half of a session: by a clock that goes on, it is out long before its session is.
+/// A lease is at most half a session: if the clock does not stop, the lease ends long before the session.
 #[test]
 fn an_expiry_that_is_learned_under_a_lease_that_a_heartbeat_earned_revokes_it() {
     on_virtual_time(async {
@@ -215,7 +215,7 @@ fn a_cluster_that_the_file_lacks_is_followed_to_say_so() {
             .await;
         }
         assert!(having.shared("other").unwrap().reports[&KeeperId::new("a")].absent);
-        // It leads, and makes way for the one that has the cluster.
+        // The keeper leads, and steps down for the keeper that has the cluster.
         eventually("the other leads", async || {
             world.leaders().iter().any(|(keeper, _)| keeper == "b")
         })

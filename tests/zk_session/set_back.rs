@@ -1,4 +1,4 @@
-//! ZooKeeper loses data, or somebody removes what keepers share.
+//! ZooKeeper loses data, or someone removes the keepers' nodes.
 
 use redis_keeper::domain::group::GroupToken;
 use redis_keeper::layout::paths;
@@ -25,7 +25,7 @@ fn a_keeper_whose_generation_went_back_or_is_gone_answers_nothing_more_and_ends(
             assert!(message.contains("lost or set back"), "{message}");
             assert!(!a.leased());
             assert_eq!(a.report().await.state, "refused");
-            // A new process goes on with what there is.
+            // A new process goes on with the data that are left.
             let b = world.keeper("b");
             b.subscribe("x").await;
             assert_eq!(world.leader().await.0, "b");

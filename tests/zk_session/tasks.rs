@@ -1,4 +1,4 @@
-//! What guards a task at the keeper that carries it out (RK-4).
+//! The guard of a task at the keeper that carries the task out (RK-4).
 
 use redis_keeper::actors::messages::{GuardTask, ReadEpoch, WriteError};
 use redis_keeper::domain::node::{ClusterName, Epoch};
@@ -95,7 +95,7 @@ fn the_newest_epoch_is_read_only_while_the_latch_of_the_one_who_asks_stands() {
     });
 }
 
-/// The latch node of whoever leads, as that one knows it.
+/// The latch node of the leader, as the leader shares it.
 async fn eventually_latch(world: &World, keepers: [&Keeper; 2]) -> String {
     world.leader().await;
     let leading = |keeper: &&Keeper| keeper.shared("x")?.leading;

@@ -53,7 +53,7 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
     }
 }
 
-/// What keepers did, in order.
+/// The events of all keepers, in order.
 pub(crate) type Story = Rc<RefCell<Vec<(String, Option<u64>)>>>;
 
 pub(crate) struct World {
@@ -76,7 +76,7 @@ impl World {
         }
     }
 
-    /// One with a keeper `a`, which is current.
+    /// A world with a keeper `a`, which is current.
     pub(crate) async fn alone() -> (Self, Keeper) {
         let world = Self::new();
         let a = world.keeper("a");
@@ -84,7 +84,7 @@ impl World {
         (world, a)
     }
 
-    /// One with a keeper `a` that follows `cluster` and leads.
+    /// A world with a keeper `a` that follows `cluster` and leads.
     pub(crate) async fn led(cluster: &str) -> (Self, Keeper) {
         let world = Self::new();
         let a = world.keeper("a");
@@ -93,7 +93,7 @@ impl World {
         (world, a)
     }
 
-    /// One with a keeper `a` that leads, and a keeper `b`.
+    /// A world with a keeper `a` that leads, and a keeper `b`.
     pub(crate) async fn pair() -> (Self, Keeper, Keeper) {
         let world = Self::new();
         let a = world.keeper("a");
@@ -111,7 +111,7 @@ impl World {
         self.leased(id, process, LEASE)
     }
 
-    /// A keeper that takes part in failsafe.
+    /// A keeper with failsafe mode.
     pub(crate) fn failsafe(&self, id: &str) -> Keeper {
         let failsafe = Failsafe {
             consent: LEASE,
@@ -120,7 +120,7 @@ impl World {
         self.configured(id, &format!("host-{id}:1"), LEASE, Some(failsafe))
     }
 
-    /// A keeper with a `lease-seconds` of its own.
+    /// A keeper with its own `lease-seconds`.
     pub(crate) fn leased(&self, id: &str, process: &str, length: Duration) -> Keeper {
         self.configured(id, process, length, None)
     }
@@ -199,7 +199,7 @@ impl World {
         self.clock.now()
     }
 
-    /// The one of `keepers` that leads, once the cluster is told so.
+    /// The keeper among `keepers` that leads, once it leads for the cluster.
     pub(crate) async fn leading<'a>(&self, keepers: &'a [Keeper], cluster: &str) -> &'a Keeper {
         let leads = |keeper: &&Keeper| {
             let shared = keeper.shared(cluster);
@@ -227,7 +227,7 @@ impl World {
         leaders.into_iter().collect()
     }
 
-    /// Waits until exactly one keeper leads, and tells which, with which epoch.
+    /// Waits until exactly one keeper leads. Returns its id and its epoch.
     pub(crate) async fn leader(&self) -> (String, u64) {
         eventually("one leader", async || self.leaders().len() == 1).await;
         self.leaders().remove(0)
@@ -255,7 +255,7 @@ impl Keeper {
         self.lease.borrow().holds(self.clock.now())
     }
 
-    /// Until it is refused; why.
+    /// Waits until the keeper is refused. Returns the reason.
     pub(crate) async fn refused(&self) -> String {
         eventually("refused", async || self.fatal.borrow().is_some()).await;
         self.fatal.borrow().clone().expect("it is refused")
@@ -336,7 +336,7 @@ impl Keeper {
             .collect()
     }
 
-    /// Who the leader waits for before it goes on from what is published.
+    /// The keepers that the leader waits for before it goes on from the published state.
     pub(crate) fn waits_for(&self, cluster: &str) -> String {
         let shared = self.shared(cluster).expect("shared");
         shared.unacknowledged.to_string()

@@ -1,4 +1,4 @@
-//! What keepers write: a leader its clusters' states, guarded, and everyone reports.
+//! The keepers' writes: a leader's guarded states, and each keeper's reports.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ fn a_deposed_leader_writes_nothing() {
             .unwrap()
             .names
             .remove(0);
-        // The write is on its way before its watch can tell the keeper anything.
+        // The write is sent before the keeper's watch can fire.
         let deleted = observer.delete(&format!("/leader/{latch}"), None);
         let outcome = a.write("x", Some("p")).await;
         deleted.await.unwrap();
@@ -67,7 +67,7 @@ fn what_another_cluster_is_published_with_is_taken_over_unless_it_has_changed_si
             "{nothing:?}"
         );
         let (left, _) = a.write("y", Some("p")).await.unwrap();
-        // It changes, and the keeper has yet to learn of that.
+        // The node changes, and the keeper has yet to learn of the change.
         let observer = world.observer().await;
         let node = observer.get("/clusters/y").await.unwrap().unwrap();
         let changed = observer.set("/clusters/y", &node.data, Some(node.version));

@@ -1,11 +1,11 @@
-//! A leader that sees less than others makes way for them.
+//! A leader that sees fewer nodes than others steps down for them.
 
 use std::time::Duration;
 
 use crate::time::on_virtual_time;
 use crate::world::{Keeper, PATIENCE, World, eventually};
 
-/// `a` leads, `b` is behind it and `c` last, all on one cluster.
+/// `a` leads, `b` comes next in the latch, and `c` last; all have the same cluster.
 async fn queue(world: &World) -> [Keeper; 3] {
     let a = world.keeper("a");
     world.leader().await;
@@ -35,7 +35,7 @@ fn a_leader_that_does_not_see_what_most_see_makes_way_and_leadership_does_not_wa
         assert!(before.elapsed() >= PATIENCE, "{:?}", before.elapsed());
         assert!(before.elapsed() < 2 * PATIENCE, "{:?}", before.elapsed());
 
-        // The sight of the others comes and goes: within a minute nobody has made way again for it.
+        // The sight of the others comes and goes. No leader steps down for it again within a minute.
         a.set_report("x", &[]);
         b.set_report("x", &["p"]);
         eventually("c leads", async || leads(&world, "c")).await;
@@ -72,7 +72,7 @@ fn nobody_takes_over_who_sees_less_than_one_behind_it() {
     on_virtual_time(async {
         let world = World::new();
         let [a, b, _c] = queue(&world).await;
-        // Each is alone in what it does not see.
+        // Each of the two keepers alone does not see a node.
         a.set_report("x", &["p"]);
         b.set_report("x", &["q"]);
         eventually("c leads", async || leads(&world, "c")).await;

@@ -104,12 +104,12 @@ async fn the_adapter_keeps_the_contract_of_its_port() {
     ));
     session.multi(vec![create(), set(1)]).await.unwrap();
 
-    // Requests are sent at the call, not at the first poll.
+    // A request is sent at the call, not at the first poll.
     let never_polled = session.set("/b", b"sent", None);
     assert_eq!(session.get("/b").await.unwrap().unwrap().data, b"sent");
     drop(never_polled);
 
-    // A session ends with its last user, and its ephemeral nodes with it.
+    // A session ends with its last user, and its ephemeral nodes end with it.
     let sequential = CreateKind::EphemeralSequential;
     let first = other.create("/a/n-", b"", sequential).await.unwrap();
     let second = session.create("/a/n-", b"", sequential).await.unwrap();

@@ -1,4 +1,5 @@
-//! Requests to the server leave at once, not when the one before is acknowledged (`TCP_NODELAY`).
+//! A request to the server leaves at once, and does not wait for the acknowledgement of the one before
+//! (`TCP_NODELAY`).
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
@@ -37,7 +38,7 @@ async fn the_connection_does_not_delay_requests_nor_does_the_one_after_it_and_no
     assert!(!other.nodelay().unwrap());
 }
 
-/// Whether `TCP_NODELAY` is set, for each connection of this process to `server`.
+/// For each connection of this process to `server`, whether `TCP_NODELAY` is set.
 fn options(server: &Server) -> Vec<bool> {
     let at = SocketAddr::from(([127, 0, 0, 1], server.port));
     let this_process = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();

@@ -1,4 +1,4 @@
-//! A ZooKeeper of the test's own.
+//! A ZooKeeper server for one test.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -15,10 +15,10 @@ use tokio::time::{Instant, sleep, timeout};
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 pub(crate) const SESSION_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Servers alive at once: more would starve each other on a small machine.
+/// The most servers at once: more would starve each other on a small machine.
 static PLACES: Semaphore = Semaphore::const_new(2);
 
-/// A standalone server on a free port of the loopback interface. It dies with the thread that started it.
+/// A standalone server on a free port of the loopback interface. The server dies with the thread that started it.
 pub(crate) struct Server {
     directory: tempfile::TempDir,
     pub(crate) port: u16,

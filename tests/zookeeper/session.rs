@@ -152,7 +152,8 @@ fn keepers_on_a_real_server_survive_its_restart_its_silence_and_each_other() {
             .expect("in time")
             .unwrap();
 
-        // Killed and restarted within the session timeout or not: they lead and hold leases again.
+        // The server is killed and restarted, within the session timeout or later. The keepers lead and hold leases
+        // again.
         server.kill();
         eventually("nobody leads", async || a.leadership.borrow().is_none()).await;
         eventually("no lease", async || {
@@ -167,7 +168,8 @@ fn keepers_on_a_real_server_survive_its_restart_its_silence_and_each_other() {
         })
         .await;
 
-        // Silent for longer than the session timeout: new sessions, everything made again.
+        // The server is silent for longer than the session timeout: the keepers get new sessions, and create
+        // everything anew.
         server.signal(Signal::STOP);
         for keeper in [&a, &b] {
             eventually("the session is over", async || {
@@ -189,7 +191,7 @@ fn keepers_on_a_real_server_survive_its_restart_its_silence_and_each_other() {
             .expect("in time")
             .unwrap();
 
-        // A deposed leadership writes nothing; one that leaves hands over at once.
+        // A deposed leader writes nothing. A keeper that leaves hands the leadership over at once.
         assert!(write(&a, &first, "q").await.is_err());
         let left = Instant::now();
         a.address.send(Leave).await.unwrap();

@@ -1,4 +1,4 @@
-//! How the fake is to behave.
+//! Sets the behaviour of the fake.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,31 +10,31 @@ use redis_keeper::domain::node::{Moment, NodeAddr};
 use super::Fake;
 
 impl Fake {
-    /// Another keeper leads, and listens there.
+    /// Another keeper leads, and listens at `rest`.
     pub(crate) fn led_from(mut self, rest: SocketAddr) -> Self {
         self.leader = Some(rest);
         self
     }
 
-    /// This keeper is called so.
+    /// This keeper has the id `id`.
     pub(crate) fn called(mut self, id: &'static str) -> Self {
         self.id = id;
         self
     }
 
-    /// A switchover comes to this.
+    /// A switchover has this result.
     pub(crate) fn switching(mut self, outcome: Result<Switched, NotSwitched>) -> Self {
         self.switched = outcome;
         self
     }
 
-    /// A switchover takes so long.
+    /// A switchover takes this long.
     pub(crate) fn switching_after(mut self, takes: Duration) -> Self {
         self.switching_takes = takes;
         self
     }
 
-    /// The event loop takes nothing.
+    /// The event loop handles nothing.
     pub(crate) fn blocked() -> Self {
         Self {
             blocked: true,
@@ -50,13 +50,13 @@ impl Fake {
         }
     }
 
-    /// The primary is elsewhere.
+    /// Another node is the primary.
     pub(crate) fn with_primary(mut self, primary: NodeAddr) -> Self {
         self.primary = Some(primary);
         self
     }
 
-    /// Actors take questions and never answer.
+    /// The actors take questions and never answer.
     pub(crate) fn hung() -> Self {
         Self {
             hung: true,
@@ -64,13 +64,13 @@ impl Fake {
         }
     }
 
-    /// Answers hold until then.
+    /// Answers hold until `deadline`.
     pub(crate) fn until(mut self, deadline: Moment) -> Self {
         self.deadline = Some(deadline);
         self
     }
 
-    /// The actor is down for so many attempts.
+    /// The actor is down for this many attempts.
     pub(crate) fn down_for(mut self, attempts: usize) -> Self {
         self.down_for = attempts.into();
         self

@@ -1,4 +1,4 @@
-//! What the actors say of a cluster that is well.
+//! The actors' views of a healthy cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use redis_keeper::domain::published::Published;
 use redis_keeper::domain::verdict::Verdict;
 
 pub(super) const NOW: Moment = Moment(Duration::from_secs(1000));
-/// When the node was last heard.
+/// When the node last gave a proof of life.
 pub(super) const LAST_ALIVE: Moment = Moment(Duration::from_millis(998_500));
 
 pub(super) fn primary() -> NodeAddr {

@@ -1,4 +1,4 @@
-//! What a keeper tells an operator, and a keeper that works alone.
+//! A keeper's answers to an operator, and a keeper that works alone.
 
 use serde_json::Value;
 
@@ -8,14 +8,16 @@ use super::redis::Redis;
 use super::wait::{SOON, eventually};
 
 impl Keeper {
-    /// A keeper that coordinates with nobody, ready: for scenarios that are not about votes.
+    /// Starts a keeper with embedded coordination, and waits until it is ready: for scenarios that are not about
+    /// votes.
     pub(crate) async fn alone(net: &Net, settings: &Settings) -> Self {
         let keeper = Self::launch_embedded("keeper", net, settings);
         keeper.wait_ready().await;
         keeper
     }
 
-    /// The same for a cluster `cache` of `nodes`, until it names the first of these as the primary of the others.
+    /// Starts such a keeper for a cluster `cache` of `nodes`. Waits until the first node is the primary, and the
+    /// others are its replicas.
     pub(crate) async fn alone_for(net: &Net, settings: Settings, nodes: &[&Redis]) -> Self {
         let settings = settings.cluster("cache", nodes.iter().copied());
         let keeper = Self::alone(net, &settings).await;
@@ -24,7 +26,8 @@ impl Keeper {
         keeper
     }
 
-    /// `/admin/{path}`. On a busy machine a keeper may say, now and then, that it does not know in time: it is asked again.
+    /// The answer to `GET /admin/{path}`. The keeper is asked again while it does not know in time, as on a busy
+    /// machine.
     pub(crate) async fn admin(&self, path: &str) -> Value {
         let what = format!("{} to answer /admin/{path}", self.id());
         eventually(SOON, what, async || {
@@ -36,7 +39,7 @@ impl Keeper {
         .await
     }
 
-    /// Whether it says that `node` is writable: a yes or a no, asked again as long as it does not know.
+    /// Whether the keeper calls `node` writable. The keeper is asked again while it does not know.
     pub(crate) async fn calls_writable(&self, cluster: &str, node: &Redis) -> bool {
         let what = format!("{} to say whether {} is writable", self.id(), node.at());
         eventually(SOON, what, async || {
@@ -45,7 +48,7 @@ impl Keeper {
         .await
     }
 
-    /// The same of reading.
+    /// Whether the keeper calls `node` readable. The keeper is asked again while it does not know.
     pub(crate) async fn calls_readable(&self, cluster: &str, node: &Redis) -> bool {
         let what = format!("{} to say whether {} is readable", self.id(), node.at());
         eventually(SOON, what, async || {
@@ -54,7 +57,8 @@ impl Keeper {
         .await
     }
 
-    /// Until its plan for `cluster`, what it would do next or why it does nothing, contains all of `words`; returns it.
+    /// Waits until the keeper's plan for `cluster` contains all of `words`. Returns the plan: the next action, or the
+    /// reason for none.
     pub(crate) async fn wait_plan(&self, cluster: &str, words: &[&str]) -> String {
         let what = format!("the plan of {} to say {words:?}", self.id());
         eventually(SOON, what, async || {
@@ -69,20 +73,20 @@ impl Keeper {
         .await
     }
 
-    /// The generation of the state it has read of `cluster`: raised by every withdrawal and publication.
+    /// The generation of the state that the keeper has read of `cluster`. Every withdrawal and publication raises it.
     pub(crate) async fn generation(&self, cluster: &str) -> u64 {
         let view = self.admin(&format!("clusters/{cluster}")).await;
         let generation = view["published"]["generation"].as_u64();
         generation.unwrap_or_else(|| panic!("nothing is published: {view}"))
     }
 
-    /// What it knows of `node`, its monitor included.
+    /// The keeper's view of `node`, its monitor included.
     pub(crate) async fn node(&self, cluster: &str, node: &Redis) -> Value {
         self.admin(&format!("clusters/{cluster}/nodes/{}", node.node()))
             .await
     }
 
-    /// Until it counts exactly the votes of `keepers` against `node`.
+    /// Waits until the keeper counts exactly the votes of `keepers` against `node`.
     pub(crate) async fn wait_votes(&self, cluster: &str, node: &Redis, keepers: &[&str]) {
         let what = format!("{} to count the votes of {keepers:?}", self.id());
         eventually(SOON, what, async || {
@@ -94,7 +98,7 @@ impl Keeper {
         .await;
     }
 
-    /// Until its last probe of `node` has failed.
+    /// Waits until the keeper's last probe of `node` has failed.
     pub(crate) async fn wait_trouble(&self, cluster: &str, node: &Redis) {
         let what = format!("{} to get no answer of {}", self.id(), node.at());
         eventually(SOON, what, async || {
@@ -106,7 +110,7 @@ impl Keeper {
         .await;
     }
 
-    /// Until it has probed `node` `count` more times, whatever came of it.
+    /// Waits until the keeper has probed `node` `count` more times, with whatever result.
     pub(crate) async fn wait_probes(&self, cluster: &str, node: &Redis, count: u64) {
         let what = format!("{} to probe {} {count} times", self.id(), node.at());
         let mut goal = None;

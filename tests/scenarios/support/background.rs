@@ -1,8 +1,8 @@
-//! A runtime beside the tests' own.
+//! A runtime beside the runtimes of the tests.
 
 use std::sync::LazyLock;
 
-/// Runs what must go on while a test's own thread is busy: links and writers.
+/// Runs links and writers, which have to go on while a test's own thread is busy.
 pub(crate) static BACKGROUND: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

@@ -1,11 +1,14 @@
-//! Which commands servers have run.
+//! Counts the commands that servers have run.
 
 use std::collections::BTreeMap;
 
 use super::redis::Redis;
 
-/// Commands that change nothing: a keeper's probes, what servers exchange to replicate, and how the tests' own client
-/// introduces itself to servers that know it (Redis 7.2, Valkey).
+/// Commands that change nothing:
+///
+/// - a keeper's probes;
+/// - the traffic of replication;
+/// - the greeting of the tests' own client, for servers that know it (Redis 7.2, Valkey).
 const HARMLESS: [&str; 16] = [
     // Before 7.0, servers do not tell subcommands apart.
     "client",
@@ -18,17 +21,17 @@ const HARMLESS: [&str; 16] = [
     "client|setinfo",
     "client|setname",
     "client|list",
-    // What its user may do.
+    // The rights of the keeper's user.
     "acl",
     "acl|dryrun",
     "acl|whoami",
     "command",
     "command|info",
-    // What it demands of its replicas.
+    // The `min-replicas` settings.
     "config|get",
 ];
 
-/// How often servers had run each command, subcommands apart (`config|rewrite`).
+/// How many times servers had run each command; subcommands are counted apart (`config|rewrite`).
 pub(crate) struct Calls<'a>(Vec<(&'a Redis, BTreeMap<String, u64>)>);
 
 // === impl Calls ===
@@ -43,7 +46,7 @@ impl<'a> Calls<'a> {
         Self(calls)
     }
 
-    /// Asserts that no server has run one command since but such as change nothing, not even one that failed.
+    /// Asserts that no server has run a command that may change something, not even one that failed.
     pub(crate) async fn assert_harmless(&self) {
         for (redis, before) in &self.0 {
             let mut run = count(redis).await;

@@ -1,4 +1,4 @@
-//! An impatient client of the checks: asks every keeper about every node, over and over.
+//! An impatient client: it asks every keeper about every node, over and over.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,17 +13,17 @@ use super::BACKGROUND;
 use super::keeper::Keeper;
 use super::redis::Redis;
 
-/// Between two questions to one keeper about one node.
+/// The time between two questions to one keeper about one node.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// One `is-writable` that was answered with 200.
+/// A yes: an `is-writable` that was answered with 200.
 #[derive(Debug, Clone)]
 pub(crate) struct Yes {
-    /// By whom.
+    /// The keeper that answered.
     pub(crate) keeper: String,
-    /// About which node.
+    /// The node that was asked about.
     pub(crate) node: NodeAddr,
-    /// The generation of the state it was said from.
+    /// The generation of the state from which the keeper answered.
     pub(crate) generation: u64,
     asked: Instant,
     answered: Instant,
@@ -53,10 +53,11 @@ impl Checks {
         Self { yeses, asking }
     }
 
-    /// Stops asking; asserts that no keeper called `old` writable once any had called another node so.
+    /// Stops asking, and asserts that no keeper called `old` writable once any keeper had called another node
+    /// writable.
     ///
     /// # Panics
-    /// If one did, or none was ever called writable.
+    /// If a keeper did, or if no other node was ever called writable.
     pub(crate) fn assert_never_again(mut self, old: &Redis) {
         self.asking.abort_all();
         let yeses = open(&self.yeses);
@@ -69,10 +70,10 @@ impl Checks {
         assert!(late.is_none(), "{late:?} after {successor:?}");
     }
 
-    /// Asserts that so far no other node than `primary` was ever called writable.
+    /// Asserts that so far only `primary` was called writable.
     ///
     /// # Panics
-    /// If one was, or `primary` never.
+    /// If another node was, or if `primary` never was.
     pub(crate) fn assert_only(&self, primary: &Redis) {
         let yeses = open(&self.yeses);
         assert!(!yeses.is_empty(), "nothing was ever writable");
@@ -80,14 +81,14 @@ impl Checks {
         assert!(other.is_none(), "{other:?}");
     }
 
-    /// The nodes that were called writable to whoever asked after `since`.
+    /// The nodes that were called writable in answers to questions after `since`.
     pub(crate) fn called_writable_since(&self, since: Instant) -> BTreeSet<NodeAddr> {
         let yeses = open(&self.yeses);
         let late = yeses.iter().filter(|yes| yes.asked > since);
         late.map(|yes| yes.node.clone()).collect()
     }
 
-    /// Asserts that so far nothing was ever called writable.
+    /// Asserts that no node was called writable so far.
     ///
     /// # Panics
     /// If a node was.
@@ -96,11 +97,13 @@ impl Checks {
         assert!(yeses.is_empty(), "{:?}", yeses.first());
     }
 
-    /// Asserts that in no instant so far two nodes were called writable: each generation had one writable node at most,
-    /// and nobody answered from a generation once anybody had answered from a later one about another node.
+    /// Asserts that at no moment so far two nodes were called writable:
+    ///
+    /// - Each generation had at most one writable node.
+    /// - After a yes for another node from a later generation, no keeper answered from an earlier one.
     ///
     /// # Panics
-    /// If not, or none was ever called writable.
+    /// If two nodes were, or if none ever was.
     pub(crate) fn assert_never_two(&self) {
         let yeses = open(&self.yeses);
         assert!(!yeses.is_empty(), "nothing was ever writable");
@@ -138,7 +141,7 @@ async fn ask(url: String, keeper: String, node: NodeAddr, yeses: Arc<Mutex<Vec<Y
             && answer.status() == 200
         {
             let answered = Instant::now();
-            // An answer that does not come whole says nothing.
+            // An answer that does not arrive whole counts for nothing.
             if let Ok(body) = answer.json::<Value>().await {
                 open(&yeses).push(Yes {
                     keeper: keeper.clone(),

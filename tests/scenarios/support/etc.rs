@@ -1,4 +1,4 @@
-//! Files of `/etc` as on a host of its own: how names resolve for the programs that see them.
+//! Files of `/etc` for a process of its own: the process resolves names as on another host.
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
@@ -9,13 +9,14 @@ use tempfile::TempDir;
 
 use super::process::command;
 
-/// In place of `/etc/hosts`, `/etc/resolv.conf` and `/etc/nsswitch.conf`. They may change while programs run.
+/// Files that take the place of `/etc/hosts`, `/etc/resolv.conf` and `/etc/nsswitch.conf`. They may change while
+/// programs run.
 pub(crate) struct Etc(TempDir);
 
 // === impl Etc ===
 
 impl Etc {
-    /// No name but `localhost`, and no name server.
+    /// Files with no name but `localhost`, and with no name server.
     pub(crate) fn new() -> Self {
         let etc = Self(TempDir::new().expect("a directory"));
         etc.set_hosts(&[]);
@@ -23,7 +24,7 @@ impl Etc {
         etc
     }
 
-    /// What names resolve to that no name server is asked about.
+    /// Sets the names and addresses of `/etc/hosts`.
     pub(crate) fn set_hosts(&self, hosts: &[(&str, Ipv4Addr)]) {
         let mut lines = "127.0.0.1 localhost\n".to_owned();
         for (name, ip) in hosts {
@@ -32,7 +33,7 @@ impl Etc {
         self.write("hosts", &lines);
     }
 
-    /// Who is asked about all other names.
+    /// Sets the name server for all other names; `None` for no name server.
     pub(crate) fn set_name_server(&self, at: Option<Ipv4Addr>) {
         let (servers, order) = match at {
             Some(at) => (format!("nameserver {at}\n"), "hosts: files dns\n"),
@@ -42,7 +43,8 @@ impl Etc {
         self.write("nsswitch.conf", order);
     }
 
-    /// A command that runs `program` with these files. It takes root, or `unshare --map-root-user` before the tests.
+    /// A command that runs `program` with these files. The command needs root, or `unshare --map-root-user` around
+    /// the tests.
     pub(crate) fn command(&self, program: &str) -> Command {
         const MOUNTED: &str = r#"for file in hosts resolv.conf nsswitch.conf; do
             mount --bind "$0/$file" "/etc/$file" || exit 1; done; exec "$@""#;
@@ -54,7 +56,7 @@ impl Etc {
         command
     }
 
-    // The file stays the same one: it is mounted.
+    // The file has to stay the same inode: it is mounted.
     fn write(&self, name: &str, text: &str) {
         let path = Path::new(self.0.path()).join(name);
         std::fs::write(path, text).expect("a file of its own");

@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 use super::process::{Process, command};
 use super::wait::{SOON, eventually};
 
-/// HAProxy in the foreground, asked through its stats socket.
+/// A HAProxy in the foreground, with a stats socket for questions.
 pub(crate) struct HaProxy {
     process: Process,
     socket: PathBuf,
@@ -21,12 +21,12 @@ pub(crate) struct HaProxy {
 // === impl HaProxy ===
 
 impl HaProxy {
-    /// Starts it with `config`, a whole file; the stats socket is added beside it.
+    /// Starts a HAProxy with the whole file `config`, and adds the stats socket.
     pub(crate) async fn start(config: &str) -> Self {
         Self::start_as("-db", config).await
     }
 
-    /// The same started anew as its service runs it: a master that starts its worker anew when it is [reloaded](Self::reload).
+    /// Starts the HAProxy anew as its service runs it: a master that replaces its worker at a [reload](Self::reload).
     pub(crate) async fn into_service(self) -> Self {
         let config = std::fs::read_to_string(self.dir.path().join("haproxy.cfg"));
         drop(self.process);
@@ -60,13 +60,14 @@ impl HaProxy {
         haproxy
     }
 
-    /// To kill it, pause it, restart it, and to read its log.
+    /// The process, to kill it, pause it, restart it, or read its log.
     #[allow(dead_code, reason = "for the chaos run")]
     pub(crate) fn process(&self) -> &Process {
         &self.process
     }
 
-    /// What `systemctl reload haproxy` does. Returns once another process answers; the former one may have sessions still.
+    /// Reloads, as `systemctl reload haproxy` does. Returns once a new worker answers; the former one may still have
+    /// sessions.
     pub(crate) async fn reload(&self) {
         let before = self.worker().await.expect("a worker");
         self.process.signal(Signal::USR2);
@@ -79,7 +80,7 @@ impl HaProxy {
         .await;
     }
 
-    /// The process id of the one that answers.
+    /// The process id of the worker that answers.
     async fn worker(&self) -> Result<String, String> {
         let info = self.ask("show info").await;
         let info = info.map_err(|error| error.to_string())?;
@@ -87,7 +88,7 @@ impl HaProxy {
         id.map(str::to_owned).ok_or(info)
     }
 
-    /// One command of its runtime interface.
+    /// Runs one command of HAProxy's runtime interface.
     pub(crate) async fn ask(&self, command: &str) -> std::io::Result<String> {
         let mut stream = UnixStream::connect(&self.socket).await?;
         stream.write_all(format!("{command}\n").as_bytes()).await?;
@@ -96,12 +97,12 @@ impl HaProxy {
         Ok(answer)
     }
 
-    /// The state of each server of `backend`, as `show stat` words it: `UP`, `DOWN`, `UP 1/3`, `no check`.
+    /// The state of each server of `backend`, in the words of `show stat`: `UP`, `DOWN`, `UP 1/3`, `no check`.
     pub(crate) async fn servers(&self, backend: &str) -> BTreeMap<String, String> {
         self.column(backend, "status").await
     }
 
-    /// How often each server of `backend` went from UP to DOWN since the start.
+    /// How many times each server of `backend` went from UP to DOWN since the start.
     pub(crate) async fn falls(&self, backend: &str) -> BTreeMap<String, u64> {
         let column = self.column(backend, "chkdown").await;
         column
@@ -110,7 +111,7 @@ impl HaProxy {
             .collect()
     }
 
-    /// One column of `show stat` for each server of `backend`.
+    /// A column of `show stat`, for each server of `backend`.
     async fn column(&self, backend: &str, name: &str) -> BTreeMap<String, String> {
         let table = self.ask("show stat").await.expect("a running haproxy");
         let mut lines = table.lines();
@@ -130,7 +131,7 @@ impl HaProxy {
             .collect()
     }
 
-    /// Until exactly `servers` of `backend` are up.
+    /// Waits until exactly `servers` of `backend` are up.
     pub(crate) async fn wait_up(&self, backend: &str, servers: &[&str]) {
         let what = format!("only {servers:?} of {backend} to be up");
         eventually(SOON, what, async || {

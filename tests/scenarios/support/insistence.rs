@@ -1,4 +1,4 @@
-//! A client of the checks that takes no other answer than yes.
+//! A client that accepts no answer but yes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,10 +11,10 @@ use super::BACKGROUND;
 use super::keeper::Keepers;
 use super::redis::Redis;
 
-/// Between two questions to one keeper.
+/// The time between two questions to one keeper.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Asks every keeper whether the primaries are writable, over and over, and keeps the first answer that is no yes.
+/// Asks every keeper again and again whether the primaries are writable, and keeps the first answer that is no yes.
 pub(crate) struct Insistence {
     asking: JoinSet<()>,
     heard: Arc<Mutex<Heard>>,
@@ -22,7 +22,7 @@ pub(crate) struct Insistence {
 
 #[derive(Debug, Default)]
 struct Heard {
-    /// How often each question was answered with yes.
+    /// How many times each question was answered with yes.
     yeses: BTreeMap<String, usize>,
     no: Option<String>,
 }
@@ -30,7 +30,7 @@ struct Heard {
 // === impl Insistence ===
 
 impl Insistence {
-    /// Begins to ask about each of these primaries of a cluster.
+    /// Begins to ask about these primaries, each with its cluster.
     pub(crate) fn start(keepers: &Keepers, primaries: &[(&str, &Redis)]) -> Self {
         let heard = Arc::<Mutex<Heard>>::default();
         let mut asking = JoinSet::new();
@@ -48,10 +48,10 @@ impl Insistence {
         Self { asking, heard }
     }
 
-    /// Stops asking; asserts that every keeper said yes of every primary each time.
+    /// Stops asking, and asserts that every keeper always said yes for every primary.
     ///
     /// # Panics
-    /// If one did not, or was never asked.
+    /// If a keeper did not, or was never asked.
     pub(crate) fn assert_always_yes(mut self) {
         self.asking.abort_all();
         let heard = open(&self.heard);
@@ -85,7 +85,8 @@ async fn insist(urls: Vec<String>, heard: Arc<Mutex<Heard>>) {
             let mut heard = open(&heard);
             match told {
                 None => *heard.yeses.entry(url.clone()).or_default() += 1,
-                // On a machine that is busy for longer than a check waits: that says nothing of the lease.
+                // On a busy machine an answer may take longer than a check waits. Such an answer says nothing of the
+                // lease.
                 Some(told) if told.contains("did not answer in time") => {}
                 Some(told) => drop(heard.no.get_or_insert(format!("{url}: {told}"))),
             }

@@ -1,4 +1,4 @@
-//! The built `redis-keeper`, one process or a fleet.
+//! The built `redis-keeper`: one process, or several.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::Deref;
@@ -24,11 +24,11 @@ mod talk;
 const HTTP_PORT: u16 = 17_380;
 const ZOOKEEPER_PORT: u16 = 17_181;
 
-/// The configuration that all keepers of a fleet have in common.
+/// The configuration that several keepers share.
 #[derive(Clone)]
 pub(crate) struct Settings(Value);
 
-/// One keeper process, with links of its own to every ZooKeeper server.
+/// A keeper process, with its own link to every ZooKeeper server.
 pub(crate) struct Keeper {
     id: String,
     http: SocketAddrV4,
@@ -44,13 +44,13 @@ pub(crate) struct Keepers(Vec<Keeper>);
 /// An HTTP answer.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Answer {
-    /// HTTP status code.
+    /// The HTTP status code.
     pub(crate) code: u16,
     /// The JSON body, or the text if it is not JSON.
     pub(crate) body: Value,
 }
 
-/// The built program. Cargo tells an example no path of it: there it is the example, which then obeys `run FILE` itself.
+/// The built program. Cargo gives an example no path of it, so an example runs itself, and obeys `run FILE`.
 fn program() -> String {
     option_env!("CARGO_BIN_EXE_redis-keeper").map_or_else(
         || {
@@ -61,7 +61,7 @@ fn program() -> String {
     )
 }
 
-/// The built program, started by a line of shell.
+/// The built program as `"$@"` of a line of shell.
 fn under(line: &str) -> Command {
     let mut shell = command("sh");
     shell.args(["-c", line, "sh"]).arg(program());
@@ -71,8 +71,8 @@ fn under(line: &str) -> Command {
 // === impl Settings ===
 
 impl Settings {
-    /// No cluster yet; fast ticks, a mark-down time that a busy machine does not reach by accident, and no rest between
-    /// two failovers.
+    /// Settings without a cluster: fast ticks, no cool-down, and a mark-down time that a busy machine does not exceed
+    /// by accident.
     pub(crate) fn new() -> Self {
         Self(json!({
             "tick-seconds": 0.2,
@@ -83,7 +83,7 @@ impl Settings {
         }))
     }
 
-    /// The same with times for which a busy machine does not count as an outage.
+    /// Such settings with longer times, so that a pause of a busy machine is no outage.
     pub(crate) fn patient() -> Self {
         Self::new()
             .set("zk-session-timeout-seconds", 6)
@@ -91,7 +91,7 @@ impl Settings {
             .set("failsafe-consent-seconds", 3)
     }
 
-    /// One more cluster.
+    /// Adds a cluster.
     pub(crate) fn cluster<'a>(
         self,
         name: &str,
@@ -103,7 +103,7 @@ impl Settings {
         self.cluster_with(json!({"name": name, "nodes": nodes.collect::<Vec<_>>()}))
     }
 
-    /// One more cluster, as its JSON.
+    /// Adds a cluster, given as its JSON.
     pub(crate) fn cluster_with(mut self, cluster: Value) -> Self {
         self.0["clusters"]
             .as_array_mut()
@@ -127,10 +127,10 @@ impl Settings {
 // === impl Keeper: life ===
 
 impl Keeper {
-    /// Where every keeper answers HTTP, on an address of its own.
+    /// The HTTP port of every keeper; each has an address of its own.
     pub(crate) const PORT: u16 = HTTP_PORT;
 
-    /// Starts a keeper on ZooKeeper, without waiting for it.
+    /// Starts a keeper on ZooKeeper, and does not wait for it.
     pub(crate) async fn launch(
         id: &str,
         net: &Net,
@@ -140,7 +140,7 @@ impl Keeper {
         Self::launch_by(command(&program()), id, net, prefix, settings).await
     }
 
-    /// The same, started by a line of shell, which has it in `"$@"`.
+    /// Starts such a keeper by a line of shell, in which `"$@"` is the keeper.
     pub(crate) async fn launch_under(
         line: &str,
         id: &str,
@@ -171,14 +171,15 @@ impl Keeper {
         Self::run(id, at, links, settings.listening(at), program)
     }
 
-    /// Starts a keeper on `host` with `settings` that name its ZooKeeper servers, without waiting for it.
+    /// Starts a keeper on `host`, with `settings` that name the ZooKeeper servers, and does not wait for it.
     pub(crate) fn launch_at(id: &str, host: Ipv4Addr, settings: &Settings) -> Self {
         let at = SocketAddrV4::new(host, HTTP_PORT);
         let settings = settings.clone().listening(at);
         Self::run(id, at, Vec::new(), settings, command(&program()))
     }
 
-    /// The same on a host that bears this name. It listens on all addresses, and says where it does only if `settings` do.
+    /// Starts such a keeper on a host with this name. The keeper listens on all addresses, and advertises one only if
+    /// `settings` do.
     pub(crate) fn launch_named(id: &str, host: Ipv4Addr, name: &str, settings: &Settings) -> Self {
         const NAMED: &str = r#"hostname "$0" && exec "$@""#;
         let at = SocketAddrV4::new(host, HTTP_PORT);
@@ -191,7 +192,7 @@ impl Keeper {
         Self::run(id, at, Vec::new(), settings, keeper)
     }
 
-    /// Starts a keeper that coordinates with nobody, without waiting for it.
+    /// Starts a keeper with embedded coordination, and does not wait for it.
     pub(crate) fn launch_embedded(id: &str, net: &Net, settings: &Settings) -> Self {
         let at = net.socket(HTTP_PORT);
         let settings = settings.clone().set("coordination", "embedded");
@@ -204,7 +205,7 @@ impl Keeper {
         )
     }
 
-    /// The same, started by a line of shell, which has it in `"$@"`.
+    /// Starts such a keeper by a line of shell, in which `"$@"` is the keeper.
     pub(crate) fn launch_embedded_under(
         line: &str,
         id: &str,
@@ -216,7 +217,7 @@ impl Keeper {
         Self::run(id, at, Vec::new(), settings.listening(at), under(line))
     }
 
-    /// Starts `keeper`, a command that only lacks its arguments.
+    /// Starts the command `keeper`, which lacks only its arguments.
     fn run(
         id: &str,
         http: SocketAddrV4,
@@ -228,7 +229,7 @@ impl Keeper {
         Self::run_file(id, http, zookeeper, &config.to_string(), keeper)
     }
 
-    /// Starts `keeper`, a command that only lacks its arguments, with this file.
+    /// Starts the command `keeper` with a file of this text.
     fn run_file(
         id: &str,
         http: SocketAddrV4,
@@ -256,22 +257,22 @@ impl Keeper {
         }
     }
 
-    /// Its id.
+    /// The keeper's id.
     pub(crate) fn id(&self) -> &str {
         &self.id
     }
 
-    /// Where it answers HTTP.
+    /// The keeper's HTTP address.
     pub(crate) fn http(&self) -> SocketAddrV4 {
         self.http
     }
 
-    /// To kill it, pause it, restart it, and to read its log.
+    /// The process, to kill it, pause it, restart it, or read its log.
     pub(crate) fn process(&self) -> &Process {
         &self.process
     }
 
-    /// Changes its file, and restarts it.
+    /// Changes the keeper's file, and restarts the keeper.
     pub(crate) async fn reconfigure(&self, change: impl FnOnce(&mut Value)) {
         let file = self.dir.path().join("keeper.conf");
         let text = std::fs::read_to_string(&file).expect("keeper.conf");
@@ -283,22 +284,22 @@ impl Keeper {
         self.process.restart();
     }
 
-    /// Closes its connections to ZooKeeper and refuses new ones.
+    /// Closes the keeper's connections to ZooKeeper, and refuses new ones.
     pub(crate) async fn cut_from_zookeeper(&self) {
         join_all(self.zookeeper.iter().map(Link::cut)).await;
     }
 
-    /// Lets nothing pass between it and ZooKeeper, its connections staying open.
+    /// Lets nothing pass between the keeper and ZooKeeper; the connections stay open.
     pub(crate) fn silence_zookeeper(&self) {
         self.zookeeper.iter().for_each(Link::silence);
     }
 
-    /// What stands between it and each ZooKeeper server.
+    /// The keeper's links to the ZooKeeper servers.
     pub(crate) fn zookeeper_links(&self) -> impl Iterator<Item = &Link> {
         self.zookeeper.iter()
     }
 
-    /// Ends either.
+    /// Ends a cut or a silence.
     pub(crate) async fn restore_zookeeper(&self) {
         join_all(self.zookeeper.iter().map(Link::restore)).await;
     }
@@ -307,7 +308,7 @@ impl Keeper {
 // === impl Keeper: wait ===
 
 impl Keeper {
-    /// Until it holds a lease.
+    /// Waits until the keeper holds a lease.
     pub(crate) async fn wait_ready(&self) {
         eventually(SOON, format_args!("{} to be ready", self.id), async || {
             let answer = self
@@ -324,7 +325,7 @@ impl Keeper {
 // === impl Keepers ===
 
 impl Keepers {
-    /// Starts `count` keepers and waits until all are ready.
+    /// Starts `count` keepers, and waits until all are ready.
     ///
     /// # Panics
     /// If `net` is not a [`Net::fleet`].
@@ -338,7 +339,7 @@ impl Keepers {
         Self::start_by(commands, net, prefix, settings).await
     }
 
-    /// The same, each with files of its own below `/etc`.
+    /// Starts such keepers; each has files of its own below `/etc`.
     pub(crate) async fn start_with(
         etc: &[Etc],
         net: &Net,
@@ -364,7 +365,8 @@ impl Keepers {
         Self::of(keepers).await
     }
 
-    /// The same for a cluster `cache` of `nodes`, until all name the first of these as the primary of the others.
+    /// Starts `count` keepers for a cluster `cache` of `nodes`. Waits until every keeper names the first node as the
+    /// primary of the others.
     pub(crate) async fn start_for(
         count: usize,
         net: &Net,

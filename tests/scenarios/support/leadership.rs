@@ -1,11 +1,11 @@
-//! Who leads, as the keepers say, and what was done under which epoch, as their logs say.
+//! The leader and its epoch, as the keepers say, and the deeds of each epoch, as their logs say.
 
 use super::keeper::{Keeper, Keepers};
 use super::wait::{SOON, eventually};
 
-/// The line that a leadership begins with.
+/// The log line with which a leadership begins.
 pub(crate) const BEGUN: &str = "leading";
-/// Lines that tell of something done as the leader.
+/// Log lines of a leader's deeds.
 const DEEDS: [&str; 6] = [
     "withdrawing the primary",
     "candidate chosen",
@@ -15,14 +15,14 @@ const DEEDS: [&str; 6] = [
     BEGUN,
 ];
 
-/// One line of a log that names an epoch.
+/// A log line that names an epoch.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Deed {
-    /// When, as it was logged: later ones sort later.
+    /// The logged time; later times sort later.
     pub(crate) at: String,
-    /// The epoch it was done under.
+    /// The epoch of the deed.
     pub(crate) epoch: u64,
-    /// What, in the log's words.
+    /// The deed, in the log's words.
     pub(crate) what: &'static str,
     /// The whole line.
     pub(crate) line: String,
@@ -31,13 +31,13 @@ pub(crate) struct Deed {
 // === impl Keeper ===
 
 impl Keeper {
-    /// The epoch it leads with, if it says that it leads.
+    /// The epoch with which the keeper leads, if it says that it leads.
     pub(crate) async fn leads_with(&self) -> Option<u64> {
         let answer = self.get("/admin/keepers").await.ok()?;
         answer.body["leading-with-epoch"].as_u64()
     }
 
-    /// What it did as the leader, in its order.
+    /// The keeper's deeds as the leader, in order.
     pub(crate) fn deeds(&self) -> Vec<Deed> {
         let log = self.process().log();
         let deed = |line: &str| {
@@ -62,12 +62,12 @@ impl Keeper {
 // === impl Keepers ===
 
 impl Keepers {
-    /// Waits until one of those that run leads; its place among them.
+    /// Waits until a running keeper leads. Returns its index.
     pub(crate) async fn wait_leader(&self) -> usize {
         self.wait_leader_other_than(None).await
     }
 
-    /// The same, passing over one that may still believe it leads.
+    /// Waits until a keeper other than `not` leads. The keeper `not` may still believe that it leads.
     pub(crate) async fn wait_leader_other_than(&self, not: Option<usize>) -> usize {
         eventually(SOON, "a leader", async || {
             for (place, keeper) in self.iter().enumerate() {
@@ -80,7 +80,7 @@ impl Keepers {
         .await
     }
 
-    /// What all of them did as leaders, in the order of time.
+    /// The deeds of all keepers as leaders, in order of time.
     pub(crate) fn deeds(&self) -> Vec<Deed> {
         let mut deeds: Vec<_> = self.iter().flat_map(Keeper::deeds).collect();
         deeds.sort();

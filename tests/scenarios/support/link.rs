@@ -1,4 +1,4 @@
-//! A TCP link that a test can cut: it stands between a client and a server.
+//! A TCP link between a client and a server, which a test can cut.
 
 use std::collections::BTreeSet;
 use std::future::pending;
@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 
 use super::BACKGROUND;
 
-/// How often it is looked up whose a connection is, while a process is barred.
+/// How often the owner of a connection is looked up while a process is barred.
 const LOOKED_UP_EVERY: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Copy, PartialEq)]
@@ -27,32 +27,32 @@ enum State {
     Cut,
 }
 
-/// Where in what a client sends its connection is to be stopped.
+/// The place in a client's bytes at which its connection is stopped.
 #[derive(Debug, Clone)]
 pub(crate) enum Catch {
-    /// Before these bytes reach the server: a command that is under way.
+    /// Before these bytes reach the server: the command is under way.
     Before(String),
-    /// When they have reached it, before it can answer: a command whose outcome is not known.
+    /// After these bytes reached the server, before it can answer: the outcome of the command is unknown.
     After(String),
 }
 
-/// An order to a Redis server to change its role, as it was handed to the server.
+/// A command to change its role, as it reached a Redis server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Order {
-    /// When.
+    /// When the command reached the server.
     pub(crate) at: Instant,
-    /// The epoch that the connection bears; `None` for one without.
+    /// The epoch in the name of the connection; `None` without such a name.
     pub(crate) epoch: Option<u64>,
 }
 
-/// Waits for a connection to catch, and keeps it until let go. Other connections pass. Notes orders.
+/// Stops the next connection that matches, until the test lets it go. Other connections pass. Notes all orders.
 struct Trap {
     catch: Mutex<Option<Catch>>,
     caught: watch::Sender<bool>,
     orders: Mutex<Vec<Order>>,
 }
 
-/// Forwards connections made to its own address; dropping it closes them all.
+/// Forwards connections to its own address. A dropped link closes all of them.
 pub(crate) struct Link {
     at: SocketAddrV4,
     state: watch::Sender<State>,
@@ -60,14 +60,14 @@ pub(crate) struct Link {
     trap: Arc<Trap>,
     /// Processes whose connections are closed.
     barred: watch::Sender<BTreeSet<u32>>,
-    /// Raised whenever the connections there are go mute.
+    /// Counts how many times the open connections went mute.
     mutes: watch::Sender<u64>,
-    /// The server that it stands before, and where new connections lead instead.
+    /// The server behind the link. Below: the server to which new connections lead.
     server: SocketAddrV4,
     leads_to: watch::Sender<SocketAddrV4>,
 }
 
-/// What may keep a connection from passing on what it carries.
+/// Everything that may stop the bytes of a connection.
 #[derive(Clone)]
 struct Gates {
     trap: Arc<Trap>,
@@ -78,7 +78,7 @@ struct Gates {
 // === impl Link ===
 
 impl Link {
-    /// Listens at `at` for `server`.
+    /// Listens at `at`, and forwards to `server`.
     pub(crate) async fn new(at: SocketAddrV4, server: SocketAddrV4) -> Self {
         let (state, watched) = watch::channel(State::Open);
         let (listens, listening) = watch::channel(false);
@@ -110,52 +110,52 @@ impl Link {
         link
     }
 
-    /// Where clients connect.
+    /// The address for clients.
     pub(crate) fn at(&self) -> SocketAddrV4 {
         self.at
     }
 
-    /// Closes every connection and refuses new ones, as a host whose process died does.
+    /// Closes every connection and refuses new ones, as a host does whose process died.
     pub(crate) async fn cut(&self) {
         self.state.send_replace(State::Cut);
         self.wait_listening(false).await;
     }
 
-    /// Lets no byte pass and closes nothing, as a host that fell off the network does.
+    /// Lets no byte pass and closes nothing, as a host does that fell off the network.
     pub(crate) fn silence(&self) {
         self.state.send_replace(State::Silent);
     }
 
-    /// Lets no byte pass on the connections there are, ever again, and closes none; new ones work. So does a firewall that
-    /// has forgotten its flows.
+    /// Makes the open connections mute for ever, and closes none; new ones work. A firewall that forgot its flows
+    /// does the same.
     pub(crate) fn mute_flows(&self) {
         self.mutes.send_modify(|mutes| *mutes += 1);
     }
 
-    /// Ends either; what a silent link held back is delivered.
+    /// Ends a cut or a silence. The bytes that a silent link held back are delivered.
     pub(crate) async fn restore(&self) {
         self.state.send_replace(State::Open);
         self.wait_listening(true).await;
     }
 
-    /// Closes every connection of one process, and each new one at once; those of others pass.
+    /// Closes every connection of a process, and each new one at once. Connections of other processes pass.
     pub(crate) fn bar(&self, process: u32) {
         self.barred.send_modify(|barred| {
             barred.insert(process);
         });
     }
 
-    /// From now on, new connections lead to another server, as when a name has moved; those that stand go on.
+    /// Leads new connections to another server, as when a name has moved. Open connections go on.
     pub(crate) fn lead_to(&self, other: SocketAddrV4) {
         self.leads_to.send_replace(other);
     }
 
-    /// Ends that.
+    /// Leads new connections to the server again.
     pub(crate) fn lead_back(&self) {
         self.leads_to.send_replace(self.server);
     }
 
-    /// Stops the next connection that sends what `catch` says, and no other.
+    /// Stops the next connection that sends the bytes of `catch`, and no other.
     pub(crate) fn set_trap(&self, catch: Catch) {
         *self.trap.catch() = Some(catch);
     }
@@ -165,18 +165,18 @@ impl Link {
         self.trap.orders().clone()
     }
 
-    /// Until a connection is caught.
+    /// Waits until a connection is caught.
     pub(crate) async fn caught(&self) {
         let mut caught = self.trap.caught.subscribe();
         let _ = caught.wait_for(|caught| *caught).await;
     }
 
-    /// Takes the trap away, and keeps what it caught.
+    /// Removes the trap; a caught connection stays stopped.
     pub(crate) fn disarm(&self) {
         *self.trap.catch() = None;
     }
 
-    /// Takes the trap away; what a caught connection had sent goes on to the server, if that still wants it.
+    /// Removes the trap; the bytes of a caught connection go on to the server, if it still reads them.
     pub(crate) fn let_go(&self) {
         *self.trap.catch() = None;
         self.trap.caught.send_replace(false);
@@ -199,7 +199,7 @@ impl Trap {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What it was set for, if that is in `sent`. It catches only one.
+    /// The catch, if its bytes are in `sent`. The trap catches only one connection.
     fn springs(&self, sent: &[u8]) -> Option<Catch> {
         self.catch().take_if(|catch| {
             let (Catch::Before(text) | Catch::After(text)) = catch;
@@ -213,7 +213,7 @@ impl Trap {
     }
 }
 
-/// Accepts until the link is dropped.
+/// Accepts connections until the link is dropped.
 async fn serve(
     at: SocketAddrV4,
     leads: watch::Receiver<SocketAddrV4>,
@@ -244,7 +244,7 @@ async fn serve(
     }
 }
 
-/// One connection, until either side closes it or the link is cut or dropped.
+/// Carries a connection until either side closes it, or the link is cut or dropped.
 async fn carry(
     client: TcpStream,
     server: SocketAddrV4,
@@ -261,7 +261,7 @@ async fn carry(
     }
 }
 
-/// Until the process at the other end is barred.
+/// Waits until the process at the other end is barred.
 async fn turned_away(
     ends: (io::Result<SocketAddr>, io::Result<SocketAddr>),
     mut barred: watch::Receiver<BTreeSet<u32>>,
@@ -273,7 +273,7 @@ async fn turned_away(
     let Ok(processes) = barred.wait_for(some).await.map(|them| them.clone()) else {
         return pending().await;
     };
-    // The kernel's table of connections may leave one out while others come and go.
+    // The kernel's table may lack a connection for a moment, while other connections open and close.
     let inode = loop {
         match inode((near, far)) {
             Some(inode) => break inode,
@@ -295,7 +295,7 @@ async fn forward(
     let born = *mutes.borrow();
     passes(&mut state).await;
     let server = TcpStream::connect(server).await?;
-    // A link of the network delays nothing by itself: with Nagle's algorithm here, requests would wait for acknowledgements.
+    // A network link adds no delay by itself: with Nagle's algorithm here, requests would wait for acknowledgements.
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let (from_client, to_client) = client.into_split();
@@ -319,19 +319,19 @@ enum Side {
     Server,
 }
 
-/// What a trap means for one connection.
+/// The trap and the mutes, as one connection meets them.
 struct Gate<'a> {
     trap: &'a Trap,
     mutes: watch::Receiver<u64>,
-    /// Which mutes the connection came after.
+    /// The count of mutes when the connection opened.
     born: u64,
     caught: AtomicBool,
-    /// As the client named the connection.
+    /// The epoch in the client's name of the connection.
     epoch: OnceLock<u64>,
 }
 
 impl Gate<'_> {
-    /// Until `bytes` may go on.
+    /// Waits until `bytes` may go on.
     async fn pass(&self, bytes: &[u8], from: Side) {
         if from == Side::Client
             && let Some(catch) = self.trap.springs(bytes)
@@ -347,7 +347,7 @@ impl Gate<'_> {
         }
     }
 
-    /// Notes an order among `bytes`, which the other side has been handed.
+    /// Notes an order among `bytes`, which have reached the other side.
     fn passed(&self, bytes: &[u8], from: Side) {
         if from == Side::Server {
             return;
@@ -358,7 +358,7 @@ impl Gate<'_> {
             let digits: String = digits.map(|byte| char::from(*byte)).collect();
             let _ = digits.parse().map(|epoch| self.epoch.set(epoch));
         }
-        // Not the trial of one, which has more words.
+        // A trial of the command has more words, and is no order.
         if behind(bytes, "*3\r\n$9\r\nREPLICAOF\r\n").is_some() {
             let epoch = self.epoch.get().copied();
             self.trap.orders().push(Order { at, epoch });
@@ -366,10 +366,10 @@ impl Gate<'_> {
     }
 }
 
-/// How a promotion begins, and no trial of one.
+/// The first bytes of a promotion, and not of a trial of one.
 pub(crate) const PROMOTION: &str = "*3\r\n$9\r\nREPLICAOF\r\n$2\r\nNO";
 
-/// What follows `text` in `bytes`.
+/// The bytes after `text` in `bytes`.
 fn behind<'b>(bytes: &'b [u8], text: &str) -> Option<&'b [u8]> {
     let mut parts = bytes.windows(text.len());
     let at = parts.position(|part| part == text.as_bytes())?;
@@ -386,7 +386,7 @@ async fn pump(
     let mut bytes = vec![0; 16 * 1024];
     loop {
         let read = from.read(&mut bytes).await;
-        // A silent link keeps the end of a connection to itself, too.
+        // A silent link also holds back the end of a connection.
         passes(&mut state).await;
         if *gate.mutes.borrow() != gate.born {
             pending::<()>().await;
@@ -402,7 +402,7 @@ async fn pump(
     }
 }
 
-/// Waits out a silence. A cut ends the wait by ending the connection.
+/// Waits for the end of a silence. A cut ends the connection, and the wait with it.
 async fn passes(state: &mut watch::Receiver<State>) {
     let _ = until(state, |state| state == State::Open).await;
 }
@@ -414,7 +414,7 @@ async fn until<T: Copy>(
     value.wait_for(|value| wanted(*value)).await.map(drop)
 }
 
-/// The socket at the near end of a connection, as Linux tells:
+/// The inode of the socket at the near end of a connection, as Linux lists it:
 /// <https://man7.org/linux/man-pages/man5/proc_net.5.html>.
 fn inode((near, far): (SocketAddrV4, SocketAddrV4)) -> Option<String> {
     let Ok(connections) = fs::read_to_string("/proc/net/tcp") else {
@@ -422,7 +422,7 @@ fn inode((near, far): (SocketAddrV4, SocketAddrV4)) -> Option<String> {
     };
     connections.lines().skip(1).find_map(|line| {
         let mut words = line.split_whitespace().skip(1);
-        // One near end may have connections to several far ends, each of another process.
+        // A near end may have connections to several far ends, each of another process.
         let ends = (parsed(words.next()?)?, parsed(words.next()?)?);
         (ends == (near, far)).then(|| words.nth(6).map(str::to_owned))?
     })

@@ -7,22 +7,22 @@ use tempfile::TempDir;
 
 use super::redis::Redis;
 
-/// How it exits, and what it prints.
+/// The result of a run of `check --live`.
 pub(crate) struct Look {
     pub(crate) code: Option<i32>,
-    /// On the standard output: the effective configuration.
+    /// The standard output: the effective configuration.
     pub(crate) effective: Vec<u8>,
-    /// On the standard error.
+    /// The standard error: the report.
     pub(crate) report: String,
 }
 
-/// A cluster of these nodes, as a file has it.
+/// A cluster of these nodes, as JSON of a configuration file.
 pub(crate) fn cluster(name: &str, nodes: &[&Redis]) -> Value {
     let node = |redis: &&Redis| json!({"host": redis.at().ip(), "port": redis.at().port()});
     json!({"name": name, "nodes": nodes.iter().map(node).collect::<Value>()})
 }
 
-/// Has it look with this configuration.
+/// Runs `check --live` with this configuration.
 pub(crate) async fn look_live(config: &Value) -> Look {
     let dir = TempDir::new().expect("a directory");
     let file = dir.path().join("keeper.conf");

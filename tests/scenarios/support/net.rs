@@ -1,18 +1,19 @@
-//! A network of its own for each test, and a turn for each fleet.
+//! A network for each test, and a turn for each test with several keepers.
 
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
 use std::time::Duration;
 
-/// Tests with ZooKeeper and several keepers that may run at once on a machine.
+/// How many tests with ZooKeeper and several keepers may run at once on a machine.
 const FLEETS: u16 = 2;
 
-/// Bound to hold a claim. Like all ports the harness uses, it lies below those the kernel gives to clients.
+/// The port that holds a claim. Like all ports of the harness, it lies below those that the kernel gives to clients.
 const CLAIM_PORT: u16 = 17_099;
 
-/// A `127.x.y.0/24` that no other test has, in this process or another: fixed ports on its addresses never collide.
+/// A `127.x.y.0/24` that no other test has, in this process or another. So fixed ports on its addresses never
+/// collide.
 ///
-/// The claim is a bound socket, so the kernel keeps it unique and releases it with the process.
+/// The claim is a bound socket: the kernel keeps it unique, and releases it with the process.
 pub(crate) struct Net {
     x: u8,
     y: u8,
@@ -24,13 +25,14 @@ pub(crate) struct Net {
 // === impl Net ===
 
 impl Net {
-    /// A network for a test that is light on the machine.
+    /// A network for a test that needs little of the machine.
     pub(crate) fn new() -> Self {
         Self::claim(None)
     }
 
-    /// A network for a test with a fleet of keepers: waits for its turn, which ends when the network is dropped. So let
-    /// it be the test's first variable.
+    /// A network for a test with several keepers. Waits for the test's turn, which ends when the network is dropped.
+    ///
+    /// Make the network the test's first variable, so that it is dropped last.
     pub(crate) async fn fleet() -> Self {
         let turns = Ipv4Addr::new(127, 255, 255, 1);
         loop {
@@ -44,7 +46,7 @@ impl Net {
     }
 
     fn claim(turn: Option<UdpSocket>) -> Self {
-        // Later tests take later networks, so that what a finished one left in the kernel cannot disturb them.
+        // Later tests take later networks, so that leftovers of a finished test in the kernel disturb no other test.
         static LATEST: AtomicU16 = AtomicU16::new(0);
         for _ in 0..=u16::MAX {
             let offset = LATEST.fetch_add(1, Ordering::Relaxed);
@@ -75,7 +77,7 @@ impl Net {
         Ipv4Addr::new(127, self.x, self.y, host)
     }
 
-    /// `port` of an address that nothing uses yet.
+    /// The port `port` at an address that nothing uses yet.
     pub(crate) fn socket(&self, port: u16) -> SocketAddrV4 {
         SocketAddrV4::new(self.host(), port)
     }

@@ -11,15 +11,15 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::wait::{SOON, eventually};
 
-/// Lines of its log that a process shows when its test fails.
+/// How many lines of its log a process shows when its test fails.
 const SHOWN_LINES: usize = 200;
 
 /// A program that the kernel kills when this process ends, however it ends.
 ///
-/// Debian keeps daemons in `/usr/sbin`, which is not in everybody's path. It runs in the network namespace of the thread
-/// that calls this, which must live until the program has started.
+/// Debian keeps daemons in `/usr/sbin`, which is not in every path. The program runs in the network namespace of the
+/// calling thread, which must live until the program has started.
 pub(crate) fn command(program: &str) -> Command {
-    // A parent that died before `setpriv` could ask for the signal is noticed by the change of parent.
+    // The parent may have died before `setpriv` asked for the signal. Then the program has another parent, and ends.
     const UNLESS_ORPHANED: &str = r#"[ "$PPID" = "$0" ] && exec "$@""#;
     let path = std::env::var("PATH").unwrap_or_default();
     let parent = std::process::id().to_string();
@@ -33,8 +33,8 @@ pub(crate) fn command(program: &str) -> Command {
     command
 }
 
-/// What a command line begins with to run in the network namespace of the calling thread: nothing, if that is where programs
-/// are started anyway.
+/// The words before a command that enter the network namespace of the calling thread; none if the spawner is in the
+/// same one.
 fn enter_this_network() -> Vec<String> {
     if network() == SPAWNER.network {
         return Vec::new();
@@ -49,7 +49,7 @@ fn network() -> PathBuf {
     std::fs::read_link("/proc/thread-self/ns/net").expect("every thread has a network")
 }
 
-/// One child, which can be started again after its death. Dropping it kills it.
+/// A child process, which can be started again after its death. A dropped child is killed.
 pub(crate) struct Process {
     name: String,
     log: PathBuf,
@@ -64,7 +64,7 @@ struct Run {
 // === impl Process ===
 
 impl Process {
-    /// Starts what [`command`] made; its output goes to `log`.
+    /// Starts a program of [`command`]; its output goes to `log`.
     pub(crate) fn start(name: impl Into<String>, log: &Path, command: Command) -> Self {
         let process = Self {
             name: name.into(),
@@ -78,7 +78,7 @@ impl Process {
         process
     }
 
-    /// Starts it once more, killing it first if it still runs.
+    /// Starts the program again, after killing it if it still runs.
     pub(crate) fn restart(&self) {
         self.kill();
         let mut run = self.run();
@@ -95,7 +95,7 @@ impl Process {
         run.child = Some(child.unwrap_or_else(|error| panic!("{}: {error}", self.name)));
     }
 
-    /// Freezes it: connections stay open and nothing answers.
+    /// Freezes the process: its connections stay open, and it answers nothing.
     pub(crate) fn pause(&self) {
         self.signal(Signal::STOP);
     }
@@ -105,12 +105,12 @@ impl Process {
         self.signal(Signal::CONT);
     }
 
-    /// Asks it to end.
+    /// Asks the process to end (SIGTERM).
     pub(crate) fn terminate(&self) {
         self.signal(Signal::TERM);
     }
 
-    /// Kills it and sees it dead. Nothing if it does not run.
+    /// Kills the process, and waits for its death. Does nothing if the process does not run.
     pub(crate) fn kill(&self) {
         if let Some(mut child) = self.run().child.take() {
             let _ = child.kill();
@@ -118,7 +118,7 @@ impl Process {
         }
     }
 
-    /// Sends `signal`.
+    /// Sends `signal` to the process.
     pub(crate) fn signal(&self, signal: Signal) {
         let run = self.run();
         let child = run.child.as_ref();
@@ -127,7 +127,7 @@ impl Process {
             .unwrap_or_else(|error| panic!("{signal:?} to {}: {error}", self.name));
     }
 
-    /// How it ended, or `None` while it runs.
+    /// The exit status, or `None` while the process runs.
     pub(crate) fn exit_status(&self) -> Option<ExitStatus> {
         let mut run = self.run();
         let child = run.child.as_mut();
@@ -135,7 +135,7 @@ impl Process {
         child.try_wait().expect("a child of ours")
     }
 
-    /// Waits until it has ended by itself, and says how.
+    /// Waits until the process has ended by itself. Returns the exit status.
     pub(crate) async fn wait_exit(&self) -> ExitStatus {
         eventually(SOON, format_args!("{} to exit", self.name), async || {
             self.exit_status().ok_or("it runs")
@@ -143,12 +143,12 @@ impl Process {
         .await
     }
 
-    /// Process id of the present run.
+    /// The process id of the present run.
     pub(crate) fn id(&self) -> u32 {
         self.run().child.as_ref().map_or(0, Child::id)
     }
 
-    /// All it has printed, over all its runs.
+    /// Everything that the process has printed, in all its runs.
     pub(crate) fn log(&self) -> String {
         let log = std::fs::read(&self.log).unwrap_or_default();
         String::from_utf8_lossy(&log).into_owned()
@@ -173,11 +173,13 @@ impl Drop for Process {
 
 type Spawned = (Command, io::Result<Child>);
 
-/// The death signal is sent when the *thread* that spawned the child ends, and each test is a thread of its own: so one
-/// thread that never ends spawns for all.
+/// A thread that never ends, and that starts all children.
+///
+/// The kernel sends the death signal when the *thread* ends that started the child, and each test is a thread of its
+/// own.
 struct Spawner {
     orders: mpsc::Sender<(Command, mpsc::Sender<Spawned>)>,
-    /// That of whoever spawned first.
+    /// The network namespace of the thread that started the first child.
     network: PathBuf,
 }
 

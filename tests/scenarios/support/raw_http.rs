@@ -8,14 +8,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Sends `request` as it is, and returns the status code of the answer; `None` if the connection was closed without one.
+/// Sends `request` as it is. Returns the status code, or `None` if the server closed the connection without an
+/// answer.
 ///
 /// # Errors
 /// No connection, or neither an answer nor an end within five seconds.
 pub(crate) async fn ask(at: SocketAddrV4, request: &[u8]) -> io::Result<Option<u16>> {
     timeout(Duration::from_secs(5), async {
         let mut stream = TcpStream::connect(at).await?;
-        // The server may refuse in the middle of a long request: what it said before that counts.
+        // The server may refuse in the middle of a long request. The answer that it sent before counts.
         let _ = stream.write_all(request).await;
         let mut answer = Vec::new();
         let mut buffer = [0; 1024];

@@ -1,4 +1,4 @@
-//! A session that nobody opens again.
+//! A session that is not reopened when it is shut.
 
 use std::net::SocketAddrV4;
 
@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::wait::SOON;
 
-/// A session without a client library, which would open another when it is shut.
+/// A session without a client library: a library would reopen it.
 pub(crate) struct RawSession(TcpStream);
 
 // === impl RawSession ===
@@ -20,7 +20,7 @@ impl RawSession {
         session
     }
 
-    /// It is open still.
+    /// Asserts that the session is still open.
     pub(crate) async fn ping(&mut self) {
         let mut pong = [0; 7];
         self.0
@@ -31,7 +31,7 @@ impl RawSession {
         assert_eq!(&pong, b"+PONG\r\n");
     }
 
-    /// Until it is shut from the other side.
+    /// Waits until the other side has shut the session.
     pub(crate) async fn wait_shut(&mut self) {
         let end = timeout(SOON, self.0.read(&mut [0])).await;
         assert!(

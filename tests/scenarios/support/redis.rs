@@ -1,4 +1,4 @@
-//! A real redis-server.
+//! A real `redis-server`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,10 +18,10 @@ use super::process::{Process, command};
 use super::wait::{SOON, eventually};
 
 const PORT: u16 = 17_379;
-/// Where a server behind a link listens; the link has [`PORT`].
+/// The port of a server behind a link; the link has [`PORT`].
 const HIDDEN_PORT: u16 = 17_378;
 
-/// What a server does at present.
+/// The role of a server at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     /// Takes writes.
@@ -36,46 +36,46 @@ pub(crate) struct Redis {
     link: Option<Link>,
     process: Process,
     dir: Arc<TempDir>,
-    /// Where the data are of one that was moved.
+    /// The data directory of a server that was moved.
     _data: Option<Arc<TempDir>>,
 }
 
 // === impl Redis: life ===
 
 impl Redis {
-    /// An empty server that keeps nothing on disk by itself.
+    /// Starts an empty server that saves nothing by itself.
     pub(crate) async fn start(net: &Net) -> Self {
         Self::start_with(net, &[]).await
     }
 
-    /// The same with lines of `redis.conf`, which win over those given here.
+    /// Starts such a server with more lines of `redis.conf`, which win over the defaults of this module.
     pub(crate) async fn start_with(net: &Net, options: &[(&str, &str)]) -> Self {
         Self::launch(net.socket(PORT), None, options).await
     }
 
-    /// The same of another make, or with files of its own: `server` only lacks its arguments.
+    /// Starts such a server from the command `server`, which lacks only its arguments.
     pub(crate) async fn start_by(server: Command, net: &Net, options: &[(&str, &str)]) -> Self {
         Self::launch_by(server, net.socket(PORT), None, options).await
     }
 
-    /// The same with PORT of `host`, which the caller has taken from its network.
+    /// Starts such a server at [`PORT`] of `host`, which the caller has taken from its network.
     pub(crate) async fn start_at(host: Ipv4Addr, options: &[(&str, &str)]) -> Self {
         Self::launch(SocketAddrV4::new(host, PORT), None, options).await
     }
 
-    /// The same at an address whose host the caller has taken from its network.
+    /// Starts such a server at an address whose host the caller has taken from its network.
     pub(crate) async fn start_on(at: SocketAddrV4, options: &[(&str, &str)]) -> Self {
         Self::launch(at, None, options).await
     }
 
-    /// A server that everybody else reaches through a [`Link`], and that announces itself by it.
+    /// Starts a server that all others reach through a [`Link`], and that announces the link's address.
     pub(crate) async fn start_behind_link(net: &Net, options: &[(&str, &str)]) -> Self {
         let at = net.socket(PORT);
         let link = Link::new(at, SocketAddrV4::new(*at.ip(), HIDDEN_PORT)).await;
         Self::launch(at, Some(link), options).await
     }
 
-    /// A replica in step with `primary`.
+    /// Starts a replica of `primary`, and waits until it is in step.
     pub(crate) async fn replica_of(net: &Net, primary: &Redis, options: &[(&str, &str)]) -> Self {
         let follow = format!("{} {}", primary.at.ip(), primary.at.port());
         let options = [&[("replicaof", follow.as_str())], options].concat();
@@ -84,7 +84,7 @@ impl Redis {
         replica
     }
 
-    /// A primary and two replicas in step with it.
+    /// Starts a primary, and two replicas in step with it.
     pub(crate) async fn trio(net: &Net) -> [Self; 3] {
         let primary = Self::start(net).await;
         let first = Self::replica_of(net, &primary, &[]).await;
@@ -92,7 +92,7 @@ impl Redis {
         [primary, first, second]
     }
 
-    /// The same behind links of their own.
+    /// Starts a primary and two replicas in step with it, each behind a link of its own.
     pub(crate) async fn trio_behind_links(net: &Net) -> [Self; 3] {
         let [primary, first, second] = [
             Self::start_behind_link(net, &[]).await,
@@ -143,17 +143,17 @@ impl Redis {
         redis
     }
 
-    /// Kills it; what it had not saved is lost.
+    /// Kills the server; unsaved data are lost.
     pub(crate) fn kill(&self) {
         self.process.kill();
     }
 
-    /// To send it other signals.
+    /// The process, to send it other signals.
     pub(crate) fn process(&self) -> &Process {
         &self.process
     }
 
-    /// Freezes it: its connections stay open and nothing answers.
+    /// Freezes the server: its connections stay open, and it answers nothing.
     pub(crate) fn pause(&self) {
         self.process.pause();
     }
@@ -163,18 +163,18 @@ impl Redis {
         self.process.resume();
     }
 
-    /// Starts it with what is on disk: the last `SAVE`, and the configuration as last rewritten.
+    /// Starts the server with its last `SAVE` and its rewritten configuration, and waits for an answer.
     pub(crate) async fn revive(&self) {
         self.process.restart();
         self.wait_answering().await;
     }
 
-    /// The same without waiting until it answers.
+    /// Starts the server in the same way, and does not wait.
     pub(crate) fn restart(&self) {
         self.process.restart();
     }
 
-    /// It is dead: a server with what it has on disk, at PORT of `host`, which is taken.
+    /// Starts a server with the data of this dead one, at [`PORT`] of `host`, which is taken from the network.
     pub(crate) async fn moved_to(&self, host: Ipv4Addr) -> Self {
         let dir = self.dir.path().display().to_string();
         Self {
@@ -183,7 +183,7 @@ impl Redis {
         }
     }
 
-    /// Deletes its data from the disk.
+    /// Deletes the server's data from the disk.
     pub(crate) fn forget(&self) {
         for entry in std::fs::read_dir(self.dir.path()).expect("its directory") {
             let path = entry.expect("its directory").path();
@@ -193,10 +193,10 @@ impl Redis {
         }
     }
 
-    /// What stands between it and the others.
+    /// The link before the server.
     ///
     /// # Panics
-    /// Unless it was started behind one.
+    /// Unless the server was started behind a link.
     pub(crate) fn link(&self) -> &Link {
         self.link.as_ref().expect("started behind a link")
     }
@@ -205,28 +205,28 @@ impl Redis {
 // === impl Redis: talk ===
 
 impl Redis {
-    /// Where others reach it.
+    /// The address at which others reach the server.
     pub(crate) fn at(&self) -> SocketAddrV4 {
         self.at
     }
 
-    /// Where it listens itself, past its link if it has one.
+    /// The address at which the server listens itself, past its link if it has one.
     pub(crate) fn past_link(&self) -> SocketAddrV4 {
         let port = self.link.as_ref().map_or(self.at.port(), |_| HIDDEN_PORT);
         SocketAddrV4::new(*self.at.ip(), port)
     }
 
-    /// Its name in a keeper's configuration and answers.
+    /// The server's name in a keeper's configuration and answers.
     pub(crate) fn node(&self) -> NodeAddr {
         NodeAddr::new(self.at.ip().to_string(), self.at.port())
     }
 
-    /// A new connection, past its link if it has one.
+    /// Opens a connection, past the link if there is one.
     pub(crate) async fn connect(&self) -> RedisResult<MultiplexedConnection> {
         connect(self.past_link()).await
     }
 
-    /// Runs one command, its words parted by spaces.
+    /// Runs one command, its words separated by spaces.
     pub(crate) async fn try_run<T: FromRedisValue>(&self, words: &str) -> RedisResult<T> {
         let mut words = words.split_whitespace();
         let mut command = redis::cmd(words.next().expect("a command"));
@@ -234,13 +234,13 @@ impl Redis {
         command.query_async(&mut self.connect().await?).await
     }
 
-    /// Runs one command that must succeed, its words parted by spaces.
+    /// Runs one command that must succeed, its words separated by spaces.
     pub(crate) async fn run<T: FromRedisValue>(&self, words: &str) -> T {
         let reply = self.try_run(words).await;
         reply.unwrap_or_else(|error| panic!("{words} at {}: {error}", self.at))
     }
 
-    /// Writes its data to its dump. A save for a replica may be under way still, though that has all it needs.
+    /// Saves the server's data. A save for a replica may still be running, though the replica has everything.
     pub(crate) async fn save(&self) {
         eventually(SOON, format!("{} to save", self.at), async || {
             let saved: RedisResult<()> = self.try_run("SAVE").await;
@@ -249,7 +249,7 @@ impl Redis {
         .await;
     }
 
-    /// Tells it, as an operator does, to follow `primary`.
+    /// Tells the server, as an operator does, to follow `primary`.
     pub(crate) async fn follow(&self, primary: &Redis) {
         let (at, port) = (primary.at.ip(), primary.at.port());
         self.run::<()>(&format!("REPLICAOF {at} {port}")).await;
@@ -264,7 +264,7 @@ impl Redis {
             .collect())
     }
 
-    /// How often it has run `command`, given in lower case, since its start.
+    /// How many times the server has run `command`, in lower case, since its start.
     pub(crate) async fn calls(&self, command: &str) -> u64 {
         let statistics = self.info("commandstats").await.expect("statistics");
         statistics
@@ -273,9 +273,9 @@ impl Redis {
             .map_or(0, |calls| calls.parse().expect("a count"))
     }
 
-    /// Writes `count` keys named after `name`. A replica that has just begun to follow may be sent them only a second later:
-    /// if its first ACK reached the primary before the fork for its synchronisation had ended, it is sent nothing until the
-    /// next one (Redis 7.0). See [`wait_followed_by`](Self::wait_followed_by).
+    /// Writes `count` keys named after `name`. A new replica may get the keys up to a second late (Redis 7.0). Its first
+    /// ACK then came before the primary's fork for the synchronisation had ended. See
+    /// [`wait_followed_by`](Self::wait_followed_by).
     pub(crate) async fn write_keys(&self, name: &str, count: usize) {
         let mut writes = redis::pipe();
         for key in 0..count {
@@ -286,7 +286,7 @@ impl Redis {
         written.unwrap_or_else(|error| panic!("writing to {}: {error}", self.at));
     }
 
-    /// What it is called: `Redis` or `Valkey`.
+    /// The product: `Redis` or `Valkey`.
     pub(crate) async fn product(&self) -> &'static str {
         let server = self.info("server").await.expect("a server that answers");
         match server.get("server_name").map(String::as_str) {
@@ -295,25 +295,25 @@ impl Redis {
         }
     }
 
-    /// Whether it is older than 7.0. Its dumps keep no history: started again, it cannot show whose data it has (ADR 028).
+    /// Whether the server is older than 7.0. Its dumps keep no history: they do not show whose data it has (ADR 028).
     pub(crate) async fn forgets_its_history(&self) -> bool {
         let server = self.info("server").await.expect("a server that answers");
         server["redis_version"].starts_with(['5', '6'])
     }
 
-    /// Seconds since its start, by its own clock.
+    /// Seconds since the server's start, by its own clock.
     pub(crate) async fn uptime(&self) -> u64 {
         let server = self.info("server").await.expect("a server that answers");
         server["uptime_in_seconds"].parse().expect("a number")
     }
 
-    /// Whether it says now that it is a primary.
+    /// Whether the server says that it is a primary.
     pub(crate) async fn is_primary(&self) -> bool {
         let info = self.info("replication").await;
         info.is_ok_and(|info| info["role"] == "master")
     }
 
-    /// How many keys it holds.
+    /// How many keys the server holds.
     pub(crate) async fn key_count(&self) -> usize {
         self.run("DBSIZE").await
     }
@@ -322,7 +322,7 @@ impl Redis {
 // === impl Redis: wait ===
 
 impl Redis {
-    /// Until it answers, having loaded its data, or asks for a password.
+    /// Waits until the server has loaded its data and answers, or asks for a password.
     pub(crate) async fn wait_answering(&self) {
         eventually(
             SOON,
@@ -335,7 +335,7 @@ impl Redis {
         .await;
     }
 
-    /// Until it has `role`.
+    /// Waits until the server has `role`.
     pub(crate) async fn wait_role(&self, role: Role) {
         let wire = match role {
             Role::Primary => "master",
@@ -353,7 +353,7 @@ impl Redis {
         .await;
     }
 
-    /// Until it holds something.
+    /// Waits until the server holds a key.
     pub(crate) async fn wait_data(&self) {
         eventually(
             SOON,
@@ -366,7 +366,7 @@ impl Redis {
         .await;
     }
 
-    /// Until it holds `count` keys.
+    /// Waits until the server holds `count` keys.
     pub(crate) async fn wait_key_count(&self, count: usize) {
         let what = format!("{} to hold {count} keys", self.at);
         eventually(SOON, what, async || {
@@ -378,14 +378,14 @@ impl Redis {
         .await;
     }
 
-    /// Until all `replicas` follow it with their links up and have all that it had when this was called.
+    /// Waits until all `replicas` follow with their links up, and have everything that the server had at this call.
     pub(crate) async fn wait_followed_by(&self, replicas: &[&Redis]) {
         for replica in replicas {
             replica.wait_in_step_with(self).await;
         }
     }
 
-    /// Until `replica`, its only one, has acknowledged everything: a server that is told to end waits for that.
+    /// Waits until `replica`, the only one, has acknowledged everything: a server that is told to end waits for that.
     pub(crate) async fn wait_acknowledged_by(&self, replica: &Redis) {
         replica.wait_in_step_with(self).await;
         let what = format!("{} to have acknowledged all of {}", replica.at, self.at);
@@ -399,7 +399,7 @@ impl Redis {
         .await;
     }
 
-    /// Until its append-only file has all that its first synchronisation brought: Redis rewrites the file behind that.
+    /// Waits until the append-only file has the data of the first synchronisation: Redis rewrites the file after it.
     pub(crate) async fn wait_append_only(&self) {
         let what = format!("{} to have written its append-only file", self.at);
         eventually(SOON, what, async || {
@@ -414,7 +414,7 @@ impl Redis {
         .await;
     }
 
-    /// Until it is in the midst of a full synchronisation with `primary`.
+    /// Waits until the server is in the middle of a full synchronisation with `primary`.
     pub(crate) async fn wait_synchronising_with(&self, primary: &Redis) {
         let what = format!("{} to synchronise with {}", self.at, primary.at);
         eventually(SOON, what, async || {
@@ -428,7 +428,7 @@ impl Redis {
         .await;
     }
 
-    /// Until it follows `primary` with its link up and has all that `primary` had when this was called.
+    /// Waits until the server follows `primary` with its link up, and has everything that `primary` had at this call.
     pub(crate) async fn wait_in_step_with(&self, primary: &Redis) {
         let offset = |info: &BTreeMap<String, String>, key: &str| {
             info.get(key).and_then(|offset| offset.parse::<u64>().ok())
@@ -452,7 +452,7 @@ impl Redis {
     }
 }
 
-/// A connection to any Redis address, or to a proxy before one. A second without an answer is an error.
+/// Connects to a Redis server, or to a proxy before one. No answer within a second is an error.
 pub(crate) async fn connect(at: SocketAddrV4) -> RedisResult<MultiplexedConnection> {
     let patience = Some(Duration::from_secs(1));
     let config = AsyncConnectionConfig::new()

@@ -1,4 +1,4 @@
-//! What Prometheus would read of a keeper.
+//! The metrics of a keeper, as Prometheus reads them.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ impl Keeper {
     /// The page of metrics.
     ///
     /// # Errors
-    /// Why there is none.
+    /// The reason why there is no page.
     pub(crate) async fn scrape(&self) -> Result<String, String> {
         let answer = self.get("/metrics").await;
         let answer = answer.map_err(|error| error.to_string())?;
@@ -18,7 +18,8 @@ impl Keeper {
         page.ok_or_else(|| format!("{answer:?}"))
     }
 
-    /// Until the page has each of these samples, as whole lines, and none of a series that ends in ` absent`.
+    /// Waits until the page has each of these samples as a whole line. A text that ends in ` absent` names a series
+    /// that must not exist.
     pub(crate) async fn wait_samples(&self, wanted: &[&str]) {
         let what = format!("the metrics of {} to have {wanted:?}", self.id());
         eventually(SOON, what, async || {
@@ -40,7 +41,7 @@ fn has(page: &str, sample: &str) -> bool {
     }
 }
 
-/// Asserts that Prometheus takes the page, and has nothing to say against its names.
+/// Asserts that Prometheus accepts the page and its names (`promtool check metrics`).
 pub(crate) fn assert_well_formed(page: &str) {
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])

@@ -13,7 +13,7 @@ use super::wait::{SOON, eventually};
 
 const PORT: u16 = 17_380;
 
-/// One Sentinel.
+/// A Sentinel process.
 pub(crate) struct Sentinel {
     at: SocketAddrV4,
     process: Process,
@@ -23,8 +23,8 @@ pub(crate) struct Sentinel {
 // === impl Sentinel ===
 
 impl Sentinel {
-    /// Starts one that is alone and waits until it greets its like at `primary`: it watches, and lacks the quorum to do
-    /// more.
+    /// Starts a Sentinel that is alone, and waits until it has subscribed at `primary`. It watches, and lacks the
+    /// quorum to act.
     pub(crate) async fn start(net: &Net, primary: &Redis) -> Self {
         let sentinel = Self::launch(net.host(), primary.at(), 2, Duration::from_secs(30));
         eventually(SOON, "the sentinel to subscribe", async || {
@@ -36,8 +36,10 @@ impl Sentinel {
         sentinel
     }
 
-    /// Starts one on `host`, without waiting for it. It takes `primary` for down after `down_after` without a good answer, and
-    /// acts when `quorum` of its like agree.
+    /// Starts a Sentinel on `host`, and does not wait for it.
+    ///
+    /// The Sentinel takes `primary` for down after `down_after` without a good answer, and acts when `quorum`
+    /// Sentinels agree.
     pub(crate) fn launch(
         host: Ipv4Addr,
         primary: SocketAddrV4,
@@ -47,7 +49,7 @@ impl Sentinel {
         Self::launch_at(SocketAddrV4::new(host, PORT), primary, quorum, down_after)
     }
 
-    /// The same at an address that may be another server's.
+    /// Starts such a Sentinel at an address that another server may have.
     pub(crate) fn launch_at(
         at: SocketAddrV4,
         primary: SocketAddrV4,
@@ -77,24 +79,24 @@ impl Sentinel {
         }
     }
 
-    /// Where it tells clients that the primary is.
+    /// The address of the primary that Sentinel gives to clients.
     pub(crate) async fn primary(&self) -> SocketAddrV4 {
         let (host, port): (String, u16) = self.run("GET-MASTER-ADDR-BY-NAME").await;
         SocketAddrV4::new(host.parse().expect("an address"), port)
     }
 
-    /// Has it look after the cluster no more.
+    /// Has the Sentinel stop watching the cluster.
     pub(crate) async fn remove(&self) {
         self.run::<()>("REMOVE").await;
     }
 
-    /// Asks it to end.
+    /// Asks the Sentinel to end, and waits for the end.
     pub(crate) async fn stop(&self) {
         self.process.terminate();
         self.process.wait_exit().await;
     }
 
-    /// One of its subcommands, about the cluster.
+    /// Runs a subcommand of `SENTINEL` about the cluster.
     async fn run<T: FromRedisValue>(&self, subcommand: &str) -> T {
         let mut connection = connect(self.at).await.expect("a connection");
         let mut command = redis::cmd("SENTINEL");
@@ -103,7 +105,7 @@ impl Sentinel {
         reply.unwrap_or_else(|error| panic!("{subcommand} at {}: {error}", self.at))
     }
 
-    /// Until it knows `replicas` of the primary's and `sentinels`, itself included.
+    /// Waits until the Sentinel knows this many `replicas` and `sentinels`, itself included.
     pub(crate) async fn wait_knowing(&self, replicas: usize, sentinels: usize) {
         let wanted = format!(",slaves={replicas},sentinels={sentinels}");
         eventually(SOON, format_args!("{} to know all", self.at), async || {

@@ -1,4 +1,4 @@
-//! A client's session with whatever server a proxy sends it to: it stays with that one.
+//! A client's session through a proxy, which stays with the server that the proxy has chosen.
 
 use std::net::SocketAddrV4;
 
@@ -13,7 +13,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A new one through `proxy`.
+    /// Opens a session through `proxy`.
     pub(crate) async fn open(proxy: SocketAddrV4) -> RedisResult<Self> {
         let mut session = Self {
             connection: connect(proxy).await?,
@@ -26,7 +26,7 @@ impl Session {
         Ok(session)
     }
 
-    /// The server, by its host.
+    /// The number of the host of the session's server.
     pub(crate) fn node(&self) -> usize {
         self.node
     }

@@ -1,4 +1,4 @@
-//! HAProxy before a cluster and its keepers, configured as the project's files say.
+//! HAProxy in front of a cluster and its keepers, configured by the project's own files.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -19,20 +19,20 @@ pub(crate) const RECOMMENDED: &str = include_str!("../../../conf/haproxy.cfg");
 pub(crate) const WRITES: &str = "cluster-1-writable";
 const READS: &str = "cluster-1-readable";
 
-/// Three servers, three keepers, and HAProxy before them.
+/// Three servers, three keepers, and HAProxy in front of them.
 pub(crate) struct Site {
     pub(crate) redis: [Redis; 3],
     pub(crate) keepers: Keepers,
     pub(crate) proxy: HaProxy,
     front: Ipv4Addr,
-    // The last to be dropped: with it the turn of this fleet ends.
+    // Dropped last: with the network, this fleet's turn ends.
     _net: Net,
 }
 
 // === impl Site ===
 
 impl Site {
-    /// `config` with other addresses and these `changes`.
+    /// Starts a site with the file `config`, after replacing its addresses and making these `changes`.
     pub(crate) async fn open(
         net: Net,
         prefix: &Prefix<'_>,
@@ -42,7 +42,7 @@ impl Site {
         Self::open_with(net, prefix, config, changes, Settings::new()).await
     }
 
-    /// The same, with keepers that have these settings.
+    /// Starts such a site, with these settings for the keepers.
     pub(crate) async fn open_with(
         net: Net,
         prefix: &Prefix<'_>,
@@ -62,7 +62,7 @@ impl Site {
         Self::open_for(net, (redis, keepers), config, changes).await
     }
 
-    /// HAProxy before servers and keepers that have started.
+    /// Starts HAProxy in front of servers and keepers that are already running.
     pub(crate) async fn open_for(
         net: Net,
         (redis, keepers): ([Redis; 3], Keepers),
@@ -98,7 +98,7 @@ impl Site {
             assert!(config.contains(from), "{from}");
             config = config.replace(from, to);
         }
-        // Not in the midst of one: addresses of tests may be 127.192.168.1.
+        // Look only at the beginning of a word: addresses of tests may be 127.192.168.1.
         let kept = config
             .split_whitespace()
             .find(|word| word.starts_with("192.16"));
@@ -106,7 +106,7 @@ impl Site {
         Self::open_at(front, net, (redis, keepers), &config).await
     }
 
-    /// HAProxy at `front` with a whole file, before servers and keepers that have started.
+    /// Starts HAProxy at `front` with a complete file, for servers and keepers that are already running.
     pub(crate) async fn open_at(
         front: Ipv4Addr,
         net: Net,
@@ -131,7 +131,7 @@ impl Site {
         SocketAddrV4::new(self.front, 9301)
     }
 
-    /// Until HAProxy sends writes to `primary` alone, and reads to it and `replicas`.
+    /// Waits until HAProxy sends writes only to `primary`, and reads to it and to `replicas`.
     pub(crate) async fn wait_routes(&self, primary: &Redis, replicas: &[&Redis]) {
         let name = |redis: &Redis| redis.node().to_string();
         let all: Vec<_> = [primary]
@@ -144,7 +144,7 @@ impl Site {
         self.proxy.wait_up(READS, &all).await;
     }
 
-    /// The addresses of servers that reads are answered by.
+    /// The addresses of the servers that answer reads.
     pub(crate) async fn readers(&self) -> Vec<String> {
         let mut readers = Vec::new();
         for _ in 0..12 {
@@ -172,7 +172,7 @@ impl Site {
         third.expect("three of them")
     }
 
-    /// How often each server went from UP to DOWN.
+    /// How many times each server went from UP to DOWN, in the backend of writes and in that of reads.
     pub(crate) async fn falls(&self) -> [BTreeMap<String, u64>; 2] {
         [
             self.proxy.falls(WRITES).await,
@@ -180,7 +180,7 @@ impl Site {
         ]
     }
 
-    /// Kills the primary, and waits until HAProxy sends writes to whoever took over.
+    /// Kills the primary, and waits until HAProxy sends writes to the successor.
     pub(crate) async fn fail_over(&self, primary: &Redis) -> &Redis {
         primary.kill();
         let asked: Vec<_> = self.keepers.iter().collect();
@@ -190,7 +190,7 @@ impl Site {
         elected
     }
 
-    /// Asks for a switchover to `to`, again and again: it is refused until that one has caught up.
+    /// Asks for a switchover to `to`, again while `to` has not caught up and the keeper refuses.
     pub(crate) async fn switch_over(&self, to: &Redis) {
         let path = "/admin/clusters/cluster-1/switchover";
         eventually(SOON, format!("{} to take over", to.node()), async || {
@@ -204,7 +204,7 @@ impl Site {
         .await;
     }
 
-    /// The primary that all keepers among `asked` name and that is not `old`.
+    /// Waits until all keepers in `asked` name another primary than `old`, and returns that primary.
     pub(crate) async fn wait_failover(&self, asked: &[&Keeper], old: &Redis) -> &Redis {
         let mut elected = None;
         for keeper in asked {

@@ -1,4 +1,4 @@
-//! What scenarios of one keeper on ZooKeeper begin with.
+//! The beginning of most scenarios with one keeper on ZooKeeper.
 
 use super::keeper::{Keeper, Settings};
 use super::net::Net;
@@ -8,9 +8,9 @@ use super::zookeeper::{Prefix, ZooKeeper};
 /// A cluster `cache` of one server, and one keeper, `keeper-1`.
 pub(crate) struct Solo {
     pub(crate) keeper: Keeper,
-    /// What it was started with.
+    /// The keeper's settings.
     pub(crate) settings: Settings,
-    /// Where it writes, on the ZooKeeper that all tests share.
+    /// The keeper's prefix, in the ZooKeeper that all tests share.
     pub(crate) prefix: Prefix<'static>,
     pub(crate) redis: Redis,
     pub(crate) net: Net,
@@ -19,7 +19,7 @@ pub(crate) struct Solo {
 // === impl Solo ===
 
 impl Solo {
-    /// Starts both and waits until the keeper is ready.
+    /// Starts the server and the keeper, and waits until the keeper is ready.
     pub(crate) async fn start(prefix: &str) -> Self {
         let net = Net::new();
         let redis = Redis::start(&net).await;

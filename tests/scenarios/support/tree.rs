@@ -1,11 +1,11 @@
-//! What keepers have left in ZooKeeper, read past them.
+//! The keepers' nodes in ZooKeeper, which a test reads itself.
 
 use serde_json::Value;
 use zookeeper_client::{Client, Error};
 
 use super::zookeeper::Prefix;
 
-/// The nodes below a prefix, over a session of the test's own.
+/// The nodes below a prefix, read in a session of the test.
 pub(crate) struct Tree {
     client: Client,
     root: String,
@@ -29,7 +29,7 @@ impl Tree {
         }
     }
 
-    /// Names of the children of `path`, sorted; none if it does not exist.
+    /// The names of the children of `path`, sorted; none if the node does not exist.
     pub(crate) async fn children(&self, path: &str) -> Vec<String> {
         match self.client.list_children(&self.path(path)).await {
             Ok(mut names) => {

@@ -1,4 +1,4 @@
-//! What most scenarios of a fleet begin with.
+//! The beginning of most scenarios with several keepers.
 
 use super::checks::Checks;
 use super::keeper::{Keepers, Settings};
@@ -6,21 +6,21 @@ use super::net::Net;
 use super::redis::Redis;
 use super::zookeeper::{Prefix, ZooKeeper};
 
-/// A cluster `cache` of a primary and two replicas, and keepers that all say so.
+/// A cluster `cache` of a primary and two replicas, and keepers that all name them.
 pub(crate) struct Trio {
     pub(crate) keepers: Keepers,
-    /// Where they have agreed, on the ZooKeeper that all tests share.
+    /// The keepers' prefix, in the ZooKeeper that all tests share.
     pub(crate) prefix: Prefix<'static>,
-    /// The primary first.
+    /// The servers, the primary first.
     pub(crate) redis: [Redis; 3],
-    // The last to be dropped: with it the turn of this fleet ends.
+    // Dropped last: with the network, this fleet's turn ends.
     _net: Net,
 }
 
 // === impl Trio ===
 
 impl Trio {
-    /// Waits for its turn, and starts the servers and `count` keepers with these settings, which name no cluster yet.
+    /// Waits for the test's turn. Starts the servers and `count` keepers with these settings, which name no cluster.
     pub(crate) async fn start(prefix: &str, count: usize, settings: Settings) -> Self {
         let net = Net::fleet().await;
         let redis = Redis::trio(&net).await;

@@ -1,4 +1,4 @@
-//! Waiting for a consequence, never for a time.
+//! Functions that wait for a consequence, and never for a time.
 
 use std::fmt::Display;
 use std::panic::Location;
@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-/// Between two looks.
+/// The time between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What a healthy machine does in a second or two, with room for a slow one.
+/// The limit for things that take a healthy machine a second or two, with room for a slow one.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
-/// Looks again and again until `look` returns `Ok`, and returns that.
+/// Looks again and again until `look` returns `Ok`, and returns that value.
 ///
 /// # Panics
-/// When `within` has passed, saying what was waited for, and what the last look saw instead (its `Err`).
+/// When `within` has passed. The message has `what`, and the `Err` of the last look.
 #[track_caller]
 pub(crate) fn eventually<T, Seen: Display>(
     within: Duration,

@@ -1,4 +1,4 @@
-//! A client that keeps writing, and remembers what it was promised.
+//! A client that keeps writing, and remembers which writes were acknowledged.
 
 use std::net::SocketAddrV4;
 use std::ops::RangeFrom;
@@ -14,17 +14,17 @@ use super::BACKGROUND;
 use super::redis::{Redis, connect};
 use super::wait::{SOON, eventually};
 
-/// Between two writes, and before a new attempt after an error.
+/// The time between two writes, and before a new attempt after an error.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// What a [`Writer`] has seen so far.
+/// The events that a [`Writer`] has seen so far.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Diary {
-    /// Numbers whose writes were acknowledged.
+    /// The numbers of the acknowledged writes.
     pub(crate) acknowledged: Vec<u64>,
     /// Replies that refused a write, as text: `READONLY …`, `LOADING …`.
     pub(crate) refusals: Vec<String>,
-    /// Sessions that had been established, and then were closed from the other side or left a write unanswered.
+    /// Established sessions that the other side closed, or that left a write unanswered.
     pub(crate) cut_sessions: usize,
     /// Connections that never became sessions.
     pub(crate) failed_connects: usize,
@@ -33,7 +33,7 @@ pub(crate) struct Diary {
     latest: Option<Instant>,
 }
 
-/// Writes `writer:1`, `writer:2`, … one after another through one session, with a new session after each error.
+/// Writes `writer:1`, `writer:2`, … one after another in a session. After each error it opens a new session.
 pub(crate) struct Writer {
     diary: Arc<Mutex<Diary>>,
     task: AbortHandle,
@@ -47,7 +47,7 @@ impl Writer {
         Self::start_with(at, 1)
     }
 
-    /// The same with other numbers than those of a writer that was there before.
+    /// Writes to `at` with numbers from `first` on, so that they differ from an earlier writer's.
     pub(crate) fn start_with(at: SocketAddrV4, first: u64) -> Self {
         let diary = Arc::default();
         let task = BACKGROUND.spawn(write(at, first.., Arc::clone(&diary)));
@@ -55,12 +55,12 @@ impl Writer {
         Self { diary, task }
     }
 
-    /// What it has seen so far.
+    /// The diary so far.
     pub(crate) fn diary(&self) -> Diary {
         open(&self.diary).clone()
     }
 
-    /// Until `count` more writes are acknowledged.
+    /// Waits until `count` more writes are acknowledged.
     pub(crate) async fn wait_writes(&self, count: usize) {
         let goal = self.diary().acknowledged.len() + count;
         eventually(SOON, format_args!("{count} more writes"), async || {
@@ -77,7 +77,7 @@ impl Writer {
         .await;
     }
 
-    /// Stops writing and says what it has seen.
+    /// Stops writing, and returns the diary.
     pub(crate) fn stop(self) -> Diary {
         self.task.abort();
         self.diary()
@@ -99,7 +99,7 @@ impl Diary {
         self.acknowledged.push(number);
     }
 
-    /// Acknowledged numbers that `redis` does not hold.
+    /// The acknowledged numbers that `redis` does not hold.
     pub(crate) async fn lost_at(&self, redis: &Redis) -> Vec<u64> {
         let mut reads = redis::pipe();
         for number in &self.acknowledged {

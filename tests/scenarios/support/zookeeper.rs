@@ -1,4 +1,4 @@
-//! A real ZooKeeper: one for all tests, or an ensemble for one.
+//! A real ZooKeeper: a server for all tests, or an ensemble for one test.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -20,7 +20,7 @@ use super::wait::eventually;
 const PORT: u16 = 17_181;
 const PEER_PORT: u16 = 17_288;
 const ELECTION_PORT: u16 = 17_388;
-/// A JVM that starts on a busy machine.
+/// The limit for a JVM to start on a busy machine.
 const START: Duration = Duration::from_mins(1);
 const JARS: [&str; 5] = [
     "zookeeper",
@@ -35,25 +35,25 @@ const LOGGING: &str = "log4j.rootLogger=INFO, console\n\
     log4j.appender.console.layout=org.apache.log4j.PatternLayout\n\
     log4j.appender.console.layout.ConversionPattern=%d{ABSOLUTE} %p %c{1} %m%n\n";
 
-/// What a server is in its ensemble.
+/// The role of a server in its ensemble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// The only one.
+    /// The server is alone.
     Standalone,
-    /// Orders the writes.
+    /// The server orders the writes.
     Leader,
-    /// Follows the leader.
+    /// The server follows the leader.
     Follower,
 }
 
-/// One server process.
+/// A server process.
 pub(crate) struct Server {
     at: SocketAddrV4,
     process: Process,
     data: PathBuf,
 }
 
-/// All the servers of an ensemble, which may be one.
+/// All servers of an ensemble, which may be a single one.
 pub(crate) struct ZooKeeper {
     servers: Vec<Server>,
     _dir: Option<TempDir>,
@@ -68,7 +68,7 @@ pub(crate) struct Prefix<'a> {
 // === impl ZooKeeper ===
 
 impl ZooKeeper {
-    /// The server that all tests of this binary share; started by the first that asks.
+    /// The server that all tests of this binary share. The first test that asks starts it.
     pub(crate) async fn shared() -> &'static Self {
         static SHARED: OnceCell<(ZooKeeper, Net, File)> = OnceCell::const_new();
         let (shared, ..) = SHARED
@@ -81,7 +81,7 @@ impl ZooKeeper {
         shared
     }
 
-    /// An ensemble of `count` servers that belongs to one test.
+    /// Starts an ensemble of `count` servers for one test.
     pub(crate) async fn ensemble(net: &Net, count: usize) -> Self {
         let dir = TempDir::new().expect("a directory for ZooKeeper");
         let path = dir.path().to_owned();
@@ -103,7 +103,7 @@ impl ZooKeeper {
         zookeeper
     }
 
-    /// Its servers, in the order of their addresses.
+    /// The servers, in the order of their addresses.
     pub(crate) fn servers(&self) -> &[Server] {
         &self.servers
     }
@@ -121,7 +121,7 @@ impl ZooKeeper {
         .await
     }
 
-    /// A part of the tree that no other test uses; `name` says whose it is.
+    /// A part of the tree that no other test uses, named `name`.
     pub(crate) fn prefix(&self, name: &str) -> Prefix<'_> {
         Prefix {
             zookeeper: self,
@@ -130,8 +130,8 @@ impl ZooKeeper {
     }
 }
 
-/// A directory that outlives the process, as statics are never dropped: the next test process reuses it, and the lock tells
-/// that it may.
+/// A directory that outlives the process, since statics are never dropped. The next test process reuses the directory
+/// if its lock is free.
 fn lasting_dir() -> (PathBuf, File) {
     let root = option_env!("CARGO_TARGET_TMPDIR").map_or_else(std::env::temp_dir, PathBuf::from);
     let (dir, lock) = (0..)
@@ -151,7 +151,7 @@ fn lasting_dir() -> (PathBuf, File) {
 // === impl Server ===
 
 impl Server {
-    /// Starts the one at `all[index]`, without waiting for it.
+    /// Starts the server at `all[index]`, and does not wait for it.
     pub(crate) fn start(index: usize, all: &[SocketAddrV4], dir: &Path) -> Self {
         let at = all[index];
         let home = dir.join(format!("server-{}", index + 1));
@@ -192,39 +192,39 @@ impl Server {
         Self { at, process, data }
     }
 
-    /// Where clients connect.
+    /// The address for clients.
     pub(crate) fn at(&self) -> SocketAddrV4 {
         self.at
     }
 
-    /// To kill it, pause it and the like; [`Server::revive`] brings it back.
+    /// The process, to kill or pause it; [`Server::revive`] brings it back.
     pub(crate) fn process(&self) -> &Process {
         &self.process
     }
 
-    /// Starts it again with its data.
+    /// Starts the server again with its data.
     pub(crate) async fn revive(&self) {
         self.process.restart();
         self.wait_serving().await;
     }
 
-    /// A copy of its data as they are now. It must not run.
+    /// Copies the server's present data. The server must not run.
     pub(crate) fn copy(&self) -> TempDir {
         let copy = TempDir::new().expect("a directory for the copy");
         copy_all(&self.data, copy.path()).expect("a copy of ZooKeeper's data");
         copy
     }
 
-    /// Gives it the data of a `copy`. It must not run.
+    /// Replaces the server's data by a `copy`. The server must not run.
     pub(crate) fn set_back_to(&self, copy: &TempDir) {
         std::fs::remove_dir_all(&self.data).expect("its data");
         copy_all(copy.path(), &self.data).expect("the copy");
     }
 
-    /// What it is now.
+    /// The present role of the server.
     ///
     /// # Errors
-    /// What it said instead, when it does not serve.
+    /// The server's answer, if it does not serve.
     pub(crate) async fn mode(&self) -> Result<Mode, String> {
         let answer = self.ask("srvr").await.map_err(|error| error.to_string())?;
         let mode = answer.lines().find_map(|line| line.strip_prefix("Mode: "));
@@ -236,7 +236,7 @@ impl Server {
         }
     }
 
-    /// How many transactions it has taken in since its epoch began.
+    /// How many transactions the server has committed since its epoch began.
     pub(crate) async fn transactions(&self) -> u64 {
         let answer = self.ask("srvr").await.expect("a running ZooKeeper");
         let zxid = answer
@@ -246,7 +246,7 @@ impl Server {
         u64::from_str_radix(zxid, 16).expect("hexadecimal") & 0xFFFF_FFFF
     }
 
-    /// One of the four-letter words. A server that is about to start may take one and never answer.
+    /// Sends one of the four-letter words. A server that is about to start may read the word and never answer.
     pub(crate) async fn ask(&self, word: &str) -> io::Result<String> {
         timeout(Duration::from_secs(1), async {
             let mut stream = TcpStream::connect(self.at).await?;
@@ -258,7 +258,7 @@ impl Server {
         .await?
     }
 
-    /// Until it has joined its ensemble.
+    /// Waits until the server has joined its ensemble.
     pub(crate) async fn wait_serving(&self) {
         eventually(
             START,
@@ -285,7 +285,7 @@ impl Server {
         None
     }
 
-    /// Closes `session` on behalf of its owner, whose connection is lost by this and who then finds it expired.
+    /// Closes `session` on behalf of its owner. The owner loses its connection, and then finds the session expired.
     async fn close(&self, session: i64) -> io::Result<()> {
         let mut connect = Vec::new();
         connect.extend(0_i32.to_be_bytes()); // protocol version
@@ -309,7 +309,7 @@ impl Server {
     }
 }
 
-/// The password that ZooKeeper gives to `session`: bytes of `java.util.Random` seeded by the id and a constant
+/// The password that ZooKeeper gives to `session`: bytes of `java.util.Random`, seeded by the id and a constant
 /// (`ZooKeeperServer.generatePasswd`).
 fn password(session: i64) -> [u8; 16] {
     const MULTIPLIER: u64 = 0x5_DEEC_E66D;
@@ -341,18 +341,17 @@ fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
 // === impl Prefix ===
 
 impl Prefix<'_> {
-    /// The path, for `zk-prefix`.
+    /// The path of the prefix, for `zk-prefix`.
     pub(crate) fn path(&self) -> &str {
         &self.path
     }
 
-    /// The servers below which it lies.
+    /// The ensemble of the prefix.
     pub(crate) fn zookeeper(&self) -> &ZooKeeper {
         self.zookeeper
     }
 
-    /// Expires, from outside, the session that owns the ephemeral node at `path` below this prefix, for example
-    /// `/keepers/keeper-1`.
+    /// Expires the session that owns the ephemeral node at `path` below this prefix, for example `/keepers/keeper-1`.
     pub(crate) async fn expire_owner_of(&self, path: &str) {
         let server = self.zookeeper.leader().await;
         let path = format!("{}{path}", self.path);
@@ -362,7 +361,7 @@ impl Prefix<'_> {
             START,
             format_args!("the owner of {path} to expire"),
             async || {
-                // The owner may take its session back in between; then once more.
+                // The owner may take its session back in between; then the close is tried again.
                 server
                     .close(session)
                     .await

@@ -1,4 +1,4 @@
-//! What keepers answer: one primary at any moment (RK-2), under a lease that was earned (RK-3).
+//! Judges the answers of keepers: one primary at any moment (RK-2), under a lease that was earned (RK-3).
 
 use std::collections::BTreeMap;
 
@@ -9,35 +9,36 @@ use super::{Book, Oracle};
 use crate::keeper::Voice;
 use crate::world::World;
 
-/// What the tick of the virtual clock may add to a reading, and the margin m to a wait, in microseconds.
+/// The most that the tick of the virtual clock adds to a reading, with the margin *m* of a wait, in microseconds.
 const SLACK: u64 = 25_000;
-/// What the ticks of the virtual clock, and a keeper's drift over a lease, make of an instant, at most, in microseconds.
+/// The most by which an instant is off, in microseconds: ticks of the virtual clock, and a keeper's drift over a
+/// lease.
 pub(super) const PRECISION: u64 = 4_000;
 
-/// One answer to `is-writable`.
+/// One answer of a keeper to `is-writable`.
 pub(crate) struct Said {
     pub(crate) keeper: KeeperId,
     pub(crate) cluster: ClusterName,
-    /// What the keeper calls it.
+    /// The keeper's own name for the cluster.
     pub(crate) called: ClusterName,
     pub(crate) node: NodeAddr,
     pub(crate) ruling: Ruling,
     pub(crate) generation: Option<Generation>,
-    /// When the heartbeat was sent that earned the lease, in microseconds; `None` for what needs none.
+    /// When the heartbeat was sent that earned the lease, in microseconds; `None` for an answer that needs no lease.
     pub(crate) earned: Option<u64>,
-    /// When it said so.
+    /// When the keeper answered, in microseconds.
     pub(crate) at: u64,
-    /// What it had acknowledged when it was asked.
+    /// The generation that the keeper had acknowledged when it was asked.
     pub(crate) acknowledged: Generation,
-    /// It holds no lease, and goes on by the consent of all.
+    /// The keeper holds no lease, and goes on by the consent of all.
     pub(crate) consented: bool,
-    /// It knows what is published, and sends clients away all the same.
+    /// The keeper knows the published state, and sends clients away all the same.
     pub(crate) refuses: bool,
-    /// When it learned last that a session of it was over, in microseconds.
+    /// When the keeper last learned that one of its sessions was over, in microseconds.
     pub(crate) session_over: Option<u64>,
-    /// Its clock has stood still: it may rely on what is over, and nobody relies on it.
+    /// The keeper's clock has stood still: the promise does not cover its answers.
     pub(crate) distrusted: bool,
-    /// As if no other keeper could know better.
+    /// The answer is a firm no: HAProxy asks no other keeper.
     pub(crate) firmly: bool,
 }
 
@@ -71,10 +72,10 @@ impl Said {
     }
 }
 
-// === impl Oracle ===
+// === impl Said, impl Oracle ===
 
 impl Said {
-    /// What a keeper said by this voice.
+    /// Adds what is known of the keeper that answers through `voice`.
     pub(crate) fn by(self, voice: &Voice, world: &World) -> Self {
         Self {
             session_over: voice.session_over(),
@@ -85,14 +86,14 @@ impl Said {
 }
 
 impl Oracle {
-    /// What the keeper has acknowledged so far.
+    /// The generation that the keeper has acknowledged so far.
     pub(crate) fn acknowledged(&self, keeper: &KeeperId) -> Generation {
         let heartbeats = self.heartbeats.borrow();
         let heartbeat = heartbeats.of(keeper);
         heartbeat.map(|it| it.acknowledged).unwrap_or_default()
     }
 
-    /// What all keepers that can answer say at this instant.
+    /// Judges the answers of all keepers that can answer at this instant.
     pub(crate) fn heard(&self, said: &[Said]) {
         let (books, unpublished) = (self.books.borrow(), Book::default());
         let book = |cluster| books.get(cluster).unwrap_or(&unpublished);
@@ -143,8 +144,10 @@ impl Oracle {
         }
     }
 
-    /// No lease that a heartbeat earned outlives the session of that heartbeat, once its keeper knows that this is over: a
-    /// clock that goes on has ended the lease before (RK-3).
+    /// Judges the end of a session (RK-3).
+    ///
+    /// No lease that a heartbeat earned outlives the session of that heartbeat, once the keeper knows that the
+    /// session is over. A clock that does not stop has ended the lease before.
     fn judge_expiry(&self, said: &Said) {
         let (Some(over), Some(earned)) = (said.session_over, said.earned) else {
             return;
@@ -159,8 +162,11 @@ impl Oracle {
         }
     }
 
-    /// The lease of an answer counts from `earned`: neither from later than a heartbeat was sent, nor from later than its
-    /// state was superseded; and that is no older than was acknowledged (RK-3).
+    /// Judges the lease of an answer (RK-3).
+    ///
+    /// - `earned` is not later than the keeper's last heartbeat.
+    /// - `earned` is not later than the moment at which the keeper's state was superseded.
+    /// - The state is not older than the generation that the keeper has acknowledged.
     fn judge_lease(&self, said: &Said, book: &Book, earned: u64) {
         let Said {
             keeper,
@@ -204,7 +210,7 @@ impl Oracle {
 // === impl Book ===
 
 impl Book {
-    /// When a newer generation than `from` was published.
+    /// When a generation above `from` was published for the first time.
     fn superseded(&self, from: Generation) -> Option<u64> {
         let place = self.generations.partition_point(|(_, it)| *it <= from);
         self.generations.get(place).map(|(at, _)| *at)
@@ -217,14 +223,14 @@ impl Book {
         self.primaries.get(last + 1).map(|(at, _)| *at)
     }
 
-    /// The cluster's generation when the counter stood at `counter`.
+    /// The cluster's generation at the time when the generation counter was `counter`.
     fn generation_at(&self, counter: Generation) -> Generation {
         let place = self.generations.partition_point(|(_, it)| *it <= counter);
         let known = place.checked_sub(1).map(|place| self.generations[place].1);
         known.unwrap_or_default()
     }
 
-    /// Whether the node was the published primary at some moment since `since`.
+    /// Whether the node was the published primary at any moment from `since` on.
     fn was_primary(&self, node: &NodeAddr, since: u64) -> bool {
         for (from, primary) in self.primaries.iter().rev() {
             if primary.as_ref() == Some(node) {

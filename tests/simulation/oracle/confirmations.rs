@@ -1,5 +1,7 @@
-//! Whom keepers have asked on new connections, and what came of it: no healthy primary is withdrawn unasked (RK-2), nor many
-//! at once by one keeper's word (RK-11).
+//! The judge's record of the probes that keepers sent on new connections, and their results.
+//!
+//! - No healthy primary is withdrawn without being asked again (RK-2).
+//! - Many primaries are not withdrawn at once by the word of one keeper (RK-11).
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,53 +10,55 @@ use redis_keeper::domain::node::{ClusterName, NodeAddr};
 use super::{Book, Commit, Oracle};
 use crate::redis::Fleet;
 
-/// How long before a primary is asked its successor has answered at most, in microseconds: it is asked right after.
+/// The most that may pass between the answer of a successor and the question to the primary, in microseconds.
 const SUCCESSOR_JUST_BEFORE: u64 = 20_000;
 
-/// A leader that reaches a server has read it no longer before it withdraws a primary, in microseconds.
+/// How old the leader's last answer of a server may be at a withdrawal, if the leader reaches that server, in
+/// microseconds.
 const JUST_READ: u64 = 100_000;
 
-/// How long a leader waits for what the others find, once it has asked the primary itself, in microseconds.
+/// How long a leader waits for the findings of the other keepers after its own question to the primary, in
+/// microseconds.
 const POLLED_WITHIN: u64 = 1_000_000;
 
-/// An answer that takes longer is as good as none.
+/// An answer that takes longer counts as none, in microseconds.
 const IN_TIME: u64 = 50_000;
 
-/// So many attempts of one keeper at one server are remembered, and for so long after an answer.
+/// How many attempts of one keeper at one server are remembered, and for how long after an answer, in microseconds.
 const REMEMBERED: usize = 12;
 const FORGOTTEN_AFTER: u64 = 4_000_000;
 
-/// Of every keeper and every server.
+/// By keeper and server.
 pub(super) type Contacts = BTreeMap<(String, NodeAddr), Contact>;
 
-/// What one keeper has heard of one server.
+/// The probes of a keeper at a server, and their results.
 #[derive(Default)]
 pub(super) struct Contact {
-    /// The last answer.
+    /// When the server last answered, in microseconds.
     answered: u64,
-    /// The last connection was refused.
+    /// The server refused the last connection.
     refused: bool,
-    /// Connections that were opened for a probe, the newest last.
+    /// Connections that the keeper opened for a probe, the newest last.
     attempts: VecDeque<Attempt>,
 }
 
 struct Attempt {
     number: u64,
     began: u64,
-    /// Another server of the cluster had answered just before, and not the server itself since.
+    /// Another server of the cluster had answered just before, and the server itself has not answered since.
     follows_successor: bool,
     answered: Option<u64>,
 }
 
 impl Attempt {
-    /// No answer came in time.
+    /// Whether no answer came in time.
     fn in_vain(&self) -> bool {
         self.answered.is_none_or(|at| at - self.began >= IN_TIME)
     }
 }
 
 impl Oracle {
-    /// A keeper opens a connection to a server, to ask it. Answers the number of the attempt.
+    /// Notes that a keeper opens a connection to a server to ask it. Returns the number of the attempt.
     pub(crate) fn asks_anew(
         &self,
         keeper: &str,
@@ -89,13 +93,13 @@ impl Oracle {
         number
     }
 
-    /// A server, or what stands before it, has refused a keeper's connection.
+    /// Notes that a server, or a firewall before it, has refused a keeper's connection.
     pub(crate) fn refused(&self, keeper: &str, node: &NodeAddr) {
         let key = (keeper.to_owned(), node.clone());
         self.contacts.borrow_mut().entry(key).or_default().refused = true;
     }
 
-    /// A server's answer to a probe has reached a keeper, on the connection opened in this attempt.
+    /// Notes that a server's answer to a probe has reached a keeper, on the connection of this attempt.
     pub(crate) fn answered(&self, keeper: &str, node: &NodeAddr, attempt: u64) {
         let now = self.world.now();
         let mut contacts = self.contacts.borrow_mut();
@@ -113,8 +117,11 @@ impl Oracle {
             .retain(|it| now - it.began < FORGOTTEN_AFTER);
     }
 
-    /// A primary that serves, and has served since it was published, is withdrawn by the votes of a majority. Whoever leads
-    /// has asked it, after an answer of its successor, and got no answer; or a majority has.
+    /// Judges a withdrawal by the votes of a majority, of a primary that has served since its publication (RK-2,
+    /// RK-11).
+    ///
+    /// Before, the leader has asked the primary after an answer of its successor, and has got no answer. A majority
+    /// that asked in vain has the same force. A primary that flaps is exempt.
     pub(super) fn judge_confirmation(
         &self,
         name: &ClusterName,
@@ -133,7 +140,7 @@ impl Oracle {
                 .into_iter()
                 .flat_map(|contact| contact.attempts.iter())
         };
-        // What the leader has asked after an answer of a successor, the oldest first.
+        // The leader's questions to the primary that followed an answer of a successor, the oldest first.
         let asked = || attempts(leader).filter(|it| it.follows_successor);
         let majority = |since: u64| {
             let in_vain = |keeper: &&String| {
@@ -142,7 +149,7 @@ impl Oracle {
             };
             keepers.iter().filter(in_vain).count() * 2 > keepers.len()
         };
-        // Else another keeper may reach the successor for it.
+        // Where the leader does not reach all successors, another keeper may ask for it.
         let mut others = fleet
             .servers()
             .filter(|other| other.cluster == *name && other.addr != *old);
@@ -153,7 +160,7 @@ impl Oracle {
         let lately = |at: &&u64| now - **at <= 10 * self.times.mark_down;
         let flaps = book.falls.iter().filter(lately).count() > 3;
         let confirmed = asked().any(Attempt::in_vain);
-        // It may have reached no successor itself when it asked, and all of them since.
+        // The leader may have reached no successor when it asked, and all of them since.
         let outvoted = asked()
             .find(|it| now - it.began <= 3_000_000)
             .is_some_and(|it| majority(it.began))
@@ -178,8 +185,10 @@ impl Oracle {
         }
     }
 
-    /// How many of the published primaries owe the leader an answer for two probe timeouts, of how many; if that is more
-    /// than three and more than a quarter.
+    /// The brake (RK-11): how many of the published primaries owe the leader an answer for two probe timeouts, and of
+    /// how many.
+    ///
+    /// `None` unless these are more than three and more than a quarter.
     fn braked(&self, contacts: &Contacts, commit: &Commit<'_>) -> Option<(usize, usize)> {
         let since = self.times.tick + 2 * self.times.probe_timeout + 50_000;
         let silent = |primary: &&NodeAddr| {

@@ -1,4 +1,5 @@
-//! Going on without ZooKeeper: only with the consent of all, which binds whoever gives it (RK-8).
+//! Failsafe mode: without ZooKeeper a keeper goes on only with the consent of all, and a consent binds its giver
+//! (RK-8).
 
 use std::collections::BTreeMap;
 
@@ -12,23 +13,23 @@ use super::answers::{PRECISION, Said};
 use super::{Book, Oracle};
 use crate::tree::Tree;
 
-/// All consents given, and who is to be asked.
+/// All consents given, and the failsafe list of each keeper.
 #[derive(Default)]
 pub(super) struct Given {
-    /// Whom each keeper has declared to ask, and since when, in microseconds.
+    /// For each keeper: the keepers on its failsafe list, and since when each is there, in microseconds.
     declared: BTreeMap<KeeperId, BTreeMap<KeeperId, u64>>,
-    /// Where each says that it is reached.
+    /// The address that each keeper advertises.
     addresses: BTreeMap<KeeperId, String>,
-    /// When a keeper was registered last.
+    /// When each keeper was last registered, in microseconds.
     registered: BTreeMap<KeeperId, u64>,
-    /// By asker and giver: when the newest request was sent that was consented to.
+    /// By asker and giver: when the newest request was sent to which the giver consented, in microseconds.
     sent: BTreeMap<(KeeperId, KeeperId), u64>,
-    /// By giver: when consents were given, to whom and to what, newest last.
+    /// By giver: the time, the asker and the generation of each consent, the newest last.
     binding: BTreeMap<String, Vec<(u64, KeeperId, Generation)>>,
 }
 
 impl Given {
-    /// Notes who takes part.
+    /// Notes the registered members of the failsafe group.
     pub(super) fn note(&mut self, now: u64, tree: &Tree) {
         let registered = tree.children(paths::CIRCLE).unwrap_or_default();
         let read = registered.into_iter().filter_map(|id| {
@@ -51,7 +52,7 @@ impl Given {
 }
 
 impl Oracle {
-    /// `giver` consents to a request that was sent at `sent`.
+    /// Notes that `giver` consents to a request that was sent at `sent`.
     pub(crate) fn consented(&self, giver: &str, request: &ConsentRequest, sent: u64) {
         let mut consents = self.consents.borrow_mut();
         let way = (request.from.clone(), KeeperId::new(giver));
@@ -62,19 +63,19 @@ impl Oracle {
         binding.push((self.world.now(), request.from.clone(), request.generation));
     }
 
-    /// F, by a clock that drifts as much as any does here, in microseconds.
+    /// How long a consent lasts (*F*) by the slowest clock of a run, in microseconds.
     fn consent_lasts(&self) -> u64 {
         self.consent + self.consent / 200 + 2 * PRECISION
     }
 
-    /// A keeper that has no lease says yes: all whom it has declared have consented within F.
+    /// Judges a yes without a lease: all keepers on the failsafe list have consented within *F*.
     pub(super) fn judge_consents(&self, said: &Said) {
         let consents = self.consents.borrow();
         let keeper = &said.keeper;
         let Some(declared) = consents.declared.get(keeper) else {
             let registered = consents.registered.get(keeper).copied().unwrap_or_default();
             if said.at <= registered + self.consent_lasts() {
-                // It is leaving, and what was consented to before is not out yet.
+                // The keeper is leaving, and consents that it got before still run.
                 return;
             }
             return self.world.violated(format_args!(
@@ -85,7 +86,7 @@ impl Oracle {
         for (asked, since) in declared.iter().filter(|(asked, _)| *asked != keeper) {
             let mut others = declared.iter().filter(|(other, _)| *other != asked);
             let twin = others.find(|(other, _)| address(other) == address(asked));
-            // What was consented to before both were declared to be asked is good until it is out.
+            // Consents from before both keepers were on the list run on for *F*.
             let out = |(_, declared): &(&KeeperId, &u64)| {
                 said.at > since.max(*declared) + self.consent_lasts()
             };
@@ -96,7 +97,7 @@ impl Oracle {
             }
             let way = (keeper.clone(), asked.clone());
             let sent = consents.sent.get(&way).copied();
-            // What was consented to before it was declared to ask one more is good until it is out.
+            // Consents from before `asked` was on the list run on for *F*.
             let until = sent.max(Some(*since)).unwrap_or_default() + self.consent_lasts();
             if said.at > until {
                 self.world.violated(format_args!(
@@ -107,8 +108,10 @@ impl Oracle {
         }
     }
 
-    /// Nobody is promoted by a leader whose consent to a state from before the withdrawal may still be relied on: by one that
-    /// has not acknowledged it.
+    /// Judges a promotion: no consent of its leader still binds that leader.
+    ///
+    /// A consent binds its giver if it was given to a state from before the withdrawal and the asker has not
+    /// acknowledged the withdrawal.
     pub(super) fn judge_bound(&self, book: &Book, leader: &str) {
         let Some(withdrawal) = &book.withdrawal else {
             return;

@@ -1,5 +1,7 @@
-//! A deposed primary that lives is demoted as soon as it is reached, which ends its clients (RK-10): of those that a HAProxy
-//! has left to themselves nobody asks.
+//! Judges that a deposed primary that lives is demoted as soon as a keeper reaches it (RK-10).
+//!
+//! The demotion ends the connections of its clients. HAProxy no longer checks for sessions that a reload has left
+//! behind.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +11,16 @@ use super::Oracle;
 use crate::network::{Host, Network};
 use crate::redis::Fleet;
 
-/// How long it takes to reach one and to demote it while nothing is wrong, in microseconds: a leader's tick of failovers,
-/// and what a synchronisation that has its turn before it takes.
+/// How long a leader may take to demote a deposed primary while nothing is wrong, in microseconds.
+///
+/// The time covers a tick of the failover actor, and a synchronisation that comes first.
 const DEMOTED_WITHIN: u64 = 5_000_000;
 
-/// Those that take writes, and since when nothing is wrong besides.
+/// Deposed primaries that take writes, and since when nothing else is wrong, in microseconds.
 pub(super) type Deposed = BTreeMap<(ClusterName, NodeAddr), u64>;
 
 impl Oracle {
-    /// Looks at all servers.
+    /// Judges all servers.
     pub(crate) fn judge_deposed(&self, fleet: &Fleet, network: &Network, keepers: &[Host]) {
         let now = self.world.now();
         let mut all = self.deposed.borrow_mut();

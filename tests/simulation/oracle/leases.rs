@@ -1,4 +1,4 @@
-//! What the heartbeats that were committed allow a keeper to say, and others to do.
+//! The committed heartbeats: they bound a keeper's answers, and the leader's waits.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,8 @@ pub(super) struct Heartbeat {
     pub(super) acknowledged: Generation,
 }
 
-/// A withdrawal, and the heartbeats up to it: no later one prolongs a lease without having it applied (RK-3).
+/// A withdrawal, and the heartbeats up to it. A later heartbeat prolongs no lease unless its keeper has applied the
+/// withdrawal (RK-3).
 #[derive(Clone)]
 pub(super) struct Withdrawal {
     pub(super) generation: Generation,
@@ -30,7 +31,7 @@ pub(super) struct Withdrawal {
 // === impl Heartbeats ===
 
 impl Heartbeats {
-    /// Notes the heartbeats among the changes; answers whether one acknowledges more than the one before.
+    /// Notes the heartbeats among the changes. Returns whether a keeper acknowledges a higher generation than before.
     pub(super) fn note(&mut self, now: u64, tree: &Tree, changes: &[Change]) -> bool {
         let mut more = false;
         for change in changes {
@@ -60,7 +61,7 @@ impl Heartbeats {
 // === impl Withdrawal ===
 
 impl Withdrawal {
-    /// A keeper other than `leader` that has not acknowledged the withdrawal and whose lease may not be out.
+    /// A keeper other than `leader` that has not acknowledged the withdrawal and whose lease may still run.
     pub(super) fn waits_for(
         &self,
         leader: &str,

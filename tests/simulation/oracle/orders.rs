@@ -1,4 +1,4 @@
-//! What servers may be commanded to do: in the order of the epochs (RK-4), and who may become a primary (RK-2, RK-6).
+//! Judges commands to servers: the order of epochs (RK-4), and promotions (RK-2, RK-6).
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -11,12 +11,13 @@ use crate::redis::{Condition, Fleet, Server};
 use crate::world::World;
 
 impl Oracle {
-    /// A server process has answered a keeper's probe.
+    /// Notes that a server process has answered a keeper's probe.
     pub(crate) fn read(&self, keeper: &str, run_id: String) {
         self.read.borrow_mut().insert((keeper.to_owned(), run_id));
     }
 
-    /// Whether every keeper that reads servers has had an answer of this process: whoever has not cannot know how it began.
+    /// Whether every keeper that reads servers has an answer of this process. A keeper without one cannot know how
+    /// the process began.
     pub(crate) fn was_read_by_all(&self, run_id: &str) -> bool {
         let read = self.read.borrow();
         let keepers: BTreeSet<_> = read.iter().map(|(keeper, _)| keeper).collect();
@@ -24,7 +25,7 @@ impl Oracle {
         readers.count() == keepers.len()
     }
 
-    /// A server executes a command that changes something there.
+    /// Judges a command that changes something at a server: the keeper has read this very process before (RK-4).
     pub(crate) fn proven(&self, server: &Server, keeper: &str, order: &Order) {
         let (node, run_id) = (&server.addr, server.run_id());
         if !self.read.borrow().contains(&(keeper.to_owned(), run_id)) {
@@ -34,7 +35,7 @@ impl Oracle {
         }
     }
 
-    /// A server executes a command that changes its role.
+    /// Judges a command that changes the role of a server.
     pub(crate) fn commanded(
         &self,
         fleet: &Fleet,
@@ -72,7 +73,8 @@ impl Oracle {
                 "RK-4: {node} was promoted by epoch {epoch} without a persisted intent"
             ));
         }
-        // Whoever decided it need not acknowledge to itself; another that does it for the leader has to.
+        // The leader that decided need not acknowledge to itself. A keeper that carries out a task for the leader has
+        // to acknowledge.
         let leader = choice.map_or_else(|| keeper.to_owned(), |choice| choice.leader.clone());
         let unseen = choice.map(|choice| choice.unseen.clone());
         let unseen = unseen.unwrap_or_default();
@@ -88,7 +90,7 @@ impl Oracle {
         self.judge_drain(fleet, &server.cluster, book, node, "promoted");
         let now = self.world.now();
         let heartbeats = self.heartbeats.borrow();
-        // A command sent long before and executed late decides nothing: others have withdrawn since (RK-4).
+        // A command of an old epoch that is executed late decides nothing: a newer leader has withdrawn since (RK-4).
         let overtaken = book.published.as_ref().is_some_and(|it| it.epoch > epoch);
         let withdrawal = book.withdrawal.as_ref().filter(|_| !overtaken);
         let waits_for = withdrawal
@@ -119,7 +121,7 @@ impl Oracle {
             .published
             .as_ref()
             .and_then(|state| state.intent.as_ref()?.old.clone());
-        // One that goes on in this moment brings its replicas on after they were read.
+        // An old primary that goes on at this moment sends its replicas data after the leader has read them.
         let goes_on = primary
             .as_ref()
             .and_then(|old| fleet.server(old))
@@ -143,7 +145,8 @@ impl Oracle {
         }
     }
 
-    /// What a node was written to after it left the cluster's history makes up for nothing that it lacks of that (RK-6).
+    /// Judges a node that left the cluster's history: writes from after that do not outweigh data that the node lacks
+    /// (RK-6).
     pub(super) fn judge_wandered(&self, fleet: &Fleet, book: &Book, node: &NodeAddr) {
         let Some(server) = fleet.server(node) else {
             return;
@@ -168,7 +171,8 @@ impl Oracle {
         }
     }
 
-    /// A switchover is completed: its successor has all that the old primary took, unless that died meanwhile.
+    /// Judges a completed switchover: the successor has every write of the old primary, unless the old primary died
+    /// meanwhile.
     pub(super) fn judge_switchover(
         &self,
         fleet: &Fleet,
@@ -176,7 +180,7 @@ impl Oracle {
         old: &NodeAddr,
         new: Option<&NodeAddr>,
     ) {
-        // The last generation is the successor's.
+        // The last generation is the publication of the successor; the one before is the withdrawal.
         let withdrawn = book
             .generations
             .iter()
@@ -184,7 +188,7 @@ impl Oracle {
             .nth(1)
             .map_or(0, |(at, _)| *at);
         if book.last_down.get(old).is_some_and(|at| *at >= withdrawn) {
-            // A majority no longer reaches it: that is a failover.
+            // A majority no longer reaches the old primary: the change is a failover.
             return;
         }
         let (Some(new), true) = (
@@ -205,7 +209,7 @@ impl Oracle {
     }
 }
 
-/// A server from elsewhere, with data of its own, is nobody's to overwrite (RK-7).
+/// Judges that no server of another deployment with data of its own is overwritten (RK-7).
 fn judge_overwriting(world: &World, book: &Book, server: &Server, primary: &NodeAddr) {
     let condition = server.condition();
     let writes = condition.follows.as_ref() == Some(&server.addr) && condition.keys > 0;
@@ -218,8 +222,9 @@ fn judge_overwriting(world: &World, book: &Book, server: &Server, primary: &Node
 }
 
 impl Book {
-    /// Whether its process was linked to the one that is published, or was last: then it has the data of that one, as far as
-    /// it was sent them.
+    /// Whether the process was linked to the process that is published, or was published last.
+    ///
+    /// If so, the process has the data of that one, as far as they were sent.
     fn saw_linked(&self, condition: &Condition) -> bool {
         let published = self.published.as_ref();
         let process = published.and_then(|published| published.process());

@@ -1,4 +1,4 @@
-//! What the clients' HAProxies take servers for (RK-10).
+//! The drain: which servers the clients' HAProxies take for UP (RK-10).
 
 use std::collections::BTreeSet;
 
@@ -8,15 +8,16 @@ use super::{Book, Oracle};
 use crate::network::Host;
 use crate::redis::Fleet;
 
-/// How long a HAProxy may take to act, in microseconds: `drain-seconds`, less what a keeper's drift and the ticks of the
-/// virtual clock make of it.
+/// How long a HAProxy may take to act, in microseconds.
+///
+/// The value is `drain-seconds` less a keeper's drift and the ticks of the virtual clock.
 const DRAIN: u64 = 1_200_000 - 40_000;
 
-/// Who sends clients to which server.
+/// The servers that are UP, each with its cluster and the host of the HAProxy.
 pub(super) type Up = BTreeSet<(ClusterName, NodeAddr, Host)>;
 
 impl Oracle {
-    /// The HAProxy of a client takes a server for UP or DOWN from now on.
+    /// Notes that the HAProxy of a client takes a server for UP or DOWN from now on.
     pub(crate) fn proxy_says(&self, cluster: &ClusterName, node: &NodeAddr, host: Host, up: bool) {
         let key = (cluster.clone(), node.clone(), host);
         let mut all = self.up.borrow_mut();
@@ -27,8 +28,12 @@ impl Oracle {
         }
     }
 
-    /// `node` becomes a primary, `made` one in this way: nobody sends clients to the old one any more, if that still takes writes, or has had the
-    /// time to notice.
+    /// Judges the drain when `node` becomes the primary; `made` says how.
+    ///
+    /// If the old primary still takes writes, one of these holds:
+    ///
+    /// - No HAProxy sends clients to the old primary any more.
+    /// - Each HAProxy has had the time to notice.
     pub(super) fn judge_drain(
         &self,
         fleet: &Fleet,

@@ -1,4 +1,4 @@
-//! A published primary that serves is not refused for long (RK-3).
+//! Judges that no published primary that serves is refused for long (RK-3).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,15 +9,22 @@ use super::{Oracle, Said};
 use crate::network::{Host, Network};
 use crate::redis::Fleet;
 
-/// What the time from one sample to the next, and a keeper's next probe, add, in microseconds.
+/// The time that a sample and a keeper's next probe add, in microseconds.
 const NOTICED_WITHIN: u64 = 500_000;
 
-/// Which published primary is refused, by all that know what is published or firmly by the keeper named, and since when.
+/// The published primaries that are refused, and since when, in microseconds.
+///
+/// The key names the keeper that refuses firmly. `None` stands for two facts together: no keeper calls the primary
+/// writable, and a keeper that knows the published state refuses.
 pub(super) type Refused = BTreeMap<(ClusterName, Option<KeeperId>), (NodeAddr, u64)>;
 
 impl Oracle {
-    /// All keepers have been asked about all nodes. Whoever is refused connections may say so: only networks that are silent,
-    /// between `keepers` and the primary, are judged, and only while `client` reaches it.
+    /// Judges the answers of all keepers about all nodes.
+    ///
+    /// A keeper whose connections are refused may refuse. So a primary is judged only under these conditions:
+    ///
+    /// - No way between `keepers` and the primary resets connections; the ways may be silent.
+    /// - `client` reaches the primary.
     pub(crate) fn judge_refusals(
         &self,
         fleet: &Fleet,
@@ -45,7 +52,7 @@ impl Oracle {
             let of = |it: &&Said| it.cluster == *cluster && Some(&it.node) == serving;
             let answers = said.iter().filter(of);
             let called = answers.clone().any(|it| it.ruling == Ruling::Yes);
-            // Without ZooKeeper nobody learns of a publication.
+            // Without ZooKeeper no keeper learns of a publication.
             let generation = published.map(|published| published.generation);
             let knows = |it: &&Said| it.generation.is_none() || it.generation == generation;
             let mut knowing = answers.filter(knows);

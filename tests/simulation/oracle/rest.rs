@@ -1,60 +1,64 @@
-//! What keepers write into ZooKeeper while nothing happens: heartbeats, and next to nothing else.
+//! Judges what keepers write into ZooKeeper while nothing happens: heartbeats, and next to nothing else.
 //!
-//! ZooKeeper writes every transaction to the disks of all its servers, so a keeper that writes for every request, or the
-//! same report again and again, is felt there long before anybody notices it here.
+//! ZooKeeper writes every transaction to the disks of all its servers. A keeper that writes for every request, or
+//! repeats a report, burdens them long before a test is slow.
 
 use redis_keeper::layout::paths;
 
 use super::Oracle;
 use crate::tree::{Change, Tree};
 
-/// How long after something has happened keepers may still write about it, in microseconds.
+/// How long after an event keepers may still write about it, in microseconds.
 const SETTLES: u64 = 4_000_000;
-/// `heartbeat-seconds`, by default, less what a keeper's drift makes of it, in microseconds.
+/// The shortest time between two heartbeats, in microseconds: the default `heartbeat-seconds` less a keeper's drift.
 const HEARTBEAT: u64 = 200_000 - 2_000;
-/// What a keeper may write in a minute besides heartbeats: HAProxies come and go.
+/// How many other transactions a keeper may write in a minute, since HAProxies come and go.
 const OTHERS: u64 = 8;
 const MINUTE: u64 = 60_000_000;
 /// How long keepers remember a HAProxy that asks no more, in microseconds.
 const REMEMBERED: u64 = 10_000_000;
 
-/// What was written since nothing happens any more.
+/// Transactions since the last event.
 #[derive(Default)]
 pub(super) struct Rest {
-    /// Faults that are under way.
+    /// How many faults are under way.
     faults: u32,
-    /// When the last one began or ended, something was published, or a session began or ended; or a minute of rest. Or
-    /// when a HAProxy is forgotten that was reloaded.
+    /// The start of the present minute of rest, in microseconds. These events restart the minute:
+    ///
+    /// - A fault begins or ends.
+    /// - A publication, or the beginning or the end of a session.
+    /// - Keepers forget a HAProxy that was reloaded; the time may lie ahead.
     since: u64,
-    /// Transactions since [`SETTLES`] after that.
+    /// Transactions since [`SETTLES`] after `since`.
     transactions: u64,
-    /// What the latest ones changed.
+    /// The paths that the latest of these transactions changed.
     latest: Vec<String>,
 }
 
 impl Oracle {
-    /// A fault strikes.
+    /// Notes that a fault strikes.
     pub(crate) fn fault_begins(&self) {
         let mut rest = self.rest.borrow_mut();
         rest.faults += 1;
         rest.disturbed(self.world.now());
     }
 
-    /// A fault ends.
+    /// Notes that a fault ends.
     pub(crate) fn fault_ends(&self) {
         let mut rest = self.rest.borrow_mut();
         rest.faults -= 1;
         rest.disturbed(self.world.now());
     }
 
-    /// A HAProxy is reloaded: keepers tell that its former process asks no more.
+    /// Notes that a HAProxy is reloaded: keepers will report that its former worker asks no more.
     pub(crate) fn proxy_reloaded(&self) {
         let mut rest = self.rest.borrow_mut();
         rest.disturbed(self.world.now() + REMEMBERED);
     }
 
-    /// A transaction is done, with these changes or with none. At rest there are at most as many as there are keepers, times
-    /// their heartbeats and a small constant.
+    /// Judges a transaction with its changes; a transaction that failed has none.
+    ///
+    /// At rest, each keeper may write its heartbeats and [`OTHERS`] transactions a minute.
     pub(super) fn judge_rest(&self, tree: &Tree, changes: &[Change]) {
         let now = self.world.now();
         let mut rest = self.rest.borrow_mut();
@@ -110,7 +114,7 @@ fn path(change: &Change) -> &str {
     }
 }
 
-/// Whether something happens: a publication, or the beginning or the end of a session.
+/// Whether a change is an event: a publication, or the beginning or the end of a session.
 fn disturbs(change: &Change) -> bool {
     let path = path(change);
     let session = path.starts_with(paths::KEEPERS) || path.starts_with(paths::LEADER);

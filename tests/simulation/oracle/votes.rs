@@ -1,4 +1,4 @@
-//! Who votes which node down, and which nodes a majority therefore holds for down (RK-1).
+//! The votes: which keeper votes which node down, and which nodes are down by a majority (RK-1).
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ use super::{Book, Oracle};
 use crate::names::canonical;
 use crate::tree::Tree;
 
-/// How long a leader may take a vote for standing that was taken back (RK-1), in microseconds: it reads one vote after
-/// the other.
+/// How long a leader may count a vote that was taken back (RK-1), in microseconds: the leader reads the votes one by
+/// one.
 const VOTES_LINGER: u64 = 250_000;
 
 impl Oracle {
-    /// From `now` on every server answers on new connections: whoever votes one down for its silence from here on has taken
-    /// a mute connection for a silent server.
+    /// From `now` on every server answers on new connections. A keeper that votes a node down for silence later has
+    /// taken a mute connection for a silent server.
     pub(crate) fn none_is_silent_from(&self, now: u64) {
         self.answering_from.set(Some(now));
     }
@@ -31,7 +31,7 @@ impl Oracle {
         }
     }
 
-    /// Whether a keeper that has fallen silent votes the node down.
+    /// Whether a keeper that has fallen silent still has a vote against the node.
     pub(super) fn voted_down_by_silent(&self, book: &Book, node: &NodeAddr) -> bool {
         let heartbeats = self.heartbeats.borrow();
         let silent = |keeper: &String| {
@@ -42,7 +42,7 @@ impl Oracle {
         votes.any(|((voted, keeper), (_, stands))| *stands && voted == node && silent(keeper))
     }
 
-    /// Notes the votes as they stand in ZooKeeper now.
+    /// Counts the votes that are in ZooKeeper now.
     pub(super) fn count_votes(
         &self,
         tree: &Tree,
@@ -89,7 +89,7 @@ impl Oracle {
             .iter()
             .filter(|(_, votes)| **votes * 2 + absent >= keepers.len());
         book.unseen = at_least_half.map(|(node, _)| node.clone()).collect();
-        // Whoever does not probe the node is no voter.
+        // A keeper that does not probe the node is no voter.
         votes.retain(|node, votes| {
             let probing = keepers.len() - absent - unprobed.get(node).copied().unwrap_or(0);
             *votes * 2 > probing

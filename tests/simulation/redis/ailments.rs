@@ -1,4 +1,4 @@
-//! Servers that live and are not well: some answer errors, some are slow.
+//! Servers that live and are not well: some answer errors, others are slow.
 
 use std::rc::Rc;
 
@@ -9,25 +9,26 @@ use redis_keeper::ports::redis::{Alive, Depth};
 use super::{Fleet, Rebirth, Server};
 use crate::world::note;
 
-/// What ails a server.
+/// An ailment of a server process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ailment {
-    /// Its disk is full: it answers MISCONF to `PING` and to writes, and all else as ever.
+    /// The disk is full: `PING` and writes get MISCONF, and other requests work.
     DiskFull,
-    /// A script runs in it: it answers BUSY to everything.
+    /// A script runs: every request gets BUSY.
     Busy,
-    /// It was given a password: it answers NOAUTH to all that connect from then on.
+    /// The server was given a password: connections that are opened later get NOAUTH.
     Locked,
-    /// `maxclients` are connected: it says so to all that connect from then on, and closes.
+    /// `maxclients` are connected: connections that are opened later get an error, and are closed.
     Full,
-    /// It was told to end, and waits for replicas that lag: writes are held up, and all else is as ever.
+    /// The server was told to end, and waits for replicas that lag: its writes are paused, and other requests work.
     Ending,
-    /// Everything takes so many microseconds longer.
+    /// Every request takes this many microseconds longer.
     Slow(u64),
 }
 
 impl Ailment {
-    /// What every request of a keeper is answered, but on connections that were open before it began if it `spares` them.
+    /// The error that every request of a keeper gets; see [`Self::spares_the_old`] for the connections that are
+    /// spared.
     fn error(self) -> Option<&'static str> {
         match self {
             Self::Busy => Some("BUSY Redis is busy running a script."),
@@ -43,13 +44,14 @@ impl Ailment {
 }
 
 impl Fleet {
-    /// Something ails the process from now on.
+    /// Gives the process an ailment from now on.
     pub(crate) fn ail(&self, server: &Server, ailment: Ailment) {
         note!(self.world, "redis {} ails: {ailment:?}", server.addr);
         server.state.borrow_mut().ailment = Some((ailment, self.world.now()));
     }
 
-    /// It has waited long enough, and ends, unless that was called off or it has died; it is started again at once.
+    /// Ends a process that was told to end, unless that was called off or the process has died. The server is started
+    /// again at once.
     pub(crate) fn end(self: &Rc<Self>, server: &Rc<Server>) {
         if server.is_ending() {
             self.kill(server);
@@ -57,13 +59,13 @@ impl Fleet {
         }
     }
 
-    /// Whether a script runs in it, which is no server for anybody.
+    /// Whether a script runs in the server, which then serves no client.
     pub(crate) fn is_busy(&self, addr: &NodeAddr) -> bool {
         let state = self.server(addr).map(|server| server.state.borrow());
         state.is_some_and(|state| matches!(state.ailment, Some((Ailment::Busy, _))))
     }
 
-    /// It is well again.
+    /// Ends the ailment of the server.
     pub(crate) fn cure(&self, server: &Server) {
         if server.state.borrow_mut().ailment.take().is_some() {
             note!(self.world, "redis {} is well again", server.addr);
@@ -72,7 +74,7 @@ impl Fleet {
 }
 
 impl Server {
-    /// A request arrives, of a client or a keeper, and is executed when the server comes to it.
+    /// Runs a request of a client or a keeper, once the server has executed the requests before it.
     pub(crate) fn request(self: &Rc<Self>, event: impl FnOnce() + 'static) {
         let takes = match self.state.borrow().ailment {
             Some((Ailment::Slow(takes), _)) => takes,
@@ -86,20 +88,20 @@ impl Server {
         self.work.pass(&self.world, takes, executed);
     }
 
-    /// The error that a keeper is answered on a connection that was opened then.
+    /// The error that a keeper gets on a connection that was opened at `opened`.
     pub(super) fn error(&self, opened: u64) -> Option<&'static str> {
         let (ailment, since) = self.state.borrow().ailment?;
         let spared = ailment.spares_the_old() && opened < since;
         ailment.error().filter(|_| !spared)
     }
 
-    /// What it answers to `PING` alone, though it tells its state.
+    /// The error that only `PING` gets; the server still answers `INFO`.
     pub(super) fn misconf(&self) -> Option<&'static str> {
         let (ailment, _) = self.state.borrow().ailment?;
         (ailment == Ailment::DiskFull).then_some("MISCONF Errors writing to the AOF file")
     }
 
-    /// Whether it turns a connection away that was opened then: that is closed right behind the error.
+    /// Whether the server turns away a connection that was opened at `opened`, and closes it right after the error.
     pub(super) fn turns_away(&self, opened: u64) -> bool {
         let state = self.state.borrow();
         state
@@ -107,18 +109,18 @@ impl Server {
             .is_some_and(|(ailment, since)| ailment == Ailment::Full && opened >= since)
     }
 
-    /// The process has been told to end.
+    /// Whether the process has been told to end.
     pub(super) fn is_ending(&self) -> bool {
         let ailment = self.state.borrow().ailment;
         matches!(ailment, Some((Ailment::Ending, _)))
     }
 
-    /// Whether writes of clients wait.
+    /// Whether writes of clients are paused.
     pub(super) fn holds_up_writes(&self) -> bool {
         self.is_ending() || self.state.borrow().paused_until > self.world.now()
     }
 
-    /// Whether it takes no write of any client.
+    /// Whether the server refuses every write of a client.
     pub(super) fn refuses_writes(&self) -> bool {
         let state = self.state.borrow();
         let ailment = state.ailment.map(|(ailment, _)| ailment);
@@ -126,7 +128,7 @@ impl Server {
     }
 }
 
-/// What a probe makes of nothing but errors.
+/// The finding of a probe that got nothing but errors.
 pub(super) fn only_error(error: &str, depth: Depth) -> Alive {
     Alive {
         info: None,

@@ -1,4 +1,4 @@
-//! What a server answers to those that ask what it is.
+//! A server's answers to probes.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use redis_keeper::ports::redis::{Alive, Clients, Depth, Subscribers};
 use super::{Server, run_id};
 
 impl Server {
-    /// What `INFO` tells.
+    /// The contents of `INFO`.
     fn info(&self) -> Info {
         let (now, ending) = (self.world.now(), self.is_ending());
         let state = self.state.borrow();
@@ -54,7 +54,7 @@ impl Server {
         }
     }
 
-    /// Who is connected.
+    /// The clients that are connected (`CLIENT LIST`).
     pub(super) fn clients(&self) -> Clients {
         let state = self.state.borrow();
         let names = state
@@ -68,7 +68,7 @@ impl Server {
     }
 }
 
-/// What a server answers.
+/// A healthy server's answer to a probe of this depth.
 pub(super) fn tell(server: &Server, depth: Depth) -> Alive {
     let info = server.info();
     let loading = info.loading == Some(true);

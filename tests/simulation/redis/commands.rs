@@ -1,4 +1,4 @@
-//! What keepers command, and what becomes of it at the server.
+//! Commands of keepers, and their effects at the server.
 
 use std::rc::Rc;
 
@@ -13,25 +13,27 @@ use crate::world::{Event, note};
 /// A state-changing command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// Kills the command connections of older epochs, and of those above this one. Answers the newer epoch that is left, or 0.
+    /// Kills the command connections of older epochs, and those above the newest epoch. Answers the newer epoch that
+    /// is left, or 0.
     Fence(Option<Epoch>),
     Promote(Remember),
     Follow(NodeAddr, Remember),
-    /// The role goes into the file that it is taken from at a start.
+    /// Writes the role to the configuration file (`CONFIG REWRITE`).
     Rewrite,
-    /// Holds up writes for so many microseconds.
+    /// Pauses writes for this many microseconds.
     Pause(u64),
     Unpause,
-    /// Changes nothing; only asks for the offset.
+    /// Asks for the offset, and changes nothing.
     Offset,
     Demand(MinReplicas),
 }
 
-/// How often a server whose writes are held up sees whether that is over, in microseconds.
+/// The interval at which a paused write is tried again, in microseconds.
 const PAUSED_LOOKS_EVERY: u64 = 1_000;
 
 impl Fleet {
-    /// A command is executed on connection `number`; answers the replication offset, or `None` if that is closed.
+    /// Executes a command on connection `number`. Returns the replication offset, or `None` if the connection is
+    /// closed.
     pub(super) fn execute(
         self: &Rc<Self>,
         server: &Rc<Server>,
@@ -107,7 +109,7 @@ impl Fleet {
         Some(Ok(server.condition().offset))
     }
 
-    /// A client deletes everything.
+    /// Has a client delete everything.
     pub(crate) fn drain(self: &Rc<Self>, server: &Rc<Server>) {
         let condition = server.condition();
         if condition.up && condition.follows.as_ref() == Some(&server.addr) {
@@ -116,7 +118,7 @@ impl Fleet {
         }
     }
 
-    /// Somebody makes it a primary by hand, and writes to it what no client of the cluster wrote.
+    /// Has an operator promote the server by hand, and write data to it that no client of the cluster wrote.
     pub(crate) fn wander(self: &Rc<Self>, server: &Rc<Server>) {
         if server.condition().up {
             note!(
@@ -130,7 +132,7 @@ impl Fleet {
         }
     }
 
-    /// A client writes; `taken` is called if the write is. While writes are held up it waits.
+    /// Sends a client's write; `taken` runs if the server takes it. While writes are paused, the write waits.
     pub(crate) fn write(self: &Rc<Self>, server: &Rc<Server>, write: u64, taken: Event) {
         let condition = server.condition();
         if condition.loading
@@ -144,7 +146,7 @@ impl Fleet {
             let (fleet, inner, started) = (Rc::clone(self), Rc::clone(server), condition.started);
             self.world.after(PAUSED_LOOKS_EVERY, move || {
                 let again = Rc::clone(&inner);
-                // A process that has died has forgotten its clients.
+                // A process that has died forgets the writes that waited.
                 inner.request(move || {
                     let condition = again.condition();
                     if condition.up && condition.started == started {
@@ -167,7 +169,8 @@ impl Fleet {
 }
 
 impl Server {
-    /// How long ago they were heard is not simulated: a replica counts as long as its link is open.
+    /// Whether as many replicas are linked as the settings demand. The lag is not simulated: a replica counts as long
+    /// as its link is open.
     fn has_replicas_enough(&self) -> bool {
         let state = self.state.borrow();
         let demanded = usize::try_from(state.min_replicas.demanded()).expect("few nodes");

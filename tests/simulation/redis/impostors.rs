@@ -1,5 +1,7 @@
-//! What takes the place or the name of another: a server to which a node's name leads for a while, a client that calls itself
-//! a keeper.
+//! Servers and clients that pass for others.
+//!
+//! - The name of a node leads to another server for a while.
+//! - A client takes the name of a keeper's connection.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -14,12 +16,14 @@ use crate::network::Lane;
 use crate::schedule::CLIENTS;
 use crate::world::note;
 
-/// An epoch that no leader comes to.
+/// An epoch that no leader reaches.
 const NOBODYS: Epoch = Epoch(99_999_999);
 
 impl Fleet {
-    /// From now on, the name of the node leads those who look it up to another server, new and empty. Connections that stand
-    /// lead where they did; so do the links of servers and clients, who look nothing up here.
+    /// Leads the name of the node to a new, empty server, for keepers that look the name up from now on.
+    ///
+    /// Open connections stay where they are. The links of servers and clients stay, too: the simulation has them look
+    /// up no names.
     pub(crate) fn move_name(&self, node: &Rc<Server>) {
         note!(self.world, "redis {}: its name leads elsewhere", node.addr);
         let server = Server {
@@ -35,7 +39,7 @@ impl Fleet {
         moved.insert(node.addr.clone(), Rc::new(server));
     }
 
-    /// The name leads to the node again, and the other server ends.
+    /// Leads the name to the node again, and ends the other server.
     pub(crate) fn move_name_back(&self, addr: &NodeAddr) {
         if let Some(impostor) = self.moved.borrow_mut().remove(addr) {
             note!(self.world, "redis {addr}: its name leads there again");
@@ -51,7 +55,7 @@ impl Fleet {
         }
     }
 
-    /// Where the name of the node leads, if not there.
+    /// The server to which the name of the node leads, if that is another one.
     pub(super) fn moved(&self, addr: &NodeAddr) -> Option<Rc<Server>> {
         self.moved.borrow().get(addr).cloned()
     }
@@ -63,7 +67,7 @@ impl Fleet {
 }
 
 impl Server {
-    /// A client takes the name of a keeper's command connection, until it is killed.
+    /// Has a client take the name of a keeper's command connection, until a keeper kills it.
     pub(crate) fn imitate_keeper(&self) {
         note!(
             self.world,
@@ -82,7 +86,7 @@ impl Server {
         self.state.borrow_mut().connections.insert(number, imitator);
     }
 
-    /// A client takes the name of a keeper's probe connection, unless one has it.
+    /// Has a client take the name of a keeper's probe connection, unless a client has taken it already.
     pub(crate) fn imitate_prober(&self) {
         let name = "keeper-probe/0ddf11e5/keeper-9/10.1.1.200:46379".parse();
         let name: ProbeName = name.expect("a name that a keeper would take");
@@ -106,7 +110,7 @@ impl Server {
         state.connections.insert(number, imitator);
     }
 
-    /// Nobody lets it synchronise.
+    /// Makes the impostor a replica that never synchronises.
     pub(super) fn pretend_to_follow(&self, primary: &NodeAddr) {
         self.state.borrow_mut().replica = Some(Replica::at_start(primary));
     }

@@ -1,4 +1,4 @@
-//! How processes of servers live and die: killed, stopped, started with what is left of their data.
+//! How server processes are killed, stopped, and started with what is left of their data.
 
 use std::rc::Rc;
 
@@ -6,22 +6,22 @@ use super::replication::Replica;
 use super::{Fleet, Server};
 use crate::world::note;
 
-/// With what a process comes back.
+/// The data with which a process comes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rebirth {
     Whole,
     OldDump,
-    /// From a dump of a moment ago.
+    /// From a dump that was made a moment ago.
     RecentDump,
-    /// From a dump of its history made before anything was written.
+    /// From a dump of its history that was made before the first write.
     EmptyDump,
     Empty,
-    /// Another server, a primary with data of its own and an offset beyond all others.
+    /// Another server, a primary with data of its own and an offset above all others.
     Foreign,
 }
 
 impl Fleet {
-    /// The process dies.
+    /// Kills the process.
     pub(crate) fn kill(self: &Rc<Self>, server: &Rc<Server>) {
         if !server.state.borrow().up {
             return;
@@ -42,13 +42,13 @@ impl Fleet {
         server.leave_primary(self);
     }
 
-    /// SIGSTOP.
+    /// Stops the process (SIGSTOP).
     pub(crate) fn freeze(&self, server: &Rc<Server>) {
         note!(self.world, "redis {} stopped", server.addr);
         server.state.borrow_mut().frozen = true;
     }
 
-    /// SIGCONT: what was sent meanwhile is done now.
+    /// Lets the process continue (SIGCONT); it handles now what arrived meanwhile.
     pub(crate) fn thaw(&self, server: &Rc<Server>) {
         if !server.state.borrow().frozen {
             return;
@@ -61,7 +61,7 @@ impl Fleet {
         }
     }
 
-    /// A process starts in the place of the one that died, in the role that its configuration file says.
+    /// Starts a process in place of the one that died, in the role that its configuration file names.
     pub(crate) fn start(&self, server: &Rc<Server>, rebirth: Rebirth) {
         if server.state.borrow().up {
             return;
@@ -124,7 +124,7 @@ impl Fleet {
         } else if state.replica.is_none() && !matches!(rebirth, Rebirth::Empty | Rebirth::Foreign) {
             let old = std::mem::replace(&mut state.replication_id, self.fresh_id());
             match &state.previous {
-                // It was killed: its dump is of the history in which its data changed last.
+                // The process was killed, so its dump is of the history in which its data last changed.
                 Some((_, until)) if !state.changed => state.offset = *until,
                 _ => state.previous = Some((old, state.offset)),
             }

@@ -1,4 +1,4 @@
-//! The servers as a keeper's Redis port: probes and commands over the network.
+//! The servers as a keeper's Redis port: probes and commands that travel over the network.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,13 +29,13 @@ use crate::world::World;
 
 mod socket;
 
-/// How long each round trip of a command may take.
+/// The limit of each round trip of a command.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long a name is looked up in vain.
+/// How long a lookup takes to fail while no resolver answers.
 const RESOLVER_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// The same of a name of which something is remembered.
+/// How long a lookup takes while no resolver answers, for a name whose address is remembered.
 const QUICK: Duration = Duration::from_millis(50);
 
 /// The servers as one process reaches them.
@@ -46,17 +46,17 @@ struct Reach {
     fleet: Rc<Fleet>,
     network: Rc<Network>,
     world: Rc<World>,
-    /// What probe connections are called.
+    /// The name of this keeper's probe connections, once it is set.
     name: Rc<RefCell<Option<ProbeName>>>,
-    /// Host names that it has resolved.
+    /// Host names that this keeper has resolved itself.
     resolved: RefCell<BTreeSet<String>>,
-    /// What others have resolved, and told it.
+    /// Addresses of names as the published state tells them.
     remembered: RefCell<BTreeMap<String, BTreeSet<IpAddr>>>,
 }
 
 struct Node {
     reach: Rc<Reach>,
-    /// By the name that this keeper has for it.
+    /// The node's name in this keeper's file.
     host: String,
     server: Rc<Server>,
 }
@@ -64,14 +64,14 @@ struct Node {
 struct Probing {
     socket: Socket,
     sent: u64,
-    /// The judge's number of it.
+    /// The judge's number of the connection attempt.
     attempt: u64,
 }
 
-/// The answer to a probe.
+/// A server's answer to a probe.
 struct Told {
     alive: Alive,
-    /// The server closes right behind it.
+    /// The server closes the connection right after this answer.
     last: bool,
 }
 
@@ -99,7 +99,7 @@ impl Redises {
 }
 
 impl Reach {
-    /// As this keeper's resolver does, which goes on with what it knows while no other answers.
+    /// Resolves as the keeper's resolver does: it goes on with addresses that it knows while no resolver answers.
     async fn resolve(&self, host: &str) -> Result<BTreeSet<IpAddr>, String> {
         let ip = names::resolve(host).ok_or_else(|| format!("no {host}"))?;
         let literal = host.parse::<IpAddr>().is_ok();
@@ -147,7 +147,7 @@ impl Redis for Redises {
 // === impl Node ===
 
 impl Node {
-    /// To where the name leads now.
+    /// A connection to the server to which the name leads now.
     fn socket(&self) -> Socket {
         let moved = self.reach.fleet.moved(&self.server.addr);
         Socket {
@@ -192,7 +192,7 @@ impl RedisNode for Node {
         let opened = timeout(COMMAND_TIMEOUT, socket.open(Some(epoch))).await;
         match opened {
             Ok(Ok(())) => {
-                // A process that has died since takes no orders on this connection.
+                // A process that has died since then executes no command on this connection.
                 let run_id = socket.server.run_id();
                 Ok(Box::new(Commanding(socket, run_id)))
             }
@@ -314,7 +314,7 @@ impl ProbeConnection for Probing {
 }
 
 impl Probing {
-    /// An answer has reached the keeper.
+    /// Tells the judge that an answer has reached the keeper.
     fn tell_judge(&self) {
         let Socket { reach, server, .. } = &self.socket;
         if let Some(judge) = reach.fleet.judge()

@@ -1,5 +1,10 @@
-//! Replication as Redis does it: a replica tries its primary at once and then every second, continues where it was if
-//! the histories allow it, else takes everything anew, and applies the stream. Synchronisation has its own file.
+//! Replication as Redis does it.
+//!
+//! - A replica tries its primary at once, and then every second.
+//! - A replica continues where it was if the histories allow that; else it takes everything anew.
+//! - A replica applies the stream that follows.
+//!
+//! Synchronisation has its own file.
 
 use std::rc::Rc;
 
@@ -11,20 +16,20 @@ use crate::world::note;
 
 mod sync;
 
-/// How often a server looks after its links, in microseconds.
+/// The interval at which a server looks after its links, in microseconds.
 const CRON: u64 = 250_000;
-/// A link over which nothing was heard for so long is given up (`repl-timeout`).
+/// A link over which nothing was heard for this time is given up (`repl-timeout`), in microseconds.
 const LINK_TIMEOUT: u64 = 4_000_000;
-/// How often a primary says something to its replicas.
+/// The interval of a primary's pings to its replicas, in microseconds.
 const PING: u64 = 1_000_000;
 
 /// A replica's end of its link.
 pub(super) struct Replica {
     pub(super) primary: NodeAddr,
     link: Link,
-    /// Tells this link from earlier ones.
+    /// The number of the link, which tells it apart from earlier links.
     number: u64,
-    /// When the link broke; `None` if it never was up.
+    /// When the link broke, in microseconds; `None` if the link never was up.
     pub(super) down_since: Option<u64>,
     pub(super) heard: u64,
 }
@@ -46,7 +51,7 @@ pub(super) struct Attached {
     lane: Rc<Lane>,
 }
 
-/// A piece of the stream, and the offsets before and behind it.
+/// A piece of the stream, with the offsets before and behind it.
 #[derive(Clone, Copy)]
 struct Piece {
     before: u64,
@@ -54,7 +59,7 @@ struct Piece {
     what: What,
 }
 
-/// What the stream tells a replica to do.
+/// The content of a piece of the stream.
 #[derive(Clone, Copy)]
 pub(super) enum What {
     Ping,
@@ -80,7 +85,7 @@ impl Piece {
 // === impl Replica ===
 
 impl Replica {
-    /// In good order from the beginning, but for the link.
+    /// A replica in good order from the beginning, except for the link.
     pub(super) fn of(primary: &NodeAddr) -> Self {
         Self {
             down_since: Some(0),
@@ -117,7 +122,7 @@ impl Replica {
 // === impl Fleet ===
 
 impl Fleet {
-    /// The server's own clock, from now on.
+    /// Runs the server's periodic work from now on.
     pub(super) fn turn(self: &Rc<Self>, server: &Rc<Server>) {
         let (fleet, server) = (Rc::clone(self), Rc::clone(server));
         self.world.after(CRON, move || {
@@ -151,7 +156,8 @@ impl Fleet {
         }
     }
 
-    /// From now on the server's host leads it to one of another site by the name of its primary: it has copied that one.
+    /// Has the server's host resolve the name of its primary to a server of another site, which the server has
+    /// copied.
     pub(crate) fn mislead(self: &Rc<Self>, server: &Rc<Server>) {
         let follows = server.state.borrow().replica.is_some();
         if !server.condition().up || !follows {
@@ -173,7 +179,7 @@ impl Fleet {
         }
     }
 
-    /// The name leads it where it should again.
+    /// Has the server's host resolve the name of the primary correctly again.
     pub(crate) fn lead_back(self: &Rc<Self>, server: &Rc<Server>) {
         let now = self.world.now();
         let mut state = server.state.borrow_mut();
@@ -184,7 +190,7 @@ impl Fleet {
         }
     }
 
-    /// A primary's data set changes, or it says that it lives, and the stream grows.
+    /// Appends a change or a ping to the stream of a primary.
     pub(super) fn append(self: &Rc<Self>, server: &Rc<Server>, bytes: u64, what: What) {
         let mut state = server.state.borrow_mut();
         let before = state.offset;
@@ -217,7 +223,7 @@ impl Fleet {
             let fleet = Rc::clone(self);
             let arrives = move || {
                 let inner = Rc::clone(&replica);
-                // The number of the link tells processes apart, too.
+                // The number of the link also tells the process apart from earlier ones.
                 replica.arrive(None, move || fleet.streamed(&inner, number, piece));
             };
             self.network.send(way, &lane, arrives);
@@ -236,7 +242,7 @@ impl Fleet {
                 return;
             }
             if state.offset != piece.before {
-                // The connection was reset: TCP leaves no gap.
+                // Bytes are missing, so the connection was reset: TCP leaves no gap.
                 return replica.breaks(now);
             }
             replica.heard = now;
@@ -246,7 +252,7 @@ impl Fleet {
         self.stream(server, piece);
     }
 
-    /// Tells a replica that its link is closed.
+    /// Closes a link, and tells the replica when the message arrives.
     fn break_link(self: &Rc<Self>, from: &Server, replica: &Rc<Server>, number: u64, lane: &Lane) {
         let (fleet, to) = (Rc::clone(self), Rc::clone(replica));
         let arrives = move || {
@@ -265,7 +271,7 @@ impl Fleet {
 // === impl Server ===
 
 impl Server {
-    /// Returns whether a link that was up broke, so that it is worth an attempt at once.
+    /// Breaks the link `number`. Returns whether that link was up, so that the replica tries again at once.
     fn link_breaks(&self, number: u64) -> bool {
         let now = self.world.now();
         let mut state = self.state.borrow_mut();
@@ -277,7 +283,7 @@ impl Server {
         was_up
     }
 
-    /// Closes the links of its replicas.
+    /// Closes the links of all its replicas.
     pub(super) fn drop_replicas(&self, fleet: &Rc<Fleet>) {
         let attached = std::mem::take(&mut self.state.borrow_mut().attached);
         for (addr, Attached { number, lane, .. }) in attached {
@@ -287,7 +293,7 @@ impl Server {
         }
     }
 
-    /// Closes its own link.
+    /// Closes its own link to its primary.
     pub(super) fn leave_primary(&self, fleet: &Rc<Fleet>) {
         let now = self.world.now();
         let mut state = self.state.borrow_mut();
@@ -349,7 +355,7 @@ impl Server {
             return;
         }
         self.leave_primary(fleet);
-        // Another name.
+        // The replica now follows another name.
         self.state.borrow_mut().misled = false;
         self.state.borrow_mut().wandered = false;
         let down_since = followed.is_some().then(|| self.world.now());

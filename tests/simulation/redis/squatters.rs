@@ -1,4 +1,4 @@
-//! What listens at the address of a server that is dead, and answers nothing but errors.
+//! Programs that listen at the address of a dead server, and answer only errors.
 
 use std::rc::Rc;
 
@@ -8,20 +8,20 @@ use super::ailments::only_error;
 use super::{Fleet, Server};
 use crate::world::note;
 
-/// How long after the end of the server it begins to listen, in microseconds.
+/// The time from the end of the server until the program listens, in microseconds.
 const LATER: u64 = 100_000;
 
-/// What it is.
+/// A program at the address of a dead server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Squatter {
-    /// Another server, with another password.
+    /// Another Redis server with another password.
     Locked,
     /// A server of another protocol.
     Foreign,
 }
 
 impl Fleet {
-    /// The process dies, and something else comes up in its place, until it is started again.
+    /// Kills the process, and lets a program listen in its place until the server is started again.
     pub(crate) fn squat(self: &Rc<Self>, server: &Rc<Server>, squatter: Squatter) {
         self.kill(server);
         let (fleet, server) = (Rc::clone(self), Rc::clone(server));
@@ -40,12 +40,12 @@ impl Fleet {
 }
 
 impl Server {
-    /// What listens in its place.
+    /// The program that listens in place of the dead server.
     pub(super) fn squatter(&self) -> Option<Squatter> {
         self.state.borrow().taken
     }
 
-    /// That goes away.
+    /// Ends the program that listens in place of the server.
     pub(super) fn leaves(&self) {
         if self.state.borrow_mut().taken.take().is_some() {
             self.close_connections(None);

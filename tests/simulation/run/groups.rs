@@ -1,4 +1,4 @@
-//! Two groups of keepers, each with a ZooKeeper of its own, look after the same servers (RK-12).
+//! Two groups of keepers, each with its own ZooKeeper, manage the same servers (RK-12).
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,32 +25,33 @@ use crate::schedule::{Addressing, ENSEMBLE, KEEPERS, Schedule};
 use crate::world::{World, note};
 use crate::zookeeper::Ensemble;
 
-/// How often the keepers are asked.
+/// The interval at which the keepers are asked.
 const SAMPLE: Duration = Duration::from_millis(10);
 
-/// When the keepers of a late group start, in microseconds.
+/// The span in which the keepers of a late group start, in microseconds.
 const LATE: std::ops::RangeInclusive<u64> = 6_000_000..=14_000_000;
 
-/// When one group ends, and when the run does, in microseconds.
+/// The time at which one group ends, and the end of the run, in microseconds.
 const ALONE: u64 = 60_000_000;
 const END: u64 = 110_000_000;
 
-/// How long after both groups have come to know each other what was begun may go on: a promotion that was on its way.
+/// How long a change that was begun may go on after both groups know each other, in microseconds: a promotion on its
+/// way.
 const SETTLES: u64 = 3_000_000;
 
-/// How often a client takes the name of a keeper again.
+/// The interval at which a client takes the name of a keeper again, in microseconds.
 const IMITATES_EVERY: u64 = 500_000;
 
-/// When the other group is forgotten and there is nothing but the name, in microseconds; and how long after its death a
-/// primary is replaced.
+/// The time at which the other group is forgotten and only its name is left, and the limit for a failover then, in
+/// microseconds.
 const NAMED_ONLY: u64 = ALONE + 35_000_000;
 const REPLACED_WITHIN: u64 = 5_000_000;
 
-/// So many promotions there may be in all. Each group may undo three changes before its breaker trips, and an operator has
-/// asked for two more.
+/// The most promotions in a run: each group may undo three changes before its breaker trips, and an operator asks for
+/// two more.
 const PROMOTIONS: u32 = 12;
 
-/// Runs a seed of it.
+/// Runs a seed with two groups.
 pub(crate) fn run_groups(seed: u64, loud: bool) -> Outcome {
     in_a_runtime(simulate(seed, loud))
 }
@@ -64,19 +65,20 @@ struct Shared {
     nodes: Vec<NodeAddr>,
     hosts: BTreeMap<NodeAddr, Host>,
     network: Rc<Network>,
-    /// The second group begins while the first leads, and loses the primary soon after it has found it.
+    /// The second group begins while the first group leads, and loses the primary soon after it has published the
+    /// primary.
     late: bool,
-    /// It has lost it.
+    /// The second group has lost the primary.
     lost: Cell<bool>,
-    /// Keepers stand still at times: they do not answer the other group then.
+    /// Keepers freeze at times, and do not answer the other group then.
     pauses: bool,
-    /// Since when every keeper knows of the other group.
+    /// Since when every keeper knows of the other group, in microseconds.
     mutual: Cell<Option<u64>>,
     /// The groups cannot reach each other's HTTP interfaces.
     deaf: bool,
-    /// Once one group is left, a client bears the name of a keeper of another, and the primary dies.
+    /// Once one group is left, a client takes the name of a keeper of another group, and the primary dies.
     imitated: bool,
-    /// When it died.
+    /// When the primary died, in microseconds.
     died: Cell<Option<u64>>,
 }
 
@@ -163,7 +165,7 @@ impl Shared {
             pauses,
             mutual: Cell::default(),
             deaf,
-            // Drawn apart, so that the rest of a seed stays what it is.
+            // Drawn from a generator of its own, so that the other draws of a seed stay what they are.
             imitated: StdRng::seed_from_u64(seed ^ 0x001d_0a4e).random_range(0..100) < 30,
             died: Cell::default(),
         }
@@ -214,7 +216,8 @@ impl Shared {
         });
     }
 
-    /// A client connects to every server, and again whenever that has ended its clients, by a name that a keeper would take.
+    /// Has a client connect to every server by a name that a keeper would take, again and again, since servers end
+    /// clients' connections.
     fn imitate(self: &Rc<Self>) {
         let servers = self.nodes.iter().filter_map(|it| self.fleet.server(it));
         servers.for_each(|server| server.imitate_prober());
@@ -223,7 +226,7 @@ impl Shared {
         self.world.after(IMITATES_EVERY, again);
     }
 
-    /// A name alone holds nothing: a primary that dies is replaced.
+    /// Judges that a name alone holds nothing: a primary that dies is replaced.
     fn judge_name(self: &Rc<Self>, now: u64, yes: &BTreeMap<NodeAddr, String>) {
         if !self.imitated || now < NAMED_ONLY {
             return;
@@ -287,7 +290,7 @@ impl Shared {
         }
     }
 
-    /// Once the late group has published the primary, its hosts lose it: at once, or soon.
+    /// Once the late group has published the primary, cuts the group's hosts off from the primary, at once or soon.
     async fn lose_the_primary(self: &Rc<Self>) {
         if !self.late || self.lost.get() {
             return;
@@ -323,7 +326,7 @@ impl Shared {
         });
     }
 
-    /// What keepers call writable, and who.
+    /// The nodes that keepers call writable, each with a keeper that does.
     async fn writable(&self) -> BTreeMap<NodeAddr, String> {
         let mut yes = BTreeMap::new();
         for keeper in self.groups.iter().flatten() {
@@ -386,7 +389,7 @@ impl Shared {
         }
     }
 
-    /// The group that is left goes on alone, unless its breaker has tripped.
+    /// Judges that the group that is left goes on alone, unless its breaker has tripped.
     async fn judge_order(&self) {
         let yes = self.writable().await;
         let primaries: BTreeSet<_> = yes.keys().cloned().collect();

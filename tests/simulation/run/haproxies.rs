@@ -12,7 +12,7 @@ use crate::proxies::Worker;
 use crate::schedule::{CLIENTS, CROWD};
 
 impl Run {
-    /// Starts those of the cluster of this number.
+    /// Starts the HAProxies of the cluster with this number.
     pub(super) fn let_haproxies_ask(&self, number: usize) {
         let (site, schedule) = (&self.site, &self.schedule);
         let small = |number: usize| Host::try_from(number).expect("few hosts");

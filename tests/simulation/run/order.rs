@@ -1,4 +1,4 @@
-//! What must be so in the end, once nothing is wrong any more: order, and what was held before the only fault.
+//! The state that a run must reach in the end: order among the servers, and no loss of what replicas held before the fault.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use crate::redis::UNTOUCHED;
 use crate::schedule::{CRASH_AFTER, Kind, OUTAGE, Oddity};
 
 impl Run {
-    /// What is not as it should be once nothing is wrong.
+    /// The first thing out of order, once the faults are over.
     pub(super) fn disorder(&self, said: &[Said]) -> Option<String> {
         for (cluster, nodes) in &self.nodes {
             let Some(primary) = self.site.oracle.primary(cluster) else {
@@ -24,11 +24,14 @@ impl Run {
                 let server = self.site.around.fleet.server(node)?;
                 let condition = server.condition();
                 let published = self.site.oracle.was_published(cluster, &condition.run_id);
-                // It names only the history before its last start, or began one and had data before a keeper read it.
+                // The server cannot show what it is, in either of these cases:
+                //
+                // - It names only the history before its last start.
+                // - It began a history, and clients wrote to it before a keeper had read it.
                 let cannot_show = (condition.starts > 1 || condition.written_unread)
                     && condition.follows.as_ref() == Some(node);
                 if (condition.foreign || cannot_show) && !published {
-                    // It is named and left alone.
+                    // Such a server is reported and left alone.
                     continue;
                 }
                 if condition.follows.as_ref() != Some(&primary) {
@@ -66,7 +69,7 @@ impl Run {
         None
     }
 
-    /// Whoever dies with nothing in it is replaced all the same, by a server that has lost nothing (RK-6).
+    /// Judges that a primary that dies without any data is replaced, by a server that has lost nothing (RK-6).
     pub(super) fn expect_successors(&self) {
         for (cluster, nodes) in &self.nodes {
             let (site, cluster, first) =
@@ -83,7 +86,8 @@ impl Run {
         }
     }
 
-    /// The keeper's file lacks the node, or calls the cluster otherwise: it cannot know, and says so.
+    /// Whether the keeper's file lacks the node or has another name for the cluster. Such a keeper answers that it
+    /// does not know.
     fn lacks(&self, said: &Said) -> bool {
         let Some((number, oddity)) = self.schedule.odd_file else {
             return false;
@@ -96,7 +100,7 @@ impl Run {
         said.keeper == self.site.keepers[number].id && lacks && said.ruling == Ruling::Unknown
     }
 
-    /// What a server has to demand of its replicas.
+    /// The `min-replicas` settings that a server has to have.
     fn demanded(&self, primary: bool) -> MinReplicas {
         if !(self.schedule.write_safety && primary) {
             return UNTOUCHED;
@@ -107,7 +111,7 @@ impl Run {
         }
     }
 
-    /// Without ZooKeeper all keepers go on, and none does once one of them is gone (RK-8).
+    /// Judges failsafe mode: without ZooKeeper all keepers go on, and none goes on once a keeper is gone (RK-8).
     pub(super) fn judge_failsafe(&self, said: &[Said], now: u64) {
         let world = &self.site.around.world;
         let consent = self.schedule.consent * 1_000;
@@ -142,7 +146,8 @@ impl Run {
         }
     }
 
-    /// A primary that died is replaced before long, though one keeper never comes back and another has joined (RK-2).
+    /// Judges that a primary that died is replaced in time, though one keeper never comes back and another has joined
+    /// (RK-2).
     pub(super) fn judge_gap(&self, now: u64) {
         let Kind::KeeperReplaced(died) = self.schedule.kind else {
             return;
@@ -161,7 +166,7 @@ impl Run {
         }
     }
 
-    /// What happened to keepers and ZooKeeper during a switchover cost no write.
+    /// Judges that faults of keepers and ZooKeeper during a switchover cost no write.
     pub(super) fn judge_losses(&self) {
         let lost = self.outcome().lost;
         let planned = [Kind::SwitchoverOnly, Kind::DiskFull];
@@ -172,7 +177,7 @@ impl Run {
         }
     }
 
-    /// A primary that came back without its data did not cost what its replicas held (RK-7).
+    /// Judges that a primary that came back without its data cost nothing that its replicas held (RK-7).
     pub(super) fn lost_safe_writes(&self) {
         let fleet = &self.site.around.fleet;
         let primaries = self
@@ -203,7 +208,7 @@ pub(super) fn held_by_replicas(site: &Site) -> BTreeSet<u64> {
     for cluster in &site.clusters {
         let servers = site.around.fleet.servers();
         let replicas = servers.filter(|it| it.cluster == *cluster && !primaries.contains(&it.addr));
-        // One that copies another site holds nothing of this one.
+        // A replica that copies another site holds nothing of this site.
         let replicas = replicas.filter(|it| !it.condition().foreign);
         let sets: Vec<BTreeSet<u64>> = replicas.map(|replica| replica.writes()).collect();
         let all = sets.into_iter().reduce(|one, other| &one & &other);

@@ -1,18 +1,18 @@
-//! Who could not be asked for a consent is told while ZooKeeper is well (RK-8).
+//! Judges rehearsals: while ZooKeeper is well, keepers name those that they could not ask for a consent (RK-8).
 
 use super::Run;
 use crate::peers::unaskable;
 use crate::schedule::Kind;
 
 impl Run {
-    /// Two rehearsals are over since anything happened. Each keeper names whom it cannot ask, and nobody else.
+    /// Judges after two rehearsals without any event: each keeper names exactly the keepers that it cannot ask.
     pub(super) fn judge_rehearsals(&self) {
         if self.schedule.kind != Kind::Rehearsed {
             return;
         }
         let unaskable = match self.schedule.failsafe {
             Some(_) => unaskable(self.schedule.keepers, self.schedule.addressing),
-            // None is to be asked.
+            // Without failsafe mode no keeper is asked.
             None => Vec::new(),
         };
         let keepers = || self.site.keepers.iter().enumerate();
@@ -25,7 +25,7 @@ impl Run {
                 let named = format!("{} (", other.id);
                 let named = told.iter().any(|obstacle| obstacle.starts_with(&named));
                 let hindered = unaskable.contains(&asked);
-                // Of its own address a keeper knows little.
+                // A keeper cannot judge its own address.
                 if named == hindered || hindered && asked == asker {
                     continue;
                 }

@@ -1,4 +1,4 @@
-//! What a run begins with: the servers, the ensemble and the keepers of a schedule, and how keepers are configured.
+//! The set-up of a run: the servers, the ensemble and the keepers of a schedule, and the keepers' configuration.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -94,7 +94,7 @@ impl Run {
     }
 }
 
-/// What a keeper's file calls a cluster.
+/// The name of a cluster in the file of the keeper with this number.
 pub(super) fn called(number: usize, schedule: &Schedule, name: &ClusterName) -> ClusterName {
     if schedule.odd_file == Some((number, Oddity::Called)) {
         otherwise(name)
@@ -103,7 +103,7 @@ pub(super) fn called(number: usize, schedule: &Schedule, name: &ClusterName) -> 
     }
 }
 
-/// The configuration of a keeper.
+/// The configuration of the keeper with this number.
 pub(super) fn config(
     number: usize,
     schedule: &Schedule,

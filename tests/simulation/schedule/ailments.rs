@@ -1,4 +1,4 @@
-//! Servers that answer errors for a while, or slowly.
+//! Servers that answer errors for a while, or answer slowly.
 
 use super::{Chance, Fault, Kind, Node, Planned, Schedule, When};
 use crate::redis::Ailment;
@@ -7,7 +7,7 @@ use crate::redis::Ailment;
 const BEGIN: u64 = 4_000_000;
 
 impl Schedule {
-    /// In some runs: primaries ail, and those that are to take over from them.
+    /// In some runs, gives ailments to primaries and to their likely successors.
     pub(super) fn ailments(&mut self, chance: &mut Chance) {
         if self.kind != Kind::Anything || chance.happens(80) {
             return;

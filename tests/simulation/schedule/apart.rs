@@ -1,4 +1,4 @@
-//! Draws of their own, apart from all else, so that other draws of a seed stay what they are.
+//! Draws from generators of their own, so that the other draws of a seed stay what they are.
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -10,7 +10,8 @@ pub(super) fn failsafe(seed: u64) -> Option<u64> {
     chance.pick(&[None, Some(3), Some(3_600), Some(3_600)])
 }
 
-/// Longer than it takes a restarted keeper to come back and lead, a consent given before binds it.
+/// How long a consent lasts, in milliseconds. 6 s is longer than a restarted keeper takes to lead: its former
+/// consents still bind that keeper.
 pub(super) fn consent(seed: u64) -> u64 {
     let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0xc0_45e7));
     let most = failsafe(seed).unwrap_or(u64::MAX).saturating_mul(1_000);
@@ -40,7 +41,10 @@ pub(super) fn addressing(seed: u64) -> Addressing {
     addressing
 }
 
-/// One of two keepers that lacks a node leaves no majority for it; of two nodes it has one only.
+/// A keeper whose file differs, if there are enough others.
+///
+/// - One of two keepers that lacks a node leaves no majority for the node.
+/// - A keeper that lacks one of two nodes has a single node.
 pub(super) fn odd_file(seed: u64, keepers: usize, nodes: usize) -> Option<(usize, Oddity)> {
     let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0dd_f11e));
     if keepers < 3 || nodes < 3 || !chance.happens(20) {

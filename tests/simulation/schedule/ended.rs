@@ -1,4 +1,4 @@
-//! Servers that are told to end, and wait for replicas that lag.
+//! Servers that are told to end (`SHUTDOWN`), and wait for replicas that lag.
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -9,7 +9,7 @@ use super::{Called, Chance, Fault, Kind, Node, Planned, Schedule, When};
 const BEGIN: u64 = 4_000_000;
 
 impl Schedule {
-    /// In some runs: servers are told to end, at any time.
+    /// In some runs, tells servers to end, at any time.
     pub(super) fn ends(&mut self, chance: &mut Chance) {
         if chance.happens(85) {
             return;
@@ -27,7 +27,7 @@ impl Schedule {
         }
     }
 
-    /// A primary is told to end and waits for ten seconds: whoever takes over loses nothing that it acknowledged.
+    /// A primary is told to end, and waits for ten seconds. Its successor loses no acknowledged write.
     pub(super) fn told_to_end(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0e4d_ed00));
         let mut schedule = Self::story(seed, Kind::SwitchoverOnly);

@@ -1,4 +1,4 @@
-//! Primaries that live and do not serve: one cannot write its disk, one is busy with a script.
+//! Primaries that live and do not serve: one cannot write its disk, another is busy with a script.
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -7,12 +7,13 @@ use super::{Chance, Fault, Kind, Node, Schedule, Which};
 use crate::redis::Ailment;
 
 impl Schedule {
-    /// The primary's disk is full, and stays so: a switchover loses nothing. In some runs a replica's disk is full, too, and in some
-    /// the leader is restarted meanwhile.
+    /// The primary's disk is full, and stays full: a switchover loses nothing.
+    ///
+    /// In some runs a replica's disk is full, too. In some the leader is restarted meanwhile.
     pub(super) fn disk_full(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0d15_cf01));
         let mut schedule = Self::story(seed, Kind::DiskFull);
-        // A keeper that has just been started leaves a primary alone for the cool-down time.
+        // A keeper that has just started leaves a primary alone for the cool-down time.
         schedule.healed = 30_000_000;
         let at = chance.between(5_000_000, 8_000_000);
         schedule.ails(at, 0, Ailment::DiskFull);
@@ -29,8 +30,10 @@ impl Schedule {
         schedule
     }
 
-    /// A script runs in the primary and does not end: it is replaced once it has answered nothing else for `busy-seconds`, and
-    /// is none of the cluster's primaries when the script ends.
+    /// A script runs in the primary, and does not end.
+    ///
+    /// The primary is replaced once it has answered only BUSY for `busy-seconds`. When the script ends, the old
+    /// primary is no primary of the cluster any more.
     pub(super) fn busy(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x00b0_5ca1));
         let mut schedule = Self::story(seed, Kind::ToBeReplaced);
@@ -45,7 +48,7 @@ impl Schedule {
         schedule
     }
 
-    /// The node of this number, which is a primary at first or a replica, ails until the end.
+    /// Gives the node with this number an ailment until the end; node 0 is the primary at first.
     fn ails(&mut self, at: u64, number: usize, ailment: Ailment) {
         let ails = Fault::Ail(Node::Number(number), ailment);
         self.strike(at, self.healed - at, ails);

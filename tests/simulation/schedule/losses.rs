@@ -1,4 +1,4 @@
-//! Servers without their data, and servers of somebody else.
+//! Servers that lose their data, and servers of another deployment.
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -8,8 +8,9 @@ use crate::network::Cut;
 use crate::redis::Rebirth;
 
 impl Schedule {
-    /// A server from elsewhere comes up at the primary's address, sooner or later than it is voted down; and in some runs
-    /// at a replica's.
+    /// A server of another deployment comes up at the primary's address, before or after the primary is voted down.
+    ///
+    /// In some runs, another such server comes up at a replica's address.
     pub(super) fn foreign(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0f0e_1611));
         let mut schedule = Self::story(seed, Kind::RebirthOnly);
@@ -20,13 +21,13 @@ impl Schedule {
         if schedule.nodes > 2 && chance.happens(50) {
             let node = Node::Number(chance.below(schedule.nodes - 1) + 1);
             let replica = Fault::Kill(node, Rebirth::Foreign);
-            // Long after the other.
+            // Long after the first server came up.
             schedule.strike(at + 6_000_000, chance.between(100_000, 3_000_000), replica);
         }
         schedule
     }
 
-    /// A replica's host leads it to a server of another site; keepers see that, and then the primary dies.
+    /// The host of a replica leads it to a server of another site. Keepers see that, and then the primary dies.
     pub(super) fn misled(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0e15_ed00));
         let mut schedule = Self::story(seed, Kind::RebirthOnly);
@@ -40,8 +41,10 @@ impl Schedule {
         schedule
     }
 
-    /// All servers stop at once, in some runs the keepers too, and come back one by one: with everything, but without any
-    /// history where they keep append-only files; or replicas from dumps made before there was anything.
+    /// All servers stop at once, in some runs the keepers too, and come back one by one.
+    ///
+    /// - Servers with append-only files come back with everything, but without any history.
+    /// - Without such files, replicas may come back from dumps that were made before the first write.
     pub(super) fn power_cut(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0c07_0ff5));
         let mut schedule = Self::story(seed, Kind::PowerCut);
@@ -68,8 +71,8 @@ impl Schedule {
         schedule
     }
 
-    /// Somebody makes a replica a primary by hand and writes to it; soon after that the primary dies. Another replica holds more of the
-    /// cluster's history.
+    /// An operator promotes a replica by hand and writes to it; soon after that the primary dies. Another replica
+    /// holds more of the cluster's history.
     pub(super) fn wandered(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x3a4d_e4ed));
         let mut schedule = Self {
@@ -85,8 +88,8 @@ impl Schedule {
         schedule
     }
 
-    /// One replica has lost its primary's stream, and the primary dies. The other has everything, and stands still for a moment when
-    /// one of them is to be chosen.
+    /// One replica has lost its primary's stream, and the primary dies. The other replica has everything, and freezes
+    /// for a moment when the leader chooses.
     pub(super) fn ahead(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x00a4_ead0));
         let mut schedule = Self {
@@ -113,12 +116,12 @@ impl Schedule {
         schedule
     }
 
-    /// All replicas stand still for a moment; meanwhile the primary is restarted without its data.
+    /// All replicas freeze for a moment. Meanwhile the primary is restarted without its data.
     pub(super) fn stalled(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x57a1_1ed0));
         let mut schedule = Self::story(seed, Kind::RebirthOnly);
         let at = chance.between(5_000_000, 6_000_000);
-        // Too short for a vote, which counts from the last answer before it.
+        // Too short for a vote: the mark-down time counts from the last answer before the freeze.
         let stall = (schedule.mark_down - schedule.tick) * 1_000 * 4 / 5;
         for cluster in 0..schedule.clusters {
             for replica in 1..schedule.nodes {
@@ -133,8 +136,10 @@ impl Schedule {
         schedule
     }
 
-    /// Clients delete all that they wrote and write no more; then the primary dies. In some runs the leader is restarted
-    /// about then, and knows only from others what it has not seen.
+    /// Clients delete everything and write no more; then the primary dies.
+    ///
+    /// In some runs the leader is restarted at about that time. The new leader learns from other keepers what it has
+    /// not seen itself.
     pub(super) fn drained(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0d4a_14ed));
         let mut schedule = Self::story(seed, Kind::Drained);
@@ -155,7 +160,7 @@ impl Schedule {
         schedule
     }
 
-    /// Nothing happens yet.
+    /// A run without any fault yet.
     pub(super) fn story(seed: u64, kind: Kind) -> Self {
         Self {
             faults: Vec::new(),

@@ -1,23 +1,23 @@
-//! Names that no resolver knows for a while.
+//! Host names that no resolver knows for a while.
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use super::{Chance, Fault, Oddity, Planned, Schedule, When, Which};
 
-/// When the names are gone, in microseconds: the state that is published by then knows their addresses.
+/// When the names are gone, in microseconds. By then the published state has their addresses.
 const GONE: u64 = 5_000_000;
 
 impl Schedule {
-    /// All keepers have host names for addresses. The names are gone, a majority of the keepers is restarted, and then the
-    /// primary is to be replaced.
+    /// All keepers have host names for addresses. The names are gone, a majority of the keepers is restarted, and
+    /// then the primary has to be replaced.
     pub(super) fn names_gone(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0009_0a3e));
         let mut schedule = Self {
             named: true,
             ..Self::to_be_replaced(seed)
         };
-        // All, or all but one.
+        // All keepers, or all but one.
         let spared = chance.below(2 * schedule.keepers);
         let mut at = GONE + 100_000;
         let apart = chance.pick(&[0, 300_000, 1_500_000]);
@@ -31,7 +31,7 @@ impl Schedule {
             });
             at += apart;
         }
-        // Sessions of those that crashed are over, and all have looked.
+        // By then the sessions of crashed keepers are over, and all keepers have looked.
         let dies = at + 5_000_000;
         let death = &mut schedule.faults[0];
         death.when = When::At(dies);
@@ -44,8 +44,9 @@ impl Schedule {
         schedule
     }
 
-    /// Where one keeper has host names for addresses, and all flows go mute in the end: it is restarted then, and no resolver
-    /// answers it at first. No server is silent.
+    /// Restarts the keeper that has host names for addresses, at the time at which all flows go mute.
+    ///
+    /// At first no resolver answers the keeper. No server is silent.
     pub(super) fn nameless(&mut self) {
         let Some((keeper, Oddity::Named)) = self.odd_file else {
             return;

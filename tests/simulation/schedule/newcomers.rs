@@ -13,18 +13,17 @@ use crate::schedule::ENSEMBLE;
 /// When the first fault strikes, in microseconds.
 const BEGIN: u64 = 4_000_000;
 
-/// How long after the last of them came back keepers have forgotten whom they would forget, in microseconds: a session and a
-/// lease.
+/// How long keepers take to forget a keeper after the last of them came back, in microseconds: a session and a lease.
 const SETTLED: u64 = 3_500_000;
 
-/// A keeper's way to ZooKeeper is cut.
+/// Cuts a keeper off from ZooKeeper.
 fn lost(keeper: Host, cut: Cut) -> Fault {
     Fault::Sever(KEEPERS + keeper, ENSEMBLE, cut)
 }
 
 impl Schedule {
-    /// A keeper dies for good, another joins, and the others are restarted so that leaders come which never saw the dead one.
-    /// Then the primary dies.
+    /// A keeper dies for good, and another joins. The others are restarted, so that leaders come that never saw the
+    /// dead keeper. Then the primary dies.
     pub(crate) fn replaced_keeper(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0001_dea7));
         let gone = chance.below(3);
@@ -36,7 +35,7 @@ impl Schedule {
         strike(BEGIN, 0, Fault::Retire(Which::Number(gone)));
         let joined = BEGIN + chance.between(100_000, 4_000_000);
         strike(joined, 0, Fault::Join(3));
-        // Both at once, one after the other, or with a while between.
+        // Both at once, one right after the other, or some time apart.
         let mut at = joined + chance.between(500_000, 3_000_000);
         let mut back = at;
         let apart = chance.pick(&[0, 300_000, 4_000_000]);
@@ -48,7 +47,7 @@ impl Schedule {
                 Fault::Restart(Which::Number(other))
             };
             strike(at, lasts, fault);
-            // One that is asked to end is started again after a second.
+            // A keeper that is asked to end is started again after a second.
             back = back.max(at + lasts.max(1_500_000));
             at += apart;
         }
@@ -78,8 +77,9 @@ impl Schedule {
         }
     }
 
-    /// A keeper joins whose file calls the cluster otherwise, and may lead when the primary dies; a cluster with the same servers
-    /// is not published beside one that is.
+    /// A keeper joins whose file has another name for the cluster, and may lead when the primary dies.
+    ///
+    /// That keeper publishes no second cluster with the servers of a published one.
     pub(crate) fn called_otherwise(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0ca1_1ed0));
         let random = Self::at_random(seed);
@@ -99,7 +99,7 @@ impl Schedule {
         };
         let joined = BEGIN + chance.between(0, 2_000_000);
         strike(joined, 0, Fault::Join(odd));
-        // All that stand before it in the latch.
+        // The keepers that come before the newcomer in the latch.
         let dies = joined + chance.between(1_000_000, 4_000_000);
         if chance.happens(70) {
             for other in 0..odd {
@@ -112,8 +112,11 @@ impl Schedule {
         schedule
     }
 
-    /// The first keeper calls the clusters otherwise, and publishes them so. Then two join that agree on another name: that one takes
-    /// over, though any of the three falters, and its primary is replaced when it dies.
+    /// The first keeper publishes the clusters under names of its own. Then two keepers join that agree on another
+    /// name.
+    ///
+    /// - The name of the two takes over, though any of the three keepers may fail for a while.
+    /// - The primary under that name is replaced when it dies.
     pub(crate) fn renamed(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x4e_a3ed));
         let random = Self::at_random(seed);
@@ -156,7 +159,8 @@ impl Schedule {
         }
     }
 
-    /// Two keepers lose ZooKeeper and go on by each other's consent, while one that neither asks joins and comes to lead.
+    /// Two keepers lose ZooKeeper and go on by each other's consent. Meanwhile a newcomer that neither of them asks
+    /// comes to lead.
     pub(crate) fn late_leader(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x1a7e_1ead));
         let mut random = Self::at_random(seed);
@@ -184,17 +188,17 @@ impl Schedule {
         }
     }
 
-    /// One of the two is back before the other, and the leader does not see the primary, which the other still calls
-    /// writable.
+    /// One of the two comes back before the other. The leader does not see the primary, which the other keeper still
+    /// calls writable.
     fn blind_late_leader(latency: u64, chance: &mut Chance, faults: &mut Vec<Planned>) {
         let mut strike = |when, lasts, fault| faults.push(Planned { when, lasts, fault });
         let cut = chance.pick(&[Cut::Silent, Cut::Resets]);
-        // Longer than a consent lasts, for which a leader that was just started is bound anyway.
+        // Longer than a consent lasts: a leader that has just started is bound for that time anyway.
         let away = chance.between(9_000_000, 11_000_000);
         strike(When::At(BEGIN), 19_000_000, lost(0, cut));
         let at = BEGIN + chance.between(0, 200_000);
         strike(When::At(at), away, lost(1, cut));
-        // While their sessions last, or later.
+        // While the sessions of the two last, or later.
         let joins = chance.pick(&[200_000, 2_300_000]) + chance.between(0, 300_000);
         strike(When::At(BEGIN + joins), 0, Fault::Join(2));
         let blind = chance.pick(&[Cut::Silent, Cut::Resets]);
@@ -203,14 +207,14 @@ impl Schedule {
             strike(When::At(BEGIN), 19_000_000, blinded);
         }
         if chance.happens(30) {
-            // Just before it would acknowledge, or just after.
+            // Just before the keeper would acknowledge, or just after.
             let after = chance.between(0, 4 * latency);
             let when = When::Withdrawal { number: 1, after };
             strike(when, 5_000_000, lost(1, Cut::Silent));
         }
     }
 
-    /// The leader is asked for a switchover while the sessions of the two last.
+    /// An operator asks the leader for a switchover while the sessions of the two last.
     fn hasty_leader(chance: &mut Chance, faults: &mut Vec<Planned>) {
         let mut strike = |at, lasts, fault| {
             let when = When::At(at);
@@ -226,7 +230,7 @@ impl Schedule {
         }
     }
 
-    /// In some runs: a keeper dies for good, and another joins.
+    /// In some runs, a keeper dies for good, and another joins.
     pub(super) fn newcomer(&mut self, chance: &mut Chance) {
         if self.keepers < 2 || chance.happens(80) {
             return;

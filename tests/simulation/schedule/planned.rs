@@ -1,9 +1,9 @@
-//! Faults, and when they strike.
+//! Faults, and the times at which they strike.
 
 use crate::network::{Cut, Host};
 use crate::redis::{Ailment, Rebirth, Squatter};
 
-/// A fault with its time.
+/// A fault with its time; `lasts` in microseconds.
 #[derive(Debug, Clone)]
 pub(crate) struct Planned {
     pub(crate) when: When,
@@ -14,12 +14,13 @@ pub(crate) struct Planned {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum When {
     At(u64),
-    /// So long after a primary was withdrawn for the `number`th time.
+    /// `after` microseconds after the `number`th withdrawal of a primary.
     Withdrawal {
         number: u32,
         after: u64,
     },
-    /// So long after the `number`th time that a candidate was persisted: the command to it follows.
+    /// `after` microseconds after the `number`th choice of a candidate was written. The command to the candidate
+    /// follows.
     Choice {
         number: u32,
         after: u64,
@@ -39,12 +40,12 @@ pub(crate) enum Node {
     Primary(usize),
 }
 
-/// What becomes of a server that was told to end.
+/// The end of a server that was told to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Called {
-    /// It ends.
+    /// The server ends.
     On,
-    /// `SHUTDOWN ABORT`.
+    /// `SHUTDOWN ABORT` calls the end off.
     Off,
 }
 
@@ -52,66 +53,67 @@ pub(crate) enum Called {
 pub(crate) enum Fault {
     /// SIGSTOP.
     Pause(Which),
-    /// Its machine is suspended, and its clock with it.
+    /// The machine of the keeper is suspended, with its clock.
     Stun(Which),
     /// kill -9.
     Crash(Which),
-    /// Its host dies for good.
+    /// The host of the keeper dies for good.
     Retire(Which),
-    /// A keeper that never ran before is started.
+    /// A newcomer is started for the first time.
     Join(usize),
     /// SIGTERM.
     Stop(Which),
-    /// SIGTERM, and started again.
+    /// SIGTERM, and a new start.
     Restart(Which),
-    /// Its session is ended by the ensemble.
+    /// The ensemble ends the keeper's session.
     Expire(Which),
-    /// Its connection to ZooKeeper is cut.
+    /// The keeper's connection to ZooKeeper is closed.
     Disconnect(Which),
-    /// Its ZooKeeper server is cut off from the ensemble and goes on serving it.
+    /// The keeper's ZooKeeper server is cut off from the ensemble, and goes on serving the keeper.
     Believe(Which),
-    /// All that are stopped continue.
+    /// All stopped keepers continue.
     Continue,
-    /// All sessions end; some keepers are restarted at once, some are cut off from ZooKeeper.
+    /// All sessions end. Some keepers are restarted at once, others are cut off from ZooKeeper.
     Upheaval,
-    /// No ZooKeeper at all.
+    /// ZooKeeper is away.
     Outage,
     Kill(Node, Rebirth),
-    /// Somebody makes a replica a primary by hand, and writes to it.
+    /// An operator promotes a replica by hand, and writes to it.
     Wander(usize),
-    /// kill -9, and something else listens at its address, which answers errors alone.
+    /// kill -9. Then another program listens at the server's address, and answers only errors.
     Squat(Node, Squatter),
     /// No fault: clients delete everything.
     Drain(usize),
     Freeze(Node),
-    /// It lives, and is not well.
+    /// The server lives, and is not well.
     Ail(Node, Ailment),
-    /// SIGTERM, while it has replicas that lag: it waits for them, then ends and is started again; or that is called off.
+    /// SIGTERM. The server waits for replicas that lag, then ends and is started again; or the end is called off.
     End(Node, Called),
     Isolate(Host),
     Sever(Host, Host, Cut),
     SeverOneWay(Host, Host, Cut),
-    /// Whoever leads then is cut off from the servers on this host, and all others reach them.
+    /// The keeper that leads is cut off from the servers on this host; all others reach them.
     Blind(Host, Cut),
-    /// All keepers but the one that leads then are cut off from the servers on this host.
+    /// All keepers but the one that leads are cut off from the servers on this host.
     BlindOthers(Host, Cut),
-    /// All keepers, and nobody else, are cut off from this node's host; from those of all nodes, if none is named.
+    /// All keepers, and no client, are cut off from this node's host; with `None`, from the hosts of all nodes.
     Unreachable(Option<Node>, Cut),
-    /// All keepers, and nobody else, are cut off from this node's host: silently, and refused from so many microseconds on.
+    /// All keepers, and no client, are cut off from this node's host: silently at first, refused after this many
+    /// microseconds.
     Barred(Node, u64),
     Slow(Host, u64),
-    /// The flows that are open with the servers on this host go mute; new connections work.
+    /// The open flows with the servers on this host go mute; new connections work.
     Mute(Host),
-    /// All flows with servers go mute, once nothing else is wrong any more: no vote of silence is right from then on.
+    /// All open flows with servers go mute, once nothing else is wrong. From then on no vote for silence is right.
     MuteAll,
-    /// The name of a node that is no primary leads keepers to another server, which is empty.
+    /// The name of a replica leads keepers to another server, which is empty.
     MoveName(usize),
-    /// The host of a node that is no primary leads it, by the name of its primary, to a server of another site.
+    /// The host of a replica resolves the name of its primary to a server of another site.
     Mislead(usize),
-    /// No resolver answers: a keeper that was just started knows no address of a name.
+    /// No resolver answers: a keeper that has just started knows no address of a name.
     NoNames,
-    /// A client at every node takes the name of a keeper's command connection.
+    /// At every node a client takes the name of a keeper's command connection.
     Imitate,
-    /// No fault: an operator has a cluster switched over, to one of its nodes or to the best.
+    /// No fault: an operator asks for a switchover of a cluster, to a given node or to the best.
     Switchover(usize, Option<usize>),
 }

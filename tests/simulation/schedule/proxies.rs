@@ -1,4 +1,4 @@
-//! HAProxies besides those of the clients, and when they are reloaded.
+//! HAProxies besides those of the clients, and the reloads of all HAProxies.
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -9,25 +9,25 @@ use crate::redis::Rebirth;
 /// The HAProxies of a run.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Proxies {
-    /// So many ask about each cluster that have no clients here.
+    /// How many HAProxies without clients check each cluster.
     pub(crate) crowd: usize,
-    /// So many of a hundred of these do not say who they are.
+    /// The percentage of these whose checks have no state header with `node=…`.
     pub(crate) nameless: u64,
-    /// Of each HAProxy of each cluster, those with clients first.
+    /// The reloads of each HAProxy of each cluster; HAProxies with clients come first.
     pub(crate) reloads: Vec<Vec<Reload>>,
 }
 
-/// Another worker takes the place of the one that checks.
+/// A reload: another worker takes the place of the worker that checks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reload {
-    /// In microseconds.
+    /// The time of the reload, in microseconds.
     pub(crate) at: u64,
-    /// It takes every server for UP until it has checked it; for DOWN if not (`init-state`).
+    /// Whether the new worker takes every server for UP until it has checked the server, or for DOWN (`init-state`).
     pub(crate) begins_up: bool,
 }
 
 impl Proxies {
-    /// Mostly a client's HAProxy alone, which goes on for ever.
+    /// Draws the HAProxies. Most runs have only the clients' HAProxies, and reload none.
     pub(super) fn draw(schedule: &Schedule, seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x004a_940e));
         let crowd = if chance.happens(4) {
@@ -40,7 +40,7 @@ impl Proxies {
         Self::reloaded(schedule, crowd, percent, &mut chance)
     }
 
-    /// So many of a hundred are reloaded, each up to three times.
+    /// Reloads `percent` of a hundred HAProxies, each up to three times.
     fn reloaded(schedule: &Schedule, crowd: usize, percent: u64, chance: &mut Chance) -> Self {
         let reload = |chance: &mut Chance| Reload {
             at: chance.between(4_000_000, schedule.healed),
@@ -62,8 +62,8 @@ impl Proxies {
 }
 
 impl Schedule {
-    /// More HAProxies ask than keepers remember, primaries die, freeze or are switched over; then nothing happens for a
-    /// minute.
+    /// More HAProxies ask than keepers remember, while primaries die, freeze or are switched over. Then nothing
+    /// happens for a minute.
     pub(super) fn crowd(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x00c4_0d00));
         let mut schedule = Self {

@@ -5,12 +5,14 @@ use rand::rngs::StdRng;
 
 use super::{Addressing, Chance, Fault, Kind, Planned, Schedule, When, Which};
 
-/// How long it takes two rehearsals to fail after the last fault, less what order is waited for anyway, in microseconds.
+/// The time in which two rehearsals fail after the last fault, less the wait for order, in microseconds.
 const TWO_REHEARSALS: u64 = 18_000_000;
 
 impl Schedule {
-    /// Addresses of keepers may lead elsewhere or nowhere. ZooKeeper is away for a moment at most, or a keeper is restarted;
-    /// then nothing happens until two rehearsals are over.
+    /// Addresses of keepers may lead elsewhere or nowhere.
+    ///
+    /// At most, ZooKeeper is away for a moment or a keeper is restarted. Then nothing happens until two rehearsals
+    /// are over.
     pub(super) fn rehearsed(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x08e4_ea55));
         let keepers = chance.between(2, 4);
@@ -25,7 +27,8 @@ impl Schedule {
             Addressing::Nowhere,
             Addressing::Shared,
         ]);
-        // Not one of two that share an address: a rehearsal with the other one, which goes well meanwhile, comes again a minute later.
+        // Of three keepers or more, the restarted one shares no address. A rehearsal with the other keeper at that
+        // address would go well meanwhile, and come again only a minute later.
         let restart = Fault::Restart(Which::Number(keepers - 1));
         let fault = chance.pick(&[None, Some(Fault::Outage), Some(restart)]);
         let (begin, lasts) = (4_000_000, chance.between(300_000, 2_000_000));

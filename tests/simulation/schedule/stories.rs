@@ -1,4 +1,4 @@
-//! Faults that belong together: what chance alone would rarely bring about.
+//! Stories: faults that belong together, and that chance alone would rarely bring about.
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -11,11 +11,11 @@ use crate::network::{Cut, Host};
 use crate::redis::{Rebirth, Squatter};
 use crate::schedule::ENSEMBLE;
 
-/// How long after the mark-down time a primary that is down for a majority may stay published, in microseconds.
+/// How long after the mark-down time a primary that is down may stay published, in microseconds.
 const REPLACED_WITHIN: u64 = 3_000_000;
 
 impl Schedule {
-    /// ZooKeeper is away once; keeper 0 dies meanwhile, if so.
+    /// ZooKeeper is away once. With `crash`, keeper 0 dies meanwhile.
     pub(crate) fn outage(seed: u64, crash: bool) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0a7a_6e00));
         let lasts = chance.pick(&[200_000, 900_000, 3_000_000, 9_000_000]);
@@ -51,7 +51,7 @@ impl Schedule {
         }
     }
 
-    /// In some runs: machines of keepers are suspended, mostly for longer than a session lasts.
+    /// In some runs, the machines of keepers are suspended, mostly for longer than a session lasts.
     pub(super) fn stuns(&mut self, chance: &mut Chance) {
         if chance.happens(80) {
             return;
@@ -72,8 +72,10 @@ impl Schedule {
         }
     }
 
-    /// In some runs: ZooKeeper is away for all keepers but one, which is restarted about then, and the primary fails. The
-    /// others may go on by their consent, and that of the one, to each other.
+    /// In some runs, ZooKeeper is away for all keepers but one. That keeper is restarted at about that time, and the
+    /// primary fails.
+    ///
+    /// The other keepers may go on by consent: each other's, and that keeper's.
     pub(super) fn partial_outage(&mut self, chance: &mut Chance) {
         if self.failsafe.is_none() || self.keepers < 2 || chance.happens(60) {
             return;
@@ -90,23 +92,23 @@ impl Schedule {
         };
         let back = chance.between(20_000, 1_500_000);
         if chance.happens(50) {
-            // It is on nobody's list by then, and comes back when the others are on their own.
+            // By then that keeper is on no failsafe list, and it comes back when the others are alone.
             let before = chance.between(700_000, 1_500_000);
             let restart = Fault::Restart(Which::Number(one));
             strike(begin - before, before + back, restart);
         } else {
-            // It has consented before.
+            // That keeper has consented before.
             let after = chance.between(100_000, 900_000);
             strike(begin + after, back, Fault::Crash(Which::Number(one)));
         }
         for other in (0..self.keepers).filter(|other| *other != one) {
             let host = KEEPERS + Host::try_from(other).expect("few keepers");
-            // Not all at the same moment.
+            // The others lose ZooKeeper at different moments.
             let at = begin + chance.between(0, 200_000);
             strike(at, away, Fault::Sever(host, ENSEMBLE, Cut::Silent));
         }
         if chance.happens(50) {
-            // It has lost ZooKeeper, too, for as long as the others ask it.
+            // That keeper loses ZooKeeper, too, while the others ask it.
             let host = KEEPERS + Host::try_from(one).expect("few keepers");
             let lasts = chance.between(300_000, 1_500_000);
             strike(begin, lasts, Fault::Sever(host, ENSEMBLE, Cut::Silent));
@@ -116,8 +118,10 @@ impl Schedule {
         strike(at, lasts, Fault::Freeze(Node::Primary(0)));
     }
 
-    /// In some runs: keepers, and nobody else, lose sight of the primary, or of all servers. Firewalls that refuse look like a
-    /// server that is gone, and those that are silent leave nobody to take over.
+    /// In some runs, only the keepers lose sight of the primary, or of all servers.
+    ///
+    /// A firewall that refuses looks like a server that is gone. A firewall that is silent leaves no successor in
+    /// sight.
     pub(super) fn unreachable(&mut self, chance: &mut Chance) {
         if chance.happens(75) {
             return;
@@ -133,8 +137,10 @@ impl Schedule {
         });
     }
 
-    /// A firewall bars all keepers from the primary, which lives and has its clients: it drops what they send, and refuses it from
-    /// about the time on that the primary is voted down.
+    /// A firewall bars all keepers from the primary, which lives and has its clients.
+    ///
+    /// At first the firewall drops the keepers' packets. From about the time at which the primary is voted down, it
+    /// refuses them.
     pub(super) fn barred(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0ba2_2ed0));
         let mut schedule = Self::story(seed, Kind::Anything);
@@ -146,8 +152,7 @@ impl Schedule {
         schedule
     }
 
-    /// In some runs: what lies between keepers and servers forgets the flows that are open, in the midst of all else or
-    /// when all else is over.
+    /// In some runs, a firewall between keepers and servers forgets the open flows, during the faults or after them.
     pub(super) fn mute_flows(&mut self, chance: &mut Chance) {
         if chance.happens(40) {
             for _ in 0..chance.between(1, 3) {
@@ -168,7 +173,8 @@ impl Schedule {
         }
     }
 
-    /// In some runs: a client calls itself a keeper at every node; or a node's name leads elsewhere, and the primary dies.
+    /// In some runs, a client takes a keeper's name at every node; or a node's name leads elsewhere, and the primary
+    /// dies.
     pub(super) fn impostors(&mut self, chance: &mut Chance) {
         if chance.happens(75) {
             return;
@@ -193,7 +199,7 @@ impl Schedule {
         strike(at, lasts, kill);
     }
 
-    /// In some runs: leaders lose sight of servers, and primaries that others have to replace for them.
+    /// In some runs, leaders lose sight of servers, and of primaries that other keepers have to replace for them.
     pub(super) fn blind_leaders(&mut self, chance: &mut Chance) {
         if self.keepers < 3 || chance.happens(70) {
             return;
@@ -210,7 +216,7 @@ impl Schedule {
             let planned = self.failover(chance);
             self.faults.push(planned);
         }
-        // Whoever does something for the leader stops in the middle of it.
+        // A keeper that carries out a task for the leader stops in the middle of the task.
         if chance.happens(50) {
             self.faults.push(Planned {
                 when: When::Choice {
@@ -223,7 +229,7 @@ impl Schedule {
         }
     }
 
-    /// Nothing happens but that the leader loses sight of all replicas, and later the primary dies for good.
+    /// The leader loses sight of all replicas, and later the primary dies for good. Nothing else happens.
     pub(crate) fn blind_leader(seed: u64) -> Self {
         let mut schedule = Self {
             keepers: 3,
@@ -248,13 +254,15 @@ impl Schedule {
         for replica in 1..3 {
             strike(4_000_000, Fault::Blind(SERVERS + replica, Cut::Silent));
         }
-        // Sooner than the leader gives up for it.
+        // Before the leader steps down for its blindness.
         strike(5_000_000, Fault::Kill(Node::Number(0), Rebirth::Whole));
         schedule
     }
 
-    /// A leader that sees no replica has another keeper promote one, and dies in the middle of it; that keeper, if it is the
-    /// one, stands still until another leader has done it.
+    /// A leader that sees no replica has another keeper promote one, and dies in the middle of the task.
+    ///
+    /// The story pauses one keeper. If that keeper has the task, another leader has promoted a node before it goes
+    /// on.
     pub(super) fn overtaken_errand(seed: u64) -> Self {
         let mut schedule = Self::blind_leader(seed);
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0e44_a4d0));
@@ -272,7 +280,7 @@ impl Schedule {
         schedule
     }
 
-    /// Nothing happens but that the primary freezes, and each keeper is restarted at another moment of what follows.
+    /// The primary freezes, and each keeper is restarted at another moment of the failover. Nothing else happens.
     pub(crate) fn stopping(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0005_70b5));
         let mut schedule = Self {
@@ -301,8 +309,8 @@ impl Schedule {
         schedule
     }
 
-    /// No keeper reaches any server for a while, or any primary of many; then the ways open one after the other, mostly at
-    /// nearly the same moment. The servers are whole all the time.
+    /// No keeper reaches any server for a while, or the primaries of many clusters. Then the ways open one after the
+    /// other, mostly at nearly the same moment. The servers are well all the time.
     pub(super) fn end_of_a_cut(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0xc07_e4d));
         let mut schedule = Self {
@@ -346,8 +354,12 @@ impl Schedule {
         schedule
     }
 
-    /// A primary dies, stands still, is cut off from all keepers but the leader, or something else takes its address. It is
-    /// to be replaced before that ends.
+    /// A primary has to be replaced before its fault ends. The primary has one of these faults:
+    ///
+    /// - It dies.
+    /// - It freezes.
+    /// - All keepers but the leader are cut off from it.
+    /// - Another program takes its address.
     pub(super) fn to_be_replaced(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x4e91_aced));
         let primary = Node::Number(0);

@@ -1,4 +1,4 @@
-//! A switchover, interrupted at every step by every fault.
+//! A switchover that is interrupted at every step by every fault.
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -10,14 +10,14 @@ use super::{
 use crate::network::Cut;
 use crate::redis::Rebirth;
 
-/// When an operator asks for it, in microseconds.
+/// When an operator asks for the switchover, in microseconds.
 const ASKED: u64 = 5_000_000;
 
-/// The primary, and whom it is to be switched to.
+/// The primary, and the node that is to become the primary.
 const OLD: Node = Node::Number(0);
 const SUCCESSOR: Node = Node::Number(1);
 
-/// What strikes keepers, ZooKeeper and the ways to them: no write may be lost for it.
+/// Faults of keepers, of ZooKeeper and of the ways to them: such a fault costs no write.
 const AROUND: [Fault; 20] = [
     Fault::Pause(Which::Leader),
     Fault::Pause(Which::Number(0)),
@@ -41,7 +41,7 @@ const AROUND: [Fault; 20] = [
     Fault::Switchover(0, Some(2)),
 ];
 
-/// What strikes the servers and the ways to them.
+/// Faults of the servers and of the ways to them.
 const SERVERS_FAIL: [Fault; 16] = [
     Fault::Kill(OLD, Rebirth::Whole),
     Fault::Kill(OLD, Rebirth::OldDump),
@@ -61,7 +61,7 @@ const SERVERS_FAIL: [Fault; 16] = [
     Fault::Slow(SERVERS, 300_000),
 ];
 
-/// Where a switchover stands, counted in times of one way over the network.
+/// The steps of a switchover. The numbers count the times of one way over the network.
 const STEPS: [Step; 17] = [
     Step::Asked(0),
     Step::Asked(1),
@@ -89,13 +89,14 @@ enum Step {
     Chosen(u64),
 }
 
-/// Seeds that interrupt it by every fault, each at another step.
+/// How many seeds interrupt a switchover by every fault, each at another step.
 pub(crate) const FAULTS: u64 = (AROUND.len() + SERVERS_FAIL.len()) as u64;
 
 impl Schedule {
-    /// Nothing happens but a switchover and one fault in the midst of it: by 612 seeds every fault at every step. In the next
-    /// 612 the old primary is voted down meanwhile, though the leader sees it serve, and HAProxies are slow to follow; and so
-    /// on in turns.
+    /// A switchover with one fault in the middle, and nothing else.
+    ///
+    /// 612 seeds strike with every fault at every step. In the next 612 seeds the old primary is also voted down,
+    /// though the leader sees it serve, and HAProxies are slow to follow. The two kinds take turns.
     pub(crate) fn interrupted(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x5317_c400));
         let index = |number: u64, of: usize| usize::try_from(number % of as u64).expect("few");
@@ -150,7 +151,7 @@ impl Schedule {
             },
         ];
         if voted_down {
-            // The last answer is up to a tick old then.
+            // The last answer is up to a tick old by then.
             let late = schedule.tick * 1_000 + ways(10);
             let silent_from = ASKED + chance.between(0, late);
             schedule.faults.push(Planned {

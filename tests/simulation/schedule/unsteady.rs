@@ -1,4 +1,4 @@
-//! The connections of all keepers to ZooKeeper are lost at a rhythm.
+//! All keepers lose their connections to ZooKeeper at a rhythm.
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -6,11 +6,11 @@ use rand::rngs::StdRng;
 use super::{Addressing, Chance, Fault, Kind, Node, Planned, Schedule, When, Which};
 use crate::redis::Rebirth;
 
-/// When it begins, and how long it goes on, in microseconds.
+/// When the losses begin, and how long they go on, in microseconds.
 const BEGIN: u64 = 4_000_000;
 const LASTS: u64 = 25_000_000;
 
-/// From one loss of all connections to the next, and how long no new one is to be had, in microseconds: mostly, sessions live on.
+/// The time from one loss to the next, and the time without a new connection, in microseconds. Most sessions survive.
 const RHYTHMS: [(u64, u64); 4] = [
     (1_000_000, 300_000),
     (1_200_000, 200_000),
@@ -19,7 +19,7 @@ const RHYTHMS: [(u64, u64); 4] = [
 ];
 
 impl Schedule {
-    /// Meanwhile the primary dies for good or stands still.
+    /// Meanwhile the primary dies for good, or freezes.
     pub(crate) fn unsteady(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x0f1a_9109));
         let random = Self::at_random(seed);

@@ -1,4 +1,4 @@
-//! The client's end of a session, as the library inside a keeper keeps it.
+//! The client's end of a session, as the library in a keeper keeps it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -12,7 +12,7 @@ use crate::keeper::Process;
 use crate::network::Lane;
 use crate::world::{Event, World, note};
 
-/// Tells whoever made a request that its outcome is unknown.
+/// Tells the caller of a request that the outcome of the request is unknown.
 type Lost = Box<dyn FnOnce(CoordinationError)>;
 
 /// A session as its client knows it.
@@ -21,12 +21,12 @@ pub(crate) struct Client {
     pub(super) process: Rc<Process>,
     pub(super) state: watch::Sender<SessionState>,
     pub(super) connections: Cell<u64>,
-    /// When a server was heard last.
+    /// When the client last heard a server, in microseconds.
     pub(super) heard: Cell<u64>,
-    /// Not before this a connection is tried again.
+    /// The earliest time of the next attempt to connect, in microseconds.
     pub(super) retry_at: Cell<u64>,
     closed: Cell<bool>,
-    /// The process was given it, before it stopped waiting for it.
+    /// The process has received this session, and did not stop waiting before.
     taken: Cell<bool>,
     waiting: RefCell<VecDeque<(u64, Work, Lost)>>,
     in_flight: RefCell<BTreeMap<u64, Lost>>,
@@ -50,17 +50,17 @@ impl Client {
         })
     }
 
-    /// Its process has it from now on.
+    /// Notes that the process has received this session.
     pub(super) fn take(&self) {
         self.taken.set(true);
     }
 
-    /// Its process is dead, or has closed it, or it is over.
+    /// Whether the client is of no more use: its process is dead, or closed it, or the session is over.
     pub(super) fn gone(&self) -> bool {
         self.process.dead() || self.closed.get() || *self.state.borrow() == SessionState::Expired
     }
 
-    /// The connection it believes to have.
+    /// The number of the connection that the client believes to have.
     pub(super) fn connected(&self) -> Option<u64> {
         match *self.state.borrow() {
             SessionState::Connected(connection) => Some(connection),
@@ -94,7 +94,7 @@ impl Client {
         self.in_flight.borrow_mut().insert(number, lost);
         let (id, way) = (self.id, (self.process.host, ensemble.host));
         if ensemble.network.resets(way.0, way.1) {
-            // What is lost on a connection ends it.
+            // TCP ends a connection whose messages are lost.
             let server = Rc::clone(ensemble);
             ensemble
                 .world
@@ -106,16 +106,16 @@ impl Client {
         ensemble.network.send(way, &lane, arrives);
     }
 
-    /// The answer to a request has come.
+    /// Takes in the answer to a request.
     pub(super) fn answered(&self, number: u64, event: Event) {
         if self.in_flight.borrow_mut().remove(&number).is_some() {
-            // What is asked just before it has its turn is answered after: whatever it takes in is to count already.
+            // The judge asks first, and the keeper answers at its next turn: this answer has to count by then.
             self.process.reached();
             event();
         }
     }
 
-    /// A new connection: what has waited is sent.
+    /// Takes a new connection, and sends the requests that waited.
     pub(super) fn connect(&self, ensemble: &Rc<Ensemble>, connection: u64) {
         self.connections.set(connection);
         self.heard.set(ensemble.world.now());
@@ -127,7 +127,7 @@ impl Client {
         }
     }
 
-    /// The connection is lost; another is tried after `offline` microseconds or more. A paused process notices later.
+    /// Loses the connection, and tries another after at least `offline` microseconds. A paused process notices later.
     pub(super) fn lost(&self, world: &World, offline: u64) {
         let retry_at = world.now() + offline + world.draw(20_000..=600_000);
         self.retry_at.set(retry_at.max(self.retry_at.get()));
@@ -142,7 +142,7 @@ impl Client {
         }
     }
 
-    /// What a client makes of the silence of all servers.
+    /// Ends the connection, and later the session, when the client hears no server.
     pub(super) fn count_silence(&self, world: &World) {
         let silence = world.now().saturating_sub(self.heard.get());
         if silence > TIMEOUT * 7 / 5 {
@@ -152,9 +152,9 @@ impl Client {
         }
     }
 
-    /// The session has ended, and the client knows.
+    /// Ends the session at the client.
     pub(super) fn over(&self, world: &World) {
-        // Of a session whose beginning it has not waited for, a process learns nothing.
+        // A process never learns of the end of a session that it did not wait for.
         if self.taken.get() {
             note!(
                 world,
@@ -172,7 +172,7 @@ impl Client {
         }
     }
 
-    /// The process has dropped its last handle.
+    /// Closes the session, as the process does when it drops its last handle.
     pub(super) fn close(&self, ensemble: &Rc<Ensemble>) {
         if !self.gone() {
             self.request(ensemble, Work::Close, Box::new(|_| {}));

@@ -12,33 +12,33 @@ use crate::world::Event;
 
 /// The server that a session's client is connected to.
 pub(super) struct Follower {
-    /// The connection it serves; 0 for none.
+    /// The number of the connection that it serves, or 0.
     pub(super) connection: u64,
-    /// Cut off from the leader.
+    /// The follower is cut off from the leader.
     pub(super) cut: bool,
     pub(super) view: Rc<Tree>,
     pub(super) watches: BTreeMap<(Watched, String), Vec<oneshot::Sender<Fired>>>,
     pub(super) requests: VecDeque<(u64, Work)>,
-    /// A write of the session is on its way; what came after waits.
+    /// A write of the session is under way; later requests wait.
     pub(super) writing: bool,
     pub(super) from_leader: Lane,
     pub(super) to_client: Rc<Lane>,
 }
 
-/// What a watch waits for.
+/// The change that a watch waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Watched {
     Node,
     Children,
 }
 
-/// What a read leaves with the follower.
+/// A watch that a read leaves with the follower.
 pub(super) type Arm = Option<(Watched, String, oneshot::Sender<Fired>)>;
 pub(super) type Read = Box<dyn FnOnce(&Tree) -> (Event, Arm)>;
 pub(super) type Written = (Vec<Change>, Event);
 pub(super) type Write = Box<dyn FnOnce(&mut Tree, i64) -> Written>;
 
-/// A request: what it does, giving what happens when the answer arrives.
+/// A request: its work at the servers, which yields the event at the arrival of the answer.
 pub(super) enum Work {
     Read(Read),
     Write(Write),
@@ -68,7 +68,7 @@ impl Follower {
         self.requests.clear();
     }
 
-    /// The watches that a change resolves.
+    /// The watches that a change fires.
     pub(super) fn fired(&mut self, change: &Change) -> Vec<(oneshot::Sender<Fired>, Fired)> {
         let deleted = matches!(change, Change::Deleted(_));
         let keys = match change {

@@ -32,12 +32,12 @@ struct Session {
     ensemble: Rc<Ensemble>,
 }
 
-/// Where an answer goes: to whoever waits for it, whichever way it comes.
+/// The receiver of an answer, whichever way the answer comes.
 type Answer<T> = Rc<RefCell<Option<oneshot::Sender<Result<T>>>>>;
 
 fn give<T>(answer: &Answer<T>, outcome: Result<T>) {
     if let Some(answer) = answer.borrow_mut().take() {
-        // Whoever asked may have stopped waiting.
+        // The receiver may have stopped waiting.
         let _ = answer.send(outcome);
     }
 }
@@ -123,10 +123,10 @@ impl Drop for Session {
     }
 }
 
-/// A watch: what is left with the follower, and what the reader is given.
+/// A watch: the part that stays with the follower, and the part for the reader.
 fn watch(kind: Watched, path: String) -> (Arm, Watch) {
     let (fire, fired) = oneshot::channel();
-    // A dropped sender is a lost connection: the reader is to read again in either case.
+    // A dropped sender means a lost connection. The reader has to read again in either case.
     let watch = fired
         .map(|fired| fired.unwrap_or(Fired::Changed))
         .boxed_local();

@@ -1,4 +1,4 @@
-//! How sessions begin, are looked after from both ends, and are lost.
+//! How sessions begin, how both ends look after them, and how they are lost.
 
 use std::rc::Rc;
 

@@ -1,4 +1,4 @@
-//! Keepers with a whole file, as it would be shipped to their hosts.
+//! Keepers with a complete file, as an operator would install it.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -10,8 +10,8 @@ use crate::support::process::command;
 // === impl Keeper ===
 
 impl Keeper {
-    /// Starts a keeper on `host` with this file, without waiting for it. What tells it from others on this machine, its id and its
-    /// host, stands in its environment.
+    /// Starts a keeper on `host` with this file, and does not wait for it. The keeper's id and host are in its
+    /// environment.
     pub(crate) fn launch_file(id: &str, host: Ipv4Addr, port: u16, file: &str) -> Self {
         let mut keeper = command(&program());
         keeper
@@ -24,7 +24,7 @@ impl Keeper {
 // === impl Keepers ===
 
 impl Keepers {
-    /// Keepers that were started, once all are ready.
+    /// Takes keepers that were started, and waits until all are ready.
     pub(crate) async fn of(keepers: Vec<Keeper>) -> Self {
         join_all(keepers.iter().map(Keeper::wait_ready)).await;
         Self(keepers)

@@ -1,4 +1,4 @@
-//! Who is the primary and who the replicas, as keepers say, and waiting for it.
+//! The primary and the replicas, as keepers name them.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::{Keeper, Keepers};
 use crate::support::redis::Redis;
 use crate::support::wait::{SOON, eventually};
 
-/// What `/cluster/{name}/status` says.
+/// The contents of `/cluster/{name}/status`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Status {
     /// The published primary.
@@ -22,7 +22,7 @@ pub(crate) struct Status {
 // === impl Status ===
 
 impl Status {
-    /// What is to be said of `primary` and exactly these online `replicas`.
+    /// The status with `primary` and exactly these online `replicas`.
     pub(crate) fn of(primary: &Redis, replicas: &[&Redis]) -> Self {
         Self {
             primary: Some(primary.node()),
@@ -34,10 +34,10 @@ impl Status {
 // === impl Keeper ===
 
 impl Keeper {
-    /// `/cluster/{name}/status`.
+    /// The answer to `/cluster/{name}/status`.
     ///
     /// # Errors
-    /// What it answered instead.
+    /// Any other answer, as text.
     pub(crate) async fn status(&self, cluster: &str) -> Result<Status, String> {
         #[derive(Deserialize)]
         struct Node {
@@ -60,7 +60,7 @@ impl Keeper {
         })
     }
 
-    /// Until its status of `cluster` is as `wanted`, which `what` describes.
+    /// Waits until the keeper's status of `cluster` is as `wanted`, which `what` describes.
     pub(crate) async fn wait_status(
         &self,
         cluster: &str,
@@ -79,14 +79,14 @@ impl Keeper {
         .await;
     }
 
-    /// Until it names `primary` and exactly the online `replicas`.
+    /// Waits until the keeper names `primary` and exactly these online `replicas`.
     pub(crate) async fn wait_topology(&self, cluster: &str, primary: &Redis, replicas: &[&Redis]) {
         let wanted = Status::of(primary, replicas);
         self.wait_status(cluster, &format!("{wanted:?}"), |status| *status == wanted)
             .await;
     }
 
-    /// Until it names `primary`, whatever it says of replicas.
+    /// Waits until the keeper names `primary`, with any replicas.
     pub(crate) async fn wait_primary(&self, cluster: &str, primary: &Redis) {
         let what = format!("{} as its primary", primary.node());
         self.wait_status(cluster, &what, |status| {
@@ -95,7 +95,7 @@ impl Keeper {
         .await;
     }
 
-    /// Until another primary than `old` is published for `cluster`: which.
+    /// Waits until the keeper names another primary of `cluster` than `old`, and returns that primary.
     pub(crate) async fn wait_replaced(&self, cluster: &str, old: &Redis) -> NodeAddr {
         let what = format!("{}: {cluster} to have another primary", self.id);
         eventually(SOON, what, async || {
@@ -106,7 +106,7 @@ impl Keeper {
         .await
     }
 
-    /// Which of `two` its status names as the primary of `cluster`, once it names one of them, and then the other.
+    /// Waits until the keeper names one of the two as the primary of `cluster`. Returns that one, then the other.
     pub(crate) async fn elected<'a>(&self, cluster: &str, two: [&'a Redis; 2]) -> [&'a Redis; 2] {
         let what = format!("{} to name one of two as the primary", self.id);
         let [one, other] = two;
@@ -125,7 +125,7 @@ impl Keeper {
 // === impl Keepers ===
 
 impl Keepers {
-    /// Until every keeper's status of `cluster` is as `wanted`, which `what` describes.
+    /// Waits until every keeper's status of `cluster` is as `wanted`, which `what` describes.
     pub(crate) async fn wait_status(
         &self,
         cluster: &str,
@@ -139,7 +139,7 @@ impl Keepers {
         .await;
     }
 
-    /// Until every keeper names `primary` and exactly the online `replicas`.
+    /// Waits until every keeper names `primary` and exactly these online `replicas`.
     pub(crate) async fn wait_topology(&self, cluster: &str, primary: &Redis, replicas: &[&Redis]) {
         let wanted = Status::of(primary, replicas);
         self.wait_status(cluster, &format!("{wanted:?}"), |status| *status == wanted)

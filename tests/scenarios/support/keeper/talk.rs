@@ -1,4 +1,4 @@
-//! What is asked of a keeper over HTTP.
+//! Questions to a keeper over HTTP.
 
 use serde_json::Value;
 
@@ -11,14 +11,14 @@ impl Keeper {
         self.send(self.client.get(self.url(path))).await
     }
 
-    /// `GET path` with a server state header as given.
+    /// `GET path` with this value as the state header.
     pub(crate) async fn get_with_state(&self, path: &str, state: &[u8]) -> reqwest::Result<Answer> {
         let request = self.client.get(self.url(path));
         self.send(request.header("x-haproxy-server-state", state))
             .await
     }
 
-    /// `POST path` with a body, none if it is null.
+    /// `POST path` with a body; none if the body is null.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> reqwest::Result<Answer> {
         let request = self.client.post(self.url(path));
         let request = if body.is_null() {
@@ -33,12 +33,12 @@ impl Keeper {
         self.send(self.client.delete(self.url(path))).await
     }
 
-    /// Asks as HAProxy does whether `node` may be written.
+    /// Asks as HAProxy does whether `node` is writable.
     pub(crate) async fn is_writable(&self, cluster: &str, node: &Redis) -> reqwest::Result<Answer> {
         self.check(cluster, "is-writable", node).await
     }
 
-    /// Asks as HAProxy does whether `node` may be read.
+    /// Asks as HAProxy does whether `node` is readable.
     pub(crate) async fn is_readable(&self, cluster: &str, node: &Redis) -> reqwest::Result<Answer> {
         self.check(cluster, "is-readable", node).await
     }

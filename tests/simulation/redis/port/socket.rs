@@ -15,7 +15,7 @@ use crate::redis::commands::Order;
 use crate::redis::{Connection, Server};
 use crate::world::Event;
 
-/// A keeper's end of a connection. Closed when it is dropped, after all that was sent on it.
+/// A keeper's end of a connection. A dropped socket is closed after everything that was sent on it.
 pub(super) struct Socket {
     pub(super) reach: Rc<Reach>,
     pub(super) server: Rc<Server>,
@@ -26,11 +26,11 @@ pub(super) struct Socket {
     pub(super) inlet: Rc<Inlet>,
 }
 
-/// What has come in.
+/// The messages that have come in.
 #[derive(Default)]
 pub(super) struct Inlet {
     pub(super) closed: Cell<bool>,
-    /// It was reset, not closed in order.
+    /// The connection was reset, not closed in order.
     pub(super) reset: Cell<bool>,
     pub(super) answers: RefCell<VecDeque<(u64, Alive)>>,
     pub(super) news: Notify,
@@ -39,7 +39,8 @@ pub(super) struct Inlet {
 // === impl Socket ===
 
 impl Socket {
-    /// Connects, and for commands names the connection. A stopped server accepts, but lets itself be told no name.
+    /// Connects, and names a command connection. A frozen server accepts the connection, and does not answer to the
+    /// name.
     pub(super) async fn open(&self, epoch: Option<Epoch>) -> Result<(), &'static str> {
         let way = (self.reach.process.host, self.server.host);
         if self.reach.network.cut(way) == Some(Cut::Resets) {
@@ -107,14 +108,14 @@ impl Socket {
         }
     }
 
-    /// Tells whether nothing passes on this flow any more.
+    /// A check whether this flow is mute by now.
     pub(super) fn mute(&self) -> impl Fn() -> bool + 'static {
         let (network, opened) = (Rc::clone(&self.reach.network), self.opened);
         let way = (self.reach.process.host, self.server.host);
         move || network.is_mute(way, opened)
     }
 
-    /// Has `event` happen at the server if this connection is open there by then; dropped otherwise.
+    /// Runs `event` at the server, if this connection is open there when the message arrives.
     pub(super) fn send(&self, event: impl FnOnce() + 'static) {
         let way = (self.reach.process.host, self.server.host);
         if self.reach.network.cut(way) == Some(Cut::Resets) {
@@ -140,7 +141,7 @@ impl Socket {
         self.reach.network.send(way, &self.to_server, arrives);
     }
 
-    /// Gives what comes back to the keeper, unless the connection is closed by then.
+    /// Wraps an answer, so that it travels back to the keeper. A connection that is closed by then drops the answer.
     pub(super) fn answer(&self, give: impl FnOnce(&Inlet) + 'static) -> Event {
         let (network, lane) = (Rc::clone(&self.reach.network), Rc::clone(&self.to_keeper));
         let way = (self.server.host, self.reach.process.host);
@@ -197,7 +198,7 @@ impl Socket {
 }
 
 impl Inlet {
-    /// The connection is of no more use.
+    /// Marks the connection as reset: it is of no more use.
     pub(super) fn lost(&self) {
         self.reset.set(true);
         self.closed.set(true);

@@ -1,5 +1,6 @@
-//! How a replica synchronises with its primary: it goes on where it was if the histories allow it, else takes everything
-//! anew.
+//! How a replica synchronises with its primary.
+//!
+//! The replica continues where it was if the histories allow that; else it takes everything anew.
 
 use std::rc::Rc;
 
@@ -8,23 +9,23 @@ use crate::network::Lane;
 use crate::redis::{Fleet, Server};
 use crate::world::note;
 
-/// The answer to a request to synchronise.
+/// The answer to a request for synchronisation.
 struct Sync {
     replication_id: String,
     offset: u64,
-    /// What is missing.
+    /// The writes that the replica lacks.
     log: Vec<(u64, u64)>,
     full: bool,
-    /// The offset behind which everything was deleted last.
+    /// The offset behind which a client last deleted everything.
     drained_at: u64,
-    /// The process at the head of the chain.
+    /// The process at the head of the chain of links.
     origin: Option<u64>,
 }
 
 // === impl Fleet ===
 
 impl Fleet {
-    /// A replica asks its primary to go on where it is.
+    /// Sends a replica's request to its primary (`PSYNC`).
     pub(super) fn ask(self: &Rc<Self>, server: &Rc<Server>) {
         let number = self.world.number();
         let (primary, id, offset, incarnation) = {
@@ -53,7 +54,7 @@ impl Fleet {
         self.network.send(way, &Lane::default(), arrives);
     }
 
-    /// A primary is asked by a replica.
+    /// Answers a replica's request at its primary.
     fn sync(
         self: &Rc<Self>,
         primary: &Rc<Server>,
@@ -94,7 +95,7 @@ impl Fleet {
         };
         self.network
             .send((primary.host, replica.host), &lane, begins);
-        // `repl-diskless-sync-delay` passes first.
+        // Redis first waits for `repl-diskless-sync-delay`.
         let lasts = self.world.draw(1_000_000..=3_000_000);
         let (fleet, primary, replica) = (Rc::clone(self), Rc::clone(primary), Rc::clone(replica));
         let process = primary.state.borrow().incarnation;
@@ -106,7 +107,7 @@ impl Fleet {
         });
     }
 
-    /// What a replica misses is sent: everything, or what came after `from`.
+    /// Sends the replica what it lacks: everything, or the writes behind the offset `from`.
     fn hand_over(
         self: &Rc<Self>,
         primary: &Rc<Server>,
@@ -152,7 +153,7 @@ impl Fleet {
             .send((primary.host, replica.host), &lane, arrives);
     }
 
-    /// A replica takes in what it missed.
+    /// Applies a synchronisation at the replica.
     fn synced(self: &Rc<Self>, server: &Rc<Server>, number: u64, sync: Sync) {
         let now = self.world.now();
         {
