@@ -101,10 +101,18 @@ impl Liveness {
     /// Records that the last probe failed through the node's doing. Failures of this host are no evidence, and are
     /// not recorded.
     ///
-    /// Silence on an old connection alone is no evidence: a node that answers on a new connection is alive (RK-1).
+    /// Two failures of an old connection are no evidence, for a node that answers on a new connection is alive (RK-1):
+    /// - silence;
+    /// - its end, if this keeper was stalled since the last proof of life. The connection may have ended long ago, by a
+    ///   `CLIENT KILL` or by a relay, and the node was not asked since.
     pub fn failed(&mut self, reason: DownReason, via: Via) {
-        let mute = reason == DownReason::Unanswered && via == Via::OldConnection;
-        if mute {
+        let stalled = self.fresh_from > self.alive;
+        let says_nothing = match reason {
+            DownReason::Unanswered => true,
+            DownReason::Closed => stalled,
+            _ => false,
+        };
+        if via == Via::OldConnection && says_nothing {
             return;
         }
         if self

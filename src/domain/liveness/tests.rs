@@ -41,6 +41,24 @@ fn the_vote_is_cast_at_the_very_moment_of_mark_down() {
     assert_eq!(node.next_change(at(4_000)), None);
 }
 
+/// The keeper was frozen for longer than the mark-down time, and its connection was killed meanwhile.
+#[test]
+fn an_old_connection_that_ended_while_this_keeper_was_stalled_is_no_vote() {
+    let mut node = watched();
+    node.answered(at(1_000), false);
+    node.stalled(at(2_000), at(20_000));
+    node.sent(at(20_000));
+    node.failed(DownReason::Closed, Via::OldConnection);
+    assert_eq!(node.vote(at(20_001)), None);
+    probe_failed(&mut node, 21_000, DownReason::Closed);
+    assert_eq!(node.vote(at(21_000)), Some(DownReason::Closed), "a new one");
+    let mut steady = watched();
+    steady.answered(at(1_000), false);
+    steady.sent(at(2_000));
+    steady.failed(DownReason::Closed, Via::OldConnection);
+    assert_eq!(steady.vote(at(4_000)), Some(DownReason::Closed));
+}
+
 #[test]
 fn a_failure_past_the_mark_down_time_votes_at_once() {
     let mut node = watched();
@@ -218,7 +236,9 @@ proptest! {
                     node.alive_at(at(now));
                 }
                 Event::Failed(reason, via) => {
-                    let mute = (reason, via) == (DownReason::Unanswered, Via::OldConnection);
+                    let says_nothing = reason == DownReason::Unanswered
+                        || reason == DownReason::Closed && fresh > alive;
+                    let mute = via == Via::OldConnection && says_nothing;
                     failed_since |= !mute && sent.is_some_and(|sent| sent >= alive && sent >= fresh);
                     node.failed(reason, via);
                 }

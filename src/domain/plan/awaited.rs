@@ -3,6 +3,7 @@
 use super::super::election::{Election, Refusal, Standard, merit, priority};
 use super::super::lineage::held;
 use super::super::published::{Intent, Published, Step};
+use super::super::unproven::Unproven;
 use super::{Case, Hold, Plan};
 
 /// The hold while a better replica, by its last facts, does not answer or has just failed a command. The leader waits
@@ -38,9 +39,11 @@ pub(super) fn may_hold_more(
             Refusal::FailedLately(why) => (why.clone(), begun.after(2 * patience)),
             _ => (node.sighting.trouble_in_words(), begun.after(patience)),
         };
+        // A process that ended does not come back with what it had in memory alone.
+        let ended = |it: &Unproven| it.refused.is_some();
         let last = node
             .last_known()
-            .filter(|_| node.sighting.unproven.is_none())?;
+            .filter(|_| !node.sighting.unproven.as_ref().is_some_and(ended))?;
         let theirs = held(last, lineage).filter(|theirs| has_more(*theirs, ours))?;
         let chosen = rank(addr, last) < best_rank && priority(addr, last, case.policy) > 0;
         chosen.then_some((addr, doubt, until, theirs))

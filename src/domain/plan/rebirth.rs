@@ -1,7 +1,8 @@
 //! The primary came back as another process, with less of the cluster's data than its replicas hold (RK-7).
 
 use super::super::election::{Refusal, elect};
-use super::super::facts::NodeFacts;
+use super::super::facts::{NodeFacts, Sighting};
+use super::super::hindrance::HindranceKind;
 use super::super::lineage::{generation_of, held, lost_against};
 use super::super::node::{Moment, NodeAddr};
 use super::super::observed::ObservedNode;
@@ -29,7 +30,8 @@ pub(super) fn holder_of_more(
 ///
 /// The last facts of a node may be older than the new process. After these facts, the node may have got more from the
 /// former process. So even if the primary has everything that those facts show, the leader waits for the node to be
-/// read again. The wait ends once the new process is as old as the mark-down time.
+/// read again. The wait ends once the new process is as old as the mark-down time. So does the wait for a node that
+/// answers with errors only.
 pub(super) fn awaiting_holder(
     case: &Case<'_>,
     published: &Published,
@@ -48,11 +50,8 @@ pub(super) fn awaiting_holder(
     let election = elect(observed, case.policy, lineage, Some(primary), case.now);
     let may_hold = |addr: &&NodeAddr, node: &ObservedNode, last: &NodeFacts| {
         let refusal = election.refusals.get(*addr);
-        // A node that answers with errors only is never voted down, so waiting for it would have no end.
-        let sighting = &node.sighting;
-        let errors_alone =
-            sighting.unproven.is_some() || sighting.answering && sighting.outdated.is_some();
-        let silent = refusal.is_some_and(Refusal::may_pass) && !errors_alone;
+        let may_pass = refusal.is_some_and(Refusal::may_pass);
+        let silent = may_pass && (!errors_alone(&node.sighting) || case.now < until);
         let unread = silent || refusal.is_none() && node.sighting.at < started;
         let missed = unread && generation_of(last, lineage) == Some(0);
         silent && lost_against(facts, last, lineage, process)
@@ -63,14 +62,26 @@ pub(super) fn awaiting_holder(
         let read = node.last_known()?;
         may_hold(&addr, node, read).then_some((addr, read))
     })?;
+    let behind = lost || lost_against(facts, read, lineage, process);
     let (node, holder) = (primary.clone(), holder.clone());
-    if lost || lost_against(facts, read, lineage, process) {
-        return Some(Plan::hold(Hold::CameBackBehind { node, holder }));
-    }
+    let hold = if behind {
+        Hold::CameBackBehind { node, holder }
+    } else {
+        Hold::CameBack { node, holder }
+    };
     Some(Plan {
-        again: Some(until),
-        ..Plan::hold(Hold::CameBack { node, holder })
+        again: (case.now < until).then_some(until),
+        ..Plan::hold(hold)
     })
+}
+
+/// Whether the node answers with errors only, such as NOAUTH. No majority ever votes such a node down, and waiting for it
+/// would have no end. A node that is busy with a script is another matter: it has its data, and an operator can end the
+/// script.
+fn errors_alone(sighting: &Sighting) -> bool {
+    let busy = sighting.hindered(HindranceKind::Busy).is_some();
+    let errors = sighting.unproven.is_some() || sighting.answering && sighting.outdated.is_some();
+    errors && !busy
 }
 
 /// Whether the primary is another process than the published one, and has less data. Either of these shows a loss:

@@ -8,6 +8,7 @@ use crate::domain::explain::explain;
 use crate::domain::node::{Epoch, Moment};
 use crate::domain::plan::{Change, Hold};
 use crate::domain::published::Step;
+use crate::domain::unproven::Unproven;
 
 pub(super) fn trio() -> Cluster {
     let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
@@ -398,6 +399,16 @@ fn a_silent_replica_that_was_last_read_with_more_is_waited_for_until_it_answers_
         .plan()
         .assert_promotes("c");
     ahead_and_silent().down("c").plan().assert_promotes("b");
+    // `c` answers NOAUTH on a new connection: its password was changed, or another server answers there.
+    let nameless = ahead_and_silent().sighting("c", |c| {
+        c.unproven = Some(Unproven {
+            since: NOW,
+            known: true,
+            refused: None,
+            foreign: false,
+        });
+    });
+    assert!(nameless.plan().to_string().contains("300 bytes more"));
     // `c` stood still when it was to be promoted.
     let failed = ahead_and_silent().replica("c", "a").failed("c", 0).plan();
     assert!(failed.action.is_none(), "{failed}");

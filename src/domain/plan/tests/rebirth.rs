@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::builder::{Cluster, addr, history};
 use super::failover::trio;
+use crate::domain::hindrance::{Hindrance, HindranceKind};
+use crate::domain::node::Moment;
 use crate::domain::plan::{Change, Hold};
 
 #[test]
@@ -62,6 +64,44 @@ fn a_primary_reborn_behind_replicas_that_are_merely_silent_is_held_until_one_ans
     let one_down = reborn().down("b").plan();
     one_down.assert_holds(&behind("c"));
     reborn().down("b").down("c").written(Change::Accept);
+}
+
+/// `a` came back behind, and has been up for a while. `b` answers nothing that says what it has; `c` is down.
+fn reborn_beside_one_that_answers_errors(uptime: Duration) -> Cluster {
+    let reborn = trio().down("c").reborn("a", 5, 400);
+    let reborn = reborn.with("a", |a| {
+        (a.previous_replication_id, a.uptime) = (Some(history("a")), uptime);
+    });
+    reborn.silent("b").sighting("b", |b| {
+        (b.answering, b.outdated) = (true, Some(Moment::default()));
+    })
+}
+
+#[test]
+fn a_replica_that_is_busy_with_a_script_is_waited_for_however_long_it_takes() {
+    let busy = reborn_beside_one_that_answers_errors(Duration::from_hours(1));
+    let busy = busy.sighting("b", |b| {
+        b.hindrance = Some(Hindrance {
+            kind: HindranceKind::Busy,
+            said: "BUSY".to_owned(),
+            since: Moment::default(),
+        });
+    });
+    busy.plan().assert_holds(&Hold::CameBackBehind {
+        node: addr("a"),
+        holder: addr("b"),
+    });
+}
+
+#[test]
+fn a_replica_that_answers_other_errors_is_waited_for_for_the_mark_down_time() {
+    let young = reborn_beside_one_that_answers_errors(Duration::from_secs(1)).plan();
+    young.assert_holds(&Hold::CameBackBehind {
+        node: addr("a"),
+        holder: addr("b"),
+    });
+    assert!(young.again.is_some(), "{young}");
+    reborn_beside_one_that_answers_errors(Duration::from_hours(1)).written(Change::Accept);
 }
 
 /// The change says that data are lost.

@@ -35,7 +35,8 @@ impl Hold {
                 write!(
                     f,
                     "{node} was last read with {more} than {best} has, and cannot take over now ({doubt}): it is waited for \
-                     until it can, or a majority of the keepers holds it down, for twice the mark-down time at most"
+                     until it can, or a majority of the keepers holds it down, for the mark-down time (twice that time if it failed a \
+                     command)"
                 )
             }
             _ => Ok(()),
