@@ -90,7 +90,7 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Replaced => f.write_str("is the primary being replaced"),
+            Self::Replaced => f.write_str("is the primary to be replaced"),
             Self::Down => f.write_str("is held down by a majority of the keepers"),
             Self::NotSeenByMajority => {
                 f.write_str("is not seen alive by a majority of the keepers")

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 pub use self::choice::{Choice, choice};
 pub use self::foresight::{Foreseen, Foresight};
-pub use self::holds::{HoldsTold, Weight};
+pub use self::holds::{HoldNews, HoldsTold, Weight};
 pub use self::obstacles::{News as ObstacleNews, Obstacles};
 pub use self::silence::{Silence, reason};
 use super::drain::Proxy;

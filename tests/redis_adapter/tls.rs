@@ -216,3 +216,49 @@ async fn nodes_by_a_port_that_replication_does_not_speak_are_a_problem() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_certificate_that_has_expired_is_named_with_its_remedy() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = |name: &str| dir.path().join(name);
+    let text = |name: &str| file(name).display().to_string();
+    std::fs::write(file("names"), "subjectAltName=DNS:redis.test").expect("written");
+    for line in [
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout ca.key -out ca.crt -subj /CN=ca.test",
+        "req -new -newkey rsa:2048 -nodes -keyout node.key -out node.csr -subj /CN=redis.test",
+        "x509 -req -in node.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days -1 -extfile names -out node.crt",
+    ] {
+        openssl(dir.path(), line);
+    }
+    let port = free_port();
+    let _server = Server::start(&[
+        "--tls-port",
+        &port.to_string(),
+        "--tls-cert-file",
+        &text("node.crt"),
+        "--tls-key-file",
+        &text("node.key"),
+        "--tls-auth-clients",
+        "no",
+        "--tls-ca-cert-file",
+        &text("ca.crt"),
+    ])
+    .await;
+    let access = Access {
+        tls: Some(Tls {
+            ca_file: Some(file("ca.crt")),
+            identity: None,
+            server_name: Some("redis.test".to_owned()),
+            insecure: false,
+        }),
+        ..Access::default()
+    };
+    let mut connection = connected(&*node(&NodeAddr::new("127.0.0.1", port), access)).await;
+    let said = probed(&mut *connection, Depth::Full).await.error;
+    let said = said.expect("an error");
+    assert!(
+        said.contains("the server's certificate") && said.contains("expired"),
+        "{said}"
+    );
+    assert!(said.ends_with("renew it"), "{said}");
+}

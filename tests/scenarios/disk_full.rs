@@ -42,7 +42,7 @@ async fn a_primary_that_cannot_write_its_disk_is_told_and_switched_over_without_
     empty_disk(&primary).await;
     keeper.wait_plan("cache", &["nothing to do"]).await;
     let log = keeper.process().log();
-    assert!(log.contains("the node takes writes again"), "{log}");
+    assert!(log.contains("the node can write its disk again"), "{log}");
     successor.run::<()>("SET written after").await;
 }
 

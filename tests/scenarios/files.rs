@@ -94,7 +94,7 @@ async fn a_keeper_whose_file_lacks_the_primary_cuts_no_writer_and_throws_nobody_
     })
     .await;
     let log = odd.process().log();
-    assert!(log.contains("making way for a keeper"), "it led: {log}");
+    assert!(log.contains("stepping down for a keeper"), "it led: {log}");
     assert!(
         log.contains("the keepers' files differ"),
         "it says so: {log}"
@@ -252,7 +252,7 @@ async fn a_node_that_only_one_file_has_is_looked_after_by_the_keeper_that_has_it
     assert_eq!(lack, serde_json::json!({ lacking.id(): [node] }));
     let log = lacking.process().log();
     assert!(
-        log.contains("making way for a keeper whose file has more nodes"),
+        log.contains("stepping down for a keeper whose file has more nodes"),
         "{log}"
     );
 }

@@ -84,7 +84,7 @@ async fn a_leader_that_sees_less_than_the_others_makes_way_for_them() {
     first.link().bar(keepers[leader].process().id());
     eventually(SOON, "it to make way", async || {
         let log = keepers[leader].process().log();
-        let makes_way = log.contains("making way for a keeper that sees more nodes alive");
+        let makes_way = log.contains("stepping down for a keeper that sees more nodes alive");
         makes_way.then_some(()).ok_or("it does not")
     })
     .await;
@@ -130,7 +130,7 @@ async fn a_leader_that_the_servers_turn_away_makes_way_for_the_others() {
     }
     eventually(SOON, "it to make way", async || {
         let log = odd.process().log();
-        let makes_way = log.contains("making way for a keeper that sees more nodes alive");
+        let makes_way = log.contains("stepping down for a keeper that sees more nodes alive");
         makes_way.then_some(()).ok_or(log)
     })
     .await;

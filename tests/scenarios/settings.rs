@@ -138,7 +138,7 @@ async fn a_leader_whose_file_gives_priority_0_to_all_replicas_makes_way_for_one_
     primary.kill();
     second.wait_replaced("cache", primary).await;
     let log = odd.process().log();
-    assert!(log.contains("making way for a keeper"), "{log}");
+    assert!(log.contains("stepping down for a keeper"), "{log}");
     let told = third.admin("keepers").await["settings-differ"].clone();
     let lines = told[odd.id()].to_string();
     assert!(

@@ -106,7 +106,7 @@ async fn without_an_eligible_replica_nobody_takes_over_each_refusal_is_told_and_
 
     let refusal = |redis: &Redis, reason: &str| format!("{} {reason}", redis.node());
     let refusals = [
-        refusal(&primary, "is the primary being replaced"),
+        refusal(&primary, "is the primary to be replaced"),
         refusal(&never, "has priority 0"),
         refusal(&loading, "is loading its data set"),
         refusal(&syncing, "has never completed a synchronisation"),

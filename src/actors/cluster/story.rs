@@ -7,12 +7,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::ClusterActor;
+use crate::actors::cluster_api::Question;
 use crate::domain::listed::listed;
 use crate::domain::node::{Moment, NodeAddr};
 use crate::domain::plan::{Action, Hold, HoldKind};
+use crate::domain::serving::Reason;
 use crate::domain::story::{
-    Choice, Done, Event, Foreseen, Foresight, HoldsTold, ObstacleNews, Obstacles, Story, View,
-    Weight, choice, reason,
+    Choice, Done, Event, Foreseen, Foresight, HoldNews, HoldsTold, ObstacleNews, Obstacles, Story,
+    View, Weight, choice, reason,
 };
 use crate::domain::verdict::Verdict;
 
@@ -25,6 +27,8 @@ pub(super) struct Log {
     foresight: Foresight,
     /// The kinds of holds at the last count.
     held: BTreeSet<HoldKind>,
+    /// The published primary, while it has less data than a replica and stays published.
+    behind: Option<NodeAddr>,
 }
 
 impl Log {
@@ -61,11 +65,51 @@ impl ClusterActor {
         for news in self.log.obstacles.look(&self.state.observed, now) {
             tell_obstacle(&news, leads);
         }
-        for (weight, why) in self.log.holds.look(self.state.held(), now) {
-            match weight {
-                Weight::Normal => tracing::info!(%why, "held"),
-                Weight::Lasting => tracing::warn!(%why, "held"),
+        self.tell_holds(leads, now);
+        self.tell_return(now);
+    }
+
+    fn tell_holds(&mut self, leads: bool, now: Moment) {
+        if !leads {
+            self.log.holds.forget();
+            return;
+        }
+        for news in self.log.holds.look(self.state.held(), now) {
+            match news {
+                HoldNews::Stands(Weight::Normal, why) => tracing::info!(%why, "held"),
+                HoldNews::Stands(Weight::Lasting, why) => tracing::warn!(%why, "held"),
+                HoldNews::Over(why) => tracing::info!(%why, "held no more"),
             }
+        }
+    }
+
+    /// Logs that the published primary came back with less data than a replica holds, and how that ended if nobody
+    /// replaced the primary. Without ZooKeeper no keeper can. Each keeper logs it: each one stops calling the node
+    /// writable by itself.
+    fn tell_return(&mut self, now: Moment) {
+        let published = self.state.published();
+        let primary = published.and_then(|published| published.primary.clone());
+        let lease = *self.links.lease.borrow();
+        let reason = primary
+            .as_ref()
+            .map(|primary| self.state.reason(primary, Question::Writable, lease, now));
+        match (&self.log.behind, primary, reason) {
+            (None, Some(node), Some(Reason::CameBackBehind(holder))) => {
+                tracing::warn!(
+                    %node, %holder,
+                    "the primary came back with less data than a replica holds: it is not called writable"
+                );
+                self.log.behind = Some(node);
+            }
+            (Some(behind), Some(node), Some(Reason::Primary)) if *behind == node => {
+                tracing::warn!(
+                    %node,
+                    "the primary is called writable again: no replica that answers holds more than the primary came back with, so writes may be lost"
+                );
+                self.log.behind = None;
+            }
+            (Some(behind), node, _) if node.as_ref() != Some(behind) => self.log.behind = None,
+            _ => {}
         }
     }
 
@@ -260,6 +304,10 @@ fn tell_done(done: &Done) {
         (false, true) => tracing::info!(
             from, to = %primary, not_writable_seconds, lacked_bytes, generation,
             "switchover done"
+        ),
+        (false, false) if lacked.is_some_and(|bytes| bytes > 0) => tracing::warn!(
+            from, to = %primary, not_writable_seconds, lacked_bytes, generation,
+            "failover done"
         ),
         (false, false) => tracing::info!(
             from, to = %primary, not_writable_seconds, lacked_bytes, generation,

@@ -22,7 +22,7 @@ impl NodeMonitor {
         let (cluster, node) = (&self.cluster, &self.addr);
         match before {
             Some(HindranceKind::Misconf) => {
-                tracing::info!(%cluster, %node, "the node takes writes again");
+                tracing::info!(%cluster, %node, "the node can write its disk again");
             }
             Some(HindranceKind::Busy) => {
                 tracing::info!(%cluster, %node, "the node's script has ended");

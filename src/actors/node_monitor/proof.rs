@@ -83,7 +83,7 @@ impl NodeMonitor {
         if self.sighting.unproven.is_none() && unproven.is_some_and(|it| it.known) {
             tracing::warn!(
                 cluster = %self.cluster, node = %self.addr, said,
-                "what answers there does not say which process it is: another server, or one whose password was changed"
+                "the answers do not say which process gives them: another server, or one whose password or certificate was changed"
             );
         }
         self.sighting.unproven = unproven;

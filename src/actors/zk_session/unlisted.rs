@@ -34,7 +34,7 @@ impl ZkSession {
         for name in come {
             tracing::warn!(
                 cluster = %name,
-                "the keepers' files differ, or the cluster was given up: ZooKeeper has a cluster that this keeper's file lacks"
+                "ZooKeeper has a cluster that this keeper's file lacks: add the cluster to the file, or delete its node in ZooKeeper if no keeper has the cluster any more"
             );
             self.subscribe(&name);
             if let Some(cluster) = self.clusters.get_mut(&name) {

@@ -6,6 +6,7 @@ use futures::{FutureExt, TryFutureExt};
 use super::leading::Campaign;
 use super::reading::Event;
 use super::{Phase, ZkSession};
+use crate::domain::listed::listed;
 use crate::domain::names::mentioned;
 use crate::domain::node::{ClusterName, KeeperId, Moment, NodeAddr};
 use crate::domain::published::Published;
@@ -23,22 +24,21 @@ impl ZkSession {
         if !self.yielding.yields(sight, patience, now) {
             return;
         }
-        let Lacks {
-            published,
-            unpublished,
-            barred,
-            blind,
-        } = sight.own;
+        let Lacks { barred, blind, .. } = sight.own;
         if sight.by_file() {
+            let lacks = self.differences().remove(self.identity.id.as_str());
+            let lacks = listed(lacks.unwrap_or_default());
             tracing::warn!(
-                published,
-                unpublished,
+                lacks,
                 barred,
-                "making way for a keeper whose file has more nodes, or lets replicas take over to which this one gives priority 0"
+                "stepping down for a keeper whose file has more nodes, or lets replicas take over to which this one gives priority 0"
             );
             self.stop_leading("the file of another keeper has more");
         } else {
-            tracing::warn!(blind, "making way for a keeper that sees more nodes alive");
+            tracing::warn!(
+                blind,
+                "stepping down for a keeper that sees more nodes alive"
+            );
             self.stop_leading("another keeper sees more");
         }
         self.leave_the_latch();

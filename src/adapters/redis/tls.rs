@@ -122,12 +122,50 @@ impl TlsClient {
         let connected = self.connector.connect(name, tcp).await;
         connected.map_err(|error| {
             let cause = error.get_ref().and_then(|it| it.downcast_ref());
-            if cause.is_some_and(is_of_version_1) {
-                io::Error::new(error.kind(), VERSION_1)
-            } else {
-                error
+            match cause.and_then(explained) {
+                Some(words) => io::Error::new(error.kind(), words),
+                None => error,
             }
         })
+    }
+}
+
+/// What is wrong with the server's certificate, with the remedy; `None` if the error of rustls says enough.
+fn explained(error: &rustls::Error) -> Option<String> {
+    if is_of_version_1(error) {
+        return Some(VERSION_1.to_owned());
+    }
+    let rustls::Error::InvalidCertificate(error) = error else {
+        return None;
+    };
+    match error {
+        CertificateError::Expired => {
+            Some("the server's certificate has expired: renew it".to_owned())
+        }
+        CertificateError::ExpiredContext { time, not_after } => {
+            let ago = time.as_secs().saturating_sub(not_after.as_secs());
+            let ago = rough(ago);
+            Some(format!(
+                "the server's certificate expired {ago} ago: renew it"
+            ))
+        }
+        CertificateError::NotValidYetContext { time, not_before } => {
+            let ahead = rough(not_before.as_secs().saturating_sub(time.as_secs()));
+            Some(format!(
+                "the server's certificate is not valid yet, for another {ahead}: set the clocks of both hosts"
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// A span in its largest unit.
+fn rough(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} minutes", seconds / 60),
+        7_200..172_800 => format!("{} hours", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
     }
 }
 

@@ -9,7 +9,7 @@ use super::super::lineage::generation_of;
 use super::super::node::NodeAddr;
 use super::super::published::{Intent, Published, Step};
 use super::sentinel::followed_by_all;
-use super::{Action, Case, Change, Hold, Plan, awaited, publishing, switchover};
+use super::{Action, Case, Change, Hold, Plan, awaited, publishing, switchover, write_safety};
 
 /// How long a node that confirmed its promotion may take to answer a probe, unless it is voted down before.
 const PROMOTED_SHOWS_WITHIN: Duration = Duration::from_secs(1);
@@ -72,6 +72,9 @@ pub(super) fn finish(case: &Case<'_>, published: &Published, intent: &Intent) ->
             if facts.is_some_and(NodeFacts::is_primary) {
                 // Somebody else promoted the node, so no command is needed.
                 return Plan::write(Change::Publish, publishing(case, published, candidate));
+            }
+            if let Some(plan) = write_safety::put_back(case, published, candidate) {
+                return plan;
             }
             Plan::act(Action::Promote {
                 node: candidate.clone(),

@@ -11,7 +11,7 @@ use super::super::node::{Moment, NodeAddr};
 use super::super::observed::Observed;
 use super::super::policy::{Policy, WriteSafety};
 use super::super::published::Published;
-use super::{Action, Case, Hold};
+use super::{Action, Case, Hold, Plan};
 
 /// The next steps for the settings of a cluster whose primary is well.
 pub(super) struct Safety {
@@ -77,6 +77,27 @@ pub(super) fn keep(
         }
     }
     safety
+}
+
+/// Puts the former settings of a candidate back that keepers changed while it was the primary last. Otherwise it would
+/// refuse every write from its promotion on, for as long as too few other nodes are online. A failed command does not
+/// hold up the promotion.
+pub(super) fn put_back(
+    case: &Case<'_>,
+    published: &Published,
+    candidate: &NodeAddr,
+) -> Option<Plan> {
+    let former = *published.former_min_replicas.get(candidate)?;
+    let sighting = &case.observed.nodes.get(candidate)?.sighting;
+    let seen = sighting.min_replicas.as_ref()?.as_ref().ok()?;
+    let failed = case.observed.setting_failures.contains_key(candidate);
+    let commandable = case.through(candidate).is_none();
+    (*seen != former && commandable && !failed).then(|| {
+        Plan::act(Action::SetMinReplicas {
+            node: candidate.clone(),
+            values: former,
+        })
+    })
 }
 
 impl Safety {

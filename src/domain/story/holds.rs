@@ -40,6 +40,17 @@ struct Entry {
     told: Option<(Moment, bool)>,
     /// How long the hold is not logged again after that, even in other words.
     rests: Duration,
+    /// Since when the hold is over, and whether that was logged.
+    over: Option<(Moment, bool)>,
+}
+
+/// A line for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HoldNews {
+    /// A hold stands, of this weight.
+    Stands(Weight, Hold),
+    /// A hold that was logged, and that an operator should have looked at, is over.
+    Over(Hold),
 }
 
 /// The state behind the logged holds.
@@ -55,8 +66,13 @@ impl HoldsTold {
         self.again
     }
 
-    /// The holds of `held` to log now.
-    pub fn look(&mut self, held: &[Hold], now: Moment) -> Vec<(Weight, Hold)> {
+    /// Forgets everything: this keeper does not lead, and what another leader holds is not known.
+    pub fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// What to log now. `held` has the present holds.
+    pub fn look(&mut self, held: &[Hold], now: Moment) -> Vec<HoldNews> {
         let mut before = std::mem::take(&mut self.entries);
         self.again = None;
         let mut news = Vec::new();
@@ -77,12 +93,37 @@ impl HoldsTold {
                         entry.rests = AT_LEAST_EVERY.min(entry.rests * 2);
                     }
                     entry.told = Some((now, true));
-                    news.push((weight, hold.clone()));
+                    news.push(HoldNews::Stands(weight, hold.clone()));
                 }
             }
             self.entries.push(entry);
         }
+        for entry in before {
+            self.look_at_ended(entry, now, &mut news);
+        }
         news
+    }
+
+    /// Logs the end of a hold once it is over for a moment. The entry is kept for a while, so that a hold that comes and
+    /// goes is logged ever more rarely.
+    fn look_at_ended(&mut self, mut entry: Entry, now: Moment, news: &mut Vec<HoldNews>) {
+        if entry.told.is_none() {
+            return;
+        }
+        let (since, told) = entry.over.unwrap_or((now, false));
+        let settled = since.after(SETTLES);
+        let lasting = manner(&entry.hold).is_some_and(|it| it.weight == Weight::Lasting);
+        let stood = entry.told.is_some_and(|(_, told)| told);
+        let forgotten = since.after(AT_LEAST_EVERY);
+        entry.over = Some((since, told || now >= settled));
+        if !told && now < settled {
+            self.again = self.again.into_iter().chain([settled]).min();
+        } else if !told && lasting && stood {
+            news.push(HoldNews::Over(entry.hold.clone()));
+        }
+        if now < forgotten {
+            self.entries.push(entry);
+        }
     }
 }
 
@@ -101,14 +142,19 @@ impl Entry {
                 since: now,
                 told: None,
                 rests: SETTLES,
+                over: None,
             };
         };
         let known = before.swap_remove(index);
+        let was_over = known.over.is_some_and(|(_, told)| told);
         Self {
             hold: hold.clone(),
             since: known.since,
-            told: known.told.map(|(at, told)| (at, told && same.is_some())),
+            told: known
+                .told
+                .map(|(at, told)| (at, told && same.is_some() && !was_over)),
             rests: known.rests,
+            over: None,
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Done, Event, HoldsTold, ObstacleNews, Obstacles, Story, View, Weight, choice};
+use super::{
+    Done, Event, HoldNews, HoldsTold, ObstacleNews, Obstacles, Story, View, Weight, choice,
+};
 use crate::domain::drain::{Drain, Proxy};
 use crate::domain::facts::DownReason;
 use crate::domain::node::{Generation, KeeperId, Moment};
@@ -373,8 +375,40 @@ fn a_link_that_is_being_made_is_no_news_and_one_that_is_not_made_is() {
     assert_eq!(holds.look(&[], later(9_500)), []);
     assert_eq!(holds.look(&unlinked, later(9_600)), [], "anew");
     let told = holds.look(&unlinked, later(19_600));
-    assert_eq!(told, [(Weight::Lasting, unlinked[0].clone())]);
+    let [unlinked_now] = unlinked.clone();
+    assert_eq!(told, [HoldNews::Stands(Weight::Lasting, unlinked_now)]);
     assert_eq!(holds.look(&unlinked, later(60_000)), []);
+}
+
+#[test]
+fn the_end_of_a_hold_is_told_if_the_hold_was() {
+    let mut holds = HoldsTold::default();
+    let hold = Hold::NoNodeUp;
+    let present = [hold.clone()];
+    assert_eq!(holds.look(&present, NOW), []);
+    assert_eq!(holds.look(&[], later(500)), [], "not told, so no end");
+    assert_eq!(holds.look(&present, later(600)), []);
+    let stands = HoldNews::Stands(Weight::Lasting, hold.clone());
+    assert_eq!(holds.look(&present, later(1_600)), [stands]);
+    assert_eq!(holds.look(&[], later(5_000)), []);
+    assert_eq!(holds.look(&present, later(5_500)), [], "back at once");
+    assert_eq!(holds.look(&[], later(6_000)), []);
+    assert_eq!(holds.again(), Some(later(7_000)));
+    assert_eq!(holds.look(&[], later(7_000)), [HoldNews::Over(hold)]);
+    assert_eq!(holds.look(&[], later(9_000)), []);
+}
+
+#[test]
+fn a_hold_that_comes_and_goes_is_told_ever_more_rarely() {
+    let mut holds = HoldsTold::default();
+    let mut told = 0;
+    for second in 0..600 {
+        let stands = second % 5 < 3;
+        let held = [Hold::NoNodeUp];
+        let held = if stands { &held[..] } else { &[] };
+        told += holds.look(held, later(second * 1_000)).len();
+    }
+    assert!((10..40).contains(&told), "{told}");
 }
 
 #[test]

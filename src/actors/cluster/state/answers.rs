@@ -67,7 +67,13 @@ impl State {
     }
 
     /// The answer about a node that is in this keeper's file, or in other keepers' files.
-    fn reason(&self, addr: &NodeAddr, question: Question, lease: Lease, now: Moment) -> Reason {
+    pub(in crate::actors::cluster) fn reason(
+        &self,
+        addr: &NodeAddr,
+        question: Question,
+        lease: Lease,
+        now: Moment,
+    ) -> Reason {
         let deadline = self.deadline(question, lease);
         if deadline.is_none_or(|deadline| now >= deadline) {
             return Reason::NoLease;

@@ -223,7 +223,7 @@ fn no_eligible_replica_of_a_dead_primary_is_said_and_nothing_is_written() {
     assert_eq!(plan.refusal("b").to_string(), "has priority 0");
     assert_eq!(
         plan.holds[0].to_string(),
-        "no node may take over from a:6379: a:6379 is the primary being replaced; b:6379 has priority 0"
+        "no node may take over from a:6379: a:6379 is the primary to be replaced; b:6379 has priority 0"
     );
 }
 

@@ -1,5 +1,6 @@
 //! Bounded loss (RK-9): the demand for replicas at the primary, and its restoration.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -71,6 +72,28 @@ impl Cluster {
         let names: Vec<_> = names.iter().map(|name| addr(name)).collect();
         assert_eq!(recorded.collect::<Vec<_>>(), names);
     }
+}
+
+/// Otherwise a node that was the primary a moment ago would refuse every write, for the keepers' own demand.
+#[test]
+fn a_candidate_gets_its_former_setting_back_before_it_is_promoted() {
+    let lost = || {
+        let recorded = trio().recorded("b", UNTOUCHED).says("b", ONE);
+        let lost = recorded.down("a").withdrawn("a");
+        lost.with("c", |c| c.offset -= 100)
+    };
+    lost().assert_sets("b", UNTOUCHED);
+    lost().says("b", UNTOUCHED).plan().assert_promotes("b");
+    let mut refused = lost();
+    let failure = Failure {
+        at: NOW,
+        times: 1,
+        why: "NOPERM".to_owned(),
+        cuts: 0,
+        through: BTreeSet::new(),
+    };
+    refused.observed.setting_failures.insert(addr("b"), failure);
+    refused.plan().assert_promotes("b");
 }
 
 #[test]
