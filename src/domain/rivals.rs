@@ -273,6 +273,10 @@ impl Rivals {
             let wait = FIRST_RETRY * 2_u32.saturating_pow(met.failures.min(10));
             met.failures = met.failures.saturating_add(1);
             met.ask_at = now.after(wait.min(LAST_RETRY));
+            let moved = matches!(met.leads_to, Some(LeadsTo::Myself | LeadsTo::OwnGroup(_)));
+            if moved && let Some(group) = self.groups.get_mut(&name.group) {
+                group.shorten(name, now);
+            }
             return;
         };
         met.failures = 0;
@@ -357,6 +361,19 @@ impl Rivals {
         let groups = self.groups.values();
         let ends = groups.map(|group| group.rival.until).filter(|at| *at > now);
         asked.chain(ends).min()
+    }
+}
+
+// === impl Group ===
+
+impl Group {
+    /// Shortens the hold: the keeper that answered for the group takes part in this group now, as after a corrected
+    /// `zk-prefix`. Meanwhile the other keepers of that group are asked.
+    fn shorten(&mut self, name: &ProbeName, now: Moment) {
+        let Rival { answer, rest, .. } = &self.rival;
+        if (&answer.keeper, rest) == (&name.keeper, &name.rest) {
+            self.rival.until = self.rival.until.min(now.after(ONCE_FORGOTTEN_AFTER));
+        }
     }
 }
 

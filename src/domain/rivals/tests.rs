@@ -234,6 +234,34 @@ fn whoever_waits_waits_for_no_round() {
     assert_eq!(rivals.due(at(0)).len(), 1);
 }
 
+/// As after a wrong `zk-prefix` that was corrected.
+#[test]
+fn a_group_whose_keeper_has_joined_this_group_is_forgotten_soon() {
+    let joined = |by: u64, others: bool| {
+        let mut rivals = watching();
+        let names = [name(2, "x"), name(2, "y")];
+        let met = if others { &names[..] } else { &names[..1] };
+        rivals.met(&node(1), met.to_vec(), at(0));
+        for second in [0, 2, 4] {
+            ask(&mut rivals, at(second), |name| {
+                Ok(answer(2, name.keeper.as_str()))
+            });
+        }
+        assert_eq!(of(&rivals, &[1], at(4)).len(), 1);
+        let now = |name: &ProbeName| match name.keeper.as_str() {
+            "x" => Ok(answer(by, "x")),
+            other => Ok(answer(2, other)),
+        };
+        for second in 6..10 {
+            ask(&mut rivals, at(second), now);
+        }
+        of(&rivals, &[1], at(11)).len()
+    };
+    assert_eq!(joined(1, false), 0, "its only keeper is one of this group");
+    assert_eq!(joined(1, true), 1, "another keeper of it answers");
+    assert_eq!(joined(3, false), 1, "a keeper of a third group answers");
+}
+
 #[test]
 fn a_name_that_leads_to_another_keeper_is_told_with_who_answers_and_holds_nothing() {
     let leads_to = |by: u64, keeper: &str| {
