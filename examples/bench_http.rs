@@ -23,13 +23,13 @@ use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use redis_keeper::actors::cluster_api::{
-    Answer, Ask, ClusterStatus, ClusterView, Question, Reason,
+    CheckAnswer, ClusterStatus, ClusterView, Question, Reason, RunCheck,
 };
 use redis_keeper::actors::messages::{
     NotAcknowledged, NotDropped, NotSwitched, SessionReport, Switched,
 };
 use redis_keeper::domain::explain::Explanation;
-use redis_keeper::domain::failsafe::{ConsentRequest, Refusal};
+use redis_keeper::domain::failsafe::{ConsentRefusal, ConsentRequest};
 use redis_keeper::domain::group::GroupAnswer;
 use redis_keeper::domain::identity::KeeperProcess;
 use redis_keeper::domain::node::{ClusterName, Generation, KeeperId, Moment, NodeAddr};
@@ -219,20 +219,20 @@ impl Actor for StandIn {
     type Context = Context<Self>;
 }
 
-impl Handler<Ask> for StandIn {
-    type Result = Answer;
+impl Handler<RunCheck> for StandIn {
+    type Result = CheckAnswer;
 
-    fn handle(&mut self, ask: Ask, _: &mut Context<Self>) -> Answer {
+    fn handle(&mut self, ask: RunCheck, _: &mut Context<Self>) -> CheckAnswer {
         self.answer(&ask)
     }
 }
 
 impl StandIn {
-    fn answer(&self, ask: &Ask) -> Answer {
+    fn answer(&self, ask: &RunCheck) -> CheckAnswer {
         let resolved = BTreeSet::new();
         let node = ask.node.find(std::iter::once((&self.primary, &resolved)));
         let yes = node.is_some() && ask.question == Question::Writable;
-        Answer {
+        CheckAnswer {
             reason: if yes {
                 Reason::Primary
             } else {
@@ -263,7 +263,11 @@ impl Backend for Way {
         Vec::new()
     }
 
-    fn ask<'a>(&'a self, _: &'a str, ask: Ask) -> LocalBoxFuture<'a, Result<Answer, Unanswered>> {
+    fn ask<'a>(
+        &'a self,
+        _: &'a str,
+        ask: RunCheck,
+    ) -> LocalBoxFuture<'a, Result<CheckAnswer, Unanswered>> {
         match self {
             Self::Mailbox(actor) => {
                 let answer = actor.send(ask);
@@ -297,7 +301,7 @@ impl Backend for Way {
     fn consent(
         &self,
         _: ConsentRequest,
-    ) -> LocalBoxFuture<'_, Result<Result<KeeperProcess, Refusal>, Unanswered>> {
+    ) -> LocalBoxFuture<'_, Result<Result<KeeperProcess, ConsentRefusal>, Unanswered>> {
         unasked()
     }
 

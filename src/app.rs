@@ -96,7 +96,7 @@ pub struct Daemon {
 
 /// The reason why a keeper ended by itself.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum DaemonError {
     /// The keeper cannot take part with its configuration or at its place. A restart alone will not help.
     #[error("{0}")]
     Refused(String),
@@ -121,7 +121,7 @@ impl Daemon {
         let (obstacles_sender, obstacles) = watch::channel(Arc::default());
         let outage = ports.coordination.outage();
         let (fatal_sender, fatal) = mpsc::unbounded_channel();
-        let wires = tree::Wires {
+        let wiring = tree::Wiring {
             directory: Directory::default(),
             session: Slot::new(),
             leader: Slot::new(),
@@ -145,23 +145,23 @@ impl Daemon {
             place: ports.place,
         };
         let references = References {
-            session: wires.session.reference(),
-            leader: wires.leader.reference(),
-            clusters: wires.directory.clone(),
+            session: wiring.session.reference(),
+            leader: wiring.leader.reference(),
+            clusters: wiring.directory.clone(),
             obstacles: obstacles.clone(),
         };
         let mut plan = at_root()
-            .child(wires.session(config))
-            .child(wires.groups(config))
-            .child(wires.failover(config));
+            .child(wiring.session(config))
+            .child(wiring.groups(config))
+            .child(wiring.failover(config));
         for cluster in &config.clusters {
-            plan = plan.child(wires.cluster(config, cluster));
+            plan = plan.child(wiring.cluster(config, cluster));
         }
         let clock = ports.clock.clone();
         let view = Arc::new(OnceLock::new());
         if let Some(front) = front {
             let backend = backend::Actors {
-                directory: wires.directory.clone(),
+                directory: wiring.directory.clone(),
                 session: references.session.clone(),
                 lease: lease.clone(),
                 obstacles,
@@ -212,12 +212,12 @@ impl Daemon {
     ///
     /// # Errors
     /// The keeper cannot go on. The error has the cause.
-    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), Failure> {
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), DaemonError> {
         tokio::select! {
             biased;
             () = stop => {}
-            Some(Fatal { message }) = self.fatal.recv() => return Err(Failure::Refused(message)),
-            exit = self.root.ended() => return Err(Failure::GaveUp(exit)),
+            Some(Fatal { message }) = self.fatal.recv() => return Err(DaemonError::Refused(message)),
+            exit = self.root.ended() => return Err(DaemonError::GaveUp(exit)),
         }
         let lease = *self.lease.borrow();
         if lease.deadline.is_some() && (lease.consented || !lease.holds(self.clock.now())) {

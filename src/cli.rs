@@ -15,18 +15,18 @@ mod recorder;
 
 use std::ffi::OsString;
 
-use self::args::Command;
+use self::args::CliCommand;
 use self::exit::Exit;
 
 /// Runs the command in `arguments`. The first argument is the program's name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     match args::parse(arguments) {
-        Ok(Command::Run { file }) => run::run(&file),
-        Ok(Command::Check { file, live }) => {
+        Ok(CliCommand::Run { file }) => run::run(&file),
+        Ok(CliCommand::Check { file, live }) => {
             check::run(&file, live.then_some(check::live::run)).unwrap_or(Exit::Failure)
         }
-        Ok(Command::Switchover(args)) => switchover::run(&args),
-        Ok(Command::Demo { full }) => demo::run(full),
+        Ok(CliCommand::Switchover(args)) => switchover::run(&args),
+        Ok(CliCommand::Demo { full }) => demo::run(full),
         Err(exit) => exit,
     }
 }

@@ -9,10 +9,10 @@
 //! 5. Validation makes the types of this module.
 
 mod compared;
+mod diagnostics;
 mod environment;
 mod file;
 mod names;
-mod report;
 mod schema;
 mod secret;
 mod secret_files;
@@ -34,9 +34,9 @@ use environment::{Environment, Layer};
 use file::Document;
 use spans::Spans;
 
+pub use diagnostics::{ConfigError, Origin, Problem, Warning};
 pub use file::LogFormat;
 pub use names::HostPort;
-pub use report::{ConfigError, Origin, Problem, Warning};
 pub use secret::{Secret, SecretFileError};
 
 /// A validated configuration.

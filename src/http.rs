@@ -2,7 +2,7 @@
 //! path.
 //!
 //! Handlers hold no state of their own. They ask the [`Backend`], and write its answer as JSON. They wait for an
-//! actor's answer for [`backend::PATIENCE`] at most, and for an operation until it is done. All paths only read, with
+//! actor's answer for [`backend::ANSWER_TIMEOUT`] at most, and for an operation until it is done. All paths only read, with
 //! two exceptions:
 //!
 //! - the operations, which an operator must permit: see `operations`;
@@ -41,9 +41,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use self::backend::Backend;
 use self::checked::AsHead;
 use self::connections::Connection;
-use self::error::Failure;
+use self::error::RequestError;
 use self::leader::AskLeader;
-use self::metrics::Tally;
+use self::metrics::CheckCounters;
 use self::operations::ToLeader;
 use self::unknown::Unknown;
 use crate::actors::cluster_api::Reason;
@@ -55,7 +55,7 @@ pub struct HttpState {
     backend: Arc<dyn Backend>,
     clock: Arc<dyn LeaseClock>,
     metrics: PrometheusHandle,
-    tally: Tally,
+    check_counters: CheckCounters,
     /// Whether operations are permitted (`admin-operations`).
     operations: bool,
     to_leader: ToLeader,
@@ -75,7 +75,7 @@ impl HttpState {
             backend,
             clock,
             metrics,
-            tally: Tally::default(),
+            check_counters: CheckCounters::default(),
             operations: false,
             to_leader: ToLeader::new(),
             ask_leader: AskLeader::new(),
@@ -178,7 +178,7 @@ pub fn app(
                     if let Some(connection) = connection {
                         connection.served();
                     }
-                    answer.unwrap_or_else(|_| Err(Failure::Crashed.into()))
+                    answer.unwrap_or_else(|_| Err(RequestError::Crashed.into()))
                 })
         })
 }

@@ -1,6 +1,6 @@
 //! The nodes in ZooKeeper: their paths, and their content as versioned JSON.
 
-pub mod circle;
+pub mod failsafe_member;
 pub mod group;
 pub mod keeper;
 pub mod paths;

@@ -88,6 +88,31 @@ fn every_test_that_a_page_names_is_there() {
     assert!(named > 20, "docs/safety.md names its tests: {named}");
 }
 
+/// `function` (`file`): the form in which docs/architecture.md names a place in the sources.
+#[test]
+fn every_place_in_the_sources_that_the_architecture_page_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/architecture.md")).expect("a readable page");
+    let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut named = 0;
+    for (before, after) in page.match_indices("` (`").map(|(at, _)| page.split_at(at)) {
+        let name = before.rsplit('`').next().unwrap_or_default();
+        let name = name.rsplit("::").next().unwrap_or_default();
+        let file = after["` (`".len()..].split('`').next().unwrap_or_default();
+        let path = root.join("src").join(file);
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let source = fs::read_to_string(&path);
+        let source = source.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let of_a_word = |it: char| it.is_alphanumeric() || it == '_';
+        let mut words = source.split(|it| !of_a_word(it));
+        assert!(words.any(|word| word == name), "{file} has no {name}");
+        named += 1;
+    }
+    assert!(named > 20, "the places were found: {named}");
+}
+
 #[test]
 fn every_metric_is_in_the_page_of_the_http_interface() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

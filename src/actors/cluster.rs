@@ -18,20 +18,20 @@ use tokio::time::timeout;
 use crate::actors::Outbox;
 use crate::actors::groups::GroupWatch;
 use crate::actors::messages::{
-    Commanded, Decide, Decision, Perform, Reads, Reconsider, Refresh, ResendReport, SetPoll,
-    SetReport, SettingsTried, Shared, SharedState, SightAgain, Sighted, Subscribe, SwitchFailed,
-    Wanted,
+    CommandEnded, Decide, Decision, LeaderNeeded, NodeObserved, PerformTask, Reads, Refresh,
+    Replan, ResendObservation, ResendReport, SetPoll, SetReport, SettingsTried, Shared,
+    SharedState, Subscribe, SwitchFailed,
 };
 use crate::actors::node_monitor::NodeMonitor;
 use crate::domain::brake::Primaries;
 use crate::domain::claims::Claims;
-use crate::domain::confirmation::Told;
-use crate::domain::facts::Sighting;
+use crate::domain::confirmation::PollState;
+use crate::domain::facts::NodeObservation;
 use crate::domain::files::Difference;
 use crate::domain::lease::Lease;
 use crate::domain::node::{KeeperId, Moment, NodeAddr};
-use crate::domain::rivals::Known;
-use crate::domain::verdict::Report;
+use crate::domain::rivals::KnownGroups;
+use crate::domain::verdict::KeeperReport;
 use crate::ports::clock::LeaseClock;
 use crate::ports::redis::Redis;
 use crate::supervision::ChildRef;
@@ -39,30 +39,30 @@ use crate::supervision::ChildRef;
 pub use self::state::ClusterSettings;
 use self::state::State;
 use self::story::Log;
-use self::switching::Switching;
+use self::switchover::Switching;
 
-mod answering;
 mod confirmation;
 mod differences;
-mod doubts;
-mod draining;
+mod fact_relay;
 mod groups;
 mod misnamed;
 mod overlaps;
 mod proxies;
-mod returning;
+mod proxy_drain;
+mod queries;
+mod returned_primary;
 mod state;
 mod story;
-mod switching;
+mod switchover;
 mod tasks;
-mod telling;
+mod unexplained_streams;
 
 /// How long a decision waits for fresh facts. A node that hangs delays no decision for longer.
 const FRESH_FACTS: Duration = Duration::from_millis(50);
 
 /// How long fresh facts may take when they are read for another keeper, which leads: two probes of a busy host. Only
 /// a leader that does not reach these nodes itself waits for them.
-const TOLD_FACTS: Duration = Duration::from_millis(300);
+const RELAYED_FACTS_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// The pause until nodes that did not answer are read again. Without a pause, a monitor that is down would be asked
 /// in an endless loop: its answer, none, comes at once.
@@ -82,7 +82,7 @@ pub struct ClusterLinks {
     /// This keeper's lease.
     pub lease: watch::Receiver<Lease>,
     /// The other groups of keepers that are known to look after the same servers (RK-12).
-    pub rivals: watch::Receiver<Arc<Known>>,
+    pub rivals: watch::Receiver<Arc<KnownGroups>>,
     /// The actor that asks the keepers of other groups.
     pub groups: ChildRef<GroupWatch>,
     /// The clock by which the lease is measured.
@@ -98,9 +98,9 @@ pub struct ClusterLinks {
     /// Which published clusters of this group have which servers.
     pub claims: Rc<RefCell<Claims>>,
     /// To the failover actor: there is something to do.
-    pub wanted: Outbox<Wanted>,
+    pub leader_needed: Outbox<LeaderNeeded>,
     /// To the performer of tasks.
-    pub perform: Outbox<Perform>,
+    pub perform: Outbox<PerformTask>,
     /// Resolves host names that this keeper's file does not have, and remembers published addresses.
     pub redis: Rc<dyn Redis>,
 }
@@ -110,13 +110,13 @@ pub struct ClusterActor {
     state: State,
     links: ClusterLinks,
     /// The last report that the session was given.
-    reported: Report,
+    reported: KeeperReport,
     /// The last questions and answers of a confirmation that the session was given.
-    poll_told: Told,
+    poll_state: PollState,
     /// Which events were logged.
     log: Log,
     /// The differences between the keepers' files that were logged last.
-    told_differences: BTreeMap<KeeperId, Difference>,
+    logged_differences: BTreeMap<KeeperId, Difference>,
     /// Whether a timer is running, after which the differences are looked at again.
     differences_settle: bool,
     /// The number of changes of claims that this actor has taken in.
@@ -140,11 +140,11 @@ impl ClusterActor {
         Self {
             state,
             links,
-            reported: Report::default(),
-            poll_told: Told::default(),
+            reported: KeeperReport::default(),
+            poll_state: PollState::default(),
             log: Log::default(),
             claims_seen: 0,
-            told_differences: BTreeMap::new(),
+            logged_differences: BTreeMap::new(),
             news: false,
             differences_settle: false,
             again: None,
@@ -164,10 +164,10 @@ impl ClusterActor {
         self.answer_polls(ctx);
         self.resolve_foreign_names(ctx);
         self.reconsider(ctx);
-        self.settle_doubts(ctx);
-        self.compare_the_returned(ctx);
-        if self.state.wants_leader() {
-            (self.links.wanted)(Wanted(self.state.settings.name.clone()));
+        self.reread_primary(ctx);
+        self.compare_returned_primary(ctx);
+        if self.state.needs_leader() {
+            (self.links.leader_needed)(LeaderNeeded(self.state.settings.name.clone()));
         }
     }
 
@@ -187,13 +187,13 @@ impl ClusterActor {
             self.reported = report;
             self.send_report();
         }
-        self.tell_poll();
-        self.tell_story(now);
+        self.publish_poll();
+        self.log_story(now);
         self.look_again(ctx);
         self.settle();
         if !self.differences_settle && self.differences_are_news() {
             self.differences_settle = true;
-            ctx.run_later(DIFFERENCES_SETTLE, |actor, _| actor.tell_differences());
+            ctx.run_later(DIFFERENCES_SETTLE, |actor, _| actor.log_differences());
         }
     }
 
@@ -239,7 +239,7 @@ impl ClusterActor {
         &self,
         nodes: BTreeSet<NodeAddr>,
         limit: Duration,
-    ) -> impl Future<Output = Vec<(NodeAddr, Sighting)>> + use<> {
+    ) -> impl Future<Output = Vec<(NodeAddr, NodeObservation)>> + use<> {
         let refresh = Refresh {
             settings: self.state.settings_matter(),
         };
@@ -247,7 +247,7 @@ impl ClusterActor {
             let monitor = self.links.monitors.get(&addr)?.clone();
             Some(async move {
                 let answer = timeout(limit, monitor.send(refresh)).await;
-                answer.ok()?.ok().map(|sighting| (addr, sighting))
+                answer.ok()?.ok().map(|observation| (addr, observation))
             })
         });
         let answers = join_all(asked);
@@ -259,14 +259,14 @@ impl ClusterActor {
         let Some((generation, nodes)) = self.state.begin_reading() else {
             return;
         };
-        let read =
-            self.refresh(nodes, TOLD_FACTS)
-                .into_actor(self)
-                .map(move |sightings, actor, ctx| {
-                    actor.state.read(generation, sightings);
-                    actor.reconsider(ctx);
-                    ctx.run_later(READ_AGAIN_AFTER, Self::changed);
-                });
+        let read = self
+            .refresh(nodes, RELAYED_FACTS_TIMEOUT)
+            .into_actor(self)
+            .map(move |observations, actor, ctx| {
+                actor.state.read(generation, observations);
+                actor.reconsider(ctx);
+                ctx.run_later(READ_AGAIN_AFTER, Self::changed);
+            });
         ctx.spawn(read);
     }
 
@@ -304,16 +304,20 @@ impl Actor for ClusterActor {
         self.count_silences();
         (self.links.subscribe)(Subscribe(self.state.settings.name.clone()));
         for monitor in self.links.monitors.values() {
-            monitor.do_send(SightAgain);
+            monitor.do_send(ResendObservation);
         }
     }
 }
 
-impl Handler<Sighted> for ClusterActor {
+impl Handler<NodeObserved> for ClusterActor {
     type Result = ();
 
-    fn handle(&mut self, Sighted { node, sighting }: Sighted, ctx: &mut Self::Context) {
-        self.state.sighted(&node, sighting);
+    fn handle(
+        &mut self,
+        NodeObserved { node, observation }: NodeObserved,
+        ctx: &mut Self::Context,
+    ) {
+        self.state.node_observed(&node, observation);
         self.changed(ctx);
     }
 }
@@ -339,10 +343,10 @@ impl Handler<ResendReport> for ClusterActor {
     }
 }
 
-impl Handler<Reconsider> for ClusterActor {
+impl Handler<Replan> for ClusterActor {
     type Result = ();
 
-    fn handle(&mut self, _: Reconsider, ctx: &mut Self::Context) {
+    fn handle(&mut self, _: Replan, ctx: &mut Self::Context) {
         self.changed(ctx);
     }
 }
@@ -359,9 +363,9 @@ impl Handler<Decide> for ClusterActor {
         let decided =
             self.refresh(asked, FRESH_FACTS)
                 .into_actor(self)
-                .map(|sightings, actor, ctx| {
-                    for (node, sighting) in sightings {
-                        actor.state.sighted(&node, sighting);
+                .map(|observations, actor, ctx| {
+                    for (node, observation) in observations {
+                        actor.state.node_observed(&node, observation);
                     }
                     actor.catch_up();
                     actor.reconsider(ctx);
@@ -387,10 +391,10 @@ impl Handler<SwitchFailed> for ClusterActor {
     }
 }
 
-impl Handler<Commanded> for ClusterActor {
+impl Handler<CommandEnded> for ClusterActor {
     type Result = ();
 
-    fn handle(&mut self, commanded: Commanded, _: &mut Self::Context) {
+    fn handle(&mut self, commanded: CommandEnded, _: &mut Self::Context) {
         self.state.commanded(commanded, self.links.clock.now());
     }
 }

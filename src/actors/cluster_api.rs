@@ -10,7 +10,7 @@ use actix::{Message, MessageResponse};
 
 use crate::domain::drain::Proxy;
 use crate::domain::explain::Explanation;
-use crate::domain::facts::{DownReason, Sighting};
+use crate::domain::facts::{DownReason, NodeObservation};
 use crate::domain::group::OtherGroup;
 use crate::domain::lease::Lease;
 use crate::domain::names::known_addresses;
@@ -27,20 +27,20 @@ mod contradiction;
 
 /// HTTP → `ClusterActor`: may this node be written to, or read from?
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "Answer")]
-pub struct Ask {
+#[rtype(result = "CheckAnswer")]
+pub struct RunCheck {
     /// The question.
     pub question: Question,
     /// The node that is meant. Shared, because a question to an actor that was just restarting is sent again.
     pub node: Arc<NodeRef>,
     /// The HAProxy that asks whether the node is writable, and acts on the answer; `None` where nothing depends on
     /// that.
-    pub asker: Option<Arc<Asker>>,
+    pub proxy_check: Option<Arc<ProxyCheck>>,
 }
 
 /// The sender of a check of `is-writable` (RK-10).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Asker {
+pub enum ProxyCheck {
     /// A HAProxy that names itself in the check.
     Proxy {
         /// The name of the HAProxy.
@@ -147,9 +147,9 @@ impl fmt::Display for NodeRef {
     }
 }
 
-/// The answer to [`Ask`].
+/// The answer to [`RunCheck`].
 #[derive(Debug, Clone, PartialEq, Eq, MessageResponse)]
-pub struct Answer {
+pub struct CheckAnswer {
     /// The reason, which decides the [ruling](Reason::ruling).
     pub reason: Reason,
     /// The node that is meant, as it is configured.
@@ -165,7 +165,7 @@ pub struct Answer {
     pub consented: bool,
 }
 
-impl Answer {
+impl CheckAnswer {
     /// An answer that contains only a reason.
     pub fn unknown(reason: Reason) -> Self {
         Self {
@@ -190,7 +190,7 @@ pub struct ClusterStatus {
     pub primary: Option<NodeAddr>,
     /// Replicas that are online.
     pub replicas: Vec<NodeAddr>,
-    /// Until when the answer holds, as [`Answer::deadline`].
+    /// Until when the answer holds, as [`CheckAnswer::deadline`].
     pub deadline: Option<Moment>,
     /// Whether the consent of all keepers vouches for the answer, and not a lease (RK-8).
     pub consented: bool,
@@ -269,7 +269,7 @@ pub struct NodeView {
     /// When this view was made.
     pub now: Moment,
     /// The last observation of its monitor.
-    pub sighting: Sighting,
+    pub observation: NodeObservation,
     /// The votes of all online keepers, counted.
     pub verdict: Verdict,
     /// The votes against the node, by keeper.
@@ -294,9 +294,9 @@ impl NodeView {
     /// - this keeper does not vote the node down;
     /// - no majority holds it down.
     pub fn online(&self) -> bool {
-        let facts = self.sighting.proven();
+        let facts = self.observation.proven();
         let serves = facts.is_some_and(|facts| !facts.loading);
-        serves && self.sighting.vote.is_none() && !self.verdict.down()
+        serves && self.observation.vote.is_none() && !self.verdict.down()
     }
 }
 

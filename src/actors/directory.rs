@@ -6,7 +6,7 @@ use std::sync::{Arc, RwLock};
 use tokio::sync::watch;
 
 use crate::actors::cluster::ClusterActor;
-use crate::actors::messages::{Introduced, LookAround, Shared, SharedState};
+use crate::actors::messages::{ListClients, ProbesNamed, Shared, SharedState};
 use crate::actors::node_monitor::NodeMonitor;
 use crate::domain::node::{ClusterName, NodeAddr};
 use crate::supervision::ChildRef;
@@ -96,10 +96,10 @@ impl Directory {
     }
 
     /// Has every monitor of this node look for keepers of other groups among the node's clients (RK-12).
-    pub fn look_around(&self, node: &NodeAddr) {
+    pub fn request_client_lists(&self, node: &NodeAddr) {
         for refs in self.read().values() {
             if let Some(monitor) = refs.monitors.get(node) {
-                monitor.do_send(LookAround);
+                monitor.do_send(ListClients);
             }
         }
     }
@@ -108,7 +108,7 @@ impl Directory {
     pub fn introduce(&self) {
         for refs in self.read().values() {
             for monitor in refs.monitors.values() {
-                monitor.do_send(Introduced);
+                monitor.do_send(ProbesNamed);
             }
         }
     }

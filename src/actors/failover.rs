@@ -10,20 +10,20 @@ use actix::prelude::*;
 use send_wrapper::SendWrapper;
 
 use crate::actors::Directory;
-use crate::actors::messages::{Leadership, Leading, Reconsider, RunEnded, Wanted};
+use crate::actors::messages::{LeaderNeeded, Leadership, LeadershipChanged, Replan, RunEnded};
 use crate::actors::zk_session::ZkSession;
 use crate::domain::node::ClusterName;
 use crate::ports::clock::LeaseClock;
 use crate::ports::redis::Redis;
 use crate::supervision::{ChildRef, ChildSpec, Slot, StartChild, StopChild, Supervisor};
 
-pub use self::performing::{PerformerLinks, TaskPerformer};
 pub use self::run::FailoverRun;
+pub use self::task_performer::{PerformerLinks, TaskPerformer};
 
 mod command;
-mod performing;
 mod run;
 mod switch;
+mod task_performer;
 
 /// Everything that failovers need of others.
 #[derive(Clone)]
@@ -109,7 +109,7 @@ impl FailoverActor {
     fn reconcile(&mut self) {
         if self.leading.is_some() {
             for cluster in self.links.clusters.actors() {
-                cluster.do_send(Reconsider);
+                cluster.do_send(Replan);
             }
         }
     }
@@ -125,15 +125,15 @@ impl Actor for FailoverActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.links
             .session
-            .do_send(crate::actors::messages::LeadAgain);
+            .do_send(crate::actors::messages::ResendLeadership);
         ctx.run_interval(self.links.reconcile_every, |actor, _| actor.reconcile());
     }
 }
 
-impl Handler<Leading> for FailoverActor {
+impl Handler<LeadershipChanged> for FailoverActor {
     type Result = ();
 
-    fn handle(&mut self, Leading(leading): Leading, _: &mut Self::Context) {
+    fn handle(&mut self, LeadershipChanged(leading): LeadershipChanged, _: &mut Self::Context) {
         if self.leading == leading {
             return;
         }
@@ -143,10 +143,10 @@ impl Handler<Leading> for FailoverActor {
     }
 }
 
-impl Handler<Wanted> for FailoverActor {
+impl Handler<LeaderNeeded> for FailoverActor {
     type Result = ();
 
-    fn handle(&mut self, Wanted(cluster): Wanted, ctx: &mut Self::Context) {
+    fn handle(&mut self, LeaderNeeded(cluster): LeaderNeeded, ctx: &mut Self::Context) {
         self.start_run(cluster, ctx);
     }
 }

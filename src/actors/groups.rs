@@ -14,13 +14,13 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use crate::actors::messages::{
-    AskFirst, DescribeCluster, InspectSession, Introduced, KeepersMet, Reconsider,
+    AskOtherGroups, DescribeCluster, InspectSession, KeepersMet, ProbesNamed, Replan,
 };
 use crate::actors::zk_session::ZkSession;
 use crate::actors::{Directory, Outbox};
 use crate::domain::group::{GroupAnswer, GroupToken, ProbeName};
 use crate::domain::node::{KeeperId, Moment, NodeAddr};
-use crate::domain::rivals::{Astray, Known, LeadsTo, Rival, Rivals};
+use crate::domain::rivals::{Astray, KnownGroups, LeadsTo, Rival, Rivals};
 use crate::ports::clock::LeaseClock;
 use crate::ports::peers::Peers;
 use crate::ports::redis::Redis;
@@ -33,7 +33,7 @@ pub const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 const GATHERED_WITHIN: Duration = Duration::from_millis(50);
 
 /// How often at most it is logged that no keeper answers behind a name.
-const UNANSWERED_TOLD_EVERY: Duration = Duration::from_mins(1);
+const UNANSWERED_LOGGED_EVERY: Duration = Duration::from_mins(1);
 
 /// Describes this keeper's group and clusters to another group; `None` before this keeper has joined a group.
 ///
@@ -65,11 +65,11 @@ pub struct GroupLinks {
     /// The group of this keeper, once the session has joined it.
     pub own: watch::Receiver<Option<GroupToken>>,
     /// The cell with what is known of other groups. The cell outlives a restart of this actor.
-    pub known: watch::Sender<Arc<Known>>,
+    pub known: watch::Sender<Arc<KnownGroups>>,
     /// To the monitors of all nodes: the connections have a name now.
-    pub introduced: Outbox<Introduced>,
+    pub introduced: Outbox<ProbesNamed>,
     /// To the actors of all clusters: plan anew.
-    pub reconsider: Outbox<Reconsider>,
+    pub reconsider: Outbox<Replan>,
     /// Asks the keepers of other groups.
     pub peers: Rc<dyn Peers>,
     /// Gives probe connections their name.
@@ -84,7 +84,7 @@ pub struct GroupWatch {
     rivals: Rivals,
     timer: Option<(Moment, SpawnHandle)>,
     /// When it was logged last that no keeper answers behind a name.
-    unanswered_told: Option<Moment>,
+    unanswered_logged: Option<Moment>,
     /// When it was logged last that another keeper answers behind a name.
     astray_told: Option<Moment>,
     /// The changes that wait until every met keeper was asked.
@@ -100,7 +100,7 @@ impl GroupWatch {
             links,
             rivals,
             timer: None,
-            unanswered_told: None,
+            unanswered_logged: None,
             astray_told: None,
             waiting: Vec::new(),
         }
@@ -118,7 +118,7 @@ impl GroupWatch {
             };
             self.links.redis.introduce(&name);
             self.rivals.own_is(group, self.links.keeper.clone());
-            (self.links.introduced)(Introduced);
+            (self.links.introduced)(ProbesNamed);
             self.look(ctx);
         }
         let mut own = self.links.own.clone();
@@ -175,12 +175,12 @@ impl GroupWatch {
     /// Logs a name behind which no keeper answers, once a minute at most: any client can take such a name, as often
     /// as it likes.
     fn unanswered(&mut self, name: &ProbeName, error: &str, now: Moment) {
-        let lately = |told| now.since(told) < UNANSWERED_TOLD_EVERY;
-        if self.unanswered_told.is_some_and(lately) {
+        let lately = |told| now.since(told) < UNANSWERED_LOGGED_EVERY;
+        if self.unanswered_logged.is_some_and(lately) {
             tracing::debug!(%name, error, "a name of another group's keeper was met, and nobody answers");
             return;
         }
-        self.unanswered_told = Some(now);
+        self.unanswered_logged = Some(now);
         tracing::warn!(
             %name, error,
             "a server has a connection with the name of another group's keeper, and nobody answers there: a name alone holds nothing. \
@@ -190,34 +190,34 @@ impl GroupWatch {
 
     /// Shares what is known of other groups. Has all clusters plan anew if it matters to them.
     fn tell(&mut self, now: Moment) {
-        let known = self.rivals.told(now);
+        let known = self.rivals.known_groups(now);
         let told = Arc::clone(&self.links.known.borrow());
         if *told == known {
             return;
         }
-        self.tell_astray(&told.astray, &known.astray, now);
+        self.log_astray(&told.astray, &known.astray, now);
         let matter = |rival: &Rival| Rival {
             until: Moment::default(),
             ..rival.clone()
         };
-        let rivals = |known: &Known| known.rivals.iter().map(matter).collect::<Vec<_>>();
+        let rivals = |known: &KnownGroups| known.rivals.iter().map(matter).collect::<Vec<_>>();
         let news = rivals(&told) != rivals(&known) || told.astray != known.astray;
         self.links.known.send_replace(Arc::new(known));
         if news {
-            (self.links.reconsider)(Reconsider);
+            (self.links.reconsider)(Replan);
         }
     }
 
     /// Logs a name that leads to another keeper. For a name that leads to no keeper, see
     /// [`unanswered`](Self::unanswered).
-    fn tell_astray(&mut self, told: &[Astray], known: &[Astray], now: Moment) {
+    fn log_astray(&mut self, told: &[Astray], known: &[Astray], now: Moment) {
         let proven = |it: &&Astray| !matches!(it.leads_to, LeadsTo::Nobody(_));
         let mut news = known.iter().filter(proven).filter(|it| {
             let same = |told: &Astray| (&told.name, &told.leads_to) == (&it.name, &it.leads_to);
             !told.iter().any(same)
         });
         let Some(astray) = news.next() else { return };
-        let lately = |told| now.since(told) < UNANSWERED_TOLD_EVERY;
+        let lately = |told| now.since(told) < UNANSWERED_LOGGED_EVERY;
         if self.astray_told.is_some_and(lately) {
             return;
         }
@@ -266,10 +266,10 @@ impl Handler<KeepersMet> for GroupWatch {
     }
 }
 
-impl Handler<AskFirst> for GroupWatch {
+impl Handler<AskOtherGroups> for GroupWatch {
     type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, _: AskFirst, ctx: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, _: AskOtherGroups, ctx: &mut Self::Context) -> Self::Result {
         let (wait, over) = oneshot::channel();
         self.waiting.retain(|it| !it.is_closed());
         self.waiting.push(wait);

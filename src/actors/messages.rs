@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use actix::Message;
 
-use crate::domain::confirmation::Told;
-use crate::domain::facts::Sighting;
+use crate::domain::confirmation::PollState;
+use crate::domain::facts::NodeObservation;
 use crate::domain::group::{GroupCluster, ProbeName};
 use crate::domain::lease::Unacknowledged;
 use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
 use crate::domain::observed::Requested;
 use crate::domain::published::Published;
-use crate::domain::task::{Outcome, Task, TaskId};
-use crate::domain::verdict::Report;
+use crate::domain::task::{Task, TaskId, TaskOutcome};
+use crate::domain::verdict::KeeperReport;
 
-pub use self::confirmation::{AskAnew, AskVoters, Asked, Confirm, SetPoll};
+pub use self::confirmation::{
+    AskVoters, Confirm, NewConnectionResult, ProbeOnNewConnection, SetPoll,
+};
 pub use self::deciding::{Decide, Decision, Reads};
 pub use self::failsafe::{AskConsent, DropKeeper, FailsafeReport, NotDropped, Rehearse};
 pub use self::session::{InspectSession, SessionReport};
@@ -28,17 +30,17 @@ mod session;
 /// `NodeMonitor` → `ClusterActor`: my observation has changed in substance, or I have just started.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Sighted {
+pub struct NodeObserved {
     /// The node that is watched.
     pub node: NodeAddr,
     /// The observation.
-    pub sighting: Sighting,
+    pub observation: NodeObservation,
 }
 
 /// `ClusterActor` → `NodeMonitor`: probe in full now, on the persistent connection (or a new one if there is none). Answers
 /// with the observation after that probe. The probe feeds the vote as any probe does.
 #[derive(Debug, Clone, Copy, Default, Message)]
-#[rtype(result = "Sighting")]
+#[rtype(result = "NodeObservation")]
 pub struct Refresh {
     /// Whether to read the settings that keepers change, too (RK-9).
     pub settings: bool,
@@ -47,18 +49,18 @@ pub struct Refresh {
 /// `FailoverRun`, `TaskPerformer` → `NodeMonitor`: a new connection leads to another server than yours. Probe on a new one now.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
-pub struct ReadAnew;
+pub struct Reconnect;
 
-/// `ClusterActor` → `NodeMonitor`: send me [`Sighted`] now; I have just (re)started.
+/// `ClusterActor` → `NodeMonitor`: send me [`NodeObserved`] now; I have just (re)started.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct SightAgain;
+pub struct ResendObservation;
 
 /// `ClusterActor` → `NodeMonitor`: what is your observation, with the figures that move by themselves? The answer comes at
 /// once, from the last probe.
 #[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Sighting")]
-pub struct LastSeen;
+#[rtype(result = "NodeObservation")]
+pub struct InspectObservation;
 
 /// `NodeMonitor` → `GroupWatch`: I have met probe connections of keepers, of any group, at a node (RK-12).
 #[derive(Debug, Message)]
@@ -73,28 +75,28 @@ pub struct KeepersMet {
 /// HTTP → `NodeMonitor`: a keeper of another group has met this keeper at the node. List the node's clients.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct LookAround;
+pub struct ListClients;
 
 /// `GroupWatch` → `NodeMonitor`: this keeper's probe connections have a name now. Tell the server, then list its clients. Of
 /// two keepers that do so, at least one sees the other.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Introduced;
+pub struct ProbesNamed;
 
 /// `ClusterActor` → `NodeMonitor`: list the node's clients at once. Answered when that is done, or not possible.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct LookNow;
+pub struct ListClientsNow;
 
 /// `ClusterActor` → `GroupWatch`: a change waits for the keepers that were met and not asked yet. Answered when all were asked.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct AskFirst;
+pub struct AskOtherGroups;
 
 /// `FailoverRun` → `ClusterActor`: look for other groups at these nodes. Answered when the result is taken in.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct LookFirst(pub BTreeSet<NodeAddr>);
+pub struct FindOtherGroups(pub BTreeSet<NodeAddr>);
 
 /// HTTP → `ClusterActor`: describe the cluster to another group of keepers.
 #[derive(Debug, Message)]
@@ -110,7 +112,7 @@ pub struct InspectMonitor;
 #[derive(Debug, Clone)]
 pub struct MonitorState {
     /// Its observation.
-    pub sighting: Sighting,
+    pub observation: NodeObservation,
     /// When this state was made.
     pub now: Moment,
     /// The last probe that ended: when it was sent, and how long until its answer or failure.
@@ -137,12 +139,12 @@ pub struct Leadership {
 /// `ZkSession` → `FailoverActor`: this keeper leads (`Some`), or may not lead any more (`None`).
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
-pub struct Leading(pub Option<Leadership>);
+pub struct LeadershipChanged(pub Option<Leadership>);
 
-/// `FailoverActor` → `ZkSession`: send me [`Leading`] now; I have just (re)started.
+/// `FailoverActor` → `ZkSession`: send me [`LeadershipChanged`] now; I have just (re)started.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct LeadAgain;
+pub struct ResendLeadership;
 
 /// `ZkSession` → `ClusterActor`: the cell with the cluster's [`SharedState`] has new content. Sent at every change and on
 /// [`Subscribe`].
@@ -161,13 +163,13 @@ pub struct SharedState {
     /// Version of the state's node, for compare-and-set; `None` if there is no node yet.
     pub version: Option<i32>,
     /// The reports of all keepers; of this keeper, the one that was last confirmed.
-    pub reports: BTreeMap<KeeperId, Report>,
+    pub reports: BTreeMap<KeeperId, KeeperReport>,
     /// Keepers online.
     pub keepers: BTreeSet<KeeperId>,
     /// Questions and answers about the published primary, of each keeper whose build can ask.
-    pub polls: BTreeMap<KeeperId, Told>,
+    pub polls: BTreeMap<KeeperId, PollState>,
     /// Whether the set of keepers online has changed and is being read: the number that makes a majority is not known.
-    pub recounting: bool,
+    pub relisting: bool,
     /// The leadership, while this keeper leads.
     pub leading: Option<Leadership>,
     /// Keepers that may still answer from before the published withdrawal; known to the leader only.
@@ -197,7 +199,7 @@ pub struct SetReport {
     /// The cluster.
     pub cluster: ClusterName,
     /// The report.
-    pub report: Report,
+    pub report: KeeperReport,
 }
 
 /// `FailoverRun` → `ZkSession`: a guarded write of a cluster's state (RK-4). One transaction checks the latch node and the
@@ -252,17 +254,17 @@ pub struct Guard {
 /// `ClusterActor` → `FailoverActor`: the plan has an action or a hold, while this keeper leads.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Wanted(pub ClusterName);
+pub struct LeaderNeeded(pub ClusterName);
 
-/// `FailoverActor` → `ClusterActor`: plan anew, even if nothing has changed. Send [`Wanted`] if there is something to do.
+/// `FailoverActor` → `ClusterActor`: plan anew, even if nothing has changed. Send [`LeaderNeeded`] if there is something to do.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Reconsider;
+pub struct Replan;
 
 /// `FailoverRun` → `ClusterActor`: a command to a node has ended.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Commanded {
+pub struct CommandEnded {
     /// The node.
     pub node: NodeAddr,
     /// Whether the command was a promotion.
@@ -284,7 +286,7 @@ pub struct SwitchFailed(pub String);
 /// `FailoverRun` → `ClusterActor` of the leader: have another keeper carry out a task. Answers with the outcome; `Unknown` if
 /// that keeper does not report in time.
 #[derive(Debug, Message)]
-#[rtype(result = "Outcome")]
+#[rtype(result = "TaskOutcome")]
 pub struct Delegate {
     /// The epoch of the leadership that gives the task.
     pub epoch: Epoch,
@@ -295,7 +297,7 @@ pub struct Delegate {
 /// `ClusterActor` → `TaskPerformer`: the leader has given this keeper a task.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Perform {
+pub struct PerformTask {
     /// The cluster.
     pub cluster: ClusterName,
     /// The id of the task.
@@ -307,13 +309,13 @@ pub struct Perform {
 /// `TaskPerformer` → `ClusterActor`: a task has ended.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Performed {
+pub struct TaskPerformed {
     /// The id of the task.
     pub id: TaskId,
     /// The node of the task.
     pub node: NodeAddr,
     /// The outcome.
-    pub outcome: Outcome,
+    pub outcome: TaskOutcome,
 }
 
 /// `TaskPerformer` → `ZkSession`: does the leader that gave this task still lead, and is the state the one it decided from? A

@@ -3,20 +3,20 @@
 //! A monitor goes through these stages: `rest` → `woken` → `probe` → (`learn` →) `conclude` → `rest`. The monitor
 //! owns the future of its stage, and the connection travels through the stages. Both end with the actor.
 
-mod anew;
-mod company;
-mod fresh;
-mod hindered;
-mod learn;
+mod client_list;
+mod display;
+mod fact_update;
+mod fast_probe;
+mod fresh_connections;
+mod hindrance;
+mod new_connection;
 mod probe;
+mod probe_schedule;
 mod process;
 mod proof;
 mod report;
-mod rush;
 mod settings;
-mod shown;
 mod silence;
-mod slots;
 mod trial;
 
 use std::rc::Rc;
@@ -30,23 +30,23 @@ use metrics::Histogram;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
 
-use self::company::Company;
-pub use self::fresh::FreshConnections;
-use self::learn::Names;
+use self::client_list::ClientListSchedule;
+use self::fact_update::Names;
+use self::fast_probe::FastProbe;
+pub use self::fresh_connections::FreshConnections;
 use self::probe::{Connection, Established, NoAnswer, Probe};
+use self::probe_schedule::ProbeSchedule;
 use self::proof::Proof;
-use self::rush::Rush;
 pub use self::settings::MonitorSettings;
 use self::silence::Lateness;
-use self::slots::Slots;
 use self::trial::Trials;
 use super::Outbox;
-use super::messages::{ReadAnew, Refresh, SightAgain, Sighted};
-use crate::domain::facts::Sighting;
+use super::messages::{NodeObserved, Reconnect, Refresh, ResendObservation};
+use crate::domain::facts::NodeObservation;
 use crate::domain::liveness::Liveness;
 use crate::domain::node::{ClusterName, Moment, NodeAddr};
 use crate::ports::clock::LeaseClock;
-use crate::ports::redis::{Depth, Redis, RedisNode, Stir};
+use crate::ports::redis::{ConnectionEvent, Depth, Redis, RedisNode};
 
 /// Watches one node, and tells its cluster what has changed in substance.
 pub struct NodeMonitor {
@@ -56,17 +56,17 @@ pub struct NodeMonitor {
     addr: NodeAddr,
     settings: MonitorSettings,
     clock: Arc<dyn LeaseClock>,
-    outbox: Outbox<Sighted>,
+    outbox: Outbox<NodeObserved>,
     fresh: Rc<FreshConnections>,
-    slots: Slots,
-    rush: Rush,
+    slots: ProbeSchedule,
+    fast_probe: FastProbe,
     trials: Trials,
-    company: Company,
+    client_list: ClientListSchedule,
     liveness: Liveness,
     proof: Proof,
-    sighting: Sighting,
+    observation: NodeObservation,
     /// The last observation that the cluster was told.
-    told: Option<Sighting>,
+    told: Option<NodeObservation>,
     /// When everything was last asked on schedule, on the present connection.
     full_at: Option<Moment>,
     /// When an event on the connection was last answered with a probe at once.
@@ -78,16 +78,16 @@ pub struct NodeMonitor {
     /// Ends a rest.
     wake: Rc<Notify>,
     /// Whether the next probe uses a new connection, because a new one leads to another server than the present one.
-    anew: bool,
+    reconnect_requested: bool,
     /// Where the present connection leads.
     names: Names,
     lateness: Lateness,
     /// The actors that asked before the next probe is sent.
-    waiting: Vec<oneshot::Sender<Sighting>>,
+    waiting: Vec<oneshot::Sender<NodeObservation>>,
     /// Whether one of those that asked needs the settings, too.
     settings_wanted: bool,
     /// The actors that get the outcome of the probe under way.
-    served: Vec<oneshot::Sender<Sighting>>,
+    served: Vec<oneshot::Sender<NodeObservation>>,
     vote_timer: Option<SpawnHandle>,
     /// Whether the last probe failed with evidence against the node: a refused or closed connection, but not silence.
     refused: bool,
@@ -95,7 +95,7 @@ pub struct NodeMonitor {
     /// How long the last answer took.
     usual: Duration,
     /// When it was logged last that an old connection was mute.
-    mute_told: Option<Moment>,
+    mute_logged: Option<Moment>,
     consecutive_failures: u64,
     probes: u64,
     failures: u64,
@@ -103,10 +103,10 @@ pub struct NodeMonitor {
 }
 
 /// Why a rest ended.
-enum Woken {
+enum WakeReason {
     /// The next probe is due, or an actor asked.
     Due,
-    Stirred(Stir),
+    Event(ConnectionEvent),
 }
 
 // === impl NodeMonitor ===
@@ -120,19 +120,22 @@ impl NodeMonitor {
         addr: NodeAddr,
         settings: MonitorSettings,
         clock: Arc<dyn LeaseClock>,
-        outbox: Outbox<Sighted>,
+        outbox: Outbox<NodeObserved>,
         fresh: Rc<FreshConnections>,
     ) -> Self {
         let now = clock.now();
         Self {
             node: redis.node(&cluster, &addr),
-            slots: Slots::new(settings.tick, &cluster, &addr),
-            trials: Trials::new(Slots::new(settings.full_every, &cluster, &addr), now),
+            slots: ProbeSchedule::new(settings.tick, &cluster, &addr),
+            trials: Trials::new(
+                ProbeSchedule::new(settings.full_every, &cluster, &addr),
+                now,
+            ),
             latency: metrics::histogram!(
                 "redis_keeper_probe_duration_seconds", "cluster" => cluster.to_string()
             ),
-            rush: Rush::default(),
-            company: Company::default(),
+            fast_probe: FastProbe::default(),
+            client_list: ClientListSchedule::default(),
             redis,
             cluster,
             addr,
@@ -142,9 +145,9 @@ impl NodeMonitor {
             fresh,
             liveness: Liveness::new(settings.limits(), now),
             proof: Proof::new(now),
-            sighting: Sighting {
+            observation: NodeObservation {
                 order: (now, 0),
-                ..Sighting::unknown(now)
+                ..NodeObservation::unknown(now)
             },
             told: None,
             full_at: None,
@@ -152,7 +155,7 @@ impl NodeMonitor {
             set_up: None,
             timeouts: 0,
             wake: Rc::default(),
-            anew: false,
+            reconnect_requested: false,
             names: Names::default(),
             lateness: Lateness::default(),
             waiting: Vec::new(),
@@ -162,7 +165,7 @@ impl NodeMonitor {
             refused: false,
             last_probe: None,
             usual: Duration::ZERO,
-            mute_told: None,
+            mute_logged: None,
             consecutive_failures: 0,
             probes: 0,
             failures: 0,
@@ -171,7 +174,8 @@ impl NodeMonitor {
 
     /// Waits until the next probe is due, or something happens on the connection.
     fn rest(&mut self, connection: Connection, ctx: &mut Context<Self>) {
-        if self.waiting.is_empty() && !self.anew && !self.company.is_wanted() {
+        if self.waiting.is_empty() && !self.reconnect_requested && !self.client_list.is_requested()
+        {
             // A former wake-up may be left whose purpose is done already.
             let _ = self.wake.notified().now_or_never();
         }
@@ -180,17 +184,17 @@ impl NodeMonitor {
         let (wake, wait) = (Rc::clone(&self.wake), due.since(now));
         let resting = async move {
             let mut connection = connection;
-            let stirred = async {
+            let next_event = async {
                 match &mut connection {
-                    Some(established) => established.connection.stirred().await,
+                    Some(established) => established.connection.next_event().await,
                     None => std::future::pending().await,
                 }
             };
             let woken = tokio::select! {
                 biased;
-                () = wake.notified() => Woken::Due,
-                stir = stirred => Woken::Stirred(stir),
-                () = sleep(wait) => Woken::Due,
+                () = wake.notified() => WakeReason::Due,
+                stir = next_event => WakeReason::Event(stir),
+                () = sleep(wait) => WakeReason::Due,
             };
             (connection, woken)
         };
@@ -205,14 +209,14 @@ impl NodeMonitor {
     fn due(&self, now: Moment) -> Moment {
         let tick = self.slots.next(now);
         let due = self.liveness.probe_by().map_or(tick, |by| by.min(tick));
-        let rush = self.rush.wait();
-        rush.map_or(due, |wait| now.after(wait).min(due))
+        let fast_probe = self.fast_probe.wait();
+        fast_probe.map_or(due, |wait| now.after(wait).min(due))
     }
 
     fn woken(
         &mut self,
         connection: Connection,
-        woken: &Woken,
+        woken: &WakeReason,
         due: Moment,
         ctx: &mut Context<Self>,
     ) {
@@ -221,21 +225,21 @@ impl NodeMonitor {
             self.stalled(due, now);
         }
         match woken {
-            Woken::Due if now < due && self.waiting.is_empty() && self.looks_at_once() => {
-                self.look_around_and_rest(connection, ctx);
+            WakeReason::Due if now < due && self.waiting.is_empty() && self.lists_at_once() => {
+                self.list_clients_and_rest(connection, ctx);
             }
-            Woken::Due => self.probe(connection, ctx),
-            Woken::Stirred(stir) => {
+            WakeReason::Due => self.probe(connection, ctx),
+            WakeReason::Event(stir) => {
                 let connection = match stir {
-                    Stir::Closed => {
+                    ConnectionEvent::Closed => {
                         self.closed_by_peer();
                         None
                     }
-                    Stir::Lost => {
-                        self.sighting.process = None;
+                    ConnectionEvent::Lost => {
+                        self.observation.process = None;
                         None
                     }
-                    Stir::Answered => {
+                    ConnectionEvent::Answered => {
                         self.answered_late(now);
                         self.liveness.alive_at(now);
                         self.report(ctx);
@@ -252,8 +256,8 @@ impl NodeMonitor {
     }
 
     /// Whether an actor waits for a look at the clients, and nothing else comes first.
-    fn looks_at_once(&self) -> bool {
-        self.company.looks_at_once() && self.sighting.answering && !self.anew
+    fn lists_at_once(&self) -> bool {
+        self.client_list.lists_at_once() && self.observation.answering && !self.reconnect_requested
     }
 
     /// Whether an event on the connection is answered with a probe at once: at most once a tick.
@@ -270,16 +274,16 @@ impl NodeMonitor {
 
     fn probe(&mut self, connection: Connection, ctx: &mut Context<Self>) {
         let now = self.clock.now();
-        let anew = std::mem::take(&mut self.anew);
-        let connection = connection.filter(|_| !anew);
+        let reconnect_requested = std::mem::take(&mut self.reconnect_requested);
+        let connection = connection.filter(|_| !reconnect_requested);
         if connection.is_none() {
             self.proof.on_another_connection();
-            self.company.hurry();
+            self.client_list.hurry();
             self.full_at = None;
             self.names = Names::new(now);
             self.timeouts = 0;
         }
-        self.company.probed();
+        self.client_list.probed();
         self.served.append(&mut self.waiting);
         let again = self
             .full_at
@@ -293,7 +297,7 @@ impl NodeMonitor {
                 Depth::Tick
             },
             limit: self.allow(now),
-            beside: self.beside(full),
+            second: self.second(full),
         };
         self.liveness.sent(now);
         self.probes += 1;
@@ -334,33 +338,33 @@ impl NodeMonitor {
 
     /// Ends a probe: reports, answers those that asked, and rests or probes again.
     fn conclude(&mut self, connection: Connection, ctx: &mut Context<Self>) {
-        if self.anew && self.sighting.answering {
+        if self.reconnect_requested && self.observation.answering {
             // The facts are those of the server that the name meant before.
             self.waiting.append(&mut self.served);
             self.probe(connection, ctx);
             return;
         }
-        self.sighting.probed = true;
+        self.observation.probed = true;
         self.report(ctx);
         self.try_commands(ctx);
         if self.may_come_back() {
-            self.rush.go_on();
+            self.fast_probe.go_on();
         } else {
-            self.rush.end();
+            self.fast_probe.end();
         }
         for asker in self.served.drain(..) {
             // The actor that asked may have stopped waiting.
-            let _ = asker.send(self.sighting.clone());
+            let _ = asker.send(self.observation.clone());
         }
-        if self.sighting.answering && !self.waiting.is_empty() {
+        if self.observation.answering && !self.waiting.is_empty() {
             self.probe(connection, ctx);
             return;
         }
         // A node that has just failed to answer is not probed again before the next tick.
         for asker in self.waiting.drain(..) {
-            let _ = asker.send(self.sighting.clone());
+            let _ = asker.send(self.observation.clone());
         }
-        self.look_around_and_rest(connection, ctx);
+        self.list_clients_and_rest(connection, ctx);
     }
 }
 
@@ -373,7 +377,7 @@ impl Actor for NodeMonitor {
 }
 
 impl Handler<Refresh> for NodeMonitor {
-    type Result = ResponseActFuture<Self, Sighting>;
+    type Result = ResponseActFuture<Self, NodeObservation>;
 
     fn handle(&mut self, refresh: Refresh, _: &mut Self::Context) -> Self::Result {
         let (asker, answer) = oneshot::channel();
@@ -382,28 +386,28 @@ impl Handler<Refresh> for NodeMonitor {
         self.wake.notify_one();
         Box::pin(wrap_future::<_, Self>(answer).map(|answer, monitor, _| {
             // The monitor holds the sender while it lives.
-            answer.unwrap_or_else(|_| monitor.sighting.clone())
+            answer.unwrap_or_else(|_| monitor.observation.clone())
         }))
     }
 }
 
-impl Handler<ReadAnew> for NodeMonitor {
+impl Handler<Reconnect> for NodeMonitor {
     type Result = ();
 
-    fn handle(&mut self, _: ReadAnew, _: &mut Self::Context) {
-        self.anew = true;
+    fn handle(&mut self, _: Reconnect, _: &mut Self::Context) {
+        self.reconnect_requested = true;
         self.wake.notify_one();
     }
 }
 
-impl Handler<SightAgain> for NodeMonitor {
+impl Handler<ResendObservation> for NodeMonitor {
     type Result = ();
 
-    fn handle(&mut self, _: SightAgain, _: &mut Self::Context) {
+    fn handle(&mut self, _: ResendObservation, _: &mut Self::Context) {
         if let Some(told) = &self.told {
-            (self.outbox)(Sighted {
+            (self.outbox)(NodeObserved {
                 node: self.addr.clone(),
-                sighting: told.clone(),
+                observation: told.clone(),
             });
         }
     }

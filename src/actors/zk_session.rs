@@ -21,65 +21,67 @@ use futures::channel::mpsc;
 use futures::future::LocalBoxFuture;
 use tokio::sync::watch;
 
-use self::circle::Circle;
+use self::campaign::Campaign;
 use self::cluster::Cluster;
-use self::failsafe::Part;
-use self::joining::Identity;
-use self::leading::Campaign;
+use self::failsafe::ConsentState;
+use self::failsafe_group::FailsafeGroup;
+use self::guarded_write::Counter;
+use self::heartbeat_latency::HeartbeatLatency;
+use self::keeper_table::KeeperTable;
+use self::latch::LatchView;
 use self::lease_book::LeaseBook;
-use self::pace::Pace;
+use self::membership::Identity;
 use self::polls::Polls;
-use self::reading::Event;
-use self::roll::Roll;
-use self::standing::Standing;
 use self::story::Log;
-use self::writing::Counter;
+use self::watched_reads::Event;
 use super::Outbox;
-use super::messages::{Fatal, KeeperAnnouncement, Leadership, Leading, ResendReport, SharedState};
+use super::messages::{
+    Fatal, KeeperAnnouncement, Leadership, LeadershipChanged, ResendReport, SharedState,
+};
 use crate::domain::claims::Claims;
 use crate::domain::failsafe::Failsafe;
 use crate::domain::group::GroupToken;
 use crate::domain::identity::{KeeperProcess, Nonce, Place};
+use crate::domain::leadership_transfer::LeadershipTransfer;
 use crate::domain::lease::Lease;
 use crate::domain::node::{ClusterName, Generation, KeeperId, Moment};
 use crate::domain::rehearsal::Rehearsals;
 use crate::domain::settings::{FileSettings, SettingComparison};
-use crate::domain::yielding::Yielding;
 use crate::layout::keeper::KeeperRecord;
 use crate::ports::clock::LeaseClock;
 use crate::ports::coordination::{Coordination, Session};
 use crate::ports::peers::Peers;
 
-mod acknowledging;
+mod acknowledgements;
 mod authority;
-mod beating;
-mod circle;
+mod campaign;
 mod claims;
 mod cluster;
-mod connecting;
+mod connection;
 mod consents;
 mod failsafe;
+mod failsafe_group;
+mod guarded_write;
 mod handlers;
-mod joining;
-mod leading;
+mod heartbeat;
+mod heartbeat_latency;
+mod keeper_table;
+mod latch;
+mod leadership_transfer;
 mod lease_book;
-mod pace;
+mod membership;
 mod polls;
-mod reading;
 mod rehearsal;
 mod report_slot;
-mod reporting;
-mod roll;
+mod reports;
 mod settings;
-mod standing;
 mod story;
 mod subject;
 mod tasks;
 mod unlisted;
-mod writing;
-mod yielding;
+mod watched_reads;
 
-pub use self::joining::stranger_below;
+pub use self::membership::stranger_below;
 
 /// Takes the state of the named cluster to its actor.
 pub type SharedOutbox = Rc<dyn Fn(&ClusterName, SharedState)>;
@@ -113,7 +115,7 @@ pub struct Dependencies {
     /// To the actors of all clusters: send your reports again.
     pub resend: Outbox<ResendReport>,
     /// To the failover actor: whether this keeper leads.
-    pub leading: Outbox<Leading>,
+    pub leading: Outbox<LeadershipChanged>,
     /// To the root: end the process.
     pub fatal: Outbox<Fatal>,
 }
@@ -139,7 +141,7 @@ pub struct Settings {
     /// The settings of failsafe mode; `None` if it is switched off (RK-8).
     pub failsafe: Option<Failsafe>,
     /// How long this keeper must see less than another one before it steps down for that keeper.
-    pub patience: Duration,
+    pub step_down_after: Duration,
     /// The token that the group gets if this keeper is the first below its prefix (RK-12).
     pub group: GroupToken,
 }
@@ -153,9 +155,9 @@ pub struct ZkSession {
     phase: Phase,
     session: Option<Rc<dyn Session>>,
     /// The number of the connection in use, as the session counts connections.
-    connection: u64,
-    line: Option<Line>,
-    lines: u64,
+    connection_number: u64,
+    connection: Option<Connection>,
+    connections: u64,
     retry: Duration,
     /// The trouble that was logged last.
     trouble: Option<String>,
@@ -163,20 +165,20 @@ pub struct ZkSession {
     /// The clusters among them that the file lacks.
     unlisted: BTreeSet<ClusterName>,
     subscriptions: u64,
-    roll: Roll,
+    keepers: KeeperTable,
     /// This keeper's questions about published primaries, and its answers.
     polls: Polls,
-    circle: Circle,
+    failsafe_group: FailsafeGroup,
     /// The keepers that a failover would wait for beyond all leases, each with the end of that wait, as logged last.
     foreseen: BTreeMap<KeeperId, Moment>,
-    part: Part,
+    consent_state: ConsentState,
     rehearsals: Rehearsals,
     /// Whether everything was read once since the start.
     was_current: bool,
     lease_book: LeaseBook,
-    pace: Pace,
+    heartbeat_latency: HeartbeatLatency,
     leadership: Option<Leadership>,
-    yielding: Yielding,
+    leadership_transfer: LeadershipTransfer,
     /// The events of keepers and of this keeper's lease that were logged.
     log: Log,
     /// Why this keeper stopped leading the last time, and when.
@@ -200,7 +202,7 @@ enum Phase {
 
 /// Everything that belongs to one connection. A lost connection drops all of it: events that still arrive from it are
 /// ignored.
-struct Line {
+struct Connection {
     number: u64,
     /// The futures under way, behind a single future of actix: actix polls each of its own at every wake.
     futures: mpsc::UnboundedSender<LocalBoxFuture<'static, Event>>,
@@ -212,13 +214,13 @@ struct Line {
     /// The version of this keeper's own heartbeat node.
     own_version: i32,
     /// When the heartbeat was sent that is not answered yet.
-    beating: Option<Moment>,
+    heartbeat_sent_at: Option<Moment>,
     /// Whether the registration for the failsafe group is being written.
     amending: bool,
     /// The generation that the last heartbeat acknowledges.
     acknowledged: Generation,
     /// `Some` while `/generation` is being read to learn what has changed; `true` if it is to be read once more.
-    looking: Option<bool>,
+    reading_generation: Option<bool>,
     /// When the silence of keepers is checked again, even if nothing is read.
     silence: Option<Moment>,
     /// The keepers whose file settings are followed.
@@ -228,7 +230,7 @@ struct Line {
     /// Whether a silent leader is being deposed.
     deposing: bool,
     /// The latch, as read last; `None` before the first read.
-    standing: Option<Standing>,
+    latch_view: Option<LatchView>,
     campaign: Campaign,
     counter: Counter,
 }
@@ -259,30 +261,30 @@ impl ZkSession {
             identity,
             phase: Phase::Connecting,
             session: None,
-            connection: 0,
-            line: None,
-            lines: 0,
-            retry: connecting::FIRST_RETRY,
+            connection_number: 0,
+            connection: None,
+            connections: 0,
+            retry: connection::FIRST_RETRY,
             trouble: None,
             clusters: BTreeMap::new(),
             unlisted: BTreeSet::new(),
             subscriptions: 0,
             polls: Polls::default(),
-            roll: Roll::new(
+            keepers: KeeperTable::new(
                 settings.announcement.id.clone(),
                 settings.lease,
                 settings.failsafe,
             ),
-            circle: Circle::new(me.clone()),
+            failsafe_group: FailsafeGroup::new(me.clone()),
             me,
             foreseen: BTreeMap::new(),
-            part: Part::new(dependencies.clock.now()),
+            consent_state: ConsentState::new(dependencies.clock.now()),
             rehearsals: Rehearsals::default(),
             was_current: false,
             lease_book: LeaseBook::new(settings.lease),
-            pace: Pace::new(settings.lease),
+            heartbeat_latency: HeartbeatLatency::new(settings.lease),
             leadership: None,
-            yielding: Yielding::default(),
+            leadership_transfer: LeadershipTransfer::default(),
             log: Log::default(),
             stopped: None,
             settings: SettingComparison::with(settings.file.clone()),
@@ -292,9 +294,9 @@ impl ZkSession {
 
     /// Runs a future for as long as this connection lasts.
     fn spawn(&self, future: impl Future<Output = Event> + 'static) {
-        if let Some(line) = &self.line {
-            // The receiver lives as long as `line`.
-            let _ = line.futures.unbounded_send(future.boxed_local());
+        if let Some(connection) = &self.connection {
+            // The receiver lives as long as `connection`.
+            let _ = connection.futures.unbounded_send(future.boxed_local());
         }
     }
 
@@ -315,7 +317,7 @@ impl ZkSession {
         let Some(cluster) = self.clusters.get_mut(name) else {
             return;
         };
-        if !self.roll.known() || !cluster.known() {
+        if !self.keepers.known() || !cluster.known() {
             return;
         }
         cluster.unacknowledged.clone_from(&unacknowledged);
@@ -323,9 +325,9 @@ impl ZkSession {
             published: cluster.published().cloned(),
             version: cluster.version(),
             reports: cluster.reports.clone(),
-            keepers: self.roll.online(),
+            keepers: self.keepers.online(),
             polls: self.polls_of(name),
-            recounting: self.roll.recounting(),
+            relisting: self.keepers.relisting(),
             leading: self.leadership.clone(),
             unacknowledged,
         };
@@ -355,7 +357,11 @@ impl Actor for ZkSession {
 
 impl StreamHandler<(u64, Event)> for ZkSession {
     fn handle(&mut self, (number, event): (u64, Event), ctx: &mut Self::Context) {
-        if self.line.as_ref().is_none_or(|line| line.number != number) {
+        if self
+            .connection
+            .as_ref()
+            .is_none_or(|connection| connection.number != number)
+        {
             return;
         }
         match event {
@@ -369,21 +375,23 @@ impl StreamHandler<(u64, Event)> for ZkSession {
             Event::Fetch(name) => self.fetch(&name),
             Event::Fetched(name, serial, outcome) => self.fetched(&name, serial, outcome),
             Event::Subtree(name, serial) => self.subtree_made(&name, serial),
-            Event::Beat {
+            Event::Heartbeat {
                 sent,
                 written,
                 read,
-            } => self.beaten(sent, written, read, ctx),
+            } => self.heartbeat_done(sent, written, read, ctx),
             Event::LatchWritten(outcome) => self.latch_written(outcome),
             Event::Raised(outcome) => self.raised(outcome),
             Event::CampaignAgain => self.campaign_again(),
             Event::SetBack(what) => self.set_back(&what, ctx),
             Event::Begin => self.begin(ctx),
-            Event::Recounted(known, outcome) => self.recounted(known, outcome, ctx),
-            Event::Looked(outcome) => self.looked(outcome, ctx),
+            Event::GenerationRechecked(known, outcome) => {
+                self.generation_rechecked(known, outcome, ctx);
+            }
+            Event::ChangesRead(outcome) => self.changes_read(outcome, ctx),
             Event::Silence => {
-                if let Some(line) = &mut self.line {
-                    line.silence = None;
+                if let Some(connection) = &mut self.connection {
+                    connection.silence = None;
                 }
             }
             Event::Deposed(outcome) => self.deposed(outcome),

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use futures::FutureExt;
 use tokio::sync::{oneshot, watch};
 
-use self::tree::{Change, Tree, parent};
+use self::tree::{NodeEvent, Tree, parent};
 use crate::ports::coordination::{
     Children, Coordination, CoordinationError, CreateKind, Created, Fired, Node, Sent, Session,
     SessionState, Watch, Write,
@@ -27,7 +27,7 @@ pub struct Embedded(Rc<RefCell<World>>);
 
 struct World {
     tree: Tree,
-    sessions: BTreeMap<i64, Line>,
+    sessions: BTreeMap<i64, ServerSession>,
     watches: BTreeMap<(Watched, String), Vec<Armed>>,
     last_session: i64,
     reachable: bool,
@@ -43,7 +43,7 @@ enum Watched {
 }
 
 /// The server's end of a session.
-struct Line {
+struct ServerSession {
     state: watch::Sender<SessionState>,
     connections: u64,
     /// Requests made while disconnected.
@@ -52,10 +52,10 @@ struct Line {
     cut_at_next: bool,
 }
 
-type Request = Box<dyn FnOnce(&mut World, Answer)>;
+type Request = Box<dyn FnOnce(&mut World, Delivery)>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answer {
+enum Delivery {
     Delivered,
     Lost,
 }
@@ -123,7 +123,7 @@ impl Coordination for Embedded {
         world.last_session += 1;
         let id = world.last_session;
         let (state, watcher) = watch::channel(SessionState::Connected(1));
-        let line = Line {
+        let line = ServerSession {
             state,
             connections: 1,
             waiting: VecDeque::new(),
@@ -152,10 +152,10 @@ impl World {
         if *line.state.borrow() == SessionState::Disconnected {
             line.waiting.push_back(request);
         } else if std::mem::take(&mut line.cut_at_next) {
-            request(self, Answer::Lost);
+            request(self, Delivery::Lost);
             self.disconnect(session);
         } else {
-            request(self, Answer::Delivered);
+            request(self, Delivery::Delivered);
         }
     }
 
@@ -205,15 +205,15 @@ impl World {
         });
     }
 
-    fn notify(&mut self, changes: Vec<Change>) {
+    fn notify(&mut self, changes: Vec<NodeEvent>) {
         for change in changes {
             match change {
-                Change::Set(path) => self.fire(Watched::Node, &path, Fired::Changed),
-                Change::Created(path) => {
+                NodeEvent::Set(path) => self.fire(Watched::Node, &path, Fired::Changed),
+                NodeEvent::Created(path) => {
                     self.fire(Watched::Node, &path, Fired::Changed);
                     self.fire(Watched::Children, parent(&path), Fired::Changed);
                 }
-                Change::Deleted(path) => {
+                NodeEvent::Deleted(path) => {
                     self.fire(Watched::Node, &path, Fired::Deleted);
                     self.fire(Watched::Children, &path, Fired::Deleted);
                     self.fire(Watched::Children, parent(&path), Fired::Changed);
@@ -250,8 +250,8 @@ impl EmbeddedSession {
         let request = Box::new(move |world: &mut World, answer| {
             let result = execute(world);
             let _ = reply.send(match answer {
-                Answer::Delivered => result,
-                Answer::Lost => Err(CoordinationError::Unknown("connection cut".into())),
+                Delivery::Delivered => result,
+                Delivery::Lost => Err(CoordinationError::Unknown("connection cut".into())),
             });
         });
         self.world.borrow_mut().submit(self.id, request);

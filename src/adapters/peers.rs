@@ -16,7 +16,7 @@ use crate::domain::failsafe::ConsentRequest;
 use crate::domain::group::GroupAnswer;
 use crate::domain::identity::{KeeperProcess, Nonce, Place};
 use crate::domain::node::{KeeperId, NodeAddr};
-use crate::domain::rehearsal::{Obstacle, RehearsalRequest};
+use crate::domain::rehearsal::{RehearsalObstacle, RehearsalRequest};
 use crate::ports::peers::{Peers, root_cause};
 
 mod group;
@@ -33,7 +33,7 @@ pub struct HttpPeers {
 
 /// The answer of a keeper that was asked for its consent.
 #[derive(Deserialize)]
-struct Answer {
+struct ConsentResponse {
     consents: bool,
     reason: Option<String>,
     /// The process that consents. A keeper of a former build does not name its process.
@@ -93,14 +93,18 @@ impl Peers for HttpPeers {
         rest: &str,
         request: &ConsentRequest,
     ) -> LocalBoxFuture<'static, Result<KeeperProcess, String>> {
-        let circle: Vec<&str> = request.circle.iter().map(KeeperId::as_str).collect();
+        let failsafe_group: Vec<&str> = request
+            .failsafe_group
+            .iter()
+            .map(KeeperId::as_str)
+            .collect();
         let body = json!({
             "from": request.from.as_str(),
             "nonce": request.nonce.as_ref().map(Nonce::as_str),
             "to": request.to.as_ref().map(process),
             "session": request.session,
             "generation": request.generation.0,
-            "circle": circle,
+            "circle": failsafe_group,
         });
         let asked = self.client.post(format!("http://{rest}/failsafe/consent"));
         let asked = asked.json(&body).send();
@@ -109,7 +113,7 @@ impl Peers for HttpPeers {
                 |error: reqwest::Error| format!("it cannot be asked: {}", root_cause(&error));
             let answer = asked.await.map_err(unanswered)?;
             let status = answer.status();
-            let answer = answer.json::<Answer>().await;
+            let answer = answer.json::<ConsentResponse>().await;
             let answer =
                 answer.map_err(|error| format!("it answers {status}: {}", root_cause(&error)))?;
             if !answer.consents {
@@ -125,7 +129,7 @@ impl Peers for HttpPeers {
         &self,
         rest: &str,
         request: &RehearsalRequest,
-    ) -> LocalBoxFuture<'static, Result<KeeperProcess, Obstacle>> {
+    ) -> LocalBoxFuture<'static, Result<KeeperProcess, RehearsalObstacle>> {
         let body = json!({
             "from": process(&request.from),
             "place": request.place.as_ref().map(Place::as_str),
@@ -136,15 +140,17 @@ impl Peers for HttpPeers {
             .post(format!("http://{rest}/failsafe/rehearsal"));
         let asked = asked.json(&body).send();
         async move {
-            let unanswered = |error: reqwest::Error| Obstacle::Unreachable(root_cause(&error));
+            let unanswered =
+                |error: reqwest::Error| RehearsalObstacle::Unreachable(root_cause(&error));
             let answer = asked.await.map_err(unanswered)?;
             let status = answer.status();
             if !status.is_success() {
-                return Err(Obstacle::Refused(status.to_string()));
+                return Err(RehearsalObstacle::Refused(status.to_string()));
             }
             let by = answer.json::<Process>().await;
-            let by =
-                by.map_err(|error| Obstacle::Refused(format!("{status}: {}", root_cause(&error))))?;
+            let by = by.map_err(|error| {
+                RehearsalObstacle::Refused(format!("{status}: {}", root_cause(&error)))
+            })?;
             Ok(by.into())
         }
         .boxed_local()

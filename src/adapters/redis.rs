@@ -9,8 +9,8 @@
 //! - Some replies of a transaction may come, and others not.
 
 mod access;
+mod client_list;
 mod command;
-mod company;
 mod failure;
 pub mod inspect;
 mod login;
@@ -41,14 +41,15 @@ use crate::domain::commands::CommandNames;
 use crate::domain::group::ProbeName;
 use crate::domain::node::{ClusterName, Epoch, NodeAddr};
 use crate::ports::redis::{
-    CommandConnection, CommandError, Obstacle, ProbeConnection, ProbeFailure, Redis, RedisNode,
+    CommandConnection, CommandError, CommandObstacle, ProbeConnection, ProbeFailure, Redis,
+    RedisNode,
 };
 
 /// The servers of all clusters.
 pub struct RedisServers {
-    clusters: BTreeMap<ClusterName, Rc<Way>>,
+    clusters: BTreeMap<ClusterName, Rc<ConnectionParams>>,
     /// The access to clusters without settings of their own.
-    plain: Rc<Way>,
+    plain: Rc<ConnectionParams>,
 }
 
 impl RedisServers {
@@ -73,8 +74,8 @@ impl RedisServers {
     ) -> Result<Self, TlsError> {
         let reach = Rc::new(Reach::default());
         let probe_name = Rc::new(RefCell::default());
-        let way = |access: &Access| {
-            Ok(Rc::new(Way {
+        let params = |access: &Access| {
+            Ok(Rc::new(ConnectionParams {
                 secrets: RefCell::new(Rc::new(Secrets::read(access)?)),
                 names: Rc::new(access.names.clone()),
                 resolver: resolver.clone(),
@@ -86,20 +87,20 @@ impl RedisServers {
         Ok(Self {
             clusters: access
                 .into_iter()
-                .map(|(cluster, access)| Ok((cluster, way(&access)?)))
+                .map(|(cluster, access)| Ok((cluster, params(&access)?)))
                 .collect::<Result<_, TlsError>>()?,
-            plain: way(&Access::default())?,
+            plain: params(&Access::default())?,
         })
     }
 
     /// Replaces the secrets of `cluster`. New connections use `secrets`; open connections stay as they are.
     pub fn replace_secrets(&self, cluster: &ClusterName, secrets: Secrets) {
-        if let Some(way) = self.clusters.get(cluster) {
-            *way.secrets.borrow_mut() = Rc::new(secrets);
+        if let Some(params) = self.clusters.get(cluster) {
+            *params.secrets.borrow_mut() = Rc::new(secrets);
         }
     }
 
-    fn way(&self, cluster: &ClusterName) -> &Rc<Way> {
+    fn params(&self, cluster: &ClusterName) -> &Rc<ConnectionParams> {
         self.clusters.get(cluster).unwrap_or(&self.plain)
     }
 }
@@ -109,7 +110,7 @@ impl Redis for RedisServers {
     fn node(&self, cluster: &ClusterName, addr: &NodeAddr) -> Rc<dyn RedisNode> {
         Rc::new(Server {
             addr: addr.clone(),
-            way: Rc::clone(self.way(cluster)),
+            params: Rc::clone(self.params(cluster)),
         })
     }
 
@@ -127,7 +128,7 @@ impl Redis for RedisServers {
 }
 
 /// The settings for connections to the nodes of one cluster.
-struct Way {
+struct ConnectionParams {
     secrets: RefCell<Rc<Secrets>>,
     names: Rc<CommandNames>,
     resolver: Resolver,
@@ -137,7 +138,7 @@ struct Way {
     command_timeout: Duration,
 }
 
-impl Way {
+impl ConnectionParams {
     fn secrets(&self) -> Rc<Secrets> {
         Rc::clone(&self.secrets.borrow())
     }
@@ -147,13 +148,13 @@ impl Way {
 #[derive(Clone)]
 struct Server {
     addr: NodeAddr,
-    way: Rc<Way>,
+    params: Rc<ConnectionParams>,
 }
 
 #[async_trait(?Send)]
 impl RedisNode for Server {
     async fn locate(&self) -> Result<(), String> {
-        let found = self.way.resolver.addresses(self.addr.host()).await;
+        let found = self.params.resolver.addresses(self.addr.host()).await;
         found.map(drop)
     }
 
@@ -171,7 +172,7 @@ impl RedisNode for Server {
         Ok(Box::new(commanding))
     }
 
-    async fn try_commands(&self) -> Result<(), Obstacle> {
+    async fn try_commands(&self) -> Result<(), CommandObstacle> {
         self.rehearse().await
     }
 }
@@ -180,8 +181,8 @@ impl Server {
     /// Connects, and wraps the connection in TLS if the cluster is configured with TLS.
     async fn wire(&self) -> Result<Result<Wire, WireError>, ProbeFailure> {
         let tcp = self.tcp().await?;
-        let names = Rc::clone(&self.way.names);
-        let secrets = self.way.secrets();
+        let names = Rc::clone(&self.params.names);
+        let secrets = self.params.secrets();
         let Some(tls) = &secrets.tls else {
             return Ok(Ok(Wire::new(Box::new(tcp), names)));
         };
@@ -193,7 +194,7 @@ impl Server {
 
     /// Logs in. The connection must owe no reply.
     async fn log_in(&self, wire: &mut Wire) -> Result<Login, WireError> {
-        let secrets = self.way.secrets();
+        let secrets = self.params.secrets();
         secrets.credentials.log_in(wire, &self.addr).await
     }
 
@@ -215,7 +216,7 @@ impl Server {
     async fn tcp(&self) -> Result<TcpStream, ProbeFailure> {
         let host = self.addr.host();
         let unknown = || ProbeFailure::Own(format!("`{host}` has not been resolved yet"));
-        let addresses = self.way.resolver.known(host).ok_or_else(unknown)?;
+        let addresses = self.params.resolver.known(host).ok_or_else(unknown)?;
         let mut failure = None;
         for ip in addresses {
             match self.tcp_to(ip).await {
@@ -235,7 +236,7 @@ impl Server {
             tcp.set_nodelay(true)?;
             Ok(tcp)
         };
-        let reach = &self.way.reach;
+        let reach = &self.params.reach;
         match connected.await {
             Ok(tcp) => {
                 reach.note(&tcp);

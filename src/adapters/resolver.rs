@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout};
 const QUICK: Duration = Duration::from_millis(50);
 
 /// How long a caller waits for a host without known addresses.
-const PATIENCE: Duration = Duration::from_secs(1);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The time for which the result of a lookup is used again.
 const FRESH: Duration = Duration::from_secs(1);
@@ -96,7 +96,7 @@ impl Resolver {
             }
             let ended = known.ended.subscribe();
             let wait = match (&known.known, known.is_quick()) {
-                (None, _) => PATIENCE,
+                (None, _) => LOOKUP_TIMEOUT,
                 (Some(_), true) => QUICK,
                 (Some(_), false) => Duration::ZERO,
             };
@@ -334,7 +334,7 @@ mod tests {
         for _ in 0..100 {
             assert_eq!(resolver.addresses("a").await, Ok(ips(&["10.0.0.1"])));
         }
-        assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < LOOKUP_TIMEOUT, "{:?}", begun.elapsed());
         assert_eq!(asked.try_iter().count(), 2, "one lookup a host at once");
         answer.send(Ok(ips(&["10.0.0.2"]))).expect("open");
         while resolver.known("a") != Some(ips(&["10.0.0.2"])) {

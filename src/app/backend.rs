@@ -10,8 +10,8 @@ use tokio::sync::{oneshot, watch};
 use crate::actors::Directory;
 use crate::actors::cluster::ClusterActor;
 use crate::actors::cluster_api::{
-    Answer, Ask, AskStatus, ClusterStatus, ClusterView, ExplainCluster, InspectCluster,
-    InspectNode, Reason,
+    AskStatus, CheckAnswer, ClusterStatus, ClusterView, ExplainCluster, InspectCluster,
+    InspectNode, Reason, RunCheck,
 };
 use crate::actors::groups::describe;
 use crate::actors::messages::{
@@ -20,7 +20,7 @@ use crate::actors::messages::{
 };
 use crate::actors::zk_session::ZkSession;
 use crate::domain::explain::Explanation;
-use crate::domain::failsafe::{ConsentRequest, Refusal};
+use crate::domain::failsafe::{ConsentRefusal, ConsentRequest};
 use crate::domain::group::GroupAnswer;
 use crate::domain::identity::KeeperProcess;
 use crate::domain::lease::Lease;
@@ -101,7 +101,7 @@ impl Backend for Actors {
         self.directory.nodes(cluster)
     }
 
-    fn ask<'a>(&'a self, cluster: &'a str, ask: Ask) -> Reply<'a, Answer> {
+    fn ask<'a>(&'a self, cluster: &'a str, ask: RunCheck) -> Reply<'a, CheckAnswer> {
         self.send(cluster, ask)
     }
 
@@ -158,7 +158,7 @@ impl Backend for Actors {
 
     fn group<'a>(&'a self, met_at: Option<&'a NodeAddr>) -> Reply<'a, Option<GroupAnswer>> {
         if let Some(node) = met_at {
-            self.directory.look_around(node);
+            self.directory.request_client_lists(node);
         }
         let described = describe(&self.session, &self.directory);
         described
@@ -166,7 +166,7 @@ impl Backend for Actors {
             .boxed_local()
     }
 
-    fn consent(&self, request: ConsentRequest) -> Reply<'_, Result<KeeperProcess, Refusal>> {
+    fn consent(&self, request: ConsentRequest) -> Reply<'_, Result<KeeperProcess, ConsentRefusal>> {
         self.send_to_session(AskConsent(request))
     }
 

@@ -17,7 +17,7 @@ use crate::actors::cluster::{ClusterActor, ClusterLinks, ClusterSettings};
 use crate::actors::failover::{FailoverActor, FailoverLinks, PerformerLinks, TaskPerformer};
 use crate::actors::groups::{GroupLinks, GroupWatch};
 use crate::actors::messages::{
-    Fatal, Introduced, KeeperAnnouncement, KeepersMet, Reconsider, ResendReport, Sighted,
+    Fatal, KeeperAnnouncement, KeepersMet, NodeObserved, ProbesNamed, Replan, ResendReport,
 };
 use crate::actors::node_monitor::{FreshConnections, MonitorSettings, NodeMonitor};
 use crate::actors::zk_session::{self, ZkSession};
@@ -27,12 +27,12 @@ use crate::domain::brake::Primaries;
 use crate::domain::claims::Claims;
 use crate::domain::group::GroupToken;
 use crate::domain::identity::{Nonce, Place};
+use crate::domain::leadership_transfer::step_down_after;
 use crate::domain::lease::Lease;
 use crate::domain::liveness::Limits;
 use crate::domain::node::NodeAddr;
 use crate::domain::policy::WriteSafety;
-use crate::domain::rivals::Known;
-use crate::domain::yielding::patience;
+use crate::domain::rivals::KnownGroups;
 use crate::ports::clock::LeaseClock;
 use crate::ports::coordination::Coordination;
 use crate::ports::peers::Peers;
@@ -43,7 +43,7 @@ use crate::supervision::{ChildRef, ChildSpec, Slot, Supervisor};
 const FULL_PROBE_EVERY: Duration = Duration::from_secs(30);
 
 /// The connections between the children. Each slot is made once, so that references stay valid across all restarts.
-pub(super) struct Wires {
+pub(super) struct Wiring {
     pub(super) directory: Directory,
     pub(super) session: Slot<ZkSession>,
     pub(super) leader: Slot<FailoverActor>,
@@ -55,7 +55,7 @@ pub(super) struct Wires {
     pub(super) obstacles: watch::Sender<Arc<[String]>>,
     pub(super) groups: Slot<GroupWatch>,
     pub(super) group: watch::Sender<Option<GroupToken>>,
-    pub(super) rivals: watch::Sender<Arc<Known>>,
+    pub(super) rivals: watch::Sender<Arc<KnownGroups>>,
     /// A random number for this run of the keeper.
     pub(super) chance: u64,
     pub(super) fatal: mpsc::UnboundedSender<Fatal>,
@@ -105,7 +105,7 @@ where
     })
 }
 
-impl Wires {
+impl Wiring {
     pub(super) fn session(&self, config: &Config) -> ChildSpec {
         let (directory, everyone) = (self.directory.clone(), self.directory.clone());
         let lacking = self.directory.clone();
@@ -125,7 +125,7 @@ impl Wires {
                 heartbeat: config.timing.heartbeat,
                 lease: config.timing.lease,
                 failsafe: config.timing.failsafe,
-                patience: patience(mark_down.unwrap_or_default()),
+                step_down_after: step_down_after(mark_down.unwrap_or_default()),
                 group: GroupToken::drawn(self.chance),
             },
             lease: self.lease.clone(),
@@ -158,10 +158,10 @@ impl Wires {
             rest: NodeAddr::new(&*advertised.host, advertised.port),
             own: self.group.subscribe(),
             known: self.rivals.clone(),
-            introduced: Rc::new(move |Introduced| nodes.introduce()),
-            reconsider: Rc::new(move |Reconsider| {
+            introduced: Rc::new(move |ProbesNamed| nodes.introduce()),
+            reconsider: Rc::new(move |Replan| {
                 for actor in everyone.actors() {
-                    actor.do_send(Reconsider);
+                    actor.do_send(Replan);
                 }
             }),
             peers: self.peers.clone(),
@@ -189,22 +189,22 @@ impl Wires {
             settings: cluster.policy.write_safety != WriteSafety::None,
             busy: cluster.timing.busy,
         };
-        let sighted: Outbox<Sighted> = outbox(actor);
+        let node_observed: Outbox<NodeObserved> = outbox(actor);
         let met: Outbox<KeepersMet> = outbox(self.groups.reference());
-        let ports = SendWrapper::new((self.redis.clone(), sighted, self.fresh.clone(), met));
+        let ports = SendWrapper::new((self.redis.clone(), node_observed, self.fresh.clone(), met));
         let (clock, cluster, addr) = (self.clock.clone(), cluster.name.clone(), node.clone());
         ChildSpec::permanent(node_child(node), slot, move || {
-            let (redis, sighted, fresh, met) = (*ports).clone();
+            let (redis, node_observed, fresh, met) = (*ports).clone();
             let monitor = NodeMonitor::new(
                 redis,
                 cluster.clone(),
                 addr.clone(),
                 settings,
                 clock.clone(),
-                sighted,
+                node_observed,
                 fresh,
             );
-            monitor.telling_of_keepers(met)
+            monitor.reporting_keepers(met)
         })
     }
 
@@ -272,7 +272,7 @@ impl Wires {
             poll: outbox(self.session.reference()),
             primaries: self.primaries.clone(),
             claims: self.claims.clone(),
-            wanted: outbox(self.leader.reference()),
+            leader_needed: outbox(self.leader.reference()),
             perform: outbox(self.performer.reference()),
             redis: self.redis.clone(),
         });

@@ -56,7 +56,7 @@ Exit codes:
 
 /// What the program is to do.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Run a keeper until SIGTERM or SIGINT.
     Run {
         /// The configuration.
@@ -122,7 +122,7 @@ struct Args {
     /// Run a keeper with this configuration [default: /etc/redis-keeper/keeper.conf].
     file: Option<PathBuf>,
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<CliCommand>,
 }
 
 /// Parses `arguments`, the program's name first, into a command.
@@ -130,7 +130,7 @@ struct Args {
 /// # Errors
 /// The arguments ask for help or the version, or are wrong. The text has been printed, and the error is the exit
 /// code.
-pub fn parse<I, A>(arguments: I) -> Result<Command, Exit>
+pub fn parse<I, A>(arguments: I) -> Result<CliCommand, Exit>
 where
     I: IntoIterator<Item = A>,
     A: Into<OsString> + Clone,
@@ -146,7 +146,7 @@ where
     })
 }
 
-fn command<I, A>(arguments: I, default_file: &Path) -> Result<Command, clap::Error>
+fn command<I, A>(arguments: I, default_file: &Path) -> Result<CliCommand, clap::Error>
 where
     I: IntoIterator<Item = A>,
     A: Into<OsString> + Clone,
@@ -156,8 +156,8 @@ where
         return Ok(command);
     }
     match args.file {
-        Some(file) => Ok(Command::Run { file }),
-        None if default_file.exists() => Ok(Command::Run {
+        Some(file) => Ok(CliCommand::Run { file }),
+        None if default_file.exists() => Ok(CliCommand::Run {
             file: default_file.to_owned(),
         }),
         None => {
@@ -174,7 +174,7 @@ where
 mod tests {
     use super::*;
 
-    fn parsed(arguments: &[&str], default_file: &str) -> Result<Command, clap::Error> {
+    fn parsed(arguments: &[&str], default_file: &str) -> Result<CliCommand, clap::Error> {
         let program = std::iter::once(&"redis-keeper");
         command(program.chain(arguments), Path::new(default_file))
     }
@@ -189,11 +189,11 @@ mod tests {
         let file = PathBuf::from("keeper.conf");
         assert_eq!(
             parsed(&["keeper.conf"], "/").unwrap(),
-            Command::Run { file: file.clone() }
+            CliCommand::Run { file: file.clone() }
         );
         assert_eq!(
             parsed(&["run", "keeper.conf"], "/").unwrap(),
-            Command::Run { file }
+            CliCommand::Run { file }
         );
     }
 
@@ -201,7 +201,7 @@ mod tests {
     fn without_a_file_the_default_is_run_if_it_exists() {
         assert_eq!(
             parsed(&[], "Cargo.toml").unwrap(),
-            Command::Run {
+            CliCommand::Run {
                 file: "Cargo.toml".into()
             }
         );
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn check_may_look_at_the_servers_and_the_demo_may_be_full() {
-        let check = |live| Command::Check {
+        let check = |live| CliCommand::Check {
             file: "f".into(),
             live,
         };
@@ -225,11 +225,11 @@ mod tests {
         assert_eq!(parsed(&["check", "--live", "f"], "/").unwrap(), check(true));
         assert_eq!(
             parsed(&["demo"], "/").unwrap(),
-            Command::Demo { full: false }
+            CliCommand::Demo { full: false }
         );
         assert_eq!(
             parsed(&["demo", "--full"], "/").unwrap(),
-            Command::Demo { full: true }
+            CliCommand::Demo { full: true }
         );
     }
 

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::exit::Exit;
 use super::{logging, run};
-use crate::app::Failure;
+use crate::app::DaemonError;
 use crate::config::Config;
 
 use self::news::{LogTap, Newsroom};
@@ -37,7 +37,7 @@ mod story;
 const CLUSTER: &str = "demo";
 
 /// The time limit for each step. On an idle machine a step takes a second or two.
-const PATIENCE: Duration = Duration::from_mins(1);
+const STEP_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The reason why the demo cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -48,10 +48,10 @@ enum Trouble {
     Missing(&'static str, &'static str),
     #[error("{0}: {1}")]
     Io(String, #[source] io::Error),
-    #[error("waited {PATIENCE:?} for {0}")]
+    #[error("waited {STEP_TIMEOUT:?} for {0}")]
     Overdue(String),
     #[error("the keeper: {0}")]
-    Keeper(#[from] Failure),
+    Keeper(#[from] DaemonError),
 }
 
 impl Trouble {

@@ -16,7 +16,7 @@ use crate::adapters::clock::BootClock;
 use crate::adapters::peers::HttpPeers;
 use crate::adapters::place::place;
 use crate::adapters::resolver::Resolver;
-use crate::app::{Daemon, Failure, Front, Ports};
+use crate::app::{Daemon, DaemonError, Front, Ports};
 use crate::config::{self, Config};
 use crate::domain::identity::Nonce;
 use crate::http::server::bind_patiently;
@@ -64,10 +64,13 @@ pub(super) fn prepare() {
 }
 
 /// Runs a keeper until a signal comes, or until `stop` resolves.
-pub(super) async fn serve(config: &Config, stop: impl Future<Output = ()>) -> Result<(), Failure> {
+pub(super) async fn serve(
+    config: &Config,
+    stop: impl Future<Output = ()>,
+) -> Result<(), DaemonError> {
     let failed = |what: &str| {
         let what = what.to_owned();
-        move |error: std::io::Error| Failure::Refused(format!("{what}: {error}"))
+        move |error: std::io::Error| DaemonError::Refused(format!("{what}: {error}"))
     };
     let mut terminate =
         signal(SignalKind::terminate()).map_err(failed("SIGTERM can not be handled"))?;
@@ -75,10 +78,10 @@ pub(super) async fn serve(config: &Config, stop: impl Future<Output = ()>) -> Re
         signal(SignalKind::interrupt()).map_err(failed("SIGINT can not be handled"))?;
     let hangup = signal(SignalKind::hangup()).map_err(failed("SIGHUP can not be handled"))?;
     let metrics = super::recorder::install()
-        .map_err(|error| Failure::Refused(format!("metrics can not be recorded: {error}")))?;
+        .map_err(|error| DaemonError::Refused(format!("metrics can not be recorded: {error}")))?;
     let resolver = Resolver::default();
     let redis = super::ports::redis(config, &resolver);
-    let redis = Rc::new(redis.map_err(|error| Failure::Refused(error.to_string()))?);
+    let redis = Rc::new(redis.map_err(|error| DaemonError::Refused(error.to_string()))?);
     let ensemble = super::ports::zookeeper(config);
     let secrets = SecretFiles::of(config).follow(Rc::clone(&redis), ensemble.clone(), hangup);
     let ports = Ports {
@@ -97,7 +100,7 @@ pub(super) async fn serve(config: &Config, stop: impl Future<Output = ()>) -> Re
         _ = interrupt.recv() => return Ok(()),
     };
     let front = Front {
-        listener: listening.map_err(|error| Failure::Refused(error.to_string()))?,
+        listener: listening.map_err(|error| DaemonError::Refused(error.to_string()))?,
         connections: descriptors::for_http(config),
         metrics,
     };

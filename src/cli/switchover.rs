@@ -11,7 +11,7 @@ use crate::config::{self, Config};
 use crate::ports::peers::root_cause;
 
 /// The time limit for the answer. Keepers always answer sooner.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Asks for the switchover, and prints the result: on standard output if the switchover was made, else on standard
 /// error.
@@ -68,7 +68,9 @@ async fn ask(keeper: &str, args: &SwitchoverArgs) -> Result<String, String> {
             )
         }
     };
-    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE);
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(ANSWER_TIMEOUT);
     let client = client.build().map_err(told)?;
     let answer = client.post(url).json(&body).send().await.map_err(told)?;
     let done = answer.status().is_success();

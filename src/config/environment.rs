@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use figment::value::{Dict, Empty, Map, Value};
 use figment::{Metadata, Profile, Provider};
 
+use super::diagnostics::{Diagnostics, Override};
 use super::names::{Refused, refused};
-use super::report::{Override, Report};
 use super::schema::{self, CLUSTER, DOCUMENT, Key, Kind};
 use super::spans::{self, Spans};
 
@@ -110,8 +110,8 @@ impl Environment {
     }
 
     /// A report that knows the used variables, and has a problem for each variable that could not be used.
-    pub(super) fn into_report(self, spans: Spans) -> Report {
-        let mut report = Report::new(spans, self.overrides);
+    pub(super) fn into_report(self, spans: Spans) -> Diagnostics {
+        let mut report = Diagnostics::new(spans, self.overrides);
         for (variable, Refused { fault, remedy }) in self.faults {
             report.variable(&variable, fault, remedy);
         }

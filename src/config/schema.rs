@@ -3,7 +3,7 @@
 
 use figment::value::{Dict, Num, Value};
 
-use super::report::Report;
+use super::diagnostics::Diagnostics;
 use super::secret::Passwords;
 use super::spans;
 
@@ -225,16 +225,16 @@ impl Kind {
 
     /// Checks `value` at `path` with all its members and items. Wrong parts go to the report, and are left out of the
     /// result. The result is `None` if `value` itself is wrong.
-    fn check(self, value: Value, path: &str, report: &mut Report) -> Option<Value> {
+    fn check(self, value: Value, path: &str, report: &mut Diagnostics) -> Option<Value> {
         if !self.takes(&value) {
             let scalar = !matches!(
                 self,
                 Self::Secret | Self::Passwords | Self::Texts | Self::List(_) | Self::Object(_)
             );
             let note = if scalar {
-                Report::problem
+                Diagnostics::problem
             } else {
-                Report::unquoted
+                Diagnostics::unquoted
             };
             note(report, path, self.fault(&value), self.expected());
             return None;
@@ -309,7 +309,7 @@ pub(super) fn check(
     groups: &'static [&'static [Key]],
     dict: Dict,
     path: &str,
-    report: &mut Report,
+    report: &mut Diagnostics,
 ) -> Dict {
     let mut right = Dict::new();
     for key in keys(groups).filter(|key| key.required) {

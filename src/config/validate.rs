@@ -8,9 +8,9 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use super::diagnostics::Diagnostics;
 use super::file::{CoordinationKind, Document};
 use super::names::{self, HostPort, Refused};
-use super::report::Report;
 use super::{Config, CoordinationConfig, LogConfig, RestConfig, TimingConfig, ZkAuth, spans};
 use crate::domain::failsafe::Failsafe;
 use crate::domain::node::KeeperId;
@@ -20,7 +20,7 @@ const ZOOKEEPER_PORT: u16 = 2181;
 
 /// The configuration from `document`, whose defaults are filled in. `None` only if the report has a problem. The
 /// result may also have parts with problems, so the report decides whether it is used.
-pub(super) fn config(document: Document, report: &mut Report) -> Option<Config> {
+pub(super) fn config(document: Document, report: &mut Diagnostics) -> Option<Config> {
     let keeper_id = keeper_id(&document, report);
     let coordination = coordination(&document, report);
     let rest = rest(&document, report);
@@ -39,7 +39,7 @@ pub(super) fn config(document: Document, report: &mut Report) -> Option<Config> 
 }
 
 /// The accepted value, or `None` and a problem in the report.
-fn accept<T>(result: Result<T, Refused>, path: &str, report: &mut Report) -> Option<T> {
+fn accept<T>(result: Result<T, Refused>, path: &str, report: &mut Diagnostics) -> Option<T> {
     result
         .map_err(|refused| report.problem(path, refused.fault, refused.remedy))
         .ok()
@@ -50,13 +50,13 @@ fn span(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds)
 }
 
-fn keeper_id(document: &Document, report: &mut Report) -> Option<KeeperId> {
+fn keeper_id(document: &Document, report: &mut Diagnostics) -> Option<KeeperId> {
     let id = document.keeper_id.as_ref()?;
     accept(names::segment(id), "keeper-id", report)?;
     Some(KeeperId::new(id))
 }
 
-fn coordination(document: &Document, report: &mut Report) -> Option<CoordinationConfig> {
+fn coordination(document: &Document, report: &mut Diagnostics) -> Option<CoordinationConfig> {
     let prefix = document.zk_prefix.as_ref()?;
     let prefix = accept(names::prefix(prefix), "zk-prefix", report).map(|()| prefix.clone());
     let quorum = document
@@ -90,7 +90,7 @@ fn coordination(document: &Document, report: &mut Report) -> Option<Coordination
     }
 }
 
-fn quorum(servers: &[Option<String>], report: &mut Report) -> Vec<HostPort> {
+fn quorum(servers: &[Option<String>], report: &mut Diagnostics) -> Vec<HostPort> {
     let mut quorum: Vec<HostPort> = Vec::with_capacity(servers.len());
     for (index, server) in servers.iter().enumerate() {
         let path = spans::item("zk-quorum", index);
@@ -109,7 +109,7 @@ fn quorum(servers: &[Option<String>], report: &mut Report) -> Vec<HostPort> {
     quorum
 }
 
-fn zk_auth(document: &Document, report: &mut Report) -> Option<ZkAuth> {
+fn zk_auth(document: &Document, report: &mut Diagnostics) -> Option<ZkAuth> {
     match (&document.zk_auth, &document.zk_auth_file) {
         (Some(_), Some(_)) => {
             report.unquoted(
@@ -130,7 +130,7 @@ fn zk_auth(document: &Document, report: &mut Report) -> Option<ZkAuth> {
     }
 }
 
-fn rest(document: &Document, report: &mut Report) -> Option<RestConfig> {
+fn rest(document: &Document, report: &mut Diagnostics) -> Option<RestConfig> {
     let host = accept(
         names::host(document.rest_host.as_ref()?),
         "rest-host",
@@ -149,7 +149,7 @@ fn rest(document: &Document, report: &mut Report) -> Option<RestConfig> {
     })
 }
 
-fn timing(document: &Document, report: &mut Report) -> Option<TimingConfig> {
+fn timing(document: &Document, report: &mut Diagnostics) -> Option<TimingConfig> {
     let [lease, heartbeat, read_lease, session] = [
         document.lease_seconds?,
         document.heartbeat_seconds?,
@@ -202,7 +202,7 @@ fn timing(document: &Document, report: &mut Report) -> Option<TimingConfig> {
 }
 
 /// The settings of failsafe mode; `None` if it is off.
-fn failsafe(document: &Document, heartbeat: f64, report: &mut Report) -> Option<Failsafe> {
+fn failsafe(document: &Document, heartbeat: f64, report: &mut Diagnostics) -> Option<Failsafe> {
     let [consent, limit] = [
         document.failsafe_consent_seconds?,
         document.failsafe_max_seconds?,
@@ -241,7 +241,7 @@ fn failsafe(document: &Document, heartbeat: f64, report: &mut Report) -> Option<
     })
 }
 
-fn log(document: &Document, report: &mut Report) -> Option<LogConfig> {
+fn log(document: &Document, report: &mut Diagnostics) -> Option<LogConfig> {
     let level = document.log_level.as_ref()?;
     let unknown = || {
         // `EnvFilter` takes any other word for the name of a module, and then passes nothing else.

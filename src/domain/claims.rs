@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::names::{Addresses, known_addresses, mentioned};
 use super::node::{ClusterName, Generation, KeeperId, NodeAddr};
 use super::published::Published;
-use super::verdict::{Report, voters};
+use super::verdict::{KeeperReport, voters};
 
 /// Every name of a server: the node's name, and each address that its host resolves to.
 pub fn places(node: &NodeAddr, resolved: &Addresses) -> BTreeSet<NodeAddr> {
@@ -60,7 +60,7 @@ pub struct Overlap {
 
 /// How a cluster is affected by another published one that has nodes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum OverlapRole {
     /// This cluster is not published yet, and stays so while the other one is published.
     Unpublished,
     /// This cluster is not published yet, and takes over the published state of the other one.
@@ -84,7 +84,7 @@ pub struct Contender {
 
 /// A cluster that is not published, and that keepers online have in their files.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wish {
+pub struct UnpublishedCluster {
     /// The names of its nodes, and their addresses where the names are addresses, from those keepers' reports.
     places: BTreeSet<NodeAddr>,
     keepers: usize,
@@ -97,7 +97,7 @@ pub struct Claims {
     /// An index of `published` by the names and addresses of the nodes.
     by_place: Places,
     /// Clusters that are not published.
-    wishes: BTreeMap<ClusterName, Wish>,
+    wishes: BTreeMap<ClusterName, UnpublishedCluster>,
     /// The same index of `wishes`.
     wished: Places,
     /// The clusters of this keeper's file: each node with the addresses of its host, and with all its names.
@@ -135,7 +135,7 @@ impl Claim {
     pub fn of(
         state: &Published,
         online: &BTreeSet<KeeperId>,
-        reports: &BTreeMap<KeeperId, Report>,
+        reports: &BTreeMap<KeeperId, KeeperReport>,
         others: bool,
     ) -> Option<Self> {
         let has = |keeper: &&KeeperId| reports.get(*keeper).is_none_or(|report| !report.absent);
@@ -164,23 +164,23 @@ impl Claim {
         (begun, self.keepers, self.generation)
     }
 
-    /// Whether the cluster of `wish` takes over from this one, because more keepers online have it. Two cases prevent
+    /// Whether the cluster of `unpublished` takes over from this one, because more keepers online have it. Two cases prevent
     /// that:
     /// - this cluster is changing its primary, and finishes the change first;
     /// - no keeper online has this cluster: those that have it may be about to return.
-    fn yields_to(&self, wish: &Wish) -> bool {
-        !self.changing && self.keepers > 0 && wish.keepers > self.keepers
+    fn yields_to(&self, unpublished: &UnpublishedCluster) -> bool {
+        !self.changing && self.keepers > 0 && unpublished.keepers > self.keepers
     }
 }
 
-// === impl Wish ===
+// === impl UnpublishedCluster ===
 
-impl Wish {
+impl UnpublishedCluster {
     /// The wish for a cluster that is not published. `None` if it is published, or if no keeper online reports it.
     pub fn of(
         state: Option<&Published>,
         online: &BTreeSet<KeeperId>,
-        reports: &BTreeMap<KeeperId, Report>,
+        reports: &BTreeMap<KeeperId, KeeperReport>,
     ) -> Option<Self> {
         if state.is_some_and(Published::is_begun) {
             return None;
@@ -239,19 +239,19 @@ impl Claims {
     }
 
     /// Records the keepers that have a cluster that is not published.
-    pub fn wish(&mut self, name: &ClusterName, wish: Option<Wish>) {
+    pub fn unpublished(&mut self, name: &ClusterName, unpublished: Option<UnpublishedCluster>) {
         let before = self.wishes.get(name);
-        if before == wish.as_ref() {
+        if before == unpublished.as_ref() {
             return;
         }
         for place in before.iter().flat_map(|it| &it.places) {
             strike(&mut self.wished, place, name);
         }
-        for place in wish.iter().flat_map(|it| &it.places) {
+        for place in unpublished.iter().flat_map(|it| &it.places) {
             enter(&mut self.wished, place, name);
         }
-        match wish {
-            Some(wish) => self.wishes.insert(name.clone(), wish),
+        match unpublished {
+            Some(unpublished) => self.wishes.insert(name.clone(), unpublished),
             None => self.wishes.remove(name),
         };
         self.changes += 1;
@@ -287,7 +287,7 @@ impl Claims {
         let gone: Vec<_> = names.filter(|name| !there(name)).cloned().collect();
         for name in gone {
             self.set(&name, None);
-            self.wish(&name, None);
+            self.unpublished(&name, None);
         }
     }
 
@@ -325,7 +325,7 @@ impl Claims {
     pub fn overlaps(&self, name: &ClusterName) -> Vec<Overlap> {
         let mut met: BTreeMap<&ClusterName, Overlap> = BTreeMap::new();
         let own = self.published.get(name);
-        let wish = self.wishes.get(name);
+        let unpublished = self.wishes.get(name);
         for (node, (_, places)) in self.listed.get(name).into_iter().flatten() {
             let others = places.iter().filter_map(|place| self.by_place.get(place));
             let others: BTreeSet<_> = others.flatten().filter(|other| *other != name).collect();
@@ -345,7 +345,9 @@ impl Claims {
                     newer,
                     managed: match own {
                         Some(own) => claim.weight() > own.weight(),
-                        None => !wish.is_some_and(|wish| claim.yields_to(wish)),
+                        None => {
+                            !unpublished.is_some_and(|unpublished| claim.yields_to(unpublished))
+                        }
                     },
                 });
                 overlap.nodes.insert(node.clone());
@@ -382,7 +384,7 @@ impl Claims {
         let mut others = others.flatten().flatten().filter(|other| *other != name);
         others.any(|other| {
             let heavier = |claim: &Claim| claim.weight() > own.weight();
-            let heir = |wish: &Wish| own.yields_to(wish);
+            let heir = |unpublished: &UnpublishedCluster| own.yields_to(unpublished);
             self.published.get(other).is_some_and(heavier)
                 || self.wishes.get(other).is_some_and(heir)
         })

@@ -1,9 +1,9 @@
 //! Whether a node would carry out this keeper's commands (RK-6). The keeper finds out before a failover needs them:
 //! it logs in on a new connection and checks the rights of its user.
 
-use super::facts::Sighting;
+use super::facts::NodeObservation;
 
-impl Sighting {
+impl NodeObservation {
     /// Why the node cannot be commanded; `None` if it can, or if it was not tried yet.
     pub fn not_commandable(&self) -> Option<&str> {
         self.commandable

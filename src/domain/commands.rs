@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 /// A command that keepers send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Command {
+pub struct RedisCommand {
     /// The name in capitals, as keepers send it.
     pub name: &'static str,
     /// The function that is lost where a server lacks the command. `None`: keepers cannot do without the command.
@@ -14,7 +14,7 @@ pub struct Command {
 }
 
 /// Every command that keepers send, `check --live` included, by name.
-pub const COMMANDS: &[Command] = &[
+pub const COMMANDS: &[RedisCommand] = &[
     optional("ACL", "`check --live` cannot try rights out"),
     needed("AUTH"),
     needed("CLIENT"),
@@ -35,22 +35,22 @@ pub const COMMANDS: &[Command] = &[
     needed("ROLE"),
 ];
 
-const fn needed(name: &'static str) -> Command {
-    Command {
+const fn needed(name: &'static str) -> RedisCommand {
+    RedisCommand {
         name,
         optional: None,
     }
 }
 
-const fn optional(name: &'static str, gap: &'static str) -> Command {
-    Command {
+const fn optional(name: &'static str, gap: &'static str) -> RedisCommand {
+    RedisCommand {
         name,
         optional: Some(gap),
     }
 }
 
 /// The command of this name, in capitals or not.
-pub fn command(name: &str) -> Option<Command> {
+pub fn command(name: &str) -> Option<RedisCommand> {
     let mut commands = COMMANDS.iter();
     commands
         .find(|command| command.name.eq_ignore_ascii_case(name))
@@ -63,7 +63,7 @@ pub struct CommandNames(BTreeMap<&'static str, String>);
 
 impl CommandNames {
     /// Records that the servers call `command` by this name.
-    pub fn rename(&mut self, command: Command, name: impl Into<String>) {
+    pub fn rename(&mut self, command: RedisCommand, name: impl Into<String>) {
         self.0.insert(command.name, name.into());
     }
 

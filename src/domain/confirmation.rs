@@ -10,18 +10,18 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-pub use self::tally::{Answer, Tally, Told};
+pub use self::poll::{PollAnswer, PollResult, PollState};
 use super::brake::Brake;
 use super::liveness::Limits;
 use super::node::{KeeperId, Moment, NodeAddr};
 
-mod tally;
+mod poll;
 
 /// For how long a complete confirmation is valid: the withdrawal follows within this time, or the leader asks again.
 const GOOD_FOR: Duration = Duration::from_secs(1);
 
 /// For how long the leader waits for the other keepers' findings at least, where the primary may still serve.
-const TOLD_WITHIN: Duration = Duration::from_secs(1);
+const POLL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long after an answer a primary is asked again if it is still voted down: votes take a moment to be taken back.
 const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -98,7 +98,7 @@ pub struct Confirmation {
     /// `Some` after a withdrawal by votes: whether the successor had answered for the mark-down time.
     withdrawn: Option<bool>,
     /// Recent confirmations that failed, the newest last.
-    failures: Vec<Failure>,
+    failures: Vec<FailedConfirmation>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -112,7 +112,7 @@ enum Stage {
     Polled {
         own: Own,
         poll: Poll,
-        tally: Tally,
+        poll_result: PollResult,
         /// Since when a strict majority finds no primary there that serves.
         carried: Option<Moment>,
     },
@@ -144,7 +144,7 @@ pub struct Poll {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Failure {
+struct FailedConfirmation {
     at: Moment,
     steady: bool,
 }
@@ -157,14 +157,14 @@ pub enum Next {
     /// Have the other keepers ask the primary.
     AskVoters,
     /// Wait for this reason, at most until this moment.
-    Wait(Reason, Moment),
+    Wait(ConfirmationReason, Moment),
     /// Withdraw the primary.
     Withdraw,
 }
 
 /// Why a primary that is voted down is not withdrawn.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reason {
+pub enum ConfirmationReason {
     /// The last confirmation failed: no majority found the primary unfit any more.
     Answers,
     /// Another process answers the leader there, and too few other keepers find the same.
@@ -176,7 +176,7 @@ pub enum Reason {
     Brake(Brake, BTreeSet<KeeperId>),
 }
 
-impl Reason {
+impl ConfirmationReason {
     /// The same reason, without the parts that change from moment to moment.
     #[must_use]
     pub fn lasting(&self) -> Self {
@@ -241,7 +241,7 @@ impl Confirmation {
         let within = if own.confirms() {
             limits.probe_timeout
         } else {
-            limits.probe_timeout.max(TOLD_WITHIN)
+            limits.probe_timeout.max(POLL_TIMEOUT)
         };
         self.stage = Stage::Polled {
             own,
@@ -249,7 +249,7 @@ impl Confirmation {
                 number,
                 until: now.after(within),
             },
-            tally: Tally::default(),
+            poll_result: PollResult::default(),
             carried: None,
         };
     }
@@ -272,20 +272,20 @@ impl Confirmation {
 
     /// Takes in the keepers' findings. Returns whether the confirmation has failed: no majority can come about any
     /// more, or the time is over.
-    pub fn told(&mut self, told: Tally, limits: Limits, now: Moment) -> bool {
+    pub fn take_poll_result(&mut self, told: PollResult, limits: Limits, now: Moment) -> bool {
         let Stage::Polled {
             own,
             poll,
-            tally,
+            poll_result,
             carried,
         } = &mut self.stage
         else {
             return false;
         };
-        *tally = told;
-        *carried = tally.carried().then(|| carried.unwrap_or(now));
+        *poll_result = told;
+        *carried = poll_result.carried().then(|| carried.unwrap_or(now));
         let late = now >= poll.until && !own.confirms();
-        if carried.is_some() || !(tally.lost() || late) {
+        if carried.is_some() || !(poll_result.lost() || late) {
             return false;
         }
         let (steady, replaced) = (own.steady, own.is_replaced());
@@ -344,7 +344,7 @@ impl Confirmation {
     fn failed(&mut self, steady: bool, limits: Limits, now: Moment) {
         self.failures
             .retain(|failure| now.since(failure.at) < limits.mark_down * FLAPPING_WITHIN);
-        self.failures.push(Failure { at: now, steady });
+        self.failures.push(FailedConfirmation { at: now, steady });
     }
 
     /// The next step for a primary that is voted down, and that another node can replace.
@@ -353,9 +353,9 @@ impl Confirmation {
             Stage::Granted => Next::Withdraw,
             Stage::Failed { until, replaced } if now < *until => {
                 let reason = if *replaced {
-                    Reason::Elsewhere
+                    ConfirmationReason::Elsewhere
                 } else {
-                    Reason::Answers
+                    ConfirmationReason::Answers
                 };
                 Next::Wait(reason, *until)
             }
@@ -372,17 +372,17 @@ impl Confirmation {
             Stage::Polled {
                 own,
                 poll,
-                tally,
+                poll_result,
                 carried,
             } if now < carried.unwrap_or(poll.until).after(GOOD_FOR) => {
                 let held = own.confirms() && now >= poll.until;
                 if carried.is_some() || held {
                     return Next::Withdraw;
                 }
-                let untold = tally.untold.clone();
+                let untold = poll_result.untold.clone();
                 let reason = match brake.filter(|_| own.confirms()) {
-                    Some(brake) => Reason::Brake(brake, untold),
-                    None => Reason::Voters(untold),
+                    Some(brake) => ConfirmationReason::Brake(brake, untold),
+                    None => ConfirmationReason::Voters(untold),
                 };
                 Next::Wait(reason, poll.until)
             }
@@ -416,7 +416,7 @@ impl Confirmation {
         &self,
         limits: Limits,
         now: Moment,
-    ) -> impl DoubleEndedIterator<Item = &Failure> + Clone {
+    ) -> impl DoubleEndedIterator<Item = &FailedConfirmation> + Clone {
         let within = limits.mark_down * FLAPPING_WITHIN;
         let failures = self.failures.iter();
         failures.filter(move |failure| now.since(failure.at) < within)

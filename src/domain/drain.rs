@@ -44,7 +44,7 @@ impl fmt::Display for Proxy {
 
 /// A keeper's answer to the leader: which HAProxies that keeper heard asking about a withdrawn primary.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heard {
+pub struct ProxyReport {
     /// The withdrawal.
     pub generation: Generation,
     /// HAProxies that asked about it within `drain-seconds` before, and have not said DOWN since the leader asked.

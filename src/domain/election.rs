@@ -6,7 +6,7 @@ use std::fmt;
 use super::compatibility::{Make, can_follow};
 use super::facts::{Mode, NodeFacts};
 use super::hindrance::HindranceKind;
-use super::lineage::{generation_of, held, lost_against};
+use super::lineage::{held, lost_against, promotions_back};
 use super::node::{Moment, NodeAddr};
 use super::observed::{Observed, ObservedNode};
 use super::policy::{Criterion, ElectionOrder, Policy};
@@ -20,14 +20,14 @@ pub struct Election {
     /// Eligible nodes, the best first.
     pub ranking: Vec<NodeAddr>,
     /// Why each of the others is not eligible.
-    pub refusals: BTreeMap<NodeAddr, Refusal>,
+    pub refusals: BTreeMap<NodeAddr, Ineligibility>,
     /// The cluster has data: the published state says so, or keys of the cluster's history were read at some node.
     pub has_data: bool,
 }
 
 /// Why a node is not promoted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub enum Ineligibility {
     /// The node is the primary that is being replaced.
     Replaced,
     /// A majority of the voters holds the node down.
@@ -72,7 +72,7 @@ pub enum Refusal {
     FailedLately(String),
 }
 
-impl Refusal {
+impl Ineligibility {
     /// Whether the refusal may end soon: by itself, or because a majority comes to hold the node down.
     pub fn may_pass(&self) -> bool {
         matches!(
@@ -87,7 +87,7 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for Ineligibility {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Replaced => f.write_str("is the primary to be replaced"),
@@ -148,7 +148,7 @@ pub fn elect(
     let published = observed.published.as_ref();
     let stranger = |facts| published.is_some_and(|published| published.is_stranger(facts));
     let ours = |addr, facts| {
-        generation_of(facts, lineage).is_some() || replaced == Some(addr) && !stranger(facts)
+        promotions_back(facts, lineage).is_some() || replaced == Some(addr) && !stranger(facts)
     };
     let published_data = published.is_some_and(|published| published.has_data);
     let electorate = Electorate {
@@ -194,47 +194,51 @@ struct Electorate<'a> {
 }
 
 impl<'a> Electorate<'a> {
-    fn eligible(&self, addr: &NodeAddr, node: &'a ObservedNode) -> Result<&'a NodeFacts, Refusal> {
+    fn eligible(
+        &self,
+        addr: &NodeAddr,
+        node: &'a ObservedNode,
+    ) -> Result<&'a NodeFacts, Ineligibility> {
         if self.replaced == Some(addr) {
-            return Err(Refusal::Replaced);
+            return Err(Ineligibility::Replaced);
         }
         if node.verdict.down() {
-            return Err(Refusal::Down);
+            return Err(Ineligibility::Down);
         }
         if !node.verdict.seen_by_majority() {
-            return Err(Refusal::NotSeenByMajority);
+            return Err(Ineligibility::NotSeenByMajority);
         }
         if node.verdict.unfit_as_primary() {
-            return Err(Refusal::Unfit);
+            return Err(Ineligibility::Unfit);
         }
         let facts = node
-            .sighting
+            .observation
             .named()
-            .ok_or_else(|| Refusal::NotAnswering(node.sighting.trouble_in_words()))?;
+            .ok_or_else(|| Ineligibility::NotAnswering(node.observation.trouble_in_words()))?;
         if facts.mode != Mode::Standalone {
-            return Err(Refusal::WrongMode);
+            return Err(Ineligibility::WrongMode);
         }
         if let Some(other) = self.aliases.get(addr) {
-            return Err(Refusal::AliasOf((*other).clone()));
+            return Err(Ineligibility::AliasOf((*other).clone()));
         }
         if facts.loading {
-            return Err(Refusal::Loading);
+            return Err(Ineligibility::Loading);
         }
         if facts.shutting_down.is_some() {
-            return Err(Refusal::ShuttingDown);
+            return Err(Ineligibility::ShuttingDown);
         }
-        if node.sighting.hindered(HindranceKind::Busy).is_some() {
-            return Err(Refusal::Busy);
+        if node.observation.hindered(HindranceKind::Busy).is_some() {
+            return Err(Ineligibility::Busy);
         }
         if priority(addr, facts, self.policy) == 0 && !self.observed.promoted_by_hand(addr, facts) {
-            return Err(Refusal::NeverByPriority);
+            return Err(Ineligibility::NeverByPriority);
         }
         self.holds_the_data(addr, facts)?;
-        if let Some(why) = node.sighting.not_commandable() {
-            return Err(Refusal::NotCommandable(why.to_owned()));
+        if let Some(why) = node.observation.not_commandable() {
+            return Err(Ineligibility::NotCommandable(why.to_owned()));
         }
         match self.observed.failed_lately(addr, self.now) {
-            Some(failure) => Err(Refusal::FailedLately(failure.why.clone())),
+            Some(failure) => Err(Ineligibility::FailedLately(failure.why.clone())),
             None => Ok(facts),
         }
     }
@@ -243,8 +247,8 @@ impl<'a> Electorate<'a> {
     ///
     /// A node that still holds the data comes first, if the replaced primary has lost data, or is a server of another
     /// deployment (RK-7). Other nodes may have copied the loss.
-    fn standard(&self) -> Standard {
-        let known = |addr| self.observed.nodes.get(addr)?.sighting.facts.as_ref();
+    fn standard(&self) -> Ranking {
+        let known = |addr| self.observed.nodes.get(addr)?.observation.facts.as_ref();
         let published = self.observed.published.as_ref();
         let process = published.and_then(Published::process);
         let lossy = self.replaced.and_then(known).is_some_and(|primary| {
@@ -253,22 +257,22 @@ impl<'a> Electorate<'a> {
                 || online.any(|(_, other)| lost_against(primary, other, self.lineage, process))
         });
         if lossy {
-            Standard::by_data()
+            Ranking::by_data()
         } else {
-            Standard::of(self.policy)
+            Ranking::of(self.policy)
         }
     }
 }
 
 /// How two eligible nodes are compared.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Standard {
+pub(super) struct Ranking {
     order: ElectionOrder,
     /// A node with more of the data comes first, even if it refuses writes.
     data_first: bool,
 }
 
-impl Standard {
+impl Ranking {
     /// The order that the operator has configured.
     pub(super) fn of(policy: &Policy) -> Self {
         Self {
@@ -301,7 +305,7 @@ pub(super) fn merit<'a>(
     (addr, facts): (&'a NodeAddr, &NodeFacts),
     lineage: &[String],
     policy: &Policy,
-    standard: Standard,
+    standard: Ranking,
 ) -> impl Ord + use<'a> {
     let (history, extent) = held(facts, lineage).unwrap_or((usize::MAX, facts.offset));
     let rank = |criterion| match criterion {
@@ -316,7 +320,7 @@ pub(super) fn merit<'a>(
         ],
     };
     let refuses = facts.refuses_for_its_disk();
-    let Standard { order, data_first } = standard;
+    let Ranking { order, data_first } = standard;
     let ranks = order.criteria().map(rank);
     (history, refuses && !data_first, ranks, refuses, addr)
 }

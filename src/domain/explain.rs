@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::brake::Brake;
 use super::confirmation::Confirmation;
-use super::election::{Election, Refusal, elect, left_behind, priority};
+use super::election::{Election, Ineligibility, elect, left_behind, priority};
 use super::facts::Lag;
 use super::lease::Unacknowledged;
-use super::lineage::generation_of;
+use super::lineage::promotions_back;
 use super::node::{Moment, NodeAddr};
 use super::observed::Observed;
-use super::plan::{Action, Change, Hold, Plan, plan};
+use super::plan::{Action, Hold, Plan, StateChange, plan};
 use super::policy::Policy;
 use super::published::Published;
 use super::sentinels::SentinelWatch;
@@ -28,7 +28,7 @@ pub struct Explanation {
     /// All nodes that may take over, the best first.
     pub ranking: Vec<Successor>,
     /// All nodes that may not take over, each with the reason.
-    pub refused: BTreeMap<NodeAddr, Refusal>,
+    pub refused: BTreeMap<NodeAddr, Ineligibility>,
     /// Nodes that could not follow the successor, each with its version.
     pub left_behind: BTreeMap<NodeAddr, String>,
     /// Nodes that this keeper cannot read or command, each with the reason in words.
@@ -88,7 +88,7 @@ pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation
             left_behind: BTreeMap::new(),
             troubles: troubles(observed),
             held_by,
-            now: present.told(observed),
+            now: present.summary(observed),
         };
     };
     let replaced = || published.intent.as_ref()?.old.clone();
@@ -113,7 +113,7 @@ pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation
 
     let ranking = election.ranking.iter().filter_map(|addr| {
         let facts = case.online(addr)?;
-        let promotions_back = generation_of(facts, &lineage)?;
+        let promotions_back = promotions_back(facts, &lineage)?;
         Some(Successor {
             node: addr.clone(),
             history: lineage[promotions_back].clone(),
@@ -127,7 +127,7 @@ pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation
     });
     let ranking = ranking.collect();
     let mut refused = election.refusals;
-    refused.retain(|_, refusal| *refusal != Refusal::Replaced);
+    refused.retain(|_, refusal| *refusal != Ineligibility::Replaced);
     let left_behind: BTreeMap<_, _> = next
         .as_ref()
         .and_then(|next| Some(left_behind(&case, next, case.online(next)?)))
@@ -145,7 +145,7 @@ pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation
         left_behind,
         troubles: troubles(observed),
         held_by,
-        now: present.told(observed),
+        now: present.summary(observed),
     }
 }
 
@@ -167,14 +167,14 @@ impl Explanation {
 fn age(observed: &Observed, addr: &NodeAddr, now: Moment) -> Option<Duration> {
     let node = observed.nodes.get(addr)?;
     let own = node.through().is_none();
-    own.then(|| now.since(node.sighting.at))
+    own.then(|| now.since(node.observation.at))
 }
 
 /// Why this keeper cannot read or command nodes.
 fn troubles(observed: &Observed) -> BTreeMap<NodeAddr, String> {
     let nodes = observed.nodes.iter();
     nodes
-        .filter_map(|(addr, node)| Some((addr.clone(), node.sighting.obstacle()?)))
+        .filter_map(|(addr, node)| Some((addr.clone(), node.observation.obstacle()?)))
         .collect()
 }
 
@@ -199,9 +199,9 @@ fn without(observed: &Observed, primary: Option<&NodeAddr>) -> (Observed, Option
         let Some(node) = case.nodes.get_mut(name) else {
             continue;
         };
-        node.elsewhere = None;
-        node.sighting.answering = false;
-        node.sighting.trouble = Some("taken as dead".to_owned());
+        node.relayed = None;
+        node.observation.answering = false;
+        node.observation.trouble = Some("taken as dead".to_owned());
         let verdict = &mut node.verdict;
         (verdict.unreachable, verdict.loading) = (verdict.keepers, 0);
         if let Some(why) = verdict.out_of_reach() {
@@ -240,7 +240,7 @@ fn successors(
     let lineage = match &action {
         Some(Action::Write {
             state,
-            change: Change::Withdraw,
+            change: StateChange::Withdraw,
         }) => state.lineage.clone(),
         _ => published.lineage.clone(),
     };
@@ -250,7 +250,7 @@ fn successors(
         Some(Action::Promote { node, .. }) => Some(node),
         Some(Action::Write {
             state,
-            change: Change::Publish | Change::Resume,
+            change: StateChange::Publish | StateChange::Resume,
         }) => state.primary,
         _ => election.ranking.first().cloned(),
     };
@@ -276,7 +276,7 @@ fn marred(next: Option<&NodeAddr>, present: &Plan) -> String {
 
 fn sentence(
     next: Option<&NodeAddr>,
-    refused: &BTreeMap<NodeAddr, Refusal>,
+    refused: &BTreeMap<NodeAddr, Ineligibility>,
     left_behind: &BTreeMap<NodeAddr, String>,
     held_by: &[String],
 ) -> String {

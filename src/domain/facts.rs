@@ -200,7 +200,7 @@ impl NodeFacts {
 /// One node as this keeper's monitor sees it. The monitor sends it to the cluster actor whenever it differs
 /// [materially](Self::same_matter).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sighting {
+pub struct NodeObservation {
     /// Orders the observations of one node: when its monitor was started, and how many the monitor has made since.
     pub order: (Moment, u64),
     /// The node's last facts; `None` until the node has answered `INFO` once since this keeper began to watch it.
@@ -270,7 +270,7 @@ pub enum ConnectionState {
     ClosedByPeer,
 }
 
-impl Sighting {
+impl NodeObservation {
     /// The observation of a node that has not been probed yet.
     pub fn unknown(at: Moment) -> Self {
         Self {
@@ -300,7 +300,7 @@ impl Sighting {
 
     /// The node's facts, unless they are older than `span`. While the node answers with its state they are never too
     /// old: each probe reads them anew, though the monitor sends only material changes.
-    pub fn said_within(&self, span: Duration, now: Moment) -> Option<&NodeFacts> {
+    pub fn facts_within(&self, span: Duration, now: Moment) -> Option<&NodeFacts> {
         let facts = self.facts.as_ref();
         facts.filter(|_| self.tells() || now.since(self.at) <= span)
     }

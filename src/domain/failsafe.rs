@@ -38,12 +38,12 @@ pub struct ConsentRequest {
     /// The asker answers from states up to this generation.
     pub generation: Generation,
     /// All keepers that the asker asks, and the asker itself.
-    pub circle: BTreeSet<KeeperId>,
+    pub failsafe_group: BTreeSet<KeeperId>,
 }
 
 /// Why a keeper does not consent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum ConsentRefusal {
     /// The request names no process, so any process may be meant.
     #[error("the request does not name the process that is asked: the asker is of a former build")]
     NoAddressee,
@@ -85,7 +85,7 @@ pub enum Refusal {
 
 /// The knowledge of a keeper that is asked.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
+pub struct ConsentContext<'a> {
     /// The process of the keeper.
     pub me: &'a KeeperProcess,
     /// The generation that it holds; `None` if it has not read ZooKeeper since its start.
@@ -93,36 +93,40 @@ pub struct Asked<'a> {
     /// The keeper reaches ZooKeeper.
     pub in_contact: bool,
     /// The keepers that it would ask itself, and itself.
-    pub circle: &'a BTreeSet<KeeperId>,
+    pub failsafe_group: &'a BTreeSet<KeeperId>,
 }
 
-impl Asked<'_> {
+impl ConsentContext<'_> {
     /// Whether the keeper consents, else why not.
-    pub fn consents(&self, request: &ConsentRequest) -> Result<(), Refusal> {
+    pub fn consents(&self, request: &ConsentRequest) -> Result<(), ConsentRefusal> {
         self.is_meant_by(request)?;
-        let holds = self.holds.ok_or(Refusal::NeverRead)?;
+        let holds = self.holds.ok_or(ConsentRefusal::NeverRead)?;
         if self.in_contact {
-            return Err(Refusal::InContact);
+            return Err(ConsentRefusal::InContact);
         }
         let asked = request.generation;
         if holds != asked {
-            return Err(Refusal::OtherGeneration { holds, asked });
+            return Err(ConsentRefusal::OtherGeneration { holds, asked });
         }
-        match self.circle.difference(&request.circle).next() {
-            Some(unasked) => Err(Refusal::Unasked(unasked.clone())),
+        match self
+            .failsafe_group
+            .difference(&request.failsafe_group)
+            .next()
+        {
+            Some(unasked) => Err(ConsentRefusal::Unasked(unasked.clone())),
             None => Ok(()),
         }
     }
 
     /// Whether the request means this process, and comes from another one.
-    fn is_meant_by(&self, request: &ConsentRequest) -> Result<(), Refusal> {
+    fn is_meant_by(&self, request: &ConsentRequest) -> Result<(), ConsentRefusal> {
         let me = self.me;
         if request.from == me.id || request.nonce.as_ref() == Some(&me.nonce) {
-            return Err(Refusal::Myself(me.id.clone()));
+            return Err(ConsentRefusal::Myself(me.id.clone()));
         }
         match &request.to {
-            None => Err(Refusal::NoAddressee),
-            Some(asked) if asked != me => Err(Refusal::OtherProcess {
+            None => Err(ConsentRefusal::NoAddressee),
+            Some(asked) if asked != me => Err(ConsentRefusal::OtherProcess {
                 asked: asked.clone(),
                 is: me.clone(),
             }),
@@ -259,61 +263,61 @@ mod tests {
 
     #[test]
     fn a_keeper_consents_only_to_its_own_state_and_only_if_it_has_no_zookeeper_itself() {
-        let circle = ids(&["a", "b"]);
+        let failsafe_group = ids(&["a", "b"]);
         let me = process("b", 2);
-        let request = |generation, circle: &[&str]| ConsentRequest {
+        let request = |generation, failsafe_group: &[&str]| ConsentRequest {
             from: KeeperId::new("a"),
             nonce: Some(Nonce::drawn(1)),
             to: Some(me.clone()),
             session: 7,
             generation: Generation(generation),
-            circle: ids(circle),
+            failsafe_group: ids(failsafe_group),
         };
-        let asked = Asked {
+        let asked = ConsentContext {
             me: &me,
             holds: Some(Generation(5)),
             in_contact: false,
-            circle: &circle,
+            failsafe_group: &failsafe_group,
         };
         let same = request(5, &["a", "b"]);
         assert_eq!(asked.consents(&same), Ok(()));
         let other = asked.consents(&request(4, &["a", "b"])).unwrap_err();
         assert_eq!(other.to_string(), "it holds generation 5, not 4");
         let fewer = asked.consents(&request(5, &["a"])).unwrap_err();
-        assert_eq!(fewer, Refusal::Unasked(KeeperId::new("b")));
-        let fresh = Asked {
+        assert_eq!(fewer, ConsentRefusal::Unasked(KeeperId::new("b")));
+        let fresh = ConsentContext {
             holds: None,
             ..asked
         };
-        assert_eq!(fresh.consents(&same), Err(Refusal::NeverRead));
-        let connected = Asked {
+        assert_eq!(fresh.consents(&same), Err(ConsentRefusal::NeverRead));
+        let connected = ConsentContext {
             in_contact: true,
             ..asked
         };
-        assert_eq!(connected.consents(&same), Err(Refusal::InContact));
+        assert_eq!(connected.consents(&same), Err(ConsentRefusal::InContact));
     }
 
     #[test]
     fn only_the_very_process_that_is_asked_consents_and_never_to_itself() {
-        let (circle, me) = (ids(&["a", "b"]), process("b", 2));
+        let (failsafe_group, me) = (ids(&["a", "b"]), process("b", 2));
         let request = |from: &str, nonce, to| ConsentRequest {
             from: KeeperId::new(from),
             nonce,
             to,
             session: 7,
             generation: Generation(5),
-            circle: circle.clone(),
+            failsafe_group: failsafe_group.clone(),
         };
-        let asked = Asked {
+        let asked = ConsentContext {
             me: &me,
             holds: Some(Generation(5)),
             in_contact: false,
-            circle: &circle,
+            failsafe_group: &failsafe_group,
         };
         let drawn = |bits| Some(Nonce::drawn(bits));
         let meant = request("a", drawn(1), Some(me.clone()));
         assert_eq!(asked.consents(&meant), Ok(()));
-        let myself = Err(Refusal::Myself(KeeperId::new("b")));
+        let myself = Err(ConsentRefusal::Myself(KeeperId::new("b")));
         for own in [
             request("b", drawn(2), Some(me.clone())),
             request("b", drawn(3), Some(me.clone())),
@@ -323,11 +327,14 @@ mod tests {
             assert_eq!(asked.consents(&own), myself, "{own:?}");
         }
         let former = request("a", None, None);
-        assert_eq!(asked.consents(&former), Err(Refusal::NoAddressee));
+        assert_eq!(asked.consents(&former), Err(ConsentRefusal::NoAddressee));
         for other in [process("b", 9), process("c", 2), process("c", 3)] {
             let refused = asked.consents(&request("a", drawn(1), Some(other.clone())));
             let is = me.clone();
-            assert_eq!(refused, Err(Refusal::OtherProcess { asked: other, is }));
+            assert_eq!(
+                refused,
+                Err(ConsentRefusal::OtherProcess { asked: other, is })
+            );
         }
     }
 

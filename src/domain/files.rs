@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::node::{KeeperId, NodeAddr};
-use super::verdict::{Report, voters};
+use super::verdict::{KeeperReport, voters};
 
 /// The text for a keeper whose file lacks the whole cluster.
 const CLUSTER: &str = "the whole cluster";
@@ -24,7 +24,7 @@ type Lacks = Option<BTreeSet<NodeAddr>>;
 /// Else every file differs that lacks something.
 pub fn odd(
     keepers: &BTreeSet<KeeperId>,
-    reports: &BTreeMap<KeeperId, Report>,
+    reports: &BTreeMap<KeeperId, KeeperReport>,
 ) -> BTreeMap<KeeperId, Difference> {
     let lacks: BTreeMap<&KeeperId, Lacks> = keepers
         .iter()
@@ -46,9 +46,9 @@ pub fn odd(
 }
 
 fn lacks(
-    report: Option<&Report>,
+    report: Option<&KeeperReport>,
     keepers: &BTreeSet<KeeperId>,
-    reports: &BTreeMap<KeeperId, Report>,
+    reports: &BTreeMap<KeeperId, KeeperReport>,
 ) -> Lacks {
     let Some(report) = report else {
         return Some(BTreeSet::new());
@@ -78,10 +78,10 @@ mod tests {
     fn told(lists: &[Option<&[&str]>]) -> Vec<(String, Vec<String>, Vec<String>)> {
         let reports = lists.iter().zip(1..).map(|(list, number)| {
             let nodes = list.unwrap_or_default().iter();
-            let report = Report {
+            let report = KeeperReport {
                 unprobed: nodes.map(|host| NodeAddr::new(*host, 1)).collect(),
                 absent: list.is_none(),
-                ..Report::default()
+                ..KeeperReport::default()
             };
             (KeeperId::new(format!("k{number}")), report)
         });

@@ -3,7 +3,7 @@
 //! Any answer proves life (RK-1), so such a server is not voted down as silent. Keepers report it, and may replace it
 //! for other reasons.
 
-use super::facts::Sighting;
+use super::facts::NodeObservation;
 use super::node::Moment;
 
 /// The error that keeps a server from serving.
@@ -51,7 +51,7 @@ impl Hindrance {
     }
 }
 
-impl Sighting {
+impl NodeObservation {
     /// The hindrance of this kind, if the server answers with it.
     pub fn hindered(&self, kind: HindranceKind) -> Option<&Hindrance> {
         let hindrance = self.hindrance.as_ref().filter(|_| self.answering);

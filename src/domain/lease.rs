@@ -52,10 +52,10 @@ pub struct Unacknowledged {
     /// Keepers to which this keeper has consented may still rely on its consent (RK-8).
     pub consents: bool,
     /// Unknown keepers may still answer: they left before this keeper led.
-    pub strangers: bool,
+    pub possible_unseen_keepers: bool,
     /// Keepers that have not acknowledged the withdrawal, and are out: they have been silent for long enough. Each
     /// with the moment since which it is out.
-    pub passed_over: BTreeMap<KeeperId, Moment>,
+    pub expired_silently: BTreeMap<KeeperId, Moment>,
     /// Keepers that are not online, and may go on by the consent of keepers that have not acknowledged (RK-8): each
     /// until this moment. Known before a withdrawal, too, since it would wait for them. Then keepers online count as
     /// acknowledging.
@@ -67,7 +67,7 @@ pub struct Unacknowledged {
 impl Unacknowledged {
     /// Whether there is no such keeper left.
     pub fn is_empty(&self) -> bool {
-        self.keepers.is_empty() && !self.strangers && !self.consents
+        self.keepers.is_empty() && !self.possible_unseen_keepers && !self.consents
     }
 
     /// Records that `keeper` may go on in one of its sessions until this moment; `None` if it may not.
@@ -82,7 +82,7 @@ impl Unacknowledged {
 impl fmt::Display for Unacknowledged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut names: Vec<&str> = self.keepers.iter().map(KeeperId::as_str).collect();
-        if self.strangers {
+        if self.possible_unseen_keepers {
             names.push("any that left just before this one led");
         }
         if self.consents {

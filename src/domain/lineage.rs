@@ -20,7 +20,7 @@ const DUMPS_ITS_HISTORY: Version = Version {
 
 /// How many promotions back the history of the node's data lies in the lineage: 0 is the present one, `None` means
 /// other data.
-pub(super) fn generation_of(facts: &NodeFacts, lineage: &[String]) -> Option<usize> {
+pub(super) fn promotions_back(facts: &NodeFacts, lineage: &[String]) -> Option<usize> {
     lineage
         .iter()
         .position(|id| facts.histories().any(|own| own == id))
@@ -44,7 +44,7 @@ pub(super) fn extent(facts: &NodeFacts, id: &str) -> Option<u64> {
 ///
 /// Source: `second_repl_offset` in <https://redis.io/docs/latest/commands/info/>.
 pub(super) fn held(facts: &NodeFacts, lineage: &[String]) -> Option<(usize, u64)> {
-    let generation = generation_of(facts, lineage)?;
+    let generation = promotions_back(facts, lineage)?;
     Some((generation, extent(facts, &lineage[generation])?))
 }
 
@@ -66,7 +66,7 @@ pub(super) fn lost_against(
     if !reborn || primary.replication_id == other.replication_id {
         return false;
     }
-    let behind = match generation_of(primary, lineage) {
+    let behind = match promotions_back(primary, lineage) {
         Some(own) if process != Some(&primary.run_id) => {
             own > theirs || own == theirs && Some(kept) > extent(primary, &lineage[own])
         }
@@ -96,7 +96,7 @@ impl Observed {
     /// The process at each node, as a plan that is made now sees it: the one that answers, or the one known last.
     pub fn run_ids(&self) -> BTreeMap<NodeAddr, String> {
         let known = |(addr, node): (&NodeAddr, &ObservedNode)| {
-            let run_id = &node.sighting.named().or(node.last_known())?.run_id;
+            let run_id = &node.observation.named().or(node.last_known())?.run_id;
             Some((addr.clone(), run_id.clone()))
         };
         self.nodes.iter().filter_map(known).collect()
@@ -114,7 +114,7 @@ impl Published {
     /// far as the facts show, that is another process, whose data are not the cluster's.
     pub fn is_stranger(&self, facts: &NodeFacts) -> bool {
         let another = self.process().is_some_and(|known| known != facts.run_id);
-        another && generation_of(facts, &self.lineage).is_none()
+        another && promotions_back(facts, &self.lineage).is_none()
     }
 
     /// Whether these facts, of a node at the published address, are of another process, which is a replica or a
@@ -129,10 +129,15 @@ impl Published {
     /// to the cluster in one of these cases:
     /// - it has some of the cluster's history;
     /// - it came up empty: all its later data were meant for the cluster;
-    /// - `kin` remembers it.
-    pub(super) fn deposing(&self, old: &NodeAddr, last: Option<&NodeFacts>, kin: &Kin) -> Deposed {
+    /// - `related` remembers it.
+    pub(super) fn deposing(
+        &self,
+        old: &NodeAddr,
+        last: Option<&NodeFacts>,
+        related: &RelatedHistories,
+    ) -> Deposed {
         let ours = |facts: &&NodeFacts| {
-            !self.is_stranger(facts) || facts.keys == 0 || kin.contains(old, facts)
+            !self.is_stranger(facts) || facts.keys == 0 || related.contains(old, facts)
         };
         let mut deposed = Deposed {
             run_id: self.process().map(str::to_owned),
@@ -146,7 +151,7 @@ impl Published {
 
     /// Updates the records of withdrawn primaries that are seen again before they follow.
     pub(super) fn recognise(&mut self, observed: &Observed) {
-        let (lineage, kin) = (&self.lineage, &observed.witness.kin);
+        let (lineage, related) = (&self.lineage, &observed.witness.related);
         for (addr, deposed) in &mut self.deposed {
             let node = observed.nodes.get(addr);
             let Some(facts) = node.and_then(|node| node.last_known()) else {
@@ -154,9 +159,9 @@ impl Published {
             };
             let ours = facts.keys == 0
                 || facts.starts_without_history()
-                || generation_of(facts, lineage).is_some()
+                || promotions_back(facts, lineage).is_some()
                 || deposed.is(facts)
-                || kin.contains(addr, facts);
+                || related.contains(addr, facts);
             if ours {
                 deposed.is_now(&facts.run_id, facts.histories());
             }
@@ -175,13 +180,13 @@ impl Published {
     /// Whether facts of the node show that its data go back to the cluster's.
     pub(super) fn is_related(&self, addr: &NodeAddr, facts: &NodeFacts) -> bool {
         let deposed = self.deposed.get(addr);
-        generation_of(facts, &self.lineage).is_some()
+        promotions_back(facts, &self.lineage).is_some()
             || deposed.is_some_and(|deposed| deposed.is(facts))
     }
 }
 
-mod kin;
-pub use kin::Kin;
+mod related;
+pub use related::RelatedHistories;
 
 #[cfg(test)]
 mod tests;

@@ -46,13 +46,13 @@ pub struct Liveness {
     sent: Option<Moment>,
     /// Only probes sent from here on count as evidence: this keeper was stalled before.
     fresh_from: Moment,
-    loading: Option<Spell>,
-    busy: Option<Spell>,
+    loading: Option<ErrorStreak>,
+    busy: Option<ErrorStreak>,
 }
 
 /// A node that answers the same error again and again: `LOADING`, or `BUSY`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Spell {
+struct ErrorStreak {
     /// When the node first answered this error.
     since: Moment,
     /// The error answered a probe that counts as evidence.
@@ -83,12 +83,12 @@ impl Liveness {
     /// except those for loading and for being busy.
     pub fn answered(&mut self, now: Moment, loading: bool) {
         self.alive_at(now);
-        self.loading = loading.then(|| Spell::go_on(self.loading, now));
+        self.loading = loading.then(|| ErrorStreak::go_on(self.loading, now));
     }
 
     /// Records whether that reply was `BUSY`.
     pub fn busy(&mut self, now: Moment, busy: bool) {
-        self.busy = busy.then(|| Spell::go_on(self.busy, now));
+        self.busy = busy.then(|| ErrorStreak::go_on(self.busy, now));
     }
 
     /// Records a sign of life that says nothing else, such as a reply that came too late for its probe.
@@ -219,7 +219,7 @@ impl Liveness {
     }
 }
 
-impl Spell {
+impl ErrorStreak {
     /// The spell that is seen at `now`: the `known` one goes on, or a new one begins.
     fn go_on(known: Option<Self>, now: Moment) -> Self {
         Self {

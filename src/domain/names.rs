@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use super::node::NodeAddr;
 use super::published::Published;
-use super::task::{Command, Task};
-use super::verdict::Report;
+use super::task::{Task, TaskCommand};
+use super::verdict::KeeperReport;
 
 /// The addresses that a host resolves to here.
 pub type Addresses = BTreeSet<IpAddr>;
@@ -117,7 +117,7 @@ impl Names {
     }
 
     /// A report in the names of the file.
-    pub fn localise_report(&self, report: &Report) -> Report {
+    pub fn localise_report(&self, report: &KeeperReport) -> KeeperReport {
         let set = |nodes: &BTreeSet<NodeAddr>| nodes.iter().map(|addr| self.own(addr)).collect();
         let mut told = report.clone();
         told.votes = report
@@ -149,7 +149,7 @@ impl Names {
         }
         for Task { node, command, .. } in told.tasks.values_mut() {
             *node = self.own(node);
-            if let Command::Follow(primary) = command {
+            if let TaskCommand::Follow(primary) = command {
                 *primary = self.own(primary);
             }
         }
@@ -298,9 +298,9 @@ mod tests {
             ..shared
         };
         assert_eq!(written, expected);
-        let report = Report {
+        let report = KeeperReport {
             votes: [(at("10.0.0.1"), DownReason::Refused)].into(),
-            ..Report::default()
+            ..KeeperReport::default()
         };
         let told = names.localise_report(&report);
         assert!(told.votes.contains_key(&at("redis-1")));

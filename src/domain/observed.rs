@@ -9,8 +9,9 @@ use super::brake::Brake;
 use super::claims::{Contender, Overlap};
 use super::confirmation::Confirmation;
 use super::drain::Drain;
-use super::facts::{Link, Mode, NodeFacts, Sighting};
+use super::facts::{Link, Mode, NodeFacts, NodeObservation};
 use super::group::OtherGroup;
+use super::last_failover::LastFailover;
 use super::lease::Unacknowledged;
 use super::liveness::Limits;
 use super::looks::Looks;
@@ -19,7 +20,6 @@ use super::node::{Epoch, KeeperId, Moment, NodeAddr};
 use super::published::Published;
 use super::rivals::Astray;
 use super::sentinels::{AtNode, SentinelWatch};
-use super::succession::Succession;
 use super::verdict::Verdict;
 use super::witness::Witness;
 
@@ -38,10 +38,10 @@ pub struct Observed {
     /// The epoch to act under.
     pub epoch: Epoch,
     /// Commands that failed recently, by node.
-    pub failures: BTreeMap<NodeAddr, Failure>,
+    pub failures: BTreeMap<NodeAddr, CommandFailure>,
     /// Settings that could not be made recently, by node (RK-9). Separate from the other failures, since they say
     /// nothing about fitness as a primary.
-    pub setting_failures: BTreeMap<NodeAddr, Failure>,
+    pub setting_failures: BTreeMap<NodeAddr, CommandFailure>,
     /// When and why a switchover was last given up in its course. Separate from the other failures, too: the
     /// successor may not be at fault, and a failover needs less of it.
     pub switch_failed: Option<(Moment, String)>,
@@ -65,7 +65,7 @@ pub struct Observed {
     /// The times that votes depend on.
     pub limits: Limits,
     /// The last failover that this keeper saw; `None` if it saw none since its start, or a switchover since.
-    pub succession: Option<Succession>,
+    pub last_failover: Option<LastFailover>,
     /// The Sentinels that are present, and how long they hold this keeper back.
     pub sentinels: SentinelWatch,
     /// This keeper's own record of the published primary and its replicas, since its start (RK-6).
@@ -114,17 +114,17 @@ pub struct Requested {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedNode {
     /// The observation of this keeper's monitor.
-    pub sighting: Sighting,
+    pub observation: NodeObservation,
     /// The votes of the keepers online.
     pub verdict: Verdict,
     /// Another keeper's facts of the node since the published generation, if the node does not answer this keeper.
     /// That keeper can carry out commands at the node.
-    pub elsewhere: Option<Elsewhere>,
+    pub relayed: Option<RelayedFacts>,
 }
 
 /// Another keeper's facts of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Elsewhere {
+pub struct RelayedFacts {
     /// The keeper that read them.
     pub keeper: KeeperId,
     /// The facts.
@@ -133,7 +133,7 @@ pub struct Elsewhere {
 
 /// A node at which a command failed under the present leadership.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
+pub struct CommandFailure {
     /// When it failed last.
     pub at: Moment,
     /// How often in a row.
@@ -146,7 +146,7 @@ pub struct Failure {
     pub through: BTreeSet<KeeperId>,
 }
 
-impl Failure {
+impl CommandFailure {
     /// When the node may be commanded again: 1 s after the first failure, doubled up to 30 s. Without a primary
     /// (`urgent`) at most 2 s. At once if the server only ended the connection, up to 50 times in a row.
     pub fn retry_at(&self, urgent: bool) -> Moment {
@@ -163,18 +163,18 @@ impl ObservedNode {
     /// The keeper through which the node is seen and commanded; `None` if this keeper reaches the node, or no keeper
     /// does.
     pub fn through(&self) -> Option<&KeeperId> {
-        self.elsewhere.as_ref().map(|elsewhere| &elsewhere.keeper)
+        self.relayed.as_ref().map(|relayed| &relayed.keeper)
     }
 
     /// The newest known facts of the node, read by this keeper or by another one. The node may be gone since.
     pub fn last_known(&self) -> Option<&NodeFacts> {
-        let elsewhere = self.elsewhere.as_ref().map(|elsewhere| &elsewhere.facts);
-        elsewhere.or(self.sighting.facts.as_ref())
+        let relayed = self.relayed.as_ref().map(|relayed| &relayed.facts);
+        relayed.or(self.observation.facts.as_ref())
     }
 
     /// The facts of a node that answers and that no majority votes down, whatever kind of server it is.
     pub fn answering(&self) -> Option<&NodeFacts> {
-        self.sighting.named().filter(|_| !self.verdict.down())
+        self.observation.named().filter(|_| !self.verdict.down())
     }
 
     /// The same for a node that runs as a plain server.
@@ -189,15 +189,15 @@ impl ObservedNode {
     }
 
     /// The node, with the reason why its state is in doubt, in words.
-    pub(super) fn doubt(&self, addr: &NodeAddr) -> (NodeAddr, String) {
-        let words = match self.sighting.named() {
+    pub(super) fn why_undecided(&self, addr: &NodeAddr) -> (NodeAddr, String) {
+        let words = match self.observation.named() {
             Some(facts) if facts.mode != Mode::Standalone => {
                 "it is no plain Redis server".to_owned()
             }
             Some(facts) if facts.loading => "it is loading its data set".to_owned(),
-            _ => self.sighting.trouble_in_words(),
+            _ => self.observation.trouble_in_words(),
         };
-        let silent = self.sighting.probed && self.sighting.named().is_none();
+        let silent = self.observation.probed && self.observation.named().is_none();
         match self.verdict.out_of_reach().filter(|_| silent) {
             Some(why) => (addr.clone(), format!("{words}; it {why}")),
             None => (addr.clone(), words),
@@ -206,7 +206,8 @@ impl ObservedNode {
 
     /// Whether the node may be alive or down: it gives no usable answer, and no majority finds it unfit as a primary.
     pub fn undecided(&self) -> bool {
-        !self.verdict.unfit_as_primary() && self.sighting.named().is_none_or(|facts| facts.loading)
+        !self.verdict.unfit_as_primary()
+            && self.observation.named().is_none_or(|facts| facts.loading)
     }
 }
 
@@ -214,7 +215,7 @@ impl Observed {
     /// The cluster with the knowledge of other keepers: a node that answers only another keeper has that keeper's
     /// facts. A history whose origin this keeper has seen names the origin. Nodes of other clusters are left out.
     pub(super) fn through_others(&self) -> Cow<'_, Self> {
-        let unseen = |node: &ObservedNode| !node.sighting.answering && node.elsewhere.is_some();
+        let unseen = |node: &ObservedNode| !node.observation.answering && node.relayed.is_some();
         let foreign = self.foreign();
         let traces = self.traces();
         if foreign.is_empty() && !self.nodes.values().any(unseen) && traces.is_empty() {
@@ -223,38 +224,38 @@ impl Observed {
         let mut observed = self.clone();
         for (addr, origin) in traces {
             let node = observed.nodes.get_mut(&addr);
-            if let Some(facts) = node.and_then(|node| node.sighting.facts.as_mut()) {
+            if let Some(facts) = node.and_then(|node| node.observation.facts.as_mut()) {
                 facts.trace_to(origin);
             }
         }
         observed.nodes.retain(|addr, _| !foreign.contains(addr));
         for node in observed.nodes.values_mut().filter(|node| unseen(node)) {
-            let Some(Elsewhere { facts, .. }) = &node.elsewhere else {
+            let Some(RelayedFacts { facts, .. }) = &node.relayed else {
                 continue;
             };
-            let sighting = &mut node.sighting;
+            let observation = &mut node.observation;
             let upstream = facts.upstream().map(|upstream| upstream.primary.host());
             let literal = upstream.and_then(|host| host.parse::<IpAddr>().ok());
-            sighting.upstream_addresses = literal.into_iter().collect();
-            sighting.facts = Some(facts.clone());
-            sighting.answering = true;
+            observation.upstream_addresses = literal.into_iter().collect();
+            observation.facts = Some(facts.clone());
+            observation.answering = true;
             // The facts were read after the present state was published.
-            sighting.at = sighting.at.max(self.published_at.unwrap_or_default());
-            sighting.trouble = None;
-            sighting.hindrance = None;
-            sighting.login_refused = None;
-            sighting.unproven = None;
-            sighting.outdated = None;
-            sighting.min_replicas = None;
+            observation.at = observation.at.max(self.published_at.unwrap_or_default());
+            observation.trouble = None;
+            observation.hindrance = None;
+            observation.login_refused = None;
+            observation.unproven = None;
+            observation.outdated = None;
+            observation.min_replicas = None;
             // The keeper that reads the node commands it, too.
-            sighting.commandable = None;
+            observation.commandable = None;
         }
         Cow::Owned(observed)
     }
 
     /// The failure for which the node is left alone now. A command that failed through one keeper may be tried
     /// through another.
-    pub(super) fn failed_lately(&self, addr: &NodeAddr, now: Moment) -> Option<&Failure> {
+    pub(super) fn failed_lately(&self, addr: &NodeAddr, now: Moment) -> Option<&CommandFailure> {
         let failure = self.failures.get(addr)?;
         let through = self.nodes.get(addr).and_then(ObservedNode::through);
         let untried = through.is_some_and(|keeper| !failure.through.contains(keeper));
@@ -270,7 +271,7 @@ impl Observed {
     /// Updates the record of Sentinels, and of the time that they have.
     pub fn watch_sentinels(&mut self, now: Moment) {
         let seen = |(addr, node): (&NodeAddr, &ObservedNode)| {
-            let facts = node.sighting.named()?;
+            let facts = node.observation.named()?;
             Some(AtNode {
                 node: addr.clone(),
                 sentinel: facts.sentinels.first()?.clone(),
@@ -288,7 +289,7 @@ impl Observed {
         let Some((unlisted, node)) = self.unlisted.get(primary).zip(self.nodes.get(addr)) else {
             return false;
         };
-        let own = (addr, &node.sighting.addresses);
+        let own = (addr, &node.observation.addresses);
         identity((primary, &unlisted.addresses), own) == Identity::Unknown
     }
 
@@ -321,30 +322,30 @@ impl Observed {
     /// Whether the replica is linked to another server than the one that it names: see [`Witness`].
     pub(super) fn is_astray_by_itself(&self, replica: &NodeAddr) -> bool {
         let known = self.nodes.get(replica);
-        let facts = known.and_then(|node| node.sighting.facts.as_ref());
+        let facts = known.and_then(|node| node.observation.facts.as_ref());
         facts.is_some_and(|facts| self.witness.is_elsewhere(replica, facts))
     }
 
     /// The configured node that `replica` says it follows.
     pub(super) fn named_by(&self, replica: &NodeAddr) -> Option<&NodeAddr> {
-        let sighting = &self.nodes.get(replica)?.sighting;
-        let facts = sighting.facts.as_ref()?;
+        let observation = &self.nodes.get(replica)?.observation;
+        let facts = observation.facts.as_ref()?;
         let upstream = facts.upstream()?;
         let named = self.nodes.keys().find(|addr| **addr == upstream.primary);
         let resolved = || {
             self.nodes.iter().find(|(addr, node)| {
                 addr.port() == upstream.primary.port()
                     && !node
-                        .sighting
+                        .observation
                         .addresses
-                        .is_disjoint(&sighting.upstream_addresses)
+                        .is_disjoint(&observation.upstream_addresses)
             })
         };
         let streamed = || {
             let up = upstream.link == Link::Up;
             self.nodes.iter().find(|(_, node)| {
                 let primary = node
-                    .sighting
+                    .observation
                     .facts
                     .as_ref()
                     .filter(|facts| facts.is_primary());
@@ -362,7 +363,7 @@ impl Observed {
     fn places(&self, addr: &NodeAddr) -> Addresses {
         let nothing = Addresses::new();
         let node = self.nodes.get(addr);
-        let resolved = node.map_or(&nothing, |node| &node.sighting.addresses);
+        let resolved = node.map_or(&nothing, |node| &node.observation.addresses);
         known_addresses(addr.host(), resolved)
     }
 
@@ -379,7 +380,7 @@ impl Observed {
         let is_primary = |addr| {
             self.nodes
                 .get(addr)?
-                .sighting
+                .observation
                 .facts
                 .as_ref()
                 .map(NodeFacts::is_primary)
@@ -431,7 +432,7 @@ mod tests {
     fn a_failed_node_is_left_alone_for_a_second_then_twice_as_long_up_to_half_a_minute() {
         let waits = [1, 2, 3, 4, 5, 6, 7, 1_000].map(|times| {
             let (at, why) = (Moment(Duration::from_secs(5)), String::new());
-            let failure = Failure {
+            let failure = CommandFailure {
                 at,
                 times,
                 why,

@@ -102,7 +102,7 @@ mod tests {
             cluster().replica(name, "other")
         };
         let node = &cluster.observed.nodes[&addr(name)];
-        node.sighting.facts.clone().expect("added with facts")
+        node.observation.facts.clone().expect("added with facts")
     }
 
     fn published(primary: Option<&str>) -> Published {

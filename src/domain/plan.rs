@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-pub use self::hindered::Then;
+pub use self::hindrance::HindranceAction;
 pub use self::hold::Hold;
 pub use self::hold_kind::HoldKind;
 use super::confirmation::Inquiry;
@@ -32,7 +32,7 @@ mod confirmation;
 mod discover;
 mod finish;
 mod foreigners;
-mod hindered;
+mod hindrance;
 mod hold;
 mod hold_kind;
 mod keep;
@@ -45,8 +45,8 @@ mod sharing;
 mod shutdown;
 mod states;
 mod stranger;
+mod summary;
 mod switchover;
-mod told;
 mod words;
 mod write_safety;
 
@@ -69,7 +69,7 @@ pub enum Action {
         /// The state. The writer fills in epoch and generation.
         state: Published,
         /// The meaning of the write.
-        change: Change,
+        change: StateChange,
     },
     /// Publish this cluster in the state in which another cluster of the group is published. Fewer keepers have the
     /// other cluster in their files. The guarded write (RK-4) also checks that the other cluster's state has not
@@ -132,7 +132,7 @@ pub enum Action {
 
 /// The meaning of a write of the published state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum StateChange {
     /// No primary is published any more (RK-2).
     Withdraw,
     /// A primary is published.
@@ -157,7 +157,7 @@ impl Action {
     }
 }
 
-impl Change {
+impl StateChange {
     /// Whether the published primary changes, so that the generation is raised (RK-2).
     pub fn raises_generation(self) -> bool {
         matches!(self, Self::Withdraw | Self::Publish | Self::Resume)
@@ -186,7 +186,7 @@ impl Plan {
         self
     }
 
-    fn write(change: Change, state: Published) -> Self {
+    fn write(change: StateChange, state: Published) -> Self {
         Self::act(Action::Write { state, change })
     }
 }
@@ -201,35 +201,35 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
     let observed = &*observed.through_others();
     let (sentinel, again) = sentinels(observed, now);
     let foreign = foreigners(observed);
-    let case = Case {
+    let situation = Situation {
         observed,
         policy,
         now,
     };
     let unpublished = |before: &Published| {
-        overlap::take_over(observed).unwrap_or_else(|| discover::discover(&case, before))
+        overlap::take_over(observed).unwrap_or_else(|| discover::discover(&situation, before))
     };
     let mut plan = match &observed.published {
         Some(published) => match (&published.intent, &published.primary) {
-            (Some(intent), _) => finish::finish(&case, published, intent),
-            (None, Some(primary)) => keep::keep(&case, published, primary),
+            (Some(intent), _) => finish::finish(&situation, published, intent),
+            (None, Some(primary)) => keep::keep(&situation, published, primary),
             (None, None) => unpublished(published),
         },
         None => unpublished(&Published::default()),
     };
     plan.holds.extend(foreign);
     plan.holds.extend(commandable::not_commandable(observed));
-    hindered::tell(observed, &mut plan);
-    plan.holds.extend(min_replicas::told(&case));
+    hindrance::tell(observed, &mut plan);
+    plan.holds.extend(min_replicas::holds(&situation));
     match sentinel {
         Some(hold @ Hold::SentinelAtWork { .. }) => {
-            plan = sentinel::left_of(&case, plan, hold);
+            plan = sentinel::left_of(&situation, plan, hold);
             plan.again = plan.again.into_iter().chain(again).min();
         }
         passed_over => plan.holds.extend(passed_over),
     }
     plan = if observed.other_groups.is_empty() {
-        looks::first(&case, plan)
+        looks::first(&situation, plan)
     } else {
         sharing::left_of(observed, plan)
     };
@@ -238,7 +238,7 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
     } else {
         plan.holds.extend(overlaps);
     }
-    foreigners::tell_failovers(observed, &mut plan.holds);
+    foreigners::note_server_failovers(observed, &mut plan.holds);
     plan.holds.extend(foreigners::astray(observed));
     if plan.action.is_none() {
         // A command that failed may be tried again later. No event says when, so the plan does.
@@ -251,13 +251,13 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
 }
 
 /// The input of every situation.
-struct Case<'a> {
+struct Situation<'a> {
     observed: &'a Observed,
     policy: &'a Policy,
     now: Moment,
 }
 
-impl Case<'_> {
+impl Situation<'_> {
     /// Nodes that may be commanded: online, and not a second name of a server that another node stands for.
     fn members(&self) -> impl Iterator<Item = (&NodeAddr, &NodeFacts)> {
         let aliases = self.observed.aliases();

@@ -53,7 +53,7 @@ pub struct Advertised {
 
 /// Why a keeper could not be asked for its consent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Obstacle {
+pub enum RehearsalObstacle {
     /// The address leads nowhere.
     #[error("its address does not resolve: {0}")]
     Unresolved(String),
@@ -91,7 +91,7 @@ pub enum Obstacle {
     Loopback,
 }
 
-impl Obstacle {
+impl RehearsalObstacle {
     /// Whether the address of `asked` leads to another keeper as well, which no restart explains.
     fn leads_astray(&self, asked: &KeeperId) -> bool {
         match self {
@@ -124,10 +124,10 @@ impl Obstacle {
 
 /// A change that is worth a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum News {
+pub enum RehearsalNews {
     /// The keeper could not be asked, twice in a row or for another reason than was reported. An answer from another
     /// keeper is reported the first time.
-    Obstructed(Obstacle),
+    Obstructed(RehearsalObstacle),
     /// The keeper can be asked again, and its address leads to it alone.
     Clear,
 }
@@ -135,14 +135,14 @@ pub enum News {
 /// The course of the rehearsals with all keepers. The entry of this keeper itself is about its own address.
 #[derive(Debug, Default)]
 pub struct Rehearsals {
-    with: BTreeMap<KeeperId, Course>,
+    with: BTreeMap<KeeperId, RehearsalHistory>,
     /// When a rehearsal came from another place last.
     reached: Option<Moment>,
 }
 
 /// The course of the rehearsals with one keeper.
 #[derive(Debug, Default)]
-struct Course {
+struct RehearsalHistory {
     /// The address and the process that they were made with.
     with: Option<Advertised>,
     due: Option<Moment>,
@@ -151,9 +151,9 @@ struct Course {
     /// Successes in a row.
     successes: u32,
     /// Why the last one failed.
-    obstacle: Option<Obstacle>,
+    obstacle: Option<RehearsalObstacle>,
     /// The obstacle that was reported.
-    told: Option<Obstacle>,
+    told: Option<RehearsalObstacle>,
     /// A reported obstacle was dropped, and its end is not reported yet.
     dropped: bool,
     /// When the last one ended.
@@ -168,7 +168,7 @@ pub struct Rehearsed {
     /// When the last rehearsal ended.
     pub tried: Moment,
     /// Why the last rehearsal failed, or the obstacle that was reported and still stands.
-    pub obstacle: Option<Obstacle>,
+    pub obstacle: Option<RehearsalObstacle>,
 }
 
 impl Rehearsals {
@@ -210,14 +210,14 @@ impl Rehearsals {
             let course = self.with.entry((*keeper).clone()).or_default();
             if course.with.as_ref().is_some_and(|it| it != advertised) {
                 changed.insert((*keeper).clone());
-                course.begin_anew(now);
+                course.restart(now);
             }
             course.with = Some(advertised.clone()).filter(|it| !it.rest.is_empty());
         }
         for course in self.with.values_mut() {
             let mut found = course.obstacle.iter().chain(&course.told);
             if found.any(|obstacle| obstacle.involves(&changed)) {
-                course.begin_anew(now);
+                course.restart(now);
             }
         }
     }
@@ -240,9 +240,9 @@ impl Rehearsals {
     pub fn ended(
         &mut self,
         keeper: &KeeperId,
-        outcome: Result<(), Obstacle>,
+        outcome: Result<(), RehearsalObstacle>,
         now: Moment,
-    ) -> Option<News> {
+    ) -> Option<RehearsalNews> {
         let course = self.with.get_mut(keeper)?;
         course.tried = Some(now);
         course.obstacle = outcome.err();
@@ -251,10 +251,10 @@ impl Rehearsals {
             course.successes = course.successes.saturating_add(1);
             let steady = course.successes >= STEADY_AFTER;
             course.due = Some(now.after(if steady { EVERY } else { AGAIN }));
-            let astray = |told: &mut Obstacle| told.leads_astray(keeper) && !steady;
+            let astray = |told: &mut RehearsalObstacle| told.leads_astray(keeper) && !steady;
             let over = course.told.take_if(|told| !astray(told)).is_some();
             let dropped = course.told.is_none() && std::mem::take(&mut course.dropped);
-            return (over || dropped).then_some(News::Clear);
+            return (over || dropped).then_some(RehearsalNews::Clear);
         };
         (course.failures, course.successes) = (course.failures.saturating_add(1), 0);
         let told = course.failures >= TOLD_AFTER || obstacle.leads_astray(keeper);
@@ -263,7 +263,7 @@ impl Rehearsals {
             return None;
         }
         course.told = Some(obstacle.clone());
-        Some(News::Obstructed(obstacle))
+        Some(RehearsalNews::Obstructed(obstacle))
     }
 
     /// Records that a rehearsal has come from another place.
@@ -291,15 +291,15 @@ impl Rehearsals {
     }
 
     /// The obstacles that were reported and still stand.
-    pub fn told(&self) -> impl Iterator<Item = (&KeeperId, &Obstacle)> {
+    pub fn reported_obstacles(&self) -> impl Iterator<Item = (&KeeperId, &RehearsalObstacle)> {
         let courses = self.with.iter();
         courses.filter_map(|(keeper, course)| Some((keeper, course.told.as_ref()?)))
     }
 }
 
-impl Course {
+impl RehearsalHistory {
     /// Drops the results for an address or a process that has changed.
-    fn begin_anew(&mut self, now: Moment) {
+    fn restart(&mut self, now: Moment) {
         *self = Self {
             with: self.with.take(),
             due: Some(now),
@@ -314,22 +314,25 @@ pub fn answered(
     asked: &KeeperProcess,
     by: KeeperProcess,
     me: &KeeperProcess,
-) -> Result<(), Obstacle> {
+) -> Result<(), RehearsalObstacle> {
     if by.nonce == me.nonce || by.id == me.id {
-        Err(Obstacle::Myself)
+        Err(RehearsalObstacle::Myself)
     } else if by == *asked {
         Ok(())
     } else {
-        Err(Obstacle::Other(by))
+        Err(RehearsalObstacle::Other(by))
     }
 }
 
 /// Checks a keeper's own address, which resolves to `addresses`. `elsewhere` says that keepers run at other places,
 /// and that none is known to reach this one.
-pub fn own_address(addresses: &BTreeSet<SocketAddr>, elsewhere: bool) -> Result<(), Obstacle> {
+pub fn own_address(
+    addresses: &BTreeSet<SocketAddr>,
+    elsewhere: bool,
+) -> Result<(), RehearsalObstacle> {
     let near = |address: &SocketAddr| address.ip().is_loopback() || address.ip().is_unspecified();
     if elsewhere && addresses.iter().all(near) {
-        return Err(Obstacle::Loopback);
+        return Err(RehearsalObstacle::Loopback);
     }
     Ok(())
 }

@@ -48,14 +48,14 @@ const LAST_RETRY: Duration = Duration::from_mins(5);
 const NAME_FORGOTTEN_AFTER: Duration = Duration::from_mins(15);
 
 /// How many names that do not lead to their keepers are reported.
-const ASTRAY_TOLD: usize = 8;
+const ASTRAY_SHOWN: usize = 8;
 
 /// After this many failures in a row a name is reported as leading to no keeper: the keeper may just be starting.
 const NOBODY_AFTER: u32 = 2;
 
 /// The knowledge that all clusters get.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Known {
+pub struct KnownGroups {
     /// Groups that manage the same servers.
     pub rivals: Vec<Rival>,
     /// Names that do not lead to their keepers.
@@ -319,8 +319,8 @@ impl Rivals {
     }
 
     /// The knowledge that all clusters get now.
-    pub fn told(&self, now: Moment) -> Known {
-        Known {
+    pub fn known_groups(&self, now: Moment) -> KnownGroups {
+        KnownGroups {
             rivals: self.known(now),
             astray: self.astray(now),
         }
@@ -349,7 +349,7 @@ impl Rivals {
         });
         let mut astray: Vec<_> = astray.collect();
         astray.sort();
-        astray.truncate(ASTRAY_TOLD);
+        astray.truncate(ASTRAY_SHOWN);
         astray
     }
 

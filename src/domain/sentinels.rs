@@ -10,7 +10,7 @@ use super::node::{Moment, NodeAddr};
 
 /// How long a Sentinel may take to replace a primary that the keepers find down. A Sentinel with default settings
 /// takes half of that: `down-after-milliseconds` is 30 s.
-const PATIENCE: Duration = Duration::from_mins(1);
+const SENTINEL_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How long a Sentinel counts as present after it was seen last. After each failover a Sentinel closes all of its
 /// connections. New ones follow within a second or two: `SENTINEL_PING_PERIOD` and `sentinelReconnectInstance` in
@@ -59,7 +59,7 @@ impl SentinelWatch {
         let sentinel = self.last.is_some();
         self.down_since = primary_down.then(|| self.down_since.unwrap_or(now));
         self.idle = match self.down_since {
-            Some(since) => self.idle || (sentinel && now >= since.after(PATIENCE)),
+            Some(since) => self.idle || (sentinel && now >= since.after(SENTINEL_TIMEOUT)),
             None => self.idle && sentinel,
         };
     }
@@ -74,7 +74,7 @@ impl SentinelWatch {
     pub fn hold(&self) -> SentinelHold {
         match self.down_since {
             _ if self.idle => SentinelHold::PassedOver,
-            Some(since) => SentinelHold::HoldsUntil(since.after(PATIENCE)),
+            Some(since) => SentinelHold::HoldsUntil(since.after(SENTINEL_TIMEOUT)),
             None => SentinelHold::Holds,
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::facts::{Link, Mode, NodeFacts};
 use super::group::OtherGroup;
-use super::lineage::{generation_of, lost_against};
+use super::lineage::{lost_against, promotions_back};
 use super::node::{ClusterName, Moment, NodeAddr};
 use super::observed::{Observed, ObservedNode, Unlisted};
 use super::policy::Policy;
@@ -251,7 +251,7 @@ impl Serving<'_> {
             return Reason::OtherGroup(Box::new(other.clone()));
         }
         let other = match &reason {
-            Reason::Primary => self.observed.gainsaid(addr),
+            Reason::Primary => self.observed.contradicted(addr),
             Reason::NotPrimary(_) | Reason::NoPrimary => self.observed.proclaimed(addr),
             _ => None,
         };
@@ -297,8 +297,8 @@ impl Serving<'_> {
     /// - Another process answers this keeper, with less data than a node holds that answers. Its new writes would be
     ///   lost once the leader replaces it.
     fn published_primary(&self, published: &Published, node: &ObservedNode) -> Reason {
-        let (sighting, verdict) = (&node.sighting, &node.verdict);
-        match sighting.said_within(self.policy.mark_down, self.now) {
+        let (observation, verdict) = (&node.observation, &node.verdict);
+        match observation.facts_within(self.policy.mark_down, self.now) {
             _ if self.votes_current && verdict.refused_by_majority() => Reason::RefusedByMajority {
                 refused: verdict.refused,
                 keepers: verdict.keepers,
@@ -307,7 +307,7 @@ impl Serving<'_> {
             Some(facts) if published.is_replaced_by(facts) => Reason::Stranger,
             Some(facts) if facts.mode != Mode::Standalone => Reason::WrongMode,
             Some(facts) if !facts.is_primary() => Reason::DemotedFromOutside,
-            _ if sighting.refused => Reason::RefusedHere,
+            _ if observation.refused => Reason::RefusedHere,
             Some(facts) => {
                 let holder = self.holder_of_more(published, facts);
                 holder.map_or(Reason::Primary, |it| Reason::CameBackBehind(it.clone()))
@@ -348,11 +348,11 @@ impl Serving<'_> {
         if let Some(down) = self.down(node) {
             return down;
         }
-        let sighting = &node.sighting;
-        let Some(facts) = sighting.proven() else {
-            let trouble = sighting.trouble_in_words();
-            let foreign = sighting.unproven.is_some_and(|it| it.foreign);
-            return match (sighting.probed, foreign && sighting.answering) {
+        let observation = &node.observation;
+        let Some(facts) = observation.proven() else {
+            let trouble = observation.trouble_in_words();
+            let foreign = observation.unproven.is_some_and(|it| it.foreign);
+            return match (observation.probed, foreign && observation.answering) {
                 (false, _) => Reason::Unprobed,
                 (true, true) => Reason::Foreign(trouble),
                 (true, false) => Reason::Unread(trouble),
@@ -367,7 +367,7 @@ impl Serving<'_> {
         let Some(upstream) = facts.upstream() else {
             return Reason::UnpublishedPrimary;
         };
-        if generation_of(facts, &published.lineage).is_none() {
+        if promotions_back(facts, &published.lineage).is_none() {
             let first_sync = upstream.syncing || upstream.link != Link::Up;
             return if first_sync {
                 Reason::Syncing
@@ -382,7 +382,7 @@ impl Serving<'_> {
             },
             Link::Down { since } => {
                 // A replica without a link since its start has data from before the start.
-                let age = self.now.since(sighting.at);
+                let age = self.now.since(observation.at);
                 let stale = since.unwrap_or(facts.uptime).saturating_add(age);
                 let within_bounds = published.primary.is_none() || stale <= self.policy.max_stale;
                 if within_bounds {
@@ -395,7 +395,7 @@ impl Serving<'_> {
     }
 
     fn down(&self, node: &ObservedNode) -> Option<Reason> {
-        let (votes, keepers) = match node.sighting.vote {
+        let (votes, keepers) = match node.observation.vote {
             _ if self.votes_current => (node.verdict.unreachable, node.verdict.keepers),
             Some(reason) if !reason.is_alive() => (1, 1),
             _ => (0, 1),

@@ -13,7 +13,7 @@ use super::node::{Generation, Moment};
 
 /// A silent keeper, as a leader knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Silence {
+pub struct KeeperSilence {
     /// When the keeper's last sign of life was read.
     pub since: Moment,
     /// *L*: how long the keeper answers after a heartbeat.
@@ -40,7 +40,7 @@ pub enum Asks {
     Others,
 }
 
-impl Silence {
+impl KeeperSilence {
     /// The moment from which on the keeper does not answer from before the withdrawal.
     pub fn out(&self) -> Moment {
         let leased = self.since.after(outlasting(self.lease));
@@ -106,7 +106,7 @@ mod tests {
 
     /// When a keeper is out that has been silent since 1,000 ms, with `limit` in seconds.
     fn out(limit: u64, asks: Asks) -> Moment {
-        let silence = Silence {
+        let silence = KeeperSilence {
             since: at(1_000),
             lease: LEASE,
             limit: Duration::from_secs(limit),

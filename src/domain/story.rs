@@ -9,7 +9,7 @@ pub use self::choice::{Choice, choice};
 pub use self::foresight::{Foreseen, Foresight};
 pub use self::holds::{HoldNews, HoldsTold, Weight};
 pub use self::obstacles::{News as ObstacleNews, Obstacles};
-pub use self::silence::{Silence, reason};
+pub use self::silence::{SilenceStory, reason};
 use super::drain::Proxy;
 use super::facts::{DownReason, Link};
 use super::lineage::extent;
@@ -34,7 +34,7 @@ pub enum Event {
         /// The node is the published primary.
         is_primary: bool,
         /// How long the node has been silent, and what follows.
-        silence: Silence,
+        silence: SilenceStory,
     },
     /// This keeper votes the node down.
     VotedDown {
@@ -122,7 +122,7 @@ pub struct Done {
 
 /// The events so far of one node.
 #[derive(Debug, Default)]
-struct Told {
+struct NodeStory {
     /// Since when the node does not answer.
     silent_since: Option<Moment>,
     /// Whether the silence has had its event.
@@ -135,7 +135,7 @@ struct Told {
 
 /// A change of primary that is under way.
 #[derive(Debug, Clone, Default)]
-struct Change {
+struct PrimaryChange {
     old: Option<NodeAddr>,
     /// The run id of the withdrawn process.
     process: Option<String>,
@@ -151,10 +151,10 @@ struct Change {
 /// The state behind the events: earlier observations, and the events that they led to.
 #[derive(Debug, Default)]
 pub struct Story {
-    nodes: BTreeMap<NodeAddr, Told>,
+    nodes: BTreeMap<NodeAddr, NodeStory>,
     generation: Option<Generation>,
     primary: Option<NodeAddr>,
-    change: Option<Change>,
+    change: Option<PrimaryChange>,
     /// The withdrawal for which HAProxies were named in an event.
     drained: Option<Generation>,
     again: Option<Moment>,
@@ -194,7 +194,7 @@ impl Story {
         if self.nodes.len() != nodes.len() {
             self.nodes = nodes
                 .keys()
-                .map(|addr| (addr.clone(), Told::default()))
+                .map(|addr| (addr.clone(), NodeStory::default()))
                 .collect();
         }
         for (addr, node) in nodes {
@@ -222,21 +222,21 @@ impl Story {
         let Some(told) = self.nodes.get_mut(addr) else {
             return;
         };
-        let (sighting, now) = (&node.sighting, view.now);
+        let (observation, now) = (&node.observation, view.now);
         let vote = view.observed.vote(addr, now);
         let voted = std::mem::replace(&mut told.vote, vote);
-        if sighting.answering {
+        if observation.answering {
             let since = told.silent_since.take();
             let silent = std::mem::take(&mut told.silent);
             if silent || voted.is_some() && vote.is_none() {
-                let back = sighting.answering_since.zip(since);
+                let back = observation.answering_since.zip(since);
                 events.push(Event::Answers {
                     node: addr.clone(),
                     after: back.map(|(at, since)| at.since(since)),
                 });
             }
-        } else if sighting.probed {
-            let seen = sighting.last_alive;
+        } else if observation.probed {
+            let seen = observation.last_alive;
             let since = *told.silent_since.get_or_insert(seen.unwrap_or(now));
             let due = since.after(silence::patience(view.observed.limits));
             let is_news = !told.silent && vote.is_none() && !node.verdict.unfit_as_primary();
@@ -249,7 +249,7 @@ impl Story {
                 events.push(Event::Silent {
                     node: addr.clone(),
                     is_primary: published.is_some_and(|it| it.primary.as_ref() == Some(addr)),
-                    silence: Silence::of(node, now.since(since), mark_down),
+                    silence: SilenceStory::of(node, now.since(since), mark_down),
                 });
             }
             if voted.is_some() && vote.is_none() {
@@ -327,7 +327,7 @@ impl Story {
         } else if let Some(intent) = &published.intent {
             // This keeper has measured nothing from before its first look.
             let measured = before.map(|_| view.observed);
-            self.change = Some(Change::begun(intent, measured, view.now));
+            self.change = Some(PrimaryChange::begun(intent, measured, view.now));
             if !view.leads {
                 events.push(Event::Withdrawn {
                     node: intent.old.clone(),
@@ -367,22 +367,22 @@ impl Story {
     }
 }
 
-impl Change {
+impl PrimaryChange {
     fn begun(intent: &Intent, observed: Option<&Observed>, now: Moment) -> Self {
         let old = intent.old.as_ref();
         let node = old.and_then(|old| observed?.nodes.get(old));
-        let sighting = node.map(|node| &node.sighting);
-        let facts = sighting.and_then(|sighting| sighting.facts.as_ref());
+        let observation = node.map(|node| &node.observation);
+        let facts = observation.and_then(|observation| observation.facts.as_ref());
         // If another process answers by now, nothing shows until when the withdrawn process answered.
         let facts = facts.filter(|facts| {
             facts.is_primary() && intent.old_run_id.as_ref() == Some(&facts.run_id)
         });
-        let sighting = sighting.filter(|_| facts.is_some());
+        let observation = observation.filter(|_| facts.is_some());
         Self {
             old: intent.old.clone(),
             process: intent.old_run_id.clone(),
             switchover: intent.switchover.is_some(),
-            writable_until: sighting.and_then(|it| match (it.answering, it.unproven) {
+            writable_until: observation.and_then(|it| match (it.answering, it.unproven) {
                 (true, None) => Some(now),
                 (true, Some(_)) => None,
                 (false, _) => it.last_alive,

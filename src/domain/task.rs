@@ -28,12 +28,12 @@ pub struct Task {
     /// The process there about which the leader decided; `None` from a leader of a former build.
     pub run_id: Option<String>,
     /// The command.
-    pub command: Command,
+    pub command: TaskCommand,
 }
 
 /// The commands that another keeper can carry out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
+pub enum TaskCommand {
     /// Kill the connections of older leaders, so that what is read afterwards stays true until this leader commands.
     Fence,
     /// Become a primary.
@@ -44,7 +44,7 @@ pub enum Command {
 
 /// How a task ended, by what is known to have happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum TaskOutcome {
     /// The task was done. The texts name commands that were refused without spoiling it.
     Done(Vec<String>),
     /// The task was not done and will not be, and why.
@@ -66,9 +66,9 @@ impl fmt::Display for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let node = &self.node;
         match &self.command {
-            Command::Fence => write!(f, "fence off older leaders at {node}"),
-            Command::Promote => write!(f, "promote {node}"),
-            Command::Follow(primary) => write!(f, "make {node} follow {primary}"),
+            TaskCommand::Fence => write!(f, "fence off older leaders at {node}"),
+            TaskCommand::Promote => write!(f, "promote {node}"),
+            TaskCommand::Follow(primary) => write!(f, "make {node} follow {primary}"),
         }
     }
 }

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use super::facts::{DownReason, Link, NodeFacts, Sighting};
+use super::facts::{DownReason, Link, NodeFacts, NodeObservation};
 use super::node::{Moment, NodeAddr};
 use super::observed::{Observed, ObservedNode};
 
@@ -62,13 +62,13 @@ struct Lost {
 }
 
 /// The loss that the replica's facts show; `None` if its link is up, or is being made.
-fn lost(sighting: &Sighting, facts: &NodeFacts) -> Option<Lost> {
+fn lost(observation: &NodeObservation, facts: &NodeFacts) -> Option<Lost> {
     let upstream = facts.upstream().filter(|upstream| !upstream.syncing)?;
     match upstream.link {
         Link::Up => None,
         // The link went down this long before the facts were read.
         Link::Down { since } => Some(Lost {
-            at: Moment(sighting.at.0.saturating_sub(since.unwrap_or_default())),
+            at: Moment(observation.at.0.saturating_sub(since.unwrap_or_default())),
             linked: since.is_some(),
         }),
     }
@@ -100,7 +100,7 @@ impl Observed {
             let reached = due.is_some_and(|due| due <= now);
             reached.then_some(DownReason::Impostor)
         };
-        node.sighting.vote.or_else(impostor)
+        node.observation.vote.or_else(impostor)
     }
 
     /// From when on this keeper votes the published primary down because another process answers in its place, if
@@ -117,7 +117,7 @@ impl Observed {
     /// server gives such answers.
     pub fn impostor_from(&self) -> Option<Moment> {
         let primary = self.subject()?;
-        let unproven = self.nodes.get(primary)?.sighting.unproven?;
+        let unproven = self.nodes.get(primary)?.observation.unproven?;
         let losses = self.lost_by_all(primary)?;
         let borne_out = losses.iter().any(|lost| unproven.is_borne_out(lost));
         let last = losses.iter().map(|lost| lost.at).max()?;
@@ -130,7 +130,7 @@ impl Observed {
         if self.vote(primary, now) != Some(DownReason::Impostor) {
             return None;
         }
-        let trouble = self.nodes.get(primary)?.sighting.trouble.as_deref();
+        let trouble = self.nodes.get(primary)?.observation.trouble.as_deref();
         Some(format!(
             "another process answers there, and not as the server: {}; its replicas have lost it",
             trouble.unwrap_or("it says nothing of itself")
@@ -140,11 +140,11 @@ impl Observed {
     /// The losses of the replicas that answer and follow the primary; `None` if one of them still has its link.
     fn lost_by_all(&self, primary: &NodeAddr) -> Option<Vec<Lost>> {
         let others = self.nodes.iter().filter(|(addr, _)| *addr != primary);
-        let current = |node: &ObservedNode| node.sighting.trouble.is_none();
+        let current = |node: &ObservedNode| node.observation.trouble.is_none();
         let followers =
             others.filter(|(addr, node)| current(node) && self.upstream_of(addr) == Some(primary));
-        let told = followers.filter_map(|(_, node)| Some((&node.sighting, node.live()?)));
-        told.map(|(sighting, facts)| lost(sighting, facts))
+        let told = followers.filter_map(|(_, node)| Some((&node.observation, node.live()?)));
+        told.map(|(observation, facts)| lost(observation, facts))
             .collect()
     }
 }

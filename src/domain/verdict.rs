@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::drain::{Heard, Proxy};
+use super::drain::{Proxy, ProxyReport};
 use super::facts::{DownReason, NodeFacts};
 use super::group::OtherGroup;
 use super::node::{ClusterName, Generation, KeeperId, NodeAddr};
-use super::task::{Outcome, Task, TaskId};
+use super::task::{Task, TaskId, TaskOutcome};
 use super::witness::Witness;
 
 /// One keeper's report on one cluster: its votes, and what else it saw there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct KeeperReport {
     /// Nodes voted down.
     pub votes: BTreeMap<NodeAddr, DownReason>,
     /// Nodes that others vote down, and that refuse this keeper's connections, too, before its own vote is due.
@@ -30,23 +30,23 @@ pub struct Report {
     pub absent: bool,
     /// This keeper's finding at the withdrawn primary, after the withdrawal; `None` unless the primary refuses
     /// connections.
-    pub ended: Option<Ended>,
+    pub ended: Option<ProcessEnd>,
     /// Nodes that do not answer the leader: the leader asks the others what they see of them.
     pub asks: BTreeSet<NodeAddr>,
     /// This keeper's facts of the nodes that the leader asks for.
-    pub fresh: Option<Fresh>,
+    pub fresh: Option<RelayReport>,
     /// HAProxies that recently asked this keeper whether a node is writable (RK-10).
-    pub askers: BTreeSet<Proxy>,
+    pub recent_proxies: BTreeSet<Proxy>,
     /// More HAProxies asked than this keeper remembers.
-    pub crowd: bool,
+    pub overflowed: bool,
     /// The withdrawal for which the leader asks the keepers about HAProxies (RK-10).
     pub drains: Option<Generation>,
     /// This keeper's answer to that.
-    pub heard: Option<Heard>,
+    pub heard: Option<ProxyReport>,
     /// The leader's tasks for others, at nodes that the leader does not reach.
     pub tasks: BTreeMap<TaskId, Task>,
     /// The outcomes of the tasks that this keeper was given, while the leader lists the tasks.
-    pub outcomes: BTreeMap<TaskId, Outcome>,
+    pub outcomes: BTreeMap<TaskId, TaskOutcome>,
     /// This keeper's record of the primary that it votes down, or that is being replaced, and of its replicas (RK-6).
     pub witness: Option<Witness>,
     /// Other groups of keepers that this keeper has met at the cluster's servers (RK-12).
@@ -58,7 +58,7 @@ pub struct Report {
 
 /// One keeper's facts of nodes that the leader does not reach.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fresh {
+pub struct RelayReport {
     /// The generation that was published when the nodes were read: that of a withdrawal, or of a publication.
     pub generation: Generation,
     /// The nodes that answered, with their facts.
@@ -67,14 +67,14 @@ pub struct Fresh {
 
 /// A withdrawn primary refuses a keeper's connections, and the keeper has none open to it (RK-10).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ended {
+pub struct ProcessEnd {
     /// The withdrawal. The refused probe was sent after this keeper had applied the withdrawal.
     pub generation: Generation,
     /// The run id of the process that the keeper was connected to last, if the peer ended that connection.
     pub closed: Option<String>,
 }
 
-impl Report {
+impl KeeperReport {
     /// Whether the report says nothing.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -85,10 +85,10 @@ impl Report {
 pub fn voters<'a>(
     node: &'a NodeAddr,
     keepers: &'a BTreeSet<KeeperId>,
-    reports: &'a BTreeMap<KeeperId, Report>,
-) -> impl Iterator<Item = (&'a KeeperId, Option<&'a Report>)> {
+    reports: &'a BTreeMap<KeeperId, KeeperReport>,
+) -> impl Iterator<Item = (&'a KeeperId, Option<&'a KeeperReport>)> {
     let told = keepers.iter().map(|keeper| (keeper, reports.get(keeper)));
-    let probes = |report: &Report| !report.absent && !report.unprobed.contains(node);
+    let probes = |report: &KeeperReport| !report.absent && !report.unprobed.contains(node);
     told.filter(move |(_, report)| report.is_none_or(probes))
 }
 
@@ -103,10 +103,10 @@ pub fn gone(
     (node, run_id): (&NodeAddr, &str),
     generation: Generation,
     keepers: &BTreeSet<KeeperId>,
-    reports: &BTreeMap<KeeperId, Report>,
-    own: (&KeeperId, &Ended),
+    reports: &BTreeMap<KeeperId, KeeperReport>,
+    own: (&KeeperId, &ProcessEnd),
 ) -> bool {
-    let found = |(keeper, report): (&KeeperId, Option<&Report>)| {
+    let found = |(keeper, report): (&KeeperId, Option<&KeeperReport>)| {
         let ended = if keeper == own.0 {
             Some(own.1)
         } else {
@@ -140,7 +140,7 @@ impl Verdict {
     pub fn of(
         node: &NodeAddr,
         keepers: &BTreeSet<KeeperId>,
-        reports: &BTreeMap<KeeperId, Report>,
+        reports: &BTreeMap<KeeperId, KeeperReport>,
         min_votes: usize,
     ) -> Self {
         let mut verdict = Self {
@@ -257,9 +257,9 @@ mod tests {
     #[test]
     fn the_votes_of_keepers_that_are_gone_do_not_count() {
         let node = NodeAddr::new("a", 1);
-        let down = Report {
+        let down = KeeperReport {
             votes: BTreeMap::from([(node.clone(), DownReason::Refused)]),
-            ..Report::default()
+            ..KeeperReport::default()
         };
         let reports = BTreeMap::from([
             (KeeperId::new("1"), down.clone()),
@@ -275,15 +275,15 @@ mod tests {
     fn a_keeper_that_does_not_probe_a_node_is_no_voter_there() {
         let node = NodeAddr::new("a", 1);
         let ids = ["1", "2", "3"].map(KeeperId::new);
-        let down = Report {
+        let down = KeeperReport {
             votes: [(node.clone(), DownReason::Refused)].into(),
-            ..Report::default()
+            ..KeeperReport::default()
         };
-        let lacks = Report {
+        let lacks = KeeperReport {
             unprobed: [node.clone()].into(),
-            ..Report::default()
+            ..KeeperReport::default()
         };
-        let verdict = |reports: [(&KeeperId, &Report); 2]| {
+        let verdict = |reports: [(&KeeperId, &KeeperReport); 2]| {
             let reports = reports.map(|(id, report)| (id.clone(), report.clone()));
             Verdict::of(&node, &ids.clone().into(), &reports.into(), 1)
         };
@@ -301,24 +301,24 @@ mod tests {
     fn a_process_is_gone_when_it_ended_a_connection_and_every_voter_is_refused_since() {
         let node = NodeAddr::new("a", 1);
         let (n, ids) = (Generation(4), ["1", "2", "3"].map(KeeperId::new));
-        let ended = |closed: Option<&str>| Report {
-            ended: Some(Ended {
+        let ended = |closed: Option<&str>| KeeperReport {
+            ended: Some(ProcessEnd {
                 generation: n,
                 closed: closed.map(str::to_owned),
             }),
-            ..Report::default()
+            ..KeeperReport::default()
         };
-        let lacks = Report {
+        let lacks = KeeperReport {
             unprobed: [node.clone()].into(),
-            ..Report::default()
+            ..KeeperReport::default()
         };
-        let gone = |[mine, second, third]: [Report; 3]| {
-            let own = mine.ended.clone().unwrap_or(Ended {
+        let gone = |[mine, second, third]: [KeeperReport; 3]| {
+            let own = mine.ended.clone().unwrap_or(ProcessEnd {
                 generation: n,
                 closed: None,
             });
             // This keeper's report is older than its own finding.
-            let mine = Report {
+            let mine = KeeperReport {
                 ended: None,
                 ..mine
             };
@@ -334,7 +334,11 @@ mod tests {
             !gone(earlier),
             "another process, which may have been followed"
         );
-        let open = [ended(Some("old")), ended(Some("old")), Report::default()];
+        let open = [
+            ended(Some("old")),
+            ended(Some("old")),
+            KeeperReport::default(),
+        ];
         assert!(!gone(open), "one is not refused, or has a connection open");
         let mut before = ended(Some("old"));
         before.ended.as_mut().expect("set").generation = Generation(2);

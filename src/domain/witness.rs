@@ -9,8 +9,8 @@
 
 use std::collections::BTreeMap;
 
-use super::facts::{Link, NodeFacts, Sighting, Upstream};
-use super::lineage::Kin;
+use super::facts::{Link, NodeFacts, NodeObservation, Upstream};
+use super::lineage::RelatedHistories;
 use super::node::{Moment, NodeAddr};
 use super::observed::Observed;
 use super::published::Published;
@@ -23,7 +23,7 @@ pub struct Witness {
     /// Nodes that the keeper has seen as replicas of the cluster.
     pub replicas: BTreeMap<NodeAddr, SeenReplica>,
     /// Histories that the keeper has seen to continue the cluster's. They are not part of its report.
-    pub kin: Kin,
+    pub related: RelatedHistories,
     /// Histories that replicas stream which name the primary, while the primary was not read to have them. They are
     /// not part of the report.
     pub(crate) strange: BTreeMap<NodeAddr, Stream>,
@@ -81,7 +81,7 @@ impl Witness {
         };
         let read = observed
             .read_primary()
-            .map(|(_, sighting, facts)| (sighting, facts));
+            .map(|(_, observation, facts)| (observation, facts));
         let primary = read.map(|(_, facts)| facts);
         let known = self.primary.take();
         let same = |it: &LastRead| {
@@ -102,14 +102,14 @@ impl Witness {
             }),
         };
         for (addr, node) in &observed.nodes {
-            let Some(facts) = node.sighting.named() else {
+            let Some(facts) = node.observation.named() else {
                 continue;
             };
             if let Some(read) = read {
                 let names = observed.named_by(addr) == Some(subject);
-                self.look_at_stream(read, names, (addr, node.sighting.at, facts));
+                self.look_at_stream(read, names, (addr, node.observation.at, facts));
             }
-            self.kin.look(published, addr, facts);
+            self.related.look(published, addr, facts);
             if !facts.is_primary() && addr != subject {
                 self.look_at(observed, primary, (addr, facts));
             }
@@ -120,7 +120,7 @@ impl Witness {
     /// a replica that was read before its primary, and has another id, is linked to something else.
     fn look_at_stream(
         &mut self,
-        (sighting, primary): (&Sighting, &NodeFacts),
+        (observation, primary): (&NodeObservation, &NodeFacts),
         names: bool,
         (addr, at, facts): (&NodeAddr, Moment, &NodeFacts),
     ) {
@@ -141,7 +141,7 @@ impl Witness {
         if stream.history != facts.replication_id {
             *stream = begun();
         }
-        stream.elsewhere |= sighting.at > stream.seen;
+        stream.elsewhere |= observation.at > stream.seen;
     }
 
     /// Whether these facts are of a replica that streams a history which the primary was found not to have.
@@ -197,18 +197,18 @@ impl Observed {
     }
 
     /// The published primary, or the one that is being replaced, as this keeper read its process last.
-    fn read_primary(&self) -> Option<(&NodeAddr, &Sighting, &NodeFacts)> {
+    fn read_primary(&self) -> Option<(&NodeAddr, &NodeObservation, &NodeFacts)> {
         let published = self.published.as_ref()?;
         let subject = subject(published)?;
-        let sighting = &self.nodes.get(subject)?.sighting;
-        let facts = sighting.facts.as_ref()?;
+        let observation = &self.nodes.get(subject)?.observation;
+        let facts = observation.facts.as_ref()?;
         let serves = facts.is_primary() && !facts.loading && is_published(published, &facts.run_id);
-        serves.then_some((subject, sighting, facts))
+        serves.then_some((subject, observation, facts))
     }
 
     /// The primary, if it is to be read again, with the replicas that name it and stream histories that it was not
     /// read to have.
-    pub fn doubts(&self) -> Option<(&NodeAddr, BTreeMap<NodeAddr, String>)> {
+    pub fn unexplained_streams(&self) -> Option<(&NodeAddr, BTreeMap<NodeAddr, String>)> {
         let (subject, ..) = self.read_primary()?;
         let strange = self.witness.strange.iter();
         let doubted = strange.filter(|(_, stream)| !stream.elsewhere);
@@ -263,12 +263,12 @@ impl Observed {
     pub fn testimony(&self) -> Option<Witness> {
         let published = self.published.as_ref()?;
         let node = self.nodes.get(subject(published)?)?;
-        let facts = node.sighting.facts.as_ref();
+        let facts = node.observation.facts.as_ref();
         let other = facts.is_some_and(|facts| !is_published(published, &facts.run_id));
         // While the primary answers, its offset moves, and every report would differ from the last.
-        let replaced = published.intent.is_some() && !node.sighting.answering;
-        let unproven = node.sighting.unproven.is_some();
-        let due = node.sighting.vote.is_some() || replaced || other || unproven;
+        let replaced = published.intent.is_some() && !node.observation.answering;
+        let unproven = node.observation.unproven.is_some();
+        let due = node.observation.vote.is_some() || replaced || other || unproven;
         let telling = due && !self.witness.replicas.is_empty();
         telling.then(|| Witness {
             primary: self.witness.primary.clone(),

@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
 use super::backend::patiently;
-use super::error::Failure;
+use super::error::RequestError;
 use super::{HttpState, OPERATIONS, PATHS, views};
 use crate::actors::messages::SessionReport;
 use crate::domain::authority::WhoLeads;
@@ -32,13 +32,13 @@ pub(super) async fn clusters(state: Data<HttpState>) -> HttpResponse {
 pub(super) async fn cluster(
     name: Path<String>,
     state: Data<HttpState>,
-) -> Result<HttpResponse, Failure> {
+) -> Result<HttpResponse, RequestError> {
     let view = patiently(|| state.backend.inspect_cluster(&name)).await;
     let mut view = view.map_err(|why| state.unanswered(why, &name))?;
     let (keeper, who_leads) = state.who_leads().await;
     view.plan = who_leads.plan(&view.plan);
     let mut body = views::cluster(&view);
-    views::tell_leader(&mut body, keeper.as_ref(), &who_leads.authority);
+    views::add_leader(&mut body, keeper.as_ref(), &who_leads.authority);
     Ok(views::json(StatusCode::OK, &body))
 }
 
@@ -47,7 +47,7 @@ pub(super) async fn explain(
     request: HttpRequest,
     name: Path<String>,
     state: Data<HttpState>,
-) -> Result<HttpResponse, Failure> {
+) -> Result<HttpResponse, RequestError> {
     let own = patiently(|| state.backend.explain_cluster(&name)).await;
     let own = own.map_err(|why| state.unanswered(why, &name))?;
     let (keeper, who_leads) = state.who_leads().await;
@@ -63,16 +63,16 @@ pub(super) async fn explain(
     };
     let explanation = who_leads.explanation(own, unasked.as_deref());
     let mut body = views::explanation(&name, &explanation);
-    views::tell_leader(&mut body, keeper.as_ref(), &who_leads.authority);
+    views::add_leader(&mut body, keeper.as_ref(), &who_leads.authority);
     Ok(views::json(StatusCode::OK, &body))
 }
 
 pub(super) async fn node(
     path: Path<(String, String)>,
     state: Data<HttpState>,
-) -> Result<HttpResponse, Failure> {
+) -> Result<HttpResponse, RequestError> {
     let (cluster, node) = path.into_inner();
-    let node: NodeAddr = node.parse().map_err(|_| Failure::NotAnAddress(node))?;
+    let node: NodeAddr = node.parse().map_err(|_| RequestError::NotAnAddress(node))?;
     let report = patiently(|| state.backend.inspect_node(&cluster, node.clone()))
         .await
         .map_err(|why| state.unanswered(why, &cluster))?
@@ -80,7 +80,7 @@ pub(super) async fn node(
     Ok(views::json(StatusCode::OK, &views::node(&report)))
 }
 
-pub(super) async fn keepers(state: Data<HttpState>) -> Result<HttpResponse, Failure> {
+pub(super) async fn keepers(state: Data<HttpState>) -> Result<HttpResponse, RequestError> {
     let report = state.session().await?;
     Ok(views::json(StatusCode::OK, &views::session(&report)))
 }
@@ -96,7 +96,7 @@ impl HttpState {
     }
 
     /// The session's report about itself and the other keepers.
-    async fn session(&self) -> Result<SessionReport, Failure> {
+    async fn session(&self) -> Result<SessionReport, RequestError> {
         let report = patiently(|| self.backend.inspect_session()).await;
         report.map_err(|why| self.unanswered(why, ""))
     }

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use futures::future::LocalBoxFuture;
 
-use crate::actors::cluster_api::{Answer, Ask, ClusterStatus, ClusterView, NodeView, Reason};
+use crate::actors::cluster_api::{
+    CheckAnswer, ClusterStatus, ClusterView, NodeView, Reason, RunCheck,
+};
 use crate::actors::messages::{
     MonitorState, NotAcknowledged, NotDropped, NotSwitched, SessionReport, Switched,
 };
 use crate::domain::explain::Explanation;
-use crate::domain::failsafe::{ConsentRequest, Refusal};
+use crate::domain::failsafe::{ConsentRefusal, ConsentRequest};
 use crate::domain::group::GroupAnswer;
 use crate::domain::identity::KeeperProcess;
 use crate::domain::node::{ClusterName, KeeperId, Moment, NodeAddr};
@@ -20,7 +22,7 @@ use crate::domain::rehearsal::RehearsalRequest;
 
 /// How long a request waits for an actor, restarts of the actor included. The time is short enough for any health
 /// check, and long enough to hide a restart.
-pub const PATIENCE: Duration = Duration::from_millis(100);
+pub const ANSWER_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The pause before a question goes again to an actor that was down.
 const RETRY_PAUSE: Duration = Duration::from_millis(5);
@@ -50,8 +52,8 @@ pub trait Backend: Send + Sync {
     fn ask<'a>(
         &'a self,
         cluster: &'a str,
-        ask: Ask,
-    ) -> LocalBoxFuture<'a, Result<Answer, Unanswered>>;
+        ask: RunCheck,
+    ) -> LocalBoxFuture<'a, Result<CheckAnswer, Unanswered>>;
 
     /// Asks the cluster's actor for its status. The inner `Err` says why the status is unknown.
     fn status<'a>(
@@ -107,7 +109,7 @@ pub trait Backend: Send + Sync {
     fn consent(
         &self,
         request: ConsentRequest,
-    ) -> LocalBoxFuture<'_, Result<Result<KeeperProcess, Refusal>, Unanswered>>;
+    ) -> LocalBoxFuture<'_, Result<Result<KeeperProcess, ConsentRefusal>, Unanswered>>;
 
     /// The answer to a rehearsal: this keeper's process. The other keeper tries whether it could ask for consent
     /// (RK-8).
@@ -191,7 +193,7 @@ pub struct ChildReport {
     pub children: Vec<ChildReport>,
 }
 
-/// Repeats `attempt` until it gets an answer, for [`PATIENCE`] at most.
+/// Repeats `attempt` until it gets an answer, for [`ANSWER_TIMEOUT`] at most.
 pub(super) async fn patiently<T>(
     mut attempt: impl AsyncFnMut() -> Result<T, Unanswered>,
 ) -> Result<T, Unanswered> {
@@ -203,7 +205,7 @@ pub(super) async fn patiently<T>(
             }
         }
     };
-    tokio::time::timeout(PATIENCE, answered)
+    tokio::time::timeout(ANSWER_TIMEOUT, answered)
         .await
         .unwrap_or(Err(Unanswered::NotAnswering))
 }
@@ -222,7 +224,7 @@ mod tests {
         let began = Instant::now();
         let answer: Result<(), _> = patiently(pending).await;
         assert_eq!(answer, Err(Unanswered::NotAnswering));
-        assert_eq!(began.elapsed(), PATIENCE);
+        assert_eq!(began.elapsed(), ANSWER_TIMEOUT);
     }
 
     #[tokio::test(start_paused = true)]
@@ -231,13 +233,13 @@ mod tests {
         let answer: Result<(), _> =
             patiently(|| std::future::ready(Err(Unanswered::NotAnswering))).await;
         assert_eq!(answer, Err(Unanswered::NotAnswering));
-        assert_eq!(began.elapsed(), PATIENCE);
+        assert_eq!(began.elapsed(), ANSWER_TIMEOUT);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_restart_within_the_bound_passes_unseen() {
         let began = Instant::now();
-        let up = began + PATIENCE / 2;
+        let up = began + ANSWER_TIMEOUT / 2;
         let attempts = Cell::new(0);
         let answer = patiently(|| {
             attempts.set(attempts.get() + 1);
@@ -247,7 +249,7 @@ mod tests {
         .await;
         assert_eq!(answer, Ok("yes"));
         assert!(attempts.get() > 1);
-        assert!(began.elapsed() < PATIENCE);
+        assert!(began.elapsed() < ANSWER_TIMEOUT);
     }
 
     #[tokio::test(start_paused = true)]

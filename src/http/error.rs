@@ -12,7 +12,7 @@ use super::{checked, unknown, views};
 
 /// The reason why a request fails.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(super) enum RequestError {
     #[error("there is no path `{0}`; GET / lists those there are")]
     NoSuchPath(String),
     #[error("this path can only be read: use GET or HEAD")]
@@ -91,7 +91,7 @@ impl fmt::Display for HeaderRead {
     }
 }
 
-impl Failure {
+impl RequestError {
     fn code(&self) -> &'static str {
         match self {
             Self::NoSuchPath(_) => "no-such-path",
@@ -119,7 +119,7 @@ impl Failure {
     }
 }
 
-impl ResponseError for Failure {
+impl ResponseError for RequestError {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::BadStateHeader(..)
@@ -164,22 +164,22 @@ impl ResponseError for Failure {
     }
 }
 
-pub(super) async fn no_such_path(request: HttpRequest) -> Result<HttpResponse, Failure> {
-    Err(Failure::NoSuchPath(unknown::short(request.path())))
+pub(super) async fn no_such_path(request: HttpRequest) -> Result<HttpResponse, RequestError> {
+    Err(RequestError::NoSuchPath(unknown::short(request.path())))
 }
 
-pub(super) async fn only_post() -> Result<HttpResponse, Failure> {
-    Err(Failure::OnlyPost)
+pub(super) async fn only_post() -> Result<HttpResponse, RequestError> {
+    Err(RequestError::OnlyPost)
 }
 
-pub(super) async fn only_delete() -> Result<HttpResponse, Failure> {
-    Err(Failure::OnlyDelete)
+pub(super) async fn only_delete() -> Result<HttpResponse, RequestError> {
+    Err(RequestError::OnlyDelete)
 }
 
-pub(super) async fn not_a_check() -> Result<HttpResponse, Failure> {
-    Err(Failure::NotACheck)
+pub(super) async fn not_a_check() -> Result<HttpResponse, RequestError> {
+    Err(RequestError::NotACheck)
 }
 
-pub(super) async fn method_not_allowed() -> Result<HttpResponse, Failure> {
-    Err(Failure::MethodNotAllowed)
+pub(super) async fn method_not_allowed() -> Result<HttpResponse, RequestError> {
+    Err(RequestError::MethodNotAllowed)
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::connections::Body;
-use super::error::Failure;
+use super::error::RequestError;
 use super::{HttpState, views};
 use crate::domain::failsafe::ConsentRequest;
 use crate::domain::identity::{KeeperProcess, Nonce, Place};
@@ -25,7 +25,8 @@ struct ConsentBody {
     #[serde(default)]
     session: i64,
     generation: u64,
-    circle: Vec<String>,
+    #[serde(rename = "circle")]
+    failsafe_group: Vec<String>,
 }
 
 /// One process of a keeper, with its nonce.
@@ -49,16 +50,16 @@ impl From<ProcessBody> for KeeperProcess {
 pub(super) async fn consent(
     Body(body): Body,
     state: Data<HttpState>,
-) -> Result<HttpResponse, Failure> {
-    let body: ConsentBody =
-        serde_json::from_slice(&body).map_err(|error| Failure::BadConsent(error.to_string()))?;
+) -> Result<HttpResponse, RequestError> {
+    let body: ConsentBody = serde_json::from_slice(&body)
+        .map_err(|error| RequestError::BadConsent(error.to_string()))?;
     let request = ConsentRequest {
         from: KeeperId::new(body.from),
         nonce: body.nonce.map(Nonce::new),
         to: body.to.map(Into::into),
         session: body.session,
         generation: Generation(body.generation),
-        circle: body.circle.into_iter().map(KeeperId::new).collect(),
+        failsafe_group: body.failsafe_group.into_iter().map(KeeperId::new).collect(),
     };
     Ok(match state.backend.consent(request).await {
         Ok(Ok(me)) => {
@@ -84,17 +85,17 @@ struct RehearsalBody {
 pub(super) async fn rehearsal(
     Body(body): Body,
     state: Data<HttpState>,
-) -> Result<HttpResponse, Failure> {
-    let body: RehearsalBody =
-        serde_json::from_slice(&body).map_err(|error| Failure::BadRehearsal(error.to_string()))?;
+) -> Result<HttpResponse, RequestError> {
+    let body: RehearsalBody = serde_json::from_slice(&body)
+        .map_err(|error| RequestError::BadRehearsal(error.to_string()))?;
     let request = RehearsalRequest {
         from: body.from.into(),
         place: body.place.map(Place::new),
         to: body.to.into(),
     };
     let answer = state.backend.rehearse(request).await;
-    let me =
-        answer.map_err(|_| Failure::NotReady("its session actor does not answer".to_owned()))?;
+    let me = answer
+        .map_err(|_| RequestError::NotReady("its session actor does not answer".to_owned()))?;
     let body = json!({ "keeper": me.id.as_str(), "nonce": me.nonce.as_str() });
     Ok(views::json(StatusCode::OK, &body))
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::backend::patiently;
-use super::error::Failure;
+use super::error::RequestError;
 use super::{HttpState, views};
 use crate::domain::group::{GroupAnswer, GroupCluster};
 use crate::domain::node::NodeAddr;
@@ -24,10 +24,10 @@ pub(super) struct Met {
 pub(super) async fn group(
     met: Query<Met>,
     state: Data<HttpState>,
-) -> Result<HttpResponse, Failure> {
+) -> Result<HttpResponse, RequestError> {
     let met_at = met.into_inner().at.map(|text| {
         text.parse::<NodeAddr>()
-            .map_err(|_| Failure::NotAnAddress(text))
+            .map_err(|_| RequestError::NotAnAddress(text))
     });
     let met_at = met_at.transpose()?;
     let group = patiently(|| state.backend.group(met_at.as_ref()))
@@ -35,12 +35,12 @@ pub(super) async fn group(
         .map_err(|why| state.unanswered(why, ""))?;
     let group = group.ok_or_else(|| {
         let absent = "this keeper has not joined a group yet: coordination has not answered it";
-        Failure::NotReady(absent.to_owned())
+        RequestError::NotReady(absent.to_owned())
     })?;
-    Ok(views::json(StatusCode::OK, &told(&group)))
+    Ok(views::json(StatusCode::OK, &to_json(&group)))
 }
 
-fn told(answer: &GroupAnswer) -> Value {
+fn to_json(answer: &GroupAnswer) -> Value {
     json!({
         "keeper": answer.keeper.as_str(),
         "group": answer.group.as_str(),

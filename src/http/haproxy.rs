@@ -9,17 +9,17 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
 
 use super::backend::{Unanswered, patiently};
-use super::error::Failure;
+use super::error::RequestError;
 use super::{HttpState, state_header, unknown, views};
 use crate::actors::cluster_api::{
-    Answer, Ask, Asker, ClusterStatus, NodeRef, Question, Reason, Ruling,
+    CheckAnswer, ClusterStatus, NodeRef, ProxyCheck, Question, Reason, Ruling, RunCheck,
 };
 
 pub(super) async fn is_writable(
     cluster: Path<String>,
     request: HttpRequest,
     state: Data<HttpState>,
-) -> Result<HttpResponse, Failure> {
+) -> Result<HttpResponse, RequestError> {
     check_named_server(Question::Writable, &cluster, &request, &state).await
 }
 
@@ -27,7 +27,7 @@ pub(super) async fn is_readable(
     cluster: Path<String>,
     request: HttpRequest,
     state: Data<HttpState>,
-) -> Result<HttpResponse, Failure> {
+) -> Result<HttpResponse, RequestError> {
     check_named_server(Question::Readable, &cluster, &request, &state).await
 }
 
@@ -35,7 +35,7 @@ pub(super) async fn node_is_writable(
     path: Path<(String, String)>,
     request: HttpRequest,
     state: Data<HttpState>,
-) -> Result<HttpResponse, Failure> {
+) -> Result<HttpResponse, RequestError> {
     check_node_in_path(Question::Writable, &path, &request, &state).await
 }
 
@@ -43,7 +43,7 @@ pub(super) async fn node_is_readable(
     path: Path<(String, String)>,
     request: HttpRequest,
     state: Data<HttpState>,
-) -> Result<HttpResponse, Failure> {
+) -> Result<HttpResponse, RequestError> {
     check_node_in_path(Question::Readable, &path, &request, &state).await
 }
 
@@ -51,7 +51,7 @@ pub(super) async fn status(
     cluster: Path<String>,
     request: HttpRequest,
     state: Data<HttpState>,
-) -> Result<HttpResponse, Failure> {
+) -> Result<HttpResponse, RequestError> {
     let status = ask_status(&cluster, &request, &state).await?;
     Ok(views::json(StatusCode::OK, &views::status(&status)))
 }
@@ -60,9 +60,9 @@ pub(super) async fn master(
     cluster: Path<String>,
     request: HttpRequest,
     state: Data<HttpState>,
-) -> Result<HttpResponse, Failure> {
+) -> Result<HttpResponse, RequestError> {
     let primary = ask_status(&cluster, &request, &state).await?.primary;
-    let primary = primary.ok_or_else(|| Failure::NoPrimary(unknown::short(&cluster)))?;
+    let primary = primary.ok_or_else(|| RequestError::NoPrimary(unknown::short(&cluster)))?;
     Ok(views::json(StatusCode::OK, &views::address(&primary)))
 }
 
@@ -71,18 +71,18 @@ async fn check_named_server(
     cluster: &str,
     request: &HttpRequest,
     state: &HttpState,
-) -> Result<HttpResponse, Failure> {
+) -> Result<HttpResponse, RequestError> {
     let from = peer(request);
     let headers = request.headers();
     let said = state_header::server_state(headers).map_err(|why| {
         let header = headers.get(state_header::STATE_HEADER);
         state.bad_header(cluster, why, header, from)
     })?;
-    let asker = match question {
-        Question::Writable => Some(said.asker(from)),
+    let proxy_check = match question {
+        Question::Writable => Some(said.proxy_check(from)),
         Question::Readable => None,
     };
-    check((question, cluster), said.node(), (asker, from), state).await
+    check((question, cluster), said.node(), (proxy_check, from), state).await
 }
 
 async fn check_node_in_path(
@@ -90,7 +90,7 @@ async fn check_node_in_path(
     (cluster, node): &(String, String),
     request: &HttpRequest,
     state: &HttpState,
-) -> Result<HttpResponse, Failure> {
+) -> Result<HttpResponse, RequestError> {
     // The path names the node. A state header, if there is one, says only at which address the server is.
     let said = state_header::server_state(request.headers()).ok();
     let node = NodeRef {
@@ -98,11 +98,17 @@ async fn check_node_in_path(
         address: None,
         leads_to: said.and_then(|said| said.node().address),
     };
-    let asker = match question {
-        Question::Writable => Some(Asker::Unnamed),
+    let proxy_check = match question {
+        Question::Writable => Some(ProxyCheck::Unnamed),
         Question::Readable => None,
     };
-    check((question, cluster), node, (asker, peer(request)), state).await
+    check(
+        (question, cluster),
+        node,
+        (proxy_check, peer(request)),
+        state,
+    )
+    .await
 }
 
 /// The address of the client.
@@ -113,15 +119,15 @@ fn peer(request: &HttpRequest) -> Option<IpAddr> {
 async fn check(
     (question, cluster): (Question, &str),
     node: NodeRef,
-    (asker, from): (Option<Asker>, Option<IpAddr>),
+    (proxy_check, from): (Option<ProxyCheck>, Option<IpAddr>),
     state: &HttpState,
-) -> Result<HttpResponse, Failure> {
-    let ask = Ask {
+) -> Result<HttpResponse, RequestError> {
+    let ask = RunCheck {
         question,
         node: Arc::new(node),
-        asker: asker.map(Arc::new),
+        proxy_check: proxy_check.map(Arc::new),
     };
-    let mut unknown = Answer::unknown(Reason::NotAnswering);
+    let mut unknown = CheckAnswer::unknown(Reason::NotAnswering);
     let attempts = patiently(async || {
         let answer = state.backend.ask(cluster, ask.clone()).await?;
         if not_told_yet(&answer.reason) {
@@ -134,7 +140,7 @@ async fn check(
         Ok(answer) => answer,
         Err(Unanswered::NotAnswering) => unknown,
         Err(lacking) => {
-            state.tell_unknown_cluster(lacking, cluster, from);
+            state.log_unknown_cluster(lacking, cluster, from);
             return Err(state.unanswered(lacking, cluster));
         }
     };
@@ -142,13 +148,13 @@ async fn check(
         answer.reason = Reason::NoLease;
     }
     let ruling = answer.reason.ruling();
-    state.tally.count(question, ruling);
+    state.check_counters.count(question, ruling);
     let code = match ruling {
         Ruling::Yes => StatusCode::OK,
         Ruling::No => StatusCode::SERVICE_UNAVAILABLE,
         Ruling::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
         Ruling::NoSuchNode => {
-            state.tell_unknown_node(cluster, &ask.node, from);
+            state.log_unknown_node(cluster, &ask.node, from);
             return Err(state.no_such_node(cluster, &ask.node));
         }
     };
@@ -166,7 +172,7 @@ async fn ask_status(
     cluster: &str,
     request: &HttpRequest,
     state: &HttpState,
-) -> Result<ClusterStatus, Failure> {
+) -> Result<ClusterStatus, RequestError> {
     let from = peer(request);
     let mut unknown = Reason::NotAnswering;
     let asked = patiently(async || match state.backend.status(cluster).await? {
@@ -177,16 +183,18 @@ async fn ask_status(
         settled => Ok(settled),
     });
     let status = match asked.await {
-        Ok(status) => status.map_err(|reason| Failure::Unknown(state.in_words(&reason)))?,
-        Err(Unanswered::NotAnswering) => return Err(Failure::Unknown(state.in_words(&unknown))),
+        Ok(status) => status.map_err(|reason| RequestError::Unknown(state.in_words(&reason)))?,
+        Err(Unanswered::NotAnswering) => {
+            return Err(RequestError::Unknown(state.in_words(&unknown)));
+        }
         Err(lacking) => {
-            state.tell_unknown_cluster(lacking, cluster, from);
+            state.log_unknown_cluster(lacking, cluster, from);
             return Err(state.unanswered(lacking, cluster));
         }
     };
     if state.holds(status.deadline) {
         Ok(status)
     } else {
-        Err(Failure::Unknown(state.in_words(&Reason::NoLease)))
+        Err(RequestError::Unknown(state.in_words(&Reason::NoLease)))
     }
 }

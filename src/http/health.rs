@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::HttpState;
 use super::backend::{Readiness, patiently};
-use super::error::Failure;
+use super::error::RequestError;
 use super::views;
 use crate::actors::cluster_api::Reason;
 
@@ -18,15 +18,15 @@ use crate::actors::cluster_api::Reason;
 const EVENT_LOOP_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Answers 200 if the event loop runs tasks. No other condition counts.
-pub(super) async fn health(state: Data<HttpState>) -> Result<HttpResponse, Failure> {
+pub(super) async fn health(state: Data<HttpState>) -> Result<HttpResponse, RequestError> {
     match tokio::time::timeout(EVENT_LOOP_ANSWERS_WITHIN, state.backend.event_loop()).await {
         Ok(Ok(())) => Ok(views::json(StatusCode::OK, &json!({ "healthy": true }))),
-        Ok(Err(_)) | Err(_) => Err(Failure::EventLoopBlocked),
+        Ok(Err(_)) | Err(_) => Err(RequestError::EventLoopBlocked),
     }
 }
 
 /// Answers 200 if this keeper holds its lease. In `conf/haproxy.cfg`, HAProxy asks this path first.
-pub(super) async fn ready(state: Data<HttpState>) -> Result<HttpResponse, Failure> {
+pub(super) async fn ready(state: Data<HttpState>) -> Result<HttpResponse, RequestError> {
     let failsafe = may_answer(&state).await?;
     let mut body = json!({ "ready": true, "failsafe": failsafe });
     let obstacles = state.backend.obstacles();
@@ -38,14 +38,14 @@ pub(super) async fn ready(state: Data<HttpState>) -> Result<HttpResponse, Failur
 
 /// Whether this keeper may answer for its clusters. The value says whether the lease is only by consent of all
 /// keepers.
-pub(super) async fn may_answer(state: &HttpState) -> Result<bool, Failure> {
+pub(super) async fn may_answer(state: &HttpState) -> Result<bool, RequestError> {
     let why = match patiently(|| state.backend.readiness()).await {
         Ok(Readiness::Ready { until, failsafe }) if state.holds(until) => return Ok(failsafe),
         Ok(Readiness::Ready { .. }) => Reason::NoLease.to_string(),
         Ok(Readiness::NotReady(why)) => why,
         Err(_) => Reason::NotAnswering.to_string(),
     };
-    Err(Failure::NotReady(with_cause(state, why).await))
+    Err(RequestError::NotReady(with_cause(state, why).await))
 }
 
 /// The reason for a missing lease, with ZooKeeper's part in it: an outage, or a refusal of this keeper's requests.

@@ -8,19 +8,19 @@ use actix_web::http::header;
 use actix_web::web::Data;
 use futures::{StreamExt as _, stream};
 
+pub(super) use self::check_counters::CheckCounters;
 use self::clusters::ClusterSamples;
 use self::keeper::KeeperSamples;
 use self::page::Page;
-pub(super) use self::tally::Tally;
 use super::backend::patiently;
 use super::{HttpState, health, views};
 use crate::domain::node::ClusterName;
 
+mod check_counters;
 mod clusters;
 mod keeper;
 mod nodes;
 mod page;
-mod tally;
 
 /// The number of clusters that are asked at once. A scrape of thousands of clusters leaves the event loop time for
 /// other work.
@@ -41,7 +41,7 @@ pub(super) async fn metrics(state: Data<HttpState>) -> HttpResponse {
 
     let mut page = Page::after(state.metrics.render());
     page.keeper(&KeeperSamples {
-        tally: &state.tally,
+        check_counters: &state.check_counters,
         ready: ready.is_ok(),
         uptime: state.backend.supervision().uptime,
         session: session.as_ref(),

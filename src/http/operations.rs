@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::backend::Unanswered;
 use super::connections::Body;
-use super::error::Failure;
+use super::error::RequestError;
 use super::{HttpState, views};
 use crate::actors::messages::{NotAcknowledged, NotDropped, NotSwitched, Switched};
 use crate::domain::node::{KeeperId, NodeAddr};
@@ -48,9 +48,9 @@ pub(super) async fn switchover(
     cluster: Path<String>,
     Body(body): Body,
     state: Data<HttpState>,
-) -> Result<HttpResponse, Failure> {
+) -> Result<HttpResponse, RequestError> {
     if !state.operations {
-        return Err(Failure::OperationsOff);
+        return Err(RequestError::OperationsOff);
     }
     let requested = requested(&body)?;
     let passed_on = state.passed_on(&request).await?;
@@ -75,15 +75,17 @@ pub(super) async fn switchover(
             });
             Ok(views::json(StatusCode::OK, &body))
         }
-        Err(NotSwitched::NotLeading) if passed_on => {
-            Err(Failure::NoLeader("the leader has just changed".to_owned()))
-        }
+        Err(NotSwitched::NotLeading) if passed_on => Err(RequestError::NoLeader(
+            "the leader has just changed".to_owned(),
+        )),
         Err(NotSwitched::NotLeading) => state.pass_on(request.path(), body).await,
-        Err(NotSwitched::Refused(why)) => Err(Failure::Refused(why)),
+        Err(NotSwitched::Refused(why)) => Err(RequestError::Refused(why)),
         Err(called_off @ NotSwitched::CalledOff { .. }) => {
-            Err(Failure::CalledOff(called_off.to_string()))
+            Err(RequestError::CalledOff(called_off.to_string()))
         }
-        Err(unknown @ NotSwitched::Unknown(_)) => Err(Failure::OutcomeUnknown(unknown.to_string())),
+        Err(unknown @ NotSwitched::Unknown(_)) => {
+            Err(RequestError::OutcomeUnknown(unknown.to_string()))
+        }
     }
 }
 
@@ -93,9 +95,9 @@ pub(super) async fn acknowledge(
     cluster: Path<String>,
     _body: Body,
     state: Data<HttpState>,
-) -> Result<HttpResponse, Failure> {
+) -> Result<HttpResponse, RequestError> {
     if !state.operations {
-        return Err(Failure::OperationsOff);
+        return Err(RequestError::OperationsOff);
     }
     let passed_on = state.passed_on(&request).await?;
     let acknowledged = state.backend.acknowledge(&cluster).await;
@@ -104,11 +106,11 @@ pub(super) async fn acknowledge(
             StatusCode::OK,
             &json!({ "acknowledged": true }),
         )),
-        Err(NotAcknowledged::NotLeading) if passed_on => {
-            Err(Failure::NoLeader("the leader has just changed".to_owned()))
-        }
+        Err(NotAcknowledged::NotLeading) if passed_on => Err(RequestError::NoLeader(
+            "the leader has just changed".to_owned(),
+        )),
         Err(NotAcknowledged::NotLeading) => state.pass_on(request.path(), Bytes::new()).await,
-        Err(nothing @ NotAcknowledged::Nothing) => Err(Failure::Refused(nothing.to_string())),
+        Err(nothing @ NotAcknowledged::Nothing) => Err(RequestError::Refused(nothing.to_string())),
     }
 }
 
@@ -117,34 +119,38 @@ pub(super) async fn acknowledge(
 pub(super) async fn drop_keeper(
     keeper: Path<String>,
     state: Data<HttpState>,
-) -> Result<HttpResponse, Failure> {
+) -> Result<HttpResponse, RequestError> {
     if !state.operations {
-        return Err(Failure::OperationsOff);
+        return Err(RequestError::OperationsOff);
     }
     let id = keeper.into_inner();
     let dropped = state.backend.drop_keeper(KeeperId::new(id.as_str())).await;
     match dropped.map_err(|why| state.unanswered(why, ""))? {
         Ok(()) => Ok(views::json(StatusCode::OK, &json!({ "dropped": id }))),
-        Err(NotDropped::Unregistered) => Err(Failure::NoSuchKeeper(id)),
-        Err(online @ NotDropped::Online) => Err(Failure::Refused(online.to_string())),
-        Err(absent @ NotDropped::NoContact) => Err(Failure::NotReady(state.with_outage(absent))),
-        Err(unknown @ NotDropped::Unknown(_)) => Err(Failure::OutcomeUnknown(unknown.to_string())),
+        Err(NotDropped::Unregistered) => Err(RequestError::NoSuchKeeper(id)),
+        Err(online @ NotDropped::Online) => Err(RequestError::Refused(online.to_string())),
+        Err(absent @ NotDropped::NoContact) => {
+            Err(RequestError::NotReady(state.with_outage(absent)))
+        }
+        Err(unknown @ NotDropped::Unknown(_)) => {
+            Err(RequestError::OutcomeUnknown(unknown.to_string()))
+        }
     }
 }
 
-fn unknown(why: String) -> Failure {
-    Failure::OutcomeUnknown(NotSwitched::Unknown(why).to_string())
+fn unknown(why: String) -> RequestError {
+    RequestError::OutcomeUnknown(NotSwitched::Unknown(why).to_string())
 }
 
-fn requested(body: &[u8]) -> Result<Requested, Failure> {
+fn requested(body: &[u8]) -> Result<Requested, RequestError> {
     let body = if body.iter().all(u8::is_ascii_whitespace) {
         SwitchoverBody::default()
     } else {
-        serde_json::from_slice(body).map_err(|error| Failure::BadBody(error.to_string()))?
+        serde_json::from_slice(body).map_err(|error| RequestError::BadBody(error.to_string()))?
     };
     let to = body.to.map(|to| {
         to.parse::<NodeAddr>()
-            .map_err(|_| Failure::NotAnAddress(to))
+            .map_err(|_| RequestError::NotAnAddress(to))
     });
     Ok(Requested {
         to: to.transpose()?,
@@ -157,7 +163,7 @@ impl HttpState {
     ///
     /// # Errors
     /// The request was meant for another keeper: the address that the leader advertises leads to this one.
-    async fn passed_on(&self, request: &HttpRequest) -> Result<bool, Failure> {
+    async fn passed_on(&self, request: &HttpRequest) -> Result<bool, RequestError> {
         let Some(meant) = request.headers().get(PASSED_ON) else {
             return Ok(false);
         };
@@ -167,13 +173,13 @@ impl HttpState {
             return Ok(true);
         }
         let meant = String::from_utf8_lossy(meant.as_bytes());
-        Err(Failure::NoLeader(format!(
+        Err(RequestError::NoLeader(format!(
             "this is keeper {me}, and the request is meant for {meant}: the rest-advertise of {meant} leads here"
         )))
     }
 
     /// Passes the request on to the leader, and returns the leader's answer.
-    async fn pass_on(&self, path: &str, body: Bytes) -> Result<HttpResponse, Failure> {
+    async fn pass_on(&self, path: &str, body: Bytes) -> Result<HttpResponse, RequestError> {
         let session = self.backend.inspect_session().await;
         let session = session.map_err(|why| self.unanswered(why, ""))?;
         let nobody = session.who_leads.to_string();
@@ -183,14 +189,14 @@ impl HttpState {
             keepers.find(|keeper| keeper.id == leader)
         });
         let Some(leader) = leader else {
-            return Err(Failure::NoLeader(self.with_outage(nobody)));
+            return Err(RequestError::NoLeader(self.with_outage(nobody)));
         };
         let unanswered = |error: reqwest::Error| {
             let (id, rest) = (&leader.id, &leader.rest);
             let cause = root_cause(&error);
             let why = format!("the leader {id} does not answer at {rest}: {cause}");
             if error.is_connect() {
-                Failure::NoLeader(why)
+                RequestError::NoLeader(why)
             } else {
                 unknown(why)
             }

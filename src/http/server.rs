@@ -29,7 +29,7 @@ const CLOSING: usize = 32;
 /// The file descriptors of one worker besides its connections: those of closing connections, and of its event queue.
 pub const PER_WORKER: usize = CLOSING + 8;
 
-/// How long a graceful stop waits for requests under way, in seconds. A check takes [`super::backend::PATIENCE`] at
+/// How long a graceful stop waits for requests under way, in seconds. A check takes [`super::backend::ANSWER_TIMEOUT`] at
 /// most.
 const STOP_TIMEOUT: u64 = 1;
 

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use actix_web::http::header::HeaderMap;
 
-use crate::actors::cluster_api::{Asker, NodeRef};
+use crate::actors::cluster_api::{NodeRef, ProxyCheck};
 use crate::domain::drain::Proxy;
 
 /// The name of the header.
@@ -75,11 +75,11 @@ impl ServerState<'_> {
     /// - It sends clients: `UP`, `UP 1/3` (about to go down), `NOLB` (stopping, its sessions go on).
     /// - It sends none: `DOWN`, `DOWN 1/2` (about to come up), `MAINT`.
     /// - Unnamed: the value has no `node`, no backend, or another state.
-    pub fn asker(&self, address: Option<IpAddr>) -> Asker {
-        self.proxy(address).unwrap_or(Asker::Unnamed)
+    pub fn proxy_check(&self, address: Option<IpAddr>) -> ProxyCheck {
+        self.proxy(address).unwrap_or(ProxyCheck::Unnamed)
     }
 
-    fn proxy(&self, address: Option<IpAddr>) -> Option<Asker> {
+    fn proxy(&self, address: Option<IpAddr>) -> Option<ProxyCheck> {
         let name = self.haproxy.filter(|name| !name.is_empty())?;
         let up = match self.state.split_whitespace().next()? {
             "UP" | "NOLB" => true,
@@ -91,7 +91,7 @@ impl ServerState<'_> {
             backend: self.backend?.to_owned(),
             address,
         };
-        Some(Asker::Proxy { proxy, up })
+        Some(ProxyCheck::Proxy { proxy, up })
     }
 }
 
@@ -182,11 +182,11 @@ mod tests {
     }
 
     /// The name of the HAProxy in this value, and whether it sends clients to the server.
-    fn asker(value: &str) -> Option<(String, bool)> {
+    fn proxy_check(value: &str) -> Option<(String, bool)> {
         let said = super::parse(value.as_bytes()).unwrap();
-        match said.asker(Some([10, 0, 0, 9].into())) {
-            Asker::Proxy { proxy, up } => Some((proxy.to_string(), up)),
-            Asker::Unnamed => None,
+        match said.proxy_check(Some([10, 0, 0, 9].into())) {
+            ProxyCheck::Proxy { proxy, up } => Some((proxy.to_string(), up)),
+            ProxyCheck::Unnamed => None,
         }
     }
 
@@ -203,7 +203,7 @@ mod tests {
             let value =
                 format!("{state}; address=10.0.0.1; port=1; name=b/s; node=lb1; weight=1/1");
             let expected = ("lb1/b at 10.0.0.9".to_owned(), up);
-            assert_eq!(asker(&value), Some(expected), "{state}");
+            assert_eq!(proxy_check(&value), Some(expected), "{state}");
         }
     }
 
@@ -216,7 +216,7 @@ mod tests {
             "no check; name=b/s; node=lb1",
             "UPPER; name=b/s; node=lb1",
         ] {
-            assert_eq!(asker(value), None, "{value}");
+            assert_eq!(proxy_check(value), None, "{value}");
         }
     }
 
@@ -265,7 +265,7 @@ mod tests {
                     let value = format!("{state}{place}{end}{slow}");
                     assert_eq!(parse(value.as_bytes()), Ok(node(Some("s:1"), address)));
                     let expected = up.map(|up| ("lb1/b at 10.0.0.9".to_owned(), up));
-                    assert_eq!(asker(&value), expected, "{value}");
+                    assert_eq!(proxy_check(&value), expected, "{value}");
                 }
             }
         }

@@ -11,7 +11,7 @@ use actix_web::http::header::HeaderValue;
 
 use super::HttpState;
 use super::backend::Unanswered;
-use super::error::{Failure, HeaderRead};
+use super::error::{HeaderRead, RequestError};
 use super::state_header::BadStateHeader;
 use crate::actors::cluster_api::{NodeRef, Reason};
 use crate::domain::node::Moment;
@@ -73,19 +73,19 @@ impl Told {
 
 impl HttpState {
     /// The answer to a question about `cluster` that no actor answered.
-    pub(super) fn unanswered(&self, unanswered: Unanswered, cluster: &str) -> Failure {
+    pub(super) fn unanswered(&self, unanswered: Unanswered, cluster: &str) -> RequestError {
         let known = || self.known_clusters();
         let cluster = || short(cluster);
         match unanswered {
-            Unanswered::NoSuchCluster => Failure::NoSuchCluster {
+            Unanswered::NoSuchCluster => RequestError::NoSuchCluster {
                 cluster: cluster(),
                 known: known(),
             },
-            Unanswered::NotInFile => Failure::NotInFile {
+            Unanswered::NotInFile => RequestError::NotInFile {
                 cluster: cluster(),
                 known: known(),
             },
-            Unanswered::NotAnswering => Failure::Unknown(Reason::NotAnswering.to_string()),
+            Unanswered::NotAnswering => RequestError::Unknown(Reason::NotAnswering.to_string()),
         }
     }
 
@@ -99,15 +99,15 @@ impl HttpState {
         some(nodes.iter().take(MOST_KNOWN), nodes.len())
     }
 
-    pub(super) fn no_such_node(&self, cluster: &str, node: impl Display) -> Failure {
-        Failure::NoSuchNode {
+    pub(super) fn no_such_node(&self, cluster: &str, node: impl Display) -> RequestError {
+        RequestError::NoSuchNode {
             cluster: short(cluster),
             node: short(&node.to_string()),
             known: self.known_nodes(cluster),
         }
     }
 
-    pub(super) fn tell_unknown_node(&self, cluster: &str, node: &NodeRef, from: Option<IpAddr>) {
+    pub(super) fn log_unknown_node(&self, cluster: &str, node: &NodeRef, from: Option<IpAddr>) {
         // The cluster's name is in the configuration file, so it is safe as a label.
         count("node", cluster);
         let asked = short(&node.to_string());
@@ -123,7 +123,7 @@ impl HttpState {
         }
     }
 
-    pub(super) fn tell_unknown_cluster(
+    pub(super) fn log_unknown_cluster(
         &self,
         unanswered: Unanswered,
         cluster: &str,
@@ -156,10 +156,10 @@ impl HttpState {
         why: BadStateHeader,
         header: Option<&HeaderValue>,
         from: Option<IpAddr>,
-    ) -> Failure {
+    ) -> RequestError {
         count("header", "");
         let read = header.map(|value| short(&String::from_utf8_lossy(value.as_bytes())));
-        let failure = Failure::BadStateHeader(why, HeaderRead(read.unwrap_or_default()));
+        let failure = RequestError::BadStateHeader(why, HeaderRead(read.unwrap_or_default()));
         let cluster = short(cluster);
         if self.is_news(&cluster, &why.to_string()) {
             tracing::warn!(

@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 pub(super) use self::node::node;
 use self::node::node_view;
 use super::backend::ChildReport;
-use crate::actors::cluster_api::{Answer, ClusterStatus, ClusterView, ProxyView, Question, Ruling};
+use crate::actors::cluster_api::{
+    CheckAnswer, ClusterStatus, ClusterView, ProxyView, Question, Ruling,
+};
 use crate::actors::messages::{FailsafeReport, KeeperAnnouncement, SessionReport};
 use crate::domain::authority::Authority;
 use crate::domain::explain::Explanation;
@@ -45,7 +47,7 @@ pub(super) const NO_STORE: header::HeaderValue = header::HeaderValue::from_stati
 pub(super) fn check(
     code: StatusCode,
     question: Question,
-    answer: &Answer,
+    answer: &CheckAnswer,
     outage: Option<&str>,
 ) -> HttpResponse {
     json(
@@ -60,13 +62,13 @@ pub(super) fn check(
 
 struct Check<'a> {
     question: Question,
-    answer: &'a Answer,
+    answer: &'a CheckAnswer,
     outage: Option<&'a str>,
 }
 
 impl Serialize for Check<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Answer {
+        let CheckAnswer {
             reason,
             node,
             generation,
@@ -213,7 +215,7 @@ fn intent(intent: &Intent) -> Value {
 }
 
 /// Adds the keeper that answers, and the keeper that leads.
-pub(super) fn tell_leader(body: &mut Value, by: Option<&KeeperId>, authority: &Authority) {
+pub(super) fn add_leader(body: &mut Value, by: Option<&KeeperId>, authority: &Authority) {
     let leader = match authority {
         Authority::Leads(_) => by,
         Authority::Follows { leader, .. } => Some(leader),
@@ -312,7 +314,7 @@ fn failsafe(report: &FailsafeReport) -> Value {
     });
     json!({
         "going-on": report.going_on,
-        "circle": names(&report.circle),
+        "circle": names(&report.failsafe_group),
         "asks": report.asks.as_ref().map(names),
         "refusals": refusals,
         "rehearsed": rehearsed.collect::<serde_json::Map<_, _>>(),

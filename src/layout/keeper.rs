@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::state::{Document, LayoutError, decode, encode};
-use crate::domain::confirmation::{Answer, Finding, Told};
+use crate::domain::confirmation::{Finding, PollAnswer, PollState};
 use crate::domain::failsafe::Failsafe;
 use crate::domain::node::{ClusterName, Generation, KeeperId};
 
@@ -28,7 +28,7 @@ pub struct KeeperRecord {
     pub acknowledged: Generation,
     /// The keeper's questions to the others about published primaries, and its answers, for all clusters at once
     /// (RK-2). `None` from a keeper that can neither ask nor answer.
-    pub polls: Option<BTreeMap<ClusterName, Told>>,
+    pub polls: Option<BTreeMap<ClusterName, PollState>>,
 }
 
 /// `/settings`: the settings that all keepers must share.
@@ -164,20 +164,20 @@ impl From<WireFinding> for Finding {
     }
 }
 
-fn wire_answer((asker, answer): (&KeeperId, &Answer)) -> (String, WireAnswer) {
-    let Answer { number, finding } = *answer;
+fn wire_answer((asker, answer): (&KeeperId, &PollAnswer)) -> (String, WireAnswer) {
+    let PollAnswer { number, finding } = *answer;
     let found = finding.into();
     (asker.to_string(), WireAnswer { number, found })
 }
 
-fn answer((asker, wire): (String, WireAnswer)) -> (KeeperId, Answer) {
+fn answer((asker, wire): (String, WireAnswer)) -> (KeeperId, PollAnswer) {
     let WireAnswer { number, found } = wire;
     let finding = found.into();
-    (KeeperId::new(asker), Answer { number, finding })
+    (KeeperId::new(asker), PollAnswer { number, finding })
 }
 
-impl From<&Told> for WireTold {
-    fn from(told: &Told) -> Self {
+impl From<&PollState> for WireTold {
+    fn from(told: &PollState) -> Self {
         Self {
             asks: told.asks,
             answers: told.answers.iter().map(wire_answer).collect(),
@@ -185,7 +185,7 @@ impl From<&Told> for WireTold {
     }
 }
 
-impl From<WireTold> for Told {
+impl From<WireTold> for PollState {
     fn from(wire: WireTold) -> Self {
         Self {
             asks: wire.asks,

@@ -22,7 +22,7 @@ pub const LEADER: &str = "/leader";
 /// One ephemeral child for each keeper.
 pub const KEEPERS: &str = "/keepers";
 /// One persistent child for each member of the failsafe group (RK-8).
-pub const CIRCLE: &str = "/circle";
+pub const FAILSAFE_MEMBERS: &str = "/circle";
 /// One ephemeral child for each keeper: the settings of its file.
 pub const FILES: &str = "/files";
 /// One child for each cluster.
@@ -30,7 +30,7 @@ pub const CLUSTERS: &str = "/clusters";
 
 /// The registration of a member of the failsafe group.
 pub fn registration(keeper: &KeeperId) -> String {
-    format!("{CIRCLE}/{keeper}")
+    format!("{FAILSAFE_MEMBERS}/{keeper}")
 }
 
 /// The announcement of a keeper, which is its heartbeat node, too.

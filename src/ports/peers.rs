@@ -9,7 +9,7 @@ use crate::domain::failsafe::ConsentRequest;
 use crate::domain::group::GroupAnswer;
 use crate::domain::identity::KeeperProcess;
 use crate::domain::node::NodeAddr;
-use crate::domain::rehearsal::{Obstacle, RehearsalRequest};
+use crate::domain::rehearsal::{RehearsalObstacle, RehearsalRequest};
 
 /// The other keepers. The caller bounds the time for which it waits for an answer.
 pub trait Peers {
@@ -27,7 +27,7 @@ pub trait Peers {
         &self,
         rest: &str,
         request: &RehearsalRequest,
-    ) -> LocalBoxFuture<'static, Result<KeeperProcess, Obstacle>>;
+    ) -> LocalBoxFuture<'static, Result<KeeperProcess, RehearsalObstacle>>;
 
     /// The addresses that `rest` stands for now. The error says in words why there is none.
     fn resolve(&self, rest: &str) -> LocalBoxFuture<'static, Result<BTreeSet<SocketAddr>, String>>;

@@ -65,12 +65,12 @@ pub trait RedisNode {
     ///
     /// # Errors
     /// The node would not carry them out, as far as can be told.
-    async fn try_commands(&self) -> Result<(), Obstacle>;
+    async fn try_commands(&self) -> Result<(), CommandObstacle>;
 }
 
 /// Why a node would not carry out commands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Obstacle {
+pub enum CommandObstacle {
     /// The server's answer, or the command or right that it lacks.
     Refused(String),
     /// There was no connection, or no answer on it. Such a failure may pass.
@@ -118,7 +118,7 @@ pub trait ProbeConnection {
     }
 
     /// Resolves when something happens on the connection while no probe is under way. Cancellation safe.
-    async fn stirred(&mut self) -> Stir;
+    async fn next_event(&mut self) -> ConnectionEvent;
 }
 
 /// The clients of a server.
@@ -132,7 +132,7 @@ pub struct Clients {
 
 /// An event on a connection between two probes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stir {
+pub enum ConnectionEvent {
     /// The peer ended the connection in order. No evidence by itself, since servers also close connections when told
     /// to.
     Closed,

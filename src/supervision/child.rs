@@ -91,7 +91,7 @@ impl ChildSpec {
 /// A child without its type.
 pub(super) trait Launch: Send + Sync {
     /// Starts and publishes a new incarnation.
-    fn launch(&self, node: &Node, seed: u64, report: Report) -> Incarnation;
+    fn launch(&self, node: &Node, seed: u64, report: ExitReport) -> Incarnation;
     /// Makes references see that the child is down.
     fn withdraw(&self);
     /// Asks the child to end in its own order; `false` if the child has none, and is to be aborted.
@@ -108,7 +108,7 @@ where
     A: Actor<Context = Context<A>>,
     F: Fn() -> A + Send + Sync + 'static,
 {
-    fn launch(&self, _: &Node, _: u64, report: Report) -> Incarnation {
+    fn launch(&self, _: &Node, _: u64, report: ExitReport) -> Incarnation {
         let factory = self.factory.clone();
         incarnate(&self.slot, move || factory(), report)
     }
@@ -128,7 +128,7 @@ struct Nested {
 }
 
 impl Launch for Nested {
-    fn launch(&self, node: &Node, seed: u64, report: Report) -> Incarnation {
+    fn launch(&self, node: &Node, seed: u64, report: ExitReport) -> Incarnation {
         let supervisor = Supervisor::new(self.plan.clone(), node.clone(), seed);
         incarnate(&self.slot, || supervisor, report)
     }
@@ -148,30 +148,30 @@ impl Launch for Nested {
 /// A living child.
 pub(super) struct Incarnation {
     pub(super) task: AbortHandle,
-    pub(super) pulse: Pulse,
+    pub(super) pinger: Pinger,
 }
 
 fn incarnate<A>(
     slot: &Slot<A>,
     make: impl FnOnce() -> A + Unpin + 'static,
-    report: Report,
+    report: ExitReport,
 ) -> Incarnation
 where
     A: Actor<Context = Context<A>>,
 {
     let mut ctx = Context::new();
-    let pulse = Pulse::default();
-    ctx.spawn(pulse.clone());
+    let pinger = Pinger::default();
+    ctx.spawn(pinger.clone());
     slot.publish(ctx.address());
     let stage = Stage::Unborn(Some((ctx, make)));
     let task = actix::spawn(Life { stage, report }).abort_handle();
-    Incarnation { task, pulse }
+    Incarnation { task, pinger }
 }
 
 /// The task of one incarnation. The report is dropped last.
 struct Life<A: Actor<Context = Context<A>>, F> {
     stage: Stage<A, F>,
-    report: Report,
+    report: ExitReport,
 }
 
 enum Stage<A: Actor<Context = Context<A>>, F> {
@@ -230,12 +230,12 @@ where
 }
 
 /// Tells the supervisor how the child ended, once the child's task is gone with all that it held.
-pub(super) struct Report {
+pub(super) struct ExitReport {
     exit: Exit,
     to: Option<Box<dyn FnOnce(Exit)>>,
 }
 
-impl Report {
+impl ExitReport {
     pub(super) fn new(to: impl FnOnce(Exit) + 'static) -> Self {
         Self {
             exit: Exit::Killed, // unless the child ends before its task does
@@ -244,7 +244,7 @@ impl Report {
     }
 }
 
-impl Drop for Report {
+impl Drop for ExitReport {
     fn drop(&mut self) {
         if let Some(to) = self.to.take() {
             to(std::mem::replace(&mut self.exit, Exit::Killed));
@@ -255,14 +255,14 @@ impl Drop for Report {
 /// How a supervisor pings a child of any type: by a future in the child's context, which actix polls only while the
 /// child can handle messages. A ping wakes the child, and the poll is the answer.
 #[derive(Clone, Default)]
-pub(super) struct Pulse(Rc<Beat>);
+pub(super) struct Pinger(Rc<PingState>);
 
-struct Beat {
+struct PingState {
     answered: Cell<bool>,
     child: RefCell<Waker>,
 }
 
-impl Default for Beat {
+impl Default for PingState {
     fn default() -> Self {
         Self {
             answered: Cell::new(true),
@@ -271,7 +271,7 @@ impl Default for Beat {
     }
 }
 
-impl Pulse {
+impl Pinger {
     pub(super) fn ping(&self) {
         self.0.answered.set(false);
         self.0.child.borrow().wake_by_ref();
@@ -282,7 +282,7 @@ impl Pulse {
     }
 }
 
-impl<A: Actor> ActorFuture<A> for Pulse {
+impl<A: Actor> ActorFuture<A> for Pinger {
     type Output = ();
 
     fn poll(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::child::{ChildSpec, Incarnation, Report};
+use super::child::{ChildSpec, ExitReport, Incarnation};
 use super::exit::Exit;
 use super::slot::{ChildRef, Slot};
 use super::tree::{Node, Tree};
@@ -28,7 +28,7 @@ impl Root {
         let node = Node::root(&spec.name);
         node.running(Instant::now());
         let (end, ended) = watch::channel(None);
-        let report = Report::new({
+        let report = ExitReport::new({
             let node = node.clone();
             move |exit| {
                 node.stopped();

@@ -11,7 +11,7 @@ use rand::{Rng as _, SeedableRng as _};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::child::{ChildSpec, Incarnation, Kind, Report};
+use super::child::{ChildSpec, ExitReport, Incarnation, Kind};
 use super::exit::{Exit, GaveUp};
 use super::policy::Restarts;
 use super::tree::Node;
@@ -139,7 +139,7 @@ impl Supervisor {
             return; // removed while its restart was due
         };
         let supervisor = ctx.address();
-        let report = Report::new(move |exit| supervisor.do_send(Exited(key, exit)));
+        let report = ExitReport::new(move |exit| supervisor.do_send(Exited(key, exit)));
         child.fate = Fate::Open;
         child.node.running(Instant::now());
         child.incarnation = Some(child.spec.launch.launch(&child.node, self.seed, report));
@@ -246,8 +246,8 @@ impl Supervisor {
             let (Some(incarnation), Fate::Open) = (&child.incarnation, &child.fate) else {
                 continue;
             };
-            if late || incarnation.pulse.answered() {
-                incarnation.pulse.ping(); // if we ourselves were kept from running, so was the child: no judgement
+            if late || incarnation.pinger.answered() {
+                incarnation.pinger.ping(); // if we ourselves were kept from running, so was the child: no judgement
             } else {
                 child.fate = Fate::Hung(interval);
                 incarnation.task.abort();

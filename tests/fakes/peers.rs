@@ -9,7 +9,7 @@ use redis_keeper::domain::failsafe::ConsentRequest;
 use redis_keeper::domain::group::GroupAnswer;
 use redis_keeper::domain::identity::KeeperProcess;
 use redis_keeper::domain::node::NodeAddr;
-use redis_keeper::domain::rehearsal::{Obstacle, RehearsalRequest};
+use redis_keeper::domain::rehearsal::{RehearsalObstacle, RehearsalRequest};
 use redis_keeper::ports::peers::Peers;
 
 pub(crate) struct OutOfReach;
@@ -27,8 +27,8 @@ impl Peers for OutOfReach {
         &self,
         rest: &str,
         _: &RehearsalRequest,
-    ) -> LocalBoxFuture<'static, Result<KeeperProcess, Obstacle>> {
-        let obstacle = Obstacle::Unreachable(format!("{rest} is out of reach"));
+    ) -> LocalBoxFuture<'static, Result<KeeperProcess, RehearsalObstacle>> {
+        let obstacle = RehearsalObstacle::Unreachable(format!("{rest} is out of reach"));
         ready(Err(obstacle)).boxed_local()
     }
 

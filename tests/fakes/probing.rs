@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use redis_keeper::domain::facts::DownReason;
 use redis_keeper::domain::hindrance::HindranceKind;
 use redis_keeper::domain::info::Info;
-use redis_keeper::ports::redis::{Alive, Depth, ProbeConnection, ProbeFailure, Stir, Subscribers};
+use redis_keeper::ports::redis::{
+    Alive, ConnectionEvent, Depth, ProbeConnection, ProbeFailure, Subscribers,
+};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -106,7 +108,7 @@ impl ProbeConnection for Connection {
         }
     }
 
-    async fn stirred(&mut self) -> Stir {
+    async fn next_event(&mut self) -> ConnectionEvent {
         let (server, owed, mutes) = (Rc::clone(&self.server), self.owed, self.mutes);
         let late = async {
             match owed {
@@ -116,8 +118,8 @@ impl ProbeConnection for Connection {
         };
         let stir = tokio::select! {
             biased;
-            () = self.cut() => Stir::Closed,
-            () = late => Stir::Answered,
+            () = self.cut() => ConnectionEvent::Closed,
+            () = late => ConnectionEvent::Answered,
         };
         self.owed = None;
         stir

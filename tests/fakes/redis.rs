@@ -11,7 +11,7 @@ use redis_keeper::domain::facts::{DownReason, Link, MinReplicas, Mode, Role, Ups
 use redis_keeper::domain::info::Info;
 use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
 use redis_keeper::ports::redis::{
-    CommandConnection, CommandError, Depth, Obstacle, ProbeConnection, ProbeFailure, Redis,
+    CommandConnection, CommandError, CommandObstacle, Depth, ProbeConnection, ProbeFailure, Redis,
     RedisNode,
 };
 use tokio::sync::watch;
@@ -78,7 +78,7 @@ pub(crate) struct FakeServer {
     /// The error of the next command, which is then not executed.
     command_error: RefCell<Option<CommandError>>,
     /// The obstacle that a trial of commands finds.
-    pub(crate) obstacle: RefCell<Option<Obstacle>>,
+    pub(crate) obstacle: RefCell<Option<CommandObstacle>>,
     /// How many times commands were tried.
     pub(crate) trials: Cell<usize>,
     /// The run id of the other process to which new command connections lead.
@@ -317,7 +317,7 @@ impl RedisNode for Node {
         }
     }
 
-    async fn try_commands(&self) -> Result<(), Obstacle> {
+    async fn try_commands(&self) -> Result<(), CommandObstacle> {
         self.0.trials.set(self.0.trials.get() + 1);
         self.0.obstacle.borrow().clone().map_or(Ok(()), Err)
     }

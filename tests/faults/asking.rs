@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use redis_keeper::http::backend::PATIENCE;
+use redis_keeper::http::backend::ANSWER_TIMEOUT;
 use tokio::time::Instant;
 
 /// Asks the same question again and again, and keeps every answer but 200.
@@ -66,7 +66,7 @@ impl Client {
     /// for an actor: on a busy machine, such an answer proves nothing.
     pub(crate) fn take_wrong(&self) -> Vec<(Duration, u16, String)> {
         let mut answers = self.take_trouble();
-        answers.retain(|(took, ..)| *took < PATIENCE);
+        answers.retain(|(took, ..)| *took < ANSWER_TIMEOUT);
         answers
     }
 

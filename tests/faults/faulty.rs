@@ -17,7 +17,8 @@ use redis_keeper::adapters::clock::BootClock;
 use redis_keeper::domain::node::{ClusterName, Epoch, Moment, NodeAddr};
 use redis_keeper::ports::clock::LeaseClock;
 use redis_keeper::ports::redis::{
-    CommandConnection, CommandError, Obstacle, ProbeConnection, ProbeFailure, Redis, RedisNode,
+    CommandConnection, CommandError, CommandObstacle, ProbeConnection, ProbeFailure, Redis,
+    RedisNode,
 };
 
 use super::redis::FakeRedis;
@@ -99,7 +100,7 @@ impl RedisNode for FaultyNode {
         self.0.command(epoch).await
     }
 
-    async fn try_commands(&self) -> Result<(), Obstacle> {
+    async fn try_commands(&self) -> Result<(), CommandObstacle> {
         self.0.try_commands().await
     }
 }

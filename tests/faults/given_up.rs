@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix::System;
 use redis_keeper::adapters::embedded::Embedded;
-use redis_keeper::app::{Daemon, Failure, Ports};
+use redis_keeper::app::{Daemon, DaemonError, Ports};
 use redis_keeper::domain::identity::{Nonce, Place};
 use tokio::time::timeout;
 
@@ -44,7 +44,7 @@ fn a_monitor_that_never_comes_up_ends_the_keeper_with_its_cause() {
         let end = timeout(Duration::from_mins(30), daemon.run(std::future::pending())).await;
         let failure = end.expect("it gave up").expect_err("it failed");
         let told = failure.to_string();
-        assert!(matches!(failure, Failure::GaveUp(_)), "{told}");
+        assert!(matches!(failure, DaemonError::GaveUp(_)), "{told}");
         assert!(told.contains(&format!("node:{}", nodes[1])), "{told}");
         assert!(told.contains(CAUSE), "{told}");
     });

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis_keeper::actors::cluster_api::{Asker, Question, Reason};
+use redis_keeper::actors::cluster_api::{ProxyCheck, Question, Reason};
 use redis_keeper::domain::node::Moment;
-use redis_keeper::http::backend::PATIENCE;
+use redis_keeper::http::backend::ANSWER_TIMEOUT;
 use serde_json::{Value, json};
 
 use crate::fake::Fake;
@@ -45,27 +45,27 @@ async fn who_asks_whether_a_server_is_writable_and_takes_it_for_what_reaches_the
     let server = served(Arc::clone(&fake));
     server.check("/cluster/cluster-1/is-writable").await;
     let named = |up: bool| match fake.last_asker() {
-        Some(Asker::Proxy { proxy, up: says }) if says == up => proxy.to_string(),
+        Some(ProxyCheck::Proxy { proxy, up: says }) if says == up => proxy.to_string(),
         other => panic!("{other:?}"),
     };
     assert_eq!(named(true), "lb1/cluster-1-writable at 127.0.0.1");
     let down = STATE.replace("UP 1/3", "DOWN");
     server.get("/cluster/cluster-1/is-writable", &down).await;
     assert_eq!(named(false), "lb1/cluster-1-writable at 127.0.0.1");
-    for (path, asker) in [
+    for (path, proxy_check) in [
         ("is-readable", None),
         ("is-readable/10.0.0.1:6379", None),
-        ("is-writable/10.0.0.1:6379", Some(Asker::Unnamed)),
+        ("is-writable/10.0.0.1:6379", Some(ProxyCheck::Unnamed)),
     ] {
         server.check(&format!("/cluster/cluster-1/{path}")).await;
-        assert_eq!(fake.last_asker(), asker, "{path}");
+        assert_eq!(fake.last_asker(), proxy_check, "{path}");
     }
     let nameless = STATE.replace("node=lb1; ", "");
     assert_ne!(nameless, STATE);
     server
         .get("/cluster/cluster-1/is-writable", &nameless)
         .await;
-    assert_eq!(fake.last_asker(), Some(Asker::Unnamed));
+    assert_eq!(fake.last_asker(), Some(ProxyCheck::Unnamed));
 }
 
 #[actix_web::test]
@@ -208,7 +208,7 @@ async fn an_actor_that_does_not_answer_makes_it_unknown() {
     let server = served(Fake::hung());
     let began = tokio::time::Instant::now();
     let reply = server.check("/cluster/cluster-1/is-writable").await;
-    assert!(began.elapsed() >= PATIENCE);
+    assert!(began.elapsed() >= ANSWER_TIMEOUT);
     assert_eq!(reply.code, 500);
     assert_eq!(reply.json()["is-writable"], Value::Null);
     for path in ["status", "master"] {

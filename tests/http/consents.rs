@@ -6,7 +6,7 @@ use redis_keeper::adapters::peers::HttpPeers;
 use redis_keeper::domain::failsafe::ConsentRequest;
 use redis_keeper::domain::identity::{KeeperProcess, Nonce, Place};
 use redis_keeper::domain::node::{Generation, KeeperId};
-use redis_keeper::domain::rehearsal::{Obstacle, RehearsalRequest};
+use redis_keeper::domain::rehearsal::{RehearsalObstacle, RehearsalRequest};
 use redis_keeper::ports::peers::Peers as _;
 use serde_json::json;
 
@@ -20,7 +20,7 @@ fn request(generation: u64) -> ConsentRequest {
         to: Some(process()),
         session: -0x00fe_dcba_9876_5432,
         generation: Generation(generation),
-        circle: ["keeper-1", "keeper-2"].map(KeeperId::new).into(),
+        failsafe_group: ["keeper-1", "keeper-2"].map(KeeperId::new).into(),
     }
 }
 
@@ -90,7 +90,10 @@ async fn a_rehearsal_arrives_as_it_was_made_and_tells_who_answers_whomever_it_me
     assert_eq!((bad.code, &bad.json()["code"]), (400, &json!("bad-body")));
     server.stop().await;
     let gone = peers.rehearse(&rest, &request).await;
-    assert!(matches!(gone, Err(Obstacle::Unreachable(_))), "{gone:?}");
+    assert!(
+        matches!(gone, Err(RehearsalObstacle::Unreachable(_))),
+        "{gone:?}"
+    );
 }
 
 #[actix_web::test]

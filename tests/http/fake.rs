@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 use redis_keeper::actors::cluster_api::{
-    Answer, Ask, Asker, ClusterStatus, ClusterView, NodeRef, Question, Reason,
+    CheckAnswer, ClusterStatus, ClusterView, NodeRef, ProxyCheck, Question, Reason, RunCheck,
 };
 use redis_keeper::actors::messages::{
     KeeperAnnouncement, MonitorState, NotAcknowledged, NotDropped, NotSwitched, SessionReport,
@@ -18,7 +18,7 @@ use redis_keeper::actors::messages::{
 };
 use redis_keeper::domain::authority::{Authority, WhoLeads};
 use redis_keeper::domain::explain::Explanation;
-use redis_keeper::domain::failsafe::{ConsentRequest, Refusal};
+use redis_keeper::domain::failsafe::{ConsentRefusal, ConsentRequest};
 use redis_keeper::domain::group::{GroupAnswer, GroupToken};
 use redis_keeper::domain::identity::{KeeperProcess, Nonce};
 use redis_keeper::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
@@ -27,7 +27,7 @@ use redis_keeper::domain::rehearsal::RehearsalRequest;
 use redis_keeper::http::backend::{Backend, ChildReport, NodeReport, Readiness, Unanswered};
 use redis_keeper::ports::clock::LeaseClock;
 
-use self::views::{LAST_ALIVE, NOW, cluster_view, explanation, node_view, primary, sighting};
+use self::views::{LAST_ALIVE, NOW, cluster_view, explanation, node_view, observation, primary};
 
 mod manners;
 mod views;
@@ -45,7 +45,7 @@ pub(crate) struct Fake {
     crash: AtomicBool,
     clock: Mutex<Moment>,
     asked: Mutex<Option<(Question, NodeRef)>>,
-    asker: Mutex<Option<Asker>>,
+    proxy_check: Mutex<Option<ProxyCheck>>,
     answers: AtomicUsize,
     /// The result of a switchover.
     switched: Result<Switched, NotSwitched>,
@@ -98,7 +98,7 @@ impl Fake {
             crash: AtomicBool::new(false),
             clock: Mutex::new(NOW),
             asked: Mutex::new(None),
-            asker: Mutex::new(None),
+            proxy_check: Mutex::new(None),
             answers: AtomicUsize::new(0),
             switched: Err(NotSwitched::NotLeading),
             switching_takes: Duration::ZERO,
@@ -148,8 +148,8 @@ impl Fake {
     }
 
     /// The client that asked last; `None` if it did not name itself.
-    pub(crate) fn last_asker(&self) -> Option<Asker> {
-        self.asker.lock().unwrap().clone()
+    pub(crate) fn last_asker(&self) -> Option<ProxyCheck> {
+        self.proxy_check.lock().unwrap().clone()
     }
 
     fn answered<'a, T: 'a>(
@@ -193,9 +193,9 @@ impl Backend for Fake {
     fn ask<'a>(
         &'a self,
         cluster: &'a str,
-        ask: Ask,
-    ) -> LocalBoxFuture<'a, Result<Answer, Unanswered>> {
-        *self.asker.lock().unwrap() = ask.asker.as_deref().cloned();
+        ask: RunCheck,
+    ) -> LocalBoxFuture<'a, Result<CheckAnswer, Unanswered>> {
+        *self.proxy_check.lock().unwrap() = ask.proxy_check.as_deref().cloned();
         *self.asked.lock().unwrap() = Some((ask.question, NodeRef::clone(&ask.node)));
         if self.crash.swap(false, Ordering::SeqCst) {
             return async { panic!("asked to crash") }.boxed_local();
@@ -210,7 +210,7 @@ impl Backend for Fake {
             (_, reason, _) => reason,
         };
         self.answers.fetch_add(1, Ordering::SeqCst);
-        let answer = Answer {
+        let answer = CheckAnswer {
             reason,
             node: ask
                 .node
@@ -267,7 +267,7 @@ impl Backend for Fake {
         let report = (node == primary()).then(|| NodeReport {
             view: node_view(),
             monitor: Some(MonitorState {
-                sighting: sighting(),
+                observation: observation(),
                 now: NOW,
                 last_probe: Some((NOW, Duration::from_micros(500))),
                 last_alive: Some(LAST_ALIVE),
@@ -349,13 +349,13 @@ impl Backend for Fake {
     fn consent(
         &self,
         request: ConsentRequest,
-    ) -> LocalBoxFuture<'_, Result<Result<KeeperProcess, Refusal>, Unanswered>> {
+    ) -> LocalBoxFuture<'_, Result<Result<KeeperProcess, ConsentRefusal>, Unanswered>> {
         let (holds, asked) = (Generation(7), request.generation);
         self.consent.lock().unwrap().replace(request);
         let consent = if asked == holds {
             Ok(process())
         } else {
-            Err(Refusal::OtherGeneration { holds, asked })
+            Err(ConsentRefusal::OtherGeneration { holds, asked })
         };
         self.answered("cluster-1", consent)
     }

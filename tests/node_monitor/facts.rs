@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use redis_keeper::actors::messages::ReadAnew;
-use redis_keeper::domain::facts::{ConnectionState, Role, Sighting};
+use redis_keeper::actors::messages::Reconnect;
+use redis_keeper::domain::facts::{ConnectionState, NodeObservation, Role};
 use redis_keeper::domain::node::NodeAddr;
 use redis_keeper::ports::clock::LeaseClock;
 use redis_keeper::ports::redis::Depth;
@@ -18,12 +18,12 @@ use crate::watch::{TICK, Watch, probes};
 fn the_first_probe_is_told_whole() {
     on_virtual_time(async {
         let watch = Watch::node(|server| server.watched_by(&["sentinel-a1b2c3d4 at 10.0.0.9"]));
-        let (_, sighting) = watch.next(|_| true).await;
-        let facts = sighting.facts.expect("facts");
+        let (_, observation) = watch.next(|_| true).await;
+        let facts = observation.facts.expect("facts");
         assert_eq!(facts.role, Role::Primary { online_replicas: 0 });
         assert_eq!(facts.sentinels, ["sentinel-a1b2c3d4 at 10.0.0.9"]);
-        assert!(sighting.probed && sighting.answering && sighting.vote.is_none());
-        assert_eq!(sighting.addresses, ["10.0.0.1".parse().unwrap()].into());
+        assert!(observation.probed && observation.answering && observation.vote.is_none());
+        assert_eq!(observation.addresses, ["10.0.0.1".parse().unwrap()].into());
     });
 }
 
@@ -31,10 +31,10 @@ fn the_first_probe_is_told_whole() {
 fn a_first_probe_that_fails_is_told_too() {
     on_virtual_time(async {
         let watch = Watch::node(|server| server.behaves(Manner::Refuses));
-        let (_, sighting) = watch.next(|_| true).await;
-        assert!(sighting.probed && !sighting.answering);
-        assert_eq!((sighting.facts, sighting.vote), (None, None));
-        assert_eq!(sighting.trouble.as_deref(), Some("connection refused"));
+        let (_, observation) = watch.next(|_| true).await;
+        assert!(observation.probed && !observation.answering);
+        assert_eq!((observation.facts, observation.vote), (None, None));
+        assert_eq!(observation.trouble.as_deref(), Some("connection refused"));
     });
 }
 
@@ -47,11 +47,11 @@ fn a_change_of_role_is_told_at_the_next_tick() {
         watch
             .server
             .tells(|info| info.role = Some(replica_of(&primary)));
-        let (_, sighting) = watch.next(|_| true).await;
-        let facts = sighting.facts.unwrap();
+        let (_, observation) = watch.next(|_| true).await;
+        let facts = observation.facts.unwrap();
         assert_eq!(facts.upstream().unwrap().primary, primary);
         assert_eq!(
-            sighting.upstream_addresses,
+            observation.upstream_addresses,
             ["10.0.0.2".parse().unwrap()].into()
         );
     });
@@ -80,8 +80,8 @@ fn falling_behind_is_told_once_in_each_direction() {
         let told = watch.told.borrow();
         let heard: Vec<_> = told
             .iter()
-            .map(|(_, sighting)| {
-                let facts = sighting.facts.as_ref().unwrap();
+            .map(|(_, observation)| {
+                let facts = observation.facts.as_ref().unwrap();
                 facts
                     .upstream()
                     .unwrap()
@@ -104,10 +104,10 @@ fn host_names_are_resolved_before_the_facts_are_told() {
             *redis.resolving.borrow_mut() = Duration::from_millis(20);
             server.tells(|info| info.role = Some(replica_of(&primary)));
         });
-        let (_, sighting) = watch.next(|sighting| sighting.facts.is_some()).await;
-        assert_eq!(sighting.addresses, ["10.0.0.1".parse().unwrap()].into());
+        let (_, observation) = watch.next(|observation| observation.facts.is_some()).await;
+        assert_eq!(observation.addresses, ["10.0.0.1".parse().unwrap()].into());
         assert_eq!(
-            sighting.upstream_addresses,
+            observation.upstream_addresses,
             ["10.0.0.2".parse().unwrap()].into()
         );
     });
@@ -117,7 +117,7 @@ fn host_names_are_resolved_before_the_facts_are_told() {
 fn a_name_that_has_moved_is_followed_on_a_new_connection() {
     on_virtual_time(async {
         let watch = Watch::of("redis-1", |redis, _| redis.name("redis-1", &["10.0.0.1"]));
-        watch.next(|sighting| sighting.facts.is_some()).await;
+        watch.next(|observation| observation.facts.is_some()).await;
         let connections = async |after: Duration| {
             watch.server.take_deeds();
             sleep(after).await;
@@ -129,7 +129,7 @@ fn a_name_that_has_moved_is_followed_on_a_new_connection() {
         assert_eq!(connections(60 * TICK).await, 0, "it has one address more");
         watch.redis.name("redis-1", &["10.0.0.3"]);
         assert_eq!(connections(60 * TICK).await, 1);
-        watch.monitor.do_send(ReadAnew);
+        watch.monitor.do_send(Reconnect);
         assert_eq!(
             connections(60 * TICK).await,
             1,
@@ -142,11 +142,14 @@ fn a_name_that_has_moved_is_followed_on_a_new_connection() {
 fn a_resolver_that_hangs_delays_facts_but_no_sign_of_life() {
     on_virtual_time(async {
         let watch = Watch::of("redis-1", |redis, _| redis.name("redis-1", &["10.0.0.1"]));
-        watch.next(|sighting| sighting.facts.is_some()).await;
+        watch.next(|observation| observation.facts.is_some()).await;
         watch.redis.resolving.replace(Duration::from_hours(1));
         sleep(120 * TICK).await;
         let told = watch.told.borrow();
-        assert!(told.iter().all(|(_, sighting)| sighting.vote.is_none()));
+        assert!(
+            told.iter()
+                .all(|(_, observation)| observation.vote.is_none())
+        );
         assert_eq!(
             told.last().unwrap().1.addresses,
             ["10.0.0.1".parse().unwrap()].into()
@@ -177,15 +180,18 @@ fn a_new_primary_and_its_addresses_are_told_together() {
             .told
             .borrow()
             .iter()
-            .filter_map(|(_, sighting)| {
-                let host = sighting
+            .filter_map(|(_, observation)| {
+                let host = observation
                     .facts
                     .as_ref()?
                     .upstream()?
                     .primary
                     .host()
                     .to_owned();
-                let address = sighting.upstream_addresses.first().map(ToString::to_string);
+                let address = observation
+                    .upstream_addresses
+                    .first()
+                    .map(ToString::to_string);
                 Some((host, address.unwrap_or_default()))
             })
             .collect();
@@ -206,21 +212,21 @@ fn a_new_primary_and_its_addresses_are_told_together() {
 fn a_process_that_ended_its_connection_is_told_until_another_is_connected_to() {
     on_virtual_time(async {
         let watch = Watch::node(|_| ());
-        let (_, sighting) = watch.next(|_| true).await;
-        let first = sighting.process.expect("a process");
+        let (_, observation) = watch.next(|_| true).await;
+        let first = observation.process.expect("a process");
         assert_eq!(first.state, ConnectionState::Open);
-        assert_eq!(first.run_id, sighting.facts.expect("facts").run_id);
+        assert_eq!(first.run_id, observation.facts.expect("facts").run_id);
         watch.server.dies();
-        let (_, sighting) = watch.next(|sighting| sighting.vote.is_some()).await;
-        let closed = sighting.process.expect("it is remembered");
+        let (_, observation) = watch.next(|observation| observation.vote.is_some()).await;
+        let closed = observation.process.expect("it is remembered");
         assert_eq!(closed.state, ConnectionState::ClosedByPeer);
         assert_eq!(closed.run_id, first.run_id);
         watch
             .server
             .tells(|info| info.run_id = Some("another".to_owned()));
         watch.server.behaves(Manner::Answers);
-        let (_, sighting) = watch.next(|sighting| sighting.answering).await;
-        let second = sighting.process.expect("a process");
+        let (_, observation) = watch.next(|observation| observation.answering).await;
+        let second = observation.process.expect("a process");
         assert_eq!(second.state, ConnectionState::Open);
         assert_eq!(second.run_id, "another");
     });
@@ -232,10 +238,12 @@ fn a_connection_stays_open_while_its_process_is_silent_and_is_not_known_once_giv
         let watch = Watch::node(|_| ());
         watch.next(|_| true).await;
         watch.server.behaves(Manner::Hangs);
-        let (_, sighting) = watch.next(|sighting| !sighting.answering).await;
-        let process = sighting.process.expect("a process");
+        let (_, observation) = watch.next(|observation| !observation.answering).await;
+        let process = observation.process.expect("a process");
         assert_eq!(process.state, ConnectionState::Open);
-        watch.next(|sighting| sighting.process.is_none()).await;
+        watch
+            .next(|observation| observation.process.is_none())
+            .await;
     });
 }
 
@@ -243,14 +251,15 @@ fn a_connection_stays_open_while_its_process_is_silent_and_is_not_known_once_giv
 fn a_name_that_is_known_late_after_a_restart_is_looked_up_again_within_seconds() {
     on_virtual_time(async {
         let watch = Watch::of("redis-1", |redis, _| redis.name("redis-1", &["10.0.0.1"]));
-        watch.next(|sighting| sighting.facts.is_some()).await;
+        watch.next(|observation| observation.facts.is_some()).await;
         for _ in 0..3 {
             watch.probed().await;
         }
         watch.redis.name("redis-1", &["10.0.0.2"]);
         let moved = watch.clock.now();
-        let known =
-            |sighting: &Sighting| sighting.addresses == ["10.0.0.2".parse().unwrap()].into();
+        let known = |observation: &NodeObservation| {
+            observation.addresses == ["10.0.0.2".parse().unwrap()].into()
+        };
         let (at, _) = watch.next(known).await;
         assert!(
             at.since(moved) <= Duration::from_secs(2),

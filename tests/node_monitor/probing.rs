@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis_keeper::actors::messages::{InspectMonitor, Refresh};
-use redis_keeper::domain::facts::Sighting;
+use redis_keeper::domain::facts::NodeObservation;
 use redis_keeper::domain::node::NodeAddr;
 use redis_keeper::ports::clock::LeaseClock;
 use redis_keeper::ports::redis::Depth;
@@ -28,7 +28,7 @@ fn one_probe_a_tick_and_now_and_then_a_full_one_and_no_news_is_not_told() {
         assert!((9..=11).contains(&probes(&deeds, Depth::FullWithSettings)));
         assert_eq!(watch.count(), 1);
         let state = watch.monitor.send(InspectMonitor).await.unwrap();
-        assert!(state.sighting.facts.unwrap().offset >= 98);
+        assert!(state.observation.facts.unwrap().offset >= 98);
         assert_eq!(state.failures, 0);
     });
 }
@@ -39,7 +39,7 @@ fn a_connection_that_stays_silent_is_given_up() {
         let watch = Watch::node(|_| ());
         watch.probed().await;
         watch.server.behaves(Manner::Hangs);
-        watch.next(|sighting| sighting.vote.is_some()).await;
+        watch.next(|observation| observation.vote.is_some()).await;
         watch.server.take_deeds();
         sleep(10 * TICK).await;
         let deeds = watch.server.take_deeds();
@@ -89,7 +89,8 @@ fn a_primary_that_went_away_is_seen_within_moments_of_its_return_until_it_is_vot
                 .server
                 .tells(|info| info.run_id = Some(format!("{away:?}")));
             watch.server.behaves(Manner::Loading);
-            let loading = |seen: &Sighting| seen.facts.as_ref().is_some_and(|facts| facts.loading);
+            let loading =
+                |seen: &NodeObservation| seen.facts.as_ref().is_some_and(|facts| facts.loading);
             let back = watch.clock.now();
             let (seen, _) = watch.next(loading).await;
             assert!(
@@ -108,7 +109,7 @@ fn a_primary_that_went_away_is_seen_within_moments_of_its_return_until_it_is_vot
         }
         watch.probed().await;
         watch.server.dies();
-        watch.next(|sighting| sighting.vote.is_some()).await;
+        watch.next(|observation| observation.vote.is_some()).await;
         watch.server.take_deeds();
         sleep(TICK * 60).await;
         assert!(watch.server.take_deeds().len() < 70, "then each tick");
@@ -139,10 +140,10 @@ fn a_refresh_reads_after_it_was_asked_and_is_shared() {
             watch.monitor.send(Refresh::default()),
             watch.monitor.send(Refresh::default())
         );
-        let sighting = one.unwrap();
-        assert_eq!(sighting.facts.as_ref().unwrap().offset, 77);
-        assert!(sighting.at >= asked && sighting.at.since(asked) < PRECISION);
-        assert_eq!(sighting, other.unwrap());
+        let observation = one.unwrap();
+        assert_eq!(observation.facts.as_ref().unwrap().offset, 77);
+        assert!(observation.at >= asked && observation.at.since(asked) < PRECISION);
+        assert_eq!(observation, other.unwrap());
         assert_eq!(watch.server.take_deeds(), [Deed::Probe(Depth::Full)]);
     });
 }
@@ -155,8 +156,8 @@ fn settings_are_read_when_they_are_asked_for_and_remembered_until_the_next_time(
         // The settings are also read with every probe that is due to read everything.
         assert!(matches!(watch.last().min_replicas, Some(Ok(_))));
         let refresh = Refresh { settings: true };
-        let sighting = watch.monitor.send(refresh).await.unwrap();
-        let read = sighting.min_replicas;
+        let observation = watch.monitor.send(refresh).await.unwrap();
+        let read = observation.min_replicas;
         assert!(matches!(read, Some(Ok(_))), "{read:?}");
         let deeds = watch.server.take_deeds();
         assert_eq!(deeds, [Deed::Probe(Depth::FullWithSettings)]);
@@ -174,8 +175,8 @@ fn a_refresh_of_a_hung_node_ends_with_the_probe_timeout() {
         watch.probed().await;
         watch.server.behaves(Manner::Hangs);
         let asked = watch.clock.now();
-        let sighting = watch.monitor.send(Refresh::default()).await.unwrap();
-        assert!(!sighting.answering);
+        let observation = watch.monitor.send(Refresh::default()).await.unwrap();
+        assert!(!observation.answering);
         assert!(watch.clock.now().since(asked) < PROBE_TIMEOUT + PRECISION);
     });
 }
@@ -187,8 +188,8 @@ fn a_refresh_does_not_wait_for_a_slow_resolver() {
         watch.probed().await;
         watch.redis.resolving.replace(Duration::from_hours(1));
         let asked = watch.clock.now();
-        let sighting = watch.monitor.send(Refresh::default()).await.unwrap();
-        assert!(sighting.at >= asked);
+        let observation = watch.monitor.send(Refresh::default()).await.unwrap();
+        assert!(observation.at >= asked);
         assert!(watch.clock.now().since(asked) < Duration::from_millis(50) + PRECISION);
     });
 }
@@ -202,16 +203,16 @@ fn a_refresh_tells_of_the_server_that_the_name_means_now() {
         watch.redis.name("redis-1", &["10.0.0.2"]);
         watch.server.take_deeds();
         let asked = watch.clock.now();
-        let sighting = watch.monitor.send(Refresh::default()).await.unwrap();
+        let observation = watch.monitor.send(Refresh::default()).await.unwrap();
         assert!(watch.clock.now().since(asked) < PRECISION);
-        assert_ne!(sighting.addresses, before.addresses);
+        assert_ne!(observation.addresses, before.addresses);
         let deeds = watch.server.take_deeds();
         let connect = deeds.iter().rposition(|deed| *deed == Deed::Connect);
         assert!(connect.is_some(), "it leads to another server: {deeds:?}");
         let told = watch.told.borrow();
         assert!(
             told.iter()
-                .all(|(_, told)| told.addresses == before.addresses || told.at == sighting.at)
+                .all(|(_, told)| told.addresses == before.addresses || told.at == observation.at)
         );
     });
 }

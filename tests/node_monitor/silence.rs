@@ -23,7 +23,8 @@ fn connects(watch: &Watch) -> usize {
 
 fn ever_voted_down(watch: &Watch) -> bool {
     let told = watch.told.borrow();
-    told.iter().any(|(_, sighting)| sighting.vote.is_some())
+    told.iter()
+        .any(|(_, observation)| observation.vote.is_some())
 }
 
 #[test]
@@ -93,7 +94,7 @@ fn a_node_that_is_voted_down_for_its_silence_costs_no_connection_a_probe() {
         let watch = Watch::node(|_| ());
         watch.probed().await;
         watch.server.behaves(Manner::Hangs);
-        watch.next(|sighting| sighting.vote.is_some()).await;
+        watch.next(|observation| observation.vote.is_some()).await;
         connects(&watch);
         sleep(60 * TICK).await;
         let connects = connects(&watch);
@@ -113,8 +114,8 @@ fn silence_is_no_vote_while_this_host_can_open_no_new_connection() {
         let trouble = watch.last().trouble.expect("trouble");
         assert!(trouble.contains("no file descriptors"), "{trouble}");
         watch.server.host_fails(false);
-        let (_, sighting) = watch.next(|sighting| sighting.vote.is_some()).await;
-        assert_eq!(sighting.vote, Some(DownReason::Unanswered));
+        let (_, observation) = watch.next(|observation| observation.vote.is_some()).await;
+        assert_eq!(observation.vote, Some(DownReason::Unanswered));
     });
 }
 
@@ -125,9 +126,9 @@ fn a_connection_that_is_closed_before_its_first_answer_is_silence_not_closed() {
         let alive = watch.probed().await;
         watch.server.behaves(Manner::Closes);
         watch.server.cut();
-        let (at, sighting) = watch.next(|sighting| sighting.vote.is_some()).await;
-        assert_eq!(sighting.vote, Some(DownReason::Unanswered));
-        assert!(!sighting.refused);
+        let (at, observation) = watch.next(|observation| observation.vote.is_some()).await;
+        assert_eq!(observation.vote, Some(DownReason::Unanswered));
+        assert!(!observation.refused);
         let after = at.since(alive);
         assert!(
             (MARK_DOWN..MARK_DOWN + PRECISION).contains(&after),
@@ -200,8 +201,8 @@ fn a_resolver_that_hangs_is_no_silence_of_the_node() {
             "{trouble}"
         );
         watch.server.is_unknown(false);
-        let (_, sighting) = watch.next(|sighting| sighting.vote.is_some()).await;
-        assert_eq!(sighting.vote, Some(DownReason::Refused));
+        let (_, observation) = watch.next(|observation| observation.vote.is_some()).await;
+        assert_eq!(observation.vote, Some(DownReason::Refused));
     });
 }
 
@@ -225,7 +226,7 @@ fn a_node_that_answers_late_is_waited_for_by_whoever_asks_and_voted_down_no_late
         assert_eq!(vote, None);
         watch.server.behaves(Manner::Hangs);
         let hung = watch.clock.now();
-        let (at, _) = watch.next(|sighting| sighting.vote.is_some()).await;
+        let (at, _) = watch.next(|observation| observation.vote.is_some()).await;
         assert!(
             at.since(hung) <= MARK_DOWN + PRECISION,
             "{:?}",
@@ -233,6 +234,6 @@ fn a_node_that_answers_late_is_waited_for_by_whoever_asks_and_voted_down_no_late
         );
         watch.server.behaves(Manner::Answers);
         watch.server.takes(Duration::from_micros(100));
-        watch.next(|sighting| sighting.answering).await;
+        watch.next(|observation| observation.answering).await;
     });
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis_keeper::actors::messages::Refresh;
 use redis_keeper::ports::clock::LeaseClock as _;
-use redis_keeper::ports::redis::Obstacle;
+use redis_keeper::ports::redis::CommandObstacle;
 use tokio::time::sleep;
 
 use crate::time::on_virtual_time;
@@ -30,15 +30,15 @@ fn a_right_that_was_taken_away_is_told_and_one_that_is_given_back_within_seconds
     on_virtual_time(async {
         let watch = Watch::node(|_| ());
         watch.probed().await;
-        let obstacle = Obstacle::Refused("NOPERM".to_owned());
+        let obstacle = CommandObstacle::Refused("NOPERM".to_owned());
         watch.server.obstacle.replace(Some(obstacle));
         watch
-            .next(|sighting| sighting.not_commandable() == Some("NOPERM"))
+            .next(|observation| observation.not_commandable() == Some("NOPERM"))
             .await;
         watch.server.obstacle.replace(None);
         let given = watch.clock.now();
         watch
-            .next(|sighting| sighting.commandable == Some(Ok(())))
+            .next(|observation| observation.commandable == Some(Ok(())))
             .await;
         assert!(watch.clock.now().since(given) <= Duration::from_secs(2));
     });
@@ -50,17 +50,19 @@ fn another_process_is_tried_anew_and_what_was_known_says_nothing_of_it() {
         let watch = Watch::node(|server| {
             server
                 .obstacle
-                .replace(Some(Obstacle::Refused("WRONGPASS".to_owned())));
+                .replace(Some(CommandObstacle::Refused("WRONGPASS".to_owned())));
         });
         watch
-            .next(|sighting| sighting.not_commandable() == Some("WRONGPASS"))
+            .next(|observation| observation.not_commandable() == Some("WRONGPASS"))
             .await;
-        watch.server.obstacle.replace(Some(Obstacle::NotYet));
+        watch.server.obstacle.replace(Some(CommandObstacle::NotYet));
         watch.server.cut();
         watch
             .server
             .tells(|info| info.run_id = Some("another".to_owned()));
-        watch.next(|sighting| sighting.commandable.is_none()).await;
+        watch
+            .next(|observation| observation.commandable.is_none())
+            .await;
         watch.server.obstacle.replace(None);
         let given = watch.clock.now();
         while watch

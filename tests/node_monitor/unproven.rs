@@ -1,7 +1,7 @@
 //! Answers that do not show which process gave them.
 
-use redis_keeper::actors::messages::LastSeen;
-use redis_keeper::domain::facts::Sighting;
+use redis_keeper::actors::messages::InspectObservation;
+use redis_keeper::domain::facts::NodeObservation;
 use redis_keeper::ports::clock::LeaseClock;
 use tokio::time::sleep;
 
@@ -12,7 +12,7 @@ use crate::watch::{MARK_DOWN, TICK, Watch};
 const NOAUTH: Manner = Manner::Errors("NOAUTH Authentication required.");
 
 /// A node that was read, and then behaves like this on new connections.
-async fn turned(watch: &Watch, manner: Manner) -> Sighting {
+async fn turned(watch: &Watch, manner: Manner) -> NodeObservation {
     watch.probed().await;
     watch.server.behaves(manner);
     watch.server.cut();
@@ -29,14 +29,14 @@ fn an_error_on_a_new_connection_proves_no_process_and_what_was_read_is_kept() {
         let died = watch.clock.now();
         sleep(TICK / 5).await;
         watch.server.behaves(NOAUTH);
-        let (_, sighting) = watch.next(|it| it.unproven.is_some()).await;
-        let unproven = sighting.unproven.expect("seen");
+        let (_, observation) = watch.next(|it| it.unproven.is_some()).await;
+        let unproven = observation.unproven.expect("seen");
         assert!(unproven.known && !unproven.foreign, "{unproven:?}");
         assert!(read.since(unproven.since) < TICK / 100, "{unproven:?}");
         let refused = unproven.refused.expect("nobody listened");
         assert!(refused.since(died) < TICK / 100, "{unproven:?}");
-        assert!(sighting.answering && sighting.facts.is_some());
-        assert_eq!((sighting.named(), &sighting.process), (None, &None));
+        assert!(observation.answering && observation.facts.is_some());
+        assert_eq!((observation.named(), &observation.process), (None, &None));
 
         // A reply proves that the process lives that gave it.
         sleep(3 * MARK_DOWN).await;
@@ -44,8 +44,8 @@ fn an_error_on_a_new_connection_proves_no_process_and_what_was_read_is_kept() {
         assert_eq!(watch.last().unproven, Some(unproven));
 
         watch.server.behaves(Manner::Answers);
-        let (_, sighting) = watch.next(|it| it.unproven.is_none()).await;
-        assert!(sighting.named().is_some());
+        let (_, observation) = watch.next(|it| it.unproven.is_none()).await;
+        assert!(observation.named().is_some());
     });
 }
 
@@ -56,8 +56,8 @@ fn a_process_that_has_named_itself_on_the_connection_is_proven_whatever_it_answe
         watch.probed().await;
         for error in ["NOPERM this user has no permissions", "BUSY", "ERR"] {
             watch.server.behaves(Manner::Errors(error));
-            let (_, sighting) = watch.next(|it| it.trouble.is_some()).await;
-            assert_eq!(sighting.unproven, None, "{error}");
+            let (_, observation) = watch.next(|it| it.trouble.is_some()).await;
+            assert_eq!(observation.unproven, None, "{error}");
             watch.server.behaves(Manner::Answers);
             watch.next(|it| it.trouble.is_none()).await;
         }
@@ -78,8 +78,8 @@ fn an_error_that_passes_says_nothing_of_the_process() {
     on_virtual_time(async {
         for error in ["BUSY Redis is busy", "ERR max number of clients reached"] {
             let watch = Watch::node(|_| ());
-            let sighting = turned(&watch, Manner::Errors(error)).await;
-            assert_eq!(sighting.unproven, None, "{error}");
+            let observation = turned(&watch, Manner::Errors(error)).await;
+            assert_eq!(observation.unproven, None, "{error}");
         }
     });
 }
@@ -96,12 +96,12 @@ fn what_answers_info_without_a_name_is_no_plain_server_and_spoils_nothing_that_w
         });
         watch.server.cut();
         sleep(3 * TICK).await;
-        let sighting = watch.last();
+        let observation = watch.last();
         assert!(
-            sighting.unproven.is_some_and(|it| it.foreign),
-            "{sighting:?}"
+            observation.unproven.is_some_and(|it| it.foreign),
+            "{observation:?}"
         );
-        assert_eq!(sighting.facts, facts);
+        assert_eq!(observation.facts, facts);
     });
 }
 
@@ -109,11 +109,11 @@ fn what_answers_info_without_a_name_is_no_plain_server_and_spoils_nothing_that_w
 fn a_node_that_never_named_itself_is_told_as_that() {
     on_virtual_time(async {
         let watch = Watch::node(|server| server.behaves(NOAUTH));
-        let (_, sighting) = watch.next(|it| it.answering).await;
-        let unproven = sighting.unproven.expect("seen");
+        let (_, observation) = watch.next(|it| it.answering).await;
+        let unproven = observation.unproven.expect("seen");
         assert!(!unproven.known, "{unproven:?}");
         assert_eq!(
-            sighting.trouble_in_words(),
+            observation.trouble_in_words(),
             "NOAUTH Authentication required."
         );
     });
@@ -152,7 +152,11 @@ fn figures_that_move_by_themselves_are_asked_for_and_told_without_a_probe() {
         watch.server.tells(|info| info.offset = Some(4_711));
         watch.probed().await;
         let deeds = watch.server.deeds().len();
-        let seen = watch.monitor.send(LastSeen).await.expect("a monitor");
+        let seen = watch
+            .monitor
+            .send(InspectObservation)
+            .await
+            .expect("a monitor");
         assert_eq!(seen.facts.map(|facts| facts.offset), Some(4_711));
         assert_eq!(watch.server.deeds().len(), deeds);
         assert_eq!(watch.told.borrow().len(), 1, "unasked only what matters");

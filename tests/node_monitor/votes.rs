@@ -14,8 +14,8 @@ use crate::watch::{MARK_DOWN, PRECISION, PROBE_TIMEOUT, TICK, Watch};
 /// Asserts that a node whose last proof of life was at `since` is voted down for `reason` at the end of the mark-down
 /// time.
 async fn voted_down_at_the_mark_down_moment(watch: &Watch, since: Moment, reason: DownReason) {
-    let (at, sighting) = watch.next(|sighting| sighting.vote.is_some()).await;
-    assert_eq!(sighting.vote, Some(reason));
+    let (at, observation) = watch.next(|observation| observation.vote.is_some()).await;
+    assert_eq!(observation.vote, Some(reason));
     let after = at.since(since);
     assert!(
         (MARK_DOWN..MARK_DOWN + PRECISION).contains(&after),
@@ -29,9 +29,9 @@ fn a_dead_node_is_voted_down_exactly_at_the_mark_down_moment() {
         let watch = Watch::node(|_| ());
         let alive = watch.probed().await;
         watch.server.dies();
-        let (first, sighting) = watch.next(|_| true).await;
+        let (first, observation) = watch.next(|_| true).await;
         assert!(
-            !sighting.answering && first.since(alive) < 3 * PRECISION,
+            !observation.answering && first.since(alive) < 3 * PRECISION,
             "noticed at once"
         );
         voted_down_at_the_mark_down_moment(&watch, alive, DownReason::Refused).await;
@@ -54,10 +54,10 @@ fn a_hung_node_that_goes_on_is_seen_alive_at_once() {
         let watch = Watch::node(|_| ());
         watch.probed().await;
         watch.server.behaves(Manner::Hangs);
-        watch.next(|sighting| sighting.vote.is_some()).await;
+        watch.next(|observation| observation.vote.is_some()).await;
         let went_on = watch.clock.now();
         watch.server.behaves(Manner::Answers);
-        let (at, _) = watch.next(|sighting| sighting.vote.is_none()).await;
+        let (at, _) = watch.next(|observation| observation.vote.is_none()).await;
         assert!(at.since(went_on) < PRECISION, "{:?}", at.since(went_on));
     });
 }
@@ -69,9 +69,9 @@ fn an_error_reply_is_proof_of_life_and_told_as_trouble() {
         watch.probed().await;
         watch.server.behaves(Manner::Errors("BUSY Redis is busy"));
         sleep(60 * TICK).await;
-        let sighting = watch.last();
-        assert_eq!(sighting.trouble.as_deref(), Some("BUSY Redis is busy"));
-        assert!(sighting.vote.is_none() && sighting.answering && sighting.facts.is_some());
+        let observation = watch.last();
+        assert_eq!(observation.trouble.as_deref(), Some("BUSY Redis is busy"));
+        assert!(observation.vote.is_none() && observation.answering && observation.facts.is_some());
     });
 }
 
@@ -81,8 +81,8 @@ fn loading_is_told_at_once_and_voted_on_after_the_mark_down_time() {
         let watch = Watch::node(|_| ());
         watch.probed().await;
         watch.server.behaves(Manner::Loading);
-        let (since, sighting) = watch.next(|_| true).await;
-        assert!(sighting.facts.unwrap().loading && sighting.vote.is_none());
+        let (since, observation) = watch.next(|_| true).await;
+        assert!(observation.facts.unwrap().loading && observation.vote.is_none());
         voted_down_at_the_mark_down_moment(&watch, since, DownReason::Loading).await;
     });
 }
@@ -95,10 +95,10 @@ fn failures_of_this_host_are_never_a_vote() {
         watch.server.behaves(Manner::HostFails);
         watch.server.cut();
         sleep(60 * TICK).await;
-        let sighting = watch.last();
+        let observation = watch.last();
         assert!(
-            sighting.vote.is_none() && !sighting.answering,
-            "{sighting:?}"
+            observation.vote.is_none() && !observation.answering,
+            "{observation:?}"
         );
     });
 }
@@ -109,12 +109,15 @@ fn after_a_suspension_nothing_is_voted_before_a_fresh_probe() {
         let watch = Watch::node(|_| ());
         watch.probed().await;
         watch.server.dies();
-        watch.next(|sighting| !sighting.answering).await;
+        watch.next(|observation| !observation.answering).await;
         watch.server.behaves(Manner::Answers);
         watch.clock.suspend(100 * TICK);
         sleep(10 * TICK).await;
         let told = watch.told.borrow();
-        assert!(told.iter().all(|(_, sighting)| sighting.vote.is_none()));
+        assert!(
+            told.iter()
+                .all(|(_, observation)| observation.vote.is_none())
+        );
         assert!(told.last().unwrap().1.answering);
     });
 }
@@ -125,10 +128,10 @@ fn after_a_suspension_a_dead_node_is_voted_down_within_a_tick() {
         let watch = Watch::node(|_| ());
         watch.probed().await;
         watch.server.dies();
-        watch.next(|sighting| !sighting.answering).await;
+        watch.next(|observation| !observation.answering).await;
         watch.clock.suspend(100 * TICK);
         let resumed = watch.clock.now();
-        let (at, _) = watch.next(|sighting| sighting.vote.is_some()).await;
+        let (at, _) = watch.next(|observation| observation.vote.is_some()).await;
         assert!(
             at.since(resumed) <= TICK + PRECISION,
             "{:?}",
@@ -147,6 +150,9 @@ fn a_slow_answer_is_proof_of_life_even_when_it_is_always_late() {
             .takes(PROBE_TIMEOUT + Duration::from_millis(200));
         sleep(30 * TICK).await;
         let told = watch.told.borrow();
-        assert!(told.iter().all(|(_, sighting)| sighting.vote.is_none()));
+        assert!(
+            told.iter()
+                .all(|(_, observation)| observation.vote.is_none())
+        );
     });
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use redis_keeper::actors::messages::{InspectMonitor, Sighted};
+use redis_keeper::actors::messages::{InspectMonitor, NodeObserved};
 use redis_keeper::actors::node_monitor::{FreshConnections, MonitorSettings, NodeMonitor};
-use redis_keeper::domain::facts::Sighting;
+use redis_keeper::domain::facts::NodeObservation;
 use redis_keeper::domain::node::{ClusterName, Moment, NodeAddr};
 use redis_keeper::ports::clock::LeaseClock;
 use redis_keeper::ports::redis::Depth;
@@ -29,7 +29,7 @@ pub(crate) struct Watch {
     pub(crate) server: Rc<FakeServer>,
     pub(crate) clock: Arc<VirtualClock>,
     pub(crate) monitor: Addr<NodeMonitor>,
-    pub(crate) told: Rc<RefCell<Vec<(Moment, Sighting)>>>,
+    pub(crate) told: Rc<RefCell<Vec<(Moment, NodeObservation)>>>,
 }
 
 impl Watch {
@@ -65,7 +65,9 @@ impl Watch {
             clock.clone(),
             {
                 let (told, clock) = (told.clone(), clock.clone());
-                Rc::new(move |news: Sighted| told.borrow_mut().push((clock.now(), news.sighting)))
+                Rc::new(move |news: NodeObserved| {
+                    told.borrow_mut().push((clock.now(), news.observation));
+                })
             },
             fresh,
         )
@@ -83,7 +85,7 @@ impl Watch {
         Self::of("10.0.0.1", |_, server| prepare(server))
     }
 
-    pub(crate) fn last(&self) -> Sighting {
+    pub(crate) fn last(&self) -> NodeObservation {
         self.told
             .borrow()
             .last()
@@ -97,12 +99,15 @@ impl Watch {
     }
 
     /// Waits up to a minute for a report as wanted. Returns the report and its time.
-    pub(crate) async fn next(&self, wanted: impl Fn(&Sighting) -> bool) -> (Moment, Sighting) {
+    pub(crate) async fn next(
+        &self,
+        wanted: impl Fn(&NodeObservation) -> bool,
+    ) -> (Moment, NodeObservation) {
         let from = self.count();
         for _ in 0..60_000 {
             let found = self.told.borrow()[from..]
                 .iter()
-                .find(|(_, sighting)| wanted(sighting))
+                .find(|(_, observation)| wanted(observation))
                 .cloned();
             if let Some(found) = found {
                 return found;

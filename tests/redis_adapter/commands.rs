@@ -3,7 +3,9 @@
 use redis_keeper::adapters::redis::Access;
 use redis_keeper::domain::facts::MinReplicas;
 use redis_keeper::domain::node::Epoch;
-use redis_keeper::ports::redis::{CommandError, Depth, Fence, Remember, Stir, Subscribers};
+use redis_keeper::ports::redis::{
+    CommandError, ConnectionEvent, Depth, Fence, Remember, Subscribers,
+};
 use rustix::process::Signal;
 use tokio::time::timeout;
 
@@ -36,7 +38,10 @@ async fn a_replica_is_promoted_and_its_old_primary_follows_it_and_both_remember(
         command("PING").query::<()>(&mut client).is_err(),
         "clients were cut"
     );
-    assert_eq!(timeout(PATIENCE, probe.stirred()).await, Ok(Stir::Closed));
+    assert_eq!(
+        timeout(PATIENCE, probe.next_event()).await,
+        Ok(ConnectionEvent::Closed)
+    );
 
     let mut commands = commanding(&primary, Access::default(), 42)
         .await

@@ -5,7 +5,7 @@ use std::time::Duration;
 use redis_keeper::adapters::redis::Access;
 use redis_keeper::domain::facts::{DownReason, Role};
 use redis_keeper::domain::node::NodeAddr;
-use redis_keeper::ports::redis::{CommandError, Depth, ProbeFailure, Remember, Stir};
+use redis_keeper::ports::redis::{CommandError, ConnectionEvent, Depth, ProbeFailure, Remember};
 use rustix::process::Signal;
 use tokio::time::timeout;
 
@@ -101,8 +101,11 @@ async fn a_server_that_turns_clients_away_is_alive() {
         let alive = probed(&mut *connection, Depth::Full).await;
         let error = alive.error.expect("an error");
         assert!(error.contains("max number of clients"), "{error}");
-        let stir = timeout(PATIENCE, connection.stirred()).await;
-        assert!(matches!(stir, Ok(Stir::Closed | Stir::Lost)), "{stir:?}");
+        let stir = timeout(PATIENCE, connection.next_event()).await;
+        assert!(
+            matches!(stir, Ok(ConnectionEvent::Closed | ConnectionEvent::Lost)),
+            "{stir:?}"
+        );
     }
 }
 
@@ -138,8 +141,8 @@ async fn a_stopped_server_does_not_answer_and_when_it_goes_on_answers_late() {
     }
     server.signal(Signal::CONT);
     assert_eq!(
-        timeout(PATIENCE, connection.stirred()).await,
-        Ok(Stir::Answered)
+        timeout(PATIENCE, connection.next_event()).await,
+        Ok(ConnectionEvent::Answered)
     );
     let full = probed(&mut *connection, Depth::Full).await;
     assert!(full.info.expect("its own answer").run_id.is_some());
@@ -182,8 +185,12 @@ async fn a_reset_is_told_apart_from_a_connection_that_its_server_ended() {
             peer.set_zero_linger().expect("a socket");
         }
         drop(peer);
-        let stir = timeout(PATIENCE, connection.stirred()).await;
-        let expected = if reset { Stir::Lost } else { Stir::Closed };
+        let stir = timeout(PATIENCE, connection.next_event()).await;
+        let expected = if reset {
+            ConnectionEvent::Lost
+        } else {
+            ConnectionEvent::Closed
+        };
         assert_eq!(stir, Ok(expected));
     }
 }
@@ -194,13 +201,13 @@ async fn a_killed_server_is_noticed_at_once_and_then_refuses() {
     let mut connection = connected(&*plain(&server)).await;
     probed(&mut *connection, Depth::Tick).await;
     assert!(
-        timeout(SHORT, connection.stirred()).await.is_err(),
+        timeout(SHORT, connection.next_event()).await.is_err(),
         "quiet so far"
     );
     server.kill();
     assert_eq!(
-        timeout(PATIENCE, connection.stirred()).await,
-        Ok(Stir::Closed)
+        timeout(PATIENCE, connection.next_event()).await,
+        Ok(ConnectionEvent::Closed)
     );
     let closed = connection.probe(Depth::Tick).await;
     assert!(

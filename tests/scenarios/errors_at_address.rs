@@ -139,9 +139,9 @@ async fn a_server_with_another_password_at_the_primarys_address_is_replaced() {
     let _foreign = Redis::start_at(*primary.at().ip(), &[("requirepass", "another")]).await;
     stage.succeeded().await;
     let node = stage.keeper.node("cache", primary).await;
-    let sighting = &node["monitor"]["sighting"];
-    assert_eq!(sighting["facts"], serde_json::Value::Null, "{node}");
-    assert_eq!(sighting["unproven"]["refused-since"], true, "{node}");
+    let observation = &node["monitor"]["sighting"];
+    assert_eq!(observation["facts"], serde_json::Value::Null, "{node}");
+    assert_eq!(observation["unproven"]["refused-since"], true, "{node}");
     assert_eq!(node["online"], false, "{node}");
 }
 

@@ -98,9 +98,12 @@ async fn a_wrong_password_shows_though_the_server_answers_anybody_until_sighup_b
     let settings = settings.cluster("cache", [&redis]);
     let keeper = Keeper::alone(&net, &settings).await;
     let troubles = async || {
-        let sighting = keeper.node("cache", &redis).await["sighting"].clone();
+        let observation = keeper.node("cache", &redis).await["sighting"].clone();
         let explained = keeper.admin("clusters/cache/explain").await;
-        (sighting["trouble"].clone(), explained["troubles"].clone())
+        (
+            observation["trouble"].clone(),
+            explained["troubles"].clone(),
+        )
     };
     eventually(SOON, "the trouble to show", async || {
         let (trouble, explained) = troubles().await;

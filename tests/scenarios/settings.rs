@@ -21,7 +21,7 @@ async fn wait_told(keeper: &Keeper, differ: &Value) {
     .await;
 }
 
-async fn odd_files(keeper: &Keeper) -> String {
+async fn differing_files(keeper: &Keeper) -> String {
     let metrics = keeper.get("/metrics").await.expect("metrics").body;
     let metrics = metrics.as_str().expect("text").to_owned();
     let line = metrics.lines().find(|line| line.starts_with(METRIC));
@@ -71,8 +71,8 @@ async fn a_setting_that_one_file_has_differently_is_told_by_all_with_both_values
     wait_told(second, &theirs).await;
     let ours = differences([1, 0]);
     wait_told(odd, &json!({ first.id(): ours, second.id(): ours })).await;
-    assert_eq!(odd_files(first).await, format!("{METRIC} 1"));
-    assert_eq!(odd_files(odd).await, format!("{METRIC} 2"));
+    assert_eq!(differing_files(first).await, format!("{METRIC} 1"));
+    assert_eq!(differing_files(odd).await, format!("{METRIC} 2"));
     let differs = "have different settings";
     for keeper in [first, second] {
         let log = keeper.process().log();
@@ -106,7 +106,7 @@ async fn a_setting_that_one_file_has_differently_is_told_by_all_with_both_values
     odd.wait_ready().await;
     for keeper in [first, second, odd] {
         wait_told(keeper, &json!({})).await;
-        assert_eq!(odd_files(keeper).await, format!("{METRIC} 0"));
+        assert_eq!(differing_files(keeper).await, format!("{METRIC} 0"));
     }
     let log = first.process().log();
     assert!(log.contains("differ no more"), "{log}");

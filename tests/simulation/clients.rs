@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis_keeper::actors::Directory;
-use redis_keeper::actors::cluster_api::{Answer, Ask, AskStatus, Asker, NodeRef, Question, Reason};
+use redis_keeper::actors::cluster_api::{
+    AskStatus, CheckAnswer, NodeRef, ProxyCheck, Question, Reason, RunCheck,
+};
 use redis_keeper::domain::node::{ClusterName, Moment, NodeAddr};
 use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
@@ -63,7 +65,11 @@ struct Session {
 }
 
 /// Asks a keeper whether a node is writable. A keeper that does not answer within 1 ms counts as not answering.
-pub(crate) async fn ask(clusters: &Directory, cluster: &ClusterName, node: &NodeAddr) -> Answer {
+pub(crate) async fn ask(
+    clusters: &Directory,
+    cluster: &ClusterName,
+    node: &NodeAddr,
+) -> CheckAnswer {
     check(clusters, cluster, node, None).await
 }
 
@@ -72,11 +78,11 @@ pub(super) async fn check(
     clusters: &Directory,
     cluster: &ClusterName,
     node: &NodeAddr,
-    asker: Option<Arc<Asker>>,
-) -> Answer {
-    let answer = put(clusters, cluster, node, asker);
+    proxy_check: Option<Arc<ProxyCheck>>,
+) -> CheckAnswer {
+    let answer = put(clusters, cluster, node, proxy_check);
     let answer = timeout(Duration::from_millis(1), answer).await;
-    answer.unwrap_or_else(|_| Answer::unknown(Reason::NotAnswering))
+    answer.unwrap_or_else(|_| CheckAnswer::unknown(Reason::NotAnswering))
 }
 
 /// Asks a keeper whether a node is writable, and waits for the answer without a limit.
@@ -84,7 +90,7 @@ pub(crate) async fn ask_in_time(
     clusters: &Directory,
     cluster: &ClusterName,
     node: &NodeAddr,
-) -> Answer {
+) -> CheckAnswer {
     put(clusters, cluster, node, None).await
 }
 
@@ -92,22 +98,22 @@ async fn put(
     clusters: &Directory,
     cluster: &ClusterName,
     node: &NodeAddr,
-    asker: Option<Arc<Asker>>,
-) -> Answer {
+    proxy_check: Option<Arc<ProxyCheck>>,
+) -> CheckAnswer {
     let Some(actor) = clusters.get(cluster.as_str()) else {
-        return Answer::unknown(Reason::NotAnswering);
+        return CheckAnswer::unknown(Reason::NotAnswering);
     };
-    let question = Ask {
+    let question = RunCheck {
         question: Question::Writable,
         node: Arc::new(NodeRef {
             server_name: Some(node.to_string()),
             address: None,
             leads_to: None,
         }),
-        asker,
+        proxy_check,
     };
     let answer = actor.send(question).await;
-    answer.unwrap_or_else(|_| Answer::unknown(Reason::NotAnswering))
+    answer.unwrap_or_else(|_| CheckAnswer::unknown(Reason::NotAnswering))
 }
 
 /// The node that a keeper calls writable, the end of its lease, and whether the keeper goes on by consent.

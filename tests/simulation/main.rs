@@ -26,7 +26,7 @@ use std::{process, thread};
 // The tree is shared with the embedded coordination, and finds here the items that it imports.
 use redis_keeper::ports;
 
-use run::Outcome;
+use run::RunResult;
 use schedule::FAULTS;
 
 mod clients;
@@ -77,7 +77,7 @@ fn watched<T>(seed: u64, run: impl FnOnce() -> T) -> T {
 /// # Panics
 ///
 /// If a seed broke a rule; the message names those seeds.
-fn run_all(seeds: Range<u64>, run: fn(u64, bool) -> Outcome) -> u64 {
+fn run_all(seeds: Range<u64>, run: fn(u64, bool) -> RunResult) -> u64 {
     let next = AtomicU64::new(seeds.start);
     let broken = Mutex::new(BTreeMap::new());
     let totals = Mutex::new([0; 4]);
@@ -98,7 +98,7 @@ fn run_all(seeds: Range<u64>, run: fn(u64, bool) -> Outcome) -> u64 {
                     totals[0] += u64::from(outcome.withdrawals);
                     totals[1] += outcome.writes as u64;
                     totals[2] += outcome.lost as u64;
-                    totals[3] += u64::from(outcome.errands);
+                    totals[3] += u64::from(outcome.delegated_promotions);
                     drop(totals);
                     if let Some(violation) = outcome.violation {
                         eprintln!(
@@ -118,9 +118,10 @@ fn run_all(seeds: Range<u64>, run: fn(u64, bool) -> Outcome) -> u64 {
             });
         }
     });
-    let [withdrawals, writes, lost, errands] = *totals.lock().expect("no worker is left");
+    let [withdrawals, writes, lost, delegated_promotions] =
+        *totals.lock().expect("no worker is left");
     eprintln!(
-        "seeds {seeds:?}: {withdrawals} withdrawals, {errands} promotions by others than the leader; \
+        "seeds {seeds:?}: {withdrawals} withdrawals, {delegated_promotions} promotions by others than the leader; \
          {writes} writes acknowledged, {lost} lost"
     );
     let broken = broken.into_inner().expect("no worker is left");
@@ -230,7 +231,10 @@ fn a_leader_that_sees_no_replica_fails_over_through_the_other_keepers() {
         let outcome = run::run_blind_leader(seed, loud.is_some());
         let violation = outcome.violation.unwrap_or_default();
         assert_eq!(violation, "", "seed {seed}");
-        assert_eq!(outcome.errands, 1, "seed {seed}: promotions by others");
+        assert_eq!(
+            outcome.delegated_promotions, 1,
+            "seed {seed}: promotions by others"
+        );
         // Without a task for another keeper, the cluster would wait until the leader sees a replica again or another
         // keeper leads.
         let gap = Duration::from_micros(outcome.gap);

@@ -19,7 +19,7 @@ use self::refusals::Refused;
 use self::rest::Rest;
 use super::names::by_address;
 use super::redis::Fleet;
-use super::tree::{Change, Tree};
+use super::tree::{NodeEvent, Tree};
 use super::world::{World, note};
 
 mod answers;
@@ -108,7 +108,7 @@ struct Book {
     /// How many candidates were chosen.
     choices: u32,
     /// How many promotions another keeper than the leader carried out.
-    errands: u32,
+    delegated_promotions: u32,
     /// A client's write was acknowledged, or the cluster began with data.
     has_data: bool,
     /// The run ids of all processes that were ever published.
@@ -177,9 +177,9 @@ impl Oracle {
     }
 
     /// How many promotions another keeper than the leader carried out, in all clusters.
-    pub(crate) fn errands(&self) -> u32 {
+    pub(crate) fn delegated_promotions(&self) -> u32 {
         let books = self.books.borrow();
-        books.values().map(|book| book.errands).sum()
+        books.values().map(|book| book.delegated_promotions).sum()
     }
 
     /// Whether the process is or was the process of a published primary.
@@ -202,11 +202,11 @@ impl Oracle {
     /// Judges a transaction with its changes; a transaction that failed has none.
     ///
     /// Returns whether a state changed or was acknowledged, so that the keepers are worth asking now.
-    pub(crate) fn committed(&self, fleet: &Fleet, tree: &Tree, changes: &[Change]) -> bool {
+    pub(crate) fn committed(&self, fleet: &Fleet, tree: &Tree, changes: &[NodeEvent]) -> bool {
         let now = self.world.now();
         self.judge_rest(tree, changes);
         let acknowledged = self.heartbeats.borrow_mut().note(now, tree, changes);
-        let heartbeat = |change: &Change| matches!(change, Change::Set(path) if path.starts_with(paths::KEEPERS));
+        let heartbeat = |change: &NodeEvent| matches!(change, NodeEvent::Set(path) if path.starts_with(paths::KEEPERS));
         if changes.iter().all(heartbeat) {
             return acknowledged;
         }
@@ -238,8 +238,7 @@ impl Oracle {
                     .violated(format_args!("RK-2: the state of {name} is gone"));
             }
         }
-        let state =
-            |change: &Change| matches!(change, Change::Set(path) if path == paths::GENERATION);
+        let state = |change: &NodeEvent| matches!(change, NodeEvent::Set(path) if path == paths::GENERATION);
         acknowledged || changes.iter().any(state)
     }
 

@@ -17,7 +17,7 @@ use redis_keeper::domain::failsafe::ConsentRequest;
 use redis_keeper::domain::group::GroupAnswer;
 use redis_keeper::domain::identity::KeeperProcess;
 use redis_keeper::domain::node::{KeeperId, NodeAddr};
-use redis_keeper::domain::rehearsal::{Obstacle, RehearsalRequest};
+use redis_keeper::domain::rehearsal::{RehearsalObstacle, RehearsalRequest};
 use redis_keeper::ports::peers::Peers;
 use redis_keeper::supervision::ChildRef;
 use tokio::sync::oneshot;
@@ -205,7 +205,7 @@ impl Interfaces {
             return;
         };
         if let Some(node) = met_at {
-            there.clusters.look_around(node);
+            there.clusters.request_client_lists(node);
         }
         let (interfaces, process) = (Rc::clone(self), Rc::clone(&there.process));
         let (session, clusters) = (there.session.clone(), there.clusters.clone());
@@ -246,7 +246,7 @@ impl Peers for Reach {
             {
                 judge.consented(&giver.name, &asked, sent);
             }
-            consent.map_err(|why: redis_keeper::domain::failsafe::Refusal| why.to_string())
+            consent.map_err(|why: redis_keeper::domain::failsafe::ConsentRefusal| why.to_string())
         };
         let message = AskConsent(request.clone());
         let way = (self.process.host, rest);
@@ -257,7 +257,7 @@ impl Peers for Reach {
         &self,
         rest: &str,
         request: &RehearsalRequest,
-    ) -> LocalBoxFuture<'static, Result<KeeperProcess, Obstacle>> {
+    ) -> LocalBoxFuture<'static, Result<KeeperProcess, RehearsalObstacle>> {
         let way = (self.process.host, rest);
         let message = Rehearse(request.clone());
         let answer = self.interfaces.put(way, message, |_, by| Ok(by));

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis_keeper::actors::cluster_api::{Asker, Ruling};
+use redis_keeper::actors::cluster_api::{ProxyCheck, Ruling};
 use redis_keeper::domain::drain::Proxy;
 use redis_keeper::domain::node::{ClusterName, NodeAddr};
 use tokio::time::sleep;
@@ -102,9 +102,9 @@ impl Worker {
             address: None,
         };
         let asker = Arc::new(if self.named {
-            Asker::Proxy { proxy, up }
+            ProxyCheck::Proxy { proxy, up }
         } else {
-            Asker::Unnamed
+            ProxyCheck::Unnamed
         });
         for step in 0..self.keepers.len() {
             let keeper = &self.keepers[(self.turn + step) % self.keepers.len()];

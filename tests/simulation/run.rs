@@ -47,13 +47,13 @@ const ORDER_WITHIN: u64 = 60_000_000;
 const TAKEN_OFF_AFTER: u64 = 20_000_000;
 
 /// The result of a run.
-pub(crate) struct Outcome {
+pub(crate) struct RunResult {
     pub(crate) violation: Option<String>,
     /// A digest of the trace: the same seed has the same digest.
     pub(crate) digest: u64,
     pub(crate) withdrawals: u32,
     /// How many promotions another keeper than the leader carried out.
-    pub(crate) errands: u32,
+    pub(crate) delegated_promotions: u32,
     /// The longest time without a published primary, in microseconds.
     pub(crate) gap: u64,
     /// How many writes clients had acknowledged.
@@ -63,12 +63,12 @@ pub(crate) struct Outcome {
 }
 
 /// Runs a seed in a runtime of its own, on this thread.
-pub(crate) fn run(seed: u64, loud: bool) -> Outcome {
+pub(crate) fn run(seed: u64, loud: bool) -> RunResult {
     run_schedule(Schedule::draw(seed), seed, loud)
 }
 
 /// Runs a seed with `write-safety: majority` (RK-9).
-pub(crate) fn run_write_safe(seed: u64, loud: bool) -> Outcome {
+pub(crate) fn run_write_safe(seed: u64, loud: bool) -> RunResult {
     let schedule = Schedule {
         write_safety: true,
         odd_file: None,
@@ -78,45 +78,45 @@ pub(crate) fn run_write_safe(seed: u64, loud: bool) -> Outcome {
 }
 
 /// Runs a seed in which ZooKeeper is away for a while; with `crash`, a keeper dies meanwhile (RK-8).
-pub(crate) fn run_outage(seed: u64, crash: bool, loud: bool) -> Outcome {
+pub(crate) fn run_outage(seed: u64, crash: bool, loud: bool) -> RunResult {
     run_schedule(Schedule::outage(seed, crash), seed, loud)
 }
 
 /// Runs a seed in which the leader loses sight of all replicas, and then the primary dies.
-pub(crate) fn run_blind_leader(seed: u64, loud: bool) -> Outcome {
+pub(crate) fn run_blind_leader(seed: u64, loud: bool) -> RunResult {
     run_schedule(Schedule::blind_leader(seed), seed, loud)
 }
 
 /// Runs a seed in which a keeper dies for good, another joins, and then the primary dies (RK-2).
-pub(crate) fn run_replaced_keeper(seed: u64, loud: bool) -> Outcome {
+pub(crate) fn run_replaced_keeper(seed: u64, loud: bool) -> RunResult {
     run_schedule(Schedule::replaced_keeper(seed), seed, loud)
 }
 
 /// Runs a seed in which a newcomer leads while other keepers go on by consent, and do not ask the newcomer (RK-2).
-pub(crate) fn run_late_leader(seed: u64, loud: bool) -> Outcome {
+pub(crate) fn run_late_leader(seed: u64, loud: bool) -> RunResult {
     run_schedule(Schedule::late_leader(seed), seed, loud)
 }
 
 /// Runs a seed in which all connections to ZooKeeper are lost at a rhythm, and the primary is lost meanwhile.
-pub(crate) fn run_unsteady(seed: u64, loud: bool) -> Outcome {
+pub(crate) fn run_unsteady(seed: u64, loud: bool) -> RunResult {
     run_schedule(Schedule::unsteady(seed), seed, loud)
 }
 
 /// Runs a seed in which a fault interrupts a switchover.
-pub(crate) fn run_interrupted(seed: u64, loud: bool) -> Outcome {
+pub(crate) fn run_interrupted(seed: u64, loud: bool) -> RunResult {
     run_schedule(Schedule::interrupted(seed), seed, loud)
 }
 
 /// Runs a seed in which the primary freezes, and each keeper is restarted within the next second.
-pub(crate) fn run_stopping(seed: u64, loud: bool) -> Outcome {
+pub(crate) fn run_stopping(seed: u64, loud: bool) -> RunResult {
     run_schedule(Schedule::stopping(seed), seed, loud)
 }
 
-fn run_schedule(schedule: Schedule, seed: u64, loud: bool) -> Outcome {
+fn run_schedule(schedule: Schedule, seed: u64, loud: bool) -> RunResult {
     in_a_runtime(simulate(schedule, seed, loud))
 }
 
-fn in_a_runtime(run: impl Future<Output = Outcome>) -> Outcome {
+fn in_a_runtime(run: impl Future<Output = RunResult>) -> RunResult {
     let runtime = || {
         let builder = &mut Builder::new_current_thread();
         // The run needs no sockets and no processes. Without their drivers, waiting takes no system call.
@@ -126,7 +126,7 @@ fn in_a_runtime(run: impl Future<Output = Outcome>) -> Outcome {
     System::with_tokio_rt(runtime).block_on(run)
 }
 
-async fn simulate(schedule: Schedule, seed: u64, loud: bool) -> Outcome {
+async fn simulate(schedule: Schedule, seed: u64, loud: bool) -> RunResult {
     let world = World::new(seed, loud);
     if loud {
         eprintln!("{schedule:#?}");
@@ -386,7 +386,7 @@ impl Run {
         }
     }
 
-    fn outcome(&self) -> Outcome {
+    fn outcome(&self) -> RunResult {
         let world = &self.site.around.world;
         let fleet = &self.site.around.fleet;
         let ledger = self.ledger.borrow();
@@ -396,11 +396,11 @@ impl Run {
             server.is_some_and(|server| server.holds(it.write))
         };
         let lost = ledger.iter().filter(|it| !held(it)).count();
-        Outcome {
+        RunResult {
             violation: world.violation(),
             digest: world.digest(),
             withdrawals: self.site.oracle.withdrawals(),
-            errands: self.site.oracle.errands(),
+            delegated_promotions: self.site.oracle.delegated_promotions(),
             gap: self.site.oracle.longest_gap(),
             writes: ledger.len(),
             lost,

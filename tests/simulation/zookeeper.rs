@@ -18,7 +18,7 @@ use std::rc::Rc;
 pub(crate) use self::client::Client;
 use self::follower::{Arm, Follower, Watched, Work, Write};
 use super::network::{Host, Network};
-use super::tree::{Change, Tree};
+use super::tree::{NodeEvent, Tree};
 use super::world::{Event, World, note};
 
 mod client;
@@ -36,7 +36,7 @@ const TICK: u64 = 50_000;
 const FORWARD: u64 = 1_500;
 
 /// Called after every transaction, even one that changes nothing.
-type Watcher = Box<dyn Fn(&Tree, &[Change])>;
+type Watcher = Box<dyn Fn(&Tree, &[NodeEvent])>;
 
 /// The ensemble.
 pub(crate) struct Ensemble {
@@ -50,12 +50,12 @@ pub(crate) struct Ensemble {
 struct State {
     up: bool,
     tree: Rc<Tree>,
-    sessions: BTreeMap<i64, Line>,
+    sessions: BTreeMap<i64, ServerSession>,
     last_session: i64,
 }
 
 /// The servers' end of a session.
-struct Line {
+struct ServerSession {
     client: Rc<Client>,
     /// When the leader last heard of the client, in microseconds.
     heard: u64,
@@ -83,7 +83,7 @@ impl Ensemble {
     }
 
     /// Sets the function that is called after every transaction.
-    pub(crate) fn watched_by(&self, watcher: impl Fn(&Tree, &[Change]) + 'static) {
+    pub(crate) fn watched_by(&self, watcher: impl Fn(&Tree, &[NodeEvent]) + 'static) {
         *self.watcher.borrow_mut() = Some(Box::new(watcher));
     }
 
@@ -102,7 +102,7 @@ impl Ensemble {
         let state = self.state.borrow();
         let lines = state.sessions.iter();
         lines
-            .filter(|(_, line)| line.client.process.host == host)
+            .filter(|(_, server_session)| server_session.client.process.host == host)
             .map(|(id, _)| *id)
             .collect()
     }
@@ -113,8 +113,8 @@ impl Ensemble {
         let ids: Vec<i64> = {
             let mut state = self.state.borrow_mut();
             state.up = up;
-            for line in state.sessions.values_mut() {
-                line.heard = now;
+            for server_session in state.sessions.values_mut() {
+                server_session.heard = now;
             }
             state.sessions.keys().copied().collect()
         };
@@ -129,10 +129,10 @@ impl Ensemble {
     pub(crate) fn drop_connection(self: &Rc<Self>, id: i64, offline: u64) {
         let client = {
             let mut state = self.state.borrow_mut();
-            let Some(line) = state.sessions.get_mut(&id) else {
+            let Some(server_session) = state.sessions.get_mut(&id) else {
                 return;
             };
-            let client = Rc::clone(&line.client);
+            let client = Rc::clone(&server_session.client);
             state.close(id);
             client
         };
@@ -145,8 +145,8 @@ impl Ensemble {
         if !cut {
             return self.drop_connection(id, 0);
         }
-        if let Some(line) = self.state.borrow_mut().sessions.get_mut(&id) {
-            line.follower.cut = true;
+        if let Some(server_session) = self.state.borrow_mut().sessions.get_mut(&id) {
+            server_session.follower.cut = true;
         }
     }
 
@@ -157,7 +157,7 @@ impl Ensemble {
             state
                 .sessions
                 .get(&id)
-                .is_some_and(|line| line.follower.cut)
+                .is_some_and(|server_session| server_session.follower.cut)
         };
         if cut {
             self.cut_follower(id, false);
@@ -168,14 +168,18 @@ impl Ensemble {
     pub(crate) fn expire(self: &Rc<Self>, id: i64) {
         {
             let mut state = self.state.borrow_mut();
-            let Some(line) = state.sessions.get_mut(&id).filter(|line| !line.over) else {
+            let Some(server_session) = state
+                .sessions
+                .get_mut(&id)
+                .filter(|server_session| !server_session.over)
+            else {
                 return;
             };
-            let name = &line.client.process.name;
+            let name = &server_session.client.process.name;
             note!(self.world, "zookeeper: session {id:x} of {name} over");
             // The client learns of the end when it next hears a server.
-            line.over = true;
-            if !line.follower.cut {
+            server_session.over = true;
+            if !server_session.follower.cut {
                 state.sessions.remove(&id);
             }
         }
@@ -187,19 +191,19 @@ impl Ensemble {
     fn commit(
         self: &Rc<Self>,
         tree: Tree,
-        changes: Vec<Change>,
+        changes: Vec<NodeEvent>,
         answer: Option<(i64, u64, Event)>,
     ) {
         let tree = Rc::new(tree);
-        let changes: Rc<[Change]> = changes.into();
+        let changes: Rc<[NodeEvent]> = changes.into();
         self.state.borrow_mut().tree = Rc::clone(&tree);
         if let Some(watcher) = &*self.watcher.borrow() {
             watcher(&tree, &changes);
         }
         let mut answer = answer;
         let state = self.state.borrow();
-        for (id, line) in &state.sessions {
-            let follower = &line.follower;
+        for (id, server_session) in &state.sessions {
+            let follower = &server_session.follower;
             if follower.cut || follower.connection == 0 {
                 continue;
             }
@@ -222,20 +226,20 @@ impl Ensemble {
         id: i64,
         connection: u64,
         tree: Rc<Tree>,
-        changes: &[Change],
+        changes: &[NodeEvent],
         answer: Option<(i64, u64, Event)>,
     ) {
         {
             let mut state = self.state.borrow_mut();
-            let Some(line) = state.sessions.get_mut(&id) else {
+            let Some(server_session) = state.sessions.get_mut(&id) else {
                 return;
             };
-            let follower = &mut line.follower;
+            let follower = &mut server_session.follower;
             if follower.connection != connection || follower.cut {
                 return;
             }
             follower.view = tree;
-            let host = line.client.process.host;
+            let host = server_session.client.process.host;
             let fired: Vec<_> = changes
                 .iter()
                 .flat_map(|change| follower.fired(change))
@@ -249,7 +253,7 @@ impl Ensemble {
             }
             if let Some((_, number, event)) = answer {
                 follower.writing = false;
-                let client = Rc::clone(&line.client);
+                let client = Rc::clone(&server_session.client);
                 let answered = move || client.answered(number, event);
                 self.network
                     .send((self.host, host), &follower.to_client, answered);
@@ -262,13 +266,13 @@ impl Ensemble {
     fn receive(self: &Rc<Self>, id: i64, connection: u64, number: u64, work: Work) {
         {
             let mut state = self.state.borrow_mut();
-            let Some(line) = state.sessions.get_mut(&id) else {
+            let Some(server_session) = state.sessions.get_mut(&id) else {
                 return;
             };
-            if line.follower.connection != connection {
+            if server_session.follower.connection != connection {
                 return;
             }
-            line.follower.requests.push_back((number, work));
+            server_session.follower.requests.push_back((number, work));
         }
         self.serve(id, connection);
     }
@@ -277,10 +281,10 @@ impl Ensemble {
     fn serve(self: &Rc<Self>, id: i64, connection: u64) {
         loop {
             let mut state = self.state.borrow_mut();
-            let Some(line) = state.sessions.get_mut(&id) else {
+            let Some(server_session) = state.sessions.get_mut(&id) else {
                 return;
             };
-            let follower = &mut line.follower;
+            let follower = &mut server_session.follower;
             if follower.writing || follower.connection != connection {
                 return;
             }
@@ -294,7 +298,7 @@ impl Ensemble {
                         let watches = follower.watches.entry((kind, path)).or_default();
                         watches.push(watch);
                     }
-                    let client = Rc::clone(&line.client);
+                    let client = Rc::clone(&server_session.client);
                     let way = (self.host, client.process.host);
                     let answered = move || client.answered(number, event);
                     self.network.send(way, &follower.to_client, answered);
@@ -322,7 +326,10 @@ impl Ensemble {
         {
             let state = self.state.borrow();
             // A write on its way may still be executed after its connection is lost.
-            let living = state.sessions.get(&id).is_some_and(|line| !line.over);
+            let living = state
+                .sessions
+                .get(&id)
+                .is_some_and(|server_session| !server_session.over);
             if !state.up || !living {
                 return;
             }
@@ -338,9 +345,9 @@ impl Ensemble {
 impl State {
     /// Closes the connection of a session.
     fn close(&mut self, id: i64) {
-        if let Some(line) = self.sessions.get_mut(&id) {
-            line.follower.close();
-            if line.over {
+        if let Some(server_session) = self.sessions.get_mut(&id) {
+            server_session.follower.close();
+            if server_session.over {
                 self.sessions.remove(&id);
             }
         }

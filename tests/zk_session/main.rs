@@ -1,7 +1,9 @@
 //! The session actor on virtual time: several keepers on one embedded tree. The tests expire and cut their sessions.
 
-mod joining;
-mod leading;
+mod campaign;
+mod guarded_write;
+mod leadership_transfer;
+mod membership;
 #[path = "../fakes/peers.rs"]
 mod peers;
 mod polls;
@@ -11,5 +13,3 @@ mod tasks;
 #[path = "../fakes/time.rs"]
 mod time;
 mod world;
-mod writing;
-mod yielding;

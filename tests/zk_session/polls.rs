@@ -1,7 +1,7 @@
 //! The keepers' questions to each other about published primaries, and the answers (RK-2, RK-11).
 
 use redis_keeper::actors::messages::SetPoll;
-use redis_keeper::domain::confirmation::{Answer, Finding, Told};
+use redis_keeper::domain::confirmation::{Finding, PollAnswer, PollState};
 use redis_keeper::domain::node::{ClusterName, KeeperId};
 
 use crate::time::on_virtual_time;
@@ -13,12 +13,12 @@ fn name(number: usize) -> String {
     format!("c{number:02}")
 }
 
-fn tell(keeper: &Keeper, cluster: &str, told: Told) {
+fn tell(keeper: &Keeper, cluster: &str, told: PollState) {
     let cluster = ClusterName::new(cluster);
     keeper.address.do_send(SetPoll { cluster, told });
 }
 
-fn told_by(teller: &str, at: &Keeper, cluster: &str) -> Option<Told> {
+fn told_by(teller: &str, at: &Keeper, cluster: &str) -> Option<PollState> {
     let shared = at.shared(cluster)?;
     shared.polls.get(&KeeperId::new(teller)).cloned()
 }
@@ -37,9 +37,9 @@ fn what_is_asked_of_all_clusters_and_answered_travels_in_a_few_heartbeats() {
             node.expect("a's heartbeat").version
         };
         let (before, began) = (version().await, world.now());
-        let asks = Told {
+        let asks = PollState {
             asks: Some(7),
-            ..Told::default()
+            ..PollState::default()
         };
         for number in 0..CLUSTERS {
             tell(&a, &name(number), asks.clone());
@@ -52,11 +52,11 @@ fn what_is_asked_of_all_clusters_and_answered_travels_in_a_few_heartbeats() {
         let written = version().await - before;
         assert!(written <= 3, "{written} writes for {CLUSTERS} clusters");
 
-        let answer = Answer {
+        let answer = PollAnswer {
             number: 7,
             finding: Finding::Silent,
         };
-        let answers = Told {
+        let answers = PollState {
             asks: None,
             answers: [(KeeperId::new("a"), answer)].into(),
         };
@@ -65,9 +65,9 @@ fn what_is_asked_of_all_clusters_and_answered_travels_in_a_few_heartbeats() {
             told_by("b", &a, &name(3)).as_ref() == Some(&answers)
         })
         .await;
-        tell(&a, &name(3), Told::default());
+        tell(&a, &name(3), PollState::default());
         eventually("it is asked no more", async || {
-            told_by("a", &b, &name(3)) == Some(Told::default())
+            told_by("a", &b, &name(3)) == Some(PollState::default())
         })
         .await;
         assert_eq!(told_by("a", &b, &name(4)), Some(asks));

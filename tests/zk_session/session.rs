@@ -6,7 +6,7 @@ use redis_keeper::actors::messages::Leave;
 use redis_keeper::domain::identity::Nonce;
 use redis_keeper::domain::node::{Generation, KeeperId, NodeAddr};
 use redis_keeper::domain::published::Published;
-use redis_keeper::layout::circle::Registration;
+use redis_keeper::layout::failsafe_member::FailsafeMember;
 use redis_keeper::layout::paths;
 use redis_keeper::layout::state::Document;
 use redis_keeper::ports::coordination::CreateKind;
@@ -171,17 +171,17 @@ fn no_heartbeat_counts_before_the_process_is_registered_so_that_it_can_be_asked(
         let _first = world.failsafe("first");
         world.leader().await;
         let observer = world.observer().await;
-        let crashed = Registration {
+        let crashed = FailsafeMember {
             nonce: Some(Nonce::drawn(u64::MAX)),
             asks: Some([KeeperId::new("a")].into()),
-            ..Registration::default()
+            ..FailsafeMember::default()
         };
         let path = paths::registration(&KeeperId::new("a"));
         let created = observer.create(&path, &crashed.encode(), CreateKind::Persistent);
         created.await.expect("an earlier run left it");
         let registered = async || {
             let node = observer.get(&path).await.ok().flatten();
-            let registration = node.and_then(|node| Registration::decode(&node.data).ok());
+            let registration = node.and_then(|node| FailsafeMember::decode(&node.data).ok());
             registration.and_then(|registration| registration.nonce)
         };
         let a = world.failsafe("a");

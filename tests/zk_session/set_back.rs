@@ -55,7 +55,7 @@ fn what_all_keepers_need_is_made_anew_when_somebody_removes_it() {
     on_virtual_time(async {
         let (world, a) = World::alone().await;
         let observer = world.observer().await;
-        for path in [paths::CIRCLE, paths::LEADER] {
+        for path in [paths::FAILSAFE_MEMBERS, paths::LEADER] {
             for child in observer.children(path).await.unwrap().names {
                 let below = format!("{path}/{child}");
                 observer.delete(&below, None).await.unwrap();

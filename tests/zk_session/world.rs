@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use redis_keeper::actors::messages::{
-    Fatal, InspectSession, KeeperAnnouncement, Leading, ResendReport, SessionReport, SetReport,
-    SharedState, Subscribe, TakeOver, WriteError, WriteState,
+    Fatal, InspectSession, KeeperAnnouncement, LeadershipChanged, ResendReport, SessionReport,
+    SetReport, SharedState, Subscribe, TakeOver, WriteError, WriteState,
 };
 use redis_keeper::actors::zk_session::{Dependencies, Settings, ZkSession};
 use redis_keeper::adapters::clock::TokioClock;
@@ -22,7 +22,7 @@ use redis_keeper::domain::lease::Lease;
 use redis_keeper::domain::node::{ClusterName, Epoch, KeeperId, Moment, NodeAddr};
 use redis_keeper::domain::published::{Intent, Published, Step};
 use redis_keeper::domain::settings::FileSettings;
-use redis_keeper::domain::verdict::Report;
+use redis_keeper::domain::verdict::KeeperReport;
 use redis_keeper::ports::clock::LeaseClock;
 use redis_keeper::ports::coordination::{Coordination, Session};
 use tokio::sync::watch;
@@ -161,7 +161,7 @@ impl World {
                 nonce: Nonce::drawn(self.drawn.replace(self.drawn.get() + 1)),
                 place: Place::new("here"),
                 group: GroupToken::drawn(1),
-                patience: PATIENCE,
+                step_down_after: PATIENCE,
             },
             lease,
             group: watch::Sender::default(),
@@ -175,7 +175,7 @@ impl World {
             unlisted: Rc::new(|_| {}),
             claims: Rc::default(),
             resend: Rc::new(|ResendReport| {}),
-            leading: Rc::new(move |Leading(leadership)| {
+            leading: Rc::new(move |LeadershipChanged(leadership)| {
                 let epoch = leadership.map(|leadership| leadership.epoch.0);
                 story.borrow_mut().push((name.clone(), epoch));
             }),
@@ -321,9 +321,9 @@ impl Keeper {
             .map(|host| (NodeAddr::new(*host, 1), DownReason::Refused));
         self.address.do_send(SetReport {
             cluster: ClusterName::new(cluster),
-            report: Report {
+            report: KeeperReport {
                 votes: votes.collect(),
-                ..Report::default()
+                ..KeeperReport::default()
             },
         });
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use redis_keeper::actors::messages::{
-    InspectSession, KeeperAnnouncement, Leadership, Leading, Leave, SetReport, SharedState,
-    Subscribe, WriteError, WriteState,
+    InspectSession, KeeperAnnouncement, Leadership, LeadershipChanged, Leave, SetReport,
+    SharedState, Subscribe, WriteError, WriteState,
 };
 use redis_keeper::actors::zk_session::{Dependencies, Settings, ZkSession};
 use redis_keeper::adapters::clock::BootClock;
@@ -19,7 +19,7 @@ use redis_keeper::domain::lease::Lease;
 use redis_keeper::domain::node::{ClusterName, KeeperId, NodeAddr};
 use redis_keeper::domain::published::Published;
 use redis_keeper::domain::settings::FileSettings;
-use redis_keeper::domain::verdict::Report;
+use redis_keeper::domain::verdict::KeeperReport;
 use redis_keeper::ports::clock::LeaseClock;
 use rustix::process::Signal;
 use tokio::sync::watch;
@@ -54,7 +54,7 @@ fn keeper(server: &Server, id: &str) -> Keeper {
             clusters: [ClusterName::new("x")].into(),
             heartbeat: Duration::from_millis(200),
             lease: Duration::from_millis(800),
-            patience: Duration::from_secs(3),
+            step_down_after: Duration::from_secs(3),
             failsafe: None,
             nonce: Nonce::drawn(1),
             place: Place::new("here"),
@@ -69,7 +69,7 @@ fn keeper(server: &Server, id: &str) -> Keeper {
         resend: Rc::new(drop),
         leading: {
             let leadership = leadership.clone();
-            Rc::new(move |Leading(leading)| *leadership.borrow_mut() = leading)
+            Rc::new(move |LeadershipChanged(leading)| *leadership.borrow_mut() = leading)
         },
         fatal: Rc::new(|fatal| panic!("{fatal:?}")),
     };
@@ -115,10 +115,10 @@ async fn write(
     written.map(|(published, _)| published)
 }
 
-fn vote(host: &str) -> Report {
-    Report {
+fn vote(host: &str) -> KeeperReport {
+    KeeperReport {
         votes: [(NodeAddr::new(host, 1), DownReason::Refused)].into(),
-        ..Report::default()
+        ..KeeperReport::default()
     }
 }
 

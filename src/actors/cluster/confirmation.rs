@@ -6,9 +6,13 @@ use actix::prelude::*;
 
 use super::ClusterActor;
 use super::state::State;
-use crate::actors::messages::{AskAnew, AskVoters, Asked, Confirm, SetPoll};
+use crate::actors::messages::{
+    AskVoters, Confirm, NewConnectionResult, ProbeOnNewConnection, SetPoll,
+};
 use crate::domain::brake::Brake;
-use crate::domain::confirmation::{Answer, Confirmation, Finding, Inquiry, Tally, Told};
+use crate::domain::confirmation::{
+    Confirmation, Finding, Inquiry, PollAnswer, PollResult, PollState,
+};
 use crate::domain::facts::{DownReason, NodeFacts};
 use crate::domain::node::{KeeperId, Moment, NodeAddr};
 use crate::domain::observed::ObservedNode;
@@ -20,7 +24,7 @@ use crate::domain::verdict::voters;
 pub(super) struct Polled {
     /// The keepers that ask, with the number of their question.
     questions: Questions,
-    answers: BTreeMap<KeeperId, Answer>,
+    answers: BTreeMap<KeeperId, PollAnswer>,
 }
 
 type Questions = BTreeMap<KeeperId, u64>;
@@ -44,7 +48,7 @@ impl Polled {
     fn found(&mut self, questions: Questions, finding: Finding) {
         for (asker, number) in questions {
             if self.questions.get(&asker) == Some(&number) {
-                self.answers.insert(asker, Answer { number, finding });
+                self.answers.insert(asker, PollAnswer { number, finding });
             }
         }
     }
@@ -63,12 +67,12 @@ impl State {
     /// - from that probe itself, if the primary is voted down as unanswered or closed;
     /// - otherwise from two probe timeouts later, which may lie ahead.
     fn primary_silent(&self) -> Option<Moment> {
-        let sighting = &self.observed.nodes.get(self.primary()?)?.sighting;
-        let owed = sighting
+        let observation = &self.observed.nodes.get(self.primary()?)?.observation;
+        let owed = observation
             .owes_since
             .map(|since| since.after(2 * self.settings.limits.probe_timeout));
-        match sighting.vote {
-            Some(DownReason::Unanswered | DownReason::Closed) => sighting.owes_since,
+        match observation.vote {
+            Some(DownReason::Unanswered | DownReason::Closed) => observation.owes_since,
             Some(
                 DownReason::Refused | DownReason::Loading | DownReason::Busy | DownReason::Impostor,
             )
@@ -100,7 +104,7 @@ impl State {
     ///
     /// An answer may name no process. Such an answer counts as one of another process if this keeper votes that
     /// another process has replaced the primary.
-    fn judged(&self, asked: &Asked, now: Moment) -> Finding {
+    fn judged(&self, asked: &NewConnectionResult, now: Moment) -> Finding {
         let vote = self.primary().and_then(|it| self.observed.vote(it, now));
         let replaced = match &asked.facts {
             Some(facts) => self.is_replaced_by(facts),
@@ -145,8 +149,10 @@ impl State {
         let failed = if !self.primary_unfit() && !self.primary_replaced() {
             self.observed.confirmation.over(limits, now)
         } else if let Some(poll) = self.observed.confirmation.polled() {
-            let tally = self.tally(poll.number);
-            self.observed.confirmation.told(tally, limits, now)
+            let poll_result = self.poll_result(poll.number);
+            self.observed
+                .confirmation
+                .take_poll_result(poll_result, limits, now)
         } else {
             false
         };
@@ -162,14 +168,14 @@ impl State {
 
     /// Counts what the voters have found since they were asked under this number. A keeper of an earlier build cannot
     /// be asked: its vote counts as its finding.
-    pub(super) fn tally(&self, number: u64) -> Tally {
+    pub(super) fn poll_result(&self, number: u64) -> PollResult {
         let (Some(shared), Some(primary)) = (&self.shared, self.primary()) else {
-            return Tally::default();
+            return PollResult::default();
         };
         let me = &self.settings.keeper;
-        let mut tally = Tally::default();
+        let mut poll_result = PollResult::default();
         for (keeper, report) in voters(primary, &shared.keepers, &shared.reports) {
-            tally.voters += 1;
+            poll_result.voters += 1;
             let finding = match shared.polls.get(keeper) {
                 _ if keeper == me => Some(self.observed.confirmation.own_finding()),
                 Some(told) => {
@@ -186,11 +192,11 @@ impl State {
                 }
             };
             match finding {
-                Some(finding) => tally.unfit += usize::from(finding.unfit()),
-                None => drop(tally.untold.insert(keeper.clone())),
+                Some(finding) => poll_result.unfit += usize::from(finding.unfit()),
+                None => drop(poll_result.untold.insert(keeper.clone())),
             }
         }
-        tally
+        poll_result
     }
 
     /// The questions that other keepers ask this one.
@@ -203,9 +209,9 @@ impl State {
     }
 
     /// This keeper's question to the others, and its answers to theirs.
-    fn poll(&self) -> Told {
+    fn poll(&self) -> PollState {
         let asks = self.leading().and(self.observed.confirmation.polled());
-        Told {
+        PollState {
             asks: asks.map(|poll| poll.number),
             answers: self.polled.answers.clone(),
         }
@@ -237,10 +243,10 @@ impl ClusterActor {
     }
 
     /// Gives the session this keeper's questions and answers, if they have changed.
-    pub(super) fn tell_poll(&mut self) {
+    pub(super) fn publish_poll(&mut self) {
         let told = self.state.poll();
-        if told != self.poll_told {
-            self.poll_told = told;
+        if told != self.poll_state {
+            self.poll_state = told;
             self.send_poll();
         }
     }
@@ -248,7 +254,7 @@ impl ClusterActor {
     pub(super) fn send_poll(&self) {
         (self.links.poll)(SetPoll {
             cluster: self.state.settings.name.clone(),
-            told: self.poll_told.clone(),
+            told: self.poll_state.clone(),
         });
     }
 
@@ -259,7 +265,7 @@ impl ClusterActor {
         if questions.is_empty() {
             return;
         }
-        let asked = self.ask_anew(self.state.primary().cloned());
+        let asked = self.ask_on_new_connection(self.state.primary().cloned());
         let answered = asked.into_actor(self).map(|asked, actor, ctx| {
             let finding = actor.state.judged(&asked, actor.links.clock.now());
             actor.state.polled.found(questions, finding);
@@ -269,12 +275,15 @@ impl ClusterActor {
     }
 
     /// Asks a node on a new connection.
-    fn ask_anew(&self, node: Option<NodeAddr>) -> impl Future<Output = Asked> + use<> {
+    fn ask_on_new_connection(
+        &self,
+        node: Option<NodeAddr>,
+    ) -> impl Future<Output = NewConnectionResult> + use<> {
         let monitor = node.and_then(|node| self.links.monitors.get(&node).cloned());
         async move {
             match monitor {
                 Some(monitor) => {
-                    let asked = monitor.send(AskAnew).await;
+                    let asked = monitor.send(ProbeOnNewConnection).await;
                     asked.unwrap_or_else(|_| Finding::Unknown.into())
                 }
                 None => Finding::Unknown.into(),
@@ -295,7 +304,7 @@ impl Handler<Confirm> for ClusterActor {
         let (alone, generation) = (inquiry.through.is_none(), self.state.generation());
         let successor = inquiry.successor.clone();
         let first = alone.then(|| self.refresh([successor].into(), limits.probe_timeout));
-        let primary = self.ask_anew(Some(inquiry.primary.clone()));
+        let primary = self.ask_on_new_connection(Some(inquiry.primary.clone()));
         let asked = async move {
             let answers = match first {
                 Some(first) => first.await,
@@ -312,8 +321,8 @@ impl Handler<Confirm> for ClusterActor {
         let confirmed = asked
             .into_actor(self)
             .map(move |(answers, asked), actor, ctx| {
-                for (node, sighting) in answers {
-                    actor.state.sighted(&node, sighting);
+                for (node, observation) in answers {
+                    actor.state.node_observed(&node, observation);
                 }
                 if let Some(asked) = asked.filter(|_| actor.state.generation() == generation) {
                     let now = actor.links.clock.now();
@@ -335,7 +344,7 @@ impl ClusterActor {
         let now = self.links.clock.now();
         let mark_down = self.state.settings.limits.mark_down;
         let answering = self.state.observed.nodes.get(successor);
-        let since = answering.and_then(|node| node.sighting.answering_since);
+        let since = answering.and_then(|node| node.observation.answering_since);
         let steady = alone && since.is_some_and(|since| now.since(since) >= mark_down);
         let _in_span = self.span.enter();
         let by = if alone {

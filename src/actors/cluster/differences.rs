@@ -54,19 +54,19 @@ impl ClusterActor {
     }
 
     pub(super) fn differences_are_news(&self) -> bool {
-        self.state.odd_files() != self.told_differences
+        self.state.differing_files() != self.logged_differences
     }
 
     /// Logs which keepers' files differ from those of most keepers, whenever that has changed.
-    pub(super) fn tell_differences(&mut self) {
+    pub(super) fn log_differences(&mut self) {
         self.differences_settle = false;
-        let differences = self.state.odd_files();
-        if differences == self.told_differences {
+        let differences = self.state.differing_files();
+        if differences == self.logged_differences {
             return;
         }
         let _in_span = self.span.enter();
         for (keeper, difference) in &differences {
-            if self.told_differences.get(keeper) == Some(difference) {
+            if self.logged_differences.get(keeper) == Some(difference) {
                 continue;
             }
             let lacks = difference.lacks.join(", ");
@@ -89,6 +89,6 @@ impl ClusterActor {
         if differences.is_empty() {
             tracing::info!("the keepers' files differ no more");
         }
-        self.told_differences = differences;
+        self.logged_differences = differences;
     }
 }

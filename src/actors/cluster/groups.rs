@@ -11,7 +11,7 @@ use super::ClusterActor;
 use super::state::State;
 use crate::actors::groups::ANSWERS_WITHIN;
 use crate::actors::messages::{
-    Acknowledge, AskFirst, DescribeCluster, LookFirst, LookNow, NotAcknowledged,
+    Acknowledge, AskOtherGroups, DescribeCluster, FindOtherGroups, ListClientsNow, NotAcknowledged,
 };
 use crate::domain::group::{GroupCluster, OtherGroup};
 use crate::domain::looks::COUNTS_FOR;
@@ -30,13 +30,13 @@ impl ClusterActor {
         let monitors = nodes.iter().filter_map(|it| self.links.monitors.get(it));
         let looks = monitors.cloned().map(|monitor| async move {
             // A node at which no look is possible holds nothing up.
-            let _ = timeout(LOOKS_WITHIN, monitor.send(LookNow)).await;
+            let _ = timeout(LOOKS_WITHIN, monitor.send(ListClientsNow)).await;
         });
         let looks = join_all(looks);
         let groups = self.links.groups.clone();
         async move {
             looks.await;
-            let _ = timeout(ANSWERS_WITHIN + MARGIN, groups.send(AskFirst)).await;
+            let _ = timeout(ANSWERS_WITHIN + MARGIN, groups.send(AskOtherGroups)).await;
         }
     }
 
@@ -101,7 +101,7 @@ impl State {
     pub(super) fn reached(&self) -> BTreeSet<NodeAddr> {
         let leads = self.observed.looks.is_some();
         let nodes = self.observed.nodes.iter().filter(|_| leads);
-        let reached = nodes.filter(|(_, node)| node.sighting.answering);
+        let reached = nodes.filter(|(_, node)| node.observation.answering);
         reached.map(|(addr, _)| addr.clone()).collect()
     }
 
@@ -110,7 +110,9 @@ impl State {
         let primary = self.published().and_then(|it| it.primary.as_ref());
         let node = primary.and_then(|primary| self.observed.nodes.get(primary));
         let lately = self.settings.limits.mark_down + COUNTS_FOR;
-        node.is_some_and(|node| !node.sighting.answering && now.since(node.sighting.at) < lately)
+        node.is_some_and(|node| {
+            !node.observation.answering && now.since(node.observation.at) < lately
+        })
     }
 
     /// Notes that these nodes were looked at, in a look that began at `began`.
@@ -171,10 +173,14 @@ impl Handler<DescribeCluster> for ClusterActor {
     }
 }
 
-impl Handler<LookFirst> for ClusterActor {
+impl Handler<FindOtherGroups> for ClusterActor {
     type Result = ResponseActFuture<Self, ()>;
 
-    fn handle(&mut self, LookFirst(nodes): LookFirst, _: &mut Self::Context) -> Self::Result {
+    fn handle(
+        &mut self,
+        FindOtherGroups(nodes): FindOtherGroups,
+        _: &mut Self::Context,
+    ) -> Self::Result {
         Box::pin(self.look_at_nodes(nodes))
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::actors::cluster_api::{Asker, Contradiction};
+use crate::actors::cluster_api::{Contradiction, ProxyCheck};
 use crate::domain::drain::Proxy;
 use crate::domain::node::{ClusterName, Moment, NodeAddr};
 
@@ -12,7 +12,7 @@ use crate::domain::node::{ClusterName, Moment, NodeAddr};
 const EVERY: Duration = Duration::from_mins(1);
 
 /// How many pairs of nodes are logged within that time at most: a client may name any two.
-const MOST_TOLD: usize = 8;
+const MOST_LOGGED: usize = 8;
 
 /// How long such a check is shown.
 const SHOWN: Duration = Duration::from_secs(10);
@@ -32,13 +32,13 @@ pub(super) struct Misnamed {
 
 impl Misnamed {
     /// Notes such a check. Answers whether it is to be logged now.
-    pub(super) fn asked(
+    pub(super) fn note_check(
         &mut self,
         found: &Contradiction,
-        asker: Option<&Asker>,
+        proxy_check: Option<&ProxyCheck>,
         now: Moment,
     ) -> bool {
-        if let Some(Asker::Proxy { proxy, .. }) = asker {
+        if let Some(ProxyCheck::Proxy { proxy, .. }) = proxy_check {
             self.asked.retain(|_, (_, at)| now.since(*at) < SHOWN);
             let key = (proxy.clone(), found.at.clone());
             if self.asked.len() < MOST || self.asked.contains_key(&key) {
@@ -46,7 +46,7 @@ impl Misnamed {
             }
         }
         self.told.retain(|_, told| now.since(*told) < EVERY);
-        if self.told.len() >= MOST_TOLD || self.told.contains_key(found) {
+        if self.told.len() >= MOST_LOGGED || self.told.contains_key(found) {
             return false;
         }
         self.told.insert(found.clone(), now);
@@ -61,10 +61,10 @@ impl Misnamed {
 }
 
 /// Logs that the name and the address of a server are two nodes.
-pub(super) fn tell(cluster: &ClusterName, found: &Contradiction, asker: Option<&Asker>) {
-    let by = match asker {
-        Some(Asker::Proxy { proxy, .. }) => proxy.to_string(),
-        Some(Asker::Unnamed) | None => "a check that does not name its HAProxy".to_owned(),
+pub(super) fn tell(cluster: &ClusterName, found: &Contradiction, proxy_check: Option<&ProxyCheck>) {
+    let by = match proxy_check {
+        Some(ProxyCheck::Proxy { proxy, .. }) => proxy.to_string(),
+        Some(ProxyCheck::Unnamed) | None => "a check that does not name its HAProxy".to_owned(),
     };
     tracing::warn!(
         %cluster, named = %found.named, at = %found.at, by,
@@ -81,13 +81,13 @@ mod tests {
         Moment(Duration::from_secs(seconds))
     }
 
-    fn asker(name: &str) -> Asker {
+    fn proxy_check(name: &str) -> ProxyCheck {
         let proxy = Proxy {
             name: name.to_owned(),
             backend: "writes".to_owned(),
             address: None,
         };
-        Asker::Proxy { proxy, up: true }
+        ProxyCheck::Proxy { proxy, up: true }
     }
 
     #[test]
@@ -98,27 +98,29 @@ mod tests {
             at: b.clone(),
         };
         let mut misnamed = Misnamed::default();
-        assert!(misnamed.asked(&swapped, Some(&asker("lb1")), at(0)));
+        assert!(misnamed.note_check(&swapped, Some(&proxy_check("lb1")), at(0)));
         for second in 1..60 {
             let name = format!("lb{second}");
-            assert!(!misnamed.asked(&swapped, Some(&asker(&name)), at(second)));
+            assert!(!misnamed.note_check(&swapped, Some(&proxy_check(&name)), at(second)));
         }
-        assert!(misnamed.asked(&swapped, None, at(60)));
-        let Asker::Proxy { proxy, .. } = asker("lb59") else {
+        assert!(misnamed.note_check(&swapped, None, at(60)));
+        let ProxyCheck::Proxy { proxy, .. } = proxy_check("lb59") else {
             unreachable!("named above")
         };
         assert_eq!(misnamed.named(&proxy, &b, at(60)), Some(&a));
         assert_eq!(misnamed.named(&proxy, &a, at(60)), None);
         assert_eq!(misnamed.named(&proxy, &b, at(70)), None, "no more");
         for number in 0..1_000 {
-            misnamed.asked(&swapped, Some(&asker(&number.to_string())), at(71));
+            misnamed.note_check(&swapped, Some(&proxy_check(&number.to_string())), at(71));
         }
         assert_eq!(misnamed.asked.len(), MOST);
         let forged = (0..100).map(|number| Contradiction {
             named: NodeAddr::new(number.to_string(), 1),
             at: b.clone(),
         });
-        let told = forged.filter(|it| misnamed.asked(it, None, at(72))).count();
-        assert_eq!(told, MOST_TOLD - 1, "and the one before");
+        let told = forged
+            .filter(|it| misnamed.note_check(it, None, at(72)))
+            .count();
+        assert_eq!(told, MOST_LOGGED - 1, "and the one before");
     }
 }

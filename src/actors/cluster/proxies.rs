@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::actors::cluster_api::{Asker, ProxyView};
-use crate::domain::drain::{Heard, Proxy};
+use crate::actors::cluster_api::{ProxyCheck, ProxyView};
+use crate::domain::drain::{Proxy, ProxyReport};
 use crate::domain::node::{Generation, Moment, NodeAddr};
 
 /// How many HAProxies are remembered for each node.
@@ -17,39 +17,44 @@ const REMEMBERED: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(super) struct Proxies {
     /// The HAProxies by the node they asked about.
-    of: BTreeMap<NodeAddr, Askers>,
+    of: BTreeMap<NodeAddr, RecentProxies>,
     /// The node about which the leader asks, and what this keeper has heard since it asked.
-    told: Option<(NodeAddr, Heard)>,
+    told: Option<(NodeAddr, ProxyReport)>,
 }
 
 #[derive(Debug, Default)]
-struct Askers {
-    said: BTreeMap<Proxy, Said>,
+struct RecentProxies {
+    said: BTreeMap<Proxy, ProxyState>,
     /// When the last check came that could not be noted: without a name, or beyond the space.
-    crowded: Option<Moment>,
+    overflowed_at: Option<Moment>,
 }
 
 /// The last state that one HAProxy reported.
 #[derive(Debug, Clone, Copy)]
-struct Said {
+struct ProxyState {
     up: bool,
     at: Moment,
 }
 
 impl Proxies {
     /// Notes a check about `node`. Answers whether there may be something new to report.
-    pub(super) fn asked(&mut self, node: &NodeAddr, asker: &Asker, now: Moment) -> bool {
+    pub(super) fn note_check(
+        &mut self,
+        node: &NodeAddr,
+        proxy_check: &ProxyCheck,
+        now: Moment,
+    ) -> bool {
         if !self.of.contains_key(node) {
-            self.of.insert(node.clone(), Askers::default());
+            self.of.insert(node.clone(), RecentProxies::default());
         }
-        let Some(askers) = self.of.get_mut(node) else {
+        let Some(recent_proxies) = self.of.get_mut(node) else {
             return false;
         };
-        let (proxy, up) = match asker {
-            Asker::Unnamed => return askers.crowd(now),
-            Asker::Proxy { proxy, up } => (proxy, *up),
+        let (proxy, up) = match proxy_check {
+            ProxyCheck::Unnamed => return recent_proxies.overflowed(now),
+            ProxyCheck::Proxy { proxy, up } => (proxy, *up),
         };
-        let fresh = askers.note(proxy, Said { up, at: now });
+        let fresh = recent_proxies.note(proxy, ProxyState { up, at: now });
         let changed = match &mut self.told {
             Some((told, heard)) if told == node && !up => {
                 // The earlier checks of this HAProxy may have gone to another keeper.
@@ -68,11 +73,15 @@ impl Proxies {
     /// The HAProxies that asked about any node lately, and whether there were more than are remembered.
     pub(super) fn lately(&self, now: Moment) -> (BTreeSet<Proxy>, bool) {
         let recent = |at: Moment| now.since(at) < REMEMBERED;
-        let crowded = |askers: &Askers| askers.crowded.is_some_and(recent);
-        let said = self.of.values().flat_map(|askers| &askers.said);
+        let overflowed_at =
+            |recent_proxies: &RecentProxies| recent_proxies.overflowed_at.is_some_and(recent);
+        let said = self
+            .of
+            .values()
+            .flat_map(|recent_proxies| &recent_proxies.said);
         let lately = said.filter(|(_, said)| recent(said.at));
         let lately = lately.map(|(proxy, _)| proxy.clone()).collect();
-        (lately, self.of.values().any(crowded))
+        (lately, self.of.values().any(overflowed_at))
     }
 
     /// Begins to listen for DOWN, once the leader asks about `node`, withdrawn in that generation. Stops if no leader
@@ -95,27 +104,32 @@ impl Proxies {
             return;
         }
         let recent = |at: Moment| now.since(at) < drain;
-        let askers = self.of.get(node);
-        let said = askers.into_iter().flat_map(|askers| &askers.said);
+        let recent_proxies = self.of.get(node);
+        let said = recent_proxies
+            .into_iter()
+            .flat_map(|recent_proxies| &recent_proxies.said);
         let up = said.filter(|(_, said)| recent(said.at));
-        let heard = Heard {
+        let heard = ProxyReport {
             generation,
             up: up.map(|(proxy, _)| proxy.clone()).collect(),
             down: BTreeSet::new(),
-            more: askers.is_some_and(|askers| askers.crowded.is_some_and(recent)),
+            more: recent_proxies
+                .is_some_and(|recent_proxies| recent_proxies.overflowed_at.is_some_and(recent)),
         };
         self.told = Some((node.clone(), heard));
     }
 
     /// The states that HAProxies have reported since the leader asked, for this keeper's report.
-    pub(super) fn told(&self) -> Option<&Heard> {
+    pub(super) fn report(&self) -> Option<&ProxyReport> {
         self.told.as_ref().map(|(_, heard)| heard)
     }
 
     /// The HAProxies heard lately, for display.
     pub(super) fn views(&self, now: Moment) -> Vec<ProxyView> {
-        let askers = self.of.iter();
-        let said = askers.flat_map(|(node, askers)| askers.said.iter().map(move |it| (node, it)));
+        let recent_proxies = self.of.iter();
+        let said = recent_proxies.flat_map(|(node, recent_proxies)| {
+            recent_proxies.said.iter().map(move |it| (node, it))
+        });
         said.filter(|(_, (_, said))| now.since(said.at) < REMEMBERED)
             .map(|(node, (proxy, said))| ProxyView {
                 proxy: proxy.clone(),
@@ -128,10 +142,10 @@ impl Proxies {
     }
 }
 
-impl Askers {
+impl RecentProxies {
     /// Notes a check that cannot be told from others. Answers whether none had come lately.
-    fn crowd(&mut self, now: Moment) -> bool {
-        let before = self.crowded.replace(now);
+    fn overflowed(&mut self, now: Moment) -> bool {
+        let before = self.overflowed_at.replace(now);
         before.is_none_or(|before| now.since(before) >= REMEMBERED)
     }
 
@@ -139,18 +153,18 @@ impl Askers {
     ///
     /// If there is no room, the check only counts as one more than are remembered. The remembered HAProxies keep
     /// their place while they ask. So they are news only once, however many ask.
-    fn note(&mut self, proxy: &Proxy, said: Said) -> bool {
+    fn note(&mut self, proxy: &Proxy, said: ProxyState) -> bool {
         // A known HAProxy is not copied: nearly every check comes from one.
         if let Some(known) = self.said.get_mut(proxy) {
             let before = std::mem::replace(known, said);
             return said.at.since(before.at) >= REMEMBERED;
         }
         if self.said.len() >= MOST {
-            let recent = |known: &mut Said| said.at.since(known.at) < REMEMBERED;
+            let recent = |known: &mut ProxyState| said.at.since(known.at) < REMEMBERED;
             self.said.retain(|_, known| recent(known));
         }
         if self.said.len() >= MOST {
-            return self.crowd(said.at);
+            return self.overflowed(said.at);
         }
         self.said.insert(proxy.clone(), said);
         true
@@ -181,11 +195,11 @@ mod tests {
     }
 
     fn asks(proxies: &mut Proxies, name: &str, up: bool, now: u64) -> bool {
-        let asker = Asker::Proxy {
+        let proxy_check = ProxyCheck::Proxy {
             proxy: proxy(name),
             up,
         };
-        proxies.asked(&a(), &asker, at(now))
+        proxies.note_check(&a(), &proxy_check, at(now))
     }
 
     fn names(proxies: &BTreeSet<Proxy>) -> Vec<&str> {
@@ -193,7 +207,7 @@ mod tests {
     }
 
     fn told(proxies: &Proxies) -> [Vec<&str>; 2] {
-        let heard = proxies.told().expect("something is told");
+        let heard = proxies.report().expect("something is told");
         [names(&heard.up), names(&heard.down)]
     }
 
@@ -203,7 +217,7 @@ mod tests {
         asks(&mut proxies, "lb1", true, 1_000);
         // A keeper that had not applied the withdrawal may have called the node writable since.
         asks(&mut proxies, "lb2", false, 1_100);
-        assert_eq!(proxies.told(), None);
+        assert_eq!(proxies.report(), None);
         proxies.listen(Some((&a(), N)), DRAIN, at(1_200));
         assert_eq!(told(&proxies), [vec!["lb1", "lb2"], vec![]]);
 
@@ -214,7 +228,7 @@ mod tests {
         proxies.listen(Some((&a(), N)), DRAIN, at(1_800));
         assert_eq!(told(&proxies), [vec!["lb2"], vec!["lb1", "lb3"]]);
         proxies.listen(None, DRAIN, at(2_000));
-        assert_eq!(proxies.told(), None);
+        assert_eq!(proxies.report(), None);
     }
 
     #[test]
@@ -232,11 +246,11 @@ mod tests {
         let mut proxies = Proxies::default();
         asks(&mut proxies, "gone", true, 1_000);
         asks(&mut proxies, "lb1", true, 1_001);
-        let asker = Asker::Proxy {
+        let proxy_check = ProxyCheck::Proxy {
             proxy: proxy("lb2"),
             up: true,
         };
-        proxies.asked(&NodeAddr::new("b", 1), &asker, at(2_000));
+        proxies.note_check(&NodeAddr::new("b", 1), &proxy_check, at(2_000));
         proxies.listen(Some((&a(), N)), DRAIN, at(2_200));
         assert_eq!(told(&proxies), [vec!["lb1"], vec![]]);
     }
@@ -246,26 +260,29 @@ mod tests {
         let mut proxies = Proxies::default();
         asks(&mut proxies, "lb1", true, 1_000);
         proxies.listen(Some((&a(), N)), DRAIN, at(1_000));
-        let asker = Asker::Proxy {
+        let proxy_check = ProxyCheck::Proxy {
             proxy: proxy("lb1"),
             up: false,
         };
         let b = NodeAddr::new("b", 1);
-        assert!(proxies.asked(&b, &asker, at(1_050)), "heard first");
-        assert!(!proxies.asked(&b, &asker, at(1_100)));
+        assert!(
+            proxies.note_check(&b, &proxy_check, at(1_050)),
+            "heard first"
+        );
+        assert!(!proxies.note_check(&b, &proxy_check, at(1_100)));
         assert_eq!(told(&proxies), [vec!["lb1"], vec![]]);
     }
 
     #[test]
     fn whoever_does_not_name_itself_makes_a_crowd_of_the_node_it_asks_about() {
         let mut proxies = Proxies::default();
-        let mut asks = |now| proxies.asked(&a(), &Asker::Unnamed, at(now));
+        let mut asks = |now| proxies.note_check(&a(), &ProxyCheck::Unnamed, at(now));
         assert!(asks(1_000) && !asks(1_200), "told once");
         assert_eq!(proxies.lately(at(1_200)), (BTreeSet::new(), true));
         let mut more = |node: &NodeAddr, generation, now| {
             let generation = Generation(generation);
             proxies.listen(Some((node, generation)), DRAIN, at(now));
-            proxies.told().expect("something is told").more
+            proxies.report().expect("something is told").more
         };
         assert!(more(&a(), 4, 2_000));
         assert!(!more(&NodeAddr::new("b", 1), 6, 2_000), "of another node");
@@ -280,12 +297,12 @@ mod tests {
             asks(&mut proxies, &format!("lb{number}"), true, 1_000);
         }
         assert_eq!(proxies.views(at(1_000)).len(), MOST);
-        let (lately, crowd) = proxies.lately(at(1_000));
-        assert_eq!((lately.len(), crowd), (MOST, true));
+        let (lately, overflowed) = proxies.lately(at(1_000));
+        assert_eq!((lately.len(), overflowed), (MOST, true));
         proxies.listen(Some((&a(), N)), DRAIN, at(1_100));
-        assert!(proxies.told().unwrap().more);
+        assert!(proxies.report().unwrap().more);
         proxies.listen(Some((&a(), Generation(6))), DRAIN, at(2_200));
-        assert!(!proxies.told().unwrap().more);
+        assert!(!proxies.report().unwrap().more);
     }
 
     #[test]
@@ -313,8 +330,8 @@ mod tests {
         let mut proxies = Proxies::default();
         assert!(asks(&mut proxies, "lb1", true, 1_000));
         assert!(asks(&mut proxies, "lb2", false, 2_000));
-        let (lately, crowd) = proxies.lately(at(2_000));
-        assert_eq!((names(&lately), crowd), (vec!["lb1", "lb2"], false));
+        let (lately, overflowed) = proxies.lately(at(2_000));
+        assert_eq!((names(&lately), overflowed), (vec!["lb1", "lb2"], false));
         assert_eq!(names(&proxies.lately(at(11_000)).0), ["lb2"]);
         let shown = proxies.views(at(11_000));
         let shown: Vec<_> = shown.iter().map(|it| (&*it.proxy.name, it.up)).collect();

@@ -6,17 +6,18 @@ use std::sync::Arc;
 
 use self::names::Foreign;
 use super::confirmation::Polled;
-use super::draining::{self, gathered, old_gone, refused_since, withdrawn};
+use super::fact_relay::{FactRelay, relayed, requested_nodes, witnesses};
 use super::misnamed::Misnamed;
 use super::proxies::Proxies;
+use super::proxy_drain::{self, gathered, old_gone, refused_since, withdrawn};
 use super::tasks::Tasks;
-use super::telling::{Telling, asked, elsewhere, witnesses};
-use crate::actors::cluster_api::Asker;
+use crate::actors::cluster_api::ProxyCheck;
 use crate::actors::messages::SharedState;
 use crate::domain::confirmation::Confirmation;
 use crate::domain::drain;
-use crate::domain::facts::Sighting;
+use crate::domain::facts::NodeObservation;
 use crate::domain::group::OtherGroup;
+use crate::domain::last_failover::LastFailover;
 use crate::domain::lease::Unacknowledged;
 use crate::domain::liveness::Limits;
 use crate::domain::looks::Looks;
@@ -26,7 +27,6 @@ use crate::domain::outside::OutsideChanges;
 use crate::domain::plan::{Plan, plan};
 use crate::domain::policy::{Policy, WriteSafety};
 use crate::domain::sentinels::SentinelWatch;
-use crate::domain::succession::Succession;
 use crate::domain::task::{Task, TaskId};
 use crate::domain::verdict::Verdict;
 use crate::domain::witness::Witness;
@@ -67,7 +67,7 @@ pub(super) struct State {
     /// Changes of the primary that were made from outside.
     outside: OutsideChanges,
     /// This keeper's facts about nodes that the leader does not reach.
-    telling: Telling,
+    fact_relay: FactRelay,
     /// The tasks that keepers carry out for each other, where the leader reaches no node.
     pub(super) tasks: Tasks,
     /// HAProxies that ask whether nodes are writable.
@@ -77,7 +77,7 @@ pub(super) struct State {
     /// The generation of the withdrawal after which the old primary was probed again, because it refuses connections.
     looked: Option<Generation>,
     /// Replicas, each with the history for which the primary was read again.
-    pub(super) doubted: BTreeMap<NodeAddr, String>,
+    pub(super) reread_for: BTreeMap<NodeAddr, String>,
     /// The run id of another process at the published address, with which the other nodes were already compared.
     pub(super) compared: Option<String>,
     /// Since when no keeper calls the primary of that withdrawal writable, as this keeper found while it led. The
@@ -108,9 +108,9 @@ impl State {
             (
                 addr,
                 ObservedNode {
-                    sighting: Sighting::unknown(now),
+                    observation: NodeObservation::unknown(now),
                     verdict,
-                    elsewhere: None,
+                    relayed: None,
                 },
             )
         };
@@ -131,7 +131,7 @@ impl State {
             confirmation: Confirmation::default(),
             brake: None,
             limits: settings.limits,
-            succession: None,
+            last_failover: None,
             sentinels: SentinelWatch::default(),
             witness: Witness::default(),
             told: BTreeMap::new(),
@@ -153,12 +153,12 @@ impl State {
             polled: Polled::default(),
             met: Vec::new(),
             outside: OutsideChanges::default(),
-            telling: Telling::default(),
+            fact_relay: FactRelay::default(),
             tasks: Tasks::default(),
             proxies: Proxies::default(),
             misnamed: Misnamed::default(),
             looked: None,
-            doubted: BTreeMap::new(),
+            reread_for: BTreeMap::new(),
             compared: None,
             acknowledged: None,
             drains: None,
@@ -172,13 +172,13 @@ impl State {
     /// Takes in an observation of a monitor. Two kinds are ignored:
     /// - the observation of a node that is not configured (any more);
     /// - an observation older than the known one: an answer and an unasked report may overtake each other.
-    pub(super) fn sighted(&mut self, node: &NodeAddr, sighting: Sighting) {
+    pub(super) fn node_observed(&mut self, node: &NodeAddr, observation: NodeObservation) {
         if let Some(known) = self.observed.nodes.get_mut(node)
-            && sighting.order >= known.sighting.order
+            && observation.order >= known.observation.order
         {
-            let moved = known.sighting.addresses != sighting.addresses;
-            known.sighting = sighting;
-            self.telling.sighted(node, &known.sighting);
+            let moved = known.observation.addresses != observation.addresses;
+            known.observation = observation;
+            self.fact_relay.node_observed(node, &known.observation);
             self.watch_role(node);
             if moved {
                 self.names_may_have_changed();
@@ -188,12 +188,12 @@ impl State {
 
     /// Takes in figures that move by themselves, for display. No decision follows from them: a monitor reports
     /// changes in substance unasked.
-    pub(super) fn measured(&mut self, node: &NodeAddr, sighting: Sighting) {
+    pub(super) fn measured(&mut self, node: &NodeAddr, observation: NodeObservation) {
         if let Some(known) = self.observed.nodes.get_mut(node)
-            && sighting.order >= known.sighting.order
-            && sighting.same_matter(&known.sighting)
+            && observation.order >= known.observation.order
+            && observation.same_matter(&known.observation)
         {
-            known.sighting = sighting;
+            known.observation = observation;
         }
     }
 
@@ -209,9 +209,9 @@ impl State {
             self.observed.looks = shared.leading.as_ref().map(|_| Looks::since(now));
             self.tasks.take_all_back();
         }
-        self.tasks.told(&shared.reports, &shared.keepers);
-        self.observed.succession = Succession::seen(
-            self.observed.succession.take(),
+        self.tasks.take_outcomes(&shared.reports, &shared.keepers);
+        self.observed.last_failover = LastFailover::seen(
+            self.observed.last_failover.take(),
             self.observed.published.as_ref(),
             shared.published.as_ref(),
             now,
@@ -244,8 +244,13 @@ impl State {
     }
 
     /// Notes that a HAProxy has asked about a node of this cluster. Answers whether that is to be reported.
-    pub(super) fn asked(&mut self, node: &NodeAddr, asker: &Asker, now: Moment) -> bool {
-        self.proxies.asked(node, asker, now)
+    pub(super) fn note_check(
+        &mut self,
+        node: &NodeAddr,
+        proxy_check: &ProxyCheck,
+        now: Moment,
+    ) -> bool {
+        self.proxies.note_check(node, proxy_check, now)
     }
 
     /// Listens to HAProxies if a leader asks for it. If this keeper leads, gathers what all keepers heard (RK-10).
@@ -260,12 +265,12 @@ impl State {
             None => self
                 .shared
                 .as_ref()
-                .and_then(|shared| draining::asked(&self.observed, shared, me)),
+                .and_then(|shared| proxy_drain::requested_withdrawal(&self.observed, shared, me)),
         };
         self.proxies.listen(asked, policy.drain, now);
         let leading = self.drains.zip(self.shared.as_ref());
         self.observed.drain = leading.map(|((generation, since), shared)| {
-            gathered(generation, since, shared, me, self.proxies.told())
+            gathered(generation, since, shared, me, self.proxies.report())
         });
     }
 
@@ -280,15 +285,15 @@ impl State {
     /// returned once.
     pub(super) fn begin_reading(&mut self) -> Option<(Generation, BTreeSet<NodeAddr>)> {
         let shared = self.shared.as_ref()?;
-        let asked = asked(&self.observed, &shared.reports, &self.settings.keeper);
-        self.telling.begin(self.generation(), asked)
+        let asked = requested_nodes(&self.observed, &shared.reports, &self.settings.keeper);
+        self.fact_relay.begin(self.generation(), asked)
     }
 
     /// The withdrawn primary, if it is to be probed now to learn whether it still refuses connections: once for each
     /// withdrawal.
-    pub(super) fn begin_look(&mut self) -> Option<NodeAddr> {
+    pub(super) fn begin_process_check(&mut self) -> Option<NodeAddr> {
         let (old, generation) = withdrawn(&self.observed)?;
-        let refused = self.observed.nodes.get(old)?.sighting.refused;
+        let refused = self.observed.nodes.get(old)?.observation.refused;
         let due = refused && refused_since(&self.observed).is_none();
         if !due || self.looked == Some(generation) {
             return None;
@@ -299,7 +304,7 @@ impl State {
     }
 
     /// Ends the look. If the look brought no newer probe, another look is due.
-    pub(super) fn end_look(&mut self) {
+    pub(super) fn end_process_check(&mut self) {
         self.looked = None;
     }
 
@@ -315,10 +320,14 @@ impl State {
     }
 
     /// Takes in what was read for the leader while this generation was published.
-    pub(super) fn read(&mut self, generation: Generation, sightings: Vec<(NodeAddr, Sighting)>) {
-        self.telling.read(generation, &sightings);
-        for (node, sighting) in sightings {
-            self.sighted(&node, sighting);
+    pub(super) fn read(
+        &mut self,
+        generation: Generation,
+        observations: Vec<(NodeAddr, NodeObservation)>,
+    ) {
+        self.fact_relay.read(generation, &observations);
+        for (node, observation) in observations {
+            self.node_observed(&node, observation);
         }
     }
 
@@ -341,12 +350,12 @@ impl State {
         let SharedState {
             keepers,
             reports,
-            recounting,
+            relisting,
             ..
         } = &**self.shared.as_ref().unwrap_or(&nothing);
         let mut turned = Vec::new();
         for (addr, node) in &mut self.observed.nodes {
-            let verdict = if *recounting {
+            let verdict = if *relisting {
                 node.verdict
             } else {
                 Verdict::of(addr, keepers, reports, self.settings.policy.min_votes)
@@ -355,12 +364,12 @@ impl State {
                 turned.push((addr.clone(), verdict));
             }
             node.verdict = verdict;
-            node.elsewhere = if node.sighting.answering {
+            node.relayed = if node.observation.answering {
                 None
             } else {
                 let failure = self.observed.failures.get(addr);
                 let tried = failure.map(|failure| &failure.through);
-                elsewhere(addr, generation, reports, tried)
+                relayed(addr, generation, reports, tried)
             };
         }
         self.observed.old_gone = self

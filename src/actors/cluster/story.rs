@@ -46,7 +46,7 @@ impl Log {
 
 impl ClusterActor {
     /// Logs what has happened since the last time.
-    pub(super) fn tell_story(&mut self, now: Moment) {
+    pub(super) fn log_story(&mut self, now: Moment) {
         let leads = self.state.leading().is_some();
         let view = View {
             observed: &self.state.observed,
@@ -63,7 +63,7 @@ impl ClusterActor {
         self.count_holds();
         self.foresee(leads, now);
         for news in self.log.obstacles.look(&self.state.observed, now) {
-            tell_obstacle(&news, leads);
+            log_obstacle(&news, leads);
         }
         self.tell_holds(leads, now);
         self.tell_return(now);
@@ -251,7 +251,7 @@ fn tell(event: &Event) {
             let by = by.as_ref().map(tracing::field::display);
             tracing::info!(%primary, by, generation = generation.0, "the primary is published");
         }
-        Event::Done(done) => tell_done(done),
+        Event::Done(done) => log_done(done),
         Event::Draining {
             node,
             proxies,
@@ -273,7 +273,7 @@ fn tell(event: &Event) {
     }
 }
 
-fn tell_done(done: &Done) {
+fn log_done(done: &Done) {
     let Done {
         from,
         to,
@@ -316,7 +316,7 @@ fn tell_done(done: &Done) {
     }
 }
 
-fn tell_obstacle(news: &ObstacleNews, leads: bool) {
+fn log_obstacle(news: &ObstacleNews, leads: bool) {
     match news {
         ObstacleNews::Obstructed(why) if why.all && leads => {
             tracing::error!(%why, "no failover is possible");

@@ -12,22 +12,22 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::{ClusterActor, FRESH_FACTS};
-use crate::actors::messages::{Delegate, Perform, Performed};
+use crate::actors::messages::{Delegate, PerformTask, TaskPerformed};
 use crate::domain::node::{Epoch, KeeperId, Moment};
-use crate::domain::task::{Outcome, Task, TaskId};
-use crate::domain::verdict::Report;
+use crate::domain::task::{Task, TaskId, TaskOutcome};
+use crate::domain::verdict::KeeperReport;
 
 /// How long the leader waits for the outcome of a task.
-const TOLD_WITHIN: Duration = Duration::from_secs(1);
+const OUTCOME_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The tasks given and the tasks taken.
 #[derive(Debug, Default)]
 pub(super) struct Tasks {
-    given: BTreeMap<TaskId, (Task, oneshot::Sender<Outcome>)>,
+    given: BTreeMap<TaskId, (Task, oneshot::Sender<TaskOutcome>)>,
     /// The number of the last task given.
     last: u64,
     /// The tasks listed for this keeper, with the outcome of those that have ended.
-    taken: BTreeMap<TaskId, Option<Outcome>>,
+    taken: BTreeMap<TaskId, Option<TaskOutcome>>,
 }
 
 impl Tasks {
@@ -39,7 +39,7 @@ impl Tasks {
         epoch: Epoch,
         task: Task,
         now: Moment,
-    ) -> (TaskId, oneshot::Receiver<Outcome>) {
+    ) -> (TaskId, oneshot::Receiver<TaskOutcome>) {
         let drawn = u64::try_from(now.0.as_nanos()).unwrap_or(u64::MAX);
         self.last = drawn.max(self.last.saturating_add(1));
         let id = TaskId {
@@ -62,19 +62,19 @@ impl Tasks {
     }
 
     /// Takes in the outcomes that keepers report. A task of a keeper that is offline has an unknown outcome.
-    pub(super) fn told(
+    pub(super) fn take_outcomes(
         &mut self,
-        reports: &BTreeMap<KeeperId, Report>,
+        reports: &BTreeMap<KeeperId, KeeperReport>,
         online: &BTreeSet<KeeperId>,
     ) {
         let outcome = |id: &TaskId, task: &Task| {
             let told = reports
                 .get(&task.keeper)
                 .and_then(|report| report.outcomes.get(id).cloned());
-            let gone = || Outcome::Unknown("it went offline".to_owned());
+            let gone = || TaskOutcome::Unknown("it went offline".to_owned());
             told.or_else(|| (!online.contains(&task.keeper)).then(gone))
         };
-        let ended: Vec<(TaskId, Outcome)> = self
+        let ended: Vec<(TaskId, TaskOutcome)> = self
             .given
             .iter()
             .filter_map(|(id, (task, _))| Some((*id, outcome(id, task)?)))
@@ -92,7 +92,7 @@ impl Tasks {
     /// A task of an epoch before `newest`, the epoch published last, is stale: it is refused at once.
     pub(super) fn due(
         &mut self,
-        reports: &BTreeMap<KeeperId, Report>,
+        reports: &BTreeMap<KeeperId, KeeperReport>,
         me: &KeeperId,
         newest: Epoch,
     ) -> Vec<(TaskId, Task)> {
@@ -113,13 +113,13 @@ impl Tasks {
             } else {
                 due.push((*id, task.clone()));
             }
-            self.taken.insert(*id, stale.map(Outcome::NotDone));
+            self.taken.insert(*id, stale.map(TaskOutcome::NotDone));
         }
         due
     }
 
     /// Notes the outcome of a task that was taken.
-    fn performed(&mut self, id: TaskId, outcome: Outcome) {
+    fn performed(&mut self, id: TaskId, outcome: TaskOutcome) {
         if let Some(taken) = self.taken.get_mut(&id) {
             *taken = Some(outcome);
         }
@@ -132,8 +132,8 @@ impl Tasks {
     }
 
     /// The outcomes of the tasks that this keeper took.
-    pub(super) fn outcomes(&self) -> BTreeMap<TaskId, Outcome> {
-        let ended = |(id, outcome): (&TaskId, &Option<Outcome>)| Some((*id, outcome.clone()?));
+    pub(super) fn outcomes(&self) -> BTreeMap<TaskId, TaskOutcome> {
+        let ended = |(id, outcome): (&TaskId, &Option<TaskOutcome>)| Some((*id, outcome.clone()?));
         self.taken.iter().filter_map(ended).collect()
     }
 }
@@ -149,7 +149,7 @@ impl ClusterActor {
             if task.run_id.is_none() {
                 task.run_id = self.state.run_id(&task.node);
             }
-            (self.links.perform)(Perform {
+            (self.links.perform)(PerformTask {
                 cluster: cluster.clone(),
                 id,
                 task,
@@ -159,22 +159,24 @@ impl ClusterActor {
 }
 
 impl Handler<Delegate> for ClusterActor {
-    type Result = ResponseActFuture<Self, Outcome>;
+    type Result = ResponseActFuture<Self, TaskOutcome>;
 
     fn handle(&mut self, delegate: Delegate, ctx: &mut Self::Context) -> Self::Result {
         let Delegate { epoch, task } = delegate;
         if self.state.leading().is_none_or(|it| it.epoch != epoch) {
-            let lost = Outcome::NotDone(format!("epoch {epoch} leads no more"));
+            let lost = TaskOutcome::NotDone(format!("epoch {epoch} leads no more"));
             return Box::pin(async { lost }.into_actor(self));
         }
         let now = self.links.clock.now();
         let (id, told) = self.state.tasks.give(epoch, task, now);
         self.reconsider(ctx);
         let outcome = async {
-            match timeout(TOLD_WITHIN, told).await {
+            match timeout(OUTCOME_TIMEOUT, told).await {
                 Ok(Ok(outcome)) => outcome,
-                Ok(Err(_)) => Outcome::Unknown("the leadership was lost meanwhile".to_owned()),
-                Err(_) => Outcome::Unknown(format!("it told nothing within {TOLD_WITHIN:?}")),
+                Ok(Err(_)) => TaskOutcome::Unknown("the leadership was lost meanwhile".to_owned()),
+                Err(_) => {
+                    TaskOutcome::Unknown(format!("it told nothing within {OUTCOME_TIMEOUT:?}"))
+                }
             }
         };
         let ended = outcome.into_actor(self).map(move |outcome, actor, ctx| {
@@ -186,16 +188,16 @@ impl Handler<Delegate> for ClusterActor {
     }
 }
 
-impl Handler<Performed> for ClusterActor {
+impl Handler<TaskPerformed> for ClusterActor {
     type Result = ();
 
     /// Reads the node once more, and reports the facts together with the outcome. So the leader sees both at once.
-    fn handle(&mut self, performed: Performed, ctx: &mut Self::Context) {
-        let Performed { id, node, outcome } = performed;
+    fn handle(&mut self, performed: TaskPerformed, ctx: &mut Self::Context) {
+        let TaskPerformed { id, node, outcome } = performed;
         let read = self.refresh([node].into(), FRESH_FACTS).into_actor(self);
-        let told = read.map(move |sightings, actor, ctx| {
-            for (node, sighting) in sightings {
-                actor.state.sighted(&node, sighting);
+        let told = read.map(move |observations, actor, ctx| {
+            for (node, observation) in observations {
+                actor.state.node_observed(&node, observation);
             }
             actor.state.tasks.performed(id, outcome);
             actor.changed(ctx);
@@ -208,7 +210,7 @@ impl Handler<Performed> for ClusterActor {
 mod tests {
     use super::*;
     use crate::domain::node::NodeAddr;
-    use crate::domain::task::Command;
+    use crate::domain::task::TaskCommand;
 
     const EPOCH: Epoch = Epoch(7);
 
@@ -227,22 +229,22 @@ mod tests {
             version: 3,
             node: NodeAddr::new("a", 6379),
             run_id: Some("process of a".to_owned()),
-            command: Command::Promote,
+            command: TaskCommand::Promote,
         }
     }
 
-    fn listing(tasks: &Tasks) -> BTreeMap<KeeperId, Report> {
-        let report = Report {
+    fn listing(tasks: &Tasks) -> BTreeMap<KeeperId, KeeperReport> {
+        let report = KeeperReport {
             tasks: tasks.listed(),
-            ..Report::default()
+            ..KeeperReport::default()
         };
         [(leader(), report)].into()
     }
 
-    fn telling(tasks: &Tasks) -> BTreeMap<KeeperId, Report> {
-        let report = Report {
+    fn fact_relay(tasks: &Tasks) -> BTreeMap<KeeperId, KeeperReport> {
+        let report = KeeperReport {
             outcomes: tasks.outcomes(),
-            ..Report::default()
+            ..KeeperReport::default()
         };
         [(me(), report)].into()
     }
@@ -256,10 +258,10 @@ mod tests {
         assert_eq!(taking.due(&listed, &me(), EPOCH), [], "it is under way");
         assert_eq!(taking.outcomes(), BTreeMap::new());
 
-        taking.performed(id, Outcome::Done(Vec::new()));
+        taking.performed(id, TaskOutcome::Done(Vec::new()));
         let online = [me(), leader()].into();
-        leading.told(&telling(&taking), &online);
-        assert_eq!(told.try_recv(), Ok(Outcome::Done(Vec::new())));
+        leading.take_outcomes(&fact_relay(&taking), &online);
+        assert_eq!(told.try_recv(), Ok(TaskOutcome::Done(Vec::new())));
         assert_eq!(leading.listed(), BTreeMap::new());
 
         assert_eq!(taking.due(&listing(&leading), &me(), EPOCH), []);
@@ -281,18 +283,18 @@ mod tests {
         let (_, mut told) = leading.give(EPOCH, task(), Moment::default());
         let due = taking.due(&listing(&leading), &me(), Epoch(8));
         assert_eq!(due, []);
-        leading.told(&telling(&taking), &[me()].into());
-        assert!(matches!(told.try_recv(), Ok(Outcome::NotDone(why)) if why.contains("stale")));
+        leading.take_outcomes(&fact_relay(&taking), &[me()].into());
+        assert!(matches!(told.try_recv(), Ok(TaskOutcome::NotDone(why)) if why.contains("stale")));
     }
 
     #[test]
     fn the_outcome_at_a_keeper_that_goes_offline_is_unknown() {
         let mut leading = Tasks::default();
         let (_, mut told) = leading.give(EPOCH, task(), Moment::default());
-        leading.told(&BTreeMap::new(), &[me()].into());
+        leading.take_outcomes(&BTreeMap::new(), &[me()].into());
         assert!(told.try_recv().is_err(), "it may be under way");
-        leading.told(&BTreeMap::new(), &[leader()].into());
-        assert!(matches!(told.try_recv(), Ok(Outcome::Unknown(_))));
+        leading.take_outcomes(&BTreeMap::new(), &[leader()].into());
+        assert!(matches!(told.try_recv(), Ok(TaskOutcome::Unknown(_))));
     }
 
     #[test]

@@ -2,14 +2,14 @@
 //! that gave this keeper a task.
 
 use crate::actors::Directory;
-use crate::actors::messages::{ReadAnew, ReadEpoch, WriteError};
+use crate::actors::messages::{ReadEpoch, Reconnect, WriteError};
 use crate::actors::zk_session::ZkSession;
 use crate::domain::node::{ClusterName, Epoch, NodeAddr};
 use crate::ports::redis::{CommandConnection, CommandError, Fence, Redis};
 use crate::supervision::ChildRef;
 
 /// Everything that opening a connection needs of others.
-pub(super) struct Means<'a> {
+pub(super) struct CommandContext<'a> {
     pub(super) redis: &'a dyn Redis,
     pub(super) clusters: &'a Directory,
     pub(super) session: &'a ChildRef<ZkSession>,
@@ -24,7 +24,7 @@ pub(super) struct Target<'a> {
 }
 
 /// The leadership in whose name the command is sent.
-pub(super) struct Authority<'a> {
+pub(super) struct CommandAuthority<'a> {
     pub(super) epoch: Epoch,
     pub(super) latch: &'a str,
 }
@@ -41,9 +41,9 @@ const ATTEMPTS: u32 = 5;
 ///
 /// A connection that the server ends meanwhile is opened again, up to [`ATTEMPTS`] times: no command was sent on it.
 pub(super) async fn open(
-    means: Means<'_>,
+    means: CommandContext<'_>,
     target: Target<'_>,
-    authority: Authority<'_>,
+    authority: CommandAuthority<'_>,
 ) -> Result<Box<dyn CommandConnection>, CommandError> {
     let mut attempts = 1;
     loop {
@@ -55,9 +55,9 @@ pub(super) async fn open(
 }
 
 async fn open_once(
-    means: &Means<'_>,
+    means: &CommandContext<'_>,
     target: &Target<'_>,
-    authority: &Authority<'_>,
+    authority: &CommandAuthority<'_>,
 ) -> Result<Box<dyn CommandConnection>, CommandError> {
     let Target { cluster, node, .. } = target;
     let run_id = target.run_id.ok_or_else(|| {
@@ -68,7 +68,7 @@ async fn open_once(
     let found = connection.run_id();
     if found != run_id {
         if let Some(monitor) = means.clusters.monitor(cluster.as_str(), node) {
-            monitor.do_send(ReadAnew);
+            monitor.do_send(Reconnect);
         }
         return Err(CommandError::NotDone(format!(
             "{node}: another server answers there now (run_id {found}) than the one that was decided about ({run_id})"

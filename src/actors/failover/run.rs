@@ -8,24 +8,24 @@ use actix::prelude::*;
 use futures::future::join_all;
 use tracing::Instrument as _;
 
-use self::switching::Paused;
-use super::command::{Authority, Means, Target, open};
+use self::switchover::Paused;
+use super::command::{CommandAuthority, CommandContext, Target, open};
 use super::{FailoverActor, FailoverLinks};
 use crate::actors::cluster::ClusterActor;
 use crate::actors::messages::{
-    AskVoters, Commanded, Confirm, Decide, Guard, Leadership, LookFirst, Reads, RunEnded,
+    AskVoters, CommandEnded, Confirm, Decide, FindOtherGroups, Guard, Leadership, Reads, RunEnded,
     SettingsTried, TakeOver, WriteError, WriteState,
 };
 use crate::domain::facts::MinReplicas;
 use crate::domain::node::{ClusterName, KeeperId, Moment, NodeAddr};
-use crate::domain::plan::{Action, Change};
+use crate::domain::plan::{Action, StateChange};
 use crate::domain::published::Published;
 use crate::domain::story::Choice;
 use crate::ports::redis::{CommandConnection, CommandError, Remember};
 use crate::supervision::ChildRef;
 
-mod delegating;
-mod switching;
+mod delegation;
+mod switchover;
 
 /// The pause before the same action is tried again.
 const RETRY: Duration = Duration::from_millis(100);
@@ -148,7 +148,7 @@ impl Driver {
                     }
                 }
                 Action::TakeOver(other) => self.take_over(decision, other).await,
-                Action::LookFirst(nodes) => drop(self.cluster.send(LookFirst(nodes)).await),
+                Action::LookFirst(nodes) => drop(self.cluster.send(FindOtherGroups(nodes)).await),
                 Action::Confirm(inquiry) => drop(self.cluster.send(Confirm(inquiry)).await),
                 Action::AskVoters(_) => drop(self.cluster.send(AskVoters).await),
                 Action::Promote {
@@ -316,7 +316,7 @@ impl Driver {
         let failure = match result {
             Ok(notes) => {
                 tracing::info!(%epoch, %node, to_write, max_lag, "min-replicas settings changed");
-                tell_notes(leadership, &node, notes);
+                log_notes(leadership, &node, notes);
                 None
             }
             Err(error) => {
@@ -342,7 +342,7 @@ impl Driver {
         decided: &Decided,
         node: &NodeAddr,
     ) -> Result<Box<dyn CommandConnection>, CommandError> {
-        let means = Means {
+        let means = CommandContext {
             redis: &*self.links.redis,
             clusters: &self.links.clusters,
             session: &self.links.session,
@@ -352,7 +352,7 @@ impl Driver {
             node,
             run_id: decided.run_ids.get(node).map(String::as_str),
         };
-        let authority = Authority {
+        let authority = CommandAuthority {
             epoch: decided.leadership.epoch,
             latch: &decided.leadership.latch,
         };
@@ -381,7 +381,7 @@ impl Driver {
         let cut = matches!(result, Err(CommandError::Cut(_)));
         let failure = match result {
             Ok(notes) => {
-                tell_notes(leadership, &node, notes);
+                log_notes(leadership, &node, notes);
                 None
             }
             Err(error) => {
@@ -392,7 +392,7 @@ impl Driver {
         };
         let _ = self
             .cluster
-            .send(Commanded {
+            .send(CommandEnded {
                 node,
                 promotion,
                 through,
@@ -403,7 +403,7 @@ impl Driver {
     }
 }
 
-fn tell_notes(leadership: &Leadership, node: &NodeAddr, notes: Vec<String>) {
+fn log_notes(leadership: &Leadership, node: &NodeAddr, notes: Vec<String>) {
     for note in notes {
         tracing::warn!(epoch = %leadership.epoch, %node, note, "done, but for one thing");
     }
@@ -421,10 +421,10 @@ fn confirmed<T>(outcome: Result<Result<T, WriteError>, impl std::fmt::Display>) 
 }
 
 /// Logs each step of a change.
-fn tell(leadership: &Leadership, state: &Published, change: Change) {
+fn tell(leadership: &Leadership, state: &Published, change: StateChange) {
     let epoch = leadership.epoch;
     match (change, &state.intent, &state.primary) {
-        (Change::Withdraw, Some(intent), _) => {
+        (StateChange::Withdraw, Some(intent), _) => {
             let primary = intent.old.as_ref().map(tracing::field::display);
             let reason = intent.reason.as_str();
             if intent.switchover.is_some() {
@@ -433,10 +433,10 @@ fn tell(leadership: &Leadership, state: &Published, change: Change) {
                 tracing::warn!(%epoch, primary, reason, "withdrawing the primary");
             }
         }
-        (Change::Publish | Change::Resume, _, Some(primary)) => {
+        (StateChange::Publish | StateChange::Resume, _, Some(primary)) => {
             tracing::info!(%epoch, %primary, "publishing the primary");
         }
-        (Change::Accept, _, Some(primary)) => tracing::warn!(
+        (StateChange::Accept, _, Some(primary)) => tracing::warn!(
             %epoch, %primary,
             "accepting another process as the primary, which lacks data of the cluster, or has data of another history: no \
              node that holds the cluster's newest data may take over"

@@ -2,19 +2,19 @@
 
 use actix::Message;
 
-use crate::domain::confirmation::{Finding, Inquiry, Told};
+use crate::domain::confirmation::{Finding, Inquiry, PollState};
 use crate::domain::facts::NodeFacts;
 use crate::domain::node::ClusterName;
 
 /// `ClusterActor` → `NodeMonitor`: ask the node now, on a new connection. An answer of the node is a proof of life,
 /// as any answer is.
 #[derive(Debug, Message)]
-#[rtype(result = "Asked")]
-pub struct AskAnew;
+#[rtype(result = "NewConnectionResult")]
+pub struct ProbeOnNewConnection;
 
 /// The outcome of a question on a new connection.
 #[derive(Debug)]
-pub struct Asked {
+pub struct NewConnectionResult {
     /// The outcome in short.
     pub finding: Finding,
     /// The facts, if the process answered with them.
@@ -23,7 +23,7 @@ pub struct Asked {
     pub unproven: bool,
 }
 
-impl From<Finding> for Asked {
+impl From<Finding> for NewConnectionResult {
     fn from(finding: Finding) -> Self {
         Self {
             finding,
@@ -51,5 +51,5 @@ pub struct SetPoll {
     /// The cluster.
     pub cluster: ClusterName,
     /// The question and the answers; mostly empty.
-    pub told: Told,
+    pub told: PollState,
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use actix::Message;
 
-use crate::domain::failsafe::{ConsentRequest, Refusal};
+use crate::domain::failsafe::{ConsentRefusal, ConsentRequest};
 use crate::domain::identity::KeeperProcess;
 use crate::domain::node::{KeeperId, Moment};
 use crate::domain::rehearsal::{RehearsalRequest, Rehearsed};
@@ -15,7 +15,7 @@ pub struct FailsafeReport {
     /// Whether the keeper answers by the consent of all, not by a lease.
     pub going_on: bool,
     /// The members of the failsafe group.
-    pub circle: BTreeSet<KeeperId>,
+    pub failsafe_group: BTreeSet<KeeperId>,
     /// The failsafe list: the members that this keeper asks. `None` if the keeper may not go on yet.
     pub asks: Option<BTreeSet<KeeperId>>,
     /// Why other members refused their consent, as each said last; empty while ZooKeeper answers.
@@ -38,7 +38,7 @@ impl FailsafeReport {
 
 /// Another keeper → `ZkSession`: may I go on without ZooKeeper? Answers with the process that consents (RK-8).
 #[derive(Debug, Message)]
-#[rtype(result = "Result<KeeperProcess, Refusal>")]
+#[rtype(result = "Result<KeeperProcess, ConsentRefusal>")]
 pub struct AskConsent(pub ConsentRequest);
 
 /// Another keeper → `ZkSession`: which process answers here? The answer binds this keeper to nothing (RK-8).

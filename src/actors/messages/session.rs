@@ -54,7 +54,7 @@ impl SessionReport {
     pub const CURRENT: &str = "current";
 
     /// The number of keepers online whose files lack something, or have other settings than this keeper's file.
-    pub fn odd_files(&self) -> usize {
+    pub fn differing_files(&self) -> usize {
         let settings = self.settings.keys();
         let others = settings.filter(|keeper| !self.differences.contains_key(*keeper));
         self.differences.len() + others.count()

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::fresh::{FreshConnections, PATIENCE};
+use super::fresh_connections::{FreshConnections, LEAST_TURN};
 use crate::domain::facts::DownReason;
 use crate::domain::liveness::Via;
 use crate::ports::redis::{Alive, Depth, ProbeConnection, ProbeFailure, RedisNode};
@@ -30,7 +30,7 @@ pub(super) struct Established {
 pub(super) type Connection = Option<Established>;
 
 /// The outcome of a probe.
-pub(super) type Outcome = Result<Alive, NoAnswer>;
+pub(super) type ProbeResult = Result<Alive, NoAnswer>;
 
 /// Why a probe has no answer.
 pub(super) enum NoAnswer {
@@ -53,7 +53,7 @@ pub(super) enum Silence {
 pub(super) struct Probed {
     /// The connection for the next probe.
     pub(super) connection: Connection,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: ProbeResult,
     /// How much was asked on the connection that is left.
     pub(super) depth: Depth,
     /// Whether the old connection was silent, and a new one was answered.
@@ -69,11 +69,11 @@ pub(super) struct Probe {
     /// How long the probe may take, its connection included.
     pub(super) limit: Duration,
     /// How a new connection is tried beside the old one, if at all.
-    pub(super) beside: Option<Beside>,
+    pub(super) second: Option<SecondConnection>,
 }
 
 /// A new connection beside the old one.
-pub(super) struct Beside {
+pub(super) struct SecondConnection {
     pub(super) fresh: Rc<FreshConnections>,
     /// How long the old connection may owe its answer before the new one is tried.
     pub(super) after: Duration,
@@ -134,7 +134,7 @@ impl Probe {
         }
     }
 
-    fn ended(&self, connection: Connection, outcome: Outcome) -> Probed {
+    fn ended(&self, connection: Connection, outcome: ProbeResult) -> Probed {
         Probed {
             connection,
             outcome,
@@ -150,14 +150,14 @@ impl Probe {
         let mut found = None;
         let answered = {
             let mut asked = pin!(old.ask(self.depth));
-            let head_start = self.beside.as_ref().map_or(self.limit, |it| it.after);
-            match (timeout(head_start, &mut asked).await, &self.beside) {
+            let head_start = self.second.as_ref().map_or(self.limit, |it| it.after);
+            match (timeout(head_start, &mut asked).await, &self.second) {
                 (Ok(answered), _) => Some(answered),
                 (Err(_), None) => None,
-                (Err(_), Some(beside)) => tokio::select! {
+                (Err(_), Some(second)) => tokio::select! {
                     biased;
                     answered = &mut asked => Some(answered),
-                    other = beside.found(&*self.node, &attempt) => {
+                    other = second.found(&*self.node, &attempt) => {
                         found = Some(other);
                         None
                     }
@@ -167,7 +167,10 @@ impl Probe {
         };
         let silent = || {
             let attempt = attempt.into_inner();
-            let least = self.beside.as_ref().map_or(self.limit, Beside::patience);
+            let least = self
+                .second
+                .as_ref()
+                .map_or(self.limit, SecondConnection::patience);
             NoAnswer::Silent(attempt.silence(least.min(self.limit / 4)))
         };
         let replaced = found.is_some();
@@ -177,20 +180,20 @@ impl Probe {
             (None, Some((other, alive))) => (Some(other), Ok(alive)),
             (None, None) => (Some(old), Err(silent())),
         };
-        let other = self.beside.as_ref().filter(|_| replaced);
+        let other = self.second.as_ref().filter(|_| replaced);
         Probed {
-            depth: other.map_or(self.depth, |beside| beside.depth),
+            depth: other.map_or(self.depth, |second| second.depth),
             replaced,
             ..self.ended(connection, outcome)
         }
     }
 }
 
-// === impl Beside ===
+// === impl SecondConnection ===
 
-impl Beside {
+impl SecondConnection {
     fn patience(&self) -> Duration {
-        PATIENCE.max(self.usual * ROUND_TRIPS)
+        LEAST_TURN.max(self.usual * ROUND_TRIPS)
     }
 
     /// Resolves only if a new connection is answered; `attempt` has the progress.
@@ -209,7 +212,7 @@ impl Beside {
                 Err(ProbeFailure::Evidence(..)) => Attempt::Silent,
                 Err(ProbeFailure::Own(why)) => Attempt::Own(why),
             },
-            () = turn.is_wanted(self.patience()) => Attempt::Silent,
+            () = turn.is_contended(self.patience()) => Attempt::Silent,
         };
         attempt.replace(failed);
         drop(turn);

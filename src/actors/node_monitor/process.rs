@@ -10,11 +10,11 @@ impl NodeMonitor {
     /// Notes that the process has named itself on the present connection.
     pub(super) fn connected_to(&mut self, run_id: &str) {
         let state = ConnectionState::Open;
-        let known = self.sighting.facts.as_ref();
+        let known = self.observation.facts.as_ref();
         if known.is_some_and(|facts| facts.run_id != run_id) {
-            self.try_anew();
+            self.retry();
         }
-        match &mut self.sighting.process {
+        match &mut self.observation.process {
             // The run id is not copied at each probe.
             Some(process) if process.run_id == run_id => process.state = state,
             process => {
@@ -28,7 +28,7 @@ impl NodeMonitor {
 
     /// Notes that the peer has ended the connection in order.
     pub(super) fn closed_by_peer(&mut self) {
-        if let Some(process) = &mut self.sighting.process {
+        if let Some(process) = &mut self.observation.process {
             process.state = ConnectionState::ClosedByPeer;
         }
     }
@@ -41,7 +41,7 @@ impl NodeMonitor {
     /// In any other case a new connection was made, or may have been made. The process behind that one is not known
     /// yet.
     pub(super) fn probed_process(&mut self, sent: Moment, was_connected: bool, probed: &Probed) {
-        self.sighting.probe_sent = sent;
+        self.observation.probe_sent = sent;
         let known = match &probed.outcome {
             Ok(_) => was_connected && !probed.replaced,
             Err(NoAnswer::Failed(ProbeFailure::Evidence(DownReason::Refused, _), _)) => {
@@ -51,7 +51,7 @@ impl NodeMonitor {
             Err(NoAnswer::Silent(_)) => was_connected && probed.connection.is_some(),
         };
         if !known {
-            self.sighting.process = None;
+            self.observation.process = None;
         }
     }
 }

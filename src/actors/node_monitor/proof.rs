@@ -59,7 +59,7 @@ impl Proof {
 impl NodeMonitor {
     /// Notes a refusal: no process listens at the port.
     pub(super) fn refused(&mut self) {
-        if !self.sighting.refused {
+        if !self.observation.refused {
             self.proof.refused = Some(self.clock.now());
         }
     }
@@ -67,7 +67,7 @@ impl NodeMonitor {
     /// Notes that the process has named itself.
     pub(super) fn proven(&mut self, at: Moment) {
         self.proof.named(at);
-        if self.sighting.unproven.take().is_some_and(|it| it.known) {
+        if self.observation.unproven.take().is_some_and(|it| it.known) {
             tracing::info!(cluster = %self.cluster, node = %self.addr, "what answers there says again which process it is");
         }
     }
@@ -77,15 +77,15 @@ impl NodeMonitor {
         if self.proof.here {
             return;
         }
-        let said = self.sighting.trouble.as_deref();
+        let said = self.observation.trouble.as_deref();
         let passing = said.is_some_and(is_passing);
         let unproven = (!passing).then(|| self.proof.unproven(foreign));
-        if self.sighting.unproven.is_none() && unproven.is_some_and(|it| it.known) {
+        if self.observation.unproven.is_none() && unproven.is_some_and(|it| it.known) {
             tracing::warn!(
                 cluster = %self.cluster, node = %self.addr, said,
                 "the answers do not say which process gives them: another server, or one whose password or certificate was changed"
             );
         }
-        self.sighting.unproven = unproven;
+        self.observation.unproven = unproven;
     }
 }

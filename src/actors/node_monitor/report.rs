@@ -4,28 +4,28 @@ use actix::prelude::*;
 
 use super::NodeMonitor;
 use super::probe::{NoAnswer, Probed};
-use crate::actors::messages::Sighted;
-use crate::domain::facts::{DownReason, NodeFacts, Sighting, facts_hold};
+use crate::actors::messages::NodeObserved;
+use crate::domain::facts::{DownReason, NodeFacts, NodeObservation, facts_hold};
 use crate::domain::liveness::Via;
 use crate::domain::node::Moment;
 use crate::ports::redis::ProbeFailure;
 
 impl NodeMonitor {
     pub(super) fn blame(&mut self, failure: &ProbeFailure, via: Via) {
-        self.sighting.probed = true;
-        self.sighting.answering = false;
-        self.sighting.answering_since = None;
+        self.observation.probed = true;
+        self.observation.answering = false;
+        self.observation.answering_since = None;
         let refused = matches!(failure, ProbeFailure::Evidence(DownReason::Refused, _));
         if refused {
             self.refused();
         }
-        self.sighting.refused = refused;
-        self.sighting.trouble = Some(failure.to_string());
+        self.observation.refused = refused;
+        self.observation.trouble = Some(failure.to_string());
         let owed = self.last_probe.map(|(sent, _)| sent);
         match failure {
-            ProbeFailure::Evidence(DownReason::Refused, _) => self.sighting.owes_since = None,
+            ProbeFailure::Evidence(DownReason::Refused, _) => self.observation.owes_since = None,
             ProbeFailure::Evidence(..) => {
-                self.sighting.owes_since = self.sighting.owes_since.or(owed);
+                self.observation.owes_since = self.observation.owes_since.or(owed);
             }
             ProbeFailure::Own(_) => {}
         }
@@ -36,7 +36,7 @@ impl NodeMonitor {
 
     /// Takes in whether the node refused this keeper's login. The cluster logs a refusal once for all of its nodes.
     pub(super) fn login_is(&mut self, refused: Option<String>) {
-        self.sighting.login_refused = refused;
+        self.observation.login_refused = refused;
     }
 
     pub(super) fn stalled(&mut self, due: Moment, now: Moment) {
@@ -51,19 +51,19 @@ impl NodeMonitor {
     /// vote.
     pub(super) fn report(&mut self, ctx: &mut Context<Self>) {
         let now = self.clock.now();
-        self.sighting.vote = self.liveness.vote(now);
-        self.sighting.last_alive = self.liveness.last_alive();
+        self.observation.vote = self.liveness.vote(now);
+        self.observation.last_alive = self.liveness.last_alive();
         let hold = facts_hold(self.settings.tick, self.settings.limits());
-        self.sighting.outdated = self.sighting.outdated_since(hold);
-        self.sighting.order.1 += 1;
+        self.observation.outdated = self.observation.outdated_since(hold);
+        self.observation.order.1 += 1;
         let news = self.told.as_ref().is_none_or(|told| {
-            !told.same_matter(&self.sighting) || self.lags(told) != self.lags(&self.sighting)
+            !told.same_matter(&self.observation) || self.lags(told) != self.lags(&self.observation)
         });
-        if news && self.sighting.probed {
-            self.told = Some(self.sighting.clone());
-            (self.outbox)(Sighted {
+        if news && self.observation.probed {
+            self.told = Some(self.observation.clone());
+            (self.outbox)(NodeObserved {
                 node: self.addr.clone(),
-                sighting: self.sighting.clone(),
+                observation: self.observation.clone(),
             });
         }
         if let Some(timer) = self.vote_timer.take() {
@@ -85,8 +85,8 @@ impl NodeMonitor {
         self.report(ctx);
     }
 
-    fn lags(&self, sighting: &Sighting) -> bool {
-        let upstream = sighting.facts.as_ref().and_then(NodeFacts::upstream);
+    fn lags(&self, observation: &NodeObservation) -> bool {
+        let upstream = observation.facts.as_ref().and_then(NodeFacts::upstream);
         upstream
             .zip(self.settings.max_lag)
             .is_some_and(|(upstream, limit)| upstream.lags(limit))
@@ -104,7 +104,7 @@ impl NodeMonitor {
                 self.latency.record(took);
                 self.consecutive_failures = 0;
                 if probed.replaced {
-                    self.tell_mute();
+                    self.log_mute_connection();
                 } else {
                     self.usual = took;
                 }

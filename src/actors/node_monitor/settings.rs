@@ -45,7 +45,7 @@ impl NodeMonitor {
     pub(super) fn full(&mut self, again: bool) -> Depth {
         let wanted = std::mem::take(&mut self.settings_wanted);
         // A server that has refused to tell its settings is not asked for them again on this connection.
-        let refused = matches!(self.sighting.min_replicas, Some(Err(_)));
+        let refused = matches!(self.observation.min_replicas, Some(Err(_)));
         let known = again && (self.full_at.is_none() || !refused);
         if wanted || self.settings.settings || known {
             Depth::FullWithSettings

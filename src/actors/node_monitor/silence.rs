@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use super::NodeMonitor;
-use super::probe::{Beside, Connection, Silence};
+use super::probe::{Connection, SecondConnection, Silence};
 use crate::domain::facts::DownReason;
 use crate::domain::liveness::Via;
 use crate::domain::node::Moment;
@@ -17,7 +17,7 @@ use crate::ports::redis::{Depth, ProbeFailure};
 const TIMEOUTS_PER_CONNECTION: u32 = 3;
 
 /// How often at most it is logged that old connections to a node went mute.
-const MUTE_TOLD_EVERY: Duration = Duration::from_mins(1);
+const MUTE_LOGGED_EVERY: Duration = Duration::from_mins(1);
 
 /// How late the node answers.
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ impl NodeMonitor {
     /// Notes an answer that came `now`, after its probe was given up.
     pub(super) fn answered_late(&mut self, now: Moment) {
         self.timeouts = 0;
-        let owes = self.sighting.owes_since;
+        let owes = self.observation.owes_since;
         self.took(owes.unwrap_or(now), now);
     }
 
@@ -66,8 +66,8 @@ impl NodeMonitor {
     ///
     /// `None` for a node that is voted down. Such a node gets a new connection after [`TIMEOUTS_PER_CONNECTION`]
     /// silent probes, as any node does.
-    pub(super) fn beside(&self, depth: Depth) -> Option<Beside> {
-        self.sighting.vote.is_none().then(|| Beside {
+    pub(super) fn second(&self, depth: Depth) -> Option<SecondConnection> {
+        self.observation.vote.is_none().then(|| SecondConnection {
             fresh: Rc::clone(&self.fresh),
             after: if self.timeouts == 0 {
                 self.settings.probe_timeout / 2
@@ -92,7 +92,7 @@ impl NodeMonitor {
         self.timeouts += 1;
         let connection = connection.filter(|_| self.timeouts < TIMEOUTS_PER_CONNECTION);
         if connection.is_none() {
-            self.sighting.process = None;
+            self.observation.process = None;
         }
         let failure = if self.liveness.is_stall(due, now) {
             self.stalled(due, now);
@@ -116,19 +116,19 @@ impl NodeMonitor {
     }
 
     /// Logs and counts that an old connection to the node was silent while a new one was answered.
-    pub(super) fn tell_mute(&mut self) {
+    pub(super) fn log_mute_connection(&mut self) {
         metrics::counter!(
             "redis_keeper_probe_connections_mute_total", "cluster" => self.cluster.to_string()
         )
         .increment(1);
         let now = self.clock.now();
         if self
-            .mute_told
-            .is_some_and(|told| now.since(told) < MUTE_TOLD_EVERY)
+            .mute_logged
+            .is_some_and(|told| now.since(told) < MUTE_LOGGED_EVERY)
         {
             return;
         }
-        self.mute_told = Some(now);
+        self.mute_logged = Some(now);
         tracing::info!(
             cluster = %self.cluster, node = %self.addr,
             "a probe connection went mute and was replaced: the node answers on a new one"

@@ -8,9 +8,9 @@ use actix::fut::wrap_future;
 use actix::prelude::*;
 
 use super::NodeMonitor;
-use super::slots::Slots;
+use super::probe_schedule::ProbeSchedule;
 use crate::domain::node::Moment;
-use crate::ports::redis::Obstacle;
+use crate::ports::redis::CommandObstacle;
 
 /// From one trial to the next, unless the last one found that commands would be carried out.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -22,7 +22,7 @@ const UNANSWERED: u32 = 2;
 #[derive(Debug)]
 pub(super) struct Trials {
     /// The slots of the trials, spread evenly over all nodes of a process.
-    slots: Slots,
+    slots: ProbeSchedule,
     due: Moment,
     under_way: bool,
     unanswered: u32,
@@ -31,7 +31,7 @@ pub(super) struct Trials {
 // === impl Trials ===
 
 impl Trials {
-    pub(super) fn new(slots: Slots, now: Moment) -> Self {
+    pub(super) fn new(slots: ProbeSchedule, now: Moment) -> Self {
         Self {
             slots,
             due: now,
@@ -47,7 +47,11 @@ impl Trials {
     }
 
     /// Takes in a trial that ended `now`. Returns its result; `None` if it says nothing yet.
-    fn ended(&mut self, outcome: Result<(), Obstacle>, now: Moment) -> Option<Result<(), String>> {
+    fn ended(
+        &mut self,
+        outcome: Result<(), CommandObstacle>,
+        now: Moment,
+    ) -> Option<Result<(), String>> {
         self.under_way = false;
         self.due = now.after(AGAIN_AFTER);
         let unanswered = std::mem::take(&mut self.unanswered) + 1;
@@ -56,27 +60,27 @@ impl Trials {
                 self.due = self.slots.next(now).max(self.due);
                 Some(Ok(()))
             }
-            Err(Obstacle::Refused(why)) => Some(Err(why)),
-            Err(Obstacle::Unanswered(why)) => {
+            Err(CommandObstacle::Refused(why)) => Some(Err(why)),
+            Err(CommandObstacle::Unanswered(why)) => {
                 self.unanswered = unanswered;
                 (unanswered >= UNANSWERED).then_some(Err(why))
             }
-            Err(Obstacle::NotYet) => None,
+            Err(CommandObstacle::NotYet) => None,
         }
     }
 }
 
 impl NodeMonitor {
     /// Forgets the result of the last trial, since another process answers.
-    pub(super) fn try_anew(&mut self) {
-        self.sighting.commandable = None;
+    pub(super) fn retry(&mut self) {
+        self.observation.commandable = None;
         self.trials.hurry(self.clock.now());
     }
 
     /// Tries whether the node could be commanded, if a trial is due and the node serves.
     pub(super) fn try_commands(&mut self, ctx: &mut Context<Self>) {
         let now = self.clock.now();
-        let serves = self.sighting.named().is_some_and(|facts| !facts.loading);
+        let serves = self.observation.named().is_some_and(|facts| !facts.loading);
         if self.trials.under_way || now < self.trials.due || !serves {
             return;
         }
@@ -87,19 +91,19 @@ impl NodeMonitor {
             node.try_commands().await
         };
         let process = self
-            .sighting
+            .observation
             .facts
             .as_ref()
             .map(|facts| facts.run_id.clone());
         let tried = wrap_future::<_, Self>(trial).map(move |outcome, monitor, ctx| {
             let told = monitor.trials.ended(outcome, monitor.clock.now());
-            let facts = monitor.sighting.facts.as_ref();
+            let facts = monitor.observation.facts.as_ref();
             if facts.map(|facts| &facts.run_id) != process.as_ref() {
                 // Either process may have answered the trial.
-                return monitor.try_anew();
+                return monitor.retry();
             }
-            if told.is_some() && told != monitor.sighting.commandable {
-                monitor.sighting.commandable = told;
+            if told.is_some() && told != monitor.observation.commandable {
+                monitor.observation.commandable = told;
                 monitor.report(ctx);
             }
         });
@@ -119,15 +123,15 @@ mod tests {
     }
 
     fn trials() -> Trials {
-        let slots = Slots::new(EVERY, &ClusterName::new("c"), &NodeAddr::new("h", 1));
+        let slots = ProbeSchedule::new(EVERY, &ClusterName::new("c"), &NodeAddr::new("h", 1));
         Trials::new(slots, at(0))
     }
 
     #[test]
     fn a_refusal_counts_at_once_and_silence_the_second_time() {
         let mut trials = trials();
-        let refused = || Err(Obstacle::Refused("NOPERM".to_owned()));
-        let silent = || Err(Obstacle::Unanswered("timed out".to_owned()));
+        let refused = || Err(CommandObstacle::Refused("NOPERM".to_owned()));
+        let silent = || Err(CommandObstacle::Unanswered("timed out".to_owned()));
         assert_eq!(
             trials.ended(refused(), at(1)),
             Some(Err("NOPERM".to_owned()))
@@ -139,7 +143,7 @@ mod tests {
             trials.ended(silent(), at(5)),
             Some(Err("timed out".to_owned()))
         );
-        assert_eq!(trials.ended(Err(Obstacle::NotYet), at(6)), None);
+        assert_eq!(trials.ended(Err(CommandObstacle::NotYet), at(6)), None);
         assert_eq!(trials.due, at(7), "soon again");
     }
 

@@ -33,13 +33,16 @@ impl ZkSession {
         if let Some(leadership) = &self.leadership {
             return Authority::Leads(leadership.epoch);
         }
-        let standing = self.line.as_ref().and_then(|line| line.standing.as_ref());
-        let Some(standing) = standing else {
+        let latch_view = self
+            .connection
+            .as_ref()
+            .and_then(|connection| connection.latch_view.as_ref());
+        let Some(latch_view) = latch_view else {
             return Authority::Nobody(Vacancy::Reading);
         };
-        match &standing.leader {
+        match &latch_view.leader {
             None => Authority::Nobody(Vacancy::Empty),
-            Some(_) if standing.first => Authority::Nobody(Vacancy::Beginning),
+            Some(_) if latch_view.first => Authority::Nobody(Vacancy::Beginning),
             Some(latch) => Authority::Follows {
                 leader: latch.keeper.clone(),
                 rest: self.rest_of(&latch.keeper),
@@ -48,13 +51,13 @@ impl ZkSession {
     }
 
     fn rest_of(&self, keeper: &KeeperId) -> Option<String> {
-        let mut online = self.roll.announcements();
+        let mut online = self.keepers.announcements();
         let (_, record) = online.find(|(id, _)| *id == keeper)?;
         record.map(|record| record.rest.clone())
     }
 
     fn absence(&self, now: Moment) -> Absence {
-        let others = self.roll.announcements();
+        let others = self.keepers.announcements();
         let others = others.filter(|(id, _)| **id != self.identity.id);
         let rest = |(id, record): (&KeeperId, Option<&KeeperRecord>)| {
             Some((id.clone(), record?.rest.clone()))
@@ -62,8 +65,8 @@ impl ZkSession {
         let lease = *self.dependencies.lease.borrow();
         Absence {
             place: self.dependencies.coordination.describe(),
-            since: self.part.heard.map(|heard| now.since(heard)),
-            running: now.since(self.part.started),
+            since: self.consent_state.heard.map(|heard| now.since(heard)),
+            running: now.since(self.consent_state.started),
             failsafe: lease.consented && lease.holds(now),
             others: others.filter_map(rest).collect(),
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::ZkSession;
-use crate::domain::claims::{Claim, Wish};
+use crate::domain::claims::{Claim, UnpublishedCluster};
 use crate::domain::node::{ClusterName, KeeperId};
 
 /// How long no keeper online must have a cluster until it is given up: a keeper that is restarted is back sooner.
@@ -22,23 +22,26 @@ impl ZkSession {
         let now = self.dependencies.clock.now();
         let Some(cluster) = self.clusters.get_mut(name) else {
             let mut news = claims.set(name, None);
-            claims.wish(name, None);
+            claims.unpublished(name, None);
             news.extend(claims.tell(name, &BTreeMap::new()));
             return news;
         };
-        let online = self.roll.online();
+        let online = self.keepers.online();
         // A keeper that is registered and silent, as after a crash, may have the cluster in its file.
-        let away = self.circle.registered().any(|it| !online.contains(it));
+        let away = self
+            .failsafe_group
+            .registered()
+            .any(|it| !online.contains(it));
         let lately = cluster.was_had(&online, now, GIVEN_UP_AFTER);
         // Before the keepers online and their files are known, no cluster counts as given up.
-        let unknown = !self.roll.known() || self.roll.recounting() || !cluster.known();
+        let unknown = !self.keepers.known() || self.keepers.relisting() || !cluster.known();
         let others = away || lately || unknown;
         let claim = cluster
             .published()
             .and_then(|state| Claim::of(state, &online, &cluster.reports, others));
-        claims.wish(
+        claims.unpublished(
             name,
-            Wish::of(cluster.published(), &online, &cluster.reports),
+            UnpublishedCluster::of(cluster.published(), &online, &cluster.reports),
         );
         let mut held: BTreeMap<ClusterName, BTreeSet<KeeperId>> = BTreeMap::new();
         for keeper in &online {
@@ -71,7 +74,7 @@ impl ZkSession {
 
     /// For each keeper online, in words: nodes of its clusters that are published in another cluster, too.
     pub(super) fn overlaps(&self) -> BTreeMap<String, Vec<String>> {
-        let online = self.roll.online();
+        let online = self.keepers.online();
         let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (name, cluster) in &self.clusters {
             let reports = cluster.reports.iter();

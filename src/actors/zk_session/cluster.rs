@@ -7,7 +7,7 @@ use super::report_slot::ReportSlot;
 use crate::domain::lease::Unacknowledged;
 use crate::domain::node::{Generation, KeeperId, Moment};
 use crate::domain::published::Published;
-use crate::domain::verdict::Report;
+use crate::domain::verdict::KeeperReport;
 use crate::layout::state::Document;
 use crate::ports::coordination::Node;
 
@@ -19,7 +19,7 @@ pub(super) struct Cluster {
     /// The node of this keeper's own report.
     pub(super) own: ReportSlot,
     /// Reports of all keepers.
-    pub(super) reports: BTreeMap<KeeperId, Report>,
+    pub(super) reports: BTreeMap<KeeperId, KeeperReport>,
     /// The keepers to wait for, as last shared.
     pub(super) unacknowledged: Unacknowledged,
     /// Since when no keeper online has the cluster in its file.
@@ -76,8 +76,8 @@ pub(super) enum News {
 }
 
 impl News {
-    fn between(before: Option<&Report>, after: Option<&Report>) -> Self {
-        let nothing = Report::default();
+    fn between(before: Option<&KeeperReport>, after: Option<&KeeperReport>) -> Self {
+        let nothing = KeeperReport::default();
         let [old, new] = [before, after].map(|report| report.unwrap_or(&nothing));
         let same_file = (old.absent, &old.unprobed, &old.unpublished, &old.overlaps)
             == (new.absent, &new.unprobed, &new.unpublished, &new.overlaps);
@@ -293,7 +293,7 @@ impl Cluster {
 
     /// Takes in one keeper's report. Returns what that changes. A report that exists is followed further.
     pub(super) fn report(&mut self, keeper: &KeeperId, node: Option<&Node>) -> News {
-        let report = node.and_then(|node| match Report::decode(&node.data) {
+        let report = node.and_then(|node| match KeeperReport::decode(&node.data) {
             Ok(report) => Some(report),
             Err(error) => {
                 tracing::warn!(%keeper, %error, "a report is ignored");
@@ -408,7 +408,7 @@ mod tests {
         assert_eq!(cluster.list(vec!["other".into()], &me).len(), 1);
         assert!(!cluster.complete());
         let report = Node {
-            data: Report::default().encode(),
+            data: KeeperReport::default().encode(),
             version: 0,
             created: 1,
             owner: 1,

@@ -6,7 +6,7 @@ use actix::prelude::*;
 
 use super::ZkSession;
 use crate::actors::messages::AskConsent;
-use crate::domain::failsafe::{Asked, Refusal, bound_until};
+use crate::domain::failsafe::{ConsentContext, ConsentRefusal, bound_until};
 use crate::domain::identity::KeeperProcess;
 use crate::domain::lease::{Unacknowledged, outlasting};
 use crate::domain::node::{Generation, Moment};
@@ -23,12 +23,16 @@ impl ZkSession {
     /// there, if at all.
     pub(super) fn bound_until(&self, generation: Generation) -> Option<Moment> {
         let failsafe = self.dependencies.settings.failsafe?;
-        let older = self.part.consented.iter().filter(|((asker, session), _)| {
-            let roll = &self.roll;
-            !roll.has_acknowledged(asker, *session, generation)
-        });
+        let older = self
+            .consent_state
+            .consented
+            .iter()
+            .filter(|((asker, session), _)| {
+                let keepers = &self.keepers;
+                !keepers.has_acknowledged(asker, *session, generation)
+            });
         let last = older.map(|(_, at)| *at).max();
-        Some(bound_until(last, self.part.started, failsafe))
+        Some(bound_until(last, self.consent_state.started, failsafe))
     }
 
     /// Adds this keeper's own consents to the ends of the leases of keepers that have not acknowledged.
@@ -37,15 +41,18 @@ impl ZkSession {
             return;
         };
         let out = |at: Moment| at.after(outlasting(failsafe.consent));
-        let consented = &self.part.consented;
-        for (keeper, lease) in &mut unacknowledged.passed_over {
+        let consented = &self.consent_state.consented;
+        for (keeper, lease) in &mut unacknowledged.expired_silently {
             let given = consented.iter().filter(|((asker, _), _)| asker == keeper);
-            let last = given.map(|(_, at)| *at).max().unwrap_or(self.part.started);
+            let last = given
+                .map(|(_, at)| *at)
+                .max()
+                .unwrap_or(self.consent_state.started);
             *lease = out(last).max(*lease);
         }
         for ((asker, _), at) in consented {
-            let known = unacknowledged.passed_over.contains_key(asker);
-            if !known && !self.roll.is_online(asker) {
+            let known = unacknowledged.expired_silently.contains_key(asker);
+            if !known && !self.keepers.is_online(asker) {
                 unacknowledged.last_lease = unacknowledged.last_lease.max(Some(out(*at)));
             }
         }
@@ -54,7 +61,7 @@ impl ZkSession {
     fn in_contact(&self, now: Moment) -> bool {
         let settles: Duration = self.dependencies.settings.lease * SETTLES_AFTER;
         let settled = |since: Moment| now.since(since) >= settles;
-        self.part.contact.is_some_and(settled) && !self.out_of_touch(now)
+        self.consent_state.contact.is_some_and(settled) && !self.out_of_touch(now)
     }
 
     /// The newest generation that this keeper knows.
@@ -66,29 +73,29 @@ impl ZkSession {
 }
 
 impl Handler<AskConsent> for ZkSession {
-    type Result = Result<KeeperProcess, Refusal>;
+    type Result = Result<KeeperProcess, ConsentRefusal>;
 
     fn handle(&mut self, AskConsent(request): AskConsent, _: &mut Self::Context) -> Self::Result {
         let now = self.dependencies.clock.now();
         if self.dependencies.settings.failsafe.is_none() || self.over() {
-            return Err(Refusal::Off);
+            return Err(ConsentRefusal::Off);
         }
-        let asked = Asked {
+        let asked = ConsentContext {
             me: &self.me,
             holds: self.was_current.then(|| self.holds()),
             in_contact: self.in_contact(now),
-            circle: &self.circle.members(),
+            failsafe_group: &self.failsafe_group.members(),
         };
         asked.consents(&request)?;
-        if let Some((one, other)) = self.two_sharing(asked.circle) {
-            return Err(Refusal::SharedAddress(one, other));
+        if let Some((one, other)) = self.two_sharing(asked.failsafe_group) {
+            return Err(ConsentRefusal::SharedAddress(one, other));
         }
         if let Some(failsafe) = self.dependencies.settings.failsafe {
             let out = |at: Moment| now >= at.after(outlasting(failsafe.consent));
-            self.part.consented.retain(|_, at| !out(*at));
+            self.consent_state.consented.retain(|_, at| !out(*at));
         }
         let process = (request.from.clone(), request.session);
-        self.part.consented.insert(process, now);
+        self.consent_state.consented.insert(process, now);
         tracing::debug!(asker = %request.from, "consented");
         Ok(self.me.clone())
     }

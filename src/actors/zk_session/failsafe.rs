@@ -9,16 +9,16 @@ use futures::future::{LocalBoxFuture, ready};
 use tokio::time::timeout;
 
 use self::over::Over;
-use super::circle::Amendment;
-use super::reading::{Event, PAUSE};
+use super::failsafe_group::Amendment;
 use super::subject::Subject;
+use super::watched_reads::{Event, PAUSE};
 use super::{Phase, ZkSession};
 use crate::actors::messages::{DropKeeper, FailsafeReport, NotDropped};
-use crate::domain::failsafe::{ConsentRequest, Consents, Refusal, unproven};
+use crate::domain::failsafe::{ConsentRefusal, ConsentRequest, Consents, unproven};
 use crate::domain::identity::KeeperProcess;
 use crate::domain::lease::Lease;
 use crate::domain::node::{Generation, KeeperId, Moment};
-use crate::layout::circle::Registration;
+use crate::layout::failsafe_member::FailsafeMember;
 use crate::layout::paths;
 use crate::layout::state::Document;
 use crate::ports::coordination::{CoordinationError, CreateKind, Session, Write};
@@ -27,7 +27,7 @@ mod over;
 
 /// This keeper's state in failsafe mode, which outlives connections.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct ConsentState {
     pub(super) started: Moment,
     /// The consents of the other keepers.
     consents: Consents,
@@ -43,7 +43,7 @@ pub(super) struct Part {
     going_on: bool,
 }
 
-impl Part {
+impl ConsentState {
     pub(super) fn new(started: Moment) -> Self {
         Self {
             started,
@@ -78,25 +78,25 @@ impl ZkSession {
     /// Updates this keeper's registration to the current list of members, one write at a time.
     pub(super) fn amend_registration(&mut self) {
         let settings = &self.dependencies.settings;
-        let own = settings.failsafe.map(|failsafe| Registration {
+        let own = settings.failsafe.map(|failsafe| FailsafeMember {
             rest: settings.announcement.rest.clone(),
             nonce: Some(settings.nonce.clone()),
             place: Some(settings.place.clone()),
             asks: None,
             limit: failsafe.limit,
         });
-        let (Some(session), Some(line)) = (self.online(), &mut self.line) else {
+        let (Some(session), Some(connection)) = (self.online(), &mut self.connection) else {
             return;
         };
-        if line.amending {
+        if connection.amending {
             return;
         }
-        let Some(amendment) = self.circle.amendment(own.as_ref()) else {
+        let Some(amendment) = self.failsafe_group.amendment(own.as_ref()) else {
             return;
         };
-        line.amending = true;
+        connection.amending = true;
         if let Amendment::Declare(registration, _) = &amendment {
-            self.circle.sending(registration);
+            self.failsafe_group.sending(registration);
         }
         let path = paths::registration(&self.identity.id);
         self.spawn(write(&*session, &path, amendment).map(Event::Amended));
@@ -104,18 +104,18 @@ impl ZkSession {
 
     /// Whether the others can ask this process. No heartbeat counts before.
     pub(super) fn is_registered(&self) -> bool {
-        self.dependencies.settings.failsafe.is_none() || self.circle.has_registered()
+        self.dependencies.settings.failsafe.is_none() || self.failsafe_group.has_registered()
     }
 
     /// Takes in the outcome of a write to the registration. The watch on it tells what was written.
     pub(super) fn amended(&mut self, outcome: Result<(), CoordinationError>) {
-        if let Some(line) = &mut self.line {
-            line.amending = false;
+        if let Some(connection) = &mut self.connection {
+            connection.amending = false;
         }
         match outcome {
             Ok(()) => self.amend_registration(),
             Err(error) => {
-                if !self.circle.has_registered() {
+                if !self.failsafe_group.has_registered() {
                     // Heartbeats do not count before the registration.
                     self.report_trouble(&format!("no registration for failsafe: {error}"));
                 }
@@ -130,7 +130,7 @@ impl ZkSession {
         let consent = settings.failsafe.map_or(Duration::ZERO, |it| it.consent);
         let beyond = consent.saturating_sub(settings.lease);
         let now = self.dependencies.clock.now();
-        self.roll.amended(keeper, now.after(beyond));
+        self.keepers.amended(keeper, now.after(beyond));
     }
 
     /// As the leader, deletes the registrations of keepers that have been gone for so long that none of them can
@@ -143,10 +143,10 @@ impl ZkSession {
         let (Some(session), Some(latch)) = (self.online(), self.latch()) else {
             return;
         };
-        let dead = self.circle.registered();
-        let dead = dead.filter(|keeper| self.roll.is_dead(keeper, failsafe, now));
+        let dead = self.failsafe_group.registered();
+        let dead = dead.filter(|keeper| self.keepers.is_dead(keeper, failsafe, now));
         for keeper in dead {
-            let Some(version) = self.circle.version(keeper) else {
+            let Some(version) = self.failsafe_group.version(keeper) else {
                 continue;
             };
             tracing::warn!(%keeper, "gone for good: it is not asked any more without ZooKeeper");
@@ -193,10 +193,10 @@ impl ZkSession {
             return Err(NotDropped::NoContact);
         };
         let version = self
-            .circle
+            .failsafe_group
             .version(keeper)
             .ok_or(NotDropped::Unregistered)?;
-        if self.roll.is_online(keeper) {
+        if self.keepers.is_online(keeper) {
             return Err(NotDropped::Online);
         }
         Ok(session.delete(&paths::registration(keeper), Some(version)))
@@ -230,8 +230,9 @@ impl ZkSession {
     pub(super) fn out_of_touch(&self, now: Moment) -> bool {
         let heartbeat = self.dependencies.settings.heartbeat;
         let late = |sent: Moment| now.since(sent) >= heartbeat;
-        let line = self.line.as_ref();
-        self.phase != Phase::Current || line.is_none_or(|line| line.beating.is_some_and(late))
+        let connection = self.connection.as_ref();
+        self.phase != Phase::Current
+            || connection.is_none_or(|connection| connection.heartbeat_sent_at.is_some_and(late))
     }
 
     /// Asks all keepers on the list for their consent, if ZooKeeper does not answer.
@@ -243,41 +244,43 @@ impl ZkSession {
         let Some(lease) = self.lease_book.lease().deadline else {
             return;
         };
-        self.tell_whether_it_goes_on(now);
+        self.log_failsafe(now);
         if !self.out_of_touch(now) {
             // These refusals are from an outage that is over.
-            self.part.refusals.clear();
+            self.consent_state.refusals.clear();
         }
         // A keeper does not go on from a state that it knows to be superseded.
         let over = now >= lease.after(failsafe.limit);
         if over || self.lease_book.waits() || self.over() || !self.out_of_touch(now) {
             return;
         }
-        let Some(others) = self.circle.to_ask() else {
+        let Some(others) = self.failsafe_group.to_ask() else {
             return;
         };
         if let Some((one, other)) = self.two_sharing(&others) {
-            let why = Refusal::SharedAddress(one.clone(), other).to_string();
-            self.part.refusals = BTreeMap::from([(one, why)]);
+            let why = ConsentRefusal::SharedAddress(one.clone(), other).to_string();
+            self.consent_state.refusals = BTreeMap::from([(one, why)]);
             return;
         }
-        let mut circle = others.clone();
-        circle.insert(self.identity.id.clone());
+        let mut failsafe_group = others.clone();
+        failsafe_group.insert(self.identity.id.clone());
         let request = ConsentRequest {
             from: self.me.id.clone(),
             nonce: Some(self.me.nonce.clone()),
             to: None,
             session: self.session.as_ref().map_or(0, |session| session.id()),
             generation: self.lease_book.highest(),
-            circle,
+            failsafe_group,
         };
         for keeper in &others {
-            let Some(registration) = self.circle.registration(keeper) else {
+            let Some(registration) = self.failsafe_group.registration(keeper) else {
                 continue;
             };
             let Some(nonce) = registration.nonce.clone() else {
                 let why = "it cannot prove its consent: a former build";
-                self.part.refusals.insert(keeper.clone(), why.to_owned());
+                self.consent_state
+                    .refusals
+                    .insert(keeper.clone(), why.to_owned());
                 continue;
             };
             let to = KeeperProcess::new(keeper.clone(), nonce);
@@ -313,12 +316,12 @@ impl ZkSession {
         });
         match proven {
             Ok(()) => {
-                self.part.refusals.remove(&keeper);
-                self.part.consents.given(keeper, generation, sent);
+                self.consent_state.refusals.remove(&keeper);
+                self.consent_state.consents.given(keeper, generation, sent);
                 self.consented_by_all();
             }
             Err(why) => {
-                self.part.refusals.insert(keeper, why);
+                self.consent_state.refusals.insert(keeper, why);
             }
         }
     }
@@ -326,18 +329,18 @@ impl ZkSession {
     /// Extends the lease for as long as all keepers on the list consent.
     fn consented_by_all(&self) {
         let settings = &self.dependencies.settings;
-        let until = self.circle.to_ask().and_then(|others| {
+        let until = self.failsafe_group.to_ask().and_then(|others| {
             if self.two_sharing(&others).is_some() {
                 return None;
             }
             let lease = self.lease_book.lease().deadline?;
             let generation = self.lease_book.highest();
             let times = (lease, self.dependencies.clock.now());
-            let consents = &self.part.consents;
+            let consents = &self.consent_state.consents;
             consents.until(&others, generation, times, settings.failsafe?)
         });
         if let (Some(until), false) = (until, self.lease_book.waits()) {
-            self.tell_lease(Lease {
+            self.publish_lease(Lease {
                 deadline: Some(until),
                 consented: true,
             });
@@ -345,10 +348,10 @@ impl ZkSession {
     }
 
     /// Logs when this keeper begins and ends to go on by consent.
-    fn tell_whether_it_goes_on(&mut self, now: Moment) {
+    fn log_failsafe(&mut self, now: Moment) {
         let leased = self.lease_book.lease().holds(now);
         let consented = self.dependencies.lease.borrow().holds(now) && !leased;
-        if consented == std::mem::replace(&mut self.part.going_on, consented) {
+        if consented == std::mem::replace(&mut self.consent_state.going_on, consented) {
             return;
         }
         if consented {
@@ -368,15 +371,15 @@ impl ZkSession {
         let settings = &self.dependencies.settings;
         let end = self.lease_book.lease().deadline.zip(settings.failsafe);
         let end = end.map(|(lease, failsafe)| lease.after(failsafe.limit));
-        match (end, self.circle.to_ask()) {
+        match (end, self.failsafe_group.to_ask()) {
             _ if self.over() => Over::Left,
             (None, _) => Over::Revoked,
             (Some(end), _) if now >= end => Over::Limit,
             _ if self.lease_book.waits() => Over::Superseded,
             (_, None) => Over::NobodyKnown,
             _ if !self.out_of_touch(now) => Over::InTouch,
-            (_, Some(asked)) if self.part.refusals.is_empty() => Over::Late(asked),
-            _ => Over::Refused(&self.part.refusals),
+            (_, Some(asked)) if self.consent_state.refusals.is_empty() => Over::Late(asked),
+            _ => Over::Refused(&self.consent_state.refusals),
         }
     }
 
@@ -386,9 +389,9 @@ impl ZkSession {
         let told = *self.dependencies.lease.borrow();
         Some(FailsafeReport {
             going_on: told.consented && told.holds(now),
-            circle: self.circle.registered().cloned().collect(),
-            asks: self.circle.to_ask(),
-            refusals: self.part.refusals.clone(),
+            failsafe_group: self.failsafe_group.registered().cloned().collect(),
+            asks: self.failsafe_group.to_ask(),
+            refusals: self.consent_state.refusals.clone(),
             rehearsed: self
                 .rehearsals
                 .tried()

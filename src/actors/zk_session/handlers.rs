@@ -7,11 +7,12 @@ use actix::prelude::*;
 use futures::future::ready;
 
 use super::cluster::Cluster;
-use super::writing::{Failure, Guarded, check};
+use super::guarded_write::{GuardError, Guarded, check};
 use super::{Phase, ZkSession};
 use crate::actors::messages::{
-    Guard, InspectSession, KeeperAnnouncement, LeadAgain, Leadership, Leading, Leave,
-    SessionReport, SetReport, Subscribe, TakeOver, Unsubscribe, WriteError, WriteState,
+    Guard, InspectSession, KeeperAnnouncement, Leadership, LeadershipChanged, Leave,
+    ResendLeadership, SessionReport, SetReport, Subscribe, TakeOver, Unsubscribe, WriteError,
+    WriteState,
 };
 use crate::domain::node::{ClusterName, Generation};
 use crate::domain::published::Published;
@@ -20,15 +21,15 @@ use crate::layout::paths;
 use crate::ports::coordination::{Session, SessionState};
 
 /// How long [`Leave`] waits for the session to be closed.
-const FAREWELL: Duration = Duration::from_millis(500);
+const LEAVE_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl ZkSession {
     pub(super) fn unsubscribe(&mut self, name: &ClusterName) {
         let Some(cluster) = self.clusters.remove(name) else {
             return;
         };
-        if let Some(line) = &mut self.line {
-            line.unread.remove(name);
+        if let Some(connection) = &mut self.connection {
+            connection.unread.remove(name);
         }
         self.polls.forget(name);
         self.claim(name);
@@ -44,8 +45,8 @@ impl ZkSession {
         self.subscriptions += 1;
         let serial = self.subscriptions;
         self.clusters.insert(name.clone(), Cluster::new(serial));
-        if let Some(line) = &mut self.line {
-            line.unread.insert(name.clone());
+        if let Some(connection) = &mut self.connection {
+            connection.unread.insert(name.clone());
         }
         self.follow_cluster(name, serial);
     }
@@ -75,7 +76,10 @@ impl ZkSession {
 
     fn guarded(&self, write: WriteState) -> Result<Guarded, String> {
         let (session, latch) = self.guarded_by(&write.leadership, &write.cluster)?;
-        let counter = self.line.as_ref().map(|line| line.counter.clone());
+        let counter = self
+            .connection
+            .as_ref()
+            .map(|connection| connection.counter.clone());
         let published = self
             .clusters
             .get(&write.cluster)
@@ -156,13 +160,13 @@ impl ZkSession {
 
     /// Takes in a write that was not confirmed: stops leading if deposed, reads the state again if the outcome is
     /// unknown.
-    fn refused(&mut self, name: &ClusterName, failure: Failure) -> WriteError {
+    fn refused(&mut self, name: &ClusterName, failure: GuardError) -> WriteError {
         match failure {
-            Failure::Deposed => {
+            GuardError::Deposed => {
                 self.stop_leading("a guarded write was refused: the latch node is gone");
                 WriteError::NotDone("the leadership is lost".into())
             }
-            Failure::Write(error) => {
+            GuardError::Write(error) => {
                 if let (WriteError::Unknown(_), Some(cluster)) =
                     (&error, self.clusters.get_mut(name))
                 {
@@ -243,7 +247,10 @@ impl Handler<InspectSession> for ZkSession {
     type Result = MessageResult<InspectSession>;
 
     fn handle(&mut self, _: InspectSession, _: &mut Self::Context) -> Self::Result {
-        let standing = self.line.as_ref().and_then(|line| line.standing.as_ref());
+        let latch_view = self
+            .connection
+            .as_ref()
+            .and_then(|connection| connection.latch_view.as_ref());
         MessageResult(SessionReport {
             coordination: self.dependencies.coordination.describe(),
             state: match self.phase {
@@ -259,8 +266,8 @@ impl Handler<InspectSession> for ZkSession {
             session: self.session.as_ref().map(|session| session.id()),
             keeper: self.identity.id.clone(),
             group: self.dependencies.group.borrow().clone(),
-            leader: standing
-                .and_then(|standing| standing.leader.as_ref())
+            leader: latch_view
+                .and_then(|latch_view| latch_view.leader.as_ref())
                 .map(|latch| latch.keeper.clone()),
             epoch: self.leadership.as_ref().map(|leadership| leadership.epoch),
             generation: self.lease_book.highest().0,
@@ -270,7 +277,7 @@ impl Handler<InspectSession> for ZkSession {
             settings: self.setting_differences(),
             overlaps: self.overlaps(),
             keepers: self
-                .roll
+                .keepers
                 .announcements()
                 .map(|(id, record)| {
                     let told = |field: fn(&KeeperRecord) -> &String| {
@@ -301,13 +308,13 @@ impl Handler<Leave> for ZkSession {
             // later.
             drop(session.delete(&paths::registration(&self.identity.id), None));
         }
-        self.drop_line("this keeper leaves", ctx);
+        self.drop_connection("this keeper leaves", ctx);
         self.phase = Phase::Left;
         let state = self.session.take().map(|session| session.state());
         let closed = async move {
             if let Some(mut state) = state {
                 let over = state.wait_for(|state| *state == SessionState::Expired);
-                if tokio::time::timeout(FAREWELL, over).await.is_err() {
+                if tokio::time::timeout(LEAVE_TIMEOUT, over).await.is_err() {
                     tracing::warn!("coordination did not confirm the farewell");
                 }
             }
@@ -316,10 +323,10 @@ impl Handler<Leave> for ZkSession {
     }
 }
 
-impl Handler<LeadAgain> for ZkSession {
+impl Handler<ResendLeadership> for ZkSession {
     type Result = ();
 
-    fn handle(&mut self, _: LeadAgain, _: &mut Self::Context) {
-        (self.dependencies.leading)(Leading(self.leadership.clone()));
+    fn handle(&mut self, _: ResendLeadership, _: &mut Self::Context) {
+        (self.dependencies.leading)(LeadershipChanged(self.leadership.clone()));
     }
 }

@@ -12,7 +12,7 @@ use crate::layout::state::Generations;
 
 /// The result of a read of `/generation`.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum GenerationCheck {
     /// Everything that the read names has been applied; this is the lease now.
     Settled(Lease),
     /// These clusters have changed since they were last read: read them.
@@ -104,13 +104,13 @@ impl LeaseBook {
         read: Generations,
         sent: Option<Moment>,
         applied_of: impl Fn(&ClusterName) -> Option<Generation>,
-    ) -> Verdict {
+    ) -> GenerationCheck {
         if read.generation < self.highest {
-            return Verdict::WentBack;
+            return GenerationCheck::WentBack;
         }
         self.pending.push_back((read, sent));
         self.settle(applied_of)
-            .unwrap_or(Verdict::Settled(self.lease))
+            .unwrap_or(GenerationCheck::Settled(self.lease))
     }
 
     /// Settles the waiting reads whose states are applied; `None` if no read waits.
@@ -120,12 +120,12 @@ impl LeaseBook {
     pub(super) fn settle(
         &mut self,
         applied_of: impl Fn(&ClusterName) -> Option<Generation>,
-    ) -> Option<Verdict> {
+    ) -> Option<GenerationCheck> {
         let mut verdict = None;
         while let Some((read, sent)) = self.pending.front() {
             let Some(changed) = read.since(self.applied?) else {
                 self.forget();
-                return Some(Verdict::MissingAll);
+                return Some(GenerationCheck::MissingAll);
             };
             let missing: BTreeSet<ClusterName> = changed
                 .into_iter()
@@ -133,7 +133,7 @@ impl LeaseBook {
                 .map(|(cluster, _)| cluster.clone())
                 .collect();
             if !missing.is_empty() {
-                return Some(Verdict::Missing(missing));
+                return Some(GenerationCheck::Missing(missing));
             }
             let (generation, sent) = (read.generation, *sent);
             self.pending.pop_front();
@@ -142,7 +142,7 @@ impl LeaseBook {
                 self.earned = self.earned.max(Some(sent));
                 self.lease.deadline = self.lease.deadline.max(Some(sent.after(self.length)));
             }
-            verdict = Some(Verdict::Settled(self.lease));
+            verdict = Some(GenerationCheck::Settled(self.lease));
         }
         verdict
     }
@@ -158,8 +158,8 @@ mod tests {
         Moment(Duration::from_millis(milliseconds))
     }
 
-    fn extended(sent: u64) -> Verdict {
-        Verdict::Settled(Lease {
+    fn extended(sent: u64) -> GenerationCheck {
+        GenerationCheck::Settled(Lease {
             deadline: Some(at(sent).after(LENGTH)),
             consented: false,
         })
@@ -175,7 +175,7 @@ mod tests {
     fn a_heartbeat_counts_from_its_sending_and_only_once_everything_was_read() {
         let mut book = LeaseBook::new(LENGTH);
         let before = book.confirmed(raised(0), Some(at(100)), |_| None);
-        assert_eq!(before, Verdict::Settled(Lease::default()));
+        assert_eq!(before, GenerationCheck::Settled(Lease::default()));
         book.all_read(Generation(0));
         assert_eq!(book.settle(|_| None), Some(extended(100)));
     }
@@ -185,13 +185,16 @@ mod tests {
         let mut book = LeaseBook::new(LENGTH);
         book.all_read(Generation(0));
         let verdict = book.confirmed(raised(2), Some(at(100)), |_| Some(Generation(1)));
-        assert_eq!(verdict, Verdict::Missing([ClusterName::new("a")].into()));
+        assert_eq!(
+            verdict,
+            GenerationCheck::Missing([ClusterName::new("a")].into())
+        );
         let verdict = book.confirmed(raised(3), Some(at(300)), |_| Some(Generation(1)));
-        assert!(matches!(verdict, Verdict::Missing(_)));
+        assert!(matches!(verdict, GenerationCheck::Missing(_)));
         let verdict = book.settle(|_| Some(Generation(2)));
         assert_eq!(
             verdict,
-            Some(Verdict::Missing([ClusterName::new("a")].into())),
+            Some(GenerationCheck::Missing([ClusterName::new("a")].into())),
             "the later one waits on"
         );
         assert_eq!(book.lease().deadline, Some(at(900)), "the older one counts");
@@ -241,7 +244,7 @@ mod tests {
         let mut book = LeaseBook::new(LENGTH);
         book.all_read(Generation(5));
         let verdict = book.confirmed(raised(4), Some(at(100)), |_| Some(Generation(5)));
-        assert_eq!(verdict, Verdict::WentBack);
+        assert_eq!(verdict, GenerationCheck::WentBack);
     }
 
     #[test]
@@ -249,7 +252,7 @@ mod tests {
         let mut book = LeaseBook::new(LENGTH);
         book.all_read(Generation(0));
         let verdict = book.confirmed(raised(1000), Some(at(100)), |_| Some(Generation(0)));
-        assert_eq!(verdict, Verdict::MissingAll);
+        assert_eq!(verdict, GenerationCheck::MissingAll);
         assert_eq!(book.settle(|_| Some(Generation(1000))), None);
     }
 }

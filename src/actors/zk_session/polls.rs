@@ -7,7 +7,7 @@ use actix::prelude::*;
 
 use super::ZkSession;
 use crate::actors::messages::SetPoll;
-use crate::domain::confirmation::Told;
+use crate::domain::confirmation::PollState;
 use crate::domain::node::{ClusterName, KeeperId};
 
 /// How many clusters a heartbeat carries at most, so that it stays far below ZooKeeper's limit for a node. The other
@@ -17,7 +17,7 @@ const AT_ONCE: usize = 2_000;
 /// This keeper's questions and answers.
 #[derive(Debug, Default)]
 pub(super) struct Polls {
-    told: BTreeMap<ClusterName, Told>,
+    told: BTreeMap<ClusterName, PollState>,
     /// Whether no heartbeat has carried the newest ones yet.
     news: bool,
 }
@@ -42,7 +42,7 @@ impl Polls {
     }
 
     /// The questions and answers for the heartbeat that is sent now.
-    pub(super) fn sent(&mut self) -> BTreeMap<ClusterName, Told> {
+    pub(super) fn sent(&mut self) -> BTreeMap<ClusterName, PollState> {
         self.news = false;
         let told = self.told.iter().take(AT_ONCE);
         told.map(|(cluster, told)| (cluster.clone(), told.clone()))
@@ -52,8 +52,8 @@ impl Polls {
 
 impl ZkSession {
     /// The questions and answers about one cluster, of each keeper online whose build has them.
-    pub(super) fn polls_of(&self, cluster: &ClusterName) -> BTreeMap<KeeperId, Told> {
-        let announcements = self.roll.announcements();
+    pub(super) fn polls_of(&self, cluster: &ClusterName) -> BTreeMap<KeeperId, PollState> {
+        let announcements = self.keepers.announcements();
         announcements
             .filter_map(|(keeper, record)| {
                 let polls = record?.polls.as_ref()?;
@@ -66,8 +66,11 @@ impl ZkSession {
     }
 
     /// All questions and answers of a keeper, if it is online and its build has them.
-    pub(super) fn told_by(&self, keeper: &KeeperId) -> Option<&BTreeMap<ClusterName, Told>> {
-        let mut announcements = self.roll.announcements();
+    pub(super) fn poll_states_of(
+        &self,
+        keeper: &KeeperId,
+    ) -> Option<&BTreeMap<ClusterName, PollState>> {
+        let mut announcements = self.keepers.announcements();
         let (_, record) = announcements.find(|(id, _)| *id == keeper)?;
         record?.polls.as_ref()
     }
@@ -76,11 +79,11 @@ impl ZkSession {
     pub(super) fn share_polls(
         &mut self,
         keeper: &KeeperId,
-        before: Option<&BTreeMap<ClusterName, Told>>,
+        before: Option<&BTreeMap<ClusterName, PollState>>,
     ) {
         let nothing = BTreeMap::new();
         let before = before.unwrap_or(&nothing);
-        let after = self.told_by(keeper).unwrap_or(&nothing);
+        let after = self.poll_states_of(keeper).unwrap_or(&nothing);
         if before == after {
             return;
         }
@@ -98,7 +101,7 @@ impl Handler<SetPoll> for ZkSession {
     fn handle(&mut self, set: SetPoll, _: &mut Self::Context) {
         self.polls.set(set);
         if self.polls.news() {
-            self.beat();
+            self.send_heartbeat();
         }
     }
 }
@@ -110,9 +113,9 @@ mod tests {
     fn set(cluster: &str, asks: Option<u64>) -> SetPoll {
         SetPoll {
             cluster: ClusterName::new(cluster),
-            told: Told {
+            told: PollState {
                 asks,
-                ..Told::default()
+                ..PollState::default()
             },
         }
     }

@@ -12,8 +12,8 @@ use crate::actors::messages::Rehearse;
 use crate::domain::identity::KeeperProcess;
 use crate::domain::node::{KeeperId, Moment};
 use crate::domain::rehearsal::{
-    Address, Addresses, Advertised, News, Obstacle, RehearsalRequest, answered, own_address,
-    sharing, two_sharing,
+    Address, Addresses, Advertised, RehearsalNews, RehearsalObstacle, RehearsalRequest, answered,
+    own_address, sharing, two_sharing,
 };
 
 /// How long a name may take to resolve.
@@ -25,7 +25,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 struct Attempt {
     addresses: Result<BTreeSet<SocketAddr>, String>,
     /// The process that answered, or the obstacle; `None` if no process was to be asked.
-    answer: Option<Result<KeeperProcess, Obstacle>>,
+    answer: Option<Result<KeeperProcess, RehearsalObstacle>>,
 }
 
 impl ZkSession {
@@ -37,18 +37,18 @@ impl ZkSession {
         if self.phase != Phase::Current {
             return self.rehearsals.pause();
         }
-        let registered = self.circle.registered();
+        let registered = self.failsafe_group.registered();
         let keepers =
-            registered.filter_map(|keeper| Some((keeper, self.circle.advertised(keeper)?)));
+            registered.filter_map(|keeper| Some((keeper, self.failsafe_group.advertised(keeper)?)));
         for keeper in self.rehearsals.due(&self.me, keepers, now) {
             self.rehearse_with(keeper, ctx);
         }
         // Obstacles of keepers that are no longer registered are dropped.
-        self.tell_obstacles();
+        self.publish_obstacles();
     }
 
     fn rehearse_with(&self, keeper: KeeperId, ctx: &mut Context<Self>) {
-        let Some(advertised) = self.circle.advertised(&keeper) else {
+        let Some(advertised) = self.failsafe_group.advertised(&keeper) else {
             return;
         };
         let Advertised { rest, nonce } = advertised.clone();
@@ -68,8 +68,11 @@ impl ZkSession {
             let answer = match request.filter(|_| addresses.is_ok()) {
                 None => None,
                 Some(request) => {
-                    let late =
-                        || Obstacle::Unreachable(format!("no answer within {ANSWERS_WITHIN:?}"));
+                    let late = || {
+                        RehearsalObstacle::Unreachable(format!(
+                            "no answer within {ANSWERS_WITHIN:?}"
+                        ))
+                    };
                     let answer = timeout(ANSWERS_WITHIN, peers.rehearse(&rest, &request)).await;
                     Some(answer.unwrap_or_else(|_| Err(late())))
                 }
@@ -79,7 +82,7 @@ impl ZkSession {
         let attempt = attempt.into_actor(self);
         ctx.spawn(attempt.map(move |attempt, act, _| {
             // The address or the process has changed meanwhile: the attempt says nothing of the new one.
-            if act.circle.advertised(&keeper).as_ref() == Some(&advertised) {
+            if act.failsafe_group.advertised(&keeper).as_ref() == Some(&advertised) {
                 act.rehearsed(&keeper, asked.as_ref(), attempt);
             }
         }));
@@ -95,17 +98,20 @@ impl ZkSession {
         } else {
             self.look_at(keeper, asked, addresses, answer)
         };
-        let rest = self.circle.registration(keeper).map(|it| it.rest.clone());
+        let rest = self
+            .failsafe_group
+            .registration(keeper)
+            .map(|it| it.rest.clone());
         let rest = rest.unwrap_or_default();
         match self.rehearsals.ended(keeper, outcome, now) {
             None => {}
-            Some(News::Obstructed(why)) if *keeper == self.me.id => {
+            Some(RehearsalNews::Obstructed(why)) if *keeper == self.me.id => {
                 tracing::warn!(%rest, %why, "failsafe: other keepers cannot reach this one");
             }
-            Some(News::Obstructed(why)) => {
+            Some(RehearsalNews::Obstructed(why)) => {
                 tracing::warn!(%keeper, %rest, %why, "failsafe: a keeper cannot be asked for its consent");
             }
-            Some(News::Clear) => {
+            Some(RehearsalNews::Clear) => {
                 tracing::info!(%keeper, %rest, "failsafe: the keeper can be asked for its consent again");
             }
         }
@@ -116,14 +122,15 @@ impl ZkSession {
         keeper: &KeeperId,
         asked: Option<&KeeperProcess>,
         addresses: Result<BTreeSet<SocketAddr>, String>,
-        answer: Option<Result<KeeperProcess, Obstacle>>,
-    ) -> Result<(), Obstacle> {
-        let asked = asked.ok_or(Obstacle::FormerBuild)?;
-        addresses.map_err(Obstacle::Unresolved)?;
-        if let Some(other) = sharing(keeper, &self.addresses(self.circle.registered())) {
+        answer: Option<Result<KeeperProcess, RehearsalObstacle>>,
+    ) -> Result<(), RehearsalObstacle> {
+        let asked = asked.ok_or(RehearsalObstacle::FormerBuild)?;
+        addresses.map_err(RehearsalObstacle::Unresolved)?;
+        if let Some(other) = sharing(keeper, &self.addresses(self.failsafe_group.registered())) {
             return Err(self.shared(keeper, other));
         }
-        let by = answer.unwrap_or_else(|| Err(Obstacle::Unreachable("not asked".to_owned())));
+        let by =
+            answer.unwrap_or_else(|| Err(RehearsalObstacle::Unreachable("not asked".to_owned())));
         answered(asked, by?, &self.me)
     }
 
@@ -132,14 +139,17 @@ impl ZkSession {
         &self,
         addresses: Result<BTreeSet<SocketAddr>, String>,
         now: Moment,
-    ) -> Result<(), Obstacle> {
-        if let Some(other) = sharing(&self.me.id, &self.addresses(self.circle.registered())) {
+    ) -> Result<(), RehearsalObstacle> {
+        if let Some(other) = sharing(
+            &self.me.id,
+            &self.addresses(self.failsafe_group.registered()),
+        ) {
             return Err(self.shared(&self.me.id, other));
         }
         let here = Some(&self.dependencies.settings.place);
-        let registered = || self.circle.registered();
+        let registered = || self.failsafe_group.registered();
         let elsewhere = registered().any(|other| {
-            let registration = self.circle.registration(other);
+            let registration = self.failsafe_group.registration(other);
             let place = registration.and_then(|it| it.place.as_ref());
             place.is_some() && place != here
         });
@@ -147,19 +157,22 @@ impl ZkSession {
         if alone || self.rehearsals.is_reached(now) {
             return Ok(());
         }
-        own_address(&addresses.map_err(Obstacle::Unresolved)?, elsewhere)
+        own_address(
+            &addresses.map_err(RehearsalObstacle::Unresolved)?,
+            elsewhere,
+        )
     }
 
     /// The obstacle of two keepers that have one address.
-    fn shared(&self, keeper: &KeeperId, other: &KeeperId) -> Obstacle {
-        let online = |it: &KeeperId| *it == self.me.id || self.roll.is_online(it);
-        Obstacle::shared(keeper, other, online)
+    fn shared(&self, keeper: &KeeperId, other: &KeeperId) -> RehearsalObstacle {
+        let online = |it: &KeeperId| *it == self.me.id || self.keepers.is_online(it);
+        RehearsalObstacle::shared(keeper, other, online)
     }
 
     /// The address of each of `keepers`.
     fn addresses<'a>(&'a self, keepers: impl Iterator<Item = &'a KeeperId>) -> Addresses<'a> {
         let address = |keeper: &'a KeeperId| {
-            let registration = self.circle.registration(keeper)?;
+            let registration = self.failsafe_group.registration(keeper)?;
             let address = Address {
                 rest: &registration.rest,
                 resolved: self.rehearsals.addresses(keeper),
@@ -178,9 +191,9 @@ impl ZkSession {
     }
 
     /// Shares the obstacles to going on without ZooKeeper, for the readiness check.
-    fn tell_obstacles(&self) {
-        let told = self.rehearsals.told().map(|(keeper, why)| {
-            let registration = self.circle.registration(keeper);
+    fn publish_obstacles(&self) {
+        let told = self.rehearsals.reported_obstacles().map(|(keeper, why)| {
+            let registration = self.failsafe_group.registration(keeper);
             let rest = registration.map_or("", |it| it.rest.as_str());
             format!("{keeper} ({rest}): {why}")
         });

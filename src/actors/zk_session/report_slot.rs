@@ -1,14 +1,14 @@
 //! Makes this keeper's report node of a cluster contain what the cluster actor last wanted.
 
-use crate::domain::verdict::Report;
+use crate::domain::verdict::KeeperReport;
 use crate::ports::coordination::CoordinationError;
 
 /// The wanted report, and what is known of the node.
 #[derive(Debug, Default)]
 pub(super) struct ReportSlot {
-    wanted: Report,
+    wanted: KeeperReport,
     held: Held,
-    sent: Option<Step>,
+    sent: Option<ReportWrite>,
 }
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -17,7 +17,7 @@ enum Held {
     #[default]
     Nothing,
     /// The node exists, with this report.
-    This(Box<Report>),
+    This(Box<KeeperReport>),
     /// The node exists, with an unknown report.
     Something,
     /// The node may exist or not, since a connection was lost.
@@ -26,9 +26,9 @@ enum Held {
 
 /// One write towards the wanted report. Only one is under way at a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Step {
-    Create(Report),
-    Set(Report),
+pub(super) enum ReportWrite {
+    Create(KeeperReport),
+    Set(KeeperReport),
     Delete,
 }
 
@@ -44,7 +44,7 @@ pub(super) enum Ended {
 }
 
 impl ReportSlot {
-    pub(super) fn want(&mut self, report: Report) {
+    pub(super) fn want(&mut self, report: KeeperReport) {
         self.wanted = report;
     }
 
@@ -72,7 +72,7 @@ impl ReportSlot {
     }
 
     /// The next step to take now, if one is due.
-    pub(super) fn step(&mut self) -> Option<Step> {
+    pub(super) fn step(&mut self) -> Option<ReportWrite> {
         if self.sent.is_some() {
             return None;
         }
@@ -80,9 +80,9 @@ impl ReportSlot {
         self.sent = match (&self.held, wanted) {
             (Held::Nothing | Held::Unknown, None) => None,
             (Held::This(held), Some(wanted)) if **held == wanted => None,
-            (Held::Nothing, Some(wanted)) => Some(Step::Create(wanted)),
-            (_, Some(wanted)) => Some(Step::Set(wanted)),
-            (_, None) => Some(Step::Delete),
+            (Held::Nothing, Some(wanted)) => Some(ReportWrite::Create(wanted)),
+            (_, Some(wanted)) => Some(ReportWrite::Set(wanted)),
+            (_, None) => Some(ReportWrite::Delete),
         };
         self.sent.clone()
     }
@@ -94,14 +94,15 @@ impl ReportSlot {
             return Ended::Moved;
         };
         let (held, ended) = match (step, outcome) {
-            (Step::Create(report) | Step::Set(report), Ok(())) => {
+            (ReportWrite::Create(report) | ReportWrite::Set(report), Ok(())) => {
                 (Held::This(Box::new(report)), Ended::Moved)
             }
-            (Step::Delete, Ok(())) | (Step::Set(_) | Step::Delete, Err(NoNode(_))) => {
+            (ReportWrite::Delete, Ok(()))
+            | (ReportWrite::Set(_) | ReportWrite::Delete, Err(NoNode(_))) => {
                 (Held::Nothing, Ended::Moved)
             }
-            (Step::Create(_), Err(NoNode(_))) => (Held::Nothing, Ended::NoParent),
-            (Step::Create(_), Err(NodeExists(_))) => (Held::Something, Ended::Moved),
+            (ReportWrite::Create(_), Err(NoNode(_))) => (Held::Nothing, Ended::NoParent),
+            (ReportWrite::Create(_), Err(NodeExists(_))) => (Held::Something, Ended::Moved),
             (_, Err(_)) => (Held::Unknown, Ended::Failed),
         };
         self.held = held;
@@ -114,7 +115,7 @@ impl ReportSlot {
     }
 
     /// The report that is known to be in the node.
-    pub(super) fn confirmed(&self) -> Option<&Report> {
+    pub(super) fn confirmed(&self) -> Option<&KeeperReport> {
         match &self.held {
             Held::This(report) => Some(report),
             Held::Nothing | Held::Something | Held::Unknown => None,
@@ -128,10 +129,10 @@ mod tests {
     use crate::domain::facts::DownReason;
     use crate::domain::node::NodeAddr;
 
-    fn report(host: &str) -> Report {
-        Report {
+    fn report(host: &str) -> KeeperReport {
+        KeeperReport {
             votes: [(NodeAddr::new(host, 1), DownReason::Refused)].into(),
-            ..Report::default()
+            ..KeeperReport::default()
         }
     }
 
@@ -142,7 +143,7 @@ mod tests {
     #[test]
     fn nothing_to_say_is_nothing_to_write() {
         let mut slot = ReportSlot::default();
-        slot.want(Report::default());
+        slot.want(KeeperReport::default());
         assert_eq!(slot.step(), None);
         slot.new_connection();
         assert_eq!(slot.step(), None);
@@ -154,15 +155,15 @@ mod tests {
     fn a_report_is_created_changed_and_taken_back() {
         let mut slot = ReportSlot::default();
         slot.want(report("a"));
-        assert_eq!(slot.step(), Some(Step::Create(report("a"))));
+        assert_eq!(slot.step(), Some(ReportWrite::Create(report("a"))));
         slot.want(report("b"));
         assert_eq!(slot.step(), None, "one write at a time");
         assert_eq!(slot.ended(Ok(())), Ended::Moved);
         assert_eq!(slot.confirmed(), Some(&report("a")));
-        assert_eq!(slot.step(), Some(Step::Set(report("b"))));
+        assert_eq!(slot.step(), Some(ReportWrite::Set(report("b"))));
         slot.ended(Ok(()));
-        slot.want(Report::default());
-        assert_eq!(slot.step(), Some(Step::Delete));
+        slot.want(KeeperReport::default());
+        assert_eq!(slot.step(), Some(ReportWrite::Delete));
         slot.ended(Ok(()));
         assert_eq!(slot.step(), None);
     }
@@ -174,10 +175,10 @@ mod tests {
             slot.want(report("a"));
             slot.step();
             slot.new_connection();
-            assert_eq!(slot.step(), Some(Step::Set(report("a"))));
+            assert_eq!(slot.step(), Some(ReportWrite::Set(report("a"))));
             if !executed {
                 slot.ended(no_node());
-                assert_eq!(slot.step(), Some(Step::Create(report("a"))));
+                assert_eq!(slot.step(), Some(ReportWrite::Create(report("a"))));
             }
             slot.ended(Ok(()));
             assert_eq!(slot.confirmed(), Some(&report("a")));
@@ -189,7 +190,7 @@ mod tests {
         let mut slot = ReportSlot::default();
         slot.new_connection();
         slot.listed(true);
-        assert_eq!(slot.step(), Some(Step::Delete));
+        assert_eq!(slot.step(), Some(ReportWrite::Delete));
     }
 
     #[test]
@@ -199,6 +200,6 @@ mod tests {
         slot.step();
         slot.ended(Ok(()));
         slot.listed(false);
-        assert_eq!(slot.step(), Some(Step::Create(report("a"))));
+        assert_eq!(slot.step(), Some(ReportWrite::Create(report("a"))));
     }
 }

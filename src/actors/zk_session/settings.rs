@@ -16,7 +16,10 @@ const SHOWN: usize = 20;
 impl ZkSession {
     /// Follows the file settings of a keeper. A keeper is online before it writes them.
     pub(super) fn follow_file(&mut self, keeper: &KeeperId) {
-        let followed = self.line.as_mut().map(|line| &mut line.files);
+        let followed = self
+            .connection
+            .as_mut()
+            .map(|connection| &mut connection.files);
         if followed.is_some_and(|followed| followed.insert(keeper.clone())) {
             self.follow(Subject::File(keeper.clone()));
         }
@@ -24,8 +27,8 @@ impl ZkSession {
 
     /// Notes that a subject is not followed any more.
     pub(super) fn let_go(&mut self, subject: &Subject) {
-        if let (Subject::File(keeper), Some(line)) = (subject, &mut self.line) {
-            line.files.remove(keeper);
+        if let (Subject::File(keeper), Some(connection)) = (subject, &mut self.connection) {
+            connection.files.remove(keeper);
         }
     }
 
@@ -61,7 +64,7 @@ impl ZkSession {
     pub(super) fn setting_differences(&self) -> BTreeMap<String, Vec<String>> {
         let differing = self.settings.differing();
         differing
-            .filter(|(keeper, _)| self.roll.is_online(keeper))
+            .filter(|(keeper, _)| self.keepers.is_online(keeper))
             .map(|(keeper, differences)| (keeper.to_string(), in_words(differences, SHOWN)))
             .collect()
     }

@@ -55,9 +55,12 @@ impl Readiness {
 
 impl ZkSession {
     /// Logs which keeper leads, and which keepers have come or gone, once both are known.
-    pub(super) fn tell_keepers(&mut self) {
-        let standing = self.line.as_ref().and_then(|line| line.standing.as_ref());
-        let leader = standing.and_then(|standing| standing.leader.as_ref());
+    pub(super) fn log_keepers(&mut self) {
+        let latch_view = self
+            .connection
+            .as_ref()
+            .and_then(|connection| connection.latch_view.as_ref());
+        let leader = latch_view.and_then(|latch_view| latch_view.leader.as_ref());
         if let Some(leader) = leader.map(|latch| &latch.keeper)
             && self.log.leader.as_ref() != Some(leader)
         {
@@ -66,20 +69,20 @@ impl ZkSession {
             }
             self.log.leader = Some(leader.clone());
         }
-        let counted = self.phase == Phase::Current && !self.roll.recounting();
+        let counted = self.phase == Phase::Current && !self.keepers.relisting();
         let told = self.log.online.iter().flatten();
         if !counted
-            || self.log.online.is_some() && self.roll.announcements().map(|it| it.0).eq(told)
+            || self.log.online.is_some() && self.keepers.announcements().map(|it| it.0).eq(told)
         {
             return;
         }
-        let online = self.roll.online();
+        let online = self.keepers.online();
         let Some(before) = self.log.online.replace(online.clone()) else {
             let keepers = online.len();
             let names: Vec<_> = online.iter().map(ToString::to_string).collect();
             return tracing::info!(keepers, names = names.join(", "), "keepers online");
         };
-        let registered: BTreeSet<_> = self.circle.registered().cloned().collect();
+        let registered: BTreeSet<_> = self.failsafe_group.registered().cloned().collect();
         let failsafe = self.dependencies.settings.failsafe.is_some();
         let known = registered.iter().chain(&online).chain(&before);
         let (keepers, of) = (online.len(), known.collect::<BTreeSet<_>>().len());
@@ -96,12 +99,12 @@ impl ZkSession {
     }
 
     /// Logs when this keeper calls no node writable any more, and when it does so again.
-    pub(super) fn tell_readiness(&mut self, now: Moment) {
+    pub(super) fn log_readiness(&mut self, now: Moment) {
         if self.over() {
             return;
         }
         let ends = self.dependencies.lease.borrow().deadline;
-        let late = now.since(self.part.started) >= self.dependencies.settings.lease;
+        let late = now.since(self.consent_state.started) >= self.dependencies.settings.lease;
         let away = matches!(self.phase, Phase::Connecting | Phase::Disconnected);
         match self.log.readiness.look(ends, late && away, now) {
             None => {}

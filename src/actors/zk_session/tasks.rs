@@ -5,7 +5,7 @@ use actix::prelude::*;
 use futures::future::ready;
 
 use super::ZkSession;
-use super::writing::{Failure, check, newest_epoch};
+use super::guarded_write::{GuardError, check, newest_epoch};
 use crate::actors::messages::{GuardTask, ReadEpoch, WriteError};
 use crate::domain::node::Epoch;
 
@@ -44,9 +44,9 @@ fn offline() -> WriteError {
     WriteError::NotDone("no connection to coordination".into())
 }
 
-fn refused(failure: Failure) -> WriteError {
+fn refused(failure: GuardError) -> WriteError {
     match failure {
-        Failure::Deposed => WriteError::NotDone("stale: whoever commands leads no more".into()),
-        Failure::Write(error) => error,
+        GuardError::Deposed => WriteError::NotDone("stale: whoever commands leads no more".into()),
+        GuardError::Write(error) => error,
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::ZkSession;
 use crate::domain::node::{ClusterName, KeeperId, NodeAddr};
-use crate::domain::verdict::{Report, voters};
+use crate::domain::verdict::{KeeperReport, voters};
 
 /// How many such clusters are followed at most. A file that lacks more is that of another group.
 const MOST: usize = 1_000;
@@ -38,9 +38,9 @@ impl ZkSession {
             );
             self.subscribe(&name);
             if let Some(cluster) = self.clusters.get_mut(&name) {
-                cluster.own.want(Report {
+                cluster.own.want(KeeperReport {
                     absent: true,
-                    ..Report::default()
+                    ..KeeperReport::default()
                 });
                 self.converge(&name);
             }
@@ -50,7 +50,7 @@ impl ZkSession {
     /// The clusters and nodes that the file of each keeper online lacks, in words. A cluster that no keeper has is
     /// given up and not shown.
     pub(super) fn differences(&self) -> BTreeMap<String, Vec<String>> {
-        let online = self.roll.online();
+        let online = self.keepers.online();
         let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut tell = |keeper: &KeeperId, lacks: String| {
             let lines = told.entry(keeper.to_string()).or_default();

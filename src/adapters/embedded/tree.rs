@@ -20,7 +20,7 @@ struct Entry {
 
 /// The effect of a write on a node. Watches fire for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Change {
+pub(super) enum NodeEvent {
     Created(String),
     Set(String),
     Deleted(String),
@@ -86,7 +86,7 @@ impl Tree {
         data: &[u8],
         kind: CreateKind,
         session: i64,
-    ) -> Result<(Created, Change)> {
+    ) -> Result<(Created, NodeEvent)> {
         let above = self
             .nodes
             .get_mut(parent(path))
@@ -123,7 +123,7 @@ impl Tree {
             path: path.clone(),
             created: self.transaction,
         };
-        Ok((created, Change::Created(path)))
+        Ok((created, NodeEvent::Created(path)))
     }
 
     fn at_version(&mut self, path: &str, version: Option<i32>) -> Result<&mut Entry> {
@@ -142,27 +142,27 @@ impl Tree {
         path: &str,
         data: &[u8],
         version: Option<i32>,
-    ) -> Result<(i32, Change)> {
+    ) -> Result<(i32, NodeEvent)> {
         let node = &mut self.at_version(path, version)?.node;
         data.clone_into(&mut node.data);
         node.version += 1;
         let version = node.version;
         self.transaction += 1;
-        Ok((version, Change::Set(path.to_owned())))
+        Ok((version, NodeEvent::Set(path.to_owned())))
     }
 
-    pub(super) fn delete(&mut self, path: &str, version: Option<i32>) -> Result<Change> {
+    pub(super) fn delete(&mut self, path: &str, version: Option<i32>) -> Result<NodeEvent> {
         self.at_version(path, version)?;
         if path == "/" || self.child_names(path).next().is_some() {
             return Err(CoordinationError::Refused(format!("{path} has children")));
         }
         self.nodes.remove(path);
         self.transaction += 1;
-        Ok(Change::Deleted(path.to_owned()))
+        Ok(NodeEvent::Deleted(path.to_owned()))
     }
 
     /// Executes all of the writes, or none. The error names the index of the first write that was refused.
-    pub(super) fn multi(&mut self, writes: &[Write]) -> Result<Vec<Change>> {
+    pub(super) fn multi(&mut self, writes: &[Write]) -> Result<Vec<NodeEvent>> {
         let mut next = self.clone();
         let mut changes = Vec::new();
         for (index, write) in writes.iter().enumerate() {
@@ -189,11 +189,11 @@ impl Tree {
     }
 
     /// Removes the ephemeral nodes of a session that is over.
-    pub(super) fn end_session(&mut self, session: i64) -> Vec<Change> {
+    pub(super) fn end_session(&mut self, session: i64) -> Vec<NodeEvent> {
         let owned = self
             .nodes
             .extract_if(.., |_, entry| entry.node.owner == session);
-        owned.map(|(path, _)| Change::Deleted(path)).collect()
+        owned.map(|(path, _)| NodeEvent::Deleted(path)).collect()
     }
 }
 

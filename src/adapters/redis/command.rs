@@ -34,7 +34,7 @@ pub(super) struct Commanding {
 }
 
 /// The role that `ROLE` must report after the transaction.
-enum Wanted<'a> {
+enum ExpectedRole<'a> {
     Primary,
     ReplicaOf(&'a NodeAddr),
 }
@@ -42,7 +42,7 @@ enum Wanted<'a> {
 impl Commanding {
     /// Connects, logs in, sets the connection's name, and reads the server's `run_id`.
     pub(super) async fn open(server: &Server, epoch: Epoch) -> Result<Self, CommandError> {
-        let limit = server.way.command_timeout;
+        let limit = server.params.command_timeout;
         let not_done = |text: String| CommandError::NotDone(format!("{}: {text}", server.addr));
         server.locate().await.map_err(not_done)?;
         let opened = timeout(limit, async {
@@ -134,7 +134,7 @@ impl Commanding {
     async fn change_role(
         &mut self,
         target: [&str; 2],
-        wanted: Wanted<'_>,
+        wanted: ExpectedRole<'_>,
         remember: Remember,
     ) -> Result<Vec<String>, CommandError> {
         let mut notes = Vec::new();
@@ -144,7 +144,7 @@ impl Commanding {
         };
         loop {
             match self.transaction(target, &accompanying).await? {
-                Outcome::Executed { replies, role } => {
+                TxReply::Executed { replies, role } => {
                     let mut replies = replies.iter();
                     if let Some(error) = replies.next().and_then(reply::error) {
                         return Err(CommandError::NotDone(error));
@@ -158,14 +158,14 @@ impl Commanding {
                         Err(CommandError::Unknown(format!("ROLE then said {role:?}")))
                     };
                 }
-                Outcome::Refused(refused) if !refused.is_empty() => {
+                TxReply::Refused(refused) if !refused.is_empty() => {
                     for (command, error) in &refused {
                         notes.push(note(command, error));
                     }
                     accompanying
                         .retain(|command| refused.iter().all(|(other, _)| other != command));
                 }
-                Outcome::Refused(_) => {
+                TxReply::Refused(_) => {
                     return Err(CommandError::NotDone(
                         "the transaction was refused".to_owned(),
                     ));
@@ -178,7 +178,7 @@ impl Commanding {
         &mut self,
         target: [&str; 2],
         accompanying: &[&'static [&'static str]],
-    ) -> Result<Outcome, CommandError> {
+    ) -> Result<TxReply, CommandError> {
         // `MULTI` is sent alone: behind a refused `MULTI`, the server would execute the rest outside a transaction.
         let begun = bounded(self.limit, self.wire.call(&["MULTI"])).await;
         let begun = begun.map_err(|lost| lost.or(CommandError::NotDone))?;
@@ -194,10 +194,10 @@ impl Commanding {
         let mut replies = self.exchange(&requests).await?;
         let role = replies.pop().unwrap_or(Value::Nil);
         match replies.pop() {
-            Some(Value::Array(replies)) => Ok(Outcome::Executed { replies, role }),
+            Some(Value::Array(replies)) => Ok(TxReply::Executed { replies, role }),
             Some(Value::ServerError(aborted)) => match replies.first().and_then(reply::error) {
                 Some(error) => Err(CommandError::NotDone(error)),
-                None if aborted.kind() == Some(ServerErrorKind::ExecAbort) => Ok(Outcome::Refused(
+                None if aborted.kind() == Some(ServerErrorKind::ExecAbort) => Ok(TxReply::Refused(
                     accompanying
                         .iter()
                         .zip(&replies[1..])
@@ -260,7 +260,7 @@ impl Commanding {
     }
 }
 
-impl Wanted<'_> {
+impl ExpectedRole<'_> {
     fn is_met_by(&self, role: &Value) -> bool {
         // `redis::Role` cannot hold the offset −1 of a replica that is not connected yet.
         match (self, reply::items(role)) {
@@ -276,7 +276,7 @@ impl Wanted<'_> {
 }
 
 /// The result of a transaction.
-enum Outcome {
+enum TxReply {
     /// The transaction ran: the reply to each command, and the reply to `ROLE` behind it.
     Executed { replies: Vec<Value>, role: Value },
     /// The transaction did not run, because the server refused these accompanying commands.
@@ -378,7 +378,7 @@ impl CommandConnection for Commanding {
     }
 
     async fn promote(&mut self, remember: Remember) -> Result<Vec<String>, CommandError> {
-        self.change_role(["NO", "ONE"], Wanted::Primary, remember)
+        self.change_role(["NO", "ONE"], ExpectedRole::Primary, remember)
             .await
     }
 
@@ -389,7 +389,7 @@ impl CommandConnection for Commanding {
     ) -> Result<Vec<String>, CommandError> {
         let port = primary.port().to_string();
         let target = [primary.host(), &port];
-        self.change_role(target, Wanted::ReplicaOf(primary), remember)
+        self.change_role(target, ExpectedRole::ReplicaOf(primary), remember)
             .await
     }
 

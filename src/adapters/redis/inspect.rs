@@ -44,7 +44,7 @@ impl fmt::Display for Severity {
 
 /// A finding at a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct ServerFinding {
     /// The node.
     pub node: NodeAddr,
     /// The severity.
@@ -82,10 +82,10 @@ impl RedisServers {
         cluster: &ClusterName,
         addr: &NodeAddr,
         demands: Demands,
-    ) -> Vec<Finding> {
+    ) -> Vec<ServerFinding> {
         let server = Server {
             addr: addr.clone(),
-            way: self.way(cluster).clone(),
+            params: self.params(cluster).clone(),
         };
         let mut inspection = Inspection {
             node: addr.clone(),
@@ -95,7 +95,7 @@ impl RedisServers {
             findings: Vec::new(),
         };
         // An inspection takes some dozens of round trips.
-        let limit = server.way.command_timeout * 10;
+        let limit = server.params.command_timeout * 10;
         match timeout(limit, inspection.run(&server)).await {
             Ok(Ok(())) => {}
             Ok(Err(Stopped::Unreachable(error))) => inspection.error(
@@ -150,7 +150,7 @@ struct Inspection {
     write_safety: bool,
     answers_within: Duration,
     data_nodes: usize,
-    findings: Vec<Finding>,
+    findings: Vec<ServerFinding>,
 }
 
 impl Inspection {
@@ -171,7 +171,7 @@ impl Inspection {
         self.rights(&mut wire, version).await?;
         let access = Access {
             authenticates: authenticated,
-            encrypts: server.way.secrets().tls.is_some(),
+            encrypts: server.params.secrets().tls.is_some(),
         };
         self.settings(&mut wire, access).await?;
         self.writes(&mut wire, &info).await?;
@@ -181,7 +181,7 @@ impl Inspection {
     /// Logs in as commands do. Adds a note about the accepted passwords if two are configured. Returns whether the
     /// server wants a password.
     async fn login(&mut self, server: &Server, wire: &mut Wire) -> Result<bool, Stopped> {
-        let secrets = server.way.secrets();
+        let secrets = server.params.secrets();
         if secrets.credentials.is_empty() {
             return Ok(false);
         }
@@ -284,7 +284,7 @@ impl Inspection {
     }
 
     fn add(&mut self, severity: Severity, finding: impl Into<String>, remedy: &str) {
-        self.findings.push(Finding {
+        self.findings.push(ServerFinding {
             node: self.node.clone(),
             severity,
             finding: finding.into(),

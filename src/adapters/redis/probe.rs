@@ -13,7 +13,7 @@ use crate::domain::facts::{MinReplicas, Role};
 use crate::domain::hindrance::HindranceKind;
 use crate::domain::info::Info;
 use crate::ports::redis::{
-    Alive, Clients, Depth, ProbeConnection, ProbeFailure, Stir, Subscribers,
+    Alive, Clients, ConnectionEvent, Depth, ProbeConnection, ProbeFailure, Subscribers,
 };
 
 /// A server with more clients than this is not asked for `CLIENT LIST`: the list costs the server about a microsecond
@@ -101,7 +101,7 @@ impl ProbeConnection for Probing {
         self.logged_in = refused.is_none();
         answers.error.clone_from(&refused);
         let mut requests = redis::pipe();
-        let name = self.server.way.probe_name.borrow().clone();
+        let name = self.server.params.probe_name.borrow().clone();
         let name = name.filter(|name| self.name.as_ref() != Some(name));
         if let Some(name) = &name {
             requests.cmd("CLIENT").arg("SETNAME").arg(&**name);
@@ -150,7 +150,7 @@ impl ProbeConnection for Probing {
         if let Some(count @ 1..) = answers.subscribers.filter(|_| wire.owed() == 0) {
             alive.subscribers = Some(subscribers::sorted(wire, count).await);
         }
-        wire.told();
+        wire.mark_reported();
         if wire.owed() > 0 {
             self.peer = Peer::Useless(None);
         }
@@ -181,17 +181,17 @@ impl ProbeConnection for Probing {
         Some(clients(&reply::text(&listed.ok()?)?))
     }
 
-    async fn stirred(&mut self) -> Stir {
+    async fn next_event(&mut self) -> ConnectionEvent {
         match &mut self.peer {
-            Peer::Server(wire) => wire.stirred().await,
-            Peer::Useless(_) => Stir::Lost,
+            Peer::Server(wire) => wire.next_event().await,
+            Peer::Useless(_) => ConnectionEvent::Lost,
         }
     }
 }
 
 /// Logs in, after reading the replies that are still owed. `None` if no password is configured.
 async fn log_in(wire: &mut Wire, server: &Server) -> Result<Option<Login>, WireError> {
-    if server.way.secrets().credentials.is_empty() {
+    if server.params.secrets().credentials.is_empty() {
         return Ok(None);
     }
     while wire.owed() > 0 {

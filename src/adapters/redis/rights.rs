@@ -7,7 +7,7 @@ use super::wire::{Wire, WireError, request};
 use super::{Server, reply};
 use crate::domain::facts::Version;
 use crate::domain::info::Info;
-use crate::ports::redis::{Obstacle, ProbeFailure, RedisNode as _};
+use crate::ports::redis::{CommandObstacle, ProbeFailure, RedisNode as _};
 
 /// The first version with `ACL DRYRUN`.
 pub(super) const DRY_RUN: Version = Version {
@@ -98,22 +98,24 @@ async fn asked(wire: &mut Wire, requests: &Pipeline) -> Result<Vec<Value>, WireE
 
 impl Server {
     /// Logs in on a new connection as commands do, and checks whether the needed commands would be permitted.
-    pub(super) async fn rehearse(&self) -> Result<(), Obstacle> {
-        self.locate().await.map_err(Obstacle::Unanswered)?;
-        let limit = self.way.command_timeout;
+    pub(super) async fn rehearse(&self) -> Result<(), CommandObstacle> {
+        self.locate().await.map_err(CommandObstacle::Unanswered)?;
+        let limit = self.params.command_timeout;
         let looked = timeout(limit, self.look_at_rights()).await;
         let late = format!("no answer on a new connection within {limit:?}");
-        looked.unwrap_or(Err(Obstacle::Unanswered(late)))
+        looked.unwrap_or(Err(CommandObstacle::Unanswered(late)))
     }
 
-    async fn look_at_rights(&self) -> Result<(), Obstacle> {
-        let failed = |failure: ProbeFailure| Obstacle::Unanswered(failure.to_string());
+    async fn look_at_rights(&self) -> Result<(), CommandObstacle> {
+        let failed = |failure: ProbeFailure| CommandObstacle::Unanswered(failure.to_string());
         let mut wire = self.wire().await.map_err(failed)??;
         if let Some(why) = self.log_in(&mut wire).await?.refusal() {
-            return Err(Obstacle::Refused(format!("the login is refused: {why}")));
+            return Err(CommandObstacle::Refused(format!(
+                "the login is refused: {why}"
+            )));
         }
         let mut requests = redis::pipe();
-        if let Some(name) = self.way.probe_name.borrow().as_deref() {
+        if let Some(name) = self.params.probe_name.borrow().as_deref() {
             requests.cmd("CLIENT").arg("SETNAME").arg(name);
         }
         requests.cmd("INFO").arg("server");
@@ -125,9 +127,9 @@ impl Server {
         if let Some(error) = before.iter().find_map(reply::error) {
             let passes = error.starts_with("LOADING") || error.starts_with("BUSY ");
             return Err(if passes {
-                Obstacle::NotYet
+                CommandObstacle::NotYet
             } else {
-                Obstacle::Refused(error)
+                CommandObstacle::Refused(error)
             });
         }
         let info = before.last().and_then(reply::text).unwrap_or_default();
@@ -136,7 +138,7 @@ impl Server {
         let found = obstacles(&mut wire, user.as_deref(), NEEDED).await?;
         let mut lacking = found.into_iter().zip(NEEDED);
         match lacking.find_map(|(why, command)| Some((why?, command))) {
-            Some((why, command)) => Err(Obstacle::Refused(format!(
+            Some((why, command)) => Err(CommandObstacle::Refused(format!(
                 "`{}` cannot be used: {why}",
                 name(command)
             ))),
@@ -145,7 +147,7 @@ impl Server {
     }
 }
 
-impl From<WireError> for Obstacle {
+impl From<WireError> for CommandObstacle {
     fn from(error: WireError) -> Self {
         match error {
             WireError::Io(error) => Self::Unanswered(error.to_string()),

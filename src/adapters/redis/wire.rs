@@ -12,7 +12,7 @@ use redis::{Arg, Cmd, Pipeline, Value};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf};
 
 use crate::domain::commands::{CommandNames, command};
-use crate::ports::redis::Stir;
+use crate::ports::redis::ConnectionEvent;
 
 /// The longest reply that is read, in bytes. The longest expected reply, to `CLIENT LIST`, is far shorter.
 const LONGEST: usize = 64 << 20;
@@ -151,7 +151,7 @@ impl Wire {
     }
 
     /// Notes that the caller knows of every reply so far.
-    pub(super) fn told(&mut self) {
+    pub(super) fn mark_reported(&mut self) {
         self.untold = false;
     }
 
@@ -187,19 +187,19 @@ impl Wire {
 
     /// Waits for a sign of the server outside a probe: bytes without a request, a reply that no caller was told of,
     /// or the end of the connection. Cancellation safe.
-    pub(super) async fn stirred(&mut self) -> Stir {
+    pub(super) async fn next_event(&mut self) -> ConnectionEvent {
         if std::mem::take(&mut self.untold) {
-            return Stir::Answered;
+            return ConnectionEvent::Answered;
         }
         match self.reply().await {
             Ok(_) => {
                 self.untold = false;
-                Stir::Answered
+                ConnectionEvent::Answered
             }
             Err(WireError::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Stir::Closed
+                ConnectionEvent::Closed
             }
-            Err(_) => Stir::Lost,
+            Err(_) => ConnectionEvent::Lost,
         }
     }
 }

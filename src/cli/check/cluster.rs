@@ -21,7 +21,7 @@ use crate::domain::node::{ClusterName, NodeAddr};
 use crate::ports::redis::{Depth, Redis};
 
 /// The time limit for the answer of one server. The inspection of each server reports those that do not answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const SERVER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The pause before servers with a finding are read again. A state that is over by then, such as a failover, is no
 /// finding.
@@ -83,7 +83,7 @@ impl Site {
             let addr = &node.addr;
             let (facts, resolved) = futures::join!(
                 facts(redis, &cluster.name, addr),
-                timeout(PATIENCE, redis.resolve(addr.host())),
+                timeout(SERVER_TIMEOUT, redis.resolve(addr.host())),
             );
             let resolved = resolved.ok().and_then(Result::ok).unwrap_or_default();
             (addr.clone(), facts.ok(), resolved)
@@ -134,7 +134,7 @@ impl Site {
         cluster: &ClusterName,
         addr: &NodeAddr,
     ) -> Follows {
-        let resolved = timeout(PATIENCE, redis.resolve(addr.host())).await;
+        let resolved = timeout(SERVER_TIMEOUT, redis.resolve(addr.host())).await;
         let resolved = resolved.ok().and_then(Result::ok).unwrap_or_default();
         let same = |listed: &(&NodeAddr, &(ClusterName, BTreeSet<IpAddr>))| {
             identity((addr, &resolved), (listed.0, &listed.1.1)) == Identity::Same
@@ -178,6 +178,6 @@ async fn facts(
         let unsaid = || "it does not say what it is".to_owned();
         facts.ok_or_else(|| alive.error.unwrap_or_else(unsaid))
     };
-    let late = |_| Err(format!("no answer within {PATIENCE:?}"));
-    timeout(PATIENCE, read).await.unwrap_or_else(late)
+    let late = |_| Err(format!("no answer within {SERVER_TIMEOUT:?}"));
+    timeout(SERVER_TIMEOUT, read).await.unwrap_or_else(late)
 }

@@ -13,9 +13,9 @@ use crate::config::Config;
 use crate::domain::identity::{KeeperProcess, Nonce, Place};
 use crate::domain::node::KeeperId;
 use crate::domain::rehearsal::{
-    Address, Addresses, Obstacle, RehearsalRequest, answered, own_address, sharing,
+    Address, Addresses, RehearsalObstacle, RehearsalRequest, answered, own_address, sharing,
 };
-use crate::layout::circle::Registration;
+use crate::layout::failsafe_member::FailsafeMember;
 use crate::layout::keeper::KeeperRecord;
 use crate::layout::paths;
 use crate::layout::state::Document as _;
@@ -23,7 +23,7 @@ use crate::ports::coordination::{CoordinationError, Session};
 use crate::ports::peers::Peers;
 
 /// The time limit for resolving a name, and for a keeper's answer.
-const PATIENCE: Duration = Duration::from_secs(3);
+const KEEPER_TIMEOUT: Duration = Duration::from_secs(3);
 
 const REMEDY: &str = "start it if it does not run; else set rest-advertise of each keeper to an address of its own that all others reach";
 
@@ -38,7 +38,8 @@ pub(super) async fn id_taken(
     let record = session.get(&paths::keeper(id)).await.ok().flatten()?;
     let record = KeeperRecord::decode(&record.data).ok()?;
     let own = config.rest.advertise.to_string();
-    let [ours, theirs] = [&own, &record.rest].map(|rest| timeout(PATIENCE, peers.resolve(rest)));
+    let [ours, theirs] =
+        [&own, &record.rest].map(|rest| timeout(KEEPER_TIMEOUT, peers.resolve(rest)));
     let [ours, theirs] = [ours.await, theirs.await].map(|it| it.ok().and_then(Result::ok));
     let [ours, theirs] = [(&own, &ours), (&record.rest, &theirs)].map(|(rest, resolved)| Address {
         rest,
@@ -58,7 +59,7 @@ pub(super) async fn id_taken(
 
 /// A keeper that is registered, or the one of the configuration.
 struct Keeper {
-    registration: Registration,
+    registration: FailsafeMember,
     addresses: Result<BTreeSet<SocketAddr>, String>,
 }
 
@@ -84,8 +85,8 @@ pub(super) async fn look(
     };
     let keepers = with_own(config, registered);
     let keepers = join_all(keepers.into_iter().map(async |(id, registration)| {
-        let late = || Err(format!("no answer within {PATIENCE:?}"));
-        let addresses = timeout(PATIENCE, peers.resolve(&registration.rest)).await;
+        let late = || Err(format!("no answer within {KEEPER_TIMEOUT:?}"));
+        let addresses = timeout(KEEPER_TIMEOUT, peers.resolve(&registration.rest)).await;
         let addresses = addresses.unwrap_or_else(|_| late());
         let keeper = Keeper {
             registration,
@@ -98,7 +99,7 @@ pub(super) async fn look(
         let subject = Subject::new(format!("keeper {id} at {}", keeper.registration.rest));
         match obstacle(id, &keepers, peers).await {
             Ok(note) => subject.note(note),
-            Err(why @ Obstacle::FormerBuild) => {
+            Err(why @ RehearsalObstacle::FormerBuild) => {
                 let cost = "without ZooKeeper no keeper goes on as long as it runs";
                 subject.warning(format!("{why}: {cost}"), "upgrade it: docs/upgrade.md")
             }
@@ -110,12 +111,12 @@ pub(super) async fn look(
 
 async fn registered(
     session: &dyn Session,
-) -> Result<BTreeMap<KeeperId, Registration>, CoordinationError> {
-    let names = session.children(paths::CIRCLE).await?.names;
+) -> Result<BTreeMap<KeeperId, FailsafeMember>, CoordinationError> {
+    let names = session.children(paths::FAILSAFE_MEMBERS).await?.names;
     let mut registered = BTreeMap::new();
     for id in names.into_iter().map(KeeperId::new) {
         let node = session.get(&paths::registration(&id)).await?;
-        let registration = node.and_then(|node| Registration::decode(&node.data).ok());
+        let registration = node.and_then(|node| FailsafeMember::decode(&node.data).ok());
         registered.extend(registration.map(|registration| (id, registration)));
     }
     Ok(registered)
@@ -124,12 +125,12 @@ async fn registered(
 /// Adds the keeper of `config`, if it is not registered, with the registration that it would make.
 fn with_own(
     config: &Config,
-    mut registered: BTreeMap<KeeperId, Registration>,
-) -> BTreeMap<KeeperId, Registration> {
-    let own = Registration {
+    mut registered: BTreeMap<KeeperId, FailsafeMember>,
+) -> BTreeMap<KeeperId, FailsafeMember> {
+    let own = FailsafeMember {
         rest: config.rest.advertise.to_string(),
         place: Some(place()),
-        ..Registration::default()
+        ..FailsafeMember::default()
     };
     registered.entry(config.keeper_id.clone()).or_insert(own);
     registered
@@ -143,12 +144,15 @@ async fn obstacle(
     id: &KeeperId,
     keepers: &Keepers,
     peers: &dyn Peers,
-) -> Result<&'static str, Obstacle> {
+) -> Result<&'static str, RehearsalObstacle> {
     let keeper = &keepers[id];
-    let addresses = keeper.addresses.clone().map_err(Obstacle::Unresolved)?;
+    let addresses = keeper
+        .addresses
+        .clone()
+        .map_err(RehearsalObstacle::Unresolved)?;
     let all: Addresses<'_> = keepers.iter().map(address).collect();
     if let Some(other) = sharing(id, &all) {
-        return Err(Obstacle::SharedAddress(other.clone()));
+        return Err(RehearsalObstacle::SharedAddress(other.clone()));
     }
     let places = keepers.values();
     let places: BTreeSet<&Place> = places
@@ -159,7 +163,7 @@ async fn obstacle(
         // The registration has neither a list nor a nonce: the keeper of the configuration, which does not run.
         let runs = keeper.registration.asks.is_some();
         return if runs {
-            Err(Obstacle::FormerBuild)
+            Err(RehearsalObstacle::FormerBuild)
         } else {
             Ok("does not run")
         };
@@ -170,8 +174,8 @@ async fn obstacle(
         to: KeeperProcess::new(id.clone(), nonce),
     };
     let rest = &keeper.registration.rest;
-    let late = || Obstacle::Unreachable(format!("no answer within {PATIENCE:?}"));
-    let answer = timeout(PATIENCE, peers.rehearse(rest, &request)).await;
+    let late = || RehearsalObstacle::Unreachable(format!("no answer within {KEEPER_TIMEOUT:?}"));
+    let answer = timeout(KEEPER_TIMEOUT, peers.rehearse(rest, &request)).await;
     let by = answer.unwrap_or_else(|_| Err(late()))?;
     answered(&request.to, by, &request.from)?;
     Ok("answers there")
@@ -213,8 +217,8 @@ mod tests {
             &self,
             rest: &str,
             _: &RehearsalRequest,
-        ) -> LocalBoxFuture<'static, Result<KeeperProcess, Obstacle>> {
-            let refused = || Obstacle::Unreachable("refused".to_owned());
+        ) -> LocalBoxFuture<'static, Result<KeeperProcess, RehearsalObstacle>> {
+            let refused = || RehearsalObstacle::Unreachable("refused".to_owned());
             ready(self.0.get(rest).cloned().ok_or_else(refused)).boxed_local()
         }
 
@@ -235,8 +239,8 @@ mod tests {
         }
     }
 
-    fn registration(rest: &str, bits: Option<u64>, place: &str) -> Registration {
-        Registration {
+    fn registration(rest: &str, bits: Option<u64>, place: &str) -> FailsafeMember {
+        FailsafeMember {
             rest: rest.to_owned(),
             nonce: bits.map(Nonce::drawn),
             place: bits.map(|_| Place::new(place)),
@@ -248,12 +252,12 @@ mod tests {
     /// The findings about the keepers in `registered`, and about keeper-0 at `own`, which does not run.
     async fn said(
         own: &str,
-        registered: &[(&str, Registration)],
+        registered: &[(&str, FailsafeMember)],
         answering: &[(&str, &str, u64)],
     ) -> Vec<String> {
         let session = Embedded::new().connect().await.unwrap();
         let create = |path: &str, data: &[u8]| session.create(path, data, CreateKind::Persistent);
-        create(paths::CIRCLE, b"").await.unwrap();
+        create(paths::FAILSAFE_MEMBERS, b"").await.unwrap();
         for (id, registration) in registered {
             let path = paths::registration(&KeeperId::new(*id));
             create(&path, &registration.encode()).await.unwrap();

@@ -204,7 +204,7 @@ async fn rights(session: &dyn Session) -> Result<usize, (String, CoordinationErr
         paths::ROOT,
         paths::LEADER,
         paths::KEEPERS,
-        paths::CIRCLE,
+        paths::FAILSAFE_MEMBERS,
         paths::FILES,
         paths::CLUSTERS,
     ] {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::news::{LogLine, News, Newsroom};
 use super::stage::Stage;
-use super::{CLUSTER, PATIENCE, client, http};
+use super::{CLUSTER, STEP_TIMEOUT, client, http};
 
 /// The pause between two questions about an expected event.
 const ASK_AGAIN: Duration = Duration::from_millis(1);
@@ -72,14 +72,14 @@ impl Questions {
         let (_, view) = http::get(self.port_of(line)?, &path).await?;
         let (mut chosen, mut others) = (String::new(), Vec::new());
         for node in view["nodes"].as_array().into_iter().flatten() {
-            let sighting = &node["sighting"];
-            let offset = sighting["facts"]["offset"].as_u64();
+            let observation = &node["sighting"];
+            let offset = observation["facts"]["offset"].as_u64();
             let (Some(name), Some(offset)) = (node["node"].as_str(), offset) else {
                 continue;
             };
             if name == candidate {
                 chosen = format!(" at offset {offset}");
-            } else if sighting["answering"] == Value::Bool(true) {
+            } else if observation["answering"] == Value::Bool(true) {
                 others.push(format!("{name} at {offset}"));
             }
         }
@@ -136,7 +136,7 @@ impl Questions {
                     sleep(ASK_AGAIN).await;
                 }
             };
-            if timeout(PATIENCE, asking).await.is_ok() {
+            if timeout(STEP_TIMEOUT, asking).await.is_ok() {
                 newsroom.tell(news);
             }
         });

@@ -17,7 +17,7 @@ use super::full::Full;
 use super::news::Newsroom;
 use super::processes::{Processes, Program, find};
 use super::screen::Screen;
-use super::{CLUSTER, PATIENCE, Trouble};
+use super::{CLUSTER, STEP_TIMEOUT, Trouble};
 use crate::config::Config;
 
 /// The id of the keeper that runs in this process.
@@ -250,7 +250,7 @@ pub(super) fn write(file: &Path, text: &str) -> Result<(), Trouble> {
 
 /// Repeats `look` until it returns true. `what` names the expected state in the error.
 pub(super) async fn until(what: &str, mut look: impl AsyncFnMut() -> bool) -> Result<(), Trouble> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + STEP_TIMEOUT;
     while !look().await {
         if Instant::now() > deadline {
             return Err(Trouble::Overdue(what.to_owned()));

@@ -12,7 +12,7 @@ use super::news::{LogLine, News, Outage};
 use super::questions::{Questions, Silence};
 use super::screen::{Screen, Tone};
 use super::stage::{Stage, name, until};
-use super::{CLUSTER, PATIENCE, Trouble, http, play};
+use super::{CLUSTER, STEP_TIMEOUT, Trouble, http, play};
 
 /// An event after a quiet of this length begins a new chapter.
 const QUIET: Duration = Duration::from_secs(20);
@@ -116,7 +116,7 @@ impl<'a> Story<'a> {
         };
         let overdue =
             |_| Trouble::Overdue("the failover and the return of the old primary".to_owned());
-        timeout(PATIENCE, story).await.map_err(overdue)??;
+        timeout(STEP_TIMEOUT, story).await.map_err(overdue)??;
 
         play::invite(self.stage, self.screen, &self.primary)?;
         self.chapter.closed = true;

@@ -16,7 +16,7 @@ const ROOM: usize = 8192;
 
 /// How long [`Flush::run`] waits for room in the queue, and then again for its turn. A keeper that ends must not hang
 /// for its log.
-const PATIENCE: Duration = Duration::from_millis(200);
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(200);
 
 enum Entry {
     Line(Vec<u8>),
@@ -94,9 +94,13 @@ impl Flush {
     /// Returns once all lines so far are written, or after the time limits.
     pub(super) fn run(&self) {
         let (mark, written) = bounded::<()>(0);
-        if self.0.send_timeout(Entry::Mark(mark), PATIENCE).is_ok() {
+        if self
+            .0
+            .send_timeout(Entry::Mark(mark), FLUSH_TIMEOUT)
+            .is_ok()
+        {
             // The mark's end is the answer.
-            let _ = written.recv_timeout(PATIENCE);
+            let _ = written.recv_timeout(FLUSH_TIMEOUT);
         }
     }
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{accept, redis, span};
+use crate::config::diagnostics::Diagnostics;
 use crate::config::file::{
     ChainedReplicas, Cluster, CoordinationKind, Criterion, Document, Node, Tuning, WriteSafety,
 };
-use crate::config::report::Report;
 use crate::config::{ClusterConfig, ClusterTiming, NodeConfig, names, spans};
 use crate::domain::node::{ClusterName, NodeAddr};
 use crate::domain::policy::{self, ElectionOrder, Policy};
@@ -29,7 +29,7 @@ pub(super) struct Scope<'a> {
 
 impl Scope<'_> {
     /// The path of `key`, a plain key or `redis.…`.
-    pub(super) fn path(&self, key: &str, report: &Report) -> String {
+    pub(super) fn path(&self, key: &str, report: &Diagnostics) -> String {
         let own = if self.base.is_empty() {
             key.to_owned()
         } else {
@@ -44,7 +44,7 @@ impl Scope<'_> {
 }
 
 /// The valid clusters. The report has the problems of the others.
-pub(super) fn clusters(document: &Document, report: &mut Report) -> Vec<ClusterConfig> {
+pub(super) fn clusters(document: &Document, report: &mut Diagnostics) -> Vec<ClusterConfig> {
     let session = match document.coordination {
         Some(CoordinationKind::Zookeeper) => document.zk_session_timeout_seconds.map(span),
         _ => None,
@@ -73,7 +73,7 @@ fn cluster(
     base: &str,
     session: Option<Duration>,
     seen: &mut Seen,
-    report: &mut Report,
+    report: &mut Diagnostics,
 ) -> Option<ClusterConfig> {
     let scope = Scope { base };
     let name = cluster
@@ -98,7 +98,7 @@ fn cluster(
     })
 }
 
-fn name(name: &str, base: &str, seen: &mut Seen, report: &mut Report) -> Option<ClusterName> {
+fn name(name: &str, base: &str, seen: &mut Seen, report: &mut Diagnostics) -> Option<ClusterName> {
     let path = spans::member(base, "name");
     accept(names::segment(name), &path, report)?;
     if let Some(first) = seen.names.get(name) {
@@ -117,7 +117,7 @@ fn nodes(
     nodes: &[Option<Node>],
     base: &str,
     seen: &mut Seen,
-    report: &mut Report,
+    report: &mut Diagnostics,
 ) -> Vec<NodeConfig> {
     let list = spans::member(base, "nodes");
     let mut valid = Vec::with_capacity(nodes.len());
@@ -153,7 +153,7 @@ fn timing(
     tuning: &Tuning,
     scope: &Scope<'_>,
     session: Option<Duration>,
-    report: &mut Report,
+    report: &mut Diagnostics,
 ) -> Option<ClusterTiming> {
     let timing = ClusterTiming {
         tick: span(tuning.tick_seconds?),
@@ -195,7 +195,7 @@ fn timing(
 }
 
 /// Warns if a primary that answers "busy" would be replaced sooner than a silent one. Any answer is a proof of life.
-fn busy(timing: ClusterTiming, scope: &Scope<'_>, report: &mut Report) {
+fn busy(timing: ClusterTiming, scope: &Scope<'_>, report: &mut Diagnostics) {
     let paths = ["busy-seconds", "seconds-mark-down"].map(|key| scope.path(key, report));
     let paths = paths.each_ref().map(String::as_str);
     let short = timing.busy.filter(|busy| *busy < timing.mark_down);
@@ -214,7 +214,7 @@ fn policy(
     tuning: &Tuning,
     nodes: &[NodeConfig],
     scope: &Scope<'_>,
-    report: &mut Report,
+    report: &mut Diagnostics,
 ) -> Option<Policy> {
     Some(Policy {
         mark_down: span(tuning.seconds_mark_down?),
@@ -243,7 +243,7 @@ fn write_safety(
     tuning: &Tuning,
     nodes: &[NodeConfig],
     scope: &Scope<'_>,
-    report: &mut Report,
+    report: &mut Diagnostics,
 ) -> Option<policy::WriteSafety> {
     let max_lag = tuning.write_safety_max_lag_seconds?;
     let majority = match tuning.write_safety? {
@@ -267,7 +267,7 @@ fn write_safety(
 fn election_order(
     tuning: &Tuning,
     scope: &Scope<'_>,
-    report: &mut Report,
+    report: &mut Diagnostics,
 ) -> Option<ElectionOrder> {
     let path = scope.path("election-order", report);
     let written = tuning.election_order.as_ref()?;

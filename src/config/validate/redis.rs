@@ -6,15 +6,19 @@ use std::path::PathBuf;
 
 use super::accept;
 use super::clusters::Scope;
+use crate::config::diagnostics::Diagnostics;
 use crate::config::file::Redis;
 use crate::config::names::host;
-use crate::config::report::Report;
 use crate::config::secret::{Passwords, lines_of};
 use crate::config::{RedisAccess, TlsConfig, TlsIdentity, spans};
 use crate::domain::commands::{COMMANDS, CommandNames, command};
 
 /// The settings for connections to the nodes in `scope`.
-pub(super) fn access(redis: &Redis, scope: &Scope<'_>, report: &mut Report) -> Option<RedisAccess> {
+pub(super) fn access(
+    redis: &Redis,
+    scope: &Scope<'_>,
+    report: &mut Diagnostics,
+) -> Option<RedisAccess> {
     let passwords = match (&redis.password, &redis.password_file) {
         (Some(_), Some(_)) => {
             let path = scope.path("redis.password-file", report);
@@ -55,7 +59,7 @@ pub(super) fn access(redis: &Redis, scope: &Scope<'_>, report: &mut Report) -> O
 }
 
 /// The names of the commands that the servers have renamed.
-fn names(redis: &Redis, scope: &Scope<'_>, report: &mut Report) -> CommandNames {
+fn names(redis: &Redis, scope: &Scope<'_>, report: &mut Diagnostics) -> CommandNames {
     let mut names = CommandNames::default();
     let mut renamed = BTreeSet::new();
     let path = scope.path("redis.rename-commands", report);
@@ -90,7 +94,7 @@ fn names(redis: &Redis, scope: &Scope<'_>, report: &mut Report) -> CommandNames 
     names
 }
 
-fn tls(redis: &Redis, scope: &Scope<'_>, report: &mut Report) -> Option<TlsConfig> {
+fn tls(redis: &Redis, scope: &Scope<'_>, report: &mut Diagnostics) -> Option<TlsConfig> {
     let ca_file = readable(
         redis.tls_ca_file.as_ref(),
         "redis.tls-ca-file",
@@ -143,7 +147,7 @@ fn readable(
     file: Option<&String>,
     key: &str,
     scope: &Scope<'_>,
-    report: &mut Report,
+    report: &mut Diagnostics,
 ) -> Option<PathBuf> {
     let file = file?;
     if let Err(error) = File::open(file) {
@@ -158,7 +162,12 @@ fn readable(
 }
 
 /// Adds the problem that `key` needs `other`.
-fn alone(key: &str, other: &str, scope: &Scope<'_>, report: &mut Report) -> Option<TlsIdentity> {
+fn alone(
+    key: &str,
+    other: &str,
+    scope: &Scope<'_>,
+    report: &mut Diagnostics,
+) -> Option<TlsIdentity> {
     let (path, other_path) = (scope.path(key, report), scope.path(other, report));
     if report.sound(&[&path, &other_path]) {
         report.problem(

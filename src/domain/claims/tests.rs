@@ -13,10 +13,10 @@ fn keepers<const N: usize>(ids: [&str; N]) -> BTreeSet<KeeperId> {
     ids.map(KeeperId::new).into()
 }
 
-fn absent() -> Report {
-    Report {
+fn absent() -> KeeperReport {
+    KeeperReport {
         absent: true,
-        ..Report::default()
+        ..KeeperReport::default()
     }
 }
 
@@ -96,9 +96,9 @@ fn a_cluster_that_no_keeper_has_or_nobody_published_claims_nothing() {
     let online = keepers(["a"]);
     let mut state = published("p", "q");
     state.known.insert(at("moved"));
-    let unprobed = Report {
+    let unprobed = KeeperReport {
         unprobed: [at("moved")].into(),
-        ..Report::default()
+        ..KeeperReport::default()
     };
     let reports = [(KeeperId::new("a"), unprobed)].into();
     let mut claims = Claims::default();
@@ -173,9 +173,9 @@ fn whom_a_claim_touches_is_told_and_so_is_who_is_held() {
 /// `c1`.
 fn heir(wishes: usize, second: Option<Claim>) -> (bool, bool) {
     let online = keepers(["a", "b", "c"]);
-    let has_it = Report {
+    let has_it = KeeperReport {
         unpublished: [at("p"), at("q")].into(),
-        ..Report::default()
+        ..KeeperReport::default()
     };
     let told = online.iter().enumerate().map(|(number, keeper)| {
         let report = if number < wishes {
@@ -187,7 +187,10 @@ fn heir(wishes: usize, second: Option<Claim>) -> (bool, bool) {
     });
     let mut claims = Claims::default();
     claims.set(&name("c2"), second);
-    claims.wish(&name("c1"), Wish::of(None, &online, &told.collect()));
+    claims.unpublished(
+        &name("c1"),
+        UnpublishedCluster::of(None, &online, &told.collect()),
+    );
     let managed = overlaps(&claims, "c1", &["p", "q"])[0].managed;
     // A keeper whose file lacks `c1` knows as much.
     (managed, claims.outweighed(&name("c2")))
@@ -205,6 +208,9 @@ fn a_cluster_that_more_keepers_have_takes_over_from_a_published_one_that_is_not_
     assert_eq!(heir(2, claim(&state, 5, 1)), (true, false), "it changes");
     // A published cluster has no wish, and neither has a cluster that no keeper reports.
     let online = keepers(["a"]);
-    assert_eq!(Wish::of(Some(&state), &online, &[].into()), None);
-    assert_eq!(Wish::of(None, &online, &[].into()), None);
+    assert_eq!(
+        UnpublishedCluster::of(Some(&state), &online, &[].into()),
+        None
+    );
+    assert_eq!(UnpublishedCluster::of(None, &online, &[].into()), None);
 }

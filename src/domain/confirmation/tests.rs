@@ -16,8 +16,8 @@ const BRAKE: Option<Brake> = Some(Brake {
     published: 4,
 });
 
-fn tally(voters: usize, unfit: usize, untold: &[&str]) -> Tally {
-    Tally {
+fn poll_result(voters: usize, unfit: usize, untold: &[&str]) -> PollResult {
+    PollResult {
         voters,
         unfit,
         untold: untold.iter().map(|id| KeeperId::new(*id)).collect(),
@@ -46,7 +46,7 @@ fn polled(finding: Finding, brake: Option<Brake>) -> Confirmation {
 fn fail(confirmation: &mut Confirmation, steady: bool, now: Moment) {
     confirmation.found(Finding::Answers, true, steady, now);
     confirmation.poll(1, None, LIMITS, now);
-    assert!(confirmation.told(tally(3, 0, &[]), LIMITS, now));
+    assert!(confirmation.take_poll_result(poll_result(3, 0, &[]), LIMITS, now));
 }
 
 #[test]
@@ -92,8 +92,8 @@ fn a_primary_that_is_withdrawn_and_back_again_and_again_flaps() {
 #[test]
 fn what_a_majority_found_a_while_ago_confirms_nothing() {
     let mut confirmation = polled(Finding::Answers, None);
-    assert!(!confirmation.told(tally(3, 2, &["3"]), LIMITS, after(10)));
-    assert!(!confirmation.told(tally(3, 2, &[]), LIMITS, after(500)));
+    assert!(!confirmation.take_poll_result(poll_result(3, 2, &["3"]), LIMITS, after(10)));
+    assert!(!confirmation.take_poll_result(poll_result(3, 2, &[]), LIMITS, after(500)));
     assert_eq!(next(&confirmation, after(1_009)), Next::Withdraw);
     assert_eq!(next(&confirmation, after(1_010)), Next::Ask);
 }
@@ -113,21 +113,21 @@ fn the_other_keepers_are_asked_if_it_answers_if_nothing_is_known_and_if_the_succ
 #[test]
 fn one_keeper_beside_a_cut_off_primary_vetoes_no_majority() {
     let mut confirmation = polled(Finding::Answers, None);
-    assert!(!confirmation.told(tally(3, 1, &["3"]), LIMITS, after(10)));
-    let waits = Reason::Voters([KeeperId::new("3")].into());
+    assert!(!confirmation.take_poll_result(poll_result(3, 1, &["3"]), LIMITS, after(10)));
+    let waits = ConfirmationReason::Voters([KeeperId::new("3")].into());
     assert_eq!(
         next(&confirmation, after(10)),
         Next::Wait(waits, after(1_000))
     );
-    assert!(!confirmation.told(tally(3, 2, &[]), LIMITS, after(20)));
+    assert!(!confirmation.take_poll_result(poll_result(3, 2, &[]), LIMITS, after(20)));
     assert_eq!(next(&confirmation, after(20)), Next::Withdraw);
 }
 
 #[test]
 fn a_primary_that_half_of_the_keepers_reach_is_not_withdrawn() {
     let mut confirmation = polled(Finding::Answers, None);
-    assert!(confirmation.told(tally(4, 2, &[]), LIMITS, after(20)));
-    let waits = Next::Wait(Reason::Answers, after(1_020));
+    assert!(confirmation.take_poll_result(poll_result(4, 2, &[]), LIMITS, after(20)));
+    let waits = Next::Wait(ConfirmationReason::Answers, after(1_020));
     assert_eq!(next(&confirmation, after(20)), waits);
     assert!(!confirmation.over(LIMITS, after(30)), "known already");
     assert_eq!(next(&confirmation, after(500)), waits, "it is remembered");
@@ -137,9 +137,9 @@ fn a_primary_that_half_of_the_keepers_reach_is_not_withdrawn() {
 #[test]
 fn keepers_that_tell_nothing_in_time_do_not_confirm() {
     let mut confirmation = polled(Finding::Answers, None);
-    let untold = tally(3, 1, &["3"]);
-    assert!(!confirmation.told(untold.clone(), LIMITS, after(999)));
-    assert!(confirmation.told(untold, LIMITS, after(1_000)));
+    let untold = poll_result(3, 1, &["3"]);
+    assert!(!confirmation.take_poll_result(untold.clone(), LIMITS, after(999)));
+    assert!(confirmation.take_poll_result(untold, LIMITS, after(1_000)));
 }
 
 #[test]
@@ -147,14 +147,14 @@ fn the_brake_holds_a_silent_primary_once_for_one_probe_timeout() {
     let silent = found(Finding::Silent, true);
     assert_eq!(silent.next(BRAKE, LIMITS, START), Next::AskVoters);
     let mut confirmation = polled(Finding::Silent, BRAKE);
-    let untold = tally(3, 1, &["2", "3"]);
-    assert!(!confirmation.told(untold.clone(), LIMITS, after(999)));
+    let untold = poll_result(3, 1, &["2", "3"]);
+    assert!(!confirmation.take_poll_result(untold.clone(), LIMITS, after(999)));
     let held = confirmation.next(BRAKE, LIMITS, after(999));
     assert!(
-        matches!(&held, Next::Wait(Reason::Brake(..), until) if *until == after(1_000)),
+        matches!(&held, Next::Wait(ConfirmationReason::Brake(..), until) if *until == after(1_000)),
         "{held:?}"
     );
-    assert!(!confirmation.told(untold, LIMITS, after(1_000)));
+    assert!(!confirmation.take_poll_result(untold, LIMITS, after(1_000)));
     assert_eq!(
         confirmation.next(BRAKE, LIMITS, after(1_000)),
         Next::Withdraw
@@ -176,10 +176,10 @@ fn the_brake_holds_a_silent_primary_once_for_one_probe_timeout() {
 #[test]
 fn the_brake_lets_go_when_a_majority_has_no_answer_and_gives_way_to_one_that_has() {
     let mut confirmation = polled(Finding::Silent, BRAKE);
-    assert!(!confirmation.told(tally(3, 2, &["3"]), LIMITS, after(10)));
+    assert!(!confirmation.take_poll_result(poll_result(3, 2, &["3"]), LIMITS, after(10)));
     assert_eq!(confirmation.next(BRAKE, LIMITS, after(10)), Next::Withdraw);
     let mut confirmation = polled(Finding::Silent, BRAKE);
-    assert!(confirmation.told(tally(3, 1, &[]), LIMITS, after(10)));
+    assert!(confirmation.take_poll_result(poll_result(3, 1, &[]), LIMITS, after(10)));
 }
 
 #[test]
@@ -254,11 +254,11 @@ fn another_process_that_the_leader_alone_finds_at_the_published_address_replaces
         confirmation.found(Finding::Replaced, true, true, now);
         assert_eq!(next(&confirmation, now), Next::AskVoters);
         confirmation.poll(1, None, LIMITS, now);
-        assert!(confirmation.told(tally(3, 1, &[]), LIMITS, now));
+        assert!(confirmation.take_poll_result(poll_result(3, 1, &[]), LIMITS, now));
         let until = now.after(ASKED_AGAIN_AFTER);
         assert_eq!(
             next(&confirmation, now),
-            Next::Wait(Reason::Elsewhere, until)
+            Next::Wait(ConfirmationReason::Elsewhere, until)
         );
         now = until;
         assert_eq!(next(&confirmation, now), Next::Ask);
@@ -266,6 +266,6 @@ fn another_process_that_the_leader_alone_finds_at_the_published_address_replaces
     assert_eq!(confirmation.flapping(LIMITS, now), None);
     confirmation.found(Finding::Replaced, true, true, now);
     confirmation.poll(2, None, LIMITS, now);
-    assert!(!confirmation.told(tally(3, 2, &[]), LIMITS, now));
+    assert!(!confirmation.take_poll_result(poll_result(3, 2, &[]), LIMITS, now));
     assert_eq!(next(&confirmation, now), Next::Withdraw);
 }

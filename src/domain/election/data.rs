@@ -1,13 +1,17 @@
 //! Whether a node holds the cluster's data (RK-6).
 
-use super::{Electorate, Refusal};
+use super::{Electorate, Ineligibility};
 use crate::domain::facts::NodeFacts;
 use crate::domain::lineage::held;
 use crate::domain::node::NodeAddr;
 use crate::domain::observed::ObservedNode;
 
 impl Electorate<'_> {
-    pub(super) fn holds_the_data(&self, addr: &NodeAddr, facts: &NodeFacts) -> Result<(), Refusal> {
+    pub(super) fn holds_the_data(
+        &self,
+        addr: &NodeAddr,
+        facts: &NodeFacts,
+    ) -> Result<(), Ineligibility> {
         let syncing = facts.upstream().is_some_and(|upstream| upstream.syncing);
         match held(facts, self.lineage) {
             None if !syncing && facts.keys > 0 => return self.is_chosen_by_hand(addr, facts),
@@ -16,31 +20,31 @@ impl Electorate<'_> {
                 let behind = self.best_offset(generation).saturating_sub(extent);
                 match self.policy.max_lag_bytes {
                     Some(limit) if behind > limit => {
-                        return Err(Refusal::TooFarBehind { behind, limit });
+                        return Err(Ineligibility::TooFarBehind { behind, limit });
                     }
                     _ => {}
                 }
             }
-            _ => return Err(Refusal::NeverSynced),
+            _ => return Err(Ineligibility::NeverSynced),
         }
         if facts.keys == 0 && !self.has_lost_nothing(addr, facts) {
-            return Err(Refusal::Empty);
+            return Err(Ineligibility::Empty);
         }
         Ok(())
     }
 
     /// Accepts a node that cannot show the origin of its data, if somebody promoted it by hand: a person has decided
     /// what keepers cannot know. Such a node ranks behind all that can show their origin.
-    fn is_chosen_by_hand(&self, addr: &NodeAddr, facts: &NodeFacts) -> Result<(), Refusal> {
+    fn is_chosen_by_hand(&self, addr: &NodeAddr, facts: &NodeFacts) -> Result<(), Ineligibility> {
         // Data that were found to come from elsewhere stay another's, even if their origin has died since.
         if self.observed.is_astray_by_itself(addr) {
-            Err(Refusal::OtherData)
+            Err(Ineligibility::OtherData)
         } else if self.observed.promoted_by_hand(addr, facts) {
             Ok(())
         } else if facts.is_primary() || !facts.starts_without_history() {
-            Err(Refusal::OtherData)
+            Err(Ineligibility::OtherData)
         } else {
-            Err(Refusal::HistoryUnknown)
+            Err(Ineligibility::HistoryUnknown)
         }
     }
 

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::{Explanation, explain};
 use crate::domain::brake::Brake;
-use crate::domain::election::Refusal;
-use crate::domain::facts::Sighting;
+use crate::domain::election::Ineligibility;
+use crate::domain::facts::NodeObservation;
+use crate::domain::last_failover::LastFailover;
 use crate::domain::node::{Generation, Moment, NodeAddr};
-use crate::domain::plan::Change;
+use crate::domain::plan::StateChange;
 use crate::domain::plan::tests::builder::{Cluster, NOW, addr, cluster, history};
 use crate::domain::policy::{Criterion, ElectionOrder};
-use crate::domain::succession::Succession;
 
 fn trio() -> Cluster {
     let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
@@ -43,7 +43,7 @@ fn of_a_healthy_cluster_it_tells_who_would_take_over_and_why_the_others_not() {
     );
     assert_eq!(
         told.refused,
-        [(addr("c"), Refusal::NeverByPriority)].into(),
+        [(addr("c"), Ineligibility::NeverByPriority)].into(),
         "the primary itself is left out"
     );
     assert_eq!(
@@ -59,7 +59,7 @@ fn of_a_healthy_cluster_it_tells_who_would_take_over_and_why_the_others_not() {
 fn a_node_of_which_nothing_is_known_is_named_where_there_is_nothing_to_do() {
     let mut cluster = trio();
     let node = cluster.observed.nodes.get_mut(&addr("c")).expect("c");
-    node.sighting = Sighting::unknown(NOW);
+    node.observation = NodeObservation::unknown(NOW);
     assert_eq!(
         explained(&cluster).now,
         "nothing to do, as far as is known; not known: c:6379 (it has not answered yet)"
@@ -76,7 +76,7 @@ fn what_it_foretells_is_what_happens() {
             policy.election_order = ElectionOrder::beginning_with(&[order]);
         });
         let told = explained(&cluster);
-        let cluster = cluster.down("a").written(Change::Withdraw);
+        let cluster = cluster.down("a").written(StateChange::Withdraw);
         assert_eq!(told.next, explained(&cluster).next);
         let cluster = cluster.chosen();
         let candidate = cluster.state().intent.clone().unwrap().candidate;
@@ -126,7 +126,7 @@ fn a_sentinel_at_work_holds_it_back_even_if_it_is_seen_at_the_primary_alone() {
 #[test]
 fn a_cool_down_holds_it_back() {
     let mut cluster = trio();
-    cluster.observed.succession = Some(Succession {
+    cluster.observed.last_failover = Some(LastFailover {
         primary: addr("a"),
         replaced: Some(addr("b")),
         generation: Generation(4),
@@ -221,5 +221,5 @@ fn another_name_of_the_primary_dies_with_it() {
     });
     let told = explained(&cluster);
     assert_eq!(ranked(&told), [addr("b")]);
-    assert_eq!(told.refused[&addr("z")], Refusal::Down);
+    assert_eq!(told.refused[&addr("z")], Ineligibility::Down);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::liveness::Limits;
 use super::super::node::Moment;
-use super::Sighting;
+use super::NodeObservation;
 
 /// How long facts count: the mark-down time, after which a silent node would be voted down. The least is the time of
 /// two probes.
@@ -12,7 +12,7 @@ pub fn facts_hold(tick: Duration, limits: Limits) -> Duration {
     limits.mark_down.max(2 * tick + limits.probe_timeout)
 }
 
-impl Sighting {
+impl NodeObservation {
     /// Since when the facts are older than `limit`, if a probe sent after that moment brought none. Time alone makes
     /// no facts old: a keeper that was frozen has asked nothing.
     pub fn outdated_since(&self, limit: Duration) -> Option<Moment> {
@@ -47,10 +47,10 @@ mod tests {
     #[test]
     fn facts_are_old_by_a_probe_that_brought_none_and_never_by_time_alone() {
         let cluster = cluster().primary("a").replica("b", "a").published("a");
-        let mut node = cluster.observed.nodes[&addr("b")].sighting.clone();
+        let mut node = cluster.observed.nodes[&addr("b")].observation.clone();
         let limit = Duration::from_secs(5);
-        let sent = |sighting: &mut Sighting, seconds| {
-            sighting.probe_sent = sighting.at.after(Duration::from_secs(seconds));
+        let sent = |observation: &mut NodeObservation, seconds| {
+            observation.probe_sent = observation.at.after(Duration::from_secs(seconds));
         };
         sent(&mut node, 60);
         assert!(node.outdated_since(limit).is_none(), "it was answered");
@@ -62,7 +62,7 @@ mod tests {
         (node.answering, node.trouble) = (false, Some("refused".to_owned()));
         assert!(node.outdated_since(limit).is_some(), "not answered");
         assert!(
-            Sighting::unknown(Moment::default())
+            NodeObservation::unknown(Moment::default())
                 .outdated_since(limit)
                 .is_none()
         );

@@ -1,8 +1,8 @@
 //! Obstacles between a keeper and a node, in words.
 
-use super::Sighting;
+use super::NodeObservation;
 
-impl Sighting {
+impl NodeObservation {
     /// Why there are no facts, or no fresh ones.
     pub fn trouble_in_words(&self) -> String {
         match &self.trouble {

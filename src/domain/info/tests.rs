@@ -1,4 +1,4 @@
-use crate::domain::facts::Sighting;
+use crate::domain::facts::NodeObservation;
 use crate::domain::node::Moment;
 use proptest::prelude::*;
 
@@ -420,12 +420,12 @@ fn a_failover_by_the_servers_own_command_is_read_and_so_is_its_end() {
     assert_eq!(known.failover, None);
     assert_eq!(facts(PRIMARY).failover, None);
     assert_eq!(state("").failover, None, "before 6.2");
-    let sighting = |facts| Sighting {
+    let observation = |facts| NodeObservation {
         facts: Some(facts),
-        ..Sighting::unknown(Moment::default())
+        ..NodeObservation::unknown(Moment::default())
     };
     assert!(
-        !sighting(before).same_matter(&sighting(known)),
+        !observation(before).same_matter(&observation(known)),
         "it is told"
     );
 }

@@ -102,20 +102,20 @@ fn a_replaced_primary_comes_back_as_the_same_process_or_as_one_that_starts_witho
 #[test]
 fn a_process_that_came_up_empty_in_the_primarys_place_is_the_clusters_whatever_was_written_to_it() {
     let cluster = cluster().primary("a").published("a");
-    let mut kin = Kin::default();
-    let deposing = |facts: &NodeFacts, kin: &Kin| {
-        let deposed = cluster.state().deposing(&addr("a"), Some(facts), kin);
+    let mut related = RelatedHistories::default();
+    let deposing = |facts: &NodeFacts, related: &RelatedHistories| {
+        let deposed = cluster.state().deposing(&addr("a"), Some(facts), related);
         deposed.run_id.unwrap()
     };
     let foreign = node(["own", ""], 9_000, 0);
-    kin.look(cluster.state(), &addr("a"), &foreign);
-    assert_eq!(deposing(&foreign, &kin), "process of a");
+    related.look(cluster.state(), &addr("a"), &foreign);
+    assert_eq!(deposing(&foreign, &related), "process of a");
     let empty = NodeFacts {
         keys: 0,
         ..foreign.clone()
     };
-    assert_eq!(deposing(&empty, &kin), "another process");
-    kin.look(cluster.state(), &addr("a"), &empty);
-    let written = deposing(&foreign, &kin);
+    assert_eq!(deposing(&empty, &related), "another process");
+    related.look(cluster.state(), &addr("a"), &empty);
+    let written = deposing(&foreign, &related);
     assert_eq!(written, "another process", "it was seen empty");
 }

@@ -11,7 +11,7 @@ impl Observed {
     /// (`replica-announce-ip`).
     pub fn lag(&self, replica: &NodeAddr) -> Option<Lag> {
         let primary = self.upstream_of(replica)?;
-        let facts = self.nodes.get(primary)?.sighting.named()?;
+        let facts = self.nodes.get(primary)?.observation.named()?;
         let attached = facts.attached.iter().filter(|_| facts.is_primary());
         let named = attached.clone().find(|it| self.is_at(replica, it));
         let found = named.or_else(|| {
@@ -27,7 +27,7 @@ impl Observed {
     }
 
     fn is_at(&self, node: &NodeAddr, attached: &Attached) -> bool {
-        let resolved = self.nodes.get(node).map(|it| &it.sighting.addresses);
+        let resolved = self.nodes.get(node).map(|it| &it.observation.addresses);
         let known = known_addresses(node.host(), resolved.unwrap_or(&Addresses::new()));
         let ip = attached.host.parse().ok();
         let ip = ip.map(|ip: std::net::IpAddr| ip.to_canonical());
@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn a_replica_lags_by_what_its_primary_says_of_it() {
         let trio = cluster().primary("a").replica("b", "a").replica("c", "a");
-        let trio = trio.sighting("c", |c| {
+        let trio = trio.observation("c", |c| {
             c.addresses = ["10.0.0.3".parse().expect("an ip")].into();
         });
         let said = |said: &[Attached]| trio_with(&trio, said);

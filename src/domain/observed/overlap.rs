@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Observed;
-use crate::domain::claims::{Overlap, Part};
+use crate::domain::claims::{Overlap, OverlapRole};
 use crate::domain::names::mentioned;
 use crate::domain::node::{ClusterName, NodeAddr};
 use crate::domain::published::Published;
@@ -37,17 +37,25 @@ impl Observed {
     }
 
     /// How this cluster is affected by another published one that has nodes of it.
-    pub(in crate::domain) fn part(&self, overlap: &Overlap) -> Part {
+    pub(in crate::domain) fn part(&self, overlap: &Overlap) -> OverlapRole {
         let yields = overlap.managed;
         if !self.is_published() {
             let heir = !yields && overlap.primary.is_some();
-            if heir { Part::Heir } else { Part::Unpublished }
+            if heir {
+                OverlapRole::Heir
+            } else {
+                OverlapRole::Unpublished
+            }
         } else if self.at_heart(overlap) {
-            if yields { Part::Held } else { Part::Managed }
+            if yields {
+                OverlapRole::Held
+            } else {
+                OverlapRole::Managed
+            }
         } else if yields || self.shared(overlap).len() < overlap.nodes.len() {
-            Part::Without
+            OverlapRole::Without
         } else {
-            Part::Managed
+            OverlapRole::Managed
         }
     }
 
@@ -68,7 +76,7 @@ impl Observed {
     /// cluster are writable. One of these holds:
     /// - The other cluster has the node, and does not publish it as its primary now.
     /// - The other cluster's primary is a node of this cluster, too, and does not say that it is a replica.
-    pub(in crate::domain) fn gainsaid(&self, addr: &NodeAddr) -> Option<&ClusterName> {
+    pub(in crate::domain) fn contradicted(&self, addr: &NodeAddr) -> Option<&ClusterName> {
         let replica = |node: &NodeAddr| self.online(node).is_some_and(|it| !it.is_primary());
         let gainsays = |overlap: &&Overlap| {
             let primary = overlap.primary.as_ref();

@@ -9,12 +9,12 @@
 use super::super::node::{Moment, NodeAddr};
 use super::super::outside::{HELD_FOR, SETTLED_AFTER, TOO_MANY};
 use super::super::published::Published;
-use super::{Action, Case, Change, Hold, Plan};
+use super::{Action, Hold, Plan, Situation, StateChange};
 
 /// Trips the breaker, or closes it again, if one of the two is due.
-pub(super) fn turn(case: &Case<'_>, published: &Published) -> Option<Plan> {
-    let observed = case.observed;
-    let over = |since: Moment| case.now >= since.after(HELD_FOR) || observed.acknowledged;
+pub(super) fn turn(situation: &Situation<'_>, published: &Published) -> Option<Plan> {
+    let observed = situation.observed;
+    let over = |since: Moment| situation.now >= since.after(HELD_FOR) || observed.acknowledged;
     let breaker = match observed.breaker_since.filter(|_| published.breaker) {
         Some(since) if over(since) => false,
         None if observed.outside_changes >= TOO_MANY => true,
@@ -22,28 +22,31 @@ pub(super) fn turn(case: &Case<'_>, published: &Published) -> Option<Plan> {
     };
     let mut state = published.clone();
     state.breaker = breaker;
-    Some(Plan::write(Change::Note, state))
+    Some(Plan::write(StateChange::Note, state))
 }
 
 /// The hold while the breaker is tripped.
-pub(super) fn hold(case: &Case<'_>, published: &Published) -> Option<Plan> {
-    let since = case.observed.breaker_since.filter(|_| published.breaker)?;
+pub(super) fn hold(situation: &Situation<'_>, published: &Published) -> Option<Plan> {
+    let since = situation
+        .observed
+        .breaker_since
+        .filter(|_| published.breaker)?;
     let end = since.after(HELD_FOR);
     Some(Plan {
         again: Some(end),
         ..Plan::hold(Hold::ChangedFromOutside {
-            left: end.since(case.now),
+            left: end.since(situation.now),
         })
     })
 }
 
 /// The same hold for a published primary that was made a replica. The hold ends once nothing has changed for a while:
 /// before that, more changes from outside may follow.
-pub(super) fn hold_of_demoted(case: &Case<'_>, held: Plan) -> Option<Plan> {
-    let observed = case.observed;
+pub(super) fn hold_of_demoted(situation: &Situation<'_>, held: Plan) -> Option<Plan> {
+    let observed = situation.observed;
     let last = observed.breaker_since.max(observed.outside_changed)?;
     let settled = last.after(SETTLED_AFTER);
-    (case.now < settled).then(|| Plan {
+    (situation.now < settled).then(|| Plan {
         again: held.again.into_iter().chain([settled]).min(),
         ..held
     })
@@ -51,8 +54,8 @@ pub(super) fn hold_of_demoted(case: &Case<'_>, held: Plan) -> Option<Plan> {
 
 /// The rest of `plan`, which settles the replicas of a primary that is well. Only replicas whose own primary is not
 /// up are repointed.
-pub(super) fn left_of(case: &Case<'_>, plan: Plan, held: Plan) -> Plan {
-    let observed = case.observed;
+pub(super) fn left_of(situation: &Situation<'_>, plan: Plan, held: Plan) -> Plan {
+    let observed = situation.observed;
     let gone = |addr: &&NodeAddr| {
         let upstream = observed.upstream_of(addr);
         let replica = observed

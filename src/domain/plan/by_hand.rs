@@ -4,10 +4,10 @@
 //! Each of the two may have writes that the other lacks. No keeper knows which writes may be lost.
 
 use super::super::facts::NodeFacts;
-use super::super::lineage::generation_of;
+use super::super::lineage::promotions_back;
 use super::super::node::NodeAddr;
 use super::super::published::Published;
-use super::{Case, Hold, Plan};
+use super::{Hold, Plan, Situation};
 
 /// The hold while both of these are true:
 /// - The primary is another process than the published one.
@@ -19,7 +19,7 @@ use super::{Case, Hold, Plan};
 ///
 /// A former primary that keepers have replaced, and that comes back, is not such a node.
 pub(super) fn both_went_on(
-    case: &Case<'_>,
+    situation: &Situation<'_>,
     published: &Published,
     primary: &NodeAddr,
     facts: &NodeFacts,
@@ -29,9 +29,9 @@ pub(super) fn both_went_on(
     }
     let went_on = |facts: &NodeFacts| {
         let written_to = facts.previous_offset.is_some_and(|end| facts.offset > end);
-        facts.is_primary() && written_to && generation_of(facts, &published.lineage) == Some(0)
+        facts.is_primary() && written_to && promotions_back(facts, &published.lineage) == Some(0)
     };
-    let mut members = case.members();
+    let mut members = situation.members();
     let (other, _) = members.find(|(addr, facts)| {
         *addr != primary && !published.deposed.contains_key(*addr) && went_on(facts)
     })?;

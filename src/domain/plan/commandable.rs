@@ -11,7 +11,7 @@ use super::Hold;
 pub(super) fn not_commandable(observed: &Observed) -> Vec<Hold> {
     let mut reasons = BTreeMap::<&str, Vec<NodeAddr>>::new();
     for (addr, node) in &observed.nodes {
-        if let Some(why) = node.sighting.not_commandable() {
+        if let Some(why) = node.observation.not_commandable() {
             reasons.entry(why).or_default().push(addr.clone());
         }
     }

@@ -2,72 +2,72 @@
 
 use std::cmp::Reverse;
 
-use super::super::election::{Refusal, Standard, elect, merit};
+use super::super::election::{Ineligibility, Ranking, elect, merit};
 use super::super::facts::NodeFacts;
 use super::super::node::NodeAddr;
 use super::super::published::Published;
-use super::{Case, Change, Hold, Plan, publishing, withdrawing};
+use super::{Hold, Plan, Situation, StateChange, publishing, withdrawing};
 
-pub(super) fn discover(case: &Case<'_>, before: &Published) -> Plan {
-    let nodes = &case.observed.nodes;
+pub(super) fn discover(situation: &Situation<'_>, before: &Published) -> Plan {
+    let nodes = &situation.observed.nodes;
     let undecided: Vec<_> = nodes
         .iter()
         .filter(|(_, node)| node.undecided())
-        .map(|(addr, node)| node.doubt(addr))
+        .map(|(addr, node)| node.why_undecided(addr))
         .collect();
     if !undecided.is_empty() {
         return Plan::hold(Hold::Undecided(undecided));
     }
-    let mut primaries: Vec<_> = case
+    let mut primaries: Vec<_> = situation
         .members()
         .filter(|(_, facts)| facts.is_primary())
         .collect();
     primaries.sort_by_cached_key(|(addr, facts)| {
-        let followers = case.followers(addr);
+        let followers = situation.followers(addr);
         (
             Reverse(followers),
             facts.keys == 0,
-            by_data(case, before, addr, facts),
+            by_data(situation, before, addr, facts),
         )
     });
     let Some(kept) = primaries.first() else {
-        return only_replicas(case, before);
+        return only_replicas(situation, before);
     };
-    let rival = case
+    let rival = situation
         .members()
         .filter(|(addr, _)| *addr != kept.0)
-        .find(|other| rivals(case, *kept, *other));
+        .find(|other| rivals(situation, *kept, *other));
     match rival {
         // An empty server that happens to be up does not prove that the primary which is down had no data.
-        Some(_) if kept.1.keys == 0 => only_replicas(case, before),
-        Some((other, _)) if !case.policy.settle_unrelated => Plan::hold(Hold::Unrelated {
+        Some(_) if kept.1.keys == 0 => only_replicas(situation, before),
+        Some((other, _)) if !situation.policy.settle_unrelated => Plan::hold(Hold::Unrelated {
             kept: kept.0.clone(),
             other: other.clone(),
         }),
         // No majority finds yet that the node serves, so it would be withdrawn again at once.
         _ if nodes[kept.0].verdict.unfit_as_primary() => {
-            let unfit = (kept.0.clone(), Refusal::Unfit.to_string());
+            let unfit = (kept.0.clone(), Ineligibility::Unfit.to_string());
             Plan::hold(Hold::Undecided(vec![unfit]))
         }
-        _ => Plan::write(Change::Publish, publishing(case, before, kept.0)),
+        _ => Plan::write(StateChange::Publish, publishing(situation, before, kept.0)),
     }
 }
 
 /// The sort key of a node: the one with more of the data sorts first. No node died here, so no data are lost for a
 /// preference.
 fn by_data<'a>(
-    case: &Case<'_>,
+    situation: &Situation<'_>,
     before: &Published,
     addr: &'a NodeAddr,
     facts: &NodeFacts,
 ) -> impl Ord + use<'a> {
     let node = (addr, facts);
     merit(
-        case.observed,
+        situation.observed,
         node,
         &before.lineage,
-        case.policy,
-        Standard::by_data(),
+        situation.policy,
+        Ranking::by_data(),
     )
 }
 
@@ -75,22 +75,26 @@ fn by_data<'a>(
 /// - `other` has data, and shares no history with `kept`.
 /// - These data are as likely the cluster's: `other` is a primary with as many followers, and `kept` has data, too.
 ///   Or `kept` has no followers, and `other` is a replica whose own primary is down.
-fn rivals(case: &Case<'_>, kept: (&NodeAddr, &NodeFacts), other: (&NodeAddr, &NodeFacts)) -> bool {
-    let followers = case.followers(kept.0);
+fn rivals(
+    situation: &Situation<'_>,
+    kept: (&NodeAddr, &NodeFacts),
+    other: (&NodeAddr, &NodeFacts),
+) -> bool {
+    let followers = situation.followers(kept.0);
     let as_likely = if other.1.is_primary() {
-        kept.1.keys > 0 && case.followers(other.0) == followers
+        kept.1.keys > 0 && situation.followers(other.0) == followers
     } else {
-        let upstream = case.observed.upstream_of(other.0);
-        followers == 0 && upstream.is_some_and(|of| case.observed.online(of).is_none())
+        let upstream = situation.observed.upstream_of(other.0);
+        followers == 0 && upstream.is_some_and(|of| situation.observed.online(of).is_none())
     };
     as_likely && other.1.keys > 0 && !kept.1.shares_history(other.1)
 }
 
 /// No primary is up. If replicas follow a configured node that is down, that node is replaced. Replicas of any other
 /// server are left alone.
-fn only_replicas(case: &Case<'_>, before: &Published) -> Plan {
-    let observed = case.observed;
-    let mut members: Vec<_> = case.members().collect();
+fn only_replicas(situation: &Situation<'_>, before: &Published) -> Plan {
+    let observed = situation.observed;
+    let mut members: Vec<_> = situation.members().collect();
     let outside = |(addr, facts): &(&NodeAddr, &NodeFacts)| {
         let upstream = facts
             .upstream()
@@ -100,7 +104,7 @@ fn only_replicas(case: &Case<'_>, before: &Published) -> Plan {
     if let Some((node, primary)) = members.iter().find_map(outside) {
         return Plan::hold(Hold::ReplicatesFromOutside { node, primary });
     }
-    members.sort_by_cached_key(|(addr, facts)| by_data(case, before, addr, facts));
+    members.sort_by_cached_key(|(addr, facts)| by_data(situation, before, addr, facts));
     let synced = members
         .iter()
         .find(|(_, facts)| ever_synced(facts))
@@ -113,9 +117,15 @@ fn only_replicas(case: &Case<'_>, before: &Published) -> Plan {
     let old = observed
         .upstream_of(addr)
         .filter(|old| observed.online(old).is_none());
-    let mut state = withdrawing(case, before, old, "no primary is up".to_owned());
+    let mut state = withdrawing(situation, before, old, "no primary is up".to_owned());
     state.extend_lineage(facts.histories());
-    let election = elect(observed, case.policy, &state.lineage, old, case.now);
+    let election = elect(
+        observed,
+        situation.policy,
+        &state.lineage,
+        old,
+        situation.now,
+    );
     if election.ranking.is_empty() {
         let replaced = old.cloned();
         return Plan::hold(Hold::NoneEligible {
@@ -123,7 +133,7 @@ fn only_replicas(case: &Case<'_>, before: &Published) -> Plan {
             refusals: election.refusals,
         });
     }
-    Plan::write(Change::Withdraw, state)
+    Plan::write(StateChange::Withdraw, state)
 }
 
 fn ever_synced(facts: &NodeFacts) -> bool {

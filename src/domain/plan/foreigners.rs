@@ -39,9 +39,9 @@ pub(super) fn sentinels(observed: &Observed, now: Moment) -> (Option<Hold>, Opti
 
 /// Adds a hold for each node that fails over by Redis's own `FAILOVER` command. Such a node refuses REPLICAOF. So
 /// this hold replaces the hold that advises REPLICAOF.
-pub(super) fn tell_failovers(observed: &Observed, holds: &mut Vec<Hold>) {
+pub(super) fn note_server_failovers(observed: &Observed, holds: &mut Vec<Hold>) {
     for (addr, node) in &observed.nodes {
-        let failover = node.sighting.named().and_then(|facts| facts.failover);
+        let failover = node.observation.named().and_then(|facts| facts.failover);
         let Some(state) = failover else { continue };
         let failing = |outside: Option<&NodeAddr>| Hold::FailingOver {
             node: addr.clone(),
@@ -81,7 +81,7 @@ pub(super) fn astray(observed: &Observed) -> Option<Hold> {
 pub(super) fn foreigners(observed: &Observed) -> Vec<Hold> {
     let mut holds = Vec::new();
     for (addr, node) in &observed.nodes {
-        let Some(facts) = node.sighting.named() else {
+        let Some(facts) = node.observation.named() else {
             continue;
         };
         if facts.mode != Mode::Standalone {

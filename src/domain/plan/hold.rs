@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::domain::claims::Part;
-use crate::domain::confirmation::{Flapping, Reason};
+use crate::domain::claims::OverlapRole;
+use crate::domain::confirmation::{ConfirmationReason, Flapping};
 use crate::domain::drain::Proxy;
-use crate::domain::election::Refusal;
+use crate::domain::election::Ineligibility;
 use crate::domain::facts::{Mode, ServerFailover};
 use crate::domain::group::OtherGroup;
 use crate::domain::hindrance::HindranceKind;
@@ -14,7 +14,7 @@ use crate::domain::lease::Unacknowledged;
 use crate::domain::node::{ClusterName, Generation, KeeperId, NodeAddr};
 use crate::domain::rivals::Astray;
 
-use super::hindered::Then;
+use super::hindrance::HindranceAction;
 
 /// A reason why nothing (more) is done about a cluster or a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Hold {
     /// The keepers do not know yet whether these nodes are up. Each comes with what is known of it.
     Undecided(Vec<(NodeAddr, String)>),
     /// The primary is voted down, and its withdrawal is not confirmed, for this reason (RK-2).
-    Unconfirmed(NodeAddr, Reason),
+    Unconfirmed(NodeAddr, ConfirmationReason),
     /// The primary flaps: it was voted down again and again, and answered each time.
     Flapping(NodeAddr, Flapping),
     /// These keepers may still answer from the state before the withdrawal (RK-2).
@@ -55,7 +55,7 @@ pub enum Hold {
         /// The primary to be replaced.
         replaced: Option<NodeAddr>,
         /// Why each node is refused.
-        refusals: BTreeMap<NodeAddr, Refusal>,
+        refusals: BTreeMap<NodeAddr, Ineligibility>,
     },
     /// A Sentinel works on this cluster. Two managers would fight, so keepers send no command, and only publish the
     /// Sentinel's changes.
@@ -92,7 +92,7 @@ pub enum Hold {
         /// The nodes.
         nodes: BTreeSet<NodeAddr>,
         /// The consequence for this cluster.
-        part: Part,
+        part: OverlapRole,
     },
     /// Keepers have nodes of this published cluster in another one, which is held. Leaves nothing undone here.
     Contended {
@@ -182,7 +182,7 @@ pub enum Hold {
         /// The replica.
         node: NodeAddr,
         /// Why the replica cannot take over now.
-        doubt: String,
+        why_undecided: String,
         /// The best of the other nodes.
         best: NodeAddr,
         /// How many bytes more the replica had when last read; `None` if it has a newer history.
@@ -232,7 +232,7 @@ pub enum Hold {
         /// The node's answer.
         said: String,
         /// The consequence.
-        then: Then,
+        then: HindranceAction,
     },
     /// The primary refuses every write, because too few replicas are in touch with it. Leaves nothing undone.
     RefusesForReplicas {
@@ -306,7 +306,7 @@ impl Hold {
                 | Self::Astray { .. }
                 | Self::FailingOver { outside: None, .. }
                 | Self::Overlaps {
-                    part: Part::Without | Part::Managed,
+                    part: OverlapRole::Without | OverlapRole::Managed,
                     ..
                 }
         )
@@ -335,7 +335,7 @@ impl Hold {
                     *left = Duration::ZERO;
                 }
                 Self::Hindered {
-                    then: Then::Switchover(_, left),
+                    then: HindranceAction::Switchover(_, left),
                     ..
                 } => *left = Duration::ZERO,
                 Self::SentinelAtWork { left, .. } => *left = left.map(|_| Duration::ZERO),

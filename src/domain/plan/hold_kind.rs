@@ -1,7 +1,7 @@
 //! The kinds of holds, each with one word: the closed list of words for metrics and alarms.
 
-use super::{Hold, Then};
-use crate::domain::claims::Part;
+use super::{HindranceAction, Hold};
+use crate::domain::claims::OverlapRole;
 use crate::domain::hindrance::HindranceKind;
 
 macro_rules! kinds {
@@ -92,7 +92,7 @@ impl Hold {
             Self::SentinelChannel { .. } => HoldKind::SentinelChannel,
             Self::OtherGroup(_) => HoldKind::OtherGroup,
             Self::Overlaps {
-                part: Part::Without | Part::Managed,
+                part: OverlapRole::Without | OverlapRole::Managed,
                 ..
             } => HoldKind::OverlapsElsewhere,
             Self::Overlaps { .. } => HoldKind::Overlaps,
@@ -123,7 +123,7 @@ impl Hold {
             Self::MinReplicasOutOfReach { .. } => HoldKind::MinReplicasOutOfReach,
             Self::TooFewReplicas { .. } => HoldKind::TooFewReplicas,
             Self::Hindered {
-                then: Then::Nothing,
+                then: HindranceAction::Nothing,
                 ..
             } => HoldKind::ReplicaHindered,
             Self::Hindered { kind, .. } => match kind {

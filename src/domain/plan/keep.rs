@@ -6,24 +6,28 @@ use std::time::Duration;
 use super::super::election::elect;
 use super::super::facts::{DownReason, Link, Mode, NodeFacts, Upstream};
 use super::super::hindrance::HindranceKind;
-use super::super::lineage::generation_of;
+use super::super::lineage::promotions_back;
 use super::super::node::{KeeperId, Moment, NodeAddr};
 use super::super::observed::{Observed, ObservedNode};
 use super::super::policy::ChainedReplicas;
 use super::super::published::Published;
-use super::confirmation::{tell_flapping, unconfirmed};
+use super::confirmation::{note_flapping, unconfirmed};
 use super::stranger::{self, Stranger};
 use super::{
-    Action, Case, Change, Hold, Plan, breaker, by_hand, hindered, publishing, rebirth, shutdown,
-    switchover, withdrawing, write_safety,
+    Action, Hold, Plan, Situation, StateChange, breaker, by_hand, hindrance, publishing, rebirth,
+    shutdown, switchover, withdrawing, write_safety,
 };
 
-pub(super) fn keep(case: &Case<'_>, published: &Published, primary: &NodeAddr) -> Plan {
-    tell_flapping(case, primary, keep_or_replace(case, published, primary))
+pub(super) fn keep(situation: &Situation<'_>, published: &Published, primary: &NodeAddr) -> Plan {
+    note_flapping(
+        situation,
+        primary,
+        keep_or_replace(situation, published, primary),
+    )
 }
 
-fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -> Plan {
-    let observed = case.observed;
+fn keep_or_replace(situation: &Situation<'_>, published: &Published, primary: &NodeAddr) -> Plan {
+    let observed = situation.observed;
     let Some(node) = observed.nodes.get(primary) else {
         let voters = observed.unlisted.get(primary).map_or(0, |it| it.voters);
         return Plan::hold(Hold::NotInFile {
@@ -32,44 +36,44 @@ fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
         });
     };
     if node.verdict.unfit_as_primary() {
-        let seen = observed.impostor_in_words(case.now);
-        let busy = node.sighting.vote == Some(DownReason::Busy);
+        let seen = observed.impostor_in_words(situation.now);
+        let busy = node.observation.vote == Some(DownReason::Busy);
         let busy = busy.then(|| "it has answered nothing but BUSY for busy-seconds".to_owned());
         let why = seen.or(busy);
         let why = why.unwrap_or_else(|| "a majority of the keepers holds it down".to_owned());
-        let (successor, plan) = withdrawal(case, published, primary, &why);
+        let (successor, plan) = withdrawal(situation, published, primary, &why);
         let Some(successor) = successor else {
             return plan;
         };
-        let held = cooling_down(case, published, primary)
-            .or_else(|| unconfirmed(case, primary, &successor));
-        return held.unwrap_or_else(|| for_good(case, plan, successor));
+        let held = cooling_down(situation, published, primary)
+            .or_else(|| unconfirmed(situation, primary, &successor));
+        return held.unwrap_or_else(|| for_good(situation, plan, successor));
     }
     let Some(facts) = node.answering() else {
-        return Plan::hold(Hold::Undecided(vec![node.doubt(primary)]));
+        return Plan::hold(Hold::Undecided(vec![node.why_undecided(primary)]));
     };
     if node.live().is_some() && facts.loading {
         return Plan::hold(Hold::PrimaryLoading(primary.clone()));
     }
-    if let Some(plan) = breaker::turn(case, published) {
+    if let Some(plan) = breaker::turn(situation, published) {
         return plan;
     }
-    let held = breaker::hold(case, published);
+    let held = breaker::hold(situation, published);
     let demoted = facts.upstream().and_then(|_| observed.upstream_of(primary));
     let unfit = if let Some(other) = observed.aliases().get(primary) {
         format!("its name leads to {other}")
     } else if let Some((what, otherwise)) = no_primary(primary, node, facts, demoted) {
-        match impostor(case, published, (primary, node, facts), otherwise) {
+        match impostor(situation, published, (primary, node, facts), otherwise) {
             Ok(()) => format!("another process answers there, and it is {what}"),
             Err(left) => return *left,
         }
     } else if let Some(other) = demoted {
-        if let Some(held) = held.and_then(|held| breaker::hold_of_demoted(case, held)) {
+        if let Some(held) = held.and_then(|held| breaker::hold_of_demoted(situation, held)) {
             return held;
         }
         format!("it was made a replica of {other} from outside")
     } else if published.is_stranger(facts) {
-        match stranger::judge(case, published, primary) {
+        match stranger::judge(situation, published, primary) {
             Stranger::Stays(plan) => return *plan,
             Stranger::Fails(_) if node.through().is_some() => return not_read_here(primary, node),
             Stranger::Fails(heir) if facts.keys == 0 => less_data(&heir),
@@ -77,44 +81,44 @@ fn keep_or_replace(case: &Case<'_>, published: &Published, primary: &NodeAddr) -
                 "another process answers there, with data of another history, while {heir} holds the cluster's"
             ),
         }
-    } else if let Some(whole) = rebirth::holder_of_more(case, published, primary, facts) {
+    } else if let Some(whole) = rebirth::holder_of_more(situation, published, primary, facts) {
         if node.through().is_some() {
             return not_read_here(primary, node);
         }
         less_data(&whole)
-    } else if let Some(held) = rebirth::awaiting_holder(case, published, primary, facts) {
+    } else if let Some(held) = rebirth::awaiting_holder(situation, published, primary, facts) {
         return held;
-    } else if let Some(held) = by_hand::both_went_on(case, published, primary, facts) {
+    } else if let Some(held) = by_hand::both_went_on(situation, published, primary, facts) {
         return held;
     } else if let Some(requested) = &observed.requested {
         return match held {
             Some(held) => held.refusing_a_switchover(),
-            None => switchover::begin(case, published, primary, facts, requested),
+            None => switchover::begin(situation, published, primary, facts, requested),
         };
     } else if let Some(plan) =
-        shutdown::turn(case, published, primary, facts).filter(|_| held.is_none())
+        shutdown::turn(situation, published, primary, facts).filter(|_| held.is_none())
     {
         return plan;
     } else if let Some(held) = held {
-        let plan = settle(case, published, primary, facts);
-        return breaker::left_of(case, plan, held);
+        let plan = settle(situation, published, primary, facts);
+        return breaker::left_of(situation, plan, held);
     } else {
-        let plan = settle(case, published, primary, facts);
-        return hindered::see_to(case, published, primary, facts, plan);
+        let plan = settle(situation, published, primary, facts);
+        return hindrance::see_to(situation, published, primary, facts, plan);
     };
     if observed
         .published_at
-        .is_some_and(|published| node.sighting.at < published)
+        .is_some_and(|published| node.observation.at < published)
     {
         // The answer may be from before the primary's promotion.
         let silent = "it has not answered since it was published".to_owned();
         return Plan::hold(Hold::Undecided(vec![(primary.clone(), silent)]));
     }
-    let (successor, plan) = withdrawal(case, published, primary, &unfit);
+    let (successor, plan) = withdrawal(situation, published, primary, &unfit);
     // A keeper's own host may lead it to another process. So other keepers are asked before the withdrawal.
     let replaced = published.is_replaced_by(facts);
     let asked = successor.filter(|_| replaced);
-    let held = asked.and_then(|successor| unconfirmed(case, primary, &successor));
+    let held = asked.and_then(|successor| unconfirmed(situation, primary, &successor));
     held.unwrap_or(plan)
 }
 
@@ -127,7 +131,7 @@ fn no_primary(
     demoted: Option<&NodeAddr>,
 ) -> Option<(String, Hold)> {
     if facts.mode != Mode::Standalone {
-        let hold = Hold::Undecided(vec![node.doubt(primary)]);
+        let hold = Hold::Undecided(vec![node.why_undecided(primary)]);
         return Some(("no plain Redis server".to_owned(), hold));
     }
     let outside = &facts.upstream().filter(|_| demoted.is_none())?.primary;
@@ -142,7 +146,7 @@ fn no_primary(
 /// and another node holds the cluster's newest data (RK-7). `Err` has the plan otherwise: the node is left alone, and
 /// never accepted.
 fn impostor(
-    case: &Case<'_>,
+    situation: &Situation<'_>,
     published: &Published,
     (primary, node, facts): (&NodeAddr, &ObservedNode, &NodeFacts),
     otherwise: Hold,
@@ -150,7 +154,7 @@ fn impostor(
     if !published.is_replaced_by(facts) {
         return Err(Box::new(Plan::hold(otherwise)));
     }
-    match stranger::judge(case, published, primary) {
+    match stranger::judge(situation, published, primary) {
         Stranger::Fails(_) if node.through().is_none() => Ok(()),
         Stranger::Fails(_) => Err(Box::new(not_read_here(primary, node))),
         Stranger::Stays(mut plan) => {
@@ -169,22 +173,33 @@ fn less_data(holder: &NodeAddr) -> String {
 /// The primary's new history is not noted before that is settled. Otherwise nothing would show any more that it has
 /// lost data.
 fn not_read_here(primary: &NodeAddr, node: &ObservedNode) -> Plan {
-    Plan::hold(Hold::Undecided(vec![node.doubt(primary)]))
+    Plan::hold(Hold::Undecided(vec![node.why_undecided(primary)]))
 }
 
 /// The best successor, and the withdrawal of the primary in its favour. Without a successor, or if the change would
 /// wait for silent keepers, the hold: the primary stays published, and serves again once it is back.
 fn withdrawal(
-    case: &Case<'_>,
+    situation: &Situation<'_>,
     published: &Published,
     primary: &NodeAddr,
     why: &str,
 ) -> (Option<NodeAddr>, Plan) {
-    let observed = case.observed;
-    let state = withdrawing(case, published, Some(primary), format!("{primary}: {why}"));
+    let observed = situation.observed;
+    let state = withdrawing(
+        situation,
+        published,
+        Some(primary),
+        format!("{primary}: {why}"),
+    );
     // A primary that is up, and was demoted from outside, may be chosen again.
-    let replaced = Some(primary).filter(|primary| !case.demoted(primary));
-    let election = elect(observed, case.policy, &state.lineage, replaced, case.now);
+    let replaced = Some(primary).filter(|primary| !situation.demoted(primary));
+    let election = elect(
+        observed,
+        situation.policy,
+        &state.lineage,
+        replaced,
+        situation.now,
+    );
     let Some(successor) = election.ranking.into_iter().next() else {
         let held = Plan::hold(Hold::NoneEligible {
             replaced: Some(primary.clone()),
@@ -192,7 +207,7 @@ fn withdrawal(
         });
         return (None, held);
     };
-    if let Some((hold, until)) = case.silent_keepers(false) {
+    if let Some((hold, until)) = situation.silent_keepers(false) {
         // Without a withdrawal the primary serves again once it is back. After one, another process there would not.
         let held = Plan {
             again: Some(until),
@@ -200,18 +215,18 @@ fn withdrawal(
         };
         return (None, held);
     }
-    (Some(successor), Plan::write(Change::Withdraw, state))
+    (Some(successor), Plan::write(StateChange::Withdraw, state))
 }
 
 /// Adds the successor to the withdrawal of a primary that flaps. Otherwise the primary would be back before another
 /// node is promoted, and be published again.
-fn for_good(case: &Case<'_>, mut plan: Plan, successor: NodeAddr) -> Plan {
-    let observed = case.observed;
+fn for_good(situation: &Situation<'_>, mut plan: Plan, successor: NodeAddr) -> Plan {
+    let observed = situation.observed;
     if let Some(Action::Write { state, .. }) = &mut plan.action
         && let Some(intent) = &mut state.intent
         && observed
             .confirmation
-            .answers_too_often(observed.limits, case.now)
+            .answers_too_often(observed.limits, situation.now)
     {
         intent.candidate = Some(successor);
         intent.reason += ", again and again";
@@ -219,7 +234,7 @@ fn for_good(case: &Case<'_>, mut plan: Plan, successor: NodeAddr) -> Plan {
     plan
 }
 
-impl Case<'_> {
+impl Situation<'_> {
     /// Keepers for which a change of primary waits beyond their leases, if there are any. With the hold comes the
     /// moment at which the first of them is out.
     pub(super) fn silent_keepers(&self, withdrawn: bool) -> Option<(Hold, Moment)> {
@@ -239,25 +254,29 @@ impl Case<'_> {
 /// - No node has followed the primary yet, so its failover is not complete.
 /// - The primary was demoted from outside.
 /// - Another node was promoted by hand.
-fn cooling_down(case: &Case<'_>, published: &Published, primary: &NodeAddr) -> Option<Plan> {
-    let (observed, cooldown) = (case.observed, case.policy.failover_cooldown);
-    let facts = observed.nodes.get(primary)?.sighting.facts.as_ref();
+fn cooling_down(
+    situation: &Situation<'_>,
+    published: &Published,
+    primary: &NodeAddr,
+) -> Option<Plan> {
+    let (observed, cooldown) = (situation.observed, situation.policy.failover_cooldown);
+    let facts = observed.nodes.get(primary)?.observation.facts.as_ref();
     let demoted = facts.is_some_and(|facts| !facts.is_primary());
-    let by_hand = case.members().any(|(addr, facts)| {
-        let ours = generation_of(facts, &published.lineage).is_some()
+    let by_hand = situation.members().any(|(addr, facts)| {
+        let ours = promotions_back(facts, &published.lineage).is_some()
             || observed.promoted_by_hand(addr, facts);
         addr != primary && facts.is_primary() && ours
     });
-    let succession = observed.succession.as_ref()?;
-    let end = succession.at.after(cooldown);
-    let complete = succession.primary == *primary && succession.followed;
-    (complete && !demoted && !by_hand && case.now < end).then(|| Plan {
+    let last_failover = observed.last_failover.as_ref()?;
+    let end = last_failover.at.after(cooldown);
+    let complete = last_failover.primary == *primary && last_failover.followed;
+    (complete && !demoted && !by_hand && situation.now < end).then(|| Plan {
         again: Some(end),
         ..Plan::hold(Hold::CoolingDown {
             node: primary.clone(),
-            replaced: succession.replaced.clone(),
-            generation: succession.generation,
-            left: end.since(case.now),
+            replaced: last_failover.replaced.clone(),
+            generation: last_failover.generation,
+            left: end.since(situation.now),
             cooldown,
         })
     })
@@ -265,19 +284,24 @@ fn cooling_down(case: &Case<'_>, published: &Published, primary: &NodeAddr) -> O
 
 /// The plan for a primary that is well: repoint every node that does not follow it, then note changes in the
 /// published state.
-fn settle(case: &Case<'_>, published: &Published, primary: &NodeAddr, facts: &NodeFacts) -> Plan {
+fn settle(
+    situation: &Situation<'_>,
+    published: &Published,
+    primary: &NodeAddr,
+    facts: &NodeFacts,
+) -> Plan {
     let mut holds = Vec::new();
     let (mut rivals, mut astray) = (Vec::new(), Vec::new());
     let mut syncing = 0;
-    for (addr, other) in case.members().filter(|(addr, _)| *addr != primary) {
-        if case.observed.is_astray_by_itself(addr) {
+    for (addr, other) in situation.members().filter(|(addr, _)| *addr != primary) {
+        if situation.observed.is_astray_by_itself(addr) {
             holds.push(Hold::FollowsAnother {
                 node: addr.clone(),
                 primary: primary.clone(),
             });
             continue;
         }
-        if in_place(case, addr, primary) {
+        if in_place(situation, addr, primary) {
             syncing += usize::from(other.upstream().is_some_and(|upstream| upstream.syncing));
             let unlinked = |upstream: &Upstream| upstream.link != Link::Up && !upstream.syncing;
             if other.upstream().is_some_and(unlinked) {
@@ -285,18 +309,18 @@ fn settle(case: &Case<'_>, published: &Published, primary: &NodeAddr, facts: &No
             }
             continue;
         }
-        if !ours(case, published, facts, (addr, other)) {
+        if !ours(situation, published, facts, (addr, other)) {
             holds.push(Hold::Unrelated {
                 kept: primary.clone(),
                 other: addr.clone(),
             });
             continue;
         }
-        if is_busy(case.observed, addr) {
+        if is_busy(situation.observed, addr) {
             // The node refuses every command, and is repointed as soon as its script ends.
             continue;
         }
-        match case.observed.failed_lately(addr, case.now) {
+        match situation.observed.failed_lately(addr, situation.now) {
             Some(failure) => holds.push(Hold::FailedLately {
                 node: addr.clone(),
                 why: failure.why.clone(),
@@ -308,7 +332,7 @@ fn settle(case: &Case<'_>, published: &Published, primary: &NodeAddr, facts: &No
     let waiting = astray.split_off(
         astray
             .len()
-            .min(case.policy.parallel_syncs.saturating_sub(syncing)),
+            .min(situation.policy.parallel_syncs.saturating_sub(syncing)),
     );
     // Another primary may take writes that it is going to lose. So `parallel-syncs` does not delay it.
     rivals.append(&mut astray);
@@ -316,27 +340,27 @@ fn settle(case: &Case<'_>, published: &Published, primary: &NodeAddr, facts: &No
     if !waiting.is_empty() && astray.is_empty() {
         holds.push(Hold::ReplicasWaiting(waiting));
     }
-    let mut state = publishing(case, published, primary);
+    let mut state = publishing(situation, published, primary);
     // No node copies a history before the history is noted. Otherwise a node that alone held the history later would
     // not count as the cluster's.
     let unnoted = state.run_id != published.run_id || state.lineage != published.lineage;
     let mut again = None;
     let action = if astray.is_empty() || unnoted {
-        let safety = write_safety::keep(case, published, primary, facts);
+        let safety = write_safety::keep(situation, published, primary, facts);
         state.former_min_replicas = safety.former;
         holds.extend(safety.holds);
         again = safety.again;
         let note = (state != *published).then_some(Action::Write {
             state,
-            change: if rebirth::has_lost_data(case, published, facts) {
-                Change::Accept
+            change: if rebirth::has_lost_data(situation, published, facts) {
+                StateChange::Accept
             } else {
-                Change::Note
+                StateChange::Note
             },
         });
         note.or(safety.command)
     } else {
-        let through = |addr: &NodeAddr| Some((addr.clone(), case.through(addr)?.clone()));
+        let through = |addr: &NodeAddr| Some((addr.clone(), situation.through(addr)?.clone()));
         Some(Action::Follow {
             through: astray.iter().filter_map(through).collect(),
             nodes: astray,
@@ -356,19 +380,19 @@ fn settle(case: &Case<'_>, published: &Published, primary: &NodeAddr, facts: &No
 /// A replica has the data of the server to which it is linked. A server from outside, or an unrelated node, makes
 /// these data another's. Any other replica has no data of its own.
 fn ours(
-    case: &Case<'_>,
+    situation: &Situation<'_>,
     published: &Published,
     facts: &NodeFacts,
     (addr, other): (&NodeAddr, &NodeFacts),
 ) -> bool {
-    let observed = case.observed;
+    let observed = situation.observed;
     let anothers = |upstream: &Upstream| {
         let root = observed
             .root_of(addr)
             .filter(|_| observed.named_by(addr).is_some());
         let root = root.and_then(|root| Some((root, observed.online(root)?)));
         let unrelated = |root: (&NodeAddr, &NodeFacts)| {
-            root.1.is_primary() && !ours(case, published, facts, root)
+            root.1.is_primary() && !ours(situation, published, facts, root)
         };
         upstream.link == Link::Up
             && (observed.named_by(addr).is_none() || root.is_some_and(unrelated))
@@ -376,22 +400,22 @@ fn ours(
     let replica = other.upstream().is_some_and(|upstream| !anothers(upstream));
     replica
         || other.keys == 0
-        || generation_of(other, &published.lineage).is_some()
+        || promotions_back(other, &published.lineage).is_some()
         || other.shares_history(facts)
         || published.comes_back(addr, other)
-        || case.observed.witness.kin.contains(addr, other)
-        || case.observed.was_replica(addr, other)
-        || case.policy.settle_unrelated
+        || situation.observed.witness.related.contains(addr, other)
+        || situation.observed.was_replica(addr, other)
+        || situation.policy.settle_unrelated
 }
 
 fn is_busy(observed: &Observed, addr: &NodeAddr) -> bool {
     let node = observed.nodes.get(addr);
-    node.is_some_and(|node| node.sighting.hindered(HindranceKind::Busy).is_some())
+    node.is_some_and(|node| node.observation.hindered(HindranceKind::Busy).is_some())
 }
 
 /// Whether the replica follows the primary, as `chained-replicas` has it.
-fn in_place(case: &Case<'_>, addr: &NodeAddr, primary: &NodeAddr) -> bool {
-    let observed = case.observed;
+fn in_place(situation: &Situation<'_>, addr: &NodeAddr, primary: &NodeAddr) -> bool {
+    let observed = situation.observed;
     let through_another = || {
         let next = observed
             .upstream_of(addr)
@@ -399,5 +423,5 @@ fn in_place(case: &Case<'_>, addr: &NodeAddr, primary: &NodeAddr) -> bool {
         next.is_some() && observed.root_of(addr) == Some(primary)
     };
     observed.follows(addr, primary)
-        || (case.policy.chained_replicas == ChainedReplicas::Accept && through_another())
+        || (situation.policy.chained_replicas == ChainedReplicas::Accept && through_another())
 }

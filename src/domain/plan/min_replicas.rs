@@ -5,18 +5,18 @@
 use super::super::election::{elect, left_behind};
 use super::super::node::NodeAddr;
 use super::super::observed::Observed;
-use super::{Case, Hold, write_safety};
+use super::{Hold, Situation, write_safety};
 
 /// The holds about the published primary and about its successor.
-pub(super) fn told(case: &Case<'_>) -> Vec<Hold> {
-    let observed = case.observed;
+pub(super) fn holds(situation: &Situation<'_>) -> Vec<Hold> {
+    let observed = situation.observed;
     let published = observed.published.as_ref();
     let primary = published.and_then(|published| published.primary.as_ref());
     let Some(primary) = primary else {
         return Vec::new();
     };
     let refuses = refuses(observed, primary);
-    let would_refuse = would_refuse(case, primary);
+    let would_refuse = would_refuse(situation, primary);
     refuses.into_iter().chain(would_refuse).collect()
 }
 
@@ -35,8 +35,8 @@ fn refuses(observed: &Observed, primary: &NodeAddr) -> Option<Hold> {
 }
 
 /// The hold if the successor of `primary` would refuse writes, because too few other nodes could follow it.
-fn would_refuse(case: &Case<'_>, primary: &NodeAddr) -> Option<Hold> {
-    let observed = case.observed;
+fn would_refuse(situation: &Situation<'_>, primary: &NodeAddr) -> Option<Hold> {
+    let observed = situation.observed;
     let demands = |addr: &NodeAddr| demanded(observed, addr).is_some_and(|it| it > 0);
     // Where no node demands replicas, the plan saves the election.
     if !observed
@@ -47,16 +47,25 @@ fn would_refuse(case: &Case<'_>, primary: &NodeAddr) -> Option<Hold> {
         return None;
     }
     let lineage = &observed.published.as_ref()?.lineage;
-    let election = elect(observed, case.policy, lineage, Some(primary), case.now);
+    let election = elect(
+        observed,
+        situation.policy,
+        lineage,
+        Some(primary),
+        situation.now,
+    );
     let node = election.ranking.into_iter().next()?;
     let own = demanded(observed, &node)?;
     // A keeper lowers the setting to the managed value as soon as the node is the primary (RK-9).
-    let managed = write_safety::demanded(observed, case.policy);
+    let managed = write_safety::demanded(observed, situation.policy);
     let to_write = managed.map_or(own, |managed| own.min(managed.demanded()));
     let stranded = left_behind(observed, &node, observed.online(&node)?);
     let follows =
         |addr: &NodeAddr| *addr != node && addr != primary && !stranded.contains_key(addr);
-    let replicas = case.members().filter(|(addr, _)| follows(addr)).count();
+    let replicas = situation
+        .members()
+        .filter(|(addr, _)| follows(addr))
+        .count();
     let few = usize::try_from(to_write).is_ok_and(|to_write| replicas < to_write);
     few.then(|| Hold::WouldRefuseForReplicas {
         primary: primary.clone(),
@@ -69,6 +78,6 @@ fn would_refuse(case: &Case<'_>, primary: &NodeAddr) -> Option<Hold> {
 /// How many replicas the node demands, if it was read.
 fn demanded(observed: &Observed, addr: &NodeAddr) -> Option<u32> {
     let node = observed.nodes.get(addr)?;
-    let told = node.sighting.min_replicas.as_ref()?.as_ref();
+    let told = node.observation.min_replicas.as_ref()?.as_ref();
     told.ok().map(|told| told.demanded())
 }

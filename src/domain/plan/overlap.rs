@@ -7,7 +7,7 @@
 //! - Two published clusters may share nodes, the primary of either among them. Then one of the two is managed, and
 //!   the other is held: no command, and no change, not even the end of one.
 
-use super::super::claims::Part;
+use super::super::claims::OverlapRole;
 use super::super::node::ClusterName;
 use super::super::observed::Observed;
 use super::{Action, Hold, Plan};
@@ -15,13 +15,13 @@ use super::{Action, Hold, Plan};
 /// Whether the cluster is held.
 pub(super) fn held(observed: &Observed) -> bool {
     let mut parts = observed.overlaps.iter().map(|it| observed.part(it));
-    parts.any(|part| matches!(part, Part::Unpublished | Part::Held))
+    parts.any(|part| matches!(part, OverlapRole::Unpublished | OverlapRole::Held))
 }
 
 /// The plan to take over another cluster's state, if this unpublished cluster is to do so.
 pub(super) fn take_over(observed: &Observed) -> Option<Plan> {
     let mut others = observed.overlaps.iter();
-    let other = others.find(|it| observed.part(it) == Part::Heir)?;
+    let other = others.find(|it| observed.part(it) == OverlapRole::Heir)?;
     Some(Plan::act(Action::TakeOver(other.cluster.clone())))
 }
 

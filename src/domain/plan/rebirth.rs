@@ -1,25 +1,31 @@
 //! The primary came back as another process, with less of the cluster's data than its replicas hold (RK-7).
 
-use super::super::election::{Refusal, elect};
-use super::super::facts::{NodeFacts, Sighting};
+use super::super::election::{Ineligibility, elect};
+use super::super::facts::{NodeFacts, NodeObservation};
 use super::super::hindrance::HindranceKind;
-use super::super::lineage::{generation_of, held, lost_against};
+use super::super::lineage::{held, lost_against, promotions_back};
 use super::super::node::{Moment, NodeAddr};
 use super::super::observed::ObservedNode;
 use super::super::published::Published;
-use super::{Case, Hold, Plan};
+use super::{Hold, Plan, Situation};
 
 /// A node that may take over, and holds data that the primary lost at its restart.
 pub(super) fn holder_of_more(
-    case: &Case<'_>,
+    situation: &Situation<'_>,
     published: &Published,
     primary: &NodeAddr,
     facts: &NodeFacts,
 ) -> Option<NodeAddr> {
     let (lineage, process) = (&published.lineage, published.process());
-    let election = elect(case.observed, case.policy, lineage, Some(primary), case.now);
+    let election = elect(
+        situation.observed,
+        situation.policy,
+        lineage,
+        Some(primary),
+        situation.now,
+    );
     election.ranking.into_iter().find(|addr| {
-        let other = case.observed.online(addr);
+        let other = situation.observed.online(addr);
         other.is_some_and(|other| lost_against(facts, other, lineage, process))
     })
 }
@@ -33,29 +39,35 @@ pub(super) fn holder_of_more(
 /// read again. The wait ends once the new process is as old as the mark-down time. So does the wait for a node that
 /// answers with errors only.
 pub(super) fn awaiting_holder(
-    case: &Case<'_>,
+    situation: &Situation<'_>,
     published: &Published,
     primary: &NodeAddr,
     facts: &NodeFacts,
 ) -> Option<Plan> {
-    let observed = case.observed;
+    let observed = situation.observed;
     let (lineage, process) = (&published.lineage, published.process());
     if process.is_none_or(|process| process == facts.run_id) {
         return None;
     }
-    let lost = has_lost_data(case, published, facts);
-    let sighted = observed.nodes.get(primary)?.sighting.at;
-    let started = Moment(sighted.0.saturating_sub(facts.uptime));
+    let lost = has_lost_data(situation, published, facts);
+    let node_observed = observed.nodes.get(primary)?.observation.at;
+    let started = Moment(node_observed.0.saturating_sub(facts.uptime));
     let until = started.after(observed.limits.mark_down);
-    let election = elect(observed, case.policy, lineage, Some(primary), case.now);
+    let election = elect(
+        observed,
+        situation.policy,
+        lineage,
+        Some(primary),
+        situation.now,
+    );
     let may_hold = |addr: &&NodeAddr, node: &ObservedNode, last: &NodeFacts| {
         let refusal = election.refusals.get(*addr);
-        let may_pass = refusal.is_some_and(Refusal::may_pass);
-        let silent = may_pass && (!errors_alone(&node.sighting) || case.now < until);
-        let unread = silent || refusal.is_none() && node.sighting.at < started;
-        let missed = unread && generation_of(last, lineage) == Some(0);
+        let may_pass = refusal.is_some_and(Ineligibility::may_pass);
+        let silent = may_pass && (!errors_alone(&node.observation) || situation.now < until);
+        let unread = silent || refusal.is_none() && node.observation.at < started;
+        let missed = unread && promotions_back(last, lineage) == Some(0);
         silent && lost_against(facts, last, lineage, process)
-            || missed && (lost || case.now < until)
+            || missed && (lost || situation.now < until)
     };
     let mut others = observed.nodes.iter().filter(|(addr, _)| *addr != primary);
     let (holder, read) = others.find_map(|(addr, node)| {
@@ -70,7 +82,7 @@ pub(super) fn awaiting_holder(
         Hold::CameBack { node, holder }
     };
     Some(Plan {
-        again: (case.now < until).then_some(until),
+        again: (situation.now < until).then_some(until),
         ..Plan::hold(hold)
     })
 }
@@ -78,18 +90,26 @@ pub(super) fn awaiting_holder(
 /// Whether the node answers with errors only, such as NOAUTH. No majority ever votes such a node down, and waiting for it
 /// would have no end. A node that is busy with a script is another matter: it has its data, and an operator can end the
 /// script.
-fn errors_alone(sighting: &Sighting) -> bool {
-    let busy = sighting.hindered(HindranceKind::Busy).is_some();
-    let errors = sighting.unproven.is_some() || sighting.answering && sighting.outdated.is_some();
+fn errors_alone(observation: &NodeObservation) -> bool {
+    let busy = observation.hindered(HindranceKind::Busy).is_some();
+    let errors =
+        observation.unproven.is_some() || observation.answering && observation.outdated.is_some();
     errors && !busy
 }
 
 /// Whether the primary is another process than the published one, and has less data. Either of these shows a loss:
 /// - The primary is behind the greatest offset that was read of the published process.
 /// - The primary is empty, and the cluster had data.
-pub(super) fn has_lost_data(case: &Case<'_>, published: &Published, facts: &NodeFacts) -> bool {
+pub(super) fn has_lost_data(
+    situation: &Situation<'_>,
+    published: &Published,
+    facts: &NodeFacts,
+) -> bool {
     let another = published.process().is_some_and(|it| it != facts.run_id);
-    let behind = match (held(facts, &published.lineage), case.observed.last_read()) {
+    let behind = match (
+        held(facts, &published.lineage),
+        situation.observed.last_read(),
+    ) {
         (Some((0, extent)), Some(read)) => extent < read,
         (Some(_), read) => read.is_some(),
         (None, _) => false,

@@ -1,7 +1,7 @@
 //! Another group of keepers manages the same servers (RK-12).
 
 use super::super::observed::Observed;
-use super::{Action, Change, Hold, Plan};
+use super::{Action, Hold, Plan, StateChange};
 
 /// The rest of `plan` while another group of keepers manages the same servers: no command, and no new change. Two
 /// publications stay allowed:
@@ -15,7 +15,7 @@ pub(super) fn left_of(observed: &Observed, mut plan: Plan) -> Plan {
     let publishes = matches!(
         &plan.action,
         Some(Action::Write {
-            change: Change::Publish | Change::Resume,
+            change: StateChange::Publish | StateChange::Resume,
             ..
         })
     );

@@ -11,7 +11,7 @@ use super::super::facts::NodeFacts;
 use super::super::node::NodeAddr;
 use super::super::observed::Requested;
 use super::super::published::Published;
-use super::{Case, Hold, Plan, switchover};
+use super::{Hold, Plan, Situation, switchover};
 
 /// How long the leader waits after a publication before it tries again. A switchover that is called off publishes the
 /// primary again.
@@ -22,7 +22,7 @@ const CAUGHT_UP_WITHIN: Duration = Duration::from_millis(300);
 
 /// The plan for `primary`, which is published and well, if it is shutting down.
 pub(super) fn turn(
-    case: &Case<'_>,
+    situation: &Situation<'_>,
     published: &Published,
     primary: &NodeAddr,
     facts: &NodeFacts,
@@ -33,22 +33,22 @@ pub(super) fn turn(
         left,
         why,
     };
-    let until = case
+    let until = situation
         .observed
         .published_at
         .unwrap_or_default()
         .after(AGAIN_AFTER);
-    if case.now < until {
+    if situation.now < until {
         return Some(Plan {
             again: Some(until),
             ..Plan::hold(held("a primary was published a moment ago".to_owned()))
         });
     }
-    let seen = case.observed.nodes.get(primary)?.sighting.at;
-    let waited = waited(left.saturating_sub(case.now.since(seen)));
+    let seen = situation.observed.nodes.get(primary)?.observation.at;
+    let waited = waited(left.saturating_sub(situation.now.since(seen)));
     if waited < CAUGHT_UP_WITHIN {
         return Some(Plan {
-            again: Some(case.now.after(CAUGHT_UP_WITHIN.saturating_sub(waited))),
+            again: Some(situation.now.after(CAUGHT_UP_WITHIN.saturating_sub(waited))),
             ..Plan::hold(held("its replicas may be about to catch up".to_owned()))
         });
     }
@@ -56,7 +56,7 @@ pub(super) fn turn(
         to: None,
         reason: format!("{primary} is shutting down"),
     };
-    let mut plan = switchover::begin(case, published, primary, facts, &requested);
+    let mut plan = switchover::begin(situation, published, primary, facts, &requested);
     for hold in &mut plan.holds {
         if let Hold::NoSwitchover(why) = hold {
             *hold = held(std::mem::take(why));

@@ -7,64 +7,69 @@ use super::super::facts::{Link, NodeFacts, Upstream};
 use super::super::lineage::lost_against;
 use super::super::node::NodeAddr;
 use super::super::published::{Intent, Published, Step};
-use super::Case;
+use super::Situation;
 
 /// How many names keep their addresses in the state, at most; more only if the file has more.
 const ADDRESSES_KEPT: usize = 64;
 
 /// The state in which `primary` is published: no intent, its replicas, and its replication ids at the front of the
 /// lineage.
-pub(super) fn publishing(case: &Case<'_>, before: &Published, primary: &NodeAddr) -> Published {
+pub(super) fn publishing(
+    situation: &Situation<'_>,
+    before: &Published,
+    primary: &NodeAddr,
+) -> Published {
     let mut state = before.clone();
     state.primary = Some(primary.clone());
     state.intent = None;
     let linked = |upstream: &Upstream| upstream.link == Link::Up;
-    state.replicas = case
+    state.replicas = situation
         .members()
         .filter(|(addr, facts)| {
-            facts.upstream().is_some_and(linked) && case.observed.root_of(addr) == Some(primary)
+            facts.upstream().is_some_and(linked)
+                && situation.observed.root_of(addr) == Some(primary)
         })
         .map(|(addr, _)| addr.clone())
         .collect();
     if before.primary.as_ref() == Some(primary) {
         // A replica that is silent at the moment stays a replica until a majority holds it down.
         let silent = before.replicas.iter().filter(|addr| {
-            let node = case.observed.nodes.get(*addr);
+            let node = situation.observed.nodes.get(*addr);
             match node {
                 Some(node) => {
-                    let sighting = &node.sighting;
-                    let unread = sighting.named().is_none();
+                    let observation = &node.observation;
+                    let unread = observation.named().is_none();
                     unread && !node.verdict.down()
                 }
-                None => case.left_to_others(Some(addr)).is_some(),
+                None => situation.left_to_others(Some(addr)).is_some(),
             }
         });
         state.replicas.extend(silent.cloned());
     }
     state.known.insert(primary.clone());
     state.known.extend(state.replicas.iter().cloned());
-    if let Some(facts) = case.observed.online(primary) {
+    if let Some(facts) = situation.observed.online(primary) {
         state.run_id = Some(facts.run_id.clone());
         state.extend_lineage(facts.histories());
         state.has_data |= facts.keys > 0;
     }
-    remember_promoted(case, before, &mut state);
+    remember_promoted(situation, before, &mut state);
     let back = |addr: &NodeAddr| addr == primary || state.replicas.contains(addr);
     state.deposed.retain(|addr, _| !back(addr));
-    state.recognise(case.observed);
-    note_addresses(case, &mut state);
+    state.recognise(situation.observed);
+    note_addresses(situation, &mut state);
     state
 }
 
 /// Remembers a candidate whose promotion was begun, since it may have been promoted: by a keeper's command, not by
 /// hand. The candidate never was published, so no client wrote to it.
-fn remember_promoted(case: &Case<'_>, before: &Published, state: &mut Published) {
+fn remember_promoted(situation: &Situation<'_>, before: &Published, state: &mut Published) {
     let begun = before.intent.as_ref();
     let begun = begun.filter(|intent| intent.step == Step::Promoting);
     let Some(candidate) = begun.and_then(|intent| intent.candidate.as_ref()) else {
         return;
     };
-    let node = case.observed.nodes.get(candidate);
+    let node = situation.observed.nodes.get(candidate);
     if let Some(facts) = node.and_then(|node| node.last_known()) {
         let deposed = state.deposed.entry(candidate.clone()).or_default();
         deposed.is_now(&facts.run_id, facts.histories());
@@ -73,9 +78,9 @@ fn remember_promoted(case: &Case<'_>, before: &Published, state: &mut Published)
 
 /// Takes in the addresses of the nodes' names. A subset of the known addresses is no news: a resolver may give the
 /// addresses of a name in turns.
-fn note_addresses(case: &Case<'_>, state: &mut Published) {
-    for (addr, node) in &case.observed.nodes {
-        let (host, now) = (addr.host(), &node.sighting.addresses);
+fn note_addresses(situation: &Situation<'_>, state: &mut Published) {
+    for (addr, node) in &situation.observed.nodes {
+        let (host, now) = (addr.host(), &node.observation.addresses);
         let noted = state.addresses.get(host);
         let news = noted.is_none_or(|noted| !now.is_subset(noted));
         if news && !now.is_empty() && host.parse::<IpAddr>().is_err() {
@@ -84,7 +89,7 @@ fn note_addresses(case: &Case<'_>, state: &mut Published) {
     }
     // Former names stay: until the next change of primary the state may use one, and other keepers read it.
     while state.addresses.len() > ADDRESSES_KEPT {
-        let listed = |host: &String| case.observed.nodes.keys().any(|it| it.host() == host);
+        let listed = |host: &String| situation.observed.nodes.keys().any(|it| it.host() == host);
         let Some(former) = state.addresses.keys().find(|host| !listed(host)).cloned() else {
             break;
         };
@@ -99,16 +104,16 @@ fn note_addresses(case: &Case<'_>, state: &mut Published) {
 /// A primary takes a new replication id when its first replica attaches. If the primary dies before a keeper reads
 /// that id, only its replicas know it. Their history is the cluster's, and goes to the end of the lineage.
 pub(super) fn withdrawing(
-    case: &Case<'_>,
+    situation: &Situation<'_>,
     before: &Published,
     old: Option<&NodeAddr>,
     reason: String,
 ) -> Published {
-    let observed = case.observed;
+    let observed = situation.observed;
     let process = before.process();
-    let known = old.and_then(|old| observed.nodes.get(old)?.sighting.facts.as_ref());
+    let known = old.and_then(|old| observed.nodes.get(old)?.observation.facts.as_ref());
     let facts = known.filter(|facts| {
-        let mut members = case.members();
+        let mut members = situation.members();
         let lineage = &before.lineage;
         !before.is_stranger(facts)
             && !members.any(|(_, other)| lost_against(facts, other, lineage, process))
@@ -130,7 +135,7 @@ pub(super) fn withdrawing(
         state.extend_lineage(facts.histories());
     }
     if let Some(old) = old {
-        let deposed = before.deposing(old, known, &observed.witness.kin);
+        let deposed = before.deposing(old, known, &observed.witness.related);
         state.deposed.insert(old.clone(), deposed);
         // Replicas that copied a server of another deployment there do not count. If this keeper never read the
         // primary, nothing shows what its replicas copied.
@@ -139,7 +144,7 @@ pub(super) fn withdrawing(
             let ever = facts.upstream().is_some_and(|it| it.link.ever_up());
             ever && foreign.is_none_or(|foreign| !facts.shares_history(foreign))
         };
-        let mut streamed: Vec<_> = case
+        let mut streamed: Vec<_> = situation
             .members()
             .filter(|(addr, facts)| known.is_some() && synced(facts) && observed.follows(addr, old))
             .map(|(_, facts)| (Reverse(facts.offset), facts.replication_id.as_str()))

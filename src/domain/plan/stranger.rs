@@ -6,12 +6,12 @@
 //! - The process is accepted if no such node exists. After a power cut, servers with append-only files share no
 //!   history with anything.
 
-use super::super::election::{Refusal, elect};
+use super::super::election::{Ineligibility, elect};
 use super::super::facts::NodeFacts;
-use super::super::lineage::{generation_of, held};
+use super::super::lineage::{held, promotions_back};
 use super::super::node::NodeAddr;
 use super::super::published::Published;
-use super::{Case, Change, Hold, Plan, publishing};
+use super::{Hold, Plan, Situation, StateChange, publishing};
 
 /// The decision about the process at the address of `primary`.
 pub(super) enum Stranger {
@@ -21,10 +21,20 @@ pub(super) enum Stranger {
     Stays(Box<Plan>),
 }
 
-pub(super) fn judge(case: &Case<'_>, published: &Published, primary: &NodeAddr) -> Stranger {
-    let observed = case.observed;
+pub(super) fn judge(
+    situation: &Situation<'_>,
+    published: &Published,
+    primary: &NodeAddr,
+) -> Stranger {
+    let observed = situation.observed;
     let lineage = &published.lineage;
-    let election = elect(observed, case.policy, lineage, Some(primary), case.now);
+    let election = elect(
+        observed,
+        situation.policy,
+        lineage,
+        Some(primary),
+        situation.now,
+    );
     // Data up to the primary's last offset that was read count as the newest: perhaps no other node had its newest
     // history yet.
     let whole = |facts: &NodeFacts| {
@@ -33,19 +43,22 @@ pub(super) fn judge(case: &Case<'_>, published: &Published, primary: &NodeAddr) 
     };
     let newest = |addr: &&NodeAddr| {
         let facts = observed.online(addr);
-        facts.is_some_and(|facts| generation_of(facts, lineage) == Some(0) || whole(facts))
+        facts.is_some_and(|facts| promotions_back(facts, lineage) == Some(0) || whole(facts))
     };
     if let Some(heir) = election.ranking.iter().find(newest) {
         return Stranger::Fails(heir.clone());
     }
     // A node that does not answer at the moment, or has just failed a command, may hold the newest data.
-    let passes = |it: &Refusal| it.may_pass() || matches!(it, Refusal::FailedLately(_));
+    let passes = |it: &Ineligibility| it.may_pass() || matches!(it, Ineligibility::FailedLately(_));
     let waits = election.refusals.values().any(passes);
     let mut plan = if waits {
         let node = primary.clone();
         Plan::hold(Hold::Stranger { node })
     } else {
-        Plan::write(Change::Accept, publishing(case, published, primary))
+        Plan::write(
+            StateChange::Accept,
+            publishing(situation, published, primary),
+        )
     };
     plan.holds.push(Hold::NoneEligible {
         replaced: Some(primary.clone()),

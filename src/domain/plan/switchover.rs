@@ -15,7 +15,7 @@ use super::super::node::NodeAddr;
 use super::super::observed::Requested;
 use super::super::published::{Intent, Published, Step};
 use super::finish::{choosing, promoted, shows_soon};
-use super::{Action, Case, Change, Hold, Plan, publishing, withdrawing};
+use super::{Action, Hold, Plan, Situation, StateChange, publishing, withdrawing};
 
 /// How long the other keepers may take to acknowledge the withdrawal; usually they take milliseconds. Meanwhile no
 /// client can write, so a late keeper calls the switchover off.
@@ -27,49 +27,55 @@ const BEHIND_AT_MOST: u64 = 16 << 20;
 
 /// The first step of a switchover that was asked for, while `primary` is published and well.
 pub(super) fn begin(
-    case: &Case<'_>,
+    situation: &Situation<'_>,
     published: &Published,
     primary: &NodeAddr,
     facts: &NodeFacts,
     requested: &Requested,
 ) -> Plan {
-    let to = match successor(case, published, primary, facts, requested.to.as_ref()) {
+    let to = match successor(situation, published, primary, facts, requested.to.as_ref()) {
         Ok(to) => to,
         Err(why) => return Plan::hold(Hold::NoSwitchover(why)),
     };
-    if let Some((hold, _)) = case.silent_keepers(false) {
+    if let Some((hold, _)) = situation.silent_keepers(false) {
         return Plan::hold(Hold::NoSwitchover(hold.to_string()));
     }
-    to_successor(case, published, primary, to, &requested.reason)
+    to_successor(situation, published, primary, to, &requested.reason)
 }
 
 /// The withdrawal of `primary` in favour of `to`.
 pub(super) fn to_successor(
-    case: &Case<'_>,
+    situation: &Situation<'_>,
     published: &Published,
     primary: &NodeAddr,
     to: NodeAddr,
     reason: &str,
 ) -> Plan {
     let reason = format!("switchover to {to}: {reason}");
-    let mut state = withdrawing(case, published, Some(primary), reason);
+    let mut state = withdrawing(situation, published, Some(primary), reason);
     if let Some(intent) = &mut state.intent {
         intent.switchover = Some(to);
     }
-    Plan::write(Change::Withdraw, state)
+    Plan::write(StateChange::Withdraw, state)
 }
 
 /// The node to switch to, or why there is none.
 pub(super) fn successor(
-    case: &Case<'_>,
+    situation: &Situation<'_>,
     published: &Published,
     primary: &NodeAddr,
     facts: &NodeFacts,
     to: Option<&NodeAddr>,
 ) -> Result<NodeAddr, String> {
-    let observed = case.observed;
+    let observed = situation.observed;
     let lineage = &published.lineage;
-    let election = elect(observed, case.policy, lineage, Some(primary), case.now);
+    let election = elect(
+        observed,
+        situation.policy,
+        lineage,
+        Some(primary),
+        situation.now,
+    );
     let to = match to {
         Some(to) if to == primary => return Err(format!("{to} is the primary already")),
         Some(to) if !observed.nodes.contains_key(to) => {
@@ -88,7 +94,7 @@ pub(super) fn successor(
     };
     if let Some(why) = [primary, to]
         .iter()
-        .find_map(|addr| out_of_reach(case, addr))
+        .find_map(|addr| out_of_reach(situation, addr))
     {
         return Err(why);
     }
@@ -112,8 +118,8 @@ pub(super) fn successor(
 
 /// Why the leader cannot command the node itself, if so. In a switchover both servers get their commands within
 /// milliseconds, so no other keeper can send them.
-fn out_of_reach(case: &Case<'_>, addr: &NodeAddr) -> Option<String> {
-    let keeper = case.through(addr)?;
+fn out_of_reach(situation: &Situation<'_>, addr: &NodeAddr) -> Option<String> {
+    let keeper = situation.through(addr)?;
     Some(format!(
         "{addr} is out of the leader's reach, only {keeper} sees it"
     ))
@@ -122,16 +128,16 @@ fn out_of_reach(case: &Case<'_>, addr: &NodeAddr) -> Option<String> {
 /// The next step of a switchover that was begun. `None` if the switchover ends like any other change of primary: the
 /// successor is promoted, or the old primary is not what it was.
 pub(super) fn proceed(
-    case: &Case<'_>,
+    situation: &Situation<'_>,
     published: &Published,
     intent: &Intent,
     to: &NodeAddr,
 ) -> Option<Plan> {
-    let observed = case.observed;
+    let observed = situation.observed;
     let old = intent.old.as_ref()?;
     let node = observed.nodes.get(old)?;
     if node.undecided() {
-        return Some(Plan::hold(Hold::Undecided(vec![node.doubt(old)])));
+        return Some(Plan::hold(Hold::Undecided(vec![node.why_undecided(old)])));
     }
     let facts = node.online()?;
     let whole = facts.is_primary() && intent.old_run_id.as_ref() == Some(&facts.run_id);
@@ -139,10 +145,10 @@ pub(super) fn proceed(
         return None;
     }
     let back = |why: String| {
-        let state = publishing(case, published, old);
+        let state = publishing(situation, published, old);
         let change = match intent.step {
-            Step::Withdrawn => Change::Publish,
-            Step::Promoting => Change::Resume,
+            Step::Withdrawn => StateChange::Publish,
+            Step::Promoting => StateChange::Resume,
         };
         Some(Plan {
             holds: vec![Hold::NoSwitchover(why)],
@@ -152,8 +158,8 @@ pub(super) fn proceed(
     let since = observed.published_at.unwrap_or_default();
     let confirmed = observed.promoted.as_ref();
     if confirmed.is_some_and(|(node, at)| node == to && *at >= since) {
-        let serves = promoted(case, published, intent).is_some();
-        return if serves || shows_soon(case, intent).is_some() {
+        let serves = promoted(situation, published, intent).is_some();
+        return if serves || shows_soon(situation, intent).is_some() {
             None
         } else {
             back(format!("{to} was promoted, and does not serve"))
@@ -171,21 +177,24 @@ pub(super) fn proceed(
     }
     let election = elect(
         observed,
-        case.policy,
+        situation.policy,
         &published.lineage,
         Some(old),
-        case.now,
+        situation.now,
     );
     if let Some(refusal) = election.refusals.get(to) {
         return back(format!("{to} {refusal}"));
     }
-    if let Some(why) = [old, to].iter().find_map(|addr| out_of_reach(case, addr)) {
+    if let Some(why) = [old, to]
+        .iter()
+        .find_map(|addr| out_of_reach(situation, addr))
+    {
         return back(why);
     }
     let late = &observed.unacknowledged;
     if !late.is_empty() {
         let until = since.after(ACKNOWLEDGED_WITHIN);
-        if case.now >= until {
+        if situation.now >= until {
             return back(format!(
                 "the withdrawal was not acknowledged in time by: {late}"
             ));
@@ -201,7 +210,7 @@ pub(super) fn proceed(
     Some(Plan::act(Action::Switch {
         from: old.clone(),
         to: to.clone(),
-        state: choosing(case, published, to),
-        drain: case.policy.drain,
+        state: choosing(situation, published, to),
+        drain: situation.policy.drain,
     }))
 }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use super::{Action, Change, Hold, Plan, commandable};
-use crate::domain::claims::Part;
-use crate::domain::confirmation::{Flapping, Inquiry, Reason};
+use super::{Action, Hold, Plan, StateChange, commandable};
+use crate::domain::claims::OverlapRole;
+use crate::domain::confirmation::{ConfirmationReason, Flapping, Inquiry};
 use crate::domain::facts::Mode;
 use crate::domain::listed::listed;
 use crate::domain::node::{KeeperId, NodeAddr};
@@ -14,7 +14,7 @@ use crate::domain::node::{KeeperId, NodeAddr};
 mod advice;
 mod data;
 mod failover;
-mod hindered;
+mod hindrance;
 
 /// The text before and after the name of another group of keepers.
 const OTHER_GROUP: (&str, &str) = (
@@ -48,20 +48,20 @@ impl fmt::Display for Action {
             |addr: Option<&NodeAddr>| addr.map_or_else(|| "none".to_owned(), ToString::to_string);
         match self {
             Self::Write { state, change } => match change {
-                Change::Withdraw => {
+                StateChange::Withdraw => {
                     let old = state.intent.as_ref().and_then(|intent| intent.old.as_ref());
                     write!(f, "withdraw the primary ({})", name(old))
                 }
-                Change::Publish | Change::Resume => {
+                StateChange::Publish | StateChange::Resume => {
                     write!(f, "publish {} as the primary", name(state.primary.as_ref()))
                 }
-                Change::Accept => write!(
+                StateChange::Accept => write!(
                     f,
                     "accept another process at {} as the primary, though it lacks data of the cluster, or has data of \
                      another history: no node that holds the cluster's newest data may take over",
                     name(state.primary.as_ref())
                 ),
-                Change::Note => f.write_str("note replicas and data history of the primary"),
+                StateChange::Note => f.write_str("note replicas and data history of the primary"),
             },
             Self::TakeOver(other) => {
                 write!(f, "take over what cluster {other} is published with")
@@ -115,8 +115,12 @@ fn not_in_file(node: &NodeAddr, voters: usize) -> String {
     )
 }
 
-fn unconfirmed(f: &mut fmt::Formatter<'_>, node: &NodeAddr, reason: &Reason) -> fmt::Result {
-    if *reason == Reason::Elsewhere {
+fn unconfirmed(
+    f: &mut fmt::Formatter<'_>,
+    node: &NodeAddr,
+    reason: &ConfirmationReason,
+) -> fmt::Result {
+    if *reason == ConfirmationReason::Elsewhere {
         return write!(
             f,
             "another process than the published one answers this keeper at {node}, and most keepers find the published one: \
@@ -249,13 +253,13 @@ impl Hold {
                 part,
             } => {
                 let then = match part {
-                    Part::Unpublished => "This cluster is not published while that one is",
-                    Part::Heir => {
+                    OverlapRole::Unpublished => "This cluster is not published while that one is",
+                    OverlapRole::Heir => {
                         "More keepers have this one: it takes over what that one is published with"
                     }
-                    Part::Held => "That one is managed: nothing is changed here",
-                    Part::Without => "They are left to that one",
-                    Part::Managed => "That one is held",
+                    OverlapRole::Held => "That one is managed: nothing is changed here",
+                    OverlapRole::Without => "They are left to that one",
+                    OverlapRole::Managed => "That one is held",
                 };
                 let nodes: Vec<_> = nodes.iter().cloned().collect();
                 write!(
@@ -391,7 +395,7 @@ impl fmt::Display for Flapping {
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for ConfirmationReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let untold = match self {
             Self::Answers | Self::Elsewhere => {

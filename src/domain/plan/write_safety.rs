@@ -11,7 +11,7 @@ use super::super::node::{Moment, NodeAddr};
 use super::super::observed::Observed;
 use super::super::policy::{Policy, WriteSafety};
 use super::super::published::Published;
-use super::{Action, Case, Hold, Plan};
+use super::{Action, Hold, Plan, Situation};
 
 /// The next steps for the settings of a cluster whose primary is well.
 pub(super) struct Safety {
@@ -37,7 +37,7 @@ pub(super) fn demanded(observed: &Observed, policy: &Policy) -> Option<MinReplic
 /// Brings the settings of `primary` to the demanded ones, and the settings of all other nodes back to their former
 /// ones. `facts` are the primary's.
 pub(super) fn keep(
-    case: &Case<'_>,
+    situation: &Situation<'_>,
     published: &Published,
     primary: &NodeAddr,
     facts: &NodeFacts,
@@ -48,17 +48,17 @@ pub(super) fn keep(
         holds: Vec::new(),
         again: None,
     };
-    let demanded = demanded(case.observed, case.policy);
+    let demanded = demanded(situation.observed, situation.policy);
     if let Some(demanded) = demanded
-        && let Some(seen) = safety.seen(case, primary)
+        && let Some(seen) = safety.seen(situation, primary)
         && seen != demanded
         && safety.may_demand(primary, facts, seen, demanded)
     {
         safety.former.entry(primary.clone()).or_insert(seen);
-        safety.command(case, primary, demanded);
+        safety.command(situation, primary, demanded);
     }
     for (node, former) in &published.former_min_replicas {
-        let facts = case.observed.online(node);
+        let facts = situation.observed.online(node);
         // A node that is still a primary keeps refusing writes until it is made a replica.
         let to_restore = if node == primary {
             demanded.is_none()
@@ -68,11 +68,11 @@ pub(super) fn keep(
         if !to_restore {
             continue;
         }
-        match safety.seen(case, node) {
+        match safety.seen(situation, node) {
             Some(seen) if seen == *former => {
                 safety.former.remove(node);
             }
-            Some(_) => safety.command(case, node, *former),
+            Some(_) => safety.command(situation, node, *former),
             None => {}
         }
     }
@@ -83,15 +83,15 @@ pub(super) fn keep(
 /// refuse every write from its promotion on, for as long as too few other nodes are online. A failed command does not
 /// hold up the promotion.
 pub(super) fn put_back(
-    case: &Case<'_>,
+    situation: &Situation<'_>,
     published: &Published,
     candidate: &NodeAddr,
 ) -> Option<Plan> {
     let former = *published.former_min_replicas.get(candidate)?;
-    let sighting = &case.observed.nodes.get(candidate)?.sighting;
-    let seen = sighting.min_replicas.as_ref()?.as_ref().ok()?;
-    let failed = case.observed.setting_failures.contains_key(candidate);
-    let commandable = case.through(candidate).is_none();
+    let observation = &situation.observed.nodes.get(candidate)?.observation;
+    let seen = observation.min_replicas.as_ref()?.as_ref().ok()?;
+    let failed = situation.observed.setting_failures.contains_key(candidate);
+    let commandable = situation.through(candidate).is_none();
     (*seen != former && commandable && !failed).then(|| {
         Plan::act(Action::SetMinReplicas {
             node: candidate.clone(),
@@ -102,9 +102,9 @@ pub(super) fn put_back(
 
 impl Safety {
     /// The node's present settings, if known; otherwise adds a hold that says why not.
-    fn seen(&mut self, case: &Case<'_>, node: &NodeAddr) -> Option<MinReplicas> {
-        let sighting = &case.observed.nodes.get(node)?.sighting;
-        let why = match &sighting.min_replicas {
+    fn seen(&mut self, situation: &Situation<'_>, node: &NodeAddr) -> Option<MinReplicas> {
+        let observation = &situation.observed.nodes.get(node)?.observation;
+        let why = match &observation.min_replicas {
             Some(Ok(seen)) => return Some(*seen),
             Some(Err(why)) => format!("CONFIG GET is answered with `{why}`"),
             None => "it was not read yet".to_owned(),
@@ -141,11 +141,11 @@ impl Safety {
     }
 
     /// Sets the command if there is none yet. A command that failed lately waits, with a hold.
-    fn command(&mut self, case: &Case<'_>, node: &NodeAddr, values: MinReplicas) {
-        let failures = &case.observed.setting_failures;
+    fn command(&mut self, situation: &Situation<'_>, node: &NodeAddr, values: MinReplicas) {
+        let failures = &situation.observed.setting_failures;
         if let Some(failure) = failures
             .get(node)
-            .filter(|it| case.now < it.retry_at(false))
+            .filter(|it| situation.now < it.retry_at(false))
         {
             let retry = failure.retry_at(false);
             self.again = Some(self.again.map_or(retry, |again| again.min(retry)));

@@ -34,8 +34,8 @@ fn due_at(rehearsals: &mut Rehearsals, keepers: &[(&str, &str, u64)], now: u64) 
     rehearsals.due(&process("a", 1), keepers, at(now))
 }
 
-fn unreachable() -> Obstacle {
-    Obstacle::Unreachable("refused".to_owned())
+fn unreachable() -> RehearsalObstacle {
+    RehearsalObstacle::Unreachable("refused".to_owned())
 }
 
 #[test]
@@ -62,17 +62,20 @@ fn an_obstacle_is_told_once_after_two_failures_and_so_is_its_end() {
     due(&mut rehearsals, &["b"], 0);
     assert_eq!(due(&mut rehearsals, &["b"], 5), ids(&["b"]));
     assert_eq!(rehearsals.ended(&b, Err(unreachable()), at(5)), None);
-    assert_eq!(rehearsals.told().count(), 0);
+    assert_eq!(rehearsals.reported_obstacles().count(), 0);
     assert_eq!(due(&mut rehearsals, &["b"], 14), []);
     assert_eq!(due(&mut rehearsals, &["b"], 15), ids(&["b"]));
     let told = rehearsals.ended(&b, Err(unreachable()), at(15));
-    assert_eq!(told, Some(News::Obstructed(unreachable())));
+    assert_eq!(told, Some(RehearsalNews::Obstructed(unreachable())));
     assert_eq!(rehearsals.ended(&b, Err(unreachable()), at(75)), None);
-    let other = Obstacle::Refused("404".to_owned());
+    let other = RehearsalObstacle::Refused("404".to_owned());
     let told = rehearsals.ended(&b, Err(other.clone()), at(135));
-    assert_eq!(told, Some(News::Obstructed(other)));
-    assert_eq!(rehearsals.told().count(), 1);
-    assert_eq!(rehearsals.ended(&b, Ok(()), at(195)), Some(News::Clear));
+    assert_eq!(told, Some(RehearsalNews::Obstructed(other)));
+    assert_eq!(rehearsals.reported_obstacles().count(), 1);
+    assert_eq!(
+        rehearsals.ended(&b, Ok(()), at(195)),
+        Some(RehearsalNews::Clear)
+    );
     assert_eq!(rehearsals.ended(&b, Ok(()), at(255)), None);
     let tried = rehearsals.tried().next().expect("b was tried").1;
     assert_eq!((tried.tried, tried.obstacle), (at(255), None));
@@ -84,9 +87,12 @@ fn another_keepers_answer_is_told_at_once_and_until_the_right_one_has_answered_f
 {
     let (mut rehearsals, b) = (Rehearsals::default(), KeeperId::new("b"));
     due(&mut rehearsals, &["b"], 0);
-    for astray in [Obstacle::Myself, Obstacle::Other(process("c", 3))] {
+    for astray in [
+        RehearsalObstacle::Myself,
+        RehearsalObstacle::Other(process("c", 3)),
+    ] {
         let told = rehearsals.ended(&b, Err(astray.clone()), at(5));
-        assert_eq!(told, Some(News::Obstructed(astray.clone())));
+        assert_eq!(told, Some(RehearsalNews::Obstructed(astray.clone())));
         for now in [15, 25, 35, 45] {
             assert_eq!(rehearsals.ended(&b, Ok(()), at(now)), None);
         }
@@ -100,10 +106,13 @@ fn another_keepers_answer_is_told_at_once_and_until_the_right_one_has_answered_f
         }
         let tried = rehearsals.tried().next().expect("b was tried").1;
         assert_eq!(tried.obstacle, Some(astray), "it stands");
-        assert_eq!(rehearsals.ended(&b, Ok(()), at(105)), Some(News::Clear));
+        assert_eq!(
+            rehearsals.ended(&b, Ok(()), at(105)),
+            Some(RehearsalNews::Clear)
+        );
     }
     // A restart is no such proof.
-    let restarted = Err(Obstacle::Other(process("b", 9)));
+    let restarted = Err(RehearsalObstacle::Other(process("b", 9)));
     assert_eq!(rehearsals.ended(&b, restarted, at(115)), None);
 }
 
@@ -115,7 +124,7 @@ fn a_keeper_that_is_gone_is_forgotten() {
         rehearsals.ended(&b, Err(unreachable()), at(now));
     }
     due(&mut rehearsals, &["c"], 20);
-    assert_eq!(rehearsals.told().count(), 0);
+    assert_eq!(rehearsals.reported_obstacles().count(), 0);
     assert_eq!(rehearsals.ended(&b, Ok(()), at(21)), None);
 }
 
@@ -123,9 +132,12 @@ fn a_keeper_that_is_gone_is_forgotten() {
 fn whoever_answers_is_told_apart() {
     let (me, asked) = (process("a", 1), process("b", 2));
     assert_eq!(answered(&asked, asked.clone(), &me), Ok(()));
-    assert_eq!(answered(&asked, me.clone(), &me), Err(Obstacle::Myself));
+    assert_eq!(
+        answered(&asked, me.clone(), &me),
+        Err(RehearsalObstacle::Myself)
+    );
     for other in [process("c", 3), process("b", 9)] {
-        let obstacle = Obstacle::Other(other.clone());
+        let obstacle = RehearsalObstacle::Other(other.clone());
         assert_eq!(answered(&asked, other, &me), Err(obstacle));
     }
 }
@@ -139,7 +151,7 @@ fn addresses(texts: &[&str]) -> BTreeSet<SocketAddr> {
 fn a_loopback_address_is_good_only_among_keepers_at_one_place() {
     let near = addresses(&["127.0.1.1:1", "[::1]:1"]);
     assert_eq!(own_address(&near, false), Ok(()));
-    assert_eq!(own_address(&near, true), Err(Obstacle::Loopback));
+    assert_eq!(own_address(&near, true), Err(RehearsalObstacle::Loopback));
     let far = addresses(&["127.0.1.1:1", "10.0.0.1:1"]);
     assert_eq!(own_address(&far, true), Ok(()));
 }
@@ -176,21 +188,21 @@ fn the_process_is_reached_for_as_long_as_a_rehearsal_from_elsewhere_proves() {
 #[test]
 fn a_keeper_that_is_gone_and_has_anothers_address_is_its_predecessor() {
     let (new, old) = (KeeperId::new("k1x"), KeeperId::new("k1"));
-    let predecessor = Obstacle::Predecessor {
+    let predecessor = RehearsalObstacle::Predecessor {
         gone: old.clone(),
         of: new.clone(),
     };
     let online = |it: &KeeperId| *it == new;
-    assert_eq!(Obstacle::shared(&new, &old, online), predecessor);
-    assert_eq!(Obstacle::shared(&old, &new, online), predecessor);
+    assert_eq!(RehearsalObstacle::shared(&new, &old, online), predecessor);
+    assert_eq!(RehearsalObstacle::shared(&old, &new, online), predecessor);
     assert!(
         predecessor
             .to_string()
             .ends_with("DELETE /admin/keepers/k1 (needs admin-operations: true)")
     );
     for both in [true, false] {
-        let shared = Obstacle::shared(&new, &old, |_| both);
-        assert_eq!(shared, Obstacle::SharedAddress(old.clone()));
+        let shared = RehearsalObstacle::shared(&new, &old, |_| both);
+        assert_eq!(shared, RehearsalObstacle::SharedAddress(old.clone()));
     }
 }
 
@@ -204,19 +216,19 @@ fn an_obstacle_is_dropped_with_the_address_or_the_process_that_it_was_found_with
         for now in [5, 15] {
             rehearsals.ended(&b, Err(unreachable()), at(now));
         }
-        assert_eq!(rehearsals.told().count(), 1);
+        assert_eq!(rehearsals.reported_obstacles().count(), 1);
         let now = [("b", host, bits), ("c", "c", 1)];
         assert_eq!(
             due_at(&mut rehearsals, &now[..1], 16),
             ids(&["b"]),
             "at once"
         );
-        assert_eq!(rehearsals.told().count(), 0);
+        assert_eq!(rehearsals.reported_obstacles().count(), 0);
         assert_eq!(rehearsals.tried().count(), 0);
         assert_eq!(rehearsals.addresses(&b), Some(&BTreeSet::new()));
         assert_eq!(due_at(&mut rehearsals, &now[..1], 17), [], "under way");
         let over = rehearsals.ended(&b, Ok(()), at(17));
-        assert_eq!(over, Some(News::Clear), "what was told is over");
+        assert_eq!(over, Some(RehearsalNews::Clear), "what was told is over");
         assert_eq!(rehearsals.ended(&b, Ok(()), at(27)), None);
     }
 }
@@ -224,12 +236,12 @@ fn an_obstacle_is_dropped_with_the_address_or_the_process_that_it_was_found_with
 #[test]
 fn an_obstacle_is_dropped_with_the_other_keeper_that_it_was_found_with() {
     let [b, c] = ["b", "c"].map(KeeperId::new);
-    let shared = Obstacle::SharedAddress(c.clone());
-    let predecessor = Obstacle::Predecessor {
+    let shared = RehearsalObstacle::SharedAddress(c.clone());
+    let predecessor = RehearsalObstacle::Predecessor {
         gone: c.clone(),
         of: b.clone(),
     };
-    let other = Obstacle::Other(process("c", 1));
+    let other = RehearsalObstacle::Other(process("c", 1));
     let (same, moved) = (("b", "b", 1), ("c", "elsewhere", 1));
     let (restarted, gone) = (("c", "c", 2), ("d", "d", 1));
     for obstacle in [shared, predecessor, other] {

@@ -268,7 +268,7 @@ fn a_name_that_leads_to_another_keeper_is_told_with_who_answers_and_holds_nothin
         let mut rivals = watching();
         rivals.met(&node(1), [name(2, "x")], at(0));
         ask(&mut rivals, at(0), |_| Ok(answer(by, keeper)));
-        let known = rivals.told(at(0));
+        let known = rivals.known_groups(at(0));
         assert_eq!(known.rivals, []);
         let [astray] = &known.astray[..] else {
             panic!("{known:?}");
@@ -296,9 +296,9 @@ fn a_name_behind_which_nobody_answers_is_told_from_the_second_failure_on() {
     rivals.met(&node(1), [name(2, "x")], at(0));
     let nobody = |_: &ProbeName| Err("refused".to_owned());
     ask(&mut rivals, at(0), nobody);
-    assert_eq!(rivals.told(at(0)), Known::default());
+    assert_eq!(rivals.known_groups(at(0)), KnownGroups::default());
     ask(&mut rivals, at(5), nobody);
-    let told = rivals.told(at(5)).astray;
+    let told = rivals.known_groups(at(5)).astray;
     assert_eq!(told.len(), 1);
     assert_eq!(
         told[0].leads_to.to_string(),
@@ -312,19 +312,19 @@ fn a_name_astray_is_told_until_it_is_gone_or_its_group_is_known() {
         let mut rivals = watching();
         rivals.met(&node(1), [name(2, "x")], at(0));
         ask(&mut rivals, at(0), |_| Ok(answer(1, "k1")));
-        assert_eq!(rivals.told(at(0)).astray.len(), 1);
+        assert_eq!(rivals.known_groups(at(0)).astray.len(), 1);
         rivals
     };
     let mut gone = astray();
     gone.met(&node(1), [], at(1));
-    assert_eq!(gone.told(at(1)), Known::default());
+    assert_eq!(gone.known_groups(at(1)), KnownGroups::default());
     let mut corrected = astray();
     ask(&mut corrected, at(5), |_| Ok(answer(2, "x")));
-    assert_eq!(corrected.told(at(5)).astray, []);
+    assert_eq!(corrected.known_groups(at(5)).astray, []);
     let mut by_another = astray();
     by_another.met(&node(1), [name(2, "x"), name(2, "y")], at(1));
     ask(&mut by_another, at(1), |_| Ok(answer(2, "y")));
-    let told = by_another.told(at(1));
+    let told = by_another.known_groups(at(1));
     assert_eq!((told.rivals.len(), told.astray), (1, vec![]));
 }
 
@@ -340,8 +340,8 @@ fn however_many_names_lead_astray_a_few_are_told_and_proven_ones_first() {
             _ => Err("refused".to_owned()),
         });
     }
-    let told = rivals.told(at(60)).astray;
-    assert_eq!(told.len(), ASTRAY_TOLD);
+    let told = rivals.known_groups(at(60)).astray;
+    assert_eq!(told.len(), ASTRAY_SHOWN);
     assert_eq!(told[0].leads_to, LeadsTo::Myself);
 }
 

@@ -59,7 +59,7 @@ fn a_replica_whose_state_cannot_be_read_is_unknown_to_this_keeper() {
     let trio = || cluster().primary("a").replica("b", "a").published("a");
     let error = || Some("NOPERM no permission".to_owned());
     let errors =
-        |outdated| trio().sighting("b", move |b| (b.trouble, b.outdated) = (error(), outdated));
+        |outdated| trio().observation("b", move |b| (b.trouble, b.outdated) = (error(), outdated));
     assert_eq!(is_readable(&errors(None)), Reason::Replica);
     let answer = is_readable(&errors(Some(NOW)));
     assert_eq!(answer.ruling(), Ruling::Unknown, "{answer}");
@@ -67,7 +67,7 @@ fn a_replica_whose_state_cannot_be_read_is_unknown_to_this_keeper() {
         answer.to_string().contains("too old to go by: NOPERM"),
         "{answer}"
     );
-    let silent = errors(Some(NOW)).sighting("b", |b| b.answering = false);
+    let silent = errors(Some(NOW)).observation("b", |b| b.answering = false);
     assert_eq!(is_readable(&silent).ruling(), Ruling::Unknown);
     let never = is_readable(&trio().noauth("b"));
     assert!(matches!(&never, Reason::Unread(_)), "{never}");
@@ -83,7 +83,7 @@ fn what_is_no_redis_server_is_read_from_by_nobody() {
             refused: None,
             foreign,
         };
-        trio.sighting("b", |b| b.unproven = Some(unproven))
+        trio.observation("b", |b| b.unproven = Some(unproven))
     };
     assert_eq!(is_readable(&foreign(true)).ruling(), Ruling::No);
     assert_eq!(is_readable(&foreign(false)).ruling(), Ruling::Unknown);

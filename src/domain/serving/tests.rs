@@ -34,14 +34,14 @@ impl Cluster {
     fn refused_by(mut self, keepers: usize) -> Self {
         let node = self.observed.nodes.get_mut(&addr("a")).expect("a is there");
         node.verdict.refused = keepers;
-        node.sighting.refused = true;
+        node.observation.refused = true;
         self
     }
 
     /// The last answer of `a` was read this long ago.
     fn last_answer(self, seconds_ago: u64) -> Self {
         let at = Moment(NOW.0.saturating_sub(Duration::from_secs(seconds_ago)));
-        self.sighting("a", |a| (a.at, a.answering) = (at, false))
+        self.observation("a", |a| (a.at, a.answering) = (at, false))
     }
 }
 
@@ -75,13 +75,13 @@ fn what_it_said_itself_counts_while_it_answers_and_for_the_mark_down_time_after(
     let demoted = || {
         published().with("a", |a| {
             a.role = published().replica("x", "b").observed.nodes[&addr("x")]
-                .sighting
+                .observation
                 .facts
                 .as_ref()
                 .map_or(Role::Primary { online_replicas: 0 }, |x| x.role.clone());
         })
     };
-    let answering = demoted().sighting("a", |a| a.at = Moment::default());
+    let answering = demoted().observation("a", |a| a.at = Moment::default());
     assert_eq!(
         answering.is_answered("a").0,
         Reason::DemotedFromOutside,
@@ -91,7 +91,7 @@ fn what_it_said_itself_counts_while_it_answers_and_for_the_mark_down_time_after(
     assert_eq!(lately, Reason::DemotedFromOutside);
     assert_eq!(demoted().last_answer(6).is_answered("a").0, Reason::Primary);
     // The node answers, but no longer says what it is.
-    let old = demoted().last_answer(6).sighting("a", |a| {
+    let old = demoted().last_answer(6).observation("a", |a| {
         (a.answering, a.trouble) = (true, Some("NOAUTH".to_owned()));
     });
     assert_eq!(old.is_answered("a").0, Reason::Primary);
@@ -111,7 +111,7 @@ fn without_zookeeper_votes_from_before_count_for_nothing_and_what_is_seen_counts
         .nodes
         .get_mut(&addr("a"))
         .expect("a is there")
-        .sighting
+        .observation
         .refused = false;
     assert!(matches!(
         back.is_answered("a").0,
@@ -120,7 +120,7 @@ fn without_zookeeper_votes_from_before_count_for_nothing_and_what_is_seen_counts
     assert_eq!(back.is_answered_by("a", false).0, Reason::Primary);
     assert!(matches!(back.is_answered("b").1, Reason::Down { .. }));
     assert_eq!(back.is_answered_by("b", false).1, Reason::Replica);
-    let silent = published().sighting("b", |b| b.vote = Some(DownReason::Unanswered));
+    let silent = published().observation("b", |b| b.vote = Some(DownReason::Unanswered));
     assert!(matches!(
         silent.is_answered_by("b", false).1,
         Reason::Down { .. }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::super::election::{Election, Refusal, elect, priority};
+use super::super::election::{Election, Ineligibility, elect, priority};
 use super::super::facts::NodeFacts;
 use super::super::lineage::held;
 use super::super::node::{Moment, NodeAddr};
@@ -44,7 +44,7 @@ pub fn choice(
         .filter_map(|addr| Some((addr, observed.online(addr)?)))
         .collect();
     let refused = refusals.iter().filter(|(addr, refusal)| {
-        *addr != chosen && Some(*addr) != replaced && **refusal != Refusal::Replaced
+        *addr != chosen && Some(*addr) != replaced && **refusal != Ineligibility::Replaced
     });
     let refused = refused.map(|(addr, refusal)| (addr.clone(), format!("it {refusal}")));
     let beaten = rivals

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use super::super::facts::Sighting;
+use super::super::facts::NodeObservation;
 use super::super::node::{Moment, NodeAddr};
 use super::super::observed::Observed;
 
@@ -95,7 +95,7 @@ fn same(one: &[Obstructed], other: &[Obstructed]) -> bool {
 fn seen(observed: &Observed) -> Vec<Obstructed> {
     let mut found = BTreeMap::<Obstacle, (BTreeSet<NodeAddr>, String)>::new();
     for (addr, node) in &observed.nodes {
-        if let Some((obstacle, answer)) = obstacle(&node.sighting) {
+        if let Some((obstacle, answer)) = obstacle(&node.observation) {
             let entry = found.entry(obstacle).or_insert_with(|| ([].into(), answer));
             entry.0.insert(addr.clone());
         }
@@ -112,11 +112,11 @@ fn seen(observed: &Observed) -> Vec<Obstructed> {
         .collect()
 }
 
-fn obstacle(sighting: &Sighting) -> Option<(Obstacle, String)> {
-    if let Some(why) = &sighting.login_refused {
+fn obstacle(observation: &NodeObservation) -> Option<(Obstacle, String)> {
+    if let Some(why) = &observation.login_refused {
         return Some((Obstacle::Password, why.clone()));
     }
-    if let Some(why) = sighting.not_commandable() {
+    if let Some(why) = observation.not_commandable() {
         let obstacle = if is_of_password(why) {
             Obstacle::Password
         } else {
@@ -124,7 +124,10 @@ fn obstacle(sighting: &Sighting) -> Option<(Obstacle, String)> {
         };
         return Some((obstacle, why.to_owned()));
     }
-    let answer = sighting.trouble.as_ref().filter(|_| sighting.answering)?;
+    let answer = observation
+        .trouble
+        .as_ref()
+        .filter(|_| observation.answering)?;
     is_of_password(answer).then(|| (Obstacle::Password, answer.clone()))
 }
 

@@ -18,7 +18,7 @@ pub(super) fn patience(limits: Limits) -> Duration {
 
 /// The silence of a node, to be displayed in words: `refused for 1.0 s, down at 5.0 s if 2 of 3 keepers agree`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Silence {
+pub struct SilenceStory {
     /// The result of the last probe: a refusal, or the trouble in words.
     what: String,
     lasts: Duration,
@@ -28,11 +28,11 @@ pub struct Silence {
     votes: Option<(usize, usize)>,
 }
 
-impl Silence {
+impl SilenceStory {
     pub(super) fn of(node: &ObservedNode, lasts: Duration, mark_down: Option<Duration>) -> Self {
-        let sighting = &node.sighting;
-        let what = match &sighting.trouble {
-            _ if sighting.refused => "refused".to_owned(),
+        let observation = &node.observation;
+        let what = match &observation.trouble {
+            _ if observation.refused => "refused".to_owned(),
             Some(trouble) => trouble.clone(),
             None => "no answer".to_owned(),
         };
@@ -49,7 +49,7 @@ impl Silence {
     }
 }
 
-impl fmt::Display for Silence {
+impl fmt::Display for SilenceStory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lasts = self.lasts.as_secs_f64();
         write!(f, "{} for {lasts:.1} s", self.what)?;

@@ -15,8 +15,8 @@ fn trio() -> Cluster {
     let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
     let mut cluster = cluster.published("a");
     for node in cluster.observed.nodes.values_mut() {
-        node.sighting.last_alive = Some(NOW);
-        node.sighting.answering_since = Some(NOW);
+        node.observation.last_alive = Some(NOW);
+        node.observation.answering_since = Some(NOW);
     }
     cluster
 }
@@ -27,13 +27,15 @@ fn later(ms: u64) -> Moment {
 
 /// The primary has refused connections since its last answer, and no keeper votes yet.
 fn refusing() -> Cluster {
-    trio().silent("a").sighting("a", |seen| seen.refused = true)
+    trio()
+        .silent("a")
+        .observation("a", |seen| seen.refused = true)
 }
 
 /// The keepers, this one included, hold the primary down.
 fn held_down() -> Cluster {
     let cluster = refusing().down("a");
-    cluster.sighting("a", |seen| seen.vote = Some(DownReason::Refused))
+    cluster.observation("a", |seen| seen.vote = Some(DownReason::Refused))
 }
 
 fn withdrawn(cluster: Cluster) -> Cluster {
@@ -92,7 +94,7 @@ fn a_silent_primary_is_told_after_a_second_once_with_the_time_at_which_it_is_dow
     );
     assert_eq!(look(&mut story, &refusing(), false, 2_000), []);
     assert_eq!(story.again(), None);
-    let back = trio().sighting("a", |seen| seen.answering_since = Some(later(3_000)));
+    let back = trio().observation("a", |seen| seen.answering_since = Some(later(3_000)));
     let answers = Event::Answers {
         node: addr("a"),
         after: Some(Duration::from_secs(3)),
@@ -103,7 +105,7 @@ fn a_silent_primary_is_told_after_a_second_once_with_the_time_at_which_it_is_dow
 #[test]
 fn a_node_that_was_never_seen_alive_has_no_time_at_which_it_is_down() {
     let mut story = Story::default();
-    let cluster = trio().silent("c").sighting("c", |seen| {
+    let cluster = trio().silent("c").observation("c", |seen| {
         seen.last_alive = None;
         seen.trouble = Some("no answer within 1s".to_owned());
     });
@@ -317,7 +319,7 @@ fn one_obstacle_at_all_nodes_is_told_once_however_each_of_them_puts_it() {
     let mut obstacles = Obstacles::default();
     assert_eq!(obstacles.look(&trio().observed, NOW), []);
     let refuse = |cluster: Cluster, name: &str| {
-        cluster.sighting(name, |seen| {
+        cluster.observation(name, |seen| {
             seen.login_refused = Some(format!("WRONGPASS at {name}"));
         })
     };
@@ -349,10 +351,10 @@ fn one_obstacle_at_all_nodes_is_told_once_however_each_of_them_puts_it() {
 #[test]
 fn nodes_with_different_obstacles_are_named_by_each() {
     let mut obstacles = Obstacles::default();
-    let cluster = trio().sighting("a", |seen| {
+    let cluster = trio().observation("a", |seen| {
         seen.login_refused = Some("WRONGPASS".to_owned());
     });
-    let cluster = cluster.sighting("b", |seen| {
+    let cluster = cluster.observation("b", |seen| {
         seen.commandable = Some(Err("its user may not run REPLICAOF".to_owned()));
     });
     obstacles.look(&cluster.observed, NOW);

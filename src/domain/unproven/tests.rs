@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::domain::confirmation::Confirmation;
 use crate::domain::plan::tests::builder::{Cluster, LIMITS, NOW, addr, cluster};
-use crate::domain::plan::{Action, Change};
+use crate::domain::plan::{Action, StateChange};
 
 fn ago(seconds: u64) -> Moment {
     Moment(NOW.0.saturating_sub(Duration::from_secs(seconds)))
@@ -27,9 +27,9 @@ fn replaced(unproven: Unproven) -> Cluster {
         .fold(cluster.published("a"), |it, name| {
             it.upstream(name, |upstream| upstream.link = down(6))
         });
-    cluster.sighting("a", |sighting| {
-        sighting.unproven = Some(unproven);
-        sighting.trouble = Some("NOAUTH Authentication required.".to_owned());
+    cluster.observation("a", |observation| {
+        observation.unproven = Some(unproven);
+        observation.trouble = Some("NOAUTH Authentication required.".to_owned());
     })
 }
 
@@ -126,7 +126,7 @@ fn a_keeper_that_has_never_read_the_primary_goes_by_the_protocol_alone() {
 #[test]
 fn nobody_but_the_primary_is_voted_down_for_that() {
     let cluster = replaced(unproven(7, Some(6), true));
-    let cluster = cluster.sighting("b", |it| it.unproven = Some(unproven(7, Some(6), true)));
+    let cluster = cluster.observation("b", |it| it.unproven = Some(unproven(7, Some(6), true)));
     assert_eq!(cluster.observed.vote(&addr("b"), NOW), None);
     let node = &cluster.observed.nodes[&addr("b")];
     assert!(node.answering().is_none(), "what it said last is another's");
@@ -163,7 +163,7 @@ fn the_primary_is_withdrawn_once_a_majority_votes_so_and_it_is_asked_once_more()
     cluster = cluster.votes("a", 2, 0);
     let withdrawn = cluster.plan();
     let (change, state) = withdrawn.into_write();
-    assert_eq!(change, Change::Withdraw);
+    assert_eq!(change, StateChange::Withdraw);
     let reason = state.intent.expect("an intent").reason;
     assert!(
         reason.contains("another process answers there, and not as the server: NOAUTH"),

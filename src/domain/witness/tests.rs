@@ -1,7 +1,7 @@
-use crate::domain::election::Refusal;
+use crate::domain::election::Ineligibility;
 use crate::domain::node::Moment;
 use crate::domain::plan::tests::builder::{Cluster, addr, cluster};
-use crate::domain::plan::{Change, Hold};
+use crate::domain::plan::{Hold, StateChange};
 
 /// A cluster that has had data and has none any more. `a` is dead, and `b` was linked to it.
 fn drained() -> Cluster {
@@ -20,7 +20,7 @@ fn another_process(cluster: Cluster) -> Cluster {
 
 #[test]
 fn an_empty_replica_whose_process_was_linked_and_is_not_behind_takes_over() {
-    let cluster = read_to(drained(), 1_000).written(Change::Withdraw);
+    let cluster = read_to(drained(), 1_000).written(StateChange::Withdraw);
     cluster.plan().assert_promotes("b");
 }
 
@@ -28,15 +28,18 @@ fn an_empty_replica_whose_process_was_linked_and_is_not_behind_takes_over() {
 fn an_empty_replica_that_is_behind_what_was_read_of_the_primary_is_refused() {
     assert_eq!(
         read_to(drained(), 1_001).plan().refusal("b"),
-        Refusal::Empty
+        Ineligibility::Empty
     );
 }
 
 #[test]
 fn a_replica_that_came_back_empty_is_refused_though_its_offset_is_that_of_the_primary() {
     let came_back = another_process(drained());
-    assert_eq!(came_back.plan().refusal("b"), Refusal::Empty);
-    assert_eq!(came_back.looked_at().plan().refusal("b"), Refusal::Empty);
+    assert_eq!(came_back.plan().refusal("b"), Ineligibility::Empty);
+    assert_eq!(
+        came_back.looked_at().plan().refusal("b"),
+        Ineligibility::Empty
+    );
 }
 
 #[test]
@@ -47,43 +50,43 @@ fn a_replica_that_came_back_empty_and_behind_is_refused_where_data_were_not_noti
         cluster
     };
     let ahead = unnoticed(read_to(another_process(drained()), 1_001));
-    assert_eq!(ahead.plan().refusal("b"), Refusal::Empty);
+    assert_eq!(ahead.plan().refusal("b"), Ineligibility::Empty);
     let equal = unnoticed(another_process(drained()));
-    equal.plan().assert_writes(Change::Withdraw, None);
+    equal.plan().assert_writes(StateChange::Withdraw, None);
 }
 
 #[test]
 fn what_a_leader_that_has_just_started_has_not_seen_another_keeper_tells() {
     let cluster = drained().told_by("keeper-2").restarted_keeper();
     let started = cluster.clone_without_told();
-    assert_eq!(started.plan().refusal("b"), Refusal::Empty);
-    cluster.plan().assert_writes(Change::Withdraw, None);
+    assert_eq!(started.plan().refusal("b"), Ineligibility::Empty);
+    cluster.plan().assert_writes(StateChange::Withdraw, None);
 }
 
 #[test]
 fn the_greatest_offset_that_any_keeper_has_read_counts() {
     let cluster = read_to(drained(), 1_001).told_by("keeper-2");
     let cluster = read_to(cluster.restarted_keeper(), 1_000);
-    assert_eq!(cluster.plan().refusal("b"), Refusal::Empty);
+    assert_eq!(cluster.plan().refusal("b"), Ineligibility::Empty);
 }
 
 #[test]
 fn links_to_an_earlier_process_of_the_primary_show_nothing() {
     let restarted = drained().restarted("a", 0, 1_000);
     let mut restarted = restarted
-        .sighting("a", |a| a.answering = true)
+        .observation("a", |a| a.answering = true)
         .votes("a", 0, 0);
     let published = restarted.observed.published.as_mut().unwrap();
     published.run_id = Some("second process of a".to_owned());
     let cluster = restarted.looked_at().down("a");
-    assert_eq!(cluster.plan().refusal("b"), Refusal::Empty);
+    assert_eq!(cluster.plan().refusal("b"), Ineligibility::Empty);
 }
 
 #[test]
 fn keepers_tell_what_they_have_seen_once_the_primary_is_voted_down_and_nothing_at_rest() {
     let healthy = cluster().primary("a").replica("b", "a").published("a");
     assert_eq!(healthy.observed.testimony(), None);
-    let voted = healthy.sighting("a", |a| {
+    let voted = healthy.observation("a", |a| {
         a.vote = Some(crate::domain::facts::DownReason::Refused);
     });
     let told = voted.observed.testimony().unwrap();
@@ -98,13 +101,13 @@ fn led_elsewhere() -> Cluster {
     let cluster = cluster.with("b", |b| {
         b.replication_id = "of a server elsewhere".to_owned();
     });
-    cluster.sighting("b", |b| b.at = Moment::default())
+    cluster.observation("b", |b| b.at = Moment::default())
 }
 
 #[test]
 fn a_replica_whose_host_leads_it_to_another_server_is_named_and_never_takes_over() {
     let cluster = led_elsewhere().looked_at();
-    let cluster = cluster.written(Change::Note);
+    let cluster = cluster.written(StateChange::Note);
     assert_eq!(cluster.state().replicas, [addr("c")].into());
     let named = Hold::FollowsAnother {
         node: addr("b"),
@@ -113,7 +116,7 @@ fn a_replica_whose_host_leads_it_to_another_server_is_named_and_never_takes_over
     cluster.plan().assert_holds(&named);
     assert!(cluster.plan().action.is_none(), "{:?}", cluster.plan());
     let dead = cluster.down("a").unlinked("b").unlinked("c");
-    let dead = dead.written(Change::Withdraw);
+    let dead = dead.written(StateChange::Withdraw);
     let foreign = "of a server elsewhere".to_owned();
     assert!(!dead.state().lineage.contains(&foreign));
     dead.plan().assert_promotes("c");
@@ -125,19 +128,19 @@ fn a_replica_that_alone_is_left_and_was_led_elsewhere_does_not_take_over() {
     let cluster = cluster.with("b", |b| {
         b.replication_id = "of a server elsewhere".to_owned();
     });
-    let cluster = cluster.sighting("b", |b| b.at = Moment::default());
+    let cluster = cluster.observation("b", |b| b.at = Moment::default());
     let dead = cluster.looked_at().down("a").unlinked("b");
-    assert_eq!(dead.plan().refusal("b"), Refusal::OtherData);
+    assert_eq!(dead.plan().refusal("b"), Ineligibility::OtherData);
 }
 
 #[test]
 fn a_history_that_the_primary_began_after_it_was_read_is_not_elsewhere() {
-    let cluster = led_elsewhere().sighting("a", |a| a.at = Moment::default());
+    let cluster = led_elsewhere().observation("a", |a| a.at = Moment::default());
     let cluster = cluster.looked_at();
     let dead = cluster
         .down("a")
         .unlinked("b")
         .down("c")
-        .written(Change::Withdraw);
+        .written(StateChange::Withdraw);
     dead.plan().assert_promotes("b");
 }

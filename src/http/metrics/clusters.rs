@@ -191,7 +191,8 @@ impl NodeState {
 /// Whether the node would carry out no command of this keeper. A node that answers, but whose state this keeper may
 /// not read, was never tried.
 fn is_barred(node: &NodeView) -> bool {
-    let sighting = &node.sighting;
-    let unread = sighting.answering && sighting.named().is_none() && sighting.obstacle().is_some();
-    sighting.not_commandable().is_some() || unread
+    let observation = &node.observation;
+    let unread =
+        observation.answering && observation.named().is_none() && observation.obstacle().is_some();
+    observation.not_commandable().is_some() || unread
 }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use super::check_counters::CheckCounters;
 use super::page::Page;
-use super::tally::Tally;
 use crate::actors::messages::{FailsafeReport, SessionReport};
 
 /// The sources of the samples.
 pub(super) struct KeeperSamples<'a> {
-    pub(super) tally: &'a Tally,
+    pub(super) check_counters: &'a CheckCounters,
     /// Whether `/ready` answers 200.
     pub(super) ready: bool,
     pub(super) uptime: Duration,
@@ -30,7 +30,7 @@ impl Page {
             "Time since the process started.",
         );
         uptime.sample(&[], keeper.uptime.as_secs_f64());
-        self.tally(keeper.tally);
+        self.check_counters(keeper.check_counters);
         if let Some(session) = keeper.session {
             self.session(session);
         }
@@ -54,7 +54,7 @@ impl Page {
             "redis_keeper_session_files_differ",
             "Keepers online whose files lack clusters or nodes that others have, or have other settings than this one's.",
         );
-        differ.sample(&[], session.odd_files());
+        differ.sample(&[], session.differing_files());
         let failsafe = session.failsafe.as_ref();
         let mut going_on = self.gauge(
             "redis_keeper_failsafe",

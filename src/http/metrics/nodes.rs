@@ -13,7 +13,7 @@ impl Page {
             clusters,
             "redis_keeper_node_up",
             "1 if the node answers this keeper's probes.",
-            |_, node| Some(u8::from(node.sighting.answering).to_string()),
+            |_, node| Some(u8::from(node.observation.answering).to_string()),
         );
         self.of_each_node(
             clusters,
@@ -72,7 +72,7 @@ impl Page {
         );
         for (cluster, view) in answered(clusters) {
             for node in &view.nodes {
-                let said = role(node.sighting.proven());
+                let said = role(node.observation.proven());
                 for role in ROLES {
                     let name = node.node.to_string();
                     let labels = [cluster.label(), ("node", &*name), ("role", role)];
@@ -100,7 +100,7 @@ fn lag_bytes(view: &ClusterView, node: &NodeView) -> Option<u64> {
         let facts = unlinked(node)?;
         let published = view.published.as_ref()?.primary.as_ref()?;
         let primary = view.nodes.iter().find(|node| node.node == *published)?;
-        let primary = primary.sighting.proven()?;
+        let primary = primary.observation.proven()?;
         let related = primary.shares_history(facts);
         related.then(|| primary.offset.saturating_sub(facts.offset))
     })
@@ -113,17 +113,17 @@ fn lag(node: &NodeView) -> Option<Duration> {
 }
 
 fn by_itself(node: &NodeView) -> Option<Duration> {
-    let facts = node.sighting.proven()?;
+    let facts = node.observation.proven()?;
     let upstream = facts.upstream()?;
     let said = match upstream.link {
         Link::Up => upstream.last_io?,
         Link::Down { since } => since.unwrap_or(facts.uptime),
     };
-    Some(said.saturating_add(node.now.since(node.sighting.at)))
+    Some(said.saturating_add(node.now.since(node.observation.at)))
 }
 
 /// The facts of a replica whose link is down.
 fn unlinked(node: &NodeView) -> Option<&NodeFacts> {
-    let facts = node.sighting.proven()?;
+    let facts = node.observation.proven()?;
     (facts.upstream()?.link != Link::Up).then_some(facts)
 }

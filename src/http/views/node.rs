@@ -6,7 +6,7 @@ use super::super::backend::NodeReport;
 use super::{min_replicas, seconds, strings};
 use crate::actors::cluster_api::NodeView;
 use crate::actors::messages::MonitorState;
-use crate::domain::facts::{DownReason, Link, Mode, NodeFacts, Role, Sighting};
+use crate::domain::facts::{DownReason, Link, Mode, NodeFacts, NodeObservation, Role};
 use crate::domain::hindrance::{Hindrance, HindranceKind};
 use crate::domain::node::Moment;
 
@@ -38,35 +38,35 @@ pub(super) fn node_view(view: &NodeView) -> Value {
                 (keeper.as_str().to_owned(), down_reason(*reason).into())
             }).collect::<serde_json::Map<_, _>>(),
         },
-        "sighting": sighting(&view.sighting, view.now),
+        "sighting": observation(&view.observation, view.now),
     })
 }
 
-fn sighting(sighting: &Sighting, now: Moment) -> Value {
+fn observation(observation: &NodeObservation, now: Moment) -> Value {
     json!({
-        "age-seconds": seconds(now.since(sighting.at)),
-        "probed": sighting.probed,
-        "answering": sighting.answering,
-        "unproven": sighting.unproven.map(|it| json!({
+        "age-seconds": seconds(now.since(observation.at)),
+        "probed": observation.probed,
+        "answering": observation.answering,
+        "unproven": observation.unproven.map(|it| json!({
             "seconds": seconds(now.since(it.since)),
             "known-before": it.known,
             "refused-since": it.refused.is_some(),
             "foreign": it.foreign,
         })),
-        "facts-outdated-seconds": sighting.outdated.map(|since| seconds(now.since(since))),
-        "vote": sighting.vote.map(down_reason),
-        "trouble": sighting.obstacle(),
-        "hindrance": sighting.hindrance.as_ref().map(|it| hindrance(it, now)),
-        "min-replicas": sighting.min_replicas.as_ref().map(|read| match read {
+        "facts-outdated-seconds": observation.outdated.map(|since| seconds(now.since(since))),
+        "vote": observation.vote.map(down_reason),
+        "trouble": observation.obstacle(),
+        "hindrance": observation.hindrance.as_ref().map(|it| hindrance(it, now)),
+        "min-replicas": observation.min_replicas.as_ref().map(|read| match read {
             Ok(values) => min_replicas(*values),
             Err(error) => json!({ "error": error }),
         }),
-        "commandable": sighting.commandable.as_ref().map(Result::is_ok),
-        "commandable-reason": sighting.not_commandable(),
-        "addresses": strings(&sighting.addresses),
-        "upstream-addresses": strings(&sighting.upstream_addresses),
-        "facts": sighting.proven().map(facts),
-        "former-facts": sighting.facts.as_ref().filter(|_| sighting.proven().is_none()).map(facts),
+        "commandable": observation.commandable.as_ref().map(Result::is_ok),
+        "commandable-reason": observation.not_commandable(),
+        "addresses": strings(&observation.addresses),
+        "upstream-addresses": strings(&observation.upstream_addresses),
+        "facts": observation.proven().map(facts),
+        "former-facts": observation.facts.as_ref().filter(|_| observation.proven().is_none()).map(facts),
     })
 }
 
@@ -137,7 +137,7 @@ fn monitor(state: &MonitorState) -> Value {
         "consecutive-failures": state.consecutive_failures,
         "probes": state.probes,
         "failures": state.failures,
-        "sighting": sighting(&state.sighting, state.now),
+        "sighting": observation(&state.observation, state.now),
     })
 }
 

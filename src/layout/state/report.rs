@@ -9,11 +9,11 @@ use super::facts::WireFacts;
 use super::task::{WireOutcome, WireTask};
 use super::witness::WireWitness;
 use super::{Document, LayoutError, WireAddr, addrs, decode, encode, wire_addrs};
-use crate::domain::drain::{Heard, Proxy};
+use crate::domain::drain::{Proxy, ProxyReport};
 use crate::domain::facts::DownReason;
 use crate::domain::group::OtherGroup;
 use crate::domain::node::{ClusterName, Generation, KeeperId, NodeAddr};
-use crate::domain::verdict::{Ended, Fresh, Report};
+use crate::domain::verdict::{KeeperReport, ProcessEnd, RelayReport};
 
 #[derive(Serialize, Deserialize)]
 struct WireReport {
@@ -35,9 +35,11 @@ struct WireReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fresh: Option<WireFresh>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    askers: Vec<WireProxy>,
+    #[serde(rename = "askers")]
+    recent_proxies: Vec<WireProxy>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    crowd: bool,
+    #[serde(rename = "crowd")]
+    overflowed: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     drains: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -157,8 +159,8 @@ impl From<WireProxy> for Proxy {
     }
 }
 
-impl From<&Heard> for WireHeard {
-    fn from(heard: &Heard) -> Self {
+impl From<&ProxyReport> for WireHeard {
+    fn from(heard: &ProxyReport) -> Self {
         Self {
             generation: heard.generation.0,
             up: heard.up.iter().map(Into::into).collect(),
@@ -168,7 +170,7 @@ impl From<&Heard> for WireHeard {
     }
 }
 
-impl From<WireHeard> for Heard {
+impl From<WireHeard> for ProxyReport {
     fn from(wire: WireHeard) -> Self {
         Self {
             generation: Generation(wire.generation),
@@ -209,7 +211,7 @@ impl TryFrom<WireGroup> for OtherGroup {
     }
 }
 
-impl Document for Report {
+impl Document for KeeperReport {
     fn encode(&self) -> Vec<u8> {
         let down = self.votes.iter().map(|(node, reason)| WireVote {
             host: node.host().to_owned(),
@@ -234,8 +236,8 @@ impl Document for Report {
                 generation: fresh.generation.0,
                 nodes: fresh.nodes.iter().map(WireFacts::from).collect(),
             }),
-            askers: self.askers.iter().map(Into::into).collect(),
-            crowd: self.crowd,
+            recent_proxies: self.recent_proxies.iter().map(Into::into).collect(),
+            overflowed: self.overflowed,
             drains: self.drains.map(|generation| generation.0),
             heard: self.heard.as_ref().map(Into::into),
             tasks: self.tasks.iter().map(Into::into).collect(),
@@ -269,17 +271,17 @@ impl Document for Report {
             unpublished: addrs(wire.unpublished),
             unread: addrs(wire.unread),
             absent: wire.absent,
-            ended: wire.ended.map(|wire| Ended {
+            ended: wire.ended.map(|wire| ProcessEnd {
                 generation: Generation(wire.generation),
                 closed: wire.closed,
             }),
             asks: wire.asks.into_iter().map(Into::into).collect(),
-            fresh: wire.fresh.map(|fresh| Fresh {
+            fresh: wire.fresh.map(|fresh| RelayReport {
                 generation: Generation(fresh.generation),
                 nodes: fresh.nodes.into_iter().map(Into::into).collect(),
             }),
-            askers: wire.askers.into_iter().map(Into::into).collect(),
-            crowd: wire.crowd,
+            recent_proxies: wire.recent_proxies.into_iter().map(Into::into).collect(),
+            overflowed: wire.overflowed,
             drains: wire.drains.map(Generation),
             heard: wire.heard.map(Into::into),
             tasks: wire.tasks.into_iter().map(Into::into).collect(),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::WireAddr;
 use crate::domain::node::{Epoch, KeeperId, NodeAddr};
-use crate::domain::task::{Command, Outcome, Task, TaskId};
+use crate::domain::task::{Task, TaskCommand, TaskId, TaskOutcome};
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct WireTask {
@@ -61,9 +61,9 @@ impl From<(&TaskId, &Task)> for WireTask {
             node: (&task.node).into(),
             run_id: task.run_id.clone(),
             command: match &task.command {
-                Command::Fence => WireCommand::Fence,
-                Command::Promote => WireCommand::Promote,
-                Command::Follow(primary) => WireCommand::Follow(primary.into()),
+                TaskCommand::Fence => WireCommand::Fence,
+                TaskCommand::Promote => WireCommand::Promote,
+                TaskCommand::Follow(primary) => WireCommand::Follow(primary.into()),
             },
         }
     }
@@ -78,35 +78,35 @@ impl From<WireTask> for (TaskId, Task) {
             node: wire.node.into(),
             run_id: wire.run_id,
             command: match wire.command {
-                WireCommand::Fence => Command::Fence,
-                WireCommand::Promote => Command::Promote,
-                WireCommand::Follow(primary) => Command::Follow(NodeAddr::from(primary)),
+                WireCommand::Fence => TaskCommand::Fence,
+                WireCommand::Promote => TaskCommand::Promote,
+                WireCommand::Follow(primary) => TaskCommand::Follow(NodeAddr::from(primary)),
             },
         };
         (id(wire.epoch, wire.number), task)
     }
 }
 
-impl From<(&TaskId, &Outcome)> for WireOutcome {
-    fn from((id, outcome): (&TaskId, &Outcome)) -> Self {
+impl From<(&TaskId, &TaskOutcome)> for WireOutcome {
+    fn from((id, outcome): (&TaskId, &TaskOutcome)) -> Self {
         Self {
             epoch: id.epoch.0,
             number: id.number,
             outcome: match outcome.clone() {
-                Outcome::Done(notes) => WireEnd::Done(notes),
-                Outcome::NotDone(why) => WireEnd::NotDone(why),
-                Outcome::Unknown(why) => WireEnd::Unknown(why),
+                TaskOutcome::Done(notes) => WireEnd::Done(notes),
+                TaskOutcome::NotDone(why) => WireEnd::NotDone(why),
+                TaskOutcome::Unknown(why) => WireEnd::Unknown(why),
             },
         }
     }
 }
 
-impl From<WireOutcome> for (TaskId, Outcome) {
+impl From<WireOutcome> for (TaskId, TaskOutcome) {
     fn from(wire: WireOutcome) -> Self {
         let outcome = match wire.outcome {
-            WireEnd::Done(notes) => Outcome::Done(notes),
-            WireEnd::NotDone(why) => Outcome::NotDone(why),
-            WireEnd::Unknown(why) => Outcome::Unknown(why),
+            WireEnd::Done(notes) => TaskOutcome::Done(notes),
+            WireEnd::NotDone(why) => TaskOutcome::NotDone(why),
+            WireEnd::Unknown(why) => TaskOutcome::Unknown(why),
         };
         (id(wire.epoch, wire.number), outcome)
     }

@@ -6,8 +6,8 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::confirmation::{Answer, Finding, Told};
-use crate::domain::drain::{Heard, Proxy};
+use crate::domain::confirmation::{Finding, PollAnswer, PollState};
+use crate::domain::drain::{Proxy, ProxyReport};
 use crate::domain::facts::{
     DownReason, Family, Link, MinReplicas, Mode, NodeFacts, Role, ServerFailover, Upstream,
     Version, Writes,
@@ -17,8 +17,8 @@ use crate::domain::group::{GroupToken, OtherGroup};
 use crate::domain::node::KeeperId;
 use crate::domain::published::Published;
 use crate::domain::published::{Deposed, Intent, Step};
-use crate::domain::task::{Command, Outcome, Task, TaskId};
-use crate::domain::verdict::{Ended, Fresh, Report};
+use crate::domain::task::{Task, TaskCommand, TaskId, TaskOutcome};
+use crate::domain::verdict::{KeeperReport, ProcessEnd, RelayReport};
 use crate::domain::witness::{LastRead, SeenReplica, Witness};
 use crate::layout::keeper::KeeperRecord;
 
@@ -156,8 +156,8 @@ prop_compose! {
 prop_compose! {
     fn heard()(
         generation: u64, up in btree_set(proxy(), 0..3), down in btree_set(proxy(), 0..3), more: bool
-    ) -> Heard {
-        Heard { generation: Generation(generation), up, down, more }
+    ) -> ProxyReport {
+        ProxyReport { generation: Generation(generation), up, down, more }
     }
 }
 
@@ -176,20 +176,20 @@ prop_compose! {
         node in addr(),
         run_id in option::of("[0-9a-f]{1,8}"),
         command in prop_oneof![
-            Just(Command::Fence),
-            Just(Command::Promote),
-            addr().prop_map(Command::Follow),
+            Just(TaskCommand::Fence),
+            Just(TaskCommand::Promote),
+            addr().prop_map(TaskCommand::Follow),
         ],
     ) -> Task {
         Task { keeper: KeeperId::new(keeper), latch, version, node, run_id, command }
     }
 }
 
-fn outcome() -> impl Strategy<Value = Outcome> {
+fn outcome() -> impl Strategy<Value = TaskOutcome> {
     prop_oneof![
-        vec(any::<String>(), 0..3).prop_map(Outcome::Done),
-        any::<String>().prop_map(Outcome::NotDone),
-        any::<String>().prop_map(Outcome::Unknown),
+        vec(any::<String>(), 0..3).prop_map(TaskOutcome::Done),
+        any::<String>().prop_map(TaskOutcome::NotDone),
+        any::<String>().prop_map(TaskOutcome::Unknown),
     ]
 }
 
@@ -221,7 +221,7 @@ proptest! {
         absent: bool,
         ended in option::of((any::<u64>(), option::of(any::<String>()))),
         asks in btree_set(addr(), 0..4),
-        (askers, crowd) in (btree_set(proxy(), 0..3), any::<bool>()),
+        (recent_proxies, overflowed) in (btree_set(proxy(), 0..3), any::<bool>()),
         drains: Option<u64>,
         heard in option::of(heard()),
         fresh in option::of((any::<u64>(), btree_map(addr(), facts(), 0..4))),
@@ -233,14 +233,14 @@ proptest! {
             btree_map(any::<String>().prop_map(ClusterName::new), btree_set(addr(), 0..3), 0..3),
         ),
     ) {
-        let fresh = fresh.map(|(generation, nodes)| Fresh { generation: Generation(generation), nodes });
+        let fresh = fresh.map(|(generation, nodes)| RelayReport { generation: Generation(generation), nodes });
         let drains = drains.map(Generation);
-        let ended = ended.map(|(generation, closed)| Ended { generation: Generation(generation), closed });
-        let report = Report {
-            votes, refused, unprobed, unpublished, unread, absent, ended, asks, fresh, askers, crowd, drains, heard, tasks, outcomes, witness,
+        let ended = ended.map(|(generation, closed)| ProcessEnd { generation: Generation(generation), closed });
+        let report = KeeperReport {
+            votes, refused, unprobed, unpublished, unread, absent, ended, asks, fresh, recent_proxies, overflowed, drains, heard, tasks, outcomes, witness,
             other_groups, overlaps,
         };
-        prop_assert_eq!(Report::decode(&report.encode()), Ok(report));
+        prop_assert_eq!(KeeperReport::decode(&report.encode()), Ok(report));
     }
 
     #[test]
@@ -261,9 +261,9 @@ proptest! {
         let findings = [Finding::Refused, Finding::Silent, Finding::Loading, Finding::Answers, Finding::Replaced, Finding::Unknown];
         let answer = |(asker, (number, finding)): (String, (u64, usize))| {
             let finding = findings[finding];
-            (KeeperId::new(asker), Answer { number, finding })
+            (KeeperId::new(asker), PollAnswer { number, finding })
         };
-        let told = |(asks, answers): (Option<u64>, BTreeMap<String, (u64, usize)>)| Told {
+        let told = |(asks, answers): (Option<u64>, BTreeMap<String, (u64, usize)>)| PollState {
             asks,
             answers: answers.into_iter().map(answer).collect(),
         };
@@ -345,13 +345,13 @@ fn a_state_without_former_settings_reads_back_and_is_written_as_before() {
 #[test]
 fn former_builds_read_a_vote_against_an_impostor_as_one_for_a_closed_connection() {
     let votes = [(NodeAddr::new("a", 1), DownReason::Impostor)].into();
-    let report = Report {
+    let report = KeeperReport {
         votes,
-        ..Report::default()
+        ..KeeperReport::default()
     };
     let written: serde_json::Value = serde_json::from_slice(&report.encode()).unwrap();
     assert_eq!(written["down"][0]["reason"], "closed", "{written}");
-    let closed = Report {
+    let closed = KeeperReport {
         votes: [(NodeAddr::new("a", 1), DownReason::Closed)].into(),
         ..report
     };

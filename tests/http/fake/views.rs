@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use redis_keeper::actors::cluster_api::{ClusterView, NodeView, ProxyView, Reason};
 use redis_keeper::domain::drain::Proxy;
-use redis_keeper::domain::election::Refusal as Ineligible;
+use redis_keeper::domain::election::Ineligibility as Ineligible;
 use redis_keeper::domain::explain::{Explanation, Successor};
 use redis_keeper::domain::facts::{
-    DownReason, Family, Mode, NodeFacts, Role, Sighting, Version, Writes,
+    DownReason, Family, Mode, NodeFacts, NodeObservation, Role, Version, Writes,
 };
 use redis_keeper::domain::lease::Lease;
 use redis_keeper::domain::node::{ClusterName, Generation, KeeperId, Moment, NodeAddr};
@@ -93,7 +93,7 @@ pub(super) fn node_view() -> NodeView {
     NodeView {
         node: primary(),
         now: NOW,
-        sighting: sighting(),
+        observation: observation(),
         verdict: Verdict {
             unreachable: 1,
             loading: 0,
@@ -111,8 +111,8 @@ pub(super) fn node_view() -> NodeView {
     }
 }
 
-pub(super) fn sighting() -> Sighting {
-    Sighting {
+pub(super) fn observation() -> NodeObservation {
+    NodeObservation {
         order: (Moment::default(), 0),
         facts: Some(NodeFacts {
             run_id: "a".repeat(40),
@@ -142,6 +142,6 @@ pub(super) fn sighting() -> Sighting {
         }),
         probed: true,
         answering: true,
-        ..Sighting::unknown(NOW)
+        ..NodeObservation::unknown(NOW)
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::keeper::{Answer, Keeper, Settings};
+use super::keeper::{HttpAnswer, Keeper, Settings};
 use super::net::Net;
 use super::redis::Redis;
 use super::wait::{SOON, eventually};
@@ -124,7 +124,7 @@ impl Keeper {
     }
 }
 
-fn yes_or_no(answer: reqwest::Result<Answer>) -> Result<bool, String> {
+fn yes_or_no(answer: reqwest::Result<HttpAnswer>) -> Result<bool, String> {
     let answer = answer.map_err(|error| error.to_string())?;
     match answer.code {
         200 => Ok(true),

@@ -43,7 +43,7 @@ pub(crate) struct Keepers(Vec<Keeper>);
 
 /// An HTTP answer.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Answer {
+pub(crate) struct HttpAnswer {
     /// The HTTP status code.
     pub(crate) code: u16,
     /// The JSON body, or the text if it is not JSON.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use redis_keeper::actors::cluster_api::{Answer, Reason, Ruling};
+use redis_keeper::actors::cluster_api::{CheckAnswer, Reason, Ruling};
 use redis_keeper::domain::node::{ClusterName, Generation, KeeperId, NodeAddr};
 
 use super::{Book, Oracle};
@@ -49,7 +49,7 @@ impl Said {
         keeper: KeeperId,
         (cluster, called): (&ClusterName, &ClusterName),
         node: &NodeAddr,
-        answer: &Answer,
+        answer: &CheckAnswer,
         (earned, at): (Option<u64>, u64),
         acknowledged: Generation,
     ) -> Self {

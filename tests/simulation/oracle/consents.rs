@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use redis_keeper::domain::failsafe::ConsentRequest;
 use redis_keeper::domain::node::{Generation, KeeperId};
-use redis_keeper::layout::circle::Registration;
+use redis_keeper::layout::failsafe_member::FailsafeMember;
 use redis_keeper::layout::paths;
 use redis_keeper::layout::state::Document as _;
 
@@ -31,11 +31,11 @@ pub(super) struct Given {
 impl Given {
     /// Notes the registered members of the failsafe group.
     pub(super) fn note(&mut self, now: u64, tree: &Tree) {
-        let registered = tree.children(paths::CIRCLE).unwrap_or_default();
+        let registered = tree.children(paths::FAILSAFE_MEMBERS).unwrap_or_default();
         let read = registered.into_iter().filter_map(|id| {
             let id = KeeperId::new(id);
             let node = tree.get(&paths::registration(&id))?;
-            let registration = Registration::decode(&node.data).ok()?;
+            let registration = FailsafeMember::decode(&node.data).ok()?;
             self.addresses.insert(id.clone(), registration.rest);
             let before = self.declared.get(&id);
             let since = |asked: &KeeperId| before.and_then(|before| before.get(asked)).copied();

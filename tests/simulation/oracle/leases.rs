@@ -7,7 +7,7 @@ use redis_keeper::layout::keeper::KeeperRecord;
 use redis_keeper::layout::paths;
 use redis_keeper::layout::state::Document as _;
 
-use crate::tree::{Change, Tree};
+use crate::tree::{NodeEvent, Tree};
 
 /// The last heartbeat of each keeper.
 #[derive(Clone, Default)]
@@ -32,10 +32,12 @@ pub(super) struct Withdrawal {
 
 impl Heartbeats {
     /// Notes the heartbeats among the changes. Returns whether a keeper acknowledges a higher generation than before.
-    pub(super) fn note(&mut self, now: u64, tree: &Tree, changes: &[Change]) -> bool {
+    pub(super) fn note(&mut self, now: u64, tree: &Tree, changes: &[NodeEvent]) -> bool {
         let mut more = false;
         for change in changes {
-            let Change::Set(path) = change else { continue };
+            let NodeEvent::Set(path) = change else {
+                continue;
+            };
             let keeper = path.strip_prefix(paths::KEEPERS);
             let Some(keeper) = keeper.and_then(|path| path.strip_prefix('/')) else {
                 continue;

@@ -78,7 +78,7 @@ impl Oracle {
         let leader = choice.map_or_else(|| keeper.to_owned(), |choice| choice.leader.clone());
         let unseen = choice.map(|choice| choice.unseen.clone());
         let unseen = unseen.unwrap_or_default();
-        book.errands += u32::from(leader != keeper);
+        book.delegated_promotions += u32::from(leader != keeper);
         let leader = leader.as_str();
         let condition = server.condition();
         if condition.follows.as_ref() == Some(node) {

@@ -6,7 +6,7 @@
 use redis_keeper::layout::paths;
 
 use super::Oracle;
-use crate::tree::{Change, Tree};
+use crate::tree::{NodeEvent, Tree};
 
 /// How long after an event keepers may still write about it, in microseconds.
 const SETTLES: u64 = 4_000_000;
@@ -59,7 +59,7 @@ impl Oracle {
     /// Judges a transaction with its changes; a transaction that failed has none.
     ///
     /// At rest, each keeper may write its heartbeats and [`OTHERS`] transactions a minute.
-    pub(super) fn judge_rest(&self, tree: &Tree, changes: &[Change]) {
+    pub(super) fn judge_rest(&self, tree: &Tree, changes: &[NodeEvent]) {
         let now = self.world.now();
         let mut rest = self.rest.borrow_mut();
         if changes.iter().any(disturbs) {
@@ -96,7 +96,7 @@ impl Rest {
         self.latest.clear();
     }
 
-    fn note(&mut self, changes: &[Change]) {
+    fn note(&mut self, changes: &[NodeEvent]) {
         self.transactions += 1;
         let latest = changes.first().map_or("nothing", path);
         if !latest.starts_with(paths::KEEPERS) {
@@ -108,16 +108,16 @@ impl Rest {
     }
 }
 
-fn path(change: &Change) -> &str {
+fn path(change: &NodeEvent) -> &str {
     match change {
-        Change::Created(path) | Change::Set(path) | Change::Deleted(path) => path,
+        NodeEvent::Created(path) | NodeEvent::Set(path) | NodeEvent::Deleted(path) => path,
     }
 }
 
 /// Whether a change is an event: a publication, or the beginning or the end of a session.
-fn disturbs(change: &Change) -> bool {
+fn disturbs(change: &NodeEvent) -> bool {
     let path = path(change);
     let session = path.starts_with(paths::KEEPERS) || path.starts_with(paths::LEADER);
-    let beat = matches!(change, Change::Set(_));
+    let beat = matches!(change, NodeEvent::Set(_));
     path == paths::GENERATION || session && !beat
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use redis_keeper::domain::facts::DownReason;
 use redis_keeper::domain::node::{ClusterName, KeeperId, NodeAddr};
-use redis_keeper::domain::verdict::Report;
+use redis_keeper::domain::verdict::KeeperReport;
 use redis_keeper::layout::paths;
 use redis_keeper::layout::state::Document as _;
 
@@ -61,7 +61,7 @@ impl Oracle {
         let mut absent = 0;
         for keeper in keepers {
             let path = paths::report(name, &KeeperId::new(keeper));
-            let report = tree.get(&path).map(|node| Report::decode(&node.data));
+            let report = tree.get(&path).map(|node| KeeperReport::decode(&node.data));
             if let Some(Ok(report)) = report {
                 absent += usize::from(report.absent);
                 for (node, reason) in &report.votes {

@@ -11,8 +11,8 @@ use redis_keeper::domain::facts::{DownReason, MinReplicas};
 use redis_keeper::domain::group::ProbeName;
 use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
 use redis_keeper::ports::redis::{
-    Alive, Clients, CommandConnection, CommandError, Depth, Fence, Obstacle, ProbeConnection,
-    ProbeFailure, Redis, RedisNode, Remember, Stir,
+    Alive, Clients, CommandConnection, CommandError, CommandObstacle, ConnectionEvent, Depth,
+    Fence, ProbeConnection, ProbeFailure, Redis, RedisNode, Remember,
 };
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
@@ -69,7 +69,7 @@ struct Probing {
 }
 
 /// A server's answer to a probe.
-struct Told {
+struct ProbeReply {
     alive: Alive,
     /// The server closes the connection right after this answer.
     last: bool,
@@ -201,15 +201,17 @@ impl RedisNode for Node {
         }
     }
 
-    async fn try_commands(&self) -> Result<(), Obstacle> {
+    async fn try_commands(&self) -> Result<(), CommandObstacle> {
         let socket = self.socket();
         match timeout(COMMAND_TIMEOUT, socket.open(None)).await {
             Ok(Ok(())) => match socket.server.error(socket.opened) {
-                Some(error) => Err(Obstacle::Refused(error.to_owned())),
+                Some(error) => Err(CommandObstacle::Refused(error.to_owned())),
                 None => Ok(()),
             },
-            Ok(Err(why)) => Err(Obstacle::Unanswered(why.to_owned())),
-            Err(_) => Err(Obstacle::Unanswered("no connection in time".to_owned())),
+            Ok(Err(why)) => Err(CommandObstacle::Unanswered(why.to_owned())),
+            Err(_) => Err(CommandObstacle::Unanswered(
+                "no connection in time".to_owned(),
+            )),
         }
     }
 }
@@ -228,7 +230,7 @@ impl ProbeConnection for Probing {
         let alive = Rc::new(RefCell::new(None));
         let told = Rc::clone(&alive);
         let answer = self.socket.answer(move |inlet| {
-            let Some(Told { alive, last }) = told.borrow_mut().take() else {
+            let Some(ProbeReply { alive, last }) = told.borrow_mut().take() else {
                 return;
             };
             inlet.answers.borrow_mut().push_back((number, alive));
@@ -252,7 +254,7 @@ impl ProbeConnection for Probing {
                 (None, Some(error)) => only_error(error, depth),
                 (None, None) => tell(&server, depth),
             };
-            *alive.borrow_mut() = Some(Told {
+            *alive.borrow_mut() = Some(ProbeReply {
                 alive: told,
                 last: server.turns_away(opened),
             });
@@ -294,18 +296,18 @@ impl ProbeConnection for Probing {
         told.await.ok()
     }
 
-    async fn stirred(&mut self) -> Stir {
+    async fn next_event(&mut self) -> ConnectionEvent {
         let inlet = &self.socket.inlet;
         loop {
             if inlet.answers.borrow_mut().pop_front().is_some() {
                 self.tell_judge();
-                return Stir::Answered;
+                return ConnectionEvent::Answered;
             }
             if inlet.closed.get() {
                 return if inlet.reset.get() {
-                    Stir::Lost
+                    ConnectionEvent::Lost
                 } else {
-                    Stir::Closed
+                    ConnectionEvent::Closed
                 };
             }
             inlet.news.notified().await;

@@ -15,7 +15,7 @@ use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
 use super::set_up::config;
-use super::{Outcome, in_a_runtime};
+use super::{RunResult, in_a_runtime};
 use crate::clients::ask;
 use crate::keeper::{Keeper, Surroundings};
 use crate::network::{Cut, Host, Network};
@@ -52,7 +52,7 @@ const REPLACED_WITHIN: u64 = 5_000_000;
 const PROMOTIONS: u32 = 12;
 
 /// Runs a seed with two groups.
-pub(crate) fn run_groups(seed: u64, loud: bool) -> Outcome {
+pub(crate) fn run_groups(seed: u64, loud: bool) -> RunResult {
     in_a_runtime(simulate(seed, loud))
 }
 
@@ -82,17 +82,17 @@ struct Shared {
     died: Cell<Option<u64>>,
 }
 
-async fn simulate(seed: u64, loud: bool) -> Outcome {
+async fn simulate(seed: u64, loud: bool) -> RunResult {
     let world = World::new(seed, loud);
     let pump = spawn_local(Rc::clone(&world).go_on());
     let shared = Rc::new(Shared::set_up(seed, &world));
     shared.begin();
     shared.watch().await;
-    let outcome = Outcome {
+    let outcome = RunResult {
         violation: world.violation(),
         digest: world.digest(),
         withdrawals: 0,
-        errands: 0,
+        delegated_promotions: 0,
         gap: 0,
         writes: 0,
         lost: 0,

@@ -62,28 +62,28 @@ const SERVERS_FAIL: [Fault; 16] = [
 ];
 
 /// The steps of a switchover. The numbers count the times of one way over the network.
-const STEPS: [Step; 17] = [
-    Step::Asked(0),
-    Step::Asked(1),
-    Step::Withdrawn(0),
-    Step::Withdrawn(1),
-    Step::Withdrawn(2),
-    Step::Withdrawn(4),
-    Step::Chosen(0),
-    Step::Chosen(1),
-    Step::Chosen(2),
-    Step::Chosen(3),
-    Step::Chosen(4),
-    Step::Chosen(5),
-    Step::Chosen(6),
-    Step::Chosen(8),
-    Step::Chosen(10),
-    Step::Chosen(12),
-    Step::Chosen(16),
+const STEPS: [InterruptedAt; 17] = [
+    InterruptedAt::Asked(0),
+    InterruptedAt::Asked(1),
+    InterruptedAt::Withdrawn(0),
+    InterruptedAt::Withdrawn(1),
+    InterruptedAt::Withdrawn(2),
+    InterruptedAt::Withdrawn(4),
+    InterruptedAt::Chosen(0),
+    InterruptedAt::Chosen(1),
+    InterruptedAt::Chosen(2),
+    InterruptedAt::Chosen(3),
+    InterruptedAt::Chosen(4),
+    InterruptedAt::Chosen(5),
+    InterruptedAt::Chosen(6),
+    InterruptedAt::Chosen(8),
+    InterruptedAt::Chosen(10),
+    InterruptedAt::Chosen(12),
+    InterruptedAt::Chosen(16),
 ];
 
 #[derive(Debug, Clone, Copy)]
-enum Step {
+enum InterruptedAt {
     Asked(u64),
     Withdrawn(u64),
     Chosen(u64),
@@ -123,12 +123,12 @@ impl Schedule {
         let ways = |ways: u64| ways * schedule.latency;
         let jitter = chance.between(0, schedule.latency);
         let when = match step {
-            Step::Asked(after) => When::At(ASKED + ways(after) + jitter),
-            Step::Withdrawn(after) => When::Withdrawal {
+            InterruptedAt::Asked(after) => When::At(ASKED + ways(after) + jitter),
+            InterruptedAt::Withdrawn(after) => When::Withdrawal {
                 number: 1,
                 after: ways(after) + jitter,
             },
-            Step::Chosen(after) => When::Choice {
+            InterruptedAt::Chosen(after) => When::Choice {
                 number: 1,
                 after: ways(after) + jitter,
             },

@@ -7,7 +7,7 @@ use redis_keeper::ports::coordination::Fired;
 use tokio::sync::oneshot;
 
 use crate::network::Lane;
-use crate::tree::{Change, Tree, parent};
+use crate::tree::{NodeEvent, Tree, parent};
 use crate::world::Event;
 
 /// The server that a session's client is connected to.
@@ -35,7 +35,7 @@ pub(super) enum Watched {
 /// A watch that a read leaves with the follower.
 pub(super) type Arm = Option<(Watched, String, oneshot::Sender<Fired>)>;
 pub(super) type Read = Box<dyn FnOnce(&Tree) -> (Event, Arm)>;
-pub(super) type Written = (Vec<Change>, Event);
+pub(super) type Written = (Vec<NodeEvent>, Event);
 pub(super) type Write = Box<dyn FnOnce(&mut Tree, i64) -> Written>;
 
 /// A request: its work at the servers, which yields the event at the arrival of the answer.
@@ -69,11 +69,11 @@ impl Follower {
     }
 
     /// The watches that a change fires.
-    pub(super) fn fired(&mut self, change: &Change) -> Vec<(oneshot::Sender<Fired>, Fired)> {
-        let deleted = matches!(change, Change::Deleted(_));
+    pub(super) fn fired(&mut self, change: &NodeEvent) -> Vec<(oneshot::Sender<Fired>, Fired)> {
+        let deleted = matches!(change, NodeEvent::Deleted(_));
         let keys = match change {
-            Change::Set(path) => vec![(Watched::Node, path.clone())],
-            Change::Created(path) | Change::Deleted(path) => vec![
+            NodeEvent::Set(path) => vec![(Watched::Node, path.clone())],
+            NodeEvent::Created(path) | NodeEvent::Deleted(path) => vec![
                 (Watched::Node, path.clone()),
                 (Watched::Children, path.clone()),
                 (Watched::Children, parent(path).to_owned()),

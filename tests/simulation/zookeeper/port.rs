@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use super::{Arm, Client, Ensemble, TIMEOUT, Watched, Work};
 use crate::keeper::Process;
 use crate::network::Lane;
-use crate::tree::{Change, Tree};
+use crate::tree::{NodeEvent, Tree};
 use crate::world::Event;
 
 type Result<T> = std::result::Result<T, CoordinationError>;
@@ -33,9 +33,9 @@ struct Session {
 }
 
 /// The receiver of an answer, whichever way the answer comes.
-type Answer<T> = Rc<RefCell<Option<oneshot::Sender<Result<T>>>>>;
+type ReplyTo<T> = Rc<RefCell<Option<oneshot::Sender<Result<T>>>>>;
 
-fn give<T>(answer: &Answer<T>, outcome: Result<T>) {
+fn give<T>(answer: &ReplyTo<T>, outcome: Result<T>) {
     if let Some(answer) = answer.borrow_mut().take() {
         // The receiver may have stopped waiting.
         let _ = answer.send(outcome);
@@ -93,7 +93,7 @@ impl Session {
 
     fn write<T: 'static>(
         &self,
-        write: impl FnOnce(&mut Tree, i64) -> Result<(T, Vec<Change>)> + 'static,
+        write: impl FnOnce(&mut Tree, i64) -> Result<(T, Vec<NodeEvent>)> + 'static,
     ) -> Sent<T> {
         self.send(|answer| {
             Work::Write(Box::new(move |tree, session| {
@@ -107,9 +107,9 @@ impl Session {
         })
     }
 
-    fn send<T: 'static>(&self, work: impl FnOnce(Answer<T>) -> Work) -> Sent<T> {
+    fn send<T: 'static>(&self, work: impl FnOnce(ReplyTo<T>) -> Work) -> Sent<T> {
         let (tell, told) = oneshot::channel();
-        let answer: Answer<T> = Rc::new(RefCell::new(Some(tell)));
+        let answer: ReplyTo<T> = Rc::new(RefCell::new(Some(tell)));
         let lost = Rc::clone(&answer);
         let lost = Box::new(move |error| give(&lost, Err(error)));
         self.client.request(&self.ensemble, work(answer), lost);

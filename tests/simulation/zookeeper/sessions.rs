@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::follower::Follower;
-use super::{Client, Ensemble, Line, TICK, TIMEOUT};
+use super::{Client, Ensemble, ServerSession, TICK, TIMEOUT};
 use crate::world::note;
 
 impl Ensemble {
@@ -22,13 +22,13 @@ impl Ensemble {
             let id = state.last_session;
             let client = client(id);
             let follower = Follower::new(1, Rc::clone(&state.tree));
-            let line = Line {
+            let server_session = ServerSession {
                 client: Rc::clone(&client),
                 heard: now,
                 over: false,
                 follower,
             };
-            state.sessions.insert(id, line);
+            state.sessions.insert(id, server_session);
             client
         };
         note!(
@@ -57,8 +57,11 @@ impl Ensemble {
         let now = self.world.now();
         let overdue = {
             let state = self.state.borrow();
-            let living = state.sessions.get(&id).filter(|line| !line.over);
-            let heard = living.map(|line| line.heard);
+            let living = state
+                .sessions
+                .get(&id)
+                .filter(|server_session| !server_session.over);
+            let heard = living.map(|server_session| server_session.heard);
             state.up && heard.is_some_and(|heard| now > heard + TIMEOUT)
         };
         if overdue {
@@ -74,7 +77,7 @@ impl Ensemble {
         let mut state = self.state.borrow_mut();
         let present = Rc::clone(&state.tree);
         let reachable = state.up && self.network.passes(client.process.host, self.host);
-        let Some(line) = state.sessions.get_mut(&client.id) else {
+        let Some(server_session) = state.sessions.get_mut(&client.id) else {
             drop(state);
             if reachable {
                 client.over(&self.world);
@@ -88,20 +91,20 @@ impl Ensemble {
                 drop(state);
                 self.drop_connection(client.id, 0);
             }
-            Some(connection) if connection != line.follower.connection => {
+            Some(connection) if connection != server_session.follower.connection => {
                 drop(state);
                 client.lost(&self.world, 0);
             }
             Some(_) if reachable => {
                 client.heard.set(now);
-                if !line.follower.cut {
-                    line.heard = now;
+                if !server_session.follower.cut {
+                    server_session.heard = now;
                 }
             }
             None if reachable && now >= client.retry_at.get() => {
                 let connection = client.connections.get() + 1;
-                line.follower = Follower::new(connection, present);
-                line.heard = now;
+                server_session.follower = Follower::new(connection, present);
+                server_session.heard = now;
                 drop(state);
                 note!(
                     self.world,

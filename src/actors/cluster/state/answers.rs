@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use super::State;
 use crate::actors::cluster_api::{
-    Answer, Ask, ClusterStatus, ClusterView, Contradiction, NodeView, ProxyView, Question, Reason,
-    Ruling,
+    CheckAnswer, ClusterStatus, ClusterView, Contradiction, NodeView, ProxyView, Question, Reason,
+    Ruling, RunCheck,
 };
 use crate::domain::explain::{Explanation, explain};
-use crate::domain::facts::Sighting;
+use crate::domain::facts::NodeObservation;
 use crate::domain::lease::Lease;
 use crate::domain::names::known_addresses;
 use crate::domain::node::{Moment, NodeAddr};
@@ -19,20 +19,20 @@ use crate::domain::serving::Serving;
 impl State {
     pub(in crate::actors::cluster) fn answer(
         &self,
-        ask: &Ask,
+        ask: &RunCheck,
         lease: Lease,
         now: Moment,
-    ) -> Answer {
+    ) -> CheckAnswer {
         let named = self
             .observed
             .nodes
             .iter()
-            .map(|(addr, node)| (addr, &node.sighting.addresses));
+            .map(|(addr, node)| (addr, &node.observation.addresses));
         let unlisted = self.observed.unlisted.iter();
         let unlisted = unlisted.map(|(addr, it)| (addr, &it.addresses));
         let found = ask.node.find(named).or_else(|| ask.node.find(unlisted));
         let Some(addr) = found else {
-            return Answer::unknown(self.not_found(ask, lease.holds(now)));
+            return CheckAnswer::unknown(self.not_found(ask, lease.holds(now)));
         };
         let deadline = self.deadline(ask.question, lease);
         let reason = self.reason(addr, ask.question, lease, now);
@@ -43,7 +43,7 @@ impl State {
             None => (addr, reason),
         };
         let says = matches!(reason.ruling(), Ruling::Yes | Ruling::No);
-        Answer {
+        CheckAnswer {
             reason,
             node: Some(addr.clone()),
             generation: self
@@ -103,11 +103,11 @@ impl State {
     }
 
     /// The node that a check names and the node at its address, if they are two servers.
-    fn misnamed(&self, ask: &Ask) -> Option<Contradiction> {
+    fn misnamed(&self, ask: &RunCheck) -> Option<Contradiction> {
         let nodes = self.observed.nodes.iter();
         let found = ask
             .node
-            .contradiction(nodes.map(|(addr, node)| (addr, &node.sighting.addresses)))?;
+            .contradiction(nodes.map(|(addr, node)| (addr, &node.observation.addresses)))?;
         let aliases = self.observed.aliases();
         let stands = |addr| aliases.get(addr).copied().unwrap_or(addr);
         (stands(&found.named) != stands(&found.at)).then_some(found)
@@ -124,7 +124,7 @@ impl State {
 
     /// The reason for a node that this keeper's file lacks. Other keepers may have that node: published, or in a file
     /// that differs. Only a keeper that is up to date can say that no such node exists.
-    fn not_found(&self, ask: &Ask, up_to_date: bool) -> Reason {
+    fn not_found(&self, ask: &RunCheck, up_to_date: bool) -> Reason {
         if self.shared.is_none() {
             return Reason::NoState;
         }
@@ -136,7 +136,7 @@ impl State {
         }
         let nodes = self.observed.nodes.iter();
         let unresolved = nodes.filter(|(addr, node)| {
-            known_addresses(addr.host(), &node.sighting.addresses).is_empty()
+            known_addresses(addr.host(), &node.observation.addresses).is_empty()
         });
         let mut ports = unresolved.map(|(addr, _)| addr.port());
         let asked = ask.node.literal();
@@ -201,7 +201,7 @@ impl State {
                 .unwrap_or_default(),
             leading: self.leading().map(|leading| leading.epoch),
             writable: self.any_writable(lease, now),
-            plan: self.plan.told(&self.observed),
+            plan: self.plan.summary(&self.observed),
             held: self.held().iter().map(Hold::kind).collect(),
             nodes: self
                 .observed
@@ -243,14 +243,14 @@ impl State {
                 }),
             );
         }
-        let facts = node.sighting.proven();
+        let facts = node.observation.proven();
         let lag = self.observed.lag(addr);
         Some(NodeView {
             node: addr.clone(),
             now,
-            sighting: Sighting {
+            observation: NodeObservation {
                 vote: self.observed.vote(addr, now),
-                ..node.sighting.clone()
+                ..node.observation.clone()
             },
             verdict: node.verdict,
             votes,
@@ -260,19 +260,19 @@ impl State {
             lag_bytes: lag.map(|lag| lag.bytes),
             lag_seconds: lag.and_then(|lag| lag.seconds),
             age: node
-                .sighting
+                .observation
                 .facts
                 .is_some()
-                .then(|| now.since(node.sighting.at)),
+                .then(|| now.since(node.observation.at)),
         })
     }
 
     fn serving(&self, lease: Lease, now: Moment) -> Serving<'_> {
-        let recounting = self.shared.as_ref().is_some_and(|it| it.recounting);
+        let relisting = self.shared.as_ref().is_some_and(|it| it.relisting);
         Serving {
             observed: &self.observed,
             policy: &self.settings.policy,
-            votes_current: lease.holds(now) && !lease.consented && !recounting,
+            votes_current: lease.holds(now) && !lease.consented && !relisting,
             now,
         }
     }

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::State;
-use crate::actors::messages::{Commanded, SettingsTried};
+use crate::actors::messages::{CommandEnded, SettingsTried};
 use crate::domain::node::{KeeperId, Moment, NodeAddr};
-use crate::domain::observed::Failure;
+use crate::domain::observed::CommandFailure;
 
 impl State {
     /// Notes the outcome of a command to a node.
-    pub(in crate::actors::cluster) fn commanded(&mut self, commanded: Commanded, now: Moment) {
-        let Commanded {
+    pub(in crate::actors::cluster) fn commanded(&mut self, commanded: CommandEnded, now: Moment) {
+        let CommandEnded {
             node,
             promotion,
             through,
@@ -37,7 +37,7 @@ impl State {
 }
 
 fn note_failure(
-    failures: &mut BTreeMap<NodeAddr, Failure>,
+    failures: &mut BTreeMap<NodeAddr, CommandFailure>,
     node: NodeAddr,
     through: Option<KeeperId>,
     (failure, cut): (Option<String>, bool),
@@ -51,7 +51,7 @@ fn note_failure(
     let times = before.as_ref().map_or(0, |failure| failure.times) + 1;
     let cuts = before.as_ref().map_or(0, |failure| failure.cuts) + 1;
     let before = before.map(|failure| failure.through).unwrap_or_default();
-    let failure = Failure {
+    let failure = CommandFailure {
         at: now,
         times,
         why,

@@ -12,9 +12,9 @@ use crate::domain::files::{Difference, odd};
 use crate::domain::names::{Addresses, Identity, Names, identity, mentioned};
 use crate::domain::node::{KeeperId, Moment, NodeAddr};
 use crate::domain::observed::Unlisted;
-use crate::domain::plan::{Action, Change};
+use crate::domain::plan::{Action, StateChange};
 use crate::domain::published::Published;
-use crate::domain::verdict::{Report, voters};
+use crate::domain::verdict::{KeeperReport, voters};
 
 /// The pause until a name that did not resolve is looked up again.
 const RESOLVE_AGAIN_AFTER: std::time::Duration = std::time::Duration::from_secs(10);
@@ -58,7 +58,7 @@ impl State {
         self.foreign.names = names;
         let shared = self.localised(&received);
         self.observed.published.clone_from(&shared.published);
-        self.observed.succession = None;
+        self.observed.last_failover = None;
         self.shared = Some(shared);
         self.note_unlisted();
     }
@@ -66,7 +66,7 @@ impl State {
     fn read_names(&self, received: &SharedState) -> Names {
         let nodes = self.observed.nodes.iter();
         let listed = nodes
-            .map(|(addr, node)| (addr, &node.sighting.addresses))
+            .map(|(addr, node)| (addr, &node.observation.addresses))
             .collect();
         let published = received.published.iter();
         let states = published.flat_map(|state| {
@@ -116,8 +116,8 @@ impl State {
         let own = |addr: &NodeAddr, at: &Addresses| {
             let mut nodes = self.observed.nodes.iter();
             nodes.any(|(own, node)| {
-                let its = &node.sighting.addresses;
-                let settled = !at.is_empty() && node.sighting.probed;
+                let its = &node.observation.addresses;
+                let settled = !at.is_empty() && node.observation.probed;
                 !settled && identity((addr, at), (own, its)) == Identity::Unknown
             })
         };
@@ -201,7 +201,7 @@ impl State {
         };
         let state = match &mut decision.plan.action {
             // A new primary is published by the name in its leader's file, so that old names die out.
-            Some(Action::Write { change, .. }) if *change == Change::Publish => None,
+            Some(Action::Write { change, .. }) if *change == StateChange::Publish => None,
             Some(
                 Action::Write { state, .. }
                 | Action::Promote { state, .. }
@@ -216,7 +216,7 @@ impl State {
     }
 
     /// The keepers online whose files differ from those of most keepers, with the difference.
-    pub(in crate::actors::cluster) fn odd_files(&self) -> BTreeMap<KeeperId, Difference> {
+    pub(in crate::actors::cluster) fn differing_files(&self) -> BTreeMap<KeeperId, Difference> {
         let shared = self.shared.as_ref();
         shared
             .map(|shared| odd(&shared.keepers, &shared.reports))
@@ -232,7 +232,7 @@ impl State {
         let online = reports
             .iter()
             .filter(|(keeper, _)| keepers.contains(*keeper));
-        let lacks = |report: &Report| -> Vec<String> {
+        let lacks = |report: &KeeperReport| -> Vec<String> {
             if report.absent {
                 return vec!["the whole cluster".to_owned()];
             }

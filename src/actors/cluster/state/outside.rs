@@ -10,14 +10,14 @@ impl State {
         let Some(known) = self.observed.nodes.get(node) else {
             return;
         };
-        let sighting = &known.sighting;
-        let Some(facts) = sighting.named() else {
+        let observation = &known.observation;
+        let Some(facts) = observation.named() else {
             return;
         };
         let published = self.observed.published.as_ref();
         if self
             .outside
-            .seen(node, facts, published, leads, sighting.at)
+            .seen(node, facts, published, leads, observation.at)
         {
             tracing::warn!(
                 cluster = %self.settings.name, %node, is_primary = facts.is_primary(),

@@ -44,6 +44,6 @@ impl State {
         &self,
     ) -> impl Iterator<Item = (&NodeAddr, &BTreeSet<IpAddr>)> + Clone {
         let nodes = self.observed.nodes.iter();
-        nodes.map(|(addr, node)| (addr, &node.sighting.addresses))
+        nodes.map(|(addr, node)| (addr, &node.observation.addresses))
     }
 }

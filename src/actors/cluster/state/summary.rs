@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use super::State;
-use crate::actors::cluster::draining::{refused_early, refused_since};
-use crate::actors::cluster::telling::unanswered;
+use crate::actors::cluster::fact_relay::unanswered;
+use crate::actors::cluster::proxy_drain::{refused_early, refused_since};
 use crate::actors::messages::{Decision, Leadership};
 use crate::domain::names::known_addresses;
 use crate::domain::node::{Moment, NodeAddr};
 use crate::domain::observed::{ObservedNode, Requested};
 use crate::domain::plan::{Hold, Plan};
 use crate::domain::published::Published;
-use crate::domain::verdict::Report;
+use crate::domain::verdict::KeeperReport;
 
 impl State {
     /// The reasons for everything that is left undone, if this keeper leads.
@@ -32,16 +32,16 @@ impl State {
     /// - its own votes;
     /// - what it asks for, if it leads;
     /// - what it tells the leader.
-    pub(in crate::actors::cluster) fn report(&self, now: Moment) -> Report {
-        let (askers, crowd) = self.proxies.lately(now);
+    pub(in crate::actors::cluster) fn report(&self, now: Moment) -> KeeperReport {
+        let (recent_proxies, overflowed) = self.proxies.lately(now);
         let vote = |addr: &NodeAddr| Some((addr.clone(), self.observed.vote(addr, now)?));
-        Report {
+        KeeperReport {
             votes: self.observed.nodes.keys().filter_map(vote).collect(),
             asks: match self.leading() {
                 Some(_) => unanswered(&self.observed),
                 None => BTreeSet::new(),
             },
-            fresh: self.telling.told(),
+            fresh: self.fact_relay.report(),
             tasks: self.tasks.listed(),
             outcomes: self.tasks.outcomes(),
             witness: self.observed.testimony(),
@@ -51,12 +51,12 @@ impl State {
             unread: self.unread(),
             absent: false,
             ended: refused_since(&self.observed),
-            askers,
-            crowd,
+            recent_proxies,
+            overflowed,
             drains: self.drains.map(|(generation, _)| generation),
             heard: self
                 .proxies
-                .told()
+                .report()
                 .filter(|_| self.drains.is_none())
                 .cloned(),
             other_groups: self.met.clone(),
@@ -75,11 +75,12 @@ impl State {
     /// - the host name was probed, and has never resolved here.
     fn unread(&self) -> BTreeSet<NodeAddr> {
         let nodes = self.observed.nodes.iter();
-        let unread = nodes.filter(|(addr, ObservedNode { sighting, .. })| {
-            let turned_away = sighting.answering && sighting.obstacle().is_some();
-            let unknown = sighting.probed && sighting.facts.is_none() && sighting.vote.is_none();
-            let barred = sighting.not_commandable().is_some();
-            let nowhere = || known_addresses(addr.host(), &sighting.addresses).is_empty();
+        let unread = nodes.filter(|(addr, ObservedNode { observation, .. })| {
+            let turned_away = observation.answering && observation.obstacle().is_some();
+            let unknown =
+                observation.probed && observation.facts.is_none() && observation.vote.is_none();
+            let barred = observation.not_commandable().is_some();
+            let nowhere = || known_addresses(addr.host(), &observation.addresses).is_empty();
             turned_away || barred || unknown && nowhere()
         });
         unread.map(|(addr, _)| addr.clone()).collect()
@@ -105,7 +106,7 @@ impl State {
     }
 
     /// Whether this keeper leads, and has an action or a hold in its plan.
-    pub(in crate::actors::cluster) fn wants_leader(&self) -> bool {
+    pub(in crate::actors::cluster) fn needs_leader(&self) -> bool {
         self.leading().is_some() && (self.plan.action.is_some() || !self.plan.holds.is_empty())
     }
 
@@ -115,7 +116,7 @@ impl State {
             .observed
             .nodes
             .iter()
-            .filter(|(_, node)| node.sighting.vote.is_none());
+            .filter(|(_, node)| node.observation.vote.is_none());
         asked.map(|(addr, _)| addr.clone()).collect()
     }
 

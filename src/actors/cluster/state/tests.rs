@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::*;
-use crate::actors::cluster_api::{Ask, NodeRef, Question, Reason};
+use crate::actors::cluster_api::{NodeRef, Question, Reason, RunCheck};
 use crate::domain::facts::DownReason;
 use crate::domain::lease::Lease;
 use crate::domain::published::Published;
-use crate::domain::verdict::Report;
+use crate::domain::verdict::KeeperReport;
 
 fn node() -> NodeAddr {
     NodeAddr::new("a", 1)
@@ -33,15 +33,15 @@ fn state_of(node: NodeAddr) -> State {
 }
 
 /// A state in which these keepers are online, and `me` votes the node down.
-fn voted<const COUNT: usize>(keepers: [&str; COUNT], recounting: bool) -> SharedState {
-    let report = Report {
+fn voted<const COUNT: usize>(keepers: [&str; COUNT], relisting: bool) -> SharedState {
+    let report = KeeperReport {
         votes: [(node(), DownReason::Refused)].into(),
-        ..Report::default()
+        ..KeeperReport::default()
     };
     SharedState {
         reports: [(KeeperId::new("me"), report)].into(),
         keepers: keepers.map(KeeperId::new).into(),
-        recounting,
+        relisting,
         ..SharedState::default()
     }
 }
@@ -65,17 +65,17 @@ fn a_vote_counts_for_nothing_until_it_is_known_of_whom_it_is_to_be_a_majority() 
 fn figures_for_display_are_taken_in_and_what_matters_is_left_to_be_told() {
     let mut state = state();
     let later = Moment(Duration::from_secs(9));
-    let seen = |order, refused| Sighting {
+    let seen = |order, refused| NodeObservation {
         order: (Moment::default(), order),
         refused,
-        ..Sighting::unknown(later)
+        ..NodeObservation::unknown(later)
     };
     state.measured(&node(), seen(2, false));
-    assert_eq!(state.observed.nodes[&node()].sighting.at, later);
+    assert_eq!(state.observed.nodes[&node()].observation.at, later);
     state.measured(&node(), seen(3, true));
-    assert!(!state.observed.nodes[&node()].sighting.refused);
-    state.sighted(&node(), seen(3, true));
-    assert!(state.observed.nodes[&node()].sighting.refused);
+    assert!(!state.observed.nodes[&node()].observation.refused);
+    state.node_observed(&node(), seen(3, true));
+    assert!(state.observed.nodes[&node()].observation.refused);
 }
 
 #[test]
@@ -86,14 +86,14 @@ fn votes_from_before_an_outage_take_no_published_primary_from_its_clients_while_
         deadline: Some(Moment::default().after(Duration::from_secs(1))),
         consented: false,
     };
-    let mut writable = |recounting| {
+    let mut writable = |relisting| {
         let published = Published {
             primary: Some(node()),
             ..Published::default()
         };
         let shared = SharedState {
             published: Some(published),
-            ..voted(["me"], recounting)
+            ..voted(["me"], relisting)
         };
         state.shared(&shared.into(), Moment::default());
         state.reconsider(Moment::default());
@@ -117,10 +117,10 @@ fn a_node_that_the_file_lacks_is_no_firm_no_before_this_keeper_is_up_to_date() {
         address: None,
         leads_to: None,
     };
-    let ask = Ask {
+    let ask = RunCheck {
         question: Question::Writable,
         node: Arc::new(node),
-        asker: None,
+        proxy_check: None,
     };
     let lease = Lease {
         deadline: Some(Moment::default().after(Duration::from_secs(1))),
@@ -137,13 +137,13 @@ fn a_node_that_the_file_lacks_is_no_firm_no_before_this_keeper_is_up_to_date() {
 #[test]
 fn only_keepers_that_probe_the_node_confirm_a_withdrawal() {
     let mut state = state();
-    let lacks = Report {
+    let lacks = KeeperReport {
         unprobed: [node()].into(),
-        ..Report::default()
+        ..KeeperReport::default()
     };
-    let absent = Report {
+    let absent = KeeperReport {
         absent: true,
-        ..Report::default()
+        ..KeeperReport::default()
     };
     let mut shared = voted(["me", "other", "lacks", "absent"], false);
     shared.published = Some(Published {
@@ -154,16 +154,16 @@ fn only_keepers_that_probe_the_node_confirm_a_withdrawal() {
         shared.reports.insert(KeeperId::new(keeper), report);
     }
     state.shared(&shared.into(), Moment::default());
-    assert_eq!(state.tally(1).voters, 2);
+    assert_eq!(state.poll_result(1).voters, 2);
 }
 
 #[test]
 fn a_keeper_says_that_its_file_lacks_a_node_only_once_its_name_is_known_to_be_none_of_its_own() {
     let mut state = state_of(NodeAddr::new("10.0.0.1", 1));
     let named = |host: &str, port| {
-        let report = Report {
+        let report = KeeperReport {
             votes: [(NodeAddr::new(host, port), DownReason::Refused)].into(),
-            ..Report::default()
+            ..KeeperReport::default()
         };
         SharedState {
             reports: [(KeeperId::new("other"), report)].into(),
@@ -188,20 +188,20 @@ fn a_keeper_says_that_its_file_lacks_a_node_only_once_its_name_is_known_to_be_no
     let mut state = state_of(NodeAddr::new("nowhere", 1));
     state.shared(&named("10.0.0.4", 1).into(), Moment::default());
     assert!(state.report(Moment::default()).unprobed.is_empty(), "yet");
-    let sighting = &mut state
+    let observation = &mut state
         .observed
         .nodes
         .values_mut()
         .next()
         .expect("one")
-        .sighting;
-    sighting.probed = true;
+        .observation;
+    observation.probed = true;
     assert!(!state.report(Moment::default()).unprobed.is_empty());
 }
 
 #[test]
 fn a_node_whose_name_was_never_resolved_is_unread() {
-    let unread = |node: NodeAddr, change: fn(&mut Sighting)| {
+    let unread = |node: NodeAddr, change: fn(&mut NodeObservation)| {
         let mut state = state_of(node.clone());
         change(
             &mut state
@@ -209,18 +209,18 @@ fn a_node_whose_name_was_never_resolved_is_unread() {
                 .nodes
                 .get_mut(&node)
                 .expect("listed")
-                .sighting,
+                .observation,
         );
         !state.report(Moment::default()).unread.is_empty()
     };
     let named = || NodeAddr::new("redis-1", 1);
-    let tried = |sighting: &mut Sighting| sighting.probed = true;
+    let tried = |observation: &mut NodeObservation| observation.probed = true;
     assert!(unread(named(), tried));
     assert!(!unread(named(), |_| {}), "not tried yet");
     assert!(!unread(NodeAddr::new("10.0.0.1", 1), tried), "an address");
-    let found = |sighting: &mut Sighting| {
-        sighting.probed = true;
-        sighting.addresses = ["10.0.0.1".parse().expect("an address")].into();
+    let found = |observation: &mut NodeObservation| {
+        observation.probed = true;
+        observation.addresses = ["10.0.0.1".parse().expect("an address")].into();
     };
     assert!(!unread(named(), found), "its address is known");
 }

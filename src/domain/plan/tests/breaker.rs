@@ -6,7 +6,7 @@ use super::builder::{Cluster, NOW, addr, cluster};
 use crate::domain::node::Moment;
 use crate::domain::observed::Requested;
 use crate::domain::outside::{HELD_FOR, TOO_MANY};
-use crate::domain::plan::{Change, Hold};
+use crate::domain::plan::{Hold, StateChange};
 
 fn trio() -> Cluster {
     let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
@@ -37,10 +37,13 @@ fn hold(seconds: u64) -> Hold {
 fn three_changes_from_outside_within_a_minute_trip_the_breaker_before_the_third_is_undone() {
     let mut cluster = trio().promoted("b").replica("a", "b");
     cluster.observed.outside_changes = TOO_MANY - 1;
-    cluster.plan().assert_writes(Change::Withdraw, None);
+    cluster.plan().assert_writes(StateChange::Withdraw, None);
     cluster.observed.outside_changes = TOO_MANY;
     let (change, state) = cluster.plan().into_write();
-    assert_eq!((change, state.primary), (Change::Note, Some(addr("a"))));
+    assert_eq!(
+        (change, state.primary),
+        (StateChange::Note, Some(addr("a")))
+    );
     assert!(state.breaker);
 }
 
@@ -70,10 +73,10 @@ fn a_primary_that_was_made_a_replica_is_given_up_once_nothing_has_changed_for_te
     plan.assert_holds(&hold(540));
     assert_eq!(plan.again, Some(NOW.after(Duration::from_secs(6))));
     demoted.observed.outside_changed = Some(ago(10));
-    demoted.plan().assert_writes(Change::Withdraw, None);
+    demoted.plan().assert_writes(StateChange::Withdraw, None);
     // The present leader has seen no change.
     demoted.observed.outside_changed = None;
-    demoted.plan().assert_writes(Change::Withdraw, None);
+    demoted.plan().assert_writes(StateChange::Withdraw, None);
     let plan = demoted.tripped(9).plan();
     assert_eq!(plan.again, Some(NOW.after(Duration::from_secs(1))));
 }
@@ -81,8 +84,8 @@ fn a_primary_that_was_made_a_replica_is_given_up_once_nothing_has_changed_for_te
 #[test]
 fn a_dead_primary_is_still_replaced_and_its_replicas_follow_the_next() {
     let dead = trio().down("a").unlinked("b").unlinked("c").tripped(60);
-    let cluster = dead.written(Change::Withdraw).chosen();
-    let cluster = cluster.promoted("b").written(Change::Publish);
+    let cluster = dead.written(StateChange::Withdraw).chosen();
+    let cluster = cluster.promoted("b").written(StateChange::Publish);
     assert!(cluster.state().breaker);
     cluster.plan().assert_follows(["c"], "b");
 }
@@ -91,7 +94,7 @@ fn a_dead_primary_is_still_replaced_and_its_replicas_follow_the_next() {
 fn it_is_closed_after_ten_minutes_or_by_an_operators_word() {
     let closed = |cluster: &Cluster| {
         let (change, state) = cluster.plan().into_write();
-        assert_eq!(change, Change::Note);
+        assert_eq!(change, StateChange::Note);
         assert!(!state.breaker);
     };
     closed(&trio().promoted("b").tripped(HELD_FOR.as_secs()));

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use crate::domain::confirmation::Confirmation;
 use crate::domain::facts::{
-    Family, Link, Mode, NodeFacts, Role, Sighting, Upstream, Version, Writes,
+    Family, Link, Mode, NodeFacts, NodeObservation, Role, Upstream, Version, Writes,
 };
 use crate::domain::lease::Unacknowledged;
 use crate::domain::liveness::Limits;
 use crate::domain::node::{Epoch, Generation, KeeperId, Moment, NodeAddr};
-use crate::domain::observed::{Elsewhere, Failure, Observed, ObservedNode};
-use crate::domain::plan::{Change, Plan, plan};
+use crate::domain::observed::{CommandFailure, Observed, ObservedNode, RelayedFacts};
+use crate::domain::plan::{Plan, StateChange, plan};
 use crate::domain::policy::Policy;
 use crate::domain::published::{Intent, Published, Step};
 use crate::domain::sentinels::SentinelWatch;
@@ -51,7 +51,7 @@ pub(in crate::domain) fn cluster() -> Cluster {
             confirmation: Confirmation::granted(),
             brake: None,
             limits: LIMITS,
-            succession: None,
+            last_failover: None,
             sentinels: SentinelWatch::default(),
             witness: Witness::default(),
             told: [].into(),
@@ -113,12 +113,12 @@ fn facts(name: &str, role: Role, replication_id: String) -> NodeFacts {
 
 impl Cluster {
     fn add(mut self, name: &str, facts: Option<NodeFacts>) -> Self {
-        let sighting = Sighting {
+        let observation = NodeObservation {
             order: (Moment::default(), 0),
             probed: facts.is_some(),
             answering: facts.is_some(),
             facts,
-            ..Sighting::unknown(NOW)
+            ..NodeObservation::unknown(NOW)
         };
         let verdict = Verdict {
             unreachable: 0,
@@ -128,9 +128,9 @@ impl Cluster {
             min_votes: 1,
         };
         let node = ObservedNode {
-            sighting,
+            observation,
             verdict,
-            elsewhere: None,
+            relayed: None,
         };
         self.observed.nodes.insert(addr(name), node);
         self
@@ -152,7 +152,7 @@ impl Cluster {
             priority: 100,
         };
         let known = self.observed.nodes.get(&addr(of));
-        let known = known.and_then(|node| node.sighting.facts.as_ref());
+        let known = known.and_then(|node| node.observation.facts.as_ref());
         let replication_id = known.map_or(history(of), |facts| facts.replication_id.clone());
         self.add(
             name,
@@ -167,10 +167,10 @@ impl Cluster {
 
     /// The keepers hold the node down, and it does not answer. Its last facts are kept.
     pub(in crate::domain) fn down(self, name: &str) -> Self {
-        let cluster = self.sighting(name, |sighting| {
-            sighting.probed = true;
-            sighting.answering = false;
-            sighting.trouble = Some("connection refused".to_owned());
+        let cluster = self.observation(name, |observation| {
+            observation.probed = true;
+            observation.answering = false;
+            observation.trouble = Some("connection refused".to_owned());
         });
         cluster.votes(name, KEEPERS, 0)
     }
@@ -183,24 +183,24 @@ impl Cluster {
     /// The node does not answer this keeper, but another keeper, which reports its facts.
     pub(in crate::domain) fn seen_through(mut self, name: &str, keeper: &str) -> Self {
         let node = self.observed.nodes.get_mut(&addr(name)).unwrap();
-        node.elsewhere = Some(Elsewhere {
+        node.relayed = Some(RelayedFacts {
             keeper: KeeperId::new(keeper),
-            facts: node.sighting.facts.clone().expect("added with facts"),
+            facts: node.observation.facts.clone().expect("added with facts"),
         });
         node.verdict.unreachable = 1;
-        self.sighting(name, |sighting| {
-            sighting.answering = false;
-            sighting.facts = None;
-            sighting.trouble = Some("connection refused".to_owned());
+        self.observation(name, |observation| {
+            observation.answering = false;
+            observation.facts = None;
+            observation.trouble = Some("connection refused".to_owned());
         })
     }
 
     /// The node answers, but does not give its facts.
     pub(in crate::domain) fn noauth(self, name: &str) -> Self {
-        self.unknown(name).sighting(name, |sighting| {
-            sighting.probed = true;
-            sighting.answering = true;
-            sighting.trouble = Some("NOAUTH Authentication required.".to_owned());
+        self.unknown(name).observation(name, |observation| {
+            observation.probed = true;
+            observation.answering = true;
+            observation.trouble = Some("NOAUTH Authentication required.".to_owned());
         })
     }
 
@@ -215,17 +215,26 @@ impl Cluster {
         self
     }
 
-    pub(in crate::domain) fn sighting(
+    pub(in crate::domain) fn observation(
         mut self,
         name: &str,
-        change: impl FnOnce(&mut Sighting),
+        change: impl FnOnce(&mut NodeObservation),
     ) -> Self {
-        change(&mut self.observed.nodes.get_mut(&addr(name)).unwrap().sighting);
+        change(
+            &mut self
+                .observed
+                .nodes
+                .get_mut(&addr(name))
+                .unwrap()
+                .observation,
+        );
         self
     }
 
     pub(in crate::domain) fn with(self, name: &str, change: impl FnOnce(&mut NodeFacts)) -> Self {
-        self.sighting(name, |sighting| change(sighting.facts.as_mut().unwrap()))
+        self.observation(name, |observation| {
+            change(observation.facts.as_mut().unwrap());
+        })
     }
 
     /// A Sentinel watches the node, and this keeper has seen it.
@@ -276,7 +285,7 @@ impl Cluster {
     }
 
     pub(in crate::domain) fn failed(mut self, name: &str, seconds_ago: u64) -> Self {
-        let failure = Failure {
+        let failure = CommandFailure {
             at: Moment(NOW.0.saturating_sub(Duration::from_secs(seconds_ago))),
             times: 1,
             why: "no answer".to_owned(),
@@ -362,7 +371,7 @@ impl Cluster {
     }
 
     /// Carries out the next action, which is a write, and returns the changed cluster.
-    pub(in crate::domain) fn written(mut self, expected: Change) -> Self {
+    pub(in crate::domain) fn written(mut self, expected: StateChange) -> Self {
         let (change, state) = self.plan().into_write();
         assert_eq!(change, expected);
         self.observed.published = Some(state);

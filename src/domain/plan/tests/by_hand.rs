@@ -2,10 +2,10 @@
 
 use super::builder::{Cluster, NOW, addr, cluster, history};
 use super::failover::trio;
-use crate::domain::election::Refusal;
+use crate::domain::election::Ineligibility;
 use crate::domain::explain::explain;
 use crate::domain::facts::{Link, ServerFailover};
-use crate::domain::plan::{Change, Hold};
+use crate::domain::plan::{Hold, StateChange};
 
 /// `a` and `c` are dead, and `b` was restarted meanwhile from its append-only file.
 fn without_history() -> Cluster {
@@ -24,14 +24,16 @@ fn without_history() -> Cluster {
 #[test]
 fn a_replica_that_started_without_history_is_not_chosen_and_what_is_not_known_is_said() {
     let plan = without_history().plan();
-    assert_eq!(plan.refusal("b"), Refusal::HistoryUnknown);
+    assert_eq!(plan.refusal("b"), Ineligibility::HistoryUnknown);
     assert!(plan.to_string().contains("REPLICAOF NO ONE"), "{plan}");
 }
 
 #[test]
 fn it_is_adopted_once_somebody_has_promoted_it() {
-    let cluster = without_history().promoted("b").written(Change::Withdraw);
-    let cluster = cluster.written(Change::Publish);
+    let cluster = without_history()
+        .promoted("b")
+        .written(StateChange::Withdraw);
+    let cluster = cluster.written(StateChange::Publish);
     assert_eq!(cluster.state().primary, Some(addr("b")));
     assert_eq!(cluster.state().lineage[0], history("b"));
 }
@@ -42,7 +44,7 @@ fn it_ranks_behind_whoever_can_show_the_clusters_history() {
         .promoted("b")
         .replica("c", "a")
         .unlinked("c");
-    let cluster = cluster.votes("c", 0, 0).written(Change::Withdraw);
+    let cluster = cluster.votes("c", 0, 0).written(StateChange::Withdraw);
     cluster.plan().assert_promotes("c");
 }
 
@@ -52,11 +54,11 @@ fn a_primary_that_no_keeper_has_seen_as_a_replica_is_nobodys_choice() {
         .restarted_keeper()
         .promoted("b")
         .looked_at();
-    assert_eq!(stranger.plan().refusal("b"), Refusal::OtherData);
+    assert_eq!(stranger.plan().refusal("b"), Ineligibility::OtherData);
     let told = without_history().told_by("keeper-2").restarted_keeper();
     told.promoted("b")
         .plan()
-        .assert_writes(Change::Withdraw, None);
+        .assert_writes(StateChange::Withdraw, None);
 }
 
 #[test]
@@ -66,9 +68,11 @@ fn priority_0_keeps_a_node_from_being_chosen_not_from_being_promoted_by_hand() {
         policy.priorities.insert(addr("b"), 0);
     });
     let cluster = cluster.down("a");
-    assert_eq!(cluster.plan().refusal("b"), Refusal::NeverByPriority);
-    let cluster = cluster.promoted("b").written(Change::Withdraw);
-    cluster.plan().assert_writes(Change::Publish, Some("b"));
+    assert_eq!(cluster.plan().refusal("b"), Ineligibility::NeverByPriority);
+    let cluster = cluster.promoted("b").written(StateChange::Withdraw);
+    cluster
+        .plan()
+        .assert_writes(StateChange::Publish, Some("b"));
 }
 
 /// `a` dies, and no state can be written meanwhile. By hand `b` is promoted, and `c` follows it. Then `c` is
@@ -101,8 +105,8 @@ impl Cluster {
 
 #[test]
 fn a_primary_moved_twice_by_hand_while_nobody_led_is_adopted_by_those_who_saw_it() {
-    let cluster = moved_twice().written(Change::Withdraw);
-    let cluster = cluster.written(Change::Publish);
+    let cluster = moved_twice().written(StateChange::Withdraw);
+    let cluster = cluster.written(StateChange::Publish);
     assert_eq!(cluster.state().primary, Some(addr("c")));
     assert_eq!(cluster.state().lineage[0], history("c"));
 }
@@ -111,7 +115,7 @@ fn a_primary_moved_twice_by_hand_while_nobody_led_is_adopted_by_those_who_saw_it
 #[test]
 fn a_node_that_keepers_began_to_promote_was_not_promoted_by_hand() {
     let began = trio().promoting("a", "b").down("b").down("c").primary("a");
-    let again = began.written(Change::Publish);
+    let again = began.written(StateChange::Publish);
     assert_eq!(again.state().primary, Some(addr("a")));
     let restarted = again.restarted("a", 10, 1_000).primary("b").with("b", |b| {
         let id = "history by the promotion".to_owned();
@@ -119,7 +123,7 @@ fn a_node_that_keepers_began_to_promote_was_not_promoted_by_hand() {
         (b.previous_offset, b.offset) = (Some(1_000), 1_050);
     });
     restarted
-        .written(Change::Note)
+        .written(StateChange::Note)
         .plan()
         .assert_follows(["b"], "a");
 }
@@ -134,8 +138,10 @@ fn the_old_primary_back_from_an_old_dump_is_not_taken_for_the_better_one() {
             (a.offset, a.previous_offset) = (extent, Some(extent));
         })
     };
-    let cluster = back(400).written(Change::Withdraw);
-    cluster.plan().assert_writes(Change::Publish, Some("c"));
+    let cluster = back(400).written(StateChange::Withdraw);
+    cluster
+        .plan()
+        .assert_writes(StateChange::Publish, Some("c"));
     // Even with everything that `a` ever had, it lacks the writes since then. No node is overwritten.
     let held = back(1_000).plan();
     held.assert_holds(&Hold::BothWentOn {
@@ -148,8 +154,10 @@ fn the_old_primary_back_from_an_old_dump_is_not_taken_for_the_better_one() {
 #[test]
 fn to_keepers_that_saw_nothing_a_published_primary_that_follows_another_shows_the_way() {
     let alive = || moved_twice().followed("a", "c").restarted_keeper();
-    let cluster = alive().looked_at().written(Change::Withdraw);
-    cluster.plan().assert_writes(Change::Publish, Some("c"));
+    let cluster = alive().looked_at().written(StateChange::Withdraw);
+    cluster
+        .plan()
+        .assert_writes(StateChange::Publish, Some("c"));
     // Another process at the address of `a` shows nothing.
     let another = alive().with("a", |a| a.run_id = "second process of a".to_owned());
     assert_eq!(another.looked_at().plan().action, None);
@@ -160,10 +168,12 @@ fn to_keepers_that_saw_nothing_nobody_is_the_clusters_until_somebody_promotes_it
 {
     let unseen = moved_twice().restarted_keeper().looked_at();
     let plan = unseen.plan();
-    assert_eq!(plan.refusal("b"), Refusal::OtherData);
-    assert_eq!(plan.refusal("c"), Refusal::OtherData);
-    let promoted = unseen.promoted("b").written(Change::Withdraw);
-    promoted.plan().assert_writes(Change::Publish, Some("b"));
+    assert_eq!(plan.refusal("b"), Ineligibility::OtherData);
+    assert_eq!(plan.refusal("c"), Ineligibility::OtherData);
+    let promoted = unseen.promoted("b").written(StateChange::Withdraw);
+    promoted
+        .plan()
+        .assert_writes(StateChange::Publish, Some("b"));
 }
 
 #[test]
@@ -172,7 +182,7 @@ fn a_replica_of_an_unrelated_primary_keeps_what_it_has_unless_it_was_seen_as_the
         let back = cluster.primary("a");
         back.with("a", |a| a.run_id = "second process of a".to_owned())
     };
-    let unseen = back(moved_twice().restarted_keeper()).written(Change::Note);
+    let unseen = back(moved_twice().restarted_keeper()).written(StateChange::Note);
     let plan = unseen.plan();
     assert_eq!(plan.action, None);
     for other in ["b", "c"] {
@@ -199,7 +209,7 @@ fn a_primary_that_is_back_overwrites_nobody_who_was_promoted_by_hand_and_written
     back(written_to(promoted())).plan().assert_holds(&held);
     // Nothing is lost, or the primary was there all the time.
     back(promoted())
-        .written(Change::Note)
+        .written(StateChange::Note)
         .plan()
         .assert_follows(["b"], "a");
     written_to(promoted()).plan().assert_follows(["b"], "a");

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use super::builder::{Cluster, NOW, addr, cluster};
+use crate::domain::last_failover::LastFailover;
 use crate::domain::node::{Generation, Moment};
-use crate::domain::plan::{Change, Hold};
-use crate::domain::succession::Succession;
+use crate::domain::plan::{Hold, StateChange};
 
 const COOLDOWN: Duration = Duration::from_secs(10);
 
 /// `b` took over from `a` so many seconds ago; `c` follows it.
 fn took_over(seconds_ago: u64, followed: bool) -> Cluster {
     let mut cluster = cluster().down_primary("a").primary("b").replica("c", "b");
-    cluster.observed.succession = Some(Succession {
+    cluster.observed.last_failover = Some(LastFailover {
         primary: addr("b"),
         replaced: Some(addr("a")),
         generation: Generation(4),
@@ -28,7 +28,7 @@ impl Cluster {
     }
 
     fn assert_withdraws(&self) {
-        self.plan().assert_writes(Change::Withdraw, None);
+        self.plan().assert_writes(StateChange::Withdraw, None);
     }
 }
 
@@ -68,14 +68,14 @@ fn zero_switches_it_off() {
 #[test]
 fn a_keeper_that_saw_no_failover_does_not_cool_down() {
     let mut cluster = took_over(3, true).down("b");
-    cluster.observed.succession = None;
+    cluster.observed.last_failover = None;
     cluster.assert_withdraws();
 }
 
 #[test]
 fn a_failover_to_another_primary_does_not_count() {
     let mut cluster = took_over(3, true).down("b");
-    cluster.observed.succession.as_mut().unwrap().primary = addr("c");
+    cluster.observed.last_failover.as_mut().unwrap().primary = addr("c");
     cluster.assert_withdraws();
 }
 
@@ -88,7 +88,9 @@ fn a_promoted_node_that_dies_before_anybody_followed_it_is_replaced_at_once() {
 fn an_interrupted_failover_is_finished() {
     let cluster = took_over(3, true).down("b").withdrawn("b");
     let cluster = cluster.chosen().promoted("c");
-    cluster.plan().assert_writes(Change::Publish, Some("c"));
+    cluster
+        .plan()
+        .assert_writes(StateChange::Publish, Some("c"));
 }
 
 #[test]
@@ -110,7 +112,7 @@ fn when_nobody_may_take_over_that_is_said_instead() {
 #[test]
 fn a_primary_that_is_well_is_kept_without_a_word() {
     let cluster = took_over(3, true).primary("a").replica("a", "b");
-    cluster.written(Change::Note).assert_settled();
+    cluster.written(StateChange::Note).assert_settled();
 }
 
 #[test]
@@ -120,7 +122,7 @@ fn the_time_that_is_left_makes_no_other_reason_of_it() {
     assert_ne!(early, late);
     assert!(early.same_as(&late));
     let mut other = took_over(3, true);
-    other.observed.succession.as_mut().unwrap().generation = Generation(6);
+    other.observed.last_failover.as_mut().unwrap().generation = Generation(6);
     assert!(!early.same_as(&hold(other)));
 }
 

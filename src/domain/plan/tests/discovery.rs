@@ -3,15 +3,15 @@
 use std::net::IpAddr;
 
 use super::builder::{addr, cluster, history};
-use crate::domain::election::Refusal;
+use crate::domain::election::Ineligibility;
 use crate::domain::facts::{Link, Mode};
-use crate::domain::plan::{Change, Hold};
+use crate::domain::plan::{Hold, StateChange};
 use crate::domain::policy::ChainedReplicas;
 
 #[test]
 fn a_healthy_topology_is_published_and_nothing_else_is_done() {
     let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
-    let cluster = cluster.written(Change::Publish);
+    let cluster = cluster.written(StateChange::Publish);
     let state = cluster.state();
     assert_eq!(state.primary, Some(addr("a")));
     assert_eq!(state.replicas, [addr("b"), addr("c")].into());
@@ -23,7 +23,7 @@ fn a_healthy_topology_is_published_and_nothing_else_is_done() {
 #[test]
 fn one_node_up_of_three_becomes_the_primary() {
     let cluster = cluster().primary("a").unknown("b").unknown("c");
-    let cluster = cluster.down("b").down("c").written(Change::Publish);
+    let cluster = cluster.down("b").down("c").written(StateChange::Publish);
     assert_eq!(cluster.state().primary, Some(addr("a")));
     cluster.assert_settled();
 }
@@ -55,15 +55,15 @@ fn a_loading_node_is_waited_for_until_the_keepers_give_it_up() {
     let undecided = Hold::Undecided(vec![(addr("b"), reason)]);
     cluster.plan().assert_holds(&undecided);
     let plan = cluster.votes("b", 0, 2).plan();
-    plan.assert_writes(Change::Publish, Some("a"));
+    plan.assert_writes(StateChange::Publish, Some("a"));
 }
 
 #[test]
 fn a_primary_that_a_majority_takes_for_loading_is_not_published_to_be_withdrawn() {
     let cluster = cluster().primary("a").replica("b", "a").votes("a", 1, 1);
-    let unfit = (addr("a"), Refusal::Unfit.to_string());
+    let unfit = (addr("a"), Ineligibility::Unfit.to_string());
     cluster.plan().assert_holds(&Hold::Undecided(vec![unfit]));
-    cluster.votes("a", 1, 0).written(Change::Publish);
+    cluster.votes("a", 1, 0).written(StateChange::Publish);
 }
 
 #[test]
@@ -79,14 +79,14 @@ fn of_several_primaries_the_one_with_most_replicas_stays() {
         .primary("b")
         .with("a", |a| a.offset = 9_000);
     let plan = cluster.replica("c", "b").plan();
-    plan.assert_writes(Change::Publish, Some("b"));
+    plan.assert_writes(StateChange::Publish, Some("b"));
 }
 
 #[test]
 fn replicas_behind_a_replica_count_for_the_primary() {
     let cluster = cluster().primary("a").primary("d").replica("e", "d");
     let plan = cluster.replica("b", "a").replica("c", "b").plan();
-    plan.assert_writes(Change::Publish, Some("a"));
+    plan.assert_writes(StateChange::Publish, Some("a"));
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn of_primaries_with_as_many_replicas_the_one_with_data_stays() {
     let cluster = cluster().primary("a").primary("b").with("a", |a| {
         (a.keys, a.offset) = (0, 5_000);
     });
-    let cluster = cluster.written(Change::Publish);
+    let cluster = cluster.written(StateChange::Publish);
     assert_eq!(cluster.state().primary, Some(addr("b")));
     cluster.plan().assert_follows(["a"], "b");
 }
@@ -103,7 +103,7 @@ fn of_primaries_with_as_many_replicas_the_one_with_data_stays() {
 fn of_related_primaries_the_election_order_decides() {
     let cluster = cluster().primary("a").replica("b", "a").promoted("b");
     let plan = cluster.with("b", |b| b.offset = 1_001).plan();
-    plan.assert_writes(Change::Publish, Some("b"));
+    plan.assert_writes(StateChange::Publish, Some("b"));
 }
 
 #[test]
@@ -114,14 +114,14 @@ fn unrelated_primaries_with_data_are_held_and_named() {
         other: addr("b"),
     });
     let cluster = cluster.policy(|policy| policy.settle_unrelated = true);
-    let cluster = cluster.written(Change::Publish);
+    let cluster = cluster.written(StateChange::Publish);
     cluster.plan().assert_follows(["b"], "a");
 }
 
 #[test]
 fn an_unrelated_primary_beside_a_cluster_does_not_keep_it_from_being_published() {
     let cluster = cluster().primary("a").replica("b", "a").primary("c");
-    let cluster = cluster.written(Change::Publish);
+    let cluster = cluster.written(StateChange::Publish);
     cluster.plan().assert_holds(&Hold::Unrelated {
         kept: addr("a"),
         other: addr("c"),
@@ -139,7 +139,7 @@ fn replicas_of_a_dead_primary_are_failed_over_at_first_sight() {
         .unlinked("b")
         .unlinked("c")
         .with("c", |c| c.offset = 1_001);
-    let cluster = cluster.written(Change::Withdraw);
+    let cluster = cluster.written(StateChange::Withdraw);
     let intent = cluster.state().intent.clone().unwrap();
     assert_eq!((intent.old, intent.candidate), (Some(addr("a")), None));
     assert_eq!(cluster.state().lineage, [history("a")]);
@@ -159,7 +159,7 @@ fn a_chained_replica_of_a_dead_primary_does_not_rule_out_the_one_it_follows() {
     let never = |policy: &mut crate::domain::policy::Policy| {
         policy.priorities.insert(addr("c"), 0);
     };
-    let cluster = cluster.policy(never).written(Change::Withdraw);
+    let cluster = cluster.policy(never).written(StateChange::Withdraw);
     cluster.plan().assert_promotes("b");
 }
 
@@ -174,7 +174,7 @@ fn replicas_that_have_nothing_yet_still_get_a_primary() {
         });
     let cluster = cluster.upstream("b", |up| up.link = Link::Down { since: None });
     cluster
-        .written(Change::Withdraw)
+        .written(StateChange::Withdraw)
         .plan()
         .assert_promotes("b");
 }
@@ -191,7 +191,7 @@ fn a_replica_with_data_is_preferred_to_one_that_never_synced() {
     });
     let cluster = cluster.upstream("b", |up| up.link = Link::Down { since: None });
     cluster
-        .written(Change::Withdraw)
+        .written(StateChange::Withdraw)
         .plan()
         .assert_promotes("c");
 }
@@ -200,7 +200,7 @@ fn a_replica_with_data_is_preferred_to_one_that_never_synced() {
 fn an_empty_primary_does_not_take_the_place_of_one_that_is_down_and_has_replicas_with_data() {
     let cluster = cluster().unknown("a").down("a").replica("b", "a");
     let cluster = cluster.primary("d").with("d", |d| d.keys = 0);
-    let cluster = cluster.unlinked("b").written(Change::Withdraw);
+    let cluster = cluster.unlinked("b").written(StateChange::Withdraw);
     cluster.plan().assert_promotes("b");
 }
 
@@ -213,7 +213,9 @@ fn an_unrelated_primary_does_not_take_the_place_of_one_that_is_down_and_has_repl
         other: addr("b"),
     });
     let cluster = cluster.policy(|policy| policy.settle_unrelated = true);
-    cluster.plan().assert_writes(Change::Publish, Some("d"));
+    cluster
+        .plan()
+        .assert_writes(StateChange::Publish, Some("d"));
 }
 
 #[test]
@@ -243,7 +245,7 @@ fn a_loop_of_replicas_is_broken() {
         b.replication_id = history("b");
     });
     cluster
-        .written(Change::Withdraw)
+        .written(StateChange::Withdraw)
         .plan()
         .assert_promotes("a");
 }
@@ -252,9 +254,9 @@ fn a_loop_of_replicas_is_broken() {
 fn a_replica_is_recognised_by_the_address_its_primary_resolves_to() {
     let ip: IpAddr = "10.0.0.1".parse().unwrap();
     let cluster = cluster().primary("a").replica("b", "10.0.0.1");
-    let cluster = cluster.sighting("a", |a| a.addresses = [ip].into());
-    let cluster = cluster.sighting("b", |b| b.upstream_addresses = [ip].into());
-    let cluster = cluster.unlinked("b").written(Change::Publish);
+    let cluster = cluster.observation("a", |a| a.addresses = [ip].into());
+    let cluster = cluster.observation("b", |b| b.upstream_addresses = [ip].into());
+    let cluster = cluster.unlinked("b").written(StateChange::Publish);
     cluster.plan().assert_holds(&Hold::NotLinked(addr("b")));
 }
 
@@ -262,7 +264,7 @@ fn a_replica_is_recognised_by_the_address_its_primary_resolves_to() {
 fn a_replica_is_recognised_by_the_history_it_streams() {
     let cluster = cluster().primary("a").replica("b", "10.0.0.1");
     let cluster = cluster.with("b", |b| b.replication_id = history("a"));
-    let cluster = cluster.written(Change::Publish);
+    let cluster = cluster.written(StateChange::Publish);
     assert_eq!(cluster.state().replicas, [addr("b")].into());
     cluster.assert_settled();
 }
@@ -271,12 +273,12 @@ fn a_replica_is_recognised_by_the_history_it_streams() {
 fn a_replica_at_the_same_host_but_another_port_is_another_server() {
     let ip: IpAddr = "10.0.0.1".parse().unwrap();
     let cluster = cluster().primary("a").replica("b", "10.0.0.1");
-    let cluster = cluster.sighting("a", |a| a.addresses = [ip].into());
-    let cluster = cluster.sighting("b", |b| b.upstream_addresses = [ip].into());
+    let cluster = cluster.observation("a", |a| a.addresses = [ip].into());
+    let cluster = cluster.observation("b", |b| b.upstream_addresses = [ip].into());
     let cluster = cluster.upstream("b", |up| {
         up.primary = crate::domain::node::NodeAddr::new("10.0.0.1", 6380);
     });
-    let cluster = cluster.unlinked("b").written(Change::Publish);
+    let cluster = cluster.unlinked("b").written(StateChange::Publish);
     cluster.plan().assert_follows(["b"], "a");
 }
 
@@ -288,7 +290,7 @@ fn one_server_under_two_names_is_one_server_and_said() {
         b.replication_id = history("a");
     });
     let cluster = cluster.with("c", |c| c.replication_id = history("a"));
-    let cluster = cluster.written(Change::Publish);
+    let cluster = cluster.written(StateChange::Publish);
     assert_eq!(cluster.state().primary, Some(addr("a")));
     assert_eq!(cluster.state().replicas, [addr("c")].into());
     let plan = cluster.plan();
@@ -302,7 +304,7 @@ fn redis_cluster_nodes_and_sentinels_are_refused_and_said() {
             .primary("a")
             .primary("b")
             .with("b", |b| b.mode = mode);
-        let cluster = cluster.written(Change::Publish);
+        let cluster = cluster.written(StateChange::Publish);
         let plan = cluster.plan();
         plan.assert_holds(&Hold::WrongMode(addr("b"), mode));
     }
@@ -311,7 +313,7 @@ fn redis_cluster_nodes_and_sentinels_are_refused_and_said() {
 #[test]
 fn chained_replicas_are_left_or_corrected_as_configured() {
     let cluster = cluster().primary("a").replica("b", "a").replica("c", "b");
-    let cluster = cluster.written(Change::Publish);
+    let cluster = cluster.written(StateChange::Publish);
     cluster.plan().assert_follows(["c"], "a");
     let accept = |policy: &mut crate::domain::policy::Policy| {
         policy.chained_replicas = ChainedReplicas::Accept;
@@ -323,16 +325,16 @@ fn chained_replicas_are_left_or_corrected_as_configured() {
 fn what_names_resolve_to_is_noted_once_for_keepers_whose_resolver_fails() {
     let ip = |last: u8| IpAddr::from([10, 0, 0, last]);
     let cluster = cluster().primary("a").replica("b", "a").published("a");
-    let named = cluster.sighting("b", |b| b.addresses = [ip(2), ip(3)].into());
-    let noted = named.written(Change::Note);
+    let named = cluster.observation("b", |b| b.addresses = [ip(2), ip(3)].into());
+    let noted = named.written(StateChange::Note);
     let expected = [("b".to_owned(), [ip(2), ip(3)].into())].into();
     assert_eq!(noted.state().addresses, expected);
     // The resolver gives the addresses in turns, or none.
-    let noted = noted.sighting("b", |b| b.addresses = [ip(3)].into());
+    let noted = noted.observation("b", |b| b.addresses = [ip(3)].into());
     noted.assert_settled();
-    let noted = noted.sighting("b", |b| b.addresses.clear());
+    let noted = noted.observation("b", |b| b.addresses.clear());
     noted.assert_settled();
-    let moved = noted.sighting("b", |b| b.addresses = [ip(9)].into());
+    let moved = noted.observation("b", |b| b.addresses = [ip(9)].into());
     let expected = [("b".to_owned(), [ip(9)].into())].into();
-    assert_eq!(moved.written(Change::Note).state().addresses, expected);
+    assert_eq!(moved.written(StateChange::Note).state().addresses, expected);
 }

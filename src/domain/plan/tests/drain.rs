@@ -7,7 +7,7 @@ use crate::domain::drain::{Drain, Proxy};
 use crate::domain::facts::NodeFacts;
 use crate::domain::node::{KeeperId, Moment};
 use crate::domain::observed::Observed;
-use crate::domain::plan::{Change, Hold};
+use crate::domain::plan::{Hold, StateChange};
 use crate::domain::published::Step;
 
 const DRAIN: Duration = Duration::from_millis(1_200);
@@ -50,7 +50,7 @@ impl Cluster {
 
     /// `a` answers again.
     fn answering(self, change: impl FnOnce(&mut NodeFacts)) -> Self {
-        self.votes("a", 0, 0).sighting("a", |a| {
+        self.votes("a", 0, 0).observation("a", |a| {
             a.answering = true;
             change(a.facts.as_mut().unwrap());
         })
@@ -106,8 +106,8 @@ fn where_nobody_may_have_clients_yet_a_keeper_that_has_not_told_and_a_crowd_are_
     cluster.assert_waits(1_000);
     let words = cluster.plan().to_string();
     assert!(words.ends_with("not told yet what HAProxy says by: keeper-2"));
-    let crowd = |drain: &mut Drain| (drain.up, drain.more) = ([].into(), true);
-    silent(200).draining(crowd).assert_waits(1_000);
+    let overflowed = |drain: &mut Drain| (drain.up, drain.more) = ([].into(), true);
+    silent(200).draining(overflowed).assert_waits(1_000);
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn what_was_begun_is_past_it() {
     begun
         .promoted("b")
         .plan()
-        .assert_writes(Change::Publish, Some("b"));
+        .assert_writes(StateChange::Publish, Some("b"));
 }
 
 #[test]
@@ -171,13 +171,13 @@ fn a_successor_that_others_promoted_is_published_no_sooner() {
     let promoted = silent(0).promoted("b");
     promoted.assert_waits(1_200);
     let waited = silent(1_200).promoted("b").plan();
-    waited.assert_writes(Change::Publish, Some("b"));
+    waited.assert_writes(StateChange::Publish, Some("b"));
 }
 
 #[test]
 fn the_old_primary_that_returns_whole_is_published_at_once() {
     let back = silent(0).answering(|_| {});
-    back.plan().assert_writes(Change::Publish, Some("a"));
+    back.plan().assert_writes(StateChange::Publish, Some("a"));
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn a_switchover_that_was_interrupted_before_writes_were_held_up_waits_like_any_o
     begun(false).assert_promotes();
     // The writes were paused before.
     let promoted = begun(true).promoted("b").plan();
-    promoted.assert_writes(Change::Publish, Some("b"));
+    promoted.assert_writes(StateChange::Publish, Some("b"));
 }
 
 #[test]

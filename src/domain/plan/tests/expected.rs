@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::builder::{addr, addrs};
-use crate::domain::election::Refusal;
+use crate::domain::election::Ineligibility;
 use crate::domain::node::NodeAddr;
-use crate::domain::plan::{Action, Change, Hold, Plan};
+use crate::domain::plan::{Action, Hold, Plan, StateChange};
 use crate::domain::published::{Published, Step};
 
 impl Plan {
-    pub(in crate::domain) fn into_write(self) -> (Change, Published) {
+    pub(in crate::domain) fn into_write(self) -> (StateChange, Published) {
         match self.action {
             Some(Action::Write { state, change }) => (change, state),
             other => panic!("a write was expected: {other:?}, {:?}", self.holds),
@@ -17,7 +17,7 @@ impl Plan {
     }
 
     /// The plan is this write of this primary.
-    pub(in crate::domain) fn assert_writes(self, expected: Change, primary: Option<&str>) {
+    pub(in crate::domain) fn assert_writes(self, expected: StateChange, primary: Option<&str>) {
         let (change, state) = self.into_write();
         assert_eq!((change, state.primary), (expected, primary.map(addr)));
     }
@@ -68,7 +68,7 @@ impl Plan {
     }
 
     /// The reason why this node may not take over, where no node may.
-    pub(in crate::domain) fn refusal(&self, name: &str) -> Refusal {
+    pub(in crate::domain) fn refusal(&self, name: &str) -> Ineligibility {
         assert_eq!(self.action, None);
         let refusals = self.holds.iter().find_map(|hold| match hold {
             Hold::NoneEligible { refusals, .. } => Some(refusals),

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::builder::{Cluster, NOW, addr, cluster, history};
-use crate::domain::election::Refusal;
+use crate::domain::election::Ineligibility;
 use crate::domain::explain::explain;
 use crate::domain::node::{Epoch, Moment};
-use crate::domain::plan::{Change, Hold};
+use crate::domain::plan::{Hold, StateChange};
 use crate::domain::published::Step;
 use crate::domain::unproven::Unproven;
 
@@ -51,7 +51,7 @@ fn a_dead_primary_is_withdrawn_replaced_and_followed_no_more() {
     let cluster = trio().down("a").unlinked("b").unlinked("c");
     let cluster = cluster.with("c", |c| c.offset = 1_001);
 
-    let cluster = cluster.written(Change::Withdraw);
+    let cluster = cluster.written(StateChange::Withdraw);
     let intent = cluster.state().intent.clone().unwrap();
     assert_eq!(
         (cluster.state().primary.clone(), intent.old),
@@ -64,13 +64,13 @@ fn a_dead_primary_is_withdrawn_replaced_and_followed_no_more() {
     let cluster = cluster.chosen();
     cluster.plan().assert_promotes("c");
 
-    let cluster = cluster.promoted("c").written(Change::Publish);
+    let cluster = cluster.promoted("c").written(StateChange::Publish);
     assert_eq!(cluster.state().primary, Some(addr("c")));
     assert_eq!(cluster.state().intent, None);
     assert_eq!(cluster.state().lineage, [history("c"), history("a")]);
 
     cluster.plan().assert_follows(["b"], "c");
-    let cluster = cluster.replica("b", "c").written(Change::Note);
+    let cluster = cluster.replica("b", "c").written(StateChange::Note);
     cluster.assert_settled();
 
     let cluster = cluster.primary("a").restarted("a", 10, 900);
@@ -83,15 +83,15 @@ fn a_primary_that_loads_for_too_long_is_replaced() {
         .with("a", |a| a.loading = true)
         .votes("a", 0, 2)
         .plan();
-    plan.assert_writes(Change::Withdraw, None);
+    plan.assert_writes(StateChange::Withdraw, None);
 }
 
 #[test]
 fn a_primary_without_an_eligible_successor_stays_published() {
     let cluster = cluster().primary("a").published("a").down("a");
-    assert_eq!(cluster.plan().refusal("a"), Refusal::Replaced);
+    assert_eq!(cluster.plan().refusal("a"), Ineligibility::Replaced);
     let plan = trio().down("a").down("b").down("c").plan();
-    assert_eq!(plan.refusal("b"), Refusal::Down);
+    assert_eq!(plan.refusal("b"), Ineligibility::Down);
 }
 
 #[test]
@@ -104,13 +104,13 @@ fn half_of_the_keepers_replace_no_primary() {
     cluster
         .votes("a", 3, 0)
         .plan()
-        .assert_writes(Change::Withdraw, None);
+        .assert_writes(StateChange::Withdraw, None);
 }
 
 #[test]
 fn the_old_primary_back_whole_before_any_promotion_is_published_again() {
     let plan = trio().withdrawn("a").plan();
-    plan.assert_writes(Change::Publish, Some("a"));
+    plan.assert_writes(StateChange::Publish, Some("a"));
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn no_primary_is_withdrawn_into_a_wait_for_a_silent_keeper_that_can_be_foreseen(
     let expected = "a failover now would wait for keeper-3 for another 3540.0 s";
     assert!(told.contains(expected), "{told}");
     let over = trio().down("a").going_on("keeper-3", 0).plan();
-    over.assert_writes(Change::Withdraw, None);
+    over.assert_writes(StateChange::Withdraw, None);
     trio().going_on("keeper-3", 3_540).assert_settled();
 
     let withdrawn = trio().down("a").withdrawn("a").unacknowledged("keeper-3");
@@ -147,7 +147,7 @@ fn no_primary_is_withdrawn_into_a_wait_for_a_silent_keeper_that_can_be_foreseen(
 #[test]
 fn the_old_primary_is_published_again_without_waiting_for_anyone() {
     let plan = trio().withdrawn("a").unacknowledged("keeper-2").plan();
-    plan.assert_writes(Change::Publish, Some("a"));
+    plan.assert_writes(StateChange::Publish, Some("a"));
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn the_old_primary_that_its_withdrawer_never_saw_is_known_by_the_published_histo
         })
     };
     let plan = unseen(trio()).plan();
-    plan.assert_writes(Change::Publish, Some("a"));
+    plan.assert_writes(StateChange::Publish, Some("a"));
     let plan = unseen(trio().reborn("a", 10, 1_000)).plan();
     plan.assert_promotes("b");
 }
@@ -183,13 +183,15 @@ fn the_old_primary_back_as_another_process_serves_when_nobody_else_can() {
         .down("c")
         .withdrawn("a")
         .reborn("a", 10, 900);
-    cluster.plan().assert_writes(Change::Publish, Some("a"));
+    cluster
+        .plan()
+        .assert_writes(StateChange::Publish, Some("a"));
 }
 
 #[test]
 fn the_old_primary_back_empty_does_not_serve_while_somebody_had_data() {
     let cluster = trio().down("b").down("c").withdrawn("a").reborn("a", 0, 0);
-    assert_eq!(cluster.plan().refusal("a"), Refusal::Replaced);
+    assert_eq!(cluster.plan().refusal("a"), Ineligibility::Replaced);
 }
 
 /// `a` was withdrawn because it lost its data. Then its replicas copied the loss, before one of them was promoted.
@@ -204,12 +206,12 @@ fn the_old_primary_back_empty_serves_once_every_node_answers_and_none_holds_anyt
             })
         })
     };
-    lost().plan().assert_writes(Change::Publish, Some("a"));
-    lost().written(Change::Publish).assert_settled();
+    lost().plan().assert_writes(StateChange::Publish, Some("a"));
+    lost().written(StateChange::Publish).assert_settled();
     // A node that is down may still have the data.
-    assert_eq!(lost().down("c").plan().refusal("c"), Refusal::Down);
+    assert_eq!(lost().down("c").plan().refusal("c"), Ineligibility::Down);
     let held = lost().with("c", |c| c.keys = 1);
-    assert_eq!(held.plan().refusal("c"), Refusal::OtherData);
+    assert_eq!(held.plan().refusal("c"), Ineligibility::OtherData);
 }
 
 #[test]
@@ -225,7 +227,9 @@ fn a_new_leader_persists_the_choice_again_before_it_commands() {
 #[test]
 fn a_new_leader_publishes_a_candidate_that_is_a_primary_already() {
     let cluster = trio().down("a").promoting("a", "c").promoted("c").epoch(8);
-    cluster.plan().assert_writes(Change::Publish, Some("c"));
+    cluster
+        .plan()
+        .assert_writes(StateChange::Publish, Some("c"));
 }
 
 #[test]
@@ -250,7 +254,7 @@ fn when_every_candidate_failed_lately_it_is_said_and_tried_again() {
     let plan = cluster().failed("b", 0).plan();
     assert_eq!(
         plan.refusal("b"),
-        Refusal::FailedLately("no answer".to_owned())
+        Ineligibility::FailedLately("no answer".to_owned())
     );
     assert_eq!(plan.again, Some(NOW.after(Duration::from_secs(1))));
     let plan = cluster().failed("b", 1).plan();
@@ -260,8 +264,11 @@ fn when_every_candidate_failed_lately_it_is_said_and_tried_again() {
 #[test]
 fn when_the_promoted_node_dies_before_the_others_follow_the_next_takes_over() {
     let cluster = trio().down("a").promoting("a", "b").promoted("b");
-    let cluster = cluster.written(Change::Publish).down("b").unlinked("c");
-    let cluster = cluster.written(Change::Withdraw);
+    let cluster = cluster
+        .written(StateChange::Publish)
+        .down("b")
+        .unlinked("c");
+    let cluster = cluster.written(StateChange::Withdraw);
     cluster.plan().assert_promotes("c");
 }
 
@@ -269,26 +276,31 @@ fn when_the_promoted_node_dies_before_the_others_follow_the_next_takes_over() {
 fn a_replica_of_the_newest_history_is_preferred_to_an_offset_of_an_older_one() {
     let cluster = trio().down("a").promoting("a", "b").promoted("b");
     let cluster = cluster
-        .written(Change::Publish)
+        .written(StateChange::Publish)
         .replica("c", "b")
         .primary("a");
     let cluster = cluster.with("a", |a| a.offset = 9_000).down("b");
     cluster
-        .written(Change::Withdraw)
+        .written(StateChange::Withdraw)
         .plan()
         .assert_promotes("c");
 }
 
 #[test]
 fn a_node_promoted_by_hand_is_taken_when_the_primary_is_down() {
-    let cluster = trio().down("a").promoted("c").written(Change::Withdraw);
-    cluster.plan().assert_writes(Change::Publish, Some("c"));
+    let cluster = trio()
+        .down("a")
+        .promoted("c")
+        .written(StateChange::Withdraw);
+    cluster
+        .plan()
+        .assert_writes(StateChange::Publish, Some("c"));
 }
 
 #[test]
 fn a_node_promoted_by_hand_that_lacks_data_is_not_taken() {
     let cluster = trio().down("a").promoted("c").with("c", |c| c.offset = 10);
-    let cluster = cluster.written(Change::Withdraw);
+    let cluster = cluster.written(StateChange::Withdraw);
     cluster.plan().assert_promotes("b");
 }
 
@@ -296,17 +308,19 @@ fn a_node_promoted_by_hand_that_lacks_data_is_not_taken() {
 fn a_primary_made_a_replica_by_hand_gives_way_to_the_one_it_follows() {
     let cluster = trio().promoted("b").replica("a", "b");
     let cluster = cluster.with("a", |a| a.previous_replication_id = Some(history("a")));
-    let cluster = cluster.written(Change::Withdraw);
+    let cluster = cluster.written(StateChange::Withdraw);
     let reason = cluster.state().intent.clone().unwrap().reason;
     assert!(reason.contains("replica of b:6379"), "{reason}");
-    cluster.plan().assert_writes(Change::Publish, Some("b"));
+    cluster
+        .plan()
+        .assert_writes(StateChange::Publish, Some("b"));
 }
 
 #[test]
 fn a_primary_made_a_replica_by_hand_is_chosen_again_if_it_is_the_best() {
     let cluster = cluster().primary("a").replica("b", "a").published("a");
     let cluster = cluster.replica("a", "b").with("b", |b| b.offset = 10);
-    let cluster = cluster.written(Change::Withdraw);
+    let cluster = cluster.written(StateChange::Withdraw);
     cluster.plan().assert_promotes("a");
 }
 
@@ -314,7 +328,7 @@ fn a_primary_made_a_replica_by_hand_is_chosen_again_if_it_is_the_best() {
 fn a_dead_primary_is_held_not_replaced_by_an_unrelated_one() {
     let cluster = cluster().primary("a").published("a").down("a").primary("d");
     let plan = cluster.plan();
-    assert_eq!(plan.refusal("d"), Refusal::OtherData);
+    assert_eq!(plan.refusal("d"), Ineligibility::OtherData);
     assert!(matches!(plan.holds[0], Hold::NoneEligible { .. }));
 }
 
@@ -344,12 +358,12 @@ fn a_primary_reborn_without_data_does_not_serve_while_a_replica_is_merely_silent
         .silent("b");
     assert!(matches!(
         cluster.plan().refusal("b"),
-        Refusal::NotAnswering(_)
+        Ineligibility::NotAnswering(_)
     ));
     cluster
         .down("b")
         .plan()
-        .assert_writes(Change::Publish, Some("a"));
+        .assert_writes(StateChange::Publish, Some("a"));
 }
 
 /// The name of `a` also has the address of `b`, and leads to `b` once `a` is dead.
@@ -357,20 +371,23 @@ fn a_primary_reborn_without_data_does_not_serve_while_a_replica_is_merely_silent
 fn a_primary_whose_name_leads_to_another_member_is_replaced_by_that_one_under_its_own_name() {
     let places = |places: &[&str]| places.iter().map(|it| it.parse().unwrap()).collect();
     let cluster = cluster().primary("a").replica("b", "a").published("a");
-    let there = cluster.observed.nodes[&addr("b")].sighting.facts.clone();
+    let there = cluster.observed.nodes[&addr("b")].observation.facts.clone();
     let cluster = cluster
-        .sighting("a", |a| {
+        .observation("a", |a| {
             a.facts = there;
             a.addresses = places(&["10.0.0.1", "10.0.0.2"]);
         })
-        .sighting("b", |b| b.addresses = places(&["10.0.0.2"]));
+        .observation("b", |b| b.addresses = places(&["10.0.0.2"]));
     let (change, state) = cluster.plan().into_write();
-    assert_eq!(change, Change::Withdraw);
+    assert_eq!(change, StateChange::Withdraw);
     let reason = state.intent.expect("begun").reason;
     assert!(reason.contains("its name leads to b"), "{reason}");
-    let cluster = cluster.written(Change::Withdraw).chosen().promoted("b");
+    let cluster = cluster
+        .written(StateChange::Withdraw)
+        .chosen()
+        .promoted("b");
     assert_eq!(
-        cluster.written(Change::Publish).state().primary,
+        cluster.written(StateChange::Publish).state().primary,
         Some(addr("b"))
     );
 }
@@ -389,7 +406,7 @@ fn a_silent_replica_that_was_last_read_with_more_is_waited_for_until_it_answers_
     let waits = ahead_and_silent().plan();
     waits.assert_holds(&Hold::MayHoldMore {
         node: addr("c"),
-        doubt: "connection refused".to_owned(),
+        why_undecided: "connection refused".to_owned(),
         best: addr("b"),
         bytes: Some(300),
     });
@@ -400,7 +417,7 @@ fn a_silent_replica_that_was_last_read_with_more_is_waited_for_until_it_answers_
         .assert_promotes("c");
     ahead_and_silent().down("c").plan().assert_promotes("b");
     // `c` answers NOAUTH on a new connection: its password was changed, or another server answers there.
-    let nameless = ahead_and_silent().sighting("c", |c| {
+    let nameless = ahead_and_silent().observation("c", |c| {
         c.unproven = Some(Unproven {
             since: NOW,
             known: true,

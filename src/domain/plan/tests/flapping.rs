@@ -4,7 +4,7 @@ use super::builder::{Cluster, LIMITS, NOW, addr, cluster};
 use crate::domain::confirmation::{Confirmation, Finding};
 use crate::domain::drain;
 use crate::domain::node::Moment;
-use crate::domain::plan::{Action, Change};
+use crate::domain::plan::{Action, StateChange};
 use crate::domain::published::Step;
 
 fn trio() -> Cluster {
@@ -40,7 +40,7 @@ fn a_primary_that_flapped_is_withdrawn_with_its_successor_named() {
     assert_eq!(asked, Some(Action::AskVoters(addr("a"))));
     let (change, state) = flapped(3).plan().into_write();
     let intent = state.intent.unwrap();
-    assert_eq!((change, state.primary), (Change::Withdraw, None));
+    assert_eq!((change, state.primary), (StateChange::Withdraw, None));
     assert_eq!(
         (intent.candidate, intent.step),
         (Some(addr("b")), Step::Withdrawn)
@@ -52,7 +52,7 @@ fn it_is_not_published_again_while_somebody_may_take_over() {
     withdrawn_and_back().plan().assert_promotes("b");
     withdrawn_and_back().down("b").plan().assert_promotes("c");
     let alone = withdrawn_and_back().down("b").down("c");
-    alone.plan().assert_writes(Change::Publish, Some("a"));
+    alone.plan().assert_writes(StateChange::Publish, Some("a"));
 }
 
 #[test]

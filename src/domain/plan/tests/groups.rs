@@ -6,7 +6,7 @@ use crate::domain::group::{GroupToken, OtherGroup, ProbeName};
 use crate::domain::node::{ClusterName, KeeperId, NodeAddr};
 use crate::domain::observed::Requested;
 use crate::domain::plan::tests::builder::NOW;
-use crate::domain::plan::{Change, Hold};
+use crate::domain::plan::{Hold, StateChange};
 use crate::domain::rivals::{Astray, LeadsTo};
 use crate::domain::serving::{Reason, Ruling, Serving};
 
@@ -93,7 +93,7 @@ fn a_group_that_begins_publishes_what_the_other_does_and_nothing_else() {
     let begins = || cluster().primary("a").replica("b", "a");
     let plan = begins().shared(Some("a")).plan();
     assert_eq!(plan.holds.first(), Some(&hold()));
-    plan.assert_writes(Change::Publish, Some("a"));
+    plan.assert_writes(StateChange::Publish, Some("a"));
     for primary in [None, Some("b")] {
         assert_eq!(begins().shared(primary).plan().action, None);
     }
@@ -102,12 +102,14 @@ fn a_group_that_begins_publishes_what_the_other_does_and_nothing_else() {
 #[test]
 fn a_change_that_was_begun_may_end_in_a_publication_and_in_no_command() {
     let returned = trio().withdrawn("a").shared(Some("a"));
-    returned.plan().assert_writes(Change::Publish, Some("a"));
+    returned
+        .plan()
+        .assert_writes(StateChange::Publish, Some("a"));
     let promoted = trio().down("a").promoting("a", "b").promoted("b");
     promoted
         .shared(Some("b"))
         .plan()
-        .assert_writes(Change::Publish, Some("b"));
+        .assert_writes(StateChange::Publish, Some("b"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::builder::{Cluster, NOW, addr, cluster};
 use crate::domain::facts::MinReplicas;
 use crate::domain::hindrance::{Hindrance, HindranceKind};
 use crate::domain::node::Moment;
-use crate::domain::plan::{Action, Change, Hold, Then};
+use crate::domain::plan::{Action, HindranceAction, Hold, StateChange};
 
 const FULL: &str = "MISCONF Errors writing to the AOF file: No space left on device";
 
@@ -20,8 +20,8 @@ trait Hindered {
 
 impl Hindered for Cluster {
     fn hindered(self, name: &str, kind: HindranceKind, seconds_ago: u64) -> Self {
-        let cluster = self.sighting(name, |sighting| {
-            sighting.hindrance = Some(Hindrance {
+        let cluster = self.observation(name, |observation| {
+            observation.hindrance = Some(Hindrance {
                 kind,
                 since: ago(seconds_ago),
                 said: FULL.to_owned(),
@@ -42,7 +42,7 @@ fn full(seconds: u64) -> Cluster {
     trio.hindered("a", HindranceKind::Misconf, seconds)
 }
 
-fn then(cluster: &Cluster) -> Then {
+fn then(cluster: &Cluster) -> HindranceAction {
     let plan = cluster.plan();
     let told = plan.holds.iter().find_map(|hold| match hold {
         Hold::Hindered { node, then, .. } if *node == addr("a") => Some(then.clone()),
@@ -56,7 +56,7 @@ fn a_primary_that_refuses_every_write_is_switched_over_once_that_has_lasted() {
     let soon = full(3);
     assert_eq!(
         then(&soon),
-        Then::Switchover(addr("b"), Duration::from_secs(2))
+        HindranceAction::Switchover(addr("b"), Duration::from_secs(2))
     );
     let plan = soon.plan();
     assert_eq!(
@@ -65,7 +65,7 @@ fn a_primary_that_refuses_every_write_is_switched_over_once_that_has_lasted() {
     );
 
     let (change, state) = full(5).plan().into_write();
-    assert_eq!(change, Change::Withdraw);
+    assert_eq!(change, StateChange::Withdraw);
     let intent = state.intent.expect("it is begun");
     assert_eq!(intent.switchover, Some(addr("b")));
     let reason = format!("switchover to b:6379: a:6379 refuses every write ({FULL})");
@@ -78,16 +78,16 @@ fn it_does_not_go_round_in_circles_soon_after_a_change_or_a_failed_switchover() 
     lately.policy.failover_cooldown = Duration::from_secs(10);
     lately.observed.published_at = Some(ago(4));
     let left = Duration::from_secs(6);
-    assert_eq!(then(&lately), Then::Switchover(addr("b"), left));
+    assert_eq!(then(&lately), HindranceAction::Switchover(addr("b"), left));
     // Without a cool-down the leader waits for the mark-down time instead.
     lately.policy.failover_cooldown = Duration::ZERO;
     let left = Duration::from_secs(1);
-    assert_eq!(then(&lately), Then::Switchover(addr("b"), left));
+    assert_eq!(then(&lately), HindranceAction::Switchover(addr("b"), left));
 
     let mut failed = full(600);
     failed.observed.switch_failed = Some((ago(20), "b did not catch up".to_owned()));
     let left = Duration::from_secs(40);
-    assert_eq!(then(&failed), Then::Switchover(addr("b"), left));
+    assert_eq!(then(&failed), HindranceAction::Switchover(addr("b"), left));
 }
 
 #[test]
@@ -99,13 +99,13 @@ fn a_replica_that_would_refuse_them_too_is_passed_over_and_named() {
 
     let nobody = full(5).hindered("b", misconf, 1).hindered("c", misconf, 1);
     assert_eq!(nobody.plan().action, None);
-    let Then::NoSwitchover(why) = then(&nobody) else {
+    let HindranceAction::NoSwitchover(why) = then(&nobody) else {
         panic!("{}", nobody.plan())
     };
     assert!(why.contains("b:6379 refuses every write, too"), "{why}");
     // A replica without a link is not chosen either, because no write may be lost.
     let unlinked = full(5).hindered("b", misconf, 1).unlinked("c");
-    let Then::NoSwitchover(why) = then(&unlinked) else {
+    let HindranceAction::NoSwitchover(why) = then(&unlinked) else {
         panic!("{}", unlinked.plan())
     };
     assert!(why.contains("c:6379 has no link to a:6379"), "{why}");
@@ -148,11 +148,11 @@ fn a_busy_primary_is_told_and_a_busy_replica_does_not_take_over() {
         trio.published("a")
     };
     let mut busy = trio().hindered("a", HindranceKind::Busy, 60);
-    assert_eq!(then(&busy), Then::Replaced(None));
+    assert_eq!(then(&busy), HindranceAction::Replaced(None));
     assert_eq!(busy.plan().action, None);
     let span = Some(Duration::from_secs(90));
     busy.observed.limits.busy = span;
-    assert_eq!(then(&busy), Then::Replaced(span));
+    assert_eq!(then(&busy), HindranceAction::Replaced(span));
 
     let other = trio().hindered("b", HindranceKind::Busy, 1);
     let (node, _) = other.down("a").withdrawn("a").plan().into_promotion();
@@ -175,8 +175,8 @@ fn a_deposed_primary_that_is_busy_is_commanded_as_soon_as_its_script_ends_and_no
 
 fn demanding(cluster: Cluster, names: &[&str], to_write: u32) -> Cluster {
     names.iter().fold(cluster, |cluster, name| {
-        cluster.sighting(name, |sighting| {
-            sighting.min_replicas = Some(Ok(MinReplicas {
+        cluster.observation(name, |observation| {
+            observation.min_replicas = Some(Ok(MinReplicas {
                 to_write,
                 max_lag: 10,
             }));
@@ -203,7 +203,7 @@ fn a_successor_that_would_refuse_every_write_for_want_of_replicas_is_told_before
     demanding(trio(), &["b", "c"], 1).assert_settled();
     assert_eq!(demanding(trio(), &["b", "c"], 2).plan().holds.len(), 1);
     // Without a readable setting there is no hold.
-    let unread = trio().sighting("b", |it| it.min_replicas = Some(Err("NOPERM".to_owned())));
+    let unread = trio().observation("b", |it| it.min_replicas = Some(Err("NOPERM".to_owned())));
     unread.assert_settled();
 }
 

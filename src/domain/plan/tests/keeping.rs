@@ -6,7 +6,7 @@ use super::builder::{Cluster, NOW, addr, addrs, cluster, history};
 use crate::domain::explain::explain;
 use crate::domain::facts::Mode;
 use crate::domain::observed::Unlisted;
-use crate::domain::plan::{Change, Hold};
+use crate::domain::plan::{Hold, StateChange};
 use crate::domain::policy::ChainedReplicas;
 
 fn trio() -> Cluster {
@@ -21,18 +21,18 @@ fn a_settled_cluster_is_left_alone() {
 
 #[test]
 fn a_replica_going_and_coming_is_noted_without_a_new_generation() {
-    let cluster = trio().down("b").written(Change::Note);
+    let cluster = trio().down("b").written(StateChange::Note);
     assert_eq!(cluster.state().replicas, [addr("c")].into());
     assert!(cluster.state().known.contains(&addr("b")));
-    assert!(!Change::Note.raises_generation());
-    assert!(Change::Withdraw.raises_generation() && Change::Publish.raises_generation());
+    assert!(!StateChange::Note.raises_generation());
+    assert!(StateChange::Withdraw.raises_generation() && StateChange::Publish.raises_generation());
     cluster.assert_settled();
 }
 
 #[test]
 fn a_new_replication_id_of_the_primary_is_noted_before_the_old_one() {
     let cluster = trio().with("a", |a| a.replication_id = "new".to_owned());
-    let cluster = cluster.written(Change::Note);
+    let cluster = cluster.written(StateChange::Note);
     assert_eq!(cluster.state().lineage, ["new".to_owned(), history("a")]);
     cluster.assert_settled();
 }
@@ -91,7 +91,7 @@ fn a_chain_through_a_dead_replica_is_corrected_even_where_chains_are_accepted() 
 
 #[test]
 fn a_replica_that_follows_but_never_links_is_told_and_not_commanded_again() {
-    let cluster = trio().unlinked("b").written(Change::Note);
+    let cluster = trio().unlinked("b").written(StateChange::Note);
     cluster.plan().assert_holds(&Hold::NotLinked(addr("b")));
 }
 
@@ -106,7 +106,7 @@ fn replicas_are_repointed_at_most_parallel_syncs_at_once() {
 #[test]
 fn a_replica_in_full_sync_takes_a_turn() {
     let cluster = trio().unlinked("b").upstream("b", |up| up.syncing = true);
-    let cluster = cluster.replica("c", "x").written(Change::Note);
+    let cluster = cluster.replica("c", "x").written(StateChange::Note);
     cluster
         .plan()
         .assert_holds(&Hold::ReplicasWaiting(addrs(["c"])));
@@ -188,7 +188,7 @@ fn what_the_primary_said_before_it_was_published_is_no_reason_to_withdraw_it() {
         "{plan}"
     );
     known.observed.published_at = Some(NOW);
-    known.plan().assert_writes(Change::Withdraw, None);
+    known.plan().assert_writes(StateChange::Withdraw, None);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::builder::{Cluster, NOW, addr, cluster};
 use crate::domain::group::{GroupToken, OtherGroup};
 use crate::domain::looks::{COUNTS_FOR, Looks};
 use crate::domain::node::{ClusterName, KeeperId, Moment, NodeAddr};
-use crate::domain::plan::{Action, Change};
+use crate::domain::plan::{Action, StateChange};
 
 fn trio() -> Cluster {
     cluster()
@@ -43,8 +43,8 @@ fn a_primary_is_withdrawn_and_replaced_only_after_a_look_at_all_that_answer() {
     let long_ago = looked(dead(), &["b", "c"], COUNTS_FOR);
     assert_eq!(looks(&long_ago), [addr("b"), addr("c")]);
     let lately = looked(dead(), &["b", "c"], COUNTS_FOR / 2);
-    lately.plan().assert_writes(Change::Withdraw, None);
-    let withdrawn = looked(lately.written(Change::Withdraw), &[], Duration::ZERO);
+    lately.plan().assert_writes(StateChange::Withdraw, None);
+    let withdrawn = looked(lately.written(StateChange::Withdraw), &[], Duration::ZERO);
     assert_eq!(looks(&withdrawn), [addr("b"), addr("c")]);
 }
 
@@ -64,7 +64,9 @@ fn a_first_publication_waits_for_a_look_and_the_end_of_a_change_does_not() {
     assert_eq!(looks(&fresh), [addr("a"), addr("b")]);
     let mut promoted = trio().promoting("a", "b").down("a").promoted("b");
     promoted.observed.looks = Some(Looks::default());
-    promoted.plan().assert_writes(Change::Publish, Some("b"));
+    promoted
+        .plan()
+        .assert_writes(StateChange::Publish, Some("b"));
 }
 
 #[test]

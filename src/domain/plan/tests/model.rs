@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::builder::{EPOCH, NOW, addr, cluster};
-use crate::domain::facts::{MinReplicas, NodeFacts, Sighting};
+use crate::domain::facts::{MinReplicas, NodeFacts, NodeObservation};
 use crate::domain::node::{Generation, Moment, NodeAddr};
-use crate::domain::observed::{Failure, Observed, ObservedNode};
-use crate::domain::plan::{Action, Change, Plan, plan};
+use crate::domain::observed::{CommandFailure, Observed, ObservedNode};
+use crate::domain::plan::{Action, Plan, StateChange, plan};
 use crate::domain::policy::Policy;
 use crate::domain::published::{Published, Step};
 use crate::domain::verdict::Verdict;
@@ -59,8 +59,8 @@ pub(super) struct Model {
     pub(super) names: BTreeMap<NodeAddr, usize>,
     pub(super) published: Option<Published>,
     pub(super) policy: Policy,
-    pub(super) failures: BTreeMap<NodeAddr, Failure>,
-    pub(super) setting_failures: BTreeMap<NodeAddr, Failure>,
+    pub(super) failures: BTreeMap<NodeAddr, CommandFailure>,
+    pub(super) setting_failures: BTreeMap<NodeAddr, CommandFailure>,
     /// The settings of each server.
     pub(super) min_replicas: Vec<MinReplicas>,
     /// The last facts of each node.
@@ -113,13 +113,13 @@ impl Model {
                 let facts = facts(index, server, &self.servers);
                 self.said.insert(name.clone(), facts);
             }
-            let sighting = Sighting {
+            let observation = NodeObservation {
                 order: (Moment::default(), 0),
                 facts: self.said.get(&name).cloned(),
                 probed: true,
                 answering: server.up,
                 min_replicas: Some(Ok(self.min_replicas[index])),
-                ..Sighting::unknown(NOW)
+                ..NodeObservation::unknown(NOW)
             };
             let verdict = Verdict {
                 unreachable: if server.up { server.doubters } else { KEEPERS },
@@ -131,9 +131,9 @@ impl Model {
             (
                 name,
                 ObservedNode {
-                    sighting,
+                    observation,
                     verdict,
-                    elsewhere: None,
+                    relayed: None,
                 },
             )
         });
@@ -203,24 +203,24 @@ impl Model {
     }
 
     /// Checks RK-2: the published primary changes only from A to none to B.
-    fn write(&mut self, state: &Published, change: Change) {
+    fn write(&mut self, state: &Published, change: StateChange) {
         let before = self.published.replace(state.clone()).unwrap_or_default();
         match change {
-            Change::Withdraw => assert!(state.primary.is_none() && state.intent.is_some()),
-            Change::Publish | Change::Resume => {
+            StateChange::Withdraw => assert!(state.primary.is_none() && state.intent.is_some()),
+            StateChange::Publish | StateChange::Resume => {
                 assert!(before.primary.is_none() && state.primary.is_some());
             }
-            Change::Note | Change::Accept => {
+            StateChange::Note | StateChange::Accept => {
                 assert!(before.primary.is_some() && before.primary == state.primary);
             }
         }
         assert_eq!(
             change.raises_generation(),
             before.primary != state.primary
-                || before.intent.is_none() && change == Change::Withdraw
+                || before.intent.is_none() && change == StateChange::Withdraw
         );
         assert!(
-            change == Change::Publish || before != *state,
+            change == StateChange::Publish || before != *state,
             "a write that changes nothing"
         );
         if change.raises_generation() {
@@ -412,8 +412,8 @@ impl Model {
     }
 }
 
-fn refused() -> Failure {
-    Failure {
+fn refused() -> CommandFailure {
+    CommandFailure {
         at: NOW,
         times: 1,
         why: "refused".to_owned(),

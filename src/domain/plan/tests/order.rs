@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::builder::{Cluster, NOW, addr, cluster, history};
 use crate::domain::election::elect;
 use crate::domain::node::NodeAddr;
-use crate::domain::plan::Change;
+use crate::domain::plan::StateChange;
 use crate::domain::policy::Criterion::{Offset, Priority, Uptime};
 use crate::domain::policy::{Criterion, ElectionOrder};
 
@@ -34,7 +34,7 @@ fn rivals(order: &[Criterion]) -> Cluster {
 }
 
 fn chosen(cluster: Cluster) -> NodeAddr {
-    let cluster = cluster.written(Change::Withdraw).chosen();
+    let cluster = cluster.written(StateChange::Withdraw).chosen();
     cluster.state().intent.clone().unwrap().candidate.unwrap()
 }
 
@@ -76,9 +76,9 @@ fn a_newer_history_comes_first_whatever_the_order() {
 fn a_node_promoted_by_hand_stands_above_its_equals_in_offset_only() {
     let promoted = |order: &[_]| {
         let cluster = rivals(order).with("c", |c| c.offset += 1);
-        cluster.promoted("b").written(Change::Withdraw).plan()
+        cluster.promoted("b").written(StateChange::Withdraw).plan()
     };
-    promoted(&[Offset]).assert_writes(Change::Publish, Some("b"));
+    promoted(&[Offset]).assert_writes(StateChange::Publish, Some("b"));
     promoted(&[Priority]).assert_promotes("c");
 }
 
@@ -94,7 +94,7 @@ fn a_primary_that_lost_data_is_replaced_by_who_still_holds_it_whatever_the_order
             b.previous_replication_id = Some(history("a"));
         });
         let cluster = cluster.upstream("b", |up| up.priority = 1);
-        let cluster = cluster.written(Change::Withdraw).chosen();
+        let cluster = cluster.written(StateChange::Withdraw).chosen();
         let candidate = cluster.state().intent.clone().unwrap().candidate;
         assert_eq!(candidate, Some(addr("c")), "{order:?}");
     }
@@ -108,7 +108,9 @@ fn several_primaries_at_first_sight_are_told_apart_by_data_whatever_the_order() 
     });
     let mut cluster = ordered(cluster, &[Priority]);
     cluster.policy.priorities.insert(addr("a"), 1);
-    cluster.plan().assert_writes(Change::Publish, Some("b"));
+    cluster
+        .plan()
+        .assert_writes(StateChange::Publish, Some("b"));
 }
 
 /// The figures by which a candidate is ranked: generation, offset, whether it was promoted by hand, priority, uptime.

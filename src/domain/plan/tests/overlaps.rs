@@ -1,10 +1,10 @@
 //! Another published cluster of this group has nodes of this one.
 
 use super::builder::{Cluster, NOW, addr, cluster};
-use crate::domain::claims::{Contender, Overlap, Part};
+use crate::domain::claims::{Contender, Overlap, OverlapRole};
 use crate::domain::explain::explain;
 use crate::domain::node::{ClusterName, KeeperId};
-use crate::domain::plan::{Action, Change, Hold};
+use crate::domain::plan::{Action, Hold, StateChange};
 use crate::domain::serving::{Reason, Ruling, Serving};
 
 fn healthy() -> Cluster {
@@ -30,7 +30,7 @@ impl Overlapping for Cluster {
     }
 }
 
-fn hold(nodes: &[&str], part: Part) -> Hold {
+fn hold(nodes: &[&str], part: OverlapRole) -> Hold {
     Hold::Overlaps {
         cluster: ClusterName::new("other"),
         nodes: nodes.iter().map(|node| addr(node)).collect(),
@@ -55,14 +55,14 @@ fn a_cluster_is_not_published_while_a_published_one_has_a_node_of_it() {
         let held = healthy().overlapped(nodes, Some("a"), true);
         let plan = held.plan();
         assert_eq!(plan.action, None);
-        assert_eq!(plan.holds, [hold(nodes, Part::Unpublished)]);
+        assert_eq!(plan.holds, [hold(nodes, OverlapRole::Unpublished)]);
         let why = explain(&held.observed, &held.policy, NOW);
         assert!(why.held_by.iter().any(|it| it.contains("other")), "{why:?}");
         assert_eq!(writable(&held, "a").ruling(), Ruling::Unknown);
     }
     let dead = healthy().down("a").overlapped(&["b"], Some("a"), true);
     assert_eq!(dead.plan().action, None, "nor is anything adopted");
-    healthy().written(Change::Publish);
+    healthy().written(StateChange::Publish);
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_cluster_that_more_keepers_have_takes_over_what_the_other_one_is_published_w
         let heir = found.overlapped(&["a", "b"], Some("a"), false);
         let plan = heir.plan();
         assert_eq!(plan.action, take_over, "whatever its primary is like");
-        assert_eq!(plan.holds, [hold(&["a", "b"], Part::Heir)]);
+        assert_eq!(plan.holds, [hold(&["a", "b"], OverlapRole::Heir)]);
         assert_eq!(writable(&heir, "a").ruling(), Ruling::Unknown, "not yet");
     }
     let elsewhere = healthy().overlapped(&["b"], None, false);
@@ -88,9 +88,9 @@ fn a_published_cluster_leaves_to_the_other_what_only_that_one_is_published_with(
         .overlapped(&["x"], Some("y"), false);
     let plan = mistaken.plan();
     assert_eq!(plan.action, None, "it is not made a replica of this one's");
-    assert_eq!(plan.holds, [hold(&["x"], Part::Without)]);
+    assert_eq!(plan.holds, [hold(&["x"], OverlapRole::Without)]);
     let (change, state) = mistaken.down("a").plan().into_write();
-    assert_eq!(change, Change::Withdraw, "its own failover goes on");
+    assert_eq!(change, StateChange::Withdraw, "its own failover goes on");
     assert!(!state.known.contains(&addr("x")));
 }
 
@@ -99,19 +99,19 @@ fn of_two_published_clusters_one_is_managed_and_the_other_held() {
     let all = ["a", "b", "c"];
     let published = healthy().published("a");
     let managed = published.overlapped(&all, Some("a"), false);
-    assert_eq!(managed.plan().holds, [hold(&all, Part::Managed)]);
-    let managed = managed.down("a").written(Change::Withdraw);
+    assert_eq!(managed.plan().holds, [hold(&all, OverlapRole::Managed)]);
+    let managed = managed.down("a").written(StateChange::Withdraw);
     managed.plan().assert_promotes("b");
 
     let held = healthy().published("a").overlapped(&all, Some("a"), true);
-    assert_eq!(held.plan().holds[0], hold(&all, Part::Held));
+    assert_eq!(held.plan().holds[0], hold(&all, OverlapRole::Held));
     let held = held.down("a");
     assert_eq!(held.plan().action, None);
     let why = explain(&held.observed, &held.policy, NOW);
     assert!(!why.held_by.is_empty());
 
     let begun = healthy().promoted("b").promoting("a", "b");
-    begun.written(Change::Publish);
+    begun.written(StateChange::Publish);
     let begun = healthy().promoted("b").promoting("a", "b");
     let begun = begun.overlapped(&all, Some("a"), true);
     assert_eq!(begun.plan().action, None, "nor is a change finished");
@@ -148,5 +148,5 @@ fn keepers_that_have_the_nodes_in_a_held_cluster_are_named_and_hold_nothing() {
     assert!(words.contains("k3") && words.contains("c2"), "{words}");
     let why = explain(&contended.observed, &contended.policy, NOW);
     assert_eq!(why.held_by, Vec::<String>::new());
-    contended.down("a").written(Change::Withdraw);
+    contended.down("a").written(StateChange::Withdraw);
 }

@@ -9,10 +9,10 @@ use super::model::{Event, Model, Server, name_of};
 use crate::domain::facts::{DownReason, NodeFacts, Role};
 use crate::domain::node::{Epoch, KeeperId, NodeAddr};
 use crate::domain::observed::Observed;
-use crate::domain::plan::{Action, Change, Hold, Plan, plan};
+use crate::domain::plan::{Action, Hold, Plan, StateChange, plan};
 use crate::domain::policy::{ChainedReplicas, Criterion, ElectionOrder, Policy, WriteSafety};
 use crate::domain::published::Published;
-use crate::domain::verdict::{Report, Verdict};
+use crate::domain::verdict::{KeeperReport, Verdict};
 
 const MOST: usize = 5;
 
@@ -266,7 +266,7 @@ proptest! {
             writes.push(*change);
             model.apply(&action);
         }
-        prop_assert_eq!(writes, [Change::Publish]);
+        prop_assert_eq!(writes, [StateChange::Publish]);
     }
 
     #[test]
@@ -331,9 +331,9 @@ proptest! {
 
 fn verdict(online: &BTreeSet<u8>, votes: &BTreeSet<u8>, min_votes: usize) -> Verdict {
     let keeper = |number: &u8| KeeperId::new(number.to_string());
-    let down = Report {
+    let down = KeeperReport {
         votes: BTreeMap::from([(addr("a"), DownReason::Refused)]),
-        ..Report::default()
+        ..KeeperReport::default()
     };
     let reports = votes
         .iter()
@@ -356,7 +356,7 @@ fn rename(observed: &Observed, there: &impl Fn(&NodeAddr) -> NodeAddr) -> Observ
         .collect();
     for node in renamed.nodes.values_mut() {
         if let Some(Role::Replica(upstream)) =
-            node.sighting.facts.as_mut().map(|facts| &mut facts.role)
+            node.observation.facts.as_mut().map(|facts| &mut facts.role)
         {
             upstream.primary = there(&upstream.primary);
         }

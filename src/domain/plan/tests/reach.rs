@@ -1,10 +1,10 @@
 //! Nodes that the leader does not reach: another keeper sees and commands them.
 
 use super::builder::{Cluster, NOW, addr, addrs, cluster, history};
-use crate::domain::election::Refusal;
+use crate::domain::election::Ineligibility;
 use crate::domain::facts::Role;
 use crate::domain::node::{KeeperId, Moment};
-use crate::domain::plan::{Action, Change, Hold, Plan};
+use crate::domain::plan::{Action, Hold, Plan, StateChange};
 use crate::domain::published::Step;
 
 fn trio() -> Cluster {
@@ -57,7 +57,7 @@ fn a_replica_that_nobody_but_another_keeper_sees_is_enough_to_withdraw_and_to_pr
         .published("a")
         .down("a")
         .seen_through("b", "keeper-3");
-    let withdrawn = cluster.written(Change::Withdraw);
+    let withdrawn = cluster.written(StateChange::Withdraw);
     assert_eq!(
         promotion(withdrawn.plan()),
         ("b".to_owned(), Some(by("keeper-3")))
@@ -80,7 +80,7 @@ fn what_another_keeper_sees_is_measured_as_what_the_leader_sees() {
         let alone = case.seen_through("c", "keeper-2").down("b");
         let plan = alone.plan();
         assert!(
-            !matches!(plan.refusal("c"), Refusal::NotAnswering(_)),
+            !matches!(plan.refusal("c"), Ineligibility::NotAnswering(_)),
             "{plan}"
         );
     }
@@ -97,7 +97,7 @@ fn a_node_that_only_a_minority_sees_is_not_promoted_though_somebody_reaches_it()
         .down("b")
         .seen_through("c", "keeper-2")
         .votes("c", 2, 0);
-    assert_eq!(few.plan().refusal("c"), Refusal::Down);
+    assert_eq!(few.plan().refusal("c"), Ineligibility::Down);
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn what_failed_through_one_keeper_is_tried_through_another_at_once_and_left_alon
     assert_eq!(promotion(again), ("c".to_owned(), Some(by("keeper-3"))));
     let tried = failed(&["keeper-2", "keeper-3"]).plan();
     assert!(
-        matches!(tried.refusal("c"), Refusal::FailedLately(_)),
+        matches!(tried.refusal("c"), Ineligibility::FailedLately(_)),
         "{tried}"
     );
 }
@@ -130,7 +130,7 @@ fn a_candidate_that_another_keeper_sees_promoted_is_published() {
         .promoted("c")
         .seen_through("c", "keeper-2");
     let (change, state) = promoted.plan().into_write();
-    assert_eq!(change, Change::Publish);
+    assert_eq!(change, StateChange::Publish);
     assert_eq!(state.primary, Some(addr("c")));
     assert_eq!(state.lineage[0], history("c"));
 }
@@ -173,14 +173,14 @@ fn a_primary_out_of_the_leaders_reach_is_kept_and_its_replicas_follow_it() {
 fn a_primary_that_another_keeper_tells_of_is_not_judged_by_offsets_read_at_other_times() {
     let reborn = trio()
         .reborn("a", 5, 500)
-        .sighting("a", |sighting| sighting.at = NOW);
-    reborn.plan().assert_writes(Change::Withdraw, None);
+        .observation("a", |observation| observation.at = NOW);
+    reborn.plan().assert_writes(StateChange::Withdraw, None);
     let told = trio().reborn("a", 5, 500).seen_through("a", "keeper-2");
     assert!(
         !matches!(
             told.plan().action,
             Some(Action::Write {
-                change: Change::Withdraw,
+                change: StateChange::Withdraw,
                 ..
             })
         ),
@@ -195,7 +195,7 @@ fn a_withdrawn_primary_that_another_keeper_sees_alive_and_whole_is_published_aga
         .withdrawn("a")
         .seen_through("a", "keeper-2")
         .votes("a", 1, 0);
-    back.plan().assert_writes(Change::Publish, Some("a"));
+    back.plan().assert_writes(StateChange::Publish, Some("a"));
 }
 
 #[test]
@@ -233,16 +233,16 @@ fn what_was_read_before_counts_as_read_when_the_state_was_published() {
     let published_at = NOW;
     told.observed.published_at = Some(published_at);
     let node = told.observed.nodes.get_mut(&addr("a")).unwrap();
-    node.sighting.at = Moment::default();
-    let facts = &mut node.elsewhere.as_mut().unwrap().facts;
+    node.observation.at = Moment::default();
+    let facts = &mut node.relayed.as_mut().unwrap().facts;
     let replica = cluster().replica("a", "b").observed.nodes[&addr("a")]
-        .sighting
+        .observation
         .facts
         .clone()
         .unwrap();
     assert!(matches!(replica.role, Role::Replica(_)));
     *facts = replica;
-    told.plan().assert_writes(Change::Withdraw, None);
+    told.plan().assert_writes(StateChange::Withdraw, None);
 }
 
 #[test]

@@ -3,20 +3,20 @@
 use std::time::Duration;
 
 use super::builder::{Cluster, KEEPERS, NOW, addr, cluster, history};
-use crate::domain::election::Refusal;
+use crate::domain::election::Ineligibility;
 use crate::domain::facts::{Link, Mode};
 use crate::domain::node::Moment;
-use crate::domain::plan::{Change, Hold};
+use crate::domain::plan::{Hold, StateChange};
 
 /// A dead primary with data and one replica, which `change` makes unfit.
-fn refused(change: impl FnOnce(Cluster) -> Cluster) -> Refusal {
+fn refused(change: impl FnOnce(Cluster) -> Cluster) -> Ineligibility {
     let cluster = cluster().primary("a").replica("b", "a").published("a");
     change(cluster.down("a").unlinked("b")).plan().refusal("b")
 }
 
 #[test]
 fn a_node_that_is_down_or_not_seen_by_a_majority_is_refused() {
-    assert_eq!(refused(|it| it.down("b")), Refusal::Down);
+    assert_eq!(refused(|it| it.down("b")), Ineligibility::Down);
     let even = |mut it: Cluster| {
         it.observed
             .nodes
@@ -26,23 +26,29 @@ fn a_node_that_is_down_or_not_seen_by_a_majority_is_refused() {
             .keepers = 4;
         it.votes("b", 2, 0)
     };
-    assert_eq!(refused(even), Refusal::NotSeenByMajority);
+    assert_eq!(refused(even), Ineligibility::NotSeenByMajority);
 }
 
 #[test]
 fn a_node_that_does_not_answer_the_leader_is_refused() {
     let why = "connection refused".to_owned();
-    assert_eq!(refused(|it| it.silent("b")), Refusal::NotAnswering(why));
+    assert_eq!(
+        refused(|it| it.silent("b")),
+        Ineligibility::NotAnswering(why)
+    );
     let why = "NOAUTH Authentication required.".to_owned();
-    assert_eq!(refused(|it| it.noauth("b")), Refusal::NotAnswering(why));
+    assert_eq!(
+        refused(|it| it.noauth("b")),
+        Ineligibility::NotAnswering(why)
+    );
 }
 
 #[test]
 fn a_node_that_the_leader_cannot_command_is_refused_and_named_before_it_is_needed() {
     let why = || "NOPERM".to_owned();
-    let barred = |it: Cluster| it.sighting("b", |b| b.commandable = Some(Err(why())));
-    assert_eq!(refused(barred), Refusal::NotCommandable(why()));
-    let tried = |it: Cluster| it.sighting("b", |b| b.commandable = Some(Ok(())));
+    let barred = |it: Cluster| it.observation("b", |b| b.commandable = Some(Err(why())));
+    assert_eq!(refused(barred), Ineligibility::NotCommandable(why()));
+    let tried = |it: Cluster| it.observation("b", |b| b.commandable = Some(Ok(())));
     let untried = cluster().primary("a").replica("b", "a").published("a");
     assert!(
         tried(untried.down("a").unlinked("b"))
@@ -59,7 +65,7 @@ fn a_node_that_the_leader_cannot_command_is_refused_and_named_before_it_is_neede
         all: false,
     });
     let all = cluster().primary("a").replica("b", "a").published("a");
-    let all = barred(all).sighting("a", |a| a.commandable = Some(Err(why())));
+    let all = barred(all).observation("a", |a| a.commandable = Some(Err(why())));
     let said = all.plan().to_string();
     assert!(
         said.contains("no failover is possible: this keeper cannot command any node"),
@@ -70,7 +76,7 @@ fn a_node_that_the_leader_cannot_command_is_refused_and_named_before_it_is_neede
 #[test]
 fn a_redis_cluster_node_is_refused() {
     let cluster_mode = |it: Cluster| it.with("b", |b| b.mode = Mode::Cluster);
-    assert_eq!(refused(cluster_mode), Refusal::WrongMode);
+    assert_eq!(refused(cluster_mode), Ineligibility::WrongMode);
 }
 
 #[test]
@@ -82,38 +88,38 @@ fn a_second_name_is_refused_in_favour_of_the_first() {
     });
     let cluster = cluster.restarted_keeper();
     let plan = cluster.plan();
-    assert_eq!(plan.refusal("b"), Refusal::Empty);
-    assert_eq!(plan.refusal("c"), Refusal::AliasOf(addr("b")));
+    assert_eq!(plan.refusal("b"), Ineligibility::Empty);
+    assert_eq!(plan.refusal("c"), Ineligibility::AliasOf(addr("b")));
 }
 
 #[test]
 fn a_loading_node_is_refused() {
     assert_eq!(
         refused(|it| it.with("b", |b| b.loading = true)),
-        Refusal::Loading
+        Ineligibility::Loading
     );
 }
 
 #[test]
 fn a_node_that_would_be_withdrawn_again_is_refused_a_primary_too() {
     let unfit = |it: Cluster| it.votes("b", 1, 1);
-    assert_eq!(refused(unfit), Refusal::Unfit);
+    assert_eq!(refused(unfit), Ineligibility::Unfit);
     let promoted = |it: Cluster| unfit(it).promoted("b");
-    assert_eq!(refused(promoted), Refusal::Unfit);
+    assert_eq!(refused(promoted), Ineligibility::Unfit);
     let by_us = |it: Cluster| promoted(it.promoting("a", "b"));
-    assert_eq!(refused(by_us), Refusal::Unfit);
+    assert_eq!(refused(by_us), Ineligibility::Unfit);
 }
 
 #[test]
 fn priority_0_is_refused_the_configured_one_overriding_the_nodes_own() {
     let own = |it: Cluster| it.upstream("b", |up| up.priority = 0);
-    assert_eq!(refused(own), Refusal::NeverByPriority);
+    assert_eq!(refused(own), Ineligibility::NeverByPriority);
     let configured = |it: Cluster| {
         it.policy(|policy| {
             policy.priorities.insert(addr("b"), 0);
         })
     };
-    assert_eq!(refused(configured), Refusal::NeverByPriority);
+    assert_eq!(refused(configured), Ineligibility::NeverByPriority);
     let cluster = cluster()
         .primary("a")
         .replica("b", "a")
@@ -124,7 +130,7 @@ fn priority_0_is_refused_the_configured_one_overriding_the_nodes_own() {
         .policy(|policy| {
             policy.priorities.insert(addr("b"), 1);
         });
-    cluster.plan().assert_writes(Change::Withdraw, None);
+    cluster.plan().assert_writes(StateChange::Withdraw, None);
 }
 
 #[test]
@@ -133,12 +139,12 @@ fn a_node_in_its_first_sync_or_before_it_is_refused() {
         let it = it.upstream("b", |up| up.syncing = true);
         it.with("b", |b| b.replication_id = history("b"))
     };
-    assert_eq!(refused(syncing), Refusal::NeverSynced);
+    assert_eq!(refused(syncing), Ineligibility::NeverSynced);
     let fresh = |it: Cluster| {
         let it = it.upstream("b", |up| up.link = Link::Down { since: None });
         it.with("b", |b| (b.keys, b.replication_id) = (0, history("b")))
     };
-    assert_eq!(refused(fresh), Refusal::NeverSynced);
+    assert_eq!(refused(fresh), Ineligibility::NeverSynced);
 }
 
 #[test]
@@ -148,7 +154,7 @@ fn a_node_whose_older_history_is_being_overwritten_is_refused() {
     cluster.observed.published.as_mut().unwrap().lineage = vec![newest.clone(), history("a")];
     let cluster = cluster.with("a", |a| a.replication_id = newest);
     let cluster = cluster.down("a").upstream("b", |up| up.syncing = true);
-    assert_eq!(cluster.plan().refusal("b"), Refusal::NeverSynced);
+    assert_eq!(cluster.plan().refusal("b"), Ineligibility::NeverSynced);
 }
 
 #[test]
@@ -157,7 +163,7 @@ fn a_node_with_other_data_is_refused() {
         it.with("b", |b| b.replication_id = history("b"))
             .upstream("b", |up| up.link = Link::Down { since: None })
     };
-    assert_eq!(refused(other), Refusal::OtherData);
+    assert_eq!(refused(other), Ineligibility::OtherData);
 }
 
 #[test]
@@ -167,14 +173,14 @@ fn an_empty_node_is_refused_only_where_there_was_data() {
             (b.run_id, b.keys) = ("second process of b".to_owned(), 0);
         })
     };
-    assert_eq!(refused(reborn), Refusal::Empty);
+    assert_eq!(refused(reborn), Ineligibility::Empty);
     let empty = cluster()
         .primary("a")
         .replica("b", "a")
         .with("a", |a| a.keys = 0)
         .with("b", |b| b.keys = 0);
     let cluster = empty.published("a").down("a");
-    cluster.plan().assert_writes(Change::Withdraw, None);
+    cluster.plan().assert_writes(StateChange::Withdraw, None);
 }
 
 #[test]
@@ -185,9 +191,9 @@ fn an_empty_node_is_refused_after_a_blackout_that_only_the_published_state_remem
         .published("a")
         .with("b", |b| b.keys = 0)
         .down("a")
-        .sighting("a", |a| a.facts = None)
+        .observation("a", |a| a.facts = None)
         .restarted_keeper();
-    assert_eq!(cluster.plan().refusal("b"), Refusal::Empty);
+    assert_eq!(cluster.plan().refusal("b"), Ineligibility::Empty);
 }
 
 #[test]
@@ -200,7 +206,7 @@ fn what_a_replica_streamed_from_the_dead_primary_is_its_history_even_if_the_prim
         .with("b", |b| b.replication_id = "taken as b attached".to_owned())
         .down("a");
     let (change, state) = cluster.plan().into_write();
-    assert_eq!(change, Change::Withdraw);
+    assert_eq!(change, StateChange::Withdraw);
     assert_eq!(state.lineage.last().unwrap(), "taken as b attached");
 }
 
@@ -212,7 +218,7 @@ fn a_node_beyond_max_lag_is_refused_the_dead_primary_counting() {
             it.with("b", |b| b.offset = offset)
         }
     };
-    let refusal = Refusal::TooFarBehind {
+    let refusal = Ineligibility::TooFarBehind {
         behind: 101,
         limit: 100,
     };
@@ -224,7 +230,7 @@ fn a_node_beyond_max_lag_is_refused_the_dead_primary_counting() {
         .down("a");
     lagging(900)(cluster)
         .plan()
-        .assert_writes(Change::Withdraw, None);
+        .assert_writes(StateChange::Withdraw, None);
 }
 
 #[test]
@@ -244,38 +250,38 @@ fn an_offset_of_an_older_history_makes_nobody_lag() {
     let cluster = cluster.with("z", |z| z.offset = 9_000).down("a");
     let cluster = cluster.policy(|policy| policy.max_lag_bytes = Some(100));
     cluster
-        .written(Change::Withdraw)
+        .written(StateChange::Withdraw)
         .plan()
         .assert_promotes("b");
 }
 
 #[test]
 fn a_node_that_failed_a_command_lately_is_refused() {
-    let refusal = Refusal::FailedLately("no answer".to_owned());
+    let refusal = Ineligibility::FailedLately("no answer".to_owned());
     assert_eq!(refused(|it| it.failed("b", 0)), refusal);
 }
 
 #[test]
 fn every_refusal_reads_as_the_end_of_a_sentence_about_the_node() {
     let refusals = [
-        Refusal::Replaced,
-        Refusal::Down,
-        Refusal::NotSeenByMajority,
-        Refusal::Unfit,
-        Refusal::NotAnswering("x".to_owned()),
-        Refusal::WrongMode,
-        Refusal::AliasOf(addr("a")),
-        Refusal::Loading,
-        Refusal::NeverByPriority,
-        Refusal::NeverSynced,
-        Refusal::OtherData,
-        Refusal::HistoryUnknown,
-        Refusal::Empty,
-        Refusal::TooFarBehind {
+        Ineligibility::Replaced,
+        Ineligibility::Down,
+        Ineligibility::NotSeenByMajority,
+        Ineligibility::Unfit,
+        Ineligibility::NotAnswering("x".to_owned()),
+        Ineligibility::WrongMode,
+        Ineligibility::AliasOf(addr("a")),
+        Ineligibility::Loading,
+        Ineligibility::NeverByPriority,
+        Ineligibility::NeverSynced,
+        Ineligibility::OtherData,
+        Ineligibility::HistoryUnknown,
+        Ineligibility::Empty,
+        Ineligibility::TooFarBehind {
             behind: 2,
             limit: 1,
         },
-        Refusal::FailedLately("x".to_owned()),
+        Ineligibility::FailedLately("x".to_owned()),
     ];
     for refusal in refusals {
         let words = refusal.to_string();
@@ -289,7 +295,7 @@ fn offset_then_priority_then_uptime_then_name_decide() {
     let best = |change: fn(Cluster) -> Cluster| {
         let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
         let cluster = change(cluster.published("a").down("a"));
-        let cluster = cluster.written(Change::Withdraw).chosen();
+        let cluster = cluster.written(StateChange::Withdraw).chosen();
         cluster.state().intent.clone().unwrap().candidate.unwrap()
     };
     let prefer_b = |it: Cluster| it.upstream("c", |up| up.priority = 200);
@@ -315,7 +321,7 @@ fn of_equals_the_one_takes_over_that_all_others_can_follow() {
     let best = |change: fn(Cluster) -> Cluster| {
         let newer = |it: Cluster| it.with("b", |b| b.version.major = 8);
         let cluster = change(newer(two_heirs()))
-            .written(Change::Withdraw)
+            .written(StateChange::Withdraw)
             .chosen();
         cluster.state().intent.clone().unwrap().candidate.unwrap()
     };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::builder::{Cluster, NOW, addr, cluster};
-use crate::domain::plan::{Change, Hold};
+use crate::domain::plan::{Hold, StateChange};
 
 const SENTINEL: &str = "sentinel-a1b2c3d4 at 10.0.0.9";
 
@@ -58,7 +58,7 @@ fn what_a_sentinel_has_done_is_published_and_commands_nothing() {
     // The Sentinel was there before the first publication.
     let plan = watched().plan();
     assert!(plan.holds.contains(&at_work(None)), "it is told: {plan}");
-    plan.assert_writes(Change::Publish, Some("a"));
+    plan.assert_writes(StateChange::Publish, Some("a"));
 
     let replaced = || {
         let cluster = watched().replica("c", "a").published("a");
@@ -76,8 +76,10 @@ fn what_a_sentinel_has_done_is_published_and_commands_nothing() {
         plan.holds.contains(&at_work(Some(58))),
         "it is told: {plan}"
     );
-    let withdrawn = follows("b").written(Change::Withdraw);
-    withdrawn.plan().assert_writes(Change::Publish, Some("b"));
+    let withdrawn = follows("b").written(StateChange::Withdraw);
+    withdrawn
+        .plan()
+        .assert_writes(StateChange::Publish, Some("b"));
 
     // The primary was demoted while it was up.
     let cluster = watched().replica("c", "a").published("a").promoted("b");
@@ -87,12 +89,14 @@ fn what_a_sentinel_has_done_is_published_and_commands_nothing() {
     };
     let demoted = cluster.with("a", |a| {
         let follower = super::builder::cluster().primary("b").replica("a", "b");
-        let sighting = &follower.observed.nodes[&addr("a")].sighting;
-        a.role = sighting.facts.as_ref().unwrap().role.clone();
+        let observation = &follower.observed.nodes[&addr("a")].observation;
+        a.role = observation.facts.as_ref().unwrap().role.clone();
     });
     let demoted = moved(moved(demoted, "a"), "c");
-    let withdrawn = demoted.written(Change::Withdraw);
-    withdrawn.plan().assert_writes(Change::Publish, Some("b"));
+    let withdrawn = demoted.written(StateChange::Withdraw);
+    withdrawn
+        .plan()
+        .assert_writes(StateChange::Publish, Some("b"));
 }
 
 #[test]
@@ -115,7 +119,7 @@ fn a_sentinel_has_a_minute_to_replace_a_primary_that_is_down_then_the_keepers_do
         sentinel: SENTINEL.to_owned(),
     };
     assert!(plan.holds.contains(&passed_over), "it is told: {plan}");
-    plan.assert_writes(Change::Withdraw, None);
+    plan.assert_writes(StateChange::Withdraw, None);
 }
 
 #[test]
@@ -136,5 +140,5 @@ fn clients_that_only_listen_where_sentinels_do_are_told_and_hold_nothing() {
     cluster
         .down("a")
         .plan()
-        .assert_writes(Change::Withdraw, None);
+        .assert_writes(StateChange::Withdraw, None);
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::builder::{Cluster, NOW, addr, cluster};
-use crate::domain::election::Refusal;
+use crate::domain::election::Ineligibility;
 use crate::domain::node::Moment;
-use crate::domain::plan::{Change, Hold};
+use crate::domain::plan::{Hold, StateChange};
 
 const LEFT: Duration = Duration::from_secs(9);
 
@@ -36,7 +36,7 @@ fn whoever_has_everything_takes_over_at_once_by_a_switchover() {
         .with("c", |c| c.offset += 1);
     let (change, state) = ahead.ending("a").plan().into_write();
     let intent = state.intent.expect("an intent");
-    assert_eq!(change, Change::Withdraw);
+    assert_eq!(change, StateChange::Withdraw);
     assert_eq!(intent.switchover, Some(addr("c")));
     assert_eq!(
         intent.reason,
@@ -92,7 +92,10 @@ fn a_node_that_is_shutting_down_takes_over_from_nobody() {
     let down = trio().ending("b").with("b", |b| b.offset += 1).down("a");
     let told = crate::domain::explain::explain(&down.observed, &down.policy, NOW);
     assert_eq!(told.next, Some(addr("c")));
-    assert_eq!(told.refused.get(&addr("b")), Some(&Refusal::ShuttingDown));
+    assert_eq!(
+        told.refused.get(&addr("b")),
+        Some(&Ineligibility::ShuttingDown)
+    );
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use super::builder::{Cluster, addr, addrs, cluster, history};
 use crate::domain::confirmation::Confirmation;
-use crate::domain::election::Refusal;
+use crate::domain::election::Ineligibility;
 use crate::domain::facts::Mode;
-use crate::domain::plan::{Action, Change, Hold};
+use crate::domain::plan::{Action, Hold, StateChange};
 
 fn trio() -> Cluster {
     let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
@@ -18,16 +18,16 @@ fn foreign(cluster: Cluster, name: &str) -> Cluster {
 
 #[test]
 fn a_foreign_server_at_the_primarys_address_is_replaced_at_once_whatever_its_offset() {
-    let cluster = foreign(trio(), "a").written(Change::Withdraw);
+    let cluster = foreign(trio(), "a").written(StateChange::Withdraw);
     let intent = cluster.state().intent.clone().unwrap();
     assert!(intent.reason.contains("another process"), "{intent:?}");
     assert_eq!(intent.old_run_id.as_deref(), Some("process of a"));
     assert_eq!(cluster.state().lineage, [history("a")]);
-    let cluster = cluster.chosen().promoted("b").written(Change::Publish);
+    let cluster = cluster.chosen().promoted("b").written(StateChange::Publish);
     assert_eq!(cluster.state().primary, Some(addr("b")));
     // The data of the foreign server belong to somebody, so it is not made a replica.
     cluster.plan().assert_follows(["c"], "b");
-    let settled = cluster.replica("c", "b").written(Change::Note);
+    let settled = cluster.replica("c", "b").written(StateChange::Note);
     settled.plan().assert_holds(&Hold::Unrelated {
         kept: addr("b"),
         other: addr("a"),
@@ -46,7 +46,7 @@ fn another_process_at_the_primarys_address_that_is_no_primary_is_replaced_too() 
         (of_outsider(trio()), "a replica of outside:6379"),
         (clustered(trio()), "no plain Redis server"),
     ] {
-        let cluster = other.written(Change::Withdraw);
+        let cluster = other.written(StateChange::Withdraw);
         let reason = cluster.state().intent.clone().unwrap().reason;
         assert!(reason.contains("another process"), "{reason}");
         assert!(reason.contains(told), "{reason}");
@@ -70,7 +70,7 @@ fn a_foreign_replica_is_not_overwritten_and_one_of_this_cluster_is_brought_back(
     let foreign = outside(trio()).with("c", |c| {
         (c.keys, c.run_id) = (1_000, "somebody's process".to_owned());
     });
-    let foreign = foreign.written(Change::Note);
+    let foreign = foreign.written(StateChange::Note);
     assert_eq!(foreign.state().replicas, [addr("b")].into());
     let plan = foreign.plan();
     plan.assert_holds(&Hold::Unrelated {
@@ -90,7 +90,7 @@ fn the_replica_that_has_not_copied_the_foreign_server_takes_over() {
             replica.offset = 9_000;
         })
     };
-    let cluster = copied(foreign(trio(), "a"), "b").written(Change::Withdraw);
+    let cluster = copied(foreign(trio(), "a"), "b").written(StateChange::Withdraw);
     assert_eq!(cluster.state().lineage, [history("a")]);
     cluster.plan().assert_promotes("c");
 }
@@ -98,7 +98,7 @@ fn the_replica_that_has_not_copied_the_foreign_server_takes_over() {
 #[test]
 fn the_same_process_is_no_stranger_whatever_its_history() {
     let cluster = trio().with("a", |a| a.replication_id = "begun anew".to_owned());
-    cluster.written(Change::Note).assert_settled();
+    cluster.written(StateChange::Note).assert_settled();
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn where_nobody_holds_the_newest_data_another_process_is_accepted_and_noted_befo
         plan.to_string().contains("accept another process"),
         "{plan}"
     );
-    let cluster = cluster.written(Change::Accept);
+    let cluster = cluster.written(StateChange::Accept);
     assert_eq!(cluster.state().primary, Some(addr("a")));
     assert_eq!(cluster.state().lineage[0], "second history of a");
     cluster.plan().assert_follows(["b"], "a");
@@ -126,7 +126,7 @@ fn where_nobody_holds_the_newest_data_another_process_is_accepted_and_noted_befo
 #[test]
 fn a_lone_primary_that_starts_without_history_is_accepted() {
     let cluster = cluster().primary("a").published("a").reborn("a", 10, 0);
-    cluster.written(Change::Accept).assert_settled();
+    cluster.written(StateChange::Accept).assert_settled();
 }
 
 #[test]
@@ -136,13 +136,13 @@ fn nobody_is_accepted_while_a_node_that_may_hold_the_newest_data_is_merely_silen
     plan.assert_holds(&Hold::Stranger { node: addr("a") });
     assert!(plan.to_string().contains("b:6379"), "{plan}");
     let plan = cluster.down("b").plan();
-    plan.assert_writes(Change::Accept, Some("a"));
+    plan.assert_writes(StateChange::Accept, Some("a"));
 }
 
 #[test]
 fn a_foreign_server_at_a_members_address_is_named_and_not_overwritten() {
     for name in ["b", "c"] {
-        let cluster = foreign(trio(), name).written(Change::Note);
+        let cluster = foreign(trio(), name).written(StateChange::Note);
         cluster.plan().assert_holds(&Hold::Unrelated {
             kept: addr("a"),
             other: addr(name),
@@ -154,9 +154,9 @@ fn a_foreign_server_at_a_members_address_is_named_and_not_overwritten() {
 
 /// `b` has taken over from `a`, which was down.
 fn taken_over() -> Cluster {
-    let cluster = trio().down("a").written(Change::Withdraw).chosen();
-    let cluster = cluster.promoted("b").written(Change::Publish);
-    cluster.replica("c", "b").written(Change::Note)
+    let cluster = trio().down("a").written(StateChange::Withdraw).chosen();
+    let cluster = cluster.promoted("b").written(StateChange::Publish);
+    cluster.replica("c", "b").written(StateChange::Note)
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_replaced_primary_is_a_replica_again_as_the_same_process_or_with_the_cluster
     hour_alone(taken_over()).plan().assert_follows(["a"], "b");
     let restarted = taken_over().primary("a").restarted("a", 10, 900);
     restarted.plan().assert_follows(["a"], "b");
-    let again = restarted.replica("a", "b").written(Change::Note);
+    let again = restarted.replica("a", "b").written(StateChange::Note);
     assert_eq!(again.state().deposed, [].into());
 }
 
@@ -180,8 +180,8 @@ fn a_replaced_primary_that_cannot_show_its_history_comes_back_once() {
     };
     let cluster = append_only(taken_over());
     cluster.plan().assert_follows(["a"], "b");
-    let cluster = append_only(cluster.replica("a", "b").written(Change::Note));
-    let cluster = cluster.written(Change::Note);
+    let cluster = append_only(cluster.replica("a", "b").written(StateChange::Note));
+    let cluster = cluster.written(StateChange::Note);
     cluster.plan().assert_holds(&Hold::Unrelated {
         kept: addr("b"),
         other: addr("a"),
@@ -204,18 +204,18 @@ fn a_stranger_that_was_replaced_is_not_published_again_while_another_may_take_ov
     let cluster = foreign(trio().withdrawn("a"), "a");
     cluster.plan().assert_promotes("b");
     let last = foreign(trio().withdrawn("a"), "a").down("b").down("c");
-    last.plan().assert_writes(Change::Publish, Some("a"));
+    last.plan().assert_writes(StateChange::Publish, Some("a"));
     let waits = foreign(trio().withdrawn("a"), "a").down("b").silent("c");
     assert!(matches!(
         waits.plan().refusal("c"),
-        Refusal::NotAnswering(_)
+        Ineligibility::NotAnswering(_)
     ));
 }
 
 #[test]
 fn a_replaced_primary_that_started_twice_is_recognised_if_it_was_seen_in_between() {
     let seen = taken_over().primary("a").restarted("a", 10, 900);
-    let cannot_be_told = seen.failed("a", 0).written(Change::Note);
+    let cannot_be_told = seen.failed("a", 0).written(StateChange::Note);
     let twice = cannot_be_told.with("a", |a| {
         let before = std::mem::replace(&mut a.replication_id, "third history of a".to_owned());
         a.previous_replication_id = Some(before);
@@ -240,11 +240,13 @@ fn a_primary_that_started_twice_while_nobody_led_is_known_to_a_keeper_that_saw_b
         again(once.looked_at(), "third", extent).looked_at()
     };
     // With all of its data, the primary stays published.
-    twice(None).plan().assert_writes(Change::Note, Some("a"));
+    twice(None)
+        .plan()
+        .assert_writes(StateChange::Note, Some("a"));
     let unseen = twice(None).restarted_keeper();
-    unseen.plan().assert_writes(Change::Withdraw, None);
-    let cluster = twice(Some(1)).written(Change::Withdraw).chosen();
-    let cluster = cluster.promoted("b").written(Change::Publish);
+    unseen.plan().assert_writes(StateChange::Withdraw, None);
+    let cluster = twice(Some(1)).written(StateChange::Withdraw).chosen();
+    let cluster = cluster.promoted("b").written(StateChange::Publish);
     cluster.plan().assert_follows(["a", "c"], "b");
     let unseen = cluster.restarted_keeper();
     unseen.plan().assert_follows(["a", "c"], "b");
@@ -265,10 +267,10 @@ fn another_process_at_the_published_address_is_confirmed_by_a_majority_before_th
         let asks = cluster.plan().action;
         assert!(matches!(asks, Some(Action::Confirm(_))), "{asks:?}");
         cluster.observed.confirmation = Confirmation::granted();
-        cluster.plan().assert_writes(Change::Withdraw, None);
+        cluster.plan().assert_writes(StateChange::Withdraw, None);
     }
     // Somebody made the published process a replica. Every keeper sees that, so no confirmation is needed.
     let mut demoted = trio().replica("a", "c");
     demoted.observed.confirmation = Confirmation::default();
-    demoted.plan().assert_writes(Change::Withdraw, None);
+    demoted.plan().assert_writes(StateChange::Withdraw, None);
 }

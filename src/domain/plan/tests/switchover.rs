@@ -6,7 +6,7 @@ use super::builder::{Cluster, EPOCH, NOW, addr, cluster};
 use crate::domain::facts::Link;
 use crate::domain::node::Moment;
 use crate::domain::observed::Requested;
-use crate::domain::plan::{Action, Change, Hold, Plan};
+use crate::domain::plan::{Action, Hold, Plan, StateChange};
 use crate::domain::policy::Policy;
 use crate::domain::published::Step;
 
@@ -52,15 +52,15 @@ impl Plan {
 
     /// The old primary is published again, for this reason.
     fn assert_called_off(self, why: &str) {
-        self.assert_back(Change::Publish, why);
+        self.assert_back(StateChange::Publish, why);
     }
 
     /// The old primary is published again, and its writes may be paused.
     fn assert_resumed(self, why: &str) {
-        self.assert_back(Change::Resume, why);
+        self.assert_back(StateChange::Resume, why);
     }
 
-    fn assert_back(self, change: Change, why: &str) {
+    fn assert_back(self, change: StateChange, why: &str) {
         assert!(self.refused().contains(why), "{self}");
         self.assert_writes(change, Some("a"));
     }
@@ -74,7 +74,7 @@ fn the_one_asked_for_or_the_best_takes_over() {
     let intent = state.intent.unwrap();
     assert_eq!(
         (change, intent.switchover),
-        (Change::Withdraw, Some(addr("c")))
+        (StateChange::Withdraw, Some(addr("c")))
     );
     assert_eq!(intent.reason, "switchover to c:6379: new kernel");
 
@@ -163,7 +163,7 @@ fn whatever_goes_wrong_while_the_old_primary_is_whole_brings_it_back() {
 fn a_confirmed_successor_is_published_and_the_old_primary_follows_it() {
     confirmed(NOW)
         .plan()
-        .assert_writes(Change::Publish, Some("b"));
+        .assert_writes(StateChange::Publish, Some("b"));
 }
 
 /// The successor confirmed its promotion at this time.

@@ -10,8 +10,8 @@ use super::model::{Model, UNTOUCHED};
 use super::properties::{events, models};
 use crate::domain::facts::{MinReplicas, NodeFacts, Role};
 use crate::domain::node::{Moment, NodeAddr};
-use crate::domain::observed::Failure;
-use crate::domain::plan::{Action, Change, Hold};
+use crate::domain::observed::CommandFailure;
+use crate::domain::plan::{Action, Hold, StateChange};
 use crate::domain::policy::WriteSafety;
 
 const MAX_LAG: u32 = 2;
@@ -52,7 +52,9 @@ impl Cluster {
     }
 
     fn says(self, name: &str, values: MinReplicas) -> Self {
-        self.sighting(name, |sighting| sighting.min_replicas = Some(Ok(values)))
+        self.observation(name, |observation| {
+            observation.min_replicas = Some(Ok(values));
+        })
     }
 
     fn recorded(mut self, name: &str, former: MinReplicas) -> Self {
@@ -85,7 +87,7 @@ fn a_candidate_gets_its_former_setting_back_before_it_is_promoted() {
     lost().assert_sets("b", UNTOUCHED);
     lost().says("b", UNTOUCHED).plan().assert_promotes("b");
     let mut refused = lost();
-    let failure = Failure {
+    let failure = CommandFailure {
         at: NOW,
         times: 1,
         why: "NOPERM".to_owned(),
@@ -104,7 +106,7 @@ fn without_write_safety_no_setting_is_touched_whatever_it_is() {
 
 #[test]
 fn the_former_setting_is_published_before_it_is_changed() {
-    let cluster = trio().written(Change::Note);
+    let cluster = trio().written(StateChange::Note);
     assert_eq!(
         cluster.state().former_min_replicas,
         [(addr("a"), UNTOUCHED)].into()
@@ -176,7 +178,7 @@ fn nothing_is_demanded_of_a_primary_before_it_has_as_much() {
         online: 0,
     });
     fresh.assert_recorded(&[]);
-    trio().linked("a", 1).written(Change::Note);
+    trio().linked("a", 1).written(StateChange::Note);
 }
 
 #[test]
@@ -210,7 +212,7 @@ fn a_demoted_primary_gets_back_what_it_had_and_then_it_is_forgotten() {
     let failed_over = failed_over.says("a", ONE).recorded("a", UNTOUCHED);
     let failed_over = failed_over.says("b", ONE).recorded("b", UNTOUCHED);
     failed_over.assert_sets("a", UNTOUCHED);
-    let restored = failed_over.says("a", UNTOUCHED).written(Change::Note);
+    let restored = failed_over.says("a", UNTOUCHED).written(StateChange::Note);
     restored.assert_recorded(&["b"]);
     restored.assert_settled();
 }
@@ -236,11 +238,11 @@ fn a_former_primary_is_made_a_replica_before_anything_is_restored() {
 
 #[test]
 fn a_failover_waits_for_no_setting_and_the_record_of_the_old_primary_stays() {
-    let dead = armed().down("a").written(Change::Withdraw);
+    let dead = armed().down("a").written(StateChange::Withdraw);
     dead.assert_recorded(&["a"]);
     let chosen = dead.chosen();
     chosen.assert_recorded(&["a"]);
-    let published = chosen.promoted("b").written(Change::Publish);
+    let published = chosen.promoted("b").written(StateChange::Publish);
     published.assert_recorded(&["a"]);
     // The setting waits until the other replica follows.
     published.plan().assert_follows(["c"], "b");
@@ -251,18 +253,18 @@ fn switched_off_everything_is_put_back() {
     let off = armed().recorded("c", UNTOUCHED).says("c", ONE).off();
     off.assert_sets("a", UNTOUCHED);
     let off = off.says("a", UNTOUCHED);
-    off.written(Change::Note).assert_recorded(&["c"]);
+    off.written(StateChange::Note).assert_recorded(&["c"]);
 }
 
 #[test]
 fn what_is_not_known_is_not_changed_and_it_is_said_why() {
-    let unread = trio().sighting("a", |a| a.min_replicas = None);
+    let unread = trio().observation("a", |a| a.min_replicas = None);
     let why = "it was not read yet".to_owned();
     let node = addr("a");
     unread
         .plan()
         .assert_holds(&Hold::MinReplicasOutOfReach { node, why });
-    let refused = armed().sighting("a", |a| {
+    let refused = armed().observation("a", |a| {
         a.min_replicas = Some(Err("NOPERM no permissions".to_owned()));
     });
     let plan = refused.off().plan();
@@ -276,7 +278,7 @@ fn what_is_not_known_is_not_changed_and_it_is_said_why() {
 #[test]
 fn a_setting_that_failed_is_tried_again_later_and_does_not_spoil_the_node_for_a_failover() {
     let mut cluster = trio().recorded("a", UNTOUCHED);
-    let failure = |at| Failure {
+    let failure = |at| CommandFailure {
         at,
         times: 1,
         why: "no permission".to_owned(),
@@ -290,7 +292,7 @@ fn a_setting_that_failed_is_tried_again_later_and_does_not_spoil_the_node_for_a_
     assert_eq!(plan.action, None);
     assert_eq!(plan.again, Some(NOW.after(Duration::from_secs(1))));
     assert!(plan.to_string().contains("no permission"), "{plan}");
-    let dead = cluster.down("a").written(Change::Withdraw);
+    let dead = cluster.down("a").written(StateChange::Withdraw);
     assert!(matches!(dead.plan().action, Some(Action::Promote { .. })));
 
     let mut later = trio().recorded("a", UNTOUCHED);

@@ -25,7 +25,7 @@ impl Hold {
             ),
             Self::MayHoldMore {
                 node,
-                doubt,
+                why_undecided,
                 best,
                 bytes,
             } => {
@@ -34,7 +34,7 @@ impl Hold {
                 });
                 write!(
                     f,
-                    "{node} was last read with {more} than {best} has, and cannot take over now ({doubt}): it is waited for \
+                    "{node} was last read with {more} than {best} has, and cannot take over now ({why_undecided}): it is waited for \
                      until it can, or a majority of the keepers holds it down, for the mark-down time (twice that time if it failed a \
                      command)"
                 )

@@ -2,24 +2,28 @@
 
 use serde_json::Value;
 
-use super::{Answer, Keeper};
+use super::{HttpAnswer, Keeper};
 use crate::support::redis::Redis;
 
 impl Keeper {
     /// `GET path`.
-    pub(crate) async fn get(&self, path: &str) -> reqwest::Result<Answer> {
+    pub(crate) async fn get(&self, path: &str) -> reqwest::Result<HttpAnswer> {
         self.send(self.client.get(self.url(path))).await
     }
 
     /// `GET path` with this value as the state header.
-    pub(crate) async fn get_with_state(&self, path: &str, state: &[u8]) -> reqwest::Result<Answer> {
+    pub(crate) async fn get_with_state(
+        &self,
+        path: &str,
+        state: &[u8],
+    ) -> reqwest::Result<HttpAnswer> {
         let request = self.client.get(self.url(path));
         self.send(request.header("x-haproxy-server-state", state))
             .await
     }
 
     /// `POST path` with a body; none if the body is null.
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> reqwest::Result<Answer> {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> reqwest::Result<HttpAnswer> {
         let request = self.client.post(self.url(path));
         let request = if body.is_null() {
             request
@@ -29,21 +33,34 @@ impl Keeper {
         self.send(request).await
     }
 
-    pub(crate) async fn delete(&self, path: &str) -> reqwest::Result<Answer> {
+    pub(crate) async fn delete(&self, path: &str) -> reqwest::Result<HttpAnswer> {
         self.send(self.client.delete(self.url(path))).await
     }
 
     /// Asks as HAProxy does whether `node` is writable.
-    pub(crate) async fn is_writable(&self, cluster: &str, node: &Redis) -> reqwest::Result<Answer> {
+    pub(crate) async fn is_writable(
+        &self,
+        cluster: &str,
+        node: &Redis,
+    ) -> reqwest::Result<HttpAnswer> {
         self.check(cluster, "is-writable", node).await
     }
 
     /// Asks as HAProxy does whether `node` is readable.
-    pub(crate) async fn is_readable(&self, cluster: &str, node: &Redis) -> reqwest::Result<Answer> {
+    pub(crate) async fn is_readable(
+        &self,
+        cluster: &str,
+        node: &Redis,
+    ) -> reqwest::Result<HttpAnswer> {
         self.check(cluster, "is-readable", node).await
     }
 
-    async fn check(&self, cluster: &str, question: &str, node: &Redis) -> reqwest::Result<Answer> {
+    async fn check(
+        &self,
+        cluster: &str,
+        question: &str,
+        node: &Redis,
+    ) -> reqwest::Result<HttpAnswer> {
         let at = node.at();
         let (ip, port) = (at.ip(), at.port());
         let state = format!(
@@ -53,12 +70,12 @@ impl Keeper {
             .await
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
+    async fn send(&self, request: reqwest::RequestBuilder) -> reqwest::Result<HttpAnswer> {
         let response = request.send().await?;
         let code = response.status().as_u16();
         let text = response.text().await?;
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Ok(Answer { code, body })
+        Ok(HttpAnswer { code, body })
     }
 
     fn url(&self, path: &str) -> String {

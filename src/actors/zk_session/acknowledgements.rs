@@ -1,0 +1,219 @@
+//! Waits for other keepers after a withdrawal (RK-2). Deposes a leader that has fallen silent (RK-4).
+
+use std::collections::BTreeMap;
+
+use futures::FutureExt;
+use futures::future::{join_all, join3};
+
+use super::watched_reads::{Event, PAUSE};
+use super::{Phase, ZkSession};
+use crate::domain::lease::Unacknowledged;
+use crate::domain::node::{ClusterName, Generation, KeeperId, Moment};
+use crate::layout::paths;
+use crate::ports::coordination::{Children, CoordinationError, Node, Write};
+
+/// The result of a survey: what ZooKeeper says of keepers that seem silent (RK-2).
+pub(super) struct Survey {
+    /// The withdrawal that was known to be committed before the survey.
+    generation: Generation,
+    online: Result<Children, CoordinationError>,
+    registered: Result<Children, CoordinationError>,
+    keepers: Vec<(KeeperId, Result<Option<Node>, CoordinationError>)>,
+}
+
+impl ZkSession {
+    /// The keepers that may still answer from before the published withdrawal, if this keeper leads.
+    ///
+    /// Sets a timer for the moment at which the first of them has been silent for long enough.
+    pub(super) fn unacknowledged(&mut self, name: &ClusterName) -> Unacknowledged {
+        let cluster = self
+            .clusters
+            .get(name)
+            .filter(|_| self.leadership.is_some());
+        if cluster.is_none() {
+            return Unacknowledged::default();
+        }
+        let now = self.dependencies.clock.now();
+        let withdrawn = cluster
+            .and_then(|cluster| cluster.published())
+            .filter(|published| published.intent.is_some());
+        let Some(generation) = withdrawn.map(|published| published.generation) else {
+            return Unacknowledged {
+                going_on: self.keepers.foreseen(&self.failsafe_group, now),
+                ..Unacknowledged::default()
+            };
+        };
+        let (mut unacknowledged, until) =
+            self.keepers
+                .unacknowledged(generation, &self.failsafe_group, now);
+        let bound = self.bound_until(generation).filter(|bound| now < *bound);
+        unacknowledged.consents = bound.is_some();
+        self.count_consents(&mut unacknowledged);
+        if let Some(until) = until.into_iter().chain(bound).min() {
+            self.recheck_keepers_at(until, now);
+        }
+        self.survey(generation, now);
+        unacknowledged
+    }
+
+    /// Logs, as the leader and before any failover, the keepers that a failover would wait for beyond all leases.
+    pub(super) fn foresee(&mut self, now: Moment) {
+        let foreseen = match self.leadership {
+            Some(_) => self.keepers.foreseen(&self.failsafe_group, now),
+            None => BTreeMap::new(),
+        };
+        if foreseen == self.foreseen {
+            return;
+        }
+        for (keeper, until) in &foreseen {
+            if !self.foreseen.contains_key(keeper) {
+                let seconds = until.since(now).as_secs();
+                tracing::warn!(
+                    %keeper,
+                    seconds,
+                    "a failover now would wait for a silent keeper, which may go on without ZooKeeper and asks no keeper \
+                     that is online: bring it back. Only if its process does not run: take it off (DELETE /admin/keepers/ID, which \
+                     needs admin-operations: true). One that runs all the same may go on calling the former primary writable"
+                );
+            }
+        }
+        self.foreseen = foreseen;
+        if self.leadership.is_some() {
+            self.share_all();
+        }
+    }
+
+    /// Surveys the silent keepers, after a withdrawal is known to be committed.
+    ///
+    /// A heartbeat from before the withdrawal may still be on its way to this keeper. The lease of that heartbeat
+    /// ends later than the lease that this keeper knows of.
+    fn survey(&mut self, generation: Generation, now: Moment) {
+        let Some(keepers) = self
+            .keepers
+            .to_survey(generation, &self.failsafe_group, now)
+        else {
+            return;
+        };
+        let (Some(session), Some(connection)) = (self.online(), &mut self.connection) else {
+            return;
+        };
+        if std::mem::replace(&mut connection.surveying, true) {
+            return;
+        }
+        // Every state that this keeper knows is committed.
+        let generation = generation.max(self.lease_book.highest());
+        let reads = keepers.into_iter().map(|keeper| {
+            let read = session.get(&paths::keeper(&keeper));
+            read.map(|outcome| (keeper, outcome))
+        });
+        let found = join3(
+            session.children(paths::KEEPERS),
+            session.children(paths::FAILSAFE_MEMBERS),
+            join_all(reads),
+        );
+        let survey = async move {
+            let (online, registered, keepers) = found.await;
+            let listed = online.is_ok() && registered.is_ok();
+            if !listed || keepers.iter().any(|(_, read)| read.is_err()) {
+                tokio::time::sleep(PAUSE).await;
+            }
+            Event::Surveyed(Survey {
+                generation,
+                online,
+                registered,
+                keepers,
+            })
+        };
+        self.spawn(survey);
+    }
+
+    pub(super) fn surveyed(&mut self, survey: &Survey) {
+        if let Some(connection) = &mut self.connection {
+            connection.surveying = false;
+        }
+        if let Ok(online) = &survey.online {
+            let registered = survey.registered.as_ref();
+            let registered = registered.is_ok_and(|them| self.failsafe_group.is_listed_as(them));
+            self.keepers.counted(online, registered, survey.generation);
+        }
+        let now = self.dependencies.clock.now();
+        for (keeper, outcome) in &survey.keepers {
+            if let Ok(node) = outcome {
+                self.keepers
+                    .surveyed(keeper, node.as_ref(), survey.generation, now);
+            }
+        }
+    }
+
+    fn recheck_keepers_at(&mut self, until: Moment, now: Moment) {
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        if connection.silence.is_some_and(|earlier| earlier <= until) {
+            return;
+        }
+        connection.silence = Some(until);
+        let silence = tokio::time::sleep(until.since(now));
+        self.spawn(silence.map(|()| Event::Silence));
+    }
+
+    /// Tells the waiting clusters whenever the leader has fewer keepers to wait for.
+    pub(super) fn share_acknowledgements(&mut self) {
+        if self.leadership.is_none() {
+            return;
+        }
+        let waiting = self.clusters.iter();
+        let waiting = waiting.filter(|(_, cluster)| !cluster.unacknowledged.is_empty());
+        let names: Vec<ClusterName> = waiting.map(|(name, _)| name.clone()).collect();
+        for name in names {
+            let unacknowledged = self.unacknowledged(&name);
+            if self.clusters[&name].unacknowledged != unacknowledged {
+                self.share(&name);
+            }
+        }
+    }
+
+    /// Deposes a leader whose heartbeat node has not changed for *L + m*. By its own clock, such a leader leads no
+    /// more. Its session, and with it its latch node, may live for long.
+    pub(super) fn depose_silent_leader(&mut self, now: Moment) {
+        let leased = self.lease_book.lease().holds(now) && self.phase == Phase::Current;
+        let (Some(session), Some(connection)) =
+            (self.online().filter(|_| leased), &mut self.connection)
+        else {
+            return;
+        };
+        let leader = connection
+            .latch_view
+            .as_ref()
+            .and_then(|it| it.leader.clone());
+        let Some(latch) =
+            leader.filter(|latch| latch.session != session.id() && !connection.deposing)
+        else {
+            return;
+        };
+        let Some(version) = self.keepers.silent(&latch.keeper, latch.session, now) else {
+            return;
+        };
+        connection.deposing = true;
+        tracing::warn!(leader = %latch.keeper, "deposing a leader that has fallen silent");
+        let check = Write::Check {
+            path: paths::keeper(&latch.keeper),
+            version: Some(version),
+        };
+        let delete = Write::Delete {
+            path: latch.path(),
+            version: None,
+        };
+        self.spawn(session.multi(vec![check, delete]).map(Event::Deposed));
+    }
+
+    pub(super) fn deposed(&mut self, outcome: Result<(), CoordinationError>) {
+        if let Some(connection) = &mut self.connection {
+            connection.deposing = false;
+        }
+        if let Err(error) = outcome {
+            // The leader was heard again, or another keeper was faster.
+            tracing::info!(%error, "the silent leader was not deposed by this keeper");
+        }
+    }
+}

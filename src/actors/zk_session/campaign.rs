@@ -1,0 +1,139 @@
+//! The leader latch. The keeper with the lowest sequence number leads, once it has raised the epoch in a transaction
+//! that checks its latch node.
+//!
+//! The leadership ends as soon as one of these happens:
+//! - the connection is lost;
+//! - the lease has run out;
+//! - the latch node is gone;
+//! - a guarded write is refused.
+
+use futures::future::try_join_all;
+use futures::{FutureExt, TryFutureExt};
+
+use super::guarded_write::raise_epoch;
+use super::watched_reads::{Event, PAUSE};
+use super::{Phase, ZkSession};
+use crate::actors::messages::{Leadership, LeadershipChanged};
+use crate::layout::paths::{self, LatchName};
+use crate::ports::coordination::{CoordinationError, CreateKind};
+
+/// The step under way towards leadership.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Campaign {
+    Idle,
+    /// Own latch nodes are being created or deleted. The next read of the latch shows the outcome.
+    Changing,
+    /// The epoch is being raised, or the pause after a failure is running.
+    Raising,
+}
+
+impl ZkSession {
+    /// Takes the next step towards leadership, by the latch as it was read last.
+    pub(super) fn campaign(&mut self) {
+        let (Some(session), Some(connection)) = (self.online(), &mut self.connection) else {
+            return;
+        };
+        let Some(latch_view) = &mut connection.latch_view else {
+            return;
+        };
+        // A keeper of the older program in this latch stays behind this keeper for as long as this keeper lives.
+        for name in std::mem::take(&mut latch_view.foreign) {
+            tracing::error!(
+                name,
+                "another program takes part in the leader latch: stop it"
+            );
+        }
+        let first = latch_view.first;
+        if !first && self.leadership.is_some() {
+            return self.stop_leading("the latch node is gone");
+        }
+        if connection.campaign != Campaign::Idle {
+            return;
+        }
+        let changing = match latch_view.own.as_slice() {
+            [] => {
+                let latch = paths::latch(&self.identity.id, session.id());
+                session
+                    .create(&latch, b"", CreateKind::EphemeralSequential)
+                    .map_ok(drop)
+                    .boxed_local()
+            }
+            [own] => {
+                let leased = self.lease_book.lease().holds(self.dependencies.clock.now());
+                let current = self.phase == Phase::Current;
+                if first && leased && current && self.leadership.is_none() {
+                    let latch = own.path();
+                    let raised = raise_epoch(session, latch.clone())
+                        .map_ok(|epoch| Leadership { epoch, latch });
+                    connection.campaign = Campaign::Raising;
+                    self.spawn(raised.map(Event::Raised));
+                }
+                return;
+            }
+            [_, extra @ ..] => try_join_all(
+                extra
+                    .iter()
+                    .map(|latch| session.delete(&latch.path(), None)),
+            )
+            .map_ok(drop)
+            .boxed_local(),
+        };
+        connection.campaign = Campaign::Changing;
+        self.spawn(changing.map(Event::LatchWritten));
+    }
+
+    pub(super) fn latch_written(&mut self, outcome: Result<(), CoordinationError>) {
+        if let Err(error) = outcome {
+            tracing::warn!(%error, "cannot take part in the leader latch yet");
+            self.spawn(tokio::time::sleep(PAUSE).map(|()| Event::CampaignAgain));
+        }
+    }
+
+    pub(super) fn raised(&mut self, outcome: Result<Leadership, CoordinationError>) {
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        match outcome {
+            Ok(leadership) => {
+                connection.campaign = Campaign::Idle;
+                if connection
+                    .latch_view
+                    .as_ref()
+                    .is_some_and(|latch_view| latch_view.first)
+                {
+                    tracing::info!(epoch = %leadership.epoch, keeper = %self.identity.id, "leading");
+                    self.leadership = Some(leadership.clone());
+                    (self.dependencies.leading)(LeadershipChanged(Some(leadership)));
+                    self.share_all();
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot begin to lead yet");
+                self.spawn(tokio::time::sleep(PAUSE).map(|()| Event::CampaignAgain));
+            }
+        }
+    }
+
+    pub(super) fn campaign_again(&mut self) {
+        if let Some(connection) = &mut self.connection {
+            connection.campaign = Campaign::Idle;
+        }
+        self.campaign();
+    }
+
+    /// Stops leading, if this keeper leads.
+    pub(super) fn stop_leading(&mut self, why: &'static str) {
+        if let Some(Leadership { epoch, .. }) = self.leadership.take() {
+            tracing::warn!(%epoch, keeper = %self.identity.id, why, "not leading any more");
+            self.stopped = Some((why, self.dependencies.clock.now()));
+            (self.dependencies.leading)(LeadershipChanged(None));
+            self.share_all();
+        }
+    }
+
+    /// The latch node that guards this keeper's writes.
+    pub(super) fn latch(&self) -> Option<String> {
+        let latch_view = self.connection.as_ref()?.latch_view.as_ref()?;
+        latch_view.own.first().map(LatchName::path)
+    }
+}

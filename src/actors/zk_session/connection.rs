@@ -1,0 +1,268 @@
+//! From no session to a connection on which everything is read, again after each loss.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use futures::channel::mpsc;
+use futures::future::LocalBoxFuture;
+use futures::{FutureExt, StreamExt};
+use tokio::sync::watch;
+
+use super::campaign::Campaign;
+use super::guarded_write::Counter;
+use super::membership::{JoinError, Joined, join};
+use super::watched_reads::Event;
+use super::{Connection, Phase, ZkSession};
+use crate::actors::messages::Fatal;
+use crate::domain::node::Generation;
+use crate::ports::coordination::{Session, SessionState};
+
+pub(super) const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LONGEST_RETRY: Duration = Duration::from_secs(2);
+
+impl ZkSession {
+    pub(super) fn connect(&mut self, ctx: &mut Context<Self>) {
+        if self.over() {
+            return;
+        }
+        self.phase = Phase::Connecting;
+        let coordination = self.dependencies.coordination.clone();
+        ctx.spawn(
+            async move { coordination.connect().await }
+                .into_actor(self)
+                .map(|outcome, act, ctx| match outcome {
+                    Ok(session) => act.connected(session, ctx),
+                    Err(error) => {
+                        act.report_trouble(&error);
+                        act.retry_later(ctx, Self::connect);
+                    }
+                }),
+        );
+    }
+
+    fn connected(&mut self, session: Rc<dyn Session>, ctx: &mut Context<Self>) {
+        if self.over() {
+            return;
+        }
+        self.connection_number = 0;
+        for cluster in self.clusters.values_mut() {
+            cluster.own.new_session();
+        }
+        self.limit_lease(session.timeout());
+        let state = session.state();
+        self.session = Some(session);
+        self.follow_session(state, ctx);
+    }
+
+    /// Limits the lease to half the session timeout that was granted (RK-3). A lease that is shorter than other
+    /// keepers assume is safe.
+    fn limit_lease(&mut self, granted: Duration) {
+        let configured = self.dependencies.settings.lease;
+        let lease = configured.min(granted / 2);
+        if lease < configured {
+            tracing::warn!(
+                ?granted,
+                ?configured,
+                ?lease,
+                "ZooKeeper grants a shorter session than asked for, so the lease is cut to half of it: lower \
+                 lease-seconds in all keepers, or raise maxSessionTimeout in ZooKeeper"
+            );
+        }
+        self.lease_book.set_length(lease);
+    }
+
+    /// Acts on the state of the session, now and at every change, for as long as the session lives.
+    fn follow_session(
+        &mut self,
+        mut state: watch::Receiver<SessionState>,
+        ctx: &mut Context<Self>,
+    ) {
+        let now = *state.borrow_and_update();
+        self.session_is(now, ctx);
+        if now != SessionState::Expired {
+            ctx.spawn(
+                async move {
+                    let _ = state.changed().await;
+                    state
+                }
+                .into_actor(self)
+                .map(|state, act, ctx| act.follow_session(state, ctx)),
+            );
+        }
+    }
+
+    fn session_is(&mut self, state: SessionState, ctx: &mut Context<Self>) {
+        if self.over() {
+            return;
+        }
+        match state {
+            SessionState::Connected(connection_number)
+                if connection_number != self.connection_number =>
+            {
+                self.connection_number = connection_number;
+                self.begin(ctx);
+            }
+            SessionState::Connected(_) => {}
+            SessionState::Disconnected => {
+                self.phase = Phase::Disconnected;
+                self.drop_connection("the connection is lost", ctx);
+                self.report_trouble(&"the connection is lost");
+                self.go_on(ctx);
+            }
+            SessionState::Expired => {
+                self.revoke_lease();
+                self.drop_connection("the session is over", ctx);
+                self.report_trouble(&"the session is over");
+                self.session = None;
+                self.connect(ctx);
+            }
+        }
+    }
+
+    /// Drops everything that was asked, read or watched so far.
+    pub(super) fn drop_connection(&mut self, why: &'static str, ctx: &mut Context<Self>) {
+        self.stop_leading(why);
+        self.consent_state.contact_lost();
+        if let Some(connection) = self.connection.take() {
+            ctx.cancel_future(connection.handle);
+        }
+        self.lease_book.forget();
+    }
+
+    /// Starts again on a connection: joins, then reads everything.
+    pub(super) fn begin(&mut self, ctx: &mut Context<Self>) {
+        self.drop_connection("everything is read again", ctx);
+        self.phase = Phase::Joining;
+        self.connections += 1;
+        let number = self.connections;
+        let (futures, added) = mpsc::unbounded::<LocalBoxFuture<'static, Event>>();
+        let events = added.buffer_unordered(usize::MAX);
+        self.connection = Some(Connection {
+            number,
+            futures,
+            handle: ctx.add_stream(events.map(move |event| (number, event))),
+            first_generation: None,
+            unread: self.clusters.keys().cloned().collect(),
+            own_version: 0,
+            heartbeat_sent_at: None,
+            amending: false,
+            acknowledged: Generation::default(),
+            reading_generation: None,
+            silence: None,
+            files: BTreeSet::new(),
+            surveying: false,
+            deposing: false,
+            latch_view: None,
+            campaign: Campaign::Idle,
+            counter: Counter::default(),
+        });
+        for cluster in self.clusters.values_mut() {
+            cluster.own.new_connection();
+            cluster.forget();
+        }
+        self.keepers.new_connection();
+        self.failsafe_group.new_connection();
+        self.join();
+    }
+
+    pub(super) fn join(&self) {
+        let Some(session) = self.session.clone() else {
+            return;
+        };
+        let identity = self.identity.clone();
+        self.spawn(async move { Event::Joined(join(&*session, &identity).await) });
+    }
+
+    pub(super) fn joined(&mut self, outcome: Result<Joined, JoinError>, ctx: &mut Context<Self>) {
+        match outcome {
+            Ok(Joined { version, group }) => {
+                let before = self.dependencies.group.borrow().clone();
+                if let Some(before) = before.filter(|before| *before != group) {
+                    let what = format!("/group went from {before} to {group}");
+                    return self.set_back(&what, ctx);
+                }
+                self.dependencies.group.send_replace(Some(group));
+                self.retry = FIRST_RETRY;
+                if let Some(connection) = &mut self.connection {
+                    connection.own_version = version;
+                }
+                self.phase = Phase::Reading;
+                if self.trouble.take().is_some() || !self.keepers.known() {
+                    let coordination = self.dependencies.coordination.describe();
+                    tracing::info!(coordination, keeper = %self.identity.id, "joined the keepers");
+                }
+                self.read_everything();
+            }
+            Err(JoinError::Refused(message)) => {
+                tracing::error!(why = message, "this keeper cannot take part");
+                self.refuse(message, ctx);
+            }
+            Err(JoinError::Coordination(error)) => {
+                self.report_trouble(&error);
+                let wait = self.next_retry();
+                self.spawn(tokio::time::sleep(wait).map(|()| Event::Rejoin));
+            }
+        }
+    }
+
+    fn refuse(&mut self, message: String, ctx: &mut Context<Self>) {
+        self.phase = Phase::Refused;
+        self.drop_connection("this keeper cannot take part", ctx);
+        self.session = None;
+        (self.dependencies.fatal)(Fatal { message });
+    }
+
+    /// Ends this keeper, since `ZooKeeper` has lost data, as `what` shows.
+    ///
+    /// Generations are counted anew there. So this keeper cannot tell whether its knowledge is newer or older than
+    /// what ZooKeeper has now. From now on this keeper answers nothing. A new process goes on with what ZooKeeper
+    /// has.
+    pub(super) fn set_back(&mut self, what: &str, ctx: &mut Context<Self>) {
+        if self.over() {
+            return;
+        }
+        let now = self.dependencies.clock.now();
+        self.lease_book.revoke(now);
+        self.end_lease(now);
+        self.refuse(
+            format!(
+                "ZooKeeper's data were lost or set back: {what}. This keeper ends, since what it knows counts no more; start \
+                 it again, and it goes on with what ZooKeeper has"
+            ),
+            ctx,
+        );
+    }
+
+    /// Joins again and reads everything again, since the own heartbeat node is gone or replaced.
+    pub(super) fn rejoin(&mut self, ctx: &mut Context<Self>) {
+        tracing::warn!(keeper = %self.identity.id, "the keeper's own node is gone: joining again");
+        self.begin(ctx);
+    }
+
+    /// Logs trouble, once until it changes.
+    pub(super) fn report_trouble(&mut self, trouble: &dyn std::fmt::Display) {
+        let trouble = trouble.to_string();
+        if self.trouble.as_ref() != Some(&trouble) {
+            let coordination = self.dependencies.coordination.describe();
+            tracing::warn!(
+                coordination,
+                trouble,
+                "coordination is in trouble; trying on"
+            );
+            self.trouble = Some(trouble);
+        }
+    }
+
+    pub(super) fn next_retry(&mut self) -> Duration {
+        let wait = self.retry;
+        self.retry = (wait * 2).min(LONGEST_RETRY);
+        wait
+    }
+
+    fn retry_later(&mut self, ctx: &mut Context<Self>, again: fn(&mut Self, &mut Context<Self>)) {
+        let wait = self.next_retry();
+        ctx.run_later(wait, again);
+    }
+}

@@ -1,0 +1,368 @@
+//! All keepers ever seen: which of them may still answer from an older state (RK-2), and which are silent (RK-4).
+//!
+//! A keeper is known by its id and session. Its entry stays after its node is gone: an expired session ends no lease.
+//!
+//! The silence of a keeper is measured with this keeper's clock, from the moment at which this keeper READ the last
+//! change. So the silence never begins too early.
+//!
+//! A change may still be on its way to this keeper while the silence is already long enough. So silence counts for a
+//! withdrawal only after a survey. A survey is a read that is sent after the withdrawal was known to be committed.
+//! The survey must find:
+//! - no change of the keeper's node;
+//! - no keeper online that is not known.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::failsafe_group::FailsafeGroup;
+use crate::domain::failsafe::Failsafe;
+use crate::domain::lease::outlasting;
+use crate::domain::node::{Generation, KeeperId, Moment};
+use crate::domain::silence::Acknowledged;
+use crate::layout::keeper::KeeperRecord;
+use crate::layout::state::Document;
+use crate::ports::coordination::{Children, Fired, Node};
+
+mod unacknowledged;
+
+/// The keepers that may still hold a lease, and the keepers online.
+#[derive(Debug)]
+pub(super) struct KeeperTable {
+    me: KeeperId,
+    /// How long a keeper counts as answering after a heartbeat, unless it announces a longer lease.
+    lease: Duration,
+    /// How long a consent lasts; `None` if no keeper goes on without ZooKeeper (RK-8).
+    consent: Option<Duration>,
+    seen: BTreeMap<(KeeperId, i64), Seen>,
+    /// The keepers online, with their announcements, and whether each was read on this connection.
+    online: BTreeMap<KeeperId, Online>,
+    /// ZooKeeper's count of all arrivals and departures, as listed last.
+    changes: i32,
+    /// How much was read on this connection.
+    read: Read,
+    /// Whether the set of keepers online has changed since it was listed.
+    relisting: bool,
+    /// How many departures were noticed since the last listing. The next count will include them.
+    departures: usize,
+    /// When keepers that were never seen count as seen; `None` until everything was read.
+    ///
+    /// A reconnection changes nothing here if `ZooKeeper` has counted no other keeper since the connection before.
+    possible_unseen_keepers: Option<Moment>,
+    /// When it was last found that an unseen keeper had left.
+    left_unseen: Option<Moment>,
+    /// When the last lease ended among the keepers that are forgotten.
+    last_forgotten: Option<Moment>,
+    /// The newest withdrawal after which a survey found no unknown keeper.
+    counted: Generation,
+    complete_once: bool,
+}
+
+/// How much was read on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Read {
+    Nothing,
+    /// The keepers online, and ZooKeeper's count of changes.
+    Listed,
+    Everything,
+}
+
+#[derive(Debug)]
+struct Seen {
+    acknowledged: Acknowledged,
+    lease: Duration,
+    created: i64,
+    version: i32,
+    changed: Moment,
+    /// The newest withdrawal after which a survey found no change of the node.
+    confirmed: Generation,
+    /// Whether the node is gone: then no newer heartbeat comes.
+    gone: bool,
+}
+
+#[derive(Debug, Default)]
+struct Online {
+    record: Option<KeeperRecord>,
+    read: bool,
+}
+
+impl Seen {
+    /// When the keeper has been silent for *L + m*, or for *L + D + m* if it may go on for *D* `beyond` its lease.
+    ///
+    /// Example: with a lease of 0.8 s and the last change read at 49.0, the keeper is silent at 49.82.
+    fn silent_at(&self, beyond: Duration) -> Moment {
+        self.changed
+            .after(outlasting(self.lease.saturating_add(beyond)))
+    }
+
+    /// Notes that the last event which can earn the keeper a lease happened at `at` at the latest.
+    fn mark_changed(&mut self, at: Moment) {
+        self.changed = self.changed.max(at);
+    }
+
+    /// Notes that the node is gone, and may have changed just before.
+    fn mark_gone(&mut self, now: Moment) {
+        if !self.gone {
+            self.gone = true;
+            self.mark_changed(now);
+        }
+    }
+}
+
+impl KeeperTable {
+    pub(super) fn new(me: KeeperId, lease: Duration, failsafe: Option<Failsafe>) -> Self {
+        Self {
+            me,
+            lease,
+            consent: failsafe.map(|failsafe| failsafe.consent),
+            seen: BTreeMap::new(),
+            online: BTreeMap::new(),
+            changes: 0,
+            read: Read::Nothing,
+            relisting: false,
+            departures: 0,
+            possible_unseen_keepers: None,
+            left_unseen: None,
+            last_forgotten: None,
+            counted: Generation::default(),
+            complete_once: false,
+        }
+    }
+
+    /// Begins with a new connection. No silence counts before everything is read again.
+    pub(super) fn new_connection(&mut self) {
+        for online in self.online.values_mut() {
+            online.read = false;
+        }
+        self.read = Read::Nothing;
+    }
+
+    /// Notes that everything has been read on this connection. A keeper that left before was not seen.
+    pub(super) fn all_read(&mut self, now: Moment) {
+        self.read = Read::Everything;
+        self.possible_unseen_keepers.get_or_insert(now);
+    }
+
+    /// When keepers that were never seen count as seen, if everything was read on this connection.
+    fn possible_unseen_keepers(&self) -> Option<Moment> {
+        self.possible_unseen_keepers
+            .filter(|_| self.read == Read::Everything)
+    }
+
+    /// Notes that the set of keepers online has changed, and has to be [`listed`](Self::listed) again.
+    ///
+    /// A vote that was written later may be known sooner. Such a vote counts for nothing before the listing.
+    pub(super) fn changed(&mut self) {
+        self.relisting = true;
+    }
+
+    /// Takes in the keepers online. Returns those to be followed from now on.
+    pub(super) fn listed(
+        &mut self,
+        children: Children,
+        failsafe_group: &FailsafeGroup,
+        now: Moment,
+    ) -> Vec<KeeperId> {
+        self.relisting = false;
+        let names: BTreeSet<KeeperId> = children.names.into_iter().map(KeeperId::new).collect();
+        let before = self.online.len();
+        self.online.retain(|keeper, _| names.contains(keeper));
+        let left = before - self.online.len() + std::mem::take(&mut self.departures);
+        let fresh: Vec<KeeperId> = names
+            .into_iter()
+            .filter(|keeper| self.online.get(keeper).is_none_or(|online| !online.read))
+            .collect();
+        let mut came = 0;
+        for keeper in &fresh {
+            self.online.entry(keeper.clone()).or_insert_with(|| {
+                came += 1;
+                Online::default()
+            });
+        }
+        let passed = children.changes.wrapping_sub(self.changes);
+        self.changes = children.changes;
+        let first = self.read == Read::Nothing;
+        self.read = self.read.max(Read::Listed);
+        if usize::try_from(passed).ok() != Some(left + came) {
+            // A keeper came and went, or went and came back, between the two listings or before the first one.
+            self.possible_unseen_keepers =
+                self.possible_unseen_keepers.filter(|_| !first).map(|_| now);
+            self.left_unseen = Some(now);
+            if first {
+                // Any keeper that was seen may be the one that came and went, this keeper in an earlier session
+                // included.
+                for seen in self.seen.values_mut() {
+                    seen.mark_changed(now);
+                    seen.gone = false;
+                }
+            }
+        }
+        if first {
+            // Nothing shows when the other keepers went.
+            for ((keeper, _), seen) in &mut self.seen {
+                if !self.online.contains_key(keeper) {
+                    seen.mark_gone(now);
+                }
+            }
+        }
+        let online = &self.online;
+        let last_forgotten = &mut self.last_forgotten;
+        self.seen.retain(|(keeper, _), seen| {
+            let silent_at = seen.silent_at(failsafe_group.limit(keeper));
+            let kept = online.contains_key(keeper) || !seen.gone || now < silent_at;
+            if !kept {
+                *last_forgotten = (*last_forgotten).max(Some(silent_at));
+            }
+            kept
+        });
+        fresh
+    }
+
+    /// Takes in that the watch on the node of a keeper's session has fired.
+    pub(super) fn fired(&mut self, keeper: &KeeperId, session: i64, fired: Fired, now: Moment) {
+        let online = self.is_online(keeper);
+        let Some(seen) = self.seen.get_mut(&(keeper.clone(), session)) else {
+            return;
+        };
+        match fired {
+            Fired::Deleted => seen.gone = true,
+            // A keeper that is not listed any more is not read again.
+            Fired::Changed if !online => seen.mark_gone(now),
+            Fired::Changed => {}
+        }
+    }
+
+    /// Takes in a keeper's node. Answers whether the node is to be followed further.
+    pub(super) fn read(&mut self, keeper: &KeeperId, node: Option<&Node>, now: Moment) -> bool {
+        let Some(node) = node else {
+            if let Some(online) = self.online.remove(keeper) {
+                self.departures += 1;
+                if !online.read {
+                    self.possible_unseen_keepers = self.possible_unseen_keepers.map(|_| now);
+                    self.left_unseen = Some(now);
+                }
+            }
+            for ((id, _), seen) in &mut self.seen {
+                if id == keeper {
+                    seen.mark_gone(now);
+                }
+            }
+            return false;
+        };
+        for ((id, session), seen) in &mut self.seen {
+            if id == keeper && *session != node.owner {
+                seen.mark_gone(now);
+            }
+        }
+        let record = KeeperRecord::decode(&node.data);
+        if let Err(error) = &record {
+            tracing::warn!(%keeper, %error, "the announcement of a keeper");
+        }
+        let record = record.ok();
+        let seen = self
+            .seen
+            .entry((keeper.clone(), node.owner))
+            .or_insert_with(|| Seen {
+                acknowledged: Acknowledged::default(),
+                lease: self.lease,
+                created: node.created,
+                version: node.version,
+                changed: now,
+                confirmed: Generation::default(),
+                gone: false,
+            });
+        if (seen.created, seen.version) != (node.created, node.version) {
+            (seen.created, seen.version) = (node.created, node.version);
+            seen.mark_changed(now);
+        }
+        seen.gone = false;
+        if let Some(record) = &record {
+            seen.acknowledged.read(record.acknowledged, now);
+            seen.lease = seen.lease.max(record.lease);
+        }
+        let read = true;
+        self.online.insert(keeper.clone(), Online { record, read });
+        *keeper != self.me
+    }
+
+    /// Notes that the keeper has changed its failsafe list (RK-8). Consents by the former list last no longer than a
+    /// lease that began at `since`.
+    pub(super) fn amended(&mut self, keeper: &KeeperId, since: Moment) {
+        for ((id, _), seen) in &mut self.seen {
+            if id == keeper {
+                seen.mark_changed(since);
+            }
+        }
+    }
+
+    /// Whether all keepers online were read on this connection.
+    pub(super) fn complete(&mut self) -> bool {
+        let complete = self.read >= Read::Listed && self.online.values().all(|online| online.read);
+        self.complete_once |= complete;
+        complete
+    }
+
+    /// Whether the set of keepers online has changed, and was not listed again yet.
+    pub(super) fn relisting(&self) -> bool {
+        self.relisting
+    }
+
+    /// Whether all keepers online were read once, on this connection or an earlier one.
+    pub(super) fn known(&self) -> bool {
+        self.complete_once
+    }
+
+    pub(super) fn is_online(&self, keeper: &KeeperId) -> bool {
+        self.online.contains_key(keeper)
+    }
+
+    /// Whether the keeper has acknowledged `generation` in this session.
+    pub(super) fn has_acknowledged(
+        &self,
+        keeper: &KeeperId,
+        session: i64,
+        generation: Generation,
+    ) -> bool {
+        let seen = self.seen.get(&(keeper.clone(), session));
+        seen.is_some_and(|seen| seen.acknowledged.newest() >= generation)
+    }
+
+    /// The ids of the keepers online.
+    pub(super) fn online(&self) -> BTreeSet<KeeperId> {
+        self.online.keys().cloned().collect()
+    }
+
+    /// The announcements of the keepers online; `None` where one could not be read.
+    pub(super) fn announcements(&self) -> impl Iterator<Item = (&KeeperId, Option<&KeeperRecord>)> {
+        self.online
+            .iter()
+            .map(|(keeper, online)| (keeper, online.record.as_ref()))
+    }
+
+    /// The version of the keeper's node, if that has not changed for *L + m*: then the keeper may be deposed.
+    pub(super) fn silent(&self, keeper: &KeeperId, session: i64, now: Moment) -> Option<i32> {
+        let seen = self.seen.get(&(keeper.clone(), session))?;
+        let silent_at = seen.silent_at(Duration::ZERO);
+        (self.read == Read::Everything && now >= silent_at).then_some(seen.version)
+    }
+
+    /// Whether the keeper was seen, in any session, and is not forgotten yet.
+    fn has_seen(&self, keeper: &KeeperId) -> bool {
+        self.seen.keys().any(|(id, _)| id == keeper)
+    }
+
+    /// Whether the keeper has been gone for so long that it cannot go on any more (RK-8).
+    pub(super) fn is_dead(&self, keeper: &KeeperId, failsafe: Failsafe, now: Moment) -> bool {
+        let lease = self.lease.saturating_add(failsafe.limit);
+        let silent_at = self
+            .possible_unseen_keepers()
+            .map(|since| since.after(outlasting(lease)));
+        let seen = |(id, _): &(KeeperId, i64)| id == keeper;
+        let mut seen = self.seen.iter().filter(|(key, _)| seen(key));
+        !self.is_online(keeper)
+            && silent_at.is_some_and(|silent_at| now >= silent_at)
+            && seen.all(|(_, seen)| seen.gone && now >= seen.silent_at(failsafe.limit))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+//! Stepping down for a keeper whose file has more nodes, or that sees more of them alive.
+
+use futures::future::try_join_all;
+use futures::{FutureExt, TryFutureExt};
+
+use super::campaign::Campaign;
+use super::watched_reads::Event;
+use super::{Phase, ZkSession};
+use crate::domain::leadership_transfer::{DeficitComparison, LeaderDeficit};
+use crate::domain::listed::listed;
+use crate::domain::names::mentioned;
+use crate::domain::node::{ClusterName, KeeperId, Moment, NodeAddr};
+use crate::domain::published::Published;
+use crate::layout::paths::LatchName;
+
+impl ZkSession {
+    /// Steps down, to the end of the latch, if another keeper has seen more for long enough.
+    pub(super) fn step_down(&mut self, now: Moment) {
+        if self.phase != Phase::Current {
+            return;
+        }
+        let Some(deficits) = self.deficits() else {
+            return;
+        };
+        let step_down_after = self.dependencies.settings.step_down_after;
+        if !self
+            .leadership_transfer
+            .should_step_down(deficits, step_down_after, now)
+        {
+            return;
+        }
+        let LeaderDeficit { barred, blind, .. } = deficits.own;
+        if deficits.by_file() {
+            let lacks = self.differences().remove(self.identity.id.as_str());
+            let lacks = listed(lacks.unwrap_or_default());
+            tracing::warn!(
+                lacks,
+                barred,
+                "stepping down for a keeper whose file has more nodes, or lets replicas take over to which this one gives priority 0"
+            );
+            self.stop_leading("the file of another keeper has more");
+        } else {
+            tracing::warn!(
+                blind,
+                "stepping down for a keeper that sees more nodes alive"
+            );
+            self.stop_leading("another keeper sees more");
+        }
+        self.release_latch();
+    }
+
+    fn release_latch(&mut self) {
+        let (Some(session), Some(connection)) = (self.online(), &mut self.connection) else {
+            return;
+        };
+        let own = connection
+            .latch_view
+            .as_ref()
+            .map(|latch_view| &latch_view.own);
+        let latches: Vec<String> = own.into_iter().flatten().map(LatchName::path).collect();
+        let left = try_join_all(latches.iter().map(|latch| session.delete(latch, None)));
+        // The next read of the latch finds no own node. Then this keeper creates a new one, at the end.
+        connection.campaign = Campaign::Changing;
+        self.spawn(left.map_ok(drop).map(Event::LatchWritten));
+    }
+
+    /// Whether the keeper's file lets no replica of the cluster take over.
+    fn bars_replicas(
+        &self,
+        keeper: &KeeperId,
+        cluster: &ClusterName,
+        state: Option<&Published>,
+    ) -> bool {
+        let Some(state) = state else { return false };
+        let old = || state.intent.as_ref()?.old.as_ref();
+        let primary = state.primary.as_ref().or_else(old);
+        let nodes = mentioned(state).filter(|node| Some(*node) != primary);
+        let replicas: Vec<&NodeAddr> = nodes.collect();
+        if *keeper == self.identity.id {
+            self.settings.own_bars_all(cluster, &replicas)
+        } else {
+            self.settings.bars_all(keeper, cluster, &replicas)
+        }
+    }
+
+    /// How much each keeper sees; `None` if that is not known, or if this keeper has no place in the latch.
+    fn deficits(&self) -> Option<DeficitComparison> {
+        let connection = self.connection.as_ref()?;
+        let latch_view = connection.latch_view.as_ref()?;
+        if latch_view.own.is_empty() || connection.campaign != Campaign::Idle {
+            return None;
+        }
+        let online = self.keepers.online();
+        let claims = self.dependencies.claims.borrow();
+        // A cluster that is held because of another cluster is left out: a keeper that has it would lead it no
+        // better.
+        let clusters = self
+            .clusters
+            .iter()
+            .filter(|(name, _)| !claims.outweighed(name));
+        let clusters: Vec<_> = clusters.collect();
+        let lacks = |keeper: &KeeperId| -> LeaderDeficit {
+            let clusters = clusters.iter();
+            clusters
+                .map(|(name, it)| LeaderDeficit {
+                    barred: usize::from(self.bars_replicas(keeper, name, it.published())),
+                    ..LeaderDeficit::of(keeper, &online, &it.reports, it.published())
+                })
+                .sum()
+        };
+        let own = lacks(&self.identity.id);
+        if own == LeaderDeficit::default() {
+            return Some(DeficitComparison {
+                own,
+                best: None,
+                next: None,
+            });
+        }
+        let others = online.iter().filter(|keeper| **keeper != self.identity.id);
+        let next = latch_view.next.as_ref();
+        Some(DeficitComparison {
+            own,
+            best: others.map(lacks).min(),
+            next: next.filter(|next| online.contains(*next)).map(lacks),
+        })
+    }
+}

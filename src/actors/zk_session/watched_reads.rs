@@ -1,0 +1,446 @@
+//! Reads and follows what keepers share: every read sets a one-shot watch, every watch that fires reads again.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures::future::{LocalBoxFuture, join_all, ready};
+use futures::{FutureExt, TryFutureExt};
+
+use super::acknowledgements::Survey;
+use super::campaign::Campaign;
+use super::cluster::{Applied, News};
+use super::latch::LatchView;
+use super::membership::{JoinError, Joined};
+use super::subject::{Reading, Subject};
+use super::{Phase, ZkSession};
+use crate::actors::messages::Leadership;
+use crate::domain::node::{ClusterName, Generation, KeeperId, Moment};
+use crate::layout::paths;
+use crate::layout::state::{Document, Generations};
+use crate::ports::coordination::{CoordinationError, CreateKind, Fired, Node, Session, Watch};
+
+type Reply<T> = Result<T, CoordinationError>;
+
+/// The end of something under way on this connection.
+pub(super) enum Event {
+    Joined(Result<Joined, JoinError>),
+    Rejoin,
+    Generation(Reply<Option<Node>>),
+    Read(Subject, Reply<(Reading, Watch)>),
+    Changed(Subject),
+    /// The watch on the node of a keeper has fired; the node belonged to this session.
+    KeeperFired(KeeperId, i64, Fired),
+    Surveyed(Survey),
+    Fetch(ClusterName),
+    Fetched(ClusterName, u64, Reply<Option<Node>>),
+    Subtree(ClusterName, u64),
+    Heartbeat {
+        sent: Moment,
+        written: Reply<i32>,
+        read: Reply<Option<Node>>,
+    },
+    ChangesRead(Reply<Option<Node>>),
+    Silence,
+    Deposed(Reply<()>),
+    Amended(Reply<()>),
+    LatchWritten(Reply<()>),
+    Raised(Reply<Leadership>),
+    CampaignAgain,
+    /// `ZooKeeper` has lost data, as this shows.
+    SetBack(String),
+    /// A node that all keepers need is gone.
+    Begin,
+    /// `/generation`, from a read that was sent when this one was known.
+    GenerationRechecked(Generation, Reply<Option<Node>>),
+    Reported(ClusterName, u64, Reply<()>),
+    Converge(ClusterName, u64),
+}
+
+/// The pause before a failed request is sent again on a connection that is up.
+pub(super) const PAUSE: Duration = Duration::from_millis(200);
+
+/// From one listing of the clusters to the next. On the first start, thousands of clusters are created one by one.
+const CLUSTERS_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+impl ZkSession {
+    /// Reads and follows everything, `/generation` first: everything that is read later is at least as new.
+    pub(super) fn read_everything(&mut self) {
+        let Some(session) = self.online() else { return };
+        self.spawn(session.get(paths::GENERATION).map(Event::Generation));
+        self.follow(Subject::Latch);
+        self.follow(Subject::Circle);
+        self.follow(Subject::Keepers);
+        self.follow(Subject::Clusters);
+        let clusters: Vec<_> = self
+            .clusters
+            .iter()
+            .map(|(name, c)| (name.clone(), c.serial))
+            .collect();
+        for (name, serial) in clusters {
+            self.follow_cluster(&name, serial);
+        }
+    }
+
+    pub(super) fn follow_cluster(&mut self, name: &ClusterName, serial: u64) {
+        self.follow(Subject::State(name.clone(), serial));
+        self.follow(Subject::Reports(name.clone(), serial));
+        self.converge(name);
+    }
+
+    pub(super) fn subscribed(&self, name: &ClusterName, serial: u64) -> bool {
+        self.clusters
+            .get(name)
+            .is_some_and(|cluster| cluster.serial == serial)
+    }
+
+    fn wanted(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Keepers
+            | Subject::Circle
+            | Subject::Registration(_)
+            | Subject::Latch
+            | Subject::Clusters => true,
+            Subject::Keeper(keeper) | Subject::File(keeper) => self.keepers.is_online(keeper),
+            Subject::State(name, serial)
+            | Subject::Reports(name, serial)
+            | Subject::Report(name, serial, _) => self.subscribed(name, *serial),
+        }
+    }
+
+    /// Reads a subject with a watch for its next change.
+    pub(super) fn follow(&mut self, subject: Subject) {
+        let Some(session) = self.online().filter(|_| self.wanted(&subject)) else {
+            return self.let_go(&subject);
+        };
+        let read: LocalBoxFuture<'static, Reply<(Reading, Watch)>> = match &subject {
+            Subject::Keepers => names(&*session, paths::KEEPERS),
+            Subject::Keeper(keeper) => node(&*session, &paths::keeper(keeper)),
+            Subject::File(keeper) => node(&*session, &paths::file(keeper)),
+            Subject::Circle => names(&*session, paths::FAILSAFE_MEMBERS),
+            Subject::Registration(keeper) => node(&*session, &paths::registration(keeper)),
+            Subject::Latch => names(&*session, paths::LEADER),
+            Subject::Clusters => names(&*session, paths::CLUSTERS),
+            Subject::Reports(name, _) => names(&*session, &paths::reports(name)),
+            Subject::State(name, _) => node(&*session, &paths::cluster(name)),
+            Subject::Report(name, _, keeper) => node(&*session, &paths::report(name, keeper)),
+        };
+        self.spawn(read.map(|outcome| Event::Read(subject, outcome)));
+    }
+
+    pub(super) fn read(&mut self, subject: Subject, outcome: Reply<(Reading, Watch)>) {
+        if !self.wanted(&subject) {
+            return self.let_go(&subject);
+        }
+        let (reading, watch) = match outcome {
+            Ok(read) => read,
+            Err(CoordinationError::NoNode(_)) if matches!(subject, Subject::Reports(..)) => {
+                if let Subject::Reports(name, serial) = subject {
+                    self.no_reports(name, serial);
+                }
+                return;
+            }
+            Err(CoordinationError::NoNode(path)) if subject.is_needed() => {
+                self.report_trouble(&format!("{path} is gone, and is made anew"));
+                self.spawn(tokio::time::sleep(PAUSE).map(|()| Event::Begin));
+                return;
+            }
+            Err(error) => {
+                // A lost connection ends all of this, and everything is read again on the next one.
+                match error {
+                    CoordinationError::Unknown(_) | CoordinationError::Expired => {}
+                    error => self.report_trouble(&format!("{subject:?}: {error}")),
+                }
+                self.spawn(tokio::time::sleep(PAUSE).map(|()| Event::Changed(subject)));
+                return;
+            }
+        };
+        let owner = match &reading {
+            Reading::Node(Some(node)) => node.owner,
+            Reading::Node(None) | Reading::Children(_) => 0,
+        };
+        if self.take(&subject, reading) {
+            if subject == Subject::Clusters {
+                let fired = async move {
+                    let _ = watch.await;
+                    tokio::time::sleep(CLUSTERS_AGAIN_AFTER).await;
+                    Event::Changed(Subject::Clusters)
+                };
+                return self.spawn(fired);
+            }
+            self.spawn(watch.map(move |fired| match subject {
+                Subject::Keeper(keeper) => Event::KeeperFired(keeper, owner, fired),
+                subject => Event::Changed(subject),
+            }));
+        }
+    }
+
+    /// Takes in a reading. Answers whether the subject is to be followed further.
+    fn take(&mut self, subject: &Subject, reading: Reading) -> bool {
+        match (subject, reading) {
+            (Subject::Keepers, Reading::Children(children)) => {
+                let before = self.present();
+                let now = self.dependencies.clock.now();
+                for keeper in self.keepers.listed(children, &self.failsafe_group, now) {
+                    self.follow_file(&keeper);
+                    self.follow(Subject::Keeper(keeper));
+                }
+                self.share_presence(before.as_ref());
+            }
+            (Subject::Keeper(keeper), Reading::Node(node)) => {
+                let before = self.present();
+                let now = self.dependencies.clock.now();
+                let told = self.poll_states_of(keeper).cloned();
+                let further = self.keepers.read(keeper, node.as_ref(), now);
+                self.share_presence(before.as_ref());
+                self.share_polls(keeper, told.as_ref());
+                return further;
+            }
+            (Subject::File(keeper), Reading::Node(node)) => self.file_read(keeper, node.as_ref()),
+            (Subject::Circle, Reading::Children(children)) => {
+                for keeper in self.failsafe_group.listed(children) {
+                    self.follow(Subject::Registration(keeper));
+                }
+                self.amend_registration();
+            }
+            (Subject::Registration(keeper), Reading::Node(node)) => {
+                let before = self.failsafe_group.edition(keeper);
+                let further = self.failsafe_group.read(keeper, node.as_ref());
+                if self.failsafe_group.edition(keeper) != before {
+                    self.amended_by(keeper);
+                }
+                self.amend_registration();
+                return further;
+            }
+            (Subject::Latch, Reading::Children(children)) => {
+                if let (Some(session), Some(connection)) = (&self.session, &mut self.connection) {
+                    connection.latch_view = Some(LatchView::of(session.id(), children.names));
+                    if connection.campaign == Campaign::Changing {
+                        connection.campaign = Campaign::Idle;
+                    }
+                }
+                self.campaign();
+            }
+            (Subject::Clusters, Reading::Children(children)) => {
+                self.clusters_listed(children.names);
+            }
+            (Subject::Reports(name, serial), Reading::Children(children)) => {
+                let Some(cluster) = self.clusters.get_mut(name) else {
+                    return false;
+                };
+                let before = cluster.reports.len();
+                let fresh = cluster.list(children.names, &self.identity.id);
+                let gone = cluster.reports.len() != before;
+                let news = if gone { News::Claims } else { News::Nothing };
+                for keeper in fresh {
+                    self.follow(Subject::Report(name.clone(), *serial, keeper));
+                }
+                if !self.unlisted.contains(name) {
+                    self.converge(name);
+                }
+                self.cluster_read(name, news);
+            }
+            (Subject::State(name, _), Reading::Node(node)) => self.state_read(name, node.as_ref()),
+            (Subject::Report(name, _, keeper), Reading::Node(node)) => {
+                let Some(cluster) = self.clusters.get_mut(name) else {
+                    return false;
+                };
+                let in_span = tracing::error_span!("cluster", %name).entered();
+                let news = cluster.report(keeper, node.as_ref());
+                drop(in_span);
+                self.cluster_read(name, news);
+                return node.is_some();
+            }
+            (subject, _) => unreachable!("{subject:?} is never read as such a reading"),
+        }
+        true
+    }
+
+    /// The keepers online, once they are known, and whether they are to be listed again.
+    fn present(&mut self) -> Option<(BTreeSet<KeeperId>, bool)> {
+        let known = self.keepers.complete() || self.keepers.known();
+        known.then(|| (self.keepers.online(), self.keepers.relisting()))
+    }
+
+    fn share_presence(&mut self, before: Option<&(BTreeSet<KeeperId>, bool)>) {
+        if self.present().as_ref() != before {
+            self.share_all();
+        }
+    }
+
+    pub(super) fn keeper_fired(&mut self, keeper: KeeperId, session: i64, fired: Fired) {
+        let now = self.dependencies.clock.now();
+        self.keepers.fired(&keeper, session, fired, now);
+        self.changed(Subject::Keeper(keeper));
+    }
+
+    /// Acts on a watch that fired. Behind a state, `/generation` is read at once, so that the change is acknowledged
+    /// soon (RK-2).
+    pub(super) fn changed(&mut self, subject: Subject) {
+        let state = matches!(subject, Subject::State(..));
+        match &subject {
+            Subject::Keepers => self.keepers.changed(),
+            Subject::Circle => self.failsafe_group.changed(None),
+            Subject::Registration(keeper) => self.failsafe_group.changed(Some(keeper)),
+            _ => {}
+        }
+        self.follow(subject);
+        if state {
+            self.look();
+        }
+    }
+
+    pub(super) fn state_read(&mut self, name: &ClusterName, node: Option<&Node>) {
+        let Some(cluster) = self.clusters.get_mut(name) else {
+            return;
+        };
+        let applied = cluster.apply(node);
+        match &applied {
+            Applied::Older(what) => {
+                tracing::warn!(cluster = %name, what, "an older published state is not applied");
+            }
+            Applied::SetBack(what) => {
+                let what = format!("the published state of {name} went back: {what}");
+                self.spawn(ready(Event::SetBack(what)));
+            }
+            Applied::Changed | Applied::Same => {}
+        }
+        let same = applied == Applied::Same;
+        self.cluster_read(name, if same { News::Nothing } else { News::Claims });
+    }
+
+    /// Handles a cluster without reports, and without a node for them.
+    fn no_reports(&mut self, name: ClusterName, serial: u64) {
+        if !self.unlisted.contains(&name) {
+            return self.make_subtree(name, serial);
+        }
+        if let Some(cluster) = self.clusters.get_mut(&name) {
+            cluster.list(Vec::new(), &self.identity.id);
+        }
+        self.cluster_read(&name, News::Nothing);
+        let subject = Subject::Reports(name, serial);
+        let again = tokio::time::sleep(CLUSTERS_AGAIN_AFTER);
+        self.spawn(again.map(|()| Event::Changed(subject)));
+    }
+
+    /// Takes in that a part of a cluster was read. Tells its actor if that has changed anything.
+    fn cluster_read(&mut self, name: &ClusterName, news: News) {
+        let (Some(cluster), Some(connection)) = (self.clusters.get_mut(name), &mut self.connection)
+        else {
+            return;
+        };
+        if cluster.complete() {
+            connection.unread.remove(name);
+        }
+        let first = cluster.becomes_known();
+        if first || news == News::Claims {
+            self.claim(name);
+        }
+        if first || news != News::Nothing {
+            self.share(name);
+        }
+    }
+
+    pub(super) fn make_subtree(&self, name: ClusterName, serial: u64) {
+        // If an operator removes a cluster that this keeper does not have, it stays removed.
+        let Some(session) = self.online().filter(|_| !self.unlisted.contains(&name)) else {
+            return;
+        };
+        let made = [paths::cluster(&name), paths::reports(&name)]
+            .map(|path| session.create(&path, b"", CreateKind::Persistent));
+        // Another keeper may have been faster: the read that follows shows it.
+        self.spawn(join_all(made).map(move |_| Event::Subtree(name, serial)));
+    }
+
+    pub(super) fn subtree_made(&mut self, name: &ClusterName, serial: u64) {
+        if self.subscribed(name, serial) {
+            self.follow(Subject::Reports(name.clone(), serial));
+            self.converge(name);
+        }
+    }
+
+    pub(super) fn first_generation_read(&mut self, outcome: Reply<Option<Node>>) {
+        let read = outcome.and_then(|node| {
+            let node = node.ok_or_else(|| CoordinationError::NoNode(paths::GENERATION.into()))?;
+            Generations::decode(&node.data)
+                .map_err(|error| CoordinationError::Refused(format!("/generation {error}")))
+        });
+        match read {
+            Ok(read) => {
+                if let Some(connection) = &mut self.connection {
+                    connection.first_generation = Some(read.generation);
+                }
+            }
+            Err(error) => {
+                self.report_trouble(&format!("no lease: {error}"));
+                if let Some(session) = self.online() {
+                    let again = async move {
+                        tokio::time::sleep(PAUSE).await;
+                        Event::Generation(session.get(paths::GENERATION).await)
+                    };
+                    self.spawn(again);
+                }
+            }
+        }
+    }
+
+    /// Reads a cluster's state once, besides the watch on it.
+    pub(super) fn fetch(&self, name: &ClusterName) {
+        if let (Some(session), Some(cluster)) = (self.online(), self.clusters.get(name)) {
+            let (name, serial) = (name.clone(), cluster.serial);
+            let read = session.get(&paths::cluster(&name));
+            self.spawn(read.map(move |outcome| Event::Fetched(name, serial, outcome)));
+        }
+    }
+
+    pub(super) fn fetched(
+        &mut self,
+        name: &ClusterName,
+        serial: u64,
+        outcome: Reply<Option<Node>>,
+    ) {
+        if !self.subscribed(name, serial) {
+            return;
+        }
+        if let Ok(node) = outcome {
+            self.state_read(name, node.as_ref());
+        } else {
+            let name = name.clone();
+            self.spawn(tokio::time::sleep(PAUSE).map(|()| Event::Fetch(name)));
+        }
+    }
+
+    /// Whether everything was read on this connection just now.
+    pub(super) fn completed(&mut self) -> bool {
+        let Some(connection) = &self.connection else {
+            return false;
+        };
+        let complete = self.phase == Phase::Reading
+            && self.keepers.complete()
+            && self.failsafe_group.complete()
+            && self.is_registered()
+            && connection.unread.is_empty();
+        if let Some(generation) = connection.first_generation.filter(|_| complete) {
+            self.phase = Phase::Current;
+            self.was_current = true;
+            self.lease_book.all_read(generation);
+            self.keepers.all_read(self.dependencies.clock.now());
+            self.send_heartbeat();
+            return true;
+        }
+        false
+    }
+}
+
+fn names(session: &dyn Session, path: &str) -> LocalBoxFuture<'static, Reply<(Reading, Watch)>> {
+    session
+        .children_and_watch(path)
+        .map_ok(|(children, watch)| (Reading::Children(children), watch))
+        .boxed_local()
+}
+
+fn node(session: &dyn Session, path: &str) -> LocalBoxFuture<'static, Reply<(Reading, Watch)>> {
+    session
+        .get_and_watch(path)
+        .map_ok(|(node, watch)| (Reading::Node(node), watch))
+        .boxed_local()
+}
