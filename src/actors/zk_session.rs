@@ -4,7 +4,7 @@
 //! Safety rests on three plain structs beside it:
 //! - `lease_book`: the lease that a heartbeat earns (RK-3);
 //! - `cluster`: which states may be applied, never a lower generation;
-//! - `writing`: what guards a write (RK-4).
+//! - `guarded_write`: what guards a write (RK-4).
 //!
 //! Watches only make a keeper faster. On every new connection the keeper drops all requests, reads and watches of the
 //! connection before. Then it reads everything again before anything counts.
