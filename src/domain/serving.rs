@@ -316,16 +316,18 @@ impl Serving<'_> {
         }
     }
 
-    /// A node that answers, and holds data that the primary has lost. `None` unless the primary is another process
-    /// than the published one.
+    /// A node that holds data which the primary has lost. `None` unless the primary is another process than the
+    /// published one.
     fn holder_of_more(&self, published: &Published, primary: &NodeFacts) -> Option<&NodeAddr> {
         let process = published.process().filter(|it| *it != primary.run_id);
         process?;
-        let mut online = self.observed.all_online();
-        let holds_more = |(_, other): &(&NodeAddr, &NodeFacts)| {
-            lost_against(primary, other, &published.lineage, process)
+        let holds_more = |node: &ObservedNode| {
+            let other = node.holds();
+            other.is_some_and(|other| lost_against(primary, other, &published.lineage, process))
         };
-        online.find(holds_more).map(|(addr, _)| addr)
+        let mut nodes = self.observed.nodes.iter();
+        let holder = nodes.find(|(_, node)| holds_more(node));
+        holder.map(|(addr, _)| addr)
     }
 
     /// Whether `addr` may be read from: the primary, or a replica that is fresh enough.

@@ -2,7 +2,6 @@
 
 use super::super::election::{Ineligibility, elect};
 use super::super::facts::{NodeFacts, NodeObservation};
-use super::super::hindrance::HindranceKind;
 use super::super::lineage::{held, lost_against, promotions_back};
 use super::super::node::{Moment, NodeAddr};
 use super::super::observed::ObservedNode;
@@ -37,7 +36,8 @@ pub(super) fn holder_of_more(
 /// The last facts of a node may be older than the new process. After these facts, the node may have got more from the
 /// former process. So even if the primary has everything that those facts show, the leader waits for the node to be
 /// read again. The wait ends once the new process is as old as the mark-down time. So does the wait for a node that
-/// answers with errors only.
+/// answers with errors only. A busy node is another matter: if its last facts show more, the leader waits for the end of
+/// its script.
 pub(super) fn awaiting_holder(
     situation: &Situation<'_>,
     published: &Published,
@@ -66,7 +66,8 @@ pub(super) fn awaiting_holder(
         let silent = may_pass && (!errors_alone(&node.observation) || situation.now < until);
         let unread = silent || refusal.is_none() && node.observation.at < started;
         let missed = unread && promotions_back(last, lineage) == Some(0);
-        silent && lost_against(facts, last, lineage, process)
+        let busy = may_pass && node.holds().is_some();
+        (silent || busy) && lost_against(facts, last, lineage, process)
             || missed && (lost || situation.now < until)
     };
     let mut others = observed.nodes.iter().filter(|(addr, _)| *addr != primary);
@@ -88,13 +89,9 @@ pub(super) fn awaiting_holder(
 }
 
 /// Whether the node answers with errors only, such as NOAUTH. No majority ever votes such a node down, and waiting for it
-/// would have no end. A node that is busy with a script is another matter: it has its data, and an operator can end the
-/// script.
+/// would have no end.
 fn errors_alone(observation: &NodeObservation) -> bool {
-    let busy = observation.hindered(HindranceKind::Busy).is_some();
-    let errors =
-        observation.unproven.is_some() || observation.answering && observation.outdated.is_some();
-    errors && !busy
+    observation.unproven.is_some() || observation.answering && observation.outdated.is_some()
 }
 
 /// Whether the primary is another process than the published one, and has less data. Either of these shows a loss:

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Reason, Serving};
 use crate::domain::facts::{DownReason, Mode, Role};
+use crate::domain::hindrance::{Hindrance, HindranceKind};
 use crate::domain::node::Moment;
 use crate::domain::observed::Unlisted;
 use crate::domain::plan::tests::builder::{Cluster, KEEPERS, NOW, addr, cluster};
@@ -139,6 +140,16 @@ fn a_primary_that_came_back_with_less_than_a_node_holds_that_answers_is_no_firm_
     };
     let unknown = Reason::CameBackBehind(addr("b"));
     assert_eq!(back().is_answered("a"), (unknown.clone(), unknown));
+    // The leader waits for the end of the script. Writes that the primary takes meanwhile would be lost.
+    let busy = back().silent("b").observation("b", |b| {
+        b.answering = true;
+        b.hindrance = Some(Hindrance {
+            kind: HindranceKind::Busy,
+            said: "BUSY".to_owned(),
+            since: NOW,
+        });
+    });
+    assert_eq!(busy.is_answered("a").0, Reason::CameBackBehind(addr("b")));
     // No node that answers has more, or the primary has everything: it serves.
     let alone = back().silent("b");
     assert_eq!(alone.is_answered("a").0, Reason::Primary);
