@@ -27,6 +27,22 @@ impl Server {
         Self::start_in(dir, None, arguments).await
     }
 
+    /// Starts a server that speaks TLS at `port`, with `node.crt` and `node.key` of `files`. Its clients' certificates are
+    /// of the authority `ca`.
+    pub(crate) async fn with_tls(files: &Path, port: u16, ca: &str, arguments: &[&str]) -> Self {
+        let file = |name: &str| files.join(name).display().to_string();
+        let own = [
+            ["--tls-port", &port.to_string()],
+            ["--tls-cert-file", &file("node.crt")],
+            ["--tls-key-file", &file("node.key")],
+            ["--tls-ca-cert-file", &file(ca)],
+        ];
+        let server = Self::start(&[&own.concat(), arguments].concat()).await;
+        // The server opens this port after the other one.
+        listens(&NodeAddr::new("127.0.0.1", port)).await;
+        server
+    }
+
     /// Starts a server with a configuration file, which the server may rewrite.
     pub(crate) async fn with_config(lines: &str) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
@@ -53,17 +69,8 @@ impl Server {
             addr: NodeAddr::new("127.0.0.1", port),
             dir,
         };
-        server.listens().await;
+        listens(&server.addr).await;
         server
-    }
-
-    async fn listens(&self) {
-        eventually("it listens", async || {
-            tokio::net::TcpStream::connect((self.addr.host(), self.addr.port()))
-                .await
-                .ok()
-        })
-        .await;
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -170,4 +177,13 @@ pub(crate) fn openssl(dir: &Path, words: &str) {
         "{}",
         String::from_utf8_lossy(&done.stderr)
     );
+}
+
+async fn listens(addr: &NodeAddr) {
+    eventually("it listens", async || {
+        tokio::net::TcpStream::connect((addr.host(), addr.port()))
+            .await
+            .ok()
+    })
+    .await;
 }

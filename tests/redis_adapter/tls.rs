@@ -31,19 +31,8 @@ async fn tls_is_spoken_and_a_certificate_that_is_not_trusted_is_no_evidence() {
         );
     }
     let file = |name: &str| dir.path().join(name);
-    let text = |name: &str| file(name).display().to_string();
     let port = free_port();
-    let _server = Server::start(&[
-        "--tls-port",
-        &port.to_string(),
-        "--tls-cert-file",
-        &text("node.crt"),
-        "--tls-key-file",
-        &text("node.key"),
-        "--tls-ca-cert-file",
-        &text("node.crt"),
-    ])
-    .await;
+    let _server = Server::with_tls(dir.path(), port, "node.crt", &[]).await;
     let addr = NodeAddr::new("127.0.0.1", port);
     let with = |tls: Tls| Access {
         tls: Some(tls),
@@ -131,18 +120,10 @@ async fn a_certificate_of_version_1_is_taken_where_none_is_verified_and_else_the
     let dir = tempfile::tempdir().expect("a directory");
     make_old_certificate(dir.path());
     let file = |name: &str| dir.path().join(name);
-    let text = |name: &str| file(name).display().to_string();
     let port = free_port();
-    let port_text = port.to_string();
-    let options = [
-        ["--tls-port", &port_text],
-        ["--tls-cert-file", &text("node.crt")],
-        ["--tls-key-file", &text("node.key")],
-        ["--tls-ca-cert-file", &text("ca.crt")],
-    ];
     for protocols in ["TLSv1.2", "TLSv1.3"] {
-        let options = [&options.concat()[..], &["--tls-protocols", protocols]].concat();
-        let _server = Server::start(&options).await;
+        let only = ["--tls-protocols", protocols];
+        let _server = Server::with_tls(dir.path(), port, "ca.crt", &only).await;
         let addr = NodeAddr::new("127.0.0.1", port);
         let insecure = Tls {
             ca_file: Some(file("ca.crt")),
@@ -174,21 +155,9 @@ async fn a_certificate_of_version_1_is_taken_where_none_is_verified_and_else_the
 async fn nodes_by_a_port_that_replication_does_not_speak_are_a_problem() {
     let dir = tempfile::tempdir().expect("a directory");
     make_old_certificate(dir.path());
-    let text = |name: &str| dir.path().join(name).display().to_string();
     let encrypted_port = free_port();
-    let server = Server::start(&[
-        "--tls-port",
-        &encrypted_port.to_string(),
-        "--tls-cert-file",
-        &text("node.crt"),
-        "--tls-key-file",
-        &text("node.key"),
-        "--tls-ca-cert-file",
-        &text("ca.crt"),
-        "--tls-auth-clients",
-        "no",
-    ])
-    .await;
+    let anybody = ["--tls-auth-clients", "no"];
+    let server = Server::with_tls(dir.path(), encrypted_port, "ca.crt", &anybody).await;
     let encrypted = Access {
         tls: Some(Tls {
             insecure: true,
@@ -221,7 +190,6 @@ async fn nodes_by_a_port_that_replication_does_not_speak_are_a_problem() {
 async fn a_certificate_that_has_expired_is_named_with_its_remedy() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = |name: &str| dir.path().join(name);
-    let text = |name: &str| file(name).display().to_string();
     std::fs::write(file("names"), "subjectAltName=DNS:redis.test").expect("written");
     for line in [
         "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout ca.key -out ca.crt -subj /CN=ca.test",
@@ -231,19 +199,8 @@ async fn a_certificate_that_has_expired_is_named_with_its_remedy() {
         openssl(dir.path(), line);
     }
     let port = free_port();
-    let _server = Server::start(&[
-        "--tls-port",
-        &port.to_string(),
-        "--tls-cert-file",
-        &text("node.crt"),
-        "--tls-key-file",
-        &text("node.key"),
-        "--tls-auth-clients",
-        "no",
-        "--tls-ca-cert-file",
-        &text("ca.crt"),
-    ])
-    .await;
+    let anybody = ["--tls-auth-clients", "no"];
+    let _server = Server::with_tls(dir.path(), port, "ca.crt", &anybody).await;
     let access = Access {
         tls: Some(Tls {
             ca_file: Some(file("ca.crt")),
