@@ -65,11 +65,11 @@ impl ClusterActor {
         for news in self.log.obstacles.look(&self.state.observed, now) {
             log_obstacle(&news, leads);
         }
-        self.tell_holds(leads, now);
-        self.tell_return(now);
+        self.log_holds(leads, now);
+        self.log_return(now);
     }
 
-    fn tell_holds(&mut self, leads: bool, now: Moment) {
+    fn log_holds(&mut self, leads: bool, now: Moment) {
         if !leads {
             self.log.holds.forget();
             return;
@@ -86,7 +86,7 @@ impl ClusterActor {
     /// Logs that the published primary came back with less data than a replica holds, and how that ended if nobody
     /// replaced the primary. Without ZooKeeper no keeper can. Each keeper logs it: each one stops calling the node
     /// writable by itself.
-    fn tell_return(&mut self, now: Moment) {
+    fn log_return(&mut self, now: Moment) {
         let published = self.state.published();
         let primary = published.and_then(|published| published.primary.clone());
         let lease = *self.links.lease.borrow();

@@ -38,6 +38,8 @@ struct Entry {
     since: Moment,
     /// When the hold was logged last, and whether in the present words.
     told: Option<(Moment, bool)>,
+    /// Whether the hold was logged since it last began, in whatever words.
+    logged: bool,
     /// How long the hold is not logged again after that, even in other words.
     rests: Duration,
     /// Since when the hold is over, and whether that was logged.
@@ -93,6 +95,7 @@ impl HoldsTold {
                         entry.rests = AT_LEAST_EVERY.min(entry.rests * 2);
                     }
                     entry.told = Some((now, true));
+                    entry.logged = true;
                     news.push(HoldNews::Stands(weight, hold.clone()));
                 }
             }
@@ -113,12 +116,11 @@ impl HoldsTold {
         let (since, told) = entry.over.unwrap_or((now, false));
         let settled = since.after(SETTLES);
         let lasting = manner(&entry.hold).is_some_and(|it| it.weight == Weight::Lasting);
-        let stood = entry.told.is_some_and(|(_, told)| told);
         let forgotten = since.after(AT_LEAST_EVERY);
         entry.over = Some((since, told || now >= settled));
         if !told && now < settled {
             self.again = self.again.into_iter().chain([settled]).min();
-        } else if !told && lasting && stood {
+        } else if !told && lasting && entry.logged {
             news.push(HoldNews::Over(entry.hold.clone()));
         }
         if now < forgotten {
@@ -141,6 +143,7 @@ impl Entry {
                 hold: hold.clone(),
                 since: now,
                 told: None,
+                logged: false,
                 rests: SETTLES,
                 over: None,
             };
@@ -153,6 +156,7 @@ impl Entry {
             told: known
                 .told
                 .map(|(at, told)| (at, told && same.is_some() && !was_over)),
+            logged: known.logged && !was_over,
             rests: known.rests,
             over: None,
         }

@@ -401,6 +401,21 @@ fn the_end_of_a_hold_is_told_if_the_hold_was() {
 }
 
 #[test]
+fn the_end_of_a_hold_is_told_in_whatever_words_the_hold_was() {
+    let mut holds = HoldsTold::default();
+    let failed = |why: &str| Hold::FailedLately {
+        node: addr("b"),
+        why: why.to_owned(),
+    };
+    holds.look(&[failed("once")], NOW);
+    assert_eq!(holds.look(&[failed("once")], later(1_000)).len(), 1);
+    assert_eq!(holds.look(&[failed("twice")], later(1_100)), [], "too soon");
+    holds.look(&[], later(1_200));
+    let over = holds.look(&[], later(2_200));
+    assert_eq!(over, [HoldNews::Over(failed("twice"))]);
+}
+
+#[test]
 fn a_hold_that_comes_and_goes_is_told_ever_more_rarely() {
     let mut holds = HoldsTold::default();
     let mut told = 0;
