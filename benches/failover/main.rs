@@ -1,11 +1,12 @@
 //! Measures how long failovers take, side by side with Redis Sentinel.
 //!
-//! `cargo bench --bench failover [-- [trio|storm|host-loss|reborn|switchover] [ROUNDS]]`
+//! `cargo bench --bench failover [-- [trio|hang|storm|host-loss|reborn|switchover] [ROUNDS]]`
 //!
 //! - The default is `trio`.
-//! - The default number of rounds is 5 for `trio` and `switchover`, 20 for `reborn`, and 1 for the others.
+//! - The default number of rounds is 5 for `trio`, `hang` and `switchover`, 20 for `reborn`, and 1 for the others.
 //! - All keepers, ZooKeeper, Sentinels and servers run on this machine. Both sides have the same mark-down time.
-//! - Processes are killed with SIGKILL. The clock runs from the kill until a replica says that it is the primary.
+//! - Processes are killed with SIGKILL, and hang by SIGSTOP. The clock runs from the signal until a replica says
+//!   that it is the primary.
 //! - With `SHOW_LOGS` set, the logs of the keepers are printed, too. They show where the time goes.
 
 use std::time::{Duration, Instant};
@@ -47,7 +48,9 @@ fn main() {
     let rounds = arguments.iter().find_map(|it| it.parse().ok());
     let named = |name: &str| arguments.iter().any(|it| it == name);
     BACKGROUND.block_on(async {
-        if named("storm") {
+        if named("hang") {
+            trio::measure(rounds.unwrap_or(5), Redis::pause).await;
+        } else if named("storm") {
             storm::measure(rounds.unwrap_or(1)).await;
         } else if named("host-loss") {
             host_loss::measure(rounds.unwrap_or(1)).await;
@@ -56,7 +59,7 @@ fn main() {
         } else if named("reborn") {
             reborn::measure(rounds.unwrap_or(20)).await;
         } else {
-            trio::measure(rounds.unwrap_or(5)).await;
+            trio::measure(rounds.unwrap_or(5), Redis::kill).await;
         }
     });
 }

@@ -1,5 +1,5 @@
-//! The primary of a cluster of three servers is killed. The figure is the time from the end of the mark-down time to
-//! the promotion, in milliseconds.
+//! The primary of a cluster of three servers is killed, or hangs. The figure is the time from the end of the
+//! mark-down time to the promotion, in milliseconds.
 //!
 //! Both sides count the mark-down time from the last answer, which comes shortly before the kill. So figures can be
 //! negative.
@@ -15,12 +15,12 @@ use super::{kill_and_time, sentinels, show};
 const MARK_DOWN: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
-pub(crate) async fn measure(rounds: usize) {
+pub(crate) async fn measure(rounds: usize, fail: fn(&Redis)) {
     let mut keepers = Vec::new();
     let mut sentinels = Vec::new();
     for round in 0..rounds {
-        keepers.push(with_keepers(round).await);
-        sentinels.push(with_sentinels().await);
+        keepers.push(with_keepers(round, fail).await);
+        sentinels.push(with_sentinels(fail).await);
     }
     println!(
         "from the mark-down time ({} s) to the promotion, in ms:",
@@ -31,7 +31,7 @@ pub(crate) async fn measure(rounds: usize) {
     println!("to reach: at most 50 ms");
 }
 
-async fn with_keepers(round: usize) -> i128 {
+async fn with_keepers(round: usize, fail: fn(&Redis)) -> i128 {
     let net = Net::fleet().await;
     let trio = Redis::trio(&net).await;
     let prefix = format!("failover_benchmark_{round}");
@@ -44,17 +44,20 @@ async fn with_keepers(round: usize) -> i128 {
     keepers
         .wait_topology("cache", &trio[0], &[&trio[1], &trio[2]])
         .await;
-    beyond_the_mark_down_time(&trio).await
+    beyond_the_mark_down_time(&trio, fail).await
 }
 
-async fn with_sentinels() -> i128 {
+async fn with_sentinels(fail: fn(&Redis)) -> i128 {
     let net = Net::fleet().await;
     let trio = Redis::trio(&net).await;
     let _sentinels = sentinels::start(&net, &[&trio[0]], 2, MARK_DOWN).await;
-    beyond_the_mark_down_time(&trio).await
+    beyond_the_mark_down_time(&trio, fail).await
 }
 
-async fn beyond_the_mark_down_time([primary, first, second]: &[Redis; 3]) -> i128 {
-    let promoted = kill_and_time(|| primary.kill(), &[first, second], 1, LOOK_EVERY).await;
+async fn beyond_the_mark_down_time(
+    [primary, first, second]: &[Redis; 3],
+    fail: fn(&Redis),
+) -> i128 {
+    let promoted = kill_and_time(|| fail(primary), &[first, second], 1, LOOK_EVERY).await;
     promoted[0] - i128::try_from(MARK_DOWN.as_millis()).unwrap_or(i128::MAX)
 }
