@@ -3,6 +3,7 @@
 pub mod authority;
 pub mod brake;
 pub mod claims;
+pub mod command_history;
 mod commandable;
 pub mod commands;
 pub mod compatibility;

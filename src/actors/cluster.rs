@@ -19,8 +19,7 @@ use crate::actors::Outbox;
 use crate::actors::groups::GroupWatch;
 use crate::actors::messages::{
     CommandEnded, Decide, Decision, LeaderNeeded, NodeObserved, PerformTask, Reads, Refresh,
-    Replan, ResendObservation, ResendReport, SetPoll, SetReport, SettingsTried, Shared,
-    SharedState, Subscribe, SwitchFailed,
+    Replan, ResendObservation, ResendReport, SetPoll, SetReport, Shared, SharedState, Subscribe,
 };
 use crate::actors::node_monitor::NodeMonitor;
 use crate::domain::brake::Primaries;
@@ -383,26 +382,11 @@ impl Handler<Decide> for ClusterActor {
     }
 }
 
-impl Handler<SwitchFailed> for ClusterActor {
-    type Result = ();
-
-    fn handle(&mut self, SwitchFailed(why): SwitchFailed, _: &mut Self::Context) {
-        self.state.switch_failed(why, self.links.clock.now());
-    }
-}
-
 impl Handler<CommandEnded> for ClusterActor {
     type Result = ();
 
-    fn handle(&mut self, commanded: CommandEnded, _: &mut Self::Context) {
-        self.state.commanded(commanded, self.links.clock.now());
-    }
-}
-
-impl Handler<SettingsTried> for ClusterActor {
-    type Result = ();
-
-    fn handle(&mut self, tried: SettingsTried, _: &mut Self::Context) {
-        self.state.settings_tried(tried, self.links.clock.now());
+    fn handle(&mut self, CommandEnded(outcome): CommandEnded, _: &mut Self::Context) {
+        let now = self.links.clock.now();
+        self.state.observed.commands.record(outcome, now);
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use actix::Message;
 
+use crate::domain::command_history::CommandOutcome;
 use crate::domain::confirmation::PollState;
 use crate::domain::facts::NodeObservation;
 use crate::domain::group::{GroupCluster, ProbeName};
@@ -261,27 +262,10 @@ pub struct LeaderNeeded(pub ClusterName);
 #[rtype(result = "()")]
 pub struct Replan;
 
-/// `FailoverRun` → `ClusterActor`: a command to a node has ended.
+/// `FailoverRun` → `ClusterActor`: a command has ended, or a switchover. The cluster's command history records the outcome.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct CommandEnded {
-    /// The node.
-    pub node: NodeAddr,
-    /// Whether the command was a promotion.
-    pub promotion: bool,
-    /// The keeper that sent the command, if not the leader itself.
-    pub through: Option<KeeperId>,
-    /// Why the command failed; `None` if it was carried out.
-    pub failure: Option<String>,
-    /// Whether it failed because the server ended the connection.
-    pub cut: bool,
-}
-
-/// `FailoverRun` → `ClusterActor`: a switchover was not carried out, for this reason. The failure does not count against the
-/// successor in a failover.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct SwitchFailed(pub String);
+pub struct CommandEnded(pub CommandOutcome);
 
 /// `FailoverRun` → `ClusterActor` of the leader: have another keeper carry out a task. Answers with the outcome; `Unknown` if
 /// that keeper does not report in time.
@@ -394,16 +378,6 @@ pub enum NotAcknowledged {
         "the cluster is not held for changes from outside: GET /admin/clusters/NAME says what holds it"
     )]
     Nothing,
-}
-
-/// `FailoverRun` → `ClusterActor`: a change of a node's settings has ended (RK-9).
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct SettingsTried {
-    /// The node.
-    pub node: NodeAddr,
-    /// Why the change failed; `None` if it was carried out.
-    pub failure: Option<String>,
 }
 
 /// `FailoverRun` → `FailoverActor`: nothing is left to do for this cluster.

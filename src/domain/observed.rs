@@ -1,12 +1,12 @@
 //! The inputs of one decision: everything seen, voted and published of one cluster at one moment.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use super::brake::Brake;
 use super::claims::{Contender, Overlap};
+use super::command_history::{CommandFailure, CommandHistory};
 use super::confirmation::Confirmation;
 use super::drain::Drain;
 use super::facts::{Link, NodeFacts, NodeObservation};
@@ -38,16 +38,8 @@ pub struct Observed {
     pub published: Option<Published>,
     /// The epoch to act under.
     pub epoch: Epoch,
-    /// Commands that failed recently, by node.
-    pub failures: BTreeMap<NodeAddr, CommandFailure>,
-    /// Settings that could not be made recently, by node (RK-9). Separate from the other failures, since they say
-    /// nothing about fitness as a primary.
-    pub setting_failures: BTreeMap<NodeAddr, CommandFailure>,
-    /// When and why a switchover was last given up in its course. Separate from the other failures, too: the
-    /// successor may not be at fault, and a failover needs less of it.
-    pub switch_failed: Option<(Moment, String)>,
-    /// The node that confirmed the last promotion of this leadership, and when.
-    pub promoted: Option<(NodeAddr, Moment)>,
+    /// The commands of this leadership, and their outcomes.
+    pub commands: CommandHistory,
     /// When this keeper, by its own clock, learned of the published withdrawal or primary.
     pub published_at: Option<Moment>,
     /// The keepers that may still answer from before the withdrawal (RK-2).
@@ -132,34 +124,6 @@ pub struct RelayedFacts {
     pub facts: NodeFacts,
 }
 
-/// A node at which a command failed under the present leadership.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommandFailure {
-    /// When it failed last.
-    pub at: Moment,
-    /// How often in a row.
-    pub times: u32,
-    /// Why it failed last.
-    pub why: String,
-    /// How often in a row it failed because the server ended the connection.
-    pub cuts: u32,
-    /// Keepers through which it failed, if the leader did not reach the node itself.
-    pub through: BTreeSet<KeeperId>,
-}
-
-impl CommandFailure {
-    /// When the node may be commanded again: 1 s after the first failure, doubled up to 30 s. Without a primary
-    /// (`urgent`) at most 2 s. At once if the server only ended the connection, up to 50 times in a row.
-    pub fn retry_at(&self, urgent: bool) -> Moment {
-        if (1..=50).contains(&self.cuts) {
-            return self.at;
-        }
-        let seconds = 1_u64 << self.times.saturating_sub(1).min(5);
-        let most = if urgent { 2 } else { 30 };
-        self.at.after(Duration::from_secs(seconds.min(most)))
-    }
-}
-
 impl Observed {
     /// The cluster with the knowledge of other keepers: a node that answers only another keeper has that keeper's
     /// facts. A history whose origin this keeper has seen names the origin. Nodes of other clusters are left out.
@@ -205,7 +169,7 @@ impl Observed {
     /// The failure for which the node is left alone now. A command that failed through one keeper may be tried
     /// through another.
     pub(super) fn failed_lately(&self, addr: &NodeAddr, now: Moment) -> Option<&CommandFailure> {
-        let failure = self.failures.get(addr)?;
+        let failure = self.commands.roles.get(addr)?;
         let through = self.nodes.get(addr).and_then(ObservedNode::through);
         let untried = through.is_some_and(|keeper| !failure.through.contains(keeper));
         (now < failure.retry_at(self.has_no_primary()) && !untried).then_some(failure)
@@ -370,26 +334,5 @@ impl Observed {
             );
         }
         aliases
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_failed_node_is_left_alone_for_a_second_then_twice_as_long_up_to_half_a_minute() {
-        let waits = [1, 2, 3, 4, 5, 6, 7, 1_000].map(|times| {
-            let (at, why) = (Moment(Duration::from_secs(5)), String::new());
-            let failure = CommandFailure {
-                at,
-                times,
-                why,
-                cuts: 0,
-                through: BTreeSet::new(),
-            };
-            failure.retry_at(false).since(at).as_secs()
-        });
-        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30, 30]);
     }
 }

@@ -243,7 +243,11 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
     if plan.action.is_none() {
         // A command that failed may be tried again later. No event says when, so the plan does.
         let urgent = observed.has_no_primary();
-        let retries = observed.failures.values().map(|it| it.retry_at(urgent));
+        let retries = observed
+            .commands
+            .roles
+            .values()
+            .map(|it| it.retry_at(urgent));
         let later = retries.filter(|at| *at > now);
         plan.again = plan.again.into_iter().chain(later).min();
     }

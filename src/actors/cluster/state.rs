@@ -13,6 +13,7 @@ use super::proxy_drain::{self, gathered, old_gone, refused_since, withdrawn};
 use super::tasks::Tasks;
 use crate::actors::cluster_api::ProxyCheck;
 use crate::actors::messages::SharedState;
+use crate::domain::command_history::CommandHistory;
 use crate::domain::confirmation::Confirmation;
 use crate::domain::drain;
 use crate::domain::facts::NodeObservation;
@@ -32,7 +33,6 @@ use crate::domain::verdict::Verdict;
 use crate::domain::witness::Witness;
 
 mod answers;
-mod failures;
 mod names;
 mod outside;
 mod rivals;
@@ -119,10 +119,7 @@ impl State {
             unlisted: BTreeMap::new(),
             published: None,
             epoch: Epoch::default(),
-            failures: BTreeMap::new(),
-            setting_failures: BTreeMap::new(),
-            switch_failed: None,
-            promoted: None,
+            commands: CommandHistory::default(),
             published_at: None,
             unacknowledged: Unacknowledged::default(),
             requested: None,
@@ -197,13 +194,11 @@ impl State {
         }
     }
 
-    /// Takes in what the session shares. A new leadership forgets the failures of the one before.
+    /// Takes in what the session shares. A new leadership forgets the commands of the one before.
     pub(super) fn shared(&mut self, shared: &Arc<SharedState>, now: Moment) {
         let shared = self.received(shared);
         if self.leading() != shared.leading.as_ref() {
-            self.observed.failures.clear();
-            self.observed.setting_failures.clear();
-            self.observed.promoted = None;
+            self.observed.commands.forget_leadership();
             self.observed.confirmation = Confirmation::default();
             self.outside.forget();
             self.observed.looks = shared.leading.as_ref().map(|_| Looks::since(now));
@@ -367,8 +362,7 @@ impl State {
             node.relayed = if node.observation.answering {
                 None
             } else {
-                let failure = self.observed.failures.get(addr);
-                let tried = failure.map(|failure| &failure.through);
+                let tried = self.observed.commands.tried_through(addr);
                 relayed(addr, generation, reports, tried)
             };
         }

@@ -1,29 +1,30 @@
 //! One cluster in motion: decide, carry out one action, decide again, until nothing is left to do (RK-5).
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use actix::prelude::*;
 use futures::future::join_all;
 use tracing::Instrument as _;
 
+use self::decided::Decided;
 use self::switchover::Paused;
 use super::command::{CommandAuthority, CommandContext, Target, open};
 use super::{FailoverActor, FailoverLinks};
 use crate::actors::cluster::ClusterActor;
 use crate::actors::messages::{
-    AskVoters, CommandEnded, Confirm, Decide, FindOtherGroups, Guard, Leadership, Reads, RunEnded,
-    SettingsTried, TakeOver, WriteError, WriteState,
+    AskVoters, CommandEnded, Confirm, FindOtherGroups, Guard, Leadership, Reads, RunEnded,
+    TakeOver, WriteError, WriteState,
 };
+use crate::domain::command_history::{CommandOutcome, Fault, RoleCommand};
 use crate::domain::facts::MinReplicas;
 use crate::domain::node::{ClusterName, KeeperId, Moment, NodeAddr};
 use crate::domain::plan::{Action, StateChange};
 use crate::domain::published::Published;
-use crate::domain::story::Choice;
 use crate::ports::redis::{CommandConnection, CommandError, Remember};
 use crate::supervision::ChildRef;
 
+mod decided;
 mod delegation;
 mod switchover;
 
@@ -87,25 +88,6 @@ struct Driver {
     links: FailoverLinks,
     /// A server whose writes are held up.
     paused: RefCell<Option<Paused>>,
-}
-
-/// An action, with everything that guards it.
-struct Decided {
-    action: Action,
-    version: Option<i32>,
-    leadership: Leadership,
-    /// The run id of the server process that answered at each node.
-    run_ids: BTreeMap<NodeAddr, String>,
-    /// Why this node is to be promoted.
-    choice: Option<Choice>,
-}
-
-impl Decided {
-    /// Whether this was decided under the same leadership as `first`, about the same servers at these nodes.
-    fn confirms(&self, first: &Self, nodes: &[&NodeAddr]) -> bool {
-        let same = |node: &&NodeAddr| self.run_ids.get(node) == first.run_ids.get(node);
-        self.leadership == first.leadership && nodes.iter().all(same)
-    }
 }
 
 impl Driver {
@@ -178,26 +160,6 @@ impl Driver {
         }
     }
 
-    /// Decides the next action from facts that are read now. While writes are held up, only the successor is read.
-    ///
-    /// `None` if there is nothing to do, or if this keeper does not lead.
-    async fn decide(&self) -> Option<Decided> {
-        let paused = self.paused.borrow().as_ref().map(|it| it.successor.clone());
-        self.decide_after(paused.map_or(Reads::All, Reads::Only))
-            .await
-    }
-
-    async fn decide_after(&self, reads: Reads) -> Option<Decided> {
-        let decision = self.cluster.send(Decide { reads }).await.ok()?;
-        Some(Decided {
-            action: decision.plan.action?,
-            version: decision.version,
-            leadership: decision.leading?,
-            run_ids: decision.run_ids,
-            choice: decision.choice,
-        })
-    }
-
     /// Writes the state, guarded. Returns the version of the written state; `None` if the write is not confirmed.
     async fn write(
         &self,
@@ -241,7 +203,9 @@ impl Driver {
         let mut connection = match self.open(first, &node).await {
             Ok(connection) => connection,
             Err(error) => {
-                return self.commanded(leadership, node, true, Err(error)).await;
+                return self
+                    .commanded(leadership, node, RoleCommand::Promotion, Err(error))
+                    .await;
             }
         };
         let Some(second) = self.decide().await else {
@@ -269,7 +233,8 @@ impl Driver {
         if result.is_ok() {
             tracing::info!(epoch = %leadership.epoch, %node, "promoted");
         }
-        self.commanded(leadership, node, true, result).await;
+        self.commanded(leadership, node, RoleCommand::Promotion, result)
+            .await;
     }
 
     /// Makes `node` follow `primary`, in the same order, or through `keeper`. No new state is written, so the guard only
@@ -297,7 +262,8 @@ impl Driver {
         if result.is_ok() {
             tracing::info!(epoch = %leadership.epoch, %node, %primary, "made to follow the primary");
         }
-        self.commanded(leadership, node, false, result).await;
+        self.commanded(leadership, node, RoleCommand::Repointing, result)
+            .await;
     }
 
     /// Sets `min-replicas-to-write` and `min-replicas-max-lag` of `node`, in the same order.
@@ -324,7 +290,8 @@ impl Driver {
                 Some(error.to_string())
             }
         };
-        let _ = self.cluster.send(SettingsTried { node, failure }).await;
+        self.record(CommandOutcome::Settings { node, failure })
+            .await;
     }
 
     /// Whether this is still the leadership, and the state the one that was decided from (RK-4).
@@ -363,43 +330,46 @@ impl Driver {
         &self,
         leadership: &Leadership,
         node: NodeAddr,
-        promotion: bool,
+        command: RoleCommand,
         result: Result<Vec<String>, CommandError>,
     ) {
-        self.ended(leadership, node, promotion, None, result).await;
+        self.ended(leadership, node, command, None, result).await;
     }
 
-    /// Tells the cluster how a command ended that this keeper, or another one (`through`), has sent.
+    /// Records how a command ended that this keeper, or another one (`through`), has sent.
     async fn ended(
         &self,
         leadership: &Leadership,
         node: NodeAddr,
-        promotion: bool,
+        command: RoleCommand,
         through: Option<KeeperId>,
         result: Result<Vec<String>, CommandError>,
     ) {
-        let cut = matches!(result, Err(CommandError::Cut(_)));
-        let failure = match result {
+        let fault = match result {
             Ok(notes) => {
                 log_notes(leadership, &node, notes);
                 None
             }
             Err(error) => {
-                let what = if promotion { "promotion" } else { "repointing" };
-                tracing::warn!(epoch = %leadership.epoch, %node, %error, "{what} failed");
-                Some(error.to_string())
+                tracing::warn!(epoch = %leadership.epoch, %node, %error, "{command} failed");
+                Some(Fault {
+                    why: error.to_string(),
+                    cut: matches!(error, CommandError::Cut(_)),
+                })
             }
         };
-        let _ = self
-            .cluster
-            .send(CommandEnded {
-                node,
-                promotion,
-                through,
-                failure,
-                cut,
-            })
-            .await;
+        self.record(CommandOutcome::Role {
+            node,
+            command,
+            through,
+            fault,
+        })
+        .await;
+    }
+
+    /// Has the cluster's command history record the outcome, before the next decision.
+    async fn record(&self, outcome: CommandOutcome) {
+        let _ = self.cluster.send(CommandEnded(outcome)).await;
     }
 }
 

@@ -147,7 +147,7 @@ pub(super) fn promoted<'a>(
 /// The hold while a node has confirmed its promotion and does not answer yet. A promotion cuts off the node's
 /// clients, probes included. Promoting another node now would make two primaries.
 pub(super) fn shows_soon(situation: &Situation<'_>, intent: &Intent) -> Option<Plan> {
-    let (node, at) = situation.observed.promoted.as_ref()?;
+    let (node, at) = situation.observed.commands.promoted.as_ref()?;
     let seen = situation.observed.nodes.get(node)?;
     let until = at.after(PROMOTED_SHOWS_WITHIN);
     let hidden = seen.live().is_none() && !seen.verdict.down();

@@ -123,7 +123,7 @@ fn due(situation: &Situation<'_>, since: Moment) -> Moment {
     let (observed, mark_down) = (situation.observed, situation.policy.mark_down);
     let rest = mark_down.max(situation.policy.failover_cooldown);
     let changed = observed.published_at.map(|at| at.after(rest));
-    let failed = observed.switch_failed.as_ref();
+    let failed = observed.commands.switch_failed.as_ref();
     let failed = failed.map(|(at, _)| at.after(REST));
     let due = [Some(since.after(mark_down)), changed, failed];
     due.into_iter().flatten().max().unwrap_or(since)

@@ -156,7 +156,7 @@ pub(super) fn proceed(
         })
     };
     let since = observed.published_at.unwrap_or_default();
-    let confirmed = observed.promoted.as_ref();
+    let confirmed = observed.commands.promoted.as_ref();
     if confirmed.is_some_and(|(node, at)| node == to && *at >= since) {
         let serves = promoted(situation, published, intent).is_some();
         return if serves || shows_soon(situation, intent).is_some() {
@@ -169,6 +169,7 @@ pub(super) fn proceed(
         return back("another keeper leads now".to_owned());
     }
     if let Some((_, why)) = observed
+        .commands
         .switch_failed
         .as_ref()
         .filter(|(at, _)| *at >= since)

@@ -90,7 +90,7 @@ pub(super) fn put_back(
     let former = *published.former_min_replicas.get(candidate)?;
     let observation = &situation.observed.nodes.get(candidate)?.observation;
     let seen = observation.min_replicas.as_ref()?.as_ref().ok()?;
-    let failed = situation.observed.setting_failures.contains_key(candidate);
+    let failed = situation.observed.commands.settings.contains_key(candidate);
     let commandable = situation.through(candidate).is_none();
     (*seen != former && commandable && !failed).then(|| {
         Plan::act(Action::SetMinReplicas {
@@ -142,7 +142,7 @@ impl Safety {
 
     /// Sets the command if there is none yet. A command that failed lately waits, with a hold.
     fn command(&mut self, situation: &Situation<'_>, node: &NodeAddr, values: MinReplicas) {
-        let failures = &situation.observed.setting_failures;
+        let failures = &situation.observed.commands.settings;
         if let Some(failure) = failures
             .get(node)
             .filter(|it| situation.now < it.retry_at(false))

@@ -2,6 +2,7 @@
 
 use super::{Decided, Driver};
 use crate::actors::messages::Delegate;
+use crate::domain::command_history::RoleCommand;
 use crate::domain::node::{KeeperId, NodeAddr};
 use crate::domain::plan::Action;
 use crate::domain::task::{Task, TaskCommand, TaskOutcome};
@@ -20,7 +21,13 @@ impl Driver {
             .await;
         if fenced.is_err() {
             return self
-                .ended(leadership, node, true, Some(keeper), fenced)
+                .ended(
+                    leadership,
+                    node,
+                    RoleCommand::Promotion,
+                    Some(keeper),
+                    fenced,
+                )
                 .await;
         }
         let Some(second) = self.decide().await else {
@@ -52,8 +59,14 @@ impl Driver {
         if promoted.is_ok() {
             tracing::info!(epoch = %leadership.epoch, %node, through = %keeper, "promoted");
         }
-        self.ended(leadership, node, true, Some(keeper), promoted)
-            .await;
+        self.ended(
+            leadership,
+            node,
+            RoleCommand::Promotion,
+            Some(keeper),
+            promoted,
+        )
+        .await;
     }
 
     pub(super) async fn follow_through(
@@ -70,8 +83,14 @@ impl Driver {
         if followed.is_ok() {
             tracing::info!(epoch = %leadership.epoch, %node, %primary, through = %keeper, "made to follow the primary");
         }
-        self.ended(leadership, node, false, Some(keeper), followed)
-            .await;
+        self.ended(
+            leadership,
+            node,
+            RoleCommand::Repointing,
+            Some(keeper),
+            followed,
+        )
+        .await;
     }
 
     /// Has `keeper` send a command to `node`. Two conditions guard the command:

@@ -6,7 +6,8 @@ use futures::future::join;
 
 use super::super::switch::{hand_over, longest_pause};
 use super::{Decided, Driver, log_notes};
-use crate::actors::messages::{Leadership, SwitchFailed};
+use crate::actors::messages::Leadership;
+use crate::domain::command_history::{CommandOutcome, RoleCommand};
 use crate::domain::node::{Moment, NodeAddr};
 use crate::domain::plan::{Action, StateChange};
 use crate::ports::redis::{CommandConnection, CommandError, Remember};
@@ -88,7 +89,8 @@ impl Driver {
         match result {
             Ok(notes) => {
                 tracing::info!(epoch = %leadership.epoch, node = %to, "promoted");
-                self.commanded(leadership, to, true, Ok(notes)).await;
+                log_notes(leadership, &to, notes);
+                self.record(CommandOutcome::Switched(to)).await;
             }
             Err(why) => self.not_switched(leadership, why).await,
         }
@@ -96,7 +98,7 @@ impl Driver {
 
     async fn not_switched(&self, leadership: &Leadership, why: String) {
         tracing::warn!(epoch = %leadership.epoch, why, "switchover failed");
-        let _ = self.cluster.send(SwitchFailed(why)).await;
+        self.record(CommandOutcome::NotSwitched(why)).await;
     }
 
     /// Ends the pause once `primary` is published by this `change`, in this `version`:
@@ -133,8 +135,13 @@ impl Driver {
         if follows {
             self.unpause(&mut paused).await;
         }
-        self.commanded(leadership, paused.node.clone(), false, followed)
-            .await;
+        self.commanded(
+            leadership,
+            paused.node.clone(),
+            RoleCommand::Repointing,
+            followed,
+        )
+        .await;
         let mut moved = vec![(&paused.successor, &mut paused.to_successor)];
         if follows {
             moved.push((&paused.node, &mut paused.connection));

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::domain::command_history::{CommandFailure, CommandHistory};
 use crate::domain::confirmation::Confirmation;
 use crate::domain::facts::{
     Family, Link, Mode, NodeFacts, NodeObservation, Role, Upstream, Version, Writes,
@@ -10,7 +11,7 @@ use crate::domain::facts::{
 use crate::domain::lease::Unacknowledged;
 use crate::domain::liveness::Limits;
 use crate::domain::node::{Epoch, Generation, KeeperId, Moment, NodeAddr};
-use crate::domain::observed::{CommandFailure, Observed, ObservedNode, RelayedFacts};
+use crate::domain::observed::{Observed, ObservedNode, RelayedFacts};
 use crate::domain::plan::{Plan, StateChange, plan};
 use crate::domain::policy::Policy;
 use crate::domain::published::{Intent, Published, Step};
@@ -39,10 +40,7 @@ pub(in crate::domain) fn cluster() -> Cluster {
             unlisted: [].into(),
             published: None,
             epoch: EPOCH,
-            failures: [].into(),
-            setting_failures: [].into(),
-            switch_failed: None,
-            promoted: None,
+            commands: CommandHistory::default(),
             published_at: None,
             unacknowledged: Unacknowledged::default(),
             requested: None,
@@ -292,7 +290,7 @@ impl Cluster {
             cuts: 0,
             through: [].into(),
         };
-        self.observed.failures.insert(addr(name), failure);
+        self.observed.commands.roles.insert(addr(name), failure);
         self
     }
 

@@ -335,17 +335,17 @@ fn a_dead_primary_is_held_not_replaced_by_an_unrelated_one() {
 #[test]
 fn a_node_that_confirmed_its_promotion_is_waited_for_while_it_does_not_answer() {
     let mut cluster = trio().down("a").promoting("a", "b").silent("b");
-    cluster.observed.promoted = Some((addr("b"), NOW));
+    cluster.observed.commands.promoted = Some((addr("b"), NOW));
     let plan = cluster.plan();
     assert!(matches!(plan.holds[..], [Hold::Undecided(_)]), "{plan}");
     assert_eq!(plan.again, Some(NOW.after(Duration::from_secs(1))));
-    cluster.observed.promoted = Some((
+    cluster.observed.commands.promoted = Some((
         addr("b"),
         Moment(NOW.0.saturating_sub(Duration::from_secs(1))),
     ));
     cluster.plan().assert_promotes("c");
     let mut cluster = trio().down("a").promoting("a", "b").down("b");
-    cluster.observed.promoted = Some((addr("b"), NOW));
+    cluster.observed.commands.promoted = Some((addr("b"), NOW));
     cluster.plan().assert_promotes("c");
 }
 

@@ -85,7 +85,7 @@ fn it_does_not_go_round_in_circles_soon_after_a_change_or_a_failed_switchover() 
     assert_eq!(then(&lately), HindranceAction::Switchover(addr("b"), left));
 
     let mut failed = full(600);
-    failed.observed.switch_failed = Some((ago(20), "b did not catch up".to_owned()));
+    failed.observed.commands.switch_failed = Some((ago(20), "b did not catch up".to_owned()));
     let left = Duration::from_secs(40);
     assert_eq!(then(&failed), HindranceAction::Switchover(addr("b"), left));
 }

@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::builder::{EPOCH, NOW, addr, cluster};
+use crate::domain::command_history::{CommandFailure, CommandHistory};
 use crate::domain::facts::{MinReplicas, NodeFacts, NodeObservation};
 use crate::domain::node::{Generation, Moment, NodeAddr};
-use crate::domain::observed::{CommandFailure, Observed, ObservedNode};
+use crate::domain::observed::{Observed, ObservedNode};
 use crate::domain::plan::{Action, Plan, StateChange, plan};
 use crate::domain::policy::Policy;
 use crate::domain::published::{Published, Step};
@@ -59,8 +60,7 @@ pub(super) struct Model {
     pub(super) names: BTreeMap<NodeAddr, usize>,
     pub(super) published: Option<Published>,
     pub(super) policy: Policy,
-    pub(super) failures: BTreeMap<NodeAddr, CommandFailure>,
-    pub(super) setting_failures: BTreeMap<NodeAddr, CommandFailure>,
+    pub(super) commands: CommandHistory,
     /// The settings of each server.
     pub(super) min_replicas: Vec<MinReplicas>,
     /// The last facts of each node.
@@ -88,12 +88,11 @@ impl Model {
         names.extend(alias.map(|server| (addr("another-name"), server)));
         let mut model = Self {
             min_replicas: vec![UNTOUCHED; servers.len()],
-            setting_failures: BTreeMap::new(),
             servers,
             names,
             published: None,
             policy,
-            failures: BTreeMap::new(),
+            commands: CommandHistory::default(),
             said: BTreeMap::new(),
             born: 0,
         };
@@ -140,8 +139,7 @@ impl Model {
         Observed {
             nodes: nodes.collect(),
             published: self.published.clone(),
-            failures: self.failures.clone(),
-            setting_failures: self.setting_failures.clone(),
+            commands: self.commands.clone(),
             ..cluster().observed
         }
     }
@@ -155,7 +153,7 @@ impl Model {
             self.replicate();
         }
         self.happen(event);
-        self.failures.clear();
+        self.commands.roles.clear();
     }
 
     pub(super) fn plan(&mut self) -> Plan {
@@ -302,7 +300,7 @@ impl Model {
         assert!(self.servers[index].up);
         if !self.servers[index].obeys {
             let failure = refused();
-            let before = self.setting_failures.insert(name.clone(), failure);
+            let before = self.commands.settings.insert(name.clone(), failure);
             return assert_eq!(before, None, "tried again at once");
         }
         let seen = std::mem::replace(&mut self.min_replicas[index], values);
@@ -314,7 +312,7 @@ impl Model {
     }
 
     fn fail(&mut self, name: &NodeAddr) {
-        let before = self.failures.insert(name.clone(), refused());
+        let before = self.commands.roles.insert(name.clone(), refused());
         assert_eq!(
             before, None,
             "a node that failed was commanded again at once"

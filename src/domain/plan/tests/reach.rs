@@ -107,7 +107,7 @@ fn what_failed_through_one_keeper_is_tried_through_another_at_once_and_left_alon
             .down("b")
             .failed("c", 0)
             .seen_through("c", "keeper-3");
-        let failure = cluster.observed.failures.get_mut(&addr("c")).unwrap();
+        let failure = cluster.observed.commands.roles.get_mut(&addr("c")).unwrap();
         failure.through = through
             .iter()
             .map(|keeper| KeeperId::new(*keeper))

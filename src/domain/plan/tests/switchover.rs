@@ -139,7 +139,7 @@ fn it_goes_on_once_all_have_acknowledged_and_is_called_off_when_one_is_late() {
 #[test]
 fn whatever_goes_wrong_while_the_old_primary_is_whole_brings_it_back() {
     let mut failed = trio().switching().begun();
-    failed.observed.switch_failed = Some((NOW, "it was still behind".to_owned()));
+    failed.observed.commands.switch_failed = Some((NOW, "it was still behind".to_owned()));
     failed.plan().assert_resumed("still behind");
     trio()
         .switching()
@@ -171,7 +171,7 @@ fn confirmed(at: Moment) -> Cluster {
     let promoted = trio().switching().begun().promoted("b");
     promoted.observing(|observed| {
         observed.published_at = Some(at);
-        observed.promoted = Some((addr("b"), at));
+        observed.commands.promoted = Some((addr("b"), at));
     })
 }
 

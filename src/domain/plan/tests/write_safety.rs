@@ -8,9 +8,9 @@ use proptest::prelude::*;
 use super::builder::{Cluster, NOW, addr, cluster, history};
 use super::model::{Model, UNTOUCHED};
 use super::properties::{events, models};
+use crate::domain::command_history::CommandFailure;
 use crate::domain::facts::{MinReplicas, NodeFacts, Role};
 use crate::domain::node::{Moment, NodeAddr};
-use crate::domain::observed::CommandFailure;
 use crate::domain::plan::{Action, Hold, StateChange};
 use crate::domain::policy::WriteSafety;
 
@@ -94,7 +94,11 @@ fn a_candidate_gets_its_former_setting_back_before_it_is_promoted() {
         cuts: 0,
         through: BTreeSet::new(),
     };
-    refused.observed.setting_failures.insert(addr("b"), failure);
+    refused
+        .observed
+        .commands
+        .settings
+        .insert(addr("b"), failure);
     refused.plan().assert_promotes("b");
 }
 
@@ -285,7 +289,7 @@ fn a_setting_that_failed_is_tried_again_later_and_does_not_spoil_the_node_for_a_
         cuts: 0,
         through: [].into(),
     };
-    let failures = &mut cluster.observed.setting_failures;
+    let failures = &mut cluster.observed.commands.settings;
     failures.insert(addr("a"), failure(NOW));
     failures.insert(addr("b"), failure(NOW));
     let plan = cluster.plan();
@@ -297,7 +301,7 @@ fn a_setting_that_failed_is_tried_again_later_and_does_not_spoil_the_node_for_a_
 
     let mut later = trio().recorded("a", UNTOUCHED);
     let long_ago = Moment(NOW.0.saturating_sub(Duration::from_secs(1)));
-    let failures = &mut later.observed.setting_failures;
+    let failures = &mut later.observed.commands.settings;
     failures.insert(addr("a"), failure(long_ago));
     later.assert_sets("a", ONE);
 }
@@ -356,7 +360,7 @@ proptest! {
     ) {
         for (steps, event) in events {
             model.live_until(steps, event);
-            model.setting_failures.clear();
+            model.commands.settings.clear();
         }
         prop_assert_eq!(unexplained(&mut model), Vec::<String>::new());
         model.policy.write_safety = WriteSafety::None;
