@@ -386,6 +386,9 @@ impl Handler<CommandEnded> for ClusterActor {
     type Result = ();
 
     fn handle(&mut self, CommandEnded(outcome): CommandEnded, _: &mut Self::Context) {
+        if let Some(switching) = &mut self.switching {
+            switching.commanded(&outcome);
+        }
         let now = self.links.clock.now();
         self.state.observed.commands.record(outcome, now);
     }

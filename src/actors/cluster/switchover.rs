@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::ClusterActor;
 use crate::actors::messages::{NotSwitched, Switched, Switchover};
+use crate::domain::command_history::{CommandOutcome, RoleCommand};
 use crate::domain::node::{Generation, NodeAddr};
 use crate::domain::observed::Requested;
 use crate::domain::plan::{Action, Hold, Plan};
@@ -23,8 +24,9 @@ const SWITCHED_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Switching {
     from: NodeAddr,
-    to: Option<NodeAddr>,
     generation: Generation,
+    /// The successor, once the run has switched over to it.
+    switched_to: Option<NodeAddr>,
     /// Why the switchover was called off.
     why: Option<String>,
     told: oneshot::Sender<Result<Switched, NotSwitched>>,
@@ -38,40 +40,29 @@ impl Switching {
     ) -> Option<Self> {
         Some(Self {
             from: published.primary.clone()?,
-            to: None,
             generation: published.generation,
+            switched_to: None,
             why: None,
             told,
         })
     }
 
-    /// Takes in a plan: the successor, or why there is no switchover.
+    /// Takes in a plan, which may say why there is no switchover.
     pub(super) fn decided(&mut self, plan: &Plan) {
-        let why = plan.holds.iter().find_map(|hold| match hold {
-            Hold::NoSwitchover(why) => Some(why.clone()),
-            _ => None,
-        });
-        self.why = why.or(self.why.take());
-        match &plan.action {
-            Some(Action::Write { state, .. }) => {
-                if let Some(intent) = &state.intent {
-                    self.to.clone_from(&intent.switchover);
-                }
-            }
-            // By now this change is a failover, even if the candidate is the same node.
-            Some(Action::Promote { .. }) => self.to = None,
+        self.why = refusal(plan).or(self.why.take());
+    }
+
+    /// Takes in the outcome of a command. Once a node is promoted in another way than by the switchover, the change
+    /// is a failover, even if the successor is the same node.
+    pub(super) fn commanded(&mut self, outcome: &CommandOutcome) {
+        match outcome {
+            CommandOutcome::Switched(to) => self.switched_to = Some(to.clone()),
+            CommandOutcome::Role {
+                command: RoleCommand::Promotion,
+                ..
+            } => self.switched_to = None,
             _ => {}
         }
-    }
-
-    /// Whether the plan begins the switchover.
-    pub(super) fn begins(&self) -> bool {
-        self.to.is_some()
-    }
-
-    /// Why the switchover is not begun, or called off.
-    pub(super) fn why(&self) -> Option<String> {
-        self.why.clone()
     }
 
     /// The outcome of the switchover, if it is known by now.
@@ -90,7 +81,7 @@ impl Switching {
             Some(to) if published.generation > self.generation => Some(if *to == self.from {
                 let (primary, why) = (to.clone(), why());
                 Err(NotSwitched::CalledOff { primary, why })
-            } else if self.to.as_ref() != Some(to) {
+            } else if self.switched_to.as_ref() != Some(to) {
                 let between =
                     format!("{to} has become the primary, by a failover that came in between");
                 Err(NotSwitched::Unknown(between))
@@ -126,6 +117,25 @@ impl Switching {
     }
 }
 
+/// Whether the plan begins a switchover.
+fn begins(plan: &Plan) -> bool {
+    match &plan.action {
+        Some(Action::Write { state, .. }) => {
+            let intent = state.intent.as_ref();
+            intent.is_some_and(|intent| intent.switchover.is_some())
+        }
+        _ => false,
+    }
+}
+
+/// Why the plan does not begin the switchover, or calls it off.
+fn refusal(plan: &Plan) -> Option<String> {
+    plan.holds.iter().find_map(|hold| match hold {
+        Hold::NoSwitchover(why) => Some(why.clone()),
+        _ => None,
+    })
+}
+
 impl ClusterActor {
     /// Begins the switchover, if nothing forbids it. Returns the channel that will tell the outcome.
     fn begin_switchover(
@@ -152,13 +162,13 @@ impl ClusterActor {
         self.state.request(Some(requested));
         let _ = self.state.reconsider(self.links.clock.now());
         let plan = self.state.plan();
-        switching.decided(plan);
-        if !switching.begins() {
-            let why = switching.why().unwrap_or_else(|| plan.to_string());
+        if !begins(plan) {
+            let why = refusal(plan).unwrap_or_else(|| plan.to_string());
             self.state.request(None);
             self.changed(ctx);
             return Err(NotSwitched::Refused(why));
         }
+        switching.decided(plan);
         self.switching = Some(switching);
         self.changed(ctx);
         Ok(told)
@@ -205,9 +215,6 @@ impl Handler<Switchover> for ClusterActor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::node::Epoch;
-    use crate::domain::plan::StateChange;
-    use crate::domain::published::{Intent, Step};
 
     fn node(host: &str) -> NodeAddr {
         NodeAddr::new(host, 1)
@@ -221,51 +228,47 @@ mod tests {
         }
     }
 
-    fn doing(action: Action) -> Plan {
-        Plan {
-            action: Some(action),
-            ..Plan::default()
+    fn promoted(host: &str) -> CommandOutcome {
+        CommandOutcome::Role {
+            node: node(host),
+            command: RoleCommand::Promotion,
+            through: None,
+            fault: None,
         }
     }
 
-    fn withdrawing() -> Plan {
-        let intent = Intent {
-            epoch: Epoch(1),
-            old: Some(node("a")),
-            old_run_id: None,
-            switchover: Some(node("b")),
-            candidate: None,
-            step: Step::Withdrawn,
-            reason: String::new(),
+    /// The outcome for the operator after these outcomes of commands, once `primary` is published.
+    fn outcome(commands: &[CommandOutcome], primary: &str) -> Result<Switched, NotSwitched> {
+        let (told, _waits) = oneshot::channel();
+        let mut switching = Switching::new(&published("a", 1), told).expect("a primary");
+        for outcome in commands {
+            switching.commanded(outcome);
+        }
+        let done = published(primary, 3);
+        switching.outcome(Some(&done), true).expect("it is known")
+    }
+
+    #[test]
+    fn a_switchover_is_done_once_the_run_has_switched_and_the_successor_is_published() {
+        let switched = CommandOutcome::Switched(node("b"));
+        let done = Switched {
+            from: node("a"),
+            to: node("b"),
+            generation: Generation(3),
         };
-        doing(Action::Write {
-            state: Published {
-                intent: Some(intent),
-                ..Published::default()
-            },
-            change: StateChange::Withdraw,
-        })
+        assert_eq!(outcome(&[switched.clone()], "b"), Ok(done));
+        let called_off = outcome(&[switched], "a");
+        assert!(matches!(called_off, Err(NotSwitched::CalledOff { .. })));
     }
 
     #[test]
     fn a_failover_to_the_same_node_is_no_switchover() {
-        let (told, _waits) = oneshot::channel();
-        let mut switching = Switching::new(&published("a", 1), told).unwrap();
-        switching.decided(&withdrawing());
-        assert!(switching.begins());
-        let done = published("b", 3);
-        let outcome = switching.outcome(Some(&done), true);
-        assert!(matches!(outcome, Some(Ok(_))), "{outcome:?}");
-
-        switching.decided(&doing(Action::Promote {
-            node: node("b"),
-            state: Published::default(),
-            through: None,
-        }));
-        let outcome = switching.outcome(Some(&done), true);
-        assert!(
-            matches!(outcome, Some(Err(NotSwitched::Unknown(_)))),
-            "{outcome:?}"
-        );
+        let switched = || CommandOutcome::Switched(node("b"));
+        let failed = || CommandOutcome::NotSwitched("promoted too late".to_owned());
+        for commands in [vec![], vec![failed()], vec![switched(), promoted("b")]] {
+            let outcome = outcome(&commands, "b");
+            let unknown = matches!(outcome, Err(NotSwitched::Unknown(_)));
+            assert!(unknown, "{commands:?}: {outcome:?}");
+        }
     }
 }
