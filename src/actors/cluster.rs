@@ -46,6 +46,7 @@ mod fact_relay;
 mod groups;
 mod misnamed;
 mod overlaps;
+mod polled;
 mod proxies;
 mod proxy_drain;
 mod queries;

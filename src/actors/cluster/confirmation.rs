@@ -1,58 +1,20 @@
 //! The confirmation of a withdrawal (RK-2): what the leader asks, and what every keeper answers.
 
-use std::collections::BTreeMap;
-
 use actix::prelude::*;
 
 use super::ClusterActor;
+use super::polled::Questions;
 use super::state::State;
 use crate::actors::messages::{
     AskVoters, Confirm, NewConnectionResult, ProbeOnNewConnection, SetPoll,
 };
 use crate::domain::brake::Brake;
-use crate::domain::confirmation::{
-    Confirmation, Finding, Inquiry, PollAnswer, PollResult, PollState,
-};
+use crate::domain::confirmation::{Confirmation, Finding, Inquiry, PollResult, PollState};
 use crate::domain::facts::{DownReason, NodeFacts};
-use crate::domain::node::{KeeperId, Moment, NodeAddr};
+use crate::domain::node::{Moment, NodeAddr};
 use crate::domain::observed::ObservedNode;
 use crate::domain::published::Published;
 use crate::domain::verdict::voters;
-
-/// The questions of other keepers, and this keeper's answers.
-#[derive(Debug, Default)]
-pub(super) struct Polled {
-    /// The keepers that ask, with the number of their question.
-    questions: Questions,
-    answers: BTreeMap<KeeperId, PollAnswer>,
-}
-
-type Questions = BTreeMap<KeeperId, u64>;
-
-impl Polled {
-    /// Takes in the current questions. Returns the new ones, for which the primary is to be asked.
-    fn begin(&mut self, questions: Questions) -> Questions {
-        let known =
-            |(asker, number): &(&KeeperId, &u64)| self.questions.get(*asker) == Some(*number);
-        let fresh = questions.iter().filter(|question| !known(question));
-        let fresh = fresh
-            .map(|(asker, number)| (asker.clone(), *number))
-            .collect();
-        self.answers
-            .retain(|asker, answer| questions.get(asker) == Some(&answer.number));
-        self.questions = questions;
-        fresh
-    }
-
-    /// Keeps the finding as the answer to each of these questions that is still asked.
-    fn found(&mut self, questions: Questions, finding: Finding) {
-        for (asker, number) in questions {
-            if self.questions.get(&asker) == Some(&number) {
-                self.answers.insert(asker, PollAnswer { number, finding });
-            }
-        }
-    }
-}
 
 // === what is known ===
 
@@ -213,7 +175,7 @@ impl State {
         let asks = self.leading().and(self.observed.confirmation.polled());
         PollState {
             asks: asks.map(|poll| poll.number),
-            answers: self.polled.answers.clone(),
+            answers: self.polled.answers().clone(),
         }
     }
 }
@@ -382,56 +344,5 @@ impl Handler<AskVoters> for ClusterActor {
         let confirmation = &mut self.state.observed.confirmation;
         confirmation.poll(number, brake, limits, now);
         self.reconsider(ctx);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn questions<const COUNT: usize>(asked: [(&str, u64); COUNT]) -> Questions {
-        asked
-            .map(|(keeper, number)| (KeeperId::new(keeper), number))
-            .into()
-    }
-
-    fn answered(polled: &Polled) -> Vec<(&str, u64)> {
-        let answers = polled.answers.iter();
-        answers
-            .map(|(keeper, answer)| (keeper.as_str(), answer.number))
-            .collect()
-    }
-
-    #[test]
-    fn a_question_is_answered_once_and_for_as_long_as_it_is_asked() {
-        let mut polled = Polled::default();
-        let asked = questions([("a", 1)]);
-        assert_eq!(polled.begin(asked.clone()), asked);
-        assert_eq!(polled.begin(asked.clone()), questions([]), "under way");
-        polled.found(asked, Finding::Silent);
-        assert_eq!(answered(&polled), [("a", 1)]);
-        assert_eq!(polled.begin(questions([])), questions([]));
-        assert_eq!(answered(&polled), []);
-    }
-
-    #[test]
-    fn a_leader_that_is_gone_and_seems_to_ask_still_keeps_no_other_from_its_answer() {
-        let mut polled = Polled::default();
-        let gone = questions([("a", 1)]);
-        polled.begin(gone.clone());
-        polled.found(gone, Finding::Silent);
-        let next = questions([("b", 7)]);
-        assert_eq!(polled.begin(questions([("a", 1), ("b", 7)])), next);
-        polled.found(next, Finding::Answers);
-        assert_eq!(answered(&polled), [("a", 1), ("b", 7)]);
-    }
-
-    #[test]
-    fn an_answer_that_comes_when_another_question_stands_is_dropped() {
-        let mut polled = Polled::default();
-        let first = polled.begin(questions([("a", 1)]));
-        assert_eq!(polled.begin(questions([("a", 2)])), questions([("a", 2)]));
-        polled.found(first, Finding::Silent);
-        assert_eq!(answered(&polled), []);
     }
 }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use self::names::Foreign;
-use super::confirmation::Polled;
 use super::fact_relay::{FactRelay, relayed, requested_nodes, witnesses};
 use super::misnamed::Misnamed;
+use super::polled::Polled;
 use super::proxies::Proxies;
 use super::proxy_drain::{self, gathered, old_gone, refused_since, withdrawn};
 use super::tasks::Tasks;
