@@ -9,10 +9,11 @@
 //! | [`config`] | the file and the environment, validated into domain types | domain |
 //! | [`ports`] | the outside world for the actors, as traits | domain |
 //! | [`layout`] | the nodes in ZooKeeper: paths and versioned JSON | domain |
-//! | [`adapters`] | Redis, ZooKeeper, embedded coordination, other keepers, clocks | domain, ports |
+//! | [`keeper_client`] | the HTTP client to other keepers | nothing |
+//! | [`adapters`] | Redis, ZooKeeper, embedded coordination, other keepers, clocks | domain, ports, keeper_client |
 //! | [`supervision`] | restart policy over actix | nothing |
 //! | [`actors`] | thin shells around the core | domain, ports, layout, supervision |
-//! | [`http`] | HAProxy checks, admin, health, metrics | domain, ports, supervision, actors |
+//! | [`http`] | HAProxy checks, admin, health, metrics | domain, ports, keeper_client, supervision, actors |
 //! | [`app`] | wiring: configuration + ports → supervision tree → server | all above |
 //! | [`cli`] | subcommands | all above |
 
@@ -23,6 +24,7 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod http;
+pub mod keeper_client;
 pub mod layout;
 pub mod ports;
 pub mod supervision;

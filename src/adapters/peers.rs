@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -17,17 +16,23 @@ use crate::domain::group::GroupAnswer;
 use crate::domain::identity::{KeeperProcess, Nonce, Place};
 use crate::domain::node::{KeeperId, NodeAddr};
 use crate::domain::rehearsal::{RehearsalObstacle, RehearsalRequest};
-use crate::ports::peers::{Peers, root_cause};
+use crate::keeper_client::{KeeperClient, Limits};
+use crate::ports::peers::Peers;
 
 mod group;
 
-/// How long a connection to another keeper may take.
-const CONNECTED_WITHIN: Duration = Duration::from_secs(1);
+/// The callers bound the time for which they wait for an answer.
+const LIMITS: Limits = Limits {
+    connection: Some(Duration::from_secs(1)),
+    answer: None,
+    // A group of about 100,000 clusters tells so much.
+    longest: 32 << 20,
+};
 
 /// A client for the other keepers, at the addresses that they announce.
 #[derive(Debug, Clone)]
 pub struct HttpPeers {
-    client: reqwest::Client,
+    client: KeeperClient,
     resolver: Resolver,
 }
 
@@ -64,18 +69,10 @@ impl HttpPeers {
         Self::resolved_by(Resolver::default())
     }
 
-    /// A client that resolves host names through `resolver`. Each question opens a connection of its own, because a
-    /// connection kept from before an outage may be dead without a sign.
+    /// A client that resolves host names through `resolver`.
     pub fn resolved_by(resolver: Resolver) -> Self {
-        let client = reqwest::Client::builder()
-            .connect_timeout(CONNECTED_WITHIN)
-            .pool_max_idle_per_host(0)
-            .tcp_nodelay(true)
-            .dns_resolver(Arc::new(resolver.clone()))
-            .no_proxy();
         Self {
-            // The builder can fail only in its TLS setup, and this client has no TLS.
-            client: client.build().unwrap_or_default(),
+            client: KeeperClient::resolved_by(resolver.clone(), LIMITS),
             resolver,
         }
     }
@@ -106,16 +103,14 @@ impl Peers for HttpPeers {
             "generation": request.generation.0,
             "circle": failsafe_group,
         });
-        let asked = self.client.post(format!("http://{rest}/failsafe/consent"));
-        let asked = asked.json(&body).send();
+        let asked = self.client.post(rest, "/failsafe/consent").json(&body);
+        let asked = asked.send();
         async move {
-            let unanswered =
-                |error: reqwest::Error| format!("it cannot be asked: {}", root_cause(&error));
-            let answer = asked.await.map_err(unanswered)?;
+            let answer = asked.await;
+            let answer = answer.map_err(|error| format!("it cannot be asked: {error}"))?;
             let status = answer.status();
             let answer = answer.json::<ConsentResponse>().await;
-            let answer =
-                answer.map_err(|error| format!("it answers {status}: {}", root_cause(&error)))?;
+            let answer = answer.map_err(|error| format!("it answers {status}: {error}"))?;
             if !answer.consents {
                 return Err(answer.reason.unwrap_or_else(|| status.to_string()));
             }
@@ -135,22 +130,19 @@ impl Peers for HttpPeers {
             "place": request.place.as_ref().map(Place::as_str),
             "to": process(&request.to),
         });
-        let asked = self
-            .client
-            .post(format!("http://{rest}/failsafe/rehearsal"));
-        let asked = asked.json(&body).send();
+        let asked = self.client.post(rest, "/failsafe/rehearsal").json(&body);
+        let asked = asked.send();
         async move {
-            let unanswered =
-                |error: reqwest::Error| RehearsalObstacle::Unreachable(root_cause(&error));
-            let answer = asked.await.map_err(unanswered)?;
+            let answer = asked.await;
+            let answer =
+                answer.map_err(|error| RehearsalObstacle::Unreachable(error.to_string()))?;
             let status = answer.status();
             if !status.is_success() {
                 return Err(RehearsalObstacle::Refused(status.to_string()));
             }
             let by = answer.json::<Process>().await;
-            let by = by.map_err(|error| {
-                RehearsalObstacle::Refused(format!("{status}: {}", root_cause(&error)))
-            })?;
+            let by =
+                by.map_err(|error| RehearsalObstacle::Refused(format!("{status}: {error}")))?;
             Ok(by.into())
         }
         .boxed_local()
@@ -172,19 +164,19 @@ impl Peers for HttpPeers {
         rest: &NodeAddr,
         met_at: Option<&NodeAddr>,
     ) -> LocalBoxFuture<'static, Result<GroupAnswer, String>> {
-        let asked = self.client.get(format!("http://{rest}/admin/group"));
-        let met_at = met_at.map(|node| ("met-at", node.to_string()));
-        let asked = asked.query(&met_at.as_slice()).send();
+        let mut asked = self.client.get(rest, "/admin/group");
+        if let Some(node) = met_at {
+            asked = asked.query("met-at", &node.to_string());
+        }
+        let asked = asked.send();
         async move {
-            let answer = asked.await.map_err(|error| root_cause(&error))?;
+            let answer = asked.await.map_err(|error| error.to_string())?;
             let status = answer.status();
             if !status.is_success() {
                 return Err(format!("it answers {status}"));
             }
-            let body = group::bounded(answer).await?;
-            let answer: WireGroup =
-                serde_json::from_slice(&body).map_err(|error| error.to_string())?;
-            answer.try_into()
+            let answer = answer.json::<WireGroup>().await;
+            answer.map_err(|error| error.to_string())?.try_into()
         }
         .boxed_local()
     }

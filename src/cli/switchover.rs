@@ -8,10 +8,14 @@ use serde_json::{Value, json};
 use super::args::SwitchoverArgs;
 use super::exit::Exit;
 use crate::config::{self, Config};
-use crate::ports::peers::root_cause;
+use crate::keeper_client::{KeeperClient, Limits, NoAnswer};
 
-/// The time limit for the answer. Keepers always answer sooner.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Keepers always answer sooner, in a few hundred bytes.
+const LIMITS: Limits = Limits {
+    connection: None,
+    answer: Some(Duration::from_secs(10)),
+    longest: 4 << 20,
+};
 
 /// Asks for the switchover, and prints the result: on standard output if the switchover was made, else on standard
 /// error.
@@ -52,27 +56,24 @@ fn keeper_of(file: &Path) -> Result<String, config::ConfigError> {
 
 async fn ask(keeper: &str, args: &SwitchoverArgs) -> Result<String, String> {
     let cluster = &args.cluster;
-    let url = format!("http://{keeper}/admin/clusters/{cluster}/switchover");
     let mut body = json!({ "reason": args.reason });
     if let Some(to) = &args.to {
         body["to"] = json!(to);
     }
-    let told = |error: reqwest::Error| {
-        let cause = root_cause(&error);
-        if error.is_connect() || error.is_builder() {
-            format!("the keeper at {keeper} cannot be asked: {cause}")
-        } else {
+    let told = |error: NoAnswer| {
+        if error.was_sent() {
             format!(
                 "the keeper at {keeper} was asked and did not answer, so it is not known what came of it; look at \
-                 http://{keeper}/admin/clusters/{cluster}: {cause}"
+                 http://{keeper}/admin/clusters/{cluster}: {error}"
             )
+        } else {
+            format!("the keeper at {keeper} cannot be asked: {error}")
         }
     };
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(ANSWER_TIMEOUT);
-    let client = client.build().map_err(told)?;
-    let answer = client.post(url).json(&body).send().await.map_err(told)?;
+    let asked = KeeperClient::new(LIMITS)
+        .post(keeper, &format!("/admin/clusters/{cluster}/switchover"))
+        .json(&body);
+    let answer = asked.send().await.map_err(told)?;
     let done = answer.status().is_success();
     let body: Value = answer.json().await.map_err(told)?;
     if !done {

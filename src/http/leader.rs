@@ -9,37 +9,32 @@ use tokio::sync::Semaphore;
 use super::operations::PASSED_ON;
 use crate::domain::authority::{Authority, WhoLeads};
 use crate::domain::node::KeeperId;
+use crate::keeper_client::{KeeperClient, Limits, NoAnswer};
 
 /// The time limit for the leader's answer. After that, this keeper answers with its own knowledge.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
-/// The time limit for the connection to the leader.
-const CONNECTS_WITHIN: Duration = Duration::from_millis(500);
+const LIMITS: Limits = Limits {
+    connection: Some(Duration::from_millis(500)),
+    answer: Some(ANSWERS_WITHIN),
+    longest: 4 << 20,
+};
 
 /// The number of questions that are passed on at once. Further questions get this keeper's own answer, so a flood of
 /// them does not reach the leader.
 const MOST: usize = 4;
 
-/// The longest answer that is read, in bytes.
-const LONGEST: usize = 4 << 20;
-
 /// A client that passes questions on to the leader.
 #[derive(Debug)]
 pub(super) struct AskLeader {
-    client: reqwest::Client,
+    client: KeeperClient,
     turns: Semaphore,
 }
 
 impl AskLeader {
     pub(super) fn new() -> Self {
-        let client = reqwest::Client::builder()
-            .connect_timeout(CONNECTS_WITHIN)
-            .timeout(ANSWERS_WITHIN)
-            .pool_max_idle_per_host(0)
-            .no_proxy();
         Self {
-            // The builder can fail only in its TLS setup and its own name resolution, and this client has neither.
-            client: client.build().unwrap_or_default(),
+            client: KeeperClient::new(LIMITS),
             turns: Semaphore::new(MOST),
         }
     }
@@ -70,20 +65,13 @@ impl AskLeader {
     async fn answer(&self, path: &str, leader: &KeeperId, rest: &str) -> Result<Value, String> {
         let busy = |_| "too many questions are under way".to_owned();
         let _turn = self.turns.try_acquire().map_err(busy)?;
-        let asked = self.client.get(format!("http://{rest}{path}"));
+        let asked = self.client.get(rest, path);
         let asked = asked.header(PASSED_ON, leader.as_str()).send().await;
-        let mut answer = asked.map_err(|error| in_words(&error))?;
+        let answer = asked.map_err(|error| in_words(&error))?;
         if !answer.status().is_success() {
             return Err(format!("it answers {}", answer.status()));
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| in_words(&error))? {
-            if body.len() + chunk.len() > LONGEST {
-                return Err(format!("its answer is longer than {LONGEST} bytes"));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        let said: Value = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
+        let said: Value = answer.json().await.map_err(|error| in_words(&error))?;
         match said["told-by"].as_str() {
             Some(by) if by == leader.as_str() => Ok(said),
             Some(by) => Err(format!(
@@ -94,13 +82,10 @@ impl AskLeader {
     }
 }
 
-fn in_words(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return format!("no answer within {ANSWERS_WITHIN:?}");
+fn in_words(error: &NoAnswer) -> String {
+    if error.is_late() {
+        format!("no answer within {ANSWERS_WITHIN:?}")
+    } else {
+        error.to_string()
     }
-    let mut last: &dyn std::error::Error = error;
-    while let Some(source) = last.source() {
-        last = source;
-    }
-    last.to_string()
 }

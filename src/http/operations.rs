@@ -16,7 +16,7 @@ use super::{HttpState, views};
 use crate::actors::messages::{NotAcknowledged, NotDropped, NotSwitched, Switched};
 use crate::domain::node::{KeeperId, NodeAddr};
 use crate::domain::observed::Requested;
-use crate::ports::peers::root_cause;
+use crate::keeper_client::{KeeperClient, Limits, NoAnswer};
 
 /// The header of a request that another keeper has passed on, with the id of the leader that it is meant for. A
 /// keeper that does not lead passes such a request on no further.
@@ -25,11 +25,12 @@ pub(super) const PASSED_ON: &str = "x-redis-keeper-passed-on";
 /// The value of the header from a former build, which names no keeper.
 const TO_ANYBODY: &str = "1";
 
-/// How long a keeper waits for the leader's answer. The leader itself answers sooner.
-const LEADER_ANSWERS_WITHIN: Duration = Duration::from_secs(8);
-
-/// How long a keeper waits for a connection to the leader.
-const LEADER_CONNECTS_WITHIN: Duration = Duration::from_secs(2);
+/// How long a keeper waits for the leader. The leader itself answers sooner, in a few hundred bytes.
+const LIMITS: Limits = Limits {
+    connection: Some(Duration::from_secs(2)),
+    answer: Some(Duration::from_secs(8)),
+    longest: 4 << 20,
+};
 
 /// The body of a request for a switchover. Both fields are optional.
 #[derive(Debug, Default, Deserialize)]
@@ -40,8 +41,8 @@ struct SwitchoverBody {
 }
 
 /// A client that passes requests on to the leader.
-#[derive(Debug, Clone, Default)]
-pub(super) struct ToLeader(reqwest::Client);
+#[derive(Debug)]
+pub(super) struct ToLeader(KeeperClient);
 
 pub(super) async fn switchover(
     request: HttpRequest,
@@ -191,24 +192,18 @@ impl HttpState {
         let Some(leader) = leader else {
             return Err(RequestError::NoLeader(self.with_outage(nobody)));
         };
-        let unanswered = |error: reqwest::Error| {
+        let unanswered = |error: NoAnswer| {
             let (id, rest) = (&leader.id, &leader.rest);
-            let cause = root_cause(&error);
-            let why = format!("the leader {id} does not answer at {rest}: {cause}");
-            if error.is_connect() {
-                RequestError::NoLeader(why)
-            } else {
+            let why = format!("the leader {id} does not answer at {rest}: {error}");
+            if error.was_sent() {
                 unknown(why)
+            } else {
+                RequestError::NoLeader(why)
             }
         };
-        let asked = self
-            .to_leader
-            .0
-            .post(format!("http://{}{path}", leader.rest));
-        let asked = asked
-            .header(PASSED_ON, leader.id.as_str())
-            .timeout(LEADER_ANSWERS_WITHIN);
-        let answer = asked.body(body).send().await.map_err(unanswered)?;
+        let asked = self.to_leader.0.post(&leader.rest, path);
+        let asked = asked.header(PASSED_ON, leader.id.as_str()).body(body);
+        let answer = asked.send().await.map_err(unanswered)?;
         let status = answer.status().as_u16();
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
         let body = answer.bytes().await.map_err(unanswered)?;
@@ -220,10 +215,6 @@ impl HttpState {
 
 impl ToLeader {
     pub(super) fn new() -> Self {
-        let client = reqwest::Client::builder()
-            .connect_timeout(LEADER_CONNECTS_WITHIN)
-            .no_proxy();
-        // The builder can fail only in its TLS setup and its own name resolution, and this client has neither.
-        Self(client.build().unwrap_or_default())
+        Self(KeeperClient::new(LIMITS))
     }
 }

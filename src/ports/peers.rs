@@ -40,13 +40,3 @@ pub trait Peers {
         met_at: Option<&NodeAddr>,
     ) -> LocalBoxFuture<'static, Result<GroupAnswer, String>>;
 }
-
-/// Why a request to a keeper failed: the last cause in the chain of its error. The causes before only introduce that
-/// one.
-pub fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut last = error;
-    while let Some(source) = last.source() {
-        last = source;
-    }
-    last.to_string()
-}

@@ -8,9 +8,6 @@ use serde::Deserialize;
 use crate::domain::group::{GroupAnswer, GroupCluster};
 use crate::domain::node::{ClusterName, KeeperId, NodeAddr};
 
-/// The longest answer that is read, in bytes: enough for about 100,000 clusters.
-const LONGEST: usize = 32 << 20;
-
 #[derive(Deserialize)]
 pub(super) struct WireGroup {
     keeper: String,
@@ -71,19 +68,4 @@ impl TryFrom<WireCluster> for GroupCluster {
 
 fn address(text: &str) -> Result<NodeAddr, String> {
     text.parse().map_err(|error| format!("{error}"))
-}
-
-/// Reads the body of the answer.
-///
-/// # Errors
-/// The body is longer than `LONGEST`, or the connection fails.
-pub(super) async fn bounded(mut answer: reqwest::Response) -> Result<Vec<u8>, String> {
-    let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(|error| error.to_string())? {
-        if body.len() + chunk.len() > LONGEST {
-            return Err(format!("its answer is longer than {LONGEST} bytes"));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
 }
