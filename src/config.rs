@@ -5,13 +5,18 @@
 //! 1. The JSON5 text is parsed.
 //! 2. The environment is merged into the document ([`figment`]).
 //! 3. The schema checks the document, and notes every problem.
-//! 4. The document takes the shape of the file, with defaults filled in.
-//! 5. Validation makes the types of this module.
+//! 4. Inherited values and defaults are filled in.
+//! 5. The document takes the shape of the file.
+//! 6. Validation makes the types of this module.
+//!
+//! The keys themselves are declared once, in `keys`.
 
 mod compared;
+mod defaults;
 mod diagnostics;
 mod environment;
 mod file;
+mod keys;
 mod names;
 mod schema;
 mod secret;
@@ -243,7 +248,8 @@ impl Config {
         environment.apply_to_clusters(&mut document);
         let mut report = environment.into_report(spans);
         report.repeated_keys();
-        let document = schema::check(schema::DOCUMENT, document, "", &mut report);
+        let mut document = schema::check(keys::DOCUMENT, document, "", &mut report);
+        defaults::fill_in(&mut document);
         let document: Document = Value::Dict(Tag::Default, document)
             .deserialize()
             .expect("the schema takes nothing that the shape does not");

@@ -13,8 +13,9 @@ use figment::value::{Dict, Empty, Map, Value};
 use figment::{Metadata, Profile, Provider};
 
 use super::diagnostics::{Diagnostics, Override};
+use super::keys::{CLUSTER, DOCUMENT, Key, Kind, keys};
 use super::names::{Refused, refused};
-use super::schema::{self, CLUSTER, DOCUMENT, Key, Kind};
+use super::schema::suggestion;
 use super::spans::{self, Spans};
 
 /// The prefix of all variables of this program.
@@ -176,7 +177,7 @@ fn setting_of_cluster(
         .and_then(|rest| rest.rsplit_once("__"))
     else {
         let known = variables_of(DOCUMENT).map(|(name, ..)| name);
-        return Err(refused(unknown, schema::suggestion(name, PREFIX, known)));
+        return Err(refused(unknown, suggestion(name, PREFIX, known)));
     };
     let prefix = format!("{PREFIX}{CLUSTERS}");
     let called = |(_, name): &(usize, &Option<String>)| name.as_deref() == Some(cluster);
@@ -185,7 +186,7 @@ fn setting_of_cluster(
         (Some((index, _)), None) => index,
         (None, _) => {
             let known = names.iter().flatten().map(|name| format!("{name}__{key}"));
-            let remedy = schema::suggestion(&format!("{cluster}__{key}"), &prefix, known);
+            let remedy = suggestion(&format!("{cluster}__{key}"), &prefix, known);
             return Err(refused("names no cluster of the file", remedy));
         }
         (Some(_), Some(_)) => {
@@ -203,7 +204,7 @@ fn setting_of_cluster(
             let prefix = format!("{prefix}{cluster}__");
             refused(
                 unknown,
-                schema::suggestion(key, &prefix, known().map(|(name, ..)| name)),
+                suggestion(key, &prefix, known().map(|(name, ..)| name)),
             )
         })
 }
@@ -212,9 +213,9 @@ fn setting_of_cluster(
 fn variables_of(
     groups: &'static [&'static [Key]],
 ) -> impl Iterator<Item = (String, Vec<&'static str>, Kind)> {
-    schema::keys(groups).flat_map(|key| {
+    keys(groups).flat_map(|key| {
         let inner: Vec<_> = match key.kind {
-            Kind::Object(groups) => schema::keys(groups)
+            Kind::Object(groups) => keys(groups)
                 .map(|inner| (vec![key.name, inner.name], inner.kind))
                 .collect(),
             kind => vec![(vec![key.name], kind)],

@@ -139,24 +139,17 @@ pub(super) enum Criterion {
 }
 
 impl Document {
-    /// Fills in the defaults. `host_name` is the default of names. Each cluster inherits from the document the
-    /// settings that it does not have itself.
+    /// Fills in the defaults that depend on other keys; [`super::defaults`] has filled in the others. `host_name` is the
+    /// default of names.
     pub(super) fn resolve(mut self, host_name: &str) -> Self {
         self.keeper_id.get_or_insert_with(|| host_name.to_owned());
-        self.coordination.get_or_insert(CoordinationKind::Zookeeper);
-        self.zk_prefix
-            .get_or_insert_with(|| "/rediskeeper".to_owned());
-        self.zk_session_timeout_seconds.get_or_insert(2.0);
-        let lease = *self.lease_seconds.get_or_insert(0.8);
-        let heartbeat = *self.heartbeat_seconds.get_or_insert(0.2);
-        self.read_lease_seconds.get_or_insert(30.0);
-        self.failsafe.get_or_insert(true);
-        // After ZooKeeper's return, a keeper that consented holds failovers for the length of a consent. So the
-        // default is short.
-        self.failsafe_consent_seconds
-            .get_or_insert(lease.min(heartbeat * 4.0));
-        self.failsafe_max_seconds.get_or_insert(3_600.0);
-        let rest_host = self.rest_host.get_or_insert_with(|| "0.0.0.0".to_owned());
+        if let (Some(lease), Some(heartbeat)) = (self.lease_seconds, self.heartbeat_seconds) {
+            // After ZooKeeper's return, a keeper that consented holds failovers for the length of a consent. So the
+            // default is short.
+            self.failsafe_consent_seconds
+                .get_or_insert(lease.min(heartbeat * 4.0));
+        }
+        let rest_host = self.rest_host.as_deref().unwrap_or_default();
         let reachable = if names::is_wildcard(rest_host) {
             host_name
         } else {
@@ -164,13 +157,7 @@ impl Document {
         };
         self.rest_advertise
             .get_or_insert_with(|| reachable.to_owned());
-        self.rest_port.get_or_insert(46379);
-        self.http_workers.get_or_insert(1);
-        self.admin_operations.get_or_insert(false);
-        self.log_format.get_or_insert(LogFormat::Text);
-        self.log_level.get_or_insert_with(|| "info".to_owned());
         for cluster in self.clusters.iter_mut().flatten().flatten() {
-            cluster.tuning.inherit(&self.tuning);
             cluster.tuning.resolve();
         }
         self.tuning.resolve();
@@ -179,82 +166,22 @@ impl Document {
 }
 
 impl Tuning {
-    fn inherit(&mut self, global: &Self) {
-        macro_rules! inherit {
-            ($($field:ident)*) => { $(self.$field = self.$field.take().or(global.$field.clone());)* };
-        }
-        inherit! {
-            tick_seconds failover_tick_seconds seconds_mark_down probe_timeout_seconds busy_seconds
-            max_lag_bytes max_lag_seconds max_stale_seconds
-            parallel_syncs min_votes settle_unrelated chained_replicas
-            election_order failover_cooldown_seconds drain_seconds
-            write_safety write_safety_max_lag_seconds
-        }
-        self.redis.inherit(&global.redis);
-    }
-
     fn resolve(&mut self) {
-        let tick = *self.tick_seconds.get_or_insert(1.0);
-        let mark_down = *self.seconds_mark_down.get_or_insert(5.0);
-        self.failover_tick_seconds.get_or_insert(10.0);
-        self.probe_timeout_seconds
-            .get_or_insert(f64::min(tick, mark_down / 4.0));
-        self.busy_seconds.get_or_insert(0.0);
-        self.max_stale_seconds.get_or_insert(60.0);
-        self.parallel_syncs.get_or_insert(1);
-        self.min_votes.get_or_insert(1);
-        self.settle_unrelated.get_or_insert(false);
-        self.chained_replicas
-            .get_or_insert(ChainedReplicas::Correct);
+        if let (Some(tick), Some(mark_down)) = (self.tick_seconds, self.seconds_mark_down) {
+            self.probe_timeout_seconds
+                .get_or_insert(f64::min(tick, mark_down / 4.0));
+        }
         let order = self.election_order.get_or_insert_default();
         for criterion in [Criterion::Offset, Criterion::Priority, Criterion::Uptime] {
             if !order.contains(&Some(criterion)) {
                 order.push(Some(criterion));
             }
         }
-        self.failover_cooldown_seconds.get_or_insert(10.0);
-        self.drain_seconds.get_or_insert(1.2);
-        self.write_safety.get_or_insert(WriteSafety::None);
-        self.write_safety_max_lag_seconds.get_or_insert(2);
         self.redis.resolve();
     }
 }
 
 impl Redis {
-    fn inherit(&mut self, global: &Self) {
-        let Self {
-            username,
-            password,
-            password_file,
-            ..
-        } = global.clone();
-        self.username = self.username.take().or(username);
-        if self.password.is_none() && self.password_file.is_none() {
-            (self.password, self.password_file) = (password, password_file);
-        }
-        let Self {
-            tls,
-            tls_ca_file,
-            tls_cert_file,
-            tls_key_file,
-            ..
-        } = global.clone();
-        self.tls = self.tls.or(tls);
-        self.tls_ca_file = self.tls_ca_file.take().or(tls_ca_file);
-        if self.tls_cert_file.is_none() && self.tls_key_file.is_none() {
-            (self.tls_cert_file, self.tls_key_file) = (tls_cert_file, tls_key_file);
-        }
-        self.tls_server_name = self
-            .tls_server_name
-            .take()
-            .or(global.tls_server_name.clone());
-        self.tls_insecure = self.tls_insecure.or(global.tls_insecure);
-        self.rename_commands = self
-            .rename_commands
-            .take()
-            .or(global.rename_commands.clone());
-    }
-
     fn resolve(&mut self) {
         let files = [
             &self.tls_ca_file,
@@ -264,13 +191,12 @@ impl Redis {
         ];
         let spoken_of = files.iter().any(|file| file.is_some()) || self.tls_insecure == Some(true);
         self.tls.get_or_insert(spoken_of);
-        self.tls_insecure.get_or_insert(false);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::schema;
+    use super::super::keys::{self, Kind, keys};
     use super::*;
     use serde_json::Value;
     use std::collections::BTreeSet;
@@ -282,78 +208,22 @@ mod tests {
         object.into_iter().map(|(key, _)| key).collect()
     }
 
-    fn known(groups: &'static [&'static [schema::Key]]) -> BTreeSet<String> {
-        schema::keys(groups)
-            .map(|key| key.name.to_owned())
-            .collect()
+    fn known(groups: &'static [&'static [keys::Key]]) -> BTreeSet<String> {
+        keys(groups).map(|key| key.name.to_owned()).collect()
     }
 
     #[test]
-    fn the_schema_knows_exactly_the_keys_of_the_shape() {
-        assert_eq!(written(Document::default()), known(schema::DOCUMENT));
-        assert_eq!(written(Cluster::default()), known(schema::CLUSTER));
-        let kind = |groups, name| {
-            schema::keys(groups)
-                .find(|key| key.name == name)
-                .unwrap()
-                .kind
-        };
-        let schema::Kind::List(schema::Kind::Object(node)) = kind(schema::CLUSTER, "nodes") else {
+    fn the_shape_has_exactly_the_keys_that_are_declared() {
+        assert_eq!(written(Document::default()), known(keys::DOCUMENT));
+        assert_eq!(written(Cluster::default()), known(keys::CLUSTER));
+        let kind = |groups, name| keys(groups).find(|key| key.name == name).unwrap().kind;
+        let Kind::List(Kind::Object(node)) = kind(keys::CLUSTER, "nodes") else {
             panic!()
         };
-        let schema::Kind::Object(redis) = kind(schema::CLUSTER, "redis") else {
+        let Kind::Object(redis) = kind(keys::CLUSTER, "redis") else {
             panic!()
         };
         assert_eq!(written(Node::default()), known(node));
         assert_eq!(written(Redis::default()), known(redis));
-    }
-
-    #[test]
-    fn a_cluster_inherits_what_it_does_not_say() {
-        let global = Redis {
-            tls_ca_file: Some("ca".into()),
-            password: Some(Passwords::One(Secret::new("p"))),
-            ..Redis::default()
-        };
-        let global = Tuning {
-            tick_seconds: Some(0.5),
-            min_votes: Some(2),
-            redis: global,
-            ..Tuning::default()
-        };
-        let redis = Redis {
-            password_file: Some("f".into()),
-            ..Redis::default()
-        };
-        let tuning = Tuning {
-            min_votes: Some(3),
-            redis,
-            ..Tuning::default()
-        };
-        let clusters = Some(vec![Some(Cluster {
-            tuning,
-            ..Cluster::default()
-        })]);
-        let document = Document {
-            tuning: global,
-            clusters,
-            ..Document::default()
-        }
-        .resolve("host");
-        let tuning = &document.clusters.unwrap()[0]
-            .as_ref()
-            .unwrap()
-            .tuning
-            .clone();
-        assert_eq!(
-            (tuning.tick_seconds, tuning.min_votes),
-            (Some(0.5), Some(3))
-        );
-        assert_eq!(tuning.probe_timeout_seconds, Some(0.5));
-        assert_eq!(
-            (&tuning.redis.password, &tuning.redis.password_file),
-            (&None, &Some("f".to_owned()))
-        );
-        assert_eq!(tuning.redis.tls, Some(true), "a tls key turns TLS on");
     }
 }

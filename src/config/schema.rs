@@ -1,145 +1,17 @@
-//! The schema: the keys, and the kind of value that each key takes. The check covers the whole document, so that it
-//! finds every problem and not only the first.
+//! The schema: whether a document has known keys only, and each of them a value of its kind. The check covers the whole
+//! document, so that it finds every problem and not only the first.
 
 use figment::value::{Dict, Num, Value};
 
 use super::diagnostics::Diagnostics;
+use super::keys::{Absent, Key, Kind, keys};
 use super::secret::Passwords;
 use super::spans;
 
-/// The kind of a key's value.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Kind {
-    Text,
-    /// Text that messages do not show.
-    Secret,
-    /// A secret, or a list of one or two.
-    Passwords,
-    Flag,
-    /// A whole number between these two, both included.
-    Whole(u64, u64),
-    Port,
-    /// Seconds, fractions allowed, from [`SHORTEST`] to [`LONGEST`].
-    Seconds,
-    /// As [`Self::Seconds`], or 0.
-    SecondsOrZero,
-    Choice(&'static [&'static str]),
-    /// A list of at least one item.
-    List(&'static Kind),
-    /// An object of texts with any keys.
-    Texts,
-    /// An object with the keys of these groups.
-    Object(&'static [&'static [Key]]),
-}
-
-/// One key of an object.
-#[derive(Debug)]
-pub(super) struct Key {
-    pub(super) name: &'static str,
-    pub(super) kind: Kind,
-    required: bool,
-}
-
 /// The shortest span of time that can be configured, in seconds.
-const SHORTEST: f64 = 0.001;
+pub(super) const SHORTEST: f64 = 0.001;
 /// The longest span of time that can be configured, in seconds: a day.
-const LONGEST: f64 = 86_400.0;
-
-const fn key(name: &'static str, kind: Kind) -> Key {
-    Key {
-        name,
-        kind,
-        required: false,
-    }
-}
-
-const fn required(name: &'static str, kind: Kind) -> Key {
-    Key {
-        name,
-        kind,
-        required: true,
-    }
-}
-
-/// The document.
-pub(super) const DOCUMENT: &[&[Key]] = &[
-    &[
-        key("keeper-id", Kind::Text),
-        key("coordination", Kind::Choice(&["zookeeper", "embedded"])),
-        key("zk-quorum", Kind::List(&Kind::Text)),
-        key("zk-prefix", Kind::Text),
-        key("zk-session-timeout-seconds", Kind::Seconds),
-        key("zk-auth", Kind::Secret),
-        key("zk-auth-file", Kind::Text),
-        key("lease-seconds", Kind::Seconds),
-        key("heartbeat-seconds", Kind::Seconds),
-        key("read-lease-seconds", Kind::Seconds),
-        key("failsafe", Kind::Flag),
-        key("failsafe-consent-seconds", Kind::Seconds),
-        key("failsafe-max-seconds", Kind::Seconds),
-        key("rest-host", Kind::Text),
-        key("rest-port", Kind::Port),
-        key("rest-advertise", Kind::Text),
-        key("http-workers", Kind::Whole(1, 64)),
-        key("admin-operations", Kind::Flag),
-        key("log-format", Kind::Choice(&["text", "json"])),
-        key("log-level", Kind::Text),
-        required("clusters", Kind::List(&Kind::Object(CLUSTER))),
-    ],
-    TUNING,
-];
-
-/// One item of `clusters`.
-pub(super) const CLUSTER: &[&[Key]] = &[
-    &[
-        required("name", Kind::Text),
-        required("nodes", Kind::List(&Kind::Object(NODE))),
-    ],
-    TUNING,
-];
-
-const NODE: &[&[Key]] = &[&[
-    required("host", Kind::Text),
-    required("port", Kind::Port),
-    key("priority", Kind::Whole(0, u32::MAX as u64)),
-]];
-
-/// The settings that can be given for all clusters, and again for one cluster.
-const TUNING: &[Key] = &[
-    key("tick-seconds", Kind::Seconds),
-    key("failover-tick-seconds", Kind::Seconds),
-    key("seconds-mark-down", Kind::Seconds),
-    key("probe-timeout-seconds", Kind::Seconds),
-    key("busy-seconds", Kind::SecondsOrZero),
-    key("max-lag-bytes", Kind::Whole(0, u64::MAX)),
-    key("max-lag-seconds", Kind::Seconds),
-    key("max-stale-seconds", Kind::Seconds),
-    key("parallel-syncs", Kind::Whole(1, 1024)),
-    key("min-votes", Kind::Whole(1, 1024)),
-    key("settle-unrelated", Kind::Flag),
-    key("chained-replicas", Kind::Choice(&["accept", "correct"])),
-    key("election-order", Kind::List(&Kind::Choice(CRITERIA))),
-    key("failover-cooldown-seconds", Kind::SecondsOrZero),
-    key("drain-seconds", Kind::SecondsOrZero),
-    key("write-safety", Kind::Choice(&["none", "majority"])),
-    key("write-safety-max-lag-seconds", Kind::Whole(1, 86_400)),
-    key("redis", Kind::Object(REDIS)),
-];
-
-const CRITERIA: &[&str] = &["offset", "priority", "uptime"];
-
-const REDIS: &[&[Key]] = &[&[
-    key("username", Kind::Text),
-    key("password", Kind::Passwords),
-    key("password-file", Kind::Text),
-    key("tls", Kind::Flag),
-    key("tls-ca-file", Kind::Text),
-    key("tls-cert-file", Kind::Text),
-    key("tls-key-file", Kind::Text),
-    key("tls-server-name", Kind::Text),
-    key("tls-insecure", Kind::Flag),
-    key("rename-commands", Kind::Texts),
-]];
+pub(super) const LONGEST: f64 = 86_400.0;
 
 // === impl Kind ===
 
@@ -299,11 +171,6 @@ fn real(number: Num) -> f64 {
         .unwrap_or(f64::NAN)
 }
 
-/// The keys of all groups of an object.
-pub(super) fn keys(groups: &'static [&'static [Key]]) -> impl Iterator<Item = &'static Key> {
-    groups.iter().copied().flatten()
-}
-
 /// Checks the members of the object at `path`, and returns the right ones. A null counts as absent.
 pub(super) fn check(
     groups: &'static [&'static [Key]],
@@ -312,7 +179,7 @@ pub(super) fn check(
     report: &mut Diagnostics,
 ) -> Dict {
     let mut right = Dict::new();
-    for key in keys(groups).filter(|key| key.required) {
+    for key in keys(groups).filter(|key| key.absent == Absent::Required) {
         if dict
             .get(key.name)
             .is_none_or(|value| matches!(value, Value::Empty(..)))
@@ -371,35 +238,8 @@ fn in_order(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::keys::DOCUMENT;
     use super::*;
-
-    fn all(groups: &'static [&'static [Key]]) -> Vec<&'static str> {
-        keys(groups)
-            .flat_map(|key| {
-                let inner = match key.kind {
-                    Kind::Object(groups) | Kind::List(&Kind::Object(groups)) => all(groups),
-                    _ => Vec::new(),
-                };
-                std::iter::once(key.name).chain(inner)
-            })
-            .collect()
-    }
-
-    #[test]
-    fn every_key_is_documented_and_in_the_sample() {
-        let documentation = include_str!("../../docs/configuration.md");
-        let sample = include_str!("../../conf/keeper.conf");
-        for key in all(DOCUMENT) {
-            assert!(
-                documentation.contains(&format!("| `{key}` |")),
-                "{key} in docs/configuration.md"
-            );
-            assert!(
-                key == "clusters" || sample.contains(&format!("\"{key}\": ")),
-                "{key} in conf/keeper.conf"
-            );
-        }
-    }
 
     #[test]
     fn an_unknown_key_is_answered_with_the_nearest_known_one() {
