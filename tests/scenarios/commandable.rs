@@ -10,7 +10,8 @@ use super::support::wait::eventually;
 /// Keepers try commands every 30 s.
 const TRIED_WITHIN: Duration = Duration::from_mins(1);
 
-async fn wait_told(keeper: &Keeper, words: &[&str]) {
+/// Waits until a trial has found an obstacle, and the plan says so in these words.
+pub(super) async fn wait_told(keeper: &Keeper, words: &[&str]) {
     let what = format!("the plan to say {words:?}");
     eventually(TRIED_WITHIN, what, async || {
         let view = keeper.admin("clusters/cache").await;

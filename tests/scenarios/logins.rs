@@ -21,7 +21,7 @@ fn speaking(redis: serde_json::Value) -> Settings {
 
 /// Runs a command, its words separated by spaces, after a login with the password.
 async fn run_with(redis: &Redis, password: &str, words: &str) {
-    let mut connection = connect(redis.past_link()).await.expect("a connection");
+    let mut connection = connect(redis.plain_address()).await.expect("a connection");
     for words in [format!("AUTH {password}"), words.to_owned()] {
         let mut words = words.split(' ');
         let mut command = redis::cmd(words.next().expect("a command"));

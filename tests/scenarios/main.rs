@@ -64,6 +64,7 @@ mod succession;
 )]
 mod support;
 mod switchover;
+mod tls;
 mod unsteady;
 mod versions;
 mod votes;

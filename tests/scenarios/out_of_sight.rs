@@ -29,7 +29,7 @@ async fn a_cut_between_keepers_and_servers_costs_no_client_of_the_primary_its_se
         let server = |at: String| format!("server {node} {at}");
         (
             server(node.to_string()),
-            server(redis.past_link().to_string()),
+            server(redis.plain_address().to_string()),
         )
     };
     let ways = trio.each_ref().map(way);

@@ -11,6 +11,7 @@
 mod admin;
 pub(crate) mod background;
 pub(crate) mod calls;
+pub(crate) mod certificates;
 pub(crate) mod checks;
 pub(crate) mod etc;
 pub(crate) mod haproxy;

@@ -11,7 +11,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore,
+    SignatureScheme,
 };
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -119,53 +120,52 @@ impl TlsClient {
         let name = self.server_name.as_deref().unwrap_or(host).to_owned();
         let name = ServerName::try_from(name)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        let connected = self.connector.connect(name, tcp).await;
-        connected.map_err(|error| {
-            let cause = error.get_ref().and_then(|it| it.downcast_ref());
-            match cause.and_then(explained) {
-                Some(words) => io::Error::new(error.kind(), words),
-                None => error,
-            }
-        })
+        self.connector.connect(name, tcp).await
     }
 }
 
-/// What is wrong with the server's certificate, with the remedy; `None` if the error of rustls says enough.
-fn explained(error: &rustls::Error) -> Option<String> {
+/// An error of a TLS connection in words, with the remedy where one is known. The words stay the same while the error
+/// lasts, so that a keeper tells of the error once.
+pub(super) fn in_words(error: &io::Error) -> String {
+    let cause = error.get_ref().and_then(|it| it.downcast_ref());
+    cause
+        .and_then(explained)
+        .map_or_else(|| error.to_string(), str::to_owned)
+}
+
+/// The fault in the certificate of the server, or in this keeper's own, with the remedy; `None` if the error of rustls
+/// says enough.
+fn explained(error: &rustls::Error) -> Option<&'static str> {
     if is_of_version_1(error) {
-        return Some(VERSION_1.to_owned());
+        return Some(VERSION_1);
     }
-    let rustls::Error::InvalidCertificate(error) = error else {
-        return None;
-    };
     match error {
-        CertificateError::Expired => {
-            Some("the server's certificate has expired: renew it".to_owned())
-        }
-        CertificateError::ExpiredContext { time, not_after } => {
-            let ago = time.as_secs().saturating_sub(not_after.as_secs());
-            let ago = rough(ago);
-            Some(format!(
-                "the server's certificate expired {ago} ago: renew it"
-            ))
-        }
-        CertificateError::NotValidYetContext { time, not_before } => {
-            let ahead = rough(not_before.as_secs().saturating_sub(time.as_secs()));
-            Some(format!(
-                "the server's certificate is not valid yet, for another {ahead}: set the clocks of both hosts"
-            ))
-        }
+        rustls::Error::InvalidCertificate(
+            CertificateError::Expired | CertificateError::ExpiredContext { .. },
+        ) => Some("the server's certificate has expired: renew it"),
+        rustls::Error::InvalidCertificate(
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
+        ) => Some("the server's certificate is not valid yet: set the clocks of both hosts"),
+        // With TLS 1.3 the server's alert comes after the handshake, as the answer to the first request.
+        rustls::Error::AlertReceived(alert) => refused(*alert),
         _ => None,
     }
 }
 
-/// A span in its largest unit.
-fn rough(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} minutes", seconds / 60),
-        7_200..172_800 => format!("{} hours", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
+/// Why the server refuses this keeper's own certificate; `None` if the alert is about another subject.
+fn refused(alert: AlertDescription) -> Option<&'static str> {
+    match alert {
+        AlertDescription::CertificateExpired => {
+            Some("this keeper's own certificate has expired: renew the file of tls-cert-file")
+        }
+        AlertDescription::UnknownCA => Some(
+            "the server does not trust this keeper's own certificate: its authority is missing in the server's \
+             tls-ca-cert-file",
+        ),
+        AlertDescription::CertificateRequired => Some(
+            "the server demands a certificate of this keeper: set tls-cert-file and tls-key-file",
+        ),
+        _ => None,
     }
 }
 

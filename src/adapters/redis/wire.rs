@@ -11,6 +11,7 @@ use combine::stream::{Decoder, PointerOffset};
 use redis::{Arg, Cmd, Pipeline, Value};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf};
 
+use super::tls;
 use crate::domain::commands::{CommandNames, command};
 use crate::ports::redis::ConnectionEvent;
 
@@ -56,7 +57,7 @@ impl From<io::Error> for WireError {
     fn from(error: io::Error) -> Self {
         // rustls reports alerts, bad certificates and other protocols as `InvalidData`.
         match error.kind() {
-            io::ErrorKind::InvalidData => Self::Tls(format!("TLS: {error}")),
+            io::ErrorKind::InvalidData => Self::Tls(format!("TLS: {}", tls::in_words(&error))),
             _ => Self::Io(error),
         }
     }

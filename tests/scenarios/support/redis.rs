@@ -20,7 +20,7 @@ use super::wait::{SOON, eventually};
 mod waits;
 
 const PORT: u16 = 17_379;
-/// The port of a server behind a link; the link has [`PORT`].
+/// The plain port of a server whose [`PORT`] a link has, or TLS.
 const HIDDEN_PORT: u16 = 17_378;
 
 /// The role of a server at present.
@@ -32,10 +32,20 @@ pub(crate) enum Role {
     Replica,
 }
 
+/// What others meet at the address of a server.
+enum Front {
+    /// The server itself, in plain text.
+    Server,
+    /// A link to the server.
+    Link(Link),
+    /// The server itself, which speaks TLS there.
+    Tls,
+}
+
 /// One redis-server with a directory and a configuration file of its own, so that `CONFIG REWRITE` works.
 pub(crate) struct Redis {
     at: SocketAddrV4,
-    link: Option<Link>,
+    front: Front,
     process: Process,
     dir: Arc<TempDir>,
     /// The data directory of a server that was moved.
@@ -52,29 +62,38 @@ impl Redis {
 
     /// Starts such a server with more lines of `redis.conf`, which win over the defaults of this module.
     pub(crate) async fn start_with(net: &Net, options: &[(&str, &str)]) -> Self {
-        Self::launch(net.socket(PORT), None, options).await
+        Self::launch(net.socket(PORT), Front::Server, options).await
     }
 
     /// Starts such a server from the command `server`, which lacks only its arguments.
     pub(crate) async fn start_by(server: Command, net: &Net, options: &[(&str, &str)]) -> Self {
-        Self::launch_by(server, net.socket(PORT), None, options).await
+        Self::launch_by(server, net.socket(PORT), Front::Server, options).await
     }
 
     /// Starts such a server at [`PORT`] of `host`, which the caller has taken from its network.
     pub(crate) async fn start_at(host: Ipv4Addr, options: &[(&str, &str)]) -> Self {
-        Self::launch(SocketAddrV4::new(host, PORT), None, options).await
+        Self::launch(SocketAddrV4::new(host, PORT), Front::Server, options).await
     }
 
     /// Starts such a server at an address whose host the caller has taken from its network.
     pub(crate) async fn start_on(at: SocketAddrV4, options: &[(&str, &str)]) -> Self {
-        Self::launch(at, None, options).await
+        Self::launch(at, Front::Server, options).await
     }
 
     /// Starts a server that all others reach through a [`Link`], and that announces the link's address.
     pub(crate) async fn start_behind_link(net: &Net, options: &[(&str, &str)]) -> Self {
         let at = net.socket(PORT);
         let link = Link::new(at, SocketAddrV4::new(*at.ip(), HIDDEN_PORT)).await;
-        Self::launch(at, Some(link), options).await
+        Self::launch(at, Front::Link(link), options).await
+    }
+
+    /// Starts a server that speaks TLS at [`PORT`] of `host`, to its replicas, too. `options` name its certificate; the
+    /// caller has taken `host` from its network. The test's own commands go to another port, in plain text.
+    pub(crate) async fn start_with_tls(host: Ipv4Addr, options: &[(&str, &str)]) -> Self {
+        let port = PORT.to_string();
+        let tls = [("tls-port", port.as_str()), ("tls-replication", "yes")];
+        let at = SocketAddrV4::new(host, PORT);
+        Self::launch(at, Front::Tls, &[&tls, options].concat()).await
     }
 
     /// Starts a replica of `primary`, and waits until it is in step.
@@ -108,19 +127,19 @@ impl Redis {
         [primary, first, second]
     }
 
-    async fn launch(at: SocketAddrV4, link: Option<Link>, options: &[(&str, &str)]) -> Self {
-        Self::launch_by(command("redis-server"), at, link, options).await
+    async fn launch(at: SocketAddrV4, front: Front, options: &[(&str, &str)]) -> Self {
+        Self::launch_by(command("redis-server"), at, front, options).await
     }
 
     async fn launch_by(
         mut server: Command,
         at: SocketAddrV4,
-        link: Option<Link>,
+        front: Front,
         options: &[(&str, &str)],
     ) -> Self {
         let dir = TempDir::new().expect("a directory for redis-server");
         let (ip, announced) = (at.ip(), at.port());
-        let port = link.as_ref().map_or(announced, |_| HIDDEN_PORT);
+        let port = front.plain_port(announced);
         let mut lines = format!(
             "bind {ip}\nport {port}\ndir {}\nprotected-mode no\nsave \"\"\nrepl-diskless-sync-delay 0\n\
              replica-announce-ip {ip}\nreplica-announce-port {announced}\n",
@@ -136,7 +155,7 @@ impl Redis {
         let process = Process::start(format!("redis-server {at}"), &log, server);
         let redis = Self {
             at,
-            link,
+            front,
             process,
             dir: Arc::new(dir),
             _data: None,
@@ -200,7 +219,22 @@ impl Redis {
     /// # Panics
     /// Unless the server was started behind a link.
     pub(crate) fn link(&self) -> &Link {
-        self.link.as_ref().expect("started behind a link")
+        match &self.front {
+            Front::Link(link) => link,
+            Front::Server | Front::Tls => panic!("{} was started without a link", self.at),
+        }
+    }
+}
+
+// === impl Front ===
+
+impl Front {
+    /// The port at which the server itself answers in plain text; others reach the server at `port`.
+    fn plain_port(&self, port: u16) -> u16 {
+        match self {
+            Self::Server => port,
+            Self::Link(_) | Self::Tls => HIDDEN_PORT,
+        }
     }
 }
 
@@ -212,9 +246,9 @@ impl Redis {
         self.at
     }
 
-    /// The address at which the server listens itself, past its link if it has one.
-    pub(crate) fn past_link(&self) -> SocketAddrV4 {
-        let port = self.link.as_ref().map_or(self.at.port(), |_| HIDDEN_PORT);
+    /// The address at which the server itself answers in plain text: past its link, or past TLS.
+    pub(crate) fn plain_address(&self) -> SocketAddrV4 {
+        let port = self.front.plain_port(self.at.port());
         SocketAddrV4::new(*self.at.ip(), port)
     }
 
@@ -223,9 +257,9 @@ impl Redis {
         NodeAddr::new(self.at.ip().to_string(), self.at.port())
     }
 
-    /// Opens a connection, past the link if there is one.
+    /// Opens a connection in plain text, past the link if there is one.
     pub(crate) async fn connect(&self) -> RedisResult<MultiplexedConnection> {
-        connect(self.past_link()).await
+        connect(self.plain_address()).await
     }
 
     /// Runs one command, its words separated by spaces.
