@@ -11,6 +11,7 @@ use crate::judge::{Frozen, Late, Publication, Write, contradictions, late};
 use crate::logs::{collapses, ineligible, promotions, time};
 use crate::schedule::{Cluster, HOSTS, Persistence, Target, targets};
 use crate::site::{Site, name};
+use crate::support::leadership::PUBLISHING;
 use crate::whole::Values;
 
 /// The figures and the breaches of one run.
@@ -62,6 +63,11 @@ impl Verdict {
             in_flight,
         } = late(writes, &publications, frozen);
         let name = name(number);
+        if publications.is_empty() {
+            self.breaches.push(format!(
+                "{name}: the keepers' logs have no publication, so the writes cannot be judged"
+            ));
+        }
         if let (Some(first), Some(last)) = (breaches.first(), breaches.last()) {
             let count = breaches.len();
             self.breaches.push(format!(
@@ -208,7 +214,8 @@ fn publications(site: &Site, cluster: usize, began: Duration) -> Vec<Publication
     let nodes: Vec<_> = nodes.map(|node| format!(" primary={node}")).collect();
     let mut found = Vec::new();
     for keeper in site.keepers() {
-        for deed in keeper.deeds() {
+        let deeds = keeper.deeds().into_iter();
+        for deed in deeds.filter(|deed| deed.what == PUBLISHING) {
             let node = nodes.iter().position(|node| deed.line.ends_with(node));
             if let (Some(node), Some(at)) = (node, time(&deed.at)) {
                 let at = at.saturating_sub(began);

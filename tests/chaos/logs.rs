@@ -47,9 +47,16 @@ pub(crate) fn promotions(log: &str) -> usize {
     log.lines().filter(is_promotion).count()
 }
 
-/// Lines of a keeper's log that report a panic or a give-up.
+/// The words of a keeper's log that report a panic, a give-up or an abort.
+pub(crate) const SIGNS: [&str; 4] = [
+    "panicked",
+    "gives up",
+    "child exited",
+    "the event loop has been blocked",
+];
+
+/// Lines of a keeper's log that report a panic, a give-up or an abort.
 pub(crate) fn collapses(log: &str) -> impl Iterator<Item = &str> {
-    const SIGNS: [&str; 4] = ["panicked", "gives up", "child exited", "watchdog"];
     log.lines()
         .filter(|line| SIGNS.iter().any(|sign| line.contains(sign)))
 }
@@ -121,8 +128,10 @@ mod tests {
     }
 
     #[test]
-    fn panics_are_noticed() {
+    fn panics_and_aborts_are_noticed() {
         let log = "a\nthread 'main' panicked at src/x.rs\nb";
+        assert_eq!(collapses(log).count(), 1);
+        let log = "a\nthe event loop has been blocked for 5.1s: aborting\n";
         assert_eq!(collapses(log).count(), 1);
     }
 }

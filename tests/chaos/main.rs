@@ -5,3 +5,4 @@
 mod judge;
 mod logs;
 mod schedule;
+mod words;

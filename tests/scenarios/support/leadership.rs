@@ -5,12 +5,14 @@ use super::wait::{SOON, eventually};
 
 /// The log line with which a leadership begins.
 pub(crate) const BEGUN: &str = "leading";
-/// Log lines of a leader's deeds.
+/// The log line with which a leader begins to publish a primary.
+pub(crate) const PUBLISHING: &str = "publishing the primary";
+/// Log lines of a leader's deeds. `tests/chaos/words.rs` compares them with the words of the keepers.
 const DEEDS: [&str; 6] = [
     "withdrawing the primary",
     "candidate chosen",
     "promoted",
-    "publishing the primary",
+    PUBLISHING,
     "made to follow the primary",
     BEGUN,
 ];
