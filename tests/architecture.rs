@@ -351,7 +351,7 @@ fn a_back_edge_is_found_however_it_is_written() {
 }
 
 #[test]
-fn what_the_law_allows_is_no_back_edge() {
+fn code_that_the_law_allows_is_no_back_edge() {
     for fine in [
         "//! See [`crate::app`].\nuse crate::domain::node::NodeAddr;",
         "/* crate::app */ /// crate::app\nconst A: &str = \"crate::app\"; const B: &str = r#\"crate::app\"#;",

@@ -62,7 +62,7 @@ fn the_watchdog_aborts_though_the_log_is_stuck() {
 }
 
 #[test]
-fn the_watchdog_bites_when_the_arbiter_is_blocked_but_not_when_the_process_was_stopped() {
+fn the_watchdog_acts_on_a_blocked_arbiter_and_not_on_a_stopped_process() {
     System::new().block_on(async {
         let (bite, bitten) = mpsc::channel();
         let (beat, mut beats) = tokio::sync::mpsc::unbounded_channel();

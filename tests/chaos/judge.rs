@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_from_before_a_later_generation_is_a_contradiction_once_the_later_one_was_heard() {
+    fn answers_from_an_older_generation_after_a_later_one_contradict_it() {
         let old = Writable {
             keeper: 1,
             node: 1,

@@ -304,8 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_fault_is_drawn_and_none_strikes_what_another_has_struck_or_outlasts_its_round()
-    {
+    fn every_kind_of_fault_is_drawn_and_faults_neither_overlap_nor_outlast_their_round() {
         let mut kinds = BTreeMap::<String, usize>::new();
         for seed in 0..200 {
             let clusters = draw_clusters(seed);

@@ -96,7 +96,7 @@ fn a_file_that_cannot_be_read_is_named() {
 }
 
 #[test]
-fn what_is_missing_altogether_is_told() {
+fn settings_that_are_missing_altogether_are_named() {
     assert_eq!(
         faults("{}", &[]),
         ["clusters: is missing", "zk-quorum: is missing"]

@@ -38,7 +38,7 @@ async fn a_hung_monitor_or_failover_actor_is_replaced_and_no_client_gets_another
 }
 
 #[actix::test]
-async fn while_the_session_or_the_cluster_actor_hangs_the_answer_is_unknown_and_then_yes_again() {
+async fn while_the_session_or_the_cluster_actor_hangs_the_answer_is_unknown() {
     for session in [true, false] {
         let site = Site::start().await;
         let client = site.client(&site.is_writable(0));

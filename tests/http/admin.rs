@@ -209,7 +209,7 @@ async fn a_keeper_that_does_not_lead_passes_on_what_the_leader_explains() {
 }
 
 #[actix_web::test]
-async fn a_leader_that_does_not_answer_as_itself_in_time_is_named_and_the_own_view_is_labelled() {
+async fn a_leader_that_does_not_answer_in_time_is_named_beside_the_own_view() {
     let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let another = served(Fake::healthy().called("keeper-9"));
     for (leader, why) in [

@@ -40,7 +40,7 @@ async fn the_state_header_reaches_the_actor_whole() {
 }
 
 #[actix_web::test]
-async fn who_asks_whether_a_server_is_writable_and_takes_it_for_what_reaches_the_actor_too() {
+async fn the_actor_learns_which_haproxy_asks_and_how_it_sees_the_server() {
     let fake = Arc::new(Fake::healthy());
     let server = served(Arc::clone(&fake));
     server.check("/cluster/cluster-1/is-writable").await;

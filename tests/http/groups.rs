@@ -56,7 +56,7 @@ async fn a_keeper_of_another_group_is_told_what_this_one_looks_after() {
 }
 
 #[actix_web::test]
-async fn what_was_changed_from_outside_is_acknowledged_where_it_holds_a_cluster() {
+async fn changes_from_outside_are_acknowledged_where_they_hold_a_cluster() {
     let fake = Arc::new(Fake::healthy());
     let server = served(Arc::clone(&fake));
     let path = "/admin/clusters/cluster-1/acknowledge";

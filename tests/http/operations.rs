@@ -68,7 +68,7 @@ async fn a_switchover_is_told_as_it_ends() {
 }
 
 #[actix_web::test]
-async fn what_nobody_was_asked_for_is_told_apart_from_what_nobody_answered() {
+async fn an_operation_without_a_recipient_differs_from_one_without_an_answer() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
     let nowhere = nobody.local_addr().unwrap();
     drop(nobody);
@@ -97,7 +97,7 @@ async fn what_nobody_was_asked_for_is_told_apart_from_what_nobody_answered() {
 }
 
 #[actix_web::test]
-async fn what_is_asked_for_reaches_the_cluster_and_anything_else_is_refused_by_name() {
+async fn a_switchover_request_reaches_the_cluster_and_a_bad_one_is_refused_by_name() {
     for (body, told) in [
         ("[]", "both optional"),
         ("{\"too\": \"10.0.0.2:6379\"}", "too"),
@@ -141,7 +141,7 @@ async fn a_keeper_that_is_gone_is_taken_off_and_anything_else_is_told_by_its_nam
 }
 
 #[actix_web::test]
-async fn what_another_keeper_passes_on_to_somebody_else_is_not_done_here() {
+async fn an_operation_passed_on_to_another_keeper_is_not_done_here() {
     for (meant, code) in [("keeper-1", 412), ("1", 412), ("keeper-2", 503)] {
         let refused = NotSwitched::Refused("because".to_owned());
         let fake = Arc::new(Fake::healthy().switching(Err(refused)));

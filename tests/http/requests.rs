@@ -10,7 +10,7 @@ use crate::fake::Fake;
 use crate::served::{STATE, Served, served};
 
 #[actix_web::test]
-async fn what_does_not_exist_is_404_as_json() {
+async fn an_unknown_path_is_404_as_json() {
     let server = served(Fake::saying(Reason::NoSuchNode));
     for (path, code) in [
         ("/cluster/nope/is-writable", "no-such-cluster"),

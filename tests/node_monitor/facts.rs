@@ -233,7 +233,7 @@ fn a_process_that_ended_its_connection_is_told_until_another_is_connected_to() {
 }
 
 #[test]
-fn a_connection_stays_open_while_its_process_is_silent_and_is_not_known_once_given_up() {
+fn a_connection_stays_open_while_its_process_is_silent_until_it_is_given_up() {
     on_virtual_time(async {
         let watch = Watch::node(|_| ());
         watch.next(|_| true).await;

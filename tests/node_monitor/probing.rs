@@ -77,7 +77,7 @@ fn a_node_that_cuts_every_connection_is_not_tried_without_end() {
 }
 
 #[test]
-fn a_primary_that_went_away_is_seen_within_moments_of_its_return_until_it_is_voted_down() {
+fn a_lost_primary_is_probed_fast_for_its_return_until_it_is_voted_down() {
     on_virtual_time(async {
         let watch = Watch::node(|_| ());
         for away in [15, 170, 1_400].map(Duration::from_millis) {

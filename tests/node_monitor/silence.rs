@@ -28,7 +28,7 @@ fn ever_voted_down(watch: &Watch) -> bool {
 }
 
 #[test]
-fn a_node_whose_old_connection_goes_mute_is_seen_alive_on_a_new_one_within_its_probe() {
+fn a_node_whose_connection_goes_mute_is_seen_alive_on_a_new_one_within_a_probe() {
     on_virtual_time(async {
         let watch = Watch::node(|_| ());
         watch.probed().await;
@@ -207,7 +207,7 @@ fn a_resolver_that_hangs_is_no_silence_of_the_node() {
 }
 
 #[test]
-fn a_node_that_answers_late_is_waited_for_by_whoever_asks_and_voted_down_no_later_when_it_hangs() {
+fn a_late_answer_of_a_node_is_awaited_and_a_hang_is_voted_down_no_later() {
     on_virtual_time(async {
         let watch = Watch::node(|_| ());
         watch.probed().await;

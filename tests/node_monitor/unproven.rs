@@ -50,7 +50,7 @@ fn an_error_on_a_new_connection_proves_no_process_and_what_was_read_is_kept() {
 }
 
 #[test]
-fn a_process_that_has_named_itself_on_the_connection_is_proven_whatever_it_answers_there() {
+fn a_process_that_named_itself_on_the_connection_is_proven_by_any_answer() {
     on_virtual_time(async {
         let watch = Watch::node(|_| ());
         watch.probed().await;
@@ -85,7 +85,7 @@ fn an_error_that_passes_says_nothing_of_the_process() {
 }
 
 #[test]
-fn what_answers_info_without_a_name_is_no_plain_server_and_spoils_nothing_that_was_read() {
+fn an_info_without_a_run_id_is_foreign_and_replaces_no_facts() {
     on_virtual_time(async {
         let watch = Watch::node(|_| ());
         watch.probed().await;

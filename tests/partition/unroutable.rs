@@ -112,7 +112,7 @@ async fn start_zookeeper(host: &Host, dir: &TempDir) -> Server {
 }
 
 #[tokio::test]
-async fn keepers_whose_connections_to_zookeeper_all_fail_at_once_go_on_and_are_ready_afterwards() {
+async fn keepers_go_on_when_all_their_connections_to_zookeeper_fail_at_once() {
     let _turn = (TURN.lock().await, Net::fleet().await);
     let network = Network::new(HOSTS);
     let [first, second, late] = [2, 3, 4].map(|number| network.host(number));

@@ -59,7 +59,7 @@ async fn a_server_that_is_set_up_well_gives_one_note() {
 }
 
 #[tokio::test]
-async fn what_stands_in_a_keepers_way_is_found_and_named() {
+async fn obstacles_to_a_keeper_are_found_and_named() {
     let server = Server::start(&["--replica-priority", "0", "--requirepass", "secret"]).await;
     let mut admin = server.client();
     command("AUTH secret").query::<()>(&mut admin).unwrap();
@@ -174,7 +174,7 @@ async fn a_node_that_is_out_of_reach_or_of_another_kind_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_silent_during_a_script_for_longer_than_keepers_wait_is_warned_of() {
+async fn a_server_that_scripts_may_silence_longer_than_keepers_wait_is_a_warning() {
     for (setting, warns) in [("5999", false), ("6001", true), ("0", true)] {
         let config = format!("appendonly yes\nlua-time-limit {setting}\n");
         let server = Server::with_config(&config).await;

@@ -43,7 +43,7 @@ fn named(server: &Server, names: &Arc<NameServer>) -> Rc<dyn RedisNode> {
 }
 
 #[tokio::test]
-async fn a_resolver_that_hangs_keeps_no_probe_and_no_command_from_an_address_that_is_known() {
+async fn a_resolver_that_hangs_delays_no_probe_or_command_to_a_known_address() {
     let server = Server::start(&[]).await;
     let names = Arc::<NameServer>::default();
     let node = named(&server, &names);
@@ -67,7 +67,7 @@ async fn a_resolver_that_hangs_keeps_no_probe_and_no_command_from_an_address_tha
 }
 
 #[tokio::test]
-async fn a_resolver_that_hangs_from_the_start_is_this_hosts_own_trouble_within_its_own_time() {
+async fn a_resolver_that_hangs_from_the_start_is_this_hosts_own_trouble() {
     let server = Server::start(&[]).await;
     let names = Arc::<NameServer>::default();
     names.hangs.store(true, Ordering::SeqCst);

@@ -234,7 +234,7 @@ async fn a_name_that_does_not_resolve_is_this_hosts_own_failure() {
 }
 
 #[tokio::test]
-async fn what_answers_but_is_no_redis_is_alive_and_its_protocol_is_named() {
+async fn a_server_of_another_protocol_is_alive_and_its_protocol_is_named() {
     for (answer, says) in [
         (
             &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],

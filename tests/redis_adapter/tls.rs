@@ -116,7 +116,7 @@ fn make_old_certificate(dir: &Path) {
 }
 
 #[tokio::test]
-async fn a_certificate_of_version_1_is_taken_where_none_is_verified_and_else_the_remedy_is_told() {
+async fn a_version_1_certificate_is_taken_unverified_and_else_the_remedy_is_told() {
     let dir = tempfile::tempdir().expect("a directory");
     make_old_certificate(dir.path());
     let file = |name: &str| dir.path().join(name);

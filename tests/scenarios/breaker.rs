@@ -27,7 +27,7 @@ async fn wait_undone(leader: &Keeper, node: &Redis, primary: &Redis, times: usiz
 }
 
 #[tokio::test]
-async fn what_is_changed_from_outside_three_times_is_undone_only_once_an_operator_acknowledges() {
+async fn three_changes_from_outside_are_undone_only_once_an_operator_acknowledges() {
     let settings = Settings::patient().set("admin-operations", true);
     let trio = Trio::start("breaker", 3, settings).await;
     let ([primary, first, second], keepers) = (&trio.redis, &trio.keepers);

@@ -8,8 +8,7 @@ use super::support::wait::{SOON, eventually};
 use super::support::zookeeper::ZooKeeper;
 
 #[tokio::test]
-async fn a_promotion_by_hand_is_undone_beside_a_living_primary_and_adopted_in_place_of_a_dead_one()
-{
+async fn a_promotion_by_hand_is_undone_unless_the_primary_is_dead() {
     let net = Net::fleet().await;
     let [primary, first, second] = Redis::trio(&net).await;
     primary.write_keys("kept", 100).await;

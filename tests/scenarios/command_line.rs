@@ -39,7 +39,7 @@ fn written(dir: &TempDir, config: &str) -> String {
 }
 
 #[test]
-fn a_bad_configuration_exits_78_with_every_problem_its_line_value_and_remedy_at_once() {
+fn a_bad_configuration_exits_78_with_line_value_and_remedy_of_every_problem() {
     let dir = TempDir::new().expect("a directory");
     let file = written(&dir, WRONG);
     // Each message has the line, the path, the wrong value, and a word of the remedy.

@@ -52,7 +52,7 @@ async fn terminate(keeper: &Keeper) {
 }
 
 #[tokio::test]
-async fn a_keeper_asked_to_end_gives_everything_back_at_once_and_its_restart_changes_nothing() {
+async fn a_keeper_that_is_stopped_leaves_at_once_and_its_restart_changes_nothing() {
     let net = Net::new();
     let [primary, first, gone] = Redis::trio(&net).await;
     let zookeeper = ZooKeeper::shared().await;

@@ -67,7 +67,7 @@ async fn of_two_primaries_without_replicas_the_one_with_data_stays() {
 }
 
 #[tokio::test]
-async fn keepers_agree_on_a_healthy_topology_and_leave_it_alone_even_when_their_leader_dies() {
+async fn keepers_leave_a_healthy_topology_alone_even_when_their_leader_dies() {
     let net = Net::fleet().await;
     let [primary, first, second] = Redis::trio(&net).await;
     primary.write_keys("kept", 100).await;
@@ -150,7 +150,7 @@ async fn a_server_is_known_by_its_run_id_and_history_whatever_it_is_called() {
 }
 
 #[tokio::test]
-async fn two_unrelated_data_sets_are_both_named_and_none_is_lost_until_the_operator_says_so() {
+async fn of_two_unrelated_data_sets_none_is_lost_until_the_operator_says_so() {
     let net = Net::new();
     let [one, other, empty] = lone_servers(&net).await;
     one.write_keys("one", 100).await;
@@ -279,7 +279,7 @@ async fn a_cluster_that_a_sentinel_looks_after_is_held_and_the_sentinel_named() 
 
 /// A real Sentinel works beside the keepers. The keepers command nothing, and publish Sentinel's result.
 #[tokio::test]
-async fn what_a_sentinel_has_promoted_is_published_while_it_is_at_work() {
+async fn a_node_that_a_sentinel_has_promoted_is_published_while_sentinels_work() {
     let net = Net::new();
     let [primary, first, second] = Redis::trio(&net).await;
     // Sentinel asks once a second. With a shorter time, a busy machine makes it replace healthy primaries.

@@ -47,8 +47,7 @@ async fn a_primary_that_cannot_write_its_disk_is_told_and_switched_over_without_
 }
 
 #[tokio::test]
-async fn where_no_replica_can_write_its_disk_either_nobody_is_switched_over_and_a_failover_goes_on()
-{
+async fn full_disks_at_all_nodes_stop_the_switchover_and_not_a_failover() {
     let net = Net::new();
     let primary = Redis::start_with(&net, &[SAVES]).await;
     let replica = Redis::replica_of(&net, &primary, &[SAVES]).await;

@@ -67,7 +67,7 @@ async fn a_silent_primary_is_replaced_once_every_haproxy_that_asked_any_keeper_s
 }
 
 #[tokio::test]
-async fn a_silent_primary_that_is_asked_about_by_path_is_not_replaced_before_the_time_is_over() {
+async fn a_silent_primary_with_checks_by_path_is_not_replaced_before_drain_seconds() {
     let Trio { keepers, redis, .. } = &patient("drained_unnamed").await;
     let old = redis[0].node();
     let leader = keepers.wait_leader().await;

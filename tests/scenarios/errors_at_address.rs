@@ -146,7 +146,7 @@ async fn a_server_with_another_password_at_the_primarys_address_is_replaced() {
 }
 
 #[tokio::test]
-async fn of_three_keepers_each_sees_another_server_and_the_primary_is_a_replica_once_it_is_back() {
+async fn three_keepers_replace_a_primary_whose_address_another_server_holds() {
     let trio = Trio::start("errors_at_address", 3, Settings::new()).await;
     let [primary, first, second] = &trio.redis;
     let keeper = &trio.keepers[0];
@@ -179,24 +179,24 @@ async fn a_sentinel_at_the_primarys_address_is_replaced() {
 }
 
 #[tokio::test]
-async fn what_speaks_another_protocol_at_the_primarys_address_is_replaced() {
+async fn a_server_of_another_protocol_at_the_primarys_address_is_replaced() {
     let bad = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n";
     Stage::replaced_by(bad, Then::Closes).await;
 }
 
 #[tokio::test]
-async fn what_says_ok_to_everything_at_the_primarys_address_is_replaced() {
+async fn a_server_that_says_ok_to_everything_at_the_primarys_address_is_replaced() {
     // As many replies as the first probe on a connection has requests.
     Stage::replaced_by("+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n", Then::GoesOn).await;
 }
 
 #[tokio::test]
-async fn what_knows_no_request_at_the_primarys_address_is_replaced() {
+async fn a_server_that_knows_no_request_at_the_primarys_address_is_replaced() {
     Stage::replaced_by("-ERR no upstream host\r\n", Then::Closes).await;
 }
 
 #[tokio::test]
-async fn a_living_primary_stays_though_its_password_changes_and_nobody_can_connect_any_more() {
+async fn a_living_primary_stays_though_its_password_changes_and_logins_fail() {
     for kinds in [&["normal"][..], &["normal", "replica"]] {
         let stage = Stage::new().await;
         let [primary, first, _] = &stage.nodes;

@@ -31,8 +31,7 @@ async fn a_hung_primary_is_replaced_and_rejoins_as_a_replica_when_it_goes_on() {
 }
 
 #[tokio::test]
-async fn a_primary_that_fell_off_the_network_is_replaced_and_rejoins_without_what_it_took_meanwhile()
- {
+async fn a_primary_off_the_network_is_replaced_and_rejoins_without_its_late_writes() {
     let net = Net::fleet().await;
     let nodes = trio_behind_link(&net).await;
     let [primary, ..] = &nodes;

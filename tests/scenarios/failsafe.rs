@@ -162,8 +162,7 @@ async fn without_zookeeper_a_keeper_that_an_operator_took_off_is_not_asked() {
 }
 
 #[tokio::test]
-async fn while_zookeeper_elects_or_lacks_a_majority_nobody_falls_silent_and_nothing_is_failed_over()
-{
+async fn keepers_answer_on_and_fail_nothing_over_while_zookeeper_elects_or_is_away() {
     let net = Net::fleet().await;
     let redis = Redis::trio(&net).await;
     let zookeeper = ZooKeeper::ensemble(&net, 3).await;

@@ -32,8 +32,7 @@ async fn wait_answer(keepers: &[Keeper], cluster: &str, node: &Redis, code: u16)
 }
 
 #[tokio::test]
-async fn a_keeper_whose_file_lacks_the_primary_cuts_no_writer_and_throws_nobody_out_when_it_leads()
-{
+async fn a_keeper_whose_file_lacks_the_primary_cuts_no_writer_when_it_leads() {
     let net = Net::fleet().await;
     let zookeeper = ZooKeeper::shared().await;
     let prefix = zookeeper.prefix("files_differ");
@@ -105,7 +104,7 @@ async fn a_keeper_whose_file_lacks_the_primary_cuts_no_writer_and_throws_nobody_
 }
 
 #[tokio::test]
-async fn a_keeper_that_calls_the_cluster_otherwise_calls_nothing_writable_and_delays_no_failover() {
+async fn a_keeper_with_another_name_for_the_cluster_delays_no_failover() {
     let net = Net::fleet().await;
     let zookeeper = ZooKeeper::shared().await;
     let prefix = zookeeper.prefix("called_otherwise");
@@ -198,7 +197,7 @@ async fn a_name_that_was_used_first_gives_way_to_the_one_that_more_keepers_have(
 }
 
 #[tokio::test]
-async fn a_primary_that_only_a_dead_keeper_had_in_its_file_is_called_writable_by_the_others() {
+async fn a_primary_that_only_a_dead_keepers_file_had_is_writable_to_the_others() {
     let trio = Trio::start("dead_keeper_had_it", 3, Settings::new()).await;
     let ([primary, first, _], keepers) = (&trio.redis, &trio.keepers);
     let (has, lack) = (&keepers[0], &keepers[1..]);

@@ -15,8 +15,7 @@ use super::support::wait::{SOON, eventually};
 const LONG_SESSION: u64 = 50;
 
 #[tokio::test]
-async fn a_keeper_frozen_for_longer_than_its_lease_knows_nothing_until_it_has_read_everything_again()
- {
+async fn a_keeper_frozen_beyond_its_lease_answers_only_once_it_has_read_all_again() {
     let trio = Trio::start("thawed", 3, Settings::new()).await;
     let keepers = &trio.keepers;
     let [primary, first, second] = &trio.redis;
@@ -94,7 +93,7 @@ impl Asked {
 }
 
 #[tokio::test]
-async fn a_frozen_leader_is_deposed_and_a_frozen_follower_passed_over_while_their_sessions_live() {
+async fn a_frozen_leader_is_deposed_and_a_frozen_keeper_passed_over_in_their_sessions() {
     let settings = Settings::new().set("zk-session-timeout-seconds", LONG_SESSION);
     let trio = Trio::start("deposed", 3, settings).await;
     let keepers = &trio.keepers;

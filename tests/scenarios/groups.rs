@@ -350,7 +350,7 @@ async fn says_now(keeper: &Keeper) -> [String; 2] {
 
 /// The other group's keeper advertises the address of a keeper of this group.
 #[tokio::test]
-async fn a_keeper_whose_advertised_address_leads_to_our_own_keeper_is_told_with_the_remedy() {
+async fn an_advertised_address_that_leads_to_an_own_keeper_is_told_with_the_remedy() {
     let net = Net::fleet().await;
     let zookeeper = ZooKeeper::shared().await;
     let (right, typo) = (zookeeper.prefix("astray"), zookeeper.prefix("astray_typo"));

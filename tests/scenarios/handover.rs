@@ -36,7 +36,7 @@ const MOMENTS: [Moment; 5] = [
 ];
 
 #[tokio::test]
-async fn a_leader_killed_after_any_step_of_a_failover_is_succeeded_by_one_that_finishes_it() {
+async fn a_failover_is_finished_by_the_next_leader_after_whichever_step_one_dies() {
     let net = Net::fleet().await;
     let zookeeper = ZooKeeper::shared().await;
     let prefix = zookeeper.prefix("killed_leader");
@@ -54,8 +54,7 @@ async fn a_leader_killed_after_any_step_of_a_failover_is_succeeded_by_one_that_f
 }
 
 #[tokio::test]
-async fn a_leader_frozen_after_any_step_of_a_failover_is_succeeded_and_changes_nothing_when_it_goes_on()
- {
+async fn a_leader_frozen_after_any_step_of_a_failover_changes_nothing_once_it_thaws() {
     let net = Net::fleet().await;
     let zookeeper = ZooKeeper::shared().await;
     let prefix = zookeeper.prefix("frozen_leader");

@@ -61,8 +61,7 @@ async fn sessions_of_before_a_reload_of_haproxy_end_with_its_old_process() {
 }
 
 #[tokio::test]
-async fn a_session_that_an_old_process_of_haproxy_keeps_is_shut_once_its_primary_is_reached_again()
-{
+async fn a_session_of_an_old_haproxy_process_is_shut_once_its_primary_is_reached() {
     let net = Net::fleet().await;
     let prefix = ZooKeeper::shared().await.prefix("reloaded_for_ever");
     let without = [("hard-stop-after 1s", "")];
@@ -139,8 +138,7 @@ async fn firm_noes(keeper: &Keeper) -> u64 {
 }
 
 #[tokio::test]
-async fn a_haproxy_that_asks_by_path_is_waited_for_to_the_end_though_it_has_marked_the_primary_down()
- {
+async fn a_haproxy_that_checks_by_path_is_waited_for_even_once_it_marked_down() {
     let settings = Settings::new().set("drain-seconds", 3_600);
     let Trio { keepers, redis, .. } = &Trio::start("by_path", 3, settings).await;
     let proxy = asking_by_path(keepers, redis).await;
@@ -179,11 +177,10 @@ async fn transactions_during(server: &Server, mut round: impl AsyncFnMut()) -> u
 }
 
 #[tokio::test]
-async fn however_many_ask_and_whatever_they_call_themselves_zookeeper_hears_hardly_more_than_at_rest()
- {
+async fn many_haproxies_of_any_name_cause_hardly_more_writes_to_zookeeper() {
     let net = Net::fleet().await;
     let zookeeper = ZooKeeper::ensemble(&net, 1).await;
-    let prefix = zookeeper.prefix("crowds");
+    let prefix = zookeeper.prefix("many_haproxies");
     let redis = Redis::trio(&net).await;
     let nodes = redis.each_ref();
     let keepers = Keepers::start_for(3, &net, &prefix, Settings::new(), &nodes).await;

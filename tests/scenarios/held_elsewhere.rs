@@ -57,8 +57,7 @@ async fn a_replica_that_has_more_and_hangs_at_the_election_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_primary_moved_twice_by_hand_while_zookeeper_is_away_is_adopted_and_nothing_is_overwritten()
- {
+async fn a_primary_moved_twice_by_hand_without_zookeeper_is_adopted_with_its_data() {
     let net = Net::fleet().await;
     let [primary, first, second] = Redis::trio(&net).await;
     let nodes = [&primary, &first, &second];
@@ -105,8 +104,7 @@ async fn a_primary_moved_twice_by_hand_while_zookeeper_is_away_is_adopted_and_no
 }
 
 #[tokio::test]
-async fn without_zookeeper_a_primary_back_with_less_than_its_replicas_hold_is_not_called_writable()
-{
+async fn without_zookeeper_a_primary_back_behind_its_replicas_is_not_writable() {
     let net = Net::fleet().await;
     let nodes = Redis::trio_behind_links(&net).await;
     let [primary, first, second] = &nodes;

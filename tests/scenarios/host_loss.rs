@@ -10,7 +10,7 @@ use super::support::wait::{SOON, eventually};
 use super::support::zookeeper::ZooKeeper;
 
 #[tokio::test]
-async fn when_the_primary_the_leader_and_a_zookeeper_server_die_at_once_the_rest_fail_over() {
+async fn the_rest_fails_over_when_primary_leader_and_a_zookeeper_server_die_at_once() {
     let net = Net::fleet().await;
     let zookeeper = ZooKeeper::ensemble(&net, 3).await;
     let prefix = zookeeper.prefix("host_loss");

@@ -56,8 +56,7 @@ async fn one_of_four_fails_over(name: &str, end: fn(&Process)) {
 // === an expired session ===
 
 #[tokio::test]
-async fn a_leader_whose_session_is_expired_from_outside_does_nothing_under_its_old_epoch_and_takes_part_again()
- {
+async fn a_leader_whose_session_is_expired_does_nothing_more_in_its_old_epoch() {
     let net = Net::fleet().await;
     let [primary, first, second] = Redis::trio_behind_links(&net).await;
     let all = [&primary, &first, &second];

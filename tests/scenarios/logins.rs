@@ -84,8 +84,7 @@ async fn a_password_that_no_server_wants_stops_neither_a_failover_nor_a_switchov
 }
 
 #[tokio::test]
-async fn a_wrong_password_shows_though_the_server_answers_anybody_until_sighup_brings_the_right_one()
- {
+async fn a_wrong_password_shows_until_sighup_brings_the_right_one() {
     let net = Net::new();
     let redis = Redis::start(&net).await;
     redis

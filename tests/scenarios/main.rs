@@ -19,6 +19,7 @@ mod departure;
 mod discovery;
 mod disk_full;
 mod drained;
+mod election;
 mod end_of_cut;
 mod errors_at_address;
 mod failover;
@@ -41,6 +42,7 @@ mod logins;
 mod min_replicas;
 mod misnamed;
 mod newcomers;
+mod other_deployments;
 mod out_of_sight;
 mod process;
 mod proof_of_life;
@@ -56,8 +58,6 @@ mod silence;
 mod state_header;
 mod storm;
 mod story;
-mod strangers;
-mod succession;
 #[expect(
     dead_code,
     reason = "the scenarios that need the rest follow the daemon"

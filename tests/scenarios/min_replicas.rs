@@ -47,7 +47,7 @@ async fn a_replica_that_would_refuse_every_write_once_promoted_is_named_before_a
 }
 
 #[tokio::test]
-async fn where_enough_replicas_would_be_left_or_settings_cannot_be_read_nothing_is_said() {
+async fn enough_replicas_or_settings_that_cannot_be_read_are_no_warning() {
     let net = Net::new();
     let [primary, first, second] = Redis::trio(&net).await;
     for redis in [&primary, &first, &second] {

@@ -101,7 +101,7 @@ async fn mistaken(keeper: &Keeper) -> HaProxy {
 }
 
 #[tokio::test]
-async fn what_keepers_do_not_know_is_told_in_log_metric_and_body_however_much_is_asked() {
+async fn unknown_clusters_and_nodes_are_told_in_log_metric_and_body() {
     let net = Net::new();
     let redis = Redis::start(&net).await;
     let settings = Settings::new().cluster("cache", [&redis]);

@@ -167,15 +167,15 @@ async fn a_keeper_whose_log_cannot_be_written_goes_on() {
 // === descriptors ===
 
 /// How many connections others hold open at a keeper.
-const CROWD: usize = 5000;
+const IDLE: usize = 5000;
 
 /// How many more descriptors this process needs.
 const SPARE: u64 = 1000;
 
 /// Whether this process may open so many connections; prints a message if it may not.
-fn may_crowd() -> bool {
+fn may_open_them() -> bool {
     let limit = getrlimit(Resource::Nofile);
-    let enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= CROWD as u64 + SPARE);
+    let enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= IDLE as u64 + SPARE);
     let raised = Rlimit {
         current: limit.maximum,
         ..limit
@@ -183,7 +183,7 @@ fn may_crowd() -> bool {
     let may = enough(limit.current)
         || (enough(limit.maximum) && setrlimit(Resource::Nofile, raised).is_ok());
     if !may {
-        eprintln!("left out: this process may not open {CROWD} connections: {limit:?}");
+        eprintln!("left out: this process may not open {IDLE} connections: {limit:?}");
     }
     may
 }
@@ -225,16 +225,15 @@ async fn check(at: SocketAddrV4, node: &Redis) -> Duration {
 }
 
 #[tokio::test]
-async fn a_crowd_of_idle_clients_and_half_requests_takes_no_check_and_no_connection_from_a_keeper()
-{
-    if !may_crowd() {
+async fn many_idle_clients_and_half_requests_keep_no_check_from_a_keeper() {
+    if !may_open_them() {
         return;
     }
     let net = Net::fleet().await;
     let redis = Redis::trio(&net).await;
     let [primary, first, second] = &redis;
     let zookeeper = ZooKeeper::shared().await;
-    let prefix = zookeeper.prefix("crowd");
+    let prefix = zookeeper.prefix("idle_clients");
     let settings = Settings::patient().cluster("cache", &redis);
     let line = "ulimit -n 1024; exec \"$@\"";
     let keeper = Keeper::launch_under(line, "keeper-1", &net, &prefix, &settings).await;
@@ -242,14 +241,14 @@ async fn a_crowd_of_idle_clients_and_half_requests_takes_no_check_and_no_connect
         .wait_topology("cache", primary, &[first, second])
         .await;
 
-    let mut crowd = JoinSet::new();
-    for number in 0..CROWD {
+    let mut clients = JoinSet::new();
+    for number in 0..IDLE {
         let says: &[u8] = match number % 3 {
             0 => b"",
             1 => b"GET /cluster/cache/is-writable HTTP/1.1\r\nhost: kee",
             _ => b"POST /failsafe/consent HTTP/1.1\r\nhost: keeper\r\ncontent-length: 400\r\n\r\n{",
         };
-        crowd.spawn(hold(keeper.http(), says, number));
+        clients.spawn(hold(keeper.http(), says, number));
     }
     let mut took = Vec::new();
     let began = Instant::now();

@@ -37,8 +37,7 @@ async fn recommended(prefix: &Prefix<'_>) -> Site {
 }
 
 #[tokio::test]
-async fn the_classic_configuration_sends_writes_to_the_primary_and_reads_to_all_before_and_after_a_failover()
- {
+async fn the_classic_configuration_routes_writes_and_reads_also_after_a_failover() {
     let net = Net::fleet().await;
     let zookeeper = ZooKeeper::shared().await;
     let prefix = zookeeper.prefix("classic");
@@ -76,8 +75,7 @@ async fn the_classic_configuration_sends_writes_to_the_primary_and_reads_to_all_
 }
 
 #[tokio::test]
-async fn any_one_keeper_may_be_killed_frozen_restarted_or_cut_from_zookeeper_without_a_client_noticing()
- {
+async fn no_client_notices_a_keeper_killed_frozen_restarted_or_cut_from_zookeeper() {
     let prefix = ZooKeeper::shared().await.prefix("one_keeper_away");
     let site = recommended(&prefix).await;
     // After its start, HAProxy takes every server for UP until its first check.
@@ -130,7 +128,7 @@ async fn any_one_keeper_may_be_killed_frozen_restarted_or_cut_from_zookeeper_wit
 }
 
 #[tokio::test]
-async fn a_switchover_under_load_loses_nothing_that_a_client_behind_the_proxy_was_acknowledged() {
+async fn a_switchover_under_load_loses_no_write_acknowledged_through_haproxy() {
     let prefix = ZooKeeper::shared().await.prefix("switched_behind_a_proxy");
     let site = recommended(&prefix).await;
     let [primary, first, second] = &site.redis;

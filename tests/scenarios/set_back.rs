@@ -9,8 +9,7 @@ use super::support::zookeeper::ZooKeeper;
 
 /// The copy has the same generation. Only notes on the published primary changed since the copy.
 #[tokio::test]
-async fn keepers_end_when_zookeeper_is_set_back_at_the_same_generation_and_fail_over_once_they_run_again()
- {
+async fn keepers_end_when_zookeeper_is_set_back_and_fail_over_once_they_run_again() {
     lost("set_back", Loss::SetBack).await;
 }
 

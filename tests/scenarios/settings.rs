@@ -113,7 +113,7 @@ async fn a_setting_that_one_file_has_differently_is_told_by_all_with_both_values
 }
 
 #[tokio::test]
-async fn a_leader_whose_file_gives_priority_0_to_all_replicas_makes_way_for_one_whose_does_not() {
+async fn a_leader_whose_file_bars_all_replicas_steps_down_for_one_whose_does_not() {
     let net = Net::fleet().await;
     let prefix = ZooKeeper::shared().await.prefix("all_barred");
     let redis = Redis::trio(&net).await;

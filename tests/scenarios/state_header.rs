@@ -6,7 +6,7 @@ use super::support::raw_http;
 use super::support::redis::Redis;
 
 #[tokio::test]
-async fn a_malformed_missing_huge_or_hostile_state_header_is_refused_and_the_keeper_lives_on() {
+async fn a_malformed_missing_huge_or_hostile_state_header_is_refused() {
     let net = Net::new();
     let redis = Redis::start(&net).await;
     let settings = Settings::new().cluster("cache", [&redis]);

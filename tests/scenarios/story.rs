@@ -248,8 +248,7 @@ async fn a_dead_replica_is_told_by_every_keeper_and_its_return_too() {
 }
 
 #[tokio::test]
-async fn a_password_that_all_nodes_refuse_is_one_line_on_every_keeper_that_a_failover_is_not_possible()
- {
+async fn a_password_that_all_nodes_refuse_is_one_line_in_each_keepers_log() {
     let net = Net::fleet().await;
     let redis = Redis::trio(&net).await;
     for node in &redis {

@@ -77,7 +77,7 @@ async fn through_any_keeper_and_the_command_line_nothing_written_is_lost() {
 }
 
 #[tokio::test]
-async fn what_would_lose_data_is_refused_with_the_reason_and_changes_nothing() {
+async fn a_switchover_that_would_lose_data_is_refused_with_the_reason() {
     let trio = Trio::start("not_switched", 2, settings()).await;
     let keepers = &trio.keepers;
     let [primary, _, second] = &trio.redis;

@@ -64,12 +64,12 @@ async fn a_lost_primary_is_replaced(prefix: &str, rhythm: Rhythm, loss: Loss) {
 }
 
 #[tokio::test]
-async fn a_dead_primary_is_replaced_though_zookeeper_is_gone_for_three_tenths_of_each_second() {
+async fn a_dead_primary_is_replaced_though_zookeeper_is_away_3_tenths_of_each_second() {
     a_lost_primary_is_replaced("unsteady_1", Rhythm::new(1000, 300), Loss::Killed).await;
 }
 
 #[tokio::test]
-async fn a_frozen_primary_is_replaced_though_zookeeper_is_gone_for_three_tenths_of_each_second() {
+async fn a_frozen_primary_is_replaced_though_zookeeper_is_away_3_tenths_of_each_second() {
     a_lost_primary_is_replaced("unsteady_2", Rhythm::new(1000, 300), Loss::Frozen).await;
 }
 

@@ -12,7 +12,7 @@ use super::support::zookeeper::ZooKeeper;
 const UNTOUCHED: [u32; 2] = [0, 10];
 
 #[tokio::test]
-async fn the_demand_follows_the_primary_and_is_put_back_where_it_was_and_when_it_is_switched_off() {
+async fn the_demand_for_replicas_follows_the_primary_and_is_put_back_at_the_end() {
     let net = Net::fleet().await;
     let [primary, first, second] = Redis::trio(&net).await;
     primary.run::<()>("CONFIG SET min-replicas-max-lag 7").await;

@@ -38,7 +38,7 @@ pub(crate) const CLIENTS: Host = 30;
 /// The host after the last host that can be cut off.
 pub(crate) const HOSTS: Host = 34;
 /// The host of the first HAProxy without clients.
-pub(crate) const CROWD: Host = 40;
+pub(crate) const WITHOUT_CLIENTS: Host = 40;
 
 /// When ZooKeeper goes away, in runs about an outage, in microseconds.
 pub(crate) const OUTAGE: u64 = 6_000_000;
@@ -167,7 +167,7 @@ impl Schedule {
             33 => Self::stalled(seed),
             34 => Self::wandered(seed),
             35 => Self::renamed(seed),
-            36 => Self::crowd(seed),
+            36 => Self::many_proxies(seed),
             38 => Self::called_otherwise(seed),
             39 => Self::names_gone(seed),
             40 => Self::disk_full(seed),

@@ -1,8 +1,8 @@
 //! Supervision under injected panics and hangs, on virtual time.
 
-mod crowd;
 mod failures;
 mod life;
+mod many_children;
 #[path = "../fakes/time.rs"]
 mod time;
 

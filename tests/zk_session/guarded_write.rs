@@ -57,7 +57,7 @@ fn a_state_decided_from_an_old_version_is_not_written() {
 }
 
 #[test]
-fn what_another_cluster_is_published_with_is_taken_over_unless_it_has_changed_since() {
+fn the_state_of_another_cluster_is_taken_over_unless_it_has_changed_since() {
     on_virtual_time(async {
         let (world, a) = World::led("x").await;
         a.subscribe("y").await;

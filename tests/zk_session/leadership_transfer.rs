@@ -25,7 +25,7 @@ fn leads(world: &World, keeper: &str) -> bool {
 }
 
 #[test]
-fn a_leader_that_does_not_see_what_most_see_makes_way_and_leadership_does_not_wander() {
+fn a_leader_that_sees_less_than_most_steps_down_and_leadership_stays_put() {
     on_virtual_time(async {
         let world = World::new();
         let [a, b, _c] = queue(&world).await;

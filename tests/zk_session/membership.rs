@@ -8,7 +8,7 @@ use crate::time::on_virtual_time;
 use crate::world::{LEASE, World, eventually};
 
 #[test]
-fn a_keeper_with_another_lease_than_the_others_is_refused_and_a_lone_one_may_change_it() {
+fn a_keeper_with_another_lease_is_refused_and_a_lone_one_may_change_it() {
     on_virtual_time(async {
         let (world, a) = World::alone().await;
         let b = world.leased("b", "host-b:1", LEASE * 2);

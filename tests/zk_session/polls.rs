@@ -24,7 +24,7 @@ fn told_by(teller: &str, at: &Keeper, cluster: &str) -> Option<PollState> {
 }
 
 #[test]
-fn what_is_asked_of_all_clusters_and_answered_travels_in_a_few_heartbeats() {
+fn polls_of_all_clusters_and_their_answers_travel_in_a_few_heartbeats() {
     on_virtual_time(async {
         let (world, a, b) = World::pair().await;
         for number in 0..CLUSTERS {

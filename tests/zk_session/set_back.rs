@@ -51,7 +51,7 @@ fn a_keeper_that_finds_another_group_where_it_was_ends() {
 }
 
 #[test]
-fn what_all_keepers_need_is_made_anew_when_somebody_removes_it() {
+fn nodes_of_zookeeper_that_all_keepers_need_are_made_anew_when_removed() {
     on_virtual_time(async {
         let (world, a) = World::alone().await;
         let observer = world.observer().await;

@@ -11,8 +11,7 @@ use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_op
 use super::server::{Server, eventually, reaches};
 
 #[tokio::test]
-async fn the_connection_does_not_delay_requests_nor_does_the_one_after_it_and_no_other_is_touched()
-{
+async fn neither_the_first_connection_nor_the_next_delays_requests() {
     let mut server = Server::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let other = TcpStream::connect(listener.local_addr().unwrap()).unwrap();

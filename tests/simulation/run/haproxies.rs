@@ -9,20 +9,20 @@ use super::Run;
 use crate::clients::{Client, Writer};
 use crate::network::Host;
 use crate::proxies::Worker;
-use crate::schedule::{CLIENTS, CROWD};
+use crate::schedule::{CLIENTS, WITHOUT_CLIENTS};
 
 impl Run {
     /// Starts the HAProxies of the cluster with this number.
     pub(super) fn let_haproxies_ask(&self, number: usize) {
         let (site, schedule) = (&self.site, &self.schedule);
         let small = |number: usize| Host::try_from(number).expect("few hosts");
-        let (clients, crowd) = (schedule.clients, schedule.proxies.crowd);
-        for place in 0..clients + crowd {
+        let (clients, without_clients) = (schedule.clients, schedule.proxies.without_clients);
+        for place in 0..clients + without_clients {
             let has_clients = place < clients;
             let host = if has_clients {
                 CLIENTS + small(number * clients + place)
             } else {
-                CROWD + small(number * crowd + place - clients)
+                WITHOUT_CLIENTS + small(number * without_clients + place - clients)
             };
             let worker = self.worker(number, place, host);
             if !has_clients {
@@ -46,7 +46,7 @@ impl Run {
         let (site, proxies) = (&self.site, &self.schedule.proxies);
         let world = Rc::clone(&site.around.world);
         let cluster = &site.clusters[number];
-        let of_cluster = self.schedule.clients + proxies.crowd;
+        let of_cluster = self.schedule.clients + proxies.without_clients;
         let reloads = proxies.reloads.get(number * of_cluster + place);
         Worker {
             named: if place < self.schedule.clients {

@@ -10,7 +10,7 @@ use crate::redis::Rebirth;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Proxies {
     /// How many HAProxies without clients check each cluster.
-    pub(crate) crowd: usize,
+    pub(crate) without_clients: usize,
     /// The percentage of these whose checks have no state header with `node=…`.
     pub(crate) nameless: u64,
     /// The reloads of each HAProxy of each cluster; HAProxies with clients come first.
@@ -30,23 +30,28 @@ impl Proxies {
     /// Draws the HAProxies. Most runs have only the clients' HAProxies, and reload none.
     pub(super) fn draw(schedule: &Schedule, seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x004a_940e));
-        let crowd = if chance.happens(4) {
+        let without_clients = if chance.happens(4) {
             chance.between(50, 90)
         } else {
             0
         };
-        let crowd = usize::try_from(crowd).expect("few");
+        let without_clients = usize::try_from(without_clients).expect("few");
         let percent = chance.pick(&[0, 0, 0, 0, 0, 50, 100]);
-        Self::reloaded(schedule, crowd, percent, &mut chance)
+        Self::reloaded(schedule, without_clients, percent, &mut chance)
     }
 
     /// Reloads `percent` of a hundred HAProxies, each up to three times.
-    fn reloaded(schedule: &Schedule, crowd: usize, percent: u64, chance: &mut Chance) -> Self {
+    fn reloaded(
+        schedule: &Schedule,
+        without_clients: usize,
+        percent: u64,
+        chance: &mut Chance,
+    ) -> Self {
         let reload = |chance: &mut Chance| Reload {
             at: chance.between(4_000_000, schedule.healed),
             begins_up: chance.happens(60),
         };
-        let all = (0..schedule.clusters * (schedule.clients + crowd)).map(|_| {
+        let all = (0..schedule.clusters * (schedule.clients + without_clients)).map(|_| {
             if !chance.happens(percent) {
                 return Vec::new();
             }
@@ -54,7 +59,7 @@ impl Proxies {
         });
         let reloads = all.collect();
         Self {
-            crowd,
+            without_clients,
             nameless: chance.pick(&[0, 10, 30]),
             reloads,
         }
@@ -64,7 +69,7 @@ impl Proxies {
 impl Schedule {
     /// More HAProxies ask than keepers remember, while primaries die, freeze or are switched over. Then nothing
     /// happens for a minute.
-    pub(super) fn crowd(seed: u64) -> Self {
+    pub(super) fn many_proxies(seed: u64) -> Self {
         let mut chance = Chance(StdRng::seed_from_u64(seed ^ 0x00c4_0d00));
         let mut schedule = Self {
             faults: Vec::new(),
@@ -74,8 +79,8 @@ impl Schedule {
             rest: 60_000_000,
             ..Self::at_random(seed)
         };
-        let crowd = usize::try_from(chance.between(50, 90)).expect("few");
-        schedule.proxies = Proxies::reloaded(&schedule, crowd, 20, &mut chance);
+        let without_clients = usize::try_from(chance.between(50, 90)).expect("few");
+        schedule.proxies = Proxies::reloaded(&schedule, without_clients, 20, &mut chance);
         let primary = Node::Primary(chance.below(schedule.clusters));
         for _ in 0..chance.between(1, 2) {
             let fault = match chance.below(4) {

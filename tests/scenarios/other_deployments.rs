@@ -118,7 +118,7 @@ async fn another_clusters_replica_at_a_replicas_address_is_named_and_not_overwri
 
 /// The process at the primary's address is no primary, and answers, so it is never voted down.
 #[tokio::test]
-async fn another_process_at_the_primarys_address_is_replaced_whatever_kind_of_server_it_is() {
+async fn another_process_of_any_kind_at_the_primarys_address_is_replaced() {
     for clustered in [true, false] {
         let net = Net::new();
         let (cluster, keeper) = slow_to_copy(&net).await;

@@ -67,7 +67,7 @@ async fn a_configured_priority_overrides_that_of_the_server() {
 }
 
 #[tokio::test]
-async fn without_an_eligible_replica_nobody_takes_over_each_refusal_is_told_and_tried_again() {
+async fn without_an_eligible_replica_no_node_takes_over_and_each_refusal_is_told() {
     let net = Net::new();
     let primary = Redis::start(&net).await;
     if primary.forgets_its_history().await {
@@ -134,7 +134,7 @@ async fn without_an_eligible_replica_nobody_takes_over_each_refusal_is_told_and_
 }
 
 #[tokio::test]
-async fn a_primary_without_replicas_stays_the_primary_and_is_writable_again_when_it_is_back() {
+async fn a_primary_without_replicas_stays_primary_and_is_writable_once_it_is_back() {
     let net = Net::new();
     let primary = Redis::start(&net).await;
     primary.write_keys("kept", 10).await;
