@@ -3,6 +3,8 @@
 //! `examples/chaos.rs` is the run itself.
 
 mod judge;
+#[path = "../docs/literals.rs"]
+mod literals;
 mod logs;
 mod schedule;
 mod words;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use super::literals::{Literal, code_of_keepers, files, literals};
 use super::logs::SIGNS;
 
 /// Words that other programs log.
@@ -19,101 +20,11 @@ const FOREIGN: [&str; 8] = [
     "fails to establish session",
 ];
 
-/// A string literal of Rust code, and the code around it.
-struct Literal<'a> {
-    before: &'a str,
-    text: String,
-    after: &'a str,
-}
-
-/// The text of each Rust file below `folder` that `wanted` accepts by its path.
-fn files(folder: &str, wanted: &dyn Fn(&str) -> bool) -> Vec<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut texts = Vec::new();
-    for entry in fs::read_dir(root.join(folder)).expect("a folder of this repository") {
-        let name = entry.expect("a readable folder").file_name();
-        let path = format!("{folder}/{}", name.to_string_lossy());
-        if root.join(&path).is_dir() {
-            texts.extend(files(&path, wanted));
-        } else if path.ends_with(".rs") && wanted(&path) {
-            texts.push(fs::read_to_string(root.join(path)).expect("a readable source"));
-        }
-    }
-    texts
-}
-
-/// The string literals of the code. Comments have none; a quotation mark as a character is none.
-fn literals(code: &str) -> Vec<Literal<'_>> {
-    const CHARACTERS: [&str; 3] = ["'\"'", "'\\\"'", "'/'"];
-    let mut found = Vec::new();
-    let mut rest = code;
-    while let Some(at) = rest.find(['"', '/', '\'', 'r']) {
-        rest = &rest[at..];
-        let before = &code[..code.len() - rest.len()];
-        let character = CHARACTERS.iter().find(|it| rest.starts_with(**it));
-        let (text, after) = if let Some(body) = rest.strip_prefix('"') {
-            string(body)
-        } else if let Some(body) = rest.strip_prefix("r#\"") {
-            let (text, after) = body.split_once("\"#").unwrap_or((body, ""));
-            (text.to_owned(), after)
-        } else {
-            let skipped = match character {
-                Some(character) => character.len(),
-                None if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
-                None => 1,
-            };
-            rest = &rest[skipped..];
-            continue;
-        };
-        found.push(Literal {
-            before,
-            text,
-            after,
-        });
-        rest = after;
-    }
-    found
-}
-
-/// The string that begins `body`, and the code behind its quotation mark.
-fn string(body: &str) -> (String, &str) {
-    let mut text = String::new();
-    let mut signs = body.char_indices();
-    while let Some((at, sign)) = signs.next() {
-        match sign {
-            '"' => return (text, &body[at + 1..]),
-            '\\' => match signs.next().map(|(_, escaped)| escaped) {
-                Some('\n') => {
-                    let after = signs.as_str();
-                    let gap = after.len() - after.trim_start().len();
-                    for _ in 0..gap {
-                        signs.next();
-                    }
-                }
-                Some('n') => text.push('\n'),
-                Some(escaped) => text.push(escaped),
-                None => {}
-            },
-            _ => text.push(sign),
-        }
-    }
-    (text, "")
-}
-
 /// All texts of a keeper: the string literals of `src/` without those of its tests and of the demo.
 fn words_of_keepers() -> BTreeSet<String> {
-    let of_keepers = |path: &str| {
-        let others = ["/tests/", "/tests.rs", "/demo/", "/demo.rs"];
-        !others.iter().any(|other| path.contains(other))
-    };
     let mut words = BTreeSet::new();
-    for file in files("src", &of_keepers) {
-        let code = file.split("#[cfg(test)]\nmod tests {").next();
-        words.extend(
-            literals(code.unwrap_or_default())
-                .into_iter()
-                .map(|it| it.text),
-        );
+    for code in code_of_keepers() {
+        words.extend(literals(&code).into_iter().map(|it| it.text));
     }
     assert!(words.len() > 1_000, "{} texts", words.len());
     words

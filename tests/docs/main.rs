@@ -7,6 +7,12 @@ use std::path::{Path, PathBuf};
 
 use redis_keeper::config::Config;
 
+#[allow(dead_code)] // Other tests look at the code around a literal, too.
+mod literals;
+mod phrases;
+mod samples;
+mod words;
+
 fn pages() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders = vec![root.to_owned()];
