@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::args::SwitchoverArgs;
 use super::exit::Exit;
-use crate::config::{self, Config};
+use crate::config::{self, Config, ConfigError};
 use crate::keeper_client::{KeeperClient, Limits, NoAnswer};
 
 /// Keepers always answer sooner, in a few hundred bytes.
@@ -25,7 +25,7 @@ pub fn run(args: &SwitchoverArgs) -> Exit {
         None => match keeper_of(&args.config) {
             Ok(keeper) => keeper,
             Err(error) => {
-                eprintln!("{error}");
+                eprintln!("{}", unknown_keeper(&error));
                 return Exit::Config;
             }
         },
@@ -44,7 +44,7 @@ pub fn run(args: &SwitchoverArgs) -> Exit {
 }
 
 /// The address on this host at which the keeper with this configuration listens.
-fn keeper_of(file: &Path) -> Result<String, config::ConfigError> {
+fn keeper_of(file: &Path) -> Result<String, ConfigError> {
     let (config, _) = Config::load(file, config::environment())?;
     let host = match config.rest.host.as_str() {
         "0.0.0.0" | "::" => "localhost".to_owned(),
@@ -52,6 +52,16 @@ fn keeper_of(file: &Path) -> Result<String, config::ConfigError> {
         host => host.to_owned(),
     };
     Ok(format!("{host}:{}", config.rest.port))
+}
+
+/// Why it is not known which keeper to ask. Without a file, the remedy is to name the file or the keeper.
+fn unknown_keeper(error: &ConfigError) -> String {
+    match error {
+        ConfigError::Unreadable { .. } => format!(
+            "{error}: name the file of this host's keeper (--config FILE), or a keeper (--keeper HOST:PORT)"
+        ),
+        ConfigError::Invalid { .. } => error.to_string(),
+    }
 }
 
 async fn ask(keeper: &str, args: &SwitchoverArgs) -> Result<String, String> {
@@ -89,4 +99,18 @@ async fn ask(keeper: &str, args: &SwitchoverArgs) -> Result<String, String> {
         "{cluster}: switched over from {from} to {to}, generation {}",
         body["generation"]
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_configuration_file_the_error_names_both_remedies() {
+        let error = keeper_of(Path::new("/nowhere/keeper.conf")).unwrap_err();
+        let told = unknown_keeper(&error);
+        for part in ["/nowhere/keeper.conf", "--config FILE", "--keeper HOST:PORT"] {
+            assert!(told.contains(part), "{told}");
+        }
+    }
 }
