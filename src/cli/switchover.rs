@@ -109,7 +109,11 @@ mod tests {
     fn without_a_configuration_file_the_error_names_both_remedies() {
         let error = keeper_of(Path::new("/nowhere/keeper.conf")).unwrap_err();
         let told = unknown_keeper(&error);
-        for part in ["/nowhere/keeper.conf", "--config FILE", "--keeper HOST:PORT"] {
+        for part in [
+            "/nowhere/keeper.conf",
+            "--config FILE",
+            "--keeper HOST:PORT",
+        ] {
             assert!(told.contains(part), "{told}");
         }
     }

@@ -12,12 +12,13 @@ pub use self::obstacles::{News as ObstacleNews, Obstacles};
 pub use self::silence::{SilenceStory, reason};
 use super::drain::Proxy;
 use super::facts::{DownReason, Link};
-use super::lineage::extent;
 use super::node::{Generation, KeeperId, Moment, NodeAddr};
 use super::observed::{Observed, ObservedNode};
 use super::plan::{Action, Hold, Plan};
-use super::published::{Intent, Published};
+use super::published::Published;
+use change::PrimaryChange;
 
+mod change;
 mod choice;
 mod foresight;
 mod holds;
@@ -78,6 +79,15 @@ pub enum Event {
         /// The generation of the publication.
         generation: Generation,
     },
+    /// Another keeper has published the withdrawn primary again: the change of primary is called off.
+    CalledOff {
+        /// The primary.
+        primary: NodeAddr,
+        /// The change was a switchover.
+        switchover: bool,
+        /// The generation of the publication.
+        generation: Generation,
+    },
     /// The change of primary that this keeper led is complete.
     Done(Done),
     /// HAProxies still send clients to the withdrawn primary.
@@ -131,21 +141,6 @@ struct NodeStory {
     /// An event is due when the node follows the primary: the node was absent, or the primary has changed.
     awaited: bool,
     absent: bool,
-}
-
-/// A change of primary that is under way.
-#[derive(Debug, Clone, Default)]
-struct PrimaryChange {
-    old: Option<NodeAddr>,
-    /// The run id of the withdrawn process.
-    process: Option<String>,
-    switchover: bool,
-    /// When the old primary was last known to be writable.
-    writable_until: Option<Moment>,
-    /// The old primary's data as last read: the replication id, and the bytes of that history.
-    held: Option<(String, u64)>,
-    /// The candidate, and how many of those bytes it lacks.
-    lacks: Option<(NodeAddr, u64)>,
 }
 
 /// The state behind the events: earlier observations, and the events that they led to.
@@ -315,14 +310,24 @@ impl Story {
                     told.awaited |= addr != primary;
                 }
             }
-            match change.filter(|_| view.leads) {
-                Some(change) => events.push(Event::Done(change.done(primary, generation, view))),
-                None if view.leads => {}
-                None => events.push(Event::Published {
-                    primary: primary.clone(),
-                    by,
-                    generation,
-                }),
+            match change {
+                Some(change) if view.leads => {
+                    events.push(Event::Done(change.done(primary, generation, view)));
+                }
+                _ if view.leads => {}
+                change => {
+                    events.push(Event::Published {
+                        primary: primary.clone(),
+                        by,
+                        generation,
+                    });
+                    let called_off = change.filter(|change| change.is_called_off(published));
+                    events.extend(called_off.map(|change| Event::CalledOff {
+                        primary: primary.clone(),
+                        switchover: change.switchover,
+                        generation,
+                    }));
+                }
             }
         } else if let Some(intent) = &published.intent {
             // This keeper has measured nothing from before its first look.
@@ -363,59 +368,6 @@ impl Story {
                     left: *left,
                 });
             }
-        }
-    }
-}
-
-impl PrimaryChange {
-    fn begun(intent: &Intent, observed: Option<&Observed>, now: Moment) -> Self {
-        let old = intent.old.as_ref();
-        let node = old.and_then(|old| observed?.nodes.get(old));
-        let observation = node.map(|node| &node.observation);
-        let facts = observation.and_then(|observation| observation.facts.as_ref());
-        // If another process answers by now, nothing shows until when the withdrawn process answered.
-        let facts = facts.filter(|facts| {
-            facts.is_primary() && intent.old_run_id.as_ref() == Some(&facts.run_id)
-        });
-        let observation = observation.filter(|_| facts.is_some());
-        Self {
-            old: intent.old.clone(),
-            process: intent.old_run_id.clone(),
-            switchover: intent.switchover.is_some(),
-            writable_until: observation.and_then(|it| match (it.answering, it.unproven) {
-                (true, None) => Some(now),
-                (true, Some(_)) => None,
-                (false, _) => it.last_alive,
-            }),
-            held: facts.map(|facts| (facts.replication_id.clone(), facts.offset)),
-            lacks: None,
-        }
-    }
-
-    /// Takes in that `node` is about to be promoted.
-    fn chosen(&mut self, node: &NodeAddr, observed: &Observed) {
-        let facts = observed.nodes.get(node).and_then(ObservedNode::last_known);
-        self.lacks = self.held.as_ref().and_then(|(history, bytes)| {
-            let has = extent(facts?, history)?;
-            Some((node.clone(), bytes.saturating_sub(has)))
-        });
-    }
-
-    fn done(self, primary: &NodeAddr, generation: Generation, view: View<'_>) -> Done {
-        let lacks = self.lacks.filter(|(node, _)| node == primary);
-        let published = view.observed.published.as_ref();
-        let process = published.and_then(|published| published.run_id.as_ref());
-        let same_address = self.old.as_ref() == Some(primary);
-        Done {
-            another_process: same_address
-                && self.process.is_some()
-                && self.process.as_ref() != process,
-            to: primary.clone(),
-            switchover: self.switchover,
-            generation,
-            not_writable: self.writable_until.map(|at| view.now.since(at)),
-            lacked: lacks.map(|(_, bytes)| bytes),
-            from: self.old,
         }
     }
 }

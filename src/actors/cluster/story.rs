@@ -251,6 +251,22 @@ fn tell(event: &Event) {
             let by = by.as_ref().map(tracing::field::display);
             tracing::info!(%primary, by, generation = generation.0, "the primary is published");
         }
+        Event::CalledOff {
+            primary,
+            switchover: true,
+            generation,
+        } => tracing::warn!(
+            %primary, generation = generation.0,
+            "switchover called off: the primary is the same as before"
+        ),
+        Event::CalledOff {
+            primary,
+            generation,
+            ..
+        } => tracing::info!(
+            %primary, generation = generation.0,
+            "failover called off: the primary is the same as before"
+        ),
         Event::Done(done) => log_done(done),
         Event::Draining {
             node,

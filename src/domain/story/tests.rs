@@ -11,6 +11,8 @@ use crate::domain::node::{Generation, KeeperId, Moment};
 use crate::domain::plan::tests::builder::{Cluster, NOW, addr, cluster};
 use crate::domain::plan::{Hold, Plan};
 
+mod called_off;
+
 fn trio() -> Cluster {
     let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
     let mut cluster = cluster.published("a");
