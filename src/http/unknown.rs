@@ -1,7 +1,7 @@
 //! The log of requests for unknown clusters, unknown nodes and unreadable state headers. Clients can send any name,
 //! as often as they like. So each name is logged once a minute, and only a few names in that time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +14,7 @@ use super::backend::Unanswered;
 use super::error::{HeaderRead, RequestError};
 use super::state_header::BadStateHeader;
 use crate::actors::cluster_api::{NodeRef, Reason};
-use crate::domain::node::Moment;
+use crate::domain::node::{Moment, NodeAddr};
 
 /// The time before the same name is logged again.
 const EVERY: Duration = Duration::from_mins(1);
@@ -113,14 +113,25 @@ impl HttpState {
         let asked = short(&node.to_string());
         if self.is_news(cluster, &asked) {
             let known = self.known_nodes(cluster);
+            let node_of = self.other_cluster_of(node, cluster);
             tracing::warn!(
                 cluster,
                 asked,
                 from = from.map(tracing::field::display),
                 known,
+                node_of,
                 "a check asks for a node that the cluster does not have: answered 404"
             );
         }
+    }
+
+    /// The cluster, apart from `asked`, that has the node by its configured name or address.
+    fn other_cluster_of(&self, node: &NodeRef, asked: &str) -> Option<String> {
+        let others = self.backend.clusters().into_iter();
+        let mut others = others.filter(|cluster| cluster.as_str() != asked);
+        let has_it = |nodes: Vec<NodeAddr>| has(&nodes, node);
+        let other = others.find(|cluster| has_it(self.backend.nodes(cluster.as_str())));
+        other.map(|cluster| cluster.to_string())
     }
 
     pub(super) fn log_unknown_cluster(
@@ -194,6 +205,13 @@ impl HttpState {
     }
 }
 
+/// Whether the node is among `nodes` by its configured name or address.
+fn has(nodes: &[NodeAddr], node: &NodeRef) -> bool {
+    let unresolved = BTreeSet::new();
+    node.find(nodes.iter().map(|it| (it, &unresolved)))
+        .is_some()
+}
+
 fn count(what: &'static str, cluster: &str) {
     let cluster = cluster.to_owned();
     ::metrics::counter!("redis_keeper_http_unknown_total", "what" => what, "cluster" => cluster)
@@ -257,6 +275,33 @@ mod tests {
         }
         assert!(lines <= 2 * (MOST + 1), "{lines} lines in 100 s");
         assert_eq!(counted + told.more, 100_000);
+    }
+
+    #[test]
+    fn a_node_is_found_in_another_cluster_by_its_name_or_address() {
+        let nodes = [
+            NodeAddr::new("redis-1", 6379),
+            NodeAddr::new("10.0.0.2", 6379),
+        ];
+        let named = |name: &str| NodeRef {
+            server_name: Some(name.to_owned()),
+            ..NodeRef::default()
+        };
+        let at = |host: &str| NodeRef {
+            address: Some((host.to_owned(), 6379)),
+            ..NodeRef::default()
+        };
+        for node in [
+            named("redis-1:6379"),
+            named("10.0.0.2:6379"),
+            at("10.0.0.2"),
+            at("redis-1"),
+        ] {
+            assert!(has(&nodes, &node), "{node}");
+        }
+        for node in [named("redis-2:6379"), named("redis-1:6380"), at("10.0.0.3")] {
+            assert!(!has(&nodes, &node), "{node}");
+        }
     }
 
     #[test]
