@@ -200,7 +200,7 @@ impl fmt::Display for Absence {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
     use crate::domain::node::NodeAddr;
@@ -233,6 +233,7 @@ mod tests {
         Explanation {
             primary: Some(NodeAddr::new("a", 1)),
             sentence: "b:1 would take over".to_owned(),
+            not_considered: BTreeSet::new(),
             next: Some(NodeAddr::new("b", 1)),
             ranking: Vec::new(),
             refused: BTreeMap::new(),

@@ -10,7 +10,7 @@ use super::facts::Lag;
 use super::lease::Unacknowledged;
 use super::lineage::promotions_back;
 use super::node::{Moment, NodeAddr};
-use super::observed::Observed;
+use super::observed::{Observed, not_considered_in_words};
 use super::plan::{Action, Hold, Plan, StateChange, plan};
 use super::policy::Policy;
 use super::published::Published;
@@ -23,6 +23,8 @@ pub struct Explanation {
     pub primary: Option<NodeAddr>,
     /// The consequence of the primary's death, in words.
     pub sentence: String,
+    /// Published nodes that could not be considered, since this keeper's file lacks them.
+    pub not_considered: BTreeSet<NodeAddr>,
     /// The node that would take over, holds aside; `None` if no node may.
     pub next: Option<NodeAddr>,
     /// All nodes that may take over, the best first.
@@ -82,6 +84,7 @@ pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation
         return Explanation {
             primary: None,
             sentence: format!("no failover: {}", held_by.join("; ")),
+            not_considered: BTreeSet::new(),
             next: None,
             ranking: Vec::new(),
             refused: BTreeMap::new(),
@@ -135,9 +138,12 @@ pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation
         .into_iter()
         .map(|(node, (family, version))| (node, format!("{family} {version}")))
         .collect();
+    let not_considered = observed.not_considered(primary.as_ref());
     Explanation {
         sentence: sentence(next.as_ref(), &refused, &left_behind, &held_by)
-            + &marred(next.as_ref(), &present),
+            + &marred(next.as_ref(), &present)
+            + &not_considered_in_words(&not_considered),
+        not_considered,
         primary,
         next,
         ranking,
@@ -159,7 +165,7 @@ impl Explanation {
             &self.refused,
             &self.left_behind,
             &self.held_by,
-        );
+        ) + &not_considered_in_words(&self.not_considered);
         self
     }
 }

@@ -23,9 +23,12 @@ use super::sentinels::{AtNode, SentinelWatch};
 use super::verdict::Verdict;
 use super::witness::Witness;
 
+pub(super) use unlisted::not_considered_in_words;
+
 mod lag;
 mod node;
 mod overlap;
+mod unlisted;
 
 /// One cluster as this keeper observes it.
 #[derive(Debug, Clone, PartialEq, Eq)]

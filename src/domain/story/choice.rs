@@ -1,12 +1,13 @@
 //! Why a node was chosen to take over, and why no other node was.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::super::election::{Election, Ineligibility, elect, priority};
 use super::super::facts::NodeFacts;
 use super::super::lineage::held;
 use super::super::node::{Moment, NodeAddr};
-use super::super::observed::Observed;
+use super::super::observed::{Observed, not_considered_in_words};
 use super::super::policy::{Criterion, Policy};
 
 /// The reasons, to be displayed in words: `has most data, priority 100; C not: 120 bytes behind`.
@@ -17,6 +18,8 @@ pub struct Choice {
     lacks: Option<u64>,
     priority: u32,
     others: Vec<(NodeAddr, String)>,
+    /// Published nodes that this keeper's file lacks.
+    not_considered: BTreeSet<NodeAddr>,
 }
 
 /// Why `chosen` is to take over, by an election held now; `None` if the node does not answer.
@@ -55,6 +58,7 @@ pub fn choice(
         lacks: None,
         priority: priority(chosen, contest.chosen.1, policy),
         others: beaten.chain(refused).collect(),
+        not_considered: observed.not_considered(replaced),
     })
 }
 
@@ -132,6 +136,6 @@ impl fmt::Display for Choice {
         for (other, why) in &self.others {
             write!(f, "; {other} not: {why}")?;
         }
-        Ok(())
+        f.write_str(&not_considered_in_words(&self.not_considered))
     }
 }

@@ -70,6 +70,7 @@ pub(super) fn explanation() -> Explanation {
         primary: Some(primary()),
         sentence: "10.0.0.2:6379 would take over; 10.0.0.3:6379 not, because it has priority 0"
             .to_owned(),
+        not_considered: BTreeSet::new(),
         next: Some(next.clone()),
         ranking: vec![Successor {
             node: next,
