@@ -9,6 +9,7 @@ pub use self::choice::{Choice, choice};
 pub use self::foresight::{Foreseen, Foresight};
 pub use self::holds::{HoldNews, HoldsTold, Weight};
 pub use self::obstacles::{News as ObstacleNews, Obstacles};
+pub use self::outside::{OutsideStream, OutsideStreamKind, OutsideStreams};
 pub use self::silence::{SilenceStory, reason};
 use super::drain::Proxy;
 use super::facts::{DownReason, Link};
@@ -23,6 +24,7 @@ mod choice;
 mod foresight;
 mod holds;
 mod obstacles;
+mod outside;
 mod silence;
 
 /// An event in a cluster.

@@ -13,8 +13,8 @@ use crate::domain::node::{Moment, NodeAddr};
 use crate::domain::plan::{Action, Hold, HoldKind};
 use crate::domain::serving::Reason;
 use crate::domain::story::{
-    Choice, Done, Event, Foreseen, Foresight, HoldNews, HoldsTold, ObstacleNews, Obstacles, Story,
-    View, Weight, choice, reason,
+    Choice, Done, Event, Foreseen, Foresight, HoldNews, HoldsTold, ObstacleNews, Obstacles,
+    OutsideStream, OutsideStreamKind, OutsideStreams, Story, View, Weight, choice, reason,
 };
 use crate::domain::verdict::Verdict;
 
@@ -24,6 +24,7 @@ pub(super) struct Log {
     story: Story,
     holds: HoldsTold,
     obstacles: Obstacles,
+    outside: OutsideStreams,
     foresight: Foresight,
     /// The kinds of holds at the last count.
     held: BTreeSet<HoldKind>,
@@ -38,6 +39,7 @@ impl Log {
             self.story.again(),
             self.holds.again(),
             self.obstacles.again(),
+            self.outside.again(),
             self.foresight.again(),
         ];
         times.into_iter().flatten().min()
@@ -64,6 +66,9 @@ impl ClusterActor {
         self.foresee(leads, now);
         for news in self.log.obstacles.look(&self.state.observed, now) {
             log_obstacle(&news, leads);
+        }
+        for stream in self.log.outside.look(&self.state.observed, now) {
+            log_outside(&stream);
         }
         self.log_holds(leads, now);
         self.log_return(now);
@@ -344,5 +349,23 @@ fn log_obstacle(news: &ObstacleNews, leads: bool) {
             tracing::warn!(%why, "nodes cannot be commanded: they are neither promoted nor repointed");
         }
         ObstacleNews::Clear => tracing::info!("all nodes can be commanded again"),
+    }
+}
+
+fn log_outside(stream: &OutsideStream) {
+    let OutsideStream { node, server, kind } = stream;
+    match kind {
+        OutsideStreamKind::Primary => tracing::warn!(
+            %node, %server,
+            "the published primary follows a server that is no node of this cluster"
+        ),
+        OutsideStreamKind::Replica => tracing::warn!(
+            %node, %server,
+            "a replica follows a server that is no node of this cluster"
+        ),
+        OutsideStreamKind::Misled => tracing::warn!(
+            %node, %server,
+            "a replica follows another server by the name or address of a node"
+        ),
     }
 }
