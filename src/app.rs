@@ -26,6 +26,7 @@ use crate::actors::zk_session::ZkSession;
 use crate::config::Config;
 use crate::domain::identity::{Nonce, Place};
 use crate::domain::lease::Lease;
+use crate::domain::timing::departure::LEAVE_WITHIN;
 use crate::http::HttpState;
 use crate::ports::clock::LeaseClock;
 use crate::ports::coordination::Coordination;
@@ -36,10 +37,6 @@ use crate::supervision::{ChildRef, Exit, OneForOne, RestartPolicy, Root, Slot};
 mod backend;
 mod http_server;
 mod tree;
-
-/// The time limit for an orderly departure from ZooKeeper. After that, the keeper's nodes stay until the session
-/// expires.
-const LEAVE_WITHIN: Duration = Duration::from_millis(500);
 
 /// How often every supervisor pings its children. A child that has not answered by the next ping is replaced.
 const PING_EVERY: Duration = Duration::from_secs(2);

@@ -40,6 +40,7 @@ pub mod settings;
 pub mod silence;
 pub mod story;
 pub mod task;
+pub mod timing;
 pub mod unproven;
 pub mod verdict;
 pub mod witness;

@@ -30,6 +30,7 @@ use crate::domain::files::Difference;
 use crate::domain::lease::Lease;
 use crate::domain::node::{KeeperId, Moment, NodeAddr};
 use crate::domain::rivals::KnownGroups;
+use crate::domain::timing::facts::{FRESH_FACTS, RELAYED_FACTS_TIMEOUT};
 use crate::domain::verdict::KeeperReport;
 use crate::ports::clock::LeaseClock;
 use crate::ports::redis::Redis;
@@ -56,13 +57,6 @@ mod story;
 mod switchover;
 mod tasks;
 mod unexplained_streams;
-
-/// How long a decision waits for fresh facts. A node that hangs delays no decision for longer.
-const FRESH_FACTS: Duration = Duration::from_millis(50);
-
-/// How long fresh facts may take when they are read for another keeper, which leads: two probes of a busy host. Only
-/// a leader that does not reach these nodes itself waits for them.
-const RELAYED_FACTS_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// The pause until nodes that did not answer are read again. Without a pause, a monitor that is down would be asked
 /// in an endless loop: its answer, none, comes at once.

@@ -21,13 +21,11 @@ use crate::actors::{Directory, Outbox};
 use crate::domain::group::{GroupAnswer, GroupToken, ProbeName};
 use crate::domain::node::{KeeperId, Moment, NodeAddr};
 use crate::domain::rivals::{Astray, KnownGroups, LeadsTo, Rival, Rivals};
+use crate::domain::timing::groups::ANSWERS_WITHIN;
 use crate::ports::clock::LeaseClock;
 use crate::ports::peers::Peers;
 use crate::ports::redis::Redis;
 use crate::supervision::ChildRef;
-
-/// How long a keeper of another group may take to answer.
-pub const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long a met name may wait until it is looked at, so that the names of several monitors are looked at together.
 const GATHERED_WITHIN: Duration = Duration::from_millis(50);

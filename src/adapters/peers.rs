@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
@@ -16,6 +15,7 @@ use crate::domain::group::GroupAnswer;
 use crate::domain::identity::{KeeperProcess, Nonce, Place};
 use crate::domain::node::{KeeperId, NodeAddr};
 use crate::domain::rehearsal::{RehearsalObstacle, RehearsalRequest};
+use crate::domain::timing::groups::CONNECTED_WITHIN;
 use crate::keeper_client::{KeeperClient, Limits};
 use crate::ports::peers::Peers;
 
@@ -23,7 +23,7 @@ mod group;
 
 /// The callers bound the time for which they wait for an answer.
 const LIMITS: Limits = Limits {
-    connection: Some(Duration::from_secs(1)),
+    connection: Some(CONNECTED_WITHIN),
     answer: None,
     // A group of about 100,000 clusters tells so much.
     longest: 32 << 20,

@@ -1,19 +1,19 @@
 //! `redis-keeper switchover`: asks a running keeper for a switchover.
 
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::args::SwitchoverArgs;
 use super::exit::Exit;
 use crate::config::{self, Config, ConfigError};
+use crate::domain::timing::switchover::ANSWERED_WITHIN;
 use crate::keeper_client::{KeeperClient, Limits, NoAnswer};
 
 /// Keepers always answer sooner, in a few hundred bytes.
 const LIMITS: Limits = Limits {
     connection: None,
-    answer: Some(Duration::from_secs(10)),
+    answer: Some(ANSWERED_WITHIN),
     longest: 4 << 20,
 };
 

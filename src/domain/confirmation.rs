@@ -14,11 +14,9 @@ pub use self::poll::{PollAnswer, PollResult, PollState};
 use super::brake::Brake;
 use super::liveness::Limits;
 use super::node::{KeeperId, Moment, NodeAddr};
+use super::timing::facts::CONFIRMATION_GOOD_FOR;
 
 mod poll;
-
-/// For how long a complete confirmation is valid: the withdrawal follows within this time, or the leader asks again.
-const GOOD_FOR: Duration = Duration::from_secs(1);
 
 /// For how long the leader waits for the other keepers' findings at least, where the primary may still serve.
 const POLL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -227,7 +225,7 @@ impl Confirmation {
             finding,
             alone,
             steady,
-            until: now.after(GOOD_FOR),
+            until: now.after(CONFIRMATION_GOOD_FOR),
         });
     }
 
@@ -374,7 +372,7 @@ impl Confirmation {
                 poll,
                 poll_result,
                 carried,
-            } if now < carried.unwrap_or(poll.until).after(GOOD_FOR) => {
+            } if now < carried.unwrap_or(poll.until).after(CONFIRMATION_GOOD_FOR) => {
                 let held = own.confirms() && now >= poll.until;
                 if carried.is_some() || held {
                     return Next::Withdraw;

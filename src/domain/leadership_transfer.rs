@@ -12,20 +12,10 @@ use std::time::Duration;
 use super::names::mentioned;
 use super::node::{KeeperId, Moment, NodeAddr};
 use super::published::Published;
+use super::timing::step_down::{
+    FILES_NOT_AGAIN_WITHIN, FILES_SETTLE, NOT_AGAIN_WITHIN, STEP_DOWN_AFTER_AT_LEAST,
+};
 use super::verdict::{KeeperReport, Verdict, voters};
-
-/// How long a keeper that has stepped down does not do so again.
-const NOT_AGAIN_WITHIN: Duration = Duration::from_mins(1);
-
-/// The same for a keeper whose file lacks more than that of the next keeper.
-const FILES_NOT_AGAIN_WITHIN: Duration = Duration::from_secs(10);
-
-/// How long a file must have lacked more than others. A keeper that has just started has yet to report what its own
-/// file lacks.
-const FILES_SETTLE: Duration = Duration::from_secs(1);
-
-/// How long a keeper must have seen less than others at least, however short the mark-down time is.
-const STEP_DOWN_AFTER_AT_LEAST: Duration = Duration::from_secs(3);
 
 /// How long a keeper must have seen less than another before it steps down. A keeper votes nodes down only after
 /// `mark_down`, so others may be about to.

@@ -4,15 +4,9 @@
 //! that a look finds are asked before the look is over.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use super::node::{Moment, NodeAddr};
-
-/// How long a look counts. A group that begins later looks itself, and asks the keepers that it finds.
-pub const COUNTS_FOR: Duration = Duration::from_secs(5);
-
-/// From one look in advance to the next. So the last one still counts, whenever the change comes.
-const AHEAD_EVERY: Duration = Duration::from_millis(2_500);
+use super::timing::groups::{AHEAD_EVERY, COUNTS_FOR};
 
 /// The looks of one leadership.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -61,6 +55,8 @@ impl Looks {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn at(seconds: u64) -> Moment {

@@ -1,24 +1,14 @@
 //! Changes of primary from outside, and when they are too many (RK-12): another manager is at work.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::facts::NodeFacts;
 use super::node::{Moment, NodeAddr};
 use super::published::Published;
+use super::timing::managers::BREAKER_WITHIN;
 
 /// How many changes from outside trip the breaker.
 pub const TOO_MANY: usize = 3;
-
-/// The time within which they must occur.
-pub const WITHIN: Duration = Duration::from_mins(1);
-
-/// How long the breaker holds the cluster, from the moment at which a keeper saw it tripped.
-pub const HELD_FOR: Duration = Duration::from_mins(10);
-
-/// After this long without another change, the other manager has come to an end: the leader gives up a primary that
-/// was demoted.
-pub const SETTLED_AFTER: Duration = Duration::from_secs(10);
 
 /// The changes of role that the leader saw and had not commanded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -58,7 +48,7 @@ impl OutsideChanges {
             false if ours => &mut self.demotions,
             _ => return false,
         };
-        changes.retain(|change| at.since(*change) < WITHIN);
+        changes.retain(|change| at.since(*change) < BREAKER_WITHIN);
         changes.push(at);
         true
     }
@@ -67,7 +57,7 @@ impl OutsideChanges {
     /// both.
     pub fn lately(&self, now: Moment) -> usize {
         let lately = |changes: &[Moment]| {
-            let recent = changes.iter().filter(|at| now.since(**at) < WITHIN);
+            let recent = changes.iter().filter(|at| now.since(**at) < BREAKER_WITHIN);
             recent.count()
         };
         lately(&self.promotions).max(lately(&self.demotions))
@@ -87,6 +77,8 @@ impl OutsideChanges {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::plan::tests::builder::{addr, cluster};
     use super::*;
 

@@ -10,11 +10,8 @@ use std::time::Duration;
 
 use super::identity::{KeeperProcess, Nonce, Place};
 use super::node::{KeeperId, Moment};
+use super::timing::rehearsal::{AGAIN, EVERY, PROVES_FOR};
 
-/// From one rehearsal with a keeper to the next.
-const EVERY: Duration = Duration::from_mins(1);
-/// From one attempt to the next, until the outcome of rehearsals with that keeper is known.
-const AGAIN: Duration = Duration::from_secs(10);
 /// From when a keeper is known, or ZooKeeper answers again, to the first rehearsal with that keeper.
 const FIRST: Duration = Duration::from_secs(2);
 /// First rehearsals are spread over this time.
@@ -27,8 +24,6 @@ const TOLD_AFTER: u32 = 2;
 /// - the answer of another keeper is forgotten. Fewer prove nothing, since a load balancer leads to the right keeper
 ///   now and then.
 const STEADY_AFTER: u32 = 5;
-/// How long a rehearsal that came from another place proves that this keeper can be reached.
-pub const PROVES_FOR: Duration = Duration::from_secs(150);
 
 /// One keeper's question to another: which process answers at this address?
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,45 +7,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::time::Duration;
 
 use super::group::{GroupAnswer, GroupToken, OtherGroup, ProbeName};
 use super::node::{KeeperId, Moment, NodeAddr};
+use super::timing::groups::{
+    ASKED_EVERY, FIRST_RETRY, FORGOTTEN_AFTER, LAST_RETRY, NAME_FORGOTTEN_AFTER,
+    ONCE_FORGOTTEN_AFTER, ROUND_EVERY, TWICE_AFTER,
+};
 
 pub use astray::{Astray, LeadsTo};
 
 mod astray;
-
-/// How long after the first answer another one counts as the second.
-pub const TWICE_AFTER: Duration = Duration::from_secs(2);
-
-/// How often a keeper of a group that has answered is asked again: its published primary may have changed.
-pub const ASKED_EVERY: Duration = Duration::from_secs(2);
-
-/// How long a group is a rival after its last answer.
-pub const FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
-
-/// The same for a group that has not answered twice: a keeper that is just being moved to another prefix holds no
-/// cluster for long.
-pub const ONCE_FORGOTTEN_AFTER: Duration = Duration::from_secs(5);
 
 /// How many names are remembered.
 pub const NAMES_REMEMBERED: usize = 64;
 
 /// How many keepers are asked at once.
 pub const ASKED_AT_ONCE: usize = 4;
-
-/// From one round of questions to the next.
-const ROUND_EVERY: Duration = Duration::from_millis(500);
-
-/// How long after its first failure a keeper is asked again; doubled with each failure.
-const FIRST_RETRY: Duration = Duration::from_secs(5);
-
-/// The longest time after which a keeper is asked again.
-const LAST_RETRY: Duration = Duration::from_mins(5);
-
-/// A name that was not met for this long is forgotten.
-const NAME_FORGOTTEN_AFTER: Duration = Duration::from_mins(15);
 
 /// How many names that do not lead to their keepers are reported.
 const ASTRAY_SHOWN: usize = 8;

@@ -4,18 +4,8 @@
 //! names of a Sentinel's connections, which are all that a keeper sees. No client may stop failovers for ever. So a
 //! Sentinel has a limited time to replace a primary that is down; then the keepers go on without it.
 
-use std::time::Duration;
-
 use super::node::{Moment, NodeAddr};
-
-/// How long a Sentinel may take to replace a primary that the keepers find down. A Sentinel with default settings
-/// takes half of that: `down-after-milliseconds` is 30 s.
-const SENTINEL_TIMEOUT: Duration = Duration::from_mins(1);
-
-/// How long a Sentinel counts as present after it was seen last. After each failover a Sentinel closes all of its
-/// connections. New ones follow within a second or two: `SENTINEL_PING_PERIOD` and `sentinelReconnectInstance` in
-/// <https://github.com/redis/redis/blob/7.0/src/sentinel.c>.
-const GONE_AFTER: Duration = Duration::from_secs(5);
+use super::timing::managers::{SENTINEL_GONE_AFTER, SENTINEL_TIMEOUT};
 
 /// A Sentinel at a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +44,7 @@ impl SentinelWatch {
         let remembered = self
             .last
             .take()
-            .filter(|(_, at)| now < at.after(GONE_AFTER));
+            .filter(|(_, at)| now < at.after(SENTINEL_GONE_AFTER));
         self.last = seen.map(|seen| (seen, now)).or(remembered);
         let sentinel = self.last.is_some();
         self.down_since = primary_down.then(|| self.down_since.unwrap_or(now));
@@ -67,7 +57,7 @@ impl SentinelWatch {
     /// A Sentinel that counts as present, and when it is forgotten unless it is seen again.
     pub fn there(&self) -> Option<(&AtNode, Moment)> {
         let (sentinel, at) = self.last.as_ref()?;
-        Some((sentinel, at.after(GONE_AFTER)))
+        Some((sentinel, at.after(SENTINEL_GONE_AFTER)))
     }
 
     /// Whether a Sentinel that is there holds the keepers back.
@@ -82,6 +72,8 @@ impl SentinelWatch {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn at(seconds: u64) -> Moment {

@@ -1,8 +1,6 @@
 //! Operations of an operator. Any keeper takes a request; a keeper that does not lead passes the request on to the
 //! leader.
 
-use std::time::Duration;
-
 use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
@@ -16,6 +14,7 @@ use super::{HttpState, views};
 use crate::actors::messages::{NotAcknowledged, NotDropped, NotSwitched, Switched};
 use crate::domain::node::{KeeperId, NodeAddr};
 use crate::domain::observed::Requested;
+use crate::domain::timing::switchover::{LEADER_ANSWERS_WITHIN, LEADER_CONNECTS_WITHIN};
 use crate::keeper_client::{KeeperClient, Limits, NoAnswer};
 
 /// The header of a request that another keeper has passed on, with the id of the leader that it is meant for. A
@@ -27,8 +26,8 @@ const TO_ANYBODY: &str = "1";
 
 /// How long a keeper waits for the leader. The leader itself answers sooner, in a few hundred bytes.
 const LIMITS: Limits = Limits {
-    connection: Some(Duration::from_secs(2)),
-    answer: Some(Duration::from_secs(8)),
+    connection: Some(LEADER_CONNECTS_WITHIN),
+    answer: Some(LEADER_ANSWERS_WITHIN),
     longest: 4 << 20,
 };
 

@@ -1,7 +1,6 @@
 //! Other groups of keepers that look after this cluster (RK-12): what this actor knows of them, and tells them.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use actix::prelude::*;
 use futures::future::join_all;
@@ -9,20 +8,13 @@ use tokio::time::timeout;
 
 use super::ClusterActor;
 use super::state::State;
-use crate::actors::groups::ANSWERS_WITHIN;
 use crate::actors::messages::{
     Acknowledge, AskOtherGroups, DescribeCluster, FindOtherGroups, ListClientsNow, NotAcknowledged,
 };
 use crate::domain::group::{GroupCluster, OtherGroup};
-use crate::domain::looks::COUNTS_FOR;
 use crate::domain::node::{Moment, NodeAddr};
 use crate::domain::rivals::{Astray, Rival, astray_at, of_cluster};
-
-/// How long a change waits for the look at one node. A monitor gives its look up sooner.
-const LOOKS_WITHIN: Duration = Duration::from_millis(100);
-
-/// How much longer the answers of all other keepers together may take than the answer of a single one.
-const MARGIN: Duration = Duration::from_millis(100);
+use crate::domain::timing::groups::{ANSWERS_MARGIN, ANSWERS_WITHIN, COUNTS_FOR, LOOKS_WITHIN};
 
 impl ClusterActor {
     /// Looks for other groups at these nodes. Waits until the keepers found there have been asked.
@@ -36,7 +28,7 @@ impl ClusterActor {
         let groups = self.links.groups.clone();
         async move {
             looks.await;
-            let _ = timeout(ANSWERS_WITHIN + MARGIN, groups.send(AskOtherGroups)).await;
+            let _ = timeout(ANSWERS_WITHIN + ANSWERS_MARGIN, groups.send(AskOtherGroups)).await;
         }
     }
 

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 
 use actix::prelude::*;
 
-use super::{ClusterActor, READ_AGAIN_AFTER, RELAYED_FACTS_TIMEOUT};
+use super::{ClusterActor, READ_AGAIN_AFTER};
 use crate::actors::messages::SharedState;
 use crate::domain::drain::{Drain, ProxyReport};
 use crate::domain::facts::ConnectionState;
 use crate::domain::node::{Generation, KeeperId, Moment, NodeAddr};
 use crate::domain::observed::Observed;
+use crate::domain::timing::facts::RELAYED_FACTS_TIMEOUT;
 use crate::domain::verdict::{KeeperReport, ProcessEnd, gone};
 
 impl ClusterActor {

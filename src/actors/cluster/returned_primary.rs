@@ -6,9 +6,10 @@
 
 use actix::prelude::*;
 
+use super::ClusterActor;
 use super::state::State;
-use super::{ClusterActor, RELAYED_FACTS_TIMEOUT};
 use crate::domain::node::NodeAddr;
+use crate::domain::timing::facts::RELAYED_FACTS_TIMEOUT;
 
 impl State {
     /// The other nodes, if they are to be read now: once for each process that answers at the published address.

@@ -1,7 +1,5 @@
 //! The switchover that an operator waits for, from the request to its outcome.
 
-use std::time::Duration;
-
 use actix::prelude::*;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -13,12 +11,7 @@ use crate::domain::node::{Generation, NodeAddr};
 use crate::domain::observed::Requested;
 use crate::domain::plan::{Action, Hold, Plan};
 use crate::domain::published::Published;
-
-/// How long fresh facts may take while an operator waits and no failover is urgent.
-const ASKED_FACTS: Duration = Duration::from_secs(1);
-
-/// How long an operator waits for a switchover. A switchover takes milliseconds, or is called off.
-const SWITCHED_WITHIN: Duration = Duration::from_secs(5);
+use crate::domain::timing::switchover::{ASKED_FACTS, SWITCHED_WITHIN};
 
 /// One switchover under way.
 #[derive(Debug)]

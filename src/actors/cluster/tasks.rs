@@ -5,20 +5,17 @@
 //! - The keeper that carries the task out reports the outcome while the task is listed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::{ClusterActor, FRESH_FACTS};
+use super::ClusterActor;
 use crate::actors::messages::{Delegate, PerformTask, TaskPerformed};
 use crate::domain::node::{Epoch, KeeperId, Moment};
 use crate::domain::task::{Task, TaskId, TaskOutcome};
+use crate::domain::timing::facts::{FRESH_FACTS, OUTCOME_TIMEOUT};
 use crate::domain::verdict::KeeperReport;
-
-/// How long the leader waits for the outcome of a task.
-const OUTCOME_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The tasks given and the tasks taken.
 #[derive(Debug, Default)]
@@ -208,6 +205,8 @@ impl Handler<TaskPerformed> for ClusterActor {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::domain::node::NodeAddr;
     use crate::domain::task::TaskCommand;

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use actix::prelude::*;
 
 use super::state::State;
-use super::{ClusterActor, READ_AGAIN_AFTER, RELAYED_FACTS_TIMEOUT};
+use super::{ClusterActor, READ_AGAIN_AFTER};
 use crate::domain::node::NodeAddr;
+use crate::domain::timing::facts::RELAYED_FACTS_TIMEOUT;
 
 impl State {
     /// The primary, if it is to be read again: once for each history of each replica.

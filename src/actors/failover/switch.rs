@@ -3,18 +3,9 @@
 use std::time::Duration;
 
 use crate::domain::node::NodeAddr;
+use crate::domain::timing::switchover::{CAUGHT_UP_WITHIN, PAUSE_MARGIN, PROMOTED_BY};
 use crate::ports::clock::LeaseClock;
 use crate::ports::redis::{CommandConnection, CommandError, Remember};
-
-/// By when the promotion must be confirmed, counted from just before the pause. A promotion that is confirmed later
-/// may have been carried out after the pause.
-const PROMOTED_BY: Duration = Duration::from_millis(800);
-
-/// How much longer the pause lasts at least, however soon HAProxies follow: the publication may be slow.
-const MARGIN: Duration = Duration::from_millis(1_200);
-
-/// How long the successor may take to catch up. Clients' writes wait meanwhile.
-const CAUGHT_UP_WITHIN: Duration = Duration::from_millis(100);
 
 /// How often the successor is asked for its offset.
 const ASK_EVERY: Duration = Duration::from_millis(1);
@@ -28,7 +19,7 @@ const ASK_EVERY: Duration = Duration::from_millis(1);
 ///
 /// Source: <https://redis.io/docs/latest/commands/client-pause/>.
 pub(super) fn longest_pause(drain: Duration) -> Duration {
-    PROMOTED_BY + drain.max(MARGIN)
+    PROMOTED_BY + drain.max(PAUSE_MARGIN)
 }
 
 /// Promotes `to` in place of `from`, on a connection to each. The caller later has the servers remember their roles.

@@ -17,6 +17,7 @@ use super::{Connection, NodeMonitor};
 use crate::actors::Outbox;
 use crate::actors::messages::{KeepersMet, ListClients, ListClientsNow, ProbesNamed};
 use crate::domain::node::Moment;
+use crate::domain::timing::groups::{AT_ONCE_WITHIN, LOOK_AT_LEAST_EVERY};
 use crate::ports::redis::Clients;
 
 /// The least time from one look to the next.
@@ -28,18 +29,11 @@ const LOOK_EVERY_PER_CLIENT: Duration = Duration::from_millis(30);
 /// The divisor of that time on a new connection, or when another keeper says that it is there.
 const SOONER: u32 = 30;
 
-/// The longest time from one look to the next. Also the time after a look that the server refused, or that would have
-/// burdened the server.
-const LOOK_AT_LEAST_EVERY: Duration = Duration::from_mins(10);
-
 /// The time after a look that took too long.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_mins(2);
 
 /// From the first look to the second one: a keeper of another group may have been started together with this one.
 const SECOND_LOOK_AFTER: Duration = Duration::from_secs(3);
-
-/// How long a look that an actor waits for may take, even if the next probe is due.
-const AT_ONCE_WITHIN: Duration = Duration::from_millis(50);
 
 /// A look with less time than this before the next probe is not begun.
 const LOOK_TAKES: Duration = Duration::from_millis(20);

@@ -1,10 +1,8 @@
 //! The messages of other actors to the session.
 
-use std::rc::Rc;
-use std::time::Duration;
-
 use actix::prelude::*;
 use futures::future::ready;
+use std::rc::Rc;
 
 use super::cluster::Cluster;
 use super::guarded_write::{GuardError, Guarded, check};
@@ -16,12 +14,10 @@ use crate::actors::messages::{
 };
 use crate::domain::node::{ClusterName, Generation};
 use crate::domain::published::Published;
+use crate::domain::timing::departure::CLOSED_WITHIN;
 use crate::layout::keeper::KeeperRecord;
 use crate::layout::paths;
 use crate::ports::coordination::{Session, SessionState};
-
-/// How long [`Leave`] waits for the session to be closed.
-const LEAVE_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl ZkSession {
     pub(super) fn unsubscribe(&mut self, name: &ClusterName) {
@@ -314,7 +310,7 @@ impl Handler<Leave> for ZkSession {
         let closed = async move {
             if let Some(mut state) = state {
                 let over = state.wait_for(|state| *state == SessionState::Expired);
-                if tokio::time::timeout(LEAVE_TIMEOUT, over).await.is_err() {
+                if tokio::time::timeout(CLOSED_WITHIN, over).await.is_err() {
                     tracing::warn!("coordination did not confirm the farewell");
                 }
             }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::time::timeout;
@@ -15,11 +14,7 @@ use crate::domain::rehearsal::{
     Address, Addresses, Advertised, RehearsalNews, RehearsalObstacle, RehearsalRequest, answered,
     own_address, sharing, two_sharing,
 };
-
-/// How long a name may take to resolve.
-const RESOLVES_WITHIN: Duration = Duration::from_secs(3);
-/// How long the answer to a rehearsal may take.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
+use crate::domain::timing::rehearsal::{ANSWERS_WITHIN, RESOLVES_WITHIN};
 
 /// The findings of one attempt.
 struct Attempt {

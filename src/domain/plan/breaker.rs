@@ -7,14 +7,16 @@
 //!   clients have no primary.
 
 use super::super::node::{Moment, NodeAddr};
-use super::super::outside::{HELD_FOR, SETTLED_AFTER, TOO_MANY};
+use super::super::outside::TOO_MANY;
 use super::super::published::Published;
+use super::super::timing::managers::{BREAKER_HELD_FOR, BREAKER_SETTLED_AFTER};
 use super::{Action, Hold, Plan, Situation, StateChange};
 
 /// Trips the breaker, or closes it again, if one of the two is due.
 pub(super) fn turn(situation: &Situation<'_>, published: &Published) -> Option<Plan> {
     let observed = situation.observed;
-    let over = |since: Moment| situation.now >= since.after(HELD_FOR) || observed.acknowledged;
+    let over =
+        |since: Moment| situation.now >= since.after(BREAKER_HELD_FOR) || observed.acknowledged;
     let breaker = match observed.breaker_since.filter(|_| published.breaker) {
         Some(since) if over(since) => false,
         None if observed.outside_changes >= TOO_MANY => true,
@@ -31,7 +33,7 @@ pub(super) fn hold(situation: &Situation<'_>, published: &Published) -> Option<P
         .observed
         .breaker_since
         .filter(|_| published.breaker)?;
-    let end = since.after(HELD_FOR);
+    let end = since.after(BREAKER_HELD_FOR);
     Some(Plan {
         again: Some(end),
         ..Plan::hold(Hold::ChangedFromOutside {
@@ -45,7 +47,7 @@ pub(super) fn hold(situation: &Situation<'_>, published: &Published) -> Option<P
 pub(super) fn hold_of_demoted(situation: &Situation<'_>, held: Plan) -> Option<Plan> {
     let observed = situation.observed;
     let last = observed.breaker_since.max(observed.outside_changed)?;
-    let settled = last.after(SETTLED_AFTER);
+    let settled = last.after(BREAKER_SETTLED_AFTER);
     (situation.now < settled).then(|| Plan {
         again: held.again.into_iter().chain([settled]).min(),
         ..held

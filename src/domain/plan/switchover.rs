@@ -7,19 +7,14 @@
 //!
 //! Up to step 3 the primary can be published again at any moment without a loss. Any leader does so at any doubt.
 
-use std::time::Duration;
-
 use super::super::election::elect;
 use super::super::facts::{Link, NodeFacts, Upstream};
 use super::super::node::NodeAddr;
 use super::super::observed::Requested;
 use super::super::published::{Intent, Published, Step};
+use super::super::timing::switchover::ACKNOWLEDGED_WITHIN;
 use super::finish::{choosing, promoted, shows_soon};
 use super::{Action, Hold, Plan, Situation, StateChange, publishing, withdrawing};
-
-/// How long the other keepers may take to acknowledge the withdrawal; usually they take milliseconds. Meanwhile no
-/// client can write, so a late keeper calls the switchover off.
-const ACKNOWLEDGED_WITHIN: Duration = Duration::from_millis(500);
 
 /// How many bytes of replication stream the successor may be behind, at most: it catches up within the pause of
 /// writes.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::super::group::GroupCluster;
 use super::super::node::{ClusterName, KeeperId};
 use super::*;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::builder::{Cluster, NOW, addr, cluster};
 use crate::domain::node::Moment;
 use crate::domain::observed::Requested;
-use crate::domain::outside::{HELD_FOR, TOO_MANY};
+use crate::domain::outside::TOO_MANY;
 use crate::domain::plan::{Hold, StateChange};
+use crate::domain::timing::managers::BREAKER_HELD_FOR;
 
 fn trio() -> Cluster {
     let cluster = cluster().primary("a").replica("b", "a").replica("c", "a");
@@ -97,7 +98,7 @@ fn it_is_closed_after_ten_minutes_or_by_an_operators_word() {
         assert_eq!(change, StateChange::Note);
         assert!(!state.breaker);
     };
-    closed(&trio().promoted("b").tripped(HELD_FOR.as_secs()));
+    closed(&trio().promoted("b").tripped(BREAKER_HELD_FOR.as_secs()));
     let mut acknowledged = trio().promoted("b").tripped(1);
     acknowledged.observed.acknowledged = true;
     closed(&acknowledged);

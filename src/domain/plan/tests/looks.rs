@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::builder::{Cluster, NOW, addr, cluster};
 use crate::domain::group::{GroupToken, OtherGroup};
-use crate::domain::looks::{COUNTS_FOR, Looks};
+use crate::domain::looks::Looks;
 use crate::domain::node::{ClusterName, KeeperId, Moment, NodeAddr};
 use crate::domain::plan::{Action, StateChange};
+use crate::domain::timing::groups::COUNTS_FOR;
 
 fn trio() -> Cluster {
     cluster()
