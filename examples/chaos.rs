@@ -28,30 +28,13 @@ mod namespace;
 #[path = "../tests/partition/network.rs"]
 #[allow(dead_code, reason = "the partition test uses the rest")]
 mod network;
-#[path = "../tests/scenarios/support"]
-#[allow(dead_code, reason = "the scenarios use the rest")]
-mod support {
-    pub(crate) mod background;
-    pub(crate) mod etc;
-    pub(crate) mod haproxy;
-    pub(crate) mod keeper;
-    pub(crate) mod leadership;
-    pub(crate) mod link;
-    pub(crate) mod net;
-    pub(crate) mod process;
-    pub(crate) mod redis;
-    pub(crate) mod session;
-    pub(crate) mod wait;
-    pub(crate) mod zookeeper;
-
-    pub(crate) use self::background::BACKGROUND;
-}
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use keeper_site::BACKGROUND;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
@@ -61,7 +44,6 @@ use self::operator::Operator;
 use self::schedule::{Cluster, draw_clusters, draw_round};
 use self::site::Site;
 use self::striker::Striker;
-use self::support::BACKGROUND;
 use self::verdict::{Verdict, keep_logs};
 use self::whole::{same_data, settled};
 

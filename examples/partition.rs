@@ -6,35 +6,15 @@
 #[path = "../tests/partition/script.rs"]
 mod script;
 
-#[path = "../tests/scenarios/support"]
-#[allow(dead_code, reason = "the scenarios use the rest")]
-mod support {
-    pub(crate) mod background;
-    pub(crate) mod etc;
-    pub(crate) mod haproxy;
-    pub(crate) mod keeper;
-    pub(crate) mod leadership;
-    pub(crate) mod link;
-    pub(crate) mod net;
-    pub(crate) mod process;
-    pub(crate) mod redis;
-    pub(crate) mod sentinel;
-    pub(crate) mod session;
-    pub(crate) mod wait;
-    pub(crate) mod zookeeper;
-
-    pub(crate) use self::background::BACKGROUND;
-}
-
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use keeper_site::BACKGROUND;
 
 use self::script::Script;
 use self::script::figures::Figures;
 use self::script::site::{Manager, Names};
-use self::support::BACKGROUND;
 
 /// The time before the cut, and the shortest time after the cut.
 const AROUND: Duration = Duration::from_secs(10);

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
+use keeper_site::keeper::{Keepers, Settings};
+use keeper_site::net::Net;
+use keeper_site::process::Process;
+use keeper_site::redis::Redis;
+use keeper_site::zookeeper::ZooKeeper;
 use rustix::process::Signal;
 
-use super::support::keeper::{Keepers, Settings};
-use super::support::net::Net;
-use super::support::process::Process;
-use super::support::redis::Redis;
-use super::support::zookeeper::ZooKeeper;
 use super::{kill_and_time, sentinels, show, show_logs};
 
 const MARK_DOWN: Duration = Duration::from_secs(1);

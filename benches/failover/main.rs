@@ -11,10 +11,10 @@
 
 use std::time::{Duration, Instant};
 
+use keeper_site::background::BACKGROUND;
+use keeper_site::keeper::Keepers;
+use keeper_site::redis::{Redis, connect};
 use redis::aio::MultiplexedConnection;
-use support::background::BACKGROUND;
-use support::keeper::Keepers;
-use support::redis::{Redis, connect};
 
 mod host_loss;
 mod reborn;
@@ -22,26 +22,6 @@ mod sentinels;
 mod storm;
 mod switchover;
 mod trio;
-
-#[path = "../../tests/scenarios/support"]
-#[allow(dead_code, reason = "the tests use the rest")]
-mod support {
-    pub(crate) mod background;
-    pub(crate) mod etc;
-    pub(crate) mod haproxy;
-    pub(crate) mod keeper;
-    pub(crate) mod leadership;
-    pub(crate) mod link;
-    pub(crate) mod net;
-    pub(crate) mod process;
-    pub(crate) mod redis;
-    pub(crate) mod site;
-    pub(crate) mod wait;
-    pub(crate) mod writer;
-    pub(crate) mod zookeeper;
-
-    pub(crate) use background::BACKGROUND;
-}
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

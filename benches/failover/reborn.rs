@@ -4,12 +4,13 @@
 
 use std::time::Duration;
 
+use keeper_site::keeper::{Keepers, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::zookeeper::ZooKeeper;
+
 use super::show_logs;
-use super::support::keeper::{Keepers, Settings};
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::wait::{SOON, eventually};
-use super::support::zookeeper::ZooKeeper;
 
 const KEYS: usize = 1_000;
 const MARK_DOWN: Duration = Duration::from_secs(20);

@@ -5,12 +5,11 @@ use std::fmt::Write as _;
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
+use keeper_site::net::Net;
+use keeper_site::process::{Process, command};
+use keeper_site::redis::{Redis, connect};
+use keeper_site::wait::eventually;
 use tempfile::TempDir;
-
-use super::support::net::Net;
-use super::support::process::{Process, command};
-use super::support::redis::{Redis, connect};
-use super::support::wait::eventually;
 
 /// The time limit for the Sentinels to know each other and all replicas. They find each other through the servers
 /// every two seconds, and ask for replicas every ten seconds.

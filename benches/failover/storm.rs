@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use keeper_site::keeper::{Keepers, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::zookeeper::ZooKeeper;
 use rustix::process::Signal;
 
-use super::support::keeper::{Keepers, Settings};
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::zookeeper::ZooKeeper;
 use super::{kill_and_time, sentinels, show, show_logs};
 
 const CLUSTERS: usize = 100;

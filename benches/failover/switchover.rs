@@ -4,12 +4,12 @@
 //! - the longest time between two writes of a client;
 //! - the number of acknowledged writes that were lost.
 
+use keeper_site::net::Net;
+use keeper_site::site::{RECOMMENDED, Site};
+use keeper_site::writer::Writer;
+use keeper_site::zookeeper::ZooKeeper;
 use serde_json::Value;
 
-use super::support::net::Net;
-use super::support::site::{RECOMMENDED, Site};
-use super::support::writer::Writer;
-use super::support::zookeeper::ZooKeeper;
 use super::{show, show_logs};
 
 /// The number of writes before and after the switchover.

@@ -6,10 +6,11 @@
 
 use std::time::Duration;
 
-use super::support::keeper::{Keepers, Settings};
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::zookeeper::ZooKeeper;
+use keeper_site::keeper::{Keepers, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::zookeeper::ZooKeeper;
+
 use super::{kill_and_time, sentinels, show};
 
 const MARK_DOWN: Duration = Duration::from_secs(3);

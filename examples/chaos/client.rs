@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
+use keeper_site::keeper::Keeper;
+use keeper_site::session::Session;
 use redis::RedisResult;
 use tokio::time::{Instant, sleep};
 
 use crate::judge::{Writable, Write};
 use crate::network::Host;
 use crate::site::{name, proxy_port};
-use crate::support::keeper::Keeper;
-use crate::support::session::Session;
 
 /// The pause between two writes of one client, and before a new session after an error.
 const PAUSE: Duration = Duration::from_millis(20);

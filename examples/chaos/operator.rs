@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use keeper_site::keeper::Keeper;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::{Value, json};
@@ -11,7 +12,6 @@ use tokio::time::{Instant, sleep};
 
 use crate::network::Host;
 use crate::site::name;
-use crate::support::keeper::Keeper;
 
 /// The longest pause between two requests of one operator.
 const REST: Duration = Duration::from_secs(20);

@@ -4,18 +4,18 @@ use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
-use redis_keeper::domain::node::NodeAddr;
+use keeper_site::haproxy::HaProxy;
+use keeper_site::keeper::{Keeper, Settings as KeeperSettings};
+use keeper_site::node::Node;
+use keeper_site::process::Process;
+use keeper_site::redis::Redis;
+use keeper_site::zookeeper::Server;
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::Settings;
 use crate::network::Network;
 use crate::schedule::{Cluster, HOSTS, Persistence, Target};
-use crate::support::haproxy::HaProxy;
-use crate::support::keeper::{Keeper, Settings as KeeperSettings};
-use crate::support::process::Process;
-use crate::support::redis::Redis;
-use crate::support::zookeeper::Server;
 
 /// The port of the HAProxy on each host for clients of the first cluster. The other clusters have the next ports.
 const PROXY_PORT: u16 = 1301;
@@ -113,8 +113,8 @@ impl Site {
     }
 
     /// The host of a node.
-    pub(crate) fn host_of(node: &NodeAddr) -> Option<usize> {
-        node.host().rsplit('.').next()?.parse().ok()
+    pub(crate) fn host_of(node: &Node) -> Option<usize> {
+        node.host.rsplit('.').next()?.parse().ok()
     }
 
     /// The process of a target.

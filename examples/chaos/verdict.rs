@@ -6,12 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use keeper_site::leadership::PUBLISHING;
+
 use crate::client::Observer;
 use crate::judge::{Frozen, Late, Publication, Write, contradictions, late};
 use crate::logs::{collapses, ineligible, promotions, time};
 use crate::schedule::{Cluster, HOSTS, Persistence, Target, targets};
 use crate::site::{Site, name};
-use crate::support::leadership::PUBLISHING;
 use crate::whole::Values;
 
 /// The figures and the breaches of one run.

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis_keeper::domain::node::NodeAddr;
+use keeper_site::node::Node;
+use keeper_site::redis::Redis;
 use tokio::time::{Instant, sleep};
 
 use crate::client::{Client, key};
 use crate::schedule::HOSTS;
 use crate::site::{Site, name};
-use crate::support::redis::Redis;
 
 /// The pause between two checks.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -141,7 +141,7 @@ async fn primary_of(site: &Site, cluster: usize) -> Result<usize, String> {
 }
 
 /// Whether a node is a primary with all replicas, or follows the given primary with its link up.
-fn is_in_order(info: &BTreeMap<String, String>, follows: Option<&NodeAddr>) -> bool {
+fn is_in_order(info: &BTreeMap<String, String>, follows: Option<&Node>) -> bool {
     let says = |key: &str, value: &str| info.get(key).is_some_and(|it| it == value);
     match follows {
         None => {
@@ -150,8 +150,8 @@ fn is_in_order(info: &BTreeMap<String, String>, follows: Option<&NodeAddr>) -> b
             says("role", "master") && replicas.is_some_and(|count: usize| count >= HOSTS - 1)
         }
         Some(primary) => {
-            says("master_host", primary.host())
-                && says("master_port", &primary.port().to_string())
+            says("master_host", &primary.host)
+                && says("master_port", &primary.port.to_string())
                 && says("master_link_status", "up")
         }
     }

@@ -95,7 +95,7 @@ fn every_sign_of_a_collapse_is_in_the_words_of_keepers() {
 #[test]
 fn every_deed_that_the_judge_reads_is_a_message_of_keepers() {
     let words = words_of_keepers();
-    let code = read("tests/scenarios/support/leadership.rs");
+    let code = read("site/src/leadership.rs");
     let (deeds, _) = code.split_once("];").expect("the list of deeds");
     let deeds = literals(deeds);
     assert!(deeds.len() > 5, "{} deeds", deeds.len());
@@ -126,6 +126,7 @@ fn every_phrase_that_tests_look_for_in_logs_is_in_the_words_of_a_program() {
         "tests/scenarios",
         "tests/chaos",
         "tests/partition",
+        "site/src",
         "examples",
     ];
     let mut count = 0;

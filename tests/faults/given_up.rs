@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::System;
+use keeper_site::net::Net;
 use redis_keeper::adapters::embedded::Embedded;
 use redis_keeper::app::{Daemon, DaemonError, Ports};
 use redis_keeper::domain::identity::{Nonce, Place};
@@ -12,7 +13,6 @@ use tokio::time::timeout;
 
 use super::clock::VirtualClock;
 use super::faulty::{CAUSE, FaultyRedis};
-use super::net::Net;
 use super::peers::OutOfReach;
 use super::site::{config, front, trio};
 

@@ -11,9 +11,6 @@ mod clock;
 mod commanded;
 mod faulty;
 mod given_up;
-#[path = "../scenarios/support/net.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod net;
 mod panics;
 #[path = "../fakes/peers.rs"]
 mod peers;

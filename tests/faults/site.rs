@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::{Arc, LazyLock, Once};
 use std::time::Duration;
 
+use keeper_site::net::Net;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use redis_keeper::actors::cluster::ClusterActor;
 use redis_keeper::actors::node_monitor::NodeMonitor;
@@ -21,7 +22,6 @@ use tokio::time::{Instant, sleep};
 
 use super::asking::{Client, client};
 use super::faulty::{FaultyClock, FaultyRedis};
-use super::net::Net;
 use super::peers::OutOfReach;
 use super::redis::{FakeRedis, FakeServer, primary, replica_of};
 

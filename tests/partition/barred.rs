@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use keeper_site::net::Net;
+
 use crate::TURN;
 use crate::hosts::{CLIENT, Hosts, KEEPERS};
 use crate::script::client::key;
 use crate::script::site::CLUSTER;
-use crate::support::net::Net;
 
 /// More ticks than a mark-down time has.
 const PAST_MARK_DOWN: u64 = 15;

@@ -4,12 +4,12 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use keeper_site::session::Session;
 use redis::RedisResult;
 use tokio::time::{Instant, sleep};
 
 use super::figures::Acknowledgement;
 use super::network::Host;
-use crate::support::session::Session;
 
 /// The time between two writes of a client, and before a new session after an error.
 pub(crate) const PAUSE: Duration = Duration::from_millis(5);

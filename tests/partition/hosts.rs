@@ -3,6 +3,11 @@
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 
+use keeper_site::haproxy::HaProxy;
+use keeper_site::keeper::{Keeper, Settings};
+use keeper_site::redis::{Redis, Role};
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::zookeeper::Server;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -11,11 +16,6 @@ use crate::script::client::Client;
 use crate::script::figures::Acknowledgement;
 use crate::script::network::{Host, Network};
 use crate::script::site::{CLUSTER, PROXY_PORT, WRITABLE, recommended};
-use crate::support::haproxy::HaProxy;
-use crate::support::keeper::{Keeper, Settings};
-use crate::support::redis::{Redis, Role};
-use crate::support::wait::{SOON, eventually};
-use crate::support::zookeeper::Server;
 
 const SERVERS: [usize; 3] = [1, 2, 3];
 /// The hosts of the keepers. The first also has ZooKeeper.

@@ -12,38 +12,14 @@ mod resolved;
 mod script;
 mod unroutable;
 
-#[path = "../scenarios/support"]
-#[allow(dead_code, reason = "the scenarios use the rest")]
-mod support {
-    pub(crate) mod admin;
-    pub(crate) mod background;
-    pub(crate) mod checks;
-    pub(crate) mod etc;
-    pub(crate) mod haproxy;
-    pub(crate) mod keeper;
-    pub(crate) mod leadership;
-    pub(crate) mod link;
-    pub(crate) mod net;
-    pub(crate) mod process;
-    pub(crate) mod redis;
-    pub(crate) mod sentinel;
-    pub(crate) mod session;
-    pub(crate) mod site;
-    pub(crate) mod wait;
-    pub(crate) mod writer;
-    pub(crate) mod zookeeper;
-
-    pub(crate) use self::background::BACKGROUND;
-}
-
 use std::time::Duration;
 
+use keeper_site::net::Net;
 use tokio::sync::Mutex;
 
 use self::script::Script;
 use self::script::figures::Figures;
 use self::script::site::{Manager, Names, Site};
-use self::support::net::Net;
 
 const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)

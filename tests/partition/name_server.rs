@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use keeper_site::BACKGROUND;
 use tokio::net::UdpSocket;
 use tokio::task::AbortHandle;
-
-use crate::support::BACKGROUND;
 
 /// The port of name servers; configuration files cannot change it.
 const PORT: u16 = 53;

@@ -2,15 +2,14 @@
 
 use std::net::Ipv4Addr;
 
+use keeper_site::etc::Etc;
+use keeper_site::keeper::{Keepers, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::site::{RECOMMENDED, Site};
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::zookeeper::ZooKeeper;
 use serde_json::json;
-
-use crate::support::etc::Etc;
-use crate::support::keeper::{Keepers, Settings};
-use crate::support::net::Net;
-use crate::support::redis::Redis;
-use crate::support::site::{RECOMMENDED, Site};
-use crate::support::wait::{SOON, eventually};
-use crate::support::zookeeper::ZooKeeper;
 
 /// The names of the first primary and of its replicas.
 pub(crate) const NAMES: [&str; 3] = ["redis-1", "redis-2", "redis-3"];

@@ -1,13 +1,13 @@
 //! Nodes get other names, in the file of one keeper after the other. A node is what its name resolves to.
 
+use keeper_site::keeper::Keeper;
+use keeper_site::redis::Redis;
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::writer::Writer;
 use serde_json::json;
 
 use crate::TURN;
 use crate::named::{NAMES, Named, ip, wait_followed};
-use crate::support::keeper::Keeper;
-use crate::support::redis::Redis;
-use crate::support::wait::{SOON, eventually};
-use crate::support::writer::Writer;
 
 /// A misprint of the first name.
 const UNKNOWN: &str = "redis-l";

@@ -1,14 +1,14 @@
 //! Nodes have names, and the keepers' name server hangs, or denies the names.
 
 use futures::future::join_all;
+use keeper_site::redis::Redis;
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::writer::Writer;
 use serde_json::json;
 
 use crate::TURN;
 use crate::name_server::{Mood, NameServer};
 use crate::named::{NAMES, Named, ip, wait_followed};
-use crate::support::redis::Redis;
-use crate::support::wait::{SOON, eventually};
-use crate::support::writer::Writer;
 
 /// More ticks than a mark-down time has.
 const PAST_MARK_DOWN: u64 = 15;

@@ -12,12 +12,12 @@ pub(crate) mod site;
 use std::collections::HashSet;
 use std::time::Duration;
 
+use keeper_site::wait::{SOON, eventually};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use self::client::{Client, key};
 use self::figures::{Acknowledgement, Cut, Figures};
 use self::site::{HOSTS, Manager, PROXY_PORT, Site};
-use crate::support::wait::{SOON, eventually};
 
 /// The hosts that are cut off. Host 1 has the primary.
 const APART: [usize; 2] = [1, 2];

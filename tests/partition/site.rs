@@ -5,18 +5,18 @@ use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::time::Duration;
 
+use keeper_site::haproxy::HaProxy;
+use keeper_site::keeper::{Keeper, Settings};
+use keeper_site::node::Node;
+use keeper_site::redis::Redis;
+use keeper_site::sentinel::Sentinel;
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::zookeeper::{Mode, Server};
 use redis::aio::MultiplexedConnection;
-use redis_keeper::domain::node::NodeAddr;
 use serde_json::json;
 use tempfile::TempDir;
 
 use super::network::{Host, Network};
-use crate::support::haproxy::HaProxy;
-use crate::support::keeper::{Keeper, Settings};
-use crate::support::redis::Redis;
-use crate::support::sentinel::Sentinel;
-use crate::support::wait::{SOON, eventually};
-use crate::support::zookeeper::{Mode, Server};
 
 /// How many hosts there are, each with a server and a client.
 pub(crate) const HOSTS: usize = 5;
@@ -225,7 +225,7 @@ async fn start_keepers(
     network: &Network,
     leader: usize,
     (settings, names): (Settings, Names),
-    primary: NodeAddr,
+    primary: Node,
 ) -> Managers {
     let dir = TempDir::new().expect("a directory for ZooKeeper");
     let zookeeper = start_zookeeper(network, &dir, leader).await;

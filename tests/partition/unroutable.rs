@@ -4,6 +4,11 @@ use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::time::Duration;
 
+use keeper_site::keeper::{Keeper, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::zookeeper::Server;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -11,11 +16,6 @@ use tokio::time::{Instant, sleep};
 use crate::TURN;
 use crate::script::network::{Host, Network};
 use crate::script::site::CLUSTER;
-use crate::support::keeper::{Keeper, Settings};
-use crate::support::net::Net;
-use crate::support::redis::Redis;
-use crate::support::wait::{SOON, eventually};
-use crate::support::zookeeper::Server;
 
 /// The host of ZooKeeper. Three hosts of keepers follow; the first of them also has a server.
 const ZOOKEEPER: usize = 1;

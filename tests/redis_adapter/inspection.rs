@@ -154,7 +154,7 @@ async fn the_user_that_operators_are_told_to_create_can_do_all_that_keepers_do()
 
 #[tokio::test]
 async fn a_node_that_is_out_of_reach_or_of_another_kind_is_an_error() {
-    let mut server = Server::start(&["--cluster-enabled", "yes"]).await;
+    let server = Server::start(&["--cluster-enabled", "yes"]).await;
     let cluster = findings(&server, Access::default()).await;
     assert!(
         found(&cluster, Severity::Error, "runs in Redis Cluster mode"),

@@ -42,7 +42,7 @@ async fn loading_is_told_on_an_established_connection() {
         "--loading-process-events-interval-bytes",
         "1024",
     ];
-    let mut server = Server::start(&[&slowly, debugging()].concat()).await;
+    let server = Server::start(&[&slowly, debugging()].concat()).await;
     let mut connection = connected(&*plain(&server)).await;
     server.run::<()>("DEBUG POPULATE 50000");
     assert!(!probed(&mut *connection, Depth::Tick).await.loading);
@@ -197,7 +197,7 @@ async fn a_reset_is_told_apart_from_a_connection_that_its_server_ended() {
 
 #[tokio::test]
 async fn a_killed_server_is_noticed_at_once_and_then_refuses() {
-    let mut server = Server::start(&[]).await;
+    let server = Server::start(&[]).await;
     let mut connection = connected(&*plain(&server)).await;
     probed(&mut *connection, Depth::Tick).await;
     assert!(

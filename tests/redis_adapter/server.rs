@@ -2,11 +2,12 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
+use keeper_site::process::{Process, command as program};
 use redis_keeper::domain::node::NodeAddr;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
@@ -15,7 +16,7 @@ use tokio::time::{Instant, sleep};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Server {
-    child: Child,
+    process: Process,
     pub(crate) addr: NodeAddr,
     pub(crate) dir: TempDir,
 }
@@ -64,8 +65,10 @@ impl Server {
         );
         all.extend(own.split(' ').map(str::to_owned));
         all.extend(arguments.iter().map(ToString::to_string));
+        let mut redis = program("redis-server");
+        redis.args(&all);
         let server = Self {
-            child: spawn(&all),
+            process: Process::start("redis-server", &dir.path().join("log"), redis),
             addr: NodeAddr::new("127.0.0.1", port),
             dir,
         };
@@ -74,13 +77,11 @@ impl Server {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        kill_process(pid.expect("a process"), signal).expect("alive");
+        self.process.signal(signal);
     }
 
-    pub(crate) fn kill(&mut self) {
-        self.child.kill().expect("killed");
-        self.child.wait().expect("gone");
+    pub(crate) fn kill(&self) {
+        self.process.kill();
     }
 
     /// A client for the test's own commands, past the keeper.
@@ -100,22 +101,6 @@ impl Server {
     pub(crate) fn file(&self, name: &str) -> String {
         std::fs::read_to_string(self.dir.path().join(name)).expect("a file")
     }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn spawn(arguments: &[String]) -> Child {
-    Command::new("setpriv")
-        .args(["--pdeathsig", "KILL", "redis-server"])
-        .args(arguments)
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("redis-server is installed")
 }
 
 /// A listener for answers by the test itself, and its address.

@@ -1,11 +1,11 @@
 //! The alarms of an operator show in the metrics: red while no client can write, green again when clients can.
 
-use super::support::keeper::{Keeper, Keepers, Settings};
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::scrape::assert_well_formed;
-use super::support::wait::{SOON, eventually};
-use super::support::zookeeper::ZooKeeper;
+use keeper_site::keeper::{Keeper, Keepers, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::scrape::assert_well_formed;
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::zookeeper::ZooKeeper;
 
 const WRITABLE: &str = r#"redis_keeper_cluster_writable{cluster="cache"} 1"#;
 const NOT_WRITABLE: &str = r#"redis_keeper_cluster_writable{cluster="cache"} 0"#;

@@ -1,15 +1,14 @@
 //! The brake (RK-11): many primaries fall silent at once, and the keepers may be the side that is cut off.
 
 use futures::future::join_all;
-
-use super::support::checks::Checks;
-use super::support::insistence::Insistence;
-use super::support::keeper::{Keepers, Settings};
-use super::support::link::Link;
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::tree::Tree;
-use super::support::zookeeper::{Prefix, ZooKeeper};
+use keeper_site::checks::Checks;
+use keeper_site::insistence::Insistence;
+use keeper_site::keeper::{Keepers, Settings};
+use keeper_site::link::Link;
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::tree::Tree;
+use keeper_site::zookeeper::{Prefix, ZooKeeper};
 
 const CLUSTERS: usize = 12;
 const ROUNDS: usize = 2;

@@ -1,12 +1,11 @@
 //! The breaker (RK-12): someone else changes the primary again and again. The keepers stop undoing that until an
 //! operator acknowledges.
 
+use keeper_site::keeper::{Keeper, Settings};
+use keeper_site::redis::{Redis, Role};
+use keeper_site::trio::Trio;
+use keeper_site::wait::{SOON, eventually};
 use serde_json::{Value, json};
-
-use super::support::keeper::{Keeper, Settings};
-use super::support::redis::{Redis, Role};
-use super::support::trio::Trio;
-use super::support::wait::{SOON, eventually};
 
 const ACKNOWLEDGE: &str = "/admin/clusters/cache/acknowledge";
 

@@ -1,11 +1,10 @@
 //! A primary with a script that does not end lives, and serves no client (`BUSY`).
 
+use keeper_site::keeper::{Keeper, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::{Redis, connect};
+use keeper_site::wait::{SOON, eventually};
 use serde_json::json;
-
-use super::support::keeper::{Keeper, Settings};
-use super::support::net::Net;
-use super::support::redis::{Redis, connect};
-use super::support::wait::{SOON, eventually};
 
 /// How soon a server with a script answers BUSY: `lua-time-limit` in milliseconds.
 const ANSWERS: (&str, &str) = ("lua-time-limit", "50");

@@ -1,11 +1,11 @@
 //! An operator promotes a replica with `redis-cli`, past the keepers.
 
-use super::support::checks::Checks;
-use super::support::keeper::{Keepers, Settings};
-use super::support::net::Net;
-use super::support::redis::{Redis, Role};
-use super::support::wait::{SOON, eventually};
-use super::support::zookeeper::ZooKeeper;
+use keeper_site::checks::Checks;
+use keeper_site::keeper::{Keepers, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::{Redis, Role};
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::zookeeper::ZooKeeper;
 
 #[tokio::test]
 async fn a_promotion_by_hand_is_undone_unless_the_primary_is_dead() {

@@ -1,12 +1,11 @@
 //! `redis-keeper check --live` in front of real servers.
 
+use keeper_site::look::{cluster, look_live};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::zookeeper::ZooKeeper;
 use serde_json::{Value, json};
 use zookeeper_client::{Acl, Acls, AuthId, Client, CreateMode, Permission};
-
-use super::support::look::{cluster, look_live};
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::zookeeper::ZooKeeper;
 
 /// The exit code and the report of `check --live` for this quorum, prefix and cluster.
 async fn look(quorum: &[String], prefix: &str, nodes: &[&Redis]) -> (Option<i32>, String) {

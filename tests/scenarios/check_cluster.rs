@@ -1,10 +1,9 @@
 //! `redis-keeper check --live` judges the servers of a cluster together.
 
+use keeper_site::look::{Look, cluster, look_live};
+use keeper_site::net::Net;
+use keeper_site::redis::{Redis, Role};
 use serde_json::{Value, json};
-
-use super::support::look::{Look, cluster, look_live};
-use super::support::net::Net;
-use super::support::redis::{Redis, Role};
 
 /// The exit code and the report of `check --live` for these clusters.
 async fn look(clusters: &[(&str, &[&Redis])]) -> (Option<i32>, String) {

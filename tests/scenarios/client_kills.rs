@@ -4,13 +4,12 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use futures::future::join_all;
+use keeper_site::keeper::Settings;
+use keeper_site::redis::Redis;
+use keeper_site::trio::Trio;
+use keeper_site::wait::{SOON, eventually};
 use redis::aio::MultiplexedConnection;
 use tokio::time::{Instant, sleep_until};
-
-use super::support::keeper::Settings;
-use super::support::redis::Redis;
-use super::support::trio::Trio;
-use super::support::wait::{SOON, eventually};
 
 /// Connections live for at least this many times the duration of a command. On a busy host, shorter ones would do
 /// nothing.

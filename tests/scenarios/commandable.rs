@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::support::keeper::{Keeper, Settings};
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::wait::eventually;
+use keeper_site::keeper::{Keeper, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::wait::eventually;
 
 /// Keepers try commands every 30 s.
 const TRIED_WITHIN: Duration = Duration::from_mins(1);

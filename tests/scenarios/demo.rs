@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
+use keeper_site::net::Net;
+use keeper_site::process::{Process, command};
+use keeper_site::wait::{SOON, eventually};
 use tempfile::TempDir;
-
-use super::support::net::Net;
-use super::support::process::{Process, command};
-use super::support::wait::{SOON, eventually};
 
 /// The words with which a demo ends its story.
 const INVITATION: &str = "Now it is yours";

@@ -4,19 +4,18 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::time::Duration;
 
+use keeper_site::keeper::{Keeper, Settings};
+use keeper_site::net::Net;
+use keeper_site::process::{Process, command};
+use keeper_site::redis::Redis;
+use keeper_site::solo::Solo;
+use keeper_site::tree::Tree;
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::zookeeper::ZooKeeper;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::Instant;
-
-use super::support::keeper::{Keeper, Settings};
-use super::support::net::Net;
-use super::support::process::{Process, command};
-use super::support::redis::Redis;
-use super::support::solo::Solo;
-use super::support::tree::Tree;
-use super::support::wait::{SOON, eventually};
-use super::support::zookeeper::ZooKeeper;
 
 /// The limit for a keeper to end after SIGTERM.
 const A_SECOND: Duration = Duration::from_secs(1);

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::support::calls::Calls;
-use super::support::keeper::{Keeper, Keepers, Settings};
-use super::support::net::Net;
-use super::support::redis::{Redis, Role};
-use super::support::sentinel::Sentinel;
-use super::support::wait::{SOON, eventually};
-use super::support::zookeeper::ZooKeeper;
+use keeper_site::calls::Calls;
+use keeper_site::keeper::{Keeper, Keepers, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::{Redis, Role};
+use keeper_site::sentinel::Sentinel;
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::zookeeper::ZooKeeper;
 
 #[tokio::test]
 async fn the_one_node_that_is_up_becomes_the_primary_and_whoever_starts_later_its_replica() {

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::support::keeper::{Keeper, Settings};
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::wait::{SOON, eventually};
+use keeper_site::keeper::{Keeper, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::wait::{SOON, eventually};
 
 /// Redis saves by itself at most once an hour: no test waits that long.
 const SAVES: (&str, &str) = ("save", "3600 1000000");

@@ -1,15 +1,14 @@
 //! The drain (RK-10): clients still reach a silent primary, so no successor takes writes before their HAProxies have
 //! noticed.
 
-use redis_keeper::domain::node::NodeAddr;
-
-use super::support::keeper::{Keeper, Settings};
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::site::{RECOMMENDED, Site, WRITES};
-use super::support::trio::Trio;
-use super::support::wait::{SOON, eventually};
-use super::support::zookeeper::ZooKeeper;
+use keeper_site::keeper::{Keeper, Settings};
+use keeper_site::net::Net;
+use keeper_site::node::Node;
+use keeper_site::redis::Redis;
+use keeper_site::site::{RECOMMENDED, Site, WRITES};
+use keeper_site::trio::Trio;
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::zookeeper::ZooKeeper;
 
 /// Longer than any test waits, in seconds: a failover that happens follows from HAProxy's words.
 const FOR_EVER: u64 = 3_600;
@@ -21,7 +20,7 @@ async fn patient(prefix: &str) -> Trio {
 }
 
 /// Checks `node` at `keeper` as HAProxy `haproxy`, which takes the node for `state`. Returns the status code.
-async fn check(keeper: &Keeper, node: &NodeAddr, haproxy: &str, state: &str) -> u16 {
+async fn check(keeper: &Keeper, node: &Node, haproxy: &str, state: &str) -> u16 {
     let header = format!("{state}; name=writes/{node}; node={haproxy}; weight=1/1");
     let path = "/cluster/cache/is-writable";
     let answer = keeper.get_with_state(path, header.as_bytes()).await;

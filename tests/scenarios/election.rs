@@ -3,14 +3,13 @@
 use std::slice;
 use std::time::Duration;
 
+use keeper_site::checks::Checks;
+use keeper_site::keeper::{Keeper, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::{Redis, Role};
+use keeper_site::wait::{SOON, eventually};
 use serde_json::json;
 use tokio::time::Instant;
-
-use super::support::checks::Checks;
-use super::support::keeper::{Keeper, Settings};
-use super::support::net::Net;
-use super::support::redis::{Redis, Role};
-use super::support::wait::{SOON, eventually};
 
 /// More bytes than the sockets between two servers hold: a replica that was frozen meanwhile lacks some of them.
 const MORE_THAN_SOCKETS_HOLD: usize = 48 << 20;

@@ -2,14 +2,13 @@
 //! primary stays.
 
 use futures::future::join_all;
-
-use super::support::checks::Checks;
-use super::support::insistence::Insistence;
-use super::support::keeper::{Keepers, Settings};
-use super::support::link::Link;
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::zookeeper::ZooKeeper;
+use keeper_site::checks::Checks;
+use keeper_site::insistence::Insistence;
+use keeper_site::keeper::{Keepers, Settings};
+use keeper_site::link::Link;
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::zookeeper::ZooKeeper;
 
 const ROUNDS: usize = 4;
 const KEEPERS: [&str; 3] = ["keeper-1", "keeper-2", "keeper-3"];

@@ -5,18 +5,17 @@
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
+use keeper_site::background::BACKGROUND;
+use keeper_site::keeper::{Keeper, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::sentinel::Sentinel;
+use keeper_site::trio::Trio;
+use keeper_site::wait::{SOON, eventually};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
-
-use super::support::background::BACKGROUND;
-use super::support::keeper::{Keeper, Settings};
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::sentinel::Sentinel;
-use super::support::trio::Trio;
-use super::support::wait::{SOON, eventually};
 
 /// How long after the server's death the program listens.
 const LATER: Duration = Duration::from_millis(200);

@@ -1,10 +1,10 @@
 //! Three keepers vote on a lost primary, one of them leads the failover, and the old primary comes back as a replica.
 
-use super::support::checks::Checks;
-use super::support::keeper::{Keepers, Settings};
-use super::support::net::Net;
-use super::support::redis::{Redis, Role};
-use super::support::zookeeper::ZooKeeper;
+use keeper_site::checks::Checks;
+use keeper_site::keeper::{Keepers, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::{Redis, Role};
+use keeper_site::zookeeper::ZooKeeper;
 
 #[tokio::test]
 async fn a_killed_primary_is_replaced_and_rejoins_as_a_replica() {

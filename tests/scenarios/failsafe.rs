@@ -1,15 +1,14 @@
 //! Failsafe mode: keepers go on without ZooKeeper while all of them consent (RK-8).
 
+use keeper_site::checks::Checks;
+use keeper_site::insistence::Insistence;
+use keeper_site::keeper::{Keeper, Keepers, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::zookeeper::{Prefix, ZooKeeper};
 use rustix::process::Signal;
 use serde_json::json;
-
-use super::support::checks::Checks;
-use super::support::insistence::Insistence;
-use super::support::keeper::{Keeper, Keepers, Settings};
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::wait::{SOON, eventually};
-use super::support::zookeeper::{Prefix, ZooKeeper};
 
 /// Waits until the keeper answers by the consent of all, or does so no more.
 async fn wait_failsafe(keeper: &Keeper, wanted: bool) {

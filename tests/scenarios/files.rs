@@ -1,14 +1,14 @@
 //! Keepers whose configuration files differ.
 
-use super::support::checks::Checks;
-use super::support::keeper::{Keeper, Keepers, Settings};
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::site::{RECOMMENDED, Site};
-use super::support::trio::Trio;
-use super::support::wait::{SOON, eventually};
-use super::support::writer::Writer;
-use super::support::zookeeper::ZooKeeper;
+use keeper_site::checks::Checks;
+use keeper_site::keeper::{Keeper, Keepers, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::site::{RECOMMENDED, Site};
+use keeper_site::trio::Trio;
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::writer::Writer;
+use keeper_site::zookeeper::ZooKeeper;
 
 /// Removes the server from the file.
 fn take_out(config: &mut serde_json::Value, redis: &Redis) {

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
+use keeper_site::keeper::Settings;
+use keeper_site::trio::Trio;
+use keeper_site::wait::{SOON, eventually};
 use tokio::time::sleep;
-
-use super::support::keeper::Settings;
-use super::support::trio::Trio;
-use super::support::wait::{SOON, eventually};
 
 /// The fourth verdict within ten mark-down times is final. On a busy machine some verdicts may not be counted.
 const ROUNDS: usize = 12;

@@ -1,12 +1,11 @@
 //! A keeper shows what the last probe found. Facts that are too old make no statement.
 
+use keeper_site::keeper::{Keeper, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::wait::{SOON, eventually};
 use redis::aio::MultiplexedConnection;
 use serde_json::Value;
-
-use super::support::keeper::{Keeper, Settings};
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::wait::{SOON, eventually};
 
 /// Waits until `replica` is not readable. Returns the status code and the reason.
 async fn wait_unreadable(keeper: &Keeper, replica: &Redis) -> (u16, String) {

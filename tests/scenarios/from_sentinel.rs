@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::support::keeper::{Keepers, Settings};
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::sentinel::Sentinel;
-use super::support::site::{RECOMMENDED, Site};
-use super::support::wait::{SOON, eventually};
-use super::support::writer::{Diary, Writer};
-use super::support::zookeeper::{Prefix, ZooKeeper};
+use keeper_site::keeper::{Keepers, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::sentinel::Sentinel;
+use keeper_site::site::{RECOMMENDED, Site};
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::writer::{Diary, Writer};
+use keeper_site::zookeeper::{Prefix, ZooKeeper};
 
 /// Longer than a busy machine freezes, as Sentinel's default of 30 s is.
 const DOWN_AFTER: Duration = Duration::from_secs(10);

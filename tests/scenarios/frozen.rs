@@ -1,15 +1,14 @@
 //! Keepers that freeze for a while, and a keeper whose clock differs.
 
+use keeper_site::keeper::{Keeper, Settings};
+use keeper_site::redis::Role;
+use keeper_site::solo::Solo;
+use keeper_site::tree::Tree;
+use keeper_site::trio::Trio;
+use keeper_site::wait::{SOON, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-
-use super::support::keeper::{Keeper, Settings};
-use super::support::redis::Role;
-use super::support::solo::Solo;
-use super::support::tree::Tree;
-use super::support::trio::Trio;
-use super::support::wait::{SOON, eventually};
 
 /// Longer than any test, in seconds: a test that waited for the end of a session would fail.
 const LONG_SESSION: u64 = 50;

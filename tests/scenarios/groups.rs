@@ -3,16 +3,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use keeper_site::checks::Checks;
+use keeper_site::keeper::{Keeper, Keepers, Settings};
+use keeper_site::look::{Look, cluster, look_live};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::zookeeper::{Prefix, ZooKeeper};
 use serde_json::{Value, json};
 use tokio::time::Instant;
-
-use super::support::checks::Checks;
-use super::support::keeper::{Keeper, Keepers, Settings};
-use super::support::look::{Look, cluster, look_live};
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::wait::{SOON, eventually};
-use super::support::zookeeper::{Prefix, ZooKeeper};
 
 const SWITCHOVER: &str = "/admin/clusters/cache/switchover";
 const ACKNOWLEDGE: &str = "/admin/clusters/cache/acknowledge";

@@ -1,16 +1,15 @@
 //! The leader is lost in a failover, after each step that it has written. The next leader finishes the failover.
 
 use futures::future::{join_all, select_all};
+use keeper_site::checks::Checks;
+use keeper_site::keeper::{Keeper, Keepers, Settings};
+use keeper_site::link::{Catch, Link, PROMOTION};
+use keeper_site::net::Net;
+use keeper_site::redis::{Redis, Role};
+use keeper_site::tree::Tree;
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::zookeeper::{Prefix, ZooKeeper};
 use serde_json::Value;
-
-use super::support::checks::Checks;
-use super::support::keeper::{Keeper, Keepers, Settings};
-use super::support::link::{Catch, Link, PROMOTION};
-use super::support::net::Net;
-use super::support::redis::{Redis, Role};
-use super::support::tree::Tree;
-use super::support::wait::{SOON, eventually};
-use super::support::zookeeper::{Prefix, ZooKeeper};
 
 /// The step of the failover at which its leader is lost. Each step stops one message of the leader on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,19 +4,18 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use futures::future::join_all;
-use redis_keeper::domain::node::NodeAddr;
+use keeper_site::haproxy::HaProxy;
+use keeper_site::keeper::{Keeper, Keepers, Settings};
+use keeper_site::net::Net;
+use keeper_site::node::Node;
+use keeper_site::raw_session::RawSession;
+use keeper_site::redis::Redis;
+use keeper_site::site::{RECOMMENDED, Site};
+use keeper_site::trio::Trio;
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::writer::Writer;
+use keeper_site::zookeeper::{Server, ZooKeeper};
 use tokio::time::{Instant, sleep};
-
-use super::support::haproxy::HaProxy;
-use super::support::keeper::{Keeper, Keepers, Settings};
-use super::support::net::Net;
-use super::support::raw_session::RawSession;
-use super::support::redis::Redis;
-use super::support::site::{RECOMMENDED, Site};
-use super::support::trio::Trio;
-use super::support::wait::{SOON, eventually};
-use super::support::writer::Writer;
-use super::support::zookeeper::{Server, ZooKeeper};
 
 /// The method and version of a sample's checks.
 const GET_WRITABLE: &str =
@@ -83,7 +82,7 @@ async fn a_session_of_an_old_haproxy_process_is_shut_once_its_primary_is_reached
 }
 
 /// Checks by path without a state header: by HTTP, and as plain text over TCP.
-fn checks_by_path(node: &NodeAddr) -> [String; 2] {
+fn checks_by_path(node: &Node) -> [String; 2] {
     let path = format!("/cluster/cache/is-writable/{node}");
     let crlf = "\\r\\n";
     [

@@ -3,17 +3,16 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use keeper_site::haproxy::HaProxy;
+use keeper_site::link::Link;
+use keeper_site::net::Net;
+use keeper_site::process::{Process, command};
+use keeper_site::redis::{Redis, Role, connect};
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::writer::Writer;
+use keeper_site::zookeeper::{Mode, ZooKeeper};
 use tempfile::TempDir;
 use zookeeper_client::{Acls, Client, CreateMode, SessionState};
-
-use super::support::haproxy::HaProxy;
-use super::support::link::Link;
-use super::support::net::Net;
-use super::support::process::{Process, command};
-use super::support::redis::{Redis, Role, connect};
-use super::support::wait::{SOON, eventually};
-use super::support::writer::Writer;
-use super::support::zookeeper::{Mode, ZooKeeper};
 
 /// Names the file for the child's process id, in a copy of this test binary that is to be killed.
 const VICTIM: &str = "REDIS_KEEPER_TEST_VICTIM";

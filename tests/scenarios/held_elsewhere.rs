@@ -1,12 +1,12 @@
 //! Data survive that a single node holds: though the node hangs, and though no keeper could write down which node
 //! holds them.
 
-use super::support::checks::Checks;
-use super::support::keeper::{Keepers, Settings};
-use super::support::net::Net;
-use super::support::redis::{Redis, Role};
-use super::support::wait::{SOON, eventually};
-use super::support::zookeeper::ZooKeeper;
+use keeper_site::checks::Checks;
+use keeper_site::keeper::{Keepers, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::{Redis, Role};
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::zookeeper::ZooKeeper;
 
 #[tokio::test]
 async fn a_replica_that_has_more_and_hangs_at_the_election_is_waited_for() {

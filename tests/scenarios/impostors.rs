@@ -1,11 +1,10 @@
 //! Clients and servers that pass for others. They stop no failover, and no command reaches a wrong server.
 
+use keeper_site::keeper::{Keeper, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::wait::{SOON, eventually};
 use redis::aio::PubSub;
-
-use super::support::keeper::{Keeper, Settings};
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::wait::{SOON, eventually};
 
 #[tokio::test]
 async fn a_failover_is_not_stopped_by_clients_named_as_keepers_or_listening_as_sentinels() {

@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use keeper_site::keeper::{Keeper, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::trio::Trio;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::Value;
-
-use super::support::keeper::{Keeper, Settings};
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::trio::Trio;
 
 /// A line of the log. A line is refused if a key comes twice or a value is no plain value.
 #[derive(Debug)]

@@ -3,20 +3,19 @@
 use std::collections::BTreeSet;
 
 use futures::future::select_all;
+use keeper_site::checks::Checks;
+use keeper_site::keeper::{Keeper, Keepers, Settings};
+use keeper_site::leadership::{BEGUN, Deed};
+use keeper_site::link::{Catch, PROMOTION};
+use keeper_site::net::Net;
+use keeper_site::process::Process;
+use keeper_site::redis::{Redis, Role};
+use keeper_site::solo::Solo;
+use keeper_site::tree::Tree;
+use keeper_site::trio::Trio;
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::zookeeper::ZooKeeper;
 use tokio::time::timeout;
-
-use super::support::checks::Checks;
-use super::support::keeper::{Keeper, Keepers, Settings};
-use super::support::leadership::{BEGUN, Deed};
-use super::support::link::{Catch, PROMOTION};
-use super::support::net::Net;
-use super::support::process::Process;
-use super::support::redis::{Redis, Role};
-use super::support::solo::Solo;
-use super::support::tree::Tree;
-use super::support::trio::Trio;
-use super::support::wait::{SOON, eventually};
-use super::support::zookeeper::ZooKeeper;
 
 // === three of four keepers have left or died ===
 

@@ -2,15 +2,14 @@
 
 use std::path::Path;
 
+use keeper_site::keeper::{Keeper, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::{Redis, connect};
+use keeper_site::trio::Trio;
+use keeper_site::wait::{SOON, eventually};
 use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
-
-use super::support::keeper::{Keeper, Settings};
-use super::support::net::Net;
-use super::support::redis::{Redis, connect};
-use super::support::trio::Trio;
-use super::support::wait::{SOON, eventually};
 
 /// Settings with `redis` as their section of logins.
 fn speaking(redis: serde_json::Value) -> Settings {

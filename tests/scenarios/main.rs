@@ -58,11 +58,6 @@ mod silence;
 mod state_header;
 mod storm;
 mod story;
-#[expect(
-    dead_code,
-    reason = "the scenarios that need the rest follow the daemon"
-)]
-mod support;
 mod switchover;
 mod tls;
 mod unsteady;

@@ -1,12 +1,11 @@
 //! The operator's own `min-replicas-to-write`: the keeper reports its effect on a failover before there is one.
 
+use keeper_site::keeper::{Keeper, Settings};
+use keeper_site::look::{cluster, look_live};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::wait::{SOON, eventually};
 use serde_json::json;
-
-use super::support::keeper::{Keeper, Settings};
-use super::support::look::{cluster, look_live};
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::wait::{SOON, eventually};
 
 #[tokio::test]
 async fn a_replica_that_would_refuse_every_write_once_promoted_is_named_before_and_after() {

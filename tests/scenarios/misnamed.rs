@@ -1,14 +1,13 @@
 //! Servers of HAProxy that bear another node's name, or a name that no keeper knows.
 
+use keeper_site::haproxy::HaProxy;
+use keeper_site::keeper::{Keeper, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::site::{RECOMMENDED, Site, WRITES};
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::zookeeper::ZooKeeper;
 use serde_json::Value;
-
-use super::support::haproxy::HaProxy;
-use super::support::keeper::{Keeper, Settings};
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::site::{RECOMMENDED, Site, WRITES};
-use super::support::wait::{SOON, eventually};
-use super::support::zookeeper::ZooKeeper;
 
 #[tokio::test]
 async fn servers_with_swapped_names_are_down_and_keepers_say_why_once_a_minute() {

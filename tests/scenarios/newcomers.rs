@@ -5,15 +5,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join_all;
+use keeper_site::checks::Checks;
+use keeper_site::keeper::{Keeper, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::zookeeper::{Prefix, ZooKeeper};
 use serde_json::Value;
 use tokio::time::Instant;
-
-use super::support::checks::Checks;
-use super::support::keeper::{Keeper, Settings};
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::wait::{SOON, eventually};
-use super::support::zookeeper::{Prefix, ZooKeeper};
 
 /// The beginning of the plan and of `explain` while a failover would wait.
 const WOULD_WAIT: &str = "a failover now would wait for keeper-3 for another";

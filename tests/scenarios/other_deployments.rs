@@ -1,9 +1,9 @@
 //! Servers of another deployment at the cluster's addresses, and servers of the cluster that cannot show that they
 //! are.
 
-use super::support::keeper::{Keeper, Settings};
-use super::support::net::Net;
-use super::support::redis::Redis;
+use keeper_site::keeper::{Keeper, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
 
 /// How many keys a server of another deployment has.
 const FOREIGN: usize = 1_000;

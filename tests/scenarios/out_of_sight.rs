@@ -1,13 +1,13 @@
 //! No keeper reaches the published primary, and clients do.
 
-use super::support::insistence::Insistence;
-use super::support::keeper::{Keepers, Settings};
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::site::{RECOMMENDED, Site};
-use super::support::wait::{SOON, eventually};
-use super::support::writer::Writer;
-use super::support::zookeeper::ZooKeeper;
+use keeper_site::insistence::Insistence;
+use keeper_site::keeper::{Keepers, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::site::{RECOMMENDED, Site};
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::writer::Writer;
+use keeper_site::zookeeper::ZooKeeper;
 
 const CLUSTER: &str = "cluster-1";
 const KEEPERS: [&str; 3] = ["keeper-1", "keeper-2", "keeper-3"];

@@ -8,18 +8,17 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use keeper_site::keeper::{Keeper, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::zookeeper::ZooKeeper;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
-
-use super::support::keeper::{Keeper, Settings};
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::wait::{SOON, eventually};
-use super::support::zookeeper::ZooKeeper;
 
 // === the log ===
 

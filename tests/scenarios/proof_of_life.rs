@@ -4,14 +4,13 @@
 
 use std::process::Command;
 
+use keeper_site::keeper::{Keeper, Settings};
+use keeper_site::net::Net;
+use keeper_site::process::command;
+use keeper_site::redis::{Redis, connect};
+use keeper_site::wait::{SOON, eventually};
 use redis::aio::MultiplexedConnection;
 use serde_json::{Value, json};
-
-use super::support::keeper::{Keeper, Settings};
-use super::support::net::Net;
-use super::support::process::command;
-use super::support::redis::{Redis, connect};
-use super::support::wait::{SOON, eventually};
 
 #[tokio::test]
 async fn a_server_busy_with_a_script_is_alive() {

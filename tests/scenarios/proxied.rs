@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
+use keeper_site::net::Net;
+use keeper_site::raw_session::RawSession;
+use keeper_site::redis::Redis;
+use keeper_site::site::{CLASSIC, RECOMMENDED, Site, WRITES};
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::writer::Writer;
+use keeper_site::zookeeper::{Prefix, ZooKeeper};
 use tokio::time::sleep;
-
-use super::support::net::Net;
-use super::support::raw_session::RawSession;
-use super::support::redis::Redis;
-use super::support::site::{CLASSIC, RECOMMENDED, Site, WRITES};
-use super::support::wait::{SOON, eventually};
-use super::support::writer::Writer;
-use super::support::zookeeper::{Prefix, ZooKeeper};
 
 /// Longer than the lease and the ZooKeeper session: by then a missing keeper has had every effect that it can have.
 const LONG: Duration = Duration::from_secs(3);

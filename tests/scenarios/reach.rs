@@ -1,13 +1,12 @@
 //! The leader does not reach servers that other keepers reach.
 
+use keeper_site::checks::Checks;
+use keeper_site::keeper::{Keepers, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::{Redis, Role};
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::zookeeper::ZooKeeper;
 use serde_json::json;
-
-use super::support::checks::Checks;
-use super::support::keeper::{Keepers, Settings};
-use super::support::net::Net;
-use super::support::redis::{Redis, Role};
-use super::support::wait::{SOON, eventually};
-use super::support::zookeeper::ZooKeeper;
 
 #[tokio::test]
 async fn a_leader_that_reaches_no_replica_fails_over_through_the_keepers_that_do() {

@@ -1,10 +1,10 @@
 //! An operator restores a backup, as docs/operations.md says.
 
-use super::support::keeper::{Keeper, Settings};
-use super::support::net::Net;
-use super::support::redis::{Redis, Role};
-use super::support::wait::{SOON, eventually};
-use super::support::zookeeper::ZooKeeper;
+use keeper_site::keeper::{Keeper, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::{Redis, Role};
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::zookeeper::ZooKeeper;
 
 #[tokio::test]
 async fn a_backup_that_is_restored_by_the_book_is_not_undone() {

@@ -1,9 +1,9 @@
 //! Servers come back from whatever state. Each finds its place, and none costs another server its data.
 
-use super::support::calls::Calls;
-use super::support::keeper::{Keeper, Settings};
-use super::support::net::Net;
-use super::support::redis::{Redis, Role};
+use keeper_site::calls::Calls;
+use keeper_site::keeper::{Keeper, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::{Redis, Role};
 
 #[tokio::test]
 async fn a_primary_that_returns_with_its_data_within_the_mark_down_time_stays_the_primary() {

@@ -2,12 +2,12 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use super::support::keeper::{Keeper, Keepers};
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::site::{RECOMMENDED, Site};
-use super::support::writer::Writer;
-use super::support::zookeeper::ZooKeeper;
+use keeper_site::keeper::{Keeper, Keepers};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::site::{RECOMMENDED, Site};
+use keeper_site::writer::Writer;
+use keeper_site::zookeeper::ZooKeeper;
 
 const KEEPER: &str = include_str!("../../conf/keeper.conf");
 /// The default of `rest-port`.

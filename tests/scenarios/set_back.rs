@@ -1,11 +1,11 @@
 //! ZooKeeper loses data: it is set back to a copy, or starts empty.
 
-use super::support::checks::Checks;
-use super::support::keeper::{Keeper, Keepers, Settings};
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::wait::{SOON, eventually};
-use super::support::zookeeper::ZooKeeper;
+use keeper_site::checks::Checks;
+use keeper_site::keeper::{Keeper, Keepers, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::zookeeper::ZooKeeper;
 
 /// The copy has the same generation. Only notes on the published primary changed since the copy.
 #[tokio::test]

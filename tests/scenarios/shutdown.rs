@@ -3,12 +3,12 @@
 //! The primary waits for replicas that lag, up to `shutdown-timeout`, and pauses writes meanwhile. A replica that has
 //! everything takes over at once.
 
-use super::support::keeper::{Keeper, Settings};
-use super::support::net::Net;
-use super::support::redis::{Redis, Role};
-use super::support::trio::Trio;
-use super::support::wait::{SOON, eventually};
-use super::support::writer::Writer;
+use keeper_site::keeper::{Keeper, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::{Redis, Role};
+use keeper_site::trio::Trio;
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::writer::Writer;
 
 /// Has `primary` wait for `lagging` when it is told to end. Returns false if the server is too old to wait.
 async fn waits_for(primary: &Redis, lagging: &Redis) -> bool {

@@ -1,10 +1,10 @@
 //! A connection goes mute, and the server behind it lives.
 
-use super::support::checks::Checks;
-use super::support::keeper::{Keepers, Settings};
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::zookeeper::ZooKeeper;
+use keeper_site::checks::Checks;
+use keeper_site::keeper::{Keepers, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::zookeeper::ZooKeeper;
 
 /// More ticks than a mark-down time has.
 const PAST_MARK_DOWN: u64 = 15;

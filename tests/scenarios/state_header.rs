@@ -1,9 +1,9 @@
 //! State headers that HAProxy never sends, and another client might.
 
-use super::support::keeper::{Keeper, Settings};
-use super::support::net::Net;
-use super::support::raw_http;
-use super::support::redis::Redis;
+use keeper_site::keeper::{Keeper, Settings};
+use keeper_site::net::Net;
+use keeper_site::raw_http;
+use keeper_site::redis::Redis;
 
 #[tokio::test]
 async fn a_malformed_missing_huge_or_hostile_state_header_is_refused() {

@@ -1,13 +1,12 @@
 //! Many clusters lose their primaries at the same moment.
 
 use futures::future::join_all;
+use keeper_site::keeper::{Keepers, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::tree::Tree;
+use keeper_site::zookeeper::ZooKeeper;
 use serde_json::Value;
-
-use super::support::keeper::{Keepers, Settings};
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::tree::Tree;
-use super::support::zookeeper::ZooKeeper;
 
 const CLUSTERS: usize = 50;
 

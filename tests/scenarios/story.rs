@@ -2,15 +2,14 @@
 //!
 //! The story has a failover, a rejoin, a switchover and an outage of `ZooKeeper`.
 
+use keeper_site::keeper::{Keeper, Keepers, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::trio::Trio;
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::zookeeper::ZooKeeper;
 use serde_json::json;
 use tempfile::TempDir;
-
-use super::support::keeper::{Keeper, Keepers, Settings};
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::trio::Trio;
-use super::support::wait::{SOON, eventually};
-use super::support::zookeeper::ZooKeeper;
 
 const SWITCHOVER: &str = "/admin/clusters/cache/switchover";
 

@@ -2,14 +2,13 @@
 
 use std::process::Command;
 
+use keeper_site::keeper::Settings;
+use keeper_site::redis::{Redis, Role};
+use keeper_site::solo::Solo;
+use keeper_site::trio::Trio;
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::writer::Writer;
 use serde_json::{Value, json};
-
-use super::support::keeper::Settings;
-use super::support::redis::{Redis, Role};
-use super::support::solo::Solo;
-use super::support::trio::Trio;
-use super::support::wait::{SOON, eventually};
-use super::support::writer::Writer;
 
 const PATH: &str = "/admin/clusters/cache/switchover";
 
@@ -35,7 +34,7 @@ async fn through_any_keeper_and_the_command_line_nothing_written_is_lost() {
     first.wait_data().await;
     let answer = other.post(PATH, &body).await.expect("an answer");
     assert_eq!(answer.code, 200, "{answer:?}");
-    assert_eq!(answer.body["to"]["host"], first.node().host());
+    assert_eq!(answer.body["to"]["host"], first.node().host);
     first.wait_role(Role::Primary).await;
     primary.wait_in_step_with(first).await;
     keepers

@@ -1,16 +1,16 @@
 //! Certificates that expire, and certificates and authorities that are replaced, while keepers run.
 
+use keeper_site::certificates::{Certificates, Ends};
+use keeper_site::checks::Checks;
+use keeper_site::keeper::{Keeper, Keepers, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::zookeeper::ZooKeeper;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::commandable::wait_told;
-use super::support::certificates::{Certificates, Ends};
-use super::support::checks::Checks;
-use super::support::keeper::{Keeper, Keepers, Settings};
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::wait::{SOON, eventually};
-use super::support::zookeeper::ZooKeeper;
 
 const POSSIBLE: &str = r#"redis_keeper_cluster_failover_possible{cluster="cache"} 1"#;
 const IMPOSSIBLE: &str = r#"redis_keeper_cluster_failover_possible{cluster="cache"} 0"#;

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use keeper_site::keeper::{Keeper, Settings};
+use keeper_site::trio::Trio;
 use tokio::time::{interval, sleep};
-
-use super::support::keeper::{Keeper, Settings};
-use super::support::trio::Trio;
 
 /// The interval of the closings, and how long new connections are refused.
 #[derive(Clone, Copy)]

@@ -1,12 +1,11 @@
 //! Servers of two versions, as during a rolling upgrade. `tests/servers.sh` provides a newer server and names it.
 
+use keeper_site::keeper::{Keeper, Settings};
+use keeper_site::look::{cluster, look_live};
+use keeper_site::net::Net;
+use keeper_site::process::command;
+use keeper_site::redis::Redis;
 use serde_json::json;
-
-use super::support::keeper::{Keeper, Settings};
-use super::support::look::{cluster, look_live};
-use super::support::net::Net;
-use super::support::process::command;
-use super::support::redis::Redis;
 
 /// The program of a server whose dumps the installed one cannot load.
 const NEWER: &str = "NEWER_SERVER";

@@ -1,10 +1,10 @@
 //! A node is down when more than half of the online keepers say so.
 
-use super::support::keeper::{Keeper, Settings};
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::wait::{SOON, eventually};
-use super::support::zookeeper::ZooKeeper;
+use keeper_site::keeper::{Keeper, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::zookeeper::ZooKeeper;
 
 #[tokio::test]
 async fn one_vote_of_three_is_not_enough_and_goes_with_its_keeper() {

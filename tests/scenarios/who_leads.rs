@@ -1,13 +1,12 @@
 //! A keeper that does not lead explains why it would not carry out its plan: another keeper leads, or none does.
 
+use keeper_site::keeper::{Keeper, Keepers, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::Redis;
+use keeper_site::trio::Trio;
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::zookeeper::ZooKeeper;
 use serde_json::Value;
-
-use super::support::keeper::{Keeper, Keepers, Settings};
-use super::support::net::Net;
-use super::support::redis::Redis;
-use super::support::trio::Trio;
-use super::support::wait::{SOON, eventually};
-use super::support::zookeeper::ZooKeeper;
 
 /// Waits until the keeper's page of the cluster and its explanation are as wanted.
 async fn wait_told(keeper: &Keeper, what: &str, wanted: impl Fn(&Value, &Value) -> bool) {

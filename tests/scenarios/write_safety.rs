@@ -1,12 +1,11 @@
 //! `write-safety: majority` (RK-9): a primary that is cut off from its replicas refuses writes by itself.
 
+use keeper_site::keeper::{Keeper, Keepers, Settings};
+use keeper_site::net::Net;
+use keeper_site::redis::{Redis, Role};
+use keeper_site::wait::{SOON, eventually};
+use keeper_site::zookeeper::ZooKeeper;
 use serde_json::{Value, json};
-
-use super::support::keeper::{Keeper, Keepers, Settings};
-use super::support::net::Net;
-use super::support::redis::{Redis, Role};
-use super::support::wait::{SOON, eventually};
-use super::support::zookeeper::ZooKeeper;
 
 /// Redis's defaults of `min-replicas-to-write` and `min-replicas-max-lag`.
 const UNTOUCHED: [u32; 2] = [0, 10];

@@ -128,7 +128,7 @@ async fn the_adapter_keeps_the_contract_of_its_port() {
 #[tokio::test]
 async fn with_authentication_the_nodes_are_closed_to_others() {
     let server = Server::start().await;
-    let servers = vec![format!("127.0.0.1:{}", server.port)];
+    let servers = vec![server.at().to_string()];
     let digest = Some("keeper:secret".to_owned());
     let ours = ZooKeeper::new(servers, "/closed", SESSION_TIMEOUT, digest)
         .connect()
@@ -146,7 +146,7 @@ async fn with_authentication_the_nodes_are_closed_to_others() {
 #[tokio::test]
 async fn a_login_that_is_replaced_is_the_next_sessions_and_the_present_one_keeps_its_own() {
     let server = Server::start().await;
-    let servers = vec![format!("127.0.0.1:{}", server.port)];
+    let servers = vec![server.at().to_string()];
     let digest = Some("keeper:old".to_owned());
     let ensemble = ZooKeeper::new(servers, "/", SESSION_TIMEOUT, digest);
     let present = ensemble.connect().await.unwrap();
@@ -165,7 +165,7 @@ async fn a_login_that_is_replaced_is_the_next_sessions_and_the_present_one_keeps
 
 #[tokio::test]
 async fn a_restart_of_the_server_is_a_reconnection_and_fires_the_watches() {
-    let mut server = Server::start().await;
+    let server = Server::start().await;
     let session = server.patient("/p", PATIENCE).connect().await.unwrap();
     session
         .create("/a", b"0", CreateKind::Persistent)

@@ -12,7 +12,7 @@ use super::server::{Server, eventually, reaches};
 
 #[tokio::test]
 async fn neither_the_first_connection_nor_the_next_delays_requests() {
-    let mut server = Server::start().await;
+    let server = Server::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let other = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
 
@@ -39,7 +39,7 @@ async fn neither_the_first_connection_nor_the_next_delays_requests() {
 
 /// For each connection of this process to `server`, whether `TCP_NODELAY` is set.
 fn options(server: &Server) -> Vec<bool> {
-    let at = SocketAddr::from(([127, 0, 0, 1], server.port));
+    let at = SocketAddr::from(server.at());
     let this_process = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
     let descriptors = std::fs::read_dir("/proc/self/fd").unwrap().map(|entry| {
         let name = entry.unwrap().file_name();

@@ -125,7 +125,7 @@ fn vote(host: &str) -> KeeperReport {
 #[test]
 fn keepers_on_a_real_server_survive_its_restart_its_silence_and_each_other() {
     actix::System::new().block_on(async {
-        let mut server = Server::start().await;
+        let server = Server::start().await;
         let cluster = ClusterName::new("x");
         let a = keeper(&server, "a");
         let first = a.leads().await;
