@@ -1,16 +1,14 @@
-//! Coordination inside the process: one tree, any number of sessions, nothing on disk.
-//!
-//! - The setting `"coordination": "embedded"` uses this module.
-//! - Tests and the simulation use this module in place of ZooKeeper. They can disconnect a session, expire a session,
-//!   or cut its connection in the middle of a request.
+//! Coordination inside the process: one tree, any number of sessions, nothing on disk, for the setting
+//! `"coordination": "embedded"`. Tests use it in place of ZooKeeper.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::FutureExt;
+use futures::future::ready;
 use tokio::sync::{oneshot, watch};
 
 use self::tree::{NodeEvent, Tree, parent};
@@ -21,16 +19,14 @@ use crate::ports::coordination::{
 
 mod tree;
 
-/// The tree and its sessions. Clones share both.
+/// The tree and its watches. Clones share both.
 #[derive(Clone)]
 pub struct Embedded(Rc<RefCell<World>>);
 
 struct World {
     tree: Tree,
-    sessions: BTreeMap<i64, ServerSession>,
     watches: BTreeMap<(Watched, String), Vec<Armed>>,
     last_session: i64,
-    reachable: bool,
 }
 
 /// A watch: the id of the session that set the watch, and the sender that fires it.
@@ -42,24 +38,6 @@ enum Watched {
     Children,
 }
 
-/// The server's end of a session.
-struct ServerSession {
-    state: watch::Sender<SessionState>,
-    connections: u64,
-    /// Requests made while disconnected.
-    waiting: VecDeque<Request>,
-    /// Whether the next request is executed, and its answer is lost with the connection.
-    cut_at_next: bool,
-}
-
-type Request = Box<dyn FnOnce(&mut World, Delivery)>;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Delivery {
-    Delivered,
-    Lost,
-}
-
 // === impl Embedded ===
 
 impl Default for Embedded {
@@ -69,47 +47,13 @@ impl Default for Embedded {
 }
 
 impl Embedded {
-    /// An empty tree that accepts new sessions.
+    /// An empty tree.
     pub fn new() -> Self {
         Self(Rc::new(RefCell::new(World {
             tree: Tree::new(),
-            sessions: BTreeMap::new(),
             watches: BTreeMap::new(),
             last_session: 0,
-            reachable: true,
         })))
-    }
-
-    /// The ids of the sessions that live, oldest first.
-    pub fn sessions(&self) -> Vec<i64> {
-        self.0.borrow().sessions.keys().copied().collect()
-    }
-
-    /// Whether new sessions can be opened.
-    pub fn set_reachable(&self, reachable: bool) {
-        self.0.borrow_mut().reachable = reachable;
-    }
-
-    /// Ends a session, as ZooKeeper does when a client was silent for the session timeout.
-    pub fn expire(&self, session: i64) {
-        self.0.borrow_mut().end(session);
-    }
-
-    /// Cuts the connection of a session. Later requests of the session wait for [`Self::reconnect`].
-    pub fn disconnect(&self, session: i64) {
-        self.0.borrow_mut().disconnect(session);
-    }
-
-    /// Connects a session again, and executes the requests that have waited.
-    pub fn reconnect(&self, session: i64) {
-        self.0.borrow_mut().reconnect(session);
-    }
-
-    /// Lets the next request of a session be executed, and then loses its answer together with the connection.
-    pub fn cut_at_next_request(&self, session: i64) {
-        if let Some(line) = self.0.borrow_mut().sessions.get_mut(&session) {
-            line.cut_at_next = true;
-        }
     }
 }
 
@@ -117,22 +61,10 @@ impl Embedded {
 impl Coordination for Embedded {
     async fn connect(&self) -> Result<Rc<dyn Session>, CoordinationError> {
         let mut world = self.0.borrow_mut();
-        if !world.reachable {
-            return Err(CoordinationError::Unknown("nothing answers".into()));
-        }
         world.last_session += 1;
-        let id = world.last_session;
-        let (state, watcher) = watch::channel(SessionState::Connected(1));
-        let line = ServerSession {
-            state,
-            connections: 1,
-            waiting: VecDeque::new(),
-            cut_at_next: false,
-        };
-        world.sessions.insert(id, line);
         Ok(Rc::new(EmbeddedSession {
-            id,
-            state: watcher,
+            id: world.last_session,
+            state: watch::Sender::new(SessionState::Connected(1)),
             world: self.0.clone(),
         }))
     }
@@ -145,46 +77,13 @@ impl Coordination for Embedded {
 // === impl World ===
 
 impl World {
-    fn submit(&mut self, session: i64, request: Request) {
-        let Some(line) = self.sessions.get_mut(&session) else {
-            return;
-        };
-        if *line.state.borrow() == SessionState::Disconnected {
-            line.waiting.push_back(request);
-        } else if std::mem::take(&mut line.cut_at_next) {
-            request(self, Delivery::Lost);
-            self.disconnect(session);
-        } else {
-            request(self, Delivery::Delivered);
-        }
-    }
-
-    fn disconnect(&mut self, session: i64) {
-        if let Some(line) = self.sessions.get_mut(&session) {
-            line.state.send_replace(SessionState::Disconnected);
-            self.drop_watches(session);
-        }
-    }
-
-    fn reconnect(&mut self, session: i64) {
-        let Some(line) = self.sessions.get_mut(&session) else {
-            return;
-        };
-        line.connections += 1;
-        let connected = SessionState::Connected(line.connections);
-        line.state.send_replace(connected);
-        for request in std::mem::take(&mut line.waiting) {
-            self.submit(session, request);
-        }
-    }
-
     fn end(&mut self, session: i64) {
-        if let Some(line) = self.sessions.remove(&session) {
-            line.state.send_replace(SessionState::Expired);
-            self.drop_watches(session);
-            let changes = self.tree.end_session(session);
-            self.notify(changes);
-        }
+        self.watches.retain(|_, watches| {
+            watches.retain(|(owner, _)| *owner != session);
+            !watches.is_empty()
+        });
+        let changes = self.tree.end_session(session);
+        self.notify(changes);
     }
 
     fn watch(&mut self, session: i64, kind: Watched, path: &str) -> Watch {
@@ -192,17 +91,10 @@ impl World {
         let watches = self.watches.entry((kind, path.to_owned())).or_default();
         watches.push((session, fire));
         async move {
-            // A lost connection drops the sender. The reader then reads again, as after a change.
+            // The end of the session drops the sender. A reader then reads again, as after a change.
             fired.await.unwrap_or(Fired::Changed)
         }
         .boxed_local()
-    }
-
-    fn drop_watches(&mut self, session: i64) {
-        self.watches.retain(|_, watches| {
-            watches.retain(|(owner, _)| *owner != session);
-            !watches.is_empty()
-        });
     }
 
     fn notify(&mut self, changes: Vec<NodeEvent>) {
@@ -237,30 +129,23 @@ impl World {
 
 struct EmbeddedSession {
     id: i64,
-    state: watch::Receiver<SessionState>,
+    state: watch::Sender<SessionState>,
     world: Rc<RefCell<World>>,
 }
 
 impl EmbeddedSession {
+    /// Executes a request at once.
     fn request<T: 'static>(
         &self,
-        execute: impl FnOnce(&mut World) -> Result<T, CoordinationError> + 'static,
+        execute: impl FnOnce(&mut World) -> Result<T, CoordinationError>,
     ) -> Sent<T> {
-        let (reply, outcome) = oneshot::channel();
-        let request = Box::new(move |world: &mut World, answer| {
-            let result = execute(world);
-            let _ = reply.send(match answer {
-                Delivery::Delivered => result,
-                Delivery::Lost => Err(CoordinationError::Unknown("connection cut".into())),
-            });
-        });
-        self.world.borrow_mut().submit(self.id, request);
-        async move { outcome.await.unwrap_or(Err(CoordinationError::Expired)) }.boxed_local()
+        ready(execute(&mut self.world.borrow_mut())).boxed_local()
     }
 }
 
 impl Drop for EmbeddedSession {
     fn drop(&mut self) {
+        self.state.send_replace(SessionState::Expired);
         self.world.borrow_mut().end(self.id);
     }
 }
@@ -275,7 +160,7 @@ impl Session for EmbeddedSession {
     }
 
     fn state(&self) -> watch::Receiver<SessionState> {
-        self.state.clone()
+        self.state.subscribe()
     }
 
     fn get(&self, path: &str) -> Sent<Option<Node>> {
@@ -343,16 +228,16 @@ impl Session for EmbeddedSession {
 mod tests {
     use super::*;
 
-    async fn two_sessions() -> (Embedded, Rc<dyn Session>, Rc<dyn Session>) {
+    async fn two_sessions() -> (Rc<dyn Session>, Rc<dyn Session>) {
         let embedded = Embedded::new();
         let first = embedded.connect().await.unwrap();
         let second = embedded.connect().await.unwrap();
-        (embedded, first, second)
+        (first, second)
     }
 
     #[tokio::test]
     async fn a_watch_fires_once_for_the_change_of_another_session() {
-        let (_embedded, first, second) = two_sessions().await;
+        let (first, second) = two_sessions().await;
         let (node, watch) = first.get_and_watch("/a").await.unwrap();
         assert_eq!(node, None);
         let mut watch = watch.fuse();
@@ -367,7 +252,7 @@ mod tests {
 
     #[tokio::test]
     async fn ephemeral_nodes_go_with_the_last_clone_of_their_session() {
-        let (_embedded, first, second) = two_sessions().await;
+        let (first, second) = two_sessions().await;
         first
             .create("/a", b"", CreateKind::Ephemeral)
             .await
@@ -377,34 +262,5 @@ mod tests {
         drop(first);
         watch.await;
         assert_eq!(second.get("/a").await.unwrap(), None);
-    }
-
-    #[tokio::test]
-    async fn requests_made_while_disconnected_are_executed_on_reconnection() {
-        let (embedded, first, second) = two_sessions().await;
-        embedded.disconnect(first.id());
-        let waiting = first.create("/a", b"", CreateKind::Persistent);
-        assert_eq!(second.get("/a").await.unwrap(), None);
-        embedded.reconnect(first.id());
-        waiting.await.unwrap();
-        assert_eq!(*first.state().borrow(), SessionState::Connected(2));
-        assert!(second.get("/a").await.unwrap().is_some());
-    }
-
-    #[tokio::test]
-    async fn a_request_cut_off_is_executed_and_its_outcome_unknown() {
-        let (embedded, first, second) = two_sessions().await;
-        embedded.cut_at_next_request(first.id());
-        let outcome = first.create("/a", b"", CreateKind::Persistent).await;
-        assert!(matches!(outcome, Err(CoordinationError::Unknown(_))));
-        assert!(second.get("/a").await.unwrap().is_some());
-    }
-
-    #[tokio::test]
-    async fn an_expired_session_answers_nothing_more() {
-        let (embedded, first, _second) = two_sessions().await;
-        embedded.expire(first.id());
-        assert_eq!(*first.state().borrow(), SessionState::Expired);
-        assert_eq!(first.get("/").await, Err(CoordinationError::Expired));
     }
 }

@@ -39,7 +39,7 @@ fn one_of_three_keepers_leads_and_all_see_the_same() {
 fn a_leader_whose_session_expires_stops_before_the_next_begins_and_takes_part_again() {
     on_virtual_time(async {
         let (world, a, b) = World::pair().await;
-        world.embedded.expire(a.session().await);
+        world.coordination.expire(a.session().await);
         eventually("b leads", async || world.leaders() == [("b".to_owned(), 2)]).await;
         let story = [("a", Some(1)), ("a", None), ("b", Some(2))];
         assert_eq!(
@@ -47,7 +47,7 @@ fn a_leader_whose_session_expires_stops_before_the_next_begins_and_takes_part_ag
             story.map(|(who, epoch)| (who.to_owned(), epoch))
         );
         a.current().await;
-        world.embedded.expire(b.session().await);
+        world.coordination.expire(b.session().await);
         eventually("a leads again", async || {
             world.leaders() == [("a".to_owned(), 3)]
         })
@@ -104,12 +104,12 @@ fn a_keeper_that_cannot_acknowledge_is_waited_for_until_its_lease_is_out() {
             leader.write("x", Some("p")).await.unwrap();
             other.current().await;
             let session = other.session().await;
-            world.embedded.disconnect(session);
+            world.coordination.disconnect(session);
             let deadline = other.lease.borrow().deadline.unwrap();
             if expired {
                 // The keeper's node is gone, and no other keeper knows whether that keeper has learned so.
-                world.embedded.set_reachable(false);
-                world.embedded.expire(session);
+                world.coordination.set_reachable(false);
+                world.coordination.expire(session);
             }
             leader.write("x", None).await.unwrap();
             while !leader.waits_for("x").is_empty() {
@@ -151,13 +151,13 @@ fn a_leader_that_falls_silent_is_deposed_though_its_session_lives() {
         b.current().await;
         tokio::time::sleep(LEASE * 2).await;
         let session = a.session().await;
-        world.embedded.disconnect(session);
+        world.coordination.disconnect(session);
         let before = tokio::time::Instant::now();
         eventually("b leads", async || world.leaders() == [("b".to_owned(), 2)]).await;
         let took = before.elapsed();
         assert!(took < LEASE + HEARTBEAT * 2, "{took:?}");
-        assert!(world.embedded.sessions().contains(&session));
-        world.embedded.reconnect(session);
+        assert!(world.coordination.sessions().contains(&session));
+        world.coordination.reconnect(session);
         a.current().await;
         tokio::time::sleep(Duration::from_mins(1)).await;
         assert_eq!(

@@ -129,14 +129,14 @@ fn after_an_unknown_outcome_the_state_is_read_before_anything_else_is_written() 
         let (world, a) = World::led("x").await;
         a.write("x", Some("p")).await.unwrap();
         let session = a.session().await;
-        world.embedded.cut_at_next_request(session);
+        world.coordination.cut_at_next_request(session);
         let outcome = a.write("x", None).await;
         assert!(
             matches!(outcome, Err(WriteError::Unknown(_))),
             "{outcome:?}"
         );
         eventually("stopped", async || world.leaders().is_empty()).await;
-        world.embedded.reconnect(session);
+        world.coordination.reconnect(session);
         world.leader().await;
         eventually("what was written after all is read", async || {
             a.primary("x").is_none() && a.shared("x").unwrap().leading.is_some()
@@ -164,14 +164,14 @@ fn reports_reach_the_others_and_go_with_their_keeper() {
         .await;
         a.set_report("x", &[]);
         eventually("taken back", async || b.votes("x") == both[1..]).await;
-        world.embedded.set_reachable(false);
-        world.embedded.expire(b.session().await);
+        world.coordination.set_reachable(false);
+        world.coordination.expire(b.session().await);
         eventually("gone with b", async || {
             let shared = a.shared("x").unwrap();
             shared.reports.is_empty() && shared.keepers.len() == 1
         })
         .await;
-        world.embedded.set_reachable(true);
+        world.coordination.set_reachable(true);
         eventually("made again", async || a.votes("x") == both[1..]).await;
         b.address.do_send(Unsubscribe(ClusterName::new("x")));
         eventually("taken back with the cluster", async || {

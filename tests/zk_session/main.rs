@@ -1,6 +1,7 @@
 //! The session actor on virtual time: several keepers on one embedded tree. The tests expire and cut their sessions.
 
 mod campaign;
+mod faulty;
 mod guarded_write;
 mod leadership_transfer;
 mod membership;

@@ -53,7 +53,7 @@ fn the_leftover_of_an_earlier_run_is_waited_out() {
         earlier.current().await;
         // The process is dead, and its session still lives.
         let session = earlier.session().await;
-        world.embedded.disconnect(session);
+        world.coordination.disconnect(session);
         let again = world.keeper("a");
         // The new process looks once a heartbeat. The heartbeats of another keeper count how many times it has found
         // the leftover.
@@ -67,8 +67,8 @@ fn the_leftover_of_an_earlier_run_is_waited_out() {
         .await;
         assert_eq!(again.report().await.state, "joining");
         assert!(again.fatal.borrow().is_none());
-        world.embedded.set_reachable(false);
-        world.embedded.expire(session);
+        world.coordination.set_reachable(false);
+        world.coordination.expire(session);
         again.current().await;
     });
 }

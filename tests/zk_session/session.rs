@@ -26,7 +26,7 @@ fn after_a_reconnection_everything_is_read_again_and_the_leader_has_a_new_epoch(
         })
         .await;
         let session = a.session().await;
-        world.embedded.disconnect(session);
+        world.coordination.disconnect(session);
         eventually("stopped", async || world.leaders().is_empty()).await;
         assert_eq!(a.report().await.state, "disconnected");
         let published = Published {
@@ -39,7 +39,7 @@ fn after_a_reconnection_everything_is_read_again_and_the_leader_has_a_new_epoch(
             .set("/clusters/x", &published.encode(), None)
             .await
             .unwrap();
-        world.embedded.reconnect(session);
+        world.coordination.reconnect(session);
         eventually("read again", async || a.primary("x") == Some("p".into())).await;
         assert_eq!(world.leader().await, ("a".to_owned(), 2));
         assert_eq!(a.session().await, session);
@@ -52,7 +52,7 @@ fn the_lease_runs_out_once_heartbeats_are_not_confirmed_and_leading_ends_with_it
         let (world, a) = World::alone().await;
         tokio::time::sleep(Duration::from_mins(1)).await;
         assert!(a.leased(), "heartbeats hold it");
-        world.embedded.disconnect(a.session().await);
+        world.coordination.disconnect(a.session().await);
         let last = a.lease.borrow().deadline;
         tokio::time::sleep(LEASE).await;
         assert!(!a.leased());
@@ -95,13 +95,13 @@ fn a_keeper_that_leaves_takes_everything_with_it() {
 fn leaving_while_disconnected_is_not_waited_for_long() {
     on_virtual_time(async {
         let world = World::new();
-        world.embedded.set_reachable(false);
+        world.coordination.set_reachable(false);
         let a = world.keeper("a");
         tokio::time::sleep(Duration::from_mins(1)).await;
         assert_eq!(a.report().await.state, "connecting");
-        world.embedded.set_reachable(true);
+        world.coordination.set_reachable(true);
         a.current().await;
-        world.embedded.disconnect(a.session().await);
+        world.coordination.disconnect(a.session().await);
         eventually("noticed", async || a.report().await.state == "disconnected").await;
         let before = tokio::time::Instant::now();
         a.address.send(Leave).await.unwrap();
@@ -128,13 +128,13 @@ fn an_own_node_that_somebody_removed_is_made_again() {
 fn an_expiry_that_is_learned_under_a_lease_that_a_heartbeat_earned_revokes_it() {
     on_virtual_time(async {
         let (world, a) = World::alone().await;
-        world.embedded.set_reachable(false);
-        world.embedded.expire(a.session().await);
+        world.coordination.set_reachable(false);
+        world.coordination.expire(a.session().await);
         let learned = tokio::time::Instant::now();
         eventually("learned", async || a.report().await.session.is_none()).await;
         assert!(learned.elapsed() < LEASE / 4, "well within the lease");
         assert!(!a.leased(), "its clock had stopped");
-        world.embedded.set_reachable(true);
+        world.coordination.set_reachable(true);
         a.current().await;
     });
 }
@@ -151,11 +151,11 @@ fn an_expiry_ends_no_lease_by_consent_for_there_it_is_normal() {
             failsafe.is_some_and(|failsafe| failsafe.asks.is_some())
         })
         .await;
-        world.embedded.disconnect(session);
-        world.embedded.set_reachable(false);
+        world.coordination.disconnect(session);
+        world.coordination.set_reachable(false);
         tokio::time::sleep(4 * LEASE).await;
         assert!(a.lease.borrow().consented && a.leased());
-        world.embedded.expire(session);
+        world.coordination.expire(session);
         eventually("learned", async || a.report().await.session.is_none()).await;
         for _ in 0..100 {
             assert!(a.leased(), "its consent holds");

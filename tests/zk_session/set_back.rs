@@ -43,7 +43,7 @@ fn a_keeper_that_finds_another_group_where_it_was_ends() {
         let other = GroupToken::drawn(4_711).encode();
         observer.set(paths::GROUP, &other, None).await.unwrap();
         assert!(a.fatal.borrow().is_none(), "it has not looked");
-        world.embedded.expire(a.session().await);
+        world.coordination.expire(a.session().await);
         let message = a.refused().await;
         assert!(message.contains("/group went from"), "{message}");
         assert!(!a.leased());

@@ -43,7 +43,7 @@ fn a_task_is_stale_once_the_state_has_changed_or_its_leader_leads_no_more() {
         );
         assert_eq!(guard(&b, &latch, next).await, Ok(()));
 
-        world.embedded.expire(a.session().await);
+        world.coordination.expire(a.session().await);
         eventually("b leads", async || world.leader().await.0 == "b").await;
         let deposed = guard(&b, &latch, next).await;
         assert!(
@@ -81,7 +81,7 @@ fn the_newest_epoch_is_read_only_while_the_latch_of_the_one_who_asks_stands() {
 
         let (leader, _) = world.leader().await;
         let deposed = if leader == "a" { &a } else { &b };
-        world.embedded.expire(deposed.session().await);
+        world.coordination.expire(deposed.session().await);
         eventually("another leads", async || world.leader().await.1 == 2).await;
         for keeper in [&a, &b] {
             keeper.current().await;

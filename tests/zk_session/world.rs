@@ -13,7 +13,6 @@ use redis_keeper::actors::messages::{
 };
 use redis_keeper::actors::zk_session::{Dependencies, Settings, ZkSession};
 use redis_keeper::adapters::clock::TokioClock;
-use redis_keeper::adapters::embedded::Embedded;
 use redis_keeper::domain::facts::DownReason;
 use redis_keeper::domain::failsafe::Failsafe;
 use redis_keeper::domain::group::GroupToken;
@@ -27,6 +26,7 @@ use redis_keeper::ports::clock::LeaseClock;
 use redis_keeper::ports::coordination::{Coordination, Session};
 use tokio::sync::watch;
 
+use super::faulty::FaultyCoordination;
 use super::peers::OutOfReach;
 
 pub(crate) const HEARTBEAT: Duration = Duration::from_millis(200);
@@ -57,7 +57,7 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
 pub(crate) type Story = Rc<RefCell<Vec<(String, Option<u64>)>>>;
 
 pub(crate) struct World {
-    pub(crate) embedded: Embedded,
+    pub(crate) coordination: FaultyCoordination,
     clock: Arc<TokioClock>,
     drawn: Cell<u64>,
     pub(crate) story: Story,
@@ -68,7 +68,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new() -> Self {
         Self {
-            embedded: Embedded::new(),
+            coordination: FaultyCoordination::default(),
             clock: Arc::new(TokioClock::new()),
             drawn: Cell::default(),
             story: Story::default(),
@@ -138,7 +138,7 @@ impl World {
         let story = self.story.clone();
         let name = id.to_owned();
         let dependencies = Dependencies {
-            coordination: Rc::new(self.embedded.clone()),
+            coordination: Rc::new(self.coordination.clone()),
             peers: Rc::new(OutOfReach),
             clock: self.clock.clone(),
             settings: Settings {
@@ -213,7 +213,7 @@ impl World {
     }
 
     pub(crate) async fn observer(&self) -> Rc<dyn Session> {
-        self.embedded.connect().await.expect("reachable")
+        self.coordination.connect().await.expect("reachable")
     }
 
     pub(crate) fn leaders(&self) -> Vec<(String, u64)> {
