@@ -15,5 +15,5 @@ case "$*" in
     *) echo "Usage: $0 [--full]" >&2 && exit 64 ;;
 esac
 ensure_installed "${needed[@]}"
-cargo build --profile demo --locked --bin redis-keeper
+cargo build --profile demo --locked --bins
 exec "${CARGO_TARGET_DIR:-target}/demo/redis-keeper" demo "$@"

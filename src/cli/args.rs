@@ -79,8 +79,8 @@ pub enum CliCommand {
     Switchover(SwitchoverArgs),
     /// Start a primary, two replicas and a keeper; kill the primary; show the failover.
     ///
-    /// Needs nothing but redis-server or valkey-server in PATH. Stays up to be played with until Ctrl-C; leaves nothing
-    /// behind.
+    /// Needs redis-keeper-demo beside this program, and redis-server or valkey-server in PATH. Stays up to be played with
+    /// until Ctrl-C; leaves nothing behind.
     Demo {
         /// With a ZooKeeper ensemble, three keepers, and HAProxy in front of the client.
         ///

@@ -55,10 +55,7 @@ pub(super) fn start(config: &LogConfig) -> LogGuard {
 }
 
 /// Starts the log with another `writer`, which gets each line in one piece.
-pub(super) fn start_into(
-    config: &LogConfig,
-    writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
-) {
+fn start_into(config: &LogConfig, writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static) {
     let filter = EnvFilter::new(format!("{LIBRARIES},{}", config.level));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -42,7 +42,7 @@ pub fn run(file: &Path) -> Exit {
     }
     prepare();
     // The actix system ends before the last message, so that no other message comes after it.
-    let ended = actix::System::new().block_on(serve(&config, std::future::pending()));
+    let ended = actix::System::new().block_on(serve(&config));
     match ended {
         Ok(()) => Exit::Success,
         Err(failure) => {
@@ -63,11 +63,8 @@ pub(super) fn prepare() {
     }
 }
 
-/// Runs a keeper until a signal comes, or until `stop` resolves.
-pub(super) async fn serve(
-    config: &Config,
-    stop: impl Future<Output = ()>,
-) -> Result<(), DaemonError> {
+/// Runs a keeper until a signal comes.
+async fn serve(config: &Config) -> Result<(), DaemonError> {
     let failed = |what: &str| {
         let what = what.to_owned();
         move |error: std::io::Error| DaemonError::Refused(format!("{what}: {error}"))
@@ -127,7 +124,6 @@ pub(super) async fn serve(
         tokio::select! {
             _ = terminate.recv() => tracing::info!("SIGTERM"),
             _ = interrupt.recv() => tracing::info!("SIGINT"),
-            () = stop => {}
         }
         notify(&[NotifyState::Stopping]);
     };

@@ -20,7 +20,7 @@ const FOREIGN: [&str; 8] = [
     "fails to establish session",
 ];
 
-/// All texts of a keeper: the string literals of `src/` without those of its tests and of the demo.
+/// All texts of a keeper: the string literals of `src/` without those of its tests.
 fn words_of_keepers() -> BTreeSet<String> {
     let mut words = BTreeSet::new();
     for code in code_of_keepers() {
@@ -111,7 +111,7 @@ fn every_deed_that_the_judge_reads_is_a_message_of_keepers() {
 #[test]
 fn every_message_that_the_demo_tells_of_is_a_message_of_keepers() {
     let words = words_of_keepers();
-    let messages = patterns(&read("src/cli/demo/story.rs"));
+    let messages = patterns(&read("examples/demo/story.rs"));
     assert!(messages.len() > 10, "{messages:?}");
     for message in messages {
         assert!(is_message(&words, &message), "no keeper logs `{message}`");

@@ -84,10 +84,10 @@ fn string(body: &str) -> (String, &str) {
     (text, "")
 }
 
-/// The code of each file of `src/`, without its tests and without the demo: its literals are the words of a keeper.
+/// The code of each file of `src/`, without its tests: its literals are the words of a keeper.
 pub(crate) fn code_of_keepers() -> Vec<String> {
     let of_keepers = |path: &str| {
-        let others = ["/tests/", "/tests.rs", "/demo/", "/demo.rs"];
+        let others = ["/tests/", "/tests.rs"];
         !others.iter().any(|other| path.contains(other))
     };
     let files = files("src", &of_keepers).into_iter();

@@ -40,7 +40,7 @@ pub(super) fn invite(stage: &Stage, screen: &Screen, primary: &str) -> Result<()
             "or let it hang: when it wakes it must not be written to",
         )?;
     }
-    if let Some(id) = stage.processes.id(keeper) {
+    if let (Some(_), Some(id)) = (&stage.full, stage.processes.id(keeper)) {
         screen.command(
             &format!("kill -9 {id}"),
             &format!("kill {keeper}: the others go on"),

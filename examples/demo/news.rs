@@ -1,15 +1,10 @@
 //! The events of the demo, each with the time at which it came in.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::path::Path;
 use std::process::ExitStatus;
-use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tracing_subscriber::fmt::MakeWriter;
 
 /// One event.
 #[derive(Debug)]
@@ -96,41 +91,5 @@ impl Newsroom {
         if let Some(line) = LogLine::parse(keeper, line) {
             self.tell(News::Log(line));
         }
-    }
-}
-
-/// The log writer of the keeper in this process: to a file, and as events.
-#[derive(Clone)]
-pub(super) struct LogTap {
-    file: Arc<File>,
-    newsroom: Newsroom,
-}
-
-impl LogTap {
-    pub(super) fn new(file: &Path, newsroom: Newsroom) -> io::Result<Self> {
-        let file = Arc::new(File::create(file)?);
-        Ok(Self { file, newsroom })
-    }
-}
-
-impl Write for LogTap {
-    /// The log calls this once for each line, with the whole line.
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.newsroom
-            .logged(super::stage::KEEPER, &String::from_utf8_lossy(line));
-        self.file.write_all(line)?;
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for LogTap {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
     }
 }

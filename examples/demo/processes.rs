@@ -132,7 +132,10 @@ impl Life {
             }
             match self.program.start(self.group, &self.newsroom) {
                 Ok(started) => child = started,
-                Err(error) => return tracing::error!(name, %error, "not started again"),
+                Err(error) => {
+                    eprintln!("redis-keeper demo: {name} is not started again: {error}");
+                    return;
+                }
             }
             self.newsroom.tell(News::Restarted(name));
         }

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -18,10 +18,9 @@ use super::news::Newsroom;
 use super::processes::{Processes, Program, find};
 use super::screen::Screen;
 use super::{CLUSTER, STEP_TIMEOUT, Trouble};
-use crate::config::Config;
 
-/// The id of the keeper that runs in this process.
-pub(super) const KEEPER: &str = "keeper";
+/// The id of the only keeper.
+const KEEPER: &str = "keeper";
 
 /// The time from one probe of a server to the next, in seconds.
 const TICK: f64 = 0.1;
@@ -39,16 +38,10 @@ pub(super) struct Stage {
     pub(super) keepers: Vec<(String, u16)>,
     pub(super) full: Option<Full>,
     redis: PathBuf,
+    /// The program `redis-keeper`, which is beside this one.
+    program: PathBuf,
     // The last field, so that it is dropped last, when no process writes there any more.
     dir: TempDir,
-}
-
-/// The place of the keepers.
-pub(super) enum KeeperPlace {
-    /// A single keeper, to be run in this process with this configuration.
-    InProcess(Box<Config>),
-    /// The keepers already run in processes of their own.
-    Processes,
 }
 
 // === impl Stage ===
@@ -60,6 +53,7 @@ impl Stage {
             "redis-server or valkey-server",
             "redis-server",
         ))?;
+        let this = std::env::current_exe().map_err(Trouble::at("this program"))?;
         let [first, second, third, keeper, rest @ ..] = free_ports()?;
         let (keepers, full) = if full {
             let full = Full::new(rest)?;
@@ -78,12 +72,13 @@ impl Stage {
             keepers,
             full,
             redis,
+            program: this.with_file_name("redis-keeper"),
             dir,
         })
     }
 
-    /// Starts everything except a keeper in this process, and waits until the servers answer.
-    pub(super) async fn open(&mut self, screen: &Screen) -> Result<KeeperPlace, Trouble> {
+    /// Starts everything, and waits until the servers answer.
+    pub(super) async fn open(&mut self, screen: &Screen) -> Result<(), Trouble> {
         screen.heading("Starting")?;
         if let Some(full) = &self.full {
             full.start_coordination(self.dir.path(), &mut self.processes)?;
@@ -105,39 +100,35 @@ impl Stage {
             })
             .await?;
         }
-        let Some(full) = &self.full else {
-            let (_, port) = self.keepers[0];
-            screen.fact(
-                KEEPER,
-                &format!(
-                    "http://{} in this process, coordination embedded",
-                    name(port)
-                ),
-            )?;
-            let file = self.dir.path().join("keeper.conf");
-            let text = self.settings(KEEPER, port, &json!({"coordination": "embedded"}));
-            write(&file, &text)?;
-            let config = Config::parse(&file.display().to_string(), &text, std::iter::empty());
-            let (config, _) = config
-                .map_err(|error| Trouble::Io("keeper.conf".to_owned(), io::Error::other(error)))?;
-            return Ok(KeeperPlace::InProcess(Box::new(config)));
-        };
-        full.wait_for_coordination().await?;
-        for (keeper, port) in &self.keepers {
-            let file = self.dir.path().join(format!("{keeper}.conf"));
-            write(&file, &self.settings(keeper, *port, &full.coordination()))?;
-            self.processes.start(Program {
-                name: keeper.clone(),
-                path: std::env::current_exe().map_err(Trouble::at("this program"))?,
-                arguments: vec!["run".into(), file.into()],
-                log: self.log_of(keeper),
-                is_keeper: true,
-            })?;
-            screen.fact(keeper, &format!("http://{}", name(*port)))?;
+        if let Some(full) = &self.full {
+            full.wait_for_coordination().await?;
         }
-        full.start_proxy(self.dir.path(), self.servers, &mut self.processes)?;
-        screen.fact("HAProxy", &full.describe_proxy())?;
-        Ok(KeeperPlace::Processes)
+        for (keeper, port) in self.keepers.clone() {
+            self.start_keeper(&keeper, port)?;
+            let embedded = if self.full.is_none() {
+                ", coordination embedded"
+            } else {
+                ""
+            };
+            screen.fact(&keeper, &format!("http://{}{embedded}", name(port)))?;
+        }
+        if let Some(full) = &self.full {
+            full.start_proxy(self.dir.path(), self.servers, &mut self.processes)?;
+            screen.fact("HAProxy", &full.describe_proxy())?;
+        }
+        Ok(())
+    }
+
+    fn start_keeper(&mut self, keeper: &str, port: u16) -> Result<(), Trouble> {
+        let file = self.dir.path().join(format!("{keeper}.conf"));
+        write(&file, &self.settings(keeper, port))?;
+        self.processes.start(Program {
+            name: keeper.to_owned(),
+            path: self.program.clone(),
+            arguments: vec!["run".into(), file.into()],
+            log: self.log_of(keeper),
+            is_keeper: true,
+        })
     }
 
     fn start_server(&mut self, port: u16, primary: Option<u16>) -> Result<(), Trouble> {
@@ -162,7 +153,11 @@ impl Stage {
     }
 
     /// The text of a keeper's configuration file.
-    fn settings(&self, keeper: &str, port: u16, coordination: &Value) -> String {
+    fn settings(&self, keeper: &str, port: u16) -> String {
+        let coordination = match &self.full {
+            Some(full) => full.coordination(),
+            None => json!({"coordination": "embedded"}),
+        };
         let nodes = self
             .servers
             .map(|port| json!({"host": "127.0.0.1", "port": port}));
@@ -206,7 +201,7 @@ impl Stage {
 
     /// Prints the last lines of the keepers' logs on standard error, to explain `trouble`.
     pub(super) fn show_logs(&self, trouble: &Trouble) {
-        if !matches!(trouble, Trouble::Overdue(_) | Trouble::Keeper(_)) {
+        if !matches!(trouble, Trouble::Overdue(_)) {
             return;
         }
         for (keeper, _) in &self.keepers {

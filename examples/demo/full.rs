@@ -1,4 +1,4 @@
-//! The additions of `demo --full`: ZooKeeper, keepers in processes of their own, and HAProxy.
+//! The additions of `demo --full`: ZooKeeper, three keepers, and HAProxy.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use super::stage::{answers, name, until, write};
 use super::{CLUSTER, Trouble};
 
 /// The shipped configuration of HAProxy. The demo changes the lines marked with CHANGE.
-const SHIPPED: &str = include_str!("../../../conf/haproxy.cfg");
+const SHIPPED: &str = include_str!("../../conf/haproxy.cfg");
 
 /// The directory of Java libraries in Debian's packages.
 const JAVA_LIBRARIES: &str = "/usr/share/java";
