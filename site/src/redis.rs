@@ -19,7 +19,8 @@ use super::wait::{SOON, eventually};
 
 mod waits;
 
-const PORT: u16 = 17_379;
+/// The port of servers.
+pub const PORT: u16 = 17_379;
 /// The plain port of a server whose [`PORT`] a link has, or TLS.
 const HIDDEN_PORT: u16 = 17_378;
 
