@@ -18,6 +18,7 @@ pub mod group;
 pub mod hindrance;
 pub mod identity;
 pub mod info;
+pub mod keepers;
 pub mod last_failover;
 pub mod leadership_transfer;
 pub mod lease;

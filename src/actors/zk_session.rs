@@ -1,10 +1,8 @@
 //! The actor that holds the ZooKeeper session: membership, heartbeat and lease, leader latch, the state of every
 //! cluster, this keeper's reports, and guarded writes.
 //!
-//! Safety rests on three plain structs beside it:
-//! - `lease_book`: the lease that a heartbeat earns (RK-3);
-//! - `cluster`: which states may be applied, never a lower generation;
-//! - `guarded_write`: what guards a write (RK-4).
+//! The knowledge that the session gathers is in [`domain::keepers`](crate::domain::keepers), and safety rests on the
+//! types there. `guarded_write` beside this file has what guards a write (RK-4).
 //!
 //! Watches only make a keeper faster. On every new connection the keeper drops all requests, reads and watches of the
 //! connection before. Then it reads everything again before anything counts.
@@ -22,18 +20,12 @@ use futures::future::LocalBoxFuture;
 use tokio::sync::watch;
 
 use self::campaign::Campaign;
-use self::cluster::Cluster;
+use self::event::Event;
 use self::failsafe::ConsentState;
-use self::failsafe_group::FailsafeGroup;
 use self::guarded_write::Counter;
 use self::heartbeat_latency::HeartbeatLatency;
-use self::keeper_table::KeeperTable;
-use self::latch::LatchView;
-use self::lease_book::LeaseBook;
 use self::membership::Identity;
-use self::polls::Polls;
 use self::story::Log;
-use self::watched_reads::Event;
 use super::Outbox;
 use super::messages::{
     Fatal, KeeperAnnouncement, Leadership, LeadershipChanged, ResendReport, SharedState,
@@ -42,12 +34,18 @@ use crate::domain::claims::Claims;
 use crate::domain::failsafe::Failsafe;
 use crate::domain::group::GroupToken;
 use crate::domain::identity::{KeeperProcess, Nonce, Place};
+use crate::domain::keepers::cluster_copy::ClusterCopy;
+use crate::domain::keepers::failsafe_group::FailsafeGroup;
+use crate::domain::keepers::keeper_table::KeeperTable;
+use crate::domain::keepers::latch::LatchView;
+use crate::domain::keepers::lease_book::LeaseBook;
+use crate::domain::keepers::polls::Polls;
+use crate::domain::keepers::record::KeeperRecord;
 use crate::domain::leadership_transfer::LeadershipTransfer;
 use crate::domain::lease::Lease;
 use crate::domain::node::{ClusterName, Generation, KeeperId, Moment};
 use crate::domain::rehearsal::Rehearsals;
 use crate::domain::settings::{FileSettings, SettingComparison};
-use crate::layout::keeper::KeeperRecord;
 use crate::ports::clock::LeaseClock;
 use crate::ports::coordination::{Coordination, Session};
 use crate::ports::peers::Peers;
@@ -56,23 +54,19 @@ mod acknowledgements;
 mod authority;
 mod campaign;
 mod claims;
-mod cluster;
 mod connection;
 mod consents;
+mod decoded;
+mod event;
 mod failsafe;
-mod failsafe_group;
 mod guarded_write;
 mod handlers;
 mod heartbeat;
 mod heartbeat_latency;
-mod keeper_table;
-mod latch;
 mod leadership_transfer;
-mod lease_book;
 mod membership;
 mod polls;
 mod rehearsal;
-mod report_slot;
 mod reports;
 mod settings;
 mod story;
@@ -161,7 +155,7 @@ pub struct ZkSession {
     retry: Duration,
     /// The trouble that was logged last.
     trouble: Option<String>,
-    clusters: BTreeMap<ClusterName, Cluster>,
+    clusters: BTreeMap<ClusterName, ClusterCopy>,
     /// The clusters among them that the file lacks.
     unlisted: BTreeSet<ClusterName>,
     subscriptions: u64,

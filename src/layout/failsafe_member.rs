@@ -8,26 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::keeper::milliseconds;
 use super::state::{Document, LayoutError, decode, encode};
 use crate::domain::identity::{Nonce, Place};
+use crate::domain::keepers::failsafe_member::FailsafeMember;
 use crate::domain::node::KeeperId;
 
-/// `/circle/<id>`: the registration of a member of the failsafe group. The registration outlives the keeper's
-/// session, so that a leader knows whether a keeper that it cannot hear would have asked it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FailsafeMember {
-    /// Where the keeper's HTTP interface listens, `host:port`.
-    pub rest: String,
-    /// The nonce of the process that holds the id. `None` from a keeper of a former build, which cannot prove its
-    /// consent.
-    pub nonce: Option<Nonce>,
-    /// Where that process runs.
-    pub place: Option<Place>,
-    /// All keepers that this keeper asks before it goes on without a lease, and itself. `None` if the keeper asks
-    /// none, and does not go on.
-    pub asks: Option<BTreeSet<KeeperId>>,
-    /// *D*: how long the keeper goes on at most after its lease.
-    pub limit: Duration,
-}
-
+/// `/circle/<id>`.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct WireFailsafeMember {

@@ -3,6 +3,7 @@
 //! Names of clusters and keepers become path elements as they are: configuration admits only names that ZooKeeper
 //! admits.
 
+use crate::domain::keepers::latch::LatchName;
 use crate::domain::node::{ClusterName, KeeperId};
 
 /// The prefix itself.
@@ -67,38 +68,21 @@ pub fn latch(keeper: &KeeperId, session: i64) -> String {
     format!("{LEADER}/{keeper}@{session:x}{LATCH}")
 }
 
-/// The name of a latch node, taken apart. The order is that of leadership: the smallest leads.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LatchName {
-    /// The sequence number from ZooKeeper.
-    pub sequence: u64,
-    /// The session that created it.
-    pub session: i64,
-    /// The keeper that created it.
-    pub keeper: KeeperId,
+/// Reads the name of a child of [`LEADER`]; `None` if no keeper of this program created it.
+pub fn latch_name(name: &str) -> Option<LatchName> {
+    let (owner, sequence) = name.rsplit_once(LATCH)?;
+    let (keeper, session) = owner.rsplit_once('@')?;
+    Some(LatchName {
+        sequence: sequence.parse().ok()?,
+        session: u64::from_str_radix(session, 16).ok()?.cast_signed(),
+        keeper: KeeperId::new(keeper),
+    })
 }
 
-impl LatchName {
-    /// Reads the name of a child of [`LEADER`]; `None` if no keeper of this program created it.
-    pub fn parse(name: &str) -> Option<Self> {
-        let (owner, sequence) = name.rsplit_once(LATCH)?;
-        let (keeper, session) = owner.rsplit_once('@')?;
-        Some(Self {
-            sequence: sequence.parse().ok()?,
-            session: u64::from_str_radix(session, 16).ok()?.cast_signed(),
-            keeper: KeeperId::new(keeper),
-        })
-    }
-
-    /// The full path.
-    pub fn path(&self) -> String {
-        let Self {
-            sequence,
-            session,
-            keeper,
-        } = self;
-        format!("{}{sequence:010}", latch(keeper, *session))
-    }
+/// The path of a latch node that exists.
+pub fn latch_path(name: &LatchName) -> String {
+    let sequence = name.sequence;
+    format!("{}{sequence:010}", latch(&name.keeper, name.session))
 }
 
 #[cfg(test)]
@@ -111,8 +95,8 @@ mod tests {
         #[test]
         fn latch_names_read_back(id in "[A-Za-z0-9@._-]{1,12}", session: i64, sequence in 0..u64::from(u32::MAX)) {
             let name = LatchName { sequence, session, keeper: KeeperId::new(id) };
-            let path = name.path();
-            prop_assert_eq!(LatchName::parse(path.strip_prefix("/leader/").unwrap()), Some(name));
+            let path = latch_path(&name);
+            prop_assert_eq!(latch_name(path.strip_prefix("/leader/").unwrap()), Some(name));
         }
     }
 
@@ -123,7 +107,7 @@ mod tests {
             "latch-0000000001",
             "keeper-1@zz-latch-0000000001",
         ] {
-            assert_eq!(LatchName::parse(name), None, "{name}");
+            assert_eq!(latch_name(name), None, "{name}");
         }
     }
 }

@@ -1,11 +1,12 @@
 //! The JSON that keepers write for each other and for clients. Each document carries its `format`. A reader refuses a
 //! format newer than [`FORMAT`] and ignores unknown fields, so keepers of neighbouring versions work together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::keepers::generations::Generations;
 use crate::domain::node::{ClusterName, Epoch, Generation, NodeAddr};
 
 mod facts;
@@ -16,9 +17,6 @@ mod witness;
 
 /// The format that this build writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;
-
-/// How many of the latest changes `/generation` names.
-pub const CHANGES_NAMED: usize = 512;
 
 /// A document that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,46 +41,6 @@ pub trait Document: Sized {
 /// `/format`: marks the prefix as one of redis-keeper.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FormatMark;
-
-/// `/generation`: the counter, and the cluster of each of its latest raises, newest last.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Generations {
-    /// The last generation.
-    pub generation: Generation,
-    changed: Vec<ClusterName>,
-}
-
-impl Generations {
-    /// The counter after the next raise, for `cluster`. The raise goes past `published`, even if the counter has been
-    /// set back.
-    #[must_use]
-    pub fn raised(mut self, cluster: &ClusterName, published: Generation) -> Self {
-        if published > self.generation {
-            self.generation = published;
-            self.changed.clear();
-        }
-        self.generation.0 += 1;
-        self.changed.push(cluster.clone());
-        let old = self.changed.len().saturating_sub(CHANGES_NAMED);
-        self.changed.drain(..old);
-        self
-    }
-
-    /// The clusters that changed after `applied`, each with its latest generation. `None` if the document no longer
-    /// names all of these changes.
-    pub fn since(&self, applied: Generation) -> Option<BTreeMap<&ClusterName, Generation>> {
-        let raises = self.generation.0.saturating_sub(applied.0);
-        let raises = usize::try_from(raises).ok()?;
-        let first = self.changed.len().checked_sub(raises)?;
-        Some(
-            self.changed[first..]
-                .iter()
-                .zip(applied.0 + 1..)
-                .map(|(cluster, generation)| (cluster, Generation(generation)))
-                .collect(),
-        )
-    }
-}
 
 // === the wire ===
 
@@ -125,6 +83,7 @@ struct WireAddr {
     port: u16,
 }
 
+/// `/generation`: the counter, and the cluster of each of its latest raises, newest last.
 #[derive(Serialize, Deserialize)]
 struct WireGenerations {
     generation: u64,

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use redis_keeper::actors::messages::Switchover;
 use redis_keeper::domain::node::{ClusterName, NodeAddr};
 use redis_keeper::domain::observed::Requested;
-use redis_keeper::layout::paths::{self, LatchName};
+use redis_keeper::layout::paths;
 
 use tokio::task::spawn_local;
 
@@ -342,7 +342,7 @@ impl Site {
         let latches = self.around.ensemble.tree().children(paths::LEADER)?;
         let first = latches
             .iter()
-            .filter_map(|name| LatchName::parse(name))
+            .filter_map(|name| paths::latch_name(name))
             .min()?;
         self.keepers
             .iter()

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use redis_keeper::domain::node::{ClusterName, Epoch, Generation, NodeAddr};
 use redis_keeper::domain::published::{Published, Step};
-use redis_keeper::layout::paths::{self, LatchName};
+use redis_keeper::layout::paths;
 use redis_keeper::layout::state::Document as _;
 
 pub(crate) use self::answers::Said;
@@ -215,7 +215,7 @@ impl Oracle {
         let latches = tree.children(paths::LEADER).unwrap_or_default();
         let first = latches
             .iter()
-            .filter_map(|name| LatchName::parse(name))
+            .filter_map(|name| paths::latch_name(name))
             .min();
         let leader = first.map_or_else(String::new, |latch| latch.keeper.to_string());
         let mut books = self.books.borrow_mut();

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use redis_keeper::actors::messages::Leave;
 use redis_keeper::domain::identity::Nonce;
+use redis_keeper::domain::keepers::failsafe_member::FailsafeMember;
 use redis_keeper::domain::node::{Generation, KeeperId, NodeAddr};
 use redis_keeper::domain::published::Published;
-use redis_keeper::layout::failsafe_member::FailsafeMember;
 use redis_keeper::layout::paths;
 use redis_keeper::layout::state::Document;
 use redis_keeper::ports::coordination::CreateKind;

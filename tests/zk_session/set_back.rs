@@ -1,8 +1,9 @@
 //! ZooKeeper loses data, or someone removes the keepers' nodes.
 
 use redis_keeper::domain::group::GroupToken;
+use redis_keeper::domain::keepers::generations::Generations;
 use redis_keeper::layout::paths;
-use redis_keeper::layout::state::{Document, Generations};
+use redis_keeper::layout::state::Document;
 
 use crate::time::on_virtual_time;
 use crate::world::{World, eventually};

@@ -5,21 +5,13 @@ use std::collections::BTreeMap;
 use futures::FutureExt;
 use futures::future::{join_all, join3};
 
-use super::watched_reads::{Event, PAUSE};
+use super::decoded::stamp;
+use super::event::{Event, PAUSE, Survey};
 use super::{Phase, ZkSession};
 use crate::domain::lease::Unacknowledged;
 use crate::domain::node::{ClusterName, Generation, KeeperId, Moment};
 use crate::layout::paths;
-use crate::ports::coordination::{Children, CoordinationError, Node, Write};
-
-/// The result of a survey: what ZooKeeper says of keepers that seem silent (RK-2).
-pub(super) struct Survey {
-    /// The withdrawal that was known to be committed before the survey.
-    generation: Generation,
-    online: Result<Children, CoordinationError>,
-    registered: Result<Children, CoordinationError>,
-    keepers: Vec<(KeeperId, Result<Option<Node>, CoordinationError>)>,
-}
+use crate::ports::coordination::{CoordinationError, Write};
 
 impl ZkSession {
     /// The keepers that may still answer from before the published withdrawal, if this keeper leads.
@@ -133,14 +125,16 @@ impl ZkSession {
         }
         if let Ok(online) = &survey.online {
             let registered = survey.registered.as_ref();
-            let registered = registered.is_ok_and(|them| self.failsafe_group.is_listed_as(them));
-            self.keepers.counted(online, registered, survey.generation);
+            let registered =
+                registered.is_ok_and(|it| self.failsafe_group.is_listed_as(it.changes));
+            self.keepers
+                .counted(online.changes, registered, survey.generation);
         }
         let now = self.dependencies.clock.now();
         for (keeper, outcome) in &survey.keepers {
             if let Ok(node) = outcome {
                 self.keepers
-                    .surveyed(keeper, node.as_ref(), survey.generation, now);
+                    .surveyed(keeper, node.as_ref().map(stamp), survey.generation, now);
             }
         }
     }
@@ -201,7 +195,7 @@ impl ZkSession {
             version: Some(version),
         };
         let delete = Write::Delete {
-            path: latch.path(),
+            path: paths::latch_path(&latch),
             version: None,
         };
         self.spawn(session.multi(vec![check, delete]).map(Event::Deposed));

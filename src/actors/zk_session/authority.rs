@@ -2,8 +2,8 @@
 
 use super::{Phase, ZkSession};
 use crate::domain::authority::{Absence, Authority, Vacancy, WhoLeads};
+use crate::domain::keepers::record::KeeperRecord;
 use crate::domain::node::{KeeperId, Moment};
-use crate::layout::keeper::KeeperRecord;
 
 impl ZkSession {
     pub(super) fn who_leads(&self) -> WhoLeads {

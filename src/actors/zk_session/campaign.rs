@@ -10,11 +10,12 @@
 use futures::future::try_join_all;
 use futures::{FutureExt, TryFutureExt};
 
+use super::event::{Event, PAUSE};
 use super::guarded_write::raise_epoch;
-use super::watched_reads::{Event, PAUSE};
 use super::{Phase, ZkSession};
 use crate::actors::messages::{Leadership, LeadershipChanged};
-use crate::layout::paths::{self, LatchName};
+use crate::domain::keepers::latch::LatchView;
+use crate::layout::paths;
 use crate::ports::coordination::{CoordinationError, CreateKind};
 
 /// The step under way towards leadership.
@@ -28,21 +29,36 @@ pub(super) enum Campaign {
 }
 
 impl ZkSession {
+    /// Takes in the names of all latch nodes.
+    pub(super) fn latch_read(&mut self, names: Vec<String>) {
+        let mut latches = Vec::new();
+        for name in names {
+            match paths::latch_name(&name) {
+                Some(latch) => latches.push(latch),
+                // A keeper of the older program in this latch stays behind this keeper for as long as this keeper lives.
+                None => tracing::error!(
+                    name,
+                    "another program takes part in the leader latch: stop it"
+                ),
+            }
+        }
+        if let (Some(session), Some(connection)) = (&self.session, &mut self.connection) {
+            connection.latch_view = Some(LatchView::of(session.id(), latches));
+            if connection.campaign == Campaign::Changing {
+                connection.campaign = Campaign::Idle;
+            }
+        }
+        self.campaign();
+    }
+
     /// Takes the next step towards leadership, by the latch as it was read last.
     pub(super) fn campaign(&mut self) {
         let (Some(session), Some(connection)) = (self.online(), &mut self.connection) else {
             return;
         };
-        let Some(latch_view) = &mut connection.latch_view else {
+        let Some(latch_view) = &connection.latch_view else {
             return;
         };
-        // A keeper of the older program in this latch stays behind this keeper for as long as this keeper lives.
-        for name in std::mem::take(&mut latch_view.foreign) {
-            tracing::error!(
-                name,
-                "another program takes part in the leader latch: stop it"
-            );
-        }
         let first = latch_view.first;
         if !first && self.leadership.is_some() {
             return self.stop_leading("the latch node is gone");
@@ -62,7 +78,7 @@ impl ZkSession {
                 let leased = self.lease_book.lease().holds(self.dependencies.clock.now());
                 let current = self.phase == Phase::Current;
                 if first && leased && current && self.leadership.is_none() {
-                    let latch = own.path();
+                    let latch = paths::latch_path(own);
                     let raised = raise_epoch(session, latch.clone())
                         .map_ok(|epoch| Leadership { epoch, latch });
                     connection.campaign = Campaign::Raising;
@@ -73,7 +89,7 @@ impl ZkSession {
             [_, extra @ ..] => try_join_all(
                 extra
                     .iter()
-                    .map(|latch| session.delete(&latch.path(), None)),
+                    .map(|latch| session.delete(&paths::latch_path(latch), None)),
             )
             .map_ok(drop)
             .boxed_local(),
@@ -134,6 +150,6 @@ impl ZkSession {
     /// The latch node that guards this keeper's writes.
     pub(super) fn latch(&self) -> Option<String> {
         let latch_view = self.connection.as_ref()?.latch_view.as_ref()?;
-        latch_view.own.first().map(LatchName::path)
+        latch_view.own.first().map(paths::latch_path)
     }
 }

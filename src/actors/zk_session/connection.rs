@@ -11,9 +11,9 @@ use futures::{FutureExt, StreamExt};
 use tokio::sync::watch;
 
 use super::campaign::Campaign;
+use super::event::Event;
 use super::guarded_write::Counter;
 use super::membership::{JoinError, Joined, join};
-use super::watched_reads::Event;
 use super::{Connection, Phase, ZkSession};
 use crate::actors::messages::Fatal;
 use crate::domain::node::Generation;

@@ -5,10 +5,11 @@ use std::rc::Rc;
 use tokio::sync::Mutex;
 
 use crate::actors::messages::WriteError;
+use crate::domain::keepers::generations::Generations;
 use crate::domain::node::{ClusterName, Epoch};
 use crate::domain::published::Published;
 use crate::layout::paths;
-use crate::layout::state::{Document, Generations};
+use crate::layout::state::Document;
 use crate::ports::coordination::{CoordinationError, Session, Write};
 
 /// `/generation` and its version, as they will be when all transactions that were sent have been executed. `None` if

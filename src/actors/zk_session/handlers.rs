@@ -1,10 +1,10 @@
 //! The messages of other actors to the session.
 
-use actix::prelude::*;
-use futures::future::ready;
 use std::rc::Rc;
 
-use super::cluster::Cluster;
+use actix::prelude::*;
+use futures::future::ready;
+
 use super::guarded_write::{GuardError, Guarded, check};
 use super::{Phase, ZkSession};
 use crate::actors::messages::{
@@ -12,10 +12,11 @@ use crate::actors::messages::{
     ResendLeadership, SessionReport, SetReport, Subscribe, TakeOver, Unsubscribe, WriteError,
     WriteState,
 };
+use crate::domain::keepers::cluster_copy::ClusterCopy;
+use crate::domain::keepers::record::KeeperRecord;
 use crate::domain::node::{ClusterName, Generation};
 use crate::domain::published::Published;
 use crate::domain::timing::departure::CLOSED_WITHIN;
-use crate::layout::keeper::KeeperRecord;
 use crate::layout::paths;
 use crate::ports::coordination::{Session, SessionState};
 
@@ -40,7 +41,7 @@ impl ZkSession {
         }
         self.subscriptions += 1;
         let serial = self.subscriptions;
-        self.clusters.insert(name.clone(), Cluster::new(serial));
+        self.clusters.insert(name.clone(), ClusterCopy::new(serial));
         if let Some(connection) = &mut self.connection {
             connection.unread.insert(name.clone());
         }
@@ -79,7 +80,7 @@ impl ZkSession {
         let published = self
             .clusters
             .get(&write.cluster)
-            .and_then(Cluster::published);
+            .and_then(ClusterCopy::published);
         Ok(Guarded {
             session,
             latch,

@@ -4,14 +4,16 @@ use actix::prelude::*;
 use futures::FutureExt;
 use futures::future;
 
-use super::lease_book::GenerationCheck;
-use super::watched_reads::Event;
+use super::event::Event;
 use super::{Phase, ZkSession};
+use crate::domain::keepers::cluster_copy::ClusterCopy;
+use crate::domain::keepers::generations::Generations;
+use crate::domain::keepers::lease_book::GenerationCheck;
+use crate::domain::keepers::record::KeeperRecord;
 use crate::domain::lease::Lease;
 use crate::domain::node::{ClusterName, Generation, Moment};
-use crate::layout::keeper::KeeperRecord;
 use crate::layout::paths;
-use crate::layout::state::{Document, Generations};
+use crate::layout::state::Document;
 use crate::ports::coordination::{CoordinationError, Node};
 
 impl ZkSession {
@@ -140,7 +142,7 @@ impl ZkSession {
             Ok(read) => {
                 let clusters = &self.clusters;
                 let verdict = self.lease_book.confirmed(read, sent, |name| {
-                    clusters.get(name).map(super::Cluster::generation)
+                    clusters.get(name).map(ClusterCopy::generation)
                 });
                 self.act_on(verdict, ctx);
             }
@@ -153,7 +155,7 @@ impl ZkSession {
     pub(super) fn settle(&mut self, ctx: &mut Context<Self>) {
         let completed = self.completed();
         let clusters = &self.clusters;
-        let applied_of = |name: &ClusterName| clusters.get(name).map(super::Cluster::generation);
+        let applied_of = |name: &ClusterName| clusters.get(name).map(ClusterCopy::generation);
         match self.lease_book.settle(applied_of) {
             // The missing clusters are already being read.
             Some(GenerationCheck::Missing(_)) | None => {}

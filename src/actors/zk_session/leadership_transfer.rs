@@ -4,14 +4,14 @@ use futures::future::try_join_all;
 use futures::{FutureExt, TryFutureExt};
 
 use super::campaign::Campaign;
-use super::watched_reads::Event;
+use super::event::Event;
 use super::{Phase, ZkSession};
 use crate::domain::leadership_transfer::{DeficitComparison, LeaderDeficit};
 use crate::domain::listed::listed;
 use crate::domain::names::mentioned;
 use crate::domain::node::{ClusterName, KeeperId, Moment, NodeAddr};
 use crate::domain::published::Published;
-use crate::layout::paths::LatchName;
+use crate::layout::paths;
 
 impl ZkSession {
     /// Steps down, to the end of the latch, if another keeper has seen more for long enough.
@@ -57,7 +57,7 @@ impl ZkSession {
             .latch_view
             .as_ref()
             .map(|latch_view| &latch_view.own);
-        let latches: Vec<String> = own.into_iter().flatten().map(LatchName::path).collect();
+        let latches: Vec<String> = own.into_iter().flatten().map(paths::latch_path).collect();
         let left = try_join_all(latches.iter().map(|latch| session.delete(latch, None)));
         // The next read of the latch finds no own node. Then this keeper creates a new one, at the end.
         connection.campaign = Campaign::Changing;

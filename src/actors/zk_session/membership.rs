@@ -6,12 +6,13 @@ use std::time::Duration;
 use futures::future::try_join_all;
 
 use crate::domain::group::GroupToken;
+use crate::domain::keepers::generations::Generations;
+use crate::domain::keepers::record::{KeeperRecord, SharedSettings};
 use crate::domain::lease::outlasting;
 use crate::domain::node::{Epoch, KeeperId};
 use crate::domain::settings::FileSettings;
-use crate::layout::keeper::{KeeperRecord, SharedSettings};
-use crate::layout::paths::{self, LatchName};
-use crate::layout::state::{Document, FormatMark, Generations};
+use crate::layout::paths;
+use crate::layout::state::{Document, FormatMark};
 use crate::ports::coordination::{CoordinationError, CreateKind, Node, Session};
 
 /// Why a keeper cannot join.
@@ -208,7 +209,7 @@ async fn examine(
     }
     let foreign_latches = latches
         .into_iter()
-        .filter(|name| LatchName::parse(name).is_none())
+        .filter(|name| paths::latch_name(name).is_none())
         .map(|name| format!("leader/{name}"));
     let strangers: Vec<String> = children
         .iter()

@@ -4,8 +4,8 @@
 use futures::{FutureExt, TryFutureExt};
 
 use super::ZkSession;
-use super::report_slot::{Ended, ReportWrite};
-use super::watched_reads::{Event, PAUSE};
+use super::event::{Event, PAUSE};
+use crate::domain::keepers::report_slot::{Ended, ReportFailure, ReportWrite};
 use crate::domain::node::ClusterName;
 use crate::layout::paths;
 use crate::layout::state::Document;
@@ -57,7 +57,7 @@ impl ZkSession {
             return;
         };
         let trouble = outcome.as_ref().err().map(ToString::to_string);
-        match cluster.own.ended(outcome) {
+        match cluster.own.ended(outcome.map_err(|error| failure(&error))) {
             Ended::Moved => {
                 let me = self.identity.id.clone();
                 match cluster.own.confirmed().cloned() {
@@ -74,5 +74,13 @@ impl ZkSession {
                 self.spawn(tokio::time::sleep(PAUSE).map(move |()| Event::Converge(name, serial)));
             }
         }
+    }
+}
+
+fn failure(error: &CoordinationError) -> ReportFailure {
+    match error {
+        CoordinationError::NoNode(_) => ReportFailure::NoNode,
+        CoordinationError::NodeExists(_) => ReportFailure::NodeExists,
+        _ => ReportFailure::Other,
     }
 }

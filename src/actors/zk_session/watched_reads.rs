@@ -6,58 +6,19 @@ use std::time::Duration;
 use futures::future::{LocalBoxFuture, join_all, ready};
 use futures::{FutureExt, TryFutureExt};
 
-use super::acknowledgements::Survey;
-use super::campaign::Campaign;
-use super::cluster::{Applied, News};
-use super::latch::LatchView;
-use super::membership::{JoinError, Joined};
+use super::decoded::{keepers, listing, state, stored};
+use super::event::{Event, PAUSE, Reply};
 use super::subject::{Reading, Subject};
 use super::{Phase, ZkSession};
-use crate::actors::messages::Leadership;
-use crate::domain::node::{ClusterName, Generation, KeeperId, Moment};
+use crate::domain::keepers::cluster_copy::{Applied, News};
+use crate::domain::keepers::failsafe_member::FailsafeMember;
+use crate::domain::keepers::generations::Generations;
+use crate::domain::keepers::record::KeeperRecord;
+use crate::domain::node::{ClusterName, KeeperId};
+use crate::domain::verdict::KeeperReport;
 use crate::layout::paths;
-use crate::layout::state::{Document, Generations};
+use crate::layout::state::Document;
 use crate::ports::coordination::{CoordinationError, CreateKind, Fired, Node, Session, Watch};
-
-type Reply<T> = Result<T, CoordinationError>;
-
-/// The end of something under way on this connection.
-pub(super) enum Event {
-    Joined(Result<Joined, JoinError>),
-    Rejoin,
-    Generation(Reply<Option<Node>>),
-    Read(Subject, Reply<(Reading, Watch)>),
-    Changed(Subject),
-    /// The watch on the node of a keeper has fired; the node belonged to this session.
-    KeeperFired(KeeperId, i64, Fired),
-    Surveyed(Survey),
-    Fetch(ClusterName),
-    Fetched(ClusterName, u64, Reply<Option<Node>>),
-    Subtree(ClusterName, u64),
-    Heartbeat {
-        sent: Moment,
-        written: Reply<i32>,
-        read: Reply<Option<Node>>,
-    },
-    ChangesRead(Reply<Option<Node>>),
-    Silence,
-    Deposed(Reply<()>),
-    Amended(Reply<()>),
-    LatchWritten(Reply<()>),
-    Raised(Reply<Leadership>),
-    CampaignAgain,
-    /// `ZooKeeper` has lost data, as this shows.
-    SetBack(String),
-    /// A node that all keepers need is gone.
-    Begin,
-    /// `/generation`, from a read that was sent when this one was known.
-    GenerationRechecked(Generation, Reply<Option<Node>>),
-    Reported(ClusterName, u64, Reply<()>),
-    Converge(ClusterName, u64),
-}
-
-/// The pause before a failed request is sent again on a connection that is up.
-pub(super) const PAUSE: Duration = Duration::from_millis(200);
 
 /// From one listing of the clusters to the next. On the first start, thousands of clusters are created one by one.
 const CLUSTERS_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -180,7 +141,8 @@ impl ZkSession {
             (Subject::Keepers, Reading::Children(children)) => {
                 let before = self.present();
                 let now = self.dependencies.clock.now();
-                for keeper in self.keepers.listed(children, &self.failsafe_group, now) {
+                let listing = listing(children);
+                for keeper in self.keepers.listed(listing, &self.failsafe_group, now) {
                     self.follow_file(&keeper);
                     self.follow(Subject::Keeper(keeper));
                 }
@@ -190,36 +152,36 @@ impl ZkSession {
                 let before = self.present();
                 let now = self.dependencies.clock.now();
                 let told = self.poll_states_of(keeper).cloned();
-                let further = self.keepers.read(keeper, node.as_ref(), now);
+                let node = node.as_ref().map(stored::<KeeperRecord>);
+                if let Some(error) = node.as_ref().and_then(|it| it.content.as_ref().err()) {
+                    tracing::warn!(%keeper, %error, "the announcement of a keeper");
+                }
+                let further = self.keepers.read(keeper, node, now);
                 self.share_presence(before.as_ref());
                 self.share_polls(keeper, told.as_ref());
                 return further;
             }
             (Subject::File(keeper), Reading::Node(node)) => self.file_read(keeper, node.as_ref()),
             (Subject::Circle, Reading::Children(children)) => {
-                for keeper in self.failsafe_group.listed(children) {
+                for keeper in self.failsafe_group.listed(listing(children)) {
                     self.follow(Subject::Registration(keeper));
                 }
                 self.amend_registration();
             }
             (Subject::Registration(keeper), Reading::Node(node)) => {
                 let before = self.failsafe_group.edition(keeper);
-                let further = self.failsafe_group.read(keeper, node.as_ref());
+                let node = node.as_ref().map(stored::<FailsafeMember>);
+                if let Some(error) = node.as_ref().and_then(|it| it.content.as_ref().err()) {
+                    tracing::warn!(%keeper, %error, "the registration of a keeper for failsafe");
+                }
+                let further = self.failsafe_group.read(keeper, node);
                 if self.failsafe_group.edition(keeper) != before {
                     self.amended_by(keeper);
                 }
                 self.amend_registration();
                 return further;
             }
-            (Subject::Latch, Reading::Children(children)) => {
-                if let (Some(session), Some(connection)) = (&self.session, &mut self.connection) {
-                    connection.latch_view = Some(LatchView::of(session.id(), children.names));
-                    if connection.campaign == Campaign::Changing {
-                        connection.campaign = Campaign::Idle;
-                    }
-                }
-                self.campaign();
-            }
+            (Subject::Latch, Reading::Children(children)) => self.latch_read(children.names),
             (Subject::Clusters, Reading::Children(children)) => {
                 self.clusters_listed(children.names);
             }
@@ -228,7 +190,7 @@ impl ZkSession {
                     return false;
                 };
                 let before = cluster.reports.len();
-                let fresh = cluster.list(children.names, &self.identity.id);
+                let fresh = cluster.list(keepers(children.names), &self.identity.id);
                 let gone = cluster.reports.len() != before;
                 let news = if gone { News::Claims } else { News::Nothing };
                 for keeper in fresh {
@@ -244,11 +206,15 @@ impl ZkSession {
                 let Some(cluster) = self.clusters.get_mut(name) else {
                     return false;
                 };
-                let in_span = tracing::error_span!("cluster", %name).entered();
-                let news = cluster.report(keeper, node.as_ref());
-                drop(in_span);
+                let node = node.as_ref().map(stored::<KeeperReport>);
+                let exists = node.is_some();
+                if let Some(error) = node.as_ref().and_then(|it| it.content.as_ref().err()) {
+                    let _in_span = tracing::error_span!("cluster", %name).entered();
+                    tracing::warn!(%keeper, %error, "a report is ignored");
+                }
+                let news = cluster.report(keeper, node);
                 self.cluster_read(name, news);
-                return node.is_some();
+                return exists;
             }
             (subject, _) => unreachable!("{subject:?} is never read as such a reading"),
         }
@@ -269,7 +235,10 @@ impl ZkSession {
 
     pub(super) fn keeper_fired(&mut self, keeper: KeeperId, session: i64, fired: Fired) {
         let now = self.dependencies.clock.now();
-        self.keepers.fired(&keeper, session, fired, now);
+        match fired {
+            Fired::Deleted => self.keepers.node_deleted(&keeper, session),
+            Fired::Changed => self.keepers.node_changed(&keeper, session, now),
+        }
         self.changed(Subject::Keeper(keeper));
     }
 
@@ -293,7 +262,7 @@ impl ZkSession {
         let Some(cluster) = self.clusters.get_mut(name) else {
             return;
         };
-        let applied = cluster.apply(node);
+        let applied = cluster.apply(node.map(state));
         match &applied {
             Applied::Older(what) => {
                 tracing::warn!(cluster = %name, what, "an older published state is not applied");
@@ -314,7 +283,7 @@ impl ZkSession {
             return self.make_subtree(name, serial);
         }
         if let Some(cluster) = self.clusters.get_mut(&name) {
-            cluster.list(Vec::new(), &self.identity.id);
+            cluster.list(BTreeSet::new(), &self.identity.id);
         }
         self.cluster_read(&name, News::Nothing);
         let subject = Subject::Reports(name, serial);

@@ -11,12 +11,12 @@ use super::live::Subject;
 use crate::adapters::place::place;
 use crate::config::Config;
 use crate::domain::identity::{KeeperProcess, Nonce, Place};
+use crate::domain::keepers::failsafe_member::FailsafeMember;
+use crate::domain::keepers::record::KeeperRecord;
 use crate::domain::node::KeeperId;
 use crate::domain::rehearsal::{
     Address, Addresses, RehearsalObstacle, RehearsalRequest, answered, own_address, sharing,
 };
-use crate::layout::failsafe_member::FailsafeMember;
-use crate::layout::keeper::KeeperRecord;
 use crate::layout::paths;
 use crate::layout::state::Document as _;
 use crate::ports::coordination::{CoordinationError, Session};

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::array::uniform4;
@@ -14,13 +15,14 @@ use crate::domain::facts::{
 };
 use crate::domain::failsafe::Failsafe;
 use crate::domain::group::{GroupToken, OtherGroup};
+use crate::domain::keepers::generations::CHANGES_NAMED;
+use crate::domain::keepers::record::KeeperRecord;
 use crate::domain::node::KeeperId;
 use crate::domain::published::Published;
 use crate::domain::published::{Deposed, Intent, Step};
 use crate::domain::task::{Task, TaskCommand, TaskId, TaskOutcome};
 use crate::domain::verdict::{KeeperReport, ProcessEnd, RelayReport};
 use crate::domain::witness::{LastRead, SeenReplica, Witness};
-use crate::layout::keeper::KeeperRecord;
 
 fn addr() -> impl Strategy<Value = NodeAddr> {
     (

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use redis_keeper::domain::failsafe::ConsentRequest;
+use redis_keeper::domain::keepers::failsafe_member::FailsafeMember;
 use redis_keeper::domain::node::{Generation, KeeperId};
-use redis_keeper::layout::failsafe_member::FailsafeMember;
 use redis_keeper::layout::paths;
 use redis_keeper::layout::state::Document as _;
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use redis_keeper::domain::keepers::record::KeeperRecord;
 use redis_keeper::domain::node::{Generation, KeeperId};
-use redis_keeper::layout::keeper::KeeperRecord;
 use redis_keeper::layout::paths;
 use redis_keeper::layout::state::Document as _;
 

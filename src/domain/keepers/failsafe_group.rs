@@ -12,19 +12,18 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use super::failsafe_member::FailsafeMember;
+use super::stored::{Listing, Stored};
 use crate::domain::identity::KeeperProcess;
 use crate::domain::node::{KeeperId, Moment};
 use crate::domain::rehearsal::Advertised;
-use crate::layout::failsafe_member::FailsafeMember;
-use crate::layout::state::Document;
-use crate::ports::coordination::{Children, Node};
 
 /// How long a keeper may go on at most if its registration cannot be read.
 const AGES: Duration = Duration::from_hours(24 * 365);
 
 /// All registrations, and this keeper's own lists.
 #[derive(Debug)]
-pub(super) struct FailsafeGroup {
+pub struct FailsafeGroup {
     me: KeeperProcess,
     /// ZooKeeper's count of changes, if the group was listed on this connection.
     changes: Option<i32>,
@@ -57,7 +56,7 @@ struct List {
 
 /// The next write to the own registration.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Amendment {
+pub enum Amendment {
     /// Create the registration, without a list. A list that includes this keeper is read afterwards.
     Register(FailsafeMember),
     /// Write the registration at this version.
@@ -69,7 +68,8 @@ pub(super) enum Amendment {
 // === impl FailsafeGroup ===
 
 impl FailsafeGroup {
-    pub(super) fn new(me: KeeperProcess) -> Self {
+    /// The group as the process `me` knows it before it has read anything.
+    pub fn new(me: KeeperProcess) -> Self {
         Self {
             me,
             changes: None,
@@ -83,7 +83,7 @@ impl FailsafeGroup {
     }
 
     /// Marks everything that was read before as old.
-    pub(super) fn new_connection(&mut self) {
+    pub fn new_connection(&mut self) {
         self.changes = None;
         self.confirmed = None;
         self.declared.clear();
@@ -93,31 +93,27 @@ impl FailsafeGroup {
     }
 
     /// Takes in which keepers are registered. Returns those to be followed from now on.
-    pub(super) fn listed(&mut self, children: Children) -> Vec<KeeperId> {
-        self.changes = Some(children.changes);
-        let names: BTreeSet<KeeperId> = children.names.into_iter().map(KeeperId::new).collect();
-        self.entries.retain(|keeper, _| names.contains(keeper));
-        if !names.contains(&self.me.id) {
+    pub fn listed(&mut self, listing: Listing) -> Vec<KeeperId> {
+        let Listing { keepers, changes } = listing;
+        self.changes = Some(changes);
+        self.entries.retain(|keeper, _| keepers.contains(keeper));
+        if !keepers.contains(&self.me.id) {
             self.confirmed = None;
         }
         let fresh = |keeper: &KeeperId| self.entries.get(keeper).is_none_or(|entry| !entry.read);
-        let fresh: Vec<KeeperId> = names.into_iter().filter(fresh).collect();
+        let fresh: Vec<KeeperId> = keepers.into_iter().filter(fresh).collect();
         for keeper in &fresh {
             self.entries.entry(keeper.clone()).or_default();
         }
         fresh
     }
 
-    /// Takes in a registration. Answers whether it is to be followed further.
-    pub(super) fn read(&mut self, keeper: &KeeperId, node: Option<&Node>) -> bool {
-        let Some(node) = node else {
+    /// Takes in a registration; `None` if it is gone. Answers whether it is to be followed further.
+    pub fn read(&mut self, keeper: &KeeperId, node: Option<Stored<FailsafeMember>>) -> bool {
+        let Some(Stored { stamp, content }) = node else {
             self.entries.remove(keeper);
             return false;
         };
-        let registration = FailsafeMember::decode(&node.data);
-        if let Err(error) = &registration {
-            tracing::warn!(%keeper, %error, "the registration of a keeper for failsafe");
-        }
         // A keeper whose registration cannot be read may ask any keeper.
         let unknown = FailsafeMember {
             asks: Some(BTreeSet::new()),
@@ -125,9 +121,9 @@ impl FailsafeGroup {
             ..FailsafeMember::default()
         };
         let entry = Entry {
-            registration: registration.unwrap_or(unknown),
-            created: node.created,
-            version: node.version,
+            registration: content.unwrap_or(unknown),
+            created: stamp.created,
+            version: stamp.version,
             read: true,
         };
         if *keeper == self.me.id {
@@ -141,7 +137,7 @@ impl FailsafeGroup {
     }
 
     /// Notes that a watch has fired: the registration, or the list of members, counts as read once it was read again.
-    pub(super) fn changed(&mut self, registration: Option<&KeeperId>) {
+    pub fn changed(&mut self, registration: Option<&KeeperId>) {
         match registration {
             None => self.changes = None,
             Some(keeper) => {
@@ -165,18 +161,18 @@ impl FailsafeGroup {
     }
 
     /// Whether everything was read on this connection.
-    pub(super) fn complete(&self) -> bool {
+    pub fn complete(&self) -> bool {
         self.changes.is_some() && self.entries.values().all(|entry| entry.read)
     }
 
     /// Whether a listing with this count of changes is the known one.
-    pub(super) fn is_listed_as(&self, children: &Children) -> bool {
-        self.changes == Some(children.changes)
+    pub fn is_listed_as(&self, changes: i32) -> bool {
+        self.changes == Some(changes)
     }
 
     /// The next write that makes this keeper's registration as it should be: like `own` apart from the list, or
     /// absent.
-    pub(super) fn amendment(&self, own: Option<&FailsafeMember>) -> Option<Amendment> {
+    pub fn amendment(&self, own: Option<&FailsafeMember>) -> Option<Amendment> {
         self.changes?;
         let entry = match (self.entries.get(&self.me.id), own) {
             (None, None) => return None,
@@ -194,7 +190,7 @@ impl FailsafeGroup {
     }
 
     /// Notes that a list is being sent.
-    pub(super) fn sending(&mut self, registration: &FailsafeMember) {
+    pub fn sending(&mut self, registration: &FailsafeMember) {
         if let Some(ids) = &registration.asks {
             self.serial += 1;
             let (serial, ids) = (self.serial, ids.clone());
@@ -203,12 +199,12 @@ impl FailsafeGroup {
     }
 
     /// Notes that a heartbeat is being sent.
-    pub(super) fn heartbeat_sent(&mut self, sent: Moment) {
+    pub fn heartbeat_sent(&mut self, sent: Moment) {
         self.declared.push_back((sent, self.confirmed));
     }
 
     /// Notes that the heartbeat that was sent at `sent` has earned a lease.
-    pub(super) fn earned(&mut self, sent: Moment) {
+    pub fn earned(&mut self, sent: Moment) {
         while let Some((at, confirmed)) = self.declared.front().copied()
             && at <= sent
         {
@@ -223,7 +219,7 @@ impl FailsafeGroup {
     }
 
     /// The keepers that this keeper has to ask past its lease; `None` if it must not go on.
-    pub(super) fn to_ask(&self) -> Option<BTreeSet<KeeperId>> {
+    pub fn to_ask(&self) -> Option<BTreeSet<KeeperId>> {
         let vouched = self.vouched?;
         let lists = self.lists.iter().filter(|list| list.serial >= vouched);
         let mut ids: BTreeSet<KeeperId> = lists.flat_map(|list| list.ids.clone()).collect();
@@ -232,7 +228,7 @@ impl FailsafeGroup {
     }
 
     /// All members of the failsafe group that this keeper knows, itself included.
-    pub(super) fn members(&self) -> BTreeSet<KeeperId> {
+    pub fn members(&self) -> BTreeSet<KeeperId> {
         let listed = self.lists.iter().flat_map(|list| &list.ids);
         let me = std::iter::once(&self.me.id);
         self.entries
@@ -244,12 +240,12 @@ impl FailsafeGroup {
     }
 
     /// All registered keepers.
-    pub(super) fn registered(&self) -> impl Iterator<Item = &KeeperId> {
+    pub fn registered(&self) -> impl Iterator<Item = &KeeperId> {
         self.entries.keys()
     }
 
     /// Whether this process is registered, as read on this connection.
-    pub(super) fn has_registered(&self) -> bool {
+    pub fn has_registered(&self) -> bool {
         let entry = self.entries.get(&self.me.id);
         entry.is_some_and(|entry| {
             entry.read && entry.registration.nonce.as_ref() == Some(&self.me.nonce)
@@ -257,12 +253,12 @@ impl FailsafeGroup {
     }
 
     /// The registration of a keeper.
-    pub(super) fn registration(&self, keeper: &KeeperId) -> Option<&FailsafeMember> {
+    pub fn registration(&self, keeper: &KeeperId) -> Option<&FailsafeMember> {
         Some(&self.entries.get(keeper)?.registration)
     }
 
     /// The address at which the keeper says that it is reached, and its nonce.
-    pub(super) fn advertised(&self, keeper: &KeeperId) -> Option<Advertised> {
+    pub fn advertised(&self, keeper: &KeeperId) -> Option<Advertised> {
         let registration = self.registration(keeper)?;
         Some(Advertised {
             rest: registration.rest.clone(),
@@ -271,19 +267,19 @@ impl FailsafeGroup {
     }
 
     /// The creation and version of the keeper's registration: they differ for every change of it.
-    pub(super) fn edition(&self, keeper: &KeeperId) -> Option<(i64, i32)> {
+    pub fn edition(&self, keeper: &KeeperId) -> Option<(i64, i32)> {
         let entry = self.entries.get(keeper)?;
         Some((entry.created, entry.version))
     }
 
     /// The version of the keeper's registration.
-    pub(super) fn version(&self, keeper: &KeeperId) -> Option<i32> {
+    pub fn version(&self, keeper: &KeeperId) -> Option<i32> {
         Some(self.entries.get(keeper)?.version)
     }
 
     /// The keepers that this keeper asks before it goes on past its lease, and how long it goes on at most; `None` if
     /// it does not go on.
-    pub(super) fn asked_by(&self, keeper: &KeeperId) -> Option<(&BTreeSet<KeeperId>, Duration)> {
+    pub fn asked_by(&self, keeper: &KeeperId) -> Option<(&BTreeSet<KeeperId>, Duration)> {
         let registration = &self.entries.get(keeper)?.registration;
         let asks = registration.asks.as_ref()?;
         Some((asks, registration.limit))
@@ -291,13 +287,13 @@ impl FailsafeGroup {
 
     /// Whether the keeper's build asks a process by its nonce. An earlier build may have taken the answer of any
     /// process for that of another one.
-    pub(super) fn asks_processes(&self, keeper: &KeeperId) -> bool {
+    pub fn asks_processes(&self, keeper: &KeeperId) -> bool {
         self.registration(keeper)
             .is_some_and(|registration| registration.nonce.is_some())
     }
 
     /// How long after its lease the keeper may go on at most, whichever keepers it asks.
-    pub(super) fn limit(&self, keeper: &KeeperId) -> Duration {
+    pub fn limit(&self, keeper: &KeeperId) -> Duration {
         self.asked_by(keeper)
             .map_or(Duration::ZERO, |(_, limit)| limit)
     }

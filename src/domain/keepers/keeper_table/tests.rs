@@ -1,7 +1,7 @@
 use super::*;
 use crate::domain::identity::{KeeperProcess, Nonce};
-use crate::layout::failsafe_member::FailsafeMember;
 
+mod going_on;
 mod reconnection;
 
 const LEASE: Duration = Duration::from_millis(800);
@@ -12,7 +12,15 @@ fn at(milliseconds: u64) -> Moment {
     Moment(Duration::from_millis(milliseconds))
 }
 
-fn node(session: i64, version: i32, acknowledged: u64) -> Node {
+fn stamp(session: i64, version: i32) -> Stamp {
+    Stamp {
+        created: session,
+        version,
+        owner: session,
+    }
+}
+
+fn node(session: i64, version: i32, acknowledged: u64) -> Option<Stored<KeeperRecord>> {
     let record = KeeperRecord {
         rest: String::new(),
         version: String::new(),
@@ -22,17 +30,15 @@ fn node(session: i64, version: i32, acknowledged: u64) -> Node {
         acknowledged: Generation(acknowledged),
         polls: None,
     };
-    Node {
-        data: record.encode(),
-        version,
-        created: session,
-        owner: session,
-    }
+    Some(Stored {
+        stamp: stamp(session, version),
+        content: Ok(record),
+    })
 }
 
-fn children(names: &[&str], changes: i32) -> Children {
-    let names = names.iter().map(ToString::to_string).collect();
-    Children { names, changes }
+fn listing(names: &[&str], changes: i32) -> Listing {
+    let keepers = names.iter().map(|name| KeeperId::new(*name)).collect();
+    Listing { keepers, changes }
 }
 
 fn me() -> KeeperProcess {
@@ -42,7 +48,7 @@ fn me() -> KeeperProcess {
 /// A failsafe group without members.
 fn group() -> FailsafeGroup {
     let mut group = FailsafeGroup::new(me());
-    group.listed(children(&[], 0));
+    group.listed(listing(&[], 0));
     group
 }
 
@@ -55,12 +61,12 @@ fn table(keepers: &[(&str, u64)]) -> KeeperTable {
     let mut table = KeeperTable::new(KeeperId::new("a"), LEASE, Some(failsafe));
     let names: Vec<&str> = keepers.iter().map(|(name, _)| *name).collect();
     let changes = i32::try_from(names.len()).unwrap();
-    table.listed(children(&names, changes), &group(), at(0));
+    table.listed(listing(&names, changes), &group(), at(0));
     table.all_read(at(0));
     for (session, (name, acknowledged)) in (1..).zip(keepers) {
         table.read(
             &KeeperId::new(*name),
-            Some(&node(session, 0, *acknowledged)),
+            node(session, 0, *acknowledged),
             at(1_000),
         );
     }
@@ -71,19 +77,16 @@ fn table(keepers: &[(&str, u64)]) -> KeeperTable {
 fn surveyed(keepers: &[(&str, u64)]) -> KeeperTable {
     let mut table = table(keepers);
     let names: Vec<&str> = keepers.iter().map(|(name, _)| *name).collect();
-    survey(
-        &mut table,
-        &children(&names, i32::try_from(names.len()).unwrap()),
-    );
-    for (session, (name, acknowledged)) in (1..).zip(keepers) {
-        let node = node(session, 0, *acknowledged);
-        table.surveyed(&KeeperId::new(*name), Some(&node), N, at(1_000));
+    survey(&mut table, i32::try_from(names.len()).unwrap());
+    for (session, (name, _)) in (1..).zip(keepers) {
+        let stamp = stamp(session, 0);
+        table.surveyed(&KeeperId::new(*name), Some(stamp), N, at(1_000));
     }
     table
 }
 
-fn survey(table: &mut KeeperTable, online: &Children) {
-    table.counted(online, true, N);
+fn survey(table: &mut KeeperTable, changes: i32) {
+    table.counted(changes, true, N);
 }
 
 fn waited_for(table: &KeeperTable, now: u64) -> String {
@@ -105,17 +108,17 @@ fn whoever_has_not_acknowledged_is_waited_for_until_it_has_been_silent_for_its_l
 #[test]
 fn an_acknowledgement_ends_the_wait_at_once_and_any_other_heartbeat_prolongs_it() {
     let mut table = surveyed(&[("a", 0), ("b", 6)]);
-    table.read(&KeeperId::new("b"), Some(&node(2, 1, 6)), at(1_500));
+    table.read(&KeeperId::new("b"), node(2, 1, 6), at(1_500));
     assert_eq!(waited_for(&table, 2_319), "b");
-    table.read(&KeeperId::new("b"), Some(&node(2, 2, 7)), at(1_600));
+    table.read(&KeeperId::new("b"), node(2, 2, 7), at(1_600));
     assert_eq!(waited_for(&table, 1_600), "");
 }
 
 #[test]
 fn a_keeper_whose_node_is_gone_may_still_hold_its_lease() {
     let mut table = surveyed(&[("a", 0), ("b", 6)]);
-    table.fired(&KeeperId::new("b"), 2, Fired::Deleted, at(1_100));
-    table.listed(children(&["a"], 3), &group(), at(1_100));
+    table.node_deleted(&KeeperId::new("b"), 2);
+    table.listed(listing(&["a"], 3), &group(), at(1_100));
     assert_eq!(waited_for(&table, 1_819), "b");
     assert_eq!(waited_for(&table, 1_820), "");
 }
@@ -123,15 +126,15 @@ fn a_keeper_whose_node_is_gone_may_still_hold_its_lease() {
 #[test]
 fn an_earlier_session_of_a_keeper_is_waited_for_besides_the_present_one() {
     let mut table = surveyed(&[("a", 0), ("b", 6)]);
-    table.fired(&KeeperId::new("b"), 2, Fired::Deleted, at(1_100));
-    table.read(&KeeperId::new("b"), Some(&node(9, 0, 7)), at(1_100));
+    table.node_deleted(&KeeperId::new("b"), 2);
+    table.read(&KeeperId::new("b"), node(9, 0, 7), at(1_100));
     assert_eq!(waited_for(&table, 1_819), "b");
 }
 
 #[test]
 fn a_keeper_that_came_and_went_between_two_listings_is_a_stranger() {
     let mut table = surveyed(&[("a", 0), ("b", 7)]);
-    table.listed(children(&["a", "b"], 4), &group(), at(5_000));
+    table.listed(listing(&["a", "b"], 4), &group(), at(5_000));
     assert!(
         table
             .unacknowledged(N, &group(), at(5_819))
@@ -144,7 +147,7 @@ fn a_keeper_that_came_and_went_between_two_listings_is_a_stranger() {
 #[test]
 fn one_that_is_online_and_was_not_read_yet_is_waited_for() {
     let mut table = surveyed(&[("a", 0), ("b", 7)]);
-    let fresh = table.listed(children(&["a", "b", "c"], 3), &group(), at(5_000));
+    let fresh = table.listed(listing(&["a", "b", "c"], 3), &group(), at(5_000));
     assert_eq!(fresh, [KeeperId::new("c")]);
     assert_eq!(waited_for(&table, 9_000), "c");
     table.read(&KeeperId::new("c"), None, at(9_000));
@@ -176,7 +179,7 @@ fn silence_counts_once_a_survey_has_found_nothing_newer() {
         Some(vec![]),
         "who is online"
     );
-    survey(&mut table, &children(&["a", "b"], 2));
+    survey(&mut table, 2);
     assert_eq!(table.to_survey(N, &group(), at(1_819)), None);
     assert_eq!(waited_for(&table, 1_820), "b");
     assert_eq!(
@@ -184,10 +187,10 @@ fn silence_counts_once_a_survey_has_found_nothing_newer() {
         Some(vec![b.clone()])
     );
 
-    table.surveyed(&b, Some(&node(2, 1, 6)), N, at(1_821));
+    table.surveyed(&b, Some(stamp(2, 1)), N, at(1_821));
     assert_eq!(waited_for(&table, 1_820), "b", "a heartbeat was on its way");
-    table.read(&b, Some(&node(2, 1, 6)), at(1_821));
-    table.surveyed(&b, Some(&node(2, 1, 6)), N, at(1_821));
+    table.read(&b, node(2, 1, 6), at(1_821));
+    table.surveyed(&b, Some(stamp(2, 1)), N, at(1_821));
     assert_eq!(waited_for(&table, 2_640), "b");
     assert_eq!(waited_for(&table, 2_641), "");
     assert_eq!(table.to_survey(N, &group(), at(2_641)), None);
@@ -196,15 +199,15 @@ fn silence_counts_once_a_survey_has_found_nothing_newer() {
 #[test]
 fn a_survey_that_finds_another_count_of_arrivals_says_nothing_of_strangers() {
     let mut table = table(&[("a", 0), ("b", 7)]);
-    survey(&mut table, &children(&["a", "b"], 4));
+    survey(&mut table, 4);
     assert!(
         table
             .unacknowledged(N, &group(), at(9_000))
             .0
             .possible_unseen_keepers
     );
-    table.listed(children(&["a", "b"], 4), &group(), at(9_000));
-    survey(&mut table, &children(&["a", "b"], 4));
+    table.listed(listing(&["a", "b"], 4), &group(), at(9_000));
+    survey(&mut table, 4);
     assert!(
         table
             .unacknowledged(N, &group(), at(9_819))
@@ -224,15 +227,15 @@ fn a_keeper_that_may_have_beaten_just_before_it_went_is_waited_for_from_then_on(
     let b = KeeperId::new("b");
     for listed_first in [true, false] {
         let mut table = table(&[("a", 0), ("b", 6)]);
-        survey(&mut table, &children(&["a", "b"], 2));
+        survey(&mut table, 2);
         if listed_first {
-            table.listed(children(&["a"], 3), &group(), at(1_500));
+            table.listed(listing(&["a"], 3), &group(), at(1_500));
             assert_eq!(waited_for(&table, 99_000), "b");
-            table.fired(&b, 2, Fired::Changed, at(1_500));
+            table.node_changed(&b, 2, at(1_500));
         } else {
-            table.fired(&b, 2, Fired::Changed, at(1_400));
+            table.node_changed(&b, 2, at(1_400));
             table.read(&b, None, at(1_500));
-            table.listed(children(&["a"], 3), &group(), at(1_600));
+            table.listed(listing(&["a"], 3), &group(), at(1_600));
         }
         assert_eq!(waited_for(&table, 2_319), "b", "{listed_first}");
         assert_eq!(waited_for(&table, 2_320), "", "{listed_first}");
@@ -265,17 +268,17 @@ fn left_unseen(table: &KeeperTable) -> Option<Moment> {
 fn whoever_left_unseen_may_have_held_a_lease_and_the_count_of_arrivals_and_departures_tells_of_it()
 {
     let mut table = KeeperTable::new(KeeperId::new("a"), LEASE, None);
-    table.listed(children(&["a", "b"], 2), &group(), at(100));
+    table.listed(listing(&["a", "b"], 2), &group(), at(100));
     assert_eq!(left_unseen(&table), None, "nobody ever left");
     table.new_connection();
-    table.listed(children(&["a", "b", "c"], 3), &group(), at(3_100));
+    table.listed(listing(&["a", "b", "c"], 3), &group(), at(3_100));
     assert_eq!(left_unseen(&table), None, "one came meanwhile");
     table.new_connection();
-    table.listed(children(&["a", "b", "c"], 5), &group(), at(4_100));
+    table.listed(listing(&["a", "b", "c"], 5), &group(), at(4_100));
     assert_eq!(left_unseen(&table), Some(at(4_920)), "one came and went");
 
     let mut table = KeeperTable::new(KeeperId::new("a"), LEASE, None);
-    table.listed(children(&["a", "b"], 4), &group(), at(100));
+    table.listed(listing(&["a", "b"], 4), &group(), at(100));
     assert_eq!(left_unseen(&table), Some(at(920)), "one left before");
 }
 
@@ -283,12 +286,12 @@ fn whoever_left_unseen_may_have_held_a_lease_and_the_count_of_arrivals_and_depar
 fn a_lease_that_ended_counts_after_its_keeper_is_forgotten_and_a_restarted_one_is_not_passed_over()
 {
     let mut table = surveyed(&[("a", 0), ("b", 6)]);
-    table.fired(&KeeperId::new("b"), 2, Fired::Deleted, at(1_100));
-    table.listed(children(&["a"], 3), &group(), at(1_900));
+    table.node_deleted(&KeeperId::new("b"), 2);
+    table.listed(listing(&["a"], 3), &group(), at(1_900));
     assert_eq!(expired_silently(&table, 2_000), (vec![], Some(at(1_820))));
 
     let mut table = surveyed(&[("a", 0), ("b", 6)]);
-    table.read(&KeeperId::new("b"), Some(&node(9, 0, 7)), at(1_100));
+    table.read(&KeeperId::new("b"), node(9, 0, 7), at(1_100));
     let expected = (vec![], Some(at(1_920)));
     assert_eq!(expired_silently(&table, 5_000), expected);
 }
@@ -296,7 +299,7 @@ fn a_lease_that_ended_counts_after_its_keeper_is_forgotten_and_a_restarted_one_i
 #[test]
 fn a_keeper_whose_going_nobody_told_of_is_waited_for_from_the_survey_on() {
     let mut table = table(&[("a", 0), ("b", 6)]);
-    survey(&mut table, &children(&["a", "b"], 2));
+    survey(&mut table, 2);
     let b = KeeperId::new("b");
     assert_eq!(
         table.to_survey(N, &group(), at(5_000)),
@@ -314,7 +317,7 @@ fn from_a_change_of_who_is_online_to_the_next_listing_they_are_counted_again() {
     assert!(!table.relisting());
     table.changed();
     assert!(table.relisting());
-    table.listed(children(&["a", "b", "c"], 3), &group(), at(5_000));
+    table.listed(listing(&["a", "b", "c"], 3), &group(), at(5_000));
     assert!(!table.relisting());
 }
 
@@ -330,121 +333,7 @@ fn a_keeper_has_acknowledged_in_the_session_in_which_it_did() {
     );
     assert!(!acknowledged(&table, 0));
     assert!(!table.has_acknowledged(&b, 2, Generation(8)));
-    table.read(&b, Some(&node(3, 0, 6)), at(2_000));
+    table.read(&b, node(3, 0, 6), at(2_000));
     assert!(!acknowledged(&table, 3));
     assert!(acknowledged(&table, 2), "what it did, it did");
-}
-
-/// A failsafe group in which keeper `d` asks these keepers, as read on this connection.
-fn circle_of_d(asks: &[&str]) -> FailsafeGroup {
-    circle_of_d_with(Some(Nonce::drawn(4)), asks)
-}
-
-/// The same, with this nonce; without a nonce `d` is of an earlier build.
-fn circle_of_d_with(nonce: Option<Nonce>, asks: &[&str]) -> FailsafeGroup {
-    let mut group = group();
-    group.listed(children(&["d"], 1));
-    let registration = FailsafeMember {
-        nonce,
-        place: None,
-        rest: String::new(),
-        asks: Some(asks.iter().map(|name| KeeperId::new(*name)).collect()),
-        limit: LIMIT,
-    };
-    let node = Node {
-        data: registration.encode(),
-        ..node(0, 0, 0)
-    };
-    group.read(&KeeperId::new("d"), Some(&node));
-    group
-}
-
-/// Until when the leader waits for `d`, which is not online, in milliseconds.
-fn waits_for_d_until(table: &KeeperTable, group: &FailsafeGroup) -> u64 {
-    let waits = |now: u64| {
-        let (waiting, _) = table.unacknowledged(N, group, at(now));
-        waiting.keepers.contains(&KeeperId::new("d"))
-    };
-    (0..12_000).find(|now| !waits(*now)).expect("an end")
-}
-
-/// When `d`, which was never seen, is out, in milliseconds:
-/// 1. after its lease, if it asks the leader;
-/// 2. after its lease and *D*, if no keeper on its list has acknowledged;
-/// 3. after the consents of a keeper on its list that acknowledged at 1,000 ms.
-const OUT: [u64; 3] = [820, 9_996, 1_620];
-
-#[test]
-fn a_keeper_never_seen_is_out_once_whoever_it_asks_has_acknowledged_and_its_consents_are_out() {
-    let table = surveyed(&[("a", 0), ("b", 6), ("c", 7)]);
-    let until = |asks: &[&str]| waits_for_d_until(&table, &circle_of_d(asks));
-    assert_eq!(until(&["a", "b", "d"]), OUT[0], "it asks this leader");
-    assert_eq!(until(&["b", "c", "d"]), OUT[2], "c has acknowledged");
-    assert_eq!(until(&["b", "d"]), OUT[1], "b has not");
-    assert_eq!(until(&["d", "e"]), OUT[1], "e is not there");
-    assert_eq!(until(&["d"]), OUT[1], "nobody consents to itself");
-}
-
-#[test]
-fn a_silent_keeper_of_a_former_build_is_waited_for_whomever_it_asks() {
-    let table = surveyed(&[("a", 0), ("b", 6), ("c", 7)]);
-    let former = circle_of_d_with(None, &["a", "b", "c", "d"]);
-    assert_eq!(waits_for_d_until(&table, &former), OUT[1]);
-}
-
-#[test]
-fn one_that_has_acknowledged_and_is_gone_or_was_not_read_on_this_connection_vouches_for_nobody() {
-    let group = circle_of_d(&["c", "d"]);
-    let mut gone = surveyed(&[("a", 0), ("c", 7)]);
-    gone.fired(&KeeperId::new("c"), 2, Fired::Deleted, at(1_100));
-    gone.listed(children(&["a"], 3), &group, at(1_100));
-    assert_eq!(waits_for_d_until(&gone, &group), OUT[1]);
-
-    let mut another = surveyed(&[("a", 0), ("c", 7)]);
-    another.read(&KeeperId::new("c"), Some(&node(9, 0, 6)), at(1_100));
-    assert_eq!(
-        waits_for_d_until(&another, &group),
-        OUT[1],
-        "in an earlier session"
-    );
-    another.read(&KeeperId::new("c"), Some(&node(9, 1, 7)), at(2_000));
-    assert_eq!(waits_for_d_until(&another, &group), 2_620);
-}
-
-#[test]
-fn before_a_withdrawal_those_are_foreseen_that_ask_nobody_who_is_online() {
-    let table = surveyed(&[("a", 0), ("b", 0)]);
-    let foreseen = |asks: &[&str], now| table.foreseen(&circle_of_d(asks), at(now));
-    let d = |until| BTreeMap::from([(KeeperId::new("d"), at(until))]);
-    assert_eq!(foreseen(&["d", "e"], 5_000), d(OUT[1]));
-    assert_eq!(foreseen(&["d", "e"], OUT[1]), BTreeMap::new());
-    assert_eq!(
-        foreseen(&["b", "d"], 5_000),
-        BTreeMap::new(),
-        "b is going to acknowledge"
-    );
-    assert_eq!(foreseen(&["a", "d"], 5_000), BTreeMap::new());
-
-    let (waiting, _) = table.unacknowledged(N, &circle_of_d(&["d", "e"]), at(5_000));
-    assert_eq!(
-        waiting.going_on,
-        d(OUT[1]),
-        "and after it they are told, too"
-    );
-}
-
-#[test]
-fn a_keeper_that_left_is_foreseen_from_its_last_heartbeat_on() {
-    let group = circle_of_d(&["d", "e"]);
-    let mut table = surveyed(&[("a", 0), ("d", 0)]);
-    assert_eq!(
-        table.foreseen(&group, at(1_100)),
-        BTreeMap::new(),
-        "it is online"
-    );
-    table.fired(&KeeperId::new("d"), 2, Fired::Deleted, at(1_100));
-    table.listed(children(&["a"], 3), &group, at(1_100));
-    let until = at(1_000 + OUT[1]);
-    let expected = BTreeMap::from([(KeeperId::new("d"), until)]);
-    assert_eq!(table.foreseen(&group, at(1_100)), expected);
 }

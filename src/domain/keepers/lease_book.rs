@@ -6,13 +6,13 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use super::generations::Generations;
 use crate::domain::lease::Lease;
 use crate::domain::node::{ClusterName, Generation, Moment};
-use crate::layout::state::Generations;
 
 /// The result of a read of `/generation`.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum GenerationCheck {
+pub enum GenerationCheck {
     /// Everything that the read names has been applied; this is the lease now.
     Settled(Lease),
     /// These clusters have changed since they were last read: read them.
@@ -25,7 +25,7 @@ pub(super) enum GenerationCheck {
 
 /// Counts the applied generations, and the lease that a heartbeat earns.
 #[derive(Debug)]
-pub(super) struct LeaseBook {
+pub struct LeaseBook {
     length: Duration,
     lease: Lease,
     /// When the heartbeat was sent that earned the lease.
@@ -40,7 +40,8 @@ pub(super) struct LeaseBook {
 }
 
 impl LeaseBook {
-    pub(super) fn new(length: Duration) -> Self {
+    /// The book of a keeper that has no lease yet; a lease lasts for `length`.
+    pub fn new(length: Duration) -> Self {
         Self {
             length,
             lease: Lease::default(),
@@ -52,16 +53,17 @@ impl LeaseBook {
     }
 
     /// Sets how long a lease lasts, for heartbeats that are confirmed from now on.
-    pub(super) fn set_length(&mut self, length: Duration) {
+    pub fn set_length(&mut self, length: Duration) {
         self.length = length;
     }
 
-    pub(super) fn lease(&self) -> Lease {
+    /// The lease that a heartbeat has earned.
+    pub fn lease(&self) -> Lease {
         self.lease
     }
 
     /// Revokes the lease if it holds at `now`. Then there is no lease until a heartbeat earns another one.
-    pub(super) fn revoke(&mut self, now: Moment) -> bool {
+    pub fn revoke(&mut self, now: Moment) -> bool {
         let held = self.lease.holds(now);
         if held {
             (self.lease, self.earned) = (Lease::default(), None);
@@ -70,36 +72,36 @@ impl LeaseBook {
     }
 
     /// When the newest heartbeat was sent that has earned a lease.
-    pub(super) fn earned(&self) -> Option<Moment> {
+    pub fn earned(&self) -> Option<Moment> {
         self.earned
     }
 
     /// The generation that may be acknowledged (RK-2): every state up to it was applied at some time, and none is
     /// older now.
-    pub(super) fn highest(&self) -> Generation {
+    pub fn highest(&self) -> Generation {
         self.highest
     }
 
     /// Whether a state that a read names is not applied yet.
-    pub(super) fn waits(&self) -> bool {
+    pub fn waits(&self) -> bool {
         !self.pending.is_empty()
     }
 
     /// Forgets all reads and heartbeats of the connection before: the connection is lost or new.
-    pub(super) fn forget(&mut self) {
+    pub fn forget(&mut self) {
         self.applied = None;
         self.pending.clear();
     }
 
     /// Notes that everything was read, after `/generation` had been read as `generation`.
-    pub(super) fn all_read(&mut self, generation: Generation) {
+    pub fn all_read(&mut self, generation: Generation) {
         self.applied = Some(generation);
         self.highest = self.highest.max(generation);
     }
 
     /// Takes in a read of `/generation`: behind a confirmed heartbeat that was sent at `sent`, or only to learn what
     /// has changed.
-    pub(super) fn confirmed(
+    pub fn confirmed(
         &mut self,
         read: Generations,
         sent: Option<Moment>,
@@ -117,7 +119,7 @@ impl LeaseBook {
     ///
     /// `applied_of` returns the applied generation of a cluster; `None` for a cluster that this keeper does not
     /// answer for.
-    pub(super) fn settle(
+    pub fn settle(
         &mut self,
         applied_of: impl Fn(&ClusterName) -> Option<Generation>,
     ) -> Option<GenerationCheck> {

@@ -3,17 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{FailsafeGroup, KeeperTable, Read, Seen};
+use super::{FailsafeGroup, KeeperTable, Read, Seen, Stamp};
 use crate::domain::lease::{Unacknowledged, outlasting};
 use crate::domain::node::{Generation, KeeperId, Moment};
 use crate::domain::silence::{Asks, KeeperSilence};
-use crate::ports::coordination::{Children, Node};
 
 impl KeeperTable {
     /// Returns two things:
     /// - the keepers that may still answer from a state older than `generation`;
     /// - when to check again, if nothing is read before.
-    pub(in super::super) fn unacknowledged(
+    pub fn unacknowledged(
         &self,
         generation: Generation,
         failsafe_group: &FailsafeGroup,
@@ -77,7 +76,7 @@ impl KeeperTable {
 
     /// The keepers that are not online and may go on, even if every keeper online acknowledges; each with the end of
     /// that time. A withdrawal made now would wait for them.
-    pub(in super::super) fn foreseen(
+    pub fn foreseen(
         &self,
         failsafe_group: &FailsafeGroup,
         now: Moment,
@@ -182,7 +181,7 @@ impl KeeperTable {
 
     /// The keepers whose silence is long enough for the withdrawal, but not yet surveyed. `None` if no survey is
     /// needed.
-    pub(in super::super) fn to_survey(
+    pub fn to_survey(
         &self,
         generation: Generation,
         failsafe_group: &FailsafeGroup,
@@ -200,27 +199,22 @@ impl KeeperTable {
         (self.counted < generation || !keepers.is_empty()).then_some(keepers)
     }
 
-    /// Takes in the keepers online, as found by a survey that was sent after the withdrawal was committed.
-    /// `registered` says whether the survey found the known members of the failsafe group.
+    /// Takes in ZooKeeper's count of arrivals and departures of keepers, as found by a survey that was sent after the
+    /// withdrawal was committed. `registered` says whether the survey found the known members of the failsafe group.
     ///
     /// A difference from what is known counts for nothing here: a watch is about to report it.
-    pub(in super::super) fn counted(
-        &mut self,
-        children: &Children,
-        registered: bool,
-        generation: Generation,
-    ) {
-        if registered && self.read >= Read::Listed && self.changes == children.changes {
+    pub fn counted(&mut self, changes: i32, registered: bool, generation: Generation) {
+        if registered && self.read >= Read::Listed && self.changes == changes {
             self.counted = self.counted.max(generation);
         }
     }
 
     /// Takes in a keeper's node, as found by such a survey. If the node is gone, the silence of that keeper begins
     /// now: no watch may have reported it.
-    pub(in super::super) fn surveyed(
+    pub fn surveyed(
         &mut self,
         keeper: &KeeperId,
-        node: Option<&Node>,
+        node: Option<Stamp>,
         generation: Generation,
         now: Moment,
     ) {
@@ -228,8 +222,8 @@ impl KeeperTable {
             if id != keeper {
                 continue;
             }
-            match node.filter(|node| node.owner == *session) {
-                Some(node) if (seen.created, seen.version) == (node.created, node.version) => {
+            match node.filter(|stamp| stamp.owner == *session) {
+                Some(stamp) if seen.stamp == stamp => {
                     seen.confirmed = seen.confirmed.max(generation);
                 }
                 Some(_) => {}

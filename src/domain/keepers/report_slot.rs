@@ -1,11 +1,10 @@
 //! Makes this keeper's report node of a cluster contain what the cluster actor last wanted.
 
 use crate::domain::verdict::KeeperReport;
-use crate::ports::coordination::CoordinationError;
 
 /// The wanted report, and what is known of the node.
 #[derive(Debug, Default)]
-pub(super) struct ReportSlot {
+pub struct ReportSlot {
     wanted: KeeperReport,
     held: Held,
     sent: Option<ReportWrite>,
@@ -26,15 +25,29 @@ enum Held {
 
 /// One write towards the wanted report. Only one is under way at a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ReportWrite {
+pub enum ReportWrite {
+    /// Create the node.
     Create(KeeperReport),
+    /// Write over what the node has.
     Set(KeeperReport),
+    /// Delete the node.
     Delete,
+}
+
+/// Why a write of a report was not confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportFailure {
+    /// The node, or its parent, does not exist.
+    NoNode,
+    /// The node exists already.
+    NodeExists,
+    /// The write was refused for another reason, or its outcome is unknown.
+    Other,
 }
 
 /// The end of a step.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub enum Ended {
     /// The node is as the step wanted it, or another step will find out more.
     Moved,
     /// The parent node is missing.
@@ -44,24 +57,25 @@ pub(super) enum Ended {
 }
 
 impl ReportSlot {
-    pub(super) fn want(&mut self, report: KeeperReport) {
+    /// Sets the wanted report; an empty one needs no node.
+    pub fn want(&mut self, report: KeeperReport) {
         self.wanted = report;
     }
 
     /// Begins with a new session. No node of an earlier session is left, since its end was waited for.
-    pub(super) fn new_session(&mut self) {
+    pub fn new_session(&mut self) {
         self.held = Held::Nothing;
         self.sent = None;
     }
 
     /// Begins with a new connection of the same session. The last step may have been executed or not.
-    pub(super) fn new_connection(&mut self) {
+    pub fn new_connection(&mut self) {
         self.held = Held::Unknown;
         self.sent = None;
     }
 
     /// Takes in a listing, in which this keeper's node is `present` or not.
-    pub(super) fn listed(&mut self, present: bool) {
+    pub fn listed(&mut self, present: bool) {
         if self.sent.is_none() {
             match (&self.held, present) {
                 (_, false) => self.held = Held::Nothing,
@@ -72,7 +86,7 @@ impl ReportSlot {
     }
 
     /// The next step to take now, if one is due.
-    pub(super) fn step(&mut self) -> Option<ReportWrite> {
+    pub fn step(&mut self) -> Option<ReportWrite> {
         if self.sent.is_some() {
             return None;
         }
@@ -88,8 +102,8 @@ impl ReportSlot {
     }
 
     /// Takes in the outcome of the step.
-    pub(super) fn ended(&mut self, outcome: Result<(), CoordinationError>) -> Ended {
-        use CoordinationError::{NoNode, NodeExists};
+    pub fn ended(&mut self, outcome: Result<(), ReportFailure>) -> Ended {
+        use ReportFailure::{NoNode, NodeExists};
         let Some(step) = self.sent.take() else {
             return Ended::Moved;
         };
@@ -98,11 +112,11 @@ impl ReportSlot {
                 (Held::This(Box::new(report)), Ended::Moved)
             }
             (ReportWrite::Delete, Ok(()))
-            | (ReportWrite::Set(_) | ReportWrite::Delete, Err(NoNode(_))) => {
+            | (ReportWrite::Set(_) | ReportWrite::Delete, Err(NoNode)) => {
                 (Held::Nothing, Ended::Moved)
             }
-            (ReportWrite::Create(_), Err(NoNode(_))) => (Held::Nothing, Ended::NoParent),
-            (ReportWrite::Create(_), Err(NodeExists(_))) => (Held::Something, Ended::Moved),
+            (ReportWrite::Create(_), Err(NoNode)) => (Held::Nothing, Ended::NoParent),
+            (ReportWrite::Create(_), Err(NodeExists)) => (Held::Something, Ended::Moved),
             (_, Err(_)) => (Held::Unknown, Ended::Failed),
         };
         self.held = held;
@@ -110,12 +124,12 @@ impl ReportSlot {
     }
 
     /// Whether the node may exist.
-    pub(super) fn may_exist(&self) -> bool {
+    pub fn may_exist(&self) -> bool {
         self.held != Held::Nothing || self.sent.is_some()
     }
 
     /// The report that is known to be in the node.
-    pub(super) fn confirmed(&self) -> Option<&KeeperReport> {
+    pub fn confirmed(&self) -> Option<&KeeperReport> {
         match &self.held {
             Held::This(report) => Some(report),
             Held::Nothing | Held::Something | Held::Unknown => None,
@@ -134,10 +148,6 @@ mod tests {
             votes: [(NodeAddr::new(host, 1), DownReason::Refused)].into(),
             ..KeeperReport::default()
         }
-    }
-
-    fn no_node() -> Result<(), CoordinationError> {
-        Err(CoordinationError::NoNode("/".into()))
     }
 
     #[test]
@@ -177,7 +187,7 @@ mod tests {
             slot.new_connection();
             assert_eq!(slot.step(), Some(ReportWrite::Set(report("a"))));
             if !executed {
-                slot.ended(no_node());
+                slot.ended(Err(ReportFailure::NoNode));
                 assert_eq!(slot.step(), Some(ReportWrite::Create(report("a"))));
             }
             slot.ended(Ok(()));

@@ -1,27 +1,26 @@
-//! The content of ZooKeeper about one cluster.
+//! A keeper's copy of what ZooKeeper has about one cluster: the published state, and the reports of all keepers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::report_slot::ReportSlot;
+use super::stored::Stored;
 use crate::domain::lease::Unacknowledged;
 use crate::domain::node::{Generation, KeeperId, Moment};
 use crate::domain::published::Published;
 use crate::domain::verdict::KeeperReport;
-use crate::layout::state::Document;
-use crate::ports::coordination::Node;
 
 /// One cluster that is followed.
 #[derive(Debug)]
-pub(super) struct Cluster {
+pub struct ClusterCopy {
     /// Tells this subscription apart from an earlier one of the same cluster.
-    pub(super) serial: u64,
+    pub serial: u64,
     /// The node of this keeper's own report.
-    pub(super) own: ReportSlot,
+    pub own: ReportSlot,
     /// Reports of all keepers.
-    pub(super) reports: BTreeMap<KeeperId, KeeperReport>,
+    pub reports: BTreeMap<KeeperId, KeeperReport>,
     /// The keepers to wait for, as last shared.
-    pub(super) unacknowledged: Unacknowledged,
+    pub unacknowledged: Unacknowledged,
     /// Since when no keeper online has the cluster in its file.
     given_up: Option<Moment>,
     state: State,
@@ -53,7 +52,7 @@ enum StateRead {
 
 /// The result of applying a state that was read.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Applied {
+pub enum Applied {
     /// The state has changed.
     Changed,
     /// The state was known already.
@@ -66,7 +65,7 @@ pub(super) enum Applied {
 
 /// The consequence of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum News {
+pub enum News {
     /// Nothing.
     Nothing,
     /// The shared state.
@@ -91,8 +90,9 @@ impl News {
     }
 }
 
-impl Cluster {
-    pub(super) fn new(serial: u64) -> Self {
+impl ClusterCopy {
+    /// The copy for the subscription with this number; nothing was read yet.
+    pub fn new(serial: u64) -> Self {
         Self {
             serial,
             own: ReportSlot::default(),
@@ -108,31 +108,27 @@ impl Cluster {
     }
 
     /// Forgets what was read: everything must be read again.
-    pub(super) fn forget(&mut self) {
+    pub fn forget(&mut self) {
         self.state_read = StateRead::Never;
         self.listed = false;
         self.followed.clear();
     }
 
     /// Forbids further writes until the state was read again, since the outcome of a write is unknown.
-    pub(super) fn doubt_state(&mut self) {
+    pub fn doubt_state(&mut self) {
         if self.state_read == StateRead::Done {
             self.state_read = StateRead::Doubted;
         }
     }
 
-    pub(super) fn published(&self) -> Option<&Published> {
+    /// The published state, as far as it was applied and can be read.
+    pub fn published(&self) -> Option<&Published> {
         self.state.published.as_ref()
     }
 
     /// Whether a keeper of those `online` has the cluster in its file, or had it within `span`. The method sees only
     /// the moments at which it is called.
-    pub(super) fn was_had(
-        &mut self,
-        online: &BTreeSet<KeeperId>,
-        now: Moment,
-        span: Duration,
-    ) -> bool {
+    pub fn was_had(&mut self, online: &BTreeSet<KeeperId>, now: Moment, span: Duration) -> bool {
         let has = |keeper| {
             let report = self.reports.get(keeper);
             report.is_none_or(|report| !report.absent)
@@ -144,12 +140,13 @@ impl Cluster {
         self.given_up.is_none_or(|since| now.since(since) < span)
     }
 
-    pub(super) fn version(&self) -> Option<i32> {
+    /// The version of the node with the published state; `None` while there is no such node.
+    pub fn version(&self) -> Option<i32> {
         self.state.version
     }
 
     /// The applied generation. Until the state was read, it is lower than any raised one.
-    pub(super) fn generation(&self) -> Generation {
+    pub fn generation(&self) -> Generation {
         if self.state_read != StateRead::Done {
             return Generation(0);
         }
@@ -166,25 +163,25 @@ impl Cluster {
     }
 
     /// Whether everything was read on this connection.
-    pub(super) fn complete(&self) -> bool {
+    pub fn complete(&self) -> bool {
         self.state_read == StateRead::Done
             && self.listed
             && self.followed.values().all(|read| *read)
     }
 
     /// Whether the cluster may be shared: it was complete once, on this connection or an earlier one.
-    pub(super) fn known(&self) -> bool {
+    pub fn known(&self) -> bool {
         self.known
     }
 
     /// Notes that a part was read. Answers whether that made the cluster known.
-    pub(super) fn becomes_known(&mut self) -> bool {
+    pub fn becomes_known(&mut self) -> bool {
         let known = self.known || self.complete();
         known != std::mem::replace(&mut self.known, known)
     }
 
     /// Why the state may not be written now, if so.
-    pub(super) fn unwritable(&self) -> Option<String> {
+    pub fn unwritable(&self) -> Option<String> {
         match &self.state.unreadable {
             Some(reason) => Some(format!("the published state {reason}")),
             None if self.state_read != StateRead::Done => {
@@ -194,15 +191,16 @@ impl Cluster {
         }
     }
 
-    /// Takes in a state that was read. A lower generation is never applied (RK-3).
+    /// Takes in a state that was read: `None` if there is no node, and an empty node publishes nothing. A lower
+    /// generation is never applied (RK-3).
     ///
     /// A read may arrive late, after a write of this keeper. The first read on a connection cannot:
     /// - it was sent after everything that this keeper knows;
     /// - `ZooKeeper` lets no session see less than it saw before, and a new session begins with a write.
-    pub(super) fn apply(&mut self, node: Option<&Node>) -> Applied {
+    pub fn apply(&mut self, node: Option<Stored<Option<Published>>>) -> Applied {
         let first = self.state_read == StateRead::Never;
         self.state_read = StateRead::Done;
-        let Some(node) = node else {
+        let Some(Stored { stamp, content }) = node else {
             // The published state stays: generations never restart. Without a node the state can be written anew.
             let vanished = self.state.version.take().is_some();
             return if vanished {
@@ -211,19 +209,14 @@ impl Cluster {
                 Applied::Same
             };
         };
-        let published = if node.data.is_empty() {
-            Ok(None)
-        } else {
-            Published::decode(&node.data).map(Some)
-        };
-        let (published, unreadable) = match published {
+        let (published, unreadable) = match content {
             Ok(published) => (published, None),
-            Err(error) => (None, Some(error.to_string())),
+            Err(reason) => (None, Some(reason)),
         };
         let state = State {
             published,
-            version: Some(node.version),
-            created: node.created,
+            version: Some(stamp.version),
+            created: stamp.created,
             unreadable,
         };
         if state.unreadable.is_none() {
@@ -238,7 +231,7 @@ impl Cluster {
                 Some(format!("generation {read} after {known}"))
             } else if read_at < known_at {
                 let version = self.state.version.unwrap_or_default();
-                Some(format!("version {} after {version}", node.version))
+                Some(format!("version {} after {version}", stamp.version))
             } else {
                 None
             };
@@ -266,7 +259,7 @@ impl Cluster {
     }
 
     /// Takes in a state that this keeper has written.
-    pub(super) fn wrote(&mut self, published: Published, version: i32) {
+    pub fn wrote(&mut self, published: Published, version: i32) {
         let newer = published.generation >= self.published_generation()
             && self.state.version.is_none_or(|known| version > known);
         if newer {
@@ -275,14 +268,13 @@ impl Cluster {
         }
     }
 
-    /// Takes in the names below the reports. Returns the keepers to be followed from now on.
-    pub(super) fn list(&mut self, names: Vec<String>, me: &KeeperId) -> Vec<KeeperId> {
-        let names: BTreeSet<KeeperId> = names.into_iter().map(KeeperId::new).collect();
+    /// Takes in the keepers that have a report. Returns the keepers to be followed from now on.
+    pub fn list(&mut self, keepers: BTreeSet<KeeperId>, me: &KeeperId) -> Vec<KeeperId> {
         self.listed = true;
-        self.own.listed(names.contains(me));
-        self.reports.retain(|keeper, _| names.contains(keeper));
+        self.own.listed(keepers.contains(me));
+        self.reports.retain(|keeper, _| keepers.contains(keeper));
         let mut fresh = Vec::new();
-        for keeper in names {
+        for keeper in keepers {
             if !self.followed.contains_key(&keeper) {
                 self.followed.insert(keeper.clone(), false);
                 fresh.push(keeper);
@@ -291,20 +283,14 @@ impl Cluster {
         fresh
     }
 
-    /// Takes in one keeper's report. Returns what that changes. A report that exists is followed further.
-    pub(super) fn report(&mut self, keeper: &KeeperId, node: Option<&Node>) -> News {
-        let report = node.and_then(|node| match KeeperReport::decode(&node.data) {
-            Ok(report) => Some(report),
-            Err(error) => {
-                tracing::warn!(%keeper, %error, "a report is ignored");
-                None
-            }
-        });
+    /// Takes in one keeper's report; `None` if it is gone. Returns what that changes. A report that exists is followed
+    /// further, and one that cannot be read counts as none.
+    pub fn report(&mut self, keeper: &KeeperId, node: Option<Stored<KeeperReport>>) -> News {
         match node {
             Some(_) => drop(self.followed.insert(keeper.clone(), true)),
             None => drop(self.followed.remove(keeper)),
         }
-        let before = match report {
+        let before = match node.and_then(|node| node.content.ok()) {
             Some(report) => self.reports.insert(keeper.clone(), report),
             None => self.reports.remove(keeper),
         };
@@ -314,6 +300,7 @@ impl Cluster {
 
 #[cfg(test)]
 mod tests {
+    use super::super::stored::Stamp;
     use super::*;
 
     fn published(generation: u64) -> Published {
@@ -323,101 +310,97 @@ mod tests {
         }
     }
 
-    fn node(generation: u64, version: i32, created: i64) -> Node {
-        Node {
-            data: published(generation).encode(),
-            version,
-            created,
-            owner: 0,
-        }
+    fn node(generation: u64, version: i32, created: i64) -> Option<Stored<Option<Published>>> {
+        Some(Stored {
+            stamp: Stamp {
+                created,
+                version,
+                owner: 0,
+            },
+            content: Ok(Some(published(generation))),
+        })
     }
 
     #[test]
     fn a_lower_generation_is_never_applied() {
-        let mut cluster = Cluster::new(0);
-        assert_eq!(cluster.apply(Some(&node(5, 3, 1))), Applied::Changed);
-        assert!(matches!(
-            cluster.apply(Some(&node(4, 9, 1))),
-            Applied::Older(_)
-        ));
+        let mut cluster = ClusterCopy::new(0);
+        assert_eq!(cluster.apply(node(5, 3, 1)), Applied::Changed);
+        assert!(matches!(cluster.apply(node(4, 9, 1)), Applied::Older(_)));
         assert_eq!(cluster.published(), Some(&published(5)));
         assert_eq!(cluster.version(), Some(9), "the next write goes over it");
     }
 
     #[test]
     fn a_late_read_does_not_undo_what_was_written_since() {
-        let mut cluster = Cluster::new(0);
-        cluster.apply(Some(&node(5, 3, 1)));
+        let mut cluster = ClusterCopy::new(0);
+        cluster.apply(node(5, 3, 1));
         cluster.wrote(published(6), 4);
-        assert!(matches!(
-            cluster.apply(Some(&node(5, 3, 1))),
-            Applied::Older(_)
-        ));
+        assert!(matches!(cluster.apply(node(5, 3, 1)), Applied::Older(_)));
         assert_eq!(cluster.published(), Some(&published(6)));
-        assert_eq!(cluster.apply(Some(&node(6, 4, 1))), Applied::Same);
+        assert_eq!(cluster.apply(node(6, 4, 1)), Applied::Same);
     }
 
     /// The same for any generation: other keepers may have published another primary since.
     #[test]
     fn an_older_version_on_a_new_connection_tells_that_zookeeper_was_set_back() {
         for (generation, version, created) in [(5, 2, 1), (6, 2, 1), (4, 2, 1), (6, 9, 0)] {
-            let mut cluster = Cluster::new(0);
-            cluster.apply(Some(&node(5, 3, 1)));
+            let mut cluster = ClusterCopy::new(0);
+            cluster.apply(node(5, 3, 1));
             cluster.forget();
-            let applied = cluster.apply(Some(&node(generation, version, created)));
+            let applied = cluster.apply(node(generation, version, created));
             assert!(matches!(applied, Applied::SetBack(_)), "{applied:?}");
             assert_eq!(cluster.published(), Some(&published(5)));
             assert_eq!(cluster.generation(), Generation(0), "it was not read");
         }
-        let mut cluster = Cluster::new(0);
-        cluster.apply(Some(&node(5, 3, 1)));
+        let mut cluster = ClusterCopy::new(0);
+        cluster.apply(node(5, 3, 1));
         cluster.forget();
-        assert_eq!(cluster.apply(Some(&node(6, 4, 1))), Applied::Changed);
+        assert_eq!(cluster.apply(node(6, 4, 1)), Applied::Changed);
     }
 
     #[test]
     fn a_state_whose_node_vanished_stays_and_can_be_written_anew() {
-        let mut cluster = Cluster::new(0);
-        cluster.apply(Some(&node(5, 3, 1)));
+        let mut cluster = ClusterCopy::new(0);
+        cluster.apply(node(5, 3, 1));
         assert_eq!(cluster.apply(None), Applied::Changed);
         assert_eq!(
             (cluster.published(), cluster.version()),
             (Some(&published(5)), None)
         );
-        assert_eq!(cluster.apply(Some(&node(6, 0, 9))), Applied::Changed);
+        assert_eq!(cluster.apply(node(6, 0, 9)), Applied::Changed);
     }
 
     #[test]
     fn an_unreadable_state_publishes_nothing_and_is_not_written_over() {
-        let mut cluster = Cluster::new(0);
-        cluster.apply(Some(&node(5, 3, 1)));
-        let mut newer = node(6, 4, 1);
-        newer.data = br#"{"format":2}"#.to_vec();
-        assert_eq!(cluster.apply(Some(&newer)), Applied::Changed);
+        let mut cluster = ClusterCopy::new(0);
+        cluster.apply(node(5, 3, 1));
+        let newer = node(6, 4, 1).map(|node| Stored {
+            content: Err("has format 2".to_owned()),
+            ..node
+        });
+        assert_eq!(cluster.apply(newer), Applied::Changed);
         assert_eq!(cluster.published(), None);
         assert!(cluster.unwritable().unwrap().contains("format 2"));
     }
 
     #[test]
     fn it_is_complete_when_state_list_and_every_listed_report_were_read() {
-        let mut cluster = Cluster::new(0);
+        let mut cluster = ClusterCopy::new(0);
         let me = KeeperId::new("me");
         cluster.apply(None);
         assert!(!cluster.complete());
         let other = KeeperId::new("other");
-        assert_eq!(cluster.list(vec!["other".into()], &me).len(), 1);
+        assert_eq!(cluster.list([other.clone()].into(), &me).len(), 1);
         assert!(!cluster.complete());
-        let report = Node {
-            data: KeeperReport::default().encode(),
-            version: 0,
-            created: 1,
-            owner: 1,
+        let report = Stored {
+            stamp: Stamp::default(),
+            content: Ok(KeeperReport::default()),
         };
-        assert_eq!(cluster.report(&other, Some(&report)), News::Shared);
+        assert_eq!(cluster.report(&other, Some(report)), News::Shared);
         assert!(cluster.becomes_known());
         cluster.forget();
         assert!(cluster.known() && !cluster.complete());
-        cluster.list(Vec::new(), &me);
+        cluster.list(BTreeSet::new(), &me);
         assert!(cluster.reports.is_empty());
     }
 }

@@ -1,3 +1,4 @@
+use super::super::stored::Stamp;
 use super::*;
 use crate::domain::identity::Nonce;
 
@@ -20,23 +21,25 @@ fn registration(asks: Option<&[&str]>) -> FailsafeMember {
     }
 }
 
-fn node(asks: Option<&[&str]>, version: i32) -> Node {
-    written(&registration(asks), version)
+fn node(asks: Option<&[&str]>, version: i32) -> Option<Stored<FailsafeMember>> {
+    written(registration(asks), version)
 }
 
-fn written(registration: &FailsafeMember, version: i32) -> Node {
-    Node {
-        data: registration.encode(),
-        version,
-        created: 1,
-        owner: 0,
-    }
+fn written(registration: FailsafeMember, version: i32) -> Option<Stored<FailsafeMember>> {
+    Some(Stored {
+        stamp: Stamp {
+            created: 1,
+            version,
+            owner: 0,
+        },
+        content: Ok(registration),
+    })
 }
 
 /// Lists the members that keeper `a` sees; no registration is read.
 fn listed(group: &mut FailsafeGroup, names: &[&str], changes: i32) {
-    let names = names.iter().map(ToString::to_string).collect();
-    group.listed(Children { names, changes });
+    let keepers = ids(names);
+    group.listed(Listing { keepers, changes });
 }
 
 fn me() -> KeeperProcess {
@@ -53,10 +56,10 @@ fn a_keeper_registers_then_declares_whom_it_reads_after_that() {
     assert_eq!(group.amendment(Some(&own)), Some(register));
     listed(&mut group, &["a", "b"], 2);
     assert_eq!(group.amendment(Some(&own)), None, "its own is not read");
-    group.read(&me().id, Some(&node(None, 0)));
+    group.read(&me().id, node(None, 0));
     let declare = Amendment::Declare(registration(Some(&["a", "b"])), 0);
     assert_eq!(group.amendment(Some(&own)), Some(declare));
-    group.read(&me().id, Some(&node(Some(&["a", "b"]), 1)));
+    group.read(&me().id, node(Some(&["a", "b"]), 1));
     assert_eq!(group.amendment(Some(&own)), None);
     assert_eq!(group.amendment(None), Some(Amendment::Withdraw(1)));
 }
@@ -67,7 +70,7 @@ fn a_list_counts_once_a_heartbeat_sent_after_it_was_read_back_has_earned_a_lease
     listed(&mut group, &["a", "b"], 1);
     group.heartbeat_sent(at(0));
     group.sending(&registration(Some(&["a", "b"])));
-    group.read(&me().id, Some(&node(Some(&["a", "b"]), 1)));
+    group.read(&me().id, node(Some(&["a", "b"]), 1));
     group.earned(at(0));
     assert_eq!(group.to_ask(), None);
     group.heartbeat_sent(at(200));
@@ -79,7 +82,7 @@ fn a_list_counts_once_a_heartbeat_sent_after_it_was_read_back_has_earned_a_lease
 fn every_list_sent_since_is_asked_too() {
     let mut group = FailsafeGroup::new(me());
     listed(&mut group, &["a", "b"], 1);
-    group.read(&me().id, Some(&node(Some(&["a", "b"]), 1)));
+    group.read(&me().id, node(Some(&["a", "b"]), 1));
     group.heartbeat_sent(at(0));
     group.earned(at(0));
     listed(&mut group, &["a", "b", "c"], 2);
@@ -92,7 +95,7 @@ fn every_list_sent_since_is_asked_too() {
         Some(ids(&["b", "c"])),
         "neither is confirmed"
     );
-    group.read(&me().id, Some(&node(Some(&["a", "c"]), 3)));
+    group.read(&me().id, node(Some(&["a", "c"]), 3));
     group.heartbeat_sent(at(200));
     group.earned(at(200));
     assert_eq!(group.to_ask(), Some(ids(&["c"])));
@@ -102,7 +105,7 @@ fn every_list_sent_since_is_asked_too() {
 fn on_a_new_connection_the_last_list_still_binds_and_a_heartbeat_without_one_ends_it() {
     let mut group = FailsafeGroup::new(me());
     listed(&mut group, &["a", "b"], 1);
-    group.read(&me().id, Some(&node(Some(&["a", "b"]), 1)));
+    group.read(&me().id, node(Some(&["a", "b"]), 1));
     group.heartbeat_sent(at(0));
     group.earned(at(0));
     group.new_connection();
@@ -116,9 +119,9 @@ fn on_a_new_connection_the_last_list_still_binds_and_a_heartbeat_without_one_end
 fn whoever_takes_part_names_whom_it_asks_and_how_long_it_goes_on_at_most() {
     let mut group = FailsafeGroup::new(me());
     listed(&mut group, &["b", "c", "d"], 1);
-    group.read(&KeeperId::new("b"), Some(&node(Some(&["a", "b"]), 1)));
-    group.read(&KeeperId::new("c"), Some(&node(Some(&["b", "c"]), 1)));
-    group.read(&KeeperId::new("d"), Some(&node(None, 1)));
+    group.read(&KeeperId::new("b"), node(Some(&["a", "b"]), 1));
+    group.read(&KeeperId::new("c"), node(Some(&["b", "c"]), 1));
+    group.read(&KeeperId::new("d"), node(None, 1));
     assert!(group.complete());
     let asked = |keeper| group.asked_by(&KeeperId::new(keeper));
     let limit = Duration::from_secs(9);
@@ -138,9 +141,9 @@ fn a_keeper_of_a_former_build_asks_no_process_but_an_address() {
         ..registration(asks)
     };
     let everybody = former(Some(&["a", "b", "c"]));
-    group.read(&KeeperId::new("b"), Some(&written(&everybody, 1)));
+    group.read(&KeeperId::new("b"), written(everybody, 1));
     let present = registration(Some(&["a", "b", "c"]));
-    group.read(&KeeperId::new("c"), Some(&written(&present, 1)));
+    group.read(&KeeperId::new("c"), written(present, 1));
     let asks = |keeper| group.asks_processes(&KeeperId::new(keeper));
     assert_eq!(["b", "c", "d"].map(asks), [false, true, false]);
 }
@@ -153,7 +156,7 @@ fn what_another_process_of_this_id_has_registered_is_no_list_of_this_one() {
         nonce: Some(Nonce::drawn(2)),
         ..registration(Some(&["a", "b"]))
     };
-    group.read(&me().id, Some(&written(&another, 1)));
+    group.read(&me().id, written(another, 1));
     assert!(!group.has_registered());
     group.heartbeat_sent(at(0));
     group.earned(at(0));
@@ -161,7 +164,7 @@ fn what_another_process_of_this_id_has_registered_is_no_list_of_this_one() {
     let own = registration(None);
     let declare = Amendment::Declare(registration(Some(&["a", "b"])), 1);
     assert_eq!(group.amendment(Some(&own)), Some(declare));
-    group.read(&me().id, Some(&node(Some(&["a", "b"]), 2)));
+    group.read(&me().id, node(Some(&["a", "b"]), 2));
     assert!(group.has_registered());
     group.new_connection();
     assert!(!group.has_registered(), "not read on this connection");

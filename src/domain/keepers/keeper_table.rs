@@ -15,19 +15,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::failsafe_group::FailsafeGroup;
+use super::record::KeeperRecord;
+use super::stored::{Listing, Stamp, Stored};
 use crate::domain::failsafe::Failsafe;
 use crate::domain::lease::outlasting;
 use crate::domain::node::{Generation, KeeperId, Moment};
 use crate::domain::silence::Acknowledged;
-use crate::layout::keeper::KeeperRecord;
-use crate::layout::state::Document;
-use crate::ports::coordination::{Children, Fired, Node};
 
 mod unacknowledged;
 
 /// The keepers that may still hold a lease, and the keepers online.
 #[derive(Debug)]
-pub(super) struct KeeperTable {
+pub struct KeeperTable {
     me: KeeperId,
     /// How long a keeper counts as answering after a heartbeat, unless it announces a longer lease.
     lease: Duration,
@@ -70,8 +69,8 @@ enum Read {
 struct Seen {
     acknowledged: Acknowledged,
     lease: Duration,
-    created: i64,
-    version: i32,
+    /// As the node was read last.
+    stamp: Stamp,
     changed: Moment,
     /// The newest withdrawal after which a survey found no change of the node.
     confirmed: Generation,
@@ -109,7 +108,8 @@ impl Seen {
 }
 
 impl KeeperTable {
-    pub(super) fn new(me: KeeperId, lease: Duration, failsafe: Option<Failsafe>) -> Self {
+    /// The table of keeper `me` before it has read anything, with the settings of this keeper.
+    pub fn new(me: KeeperId, lease: Duration, failsafe: Option<Failsafe>) -> Self {
         Self {
             me,
             lease,
@@ -129,7 +129,7 @@ impl KeeperTable {
     }
 
     /// Begins with a new connection. No silence counts before everything is read again.
-    pub(super) fn new_connection(&mut self) {
+    pub fn new_connection(&mut self) {
         for online in self.online.values_mut() {
             online.read = false;
         }
@@ -137,7 +137,7 @@ impl KeeperTable {
     }
 
     /// Notes that everything has been read on this connection. A keeper that left before was not seen.
-    pub(super) fn all_read(&mut self, now: Moment) {
+    pub fn all_read(&mut self, now: Moment) {
         self.read = Read::Everything;
         self.possible_unseen_keepers.get_or_insert(now);
     }
@@ -151,23 +151,23 @@ impl KeeperTable {
     /// Notes that the set of keepers online has changed, and has to be [`listed`](Self::listed) again.
     ///
     /// A vote that was written later may be known sooner. Such a vote counts for nothing before the listing.
-    pub(super) fn changed(&mut self) {
+    pub fn changed(&mut self) {
         self.relisting = true;
     }
 
     /// Takes in the keepers online. Returns those to be followed from now on.
-    pub(super) fn listed(
+    pub fn listed(
         &mut self,
-        children: Children,
+        listing: Listing,
         failsafe_group: &FailsafeGroup,
         now: Moment,
     ) -> Vec<KeeperId> {
+        let Listing { keepers, changes } = listing;
         self.relisting = false;
-        let names: BTreeSet<KeeperId> = children.names.into_iter().map(KeeperId::new).collect();
         let before = self.online.len();
-        self.online.retain(|keeper, _| names.contains(keeper));
+        self.online.retain(|keeper, _| keepers.contains(keeper));
         let left = before - self.online.len() + std::mem::take(&mut self.departures);
-        let fresh: Vec<KeeperId> = names
+        let fresh: Vec<KeeperId> = keepers
             .into_iter()
             .filter(|keeper| self.online.get(keeper).is_none_or(|online| !online.read))
             .collect();
@@ -178,8 +178,8 @@ impl KeeperTable {
                 Online::default()
             });
         }
-        let passed = children.changes.wrapping_sub(self.changes);
-        self.changes = children.changes;
+        let passed = changes.wrapping_sub(self.changes);
+        self.changes = changes;
         let first = self.read == Read::Nothing;
         self.read = self.read.max(Read::Listed);
         if usize::try_from(passed).ok() != Some(left + came) {
@@ -217,23 +217,31 @@ impl KeeperTable {
         fresh
     }
 
-    /// Takes in that the watch on the node of a keeper's session has fired.
-    pub(super) fn fired(&mut self, keeper: &KeeperId, session: i64, fired: Fired, now: Moment) {
-        let online = self.is_online(keeper);
-        let Some(seen) = self.seen.get_mut(&(keeper.clone(), session)) else {
-            return;
-        };
-        match fired {
-            Fired::Deleted => seen.gone = true,
-            // A keeper that is not listed any more is not read again.
-            Fired::Changed if !online => seen.mark_gone(now),
-            Fired::Changed => {}
+    /// Takes in that the node of a keeper's session was deleted.
+    pub fn node_deleted(&mut self, keeper: &KeeperId, session: i64) {
+        if let Some(seen) = self.seen.get_mut(&(keeper.clone(), session)) {
+            seen.gone = true;
         }
     }
 
-    /// Takes in a keeper's node. Answers whether the node is to be followed further.
-    pub(super) fn read(&mut self, keeper: &KeeperId, node: Option<&Node>, now: Moment) -> bool {
-        let Some(node) = node else {
+    /// Takes in that the node of a keeper's session has changed, and was not read yet.
+    pub fn node_changed(&mut self, keeper: &KeeperId, session: i64, now: Moment) {
+        let online = self.is_online(keeper);
+        let seen = self.seen.get_mut(&(keeper.clone(), session));
+        // A keeper that is not listed any more is not read again.
+        if let Some(seen) = seen.filter(|_| !online) {
+            seen.mark_gone(now);
+        }
+    }
+
+    /// Takes in a keeper's node; `None` if it is gone. Answers whether the node is to be followed further.
+    pub fn read(
+        &mut self,
+        keeper: &KeeperId,
+        node: Option<Stored<KeeperRecord>>,
+        now: Moment,
+    ) -> bool {
+        let Some(Stored { stamp, content }) = node else {
             if let Some(online) = self.online.remove(keeper) {
                 self.departures += 1;
                 if !online.read {
@@ -249,29 +257,24 @@ impl KeeperTable {
             return false;
         };
         for ((id, session), seen) in &mut self.seen {
-            if id == keeper && *session != node.owner {
+            if id == keeper && *session != stamp.owner {
                 seen.mark_gone(now);
             }
         }
-        let record = KeeperRecord::decode(&node.data);
-        if let Err(error) = &record {
-            tracing::warn!(%keeper, %error, "the announcement of a keeper");
-        }
-        let record = record.ok();
+        let record = content.ok();
         let seen = self
             .seen
-            .entry((keeper.clone(), node.owner))
+            .entry((keeper.clone(), stamp.owner))
             .or_insert_with(|| Seen {
                 acknowledged: Acknowledged::default(),
                 lease: self.lease,
-                created: node.created,
-                version: node.version,
+                stamp,
                 changed: now,
                 confirmed: Generation::default(),
                 gone: false,
             });
-        if (seen.created, seen.version) != (node.created, node.version) {
-            (seen.created, seen.version) = (node.created, node.version);
+        if seen.stamp != stamp {
+            seen.stamp = stamp;
             seen.mark_changed(now);
         }
         seen.gone = false;
@@ -286,7 +289,7 @@ impl KeeperTable {
 
     /// Notes that the keeper has changed its failsafe list (RK-8). Consents by the former list last no longer than a
     /// lease that began at `since`.
-    pub(super) fn amended(&mut self, keeper: &KeeperId, since: Moment) {
+    pub fn amended(&mut self, keeper: &KeeperId, since: Moment) {
         for ((id, _), seen) in &mut self.seen {
             if id == keeper {
                 seen.mark_changed(since);
@@ -295,28 +298,29 @@ impl KeeperTable {
     }
 
     /// Whether all keepers online were read on this connection.
-    pub(super) fn complete(&mut self) -> bool {
+    pub fn complete(&mut self) -> bool {
         let complete = self.read >= Read::Listed && self.online.values().all(|online| online.read);
         self.complete_once |= complete;
         complete
     }
 
     /// Whether the set of keepers online has changed, and was not listed again yet.
-    pub(super) fn relisting(&self) -> bool {
+    pub fn relisting(&self) -> bool {
         self.relisting
     }
 
     /// Whether all keepers online were read once, on this connection or an earlier one.
-    pub(super) fn known(&self) -> bool {
+    pub fn known(&self) -> bool {
         self.complete_once
     }
 
-    pub(super) fn is_online(&self, keeper: &KeeperId) -> bool {
+    /// Whether the keeper is online, as listed or read last.
+    pub fn is_online(&self, keeper: &KeeperId) -> bool {
         self.online.contains_key(keeper)
     }
 
     /// Whether the keeper has acknowledged `generation` in this session.
-    pub(super) fn has_acknowledged(
+    pub fn has_acknowledged(
         &self,
         keeper: &KeeperId,
         session: i64,
@@ -327,22 +331,22 @@ impl KeeperTable {
     }
 
     /// The ids of the keepers online.
-    pub(super) fn online(&self) -> BTreeSet<KeeperId> {
+    pub fn online(&self) -> BTreeSet<KeeperId> {
         self.online.keys().cloned().collect()
     }
 
     /// The announcements of the keepers online; `None` where one could not be read.
-    pub(super) fn announcements(&self) -> impl Iterator<Item = (&KeeperId, Option<&KeeperRecord>)> {
+    pub fn announcements(&self) -> impl Iterator<Item = (&KeeperId, Option<&KeeperRecord>)> {
         self.online
             .iter()
             .map(|(keeper, online)| (keeper, online.record.as_ref()))
     }
 
     /// The version of the keeper's node, if that has not changed for *L + m*: then the keeper may be deposed.
-    pub(super) fn silent(&self, keeper: &KeeperId, session: i64, now: Moment) -> Option<i32> {
+    pub fn silent(&self, keeper: &KeeperId, session: i64, now: Moment) -> Option<i32> {
         let seen = self.seen.get(&(keeper.clone(), session))?;
         let silent_at = seen.silent_at(Duration::ZERO);
-        (self.read == Read::Everything && now >= silent_at).then_some(seen.version)
+        (self.read == Read::Everything && now >= silent_at).then_some(seen.stamp.version)
     }
 
     /// Whether the keeper was seen, in any session, and is not forgotten yet.
@@ -351,7 +355,7 @@ impl KeeperTable {
     }
 
     /// Whether the keeper has been gone for so long that it cannot go on any more (RK-8).
-    pub(super) fn is_dead(&self, keeper: &KeeperId, failsafe: Failsafe, now: Moment) -> bool {
+    pub fn is_dead(&self, keeper: &KeeperId, failsafe: Failsafe, now: Moment) -> bool {
         let lease = self.lease.saturating_add(failsafe.limit);
         let silent_at = self
             .possible_unseen_keepers()
