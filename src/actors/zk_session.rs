@@ -36,6 +36,7 @@ use crate::domain::group::GroupToken;
 use crate::domain::identity::{KeeperProcess, Nonce, Place};
 use crate::domain::keepers::cluster_copy::ClusterCopy;
 use crate::domain::keepers::failsafe_group::FailsafeGroup;
+use crate::domain::keepers::in_flight::InFlight;
 use crate::domain::keepers::keeper_table::KeeperTable;
 use crate::domain::keepers::latch::LatchView;
 use crate::domain::keepers::lease_book::LeaseBook;
@@ -207,25 +208,26 @@ struct Connection {
     unread: BTreeSet<ClusterName>,
     /// The version of this keeper's own heartbeat node.
     own_version: i32,
-    /// When the heartbeat was sent that is not answered yet.
-    heartbeat_sent_at: Option<Moment>,
-    /// Whether the registration for the failsafe group is being written.
-    amending: bool,
+    /// The heartbeat, with the moment of its sending.
+    heartbeat: InFlight<Moment>,
+    /// The write to the registration for the failsafe group.
+    amendment: InFlight,
     /// The generation that the last heartbeat acknowledges.
     acknowledged: Generation,
-    /// `Some` while `/generation` is being read to learn what has changed; `true` if it is to be read once more.
-    reading_generation: Option<bool>,
+    /// The read of `/generation` to learn what has changed.
+    look: InFlight,
     /// When the silence of keepers is checked again, even if nothing is read.
     silence: Option<Moment>,
     /// The keepers whose file settings are followed.
     files: BTreeSet<KeeperId>,
-    /// Whether a survey of silent keepers is under way.
-    surveying: bool,
-    /// Whether a silent leader is being deposed.
-    deposing: bool,
+    /// The survey of silent keepers.
+    survey: InFlight,
+    /// The transaction that deposes a silent leader.
+    deposition: InFlight,
     /// The latch, as read last; `None` before the first read.
     latch_view: Option<LatchView>,
-    campaign: Campaign,
+    /// The step towards leadership, or the pause after its failure.
+    campaign: InFlight<Campaign>,
     counter: Counter,
 }
 

@@ -12,6 +12,7 @@ pub mod cluster_copy;
 pub mod failsafe_group;
 pub mod failsafe_member;
 pub mod generations;
+pub mod in_flight;
 pub mod keeper_table;
 pub mod latch;
 pub mod lease_book;

@@ -89,7 +89,7 @@ impl ZkSession {
         let (Some(session), Some(connection)) = (self.online(), &mut self.connection) else {
             return;
         };
-        if std::mem::replace(&mut connection.surveying, true) {
+        if !connection.survey.begin(()) {
             return;
         }
         // Every state that this keeper knows is committed.
@@ -121,7 +121,7 @@ impl ZkSession {
 
     pub(super) fn surveyed(&mut self, survey: &Survey) {
         if let Some(connection) = &mut self.connection {
-            connection.surveying = false;
+            connection.survey.end();
         }
         if let Ok(online) = &survey.online {
             let registered = survey.registered.as_ref();
@@ -180,15 +180,15 @@ impl ZkSession {
             .latch_view
             .as_ref()
             .and_then(|it| it.leader.clone());
-        let Some(latch) =
-            leader.filter(|latch| latch.session != session.id() && !connection.deposing)
+        let Some(latch) = leader
+            .filter(|latch| latch.session != session.id() && !connection.deposition.is_under_way())
         else {
             return;
         };
         let Some(version) = self.keepers.silent(&latch.keeper, latch.session, now) else {
             return;
         };
-        connection.deposing = true;
+        connection.deposition.begin(());
         tracing::warn!(leader = %latch.keeper, "deposing a leader that has fallen silent");
         let check = Write::Check {
             path: paths::keeper(&latch.keeper),
@@ -203,7 +203,7 @@ impl ZkSession {
 
     pub(super) fn deposed(&mut self, outcome: Result<(), CoordinationError>) {
         if let Some(connection) = &mut self.connection {
-            connection.deposing = false;
+            connection.deposition.end();
         }
         if let Err(error) = outcome {
             // The leader was heard again, or another keeper was faster.

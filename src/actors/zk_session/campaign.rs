@@ -18,10 +18,9 @@ use crate::domain::keepers::latch::LatchView;
 use crate::layout::paths;
 use crate::ports::coordination::{CoordinationError, CreateKind};
 
-/// The step under way towards leadership.
+/// A step towards leadership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Campaign {
-    Idle,
     /// Own latch nodes are being created or deleted. The next read of the latch shows the outcome.
     Changing,
     /// The epoch is being raised, or the pause after a failure is running.
@@ -44,8 +43,8 @@ impl ZkSession {
         }
         if let (Some(session), Some(connection)) = (&self.session, &mut self.connection) {
             connection.latch_view = Some(LatchView::of(session.id(), latches));
-            if connection.campaign == Campaign::Changing {
-                connection.campaign = Campaign::Idle;
+            if connection.campaign.get() == Some(&Campaign::Changing) {
+                connection.campaign.end();
             }
         }
         self.campaign();
@@ -63,7 +62,7 @@ impl ZkSession {
         if !first && self.leadership.is_some() {
             return self.stop_leading("the latch node is gone");
         }
-        if connection.campaign != Campaign::Idle {
+        if connection.campaign.is_under_way() {
             return;
         }
         let changing = match latch_view.own.as_slice() {
@@ -81,7 +80,7 @@ impl ZkSession {
                     let latch = paths::latch_path(own);
                     let raised = raise_epoch(session, latch.clone())
                         .map_ok(|epoch| Leadership { epoch, latch });
-                    connection.campaign = Campaign::Raising;
+                    connection.campaign.begin(Campaign::Raising);
                     self.spawn(raised.map(Event::Raised));
                 }
                 return;
@@ -94,7 +93,7 @@ impl ZkSession {
             .map_ok(drop)
             .boxed_local(),
         };
-        connection.campaign = Campaign::Changing;
+        connection.campaign.begin(Campaign::Changing);
         self.spawn(changing.map(Event::LatchWritten));
     }
 
@@ -111,7 +110,7 @@ impl ZkSession {
         };
         match outcome {
             Ok(leadership) => {
-                connection.campaign = Campaign::Idle;
+                connection.campaign.end();
                 if connection
                     .latch_view
                     .as_ref()
@@ -132,7 +131,7 @@ impl ZkSession {
 
     pub(super) fn campaign_again(&mut self) {
         if let Some(connection) = &mut self.connection {
-            connection.campaign = Campaign::Idle;
+            connection.campaign.end();
         }
         self.campaign();
     }

@@ -10,12 +10,12 @@ use futures::future::LocalBoxFuture;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::watch;
 
-use super::campaign::Campaign;
 use super::event::Event;
 use super::guarded_write::Counter;
 use super::membership::{JoinError, Joined, join};
 use super::{Connection, Phase, ZkSession};
 use crate::actors::messages::Fatal;
+use crate::domain::keepers::in_flight::InFlight;
 use crate::domain::node::Generation;
 use crate::ports::coordination::{Session, SessionState};
 
@@ -146,16 +146,16 @@ impl ZkSession {
             first_generation: None,
             unread: self.clusters.keys().cloned().collect(),
             own_version: 0,
-            heartbeat_sent_at: None,
-            amending: false,
+            heartbeat: InFlight::default(),
+            amendment: InFlight::default(),
             acknowledged: Generation::default(),
-            reading_generation: None,
+            look: InFlight::default(),
             silence: None,
             files: BTreeSet::new(),
-            surveying: false,
-            deposing: false,
+            survey: InFlight::default(),
+            deposition: InFlight::default(),
             latch_view: None,
-            campaign: Campaign::Idle,
+            campaign: InFlight::default(),
             counter: Counter::default(),
         });
         for cluster in self.clusters.values_mut() {

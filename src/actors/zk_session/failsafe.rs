@@ -88,13 +88,13 @@ impl ZkSession {
         let (Some(session), Some(connection)) = (self.online(), &mut self.connection) else {
             return;
         };
-        if connection.amending {
+        if connection.amendment.is_under_way() {
             return;
         }
         let Some(amendment) = self.failsafe_group.amendment(own.as_ref()) else {
             return;
         };
-        connection.amending = true;
+        connection.amendment.begin(());
         if let Amendment::Declare(registration, _) = &amendment {
             self.failsafe_group.sending(registration);
         }
@@ -110,7 +110,7 @@ impl ZkSession {
     /// Takes in the outcome of a write to the registration. The watch on it tells what was written.
     pub(super) fn amended(&mut self, outcome: Result<(), CoordinationError>) {
         if let Some(connection) = &mut self.connection {
-            connection.amending = false;
+            connection.amendment.end();
         }
         match outcome {
             Ok(()) => self.amend_registration(),
@@ -229,10 +229,10 @@ impl ZkSession {
     /// - a heartbeat is not confirmed when the next one is due.
     pub(super) fn out_of_touch(&self, now: Moment) -> bool {
         let heartbeat = self.dependencies.settings.heartbeat;
-        let late = |sent: Moment| now.since(sent) >= heartbeat;
+        let late = |sent: &Moment| now.since(*sent) >= heartbeat;
         let connection = self.connection.as_ref();
         self.phase != Phase::Current
-            || connection.is_none_or(|connection| connection.heartbeat_sent_at.is_some_and(late))
+            || connection.is_none_or(|connection| connection.heartbeat.get().is_some_and(late))
     }
 
     /// Asks all keepers on the list for their consent, if ZooKeeper does not answer.

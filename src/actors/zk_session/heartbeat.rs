@@ -52,10 +52,9 @@ impl ZkSession {
         let (Some(session), Some(connection)) = (self.online(), &mut self.connection) else {
             return;
         };
-        if connection.heartbeat_sent_at.is_some() {
+        if !connection.heartbeat.begin(now) {
             return;
         }
-        connection.heartbeat_sent_at = Some(now);
         self.failsafe_group.heartbeat_sent(now);
         connection.acknowledged = acknowledged;
         let record = KeeperRecord {
@@ -85,7 +84,7 @@ impl ZkSession {
         let Some(connection) = &mut self.connection else {
             return;
         };
-        connection.heartbeat_sent_at = None;
+        connection.heartbeat.end();
         match written {
             Ok(version) => connection.own_version = version,
             Err(CoordinationError::NoNode(_) | CoordinationError::BadVersion(_)) => {
@@ -105,12 +104,9 @@ impl ZkSession {
         let (Some(session), Some(connection)) = (self.online(), &mut self.connection) else {
             return;
         };
-        if let Some(again) = &mut connection.reading_generation {
-            *again = true;
-            return;
+        if connection.look.begin(()) {
+            self.spawn(session.get(paths::GENERATION).map(Event::ChangesRead));
         }
-        connection.reading_generation = Some(false);
-        self.spawn(session.get(paths::GENERATION).map(Event::ChangesRead));
     }
 
     pub(super) fn changes_read(
@@ -118,12 +114,11 @@ impl ZkSession {
         read: Result<Option<Node>, CoordinationError>,
         ctx: &mut Context<Self>,
     ) {
-        let again = self
-            .connection
-            .as_mut()
-            .and_then(|connection| connection.reading_generation.take());
+        let connection = self.connection.as_mut();
+        let ended = connection.and_then(|connection| connection.look.end());
         self.generation_read(read, None, ctx);
-        if again == Some(true) {
+        // Another change may have been committed after the read.
+        if ended.is_some_and(|it| it.again) {
             self.look();
         }
     }

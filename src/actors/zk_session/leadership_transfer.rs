@@ -60,7 +60,7 @@ impl ZkSession {
         let latches: Vec<String> = own.into_iter().flatten().map(paths::latch_path).collect();
         let left = try_join_all(latches.iter().map(|latch| session.delete(latch, None)));
         // The next read of the latch finds no own node. Then this keeper creates a new one, at the end.
-        connection.campaign = Campaign::Changing;
+        connection.campaign.begin(Campaign::Changing);
         self.spawn(left.map_ok(drop).map(Event::LatchWritten));
     }
 
@@ -87,7 +87,7 @@ impl ZkSession {
     fn deficits(&self) -> Option<DeficitComparison> {
         let connection = self.connection.as_ref()?;
         let latch_view = connection.latch_view.as_ref()?;
-        if latch_view.own.is_empty() || connection.campaign != Campaign::Idle {
+        if latch_view.own.is_empty() || connection.campaign.is_under_way() {
             return None;
         }
         let online = self.keepers.online();

@@ -1,5 +1,6 @@
 //! Makes this keeper's report node of a cluster contain what the cluster actor last wanted.
 
+use super::in_flight::InFlight;
 use crate::domain::verdict::KeeperReport;
 
 /// The wanted report, and what is known of the node.
@@ -7,7 +8,7 @@ use crate::domain::verdict::KeeperReport;
 pub struct ReportSlot {
     wanted: KeeperReport,
     held: Held,
-    sent: Option<ReportWrite>,
+    sent: InFlight<ReportWrite>,
 }
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -65,18 +66,18 @@ impl ReportSlot {
     /// Begins with a new session. No node of an earlier session is left, since its end was waited for.
     pub fn new_session(&mut self) {
         self.held = Held::Nothing;
-        self.sent = None;
+        self.sent = InFlight::default();
     }
 
     /// Begins with a new connection of the same session. The last step may have been executed or not.
     pub fn new_connection(&mut self) {
         self.held = Held::Unknown;
-        self.sent = None;
+        self.sent = InFlight::default();
     }
 
     /// Takes in a listing, in which this keeper's node is `present` or not.
     pub fn listed(&mut self, present: bool) {
-        if self.sent.is_none() {
+        if !self.sent.is_under_way() {
             match (&self.held, present) {
                 (_, false) => self.held = Held::Nothing,
                 (Held::Nothing | Held::Unknown, true) => self.held = Held::Something,
@@ -87,27 +88,28 @@ impl ReportSlot {
 
     /// The next step to take now, if one is due.
     pub fn step(&mut self) -> Option<ReportWrite> {
-        if self.sent.is_some() {
+        if self.sent.is_under_way() {
             return None;
         }
         let wanted = (!self.wanted.is_empty()).then(|| self.wanted.clone());
-        self.sent = match (&self.held, wanted) {
-            (Held::Nothing | Held::Unknown, None) => None,
-            (Held::This(held), Some(wanted)) if **held == wanted => None,
-            (Held::Nothing, Some(wanted)) => Some(ReportWrite::Create(wanted)),
-            (_, Some(wanted)) => Some(ReportWrite::Set(wanted)),
-            (_, None) => Some(ReportWrite::Delete),
+        let step = match (&self.held, wanted) {
+            (Held::Nothing | Held::Unknown, None) => return None,
+            (Held::This(held), Some(wanted)) if **held == wanted => return None,
+            (Held::Nothing, Some(wanted)) => ReportWrite::Create(wanted),
+            (_, Some(wanted)) => ReportWrite::Set(wanted),
+            (_, None) => ReportWrite::Delete,
         };
-        self.sent.clone()
+        self.sent.begin(step.clone());
+        Some(step)
     }
 
     /// Takes in the outcome of the step.
     pub fn ended(&mut self, outcome: Result<(), ReportFailure>) -> Ended {
         use ReportFailure::{NoNode, NodeExists};
-        let Some(step) = self.sent.take() else {
+        let Some(step) = self.sent.end() else {
             return Ended::Moved;
         };
-        let (held, ended) = match (step, outcome) {
+        let (held, ended) = match (step.request, outcome) {
             (ReportWrite::Create(report) | ReportWrite::Set(report), Ok(())) => {
                 (Held::This(Box::new(report)), Ended::Moved)
             }
@@ -125,7 +127,7 @@ impl ReportSlot {
 
     /// Whether the node may exist.
     pub fn may_exist(&self) -> bool {
-        self.held != Held::Nothing || self.sent.is_some()
+        self.held != Held::Nothing || self.sent.is_under_way()
     }
 
     /// The report that is known to be in the node.
