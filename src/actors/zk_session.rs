@@ -14,17 +14,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use futures::FutureExt;
-use futures::channel::mpsc;
-use futures::future::LocalBoxFuture;
 use tokio::sync::watch;
 
-use self::campaign::Campaign;
 use self::event::Event;
 use self::failsafe::ConsentState;
-use self::guarded_write::Counter;
 use self::heartbeat_latency::HeartbeatLatency;
 use self::membership::Identity;
+use self::phase::{Online, Phase};
 use self::story::Log;
 use super::Outbox;
 use super::messages::{
@@ -36,9 +32,7 @@ use crate::domain::group::GroupToken;
 use crate::domain::identity::{KeeperProcess, Nonce, Place};
 use crate::domain::keepers::cluster_copy::ClusterCopy;
 use crate::domain::keepers::failsafe_group::FailsafeGroup;
-use crate::domain::keepers::in_flight::InFlight;
 use crate::domain::keepers::keeper_table::KeeperTable;
-use crate::domain::keepers::latch::LatchView;
 use crate::domain::keepers::lease_book::LeaseBook;
 use crate::domain::keepers::polls::Polls;
 use crate::domain::keepers::record::KeeperRecord;
@@ -66,6 +60,7 @@ mod heartbeat;
 mod heartbeat_latency;
 mod leadership_transfer;
 mod membership;
+mod phase;
 mod polls;
 mod rehearsal;
 mod reports;
@@ -148,10 +143,7 @@ pub struct ZkSession {
     /// The process of this keeper: its id and its nonce.
     me: KeeperProcess,
     phase: Phase,
-    session: Option<Rc<dyn Session>>,
-    /// The number of the connection in use, as the session counts connections.
-    connection_number: u64,
-    connection: Option<Connection>,
+    /// How often this keeper has begun on a connection.
     connections: u64,
     retry: Duration,
     /// The trouble that was logged last.
@@ -181,56 +173,6 @@ pub struct ZkSession {
     settings: SettingComparison,
 }
 
-/// The progress of a keeper.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Connecting,
-    Disconnected,
-    Joining,
-    Reading,
-    Current,
-    /// Ended by a [`Fatal`].
-    Refused,
-    /// Ended by a [`Leave`](super::messages::Leave).
-    Left,
-}
-
-/// Everything that belongs to one connection. A lost connection drops all of it: events that still arrive from it are
-/// ignored.
-struct Connection {
-    number: u64,
-    /// The futures under way, behind a single future of actix: actix polls each of its own at every wake.
-    futures: mpsc::UnboundedSender<LocalBoxFuture<'static, Event>>,
-    handle: SpawnHandle,
-    /// `/generation` as read before anything else.
-    first_generation: Option<Generation>,
-    /// The clusters that were not read completely.
-    unread: BTreeSet<ClusterName>,
-    /// The version of this keeper's own heartbeat node.
-    own_version: i32,
-    /// The heartbeat, with the moment of its sending.
-    heartbeat: InFlight<Moment>,
-    /// The write to the registration for the failsafe group.
-    amendment: InFlight,
-    /// The generation that the last heartbeat acknowledges.
-    acknowledged: Generation,
-    /// The read of `/generation` to learn what has changed.
-    look: InFlight,
-    /// When the silence of keepers is checked again, even if nothing is read.
-    silence: Option<Moment>,
-    /// The keepers whose file settings are followed.
-    files: BTreeSet<KeeperId>,
-    /// The survey of silent keepers.
-    survey: InFlight,
-    /// The transaction that deposes a silent leader.
-    deposition: InFlight,
-    /// The latch, as read last; `None` before the first read.
-    latch_view: Option<LatchView>,
-    /// The step towards leadership, or the pause after its failure.
-    campaign: InFlight<Campaign>,
-    counter: Counter,
-}
-
 // === impl ZkSession ===
 
 impl ZkSession {
@@ -256,9 +198,6 @@ impl ZkSession {
         Self {
             identity,
             phase: Phase::Connecting,
-            session: None,
-            connection_number: 0,
-            connection: None,
             connections: 0,
             retry: connection::FIRST_RETRY,
             trouble: None,
@@ -290,22 +229,14 @@ impl ZkSession {
 
     /// Runs a future for as long as this connection lasts.
     fn spawn(&self, future: impl Future<Output = Event> + 'static) {
-        if let Some(connection) = &self.connection {
-            // The receiver lives as long as `connection`.
-            let _ = connection.futures.unbounded_send(future.boxed_local());
+        if let Some(connection) = self.phase.connection() {
+            connection.spawn(future);
         }
     }
 
-    fn over(&self) -> bool {
-        matches!(self.phase, Phase::Refused | Phase::Left)
-    }
-
-    /// The session, if this keeper has joined on a connection that is up.
+    /// The session, if this keeper is online.
     fn online(&self) -> Option<Rc<dyn Session>> {
-        match self.phase {
-            Phase::Reading | Phase::Current => self.session.clone(),
-            _ => None,
-        }
+        self.phase.online().map(Online::session)
     }
 
     fn share(&mut self, name: &ClusterName) {
@@ -352,12 +283,9 @@ impl Actor for ZkSession {
 }
 
 impl StreamHandler<(u64, Event)> for ZkSession {
-    fn handle(&mut self, (number, event): (u64, Event), ctx: &mut Self::Context) {
-        if self
-            .connection
-            .as_ref()
-            .is_none_or(|connection| connection.number != number)
-        {
+    fn handle(&mut self, (serial, event): (u64, Event), ctx: &mut Self::Context) {
+        let connection = self.phase.connection();
+        if connection.is_none_or(|connection| connection.serial != serial) {
             return;
         }
         match event {
@@ -380,14 +308,14 @@ impl StreamHandler<(u64, Event)> for ZkSession {
             Event::Raised(outcome) => self.raised(outcome),
             Event::CampaignAgain => self.campaign_again(),
             Event::SetBack(what) => self.set_back(&what, ctx),
-            Event::Begin => self.begin(ctx),
+            Event::Begin => self.begin_again(ctx),
             Event::GenerationRechecked(known, outcome) => {
                 self.generation_rechecked(known, outcome, ctx);
             }
             Event::ChangesRead(outcome) => self.changes_read(outcome, ctx),
             Event::Silence => {
-                if let Some(connection) = &mut self.connection {
-                    connection.silence = None;
+                if let Some(online) = self.phase.online_mut() {
+                    online.silence = None;
                 }
             }
             Event::Deposed(outcome) => self.deposed(outcome),

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use futures::FutureExt;
 use futures::future::{join_all, join3};
 
+use super::ZkSession;
 use super::decoded::stamp;
 use super::event::{Event, PAUSE, Survey};
-use super::{Phase, ZkSession};
 use crate::domain::lease::Unacknowledged;
 use crate::domain::node::{ClusterName, Generation, KeeperId, Moment};
 use crate::layout::paths;
@@ -86,12 +86,13 @@ impl ZkSession {
         else {
             return;
         };
-        let (Some(session), Some(connection)) = (self.online(), &mut self.connection) else {
+        let Some(online) = self.phase.online_mut() else {
             return;
         };
-        if !connection.survey.begin(()) {
+        if !online.requests.survey.begin(()) {
             return;
         }
+        let session = online.session();
         // Every state that this keeper knows is committed.
         let generation = generation.max(self.lease_book.highest());
         let reads = keepers.into_iter().map(|keeper| {
@@ -120,8 +121,8 @@ impl ZkSession {
     }
 
     pub(super) fn surveyed(&mut self, survey: &Survey) {
-        if let Some(connection) = &mut self.connection {
-            connection.survey.end();
+        if let Some(online) = self.phase.online_mut() {
+            online.requests.survey.end();
         }
         if let Ok(online) = &survey.online {
             let registered = survey.registered.as_ref();
@@ -140,13 +141,13 @@ impl ZkSession {
     }
 
     fn recheck_keepers_at(&mut self, until: Moment, now: Moment) {
-        let Some(connection) = &mut self.connection else {
+        let Some(online) = self.phase.online_mut() else {
             return;
         };
-        if connection.silence.is_some_and(|earlier| earlier <= until) {
+        if online.silence.is_some_and(|earlier| earlier <= until) {
             return;
         }
-        connection.silence = Some(until);
+        online.silence = Some(until);
         let silence = tokio::time::sleep(until.since(now));
         self.spawn(silence.map(|()| Event::Silence));
     }
@@ -170,25 +171,21 @@ impl ZkSession {
     /// Deposes a leader whose heartbeat node has not changed for *L + m*. By its own clock, such a leader leads no
     /// more. Its session, and with it its latch node, may live for long.
     pub(super) fn depose_silent_leader(&mut self, now: Moment) {
-        let leased = self.lease_book.lease().holds(now) && self.phase == Phase::Current;
-        let (Some(session), Some(connection)) =
-            (self.online().filter(|_| leased), &mut self.connection)
-        else {
+        let leased = self.lease_book.lease().holds(now) && self.phase.is_current();
+        let Some(online) = self.phase.online_mut().filter(|_| leased) else {
             return;
         };
-        let leader = connection
-            .latch_view
-            .as_ref()
-            .and_then(|it| it.leader.clone());
-        let Some(latch) = leader
-            .filter(|latch| latch.session != session.id() && !connection.deposition.is_under_way())
-        else {
+        let session = online.session();
+        let leader = online.latch_view.as_ref().and_then(|it| it.leader.clone());
+        let Some(latch) = leader.filter(|latch| {
+            latch.session != session.id() && !online.requests.deposition.is_under_way()
+        }) else {
             return;
         };
         let Some(version) = self.keepers.silent(&latch.keeper, latch.session, now) else {
             return;
         };
-        connection.deposition.begin(());
+        online.requests.deposition.begin(());
         tracing::warn!(leader = %latch.keeper, "deposing a leader that has fallen silent");
         let check = Write::Check {
             path: paths::keeper(&latch.keeper),
@@ -202,8 +199,8 @@ impl ZkSession {
     }
 
     pub(super) fn deposed(&mut self, outcome: Result<(), CoordinationError>) {
-        if let Some(connection) = &mut self.connection {
-            connection.deposition.end();
+        if let Some(online) = self.phase.online_mut() {
+            online.requests.deposition.end();
         }
         if let Err(error) = outcome {
             // The leader was heard again, or another keeper was faster.

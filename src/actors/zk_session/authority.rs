@@ -1,6 +1,7 @@
 //! The leader, as far as this session knows it, for display.
 
-use super::{Phase, ZkSession};
+use super::ZkSession;
+use super::phase::{Phase, Progress};
 use crate::domain::authority::{Absence, Authority, Vacancy, WhoLeads};
 use crate::domain::keepers::record::KeeperRecord;
 use crate::domain::node::{KeeperId, Moment};
@@ -18,14 +19,19 @@ impl ZkSession {
         // The latch that was read counts only while a heartbeat's lease holds.
         let lease = self.lease_book.lease();
         let vouched = lease.holds(now);
-        match self.phase {
+        match &self.phase {
             Phase::Refused | Phase::Left => Authority::Nobody(Vacancy::Ended),
-            Phase::Joining | Phase::Reading => Authority::Nobody(Vacancy::Reading),
-            Phase::Connecting | Phase::Disconnected => Authority::Away(self.absence(now)),
-            Phase::Current if !vouched && self.was_current && lease.deadline.is_some() => {
-                Authority::Away(self.absence(now))
-            }
-            Phase::Current => self.leader(),
+            Phase::Connecting | Phase::Disconnected(_) => Authority::Away(self.absence(now)),
+            Phase::Joining(_) => Authority::Nobody(Vacancy::Reading),
+            Phase::Online(online) => match online.progress {
+                Progress::Reading(_) => Authority::Nobody(Vacancy::Reading),
+                Progress::Current(_)
+                    if !vouched && self.was_current && lease.deadline.is_some() =>
+                {
+                    Authority::Away(self.absence(now))
+                }
+                Progress::Current(_) => self.leader(),
+            },
         }
     }
 
@@ -33,11 +39,7 @@ impl ZkSession {
         if let Some(leadership) = &self.leadership {
             return Authority::Leads(leadership.epoch);
         }
-        let latch_view = self
-            .connection
-            .as_ref()
-            .and_then(|connection| connection.latch_view.as_ref());
-        let Some(latch_view) = latch_view else {
+        let Some(latch_view) = self.phase.latch_view() else {
             return Authority::Nobody(Vacancy::Reading);
         };
         match &latch_view.leader {

@@ -10,9 +10,9 @@
 use futures::future::try_join_all;
 use futures::{FutureExt, TryFutureExt};
 
+use super::ZkSession;
 use super::event::{Event, PAUSE};
 use super::guarded_write::raise_epoch;
-use super::{Phase, ZkSession};
 use crate::actors::messages::{Leadership, LeadershipChanged};
 use crate::domain::keepers::latch::LatchView;
 use crate::layout::paths;
@@ -41,10 +41,11 @@ impl ZkSession {
                 ),
             }
         }
-        if let (Some(session), Some(connection)) = (&self.session, &mut self.connection) {
-            connection.latch_view = Some(LatchView::of(session.id(), latches));
-            if connection.campaign.get() == Some(&Campaign::Changing) {
-                connection.campaign.end();
+        if let Some(online) = self.phase.online_mut() {
+            let session = online.connection.session.id();
+            online.latch_view = Some(LatchView::of(session, latches));
+            if online.campaign.get() == Some(&Campaign::Changing) {
+                online.campaign.end();
             }
         }
         self.campaign();
@@ -52,17 +53,19 @@ impl ZkSession {
 
     /// Takes the next step towards leadership, by the latch as it was read last.
     pub(super) fn campaign(&mut self) {
-        let (Some(session), Some(connection)) = (self.online(), &mut self.connection) else {
+        let current = self.phase.is_current();
+        let Some(online) = self.phase.online_mut() else {
             return;
         };
-        let Some(latch_view) = &connection.latch_view else {
+        let session = online.session();
+        let Some(latch_view) = &online.latch_view else {
             return;
         };
         let first = latch_view.first;
         if !first && self.leadership.is_some() {
             return self.stop_leading("the latch node is gone");
         }
-        if connection.campaign.is_under_way() {
+        if online.campaign.is_under_way() {
             return;
         }
         let changing = match latch_view.own.as_slice() {
@@ -75,12 +78,11 @@ impl ZkSession {
             }
             [own] => {
                 let leased = self.lease_book.lease().holds(self.dependencies.clock.now());
-                let current = self.phase == Phase::Current;
                 if first && leased && current && self.leadership.is_none() {
                     let latch = paths::latch_path(own);
                     let raised = raise_epoch(session, latch.clone())
                         .map_ok(|epoch| Leadership { epoch, latch });
-                    connection.campaign.begin(Campaign::Raising);
+                    online.campaign.begin(Campaign::Raising);
                     self.spawn(raised.map(Event::Raised));
                 }
                 return;
@@ -93,7 +95,7 @@ impl ZkSession {
             .map_ok(drop)
             .boxed_local(),
         };
-        connection.campaign.begin(Campaign::Changing);
+        online.campaign.begin(Campaign::Changing);
         self.spawn(changing.map(Event::LatchWritten));
     }
 
@@ -105,13 +107,13 @@ impl ZkSession {
     }
 
     pub(super) fn raised(&mut self, outcome: Result<Leadership, CoordinationError>) {
-        let Some(connection) = &mut self.connection else {
+        let Some(online) = self.phase.online_mut() else {
             return;
         };
         match outcome {
             Ok(leadership) => {
-                connection.campaign.end();
-                if connection
+                online.campaign.end();
+                if online
                     .latch_view
                     .as_ref()
                     .is_some_and(|latch_view| latch_view.first)
@@ -130,8 +132,8 @@ impl ZkSession {
     }
 
     pub(super) fn campaign_again(&mut self) {
-        if let Some(connection) = &mut self.connection {
-            connection.campaign.end();
+        if let Some(online) = self.phase.online_mut() {
+            online.campaign.end();
         }
         self.campaign();
     }
@@ -148,7 +150,6 @@ impl ZkSession {
 
     /// The latch node that guards this keeper's writes.
     pub(super) fn latch(&self) -> Option<String> {
-        let latch_view = self.connection.as_ref()?.latch_view.as_ref()?;
-        latch_view.own.first().map(paths::latch_path)
+        self.phase.latch_view()?.own.first().map(paths::latch_path)
     }
 }

@@ -1,6 +1,5 @@
 //! From no session to a connection on which everything is read, again after each loss.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,13 +9,11 @@ use futures::future::LocalBoxFuture;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::watch;
 
+use super::ZkSession;
 use super::event::Event;
-use super::guarded_write::Counter;
 use super::membership::{JoinError, Joined, join};
-use super::{Connection, Phase, ZkSession};
+use super::phase::{Connection, Phase};
 use crate::actors::messages::Fatal;
-use crate::domain::keepers::in_flight::InFlight;
-use crate::domain::node::Generation;
 use crate::ports::coordination::{Session, SessionState};
 
 pub(super) const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -24,7 +21,7 @@ const LONGEST_RETRY: Duration = Duration::from_secs(2);
 
 impl ZkSession {
     pub(super) fn connect(&mut self, ctx: &mut Context<Self>) {
-        if self.over() {
+        if self.phase.over() {
             return;
         }
         self.phase = Phase::Connecting;
@@ -43,16 +40,15 @@ impl ZkSession {
     }
 
     fn connected(&mut self, session: Rc<dyn Session>, ctx: &mut Context<Self>) {
-        if self.over() {
+        if self.phase.over() {
             return;
         }
-        self.connection_number = 0;
         for cluster in self.clusters.values_mut() {
             cluster.own.new_session();
         }
         self.limit_lease(session.timeout());
         let state = session.state();
-        self.session = Some(session);
+        self.phase = Phase::Disconnected(session);
         self.follow_session(state, ctx);
     }
 
@@ -94,19 +90,19 @@ impl ZkSession {
     }
 
     fn session_is(&mut self, state: SessionState, ctx: &mut Context<Self>) {
-        if self.over() {
+        if self.phase.over() {
             return;
         }
         match state {
-            SessionState::Connected(connection_number)
-                if connection_number != self.connection_number =>
-            {
-                self.connection_number = connection_number;
-                self.begin(ctx);
+            SessionState::Connected(number) => {
+                let known = self.phase.connection().map(|it| it.number);
+                if let Some(session) = self.phase.session().cloned()
+                    && known != Some(number)
+                {
+                    self.begin(session, number, ctx);
+                }
             }
-            SessionState::Connected(_) => {}
             SessionState::Disconnected => {
-                self.phase = Phase::Disconnected;
                 self.drop_connection("the connection is lost", ctx);
                 self.report_trouble(&"the connection is lost");
                 self.go_on(ctx);
@@ -115,7 +111,6 @@ impl ZkSession {
                 self.revoke_lease();
                 self.drop_connection("the session is over", ctx);
                 self.report_trouble(&"the session is over");
-                self.session = None;
                 self.connect(ctx);
             }
         }
@@ -125,38 +120,25 @@ impl ZkSession {
     pub(super) fn drop_connection(&mut self, why: &'static str, ctx: &mut Context<Self>) {
         self.stop_leading(why);
         self.consent_state.contact_lost();
-        if let Some(connection) = self.connection.take() {
+        if let Some(connection) = self.phase.disconnect() {
             ctx.cancel_future(connection.handle);
         }
         self.lease_book.forget();
     }
 
-    /// Starts again on a connection: joins, then reads everything.
-    pub(super) fn begin(&mut self, ctx: &mut Context<Self>) {
+    /// Starts on a connection of the session: joins, then reads everything.
+    fn begin(&mut self, session: Rc<dyn Session>, number: u64, ctx: &mut Context<Self>) {
         self.drop_connection("everything is read again", ctx);
-        self.phase = Phase::Joining;
         self.connections += 1;
-        let number = self.connections;
+        let serial = self.connections;
         let (futures, added) = mpsc::unbounded::<LocalBoxFuture<'static, Event>>();
         let events = added.buffer_unordered(usize::MAX);
-        self.connection = Some(Connection {
+        self.phase = Phase::Joining(Connection {
+            session,
             number,
+            serial,
             futures,
-            handle: ctx.add_stream(events.map(move |event| (number, event))),
-            first_generation: None,
-            unread: self.clusters.keys().cloned().collect(),
-            own_version: 0,
-            heartbeat: InFlight::default(),
-            amendment: InFlight::default(),
-            acknowledged: Generation::default(),
-            look: InFlight::default(),
-            silence: None,
-            files: BTreeSet::new(),
-            survey: InFlight::default(),
-            deposition: InFlight::default(),
-            latch_view: None,
-            campaign: InFlight::default(),
-            counter: Counter::default(),
+            handle: ctx.add_stream(events.map(move |event| (serial, event))),
         });
         for cluster in self.clusters.values_mut() {
             cluster.own.new_connection();
@@ -167,8 +149,16 @@ impl ZkSession {
         self.join();
     }
 
+    /// Starts once more on the same connection.
+    pub(super) fn begin_again(&mut self, ctx: &mut Context<Self>) {
+        if let Some(connection) = self.phase.connection() {
+            let (session, number) = (connection.session.clone(), connection.number);
+            self.begin(session, number, ctx);
+        }
+    }
+
     pub(super) fn join(&self) {
-        let Some(session) = self.session.clone() else {
+        let Some(session) = self.phase.session().cloned() else {
             return;
         };
         let identity = self.identity.clone();
@@ -185,10 +175,8 @@ impl ZkSession {
                 }
                 self.dependencies.group.send_replace(Some(group));
                 self.retry = FIRST_RETRY;
-                if let Some(connection) = &mut self.connection {
-                    connection.own_version = version;
-                }
-                self.phase = Phase::Reading;
+                let unread = self.clusters.keys().cloned().collect();
+                self.phase.joined(version, unread);
                 if self.trouble.take().is_some() || !self.keepers.known() {
                     let coordination = self.dependencies.coordination.describe();
                     tracing::info!(coordination, keeper = %self.identity.id, "joined the keepers");
@@ -208,9 +196,8 @@ impl ZkSession {
     }
 
     fn refuse(&mut self, message: String, ctx: &mut Context<Self>) {
-        self.phase = Phase::Refused;
         self.drop_connection("this keeper cannot take part", ctx);
-        self.session = None;
+        self.phase = Phase::Refused;
         (self.dependencies.fatal)(Fatal { message });
     }
 
@@ -220,7 +207,7 @@ impl ZkSession {
     /// what ZooKeeper has now. From now on this keeper answers nothing. A new process goes on with what ZooKeeper
     /// has.
     pub(super) fn set_back(&mut self, what: &str, ctx: &mut Context<Self>) {
-        if self.over() {
+        if self.phase.over() {
             return;
         }
         let now = self.dependencies.clock.now();
@@ -238,7 +225,7 @@ impl ZkSession {
     /// Joins again and reads everything again, since the own heartbeat node is gone or replaced.
     pub(super) fn rejoin(&mut self, ctx: &mut Context<Self>) {
         tracing::warn!(keeper = %self.identity.id, "the keeper's own node is gone: joining again");
-        self.begin(ctx);
+        self.begin_again(ctx);
     }
 
     /// Logs trouble, once until it changes.

@@ -77,7 +77,7 @@ impl Handler<AskConsent> for ZkSession {
 
     fn handle(&mut self, AskConsent(request): AskConsent, _: &mut Self::Context) -> Self::Result {
         let now = self.dependencies.clock.now();
-        if self.dependencies.settings.failsafe.is_none() || self.over() {
+        if self.dependencies.settings.failsafe.is_none() || self.phase.over() {
             return Err(ConsentRefusal::Off);
         }
         let asked = ConsentContext {

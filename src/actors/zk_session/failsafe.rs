@@ -9,9 +9,9 @@ use futures::future::{LocalBoxFuture, ready};
 use tokio::time::timeout;
 
 use self::over::Over;
+use super::ZkSession;
 use super::event::{Event, PAUSE};
 use super::subject::Subject;
-use super::{Phase, ZkSession};
 use crate::actors::messages::{DropKeeper, FailsafeReport, NotDropped};
 use crate::domain::failsafe::{ConsentRefusal, ConsentRequest, Consents, unproven};
 use crate::domain::identity::KeeperProcess;
@@ -85,16 +85,17 @@ impl ZkSession {
             asks: None,
             limit: failsafe.limit,
         });
-        let (Some(session), Some(connection)) = (self.online(), &mut self.connection) else {
+        let Some(online) = self.phase.online_mut() else {
             return;
         };
-        if connection.amendment.is_under_way() {
+        let session = online.session();
+        if online.requests.amendment.is_under_way() {
             return;
         }
         let Some(amendment) = self.failsafe_group.amendment(own.as_ref()) else {
             return;
         };
-        connection.amendment.begin(());
+        online.requests.amendment.begin(());
         if let Amendment::Declare(registration, _) = &amendment {
             self.failsafe_group.sending(registration);
         }
@@ -109,8 +110,8 @@ impl ZkSession {
 
     /// Takes in the outcome of a write to the registration. The watch on it tells what was written.
     pub(super) fn amended(&mut self, outcome: Result<(), CoordinationError>) {
-        if let Some(connection) = &mut self.connection {
-            connection.amendment.end();
+        if let Some(online) = self.phase.online_mut() {
+            online.requests.amendment.end();
         }
         match outcome {
             Ok(()) => self.amend_registration(),
@@ -188,7 +189,7 @@ impl ZkSession {
         &self,
         keeper: &KeeperId,
     ) -> Result<LocalBoxFuture<'static, Result<(), CoordinationError>>, NotDropped> {
-        let current = self.phase == Phase::Current;
+        let current = self.phase.is_current();
         let (Some(session), true) = (self.online(), current) else {
             return Err(NotDropped::NoContact);
         };
@@ -230,9 +231,8 @@ impl ZkSession {
     pub(super) fn out_of_touch(&self, now: Moment) -> bool {
         let heartbeat = self.dependencies.settings.heartbeat;
         let late = |sent: &Moment| now.since(*sent) >= heartbeat;
-        let connection = self.connection.as_ref();
-        self.phase != Phase::Current
-            || connection.is_none_or(|connection| connection.heartbeat.get().is_some_and(late))
+        let heartbeats = self.phase.current();
+        heartbeats.is_none_or(|heartbeats| heartbeats.in_flight.get().is_some_and(late))
     }
 
     /// Asks all keepers on the list for their consent, if ZooKeeper does not answer.
@@ -251,7 +251,7 @@ impl ZkSession {
         }
         // A keeper does not go on from a state that it knows to be superseded.
         let over = now >= lease.after(failsafe.limit);
-        if over || self.lease_book.waits() || self.over() || !self.out_of_touch(now) {
+        if over || self.lease_book.waits() || self.phase.over() || !self.out_of_touch(now) {
             return;
         }
         let Some(others) = self.failsafe_group.to_ask() else {
@@ -268,7 +268,7 @@ impl ZkSession {
             from: self.me.id.clone(),
             nonce: Some(self.me.nonce.clone()),
             to: None,
-            session: self.session.as_ref().map_or(0, |session| session.id()),
+            session: self.phase.session().map_or(0, |session| session.id()),
             generation: self.lease_book.highest(),
             failsafe_group,
         };
@@ -372,7 +372,7 @@ impl ZkSession {
         let end = self.lease_book.lease().deadline.zip(settings.failsafe);
         let end = end.map(|(lease, failsafe)| lease.after(failsafe.limit));
         match (end, self.failsafe_group.to_ask()) {
-            _ if self.over() => Over::Left,
+            _ if self.phase.over() => Over::Left,
             (None, _) => Over::Revoked,
             (Some(end), _) if now >= end => Over::Limit,
             _ if self.lease_book.waits() => Over::Superseded,

@@ -5,8 +5,9 @@ use std::rc::Rc;
 use actix::prelude::*;
 use futures::future::ready;
 
+use super::ZkSession;
 use super::guarded_write::{GuardError, Guarded, check};
-use super::{Phase, ZkSession};
+use super::phase::Phase;
 use crate::actors::messages::{
     Guard, InspectSession, KeeperAnnouncement, Leadership, LeadershipChanged, Leave,
     ResendLeadership, SessionReport, SetReport, Subscribe, TakeOver, Unsubscribe, WriteError,
@@ -25,8 +26,8 @@ impl ZkSession {
         let Some(cluster) = self.clusters.remove(name) else {
             return;
         };
-        if let Some(connection) = &mut self.connection {
-            connection.unread.remove(name);
+        if let Some(reading) = self.phase.reading_mut() {
+            reading.unread.remove(name);
         }
         self.polls.forget(name);
         self.claim(name);
@@ -42,8 +43,8 @@ impl ZkSession {
         self.subscriptions += 1;
         let serial = self.subscriptions;
         self.clusters.insert(name.clone(), ClusterCopy::new(serial));
-        if let Some(connection) = &mut self.connection {
-            connection.unread.insert(name.clone());
+        if let Some(reading) = self.phase.reading_mut() {
+            reading.unread.insert(name.clone());
         }
         self.follow_cluster(name, serial);
     }
@@ -73,10 +74,7 @@ impl ZkSession {
 
     fn guarded(&self, write: WriteState) -> Result<Guarded, String> {
         let (session, latch) = self.guarded_by(&write.leadership, &write.cluster)?;
-        let counter = self
-            .connection
-            .as_ref()
-            .map(|connection| connection.counter.clone());
+        let counter = self.phase.online().map(|online| online.counter.clone());
         let published = self
             .clusters
             .get(&write.cluster)
@@ -244,23 +242,12 @@ impl Handler<InspectSession> for ZkSession {
     type Result = MessageResult<InspectSession>;
 
     fn handle(&mut self, _: InspectSession, _: &mut Self::Context) -> Self::Result {
-        let latch_view = self
-            .connection
-            .as_ref()
-            .and_then(|connection| connection.latch_view.as_ref());
+        let latch_view = self.phase.latch_view();
         MessageResult(SessionReport {
             coordination: self.dependencies.coordination.describe(),
-            state: match self.phase {
-                Phase::Connecting => "connecting",
-                Phase::Disconnected => "disconnected",
-                Phase::Joining => "joining",
-                Phase::Reading => "reading",
-                Phase::Current => SessionReport::CURRENT,
-                Phase::Refused => "refused",
-                Phase::Left => "left",
-            },
+            state: self.phase.name(),
             trouble: self.trouble.clone(),
-            session: self.session.as_ref().map(|session| session.id()),
+            session: self.phase.session().map(|session| session.id()),
             keeper: self.identity.id.clone(),
             group: self.dependencies.group.borrow().clone(),
             leader: latch_view
@@ -306,8 +293,8 @@ impl Handler<Leave> for ZkSession {
             drop(session.delete(&paths::registration(&self.identity.id), None));
         }
         self.drop_connection("this keeper leaves", ctx);
+        let state = self.phase.session().map(|session| session.state());
         self.phase = Phase::Left;
-        let state = self.session.take().map(|session| session.state());
         let closed = async move {
             if let Some(mut state) = state {
                 let over = state.wait_for(|state| *state == SessionState::Expired);

@@ -4,8 +4,9 @@ use actix::prelude::*;
 use futures::FutureExt;
 use futures::future;
 
+use super::ZkSession;
 use super::event::Event;
-use super::{Phase, ZkSession};
+use super::phase::{Heartbeats, Progress};
 use crate::domain::keepers::cluster_copy::ClusterCopy;
 use crate::domain::keepers::generations::Generations;
 use crate::domain::keepers::lease_book::GenerationCheck;
@@ -45,25 +46,26 @@ impl ZkSession {
     pub(super) fn send_heartbeat(&mut self) {
         let now = self.dependencies.clock.now();
         let silenced = self.lease_book.waits() && !self.lease_book.lease().holds(now);
-        if self.phase != Phase::Current || silenced {
+        let Some(online) = self.phase.online_mut().filter(|_| !silenced) else {
+            return;
+        };
+        let Progress::Current(heartbeats) = &mut online.progress else {
+            return;
+        };
+        if !heartbeats.in_flight.begin(now) {
             return;
         }
         let acknowledged = self.lease_book.highest();
-        let (Some(session), Some(connection)) = (self.online(), &mut self.connection) else {
-            return;
-        };
-        if !connection.heartbeat.begin(now) {
-            return;
-        }
         self.failsafe_group.heartbeat_sent(now);
-        connection.acknowledged = acknowledged;
+        heartbeats.acknowledged = acknowledged;
         let record = KeeperRecord {
             acknowledged,
             polls: Some(self.polls.sent()),
             ..self.identity.record.clone()
         };
         let path = paths::keeper(&self.identity.id);
-        let written = session.set(&path, &record.encode(), Some(connection.own_version));
+        let session = online.session();
+        let written = session.set(&path, &record.encode(), Some(online.own_version));
         let read = session.get(paths::GENERATION);
         self.spawn(
             future::join(written, read).map(move |(written, read)| Event::Heartbeat {
@@ -81,12 +83,14 @@ impl ZkSession {
         read: Result<Option<Node>, CoordinationError>,
         ctx: &mut Context<Self>,
     ) {
-        let Some(connection) = &mut self.connection else {
+        let Some(online) = self.phase.online_mut() else {
             return;
         };
-        connection.heartbeat.end();
+        if let Progress::Current(heartbeats) = &mut online.progress {
+            heartbeats.in_flight.end();
+        }
         match written {
-            Ok(version) => connection.own_version = version,
+            Ok(version) => online.own_version = version,
             Err(CoordinationError::NoNode(_) | CoordinationError::BadVersion(_)) => {
                 return self.rejoin(ctx);
             }
@@ -101,11 +105,12 @@ impl ZkSession {
 
     /// Reads `/generation` now, so that a change is known before the next heartbeat.
     pub(super) fn look(&mut self) {
-        let (Some(session), Some(connection)) = (self.online(), &mut self.connection) else {
+        let Some(online) = self.phase.online_mut() else {
             return;
         };
-        if connection.look.begin(()) {
-            self.spawn(session.get(paths::GENERATION).map(Event::ChangesRead));
+        if online.requests.look.begin(()) {
+            let read = online.connection.session.get(paths::GENERATION);
+            online.connection.spawn(read.map(Event::ChangesRead));
         }
     }
 
@@ -114,8 +119,8 @@ impl ZkSession {
         read: Result<Option<Node>, CoordinationError>,
         ctx: &mut Context<Self>,
     ) {
-        let connection = self.connection.as_mut();
-        let ended = connection.and_then(|connection| connection.look.end());
+        let online = self.phase.online_mut();
+        let ended = online.and_then(|online| online.requests.look.end());
         self.generation_read(read, None, ctx);
         // Another change may have been committed after the read.
         if ended.is_some_and(|it| it.again) {
@@ -159,9 +164,8 @@ impl ZkSession {
         if completed {
             self.campaign();
         }
-        let behind =
-            |connection: &super::Connection| connection.acknowledged < self.lease_book.highest();
-        if self.connection.as_ref().is_some_and(behind) || self.polls.news() {
+        let behind = |heartbeats: &Heartbeats| heartbeats.acknowledged < self.lease_book.highest();
+        if self.phase.current().is_some_and(behind) || self.polls.news() {
             self.send_heartbeat();
         }
         self.share_acknowledgements();
@@ -244,7 +248,7 @@ impl ZkSession {
             }
             GenerationCheck::MissingAll => {
                 tracing::warn!("more has changed than /generation names: reading everything again");
-                self.begin(ctx);
+                self.begin_again(ctx);
             }
             GenerationCheck::WentBack => self.recheck_generation(),
         }

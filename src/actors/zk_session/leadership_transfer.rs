@@ -3,9 +3,9 @@
 use futures::future::try_join_all;
 use futures::{FutureExt, TryFutureExt};
 
+use super::ZkSession;
 use super::campaign::Campaign;
 use super::event::Event;
-use super::{Phase, ZkSession};
 use crate::domain::leadership_transfer::{DeficitComparison, LeaderDeficit};
 use crate::domain::listed::listed;
 use crate::domain::names::mentioned;
@@ -16,7 +16,7 @@ use crate::layout::paths;
 impl ZkSession {
     /// Steps down, to the end of the latch, if another keeper has seen more for long enough.
     pub(super) fn step_down(&mut self, now: Moment) {
-        if self.phase != Phase::Current {
+        if !self.phase.is_current() {
             return;
         }
         let Some(deficits) = self.deficits() else {
@@ -50,17 +50,15 @@ impl ZkSession {
     }
 
     fn release_latch(&mut self) {
-        let (Some(session), Some(connection)) = (self.online(), &mut self.connection) else {
+        let Some(online) = self.phase.online_mut() else {
             return;
         };
-        let own = connection
-            .latch_view
-            .as_ref()
-            .map(|latch_view| &latch_view.own);
+        let session = online.session();
+        let own = online.latch_view.as_ref().map(|latch_view| &latch_view.own);
         let latches: Vec<String> = own.into_iter().flatten().map(paths::latch_path).collect();
         let left = try_join_all(latches.iter().map(|latch| session.delete(latch, None)));
         // The next read of the latch finds no own node. Then this keeper creates a new one, at the end.
-        connection.campaign.begin(Campaign::Changing);
+        online.campaign.begin(Campaign::Changing);
         self.spawn(left.map_ok(drop).map(Event::LatchWritten));
     }
 
@@ -85,9 +83,9 @@ impl ZkSession {
 
     /// How much each keeper sees; `None` if that is not known, or if this keeper has no place in the latch.
     fn deficits(&self) -> Option<DeficitComparison> {
-        let connection = self.connection.as_ref()?;
-        let latch_view = connection.latch_view.as_ref()?;
-        if latch_view.own.is_empty() || connection.campaign.is_under_way() {
+        let online = self.phase.online()?;
+        let latch_view = online.latch_view.as_ref()?;
+        if latch_view.own.is_empty() || online.campaign.is_under_way() {
             return None;
         }
         let online = self.keepers.online();

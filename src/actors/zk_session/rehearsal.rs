@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use actix::prelude::*;
 use tokio::time::timeout;
 
-use super::{Phase, ZkSession};
+use super::ZkSession;
 use crate::actors::messages::Rehearse;
 use crate::domain::identity::KeeperProcess;
 use crate::domain::node::{KeeperId, Moment};
@@ -29,7 +29,7 @@ impl ZkSession {
         if self.dependencies.settings.failsafe.is_none() {
             return;
         }
-        if self.phase != Phase::Current {
+        if !self.phase.is_current() {
             return self.rehearsals.pause();
         }
         let registered = self.failsafe_group.registered();

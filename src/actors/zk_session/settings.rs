@@ -16,19 +16,16 @@ const SHOWN: usize = 20;
 impl ZkSession {
     /// Follows the file settings of a keeper. A keeper is online before it writes them.
     pub(super) fn follow_file(&mut self, keeper: &KeeperId) {
-        let followed = self
-            .connection
-            .as_mut()
-            .map(|connection| &mut connection.files);
-        if followed.is_some_and(|followed| followed.insert(keeper.clone())) {
+        let online = self.phase.online_mut();
+        if online.is_some_and(|online| online.files.insert(keeper.clone())) {
             self.follow(Subject::File(keeper.clone()));
         }
     }
 
     /// Notes that a subject is not followed any more.
     pub(super) fn let_go(&mut self, subject: &Subject) {
-        if let (Subject::File(keeper), Some(connection)) = (subject, &mut self.connection) {
-            connection.files.remove(keeper);
+        if let (Subject::File(keeper), Some(online)) = (subject, self.phase.online_mut()) {
+            online.files.remove(keeper);
         }
     }
 

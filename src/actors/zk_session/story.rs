@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Phase, ZkSession};
+use super::ZkSession;
 use crate::domain::node::{KeeperId, Moment};
 
 /// The events that were logged so far.
@@ -56,10 +56,7 @@ impl Readiness {
 impl ZkSession {
     /// Logs which keeper leads, and which keepers have come or gone, once both are known.
     pub(super) fn log_keepers(&mut self) {
-        let latch_view = self
-            .connection
-            .as_ref()
-            .and_then(|connection| connection.latch_view.as_ref());
+        let latch_view = self.phase.latch_view();
         let leader = latch_view.and_then(|latch_view| latch_view.leader.as_ref());
         if let Some(leader) = leader.map(|latch| &latch.keeper)
             && self.log.leader.as_ref() != Some(leader)
@@ -69,7 +66,7 @@ impl ZkSession {
             }
             self.log.leader = Some(leader.clone());
         }
-        let counted = self.phase == Phase::Current && !self.keepers.relisting();
+        let counted = self.phase.is_current() && !self.keepers.relisting();
         let told = self.log.online.iter().flatten();
         if !counted
             || self.log.online.is_some() && self.keepers.announcements().map(|it| it.0).eq(told)
@@ -100,13 +97,13 @@ impl ZkSession {
 
     /// Logs when this keeper calls no node writable any more, and when it does so again.
     pub(super) fn log_readiness(&mut self, now: Moment) {
-        if self.over() {
+        if self.phase.over() {
             return;
         }
         let ends = self.dependencies.lease.borrow().deadline;
         let late = now.since(self.consent_state.started) >= self.dependencies.settings.lease;
-        let away = matches!(self.phase, Phase::Connecting | Phase::Disconnected);
-        match self.log.readiness.look(ends, late && away, now) {
+        let missing = late && self.phase.away();
+        match self.log.readiness.look(ends, missing, now) {
             None => {}
             Some(News::Missing) => tracing::warn!(
                 "this keeper calls no node writable: it was started while ZooKeeper does not answer, and consents to \

@@ -6,10 +6,10 @@ use std::time::Duration;
 use futures::future::{LocalBoxFuture, join_all, ready};
 use futures::{FutureExt, TryFutureExt};
 
+use super::ZkSession;
 use super::decoded::{keepers, listing, state, stored};
 use super::event::{Event, PAUSE, Reply};
 use super::subject::{Reading, Subject};
-use super::{Phase, ZkSession};
 use crate::domain::keepers::cluster_copy::{Applied, News};
 use crate::domain::keepers::failsafe_member::FailsafeMember;
 use crate::domain::keepers::generations::Generations;
@@ -293,12 +293,11 @@ impl ZkSession {
 
     /// Takes in that a part of a cluster was read. Tells its actor if that has changed anything.
     fn cluster_read(&mut self, name: &ClusterName, news: News) {
-        let (Some(cluster), Some(connection)) = (self.clusters.get_mut(name), &mut self.connection)
-        else {
+        let Some(cluster) = self.clusters.get_mut(name) else {
             return;
         };
-        if cluster.complete() {
-            connection.unread.remove(name);
+        if let Some(reading) = self.phase.reading_mut().filter(|_| cluster.complete()) {
+            reading.unread.remove(name);
         }
         let first = cluster.becomes_known();
         if first || news == News::Claims {
@@ -335,8 +334,8 @@ impl ZkSession {
         });
         match read {
             Ok(read) => {
-                if let Some(connection) = &mut self.connection {
-                    connection.first_generation = Some(read.generation);
+                if let Some(reading) = self.phase.reading_mut() {
+                    reading.first_generation = Some(read.generation);
                 }
             }
             Err(error) => {
@@ -380,23 +379,23 @@ impl ZkSession {
 
     /// Whether everything was read on this connection just now.
     pub(super) fn completed(&mut self) -> bool {
-        let Some(connection) = &self.connection else {
+        let registered = self.is_registered();
+        let Some(reading) = self.phase.reading_mut() else {
             return false;
         };
-        let complete = self.phase == Phase::Reading
-            && self.keepers.complete()
+        let complete = self.keepers.complete()
             && self.failsafe_group.complete()
-            && self.is_registered()
-            && connection.unread.is_empty();
-        if let Some(generation) = connection.first_generation.filter(|_| complete) {
-            self.phase = Phase::Current;
-            self.was_current = true;
-            self.lease_book.all_read(generation);
-            self.keepers.all_read(self.dependencies.clock.now());
-            self.send_heartbeat();
-            return true;
-        }
-        false
+            && registered
+            && reading.unread.is_empty();
+        let Some(generation) = reading.first_generation.filter(|_| complete) else {
+            return false;
+        };
+        self.phase.all_read();
+        self.was_current = true;
+        self.lease_book.all_read(generation);
+        self.keepers.all_read(self.dependencies.clock.now());
+        self.send_heartbeat();
+        true
     }
 }
 
