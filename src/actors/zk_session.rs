@@ -30,7 +30,7 @@ use crate::domain::claims::Claims;
 use crate::domain::failsafe::Failsafe;
 use crate::domain::group::GroupToken;
 use crate::domain::identity::{KeeperProcess, Nonce, Place};
-use crate::domain::keepers::cluster_copy::ClusterCopy;
+use crate::domain::keepers::clusters::Clusters;
 use crate::domain::keepers::failsafe_group::FailsafeGroup;
 use crate::domain::keepers::keeper_table::KeeperTable;
 use crate::domain::keepers::lease_book::LeaseBook;
@@ -148,10 +148,7 @@ pub struct ZkSession {
     retry: Duration,
     /// The trouble that was logged last.
     trouble: Option<String>,
-    clusters: BTreeMap<ClusterName, ClusterCopy>,
-    /// The clusters among them that the file lacks.
-    unlisted: BTreeSet<ClusterName>,
-    subscriptions: u64,
+    clusters: Clusters,
     keepers: KeeperTable,
     /// This keeper's questions about published primaries, and its answers.
     polls: Polls,
@@ -201,9 +198,7 @@ impl ZkSession {
             connections: 0,
             retry: connection::FIRST_RETRY,
             trouble: None,
-            clusters: BTreeMap::new(),
-            unlisted: BTreeSet::new(),
-            subscriptions: 0,
+            clusters: Clusters::default(),
             polls: Polls::default(),
             keepers: KeeperTable::new(
                 settings.announcement.id.clone(),
@@ -262,7 +257,7 @@ impl ZkSession {
     }
 
     fn share_all(&mut self) {
-        let names: Vec<ClusterName> = self.clusters.keys().cloned().collect();
+        let names: Vec<ClusterName> = self.clusters.names().cloned().collect();
         for name in &names {
             self.note_claim(name);
         }

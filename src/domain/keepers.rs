@@ -9,6 +9,7 @@
 //! - [`failsafe_group`]: which keepers must consent before this keeper goes on (RK-8).
 
 pub mod cluster_copy;
+pub mod clusters;
 pub mod failsafe_group;
 pub mod failsafe_member;
 pub mod generations;

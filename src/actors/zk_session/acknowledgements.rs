@@ -157,12 +157,10 @@ impl ZkSession {
         if self.leadership.is_none() {
             return;
         }
-        let waiting = self.clusters.iter();
-        let waiting = waiting.filter(|(_, cluster)| !cluster.unacknowledged.is_empty());
-        let names: Vec<ClusterName> = waiting.map(|(name, _)| name.clone()).collect();
-        for name in names {
+        for name in self.clusters.waiting() {
             let unacknowledged = self.unacknowledged(&name);
-            if self.clusters[&name].unacknowledged != unacknowledged {
+            let shared = self.clusters.get(&name).map(|it| &it.unacknowledged);
+            if shared != Some(&unacknowledged) {
                 self.share(&name);
             }
         }

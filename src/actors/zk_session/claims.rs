@@ -6,13 +6,10 @@ use std::time::Duration;
 
 use super::ZkSession;
 use crate::domain::claims::{Claim, UnpublishedCluster};
-use crate::domain::node::{ClusterName, KeeperId};
+use crate::domain::node::ClusterName;
 
 /// How long no keeper online must have a cluster until it is given up: a keeper that is restarted is back sooner.
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(10);
-
-/// How many nodes are shown for each keeper.
-const SHOWN: usize = 20;
 
 impl ZkSession {
     /// Notes what a cluster claims, and for which other clusters it is held. Returns the clusters of the file for
@@ -43,18 +40,9 @@ impl ZkSession {
             name,
             UnpublishedCluster::of(cluster.published(), &online, &cluster.reports),
         );
-        let mut held: BTreeMap<ClusterName, BTreeSet<KeeperId>> = BTreeMap::new();
-        for keeper in &online {
-            let report = cluster.reports.get(keeper);
-            for other in report.into_iter().flat_map(|it| it.overlaps.keys()) {
-                held.entry(other.clone())
-                    .or_default()
-                    .insert(keeper.clone());
-            }
-        }
         let mut news = claims.set(name, claim);
-        news.extend(claims.tell(name, &held));
-        news.retain(|other| self.clusters.contains_key(other));
+        news.extend(claims.tell(name, &cluster.held(&online)));
+        news.retain(|other| self.clusters.get(other).is_some());
         news
     }
 
@@ -67,27 +55,8 @@ impl ZkSession {
 
     /// Checks whether clusters that only other keepers have are given up: only time tells.
     pub(super) fn look_for_given_up(&mut self) {
-        for name in self.unlisted.clone() {
+        for name in self.clusters.unlisted().clone() {
             self.claim(&name);
         }
-    }
-
-    /// For each keeper online, in words: nodes of its clusters that are published in another cluster, too.
-    pub(super) fn overlaps(&self) -> BTreeMap<String, Vec<String>> {
-        let online = self.keepers.online();
-        let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (name, cluster) in &self.clusters {
-            let reports = cluster.reports.iter();
-            for (keeper, report) in reports.filter(|(keeper, _)| online.contains(*keeper)) {
-                for (other, nodes) in &report.overlaps {
-                    let lines = told.entry(keeper.to_string()).or_default();
-                    let nodes = nodes.iter().map(|node| {
-                        format!("{node} of cluster {name} is published in cluster {other}")
-                    });
-                    lines.extend(nodes.take(SHOWN.saturating_sub(lines.len())));
-                }
-            }
-        }
-        told
     }
 }

@@ -43,9 +43,7 @@ impl ZkSession {
         if self.phase.over() {
             return;
         }
-        for cluster in self.clusters.values_mut() {
-            cluster.own.new_session();
-        }
+        self.clusters.new_session();
         self.limit_lease(session.timeout());
         let state = session.state();
         self.phase = Phase::Disconnected(session);
@@ -140,10 +138,7 @@ impl ZkSession {
             futures,
             handle: ctx.add_stream(events.map(move |event| (serial, event))),
         });
-        for cluster in self.clusters.values_mut() {
-            cluster.own.new_connection();
-            cluster.forget();
-        }
+        self.clusters.new_connection();
         self.keepers.new_connection();
         self.failsafe_group.new_connection();
         self.join();
@@ -175,7 +170,7 @@ impl ZkSession {
                 }
                 self.dependencies.group.send_replace(Some(group));
                 self.retry = FIRST_RETRY;
-                let unread = self.clusters.keys().cloned().collect();
+                let unread = self.clusters.names().cloned().collect();
                 self.phase.joined(version, unread);
                 if self.trouble.take().is_some() || !self.keepers.known() {
                     let coordination = self.dependencies.coordination.describe();

@@ -66,9 +66,8 @@ impl ZkSession {
 
     /// The newest generation that this keeper knows.
     fn holds(&self) -> Generation {
-        let published = self.clusters.values().filter_map(|it| it.published());
-        let newest = published.map(|published| published.generation).max();
-        self.lease_book.highest().max(newest.unwrap_or_default())
+        let published = self.clusters.newest_generation();
+        self.lease_book.highest().max(published)
     }
 }
 

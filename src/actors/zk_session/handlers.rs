@@ -23,7 +23,7 @@ use crate::ports::coordination::{Session, SessionState};
 
 impl ZkSession {
     pub(super) fn unsubscribe(&mut self, name: &ClusterName) {
-        let Some(cluster) = self.clusters.remove(name) else {
+        let Some(cluster) = self.clusters.unsubscribe(name) else {
             return;
         };
         if let Some(reading) = self.phase.reading_mut() {
@@ -37,12 +37,9 @@ impl ZkSession {
     }
 
     pub(super) fn subscribe(&mut self, name: &ClusterName) {
-        if self.clusters.contains_key(name) {
+        let Some(serial) = self.clusters.subscribe(name) else {
             return;
-        }
-        self.subscriptions += 1;
-        let serial = self.subscriptions;
-        self.clusters.insert(name.clone(), ClusterCopy::new(serial));
+        };
         if let Some(reading) = self.phase.reading_mut() {
             reading.unread.insert(name.clone());
         }
@@ -243,6 +240,7 @@ impl Handler<InspectSession> for ZkSession {
 
     fn handle(&mut self, _: InspectSession, _: &mut Self::Context) -> Self::Result {
         let latch_view = self.phase.latch_view();
+        let online = self.keepers.online();
         MessageResult(SessionReport {
             coordination: self.dependencies.coordination.describe(),
             state: self.phase.name(),
@@ -257,9 +255,9 @@ impl Handler<InspectSession> for ZkSession {
             generation: self.lease_book.highest().0,
             who_leads: self.who_leads(),
             failsafe: self.failsafe_report(),
-            differences: self.differences(),
+            differences: self.clusters.differences(&online),
             settings: self.setting_differences(),
-            overlaps: self.overlaps(),
+            overlaps: self.clusters.overlaps(&online),
             keepers: self
                 .keepers
                 .announcements()

@@ -7,7 +7,6 @@ use futures::future;
 use super::ZkSession;
 use super::event::Event;
 use super::phase::{Heartbeats, Progress};
-use crate::domain::keepers::cluster_copy::ClusterCopy;
 use crate::domain::keepers::generations::Generations;
 use crate::domain::keepers::lease_book::GenerationCheck;
 use crate::domain::keepers::record::KeeperRecord;
@@ -140,10 +139,8 @@ impl ZkSession {
         };
         match Generations::decode(&node.data) {
             Ok(read) => {
-                let clusters = &self.clusters;
-                let verdict = self.lease_book.confirmed(read, sent, |name| {
-                    clusters.get(name).map(ClusterCopy::generation)
-                });
+                let applied_of = |name: &ClusterName| self.clusters.applied(name);
+                let verdict = self.lease_book.confirmed(read, sent, applied_of);
                 self.act_on(verdict, ctx);
             }
             Err(error) => self.report_trouble(&format!("no lease: /generation {error}")),
@@ -154,8 +151,7 @@ impl ZkSession {
     /// the leader waits for.
     pub(super) fn settle(&mut self, ctx: &mut Context<Self>) {
         let completed = self.completed();
-        let clusters = &self.clusters;
-        let applied_of = |name: &ClusterName| clusters.get(name).map(ClusterCopy::generation);
+        let applied_of = |name: &ClusterName| self.clusters.applied(name);
         match self.lease_book.settle(applied_of) {
             // The missing clusters are already being read.
             Some(GenerationCheck::Missing(_)) | None => {}

@@ -31,7 +31,8 @@ impl ZkSession {
         }
         let LeaderDeficit { barred, blind, .. } = deficits.own;
         if deficits.by_file() {
-            let lacks = self.differences().remove(self.identity.id.as_str());
+            let mut lacks = self.clusters.differences(&self.keepers.online());
+            let lacks = lacks.remove(self.identity.id.as_str());
             let lacks = listed(lacks.unwrap_or_default());
             tracing::warn!(
                 lacks,
@@ -88,38 +89,15 @@ impl ZkSession {
         if latch_view.own.is_empty() || online.campaign.is_under_way() {
             return None;
         }
-        let online = self.keepers.online();
         let claims = self.dependencies.claims.borrow();
-        // A cluster that is held because of another cluster is left out: a keeper that has it would lead it no
-        // better.
-        let clusters = self
-            .clusters
-            .iter()
-            .filter(|(name, _)| !claims.outweighed(name));
-        let clusters: Vec<_> = clusters.collect();
-        let lacks = |keeper: &KeeperId| -> LeaderDeficit {
-            let clusters = clusters.iter();
-            clusters
-                .map(|(name, it)| LeaderDeficit {
-                    barred: usize::from(self.bars_replicas(keeper, name, it.published())),
-                    ..LeaderDeficit::of(keeper, &online, &it.reports, it.published())
-                })
-                .sum()
-        };
-        let own = lacks(&self.identity.id);
-        if own == LeaderDeficit::default() {
-            return Some(DeficitComparison {
-                own,
-                best: None,
-                next: None,
-            });
-        }
-        let others = online.iter().filter(|keeper| **keeper != self.identity.id);
-        let next = latch_view.next.as_ref();
-        Some(DeficitComparison {
-            own,
-            best: others.map(lacks).min(),
-            next: next.filter(|next| online.contains(*next)).map(lacks),
-        })
+        Some(self.clusters.compare_deficits(
+            &self.identity.id,
+            &self.keepers.online(),
+            latch_view.next.as_ref(),
+            // A cluster that is held because of another cluster is left out: a keeper that has it would lead it no
+            // better.
+            |name| !claims.outweighed(name),
+            |keeper, name, state| self.bars_replicas(keeper, name, state),
+        ))
     }
 }

@@ -39,7 +39,7 @@ impl ZkSession {
     }
 
     pub(super) fn converge_if(&mut self, name: &ClusterName, serial: u64) {
-        if self.subscribed(name, serial) {
+        if self.clusters.subscribed(name, serial) {
             self.converge(name);
         }
     }
@@ -50,7 +50,7 @@ impl ZkSession {
         serial: u64,
         outcome: Result<(), CoordinationError>,
     ) {
-        if !self.subscribed(name, serial) {
+        if !self.clusters.subscribed(name, serial) {
             return;
         }
         let Some(cluster) = self.clusters.get_mut(name) else {

@@ -48,12 +48,6 @@ impl ZkSession {
         self.converge(name);
     }
 
-    pub(super) fn subscribed(&self, name: &ClusterName, serial: u64) -> bool {
-        self.clusters
-            .get(name)
-            .is_some_and(|cluster| cluster.serial == serial)
-    }
-
     fn wanted(&self, subject: &Subject) -> bool {
         match subject {
             Subject::Keepers
@@ -64,7 +58,7 @@ impl ZkSession {
             Subject::Keeper(keeper) | Subject::File(keeper) => self.keepers.is_online(keeper),
             Subject::State(name, serial)
             | Subject::Reports(name, serial)
-            | Subject::Report(name, serial, _) => self.subscribed(name, *serial),
+            | Subject::Report(name, serial, _) => self.clusters.subscribed(name, *serial),
         }
     }
 
@@ -196,7 +190,7 @@ impl ZkSession {
                 for keeper in fresh {
                     self.follow(Subject::Report(name.clone(), *serial, keeper));
                 }
-                if !self.unlisted.contains(name) {
+                if !self.clusters.is_unlisted(name) {
                     self.converge(name);
                 }
                 self.cluster_read(name, news);
@@ -279,7 +273,7 @@ impl ZkSession {
 
     /// Handles a cluster without reports, and without a node for them.
     fn no_reports(&mut self, name: ClusterName, serial: u64) {
-        if !self.unlisted.contains(&name) {
+        if !self.clusters.is_unlisted(&name) {
             return self.make_subtree(name, serial);
         }
         if let Some(cluster) = self.clusters.get_mut(&name) {
@@ -310,7 +304,7 @@ impl ZkSession {
 
     pub(super) fn make_subtree(&self, name: ClusterName, serial: u64) {
         // If an operator removes a cluster that this keeper does not have, it stays removed.
-        let Some(session) = self.online().filter(|_| !self.unlisted.contains(&name)) else {
+        let Some(session) = self.online().filter(|_| !self.clusters.is_unlisted(&name)) else {
             return;
         };
         let made = [paths::cluster(&name), paths::reports(&name)]
@@ -320,7 +314,7 @@ impl ZkSession {
     }
 
     pub(super) fn subtree_made(&mut self, name: &ClusterName, serial: u64) {
-        if self.subscribed(name, serial) {
+        if self.clusters.subscribed(name, serial) {
             self.follow(Subject::Reports(name.clone(), serial));
             self.converge(name);
         }
@@ -366,7 +360,7 @@ impl ZkSession {
         serial: u64,
         outcome: Reply<Option<Node>>,
     ) {
-        if !self.subscribed(name, serial) {
+        if !self.clusters.subscribed(name, serial) {
             return;
         }
         if let Ok(node) = outcome {
