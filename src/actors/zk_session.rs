@@ -17,29 +17,25 @@ use actix::prelude::*;
 use tokio::sync::watch;
 
 use self::event::Event;
-use self::failsafe::ConsentState;
-use self::heartbeat_latency::HeartbeatLatency;
+use self::leading::Leading;
 use self::membership::Identity;
 use self::phase::{Online, Phase};
-use self::story::Log;
+use self::story::Story;
 use super::Outbox;
-use super::messages::{
-    Fatal, KeeperAnnouncement, Leadership, LeadershipChanged, ResendReport, SharedState,
-};
+use super::messages::{Fatal, KeeperAnnouncement, LeadershipChanged, ResendReport, SharedState};
 use crate::domain::claims::Claims;
 use crate::domain::failsafe::Failsafe;
 use crate::domain::group::GroupToken;
 use crate::domain::identity::{KeeperProcess, Nonce, Place};
 use crate::domain::keepers::clusters::Clusters;
-use crate::domain::keepers::failsafe_group::FailsafeGroup;
+use crate::domain::keepers::contact::Contact;
+use crate::domain::keepers::failsafe::FailsafeState;
 use crate::domain::keepers::keeper_table::KeeperTable;
 use crate::domain::keepers::lease_book::LeaseBook;
 use crate::domain::keepers::polls::Polls;
 use crate::domain::keepers::record::KeeperRecord;
-use crate::domain::leadership_transfer::LeadershipTransfer;
 use crate::domain::lease::Lease;
-use crate::domain::node::{ClusterName, Generation, KeeperId, Moment};
-use crate::domain::rehearsal::Rehearsals;
+use crate::domain::node::{ClusterName, Generation};
 use crate::domain::settings::{FileSettings, SettingComparison};
 use crate::ports::clock::LeaseClock;
 use crate::ports::coordination::{Coordination, Session};
@@ -59,6 +55,7 @@ mod handlers;
 mod heartbeat;
 mod heartbeat_latency;
 mod leadership_transfer;
+mod leading;
 mod membership;
 mod phase;
 mod polls;
@@ -140,34 +137,18 @@ pub struct Settings {
 pub struct ZkSession {
     dependencies: Dependencies,
     identity: Identity,
-    /// The process of this keeper: its id and its nonce.
-    me: KeeperProcess,
     phase: Phase,
-    /// How often this keeper has begun on a connection.
-    connections: u64,
-    retry: Duration,
-    /// The trouble that was logged last.
-    trouble: Option<String>,
+    contact: Contact,
     clusters: Clusters,
     keepers: KeeperTable,
+    /// The settings in the other keepers' files.
+    settings: SettingComparison,
     /// This keeper's questions about published primaries, and its answers.
     polls: Polls,
-    failsafe_group: FailsafeGroup,
-    /// The keepers that a failover would wait for beyond all leases, each with the end of that wait, as logged last.
-    foreseen: BTreeMap<KeeperId, Moment>,
-    consent_state: ConsentState,
-    rehearsals: Rehearsals,
-    /// Whether everything was read once since the start.
-    was_current: bool,
     lease_book: LeaseBook,
-    heartbeat_latency: HeartbeatLatency,
-    leadership: Option<Leadership>,
-    leadership_transfer: LeadershipTransfer,
-    /// The events of keepers and of this keeper's lease that were logged.
-    log: Log,
-    /// Why this keeper stopped leading the last time, and when.
-    stopped: Option<(&'static str, Moment)>,
-    settings: SettingComparison,
+    failsafe: FailsafeState,
+    leading: Leading,
+    story: Story,
 }
 
 // === impl ZkSession ===
@@ -176,48 +157,41 @@ impl ZkSession {
     /// Creates the session of the keeper that is described, to be started.
     pub fn new(dependencies: Dependencies) -> Self {
         let settings = &dependencies.settings;
-        let identity = Identity {
-            id: settings.announcement.id.clone(),
-            record: KeeperRecord {
-                rest: settings.announcement.rest.clone(),
-                version: settings.announcement.version.clone(),
-                process: settings.announcement.process.clone(),
-                lease: settings.lease,
-                failsafe: settings.failsafe,
-                acknowledged: Generation::default(),
-                polls: Some(BTreeMap::new()),
-            },
-            file: settings.file.clone(),
-            heartbeat: settings.heartbeat,
-            group: settings.group.clone(),
-        };
-        let me = KeeperProcess::new(identity.id.clone(), settings.nonce.clone());
+        let announcement = &settings.announcement;
+        let me = KeeperProcess::new(announcement.id.clone(), settings.nonce.clone());
+        let now = dependencies.clock.now();
         Self {
-            identity,
             phase: Phase::Connecting,
-            connections: 0,
-            retry: connection::FIRST_RETRY,
-            trouble: None,
+            contact: Contact::new(now),
             clusters: Clusters::default(),
-            polls: Polls::default(),
-            keepers: KeeperTable::new(
-                settings.announcement.id.clone(),
-                settings.lease,
-                settings.failsafe,
-            ),
-            failsafe_group: FailsafeGroup::new(me.clone()),
-            me,
-            foreseen: BTreeMap::new(),
-            consent_state: ConsentState::new(dependencies.clock.now()),
-            rehearsals: Rehearsals::default(),
-            was_current: false,
-            lease_book: LeaseBook::new(settings.lease),
-            heartbeat_latency: HeartbeatLatency::new(settings.lease),
-            leadership: None,
-            leadership_transfer: LeadershipTransfer::default(),
-            log: Log::default(),
-            stopped: None,
+            keepers: KeeperTable::new(me.id.clone(), settings.lease, settings.failsafe),
             settings: SettingComparison::with(settings.file.clone()),
+            polls: Polls::default(),
+            lease_book: LeaseBook::new(settings.lease),
+            failsafe: FailsafeState::new(
+                &me,
+                settings.failsafe,
+                &announcement.rest,
+                &settings.place,
+                now,
+            ),
+            leading: Leading::default(),
+            story: Story::new(settings.lease),
+            identity: Identity {
+                me,
+                record: KeeperRecord {
+                    rest: announcement.rest.clone(),
+                    version: announcement.version.clone(),
+                    process: announcement.process.clone(),
+                    lease: settings.lease,
+                    failsafe: settings.failsafe,
+                    acknowledged: Generation::default(),
+                    polls: Some(BTreeMap::new()),
+                },
+                file: settings.file.clone(),
+                heartbeat: settings.heartbeat,
+                group: settings.group.clone(),
+            },
             dependencies,
         }
     }
@@ -250,7 +224,7 @@ impl ZkSession {
             keepers: self.keepers.online(),
             polls: self.polls_of(name),
             relisting: self.keepers.relisting(),
-            leading: self.leadership.clone(),
+            leading: self.leading.leadership().cloned(),
             unacknowledged,
         };
         (self.dependencies.shared)(name, state);

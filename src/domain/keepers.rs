@@ -10,6 +10,9 @@
 
 pub mod cluster_copy;
 pub mod clusters;
+pub mod consents;
+pub mod contact;
+pub mod failsafe;
 pub mod failsafe_group;
 pub mod failsafe_member;
 pub mod generations;

@@ -18,29 +18,27 @@ impl ZkSession {
     ///
     /// Sets a timer for the moment at which the first of them has been silent for long enough.
     pub(super) fn unacknowledged(&mut self, name: &ClusterName) -> Unacknowledged {
-        let cluster = self
-            .clusters
-            .get(name)
-            .filter(|_| self.leadership.is_some());
-        if cluster.is_none() {
+        let cluster = self.clusters.get(name);
+        let Some(cluster) = cluster.filter(|_| self.leading.leads()) else {
             return Unacknowledged::default();
-        }
+        };
         let now = self.dependencies.clock.now();
-        let withdrawn = cluster
-            .and_then(|cluster| cluster.published())
-            .filter(|published| published.intent.is_some());
+        let published = cluster.published();
+        let withdrawn = published.filter(|published| published.intent.is_some());
         let Some(generation) = withdrawn.map(|published| published.generation) else {
             return Unacknowledged {
-                going_on: self.keepers.foreseen(&self.failsafe_group, now),
+                going_on: self.keepers.foreseen(&self.failsafe.group, now),
                 ..Unacknowledged::default()
             };
         };
         let (mut unacknowledged, until) =
             self.keepers
-                .unacknowledged(generation, &self.failsafe_group, now);
-        let bound = self.bound_until(generation).filter(|bound| now < *bound);
+                .unacknowledged(generation, &self.failsafe.group, now);
+        let bound = self.failsafe.bound_until(generation, &self.keepers);
+        let bound = bound.filter(|bound| now < *bound);
         unacknowledged.consents = bound.is_some();
-        self.count_consents(&mut unacknowledged);
+        self.failsafe
+            .count_consents(&mut unacknowledged, &self.keepers);
         if let Some(until) = until.into_iter().chain(bound).min() {
             self.recheck_keepers_at(until, now);
         }
@@ -50,27 +48,12 @@ impl ZkSession {
 
     /// Logs, as the leader and before any failover, the keepers that a failover would wait for beyond all leases.
     pub(super) fn foresee(&mut self, now: Moment) {
-        let foreseen = match self.leadership {
-            Some(_) => self.keepers.foreseen(&self.failsafe_group, now),
-            None => BTreeMap::new(),
+        let foreseen = if self.leading.leads() {
+            self.keepers.foreseen(&self.failsafe.group, now)
+        } else {
+            BTreeMap::new()
         };
-        if foreseen == self.foreseen {
-            return;
-        }
-        for (keeper, until) in &foreseen {
-            if !self.foreseen.contains_key(keeper) {
-                let seconds = until.since(now).as_secs();
-                tracing::warn!(
-                    %keeper,
-                    seconds,
-                    "a failover now would wait for a silent keeper, which may go on without ZooKeeper and asks no keeper \
-                     that is online: bring it back. Only if its process does not run: take it off (DELETE /admin/keepers/ID, which \
-                     needs admin-operations: true). One that runs all the same may go on calling the former primary writable"
-                );
-            }
-        }
-        self.foreseen = foreseen;
-        if self.leadership.is_some() {
+        if self.story.log_foreseen(foreseen, now) && self.leading.leads() {
             self.share_all();
         }
     }
@@ -82,7 +65,7 @@ impl ZkSession {
     fn survey(&mut self, generation: Generation, now: Moment) {
         let Some(keepers) = self
             .keepers
-            .to_survey(generation, &self.failsafe_group, now)
+            .to_survey(generation, &self.failsafe.group, now)
         else {
             return;
         };
@@ -127,7 +110,7 @@ impl ZkSession {
         if let Ok(online) = &survey.online {
             let registered = survey.registered.as_ref();
             let registered =
-                registered.is_ok_and(|it| self.failsafe_group.is_listed_as(it.changes));
+                registered.is_ok_and(|it| self.failsafe.group.is_listed_as(it.changes));
             self.keepers
                 .counted(online.changes, registered, survey.generation);
         }
@@ -154,7 +137,7 @@ impl ZkSession {
 
     /// Tells the waiting clusters whenever the leader has fewer keepers to wait for.
     pub(super) fn share_acknowledgements(&mut self) {
-        if self.leadership.is_none() {
+        if !self.leading.leads() {
             return;
         }
         for name in self.clusters.waiting() {

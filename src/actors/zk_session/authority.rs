@@ -11,7 +11,7 @@ impl ZkSession {
         let now = self.dependencies.clock.now();
         WhoLeads {
             authority: self.authority(now),
-            stopped: self.stopped.map(|(why, at)| (why, now.since(at))),
+            stopped: self.leading.stopped(now),
         }
     }
 
@@ -26,7 +26,7 @@ impl ZkSession {
             Phase::Online(online) => match online.progress {
                 Progress::Reading(_) => Authority::Nobody(Vacancy::Reading),
                 Progress::Current(_)
-                    if !vouched && self.was_current && lease.deadline.is_some() =>
+                    if !vouched && self.lease_book.ever_read() && lease.deadline.is_some() =>
                 {
                     Authority::Away(self.absence(now))
                 }
@@ -36,8 +36,8 @@ impl ZkSession {
     }
 
     fn leader(&self) -> Authority {
-        if let Some(leadership) = &self.leadership {
-            return Authority::Leads(leadership.epoch);
+        if let Some(epoch) = self.leading.epoch() {
+            return Authority::Leads(epoch);
         }
         let Some(latch_view) = self.phase.latch_view() else {
             return Authority::Nobody(Vacancy::Reading);
@@ -47,28 +47,25 @@ impl ZkSession {
             Some(_) if latch_view.first => Authority::Nobody(Vacancy::Beginning),
             Some(latch) => Authority::Follows {
                 leader: latch.keeper.clone(),
-                rest: self.rest_of(&latch.keeper),
+                rest: self
+                    .keepers
+                    .announcement(&latch.keeper)
+                    .map(|record| record.rest.clone()),
             },
         }
     }
 
-    fn rest_of(&self, keeper: &KeeperId) -> Option<String> {
-        let mut online = self.keepers.announcements();
-        let (_, record) = online.find(|(id, _)| *id == keeper)?;
-        record.map(|record| record.rest.clone())
-    }
-
     fn absence(&self, now: Moment) -> Absence {
         let others = self.keepers.announcements();
-        let others = others.filter(|(id, _)| **id != self.identity.id);
+        let others = others.filter(|(id, _)| **id != self.identity.me.id);
         let rest = |(id, record): (&KeeperId, Option<&KeeperRecord>)| {
             Some((id.clone(), record?.rest.clone()))
         };
         let lease = *self.dependencies.lease.borrow();
         Absence {
             place: self.dependencies.coordination.describe(),
-            since: self.consent_state.heard.map(|heard| now.since(heard)),
-            running: now.since(self.consent_state.started),
+            since: self.contact.heard(now),
+            running: self.contact.running(now),
             failsafe: lease.consented && lease.holds(now),
             others: others.filter_map(rest).collect(),
         }

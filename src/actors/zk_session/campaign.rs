@@ -62,7 +62,7 @@ impl ZkSession {
             return;
         };
         let first = latch_view.first;
-        if !first && self.leadership.is_some() {
+        if !first && self.leading.leads() {
             return self.stop_leading("the latch node is gone");
         }
         if online.campaign.is_under_way() {
@@ -70,7 +70,7 @@ impl ZkSession {
         }
         let changing = match latch_view.own.as_slice() {
             [] => {
-                let latch = paths::latch(&self.identity.id, session.id());
+                let latch = paths::latch(&self.identity.me.id, session.id());
                 session
                     .create(&latch, b"", CreateKind::EphemeralSequential)
                     .map_ok(drop)
@@ -78,7 +78,7 @@ impl ZkSession {
             }
             [own] => {
                 let leased = self.lease_book.lease().holds(self.dependencies.clock.now());
-                if first && leased && current && self.leadership.is_none() {
+                if first && leased && current && !self.leading.leads() {
                     let latch = paths::latch_path(own);
                     let raised = raise_epoch(session, latch.clone())
                         .map_ok(|epoch| Leadership { epoch, latch });
@@ -118,8 +118,8 @@ impl ZkSession {
                     .as_ref()
                     .is_some_and(|latch_view| latch_view.first)
                 {
-                    tracing::info!(epoch = %leadership.epoch, keeper = %self.identity.id, "leading");
-                    self.leadership = Some(leadership.clone());
+                    tracing::info!(epoch = %leadership.epoch, keeper = %self.identity.me.id, "leading");
+                    self.leading.begin(leadership.clone());
                     (self.dependencies.leading)(LeadershipChanged(Some(leadership)));
                     self.share_all();
                 }
@@ -140,9 +140,12 @@ impl ZkSession {
 
     /// Stops leading, if this keeper leads.
     pub(super) fn stop_leading(&mut self, why: &'static str) {
-        if let Some(Leadership { epoch, .. }) = self.leadership.take() {
-            tracing::warn!(%epoch, keeper = %self.identity.id, why, "not leading any more");
-            self.stopped = Some((why, self.dependencies.clock.now()));
+        if !self.leading.leads() {
+            return;
+        }
+        let now = self.dependencies.clock.now();
+        if let Some(epoch) = self.leading.stop(why, now) {
+            tracing::warn!(%epoch, keeper = %self.identity.me.id, why, "not leading any more");
             (self.dependencies.leading)(LeadershipChanged(None));
             self.share_all();
         }

@@ -26,7 +26,8 @@ impl ZkSession {
         let online = self.keepers.online();
         // A keeper that is registered and silent, as after a crash, may have the cluster in its file.
         let away = self
-            .failsafe_group
+            .failsafe
+            .group
             .registered()
             .any(|it| !online.contains(it));
         let lately = cluster.was_had(&online, now, GIVEN_UP_AFTER);

@@ -16,9 +16,6 @@ use super::phase::{Connection, Phase};
 use crate::actors::messages::Fatal;
 use crate::ports::coordination::{Session, SessionState};
 
-pub(super) const FIRST_RETRY: Duration = Duration::from_millis(100);
-const LONGEST_RETRY: Duration = Duration::from_secs(2);
-
 impl ZkSession {
     pub(super) fn connect(&mut self, ctx: &mut Context<Self>) {
         if self.phase.over() {
@@ -117,7 +114,7 @@ impl ZkSession {
     /// Drops everything that was asked, read or watched so far.
     pub(super) fn drop_connection(&mut self, why: &'static str, ctx: &mut Context<Self>) {
         self.stop_leading(why);
-        self.consent_state.contact_lost();
+        self.contact.lost();
         if let Some(connection) = self.phase.disconnect() {
             ctx.cancel_future(connection.handle);
         }
@@ -127,8 +124,7 @@ impl ZkSession {
     /// Starts on a connection of the session: joins, then reads everything.
     fn begin(&mut self, session: Rc<dyn Session>, number: u64, ctx: &mut Context<Self>) {
         self.drop_connection("everything is read again", ctx);
-        self.connections += 1;
-        let serial = self.connections;
+        let serial = self.contact.begins();
         let (futures, added) = mpsc::unbounded::<LocalBoxFuture<'static, Event>>();
         let events = added.buffer_unordered(usize::MAX);
         self.phase = Phase::Joining(Connection {
@@ -140,7 +136,7 @@ impl ZkSession {
         });
         self.clusters.new_connection();
         self.keepers.new_connection();
-        self.failsafe_group.new_connection();
+        self.failsafe.group.new_connection();
         self.join();
     }
 
@@ -169,12 +165,12 @@ impl ZkSession {
                     return self.set_back(&what, ctx);
                 }
                 self.dependencies.group.send_replace(Some(group));
-                self.retry = FIRST_RETRY;
+                self.contact.joined();
                 let unread = self.clusters.names().cloned().collect();
                 self.phase.joined(version, unread);
-                if self.trouble.take().is_some() || !self.keepers.known() {
+                if self.story.trouble.take().is_some() || !self.keepers.known() {
                     let coordination = self.dependencies.coordination.describe();
-                    tracing::info!(coordination, keeper = %self.identity.id, "joined the keepers");
+                    tracing::info!(coordination, keeper = %self.identity.me.id, "joined the keepers");
                 }
                 self.read_everything();
             }
@@ -184,7 +180,7 @@ impl ZkSession {
             }
             Err(JoinError::Coordination(error)) => {
                 self.report_trouble(&error);
-                let wait = self.next_retry();
+                let wait = self.contact.next_retry();
                 self.spawn(tokio::time::sleep(wait).map(|()| Event::Rejoin));
             }
         }
@@ -219,32 +215,18 @@ impl ZkSession {
 
     /// Joins again and reads everything again, since the own heartbeat node is gone or replaced.
     pub(super) fn rejoin(&mut self, ctx: &mut Context<Self>) {
-        tracing::warn!(keeper = %self.identity.id, "the keeper's own node is gone: joining again");
+        tracing::warn!(keeper = %self.identity.me.id, "the keeper's own node is gone: joining again");
         self.begin_again(ctx);
     }
 
     /// Logs trouble, once until it changes.
     pub(super) fn report_trouble(&mut self, trouble: &dyn std::fmt::Display) {
-        let trouble = trouble.to_string();
-        if self.trouble.as_ref() != Some(&trouble) {
-            let coordination = self.dependencies.coordination.describe();
-            tracing::warn!(
-                coordination,
-                trouble,
-                "coordination is in trouble; trying on"
-            );
-            self.trouble = Some(trouble);
-        }
-    }
-
-    pub(super) fn next_retry(&mut self) -> Duration {
-        let wait = self.retry;
-        self.retry = (wait * 2).min(LONGEST_RETRY);
-        wait
+        let coordination = &*self.dependencies.coordination;
+        self.story.log_trouble(coordination, trouble.to_string());
     }
 
     fn retry_later(&mut self, ctx: &mut Context<Self>, again: fn(&mut Self, &mut Context<Self>)) {
-        let wait = self.next_retry();
+        let wait = self.contact.next_retry();
         ctx.run_later(wait, again);
     }
 }

@@ -1,90 +1,30 @@
 //! Going on without ZooKeeper while all keepers consent (RK-8): registering, and asking the others.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use actix::prelude::*;
 use futures::FutureExt;
 use futures::future::{LocalBoxFuture, ready};
 use tokio::time::timeout;
 
-use self::over::Over;
 use super::ZkSession;
 use super::event::{Event, PAUSE};
 use super::subject::Subject;
 use crate::actors::messages::{DropKeeper, FailsafeReport, NotDropped};
-use crate::domain::failsafe::{ConsentRefusal, ConsentRequest, Consents, unproven};
+use crate::domain::failsafe::unproven;
 use crate::domain::identity::KeeperProcess;
+use crate::domain::keepers::failsafe::ConsentQuestion;
+use crate::domain::keepers::failsafe::over::Over;
 use crate::domain::keepers::failsafe_group::Amendment;
-use crate::domain::keepers::failsafe_member::FailsafeMember;
 use crate::domain::lease::Lease;
 use crate::domain::node::{Generation, KeeperId, Moment};
 use crate::layout::paths;
 use crate::layout::state::Document;
 use crate::ports::coordination::{CoordinationError, CreateKind, Session, Write};
 
-mod over;
-
-/// This keeper's state in failsafe mode, which outlives connections.
-#[derive(Debug)]
-pub(super) struct ConsentState {
-    pub(super) started: Moment,
-    /// The consents of the other keepers.
-    consents: Consents,
-    /// Why others do not consent, as each said last.
-    refusals: BTreeMap<KeeperId, String>,
-    /// The keepers, with their sessions, to which this keeper consented, and when last; as long as the consent binds.
-    pub(super) consented: BTreeMap<(KeeperId, i64), Moment>,
-    /// Since when heartbeats are confirmed on this connection.
-    pub(super) contact: Option<Moment>,
-    /// When the last heartbeat was confirmed, on any connection.
-    pub(super) heard: Option<Moment>,
-    /// Whether it was logged that this keeper goes on by consent.
-    going_on: bool,
-}
-
-impl ConsentState {
-    pub(super) fn new(started: Moment) -> Self {
-        Self {
-            started,
-            consents: Consents::default(),
-            refusals: BTreeMap::new(),
-            consented: BTreeMap::new(),
-            contact: None,
-            heard: None,
-            going_on: false,
-        }
-    }
-
-    pub(super) fn contact_lost(&mut self) {
-        self.contact = None;
-    }
-
-    /// Forgets all consents: the clock has stood still, so it is not known when they were given.
-    pub(super) fn consents_lost(&mut self) {
-        self.consents = Consents::default();
-    }
-
-    /// Notes a confirmed heartbeat.
-    pub(super) fn contact_made(&mut self, now: Moment) {
-        self.contact.get_or_insert(now);
-        self.heard = Some(now);
-    }
-}
-
 // === impl ZkSession: registering ===
 
 impl ZkSession {
     /// Updates this keeper's registration to the current list of members, one write at a time.
     pub(super) fn amend_registration(&mut self) {
-        let settings = &self.dependencies.settings;
-        let own = settings.failsafe.map(|failsafe| FailsafeMember {
-            rest: settings.announcement.rest.clone(),
-            nonce: Some(settings.nonce.clone()),
-            place: Some(settings.place.clone()),
-            asks: None,
-            limit: failsafe.limit,
-        });
         let Some(online) = self.phase.online_mut() else {
             return;
         };
@@ -92,20 +32,15 @@ impl ZkSession {
         if online.requests.amendment.is_under_way() {
             return;
         }
-        let Some(amendment) = self.failsafe_group.amendment(own.as_ref()) else {
+        let Some(amendment) = self.failsafe.amendment() else {
             return;
         };
         online.requests.amendment.begin(());
         if let Amendment::Declare(registration, _) = &amendment {
-            self.failsafe_group.sending(registration);
+            self.failsafe.group.sending(registration);
         }
-        let path = paths::registration(&self.identity.id);
+        let path = paths::registration(&self.identity.me.id);
         self.spawn(write(&*session, &path, amendment).map(Event::Amended));
-    }
-
-    /// Whether the others can ask this process. No heartbeat counts before.
-    pub(super) fn is_registered(&self) -> bool {
-        self.dependencies.settings.failsafe.is_none() || self.failsafe_group.has_registered()
     }
 
     /// Takes in the outcome of a write to the registration. The watch on it tells what was written.
@@ -116,7 +51,7 @@ impl ZkSession {
         match outcome {
             Ok(()) => self.amend_registration(),
             Err(error) => {
-                if !self.failsafe_group.has_registered() {
+                if !self.failsafe.group.has_registered() {
                     // Heartbeats do not count before the registration.
                     self.report_trouble(&format!("no registration for failsafe: {error}"));
                 }
@@ -125,29 +60,19 @@ impl ZkSession {
         }
     }
 
-    /// Notes that another keeper has changed its failsafe list, or has none any more.
-    pub(super) fn amended_by(&mut self, keeper: &KeeperId) {
-        let settings = &self.dependencies.settings;
-        let consent = settings.failsafe.map_or(Duration::ZERO, |it| it.consent);
-        let beyond = consent.saturating_sub(settings.lease);
-        let now = self.dependencies.clock.now();
-        self.keepers.amended(keeper, now.after(beyond));
-    }
-
     /// As the leader, deletes the registrations of keepers that have been gone for so long that none of them can
     /// still go on.
     pub(super) fn drop_the_dead(&mut self, now: Moment) {
-        let (Some(failsafe), Some(_)) = (self.dependencies.settings.failsafe, &self.leadership)
-        else {
+        let Some(failsafe) = self.failsafe.settings.filter(|_| self.leading.leads()) else {
             return;
         };
         let (Some(session), Some(latch)) = (self.online(), self.latch()) else {
             return;
         };
-        let dead = self.failsafe_group.registered();
+        let dead = self.failsafe.group.registered();
         let dead = dead.filter(|keeper| self.keepers.is_dead(keeper, failsafe, now));
         for keeper in dead {
-            let Some(version) = self.failsafe_group.version(keeper) else {
+            let Some(version) = self.failsafe.group.version(keeper) else {
                 continue;
             };
             tracing::warn!(%keeper, "gone for good: it is not asked any more without ZooKeeper");
@@ -194,7 +119,8 @@ impl ZkSession {
             return Err(NotDropped::NoContact);
         };
         let version = self
-            .failsafe_group
+            .failsafe
+            .group
             .version(keeper)
             .ok_or(NotDropped::Unregistered)?;
         if self.keepers.is_online(keeper) {
@@ -238,62 +164,37 @@ impl ZkSession {
     /// Asks all keepers on the list for their consent, if ZooKeeper does not answer.
     pub(super) fn go_on(&mut self, ctx: &mut Context<Self>) {
         let now = self.dependencies.clock.now();
-        let Some(failsafe) = self.dependencies.settings.failsafe else {
+        let Some(failsafe) = self.failsafe.settings else {
             return;
         };
-        let Some(lease) = self.lease_book.lease().deadline else {
+        let Some(limit) = self.failsafe.limit(&self.lease_book) else {
             return;
         };
         self.log_failsafe(now);
         if !self.out_of_touch(now) {
-            // These refusals are from an outage that is over.
-            self.consent_state.refusals.clear();
+            self.failsafe.consents.forget_refusals();
+            return;
         }
         // A keeper does not go on from a state that it knows to be superseded.
-        let over = now >= lease.after(failsafe.limit);
-        if over || self.lease_book.waits() || self.phase.over() || !self.out_of_touch(now) {
+        if now >= limit || self.lease_book.waits() || self.phase.over() {
             return;
         }
-        let Some(others) = self.failsafe_group.to_ask() else {
+        let Some(others) = self.failsafe.group.to_ask() else {
             return;
         };
-        if let Some((one, other)) = self.two_sharing(&others) {
-            let why = ConsentRefusal::SharedAddress(one.clone(), other).to_string();
-            self.consent_state.refusals = BTreeMap::from([(one, why)]);
-            return;
-        }
-        let mut failsafe_group = others.clone();
-        failsafe_group.insert(self.identity.id.clone());
-        let request = ConsentRequest {
-            from: self.me.id.clone(),
-            nonce: Some(self.me.nonce.clone()),
-            to: None,
-            session: self.phase.session().map_or(0, |session| session.id()),
-            generation: self.lease_book.highest(),
-            failsafe_group,
-        };
-        for keeper in &others {
-            let Some(registration) = self.failsafe_group.registration(keeper) else {
-                continue;
-            };
-            let Some(nonce) = registration.nonce.clone() else {
-                let why = "it cannot prove its consent: a former build";
-                self.consent_state
-                    .refusals
-                    .insert(keeper.clone(), why.to_owned());
-                continue;
-            };
-            let to = KeeperProcess::new(keeper.clone(), nonce);
-            let request = ConsentRequest {
-                to: Some(to.clone()),
-                ..request.clone()
-            };
-            let peers = &self.dependencies.peers;
-            let asked = peers.ask_consent(&registration.rest, &request);
-            let asked = timeout(failsafe.consent, asked).into_actor(self);
-            ctx.spawn(asked.map(move |answer, act, _| {
+        let session = self.phase.session().map_or(0, |session| session.id());
+        let generation = self.lease_book.highest();
+        for question in self.failsafe.requests(&others, session, generation) {
+            let ConsentQuestion {
+                rest,
+                asked,
+                request,
+            } = question;
+            let answer = self.dependencies.peers.ask_consent(&rest, &request);
+            let answer = timeout(failsafe.consent, answer).into_actor(self);
+            ctx.spawn(answer.map(move |answer, act, _| {
                 let answer = answer.unwrap_or_else(|_| Err("it does not answer".to_owned()));
-                act.answered(&to, request.generation, now, answer);
+                act.answered(&asked, generation, now, answer);
             }));
         }
         if others.is_empty() {
@@ -309,37 +210,20 @@ impl ZkSession {
         sent: Moment,
         answer: Result<KeeperProcess, String>,
     ) {
-        let keeper = asked.id.clone();
-        let proven = answer.and_then(|by| match unproven(asked, &by, &self.me) {
+        let proven = answer.and_then(|by| match unproven(asked, &by, &self.identity.me) {
             None => Ok(()),
             Some(why) => Err(why),
         });
-        match proven {
-            Ok(()) => {
-                self.consent_state.refusals.remove(&keeper);
-                self.consent_state.consents.given(keeper, generation, sent);
-                self.consented_by_all();
-            }
-            Err(why) => {
-                self.consent_state.refusals.insert(keeper, why);
-            }
+        let consents = &mut self.failsafe.consents;
+        if consents.answered(asked.id.clone(), generation, sent, proven) {
+            self.consented_by_all();
         }
     }
 
     /// Extends the lease for as long as all keepers on the list consent.
     fn consented_by_all(&self) {
-        let settings = &self.dependencies.settings;
-        let until = self.failsafe_group.to_ask().and_then(|others| {
-            if self.two_sharing(&others).is_some() {
-                return None;
-            }
-            let lease = self.lease_book.lease().deadline?;
-            let generation = self.lease_book.highest();
-            let times = (lease, self.dependencies.clock.now());
-            let consents = &self.consent_state.consents;
-            consents.until(&others, generation, times, settings.failsafe?)
-        });
-        if let (Some(until), false) = (until, self.lease_book.waits()) {
+        let now = self.dependencies.clock.now();
+        if let Some(until) = self.failsafe.consented_until(&self.lease_book, now) {
             self.publish_lease(Lease {
                 deadline: Some(until),
                 consented: true,
@@ -351,7 +235,7 @@ impl ZkSession {
     fn log_failsafe(&mut self, now: Moment) {
         let leased = self.lease_book.lease().holds(now);
         let consented = self.dependencies.lease.borrow().holds(now) && !leased;
-        if consented == std::mem::replace(&mut self.consent_state.going_on, consented) {
+        if consented == std::mem::replace(&mut self.story.going_on, consented) {
             return;
         }
         if consented {
@@ -368,31 +252,24 @@ impl ZkSession {
 
     /// Why this keeper does not go on by consent any more.
     pub(super) fn why_over(&self, now: Moment) -> Over<'_> {
-        let settings = &self.dependencies.settings;
-        let end = self.lease_book.lease().deadline.zip(settings.failsafe);
-        let end = end.map(|(lease, failsafe)| lease.after(failsafe.limit));
-        match (end, self.failsafe_group.to_ask()) {
-            _ if self.phase.over() => Over::Left,
-            (None, _) => Over::Revoked,
-            (Some(end), _) if now >= end => Over::Limit,
-            _ if self.lease_book.waits() => Over::Superseded,
-            (_, None) => Over::NobodyKnown,
-            _ if !self.out_of_touch(now) => Over::InTouch,
-            (_, Some(asked)) if self.consent_state.refusals.is_empty() => Over::Late(asked),
-            _ => Over::Refused(&self.consent_state.refusals),
+        if self.phase.over() {
+            return Over::Left;
         }
+        let in_touch = !self.out_of_touch(now);
+        self.failsafe.why_over(&self.lease_book, in_touch, now)
     }
 
     pub(super) fn failsafe_report(&self) -> Option<FailsafeReport> {
-        self.dependencies.settings.failsafe?;
+        self.failsafe.settings?;
         let now = self.dependencies.clock.now();
         let told = *self.dependencies.lease.borrow();
         Some(FailsafeReport {
             going_on: told.consented && told.holds(now),
-            failsafe_group: self.failsafe_group.registered().cloned().collect(),
-            asks: self.failsafe_group.to_ask(),
-            refusals: self.consent_state.refusals.clone(),
+            failsafe_group: self.failsafe.group.registered().cloned().collect(),
+            asks: self.failsafe.group.to_ask(),
+            refusals: self.failsafe.consents.refusals().clone(),
             rehearsed: self
+                .failsafe
                 .rehearsals
                 .tried()
                 .map(|(id, it)| (id.clone(), it))

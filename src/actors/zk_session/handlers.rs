@@ -32,7 +32,7 @@ impl ZkSession {
         self.polls.forget(name);
         self.claim(name);
         if let (Some(session), true) = (self.online(), cluster.own.may_exist()) {
-            drop(session.delete(&paths::report(name, &self.identity.id), None));
+            drop(session.delete(&paths::report(name, &self.identity.me.id), None));
         }
     }
 
@@ -54,7 +54,7 @@ impl ZkSession {
         name: &ClusterName,
     ) -> Result<(Rc<dyn Session>, String), String> {
         let lost = || format!("epoch {} leads no more", leadership.epoch);
-        if self.leadership.as_ref() != Some(leadership) {
+        if self.leading.leadership() != Some(leadership) {
             return Err(lost());
         }
         let session = self.online().ok_or_else(lost)?;
@@ -84,7 +84,7 @@ impl ZkSession {
                 epoch: write.leadership.epoch,
                 generation: published.map_or_else(Generation::default, |it| it.generation),
                 by: if write.raise_generation {
-                    Some(self.identity.id.clone())
+                    Some(self.identity.me.id.clone())
                 } else {
                     write.state.by
                 },
@@ -244,14 +244,14 @@ impl Handler<InspectSession> for ZkSession {
         MessageResult(SessionReport {
             coordination: self.dependencies.coordination.describe(),
             state: self.phase.name(),
-            trouble: self.trouble.clone(),
+            trouble: self.story.trouble.clone(),
             session: self.phase.session().map(|session| session.id()),
-            keeper: self.identity.id.clone(),
+            keeper: self.identity.me.id.clone(),
             group: self.dependencies.group.borrow().clone(),
             leader: latch_view
                 .and_then(|latch_view| latch_view.leader.as_ref())
                 .map(|latch| latch.keeper.clone()),
-            epoch: self.leadership.as_ref().map(|leadership| leadership.epoch),
+            epoch: self.leading.epoch(),
             generation: self.lease_book.highest().0,
             who_leads: self.who_leads(),
             failsafe: self.failsafe_report(),
@@ -284,11 +284,11 @@ impl Handler<Leave> for ZkSession {
     /// its last user is gone. So everything under way is dropped with it.
     fn handle(&mut self, _: Leave, ctx: &mut Self::Context) -> Self::Result {
         if let Some(session) = self.online()
-            && self.dependencies.settings.failsafe.is_some()
+            && self.failsafe.settings.is_some()
         {
             // The others need not ask a keeper that has left. If this deletion does not arrive, the leader makes it
             // later.
-            drop(session.delete(&paths::registration(&self.identity.id), None));
+            drop(session.delete(&paths::registration(&self.identity.me.id), None));
         }
         self.drop_connection("this keeper leaves", ctx);
         let state = self.phase.session().map(|session| session.state());
@@ -309,6 +309,6 @@ impl Handler<ResendLeadership> for ZkSession {
     type Result = ();
 
     fn handle(&mut self, _: ResendLeadership, _: &mut Self::Context) {
-        (self.dependencies.leading)(LeadershipChanged(self.leadership.clone()));
+        (self.dependencies.leading)(LeadershipChanged(self.leading.leadership().cloned()));
     }
 }

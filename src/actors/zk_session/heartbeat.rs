@@ -20,7 +20,7 @@ impl ZkSession {
     /// Runs every heartbeat interval, with or without a connection.
     pub(super) fn tick(&mut self, ctx: &mut Context<Self>) {
         let now = self.dependencies.clock.now();
-        if self.leadership.is_some() && !self.lease_book.lease().holds(now) {
+        if self.leading.leads() && !self.lease_book.lease().holds(now) {
             self.stop_leading("no heartbeat was confirmed for the length of the lease");
         }
         self.send_heartbeat();
@@ -44,8 +44,10 @@ impl ZkSession {
     /// So a leader waits for the acknowledgement of this keeper no longer than its lease may last (RK-2).
     pub(super) fn send_heartbeat(&mut self) {
         let now = self.dependencies.clock.now();
-        let silenced = self.lease_book.waits() && !self.lease_book.lease().holds(now);
-        let Some(online) = self.phase.online_mut().filter(|_| !silenced) else {
+        if self.lease_book.is_held_up(now) {
+            return;
+        }
+        let Some(online) = self.phase.online_mut() else {
             return;
         };
         let Progress::Current(heartbeats) = &mut online.progress else {
@@ -55,14 +57,14 @@ impl ZkSession {
             return;
         }
         let acknowledged = self.lease_book.highest();
-        self.failsafe_group.heartbeat_sent(now);
+        self.failsafe.group.heartbeat_sent(now);
         heartbeats.acknowledged = acknowledged;
         let record = KeeperRecord {
             acknowledged,
             polls: Some(self.polls.sent()),
             ..self.identity.record.clone()
         };
-        let path = paths::keeper(&self.identity.id);
+        let path = paths::keeper(&self.identity.me.id);
         let session = online.session();
         let written = session.set(&path, &record.encode(), Some(online.own_version));
         let read = session.get(paths::GENERATION);
@@ -96,8 +98,8 @@ impl ZkSession {
             Err(error) => return tracing::debug!(%error, "a heartbeat was not confirmed"),
         }
         let now = self.dependencies.clock.now();
-        self.heartbeat_latency.confirmed(now.since(sent));
-        self.consent_state.contact_made(now);
+        self.story.latency.confirmed(now.since(sent));
+        self.contact.made(now);
         self.generation_read(read, Some(sent), ctx);
         self.campaign();
     }
@@ -198,7 +200,7 @@ impl ZkSession {
 
     /// Ends every lease `now`: the one of heartbeats, and the one by consent.
     pub(super) fn end_lease(&mut self, now: Moment) {
-        self.consent_state.consents_lost();
+        self.failsafe.consents.forget_received();
         self.dependencies.lease.send_modify(|told| told.end(now));
     }
 
@@ -231,9 +233,9 @@ impl ZkSession {
         match verdict {
             GenerationCheck::Settled(lease) => {
                 if let Some(sent) = self.lease_book.earned() {
-                    self.failsafe_group.earned(sent);
+                    self.failsafe.group.earned(sent);
                 }
-                if self.publish_lease(lease) && self.trouble.take().is_some() {
+                if self.publish_lease(lease) && self.story.trouble.take().is_some() {
                     tracing::info!("coordination works again");
                 }
             }

@@ -24,7 +24,8 @@ impl ZkSession {
         };
         let step_down_after = self.dependencies.settings.step_down_after;
         if !self
-            .leadership_transfer
+            .leading
+            .transfer
             .should_step_down(deficits, step_down_after, now)
         {
             return;
@@ -32,7 +33,7 @@ impl ZkSession {
         let LeaderDeficit { barred, blind, .. } = deficits.own;
         if deficits.by_file() {
             let mut lacks = self.clusters.differences(&self.keepers.online());
-            let lacks = lacks.remove(self.identity.id.as_str());
+            let lacks = lacks.remove(self.identity.me.id.as_str());
             let lacks = listed(lacks.unwrap_or_default());
             tracing::warn!(
                 lacks,
@@ -75,7 +76,7 @@ impl ZkSession {
         let primary = state.primary.as_ref().or_else(old);
         let nodes = mentioned(state).filter(|node| Some(*node) != primary);
         let replicas: Vec<&NodeAddr> = nodes.collect();
-        if *keeper == self.identity.id {
+        if *keeper == self.identity.me.id {
             self.settings.own_bars_all(cluster, &replicas)
         } else {
             self.settings.bars_all(keeper, cluster, &replicas)
@@ -91,7 +92,7 @@ impl ZkSession {
         }
         let claims = self.dependencies.claims.borrow();
         Some(self.clusters.compare_deficits(
-            &self.identity.id,
+            &self.identity.me.id,
             &self.keepers.online(),
             latch_view.next.as_ref(),
             // A cluster that is held because of another cluster is left out: a keeper that has it would lead it no

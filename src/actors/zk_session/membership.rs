@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::future::try_join_all;
 
 use crate::domain::group::GroupToken;
+use crate::domain::identity::KeeperProcess;
 use crate::domain::keepers::generations::Generations;
 use crate::domain::keepers::record::{KeeperRecord, SharedSettings};
 use crate::domain::lease::outlasting;
@@ -33,7 +34,8 @@ impl From<CoordinationError> for JoinError {
 /// The keeper that joins.
 #[derive(Debug, Clone)]
 pub(super) struct Identity {
-    pub(super) id: KeeperId,
+    /// Its process.
+    pub(super) me: KeeperProcess,
     pub(super) record: KeeperRecord,
     /// The settings of the keeper's file.
     pub(super) file: FileSettings,
@@ -154,7 +156,7 @@ async fn agree(session: &dyn Session, who: &Identity) -> Result<(), JoinError> {
 
 /// Writes the settings of the file. The node ends with the session; the settings do not change within one.
 async fn publish_file(session: &dyn Session, who: &Identity) -> Result<(), CoordinationError> {
-    let (path, data) = (paths::file(&who.id), who.file.encode());
+    let (path, data) = (paths::file(&who.me.id), who.file.encode());
     match session.create(&path, &data, CreateKind::Ephemeral).await {
         Ok(_) | Err(CoordinationError::NodeExists(_)) => Ok(()),
         Err(error) => Err(error),
@@ -241,7 +243,7 @@ fn foreign(mut names: Vec<String>) -> String {
 }
 
 async fn register(session: &dyn Session, who: &Identity) -> Result<i32, JoinError> {
-    let path = paths::keeper(&who.id);
+    let path = paths::keeper(&who.me.id);
     let mut contest = IdContest::default();
     loop {
         match session
@@ -265,11 +267,11 @@ async fn register(session: &dyn Session, who: &Identity) -> Result<i32, JoinErro
         if contest.is_lost((holder.created, holder.version)) {
             return Err(JoinError::Refused(format!(
                 "keeper-id {} is held by {named}: give each keeper an id of its own",
-                who.id
+                who.me.id
             )));
         }
         if contest.just_begun() {
-            tracing::info!(keeper = %who.id, holder = named, "waiting for an earlier run's session to end");
+            tracing::info!(keeper = %who.me.id, holder = named, "waiting for an earlier run's session to end");
         }
         tokio::time::sleep(who.heartbeat).await;
     }

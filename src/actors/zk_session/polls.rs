@@ -29,9 +29,7 @@ impl ZkSession {
         &self,
         keeper: &KeeperId,
     ) -> Option<&BTreeMap<ClusterName, PollState>> {
-        let mut announcements = self.keepers.announcements();
-        let (_, record) = announcements.find(|(id, _)| *id == keeper)?;
-        record?.polls.as_ref()
+        self.keepers.announcement(keeper)?.polls.as_ref()
     }
 
     /// Tells the clusters for which the keeper's questions and answers differ from `before`.

@@ -10,10 +10,7 @@ use super::ZkSession;
 use crate::actors::messages::Rehearse;
 use crate::domain::identity::KeeperProcess;
 use crate::domain::node::{KeeperId, Moment};
-use crate::domain::rehearsal::{
-    Address, Addresses, Advertised, RehearsalNews, RehearsalObstacle, RehearsalRequest, answered,
-    own_address, sharing, two_sharing,
-};
+use crate::domain::rehearsal::{Advertised, RehearsalNews, RehearsalObstacle, RehearsalRequest};
 use crate::domain::timing::rehearsal::{ANSWERS_WITHIN, RESOLVES_WITHIN};
 
 /// The findings of one attempt.
@@ -26,16 +23,20 @@ struct Attempt {
 impl ZkSession {
     /// Tries the keepers that are due, this keeper's own address among them.
     pub(super) fn rehearse(&mut self, now: Moment, ctx: &mut Context<Self>) {
-        if self.dependencies.settings.failsafe.is_none() {
+        if self.failsafe.settings.is_none() {
             return;
         }
         if !self.phase.is_current() {
-            return self.rehearsals.pause();
+            return self.failsafe.rehearsals.pause();
         }
-        let registered = self.failsafe_group.registered();
+        let registered = self.failsafe.group.registered();
         let keepers =
-            registered.filter_map(|keeper| Some((keeper, self.failsafe_group.advertised(keeper)?)));
-        for keeper in self.rehearsals.due(&self.me, keepers, now) {
+            registered.filter_map(|keeper| Some((keeper, self.failsafe.group.advertised(keeper)?)));
+        for keeper in self
+            .failsafe
+            .rehearsals
+            .due(&self.identity.me, keepers, now)
+        {
             self.rehearse_with(keeper, ctx);
         }
         // Obstacles of keepers that are no longer registered are dropped.
@@ -43,14 +44,14 @@ impl ZkSession {
     }
 
     fn rehearse_with(&self, keeper: KeeperId, ctx: &mut Context<Self>) {
-        let Some(advertised) = self.failsafe_group.advertised(&keeper) else {
+        let Some(advertised) = self.failsafe.group.advertised(&keeper) else {
             return;
         };
         let Advertised { rest, nonce } = advertised.clone();
         let to = nonce.map(|nonce| KeeperProcess::new(keeper.clone(), nonce));
-        let request = to.filter(|_| keeper != self.me.id);
+        let request = to.filter(|_| keeper != self.identity.me.id);
         let request = request.map(|to| RehearsalRequest {
-            from: self.me.clone(),
+            from: self.identity.me.clone(),
             place: Some(self.dependencies.settings.place.clone()),
             to,
         });
@@ -77,7 +78,7 @@ impl ZkSession {
         let attempt = attempt.into_actor(self);
         ctx.spawn(attempt.map(move |attempt, act, _| {
             // The address or the process has changed meanwhile: the attempt says nothing of the new one.
-            if act.failsafe_group.advertised(&keeper).as_ref() == Some(&advertised) {
+            if act.failsafe.group.advertised(&keeper).as_ref() == Some(&advertised) {
                 act.rehearsed(&keeper, asked.as_ref(), attempt);
             }
         }));
@@ -87,20 +88,24 @@ impl ZkSession {
         let now = self.dependencies.clock.now();
         let Attempt { addresses, answer } = attempt;
         let known = addresses.clone().unwrap_or_default();
-        self.rehearsals.resolved(keeper, known);
-        let outcome = if *keeper == self.me.id {
-            self.look_at_own_address(addresses, now)
+        self.failsafe.rehearsals.resolved(keeper, known);
+        let online = |it: &KeeperId| self.keepers.is_online(it);
+        let outcome = if *keeper == self.identity.me.id {
+            let here = &self.dependencies.settings.place;
+            self.failsafe.own_address(addresses, here, online, now)
         } else {
-            self.look_at(keeper, asked, addresses, answer)
+            self.failsafe
+                .rehearsed(keeper, asked, addresses, answer, online)
         };
         let rest = self
-            .failsafe_group
+            .failsafe
+            .group
             .registration(keeper)
             .map(|it| it.rest.clone());
         let rest = rest.unwrap_or_default();
-        match self.rehearsals.ended(keeper, outcome, now) {
+        match self.failsafe.rehearsals.ended(keeper, outcome, now) {
             None => {}
-            Some(RehearsalNews::Obstructed(why)) if *keeper == self.me.id => {
+            Some(RehearsalNews::Obstructed(why)) if *keeper == self.identity.me.id => {
                 tracing::warn!(%rest, %why, "failsafe: other keepers cannot reach this one");
             }
             Some(RehearsalNews::Obstructed(why)) => {
@@ -112,87 +117,9 @@ impl ZkSession {
         }
     }
 
-    fn look_at(
-        &self,
-        keeper: &KeeperId,
-        asked: Option<&KeeperProcess>,
-        addresses: Result<BTreeSet<SocketAddr>, String>,
-        answer: Option<Result<KeeperProcess, RehearsalObstacle>>,
-    ) -> Result<(), RehearsalObstacle> {
-        let asked = asked.ok_or(RehearsalObstacle::FormerBuild)?;
-        addresses.map_err(RehearsalObstacle::Unresolved)?;
-        if let Some(other) = sharing(keeper, &self.addresses(self.failsafe_group.registered())) {
-            return Err(self.shared(keeper, other));
-        }
-        let by =
-            answer.unwrap_or_else(|| Err(RehearsalObstacle::Unreachable("not asked".to_owned())));
-        answered(asked, by?, &self.me)
-    }
-
-    /// Whether keepers elsewhere can reach this one, as far as it can know.
-    fn look_at_own_address(
-        &self,
-        addresses: Result<BTreeSet<SocketAddr>, String>,
-        now: Moment,
-    ) -> Result<(), RehearsalObstacle> {
-        if let Some(other) = sharing(
-            &self.me.id,
-            &self.addresses(self.failsafe_group.registered()),
-        ) {
-            return Err(self.shared(&self.me.id, other));
-        }
-        let here = Some(&self.dependencies.settings.place);
-        let registered = || self.failsafe_group.registered();
-        let elsewhere = registered().any(|other| {
-            let registration = self.failsafe_group.registration(other);
-            let place = registration.and_then(|it| it.place.as_ref());
-            place.is_some() && place != here
-        });
-        let alone = registered().all(|other| *other == self.me.id);
-        if alone || self.rehearsals.is_reached(now) {
-            return Ok(());
-        }
-        own_address(
-            &addresses.map_err(RehearsalObstacle::Unresolved)?,
-            elsewhere,
-        )
-    }
-
-    /// The obstacle of two keepers that have one address.
-    fn shared(&self, keeper: &KeeperId, other: &KeeperId) -> RehearsalObstacle {
-        let online = |it: &KeeperId| *it == self.me.id || self.keepers.is_online(it);
-        RehearsalObstacle::shared(keeper, other, online)
-    }
-
-    /// The address of each of `keepers`.
-    fn addresses<'a>(&'a self, keepers: impl Iterator<Item = &'a KeeperId>) -> Addresses<'a> {
-        let address = |keeper: &'a KeeperId| {
-            let registration = self.failsafe_group.registration(keeper)?;
-            let address = Address {
-                rest: &registration.rest,
-                resolved: self.rehearsals.addresses(keeper),
-            };
-            Some((keeper, address))
-        };
-        keepers.filter_map(address).collect()
-    }
-
-    /// Two of `keepers`, or this keeper and another one, that have one address. A failsafe group with such members
-    /// does not go on.
-    pub(super) fn two_sharing(&self, keepers: &BTreeSet<KeeperId>) -> Option<(KeeperId, KeeperId)> {
-        let members = keepers.iter().chain([&self.me.id]);
-        let addresses = self.addresses(members);
-        two_sharing(&addresses).map(|(one, other)| (one.clone(), other.clone()))
-    }
-
     /// Shares the obstacles to going on without ZooKeeper, for the readiness check.
     fn publish_obstacles(&self) {
-        let told = self.rehearsals.reported_obstacles().map(|(keeper, why)| {
-            let registration = self.failsafe_group.registration(keeper);
-            let rest = registration.map_or("", |it| it.rest.as_str());
-            format!("{keeper} ({rest}): {why}")
-        });
-        let told: Vec<String> = told.collect();
+        let told = self.failsafe.obstacles();
         self.dependencies.obstacles.send_if_modified(|before| {
             let changed = **before != told[..];
             if changed {
@@ -208,9 +135,11 @@ impl Handler<Rehearse> for ZkSession {
 
     fn handle(&mut self, Rehearse(request): Rehearse, _: &mut Self::Context) -> Self::Result {
         let elsewhere = request.place.as_ref() != Some(&self.dependencies.settings.place);
-        if request.to == self.me && request.place.is_some() && elsewhere {
-            self.rehearsals.reached(self.dependencies.clock.now());
+        if request.to == self.identity.me && request.place.is_some() && elsewhere {
+            self.failsafe
+                .rehearsals
+                .reached(self.dependencies.clock.now());
         }
-        MessageResult(self.me.clone())
+        MessageResult(self.identity.me.clone())
     }
 }

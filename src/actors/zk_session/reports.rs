@@ -22,7 +22,7 @@ impl ZkSession {
         let Some(step) = cluster.own.step() else {
             return;
         };
-        let path = paths::report(name, &self.identity.id);
+        let path = paths::report(name, &self.identity.me.id);
         let written = match step {
             ReportWrite::Create(report) => session
                 .create(&path, &report.encode(), CreateKind::Ephemeral)
@@ -59,7 +59,7 @@ impl ZkSession {
         let trouble = outcome.as_ref().err().map(ToString::to_string);
         match cluster.own.ended(outcome.map_err(|error| failure(&error))) {
             Ended::Moved => {
-                let me = self.identity.id.clone();
+                let me = self.identity.me.id.clone();
                 match cluster.own.confirmed().cloned() {
                     Some(report) => cluster.reports.insert(me, report),
                     None => cluster.reports.remove(&me),

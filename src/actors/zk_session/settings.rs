@@ -31,7 +31,7 @@ impl ZkSession {
 
     /// Takes in a keeper's file settings, and logs whether they differ.
     pub(super) fn file_read(&mut self, keeper: &KeeperId, node: Option<&Node>) {
-        if *keeper == self.identity.id {
+        if *keeper == self.identity.me.id {
             return;
         }
         let file = node.map(|node| FileSettings::decode(&node.data));

@@ -1,18 +1,26 @@
 //! The log of the keepers: which one leads, which ones come and go, and whether this keeper answers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::ZkSession;
+use super::heartbeat_latency::HeartbeatLatency;
 use crate::domain::node::{KeeperId, Moment};
+use crate::ports::coordination::Coordination;
 
-/// The events that were logged so far.
-#[derive(Debug, Default)]
-pub(super) struct Log {
+/// The events that were logged so far, each once until it changes.
+pub(super) struct Story {
+    /// The trouble with ZooKeeper that was logged last; `None` once it is over.
+    pub(super) trouble: Option<String>,
+    pub(super) latency: HeartbeatLatency,
     leader: Option<KeeperId>,
     /// The keepers online, as logged; `None` until they were counted once.
     online: Option<BTreeSet<KeeperId>>,
     readiness: Readiness,
+    /// Whether this keeper goes on by consent.
+    pub(super) going_on: bool,
+    /// The keepers that a failover would wait for beyond all leases, each with the end of that wait.
+    foreseen: BTreeMap<KeeperId, Moment>,
 }
 
 /// Whether this keeper holds a lease, as logged.
@@ -53,34 +61,88 @@ impl Readiness {
     }
 }
 
+impl Story {
+    /// Nothing was logged yet. A lease lasts for `lease`.
+    pub(super) fn new(lease: Duration) -> Self {
+        Self {
+            trouble: None,
+            latency: HeartbeatLatency::new(lease),
+            leader: None,
+            online: None,
+            readiness: Readiness::default(),
+            going_on: false,
+            foreseen: BTreeMap::new(),
+        }
+    }
+
+    /// Logs trouble with ZooKeeper.
+    pub(super) fn log_trouble(&mut self, coordination: &dyn Coordination, trouble: String) {
+        if self.trouble.as_ref() != Some(&trouble) {
+            let coordination = coordination.describe();
+            tracing::warn!(
+                coordination,
+                trouble,
+                "coordination is in trouble; trying on"
+            );
+            self.trouble = Some(trouble);
+        }
+    }
+
+    /// Logs the keepers that a failover would wait for beyond all leases. Answers whether they differ from those
+    /// before.
+    pub(super) fn log_foreseen(
+        &mut self,
+        foreseen: BTreeMap<KeeperId, Moment>,
+        now: Moment,
+    ) -> bool {
+        if foreseen == self.foreseen {
+            return false;
+        }
+        for (keeper, until) in &foreseen {
+            if !self.foreseen.contains_key(keeper) {
+                let seconds = until.since(now).as_secs();
+                tracing::warn!(
+                    %keeper,
+                    seconds,
+                    "a failover now would wait for a silent keeper, which may go on without ZooKeeper and asks no keeper \
+                     that is online: bring it back. Only if its process does not run: take it off (DELETE /admin/keepers/ID, which \
+                     needs admin-operations: true). One that runs all the same may go on calling the former primary writable"
+                );
+            }
+        }
+        self.foreseen = foreseen;
+        true
+    }
+}
+
 impl ZkSession {
     /// Logs which keeper leads, and which keepers have come or gone, once both are known.
     pub(super) fn log_keepers(&mut self) {
         let latch_view = self.phase.latch_view();
         let leader = latch_view.and_then(|latch_view| latch_view.leader.as_ref());
         if let Some(leader) = leader.map(|latch| &latch.keeper)
-            && self.log.leader.as_ref() != Some(leader)
+            && self.story.leader.as_ref() != Some(leader)
         {
-            if *leader != self.identity.id {
+            if *leader != self.identity.me.id {
                 tracing::info!(%leader, "another keeper leads");
             }
-            self.log.leader = Some(leader.clone());
+            self.story.leader = Some(leader.clone());
         }
         let counted = self.phase.is_current() && !self.keepers.relisting();
-        let told = self.log.online.iter().flatten();
+        let told = self.story.online.iter().flatten();
         if !counted
-            || self.log.online.is_some() && self.keepers.announcements().map(|it| it.0).eq(told)
+            || self.story.online.is_some() && self.keepers.announcements().map(|it| it.0).eq(told)
         {
             return;
         }
         let online = self.keepers.online();
-        let Some(before) = self.log.online.replace(online.clone()) else {
+        let Some(before) = self.story.online.replace(online.clone()) else {
             let keepers = online.len();
             let names: Vec<_> = online.iter().map(ToString::to_string).collect();
             return tracing::info!(keepers, names = names.join(", "), "keepers online");
         };
-        let registered: BTreeSet<_> = self.failsafe_group.registered().cloned().collect();
-        let failsafe = self.dependencies.settings.failsafe.is_some();
+        let registered: BTreeSet<_> = self.failsafe.group.registered().cloned().collect();
+        let failsafe = self.failsafe.settings.is_some();
         let known = registered.iter().chain(&online).chain(&before);
         let (keepers, of) = (online.len(), known.collect::<BTreeSet<_>>().len());
         for keeper in online.difference(&before) {
@@ -101,9 +163,9 @@ impl ZkSession {
             return;
         }
         let ends = self.dependencies.lease.borrow().deadline;
-        let late = now.since(self.consent_state.started) >= self.dependencies.settings.lease;
+        let late = self.contact.running(now) >= self.dependencies.settings.lease;
         let missing = late && self.phase.away();
-        match self.log.readiness.look(ends, missing, now) {
+        match self.story.readiness.look(ends, missing, now) {
             None => {}
             Some(News::Missing) => tracing::warn!(
                 "this keeper calls no node writable: it was started while ZooKeeper does not answer, and consents to \
@@ -111,7 +173,7 @@ impl ZkSession {
                  writable either"
             ),
             Some(News::Lost) => {
-                let why = if self.dependencies.settings.failsafe.is_some() {
+                let why = if self.failsafe.settings.is_some() {
                     self.why_over(now).to_string()
                 } else {
                     "ZooKeeper has confirmed no heartbeat for lease-seconds".to_owned()

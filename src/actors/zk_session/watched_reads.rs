@@ -136,7 +136,7 @@ impl ZkSession {
                 let before = self.present();
                 let now = self.dependencies.clock.now();
                 let listing = listing(children);
-                for keeper in self.keepers.listed(listing, &self.failsafe_group, now) {
+                for keeper in self.keepers.listed(listing, &self.failsafe.group, now) {
                     self.follow_file(&keeper);
                     self.follow(Subject::Keeper(keeper));
                 }
@@ -157,20 +157,21 @@ impl ZkSession {
             }
             (Subject::File(keeper), Reading::Node(node)) => self.file_read(keeper, node.as_ref()),
             (Subject::Circle, Reading::Children(children)) => {
-                for keeper in self.failsafe_group.listed(listing(children)) {
+                for keeper in self.failsafe.group.listed(listing(children)) {
                     self.follow(Subject::Registration(keeper));
                 }
                 self.amend_registration();
             }
             (Subject::Registration(keeper), Reading::Node(node)) => {
-                let before = self.failsafe_group.edition(keeper);
+                let before = self.failsafe.group.edition(keeper);
                 let node = node.as_ref().map(stored::<FailsafeMember>);
                 if let Some(error) = node.as_ref().and_then(|it| it.content.as_ref().err()) {
                     tracing::warn!(%keeper, %error, "the registration of a keeper for failsafe");
                 }
-                let further = self.failsafe_group.read(keeper, node);
-                if self.failsafe_group.edition(keeper) != before {
-                    self.amended_by(keeper);
+                let further = self.failsafe.group.read(keeper, node);
+                if self.failsafe.group.edition(keeper) != before {
+                    let now = self.dependencies.clock.now();
+                    self.keepers.amended(keeper, now);
                 }
                 self.amend_registration();
                 return further;
@@ -184,7 +185,7 @@ impl ZkSession {
                     return false;
                 };
                 let before = cluster.reports.len();
-                let fresh = cluster.list(keepers(children.names), &self.identity.id);
+                let fresh = cluster.list(keepers(children.names), &self.identity.me.id);
                 let gone = cluster.reports.len() != before;
                 let news = if gone { News::Claims } else { News::Nothing };
                 for keeper in fresh {
@@ -242,8 +243,8 @@ impl ZkSession {
         let state = matches!(subject, Subject::State(..));
         match &subject {
             Subject::Keepers => self.keepers.changed(),
-            Subject::Circle => self.failsafe_group.changed(None),
-            Subject::Registration(keeper) => self.failsafe_group.changed(Some(keeper)),
+            Subject::Circle => self.failsafe.group.changed(None),
+            Subject::Registration(keeper) => self.failsafe.group.changed(Some(keeper)),
             _ => {}
         }
         self.follow(subject);
@@ -277,7 +278,7 @@ impl ZkSession {
             return self.make_subtree(name, serial);
         }
         if let Some(cluster) = self.clusters.get_mut(&name) {
-            cluster.list(BTreeSet::new(), &self.identity.id);
+            cluster.list(BTreeSet::new(), &self.identity.me.id);
         }
         self.cluster_read(&name, News::Nothing);
         let subject = Subject::Reports(name, serial);
@@ -373,19 +374,18 @@ impl ZkSession {
 
     /// Whether everything was read on this connection just now.
     pub(super) fn completed(&mut self) -> bool {
-        let registered = self.is_registered();
+        let registered = self.failsafe.is_registered();
         let Some(reading) = self.phase.reading_mut() else {
             return false;
         };
         let complete = self.keepers.complete()
-            && self.failsafe_group.complete()
+            && self.failsafe.group.complete()
             && registered
             && reading.unread.is_empty();
         let Some(generation) = reading.first_generation.filter(|_| complete) else {
             return false;
         };
         self.phase.all_read();
-        self.was_current = true;
         self.lease_book.all_read(generation);
         self.keepers.all_read(self.dependencies.clock.now());
         self.send_heartbeat();

@@ -287,9 +287,11 @@ impl KeeperTable {
         *keeper != self.me
     }
 
-    /// Notes that the keeper has changed its failsafe list (RK-8). Consents by the former list last no longer than a
-    /// lease that began at `since`.
-    pub fn amended(&mut self, keeper: &KeeperId, since: Moment) {
+    /// Notes at `now` that the keeper has changed its failsafe list, or has none any more (RK-8). Consents by the former
+    /// list last as long as a lease does, or longer.
+    pub fn amended(&mut self, keeper: &KeeperId, now: Moment) {
+        let consent = self.consent.unwrap_or_default();
+        let since = now.after(consent.saturating_sub(self.lease));
         for ((id, _), seen) in &mut self.seen {
             if id == keeper {
                 seen.mark_changed(since);
@@ -340,6 +342,11 @@ impl KeeperTable {
         self.online
             .iter()
             .map(|(keeper, online)| (keeper, online.record.as_ref()))
+    }
+
+    /// The announcement of a keeper that is online, if it could be read.
+    pub fn announcement(&self, keeper: &KeeperId) -> Option<&KeeperRecord> {
+        self.online.get(keeper)?.record.as_ref()
     }
 
     /// The version of the keeper's node, if that has not changed for *L + m*: then the keeper may be deposed.

@@ -37,6 +37,8 @@ pub struct LeaseBook {
     /// Reads of `/generation` that wait for states to be applied, oldest first. The moment is when the heartbeat of
     /// the read was sent, if the read belongs to one.
     pending: VecDeque<(Generations, Option<Moment>)>,
+    /// Whether everything was read once since the start.
+    ever_read: bool,
 }
 
 impl LeaseBook {
@@ -49,6 +51,7 @@ impl LeaseBook {
             applied: None,
             highest: Generation::default(),
             pending: VecDeque::new(),
+            ever_read: false,
         }
     }
 
@@ -87,6 +90,11 @@ impl LeaseBook {
         !self.pending.is_empty()
     }
 
+    /// Whether the lease has run out while a state is to be applied.
+    pub fn is_held_up(&self, now: Moment) -> bool {
+        self.waits() && !self.lease.holds(now)
+    }
+
     /// Forgets all reads and heartbeats of the connection before: the connection is lost or new.
     pub fn forget(&mut self) {
         self.applied = None;
@@ -97,6 +105,12 @@ impl LeaseBook {
     pub fn all_read(&mut self, generation: Generation) {
         self.applied = Some(generation);
         self.highest = self.highest.max(generation);
+        self.ever_read = true;
+    }
+
+    /// Whether everything was read once since the start, on any connection.
+    pub fn ever_read(&self) -> bool {
+        self.ever_read
     }
 
     /// Takes in a read of `/generation`: behind a confirmed heartbeat that was sent at `sent`, or only to learn what

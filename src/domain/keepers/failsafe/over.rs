@@ -6,7 +6,7 @@ use std::fmt;
 use crate::domain::node::KeeperId;
 
 /// The reason for the end of a lease by consent.
-pub(in crate::actors::zk_session) enum Over<'a> {
+pub enum Over<'a> {
     /// This keeper has left the group.
     Left,
     /// This keeper has no lease to go on from.
