@@ -141,8 +141,7 @@ pub struct ZkSession {
     contact: Contact,
     clusters: Clusters,
     keepers: KeeperTable,
-    /// The settings in the other keepers' files.
-    settings: SettingComparison,
+    other_files: SettingComparison,
     /// This keeper's questions about published primaries, and its answers.
     polls: Polls,
     lease_book: LeaseBook,
@@ -165,7 +164,7 @@ impl ZkSession {
             contact: Contact::new(now),
             clusters: Clusters::default(),
             keepers: KeeperTable::new(me.id.clone(), settings.lease, settings.failsafe),
-            settings: SettingComparison::with(settings.file.clone()),
+            other_files: SettingComparison::with(settings.file.clone()),
             polls: Polls::default(),
             lease_book: LeaseBook::new(settings.lease),
             failsafe: FailsafeState::new(
@@ -193,50 +192,6 @@ impl ZkSession {
                 group: settings.group.clone(),
             },
             dependencies,
-        }
-    }
-
-    /// Runs a future for as long as this connection lasts.
-    fn spawn(&self, future: impl Future<Output = Event> + 'static) {
-        if let Some(connection) = self.phase.connection() {
-            connection.spawn(future);
-        }
-    }
-
-    /// The session, if this keeper is online.
-    fn online(&self) -> Option<Rc<dyn Session>> {
-        self.phase.online().map(Online::session)
-    }
-
-    fn share(&mut self, name: &ClusterName) {
-        let unacknowledged = self.unacknowledged(name);
-        let Some(cluster) = self.clusters.get_mut(name) else {
-            return;
-        };
-        if !self.keepers.known() || !cluster.known() {
-            return;
-        }
-        cluster.unacknowledged.clone_from(&unacknowledged);
-        let state = SharedState {
-            published: cluster.published().cloned(),
-            version: cluster.version(),
-            reports: cluster.reports.clone(),
-            keepers: self.keepers.online(),
-            polls: self.polls_of(name),
-            relisting: self.keepers.relisting(),
-            leading: self.leading.leadership().cloned(),
-            unacknowledged,
-        };
-        (self.dependencies.shared)(name, state);
-    }
-
-    fn share_all(&mut self) {
-        let names: Vec<ClusterName> = self.clusters.names().cloned().collect();
-        for name in &names {
-            self.note_claim(name);
-        }
-        for name in names {
-            self.share(&name);
         }
     }
 }
@@ -297,4 +252,52 @@ impl StreamHandler<(u64, Event)> for ZkSession {
 
     /// The stream of one connection ends; the actor goes on.
     fn finished(&mut self, _: &mut Self::Context) {}
+}
+
+// === helpers ===
+
+impl ZkSession {
+    /// Runs a future for as long as this connection lasts.
+    fn spawn(&self, future: impl Future<Output = Event> + 'static) {
+        if let Some(connection) = self.phase.connection() {
+            connection.spawn(future);
+        }
+    }
+
+    /// The session, if this keeper is online.
+    fn online(&self) -> Option<Rc<dyn Session>> {
+        self.phase.online().map(Online::session)
+    }
+
+    fn share(&mut self, name: &ClusterName) {
+        let unacknowledged = self.unacknowledged(name);
+        let Some(cluster) = self.clusters.get_mut(name) else {
+            return;
+        };
+        if !self.keepers.known() || !cluster.known() {
+            return;
+        }
+        cluster.unacknowledged.clone_from(&unacknowledged);
+        let state = SharedState {
+            published: cluster.published().cloned(),
+            version: cluster.version(),
+            reports: cluster.reports.clone(),
+            keepers: self.keepers.online(),
+            polls: self.keepers.polls_of(name),
+            relisting: self.keepers.relisting(),
+            leading: self.leading.leadership().cloned(),
+            unacknowledged,
+        };
+        (self.dependencies.shared)(name, state);
+    }
+
+    fn share_all(&mut self) {
+        let names: Vec<ClusterName> = self.clusters.names().cloned().collect();
+        for name in &names {
+            self.note_claim(name);
+        }
+        for name in names {
+            self.share(&name);
+        }
+    }
 }

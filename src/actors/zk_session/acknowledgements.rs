@@ -9,7 +9,7 @@ use super::ZkSession;
 use super::decoded::stamp;
 use super::event::{Event, PAUSE, Survey};
 use crate::domain::lease::Unacknowledged;
-use crate::domain::node::{ClusterName, Generation, KeeperId, Moment};
+use crate::domain::node::{ClusterName, Generation, Moment};
 use crate::layout::paths;
 use crate::ports::coordination::{CoordinationError, Write};
 

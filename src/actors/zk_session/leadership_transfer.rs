@@ -77,9 +77,9 @@ impl ZkSession {
         let nodes = mentioned(state).filter(|node| Some(*node) != primary);
         let replicas: Vec<&NodeAddr> = nodes.collect();
         if *keeper == self.identity.me.id {
-            self.settings.own_bars_all(cluster, &replicas)
+            self.other_files.own_bars_all(cluster, &replicas)
         } else {
-            self.settings.bars_all(keeper, cluster, &replicas)
+            self.other_files.bars_all(keeper, cluster, &replicas)
         }
     }
 

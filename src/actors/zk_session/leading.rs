@@ -38,7 +38,7 @@ impl Leading {
     }
 
     pub(super) fn leads(&self) -> bool {
-        self.leading.leads()
+        self.leadership.is_some()
     }
 
     pub(super) fn epoch(&self) -> Option<Epoch> {

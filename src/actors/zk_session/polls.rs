@@ -10,28 +10,6 @@ use crate::domain::confirmation::PollState;
 use crate::domain::node::{ClusterName, KeeperId};
 
 impl ZkSession {
-    /// The questions and answers about one cluster, of each keeper online whose build has them.
-    pub(super) fn polls_of(&self, cluster: &ClusterName) -> BTreeMap<KeeperId, PollState> {
-        let announcements = self.keepers.announcements();
-        announcements
-            .filter_map(|(keeper, record)| {
-                let polls = record?.polls.as_ref()?;
-                Some((
-                    keeper.clone(),
-                    polls.get(cluster).cloned().unwrap_or_default(),
-                ))
-            })
-            .collect()
-    }
-
-    /// All questions and answers of a keeper, if it is online and its build has them.
-    pub(super) fn poll_states_of(
-        &self,
-        keeper: &KeeperId,
-    ) -> Option<&BTreeMap<ClusterName, PollState>> {
-        self.keepers.announcement(keeper)?.polls.as_ref()
-    }
-
     /// Tells the clusters for which the keeper's questions and answers differ from `before`.
     pub(super) fn share_polls(
         &mut self,
@@ -40,7 +18,7 @@ impl ZkSession {
     ) {
         let nothing = BTreeMap::new();
         let before = before.unwrap_or(&nothing);
-        let after = self.poll_states_of(keeper).unwrap_or(&nothing);
+        let after = self.keepers.polls_by(keeper).unwrap_or(&nothing);
         if before == after {
             return;
         }

@@ -41,7 +41,7 @@ impl ZkSession {
                 return tracing::debug!(%keeper, %error, "the settings of a keeper's file are not compared");
             }
         };
-        match self.settings.read(keeper, file.as_ref()) {
+        match self.other_files.read(keeper, file.as_ref()) {
             Some(SettingNews::Differ(differences)) => {
                 let settings = in_words(&differences, SHOWN).join("; ");
                 tracing::warn!(
@@ -59,7 +59,7 @@ impl ZkSession {
 
     /// The settings in which each keeper online differs from this keeper's file, in words.
     pub(super) fn setting_differences(&self) -> BTreeMap<String, Vec<String>> {
-        let differing = self.settings.differing();
+        let differing = self.other_files.differing();
         differing
             .filter(|(keeper, _)| self.keepers.is_online(keeper))
             .map(|(keeper, differences)| (keeper.to_string(), in_words(differences, SHOWN)))

@@ -13,6 +13,7 @@ use super::subject::{Reading, Subject};
 use crate::domain::keepers::cluster_copy::{Applied, News};
 use crate::domain::keepers::failsafe_member::FailsafeMember;
 use crate::domain::keepers::generations::Generations;
+use crate::domain::keepers::keeper_table::Presence;
 use crate::domain::keepers::record::KeeperRecord;
 use crate::domain::node::{ClusterName, KeeperId};
 use crate::domain::verdict::KeeperReport;
@@ -133,7 +134,7 @@ impl ZkSession {
     fn take(&mut self, subject: &Subject, reading: Reading) -> bool {
         match (subject, reading) {
             (Subject::Keepers, Reading::Children(children)) => {
-                let before = self.present();
+                let before = self.keepers.presence();
                 let now = self.dependencies.clock.now();
                 let listing = listing(children);
                 for keeper in self.keepers.listed(listing, &self.failsafe.group, now) {
@@ -143,9 +144,9 @@ impl ZkSession {
                 self.share_presence(before.as_ref());
             }
             (Subject::Keeper(keeper), Reading::Node(node)) => {
-                let before = self.present();
+                let before = self.keepers.presence();
                 let now = self.dependencies.clock.now();
-                let told = self.poll_states_of(keeper).cloned();
+                let told = self.keepers.polls_by(keeper).cloned();
                 let node = node.as_ref().map(stored::<KeeperRecord>);
                 if let Some(error) = node.as_ref().and_then(|it| it.content.as_ref().err()) {
                     tracing::warn!(%keeper, %error, "the announcement of a keeper");
@@ -216,14 +217,8 @@ impl ZkSession {
         true
     }
 
-    /// The keepers online, once they are known, and whether they are to be listed again.
-    fn present(&mut self) -> Option<(BTreeSet<KeeperId>, bool)> {
-        let known = self.keepers.complete() || self.keepers.known();
-        known.then(|| (self.keepers.online(), self.keepers.relisting()))
-    }
-
-    fn share_presence(&mut self, before: Option<&(BTreeSet<KeeperId>, bool)>) {
-        if self.present().as_ref() != before {
+    fn share_presence(&mut self, before: Option<&Presence>) {
+        if self.keepers.presence().as_ref() != before {
             self.share_all();
         }
     }

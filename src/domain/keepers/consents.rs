@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_consent_prolongs_the_end_of_a_silent_keeper_and_one_to_an_unknown_keeper_counts_too() {
+    fn consents_to_silent_and_to_unknown_keepers_prolong_the_wait_for_them() {
         let (b, c) = (KeeperId::new("b"), KeeperId::new("c"));
         let mut unacknowledged = Unacknowledged {
             expired_silently: [(b.clone(), at(1_000)), (c.clone(), at(1_000))].into(),

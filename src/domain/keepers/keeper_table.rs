@@ -22,6 +22,7 @@ use crate::domain::lease::outlasting;
 use crate::domain::node::{Generation, KeeperId, Moment};
 use crate::domain::silence::Acknowledged;
 
+mod announcements;
 mod unacknowledged;
 
 /// The keepers that may still hold a lease, and the keepers online.
@@ -76,6 +77,13 @@ struct Seen {
     confirmed: Generation,
     /// Whether the node is gone: then no newer heartbeat comes.
     gone: bool,
+}
+
+/// The keepers online, as far as that is known.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Presence {
+    online: BTreeSet<KeeperId>,
+    relisting: bool,
 }
 
 #[derive(Debug, Default)]
@@ -316,6 +324,15 @@ impl KeeperTable {
         self.complete_once
     }
 
+    /// The keepers online; `None` until all of them were read once.
+    pub fn presence(&mut self) -> Option<Presence> {
+        let known = self.complete() || self.known();
+        known.then(|| Presence {
+            online: self.online(),
+            relisting: self.relisting,
+        })
+    }
+
     /// Whether the keeper is online, as listed or read last.
     pub fn is_online(&self, keeper: &KeeperId) -> bool {
         self.online.contains_key(keeper)
@@ -335,18 +352,6 @@ impl KeeperTable {
     /// The ids of the keepers online.
     pub fn online(&self) -> BTreeSet<KeeperId> {
         self.online.keys().cloned().collect()
-    }
-
-    /// The announcements of the keepers online; `None` where one could not be read.
-    pub fn announcements(&self) -> impl Iterator<Item = (&KeeperId, Option<&KeeperRecord>)> {
-        self.online
-            .iter()
-            .map(|(keeper, online)| (keeper, online.record.as_ref()))
-    }
-
-    /// The announcement of a keeper that is online, if it could be read.
-    pub fn announcement(&self, keeper: &KeeperId) -> Option<&KeeperRecord> {
-        self.online.get(keeper)?.record.as_ref()
     }
 
     /// The version of the keeper's node, if that has not changed for *L + m*: then the keeper may be deposed.

@@ -101,3 +101,18 @@ fn it_is_complete_when_state_list_and_every_listed_report_were_read() {
     cluster.list(BTreeSet::new(), &me);
     assert!(cluster.reports.is_empty());
 }
+
+#[test]
+fn a_cluster_names_those_that_keepers_online_hold_because_of_it() {
+    let mut cluster = ClusterCopy::new(0);
+    let [a, b] = ["a", "b"].map(KeeperId::new);
+    for keeper in [&a, &b] {
+        let overlaps = KeeperReport {
+            overlaps: [(ClusterName::new("other"), BTreeSet::new())].into(),
+            ..KeeperReport::default()
+        };
+        cluster.reports.insert(keeper.clone(), overlaps);
+    }
+    let held = cluster.held(&[a.clone()].into());
+    assert_eq!(held, [(ClusterName::new("other"), [a].into())].into());
+}

@@ -77,7 +77,7 @@ fn the_process_of_every_keeper_on_the_list_is_asked_at_its_address() {
 }
 
 #[test]
-fn a_keeper_of_a_former_build_or_at_the_same_address_is_not_asked_and_counts_as_refusing() {
+fn a_keeper_that_cannot_be_asked_counts_as_one_that_refuses() {
     let shared = registration("a:1", Some(Nonce::drawn(2)));
     for b in [registration("b:1", None), shared] {
         let (mut failsafe, book) = member(b);
@@ -90,7 +90,7 @@ fn a_keeper_of_a_former_build_or_at_the_same_address_is_not_asked_and_counts_as_
 }
 
 #[test]
-fn a_keeper_goes_on_while_all_on_its_list_consent_and_it_knows_of_no_newer_state() {
+fn a_keeper_goes_on_while_all_on_its_list_consent_to_its_newest_state() {
     let (mut failsafe, mut book) = member(b());
     assert_eq!(failsafe.consented_until(&book, at(800)), None);
     let late = failsafe.why_over(&book, false, at(900)).to_string();
