@@ -42,10 +42,11 @@ fn the_unit_gives_the_keeper_little_more_than_sockets() {
 #[test]
 fn systemd_understands_every_line_of_the_unit() {
     if let Some((_, said)) = analyze(&["verify"]) {
-        // The keeper's program need not be installed here.
+        // The keeper's program need not be installed here. A fault of a line comes with the path, others with the name.
+        let name = "redis-keeper.service";
         let other = said
             .lines()
-            .filter(|line| line.contains(UNIT) && !line.contains("is not executable"));
+            .filter(|line| line.contains(name) && !line.contains("is not executable"));
         assert_eq!(other.collect::<Vec<_>>(), [""; 0], "{said}");
     }
 }

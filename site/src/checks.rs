@@ -1,6 +1,7 @@
 //! An impatient client: it asks every keeper about every node, over and over.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub struct Yes {
 /// Asks until dropped, and keeps every yes.
 pub struct Checks {
     yeses: Arc<Mutex<Vec<Yes>>>,
+    /// How many other answers came from keepers that have the cluster.
+    others: Arc<AtomicUsize>,
     asking: JoinSet<()>,
 }
 
@@ -41,16 +44,22 @@ impl Checks {
     /// Begins to ask all `keepers` about all `nodes` of `cluster`.
     pub fn start(keepers: &[Keeper], cluster: &str, nodes: &[&Redis]) -> Self {
         let yeses = Arc::<Mutex<Vec<Yes>>>::default();
+        let others = Arc::<AtomicUsize>::default();
         let mut asking = JoinSet::new();
         for keeper in keepers {
             for node in nodes {
                 let (at, node) = (keeper.http(), node.node());
                 let url = format!("http://{at}/cluster/{cluster}/is-writable/{node}");
-                let ask = ask(url, keeper.id().to_owned(), node, Arc::clone(&yeses));
+                let heard = (Arc::clone(&yeses), Arc::clone(&others));
+                let ask = ask(url, keeper.id().to_owned(), node, heard);
                 asking.spawn_on(ask, BACKGROUND.handle());
             }
         }
-        Self { yeses, asking }
+        Self {
+            yeses,
+            others,
+            asking,
+        }
     }
 
     /// Stops asking, and asserts that no keeper called `old` writable once any keeper had called another node
@@ -91,9 +100,13 @@ impl Checks {
     /// Asserts that no node was called writable so far.
     ///
     /// # Panics
-    /// If a node was.
+    /// If a node was, or if no keeper answered.
     pub fn assert_none(&self) {
         let yeses = open(&self.yeses);
+        assert!(
+            self.others.load(Ordering::Relaxed) > 0,
+            "no keeper answered"
+        );
         assert!(yeses.is_empty(), "{:?}", yeses.first());
     }
 
@@ -129,7 +142,12 @@ fn open(yeses: &Mutex<Vec<Yes>>) -> MutexGuard<'_, Vec<Yes>> {
     yeses.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn ask(url: String, keeper: String, node: Node, yeses: Arc<Mutex<Vec<Yes>>>) {
+async fn ask(
+    url: String,
+    keeper: String,
+    node: Node,
+    (yeses, others): (Arc<Mutex<Vec<Yes>>>, Arc<AtomicUsize>),
+) {
     let client = reqwest::Client::builder()
         .no_proxy()
         .timeout(Duration::from_secs(2))
@@ -137,20 +155,24 @@ async fn ask(url: String, keeper: String, node: Node, yeses: Arc<Mutex<Vec<Yes>>
         .expect("an HTTP client");
     loop {
         let asked = Instant::now();
-        if let Ok(answer) = client.get(&url).send().await
-            && answer.status() == 200
-        {
-            let answered = Instant::now();
-            // An answer that does not arrive whole counts for nothing.
-            if let Ok(body) = answer.json::<Value>().await {
-                open(&yeses).push(Yes {
-                    keeper: keeper.clone(),
-                    node: node.clone(),
-                    generation: body["generation"].as_u64().unwrap_or_default(),
-                    asked,
-                    answered,
-                });
+        match client.get(&url).send().await {
+            Ok(answer) if answer.status() == 200 => {
+                let answered = Instant::now();
+                // An answer that does not arrive whole counts for nothing.
+                if let Ok(body) = answer.json::<Value>().await {
+                    open(&yeses).push(Yes {
+                        keeper: keeper.clone(),
+                        node: node.clone(),
+                        generation: body["generation"].as_u64().unwrap_or_default(),
+                        asked,
+                        answered,
+                    });
+                }
             }
+            Ok(answer) if answer.status() != 404 => {
+                others.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => {}
         }
         sleep(PAUSE).await;
     }

@@ -118,7 +118,10 @@ proptest! {
         name in "(CLUSTERS__(CLUSTER_1|X)__)?(REST_PORT|ZK_QUORUM|NODES|TICK_SECONDS|REDIS_TLS|CLUSTERS|[A-Z_]{0,8})",
         text in "\\PC{0,12}|NaN|inf|-1|\\[.{0,5}\\]",
     ) {
-        let _ = parse(COMPAT, &[(&format!("REDIS_KEEPER_{name}"), &text)]);
+        let variable = format!("REDIS_KEEPER_{name}");
+        if let Err(error) = parse(COMPAT, &[(&variable, &text)]) {
+            prop_assert!(error.to_string().contains(&variable), "{error}");
+        }
     }
 
     #[test]

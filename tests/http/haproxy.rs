@@ -65,7 +65,7 @@ async fn no_one_keeper_missing_frozen_or_without_a_lease_is_felt() {
 }
 
 #[actix_web::test]
-async fn without_any_lease_nothing_is_writable_and_what_is_readable_stays() {
+async fn keepers_that_are_not_ready_are_asked_and_without_a_lease_nothing_is_writable() {
     let site = Site::start("127.77.2").await;
     for keeper in 0..site.keepers.len() {
         site.keepers[keeper].fake.set_ready(false);

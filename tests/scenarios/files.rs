@@ -104,7 +104,7 @@ async fn a_keeper_whose_file_lacks_the_primary_cuts_no_writer_when_it_leads() {
 }
 
 #[tokio::test]
-async fn a_keeper_with_another_name_for_the_cluster_delays_no_failover() {
+async fn a_keeper_with_another_cluster_name_calls_nothing_writable_and_delays_nothing() {
     let net = Net::fleet().await;
     let zookeeper = ZooKeeper::shared().await;
     let prefix = zookeeper.prefix("called_otherwise");
