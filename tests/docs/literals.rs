@@ -15,12 +15,13 @@ pub(crate) fn files(folder: &str, wanted: &dyn Fn(&str) -> bool) -> Vec<String> 
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut texts = Vec::new();
     for entry in fs::read_dir(root.join(folder)).expect("a folder of this repository") {
-        let name = entry.expect("a readable folder").file_name();
-        let path = format!("{folder}/{}", name.to_string_lossy());
-        if root.join(&path).is_dir() {
+        let file = entry.expect("a readable folder").path();
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let path = format!("{folder}/{name}");
+        if file.is_dir() {
             texts.extend(files(&path, wanted));
-        } else if path.ends_with(".rs") && wanted(&path) {
-            texts.push(fs::read_to_string(root.join(path)).expect("a readable source"));
+        } else if file.extension().is_some_and(|it| it == "rs") && wanted(&path) {
+            texts.push(fs::read_to_string(file).expect("a readable source"));
         }
     }
     texts
