@@ -52,6 +52,9 @@ impl LeaderDeficit {
         let Some(report) = reports.get(keeper) else {
             return lacks;
         };
+        if report.lacks_nothing() {
+            return lacks;
+        }
         let published: BTreeSet<&NodeAddr> = state.into_iter().flat_map(mentioned).collect();
         if report.absent {
             let has_it = |keeper| reports.get(keeper).is_none_or(|report| !report.absent);

@@ -88,17 +88,22 @@ impl FileSettings {
 }
 
 impl FileSettings {
-    fn bars_all(&self, cluster: &ClusterName, nodes: &[&NodeAddr]) -> bool {
+    fn bars_all<'a>(
+        &self,
+        cluster: &ClusterName,
+        nodes: impl Iterator<Item = &'a NodeAddr>,
+    ) -> bool {
         let settings = self.clusters.get(cluster);
         let priorities = settings.and_then(|it| it.get(PRIORITY));
         let Some(priorities) = priorities.filter(|it| it.contains(" = 0")) else {
             return false;
         };
-        let barred = |node: &&NodeAddr| {
+        let barred = |node: &NodeAddr| {
             let zero = format!("{node} = 0");
             priorities.split(", ").any(|it| it == zero)
         };
-        !nodes.is_empty() && nodes.iter().all(barred)
+        let mut nodes = nodes.peekable();
+        nodes.peek().is_some() && nodes.all(barred)
     }
 }
 
@@ -160,14 +165,23 @@ impl SettingComparison {
 
     /// Whether the file of `keeper` gives priority 0 to each of these `nodes`, so that none of them may take over.
     /// `false` if that keeper publishes no settings.
-    pub fn bars_all(&self, keeper: &KeeperId, cluster: &ClusterName, nodes: &[&NodeAddr]) -> bool {
+    pub fn bars_all<'a>(
+        &self,
+        keeper: &KeeperId,
+        cluster: &ClusterName,
+        nodes: impl Iterator<Item = &'a NodeAddr>,
+    ) -> bool {
         self.files
             .get(keeper)
             .is_some_and(|file| file.bars_all(cluster, nodes))
     }
 
     /// The same for this keeper's own file.
-    pub fn own_bars_all(&self, cluster: &ClusterName, nodes: &[&NodeAddr]) -> bool {
+    pub fn own_bars_all<'a>(
+        &self,
+        cluster: &ClusterName,
+        nodes: impl Iterator<Item = &'a NodeAddr>,
+    ) -> bool {
         self.own.bars_all(cluster, nodes)
     }
 
@@ -235,7 +249,7 @@ mod tests {
             };
             let nodes: Vec<NodeAddr> = nodes.iter().map(|host| NodeAddr::new(*host, 1)).collect();
             let comparison = SettingComparison::with(file);
-            comparison.own_bars_all(&cluster, &nodes.iter().collect::<Vec<_>>())
+            comparison.own_bars_all(&cluster, nodes.iter())
         };
         assert!(bars("a:1 = 0, b:1 = 0", &["a", "b"]));
         assert!(bars("a:1 = 50, b:1 = 0", &["b"]));

@@ -79,6 +79,11 @@ impl KeeperReport {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Whether the keeper probes all nodes of the cluster, reads each, and votes none down.
+    pub fn lacks_nothing(&self) -> bool {
+        !self.absent && self.unprobed.is_empty() && self.votes.is_empty() && self.unread.is_empty()
+    }
 }
 
 /// The online keepers that probe the node. A keeper that does not report otherwise probes it.

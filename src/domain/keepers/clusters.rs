@@ -144,13 +144,20 @@ impl Clusters {
         counts: impl Fn(&ClusterName) -> bool,
         bars: impl Fn(&KeeperId, &ClusterName, Option<&Published>) -> bool,
     ) -> DeficitComparison {
-        let counted: Vec<_> = self.iter().filter(|(name, _)| counts(name)).collect();
+        let lack = |keeper: &KeeperId, name: &ClusterName, copy: &ClusterCopy| LeaderDeficit {
+            barred: usize::from(bars(keeper, name, copy.published())),
+            ..LeaderDeficit::of(keeper, online, &copy.reports, copy.published())
+        };
+        // Whether a cluster counts is looked up only where something is lacking: in next to no cluster.
         let lacks = |keeper: &KeeperId| -> LeaderDeficit {
-            let lacks = counted.iter().map(|(name, copy)| LeaderDeficit {
-                barred: usize::from(bars(keeper, name, copy.published())),
-                ..LeaderDeficit::of(keeper, online, &copy.reports, copy.published())
-            });
-            lacks.sum()
+            let lacks = self
+                .iter()
+                .map(|(name, copy)| (name, lack(keeper, name, copy)));
+            let lacks = lacks.filter(|(_, lack)| *lack != LeaderDeficit::default());
+            lacks
+                .filter(|(name, _)| counts(name))
+                .map(|(_, lack)| lack)
+                .sum()
         };
         let own = lacks(me);
         if own == LeaderDeficit::default() {
