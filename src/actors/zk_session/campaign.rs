@@ -32,13 +32,14 @@ impl ZkSession {
     pub(super) fn latch_read(&mut self, names: Vec<String>) {
         let mut latches = Vec::new();
         for name in names {
-            match paths::latch_name(&name) {
-                Some(latch) => latches.push(latch),
+            if let Some(latch) = paths::latch_name(&name) {
+                latches.push(latch);
+            } else {
                 // A keeper of the older program in this latch stays behind this keeper for as long as this keeper lives.
-                None => tracing::error!(
+                tracing::error!(
                     name,
                     "another program takes part in the leader latch: stop it"
-                ),
+                );
             }
         }
         if let Some(online) = self.phase.online_mut() {

@@ -115,8 +115,8 @@ impl FailsafeState {
         if let Some((one, other)) = self.two_sharing(&members) {
             return Err(ConsentRefusal::SharedAddress(one, other));
         }
-        let asker = request.from.clone();
-        self.consents.give(asker, request.session, settings, now);
+        self.consents
+            .give(request.from.clone(), request.session, settings, now);
         Ok(self.me.clone())
     }
 

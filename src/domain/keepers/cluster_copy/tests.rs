@@ -8,6 +8,7 @@ fn published(generation: u64) -> Published {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a read gives an option")]
 fn node(generation: u64, version: i32, created: i64) -> Option<Stored<Option<Published>>> {
     Some(Stored {
         stamp: Stamp {

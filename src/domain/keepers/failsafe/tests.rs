@@ -24,6 +24,7 @@ fn ids(names: &[&str]) -> BTreeSet<KeeperId> {
 }
 
 /// The registration of a keeper that asks `a` and `b`.
+#[expect(clippy::unnecessary_wraps, reason = "a read gives an option")]
 fn registration(rest: &str, nonce: Option<Nonce>) -> Option<Stored<FailsafeMember>> {
     let content = FailsafeMember {
         rest: rest.to_owned(),

@@ -25,6 +25,7 @@ fn node(asks: Option<&[&str]>, version: i32) -> Option<Stored<FailsafeMember>> {
     written(registration(asks), version)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a read gives an option")]
 fn written(registration: FailsafeMember, version: i32) -> Option<Stored<FailsafeMember>> {
     Some(Stored {
         stamp: Stamp {

@@ -43,6 +43,7 @@ mod tests {
     use crate::domain::keepers::stored::{Stamp, Stored};
     use crate::domain::node::{Generation, Moment};
 
+    #[expect(clippy::unnecessary_wraps, reason = "a read gives an option")]
     fn announced(polls: Option<BTreeMap<ClusterName, PollState>>) -> Option<Stored<KeeperRecord>> {
         let record = KeeperRecord {
             rest: "there:1".to_owned(),

@@ -20,6 +20,7 @@ fn stamp(session: i64, version: i32) -> Stamp {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a read gives an option")]
 fn node(session: i64, version: i32, acknowledged: u64) -> Option<Stored<KeeperRecord>> {
     let record = KeeperRecord {
         rest: String::new(),
