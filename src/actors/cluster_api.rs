@@ -45,11 +45,20 @@ pub enum ProxyCheck {
     Proxy {
         /// The name of the HAProxy.
         proxy: Proxy,
-        /// Whether the HAProxy sends clients to the node at the moment of the check.
-        up: bool,
+        /// How the HAProxy sees the node at the moment of the check.
+        state: ProxyState,
     },
     /// A HAProxy that does not name itself. Unnamed HAProxies cannot be told apart, so no DOWN of theirs counts.
     Unnamed,
+}
+
+/// How a HAProxy sees a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyState {
+    /// The HAProxy may send clients to the node.
+    Up,
+    /// The HAProxy sends no client to the node.
+    Down,
 }
 
 /// The questions about a node.
@@ -243,8 +252,8 @@ pub struct ProxyView {
     pub proxy: Proxy,
     /// The node.
     pub node: NodeAddr,
-    /// Whether the HAProxy sends clients to the node.
-    pub up: bool,
+    /// How the HAProxy saw the node.
+    pub state: ProxyState,
     /// When the HAProxy reported this.
     pub at: Moment,
     /// The other node after which HAProxy names its server, if any. The answer to such a check is "no".

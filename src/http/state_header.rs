@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use actix_web::http::header::HeaderMap;
 
-use crate::actors::cluster_api::{NodeRef, ProxyCheck};
+use crate::actors::cluster_api::{NodeRef, ProxyCheck, ProxyState};
 use crate::domain::drain::Proxy;
 
 /// The name of the header.
@@ -81,9 +81,9 @@ impl ServerState<'_> {
 
     fn proxy(&self, address: Option<IpAddr>) -> Option<ProxyCheck> {
         let name = self.haproxy.filter(|name| !name.is_empty())?;
-        let up = match self.state.split_whitespace().next()? {
-            "UP" | "NOLB" => true,
-            "DOWN" | "MAINT" => false,
+        let state = match self.state.split_whitespace().next()? {
+            "UP" | "NOLB" => ProxyState::Up,
+            "DOWN" | "MAINT" => ProxyState::Down,
             _ => return None,
         };
         let proxy = Proxy {
@@ -91,7 +91,7 @@ impl ServerState<'_> {
             backend: self.backend?.to_owned(),
             address,
         };
-        Some(ProxyCheck::Proxy { proxy, up })
+        Some(ProxyCheck::Proxy { proxy, state })
     }
 }
 
@@ -181,29 +181,28 @@ mod tests {
         super::parse(value).map(|said| said.node())
     }
 
-    /// The name of the HAProxy in this value, and whether it sends clients to the server.
-    fn proxy_check(value: &str) -> Option<(String, bool)> {
+    /// The name of the HAProxy in this value, and how it sees the server.
+    fn proxy_check(value: &str) -> Option<(String, ProxyState)> {
         let said = super::parse(value.as_bytes()).unwrap();
         match said.proxy_check(Some([10, 0, 0, 9].into())) {
-            ProxyCheck::Proxy { proxy, up } => Some((proxy.to_string(), up)),
+            ProxyCheck::Proxy { proxy, state } => Some((proxy.to_string(), state)),
             ProxyCheck::Unnamed => None,
         }
     }
 
     #[test]
     fn a_haproxy_says_who_it_is_and_whether_it_sends_clients() {
-        for (state, up) in [
-            ("UP", true),
-            ("UP 1/3", true),
-            ("NOLB 1/2", true),
-            ("DOWN", false),
-            ("DOWN 2/3", false),
-            ("MAINT", false),
+        for (said, state) in [
+            ("UP", ProxyState::Up),
+            ("UP 1/3", ProxyState::Up),
+            ("NOLB 1/2", ProxyState::Up),
+            ("DOWN", ProxyState::Down),
+            ("DOWN 2/3", ProxyState::Down),
+            ("MAINT", ProxyState::Down),
         ] {
-            let value =
-                format!("{state}; address=10.0.0.1; port=1; name=b/s; node=lb1; weight=1/1");
-            let expected = ("lb1/b at 10.0.0.9".to_owned(), up);
-            assert_eq!(proxy_check(&value), Some(expected), "{state}");
+            let value = format!("{said}; address=10.0.0.1; port=1; name=b/s; node=lb1; weight=1/1");
+            let expected = ("lb1/b at 10.0.0.9".to_owned(), state);
+            assert_eq!(proxy_check(&value), Some(expected), "{said}");
         }
     }
 
@@ -247,13 +246,13 @@ mod tests {
     #[test]
     fn the_header_of_every_haproxy_since_2_2_is_read() {
         let end = "; name=b/s:1; node=lb1; weight=1/3; scur=13/22; qcur=0";
-        for (state, up) in [
-            ("DOWN", Some(false)),
-            ("DOWN 1/2", Some(false)),
-            ("UP 2/3", Some(true)),
-            ("UP", Some(true)),
-            ("NOLB 2/3", Some(true)),
-            ("NOLB", Some(true)),
+        for (said, state) in [
+            ("DOWN", Some(ProxyState::Down)),
+            ("DOWN 1/2", Some(ProxyState::Down)),
+            ("UP 2/3", Some(ProxyState::Up)),
+            ("UP", Some(ProxyState::Up)),
+            ("NOLB 2/3", Some(ProxyState::Up)),
+            ("NOLB", Some(ProxyState::Up)),
             ("no check", None),
         ] {
             for (place, address) in [
@@ -262,9 +261,9 @@ mod tests {
                 ("; address=unix; port=", None),
             ] {
                 for slow in ["", "; throttle=7%"] {
-                    let value = format!("{state}{place}{end}{slow}");
+                    let value = format!("{said}{place}{end}{slow}");
                     assert_eq!(parse(value.as_bytes()), Ok(node(Some("s:1"), address)));
-                    let expected = up.map(|up| ("lb1/b at 10.0.0.9".to_owned(), up));
+                    let expected = state.map(|state| ("lb1/b at 10.0.0.9".to_owned(), state));
                     assert_eq!(proxy_check(&value), expected, "{value}");
                 }
             }

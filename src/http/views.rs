@@ -13,7 +13,7 @@ pub(super) use self::node::node;
 use self::node::node_view;
 use super::backend::ChildReport;
 use crate::actors::cluster_api::{
-    CheckAnswer, ClusterStatus, ClusterView, ProxyView, Question, Ruling,
+    CheckAnswer, ClusterStatus, ClusterView, ProxyState, ProxyView, Question, Ruling,
 };
 use crate::actors::messages::{FailsafeReport, KeeperAnnouncement, SessionReport};
 use crate::domain::authority::Authority;
@@ -174,7 +174,10 @@ fn proxy(view: &ProxyView, now: Moment) -> Value {
         "backend": view.proxy.backend,
         "address": view.proxy.address.map(|address| address.to_string()),
         "node": view.node.to_string(),
-        "state": if view.up { "UP" } else { "DOWN" },
+        "state": match view.state {
+            ProxyState::Up => "UP",
+            ProxyState::Down => "DOWN",
+        },
         "age-seconds": seconds(now.since(view.at)),
         "named": view.named.as_ref().map(ToString::to_string),
     })

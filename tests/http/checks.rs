@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis_keeper::actors::cluster_api::{ProxyCheck, Question, Reason};
+use redis_keeper::actors::cluster_api::{ProxyCheck, ProxyState, Question, Reason};
 use redis_keeper::domain::node::Moment;
 use redis_keeper::http::backend::ANSWER_TIMEOUT;
 use serde_json::{Value, json};
@@ -44,14 +44,17 @@ async fn the_actor_learns_which_haproxy_asks_and_how_it_sees_the_server() {
     let fake = Arc::new(Fake::healthy());
     let server = served(Arc::clone(&fake));
     server.check("/cluster/cluster-1/is-writable").await;
-    let named = |up: bool| match fake.last_asker() {
-        Some(ProxyCheck::Proxy { proxy, up: says }) if says == up => proxy.to_string(),
+    let named = |state| match fake.last_asker() {
+        Some(ProxyCheck::Proxy { proxy, state: said }) if said == state => proxy.to_string(),
         other => panic!("{other:?}"),
     };
-    assert_eq!(named(true), "lb1/cluster-1-writable at 127.0.0.1");
+    assert_eq!(named(ProxyState::Up), "lb1/cluster-1-writable at 127.0.0.1");
     let down = STATE.replace("UP 1/3", "DOWN");
     server.get("/cluster/cluster-1/is-writable", &down).await;
-    assert_eq!(named(false), "lb1/cluster-1-writable at 127.0.0.1");
+    assert_eq!(
+        named(ProxyState::Down),
+        "lb1/cluster-1-writable at 127.0.0.1"
+    );
     for (path, proxy_check) in [
         ("is-readable", None),
         ("is-readable/10.0.0.1:6379", None),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis_keeper::actors::cluster_api::{ProxyCheck, Reason};
+use redis_keeper::actors::cluster_api::{ProxyCheck, ProxyState, Reason};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::fake::Fake;
@@ -108,7 +108,10 @@ async fn options_answers_as_head_does_whatever_that_is() {
     assert_eq!(reply.code, 200);
     assert!(matches!(
         fake.last_asker(),
-        Some(ProxyCheck::Proxy { up: true, .. })
+        Some(ProxyCheck::Proxy {
+            state: ProxyState::Up,
+            ..
+        })
     ));
 }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis_keeper::actors::cluster_api::{ProxyCheck, Ruling};
+use redis_keeper::actors::cluster_api::{ProxyCheck, ProxyState, Ruling};
 use redis_keeper::domain::drain::Proxy;
 use redis_keeper::domain::node::{ClusterName, NodeAddr};
 use tokio::time::sleep;
@@ -102,7 +102,8 @@ impl Worker {
             address: None,
         };
         let asker = Arc::new(if self.named {
-            ProxyCheck::Proxy { proxy, up }
+            let state = if up { ProxyState::Up } else { ProxyState::Down };
+            ProxyCheck::Proxy { proxy, state }
         } else {
             ProxyCheck::Unnamed
         });

@@ -76,6 +76,7 @@ pub(super) fn tell(cluster: &ClusterName, found: &Contradiction, proxy_check: Op
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::actors::cluster_api::ProxyState;
 
     fn at(seconds: u64) -> Moment {
         Moment(Duration::from_secs(seconds))
@@ -87,7 +88,8 @@ mod tests {
             backend: "writes".to_owned(),
             address: None,
         };
-        ProxyCheck::Proxy { proxy, up: true }
+        let state = ProxyState::Up;
+        ProxyCheck::Proxy { proxy, state }
     }
 
     #[test]

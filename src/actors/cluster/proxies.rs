@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::actors::cluster_api::{ProxyCheck, ProxyView};
+use crate::actors::cluster_api::{ProxyCheck, ProxyState, ProxyView};
 use crate::domain::drain::{Proxy, ProxyReport};
 use crate::domain::node::{Generation, Moment, NodeAddr};
 
@@ -24,15 +24,15 @@ pub(super) struct Proxies {
 
 #[derive(Debug, Default)]
 struct RecentProxies {
-    said: BTreeMap<Proxy, ProxyState>,
+    said: BTreeMap<Proxy, Said>,
     /// When the last check came that could not be noted: without a name, or beyond the space.
     overflowed_at: Option<Moment>,
 }
 
-/// The last state that one HAProxy reported.
+/// The last state that one HAProxy reported, and when.
 #[derive(Debug, Clone, Copy)]
-struct ProxyState {
-    up: bool,
+struct Said {
+    state: ProxyState,
     at: Moment,
 }
 
@@ -50,13 +50,13 @@ impl Proxies {
         let Some(recent_proxies) = self.of.get_mut(node) else {
             return false;
         };
-        let (proxy, up) = match proxy_check {
+        let (proxy, state) = match proxy_check {
             ProxyCheck::Unnamed => return recent_proxies.overflowed(now),
-            ProxyCheck::Proxy { proxy, up } => (proxy, *up),
+            ProxyCheck::Proxy { proxy, state } => (proxy, *state),
         };
-        let fresh = recent_proxies.note(proxy, ProxyState { up, at: now });
+        let fresh = recent_proxies.note(proxy, Said { state, at: now });
         let changed = match &mut self.told {
-            Some((told, heard)) if told == node && !up => {
+            Some((told, heard)) if told == node && state == ProxyState::Down => {
                 // The earlier checks of this HAProxy may have gone to another keeper.
                 let news = heard.down.len() < MOST && !heard.down.contains(proxy);
                 if news {
@@ -134,7 +134,7 @@ impl Proxies {
             .map(|(node, (proxy, said))| ProxyView {
                 proxy: proxy.clone(),
                 node: node.clone(),
-                up: said.up,
+                state: said.state,
                 at: said.at,
                 named: None,
             })
@@ -153,14 +153,14 @@ impl RecentProxies {
     ///
     /// If there is no room, the check only counts as one more than are remembered. The remembered HAProxies keep
     /// their place while they ask. So they are news only once, however many ask.
-    fn note(&mut self, proxy: &Proxy, said: ProxyState) -> bool {
+    fn note(&mut self, proxy: &Proxy, said: Said) -> bool {
         // A known HAProxy is not copied: nearly every check comes from one.
         if let Some(known) = self.said.get_mut(proxy) {
             let before = std::mem::replace(known, said);
             return said.at.since(before.at) >= REMEMBERED;
         }
         if self.said.len() >= MOST {
-            let recent = |known: &mut ProxyState| said.at.since(known.at) < REMEMBERED;
+            let recent = |known: &mut Said| said.at.since(known.at) < REMEMBERED;
             self.said.retain(|_, known| recent(known));
         }
         if self.said.len() >= MOST {
@@ -173,6 +173,7 @@ impl RecentProxies {
 
 #[cfg(test)]
 mod tests {
+    use super::ProxyState::{Down, Up};
     use super::*;
 
     const N: Generation = Generation(4);
@@ -194,10 +195,10 @@ mod tests {
         }
     }
 
-    fn asks(proxies: &mut Proxies, name: &str, up: bool, now: u64) -> bool {
+    fn asks(proxies: &mut Proxies, name: &str, state: ProxyState, now: u64) -> bool {
         let proxy_check = ProxyCheck::Proxy {
             proxy: proxy(name),
-            up,
+            state,
         };
         proxies.note_check(&a(), &proxy_check, at(now))
     }
@@ -214,17 +215,17 @@ mod tests {
     #[test]
     fn a_haproxy_counts_as_down_once_it_has_said_so_after_the_leader_asked() {
         let mut proxies = Proxies::default();
-        asks(&mut proxies, "lb1", true, 1_000);
+        asks(&mut proxies, "lb1", Up, 1_000);
         // A keeper that had not applied the withdrawal may have called the node writable since.
-        asks(&mut proxies, "lb2", false, 1_100);
+        asks(&mut proxies, "lb2", Down, 1_100);
         assert_eq!(proxies.report(), None);
         proxies.listen(Some((&a(), N)), DRAIN, at(1_200));
         assert_eq!(told(&proxies), [vec!["lb1", "lb2"], vec![]]);
 
-        assert!(!asks(&mut proxies, "lb1", true, 1_300), "nothing new");
-        assert!(asks(&mut proxies, "lb1", false, 1_500));
-        assert!(!asks(&mut proxies, "lb1", false, 1_700), "told already");
-        assert!(asks(&mut proxies, "lb3", false, 1_700), "another heard it");
+        assert!(!asks(&mut proxies, "lb1", Up, 1_300), "nothing new");
+        assert!(asks(&mut proxies, "lb1", Down, 1_500));
+        assert!(!asks(&mut proxies, "lb1", Down, 1_700), "told already");
+        assert!(asks(&mut proxies, "lb3", Down, 1_700), "another heard it");
         proxies.listen(Some((&a(), N)), DRAIN, at(1_800));
         assert_eq!(told(&proxies), [vec!["lb2"], vec!["lb1", "lb3"]]);
         proxies.listen(None, DRAIN, at(2_000));
@@ -234,9 +235,9 @@ mod tests {
     #[test]
     fn another_withdrawal_is_listened_for_anew() {
         let mut proxies = Proxies::default();
-        asks(&mut proxies, "lb1", true, 1_000);
+        asks(&mut proxies, "lb1", Up, 1_000);
         proxies.listen(Some((&a(), N)), DRAIN, at(1_000));
-        asks(&mut proxies, "lb1", false, 1_200);
+        asks(&mut proxies, "lb1", Down, 1_200);
         proxies.listen(Some((&a(), Generation(6))), DRAIN, at(1_400));
         assert_eq!(told(&proxies), [vec!["lb1"], vec![]]);
     }
@@ -244,11 +245,11 @@ mod tests {
     #[test]
     fn who_asked_longer_ago_than_a_haproxy_takes_to_act_or_about_another_node_is_not_told() {
         let mut proxies = Proxies::default();
-        asks(&mut proxies, "gone", true, 1_000);
-        asks(&mut proxies, "lb1", true, 1_001);
+        asks(&mut proxies, "gone", Up, 1_000);
+        asks(&mut proxies, "lb1", Up, 1_001);
         let proxy_check = ProxyCheck::Proxy {
             proxy: proxy("lb2"),
-            up: true,
+            state: Up,
         };
         proxies.note_check(&NodeAddr::new("b", 1), &proxy_check, at(2_000));
         proxies.listen(Some((&a(), N)), DRAIN, at(2_200));
@@ -258,11 +259,11 @@ mod tests {
     #[test]
     fn what_others_say_of_another_node_changes_nothing_that_is_told() {
         let mut proxies = Proxies::default();
-        asks(&mut proxies, "lb1", true, 1_000);
+        asks(&mut proxies, "lb1", Up, 1_000);
         proxies.listen(Some((&a(), N)), DRAIN, at(1_000));
         let proxy_check = ProxyCheck::Proxy {
             proxy: proxy("lb1"),
-            up: false,
+            state: Down,
         };
         let b = NodeAddr::new("b", 1);
         assert!(
@@ -294,7 +295,7 @@ mod tests {
     fn memory_is_bounded_and_that_some_were_forgotten_is_told_for_as_long_as_it_matters() {
         let mut proxies = Proxies::default();
         for number in 0..=MOST {
-            asks(&mut proxies, &format!("lb{number}"), true, 1_000);
+            asks(&mut proxies, &format!("lb{number}"), Up, 1_000);
         }
         assert_eq!(proxies.views(at(1_000)).len(), MOST);
         let (lately, overflowed) = proxies.lately(at(1_000));
@@ -311,7 +312,7 @@ mod tests {
         let mut news = |from: usize, now| {
             let names = (from..from + 3 * MOST).map(|number| format!("lb{number}"));
             names
-                .filter(|name| asks(&mut proxies, name, true, now))
+                .filter(|name| asks(&mut proxies, name, Up, now))
                 .count()
         };
         assert_eq!(news(0, 1_000), MOST + 1, "and that there are more");
@@ -328,15 +329,15 @@ mod tests {
     #[test]
     fn who_has_not_asked_for_a_while_is_not_shown_nor_told_of_and_is_news_when_it_asks_again() {
         let mut proxies = Proxies::default();
-        assert!(asks(&mut proxies, "lb1", true, 1_000));
-        assert!(asks(&mut proxies, "lb2", false, 2_000));
+        assert!(asks(&mut proxies, "lb1", Up, 1_000));
+        assert!(asks(&mut proxies, "lb2", Down, 2_000));
         let (lately, overflowed) = proxies.lately(at(2_000));
         assert_eq!((names(&lately), overflowed), (vec!["lb1", "lb2"], false));
         assert_eq!(names(&proxies.lately(at(11_000)).0), ["lb2"]);
         let shown = proxies.views(at(11_000));
-        let shown: Vec<_> = shown.iter().map(|it| (&*it.proxy.name, it.up)).collect();
-        assert_eq!(shown, [("lb2", false)]);
-        assert!(!asks(&mut proxies, "lb2", false, 11_900), "heard lately");
-        assert!(asks(&mut proxies, "lb1", true, 12_000));
+        let shown: Vec<_> = shown.iter().map(|it| (&*it.proxy.name, it.state)).collect();
+        assert_eq!(shown, [("lb2", Down)]);
+        assert!(!asks(&mut proxies, "lb2", Down, 11_900), "heard lately");
+        assert!(asks(&mut proxies, "lb1", Up, 12_000));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use redis_keeper::actors::cluster_api::{ClusterView, NodeView, ProxyView, Reason};
+use redis_keeper::actors::cluster_api::{ClusterView, NodeView, ProxyState, ProxyView, Reason};
 use redis_keeper::domain::drain::Proxy;
 use redis_keeper::domain::election::Ineligibility as Ineligible;
 use redis_keeper::domain::explain::{Explanation, Successor};
@@ -36,7 +36,7 @@ pub(super) fn cluster_view() -> ClusterView {
                 address: Some([10, 0, 0, 9].into()),
             },
             node: primary(),
-            up: true,
+            state: ProxyState::Up,
             at: LAST_ALIVE,
             named: None,
         }],
