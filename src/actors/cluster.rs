@@ -26,9 +26,8 @@ use crate::domain::brake::Primaries;
 use crate::domain::claims::Claims;
 use crate::domain::confirmation::PollState;
 use crate::domain::facts::NodeObservation;
-use crate::domain::files::Difference;
 use crate::domain::lease::Lease;
-use crate::domain::node::{KeeperId, Moment, NodeAddr};
+use crate::domain::node::{Moment, NodeAddr};
 use crate::domain::rivals::KnownGroups;
 use crate::domain::timing::facts::{FRESH_FACTS, RELAYED_FACTS_TIMEOUT};
 use crate::domain::verdict::KeeperReport;
@@ -36,6 +35,7 @@ use crate::ports::clock::LeaseClock;
 use crate::ports::redis::Redis;
 use crate::supervision::ChildRef;
 
+use self::differences::DifferenceLog;
 pub use self::state::ClusterSettings;
 use self::state::State;
 use self::story::Log;
@@ -51,20 +51,15 @@ mod polled;
 mod proxies;
 mod proxy_drain;
 mod queries;
-mod returned_primary;
+mod rereads;
 mod state;
 mod story;
 mod switchover;
 mod tasks;
-mod unexplained_streams;
 
 /// The pause until nodes that did not answer are read again. Without a pause, a monitor that is down would be asked
 /// in an endless loop: its answer, none, comes at once.
 const READ_AGAIN_AFTER: Duration = Duration::from_millis(50);
-
-/// How long differences between the keepers' files may settle before they are logged. A difference that ends sooner
-/// is not logged.
-const DIFFERENCES_SETTLE: Duration = Duration::from_secs(1);
 
 /// Everything that a [`ClusterActor`] needs of others.
 #[derive(Clone)]
@@ -103,25 +98,34 @@ pub struct ClusterLinks {
 pub struct ClusterActor {
     state: State,
     links: ClusterLinks,
-    /// The last report that the session was given.
-    reported: KeeperReport,
-    /// The last questions and answers of a confirmation that the session was given.
-    poll_state: PollState,
+    given: Given,
     /// Which events were logged.
     log: Log,
-    /// The differences between the keepers' files that were logged last.
-    logged_differences: BTreeMap<KeeperId, Difference>,
-    /// Whether a timer is running, after which the differences are looked at again.
-    differences_settle: bool,
+    /// Which differences between the keepers' files were logged.
+    differences: DifferenceLog,
     /// The number of changes of claims that this actor has taken in.
     claims_seen: u64,
     /// Whether the shared state has changed without [`changed`](Self::changed) having run since.
     news: bool,
-    /// When the plan is made again, and the timer for that moment.
-    again: Option<(Moment, SpawnHandle)>,
+    /// The timer after which the plan is made again.
+    again: Option<PlanTimer>,
     /// The switchover that an operator waits for.
     switching: Option<Switching>,
     span: tracing::Span,
+}
+
+/// What the session was given last, for the other keepers.
+#[derive(Default)]
+struct Given {
+    report: KeeperReport,
+    /// The questions and answers of a confirmation.
+    poll: PollState,
+}
+
+/// A timer that runs until this moment.
+struct PlanTimer {
+    at: Moment,
+    handle: SpawnHandle,
 }
 
 impl ClusterActor {
@@ -134,19 +138,31 @@ impl ClusterActor {
         Self {
             state,
             links,
-            reported: KeeperReport::default(),
-            poll_state: PollState::default(),
+            given: Given::default(),
             log: Log::default(),
+            differences: DifferenceLog::default(),
             claims_seen: 0,
-            logged_differences: BTreeMap::new(),
             news: false,
-            differences_settle: false,
             again: None,
             switching: None,
             span,
         }
     }
+}
 
+impl Actor for ClusterActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Self::Context) {
+        self.count_silences();
+        (self.links.subscribe)(Subscribe(self.state.settings.name.clone()));
+        for monitor in self.links.monitors.values() {
+            monitor.do_send(ResendObservation);
+        }
+    }
+}
+
+impl ClusterActor {
     /// Updates everything that depends on the news. Calls the failover actor if this keeper leads and something is to
     /// be done.
     fn changed(&mut self, ctx: &mut Context<Self>) {
@@ -154,12 +170,12 @@ impl ClusterActor {
         self.take_up_tasks();
         self.look_ahead(ctx);
         self.read_for_the_leader(ctx);
-        self.look_at_the_withdrawn(ctx);
+        self.reread_withdrawn(ctx);
         self.answer_polls(ctx);
         self.resolve_foreign_names(ctx);
         self.reconsider(ctx);
         self.reread_primary(ctx);
-        self.compare_returned_primary(ctx);
+        self.reread_others(ctx);
         if self.state.needs_leader() {
             (self.links.leader_needed)(LeaderNeeded(self.state.settings.name.clone()));
         }
@@ -177,18 +193,15 @@ impl ClusterActor {
             story::log_verdict(&node, verdict);
         }
         let report = self.state.report(now);
-        if report != self.reported {
-            self.reported = report;
+        if report != self.given.report {
+            self.given.report = report;
             self.send_report();
         }
         self.publish_poll();
         self.log_story(now);
-        self.look_again(ctx);
+        self.look_again(now, ctx);
         self.settle();
-        if !self.differences_settle && self.differences_are_news() {
-            self.differences_settle = true;
-            ctx.run_later(DIFFERENCES_SETTLE, |actor, _| actor.log_differences());
-        }
+        self.watch_differences(ctx);
     }
 
     /// Tells the operator the outcome of the switchover, once the outcome is known.
@@ -202,21 +215,26 @@ impl ClusterActor {
     }
 
     /// Sets the timer for the moment at which the plan, or a log event, is due again.
-    fn look_again(&mut self, ctx: &mut Context<Self>) {
-        let wanted = self.state.again().into_iter().chain(self.log.again()).min();
-        if self.again.map(|(at, _)| at) == wanted {
+    fn look_again(&mut self, now: Moment, ctx: &mut Context<Self>) {
+        let wanted = self
+            .state
+            .again(now)
+            .into_iter()
+            .chain(self.log.again())
+            .min();
+        if self.again.as_ref().map(|timer| timer.at) == wanted {
             return;
         }
-        if let Some((_, timer)) = self.again.take() {
-            ctx.cancel_future(timer);
+        if let Some(timer) = self.again.take() {
+            ctx.cancel_future(timer.handle);
         }
         self.again = wanted.map(|at| {
             let left = at.since(self.links.clock.now());
-            let timer = ctx.run_later(left, |actor, ctx| {
+            let handle = ctx.run_later(left, |actor, ctx| {
                 actor.again = None;
                 actor.changed(ctx);
             });
-            (at, timer)
+            PlanTimer { at, handle }
         });
     }
 
@@ -224,7 +242,7 @@ impl ClusterActor {
         let cluster = self.state.settings.name.clone();
         (self.links.report)(SetReport {
             cluster,
-            report: self.reported.clone(),
+            report: self.given.report.clone(),
         });
     }
 
@@ -291,18 +309,6 @@ impl ClusterActor {
     }
 }
 
-impl Actor for ClusterActor {
-    type Context = Context<Self>;
-
-    fn started(&mut self, _: &mut Self::Context) {
-        self.count_silences();
-        (self.links.subscribe)(Subscribe(self.state.settings.name.clone()));
-        for monitor in self.links.monitors.values() {
-            monitor.do_send(ResendObservation);
-        }
-    }
-}
-
 impl Handler<NodeObserved> for ClusterActor {
     type Result = ();
 
@@ -358,9 +364,7 @@ impl Handler<Decide> for ClusterActor {
             self.refresh(asked, FRESH_FACTS)
                 .into_actor(self)
                 .map(|observations, actor, ctx| {
-                    for (node, observation) in observations {
-                        actor.state.node_observed(&node, observation);
-                    }
+                    actor.state.nodes_observed(observations);
                     actor.catch_up();
                     actor.reconsider(ctx);
                     let mut decision = actor.state.decision();

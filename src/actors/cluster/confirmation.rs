@@ -207,8 +207,8 @@ impl ClusterActor {
     /// Gives the session this keeper's questions and answers, if they have changed.
     pub(super) fn publish_poll(&mut self) {
         let told = self.state.poll();
-        if told != self.poll_state {
-            self.poll_state = told;
+        if told != self.given.poll {
+            self.given.poll = told;
             self.send_poll();
         }
     }
@@ -216,7 +216,7 @@ impl ClusterActor {
     pub(super) fn send_poll(&self) {
         (self.links.poll)(SetPoll {
             cluster: self.state.settings.name.clone(),
-            told: self.poll_state.clone(),
+            told: self.given.poll.clone(),
         });
     }
 
@@ -283,9 +283,7 @@ impl Handler<Confirm> for ClusterActor {
         let confirmed = asked
             .into_actor(self)
             .map(move |(answers, asked), actor, ctx| {
-                for (node, observation) in answers {
-                    actor.state.node_observed(&node, observation);
-                }
+                actor.state.nodes_observed(answers);
                 if let Some(asked) = asked.filter(|_| actor.state.generation() == generation) {
                     let now = actor.links.clock.now();
                     let finding = actor.state.judged(&asked, now);

@@ -1,6 +1,7 @@
 //! Differences between the keepers' files. This keeper resolves names that only other files have, and logs which
 //! files differ.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -8,9 +9,23 @@ use futures::future::join_all;
 use tokio::time::timeout;
 
 use super::ClusterActor;
+use crate::domain::files::Difference;
+use crate::domain::node::KeeperId;
 
 /// How long the resolver of this host may take for a name.
 const RESOLVED_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long differences between the keepers' files may settle before they are logged. A difference that ends sooner
+/// is not logged.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// The differences that were logged last.
+#[derive(Debug, Default)]
+pub(super) struct DifferenceLog {
+    logged: BTreeMap<KeeperId, Difference>,
+    /// Whether a timer is running, after which the differences are looked at again.
+    settling: bool,
+}
 
 impl ClusterActor {
     /// Resolves the names of other keepers' files: a name may mean a node that this file has under another name.
@@ -53,20 +68,25 @@ impl ClusterActor {
         }));
     }
 
-    pub(super) fn differences_are_news(&self) -> bool {
-        self.state.differing_files() != self.logged_differences
+    /// Sets the timer after which differences are logged, if they differ from those that were logged last.
+    pub(super) fn watch_differences(&mut self, ctx: &mut Context<Self>) {
+        if self.differences.settling || self.state.differing_files() == self.differences.logged {
+            return;
+        }
+        self.differences.settling = true;
+        ctx.run_later(SETTLE, |actor, _| actor.log_differences());
     }
 
     /// Logs which keepers' files differ from those of most keepers, whenever that has changed.
-    pub(super) fn log_differences(&mut self) {
-        self.differences_settle = false;
+    fn log_differences(&mut self) {
+        self.differences.settling = false;
         let differences = self.state.differing_files();
-        if differences == self.logged_differences {
+        if differences == self.differences.logged {
             return;
         }
         let _in_span = self.span.enter();
         for (keeper, difference) in &differences {
-            if self.logged_differences.get(keeper) == Some(difference) {
+            if self.differences.logged.get(keeper) == Some(difference) {
                 continue;
             }
             let lacks = difference.lacks.join(", ");
@@ -89,6 +109,6 @@ impl ClusterActor {
         if differences.is_empty() {
             tracing::info!("the keepers' files differ no more");
         }
-        self.logged_differences = differences;
+        self.differences.logged = differences;
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::actors::cluster_api::{ProxyCheck, ProxyState, ProxyView};
+use super::misnamed::Misnamed;
+use crate::actors::cluster_api::{Contradiction, ProxyCheck, ProxyState, ProxyView};
 use crate::domain::drain::{Proxy, ProxyReport};
 use crate::domain::node::{Generation, Moment, NodeAddr};
 
@@ -20,6 +21,8 @@ pub(super) struct Proxies {
     of: BTreeMap<NodeAddr, RecentProxies>,
     /// The node about which the leader asks, and what this keeper has heard since it asked.
     told: Option<(NodeAddr, ProxyReport)>,
+    /// The checks whose server bears the name of another node.
+    misnamed: Misnamed,
 }
 
 #[derive(Debug, Default)]
@@ -68,6 +71,16 @@ impl Proxies {
             _ => false,
         };
         fresh || changed
+    }
+
+    /// Notes a check that names one node and leads to another. Answers whether it is to be logged now.
+    pub(super) fn note_misnamed(
+        &mut self,
+        found: &Contradiction,
+        proxy_check: Option<&ProxyCheck>,
+        now: Moment,
+    ) -> bool {
+        self.misnamed.note_check(found, proxy_check, now)
     }
 
     /// The HAProxies that asked about any node lately, and whether there were more than are remembered.
@@ -136,7 +149,7 @@ impl Proxies {
                 node: node.clone(),
                 state: said.state,
                 at: said.at,
-                named: None,
+                named: self.misnamed.named(proxy, node, now).cloned(),
             })
             .collect()
     }

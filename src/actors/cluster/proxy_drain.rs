@@ -3,39 +3,20 @@
 
 use std::collections::BTreeSet;
 
-use actix::prelude::*;
-
-use super::{ClusterActor, READ_AGAIN_AFTER};
 use crate::actors::messages::SharedState;
 use crate::domain::drain::{Drain, ProxyReport};
 use crate::domain::facts::ConnectionState;
 use crate::domain::node::{Generation, KeeperId, Moment, NodeAddr};
 use crate::domain::observed::Observed;
-use crate::domain::timing::facts::RELAYED_FACTS_TIMEOUT;
 use crate::domain::verdict::{KeeperReport, ProcessEnd, gone};
 
-impl ClusterActor {
-    /// Probes the withdrawn primary again if that refused the last probe. The process counts as gone only if every
-    /// voter is refused in a probe sent after the withdrawal (RK-10).
-    pub(super) fn look_at_the_withdrawn(&mut self, ctx: &mut Context<Self>) {
-        let Some(node) = self.state.begin_process_check() else {
-            return;
-        };
-        let looked = self
-            .refresh(BTreeSet::from([node]), RELAYED_FACTS_TIMEOUT)
-            .into_actor(self)
-            .map(|observations, actor, ctx| {
-                for (node, observation) in observations {
-                    actor.state.node_observed(&node, observation);
-                }
-                actor.changed(ctx);
-                ctx.run_later(READ_AGAIN_AFTER, |actor, ctx| {
-                    actor.state.end_process_check();
-                    actor.changed(ctx);
-                });
-            });
-        ctx.spawn(looked);
-    }
+/// The moment since when no keeper calls the primary of a withdrawal writable, as this keeper found while it led.
+///
+/// The moment stays valid without the leadership: no keeper calls that primary writable again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Acknowledged {
+    pub(super) generation: Generation,
+    pub(super) since: Moment,
 }
 
 /// The withdrawn primary about whose HAProxies another keeper, the leader, asks.
@@ -61,8 +42,7 @@ pub(super) fn withdrawn(observed: &Observed) -> Option<(&NodeAddr, Generation)> 
 ///
 /// Example: keeper 2 heard lb1 and lb2 UP, keeper 3 heard lb1 DOWN. Then only lb2 is still waited for.
 pub(super) fn gathered(
-    generation: Generation,
-    since: Moment,
+    Acknowledged { generation, since }: Acknowledged,
     shared: &SharedState,
     me: &KeeperId,
     own: Option<&ProxyReport>,
@@ -209,7 +189,11 @@ mod tests {
     }
 
     fn gather(shared: &SharedState, own: &ProxyReport) -> Drain {
-        gathered(N, SINCE, shared, &KeeperId::new("me"), Some(own))
+        let acknowledged = Acknowledged {
+            generation: N,
+            since: SINCE,
+        };
+        gathered(acknowledged, shared, &KeeperId::new("me"), Some(own))
     }
 
     #[test]

@@ -32,12 +32,12 @@ impl Handler<RunCheck> for ClusterActor {
         if let Reason::Misnamed(named, at) = &answer.reason {
             let (named, at) = (named.clone(), at.clone());
             let (found, proxy_check) = (Contradiction { named, at }, ask.proxy_check.as_deref());
-            if self.state.misnamed.note_check(&found, proxy_check, now) {
+            if self.state.proxies.note_misnamed(&found, proxy_check, now) {
                 misnamed::tell(&self.state.settings.name, &found, proxy_check);
             }
         }
         if let (Some(proxy_check), Some(node)) = (&ask.proxy_check, &answer.node)
-            && self.state.note_check(node, proxy_check, now)
+            && self.state.proxies.note_check(node, proxy_check, now)
         {
             self.changed(ctx);
         }

@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use self::names::Foreign;
 use super::fact_relay::{FactRelay, relayed, requested_nodes, witnesses};
-use super::misnamed::Misnamed;
 use super::polled::Polled;
 use super::proxies::Proxies;
-use super::proxy_drain::{self, gathered, old_gone, refused_since, withdrawn};
+use super::proxy_drain::{self, Acknowledged, gathered, old_gone, withdrawn};
+use super::rereads::Rereads;
 use super::tasks::Tasks;
-use crate::actors::cluster_api::ProxyCheck;
 use crate::actors::messages::SharedState;
 use crate::domain::command_history::CommandHistory;
 use crate::domain::confirmation::Confirmation;
@@ -58,35 +57,26 @@ pub(super) struct State {
     pub(super) settings: ClusterSettings,
     /// The state that the session shares; `None` before its first message.
     pub(super) shared: Option<Arc<SharedState>>,
+    /// The names in that state which this keeper's file does not have.
     foreign: Foreign,
+    /// The input of the next decision.
     pub(super) observed: Observed,
     /// The questions of other keepers about the published primary, and this keeper's answers.
     pub(super) polled: Polled,
-    /// Other groups of keepers that this one has met (RK-12).
-    met: Vec<OtherGroup>,
-    /// Changes of the primary that were made from outside.
-    outside: OutsideChanges,
     /// This keeper's facts about nodes that the leader does not reach.
     fact_relay: FactRelay,
     /// The tasks that keepers carry out for each other, where the leader reaches no node.
     pub(super) tasks: Tasks,
+    /// Other groups of keepers that this one has met (RK-12).
+    met: Vec<OtherGroup>,
+    /// Changes of the primary that were made from outside.
+    outside: OutsideChanges,
     /// HAProxies that ask whether nodes are writable.
-    proxies: Proxies,
-    /// Checks whose server bears the name of another node.
-    pub(super) misnamed: Misnamed,
-    /// The generation of the withdrawal after which the old primary was probed again, because it refuses connections.
-    looked: Option<Generation>,
-    /// Replicas, each with the history for which the primary was read again.
-    pub(super) reread_for: BTreeMap<NodeAddr, String>,
-    /// The run id of another process at the published address, with which the other nodes were already compared.
-    pub(super) compared: Option<String>,
-    /// Since when no keeper calls the primary of that withdrawal writable, as this keeper found while it led. The
-    /// moment stays valid without the leadership: no keeper calls that primary writable again.
-    acknowledged: Option<(Generation, Moment)>,
-    /// The same moment, if the leader has to wait for HAProxies.
-    drains: Option<(Generation, Moment)>,
-    /// When this keeper votes the primary down for what its replicas say, if nothing changes.
-    vote_due: Option<Moment>,
+    pub(super) proxies: Proxies,
+    /// Since when no keeper calls the withdrawn primary writable.
+    acknowledged: Option<Acknowledged>,
+    /// The nodes that were read once more, besides the probes.
+    pub(super) rereads: Rereads,
     /// The plan as of the last change. The plan serves display, and tells whether the leader has something to do.
     plan: Plan,
 }
@@ -148,18 +138,13 @@ impl State {
             foreign: Foreign::default(),
             observed,
             polled: Polled::default(),
-            met: Vec::new(),
-            outside: OutsideChanges::default(),
             fact_relay: FactRelay::default(),
             tasks: Tasks::default(),
+            met: Vec::new(),
+            outside: OutsideChanges::default(),
             proxies: Proxies::default(),
-            misnamed: Misnamed::default(),
-            looked: None,
-            reread_for: BTreeMap::new(),
-            compared: None,
             acknowledged: None,
-            drains: None,
-            vote_due: None,
+            rereads: Rereads::default(),
             plan: Plan::default(),
         }
     }
@@ -180,6 +165,13 @@ impl State {
             if moved {
                 self.names_may_have_changed();
             }
+        }
+    }
+
+    /// Takes in observations of several monitors.
+    pub(super) fn nodes_observed(&mut self, observations: Vec<(NodeAddr, NodeObservation)>) {
+        for (node, observation) in observations {
+            self.node_observed(&node, observation);
         }
     }
 
@@ -230,43 +222,43 @@ impl State {
             .clone_from(&shared.unacknowledged);
         let by_all = shared.leading.is_some() && shared.unacknowledged.is_empty();
         self.acknowledged = withdrawn(&self.observed).and_then(|(_, generation)| {
-            let known = self.acknowledged.filter(|known| known.0 == generation);
-            known.or_else(|| by_all.then_some((generation, now)))
+            let known = self.acknowledged;
+            let known = known.filter(|known| known.generation == generation);
+            known.or_else(|| {
+                by_all.then_some(Acknowledged {
+                    generation,
+                    since: now,
+                })
+            })
         });
         self.observed.told = witnesses(&shared, &self.settings.keeper);
         self.shared = Some(shared);
         self.note_unlisted();
     }
 
-    /// Notes that a HAProxy has asked about a node of this cluster. Answers whether that is to be reported.
-    pub(super) fn note_check(
-        &mut self,
-        node: &NodeAddr,
-        proxy_check: &ProxyCheck,
-        now: Moment,
-    ) -> bool {
-        self.proxies.note_check(node, proxy_check, now)
-    }
-
     /// Listens to HAProxies if a leader asks for it. If this keeper leads, gathers what all keepers heard (RK-10).
     fn drain(&mut self, now: Moment) {
-        let policy = &self.settings.policy;
         let me = &self.settings.keeper;
-        self.drains = self
-            .acknowledged
-            .filter(|_| self.leading().is_some() && drain::wanted(&self.observed, policy));
-        let asked = match self.drains {
+        let awaits = self.awaits_proxies();
+        let asked = match awaits {
             Some(_) => withdrawn(&self.observed),
             None => self
                 .shared
                 .as_ref()
                 .and_then(|shared| proxy_drain::requested_withdrawal(&self.observed, shared, me)),
         };
-        self.proxies.listen(asked, policy.drain, now);
-        let leading = self.drains.zip(self.shared.as_ref());
-        self.observed.drain = leading.map(|((generation, since), shared)| {
-            gathered(generation, since, shared, me, self.proxies.report())
+        self.proxies.listen(asked, self.settings.policy.drain, now);
+        let leading = awaits.zip(self.shared.as_ref());
+        self.observed.drain = leading.map(|(acknowledged, shared)| {
+            gathered(acknowledged, shared, me, self.proxies.report())
         });
+    }
+
+    /// The withdrawal after which this keeper, as the leader, has to wait for HAProxies.
+    fn awaits_proxies(&self) -> Option<Acknowledged> {
+        self.acknowledged.filter(|_| {
+            self.leading().is_some() && drain::wanted(&self.observed, &self.settings.policy)
+        })
     }
 
     pub(super) fn generation(&self) -> Option<Generation> {
@@ -282,25 +274,6 @@ impl State {
         let shared = self.shared.as_ref()?;
         let asked = requested_nodes(&self.observed, &shared.reports, &self.settings.keeper);
         self.fact_relay.begin(self.generation(), asked)
-    }
-
-    /// The withdrawn primary, if it is to be probed now to learn whether it still refuses connections: once for each
-    /// withdrawal.
-    pub(super) fn begin_process_check(&mut self) -> Option<NodeAddr> {
-        let (old, generation) = withdrawn(&self.observed)?;
-        let refused = self.observed.nodes.get(old)?.observation.refused;
-        let due = refused && refused_since(&self.observed).is_none();
-        if !due || self.looked == Some(generation) {
-            return None;
-        }
-        let old = old.clone();
-        self.looked = Some(generation);
-        Some(old)
-    }
-
-    /// Ends the look. If the look brought no newer probe, another look is due.
-    pub(super) fn end_process_check(&mut self) {
-        self.looked = None;
     }
 
     /// The tasks that were given to this keeper and are not yet begun.
@@ -321,9 +294,7 @@ impl State {
         observations: Vec<(NodeAddr, NodeObservation)>,
     ) {
         self.fact_relay.read(generation, &observations);
-        for (node, observation) in observations {
-            self.node_observed(&node, observation);
-        }
+        self.nodes_observed(observations);
     }
 
     /// Whether a decision depends on the settings of the nodes (RK-9).
@@ -373,7 +344,6 @@ impl State {
         self.drain(now);
         self.observed.watch_sentinels(now);
         self.confirm(now);
-        self.vote_due = self.observed.impostor_from().filter(|due| *due > now);
         self.observed.outside_changes = self.outside.lately(now);
         self.observed.outside_changed = self.outside.last();
         self.plan = if self.shared.is_some() {

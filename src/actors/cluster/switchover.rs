@@ -183,9 +183,7 @@ impl Handler<Switchover> for ClusterActor {
         let refreshed = refreshed.into_actor(self);
         let begun = refreshed.map(move |observations, actor, ctx| {
             actor.state.looked(reached, looked_at);
-            for (node, observation) in observations {
-                actor.state.node_observed(&node, observation);
-            }
+            actor.state.nodes_observed(observations);
             actor.catch_up();
             actor.begin_switchover(requested, ctx)
         });

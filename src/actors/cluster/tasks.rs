@@ -193,9 +193,7 @@ impl Handler<TaskPerformed> for ClusterActor {
         let TaskPerformed { id, node, outcome } = performed;
         let read = self.refresh([node].into(), FRESH_FACTS).into_actor(self);
         let told = read.map(move |observations, actor, ctx| {
-            for (node, observation) in observations {
-                actor.state.node_observed(&node, observation);
-            }
+            actor.state.nodes_observed(observations);
             actor.state.tasks.performed(id, outcome);
             actor.changed(ctx);
         });

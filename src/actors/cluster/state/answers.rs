@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::State;
 use crate::actors::cluster_api::{
-    CheckAnswer, ClusterStatus, ClusterView, Contradiction, NodeView, ProxyView, Question, Reason,
-    Ruling, RunCheck,
+    CheckAnswer, ClusterStatus, ClusterView, Contradiction, NodeView, Question, Reason, Ruling,
+    RunCheck,
 };
 use crate::domain::explain::{Explanation, explain};
 use crate::domain::facts::NodeObservation;
@@ -113,15 +113,6 @@ impl State {
         (stands(&found.named) != stands(&found.at)).then_some(found)
     }
 
-    fn proxies(&self, now: Moment) -> Vec<ProxyView> {
-        let mut views = self.proxies.views(now);
-        for view in &mut views {
-            let named = self.misnamed.named(&view.proxy, &view.node, now);
-            view.named = named.cloned();
-        }
-        views
-    }
-
     /// The reason for a node that this keeper's file lacks. Other keepers may have that node: published, or in a file
     /// that differs. Only a keeper that is up to date can say that no such node exists.
     fn not_found(&self, ask: &RunCheck, up_to_date: bool) -> Reason {
@@ -210,7 +201,7 @@ impl State {
                 .filter_map(|addr| self.node_view(addr, lease, now))
                 .collect(),
             differences: self.differences(),
-            proxies: self.proxies(now),
+            proxies: self.proxies.views(now),
             other_groups: self.other_groups().to_vec(),
             astray: self.observed.astray.clone(),
         }

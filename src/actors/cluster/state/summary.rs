@@ -23,9 +23,11 @@ impl State {
         }
     }
 
-    /// When to plan again even if nothing happens.
-    pub(in crate::actors::cluster) fn again(&self) -> Option<Moment> {
-        self.plan.again.into_iter().chain(self.vote_due).min()
+    /// When to plan again even if nothing happens. This keeper's vote for what the replicas say may be due earlier
+    /// than the plan.
+    pub(in crate::actors::cluster) fn again(&self, now: Moment) -> Option<Moment> {
+        let vote_due = self.observed.impostor_from().filter(|due| *due > now);
+        self.plan.again.into_iter().chain(vote_due).min()
     }
 
     /// This keeper's report:
@@ -34,6 +36,7 @@ impl State {
     /// - what it tells the leader.
     pub(in crate::actors::cluster) fn report(&self, now: Moment) -> KeeperReport {
         let (recent_proxies, overflowed) = self.proxies.lately(now);
+        let awaits_proxies = self.awaits_proxies();
         let vote = |addr: &NodeAddr| Some((addr.clone(), self.observed.vote(addr, now)?));
         KeeperReport {
             votes: self.observed.nodes.keys().filter_map(vote).collect(),
@@ -53,11 +56,11 @@ impl State {
             ended: refused_since(&self.observed),
             recent_proxies,
             overflowed,
-            drains: self.drains.map(|(generation, _)| generation),
+            drains: awaits_proxies.map(|withdrawal| withdrawal.generation),
             heard: self
                 .proxies
                 .report()
-                .filter(|_| self.drains.is_none())
+                .filter(|_| awaits_proxies.is_none())
                 .cloned(),
             other_groups: self.met.clone(),
             overlaps: {
