@@ -16,10 +16,8 @@ use super::supervised;
 use crate::actors::cluster::{ClusterActor, ClusterLinks, ClusterSettings};
 use crate::actors::failover::{FailoverActor, FailoverLinks, PerformerLinks, TaskPerformer};
 use crate::actors::groups::{GroupLinks, GroupWatch};
-use crate::actors::messages::{
-    Fatal, KeeperAnnouncement, KeepersMet, NodeObserved, ProbesNamed, Replan, ResendReport,
-};
-use crate::actors::node_monitor::{FreshConnections, MonitorSettings, NodeMonitor};
+use crate::actors::messages::{Fatal, KeeperAnnouncement, ProbesNamed, Replan, ResendReport};
+use crate::actors::node_monitor::{FreshConnections, MonitorLinks, MonitorSettings, NodeMonitor};
 use crate::actors::zk_session::{self, ZkSession};
 use crate::actors::{ClusterRefs, Directory, Outbox};
 use crate::config::{ClusterConfig, Config};
@@ -189,22 +187,17 @@ impl Wiring {
             settings: cluster.policy.write_safety != WriteSafety::None,
             busy: cluster.timing.busy,
         };
-        let node_observed: Outbox<NodeObserved> = outbox(actor);
-        let met: Outbox<KeepersMet> = outbox(self.groups.reference());
-        let ports = SendWrapper::new((self.redis.clone(), node_observed, self.fresh.clone(), met));
-        let (clock, cluster, addr) = (self.clock.clone(), cluster.name.clone(), node.clone());
+        let links = SendWrapper::new(MonitorLinks {
+            redis: self.redis.clone(),
+            clock: self.clock.clone(),
+            fresh: self.fresh.clone(),
+            observed: outbox(actor),
+            met: Some(outbox(self.groups.reference())),
+        });
+        let (cluster, addr) = (cluster.name.clone(), node.clone());
         ChildSpec::permanent(node_child(node), slot, move || {
-            let (redis, node_observed, fresh, met) = (*ports).clone();
-            let monitor = NodeMonitor::new(
-                redis,
-                cluster.clone(),
-                addr.clone(),
-                settings,
-                clock.clone(),
-                node_observed,
-                fresh,
-            );
-            monitor.reporting_keepers(met)
+            let links = MonitorLinks::clone(&links);
+            NodeMonitor::new(cluster.clone(), addr.clone(), settings, links)
         })
     }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use redis_keeper::actors::messages::{InspectMonitor, NodeObserved};
-use redis_keeper::actors::node_monitor::{FreshConnections, MonitorSettings, NodeMonitor};
+use redis_keeper::actors::node_monitor::{
+    FreshConnections, MonitorLinks, MonitorSettings, NodeMonitor,
+};
 use redis_keeper::domain::facts::NodeObservation;
 use redis_keeper::domain::node::{ClusterName, Moment, NodeAddr};
 use redis_keeper::ports::clock::LeaseClock;
@@ -49,29 +51,28 @@ impl Watch {
         prepare(&redis, &server);
         let clock = Arc::new(VirtualClock::new());
         let told = Rc::<RefCell<Vec<_>>>::default();
-        let monitor = NodeMonitor::new(
-            redis.clone(),
-            ClusterName::new("c"),
-            addr,
-            MonitorSettings {
-                tick: TICK,
-                mark_down: MARK_DOWN,
-                probe_timeout: PROBE_TIMEOUT,
-                full_every: 10 * TICK,
-                max_lag: Some(Duration::from_secs(5)),
-                settings: false,
-                busy: None,
-            },
-            clock.clone(),
-            {
+        let settings = MonitorSettings {
+            tick: TICK,
+            mark_down: MARK_DOWN,
+            probe_timeout: PROBE_TIMEOUT,
+            full_every: 10 * TICK,
+            max_lag: Some(Duration::from_secs(5)),
+            settings: false,
+            busy: None,
+        };
+        let links = MonitorLinks {
+            redis: redis.clone(),
+            clock: clock.clone(),
+            fresh,
+            observed: {
                 let (told, clock) = (told.clone(), clock.clone());
                 Rc::new(move |news: NodeObserved| {
                     told.borrow_mut().push((clock.now(), news.observation));
                 })
             },
-            fresh,
-        )
-        .start();
+            met: None,
+        };
+        let monitor = NodeMonitor::new(ClusterName::new("c"), addr, settings, links).start();
         Self {
             redis,
             server,

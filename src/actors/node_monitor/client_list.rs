@@ -43,8 +43,7 @@ const LOOK_TAKES: Duration = Duration::from_millis(20);
 pub(super) struct ClientListSchedule {
     /// Where met keepers are reported; without it the monitor never looks.
     outbox: Option<Outbox<KeepersMet>>,
-    /// When the last look was, and how long after it the next one is due.
-    listed: Option<(Moment, Duration)>,
+    last: Option<Look>,
     /// Whether there is a reason to look sooner.
     hurries: bool,
     /// The changes that wait for a look.
@@ -53,17 +52,33 @@ pub(super) struct ClientListSchedule {
     introduces: bool,
 }
 
+/// A look that has ended.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    at: Moment,
+    /// How long after this look the next one is due.
+    next_after: Duration,
+}
+
 impl ClientListSchedule {
+    /// The looks of a monitor that reports met keepers to `outbox`.
+    pub(super) fn new(outbox: Option<Outbox<KeepersMet>>) -> Self {
+        Self {
+            outbox,
+            ..Self::default()
+        }
+    }
+
     fn due(&self, now: Moment) -> bool {
-        let due = |(at, wait): (Moment, Duration)| {
-            let wait = if self.hurries && wait < LOOK_AT_LEAST_EVERY {
-                wait / SOONER
+        let due = |last: Look| {
+            let wait = if self.hurries && last.next_after < LOOK_AT_LEAST_EVERY {
+                last.next_after / SOONER
             } else {
-                wait
+                last.next_after
             };
-            now.since(at) >= wait
+            now.since(last.at) >= wait
         };
-        self.outbox.is_some() && self.listed.is_none_or(due)
+        self.outbox.is_some() && self.last.is_none_or(due)
     }
 
     /// Whether an actor waits for a look, or for the probe before it.
@@ -79,7 +94,7 @@ impl ClientListSchedule {
     /// Notes that a probe is sent, which names the connection if it has a name.
     pub(super) fn probed(&mut self) {
         if std::mem::take(&mut self.introduces) {
-            self.listed = None;
+            self.last = None;
         }
     }
 
@@ -99,31 +114,27 @@ impl ClientListSchedule {
             Ok(None) => LOOK_AT_LEAST_EVERY,
             Err(_) => LOOK_AGAIN_AFTER,
         };
-        let wait = if self.listed.is_none() && wait == LOOK_EVERY {
+        let next_after = if self.last.is_none() && wait == LOOK_EVERY {
             SECOND_LOOK_AFTER
         } else {
             wait
         };
-        self.listed = Some((now, wait));
+        self.last = Some(Look {
+            at: now,
+            next_after,
+        });
         self.hurries = false;
     }
 }
 
 impl NodeMonitor {
-    /// Returns the same monitor, which reports the keepers that it meets to `outbox`.
-    #[must_use]
-    pub fn reporting_keepers(mut self, outbox: Outbox<KeepersMet>) -> Self {
-        self.client_list.outbox = Some(outbox);
-        self
-    }
-
     /// Rests until the next probe is due. Looks at the clients first, if a look is due or an actor waits for one.
     pub(super) fn list_clients_and_rest(
         &mut self,
         connection: Connection,
         ctx: &mut Context<Self>,
     ) {
-        let now = self.clock.now();
+        let now = self.links.clock.now();
         let left = self.due(now).since(now);
         // Dropping these senders tells those that wait.
         let waiting = std::mem::take(&mut self.client_list.waiting);
@@ -144,7 +155,7 @@ impl NodeMonitor {
         };
         ctx.spawn(
             wrap_future::<_, Self>(looking).map(move |(connection, found), monitor, ctx| {
-                let now = monitor.clock.now();
+                let now = monitor.links.clock.now();
                 monitor.client_list.listed(&found, now);
                 let found = found.ok().flatten();
                 let names = found.map(|found| found.keepers).unwrap_or_default();
@@ -169,8 +180,8 @@ impl Handler<ListClients> for NodeMonitor {
 
     fn handle(&mut self, _: ListClients, _: &mut Self::Context) {
         self.client_list.hurry();
-        if self.client_list.due(self.clock.now()) {
-            self.wake.notify_one();
+        if self.client_list.due(self.links.clock.now()) {
+            self.requests.wake();
         }
     }
 }
@@ -180,7 +191,7 @@ impl Handler<ProbesNamed> for NodeMonitor {
 
     fn handle(&mut self, _: ProbesNamed, _: &mut Self::Context) {
         self.client_list.introduces = true;
-        self.wake.notify_one();
+        self.requests.wake();
     }
 }
 
@@ -190,7 +201,7 @@ impl Handler<ListClientsNow> for NodeMonitor {
     fn handle(&mut self, _: ListClientsNow, _: &mut Self::Context) -> Self::Result {
         let (wait, over) = oneshot::channel();
         self.client_list.waiting.push(wait);
-        self.wake.notify_one();
+        self.requests.wake();
         Box::pin(async { drop(over.await) })
     }
 }
@@ -226,7 +237,10 @@ mod tests {
                 ..ClientListSchedule::default()
             };
             assert!(client_list.due(at(0)));
-            client_list.listed = Some((at(0), LOOK_EVERY));
+            client_list.last = Some(Look {
+                at: at(0),
+                next_after: LOOK_EVERY,
+            });
             client_list.listed(&Ok::<_, ()>(found.clone()), at(0));
             assert!(!client_list.due(at(seconds - 1)), "{found:?}");
             assert!(client_list.due(at(seconds)), "{found:?}");

@@ -19,12 +19,12 @@ impl Handler<InspectMonitor> for NodeMonitor {
     fn handle(&mut self, _: InspectMonitor, _: &mut Self::Context) -> Self::Result {
         MessageResult(MonitorState {
             observation: self.observation.clone(),
-            now: self.clock.now(),
-            last_probe: self.last_probe,
+            now: self.links.clock.now(),
+            last_probe: self.figures.last_probe,
             last_alive: self.liveness.last_alive(),
-            consecutive_failures: self.consecutive_failures,
-            probes: self.probes,
-            failures: self.failures,
+            consecutive_failures: self.figures.consecutive_failures,
+            probes: self.figures.probes,
+            failures: self.figures.failures,
         })
     }
 }

@@ -57,6 +57,14 @@ impl Names {
     }
 }
 
+/// How much a probe has asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) depth: Depth,
+    /// Whether the time for everything had come. Then the names are resolved again, too.
+    pub(super) again: bool,
+}
+
 /// Facts on their way into the observation.
 struct FactUpdate {
     facts: NodeFacts,
@@ -78,18 +86,18 @@ enum Host {
 }
 
 impl NodeMonitor {
-    /// Takes in an answer to a probe that was `sent` then. With `again`, the names are resolved again, too.
+    /// Takes in an answer to a probe that was `sent` then.
     pub(super) fn answered(
         &mut self,
         connection: Connection,
         mut alive: Alive,
-        (depth, again): (Depth, bool),
+        asked: Asked,
         sent: Moment,
         ctx: &mut Context<Self>,
     ) {
-        let at = self.clock.now();
+        let at = self.links.clock.now();
         self.took(sent, at);
-        self.timeouts = 0;
+        self.present.timeouts = 0;
         self.liveness.answered(at, alive.loading);
         self.observation.answering = true;
         self.observation.answering_since = self.observation.answering_since.or(Some(at));
@@ -102,7 +110,7 @@ impl NodeMonitor {
         // A text that names no process is no answer to `INFO`.
         let foreign = alive.foreign || info.is_some();
         let subscribers = alive.subscribers.take();
-        let facts = info.and_then(|info| self.read(info, subscribers, (depth, again), sent, at));
+        let facts = info.and_then(|info| self.read(info, subscribers, asked, sent, at));
         if facts.is_none() {
             self.unnamed(foreign);
         }
@@ -114,7 +122,7 @@ impl NodeMonitor {
         if let Some(mut facts) = facts {
             facts.loading = alive.loading;
             facts.writes.misconf = self.observation.hindered(HindranceKind::Misconf).is_some();
-            self.learn(connection, facts, sent, again, ctx);
+            self.learn(connection, facts, sent, asked.again, ctx);
         } else {
             let proven = self.observation.unproven.is_none();
             if let Some(known) = self.observation.facts.as_mut().filter(|_| proven) {
@@ -130,7 +138,7 @@ impl NodeMonitor {
         &mut self,
         info: Info,
         subscribers: Option<Subscribers>,
-        (depth, again): (Depth, bool),
+        Asked { depth, again }: Asked,
         sent: Moment,
         at: Moment,
     ) -> Option<NodeFacts> {
@@ -150,7 +158,7 @@ impl NodeMonitor {
             self.observation.trouble.get_or_insert(names);
             return None;
         };
-        self.full_at = self.full_at.filter(|_| !again).or(Some(at));
+        self.present.full_at = self.present.full_at.filter(|_| !again).or(Some(at));
         if let Some(Subscribers { sentinels, others }) = subscribers {
             (facts.sentinels, facts.other_subscribers) = (sentinels, others);
         }
@@ -169,7 +177,8 @@ impl NodeMonitor {
         let moved = self.observation.facts.as_ref().and_then(upstream_host) != host;
         // The actors that asked will act on the addresses of the names. Only known addresses may have changed, and
         // the answer does not wait for a slow resolver.
-        let asked = !again && (self.names.is_due(self.clock.now()) || !self.served.is_empty());
+        let asked = !again
+            && (self.present.names.is_due(self.links.clock.now()) || self.requests.is_serving());
         let old = |known: &Addresses| asked && !known.is_empty();
         let own = again || old(&self.observation.addresses);
         let upstream = again || moved || old(&self.observation.upstream_addresses);
@@ -192,7 +201,7 @@ impl NodeMonitor {
         }
         // The vote does not wait for this host's resolver. The former facts stay valid meanwhile.
         self.report(ctx);
-        let redis = Rc::clone(&self.redis);
+        let redis = Rc::clone(&self.links.redis);
         let resolving = async move {
             let resolve = async |host: &mut Host| {
                 if let Host::Named(name) = host {
@@ -216,16 +225,17 @@ impl NodeMonitor {
     fn settle(&mut self, update: FactUpdate) {
         if let Host::Is(addresses) = &update.own {
             if self
+                .present
                 .names
                 .leads_to
                 .as_ref()
                 .is_some_and(|before| before.is_disjoint(addresses))
             {
                 // The name leads to another address now, but the connection still leads to the old one.
-                self.reconnect_requested = true;
+                self.requests.reconnect = true;
                 return;
             }
-            self.names.leads_to = Some(addresses.clone());
+            self.present.names.leads_to = Some(addresses.clone());
             self.observation.addresses.clone_from(addresses);
         }
         self.connected_to(&update.facts.run_id);

@@ -13,23 +13,28 @@ const FIRST: Duration = Duration::from_millis(10);
 /// them, until it is voted down.
 const LONGEST: Duration = Duration::from_millis(50);
 
-/// The pause until the next probe; none if the next probe waits for its tick.
+/// Whether probes come faster than the ticks.
 #[derive(Debug, Default)]
-pub(super) struct FastProbe(Option<Duration>);
+pub(super) struct FastProbe {
+    /// The pause until the next probe; none if the next probe waits for its tick.
+    pause: Option<Duration>,
+    /// Whether the last probe failed with evidence against the node: a refused or closed connection, but not silence.
+    pub(super) failed: bool,
+}
 
 impl FastProbe {
     /// Makes the next pause longer, since the primary is still away: 10 ms, 15 ms, 22 ms, and so on up to 50 ms.
     pub(super) fn go_on(&mut self) {
-        self.0 = Some(self.0.map_or(FIRST, |wait| (wait * 3 / 2).min(LONGEST)));
+        self.pause = Some(self.pause.map_or(FIRST, |wait| (wait * 3 / 2).min(LONGEST)));
     }
 
     pub(super) fn end(&mut self) {
-        self.0 = None;
+        self.pause = None;
     }
 
     /// The pause until the next probe, if that does not wait for its tick.
     pub(super) fn wait(&self) -> Option<Duration> {
-        self.0
+        self.pause
     }
 }
 
@@ -48,7 +53,7 @@ impl NodeMonitor {
             let away = if *answering {
                 facts.loading
             } else {
-                self.refused
+                self.pace.fast.failed
             };
             facts.is_primary() && vote.is_none() && away
         })

@@ -74,7 +74,7 @@ impl NodeMonitor {
     /// How long the node has for its answer: 4 × the time that an answer on a new connection took last. The least
     /// time is 50 ms, and the most is the probe timeout.
     fn patience(&self) -> Duration {
-        let usual = self.set_up.unwrap_or_default() * TIMES_USUAL;
+        let usual = self.times.set_up.unwrap_or_default() * TIMES_USUAL;
         usual.max(LEAST).min(self.settings.probe_timeout)
     }
 
@@ -83,13 +83,13 @@ impl NodeMonitor {
             Ok(alive) => alive,
             Err(finding) => return finding.into(),
         };
-        let now = self.clock.now();
+        let now = self.links.clock.now();
         self.liveness.answered(now, alive.loading);
         self.hindrance_is(alive.hindrance.as_deref(), now);
         self.observation.owes_since = None;
         self.report(ctx);
         // Probes in full on the connection in use, if that still carries anything.
-        self.wake.notify_one();
+        self.requests.wake();
         if alive.loading {
             return Finding::Loading.into();
         }
@@ -111,8 +111,8 @@ impl Handler<ProbeOnNewConnection> for NodeMonitor {
     fn handle(&mut self, _: ProbeOnNewConnection, _: &mut Self::Context) -> Self::Result {
         let question = Question {
             node: Rc::clone(&self.node),
-            fresh: Rc::clone(&self.fresh),
-            clock: Arc::clone(&self.clock),
+            fresh: Rc::clone(&self.links.fresh),
+            clock: Arc::clone(&self.links.clock),
             patience: self.patience(),
             limit: self.settings.probe_timeout,
         };

@@ -60,7 +60,7 @@ impl NodeMonitor {
     /// Notes a refusal: no process listens at the port.
     pub(super) fn refused(&mut self) {
         if !self.observation.refused {
-            self.proof.refused = Some(self.clock.now());
+            self.proof.refused = Some(self.links.clock.now());
         }
     }
 

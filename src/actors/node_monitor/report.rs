@@ -10,6 +10,15 @@ use crate::domain::liveness::Via;
 use crate::domain::node::Moment;
 use crate::ports::redis::ProbeFailure;
 
+/// What the cluster was told.
+#[derive(Debug, Default)]
+pub(super) struct Reported {
+    /// The last observation.
+    pub(super) observation: Option<NodeObservation>,
+    /// The timer for the next change of the vote.
+    vote_timer: Option<SpawnHandle>,
+}
+
 impl NodeMonitor {
     pub(super) fn blame(&mut self, failure: &ProbeFailure, via: Via) {
         self.observation.probed = true;
@@ -21,7 +30,7 @@ impl NodeMonitor {
         }
         self.observation.refused = refused;
         self.observation.trouble = Some(failure.to_string());
-        let owed = self.last_probe.map(|(sent, _)| sent);
+        let owed = self.figures.last_probe.map(|(sent, _)| sent);
         match failure {
             ProbeFailure::Evidence(DownReason::Refused, _) => self.observation.owes_since = None,
             ProbeFailure::Evidence(..) => {
@@ -50,37 +59,42 @@ impl NodeMonitor {
     /// Updates the vote, tells the cluster any change in substance, and sets the timer for the next change of the
     /// vote.
     pub(super) fn report(&mut self, ctx: &mut Context<Self>) {
-        let now = self.clock.now();
+        let now = self.links.clock.now();
         self.observation.vote = self.liveness.vote(now);
         self.observation.last_alive = self.liveness.last_alive();
         let hold = facts_hold(self.settings.tick, self.settings.limits());
         self.observation.outdated = self.observation.outdated_since(hold);
         self.observation.order.1 += 1;
-        let news = self.told.as_ref().is_none_or(|told| {
+        let news = self.reported.observation.as_ref().is_none_or(|told| {
             !told.same_matter(&self.observation) || self.lags(told) != self.lags(&self.observation)
         });
         if news && self.observation.probed {
-            self.told = Some(self.observation.clone());
-            (self.outbox)(NodeObserved {
-                node: self.addr.clone(),
-                observation: self.observation.clone(),
-            });
+            self.reported.observation = Some(self.observation.clone());
+            self.tell(self.observation.clone());
         }
-        if let Some(timer) = self.vote_timer.take() {
+        if let Some(timer) = self.reported.vote_timer.take() {
             ctx.cancel_future(timer);
         }
         if let Some(due) = self.liveness.next_change(now) {
-            self.vote_timer = Some(ctx.run_later(due.since(now), move |monitor, ctx| {
+            self.reported.vote_timer = Some(ctx.run_later(due.since(now), move |monitor, ctx| {
                 monitor.vote_due(due, ctx);
             }));
         }
     }
 
+    /// Tells the cluster this observation.
+    pub(super) fn tell(&self, observation: NodeObservation) {
+        (self.links.observed)(NodeObserved {
+            node: self.addr.clone(),
+            observation,
+        });
+    }
+
     fn vote_due(&mut self, due: Moment, ctx: &mut Context<Self>) {
-        let now = self.clock.now();
+        let now = self.links.clock.now();
         if self.liveness.is_stall(due, now) {
             self.stalled(due, now);
-            self.wake.notify_one();
+            self.requests.wake();
         }
         self.report(ctx);
     }
@@ -93,20 +107,19 @@ impl NodeMonitor {
     }
 
     pub(super) fn count(&mut self, sent: Moment, probed: &Probed) {
-        let took = self.clock.now().since(sent);
-        self.last_probe = Some((sent, took));
-        self.refused = matches!(
+        let took = self.links.clock.now().since(sent);
+        self.figures.last_probe = Some((sent, took));
+        self.pace.fast.failed = matches!(
             probed.outcome,
             Err(NoAnswer::Failed(ProbeFailure::Evidence(..), _))
         );
         let reason = match &probed.outcome {
             Ok(_) => {
-                self.latency.record(took);
-                self.consecutive_failures = 0;
+                self.figures.answered(took);
                 if probed.replaced {
                     self.log_mute_connection();
                 } else {
-                    self.usual = took;
+                    self.times.usual = took;
                 }
                 return;
             }
@@ -117,12 +130,6 @@ impl NodeMonitor {
             }
             Err(NoAnswer::Failed(ProbeFailure::Own(_), _)) => "own",
         };
-        self.consecutive_failures += 1;
-        self.failures += 1;
-        metrics::counter!(
-            "redis_keeper_probe_failures_total",
-            "cluster" => self.cluster.to_string(), "reason" => reason
-        )
-        .increment(1);
+        self.figures.failed(&self.cluster, reason);
     }
 }

@@ -43,10 +43,10 @@ impl NodeMonitor {
     /// A full probe for another reason is usually waited for. Such a probe reads the settings only if they are
     /// wanted.
     pub(super) fn full(&mut self, again: bool) -> Depth {
-        let wanted = std::mem::take(&mut self.settings_wanted);
+        let wanted = self.requests.take_settings();
         // A server that has refused to tell its settings is not asked for them again on this connection.
         let refused = matches!(self.observation.min_replicas, Some(Err(_)));
-        let known = again && (self.full_at.is_none() || !refused);
+        let known = again && (self.present.full_at.is_none() || !refused);
         if wanted || self.settings.settings || known {
             Depth::FullWithSettings
         } else {

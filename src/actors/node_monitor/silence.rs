@@ -19,11 +19,15 @@ const TIMEOUTS_PER_CONNECTION: u32 = 3;
 /// How often at most it is logged that old connections to a node went mute.
 const MUTE_LOGGED_EVERY: Duration = Duration::from_mins(1);
 
-/// How late the node answers.
+/// How long the node takes to answer.
 #[derive(Debug, Default)]
-pub(super) struct Lateness {
+pub(super) struct AnswerTimes {
+    /// How long the last answer took.
+    pub(super) usual: Duration,
+    /// How long the last answer took on a connection that had to be opened for it.
+    pub(super) set_up: Option<Duration>,
     /// How long the last answer took, if it took longer than the probe timeout.
-    by: Option<Duration>,
+    late: Option<Duration>,
     /// How long the probe under way may take.
     allowed: Duration,
 }
@@ -37,25 +41,25 @@ impl NodeMonitor {
     /// Example: the probe timeout is 1 s, and the last answer took 2 s. Then the next probe may take 3 s.
     pub(super) fn allow(&mut self, now: Moment) -> Duration {
         let usual = self.settings.probe_timeout;
-        let late = self.lateness.by.unwrap_or_default();
+        let late = self.times.late.unwrap_or_default();
         let voted_down = self
             .liveness
             .last_alive()
             .unwrap_or(now)
             .after(self.settings.mark_down);
-        self.lateness.allowed = (late * 3 / 2).min(voted_down.since(now)).max(usual);
-        self.lateness.allowed
+        self.times.allowed = (late * 3 / 2).min(voted_down.since(now)).max(usual);
+        self.times.allowed
     }
 
     /// Notes that the probe `sent` then is answered `now`.
     pub(super) fn took(&mut self, sent: Moment, now: Moment) {
         let took = now.since(sent);
-        self.lateness.by = Some(took).filter(|took| *took > self.settings.probe_timeout);
+        self.times.late = Some(took).filter(|took| *took > self.settings.probe_timeout);
     }
 
     /// Notes an answer that came `now`, after its probe was given up.
     pub(super) fn answered_late(&mut self, now: Moment) {
-        self.timeouts = 0;
+        self.present.timeouts = 0;
         let owes = self.observation.owes_since;
         self.took(owes.unwrap_or(now), now);
     }
@@ -68,14 +72,14 @@ impl NodeMonitor {
     /// silent probes, as any node does.
     pub(super) fn second(&self, depth: Depth) -> Option<SecondConnection> {
         self.observation.vote.is_none().then(|| SecondConnection {
-            fresh: Rc::clone(&self.fresh),
-            after: if self.timeouts == 0 {
+            fresh: Rc::clone(&self.links.fresh),
+            after: if self.present.timeouts == 0 {
                 self.settings.probe_timeout / 2
             } else {
                 Duration::ZERO
             },
             depth,
-            usual: self.usual,
+            usual: self.times.usual,
         })
     }
 
@@ -86,11 +90,11 @@ impl NodeMonitor {
         sent: Moment,
         ctx: &mut Context<Self>,
     ) {
-        let now = self.clock.now();
-        let limit = self.lateness.allowed;
+        let now = self.links.clock.now();
+        let limit = self.times.allowed;
         let due = sent.after(limit);
-        self.timeouts += 1;
-        let connection = connection.filter(|_| self.timeouts < TIMEOUTS_PER_CONNECTION);
+        self.present.timeouts += 1;
+        let connection = connection.filter(|_| self.present.timeouts < TIMEOUTS_PER_CONNECTION);
         if connection.is_none() {
             self.observation.process = None;
         }
@@ -121,7 +125,7 @@ impl NodeMonitor {
             "redis_keeper_probe_connections_mute_total", "cluster" => self.cluster.to_string()
         )
         .increment(1);
-        let now = self.clock.now();
+        let now = self.links.clock.now();
         if self
             .mute_logged
             .is_some_and(|told| now.since(told) < MUTE_LOGGED_EVERY)

@@ -74,18 +74,18 @@ impl NodeMonitor {
     /// Forgets the result of the last trial, since another process answers.
     pub(super) fn retry(&mut self) {
         self.observation.commandable = None;
-        self.trials.hurry(self.clock.now());
+        self.trials.hurry(self.links.clock.now());
     }
 
     /// Tries whether the node could be commanded, if a trial is due and the node serves.
     pub(super) fn try_commands(&mut self, ctx: &mut Context<Self>) {
-        let now = self.clock.now();
+        let now = self.links.clock.now();
         let serves = self.observation.named().is_some_and(|facts| !facts.loading);
         if self.trials.under_way || now < self.trials.due || !serves {
             return;
         }
         self.trials.under_way = true;
-        let (node, fresh) = (Rc::clone(&self.node), Rc::clone(&self.fresh));
+        let (node, fresh) = (Rc::clone(&self.node), Rc::clone(&self.links.fresh));
         let trial = async move {
             let _turn = fresh.trial().await;
             node.try_commands().await
@@ -96,7 +96,7 @@ impl NodeMonitor {
             .as_ref()
             .map(|facts| facts.run_id.clone());
         let tried = wrap_future::<_, Self>(trial).map(move |outcome, monitor, ctx| {
-            let told = monitor.trials.ended(outcome, monitor.clock.now());
+            let told = monitor.trials.ended(outcome, monitor.links.clock.now());
             let facts = monitor.observation.facts.as_ref();
             if facts.map(|facts| &facts.run_id) != process.as_ref() {
                 // Either process may have answered the trial.
