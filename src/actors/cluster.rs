@@ -370,8 +370,6 @@ impl Handler<Decide> for ClusterActor {
                     let mut decision = actor.state.decision();
                     decision.choice = actor.choice();
                     if let Some(switching) = &mut actor.switching {
-                        // The plan names the nodes as this keeper's file does; the published state is read in the
-                        // same names.
                         switching.decided(actor.state.plan());
                         actor.settle();
                     }

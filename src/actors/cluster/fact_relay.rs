@@ -14,8 +14,15 @@ use crate::domain::witness::Witness;
 pub(super) struct FactRelay {
     /// The facts read last; `None` while no keeper asks for them.
     fresh: Option<RelayReport>,
-    /// The nodes that were read, or are being read, and the generation that was published when the read began.
-    reading: (Option<Generation>, BTreeSet<NodeAddr>),
+    reading: Reading,
+}
+
+/// The last read of nodes, which may be under way.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Reading {
+    /// The generation that was published when the read began.
+    generation: Option<Generation>,
+    nodes: BTreeSet<NodeAddr>,
 }
 
 impl FactRelay {
@@ -28,10 +35,14 @@ impl FactRelay {
         if asked.is_empty() {
             self.fresh = None;
         }
-        if self.reading == (generation, asked.clone()) {
+        let reading = Reading {
+            generation,
+            nodes: asked.clone(),
+        };
+        if self.reading == reading {
             return None;
         }
-        self.reading = (generation, asked.clone());
+        self.reading = reading;
         let generation = generation.filter(|_| !asked.is_empty())?;
         Some((generation, asked))
     }
@@ -42,14 +53,14 @@ impl FactRelay {
         generation: Generation,
         observations: &[(NodeAddr, NodeObservation)],
     ) {
-        if self.reading.0 == Some(generation) && !self.reading.1.is_empty() {
+        if self.reading.generation == Some(generation) && !self.reading.nodes.is_empty() {
             let answered = |(addr, observation): &(NodeAddr, NodeObservation)| {
                 let facts = observation.named()?;
                 Some((addr.clone(), facts.clone()))
             };
             let nodes: BTreeMap<_, _> = observations.iter().filter_map(answered).collect();
             // A node that did not answer in time is read again: by now it may answer.
-            self.reading.1.retain(|node| nodes.contains_key(node));
+            self.reading.nodes.retain(|node| nodes.contains_key(node));
             self.fresh = Some(RelayReport { generation, nodes });
         }
     }
@@ -65,7 +76,7 @@ impl FactRelay {
         } else {
             fresh.nodes.remove(node);
             // The node is read again as soon as it answers.
-            self.reading.1.remove(node);
+            self.reading.nodes.remove(node);
         }
     }
 

@@ -25,9 +25,15 @@ const MOST: usize = 64;
 pub(super) struct Misnamed {
     /// The pairs that were logged lately, and when.
     told: BTreeMap<Contradiction, Moment>,
-    /// By the HAProxy and the node to which its clients are sent: the node that the check names, and when it was
-    /// sent.
-    asked: BTreeMap<(Proxy, NodeAddr), (NodeAddr, Moment)>,
+    /// The last such check of each HAProxy, by the node to which its clients are sent.
+    asked: BTreeMap<(Proxy, NodeAddr), Misnaming>,
+}
+
+/// The node that a check names, and when the check came.
+#[derive(Debug)]
+struct Misnaming {
+    named: NodeAddr,
+    at: Moment,
 }
 
 impl Misnamed {
@@ -39,10 +45,11 @@ impl Misnamed {
         now: Moment,
     ) -> bool {
         if let Some(ProxyCheck::Proxy { proxy, .. }) = proxy_check {
-            self.asked.retain(|_, (_, at)| now.since(*at) < SHOWN);
+            self.asked.retain(|_, it| now.since(it.at) < SHOWN);
             let key = (proxy.clone(), found.at.clone());
             if self.asked.len() < MOST || self.asked.contains_key(&key) {
-                self.asked.insert(key, (found.named.clone(), now));
+                let named = found.named.clone();
+                self.asked.insert(key, Misnaming { named, at: now });
             }
         }
         self.told.retain(|_, told| now.since(*told) < EVERY);
@@ -55,8 +62,8 @@ impl Misnamed {
 
     /// The node after which this HAProxy names its server at `node`, if that is another node.
     pub(super) fn named(&self, proxy: &Proxy, node: &NodeAddr, now: Moment) -> Option<&NodeAddr> {
-        let (named, at) = self.asked.get(&(proxy.clone(), node.clone()))?;
-        (now.since(*at) < SHOWN).then_some(named)
+        let it = self.asked.get(&(proxy.clone(), node.clone()))?;
+        (now.since(it.at) < SHOWN).then_some(&it.named)
     }
 }
 

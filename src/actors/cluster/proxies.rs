@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::misnamed::Misnamed;
+use super::proxy_drain::Withdrawal;
 use crate::actors::cluster_api::{Contradiction, ProxyCheck, ProxyState, ProxyView};
 use crate::domain::drain::{Proxy, ProxyReport};
-use crate::domain::node::{Generation, Moment, NodeAddr};
+use crate::domain::node::{Moment, NodeAddr};
 
 /// How many HAProxies are remembered for each node.
 const MOST: usize = 64;
@@ -19,10 +20,17 @@ const REMEMBERED: Duration = Duration::from_secs(10);
 pub(super) struct Proxies {
     /// The HAProxies by the node they asked about.
     of: BTreeMap<NodeAddr, RecentProxies>,
-    /// The node about which the leader asks, and what this keeper has heard since it asked.
-    told: Option<(NodeAddr, ProxyReport)>,
+    /// What this keeper has heard since a leader asked; `None` while no leader asks.
+    heard: Option<Heard>,
     /// The checks whose server bears the name of another node.
     misnamed: Misnamed,
+}
+
+/// What was heard of the node about which a leader asks.
+#[derive(Debug)]
+struct Heard {
+    node: NodeAddr,
+    report: ProxyReport,
 }
 
 #[derive(Debug, Default)]
@@ -58,13 +66,14 @@ impl Proxies {
             ProxyCheck::Proxy { proxy, state } => (proxy, *state),
         };
         let fresh = recent_proxies.note(proxy, Said { state, at: now });
-        let changed = match &mut self.told {
-            Some((told, heard)) if told == node && state == ProxyState::Down => {
+        let changed = match &mut self.heard {
+            Some(heard) if heard.node == *node && state == ProxyState::Down => {
                 // The earlier checks of this HAProxy may have gone to another keeper.
-                let news = heard.down.len() < MOST && !heard.down.contains(proxy);
+                let report = &mut heard.report;
+                let news = report.down.len() < MOST && !report.down.contains(proxy);
                 if news {
-                    heard.up.remove(proxy);
-                    heard.down.insert(proxy.clone());
+                    report.up.remove(proxy);
+                    report.down.insert(proxy.clone());
                 }
                 news
             }
@@ -97,44 +106,41 @@ impl Proxies {
         (lately, self.of.values().any(overflowed_at))
     }
 
-    /// Begins to listen for DOWN, once the leader asks about `node`, withdrawn in that generation. Stops if no leader
-    /// asks any more.
+    /// Begins to listen for DOWN, once a leader asks about a withdrawal. Stops if no leader asks any more.
     ///
     /// A DOWN from before does not count: a keeper that had not yet applied the withdrawal may have called the node
     /// writable again.
-    pub(super) fn listen(
-        &mut self,
-        asked: Option<(&NodeAddr, Generation)>,
-        drain: Duration,
-        now: Moment,
-    ) {
-        let Some((node, generation)) = asked else {
-            self.told = None;
+    pub(super) fn listen(&mut self, asked: Option<Withdrawal<'_>>, drain: Duration, now: Moment) {
+        let Some(Withdrawal { old, generation }) = asked else {
+            self.heard = None;
             return;
         };
-        let told = self.told.as_ref();
-        if told.is_some_and(|(told, heard)| told == node && heard.generation == generation) {
+        let same = |heard: &Heard| heard.node == *old && heard.report.generation == generation;
+        if self.heard.as_ref().is_some_and(same) {
             return;
         }
         let recent = |at: Moment| now.since(at) < drain;
-        let recent_proxies = self.of.get(node);
+        let recent_proxies = self.of.get(old);
         let said = recent_proxies
             .into_iter()
             .flat_map(|recent_proxies| &recent_proxies.said);
         let up = said.filter(|(_, said)| recent(said.at));
-        let heard = ProxyReport {
+        let report = ProxyReport {
             generation,
             up: up.map(|(proxy, _)| proxy.clone()).collect(),
             down: BTreeSet::new(),
             more: recent_proxies
                 .is_some_and(|recent_proxies| recent_proxies.overflowed_at.is_some_and(recent)),
         };
-        self.told = Some((node.clone(), heard));
+        self.heard = Some(Heard {
+            node: old.clone(),
+            report,
+        });
     }
 
     /// The states that HAProxies have reported since the leader asked, for this keeper's report.
     pub(super) fn report(&self) -> Option<&ProxyReport> {
-        self.told.as_ref().map(|(_, heard)| heard)
+        self.heard.as_ref().map(|heard| &heard.report)
     }
 
     /// The HAProxies heard lately, for display.
@@ -188,8 +194,8 @@ impl RecentProxies {
 mod tests {
     use super::ProxyState::{Down, Up};
     use super::*;
+    use crate::domain::node::Generation;
 
-    const N: Generation = Generation(4);
     const DRAIN: Duration = Duration::from_millis(1_200);
 
     fn at(ms: u64) -> Moment {
@@ -216,6 +222,12 @@ mod tests {
         proxies.note_check(&a(), &proxy_check, at(now))
     }
 
+    /// The leader asks about the withdrawal of this node in this generation.
+    fn listen(proxies: &mut Proxies, old: &NodeAddr, generation: u64, now: u64) {
+        let generation = Generation(generation);
+        proxies.listen(Some(Withdrawal { old, generation }), DRAIN, at(now));
+    }
+
     fn names(proxies: &BTreeSet<Proxy>) -> Vec<&str> {
         proxies.iter().map(|it| it.name.as_str()).collect()
     }
@@ -232,14 +244,14 @@ mod tests {
         // A keeper that had not applied the withdrawal may have called the node writable since.
         asks(&mut proxies, "lb2", Down, 1_100);
         assert_eq!(proxies.report(), None);
-        proxies.listen(Some((&a(), N)), DRAIN, at(1_200));
+        listen(&mut proxies, &a(), 4, 1_200);
         assert_eq!(told(&proxies), [vec!["lb1", "lb2"], vec![]]);
 
         assert!(!asks(&mut proxies, "lb1", Up, 1_300), "nothing new");
         assert!(asks(&mut proxies, "lb1", Down, 1_500));
         assert!(!asks(&mut proxies, "lb1", Down, 1_700), "told already");
         assert!(asks(&mut proxies, "lb3", Down, 1_700), "another heard it");
-        proxies.listen(Some((&a(), N)), DRAIN, at(1_800));
+        listen(&mut proxies, &a(), 4, 1_800);
         assert_eq!(told(&proxies), [vec!["lb2"], vec!["lb1", "lb3"]]);
         proxies.listen(None, DRAIN, at(2_000));
         assert_eq!(proxies.report(), None);
@@ -249,9 +261,9 @@ mod tests {
     fn another_withdrawal_is_listened_for_anew() {
         let mut proxies = Proxies::default();
         asks(&mut proxies, "lb1", Up, 1_000);
-        proxies.listen(Some((&a(), N)), DRAIN, at(1_000));
+        listen(&mut proxies, &a(), 4, 1_000);
         asks(&mut proxies, "lb1", Down, 1_200);
-        proxies.listen(Some((&a(), Generation(6))), DRAIN, at(1_400));
+        listen(&mut proxies, &a(), 6, 1_400);
         assert_eq!(told(&proxies), [vec!["lb1"], vec![]]);
     }
 
@@ -265,7 +277,7 @@ mod tests {
             state: Up,
         };
         proxies.note_check(&NodeAddr::new("b", 1), &proxy_check, at(2_000));
-        proxies.listen(Some((&a(), N)), DRAIN, at(2_200));
+        listen(&mut proxies, &a(), 4, 2_200);
         assert_eq!(told(&proxies), [vec!["lb1"], vec![]]);
     }
 
@@ -273,7 +285,7 @@ mod tests {
     fn what_others_say_of_another_node_changes_nothing_that_is_told() {
         let mut proxies = Proxies::default();
         asks(&mut proxies, "lb1", Up, 1_000);
-        proxies.listen(Some((&a(), N)), DRAIN, at(1_000));
+        listen(&mut proxies, &a(), 4, 1_000);
         let proxy_check = ProxyCheck::Proxy {
             proxy: proxy("lb1"),
             state: Down,
@@ -294,8 +306,7 @@ mod tests {
         assert!(asks(1_000) && !asks(1_200), "told once");
         assert_eq!(proxies.lately(at(1_200)), (BTreeSet::new(), true));
         let mut more = |node: &NodeAddr, generation, now| {
-            let generation = Generation(generation);
-            proxies.listen(Some((node, generation)), DRAIN, at(now));
+            listen(&mut proxies, node, generation, now);
             proxies.report().expect("something is told").more
         };
         assert!(more(&a(), 4, 2_000));
@@ -313,9 +324,9 @@ mod tests {
         assert_eq!(proxies.views(at(1_000)).len(), MOST);
         let (lately, overflowed) = proxies.lately(at(1_000));
         assert_eq!((lately.len(), overflowed), (MOST, true));
-        proxies.listen(Some((&a(), N)), DRAIN, at(1_100));
+        listen(&mut proxies, &a(), 4, 1_100);
         assert!(proxies.report().unwrap().more);
-        proxies.listen(Some((&a(), Generation(6))), DRAIN, at(2_200));
+        listen(&mut proxies, &a(), 6, 2_200);
         assert!(!proxies.report().unwrap().more);
     }
 

@@ -10,6 +10,14 @@ use crate::domain::node::{Generation, KeeperId, Moment, NodeAddr};
 use crate::domain::observed::Observed;
 use crate::domain::verdict::{KeeperReport, ProcessEnd, gone};
 
+/// A withdrawal that is published now.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Withdrawal<'a> {
+    /// The primary that was withdrawn.
+    pub(super) old: &'a NodeAddr,
+    pub(super) generation: Generation,
+}
+
 /// The moment since when no keeper calls the primary of a withdrawal writable, as this keeper found while it led.
 ///
 /// The moment stays valid without the leadership: no keeper calls that primary writable again.
@@ -19,23 +27,26 @@ pub(super) struct Acknowledged {
     pub(super) since: Moment,
 }
 
-/// The withdrawn primary about whose HAProxies another keeper, the leader, asks.
+/// The withdrawal about whose HAProxies another keeper, the leader, asks.
 pub(super) fn requested_withdrawal<'a>(
     observed: &'a Observed,
     shared: &SharedState,
     me: &KeeperId,
-) -> Option<(&'a NodeAddr, Generation)> {
+) -> Option<Withdrawal<'a>> {
     let mut others = shared.reports.iter().filter(|(keeper, _)| *keeper != me);
     let withdrawn = withdrawn(observed)?;
-    let asks = others.any(|(_, report)| report.drains == Some(withdrawn.1));
+    let asks = others.any(|(_, report)| report.drains == Some(withdrawn.generation));
     asks.then_some(withdrawn)
 }
 
-/// The primary that is withdrawn now, with the generation of its withdrawal.
-pub(super) fn withdrawn(observed: &Observed) -> Option<(&NodeAddr, Generation)> {
+/// The withdrawal that is published now.
+pub(super) fn withdrawn(observed: &Observed) -> Option<Withdrawal<'_>> {
     let published = observed.published.as_ref()?;
     let old = published.intent.as_ref()?.old.as_ref()?;
-    Some((old, published.generation))
+    Some(Withdrawal {
+        old,
+        generation: published.generation,
+    })
 }
 
 /// Combines what all keepers have heard of HAProxies; `own` is what this keeper has heard.
@@ -90,7 +101,7 @@ pub(super) fn gathered(
 /// - the primary refused a probe that was sent after the withdrawal;
 /// - no connection of this keeper to the primary is open.
 pub(super) fn refused_since(observed: &Observed) -> Option<ProcessEnd> {
-    let (old, generation) = withdrawn(observed)?;
+    let Withdrawal { old, generation } = withdrawn(observed)?;
     let observation = &observed.nodes.get(old)?.observation;
     let refused = observation.refused && observation.probe_sent >= observed.published_at?;
     let process = observation.process.as_ref();
@@ -103,7 +114,7 @@ pub(super) fn refused_since(observed: &Observed) -> Option<ProcessEnd> {
 
 /// Whether the process of the withdrawn primary is gone, by the findings of all voters, this keeper included.
 pub(super) fn old_gone(observed: &Observed, shared: &SharedState, me: &KeeperId) -> bool {
-    let Some((old, generation)) = withdrawn(observed) else {
+    let Some(Withdrawal { old, generation }) = withdrawn(observed) else {
         return false;
     };
     let published = observed.published.as_ref();

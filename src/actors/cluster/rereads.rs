@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use actix::prelude::*;
 
-use super::proxy_drain::{refused_since, withdrawn};
+use super::proxy_drain::{Withdrawal, refused_since, withdrawn};
 use super::{ClusterActor, READ_AGAIN_AFTER};
 use crate::domain::node::{Generation, NodeAddr};
 use crate::domain::observed::Observed;
@@ -29,7 +29,7 @@ pub(super) struct Rereads {
 impl Rereads {
     /// The withdrawn primary, if it refuses connections, and this keeper has no proof yet that the process is gone.
     fn begin_withdrawn(&mut self, observed: &Observed) -> Option<NodeAddr> {
-        let (old, generation) = withdrawn(observed)?;
+        let Withdrawal { old, generation } = withdrawn(observed)?;
         let refused = observed.nodes.get(old)?.observation.refused;
         let due = refused && refused_since(observed).is_none();
         if !due || self.withdrawal == Some(generation) {

@@ -8,7 +8,7 @@ use self::names::Foreign;
 use super::fact_relay::{FactRelay, relayed, requested_nodes, witnesses};
 use super::polled::Polled;
 use super::proxies::Proxies;
-use super::proxy_drain::{self, Acknowledged, gathered, old_gone, withdrawn};
+use super::proxy_drain::{self, Acknowledged, Withdrawal, gathered, old_gone, withdrawn};
 use super::rereads::Rereads;
 use super::tasks::Tasks;
 use crate::actors::messages::SharedState;
@@ -221,16 +221,17 @@ impl State {
             .unacknowledged
             .clone_from(&shared.unacknowledged);
         let by_all = shared.leading.is_some() && shared.unacknowledged.is_empty();
-        self.acknowledged = withdrawn(&self.observed).and_then(|(_, generation)| {
-            let known = self.acknowledged;
-            let known = known.filter(|known| known.generation == generation);
-            known.or_else(|| {
-                by_all.then_some(Acknowledged {
-                    generation,
-                    since: now,
+        self.acknowledged =
+            withdrawn(&self.observed).and_then(|Withdrawal { generation, .. }| {
+                let known = self.acknowledged;
+                let known = known.filter(|known| known.generation == generation);
+                known.or_else(|| {
+                    by_all.then_some(Acknowledged {
+                        generation,
+                        since: now,
+                    })
                 })
-            })
-        });
+            });
         self.observed.told = witnesses(&shared, &self.settings.keeper);
         self.shared = Some(shared);
         self.note_unlisted();

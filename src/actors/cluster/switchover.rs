@@ -18,7 +18,8 @@ use crate::domain::timing::switchover::{ASKED_FACTS, SWITCHED_WITHIN};
 pub(super) struct Switching {
     from: NodeAddr,
     generation: Generation,
-    /// The successor, once the run has switched over to it.
+    /// The successor, once the run has switched over to it. The run, like the published state that is read here, names
+    /// the nodes as this keeper's file does.
     switched_to: Option<NodeAddr>,
     /// Why the switchover was called off.
     why: Option<String>,

@@ -20,11 +20,19 @@ use crate::domain::verdict::KeeperReport;
 /// The tasks given and the tasks taken.
 #[derive(Debug, Default)]
 pub(super) struct Tasks {
-    given: BTreeMap<TaskId, (Task, oneshot::Sender<TaskOutcome>)>,
+    given: BTreeMap<TaskId, GivenTask>,
     /// The number of the last task given.
     last: u64,
     /// The tasks listed for this keeper, with the outcome of those that have ended.
     taken: BTreeMap<TaskId, Option<TaskOutcome>>,
+}
+
+/// A task that this keeper gave to another one.
+#[derive(Debug)]
+struct GivenTask {
+    task: Task,
+    /// Tells the outcome to the run that waits.
+    tell: oneshot::Sender<TaskOutcome>,
 }
 
 impl Tasks {
@@ -44,7 +52,7 @@ impl Tasks {
             number: self.last,
         };
         let (tell, told) = oneshot::channel();
-        self.given.insert(id, (task, tell));
+        self.given.insert(id, GivenTask { task, tell });
         (id, told)
     }
 
@@ -74,12 +82,12 @@ impl Tasks {
         let ended: Vec<(TaskId, TaskOutcome)> = self
             .given
             .iter()
-            .filter_map(|(id, (task, _))| Some((*id, outcome(id, task)?)))
+            .filter_map(|(id, given)| Some((*id, outcome(id, &given.task)?)))
             .collect();
         for (id, outcome) in ended {
-            if let Some((_, tell)) = self.given.remove(&id) {
+            if let Some(given) = self.given.remove(&id) {
                 // The run that waited may have been stopped.
-                let _ = tell.send(outcome);
+                let _ = given.tell.send(outcome);
             }
         }
     }
@@ -125,7 +133,7 @@ impl Tasks {
     /// The tasks that the report lists.
     pub(super) fn listed(&self) -> BTreeMap<TaskId, Task> {
         let given = self.given.iter();
-        given.map(|(id, (task, _))| (*id, task.clone())).collect()
+        given.map(|(id, given)| (*id, given.task.clone())).collect()
     }
 
     /// The outcomes of the tasks that this keeper took.
