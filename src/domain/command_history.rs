@@ -193,9 +193,9 @@ mod tests {
         }
     }
 
-    fn fault(cut: bool) -> Option<Fault> {
+    fn fault(cut: bool) -> Fault {
         let why = "failed".to_owned();
-        Some(Fault { why, cut })
+        Fault { why, cut }
     }
 
     #[test]
@@ -217,7 +217,7 @@ mod tests {
     fn a_node_whose_connections_are_ended_is_commanded_again_at_once_but_not_for_ever() {
         let mut history = CommandHistory::default();
         let mut waits = |cut| {
-            history.record(promotion(None, fault(cut)), at(9));
+            history.record(promotion(None, Some(fault(cut))), at(9));
             history.roles[&a()].retry_at(true).since(at(9))
         };
         for _ in 0..50 {
@@ -232,7 +232,7 @@ mod tests {
     fn every_keeper_that_tried_in_vain_is_remembered_until_a_command_is_carried_out() {
         let mut history = CommandHistory::default();
         for through in [Some("k2"), None, Some("k3")] {
-            history.record(promotion(through, fault(false)), at(1));
+            history.record(promotion(through, Some(fault(false))), at(1));
         }
         let tried = [KeeperId::new("k2"), KeeperId::new("k3")].into();
         assert_eq!(history.tried_through(&a()), Some(&tried));
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn a_switchover_is_a_promotion_and_only_a_failed_one_outlives_the_leadership() {
         let mut history = CommandHistory::default();
-        history.record(promotion(None, fault(false)), at(1));
+        history.record(promotion(None, Some(fault(false))), at(1));
         history.record(CommandOutcome::Switched(a()), at(2));
         assert_eq!(history.roles, BTreeMap::new());
         assert_eq!(history.promoted, Some((a(), at(2))));

@@ -248,8 +248,9 @@ mod tests {
             to: node("b"),
             generation: Generation(3),
         };
-        assert_eq!(outcome(&[switched.clone()], "b"), Ok(done));
-        let called_off = outcome(&[switched], "a");
+        let commands = [switched];
+        assert_eq!(outcome(&commands, "b"), Ok(done));
+        let called_off = outcome(&commands, "a");
         assert!(matches!(called_off, Err(NotSwitched::CalledOff { .. })));
     }
 
