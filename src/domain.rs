@@ -1,5 +1,6 @@
 //! The pure core: no async, no actor, no clock, no I/O. Time and facts come in as values, decisions go out as values.
 
+pub mod addresses;
 pub mod authority;
 pub mod brake;
 pub mod claims;
@@ -28,12 +29,14 @@ pub mod liveness;
 pub mod looks;
 pub mod names;
 pub mod node;
+pub mod observation;
 pub mod observed;
 pub mod outside;
 pub mod plan;
 pub mod policy;
 pub mod published;
 pub mod rehearsal;
+pub mod report;
 pub mod rivals;
 pub mod sentinels;
 pub mod serving;

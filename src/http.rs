@@ -23,6 +23,7 @@ mod health;
 mod leader;
 mod metrics;
 mod operations;
+mod short;
 mod unknown;
 mod views;
 

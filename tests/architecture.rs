@@ -1,10 +1,11 @@
 //! Guards the shape of `src/`:
 //!
 //! - which module may use which; the table in `src/lib.rs` is the law;
+//! - no two siblings that use each other, directly or through others;
 //! - a pure core;
 //! - small files.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 
 /// The most lines that a file in `src/` may have.
@@ -33,8 +34,17 @@ const IMPURE: [&str; 15] = [
 /// Modules of `std` that the core never uses.
 const IMPURE_STD: [&str; 4] = ["env", "fs", "process", "thread"];
 
+/// A module whose parts still use each other in circles.
+const WITH_CIRCLES: &str = "actors::zk_session";
+
 /// For each top module, the modules that it may use besides itself.
 struct Layers(BTreeMap<String, BTreeSet<String>>);
+
+/// Each module outside of tests, with the paths in its file.
+struct Modules(BTreeMap<Vec<String>, Vec<Mention>>);
+
+/// For each module, its siblings that it uses, each with the place of one use. A folder counts with everything in it.
+type SiblingUses = BTreeMap<String, BTreeMap<String, String>>;
 
 /// A path in the code, with `use` groups taken apart.
 struct Mention {
@@ -85,8 +95,8 @@ impl Layers {
         if file == "lib" || file == "main" {
             return found;
         }
-        let modules = file.split('/').count();
-        let own = file.split('/').next().expect("split gives at least one");
+        let module: Vec<_> = file.split('/').map(str::to_owned).collect();
+        let own = &module[0];
         let Some(allowed) = self.0.get(own) else {
             found.push(format!(
                 "src/{path}: {own} is not in the table of src/lib.rs"
@@ -96,7 +106,8 @@ impl Layers {
         for mention in mentions(text) {
             let name = mention.segments.join("::");
             let at = format!("src/{path}:{}", mention.line);
-            if let Some(used) = mention.top_module(modules)
+            if let Some(path) = mention.absolute(&module)
+                && let Some(used) = path.first()
                 && used != own
                 && self.0.contains_key(used)
                 && !allowed.contains(used)
@@ -111,22 +122,106 @@ impl Layers {
     }
 }
 
+// === impl Modules ===
+
+impl Modules {
+    /// Reads the modules from `lib.rs` down. `sources` has the files of `src/` by their paths.
+    fn read(sources: &BTreeMap<String, String>) -> Self {
+        let mut modules = BTreeMap::new();
+        let mut files = vec![(Vec::new(), "lib.rs".to_owned())];
+        while let Some((module, file)) = files.pop() {
+            let Some(text) = sources.get(&file) else {
+                continue;
+            };
+            let code = without_comments_and_strings(text);
+            let tokens = without_tests(&tokens(&code));
+            for declared in tokens.windows(3) {
+                if let [("mod", _), (name, _), (";", _)] = declared {
+                    let child = [&module[..], &[(*name).to_owned()]].concat();
+                    let file = format!("{}.rs", child.join("/"));
+                    files.push((child, file));
+                }
+            }
+            modules.insert(module, paths(&tokens));
+        }
+        Self(modules)
+    }
+
+    fn uses_of_siblings(&self) -> SiblingUses {
+        let mut uses = SiblingUses::new();
+        for (module, mentions) in &self.0 {
+            for mention in mentions {
+                let Some(path) = mention.absolute(module) else {
+                    continue;
+                };
+                let pairs = module.iter().zip(&path);
+                let common = pairs.take_while(|(own, other)| own == other).count();
+                // Use between a module and one around it is no use of a sibling.
+                if common == module.len() || common == path.len() {
+                    continue;
+                }
+                let used = &path[..=common];
+                if self.0.contains_key(used) {
+                    let of_module = uses.entry(module[..=common].join("::")).or_default();
+                    let at = format!("src/{}.rs:{}", module.join("/"), mention.line);
+                    of_module.entry(used.join("::")).or_insert(at);
+                }
+            }
+        }
+        uses
+    }
+
+    /// The uses of siblings that lead back to where they began.
+    fn circles(&self) -> Vec<String> {
+        let uses = self.uses_of_siblings();
+        let mut found = Vec::new();
+        for (module, used) in &uses {
+            for (sibling, at) in used {
+                if let Some(way) = way(&uses, sibling, module) {
+                    found.push(format!("{at}: a circle: {module} -> {}", way.join(" -> ")));
+                }
+            }
+        }
+        found
+    }
+}
+
+/// The shortest way along `uses`.
+fn way<'a>(uses: &'a SiblingUses, from: &'a str, to: &str) -> Option<Vec<&'a str>> {
+    let mut ways = VecDeque::from([vec![from]]);
+    let mut seen = BTreeSet::from([from]);
+    while let Some(way) = ways.pop_front() {
+        let last = way[way.len() - 1];
+        if last == to {
+            return Some(way);
+        }
+        for next in uses.get(last).into_iter().flat_map(BTreeMap::keys) {
+            if seen.insert(next) {
+                ways.push_back([&way[..], &[next]].concat());
+            }
+        }
+    }
+    None
+}
+
 // === impl Mention ===
 
 impl Mention {
-    /// The top module that the path leads to, by `crate::` or by enough `super::` from a file `modules` deep.
-    fn top_module(&self, modules: usize) -> Option<&str> {
-        let segments = self.segments.iter().map(String::as_str);
+    /// The path from the top, if the path in the file of `module` begins with `crate::`, or with `super::` that leads
+    /// out of the file. Other paths lead to the module's own children, or to other crates.
+    fn absolute(&self, module: &[String]) -> Option<Vec<String>> {
+        let segments = self.segments.iter();
         let mut path = segments.skip_while(|it| *it == "self").peekable();
-        if path.next_if_eq(&"crate").is_some() {
-            return path.next();
+        let mut base = &module[..0];
+        if path.next_if(|it| *it == "crate").is_none() {
+            let mut ups = 0_usize;
+            while path.next_if(|it| *it == "super").is_some() {
+                ups += 1;
+            }
+            let out = ups.checked_sub(self.inline_modules)?;
+            base = &module[..module.len().checked_sub(out).filter(|_| out > 0)?];
         }
-        let mut ups = 0;
-        while path.next_if_eq(&"super").is_some() {
-            ups += 1;
-        }
-        path.next()
-            .filter(|_| ups > 0 && ups >= modules + self.inline_modules)
+        Some(base.iter().chain(path).cloned().collect())
     }
 
     fn is_impure(&self) -> bool {
@@ -141,7 +236,18 @@ type Token<'a> = (&'a str, usize);
 
 /// Every path in the code of `text`, comments and strings left out.
 fn mentions(text: &str) -> Vec<Mention> {
-    let code = without_comments_and_strings(text);
+    paths(&tokens(&without_comments_and_strings(text)))
+}
+
+/// Every path in these tokens.
+fn paths(mut tokens: &[Token]) -> Vec<Mention> {
+    let mut found = Vec::new();
+    collect(&mut tokens, &[], 0, &mut found);
+    found
+}
+
+/// The tokens of `code`.
+fn tokens(code: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
     for (line, text) in (1..).zip(code.lines()) {
         let mut rest = text.trim_start();
@@ -155,9 +261,40 @@ fn mentions(text: &str) -> Vec<Mention> {
             rest = rest[length..].trim_start();
         }
     }
-    let mut found = Vec::new();
-    collect(&mut tokens.as_slice(), &[], 0, &mut found);
-    found
+    tokens
+}
+
+/// The same tokens without the items under `#[cfg(test)]`.
+fn without_tests<'a>(mut tokens: &[Token<'a>]) -> Vec<Token<'a>> {
+    const OF_TESTS: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
+    let mut kept = Vec::new();
+    while let Some((first, rest)) = tokens.split_first() {
+        let words = tokens.iter().map(|(word, _)| *word);
+        if words.take(OF_TESTS.len()).eq(OF_TESTS) {
+            tokens = after_item(&tokens[OF_TESTS.len()..]);
+        } else {
+            kept.push(*first);
+            tokens = rest;
+        }
+    }
+    kept
+}
+
+/// The tokens behind the item at the beginning of `tokens`.
+fn after_item<'a, 'b>(tokens: &'b [Token<'a>]) -> &'b [Token<'a>] {
+    let mut depth = 0;
+    for (at, (sign, _)) in tokens.iter().enumerate() {
+        match *sign {
+            "(" | "[" | "{" => depth += 1,
+            ")" | "]" | "}" if depth == 0 => return &tokens[at..],
+            ")" | "]" | "}" => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 && matches!(*sign, ";" | "}") {
+            return &tokens[at + 1..];
+        }
+    }
+    &[]
 }
 
 /// Collects the paths within one pair of braces. Within those of a `use`, every path begins with `prefix`.
@@ -294,11 +431,29 @@ fn character(text: &str) -> usize {
 
 #[test]
 fn the_source_keeps_its_shape() {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let read = |path: &Path| std::fs::read_to_string(path).expect("a source file");
-    let layers = Layers::read(&read(&src.join("lib.rs")));
+    let sources = sources();
+    let layers = Layers::read(&sources["lib.rs"]);
     assert!(layers.0.len() > 5, "src/lib.rs has the table");
     let mut violations = Vec::new();
+    for (path, text) in &sources {
+        violations.extend(layers.violations(path, text));
+    }
+    assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
+}
+
+#[test]
+fn no_siblings_use_each_other() {
+    let modules = Modules::read(&sources());
+    assert!(modules.0.len() > 100, "all modules are found");
+    let mut circles = modules.circles();
+    circles.retain(|circle| !circle.contains(WITH_CIRCLES));
+    assert!(circles.is_empty(), "\n{}\n", circles.join("\n"));
+}
+
+/// The files of `src/`, by their paths in it.
+fn sources() -> BTreeMap<String, String> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut sources = BTreeMap::new();
     let mut folders = vec![src.clone()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).expect("a source folder") {
@@ -309,13 +464,14 @@ fn the_source_keeps_its_shape() {
                 let name = path
                     .strip_prefix(&src)
                     .expect("below src")
-                    .to_string_lossy();
-                violations.extend(layers.violations(&name, &read(&path)));
+                    .to_string_lossy()
+                    .into_owned();
+                let text = std::fs::read_to_string(&path).expect("a source file");
+                sources.insert(name, text);
             }
         }
     }
-    violations.sort();
-    assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
+    sources
 }
 
 /// The faults of a file of `src/`, by a law of three layers.
@@ -403,4 +559,60 @@ fn long_files_mod_files_and_unknown_modules_are_found() {
         judge("stray.rs", ""),
         ["src/stray.rs: stray is not in the table of src/lib.rs"]
     );
+}
+
+/// The circles in made-up sources.
+fn circles(sources: &[(&str, &str)]) -> Vec<String> {
+    let owned = |(path, text): &(&str, &str)| ((*path).to_owned(), (*text).to_owned());
+    Modules::read(&sources.iter().map(owned).collect()).circles()
+}
+
+#[test]
+fn a_circle_of_siblings_is_found_however_long_it_is() {
+    let two = [
+        ("lib.rs", "pub mod http;"),
+        ("http.rs", "mod error;\nmod unknown;"),
+        ("http/error.rs", "\nuse super::{HttpState, unknown};"),
+        ("http/unknown.rs", "use crate::http::error::RequestError;"),
+    ];
+    assert_eq!(
+        circles(&two),
+        [
+            "src/http/error.rs:2: a circle: http::error -> http::unknown -> http::error",
+            "src/http/unknown.rs:1: a circle: http::unknown -> http::error -> http::unknown",
+        ]
+    );
+    let through_a_folder = [
+        ("lib.rs", "mod a; mod b; mod c;"),
+        ("a.rs", "mod deep;"),
+        ("a/deep.rs", "mod inner { use super::super::super::b::B; }"),
+        ("b.rs", "fn b() { crate::c::c() }"),
+        ("c.rs", "use crate::{d, a::{self, A}};"),
+    ];
+    assert_eq!(circles(&through_a_folder).len(), 3, "three uses");
+}
+
+#[test]
+fn use_between_parent_and_child_or_in_tests_is_no_circle() {
+    let fine = [
+        ("lib.rs", "mod a; mod b; use a::b;"),
+        (
+            "a.rs",
+            "mod first; mod second; pub use self::first::A; use second::B;",
+        ),
+        (
+            "a/first.rs",
+            "use super::second::B; use super::A; use b::C;",
+        ),
+        (
+            "a/second.rs",
+            "#[cfg(test)]\nuse super::first::A;\n#[cfg(test)]\nmod tests;",
+        ),
+        ("a/second/tests.rs", "use crate::a::first; use crate::b;"),
+        (
+            "b.rs",
+            "use crate::a; #[cfg(test)] mod tests { use crate::c; }",
+        ),
+    ];
+    assert_eq!(circles(&fine), [""; 0]);
 }

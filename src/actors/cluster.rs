@@ -25,12 +25,13 @@ use crate::actors::node_monitor::NodeMonitor;
 use crate::domain::brake::Primaries;
 use crate::domain::claims::Claims;
 use crate::domain::confirmation::PollState;
-use crate::domain::facts::NodeObservation;
 use crate::domain::lease::Lease;
 use crate::domain::node::{Moment, NodeAddr};
+use crate::domain::observation::NodeObservation;
+use crate::domain::report::KeeperReport;
 use crate::domain::rivals::KnownGroups;
 use crate::domain::timing::facts::{FRESH_FACTS, RELAYED_FACTS_TIMEOUT};
-use crate::domain::verdict::KeeperReport;
+
 use crate::ports::clock::LeaseClock;
 use crate::ports::redis::Redis;
 use crate::supervision::ChildRef;

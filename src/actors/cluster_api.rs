@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use actix::{Message, MessageResponse};
 
+use crate::domain::addresses::known_addresses;
 use crate::domain::drain::Proxy;
 use crate::domain::explain::Explanation;
-use crate::domain::facts::{DownReason, NodeObservation};
 use crate::domain::group::OtherGroup;
 use crate::domain::lease::Lease;
-use crate::domain::names::known_addresses;
+use crate::domain::liveness::DownReason;
 use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
+use crate::domain::observation::NodeObservation;
 use crate::domain::plan::HoldKind;
 use crate::domain::published::Published;
 use crate::domain::rivals::Astray;

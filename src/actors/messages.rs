@@ -7,14 +7,14 @@ use actix::Message;
 
 use crate::domain::command_history::CommandOutcome;
 use crate::domain::confirmation::PollState;
-use crate::domain::facts::NodeObservation;
 use crate::domain::group::{GroupCluster, ProbeName};
 use crate::domain::lease::Unacknowledged;
 use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
+use crate::domain::observation::NodeObservation;
 use crate::domain::observed::Requested;
 use crate::domain::published::Published;
+use crate::domain::report::KeeperReport;
 use crate::domain::task::{Task, TaskId, TaskOutcome};
-use crate::domain::verdict::KeeperReport;
 
 pub use self::confirmation::{
     AskVoters, Confirm, NewConnectionResult, ProbeOnNewConnection, SetPoll,

@@ -44,9 +44,9 @@ use self::silence::AnswerTimes;
 use self::trial::Trials;
 use super::Outbox;
 use super::messages::{KeepersMet, NodeObserved, Reconnect, Refresh, ResendObservation};
-use crate::domain::facts::NodeObservation;
 use crate::domain::liveness::Liveness;
 use crate::domain::node::{ClusterName, Moment, NodeAddr};
+use crate::domain::observation::NodeObservation;
 use crate::ports::clock::LeaseClock;
 use crate::ports::redis::{ConnectionEvent, Depth, Redis, RedisNode};
 

@@ -5,6 +5,7 @@ mod settings;
 
 mod cluster;
 mod costs;
+mod findings;
 mod groups;
 mod keepers;
 mod lists;

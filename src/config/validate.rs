@@ -2,6 +2,7 @@
 
 mod clusters;
 mod redis;
+mod scope;
 
 use std::time::Duration;
 

@@ -14,10 +14,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::names::{Addresses, known_addresses, mentioned};
+use super::addresses::{Addresses, known_addresses};
 use super::node::{ClusterName, Generation, KeeperId, NodeAddr};
 use super::published::Published;
-use super::verdict::{KeeperReport, voters};
+use super::report::KeeperReport;
+use super::verdict::voters;
 
 /// Every name of a server: the node's name, and each address that its host resolves to.
 pub fn places(node: &NodeAddr, resolved: &Addresses) -> BTreeSet<NodeAddr> {
@@ -148,7 +149,7 @@ impl Claim {
             (node.clone(), places(node, resolved))
         };
         (state.is_begun() && (others || keepers > 0)).then(|| Self {
-            nodes: mentioned(state).chain(remembered).map(called).collect(),
+            nodes: state.mentioned().chain(remembered).map(called).collect(),
             primary: state.primary.clone(),
             generation: state.generation,
             changing: state.intent.is_some(),

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::node::{KeeperId, NodeAddr};
-use super::verdict::{KeeperReport, voters};
+use super::report::KeeperReport;
+use super::verdict::voters;
 
 /// The text for a keeper whose file lacks the whole cluster.
 const CLUSTER: &str = "the whole cluster";

@@ -3,7 +3,6 @@
 //! Any answer proves life (RK-1), so such a server is not voted down as silent. Keepers report it, and may replace it
 //! for other reasons.
 
-use super::facts::NodeObservation;
 use super::node::Moment;
 
 /// The error that keeps a server from serving.
@@ -48,14 +47,6 @@ impl Hindrance {
             since: same.map_or(now, |known| known.since),
             said: error.split(". ").next().unwrap_or(error).to_owned(),
         })
-    }
-}
-
-impl NodeObservation {
-    /// The hindrance of this kind, if the server answers with it.
-    pub fn hindered(&self, kind: HindranceKind) -> Option<&Hindrance> {
-        let hindrance = self.hindrance.as_ref().filter(|_| self.answering);
-        hindrance.filter(|hindrance| hindrance.kind == kind)
     }
 }
 

@@ -9,13 +9,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::names::mentioned;
 use super::node::{KeeperId, Moment, NodeAddr};
 use super::published::Published;
+use super::report::KeeperReport;
 use super::timing::step_down::{
     FILES_NOT_AGAIN_WITHIN, FILES_SETTLE, NOT_AGAIN_WITHIN, STEP_DOWN_AFTER_AT_LEAST,
 };
-use super::verdict::{KeeperReport, Verdict, voters};
+use super::verdict::{Verdict, voters};
 
 /// How long a keeper must have seen less than another before it steps down. A keeper votes nodes down only after
 /// `mark_down`, so others may be about to.
@@ -55,7 +55,8 @@ impl LeaderDeficit {
         if report.lacks_nothing() {
             return lacks;
         }
-        let published: BTreeSet<&NodeAddr> = state.into_iter().flat_map(mentioned).collect();
+        let published: BTreeSet<&NodeAddr> =
+            state.into_iter().flat_map(Published::mentioned).collect();
         if report.absent {
             let has_it = |keeper| reports.get(keeper).is_none_or(|report| !report.absent);
             // A cluster that no keeper has is given up.
@@ -177,7 +178,7 @@ impl LeadershipTransfer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::facts::DownReason;
+    use crate::domain::liveness::DownReason;
 
     const STEP_DOWN_AFTER: Duration = Duration::from_secs(3);
 

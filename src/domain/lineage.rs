@@ -3,11 +3,8 @@
 //!
 //! A run id identifies a process, and replication ids identify its data. An address identifies neither.
 
-use std::collections::BTreeMap;
-
 use super::facts::{Family, NodeFacts, Version};
 use super::node::NodeAddr;
-use super::observed::{Observed, ObservedNode};
 use super::published::{Deposed, Published};
 
 /// The first version of Redis whose dump names its history, so that the next process still knows the history. Neither
@@ -92,22 +89,16 @@ impl Deposed {
     }
 }
 
-impl Observed {
-    /// The process at each node, as a plan that is made now sees it: the one that answers, or the one known last.
-    pub fn run_ids(&self) -> BTreeMap<NodeAddr, String> {
-        let known = |(addr, node): (&NodeAddr, &ObservedNode)| {
-            let run_id = &node.observation.named().or(node.last_known())?.run_id;
-            Some((addr.clone(), run_id.clone()))
-        };
-        self.nodes.iter().filter_map(known).collect()
-    }
-}
-
 impl Published {
     /// The process that is published, or was published last, if known.
     pub fn process(&self) -> Option<&str> {
         let withdrawn = || self.intent.as_ref()?.old_run_id.as_deref();
         self.run_id.as_deref().or_else(withdrawn)
+    }
+
+    /// Whether `run_id` is the published process, as far as that is known.
+    pub(super) fn is_process(&self, run_id: &str) -> bool {
+        self.process().is_none_or(|known| known == run_id)
     }
 
     /// Whether these facts, of a primary at the published address, are of a server of another deployment (RK-7). As
@@ -149,12 +140,16 @@ impl Published {
         deposed
     }
 
-    /// Updates the records of withdrawn primaries that are seen again before they follow.
-    pub(super) fn recognise(&mut self, observed: &Observed) {
-        let (lineage, related) = (&self.lineage, &observed.witness.related);
+    /// Updates the records of withdrawn primaries that are seen again before they follow. `last_known` gives the newest
+    /// known facts of a node.
+    pub(super) fn recognise<'a>(
+        &mut self,
+        related: &RelatedHistories,
+        last_known: impl Fn(&NodeAddr) -> Option<&'a NodeFacts>,
+    ) {
+        let lineage = &self.lineage;
         for (addr, deposed) in &mut self.deposed {
-            let node = observed.nodes.get(addr);
-            let Some(facts) = node.and_then(|node| node.last_known()) else {
+            let Some(facts) = last_known(addr) else {
                 continue;
             };
             let ours = facts.keys == 0
@@ -186,6 +181,7 @@ impl Published {
 }
 
 mod related;
+pub(super) use related::Origin;
 pub use related::RelatedHistories;
 
 #[cfg(test)]

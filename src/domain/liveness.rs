@@ -5,8 +5,11 @@
 
 use std::time::Duration;
 
-use super::facts::DownReason;
 use super::node::Moment;
+
+pub use down_reason::DownReason;
+
+mod down_reason;
 
 /// How long before the mark-down moment a node that refuses connections is probed for the last time.
 const LAST_LOOK: Duration = Duration::from_millis(10);

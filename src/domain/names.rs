@@ -1,16 +1,12 @@
-//! Decides which names mean the same node. The resolved address and the port identify a node, not its name in a file.
-//! During a rename, keepers whose files name the node differently still mean one node.
+//! Translates names of nodes: during a rename, keepers whose files name a node differently still mean one node.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
+use super::addresses::{Addresses, Identity, identity, known_addresses};
 use super::node::NodeAddr;
 use super::published::Published;
+use super::report::KeeperReport;
 use super::task::{Task, TaskCommand};
-use super::verdict::KeeperReport;
-
-/// The addresses that a host resolves to here.
-pub type Addresses = BTreeSet<IpAddr>;
 
 /// Translates other keepers' names of nodes into the names of this keeper's file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,44 +15,6 @@ pub struct Names {
     own: BTreeMap<NodeAddr, NodeAddr>,
     /// Nodes that the file lacks, with the addresses of their hosts; empty if unknown.
     unlisted: BTreeMap<NodeAddr, Addresses>,
-}
-
-/// Whether two names mean one node, as far as addresses tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Identity {
-    /// Both names mean one node.
-    Same,
-    /// The names mean two nodes.
-    Different,
-    /// The addresses of one of the two are unknown.
-    Unknown,
-}
-
-/// The known addresses of `host`: `host` itself if it is an address, else `resolved`.
-pub fn known_addresses(host: &str, resolved: &Addresses) -> Addresses {
-    let literal = host.parse::<IpAddr>().ok();
-    let known = literal.into_iter().chain(resolved.iter().copied());
-    let known = known.take(literal.map_or(usize::MAX, |_| 1));
-    known.map(|ip| ip.to_canonical()).collect()
-}
-
-/// Compares two names, each with the addresses of its host.
-pub fn identity(one: (&NodeAddr, &Addresses), other: (&NodeAddr, &Addresses)) -> Identity {
-    if one.0 == other.0 {
-        return Identity::Same;
-    }
-    if one.0.port() != other.0.port() {
-        return Identity::Different;
-    }
-    let [first, second] =
-        [one, other].map(|(addr, resolved)| known_addresses(addr.host(), resolved));
-    if first.is_empty() || second.is_empty() {
-        Identity::Unknown
-    } else if first.is_disjoint(&second) {
-        Identity::Different
-    } else {
-        Identity::Same
-    }
 }
 
 impl Names {
@@ -207,20 +165,10 @@ fn rename(state: &mut Published, name: &dyn Fn(&NodeAddr) -> NodeAddr) {
     }
 }
 
-/// The nodes that a published state names now, without those that it only remembers.
-pub fn mentioned(state: &Published) -> impl Iterator<Item = &NodeAddr> {
-    let intent = state.intent.as_ref();
-    let changing = intent
-        .into_iter()
-        .flat_map(|it| [&it.old, &it.switchover, &it.candidate]);
-    let nodes = state.primary.iter().chain(&state.replicas);
-    nodes.chain(changing.flatten())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::facts::DownReason;
+    use crate::domain::liveness::DownReason;
 
     fn at(host: &str) -> NodeAddr {
         NodeAddr::new(host, 6379)
@@ -241,13 +189,6 @@ mod tests {
 
     #[test]
     fn a_node_is_what_it_resolves_to_by_whatever_name() {
-        let nothing = Addresses::new();
-        let same = |one: &NodeAddr, other: &NodeAddr| identity((one, &nothing), (other, &nothing));
-        assert_eq!(same(&at("10.0.0.1"), &at("10.0.0.1")), Identity::Same);
-        assert_eq!(same(&at("10.0.0.1"), &at("10.0.0.2")), Identity::Different);
-        assert_eq!(same(&at("10.0.0.1"), &at("redis-1")), Identity::Unknown);
-        let other_port = NodeAddr::new("redis-1", 6380);
-        assert_eq!(same(&at("10.0.0.1"), &other_port), Identity::Different);
         let mentioned = [
             at("10.0.0.1"),
             at("b"),

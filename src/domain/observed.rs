@@ -4,19 +4,20 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::addresses::{Addresses, Identity, identity, known_addresses};
 use super::brake::Brake;
 use super::claims::{Contender, Overlap};
 use super::command_history::{CommandFailure, CommandHistory};
 use super::confirmation::Confirmation;
 use super::drain::Drain;
-use super::facts::{Link, NodeFacts, NodeObservation};
+use super::facts::{Link, NodeFacts};
 use super::group::OtherGroup;
 use super::last_failover::LastFailover;
 use super::lease::Unacknowledged;
 use super::liveness::Limits;
 use super::looks::Looks;
-use super::names::{Addresses, Identity, identity, known_addresses};
 use super::node::{Epoch, KeeperId, Moment, NodeAddr};
+use super::observation::NodeObservation;
 use super::published::Published;
 use super::rivals::Astray;
 use super::sentinels::{AtNode, SentinelWatch};
@@ -25,10 +26,14 @@ use super::witness::Witness;
 
 pub(super) use unlisted::not_considered_in_words;
 
+mod drain;
+mod impostor;
 mod lag;
 mod node;
 mod overlap;
+mod traces;
 mod unlisted;
+mod witness;
 
 /// One cluster as this keeper observes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -214,6 +219,15 @@ impl Observed {
         self.nodes.get(addr)?.online()
     }
 
+    /// The process at each node, as a plan that is made now sees it: the one that answers, or the one known last.
+    pub fn run_ids(&self) -> BTreeMap<NodeAddr, String> {
+        let known = |(addr, node): (&NodeAddr, &ObservedNode)| {
+            let run_id = &node.observation.named().or(node.last_known())?.run_id;
+            Some((addr.clone(), run_id.clone()))
+        };
+        self.nodes.iter().filter_map(known).collect()
+    }
+
     /// Nodes that are live and serving, with their facts, in address order.
     pub fn all_online(&self) -> impl Iterator<Item = (&NodeAddr, &NodeFacts)> {
         self.nodes
@@ -313,10 +327,7 @@ impl Observed {
     /// name with the fewest addresses stands, since another one may lead elsewhere, too. Of equals, the name of the
     /// published or withdrawn primary stands, else the first one.
     pub fn aliases(&self) -> BTreeMap<&NodeAddr, &NodeAddr> {
-        let primary = self.published.as_ref().and_then(|published| {
-            let withdrawn = || published.intent.as_ref()?.old.as_ref();
-            published.primary.as_ref().or_else(withdrawn)
-        });
+        let primary = self.subject();
         let mut by_run_id: BTreeMap<&str, Vec<&NodeAddr>> = BTreeMap::new();
         for (addr, node) in &self.nodes {
             if let Some(facts) = node.live() {

@@ -39,6 +39,7 @@ mod keep;
 mod looks;
 mod min_replicas;
 mod overlap;
+mod promoted;
 mod rebirth;
 mod sentinel;
 mod sharing;

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::addresses::Addresses;
 use super::facts::{MinReplicas, NodeFacts};
-use super::names::Addresses;
 use super::node::{Epoch, Generation, KeeperId, NodeAddr};
 
 /// The published state of one cluster. Its primary changes only A → none → B (RK-2).
@@ -125,6 +125,22 @@ impl Published {
     /// Whether the cluster was ever published: it has a primary, or a withdrawn one is being replaced.
     pub fn is_begun(&self) -> bool {
         self.primary.is_some() || self.intent.is_some()
+    }
+
+    /// The published primary, or the one that is being replaced.
+    pub fn subject(&self) -> Option<&NodeAddr> {
+        let withdrawn = || self.intent.as_ref()?.old.as_ref();
+        self.primary.as_ref().or_else(withdrawn)
+    }
+
+    /// The nodes that the state names now, without those that it only remembers.
+    pub fn mentioned(&self) -> impl Iterator<Item = &NodeAddr> {
+        let intent = self.intent.as_ref();
+        let changing = intent
+            .into_iter()
+            .flat_map(|it| [&it.old, &it.switchover, &it.candidate]);
+        let nodes = self.primary.iter().chain(&self.replicas);
+        nodes.chain(changing.flatten())
     }
 
     /// Adds the present replication ids of the primary to the front of the lineage. Returns whether the lineage

@@ -7,8 +7,9 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde_json::json;
 
+use super::short::short;
 use super::state_header::BadStateHeader;
-use super::{checked, unknown, views};
+use super::{checked, views};
 
 /// The reason why a request fails.
 #[derive(Debug, thiserror::Error)]
@@ -165,7 +166,7 @@ impl ResponseError for RequestError {
 }
 
 pub(super) async fn no_such_path(request: HttpRequest) -> Result<HttpResponse, RequestError> {
-    Err(RequestError::NoSuchPath(unknown::short(request.path())))
+    Err(RequestError::NoSuchPath(short(request.path())))
 }
 
 pub(super) async fn only_post() -> Result<HttpResponse, RequestError> {

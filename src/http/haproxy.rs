@@ -10,7 +10,8 @@ use actix_web::web::{Data, Path};
 
 use super::backend::{Unanswered, patiently};
 use super::error::RequestError;
-use super::{HttpState, state_header, unknown, views};
+use super::short::short;
+use super::{HttpState, state_header, views};
 use crate::actors::cluster_api::{
     CheckAnswer, ClusterStatus, NodeRef, ProxyCheck, Question, Reason, Ruling, RunCheck,
 };
@@ -62,7 +63,7 @@ pub(super) async fn master(
     state: Data<HttpState>,
 ) -> Result<HttpResponse, RequestError> {
     let primary = ask_status(&cluster, &request, &state).await?.primary;
-    let primary = primary.ok_or_else(|| RequestError::NoPrimary(unknown::short(&cluster)))?;
+    let primary = primary.ok_or_else(|| RequestError::NoPrimary(short(&cluster)))?;
     Ok(views::json(StatusCode::OK, &views::address(&primary)))
 }
 

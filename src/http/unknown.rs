@@ -12,6 +12,7 @@ use actix_web::http::header::HeaderValue;
 use super::HttpState;
 use super::backend::Unanswered;
 use super::error::{HeaderRead, RequestError};
+use super::short::short;
 use super::state_header::BadStateHeader;
 use crate::actors::cluster_api::{NodeRef, Reason};
 use crate::domain::node::{Moment, NodeAddr};
@@ -21,9 +22,6 @@ const EVERY: Duration = Duration::from_mins(1);
 
 /// The number of different names that are logged within that time. Of further names only the count is logged.
 const MOST: usize = 16;
-
-/// The number of characters of a name that are logged.
-const LONGEST: usize = 80;
 
 /// The number of known names that a message lists.
 const MOST_KNOWN: usize = 8;
@@ -159,8 +157,7 @@ impl HttpState {
         }
     }
 
-    /// Counts and logs a check whose state header names no server. The answer quotes the header up to `LONGEST`
-    /// characters.
+    /// Counts and logs a check whose state header names no server. The answer quotes the header, [shortened](short).
     pub(super) fn bad_header(
         &self,
         cluster: &str,
@@ -216,20 +213,6 @@ fn count(what: &'static str, cluster: &str) {
     let cluster = cluster.to_owned();
     ::metrics::counter!("redis_keeper_http_unknown_total", "what" => what, "cluster" => cluster)
         .increment(1);
-}
-
-/// The name, cut to `LONGEST` characters. Control characters are escaped, so that a terminal does not execute them.
-pub(super) fn short(name: &str) -> String {
-    let mut chars = name.chars();
-    let mut told: String = chars
-        .by_ref()
-        .take(LONGEST)
-        .flat_map(char::escape_debug)
-        .collect();
-    if chars.next().is_some() {
-        told.push('…');
-    }
-    told
 }
 
 /// The texts of `few`, and the number of further ones if `count` is more than `MOST_KNOWN`.
@@ -305,9 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_told_without_its_control_characters_and_not_at_any_length() {
-        assert_eq!(short("a\x1b[2J\n"), "a\\u{1b}[2J\\n");
-        assert_eq!(short(&"x".repeat(5_000)).chars().count(), LONGEST + 1);
+    fn of_many_names_the_first_ones_are_told_and_how_many_there_are_besides() {
         assert_eq!(some(0..8, 10), "0, 1, 2, 3, 4, 5, 6, 7 and 2 more");
     }
 }

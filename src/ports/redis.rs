@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::domain::facts::{DownReason, MinReplicas};
+use crate::domain::facts::MinReplicas;
 use crate::domain::group::ProbeName;
 use crate::domain::info::Info;
+use crate::domain::liveness::DownReason;
 use crate::domain::node::{ClusterName, Epoch, NodeAddr};
 
 /// The servers of all clusters.

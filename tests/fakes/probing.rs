@@ -4,9 +4,9 @@ use std::future::pending;
 use std::rc::Rc;
 
 use async_trait::async_trait;
-use redis_keeper::domain::facts::DownReason;
 use redis_keeper::domain::hindrance::HindranceKind;
 use redis_keeper::domain::info::Info;
+use redis_keeper::domain::liveness::DownReason;
 use redis_keeper::ports::redis::{
     Alive, ConnectionEvent, Depth, ProbeConnection, ProbeFailure, Subscribers,
 };

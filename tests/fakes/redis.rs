@@ -7,8 +7,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis_keeper::domain::facts::{DownReason, Link, MinReplicas, Mode, Role, Upstream, Version};
+use redis_keeper::domain::facts::{Link, MinReplicas, Mode, Role, Upstream, Version};
 use redis_keeper::domain::info::Info;
+use redis_keeper::domain::liveness::DownReason;
 use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
 use redis_keeper::ports::redis::{
     CommandConnection, CommandError, CommandObstacle, Depth, ProbeConnection, ProbeFailure, Redis,

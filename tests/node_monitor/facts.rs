@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use redis_keeper::actors::messages::Reconnect;
-use redis_keeper::domain::facts::{ConnectionState, NodeObservation, Role};
+use redis_keeper::domain::facts::Role;
 use redis_keeper::domain::node::NodeAddr;
+use redis_keeper::domain::observation::{ConnectionState, NodeObservation};
 use redis_keeper::ports::clock::LeaseClock;
 use redis_keeper::ports::redis::Depth;
 use tokio::time::sleep;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use redis_keeper::actors::messages::{InspectMonitor, Refresh};
-use redis_keeper::domain::facts::NodeObservation;
 use redis_keeper::domain::node::NodeAddr;
+use redis_keeper::domain::observation::NodeObservation;
 use redis_keeper::ports::clock::LeaseClock;
 use redis_keeper::ports::redis::Depth;
 use tokio::time::sleep;

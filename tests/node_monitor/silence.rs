@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use redis_keeper::actors::messages::Refresh;
 use redis_keeper::actors::node_monitor::FreshConnections;
-use redis_keeper::domain::facts::DownReason;
+use redis_keeper::domain::liveness::DownReason;
 use redis_keeper::ports::clock::LeaseClock;
 use tokio::time::sleep;
 

@@ -1,7 +1,7 @@
 //! Answers that do not show which process gave them.
 
 use redis_keeper::actors::messages::InspectObservation;
-use redis_keeper::domain::facts::NodeObservation;
+use redis_keeper::domain::observation::NodeObservation;
 use redis_keeper::ports::clock::LeaseClock;
 use tokio::time::sleep;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redis_keeper::domain::facts::DownReason;
+use redis_keeper::domain::liveness::DownReason;
 use redis_keeper::domain::node::Moment;
 use redis_keeper::ports::clock::LeaseClock;
 use tokio::time::sleep;

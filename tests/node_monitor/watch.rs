@@ -10,8 +10,8 @@ use redis_keeper::actors::messages::{InspectMonitor, NodeObserved};
 use redis_keeper::actors::node_monitor::{
     FreshConnections, MonitorLinks, MonitorSettings, NodeMonitor,
 };
-use redis_keeper::domain::facts::NodeObservation;
 use redis_keeper::domain::node::{ClusterName, Moment, NodeAddr};
+use redis_keeper::domain::observation::NodeObservation;
 use redis_keeper::ports::clock::LeaseClock;
 use redis_keeper::ports::redis::Depth;
 use tokio::time::sleep;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use redis_keeper::adapters::redis::Access;
-use redis_keeper::domain::facts::{DownReason, Role};
+use redis_keeper::domain::facts::Role;
+use redis_keeper::domain::liveness::DownReason;
 use redis_keeper::domain::node::NodeAddr;
 use redis_keeper::ports::redis::{CommandError, ConnectionEvent, Depth, ProbeFailure, Remember};
 use rustix::process::Signal;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use redis_keeper::domain::names::{Names, mentioned};
+use redis_keeper::domain::names::Names;
 use redis_keeper::domain::node::{ClusterName, NodeAddr};
 use redis_keeper::domain::published::Published;
 
@@ -34,7 +34,7 @@ pub(crate) fn canonical(addr: &NodeAddr) -> NodeAddr {
 
 /// A published state with all host names replaced by addresses.
 pub(crate) fn by_address(state: Published) -> Published {
-    let named: BTreeSet<NodeAddr> = mentioned(&state).chain(&state.known).cloned().collect();
+    let named: BTreeSet<NodeAddr> = state.mentioned().chain(&state.known).cloned().collect();
     let servers: BTreeSet<NodeAddr> = named.iter().map(canonical).collect();
     let nothing = BTreeSet::new();
     let listed = servers.iter().map(|addr| (addr, &nothing)).collect();

@@ -13,15 +13,16 @@ use redis_keeper::actors::messages::{
 };
 use redis_keeper::actors::zk_session::{Dependencies, Settings, ZkSession};
 use redis_keeper::adapters::clock::TokioClock;
-use redis_keeper::domain::facts::DownReason;
+
 use redis_keeper::domain::failsafe::Failsafe;
 use redis_keeper::domain::group::GroupToken;
 use redis_keeper::domain::identity::{Nonce, Place};
 use redis_keeper::domain::lease::Lease;
+use redis_keeper::domain::liveness::DownReason;
 use redis_keeper::domain::node::{ClusterName, Epoch, KeeperId, Moment, NodeAddr};
 use redis_keeper::domain::published::{Intent, Published, Step};
+use redis_keeper::domain::report::KeeperReport;
 use redis_keeper::domain::settings::FileSettings;
-use redis_keeper::domain::verdict::KeeperReport;
 use redis_keeper::ports::clock::LeaseClock;
 use redis_keeper::ports::coordination::{Coordination, Session};
 use tokio::sync::watch;

@@ -12,14 +12,14 @@ use redis_keeper::actors::messages::{
 };
 use redis_keeper::actors::zk_session::{Dependencies, Settings, ZkSession};
 use redis_keeper::adapters::clock::BootClock;
-use redis_keeper::domain::facts::DownReason;
 use redis_keeper::domain::group::GroupToken;
 use redis_keeper::domain::identity::{Nonce, Place};
 use redis_keeper::domain::lease::Lease;
+use redis_keeper::domain::liveness::DownReason;
 use redis_keeper::domain::node::{ClusterName, KeeperId, NodeAddr};
 use redis_keeper::domain::published::Published;
+use redis_keeper::domain::report::KeeperReport;
 use redis_keeper::domain::settings::FileSettings;
-use redis_keeper::domain::verdict::KeeperReport;
 use redis_keeper::ports::clock::LeaseClock;
 use rustix::process::Signal;
 use tokio::sync::watch;

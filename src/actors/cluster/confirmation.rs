@@ -10,7 +10,8 @@ use crate::actors::messages::{
 };
 use crate::domain::brake::Brake;
 use crate::domain::confirmation::{Confirmation, Finding, Inquiry, PollResult, PollState};
-use crate::domain::facts::{DownReason, NodeFacts};
+use crate::domain::facts::NodeFacts;
+use crate::domain::liveness::DownReason;
 use crate::domain::node::{Moment, NodeAddr};
 use crate::domain::observed::ObservedNode;
 use crate::domain::published::Published;

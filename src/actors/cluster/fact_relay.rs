@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::actors::messages::SharedState;
-use crate::domain::facts::NodeObservation;
 use crate::domain::node::{Generation, KeeperId, NodeAddr};
+use crate::domain::observation::NodeObservation;
 use crate::domain::observed::{Observed, RelayedFacts};
-use crate::domain::verdict::{KeeperReport, RelayReport};
+use crate::domain::report::{KeeperReport, RelayReport};
 use crate::domain::witness::Witness;
 
 /// The facts that this keeper relays to the leader.

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 
 use crate::actors::messages::SharedState;
 use crate::domain::drain::{Drain, ProxyReport};
-use crate::domain::facts::ConnectionState;
 use crate::domain::node::{Generation, KeeperId, Moment, NodeAddr};
+use crate::domain::observation::ConnectionState;
 use crate::domain::observed::Observed;
-use crate::domain::verdict::{KeeperReport, ProcessEnd, gone};
+use crate::domain::report::{KeeperReport, ProcessEnd};
+use crate::domain::verdict::gone;
 
 /// A withdrawal that is published now.
 #[derive(Debug, Clone, Copy)]

@@ -14,14 +14,13 @@ use super::tasks::Tasks;
 use crate::actors::messages::SharedState;
 use crate::domain::command_history::CommandHistory;
 use crate::domain::confirmation::Confirmation;
-use crate::domain::drain;
-use crate::domain::facts::NodeObservation;
 use crate::domain::group::OtherGroup;
 use crate::domain::last_failover::LastFailover;
 use crate::domain::lease::Unacknowledged;
 use crate::domain::liveness::Limits;
 use crate::domain::looks::Looks;
 use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
+use crate::domain::observation::NodeObservation;
 use crate::domain::observed::{Observed, ObservedNode};
 use crate::domain::outside::OutsideChanges;
 use crate::domain::plan::{Plan, plan};
@@ -258,7 +257,7 @@ impl State {
     /// The withdrawal after which this keeper, as the leader, has to wait for HAProxies.
     fn awaits_proxies(&self) -> Option<Acknowledged> {
         self.acknowledged.filter(|_| {
-            self.leading().is_some() && drain::wanted(&self.observed, &self.settings.policy)
+            self.leading().is_some() && self.observed.awaits_proxies(&self.settings.policy)
         })
     }
 

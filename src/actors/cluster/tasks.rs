@@ -13,9 +13,9 @@ use tokio::time::timeout;
 use super::ClusterActor;
 use crate::actors::messages::{Delegate, PerformTask, TaskPerformed};
 use crate::domain::node::{Epoch, KeeperId, Moment};
+use crate::domain::report::KeeperReport;
 use crate::domain::task::{Task, TaskId, TaskOutcome};
 use crate::domain::timing::facts::{FRESH_FACTS, OUTCOME_TIMEOUT};
-use crate::domain::verdict::KeeperReport;
 
 /// The tasks given and the tasks taken.
 #[derive(Debug, Default)]

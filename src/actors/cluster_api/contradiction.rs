@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::NodeRef;
-use crate::domain::names::known_addresses;
+use crate::domain::addresses::known_addresses;
 use crate::domain::node::NodeAddr;
 
 /// Two nodes of one cluster: HAProxy names the first, and sends its clients to the second.

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::NodeMonitor;
-use crate::domain::facts::NodeObservation;
+use crate::domain::observation::NodeObservation;
 
 const FIRST: Duration = Duration::from_millis(10);
 /// The longest pause between two such probes. A primary that stays away costs one refused connection for each of

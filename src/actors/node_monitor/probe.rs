@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::fresh_connections::{FreshConnections, LEAST_TURN};
-use crate::domain::facts::DownReason;
-use crate::domain::liveness::Via;
+
+use crate::domain::liveness::{DownReason, Via};
 use crate::ports::redis::{Alive, Depth, ProbeConnection, ProbeFailure, RedisNode};
 
 /// After how many times the node's last answer time a silent new connection makes way for others. The set-up takes

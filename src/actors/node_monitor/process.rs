@@ -2,8 +2,9 @@
 
 use super::NodeMonitor;
 use super::probe::{NoAnswer, Probed};
-use crate::domain::facts::{ConnectionState, DownReason, ProcessConnection};
+use crate::domain::liveness::DownReason;
 use crate::domain::node::Moment;
+use crate::domain::observation::{ConnectionState, ProcessConnection};
 use crate::ports::redis::ProbeFailure;
 
 impl NodeMonitor {

@@ -5,9 +5,10 @@ use actix::prelude::*;
 use super::NodeMonitor;
 use super::probe::{NoAnswer, Probed};
 use crate::actors::messages::NodeObserved;
-use crate::domain::facts::{DownReason, NodeFacts, NodeObservation, facts_hold};
-use crate::domain::liveness::Via;
+use crate::domain::facts::NodeFacts;
+use crate::domain::liveness::{DownReason, Via};
 use crate::domain::node::Moment;
+use crate::domain::observation::{NodeObservation, facts_hold};
 use crate::ports::redis::ProbeFailure;
 
 /// What the cluster was told.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use futures::FutureExt as _;
 use tokio::sync::{Notify, oneshot};
 
-use crate::domain::facts::NodeObservation;
+use crate::domain::observation::NodeObservation;
 
 /// The open requests. Each new request ends a rest of the monitor.
 #[derive(Debug, Default)]

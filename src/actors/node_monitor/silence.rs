@@ -7,8 +7,8 @@ use actix::prelude::*;
 
 use super::NodeMonitor;
 use super::probe::{Connection, SecondConnection, Silence};
-use crate::domain::facts::DownReason;
-use crate::domain::liveness::Via;
+
+use crate::domain::liveness::{DownReason, Via};
 use crate::domain::node::Moment;
 use crate::ports::redis::{Depth, ProbeFailure};
 

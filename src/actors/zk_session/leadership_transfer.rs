@@ -8,7 +8,6 @@ use super::campaign::Campaign;
 use super::event::Event;
 use crate::domain::leadership_transfer::{DeficitComparison, LeaderDeficit};
 use crate::domain::listed::listed;
-use crate::domain::names::mentioned;
 use crate::domain::node::{ClusterName, KeeperId, Moment};
 use crate::domain::published::Published;
 use crate::layout::paths;
@@ -74,7 +73,7 @@ impl ZkSession {
         let Some(state) = state else { return false };
         let old = || state.intent.as_ref()?.old.as_ref();
         let primary = state.primary.as_ref().or_else(old);
-        let replicas = mentioned(state).filter(|node| Some(*node) != primary);
+        let replicas = state.mentioned().filter(|node| Some(*node) != primary);
         if *keeper == self.identity.me.id {
             self.other_files.own_bars_all(cluster, replicas)
         } else {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::ZkSession;
 use crate::domain::node::ClusterName;
-use crate::domain::verdict::KeeperReport;
+use crate::domain::report::KeeperReport;
 
 impl ZkSession {
     /// Takes in the names of all clusters.

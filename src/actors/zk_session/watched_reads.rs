@@ -16,7 +16,7 @@ use crate::domain::keepers::generations::Generations;
 use crate::domain::keepers::keeper_table::Presence;
 use crate::domain::keepers::record::KeeperRecord;
 use crate::domain::node::{ClusterName, KeeperId};
-use crate::domain::verdict::KeeperReport;
+use crate::domain::report::KeeperReport;
 use crate::layout::paths;
 use crate::layout::state::Document;
 use crate::ports::coordination::{CoordinationError, CreateKind, Fired, Node, Session, Watch};

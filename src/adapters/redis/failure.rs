@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use rustix::io::Errno;
 
 use super::reach::{Reach, Reached};
-use crate::domain::facts::DownReason;
+use crate::domain::liveness::DownReason;
 use crate::ports::redis::ProbeFailure;
 
 /// Sorts the failure of a connection, or of an attempt to connect.

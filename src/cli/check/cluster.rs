@@ -2,6 +2,7 @@
 
 mod judge;
 mod lag;
+mod seen;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -10,13 +11,14 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::time::{sleep, timeout};
 
-use self::judge::{Cluster, Follows, Node, judge};
-use super::live::Subject;
+use self::judge::judge;
+use self::seen::{Cluster, Follows, Node};
+use super::findings::Subject;
 use super::versions;
 use crate::adapters::redis::RedisServers;
 use crate::config::{ClusterConfig, Config};
+use crate::domain::addresses::{Identity, identity};
 use crate::domain::facts::NodeFacts;
-use crate::domain::names::{Identity, identity};
 use crate::domain::node::{ClusterName, NodeAddr};
 use crate::ports::redis::{Depth, Redis};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::time::timeout;
 
-use super::live::Subject;
+use super::findings::Subject;
 use crate::adapters::peers::HttpPeers;
 use crate::adapters::redis::RedisServers;
 use crate::config::{Config, CoordinationConfig};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::time::timeout;
 
-use super::live::Subject;
+use super::findings::Subject;
 use crate::adapters::place::place;
 use crate::config::Config;
 use crate::domain::identity::{KeeperProcess, Nonce, Place};

@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::live::Subject;
+use super::findings::Subject;
 use crate::config::ClusterConfig;
+use crate::domain::addresses::Addresses;
 use crate::domain::claims::{Claim, Claims};
-use crate::domain::names::{Addresses, Names, mentioned};
+use crate::domain::names::Names;
 use crate::domain::node::{ClusterName, NodeAddr};
 use crate::domain::published::Published;
 use crate::layout::paths;
@@ -66,7 +67,7 @@ async fn resolve(nodes: impl Iterator<Item = &NodeAddr>) -> BTreeMap<String, Add
 /// The claim of a published cluster, as if a keeper had the cluster in its file.
 async fn claim(published: &Published) -> Option<Claim> {
     let state = Published {
-        addresses: resolve(mentioned(published)).await,
+        addresses: resolve(published.mentioned()).await,
         ..published.clone()
     };
     Claim::of(&state, &BTreeSet::new(), &BTreeMap::new(), true)
@@ -88,12 +89,12 @@ async fn overlap(claims: &mut Claims, name: &ClusterName, listed: &[&NodeAddr]) 
 }
 
 async fn compare(subject: Subject, published: &Published, listed: &[&NodeAddr]) -> Option<Subject> {
-    let resolved = resolve(listed.iter().copied().chain(mentioned(published))).await;
+    let resolved = resolve(listed.iter().copied().chain(published.mentioned())).await;
     let file = listed
         .iter()
         .map(|addr| (*addr, &resolved[addr.host()]))
         .collect();
-    let names = Names::of(mentioned(published), &file, &resolved);
+    let names = Names::of(published.mentioned(), &file, &resolved);
     let lacks: Vec<&NodeAddr> = names.unlisted().keys().collect();
     if lacks.is_empty() {
         return None;

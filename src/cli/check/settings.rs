@@ -1,6 +1,6 @@
 //! Checks whether the running keepers have the settings of this file.
 
-use super::live::Subject;
+use super::findings::Subject;
 use crate::config::Config;
 use crate::domain::node::KeeperId;
 use crate::domain::settings::{FileSettings, in_words};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::live::Subject;
+use super::findings::Subject;
 use crate::domain::compatibility::{Make, can_follow};
 use crate::domain::facts::NodeFacts;
 use crate::domain::node::{ClusterName, NodeAddr};

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use futures::future::join_all;
 
+use super::findings::Subject;
 use super::keepers;
 use super::lists;
-use super::live::Subject;
 use super::settings;
 use crate::actors::zk_session::stranger_below;
 use crate::adapters::peers::HttpPeers;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::scope::Scope;
 use super::{accept, redis, span};
 use crate::config::diagnostics::Diagnostics;
 use crate::config::file::{
@@ -17,30 +18,6 @@ use crate::domain::policy::{self, ElectionOrder, Policy};
 struct Seen {
     names: BTreeMap<String, String>,
     nodes: BTreeMap<(String, u16), String>,
-}
-
-/// The place of a cluster's settings: with the cluster, or for all clusters.
-pub(super) struct Scope<'a> {
-    /// The path of the cluster, or of the document.
-    base: &'a str,
-}
-
-// === impl Scope ===
-
-impl Scope<'_> {
-    /// The path of `key`, a plain key or `redis.…`.
-    pub(super) fn path(&self, key: &str, report: &Diagnostics) -> String {
-        let own = if self.base.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.base)
-        };
-        if report.is_written(&own) {
-            own
-        } else {
-            key.to_owned()
-        }
-    }
 }
 
 /// The valid clusters. The report has the problems of the others.

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use super::accept;
-use super::clusters::Scope;
+use super::scope::Scope;
 use crate::config::diagnostics::Diagnostics;
 use crate::config::file::Redis;
 use crate::config::names::host;

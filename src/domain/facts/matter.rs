@@ -3,7 +3,8 @@
 use super::{Link, NodeFacts, Role, Upstream};
 
 impl NodeFacts {
-    pub(super) fn same_matter(&self, other: &Self) -> bool {
+    /// Whether `other` would lead to the same decisions.
+    pub(in crate::domain) fn same_matter(&self, other: &Self) -> bool {
         let Self {
             run_id,
             version,

@@ -1,5 +1,5 @@
-use crate::domain::facts::NodeObservation;
 use crate::domain::node::Moment;
+use crate::domain::observation::NodeObservation;
 use proptest::prelude::*;
 
 use super::*;

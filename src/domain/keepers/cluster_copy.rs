@@ -8,7 +8,7 @@ use super::stored::Stored;
 use crate::domain::lease::Unacknowledged;
 use crate::domain::node::{ClusterName, Generation, KeeperId, Moment};
 use crate::domain::published::Published;
-use crate::domain::verdict::KeeperReport;
+use crate::domain::report::KeeperReport;
 
 /// One cluster that is followed.
 #[derive(Debug)]

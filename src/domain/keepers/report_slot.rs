@@ -1,7 +1,7 @@
 //! Makes this keeper's report node of a cluster contain what the cluster actor last wanted.
 
 use super::in_flight::InFlight;
-use crate::domain::verdict::KeeperReport;
+use crate::domain::report::KeeperReport;
 
 /// The wanted report, and what is known of the node.
 #[derive(Debug, Default)]
@@ -142,7 +142,7 @@ impl ReportSlot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::facts::DownReason;
+    use crate::domain::liveness::DownReason;
     use crate::domain::node::NodeAddr;
 
     fn report(host: &str) -> KeeperReport {

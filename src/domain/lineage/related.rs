@@ -8,9 +8,8 @@
 use std::collections::BTreeMap;
 
 use crate::domain::facts::{Link, NodeFacts};
-use crate::domain::lineage::{held, promotions_back};
+use crate::domain::lineage::held;
 use crate::domain::node::NodeAddr;
-use crate::domain::observed::{Observed, ObservedNode};
 use crate::domain::published::Published;
 
 /// The histories that one keeper remembers, for each node.
@@ -46,7 +45,7 @@ impl RelatedHistories {
     }
 
     /// The origin of the node's data, whichever node was seen with that history.
-    fn origin(&self, facts: &NodeFacts) -> Option<&Origin> {
+    pub(in crate::domain) fn origin(&self, facts: &NodeFacts) -> Option<&Origin> {
         let known = |id: &str| {
             let mut all = self.0.values().flatten();
             all.find_map(|known| known.origin.as_ref().filter(|_| known.id == id))
@@ -101,20 +100,6 @@ fn led_away(published: &Published, facts: &NodeFacts) -> Option<Origin> {
         id,
         extent: facts.offset,
     })
-}
-
-impl Observed {
-    /// The origins of nodes whose facts name no history of the lineage, as this keeper has seen them.
-    pub(in crate::domain) fn traces(&self) -> BTreeMap<NodeAddr, Origin> {
-        let lineage = self.published.as_ref().map(|it| &it.lineage);
-        let trace = |(addr, node): (&NodeAddr, &ObservedNode)| {
-            let facts = node.observation.facts.as_ref()?;
-            let unknown = promotions_back(facts, lineage?).is_none();
-            let origin = self.witness.related.origin(facts).filter(|_| unknown)?;
-            Some((addr.clone(), origin.clone()))
-        };
-        self.nodes.iter().filter_map(trace).collect()
-    }
 }
 
 impl NodeFacts {

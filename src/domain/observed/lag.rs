@@ -1,7 +1,7 @@
 //! How far a replica is behind, by one answer of its primary.
 
+use super::super::addresses::{Addresses, known_addresses};
 use super::super::facts::{Attached, Lag};
-use super::super::names::{Addresses, known_addresses};
 use super::super::node::NodeAddr;
 use super::Observed;
 

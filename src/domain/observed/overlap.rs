@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use super::Observed;
 use crate::domain::claims::{Overlap, OverlapRole};
-use crate::domain::names::mentioned;
 use crate::domain::node::{ClusterName, NodeAddr};
 use crate::domain::published::Published;
 
@@ -17,7 +16,7 @@ impl Observed {
     /// The nodes of the other cluster with which this cluster is published, too.
     fn shared<'a>(&'a self, overlap: &'a Overlap) -> BTreeSet<&'a NodeAddr> {
         let own = self.published.iter();
-        let own: BTreeSet<&NodeAddr> = own.flat_map(|it| mentioned(it).chain(&it.known)).collect();
+        let own: BTreeSet<&NodeAddr> = own.flat_map(|it| it.mentioned().chain(&it.known)).collect();
         let nodes = overlap.nodes.iter();
         nodes.filter(|node| own.contains(node)).collect()
     }

@@ -2,19 +2,16 @@
 
 use std::time::Duration;
 
-use super::super::drain;
 use super::super::election::{Election, Ineligibility, elect};
 use super::super::facts::NodeFacts;
-use super::super::lineage::promotions_back;
 use super::super::node::NodeAddr;
 use super::super::published::{Intent, Published, Step};
+use super::promoted::{promoted, shows_soon};
 use super::sentinel::followed_by_all;
+use super::states::choosing;
 use super::{
     Action, Hold, Plan, Situation, StateChange, awaited, publishing, switchover, write_safety,
 };
-
-/// How long a node that confirmed its promotion may take to answer a probe, unless it is voted down before.
-const PROMOTED_SHOWS_WITHIN: Duration = Duration::from_secs(1);
 
 /// How long after a withdrawal the other keepers may take to report about nodes that the leader does not reach.
 const RELAY_TIMEOUT: Duration = Duration::from_millis(50);
@@ -131,32 +128,6 @@ fn election(situation: &Situation<'_>, published: &Published, intent: &Intent) -
     )
 }
 
-/// The candidate, once it is a primary with the cluster's data, by the leader's command or somebody else's before.
-pub(super) fn promoted<'a>(
-    situation: &Situation<'_>,
-    published: &Published,
-    intent: &'a Intent,
-) -> Option<&'a NodeAddr> {
-    let candidate = intent.candidate.as_ref()?;
-    let node = situation.observed.nodes.get(candidate)?;
-    let facts = node.online()?;
-    let whole = facts.is_primary() && promotions_back(facts, &published.lineage).is_some();
-    (whole && !node.verdict.unfit_as_primary()).then_some(candidate)
-}
-
-/// The hold while a node has confirmed its promotion and does not answer yet. A promotion cuts off the node's
-/// clients, probes included. Promoting another node now would make two primaries.
-pub(super) fn shows_soon(situation: &Situation<'_>, intent: &Intent) -> Option<Plan> {
-    let (node, at) = situation.observed.commands.promoted.as_ref()?;
-    let seen = situation.observed.nodes.get(node)?;
-    let until = at.after(PROMOTED_SHOWS_WITHIN);
-    let hidden = seen.live().is_none() && !seen.verdict.down();
-    (intent.candidate.as_ref() == Some(node) && hidden && situation.now < until).then(|| Plan {
-        again: Some(until),
-        ..Plan::hold(Hold::Undecided(vec![seen.why_undecided(node)]))
-    })
-}
-
 /// The hold while the leader has no answer from a replica, and other keepers may be about to report it.
 fn told_soon(situation: &Situation<'_>, intent: &Intent, election: &Election) -> Option<Plan> {
     let until = situation.observed.published_at?.after(RELAY_TIMEOUT);
@@ -180,7 +151,7 @@ fn draining(situation: &Situation<'_>, intent: &Intent) -> Option<Plan> {
     let (drain, node) = (situation.observed.drain.as_ref()?, intent.old.clone()?);
     let span = situation.policy.drain;
     let until = drain.until(span)?;
-    let waits = drain::wanted(situation.observed, situation.policy) && situation.now < until;
+    let waits = situation.observed.awaits_proxies(situation.policy) && situation.now < until;
     waits.then(|| Plan {
         again: Some(until),
         ..Plan::hold(Hold::Draining {
@@ -217,20 +188,4 @@ fn last_resort<'a>(
     serving
         .filter(|_| !node.verdict.unfit_as_primary())
         .map(|_| old)
-}
-
-/// The state that names the candidate, written before its promotion.
-pub(super) fn choosing(
-    situation: &Situation<'_>,
-    published: &Published,
-    candidate: &NodeAddr,
-) -> Published {
-    let mut state = published.clone();
-    if let Some(intent) = &mut state.intent {
-        intent.epoch = situation.observed.epoch;
-        intent.candidate = Some(candidate.clone());
-        intent.step = Step::Promoting;
-    }
-    state.recognise(situation.observed);
-    state
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::election::elect;
-use super::super::facts::{DownReason, Link, Mode, NodeFacts, Upstream};
+use super::super::facts::{Link, Mode, NodeFacts, Upstream};
 use super::super::hindrance::HindranceKind;
 use super::super::lineage::promotions_back;
+use super::super::liveness::DownReason;
 use super::super::node::{KeeperId, Moment, NodeAddr};
 use super::super::observed::{Observed, ObservedNode};
 use super::super::policy::ChainedReplicas;

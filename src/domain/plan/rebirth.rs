@@ -1,9 +1,10 @@
 //! The primary came back as another process, with less of the cluster's data than its replicas hold (RK-7).
 
 use super::super::election::{Ineligibility, elect};
-use super::super::facts::{NodeFacts, NodeObservation};
+use super::super::facts::NodeFacts;
 use super::super::lineage::{held, lost_against, promotions_back};
 use super::super::node::{Moment, NodeAddr};
+use super::super::observation::NodeObservation;
 use super::super::observed::ObservedNode;
 use super::super::published::Published;
 use super::{Hold, Plan, Situation};

@@ -56,7 +56,7 @@ pub(super) fn publishing(
     remember_promoted(situation, before, &mut state);
     let back = |addr: &NodeAddr| addr == primary || state.replicas.contains(addr);
     state.deposed.retain(|addr, _| !back(addr));
-    state.recognise(situation.observed);
+    recognise(situation, &mut state);
     note_addresses(situation, &mut state);
     state
 }
@@ -74,6 +74,14 @@ fn remember_promoted(situation: &Situation<'_>, before: &Published, state: &mut 
         let deposed = state.deposed.entry(candidate.clone()).or_default();
         deposed.is_now(&facts.run_id, facts.histories());
     }
+}
+
+/// Updates the records of withdrawn primaries that are seen again before they follow.
+fn recognise(situation: &Situation<'_>, state: &mut Published) {
+    let observed = situation.observed;
+    state.recognise(&observed.witness.related, |addr| {
+        observed.nodes.get(addr)?.last_known()
+    });
 }
 
 /// Takes in the addresses of the nodes' names. A subset of the known addresses is no news: a resolver may give the
@@ -154,5 +162,21 @@ pub(super) fn withdrawing(
             state.append_lineage(id);
         }
     }
+    state
+}
+
+/// The state that names the candidate, written before its promotion.
+pub(super) fn choosing(
+    situation: &Situation<'_>,
+    published: &Published,
+    candidate: &NodeAddr,
+) -> Published {
+    let mut state = published.clone();
+    if let Some(intent) = &mut state.intent {
+        intent.epoch = situation.observed.epoch;
+        intent.candidate = Some(candidate.clone());
+        intent.step = Step::Promoting;
+    }
+    recognise(situation, &mut state);
     state
 }

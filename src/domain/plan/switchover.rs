@@ -13,7 +13,8 @@ use super::super::node::NodeAddr;
 use super::super::observed::Requested;
 use super::super::published::{Intent, Published, Step};
 use super::super::timing::switchover::ACKNOWLEDGED_WITHIN;
-use super::finish::{choosing, promoted, shows_soon};
+use super::promoted::{promoted, shows_soon};
+use super::states::choosing;
 use super::{Action, Hold, Plan, Situation, StateChange, publishing, withdrawing};
 
 /// How many bytes of replication stream the successor may be behind, at most: it catches up within the pause of

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::{Reason, Serving};
-use crate::domain::facts::{DownReason, Mode, Role};
+use crate::domain::facts::{Mode, Role};
 use crate::domain::hindrance::{Hindrance, HindranceKind};
+use crate::domain::liveness::DownReason;
 use crate::domain::node::Moment;
 use crate::domain::observed::Unlisted;
 use crate::domain::plan::tests::builder::{Cluster, KEEPERS, NOW, addr, cluster};

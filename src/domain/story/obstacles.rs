@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use super::super::facts::NodeObservation;
 use super::super::node::{Moment, NodeAddr};
+use super::super::observation::NodeObservation;
 use super::super::observed::Observed;
 
 /// How long an obstacle lasts before it is logged. Meanwhile it may show at other nodes, too.

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::domain::addresses::{Identity, identity};
 use crate::domain::facts::{Link, NodeFacts, Upstream};
-use crate::domain::names::{Identity, identity};
 use crate::domain::node::{Moment, NodeAddr};
 use crate::domain::observed::{Observed, Unlisted};
 

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::super::facts::DownReason;
-use super::super::liveness::Limits;
+use super::super::liveness::{DownReason, Limits};
 use super::super::observed::ObservedNode;
 use super::super::verdict::Verdict;
 

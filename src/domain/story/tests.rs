@@ -6,7 +6,7 @@ use super::{
     Done, Event, HoldNews, HoldsTold, ObstacleNews, Obstacles, Story, View, Weight, choice,
 };
 use crate::domain::drain::{Drain, Proxy};
-use crate::domain::facts::DownReason;
+use crate::domain::liveness::DownReason;
 use crate::domain::node::{Generation, KeeperId, Moment};
 use crate::domain::plan::tests::builder::{Cluster, NOW, addr, cluster};
 use crate::domain::plan::{Hold, Plan};

@@ -6,9 +6,11 @@ use super::super::backend::NodeReport;
 use super::{min_replicas, seconds, strings};
 use crate::actors::cluster_api::NodeView;
 use crate::actors::messages::MonitorState;
-use crate::domain::facts::{DownReason, Link, Mode, NodeFacts, NodeObservation, Role};
+use crate::domain::facts::{Link, Mode, NodeFacts, Role};
 use crate::domain::hindrance::{Hindrance, HindranceKind};
+use crate::domain::liveness::DownReason;
 use crate::domain::node::Moment;
+use crate::domain::observation::NodeObservation;
 
 pub(in crate::http) fn node(report: &NodeReport) -> Value {
     let mut value = node_view(&report.view);

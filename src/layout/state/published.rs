@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Document, LayoutError, WireAddr, addrs, decode, encode, wire_addrs};
+use crate::domain::addresses::Addresses;
 use crate::domain::facts::MinReplicas;
-use crate::domain::names::Addresses;
 use crate::domain::node::{Epoch, Generation, KeeperId, NodeAddr};
 use crate::domain::published::{Deposed, Intent, Published, Step};
 

@@ -10,10 +10,10 @@ use super::task::{WireOutcome, WireTask};
 use super::witness::WireWitness;
 use super::{Document, LayoutError, WireAddr, addrs, decode, encode, wire_addrs};
 use crate::domain::drain::{Proxy, ProxyReport};
-use crate::domain::facts::DownReason;
 use crate::domain::group::OtherGroup;
+use crate::domain::liveness::DownReason;
 use crate::domain::node::{ClusterName, Generation, KeeperId, NodeAddr};
-use crate::domain::verdict::{KeeperReport, ProcessEnd, RelayReport};
+use crate::domain::report::{KeeperReport, ProcessEnd, RelayReport};
 
 #[derive(Serialize, Deserialize)]
 struct WireReport {

@@ -10,18 +10,18 @@ use super::*;
 use crate::domain::confirmation::{Finding, PollAnswer, PollState};
 use crate::domain::drain::{Proxy, ProxyReport};
 use crate::domain::facts::{
-    DownReason, Family, Link, MinReplicas, Mode, NodeFacts, Role, ServerFailover, Upstream,
-    Version, Writes,
+    Family, Link, MinReplicas, Mode, NodeFacts, Role, ServerFailover, Upstream, Version, Writes,
 };
 use crate::domain::failsafe::Failsafe;
 use crate::domain::group::{GroupToken, OtherGroup};
 use crate::domain::keepers::generations::CHANGES_NAMED;
 use crate::domain::keepers::record::KeeperRecord;
+use crate::domain::liveness::DownReason;
 use crate::domain::node::KeeperId;
 use crate::domain::published::Published;
 use crate::domain::published::{Deposed, Intent, Step};
+use crate::domain::report::{KeeperReport, ProcessEnd, RelayReport};
 use crate::domain::task::{Task, TaskCommand, TaskId, TaskOutcome};
-use crate::domain::verdict::{KeeperReport, ProcessEnd, RelayReport};
 use crate::domain::witness::{LastRead, SeenReplica, Witness};
 
 fn addr() -> impl Strategy<Value = NodeAddr> {

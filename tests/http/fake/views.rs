@@ -7,11 +7,11 @@ use redis_keeper::actors::cluster_api::{ClusterView, NodeView, ProxyState, Proxy
 use redis_keeper::domain::drain::Proxy;
 use redis_keeper::domain::election::Ineligibility as Ineligible;
 use redis_keeper::domain::explain::{Explanation, Successor};
-use redis_keeper::domain::facts::{
-    DownReason, Family, Mode, NodeFacts, NodeObservation, Role, Version, Writes,
-};
+use redis_keeper::domain::facts::{Family, Mode, NodeFacts, Role, Version, Writes};
 use redis_keeper::domain::lease::Lease;
+use redis_keeper::domain::liveness::DownReason;
 use redis_keeper::domain::node::{ClusterName, Generation, KeeperId, Moment, NodeAddr};
+use redis_keeper::domain::observation::NodeObservation;
 use redis_keeper::domain::plan::HoldKind;
 use redis_keeper::domain::published::Published;
 use redis_keeper::domain::verdict::Verdict;

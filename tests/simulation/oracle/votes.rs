@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use redis_keeper::domain::facts::DownReason;
+use redis_keeper::domain::liveness::DownReason;
 use redis_keeper::domain::node::{ClusterName, KeeperId, NodeAddr};
-use redis_keeper::domain::verdict::KeeperReport;
+use redis_keeper::domain::report::KeeperReport;
 use redis_keeper::layout::paths;
 use redis_keeper::layout::state::Document as _;
 

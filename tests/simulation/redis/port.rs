@@ -7,8 +7,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis_keeper::domain::facts::{DownReason, MinReplicas};
+use redis_keeper::domain::facts::MinReplicas;
 use redis_keeper::domain::group::ProbeName;
+use redis_keeper::domain::liveness::DownReason;
 use redis_keeper::domain::node::{ClusterName, Epoch, NodeAddr};
 use redis_keeper::ports::redis::{
     Alive, Clients, CommandConnection, CommandError, CommandObstacle, ConnectionEvent, Depth,

@@ -7,11 +7,11 @@ use crate::actors::cluster_api::{
     CheckAnswer, ClusterStatus, ClusterView, Contradiction, NodeView, Question, Reason, Ruling,
     RunCheck,
 };
+use crate::domain::addresses::known_addresses;
 use crate::domain::explain::{Explanation, explain};
-use crate::domain::facts::NodeObservation;
 use crate::domain::lease::Lease;
-use crate::domain::names::known_addresses;
 use crate::domain::node::{Moment, NodeAddr};
+use crate::domain::observation::NodeObservation;
 use crate::domain::observed::ObservedNode;
 use crate::domain::plan::Hold;
 use crate::domain::serving::Serving;

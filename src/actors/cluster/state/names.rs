@@ -8,20 +8,22 @@ use std::sync::Arc;
 
 use super::State;
 use crate::actors::messages::{Decision, SharedState};
+use crate::domain::addresses::{Addresses, Identity, identity};
 use crate::domain::files::{Difference, odd};
-use crate::domain::names::{Addresses, Identity, Names, identity, mentioned};
+use crate::domain::names::Names;
 use crate::domain::node::{KeeperId, Moment, NodeAddr};
 use crate::domain::observed::Unlisted;
 use crate::domain::plan::{Action, StateChange};
 use crate::domain::published::Published;
-use crate::domain::verdict::{KeeperReport, voters};
+use crate::domain::report::KeeperReport;
+use crate::domain::verdict::voters;
 
 /// The pause until a name that did not resolve is looked up again.
 const RESOLVE_AGAIN_AFTER: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// All nodes that a published state names or remembers.
 fn spoken_of(state: &Published) -> impl Iterator<Item = &NodeAddr> {
-    mentioned(state).chain(&state.known)
+    state.mentioned().chain(&state.known)
 }
 
 /// Names that this keeper's file does not have.
@@ -71,7 +73,7 @@ impl State {
         let published = received.published.iter();
         let states = published.flat_map(|state| {
             let remembered = state.known.iter().chain(state.deposed.keys());
-            mentioned(state).chain(remembered)
+            state.mentioned().chain(remembered)
         });
         let reports = received.reports.values();
         let reports = reports.flat_map(|report| {
@@ -159,7 +161,7 @@ impl State {
             }
         }
         // A node that is only remembered, and that no keeper has in its file any more, was taken out.
-        let remembered: BTreeSet<&NodeAddr> = mentioned(published).collect();
+        let remembered: BTreeSet<&NodeAddr> = published.mentioned().collect();
         let kept = |addr: &NodeAddr, it: &Unlisted| it.voters > 0 || remembered.contains(addr);
         self.observed.unlisted.retain(|addr, it| kept(addr, it));
     }

@@ -6,12 +6,12 @@ use super::State;
 use crate::actors::cluster::fact_relay::unanswered;
 use crate::actors::cluster::proxy_drain::{refused_early, refused_since};
 use crate::actors::messages::{Decision, Leadership};
-use crate::domain::names::known_addresses;
+use crate::domain::addresses::known_addresses;
 use crate::domain::node::{Moment, NodeAddr};
 use crate::domain::observed::{ObservedNode, Requested};
 use crate::domain::plan::{Hold, Plan};
 use crate::domain::published::Published;
-use crate::domain::verdict::KeeperReport;
+use crate::domain::report::KeeperReport;
 
 impl State {
     /// The reasons for everything that is left undone, if this keeper leads.

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::actors::cluster_api::{NodeRef, Question, Reason, RunCheck};
-use crate::domain::facts::DownReason;
 use crate::domain::lease::Lease;
+use crate::domain::liveness::DownReason;
 use crate::domain::published::Published;
-use crate::domain::verdict::KeeperReport;
+use crate::domain::report::KeeperReport;
 
 fn node() -> NodeAddr {
     NodeAddr::new("a", 1)

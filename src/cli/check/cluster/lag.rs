@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::judge::{Cluster, Follows, Node};
-use crate::cli::check::live::Subject;
+use super::seen::{Cluster, Follows, Node};
+use crate::cli::check::findings::Subject;
 use crate::domain::facts::{Link, Upstream};
 use crate::domain::node::NodeAddr;
 use crate::domain::policy::Policy;

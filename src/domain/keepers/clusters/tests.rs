@@ -1,7 +1,7 @@
 use super::*;
 use crate::domain::lease::Unacknowledged;
 use crate::domain::node::NodeAddr;
-use crate::domain::verdict::KeeperReport;
+use crate::domain::report::KeeperReport;
 
 fn clusters<const N: usize>(names: [&str; N]) -> Clusters {
     let mut clusters = Clusters::default();

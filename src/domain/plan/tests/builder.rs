@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use crate::domain::command_history::{CommandFailure, CommandHistory};
 use crate::domain::confirmation::Confirmation;
-use crate::domain::facts::{
-    Family, Link, Mode, NodeFacts, NodeObservation, Role, Upstream, Version, Writes,
-};
+use crate::domain::facts::{Family, Link, Mode, NodeFacts, Role, Upstream, Version, Writes};
 use crate::domain::lease::Unacknowledged;
 use crate::domain::liveness::Limits;
 use crate::domain::node::{Epoch, Generation, KeeperId, Moment, NodeAddr};
+use crate::domain::observation::NodeObservation;
 use crate::domain::observed::{Observed, ObservedNode, RelayedFacts};
 use crate::domain::plan::{Plan, StateChange, plan};
 use crate::domain::policy::Policy;

@@ -2,7 +2,6 @@
 
 use super::builder::{Cluster, LIMITS, NOW, addr, cluster};
 use crate::domain::confirmation::{Confirmation, Finding};
-use crate::domain::drain;
 use crate::domain::node::Moment;
 use crate::domain::plan::{Action, StateChange};
 use crate::domain::published::Step;
@@ -58,7 +57,7 @@ fn it_is_not_published_again_while_somebody_may_take_over() {
 #[test]
 fn its_clients_are_drained_for_though_it_is_well() {
     let cluster = withdrawn_and_back();
-    assert!(drain::wanted(&cluster.observed, &cluster.policy));
+    assert!(cluster.observed.awaits_proxies(&cluster.policy));
     let back = trio().withdrawn("a");
-    assert!(!drain::wanted(&back.observed, &back.policy));
+    assert!(!back.observed.awaits_proxies(&back.policy));
 }

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::builder::{EPOCH, NOW, addr, cluster};
 use crate::domain::command_history::{CommandFailure, CommandHistory};
-use crate::domain::facts::{MinReplicas, NodeFacts, NodeObservation};
+use crate::domain::facts::{MinReplicas, NodeFacts};
 use crate::domain::node::{Generation, Moment, NodeAddr};
+use crate::domain::observation::NodeObservation;
 use crate::domain::observed::{Observed, ObservedNode};
 use crate::domain::plan::{Action, Plan, StateChange, plan};
 use crate::domain::policy::Policy;

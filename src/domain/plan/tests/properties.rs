@@ -6,13 +6,15 @@ use proptest::prelude::*;
 
 use super::builder::addr;
 use super::model::{Event, Model, Server, name_of};
-use crate::domain::facts::{DownReason, NodeFacts, Role};
+use crate::domain::facts::{NodeFacts, Role};
+use crate::domain::liveness::DownReason;
 use crate::domain::node::{Epoch, KeeperId, NodeAddr};
 use crate::domain::observed::Observed;
 use crate::domain::plan::{Action, Hold, Plan, StateChange, plan};
 use crate::domain::policy::{ChainedReplicas, Criterion, ElectionOrder, Policy, WriteSafety};
 use crate::domain::published::Published;
-use crate::domain::verdict::{KeeperReport, Verdict};
+use crate::domain::report::KeeperReport;
+use crate::domain::verdict::Verdict;
 
 const MOST: usize = 5;
 

@@ -2,6 +2,7 @@ use std::fmt::Write as _;
 
 use super::*;
 use crate::domain::info::Info;
+use crate::domain::node::ClusterName;
 
 const HISTORY: &str = "1111111111111111111111111111111111111111";
 const OTHER: &str = "2222222222222222222222222222222222222222";

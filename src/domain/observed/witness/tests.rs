@@ -87,7 +87,7 @@ fn keepers_tell_what_they_have_seen_once_the_primary_is_voted_down_and_nothing_a
     let healthy = cluster().primary("a").replica("b", "a").published("a");
     assert_eq!(healthy.observed.testimony(), None);
     let voted = healthy.observation("a", |a| {
-        a.vote = Some(crate::domain::facts::DownReason::Refused);
+        a.vote = Some(crate::domain::liveness::DownReason::Refused);
     });
     let told = voted.observed.testimony().unwrap();
     assert!(told.replicas[&addr("b")].linked);

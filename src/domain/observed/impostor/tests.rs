@@ -134,29 +134,6 @@ fn nobody_but_the_primary_is_voted_down_for_that() {
 }
 
 #[test]
-fn what_passes_says_nothing() {
-    for error in [
-        "BUSY Redis is busy running a script.",
-        "LOADING Redis is loading the dataset in memory",
-        "MASTERDOWN Link with MASTER is down",
-        "MISCONF Redis is configured to save RDB snapshots",
-        "OOM command not allowed",
-        "ERR max number of clients reached",
-        "LOADING",
-    ] {
-        assert!(is_passing(error), "{error}");
-    }
-    for error in [
-        "NOAUTH Authentication required.",
-        "ERR no upstream host",
-        "BUSYGROUP",
-        "",
-    ] {
-        assert!(!is_passing(error), "{error}");
-    }
-}
-
-#[test]
 fn the_primary_is_withdrawn_once_a_majority_votes_so_and_it_is_asked_once_more() {
     let mut cluster = replaced(unproven(7, Some(6), false));
     assert!(cluster.plan().action.is_none(), "nobody has voted");
