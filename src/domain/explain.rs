@@ -80,7 +80,7 @@ pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation
         .filter(|published| published.primary.is_some() || published.intent.is_some());
     let Some(published) = published else {
         let mut held_by = vec!["no published primary is known".to_owned()];
-        held_by.extend(present.holds.iter().map(ToString::to_string));
+        held_by.extend(present.holds.iter().map(|hold| hold.at(now).to_string()));
         return Explanation {
             primary: None,
             sentence: format!("no failover: {}", held_by.join("; ")),
@@ -91,7 +91,7 @@ pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation
             left_behind: BTreeMap::new(),
             troubles: troubles(observed),
             held_by,
-            now: present.summary(observed),
+            now: present.summary(observed, now),
         };
     };
     let replaced = || published.intent.as_ref()?.old.clone();
@@ -108,7 +108,7 @@ pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation
     let mut held_by: Vec<String> = voteless.into_iter().collect();
     held_by.extend(braked(observed, primary.as_ref()));
     for hold in &holds {
-        let words = hold.to_string();
+        let words = hold.at(now).to_string();
         if !held_by.contains(&words) {
             held_by.push(words);
         }
@@ -141,7 +141,7 @@ pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation
     let not_considered = observed.not_considered(primary.as_ref());
     Explanation {
         sentence: sentence(next.as_ref(), &refused, &left_behind, &held_by)
-            + &marred(next.as_ref(), &present)
+            + &marred(next.as_ref(), &present, now)
             + &not_considered_in_words(&not_considered),
         not_considered,
         primary,
@@ -151,7 +151,7 @@ pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation
         left_behind,
         troubles: troubles(observed),
         held_by,
-        now: present.summary(observed),
+        now: present.summary(observed, now),
     }
 }
 
@@ -273,10 +273,10 @@ fn blocking(plan: Plan) -> Vec<Hold> {
 }
 
 /// Why the successor would take no writes, if so.
-fn marred(next: Option<&NodeAddr>, present: &Plan) -> String {
+fn marred(next: Option<&NodeAddr>, present: &Plan, now: Moment) -> String {
     let mars = |hold: &&Hold| next.is_some_and(|next| hold.mars(next));
     let told = present.holds.iter().filter(mars);
-    let told: Vec<_> = told.map(|hold| format!("; {hold}")).collect();
+    let told: Vec<_> = told.map(|hold| format!("; {}", hold.at(now))).collect();
     told.concat()
 }
 

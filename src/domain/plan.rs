@@ -15,6 +15,7 @@ use std::time::Duration;
 pub use self::hindrance::HindranceAction;
 pub use self::hold::Hold;
 pub use self::hold_kind::HoldKind;
+pub use self::words::At;
 use super::confirmation::Inquiry;
 use super::facts::{MinReplicas, NodeFacts};
 use super::node::{ClusterName, KeeperId, Moment, NodeAddr};
@@ -181,8 +182,8 @@ impl Plan {
     }
 
     /// The same plan, and the reason why a switchover that an operator asks for is not begun.
-    fn refusing_a_switchover(mut self) -> Self {
-        let why = self.holds.first().map(ToString::to_string);
+    fn refusing_a_switchover(mut self, now: Moment) -> Self {
+        let why = self.holds.first().map(|hold| hold.at(now).to_string());
         self.holds.push(Hold::NoSwitchover(why.unwrap_or_default()));
         self
     }
@@ -197,10 +198,10 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
     let overlaps = overlap::holds(observed);
     let overlapped = overlap::held(observed);
     if overlapped && !observed.is_published() {
-        return overlap::nothing_of(observed, Plan::default(), overlaps);
+        return overlap::nothing_of(observed, Plan::default(), overlaps, now);
     }
     let observed = &*observed.through_others();
-    let (sentinel, again) = sentinels(observed, now);
+    let (sentinel, again) = sentinels(observed);
     let foreign = foreigners(observed);
     let situation = Situation {
         observed,
@@ -232,14 +233,14 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
     plan = if observed.other_groups.is_empty() {
         looks::first(&situation, plan)
     } else {
-        sharing::left_of(observed, plan)
+        sharing::left_of(observed, plan, now)
     };
     if overlapped {
-        plan = overlap::nothing_of(observed, plan, overlaps);
+        plan = overlap::nothing_of(observed, plan, overlaps, now);
     } else {
         plan.holds.extend(overlaps);
     }
-    foreigners::note_server_failovers(observed, &mut plan.holds);
+    foreigners::note_server_failovers(observed, &mut plan.holds, now);
     plan.holds.extend(foreigners::astray(observed));
     if plan.action.is_none() {
         // A command that failed may be tried again later. No event says when, so the plan does.

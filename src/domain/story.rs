@@ -360,7 +360,10 @@ impl Story {
             change.chosen(node, view.observed);
         }
         for hold in &view.plan.holds {
-            let Hold::Draining { node, up, left, .. } = hold else {
+            let Hold::Draining {
+                node, up, until, ..
+            } = hold
+            else {
                 continue;
             };
             if !up.is_empty() && self.drained != self.generation {
@@ -368,7 +371,7 @@ impl Story {
                 events.push(Event::Draining {
                     node: node.clone(),
                     proxies: up.clone(),
-                    left: *left,
+                    left: until.since(view.now),
                 });
             }
         }

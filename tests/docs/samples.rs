@@ -41,6 +41,9 @@ macro_rules! samples {
 
 const SPAN: Duration = Duration::from_millis(1_500);
 
+/// When holds end; they are read at `Moment::default()`.
+const UNTIL: Moment = Moment(SPAN);
+
 fn node(name: &str) -> NodeAddr {
     NodeAddr::new(name, 6379)
 }
@@ -112,7 +115,7 @@ fn astray(leads_to: LeadsTo) -> Box<Astray> {
 fn hindered() -> Vec<Hold> {
     let actions = samples!(HindranceAction {
         HindranceAction::Nothing => [HindranceAction::Nothing],
-        HindranceAction::Switchover(..) => [HindranceAction::Switchover(b(), SPAN)],
+        HindranceAction::Switchover(..) => [HindranceAction::Switchover(b(), UNTIL)],
         HindranceAction::NoSwitchover(_) => [HindranceAction::NoSwitchover(why())],
         HindranceAction::Replaced(_) => [
             HindranceAction::Replaced(Some(SPAN)),
@@ -189,8 +192,8 @@ fn refused(replaced: Option<NodeAddr>) -> Hold {
 }
 
 fn silent_keepers(withdrawn: bool) -> Hold {
-    let left = [(keeper(), SPAN)].into();
-    Hold::SilentKeepers { left, withdrawn }
+    let until = [(keeper(), UNTIL)].into();
+    Hold::SilentKeepers { until, withdrawn }
 }
 
 fn more_held(bytes: Option<u64>) -> Hold {
@@ -243,14 +246,14 @@ fn holds_of_one_kind() -> Vec<Hold> {
                 address: None,
             }].into(),
             untold: keepers(),
-            left: SPAN,
+            until: UNTIL,
             drain: SPAN,
         }],
         Hold::NoNodeUp => [Hold::NoNodeUp],
         Hold::NoneEligible { .. } => [refused(Some(a())), refused(None)],
         Hold::SentinelAtWork { .. } => [
-            Hold::SentinelAtWork { node: any(), sentinel: sentinel(), left: None },
-            Hold::SentinelAtWork { node: any(), sentinel: sentinel(), left: Some(SPAN) },
+            Hold::SentinelAtWork { node: any(), sentinel: sentinel(), until: None },
+            Hold::SentinelAtWork { node: any(), sentinel: sentinel(), until: Some(UNTIL) },
         ],
         Hold::SentinelPassedOver { .. } => [
             Hold::SentinelPassedOver { node: any(), sentinel: sentinel() },
@@ -263,7 +266,7 @@ fn holds_of_one_kind() -> Vec<Hold> {
             part: OverlapRole::Unpublished,
         }],
         Hold::Contended { .. } => [Hold::Contended { cluster: cluster(), keepers: keepers() }],
-        Hold::ChangedFromOutside { .. } => [Hold::ChangedFromOutside { left: SPAN }],
+        Hold::ChangedFromOutside { .. } => [Hold::ChangedFromOutside { until: UNTIL }],
         Hold::WrongMode(..) => [
             Hold::WrongMode(any(), Mode::Cluster),
             Hold::WrongMode(any(), Mode::Sentinel),
@@ -288,7 +291,7 @@ fn holds_of_one_kind() -> Vec<Hold> {
             Hold::NotInFile { node: a(), voters: 0 },
             Hold::NotInFile { node: a(), voters: 2 },
         ],
-        Hold::ShuttingDown { .. } => [Hold::ShuttingDown { node: a(), left: SPAN, why: why() }],
+        Hold::ShuttingDown { .. } => [Hold::ShuttingDown { node: a(), until: UNTIL, why: why() }],
         Hold::PrimaryLoading(_) => [Hold::PrimaryLoading(a())],
         Hold::FailedLately { .. } => [Hold::FailedLately { node: any(), why: why() }],
         Hold::NotCommandable { .. } => [not_commandable(true), not_commandable(false)],
@@ -311,7 +314,7 @@ fn holds_of_one_kind() -> Vec<Hold> {
             node: a(),
             replaced: Some(b()),
             generation: Generation(7),
-            left: SPAN,
+            until: UNTIL,
             cooldown: SPAN,
         }],
         Hold::MinReplicasOutOfReach { .. } => [

@@ -6,6 +6,7 @@ use std::fmt::Display;
 use std::fs;
 use std::path::Path;
 
+use redis_keeper::domain::node::Moment;
 use redis_keeper::domain::plan::Hold;
 
 use crate::phrases::{Phrase, prose, quoted, rows, section};
@@ -89,7 +90,7 @@ fn the_page_explains_every_hold_in_its_own_words_beside_its_reason() {
         .collect();
     let endings = endings(section);
     let holds = holds();
-    let words = |hold: &Hold| (hold.kind().word(), hold.to_string());
+    let words = |hold: &Hold| (hold.kind().word(), said(hold));
     let mut faults = Vec::new();
     for (kind, words) in holds.iter().map(words) {
         let phrases = rows.iter().filter(|row| row.0 == kind);
@@ -101,13 +102,13 @@ fn the_page_explains_every_hold_in_its_own_words_beside_its_reason() {
             faults.push(format!("not explained to its end: {kind}: {words}"));
         }
     }
-    let said = |kind: &str, is: &dyn Fn(&str) -> bool| {
+    let is_said = |kind: &str, is: &dyn Fn(&str) -> bool| {
         let mut of_kind = holds.iter().map(words).filter(|it| it.0 == kind);
         of_kind.any(|(_, words)| is(&words))
     };
     for (kind, phrases) in &rows {
         for phrase in phrases {
-            if !said(kind, &|words| phrase.is(words)) {
+            if !is_said(kind, &|words| phrase.is(words)) {
                 faults.push(format!("not said: {kind}: {}", phrase.text));
             }
         }
@@ -116,7 +117,7 @@ fn the_page_explains_every_hold_in_its_own_words_beside_its_reason() {
         for phrase in list {
             if !kinds
                 .iter()
-                .any(|kind| said(kind, &|words| phrase.is_in(words)))
+                .any(|kind| is_said(kind, &|words| phrase.is_in(words)))
             {
                 faults.push(format!("not said: {kinds:?}: {}", phrase.text));
             }
@@ -126,10 +127,15 @@ fn the_page_explains_every_hold_in_its_own_words_beside_its_reason() {
     assert_none(&faults);
 }
 
+/// The words of a hold before any time has passed.
+fn said(hold: &Hold) -> String {
+    hold.at(Moment::default()).to_string()
+}
+
 /// The phrases of a text that no hold, refusal or action is, and that no file of the sources writes.
 fn unwritten(text: &str) -> Vec<String> {
     let holds = holds();
-    let words: BTreeSet<_> = holds.iter().map(ToString::to_string).collect();
+    let words: BTreeSet<_> = holds.iter().map(said).collect();
     let phrases: Vec<_> = text
         .split("\n\n")
         .flat_map(|paragraph| {

@@ -81,9 +81,11 @@ impl ClusterActor {
         }
         for news in self.log.holds.look(self.state.held(), now) {
             match news {
-                HoldNews::Stands(Weight::Normal, why) => tracing::info!(%why, "held"),
-                HoldNews::Stands(Weight::Lasting, why) => tracing::warn!(%why, "held"),
-                HoldNews::Over(why) => tracing::info!(%why, "held no more"),
+                HoldNews::Stands(Weight::Normal, why) => tracing::info!(why = %why.at(now), "held"),
+                HoldNews::Stands(Weight::Lasting, why) => {
+                    tracing::warn!(why = %why.at(now), "held")
+                }
+                HoldNews::Over(why) => tracing::info!(why = %why.at(now), "held no more"),
             }
         }
     }

@@ -148,16 +148,17 @@ impl ClusterActor {
         let switching = self.state.published();
         let switching = switching.and_then(|published| Switching::new(published, tell));
         let Some(mut switching) = switching else {
-            let plan = self.state.plan();
+            let plan = self.state.plan().at(self.links.clock.now());
             return Err(NotSwitched::Refused(format!(
                 "there is no primary now: {plan}"
             )));
         };
         self.state.request(Some(requested));
-        let _ = self.state.reconsider(self.links.clock.now());
+        let now = self.links.clock.now();
+        let _ = self.state.reconsider(now);
         let plan = self.state.plan();
         if !begins(plan) {
-            let why = refusal(plan).unwrap_or_else(|| plan.to_string());
+            let why = refusal(plan).unwrap_or_else(|| plan.at(now).to_string());
             self.state.request(None);
             self.changed(ctx);
             return Err(NotSwitched::Refused(why));

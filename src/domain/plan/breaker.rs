@@ -33,12 +33,10 @@ pub(super) fn hold(situation: &Situation<'_>, published: &Published) -> Option<P
         .observed
         .breaker_since
         .filter(|_| published.breaker)?;
-    let end = since.after(BREAKER_HELD_FOR);
+    let until = since.after(BREAKER_HELD_FOR);
     Some(Plan {
-        again: Some(end),
-        ..Plan::hold(Hold::ChangedFromOutside {
-            left: end.since(situation.now),
-        })
+        again: Some(until),
+        ..Plan::hold(Hold::ChangedFromOutside { until })
     })
 }
 

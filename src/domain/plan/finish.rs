@@ -158,7 +158,7 @@ fn draining(situation: &Situation<'_>, intent: &Intent) -> Option<Plan> {
             node,
             up: drain.up.clone(),
             untold: drain.untold.clone(),
-            left: until.since(situation.now),
+            until,
             drain: span,
         })
     })

@@ -10,7 +10,7 @@ use super::Hold;
 
 /// The hold for a Sentinel that watches this cluster. With it comes the moment at which the hold ends or the Sentinel
 /// is forgotten, whichever is first.
-pub(super) fn sentinels(observed: &Observed, now: Moment) -> (Option<Hold>, Option<Moment>) {
+pub(super) fn sentinels(observed: &Observed) -> (Option<Hold>, Option<Moment>) {
     let Some((there, forgotten)) = observed.sentinels.there() else {
         return (None, None);
     };
@@ -28,7 +28,7 @@ pub(super) fn sentinels(observed: &Observed, now: Moment) -> (Option<Hold>, Opti
         Some(until) => Hold::SentinelAtWork {
             node,
             sentinel,
-            left: until.map(|until| until.since(now)),
+            until,
         },
     };
     (
@@ -39,7 +39,7 @@ pub(super) fn sentinels(observed: &Observed, now: Moment) -> (Option<Hold>, Opti
 
 /// Adds a hold for each node that fails over by Redis's own `FAILOVER` command. Such a node refuses REPLICAOF. So
 /// this hold replaces the hold that advises REPLICAOF.
-pub(super) fn note_server_failovers(observed: &Observed, holds: &mut Vec<Hold>) {
+pub(super) fn note_server_failovers(observed: &Observed, holds: &mut Vec<Hold>, now: Moment) {
     for (addr, node) in &observed.nodes {
         let failover = node.observation.named().and_then(|facts| facts.failover);
         let Some(state) = failover else { continue };
@@ -57,12 +57,12 @@ pub(super) fn note_server_failovers(observed: &Observed, holds: &mut Vec<Hold>) 
             continue;
         };
         let (plain, told) = (plain.clone(), failing(Some(outside)));
-        let refused = Hold::NoSwitchover(plain.to_string());
+        let refused = Hold::NoSwitchover(plain.at(now).to_string());
         for hold in holds.iter_mut() {
             if *hold == plain {
                 *hold = told.clone();
             } else if *hold == refused {
-                *hold = Hold::NoSwitchover(told.to_string());
+                *hold = Hold::NoSwitchover(told.at(now).to_string());
             }
         }
     }

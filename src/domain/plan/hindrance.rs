@@ -23,8 +23,8 @@ const REST: Duration = Duration::from_mins(1);
 pub enum HindranceAction {
     /// Nothing, as long as the node is not the published primary.
     Nothing,
-    /// A switchover to this node, if the hindrance lasts this much longer. [`Hold::same_as`] ignores the time.
-    Switchover(NodeAddr, Duration),
+    /// A switchover to this node, if the hindrance lasts until this moment. [`Hold::same_as`] ignores the time.
+    Switchover(NodeAddr, Moment),
     /// No switchover, for this reason.
     NoSwitchover(String),
     /// The primary is replaced once the hindrance has lasted for this time in all (`busy-seconds`); never if `None`.
@@ -97,10 +97,10 @@ pub(super) fn see_to(
     let then = match successor(&situation, published, primary, facts) {
         Ok(to) if situation.now < due => {
             settled.again = settled.again.into_iter().chain([due]).min();
-            HindranceAction::Switchover(to, due.since(situation.now))
+            HindranceAction::Switchover(to, due)
         }
         // Corrections of other nodes come before the switchover.
-        Ok(to) if settled.action.is_some() => HindranceAction::Switchover(to, Duration::ZERO),
+        Ok(to) if settled.action.is_some() => HindranceAction::Switchover(to, due),
         Ok(to) => {
             let reason = &requested.reason;
             return switchover::to_successor(&situation, published, primary, to, reason);
@@ -138,7 +138,7 @@ fn successor(
     facts: &NodeFacts,
 ) -> Result<NodeAddr, (String, Option<Moment>)> {
     if let Some((hold, until)) = situation.silent_keepers(false) {
-        return Err((hold.to_string(), Some(until)));
+        return Err((hold.at(situation.now).to_string(), Some(until)));
     }
     let lineage = &published.lineage;
     let election = elect(

@@ -11,7 +11,7 @@ use crate::domain::facts::{Mode, ServerFailover};
 use crate::domain::group::OtherGroup;
 use crate::domain::hindrance::HindranceKind;
 use crate::domain::lease::Unacknowledged;
-use crate::domain::node::{ClusterName, Generation, KeeperId, NodeAddr};
+use crate::domain::node::{ClusterName, Generation, KeeperId, Moment, NodeAddr};
 use crate::domain::rivals::Astray;
 
 use super::hindrance::HindranceAction;
@@ -30,8 +30,8 @@ pub enum Hold {
     /// These keepers are silent and may go on without ZooKeeper. A change of primary would wait for them, or waits
     /// (RK-2).
     SilentKeepers {
-        /// How long each keeper may still go on. [`Hold::same_as`] ignores the time.
-        left: BTreeMap<KeeperId, Duration>,
+        /// Until when each keeper may go on. [`Hold::same_as`] ignores the time.
+        until: BTreeMap<KeeperId, Moment>,
         /// The primary is withdrawn already.
         withdrawn: bool,
     },
@@ -43,8 +43,8 @@ pub enum Hold {
         up: BTreeSet<Proxy>,
         /// Keepers that have not reported yet which HAProxies they heard.
         untold: BTreeSet<KeeperId>,
-        /// How long the leader still waits at most. [`Hold::same_as`] ignores the time.
-        left: Duration,
+        /// Until when the leader waits at most. [`Hold::same_as`] ignores the time.
+        until: Moment,
         /// The setting `drain-seconds`.
         drain: Duration,
     },
@@ -64,9 +64,8 @@ pub enum Hold {
         node: NodeAddr,
         /// The name and host of the Sentinel's connections.
         sentinel: String,
-        /// How long the Sentinel may still take to replace the primary, which is down. [`Hold::same_as`] ignores the
-        /// time.
-        left: Option<Duration>,
+        /// Until when the Sentinel may replace the primary, which is down. [`Hold::same_as`] ignores the time.
+        until: Option<Moment>,
     },
     /// A Sentinel watches this cluster: it let its time pass, or came after a change was begun. Leaves nothing
     /// undone.
@@ -103,8 +102,8 @@ pub enum Hold {
     },
     /// Another manager or a person changed the primary again and again: keepers undo nothing for a while (RK-12).
     ChangedFromOutside {
-        /// How long the breaker still holds. [`Hold::same_as`] ignores the time.
-        left: Duration,
+        /// Until when the breaker holds.
+        until: Moment,
     },
     /// The node is not a plain Redis server.
     WrongMode(NodeAddr, Mode),
@@ -199,8 +198,8 @@ pub enum Hold {
     ShuttingDown {
         /// The primary.
         node: NodeAddr,
-        /// How much longer the shutdown lasts at most. [`Hold::same_as`] ignores the time.
-        left: Duration,
+        /// Until when the shutdown lasts at most. [`Hold::same_as`] ignores the time.
+        until: Moment,
         /// Why no node takes over.
         why: String,
     },
@@ -268,8 +267,8 @@ pub enum Hold {
         replaced: Option<NodeAddr>,
         /// The generation in which the primary was published.
         generation: Generation,
-        /// How long the cool-down still lasts. [`Hold::same_as`] ignores the time.
-        left: Duration,
+        /// When the cool-down ends.
+        until: Moment,
         /// The setting `failover-cooldown-seconds`.
         cooldown: Duration,
     },
@@ -323,24 +322,23 @@ impl Hold {
         }
     }
 
-    /// Whether both are the same reason, apart from the time that has passed.
+    /// Whether both are the same reason, apart from what may change while the reason lasts: its end, and the keepers
+    /// that have not reported.
     pub fn same_as(&self, other: &Self) -> bool {
-        let timeless = |hold: &Self| {
+        let lasting = |hold: &Self| {
             let mut hold = hold.clone();
             match &mut hold {
-                Self::CoolingDown { left, .. }
-                | Self::Draining { left, .. }
-                | Self::ShuttingDown { left, .. }
-                | Self::ChangedFromOutside { left } => {
-                    *left = Duration::ZERO;
+                Self::Draining { until, .. }
+                | Self::ShuttingDown { until, .. }
+                | Self::SentinelAtWork {
+                    until: Some(until), ..
                 }
-                Self::Hindered {
-                    then: HindranceAction::Switchover(_, left),
+                | Self::Hindered {
+                    then: HindranceAction::Switchover(_, until),
                     ..
-                } => *left = Duration::ZERO,
-                Self::SentinelAtWork { left, .. } => *left = left.map(|_| Duration::ZERO),
-                Self::SilentKeepers { left, .. } => {
-                    *left = left.keys().map(|it| (it.clone(), Duration::ZERO)).collect();
+                } => *until = Moment::default(),
+                Self::SilentKeepers { until, .. } => {
+                    until.values_mut().for_each(|it| *it = Moment::default());
                 }
                 Self::Unconfirmed(_, reason) => *reason = reason.lasting(),
                 _ => {}
@@ -349,6 +347,6 @@ impl Hold {
         };
         // Clients may change their names as fast as they like, so any two such holds are the same.
         let astray = |hold: &Self| matches!(hold, Self::Astray { .. });
-        astray(self) && astray(other) || timeless(self) == timeless(other)
+        astray(self) && astray(other) || lasting(self) == lasting(other)
     }
 }

@@ -1,14 +1,12 @@
 //! A primary is published: the leader replaces it if it is down, and otherwise keeps the other nodes following it.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::super::election::elect;
 use super::super::facts::{Link, Mode, NodeFacts, Upstream};
 use super::super::hindrance::HindranceKind;
 use super::super::lineage::promotions_back;
 use super::super::liveness::DownReason;
-use super::super::node::{KeeperId, Moment, NodeAddr};
+use super::super::node::{Moment, NodeAddr};
 use super::super::observed::{Observed, ObservedNode};
 use super::super::policy::ChainedReplicas;
 use super::super::published::Published;
@@ -93,7 +91,7 @@ fn keep_or_replace(situation: &Situation<'_>, published: &Published, primary: &N
         return held;
     } else if let Some(requested) = &observed.requested {
         return match held {
-            Some(held) => held.refusing_a_switchover(),
+            Some(held) => held.refusing_a_switchover(situation.now),
             None => switchover::begin(situation, published, primary, facts, requested),
         };
     } else if let Some(plan) =
@@ -241,12 +239,12 @@ impl Situation<'_> {
     pub(super) fn silent_keepers(&self, withdrawn: bool) -> Option<(Hold, Moment)> {
         let going_on = self.observed.unacknowledged.going_on.iter();
         let going_on = going_on.filter(|(_, until)| self.now < **until);
-        let left: BTreeMap<KeeperId, Duration> = going_on
+        let until = going_on
             .clone()
-            .map(|(keeper, until)| (keeper.clone(), until.since(self.now)))
+            .map(|(keeper, until)| (keeper.clone(), *until))
             .collect();
         let first = going_on.map(|(_, until)| *until).min()?;
-        Some((Hold::SilentKeepers { left, withdrawn }, first))
+        Some((Hold::SilentKeepers { until, withdrawn }, first))
     }
 }
 
@@ -277,7 +275,7 @@ fn cooling_down(
             node: primary.clone(),
             replaced: last_failover.replaced.clone(),
             generation: last_failover.generation,
-            left: end.since(situation.now),
+            until: end,
             cooldown,
         })
     })

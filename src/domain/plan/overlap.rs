@@ -8,7 +8,7 @@
 //!   the other is held: no command, and no change, not even the end of one.
 
 use super::super::claims::OverlapRole;
-use super::super::node::ClusterName;
+use super::super::node::{ClusterName, Moment};
 use super::super::observed::Observed;
 use super::{Action, Hold, Plan};
 
@@ -26,11 +26,16 @@ pub(super) fn take_over(observed: &Observed) -> Option<Plan> {
 }
 
 /// The rest of `plan` if the cluster is held: no action.
-pub(super) fn nothing_of(observed: &Observed, mut plan: Plan, overlaps: Vec<Hold>) -> Plan {
+pub(super) fn nothing_of(
+    observed: &Observed,
+    mut plan: Plan,
+    overlaps: Vec<Hold>,
+    now: Moment,
+) -> Plan {
     plan.action = None;
     let others = std::mem::replace(&mut plan.holds, overlaps);
     if observed.requested.is_some() {
-        plan = plan.refusing_a_switchover();
+        plan = plan.refusing_a_switchover(now);
     }
     plan.holds.extend(others);
     plan

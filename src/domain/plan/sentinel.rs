@@ -24,7 +24,7 @@ pub(super) fn left_of(situation: &Situation<'_>, mut plan: Plan, hold: Hold) -> 
     }
     plan.holds.insert(0, hold);
     if situation.observed.requested.is_some() && plan.action.is_none() {
-        plan = plan.refusing_a_switchover();
+        plan = plan.refusing_a_switchover(situation.now);
     }
     plan
 }

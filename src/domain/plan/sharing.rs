@@ -1,5 +1,6 @@
 //! Another group of keepers manages the same servers (RK-12).
 
+use super::super::node::Moment;
 use super::super::observed::Observed;
 use super::{Action, Hold, Plan, StateChange};
 
@@ -7,7 +8,7 @@ use super::{Action, Hold, Plan, StateChange};
 /// publications stay allowed:
 /// - the publication that ends a change under way: it commands nothing, and gives the cluster a primary again;
 /// - a first publication of the primary that all other groups publish, as when keepers move to another prefix.
-pub(super) fn left_of(observed: &Observed, mut plan: Plan) -> Plan {
+pub(super) fn left_of(observed: &Observed, mut plan: Plan, now: Moment) -> Plan {
     let begun = observed
         .published
         .as_ref()
@@ -26,7 +27,7 @@ pub(super) fn left_of(observed: &Observed, mut plan: Plan) -> Plan {
     let before = std::mem::take(&mut plan.holds);
     plan.holds = others.map(Hold::OtherGroup).collect();
     if observed.requested.is_some() && plan.action.is_none() {
-        plan = plan.refusing_a_switchover();
+        plan = plan.refusing_a_switchover(now);
     }
     plan.holds.extend(before);
     plan

@@ -28,9 +28,10 @@ pub(super) fn turn(
     facts: &NodeFacts,
 ) -> Option<Plan> {
     let left = facts.shutting_down?;
+    let seen = situation.observed.nodes.get(primary)?.observation.at;
     let held = |why: String| Hold::ShuttingDown {
         node: primary.clone(),
-        left,
+        until: seen.after(left),
         why,
     };
     let until = situation
@@ -44,7 +45,6 @@ pub(super) fn turn(
             ..Plan::hold(held("a primary was published a moment ago".to_owned()))
         });
     }
-    let seen = situation.observed.nodes.get(primary)?.observation.at;
     let waited = waited(left.saturating_sub(situation.now.since(seen)));
     if waited < CAUGHT_UP_WITHIN {
         return Some(Plan {

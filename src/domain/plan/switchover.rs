@@ -34,7 +34,7 @@ pub(super) fn begin(
         Err(why) => return Plan::hold(Hold::NoSwitchover(why)),
     };
     if let Some((hold, _)) = situation.silent_keepers(false) {
-        return Plan::hold(Hold::NoSwitchover(hold.to_string()));
+        return Plan::hold(Hold::NoSwitchover(hold.at(situation.now).to_string()));
     }
     to_successor(situation, published, primary, to, &requested.reason)
 }

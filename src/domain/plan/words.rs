@@ -1,18 +1,18 @@
 //! Plans in words, for logs and `/admin/clusters`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
-use std::time::Duration;
 
 use super::{Action, Hold, Plan, StateChange, commandable};
 use crate::domain::claims::OverlapRole;
 use crate::domain::confirmation::{ConfirmationReason, Flapping, Inquiry};
 use crate::domain::facts::Mode;
 use crate::domain::listed::listed;
-use crate::domain::node::{KeeperId, NodeAddr};
+use crate::domain::node::{Moment, NodeAddr};
 
 mod advice;
 mod data;
+mod ends;
 mod failover;
 mod hindrance;
 
@@ -23,20 +23,42 @@ const OTHER_GROUP: (&str, &str) = (
      zk-quorum, and stop the group that is not to look after them. If they are the same, ZooKeeper has lost its data: restart that keeper",
 );
 
-impl fmt::Display for Plan {
+/// A plan or a hold, as it reads at one moment: the words say how long a hold still lasts.
+#[derive(Debug)]
+pub struct At<'a, T> {
+    told: &'a T,
+    now: Moment,
+}
+
+impl Plan {
+    /// The plan in words, as it reads at `now`.
+    pub fn at(&self, now: Moment) -> At<'_, Self> {
+        At { told: self, now }
+    }
+}
+
+impl Hold {
+    /// The hold in words, as it reads at `now`.
+    pub fn at(&self, now: Moment) -> At<'_, Self> {
+        At { told: self, now }
+    }
+}
+
+impl fmt::Display for At<'_, Plan> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(action) = &self.action {
+        let Self { told, now } = *self;
+        if let Some(action) = &told.action {
             write!(f, "{action}")?;
-        } else if self.holds.is_empty() {
+        } else if told.holds.is_empty() {
             return f.write_str("nothing to do");
         }
-        for (index, hold) in self.holds.iter().enumerate() {
-            let separator = if index == 0 && self.action.is_none() {
+        for (index, hold) in told.holds.iter().enumerate() {
+            let separator = if index == 0 && told.action.is_none() {
                 ""
             } else {
                 "; "
             };
-            write!(f, "{separator}{hold}")?;
+            write!(f, "{separator}{}", hold.at(now))?;
         }
         Ok(())
     }
@@ -138,10 +160,11 @@ fn follows_another(f: &mut fmt::Formatter<'_>, node: &NodeAddr, primary: &NodeAd
     )
 }
 
-impl fmt::Display for Hold {
+impl fmt::Display for At<'_, Hold> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Undecided(nodes) => {
+        let Self { told, now } = *self;
+        match told {
+            Hold::Undecided(nodes) => {
                 f.write_str("waiting until it is known who is up")?;
                 for (index, (node, trouble)) in nodes.iter().enumerate() {
                     write!(
@@ -152,27 +175,30 @@ impl fmt::Display for Hold {
                 }
                 Ok(())
             }
-            Self::Unconfirmed(node, reason) => unconfirmed(f, node, reason),
-            Self::FollowsAnother { node, primary } => follows_another(f, node, primary),
-            Self::Flapping(node, flapping) => write!(f, "{node} {flapping}"),
-            Self::Unacknowledged(keepers) => write!(
+            Hold::Unconfirmed(node, reason) => unconfirmed(f, node, reason),
+            Hold::FollowsAnother { node, primary } => follows_another(f, node, primary),
+            Hold::Flapping(node, flapping) => write!(f, "{node} {flapping}"),
+            Hold::Unacknowledged(keepers) => write!(
                 f,
                 "waiting until the withdrawal is acknowledged, or the lease is out, of: {keepers}"
             ),
-            Self::SilentKeepers { left, withdrawn } => silent_keepers(f, left, *withdrawn),
-            Self::Draining {
+            Hold::SilentKeepers { until, withdrawn } => {
+                ends::silent_keepers(f, until, *withdrawn, now)
+            }
+            Hold::Draining {
                 node,
                 up,
                 untold,
-                left,
+                until,
                 drain,
             } => {
-                let until = said_of("or until HAProxy says DOWN", up);
+                let up = said_of("or until HAProxy says DOWN", up);
                 let untold = said_of("not told yet what HAProxy says by", untold);
-                write!(f, "{}{until}{untold}", silent(node, *left, *drain))
+                let left = until.since(now);
+                write!(f, "{}{up}{untold}", ends::draining(node, left, *drain))
             }
-            Self::NoNodeUp => f.write_str("no node of the cluster is up"),
-            Self::NoneEligible { replaced, refusals } => {
+            Hold::NoNodeUp => f.write_str("no node of the cluster is up"),
+            Hold::NoneEligible { replaced, refusals } => {
                 match replaced {
                     Some(old) => write!(f, "no node may take over from {old}")?,
                     None => f.write_str("no node may become the primary")?,
@@ -182,47 +208,47 @@ impl fmt::Display for Hold {
                 }
                 Ok(())
             }
-            Self::SentinelAtWork { .. }
-            | Self::SentinelPassedOver { .. }
-            | Self::SentinelChannel { .. } => self.of_sentinels(f),
-            Self::OtherGroup(_)
-            | Self::ChangedFromOutside { .. }
-            | Self::Overlaps { .. }
-            | Self::Contended { .. }
-            | Self::Astray { .. } => self.of_others(f),
-            Self::WrongMode(node, mode) => write!(f, "{node} {}: it is left alone", wrong(*mode)),
-            Self::SameServer(alias, node) => advice::same_server(f, alias, node),
-            Self::ReplicatesFromOutside { node, primary } => advice::from_outside(f, node, primary),
-            Self::FailingOver { .. } | Self::ShuttingDown { .. } => self.failing_over(f),
-            Self::Unrelated { kept, other } => advice::unrelated(f, kept, other),
-            Self::NoSwitchover(why) => write!(f, "no switchover: {why}"),
-            Self::Stranger { node } => write!(
+            Hold::SentinelAtWork { .. }
+            | Hold::SentinelPassedOver { .. }
+            | Hold::SentinelChannel { .. } => told.of_sentinels(f, now),
+            Hold::OtherGroup(_)
+            | Hold::ChangedFromOutside { .. }
+            | Hold::Overlaps { .. }
+            | Hold::Contended { .. }
+            | Hold::Astray { .. } => told.of_others(f, now),
+            Hold::WrongMode(node, mode) => write!(f, "{node} {}: it is left alone", wrong(*mode)),
+            Hold::SameServer(alias, node) => advice::same_server(f, alias, node),
+            Hold::ReplicatesFromOutside { node, primary } => advice::from_outside(f, node, primary),
+            Hold::FailingOver { .. } | Hold::ShuttingDown { .. } => told.failing_over(f, now),
+            Hold::Unrelated { kept, other } => advice::unrelated(f, kept, other),
+            Hold::NoSwitchover(why) => write!(f, "no switchover: {why}"),
+            Hold::Stranger { node } => write!(
                 f,
                 "another process answers at {node}, the published primary's address, with data of another history"
             ),
-            Self::CameBackBehind { .. }
-            | Self::CameBack { .. }
-            | Self::BothWentOn { .. }
-            | Self::MayHoldMore { .. } => self.of_data(f),
-            Self::NotInFile { node, voters } => f.write_str(&not_in_file(node, *voters)),
-            Self::PrimaryLoading(node) => write!(f, "{node} is loading its data set"),
-            Self::FailedLately { node, why } => write!(f, "{node} is tried again soon: {why}"),
-            Self::NotCommandable { .. } => commandable::tell(f, self),
-            Self::Hindered { .. } => self.hindered(f),
-            Self::RefusesForReplicas { .. } | Self::WouldRefuseForReplicas { .. } => {
-                self.of_min_replicas(f)
+            Hold::CameBackBehind { .. }
+            | Hold::CameBack { .. }
+            | Hold::BothWentOn { .. }
+            | Hold::MayHoldMore { .. } => told.of_data(f),
+            Hold::NotInFile { node, voters } => f.write_str(&not_in_file(node, *voters)),
+            Hold::PrimaryLoading(node) => write!(f, "{node} is loading its data set"),
+            Hold::FailedLately { node, why } => write!(f, "{node} is tried again soon: {why}"),
+            Hold::NotCommandable { .. } => commandable::tell(f, told),
+            Hold::Hindered { .. } => told.hindered(f, now),
+            Hold::RefusesForReplicas { .. } | Hold::WouldRefuseForReplicas { .. } => {
+                told.of_min_replicas(f)
             }
-            Self::NotLinked(node) => write!(
+            Hold::NotLinked(node) => write!(
                 f,
                 "{node} follows the primary but has no link to it: if that lasts, look at its masterauth and its log"
             ),
-            Self::ReplicasWaiting(nodes) => replicas_waiting(f, nodes),
-            Self::CoolingDown { .. } => self.cooling_down(f),
-            Self::MinReplicasOutOfReach { node, why } => write!(
+            Hold::ReplicasWaiting(nodes) => replicas_waiting(f, nodes),
+            Hold::CoolingDown { .. } => told.cooling_down(f, now),
+            Hold::MinReplicasOutOfReach { node, why } => write!(
                 f,
                 "min-replicas-to-write of {node} is not kept as write-safety says: {why}"
             ),
-            Self::TooFewReplicas {
+            Hold::TooFewReplicas {
                 node,
                 demanded,
                 online,
@@ -237,14 +263,14 @@ impl fmt::Display for Hold {
 
 impl Hold {
     /// The words of holds because of another manager, or another cluster with the same servers (RK-12).
-    fn of_others(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn of_others(&self, f: &mut fmt::Formatter<'_>, now: Moment) -> fmt::Result {
         match self {
             Self::OtherGroup(other) => write!(f, "{} {other}. {}", OTHER_GROUP.0, OTHER_GROUP.1),
-            Self::ChangedFromOutside { left } => write!(
+            Self::ChangedFromOutside { until } => write!(
                 f,
                 "the primary was changed from outside three times within a minute, by hand or by another manager: nothing is \
                  undone for another {} s, {}",
-                left.as_secs(),
+                until.since(now).as_secs(),
                 advice::ACKNOWLEDGE
             ),
             Self::Overlaps {
@@ -285,19 +311,19 @@ impl Hold {
     }
 
     /// The words of holds because of Sentinels, or clients that look like Sentinels.
-    fn of_sentinels(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn of_sentinels(&self, f: &mut fmt::Formatter<'_>, now: Moment) -> fmt::Result {
         match self {
             Self::SentinelAtWork {
                 node,
                 sentinel,
-                left,
+                until,
             } => {
                 advice::stop_sentinel(f, node, sentinel)?;
-                match left {
-                    Some(left) => write!(
+                match until {
+                    Some(until) => write!(
                         f,
                         "; if it has not replaced the primary in {:.1} s, the keepers do",
-                        left.as_secs_f64()
+                        until.since(now).as_secs_f64()
                     ),
                     None => Ok(()),
                 }
@@ -315,51 +341,6 @@ impl Hold {
             _ => Ok(()),
         }
     }
-
-    fn cooling_down(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::CoolingDown {
-            node,
-            replaced,
-            generation,
-            left,
-            cooldown,
-        } = self
-        else {
-            return Ok(());
-        };
-        let [left, ago, cooldown] =
-            [*left, cooldown.saturating_sub(*left), *cooldown].map(|it| it.as_secs_f64());
-        write!(
-            f,
-            "{node} is not replaced for another {left:.1} s, should it be down (failover-cooldown-seconds {cooldown}): \
-             it became the primary {ago:.1} s ago, in generation {generation}"
-        )?;
-        replaced
-            .as_ref()
-            .map_or(Ok(()), |old| write!(f, ", in place of {old}"))
-    }
-}
-
-fn silent_keepers(
-    f: &mut fmt::Formatter<'_>,
-    left: &BTreeMap<KeeperId, Duration>,
-    withdrawn: bool,
-) -> fmt::Result {
-    let (waits, nobody) = if withdrawn {
-        ("waiting", "has acknowledged the withdrawal")
-    } else {
-        ("a failover now would wait", "is online")
-    };
-    let keepers = left
-        .iter()
-        .map(|(keeper, left)| format!("{keeper} for another {:.1} s", left.as_secs_f64()));
-    write!(
-        f,
-        "{waits} for {}: it is silent, may go on without ZooKeeper for so long (failsafe-max-seconds), and asks no \
-         keeper that {nobody}; {TAKE_OFF}",
-        listed(keepers),
-        TAKE_OFF = advice::TAKE_OFF
-    )
 }
 
 fn wrong(mode: Mode) -> &'static str {
@@ -374,13 +355,6 @@ fn replicas_waiting(f: &mut fmt::Formatter<'_>, nodes: &[NodeAddr]) -> fmt::Resu
         f,
         "until a synchronisation ends (parallel-syncs), waiting: {}",
         listed(nodes)
-    )
-}
-
-fn silent(node: &NodeAddr, left: Duration, drain: Duration) -> String {
-    let [left, drain] = [left, drain].map(|it| it.as_secs_f64());
-    format!(
-        "{node} may still have clients that write: waiting for another {left:.1} s (drain-seconds {drain})"
     )
 }
 

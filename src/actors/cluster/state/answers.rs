@@ -192,7 +192,7 @@ impl State {
                 .unwrap_or_default(),
             leading: self.leading().map(|leading| leading.epoch),
             writable: self.any_writable(lease, now),
-            plan: self.plan.summary(&self.observed),
+            plan: self.plan.summary(&self.observed, now),
             held: self.held().iter().map(Hold::kind).collect(),
             nodes: self
                 .observed

@@ -30,7 +30,7 @@ impl Tripped for Cluster {
 
 fn hold(seconds: u64) -> Hold {
     Hold::ChangedFromOutside {
-        left: Duration::from_secs(seconds),
+        until: NOW.after(Duration::from_secs(seconds)),
     }
 }
 

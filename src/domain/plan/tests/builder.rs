@@ -1,6 +1,7 @@
 //! A cluster in a few words: `cluster().primary("a").replica("b", "a").published("a")`.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
 use crate::domain::command_history::{CommandFailure, CommandHistory};
@@ -11,7 +12,7 @@ use crate::domain::liveness::Limits;
 use crate::domain::node::{Epoch, Generation, KeeperId, Moment, NodeAddr};
 use crate::domain::observation::NodeObservation;
 use crate::domain::observed::{Observed, ObservedNode, RelayedFacts};
-use crate::domain::plan::{Plan, StateChange, plan};
+use crate::domain::plan::{Hold, Plan, StateChange, plan};
 use crate::domain::policy::Policy;
 use crate::domain::published::{Intent, Published, Step};
 use crate::domain::sentinels::SentinelWatch;
@@ -403,5 +404,19 @@ impl Cluster {
     /// Asserts a plan without action and without holds.
     pub(in crate::domain) fn assert_settled(&self) {
         assert_eq!(self.plan(), Plan::default());
+    }
+}
+
+// Tests read plans and holds as of `NOW`.
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.at(NOW).fmt(f)
+    }
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.at(NOW).fmt(f)
     }
 }

@@ -78,7 +78,7 @@ fn nobody_takes_over_while_a_haproxy_may_send_clients_to_the_silent_primary() {
         node: addr("a"),
         up: [proxy()].into(),
         untold: [].into(),
-        left: Duration::from_secs(1),
+        until: NOW.after(Duration::from_secs(1)),
         drain: DRAIN,
     });
     assert_eq!(

@@ -56,7 +56,7 @@ fn a_primary_that_refuses_every_write_is_switched_over_once_that_has_lasted() {
     let soon = full(3);
     assert_eq!(
         then(&soon),
-        HindranceAction::Switchover(addr("b"), Duration::from_secs(2))
+        HindranceAction::Switchover(addr("b"), NOW.after(Duration::from_secs(2)))
     );
     let plan = soon.plan();
     assert_eq!(
@@ -77,17 +77,17 @@ fn it_does_not_go_round_in_circles_soon_after_a_change_or_a_failed_switchover() 
     let mut lately = full(60);
     lately.policy.failover_cooldown = Duration::from_secs(10);
     lately.observed.published_at = Some(ago(4));
-    let left = Duration::from_secs(6);
-    assert_eq!(then(&lately), HindranceAction::Switchover(addr("b"), left));
+    let due = NOW.after(Duration::from_secs(6));
+    assert_eq!(then(&lately), HindranceAction::Switchover(addr("b"), due));
     // Without a cool-down the leader waits for the mark-down time instead.
     lately.policy.failover_cooldown = Duration::ZERO;
-    let left = Duration::from_secs(1);
-    assert_eq!(then(&lately), HindranceAction::Switchover(addr("b"), left));
+    let due = NOW.after(Duration::from_secs(1));
+    assert_eq!(then(&lately), HindranceAction::Switchover(addr("b"), due));
 
     let mut failed = full(600);
     failed.observed.commands.switch_failed = Some((ago(20), "b did not catch up".to_owned()));
-    let left = Duration::from_secs(40);
-    assert_eq!(then(&failed), HindranceAction::Switchover(addr("b"), left));
+    let due = NOW.after(Duration::from_secs(40));
+    assert_eq!(then(&failed), HindranceAction::Switchover(addr("b"), due));
 }
 
 #[test]

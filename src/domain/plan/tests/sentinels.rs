@@ -16,7 +16,7 @@ fn at_work(left: Option<u64>) -> Hold {
     Hold::SentinelAtWork {
         node: addr("b"),
         sentinel: SENTINEL.to_owned(),
-        left: left.map(Duration::from_secs),
+        until: left.map(|left| NOW.after(Duration::from_secs(left))),
     }
 }
 

@@ -102,7 +102,7 @@ fn a_node_that_is_shutting_down_takes_over_from_nobody() {
 fn the_time_that_is_left_makes_no_other_reason_of_it() {
     let hold = |left| Hold::ShuttingDown {
         node: addr("a"),
-        left: Duration::from_secs(left),
+        until: NOW.after(Duration::from_secs(left)),
         why: String::new(),
     };
     assert!(hold(9).same_as(&hold(8)));

@@ -2,17 +2,18 @@
 
 use std::fmt;
 
+use crate::domain::node::Moment;
 use crate::domain::plan::Hold;
 
 impl Hold {
     /// The node fails over, and may already follow a server that is not configured; or the node is shutting down.
-    pub(super) fn failing_over(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Self::ShuttingDown { node, left, why } = self {
+    pub(super) fn failing_over(&self, f: &mut fmt::Formatter<'_>, now: Moment) -> fmt::Result {
+        if let Self::ShuttingDown { node, until, why } = self {
             return write!(
                 f,
                 "{node} is shutting down: it takes no writes while it waits for replicas that lag, for another {:.1} s at most \
                  (shutdown-timeout), or until SHUTDOWN ABORT there. Nobody takes over: {why}",
-                left.as_secs_f64()
+                until.since(now).as_secs_f64()
             );
         }
         let Self::FailingOver {

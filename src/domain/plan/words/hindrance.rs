@@ -5,10 +5,11 @@ use std::fmt;
 use super::super::Hold;
 use super::super::hindrance::HindranceAction;
 use crate::domain::hindrance::HindranceKind;
+use crate::domain::node::Moment;
 
 impl Hold {
     /// A server answers with errors instead of serving.
-    pub(super) fn hindered(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    pub(super) fn hindered(&self, f: &mut fmt::Formatter<'_>, now: Moment) -> fmt::Result {
         let Self::Hindered {
             node,
             kind,
@@ -37,10 +38,10 @@ impl Hold {
         }
         match then {
             HindranceAction::Nothing => Ok(()),
-            HindranceAction::Switchover(to, left) => write!(
+            HindranceAction::Switchover(to, until) => write!(
                 f,
                 "; a switchover to {to} is begun in {:.1} s if that lasts",
-                left.as_secs_f64()
+                until.since(now).as_secs_f64()
             ),
             HindranceAction::NoSwitchover(why) => {
                 write!(f, "; no switchover to another node: {why}")
