@@ -8,7 +8,7 @@ use super::facts::{Mode, NodeFacts};
 use super::hindrance::HindranceKind;
 use super::lineage::{held, lost_against, promotions_back};
 use super::node::{Moment, NodeAddr};
-use super::observed::{Observed, ObservedNode};
+use super::observed::{Observed, ObservedNode, Topology};
 use super::policy::{Criterion, ElectionOrder, Policy};
 use super::published::Published;
 
@@ -133,12 +133,13 @@ const DEFAULT_PRIORITY: u32 = 100;
 
 /// Judges every node but `replaced` as a successor for the data history `lineage` (newest replication id first).
 pub fn elect(
-    observed: &Observed,
+    topology: &Topology<'_>,
     policy: &Policy,
     lineage: &[String],
     replaced: Option<&NodeAddr>,
     now: Moment,
 ) -> Election {
+    let observed = topology.observed();
     let known = || {
         observed
             .nodes
@@ -157,7 +158,7 @@ pub fn elect(
         lineage,
         replaced,
         now,
-        aliases: observed.aliases(),
+        topology,
         has_data: published_data
             || known().any(|(addr, facts)| facts.keys > 0 && ours(addr, facts)),
     };
@@ -189,7 +190,7 @@ struct Electorate<'a> {
     lineage: &'a [String],
     replaced: Option<&'a NodeAddr>,
     now: Moment,
-    aliases: BTreeMap<&'a NodeAddr, &'a NodeAddr>,
+    topology: &'a Topology<'a>,
     has_data: bool,
 }
 
@@ -218,7 +219,7 @@ impl<'a> Electorate<'a> {
         if facts.mode != Mode::Standalone {
             return Err(Ineligibility::WrongMode);
         }
-        if let Some(other) = self.aliases.get(addr) {
+        if let Some(other) = self.topology.aliases().get(addr) {
             return Err(Ineligibility::AliasOf((*other).clone()));
         }
         if facts.loading {

@@ -10,7 +10,7 @@ use super::facts::Lag;
 use super::lease::Unacknowledged;
 use super::lineage::promotions_back;
 use super::node::{Moment, NodeAddr};
-use super::observed::{Observed, not_considered_in_words};
+use super::observed::{Observed, Topology, not_considered_in_words};
 use super::plan::{Action, Hold, Plan, StateChange, plan};
 use super::policy::Policy;
 use super::published::Published;
@@ -96,7 +96,8 @@ pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation
     };
     let replaced = || published.intent.as_ref()?.old.clone();
     let primary = published.primary.clone().or_else(replaced);
-    let (case, voteless) = without(observed, primary.as_ref());
+    let topology = Topology::of(observed);
+    let (case, voteless) = without(&topology, primary.as_ref());
     let (next, election, lineage) = successors(&case, policy, published, primary.as_ref(), now);
 
     let mut holds = blocking(plan(&case, policy, now));
@@ -122,7 +123,7 @@ pub fn explain(observed: &Observed, policy: &Policy, now: Moment) -> Explanation
             history: lineage[promotions_back].clone(),
             promotions_back,
             offset: facts.offset,
-            lag: observed.lag(addr),
+            lag: topology.lag(addr),
             age: age(observed, addr, now),
             priority: priority(addr, facts, policy),
             uptime: facts.uptime,
@@ -186,16 +187,15 @@ fn troubles(observed: &Observed) -> BTreeMap<NodeAddr, String> {
 
 /// A copy of the cluster in which `primary`, under all its names, is down and silent. With the copy comes the reason
 /// why the keepers could not vote the primary down, if there is one.
-fn without(observed: &Observed, primary: Option<&NodeAddr>) -> (Observed, Option<String>) {
-    let mut case = observed.clone();
+fn without(topology: &Topology<'_>, primary: Option<&NodeAddr>) -> (Observed, Option<String>) {
+    let mut case = topology.observed().clone();
     case.confirmation = Confirmation::granted();
     case.looks = None;
     let Some(primary) = primary else {
         return (case, None);
     };
-    let aliases = observed.aliases();
+    let aliases = topology.aliases().iter();
     let mut names: BTreeSet<&NodeAddr> = aliases
-        .iter()
         .filter(|(_, stands)| **stands == primary)
         .map(|(alias, _)| *alias)
         .collect();
@@ -250,7 +250,7 @@ fn successors(
         }) => state.lineage.clone(),
         _ => published.lineage.clone(),
     };
-    let election = elect(&case, &policy, &lineage, primary, now);
+    let election = elect(&Topology::of(&case), &policy, &lineage, primary, now);
     let next = match action {
         // A change that was begun goes on.
         Some(Action::Promote { node, .. }) => Some(node),

@@ -6,7 +6,7 @@ use std::str::FromStr;
 /// Where a Redis node listens, as it was configured: host name, IPv4 or IPv6 literal (without brackets), and port.
 ///
 /// The address is a node's *name*: two different addresses can be the same server. Resolved socket addresses and run
-/// ids decide that ([`super::observed::Observed::aliases`]), never a comparison of names.
+/// ids decide that ([`super::observed::Topology::aliases`]), never a comparison of names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeAddr {
     host: String,

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::addresses::{Addresses, Identity, identity, known_addresses};
+use super::addresses::{Addresses, Identity, identity};
 use super::brake::Brake;
 use super::claims::{Contender, Overlap};
 use super::command_history::{CommandFailure, CommandHistory};
 use super::confirmation::Confirmation;
 use super::drain::Drain;
-use super::facts::{Link, NodeFacts};
+use super::facts::NodeFacts;
 use super::group::OtherGroup;
 use super::last_failover::LastFailover;
 use super::lease::Unacknowledged;
@@ -24,6 +24,7 @@ use super::sentinels::{AtNode, SentinelWatch};
 use super::verdict::Verdict;
 use super::witness::Witness;
 
+pub use topology::Topology;
 pub(super) use unlisted::not_considered_in_words;
 
 mod drain;
@@ -31,6 +32,7 @@ mod impostor;
 mod lag;
 mod node;
 mod overlap;
+mod topology;
 mod traces;
 mod unlisted;
 mod witness;
@@ -235,118 +237,10 @@ impl Observed {
             .filter_map(|(addr, node)| Some((addr, node.online()?)))
     }
 
-    /// Whether `replica` follows `target`: by name, by resolved address and port, or by the history that it streams.
-    /// Only `target` of all primaries produces that history.
-    pub fn follows(&self, replica: &NodeAddr, target: &NodeAddr) -> bool {
-        self.upstream_of(replica) == Some(target)
-    }
-
-    /// The configured node that `replica` follows, if it is a replica of one. Of several names of one server, the
-    /// name that stands for it. A node that the replica only names, while it is linked to another server, does not
-    /// count.
-    pub fn upstream_of(&self, replica: &NodeAddr) -> Option<&NodeAddr> {
-        self.named_by(replica)
-            .filter(|_| !self.is_astray_by_itself(replica))
-    }
-
     /// Whether the replica is linked to another server than the one that it names: see [`Witness`].
     pub(super) fn is_astray_by_itself(&self, replica: &NodeAddr) -> bool {
         let known = self.nodes.get(replica);
         let facts = known.and_then(|node| node.observation.facts.as_ref());
         facts.is_some_and(|facts| self.witness.is_elsewhere(replica, facts))
-    }
-
-    /// The configured node that `replica` says it follows.
-    pub(super) fn named_by(&self, replica: &NodeAddr) -> Option<&NodeAddr> {
-        let observation = &self.nodes.get(replica)?.observation;
-        let facts = observation.facts.as_ref()?;
-        let upstream = facts.upstream()?;
-        let named = self.nodes.keys().find(|addr| **addr == upstream.primary);
-        let resolved = || {
-            self.nodes.iter().find(|(addr, node)| {
-                addr.port() == upstream.primary.port()
-                    && !node
-                        .observation
-                        .addresses
-                        .is_disjoint(&observation.upstream_addresses)
-            })
-        };
-        let streamed = || {
-            let up = upstream.link == Link::Up;
-            self.nodes.iter().find(|(_, node)| {
-                let primary = node
-                    .observation
-                    .facts
-                    .as_ref()
-                    .filter(|facts| facts.is_primary());
-                up && primary.is_some_and(|primary| primary.replication_id == facts.replication_id)
-            })
-        };
-        let found = named.or_else(|| resolved().or_else(streamed).map(|(addr, _)| addr))?;
-        // If the name leads elsewhere, too, the replica may be there.
-        let elsewhere = |stands: &NodeAddr| self.places(stands).len() != self.places(found).len();
-        let stands = self.aliases().get(found).copied();
-        Some(stands.filter(|it| !elsewhere(it)).unwrap_or(found))
-    }
-
-    /// The addresses of the node, as far as they are known here.
-    fn places(&self, addr: &NodeAddr) -> Addresses {
-        let nothing = Addresses::new();
-        let node = self.nodes.get(addr);
-        let resolved = node.map_or(&nothing, |node| &node.observation.addresses);
-        known_addresses(addr.host(), resolved)
-    }
-
-    /// The primary at the end of the chain that `replica` follows, within the cluster. `None` for a loop, or for an
-    /// end outside.
-    pub fn root_of<'a>(&'a self, replica: &'a NodeAddr) -> Option<&'a NodeAddr> {
-        let mut at = replica;
-        for _ in 0..self.nodes.len() {
-            match self.upstream_of(at) {
-                Some(next) => at = next,
-                None => break,
-            }
-        }
-        let is_primary = |addr| {
-            self.nodes
-                .get(addr)?
-                .observation
-                .facts
-                .as_ref()
-                .map(NodeFacts::is_primary)
-        };
-        (is_primary(at) == Some(true)).then_some(at)
-    }
-
-    /// How many servers hold the cluster's data when all are up: the configured nodes without further names.
-    pub fn data_nodes(&self) -> usize {
-        self.nodes.len() - self.aliases().len()
-    }
-
-    /// Configured nodes that are one server under two names: each further name with the name that stands for it. The
-    /// name with the fewest addresses stands, since another one may lead elsewhere, too. Of equals, the name of the
-    /// published or withdrawn primary stands, else the first one.
-    pub fn aliases(&self) -> BTreeMap<&NodeAddr, &NodeAddr> {
-        let primary = self.subject();
-        let mut by_run_id: BTreeMap<&str, Vec<&NodeAddr>> = BTreeMap::new();
-        for (addr, node) in &self.nodes {
-            if let Some(facts) = node.live() {
-                by_run_id.entry(&facts.run_id).or_default().push(addr);
-            }
-        }
-        let mut aliases = BTreeMap::new();
-        for names in by_run_id.values().filter(|names| names.len() > 1) {
-            let first = names
-                .iter()
-                .min_by_key(|name| (self.places(name).len(), Some(**name) != primary));
-            let Some(stands) = first else { continue };
-            aliases.extend(
-                names
-                    .iter()
-                    .filter(|name| *name != stands)
-                    .map(|name| (*name, *stands)),
-            );
-        }
-        aliases
     }
 }

@@ -17,9 +17,10 @@ pub use self::hold::Hold;
 pub use self::hold_kind::HoldKind;
 pub use self::words::At;
 use super::confirmation::Inquiry;
+use super::election::{Election, elect};
 use super::facts::{MinReplicas, NodeFacts};
 use super::node::{ClusterName, KeeperId, Moment, NodeAddr};
-use super::observed::Observed;
+use super::observed::{Observed, Topology};
 use super::policy::Policy;
 use super::published::Published;
 use foreigners::{foreigners, sentinels};
@@ -202,9 +203,11 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
     }
     let observed = &*observed.through_others();
     let (sentinel, again) = sentinels(observed);
-    let foreign = foreigners(observed);
+    let topology = &Topology::of(observed);
+    let foreign = foreigners(topology);
     let situation = Situation {
         observed,
+        topology,
         policy,
         now,
     };
@@ -259,17 +262,20 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
 /// The input of every situation.
 struct Situation<'a> {
     observed: &'a Observed,
+    topology: &'a Topology<'a>,
     policy: &'a Policy,
     now: Moment,
 }
 
-impl Situation<'_> {
-    /// Nodes that may be commanded: online, and not a second name of a server that another node stands for.
-    fn members(&self) -> impl Iterator<Item = (&NodeAddr, &NodeFacts)> {
-        let aliases = self.observed.aliases();
-        self.observed
-            .all_online()
-            .filter(move |(addr, _)| !aliases.contains_key(addr))
+impl<'a> Situation<'a> {
+    /// Judges every node but `replaced` as a successor for the data history `lineage`.
+    fn elect(&self, lineage: &[String], replaced: Option<&NodeAddr>) -> Election {
+        elect(self.topology, self.policy, lineage, replaced, self.now)
+    }
+
+    /// Nodes that may be commanded: see [`Topology::members`].
+    fn members(&self) -> impl Iterator<Item = (&'a NodeAddr, &'a NodeFacts)> {
+        self.topology.members()
     }
 
     /// The keeper through which the node is commanded, if the leader does not reach it.
@@ -292,13 +298,6 @@ impl Situation<'_> {
     fn demoted(&self, addr: &NodeAddr) -> bool {
         let facts = self.observed.online(addr);
         facts.is_some_and(|facts| !facts.is_primary())
-    }
-
-    /// How many members follow `primary`, directly or through another replica.
-    fn followers(&self, primary: &NodeAddr) -> usize {
-        self.members()
-            .filter(|(addr, _)| *addr != primary && self.observed.root_of(addr) == Some(primary))
-            .count()
     }
 }
 

@@ -15,7 +15,7 @@ use super::drain::Proxy;
 use super::facts::Link;
 use super::liveness::DownReason;
 use super::node::{Generation, KeeperId, Moment, NodeAddr};
-use super::observed::{Observed, ObservedNode};
+use super::observed::{Observed, ObservedNode, Topology};
 use super::plan::{Action, Hold, Plan};
 use super::published::Published;
 use change::PrimaryChange;
@@ -272,12 +272,13 @@ impl Story {
         primary: &NodeAddr,
         events: &mut Vec<Event>,
     ) {
+        let topology = Topology::of(observed);
         for (addr, told) in self.nodes.iter_mut().filter(|(_, told)| told.awaited) {
             let Some(facts) = observed.online(addr) else {
                 continue;
             };
             let linked = facts.upstream().is_some_and(|it| it.link == Link::Up);
-            let follows = linked && observed.follows(addr, primary);
+            let follows = linked && topology.follows(addr, primary);
             if follows {
                 events.push(Event::Follows {
                     node: addr.clone(),

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{Observed, ObservedNode};
+use super::{Observed, ObservedNode, Topology};
 use crate::domain::facts::{Link, NodeFacts};
 use crate::domain::liveness::DownReason;
 use crate::domain::node::{Moment, NodeAddr};
@@ -103,10 +103,11 @@ impl Observed {
 
     /// The losses of the replicas that answer and follow the primary; `None` if one of them still has its link.
     fn lost_by_all(&self, primary: &NodeAddr) -> Option<Vec<Lost>> {
+        let topology = Topology::of(self);
         let others = self.nodes.iter().filter(|(addr, _)| *addr != primary);
         let current = |node: &ObservedNode| node.observation.trouble.is_none();
         let followers =
-            others.filter(|(addr, node)| current(node) && self.upstream_of(addr) == Some(primary));
+            others.filter(|(addr, node)| current(node) && topology.follows(addr, primary));
         let told = followers.filter_map(|(_, node)| Some((&node.observation, node.live()?)));
         told.map(|(observation, facts)| lost(observation, facts))
             .collect()

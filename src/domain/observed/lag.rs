@@ -3,21 +3,21 @@
 use super::super::addresses::{Addresses, known_addresses};
 use super::super::facts::{Attached, Lag};
 use super::super::node::NodeAddr;
-use super::Observed;
+use super::Topology;
 
-impl Observed {
+impl Topology<'_> {
     /// How far the replica is behind the primary that it follows, by the primary's last answer. `None` if that answer
     /// does not tell which replica is meant: behind a translation of addresses, a replica has to announce its own
     /// (`replica-announce-ip`).
     pub fn lag(&self, replica: &NodeAddr) -> Option<Lag> {
         let primary = self.upstream_of(replica)?;
-        let facts = self.nodes.get(primary)?.observation.named()?;
+        let facts = self.observed().nodes.get(primary)?.observation.named()?;
         let attached = facts.attached.iter().filter(|_| facts.is_primary());
         let named = attached.clone().find(|it| self.is_at(replica, it));
         let found = named.or_else(|| {
             // A replica that is alone at its port is that node, wherever its connection seems to come from.
             let at_port = |it: &&Attached| it.port == replica.port();
-            let others = self.nodes.keys().filter(|addr| *addr != primary);
+            let others = self.observed().nodes.keys().filter(|addr| *addr != primary);
             let mut nodes = others.filter(|addr| addr.port() == replica.port());
             let mut attached = attached.filter(at_port);
             let one = attached.next().filter(|_| nodes.next() == Some(replica))?;
@@ -27,7 +27,8 @@ impl Observed {
     }
 
     fn is_at(&self, node: &NodeAddr, attached: &Attached) -> bool {
-        let resolved = self.nodes.get(node).map(|it| &it.observation.addresses);
+        let known_node = self.observed().nodes.get(node);
+        let resolved = known_node.map(|it| &it.observation.addresses);
         let known = known_addresses(node.host(), resolved.unwrap_or(&Addresses::new()));
         let ip = attached.host.parse().ok();
         let ip = ip.map(|ip: std::net::IpAddr| ip.to_canonical());
@@ -53,7 +54,7 @@ mod tests {
     }
 
     fn bytes(cluster: &Cluster, name: &str) -> Option<u64> {
-        let lag = cluster.observed.lag(&addr(name))?;
+        let lag = Topology::of(&cluster.observed).lag(&addr(name))?;
         assert_eq!(lag.seconds, Some(lag.bytes));
         Some(lag.bytes)
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Observed;
+use super::{Observed, Topology};
 use crate::domain::facts::{Link, NodeFacts};
 use crate::domain::node::NodeAddr;
 use crate::domain::observation::NodeObservation;
@@ -40,24 +40,25 @@ impl Witness {
                 offset: known.map_or(0, |it| it.offset).max(facts.offset),
             }),
         };
+        let topology = Topology::of(observed);
         for (addr, node) in &observed.nodes {
             let Some(facts) = node.observation.named() else {
                 continue;
             };
             if let Some(read) = read {
-                let names = observed.named_by(addr) == Some(subject);
+                let names = topology.named_by(addr) == Some(subject);
                 self.look_at_stream(read, names, (addr, node.observation.at, facts));
             }
             self.related.look(published, addr, facts);
             if !facts.is_primary() && addr != subject {
-                self.look_at(observed, primary, (addr, facts));
+                self.look_at(&topology, primary, (addr, facts));
             }
         }
     }
 
     fn look_at(
         &mut self,
-        observed: &Observed,
+        topology: &Topology<'_>,
         primary: Option<&NodeFacts>,
         (addr, facts): (&NodeAddr, &NodeFacts),
     ) {
@@ -68,7 +69,7 @@ impl Witness {
         }
         let Some(upstream) = facts
             .upstream()
-            .filter(|_| observed.upstream_of(addr).is_some())
+            .filter(|_| topology.upstream_of(addr).is_some())
         else {
             return;
         };
@@ -78,7 +79,7 @@ impl Witness {
             && !upstream.syncing
             && !facts.loading
             && primary.is_some_and(streams)
-            && observed.root_of(addr) == subject;
+            && topology.root_of(addr) == subject;
         if known.is_none() || linked {
             let run_id = facts.run_id.clone();
             self.replicas

@@ -57,7 +57,7 @@ pub(super) fn hold_of_demoted(situation: &Situation<'_>, held: Plan) -> Option<P
 pub(super) fn left_of(situation: &Situation<'_>, plan: Plan, held: Plan) -> Plan {
     let observed = situation.observed;
     let gone = |addr: &&NodeAddr| {
-        let upstream = observed.upstream_of(addr);
+        let upstream = situation.topology.upstream_of(addr);
         let replica = observed
             .online(addr)
             .is_some_and(|facts| !facts.is_primary());

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::super::election::{Ineligibility, Ranking, elect, merit};
+use super::super::election::{Ineligibility, Ranking, merit};
 use super::super::facts::NodeFacts;
 use super::super::node::NodeAddr;
 use super::super::published::Published;
@@ -23,7 +23,7 @@ pub(super) fn discover(situation: &Situation<'_>, before: &Published) -> Plan {
         .filter(|(_, facts)| facts.is_primary())
         .collect();
     primaries.sort_by_cached_key(|(addr, facts)| {
-        let followers = situation.followers(addr);
+        let followers = situation.topology.followers(addr);
         (
             Reverse(followers),
             facts.keys == 0,
@@ -80,11 +80,11 @@ fn rivals(
     kept: (&NodeAddr, &NodeFacts),
     other: (&NodeAddr, &NodeFacts),
 ) -> bool {
-    let followers = situation.followers(kept.0);
+    let followers = situation.topology.followers(kept.0);
     let as_likely = if other.1.is_primary() {
-        kept.1.keys > 0 && situation.followers(other.0) == followers
+        kept.1.keys > 0 && situation.topology.followers(other.0) == followers
     } else {
-        let upstream = situation.observed.upstream_of(other.0);
+        let upstream = situation.topology.upstream_of(other.0);
         followers == 0 && upstream.is_some_and(|of| situation.observed.online(of).is_none())
     };
     as_likely && other.1.keys > 0 && !kept.1.shares_history(other.1)
@@ -98,7 +98,7 @@ fn only_replicas(situation: &Situation<'_>, before: &Published) -> Plan {
     let outside = |(addr, facts): &(&NodeAddr, &NodeFacts)| {
         let upstream = facts
             .upstream()
-            .filter(|_| observed.upstream_of(addr).is_none())?;
+            .filter(|_| situation.topology.upstream_of(addr).is_none())?;
         Some(((*addr).clone(), upstream.primary.clone()))
     };
     if let Some((node, primary)) = members.iter().find_map(outside) {
@@ -114,18 +114,13 @@ fn only_replicas(situation: &Situation<'_>, before: &Published) -> Plan {
     };
     // A replica in a chain may follow another replica that is up. No node is replaced then: the other replica may
     // succeed, too.
-    let old = observed
+    let old = situation
+        .topology
         .upstream_of(addr)
         .filter(|old| observed.online(old).is_none());
     let mut state = withdrawing(situation, before, old, "no primary is up".to_owned());
     state.extend_lineage(facts.histories());
-    let election = elect(
-        observed,
-        situation.policy,
-        &state.lineage,
-        old,
-        situation.now,
-    );
+    let election = situation.elect(&state.lineage, old);
     if election.ranking.is_empty() {
         let replaced = old.cloned();
         return Plan::hold(Hold::NoneEligible {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::election::{Election, Ineligibility, elect};
+use super::super::election::{Election, Ineligibility};
 use super::super::facts::NodeFacts;
 use super::super::node::NodeAddr;
 use super::super::published::{Intent, Published, Step};
@@ -119,13 +119,7 @@ fn withdrawn_for_good(situation: &Situation<'_>, published: &Published, intent: 
 fn election(situation: &Situation<'_>, published: &Published, intent: &Intent) -> Election {
     let replaced = intent.old.as_ref().filter(|old| !situation.demoted(old));
     let lineage = &published.lineage;
-    elect(
-        situation.observed,
-        situation.policy,
-        lineage,
-        replaced,
-        situation.now,
-    )
+    situation.elect(lineage, replaced)
 }
 
 /// The hold while the leader has no answer from a replica, and other keepers may be about to report it.

@@ -3,7 +3,7 @@
 
 use super::super::facts::Mode;
 use super::super::node::{Moment, NodeAddr};
-use super::super::observed::Observed;
+use super::super::observed::{Observed, Topology};
 use super::super::published::Published;
 use super::super::sentinels::{AtNode, SentinelHold};
 use super::Hold;
@@ -78,9 +78,9 @@ pub(super) fn astray(observed: &Observed) -> Option<Hold> {
 }
 
 /// Holds for nodes that a keeper does not manage, each with its reason, and for clients that look like Sentinels.
-pub(super) fn foreigners(observed: &Observed) -> Vec<Hold> {
+pub(super) fn foreigners(topology: &Topology<'_>) -> Vec<Hold> {
     let mut holds = Vec::new();
-    for (addr, node) in &observed.nodes {
+    for (addr, node) in &topology.observed().nodes {
         let Some(facts) = node.observation.named() else {
             continue;
         };
@@ -94,11 +94,9 @@ pub(super) fn foreigners(observed: &Observed) -> Vec<Hold> {
             });
         }
     }
-    let aliases = observed.aliases();
-    holds.extend(
-        aliases
-            .into_iter()
-            .map(|(alias, node)| Hold::SameServer(alias.clone(), node.clone())),
-    );
+    let same = |(alias, node): (&&NodeAddr, &&NodeAddr)| {
+        Hold::SameServer((*alias).clone(), (*node).clone())
+    };
+    holds.extend(topology.aliases().iter().map(same));
     holds
 }

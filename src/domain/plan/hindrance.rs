@@ -7,11 +7,10 @@
 
 use std::time::Duration;
 
-use super::super::election::elect;
 use super::super::facts::NodeFacts;
 use super::super::hindrance::HindranceKind;
 use super::super::node::{Moment, NodeAddr};
-use super::super::observed::{Observed, Requested};
+use super::super::observed::{Observed, Requested, Topology};
 use super::super::published::Published;
 use super::{Hold, Plan, Situation, switchover};
 
@@ -92,6 +91,7 @@ pub(super) fn see_to(
     };
     let situation = Situation {
         observed: &asked,
+        topology: &Topology::of(&asked),
         ..*situation
     };
     let then = match successor(&situation, published, primary, facts) {
@@ -141,13 +141,7 @@ fn successor(
         return Err((hold.at(situation.now).to_string(), Some(until)));
     }
     let lineage = &published.lineage;
-    let election = elect(
-        situation.observed,
-        situation.policy,
-        lineage,
-        Some(primary),
-        situation.now,
-    );
+    let election = situation.elect(lineage, Some(primary));
     let refusals = election.refusals.iter();
     let refusals = refusals.filter(|(addr, _)| *addr != primary);
     let mut reasons: Vec<_> = refusals.map(|(addr, it)| format!("{addr} {it}")).collect();

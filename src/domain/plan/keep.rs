@@ -1,7 +1,5 @@
 //! A primary is published: the leader replaces it if it is down, and otherwise keeps the other nodes following it.
 
-
-use super::super::election::elect;
 use super::super::facts::{Link, Mode, NodeFacts, Upstream};
 use super::super::hindrance::HindranceKind;
 use super::super::lineage::promotions_back;
@@ -58,8 +56,10 @@ fn keep_or_replace(situation: &Situation<'_>, published: &Published, primary: &N
         return plan;
     }
     let held = breaker::hold(situation, published);
-    let demoted = facts.upstream().and_then(|_| observed.upstream_of(primary));
-    let unfit = if let Some(other) = observed.aliases().get(primary) {
+    let demoted = facts
+        .upstream()
+        .and_then(|_| situation.topology.upstream_of(primary));
+    let unfit = if let Some(other) = situation.topology.aliases().get(primary) {
         format!("its name leads to {other}")
     } else if let Some((what, otherwise)) = no_primary(primary, node, facts, demoted) {
         match impostor(situation, published, (primary, node, facts), otherwise) {
@@ -183,7 +183,6 @@ fn withdrawal(
     primary: &NodeAddr,
     why: &str,
 ) -> (Option<NodeAddr>, Plan) {
-    let observed = situation.observed;
     let state = withdrawing(
         situation,
         published,
@@ -192,13 +191,7 @@ fn withdrawal(
     );
     // A primary that is up, and was demoted from outside, may be chosen again.
     let replaced = Some(primary).filter(|primary| !situation.demoted(primary));
-    let election = elect(
-        observed,
-        situation.policy,
-        &state.lineage,
-        replaced,
-        situation.now,
-    );
+    let election = situation.elect(&state.lineage, replaced);
     let Some(successor) = election.ranking.into_iter().next() else {
         let held = Plan::hold(Hold::NoneEligible {
             replaced: Some(primary.clone()),
@@ -386,15 +379,16 @@ fn ours(
 ) -> bool {
     let observed = situation.observed;
     let anothers = |upstream: &Upstream| {
-        let root = observed
+        let root = situation
+            .topology
             .root_of(addr)
-            .filter(|_| observed.named_by(addr).is_some());
+            .filter(|_| situation.topology.named_by(addr).is_some());
         let root = root.and_then(|root| Some((root, observed.online(root)?)));
         let unrelated = |root: (&NodeAddr, &NodeFacts)| {
             root.1.is_primary() && !ours(situation, published, facts, root)
         };
         upstream.link == Link::Up
-            && (observed.named_by(addr).is_none() || root.is_some_and(unrelated))
+            && (situation.topology.named_by(addr).is_none() || root.is_some_and(unrelated))
     };
     let replica = other.upstream().is_some_and(|upstream| !anothers(upstream));
     replica
@@ -416,11 +410,12 @@ fn is_busy(observed: &Observed, addr: &NodeAddr) -> bool {
 fn in_place(situation: &Situation<'_>, addr: &NodeAddr, primary: &NodeAddr) -> bool {
     let observed = situation.observed;
     let through_another = || {
-        let next = observed
+        let next = situation
+            .topology
             .upstream_of(addr)
             .and_then(|next| observed.online(next));
-        next.is_some() && observed.root_of(addr) == Some(primary)
+        next.is_some() && situation.topology.root_of(addr) == Some(primary)
     };
-    observed.follows(addr, primary)
+    situation.topology.follows(addr, primary)
         || (situation.policy.chained_replicas == ChainedReplicas::Accept && through_another())
 }

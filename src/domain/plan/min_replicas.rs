@@ -2,7 +2,7 @@
 //!
 //! Holds report such a primary, and a successor that would become one. They leave nothing undone.
 
-use super::super::election::{elect, left_behind};
+use super::super::election::left_behind;
 use super::super::node::NodeAddr;
 use super::super::observed::Observed;
 use super::{Hold, Situation, write_safety};
@@ -47,17 +47,11 @@ fn would_refuse(situation: &Situation<'_>, primary: &NodeAddr) -> Option<Hold> {
         return None;
     }
     let lineage = &observed.published.as_ref()?.lineage;
-    let election = elect(
-        observed,
-        situation.policy,
-        lineage,
-        Some(primary),
-        situation.now,
-    );
+    let election = situation.elect(lineage, Some(primary));
     let node = election.ranking.into_iter().next()?;
     let own = demanded(observed, &node)?;
     // A keeper lowers the setting to the managed value as soon as the node is the primary (RK-9).
-    let managed = write_safety::demanded(observed, situation.policy);
+    let managed = write_safety::demanded(situation.topology, situation.policy);
     let to_write = managed.map_or(own, |managed| own.min(managed.demanded()));
     let stranded = left_behind(observed, &node, observed.online(&node)?);
     let follows =

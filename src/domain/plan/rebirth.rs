@@ -1,6 +1,6 @@
 //! The primary came back as another process, with less of the cluster's data than its replicas hold (RK-7).
 
-use super::super::election::{Ineligibility, elect};
+use super::super::election::Ineligibility;
 use super::super::facts::NodeFacts;
 use super::super::lineage::{held, lost_against, promotions_back};
 use super::super::node::{Moment, NodeAddr};
@@ -17,13 +17,7 @@ pub(super) fn holder_of_more(
     facts: &NodeFacts,
 ) -> Option<NodeAddr> {
     let (lineage, process) = (&published.lineage, published.process());
-    let election = elect(
-        situation.observed,
-        situation.policy,
-        lineage,
-        Some(primary),
-        situation.now,
-    );
+    let election = situation.elect(lineage, Some(primary));
     election.ranking.into_iter().find(|addr| {
         let other = situation.observed.online(addr);
         other.is_some_and(|other| lost_against(facts, other, lineage, process))
@@ -54,13 +48,7 @@ pub(super) fn awaiting_holder(
     let node_observed = observed.nodes.get(primary)?.observation.at;
     let started = Moment(node_observed.0.saturating_sub(facts.uptime));
     let until = started.after(observed.limits.mark_down);
-    let election = elect(
-        observed,
-        situation.policy,
-        lineage,
-        Some(primary),
-        situation.now,
-    );
+    let election = situation.elect(lineage, Some(primary));
     let may_hold = |addr: &&NodeAddr, node: &ObservedNode, last: &NodeFacts| {
         let refusal = election.refusals.get(*addr);
         let may_pass = refusal.is_some_and(Ineligibility::may_pass);

@@ -46,5 +46,5 @@ pub(super) fn followed_by_all<'a>(situation: &'a Situation<'_>) -> Option<&'a No
         .unfit_as_primary();
     let all = situation.members().count();
     let alone = primaries.next().is_none();
-    (alone && ours && fit && situation.followers(addr) + 1 == all).then_some(addr)
+    (alone && ours && fit && situation.topology.followers(addr) + 1 == all).then_some(addr)
 }

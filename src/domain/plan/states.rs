@@ -27,7 +27,7 @@ pub(super) fn publishing(
         .members()
         .filter(|(addr, facts)| {
             facts.upstream().is_some_and(linked)
-                && situation.observed.root_of(addr) == Some(primary)
+                && situation.topology.root_of(addr) == Some(primary)
         })
         .map(|(addr, _)| addr.clone())
         .collect();
@@ -154,7 +154,9 @@ pub(super) fn withdrawing(
         };
         let mut streamed: Vec<_> = situation
             .members()
-            .filter(|(addr, facts)| known.is_some() && synced(facts) && observed.follows(addr, old))
+            .filter(|(addr, facts)| {
+                known.is_some() && synced(facts) && situation.topology.follows(addr, old)
+            })
             .map(|(_, facts)| (Reverse(facts.offset), facts.replication_id.as_str()))
             .collect();
         streamed.sort_unstable();

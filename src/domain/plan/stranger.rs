@@ -6,7 +6,7 @@
 //! - The process is accepted if no such node exists. After a power cut, servers with append-only files share no
 //!   history with anything.
 
-use super::super::election::{Ineligibility, elect};
+use super::super::election::Ineligibility;
 use super::super::facts::NodeFacts;
 use super::super::lineage::{held, promotions_back};
 use super::super::node::NodeAddr;
@@ -28,13 +28,7 @@ pub(super) fn judge(
 ) -> Stranger {
     let observed = situation.observed;
     let lineage = &published.lineage;
-    let election = elect(
-        observed,
-        situation.policy,
-        lineage,
-        Some(primary),
-        situation.now,
-    );
+    let election = situation.elect(lineage, Some(primary));
     // Data up to the primary's last offset that was read count as the newest: perhaps no other node had its newest
     // history yet.
     let whole = |facts: &NodeFacts| {

@@ -7,7 +7,6 @@
 //!
 //! Up to step 3 the primary can be published again at any moment without a loss. Any leader does so at any doubt.
 
-use super::super::election::elect;
 use super::super::facts::{Link, NodeFacts, Upstream};
 use super::super::node::NodeAddr;
 use super::super::observed::Requested;
@@ -65,13 +64,7 @@ pub(super) fn successor(
 ) -> Result<NodeAddr, String> {
     let observed = situation.observed;
     let lineage = &published.lineage;
-    let election = elect(
-        observed,
-        situation.policy,
-        lineage,
-        Some(primary),
-        situation.now,
-    );
+    let election = situation.elect(lineage, Some(primary));
     let to = match to {
         Some(to) if to == primary => return Err(format!("{to} is the primary already")),
         Some(to) if !observed.nodes.contains_key(to) => {
@@ -96,7 +89,7 @@ pub(super) fn successor(
     }
     let candidate = observed.online(to);
     let linked = |upstream: &Upstream| upstream.link == Link::Up;
-    if !observed.follows(to, primary)
+    if !situation.topology.follows(to, primary)
         || !candidate.and_then(NodeFacts::upstream).is_some_and(linked)
     {
         return Err(format!(
@@ -172,13 +165,7 @@ pub(super) fn proceed(
     {
         return back(why.clone());
     }
-    let election = elect(
-        observed,
-        situation.policy,
-        &published.lineage,
-        Some(old),
-        situation.now,
-    );
+    let election = situation.elect(&published.lineage, Some(old));
     if let Some(refusal) = election.refusals.get(to) {
         return back(format!("{to} {refusal}"));
     }

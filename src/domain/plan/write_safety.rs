@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::super::facts::{MinReplicas, NodeFacts};
 use super::super::node::{Moment, NodeAddr};
-use super::super::observed::Observed;
+use super::super::observed::Topology;
 use super::super::policy::{Policy, WriteSafety};
 use super::super::published::Published;
 use super::{Action, Hold, Plan, Situation};
@@ -24,13 +24,13 @@ pub(super) struct Safety {
 }
 
 /// The settings that a primary must have; `None` if keepers leave the settings alone.
-pub(super) fn demanded(observed: &Observed, policy: &Policy) -> Option<MinReplicas> {
+pub(super) fn demanded(topology: &Topology<'_>, policy: &Policy) -> Option<MinReplicas> {
     let WriteSafety::Majority { max_lag } = policy.write_safety else {
         return None;
     };
     // Half of all nodes: a replica on the primary's side of a cut does not keep the primary writable while the rest
     // is a majority.
-    let to_write = u32::try_from(observed.data_nodes() / 2).unwrap_or(u32::MAX);
+    let to_write = u32::try_from(topology.data_nodes() / 2).unwrap_or(u32::MAX);
     (to_write > 0).then_some(MinReplicas { to_write, max_lag })
 }
 
@@ -48,7 +48,7 @@ pub(super) fn keep(
         holds: Vec::new(),
         again: None,
     };
-    let demanded = demanded(situation.observed, situation.policy);
+    let demanded = demanded(situation.topology, situation.policy);
     if let Some(demanded) = demanded
         && let Some(seen) = safety.seen(situation, primary)
         && seen != demanded

@@ -3,7 +3,7 @@
 use super::Reason;
 use crate::domain::group::OtherGroup;
 use crate::domain::node::NodeAddr;
-use crate::domain::observed::Observed;
+use crate::domain::observed::{Observed, Topology};
 
 /// The other group with which this answer could make two nodes writable, or deny the one that is. No group does so in
 /// these cases:
@@ -18,8 +18,8 @@ pub(super) fn disagreement<'a>(
     if observed.other_groups.is_empty() {
         return None;
     }
-    let aliases = observed.aliases();
-    let server = |addr: &'a NodeAddr| aliases.get(addr).copied().unwrap_or(addr);
+    let topology = Topology::of(observed);
+    let server = |addr: &'a NodeAddr| topology.stands_for(addr);
     let nodes = &observed.nodes;
     let own = nodes.get_key_value(addr).map(|(addr, _)| server(addr));
     let replica = |addr: &NodeAddr| {

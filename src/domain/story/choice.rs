@@ -7,7 +7,7 @@ use super::super::election::{Election, Ineligibility, elect, priority};
 use super::super::facts::NodeFacts;
 use super::super::lineage::held;
 use super::super::node::{Moment, NodeAddr};
-use super::super::observed::{Observed, not_considered_in_words};
+use super::super::observed::{Observed, Topology, not_considered_in_words};
 use super::super::policy::{Criterion, Policy};
 
 /// The reasons, to be displayed in words: `has most data, priority 100; C not: 120 bytes behind`.
@@ -36,7 +36,7 @@ pub fn choice(
     let lineage = &published.lineage;
     let Election {
         ranking, refusals, ..
-    } = elect(observed, policy, lineage, replaced, now);
+    } = elect(&Topology::of(observed), policy, lineage, replaced, now);
     let contest = Contest {
         chosen: (chosen, observed.online(chosen)?),
         lineage,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::domain::addresses::{Identity, identity};
 use crate::domain::facts::{Link, NodeFacts, Upstream};
 use crate::domain::node::{Moment, NodeAddr};
-use crate::domain::observed::{Observed, Unlisted};
+use crate::domain::observed::{Observed, Topology, Unlisted};
 
 /// How long a node has followed the same server before that is logged. A new replica is repointed sooner.
 const SETTLES: Duration = Duration::from_secs(2);
@@ -55,11 +55,12 @@ impl OutsideStreams {
         self.seen
             .retain(|addr, _| observed.nodes.contains_key(addr));
         let mut news = Vec::new();
+        let topology = Topology::of(observed);
         for (addr, node) in &observed.nodes {
             let Some(facts) = node.observation.named() else {
                 continue;
             };
-            let Some(stream) = stream(observed, addr, facts) else {
+            let Some(stream) = stream(&topology, addr, facts) else {
                 self.seen.remove(addr);
                 continue;
             };
@@ -79,11 +80,12 @@ impl OutsideStreams {
 }
 
 /// The stream of the node at `addr`, if its server is no node of the cluster.
-fn stream(observed: &Observed, addr: &NodeAddr, facts: &NodeFacts) -> Option<OutsideStream> {
+fn stream(topology: &Topology<'_>, addr: &NodeAddr, facts: &NodeFacts) -> Option<OutsideStream> {
     let upstream = facts.upstream()?;
-    if observed.upstream_of(addr).is_some() {
+    if topology.upstream_of(addr).is_some() {
         return None;
     }
+    let observed = topology.observed();
     let published = observed.published.as_ref();
     let kind = if published.is_some_and(|it| it.primary.as_ref() == Some(addr)) {
         OutsideStreamKind::Primary

@@ -12,7 +12,7 @@ use crate::domain::explain::{Explanation, explain};
 use crate::domain::lease::Lease;
 use crate::domain::node::{Moment, NodeAddr};
 use crate::domain::observation::NodeObservation;
-use crate::domain::observed::ObservedNode;
+use crate::domain::observed::{ObservedNode, Topology};
 use crate::domain::plan::Hold;
 use crate::domain::serving::Serving;
 
@@ -108,9 +108,8 @@ impl State {
         let found = ask
             .node
             .contradiction(nodes.map(|(addr, node)| (addr, &node.observation.addresses)))?;
-        let aliases = self.observed.aliases();
-        let stands = |addr| aliases.get(addr).copied().unwrap_or(addr);
-        (stands(&found.named) != stands(&found.at)).then_some(found)
+        let topology = Topology::of(&self.observed);
+        (topology.stands_for(&found.named) != topology.stands_for(&found.at)).then_some(found)
     }
 
     /// The reason for a node that this keeper's file lacks. Other keepers may have that node: published, or in a file
@@ -235,7 +234,7 @@ impl State {
             );
         }
         let facts = node.observation.proven();
-        let lag = self.observed.lag(addr);
+        let lag = Topology::of(&self.observed).lag(addr);
         Some(NodeView {
             node: addr.clone(),
             now,

@@ -11,7 +11,7 @@ use crate::domain::lease::Unacknowledged;
 use crate::domain::liveness::Limits;
 use crate::domain::node::{Epoch, Generation, KeeperId, Moment, NodeAddr};
 use crate::domain::observation::NodeObservation;
-use crate::domain::observed::{Observed, ObservedNode, RelayedFacts};
+use crate::domain::observed::{Observed, ObservedNode, RelayedFacts, Topology};
 use crate::domain::plan::{Hold, Plan, StateChange, plan};
 use crate::domain::policy::Policy;
 use crate::domain::published::{Intent, Published, Step};
@@ -297,7 +297,8 @@ impl Cluster {
     /// `primary` is published with every replica that follows it at this point.
     pub(in crate::domain) fn published(mut self, primary: &str) -> Self {
         let primary = addr(primary);
-        let follows = |node: &&NodeAddr| self.observed.follows(node, &primary);
+        let topology = Topology::of(&self.observed);
+        let follows = |node: &&NodeAddr| topology.follows(node, &primary);
         let replicas: BTreeSet<_> = self
             .observed
             .nodes

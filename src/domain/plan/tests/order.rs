@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::builder::{Cluster, NOW, addr, cluster, history};
 use crate::domain::election::elect;
 use crate::domain::node::NodeAddr;
+use crate::domain::observed::Topology;
 use crate::domain::plan::StateChange;
 use crate::domain::policy::Criterion::{Offset, Priority, Uptime};
 use crate::domain::policy::{Criterion, ElectionOrder};
@@ -145,7 +146,14 @@ fn field(candidates: &[(usize, Merits)], order: [Criterion; 3]) -> Cluster {
 fn ranking(candidates: &[(usize, Merits)], order: [Criterion; 3]) -> Vec<NodeAddr> {
     let Cluster { observed, policy } = field(candidates, order);
     let lineage = observed.published.clone().unwrap().lineage;
-    elect(&observed, &policy, &lineage, Some(&addr("dead")), NOW).ranking
+    elect(
+        &Topology::of(&observed),
+        &policy,
+        &lineage,
+        Some(&addr("dead")),
+        NOW,
+    )
+    .ranking
 }
 
 /// Whether the first of two candidates is the better one, by a second implementation.

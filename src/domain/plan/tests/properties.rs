@@ -9,7 +9,7 @@ use super::model::{Event, Model, Server, name_of};
 use crate::domain::facts::{NodeFacts, Role};
 use crate::domain::liveness::DownReason;
 use crate::domain::node::{Epoch, KeeperId, NodeAddr};
-use crate::domain::observed::Observed;
+use crate::domain::observed::{Observed, Topology};
 use crate::domain::plan::{Action, Hold, Plan, StateChange, plan};
 use crate::domain::policy::{ChainedReplicas, Criterion, ElectionOrder, Policy, WriteSafety};
 use crate::domain::published::Published;
@@ -210,7 +210,7 @@ fn assert_explained(model: &mut Model, plan: &Plan) {
     let Some(primary) = leading else {
         return assert!(!plan.holds.is_empty(), "nobody leads and nobody says why");
     };
-    let aliases = observed.aliases();
+    let topology = Topology::of(&observed);
     let named = |node: &NodeAddr| {
         plan.holds
             .iter()
@@ -221,11 +221,11 @@ fn assert_explained(model: &mut Model, plan: &Plan) {
         .iter()
         .any(|hold| matches!(hold, Hold::NoneEligible { .. }));
     for (node, _) in observed.all_online().filter(|(node, _)| **node != primary) {
-        let next = observed
+        let next = topology
             .upstream_of(node)
             .and_then(|next| observed.online(next));
-        let follows = next.is_some() && observed.root_of(node) == Some(&primary);
-        let placed = follows || aliases.contains_key(node);
+        let follows = next.is_some() && topology.root_of(node) == Some(&primary);
+        let placed = follows || topology.aliases().contains_key(node);
         assert!(
             placed || named(node) || blocked,
             "{node} is astray: {:?}",

@@ -11,6 +11,7 @@ use super::properties::{events, models};
 use crate::domain::command_history::CommandFailure;
 use crate::domain::facts::{MinReplicas, NodeFacts, Role};
 use crate::domain::node::{Moment, NodeAddr};
+use crate::domain::observed::Topology;
 use crate::domain::plan::{Action, Hold, StateChange};
 use crate::domain::policy::WriteSafety;
 
@@ -322,7 +323,8 @@ fn unexplained(model: &mut Model) -> Vec<String> {
     if plan.holds.iter().any(blocked) {
         return Vec::new();
     }
-    let half = u32::try_from(observed.data_nodes() / 2).unwrap();
+    let topology = Topology::of(&observed);
+    let half = u32::try_from(topology.data_nodes() / 2).unwrap();
     let said = |node: &str| {
         plan.holds
             .iter()
@@ -331,7 +333,7 @@ fn unexplained(model: &mut Model) -> Vec<String> {
     let mut wrong = Vec::new();
     for (node, facts) in observed.all_online() {
         let seen = model.min_replicas[model.names[node]];
-        let stands = observed.aliases().get(node).copied().unwrap_or(node);
+        let stands = topology.stands_for(node);
         let majority = model.policy.write_safety != WriteSafety::None && half > 0;
         let wanted = if majority && *stands == primary {
             MinReplicas {
