@@ -8,8 +8,8 @@
 //! Up to step 3 the primary can be published again at any moment without a loss. Any leader does so at any doubt.
 
 use super::super::facts::{Link, NodeFacts, Upstream};
-use super::super::node::NodeAddr;
-use super::super::observed::Requested;
+use super::super::node::{Moment, NodeAddr};
+use super::super::observed::{ObservedNode, Requested};
 use super::super::published::{Intent, Published, Step};
 use super::super::timing::switchover::ACKNOWLEDGED_WITHIN;
 use super::promoted::{promoted, shows_soon};
@@ -114,6 +114,25 @@ fn out_of_reach(situation: &Situation<'_>, addr: &NodeAddr) -> Option<String> {
     ))
 }
 
+/// A switchover that was begun, with the old primary.
+struct Begun<'a> {
+    situation: &'a Situation<'a>,
+    published: &'a Published,
+    intent: &'a Intent,
+    old: (&'a NodeAddr, &'a ObservedNode),
+    to: &'a NodeAddr,
+}
+
+/// How a switchover that was begun goes on.
+enum Decision {
+    /// The switchover ends like any other change of primary.
+    Ends,
+    /// The old primary is published again, for this reason.
+    CalledOff(String),
+    /// The leader waits.
+    Waits(Plan),
+}
+
 /// The next step of a switchover that was begun. `None` if the switchover ends like any other change of primary: the
 /// successor is promoted, or the old primary is not what it was.
 pub(super) fn proceed(
@@ -122,79 +141,133 @@ pub(super) fn proceed(
     intent: &Intent,
     to: &NodeAddr,
 ) -> Option<Plan> {
-    let observed = situation.observed;
     let old = intent.old.as_ref()?;
-    let node = observed.nodes.get(old)?;
-    if node.undecided() {
-        return Some(Plan::hold(Hold::Undecided(vec![node.why_undecided(old)])));
+    let begun = Begun {
+        situation,
+        published,
+        intent,
+        old: (old, situation.observed.nodes.get(old)?),
+        to,
+    };
+    match Begun::CHECKS.iter().find_map(|check| check(&begun)) {
+        Some(Decision::Ends) => None,
+        Some(Decision::CalledOff(why)) => Some(begun.back(why)),
+        Some(Decision::Waits(plan)) => Some(plan),
+        None => Some(Plan::act(Action::Switch {
+            from: old.clone(),
+            to: to.clone(),
+            state: choosing(situation, published, to),
+            drain: situation.policy.drain,
+        })),
     }
-    let facts = node.online()?;
-    let whole = facts.is_primary() && intent.old_run_id.as_ref() == Some(&facts.run_id);
-    if !whole || node.verdict.unfit_as_primary() {
-        return None;
+}
+
+impl Begun<'_> {
+    /// The checks before the switch; each gives `None` if nothing is wrong. The first one that finds something decides.
+    const CHECKS: [fn(&Self) -> Option<Decision>; 9] = [
+        Self::old_may_be_down,
+        Self::old_is_not_what_it_was,
+        Self::successor_was_promoted,
+        Self::another_leader_began_it,
+        Self::switch_failed,
+        Self::successor_is_refused,
+        Self::a_node_is_out_of_reach,
+        Self::unacknowledged,
+        Self::interrupted,
+    ];
+
+    fn old_may_be_down(&self) -> Option<Decision> {
+        let (old, node) = self.old;
+        let undecided = || Hold::Undecided(vec![node.why_undecided(old)]);
+        node.undecided()
+            .then(|| Decision::Waits(Plan::hold(undecided())))
     }
-    let back = |why: String| {
-        let state = publishing(situation, published, old);
-        let change = match intent.step {
+
+    fn old_is_not_what_it_was(&self) -> Option<Decision> {
+        let (_, node) = self.old;
+        let process = self.intent.old_run_id.as_ref();
+        let whole = node
+            .online()
+            .is_some_and(|facts| facts.is_primary() && process == Some(&facts.run_id));
+        (!whole || node.verdict.unfit_as_primary()).then_some(Decision::Ends)
+    }
+
+    fn successor_was_promoted(&self) -> Option<Decision> {
+        let Self { situation, to, .. } = *self;
+        let (node, at) = situation.observed.commands.promoted.as_ref()?;
+        if node != to || *at < self.since() {
+            return None;
+        }
+        let serves = promoted(situation, self.published, self.intent).is_some();
+        if serves || shows_soon(situation, self.intent).is_some() {
+            Some(Decision::Ends)
+        } else {
+            let why = format!("{to} was promoted, and does not serve");
+            Some(Decision::CalledOff(why))
+        }
+    }
+
+    fn another_leader_began_it(&self) -> Option<Decision> {
+        let another = self.intent.epoch != self.situation.observed.epoch;
+        another.then(|| Decision::CalledOff("another keeper leads now".to_owned()))
+    }
+
+    fn switch_failed(&self) -> Option<Decision> {
+        let failed = self.situation.observed.commands.switch_failed.as_ref();
+        let (_, why) = failed.filter(|(at, _)| *at >= self.since())?;
+        Some(Decision::CalledOff(why.clone()))
+    }
+
+    fn successor_is_refused(&self) -> Option<Decision> {
+        let Self { to, .. } = *self;
+        let lineage = &self.published.lineage;
+        let election = self.situation.elect(lineage, Some(self.old.0));
+        let refusal = election.refusals.get(to)?;
+        Some(Decision::CalledOff(format!("{to} {refusal}")))
+    }
+
+    fn a_node_is_out_of_reach(&self) -> Option<Decision> {
+        let mut nodes = [self.old.0, self.to].into_iter();
+        let why = nodes.find_map(|addr| out_of_reach(self.situation, addr))?;
+        Some(Decision::CalledOff(why))
+    }
+
+    fn unacknowledged(&self) -> Option<Decision> {
+        let late = &self.situation.observed.unacknowledged;
+        if late.is_empty() {
+            return None;
+        }
+        let until = self.since().after(ACKNOWLEDGED_WITHIN);
+        if self.situation.now >= until {
+            let why = format!("the withdrawal was not acknowledged in time by: {late}");
+            return Some(Decision::CalledOff(why));
+        }
+        Some(Decision::Waits(Plan {
+            again: Some(until),
+            ..Plan::hold(Hold::Unacknowledged(late.clone()))
+        }))
+    }
+
+    fn interrupted(&self) -> Option<Decision> {
+        let chosen = self.intent.candidate.is_some();
+        chosen.then(|| Decision::CalledOff("it was interrupted".to_owned()))
+    }
+
+    /// When this keeper learned of the withdrawal.
+    fn since(&self) -> Moment {
+        self.situation.observed.published_at.unwrap_or_default()
+    }
+
+    /// The old primary is published again, and no switchover follows, for this reason.
+    fn back(&self, why: String) -> Plan {
+        let state = publishing(self.situation, self.published, self.old.0);
+        let change = match self.intent.step {
             Step::Withdrawn => StateChange::Publish,
             Step::Promoting => StateChange::Resume,
         };
-        Some(Plan {
+        Plan {
             holds: vec![Hold::NoSwitchover(why)],
             ..Plan::write(change, state)
-        })
-    };
-    let since = observed.published_at.unwrap_or_default();
-    let confirmed = observed.commands.promoted.as_ref();
-    if confirmed.is_some_and(|(node, at)| node == to && *at >= since) {
-        let serves = promoted(situation, published, intent).is_some();
-        return if serves || shows_soon(situation, intent).is_some() {
-            None
-        } else {
-            back(format!("{to} was promoted, and does not serve"))
-        };
-    }
-    if intent.epoch != observed.epoch {
-        return back("another keeper leads now".to_owned());
-    }
-    if let Some((_, why)) = observed
-        .commands
-        .switch_failed
-        .as_ref()
-        .filter(|(at, _)| *at >= since)
-    {
-        return back(why.clone());
-    }
-    let election = situation.elect(&published.lineage, Some(old));
-    if let Some(refusal) = election.refusals.get(to) {
-        return back(format!("{to} {refusal}"));
-    }
-    if let Some(why) = [old, to]
-        .iter()
-        .find_map(|addr| out_of_reach(situation, addr))
-    {
-        return back(why);
-    }
-    let late = &observed.unacknowledged;
-    if !late.is_empty() {
-        let until = since.after(ACKNOWLEDGED_WITHIN);
-        if situation.now >= until {
-            return back(format!(
-                "the withdrawal was not acknowledged in time by: {late}"
-            ));
         }
-        return Some(Plan {
-            again: Some(until),
-            ..Plan::hold(Hold::Unacknowledged(late.clone()))
-        });
     }
-    if intent.candidate.is_some() {
-        return back("it was interrupted".to_owned());
-    }
-    Some(Plan::act(Action::Switch {
-        from: old.clone(),
-        to: to.clone(),
-        state: choosing(situation, published, to),
-        drain: situation.policy.drain,
-    }))
 }
