@@ -190,7 +190,7 @@ fn troubles(observed: &Observed) -> BTreeMap<NodeAddr, String> {
 fn without(topology: &Topology<'_>, primary: Option<&NodeAddr>) -> (Observed, Option<String>) {
     let mut case = topology.observed().clone();
     case.confirmation = Confirmation::granted();
-    case.looks = None;
+    case.groups.looks = None;
     let Some(primary) = primary else {
         return (case, None);
     };
@@ -239,8 +239,8 @@ fn successors(
 ) -> (Option<NodeAddr>, Election, Vec<String>) {
     let (mut case, mut policy) = (case.clone(), policy.clone());
     (policy.failover_cooldown, policy.drain) = (Duration::ZERO, Duration::ZERO);
-    case.other_groups.clear();
-    case.unacknowledged = Unacknowledged::default();
+    case.groups.managing.clear();
+    case.withdrawal.unacknowledged = Unacknowledged::default();
     case.sentinels = SentinelWatch::default();
     let action = plan(&case, &policy, now).action;
     let lineage = match &action {

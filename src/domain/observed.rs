@@ -52,15 +52,10 @@ pub struct Observed {
     pub commands: CommandHistory,
     /// When this keeper, by its own clock, learned of the published withdrawal or primary.
     pub published_at: Option<Moment>,
-    /// The keepers that may still answer from before the withdrawal (RK-2).
-    pub unacknowledged: Unacknowledged,
+    /// How far the published withdrawal has come.
+    pub withdrawal: WithdrawalProgress,
     /// The change that an operator has requested from this leader.
     pub requested: Option<Requested>,
-    /// How far HAProxies have followed the withdrawal (RK-10); `None` unless this keeper leads and waits for no
-    /// keeper.
-    pub drain: Option<Drain>,
-    /// The process of the primary that was withdrawn is gone, and its clients with it (RK-10).
-    pub old_gone: bool,
     /// This leader's knowledge of whether a primary that is voted down is still down (RK-2).
     pub confirmation: Confirmation,
     /// The brake: so many primaries of all clusters are silent at once that a majority has to confirm each (RK-11).
@@ -71,24 +66,64 @@ pub struct Observed {
     pub last_failover: Option<LastFailover>,
     /// The Sentinels that are present, and how long they hold this keeper back.
     pub sentinels: SentinelWatch,
-    /// This keeper's own record of the published primary and its replicas, since its start (RK-6).
-    pub witness: Witness,
-    /// The same records of the other keepers online.
+    /// The keepers' records of the published primary and its replicas (RK-6).
+    pub witnesses: Witnesses,
+    /// Other groups of keepers at these servers (RK-12).
+    pub groups: GroupsSeen,
+    /// Other clusters of this group that have nodes of this one.
+    pub clusters: ClustersSeen,
+    /// Changes of primary from outside (RK-12).
+    pub outside: OutsideSeen,
+}
+
+/// How far a withdrawal has come: who may still call the old primary writable, and who may still write to it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WithdrawalProgress {
+    /// The keepers that may still answer from before the withdrawal (RK-2).
+    pub unacknowledged: Unacknowledged,
+    /// How far HAProxies have followed the withdrawal (RK-10); `None` unless this keeper leads and waits for no
+    /// keeper.
+    pub drain: Option<Drain>,
+    /// The process of the primary that was withdrawn is gone, and its clients with it (RK-10).
+    pub old_gone: bool,
+}
+
+/// What keepers remember of the published primary and its replicas, each since its start (RK-6).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Witnesses {
+    /// This keeper's own record.
+    pub own: Witness,
+    /// The records of the other keepers online.
     pub told: BTreeMap<KeeperId, Witness>,
-    /// Other groups of keepers at these servers, in order (RK-12).
-    pub other_groups: Vec<OtherGroup>,
-    /// Names of other groups' keepers, met at the cluster's servers, that lead to no such keeper (RK-12).
+}
+
+/// Other groups of keepers at the cluster's servers, as far as this keeper has seen them (RK-12).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GroupsSeen {
+    /// The groups that manage these servers, in order.
+    pub managing: Vec<OtherGroup>,
+    /// Names of other groups' keepers, met at the cluster's servers, that lead to no such keeper.
     pub astray: Vec<Astray>,
-    /// Where this leader has looked for other groups; `None` if this keeper does not lead (RK-12).
+    /// Where this leader has looked for other groups; `None` if this keeper does not lead.
     pub looks: Option<Looks>,
-    /// Other published clusters of this group that have nodes of this one.
+}
+
+/// Other clusters of this group of keepers that have nodes of this one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClustersSeen {
+    /// Published ones.
     pub overlaps: Vec<Overlap>,
-    /// Other clusters of this group that are held because this published cluster has nodes of theirs.
+    /// Those that are held because this published cluster has nodes of theirs.
     pub contenders: Vec<Contender>,
-    /// How many changes of primary from outside this leader knows of, within the last minute (RK-12).
-    pub outside_changes: usize,
+}
+
+/// Changes of primary that the leader did not make, and the breaker that they trip (RK-12).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OutsideSeen {
+    /// How many changes this leader knows of, within the last minute.
+    pub changes: usize,
     /// When the last of these changes was seen.
-    pub outside_changed: Option<Moment>,
+    pub last: Option<Moment>,
     /// When this keeper first saw that the published breaker is tripped.
     pub breaker_since: Option<Moment>,
     /// An operator has acknowledged the tripped breaker.
@@ -241,6 +276,6 @@ impl Observed {
     pub(super) fn is_astray_by_itself(&self, replica: &NodeAddr) -> bool {
         let known = self.nodes.get(replica);
         let facts = known.and_then(|node| node.observation.facts.as_ref());
-        facts.is_some_and(|facts| self.witness.is_elsewhere(replica, facts))
+        facts.is_some_and(|facts| self.witnesses.own.is_elsewhere(replica, facts))
     }
 }

@@ -233,7 +233,7 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Moment) -> Plan {
         }
         passed_over => plan.holds.extend(passed_over),
     }
-    plan = if observed.other_groups.is_empty() {
+    plan = if observed.groups.managing.is_empty() {
         looks::first(&situation, plan)
     } else {
         sharing::left_of(observed, plan, now)

@@ -38,7 +38,7 @@ impl ClusterActor {
     pub(super) fn look_ahead(&mut self, ctx: &mut Context<Self>) {
         let now = self.links.clock.now();
         let falls_silent = self.state.primary_falls_silent(now);
-        let looks = self.state.observed.looks.as_mut();
+        let looks = self.state.observed.groups.looks.as_mut();
         if looks.is_some_and(|looks| looks.ahead(falls_silent, now)) {
             let nodes = self.state.reached();
             ctx.spawn(self.look_at_nodes(nodes));
@@ -91,7 +91,7 @@ impl ClusterActor {
 impl State {
     /// The nodes that answer this keeper, if it leads. The leader looks at each of them before it changes anything.
     pub(super) fn reached(&self) -> BTreeSet<NodeAddr> {
-        let leads = self.observed.looks.is_some();
+        let leads = self.observed.groups.looks.is_some();
         let nodes = self.observed.nodes.iter().filter(|_| leads);
         let reached = nodes.filter(|(_, node)| node.observation.answering);
         reached.map(|(addr, _)| addr.clone()).collect()
@@ -109,7 +109,7 @@ impl State {
 
     /// Notes that these nodes were looked at, in a look that began at `began`.
     pub(super) fn looked(&mut self, nodes: BTreeSet<NodeAddr>, began: Moment) {
-        if let Some(looks) = &mut self.observed.looks {
+        if let Some(looks) = &mut self.observed.groups.looks {
             looks.looked(nodes, began);
         }
     }
@@ -122,7 +122,7 @@ impl State {
 
     /// Takes in names of other groups' keepers that lead elsewhere.
     fn astray(&mut self, astray: &[Astray]) {
-        self.observed.astray = astray_at(astray, &self.observed.nodes.keys());
+        self.observed.groups.astray = astray_at(astray, &self.observed.nodes.keys());
     }
 
     /// Describes this cluster to another group of keepers.

@@ -1,8 +1,8 @@
 //! Other published clusters of this group that have nodes of this one.
 
 use super::ClusterActor;
-use super::state::State;
-use crate::domain::claims::{Contender, Overlap};
+use crate::domain::claims::Overlap;
+use crate::domain::observed::ClustersSeen;
 
 impl ClusterActor {
     /// Lists the nodes of this cluster with their addresses, so that claims of other clusters to them are noticed.
@@ -20,30 +20,35 @@ impl ClusterActor {
         }
         self.claims_seen = claims.changes();
         let name = &self.state.settings.name;
-        let overlaps = claims.overlaps(name);
-        let contenders = claims.contenders(name);
+        let seen = ClustersSeen {
+            overlaps: claims.overlaps(name),
+            contenders: claims.contenders(name),
+        };
         drop(claims);
-        let (before, were) = self.state.take_overlaps(overlaps, contenders);
+        let before = std::mem::replace(&mut self.state.observed.clusters, seen);
         let _in_span = self.span.enter();
         let met = |known: &[Overlap], it: &Overlap| {
             known
                 .iter()
                 .any(|one| (&one.cluster, &one.nodes) == (&it.cluster, &it.nodes))
         };
-        let observed = &self.state.observed;
-        for new in observed.overlaps.iter().filter(|it| !met(&before, it)) {
+        let seen = &self.state.observed.clusters;
+        let overlaps = seen.overlaps.iter();
+        for new in overlaps.filter(|it| !met(&before.overlaps, it)) {
             tracing::error!(
                 other = %new.cluster, nodes = ?names(new),
                 "two clusters have the same servers: another published cluster has nodes of this one"
             );
         }
-        for gone in before.iter().filter(|it| !met(&observed.overlaps, it)) {
+        let overlapped = before.overlaps.iter();
+        for gone in overlapped.filter(|it| !met(&seen.overlaps, it)) {
             tracing::info!(
                 other = %gone.cluster, nodes = ?names(gone),
                 "the other cluster does not have these nodes any more"
             );
         }
-        for new in observed.contenders.iter().filter(|it| !were.contains(it)) {
+        let contenders = seen.contenders.iter();
+        for new in contenders.filter(|it| !before.contenders.contains(it)) {
             let files_of: Vec<_> = new.keepers.iter().map(ToString::to_string).collect();
             tracing::error!(
                 other = %new.cluster, ?files_of,
@@ -55,19 +60,4 @@ impl ClusterActor {
 
 fn names(overlap: &Overlap) -> Vec<String> {
     overlap.nodes.iter().map(ToString::to_string).collect()
-}
-
-impl State {
-    /// Takes in which other clusters have nodes of this one. Returns what was known before.
-    fn take_overlaps(
-        &mut self,
-        overlaps: Vec<Overlap>,
-        contenders: Vec<Contender>,
-    ) -> (Vec<Overlap>, Vec<Contender>) {
-        let observed = &mut self.observed;
-        (
-            std::mem::replace(&mut observed.overlaps, overlaps),
-            std::mem::replace(&mut observed.contenders, contenders),
-        )
-    }
 }

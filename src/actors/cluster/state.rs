@@ -16,19 +16,19 @@ use crate::domain::command_history::CommandHistory;
 use crate::domain::confirmation::Confirmation;
 use crate::domain::group::OtherGroup;
 use crate::domain::last_failover::LastFailover;
-use crate::domain::lease::Unacknowledged;
 use crate::domain::liveness::Limits;
 use crate::domain::looks::Looks;
 use crate::domain::node::{ClusterName, Epoch, Generation, KeeperId, Moment, NodeAddr};
 use crate::domain::observation::NodeObservation;
-use crate::domain::observed::{Observed, ObservedNode};
+use crate::domain::observed::{
+    ClustersSeen, GroupsSeen, Observed, ObservedNode, OutsideSeen, WithdrawalProgress, Witnesses,
+};
 use crate::domain::outside::OutsideChanges;
 use crate::domain::plan::{Plan, plan};
 use crate::domain::policy::{Policy, WriteSafety};
 use crate::domain::sentinels::SentinelWatch;
 use crate::domain::task::{Task, TaskId};
 use crate::domain::verdict::Verdict;
-use crate::domain::witness::Witness;
 
 mod answers;
 mod names;
@@ -110,26 +110,17 @@ impl State {
             epoch: Epoch::default(),
             commands: CommandHistory::default(),
             published_at: None,
-            unacknowledged: Unacknowledged::default(),
+            withdrawal: WithdrawalProgress::default(),
             requested: None,
-            drain: None,
-            old_gone: false,
             confirmation: Confirmation::default(),
             brake: None,
             limits: settings.limits,
             last_failover: None,
             sentinels: SentinelWatch::default(),
-            witness: Witness::default(),
-            told: BTreeMap::new(),
-            other_groups: Vec::new(),
-            astray: Vec::new(),
-            looks: None,
-            overlaps: Vec::new(),
-            contenders: Vec::new(),
-            outside_changes: 0,
-            outside_changed: None,
-            breaker_since: None,
-            acknowledged: false,
+            witnesses: Witnesses::default(),
+            groups: GroupsSeen::default(),
+            clusters: ClustersSeen::default(),
+            outside: OutsideSeen::default(),
         };
         Self {
             settings,
@@ -192,7 +183,7 @@ impl State {
             self.observed.commands.forget_leadership();
             self.observed.confirmation = Confirmation::default();
             self.outside.forget();
-            self.observed.looks = shared.leading.as_ref().map(|_| Looks::since(now));
+            self.observed.groups.looks = shared.leading.as_ref().map(|_| Looks::since(now));
             self.tasks.take_all_back();
         }
         self.tasks.take_outcomes(&shared.reports, &shared.keepers);
@@ -217,6 +208,7 @@ impl State {
             .map(|leading| leading.epoch)
             .unwrap_or_default();
         self.observed
+            .withdrawal
             .unacknowledged
             .clone_from(&shared.unacknowledged);
         let by_all = shared.leading.is_some() && shared.unacknowledged.is_empty();
@@ -231,7 +223,7 @@ impl State {
                     })
                 })
             });
-        self.observed.told = witnesses(&shared, &self.settings.keeper);
+        self.observed.witnesses.told = witnesses(&shared, &self.settings.keeper);
         self.shared = Some(shared);
         self.note_unlisted();
     }
@@ -249,7 +241,7 @@ impl State {
         };
         self.proxies.listen(asked, self.settings.policy.drain, now);
         let leading = awaits.zip(self.shared.as_ref());
-        self.observed.drain = leading.map(|(acknowledged, shared)| {
+        self.observed.withdrawal.drain = leading.map(|(acknowledged, shared)| {
             gathered(acknowledged, shared, me, self.proxies.report())
         });
     }
@@ -308,9 +300,9 @@ impl State {
     /// - This keeper's own vote counts once the other keepers can read it, too.
     /// - While it is not known who is online, the verdicts stay as they are.
     pub(super) fn reconsider(&mut self, now: Moment) -> Vec<(NodeAddr, Verdict)> {
-        let mut witness = std::mem::take(&mut self.observed.witness);
+        let mut witness = std::mem::take(&mut self.observed.witnesses.own);
         witness.look(&self.observed);
-        self.observed.witness = witness;
+        self.observed.witnesses.own = witness;
         let generation = self.generation();
         let nothing = Arc::default();
         let SharedState {
@@ -337,15 +329,15 @@ impl State {
                 relayed(addr, generation, reports, tried)
             };
         }
-        self.observed.old_gone = self
+        self.observed.withdrawal.old_gone = self
             .shared
             .as_ref()
             .is_some_and(|shared| old_gone(&self.observed, shared, &self.settings.keeper));
         self.drain(now);
         self.observed.watch_sentinels(now);
         self.confirm(now);
-        self.observed.outside_changes = self.outside.lately(now);
-        self.observed.outside_changed = self.outside.last();
+        self.observed.outside.changes = self.outside.lately(now);
+        self.observed.outside.last = self.outside.last();
         self.plan = if self.shared.is_some() {
             plan(&self.observed, &self.settings.policy, now)
         } else {

@@ -35,11 +35,11 @@ impl Observed {
         let seen = self.nodes.get(old);
         let may_serve = match seen.and_then(|node| Some((node.verdict, node.live()?))) {
             Some((verdict, facts)) => (verdict.unfit_as_primary() || flapped) && serves(facts),
-            None => !self.old_gone,
+            None => !self.withdrawal.old_gone,
         };
         // A candidate is persisted after the wait, so the wait is over. A switchover is different: it pauses writes
         // instead of waiting, unless it is interrupted before.
         let waited = intent.step == Step::Promoting && intent.switchover.is_none();
-        may_serve && !waited && !policy.drain.is_zero() && self.unacknowledged.is_empty()
+        may_serve && !waited && !policy.drain.is_zero() && self.withdrawal.unacknowledged.is_empty()
     }
 }

@@ -61,7 +61,11 @@ impl Observed {
     /// Nodes of this keeper's file that belong to another published cluster.
     pub(super) fn foreign(&self) -> BTreeSet<NodeAddr> {
         let mut foreign = BTreeSet::new();
-        let overlaps = self.overlaps.iter().filter(|_| self.is_published());
+        let overlaps = self
+            .clusters
+            .overlaps
+            .iter()
+            .filter(|_| self.is_published());
         for overlap in overlaps {
             let all = overlap.managed && !self.at_heart(overlap);
             let shared = self.shared(overlap);
@@ -84,12 +88,20 @@ impl Observed {
             let shared = || primary.filter(|it| self.shared(overlap).contains(it));
             overlap.newer && !same && (has || shared().is_some_and(|it| !replica(it)))
         };
-        self.overlaps.iter().find(gainsays).map(|it| &it.cluster)
+        self.clusters
+            .overlaps
+            .iter()
+            .find(gainsays)
+            .map(|it| &it.cluster)
     }
 
     /// The cluster, changed after this one, whose primary is `addr`: this cluster must not deny that.
     pub(in crate::domain) fn proclaimed(&self, addr: &NodeAddr) -> Option<&ClusterName> {
-        let mut others = self.overlaps.iter().filter(|overlap| overlap.newer);
+        let mut others = self
+            .clusters
+            .overlaps
+            .iter()
+            .filter(|overlap| overlap.newer);
         let other = others.find(|overlap| overlap.primary.as_ref() == Some(addr))?;
         Some(&other.cluster)
     }

@@ -13,7 +13,12 @@ impl Observed {
         let trace = |(addr, node): (&NodeAddr, &ObservedNode)| {
             let facts = node.observation.facts.as_ref()?;
             let unknown = promotions_back(facts, lineage?).is_none();
-            let origin = self.witness.related.origin(facts).filter(|_| unknown)?;
+            let origin = self
+                .witnesses
+                .own
+                .related
+                .origin(facts)
+                .filter(|_| unknown)?;
             Some((addr.clone(), origin.clone()))
         };
         self.nodes.iter().filter_map(trace).collect()

@@ -108,11 +108,11 @@ impl Observed {
     /// read to have.
     pub fn unexplained_streams(&self) -> Option<(&NodeAddr, BTreeMap<NodeAddr, String>)> {
         let (subject, ..) = self.read_primary()?;
-        Some((subject, self.witness.doubted()))
+        Some((subject, self.witnesses.own.doubted()))
     }
 
     fn witnesses(&self) -> impl Iterator<Item = &Witness> {
-        std::iter::once(&self.witness).chain(self.told.values())
+        std::iter::once(&self.witnesses.own).chain(self.witnesses.told.values())
     }
 
     /// The greatest offset that any keeper has read of the process that is published, or was published last.
@@ -164,10 +164,10 @@ impl Observed {
         let replaced = published.intent.is_some() && !node.observation.answering;
         let unproven = node.observation.unproven.is_some();
         let due = node.observation.vote.is_some() || replaced || other || unproven;
-        let telling = due && !self.witness.replicas.is_empty();
+        let telling = due && !self.witnesses.own.replicas.is_empty();
         telling.then(|| Witness {
-            primary: self.witness.primary.clone(),
-            replicas: self.witness.replicas.clone(),
+            primary: self.witnesses.own.primary.clone(),
+            replicas: self.witnesses.own.replicas.clone(),
             ..Witness::default()
         })
     }

@@ -15,11 +15,12 @@ use super::{Action, Hold, Plan, Situation, StateChange};
 /// Trips the breaker, or closes it again, if one of the two is due.
 pub(super) fn turn(situation: &Situation<'_>, published: &Published) -> Option<Plan> {
     let observed = situation.observed;
-    let over =
-        |since: Moment| situation.now >= since.after(BREAKER_HELD_FOR) || observed.acknowledged;
-    let breaker = match observed.breaker_since.filter(|_| published.breaker) {
+    let over = |since: Moment| {
+        situation.now >= since.after(BREAKER_HELD_FOR) || observed.outside.acknowledged
+    };
+    let breaker = match observed.outside.breaker_since.filter(|_| published.breaker) {
         Some(since) if over(since) => false,
-        None if observed.outside_changes >= TOO_MANY => true,
+        None if observed.outside.changes >= TOO_MANY => true,
         _ => return None,
     };
     let mut state = published.clone();
@@ -29,10 +30,8 @@ pub(super) fn turn(situation: &Situation<'_>, published: &Published) -> Option<P
 
 /// The hold while the breaker is tripped.
 pub(super) fn hold(situation: &Situation<'_>, published: &Published) -> Option<Plan> {
-    let since = situation
-        .observed
-        .breaker_since
-        .filter(|_| published.breaker)?;
+    let since = situation.observed.outside.breaker_since;
+    let since = since.filter(|_| published.breaker)?;
     let until = since.after(BREAKER_HELD_FOR);
     Some(Plan {
         again: Some(until),
@@ -44,7 +43,7 @@ pub(super) fn hold(situation: &Situation<'_>, published: &Published) -> Option<P
 /// before that, more changes from outside may follow.
 pub(super) fn hold_of_demoted(situation: &Situation<'_>, held: Plan) -> Option<Plan> {
     let observed = situation.observed;
-    let last = observed.breaker_since.max(observed.outside_changed)?;
+    let last = observed.outside.breaker_since.max(observed.outside.last)?;
     let settled = last.after(BREAKER_SETTLED_AFTER);
     (situation.now < settled).then(|| Plan {
         again: held.again.into_iter().chain([settled]).min(),

@@ -34,7 +34,7 @@ pub(super) fn finish(situation: &Situation<'_>, published: &Published, intent: &
     {
         return Plan::write(StateChange::Publish, publishing(situation, published, old));
     }
-    let unacknowledged = &situation.observed.unacknowledged;
+    let unacknowledged = &situation.observed.withdrawal.unacknowledged;
     if !unacknowledged.is_empty() {
         let mut plan = Plan::hold(Hold::Unacknowledged(unacknowledged.clone()));
         plan.holds
@@ -142,7 +142,10 @@ fn told_soon(situation: &Situation<'_>, intent: &Intent, election: &Election) ->
 
 /// The hold while the old primary may still take writes, and HAProxies may still send clients to it (RK-10).
 fn draining(situation: &Situation<'_>, intent: &Intent) -> Option<Plan> {
-    let (drain, node) = (situation.observed.drain.as_ref()?, intent.old.clone()?);
+    let (drain, node) = (
+        situation.observed.withdrawal.drain.as_ref()?,
+        intent.old.clone()?,
+    );
     let span = situation.policy.drain;
     let until = drain.until(span)?;
     let waits = situation.observed.awaits_proxies(situation.policy) && situation.now < until;

@@ -70,10 +70,10 @@ pub(super) fn note_server_failovers(observed: &Observed, holds: &mut Vec<Hold>, 
 
 /// The hold for names of other groups' keepers that do not lead to these keepers.
 pub(super) fn astray(observed: &Observed) -> Option<Hold> {
-    let first = observed.astray.first()?;
+    let first = observed.groups.astray.first()?;
     Some(Hold::Astray {
         first: Box::new(first.clone()),
-        more: observed.astray.len() - 1,
+        more: observed.groups.astray.len() - 1,
     })
 }
 

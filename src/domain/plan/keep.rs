@@ -230,7 +230,7 @@ impl Situation<'_> {
     /// Keepers for which a change of primary waits beyond their leases, if there are any. With the hold comes the
     /// moment at which the first of them is out.
     pub(super) fn silent_keepers(&self, withdrawn: bool) -> Option<(Hold, Moment)> {
-        let going_on = self.observed.unacknowledged.going_on.iter();
+        let going_on = self.observed.withdrawal.unacknowledged.going_on.iter();
         let going_on = going_on.filter(|(_, until)| self.now < **until);
         let until = going_on
             .clone()
@@ -396,7 +396,7 @@ fn ours(
         || promotions_back(other, &published.lineage).is_some()
         || other.shares_history(facts)
         || published.comes_back(addr, other)
-        || situation.observed.witness.related.contains(addr, other)
+        || observed.witnesses.own.related.contains(addr, other)
         || situation.observed.was_replica(addr, other)
         || situation.policy.settle_unrelated
 }

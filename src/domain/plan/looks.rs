@@ -5,7 +5,7 @@ use super::{Action, Plan, Situation, StateChange};
 
 /// The plan itself, or the look that comes before it.
 pub(super) fn first(situation: &Situation<'_>, plan: Plan) -> Plan {
-    let Some(looks) = &situation.observed.looks else {
+    let Some(looks) = &situation.observed.groups.looks else {
         return plan;
     };
     if !plan

@@ -9,18 +9,19 @@
 
 use super::super::claims::OverlapRole;
 use super::super::node::{ClusterName, Moment};
-use super::super::observed::Observed;
+use super::super::observed::{ClustersSeen, Observed};
 use super::{Action, Hold, Plan};
 
 /// Whether the cluster is held.
 pub(super) fn held(observed: &Observed) -> bool {
-    let mut parts = observed.overlaps.iter().map(|it| observed.part(it));
+    let overlaps = observed.clusters.overlaps.iter();
+    let mut parts = overlaps.map(|it| observed.part(it));
     parts.any(|part| matches!(part, OverlapRole::Unpublished | OverlapRole::Held))
 }
 
 /// The plan to take over another cluster's state, if this unpublished cluster is to do so.
 pub(super) fn take_over(observed: &Observed) -> Option<Plan> {
-    let mut others = observed.overlaps.iter();
+    let mut others = observed.clusters.overlaps.iter();
     let other = others.find(|it| observed.part(it) == OverlapRole::Heir)?;
     Some(Plan::act(Action::TakeOver(other.cluster.clone())))
 }
@@ -43,13 +44,17 @@ pub(super) fn nothing_of(
 
 /// The holds about such clusters.
 pub(super) fn holds(observed: &Observed) -> Vec<Hold> {
-    let overlaps = observed.overlaps.iter().map(|overlap| Hold::Overlaps {
+    let ClustersSeen {
+        overlaps,
+        contenders,
+    } = &observed.clusters;
+    let known = |cluster: &ClusterName| overlaps.iter().any(|it| it.cluster == *cluster);
+    let overlaps = overlaps.iter().map(|overlap| Hold::Overlaps {
         cluster: overlap.cluster.clone(),
         nodes: overlap.nodes.clone(),
         part: observed.part(overlap),
     });
-    let known = |cluster: &ClusterName| observed.overlaps.iter().any(|it| it.cluster == *cluster);
-    let contenders = observed.contenders.iter();
+    let contenders = contenders.iter();
     let contenders = contenders.filter(|it| !known(&it.cluster));
     let contended = contenders.map(|contender| Hold::Contended {
         cluster: contender.cluster.clone(),

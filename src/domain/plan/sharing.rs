@@ -23,7 +23,7 @@ pub(super) fn left_of(observed: &Observed, mut plan: Plan, now: Moment) -> Plan 
     if !(publishes && (begun || as_others_do(observed, &plan))) {
         plan.action = None;
     }
-    let others = observed.other_groups.iter().cloned().map(Box::new);
+    let others = observed.groups.managing.iter().cloned().map(Box::new);
     let before = std::mem::take(&mut plan.holds);
     plan.holds = others.map(Hold::OtherGroup).collect();
     if observed.requested.is_some() && plan.action.is_none() {
@@ -38,6 +38,6 @@ fn as_others_do(observed: &Observed, plan: &Plan) -> bool {
     let Some(Action::Write { state, .. }) = &plan.action else {
         return false;
     };
-    let mut others = observed.other_groups.iter();
+    let mut others = observed.groups.managing.iter();
     state.primary.is_some() && others.all(|other| other.primary == state.primary)
 }

@@ -79,7 +79,7 @@ fn remember_promoted(situation: &Situation<'_>, before: &Published, state: &mut 
 /// Updates the records of withdrawn primaries that are seen again before they follow.
 fn recognise(situation: &Situation<'_>, state: &mut Published) {
     let observed = situation.observed;
-    state.recognise(&observed.witness.related, |addr| {
+    state.recognise(&observed.witnesses.own.related, |addr| {
         observed.nodes.get(addr)?.last_known()
     });
 }
@@ -143,7 +143,7 @@ pub(super) fn withdrawing(
         state.extend_lineage(facts.histories());
     }
     if let Some(old) = old {
-        let deposed = before.deposing(old, known, &observed.witness.related);
+        let deposed = before.deposing(old, known, &observed.witnesses.own.related);
         state.deposed.insert(old.clone(), deposed);
         // Replicas that copied a server of another deployment there do not count. If this keeper never read the
         // primary, nothing shows what its replicas copied.

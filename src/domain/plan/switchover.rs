@@ -233,7 +233,7 @@ impl Begun<'_> {
     }
 
     fn unacknowledged(&self) -> Option<Decision> {
-        let late = &self.situation.observed.unacknowledged;
+        let late = &self.situation.observed.withdrawal.unacknowledged;
         if late.is_empty() {
             return None;
         }

@@ -15,7 +15,7 @@ pub(super) fn disagreement<'a>(
     addr: &NodeAddr,
     reason: &Reason,
 ) -> Option<&'a OtherGroup> {
-    if observed.other_groups.is_empty() {
+    if observed.groups.managing.is_empty() {
         return None;
     }
     let topology = Topology::of(observed);
@@ -26,7 +26,7 @@ pub(super) fn disagreement<'a>(
         let facts = observed.online(addr);
         facts.is_some_and(|facts| !facts.is_primary())
     };
-    observed.other_groups.iter().find(|other| {
+    observed.groups.managing.iter().find(|other| {
         let Some(theirs) = &other.primary else {
             return false;
         };

@@ -262,7 +262,7 @@ fn haproxies_that_are_waited_for_are_named_once_for_each_withdrawal() {
         backend: "redis".to_owned(),
         address: None,
     };
-    cluster.observed.drain = Some(Drain {
+    cluster.observed.withdrawal.drain = Some(Drain {
         since: NOW,
         last_lease: None,
         untold: [].into(),

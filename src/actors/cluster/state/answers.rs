@@ -202,7 +202,7 @@ impl State {
             differences: self.differences(),
             proxies: self.proxies.views(now),
             other_groups: self.other_groups().to_vec(),
-            astray: self.observed.astray.clone(),
+            astray: self.observed.groups.astray.clone(),
         }
     }
 

@@ -34,15 +34,15 @@ impl State {
     /// Takes in the breaker of a published state that was just read.
     pub(super) fn watch_breaker(&mut self, now: Moment) {
         let tripped = self.published().is_some_and(|published| published.breaker);
-        let since = self.observed.breaker_since;
-        self.observed.breaker_since = tripped.then(|| since.unwrap_or(now));
-        self.observed.acknowledged &= tripped;
+        let since = self.observed.outside.breaker_since;
+        self.observed.outside.breaker_since = tripped.then(|| since.unwrap_or(now));
+        self.observed.outside.acknowledged &= tripped;
     }
 
     /// Notes that an operator knows of the changes from outside. Answers whether the breaker was tripped.
     pub(in crate::actors::cluster) fn acknowledge(&mut self) -> bool {
-        let tripped = self.observed.breaker_since.is_some();
-        self.observed.acknowledged = tripped;
+        let tripped = self.observed.outside.breaker_since.is_some();
+        self.observed.outside.acknowledged = tripped;
         self.outside.forget();
         tripped
     }

@@ -30,13 +30,13 @@ impl State {
             }
         }
         known.sort();
-        (known != self.observed.other_groups)
-            .then(|| std::mem::replace(&mut self.observed.other_groups, known))
+        (known != self.observed.groups.managing)
+            .then(|| std::mem::replace(&mut self.observed.groups.managing, known))
     }
 
     /// The other groups that look after this cluster.
     pub(in crate::actors::cluster) fn other_groups(&self) -> &[OtherGroup] {
-        &self.observed.other_groups
+        &self.observed.groups.managing
     }
 
     /// Every configured node, and the addresses that its host name resolves to.

@@ -64,7 +64,7 @@ impl State {
                 .cloned(),
             other_groups: self.met.clone(),
             overlaps: {
-                let overlaps = self.observed.overlaps.iter();
+                let overlaps = self.observed.clusters.overlaps.iter();
                 overlaps
                     .map(|it| (it.cluster.clone(), it.nodes.clone()))
                     .collect()

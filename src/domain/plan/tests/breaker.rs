@@ -23,7 +23,7 @@ impl Tripped for Cluster {
     fn tripped(mut self, seconds_ago: u64) -> Self {
         self.observed.published.as_mut().unwrap().breaker = true;
         let ago = Duration::from_secs(seconds_ago);
-        self.observed.breaker_since = Some(Moment(NOW.0.saturating_sub(ago)));
+        self.observed.outside.breaker_since = Some(Moment(NOW.0.saturating_sub(ago)));
         self
     }
 }
@@ -37,9 +37,9 @@ fn hold(seconds: u64) -> Hold {
 #[test]
 fn three_changes_from_outside_within_a_minute_trip_the_breaker_before_the_third_is_undone() {
     let mut cluster = trio().promoted("b").replica("a", "b");
-    cluster.observed.outside_changes = TOO_MANY - 1;
+    cluster.observed.outside.changes = TOO_MANY - 1;
     cluster.plan().assert_writes(StateChange::Withdraw, None);
-    cluster.observed.outside_changes = TOO_MANY;
+    cluster.observed.outside.changes = TOO_MANY;
     let (change, state) = cluster.plan().into_write();
     assert_eq!(
         (change, state.primary),
@@ -69,14 +69,14 @@ fn while_it_is_tripped_nothing_is_undone_and_it_is_said_for_how_long() {
 fn a_primary_that_was_made_a_replica_is_given_up_once_nothing_has_changed_for_ten_seconds() {
     let ago = |seconds| Moment(NOW.0.saturating_sub(Duration::from_secs(seconds)));
     let mut demoted = trio().promoted("b").replica("a", "b").tripped(60);
-    demoted.observed.outside_changed = Some(ago(4));
+    demoted.observed.outside.last = Some(ago(4));
     let plan = demoted.plan();
     plan.assert_holds(&hold(540));
     assert_eq!(plan.again, Some(NOW.after(Duration::from_secs(6))));
-    demoted.observed.outside_changed = Some(ago(10));
+    demoted.observed.outside.last = Some(ago(10));
     demoted.plan().assert_writes(StateChange::Withdraw, None);
     // The present leader has seen no change.
-    demoted.observed.outside_changed = None;
+    demoted.observed.outside.last = None;
     demoted.plan().assert_writes(StateChange::Withdraw, None);
     let plan = demoted.tripped(9).plan();
     assert_eq!(plan.again, Some(NOW.after(Duration::from_secs(1))));
@@ -100,6 +100,6 @@ fn it_is_closed_after_ten_minutes_or_by_an_operators_word() {
     };
     closed(&trio().promoted("b").tripped(BREAKER_HELD_FOR.as_secs()));
     let mut acknowledged = trio().promoted("b").tripped(1);
-    acknowledged.observed.acknowledged = true;
+    acknowledged.observed.outside.acknowledged = true;
     closed(&acknowledged);
 }

@@ -7,17 +7,18 @@ use std::time::Duration;
 use crate::domain::command_history::{CommandFailure, CommandHistory};
 use crate::domain::confirmation::Confirmation;
 use crate::domain::facts::{Family, Link, Mode, NodeFacts, Role, Upstream, Version, Writes};
-use crate::domain::lease::Unacknowledged;
 use crate::domain::liveness::Limits;
 use crate::domain::node::{Epoch, Generation, KeeperId, Moment, NodeAddr};
 use crate::domain::observation::NodeObservation;
-use crate::domain::observed::{Observed, ObservedNode, RelayedFacts, Topology};
+use crate::domain::observed::{
+    ClustersSeen, GroupsSeen, Observed, ObservedNode, OutsideSeen, RelayedFacts, Topology,
+    WithdrawalProgress, Witnesses,
+};
 use crate::domain::plan::{Hold, Plan, StateChange, plan};
 use crate::domain::policy::Policy;
 use crate::domain::published::{Intent, Published, Step};
 use crate::domain::sentinels::SentinelWatch;
 use crate::domain::verdict::Verdict;
-use crate::domain::witness::Witness;
 
 pub(in crate::domain) const NOW: Moment = Moment(Duration::from_secs(1_000));
 pub(in crate::domain) const EPOCH: Epoch = Epoch(7);
@@ -42,26 +43,17 @@ pub(in crate::domain) fn cluster() -> Cluster {
             epoch: EPOCH,
             commands: CommandHistory::default(),
             published_at: None,
-            unacknowledged: Unacknowledged::default(),
+            withdrawal: WithdrawalProgress::default(),
             requested: None,
-            drain: None,
-            old_gone: false,
             confirmation: Confirmation::granted(),
             brake: None,
             limits: LIMITS,
             last_failover: None,
             sentinels: SentinelWatch::default(),
-            witness: Witness::default(),
-            told: [].into(),
-            other_groups: Vec::new(),
-            astray: Vec::new(),
-            looks: None,
-            overlaps: Vec::new(),
-            contenders: Vec::new(),
-            outside_changes: 0,
-            outside_changed: None,
-            breaker_since: None,
-            acknowledged: false,
+            witnesses: Witnesses::default(),
+            groups: GroupsSeen::default(),
+            clusters: ClustersSeen::default(),
+            outside: OutsideSeen::default(),
         },
         policy: Policy::default(),
     }
@@ -385,7 +377,7 @@ impl Cluster {
     }
 
     pub(in crate::domain) fn unacknowledged(mut self, keeper: &str) -> Self {
-        let keepers = &mut self.observed.unacknowledged.keepers;
+        let keepers = &mut self.observed.withdrawal.unacknowledged.keepers;
         keepers.insert(KeeperId::new(keeper));
         self
     }
@@ -393,7 +385,7 @@ impl Cluster {
     /// The keeper is silent, and may go on without ZooKeeper for so many seconds.
     pub(in crate::domain) fn going_on(mut self, keeper: &str, seconds: u64) -> Self {
         let until = NOW.after(Duration::from_secs(seconds));
-        let unacknowledged = &mut self.observed.unacknowledged;
+        let unacknowledged = &mut self.observed.withdrawal.unacknowledged;
         unacknowledged.goes_on(&KeeperId::new(keeper), Some(until));
         self
     }

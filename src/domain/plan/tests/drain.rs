@@ -16,7 +16,7 @@ const DRAIN: Duration = Duration::from_millis(1_200);
 fn silent(ms_ago: u64) -> Cluster {
     let cluster = cluster().primary("a").replica("b", "a").published("a");
     let mut cluster = cluster.down("a").withdrawn("a");
-    cluster.observed.drain = Some(Drain {
+    cluster.observed.withdrawal.drain = Some(Drain {
         since: ago(ms_ago),
         last_lease: None,
         untold: [].into(),
@@ -45,7 +45,7 @@ impl Cluster {
     }
 
     fn draining(self, change: impl FnOnce(&mut Drain)) -> Self {
-        self.observing(|observed| change(observed.drain.as_mut().unwrap()))
+        self.observing(|observed| change(observed.withdrawal.drain.as_mut().unwrap()))
     }
 
     /// `a` answers again.
@@ -123,7 +123,7 @@ fn haproxies_of_a_silent_keeper_have_the_time_from_the_end_of_its_lease() {
 
 #[test]
 fn a_primary_whose_process_is_gone_has_no_clients_and_one_that_refuses_all_keepers_may() {
-    let gone = silent(0).observing(|observed| observed.old_gone = true);
+    let gone = silent(0).observing(|observed| observed.withdrawal.old_gone = true);
     gone.assert_promotes();
     let refuses = silent(0).observing(|observed| {
         let old = observed.nodes.get_mut(&addr("a")).unwrap();

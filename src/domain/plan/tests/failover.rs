@@ -116,7 +116,7 @@ fn the_old_primary_back_whole_before_any_promotion_is_published_again() {
 #[test]
 fn nobody_is_promoted_while_a_keeper_may_answer_from_before_the_withdrawal() {
     let cluster = trio().down("a").withdrawn("a").unacknowledged("keeper-2");
-    let keepers = cluster.observed.unacknowledged.clone();
+    let keepers = cluster.observed.withdrawal.unacknowledged.clone();
     let plan = cluster.plan();
     plan.assert_holds(&Hold::Unacknowledged(keepers.clone()));
     assert!(plan.to_string().contains("keeper-2"), "{plan}");

@@ -41,7 +41,7 @@ trait Shared {
 
 impl Shared for Cluster {
     fn shared(mut self, primary: Option<&str>) -> Self {
-        self.observed.other_groups = vec![other(primary)];
+        self.observed.groups.managing = vec![other(primary)];
         self
     }
 
@@ -187,7 +187,7 @@ fn a_name_that_leads_astray_is_told_and_holds_nothing() {
         },
         nodes: [addr("a")].into(),
     };
-    cluster.observed.astray = vec![astray.clone()];
+    cluster.observed.groups.astray = vec![astray.clone()];
     let hold = Hold::Astray {
         first: Box::new(astray),
         more: 0,

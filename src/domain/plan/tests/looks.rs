@@ -22,7 +22,7 @@ fn looked(mut cluster: Cluster, nodes: &[&str], ago: Duration) -> Cluster {
     let at = Moment(NOW.0.saturating_sub(ago));
     let mut looks = Looks::since(at);
     looks.looked(nodes.iter().map(|it| addr(it)).collect(), at);
-    cluster.observed.looks = Some(looks);
+    cluster.observed.groups.looks = Some(looks);
     cluster
 }
 
@@ -61,10 +61,10 @@ fn what_somebody_else_changed_is_undone_only_after_a_look() {
 #[test]
 fn a_first_publication_waits_for_a_look_and_the_end_of_a_change_does_not() {
     let mut fresh = cluster().primary("a").replica("b", "a");
-    fresh.observed.looks = Some(Looks::default());
+    fresh.observed.groups.looks = Some(Looks::default());
     assert_eq!(looks(&fresh), [addr("a"), addr("b")]);
     let mut promoted = trio().promoting("a", "b").down("a").promoted("b");
-    promoted.observed.looks = Some(Looks::default());
+    promoted.observed.groups.looks = Some(Looks::default());
     promoted
         .plan()
         .assert_writes(StateChange::Publish, Some("b"));
@@ -73,7 +73,7 @@ fn a_first_publication_waits_for_a_look_and_the_end_of_a_change_does_not() {
 #[test]
 fn where_another_group_is_known_it_is_not_looked_for() {
     let mut held = looked(trio().down("a"), &[], Duration::ZERO);
-    held.observed.other_groups = vec![OtherGroup {
+    held.observed.groups.managing = vec![OtherGroup {
         group: GroupToken::drawn(2),
         keeper: KeeperId::new("x"),
         rest: addr("x"),

@@ -19,7 +19,7 @@ trait Overlapping {
 
 impl Overlapping for Cluster {
     fn overlapped(mut self, nodes: &[&str], primary: Option<&str>, instead: bool) -> Self {
-        self.observed.overlaps = vec![Overlap {
+        self.observed.clusters.overlaps = vec![Overlap {
             cluster: ClusterName::new("other"),
             nodes: nodes.iter().map(|node| addr(node)).collect(),
             primary: primary.map(addr),
@@ -140,7 +140,7 @@ fn the_older_of_two_answers_yes_only_for_the_primary_of_the_newer() {
 #[test]
 fn keepers_that_have_the_nodes_in_a_held_cluster_are_named_and_hold_nothing() {
     let mut contended = healthy().published("a");
-    contended.observed.contenders = vec![Contender {
+    contended.observed.clusters.contenders = vec![Contender {
         cluster: ClusterName::new("c2"),
         keepers: [KeeperId::new("k3")].into(),
     }];

@@ -7,29 +7,32 @@ use crate::domain::witness::Witness;
 impl Cluster {
     /// This keeper has seen the cluster in its present state.
     pub(in crate::domain) fn looked_at(mut self) -> Self {
-        let mut witness = std::mem::take(&mut self.observed.witness);
+        let mut witness = std::mem::take(&mut self.observed.witnesses.own);
         witness.look(&self.observed);
-        self.observed.witness = witness;
+        self.observed.witnesses.own = witness;
         self
     }
 
     /// This keeper has just started, and has forgotten all of its own observations.
     pub(in crate::domain) fn restarted_keeper(mut self) -> Self {
-        self.observed.witness = Witness::default();
+        self.observed.witnesses.own = Witness::default();
         self
     }
 
     /// The same cluster without the reports of other keepers.
     pub(in crate::domain) fn clone_without_told(&self) -> Self {
         let (mut observed, policy) = (self.observed.clone(), self.policy.clone());
-        observed.told.clear();
+        observed.witnesses.told.clear();
         Self { observed, policy }
     }
 
     /// Another keeper reports everything that this keeper has seen so far.
     pub(in crate::domain) fn told_by(mut self, keeper: &str) -> Self {
-        let witness = self.observed.witness.clone();
-        self.observed.told.insert(KeeperId::new(keeper), witness);
+        let witness = self.observed.witnesses.own.clone();
+        self.observed
+            .witnesses
+            .told
+            .insert(KeeperId::new(keeper), witness);
         self
     }
 
