@@ -196,7 +196,7 @@ impl Daemon {
         async move {
             // An error means that the daemon has ended: the keeper will never be ready.
             if lease
-                .wait_for(|lease| lease.deadline.is_some())
+                .wait_for(|lease| lease.deadline().is_some())
                 .await
                 .is_err()
             {
@@ -217,7 +217,7 @@ impl Daemon {
             exit = self.root.ended() => return Err(DaemonError::GaveUp(exit)),
         }
         let lease = *self.lease.borrow();
-        if lease.deadline.is_some() && (lease.consented || !lease.holds(self.clock.now())) {
+        if lease.deadline().is_some() && (lease.is_consented() || !lease.holds(self.clock.now())) {
             tracing::warn!(
                 "stopping while ZooKeeper does not answer: this keeper cannot take part again before ZooKeeper is back. With \
                  failsafe, the other keepers call no node writable either once its last consent is over"

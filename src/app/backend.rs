@@ -193,8 +193,8 @@ impl Backend for Actors {
                 "no lease yet: coordination has not confirmed this keeper".to_owned(),
             ),
             Some(_) if lease.holds(self.clock.now()) => Readiness::Ready {
-                until: lease.deadline,
-                failsafe: lease.consented,
+                until: lease.deadline(),
+                failsafe: lease.is_consented(),
             },
             Some(since) => Readiness::NotReady(format!(
                 "the lease ran out {:.1} s ago",

@@ -7,29 +7,49 @@ use std::time::Duration;
 
 use super::node::{KeeperId, Moment};
 
-/// The right to answer from the last applied state. The lease counts from the sending of the write that earned it.
+/// The right to answer from the last applied state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Lease {
-    /// The lease holds strictly before this moment; `None` before the first confirmed write.
-    pub deadline: Option<Moment>,
-    /// All keepers have consented to the lease; no heartbeat earned it (RK-8).
-    pub consented: bool,
+pub enum Lease {
+    /// No write was confirmed yet.
+    #[default]
+    None,
+    /// A confirmed heartbeat has earned the lease. The lease counts from the sending of that heartbeat, and holds
+    /// strictly before this moment.
+    Earned(Moment),
+    /// All keepers have consented to the lease, and no heartbeat earned it (RK-8). The lease holds strictly before this
+    /// moment.
+    Consented(Moment),
 }
 
 impl Lease {
+    /// The lease holds strictly before this moment; `None` if there never was one.
+    pub fn deadline(&self) -> Option<Moment> {
+        match *self {
+            Self::None => None,
+            Self::Earned(deadline) | Self::Consented(deadline) => Some(deadline),
+        }
+    }
+
+    /// Whether all keepers have consented to the lease, and no heartbeat earned it (RK-8).
+    pub fn is_consented(&self) -> bool {
+        matches!(self, Self::Consented(_))
+    }
+
     /// Whether the lease holds at `now`.
     pub fn holds(&self, now: Moment) -> bool {
-        self.deadline.is_some_and(|deadline| now < deadline)
+        self.deadline().is_some_and(|deadline| now < deadline)
     }
 
     /// Ends the lease at `now`, if it holds for longer.
     pub fn end(&mut self, now: Moment) {
-        self.deadline = self.deadline.min(Some(now));
+        if let Self::Earned(deadline) | Self::Consented(deadline) = self {
+            *deadline = now.min(*deadline);
+        }
     }
 
     /// How long the lease has been over at `now`; zero while it holds, `None` if there never was one.
     pub fn expired_for(&self, now: Moment) -> Option<Duration> {
-        self.deadline.map(|deadline| now.since(deadline))
+        self.deadline().map(|deadline| now.since(deadline))
     }
 }
 

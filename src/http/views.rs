@@ -132,7 +132,7 @@ pub(super) struct Address<'a> {
 pub(super) fn cluster(view: &ClusterView) -> Value {
     json!({
         "name": view.name.as_str(),
-        "lease-seconds-left": view.lease.deadline.map(|end| seconds(end.since(view.now))),
+        "lease-seconds-left": view.lease.deadline().map(|end| seconds(end.since(view.now))),
         "published": view.published.as_ref().map(published),
         "version": view.version,
         "keepers": view.keepers.iter().map(KeeperId::as_str).collect::<Vec<_>>(),

@@ -105,7 +105,7 @@ fn a_keeper_that_cannot_acknowledge_is_waited_for_until_its_lease_is_out() {
             other.current().await;
             let session = other.session().await;
             world.coordination.disconnect(session);
-            let deadline = other.lease.borrow().deadline.unwrap();
+            let deadline = other.lease.borrow().deadline().unwrap();
             if expired {
                 // The keeper's node is gone, and no other keeper knows whether that keeper has learned so.
                 world.coordination.set_reachable(false);

@@ -53,10 +53,10 @@ fn the_lease_runs_out_once_heartbeats_are_not_confirmed_and_leading_ends_with_it
         tokio::time::sleep(Duration::from_mins(1)).await;
         assert!(a.leased(), "heartbeats hold it");
         world.coordination.disconnect(a.session().await);
-        let last = a.lease.borrow().deadline;
+        let last = a.lease.borrow().deadline();
         tokio::time::sleep(LEASE).await;
         assert!(!a.leased());
-        assert_eq!(a.lease.borrow().deadline, last);
+        assert_eq!(a.lease.borrow().deadline(), last);
     });
 }
 
@@ -154,7 +154,7 @@ fn an_expiry_ends_no_lease_by_consent_for_there_it_is_normal() {
         world.coordination.disconnect(session);
         world.coordination.set_reachable(false);
         tokio::time::sleep(4 * LEASE).await;
-        assert!(a.lease.borrow().consented && a.leased());
+        assert!(a.lease.borrow().is_consented() && a.leased());
         world.coordination.expire(session);
         eventually("learned", async || a.report().await.session.is_none()).await;
         for _ in 0..100 {
@@ -186,7 +186,7 @@ fn no_heartbeat_counts_before_the_process_is_registered_so_that_it_can_be_asked(
         };
         let a = world.failsafe("a");
         eventually("leased, and registered before", async || {
-            let leased = a.lease.borrow().deadline.is_some();
+            let leased = a.lease.borrow().deadline().is_some();
             let nonce = registered().await;
             assert!(
                 !leased || nonce != crashed.nonce,

@@ -26,7 +26,7 @@ impl ZkSession {
             Phase::Online(online) => match online.progress {
                 Progress::Reading(_) => Authority::Nobody(Vacancy::Reading),
                 Progress::Current(_)
-                    if !vouched && self.lease_book.ever_read() && lease.deadline.is_some() =>
+                    if !vouched && self.lease_book.ever_read() && lease.deadline().is_some() =>
                 {
                     Authority::Away(self.absence(now))
                 }
@@ -66,7 +66,7 @@ impl ZkSession {
             place: self.dependencies.coordination.describe(),
             since: self.contact.heard(now),
             running: self.contact.running(now),
-            failsafe: lease.consented && lease.holds(now),
+            failsafe: lease.is_consented() && lease.holds(now),
             others: others.filter_map(rest).collect(),
         }
     }

@@ -224,10 +224,7 @@ impl ZkSession {
     fn consented_by_all(&self) {
         let now = self.dependencies.clock.now();
         if let Some(until) = self.failsafe.consented_until(&self.lease_book, now) {
-            self.publish_lease(Lease {
-                deadline: Some(until),
-                consented: true,
-            });
+            self.publish_lease(Lease::Consented(until));
         }
     }
 
@@ -264,7 +261,7 @@ impl ZkSession {
         let now = self.dependencies.clock.now();
         let told = *self.dependencies.lease.borrow();
         Some(FailsafeReport {
-            going_on: told.consented && told.holds(now),
+            going_on: told.is_consented() && told.holds(now),
             failsafe_group: self.failsafe.group.registered().cloned().collect(),
             asks: self.failsafe.group.to_ask(),
             refusals: self.failsafe.consents.refusals().clone(),

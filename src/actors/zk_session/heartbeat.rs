@@ -173,7 +173,7 @@ impl ZkSession {
     /// Shares the lease with the cluster actors, if it is longer now.
     pub(super) fn publish_lease(&self, lease: Lease) -> bool {
         self.dependencies.lease.send_if_modified(|told| {
-            let later = lease.deadline > told.deadline;
+            let later = lease.deadline() > told.deadline();
             if later {
                 *told = lease;
             }

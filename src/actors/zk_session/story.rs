@@ -162,7 +162,7 @@ impl ZkSession {
         if self.phase.over() {
             return;
         }
-        let ends = self.dependencies.lease.borrow().deadline;
+        let ends = self.dependencies.lease.borrow().deadline();
         let late = self.contact.running(now) >= self.dependencies.settings.lease;
         let missing = late && self.phase.away();
         match self.story.readiness.look(ends, missing, now) {

@@ -123,7 +123,7 @@ impl FailsafeState {
     /// Until when this keeper may go on at most; `None` if it has no lease to go on from, or failsafe mode is switched
     /// off.
     pub fn limit(&self, book: &LeaseBook) -> Option<Moment> {
-        Some(book.lease().deadline?.after(self.settings?.limit))
+        Some(book.lease().deadline()?.after(self.settings?.limit))
     }
 
     /// The requests for the consent of `others` to going on from `generation`. A keeper that cannot be asked counts as
@@ -176,7 +176,7 @@ impl FailsafeState {
         if book.waits() || self.two_sharing(&others).is_some() {
             return None;
         }
-        let lease = book.lease().deadline?;
+        let lease = book.lease().deadline()?;
         let consents = self.consents.received();
         consents.until(&others, book.highest(), (lease, now), self.settings?)
     }

@@ -156,7 +156,12 @@ impl LeaseBook {
             self.all_read(generation);
             if let Some(sent) = sent {
                 self.earned = self.earned.max(Some(sent));
-                self.lease.deadline = self.lease.deadline.max(Some(sent.after(self.length)));
+                let deadline = sent.after(self.length);
+                let longest = self
+                    .lease
+                    .deadline()
+                    .map_or(deadline, |it| it.max(deadline));
+                self.lease = Lease::Earned(longest);
             }
             verdict = Some(GenerationCheck::Settled(self.lease));
         }
@@ -175,10 +180,7 @@ mod tests {
     }
 
     fn extended(sent: u64) -> GenerationCheck {
-        GenerationCheck::Settled(Lease {
-            deadline: Some(at(sent).after(LENGTH)),
-            consented: false,
-        })
+        GenerationCheck::Settled(Lease::Earned(at(sent).after(LENGTH)))
     }
 
     fn raised(times: u64) -> Generations {
@@ -213,7 +215,11 @@ mod tests {
             Some(GenerationCheck::Missing([ClusterName::new("a")].into())),
             "the later one waits on"
         );
-        assert_eq!(book.lease().deadline, Some(at(900)), "the older one counts");
+        assert_eq!(
+            book.lease().deadline(),
+            Some(at(900)),
+            "the older one counts"
+        );
         assert_eq!(
             book.confirmed(raised(3), Some(at(500)), |_| Some(Generation(3))),
             extended(500)
@@ -252,7 +258,7 @@ mod tests {
         assert_eq!(book.earned(), None);
         assert!(!book.revoke(at(899)));
         book.confirmed(raised(0), Some(at(950)), |_| None);
-        assert_eq!(book.lease().deadline, Some(at(950).after(LENGTH)));
+        assert_eq!(book.lease().deadline(), Some(at(950).after(LENGTH)));
     }
 
     #[test]

@@ -40,8 +40,9 @@ impl<'a> ClusterSamples<'a> {
         holds: impl Fn(Option<Moment>) -> bool,
     ) {
         let lease = self.view.as_ref().map(|view| view.lease);
-        let vouched = lease.is_some_and(|lease| lease.deadline.is_some() && holds(lease.deadline));
-        let earned = vouched && lease.is_some_and(|lease| !lease.consented);
+        let vouched =
+            lease.is_some_and(|lease| lease.deadline().is_some() && holds(lease.deadline()));
+        let earned = vouched && lease.is_some_and(|lease| !lease.is_consented());
         let led = session.is_some_and(|session| session.leader.is_some());
         self.writable &= vouched;
         self.failover_possible &= earned && led;
@@ -120,7 +121,7 @@ impl Page {
             "redis_keeper_cluster_lease_seconds",
             "Time left for which this keeper vouches for the state.",
             &|view| {
-                let left = view.lease.deadline?.since(view.now);
+                let left = view.lease.deadline()?.since(view.now);
                 Some(left.as_secs_f64().to_string())
             },
         );

@@ -42,10 +42,7 @@ pub(super) fn cluster_view() -> ClusterView {
         }],
         name: ClusterName::new("cluster-1"),
         now: NOW,
-        lease: Lease {
-            deadline: Some(NOW.after(Duration::from_millis(800))),
-            consented: false,
-        },
+        lease: Lease::Earned(NOW.after(Duration::from_millis(800))),
         published: Some(Published {
             primary: Some(primary()),
             generation: Generation(7),

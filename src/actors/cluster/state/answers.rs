@@ -52,16 +52,16 @@ impl State {
                 .as_ref()
                 .map(|published| published.generation),
             deadline: deadline.filter(|_| says),
-            consented: lease.consented && says,
+            consented: lease.is_consented() && says,
         }
     }
 
     /// Until when an answer about a node holds (RK-3).
     fn deadline(&self, question: Question, lease: Lease) -> Option<Moment> {
         match question {
-            Question::Writable => lease.deadline,
+            Question::Writable => lease.deadline(),
             Question::Readable => lease
-                .deadline
+                .deadline()
                 .map(|deadline| deadline.after(self.settings.read_lease)),
         }
     }
@@ -173,8 +173,8 @@ impl State {
         Ok(ClusterStatus {
             primary: primary.cloned(),
             replicas: self.observed.nodes.iter().filter_map(online).collect(),
-            deadline: lease.deadline,
-            consented: lease.consented,
+            deadline: lease.deadline(),
+            consented: lease.is_consented(),
         })
     }
 
@@ -262,7 +262,7 @@ impl State {
         Serving {
             observed: &self.observed,
             policy: &self.settings.policy,
-            votes_current: lease.holds(now) && !lease.consented && !relisting,
+            votes_current: lease.holds(now) && !lease.is_consented() && !relisting,
             now,
         }
     }

@@ -82,10 +82,7 @@ fn figures_for_display_are_taken_in_and_what_matters_is_left_to_be_told() {
 fn votes_from_before_an_outage_take_no_published_primary_from_its_clients_while_they_are_counted_again()
  {
     let mut state = state();
-    let lease = Lease {
-        deadline: Some(Moment::default().after(Duration::from_secs(1))),
-        consented: false,
-    };
+    let lease = Lease::Earned(Moment::default().after(Duration::from_secs(1)));
     let mut writable = |relisting| {
         let published = Published {
             primary: Some(node()),
@@ -122,10 +119,7 @@ fn a_node_that_the_file_lacks_is_no_firm_no_before_this_keeper_is_up_to_date() {
         node: Arc::new(node),
         proxy_check: None,
     };
-    let lease = Lease {
-        deadline: Some(Moment::default().after(Duration::from_secs(1))),
-        consented: false,
-    };
+    let lease = Lease::Earned(Moment::default().after(Duration::from_secs(1)));
     let now = Moment::default();
     assert_eq!(state.answer(&ask, lease, now).reason, Reason::NoState);
     state.shared(&voted(["me"], false).into(), now);
