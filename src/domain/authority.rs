@@ -44,14 +44,21 @@ pub enum Vacancy {
 pub struct Absence {
     /// The coordination that this keeper does not reach, in words: `zookeeper 10.0.0.1:2181,…/prefix`.
     pub place: String,
-    /// How long ago `ZooKeeper` confirmed the last heartbeat; `None` if it never did.
-    pub since: Option<Duration>,
-    /// How long this keeper has run.
-    pub running: Duration,
+    /// The last contact.
+    pub contact: LastContact,
     /// All keepers consent to going on without ZooKeeper (RK-8).
     pub failsafe: bool,
     /// The other keepers that were online then, each with its address.
     pub others: Vec<(KeeperId, String)>,
+}
+
+/// The last contact of a keeper that ZooKeeper does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastContact {
+    /// ZooKeeper confirmed a heartbeat this long ago, and none since.
+    Lost(Duration),
+    /// ZooKeeper never confirmed a heartbeat of this keeper, which started this long ago.
+    Never(Duration),
 }
 
 /// The leadership, and why this keeper stopped leading, if it did so recently.
@@ -164,18 +171,17 @@ impl fmt::Display for Absence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             place,
-            since,
-            running,
+            contact,
             failsafe,
             others,
         } = self;
-        match since {
-            Some(since) => write!(
+        match contact {
+            LastContact::Lost(since) => write!(
                 f,
                 "no keeper leads: ZooKeeper has been away for {:.1} s, as this keeper sees it ({place})",
                 since.as_secs_f64()
             )?,
-            None => write!(
+            LastContact::Never(running) => write!(
                 f,
                 "no keeper leads: ZooKeeper is away: this keeper started {:.1} s ago and has never reached it ({place})",
                 running.as_secs_f64()
@@ -205,6 +211,9 @@ mod tests {
     use super::*;
     use crate::domain::node::NodeAddr;
 
+    const LOST: LastContact = LastContact::Lost(Duration::from_secs(12));
+    const NEVER: LastContact = LastContact::Never(Duration::from_secs(90));
+
     fn by(authority: Authority) -> WhoLeads {
         WhoLeads {
             authority,
@@ -212,11 +221,10 @@ mod tests {
         }
     }
 
-    fn away(since: Option<u64>, failsafe: bool) -> WhoLeads {
+    fn away(contact: LastContact, failsafe: bool) -> WhoLeads {
         by(Authority::Away(Absence {
             place: "ZooKeeper at 10.0.0.9:2181".to_owned(),
-            since: since.map(Duration::from_secs),
-            running: Duration::from_secs(90),
+            contact,
             failsafe,
             others: vec![(KeeperId::new("keeper-2"), "10.0.0.12:46379".to_owned())],
         }))
@@ -253,11 +261,7 @@ mod tests {
 
     #[test]
     fn without_zookeeper_there_is_no_plan_and_nobody_would_take_over_for_that_reason_first() {
-        for who_leads in [
-            away(Some(12), false),
-            away(None, false),
-            away(Some(12), true),
-        ] {
+        for who_leads in [away(LOST, false), away(NEVER, false), away(LOST, true)] {
             let told = who_leads.explanation(b_would(), None);
             assert!(
                 told.held_by[0].starts_with("no keeper leads: ZooKeeper "),
@@ -273,9 +277,9 @@ mod tests {
             assert!(!who_leads.plan("nothing to do").contains("nothing to do"));
             assert!(told.now.contains("ask keeper-2 at http://10.0.0.12:46379"));
         }
-        assert!(away(None, false).to_string().contains("never reached it"));
+        assert!(away(NEVER, false).to_string().contains("never reached it"));
         assert!(
-            away(Some(12), true)
+            away(LOST, true)
                 .to_string()
                 .contains("the published primary stays writable. Nobody fails over")
         );

@@ -64,8 +64,7 @@ impl ZkSession {
         let lease = *self.dependencies.lease.borrow();
         Absence {
             place: self.dependencies.coordination.describe(),
-            since: self.contact.heard(now),
-            running: self.contact.running(now),
+            contact: self.contact.last(now),
             failsafe: lease.is_consented() && lease.holds(now),
             others: others.filter_map(rest).collect(),
         }

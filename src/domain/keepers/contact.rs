@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::domain::authority::LastContact;
 use crate::domain::node::Moment;
 
 /// The wait before the first attempt after a failure; each further wait is twice as long.
@@ -70,9 +71,12 @@ impl Contact {
         self.since.map(|since| now.since(since))
     }
 
-    /// How long ago the last heartbeat was confirmed; `None` if none ever was.
-    pub fn heard(&self, now: Moment) -> Option<Duration> {
-        self.heard.map(|heard| now.since(heard))
+    /// When the last heartbeat was confirmed, on any connection.
+    pub fn last(&self, now: Moment) -> LastContact {
+        match self.heard {
+            Some(heard) => LastContact::Lost(now.since(heard)),
+            None => LastContact::Never(self.running(now)),
+        }
     }
 
     /// How long this process has run.
@@ -92,15 +96,16 @@ mod tests {
     #[test]
     fn contact_lasts_from_the_first_confirmed_heartbeat_of_a_connection() {
         let mut contact = Contact::new(at(1));
-        assert_eq!((contact.lasts(at(2)), contact.heard(at(2))), (None, None));
+        let second = Duration::from_secs(1);
+        assert_eq!(contact.lasts(at(2)), None);
+        assert_eq!(contact.last(at(2)), LastContact::Never(second));
         contact.made(at(2));
         contact.made(at(4));
-        let second = Duration::from_secs(1);
         assert_eq!(contact.lasts(at(5)), Some(3 * second));
-        assert_eq!(contact.heard(at(5)), Some(second));
+        assert_eq!(contact.last(at(5)), LastContact::Lost(second));
         contact.lost();
         assert_eq!(contact.lasts(at(5)), None);
-        assert_eq!(contact.heard(at(6)), Some(2 * second));
+        assert_eq!(contact.last(at(6)), LastContact::Lost(2 * second));
         assert_eq!(contact.running(at(6)), 5 * second);
     }
 
