@@ -151,13 +151,13 @@ pub struct Requested {
 /// One node: this keeper's observation, and the votes of all keepers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedNode {
-    /// The observation of this keeper's monitor.
-    pub observation: NodeObservation,
+    /// The observation of this keeper's monitor. Boxed, since a map has room for eleven nodes, and a cluster has three.
+    pub observation: Box<NodeObservation>,
     /// The votes of the keepers online.
     pub verdict: Verdict,
     /// Another keeper's facts of the node since the published generation, if the node does not answer this keeper.
     /// That keeper can carry out commands at the node.
-    pub relayed: Option<RelayedFacts>,
+    pub relayed: Option<Box<RelayedFacts>>,
 }
 
 /// Another keeper's facts of a node.
@@ -188,9 +188,10 @@ impl Observed {
         }
         observed.nodes.retain(|addr, _| !foreign.contains(addr));
         for node in observed.nodes.values_mut().filter(|node| unseen(node)) {
-            let Some(RelayedFacts { facts, .. }) = &node.relayed else {
+            let Some(relayed) = &node.relayed else {
                 continue;
             };
+            let facts = &relayed.facts;
             let observation = &mut node.observation;
             let upstream = facts.upstream().map(|upstream| upstream.primary.host());
             let literal = upstream.and_then(|host| host.parse::<IpAddr>().ok());

@@ -118,7 +118,7 @@ pub(super) fn relayed(
     generation: Option<Generation>,
     reports: &BTreeMap<KeeperId, KeeperReport>,
     tried: Option<&BTreeSet<KeeperId>>,
-) -> Option<RelayedFacts> {
+) -> Option<Box<RelayedFacts>> {
     let generation = generation?;
     let told = reports.iter().filter_map(|(keeper, report)| {
         let fresh = report.fresh.as_ref()?;
@@ -127,10 +127,10 @@ pub(super) fn relayed(
     });
     let untried = |keeper| tried.is_none_or(|tried| !tried.contains(keeper));
     let (keeper, facts) = told.max_by_key(|(keeper, facts)| (untried(*keeper), facts.offset))?;
-    Some(RelayedFacts {
+    Some(Box::new(RelayedFacts {
         keeper: keeper.clone(),
         facts: facts.clone(),
-    })
+    }))
 }
 
 /// The observations of the other keepers online, each since its start.

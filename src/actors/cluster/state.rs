@@ -97,7 +97,7 @@ impl State {
             (
                 addr,
                 ObservedNode {
-                    observation: NodeObservation::unknown(now),
+                    observation: Box::new(NodeObservation::unknown(now)),
                     verdict,
                     relayed: None,
                 },
@@ -149,7 +149,7 @@ impl State {
             && observation.order >= known.observation.order
         {
             let moved = known.observation.addresses != observation.addresses;
-            known.observation = observation;
+            *known.observation = observation;
             self.fact_relay.node_observed(node, &known.observation);
             self.watch_role(node);
             if moved {
@@ -172,7 +172,7 @@ impl State {
             && observation.order >= known.observation.order
             && observation.same_matter(&known.observation)
         {
-            known.observation = observation;
+            *known.observation = observation;
         }
     }
 

@@ -59,7 +59,7 @@ fn of_a_healthy_cluster_it_tells_who_would_take_over_and_why_the_others_not() {
 fn a_node_of_which_nothing_is_known_is_named_where_there_is_nothing_to_do() {
     let mut cluster = trio();
     let node = cluster.observed.nodes.get_mut(&addr("c")).expect("c");
-    node.observation = NodeObservation::unknown(NOW);
+    *node.observation = NodeObservation::unknown(NOW);
     assert_eq!(
         explained(&cluster).now,
         "nothing to do, as far as is known; not known: c:6379 (it has not answered yet)"

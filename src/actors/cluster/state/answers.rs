@@ -240,7 +240,7 @@ impl State {
             now,
             observation: NodeObservation {
                 vote: self.observed.vote(addr, now),
-                ..node.observation.clone()
+                ..(*node.observation).clone()
             },
             verdict: node.verdict,
             votes,

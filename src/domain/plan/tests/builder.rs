@@ -118,7 +118,7 @@ impl Cluster {
             min_votes: 1,
         };
         let node = ObservedNode {
-            observation,
+            observation: Box::new(observation),
             verdict,
             relayed: None,
         };
@@ -173,10 +173,10 @@ impl Cluster {
     /// The node does not answer this keeper, but another keeper, which reports its facts.
     pub(in crate::domain) fn seen_through(mut self, name: &str, keeper: &str) -> Self {
         let node = self.observed.nodes.get_mut(&addr(name)).unwrap();
-        node.relayed = Some(RelayedFacts {
+        node.relayed = Some(Box::new(RelayedFacts {
             keeper: KeeperId::new(keeper),
             facts: node.observation.facts.clone().expect("added with facts"),
-        });
+        }));
         node.verdict.unreachable = 1;
         self.observation(name, |observation| {
             observation.answering = false;

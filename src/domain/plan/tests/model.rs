@@ -131,7 +131,7 @@ impl Model {
             (
                 name,
                 ObservedNode {
-                    observation,
+                    observation: Box::new(observation),
                     verdict,
                     relayed: None,
                 },
