@@ -157,11 +157,11 @@ impl Modules {
                 if common == module.len() || common == path.len() {
                     continue;
                 }
-                let used = &path[..=common];
-                if self.0.contains_key(used) {
+                let sibling = &path[..=common];
+                if self.0.contains_key(sibling) {
                     let of_module = uses.entry(module[..=common].join("::")).or_default();
                     let at = format!("src/{}.rs:{}", module.join("/"), mention.line);
-                    of_module.entry(used.join("::")).or_insert(at);
+                    of_module.entry(sibling.join("::")).or_insert(at);
                 }
             }
         }
