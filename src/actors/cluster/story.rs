@@ -83,7 +83,7 @@ impl ClusterActor {
             match news {
                 HoldNews::Stands(Weight::Normal, why) => tracing::info!(why = %why.at(now), "held"),
                 HoldNews::Stands(Weight::Lasting, why) => {
-                    tracing::warn!(why = %why.at(now), "held")
+                    tracing::warn!(why = %why.at(now), "held");
                 }
                 HoldNews::Over(why) => tracing::info!(why = %why.at(now), "held no more"),
             }

@@ -338,7 +338,9 @@ impl Hold {
                     ..
                 } => *until = Moment::default(),
                 Self::SilentKeepers { until, .. } => {
-                    until.values_mut().for_each(|it| *it = Moment::default());
+                    for until in until.values_mut() {
+                        *until = Moment::default();
+                    }
                 }
                 Self::Unconfirmed(_, reason) => *reason = reason.lasting(),
                 _ => {}

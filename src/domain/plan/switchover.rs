@@ -130,7 +130,7 @@ enum Decision {
     /// The old primary is published again, for this reason.
     CalledOff(String),
     /// The leader waits.
-    Waits(Plan),
+    Waits(Box<Plan>),
 }
 
 /// The next step of a switchover that was begun. `None` if the switchover ends like any other change of primary: the
@@ -152,7 +152,7 @@ pub(super) fn proceed(
     match Begun::CHECKS.iter().find_map(|check| check(&begun)) {
         Some(Decision::Ends) => None,
         Some(Decision::CalledOff(why)) => Some(begun.back(why)),
-        Some(Decision::Waits(plan)) => Some(plan),
+        Some(Decision::Waits(plan)) => Some(*plan),
         None => Some(Plan::act(Action::Switch {
             from: old.clone(),
             to: to.clone(),
@@ -180,7 +180,7 @@ impl Begun<'_> {
         let (old, node) = self.old;
         let undecided = || Hold::Undecided(vec![node.why_undecided(old)]);
         node.undecided()
-            .then(|| Decision::Waits(Plan::hold(undecided())))
+            .then(|| Decision::Waits(Plan::hold(undecided()).into()))
     }
 
     fn old_is_not_what_it_was(&self) -> Option<Decision> {
@@ -242,10 +242,11 @@ impl Begun<'_> {
             let why = format!("the withdrawal was not acknowledged in time by: {late}");
             return Some(Decision::CalledOff(why));
         }
-        Some(Decision::Waits(Plan {
+        let plan = Plan {
             again: Some(until),
             ..Plan::hold(Hold::Unacknowledged(late.clone()))
-        }))
+        };
+        Some(Decision::Waits(plan.into()))
     }
 
     fn interrupted(&self) -> Option<Decision> {
