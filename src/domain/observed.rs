@@ -88,7 +88,7 @@ pub struct WithdrawalProgress {
     pub old_gone: bool,
 }
 
-/// What keepers remember of the published primary and its replicas, each since its start (RK-6).
+/// The records of the published primary and its replicas, each by one keeper since its start (RK-6).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Witnesses {
     /// This keeper's own record.

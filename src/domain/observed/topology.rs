@@ -1,4 +1,4 @@
-//! Which node follows which, and which names mean one server. Made once for each decision.
+//! The nodes as they follow each other, and the names that mean one server: worked out once for each decision.
 
 use std::collections::BTreeMap;
 
