@@ -134,9 +134,6 @@ fn run_all(seeds: Range<u64>, run: fn(u64, bool) -> RunResult) -> u64 {
             broken.len()
         );
     }
-    // A story may be without a withdrawal, but not so many stories one after the other.
-    let many = step == 1 && seeds.end - seeds.start >= SEEDS;
-    assert!(withdrawals > 0 || !many, "no primary was withdrawn");
     withdrawals
 }
 
@@ -174,7 +171,11 @@ fn the_safety_rules_hold_at_every_step() {
         assert!(violation.is_none(), "seed {seed} broke a rule");
         return;
     }
-    run_all(seeds_asked_for(SEEDS), run::run);
+    let seeds = seeds_asked_for(SEEDS);
+    // A story may be without a withdrawal, but not so many stories one after the other.
+    let many = env::var("SIMULATION_STEP").is_err() && seeds.end - seeds.start >= SEEDS;
+    let withdrawals = run_all(seeds, run::run);
+    assert!(withdrawals > 0 || !many, "no primary was withdrawn");
 }
 
 #[test]
