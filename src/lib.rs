@@ -1,6 +1,6 @@
 //! redis-keeper: keeps Redis and Valkey primary/replica clusters writable.
 //!
-//! The modules in the order in which the data flows. Dependencies point one way: `tests/architecture.rs` fails on a
+//! The modules in the order in which the data flows. Dependencies point one way: `tests/architecture/` fails on a
 //! back-edge.
 //!
 //! | module | what it is | may use |

@@ -136,22 +136,26 @@ async fn another_process_of_any_kind_at_the_primarys_address_is_replaced() {
     }
 }
 
+/// A primary with 100 keys and its two replicas, all with append-only files, and a keeper for them.
+async fn append_only_trio(net: &Net) -> ([Redis; 3], Keeper) {
+    let aof = [("appendonly", "yes")];
+    let primary = Redis::start_with(net, &aof).await;
+    let first = Redis::replica_of(net, &primary, &aof).await;
+    let second = Redis::replica_of(net, &primary, &aof).await;
+    primary.write_keys("kept", 100).await;
+    primary.wait_followed_by(&[&first, &second]).await;
+    for redis in [&primary, &first, &second] {
+        redis.wait_append_only().await;
+    }
+    let keeper = Keeper::alone_for(net, Settings::new(), &[&primary, &first, &second]).await;
+    ([primary, first, second], keeper)
+}
+
 #[tokio::test]
 async fn with_append_only_files_everywhere_a_restart_of_all_finds_the_primary_again() {
     let net = Net::new();
-    let aof = [("appendonly", "yes")];
-    let primary = Redis::start_with(&net, &aof).await;
-    let first = Redis::replica_of(&net, &primary, &aof).await;
-    let second = Redis::replica_of(&net, &primary, &aof).await;
-    primary.write_keys("kept", 100).await;
-    primary.wait_followed_by(&[&first, &second]).await;
-    let nodes = [&primary, &first, &second];
-    for redis in nodes {
-        redis.wait_append_only().await;
-    }
-    let keeper = Keeper::alone_for(&net, Settings::new(), &nodes).await;
-
-    for redis in nodes {
+    let ([primary, first, second], keeper) = append_only_trio(&net).await;
+    for redis in [&primary, &first, &second] {
         redis.kill();
     }
     keeper.wait_plan("cache", &["no node may take over"]).await;
@@ -161,7 +165,7 @@ async fn with_append_only_files_everywhere_a_restart_of_all_finds_the_primary_ag
     keeper
         .wait_topology("cache", &primary, &[&first, &second])
         .await;
-    for redis in nodes {
+    for redis in [&primary, &first, &second] {
         redis.wait_key_count(100).await;
     }
 }
@@ -203,19 +207,8 @@ async fn a_drained_cluster_fails_over() {
 #[tokio::test]
 async fn a_replica_that_started_without_history_is_adopted_once_promoted_by_hand() {
     let net = Net::new();
-    let aof = [("appendonly", "yes")];
-    let primary = Redis::start_with(&net, &aof).await;
-    let first = Redis::replica_of(&net, &primary, &aof).await;
-    let second = Redis::replica_of(&net, &primary, &aof).await;
-    primary.write_keys("kept", 100).await;
-    primary.wait_followed_by(&[&first, &second]).await;
-    let nodes = [&primary, &first, &second];
-    for redis in nodes {
-        redis.wait_append_only().await;
-    }
-    let keeper = Keeper::alone_for(&net, Settings::new(), &nodes).await;
-
-    for redis in nodes {
+    let ([primary, first, second], keeper) = append_only_trio(&net).await;
+    for redis in [&primary, &first, &second] {
         redis.kill();
     }
     first.revive().await;

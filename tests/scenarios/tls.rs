@@ -122,15 +122,21 @@ async fn assert_undisturbed(keeper: &Keeper, primary: &Redis, generation: u64) {
     assert!(!log.contains("held down"), "{log}");
 }
 
+/// A trio, and a keeper that could command all its nodes.
+async fn watched_trio(net: &Net, certificates: &Certificates) -> ([Redis; 3], Keeper) {
+    let redis = trio(net, certificates).await;
+    let keeper = Keeper::alone_for(net, speaking(certificates), &redis.each_ref()).await;
+    keeper.wait_samples(&[&not_commandable(0), POSSIBLE]).await;
+    (redis, keeper)
+}
+
 #[tokio::test]
 async fn an_expired_certificate_of_a_server_is_told_before_a_failover_needs_it() {
     let net = Net::new();
     let certificates = certificates();
-    let redis = trio(&net, &certificates).await;
+    let (redis, keeper) = watched_trio(&net, &certificates).await;
     let [primary, ..] = &redis;
     let nodes = redis.each_ref();
-    let keeper = Keeper::alone_for(&net, speaking(&certificates), &nodes).await;
-    keeper.wait_samples(&[&not_commandable(0), POSSIBLE]).await;
     let generation = keeper.generation("cache").await;
 
     replace(primary, &certificates, "old", Ends::JustNow).await;
@@ -173,11 +179,8 @@ async fn an_expired_certificate_of_a_server_is_told_before_a_failover_needs_it()
 async fn an_expired_certificate_of_a_keeper_is_told_and_its_renewal_is_used() {
     let net = Net::new();
     let certificates = certificates();
-    let redis = trio(&net, &certificates).await;
+    let (redis, keeper) = watched_trio(&net, &certificates).await;
     let [primary, ..] = &redis;
-    let nodes = redis.each_ref();
-    let keeper = Keeper::alone_for(&net, speaking(&certificates), &nodes).await;
-    keeper.wait_samples(&[&not_commandable(0), POSSIBLE]).await;
     let generation = keeper.generation("cache").await;
 
     certificates.issue("old", "keeper", Ends::JustNow);
